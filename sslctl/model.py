@@ -1,0 +1,149 @@
+"""What sslctl knows: domains, certificates, orders, findings and events, as immutable values.
+
+Every `datetime` here is aware and in UTC; every name is a lower-case A-label without a trailing dot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from sslctl.reasons import REASONS, Code, Owner, Reason, Status
+
+
+class Source(StrEnum):
+    """Where a certificate comes from: generated here by the CA (`c4`), or pasted by someone (`text`)."""
+
+    C4 = "c4"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A certificate with its chain and key, as PEM text. The key stays out of every repr."""
+
+    certificate: str
+    chain: str
+    private_key: str = field(repr=False)
+
+    @property
+    def fullchain(self) -> str:
+        """Leaf first, then the chain, as a TLS server sends it."""
+        return self.certificate + self.chain
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """The facts of one leaf certificate, read from its PEM.
+
+    `fingerprint` is the SHA-256 of the DER form and `serial` the serial number, both in lower-case hex.
+    """
+
+    names: tuple[str, ...]
+    fingerprint: str
+    serial: str
+    issuer: str
+    key_type: str
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One version of a domain's certificate, as stored. Key and PEM are fetched apart, as a `Bundle`."""
+
+    id: int
+    domain_id: int
+    version: int
+    source: Source
+    leaf: Leaf
+    issued_at: datetime
+    uploaded_at: datetime | None = None
+    verified_at: datetime | None = None
+    replaced_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order for one certificate, from the moment its key exists. `url` is known once the CA has accepted it."""
+
+    id: int
+    domain_id: int
+    names: tuple[str, ...]
+    csr_pem: str
+    opened_at: datetime
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Why the last pass over a domain did not end well. `retry_at` is when the tick takes it up again."""
+
+    code: Code
+    found: str
+    wanted: str
+    at: datetime
+    retry_at: datetime | None
+
+    @property
+    def reason(self) -> Reason:
+        """The row of the table of reasons that this finding stands for."""
+        return REASONS[self.code]
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A managed domain and the facts of now; its status is derived by `lifecycle.verdict`.
+
+    `wanted` is the certificate that belongs on the edge, `serving` the one that C4 was last seen to serve. They
+    differ while an upload is owed. `finding` is None when the last pass ended well, or none was made
+    (`checked_at` is None).
+    """
+
+    id: int
+    name: str
+    sans: tuple[str, ...]
+    source: Source
+    created_at: datetime
+    deleted_at: datetime | None = None
+    checked_at: datetime | None = None
+    finding: Finding | None = None
+    wanted: Certificate | None = None
+    serving: Certificate | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that the certificate must carry, the domain itself first."""
+        return (self.name, *self.sans)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A derived status with its reason. For Success `code` is None.
+
+    `also` is a finding that holds below an Expired certificate: why the renewal does not succeed. `owner`,
+    `next_step` and `retry_at` speak of what must happen next, so they are those of `also` where it exists.
+    """
+
+    status: Status
+    code: Code | None = None
+    sentence: str = ""
+    owner: Owner | None = None
+    next_step: str = ""
+    retry_at: datetime | None = None
+    also: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a domain's history: who did what, when."""
+
+    id: int
+    domain_id: int
+    at: datetime
+    actor: str
+    kind: str
+    detail: str
+    version: int | None = None
