@@ -99,7 +99,7 @@ class Domain:
 
     `wanted` is the certificate that belongs on the edge, `serving` the one that C4 was last seen to serve. They
     differ while an upload is owed. `finding` is None when the last pass ended well, or none was made
-    (`checked_at` is None).
+    (`checked_at` is None). `revision` counts the changes, for compare-and-set.
     """
 
     id: int
@@ -112,6 +112,7 @@ class Domain:
     finding: Finding | None = None
     wanted: Certificate | None = None
     serving: Certificate | None = None
+    revision: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:

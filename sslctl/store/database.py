@@ -1,0 +1,95 @@
+"""One SQLite connection, its transactions, and its errors told as ours."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from sslctl.errors import Busy, StateError
+from sslctl.store import schema
+
+_BUSY_SECONDS = 15.0
+
+
+class Run(Protocol):
+    """Runs one statement inside a transaction."""
+
+    def __call__(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
+        """Run `sql` with `values`, a tuple or a dict."""
+
+
+class Database:
+    """The SQLite file `path`, made where it is missing, with the schema of this version.
+
+    One connection serves all threads of the process behind a lock: transactions are short, and none is held while
+    anybody outside is asked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite would make the file with the umask's mode; keys are sealed, but names are nobody's business either.
+            path.touch(mode=0o600)
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise StateError(
+                f"cannot open the state in {path.parent}: {error}", hint="state.dir names the folder"
+            ) from error
+        self._connection.row_factory = sqlite3.Row
+        try:
+            with self._telling():
+                schema.prepare(self._connection, str(path))
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def rows(self, sql: str, values: Any = ()) -> list[sqlite3.Row]:
+        """Give all rows of a query."""
+        with self._lock, self._telling():
+            return self._connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Run the block in one transaction, committed at its end; inside another one it is part of that."""
+        with self._lock, self._telling():
+            if self._connection.in_transaction:
+                yield self._connection.execute
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # SQLite itself rolls back after some errors, a full disk among them.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise Busy(
+                    "the database is in use by another sslctl", hint="try again in a minute"
+                ) from error
+            raise StateError(f"cannot use the database {self._path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise StateError(
+                f"the database {self._path} cannot be read: {error}",
+                hint="it was left as it is; restore a backup, or name another folder in state.dir",
+            ) from error

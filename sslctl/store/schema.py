@@ -1,0 +1,156 @@
+"""The SQLite schema and its migrations.
+
+`PRAGMA user_version` counts the migrations applied and changes in the same transaction as each of them.
+`PRAGMA application_id` says that a file is sslctl's, so that a foreign database is refused and never written to.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sslctl.errors import StateError
+
+APPLICATION_ID = 0x73736C63  # "sslc"
+
+# Times are RFC 3339 UTC to the second ("2026-11-23T16:00:00Z"), so that text order is time order. Names are JSON
+# arrays. Keys are Fernet tokens. A certificate's facts are copied out of its PEM, which never changes, to be searched.
+_INITIAL = """
+CREATE TABLE certificate (
+  id            INTEGER PRIMARY KEY,
+  domain_id     INTEGER NOT NULL REFERENCES domain (id),
+  version       INTEGER NOT NULL,
+  source        TEXT NOT NULL CHECK (source IN ('c4', 'text')),
+  names         TEXT NOT NULL,
+  fingerprint   TEXT NOT NULL,
+  serial        TEXT NOT NULL,
+  issuer        TEXT NOT NULL,
+  key_type      TEXT NOT NULL,
+  not_before    TEXT NOT NULL,
+  not_after     TEXT NOT NULL,
+  pem           TEXT NOT NULL,
+  chain_pem     TEXT NOT NULL,
+  sealed_key    BLOB NOT NULL,
+  issued_at     TEXT NOT NULL,
+  uploading_at  TEXT,
+  uploaded_at   TEXT,
+  verified_at   TEXT,
+  replaced_at   TEXT,
+  revoked_at    TEXT,
+  UNIQUE (domain_id, version)
+) STRICT;
+
+CREATE TABLE domain (
+  id             INTEGER PRIMARY KEY,
+  revision       INTEGER NOT NULL DEFAULT 0,
+  name           TEXT NOT NULL UNIQUE,
+  sans           TEXT NOT NULL,
+  source         TEXT NOT NULL CHECK (source IN ('c4', 'text')),
+  created_at     TEXT NOT NULL,
+  deleted_at     TEXT,
+  checked_at     TEXT,
+  finding_code   TEXT,
+  finding_found  TEXT,
+  finding_wanted TEXT,
+  finding_at     TEXT,
+  retry_at       TEXT,
+  wanted_id      INTEGER REFERENCES certificate (id),
+  serving_id     INTEGER REFERENCES certificate (id)
+) STRICT;
+
+CREATE INDEX domain_by_finding ON domain (finding_code, retry_at) WHERE deleted_at IS NULL;
+CREATE INDEX domain_by_serving ON domain (serving_id) WHERE deleted_at IS NULL;
+CREATE INDEX certificate_by_expiry ON certificate (not_after);
+
+CREATE TABLE acme_order (
+  id         INTEGER PRIMARY KEY,
+  domain_id  INTEGER NOT NULL REFERENCES domain (id),
+  names      TEXT NOT NULL,
+  csr_pem    TEXT NOT NULL,
+  sealed_key BLOB,
+  opened_at  TEXT NOT NULL,
+  url        TEXT,
+  closed_at  TEXT,
+  outcome    TEXT,
+  CHECK ((closed_at IS NULL) = (sealed_key IS NOT NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX acme_order_open ON acme_order (domain_id) WHERE closed_at IS NULL;
+
+CREATE TABLE event (
+  id        INTEGER PRIMARY KEY,
+  domain_id INTEGER NOT NULL REFERENCES domain (id),
+  at        TEXT NOT NULL,
+  actor     TEXT NOT NULL,
+  kind      TEXT NOT NULL,
+  detail    TEXT NOT NULL,
+  version   INTEGER
+) STRICT;
+
+CREATE INDEX event_by_domain ON event (domain_id, id);
+
+CREATE TABLE lease (
+  name  TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  until TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE key_check (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  sealed   BLOB NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_INITIAL,)
+
+
+def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
+    """Set the connection's pragmas, refuse a foreign or newer database, and apply the migrations that are missing.
+
+    Raises `StateError` naming the file `shown_as`; `sqlite3.DatabaseError` when the file is no SQLite database.
+    """
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    application_id = _pragma(connection, "application_id")
+    if application_id != APPLICATION_ID and not (is_empty and application_id == 0):
+        raise StateError(
+            f"{shown_as} is a database of another program",
+            hint="name another folder in state.dir; nothing was written to this one",
+        )
+    if _pragma(connection, "user_version") > len(MIGRATIONS):
+        raise StateError(f"{shown_as} was written by a newer sslctl", hint="update sslctl on this machine")
+    # EXTRA with a rollback journal also syncs the folder after the journal is gone: an acknowledged commit survives
+    # a power cut. secure_delete overwrites what a closed order's key leaves behind.
+    for pragma in (
+        "journal_mode = DELETE",
+        "synchronous = EXTRA",
+        "foreign_keys = ON",
+        "secure_delete = ON",
+        "trusted_schema = OFF",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    if _pragma(connection, "user_version") < len(MIGRATIONS):
+        _migrate(connection)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        # Read again under the lock: another process may have migrated while this one waited.
+        for number in range(_pragma(connection, "user_version"), len(MIGRATIONS)):
+            for statement in _statements(MIGRATIONS[number]):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    # executescript() would commit the open transaction first.
+    return [statement for statement in script.split(";") if statement.strip()]
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

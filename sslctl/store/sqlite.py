@@ -1,0 +1,379 @@
+"""The store in one SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sslctl.errors import Busy, NotManaged
+from sslctl.lifecycle import queued
+from sslctl.model import Bundle, Certificate, Domain, Event, Finding, Leaf, Order, Source
+from sslctl.reasons import Code, Status
+from sslctl.store import Query, Sort, leases, rows
+from sslctl.store.database import Database, Run
+from sslctl.store.keyring import Keyring
+from sslctl.store.rows import names_text, text_of
+
+_ORDER_BY = {
+    Sort.NAME: "domain.name",
+    Sort.STATUS: f"{rows.STATUS_RANK}, domain.name",
+    Sort.CREATED: "domain.created_at, domain.name",
+    Sort.EXPIRES: "serving.not_after IS NULL, serving.not_after, domain.name",
+}
+
+
+class SqliteStore:
+    """`Store` in the SQLite file `path`. `actor` is written into every event."""
+
+    def __init__(self, path: Path, keyring: Keyring, *, clock: Callable[[], datetime], actor: str) -> None:
+        self._keyring = keyring
+        self._clock = clock
+        self._actor = actor
+        self._owner = leases.this_process()
+        self._database = Database(path)
+        try:
+            self._check_keyring()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _check_keyring(self) -> None:
+        """Make the key file with the database, and never again: a new one would open none of the old keys."""
+        select = "SELECT sealed FROM key_check"
+        if not self._database.rows(select):
+            with self._database.transaction() as run:
+                if run(select).fetchone() is None:
+                    if not self._keyring.exists:
+                        self._keyring.make()
+                    run("INSERT INTO key_check VALUES (1, ?)", (self._keyring.seal("sslctl"),))
+        elif self._keyring.exists:
+            self._keyring.open(self._database.rows(select)[0]["sealed"])
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    # Reading
+
+    def domain(self, name: str) -> Domain:
+        """See `Store.domain`."""
+        found = self.find(name)
+        if found is None:
+            raise NotManaged(f"{name} is not managed here", hint=f"`sslctl add {name}` takes it in")
+        if found.deleted_at is not None:
+            raise NotManaged(f"{name} was deleted", hint=f"`sslctl add {name}` takes it in again")
+        return found
+
+    def find(self, name: str) -> Domain | None:
+        """See `Store.find`."""
+        found = self._database.rows(f"{rows.SELECT_DOMAIN} WHERE domain.name = ?", (name,))
+        return rows.domain_of(found[0]) if found else None
+
+    def domains(self, query: Query, now: datetime) -> list[Domain]:
+        """See `Store.domains`."""
+        where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
+        values: dict[str, object] = {"now": text_of(now)}
+        if query.statuses:
+            where.append(f"{rows.STATUS} IN ({rows.literals(query.statuses)})")
+        if query.source is not None:
+            where.append("domain.source = :source")
+            values["source"] = query.source
+        if query.expiring_within is not None:
+            where.append("serving.not_after <= :horizon")
+            values["horizon"] = text_of(now + query.expiring_within)
+        sql = f"{rows.SELECT_DOMAIN} WHERE {' AND '.join(where)} ORDER BY {_ORDER_BY[query.sort]}"
+        if query.limit is not None:
+            sql += " LIMIT :limit"
+            values["limit"] = query.limit
+        return [rows.domain_of(row) for row in self._database.rows(sql, values)]
+
+    def candidates(self, now: datetime, horizon: timedelta) -> list[Domain]:
+        """See `Store.candidates`."""
+        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.deleted_at IS NULL AND (
+            domain.finding_code IS NOT NULL AND domain.retry_at <= :now
+            OR domain.finding_code IS NULL AND (
+                domain.serving_id IS NULL OR domain.wanted_id IS NOT domain.serving_id OR serving.not_after <= :horizon
+            )) ORDER BY {_ORDER_BY[Sort.EXPIRES]}"""
+        values = {"now": text_of(now), "horizon": text_of(now + horizon)}
+        return [rows.domain_of(row) for row in self._database.rows(sql, values)]
+
+    def counts(self, now: datetime) -> dict[Status, int]:
+        """See `Store.counts`."""
+        sql = f"""SELECT {rows.STATUS} AS status, count(*) AS number FROM domain
+            LEFT JOIN certificate AS wanted ON wanted.id = domain.wanted_id
+            LEFT JOIN certificate AS serving ON serving.id = domain.serving_id
+            WHERE domain.deleted_at IS NULL GROUP BY 1"""  # noqa: S608 - constants
+        return {
+            Status(row["status"]): row["number"] for row in self._database.rows(sql, {"now": text_of(now)})
+        }
+
+    def certificates(self, domain: Domain) -> list[Certificate]:
+        """See `Store.certificates`."""
+        sql = f"{rows.SELECT_CERTIFICATE} WHERE domain_id = ? ORDER BY version DESC"
+        return [rows.certificate_of(row) for row in self._database.rows(sql, (domain.id,))]
+
+    def bundle(self, certificate: Certificate) -> Bundle:
+        """See `Store.bundle`."""
+        row = self._database.rows(
+            "SELECT pem, chain_pem, sealed_key FROM certificate WHERE id = ?", (certificate.id,)
+        )[0]
+        return Bundle(row["pem"], row["chain_pem"], self._keyring.open(row["sealed_key"]))
+
+    def order(self, domain: Domain) -> Order | None:
+        """See `Store.order`."""
+        found = self._database.rows(
+            "SELECT * FROM acme_order WHERE domain_id = ? AND closed_at IS NULL", (domain.id,)
+        )
+        return rows.order_of(found[0]) if found else None
+
+    def order_key(self, order: Order) -> str:
+        """See `Store.order_key`."""
+        row = self._database.rows("SELECT sealed_key FROM acme_order WHERE id = ?", (order.id,))[0]
+        return self._keyring.open(row["sealed_key"])
+
+    def events(self, domain: Domain) -> list[Event]:
+        """See `Store.events`."""
+        return [
+            rows.event_of(row)
+            for row in self._database.rows(
+                "SELECT * FROM event WHERE domain_id = ? ORDER BY id", (domain.id,)
+            )
+        ]
+
+    # Domains
+
+    def enrol(self, name: str, sans: tuple[str, ...], source: Source) -> Domain:
+        """See `Store.enrol`."""
+        with self._database.transaction() as run:
+            now = text_of(self._clock())
+            recorded = run(
+                """INSERT INTO domain (name, sans, source, created_at, finding_code, finding_found, finding_wanted,
+                finding_at, retry_at) VALUES (:name, :sans, :source, :now, :code, '', '', :now, :now)
+                ON CONFLICT (name) DO UPDATE SET sans = :sans, source = :source, deleted_at = NULL,
+                finding_code = :code, finding_found = '', finding_wanted = '', finding_at = :now, retry_at = :now,
+                revision = revision + 1 WHERE deleted_at IS NOT NULL""",
+                {
+                    "name": name,
+                    "sans": names_text(sans),
+                    "source": source,
+                    "now": now,
+                    "code": Code.QUEUED,
+                },
+            )
+            _expect(recorded.rowcount, f"{name} was added by somebody else meanwhile")
+            domain = self.domain(name)
+            self._write_event(domain.id, "added", " ".join(("source", source, *sans)))
+            return domain
+
+    def amend(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
+        """See `Store.amend`."""
+        with self._advance(domain, "sans = :sans, source = :source", sans=names_text(sans), source=source):
+            self._write_event(domain.id, "changed", " ".join(("source", source, *sans)))
+            return self.settle(self.domain(domain.name), queued(self._clock()))
+
+    def settle(self, domain: Domain, finding: Finding | None) -> Domain:
+        """See `Store.settle`."""
+        values: dict[str, object] = {
+            "finding_code": finding and finding.code,
+            "finding_found": finding and finding.found,
+            "finding_wanted": finding and finding.wanted,
+            "finding_at": finding and text_of(finding.at),
+            "retry_at": finding and finding.retry_at and text_of(finding.retry_at),
+        }
+        tried = finding is None or finding.code is not Code.QUEUED
+        if tried:
+            values["checked_at"] = text_of(self._clock())
+        with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
+            if tried and _told(finding) != _told(domain.finding):
+                self._write_event(domain.id, "found", "well" if finding is None else _told(finding))
+        return self.domain(domain.name)
+
+    def delete(self, domain: Domain) -> Domain:
+        """See `Store.delete`."""
+        at = text_of(self._clock())
+        change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
+        with self._advance(domain, change, at=at) as run:
+            run(
+                "UPDATE certificate SET replaced_at = ? WHERE domain_id = ? AND verified_at IS NOT NULL"
+                " AND replaced_at IS NULL",
+                (at, domain.id),
+            )
+            self._write_event(domain.id, "deleted", "")
+        deleted = self.find(domain.name)
+        assert deleted is not None  # noqa: S101 - rows are never removed
+        return deleted
+
+    # Orders and certificates
+
+    def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
+        """See `Store.open_order`."""
+        sealed = self._keyring.seal(key_pem)
+        with self._database.transaction() as run:
+            if self.order(domain) is not None:
+                raise Busy(f"an order for {domain.name} is open already")
+            run(
+                "INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at) VALUES (?, ?, ?, ?, ?)",
+                (domain.id, names_text(names), csr_pem, sealed, text_of(self._clock())),
+            )
+            order = self.order(domain)
+        assert order is not None  # noqa: S101 - just inserted
+        return order
+
+    def record_url(self, order: Order, url: str) -> Order:
+        """See `Store.record_url`."""
+        with self._database.transaction() as run:
+            kept = run("UPDATE acme_order SET url = ? WHERE id = ? AND closed_at IS NULL", (url, order.id))
+            _expect(kept.rowcount, "the order was closed by another sslctl meanwhile")
+            self._write_event(order.domain_id, "ordered", url)
+            return rows.order_of(run("SELECT * FROM acme_order WHERE id = ?", (order.id,)).fetchone())
+
+    def close_order(self, order: Order, outcome: str) -> None:
+        """See `Store.close_order`."""
+        with self._database.transaction() as run:
+            closed = run(
+                "UPDATE acme_order SET closed_at = ?, outcome = ?, sealed_key = NULL"
+                " WHERE id = ? AND closed_at IS NULL",
+                (text_of(self._clock()), outcome, order.id),
+            )
+            _expect(closed.rowcount, "the order was closed by another sslctl meanwhile")
+
+    def keep_issued(self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf) -> Domain:
+        """See `Store.keep_issued`."""
+        bundle = Bundle(certificate, chain, self.order_key(order))
+        with self._database.transaction():
+            self.close_order(order, "issued")
+            return self._keep(domain, Source.C4, bundle, leaf)
+
+    def keep_text(self, domain: Domain, bundle: Bundle, leaf: Leaf) -> Domain:
+        """See `Store.keep_text`."""
+        return self._keep(domain, Source.TEXT, bundle, leaf)
+
+    def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
+        values = {
+            "domain_id": domain.id,
+            "source": source,
+            "names": names_text(leaf.names),
+            "fingerprint": leaf.fingerprint,
+            "serial": leaf.serial,
+            "issuer": leaf.issuer,
+            "key_type": leaf.key_type,
+            "not_before": text_of(leaf.not_before),
+            "not_after": text_of(leaf.not_after),
+            "pem": bundle.certificate,
+            "chain_pem": bundle.chain,
+            "sealed_key": self._keyring.seal(bundle.private_key),
+            "issued_at": text_of(self._clock()),
+        }
+        insert = f"""INSERT INTO certificate (version, {", ".join(values)})
+            VALUES ((SELECT coalesce(max(version), 0) + 1 FROM certificate WHERE domain_id = :domain_id),
+            {", ".join(f":{column}" for column in values)})"""  # noqa: S608 - constants
+        with self._database.transaction() as run:
+            made = run(insert, values).lastrowid
+            with self._advance(domain, "wanted_id = :id", id=made):
+                kept = self.domain(domain.name)
+                version = kept.wanted.version if kept.wanted else None
+                kind = "issued" if source is Source.C4 else "pasted"
+                self._write_event(domain.id, kind, f"serial {leaf.serial}", version)
+        return kept
+
+    def want(self, domain: Domain, certificate: Certificate | None) -> Domain:
+        """See `Store.want`."""
+        with self._advance(domain, "wanted_id = :id", id=certificate.id if certificate else None):
+            if certificate is not None:
+                self._write_event(domain.id, "taken up again", "", certificate.version)
+        return self.domain(domain.name)
+
+    def mark_uploading(self, certificate: Certificate) -> None:
+        """See `Store.mark_uploading`."""
+        self._stamp(certificate, "uploading_at")
+
+    def mark_uploaded(self, certificate: Certificate) -> None:
+        """See `Store.mark_uploaded`."""
+        self._stamp(certificate, "uploaded_at", "uploaded")
+
+    def mark_revoked(self, certificate: Certificate) -> None:
+        """See `Store.mark_revoked`."""
+        self._stamp(certificate, "revoked_at", "revoked")
+
+    def _stamp(self, certificate: Certificate, column: str, event: str | None = None) -> None:
+        with self._database.transaction() as run:
+            at = text_of(self._clock())
+            run(f"UPDATE certificate SET {column} = ? WHERE id = ?", (at, certificate.id))  # noqa: S608 - a constant
+            if event is not None:
+                self._write_event(certificate.domain_id, event, "", certificate.version)
+
+    def mark_serving(self, domain: Domain, certificate: Certificate) -> Domain:
+        """See `Store.mark_serving`."""
+        at = text_of(self._clock())
+        with self._advance(domain, "serving_id = :id, wanted_id = :id", id=certificate.id) as run:
+            run(
+                "UPDATE certificate SET replaced_at = ? WHERE domain_id = ? AND id != ? AND verified_at IS NOT NULL"
+                " AND replaced_at IS NULL",
+                (at, domain.id, certificate.id),
+            )
+            run(
+                "UPDATE certificate SET verified_at = ?, replaced_at = NULL WHERE id = ?",
+                (at, certificate.id),
+            )
+            if domain.serving is None or domain.serving.id != certificate.id:
+                self._write_event(domain.id, "serving", "C4 confirmed it", certificate.version)
+        return self.domain(domain.name)
+
+    def mark_not_serving(self, domain: Domain, why: str) -> Domain:
+        """See `Store.mark_not_serving`."""
+        with self._advance(domain, "serving_id = NULL"):
+            version = domain.serving.version if domain.serving else None
+            self._write_event(domain.id, "not serving", why, version)
+        return self.domain(domain.name)
+
+    def record(self, domain: Domain, kind: str, detail: str, version: int | None = None) -> None:
+        """See `Store.record`."""
+        self._write_event(domain.id, kind, detail, version)
+
+    # Claims
+
+    def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
+        """See `Store.claim`."""
+        with self._database.transaction() as run:
+            now = self._clock()
+            return {name for name in names if leases.take(run, name, self._owner, now, now + duration)}
+
+    def release(self, names: Iterable[str]) -> None:
+        """See `Store.release`."""
+        with self._database.transaction() as run:
+            for name in names:
+                leases.give_up(run, name, self._owner)
+
+    # Machinery
+
+    @contextmanager
+    def _advance(self, domain: Domain, change: str, **values: object) -> Iterator[Run]:
+        """Change `domain` if it still is as the caller knows it, then run the block in the same transaction."""
+        with self._database.transaction() as run:
+            changed = run(
+                f"UPDATE domain SET {change}, revision = revision + 1 WHERE id = :domain AND revision = :revision",  # noqa: S608 - constants
+                {**values, "domain": domain.id, "revision": domain.revision},
+            )
+            _expect(changed.rowcount, f"{domain.name} was changed by another sslctl meanwhile")
+            yield run
+
+    def _write_event(self, domain_id: int, kind: str, detail: str, version: int | None = None) -> None:
+        with self._database.transaction() as run:
+            run(
+                "INSERT INTO event (domain_id, at, actor, kind, detail, version) VALUES (?, ?, ?, ?, ?, ?)",
+                (domain_id, text_of(self._clock()), self._actor, kind, detail, version),
+            )
+
+
+def _expect(rowcount: int, otherwise: str) -> None:
+    if rowcount == 0:
+        raise Busy(otherwise, hint="look again, then try again")
+
+
+def _told(finding: Finding | None) -> str:
+    """Give what an event tells of a finding; times are left out, so that the same trouble tomorrow is no news."""
+    if finding is None or finding.code is Code.QUEUED:
+        return ""
+    return f"{finding.code}: {finding.reason.explain(finding.found, finding.wanted)}"
