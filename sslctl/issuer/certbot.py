@@ -1,0 +1,225 @@
+"""The issuer of production: certbot, one child process an order.
+
+Every order has a folder of its own, named by its id, because certbot locks its folders; the account is shared. Key and
+CSR are ours, so certbot keeps no lineage and nothing but the certificate comes out of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sslctl.config import AcmeSection
+from sslctl.issuer import Issued, IssueError
+from sslctl.issuer.problems import explain
+from sslctl.model import Bundle, Order
+from sslctl.reasons import Code
+from sslctl.text import clean
+from sslctl.x509 import split_fullchain
+
+_COLLECT_SECONDS = 20
+
+
+class CertbotIssuer:
+    """`Issuer` over certbot, with its folders below `folder`."""
+
+    def __init__(self, acme: AcmeSection, folder: Path, *, clock: Callable[[], datetime]) -> None:
+        self._acme = acme
+        self._folder = folder
+        self._accounts = folder / "accounts"
+        self._clock = clock
+        self._account_lock = threading.Lock()
+        # certbot binds the port itself, so that there can be one at a time.
+        self._port = threading.Lock() if acme.mode == "standalone" else nullcontext()
+
+    def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
+        """See `Issuer.issue`."""
+        with self._account_lock:
+            self._register()
+        run = self._run_folder(order)
+        (run / "csr.pem").write_text(order.csr_pem)
+        argv = ["certonly", "--csr", str(run / "csr.pem"), *self._challenge_arguments()]
+        argv += [f"--{name}-path={run / f'{name}.pem'}" for name in ("cert", "chain", "fullchain")]
+        if self._acme.profile:
+            argv += ["--required-profile", self._acme.profile]
+        with self._port:
+            self._run({"do": "issue", "argv": [*argv, *self._common_arguments(run)]}, on_url)
+        issued = self._on_disk(order)
+        if issued is None:
+            raise IssueError(Code.ISSUER_FAILED, "certbot ended well but left no certificate")
+        return issued
+
+    def collect(self, order: Order) -> Issued | None:
+        """See `Issuer.collect`."""
+        issued = self._on_disk(order)
+        if issued is not None or order.url is None:
+            return issued
+        account = self._account()
+        if account is None:
+            return None
+        job = {
+            "do": "collect",
+            "directory_url": self._acme.directory_url,
+            "account": str(account),
+            "order_url": order.url,
+            "csr_pem": order.csr_pem,
+            "wait_seconds": _COLLECT_SECONDS,
+        }
+        fullchain = self._run(job, _no_order).get("fullchain")
+        if fullchain is None:
+            return None
+        certificate, chain = split_fullchain(fullchain)
+        return Issued(certificate, chain)
+
+    def forget(self, order: Order) -> None:
+        """See `Issuer.forget`."""
+        shutil.rmtree(self._run_path(order), ignore_errors=True)
+
+    def revoke(self, bundle: Bundle) -> None:
+        """See `Issuer.revoke`."""
+        self._make_folder(self._folder)
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix="revoke-") as name:
+            run = Path(name)
+            self._link_accounts(run)
+            (run / "cert.pem").write_text(bundle.certificate)
+            argv = ["revoke", "--cert-path", str(run / "cert.pem"), "--no-delete-after-revoke"]
+            try:
+                self._run({"do": "revoke", "argv": [*argv, *self._common_arguments(run)]}, _no_order)
+            except IssueError as error:
+                if not error.found.startswith("alreadyRevoked"):
+                    raise
+
+    def _register(self) -> None:
+        """Make the account before the first order, or parallel orders would each make one."""
+        if self._account() is not None:
+            return
+        self._make_folder(self._folder)
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name:
+            run = Path(name)
+            self._link_accounts(run)
+            self._run({"do": "register", "argv": ["register", *self._common_arguments(run)]}, _no_order)
+
+    def _account(self) -> Path | None:
+        """Give the folder in which certbot keeps its account at this CA, None where there is none."""
+        server = self._acme.directory_url.partition("://")[2]
+        return next((path.parent for path in (self._accounts / server).glob("*/regr.json")), None)
+
+    def _challenge_arguments(self) -> list[str]:
+        if self._acme.mode == "webroot":
+            return ["--webroot", "--webroot-path", str(self._acme.webroot)]
+        arguments = ["--standalone", "--http-01-port", str(self._acme.http01_port)]
+        if self._acme.http01_address:
+            arguments += ["--http-01-address", self._acme.http01_address]
+        return [*arguments, "--preferred-challenges", "http"]
+
+    def _common_arguments(self, run: Path) -> list[str]:
+        contact = ["--email", self._acme.email, "--no-eff-email"]
+        if not self._acme.email:
+            contact = ["--register-unsafely-without-email"]
+        return [
+            *("--non-interactive", "--agree-tos", *contact, "--server", self._acme.directory_url),
+            *("--config-dir", str(run / "config"), "--work-dir", str(run / "work")),
+            # The logs hold challenge answers: they live and go with the run's folder, which is ours alone.
+            *("--logs-dir", str(run / "logs"), "--max-log-backups", "0"),
+        ]
+
+    def _run(self, job: dict[str, Any], on_url: Callable[[str], None]) -> dict[str, Any]:
+        """Do `job` in a child process and give its result. Raises `IssueError`."""
+        url = ""
+        with self._child() as child:
+            assert child.stdin is not None  # noqa: S101 - both are pipes
+            assert child.stdout is not None  # noqa: S101
+            _say(child, json.dumps(job))
+            for line in child.stdout:
+                message = json.loads(line)
+                if "order" in message:
+                    url = message["order"]
+                    on_url(url)
+                    _say(child, "")
+                elif "failed" in message["result"]:
+                    raise explain(message["result"], self._clock(), order_placed=bool(url))
+                else:
+                    return dict(message["result"])
+        raise IssueError(
+            Code.CA_VALIDATING if url else Code.ISSUER_FAILED,
+            f"certbot did not end within {self._acme.timeout_seconds:g} seconds, or was killed",
+            order_open=bool(url),
+        )
+
+    @contextmanager
+    def _child(self) -> Iterator[subprocess.Popen[str]]:
+        """Run the child in a session of its own, so that Ctrl-C reaches sslctl alone, which lets it finish."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "sslctl.issuer.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=self._environment(),
+            start_new_session=True,
+        ) as child:
+            deadline = threading.Timer(self._acme.timeout_seconds, child.kill)
+            deadline.start()
+            try:
+                yield child
+            finally:
+                deadline.cancel()
+                # Its result is out, or nobody waits for it any more.
+                child.kill()
+
+    def _environment(self) -> dict[str, str]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("SSLCTL_")}
+        if self._acme.ca_bundle is not None:
+            environment["REQUESTS_CA_BUNDLE"] = str(self._acme.ca_bundle)
+        return environment
+
+    def _on_disk(self, order: Order) -> Issued | None:
+        try:
+            return Issued(*split_fullchain((self._run_path(order) / "fullchain.pem").read_text()))
+        except FileNotFoundError:
+            return None
+
+    def _run_path(self, order: Order) -> Path:
+        return self._folder / "runs" / str(order.id)
+
+    def _run_folder(self, order: Order) -> Path:
+        run = self._run_path(order)
+        shutil.rmtree(run, ignore_errors=True)
+        self._make_folder(run)
+        self._link_accounts(run)
+        return run
+
+    def _link_accounts(self, run: Path) -> None:
+        self._make_folder(self._accounts)
+        (run / "config").mkdir(mode=0o700)
+        (run / "config" / "accounts").symlink_to(self._accounts, target_is_directory=True)
+
+    @staticmethod
+    def _make_folder(folder: Path) -> None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise IssueError(Code.ISSUER_FAILED, clean(f"cannot make {folder}: {error.strerror}")) from error
+
+
+def _say(child: subprocess.Popen[str], line: str) -> None:
+    assert child.stdin is not None  # noqa: S101 - it is a pipe
+    try:
+        child.stdin.write(line + "\n")
+        child.stdin.flush()
+    except BrokenPipeError:
+        pass  # its output, or the lack of it, tells why
+
+
+def _no_order(_url: str) -> None:
+    """Jobs that place no order tell of none."""

@@ -1,0 +1,185 @@
+"""The child process in which certbot runs: `python -m sslctl.issuer.child`.
+
+It reads one job, a JSON object, from the first line of standard input and writes JSON lines to standard output:
+perhaps `{"order": URL}`, then one last `{"result": …}`. After an order's URL it waits for a line on standard input, so
+that the URL is stored before the order goes on. certbot's own display goes nowhere; what the CA said is taken from
+the ACME messages themselves, since certbot's exceptions leave out the problems of the single challenges.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TextIO
+
+import acme.client
+import certbot.errors
+import certbot.main
+import requests
+from acme import errors, messages
+from josepy.jwa import ES256, RS256
+from josepy.jwk import JWK
+
+# Between two tries a fresh nonce is fetched. Pebble rejects 5 % of good nonces on purpose, and a CA behind several
+# front ends can reject more; certbot itself gives up after the second.
+_NONCE_TRIES = 20
+_HOPELESS = ("pending", "invalid")
+
+
+class Observer(acme.client.ClientNetwork):
+    """acme's HTTP client, which also tells of orders and remembers the CA's problems."""
+
+    on_order: Callable[[str], None]
+    problems: list[dict[str, str]]
+    retry_after: str
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """POST as acme does, but stay patient with rejected nonces (RFC 8555, section 6.5)."""
+        for _ in range(_NONCE_TRIES):
+            try:
+                return self._post_once(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return self._post_once(*args, **kwargs)
+
+    def _send_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
+        response: requests.Response = super()._send_request(method, url, *args, **kwargs)
+        if not response.ok:
+            Observer.retry_after = response.headers.get("Retry-After", "")
+            return response
+        body = _json_object(response)
+        if "finalize" in body and "Location" in response.headers:
+            Observer.on_order(response.headers["Location"])
+        Observer.problems.extend(_problems(body))
+        return response
+
+
+def _json_object(response: requests.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _problems(authorization: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Give the problems of a failed authorization (RFC 8555, section 7.1.4), one for each failed challenge."""
+    if authorization.get("status") != "invalid" or "challenges" not in authorization:
+        return
+    for challenge in authorization["challenges"]:
+        if problem := challenge.get("error"):
+            yield {
+                "name": str(authorization["identifier"]["value"]),
+                "type": str(problem.get("type", "")),
+                "detail": str(problem.get("detail", "")),
+            }
+
+
+def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Do `job` and give its result: `{"done": true}`, perhaps with a `fullchain`, or what went wrong.
+
+    `tell` is called with `{"order": URL}` when the CA has accepted an order.
+    """
+    Observer.on_order = staticmethod(_once(lambda url: tell({"order": url})))
+    Observer.problems = []
+    Observer.retry_after = ""
+    # certbot looks the class up in the module whenever it makes a client.
+    setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
+    try:
+        if job["do"] == "collect":
+            return {"done": True, "fullchain": _collect(job)}
+        trouble = certbot.main.main(job["argv"])
+        return {"failed": "certbot", "detail": str(trouble)} if trouble else {"done": True}
+    except messages.Error as error:
+        return _failure("acme", error.detail or error.description or "", error.typ or "")
+    except errors.IssuanceError as error:
+        return _failure("acme", error.error.detail or "", error.error.typ or "")
+    except (errors.TimeoutError, certbot.errors.SignalExit) as error:
+        return _failure("undecided", str(error))
+    except (requests.exceptions.RequestException, errors.ClientError, errors.NonceError) as error:
+        return _failure("network", _short(error))
+    except certbot.errors.AuthorizationError as error:
+        return _failure("authorization", str(error))
+    except (certbot.errors.Error, errors.Error, OSError) as error:
+        return _failure("certbot", str(error))
+
+
+def _failure(kind: str, detail: str, typ: str = "") -> dict[str, Any]:
+    return {
+        "failed": kind,
+        "type": typ,
+        "detail": detail,
+        "problems": Observer.problems,
+        "retry_after": Observer.retry_after,
+    }
+
+
+def _once(function: Callable[[str], None]) -> Callable[[str], None]:
+    seen: set[str] = set()
+
+    def call(url: str) -> None:
+        if url not in seen:
+            seen.add(url)
+            function(url)
+
+    return call
+
+
+def _short(error: Exception) -> str:
+    """Give the innermost cause of a network error, without the object addresses that requests puts around it."""
+    innermost: BaseException = error
+    while (cause := getattr(innermost, "reason", None) or innermost.__context__) is not None:
+        if not isinstance(cause, BaseException):
+            break
+        innermost = cause
+    return f"{type(innermost).__name__}: {innermost}"
+
+
+def _collect(job: dict[str, Any]) -> str | None:
+    """Give the full chain of the order at `job["order_url"]`; None when it will never be issued."""
+    client = _client(job["directory_url"], Path(job["account"]))
+    try:
+        response = client.net.post(job["order_url"], None, new_nonce_url=client.directory["newNonce"])
+    except messages.Error as error:
+        if error.code in ("malformed", "unauthorized") or error.code is None:
+            return None  # the CA no longer knows the order
+        raise
+    body = messages.Order.from_json(response.json())
+    if body.status.name in _HOPELESS:
+        return None
+    order = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
+    # acme counts its deadline in naive local time.
+    deadline = datetime.now() + timedelta(seconds=job["wait_seconds"])  # noqa: DTZ005
+    fullchain: str = client.poll_finalization(order, deadline).fullchain_pem
+    return fullchain
+
+
+def _client(directory_url: str, account: Path) -> Any:
+    """Make an ACME client for certbot's own account, kept in the folder `account`."""
+    key = JWK.json_loads((account / "private_key.json").read_text())
+    registration = messages.RegistrationResource.json_loads((account / "regr.json").read_text())
+    network = Observer(key, account=registration, alg=ES256 if key.typ == "EC" else RS256)
+    return acme.client.ClientV2(acme.client.ClientV2.get_directory(directory_url, network), network)
+
+
+def main() -> None:
+    """Read the job, keep certbot away from our channel, do the job, tell its result."""
+    channel: TextIO = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+    def tell(message: dict[str, Any]) -> None:
+        print(json.dumps(message), file=channel, flush=True)
+        if "order" in message and not sys.stdin.readline():
+            sys.exit("the parent is gone")  # nobody would keep the certificate
+
+    job = json.loads(sys.stdin.readline())
+    tell({"result": run(job, tell)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""From what the CA or certbot said to a reason code: one pure function."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from sslctl.issuer import IssueError
+from sslctl.reasons import REASONS, Code
+from sslctl.text import clean
+
+_PREFIX = "urn:ietf:params:acme:error:"
+
+# RFC 8555, section 6.7. What is not listed is a refusal of the request, not of the name.
+_BY_TYPE = {
+    "rateLimited": Code.CA_RATE_LIMITED,
+    "serverInternal": Code.CA_UNAVAILABLE,
+    "badNonce": Code.CA_UNAVAILABLE,
+    "orderNotReady": Code.CA_VALIDATING,
+    "caa": Code.CAA_FORBIDS,
+    "rejectedIdentifier": Code.NAME_REFUSED,
+    "unsupportedIdentifier": Code.NAME_REFUSED,
+}
+_BY_CHALLENGE_TYPE = {
+    "rateLimited": Code.CA_RATE_LIMITED,
+    "serverInternal": Code.CA_UNAVAILABLE,
+    "caa": Code.CAA_FORBIDS,
+    "connection": Code.PORT_80_CLOSED,
+    "rejectedIdentifier": Code.NAME_REFUSED,
+    "unsupportedIdentifier": Code.NAME_REFUSED,
+}
+_WANTED = {
+    Code.CHALLENGE_FAILED: "the answer that certbot put there",
+    Code.PORT_80_CLOSED: "an answer on port 80",
+    Code.CAA_FORBIDS: "a CAA record that allows the CA",
+}
+
+
+def explain(failure: dict[str, Any], now: datetime, *, order_placed: bool) -> IssueError:
+    """Turn a failed result of the child into the error that the pipeline understands.
+
+    `order_placed` says that the CA has the order: where the outcome is unknown, it then stays open to be collected.
+    """
+    wish = _retry_after(str(failure.get("retry_after", "")), now)
+    kind, detail = failure["failed"], str(failure.get("detail", ""))
+    problems = failure.get("problems") or []
+    if kind == "authorization" and problems:
+        return _challenge_error(problems, wish)
+    if kind == "authorization":
+        return IssueError(Code.CA_VALIDATING, clean(detail), retry_at=wish, order_open=order_placed)
+    if kind == "undecided":
+        found = clean(detail) or "no decision in time"
+        return IssueError(Code.CA_VALIDATING, found, retry_at=wish, order_open=order_placed)
+    if kind == "network":
+        return IssueError(Code.CA_UNAVAILABLE, clean(detail), retry_at=wish, order_open=order_placed)
+    if kind == "acme":
+        code = _BY_TYPE.get(_short(failure["type"]), Code.CA_REFUSED)
+        undecided = code in (Code.CA_UNAVAILABLE, Code.CA_VALIDATING)
+        found = clean(f"{_short(failure['type'])}: {detail}")
+        return IssueError(
+            code, found, wanted=_WANTED.get(code, ""), retry_at=wish, order_open=undecided and order_placed
+        )
+    return IssueError(Code.ISSUER_FAILED, clean(detail) or "it gave no reason")
+
+
+def _challenge_error(problems: list[dict[str, str]], wish: datetime | None) -> IssueError:
+    """Pick the worst problem to name the trouble, and tell of all."""
+    codes = [_challenge_code(problem) for problem in problems]
+    code = min(codes, key=lambda code: REASONS[code].status.rank)
+    found = "; ".join(
+        dict.fromkeys(
+            f"{clean(p['name'], 100)}: {_short(p['type'])}: {clean(p['detail'], 200)}" for p in problems
+        )
+    )
+    return IssueError(code, clean(found, 600), wanted=_WANTED.get(code, ""), retry_at=wish)
+
+
+def _challenge_code(problem: dict[str, str]) -> Code:
+    short = _short(problem["type"])
+    if short == "dns":
+        return Code.NXDOMAIN if "NXDOMAIN" in problem["detail"] else Code.DNS_UNANSWERED
+    return _BY_CHALLENGE_TYPE.get(short, Code.CHALLENGE_FAILED)
+
+
+def _short(typ: str) -> str:
+    return clean(typ, 80).removeprefix(_PREFIX)
+
+
+def _retry_after(header: str, now: datetime) -> datetime | None:
+    """Read `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None where it is neither."""
+    if header.isascii() and header.isdigit():
+        return now + timedelta(seconds=min(int(header[:9]), 10**8))
+    try:
+        at = parsedate_to_datetime(header)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo is not None else None
