@@ -1,0 +1,130 @@
+"""Taking domains in and letting them go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sslctl import c4, lifecycle, x509
+from sslctl.c4 import ControlPlane
+from sslctl.errors import BadInput, Busy, ConfigError, TryLater
+from sslctl.issuer import IssueError, Issuer
+from sslctl.model import Bundle, Certificate, Domain, Source
+from sslctl.pipeline import CLAIM, claim_name
+from sslctl.store import Store
+
+
+def enrol(
+    store: Store, name: str, sans: tuple[str, ...] | None, now: datetime, *, new: bool = False
+) -> Domain:
+    """Take `name` under management with a certificate of source c4; harmless when it is managed already.
+
+    `sans` None leaves the other names as they are. A deleted domain comes back with its certificate where that may
+    still be used, unless `new`. Raises `Busy`, `StateError`.
+    """
+    known = store.find(name)
+    names = sans if sans is not None else known.sans if known is not None else ()
+    if known is not None and known.deleted_at is None:
+        if known.sans == names and known.source is Source.C4:
+            return known
+        return store.amend(known, names, Source.C4)
+    domain = store.enrol(name, names, Source.C4)
+    if known is None or new:
+        return domain
+    kept = lifecycle.reusable(store.certificates(domain), domain.names, now)
+    return domain if kept is None else store.want(domain, kept)
+
+
+def paste(store: Store, name: str, sans: tuple[str, ...], bundle: Bundle, now: datetime) -> Domain:
+    """Take `name` under management with the pasted `bundle`; the same pair again is harmless.
+
+    Raises `BadInput` saying which of key, name, date or chain is wrong; nothing is recorded then.
+    """
+    x509.check_pair(bundle.certificate, bundle.private_key, bundle.chain, (name, *sans), now)
+    leaf = x509.read_leaf(bundle.certificate)
+    known = store.find(name)
+    if known is None or known.deleted_at is not None:
+        domain = store.enrol(name, sans, Source.TEXT)
+    elif (
+        known.wanted is not None and known.wanted.leaf.fingerprint == leaf.fingerprint and known.sans == sans
+    ):
+        return known
+    else:
+        domain = store.amend(known, sans, Source.TEXT)
+    return store.keep_text(domain, bundle, leaf)
+
+
+def remove(
+    store: Store,
+    control_plane: ControlPlane,
+    issuer: Issuer,
+    name: str,
+    *,
+    keep_on_c4: bool = False,
+    revoke: bool = False,
+) -> Domain:
+    """Take the managed domain `name` out of management: from C4, at the CA where wanted, then here.
+
+    Every step is harmless when done twice, so a delete that failed midway is simply repeated. Raises `NotManaged`,
+    `Busy`, `BadInput` when there is nothing to revoke, `TryLater` when C4 or the CA could not be asked.
+    """
+    claim = claim_name(name)
+    store.domain(name)
+    if not store.claim([claim], CLAIM):
+        raise Busy(f"another sslctl works on {name}", hint="try again in a minute")
+    try:
+        domain = store.domain(name)
+        revoked = _revocable(domain) if revoke else None
+        if not keep_on_c4:
+            _remove_from_c4(store, control_plane, domain)
+        if revoked is not None and revoked.revoked_at is None:
+            _revoke(store, issuer, domain, revoked)
+        return store.delete(store.domain(name))
+    finally:
+        store.release([claim])
+
+
+def _revocable(domain: Domain) -> Certificate:
+    certificate = domain.serving or domain.wanted
+    if certificate is None:
+        raise BadInput(f"{domain.name} has no certificate to revoke", hint="delete it without --revoke")
+    if certificate.source is Source.TEXT:
+        raise BadInput(
+            f"the certificate of {domain.name} was added by text, so only who ordered it can revoke it",
+            hint="delete it without --revoke",
+        )
+    return certificate
+
+
+def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain) -> None:
+    try:
+        removed = control_plane.remove(domain.name)
+    except c4.UnknownDomain:
+        removed = False
+    except c4.Unauthorized as error:
+        raise ConfigError(
+            f"C4 refused our token, so {domain.name} stays managed: {error}", hint="see c4.token_file"
+        ) from error
+    except c4.C4Error as error:
+        raise TryLater(
+            f"C4 could not be asked, so {domain.name} stays managed: {error}",
+            hint="try again later, or leave the certificate there with --keep-on-c4",
+        ) from error
+    if removed:
+        store.record(domain, "removed", "from C4", domain.serving.version if domain.serving else None)
+
+
+def _revoke(store: Store, issuer: Issuer, domain: Domain, certificate: Certificate) -> None:
+    try:
+        issuer.revoke(store.bundle(certificate))
+    except IssueError as error:
+        raise TryLater(
+            f"the certificate of {domain.name} could not be revoked, so the domain stays managed: {error.found}",
+            hint="try again later, or delete it without --revoke",
+        ) from error
+    store.mark_revoked(certificate)
+
+
+def managed(store: Store, names: Iterable[str]) -> list[Domain]:
+    """Give the managed domains `names`, in that order. Raises `NotManaged` for the first that is not."""
+    return [store.domain(name) for name in names]

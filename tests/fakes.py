@@ -1,0 +1,98 @@
+"""Stand-ins at the seams. Each passes the same contract tests as the real thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from sslctl.issuer import Issued, IssueError
+from sslctl.model import Bundle, Order
+from sslctl.reasons import Code
+
+START = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)  # noon in Singapore
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, at: datetime = START) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        """Give the time."""
+        return self.at
+
+    def move(self, **length: float) -> None:
+        """Go on by `length`, the arguments of `timedelta`."""
+        self.at += timedelta(**length)
+
+
+class FakeIssuer:
+    """A CA in memory. `refusals` are raised one an order; `orders` lists the names of every order placed."""
+
+    def __init__(self, clock: Callable[[], datetime], lifetime: timedelta = timedelta(days=90)) -> None:
+        self.clock = clock
+        self.lifetime = lifetime
+        self.refusals: list[IssueError] = []
+        self.orders: list[tuple[str, ...]] = []
+        self.revoked: list[str] = []
+        self.issued: dict[str, Issued] = {}
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
+
+    def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
+        """See `Issuer.issue`."""
+        self.orders.append(order.names)
+        url = f"https://ca.test/order/{len(self.orders)}"
+        on_url(url)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.issued[url] = Issued(self._sign(order), self._chain())
+        return self.issued[url]
+
+    def collect(self, order: Order) -> Issued | None:
+        """See `Issuer.collect`."""
+        return self.issued.get(order.url or "")
+
+    def forget(self, order: Order) -> None:
+        """See `Issuer.forget`."""
+
+    def revoke(self, bundle: Bundle) -> None:
+        """See `Issuer.revoke`."""
+        if all(bundle.certificate != issued.certificate for issued in self.issued.values()):
+            raise IssueError(Code.CA_REFUSED, "unauthorized: not ours")
+        self.revoked.append(bundle.certificate)
+
+    def _sign(self, order: Order) -> str:
+        csr = x509.load_pem_x509_csr(order.csr_pem.encode())
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(csr.subject)
+            .issuer_name(self._name)
+            .public_key(csr.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self.clock())
+            .not_valid_after(self.clock() + self.lifetime)
+            .add_extension(csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def _chain(self) -> str:
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(self._name)
+            .issuer_name(self._name)
+            .public_key(self._key.public_key())
+            .serial_number(1)
+            .not_valid_before(START - timedelta(days=365))
+            .not_valid_after(START + timedelta(days=3650))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM).decode()
