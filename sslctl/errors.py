@@ -1,6 +1,6 @@
 """The errors that reach an operator, each with its exit code.
 
-The exit codes are frozen (README, "Exit codes"). The core raises these and never exits; `cli.app.main` is the only
+The exit codes are frozen (README, "Exit codes"). The core raises these and never exits; `cli.main.main` is the only
 place where one becomes an exit code.
 """
 

@@ -1,0 +1,5 @@
+"""`python -m sslctl`."""
+
+from sslctl.cli.main import main
+
+main()

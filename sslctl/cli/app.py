@@ -1,0 +1,127 @@
+"""The composition root: the one place where the parts are chosen and put together."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sslctl.config import Config, load
+from sslctl.errors import ConfigError
+from sslctl.model import Domain
+from sslctl.store import Store
+
+# What talks to the outside is imported where it is first needed: `list` and `view` start without requests and dnspython.
+if TYPE_CHECKING:
+    from sslctl.c4 import ControlPlane
+    from sslctl.issuer import Issuer
+    from sslctl.pipeline import Pipeline
+
+
+def utc_now() -> datetime:
+    """Give the time, UTC, to the second: the precision in which everything is stored."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class App:
+    """The parts of one run of sslctl, each made when first asked for."""
+
+    def __init__(self, config_path: Path | None, clock: Callable[[], datetime] = utc_now) -> None:
+        self._config_path = config_path
+        self.clock = clock
+        self.via = ""
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration. Raises `ConfigError`."""
+        return load(self._config_path, os.environ)
+
+    @property
+    def renew_before(self) -> timedelta:
+        """How long before its expiry a certificate is renewed."""
+        return timedelta(days=self.config.renewal.before_days)
+
+    @cached_property
+    def store(self) -> Store:
+        """The state. Raises `StateError`."""
+        from sslctl.store.keyring import Keyring  # noqa: PLC0415 - cryptography is slow to import
+        from sslctl.store.sqlite import SqliteStore  # noqa: PLC0415
+
+        state = self.config.state
+        return SqliteStore(
+            state.database_path, Keyring(state.master_key_path), clock=self.clock, actor=_actor(self.via)
+        )
+
+    @cached_property
+    def control_plane(self) -> ControlPlane:
+        """C4. Raises `ConfigError`."""
+        from sslctl.c4.client import C4Client  # noqa: PLC0415
+
+        section = self.config.c4
+        if not section.base_url or section.token_file is None:
+            raise ConfigError(
+                "c4.base_url and c4.token_file are not set, so C4 cannot be asked",
+                hint=f'set them in {self.config.path or "a configuration file"}; README, "Configuration"',
+            )
+        return C4Client(
+            section.base_url,
+            section.token_file,
+            ca_bundle=section.ca_bundle,
+            timeout_seconds=section.timeout_seconds,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def issuer(self) -> Issuer:
+        """The CA, through certbot."""
+        from sslctl.issuer.certbot import CertbotIssuer  # noqa: PLC0415
+
+        return CertbotIssuer(self.config.acme, self.config.state.acme_dir, clock=self.clock)
+
+    def pipeline(self, on_step: Callable[[Domain, str], None]) -> Pipeline:
+        """Put the parts together; `on_step` hears what is being done for which domain."""
+        from sslctl.pipeline import Manner, Pipeline  # noqa: PLC0415
+        from sslctl.preflight import Preflight  # noqa: PLC0415
+
+        config = self.config
+        return Pipeline(
+            self.store,
+            self.control_plane,
+            self.issuer,
+            Preflight(config.cdn, config.dns, config.acme.caa_identities),
+            clock=self.clock,
+            sleep=time.sleep,
+            manner=Manner(
+                webroot=config.acme.mode == "webroot",
+                key_type=config.acme.key_type,
+                renew_before=self.renew_before,
+                activation_seconds=config.c4.activation_seconds,
+            ),
+            on_step=on_step,
+        )
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+def _actor(via: str) -> str:
+    """Name who runs this, for the history: user, and terminal, tick or neither."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    if not via:
+        via = (
+            Path(os.ttyname(sys.stdin.fileno())).name
+            if sys.stdin is not None and sys.stdin.isatty()
+            else "script"
+        )
+    return f"{user} ({via})"

@@ -1,0 +1,64 @@
+"""`sslctl delete`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from sslctl import management, names
+from sslctl.cli import render, wire
+from sslctl.cli.app import App
+from sslctl.cli.options import json_option
+from sslctl.errors import Exit, SslctlError
+from sslctl.model import Domain
+
+
+@click.command("delete")
+@click.argument("domains", metavar="DOMAIN...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--keep-on-c4", is_flag=True, help="Leave the certificate on C4.")
+@click.option("--revoke", is_flag=True, help="Revoke the certificate at the CA.")
+@json_option
+@click.pass_obj
+def command(
+    app: App, *, domains: tuple[str, ...], yes: bool, keep_on_c4: bool, revoke: bool, as_json: bool
+) -> int:
+    """Take domains out of management, and their certificates off the edge.
+
+    The history is kept (`list --deleted`), and adding a domain again puts its certificate back while that is valid.
+    """
+    found = management.managed(app.store, names.normalise_all(domains))
+    if not yes:
+        _ask(found, keep_on_c4=keep_on_c4, revoke=revoke)
+    errors: list[SslctlError] = []
+    deleted = []
+    for domain in found:
+        try:
+            gone = management.remove(
+                app.store, app.control_plane, app.issuer, domain.name, keep_on_c4=keep_on_c4, revoke=revoke
+            )
+        except SslctlError as error:
+            if len(found) == 1:
+                raise
+            errors.append(error)
+            click.echo(f"sslctl: error: {error.message}", err=True)
+            continue
+        deleted.append(gone)
+        if not as_json:
+            render.line(f"{gone.name}: deleted")
+    if as_json:
+        render.json_object(wire.envelope(domains=[wire.domain(domain, app.clock()) for domain in deleted]))
+    return Exit.SOME_NOT_WELL if errors else Exit.OK
+
+
+def _ask(domains: list[Domain], *, keep_on_c4: bool, revoke: bool) -> None:
+    what = domains[0].name if len(domains) == 1 else f"{len(domains)} domains"
+    consequence = "the certificate stays on C4" if keep_on_c4 else "HTTPS stops working for them on the edge"
+    if revoke:
+        consequence += ", and the certificate is revoked for good"
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"deleting {what} must be confirmed; there is no terminal to ask, so say --yes"
+        )
+    click.confirm(f"Delete {what}? {consequence[0].upper()}{consequence[1:]}.", abort=True, err=True)

@@ -1,0 +1,128 @@
+"""`sslctl download`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sslctl import names, x509
+from sslctl.cli import render, wire
+from sslctl.cli.app import App
+from sslctl.cli.options import json_option
+from sslctl.cli.writing import write_new
+from sslctl.errors import BadInput, NotManaged
+from sslctl.model import Bundle, Certificate, Domain
+
+
+@click.command("download")
+@click.argument("domain")
+@click.option(
+    "--version",
+    "version",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="This version; default: the current one.",
+)
+@click.option(
+    "-o", "--output", "folder", type=click.Path(file_okay=False, path_type=Path), default=".", metavar="DIR",
+    help="The folder to write into, made where it is missing; default: the current one.",
+)  # fmt: skip
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["pem", "pkcs12"]),
+    default="pem",
+    show_default=True,
+    help="PEM files, or one PKCS#12 file.",
+)
+@click.option(
+    "--password-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="The password of the PKCS#12 file; without it you are asked.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Write over existing files.")
+@json_option
+@click.pass_obj
+def command(
+    app: App,
+    *,
+    domain: str,
+    version: int | None,
+    folder: Path,
+    kind: str,
+    password_file: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write a certificate and its key into files, mode 0600.
+
+    PEM: cert.pem, chain.pem, fullchain.pem and privkey.pem. PKCS#12: DOMAIN.p12. That a key left the store is noted in
+    the history.
+    """
+    if password_file is not None and kind != "pkcs12":
+        raise click.UsageError("--password-file goes with --format pkcs12")
+    found = _find(app, names.normalise(domain))
+    certificate = _choose(app, found, version)
+    bundle = app.store.bundle(certificate)
+    files = (
+        _pem_files(bundle)
+        if kind == "pem"
+        else {f"{found.name}.p12": x509.to_pkcs12(bundle, found.name, _password(password_file))}
+    )
+    # First the history: a key that got out unnoticed is worse than a note of one that did not.
+    app.store.record(found, "key downloaded", kind, certificate.version)
+    written = write_new(folder, files, force=force)
+    if as_json:
+        render.json_object(
+            wire.envelope(
+                domain=found.name, version=certificate.version, files=[str(path) for path in written]
+            )
+        )
+    else:
+        for path in written:
+            render.line(str(path))
+
+
+def _find(app: App, name: str) -> Domain:
+    found = app.store.find(name)
+    return app.store.domain(name) if found is None else found
+
+
+def _choose(app: App, domain: Domain, version: int | None) -> Certificate:
+    held = app.store.certificates(domain)
+    if version is None:
+        current = domain.serving or domain.wanted or (held[0] if held else None)
+        if current is None:
+            raise NotManaged(
+                f"{domain.name} has no certificate yet", hint=f"`sslctl view {domain.name}` says why"
+            )
+        return current
+    for certificate in held:
+        if certificate.version == version:
+            return certificate
+    known = ", ".join(str(certificate.version) for certificate in reversed(held)) or "none"
+    raise NotManaged(f"{domain.name} has no version {version}", hint=f"there are: {known}")
+
+
+def _pem_files(bundle: Bundle) -> dict[str, bytes]:
+    return {
+        "cert.pem": bundle.certificate.encode(),
+        "chain.pem": bundle.chain.encode(),
+        "fullchain.pem": bundle.fullchain.encode(),
+        "privkey.pem": bundle.private_key.encode(),
+    }
+
+
+def _password(file: Path | None) -> bytes:
+    if file is None:
+        password: str = click.prompt(
+            "Password for the PKCS#12 file", hide_input=True, confirmation_prompt=True, err=True
+        )
+        return password.encode()
+    try:
+        password_line = file.read_bytes().partition(b"\n")[0].rstrip(b"\r")
+    except OSError as error:
+        raise BadInput(f"cannot read {file}: {error.strerror}") from error
+    if not password_line:
+        raise BadInput(f"{file} is empty, and a PKCS#12 file with a key needs a password")
+    return password_line

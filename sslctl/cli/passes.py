@@ -1,0 +1,124 @@
+"""Running passes from the command line: progress, Ctrl-C, output and the exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+
+import click
+
+from sslctl import lifecycle
+from sslctl.batch import Batch, Outcome
+from sslctl.cli import render, wire
+from sslctl.cli.app import App
+from sslctl.cli.progress import Progress
+from sslctl.errors import Busy, Exit, NotManaged, SslctlError
+from sslctl.model import Domain, Verdict
+from sslctl.reasons import Status
+from sslctl.text import clean
+
+_EXIT = {
+    Status.SUCCESS: Exit.OK,
+    Status.PENDING: Exit.PENDING,
+    Status.FAILURE: Exit.FAILURE,
+    Status.EXPIRED: Exit.FAILURE,
+    Status.DISCARD: Exit.DISCARD,
+    Status.EMERGENCY: Exit.EMERGENCY,
+}
+
+
+def run_passes(
+    app: App, domains: Sequence[Domain], *, renew: bool = False, tell: bool = True
+) -> list[Outcome]:
+    """Make a pass over each domain, with progress on a terminal.
+
+    With `tell` each outcome is written to standard output as it comes. After Ctrl-C those under way are finished and
+    the rest is said to be left; a second Ctrl-C ends the process at once, which is safe at any moment.
+    """
+    with Progress(len(domains)) as progress:
+
+        def on_done(outcome: Outcome) -> None:
+            progress.done()
+            if tell and outcome.error is None:
+                render.outcome(outcome.domain, app.clock())
+            elif outcome.error is not None:
+                _complain(outcome)
+
+        batch = Batch(app.pipeline(progress.step), app.config.acme.workers)
+        with _interruptible(batch, progress):
+            outcomes = batch.run(domains, renew=renew, on_done=on_done)
+    if batch.stopped:
+        left = len(domains) - len(outcomes)
+        click.echo(f"sslctl: interrupted; {left} of {len(domains)} domains not begun", err=True)
+        raise click.Abort
+    return outcomes
+
+
+def exit_code(outcomes: Sequence[Outcome], now: datetime) -> int:
+    """Give the exit code for these outcomes: of one domain its own, of several the batch's (README, "Exit codes")."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if any(not isinstance(error, SslctlError) for error in errors):
+        return Exit.BUG
+    if len(outcomes) == 1:
+        error = errors[0] if errors else None
+        return (
+            error.exit_code
+            if isinstance(error, SslctlError)
+            else _own(lifecycle.verdict(outcomes[0].domain, now))
+        )
+    statuses = [
+        lifecycle.verdict(outcome.domain, now).status for outcome in outcomes if outcome.error is None
+    ]
+    if Status.EMERGENCY in statuses:
+        return Exit.EMERGENCY
+    return Exit.SOME_NOT_WELL if errors or set(statuses) - {Status.SUCCESS} else Exit.OK
+
+
+def _own(verdict: Verdict) -> int:
+    # Why an expired certificate is not renewed says who must act.
+    return _EXIT[verdict.also.reason.status if verdict.also else verdict.status]
+
+
+def outcomes_json(outcomes: Sequence[Outcome], now: datetime) -> list[dict[str, object]]:
+    """Give the outcomes as in the JSON; `error` says why no pass was made."""
+    return [
+        wire.domain(outcome.domain, now)
+        | {"error": None if outcome.error is None else _error_code(outcome.error)}
+        for outcome in outcomes
+    ]
+
+
+def _error_code(error: Exception) -> str:
+    return error.code if isinstance(error, SslctlError) else SslctlError.code
+
+
+def _complain(outcome: Outcome) -> None:
+    error = outcome.error
+    text = (
+        error.message
+        if isinstance(error, Busy | NotManaged)
+        else f"bug: {type(error).__name__}: {clean(error)}"
+    )
+    click.echo(f"sslctl: error: {outcome.domain.name}: {text}", err=True)
+
+
+@contextmanager
+def _interruptible(batch: Batch, progress: Progress) -> Iterator[None]:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if batch.stopped:
+            # A child of certbot's that outlives us leaves its certificate on disk, where the next pass finds it.
+            os._exit(Exit.INTERRUPTED)
+        batch.stop()
+        progress.clear()
+        click.echo("sslctl: finishing what is under way; Ctrl-C again ends at once", err=True)
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

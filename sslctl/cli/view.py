@@ -1,0 +1,35 @@
+"""`sslctl view`."""
+
+from __future__ import annotations
+
+import click
+
+from sslctl import names
+from sslctl.cli import render, wire
+from sslctl.cli.app import App
+from sslctl.cli.options import json_option
+from sslctl.errors import NotManaged
+
+
+@click.command("view")
+@click.argument("domain")
+@json_option
+@click.pass_obj
+def command(app: App, *, domain: str, as_json: bool) -> None:
+    """Show all there is to know of a domain: the facts of now, every certificate version, and the history.
+
+    A deleted domain can be viewed too.
+    """
+    name = names.normalise(domain)
+    found = app.store.find(name)
+    if found is None:
+        raise NotManaged(f"{name} is not managed here", hint=f"`sslctl add {name}` takes it in")
+    now = app.clock()
+    certificates, events = app.store.certificates(found), app.store.events(found)
+    if as_json:
+        view = wire.domain(found, now)
+        view["certificates"] = [wire.certificate(certificate, found, now) for certificate in certificates]
+        view["events"] = [wire.event(event) for event in events]
+        render.json_object(wire.envelope(domain=view))
+    else:
+        render.domain_view(found, certificates, events, now)

@@ -1,0 +1,48 @@
+"""Writing downloaded files: private, whole or not at all, and never over what is there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from sslctl.errors import BadInput
+
+
+def write_new(folder: Path, files: dict[str, bytes], *, force: bool) -> list[Path]:
+    """Write `files` (name to content) into `folder`, mode 0600, and give their paths.
+
+    Each file appears whole or not at all. Without `force` existing files are left alone: raises `BadInput` before
+    anything is written, or for a file that somebody else makes at the same moment.
+    """
+    paths = {name: folder / name for name in files}
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in paths.values():
+            if not force and (path.exists() or path.is_symlink()):
+                raise BadInput(f"{path} exists already", hint="--force writes over it")
+        for name, content in files.items():
+            _write(paths[name], content, force=force)
+    except OSError as error:
+        raise BadInput(f"cannot write to {folder}: {error.strerror}") from error
+    return list(paths.values())
+
+
+def _write(path: Path, content: bytes, *, force: bool) -> None:
+    # mkstemp makes the file with mode 0600.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if force:
+            temporary.replace(path)
+        else:
+            # link() fails where the file exists, which replace() would not.
+            path.hardlink_to(temporary)
+    except FileExistsError as error:
+        raise BadInput(f"{path} exists already", hint="--force writes over it") from error
+    finally:
+        temporary.unlink(missing_ok=True)
