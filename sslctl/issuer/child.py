@@ -149,6 +149,10 @@ def _collect(job: dict[str, Any]) -> str | None:
         if error.code in ("malformed", "unauthorized") or error.code is None:
             return None  # the CA no longer knows the order
         raise
+    except errors.ClientError as error:
+        if getattr(error.args[0], "status_code", None) == requests.codes.not_found:
+            return None
+        raise
     body = messages.Order.from_json(response.json())
     if body.status.name in _HOPELESS:
         return None

@@ -1,0 +1,36 @@
+# The two commands of the README are `make demo` and `make test`; both set up whatever is missing.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.sandbox
+	$(BIN)/sslctl sandbox demo
+
+test: $(VENV)/.test
+	SSLCTL_REQUIRE_PEBBLE=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+
+$(VENV)/.sandbox: pyproject.toml Makefile .ci/debian
+	sh .ci/debian $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.sandbox
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@

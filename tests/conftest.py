@@ -1,0 +1,49 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cdn import Cdn
+from fakes import Clock
+
+from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import SqliteStore
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs Pebble where it is missing, unless SSLCTL_REQUIRE_PEBBLE=1 says that it must be there."""
+    if shutil.which("pebble") and shutil.which("pebble-challtestsrv"):
+        return
+    if os.environ.get("SSLCTL_REQUIRE_PEBBLE") == "1":
+        pytest.exit("Pebble is missing, and SSLCTL_REQUIRE_PEBBLE=1 asks for it: apt-get install pebble", returncode=1)
+    for item in items:
+        if item.get_closest_marker("pebble"):
+            item.add_marker(pytest.mark.skip(reason="Debian's package pebble is not installed"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still until it is moved."""
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
+    """An empty store in a real SQLite file."""
+    opened = SqliteStore(
+        tmp_path / "state" / "sslctl.db", Keyring(tmp_path / "state" / "master.key"), clock=clock, actor="tester (pytest)"
+    )
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def cdn(tmp_path: Path, clock: Clock) -> Iterator[Cdn]:
+    """A running CDN with the fake CA."""
+    with Cdn(tmp_path, clock) as running:
+        yield running

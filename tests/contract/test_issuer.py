@@ -1,0 +1,116 @@
+"""What every `Issuer` keeps: the fake CA of the tests, and certbot against Pebble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509 as cx509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from fakes import Clock, FakeIssuer
+
+from sslctl.config import load
+from sslctl.issuer import Issued, IssueError, Issuer
+from sslctl.issuer.certbot import CertbotIssuer
+from sslctl.model import Bundle, Order
+from sslctl.reasons import Code
+from sslctl.sandbox.world import World
+from sslctl.x509 import check_pair, make_csr, make_key, read_leaf
+
+
+@dataclass
+class Case:
+    """An issuer, and how its next order is made to fail its challenge."""
+
+    issuer: Issuer
+    world: World | None
+    clock: Clock
+    orders: int = 0
+
+    def order(self, *names: str) -> tuple[Order, str]:
+        """Make an order that was not placed yet, for names that point at the CDN, with its key."""
+        self.orders += 1
+        key = make_key("ecdsa")
+        if self.world is not None:
+            for name in names:
+                self.world.add_domain(name)
+        return Order(self.orders, 1, names, make_csr(key, names), self.clock()), key
+
+    def spoil(self, name: str) -> None:
+        """Let the challenge for `name` fail."""
+        if self.world is not None:
+            # The CA connects to an address where nobody listens on its HTTP port.
+            self.world.pebble.clear_cname(name)
+            self.world.pebble.set_addresses(name, ipv4=["127.0.0.99"])
+        else:
+            assert isinstance(self.issuer, FakeIssuer)
+            self.issuer.refusals.append(IssueError(Code.PORT_80_CLOSED, "connection refused"))
+
+
+@pytest.fixture(scope="module", params=["fake", pytest.param("certbot", marks=pytest.mark.pebble)])
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    if request.param == "fake":
+        clock = Clock()
+        yield Case(FakeIssuer(clock), None, clock)
+        return
+    now = Clock(datetime.now(UTC).replace(microsecond=0))
+    with World(tmp_path_factory.mktemp("world"), clock=now) as world:
+        acme = load(world.config_path, {}).acme
+        yield Case(CertbotIssuer(acme, world.folder / "acme", clock=now), world, now)
+
+
+def test_an_order_becomes_a_certificate_for_its_key_and_names(case: Case) -> None:
+    order, key = case.order("a.example.test", "b.example.test")
+    urls: list[str] = []
+    issued = case.issuer.issue(order, urls.append)
+    assert len(urls) == 1
+    assert urls[0].startswith("https://")
+    assert set(read_leaf(issued.certificate).names) == {"a.example.test", "b.example.test"}
+    check_pair(issued.certificate, key, issued.chain, order.names, datetime.now(UTC) if case.world else case.clock())
+
+
+def test_a_failed_challenge_is_told_with_its_reason_and_settles_the_order(case: Case) -> None:
+    order, _ = case.order("closed.example.test")
+    case.spoil("closed.example.test")
+    urls: list[str] = []
+    with pytest.raises(IssueError) as caught:
+        case.issuer.issue(order, urls.append)
+    assert caught.value.code is Code.PORT_80_CLOSED
+    assert "refused" in caught.value.found
+    assert not caught.value.order_open
+    assert len(urls) == 1
+
+
+def test_what_was_issued_can_be_collected_again_by_its_url(case: Case) -> None:
+    order, _ = case.order("late.example.test")
+    urls: list[str] = []
+    issued = case.issuer.issue(order, urls.append)
+    case.issuer.forget(order)
+    assert case.issuer.collect(Order(order.id, 1, order.names, order.csr_pem, order.opened_at, urls[0])) == issued
+
+
+def test_an_order_the_ca_never_heard_of_came_to_nothing(case: Case) -> None:
+    order, _ = case.order("unheard.example.test")
+    assert case.issuer.collect(order) is None
+    unknown = "https://ca.test/order/999"
+    if case.world is not None:
+        unknown = case.world.pebble.directory_url.replace("/dir", "/my-order/none")
+    assert case.issuer.collect(Order(order.id, 1, order.names, order.csr_pem, order.opened_at, unknown)) is None
+
+
+def test_revoking_twice_is_fine_and_revoking_a_strangers_is_not(case: Case) -> None:
+    order, key = case.order("revoked.example.test")
+    bundle = _bundle(case.issuer.issue(order, lambda _url: None), key)
+    case.issuer.revoke(bundle)
+    case.issuer.revoke(bundle)
+    stranger = FakeIssuer(case.clock)
+    other, other_key = Order(99, 1, ("x.example.test",), make_csr(make_key("ecdsa"), ("x.example.test",)), case.clock()), key
+    with pytest.raises(IssueError):
+        case.issuer.revoke(_bundle(stranger.issue(other, lambda _url: None), other_key))
+
+
+def _bundle(issued: Issued, key: str) -> Bundle:
+    return Bundle(issued.certificate, issued.chain, key)

@@ -1,0 +1,188 @@
+"""certbot in its child process: both modes, its folders, and what happens when it is killed or the CA is not there."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sslctl.config import AcmeSection, load
+from sslctl.issuer import IssueError
+from sslctl.issuer.certbot import CertbotIssuer
+from sslctl.model import Order
+from sslctl.reasons import Code
+from sslctl.sandbox.world import World
+from sslctl.x509 import make_csr, make_key, read_leaf
+
+pytestmark = pytest.mark.pebble
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with World(tmp_path_factory.mktemp("world"), clock=_now) as running:
+        yield running
+
+
+@pytest.fixture
+def acme(world: World) -> AcmeSection:
+    return load(world.config_path, {}).acme
+
+
+def _order(number: int, *names: str) -> Order:
+    return Order(number, 1, names, make_csr(make_key("ecdsa"), names), _now())
+
+
+def _no_url(_url: str) -> None:
+    """Nothing is kept."""
+
+
+def test_standalone_mode_issues_through_a_port_of_certbots_own(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+    world.add_domain("standalone.example.test")
+    issuer = CertbotIssuer(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme", clock=_now)
+    issued = issuer.issue(_order(1, "standalone.example.test"), _no_url)
+    assert read_leaf(issued.certificate).names == ("standalone.example.test",)
+
+
+def test_a_standalone_batch_shares_the_port_one_after_the_other(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+    names = [f"standalone{number}.example.test" for number in range(3)]
+    for name in names:
+        world.add_domain(name)
+    issuer = CertbotIssuer(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme", clock=_now)
+    with ThreadPoolExecutor(3) as pool:
+        issued = list(pool.map(lambda pair: issuer.issue(_order(*pair), _no_url), enumerate(names, 1)))
+    assert [read_leaf(one.certificate).names for one in issued] == [(name,) for name in names]
+
+
+def test_parallel_first_orders_make_one_account(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+    names = [f"parallel{number}.example.test" for number in range(3)]
+    for name in names:
+        world.add_domain(name)
+    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda pair: issuer.issue(_order(*pair), _no_url), enumerate(names, 1)))
+    assert len(list((tmp_path / "acme" / "accounts").glob("**/regr.json"))) == 1
+
+
+def test_its_folders_are_private_and_go_with_the_order(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+    world.add_domain("private.example.test")
+    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    order = _order(7, "private.example.test")
+    issuer.issue(order, _no_url)
+    run = tmp_path / "acme" / "runs" / "7"
+    assert {path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run, run / "logs", run / "config")} == {0}
+    key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
+    assert key.stat().st_mode & 0o077 == 0
+    issuer.forget(order)
+    assert not run.exists()
+    assert list((tmp_path / "acme").glob("re*-*")) == []
+
+
+def test_a_certificate_left_on_disk_is_adopted_without_asking_the_ca(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+    world.add_domain("adopted.example.test")
+    order = _order(1, "adopted.example.test")
+    issued = CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(order, _no_url)
+    nowhere = dataclasses.replace(acme, directory_url="https://127.0.0.1:9/dir")
+    assert CertbotIssuer(nowhere, tmp_path / "acme", clock=_now).collect(order) == issued
+
+
+def test_the_orders_url_is_kept_before_the_order_goes_on(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+    world.add_domain("first.example.test")
+    challenges = tmp_path / "seen"
+
+    def keep(url: str) -> None:
+        # While we have not returned, no challenge is answered: the webroot is empty.
+        time.sleep(0.3)
+        answers = list((world.folder / "webroot").glob(".well-known/acme-challenge/*"))
+        challenges.write_text(f"{url} {len(answers)}")
+
+    CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(_order(1, "first.example.test"), keep)
+    assert challenges.read_text().endswith(" 0")
+
+
+def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_something(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
+    world.add_domain("killed.example.test")
+    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    order = _order(1, "killed.example.test")
+    urls: list[str] = []
+
+    def keep_and_kill(url: str) -> None:
+        urls.append(url)
+        _kill_children()
+
+    with pytest.raises(IssueError) as caught:
+        issuer.issue(order, keep_and_kill)
+    assert caught.value.code is Code.CA_VALIDATING
+    assert caught.value.order_open
+    # The CA never validated it: the order is let go, and a new one takes its place.
+    assert issuer.collect(dataclasses.replace(order, url=urls[0])) is None
+    assert read_leaf(issuer.issue(order, _no_url).certificate).names == ("killed.example.test",)
+
+
+def test_killed_before_any_order_it_is_the_issuers_trouble(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    killer = threading.Timer(0.2, _kill_children)
+    killer.start()
+    with pytest.raises(IssueError) as caught:
+        issuer.issue(_order(1, "early.example.test"), _no_url)
+    killer.join()
+    assert caught.value.code is Code.ISSUER_FAILED
+    assert not caught.value.order_open
+
+
+def test_past_its_deadline_it_is_killed(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+    issuer = CertbotIssuer(dataclasses.replace(acme, timeout_seconds=0.2), tmp_path / "acme", clock=_now)
+    with pytest.raises(IssueError, match="did not end within 0.2 seconds"):
+        issuer.issue(_order(1, "slow.example.test"), _no_url)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "found"),
+    [
+        ({"directory_url": "https://127.0.0.1:9/dir"}, Code.CA_UNAVAILABLE, "refused"),
+        ({"ca_bundle": None}, Code.CA_UNAVAILABLE, "certificate"),
+        ({"webroot": Path("/nonexistent/webroot")}, Code.ISSUER_FAILED, "/nonexistent/webroot"),
+    ],
+)
+def test_what_goes_wrong_around_it_is_told(
+    world: World, acme: AcmeSection, tmp_path: Path, change: dict[str, object], code: Code, found: str
+) -> None:
+    world.add_domain("around.example.test")
+    issuer = CertbotIssuer(dataclasses.replace(acme, **change), tmp_path / "acme", clock=_now)  # type: ignore[arg-type]
+    with pytest.raises(IssueError) as caught:
+        issuer.issue(_order(1, "around.example.test"), _no_url)
+    assert caught.value.code is code
+    assert found in caught.value.found
+
+
+def test_a_ca_that_rejects_half_of_all_nonces_still_issues(tmp_path: Path) -> None:
+    with World(tmp_path / "world", clock=_now, pebble_environment={"PEBBLE_WFE_NONCEREJECT": "50"}) as rough:
+        rough.add_domain("nonce.example.test")
+        issuer = CertbotIssuer(load(rough.config_path, {}).acme, tmp_path / "acme", clock=_now)
+        issued = issuer.issue(_order(1, "nonce.example.test"), _no_url)
+    assert read_leaf(issued.certificate).names == ("nonce.example.test",)
+
+
+def _kill_children() -> None:
+    """Kill the child processes of this process that run certbot."""
+    me = os.getpid()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == me and "sslctl.issuer.child" in (path.parent / "cmdline").read_text():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            continue

@@ -1,0 +1,228 @@
+"""One pass over one domain: killed between any two steps it goes on where it was, and no order is spent twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cdn import Cdn
+from fakes import FakeIssuer
+
+from sslctl import lifecycle, management
+from sslctl.cli.app import App
+from sslctl.errors import Busy
+from sslctl.issuer import IssueError
+from sslctl.model import Domain, Order
+from sslctl.reasons import Code, Status
+from sslctl.sandbox.faults import Drop, Fault, Kind
+from sslctl.x509 import make_csr, make_key
+
+NAME = "shop.example.com"
+WRITES = (
+    "open_order", "record_url", "close_order", "keep_issued", "mark_uploading", "mark_uploaded", "mark_serving", "settle",
+)  # fmt: skip
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nobody catches it."""
+
+
+class DyingStore:
+    """The real store, in a process that is killed right before or right after its `fatal`-th write."""
+
+    def __init__(self, store: Any, fatal: int, *, before: bool) -> None:
+        self._store = store
+        self._left = fatal
+        self._before = before
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        if name not in WRITES:
+            return method
+
+        def write(*arguments: Any) -> Any:
+            self._left -= 1
+            if self._left == 0 and self._before:
+                raise Killed
+            result = method(*arguments)
+            if self._left == 0:
+                raise Killed
+            return result
+
+        return write
+
+
+def enrolled(cdn: Cdn) -> tuple[App, Domain]:
+    cdn.add_domain(NAME)
+    app = cdn.app()
+    return app, management.enrol(app.store, NAME, None, cdn.clock())
+
+
+def run(app: App, **manner: bool) -> Domain:
+    return app.pipeline(lambda _domain, _step: None).run(NAME, **manner)
+
+
+def reason(app: App, domain: Domain) -> Code | None:
+    return lifecycle.verdict(domain, app.clock()).code
+
+
+def installed(cdn: Cdn) -> str | None:
+    placed = cdn.c4.serving(NAME)
+    return None if placed is None else placed.fingerprint
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("fatal", range(1, 8))
+def test_killed_at_any_write_the_next_pass_goes_on(cdn: Cdn, fatal: int, *, before: bool) -> None:
+    app, _ = enrolled(cdn)
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, fatal, before=before)  # type: ignore[assignment]  # it delegates
+    with pytest.raises(Killed):
+        run(dying)
+    domain = run(app)
+    assert lifecycle.verdict(domain, cdn.clock()).status is Status.SUCCESS
+    assert domain.serving is not None
+    assert installed(cdn) == domain.serving.leaf.fingerprint
+    assert app.store.order(domain) is None
+    # The URL is stored before the CA issues: only a kill right between the two leaves an order behind, unissued.
+    assert len(cdn.issuer.issued) == 1
+    assert len(app.store.certificates(domain)) == 1
+
+
+def test_there_are_seven_writes_to_be_killed_at(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, 8, before=True)  # type: ignore[assignment]  # it delegates
+    run(dying)
+
+
+def test_emergency_retries_the_upload_only(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    assert reason(app, run(app)) is Code.C4_REJECTED
+    assert reason(app, run(app)) is Code.C4_REJECTED
+    cdn.c4.heal()
+    assert reason(app, run(app)) is None
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_a_held_certificate_that_expired_meanwhile_is_not_uploaded_any_more(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    run(app)
+    cdn.c4.heal()
+    cdn.clock.move(days=91)
+    domain = run(app)
+    assert reason(app, domain) is None
+    assert domain.serving is not None
+    assert domain.serving.version == 2
+
+
+def test_a_lost_answer_after_c4_acted_is_no_emergency(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, drop=Drop.AFTER))
+    assert reason(app, run(app)) is None
+
+
+def test_an_upload_that_nobody_could_read_back_is_no_success(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.READBACK, status=503))
+    assert reason(app, run(app)) is Code.C4_UNANSWERED
+    cdn.c4.heal()
+    uploads = len(cdn.uploads(NAME))
+    assert reason(app, run(app)) is None
+    assert len(cdn.uploads(NAME)) == uploads  # it was there already
+
+
+def test_a_read_back_of_another_certificate_is_a_mismatch(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    run(app)
+    stranger = installed(cdn)
+    # C4 takes the upload, says so, and installs nothing.
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=200, body='{"source": "c4", "state": "active"}'))
+    domain = run(app, renew=True)
+    assert installed(cdn) == stranger
+    assert reason(app, domain) is Code.C4_MISMATCH
+
+
+def test_a_certificate_that_c4_lost_is_put_back(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    first = run(app)
+    cdn.c4.delete_domain(NAME)
+    cdn.add_domain(NAME)
+    domain = run(app)
+    assert reason(app, domain) is None
+    assert domain.serving is not None
+    assert first.serving is not None
+    assert domain.serving.id == first.serving.id
+    assert installed(cdn) == first.serving.leaf.fingerprint
+    assert len(cdn.issuer.orders) == 1
+    assert "not serving" in [event.kind for event in app.store.events(domain)]
+
+
+def test_a_failing_renewal_leaves_what_is_served_alone(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    first = run(app)
+    cdn.point(NAME, "elsewhere.example.org")
+    cdn.clock.move(days=84)
+    domain = run(app)
+    assert reason(app, domain) is Code.CNAME_ELSEWHERE
+    assert domain.serving == first.serving
+    assert lifecycle.served(domain, cdn.clock()) == "valid, 6 days left"
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_an_order_that_the_ca_has_not_decided_is_collected_and_not_placed_again(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "processing", order_open=True))
+    domain = run(app)
+    assert reason(app, domain) is Code.CA_VALIDATING
+    order = app.store.order(domain)
+    assert order is not None
+    assert order.url is not None
+    # Meanwhile the CA issues.
+    cdn.issuer.issued[order.url] = FakeIssuer.issue(cdn.issuer, order, lambda _url: None)
+    placed = len(cdn.issuer.orders)
+    assert reason(app, run(app)) is None
+    assert len(cdn.issuer.orders) == placed
+
+
+def test_what_the_ca_issued_for_another_key_is_refused_and_never_uploaded(cdn: Cdn) -> None:
+    class Wrong(FakeIssuer):
+        def _sign(self, order: Order) -> str:
+            other = Order(0, 0, order.names, make_csr(make_key("ecdsa"), order.names), order.opened_at)
+            return super()._sign(other)
+
+    app, _ = enrolled(cdn)
+    app.issuer = Wrong(cdn.clock)
+    domain = run(app)
+    assert reason(app, domain) is Code.ISSUER_FAILED
+    assert domain.finding is not None
+    assert "key" in domain.finding.found
+    assert cdn.uploads(NAME) == []
+    assert app.store.order(domain) is None
+
+
+def test_a_domain_that_another_process_works_on_is_left_to_it(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    other = cdn.app()
+    other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
+    other.store.claim([f"domain:{NAME}"], timedelta(minutes=5))
+    with pytest.raises(Busy):
+        run(app)
+    cdn.clock.move(minutes=6)
+    assert reason(app, run(app)) is None
+
+
+def test_a_pass_tells_its_steps(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    steps: list[str] = []
+    app.pipeline(lambda _domain, step: steps.append(step)).run(NAME)
+    assert steps == [
+        "asking C4",
+        "checking DNS",
+        "ordering a certificate",
+        "uploading to C4",
+        "reading back from C4",
+    ]
