@@ -6,22 +6,36 @@ import re
 import unicodedata
 
 # CSI, OSC and two-byte escape sequences (ECMA-48): removed whole, or "\x1b[31m" would leave "[31m" behind.
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]|\x9b[0-?]*[ -/]*[@-~]")
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]|\x9b[0-?]*[ -/]*[@-~]"
+)
+# Characters that show nothing and yet are letters, marks or symbols by category: the rest of Unicode's property
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and the blank Braille pattern.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _LONGEST = 300
 
 
 def clean(text: object, limit: int = _LONGEST) -> str:
-    """Make `text` safe for a terminal, a log line or a CSV cell.
+    """Make `text` safe for a terminal or a log line.
 
-    Takes anything (it is turned into a string), gives one line of at most `limit` characters without control
-    characters, escape sequences, bidirectional or other invisible format characters (Unicode category Cf, see
-    Unicode TR36 section 3.6); white space is folded. Never raises.
+    Takes anything (it is turned into a string), gives one line of at most `limit` (at least 1) characters without
+    control characters, escape sequences, bidirectional or other invisible characters (Unicode TR36 section 3.6);
+    white space is folded. Never raises. It does not make a CSV cell safe: a leading `=` stays.
     """
     # Cut before the work, so that a huge answer costs bounded time.
-    raw = _ESCAPES.sub(" ", str(text)[: limit * 8])
+    raw = _INVISIBLE.sub(" ", _ESCAPES.sub(" ", _read(text)[: limit * 8]))
     kept = (character if _harmless(character) else " " for character in raw)
     folded = " ".join("".join(kept).split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def _read(text: object) -> str:
+    try:
+        return str(text)
+    except Exception:  # noqa: BLE001 - a foreign error whose __str__ fails must not hide the trouble it reports
+        return type(text).__name__
 
 
 def _harmless(character: str) -> bool:

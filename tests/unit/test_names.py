@@ -1,0 +1,229 @@
+"""What is accepted as a domain name, in which form, and what is refused with which words."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslctl.errors import BadInput, Exit
+from sslctl.names import normalise, normalise_all, registered_domain
+
+STRICT = re.compile(
+    r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+LONGEST = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 58, "de"])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("shop.example.com", "shop.example.com"),
+        ("Shop.EXAMPLE.com", "shop.example.com"),
+        ("shop.example.com.", "shop.example.com"),
+        ("example.com", "example.com"),
+        ("shop.example.co.uk", "shop.example.co.uk"),
+        ("a.test", "a.test"),
+        ("1.2.3.example.com", "1.2.3.example.com"),
+        ("a-b--c.example.com", "a-b--c.example.com"),
+        ("bücher.example.com", "xn--bcher-kva.example.com"),
+        ("BÜCHER.example.com", "xn--bcher-kva.example.com"),
+        ("bu\u0308cher.example.com", "xn--bcher-kva.example.com"),
+        ("faß.example.com", "xn--fa-hia.example.com"),
+        ("XN--BCHER-KVA.example.com", "xn--bcher-kva.example.com"),
+        ("shop。example．com", "shop.example.com"),  # noqa: RUF001 - the full stops of East Asian keyboards
+        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+        ("www.ck", "www.ck"),
+        ("github.io", "github.io"),
+        (LONGEST, LONGEST),
+        (LONGEST + ".", LONGEST),
+        ("a" * 63 + ".example.com", "a" * 63 + ".example.com"),
+    ],
+)
+def test_a_name_is_given_in_its_one_form(text: str, name: str) -> None:
+    assert normalise(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "trouble"),
+    [
+        ("", "it is empty"),
+        ("*.example.com", "wildcard"),
+        ("*", "wildcard"),
+        ("192.0.2.1", "IP address"),
+        ("2001:db8::1", "IP address"),
+        ("[2001:db8::1]", "IP address"),
+        ("fe80::1%eth0", "IP address"),
+        ("１92.0.2.1", "begins with a digit"),  # noqa: RUF001 - a full-width digit
+        ("127.1", "begins with a digit"),
+        ("a.0x7f", "begins with a digit"),
+        ("example.123", "begins with a digit"),
+        ("https://shop.example.com", "URL; give the bare name"),
+        ("https://shop.example.com/path", "URL; give the bare name"),
+        ("shop.example.com/path", "path; give the bare name"),
+        ("shop.example.com\\path", "path; give the bare name"),
+        ("shop.example.com?a=b", "path; give the bare name"),
+        ("../example.com", "path; give the bare name"),
+        ("..", "empty label"),
+        (".", "empty label"),
+        ("shop.example.com:443", "port; give the bare name"),
+        ("[2001:db8::1]:443", "port; give the bare name"),
+        ("someone@example.com", "e-mail address"),
+        ("localhost", "single label"),
+        ("com", "single label"),
+        ("co.uk", "public suffix"),
+        ("CO.UK.", "public suffix"),
+        ("anything.ck", "public suffix"),
+        ("公司.cn", "public suffix"),
+        ("xn--55qx5d.cn", "public suffix"),
+        ("a" * 64 + ".example.com", "more than 63 octets"),
+        ("ä" * 63 + ".example.com", "Label too long"),
+        (LONGEST.replace("d.de", "dd.de"), "longer than 253 octets"),
+        ("a." * 600 + "de", "longer than 253 octets"),
+        ("shop..example.com", "empty label"),
+        (".example.com", "empty label"),
+        ("example.com..", "empty label"),
+        ("under_score.example.com", "underscore"),
+        ("two words.example.com", "white space"),
+        (" example.com", "white space"),
+        ("example.com\n", "white space"),
+        ("shop\u00a0x.example.com", "white space"),
+        ("shop;id.example.com", "letters, digits, hyphens and dots alone"),
+        ("$(id).example.com", "letters, digits, hyphens and dots alone"),
+        ("-shop.example.com", "begins or ends with a hyphen"),
+        ("--force.example.com", "begins or ends with a hyphen"),
+        ("shop-.example.com", "begins or ends with a hyphen"),
+        ("example.-com", "begins or ends with a hyphen"),
+        ("shop\x00.example.com", "control or an invisible character"),
+        ("shop\x1b[31m.example.com", "control or an invisible character"),
+        ("shop\x7f.example.com", "control or an invisible character"),
+        ("shop\u202emoc.example.com", "control or an invisible character"),
+        ("shop\u200b.example.com", "control or an invisible character"),
+        ("shop\u200d.example.com", "control or an invisible character"),
+        ("shop\u00ad.example.com", "control or an invisible character"),
+        ("shop\ufeff.example.com", "control or an invisible character"),
+        ("shop\U000e0041.example.com", "control or an invisible character"),
+        ("shop\ud800.example.com", "control or an invisible character"),
+        ("shop\ufe0f.example.com", "invisible"),
+        ("shop\u3164.example.com", "invisible"),
+        ("shop\u034f.example.com", "invisible"),
+        ("a／b.example.com", "IDNA 2008"),  # noqa: RUF001 - a full-width solidus
+        ("℀.example.com", "IDNA 2008"),
+        ("i❤.example.com", "IDNA 2008"),
+        ("אa.example.com", "IDNA 2008"),
+        ("ab--c.example.com", "IDNA 2008"),
+        ("xn--a.example.com", "IDNA 2008"),
+        ("xn--bcher-kvb9999999.example.com", "IDNA 2008"),
+        ("\u0301a.example.com", "IDNA 2008"),
+    ],
+)
+def test_what_is_no_usable_name_is_refused_in_one_clear_line(text: str, trouble: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        normalise(text)
+    assert trouble in caught.value.message
+    assert caught.value.message.isprintable()
+    assert caught.value.exit_code is Exit.USAGE
+
+
+def test_a_refusal_names_the_input() -> None:
+    with pytest.raises(
+        BadInput, match=r'^"\*\.example\.com" cannot be used as a domain name: it is a wildcard'
+    ):
+        normalise("*.example.com")
+
+
+def test_a_huge_input_is_named_shortly() -> None:
+    with pytest.raises(BadInput) as caught:
+        normalise("a" * 10_000_000)
+    assert len(caught.value.message) < 300
+
+
+# Text that is nearly a name: its troubles lie deeper than those of wholly random text.
+nearly_names = st.lists(
+    st.text(st.sampled_from("aA09-_. ;/:*@\\äßאשع\u200d\u202e\u3002１x\x1b\n\x00\u0301\u3164n"), max_size=66),  # noqa: RUF001
+    max_size=6,
+).map(lambda labels: ".".join([*labels, "com"]))
+hidden = st.sampled_from("\u200b\u200d\u202e\u2066\u00ad\ufeff\u180e\u034f\u3164\ufe0f\U000e0061\x00\x1b\x85")
+
+
+names = st.lists(st.text("abyz0189-éß東אबक्", min_size=1, max_size=12), min_size=1, max_size=6).map(".".join)
+
+
+def accept(text: str) -> str:
+    try:
+        return normalise(text)
+    except BadInput:
+        return ""
+
+
+@given(st.one_of(st.text(), nearly_names))
+def test_any_text_is_accepted_or_refused_in_one_printable_line(text: str) -> None:
+    if not accept(text):
+        with pytest.raises(BadInput) as caught:
+            normalise(text)
+        assert caught.value.message.isprintable()
+
+
+@given(st.one_of(names.map("{}.com".format), nearly_names))
+def test_whatever_is_accepted_is_a_strict_host_name_and_stays_as_it_is(text: str) -> None:
+    name = accept(text)
+    if not name:
+        return
+    assert STRICT.fullmatch(name)
+    assert len(name) <= 253
+    assert not any(unicodedata.category(character).startswith(("C", "Z")) for character in name)
+    assert not set(name) & set("/\\;_*:@?#")
+    assert normalise(name) == name
+    assert normalise(name.upper() + ".") == name
+
+
+@given(hidden, st.integers(min_value=0, max_value=len("shop.example.com")))
+def test_a_hidden_character_is_never_dropped_in_silence(character: str, place: int) -> None:
+    with pytest.raises(BadInput):
+        normalise("shop.example.com"[:place] + character + "shop.example.com"[place:])
+
+
+@given(names)
+def test_the_registered_domain_of_a_name_ends_that_name(text: str) -> None:
+    name = accept(f"{text}.example.co.uk")
+    assert not name or registered_domain(name) == "example.co.uk"
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("example.com", "example.com"),
+        ("a.b.shop.example.com", "example.com"),
+        ("shop.example.co.uk", "example.co.uk"),
+        ("a.b.test", "b.test"),
+        ("www.ck", "www.ck"),
+        ("a.github.io", "a.github.io"),
+        ("b.a.github.io", "a.github.io"),
+        ("github.io", "github.io"),
+        ("a.xn--55qx5d.cn", "a.xn--55qx5d.cn"),
+    ],
+)
+def test_the_registered_domain_is_the_one_that_the_ca_counts(name: str, domain: str) -> None:
+    assert registered_domain(name) == domain
+
+
+def test_several_names_keep_their_order() -> None:
+    assert normalise_all(["b.example.com", "A.example.com."]) == ("b.example.com", "a.example.com")
+    assert normalise_all([]) == ()
+
+
+def test_the_same_name_twice_is_refused_whatever_its_spelling() -> None:
+    with pytest.raises(
+        BadInput, match=r'"xn--bcher-kva\.example\.com" is given twice.*"Bücher\.example\.com"'
+    ):
+        normalise_all(["Bücher.example.com", "a.example.com", "xn--bcher-kva.example.com"])
+
+
+def test_importing_the_module_does_not_read_the_public_suffix_list() -> None:
+    program = "import sslctl.names as names; assert names._suffixes.cache_info().currsize == 0"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,73 @@
+"""Text from outside becomes one harmless line, whatever it holds."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslctl.text import clean
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("plain words", "plain words"),
+        ("Zürich, 東京 → ok", "Zürich, 東京 → ok"),
+        ("", ""),
+        (42, "42"),
+        (None, "None"),
+        (ValueError("bad"), "bad"),
+        (Unspeakable(), "Unspeakable"),
+        ("  two\r\n\tlines  ", "two lines"),
+        ("line\u2028separator\u2029here\x85there", "line separator here there"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[38;5;196mred", "red"),
+        ("\x1b]0;title\x07after", "after"),
+        ("\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b]0;never ends", ""),
+        ("\x1bcreset", "creset"),
+        ("\x9b31mred", "red"),
+        ("\x9d0;title\x9cafter", "0;title after"),
+        ("back\x08\x08\x7f", "back"),
+        ("nul\x00nul", "nul nul"),
+        ("shop\u202emoc.live", "shop moc.live"),
+        ("a\u200bb\u200dc\ufeffd\u00ade", "a b c d e"),
+        ("a\u2066b\u2069c", "a b c"),
+        ("tag\U000e0041\U000e0042", "tag"),
+        ("variation\ufe0f\U000e0101", "variation"),
+        ("filler\u3164\u115f\u1160\uffa0x", "filler x"),
+        ("blank\u2800braille", "blank braille"),
+        ("grapheme\u034fjoiner", "grapheme joiner"),
+        ("lone \ud800 surrogate", "lone surrogate"),
+        ("private \ue000 use", "private use"),
+    ],
+)
+def test_what_could_harm_a_terminal_is_removed(text: object, line: str) -> None:
+    assert clean(text) == line
+
+
+def test_a_long_text_is_cut_with_a_sign_that_it_was() -> None:
+    assert clean("x" * 1000) == "x" * 299 + "…"
+    assert clean("x" * 1000, 10) == "x" * 9 + "…"
+    assert clean("x" * 10, 10) == "x" * 10
+
+
+@given(
+    st.one_of(st.text(), st.text("\x1b[]\\;0m\x07\x9b\x9dPa \n\u202e\ufe0f"), st.binary()),
+    st.integers(1, 400),
+)
+def test_anything_becomes_one_harmless_line_within_its_limit(text: object, limit: int) -> None:
+    line = clean(text, limit)
+    assert len(line) <= limit
+    assert not any(unicodedata.category(each).startswith(("C", "Z")) and each != " " for each in line)
+    assert line == line.strip()
+    assert "  " not in line
+    assert clean(line, limit) == line
