@@ -41,6 +41,7 @@ class Code(StrEnum):
     CNAME_MISSING = "CNAME_MISSING"
     CNAME_ELSEWHERE = "CNAME_ELSEWHERE"
     NXDOMAIN = "NXDOMAIN"
+    TARGET_MISSING = "TARGET_MISSING"
     AAAA_ELSEWHERE = "AAAA_ELSEWHERE"
     CAA_FORBIDS = "CAA_FORBIDS"
     PORT_80_CLOSED = "PORT_80_CLOSED"
@@ -105,6 +106,12 @@ REASONS: dict[Code, Reason] = {
         Owner.CUSTOMER,
         "The name does not exist in DNS: found {found}, wanted {wanted}.",
         "The customer creates the DNS record.",
+    ),
+    Code.TARGET_MISSING: Reason(
+        _FAILURE,
+        Owner.CDN,
+        "The domain points at the CDN, whose own name has no address: found {found}, wanted {wanted}.",
+        "The CDN publishes an address for the target.",
     ),
     Code.AAAA_ELSEWHERE: Reason(
         _FAILURE,

@@ -1,0 +1,142 @@
+"""One DNS lookup: an answer, or `Unanswered`. "Could not ask" and "the answer is no" never mix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.nameserver
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.resolver
+
+from sslctl.config import DnsSection
+from sslctl.text import clean
+
+_MOST_LINKS = 16  # as dnspython and the usual recursive resolvers have it
+
+
+class Unanswered(Exception):
+    """No name server gave a usable answer: nothing follows from that. `str()` of it is cleaned text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What DNS says of one name and one type.
+
+    `chain` begins with the name that was asked for and follows its CNAMEs (RFC 1034 section 3.6.2). `endless` says
+    that they lead in a circle, or beyond the 16 links kept here. `records` are those of the last link, and `exists`
+    is false where the last link does not exist (NXDOMAIN, RFC 6604 section 3).
+    """
+
+    chain: tuple[dns.name.Name, ...]
+    records: tuple[dns.rdata.Rdata, ...]
+    exists: bool
+    endless: bool
+
+    @property
+    def links(self) -> tuple[dns.name.Name, ...]:
+        """The chain after the name itself; empty where the name has no CNAME."""
+        return self.chain[1:]
+
+
+class Resolver:
+    """Asks the configured resolvers, else the system's. Threads may share one.
+
+    The first of several resolvers that answers is believed, whatever the others say or fail to say. Each lookup ends
+    within `settings.timeout_seconds`.
+    """
+
+    def __init__(self, settings: DnsSection) -> None:
+        self._resolver = _build(settings)
+
+    def look_up(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Answer:
+        """Ask for the records of type `kind` of an absolute `name`. Raises `Unanswered`."""
+        try:
+            response = self._ask(name, kind)
+        except dns.resolver.NoNameservers as trouble:
+            overlong = _find_overlong_chain(trouble)
+            if overlong is None:
+                raise Unanswered(_describe(name, kind, trouble)) from trouble
+            response = overlong
+        except dns.exception.DNSException as trouble:
+            raise Unanswered(_describe(name, kind, trouble)) from trouble
+        answer = _read(response, name, kind)
+        if not answer.records and _is_referral(response):
+            raise Unanswered(f"{kind.name} of {to_text(name)}: the name server refers to others")
+        return answer
+
+    def _ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
+        try:
+            return self._resolver.resolve(name, kind, raise_on_no_answer=False, search=False).response
+        except dns.resolver.NXDOMAIN as answer:
+            return cast("dns.message.Message", answer.kwargs["responses"][name])
+
+
+def to_text(name: dns.name.Name) -> str:
+    """Give `name` in lower case, without its trailing dot, safe to show: a label in DNS may hold any byte."""
+    return clean(name.to_text(omit_final_dot=True).lower())
+
+
+def _build(settings: DnsSection) -> dns.resolver.Resolver:
+    try:
+        resolver = dns.resolver.Resolver(configure=not settings.resolvers)
+    except dns.resolver.NoResolverConfiguration:
+        # A machine without name servers can still list what it manages; every lookup will say `Unanswered`.
+        resolver = dns.resolver.Resolver(configure=False)
+    if settings.resolvers:
+        resolver.nameservers = [dns.nameserver.Do53Nameserver(*address) for address in settings.resolvers]
+    # Silence of one resolver must leave time to ask each of the others, and each of them once more.
+    resolver.timeout = settings.timeout_seconds / (2 * max(1, len(resolver.nameservers)))
+    resolver.lifetime = settings.timeout_seconds
+    return resolver
+
+
+def _read(response: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Answer:
+    targets = {
+        rrset.name: rrset[0].target for rrset in response.answer if rrset.rdtype == dns.rdatatype.CNAME
+    }
+    chain = [name]
+    endless = False
+    while chain[-1] in targets and not endless:
+        chain.append(targets[chain[-1]])
+        endless = chain[-1] in chain[:-1] or len(chain) > _MOST_LINKS
+    records = response.get_rrset(response.answer, chain[-1], dns.rdataclass.IN, kind)
+    return Answer(
+        chain=tuple(chain),
+        records=tuple(records or ()),
+        exists=response.rcode() != dns.rcode.NXDOMAIN,
+        endless=endless,
+    )
+
+
+def _find_overlong_chain(trouble: dns.resolver.NoNameservers) -> dns.message.Message | None:
+    """Give the answer that dnspython threw away for its CNAME chain alone: it is an answer, and tells a lot."""
+    rejected = (error[4] for error in _errors(trouble) if isinstance(error[3], dns.message.ChainTooLong))
+    return next(rejected, None)
+
+
+def _is_referral(response: dns.message.Message) -> bool:
+    """Tell whether the server merely names other servers, as one that does not recurse does (RFC 2308 section 2.2).
+
+    Its empty answer says nothing about the name.
+    """
+    kinds = {rrset.rdtype for rrset in response.authority}
+    authoritative = bool(response.flags & dns.flags.AA)
+    return not authoritative and dns.rdatatype.NS in kinds and dns.rdatatype.SOA not in kinds
+
+
+def _errors(trouble: dns.exception.DNSException) -> list[dns.resolver.ErrorTuple]:
+    errors: list[dns.resolver.ErrorTuple] = trouble.kwargs.get("errors", [])
+    return errors
+
+
+def _describe(name: dns.name.Name, kind: dns.rdatatype.RdataType, trouble: dns.exception.DNSException) -> str:
+    """Say what each name server did, once each."""
+    seen = dict.fromkeys(f"{server} said {clean(what, 80)}" for server, _, _, what, _ in _errors(trouble))
+    return clean(f"{kind.name} of {to_text(name)}: {'; '.join(seen) or 'no name server answered'}")

@@ -1,0 +1,54 @@
+"""Whether a port answers: a TCP connection to addresses that were resolved before, and nothing is sent."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+Address = IPv4Address | IPv6Address
+
+_CONNECT_SECONDS = 3
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291 section 2.4; IPv4-mapped and NAT64 forms lie outside
+# What `ipaddress` of some Python 3.11 calls global and is not, and forms of IPv6 that embed an IPv4 address.
+_NEVER_PUBLIC: tuple[IPv4Network | IPv6Network, ...] = (
+    IPv4Network("168.63.129.16/32"),  # the metadata service of one cloud
+    IPv4Network("192.0.0.0/24"),  # RFC 6890, the metadata service of another
+    IPv6Network("2001::/23"),  # RFC 2928, with Teredo (RFC 4380)
+    IPv6Network("2001:db8::/32"),  # RFC 3849
+    IPv6Network("2002::/16"),  # 6to4, RFC 3056
+    IPv6Network("3fff::/20"),  # RFC 9637
+)
+
+
+def find_refusal(addresses: Iterable[Address], port: int, *, private: bool) -> str:
+    """Give the text of the refusal where every address refuses a connection to `port`, else an empty string.
+
+    One address that accepts is enough. A timeout, an unreachable network, and an address that is not public (such
+    as loopback, RFC 1918, link-local with its metadata services, multicast, and forms that embed an IPv4 address)
+    mean that it could not be asked, and nothing follows; the last are connected to only with `private`. Waits at
+    most 3 seconds.
+    """
+    refused = []
+    for address in addresses:
+        if not (private or is_public(address)):
+            return ""
+        try:
+            socket.create_connection((str(address), port), timeout=_CONNECT_SECONDS).close()
+        except ConnectionRefusedError:
+            refused.append(f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}")
+        except OSError:
+            return ""
+        else:
+            return ""
+    return f"connection refused at {', '.join(refused)}" if refused else ""
+
+
+def is_public(address: Address) -> bool:
+    """Tell whether `address` is one that the CA, out on the Internet, could mean by it too."""
+    if any(address in network for network in _NEVER_PUBLIC):
+        return False
+    if isinstance(address, IPv6Address):
+        return address in _GLOBAL_UNICAST
+    return address.is_global and not address.is_multicast
