@@ -1,0 +1,338 @@
+"""Pebble, Let's Encrypt's small test CA, and its DNS server, on loopback and on ports that were free.
+
+`Pebble` runs the two programs of Debian's package `pebble`. Its life is that of a `with` block; its children get a
+session of their own, so that Ctrl-C in a terminal reaches the parent alone, which then stops them in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import dns.exception
+import dns.message
+import dns.query
+import requests
+import trustme
+
+from sslctl.errors import StateError
+from sslctl.text import clean
+
+_PROGRAMS = ("pebble", "pebble-challtestsrv")
+_HINT = "apt-get install pebble"
+_START_SECONDS = 15.0
+_STOP_SECONDS = 5.0
+_ASK_SECONDS = 3.0
+_POLL_SECONDS = 0.05
+_ATTEMPTS = 5
+
+
+class _PortTaken(Exception):
+    """Another program took a port between its choice and its use."""
+
+
+def missing() -> str | None:
+    """Say why Pebble cannot run here; None when it can."""
+    absent = [program for program in _PROGRAMS if shutil.which(program) is None]
+    return f"not installed: {', '.join(absent)}" if absent else None
+
+
+class Pebble:
+    """A running test CA with a DNS of its own.
+
+    Made with `folder` (created, 0700; configuration, `ca.pem` and logs go there), `http_port` (where Pebble looks
+    for HTTP-01 answers, on the addresses that its DNS gives), `certificate_seconds` (lifetime of what it issues;
+    None is Pebble's own, five years) and `env` (its `PEBBLE_…` variables; `PEBBLE_VA_NOSLEEP` is 1 unless given).
+
+    Start it in a thread that outlives it: where `setpriv` exists, the kernel kills the children as soon as the
+    thread that started them is gone, however it ended (prctl(2), PR_SET_PDEATHSIG).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        http_port: int,
+        certificate_seconds: int | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._http_port = http_port
+        self._certificate_seconds = certificate_seconds
+        self._env = {"PEBBLE_VA_NOSLEEP": "1", **(env or {})}
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._acme_port = self._pebble_port = self._dns_port = self._records_port = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def directory_url(self) -> str:
+        """The URL of the ACME directory (RFC 8555 section 7.1.1)."""
+        return f"https://127.0.0.1:{self._acme_port}/dir"
+
+    @property
+    def ca_bundle(self) -> Path:
+        """The CA certificate that clients trust for `directory_url`; not the root of what Pebble issues."""
+        return self._folder / "ca.pem"
+
+    @property
+    def dns_address(self) -> str:
+        """`address:port` of the DNS server, UDP and TCP."""
+        return f"127.0.0.1:{self._dns_port}"
+
+    @property
+    def management_url(self) -> str:
+        """The URL of Pebble's management interface, served with the certificate of `ca_bundle`."""
+        return f"https://127.0.0.1:{self._pebble_port}"
+
+    @property
+    def process_ids(self) -> tuple[int, ...]:
+        """The process ids of the children: the DNS first, then Pebble; none when stopped."""
+        return tuple(child.pid for child in self._children)
+
+    def start(self) -> None:
+        """Start both programs and return when both answer. Does nothing when they run already.
+
+        Raises `StateError` when they are not installed, or end or do not answer within 15 s.
+        """
+        if self._children:
+            return
+        absent = missing()
+        if absent:
+            raise StateError(f"Pebble cannot run here: {absent}", hint=_HINT)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._write_certificate()
+        for _ in range(_ATTEMPTS):
+            self._choose_ports()
+            try:
+                self._launch()
+            except _PortTaken:
+                self.stop()
+            except BaseException:
+                self.stop()
+                raise
+            else:
+                return
+        raise StateError(f"Pebble found its ports taken {_ATTEMPTS} times")
+
+    def stop(self) -> None:
+        """Stop both programs, Pebble first, and return when they are gone. Harmless when they are stopped."""
+        while self._children:
+            child = self._children[-1]
+            child.terminate()
+            try:
+                child.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            self._children.pop()
+
+    def roots(self) -> str:
+        """Give the root certificate of this run, PEM: it ends the chains that Pebble issues. Raises `StateError`."""
+        return self._fetch("/roots/0")
+
+    def intermediates(self) -> str:
+        """Give the intermediate certificate of this run, PEM. Raises `StateError`."""
+        return self._fetch("/intermediates/0")
+
+    def set_cname(self, host: str, target: str) -> None:
+        """Let `host` be a CNAME to `target`; an address query gets both. Raises `StateError`, as all below do."""
+        self._tell("set-cname", host=host, target=target)
+
+    def clear_cname(self, host: str) -> None:
+        """Remove the CNAME of `host`, if any."""
+        self._tell("clear-cname", host=host)
+
+    def set_addresses(self, host: str, ipv4: Sequence[str] = (), ipv6: Sequence[str] = ()) -> None:
+        """Replace the addresses of `host`. Without an IPv4 address it has the default, 127.0.0.1."""
+        for kind, addresses in (("a", ipv4), ("aaaa", ipv6)):
+            self._tell(f"clear-{kind}", host=host)
+            if addresses:
+                self._tell(f"add-{kind}", host=host, addresses=list(addresses))
+
+    def add_caa(self, host: str, issuer: str) -> None:
+        """Add a CAA record to `host` that lets `issuer` alone issue (RFC 8659 section 4.2)."""
+        self._tell("add-caa", host=host, policies=[{"tag": "issue", "value": issuer}])
+
+    def clear_caa(self, host: str) -> None:
+        """Remove the CAA records of `host`, if any."""
+        self._tell("clear-caa", host=host)
+
+    def set_servfail(self, host: str) -> None:
+        """Let every query for `host` be answered with SERVFAIL."""
+        self._tell("set-servfail", host=host)
+
+    def clear_servfail(self, host: str) -> None:
+        """Let queries for `host` be answered again."""
+        self._tell("clear-servfail", host=host)
+
+    def _write_certificate(self) -> None:
+        authority = trustme.CA()
+        issued = authority.issue_cert("localhost", "127.0.0.1")
+        _write(self.ca_bundle, authority.cert_pem.bytes())
+        _write(self._folder / "cert.pem", b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        _write(self._folder / "key.pem", issued.private_key_pem.bytes())
+
+    def _choose_ports(self) -> None:
+        self._acme_port, self._pebble_port, self._dns_port, self._records_port = _free_ports(4)
+
+    def _launch(self) -> None:
+        self._spawn(
+            "pebble-challtestsrv",
+            ["-dns01", self.dns_address, "-management", f"127.0.0.1:{self._records_port}"],
+            [
+                "-defaultIPv4",
+                "127.0.0.1",
+                "-defaultIPv6",
+                "",
+                "-http01",
+                "",
+                "-https01",
+                "",
+                "-tlsalpn01",
+                "",
+            ],
+        )
+        self._await("pebble-challtestsrv", self._dns_answers)
+        config = self._folder / "pebble.json"
+        _write(config, json.dumps({"pebble": self._configuration()}).encode())
+        self._spawn("pebble", ["-config", str(config), "-dnsserver", self.dns_address])
+        self._await("pebble", self._ca_answers)
+
+    def _configuration(self) -> dict[str, object]:
+        lifetime = (
+            {"certificateValidityPeriod": self._certificate_seconds} if self._certificate_seconds else {}
+        )
+        return {
+            "listenAddress": f"127.0.0.1:{self._acme_port}",
+            "managementListenAddress": f"127.0.0.1:{self._pebble_port}",
+            "certificate": str(self._folder / "cert.pem"),
+            "privateKey": str(self._folder / "key.pem"),
+            "httpPort": self._http_port,
+            # For TLS-ALPN-01, which nobody answers here; Pebble wants a port all the same.
+            "tlsPort": self._http_port,
+            **lifetime,
+        }
+
+    def _spawn(self, program: str, *arguments: Sequence[str]) -> None:
+        # setpriv asks the kernel in the child itself, before exec: safe where threads run, as preexec_fn is not.
+        leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        command = [*leash, program, *(argument for group in arguments for argument in group)]
+        with os.fdopen(_open(self._log(program)), "wb") as log:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Nothing of the caller's surroundings, such as a proxy or another PEBBLE_ variable, may leak in.
+                env={"PATH": os.environ.get("PATH", os.defpath), **self._env},
+                start_new_session=True,
+            )
+        self._children.append(child)
+
+    def _await(self, program: str, answers: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not answers():
+            # In this order: what a program prints before it ends must be seen when its end is.
+            ended = self._children[-1].poll() is not None
+            printed = self._log(program).read_text(errors="replace")
+            # challtestsrv goes on without the port it could not have, so its own words must be read.
+            if "address already in use" in printed:
+                raise _PortTaken
+            said = clean(" ".join(printed.splitlines()[-3:])) or "nothing"
+            if ended:
+                raise StateError(f"{program} ended at once; it said: {said}")
+            if time.monotonic() > deadline:
+                raise StateError(f"{program} did not answer within {_START_SECONDS:.0f} s; it said: {said}")
+            time.sleep(_POLL_SECONDS)
+
+    def _log(self, program: str) -> Path:
+        return self._folder / f"{program}.log"
+
+    def _dns_answers(self) -> bool:
+        """Say whether a record set over the management port comes back over DNS: then both are ours."""
+        probe = f"{uuid4().hex}.invalid"
+        with suppress(StateError, dns.exception.DNSException, OSError, EOFError):
+            self.set_addresses(probe, ["192.0.2.1"])
+            query = dns.message.make_query(probe, "A")
+            for ask in (dns.query.udp, dns.query.tcp):
+                answer = ask(query, "127.0.0.1", timeout=1, port=self._dns_port)
+                if "192.0.2.1" not in str(answer):
+                    return False
+            self._tell("clear-a", host=probe)
+            return True
+        return False
+
+    def _ca_answers(self) -> bool:
+        """Say whether both of Pebble's ports answer over TLS with the certificate made for this run."""
+        with suppress(StateError):
+            self.roots()
+            self._ask("GET", self.directory_url)
+            return True
+        return False
+
+    def _fetch(self, path: str) -> str:
+        return self._ask("GET", self.management_url + path)
+
+    def _tell(self, action: str, **facts: object) -> None:
+        self._ask("POST", f"http://127.0.0.1:{self._records_port}/{action}", facts)
+
+    def _ask(self, method: str, url: str, facts: Mapping[str, object] | None = None) -> str:
+        with requests.Session() as session:
+            session.trust_env = False
+            try:
+                answer = session.request(
+                    method, url, json=facts, verify=str(self.ca_bundle), timeout=_ASK_SECONDS
+                )
+                answer.raise_for_status()
+            except (requests.RequestException, OSError) as error:
+                raise StateError(f"Pebble does not answer as it should: {clean(error)}") from error
+            return answer.text
+
+
+def _free_ports(count: int) -> list[int]:
+    """Give `count` different loopback ports that nobody has now, neither for TCP nor for UDP."""
+    held: list[socket.socket] = []
+    ports: list[int] = []
+    try:
+        while len(ports) < count:
+            stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            held += [stream, datagram]
+            stream.bind(("127.0.0.1", 0))
+            port = stream.getsockname()[1]
+            with suppress(OSError):
+                datagram.bind(("127.0.0.1", port))
+                ports.append(port)
+    finally:
+        for one in held:
+            one.close()
+    return ports
+
+
+def _open(path: Path) -> int:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(_open(path), "wb") as file:
+        file.write(content)
