@@ -1,0 +1,146 @@
+"""What the reference C4 remembers: its domains and their certificates, on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from sslctl.errors import StateError
+from sslctl.sandbox.problems import Problem
+
+_NAME = re.compile(r"(?=.{3,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An uploaded certificate, which the edge serves from `active_at` on. PEM text; the key stays out of the repr."""
+
+    source: str
+    certificate: str
+    chain: str
+    private_key: str = field(repr=False)
+    fingerprint: str
+    not_after: datetime
+    active_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A domain of the CDN. `latest` was uploaded last; `before` is what the edge serves until that is active."""
+
+    domain: str
+    cname_target: str
+    ports: tuple[int, ...]
+    latest: Placed | None = None
+    before: Placed | None = None
+
+    def serving(self, now: datetime) -> Placed | None:
+        """Give what the edge serves at `now`."""
+        return self.latest if self.latest is not None and self.latest.active_at <= now else self.before
+
+    def install(self, placed: Placed, now: datetime) -> Site:
+        """Give the site with `placed` installed; what was active stays so until `placed` is.
+
+        Raises `Problem` 409 where a `c4` certificate would replace a `text` one.
+        """
+        if self.latest is not None and (self.latest.source, placed.source) == ("text", "c4"):
+            raise Problem(HTTPStatus.CONFLICT, detail="A text certificate is installed; remove it first.")
+        for known in (self.serving(now), self.latest):
+            if known is not None and known.fingerprint == placed.fingerprint:
+                placed = replace(placed, active_at=known.active_at)
+                break
+        return replace(self, latest=placed, before=None if placed.active_at <= now else self.serving(now))
+
+    def clear(self) -> Site:
+        """Give the site without a certificate."""
+        return replace(self, latest=None, before=None)
+
+
+class Records:
+    """The sites, one JSON file each in `folder`/domains, mode 0600, written whole or not at all.
+
+    One file a domain, so that an upload costs the same among thousands of domains as among three. Raises
+    `StateError` where a file is not one of these.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.lock = threading.RLock()
+        self._folder = folder / "domains"
+        for path in (folder, self._folder):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._sites = {path.name: _read(path) for path in self._folder.iterdir() if path.name[0] != "."}
+
+    def find(self, domain: str) -> Site | None:
+        """Give the site of `domain`, None where there is none."""
+        with self.lock:
+            return self._sites.get(domain)
+
+    def create(self, domain: str, cname_target: str, ports: Sequence[int]) -> None:
+        """Create `domain`, or change what an existing one has besides its certificate.
+
+        Raises `ValueError` for a name that is no lower-case A-label or a port that is none.
+        """
+        if not _NAME.fullmatch(domain):
+            raise ValueError("domain is not a lower-case A-label with at least two labels.")
+        if not all(0 < port < 1 << 16 for port in ports):
+            raise ValueError("ports are numbers from 1 to 65535.")
+        if not cname_target:
+            raise ValueError("cname_target is empty.")
+        with self.lock:
+            site = self._sites.get(domain) or Site(domain, cname_target, ())
+            self.save(replace(site, cname_target=cname_target, ports=tuple(sorted(set(ports)))))
+
+    def save(self, site: Site) -> None:
+        """Write the site to disk, then take it for true."""
+        with self.lock:
+            _write(self._folder / site.domain, json.dumps(asdict(site), default=datetime.isoformat))
+            self._sites[site.domain] = site
+
+    def delete(self, domain: str) -> bool:
+        """Remove `domain` and its certificate; False where there was none."""
+        with self.lock:
+            if self._sites.pop(domain, None) is None:
+                return False
+            (self._folder / domain).unlink()
+            return True
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
+
+
+def _read(path: Path) -> Site:
+    try:
+        fields = json.loads(path.read_text("ascii"))
+        placed = {name: _read_placed(fields[name]) for name in ("latest", "before")}
+        site = Site(**{**fields, **placed, "ports": tuple(fields["ports"])})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StateError(f"{path} is not a record of the reference C4.") from error
+    if site.domain != path.name:
+        raise StateError(f"{path} is the record of another domain.")
+    return site
+
+
+def _read_placed(fields: dict[str, Any] | None) -> Placed | None:
+    if fields is None:
+        return None
+    dates = {name: datetime.fromisoformat(fields[name]) for name in ("not_after", "active_at")}
+    return Placed(**{**fields, **dates})

@@ -1,0 +1,218 @@
+"""The edge of the reference CDN: serves each domain's active certificate over TLS, and HTTP challenges in the clear."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socketserver
+import ssl
+import stat
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Self
+
+from sslctl.sandbox.c4_records import Placed
+from sslctl.sandbox.c4_server import ReferenceC4
+from sslctl.sandbox.listeners import ADDRESS, Listener
+
+_CHALLENGES = "/.well-known/acme-challenge/"
+# RFC 8555, section 8.3: a token has the characters of base64url and no others.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}")
+_LONGEST_ANSWER = 64 * 1024
+_FORWARD_SECONDS = 10
+
+
+class Edge:
+    """Two listeners on loopback before a `ReferenceC4`; use as a context manager, or `start` and `stop`.
+
+    A challenge is answered from `webroot`/.well-known/acme-challenge/, else by whatever listens on loopback at
+    `standalone_port`, where either is given. Port 0 takes a free port, which is kept from the first start on.
+    """
+
+    def __init__(
+        self,
+        c4: ReferenceC4,
+        webroot: Path | None,
+        standalone_port: int | None = None,
+        http_port: int = 0,
+        https_port: int = 0,
+    ) -> None:
+        self.c4 = c4
+        self.webroot = webroot
+        self.standalone_port = standalone_port
+        self.http_port = http_port
+        self.https_port = https_port
+        self._listeners: list[Listener] = []
+        self._contexts: dict[str, tuple[Placed, ssl.SSLContext]] = {}
+
+    def start(self) -> None:
+        """Listen on both ports. Raises `OSError` where one is taken."""
+        plain = _Server((ADDRESS, self.http_port), partial(_PlainHandler, self))
+        try:
+            secure = _Server((ADDRESS, self.https_port), partial(_SecureHandler, self))
+        except OSError:
+            plain.server_close()
+            raise
+        # The handshake is made in the connection's own thread, or one silent client would hold up all others.
+        secure.socket = self._front().wrap_socket(
+            secure.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self.http_port, self.https_port = plain.server_address[1], secure.server_address[1]
+        self._listeners = [Listener(plain), Listener(secure)]
+
+    def stop(self) -> None:
+        """Close both ports; harmless when not started."""
+        while self._listeners:
+            self._listeners.pop().stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _front(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # No resumption: every handshake must show the certificate of now.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        context.sni_callback = self._choose
+        return context
+
+    def _choose(
+        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: ssl.SSLContext
+    ) -> int | None:
+        """Switch the handshake to the certificate of `name` (RFC 6066, section 3), or give the alert to refuse it with."""
+        domain = (name or "").lower()
+        placed = self.c4.serving(domain)
+        if placed is None:
+            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        known = self._contexts.get(domain)
+        if known is None or known[0] != placed:
+            try:
+                known = self._contexts[domain] = (placed, _load(placed, self.c4.folder))
+            except OSError:
+                # OpenSSL's own policy (a key too short, say) is stricter than the contract.
+                return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
+        connection.context = known[1]
+        return None
+
+
+def _load(placed: Placed, folder: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # `ssl` reads keys from files alone; this one is 0600 and lives for these two lines.
+    with tempfile.NamedTemporaryFile("w", encoding="ascii", prefix=".", dir=folder) as file:
+        file.write(f"{placed.private_key}\n{placed.certificate}\n{placed.chain}")
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: Callable[[Any, Any, Any], _Handler]) -> None:
+        super().__init__(address, handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that hangs up, is silent or dislikes the certificate is no trouble of the edge's.
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 30
+    server_version = "sslctl-edge"
+
+    def __init__(self, edge: Edge, *connection: Any) -> None:
+        self.edge = edge
+        super().__init__(*connection)
+
+    def do_GET(self) -> None:
+        raise NotImplementedError
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+        pass
+
+    def host(self) -> str:
+        """Give the name in the Host header in lower case, without its port; empty where there is no usable one."""
+        name = self.headers.get("Host", "").partition(":")[0]
+        return name.lower() if _HOST.fullmatch(name) else ""
+
+    def answer(self, status: int, content: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "text/plain; charset=utf-8", **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+
+class _SecureHandler(_Handler):
+    def do_GET(self) -> None:
+        self.answer(HTTPStatus.OK, f"The edge serves {self.host() or 'you'} over TLS.\n".encode())
+
+
+class _PlainHandler(_Handler):
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        host = self.host()
+        if path.startswith(_CHALLENGES):
+            self.answer(*self._meet_challenge(path.removeprefix(_CHALLENGES)))
+        elif self.edge.c4.knows(host):
+            location = f"https://{host}:{self.edge.https_port}{self.path}"
+            self.answer(HTTPStatus.MOVED_PERMANENTLY, b"Moved to https.\n", Location=location)
+        else:
+            self.answer(HTTPStatus.NOT_FOUND, b"The CDN has no such domain.\n")
+
+    def _meet_challenge(self, token: str) -> tuple[int, bytes]:
+        """Give status and content for `token`: from the webroot, else from the standalone port."""
+        if not _TOKEN.fullmatch(token):
+            return HTTPStatus.NOT_FOUND, b"Not a challenge.\n"
+        content = None if self.edge.webroot is None else _read(self.edge.webroot, token)
+        if content is not None:
+            return HTTPStatus.OK, content
+        if self.edge.standalone_port is None:
+            return HTTPStatus.NOT_FOUND, b"No such challenge.\n"
+        return _forward(self.edge.standalone_port, token, self.headers.get("Host", ""))
+
+
+def _read(webroot: Path, token: str) -> bytes | None:
+    """Give the webroot's file for `token`, None where there is no regular file; a link is not followed out of it."""
+    try:
+        descriptor = os.open(f"{webroot}{_CHALLENGES}{token}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return os.read(descriptor, _LONGEST_ANSWER) if regular else None
+    finally:
+        os.close(descriptor)
+
+
+def _forward(port: int, token: str, host: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(ADDRESS, port, timeout=_FORWARD_SECONDS)
+    try:
+        connection.request("GET", _CHALLENGES + token, headers={"Host": host})
+        response = connection.getresponse()
+        return response.status, response.read(_LONGEST_ANSWER)
+    except (OSError, http.client.HTTPException):
+        return HTTPStatus.BAD_GATEWAY, b"The standalone responder does not answer.\n"
+    finally:
+        connection.close()

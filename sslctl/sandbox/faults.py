@@ -1,0 +1,190 @@
+"""Switches that make the reference C4 misbehave on demand, and the log of what it was asked."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wrappers import Response
+
+from sslctl.sandbox.problems import answer_problem
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_LONGEST_DELAY_SECONDS = 300
+_DOMAIN_PATH = re.compile(r"/v1/domains/([^/]+)(/certificate)?")
+
+
+class Kind(StrEnum):
+    """The operations of the contract."""
+
+    HEALTH = "health"
+    LOOKUP = "lookup"
+    UPLOAD = "upload"
+    READBACK = "readback"
+    REMOVE = "remove"
+
+
+class Drop(StrEnum):
+    """When the connection is closed without an answer: before C4 acts, or after it has acted."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One misbehaviour. `method`, `kind` and `domain` say which requests it meets, None meaning any.
+
+    First the request waits for `delay_seconds`. Then, with `drop`, the connection is closed without an answer; or, with
+    `status` or `body` (raw text, sent as application/json), that is answered without acting; or the request goes
+    its usual way. `retry_after` is in seconds. `times` is how many requests it meets before it is spent, None
+    meaning all. Raises `ValueError` for values that cannot be.
+    """
+
+    method: str | None = None
+    kind: Kind | None = None
+    domain: str | None = None
+    status: int | None = None
+    retry_after: int | None = None
+    delay_seconds: float = 0
+    drop: Drop | None = None
+    body: str | None = None
+    times: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.status is not None and not 200 <= self.status <= 599:  # noqa: PLR2004 - the final statuses of HTTP
+            raise ValueError("status is a number from 200 to 599.")
+        if not 0 <= self.delay_seconds <= _LONGEST_DELAY_SECONDS:
+            raise ValueError(f"delay_seconds is a number from 0 to {_LONGEST_DELAY_SECONDS}.")
+        if self.times is not None and self.times < 1:
+            raise ValueError("times is at least 1, or null.")
+
+    def meets(self, method: str, kind: Kind | None, domain: str | None) -> bool:
+        """Say whether the fault is meant for such a request."""
+        wanted = ((self.method, method), (self.kind, kind), (self.domain, domain))
+        return all(mine is None or mine == its for mine, its in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that C4 had, as logged: never a body, a query or a header. `status` is None where none was sent."""
+
+    method: str
+    path: str
+    status: int | None
+
+
+def read_faults(document: object) -> list[Fault]:
+    """Turn parsed JSON, a list of objects with the members of `Fault`, into faults.
+
+    Raises `ValueError` with a sentence that says what is wrong.
+    """
+    if not isinstance(document, list):
+        raise ValueError("Faults are a list.")  # noqa: TRY004 - callers ask whether the text can be used
+    return [_read_fault(item) for item in document]
+
+
+def _read_fault(item: Any) -> Fault:
+    if not isinstance(item, dict) or not item.keys() <= {each.name for each in fields(Fault)}:
+        raise ValueError("A fault is an object with the members of sslctl.sandbox.faults.Fault.")
+    types: dict[str, type | tuple[type, ...]] = {"status": int, "retry_after": int, "times": int}
+    types["delay_seconds"] = (int, float)
+    for name, value in item.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, types.get(name, str))):
+            raise ValueError(f"{name} has the wrong type.")
+    given = {name: value for name, value in item.items() if value is not None}
+    for name, words in (("kind", Kind), ("drop", Drop)):
+        if name in given:
+            given[name] = words(given[name])
+    return Fault(**given)
+
+
+class Faults:
+    """The faults that are switched on, in order; the first that meets a request is the one that acts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left: list[tuple[Fault, int | None]] = []
+
+    def set(self, faults: Iterable[Fault]) -> None:
+        """Switch on these faults instead of the ones before."""
+        with self._lock:
+            self._left = [(fault, fault.times) for fault in faults]
+
+    def take(self, method: str, path: str) -> Fault | None:
+        """Give the fault that meets this request, and count it."""
+        kind, domain = _classify(method, path)
+        with self._lock:
+            for index, (fault, left) in enumerate(self._left):
+                if fault.meets(method, kind, domain):
+                    if left == 1:
+                        del self._left[index]
+                    elif left is not None:
+                        self._left[index] = (fault, left - 1)
+                    return fault
+        return None
+
+
+def _classify(method: str, path: str) -> tuple[Kind | None, str | None]:
+    if path == "/v1/health":
+        return Kind.HEALTH, None
+    match = _DOMAIN_PATH.fullmatch(path)
+    if match is None:
+        return None, None
+    if match[2] is None:
+        return Kind.LOOKUP, match[1]
+    kinds = {"PUT": Kind.UPLOAD, "GET": Kind.READBACK, "DELETE": Kind.REMOVE}
+    return kinds.get(method), match[1]
+
+
+class FaultyGateway:
+    """WSGI application before C4: logs every request of the contract and lets the faults act on it.
+
+    C4 itself knows nothing of faults. `stopping` cuts delays short. The administration under /sandbox/ is neither
+    logged nor met by faults, or nobody could heal.
+    """
+
+    def __init__(self, app: WSGIApplication, faults: Faults, stopping: threading.Event) -> None:
+        self._app = app
+        self._faults = faults
+        self._stopping = stopping
+        self._log: list[Request] = []
+
+    @property
+    def requests(self) -> Sequence[Request]:
+        """Every request so far, in the order of the answers."""
+        return tuple(self._log)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request. Raises `ConnectionAbortedError` where the connection is to be dropped."""
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if path.startswith("/sandbox/"):
+            return self._app(environ, start_response)
+        fault = self._faults.take(method, path) or Fault()
+        self._stopping.wait(fault.delay_seconds)
+        response = None if fault.drop is Drop.BEFORE else self._respond(fault, environ)
+        if fault.drop is not None or response is None:
+            self._log.append(Request(method, path, None))
+            raise ConnectionAbortedError
+        # Logged before it is sent: whoever has the answer finds it in the log.
+        self._log.append(Request(method, path, response.status_code))
+        return response(environ, start_response)
+
+    def _respond(self, fault: Fault, environ: WSGIEnvironment) -> Response:
+        if fault.drop is Drop.AFTER or (fault.status is None and fault.body is None):
+            return Response.from_app(self._app, environ, buffered=True)
+        status = fault.status or HTTPStatus.OK
+        if fault.body is None and status >= HTTPStatus.BAD_REQUEST:
+            response = answer_problem(status)
+        else:
+            response = Response(fault.body, status, content_type="application/json")
+        if fault.retry_after is not None:
+            response.headers["Retry-After"] = str(fault.retry_after)
+        return response

@@ -1,0 +1,149 @@
+"""A whole CDN on loopback: Pebble and its DNS, the reference C4 and its edge, and a configuration that joins them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import trustme
+
+from sslctl.sandbox.c4_server import ReferenceC4
+from sslctl.sandbox.edge import Edge
+from sslctl.sandbox.listeners import ADDRESS
+from sslctl.sandbox.pebble import Pebble
+
+CDN_SUFFIX = "cdn.sandbox.test"
+ELSEWHERE = "parking.elsewhere.test"
+
+
+class World:
+    """Starts everything in `folder` and stops it again; use as a context manager.
+
+    `certificate_seconds` is how long Pebble's certificates live (its own default: five years), `activation_seconds`
+    how long C4 takes to activate an upload, `mode` how certbot answers challenges, `pebble_environment` Pebble's own
+    switches. Raises `StateError` where Pebble is missing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], datetime],
+        certificate_seconds: int | None = None,
+        activation_seconds: float = 0,
+        mode: str = "webroot",
+        pebble_environment: dict[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self._mode = mode
+        self._stack = ExitStack()
+        self._token = secrets.token_urlsafe(32)
+        self._authority = trustme.CA()
+        self._challenge_port = _free_port()
+        webroot = folder / "webroot"
+        for made in (folder, webroot):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.c4 = ReferenceC4(
+            folder / "c4",
+            token=self._token,
+            tls=self._server_tls(),
+            clock=clock,
+            activation_seconds=activation_seconds,
+        )
+        self.edge = Edge(self.c4, webroot, self._challenge_port)
+        self._certificate_seconds = certificate_seconds
+        self._pebble_environment = pebble_environment
+        self.pebble: Pebble
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            starting.enter_context(self.c4)
+            starting.enter_context(self.edge)
+            self.pebble = starting.enter_context(
+                Pebble(
+                    self.folder / "pebble",
+                    http_port=self.edge.http_port,
+                    certificate_seconds=self._certificate_seconds,
+                    env=self._pebble_environment,
+                )
+            )
+            self._write_configuration()
+            self._stack = starting.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration file that makes sslctl use this world."""
+        return self.folder / "config.toml"
+
+    def add_domain(
+        self, name: str, *, points_at: str | None = None, ports: Sequence[int] = (80, 443)
+    ) -> None:
+        """Make a customer's domain in C4, and its CNAME in DNS: to the CDN unless `points_at` names another target."""
+        target = f"{name}.{CDN_SUFFIX}"
+        self.c4.create_domain(name, cname_target=target, ports=ports)
+        self.pebble.set_cname(name, points_at or target)
+
+    def _server_tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        return context
+
+    def _write_configuration(self) -> None:
+        self._write("c4-ca.pem", self._authority.cert_pem.bytes().decode())
+        self._write("c4-token", self._token + "\n")
+        sections: dict[str, dict[str, object]] = {
+            "state": {"dir": str(self.folder / "state")},
+            "acme": {
+                "directory_url": self.pebble.directory_url,
+                "ca_bundle": str(self.pebble.ca_bundle),
+                "email": "operator@sandbox.test",
+                "mode": self._mode,
+                "webroot": str(self.folder / "webroot"),
+                "http01_port": self._challenge_port,
+                "http01_address": ADDRESS,
+                "caa_identities": ["pebble.sandbox.test"],
+            },
+            "c4": {
+                "base_url": self.c4.url,
+                "token_file": str(self.folder / "c4-token"),
+                "ca_bundle": str(self.folder / "c4-ca.pem"),
+            },
+            "cdn": {
+                "cname_suffixes": [CDN_SUFFIX],
+                "probe_private": True,
+                "http_port": self.edge.http_port,
+                "https_port": self.edge.https_port,
+            },
+            "dns": {"resolvers": [self.pebble.dns_address]},
+        }
+        lines = ["# Written by the sandbox. Everything here is on loopback and ends with it."]
+        for section, values in sections.items():
+            # What JSON writes for strings, numbers, booleans and arrays of these is TOML as well.
+            lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+        self._write(self.config_path.name, "\n".join(lines) + "\n")
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+
+
+def _free_port() -> int:
+    with socket.create_server((ADDRESS, 0)) as bound:
+        port: int = bound.getsockname()[1]
+    return port

@@ -1,0 +1,347 @@
+"""The edge serves each domain's active certificate by SNI, and HTTP challenges from the webroot or the standalone port."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+import trustme
+
+from sslctl.sandbox.c4_server import ReferenceC4
+from sslctl.sandbox.edge import Edge
+
+TOKEN = "edge-token"
+SHOP, WWW, BARE = "shop.example.com", "www.example.com", "bare.example.com"
+CHALLENGES = "/.well-known/acme-challenge/"
+CA = trustme.CA()
+
+
+def der_of(leaf: trustme.LeafCert) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())
+
+
+class World:
+    """A C4 that activates after a minute, its edge, and a clock to move."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = datetime.now(UTC)
+        self.ca_file = folder / "ca.pem"
+        CA.cert_pem.write_to_path(str(self.ca_file))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        CA.issue_cert("127.0.0.1").configure_cert(tls)
+        self.c4 = ReferenceC4(
+            folder / "c4", token=TOKEN, tls=tls, clock=lambda: self.now, activation_seconds=60
+        )
+        self.webroot = folder / "webroot"
+        (self.webroot / CHALLENGES.strip("/")).mkdir(parents=True)
+        for domain in (SHOP, WWW, BARE):
+            self.c4.create_domain(domain, cname_target=f"{domain}.cdn.example.net")
+
+    def install(self, domain: str) -> bytes:
+        """Upload a new certificate for `domain`; give its DER form."""
+        leaf = CA.issue_cert(domain)
+        fingerprint = hashlib.sha256(der_of(leaf)).hexdigest()
+        body = {
+            "source": "c4",
+            "certificate": leaf.cert_chain_pems[0].bytes().decode(),
+            "chain": CA.cert_pem.bytes().decode(),
+            "private_key": leaf.private_key_pem.bytes().decode(),
+            "fingerprint_sha256": fingerprint,
+        }
+        response = requests.put(
+            f"{self.c4.url}/v1/domains/{domain}/certificate",
+            json=body,
+            headers={"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": fingerprint},
+            verify=str(self.ca_file),
+            timeout=20,
+        )
+        assert response.status_code == 202
+        return der_of(leaf)
+
+    def activate(self) -> None:
+        self.now += timedelta(seconds=60)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    with world.c4:
+        yield world
+
+
+@pytest.fixture
+def edge(world: World) -> Iterator[Edge]:
+    with Edge(world.c4, world.webroot) as edge:
+        yield edge
+
+
+def handshake(edge: Edge, name: str | None, context: ssl.SSLContext | None = None) -> bytes:
+    """Give the DER certificate that the edge shows to a client that asks for `name` and trusts the CA."""
+    if context is None:
+        context = ssl.create_default_context()
+        context.check_hostname = name is not None
+        CA.configure_trust(context)
+    with (
+        socket.create_connection(("127.0.0.1", edge.https_port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        certificate = secure.getpeercert(binary_form=True)
+    assert certificate is not None
+    return certificate
+
+
+def get(port: int, path: str, host: str = SHOP) -> tuple[int, bytes, str | None]:
+    """Give status, body and Location; the path goes out exactly as written."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.putrequest("GET", path, skip_host=True)
+        connection.putheader("Host", host)
+        connection.endheaders()
+        response = connection.getresponse()
+        return response.status, response.read(), response.getheader("Location")
+    finally:
+        connection.close()
+
+
+def say(port: int, said: bytes) -> bytes:
+    """Send `said` as it is; give everything that comes back."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(said)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+def test_a_handshake_shows_the_very_certificate_of_the_name_that_is_asked_for(
+    world: World, edge: Edge
+) -> None:
+    shop, www = world.install(SHOP), world.install(WWW)
+    world.activate()
+    assert handshake(edge, SHOP) == shop
+    assert handshake(edge, WWW) == www
+    assert handshake(edge, SHOP.upper()) == shop
+
+
+def test_the_old_certificate_is_served_until_the_new_one_is_active(world: World, edge: Edge) -> None:
+    old = world.install(SHOP)
+    world.activate()
+    new = world.install(SHOP)
+    assert handshake(edge, SHOP) == old
+    world.activate()
+    assert handshake(edge, SHOP) == new
+
+
+def test_a_client_that_resumes_its_session_sees_the_certificate_of_now(world: World, edge: Edge) -> None:
+    context = ssl.create_default_context()
+    CA.configure_trust(context)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    world.install(SHOP)
+    world.activate()
+    with (
+        socket.create_connection(("127.0.0.1", edge.https_port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=SHOP) as secure,
+    ):
+        session = secure.session
+    new = world.install(SHOP)
+    world.activate()
+    with (
+        socket.create_connection(("127.0.0.1", edge.https_port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=SHOP, session=session) as secure,
+    ):
+        assert secure.getpeercert(binary_form=True) == new
+
+
+@pytest.mark.parametrize("name", ["unknown.example.com", BARE, None])
+def test_a_name_without_a_certificate_is_refused_with_the_alert_for_it(
+    world: World, edge: Edge, name: str | None
+) -> None:
+    world.install(SHOP)
+    world.activate()
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        handshake(edge, name)
+
+
+def test_a_removed_certificate_is_served_no_more(world: World, edge: Edge) -> None:
+    world.install(SHOP)
+    world.activate()
+    handshake(edge, SHOP)
+    requests.delete(
+        f"{world.c4.url}/v1/domains/{SHOP}/certificate",
+        headers={"Authorization": f"Bearer {TOKEN}"},
+        verify=str(world.ca_file),
+        timeout=20,
+    ).raise_for_status()
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        handshake(edge, SHOP)
+
+
+def test_tls_below_1_2_is_refused(world: World, edge: Edge) -> None:
+    world.install(SHOP)
+    world.activate()
+    context = ssl.create_default_context()
+    CA.configure_trust(context)
+    # OpenSSL's security level 0, or the client itself would not try TLS 1.1.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        handshake(edge, SHOP, context)
+
+
+def test_any_get_over_tls_is_answered_with_a_text_that_names_the_host(world: World, edge: Edge) -> None:
+    world.install(SHOP)
+    world.activate()
+    context = ssl.create_default_context()
+    CA.configure_trust(context)
+    with (
+        socket.create_connection(("127.0.0.1", edge.https_port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=SHOP) as secure,
+    ):
+        secure.sendall(f"GET /any HTTP/1.1\r\nHost: {SHOP}\r\n\r\n".encode())
+        response = http.client.HTTPResponse(secure)
+        response.begin()
+        assert (response.status, SHOP in response.read().decode()) == (200, True)
+        response.close()
+
+
+def test_no_key_is_left_on_disk_besides_the_records_of_c4(world: World, edge: Edge, tmp_path: Path) -> None:
+    world.install(SHOP)
+    world.activate()
+    handshake(edge, SHOP)
+    with_key = [
+        path for path in tmp_path.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()
+    ]
+    assert with_key == [tmp_path / "c4" / "domains" / SHOP]
+
+
+def test_a_silent_client_does_not_hold_up_the_others(world: World, edge: Edge) -> None:
+    shop = world.install(SHOP)
+    world.activate()
+    with (
+        socket.create_connection(("127.0.0.1", edge.https_port)),
+        socket.create_connection(("127.0.0.1", edge.http_port)),
+    ):
+        assert handshake(edge, SHOP) == shop
+        assert get(edge.http_port, "/")[0] == 301
+
+
+def test_clients_that_hang_up_or_talk_nonsense_leave_no_noise(
+    world: World, edge: Edge, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shop = world.install(SHOP)
+    world.activate()
+    for port in (edge.http_port, edge.https_port):
+        for said in (b"", b"\x00\xff\r\n\r\n", b"GET //[ HTTP/1.1\r\n\r\n"):
+            say(port, said)
+    assert handshake(edge, SHOP) == shop
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_challenge_is_answered_from_the_webroot(world: World, edge: Edge) -> None:
+    (world.webroot / CHALLENGES.strip("/") / "Abc-_09").write_text("Abc-_09.thumbprint")
+    assert get(edge.http_port, f"{CHALLENGES}Abc-_09")[:2] == (200, b"Abc-_09.thumbprint")
+    assert get(edge.http_port, f"{CHALLENGES}Abc-_09", host="any.name.example")[0] == 200
+    head = say(edge.http_port, f"HEAD {CHALLENGES}Abc-_09 HTTP/1.0\r\n\r\n".encode())
+    assert (head.split()[1], head[-4:]) == (b"200", b"\r\n\r\n")
+    assert get(edge.http_port, f"{CHALLENGES}absent")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "../../secret",
+        "..%2f..%2fsecret",
+        "%2e%2e/%2e%2e/secret",
+        "a/../../../secret",
+        "./x",
+        "",
+        "..",
+        "x\x7f",
+        "link",
+        "folder",
+        "x.txt",
+        "x" * 5000,
+    ],
+)
+def test_nothing_but_a_challenge_of_the_webroot_is_read(
+    world: World, edge: Edge, tmp_path: Path, token: str
+) -> None:
+    folder = world.webroot / CHALLENGES.strip("/")
+    for path in (world.webroot / "secret", tmp_path / "secret", folder / "x.txt"):
+        path.write_text("a secret")
+    (folder / "folder").mkdir()
+    (folder / "link").symlink_to(tmp_path / "secret")
+    answer = say(edge.http_port, f"GET {CHALLENGES}{token} HTTP/1.0\r\nHost: {SHOP}\r\n\r\n".encode())
+    assert answer.split()[1] == b"404"
+    assert b"a secret" not in answer
+
+
+class Standalone(BaseHTTPRequestHandler):
+    """Stands for certbot's standalone responder: says what it was asked."""
+
+    def do_GET(self) -> None:
+        content = f"{self.headers['Host']} {self.path}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_challenge_that_the_webroot_lacks_is_forwarded_to_the_standalone_port(world: World) -> None:
+    (world.webroot / CHALLENGES.strip("/") / "here").write_text("from the webroot")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Standalone) as standalone:
+        thread = threading.Thread(target=standalone.serve_forever)
+        thread.start()
+        with Edge(world.c4, world.webroot, standalone.server_address[1]) as edge:
+            assert get(edge.http_port, f"{CHALLENGES}here")[1] == b"from the webroot"
+            assert get(edge.http_port, f"{CHALLENGES}there")[:2] == (
+                200,
+                f"{SHOP} {CHALLENGES}there".encode(),
+            )
+            assert get(edge.http_port, f"{CHALLENGES}..%2fthere")[0] == 404
+        standalone.shutdown()
+        thread.join()
+    with Edge(world.c4, None, standalone.server_address[1]) as edge:
+        assert get(edge.http_port, f"{CHALLENGES}there")[0] == 502
+
+
+def test_anything_else_in_the_clear_leads_to_https_for_domains_of_the_cdn_alone(
+    edge: Edge,
+) -> None:
+    location = f"https://{SHOP}:{edge.https_port}/cart?x=1"
+    assert get(edge.http_port, "/cart?x=1", host=f"{SHOP}:80") == (301, b"Moved to https.\n", location)
+    for host in ("evil.example", "", "a b", "[::1]"):
+        assert get(edge.http_port, "/", host=host)[::2] == (404, None)
+
+
+def test_a_stopped_edge_comes_back_on_the_same_ports(edge: Edge) -> None:
+    ports = (edge.http_port, edge.https_port)
+    edge.stop()
+    with pytest.raises(ConnectionRefusedError):
+        get(ports[0], "/")
+    edge.start()
+    assert (edge.http_port, edge.https_port) == ports
+    assert get(edge.http_port, "/")[0] == 301
+
+
+def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(world: World, edge: Edge) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    second = Edge(world.c4, None, http_port=port, https_port=edge.https_port)
+    with pytest.raises(OSError, match="in use"):
+        second.start()
+    with pytest.raises(ConnectionRefusedError):
+        get(port, "/")
