@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format docs clean
 
 demo: $(VENV)/.sandbox
 	$(BIN)/sslctl sandbox demo
@@ -34,3 +34,6 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian
 $(VENV)/.test: $(VENV)/.sandbox
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
+
+docs: $(VENV)/.test
+	$(BIN)/python docs/generate.py

@@ -1,0 +1,104 @@
+"""Write the parts of the documentation that the code knows best: reasons, options, configuration keys.
+
+`python docs/generate.py` writes them between their markers; with `--check` it only says whether they are up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from sslctl import config
+from sslctl.cli.main import sslctl
+from sslctl.reasons import REASONS, Status
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def reasons() -> str:
+    """Give the tables of reasons, one a status, in the order of precedence."""
+    parts = []
+    for status in Status:
+        rows = [
+            f"| `{code}` | {reason.owner} | {_plain(reason.sentence)} | {reason.next_step} |"
+            for code, reason in REASONS.items()
+            if reason.status is status
+        ]
+        if rows:
+            head = ["| code | who acts | what it means | next step |", "|---|---|---|---|"]
+            parts.append("\n".join([f"**{status}**", "", *head, *rows]))
+    return "\n\n".join(parts)
+
+
+def _plain(sentence: str) -> str:
+    return sentence.replace("{found}", "…").replace("{wanted}", "…")
+
+
+def commands() -> str:
+    """Give the help of every command, as `--help` prints it at 100 columns."""
+    return "\n\n".join(f"## {path}\n\n```text\n{text}\n```" for path, text in _helps(sslctl, None, "sslctl"))
+
+
+def _helps(command: click.Command, parent: click.Context | None, name: str) -> Iterator[tuple[str, str]]:
+    context = click.Context(command, parent=parent, info_name=name, terminal_width=100)
+    context.help_option_names = ["-h", "--help"]
+    yield context.command_path, command.get_help(context).rstrip()
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            assert found is not None  # noqa: S101 - it was just listed
+            yield from _helps(found, context, child)
+
+
+def keys() -> str:
+    """Give the table of configuration keys with their defaults."""
+    rows = [
+        f"| `{section}.{key}` | `SSLCTL_{section.upper()}_{key.upper()}` | {_shown(default)} |"
+        for section, key, default in config.keys()
+    ]
+    return "\n".join(["| key | environment | default |", "|---|---|---|", *rows])
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return ", ".join(f"`{item}`" for item in default) or "none"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`" if default not in (None, "") else "none"
+
+
+PARTS = (("README.md", "reasons", reasons), ("README.md", "keys", keys), ("docs/commands.md", "commands", commands))
+
+
+def fill(text: str, part: str, content: str) -> str:
+    """Put `content` between the markers of `part`. Raises `ValueError` where they are missing."""
+    begin, end = f"<!-- begin {part} -->", f"<!-- end {part} -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"no markers for {part}")
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def main() -> int:
+    """Fill every part, or with `--check` say which are out of date; give the exit code."""
+    stale = []
+    for name, part, give in PARTS:
+        path = ROOT / name
+        text = path.read_text()
+        filled = fill(text, part, give())
+        if filled != text:
+            stale.append(f"{name} ({part})")
+            if "--check" not in sys.argv:
+                path.write_text(filled)
+    if stale and "--check" in sys.argv:
+        print("out of date, run `make docs`:", ", ".join(stale))  # noqa: T201 - a script
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What the code can do, the documentation tells: commands, options, reasons, keys, JSON fields, exit codes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from cdn import Cdn
+
+from sslctl import config
+from sslctl.cli.main import COMMANDS, sslctl
+from sslctl.errors import Exit
+from sslctl.reasons import REASONS, Code, Owner, Status
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+JSON = (ROOT / "docs" / "json.md").read_text()
+
+
+def test_the_generated_parts_are_up_to_date() -> None:
+    result = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def _commands() -> list[click.Command]:
+    context = click.Context(sslctl)
+    found = [sslctl.get_command(context, name) for name in COMMANDS]
+    groups = [command for command in found if isinstance(command, click.Group)]
+    return [command for command in found if command] + [child for group in groups for child in group.commands.values()]
+
+
+@pytest.mark.parametrize("command", _commands(), ids=lambda command: command.name)
+def test_every_command_and_every_option_has_a_help_text(command: click.Command) -> None:
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{command.name} {parameter.opts}"
+
+
+def test_the_overview_shows_every_command() -> None:
+    for name in COMMANDS:
+        assert re.search(rf"sslctl {name}\b", README), name
+
+
+def test_every_code_is_in_the_table_and_every_owner_is_used() -> None:
+    assert set(REASONS) == set(Code)
+    assert {reason.owner for reason in REASONS.values()} == set(Owner)
+
+
+def test_every_status_and_exit_code_is_explained() -> None:
+    for status in Status:
+        assert f"| {status} |" in README
+    for code in Exit:
+        assert re.search(rf"^\| {code.value} \|", README, re.MULTILINE), code
+
+
+def test_the_example_configuration_names_every_key_with_its_default() -> None:
+    example = ROOT / "docs" / "config.example.toml"
+    assert config.load(example, {}) == config.Config(path=example)
+    section = ""
+    named = set()
+    for line in example.read_text().splitlines():
+        section = line.strip("[]") if line.startswith("[") else section
+        if match := re.match(r"(\w+) = ", line):
+            named.add((section, match[1]))
+    assert named == {(section, key) for section, key, _ in config.keys()}
+
+
+def test_every_field_of_the_json_is_documented(cdn: Cdn, tmp_path: Path) -> None:
+    cdn.add_domain("shop.example.com")
+    answers = [
+        cdn.sslctl("add", "shop.example.com", "gone.example.com", "--json").json,
+        cdn.sslctl("list", "--json").json,
+        cdn.sslctl("view", "shop.example.com", "--json").json,
+        cdn.sslctl("download", "shop.example.com", "-o", str(tmp_path / "files"), "--json").json,
+        cdn.sslctl("recheck", "--json").json,
+        cdn.sslctl("daemon-tick", "--json").json,
+        cdn.sslctl("daemon-tick", "--force", "--dry-run", "--json", "--now", "2030-01-01").json,
+        cdn.sslctl("delete", "shop.example.com", "--yes", "--json").json,
+    ]
+    fields = set().union(*map(_fields, answers)) - {status.value for status in Status}
+    assert len(fields) > 30
+    undocumented = {field for field in fields if not re.search(rf"^\|.*`{field}`.*\|.*\|", JSON, re.MULTILINE)}
+    assert undocumented == set()
+
+
+def _fields(answer: Any) -> set[str]:
+    if isinstance(answer, dict):
+        return set(answer).union(*map(_fields, answer.values()))
+    if isinstance(answer, list):
+        return set().union(*map(_fields, answer))
+    return set()
+
+
+def test_the_kinds_of_events_are_documented() -> None:
+    """Events are written with literal kinds, in the store, the pipeline and the commands."""
+    written = set()
+    for path in (ROOT / "sslctl").rglob("*.py"):
+        text = path.read_text()
+        written |= set(re.findall(r'_write_event\(\s*\w+(?:\.\w+)?, "([^"]+)"', text))
+        written |= set(re.findall(r'\.record\(\s*\w+, "([^"]+)"', text))
+        written |= set(re.findall(r'self\._stamp\(\w+, "\w+", "([^"]+)"', text))
+    written |= {"issued", "pasted"}
+    assert len(written) > 10
+    assert {kind for kind in written if f"`{kind}`" not in JSON} == set()
+
+
+def test_the_crontab_is_hourly_and_says_why() -> None:
+    crontab = (ROOT / "contrib" / "cron" / "sslctl").read_text()
+    lines = [line for line in crontab.splitlines() if line and not line.startswith("#") and "=" not in line.split()[0]]
+    assert lines == ["0 * * * * root sslctl daemon-tick -q"]
+    assert "CRON_TZ" in crontab
+    assert not re.search(r"^CRON_TZ", crontab, re.MULTILINE)
+
+
+def test_an_hourly_run_meets_midnight_in_singapore_in_every_zone_with_whole_hours() -> None:
+    midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+    for hours in range(-12, 15):
+        assert (midnight + timedelta(hours=hours)).minute == 0
