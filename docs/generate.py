@@ -70,7 +70,11 @@ def _shown(default: object) -> str:
     return f"`{default}`" if default not in (None, "") else "none"
 
 
-PARTS = (("README.md", "reasons", reasons), ("README.md", "keys", keys), ("docs/commands.md", "commands", commands))
+PARTS = (
+    ("README.md", "reasons", reasons),
+    ("README.md", "keys", keys),
+    ("docs/commands.md", "commands", commands),
+)
 
 
 def fill(text: str, part: str, content: str) -> str:

@@ -5,9 +5,18 @@ The order of precedence and every key stand in README, "Configuration".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Any
+
+from sslctl import config_values as read
+from sslctl.config_file import ConfigFile, open_file
+from sslctl.errors import ConfigError
+from sslctl.text import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +25,21 @@ class StateSection:
 
     dir: Path = Path("/var/lib/sslctl")
     key_file: Path | None = None
+
+    @property
+    def master_key_path(self) -> Path:
+        """The key file that wraps the private keys."""
+        return self.key_file or self.dir / "master.key"
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return self.dir / "sslctl.db"
+
+    @property
+    def acme_dir(self) -> Path:
+        """The folder of certbot's accounts, work and logs."""
+        return self.dir / "acme"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +93,11 @@ class DnsSection:
 
 @dataclass(frozen=True, slots=True)
 class RenewalSection:
-    """When a certificate is renewed."""
+    """When a certificate is renewed.
+
+    `ari` (`off`, `incident` or `follow`) is accepted and checked, but ARI (RFC 9773) is not consulted yet: whatever
+    it says, `before_days` decides.
+    """
 
     before_days: float = 7
     ari: str = "incident"
@@ -86,3 +114,124 @@ class Config:
     dns: DnsSection = field(default_factory=DnsSection)
     renewal: RenewalSection = field(default_factory=RenewalSection)
     path: Path | None = None
+
+
+_READ: dict[str, Callable[[object], object]] = {
+    "state.dir": read.path,
+    "state.key_file": read.optional_path,
+    "acme.directory_url": read.directory_url,
+    "acme.email": read.email,
+    "acme.ca_bundle": read.optional_path,
+    "acme.mode": read.choice("webroot", "standalone"),
+    "acme.webroot": read.path,
+    "acme.http01_port": read.port,
+    "acme.http01_address": read.address,
+    "acme.key_type": read.choice("ecdsa", "rsa"),
+    "acme.profile": read.token,
+    "acme.workers": read.whole(1, 64),
+    "acme.timeout_seconds": read.seconds,
+    "acme.caa_identities": read.many(read.name),
+    "c4.base_url": read.base_url,
+    "c4.token_file": read.optional_path,
+    "c4.ca_bundle": read.optional_path,
+    "c4.timeout_seconds": read.seconds,
+    "c4.activation_seconds": read.seconds_or_none,
+    "cdn.cname_suffixes": read.many(read.name),
+    "cdn.ip_ranges": read.many(read.network),
+    "cdn.probe_ports": read.boolean,
+    "cdn.probe_private": read.boolean,
+    "cdn.http_port": read.port,
+    "cdn.https_port": read.port,
+    "dns.resolvers": read.many(read.resolver),
+    "dns.timeout_seconds": read.seconds,
+    "renewal.before_days": read.days,
+    "renewal.ari": read.choice("off", "incident", "follow"),
+}
+"""How each key is read. A new key is a field with its default above, and a line here."""
+
+_DEFAULTS = Config()
+_SECTIONS = tuple(each.name for each in fields(Config) if each.name != "path")
+_SYSTEM_FILE = Path("/etc/sslctl/config.toml")
+_PREFIX = "SSLCTL_"
+
+
+def keys() -> list[tuple[str, str, object]]:
+    """Give every key as (section, key, default), in the order of the sections and their fields."""
+    found = []
+    for section in _SECTIONS:
+        values = getattr(_DEFAULTS, section)
+        found += [(section, each.name, getattr(values, each.name)) for each in fields(values)]
+    return found
+
+
+def load(path: Path | None, environ: Mapping[str, str], *, system_file: Path = _SYSTEM_FILE) -> Config:
+    """Read the configuration file, and over it the environment.
+
+    The file is `path`, else SSLCTL_CONFIG, else sslctl/config.toml in XDG_CONFIG_HOME (`~/.config`), else
+    `system_file`; the first that is there counts alone. One that was named must be there; where none was named and
+    none is there, the defaults hold. Raises `ConfigError`, which names the file with its line, or the variable, and
+    the key.
+    """
+    config, file = _DEFAULTS, open_file(path, environ, system_file)
+    if file is not None:
+        config = _with_settings(replace(config, path=file.path), _settings_of_file(file))
+    return _with_settings(config, _settings_of_environment(environ))
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """One value on its way in. `place` gives where it stands, for a message."""
+
+    section: str
+    key: str
+    value: object
+    place: Callable[[], str]
+
+
+def _settings_of_file(file: ConfigFile) -> Iterator[_Setting]:
+    for section, table in file.tables().items():
+        if section not in _SECTIONS:
+            message = f"{file.place(section)}: [{clean(section, 60)}] is not a section"
+            raise ConfigError(message, hint=_hint(section))
+        if not isinstance(table, dict):
+            raise ConfigError(f"{file.place(section)}: {section} must be a section, [{section}]")
+        for key, value in table.items():
+            yield _Setting(section, key, value, partial(file.place, section, key))
+
+
+def _settings_of_environment(environ: Mapping[str, str]) -> Iterator[_Setting]:
+    for variable in sorted(environ):
+        section, _, key = variable.removeprefix(_PREFIX).lower().partition("_")
+        if variable.startswith(_PREFIX) and section in _SECTIONS and key:
+            default = getattr(getattr(_DEFAULTS, section), key, None)
+            yield _Setting(section, key, read.from_text(environ[variable], default), partial(clean, variable))
+
+
+def _with_settings(config: Config, settings: Iterable[_Setting]) -> Config:
+    changes: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        dotted = f"{setting.section}.{setting.key}"
+        if dotted not in _READ:
+            raise ConfigError(
+                f"{setting.place()}: {clean(dotted, 80)} is not a key",
+                hint=_hint(setting.key, setting.section),
+            )
+        try:
+            value = _READ[dotted](setting.value)
+        except ValueError as error:
+            raise ConfigError(f"{setting.place()}: {dotted} {error}") from None
+        changes.setdefault(setting.section, {})[setting.key] = value
+    sections: dict[str, Any] = {
+        section: replace(getattr(config, section), **new) for section, new in changes.items()
+    }
+    return replace(config, **sections)
+
+
+def _hint(word: str, section: str | None = None) -> str | None:
+    """Guess what was meant: a section, or a key of `section`; else a key of that name somewhere else."""
+    near = {key: f"{owner}.{key}" for owner, key, _ in keys() if owner == section}
+    if section is None:
+        near = {name: f"[{name}]" for name in _SECTIONS}
+    elsewhere = [f"{owner}.{key}" for owner, key, _ in keys() if key == word]
+    meant = [near[name] for name in difflib.get_close_matches(word.lower(), near, n=1)] or elsewhere
+    return f"did you mean {meant[0]}?" if meant else None

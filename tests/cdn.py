@@ -9,16 +9,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+import dns.name
 import trustme
 from dns_zone import DnsZone
 from fakes import Clock, FakeIssuer
 
 from sslctl.cli.app import App
 from sslctl.cli.main import run
+from sslctl.model import Bundle, Order
 from sslctl.sandbox.c4_server import ReferenceC4
+from sslctl.x509 import make_csr, make_key
 
 SUFFIX = "cdn.test"
 
@@ -40,14 +45,20 @@ class Result:
 class Cdn:
     """Use as a context manager. `clock` is everybody's: sslctl's, C4's and the CA's."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, *, activation_seconds: float = 0) -> None:
         self.folder = folder
         self.clock = clock
         self.issuer = FakeIssuer(clock)
         self.zone = DnsZone()
         self._authority = trustme.CA()
         self._stack = ExitStack()
-        self.c4 = ReferenceC4(folder / "c4", token="s3cret-token", tls=self._tls(), clock=clock)
+        self.c4 = ReferenceC4(
+            folder / "c4",
+            token="s3cret-token",
+            tls=self._tls(),
+            clock=clock,
+            activation_seconds=activation_seconds,
+        )
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.zone)
@@ -58,7 +69,9 @@ class Cdn:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def add_domain(self, name: str, *, points_at: str | None = None, ports: Sequence[int] = (80, 443)) -> None:
+    def add_domain(
+        self, name: str, *, points_at: str | None = None, ports: Sequence[int] = (80, 443)
+    ) -> None:
         """Make a customer's domain, pointing at the CDN unless `points_at` names another target."""
         target = f"{name}.{SUFFIX}"
         self.c4.create_domain(name, cname_target=target, ports=ports)
@@ -69,10 +82,42 @@ class Cdn:
         self.zone.add(name, "CNAME", target)
         self.zone.add(target, "A", "192.0.2.1")
 
+    def clear_dns(self, name: str) -> DnsZone:
+        """Take the records and troubles of `name` out of DNS; give the zone."""
+        owner = dns.name.from_text(name)
+        self.zone._troubles.pop(owner, None)
+        for key in [key for key in self.zone._records if key[0] == owner]:
+            del self.zone._records[key]
+        return self.zone
+
     def uploads(self, name: str) -> list[int | None]:
         """Give C4's answers to the uploads for `name`, in order."""
         path = f"/v1/domains/{name}/certificate"
-        return [request.status for request in self.c4.requests if (request.method, request.path) == ("PUT", path)]
+        return [
+            request.status for request in self.c4.requests if (request.method, request.path) == ("PUT", path)
+        ]
+
+    def installed(self, name: str) -> str | None:
+        """Give the fingerprint of what the edge serves for `name`."""
+        placed = self.c4.serving(name)
+        return None if placed is None else placed.fingerprint
+
+    def text_pair(self, *names: str, days: float = 90) -> Bundle:
+        """Make a pair such as a customer brings: from a CA that sslctl does not know, valid from now on."""
+        key = make_key("ecdsa")
+        order = Order(0, 0, names, make_csr(key, names), self.clock())
+        issued = FakeIssuer(self.clock, timedelta(days=days)).issue(order, lambda _url: None)
+        return Bundle(issued.certificate, issued.chain, key)
+
+    def paste(self, bundle: Bundle) -> tuple[str, ...]:
+        """Write a pair into files and give the options of `add` that name them."""
+        parts = {"cert": bundle.certificate, "key": bundle.private_key, "chain": bundle.chain}
+        options = []
+        for part, text in parts.items():
+            path = self.folder / f"{sha256(text.encode()).hexdigest()[:16]}.pem"
+            path.write_text(text)
+            options += [f"--{part}", str(path)]
+        return tuple(options)
 
     def app(self) -> App:
         """Give sslctl's parts, as one command would put them together."""
@@ -124,9 +169,13 @@ class Cdn:
             """)
 
 
+class _Stdin(io.StringIO):
+    name = "<stdin>"
+
+
 @contextmanager
 def _stdin(text: str) -> Iterator[None]:
-    before, sys.stdin = sys.stdin, io.StringIO(text)
+    before, sys.stdin = sys.stdin, _Stdin(text)
     try:
         yield
     finally:

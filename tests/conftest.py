@@ -20,7 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if shutil.which("pebble") and shutil.which("pebble-challtestsrv"):
         return
     if os.environ.get("SSLCTL_REQUIRE_PEBBLE") == "1":
-        pytest.exit("Pebble is missing, and SSLCTL_REQUIRE_PEBBLE=1 asks for it: apt-get install pebble", returncode=1)
+        pytest.exit(
+            "Pebble is missing, and SSLCTL_REQUIRE_PEBBLE=1 asks for it: apt-get install pebble", returncode=1
+        )
     for item in items:
         if item.get_closest_marker("pebble"):
             item.add_marker(pytest.mark.skip(reason="Debian's package pebble is not installed"))
@@ -36,7 +38,10 @@ def clock() -> Clock:
 def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
     """An empty store in a real SQLite file."""
     opened = SqliteStore(
-        tmp_path / "state" / "sslctl.db", Keyring(tmp_path / "state" / "master.key"), clock=clock, actor="tester (pytest)"
+        tmp_path / "state" / "sslctl.db",
+        Keyring(tmp_path / "state" / "master.key"),
+        clock=clock,
+        actor="tester (pytest)",
     )
     yield opened
     opened.close()

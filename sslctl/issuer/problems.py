@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
+from sslctl import retry_after
 from sslctl.issuer import IssueError
 from sslctl.reasons import REASONS, Code
 from sslctl.text import clean
@@ -42,7 +42,7 @@ def explain(failure: dict[str, Any], now: datetime, *, order_placed: bool) -> Is
 
     `order_placed` says that the CA has the order: where the outcome is unknown, it then stays open to be collected.
     """
-    wish = _retry_after(str(failure.get("retry_after", "")), now)
+    wish = retry_after.read(failure.get("retry_after"), now)
     kind, detail = failure["failed"], str(failure.get("detail", ""))
     problems = failure.get("problems") or []
     if kind == "authorization" and problems:
@@ -85,14 +85,3 @@ def _challenge_code(problem: dict[str, str]) -> Code:
 
 def _short(typ: str) -> str:
     return clean(typ, 80).removeprefix(_PREFIX)
-
-
-def _retry_after(header: str, now: datetime) -> datetime | None:
-    """Read `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None where it is neither."""
-    if header.isascii() and header.isdigit():
-        return now + timedelta(seconds=min(int(header[:9]), 10**8))
-    try:
-        at = parsedate_to_datetime(header)
-    except (TypeError, ValueError):
-        return None
-    return at if at.tzinfo is not None else None

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from cryptography import x509 as cx509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from fakes import Clock, FakeIssuer
 
 from sslctl.config import load
@@ -69,7 +66,9 @@ def test_an_order_becomes_a_certificate_for_its_key_and_names(case: Case) -> Non
     assert len(urls) == 1
     assert urls[0].startswith("https://")
     assert set(read_leaf(issued.certificate).names) == {"a.example.test", "b.example.test"}
-    check_pair(issued.certificate, key, issued.chain, order.names, datetime.now(UTC) if case.world else case.clock())
+    check_pair(
+        issued.certificate, key, issued.chain, order.names, datetime.now(UTC) if case.world else case.clock()
+    )
 
 
 def test_a_failed_challenge_is_told_with_its_reason_and_settles_the_order(case: Case) -> None:
@@ -89,7 +88,10 @@ def test_what_was_issued_can_be_collected_again_by_its_url(case: Case) -> None:
     urls: list[str] = []
     issued = case.issuer.issue(order, urls.append)
     case.issuer.forget(order)
-    assert case.issuer.collect(Order(order.id, 1, order.names, order.csr_pem, order.opened_at, urls[0])) == issued
+    assert (
+        case.issuer.collect(Order(order.id, 1, order.names, order.csr_pem, order.opened_at, urls[0]))
+        == issued
+    )
 
 
 def test_an_order_the_ca_never_heard_of_came_to_nothing(case: Case) -> None:
@@ -98,7 +100,9 @@ def test_an_order_the_ca_never_heard_of_came_to_nothing(case: Case) -> None:
     unknown = "https://ca.test/order/999"
     if case.world is not None:
         unknown = case.world.pebble.directory_url.replace("/dir", "/my-order/none")
-    assert case.issuer.collect(Order(order.id, 1, order.names, order.csr_pem, order.opened_at, unknown)) is None
+    assert (
+        case.issuer.collect(Order(order.id, 1, order.names, order.csr_pem, order.opened_at, unknown)) is None
+    )
 
 
 def test_revoking_twice_is_fine_and_revoking_a_strangers_is_not(case: Case) -> None:
@@ -107,7 +111,10 @@ def test_revoking_twice_is_fine_and_revoking_a_strangers_is_not(case: Case) -> N
     case.issuer.revoke(bundle)
     case.issuer.revoke(bundle)
     stranger = FakeIssuer(case.clock)
-    other, other_key = Order(99, 1, ("x.example.test",), make_csr(make_key("ecdsa"), ("x.example.test",)), case.clock()), key
+    other, other_key = (
+        Order(99, 1, ("x.example.test",), make_csr(make_key("ecdsa"), ("x.example.test",)), case.clock()),
+        key,
+    )
     with pytest.raises(IssueError):
         case.issuer.revoke(_bundle(stranger.issue(other, lambda _url: None), other_key))
 

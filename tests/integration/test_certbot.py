@@ -48,14 +48,18 @@ def _no_url(_url: str) -> None:
     """Nothing is kept."""
 
 
-def test_standalone_mode_issues_through_a_port_of_certbots_own(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_standalone_mode_issues_through_a_port_of_certbots_own(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
     world.add_domain("standalone.example.test")
     issuer = CertbotIssuer(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme", clock=_now)
     issued = issuer.issue(_order(1, "standalone.example.test"), _no_url)
     assert read_leaf(issued.certificate).names == ("standalone.example.test",)
 
 
-def test_a_standalone_batch_shares_the_port_one_after_the_other(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_a_standalone_batch_shares_the_port_one_after_the_other(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
     names = [f"standalone{number}.example.test" for number in range(3)]
     for name in names:
         world.add_domain(name)
@@ -75,13 +79,17 @@ def test_parallel_first_orders_make_one_account(world: World, acme: AcmeSection,
     assert len(list((tmp_path / "acme" / "accounts").glob("**/regr.json"))) == 1
 
 
-def test_its_folders_are_private_and_go_with_the_order(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_its_folders_are_private_and_go_with_the_order(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
     world.add_domain("private.example.test")
     issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
     order = _order(7, "private.example.test")
     issuer.issue(order, _no_url)
     run = tmp_path / "acme" / "runs" / "7"
-    assert {path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run, run / "logs", run / "config")} == {0}
+    assert {
+        path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run, run / "logs", run / "config")
+    } == {0}
     key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
     assert key.stat().st_mode & 0o077 == 0
     issuer.forget(order)
@@ -89,7 +97,9 @@ def test_its_folders_are_private_and_go_with_the_order(world: World, acme: AcmeS
     assert list((tmp_path / "acme").glob("re*-*")) == []
 
 
-def test_a_certificate_left_on_disk_is_adopted_without_asking_the_ca(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_a_certificate_left_on_disk_is_adopted_without_asking_the_ca(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
     world.add_domain("adopted.example.test")
     order = _order(1, "adopted.example.test")
     issued = CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(order, _no_url)
@@ -97,7 +107,9 @@ def test_a_certificate_left_on_disk_is_adopted_without_asking_the_ca(world: Worl
     assert CertbotIssuer(nowhere, tmp_path / "acme", clock=_now).collect(order) == issued
 
 
-def test_the_orders_url_is_kept_before_the_order_goes_on(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_the_orders_url_is_kept_before_the_order_goes_on(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
     world.add_domain("first.example.test")
     challenges = tmp_path / "seen"
 
@@ -132,7 +144,7 @@ def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_som
     assert read_leaf(issuer.issue(order, _no_url).certificate).names == ("killed.example.test",)
 
 
-def test_killed_before_any_order_it_is_the_issuers_trouble(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tmp_path: Path) -> None:
     issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
     killer = threading.Timer(0.2, _kill_children)
     killer.start()
@@ -143,9 +155,9 @@ def test_killed_before_any_order_it_is_the_issuers_trouble(world: World, acme: A
     assert not caught.value.order_open
 
 
-def test_past_its_deadline_it_is_killed(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> None:
     issuer = CertbotIssuer(dataclasses.replace(acme, timeout_seconds=0.2), tmp_path / "acme", clock=_now)
-    with pytest.raises(IssueError, match="did not end within 0.2 seconds"):
+    with pytest.raises(IssueError, match="did not end within"):
         issuer.issue(_order(1, "slow.example.test"), _no_url)
 
 

@@ -34,7 +34,9 @@ def _commands() -> list[click.Command]:
     context = click.Context(sslctl)
     found = [sslctl.get_command(context, name) for name in COMMANDS]
     groups = [command for command in found if isinstance(command, click.Group)]
-    return [command for command in found if command] + [child for group in groups for child in group.commands.values()]
+    return [command for command in found if command] + [
+        child for group in groups for child in group.commands.values()
+    ]
 
 
 @pytest.mark.parametrize("command", _commands(), ids=lambda command: command.name)
@@ -88,7 +90,9 @@ def test_every_field_of_the_json_is_documented(cdn: Cdn, tmp_path: Path) -> None
     ]
     fields = set().union(*map(_fields, answers)) - {status.value for status in Status}
     assert len(fields) > 30
-    undocumented = {field for field in fields if not re.search(rf"^\|.*`{field}`.*\|.*\|", JSON, re.MULTILINE)}
+    undocumented = {
+        field for field in fields if not re.search(rf"^\|.*`{field}`.*\|.*\|", JSON, re.MULTILINE)
+    }
     assert undocumented == set()
 
 
@@ -115,7 +119,11 @@ def test_the_kinds_of_events_are_documented() -> None:
 
 def test_the_crontab_is_hourly_and_says_why() -> None:
     crontab = (ROOT / "contrib" / "cron" / "sslctl").read_text()
-    lines = [line for line in crontab.splitlines() if line and not line.startswith("#") and "=" not in line.split()[0]]
+    lines = [
+        line
+        for line in crontab.splitlines()
+        if line and not line.startswith("#") and "=" not in line.split()[0]
+    ]
     assert lines == ["0 * * * * root sslctl daemon-tick -q"]
     assert "CRON_TZ" in crontab
     assert not re.search(r"^CRON_TZ", crontab, re.MULTILINE)

@@ -8,7 +8,9 @@ import pytest
 SLOW = ("certbot", "acme", "requests", "dns", "flask")
 
 
-@pytest.mark.parametrize("module", ["sslctl.cli.main", "sslctl.cli.list", "sslctl.cli.view", "sslctl.store.sqlite"])
+@pytest.mark.parametrize(
+    "module", ["sslctl.cli.main", "sslctl.cli.list", "sslctl.cli.view", "sslctl.store.sqlite"]
+)
 def test_looking_at_what_is_stored_imports_nothing_that_talks_to_the_outside(module: str) -> None:
     script = f"import sys, {module}; print([name for name in {SLOW} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -15,12 +15,16 @@ NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)
 
 
-def leaf(*, left: timedelta, lifetime: timedelta = timedelta(days=90), names: tuple[str, ...] = ("a.test",)) -> Leaf:
+def leaf(
+    *, left: timedelta, lifetime: timedelta = timedelta(days=90), names: tuple[str, ...] = ("a.test",)
+) -> Leaf:
     end = NOW + left
     return Leaf(names, "ab" * 32, "1f", "CN=CA", "ECDSA P-256", end - lifetime, end)
 
 
-def certificate(number: int = 1, *, left: timedelta = timedelta(days=60), source: Source = Source.C4, **kinds: object) -> Certificate:
+def certificate(
+    number: int = 1, *, left: timedelta = timedelta(days=60), source: Source = Source.C4, **kinds: object
+) -> Certificate:
     stamps = {key: value for key, value in kinds.items() if key.endswith("_at")}
     rest = {key: value for key, value in kinds.items() if key not in stamps}
     return Certificate(number, 1, number, source, leaf(left=left, **rest), NOW, **stamps)  # type: ignore[arg-type]
@@ -164,7 +168,9 @@ def test_emergency_is_for_the_next_tick_and_discard_for_a_person() -> None:
         (timedelta(days=400), timedelta(days=7)),
     ],
 )
-def test_the_wish_of_the_ca_is_honoured_between_a_minute_and_a_week(wish: timedelta, expected: timedelta) -> None:
+def test_the_wish_of_the_ca_is_honoured_between_a_minute_and_a_week(
+    wish: timedelta, expected: timedelta
+) -> None:
     assert lifecycle.retry_at(Code.CA_RATE_LIMITED, NOW, NOW + wish) == NOW + expected
 
 
@@ -201,7 +207,9 @@ def test_spans_are_rounded_down_to_one_unit(length: timedelta, text: str) -> Non
     assert lifecycle.span(length) == text
 
 
-@pytest.mark.parametrize(("left", "days"), [(timedelta(hours=25), 1), (timedelta(hours=1), 0), (timedelta(hours=-1), -1)])
+@pytest.mark.parametrize(
+    ("left", "days"), [(timedelta(hours=25), 1), (timedelta(hours=1), 0), (timedelta(hours=-1), -1)]
+)
 def test_days_left_round_down(left: timedelta, days: int) -> None:
     assert lifecycle.days_left(leaf(left=left), NOW) == days
 

@@ -1,0 +1,238 @@
+"""How the single values of the configuration are read.
+
+Each reader takes what TOML gave (or `from_text` made of an environment variable) and gives the checked value. It raises
+`ValueError` with the end of a sentence that begins with the key: "must be …". No message repeats a path or a URL,
+because that is where a secret is pasted by mistake.
+"""
+
+# ruff: noqa: TRY004 - one kind of error, whether the type is wrong or the value
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from sslctl.text import clean
+
+_T = TypeVar("_T")
+
+_HIGHEST_PORT = 65535
+_DNS_PORT = 53
+_LONGEST_SECONDS = 86_400
+_LONGEST_DAYS = 365
+_LONGEST_NAME = 253
+
+# RFC 3986, section 2; a backslash or a space is read differently by different parsers.
+_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"({_LABEL}\.)+{_LABEL}")
+_EMAIL = re.compile(r"(?!-)[^\s@<>,;\"]+@[^\s@<>,;\"]+\.[^\s@<>,;\".]+")
+_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RESOLVER = re.compile(r"\[(?P<v6>[^\]]+)\](:(?P<port6>\d{1,5}))?|(?P<v4>[^:]+):(?P<port4>\d{1,5})", re.ASCII)
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def from_text(text: str, default: object) -> object:
+    """Give the value of an environment variable the type that TOML would have given it, judged by the default's.
+
+    Lists are separated by commas. Text that does not fit is given back as it is, for the reader to refuse.
+    """
+    try:
+        if isinstance(default, bool):
+            return _BOOLEANS.get(text.strip().lower(), text)
+        if isinstance(default, int | float):
+            return int(text) if text.strip().isdigit() else float(text)
+    except ValueError:
+        return text
+    if isinstance(default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def boolean(value: object) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def whole(least: int, most: int) -> Callable[[object], int]:
+    """Give a reader of an integer from `least` to `most`."""
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"must be an integer from {least} to {most}")
+        return value
+
+    return read
+
+
+port = whole(1, _HIGHEST_PORT)
+
+
+def seconds(value: object) -> float:
+    """Read a time span of more than no time and at most a day."""
+    return _number(value, _LONGEST_SECONDS, "of seconds")
+
+
+def seconds_or_none(value: object) -> float:
+    """Read a time span that may be 0."""
+    return 0.0 if value == 0 and not isinstance(value, bool) else seconds(value)
+
+
+def days(value: object) -> float:
+    """Read a number of days, more than 0 and at most a year."""
+    return _number(value, _LONGEST_DAYS, "of days")
+
+
+def choice(*words: str) -> Callable[[object], str]:
+    """Give a reader of one of `words`."""
+
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return read
+
+
+def many(read_one: Callable[[object], _T]) -> Callable[[object], tuple[_T, ...]]:
+    """Give a reader of an array whose elements are read by `read_one`."""
+
+    def read(value: object) -> tuple[_T, ...]:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ValueError("must be an array of strings")
+        return tuple(map(read_one, value))
+
+    return read
+
+
+def path(value: object) -> Path:
+    """Read a path; `~` is the home folder of who runs sslctl. Whether it exists is seen when it is used."""
+    text = _text(value)
+    try:
+        found = Path(text if text.isprintable() else "").expanduser()
+    except RuntimeError:
+        raise ValueError("must be in a home folder that exists") from None
+    if not found.is_absolute():
+        raise ValueError("must be an absolute path")
+    return found
+
+
+def optional_path(value: object) -> Path | None:
+    """Read a path; empty means none."""
+    return None if value == "" else path(value)
+
+
+def directory_url(value: object) -> str:
+    """Read the URL of the CA's directory."""
+    return _url(value, query=True)
+
+
+def base_url(value: object) -> str:
+    """Read the URL that all of C4's resources begin with; may be empty."""
+    return "" if value == "" else _url(value, query=False)
+
+
+def email(value: object) -> str:
+    """Read one e-mail address; may be empty."""
+    text = _text(value)
+    if text and not (text.isprintable() and _EMAIL.fullmatch(text)):
+        raise ValueError("must be one e-mail address, or empty")
+    return text
+
+
+def token(value: object) -> str:
+    """Read a word that is handed on to the CA; may be empty."""
+    text = _text(value)
+    if text and not _TOKEN.fullmatch(text):
+        raise ValueError("must be letters, digits, '.', '_' and '-', or empty")
+    return text
+
+
+def name(value: object) -> str:
+    """Read a domain name of two labels or more, to lower case; a dot before or after it is dropped."""
+    text = _text(value).lower().removeprefix(".").removesuffix(".")
+    if len(text) > _LONGEST_NAME or not _NAME.fullmatch(text):
+        raise ValueError(f"must be domain names, not {_shown(value)}")
+    return text
+
+
+def address(value: object) -> str:
+    """Read an IP address; may be empty."""
+    text = _text(value)
+    return str(_ip_address(text)) if text else ""
+
+
+def network(value: object) -> IPv4Network | IPv6Network:
+    """Read a network in CIDR form, or a single address."""
+    text = _text(value)
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(f"must be networks like 192.0.2.0/24 or 2001:db8::/32, not {_shown(text)}") from None
+
+
+def resolver(value: object) -> tuple[str, int]:
+    """Read `address`, `address:port` or `[address]:port` of a DNS server."""
+    text = _text(value)
+    parts = _RESOLVER.fullmatch(text)
+    if parts is None:
+        return str(_ip_address(text)), _DNS_PORT
+    number = int(parts["port6"] or parts["port4"] or _DNS_PORT)
+    if not 0 < number <= _HIGHEST_PORT:
+        raise ValueError(f"must have ports from 1 to {_HIGHEST_PORT}")
+    return str(_ip_address(parts["v6"] or parts["v4"])), number
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    return value
+
+
+def _number(value: object, most: float, unit: str) -> float:
+    # Written so that NaN, which compares false with everything, is refused.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+        raise ValueError(f"must be a number {unit}, more than 0 and at most {most}")
+    return float(value)
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(f"must be an IP address, not {_shown(text)}") from None
+
+
+def _url(value: object, *, query: bool) -> str:
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not _URL.fullmatch(text):
+        raise ValueError("must be a URL like https://name/path")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user name or password")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts)):
+        raise ValueError("must begin with https:// (http:// is for loopback addresses alone)")
+    if parts.fragment or (parts.query and not query):
+        raise ValueError("must end with the path")
+    return text
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    try:
+        return parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _shown(value: object) -> str:
+    return f"“{clean(value, 60)}”"
