@@ -19,6 +19,7 @@ from sslctl.errors import ConfigError, Exit
 if TYPE_CHECKING:
     from sslctl.sandbox.world import World
 
+_NINETY_DAYS = 90 * 86_400
 _SEED = ("shop.example.test", "www.example.test", "api.example.test")
 _SEED_ELSEWHERE = "blog.example.test"
 
@@ -35,8 +36,10 @@ def command() -> None:
 @click.option(
     "--certificate-seconds",
     type=click.IntRange(min=10),
+    default=_NINETY_DAYS,
+    show_default=True,
     metavar="N",
-    help="How long certificates live; Pebble's default is 5 years.",
+    help="How long certificates live.",
 )
 @click.option(
     "--activation-seconds", type=click.FloatRange(min=0), default=0.5, show_default=True, metavar="N",
@@ -49,7 +52,7 @@ def command() -> None:
     show_default=True,
     help="How certbot answers challenges.",
 )
-def up(*, certificate_seconds: int | None, activation_seconds: float, mode: str) -> None:
+def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> None:
     """Start it, print the line that makes sslctl use it, and stop it on Ctrl-C."""
     with (
         _folder() as folder,
@@ -95,7 +98,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _world(
-    folder: str, *, certificate_seconds: int | None, activation_seconds: float, mode: str = "webroot"
+    folder: str, *, certificate_seconds: int, activation_seconds: float, mode: str = "webroot"
 ) -> World:
     try:
         from sslctl.sandbox.world import World  # noqa: PLC0415 - needs the extra

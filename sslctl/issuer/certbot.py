@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sslctl.config import AcmeSection
 from sslctl.issuer import Issued, IssueError
@@ -28,6 +28,7 @@ from sslctl.text import clean
 from sslctl.x509 import split_fullchain
 
 _COLLECT_SECONDS = 20
+_LAST_WORDS = 1000
 
 
 class CertbotIssuer:
@@ -136,9 +137,8 @@ class CertbotIssuer:
     def _run(self, job: dict[str, Any], on_url: Callable[[str], None]) -> dict[str, Any]:
         """Do `job` in a child process and give its result. Raises `IssueError`."""
         url = ""
-        with self._child() as child:
-            assert child.stdin is not None  # noqa: S101 - both are pipes
-            assert child.stdout is not None  # noqa: S101
+        with tempfile.TemporaryFile() as stderr, self._child(stderr) as child:
+            assert child.stdout is not None  # noqa: S101 - it is a pipe
             _say(child, json.dumps(job))
             for line in child.stdout:
                 message = json.loads(line)
@@ -150,20 +150,26 @@ class CertbotIssuer:
                     raise explain(message["result"], self._clock(), order_placed=bool(url))
                 else:
                     return dict(message["result"])
-        raise IssueError(
-            Code.CA_VALIDATING if url else Code.ISSUER_FAILED,
-            f"certbot did not end within {self._acme.timeout_seconds:g} seconds, or was killed",
-            order_open=bool(url),
-        )
+            found = self._describe_end(child, stderr)
+        raise IssueError(Code.CA_VALIDATING if url else Code.ISSUER_FAILED, found, order_open=bool(url))
+
+    def _describe_end(self, child: subprocess.Popen[str], stderr: IO[bytes]) -> str:
+        """Say how the child ended that gave no result."""
+        if child.wait() < 0:
+            return f"certbot was killed; it may take {self._acme.timeout_seconds:g} seconds"
+        stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _LAST_WORDS))
+        lines = stderr.read().decode(errors="replace").split("\n")
+        return clean(f"certbot ended with {child.returncode}: {next(filter(None, reversed(lines)), '')}")
 
     @contextmanager
-    def _child(self) -> Iterator[subprocess.Popen[str]]:
+    def _child(self, stderr: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
         """Run the child in a session of its own, so that Ctrl-C reaches sslctl alone, which lets it finish."""
         with subprocess.Popen(
-            [sys.executable, "-m", "sslctl.issuer.child"],
+            # -P: whatever lies in the folder that sslctl is called from is not imported.
+            [sys.executable, "-P", "-m", "sslctl.issuer.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
             text=True,
             env=self._environment(),
             start_new_session=True,

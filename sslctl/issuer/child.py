@@ -21,6 +21,7 @@ import certbot.errors
 import certbot.main
 import requests
 from acme import errors, messages
+from certbot._internal import constants
 from josepy.jwa import ES256, RS256
 from josepy.jwk import JWK
 
@@ -88,6 +89,8 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str
     Observer.on_order = staticmethod(_once(lambda url: tell({"order": url})))
     Observer.problems = []
     Observer.retry_after = ""
+    # A cli.ini of the machine's could bring in hooks or other names: all that counts is in the job.
+    constants.CLI_DEFAULTS["config_files"] = []
     # certbot looks the class up in the module whenever it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
     try:

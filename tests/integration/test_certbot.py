@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -123,6 +124,49 @@ def test_the_orders_url_is_kept_before_the_order_goes_on(
     assert challenges.read_text().endswith(" 0")
 
 
+def test_the_web_server_can_read_the_answers_whatever_our_umask_is(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
+    world.add_domain("readable.example.test")
+    webroot = world.folder / "webroot"
+    seen: set[int] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.002):
+            for path in webroot.glob(".well-known/acme-challenge/*"):
+                with contextlib.suppress(FileNotFoundError):
+                    seen.update(
+                        part.stat().st_mode & 0o004 for part in (path, path.parent, path.parent.parent)
+                    )
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    before = os.umask(0o077)
+    try:
+        CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(_order(1, "readable.example.test"), _no_url)
+    finally:
+        os.umask(before)
+        ended.set()
+        watcher.join()
+    assert seen == {0o004}
+
+
+def test_neither_the_machines_certbot_settings_nor_the_current_folder_have_a_say(
+    world: World, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add_domain("alone.example.test")
+    settings = tmp_path / "xdg" / "letsencrypt" / "cli.ini"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"deploy-hook = touch {tmp_path}/hooked\nno-such-option = 1\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    (tmp_path / "acme.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\nraise SystemExit\n")
+    monkeypatch.chdir(tmp_path)
+    CertbotIssuer(acme, tmp_path / "folders", clock=_now).issue(_order(1, "alone.example.test"), _no_url)
+    assert not (tmp_path / "hooked").exists()
+    assert not (tmp_path / "imported").exists()
+
+
 def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_something(
     world: World, acme: AcmeSection, tmp_path: Path
 ) -> None:
@@ -157,7 +201,7 @@ def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tm
 
 def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> None:
     issuer = CertbotIssuer(dataclasses.replace(acme, timeout_seconds=0.2), tmp_path / "acme", clock=_now)
-    with pytest.raises(IssueError, match="did not end within"):
+    with pytest.raises(IssueError, match="was killed; it may take 0.2 seconds"):
         issuer.issue(_order(1, "slow.example.test"), _no_url)
 
 
@@ -166,6 +210,7 @@ def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> No
     [
         ({"directory_url": "https://127.0.0.1:9/dir"}, Code.CA_UNAVAILABLE, "refused"),
         ({"ca_bundle": None}, Code.CA_UNAVAILABLE, "certificate"),
+        ({"http01_port": "nonsense", "mode": "standalone"}, Code.ISSUER_FAILED, "certbot ended with 2: "),
         ({"webroot": Path("/nonexistent/webroot")}, Code.ISSUER_FAILED, "/nonexistent/webroot"),
     ],
 )

@@ -1,0 +1,95 @@
+"""The sandbox: the demo plays to its end, `up` is there until it is told to stop, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SSLCTL = [sys.executable, "-m", "sslctl"]
+
+
+def _environment(tmp_path: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SSLCTL_")}
+    return {**kept, "TMPDIR": str(tmp_path)}
+
+
+def _processes_of(folder: Path) -> list[str]:
+    """Give the command lines of the processes that mention `folder`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_text().replace("\0", " ")
+        except OSError:
+            continue
+        if str(folder) in line:
+            found.append(line)
+    return found
+
+
+@pytest.mark.pebble
+def test_the_demo_shows_what_it_should_and_leaves_nothing(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*SSLCTL, "sandbox", "demo"],
+        env=_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "NOT SO" not in result.stdout
+    typed = re.findall(r"^\$ sslctl (\S+)", result.stdout, re.MULTILINE)
+    assert {"add", "list", "view", "download", "daemon-tick", "recheck", "delete"} == set(typed)
+    assert list(tmp_path.iterdir()) == []
+    assert _processes_of(tmp_path) == []
+
+
+@pytest.mark.pebble
+@pytest.mark.parametrize("mode", ["webroot", "standalone"])
+def test_up_prints_the_line_that_makes_every_command_use_it(tmp_path: Path, mode: str) -> None:
+    with subprocess.Popen(
+        [*SSLCTL, "sandbox", "up", "--mode", mode],
+        env=_environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as up:
+        assert up.stdout is not None
+        line = up.stdout.readline()
+        variable, path = shlex.split(line)[1].split("=")
+        environment = {**_environment(tmp_path), variable: path}
+        added = subprocess.run(
+            [*SSLCTL, "add", "shop.example.test", "blog.example.test"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        up.send_signal(signal.SIGINT)
+        assert up.wait(timeout=30) == 0
+    assert line.startswith("export SSLCTL_CONFIG=")
+    assert added.returncode == 5
+    assert "shop.example.test: Success" in added.stdout
+    assert "blog.example.test: Failure CNAME_ELSEWHERE" in added.stdout
+    assert list(tmp_path.iterdir()) == []
+    assert _processes_of(tmp_path) == []
+
+
+def test_without_pebble_it_says_how_to_get_it(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*SSLCTL, "sandbox", "demo"],
+        env={**_environment(tmp_path), "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 8
+    assert "apt-get install pebble" in result.stderr
+    assert list(tmp_path.iterdir()) == []
