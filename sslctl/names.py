@@ -73,20 +73,11 @@ def normalise_all(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(seen)
 
 
-def registered_domain(name: str) -> str:
-    """Give the registered domain (public suffix and one label) of a normalised `name`.
-
-    This is the unit in which Let's Encrypt counts certificates, so the private section of the public suffix list
-    applies too: under it `a.github.io` and `b.github.io` are counted apart. A name that is itself a private
-    suffix stands for itself.
-    """
-    return _suffixes(only_icann=False).privatesuffix(name) or name
-
-
 @cache
-def _suffixes(*, only_icann: bool) -> PublicSuffixList:
-    # Reading the list takes tens of milliseconds; a command that validates nothing should not pay them.
-    return PublicSuffixList(only_icann=only_icann)
+def _suffixes() -> PublicSuffixList:
+    # Reading the list takes tens of milliseconds; a command that validates nothing should not pay them. A private
+    # suffix is somebody's own name, for which the CA issues.
+    return PublicSuffixList(only_icann=True)
 
 
 def _refusal(text: str, trouble: str) -> BadInput:
@@ -146,6 +137,6 @@ def _find_fault(labels: list[str], name: str) -> str:
         return "it is a single label; give the full name"
     if not labels[-1][0].isalpha():
         return "its last label begins with a digit, as no top-level domain does"
-    if _suffixes(only_icann=True).publicsuffix(name) == name:
+    if _suffixes().publicsuffix(name) == name:
         return "it is a public suffix, under which others register their names"
     return ""

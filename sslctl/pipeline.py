@@ -192,12 +192,14 @@ class Pipeline:
     def _keep(self, domain: Domain, order: Order, issued: Issued) -> Domain:
         key = self._store.order_key(order)
         try:
-            x509.check_pair(issued.certificate, key, issued.chain, order.names, self._clock())
+            leaf = x509.read_leaf(issued.certificate)
+            # A clock of ours that is a little behind the CA's is no reason to spend another order.
+            now = max(self._clock(), leaf.not_before)
+            x509.check_pair(issued.certificate, key, issued.chain, order.names, now)
         except BadInput as error:
             self._store.close_order(order, "unusable")
             self._issuer.forget(order)
             raise Stop(Code.ISSUER_FAILED, f"what the CA issued cannot be used: {error.message}") from error
-        leaf = x509.read_leaf(issued.certificate)
         kept = self._store.keep_issued(domain, order, issued.certificate, issued.chain, leaf)
         self._issuer.forget(order)
         return kept

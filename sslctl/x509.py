@@ -1,82 +1,55 @@
-"""Keys, requests and certificates as PEM text: made, read and judged. Pure functions; nothing here touches a file.
+"""Keys, requests and certificates: made, described and judged. Pure functions of PEM text.
 
-Whatever text comes in, `BadInput` is the only error that comes out, and no message holds key material. Text around
-the PEM blocks (a byte order mark, "Bag Attributes", explanations; RFC 7468 section 2) is passed over.
+Whatever text comes in, `BadInput` is the only error that comes out, and no message holds key material.
 """
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    pkcs12,
-)
-from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 from cryptography.x509.oid import NameOID
 
 from sslctl.errors import BadInput
 from sslctl.model import Bundle, Leaf
+from sslctl.pem import (
+    CURVES,
+    SHORTEST_RSA,
+    UNREADABLE,
+    Key,
+    read_certificates,
+    read_key,
+    readable,
+    write_certificate,
+    write_key,
+)
 from sslctl.text import clean
 
-_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-
-_LARGEST = 256 * 1024
 _LONGEST_CHAIN = 10
-# An RSA key of 8192 bits is 6.3 KiB of PEM; checking the primes of larger ones takes from seconds to minutes.
-_LARGEST_KEY = 8 * 1024
-_SHORTEST_RSA = 2048
+
 _LONGEST_COMMON_NAME = 64  # ub-common-name, RFC 5280 appendix A.1
-_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-
-_BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----")
-_CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
-
-# What `cryptography` raises over DER and PEM that it cannot take; its warnings are raised under `python -W error`.
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    CryptographyDeprecationWarning,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-
-
-class _Block(NamedTuple):
-    label: str
-    body: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
     leaf: x509.Certificate
     chain: list[x509.Certificate]
-    key: _Key
+    key: Key
 
 
 def make_key(key_type: str) -> str:
     """Make a private key, PEM PKCS#8: P-256 for `ecdsa`, 2048 bits for `rsa`. Raises `BadInput` on another type."""
     if key_type == "ecdsa":
-        return _write_key(ec.generate_private_key(ec.SECP256R1()))
+        return write_key(ec.generate_private_key(ec.SECP256R1()))
     if key_type == "rsa":
-        return _write_key(rsa.generate_private_key(public_exponent=65537, key_size=_SHORTEST_RSA))
+        return write_key(rsa.generate_private_key(public_exponent=65537, key_size=SHORTEST_RSA))
     raise BadInput(f"there is no key type {clean(key_type, 40)!r}; wanted ecdsa or rsa")
 
 
@@ -86,10 +59,10 @@ def make_csr(key_pem: str, names: Sequence[str]) -> str:
     Every name becomes a dNSName; the first is the common name too where it fits (64 octets, RFC 5280 appendix A.1).
     Raises `BadInput` on a key that cannot be used, on no names and on a name that is not ASCII.
     """
-    key = _read_key(key_pem)
+    key = read_key(key_pem)
     if not names:
         raise BadInput("a certificate needs at least one name")
-    with _readable("the names cannot stand in a certificate"):
+    with readable("the names cannot stand in a certificate"):
         fits = len(names[0]) <= _LONGEST_COMMON_NAME
         subject = [x509.NameAttribute(NameOID.COMMON_NAME, names[0])] if fits else []
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
@@ -105,25 +78,20 @@ def read_leaf(pem: str) -> Leaf:
     A certificate with a common name alone has no names (RFC 9525 section 2). Raises `BadInput` on anything that is
     not exactly one certificate.
     """
-    found = _read_certificates(pem, "the certificate")
+    found = read_certificates(pem, "the certificate")
     if len(found) != 1:
         raise BadInput(f"wanted one certificate, found {len(found)}")
     return _describe(found[0])
 
 
-def split_chain(pem: str) -> list[str]:
-    """Give each certificate of `pem` as a PEM block of its own, in the order found; nothing for blank text.
-
-    Raises `BadInput` on a block that is not a certificate, on text without one and on more than 10.
-    """
-    return [_write_certificate(one) for one in _read_chain(pem)]
-
-
 def split_fullchain(pem: str) -> tuple[str, str]:
-    """Give `(leaf, chain)` of a PEM text that holds the leaf first. Raises `BadInput` as `split_chain` does."""
-    leaf, *chain = _read_certificates(pem, "the full chain")
+    """Give `(leaf, chain)` of a PEM text that holds the leaf first.
+
+    Raises `BadInput` on text without a certificate, on a block that is none, and on a chain of more than 10.
+    """
+    leaf, *chain = read_certificates(pem, "the full chain")
     _check_length(chain)
-    return _write_certificate(leaf), _join(chain)
+    return write_certificate(leaf), _join(chain)
 
 
 def covers(leaf_names: Iterable[str], name: str) -> bool:
@@ -144,7 +112,7 @@ def normalise_pair(certificate_pem: str, key_pem: str, chain_pem: str) -> Bundle
     `BadInput` when a part cannot be read or used; whether the parts belong together is for `check_pair`.
     """
     pair = _read_pair(certificate_pem, key_pem, chain_pem)
-    return Bundle(_write_certificate(pair.leaf), _join(pair.chain), _write_key(pair.key))
+    return Bundle(write_certificate(pair.leaf), _join(pair.chain), write_key(pair.key))
 
 
 def check_pair(
@@ -173,106 +141,31 @@ def to_pkcs12(bundle: Bundle, name: str, password: bytes) -> bytes:
     _check_key(pair)
     if not password:
         raise BadInput("a PKCS#12 file needs a password")
-    with _readable("the name or the password cannot be used in a PKCS#12 file"):
+    with readable("the name or the password cannot be used in a PKCS#12 file"):
         lock = BestAvailableEncryption(password)
         return pkcs12.serialize_key_and_certificates(
             name.encode(), pair.key, pair.leaf, pair.chain or None, lock
         )
 
 
-@contextmanager
-def _readable(complaint: str) -> Iterator[None]:
-    """Turn what `cryptography` raises into `BadInput`, without its words: they could quote what was pasted."""
-    try:
-        yield
-    except _UNREADABLE:
-        raise BadInput(complaint) from None
-
-
-def _read_blocks(pem: str, what: str) -> list[_Block]:
-    """Give the PEM blocks of `pem`. Linear in its length, whatever it holds."""
-    if len(pem) > _LARGEST:
-        raise BadInput(f"{what} is larger than {_LARGEST // 1024} KiB")
-    marks = list(_BOUNDARY.finditer(pem))
-    blocks = []
-    for begin, end in zip(marks[::2], marks[1::2], strict=False):
-        if (begin[1], end[1]) != ("BEGIN", "END") or begin[2] != end[2]:
-            raise BadInput(f"{what} is broken: a PEM block does not end as it began")
-        blocks.append(_Block(begin[2], pem[begin.end() : end.start()]))
-    if len(marks) % 2:
-        raise BadInput(f"{what} is broken: a PEM block is cut off")
-    return blocks
-
-
-def _read_certificates(pem: str, what: str, *, among_others: bool = False) -> list[x509.Certificate]:
-    """Give the certificates of `pem`, at least one. Other blocks are an error unless `among_others`."""
-    blocks = _read_blocks(pem, what)
-    others = [block.label for block in blocks if block.label not in _CERTIFICATE_LABELS]
-    if not blocks:
-        raise BadInput(f"{what} holds no PEM certificate")
-    if others and (not among_others or len(others) == len(blocks)):
-        raise BadInput(f"{what} is wrong: it holds a PEM block {others[0]!r}, which is no certificate")
-    bodies = [block.body for block in blocks if block.label in _CERTIFICATE_LABELS]
-    return [_read_certificate(body, what, place) for place, body in enumerate(bodies, 1)]
-
-
-def _read_certificate(body: str, what: str, place: int) -> x509.Certificate:
-    with _readable(f"certificate {place} in {what} cannot be read"):
-        der = base64.b64decode("".join(body.split()), validate=True)
-        certificate = x509.load_der_x509_certificate(der)
-    # RFC 5280 section 4.1.2.2; `cryptography` itself only warns so far.
-    if certificate.serial_number <= 0:
-        raise BadInput(f"certificate {place} in {what} has no positive serial number")
-    return certificate
-
-
 def _read_chain(pem: str) -> list[x509.Certificate]:
-    chain = _read_certificates(pem, "the chain") if pem.strip("\ufeff \t\r\n") else []
+    chain = read_certificates(pem, "the chain") if pem.strip("\ufeff \t\r\n") else []
     _check_length(chain)
     return chain
 
 
-def _read_key(pem: str) -> _Key:
-    found = [block for block in _read_blocks(pem, "the key") if block.label.endswith("PRIVATE KEY")]
-    if len(found) != 1:
-        raise BadInput(f"wanted one PEM private key, found {len(found) or 'none'}")
-    label, body = found[0]
-    # PKCS#8 says it in the label, the older forms in a header of RFC 1421.
-    if label.startswith("ENCRYPTED") or "ENCRYPTED" in body:
-        raise BadInput("the key is encrypted; give it without a passphrase")
-    if len(body) > _LARGEST_KEY:
-        raise BadInput("the key is too large")
-    with _readable("the key cannot be read"):
-        lines = "\n".join(body.split())
-        key = load_pem_private_key(
-            f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n".encode(), None
-        )
-    return _usable(key)
-
-
-def _usable(key: object) -> _Key:
-    """Give `key` back where a public CA may certify it (CA/Browser Forum BR section 6.1.5)."""
-    if isinstance(key, rsa.RSAPrivateKey):
-        if key.key_size < _SHORTEST_RSA:
-            raise BadInput(f"the key is too weak: RSA {key.key_size}, wanted at least {_SHORTEST_RSA}")
-        return key
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _CURVES:
-        return key
-    raise BadInput("the key's type is not supported; wanted RSA, or ECDSA on P-256, P-384 or P-521")
-
-
 def _read_pair(certificate_pem: str, key_pem: str, chain_pem: str) -> _Pair:
     # One file with everything in it, key included, is what `openssl pkcs12 -nodes` writes.
-    leaf, *rest = _read_certificates(certificate_pem, "the certificate", among_others=True)
+    leaf, *rest = read_certificates(certificate_pem, "the certificate", among_others=True)
     _check_length(rest)
     chain = _read_chain(chain_pem)
     if chain and rest and chain != rest:
         raise BadInput("the chain is wrong: the certificate's file holds another chain than the one given")
-    return _Pair(leaf, chain or rest, _read_key(key_pem))
+    return _Pair(leaf, chain or rest, read_key(key_pem))
 
 
 def _describe(certificate: x509.Certificate) -> Leaf:
-    with _readable("the certificate cannot be read"):
+    with readable("the certificate cannot be read"):
         return Leaf(
             names=_names(certificate),
             fingerprint=certificate.fingerprint(SHA256()).hex(),
@@ -309,7 +202,7 @@ def _key_type(key: object) -> str:
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size}"
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
+        return f"ECDSA {CURVES.get(key.curve.name, key.curve.name)}"
     return type(key).__name__.removesuffix("PublicKey")
 
 
@@ -335,13 +228,13 @@ def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
         certificate.verify_directly_issued_by(issuer)
         # Any key can sign; only a CA's signature counts (RFC 5280 section 4.2.1.9).
         return issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (InvalidSignature, x509.ExtensionNotFound, *_UNREADABLE):
+    except (InvalidSignature, x509.ExtensionNotFound, *UNREADABLE):
         return False
 
 
 def _check_key(pair: _Pair) -> None:
     wanted = pair.key.public_key()
-    with _readable("the certificate's own key cannot be read"):
+    with readable("the certificate's own key cannot be read"):
         if pair.leaf.public_key() == wanted:
             return
     raise BadInput("the key is wrong: it does not match the certificate")
@@ -366,12 +259,4 @@ def _check_dates(leaf: Leaf, now: datetime) -> None:
 
 
 def _join(certificates: Iterable[x509.Certificate]) -> str:
-    return "".join(map(_write_certificate, certificates))
-
-
-def _write_certificate(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(Encoding.PEM).decode()
-
-
-def _write_key(key: _Key) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return "".join(map(write_certificate, certificates))

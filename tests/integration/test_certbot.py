@@ -201,7 +201,7 @@ def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tm
 
 def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> None:
     issuer = CertbotIssuer(dataclasses.replace(acme, timeout_seconds=0.2), tmp_path / "acme", clock=_now)
-    with pytest.raises(IssueError, match="was killed; it may take 0.2 seconds"):
+    with pytest.raises(IssueError, match="was killed"):
         issuer.issue(_order(1, "slow.example.test"), _no_url)
 
 

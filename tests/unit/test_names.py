@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslctl.errors import BadInput, Exit
-from sslctl.names import normalise, normalise_all, registered_domain
+from sslctl.names import normalise, normalise_all
 
 STRICT = re.compile(
     r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -186,30 +186,6 @@ def test_whatever_is_accepted_is_a_strict_host_name_and_stays_as_it_is(text: str
 def test_a_hidden_character_is_never_dropped_in_silence(character: str, place: int) -> None:
     with pytest.raises(BadInput):
         normalise("shop.example.com"[:place] + character + "shop.example.com"[place:])
-
-
-@given(names)
-def test_the_registered_domain_of_a_name_ends_that_name(text: str) -> None:
-    name = accept(f"{text}.example.co.uk")
-    assert not name or registered_domain(name) == "example.co.uk"
-
-
-@pytest.mark.parametrize(
-    ("name", "domain"),
-    [
-        ("example.com", "example.com"),
-        ("a.b.shop.example.com", "example.com"),
-        ("shop.example.co.uk", "example.co.uk"),
-        ("a.b.test", "b.test"),
-        ("www.ck", "www.ck"),
-        ("a.github.io", "a.github.io"),
-        ("b.a.github.io", "a.github.io"),
-        ("github.io", "github.io"),
-        ("a.xn--55qx5d.cn", "a.xn--55qx5d.cn"),
-    ],
-)
-def test_the_registered_domain_is_the_one_that_the_ca_counts(name: str, domain: str) -> None:
-    assert registered_domain(name) == domain
 
 
 def test_several_names_keep_their_order() -> None:

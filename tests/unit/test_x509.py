@@ -281,8 +281,8 @@ def test_what_is_not_one_certificate_is_refused_with_the_reason(pem: str, compla
 
 def test_a_chain_is_split_into_clean_blocks_in_order() -> None:
     untidy = "\ufeffsubject=x\r\n" + CHAIN.replace("\n", " \r\n") + "\r\n\r\n"
-    assert x509.split_chain(untidy) == [INTERMEDIATE.pem, ROOT.pem]
-    assert x509.split_chain(" \r\n") == []
+    assert x509.normalise_pair(LEAF, KEY, untidy).chain == INTERMEDIATE.pem + ROOT.pem
+    assert x509.normalise_pair(LEAF, KEY, " \r\n").chain == ""
 
 
 def test_a_full_chain_is_the_leaf_and_the_rest() -> None:
@@ -293,10 +293,9 @@ def test_a_full_chain_is_the_leaf_and_the_rest() -> None:
 
 
 def test_ten_certificates_are_a_chain_and_eleven_are_not() -> None:
-    assert len(x509.split_chain(ROOT.pem * 10)) == 10
+    assert x509.normalise_pair(LEAF, KEY, ROOT.pem * 10).chain == ROOT.pem * 10
     assert x509.split_fullchain(LEAF + ROOT.pem * 10)[1] == ROOT.pem * 10
     for read in (
-        lambda: x509.split_chain(ROOT.pem * 11),
         lambda: x509.split_fullchain(LEAF + ROOT.pem * 11),
         lambda: x509.normalise_pair(LEAF + ROOT.pem * 11, KEY, ""),
         lambda: x509.normalise_pair(LEAF, KEY, ROOT.pem * 11),
@@ -309,8 +308,6 @@ def test_ten_certificates_are_a_chain_and_eleven_are_not() -> None:
     "junk", ["hello", KEY, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
 def test_a_chain_with_something_else_in_it_is_refused(junk: str) -> None:
-    with pytest.raises(BadInput, match="the chain"):
-        x509.split_chain(junk)
     assert "the chain" in str(_refusal(chain=junk))
 
 
