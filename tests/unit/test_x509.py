@@ -72,7 +72,7 @@ class Authority:
         return _certify(self.name, self.key, _name("leaf"), public_key, names, valid_from, valid_until)
 
 
-def _certify(  # noqa: PLR0917 - a table of facts, in the order a certificate has them
+def _certify(
     issuer: crypto.Name,
     signer: CertificateIssuerPrivateKeyTypes,
     subject: crypto.Name,
@@ -534,7 +534,7 @@ def _read_everything(pem: str, key: str = KEY, chain: str = CHAIN) -> None:
     """Call every reader; anything but `BadInput` escapes and fails the test."""
     for read in (
         lambda: x509.read_leaf(pem),
-        lambda: x509.split_chain(pem),
+        lambda: x509.split_fullchain(pem),
         lambda: x509.split_fullchain(pem),
         lambda: x509.make_csr(key, ["a.example.com"]),
         lambda: x509.normalise_pair(pem, key, chain),
@@ -619,7 +619,7 @@ def test_a_certificate_with_changed_bytes_is_read_as_it_is_or_refused(data: st.D
     except BadInput:
         return
     assert leaf.fingerprint == hashlib.sha256(der).hexdigest()
-    assert ssl.PEM_cert_to_DER_cert(x509.split_chain(pem)[0]) == bytes(der)
+    assert ssl.PEM_cert_to_DER_cert(x509.split_fullchain(pem)[0]) == bytes(der)
 
 
 @settings(max_examples=500, deadline=None)
