@@ -84,7 +84,7 @@ def test_of_several_failed_challenges_the_worst_gives_the_code_and_all_are_told(
         ("somethingNew", Code.CA_REFUSED, False),
     ],
 )
-def test_a_refused_request(short: str, code: Code, order_open: bool) -> None:  # noqa: FBT001 - a table's column
+def test_a_refused_request(short: str, code: Code, order_open: bool) -> None:
     error = explain(acme(short), NOW, order_placed=True)
     assert (error.code, error.order_open) == (code, order_open)
     assert error.found == f"{short}: so it is"
@@ -109,7 +109,7 @@ def test_the_wish_of_the_ca_is_passed_on() -> None:
 )
 def test_where_the_outcome_is_unknown_a_placed_order_stays_open(
     kind: str, code: Code, order_open: bool
-) -> None:  # noqa: FBT001 - a table's column
+) -> None:
     error = explain({"failed": kind, "detail": "it broke"}, NOW, order_placed=True)
     assert (error.code, error.order_open) == (code, order_open)
 
