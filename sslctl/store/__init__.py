@@ -114,7 +114,7 @@ class Store(Protocol):
         """Give `certificate` with its chain and its key."""
 
     def order_key(self, order: Order) -> str:
-        """Give the private key of an open order, PEM."""
+        """Give the private key of an open order, PEM. Raises `Busy` when it was closed meanwhile."""
 
     def certificates(self, domain: Domain) -> list[Certificate]:
         """Give every version of the domain's certificate, newest first."""

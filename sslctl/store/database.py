@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sslctl.errors import Busy, StateError
 from sslctl.store import schema
 
 _BUSY_SECONDS = 15.0
+T = TypeVar("T")
 
 
 class Run(Protocol):
@@ -41,7 +42,7 @@ class Database:
             )
         except (OSError, sqlite3.Error) as error:
             raise StateError(
-                f"cannot open the state in {path.parent}: {error}", hint="state.dir names the folder"
+                f"cannot open the database {path}: {error}", hint="state.dir names the folder"
             ) from error
         self._connection.row_factory = sqlite3.Row
         try:
@@ -51,10 +52,15 @@ class Database:
             self._connection.close()
             raise
 
-    def rows(self, sql: str, values: Any = ()) -> list[sqlite3.Row]:
-        """Give all rows of a query."""
+    def read(self, make: Callable[[sqlite3.Row], T], sql: str, values: Any = ()) -> list[T]:
+        """Give what `make` reads out of each row of a query. Raises `StateError` where a row makes no sense to it."""
         with self._lock, self._telling():
-            return self._connection.execute(sql, values).fetchall()
+            found = self._connection.execute(sql, values).fetchall()
+        try:
+            return [make(row) for row in found]
+        except (TypeError, ValueError) as error:
+            # SQLite has no checksums: a damaged page may still look like one.
+            raise self._unreadable(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
@@ -63,8 +69,9 @@ class Database:
             if self._connection.in_transaction:
                 yield self._connection.execute
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                # Inside the block: Ctrl-C may come as soon as the transaction is open.
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection.execute
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -83,13 +90,18 @@ class Database:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            # What Python itself found, text that is no UTF-8, has no code.
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise Busy(
                     "the database is in use by another sslctl", hint="try again in a minute"
                 ) from error
             raise StateError(f"cannot use the database {self._path}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise StateError(
-                f"the database {self._path} cannot be read: {error}",
-                hint="it was left as it is; restore a backup, or name another folder in state.dir",
-            ) from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            # SQLite may quote damaged text in its message.
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> StateError:
+        return StateError(
+            f"the database {self._path} cannot be read: {error}",
+            hint="it was left as it is; restore a backup, or name another folder in state.dir",
+        )

@@ -10,6 +10,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sslctl.errors import StateError
 
 _OTHERS = 0o077
+_PUT_BACK = "put back the key file that was in use when the database was written"
 
 
 class Keyring:
@@ -21,8 +22,11 @@ class Keyring:
 
     @property
     def exists(self) -> bool:
-        """Say whether the key file is there."""
-        return self._path.exists()
+        """Say whether the key file is there. Raises `StateError` where its folder cannot be searched."""
+        try:
+            return self._path.exists()
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def make(self) -> None:
         """Make the key file, mode 0600, written through to the disk. Raises `StateError`."""
@@ -32,6 +36,7 @@ class Keyring:
                 file.write(Fernet.generate_key() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+            _sync(self._path.parent)
         except OSError as error:
             raise StateError(f"cannot make the key file {self._path}: {error.strerror}") from error
 
@@ -46,15 +51,15 @@ class Keyring:
         except InvalidToken as error:
             raise StateError(
                 f"the key file {self._path} does not open this database",
-                hint="put back the key file that was in use when the database was written",
+                hint=_PUT_BACK,
             ) from error
 
     def _load(self) -> MultiFernet:
         if self._fernet is None:
-            self._fernet = MultiFernet(self._read())
+            self._fernet = self._read()
         return self._fernet
 
-    def _read(self) -> list[Fernet]:
+    def _read(self) -> MultiFernet:
         try:
             # What is world-readable may have been read: it is not quietly put right.
             if self._path.stat().st_mode & _OTHERS:
@@ -62,13 +67,30 @@ class Keyring:
                     f"the key file {self._path} can be read by other users",
                     hint=f"chmod 600 {self._path}, and consider what was readable as known to them",
                 )
-            return [Fernet(line) for line in self._path.read_bytes().split()]
+            return MultiFernet([Fernet(line) for line in self._path.read_bytes().split()])
         except FileNotFoundError as error:
             raise StateError(
                 f"the key file {self._path} is missing, and without it no private key can be read",
                 hint="put it back from its backup, or name it in state.key_file",
             ) from error
         except OSError as error:
-            raise StateError(f"cannot read the key file {self._path}: {error.strerror}") from error
+            raise self._unreadable(error) from error
         except ValueError as error:
-            raise StateError(f"the key file {self._path} does not hold Fernet keys") from error
+            raise StateError(
+                f"the key file {self._path} does not hold Fernet keys", hint=_PUT_BACK
+            ) from error
+
+    def _unreadable(self, error: OSError) -> StateError:
+        return StateError(
+            f"cannot read the key file {self._path}: {error.strerror}",
+            hint="run sslctl as the user who owns it",
+        )
+
+
+def _sync(folder: Path) -> None:
+    # fsync(2): that a file is new to its folder is on the disk only once the folder is.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

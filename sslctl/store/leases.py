@@ -13,6 +13,8 @@ from pathlib import Path
 from sslctl.store.database import Run
 from sslctl.store.rows import text_of, time_of
 
+_ENDED = ("Z", "X")
+
 
 def take(run: Run, name: str, owner: str, now: datetime, until: datetime) -> bool:
     """Claim `name` for `owner` until then; False while another living owner holds it."""
@@ -50,7 +52,9 @@ def is_gone(owner: str) -> bool:
 
 def _started(pid: int) -> str:
     try:
-        # Field 22 of /proc/PID/stat (proc(5)), counted after the command's closing bracket, which may hold spaces.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        # Fields 3 and 22 of /proc/PID/stat (proc(5)), counted after the command's closing bracket, which may hold spaces.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # A zombie has ended; that nobody has waited for it may last as long as its parent.
+        return "" if fields[0] in _ENDED else fields[19]
     except (OSError, IndexError):
         return ""

@@ -40,17 +40,21 @@ def literals(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-def _codes(status: Status) -> str:
+def codes(status: Status) -> str:
+    """Give the codes that stand for `status` as a list of SQL literals."""
     return literals(codes_of(status))
 
 
+# When the certificate that `lifecycle.verdict` goes by expires; NULL without one.
+EXPIRY = "coalesce(serving.not_after, wanted.not_after)"
+
 # `lifecycle.verdict` in SQL, for filters and counts over many domains; held to it by a property test.
 STATUS = f"""CASE
-  WHEN domain.finding_code IN ({_codes(Status.DISCARD)}) THEN '{Status.DISCARD}'
-  WHEN domain.finding_code IN ({_codes(Status.EMERGENCY)}) THEN '{Status.EMERGENCY}'
-  WHEN coalesce(serving.not_after, wanted.not_after) <= :now THEN '{Status.EXPIRED}'
-  WHEN domain.finding_code IN ({_codes(Status.FAILURE)}) THEN '{Status.FAILURE}'
-  WHEN domain.finding_code IN ({_codes(Status.PENDING)}) THEN '{Status.PENDING}'
+  WHEN domain.finding_code IN ({codes(Status.DISCARD)}) THEN '{Status.DISCARD}'
+  WHEN domain.finding_code IN ({codes(Status.EMERGENCY)}) THEN '{Status.EMERGENCY}'
+  WHEN {EXPIRY} <= :now OR domain.finding_code IN ({codes(Status.EXPIRED)}) THEN '{Status.EXPIRED}'
+  WHEN domain.finding_code IN ({codes(Status.FAILURE)}) THEN '{Status.FAILURE}'
+  WHEN domain.finding_code IN ({codes(Status.PENDING)}) THEN '{Status.PENDING}'
   WHEN domain.serving_id IS NULL THEN '{Status.PENDING}'
   ELSE '{Status.SUCCESS}' END"""
 
@@ -61,7 +65,8 @@ STATUS_RANK = (
 
 def text_of(at: datetime) -> str:
     """Give an aware time as stored: RFC 3339, UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime: it gives years below 1000, which a pasted certificate may carry, fewer than four digits.
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def time_of(text: str) -> datetime:
@@ -138,6 +143,11 @@ def _finding(row: sqlite3.Row) -> Finding | None:
         at=time_of(row["domain.finding_at"]),
         retry_at=_time_or_none(row["domain.retry_at"]),
     )
+
+
+def count_of(row: sqlite3.Row) -> tuple[Status, int]:
+    """Read how many domains are in which status."""
+    return Status(row["status"]), row["number"]
 
 
 def order_of(row: sqlite3.Row) -> Order:

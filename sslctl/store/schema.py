@@ -115,7 +115,7 @@ def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
             f"{shown_as} is a database of another program",
             hint="name another folder in state.dir; nothing was written to this one",
         )
-    if _pragma(connection, "user_version") > len(MIGRATIONS):
+    if not 0 <= _pragma(connection, "user_version") <= len(MIGRATIONS):
         raise StateError(f"{shown_as} was written by a newer sslctl", hint="update sslctl on this machine")
     # EXTRA with a rollback journal also syncs the folder after the journal is gone: an acknowledged commit survives
     # a power cut. secure_delete overwrites what a closed order's key leaves behind.

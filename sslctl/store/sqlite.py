@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from sqlite3 import Row
 
 from sslctl.errors import Busy, NotManaged
 from sslctl.lifecycle import queued
@@ -16,11 +17,12 @@ from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
 from sslctl.store.rows import names_text, text_of
 
+_CLOSED = "the order was closed by another sslctl meanwhile"
 _ORDER_BY = {
     Sort.NAME: "domain.name",
     Sort.STATUS: f"{rows.STATUS_RANK}, domain.name",
     Sort.CREATED: "domain.created_at, domain.name",
-    Sort.EXPIRES: "serving.not_after IS NULL, serving.not_after, domain.name",
+    Sort.EXPIRES: f"{rows.EXPIRY} IS NULL, {rows.EXPIRY}, domain.name",
 }
 
 
@@ -42,14 +44,14 @@ class SqliteStore:
     def _check_keyring(self) -> None:
         """Make the key file with the database, and never again: a new one would open none of the old keys."""
         select = "SELECT sealed FROM key_check"
-        if not self._database.rows(select):
+        if not self._database.read(tuple, select):
             with self._database.transaction() as run:
                 if run(select).fetchone() is None:
                     if not self._keyring.exists:
                         self._keyring.make()
                     run("INSERT INTO key_check VALUES (1, ?)", (self._keyring.seal("sslctl"),))
         elif self._keyring.exists:
-            self._keyring.open(self._database.rows(select)[0]["sealed"])
+            self._database.read(lambda row: self._keyring.open(row["sealed"]), select)
 
     def close(self) -> None:
         """Close the database."""
@@ -68,8 +70,8 @@ class SqliteStore:
 
     def find(self, name: str) -> Domain | None:
         """See `Store.find`."""
-        found = self._database.rows(f"{rows.SELECT_DOMAIN} WHERE domain.name = ?", (name,))
-        return rows.domain_of(found[0]) if found else None
+        found = self._database.read(rows.domain_of, f"{rows.SELECT_DOMAIN} WHERE domain.name = ?", (name,))
+        return found[0] if found else None
 
     def domains(self, query: Query, now: datetime) -> list[Domain]:
         """See `Store.domains`."""
@@ -81,23 +83,23 @@ class SqliteStore:
             where.append("domain.source = :source")
             values["source"] = query.source
         if query.expiring_within is not None:
-            where.append("serving.not_after <= :horizon")
+            where.append(f"{rows.EXPIRY} <= :horizon")
             values["horizon"] = text_of(now + query.expiring_within)
         sql = f"{rows.SELECT_DOMAIN} WHERE {' AND '.join(where)} ORDER BY {_ORDER_BY[query.sort]}"
         if query.limit is not None:
             sql += " LIMIT :limit"
             values["limit"] = query.limit
-        return [rows.domain_of(row) for row in self._database.rows(sql, values)]
+        return self._database.read(rows.domain_of, sql, values)
 
     def candidates(self, now: datetime, horizon: timedelta) -> list[Domain]:
         """See `Store.candidates`."""
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.deleted_at IS NULL AND (
-            domain.finding_code IS NOT NULL AND domain.retry_at <= :now
+            coalesce(domain.retry_at, :now) <= :now AND domain.finding_code NOT IN ({rows.codes(Status.DISCARD)})
             OR domain.finding_code IS NULL AND (
                 domain.serving_id IS NULL OR domain.wanted_id IS NOT domain.serving_id OR serving.not_after <= :horizon
             )) ORDER BY {_ORDER_BY[Sort.EXPIRES]}"""
         values = {"now": text_of(now), "horizon": text_of(now + horizon)}
-        return [rows.domain_of(row) for row in self._database.rows(sql, values)]
+        return self._database.read(rows.domain_of, sql, values)
 
     def counts(self, now: datetime) -> dict[Status, int]:
         """See `Store.counts`."""
@@ -105,42 +107,38 @@ class SqliteStore:
             LEFT JOIN certificate AS wanted ON wanted.id = domain.wanted_id
             LEFT JOIN certificate AS serving ON serving.id = domain.serving_id
             WHERE domain.deleted_at IS NULL GROUP BY 1"""  # noqa: S608 - constants
-        return {
-            Status(row["status"]): row["number"] for row in self._database.rows(sql, {"now": text_of(now)})
-        }
+        return dict(self._database.read(rows.count_of, sql, {"now": text_of(now)}))
 
     def certificates(self, domain: Domain) -> list[Certificate]:
         """See `Store.certificates`."""
         sql = f"{rows.SELECT_CERTIFICATE} WHERE domain_id = ? ORDER BY version DESC"
-        return [rows.certificate_of(row) for row in self._database.rows(sql, (domain.id,))]
+        return self._database.read(rows.certificate_of, sql, (domain.id,))
 
     def bundle(self, certificate: Certificate) -> Bundle:
         """See `Store.bundle`."""
-        row = self._database.rows(
-            "SELECT pem, chain_pem, sealed_key FROM certificate WHERE id = ?", (certificate.id,)
-        )[0]
+        sql = "SELECT pem, chain_pem, sealed_key FROM certificate WHERE id = ?"
+        return self._database.read(self._bundle_of, sql, (certificate.id,))[0]
+
+    def _bundle_of(self, row: Row) -> Bundle:
         return Bundle(row["pem"], row["chain_pem"], self._keyring.open(row["sealed_key"]))
 
     def order(self, domain: Domain) -> Order | None:
         """See `Store.order`."""
-        found = self._database.rows(
-            "SELECT * FROM acme_order WHERE domain_id = ? AND closed_at IS NULL", (domain.id,)
-        )
-        return rows.order_of(found[0]) if found else None
+        sql = "SELECT * FROM acme_order WHERE domain_id = ? AND closed_at IS NULL"
+        found = self._database.read(rows.order_of, sql, (domain.id,))
+        return found[0] if found else None
 
     def order_key(self, order: Order) -> str:
         """See `Store.order_key`."""
-        row = self._database.rows("SELECT sealed_key FROM acme_order WHERE id = ?", (order.id,))[0]
-        return self._keyring.open(row["sealed_key"])
+        sql = "SELECT sealed_key FROM acme_order WHERE id = ? AND closed_at IS NULL"
+        found = self._database.read(lambda row: self._keyring.open(row["sealed_key"]), sql, (order.id,))
+        _expect(found != [], _CLOSED)
+        return found[0]
 
     def events(self, domain: Domain) -> list[Event]:
         """See `Store.events`."""
-        return [
-            rows.event_of(row)
-            for row in self._database.rows(
-                "SELECT * FROM event WHERE domain_id = ? ORDER BY id", (domain.id,)
-            )
-        ]
+        sql = "SELECT * FROM event WHERE domain_id = ? ORDER BY id"
+        return self._database.read(rows.event_of, sql, (domain.id,))
 
     # Domains
 
@@ -162,7 +160,7 @@ class SqliteStore:
                     "code": Code.QUEUED,
                 },
             )
-            _expect(recorded.rowcount, f"{name} was added by somebody else meanwhile")
+            _expect(recorded.rowcount == 1, f"{name} was added by somebody else meanwhile")
             domain = self.domain(name)
             self._write_event(domain.id, "added", " ".join(("source", source, *sans)))
             return domain
@@ -188,7 +186,7 @@ class SqliteStore:
         with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
             if tried and _told(finding) != _told(domain.finding):
                 self._write_event(domain.id, "found", "well" if finding is None else _told(finding))
-        return self.domain(domain.name)
+            return self.domain(domain.name)
 
     def delete(self, domain: Domain) -> Domain:
         """See `Store.delete`."""
@@ -201,7 +199,7 @@ class SqliteStore:
                 (at, domain.id),
             )
             self._write_event(domain.id, "deleted", "")
-        deleted = self.find(domain.name)
+            deleted = self.find(domain.name)
         assert deleted is not None  # noqa: S101 - rows are never removed
         return deleted
 
@@ -211,6 +209,7 @@ class SqliteStore:
         """See `Store.open_order`."""
         sealed = self._keyring.seal(key_pem)
         with self._database.transaction() as run:
+            _expect(self.domain(domain.name).revision == domain.revision, _changed(domain))
             if self.order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
             run(
@@ -225,7 +224,7 @@ class SqliteStore:
         """See `Store.record_url`."""
         with self._database.transaction() as run:
             kept = run("UPDATE acme_order SET url = ? WHERE id = ? AND closed_at IS NULL", (url, order.id))
-            _expect(kept.rowcount, "the order was closed by another sslctl meanwhile")
+            _expect(kept.rowcount == 1, _CLOSED)
             self._write_event(order.domain_id, "ordered", url)
             return rows.order_of(run("SELECT * FROM acme_order WHERE id = ?", (order.id,)).fetchone())
 
@@ -237,7 +236,7 @@ class SqliteStore:
                 " WHERE id = ? AND closed_at IS NULL",
                 (text_of(self._clock()), outcome, order.id),
             )
-            _expect(closed.rowcount, "the order was closed by another sslctl meanwhile")
+            _expect(closed.rowcount == 1, _CLOSED)
 
     def keep_issued(self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf) -> Domain:
         """See `Store.keep_issued`."""
@@ -283,7 +282,7 @@ class SqliteStore:
         with self._advance(domain, "wanted_id = :id", id=certificate.id if certificate else None):
             if certificate is not None:
                 self._write_event(domain.id, "taken up again", "", certificate.version)
-        return self.domain(domain.name)
+            return self.domain(domain.name)
 
     def mark_uploading(self, certificate: Certificate) -> None:
         """See `Store.mark_uploading`."""
@@ -319,14 +318,14 @@ class SqliteStore:
             )
             if domain.serving is None or domain.serving.id != certificate.id:
                 self._write_event(domain.id, "serving", "C4 confirmed it", certificate.version)
-        return self.domain(domain.name)
+            return self.domain(domain.name)
 
     def mark_not_serving(self, domain: Domain, why: str) -> Domain:
         """See `Store.mark_not_serving`."""
         with self._advance(domain, "serving_id = NULL"):
             version = domain.serving.version if domain.serving else None
             self._write_event(domain.id, "not serving", why, version)
-        return self.domain(domain.name)
+            return self.domain(domain.name)
 
     def record(self, domain: Domain, kind: str, detail: str, version: int | None = None) -> None:
         """See `Store.record`."""
@@ -356,7 +355,7 @@ class SqliteStore:
                 f"UPDATE domain SET {change}, revision = revision + 1 WHERE id = :domain AND revision = :revision",  # noqa: S608 - constants
                 {**values, "domain": domain.id, "revision": domain.revision},
             )
-            _expect(changed.rowcount, f"{domain.name} was changed by another sslctl meanwhile")
+            _expect(changed.rowcount == 1, _changed(domain))
             yield run
 
     def _write_event(self, domain_id: int, kind: str, detail: str, version: int | None = None) -> None:
@@ -367,8 +366,12 @@ class SqliteStore:
             )
 
 
-def _expect(rowcount: int, otherwise: str) -> None:
-    if rowcount == 0:
+def _changed(domain: Domain) -> str:
+    return f"{domain.name} was changed by another sslctl meanwhile"
+
+
+def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - like `assert`
+    if not holds:
         raise Busy(otherwise, hint="look again, then try again")
 
 

@@ -99,7 +99,7 @@ def test_the_management_interface_gives_a_root_that_issued_the_intermediate(runn
 
 
 @pytest.mark.parametrize("tcp", [False, True])
-def test_a_name_without_records_has_the_default_address_and_no_ipv6(running: Pebble, tcp: bool) -> None:  # noqa: FBT001 - a case
+def test_a_name_without_records_has_the_default_address_and_no_ipv6(running: Pebble, tcp: bool) -> None:
     assert _query(running, "plain.example.com", "A", tcp=tcp) == ["A 127.0.0.1"]
     assert _query(running, "plain.example.com", "AAAA", tcp=tcp) == []
 

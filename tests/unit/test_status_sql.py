@@ -23,6 +23,7 @@ from sslctl.store.rows import names_text, text_of
 from sslctl.store.sqlite import SqliteStore
 
 DAY = 86_400
+WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,8 @@ def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after
         for status in Status:
             listed = store.domains(Query(statuses=(status,)), clock())
             assert listed == [domain for domain, its in derived.items() if its is status]
+        due = {domain for domain in derived if lifecycle.due(domain, clock(), WEEK) is not None}
+        assert due <= set(store.candidates(clock(), WEEK))
         clock.move(days=10)
 
 

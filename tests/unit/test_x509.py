@@ -158,7 +158,7 @@ def test_a_request_carries_every_name_and_openssl_verifies_it(key_type: str, tmp
 
 
 @pytest.mark.parametrize(("length", "stands"), [(64, True), (65, False)])
-def test_a_first_name_over_64_octets_is_no_common_name(length: int, stands: bool) -> None:  # noqa: FBT001 - a case
+def test_a_first_name_over_64_octets_is_no_common_name(length: int, stands: bool) -> None:
     name = f"{'a' * (length - 12)}.example.com"
     assert len(name) == length
     request = crypto.load_pem_x509_csr(x509.make_csr(KEY, [name, "short.example.com"]).encode())
@@ -332,7 +332,7 @@ def test_a_chain_with_something_else_in_it_is_refused(junk: str) -> None:
         ("xshop.example.com", "shop.example.com", False),
     ],
 )
-def test_a_wildcard_covers_one_whole_label(own: str, name: str, expected: bool) -> None:  # noqa: FBT001 - a case
+def test_a_wildcard_covers_one_whole_label(own: str, name: str, expected: bool) -> None:
     assert x509.covers(["else.example.net", own], name) is expected
 
 

@@ -1,0 +1,188 @@
+"""What the store's tests share: facts to keep, steps to take, and what other processes do with the same file."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from functools import cache
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from fakes import START, Clock
+
+from sslctl import x509
+from sslctl.errors import Busy
+from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
+from sslctl.reasons import Code
+from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import SqliteStore
+
+NAME = "a.test"
+CSR = "-----BEGIN CERTIFICATE REQUEST-----\nrequest\n-----END CERTIFICATE REQUEST-----\n"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nleaf\n-----END CERTIFICATE-----\n"
+CHAIN = "-----BEGIN CERTIFICATE-----\nintermediate\n-----END CERTIFICATE-----\n"
+PATIENCE = 30.0
+
+
+def database_of(folder: Path) -> Path:
+    return folder / "sslctl.db"
+
+
+def key_of(folder: Path) -> Path:
+    return folder / "master.key"
+
+
+def open_store(folder: Path, clock: Callable[[], datetime] | None = None) -> SqliteStore:
+    return SqliteStore(
+        database_of(folder), Keyring(key_of(folder)), clock=clock or Clock(), actor="tester (test)"
+    )
+
+
+@contextmanager
+def look_into(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection of the test's own; what is changed with it is committed statement by statement."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)) as connection:
+        yield connection
+
+
+def dump(path: Path) -> str:
+    """Give everything that a database holds, but for the table of claims."""
+    with look_into(path) as connection:
+        return "\n".join(line for line in connection.iterdump() if not line.startswith('INSERT INTO "lease"'))
+
+
+@cache
+def private_key(kind: str = "ecdsa") -> str:
+    """Give a private key, PEM; the same one for the same kind."""
+    return x509.make_key(kind)
+
+
+def leaf(
+    at: datetime = START, *, names: tuple[str, ...] = (NAME,), days: float = 90, serial: str = "1f"
+) -> Leaf:
+    return Leaf(names, "ab" * 32, serial, "CN=CA", "ECDSA P-256", at, at + timedelta(days=days))
+
+
+def bundle(key: str | None = None) -> Bundle:
+    return Bundle(CERTIFICATE, CHAIN, key or private_key())
+
+
+def finding(code: Code = Code.CNAME_ELSEWHERE, found: str = "this", *, at: datetime = START) -> Finding:
+    return Finding(
+        code, found, "that", at, None if code is Code.C4_UNKNOWN_DOMAIN else at + timedelta(hours=1)
+    )
+
+
+def open_order(store: SqliteStore, domain: Domain, key: str | None = None) -> Order:
+    return store.open_order(domain, domain.names, key or private_key(), CSR)
+
+
+def issue(store: SqliteStore, domain: Domain, **kinds: float) -> Domain:
+    """Order and keep a certificate for `domain`."""
+    order = open_order(store, domain)
+    return store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf(names=domain.names, **kinds))  # type: ignore[arg-type]
+
+
+def serve(store: SqliteStore, domain: Domain) -> Domain:
+    """See the wanted certificate through its upload."""
+    certificate = held(domain)
+    store.mark_uploading(certificate)
+    store.mark_uploaded(certificate)
+    return store.mark_serving(domain, certificate)
+
+
+def held(domain: Domain) -> Certificate:
+    assert domain.wanted is not None
+    return domain.wanted
+
+
+def kinds(store: SqliteStore, domain: Domain) -> list[str]:
+    return [event.kind for event in store.events(domain)]
+
+
+def _keep_issued(store: SqliteStore, domain: Domain) -> object:
+    order = store.order(domain)
+    assert order is not None
+    return store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf())
+
+
+Step = Callable[[SqliteStore, Domain], object]
+
+# Every method that starts from a domain as the caller knows it, for a domain that is served and has an order open.
+ADVANCES: dict[str, Step] = {
+    "amend": lambda store, domain: store.amend(domain, ("b.test",), Source.TEXT),
+    "settle": lambda store, domain: store.settle(domain, finding()),
+    "settle well": lambda store, domain: store.settle(domain, None),
+    "delete": lambda store, domain: store.delete(domain),
+    "keep_issued": _keep_issued,
+    "keep_text": lambda store, domain: store.keep_text(domain, bundle(), leaf()),
+    "want": lambda store, domain: store.want(domain, held(domain)),
+    "want nothing": lambda store, domain: store.want(domain, None),
+    "mark_serving": lambda store, domain: store.mark_serving(domain, held(domain)),
+    "mark_not_serving": lambda store, domain: store.mark_not_serving(domain, "C4 has another certificate"),
+}
+
+
+# Other processes. They are forked off a server that has everything imported, so that many cost little.
+
+
+@cache
+def processes() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["store_cases"])
+    return context
+
+
+def race(folder: Path, name: str, rounds: int, start: Barrier, results: Queue[list[str]]) -> None:
+    """Settle `name` once a round, from the same value as everybody else at `start`; tell how each round ended."""
+    store, ended = open_store(folder), []
+    for number in range(rounds):
+        start.wait(PATIENCE)
+        domain = store.domain(name)
+        start.wait(PATIENCE)
+        try:
+            store.settle(domain, finding(found=f"{os.getpid()} in round {number}"))
+        except Busy:
+            ended.append("busy")
+        else:
+            ended.append("won")
+    results.put(ended)
+
+
+def open_first(folder: Path, start: Barrier, results: Queue[str]) -> None:
+    """Open a store that nobody has made yet, together with others, and use it."""
+    start.wait(PATIENCE)
+    try:
+        store = open_store(folder)
+        name = f"p{os.getpid()}.test"
+        open_order(store, store.enrol(name, (), Source.C4))
+        results.put(name)
+    except Exception as error:
+        results.put(f"{type(error).__name__}: {error}")
+        raise
+
+
+def claim_and_hold(folder: Path, name: str, told: Connection) -> None:
+    """Claim `name`, say whether that succeeded, and live on."""
+    store = open_store(folder)
+    told.send(store.claim([name], timedelta(hours=1)) == {name})
+    time.sleep(PATIENCE)
+
+
+def write_and_tell(folder: Path, told: Connection) -> None:
+    """Write without end, and tell of each write once it is acknowledged."""
+    store, number = open_store(folder), 0
+    while True:
+        domain = store.enrol(f"{number}.p{os.getpid()}.test", (), Source.C4)
+        order = open_order(store, domain)
+        store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf())
+        told.send(domain.name)
+        number += 1
