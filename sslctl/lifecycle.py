@@ -123,9 +123,7 @@ def due(domain: Domain, now: datetime, before: timedelta) -> Due | None:
 
 
 def _retries(finding: Finding, now: datetime) -> bool:
-    if finding.reason.status is Status.DISCARD:
-        return False
-    return finding.retry_at is None or finding.retry_at <= now
+    return finding.retry_at is not None and finding.retry_at <= now
 
 
 def owes_upload(domain: Domain, now: datetime) -> bool:

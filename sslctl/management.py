@@ -7,10 +7,11 @@ from datetime import datetime
 
 from sslctl import c4, lifecycle, x509
 from sslctl.c4 import ControlPlane
-from sslctl.errors import BadInput, Busy, ConfigError, TryLater
+from sslctl.errors import BadInput, ConfigError, TryLater
 from sslctl.issuer import IssueError, Issuer
-from sslctl.model import Bundle, Certificate, Domain, Source
-from sslctl.pipeline import CLAIM, claim_name
+from sslctl.model import Bundle, Certificate, Domain, Leaf, Source
+from sslctl.pipeline import claimed
+from sslctl.reasons import Status
 from sslctl.store import Store
 
 
@@ -23,16 +24,24 @@ def enrol(
     still be used, unless `new`. Raises `Busy`, `StateError`.
     """
     known = store.find(name)
-    names = sans if sans is not None else known.sans if known is not None else ()
-    if known is not None and known.deleted_at is None:
-        if known.sans == names and known.source is Source.C4:
-            return known
-        return store.amend(known, names, Source.C4)
-    domain = store.enrol(name, names, Source.C4)
-    if known is None or new:
+    if known is None:
+        return store.enrol(name, sans or (), Source.C4)
+    names = known.sans if sans is None else sans
+    if known.deleted_at is None and (known.sans, known.source) == (names, Source.C4):
+        return known
+    with claimed(store, name):
+        if known.deleted_at is None:
+            return store.amend(known, names, Source.C4)
+        domain = store.enrol(name, names, Source.C4)
+        kept = None if new else lifecycle.reusable(store.certificates(domain), domain.names, now)
+        return domain if kept is None else store.want(domain, kept)
+
+
+def queue(store: Store, domain: Domain, now: datetime) -> Domain:
+    """Have the next tick take `domain` up where it would wait for midnight or for a person: a person has spoken."""
+    if domain.finding is None or domain.finding.reason.status not in (Status.FAILURE, Status.DISCARD):
         return domain
-    kept = lifecycle.reusable(store.certificates(domain), domain.names, now)
-    return domain if kept is None else store.want(domain, kept)
+    return store.settle(domain, lifecycle.queued(now))
 
 
 def paste(store: Store, name: str, sans: tuple[str, ...], bundle: Bundle, now: datetime) -> Domain:
@@ -42,16 +51,21 @@ def paste(store: Store, name: str, sans: tuple[str, ...], bundle: Bundle, now: d
     """
     x509.check_pair(bundle.certificate, bundle.private_key, bundle.chain, (name, *sans), now)
     leaf = x509.read_leaf(bundle.certificate)
-    known = store.find(name)
-    if known is None or known.deleted_at is not None:
-        domain = store.enrol(name, sans, Source.TEXT)
-    elif (
-        known.wanted is not None and known.wanted.leaf.fingerprint == leaf.fingerprint and known.sans == sans
-    ):
-        return known
-    else:
-        domain = store.amend(known, sans, Source.TEXT)
-    return store.keep_text(domain, bundle, leaf)
+    with claimed(store, name):
+        known = store.find(name)
+        if known is not None and known.deleted_at is None and _is_pasted(known, leaf, sans):
+            return known
+        return store.paste(name, sans, bundle, leaf)
+
+
+def _is_pasted(domain: Domain, leaf: Leaf, sans: tuple[str, ...]) -> bool:
+    # A failed `add` over text leaves the pasted certificate wanted, and the source changed.
+    return (
+        domain.source is Source.TEXT
+        and domain.sans == sans
+        and domain.wanted is not None
+        and domain.wanted.leaf.fingerprint == leaf.fingerprint
+    )
 
 
 def remove(
@@ -63,25 +77,19 @@ def remove(
     keep_on_c4: bool = False,
     revoke: bool = False,
 ) -> Domain:
-    """Take the managed domain `name` out of management: from C4, at the CA where wanted, then here.
+    """Take the managed domain `name` out of management: at the CA where wanted, from C4, then here.
 
     Every step is harmless when done twice, so a delete that failed midway is simply repeated. Raises `NotManaged`,
     `Busy`, `BadInput` when there is nothing to revoke, `TryLater` when C4 or the CA could not be asked.
     """
-    claim = claim_name(name)
-    store.domain(name)
-    if not store.claim([claim], CLAIM):
-        raise Busy(f"another sslctl works on {name}", hint="try again in a minute")
-    try:
+    with claimed(store, name):
         domain = store.domain(name)
         revoked = _revocable(domain) if revoke else None
-        if not keep_on_c4:
-            _remove_from_c4(store, control_plane, domain)
         if revoked is not None and revoked.revoked_at is None:
             _revoke(store, issuer, domain, revoked)
+        if not keep_on_c4:
+            _remove_from_c4(store, control_plane, domain)
         return store.delete(store.domain(name))
-    finally:
-        store.release([claim])
 
 
 def _revocable(domain: Domain) -> Certificate:

@@ -79,7 +79,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why the last pass over a domain did not end well. `retry_at` is when the tick takes it up again."""
+    """Why the last pass over a domain did not end well.
+
+    `retry_at` is when the tick takes it up again, None when that waits for a person.
+    """
 
     code: Code
     found: str

@@ -6,7 +6,8 @@ on: with the order that is open, or with the upload that is owed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,7 +24,7 @@ REQUIRED_PORTS = frozenset({80, 443})
 _POLL_SECONDS = 0.5
 # Longer than any pass: certbot's own deadline, and C4's time-outs with their retries. A dead owner's claim is void
 # at once on its own host, whatever is left of this.
-CLAIM = timedelta(minutes=30)
+_CLAIM = timedelta(minutes=30)
 
 
 class Stop(Exception):  # it ends a pass with a finding; that is no error of the program
@@ -81,14 +82,9 @@ class Pipeline:
         `renew` orders a new certificate even when none is due. What goes wrong outside ends up in the finding. Raises
         `Busy` when another process works on the domain, `NotManaged`, `StateError`.
         """
-        claim = claim_name(name)
-        if not self._store.claim([claim], CLAIM):
-            raise Busy(f"another sslctl works on {name}", hint="try again in a minute")
-        try:
+        with claimed(self._store, name):
             finding = self._attempt(self._store.domain(name), renew=renew)
             return self._store.settle(self._store.domain(name), finding)
-        finally:
-            self._store.release([claim])
 
     def _attempt(self, domain: Domain, *, renew: bool) -> Finding | None:
         try:
@@ -304,9 +300,16 @@ class Pipeline:
         raise Stop(Code.C4_MISMATCH, "nothing" if latest is None else latest.fingerprint[:16], wanted[:16])
 
 
-def claim_name(name: str) -> str:
-    """Give the name of the claim on the domain `name`."""
-    return f"domain:{name}"
+@contextmanager
+def claimed(store: Store, name: str) -> Iterator[None]:
+    """Hold the claim on the domain `name` for the block: who changes a domain takes turns. Raises `Busy`."""
+    claim = f"domain:{name}"
+    if not store.claim([claim], _CLAIM):
+        raise Busy(f"another sslctl works on {name}", hint="try again in a minute")
+    try:
+        yield
+    finally:
+        store.release([claim])
 
 
 def _refused(error: c4.C4Error, state: str = "") -> Stop:

@@ -123,7 +123,6 @@ ADVANCES: dict[str, Step] = {
     "settle well": lambda store, domain: store.settle(domain, None),
     "delete": lambda store, domain: store.delete(domain),
     "keep_issued": _keep_issued,
-    "keep_text": lambda store, domain: store.keep_text(domain, bundle(), leaf()),
     "want": lambda store, domain: store.want(domain, held(domain)),
     "want nothing": lambda store, domain: store.want(domain, None),
     "mark_serving": lambda store, domain: store.mark_serving(domain, held(domain)),

@@ -89,8 +89,8 @@ class Store(Protocol):
     def keep_issued(self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf) -> Domain:
         """Keep what the CA issued for `order` as a new version, make it the wanted one, close the order."""
 
-    def keep_text(self, domain: Domain, bundle: Bundle, leaf: Leaf) -> Domain:
-        """Keep a pasted pair as a new version and make it the wanted one."""
+    def paste(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
+        """Keep a pasted pair as a new version of the domain `name`, managed before or not, and make it the wanted one."""
 
     def want(self, domain: Domain, certificate: Certificate | None) -> Domain:
         """Make a version that is held already the wanted one, or none."""

@@ -28,10 +28,14 @@ def _columns(table: str, names: Iterable[str]) -> str:
 
 SELECT_CERTIFICATE = f"SELECT {_columns('certificate', _CERTIFICATE)} FROM certificate"  # noqa: S608 - constants
 
-SELECT_DOMAIN = (
-    f"SELECT {_columns('domain', _DOMAIN)}, {_columns('wanted', _CERTIFICATE)}, {_columns('serving', _CERTIFICATE)}"  # noqa: S608 - constants
-    " FROM domain LEFT JOIN certificate AS wanted ON wanted.id = domain.wanted_id"
+FROM_DOMAIN = (
+    "FROM domain LEFT JOIN certificate AS wanted ON wanted.id = domain.wanted_id"
     " LEFT JOIN certificate AS serving ON serving.id = domain.serving_id"
+)
+
+SELECT_DOMAIN = (
+    f"SELECT {_columns('domain', _DOMAIN)}, {_columns('wanted', _CERTIFICATE)}, {_columns('serving', _CERTIFICATE)}"
+    f" {FROM_DOMAIN}"
 )
 
 

@@ -12,12 +12,14 @@ from sslctl.errors import Busy, NotManaged
 from sslctl.lifecycle import queued
 from sslctl.model import Bundle, Certificate, Domain, Event, Finding, Leaf, Order, Source
 from sslctl.reasons import Code, Status
-from sslctl.store import Query, Sort, leases, rows
+from sslctl.store import Query, Sort, Store, leases, rows
 from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
 from sslctl.store.rows import names_text, text_of
 
 _CLOSED = "the order was closed by another sslctl meanwhile"
+_REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain AND id IS NOT :by
+    AND verified_at IS NOT NULL AND replaced_at IS NULL"""
 _ORDER_BY = {
     Sort.NAME: "domain.name",
     Sort.STATUS: f"{rows.STATUS_RANK}, domain.name",
@@ -26,7 +28,7 @@ _ORDER_BY = {
 }
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """`Store` in the SQLite file `path`. `actor` is written into every event."""
 
     def __init__(self, path: Path, keyring: Keyring, *, clock: Callable[[], datetime], actor: str) -> None:
@@ -54,13 +56,11 @@ class SqliteStore:
             self._database.read(lambda row: self._keyring.open(row["sealed"]), select)
 
     def close(self) -> None:
-        """Close the database."""
         self._database.close()
 
     # Reading
 
     def domain(self, name: str) -> Domain:
-        """See `Store.domain`."""
         found = self.find(name)
         if found is None:
             raise NotManaged(f"{name} is not managed here", hint=f"`sslctl add {name}` takes it in")
@@ -69,12 +69,10 @@ class SqliteStore:
         return found
 
     def find(self, name: str) -> Domain | None:
-        """See `Store.find`."""
         found = self._database.read(rows.domain_of, f"{rows.SELECT_DOMAIN} WHERE domain.name = ?", (name,))
         return found[0] if found else None
 
     def domains(self, query: Query, now: datetime) -> list[Domain]:
-        """See `Store.domains`."""
         where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
         values: dict[str, object] = {"now": text_of(now)}
         if query.statuses:
@@ -92,9 +90,8 @@ class SqliteStore:
         return self._database.read(rows.domain_of, sql, values)
 
     def candidates(self, now: datetime, horizon: timedelta) -> list[Domain]:
-        """See `Store.candidates`."""
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.deleted_at IS NULL AND (
-            coalesce(domain.retry_at, :now) <= :now AND domain.finding_code NOT IN ({rows.codes(Status.DISCARD)})
+            domain.retry_at <= :now
             OR domain.finding_code IS NULL AND (
                 domain.serving_id IS NULL OR domain.wanted_id IS NOT domain.serving_id OR serving.not_after <= :horizon
             )) ORDER BY {_ORDER_BY[Sort.EXPIRES]}"""
@@ -102,20 +99,15 @@ class SqliteStore:
         return self._database.read(rows.domain_of, sql, values)
 
     def counts(self, now: datetime) -> dict[Status, int]:
-        """See `Store.counts`."""
-        sql = f"""SELECT {rows.STATUS} AS status, count(*) AS number FROM domain
-            LEFT JOIN certificate AS wanted ON wanted.id = domain.wanted_id
-            LEFT JOIN certificate AS serving ON serving.id = domain.serving_id
-            WHERE domain.deleted_at IS NULL GROUP BY 1"""  # noqa: S608 - constants
+        sql = f"SELECT {rows.STATUS} AS status, count(*) AS number {rows.FROM_DOMAIN}"
+        sql += " WHERE domain.deleted_at IS NULL GROUP BY 1"
         return dict(self._database.read(rows.count_of, sql, {"now": text_of(now)}))
 
     def certificates(self, domain: Domain) -> list[Certificate]:
-        """See `Store.certificates`."""
         sql = f"{rows.SELECT_CERTIFICATE} WHERE domain_id = ? ORDER BY version DESC"
         return self._database.read(rows.certificate_of, sql, (domain.id,))
 
     def bundle(self, certificate: Certificate) -> Bundle:
-        """See `Store.bundle`."""
         sql = "SELECT pem, chain_pem, sealed_key FROM certificate WHERE id = ?"
         return self._database.read(self._bundle_of, sql, (certificate.id,))[0]
 
@@ -123,27 +115,23 @@ class SqliteStore:
         return Bundle(row["pem"], row["chain_pem"], self._keyring.open(row["sealed_key"]))
 
     def order(self, domain: Domain) -> Order | None:
-        """See `Store.order`."""
         sql = "SELECT * FROM acme_order WHERE domain_id = ? AND closed_at IS NULL"
         found = self._database.read(rows.order_of, sql, (domain.id,))
         return found[0] if found else None
 
     def order_key(self, order: Order) -> str:
-        """See `Store.order_key`."""
         sql = "SELECT sealed_key FROM acme_order WHERE id = ? AND closed_at IS NULL"
         found = self._database.read(lambda row: self._keyring.open(row["sealed_key"]), sql, (order.id,))
         _expect(found != [], _CLOSED)
         return found[0]
 
     def events(self, domain: Domain) -> list[Event]:
-        """See `Store.events`."""
         sql = "SELECT * FROM event WHERE domain_id = ? ORDER BY id"
         return self._database.read(rows.event_of, sql, (domain.id,))
 
     # Domains
 
     def enrol(self, name: str, sans: tuple[str, ...], source: Source) -> Domain:
-        """See `Store.enrol`."""
         with self._database.transaction() as run:
             now = text_of(self._clock())
             recorded = run(
@@ -166,13 +154,12 @@ class SqliteStore:
             return domain
 
     def amend(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
-        """See `Store.amend`."""
         with self._advance(domain, "sans = :sans, source = :source", sans=names_text(sans), source=source):
-            self._write_event(domain.id, "changed", " ".join(("source", source, *sans)))
+            if (sans, source) != (domain.sans, domain.source):
+                self._write_event(domain.id, "changed", " ".join(("source", source, *sans)))
             return self.settle(self.domain(domain.name), queued(self._clock()))
 
     def settle(self, domain: Domain, finding: Finding | None) -> Domain:
-        """See `Store.settle`."""
         values: dict[str, object] = {
             "finding_code": finding and finding.code,
             "finding_found": finding and finding.found,
@@ -189,15 +176,10 @@ class SqliteStore:
             return self.domain(domain.name)
 
     def delete(self, domain: Domain) -> Domain:
-        """See `Store.delete`."""
         at = text_of(self._clock())
         change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
         with self._advance(domain, change, at=at) as run:
-            run(
-                "UPDATE certificate SET replaced_at = ? WHERE domain_id = ? AND verified_at IS NOT NULL"
-                " AND replaced_at IS NULL",
-                (at, domain.id),
-            )
+            run(_REPLACE, {"at": at, "domain": domain.id, "by": None})
             self._write_event(domain.id, "deleted", "")
             deleted = self.find(domain.name)
         assert deleted is not None  # noqa: S101 - rows are never removed
@@ -206,7 +188,6 @@ class SqliteStore:
     # Orders and certificates
 
     def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
-        """See `Store.open_order`."""
         sealed = self._keyring.seal(key_pem)
         with self._database.transaction() as run:
             _expect(self.domain(domain.name).revision == domain.revision, _changed(domain))
@@ -221,7 +202,6 @@ class SqliteStore:
         return order
 
     def record_url(self, order: Order, url: str) -> Order:
-        """See `Store.record_url`."""
         with self._database.transaction() as run:
             kept = run("UPDATE acme_order SET url = ? WHERE id = ? AND closed_at IS NULL", (url, order.id))
             _expect(kept.rowcount == 1, _CLOSED)
@@ -229,7 +209,6 @@ class SqliteStore:
             return rows.order_of(run("SELECT * FROM acme_order WHERE id = ?", (order.id,)).fetchone())
 
     def close_order(self, order: Order, outcome: str) -> None:
-        """See `Store.close_order`."""
         with self._database.transaction() as run:
             closed = run(
                 "UPDATE acme_order SET closed_at = ?, outcome = ?, sealed_key = NULL"
@@ -239,15 +218,19 @@ class SqliteStore:
             _expect(closed.rowcount == 1, _CLOSED)
 
     def keep_issued(self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf) -> Domain:
-        """See `Store.keep_issued`."""
         bundle = Bundle(certificate, chain, self.order_key(order))
         with self._database.transaction():
             self.close_order(order, "issued")
             return self._keep(domain, Source.C4, bundle, leaf)
 
-    def keep_text(self, domain: Domain, bundle: Bundle, leaf: Leaf) -> Domain:
-        """See `Store.keep_text`."""
-        return self._keep(domain, Source.TEXT, bundle, leaf)
+    def paste(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
+        with self._database.transaction():
+            known = self.find(name)
+            if known is None or known.deleted_at is not None:
+                domain = self.enrol(name, sans, Source.TEXT)
+            else:
+                domain = self.amend(known, sans, Source.TEXT)
+            return self._keep(domain, Source.TEXT, bundle, leaf)
 
     def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
         values = {
@@ -278,22 +261,18 @@ class SqliteStore:
         return kept
 
     def want(self, domain: Domain, certificate: Certificate | None) -> Domain:
-        """See `Store.want`."""
         with self._advance(domain, "wanted_id = :id", id=certificate.id if certificate else None):
             if certificate is not None:
                 self._write_event(domain.id, "taken up again", "", certificate.version)
             return self.domain(domain.name)
 
     def mark_uploading(self, certificate: Certificate) -> None:
-        """See `Store.mark_uploading`."""
         self._stamp(certificate, "uploading_at")
 
     def mark_uploaded(self, certificate: Certificate) -> None:
-        """See `Store.mark_uploaded`."""
         self._stamp(certificate, "uploaded_at", "uploaded")
 
     def mark_revoked(self, certificate: Certificate) -> None:
-        """See `Store.mark_revoked`."""
         self._stamp(certificate, "revoked_at", "revoked")
 
     def _stamp(self, certificate: Certificate, column: str, event: str | None = None) -> None:
@@ -304,14 +283,9 @@ class SqliteStore:
                 self._write_event(certificate.domain_id, event, "", certificate.version)
 
     def mark_serving(self, domain: Domain, certificate: Certificate) -> Domain:
-        """See `Store.mark_serving`."""
         at = text_of(self._clock())
         with self._advance(domain, "serving_id = :id, wanted_id = :id", id=certificate.id) as run:
-            run(
-                "UPDATE certificate SET replaced_at = ? WHERE domain_id = ? AND id != ? AND verified_at IS NOT NULL"
-                " AND replaced_at IS NULL",
-                (at, domain.id, certificate.id),
-            )
+            run(_REPLACE, {"at": at, "domain": domain.id, "by": certificate.id})
             run(
                 "UPDATE certificate SET verified_at = ?, replaced_at = NULL WHERE id = ?",
                 (at, certificate.id),
@@ -321,26 +295,22 @@ class SqliteStore:
             return self.domain(domain.name)
 
     def mark_not_serving(self, domain: Domain, why: str) -> Domain:
-        """See `Store.mark_not_serving`."""
         with self._advance(domain, "serving_id = NULL"):
             version = domain.serving.version if domain.serving else None
             self._write_event(domain.id, "not serving", why, version)
             return self.domain(domain.name)
 
     def record(self, domain: Domain, kind: str, detail: str, version: int | None = None) -> None:
-        """See `Store.record`."""
         self._write_event(domain.id, kind, detail, version)
 
     # Claims
 
     def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
-        """See `Store.claim`."""
         with self._database.transaction() as run:
             now = self._clock()
             return {name for name in names if leases.take(run, name, self._owner, now, now + duration)}
 
     def release(self, names: Iterable[str]) -> None:
-        """See `Store.release`."""
         with self._database.transaction() as run:
             for name in names:
                 leases.give_up(run, name, self._owner)

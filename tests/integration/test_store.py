@@ -138,7 +138,7 @@ def test_a_deleted_domain_comes_back_with_its_history(
     assert (back.id, back.sans, back.source, back.created_at) == (deleted.id, ("b.test",), Source.TEXT, START)
     assert (back.deleted_at, back.wanted, back.serving, back.finding) == (None, None, None, queued(clock()))
     assert kinds(store, back)[-2:] == ["deleted", "added"]
-    again = store.keep_text(back, bundle(), leaf())
+    again = store.paste(back.name, back.sans, bundle(), leaf())
     assert [version.version for version in store.certificates(again)] == [2, 1]
 
 
@@ -326,8 +326,8 @@ def test_an_order_stays_open_with_its_key_when_its_certificate_cannot_be_kept(
 def test_versions_count_up_for_each_domain_by_itself(store: SqliteStore, domain: Domain) -> None:
     other = store.enrol("b.test", (), Source.TEXT)
     domain = issue(store, domain)
-    other = store.keep_text(other, bundle(), leaf())
-    domain = store.keep_text(domain, bundle(), leaf())
+    other = store.paste(other.name, other.sans, bundle(), leaf())
+    domain = store.paste(domain.name, domain.sans, bundle(), leaf())
     domain = issue(store, domain)
     assert [(each.version, each.source) for each in store.certificates(domain)] == [
         (3, Source.C4),
@@ -335,7 +335,8 @@ def test_versions_count_up_for_each_domain_by_itself(store: SqliteStore, domain:
         (1, Source.C4),
     ]
     assert [each.version for each in store.certificates(other)] == [1]
-    assert kinds(store, domain) == ["added", "issued", "pasted", "issued"]
+    assert kinds(store, domain) == ["added", "issued", "changed", "pasted", "issued"]
+    assert kinds(store, other) == ["added", "pasted"]
 
 
 def test_each_step_of_an_upload_is_stamped_when_it_happens(
@@ -429,7 +430,7 @@ def test_a_certificate_with_strange_dates_is_kept_as_it_is(
     facts = replace(
         leaf(), not_before=datetime(1, 1, 1, tzinfo=UTC), not_after=datetime(year, 12, 31, tzinfo=UTC)
     )
-    store.keep_text(domain, bundle(), facts)
+    store.paste(domain.name, domain.sans, bundle(), facts)
     assert held(store.domain(NAME)).leaf == facts
 
 

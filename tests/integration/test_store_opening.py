@@ -55,7 +55,7 @@ def used(folder: Path) -> Path:
     """The folder of a state that has been used and closed."""
     store = open_store(folder)
     for number in range(40):
-        store.keep_text(store.enrol(f"{number}.test", (), Source.TEXT), _bundle(), leaf())
+        store.paste(f"{number}.test", (), _bundle(), leaf())
     issue(store, store.enrol(NAME, (), Source.C4))
     store.close()
     return folder
