@@ -115,6 +115,8 @@ def due(domain: Domain, now: datetime, before: timedelta) -> Due | None:
     if domain.serving is not None and renewal_at(domain.serving.leaf, before) <= now:
         tense = "expired" if is_expired(domain.serving.leaf, now) else "expires"
         return Due(Work.RENEW, f"its certificate {tense} {moment(domain.serving.leaf.not_after)}")
+    if domain.serving is not None and domain.serving.revoked_at is not None:
+        return Due(Work.RENEW, "its certificate is revoked")
     if finding is not None and finding.code is not Code.QUEUED:
         return Due(Work.RECHECK, f"it is in {finding.reason.status} ({finding.code})")
     if finding is not None or domain.serving is None:

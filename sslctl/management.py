@@ -41,7 +41,8 @@ def queue(store: Store, domain: Domain, now: datetime) -> Domain:
     """Have the next tick take `domain` up where it would wait for midnight or for a person: a person has spoken."""
     if domain.finding is None or domain.finding.reason.status not in (Status.FAILURE, Status.DISCARD):
         return domain
-    return store.settle(domain, lifecycle.queued(now))
+    with claimed(store, domain.name):
+        return store.settle(domain, lifecycle.queued(now))
 
 
 def paste(store: Store, name: str, sans: tuple[str, ...], bundle: Bundle, now: datetime) -> Domain:
@@ -70,16 +71,16 @@ def _is_pasted(domain: Domain, leaf: Leaf, sans: tuple[str, ...]) -> bool:
 
 def remove(
     store: Store,
-    control_plane: ControlPlane,
+    control_plane: ControlPlane | None,
     issuer: Issuer,
     name: str,
     *,
-    keep_on_c4: bool = False,
     revoke: bool = False,
 ) -> Domain:
     """Take the managed domain `name` out of management: at the CA where wanted, from C4, then here.
 
-    Every step is harmless when done twice, so a delete that failed midway is simply repeated. Raises `NotManaged`,
+    Without a `control_plane` the certificate stays on C4.
+        Every step is harmless when done twice, so a delete that failed midway is simply repeated. Raises `NotManaged`,
     `Busy`, `BadInput` when there is nothing to revoke, `TryLater` when C4 or the CA could not be asked.
     """
     with claimed(store, name):
@@ -87,7 +88,7 @@ def remove(
         revoked = _revocable(domain) if revoke else None
         if revoked is not None and revoked.revoked_at is None:
             _revoke(store, issuer, domain, revoked)
-        if not keep_on_c4:
+        if control_plane is not None:
             _remove_from_c4(store, control_plane, domain)
         return store.delete(store.domain(name))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import UTC, datetime
 
 # CSI, OSC and two-byte escape sequences (ECMA-48): removed whole, or "\x1b[31m" would leave "[31m" behind.
 _ESCAPES = re.compile(
@@ -40,3 +41,12 @@ def _read(text: object) -> str:
 
 def _harmless(character: str) -> bool:
     return character == " " or not unicodedata.category(character).startswith(("C", "Z"))
+
+
+def instant(at: datetime) -> str:
+    """Give an aware time for programs: RFC 3339 in UTC, to the second, `2026-11-23T16:00:00Z`.
+
+    In this form the order of texts is the order of times.
+    """
+    # Not strftime: it gives years below 1000, which a pasted certificate may carry, fewer than four digits.
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -78,7 +78,9 @@ class FakeIssuer:
             .serial_number(x509.random_serial_number())
             .not_valid_before(self.clock())
             .not_valid_after(self.clock() + self.lifetime)
-            .add_extension(csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value, critical=False)
+            .add_extension(
+                csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value, critical=False
+            )
             .sign(self._key, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.PEM).decode()

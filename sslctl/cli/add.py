@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -12,21 +13,27 @@ from sslctl.batch import Outcome
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.passes import exit_code, outcomes_json, run_passes
-from sslctl.errors import BadInput
+from sslctl.cli.passes import complain, exit_code, outcomes_json, run_passes
+from sslctl.errors import BadInput, Busy
 from sslctl.model import Domain
+from sslctl.text import clean
 
+_MOST_SHOWN = 5
 _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("add")
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
 @click.option(
-    "--from-file", type=click.File(), metavar="FILE", help="Read domains, one a line; # comments; - is stdin."
+    "--from-file",
+    type=click.File(encoding="utf-8-sig"),
+    metavar="FILE",
+    help="Read domains, one a line; # comments; - is stdin.",
 )
 @click.option(
     "--san", "sans", multiple=True, metavar="NAME", help="One more name in the certificate; repeatable."
 )
+@click.option("--no-san", is_flag=True, help="Drop the other names of a domain that is managed already.")
 @click.option(
     "--cert", type=_PEM, metavar="FILE", help="Add by text: the certificate, PEM; may hold the chain too."
 )
@@ -42,6 +49,7 @@ def command(
     domains: tuple[str, ...],
     from_file: TextIO | None,
     sans: tuple[str, ...],
+    no_san: bool,
     cert: Path | None,
     key: Path | None,
     chain: Path | None,
@@ -54,31 +62,78 @@ def command(
     A domain that is managed already is taken up again where it is not well, and left alone otherwise. One whose
     certificate was added by text gets one of the CA's instead.
     """
-    wanted = names.normalise_all([*domains, *(_lines(from_file) if from_file else ())])
+    wanted = _normalise([*(("", text) for text in domains), *(_lines(from_file) if from_file else ())])
     if not wanted:
         raise click.UsageError("name a domain, or --from-file FILE")
     extra = names.normalise_all(sans)
     _check_usage(wanted, extra, cert, key, chain)
-    if cert and key:
-        bundle = x509.normalise_pair(_read(cert), _read(key), _read(chain) if chain else "")
-        enrolled = [management.paste(app.store, wanted[0], extra, bundle, app.clock())]
-    else:
-        enrolled = [management.enrol(app.store, name, extra or None, app.clock(), new=new) for name in wanted]
+    if new and (cert or no_wait):
+        raise click.UsageError(
+            "--new orders from the CA at once; it goes neither with --cert nor with --no-wait"
+        )
+    if no_san and (extra or cert):
+        raise click.UsageError("--no-san goes neither with --san nor with --cert")
+
+    def record(name: str) -> Domain:
+        if cert and key:
+            bundle = x509.normalise_pair(_read(cert), _read(key), _read(chain) if chain else "")
+            return management.paste(app.store, name, extra, bundle, app.clock())
+        domain = management.enrol(app.store, name, () if no_san else extra or None, app.clock(), new=new)
+        return management.queue(app.store, domain, app.clock()) if no_wait else domain
+
+    recorded, refused = _record_all(app, wanted, record)
     if no_wait:
-        outcomes = [Outcome(domain) for domain in enrolled]
-        _say_recorded(app, enrolled, as_json=as_json)
+        outcomes = refused + [Outcome(domain) for domain in recorded]
+        _say_recorded(app, recorded, as_json=as_json)
     else:
-        outcomes = run_passes(app, enrolled, renew=new, tell=not as_json)
+        outcomes = refused + run_passes(app, recorded, renew=new, tell=not as_json)
     if as_json:
         render.json_object(wire.envelope(domains=outcomes_json(outcomes, app.clock())))
     return exit_code(outcomes, app.clock())
 
 
-def _lines(file: TextIO) -> list[str]:
+def _lines(file: TextIO) -> list[tuple[str, str]]:
+    """Give where each name stands, and the name as it stands there."""
+    shown = clean(file.name)
     try:
-        return [name for line in file if (name := line.partition("#")[0].strip())]
+        return [
+            (f"{shown}, line {number}", text)
+            for number, line in enumerate(file, 1)
+            if (text := line.partition("#")[0].strip())
+        ]
     except UnicodeDecodeError as error:
-        raise BadInput(f"{file.name} is not text") from error
+        raise BadInput(f"{shown} is not text in UTF-8") from error
+
+
+def _normalise(given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Give every name of (place, text) as `names.normalise` does.
+
+    Raises `BadInput` for the first trouble, with the places of the others: a long list is mended in one go.
+    """
+    seen: dict[str, str] = {}
+    troubles: list[tuple[str, str]] = []
+    for place, text in given:
+        try:
+            name = names.normalise(text)
+        except BadInput as error:
+            troubles.append((place, error.message))
+            continue
+        if name in seen:
+            earlier = f", first in {seen[name]}" if seen[name] else ""
+            troubles.append((place, f'"{clean(text, 100)}" is given twice{earlier}'))
+        seen.setdefault(name, place)
+    if troubles:
+        (place, message), *others = troubles
+        raise BadInput(f"{place}: {message}" if place else message, hint=_also(others))
+    return tuple(seen)
+
+
+def _also(troubles: list[tuple[str, str]]) -> str | None:
+    if not troubles:
+        return None
+    shown = "; ".join(place or message for place, message in troubles[:_MOST_SHOWN])
+    more = f"; and {len(troubles) - _MOST_SHOWN} more" if len(troubles) > _MOST_SHOWN else ""
+    return f"nothing was recorded; not usable either: {shown}{more}"
 
 
 def _read(path: Path) -> str:
@@ -99,7 +154,25 @@ def _check_usage(
         raise BadInput(f"{wanted[0]} is the domain itself; --san is for other names")
 
 
-def _say_recorded(app: App, domains: list[Domain], *, as_json: bool) -> None:
+def _record_all(
+    app: App, wanted: Sequence[str], record: Callable[[str], Domain]
+) -> tuple[list[Domain], list[Outcome]]:
+    """Record every name; where there are several, one that somebody else works on does not stop the others."""
+    recorded: list[Domain] = []
+    refused: list[Outcome] = []
+    for name in wanted:
+        try:
+            recorded.append(record(name))
+        except Busy as error:
+            known = app.store.find(name)
+            if len(wanted) == 1 or known is None:
+                raise
+            refused.append(Outcome(known, error))
+            complain(refused[-1])
+    return recorded, refused
+
+
+def _say_recorded(app: App, domains: Sequence[Domain], *, as_json: bool) -> None:
     if not as_json:
         for domain in domains:
             render.outcome(domain, app.clock())

@@ -16,6 +16,7 @@ from sslctl.config import Config, load
 from sslctl.errors import ConfigError
 from sslctl.model import Domain
 from sslctl.store import Store
+from sslctl.text import clean
 
 # What talks to the outside is imported where it is first needed: `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
@@ -118,9 +119,11 @@ def _actor(via: str) -> str:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         user = str(os.getuid())
+    if os.getuid() == 0 and os.environ.get("SUDO_USER"):
+        user = f"{clean(os.environ['SUDO_USER'], 40)} as {user}"
     if not via:
         via = (
-            Path(os.ttyname(sys.stdin.fileno())).name
+            os.ttyname(sys.stdin.fileno()).removeprefix("/dev/")
             if sys.stdin is not None and sys.stdin.isatty()
             else "script"
         )

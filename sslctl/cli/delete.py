@@ -7,9 +7,11 @@ import sys
 import click
 
 from sslctl import management, names
+from sslctl.batch import Outcome
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
+from sslctl.cli.passes import outcomes_json
 from sslctl.errors import Exit, SslctlError
 from sslctl.model import Domain
 
@@ -29,36 +31,35 @@ def command(
     The history is kept (`list --deleted`), and adding a domain again puts its certificate back while that is valid.
     """
     found = management.managed(app.store, names.normalise_all(domains))
-    if not yes:
-        _ask(found, keep_on_c4=keep_on_c4, revoke=revoke)
-    errors: list[SslctlError] = []
-    deleted = []
+    if not (yes or _ask(found, keep_on_c4=keep_on_c4, revoke=revoke)):
+        click.echo("Nothing was deleted.", err=True)
+        return Exit.INTERRUPTED
+    control_plane = None if keep_on_c4 else app.control_plane
+    outcomes: list[Outcome] = []
     for domain in found:
         try:
-            gone = management.remove(
-                app.store, app.control_plane, app.issuer, domain.name, keep_on_c4=keep_on_c4, revoke=revoke
-            )
+            gone = management.remove(app.store, control_plane, app.issuer, domain.name, revoke=revoke)
         except SslctlError as error:
             if len(found) == 1:
                 raise
-            errors.append(error)
+            outcomes.append(Outcome(domain, error))
             click.echo(f"sslctl: error: {error.message}", err=True)
             continue
-        deleted.append(gone)
+        outcomes.append(Outcome(gone))
         if not as_json:
             render.line(f"{gone.name}: deleted")
     if as_json:
-        render.json_object(wire.envelope(domains=[wire.domain(domain, app.clock()) for domain in deleted]))
-    return Exit.SOME_NOT_WELL if errors else Exit.OK
+        render.json_object(wire.envelope(domains=outcomes_json(outcomes, app.clock())))
+    return Exit.SOME_NOT_WELL if any(outcome.error for outcome in outcomes) else Exit.OK
 
 
-def _ask(domains: list[Domain], *, keep_on_c4: bool, revoke: bool) -> None:
+def _ask(domains: list[Domain], *, keep_on_c4: bool, revoke: bool) -> bool:
     what = domains[0].name if len(domains) == 1 else f"{len(domains)} domains"
-    consequence = "the certificate stays on C4" if keep_on_c4 else "HTTPS stops working for them on the edge"
+    consequence = "what C4 serves stays" if keep_on_c4 else "HTTPS stops working on the edge"
     if revoke:
-        consequence += ", and the certificate is revoked for good"
+        consequence += ", and what is in use is revoked for good"
     if not sys.stdin.isatty():
         raise click.UsageError(
             f"deleting {what} must be confirmed; there is no terminal to ask, so say --yes"
         )
-    click.confirm(f"Delete {what}? {consequence[0].upper()}{consequence[1:]}.", abort=True, err=True)
+    return click.confirm(f"Delete {what}? {consequence[0].upper()}{consequence[1:]}.", err=True)

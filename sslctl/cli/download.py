@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from sslctl import names, x509
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.writing import write_new
+from sslctl.cli.writing import check_absent, write_new
 from sslctl.errors import BadInput, NotManaged
 from sslctl.model import Bundle, Certificate, Domain
 
@@ -69,6 +70,8 @@ def command(
         if kind == "pem"
         else {f"{found.name}.p12": x509.to_pkcs12(bundle, found.name, _password(password_file))}
     )
+    if not force:
+        check_absent(folder, files)
     # First the history: a key that got out unnoticed is worse than a note of one that did not.
     app.store.record(found, "key downloaded", kind, certificate.version)
     written = write_new(folder, files, force=force)
@@ -114,6 +117,8 @@ def _pem_files(bundle: Bundle) -> dict[str, bytes]:
 
 
 def _password(file: Path | None) -> bytes:
+    if file is None and not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask for the password, so name a --password-file")
     if file is None:
         password: str = click.prompt(
             "Password for the PKCS#12 file", hide_input=True, confirmation_prompt=True, err=True

@@ -19,10 +19,14 @@ from sslctl.store import Query, Sort
     "--status",
     "statuses",
     multiple=True,
-    type=click.Choice(list(Status), case_sensitive=False),
+    type=click.Choice([status.value for status in Status], case_sensitive=False),
     help="Only domains in this status; repeatable.",
 )
-@click.option("--source", type=click.Choice(list(Source)), help="Only certificates from this source.")
+@click.option(
+    "--source",
+    type=click.Choice([source.value for source in Source]),
+    help="Only certificates from this source.",
+)
 @click.option(
     "--expiring-within",
     type=duration,
@@ -30,7 +34,11 @@ from sslctl.store import Query, Sort
     help="Only what expires within 14d, 12h, …; expired ones too.",
 )
 @click.option(
-    "--sort", type=click.Choice(list(Sort)), default=Sort.NAME, show_default=True, help="The order of rows."
+    "--sort",
+    type=click.Choice([sort.value for sort in Sort]),
+    default=Sort.NAME.value,
+    show_default=True,
+    help="The order of rows.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N rows.")
 @click.option("--deleted", is_flag=True, help="The deleted domains instead of the managed ones.")
@@ -40,10 +48,10 @@ from sslctl.store import Query, Sort
 def command(
     app: App,
     *,
-    statuses: tuple[Status, ...],
-    source: Source | None,
+    statuses: tuple[str, ...],
+    source: str | None,
     expiring_within: timedelta | None,
-    sort: Sort,
+    sort: str,
     limit: int | None,
     deleted: bool,
     as_csv: bool,
@@ -55,20 +63,33 @@ def command(
     """
     if as_csv and as_json:
         raise click.UsageError("--csv or --json, not both")
+    if deleted and (statuses or expiring_within is not None):
+        raise click.UsageError("a deleted domain has no status and no expiry date; leave those options out")
     now = app.clock()
-    query = Query(statuses, source, expiring_within, deleted, sort, limit)
+    query = Query(
+        tuple(map(Status, statuses)),
+        Source(source) if source else None,
+        expiring_within,
+        deleted,
+        Sort(sort),
+        limit,
+    )
     domains = app.store.domains(query, now)
     if as_json:
         render.json_object(wire.envelope(domains=[wire.domain(domain, now) for domain in domains]))
     elif as_csv:
         render.domain_csv(domains, now)
+    elif not domains:
+        click.echo(_empty(query), err=True)
+    elif deleted:
+        render.deleted_table(domains)
     else:
         render.domain_table(domains, now)
-        if not domains:
-            click.echo(_empty(query), err=True)
 
 
 def _empty(query: Query) -> str:
     if query == Query(sort=query.sort, limit=query.limit):
         return "No domains are managed yet; `sslctl add DOMAIN` takes one in."
+    if query == Query(deleted=True, sort=query.sort, limit=query.limit):
+        return "No domain was deleted."
     return "No domain is like that."

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sslctl import __version__
+from sslctl.cli import render
 from sslctl.cli.app import App
 from sslctl.errors import Exit, SslctlError
 from sslctl.text import clean
@@ -27,9 +30,20 @@ COMMANDS = {
     "sandbox": "A whole CDN on this machine, to try sslctl on.",
 }
 
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
 
 class Commands(click.Group):
     """The commands of `COMMANDS`, in that order."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; when the reader of its output has left (`sslctl list | head`), that is all right."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # click itself would end the process with 1.
+            render.let_go()
+            return Exit.OK
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Give the names in the order of the table."""
@@ -49,7 +63,11 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--config",
     "config_path",
@@ -65,6 +83,9 @@ def sslctl(ctx: click.Context, config_path: Path | None) -> None:
     Exit codes: 0 done, 2 usage, 3 Pending, 4 Failure, 5 some domains are not well, 6 Discard, 7 Emergency,
     8 configuration or state unusable, 9 no such domain here, 75 busy or try later.
     """
+    if os.environ.get("NO_COLOR"):
+        # https://no-color.org
+        ctx.color = False
     if ctx.obj is None:
         ctx.obj = App(config_path)
     ctx.call_on_close(ctx.obj.close)
@@ -74,6 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     # Whatever is written, keys among it, is for this user alone.
     os.umask(0o077)
+    _open_closed_streams()
     sys.exit(run(arguments))
 
 
@@ -92,18 +114,33 @@ def run(arguments: list[str] | None = None, app: App | None = None) -> int:
         context = getattr(error, "ctx", None)
         _complain(error.format_message(), f"see `{context.command_path} --help`" if context else None)
         return Exit.USAGE
-    except BrokenPipeError:
-        # The reader of our output has left (`sslctl list | head`); Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            return _complain_of_bug(error)
+        # Python would complain once more at exit.
+        render.let_go()
+        _complain(f"the output cannot be written: {error.strerror}")
+        return Exit.UNUSABLE
     except Exception as error:  # noqa: BLE001 - the last resort: say that it is our fault
-        _complain(
-            f"unexpected {type(error).__name__}: {clean(error)}", "this is a bug; SSLCTL_DEBUG=1 shows where"
-        )
-        if os.environ.get("SSLCTL_DEBUG"):
-            traceback.print_exc()
-        return Exit.BUG
+        return _complain_of_bug(error)
     return result if isinstance(result, int) else Exit.OK
+
+
+def _complain_of_bug(error: Exception) -> int:
+    _complain(
+        f"unexpected {type(error).__name__}: {clean(error)}", "this is a bug; SSLCTL_DEBUG=1 shows where"
+    )
+    if os.environ.get("SSLCTL_DEBUG"):
+        traceback.print_exc()
+    return Exit.BUG
+
+
+def _open_closed_streams() -> None:
+    """Stand in for standard streams that are closed: the next file opened, a database even, would take their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # It gets the lowest free number, which is that of the closed stream.
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open until the process ends
 
 
 def _complain(message: str, hint: str | None = None) -> None:

@@ -16,6 +16,8 @@ from sslctl.text import clean
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+# Nearer to the ends of the calendar a time zone or a week more or less has no date.
+_YEARS = range(1970, 9000)
 
 
 def duration(text: str) -> timedelta:
@@ -37,6 +39,8 @@ def moment(text: str) -> datetime:
         raise click.BadParameter(
             f"{clean(text)!r} is no time; write 2026-12-01, '2026-12-01 00:05' or 2026-12-01T00:05:00Z"
         ) from error
+    if at.year not in _YEARS:
+        raise click.BadParameter(f"{clean(text)!r} is too far away")
     return (at if at.tzinfo else at.replace(tzinfo=SGT)).replace(microsecond=0)
 
 

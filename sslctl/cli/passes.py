@@ -16,7 +16,7 @@ from sslctl.batch import Batch, Outcome
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.progress import Progress
-from sslctl.errors import Busy, Exit, NotManaged, SslctlError
+from sslctl.errors import Exit, SslctlError
 from sslctl.model import Domain, Verdict
 from sslctl.reasons import Status
 from sslctl.text import clean
@@ -42,18 +42,18 @@ def run_passes(
     with Progress(len(domains)) as progress:
 
         def on_done(outcome: Outcome) -> None:
-            progress.done()
-            if tell and outcome.error is None:
-                render.outcome(outcome.domain, app.clock())
-            elif outcome.error is not None:
-                _complain(outcome)
+            with progress.done():
+                if outcome.error is not None:
+                    complain(outcome)
+                elif tell:
+                    _tell(outcome, app.clock())
 
         batch = Batch(app.pipeline(progress.step), app.config.acme.workers)
         with _interruptible(batch, progress):
             outcomes = batch.run(domains, renew=renew, on_done=on_done)
-    if batch.stopped:
-        left = len(domains) - len(outcomes)
-        click.echo(f"sslctl: interrupted; {left} of {len(domains)} domains not begun", err=True)
+    left = len(domains) - len(outcomes)
+    if left:
+        click.echo(f"sslctl: {left} of {len(domains)} domains not begun", err=True)
         raise click.Abort
     return outcomes
 
@@ -96,13 +96,18 @@ def _error_code(error: Exception) -> str:
     return error.code if isinstance(error, SslctlError) else SslctlError.code
 
 
-def _complain(outcome: Outcome) -> None:
+def _tell(outcome: Outcome, now: datetime) -> None:
+    try:
+        render.outcome(outcome.domain, now)
+    except BrokenPipeError:
+        # The work goes on without its reader: the exit code and the edge are for others too.
+        render.let_go()
+
+
+def complain(outcome: Outcome) -> None:
+    """Say on standard error why no pass was made."""
     error = outcome.error
-    text = (
-        error.message
-        if isinstance(error, Busy | NotManaged)
-        else f"bug: {type(error).__name__}: {clean(error)}"
-    )
+    text = error.message if isinstance(error, SslctlError) else f"bug: {type(error).__name__}: {clean(error)}"
     click.echo(f"sslctl: error: {outcome.domain.name}: {text}", err=True)
 
 

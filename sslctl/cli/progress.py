@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +15,7 @@ import click
 from sslctl.model import Domain
 
 _WIPE = "\r\x1b[K"
+_USUAL_COLUMNS = 80
 
 
 class Progress:
@@ -22,7 +25,8 @@ class Progress:
         self._total = total
         self._done = 0
         self._shown = sys.stderr.isatty()
-        self._lock = threading.Lock()
+        # Ctrl-C takes the line away too, in the thread that may be at it already.
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -39,11 +43,13 @@ class Progress:
         count = f"{self._done}/{self._total} done  " if self._total > 1 else ""
         self._write(f"{count}{domain.name}: {step} …")
 
-    def done(self) -> None:
-        """Count one domain more, and make room for its line of output."""
+    @contextmanager
+    def done(self) -> Iterator[None]:
+        """Count one domain more, and leave the terminal to the block, which writes its line of output."""
         with self._lock:
             self._done += 1
-        self.clear()
+            self.clear()
+            yield
 
     def clear(self) -> None:
         """Take the line away."""
@@ -53,4 +59,9 @@ class Progress:
         if not self._shown:
             return
         with self._lock:
-            click.echo(_WIPE + text[: shutil.get_terminal_size().columns - 1], err=True, nl=False)
+            click.echo(_WIPE + text[: _columns() - 1], err=True, nl=False)
+
+
+def _columns() -> int:
+    # Of standard error: shutil.get_terminal_size() would ask standard output, which may be a file.
+    return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS

@@ -7,9 +7,12 @@ For people: aligned text, coloured on a terminal alone, cut to its width there a
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +22,8 @@ from tabulate import tabulate
 
 from sslctl import lifecycle
 from sslctl.model import Certificate, Domain, Event, Verdict
-from sslctl.reasons import Status
+from sslctl.reasons import Code, Status
+from sslctl.text import instant
 
 _COLOURS = {
     Status.SUCCESS: "green",
@@ -30,10 +34,14 @@ _COLOURS = {
     Status.DISCARD: "bright_black",
 }
 _LIST = ("DOMAIN", "STATUS", "SOURCE", "CREATED", "EXPIRES", "DAYS", "SERVED", "REASON", "WHO ACTS")
+_SPARE = ("CREATED", "SOURCE", "SERVED")
+_DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
 _CSV = (
     "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
+    "deleted_at",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@")
+_RESET = "\x1b[0m"
 
 
 def json_object(value: dict[str, Any]) -> None:
@@ -46,6 +54,11 @@ def line(text: str) -> None:
     click.echo(text)
 
 
+def let_go() -> None:
+    """Let what is still written go nowhere: the reader of our output has left (`sslctl list | head`)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def status_word(status: Status) -> str:
     """Give a status, coloured; click takes the colour off where the output is no terminal."""
     return click.style(status, fg=_COLOURS[status])
@@ -53,13 +66,37 @@ def status_word(status: Status) -> str:
 
 def domain_table(domains: Sequence[Domain], now: datetime) -> None:
     """Write the table of `list`."""
-    if not domains:
-        return
-    rows = [_domain_row(domain, now) for domain in domains]
-    text = tabulate(rows, headers=_LIST, tablefmt="plain", disable_numparse=True)
+    _table([_domain_row(domain, now) for domain in domains], _LIST, spare=_SPARE)
+
+
+def deleted_table(domains: Iterable[Domain]) -> None:
+    """Write the table of `list --deleted`."""
+    rows = [
+        [domain.name, domain.source, _day(domain.created_at), _day(domain.deleted_at)]
+        for domain in domains
+        if domain.deleted_at
+    ]
+    _table(rows, _DELETED)
+
+
+def _table(rows: Sequence[Sequence[str]], headers: Sequence[str], spare: Sequence[str] = ()) -> None:
+    """Write a table; where a terminal is too narrow, without the `spare` columns, as many as it takes."""
+    text = _lay_out(rows, headers)
     if sys.stdout.isatty():
-        text = "\n".join(_cut(row) for row in text.splitlines())
+        width = shutil.get_terminal_size().columns
+        for count in range(len(spare) + 1):
+            kept = [place for place, header in enumerate(headers) if header not in spare[:count]]
+            text = _lay_out(
+                [[row[place] for place in kept] for row in rows], [headers[place] for place in kept]
+            )
+            if all(len(click.unstyle(row)) <= width for row in text.splitlines()):
+                break
+        text = "\n".join(_cut(row, width) for row in text.splitlines())
     click.echo(text)
+
+
+def _lay_out(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
+    return tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
 
 
 def _domain_row(domain: Domain, now: datetime) -> list[str]:
@@ -67,14 +104,14 @@ def _domain_row(domain: Domain, now: datetime) -> list[str]:
     current = domain.serving or domain.wanted
     return [
         domain.name,
-        "deleted" if domain.deleted_at else status_word(verdict.status),
+        status_word(verdict.status),
         domain.source,
         _day(domain.created_at),
         _day(current.leaf.not_after) if current else "",
         str(lifecycle.days_left(current.leaf, now)) if current else "",
         lifecycle.served(domain, now),
-        "" if domain.deleted_at else _code(verdict),
-        "" if domain.deleted_at else verdict.owner or "",
+        _code(verdict),
+        verdict.owner or "",
     ]
 
 
@@ -82,14 +119,14 @@ def _code(verdict: Verdict) -> str:
     return " ".join(filter(None, [verdict.code, verdict.also.code if verdict.also else None]))
 
 
-def _cut(row: str) -> str:
-    """Cut a row to the terminal's width; colours take none."""
-    width = shutil.get_terminal_size().columns
+def _cut(row: str, width: int) -> str:
+    """Cut a row to `width` columns; colours take none."""
     plain = click.unstyle(row)
     if len(plain) <= width:
         return row
-    excess = len(plain) - width + 1
-    return row[:-excess].rstrip() + "…"
+    kept = row[: width - 1 - len(plain)]
+    # A row cut within its coloured word would keep half an escape sequence, and colour all that follows.
+    return (kept if _RESET in kept else plain[: width - 1]).rstrip() + "…"
 
 
 def _day(at: datetime) -> str:
@@ -98,33 +135,38 @@ def _day(at: datetime) -> str:
 
 def domain_csv(domains: Iterable[Domain], now: datetime) -> None:
     """Write `list --csv` (RFC 4180); times are RFC 3339 UTC."""
-    writer = csv.writer(sys.stdout, lineterminator="\r\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(_CSV)
     for domain in domains:
-        verdict = lifecycle.verdict(domain, now)
+        status, *why = _judged(domain, now)
         current = domain.serving or domain.wanted
         row = [
             domain.name,
-            verdict.status,
+            status,
             domain.source,
-            _instant(domain.created_at),
-            _instant(current.leaf.not_after) if current else "",
+            instant(domain.created_at),
+            instant(current.leaf.not_after) if current else "",
             lifecycle.days_left(current.leaf, now) if current else "",
             lifecycle.served(domain, now),
-            _code(verdict),
-            verdict.owner or "",
-            verdict.sentence,
+            *why,
+            instant(domain.deleted_at) if domain.deleted_at else "",
         ]
         writer.writerow([_cell(value) for value in row])
+    click.echo(text.getvalue(), nl=False)
+
+
+def _judged(domain: Domain, now: datetime) -> tuple[str, str, str, str]:
+    """Give status, reason, owner and sentence; a deleted domain has none of them."""
+    if domain.deleted_at:
+        return "", "", "", ""
+    verdict = lifecycle.verdict(domain, now)
+    return verdict.status, _code(verdict), verdict.owner or "", verdict.sentence
 
 
 def _cell(value: object) -> object:
     """Keep a spreadsheet from running text from outside as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def outcome(domain: Domain, now: datetime) -> None:
@@ -142,7 +184,7 @@ def outcome(domain: Domain, now: datetime) -> None:
 
 
 def _again(verdict: Verdict, now: datetime) -> str:
-    if verdict.retry_at is None:
+    if verdict.retry_at is None or verdict.code is Code.QUEUED:
         return ""
     if verdict.retry_at <= now:
         return " Taken up again by the next tick."
@@ -206,13 +248,13 @@ def _leaf_facts(certificate: Certificate) -> list[tuple[str, str]]:
 
 
 def _pairs(facts: Iterable[tuple[str, str]]) -> str:
-    return tabulate([(f"  {label}:", text) for label, text in facts], tablefmt="plain", disable_numparse=True)
+    return _indented([(f"{label}:", text) for label, text in facts])
 
 
 def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime) -> str:
     rows = [
         (
-            f"  {certificate.version}",
+            str(certificate.version),
             lifecycle.fate(certificate, domain, now),
             certificate.source,
             lifecycle.moment(certificate.issued_at),
@@ -221,18 +263,23 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
         )
         for certificate in certificates
     ]
-    headers = ("  VERSION", "FATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256")
-    return tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    return _indented(rows, ("VERSION", "FATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256"))
 
 
 def _history(events: Iterable[Event]) -> str:
     rows = [
         (
-            f"  {lifecycle.moment(event.at)}",
+            lifecycle.moment(event.at),
             event.actor,
             event.kind if event.version is None else f"{event.kind} (version {event.version})",
             event.detail,
         )
         for event in events
     ]
-    return tabulate(rows, tablefmt="plain", disable_numparse=True)
+    return _indented(rows)
+
+
+def _indented(rows: Iterable[Sequence[str]], headers: Sequence[str] = ()) -> str:
+    # tabulate takes leading blanks off the cells, though not off the headers.
+    table = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    return textwrap.indent(table, "  ")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sslctl import lifecycle
+from sslctl import lifecycle, text
 from sslctl.model import Certificate, Domain, Event, Verdict
 
 SCHEMA_VERSION = 1
@@ -18,7 +18,7 @@ def envelope(**fields: Any) -> dict[str, Any]:
 
 def instant(at: datetime | None) -> str | None:
     """Give a time as in the JSON: `2026-11-23T16:00:00Z`."""
-    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if at is None else text.instant(at)
 
 
 def domain(domain: Domain, now: datetime) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def domain(domain: Domain, now: datetime) -> dict[str, Any]:
     return {
         "domain": domain.name,
         "sans": list(domain.sans),
-        "status": lifecycle.verdict(domain, now).status,
+        "status": None if domain.deleted_at else lifecycle.verdict(domain, now).status,
         "source": domain.source,
         "created_at": instant(domain.created_at),
         "deleted_at": instant(domain.deleted_at),
@@ -35,7 +35,7 @@ def domain(domain: Domain, now: datetime) -> dict[str, Any]:
         "expires_at": instant(current.leaf.not_after) if current else None,
         "days_left": lifecycle.days_left(current.leaf, now) if current else None,
         "serving": _serving(domain, now),
-        "reason": reason(lifecycle.verdict(domain, now)),
+        "reason": None if domain.deleted_at else reason(lifecycle.verdict(domain, now)),
     }
 
 

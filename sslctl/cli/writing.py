@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from sslctl.errors import BadInput
 
 
+def check_absent(folder: Path, names: Iterable[str]) -> None:
+    """Return when `folder` holds none of the files `names`, not even as a dangling link. Raises `BadInput`."""
+    for name in names:
+        if os.path.lexists(folder / name):
+            raise BadInput(f"{folder / name} exists already", hint="--force writes over it")
+
+
 def write_new(folder: Path, files: dict[str, bytes], *, force: bool) -> list[Path]:
     """Write `files` (name to content) into `folder`, mode 0600, and give their paths.
 
-    Each file appears whole or not at all. Without `force` existing files are left alone: raises `BadInput` before
-    anything is written, or for a file that somebody else makes at the same moment.
+    Each file appears whole or not at all. Without `force` a file that exists is left alone. Raises `BadInput`; files
+    before the one in trouble are written then, so that `check_absent` belongs before this.
     """
     paths = {name: folder / name for name in files}
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in paths.values():
-            if not force and (path.exists() or path.is_symlink()):
-                raise BadInput(f"{path} exists already", hint="--force writes over it")
         for name, content in files.items():
             _write(paths[name], content, force=force)
     except OSError as error:

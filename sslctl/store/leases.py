@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from sslctl.store.database import Run
-from sslctl.store.rows import text_of, time_of
+from sslctl.store.rows import time_of
+from sslctl.text import instant
 
 _ENDED = ("Z", "X")
 
@@ -26,7 +27,7 @@ def take(run: Run, name: str, owner: str, now: datetime, until: datetime) -> boo
         and not is_gone(row["owner"])
     ):
         return False
-    run("INSERT OR REPLACE INTO lease (name, owner, until) VALUES (?, ?, ?)", (name, owner, text_of(until)))
+    run("INSERT OR REPLACE INTO lease (name, owner, until) VALUES (?, ?, ?)", (name, owner, instant(until)))
     return True
 
 

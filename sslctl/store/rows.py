@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sslctl.model import Certificate, Domain, Event, Finding, Leaf, Order, Source
 from sslctl.reasons import Code, Status, codes_of
@@ -65,12 +65,6 @@ STATUS = f"""CASE
 STATUS_RANK = (
     f"CASE {STATUS} " + " ".join(f"WHEN '{status}' THEN {status.rank}" for status in Status) + " END"
 )
-
-
-def text_of(at: datetime) -> str:
-    """Give an aware time as stored: RFC 3339, UTC, whole seconds."""
-    # Not strftime: it gives years below 1000, which a pasted certificate may carry, fewer than four digits.
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def time_of(text: str) -> datetime:

@@ -15,7 +15,8 @@ from sslctl.reasons import Code, Status
 from sslctl.store import Query, Sort, Store, leases, rows
 from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
-from sslctl.store.rows import names_text, text_of
+from sslctl.store.rows import names_text
+from sslctl.text import instant
 
 _CLOSED = "the order was closed by another sslctl meanwhile"
 _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain AND id IS NOT :by
@@ -74,7 +75,7 @@ class SqliteStore(Store):
 
     def domains(self, query: Query, now: datetime) -> list[Domain]:
         where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
-        values: dict[str, object] = {"now": text_of(now)}
+        values: dict[str, object] = {"now": instant(now)}
         if query.statuses:
             where.append(f"{rows.STATUS} IN ({rows.literals(query.statuses)})")
         if query.source is not None:
@@ -82,7 +83,7 @@ class SqliteStore(Store):
             values["source"] = query.source
         if query.expiring_within is not None:
             where.append(f"{rows.EXPIRY} <= :horizon")
-            values["horizon"] = text_of(now + query.expiring_within)
+            values["horizon"] = instant(now + query.expiring_within)
         sql = f"{rows.SELECT_DOMAIN} WHERE {' AND '.join(where)} ORDER BY {_ORDER_BY[query.sort]}"
         if query.limit is not None:
             sql += " LIMIT :limit"
@@ -93,15 +94,16 @@ class SqliteStore(Store):
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.deleted_at IS NULL AND (
             domain.retry_at <= :now
             OR domain.finding_code IS NULL AND (
-                domain.serving_id IS NULL OR domain.wanted_id IS NOT domain.serving_id OR serving.not_after <= :horizon
+                domain.serving_id IS NULL OR domain.wanted_id IS NOT domain.serving_id
+                OR serving.not_after <= :horizon OR serving.revoked_at IS NOT NULL
             )) ORDER BY {_ORDER_BY[Sort.EXPIRES]}"""
-        values = {"now": text_of(now), "horizon": text_of(now + horizon)}
+        values = {"now": instant(now), "horizon": instant(now + horizon)}
         return self._database.read(rows.domain_of, sql, values)
 
     def counts(self, now: datetime) -> dict[Status, int]:
         sql = f"SELECT {rows.STATUS} AS status, count(*) AS number {rows.FROM_DOMAIN}"
         sql += " WHERE domain.deleted_at IS NULL GROUP BY 1"
-        return dict(self._database.read(rows.count_of, sql, {"now": text_of(now)}))
+        return dict(self._database.read(rows.count_of, sql, {"now": instant(now)}))
 
     def certificates(self, domain: Domain) -> list[Certificate]:
         sql = f"{rows.SELECT_CERTIFICATE} WHERE domain_id = ? ORDER BY version DESC"
@@ -133,7 +135,7 @@ class SqliteStore(Store):
 
     def enrol(self, name: str, sans: tuple[str, ...], source: Source) -> Domain:
         with self._database.transaction() as run:
-            now = text_of(self._clock())
+            now = instant(self._clock())
             recorded = run(
                 """INSERT INTO domain (name, sans, source, created_at, finding_code, finding_found, finding_wanted,
                 finding_at, retry_at) VALUES (:name, :sans, :source, :now, :code, '', '', :now, :now)
@@ -164,19 +166,19 @@ class SqliteStore(Store):
             "finding_code": finding and finding.code,
             "finding_found": finding and finding.found,
             "finding_wanted": finding and finding.wanted,
-            "finding_at": finding and text_of(finding.at),
-            "retry_at": finding and finding.retry_at and text_of(finding.retry_at),
+            "finding_at": finding and instant(finding.at),
+            "retry_at": finding and finding.retry_at and instant(finding.retry_at),
         }
         tried = finding is None or finding.code is not Code.QUEUED
         if tried:
-            values["checked_at"] = text_of(self._clock())
+            values["checked_at"] = instant(self._clock())
         with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
             if tried and _told(finding) != _told(domain.finding):
                 self._write_event(domain.id, "found", "well" if finding is None else _told(finding))
             return self.domain(domain.name)
 
     def delete(self, domain: Domain) -> Domain:
-        at = text_of(self._clock())
+        at = instant(self._clock())
         change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
         with self._advance(domain, change, at=at) as run:
             run(_REPLACE, {"at": at, "domain": domain.id, "by": None})
@@ -195,7 +197,7 @@ class SqliteStore(Store):
                 raise Busy(f"an order for {domain.name} is open already")
             run(
                 "INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at) VALUES (?, ?, ?, ?, ?)",
-                (domain.id, names_text(names), csr_pem, sealed, text_of(self._clock())),
+                (domain.id, names_text(names), csr_pem, sealed, instant(self._clock())),
             )
             order = self.order(domain)
         assert order is not None  # noqa: S101 - just inserted
@@ -213,7 +215,7 @@ class SqliteStore(Store):
             closed = run(
                 "UPDATE acme_order SET closed_at = ?, outcome = ?, sealed_key = NULL"
                 " WHERE id = ? AND closed_at IS NULL",
-                (text_of(self._clock()), outcome, order.id),
+                (instant(self._clock()), outcome, order.id),
             )
             _expect(closed.rowcount == 1, _CLOSED)
 
@@ -241,12 +243,12 @@ class SqliteStore(Store):
             "serial": leaf.serial,
             "issuer": leaf.issuer,
             "key_type": leaf.key_type,
-            "not_before": text_of(leaf.not_before),
-            "not_after": text_of(leaf.not_after),
+            "not_before": instant(leaf.not_before),
+            "not_after": instant(leaf.not_after),
             "pem": bundle.certificate,
             "chain_pem": bundle.chain,
             "sealed_key": self._keyring.seal(bundle.private_key),
-            "issued_at": text_of(self._clock()),
+            "issued_at": instant(self._clock()),
         }
         insert = f"""INSERT INTO certificate (version, {", ".join(values)})
             VALUES ((SELECT coalesce(max(version), 0) + 1 FROM certificate WHERE domain_id = :domain_id),
@@ -277,13 +279,13 @@ class SqliteStore(Store):
 
     def _stamp(self, certificate: Certificate, column: str, event: str | None = None) -> None:
         with self._database.transaction() as run:
-            at = text_of(self._clock())
+            at = instant(self._clock())
             run(f"UPDATE certificate SET {column} = ? WHERE id = ?", (at, certificate.id))  # noqa: S608 - a constant
             if event is not None:
                 self._write_event(certificate.domain_id, event, "", certificate.version)
 
     def mark_serving(self, domain: Domain, certificate: Certificate) -> Domain:
-        at = text_of(self._clock())
+        at = instant(self._clock())
         with self._advance(domain, "serving_id = :id, wanted_id = :id", id=certificate.id) as run:
             run(_REPLACE, {"at": at, "domain": domain.id, "by": certificate.id})
             run(
@@ -332,7 +334,7 @@ class SqliteStore(Store):
         with self._database.transaction() as run:
             run(
                 "INSERT INTO event (domain_id, at, actor, kind, detail, version) VALUES (?, ?, ?, ?, ?, ?)",
-                (domain_id, text_of(self._clock()), self._actor, kind, detail, version),
+                (domain_id, instant(self._clock()), self._actor, kind, detail, version),
             )
 
 

@@ -101,7 +101,9 @@ def test_the_plan_puts_uploads_first_and_then_what_expires_first(cdn: Cdn) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_finishes_what_is_under_way_and_says_what_is_left(cdn: Cdn, number: signal.Signals) -> None:
+def test_an_interrupt_finishes_what_is_under_way_and_says_what_is_left(
+    cdn: Cdn, number: signal.Signals
+) -> None:
     names = [f"d{index}.example.com" for index in range(4)]
     cdn.c4.set_faults(Fault(kind=Kind.LOOKUP, delay_seconds=0.7))
     with subprocess.Popen(

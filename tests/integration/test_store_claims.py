@@ -17,8 +17,8 @@ from fakes import Clock
 from store_cases import PATIENCE, claim_and_hold, database_of, look_into, processes
 
 from sslctl.store.leases import is_gone, this_process
-from sslctl.store.rows import text_of
 from sslctl.store.sqlite import SqliteStore
+from sslctl.text import instant
 
 HOUR = timedelta(hours=1)
 
@@ -48,7 +48,7 @@ def held_by_another_process(folder: Path, name: str) -> Iterator[ForkServerProce
 def write_claim(folder: Path, name: str, owner: str, clock: Clock) -> None:
     """Write the claim of `owner`, for an hour from now."""
     with look_into(database_of(folder)) as connection:
-        connection.execute("INSERT INTO lease VALUES (?, ?, ?)", (name, owner, text_of(clock() + HOUR)))
+        connection.execute("INSERT INTO lease VALUES (?, ?, ?)", (name, owner, instant(clock() + HOUR)))
 
 
 def claims(folder: Path) -> dict[str, str]:
@@ -74,7 +74,7 @@ def test_claimed_again_by_the_same_process_a_claim_is_prolonged(
     store.claim(["a"], HOUR)
     clock.move(minutes=30)
     assert store.claim(["a"], HOUR) == {"a"}
-    assert claims(folder) == {"a": text_of(clock() + HOUR)}
+    assert claims(folder) == {"a": instant(clock() + HOUR)}
 
 
 def test_a_living_owner_keeps_its_claim_until_the_deadline_and_not_longer(

@@ -124,6 +124,7 @@ def test_renewal_is_seven_days_before_expiry_but_never_before_half_of_the_lifeti
         (serving(left=WEEK), Work.RENEW),
         (serving(left=WEEK + timedelta(seconds=1)), None),
         (serving(left=-WEEK), Work.RENEW),
+        (serving(revoked_at=NOW), Work.RENEW),
         ({}, Work.ISSUE),
         ({"finding": finding(Code.QUEUED)}, Work.ISSUE),
         ({"finding": finding(Code.CNAME_ELSEWHERE)}, Work.RECHECK),

@@ -19,8 +19,9 @@ from sslctl import lifecycle
 from sslctl.model import Certificate, Domain, Source
 from sslctl.reasons import Code, Status
 from sslctl.store import Query, Sort
-from sslctl.store.rows import names_text, text_of
+from sslctl.store.rows import names_text
 from sslctl.store.sqlite import SqliteStore
+from sslctl.text import instant
 
 DAY = 86_400
 WEEK = timedelta(days=7)
@@ -78,8 +79,8 @@ def _name(number: int) -> str:
 
 
 def _put(connection: sqlite3.Connection, number: int, facts: Facts) -> None:
-    name, at = _name(number), text_of(START)
-    retry_at = None if facts.retry is None else text_of(START + timedelta(seconds=facts.retry))
+    name, at = _name(number), instant(START)
+    retry_at = None if facts.retry is None else instant(START + timedelta(seconds=facts.retry))
     connection.execute(
         "INSERT INTO domain (id, name, sans, source, created_at, deleted_at, finding_code, finding_found,"
         " finding_wanted, finding_at, retry_at) VALUES (?, ?, '[]', ?, ?, ?, ?, 'this', 'that', ?, ?)",
@@ -97,7 +98,7 @@ def _put(connection: sqlite3.Connection, number: int, facts: Facts) -> None:
 def _put_certificate(
     connection: sqlite3.Connection, number: int, name: str, version: int, held: Held
 ) -> int | None:
-    end, at = START + timedelta(seconds=held.left), text_of(START)
+    end, at = START + timedelta(seconds=held.left), instant(START)
     names = names_text([name] if held.fits else [name, "more.test"])
     return connection.execute(
         "INSERT INTO certificate (domain_id, version, source, names, fingerprint, serial, issuer, key_type,"
@@ -109,8 +110,8 @@ def _put_certificate(
                 version,
                 held.source,
                 names,
-                text_of(end - timedelta(seconds=held.lifetime)),
-                text_of(end),
+                instant(end - timedelta(seconds=held.lifetime)),
+                instant(end),
             ),
             *(at, at if held.revoked else None),
         ),
