@@ -187,7 +187,9 @@ def next_midnight(now: datetime) -> datetime:
 
 
 def days_left(leaf: Leaf, now: datetime) -> int:
-    """Give the whole days until expiry, rounded down; negative once expired."""
+    """Give the whole days until expiry, rounded down; once expired the days since, at least one, as a negative number."""
+    if is_expired(leaf, now):
+        return -max(1, (now - leaf.not_after) // timedelta(days=1))
     return (leaf.not_after - now) // timedelta(days=1)
 
 

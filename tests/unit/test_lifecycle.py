@@ -209,9 +209,15 @@ def test_spans_are_rounded_down_to_one_unit(length: timedelta, text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("left", "days"), [(timedelta(hours=25), 1), (timedelta(hours=1), 0), (timedelta(hours=-1), -1)]
+    ("left", "days"),
+    [
+        (timedelta(hours=25), 1),
+        (timedelta(hours=1), 0),
+        (timedelta(hours=-1), -1),
+        (timedelta(days=-2.5), -2),
+    ],
 )
-def test_days_left_round_down(left: timedelta, days: int) -> None:
+def test_days_left_and_days_since(left: timedelta, days: int) -> None:
     assert lifecycle.days_left(leaf(left=left), NOW) == days
 
 
