@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable
 
 .PHONY: demo test check format docs clean
 
@@ -25,14 +26,14 @@ format: $(VENV)/.test
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
 
-$(VENV)/.sandbox: pyproject.toml Makefile .ci/debian
+$(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 	sh .ci/debian $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
+	$(PIP) '.[sandbox]'
 	touch $@
 
 $(VENV)/.test: $(VENV)/.sandbox
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PIP) '.[test]'
 	touch $@
 
 docs: $(VENV)/.test
