@@ -41,6 +41,7 @@ _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 UNREADABLE = (
     ValueError,
     TypeError,
+    KeyError,  # of older versions, over some extensions
     UnsupportedAlgorithm,
     CryptographyDeprecationWarning,
     x509.InvalidVersion,

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -224,7 +224,9 @@ def _say(child: subprocess.Popen[str], line: str) -> None:
         child.stdin.write(line + "\n")
         child.stdin.flush()
     except BrokenPipeError:
-        pass  # its output, or the lack of it, tells why
+        # Its output, or the lack of it, tells why. What is left unsent would fail once more at a later close.
+        with suppress(BrokenPipeError):
+            child.stdin.close()
 
 
 def _no_order(_url: str) -> None:
