@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sslctl.errors import ConfigError
+from sslctl.files import read_regular
 from sslctl.text import clean
+
+_LARGEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,15 @@ def open_file(named: Path | None, environ: Mapping[str, str], system_file: Path)
         named = Path(environ["SSLCTL_CONFIG"])
     for path in [named] if named else [*_user_files(environ), system_file]:
         try:
-            return ConfigFile(path.absolute(), path.read_bytes().decode())
+            return ConfigFile(path.absolute(), read_regular(path, _LARGEST)[0].decode())
         except UnicodeDecodeError:
             raise ConfigError(f"{clean(path)}: not TOML: not in UTF-8") from None
         except (OSError, ValueError) as error:
             if named is None and isinstance(error, FileNotFoundError | NotADirectoryError):
                 continue
             why = clean(getattr(error, "strerror", None) or error).lower()
-            raise ConfigError(f"the configuration {clean(path)} cannot be read: {why}") from error
+            hint = "SSLCTL_CONFIG names it" if environ.get("SSLCTL_CONFIG") == str(named) else None
+            raise ConfigError(f"the configuration {clean(path)} cannot be read: {why}", hint=hint) from error
     return None
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 
 from sslctl.model import Certificate, Domain, Finding, Leaf, Source, Verdict
-from sslctl.reasons import REASONS, Code, Status
+from sslctl.reasons import REASONS, Code, Owner, Status
 
 # Singapore has had no daylight saving time since 1936 and UTC+8 since 1982, so a fixed offset is exact.
 SGT = timezone(timedelta(hours=8), "SGT")
@@ -46,7 +46,7 @@ def verdict(domain: Domain, now: datetime) -> Verdict:
     """
     finding = domain.finding
     current = domain.serving or domain.wanted
-    if current is not None and is_expired(current.leaf, now) and _outranked(finding):
+    if current is not None and is_expired(current.leaf, now) and not _outranks(domain, finding, now):
         return _expired(current.leaf, finding)
     if finding is not None:
         return _troubled(finding)
@@ -55,8 +55,12 @@ def verdict(domain: Domain, now: datetime) -> Verdict:
     return Verdict(Status.SUCCESS)
 
 
-def _outranked(finding: Finding | None) -> bool:
-    return finding is None or finding.reason.status.rank > Status.EXPIRED.rank
+def _outranks(domain: Domain, finding: Finding | None, now: datetime) -> bool:
+    """Say whether `finding` counts before Expired: an Emergency does while what C4 did not take can still be used."""
+    if finding is None or finding.reason.status.rank > Status.EXPIRED.rank:
+        return False
+    is_over = domain.wanted is None or is_expired(domain.wanted.leaf, now)
+    return finding.reason.status is Status.DISCARD or not is_over
 
 
 def _expired(leaf: Leaf, finding: Finding | None) -> Verdict:
@@ -164,15 +168,17 @@ RECHECKED = (Status.FAILURE, Status.PENDING, Status.EXPIRED)
 def retry_at(code: Code, now: datetime, wish: datetime | None = None) -> datetime | None:
     """Give when the tick takes a domain up again after finding `code`.
 
-    `wish` is what the CA or C4 asked for (`Retry-After`); it is honoured between a minute and a week. Without one,
-    Failure waits for the next midnight in Singapore, Pending for an hour but never past that midnight, Emergency for
-    the next tick. Discard waits for a person: None.
+    `wish` is what the CA or C4 asked for (`Retry-After`); it is honoured from a minute on, the CA's up to a week,
+    C4's up to the next midnight in Singapore. Without one, Failure waits for that midnight, Pending for an hour
+    but never past it, Emergency for the next tick. Discard waits for a person: None.
     """
     status = REASONS[code].status
     if status is Status.DISCARD:
         return None
     if wish is not None:
-        return min(max(wish, now + RETRY_SOONEST), now + RETRY_LATEST)
+        # An order against the CA's word would be refused, and cost the account its standing; C4 loses nothing.
+        latest = now + RETRY_LATEST if REASONS[code].owner is Owner.CA else next_midnight(now)
+        return min(max(wish, now + RETRY_SOONEST), latest)
     if status is Status.FAILURE:
         return next_midnight(now)
     if status is Status.PENDING:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sslctl import c4, lifecycle, x509
 from sslctl.c4 import ControlPlane
-from sslctl.errors import BadInput, ConfigError, TryLater
+from sslctl.errors import BadInput, ConfigError, NotManaged, TryLater
 from sslctl.issuer import IssueError, Issuer
 from sslctl.model import Bundle, Certificate, Domain, Leaf, Source
 from sslctl.pipeline import claimed
@@ -32,9 +32,8 @@ def enrol(
     with claimed(store, name):
         if known.deleted_at is None:
             return store.amend(known, names, Source.C4)
-        domain = store.enrol(name, names, Source.C4)
-        kept = None if new else lifecycle.reusable(store.certificates(domain), domain.names, now)
-        return domain if kept is None else store.want(domain, kept)
+        versions = [] if new else store.certificates(known)
+        return store.enrol(name, names, Source.C4, lifecycle.reusable(versions, (name, *names), now))
 
 
 def queue(store: Store, domain: Domain, now: datetime) -> Domain:
@@ -45,11 +44,15 @@ def queue(store: Store, domain: Domain, now: datetime) -> Domain:
         return store.settle(domain, lifecycle.queued(now))
 
 
-def paste(store: Store, name: str, sans: tuple[str, ...], bundle: Bundle, now: datetime) -> Domain:
+def paste(store: Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle, now: datetime) -> Domain:
     """Take `name` under management with the pasted `bundle`; the same pair again is harmless.
 
-    Raises `BadInput` saying which of key, name, date or chain is wrong; nothing is recorded then.
+    `sans` None leaves the other names as they are. Raises `BadInput` saying which of key, name, date or chain is
+    wrong; nothing is recorded then.
     """
+    known = store.find(name)
+    if sans is None:
+        sans = known.sans if known is not None else ()
     x509.check_pair(bundle.certificate, bundle.private_key, bundle.chain, (name, *sans), now)
     leaf = x509.read_leaf(bundle.certificate)
     with claimed(store, name):
@@ -79,30 +82,32 @@ def remove(
 ) -> Domain:
     """Take the managed domain `name` out of management: at the CA where wanted, from C4, then here.
 
-    Without a `control_plane` the certificate stays on C4.
-        Every step is harmless when done twice, so a delete that failed midway is simply repeated. Raises `NotManaged`,
+    Without a `control_plane` the certificate stays on C4. Every step is harmless when done twice, so a delete that failed midway is simply repeated. Raises `NotManaged`,
     `Busy`, `BadInput` when there is nothing to revoke, `TryLater` when C4 or the CA could not be asked.
     """
     with claimed(store, name):
         domain = store.domain(name)
-        revoked = _revocable(domain) if revoke else None
-        if revoked is not None and revoked.revoked_at is None:
-            _revoke(store, issuer, domain, revoked)
-        if control_plane is not None:
+        for certificate in _revocable(domain) if revoke else ():
+            _revoke(store, issuer, domain, certificate)
+        if control_plane is None:
+            store.record(domain, "kept on C4", "", domain.serving.version if domain.serving else None)
+        else:
             _remove_from_c4(store, control_plane, domain)
         return store.delete(store.domain(name))
 
 
-def _revocable(domain: Domain) -> Certificate:
-    certificate = domain.serving or domain.wanted
-    if certificate is None:
+def _revocable(domain: Domain) -> list[Certificate]:
+    """Give what is served and what was to be served, as far as the CA issued it and did not revoke it yet."""
+    current = {one.id: one for one in (domain.serving, domain.wanted) if one is not None}
+    if not current:
         raise BadInput(f"{domain.name} has no certificate to revoke", hint="delete it without --revoke")
-    if certificate.source is Source.TEXT:
+    issued = [one for one in current.values() if one.source is Source.C4]
+    if not issued:
         raise BadInput(
             f"the certificate of {domain.name} was added by text, so only who ordered it can revoke it",
             hint="delete it without --revoke",
         )
-    return certificate
+    return [one for one in issued if one.revoked_at is None]
 
 
 def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain) -> None:
@@ -136,4 +141,10 @@ def _revoke(store: Store, issuer: Issuer, domain: Domain, certificate: Certifica
 
 def managed(store: Store, names: Iterable[str]) -> list[Domain]:
     """Give the managed domains `names`, in that order. Raises `NotManaged` for the first that is not."""
-    return [store.domain(name) for name in names]
+    wanted = list(names)
+    try:
+        return [store.domain(name) for name in wanted]
+    except NotManaged as error:
+        if len(wanted) == 1:
+            raise
+        raise NotManaged(f"{error.message}; nothing was done", hint=error.hint) from error

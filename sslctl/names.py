@@ -73,6 +73,16 @@ def normalise_all(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(seen)
 
 
+def readable(name: str) -> str:
+    """Give a normalised `name` with its A-labels as people read them; empty where there are none."""
+    if "xn--" not in name:
+        return ""
+    try:
+        return clean(idna.decode(name))
+    except idna.IDNAError:
+        return ""
+
+
 @cache
 def _suffixes() -> PublicSuffixList:
     # Reading the list takes tens of milliseconds; a command that validates nothing should not pay them. A private

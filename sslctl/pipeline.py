@@ -11,31 +11,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sslctl import c4, lifecycle, x509
-from sslctl.c4 import ControlPlane, Installed, Record, State
+from sslctl import lifecycle, x509
+from sslctl.c4 import ControlPlane, Record
+from sslctl.delivery import Delivery, Stop
 from sslctl.errors import BadInput, Busy
 from sslctl.issuer import Issued, IssueError, Issuer
-from sslctl.model import Certificate, Domain, Finding, Order, Source
+from sslctl.model import Domain, Finding, Leaf, Order, Source
 from sslctl.preflight import PreflightError, Prober
 from sslctl.reasons import Code
 from sslctl.store import Store
 
 REQUIRED_PORTS = frozenset({80, 443})
-_POLL_SECONDS = 0.5
-# Longer than any pass: certbot's own deadline, and C4's time-outs with their retries. A dead owner's claim is void
-# at once on its own host, whatever is left of this.
-_CLAIM = timedelta(minutes=30)
-
-
-class Stop(Exception):  # it ends a pass with a finding; that is no error of the program
-    """The pass ends here, with this finding. `wish` is when somebody outside wants to be asked again."""
-
-    def __init__(self, code: Code, found: str = "", wanted: str = "", wish: datetime | None = None) -> None:
-        super().__init__(code)
-        self.code = code
-        self.found = found
-        self.wanted = wanted
-        self.wish = wish
+_CLOCK_SKEW = timedelta(days=1)
+_MOST_PORTS_SHOWN = 10
+# Longer than any pass, a wait for the port in standalone mode included. On its own host a dead owner's claim is void at
+# once, whatever is left of this.
+_CLAIM = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +59,17 @@ class Pipeline:
         on_step: Callable[[Domain, str], None] = _quiet,
     ) -> None:
         self._store = store
-        self._c4 = control_plane
+        self._delivery = Delivery(
+            store,
+            control_plane,
+            clock=clock,
+            sleep=sleep,
+            activation_seconds=manner.activation_seconds,
+            on_step=on_step,
+        )
         self._issuer = issuer
         self._prober = prober
         self._clock = clock
-        self._sleep = sleep
         self._manner = manner
         self._on_step = on_step
 
@@ -97,24 +94,25 @@ class Pipeline:
         return None
 
     def _advance(self, domain: Domain, *, renew: bool) -> None:
-        record = self._look_up(domain)
+        domain, record = self._delivery.look_up(domain)
         domain, collected = self._settle_order(domain)
         if collected or not renew:
             if domain.wanted is not None and lifecycle.owes_upload(domain, self._clock()):
-                self._upload(domain, domain.wanted, record)
+                self._delivery.deliver(domain, domain.wanted, record)
                 return
-            if domain.source is Source.TEXT or not self._needs_order(domain):
-                self._confirm(domain, record)
+            if not self._needs_order(domain):
+                if domain.serving is not None:
+                    self._delivery.deliver(domain, domain.serving, record)
                 return
         self._check_ports(record)
         self._check_dns(domain, record)
         domain = self._issue(domain)
         assert domain.wanted is not None  # noqa: S101 - just issued
-        self._upload(domain, domain.wanted, record)
+        self._delivery.deliver(domain, domain.wanted, record)
 
     def _needs_order(self, domain: Domain) -> bool:
         now, serving = self._clock(), domain.serving
-        return (
+        return domain.source is Source.C4 and (
             serving is None
             or serving.source is not domain.source
             or not lifecycle.usable(serving, domain.names, now)
@@ -122,19 +120,6 @@ class Pipeline:
         )
 
     # Before the order
-
-    def _look_up(self, domain: Domain) -> Record:
-        self._on_step(domain, "asking C4")
-        try:
-            return self._c4.domain(domain.name)
-        except c4.UnknownDomain as error:
-            if domain.serving is not None:
-                self._store.mark_not_serving(domain, "C4 has no such domain")
-            raise Stop(Code.C4_UNKNOWN_DOMAIN) from error
-        except c4.Unauthorized as error:
-            raise Stop(Code.C4_TOKEN_REFUSED, str(error)) from error
-        except c4.C4Error as error:
-            raise Stop(Code.C4_UNANSWERED, str(error), wish=_wish(error)) from error
 
     def _check_ports(self, record: Record) -> None:
         if not record.ports >= REQUIRED_PORTS:
@@ -158,12 +143,17 @@ class Pipeline:
         try:
             issued = self._issuer.collect(order)
         except IssueError as error:
-            raise self._let_go(order, error) from error
-        if issued is None:
-            self._store.close_order(order, "came to nothing")
-            self._issuer.forget(order)
-            return domain, False
-        return self._keep(domain, order, issued), True
+            # It may have been issued: only the CA's own word ends an order that it has.
+            raise Stop(error.code, error.found, error.wanted, error.retry_at) from error
+        if issued is not None:
+            try:
+                # On a text domain it is kept and not wanted: somebody has pasted a pair since it was ordered.
+                wanted = domain.source is Source.C4
+                return self._keep(domain, order, issued, wanted=wanted), wanted
+            except BadInput:
+                pass  # expired, for one: the order lay open that long
+        self._drop(order, "came to nothing")
+        return domain, False
 
     def _issue(self, domain: Domain) -> Domain:
         self._on_step(domain, "ordering a certificate")
@@ -175,129 +165,30 @@ class Pipeline:
 
         try:
             issued = self._issuer.issue(order, keep_url)
+            return self._keep(domain, order, issued, wanted=True)
         except IssueError as error:
-            raise self._let_go(order, error) from error
-        return self._keep(domain, order, issued)
-
-    def _let_go(self, order: Order, error: IssueError) -> Stop:
-        if not error.order_open:
-            self._store.close_order(order, error.code)
-            self._issuer.forget(order)
-        return Stop(error.code, error.found, error.wanted, error.retry_at)
-
-    def _keep(self, domain: Domain, order: Order, issued: Issued) -> Domain:
-        key = self._store.order_key(order)
-        try:
-            leaf = x509.read_leaf(issued.certificate)
-            # A clock of ours that is a little behind the CA's is no reason to spend another order.
-            now = max(self._clock(), leaf.not_before)
-            x509.check_pair(issued.certificate, key, issued.chain, order.names, now)
+            if error.order_dead:
+                self._drop(order, error.code)
+            raise Stop(error.code, error.found, error.wanted, error.retry_at) from error
         except BadInput as error:
-            self._store.close_order(order, "unusable")
-            self._issuer.forget(order)
+            self._drop(order, "unusable")
             raise Stop(Code.ISSUER_FAILED, f"what the CA issued cannot be used: {error.message}") from error
-        kept = self._store.keep_issued(domain, order, issued.certificate, issued.chain, leaf)
+
+    def _keep(self, domain: Domain, order: Order, issued: Issued, *, wanted: bool) -> Domain:
+        """Keep what was issued for `order`. Raises `BadInput` for what must not go on the edge."""
+        leaf = x509.read_leaf(issued.certificate)
+        _check_ordered(leaf, order, self._clock())
+        # A clock of ours that is a little behind the CA's is no reason to spend another order.
+        now = max(self._clock(), leaf.not_before)
+        key = self._store.order_key(order)
+        x509.check_pair(issued.certificate, key, issued.chain, order.names, now)
+        kept = self._store.keep_issued(domain, order, issued.certificate, issued.chain, leaf, wanted=wanted)
         self._issuer.forget(order)
         return kept
 
-    # The upload
-
-    def _confirm(self, domain: Domain, record: Record) -> None:
-        """Compare what C4 has with what it should serve, and put that back where it differs."""
-        serving = domain.serving
-        if serving is None or lifecycle.is_expired(serving.leaf, self._clock()):
-            return
-        if record.certificate is None or record.certificate.fingerprint != serving.leaf.fingerprint:
-            why = "C4 has no certificate" if record.certificate is None else "C4 has another certificate"
-            domain = self._store.mark_not_serving(domain, why)
-            domain = self._store.want(domain, serving)
-        self._upload(domain, serving, record)
-
-    def _upload(self, domain: Domain, certificate: Certificate, record: Record) -> None:
-        if record.certificate is None or record.certificate.fingerprint != certificate.leaf.fingerprint:
-            self._on_step(domain, "uploading to C4")
-            self._store.mark_uploading(certificate)
-            self._put(domain, certificate, record.certificate)
-            self._store.mark_uploaded(certificate)
-        self._on_step(domain, "reading back from C4")
-        self._read_back(domain, certificate)
-
-    def _put(self, domain: Domain, certificate: Certificate, installed: Installed | None) -> None:
-        bundle = self._store.bundle(certificate)
-        try:
-            self._c4.upload(domain.name, bundle, certificate.source)
-        except c4.TextCertificatePresent:
-            self._replace_text(domain, certificate, installed)
-        except c4.Unanswered as error:
-            # The answer may have been lost after C4 did what it was asked.
-            if not self._has(domain, certificate):
-                raise _refused(error) from error
-        except c4.C4Error as error:
-            raise _refused(error) from error
-
-    def _has(self, domain: Domain, certificate: Certificate) -> bool:
-        try:
-            record = self._c4.domain(domain.name)
-        except c4.C4Error:
-            return False
-        return (
-            record.certificate is not None and record.certificate.fingerprint == certificate.leaf.fingerprint
-        )
-
-    def _replace_text(self, domain: Domain, certificate: Certificate, installed: Installed | None) -> None:
-        """Remove the `text` certificate that is in the way, upload ours, put the old one back if that fails."""
-        bundle = self._store.bundle(certificate)
-        try:
-            self._c4.remove(domain.name)
-        except c4.C4Error as error:
-            raise _refused(error, "; the text certificate is still installed") from error
-        self._store.record(domain, "removed", "the text certificate on C4 makes way", certificate.version)
-        try:
-            self._c4.upload(domain.name, bundle, certificate.source)
-        except c4.C4Error as error:
-            raise _refused(error, self._put_back(domain, installed)) from error
-
-    def _put_back(self, domain: Domain, installed: Installed | None) -> str:
-        """Put the removed text certificate back where we have it, and say what is installed now."""
-        held = [
-            version
-            for version in self._store.certificates(domain)
-            if installed is not None and version.leaf.fingerprint == installed.fingerprint
-        ]
-        try:
-            if held:
-                self._c4.upload(domain.name, self._store.bundle(held[0]), held[0].source)
-                self._store.record(domain, "put back", "the text certificate is on C4 again", held[0].version)
-                return "; the text certificate is installed again"
-        except c4.C4Error as error:
-            return self._bare(domain, f"; the text certificate is removed and could not be put back: {error}")
-        return self._bare(domain, "; the text certificate is removed, and its key is not known here")
-
-    def _bare(self, domain: Domain, state: str) -> str:
-        now = self._store.domain(domain.name)
-        if now.serving is not None:
-            self._store.mark_not_serving(now, "removed from C4")
-        return state
-
-    def _read_back(self, domain: Domain, certificate: Certificate) -> None:
-        """Wait until C4 serves exactly `certificate`: an upload that nobody verified is not a Success."""
-        wanted = certificate.leaf.fingerprint
-        for poll in range(1 + round(self._manner.activation_seconds / _POLL_SECONDS)):
-            if poll:
-                self._sleep(_POLL_SECONDS)
-            try:
-                active = self._c4.certificate(domain.name)
-            except c4.C4Error as error:
-                raise Stop(Code.C4_UNANSWERED, str(error), wish=_wish(error)) from error
-            if active is not None and active.fingerprint == wanted and active.state is State.ACTIVE:
-                self._store.mark_serving(self._store.domain(domain.name), certificate)
-                return
-        latest = self._look_up(domain).certificate
-        if latest is not None and latest.fingerprint == wanted:
-            raise Stop(
-                Code.C4_ACTIVATING, f"uploaded, not active after {self._manner.activation_seconds:g} seconds"
-            )
-        raise Stop(Code.C4_MISMATCH, "nothing" if latest is None else latest.fingerprint[:16], wanted[:16])
+    def _drop(self, order: Order, outcome: str) -> None:
+        self._store.close_order(order, outcome)
+        self._issuer.forget(order)
 
 
 @contextmanager
@@ -312,20 +203,15 @@ def claimed(store: Store, name: str) -> Iterator[None]:
         store.release([claim])
 
 
-def _refused(error: c4.C4Error, state: str = "") -> Stop:
-    found = f"{error}{state}"
-    if isinstance(error, c4.UnknownDomain):
-        return Stop(Code.C4_UNKNOWN_DOMAIN)
-    if isinstance(error, c4.Unauthorized):
-        return Stop(Code.C4_UNAUTHORIZED, found)
-    if isinstance(error, c4.Unanswered):
-        return Stop(Code.C4_UPLOAD_FAILED, found, wish=error.retry_at)
-    return Stop(Code.C4_REJECTED, found)
-
-
-def _wish(error: c4.C4Error) -> datetime | None:
-    return error.retry_at if isinstance(error, c4.Unanswered) else None
+def _check_ordered(leaf: Leaf, order: Order, now: datetime) -> None:
+    if set(leaf.names) != set(order.names):
+        raise BadInput("it is not for exactly the names that were ordered")
+    if leaf.not_before > now + _CLOCK_SKEW:
+        raise BadInput(f"it is not valid before {lifecycle.moment(leaf.not_before)}")
 
 
 def _ports(ports: frozenset[int]) -> str:
-    return " and ".join(f"port {port}" for port in sorted(ports)) or "no port"
+    shown = [f"port {port}" for port in sorted(ports)[:_MOST_PORTS_SHOWN]]
+    if len(ports) > _MOST_PORTS_SHOWN:
+        shown.append(f"{len(ports) - _MOST_PORTS_SHOWN} more")
+    return " and ".join(shown) or "no port"

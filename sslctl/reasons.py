@@ -83,7 +83,9 @@ class Reason:
 
     def explain(self, found: str, wanted: str) -> str:
         """Give the sentence with what was found and what was wanted (both already cleaned) filled in."""
-        return self.sentence.format(found=found or "nothing", wanted=wanted or "nothing")
+        return self.sentence.format(
+            found=found.rstrip(".") or "nothing", wanted=wanted.rstrip(".") or "nothing"
+        )
 
 
 _FAILURE, _PENDING, _EMERGENCY = Status.FAILURE, Status.PENDING, Status.EMERGENCY
@@ -153,7 +155,7 @@ REASONS: dict[Code, Reason] = {
         _FAILURE,
         Owner.CA,
         "The CA does not issue for this name: it said {found}.",
-        "The operator asks the CA, or the customer uses another name.",
+        "The CA says why; until then the customer uses another name.",
     ),
     Code.QUEUED: Reason(
         _PENDING,
@@ -243,7 +245,7 @@ REASONS: dict[Code, Reason] = {
         _EMERGENCY,
         Owner.C4,
         "The certificate is issued, but C4 refused it: {found}.",
-        "The operator asks C4 why; every tick uploads it again.",
+        "C4's people say why it refuses this pair; every tick uploads it again.",
     ),
     Code.C4_UNAUTHORIZED: Reason(
         _EMERGENCY,

@@ -96,7 +96,7 @@ def serve(store: SqliteStore, domain: Domain) -> Domain:
     certificate = held(domain)
     store.mark_uploading(certificate)
     store.mark_uploaded(certificate)
-    return store.mark_serving(domain, certificate)
+    return store.mark_serving(domain, certificate, wanted=certificate)
 
 
 def held(domain: Domain) -> Certificate:
@@ -123,9 +123,7 @@ ADVANCES: dict[str, Step] = {
     "settle well": lambda store, domain: store.settle(domain, None),
     "delete": lambda store, domain: store.delete(domain),
     "keep_issued": _keep_issued,
-    "want": lambda store, domain: store.want(domain, held(domain)),
-    "want nothing": lambda store, domain: store.want(domain, None),
-    "mark_serving": lambda store, domain: store.mark_serving(domain, held(domain)),
+    "mark_serving": lambda store, domain: store.mark_serving(domain, held(domain), wanted=held(domain)),
     "mark_not_serving": lambda store, domain: store.mark_not_serving(domain, "C4 has another certificate"),
 }
 

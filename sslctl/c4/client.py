@@ -6,7 +6,7 @@ wrong address or half an answer is `Unanswered`: nothing follows from it.
 
 from __future__ import annotations
 
-import os
+import http.client
 import re
 import ssl
 import stat
@@ -31,11 +31,16 @@ from sslctl.c4 import (
 from sslctl.c4.shapes import read_certificate, read_object, read_problem, read_record
 from sslctl.c4.transport import Answer, Clock, Transport
 from sslctl.errors import ConfigError
+from sslctl.files import read_regular
 from sslctl.model import Bundle, Source
 from sslctl.text import clean
 
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _LONGEST_DETAIL = 160
+_LARGEST_TOKEN = 1 << 16
+_LARGEST_BUNDLE = 1 << 24
+# What a server may echo of a key or a token, cut, shifted or encoded anew, is a long run that no word is.
+_ENCODED = re.compile(r"(?=[A-Za-z+/=_%-]*[0-9A-Z])[A-Za-z0-9+/=_%-]{16,}")
 _REDIRECTS = range(300, 400)
 _ABOUT_THE_UPLOAD = frozenset(range(400, 500)) - {
     HTTPStatus.NOT_FOUND,
@@ -166,11 +171,16 @@ class C4Client:
         detail = problem.detail
         for secret in (self._token, *secrets):
             detail = detail.replace(secret, "[hidden]")
+        detail = _ENCODED.sub("[hidden]", detail)
         if answer.status in _REDIRECTS:
             detail = "a redirect, which is not followed"
         elif answer.status == HTTPStatus.NOT_FOUND and problem.code in {"", "not_found"}:
-            detail = "there is no C4 at this address; is c4.base_url right?"
-        words = (f"answered {answer.status}", problem.code, clean(detail, _LONGEST_DETAIL))
+            detail = "there is no C4 at this address; c4.base_url may be wrong"
+        words = [f"answered {answer.status}", problem.code]
+        detail = clean(detail, _LONGEST_DETAIL).rstrip(".")
+        # Many servers say nothing there but the name of the status, or the code once more.
+        if detail.lower() not in (problem.code, http.client.responses.get(answer.status, "").lower()):
+            words.append(detail)
         return ": ".join(filter(None, words))
 
 
@@ -186,11 +196,14 @@ def _read_token(path: Path | None) -> str:
         )
     shown = clean(path)
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(1 << 16)
+        text, state = read_regular(path, _LARGEST_TOKEN)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"c4.token_file: {shown} cannot be read") from error
+        why = clean(getattr(error, "strerror", None) or error).lower()
+        raise ConfigError(
+            f"c4.token_file: {shown} cannot be read: {why}",
+            hint="it holds C4's token and nothing else, mode 0600",
+        ) from error
+    mode = stat.S_IMODE(state.st_mode)
     if mode & 0o007:
         raise ConfigError(
             f"c4.token_file: everyone can reach {shown} (mode {mode:04o})", hint=f"chmod 600 {shown}"
@@ -204,6 +217,7 @@ def _read_token(path: Path | None) -> str:
 def _check_ca_bundle(path: Path) -> None:
     """See that the file holds certificates; `requests` would notice it in the middle of a call. Raises `ConfigError`."""
     try:
+        read_regular(path, _LARGEST_BUNDLE)
         loaded = ssl.create_default_context(cafile=str(path)).cert_store_stats()["x509"]
     except (OSError, ValueError) as error:
         raise ConfigError(

@@ -17,8 +17,10 @@ from sslctl.model import Source
 from sslctl.text import clean
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-_CODE = re.compile(r"[a-z0-9_]{1,64}")
+_CODE = re.compile(r"[a-z][a-z_]{0,63}")
+_MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,40}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+_MOST_PORTS = 1000
 _HIGHEST_PORT = 65535
 _LONGEST_NAME = 253
 
@@ -34,7 +36,10 @@ class Problem:
 def read_object(answer: Answer) -> dict[str, Any]:
     """Give the JSON object of a successful answer. Raises `Unanswered`."""
     if answer.media_type != "application/json":
-        _refuse(answer, f"with {clean(answer.media_type, 60) or 'no content type'} instead of JSON")
+        shown = answer.media_type or "no content type"
+        if answer.media_type and not _MEDIA_TYPE.fullmatch(answer.media_type):
+            shown = "something"
+        _refuse(answer, f"with {shown} instead of JSON")
     found = _parse(answer.body)
     if found is None:
         _refuse(answer, "with something that is no JSON object")
@@ -50,7 +55,7 @@ def read_record(answer: Answer, name: str) -> Record:
     if not isinstance(target, str) or not 0 < len(target) <= _LONGEST_NAME or clean(target) != target:
         _refuse(answer, "without a usable cname_target")
     ports = found.get("ports")
-    if not isinstance(ports, list) or not all(map(_is_port, ports)):
+    if not isinstance(ports, list) or len(ports) > _MOST_PORTS or not all(map(_is_port, ports)):
         _refuse(answer, "without usable ports")
     if "certificate" not in found:
         _refuse(answer, "without certificate")

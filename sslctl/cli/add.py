@@ -15,10 +15,13 @@ from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.passes import complain, exit_code, outcomes_json, run_passes
 from sslctl.errors import BadInput, Busy
+from sslctl.files import read_bounded
 from sslctl.model import Domain
 from sslctl.text import clean
 
 _MOST_SHOWN = 5
+_LARGEST_PEM = 1 << 20
+_LARGEST_LIST = 1 << 26
 _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -63,6 +66,8 @@ def command(
     certificate was added by text gets one of the CA's instead.
     """
     wanted = _normalise([*(("", text) for text in domains), *(_lines(from_file) if from_file else ())])
+    if not wanted and from_file is not None:
+        raise BadInput(f"{clean(from_file.name)} names no domain")
     if not wanted:
         raise click.UsageError("name a domain, or --from-file FILE")
     extra = names.normalise_all(sans)
@@ -71,14 +76,18 @@ def command(
         raise click.UsageError(
             "--new orders from the CA at once; it goes neither with --cert nor with --no-wait"
         )
-    if no_san and (extra or cert):
-        raise click.UsageError("--no-san goes neither with --san nor with --cert")
+    if no_san and extra:
+        raise click.UsageError("--no-san and --san exclude each other")
+    wished = () if no_san else extra or None
+
+    if not no_wait:
+        app.require_outside()
 
     def record(name: str) -> Domain:
         if cert and key:
             bundle = x509.normalise_pair(_read(cert), _read(key), _read(chain) if chain else "")
-            return management.paste(app.store, name, extra, bundle, app.clock())
-        domain = management.enrol(app.store, name, () if no_san else extra or None, app.clock(), new=new)
+            return management.paste(app.store, name, wished, bundle, app.clock())
+        domain = management.enrol(app.store, name, wished, app.clock(), new=new)
         return management.queue(app.store, domain, app.clock()) if no_wait else domain
 
     recorded, refused = _record_all(app, wanted, record)
@@ -89,16 +98,17 @@ def command(
         outcomes = refused + run_passes(app, recorded, renew=new, tell=not as_json)
     if as_json:
         render.json_object(wire.envelope(domains=outcomes_json(outcomes, app.clock())))
-    return exit_code(outcomes, app.clock())
+    return exit_code(outcomes, app.clock(), batch=len(wanted) > 1 or from_file is not None)
 
 
 def _lines(file: TextIO) -> list[tuple[str, str]]:
     """Give where each name stands, and the name as it stands there."""
     shown = clean(file.name)
     try:
+        lines = file.read(_LARGEST_LIST + 1).split("\n")
         return [
             (f"{shown}, line {number}", text)
-            for number, line in enumerate(file, 1)
+            for number, line in enumerate(lines, 1)
             if (text := line.partition("#")[0].strip())
         ]
     except UnicodeDecodeError as error:
@@ -138,7 +148,7 @@ def _also(troubles: list[tuple[str, str]]) -> str | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_bytes().decode(errors="replace")
+        return read_bounded(path, _LARGEST_PEM).decode(errors="replace")
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from error
 

@@ -107,6 +107,14 @@ class App:
             on_step=on_step,
         )
 
+    def require_outside(self) -> None:
+        """Raise `ConfigError` now, before anything is recorded, where C4 or the CDN is not configured."""
+        if not self.config.cdn.cname_suffixes and not self.config.cdn.ip_ranges:
+            raise ConfigError(
+                "cdn.cname_suffixes and cdn.ip_ranges are both empty, so no domain could point at the CDN"
+            )
+        _ = self.control_plane
+
     def close(self) -> None:
         """Close what was opened."""
         if "store" in self.__dict__:

@@ -45,6 +45,7 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     if dry_run:
         _say_plan(batch.plan(app.store, at, app.renew_before, force=force), at, as_json=as_json)
         return Exit.OK
+    app.require_outside()
     app.via = "tick"
     if not app.store.claim([_CLAIM], _CLAIM_TIME):
         raise Busy("another tick is running")
@@ -54,15 +55,12 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     finally:
         app.store.release([_CLAIM])
     _say_outcomes(app, outcomes, quiet=quiet, as_json=as_json)
-    return _exit_code(outcomes, app.clock())
+    return exit_code(_settled(outcomes), app.clock(), batch=True)
 
 
-def _exit_code(outcomes: Sequence[Outcome], now: datetime) -> int:
-    """Give the exit code of a batch, which a tick is however few its domains."""
-    if len(outcomes) != 1:
-        return exit_code(outcomes, now)
-    own = exit_code(outcomes, now)
-    return own if own in (Exit.OK, Exit.BUG, Exit.EMERGENCY) else Exit.SOME_NOT_WELL
+def _settled(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Leave out what an operator is working on: it is in good hands, and has its turn at the next tick."""
+    return [outcome for outcome in outcomes if not isinstance(outcome.error, Busy)]
 
 
 def _say_plan(tasks: Sequence[Task], at: datetime, *, as_json: bool) -> None:
@@ -85,12 +83,14 @@ def _say_outcomes(app: App, outcomes: Sequence[Outcome], *, quiet: bool, as_json
             )
         )
         return
+    outcomes = _settled(outcomes)
     unwell = [o for o in outcomes if o.error or lifecycle.verdict(o.domain, now).status is not Status.SUCCESS]
     if quiet and not unwell:
         return
     managed = ", ".join(f"{counts[status]} {status}" for status in reversed(Status) if status in counts)
+    done = f"{len(outcomes)} due, {len(outcomes) - len(unwell)} now well, {len(unwell)} not"
     render.line(
-        f"{lifecycle.moment(now)}: {len(outcomes)} due, {len(outcomes) - len(unwell)} now well, {len(unwell)} not;"
+        f"{lifecycle.moment(now)}: {done if outcomes else 'nothing due'};"
         f" {sum(counts.values())} managed{': ' if managed else ''}{managed}"
     )
     for outcome in unwell:

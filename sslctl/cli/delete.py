@@ -15,6 +15,8 @@ from sslctl.cli.passes import outcomes_json
 from sslctl.errors import Exit, SslctlError
 from sslctl.model import Domain
 
+_MOST_SHOWN = 5
+
 
 @click.command("delete")
 @click.argument("domains", metavar="DOMAIN...", nargs=-1, required=True)
@@ -54,7 +56,12 @@ def command(
 
 
 def _ask(domains: list[Domain], *, keep_on_c4: bool, revoke: bool) -> bool:
-    what = domains[0].name if len(domains) == 1 else f"{len(domains)} domains"
+    listed = ", ".join(domain.name for domain in domains[:_MOST_SHOWN])
+    what = (
+        listed
+        if len(domains) == 1
+        else f"{len(domains)} domains ({listed}{', …' if domains[_MOST_SHOWN:] else ''})"
+    )
     consequence = "what C4 serves stays" if keep_on_c4 else "HTTPS stops working on the edge"
     if revoke:
         consequence += ", and what is in use is revoked for good"
@@ -62,4 +69,8 @@ def _ask(domains: list[Domain], *, keep_on_c4: bool, revoke: bool) -> bool:
         raise click.UsageError(
             f"deleting {what} must be confirmed; there is no terminal to ask, so say --yes"
         )
-    return click.confirm(f"Delete {what}? {consequence[0].upper()}{consequence[1:]}.", err=True)
+    try:
+        return click.confirm(f"Delete {what}? {consequence[0].upper()}{consequence[1:]}.", err=True)
+    except click.Abort:
+        click.echo(err=True)  # the prompt's line is not at its end
+        raise

@@ -13,7 +13,11 @@ from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.writing import check_absent, write_new
 from sslctl.errors import BadInput, NotManaged
+from sslctl.files import read_bounded
 from sslctl.model import Bundle, Certificate, Domain
+from sslctl.text import clean
+
+_LARGEST_PASSWORD = 1 << 16
 
 
 @click.command("download")
@@ -83,7 +87,7 @@ def command(
         )
     else:
         for path in written:
-            render.line(str(path))
+            render.line(clean(path, 4096))
 
 
 def _find(app: App, name: str) -> Domain:
@@ -125,7 +129,7 @@ def _password(file: Path | None) -> bytes:
         )
         return password.encode()
     try:
-        password_line = file.read_bytes().partition(b"\n")[0].rstrip(b"\r")
+        password_line = read_bounded(file, _LARGEST_PASSWORD).partition(b"\n")[0].rstrip(b"\r")
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror}") from error
     if not password_line:

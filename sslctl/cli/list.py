@@ -80,16 +80,19 @@ def command(
     elif as_csv:
         render.domain_csv(domains, now)
     elif not domains:
-        click.echo(_empty(query), err=True)
+        click.echo(_empty(app, query), err=True)
     elif deleted:
         render.deleted_table(domains)
     else:
         render.domain_table(domains, now)
 
 
-def _empty(query: Query) -> str:
+def _empty(app: App, query: Query) -> str:
     if query == Query(sort=query.sort, limit=query.limit):
-        return "No domains are managed yet; `sslctl add DOMAIN` takes one in."
+        # Who forgot to name the configuration would else think that all is gone.
+        given = f"by {app.config.path}" if app.config.path else "as there is no configuration file"
+        where = f"{app.config.state.dir}, {given}"
+        return f"No domains are managed yet in {where}; `sslctl add DOMAIN` takes one in."
     if query == Query(deleted=True, sort=query.sort, limit=query.limit):
         return "No domain was deleted."
     return "No domain is like that."

@@ -30,6 +30,7 @@ COMMANDS = {
     "sandbox": "A whole CDN on this machine, to try sslctl on.",
 }
 
+_LONGEST_MESSAGE = 2000
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -95,6 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     # Whatever is written, keys among it, is for this user alone.
     os.umask(0o077)
+    # OpenSSL would write the keys of our connections there, and with them the token can be read.
+    os.environ.pop("SSLKEYLOGFILE", None)
     _open_closed_streams()
     sys.exit(run(arguments))
 
@@ -144,6 +147,7 @@ def _open_closed_streams() -> None:
 
 
 def _complain(message: str, hint: str | None = None) -> None:
-    click.echo(f"sslctl: error: {message}", err=True)
+    # What an operator or a file gave may stand in it.
+    click.echo(f"sslctl: error: {clean(message, _LONGEST_MESSAGE)}", err=True)
     if hint:
-        click.echo(f"sslctl: hint: {hint}", err=True)
+        click.echo(f"sslctl: hint: {clean(hint, _LONGEST_MESSAGE)}", err=True)

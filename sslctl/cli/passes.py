@@ -16,7 +16,7 @@ from sslctl.batch import Batch, Outcome
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.progress import Progress
-from sslctl.errors import Exit, SslctlError
+from sslctl.errors import Busy, Exit, SslctlError
 from sslctl.model import Domain, Verdict
 from sslctl.reasons import Status
 from sslctl.text import clean
@@ -36,16 +36,16 @@ def run_passes(
 ) -> list[Outcome]:
     """Make a pass over each domain, with progress on a terminal.
 
-    With `tell` each outcome is written to standard output as it comes. After Ctrl-C those under way are finished and
+    With `tell` each outcome is written to standard output as it comes, and who is left to another sslctl is named. After Ctrl-C those under way are finished and
     the rest is said to be left; a second Ctrl-C ends the process at once, which is safe at any moment.
     """
     with Progress(len(domains)) as progress:
 
         def on_done(outcome: Outcome) -> None:
             with progress.done():
-                if outcome.error is not None:
+                if outcome.error is not None and (tell or not isinstance(outcome.error, Busy)):
                     complain(outcome)
-                elif tell:
+                elif outcome.error is None and tell:
                     _tell(outcome, app.clock())
 
         batch = Batch(app.pipeline(progress.step), app.config.acme.workers)
@@ -53,29 +53,26 @@ def run_passes(
             outcomes = batch.run(domains, renew=renew, on_done=on_done)
     left = len(domains) - len(outcomes)
     if left:
-        click.echo(f"sslctl: {left} of {len(domains)} domains not begun", err=True)
+        click.echo(
+            f"sslctl: {left} of {len(domains)} domains not begun; they stay recorded as they were", err=True
+        )
         raise click.Abort
     return outcomes
 
 
-def exit_code(outcomes: Sequence[Outcome], now: datetime) -> int:
-    """Give the exit code for these outcomes: of one domain its own, of several the batch's (README, "Exit codes")."""
+def exit_code(outcomes: Sequence[Outcome], now: datetime, *, batch: bool) -> int:
+    """Give the exit code for these outcomes (README, "Exit codes"): a batch's, or one named domain's own."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    verdicts = [lifecycle.verdict(outcome.domain, now) for outcome in outcomes if outcome.error is None]
+    if any(verdict.status is Status.EMERGENCY for verdict in verdicts):
+        return Exit.EMERGENCY
     if any(not isinstance(error, SslctlError) for error in errors):
         return Exit.BUG
-    if len(outcomes) == 1:
-        error = errors[0] if errors else None
-        return (
-            error.exit_code
-            if isinstance(error, SslctlError)
-            else _own(lifecycle.verdict(outcomes[0].domain, now))
-        )
-    statuses = [
-        lifecycle.verdict(outcome.domain, now).status for outcome in outcomes if outcome.error is None
-    ]
-    if Status.EMERGENCY in statuses:
-        return Exit.EMERGENCY
-    return Exit.SOME_NOT_WELL if errors or set(statuses) - {Status.SUCCESS} else Exit.OK
+    if not batch:
+        own = [error.exit_code for error in errors if isinstance(error, SslctlError)]
+        return own[0] if own else _own(verdicts[0])
+    is_well = not errors and all(verdict.status is Status.SUCCESS for verdict in verdicts)
+    return Exit.OK if is_well else Exit.SOME_NOT_WELL
 
 
 def _own(verdict: Verdict) -> int:
@@ -115,7 +112,7 @@ def complain(outcome: Outcome) -> None:
 def _interruptible(batch: Batch, progress: Progress) -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         if batch.stopped:
-            # A child of certbot's that outlives us leaves its certificate on disk, where the next pass finds it.
+            # An order under way stays open, and the next pass collects it.
             os._exit(Exit.INTERRUPTED)
         batch.stop()
         progress.clear()

@@ -42,4 +42,4 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: b
         render.json_object(wire.envelope(domains=outcomes_json(outcomes, app.clock())))
     elif not found:
         click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
-    return exit_code(outcomes, app.clock())
+    return exit_code(outcomes, app.clock(), batch=len(domains) != 1)

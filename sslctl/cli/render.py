@@ -1,7 +1,6 @@
 """The only writer of standard output: data, and nothing but data.
 
-For people: aligned text, coloured on a terminal alone, cut to its width there and nowhere else. For programs: JSON
-(`wire`) or CSV. Everything that came from outside was cleaned before it got here.
+For people: text (`layout`), coloured on a terminal alone. For programs: JSON (`wire`) or CSV. Everything that came from outside was cleaned before it got here.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -18,9 +16,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from tabulate import tabulate
 
-from sslctl import lifecycle
+from sslctl import lifecycle, names
+from sslctl.cli import layout
 from sslctl.model import Certificate, Domain, Event, Verdict
 from sslctl.reasons import Code, Status
 from sslctl.text import instant
@@ -34,14 +32,13 @@ _COLOURS = {
     Status.DISCARD: "bright_black",
 }
 _LIST = ("DOMAIN", "STATUS", "SOURCE", "CREATED", "EXPIRES", "DAYS", "SERVED", "REASON", "WHO ACTS")
-_SPARE = ("CREATED", "SOURCE", "SERVED")
+_SPARE = ("CREATED", "SOURCE", "SERVED", "EXPIRES", "DAYS")
 _DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
 _CSV = (
     "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
     "deleted_at",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@")
-_RESET = "\x1b[0m"
 
 
 def json_object(value: dict[str, Any]) -> None:
@@ -66,7 +63,7 @@ def status_word(status: Status) -> str:
 
 def domain_table(domains: Sequence[Domain], now: datetime) -> None:
     """Write the table of `list`."""
-    _table([_domain_row(domain, now) for domain in domains], _LIST, spare=_SPARE)
+    click.echo(layout.table([_domain_row(domain, now) for domain in domains], _LIST, _SPARE))
 
 
 def deleted_table(domains: Iterable[Domain]) -> None:
@@ -76,27 +73,7 @@ def deleted_table(domains: Iterable[Domain]) -> None:
         for domain in domains
         if domain.deleted_at
     ]
-    _table(rows, _DELETED)
-
-
-def _table(rows: Sequence[Sequence[str]], headers: Sequence[str], spare: Sequence[str] = ()) -> None:
-    """Write a table; where a terminal is too narrow, without the `spare` columns, as many as it takes."""
-    text = _lay_out(rows, headers)
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        for count in range(len(spare) + 1):
-            kept = [place for place, header in enumerate(headers) if header not in spare[:count]]
-            text = _lay_out(
-                [[row[place] for place in kept] for row in rows], [headers[place] for place in kept]
-            )
-            if all(len(click.unstyle(row)) <= width for row in text.splitlines()):
-                break
-        text = "\n".join(_cut(row, width) for row in text.splitlines())
-    click.echo(text)
-
-
-def _lay_out(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    return tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    click.echo(layout.table(rows, _DELETED))
 
 
 def _domain_row(domain: Domain, now: datetime) -> list[str]:
@@ -117,16 +94,6 @@ def _domain_row(domain: Domain, now: datetime) -> list[str]:
 
 def _code(verdict: Verdict) -> str:
     return " ".join(filter(None, [verdict.code, verdict.also.code if verdict.also else None]))
-
-
-def _cut(row: str, width: int) -> str:
-    """Cut a row to `width` columns; colours take none."""
-    plain = click.unstyle(row)
-    if len(plain) <= width:
-        return row
-    kept = row[: width - 1 - len(plain)]
-    # A row cut within its coloured word would keep half an escape sequence, and colour all that follows.
-    return (kept if _RESET in kept else plain[: width - 1]).rstrip() + "…"
 
 
 def _day(at: datetime) -> str:
@@ -175,12 +142,14 @@ def outcome(domain: Domain, now: datetime) -> None:
     head = f"{domain.name}: {status_word(verdict.status)}"
     if verdict.code is None:
         assert domain.serving is not None  # noqa: S101 - Success is served
-        click.echo(f"{head}, {lifecycle.served(domain, now)}, expires {_both(domain.serving.leaf.not_after)}")
+        expiry = _both(domain.serving.leaf.not_after)
+        click.echo(layout.paragraph(f"{head}, {lifecycle.served(domain, now)}, expires {expiry}"))
         return
-    click.echo(f"{head} {_code(verdict)}: {verdict.sentence}")
+    click.echo(layout.paragraph(f"{head} {_code(verdict)}: {verdict.sentence}"))
     if domain.serving is not None:
         click.echo(f"  serving: {lifecycle.served(domain, now)}")
-    click.echo(f"  next ({verdict.owner}): {verdict.next_step}{_again(verdict, now)}")
+    step = f"next ({verdict.owner}): {verdict.next_step}{_again(verdict, now)}"
+    click.echo(layout.paragraph(step, "  "))
 
 
 def _again(verdict: Verdict, now: datetime) -> str:
@@ -216,6 +185,7 @@ def _facts(domain: Domain, now: datetime) -> list[tuple[str, str]]:
     verdict = lifecycle.verdict(domain, now)
     facts = [
         ("Domain", domain.name),
+        ("Reads", names.readable(domain.name)),
         ("Other names", ", ".join(domain.sans)),
         ("Status", "deleted" if domain.deleted_at else status_word(verdict.status)),
         ("Source", domain.source),
@@ -248,7 +218,7 @@ def _leaf_facts(certificate: Certificate) -> list[tuple[str, str]]:
 
 
 def _pairs(facts: Iterable[tuple[str, str]]) -> str:
-    return _indented([(f"{label}:", text) for label, text in facts])
+    return layout.hanging((f"{label}:", text) for label, text in facts)
 
 
 def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime) -> str:
@@ -263,7 +233,8 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
         )
         for certificate in certificates
     ]
-    return _indented(rows, ("VERSION", "FATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256"))
+    headers = ("VERSION", "FATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256")
+    return textwrap.indent(layout.table(rows, headers, ("SHA-256", "ISSUED")), "  ")
 
 
 def _history(events: Iterable[Event]) -> str:
@@ -276,10 +247,4 @@ def _history(events: Iterable[Event]) -> str:
         )
         for event in events
     ]
-    return _indented(rows)
-
-
-def _indented(rows: Iterable[Sequence[str]], headers: Sequence[str] = ()) -> str:
-    # tabulate takes leading blanks off the cells, though not off the headers.
-    table = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
-    return textwrap.indent(table, "  ")
+    return layout.hanging(rows)

@@ -7,16 +7,20 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from sslctl import names
 from sslctl.cli import render
-from sslctl.cli.app import utc_now
+from sslctl.cli.app import App, utc_now
 from sslctl.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
+    from sslctl.sandbox.steering import Steering
     from sslctl.sandbox.world import World
 
 _NINETY_DAYS = 90 * 86_400
@@ -32,7 +36,7 @@ def command() -> None:
     """
 
 
-@command.command("up")
+@command.command("up", short_help="Start it and print how to use it.")
 @click.option(
     "--certificate-seconds",
     type=click.IntRange(min=10),
@@ -66,7 +70,8 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
         render.line(f"export SSLCTL_CONFIG={shlex.quote(str(world.config_path))}")
         click.echo(
             f"\nC4 knows {', '.join(_SEED)}, and {_SEED_ELSEWHERE}, whose CNAME is elsewhere.\n"
-            f"Paste the line above into another terminal, then: sslctl add {_SEED[0]}\n"
+            f"Paste the line above into another terminal, then: sslctl add {_SEED[0]} {_SEED_ELSEWHERE}\n"
+            f"To mend the CNAME: sslctl sandbox domain {_SEED_ELSEWHERE}; to let C4 fail: sslctl sandbox break upload\n"
             f"The edge serves https on port {world.edge.https_port}. Ctrl-C stops everything.",
             err=True,
         )
@@ -75,10 +80,53 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
     click.echo("Stopped.", err=True)
 
 
-@command.command("demo")
+@command.command("domain", short_help="Make a domain, or point it elsewhere.")
+@click.argument("name")
+@click.option("--points-at", metavar="TARGET", help="The target of its CNAME, instead of the CDN.")
+@click.pass_obj
+def domain(app: App, *, name: str, points_at: str | None) -> None:
+    """Make a customer's domain known to the running sandbox's C4, and set its CNAME."""
+    with _extra():
+        from sslctl.sandbox.world import cname_target  # noqa: PLC0415 - needs the extra
+
+    name = names.normalise(name)
+    target = cname_target(name)
+    _steering(app).set_domain(name, target, names.normalise(points_at) if points_at else target)
+
+
+@command.command("break", short_help="Let C4 fail.")
+@click.argument("call", type=click.Choice(["lookup", "upload", "readback", "remove"]))
+@click.option(
+    "--status", type=click.IntRange(400, 599), default=503, show_default=True, help="What C4 answers."
+)
+@click.pass_obj
+def break_c4(app: App, *, call: str, status: int) -> None:
+    """Let the running sandbox's C4 answer every call of one kind with an error, until it is healed."""
+    with _extra():
+        from sslctl.sandbox.faults import Kind  # noqa: PLC0415 - needs the extra
+
+    _steering(app).break_c4(Kind(call), status)
+
+
+@command.command("heal", short_help="Let C4 work again.")
+@click.pass_obj
+def heal(app: App) -> None:
+    """Let the running sandbox's C4 answer as it should again."""
+    _steering(app).heal_c4()
+
+
+def _steering(app: App) -> Steering:
+    with _extra():
+        from sslctl.sandbox.steering import Steering  # noqa: PLC0415 - needs the extra
+
+    return Steering(app.config.path)
+
+
+@command.command("demo", short_help="Play the whole story on it.")
 def demo() -> int:
     """Play the whole story: add, list, view, download, renew, a failing C4, text into C4, delete."""
-    from sslctl.sandbox.demo import CERTIFICATE_SECONDS, Demo  # noqa: PLC0415 - needs the extra
+    with _extra():
+        from sslctl.sandbox.demo import CERTIFICATE_SECONDS, Demo  # noqa: PLC0415 - needs the extra
 
     with (
         _folder() as folder,
@@ -100,12 +148,9 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def _world(
     folder: str, *, certificate_seconds: int, activation_seconds: float, mode: str = "webroot"
 ) -> World:
-    try:
+    with _extra():
         from sslctl.sandbox.world import World  # noqa: PLC0415 - needs the extra
-    except ImportError as error:
-        raise ConfigError(
-            f"the sandbox needs the package {error.name}", hint="pip install 'sslctl[sandbox]'"
-        ) from error
+
     return World(
         Path(folder),
         clock=utc_now,
@@ -113,6 +158,17 @@ def _world(
         activation_seconds=activation_seconds,
         mode=mode,
     )
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(
+            f"the sandbox needs the package {error.name}",
+            hint="pip install '.[sandbox]' in sslctl's source folder",
+        ) from error
 
 
 def _await_interrupt() -> None:

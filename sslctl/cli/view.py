@@ -23,7 +23,10 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
     name = names.normalise(domain)
     found = app.store.find(name)
     if found is None:
-        raise NotManaged(f"{name} is not managed here", hint=f"`sslctl add {name}` takes it in")
+        raise NotManaged(
+            f"{name} is not managed here",
+            hint=f"`sslctl list` shows what is; `sslctl add {name}` takes it in",
+        )
     now = app.clock()
     certificates, events = app.store.certificates(found), app.store.events(found)
     if as_json:

@@ -25,8 +25,8 @@ class Issued:
 class IssueError(Exception):
     """No certificate came of it: `code` says why, `found` what was seen (cleaned), `wanted` what would have done.
 
-    `retry_at` is the CA's wish where it gave one. `order_open` says that the order may still become valid and must
-    be collected, not placed again.
+    `retry_at` is the CA's wish where it gave one. `order_dead` says that nothing can come of the order any more;
+    otherwise it must be collected before another one is placed.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class IssueError(Exception):
         *,
         wanted: str = "",
         retry_at: datetime | None = None,
-        order_open: bool = False,
+        order_dead: bool = False,
     ) -> None:
         super().__init__(found)
         self.code = code
         self.found = found
         self.wanted = wanted
         self.retry_at = retry_at
-        self.order_open = order_open
+        self.order_dead = order_dead
 
 
 class Issuer(Protocol):

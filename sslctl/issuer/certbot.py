@@ -6,8 +6,11 @@ CSR are ours, so certbot keeps no lineage and nothing but the certificate comes 
 
 from __future__ import annotations
 
+import fcntl
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sslctl.config import AcmeSection
+from sslctl.errors import BadInput
 from sslctl.issuer import Issued, IssueError
 from sslctl.issuer.problems import explain
 from sslctl.model import Bundle, Order
@@ -29,6 +33,7 @@ from sslctl.x509 import split_fullchain
 
 _COLLECT_SECONDS = 20
 _LAST_WORDS = 1000
+_LONGEST_URL = 2000
 
 
 class CertbotIssuer:
@@ -39,16 +44,15 @@ class CertbotIssuer:
         self._folder = folder
         self._accounts = folder / "accounts"
         self._clock = clock
-        self._account_lock = threading.Lock()
         # certbot binds the port itself, so that there can be one at a time.
         self._port = threading.Lock() if acme.mode == "standalone" else nullcontext()
 
     def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
         """See `Issuer.issue`."""
-        with self._account_lock:
-            self._register()
+        self._register()
         run = self._run_folder(order)
-        (run / "csr.pem").write_text(order.csr_pem)
+        with _told():
+            (run / "csr.pem").write_text(order.csr_pem)
         argv = ["certonly", "--csr", str(run / "csr.pem"), *self._challenge_arguments()]
         argv += [f"--{name}-path={run / f'{name}.pem'}" for name in ("cert", "chain", "fullchain")]
         if self._acme.profile:
@@ -62,7 +66,11 @@ class CertbotIssuer:
 
     def collect(self, order: Order) -> Issued | None:
         """See `Issuer.collect`."""
-        issued = self._on_disk(order)
+        try:
+            issued = self._on_disk(order)
+        except IssueError:
+            # Cut off by a crash while it was written; the CA still has it.
+            issued = None
         if issued is not None or order.url is None:
             return issued
         account = self._account()
@@ -70,17 +78,13 @@ class CertbotIssuer:
             return None
         job = {
             "do": "collect",
-            "directory_url": self._acme.directory_url,
             "account": str(account),
             "order_url": order.url,
             "csr_pem": order.csr_pem,
             "wait_seconds": _COLLECT_SECONDS,
         }
-        fullchain = self._run(job, _no_order).get("fullchain")
-        if fullchain is None:
-            return None
-        certificate, chain = split_fullchain(fullchain)
-        return Issued(certificate, chain)
+        fullchain = self._run(job, _no_order, url=order.url).get("fullchain")
+        return None if fullchain is None else _split(fullchain)
 
     def forget(self, order: Order) -> None:
         """See `Issuer.forget`."""
@@ -89,7 +93,7 @@ class CertbotIssuer:
     def revoke(self, bundle: Bundle) -> None:
         """See `Issuer.revoke`."""
         self._make_folder(self._folder)
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix="revoke-") as name:
+        with _told(), tempfile.TemporaryDirectory(dir=self._folder, prefix="revoke-") as name:
             run = Path(name)
             self._link_accounts(run)
             (run / "cert.pem").write_text(bundle.certificate)
@@ -105,15 +109,20 @@ class CertbotIssuer:
         if self._account() is not None:
             return
         self._make_folder(self._folder)
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name:
-            run = Path(name)
-            self._link_accounts(run)
-            self._run({"do": "register", "argv": ["register", *self._common_arguments(run)]}, _no_order)
+        with _told(), (self._folder / "account.lock").open("w") as lock:
+            # Also against other processes; the kernel gives it up with the process that holds it.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self._account() is not None:
+                return
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name:
+                run = Path(name)
+                self._link_accounts(run)
+                self._run({"do": "register", "argv": ["register", *self._common_arguments(run)]}, _no_order)
 
     def _account(self) -> Path | None:
         """Give the folder in which certbot keeps its account at this CA, None where there is none."""
         server = self._acme.directory_url.partition("://")[2]
-        return next((path.parent for path in (self._accounts / server).glob("*/regr.json")), None)
+        return min((path.parent for path in (self._accounts / server).glob("*/regr.json")), default=None)
 
     def _challenge_arguments(self) -> list[str]:
         if self._acme.mode == "webroot":
@@ -127,6 +136,10 @@ class CertbotIssuer:
         contact = ["--email", self._acme.email, "--no-eff-email"]
         if not self._acme.email:
             contact = ["--register-unsafely-without-email"]
+        account = self._account()
+        if account is not None:
+            # Where there are two, certbot would ask which one.
+            contact += ["--account", account.name]
         return [
             *("--non-interactive", "--agree-tos", *contact, "--server", self._acme.directory_url),
             *("--config-dir", str(run / "config"), "--work-dir", str(run / "work")),
@@ -134,16 +147,21 @@ class CertbotIssuer:
             *("--logs-dir", str(run / "logs"), "--max-log-backups", "0"),
         ]
 
-    def _run(self, job: dict[str, Any], on_url: Callable[[str], None]) -> dict[str, Any]:
-        """Do `job` in a child process and give its result. Raises `IssueError`."""
-        url = ""
-        with tempfile.TemporaryFile() as stderr, self._child(stderr) as child:
+    def _run(self, job: dict[str, Any], on_url: Callable[[str], None], *, url: str = "") -> dict[str, Any]:
+        """Do `job` in a child process and give its result; `url` is that of an order placed earlier. Raises `IssueError`."""
+        self._make_folder(self._folder)
+        with (
+            _told(),
+            tempfile.TemporaryDirectory(dir=self._folder, prefix="child-") as scratch,
+            tempfile.TemporaryFile(dir=scratch) as stderr,
+            self._child(scratch, stderr) as child,
+        ):
             assert child.stdout is not None  # noqa: S101 - it is a pipe
-            _say(child, json.dumps(job))
+            _say(child, json.dumps({**job, **self._bounds()}))
             for line in child.stdout:
                 message = json.loads(line)
                 if "order" in message:
-                    url = message["order"]
+                    url = self._check_url(message["order"])
                     on_url(url)
                     _say(child, "")
                 elif "failed" in message["result"]:
@@ -151,7 +169,21 @@ class CertbotIssuer:
                 else:
                     return dict(message["result"])
             found = self._describe_end(child, stderr)
-        raise IssueError(Code.CA_VALIDATING if url else Code.ISSUER_FAILED, found, order_open=bool(url))
+        raise IssueError(Code.CA_VALIDATING if url else Code.ISSUER_FAILED, found, order_dead=not url)
+
+    def _bounds(self) -> dict[str, Any]:
+        return {
+            "directory_url": self._acme.directory_url,
+            # Later than our own deadline: it is for a child that has lost its parent.
+            "deadline_seconds": math.ceil(self._acme.timeout_seconds) + 5,
+        }
+
+    def _check_url(self, url: str) -> str:
+        """Give the order's URL where it may be kept, shown and used again."""
+        scheme = self._acme.directory_url.partition("://")[0]
+        if re.fullmatch(rf"{scheme}://[!-~]{{1,{_LONGEST_URL}}}", url) is None:
+            raise IssueError(Code.CA_UNAVAILABLE, "it gave the order a URL that cannot be used")
+        return url
 
     def _describe_end(self, child: subprocess.Popen[str], stderr: IO[bytes]) -> str:
         """Say how the child ended that gave no result."""
@@ -162,7 +194,7 @@ class CertbotIssuer:
         return clean(f"certbot ended with {child.returncode}: {next(filter(None, reversed(lines)), '')}")
 
     @contextmanager
-    def _child(self, stderr: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+    def _child(self, scratch: str, stderr: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
         """Run the child in a session of its own, so that Ctrl-C reaches sslctl alone, which lets it finish."""
         with subprocess.Popen(
             # -P: whatever lies in the folder that sslctl is called from is not imported.
@@ -171,7 +203,7 @@ class CertbotIssuer:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            env=self._environment(),
+            env=self._environment(scratch),
             start_new_session=True,
         ) as child:
             deadline = threading.Timer(self._acme.timeout_seconds, child.kill)
@@ -183,15 +215,17 @@ class CertbotIssuer:
                 # Its result is out, or nobody waits for it any more.
                 child.kill()
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, scratch: str) -> dict[str, str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SSLCTL_")}
+        # certbot leaves empty folders for its log there.
+        environment["TMPDIR"] = scratch
         if self._acme.ca_bundle is not None:
             environment["REQUESTS_CA_BUNDLE"] = str(self._acme.ca_bundle)
         return environment
 
     def _on_disk(self, order: Order) -> Issued | None:
         try:
-            return Issued(*split_fullchain((self._run_path(order) / "fullchain.pem").read_text()))
+            return _split((self._run_path(order) / "fullchain.pem").read_text(errors="replace"))
         except FileNotFoundError:
             return None
 
@@ -212,10 +246,24 @@ class CertbotIssuer:
 
     @staticmethod
     def _make_folder(folder: Path) -> None:
-        try:
+        with _told():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise IssueError(Code.ISSUER_FAILED, clean(f"cannot make {folder}: {error.strerror}")) from error
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn the machine's own troubles (a full disk, a missing right) into a finding."""
+    try:
+        yield
+    except OSError as error:
+        raise IssueError(Code.ISSUER_FAILED, clean(error)) from error
+
+
+def _split(fullchain: str) -> Issued:
+    try:
+        return Issued(*split_fullchain(fullchain))
+    except BadInput as error:
+        raise IssueError(Code.ISSUER_FAILED, f"what the CA issued cannot be used: {error.message}") from error
 
 
 def _say(child: subprocess.Popen[str], line: str) -> None:

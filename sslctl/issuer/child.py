@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import resource
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,12 +32,14 @@ from josepy.jwk import JWK
 # Between two tries a fresh nonce is fetched. Pebble rejects 5 % of good nonces on purpose, and a CA behind several
 # front ends can reject more; certbot itself gives up after the second.
 _NONCE_TRIES = 20
+_MOST_MEMORY = 1 << 30
 _HOPELESS = ("pending", "invalid")
 
 
 class Observer(acme.client.ClientNetwork):
     """acme's HTTP client, which also tells of orders and remembers the CA's problems."""
 
+    scheme: str
     on_order: Callable[[str], None]
     problems: list[dict[str, str]]
     retry_after: str
@@ -49,7 +55,12 @@ class Observer(acme.client.ClientNetwork):
         return self._post_once(*args, **kwargs)
 
     def _send_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
-        response: requests.Response = super()._send_request(method, url, *args, **kwargs)
+        # The directory names the other URLs, and none of them may lead away from TLS.
+        if not url.startswith(Observer.scheme):
+            raise errors.ClientError(f"the CA names a URL that does not begin with {Observer.scheme}")
+        response: requests.Response = super()._send_request(
+            method, url, *args, **{**kwargs, "allow_redirects": False}
+        )
         if not response.ok:
             Observer.retry_after = response.headers.get("Retry-After", "")
             return response
@@ -73,7 +84,8 @@ def _problems(authorization: dict[str, Any]) -> Iterator[dict[str, str]]:
     if authorization.get("status") != "invalid" or "challenges" not in authorization:
         return
     for challenge in authorization["challenges"]:
-        if problem := challenge.get("error"):
+        problem = challenge.get("error")
+        if isinstance(problem, dict):
             yield {
                 "name": str(authorization["identifier"]["value"]),
                 "type": str(problem.get("type", "")),
@@ -86,6 +98,7 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str
 
     `tell` is called with `{"order": URL}` when the CA has accepted an order.
     """
+    Observer.scheme = job["directory_url"].partition("://")[0] + "://"
     Observer.on_order = staticmethod(_once(lambda url: tell({"order": url})))
     Observer.problems = []
     Observer.retry_after = ""
@@ -110,6 +123,8 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str
         return _failure("authorization", str(error))
     except (certbot.errors.Error, errors.Error, OSError) as error:
         return _failure("certbot", str(error))
+    except Exception as error:  # noqa: BLE001 - an answer of the CA that nobody thought of
+        return _failure("certbot", f"{type(error).__name__}: {error}")
 
 
 def _failure(kind: str, detail: str, typ: str = "") -> dict[str, Any]:
@@ -149,8 +164,8 @@ def _collect(job: dict[str, Any]) -> str | None:
     try:
         response = client.net.post(job["order_url"], None, new_nonce_url=client.directory["newNonce"])
     except messages.Error as error:
-        if error.code in ("malformed", "unauthorized") or error.code is None:
-            return None  # the CA no longer knows the order
+        if error.code in ("malformed", "unauthorized", "accountDoesNotExist") or error.code is None:
+            return None  # the CA no longer knows the order, or us
         raise
     except errors.ClientError as error:
         if getattr(error.args[0], "status_code", None) == requests.codes.not_found:
@@ -178,13 +193,24 @@ def main() -> None:
     """Read the job, keep certbot away from our channel, do the job, tell its result."""
     channel: TextIO = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    job = json.loads(sys.stdin.readline())
+    acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def tell(message: dict[str, Any]) -> None:
         print(json.dumps(message), file=channel, flush=True)
-        if "order" in message and not sys.stdin.readline():
-            sys.exit("the parent is gone")  # nobody would keep the certificate
+        if "order" in message:
+            acknowledged.get()
 
-    job = json.loads(sys.stdin.readline())
+    def listen() -> None:
+        for line in sys.stdin:
+            acknowledged.put(line)
+        # The parent is gone. The next one collects the order, and must not meet us at it.
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    # An answer without an end, or a parent that is killed, must not leave a child that grows or stays.
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    signal.alarm(job["deadline_seconds"])
     tell({"result": run(job, tell)})
 
 

@@ -30,6 +30,7 @@ _BY_CHALLENGE_TYPE = {
     "rejectedIdentifier": Code.NAME_REFUSED,
     "unsupportedIdentifier": Code.NAME_REFUSED,
 }
+_LAST_WORDS = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
 _WANTED = {
     Code.CHALLENGE_FAILED: "the answer that certbot put there",
     Code.PORT_80_CLOSED: "an answer on port 80",
@@ -40,40 +41,39 @@ _WANTED = {
 def explain(failure: dict[str, Any], now: datetime, *, order_placed: bool) -> IssueError:
     """Turn a failed result of the child into the error that the pipeline understands.
 
-    `order_placed` says that the CA has the order: where the outcome is unknown, it then stays open to be collected.
+    `order_placed` says that the CA has the order: it is dead then only if the CA's own word says so.
     """
     wish = retry_after.read(failure.get("retry_after"), now)
     kind, detail = failure["failed"], str(failure.get("detail", ""))
     problems = failure.get("problems") or []
     if kind == "authorization" and problems:
-        return _challenge_error(problems, wish)
-    if kind == "authorization":
-        return IssueError(Code.CA_VALIDATING, clean(detail), retry_at=wish, order_open=order_placed)
-    if kind == "undecided":
-        found = clean(detail) or "no decision in time"
-        return IssueError(Code.CA_VALIDATING, found, retry_at=wish, order_open=order_placed)
+        # With an authorization the order becomes invalid too (RFC 8555, section 7.1.6).
+        code, found = _judge_challenges(problems)
+        return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=wish, order_dead=True)
+    code, found = _judge(kind, detail, _short(str(failure.get("type", ""))))
+    dead = not order_placed or code in _LAST_WORDS
+    return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=wish, order_dead=dead)
+
+
+def _judge(kind: str, detail: str, typ: str) -> tuple[Code, str]:
+    if kind in ("authorization", "undecided"):
+        return Code.CA_VALIDATING, clean(detail) or "no decision in time"
     if kind == "network":
-        return IssueError(Code.CA_UNAVAILABLE, clean(detail), retry_at=wish, order_open=order_placed)
+        return Code.CA_UNAVAILABLE, clean(detail)
     if kind == "acme":
-        code = _BY_TYPE.get(_short(failure["type"]), Code.CA_REFUSED)
-        undecided = code in (Code.CA_UNAVAILABLE, Code.CA_VALIDATING)
-        found = clean(f"{_short(failure['type'])}: {detail}")
-        return IssueError(
-            code, found, wanted=_WANTED.get(code, ""), retry_at=wish, order_open=undecided and order_placed
-        )
-    return IssueError(Code.ISSUER_FAILED, clean(detail) or "it gave no reason")
+        return _BY_TYPE.get(typ, Code.CA_REFUSED), clean(f"{typ}: {detail}")
+    return Code.ISSUER_FAILED, clean(detail) or "it gave no reason"
 
 
-def _challenge_error(problems: list[dict[str, str]], wish: datetime | None) -> IssueError:
+def _judge_challenges(problems: list[dict[str, str]]) -> tuple[Code, str]:
     """Pick the worst problem to name the trouble, and tell of all."""
     codes = [_challenge_code(problem) for problem in problems]
-    code = min(codes, key=lambda code: REASONS[code].status.rank)
     found = "; ".join(
         dict.fromkeys(
             f"{clean(p['name'], 100)}: {_short(p['type'])}: {clean(p['detail'], 200)}" for p in problems
         )
     )
-    return IssueError(code, clean(found, 600), wanted=_WANTED.get(code, ""), retry_at=wish)
+    return min(codes, key=lambda code: REASONS[code].status.rank), clean(found, 600)
 
 
 def _challenge_code(problem: dict[str, str]) -> Code:

@@ -138,5 +138,12 @@ def _errors(trouble: dns.exception.DNSException) -> list[dns.resolver.ErrorTuple
 
 def _describe(name: dns.name.Name, kind: dns.rdatatype.RdataType, trouble: dns.exception.DNSException) -> str:
     """Say what each name server did, once each."""
-    seen = dict.fromkeys(f"{server} said {clean(what, 80)}" for server, _, _, what, _ in _errors(trouble))
+    seen = dict.fromkeys(
+        f"{_shown(server)} said {clean(what, 80)}" for server, _, _, what, _ in _errors(trouble)
+    )
     return clean(f"{kind.name} of {to_text(name)}: {'; '.join(seen) or 'no name server answered'}")
+
+
+def _shown(server: object) -> str:
+    # dnspython names a server "Do53:192.0.2.1@53".
+    return clean(server, 80).removeprefix("Do53:").replace("@", " port ")

@@ -103,6 +103,11 @@ class Pebble:
         return f"https://127.0.0.1:{self._pebble_port}"
 
     @property
+    def records_url(self) -> str:
+        """The URL of the DNS server's management interface."""
+        return f"http://127.0.0.1:{self._records_port}"
+
+    @property
     def process_ids(self) -> tuple[int, ...]:
         """The process ids of the children: the DNS first, then Pebble; none when stopped."""
         return tuple(child.pid for child in self._children)

@@ -19,6 +19,7 @@ from sslctl.sandbox.c4_server import ReferenceC4
 from sslctl.sandbox.edge import Edge
 from sslctl.sandbox.listeners import ADDRESS
 from sslctl.sandbox.pebble import Pebble
+from sslctl.sandbox.steering import MAP
 
 CDN_SUFFIX = "cdn.sandbox.test"
 ELSEWHERE = "parking.elsewhere.test"
@@ -91,7 +92,7 @@ class World:
         self, name: str, *, points_at: str | None = None, ports: Sequence[int] = (80, 443)
     ) -> None:
         """Make a customer's domain in C4, and its CNAME in DNS: to the CDN unless `points_at` names another target."""
-        target = f"{name}.{CDN_SUFFIX}"
+        target = cname_target(name)
         self.c4.create_domain(name, cname_target=target, ports=ports)
         self.pebble.set_cname(name, points_at or target)
 
@@ -135,12 +136,20 @@ class World:
             lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         self._write(self.config_path.name, "\n".join(lines) + "\n")
 
+        places = {"c4_url": self.c4.url, "records_url": self.pebble.records_url}
+        self._write(MAP, json.dumps(places))
+
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
+
+
+def cname_target(name: str) -> str:
+    """Give the name on the CDN that the customer's `name` must point at."""
+    return f"{name}.{CDN_SUFFIX}"
 
 
 def _free_port() -> int:

@@ -59,8 +59,12 @@ class Store(Protocol):
     def counts(self, now: datetime) -> dict[Status, int]:
         """Count the managed domains by status as of `now`; statuses without a domain are left out."""
 
-    def enrol(self, name: str, sans: tuple[str, ...], source: Source) -> Domain:
+    def enrol(
+        self, name: str, sans: tuple[str, ...], source: Source, wanted: Certificate | None = None
+    ) -> Domain:
         """Record `name` as new, or as managed again after a delete; its finding is `QUEUED`.
+
+        `wanted` is a version of before that is taken up again.
 
         Raises `Busy` when it is managed already.
         """
@@ -86,14 +90,13 @@ class Store(Protocol):
     def close_order(self, order: Order, outcome: str) -> None:
         """Let an order go that came to nothing, and its key with it."""
 
-    def keep_issued(self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf) -> Domain:
-        """Keep what the CA issued for `order` as a new version, make it the wanted one, close the order."""
+    def keep_issued(
+        self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf, *, wanted: bool = True
+    ) -> Domain:
+        """Keep what the CA issued for `order` as a new version, which is the wanted one if so; close the order."""
 
     def paste(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
         """Keep a pasted pair as a new version of the domain `name`, managed before or not, and make it the wanted one."""
-
-    def want(self, domain: Domain, certificate: Certificate | None) -> Domain:
-        """Make a version that is held already the wanted one, or none."""
 
     def mark_uploading(self, certificate: Certificate) -> None:
         """Keep the intent to upload, before C4 hears of it."""
@@ -101,8 +104,8 @@ class Store(Protocol):
     def mark_uploaded(self, certificate: Certificate) -> None:
         """Record that C4 accepted the upload."""
 
-    def mark_serving(self, domain: Domain, certificate: Certificate) -> Domain:
-        """Record that C4 was seen to serve `certificate`; what it served before is replaced."""
+    def mark_serving(self, domain: Domain, certificate: Certificate, *, wanted: Certificate | None) -> Domain:
+        """Record that C4 was seen to serve `certificate`, while `wanted` belongs there; the one before is replaced."""
 
     def mark_not_serving(self, domain: Domain, why: str) -> Domain:
         """Record that C4 was seen not to serve the certificate it used to; it is wanted still."""

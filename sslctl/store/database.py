@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from sslctl.errors import Busy, StateError
 from sslctl.store import schema
 
 _BUSY_SECONDS = 15.0
+_OTHERS_WRITE = 0o022
 T = TypeVar("T")
 
 
@@ -35,6 +37,8 @@ class Database:
         self._lock = threading.RLock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for place in (path.parent, path):
+                _require_ours(place)
             # SQLite would make the file with the umask's mode; keys are sealed, but names are nobody's business either.
             path.touch(mode=0o600)
             self._connection = sqlite3.connect(
@@ -104,4 +108,18 @@ class Database:
         return StateError(
             f"the database {self._path} cannot be read: {error}",
             hint="it was left as it is; restore a backup, or name another folder in state.dir",
+        )
+
+
+def _require_ours(place: Path) -> None:
+    """Raise `StateError` where somebody else could put other state in the place of ours."""
+    if place.is_symlink():
+        raise StateError(f"{place} is a symbolic link", hint="name the real place in state.dir")
+    if not place.exists():
+        return
+    state = place.stat()
+    if state.st_uid not in (0, os.geteuid()) or state.st_mode & _OTHERS_WRITE:
+        raise StateError(
+            f"other users can change {place}",
+            hint=f"give it to the user who runs sslctl, and chmod go-w {place}",
         )

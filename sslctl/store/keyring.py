@@ -8,8 +8,10 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from sslctl.errors import StateError
+from sslctl.files import read_regular
 
 _OTHERS = 0o077
+_LARGEST = 1 << 20
 _PUT_BACK = "put back the key file that was in use when the database was written"
 
 
@@ -61,13 +63,14 @@ class Keyring:
 
     def _read(self) -> MultiFernet:
         try:
+            content, state = read_regular(self._path, _LARGEST)
             # What is world-readable may have been read: it is not quietly put right.
-            if self._path.stat().st_mode & _OTHERS:
+            if state.st_mode & _OTHERS:
                 raise StateError(
                     f"the key file {self._path} can be read by other users",
                     hint=f"chmod 600 {self._path}, and consider what was readable as known to them",
                 )
-            return MultiFernet([Fernet(line) for line in self._path.read_bytes().split()])
+            return MultiFernet([Fernet(line) for line in content.split()])
         except FileNotFoundError as error:
             raise StateError(
                 f"the key file {self._path} is missing, and without it no private key can be read",

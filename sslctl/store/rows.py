@@ -55,7 +55,8 @@ EXPIRY = "coalesce(serving.not_after, wanted.not_after)"
 # `lifecycle.verdict` in SQL, for filters and counts over many domains; held to it by a property test.
 STATUS = f"""CASE
   WHEN domain.finding_code IN ({codes(Status.DISCARD)}) THEN '{Status.DISCARD}'
-  WHEN domain.finding_code IN ({codes(Status.EMERGENCY)}) THEN '{Status.EMERGENCY}'
+  WHEN domain.finding_code IN ({codes(Status.EMERGENCY)})
+    AND NOT coalesce({EXPIRY} <= :now AND coalesce(wanted.not_after, '') <= :now, 0) THEN '{Status.EMERGENCY}'
   WHEN {EXPIRY} <= :now OR domain.finding_code IN ({codes(Status.EXPIRED)}) THEN '{Status.EXPIRED}'
   WHEN domain.finding_code IN ({codes(Status.FAILURE)}) THEN '{Status.FAILURE}'
   WHEN domain.finding_code IN ({codes(Status.PENDING)}) THEN '{Status.PENDING}'

@@ -64,7 +64,10 @@ class SqliteStore(Store):
     def domain(self, name: str) -> Domain:
         found = self.find(name)
         if found is None:
-            raise NotManaged(f"{name} is not managed here", hint=f"`sslctl add {name}` takes it in")
+            raise NotManaged(
+                f"{name} is not managed here",
+                hint=f"`sslctl list` shows what is; `sslctl add {name}` takes it in",
+            )
         if found.deleted_at is not None:
             raise NotManaged(f"{name} was deleted", hint=f"`sslctl add {name}` takes it in again")
         return found
@@ -133,13 +136,16 @@ class SqliteStore(Store):
 
     # Domains
 
-    def enrol(self, name: str, sans: tuple[str, ...], source: Source) -> Domain:
+    def enrol(
+        self, name: str, sans: tuple[str, ...], source: Source, wanted: Certificate | None = None
+    ) -> Domain:
         with self._database.transaction() as run:
             now = instant(self._clock())
             recorded = run(
                 """INSERT INTO domain (name, sans, source, created_at, finding_code, finding_found, finding_wanted,
-                finding_at, retry_at) VALUES (:name, :sans, :source, :now, :code, '', '', :now, :now)
-                ON CONFLICT (name) DO UPDATE SET sans = :sans, source = :source, deleted_at = NULL,
+                finding_at, retry_at, wanted_id)
+                VALUES (:name, :sans, :source, :now, :code, '', '', :now, :now, :wanted)
+                ON CONFLICT (name) DO UPDATE SET sans = :sans, source = :source, deleted_at = NULL, wanted_id = :wanted,
                 finding_code = :code, finding_found = '', finding_wanted = '', finding_at = :now, retry_at = :now,
                 revision = revision + 1 WHERE deleted_at IS NOT NULL""",
                 {
@@ -148,17 +154,21 @@ class SqliteStore(Store):
                     "source": source,
                     "now": now,
                     "code": Code.QUEUED,
+                    "wanted": wanted.id if wanted else None,
                 },
             )
             _expect(recorded.rowcount == 1, f"{name} was added by somebody else meanwhile")
             domain = self.domain(name)
-            self._write_event(domain.id, "added", " ".join(("source", source, *sans)))
+            self._write_event(domain.id, "added", _wishes(sans, source))
+            if wanted is not None:
+                self._write_event(domain.id, "taken up again", "", wanted.version)
             return domain
 
     def amend(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
         with self._advance(domain, "sans = :sans, source = :source", sans=names_text(sans), source=source):
-            if (sans, source) != (domain.sans, domain.source):
-                self._write_event(domain.id, "changed", " ".join(("source", source, *sans)))
+            before, after = _wishes(domain.sans, domain.source), _wishes(sans, source)
+            if before != after:
+                self._write_event(domain.id, "changed", f"{after}; was {before}")
             return self.settle(self.domain(domain.name), queued(self._clock()))
 
     def settle(self, domain: Domain, finding: Finding | None) -> Domain:
@@ -219,11 +229,13 @@ class SqliteStore(Store):
             )
             _expect(closed.rowcount == 1, _CLOSED)
 
-    def keep_issued(self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf) -> Domain:
+    def keep_issued(
+        self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf, *, wanted: bool = True
+    ) -> Domain:
         bundle = Bundle(certificate, chain, self.order_key(order))
         with self._database.transaction():
             self.close_order(order, "issued")
-            return self._keep(domain, Source.C4, bundle, leaf)
+            return self._keep(domain, Source.C4, bundle, leaf, wanted=wanted)
 
     def paste(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
         with self._database.transaction():
@@ -232,9 +244,9 @@ class SqliteStore(Store):
                 domain = self.enrol(name, sans, Source.TEXT)
             else:
                 domain = self.amend(known, sans, Source.TEXT)
-            return self._keep(domain, Source.TEXT, bundle, leaf)
+            return self._keep(domain, Source.TEXT, bundle, leaf, wanted=True)
 
-    def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
+    def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf, *, wanted: bool) -> Domain:
         values = {
             "domain_id": domain.id,
             "source": source,
@@ -255,18 +267,13 @@ class SqliteStore(Store):
             {", ".join(f":{column}" for column in values)})"""  # noqa: S608 - constants
         with self._database.transaction() as run:
             made = run(insert, values).lastrowid
-            with self._advance(domain, "wanted_id = :id", id=made):
-                kept = self.domain(domain.name)
-                version = kept.wanted.version if kept.wanted else None
+            with self._advance(
+                domain, "wanted_id = CASE WHEN :wanted THEN :id ELSE wanted_id END", id=made, wanted=wanted
+            ):
+                newest = self.certificates(domain)[0]
                 kind = "issued" if source is Source.C4 else "pasted"
-                self._write_event(domain.id, kind, f"serial {leaf.serial}", version)
-        return kept
-
-    def want(self, domain: Domain, certificate: Certificate | None) -> Domain:
-        with self._advance(domain, "wanted_id = :id", id=certificate.id if certificate else None):
-            if certificate is not None:
-                self._write_event(domain.id, "taken up again", "", certificate.version)
-            return self.domain(domain.name)
+                self._write_event(domain.id, kind, f"serial {leaf.serial}", newest.version)
+                return self.domain(domain.name)
 
     def mark_uploading(self, certificate: Certificate) -> None:
         self._stamp(certificate, "uploading_at")
@@ -284,9 +291,10 @@ class SqliteStore(Store):
             if event is not None:
                 self._write_event(certificate.domain_id, event, "", certificate.version)
 
-    def mark_serving(self, domain: Domain, certificate: Certificate) -> Domain:
+    def mark_serving(self, domain: Domain, certificate: Certificate, *, wanted: Certificate | None) -> Domain:
         at = instant(self._clock())
-        with self._advance(domain, "serving_id = :id, wanted_id = :id", id=certificate.id) as run:
+        change = {"serving": certificate.id, "wanted": wanted.id if wanted else None}
+        with self._advance(domain, "serving_id = :serving, wanted_id = :wanted", **change) as run:
             run(_REPLACE, {"at": at, "domain": domain.id, "by": certificate.id})
             run(
                 "UPDATE certificate SET verified_at = ?, replaced_at = NULL WHERE id = ?",
@@ -345,6 +353,10 @@ def _changed(domain: Domain) -> str:
 def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - like `assert`
     if not holds:
         raise Busy(otherwise, hint="look again, then try again")
+
+
+def _wishes(sans: tuple[str, ...], source: Source) -> str:
+    return f"source {source}, other names: {', '.join(sans)}" if sans else f"source {source}, no other names"
 
 
 def _told(finding: Finding | None) -> str:

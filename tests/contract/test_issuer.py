@@ -44,7 +44,9 @@ class Case:
             self.world.pebble.set_addresses(name, ipv4=["127.0.0.99"])
         else:
             assert isinstance(self.issuer, FakeIssuer)
-            self.issuer.refusals.append(IssueError(Code.PORT_80_CLOSED, "connection refused"))
+            self.issuer.refusals.append(
+                IssueError(Code.PORT_80_CLOSED, "connection refused", order_dead=True)
+            )
 
 
 @pytest.fixture(scope="module", params=["fake", pytest.param("certbot", marks=pytest.mark.pebble)])
@@ -79,7 +81,7 @@ def test_a_failed_challenge_is_told_with_its_reason_and_settles_the_order(case: 
         case.issuer.issue(order, urls.append)
     assert caught.value.code is Code.PORT_80_CLOSED
     assert "refused" in caught.value.found
-    assert not caught.value.order_open
+    assert caught.value.order_dead
     assert len(urls) == 1
 
 

@@ -182,7 +182,7 @@ def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_som
     with pytest.raises(IssueError) as caught:
         issuer.issue(order, keep_and_kill)
     assert caught.value.code is Code.CA_VALIDATING
-    assert caught.value.order_open
+    assert not caught.value.order_dead
     # The CA never validated it: the order is let go, and a new one takes its place.
     assert issuer.collect(dataclasses.replace(order, url=urls[0])) is None
     assert read_leaf(issuer.issue(order, _no_url).certificate).names == ("killed.example.test",)
@@ -196,7 +196,7 @@ def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tm
         issuer.issue(_order(1, "early.example.test"), _no_url)
     killer.join()
     assert caught.value.code is Code.ISSUER_FAILED
-    assert not caught.value.order_open
+    assert caught.value.order_dead
 
 
 def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> None:

@@ -317,7 +317,9 @@ def test_a_no_deletes_nothing(shop: Cdn, answer: str) -> None:
 
 def test_ctrl_c_at_the_question_deletes_nothing(shop: Cdn) -> None:
     with Terminal(shop, "delete", NAME, LONG) as terminal:
-        terminal.await_question("Delete 2 domains? HTTPS stops working on the edge. [y/N]: ")
+        terminal.await_question(
+            f"Delete 2 domains ({NAME}, {LONG})? HTTPS stops working on the edge. [y/N]: "
+        )
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 130
     assert terminal.screen.endswith("sslctl: error: interrupted\r\n")

@@ -125,15 +125,16 @@ def test_a_deleted_domain_shows_when_it_was_deleted_and_no_status(fleet: Cdn) ->
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "No domains are managed yet; `sslctl add DOMAIN` takes one in.\n"),
-        (["--sort", "expires"], "No domains are managed yet; `sslctl add DOMAIN` takes one in.\n"),
+        ([], "No domains are managed yet in "),
+        (["--sort", "expires"], "No domains are managed yet in "),
         (["--status", "failure"], "No domain is like that.\n"),
         (["--deleted"], "No domain was deleted.\n"),
     ],
 )
 def test_an_empty_list_says_so_beside_the_data(cdn: Cdn, options: list[str], said: str) -> None:
     result = cdn.sslctl("list", *options)
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", said)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith(said)
     as_json = cdn.sslctl("list", "--json", *options)
     assert (as_json.json, as_json.stderr) == ({"schema_version": 1, "domains": []}, "")
 

@@ -42,11 +42,11 @@ class DyingStore:
         if name not in WRITES:
             return method
 
-        def write(*arguments: Any) -> Any:
+        def write(*arguments: Any, **options: Any) -> Any:
             self._left -= 1
             if self._left == 0 and self._before:
                 raise Killed
-            result = method(*arguments)
+            result = method(*arguments, **options)
             if self._left == 0:
                 raise Killed
             return result
@@ -190,7 +190,7 @@ def test_a_failing_renewal_leaves_what_is_served_alone(cdn: Cdn) -> None:
 
 def test_an_order_that_the_ca_has_not_decided_is_collected_and_not_placed_again(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "processing", order_open=True))
+    cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "processing"))
     domain = run(app)
     assert reason(app, domain) is Code.CA_VALIDATING
     order = app.store.order(domain)

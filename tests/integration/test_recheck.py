@@ -63,7 +63,7 @@ def test_a_domain_that_is_not_managed_is_exit_9(cdn: Cdn, command: list[str]) ->
     cdn.sslctl("add", NAME)
     result = cdn.sslctl(*command, NAME, "nobody.example.com")
     assert (result.exit_code, result.stdout) == (9, "")
-    assert result.stderr.startswith("sslctl: error: nobody.example.com is not managed here\n")
+    assert result.stderr.startswith("sslctl: error: nobody.example.com is not managed here")
 
 
 def test_force_renew_orders_where_nothing_is_due(cdn: Cdn) -> None:

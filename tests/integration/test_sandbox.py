@@ -72,8 +72,21 @@ def test_up_prints_the_line_that_makes_every_command_use_it(tmp_path: Path, mode
             text=True,
             check=False,
         )
+        mended = [
+            subprocess.run([*SSLCTL, *arguments.split()], env=environment, check=False).returncode
+            for arguments in (
+                "sandbox break lookup --status 500",
+                "recheck blog.example.test",
+                "sandbox heal",
+                "sandbox domain blog.example.test",
+                "recheck blog.example.test",
+                "sandbox domain new.example.test --points-at elsewhere.example.test",
+                "add new.example.test",
+            )
+        ]
         up.send_signal(signal.SIGINT)
         assert up.wait(timeout=30) == 0
+    assert mended == [0, 3, 0, 0, 0, 0, 4]
     assert line.startswith("export SSLCTL_CONFIG=")
     assert added.returncode == 5
     assert "shop.example.test: Success" in added.stdout

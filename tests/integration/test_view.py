@@ -95,5 +95,5 @@ def test_an_unknown_domain_is_not_managed(cdn: Cdn) -> None:
     assert (result.exit_code, result.stdout) == (9, "")
     assert result.stderr == (
         "sslctl: error: nobody.example.com is not managed here\n"
-        "sslctl: hint: `sslctl add nobody.example.com` takes it in\n"
+        "sslctl: hint: `sslctl list` shows what is; `sslctl add nobody.example.com` takes it in\n"
     )

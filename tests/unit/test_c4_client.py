@@ -245,7 +245,7 @@ def test_a_refused_upload_carries_c4s_code(
     client: C4Client, c4: responses.RequestsMock, status: int, code: str
 ) -> None:
     c4.put(CERTIFICATE_URL, **_problem(code, status, "What is wrong."))
-    with pytest.raises(Rejected, match=f"^answered {status}: {code}: What is wrong.$") as caught:
+    with pytest.raises(Rejected, match=f"^answered {status}: {code}: What is wrong$") as caught:
         client.upload(NAME, _bundle(), Source.C4)
     assert caught.value.code == code
 

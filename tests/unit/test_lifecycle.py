@@ -83,8 +83,19 @@ def test_expired_comes_true_at_the_very_second_without_any_tick() -> None:
     ],
 )
 def test_precedence_over_and_under_expired(code: Code | None, status: Status) -> None:
-    held = domain(**serving(left=-WEEK), finding=None if code is None else finding(code))
+    held = domain(
+        serving=certificate(1, left=-WEEK),
+        wanted=certificate(2),
+        finding=None if code is None else finding(code),
+    )
     assert lifecycle.verdict(held, NOW).status is status
+
+
+def test_what_c4_did_not_take_is_no_emergency_any_more_once_it_has_expired() -> None:
+    pasted = certificate(1, left=-WEEK, source=Source.TEXT)
+    held = domain(source=Source.TEXT, wanted=pasted, finding=finding(Code.C4_REJECTED))
+    assert lifecycle.verdict(held, NOW).status is Status.EXPIRED
+    assert lifecycle.verdict(held, NOW - 2 * WEEK).status is Status.EMERGENCY
 
 
 def test_an_expired_domain_says_why_its_renewal_fails_and_who_must_act() -> None:
@@ -173,6 +184,13 @@ def test_the_wish_of_the_ca_is_honoured_between_a_minute_and_a_week(
     wish: timedelta, expected: timedelta
 ) -> None:
     assert lifecycle.retry_at(Code.CA_RATE_LIMITED, NOW, NOW + wish) == NOW + expected
+
+
+def test_the_wish_of_c4_never_skips_the_daily_recheck() -> None:
+    midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+    soon = NOW + timedelta(minutes=5)
+    assert lifecycle.retry_at(Code.C4_UNANSWERED, NOW, soon) == soon
+    assert lifecycle.retry_at(Code.C4_UNANSWERED, NOW, NOW + timedelta(days=1)) == midnight
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - hypothesis adds the zone

@@ -52,9 +52,7 @@ def test_a_failed_challenge(short: str, detail: str, code: Code) -> None:
     assert error.code is code
     assert short in error.found
     assert "a.example.com" in error.found
-    assert (
-        not error.order_open
-    )  # an order with an invalid authorization is invalid itself (RFC 8555, section 7.1.6)
+    assert error.order_dead  # with its authorization (RFC 8555, section 7.1.6)
 
 
 def test_of_several_failed_challenges_the_worst_gives_the_code_and_all_are_told() -> None:
@@ -71,24 +69,24 @@ def test_of_several_failed_challenges_the_worst_gives_the_code_and_all_are_told(
 
 
 @pytest.mark.parametrize(
-    ("short", "code", "order_open"),
+    ("short", "code", "order_dead"),
     [
         ("rateLimited", Code.CA_RATE_LIMITED, False),
-        ("serverInternal", Code.CA_UNAVAILABLE, True),
-        ("badNonce", Code.CA_UNAVAILABLE, True),
-        ("orderNotReady", Code.CA_VALIDATING, True),
-        ("caa", Code.CAA_FORBIDS, False),
-        ("rejectedIdentifier", Code.NAME_REFUSED, False),
+        ("serverInternal", Code.CA_UNAVAILABLE, False),
+        ("badNonce", Code.CA_UNAVAILABLE, False),
+        ("orderNotReady", Code.CA_VALIDATING, False),
+        ("caa", Code.CAA_FORBIDS, True),
+        ("rejectedIdentifier", Code.NAME_REFUSED, True),
         ("userActionRequired", Code.CA_REFUSED, False),
         ("accountDoesNotExist", Code.CA_REFUSED, False),
         ("somethingNew", Code.CA_REFUSED, False),
     ],
 )
-def test_a_refused_request(short: str, code: Code, order_open: bool) -> None:
+def test_a_refused_request(short: str, code: Code, order_dead: bool) -> None:
     error = explain(acme(short), NOW, order_placed=True)
-    assert (error.code, error.order_open) == (code, order_open)
+    assert (error.code, error.order_dead) == (code, order_dead)
     assert error.found == f"{short}: so it is"
-    assert not explain(acme(short), NOW, order_placed=False).order_open
+    assert explain(acme(short), NOW, order_placed=False).order_dead
 
 
 def test_the_wish_of_the_ca_is_passed_on() -> None:
@@ -99,19 +97,17 @@ def test_the_wish_of_the_ca_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "code", "order_open"),
+    ("kind", "code"),
     [
-        ("network", Code.CA_UNAVAILABLE, True),
-        ("undecided", Code.CA_VALIDATING, True),
-        ("authorization", Code.CA_VALIDATING, True),
-        ("certbot", Code.ISSUER_FAILED, False),
+        ("network", Code.CA_UNAVAILABLE),
+        ("undecided", Code.CA_VALIDATING),
+        ("authorization", Code.CA_VALIDATING),
+        ("certbot", Code.ISSUER_FAILED),
     ],
 )
-def test_where_the_outcome_is_unknown_a_placed_order_stays_open(
-    kind: str, code: Code, order_open: bool
-) -> None:
+def test_where_the_outcome_is_unknown_a_placed_order_stays_open(kind: str, code: Code) -> None:
     error = explain({"failed": kind, "detail": "it broke"}, NOW, order_placed=True)
-    assert (error.code, error.order_open) == (code, order_open)
+    assert (error.code, error.order_dead) == (code, False)
 
 
 def test_what_the_ca_says_reaches_no_terminal_unclean() -> None:

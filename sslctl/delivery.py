@@ -1,0 +1,197 @@
+"""Putting a certificate that is held on C4, and seeing it there.
+
+The intent is stored before C4 hears of it and the outcome after, so that a pass killed in between is gone on with: an
+upload that is owed is made again, and the same upload twice is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sslctl import c4, lifecycle
+from sslctl.c4 import ControlPlane, Installed, Record, State
+from sslctl.model import Bundle, Certificate, Domain, Source
+from sslctl.reasons import Code
+from sslctl.store import Store
+
+_POLL_SECONDS = 0.5
+
+
+class Stop(Exception):  # it ends a pass with a finding; that is no error of the program
+    """The pass ends here, with this finding. `wish` is when somebody outside wants to be asked again."""
+
+    def __init__(self, code: Code, found: str = "", wanted: str = "", wish: datetime | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.found = found
+        self.wanted = wanted
+        self.wish = wish
+
+
+class Delivery:
+    """Speaks with C4 about one domain after the other. Every method may raise `Stop`."""
+
+    def __init__(
+        self,
+        store: Store,
+        control_plane: ControlPlane,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
+        activation_seconds: float,
+        on_step: Callable[[Domain, str], None],
+    ) -> None:
+        self._store = store
+        self._c4 = control_plane
+        self._clock = clock
+        self._sleep = sleep
+        self._activation_seconds = activation_seconds
+        self._on_step = on_step
+
+    def look_up(self, domain: Domain) -> tuple[Domain, Record]:
+        """Give C4's record of `domain`, and the domain with what that tells of the certificate served."""
+        self._on_step(domain, "asking C4")
+        try:
+            record = self._c4.domain(domain.name)
+        except c4.UnknownDomain as error:
+            if domain.serving is not None:
+                self._store.mark_not_serving(domain, "C4 has no such domain")
+            raise Stop(Code.C4_UNKNOWN_DOMAIN) from error
+        except c4.Unauthorized as error:
+            raise Stop(Code.C4_TOKEN_REFUSED, str(error)) from error
+        except c4.C4Error as error:
+            raise Stop(Code.C4_UNANSWERED, str(error), wish=_wish(error)) from error
+        return self._reconcile(domain, record.certificate), record
+
+    def _reconcile(self, domain: Domain, installed: Installed | None) -> Domain:
+        """Record that C4 does not serve any more what it was last seen to.
+
+        While C4 activates the wanted certificate, it goes on serving the one before.
+        """
+        if domain.serving is None or _is_one_of(installed, domain.serving, domain.wanted):
+            return domain
+        why = "C4 has no certificate" if installed is None else "C4 has another certificate"
+        return self._store.mark_not_serving(domain, why)
+
+    def deliver(self, domain: Domain, certificate: Certificate, record: Record) -> None:
+        """Upload `certificate` unless C4 has it already, and see that C4 serves it."""
+        if not _is_one_of(record.certificate, certificate):
+            self._on_step(domain, "uploading to C4")
+            self._store.mark_uploading(certificate)
+            self._put(domain, certificate, record.certificate)
+            self._store.mark_uploaded(certificate)
+        self._on_step(domain, "reading back from C4")
+        self._read_back(domain, certificate)
+
+    def _put(self, domain: Domain, certificate: Certificate, installed: Installed | None) -> None:
+        bundle = self._store.bundle(certificate)
+        try:
+            self._send(domain, certificate, bundle)
+        except c4.TextCertificatePresent:
+            self._replace_text(domain, certificate, bundle, installed)
+        except c4.C4Error as error:
+            state = ""
+            if installed is None and not isinstance(error, c4.Unanswered):
+                # A pass may have been killed after it had made way for this upload.
+                state = self._put_back(domain, self._last_served_text(domain))
+            raise _refused(error, state) from error
+
+    def _send(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> None:
+        try:
+            self._c4.upload(domain.name, bundle, certificate.source)
+        except c4.Unanswered:
+            # The answer may have been lost after C4 did what it was asked.
+            if not self._has(domain, certificate):
+                raise
+
+    def _has(self, domain: Domain, certificate: Certificate) -> bool:
+        try:
+            return _is_one_of(self._c4.domain(domain.name).certificate, certificate)
+        except c4.C4Error:
+            return False
+
+    def _replace_text(
+        self, domain: Domain, certificate: Certificate, bundle: Bundle, installed: Installed | None
+    ) -> None:
+        """Remove the `text` certificate that is in the way, upload ours, put the old one back if that fails."""
+        held = self._held(domain, installed)
+        now = self._store.domain(domain.name)
+        if now.serving is not None:
+            self._store.mark_not_serving(now, "the text certificate makes way")
+        try:
+            self._c4.remove(domain.name)
+        except c4.C4Error as error:
+            state = "; the text certificate is still installed"
+            if held is not None:
+                self._store.mark_serving(self._store.domain(domain.name), held, wanted=certificate)
+            raise _refused(error, state) from error
+        self._store.record(domain, "removed", "the text certificate, from C4", held.version if held else None)
+        try:
+            self._send(domain, certificate, bundle)
+        except c4.C4Error as error:
+            raise _refused(error, self._put_back(domain, held)) from error
+
+    def _held(self, domain: Domain, installed: Installed | None) -> Certificate | None:
+        """Give the version in our history that is installed on C4."""
+        return next((one for one in self._store.certificates(domain) if _is_one_of(installed, one)), None)
+
+    def _last_served_text(self, domain: Domain) -> Certificate | None:
+        """Give the version that C4 served last, if it is a text one that may still be used."""
+        served = [one for one in self._store.certificates(domain) if one.verified_at is not None]
+        last = max(served, key=lambda one: (one.verified_at, one.version), default=None)
+        if last is None or last.source is not Source.TEXT:
+            return None
+        return last if lifecycle.usable(last, domain.names, self._clock()) else None
+
+    def _put_back(self, domain: Domain, held: Certificate | None) -> str:
+        """Put a removed text certificate back where we have it, and say what is installed now."""
+        if held is None:
+            return "; nothing is installed now"
+        try:
+            self._c4.upload(domain.name, self._store.bundle(held), held.source)
+        except c4.C4Error as error:
+            return f"; nothing is installed now, for the text certificate could not be put back: {error}"
+        now = self._store.domain(domain.name)
+        self._store.mark_serving(now, held, wanted=now.wanted)
+        self._store.record(domain, "put back", "the text certificate is on C4 again", held.version)
+        return "; the text certificate is installed again"
+
+    def _read_back(self, domain: Domain, certificate: Certificate) -> None:
+        """Wait until C4 serves exactly `certificate`: an upload that nobody verified is not a Success."""
+        for poll in range(1 + round(self._activation_seconds / _POLL_SECONDS)):
+            if poll:
+                self._sleep(_POLL_SECONDS)
+            try:
+                active = self._c4.certificate(domain.name)
+            except c4.C4Error as error:
+                raise Stop(Code.C4_UNANSWERED, str(error), wish=_wish(error)) from error
+            if active is not None and active.state is State.ACTIVE and _is_one_of(active, certificate):
+                self._store.mark_serving(self._store.domain(domain.name), certificate, wanted=certificate)
+                return
+        _, record = self.look_up(self._store.domain(domain.name))
+        if _is_one_of(record.certificate, certificate):
+            raise Stop(Code.C4_ACTIVATING, f"uploaded, not active after {self._activation_seconds:g} seconds")
+        found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]
+        raise Stop(Code.C4_MISMATCH, found, certificate.leaf.fingerprint[:16])
+
+
+def _is_one_of(installed: Installed | None, *certificates: Certificate | None) -> bool:
+    return installed is not None and any(
+        one is not None and one.leaf.fingerprint == installed.fingerprint for one in certificates
+    )
+
+
+def _refused(error: c4.C4Error, state: str) -> Stop:
+    found = f"{error}{state}"
+    if isinstance(error, c4.UnknownDomain):
+        return Stop(Code.C4_UNKNOWN_DOMAIN)
+    if isinstance(error, c4.Unauthorized):
+        return Stop(Code.C4_UNAUTHORIZED, found)
+    if isinstance(error, c4.Unanswered):
+        return Stop(Code.C4_UPLOAD_FAILED, found, wish=error.retry_at)
+    return Stop(Code.C4_REJECTED, found)
+
+
+def _wish(error: c4.C4Error) -> datetime | None:
+    return error.retry_at if isinstance(error, c4.Unanswered) else None
