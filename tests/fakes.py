@@ -33,7 +33,7 @@ class Clock:
 
 
 class FakeIssuer:
-    """A CA in memory. `refusals` are raised one an order; `orders` lists the names of every order placed."""
+    """A CA in memory. `refusals` are raised one a call; `orders` lists the names of every order placed."""
 
     def __init__(self, clock: Callable[[], datetime], lifetime: timedelta = timedelta(days=90)) -> None:
         self.clock = clock
@@ -57,6 +57,8 @@ class FakeIssuer:
 
     def collect(self, order: Order) -> Issued | None:
         """See `Issuer.collect`."""
+        if self.refusals:
+            raise self.refusals.pop(0)
         return self.issued.get(order.url or "")
 
     def forget(self, order: Order) -> None:

@@ -186,3 +186,14 @@ def test_a_deleted_pair_is_not_put_back_unasked(cdn: Cdn) -> None:
     cdn.sslctl("delete", NAME, "--yes")
     assert cdn.sslctl("add", NAME, *pair).exit_code == 0
     assert cdn.installed(NAME) == old
+
+
+def test_the_other_names_of_a_domain_are_not_lost_over_a_pasted_pair(cdn: Cdn) -> None:
+    for name in (NAME, "www.example.com"):
+        cdn.add_domain(name)
+    cdn.sslctl("add", NAME, "--san", "www.example.com")
+    alone = cdn.paste(cdn.text_pair(NAME))
+    refused = cdn.sslctl("add", NAME, *alone)
+    assert refused.exit_code == 2
+    assert "a name is wrong: www.example.com" in refused.stderr
+    assert cdn.sslctl("add", NAME, *alone, "--no-san").exit_code == 0

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
+import shutil
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from josepy.jwk import JWKEC
+from josepy.util import ComparableECKey
 
 from sslctl.config import AcmeSection, load
 from sslctl.issuer import IssueError
@@ -190,7 +198,12 @@ def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_som
 
 def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tmp_path: Path) -> None:
     issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
-    killer = threading.Timer(0.2, _kill_children)
+
+    def kill() -> None:
+        while not _kill_children():
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(IssueError) as caught:
         issuer.issue(_order(1, "early.example.test"), _no_url)
@@ -233,13 +246,118 @@ def test_a_ca_that_rejects_half_of_all_nonces_still_issues(tmp_path: Path) -> No
     assert read_leaf(issued.certificate).names == ("nonce.example.test",)
 
 
-def _kill_children() -> None:
-    """Kill the child processes of this process that run certbot."""
-    me = os.getpid()
+def _kill_children() -> int:
+    """Kill the child processes of this process that run certbot; give how many there were."""
+    me, killed = os.getpid(), 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
             if int(fields[1]) == me and "sslctl.issuer.child" in (path.parent / "cmdline").read_text():
                 os.kill(int(path.parent.name), signal.SIGKILL)
+                killed += 1
         except (FileNotFoundError, ProcessLookupError):
             continue
+    return killed
+
+
+def test_a_certificate_cut_off_on_disk_is_fetched_from_its_order(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
+    world.add_domain("cut.example.test")
+    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    order = _order(1, "cut.example.test")
+    urls: list[str] = []
+    issued = issuer.issue(order, urls.append)
+    file = tmp_path / "acme" / "runs" / "1" / "fullchain.pem"
+    file.write_text(file.read_text()[:700])
+    assert issuer.collect(dataclasses.replace(order, url=urls[0])) == issued
+    # Without the CA nothing is decided.
+    nowhere = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    nowhere._acme = dataclasses.replace(acme, ca_bundle=None)
+    with pytest.raises(IssueError) as caught:
+        nowhere.collect(dataclasses.replace(order, url=urls[0]))
+    assert (caught.value.code, caught.value.order_dead) == (Code.CA_UNAVAILABLE, False)
+
+
+def test_two_processes_at_their_first_order_make_one_account(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
+    names = [f"first{number}.example.test" for number in range(2)]
+    for name in names:
+        world.add_domain(name)
+
+    def issue(pair: tuple[int, str]) -> object:
+        # As in another process: nothing is shared but the folder.
+        return CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(_order(*pair), _no_url)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(issue, enumerate(names, 1)))
+    assert len(list((tmp_path / "acme" / "accounts").glob("**/regr.json"))) == 1
+
+
+def test_of_two_accounts_one_is_used(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+    world.add_domain("twice.example.test")
+    for folder in ("acme", "other"):
+        CertbotIssuer(acme, tmp_path / folder, clock=_now)._register()
+    (other,) = (tmp_path / "other" / "accounts").glob("*/dir/*")
+    (mine,) = (tmp_path / "acme" / "accounts").glob("*/dir/*")
+    shutil.copytree(other, mine.parent / other.name)
+    issued = CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(
+        _order(1, "twice.example.test"), _no_url
+    )
+    assert read_leaf(issued.certificate).names == ("twice.example.test",)
+
+
+def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        job = {
+            "do": "collect",
+            "directory_url": f"http://127.0.0.1:{silent.getsockname()[1]}/dir",
+            "account": str(tmp_path),
+            "deadline_seconds": 60,
+        }
+        (tmp_path / "private_key.json").write_text(_JWK)
+        (tmp_path / "regr.json").write_text('{"body": {}, "uri": "http://127.0.0.1/a"}')
+        with subprocess.Popen(
+            [sys.executable, "-m", "sslctl.issuer.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdin is not None
+            child.stdin.write(json.dumps(job).encode() + b"\n")
+            child.stdin.flush()
+            connection, _ = silent.accept()
+            # It is at work, and gets no answer.
+            with connection:
+                child.stdin.close()
+                assert child.wait(timeout=20) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ca.example/order/1",
+        "https://ca.example/\x1b]0;x\x07",
+        "https://ca/" + "a" * 3000,
+        "",
+        "ftp://x/",
+    ],
+)
+def test_an_orders_url_that_cannot_be_shown_or_trusted_is_refused(
+    acme: AcmeSection, tmp_path: Path, url: str
+) -> None:
+    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    with pytest.raises(IssueError) as caught:
+        issuer._check_url(url)
+    assert caught.value.code is Code.CA_UNAVAILABLE
+    assert issuer._check_url("https://ca.example/order/1") == "https://ca.example/order/1"
+
+
+def test_a_folder_that_cannot_be_made_is_a_finding(acme: AcmeSection, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(IssueError, match="Not a directory") as caught:
+        CertbotIssuer(acme, tmp_path / "file" / "acme", clock=_now).issue(
+            _order(1, "x.example.test"), _no_url
+        )
+    assert caught.value.code is Code.ISSUER_FAILED
+
+
+_JWK = JWKEC(key=ComparableECKey(ec.generate_private_key(ec.SECP256R1()))).json_dumps()

@@ -117,3 +117,20 @@ def test_one_name_that_is_not_managed_stops_all_before_anything_is_done(shop: Cd
     assert "nobody.example.com is not managed here" in result.stderr
     assert managed(shop) == [NAME]
     assert shop.installed(NAME) is not None
+
+
+def test_revoking_means_what_is_served_and_what_was_to_be(shop: Cdn) -> None:
+    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    shop.sslctl("recheck", NAME, "--force-renew")
+    shop.c4.heal()
+    assert shop.sslctl("delete", NAME, "--yes", "--revoke").exit_code == 0
+    assert len(shop.issuer.revoked) == 2
+    shop.sslctl("add", NAME)
+    assert len(shop.issuer.orders) == 3
+
+
+def test_keeping_the_certificate_on_c4_needs_no_c4(shop: Cdn) -> None:
+    shop.c4.stop()
+    assert shop.sslctl("delete", NAME, "--yes", "--keep-on-c4").exit_code == 0
+    events = [event["kind"] for event in shop.sslctl("view", NAME, "--json").json["domain"]["events"]]
+    assert events[-2:] == ["kept on C4", "deleted"]

@@ -201,3 +201,10 @@ def test_a_lost_key_file_is_no_reason_to_make_another(cdn: Cdn) -> None:
     assert not key.exists()
     (cdn.folder / "kept").rename(key)
     assert cdn.sslctl("recheck", NAME, "--force-renew").exit_code == Exit.OK
+
+
+def test_what_may_be_many_is_a_batch_even_when_it_is_one(cdn: Cdn) -> None:
+    cdn.add_domain(NAME, points_at="elsewhere.example.org")
+    assert cdn.sslctl("add", "--from-file", "-", stdin=f"{NAME}\n").exit_code == 5
+    assert cdn.sslctl("recheck").exit_code == 5
+    assert cdn.sslctl("recheck", NAME).exit_code == 4

@@ -241,3 +241,73 @@ def test_a_pass_tells_its_steps(cdn: Cdn) -> None:
         "uploading to C4",
         "reading back from C4",
     ]
+
+
+def test_an_order_that_cannot_be_asked_about_stays_open_and_its_certificate_is_had_later(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    dying = cdn.app()
+    # Its third write would keep what the CA has just issued.
+    dying.store = DyingStore(app.store, 3, before=True)
+    with pytest.raises(Killed):
+        run(dying)
+    for code in (Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED, Code.ISSUER_FAILED, Code.CA_REFUSED):
+        cdn.issuer.refusals.append(IssueError(code, "not now"))
+        assert reason(app, run(app)) is code
+    domain = run(app)
+    assert reason(app, domain) is None
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_an_open_order_is_collected_even_when_a_renewal_is_forced(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, 3, before=True)
+    with pytest.raises(Killed):
+        run(dying)
+    assert reason(app, run(app, renew=True)) is None
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_an_order_that_lay_open_until_its_certificate_expired_is_let_go(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, 3, before=True)
+    with pytest.raises(Killed):
+        run(dying)
+    cdn.clock.move(days=200)
+    domain = run(app)
+    assert reason(app, domain) is None
+    assert len(cdn.issuer.orders) == 2
+
+
+def test_a_held_certificate_of_the_other_source_is_not_uploaded(cdn: Cdn) -> None:
+    app, domain = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    bundle = cdn.text_pair(NAME)
+    management.paste(app.store, NAME, (), bundle, cdn.clock())
+    run(app)
+    cdn.c4.heal()
+    management.enrol(app.store, NAME, None, cdn.clock())
+    domain = run(app)
+    assert domain.serving is not None
+    assert domain.serving.source == "c4"
+
+
+@pytest.mark.parametrize("change", ["remove", "paste", "enrol", "queue"])
+def test_whoever_changes_a_domain_takes_turns(cdn: Cdn, change: str) -> None:
+    app, domain = enrolled(cdn)
+    cdn.point(NAME, "elsewhere.example.org")
+    domain = run(app)
+    other = cdn.app()
+    other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
+    other.store.claim([f"domain:{NAME}"], timedelta(minutes=5))
+    changes = {
+        "remove": lambda: management.remove(app.store, app.control_plane, app.issuer, NAME),
+        "paste": lambda: management.paste(app.store, NAME, None, cdn.text_pair(NAME), cdn.clock()),
+        "enrol": lambda: management.enrol(app.store, NAME, ("www.example.com",), cdn.clock()),
+        "queue": lambda: management.queue(app.store, domain, cdn.clock()),
+    }
+    with pytest.raises(Busy):
+        changes[change]()
+    assert app.store.domain(NAME) == domain
+    other.close()

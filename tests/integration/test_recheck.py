@@ -31,7 +31,8 @@ def test_without_names_what_is_not_well_is_rechecked_and_nothing_else(cdn: Cdn) 
     ]
     cdn.clock.move(days=100)
     again = cdn.sslctl("recheck", "--json")
-    expired = ["failing.example.com", "queued.example.com", "well.example.com"]
+    # What was held in an Emergency has expired as well by now.
+    expired = [f"{name}.example.com" for name in ("failing", "held", "queued", "well")]
     assert [row["domain"] for row in again.json["domains"]] == expired
     assert again.exit_code == 0
 

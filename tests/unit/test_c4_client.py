@@ -17,6 +17,7 @@ from functools import cache
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import pytest
 import responses
@@ -924,3 +925,37 @@ def test_neither_token_nor_key_leaves_a_trace(
 def test_the_client_is_a_control_plane(client: C4Client) -> None:
     control_plane: ControlPlane = client
     assert control_plane is client
+
+
+@pytest.mark.parametrize(
+    "twist",
+    [
+        lambda text: text[30:160],
+        lambda text: "\n".join(text[start : start + 60] for start in range(4, 200, 60)),
+        lambda text: text.encode().hex(),
+        lambda text: quote(text, safe=""),
+    ],
+    ids=["cut", "wrapped anew", "hex", "percent"],
+)
+def test_a_key_that_c4_echoes_in_another_shape_is_not_repeated(
+    client: C4Client, c4: responses.RequestsMock, twist: Callable[[str], str]
+) -> None:
+    key = "".join(_bundle().private_key.splitlines()[1:-1])
+    c4.put(CERTIFICATE_URL, **_problem("bad_pair", 422, f"cannot use {twist(key)} there"))
+    with pytest.raises(Rejected) as caught:
+        client.upload(NAME, _bundle(), Source.C4)
+    shown = str(caught.value)
+    assert not [part for part in (twist(key)[start : start + 16] for start in range(100)) if part in shown]
+
+
+@pytest.mark.parametrize("member", ["code", "content type"])
+def test_a_token_in_the_place_of_a_word_is_not_repeated(
+    client: C4Client, c4: responses.RequestsMock, member: str
+) -> None:
+    if member == "code":
+        c4.get(f"{BASE}/v1/domains/{NAME}", **_problem("0123canary77", 500))
+    else:
+        c4.get(f"{BASE}/v1/domains/{NAME}", body="{}", content_type="0123canary77")
+    with pytest.raises(Unanswered) as caught:
+        client.domain(NAME)
+    assert "canary" not in str(caught.value)

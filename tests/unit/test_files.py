@@ -1,0 +1,39 @@
+"""Files that somebody named are read without waiting for ever or filling the memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sslctl.config import load
+from sslctl.errors import ConfigError, StateError
+from sslctl.files import read_bounded, read_regular
+from sslctl.store.keyring import Keyring
+
+
+def test_a_regular_file_is_read_whole_up_to_its_limit(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    assert read_regular(file, 5)[0] == read_bounded(file, 5) == b"12345"
+    for read in (read_regular, read_bounded):
+        with pytest.raises(OSError, match="larger than 4 bytes"):
+            read(file, 4)
+
+
+@pytest.mark.parametrize("place", ["fifo", "/dev/zero", "folder"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, place: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=r"regular file|directory"):
+        read_regular(tmp_path / place, 10)
+    with pytest.raises(ConfigError):
+        load(tmp_path / place, {})
+    with pytest.raises(StateError):
+        Keyring(tmp_path / place).open(b"")
+
+
+def test_an_endless_file_is_not_read_to_its_end() -> None:
+    with pytest.raises(OSError, match="larger than 1000 bytes"):
+        read_bounded(Path("/dev/zero"), 1000)
