@@ -157,11 +157,7 @@ def reusable(certificates: Iterable[Certificate], names: Iterable[str], now: dat
     return max(fitting, key=lambda c: c.leaf.not_after, default=None)
 
 
-def is_rechecked(domain: Domain, now: datetime) -> bool:
-    """Say whether the daily recheck covers `domain`: source c4, in Failure, Pending or Expired."""
-    return domain.source is Source.C4 and verdict(domain, now).status in RECHECKED
-
-
+# What the daily recheck covers, in domains of source c4.
 RECHECKED = (Status.FAILURE, Status.PENDING, Status.EXPIRED)
 
 

@@ -6,30 +6,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from sqlite3 import Row
 
-from sslctl.errors import Busy, NotManaged
+from sslctl.errors import Busy
 from sslctl.lifecycle import queued
-from sslctl.model import Bundle, Certificate, Domain, Event, Finding, Leaf, Order, Source
-from sslctl.reasons import Code, Status
-from sslctl.store import Query, Sort, Store, leases, rows
+from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
+from sslctl.reasons import Code
+from sslctl.store import Store, leases, rows
 from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
+from sslctl.store.reading import CLOSED, Reading, expect
 from sslctl.store.rows import names_text
 from sslctl.text import instant
 
-_CLOSED = "the order was closed by another sslctl meanwhile"
 _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain AND id IS NOT :by
     AND verified_at IS NOT NULL AND replaced_at IS NULL"""
-_ORDER_BY = {
-    Sort.NAME: "domain.name",
-    Sort.STATUS: f"{rows.STATUS_RANK}, domain.name",
-    Sort.CREATED: "domain.created_at, domain.name",
-    Sort.EXPIRES: f"{rows.EXPIRY} IS NULL, {rows.EXPIRY}, domain.name",
-}
 
 
-class SqliteStore(Store):
+class SqliteStore(Reading, Store):
     """`Store` in the SQLite file `path`. `actor` is written into every event."""
 
     def __init__(self, path: Path, keyring: Keyring, *, clock: Callable[[], datetime], actor: str) -> None:
@@ -59,81 +52,6 @@ class SqliteStore(Store):
     def close(self) -> None:
         self._database.close()
 
-    # Reading
-
-    def domain(self, name: str) -> Domain:
-        found = self.find(name)
-        if found is None:
-            raise NotManaged(
-                f"{name} is not managed here",
-                hint=f"`sslctl list` shows what is; `sslctl add {name}` takes it in",
-            )
-        if found.deleted_at is not None:
-            raise NotManaged(f"{name} was deleted", hint=f"`sslctl add {name}` takes it in again")
-        return found
-
-    def find(self, name: str) -> Domain | None:
-        found = self._database.read(rows.domain_of, f"{rows.SELECT_DOMAIN} WHERE domain.name = ?", (name,))
-        return found[0] if found else None
-
-    def domains(self, query: Query, now: datetime) -> list[Domain]:
-        where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
-        values: dict[str, object] = {"now": instant(now)}
-        if query.statuses:
-            where.append(f"{rows.STATUS} IN ({rows.literals(query.statuses)})")
-        if query.source is not None:
-            where.append("domain.source = :source")
-            values["source"] = query.source
-        if query.expiring_within is not None:
-            where.append(f"{rows.EXPIRY} <= :horizon")
-            values["horizon"] = instant(now + query.expiring_within)
-        sql = f"{rows.SELECT_DOMAIN} WHERE {' AND '.join(where)} ORDER BY {_ORDER_BY[query.sort]}"
-        if query.limit is not None:
-            sql += " LIMIT :limit"
-            values["limit"] = query.limit
-        return self._database.read(rows.domain_of, sql, values)
-
-    def candidates(self, now: datetime, horizon: timedelta) -> list[Domain]:
-        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.deleted_at IS NULL AND (
-            domain.retry_at <= :now
-            OR domain.finding_code IS NULL AND (
-                domain.serving_id IS NULL OR domain.wanted_id IS NOT domain.serving_id
-                OR serving.not_after <= :horizon OR serving.revoked_at IS NOT NULL
-            )) ORDER BY {_ORDER_BY[Sort.EXPIRES]}"""
-        values = {"now": instant(now), "horizon": instant(now + horizon)}
-        return self._database.read(rows.domain_of, sql, values)
-
-    def counts(self, now: datetime) -> dict[Status, int]:
-        sql = f"SELECT {rows.STATUS} AS status, count(*) AS number {rows.FROM_DOMAIN}"
-        sql += " WHERE domain.deleted_at IS NULL GROUP BY 1"
-        return dict(self._database.read(rows.count_of, sql, {"now": instant(now)}))
-
-    def certificates(self, domain: Domain) -> list[Certificate]:
-        sql = f"{rows.SELECT_CERTIFICATE} WHERE domain_id = ? ORDER BY version DESC"
-        return self._database.read(rows.certificate_of, sql, (domain.id,))
-
-    def bundle(self, certificate: Certificate) -> Bundle:
-        sql = "SELECT pem, chain_pem, sealed_key FROM certificate WHERE id = ?"
-        return self._database.read(self._bundle_of, sql, (certificate.id,))[0]
-
-    def _bundle_of(self, row: Row) -> Bundle:
-        return Bundle(row["pem"], row["chain_pem"], self._keyring.open(row["sealed_key"]))
-
-    def order(self, domain: Domain) -> Order | None:
-        sql = "SELECT * FROM acme_order WHERE domain_id = ? AND closed_at IS NULL"
-        found = self._database.read(rows.order_of, sql, (domain.id,))
-        return found[0] if found else None
-
-    def order_key(self, order: Order) -> str:
-        sql = "SELECT sealed_key FROM acme_order WHERE id = ? AND closed_at IS NULL"
-        found = self._database.read(lambda row: self._keyring.open(row["sealed_key"]), sql, (order.id,))
-        _expect(found != [], _CLOSED)
-        return found[0]
-
-    def events(self, domain: Domain) -> list[Event]:
-        sql = "SELECT * FROM event WHERE domain_id = ? ORDER BY id"
-        return self._database.read(rows.event_of, sql, (domain.id,))
-
     # Domains
 
     def enrol(
@@ -157,7 +75,7 @@ class SqliteStore(Store):
                     "wanted": wanted.id if wanted else None,
                 },
             )
-            _expect(recorded.rowcount == 1, f"{name} was added by somebody else meanwhile")
+            expect(recorded.rowcount == 1, f"{name} was added by somebody else meanwhile")
             domain = self.domain(name)
             self._write_event(domain.id, "added", _wishes(sans, source))
             if wanted is not None:
@@ -202,7 +120,7 @@ class SqliteStore(Store):
     def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
         sealed = self._keyring.seal(key_pem)
         with self._database.transaction() as run:
-            _expect(self.domain(domain.name).revision == domain.revision, _changed(domain))
+            expect(self.domain(domain.name).revision == domain.revision, _changed(domain))
             if self.order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
             run(
@@ -216,7 +134,7 @@ class SqliteStore(Store):
     def record_url(self, order: Order, url: str) -> Order:
         with self._database.transaction() as run:
             kept = run("UPDATE acme_order SET url = ? WHERE id = ? AND closed_at IS NULL", (url, order.id))
-            _expect(kept.rowcount == 1, _CLOSED)
+            expect(kept.rowcount == 1, CLOSED)
             self._write_event(order.domain_id, "ordered", url)
             return rows.order_of(run("SELECT * FROM acme_order WHERE id = ?", (order.id,)).fetchone())
 
@@ -227,7 +145,7 @@ class SqliteStore(Store):
                 " WHERE id = ? AND closed_at IS NULL",
                 (instant(self._clock()), outcome, order.id),
             )
-            _expect(closed.rowcount == 1, _CLOSED)
+            expect(closed.rowcount == 1, CLOSED)
 
     def keep_issued(
         self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf, *, wanted: bool = True
@@ -335,7 +253,7 @@ class SqliteStore(Store):
                 f"UPDATE domain SET {change}, revision = revision + 1 WHERE id = :domain AND revision = :revision",  # noqa: S608 - constants
                 {**values, "domain": domain.id, "revision": domain.revision},
             )
-            _expect(changed.rowcount == 1, _changed(domain))
+            expect(changed.rowcount == 1, _changed(domain))
             yield run
 
     def _write_event(self, domain_id: int, kind: str, detail: str, version: int | None = None) -> None:
@@ -348,11 +266,6 @@ class SqliteStore(Store):
 
 def _changed(domain: Domain) -> str:
     return f"{domain.name} was changed by another sslctl meanwhile"
-
-
-def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - like `assert`
-    if not holds:
-        raise Busy(otherwise, hint="look again, then try again")
 
 
 def _wishes(sans: tuple[str, ...], source: Source) -> str:

@@ -36,6 +36,13 @@ def test_the_generated_parts_are_up_to_date() -> None:
     assert (result.returncode, result.stdout) == (0, "")
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/json.md", "docs/commands.md", "CHANGELOG.md"])
+def test_every_relative_link_leads_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
 def _commands() -> list[click.Command]:
     context = click.Context(sslctl)
     found = [sslctl.get_command(context, name) for name in COMMANDS]
