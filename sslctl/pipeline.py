@@ -135,23 +135,22 @@ class Pipeline:
     # The order
 
     def _settle_order(self, domain: Domain) -> tuple[Domain, bool]:
-        """Finish or let go an order that an earlier pass left open; say whether a certificate came of it."""
-        order = self._store.order(domain)
+        """Finish or let go an order that an earlier pass left open; say whether a certificate came of it.
+
+        Where a pair was pasted since, the order is left as it is: it is collected if the CA's is wanted again.
+        """
+        order = self._store.order(domain) if domain.source is Source.C4 else None
         if order is None:
             return domain, False
         self._on_step(domain, "collecting the open order")
         try:
             issued = self._issuer.collect(order)
+            if issued is not None:
+                return self._keep(domain, order, issued), True
         except IssueError as error:
-            # It may have been issued: only the CA's own word ends an order that it has.
-            raise Stop(error.code, error.found, error.wanted, error.retry_at) from error
-        if issued is not None:
-            try:
-                # On a text domain it is kept and not wanted: somebody has pasted a pair since it was ordered.
-                wanted = domain.source is Source.C4
-                return self._keep(domain, order, issued, wanted=wanted), wanted
-            except BadInput:
-                pass  # expired, for one: the order lay open that long
+            raise self._stop(order, error) from error
+        except BadInput:
+            pass  # it has expired, for one: the order lay open that long
         self._drop(order, "came to nothing")
         return domain, False
 
@@ -165,16 +164,20 @@ class Pipeline:
 
         try:
             issued = self._issuer.issue(order, keep_url)
-            return self._keep(domain, order, issued, wanted=True)
+            return self._keep(domain, order, issued)
         except IssueError as error:
-            if error.order_dead:
-                self._drop(order, error.code)
-            raise Stop(error.code, error.found, error.wanted, error.retry_at) from error
+            raise self._stop(order, error) from error
         except BadInput as error:
             self._drop(order, "unusable")
             raise Stop(Code.ISSUER_FAILED, f"what the CA issued cannot be used: {error.message}") from error
 
-    def _keep(self, domain: Domain, order: Order, issued: Issued, *, wanted: bool) -> Domain:
+    def _stop(self, order: Order, error: IssueError) -> Stop:
+        # Anything but the CA's own word may still become a certificate: the order stays open, and its key is kept.
+        if error.order_dead:
+            self._drop(order, error.code)
+        return Stop(error.code, error.found, error.wanted, error.retry_at)
+
+    def _keep(self, domain: Domain, order: Order, issued: Issued) -> Domain:
         """Keep what was issued for `order`. Raises `BadInput` for what must not go on the edge."""
         leaf = x509.read_leaf(issued.certificate)
         _check_ordered(leaf, order, self._clock())
@@ -182,7 +185,7 @@ class Pipeline:
         now = max(self._clock(), leaf.not_before)
         key = self._store.order_key(order)
         x509.check_pair(issued.certificate, key, issued.chain, order.names, now)
-        kept = self._store.keep_issued(domain, order, issued.certificate, issued.chain, leaf, wanted=wanted)
+        kept = self._store.keep_issued(domain, order, issued.certificate, issued.chain, leaf)
         self._issuer.forget(order)
         return kept
 

@@ -57,7 +57,7 @@ class Issuer(Protocol):
         """
 
     def collect(self, order: Order) -> Issued | None:
-        """Give the certificate of an order placed earlier: left on disk by a crash, or fetched from its URL.
+        """Give the certificate of an order placed earlier: left on disk by a crash, fetched from its URL, or seen through.
 
         None when the order came to nothing and may be let go. Raises `IssueError` where the CA could not be asked
         or has not decided.

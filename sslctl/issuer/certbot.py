@@ -34,6 +34,8 @@ from sslctl.x509 import split_fullchain
 _COLLECT_SECONDS = 20
 _LAST_WORDS = 1000
 _LONGEST_URL = 2000
+# Longer than any CA keeps an order open.
+_STALE_SECONDS = 30 * 86_400
 
 
 class CertbotIssuer:
@@ -50,6 +52,10 @@ class CertbotIssuer:
     def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
         """See `Issuer.issue`."""
         self._register()
+        return self._certonly(order, on_url)
+
+    def _certonly(self, order: Order, on_url: Callable[[str], None]) -> Issued:
+        """Have certbot see `order` through: placed anew, or gone on with where its URL is known."""
         run = self._run_folder(order)
         with _told():
             (run / "csr.pem").write_text(order.csr_pem)
@@ -58,7 +64,10 @@ class CertbotIssuer:
         if self._acme.profile:
             argv += ["--required-profile", self._acme.profile]
         with self._port:
-            self._run({"do": "issue", "argv": [*argv, *self._common_arguments(run)]}, on_url)
+            job: dict[str, Any] = {"do": "issue"}
+            if order.url is not None:
+                job = {"do": "resume", "order_url": order.url, "webroot": str(self._acme.webroot)}
+            self._run({**job, "argv": [*argv, *self._common_arguments(run)]}, on_url, url=order.url or "")
         issued = self._on_disk(order)
         if issued is None:
             raise IssueError(Code.ISSUER_FAILED, "certbot ended well but left no certificate")
@@ -83,8 +92,10 @@ class CertbotIssuer:
             "csr_pem": order.csr_pem,
             "wait_seconds": _COLLECT_SECONDS,
         }
-        fullchain = self._run(job, _no_order, url=order.url).get("fullchain")
-        return None if fullchain is None else _split(fullchain)
+        result = self._run(job, _no_order, url=order.url)
+        if result.get("pending"):
+            return self._certonly(order, _no_order)
+        return _split(result["fullchain"]) if "fullchain" in result else None
 
     def forget(self, order: Order) -> None:
         """See `Issuer.forget`."""
@@ -233,6 +244,12 @@ class CertbotIssuer:
         return self._folder / "runs" / str(order.id)
 
     def _run_folder(self, order: Order) -> Path:
+        """Make the folder of a run anew, and clear what runs that were killed after they were settled left behind."""
+        for path in (self._folder / "runs").glob("*"):
+            # Another thread may clear the same at this moment.
+            with suppress(FileNotFoundError):
+                if self._clock().timestamp() - path.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
         run = self._run_path(order)
         shutil.rmtree(run, ignore_errors=True)
         self._make_folder(run)

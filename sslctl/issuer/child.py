@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import resource
 import signal
 import sys
@@ -24,7 +25,7 @@ import acme.client
 import certbot.errors
 import certbot.main
 import requests
-from acme import errors, messages
+from acme import challenges, errors, messages
 from certbot._internal import constants
 from josepy.jwa import ES256, RS256
 from josepy.jwk import JWK
@@ -33,7 +34,6 @@ from josepy.jwk import JWK
 # front ends can reject more; certbot itself gives up after the second.
 _NONCE_TRIES = 20
 _MOST_MEMORY = 1 << 30
-_HOPELESS = ("pending", "invalid")
 
 
 class Observer(acme.client.ClientNetwork):
@@ -71,6 +71,36 @@ class Observer(acme.client.ClientNetwork):
         return response
 
 
+class Resuming(acme.client.ClientV2):
+    """acme's client, which goes on with the order that the CA has already instead of placing another."""
+
+    order_url: str
+    webroot: Path
+
+    def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:  # noqa: ARG002 - the order has its profile
+        """Give the order as it is now (RFC 8555, section 7.4: it stays usable until it expires)."""
+        body = messages.Order.from_json(self._post_as_get(Resuming.order_url).json())
+        authorizations = [
+            self._authzr_from_response(self._post_as_get(url), uri=url) for url in body.authorizations
+        ]
+        for token in _tokens(authorizations):
+            # An answer that a killed run left there; certbot takes a file that exists for somebody else's.
+            (Resuming.webroot / ".well-known" / "acme-challenge" / token).unlink(missing_ok=True)
+        return messages.OrderResource(
+            body=body, uri=Resuming.order_url, authorizations=authorizations, csr_pem=csr_pem
+        )
+
+
+def _tokens(authorizations: list[messages.AuthorizationResource]) -> Iterator[str]:
+    """Give the tokens of the HTTP challenges; they become paths, so only what RFC 8555, section 8.3 allows."""
+    for authorization in authorizations:
+        for challenge in authorization.body.challenges:
+            if isinstance(challenge.chall, challenges.HTTP01):
+                token = str(challenge.chall.encode("token"))
+                if re.fullmatch(r"[A-Za-z0-9_-]+", token):
+                    yield token
+
+
 def _json_object(response: requests.Response) -> dict[str, Any]:
     try:
         body = response.json()
@@ -94,7 +124,7 @@ def _problems(authorization: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Do `job` and give its result: `{"done": true}`, perhaps with a `fullchain`, or what went wrong.
+    """Do `job` and give its result: `{"done": true}`, what the job gives, or what went wrong.
 
     `tell` is called with `{"order": URL}` when the CA has accepted an order.
     """
@@ -104,11 +134,14 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str
     Observer.retry_after = ""
     # A cli.ini of the machine's could bring in hooks or other names: all that counts is in the job.
     constants.CLI_DEFAULTS["config_files"] = []
-    # certbot looks the class up in the module whenever it makes a client.
+    # certbot looks the classes up in the module whenever it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
+    if job["do"] == "resume":
+        Resuming.order_url, Resuming.webroot = job["order_url"], Path(job["webroot"])
+        setattr(acme.client, "ClientV2", Resuming)  # noqa: B010
     try:
         if job["do"] == "collect":
-            return {"done": True, "fullchain": _collect(job)}
+            return {"done": True, **_collect(job)}
         trouble = certbot.main.main(job["argv"])
         return {"failed": "certbot", "detail": str(trouble)} if trouble else {"done": True}
     except messages.Error as error:
@@ -158,27 +191,28 @@ def _short(error: Exception) -> str:
     return f"{type(innermost).__name__}: {innermost}"
 
 
-def _collect(job: dict[str, Any]) -> str | None:
-    """Give the full chain of the order at `job["order_url"]`; None when it will never be issued."""
+def _collect(job: dict[str, Any]) -> dict[str, Any]:
+    """Give the `fullchain` of the order at `job["order_url"]`, or that it is `pending`; nothing when it is dead."""
     client = _client(job["directory_url"], Path(job["account"]))
     try:
         response = client.net.post(job["order_url"], None, new_nonce_url=client.directory["newNonce"])
     except messages.Error as error:
         if error.code in ("malformed", "unauthorized", "accountDoesNotExist") or error.code is None:
-            return None  # the CA no longer knows the order, or us
+            return {}  # the CA no longer knows the order, or us
         raise
     except errors.ClientError as error:
         if getattr(error.args[0], "status_code", None) == requests.codes.not_found:
-            return None
+            return {}
         raise
     body = messages.Order.from_json(response.json())
-    if body.status.name in _HOPELESS:
-        return None
+    if body.status == messages.STATUS_PENDING:
+        return {"pending": True}
+    if body.status == messages.STATUS_INVALID:
+        return {}
     order = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
     # acme counts its deadline in naive local time.
     deadline = datetime.now() + timedelta(seconds=job["wait_seconds"])  # noqa: DTZ005
-    fullchain: str = client.poll_finalization(order, deadline).fullchain_pem
-    return fullchain
+    return {"fullchain": client.poll_finalization(order, deadline).fullchain_pem}
 
 
 def _client(directory_url: str, account: Path) -> Any:

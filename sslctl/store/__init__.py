@@ -90,10 +90,8 @@ class Store(Protocol):
     def close_order(self, order: Order, outcome: str) -> None:
         """Let an order go that came to nothing, and its key with it."""
 
-    def keep_issued(
-        self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf, *, wanted: bool = True
-    ) -> Domain:
-        """Keep what the CA issued for `order` as a new version, which is the wanted one if so; close the order."""
+    def keep_issued(self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf) -> Domain:
+        """Keep what the CA issued for `order` as a new version, make it the wanted one, close the order."""
 
     def paste(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
         """Keep a pasted pair as a new version of the domain `name`, managed before or not, and make it the wanted one."""

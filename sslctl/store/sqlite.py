@@ -147,13 +147,11 @@ class SqliteStore(Reading, Store):
             )
             expect(closed.rowcount == 1, CLOSED)
 
-    def keep_issued(
-        self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf, *, wanted: bool = True
-    ) -> Domain:
+    def keep_issued(self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf) -> Domain:
         bundle = Bundle(certificate, chain, self.order_key(order))
         with self._database.transaction():
             self.close_order(order, "issued")
-            return self._keep(domain, Source.C4, bundle, leaf, wanted=wanted)
+            return self._keep(domain, Source.C4, bundle, leaf)
 
     def paste(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
         with self._database.transaction():
@@ -162,9 +160,9 @@ class SqliteStore(Reading, Store):
                 domain = self.enrol(name, sans, Source.TEXT)
             else:
                 domain = self.amend(known, sans, Source.TEXT)
-            return self._keep(domain, Source.TEXT, bundle, leaf, wanted=True)
+            return self._keep(domain, Source.TEXT, bundle, leaf)
 
-    def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf, *, wanted: bool) -> Domain:
+    def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
         values = {
             "domain_id": domain.id,
             "source": source,
@@ -185,9 +183,7 @@ class SqliteStore(Reading, Store):
             {", ".join(f":{column}" for column in values)})"""  # noqa: S608 - constants
         with self._database.transaction() as run:
             made = run(insert, values).lastrowid
-            with self._advance(
-                domain, "wanted_id = CASE WHEN :wanted THEN :id ELSE wanted_id END", id=made, wanted=wanted
-            ):
+            with self._advance(domain, "wanted_id = :id", id=made):
                 newest = self.certificates(domain)[0]
                 kind = "issued" if source is Source.C4 else "pasted"
                 self._write_event(domain.id, kind, f"serial {leaf.serial}", newest.version)

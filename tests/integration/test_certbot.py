@@ -94,7 +94,12 @@ def test_its_folders_are_private_and_go_with_the_order(
     world.add_domain("private.example.test")
     issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
     order = _order(7, "private.example.test")
+    for name, age in (("3", 31), ("4", 29)):
+        (tmp_path / "acme" / "runs" / name).mkdir(parents=True)
+        os.utime(tmp_path / "acme" / "runs" / name, times=(0, time.time() - age * 86_400))
+    (tmp_path / "acme").chmod(0o700)
     issuer.issue(order, _no_url)
+    assert sorted(path.name for path in (tmp_path / "acme" / "runs").iterdir()) == ["4", "7"]
     run = tmp_path / "acme" / "runs" / "7"
     assert {
         path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run, run / "logs", run / "config")
@@ -191,9 +196,11 @@ def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_som
         issuer.issue(order, keep_and_kill)
     assert caught.value.code is Code.CA_VALIDATING
     assert not caught.value.order_dead
-    # The CA never validated it: the order is let go, and a new one takes its place.
-    assert issuer.collect(dataclasses.replace(order, url=urls[0])) is None
-    assert read_leaf(issuer.issue(order, _no_url).certificate).names == ("killed.example.test",)
+    # The CA has not validated it: the very same order is gone on with.
+    issued = issuer.collect(dataclasses.replace(order, url=urls[0]))
+    assert issued is not None
+    assert read_leaf(issued.certificate).names == ("killed.example.test",)
+    assert issuer.collect(dataclasses.replace(order, id=2, url=urls[0])) == issued
 
 
 def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tmp_path: Path) -> None:

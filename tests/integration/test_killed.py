@@ -1,0 +1,71 @@
+"""kill -9 with real certbot at work: the next run goes on with the same order."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from sslctl.sandbox.world import World
+
+pytestmark = pytest.mark.pebble
+
+SSLCTL = [sys.executable, "-m", "sslctl"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    # The CA takes its time, so that there is some to be killed in.
+    slow = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": "2"}
+    folder = tmp_path_factory.mktemp("world")
+    with World(folder, clock=lambda: datetime.now(UTC), pebble_environment=slow) as running:
+        yield running
+
+
+def _rows(world: World, sql: str) -> list[tuple[object, ...]]:
+    database = world.folder / "state" / "sslctl.db"
+    try:
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    except sqlite3.OperationalError:
+        return []
+    try:
+        return connection.execute(sql).fetchall()
+    except sqlite3.OperationalError:
+        return []  # not made yet
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("placed.example.test", "url IS NOT NULL"),
+        ("validating.example.test", "url IS NOT NULL"),
+        ("issued.example.test", "outcome = 'issued'"),
+    ],
+)
+def test_the_next_run_goes_on_with_the_same_order(world: World, name: str, moment: str) -> None:
+    world.add_domain(name)
+    environment = {**os.environ, "SSLCTL_CONFIG": str(world.config_path)}
+    orders = f"FROM acme_order JOIN domain ON domain.id = domain_id WHERE domain.name = '{name}'"
+    with subprocess.Popen([*SSLCTL, "add", name], env=environment, stdout=subprocess.DEVNULL) as process:
+        for _ in range(3000):
+            if _rows(world, f"SELECT 1 {orders} AND acme_order.{moment}"):
+                break
+            time.sleep(0.005)
+        time.sleep(1 if name.startswith("validating") else 0)
+        process.kill()
+    result = subprocess.run(
+        [*SSLCTL, "recheck", name], env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert _rows(world, f"SELECT acme_order.outcome {orders}") == [("issued",)]
+    assert _rows(world, "PRAGMA integrity_check") == [("ok",)]
+    # What was settled already is cleared much later.
+    assert name.startswith("issued") or not list((world.folder / "state" / "acme").glob("runs/**/*"))
