@@ -159,3 +159,11 @@ def _await_claim(cdn: Cdn, name: str) -> None:
 
 def _silent(_domain: Domain, _step: str) -> None:
     """Nobody listens."""
+
+
+def test_a_forced_recheck_plans_nothing_twice(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn, "queued.example.com", "failed.example.com")
+    cdn.point("failed.example.com", "elsewhere.example.org")
+    app.pipeline(_silent).run("failed.example.com")
+    names = [task.domain.name for task in batch.plan(app.store, cdn.clock(), WEEK, force=True)]
+    assert names == ["queued.example.com", "failed.example.com"]

@@ -311,3 +311,13 @@ def test_whoever_changes_a_domain_takes_turns(cdn: Cdn, change: str) -> None:
         changes[change]()
     assert app.store.domain(NAME) == domain
     other.close()
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_the_key_of_an_order_goes_with_it_when_the_ca_has_ended_it_and_not_before(
+    cdn: Cdn, dead: bool
+) -> None:
+    app, _ = enrolled(cdn)
+    cdn.issuer.refusals.append(IssueError(Code.CHALLENGE_FAILED, "404", order_dead=dead))
+    domain = run(app)
+    assert (app.store.order(domain) is None) is dead
