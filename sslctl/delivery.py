@@ -65,12 +65,17 @@ class Delivery:
         return self._reconcile(domain, record.certificate), record
 
     def _reconcile(self, domain: Domain, installed: Installed | None) -> Domain:
-        """Record that C4 does not serve any more what it was last seen to.
+        """Record it where C4 serves something else than it was last seen to.
 
         While C4 activates the wanted certificate, it goes on serving the one before.
         """
-        if domain.serving is None or _is_one_of(installed, domain.serving, domain.wanted):
+        is_active = installed is not None and installed.state is State.ACTIVE
+        awaited = None if is_active else domain.wanted
+        if domain.serving is None or _is_one_of(installed, domain.serving, awaited):
             return domain
+        held = self._held(domain, installed) if is_active else None
+        if held is not None:
+            return self._store.mark_serving(domain, held, wanted=domain.wanted)
         why = "C4 has no certificate" if installed is None else "C4 has another certificate"
         return self._store.mark_not_serving(domain, why)
 
@@ -138,7 +143,8 @@ class Delivery:
 
     def _last_served_text(self, domain: Domain) -> Certificate | None:
         """Give the version that C4 served last, if it is a text one that may still be used."""
-        served = [one for one in self._store.certificates(domain) if one.verified_at is not None]
+        versions = self._store.certificates(domain)
+        served = [one for one in versions if one.verified_at is not None and one.replaced_at is None]
         last = max(served, key=lambda one: (one.verified_at, one.version), default=None)
         if last is None or last.source is not Source.TEXT:
             return None

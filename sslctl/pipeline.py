@@ -15,7 +15,7 @@ from sslctl import lifecycle, x509
 from sslctl.c4 import ControlPlane, Record
 from sslctl.delivery import Delivery, Stop
 from sslctl.errors import BadInput, Busy
-from sslctl.issuer import Issued, IssueError, Issuer
+from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.model import Domain, Finding, Leaf, Order, Source
 from sslctl.preflight import PreflightError, Prober
 from sslctl.reasons import Code
@@ -23,6 +23,8 @@ from sslctl.store import Store
 
 REQUIRED_PORTS = frozenset({80, 443})
 _CLOCK_SKEW = timedelta(days=1)
+# A CA that is down comes back sooner; an order that nothing is heard of for so long is given up, and its domain gets on.
+_PATIENCE = timedelta(days=2)
 _MOST_PORTS_SHOWN = 10
 # Longer than any pass, a wait for the port in standalone mode included. On its own host a dead owner's claim is void at
 # once, whatever is left of this.
@@ -95,7 +97,7 @@ class Pipeline:
 
     def _advance(self, domain: Domain, *, renew: bool) -> None:
         domain, record = self._delivery.look_up(domain)
-        domain, collected = self._settle_order(domain)
+        domain, pending, collected = self._settle_order(domain)
         if collected or not renew:
             if domain.wanted is not None and lifecycle.owes_upload(domain, self._clock()):
                 self._delivery.deliver(domain, domain.wanted, record)
@@ -106,7 +108,7 @@ class Pipeline:
                 return
         self._check_ports(record)
         self._check_dns(domain, record)
-        domain = self._issue(domain)
+        domain = self._issue(domain, pending or self._open_order(domain))
         assert domain.wanted is not None  # noqa: S101 - just issued
         self._delivery.deliver(domain, domain.wanted, record)
 
@@ -134,30 +136,37 @@ class Pipeline:
 
     # The order
 
-    def _settle_order(self, domain: Domain) -> tuple[Domain, bool]:
-        """Finish or let go an order that an earlier pass left open; say whether a certificate came of it.
+    def _settle_order(self, domain: Domain) -> tuple[Domain, Order | None, bool]:
+        """Finish or let go an order that an earlier pass left open.
 
-        Where a pair was pasted since, the order is left as it is: it is collected if the CA's is wanted again.
+        Gives the domain, the order where it still waits for its challenges, and whether a certificate came of it. Where
+        a pair was pasted since, the order is left as it is: it is collected if the CA's is wanted again.
         """
         order = self._store.order(domain) if domain.source is Source.C4 else None
         if order is None:
-            return domain, False
+            return domain, None, False
         self._on_step(domain, "collecting the open order")
-        try:
-            issued = self._issuer.collect(order)
-            if issued is not None:
-                return self._keep(domain, order, issued), True
-        except IssueError as error:
-            raise self._stop(order, error) from error
-        except BadInput:
-            pass  # it has expired, for one: the order lay open that long
+        if set(order.names) == set(domain.names):
+            try:
+                issued = self._issuer.collect(order)
+                if issued is not None:
+                    return self._keep(domain, order, issued), None, True
+            except OrderPending:
+                return domain, order, False
+            except IssueError as error:
+                if self._clock() - order.opened_at < _PATIENCE:
+                    raise self._stop(order, error) from error
+            except BadInput:
+                pass  # it has expired, for one: the order lay open that long
         self._drop(order, "came to nothing")
-        return domain, False
+        return domain, None, False
 
-    def _issue(self, domain: Domain) -> Domain:
-        self._on_step(domain, "ordering a certificate")
+    def _open_order(self, domain: Domain) -> Order:
         key = x509.make_key(self._manner.key_type)
-        order = self._store.open_order(domain, domain.names, key, x509.make_csr(key, domain.names))
+        return self._store.open_order(domain, domain.names, key, x509.make_csr(key, domain.names))
+
+    def _issue(self, domain: Domain, order: Order) -> Domain:
+        self._on_step(domain, "ordering a certificate")
 
         def keep_url(url: str) -> None:
             self._store.record_url(order, url)

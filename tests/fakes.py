@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sslctl.issuer import Issued, IssueError
+from sslctl.issuer import Issued, IssueError, OrderPending
 from sslctl.model import Bundle, Order
 from sslctl.reasons import Code
 
@@ -33,7 +33,11 @@ class Clock:
 
 
 class FakeIssuer:
-    """A CA in memory. `refusals` are raised one a call; `orders` lists the names of every order placed."""
+    """A CA in memory.
+
+    `refusals` are raised one a call, `orders` lists the names of every order placed, and the orders whose URLs are in
+    `pending` wait for their challenges.
+    """
 
     def __init__(self, clock: Callable[[], datetime], lifetime: timedelta = timedelta(days=90)) -> None:
         self.clock = clock
@@ -42,14 +46,17 @@ class FakeIssuer:
         self.orders: list[tuple[str, ...]] = []
         self.revoked: list[str] = []
         self.issued: dict[str, Issued] = {}
+        self.pending: set[str | None] = set()
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
 
     def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
         """See `Issuer.issue`."""
-        self.orders.append(order.names)
-        url = f"https://ca.test/order/{len(self.orders)}"
-        on_url(url)
+        url = order.url
+        if url is None:
+            self.orders.append(order.names)
+            url = f"https://ca.test/order/{len(self.orders)}"
+            on_url(url)
         if self.refusals:
             raise self.refusals.pop(0)
         self.issued[url] = Issued(self._sign(order), self._chain())
@@ -59,6 +66,8 @@ class FakeIssuer:
         """See `Issuer.collect`."""
         if self.refusals:
             raise self.refusals.pop(0)
+        if order.url in self.pending:
+            raise OrderPending
         return self.issued.get(order.url or "")
 
     def forget(self, order: Order) -> None:

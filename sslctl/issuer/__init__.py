@@ -46,21 +46,25 @@ class IssueError(Exception):
         self.order_dead = order_dead
 
 
+class OrderPending(Exception):
+    """The CA still waits for the order's challenges: `Issuer.issue` goes on with it."""
+
+
 class Issuer(Protocol):
     """Orders, collects and revokes certificates."""
 
     def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
-        """Place the order and see it through.
+        """Place the order, or go on with it where its URL is known, and see it through.
 
         `on_url` is called with the order's URL as soon as the CA has accepted the order, and returns before
         anything more is asked of the CA, so that the URL is stored first. Raises `IssueError`.
         """
 
     def collect(self, order: Order) -> Issued | None:
-        """Give the certificate of an order placed earlier: left on disk by a crash, fetched from its URL, or seen through.
+        """Give the certificate of an order placed earlier: left on disk by a crash, or fetched from its URL.
 
-        None when the order came to nothing and may be let go. Raises `IssueError` where the CA could not be asked
-        or has not decided.
+        None when the order came to nothing and may be let go. Raises `OrderPending`, and `IssueError` where the CA
+        could not be asked or has not decided.
         """
 
     def forget(self, order: Order) -> None:

@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from sslctl.config import AcmeSection
 from sslctl.errors import BadInput
-from sslctl.issuer import Issued, IssueError
+from sslctl.issuer import Issued, IssueError, OrderPending
 from sslctl.issuer.problems import explain
 from sslctl.model import Bundle, Order
 from sslctl.reasons import Code
@@ -52,10 +52,6 @@ class CertbotIssuer:
     def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
         """See `Issuer.issue`."""
         self._register()
-        return self._certonly(order, on_url)
-
-    def _certonly(self, order: Order, on_url: Callable[[str], None]) -> Issued:
-        """Have certbot see `order` through: placed anew, or gone on with where its URL is known."""
         run = self._run_folder(order)
         with _told():
             (run / "csr.pem").write_text(order.csr_pem)
@@ -83,7 +79,7 @@ class CertbotIssuer:
         if issued is not None or order.url is None:
             return issued
         account = self._account()
-        if account is None:
+        if account is None or self._is_of_another_ca(order):
             return None
         job = {
             "do": "collect",
@@ -94,8 +90,21 @@ class CertbotIssuer:
         }
         result = self._run(job, _no_order, url=order.url)
         if result.get("pending"):
-            return self._certonly(order, _no_order)
-        return _split(result["fullchain"]) if "fullchain" in result else None
+            raise OrderPending
+        if "fullchain" not in result:
+            return None
+        try:
+            return _split(result["fullchain"])
+        except IssueError as error:
+            error.order_dead = True  # the CA would give the same again
+            raise
+
+    def _is_of_another_ca(self, order: Order) -> bool:
+        """Say whether another CA was configured when the order was placed: that one knows neither account nor nonce."""
+        try:
+            return (self._run_path(order) / "directory").read_text() != self._acme.directory_url
+        except OSError:
+            return False
 
     def forget(self, order: Order) -> None:
         """See `Issuer.forget`."""
@@ -172,8 +181,10 @@ class CertbotIssuer:
             for line in child.stdout:
                 message = json.loads(line)
                 if "order" in message:
-                    url = self._check_url(message["order"])
-                    on_url(url)
+                    # Going on with an order, its URL is known already.
+                    if message["order"] != url:
+                        url = self._check_url(message["order"])
+                        on_url(url)
                     _say(child, "")
                 elif "failed" in message["result"]:
                     raise explain(message["result"], self._clock(), order_placed=bool(url))
@@ -252,8 +263,10 @@ class CertbotIssuer:
                     shutil.rmtree(path, ignore_errors=True)
         run = self._run_path(order)
         shutil.rmtree(run, ignore_errors=True)
-        self._make_folder(run)
-        self._link_accounts(run)
+        with _told():
+            self._make_folder(run)
+            (run / "directory").write_text(self._acme.directory_url)
+            self._link_accounts(run)
         return run
 
     def _link_accounts(self, run: Path) -> None:

@@ -43,6 +43,7 @@ class Observer(acme.client.ClientNetwork):
     on_order: Callable[[str], None]
     problems: list[dict[str, str]]
     retry_after: str
+    status: int
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
         """POST as acme does, but stay patient with rejected nonces (RFC 8555, section 6.5)."""
@@ -61,6 +62,7 @@ class Observer(acme.client.ClientNetwork):
         response: requests.Response = super()._send_request(
             method, url, *args, **{**kwargs, "allow_redirects": False}
         )
+        Observer.status = response.status_code
         if not response.ok:
             Observer.retry_after = response.headers.get("Retry-After", "")
             return response
@@ -196,13 +198,9 @@ def _collect(job: dict[str, Any]) -> dict[str, Any]:
     client = _client(job["directory_url"], Path(job["account"]))
     try:
         response = client.net.post(job["order_url"], None, new_nonce_url=client.directory["newNonce"])
-    except messages.Error as error:
-        if error.code in ("malformed", "unauthorized", "accountDoesNotExist") or error.code is None:
+    except (messages.Error, errors.ClientError) as error:
+        if _is_gone(error):
             return {}  # the CA no longer knows the order, or us
-        raise
-    except errors.ClientError as error:
-        if getattr(error.args[0], "status_code", None) == requests.codes.not_found:
-            return {}
         raise
     body = messages.Order.from_json(response.json())
     if body.status == messages.STATUS_PENDING:
@@ -212,7 +210,23 @@ def _collect(job: dict[str, Any]) -> dict[str, Any]:
     order = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
     # acme counts its deadline in naive local time.
     deadline = datetime.now() + timedelta(seconds=job["wait_seconds"])  # noqa: DTZ005
-    return {"fullchain": client.poll_finalization(order, deadline).fullchain_pem}
+    try:
+        return {"fullchain": client.poll_finalization(order, deadline).fullchain_pem}
+    except (messages.Error, errors.ClientError) as error:
+        if body.status == messages.STATUS_VALID and _is_gone(error):
+            return {}  # it issued, and has the certificate no more
+        raise
+
+
+def _is_gone(error: Exception) -> bool:
+    """Say whether the CA's last answer says that it does not know what was asked for; a gateway's 503 says nothing."""
+    if Observer.status in (requests.codes.not_found, requests.codes.gone):
+        return True
+    return (
+        isinstance(error, messages.Error)
+        and Observer.status < requests.codes.server_error
+        and error.code in ("malformed", "unauthorized", "accountDoesNotExist")
+    )
 
 
 def _client(directory_url: str, account: Path) -> Any:

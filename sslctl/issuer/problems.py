@@ -31,6 +31,8 @@ _BY_CHALLENGE_TYPE = {
     "unsupportedIdentifier": Code.NAME_REFUSED,
 }
 _LAST_WORDS = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
+# The same CSR would be refused again, and the order would stay ready until it expires.
+_HOPELESS = ("badCSR", "badPublicKey")
 _WANTED = {
     Code.CHALLENGE_FAILED: "the answer that certbot put there",
     Code.PORT_80_CLOSED: "an answer on port 80",
@@ -46,12 +48,12 @@ def explain(failure: dict[str, Any], now: datetime, *, order_placed: bool) -> Is
     wish = retry_after.read(failure.get("retry_after"), now)
     kind, detail = failure["failed"], str(failure.get("detail", ""))
     problems = failure.get("problems") or []
-    if kind == "authorization" and problems:
+    if kind in ("authorization", "acme") and problems:
         # With an authorization the order becomes invalid too (RFC 8555, section 7.1.6).
         code, found = _judge_challenges(problems)
         return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=wish, order_dead=True)
     code, found = _judge(kind, detail, _short(str(failure.get("type", ""))))
-    dead = not order_placed or code in _LAST_WORDS
+    dead = not order_placed or code in _LAST_WORDS or _short(str(failure.get("type", ""))) in _HOPELESS
     return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=wish, order_dead=dead)
 
 

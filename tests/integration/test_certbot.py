@@ -24,7 +24,7 @@ from josepy.jwk import JWKEC
 from josepy.util import ComparableECKey
 
 from sslctl.config import AcmeSection, load
-from sslctl.issuer import IssueError
+from sslctl.issuer import IssueError, OrderPending
 from sslctl.issuer.certbot import CertbotIssuer
 from sslctl.model import Order
 from sslctl.reasons import Code
@@ -197,8 +197,11 @@ def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_som
     assert caught.value.code is Code.CA_VALIDATING
     assert not caught.value.order_dead
     # The CA has not validated it: the very same order is gone on with.
-    issued = issuer.collect(dataclasses.replace(order, url=urls[0]))
-    assert issued is not None
+    order = dataclasses.replace(order, url=urls[0])
+    with pytest.raises(OrderPending):
+        issuer.collect(order)
+    issued = issuer.issue(order, urls.append)
+    assert len(urls) == 1
     assert read_leaf(issued.certificate).names == ("killed.example.test",)
     assert issuer.collect(dataclasses.replace(order, id=2, url=urls[0])) == issued
 

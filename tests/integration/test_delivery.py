@@ -13,7 +13,7 @@ from sslctl import c4, lifecycle
 from sslctl.model import Bundle, Order, Source
 from sslctl.reasons import Code
 from sslctl.sandbox.faults import Fault, Kind
-from sslctl.x509 import make_csr, make_key
+from sslctl.x509 import make_csr, make_key, read_leaf
 
 NAME = "shop.example.com"
 
@@ -146,8 +146,9 @@ def test_a_text_certificate_pasted_while_an_order_lay_open_is_the_one_that_is_se
     domain = app.store.enrol(NAME, (), Source.C4)
     key = make_key("ecdsa")
     order = app.store.open_order(domain, (NAME,), key, make_csr(key, (NAME,)))
-    order = app.store.record_url(order, "https://ca.test/order/1")
-    shop.issuer.issue(order, lambda _url: None)
+    urls: list[str] = []
+    shop.issuer.issue(order, urls.append)
+    app.store.record_url(order, urls[0])
     bundle = shop.text_pair(NAME)
     assert shop.sslctl("add", NAME, *shop.paste(bundle)).exit_code == 0
     found = view(shop)
@@ -190,3 +191,30 @@ def test_a_ca_whose_clock_is_a_little_ahead_is_no_reason_for_another_order(shop:
     shop.issuer.clock = lambda: shop.clock() + timedelta(minutes=3)
     assert shop.sslctl("add", NAME).exit_code == 0
     assert len(shop.issuer.orders) == 1
+
+
+def test_what_c4_serves_is_known_again_after_a_pass_that_was_killed(shop: Cdn) -> None:
+    shop.sslctl("add", NAME)
+
+    class Dying(Meddled):
+        def certificate(self, _name: str) -> Any:
+            raise Killed
+
+    app = shop.app()
+    bundle = shop.text_pair(NAME)
+    app.store.paste(NAME, (), bundle, read_leaf(bundle.certificate))
+    app.control_plane = Dying(app.control_plane)
+    with pytest.raises(Killed):
+        app.pipeline(lambda _domain, _step: None).run(NAME)
+    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=503))
+    shop.sslctl("add", NAME)
+    assert view(shop)["serving"]["fingerprint_sha256"] == fingerprint(shop)
+    assert view(shop)["serving"]["source"] == "text"
+
+
+def test_a_text_certificate_that_was_deleted_does_not_come_back(shop: Cdn) -> None:
+    pasted(shop)
+    shop.sslctl("delete", NAME, "--yes")
+    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422, times=1))
+    assert shop.sslctl("add", NAME).exit_code == 7
+    assert fingerprint(shop) is None

@@ -321,3 +321,44 @@ def test_the_key_of_an_order_goes_with_it_when_the_ca_has_ended_it_and_not_befor
     cdn.issuer.refusals.append(IssueError(Code.CHALLENGE_FAILED, "404", order_dead=dead))
     domain = run(app)
     assert (app.store.order(domain) is None) is dead
+
+
+def pending_order(cdn: Cdn, app: App) -> None:
+    """Have a pass killed while the CA waits for the challenges."""
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, 2, before=False)
+    with pytest.raises(Killed):
+        run(dying)
+    cdn.issuer.pending.add("https://ca.test/order/1")
+
+
+def test_a_pending_order_is_gone_on_with_once_the_domain_points_here(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    pending_order(cdn, app)
+    cdn.point(NAME, "elsewhere.example.org")
+    domain = run(app)
+    assert reason(app, domain) is Code.CNAME_ELSEWHERE
+    assert app.store.order(domain) is not None
+    cdn.point(NAME, f"{NAME}.cdn.test")
+    assert reason(app, run(app)) is None
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_an_order_for_other_names_than_are_wanted_now_is_let_go(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    pending_order(cdn, app)
+    cdn.add_domain("www.example.com")
+    management.enrol(app.store, NAME, ("www.example.com",), cdn.clock())
+    assert reason(app, run(app)) is None
+    assert cdn.issuer.orders == [(NAME,), (NAME, "www.example.com")]
+
+
+def test_an_order_that_nothing_is_heard_of_is_given_up_after_two_days(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    pending_order(cdn, app)
+    cdn.issuer.pending.clear()
+    for hours, orders in ((1, 1), (46, 1), (2, 2)):
+        cdn.clock.move(hours=hours)
+        cdn.issuer.refusals = [IssueError(Code.CA_VALIDATING, "processing")]
+        run(app)
+        assert len(cdn.issuer.orders) == orders

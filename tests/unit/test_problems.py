@@ -115,3 +115,15 @@ def test_what_the_ca_says_reaches_no_terminal_unclean() -> None:
         authorization(problem("unauthorized", "\x1b[31mred\x07 \u202eevil\nline")), NOW, order_placed=True
     )
     assert error.found == "a.example.com: unauthorized: red evil line"
+
+
+def test_a_challenge_that_failed_before_we_went_on_with_its_order_is_told_as_such() -> None:
+    failure = acme("malformed", "Cannot update challenge with status invalid") | {
+        "problems": [problem("connection")]
+    }
+    error = explain(failure, NOW, order_placed=True)
+    assert (error.code, error.order_dead) == (Code.PORT_80_CLOSED, True)
+
+
+def test_a_request_that_would_be_refused_again_ends_its_order() -> None:
+    assert explain(acme("badCSR"), NOW, order_placed=True).order_dead
