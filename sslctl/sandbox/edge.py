@@ -10,6 +10,7 @@ import ssl
 import stat
 import sys
 import tempfile
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -140,8 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.edge = edge
         super().__init__(*connection)
 
-    def do_GET(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def do_GET(self) -> None: ...
 
     def do_HEAD(self) -> None:
         self.do_GET()

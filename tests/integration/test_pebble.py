@@ -29,13 +29,7 @@ from sslctl.errors import StateError
 from sslctl.sandbox.pebble import Pebble, missing
 from sslctl.x509 import make_csr, make_key, split_fullchain
 
-pytestmark = [
-    pytest.mark.pebble,
-    pytest.mark.skipif(
-        missing() is not None and os.environ.get("SSLCTL_REQUIRE_PEBBLE") != "1",
-        reason=f"Pebble cannot run here: {missing()}",
-    ),
-]
+pytestmark = pytest.mark.pebble
 
 _SOON = 10.0
 

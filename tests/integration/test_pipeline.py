@@ -64,6 +64,14 @@ def run(app: App, **manner: bool) -> Domain:
     return app.pipeline(lambda _domain, _step: None).run(NAME, **manner)
 
 
+def die(cdn: Cdn, app: App, fatal: int, *, before: bool) -> None:
+    """Make a pass that is killed at its `fatal`-th write: the third one keeps what the CA has just issued."""
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, fatal, before=before)
+    with pytest.raises(Killed):
+        run(dying)
+
+
 def reason(app: App, domain: Domain) -> Code | None:
     return lifecycle.verdict(domain, app.clock()).code
 
@@ -77,10 +85,7 @@ def installed(cdn: Cdn) -> str | None:
 @pytest.mark.parametrize("fatal", range(1, 8))
 def test_killed_at_any_write_the_next_pass_goes_on(cdn: Cdn, fatal: int, *, before: bool) -> None:
     app, _ = enrolled(cdn)
-    dying = cdn.app()
-    dying.store = DyingStore(app.store, fatal, before=before)
-    with pytest.raises(Killed):
-        run(dying)
+    die(cdn, app, fatal, before=before)
     domain = run(app)
     assert lifecycle.verdict(domain, cdn.clock()).status is Status.SUCCESS
     assert domain.serving is not None
@@ -245,11 +250,7 @@ def test_a_pass_tells_its_steps(cdn: Cdn) -> None:
 
 def test_an_order_that_cannot_be_asked_about_stays_open_and_its_certificate_is_had_later(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    dying = cdn.app()
-    # Its third write would keep what the CA has just issued.
-    dying.store = DyingStore(app.store, 3, before=True)
-    with pytest.raises(Killed):
-        run(dying)
+    die(cdn, app, 3, before=True)
     for code in (Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED, Code.ISSUER_FAILED, Code.CA_REFUSED):
         cdn.issuer.refusals.append(IssueError(code, "not now"))
         assert reason(app, run(app)) is code
@@ -260,20 +261,14 @@ def test_an_order_that_cannot_be_asked_about_stays_open_and_its_certificate_is_h
 
 def test_an_open_order_is_collected_even_when_a_renewal_is_forced(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    dying = cdn.app()
-    dying.store = DyingStore(app.store, 3, before=True)
-    with pytest.raises(Killed):
-        run(dying)
+    die(cdn, app, 3, before=True)
     assert reason(app, run(app, renew=True)) is None
     assert len(cdn.issuer.orders) == 1
 
 
 def test_an_order_that_lay_open_until_its_certificate_expired_is_let_go(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    dying = cdn.app()
-    dying.store = DyingStore(app.store, 3, before=True)
-    with pytest.raises(Killed):
-        run(dying)
+    die(cdn, app, 3, before=True)
     cdn.clock.move(days=200)
     domain = run(app)
     assert reason(app, domain) is None
@@ -325,10 +320,7 @@ def test_the_key_of_an_order_goes_with_it_when_the_ca_has_ended_it_and_not_befor
 
 def pending_order(cdn: Cdn, app: App) -> None:
     """Have a pass killed while the CA waits for the challenges."""
-    dying = cdn.app()
-    dying.store = DyingStore(app.store, 2, before=False)
-    with pytest.raises(Killed):
-        run(dying)
+    die(cdn, app, 2, before=False)
     cdn.issuer.pending.add("https://ca.test/order/1")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -418,8 +416,6 @@ def free_port() -> int:
 
 @pytest.fixture
 def challtestsrv() -> Iterator[tuple[int, str]]:
-    if shutil.which("pebble-challtestsrv") is None and os.environ.get("SSLCTL_REQUIRE_PEBBLE") != "1":
-        pytest.skip("pebble-challtestsrv is not installed")
     dns_port, management_port = free_port(), free_port()
     off = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""]
     where = ["-dns01", f"127.0.0.1:{dns_port}", "-management", f"127.0.0.1:{management_port}"]
