@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +53,20 @@ def cdn(tmp_path: Path, clock: Clock) -> Iterator[Cdn]:
     """A running CDN with the fake CA."""
     with Cdn(tmp_path, clock) as running:
         yield running
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A port of loopback that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        yield server
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of loopback that refuses connections."""
+    # Bound and not listening: nobody else can take the port, and a connection is refused.
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]

@@ -105,14 +105,17 @@ def _lines(file: TextIO) -> list[tuple[str, str]]:
     """Give where each name stands, and the name as it stands there."""
     shown = clean(file.name)
     try:
-        lines = file.read(_LARGEST_LIST + 1).split("\n")
-        return [
-            (f"{shown}, line {number}", text)
-            for number, line in enumerate(lines, 1)
-            if (text := line.partition("#")[0].strip())
-        ]
+        content = file.read(_LARGEST_LIST + 1)
     except UnicodeDecodeError as error:
         raise BadInput(f"{shown} is not text in UTF-8") from error
+    if len(content) > _LARGEST_LIST:
+        # Never cut: what was left out would be missed by nobody.
+        raise BadInput(f"{shown} is larger than {_LARGEST_LIST} characters")
+    return [
+        (f"{shown}, line {number}", text)
+        for number, line in enumerate(content.split("\n"), 1)
+        if (text := line.partition("#")[0].strip())
+    ]
 
 
 def _normalise(given: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -58,6 +58,9 @@ def command() -> None:
 )
 def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> None:
     """Start it, print the line that makes sslctl use it, and stop it on Ctrl-C."""
+    with _extra():
+        from sslctl.sandbox.world import ELSEWHERE  # noqa: PLC0415 - needs the extra
+
     with (
         _folder() as folder,
         _world(
@@ -66,7 +69,7 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
     ):
         for name in _SEED:
             world.add_domain(name)
-        world.add_domain(_SEED_ELSEWHERE, points_at="parking.elsewhere.test")
+        world.add_domain(_SEED_ELSEWHERE, points_at=ELSEWHERE)
         render.line(f"export SSLCTL_CONFIG={shlex.quote(str(world.config_path))}")
         click.echo(
             f"\nC4 knows {', '.join(_SEED)}, and {_SEED_ELSEWHERE}, whose CNAME is elsewhere.\n"

@@ -17,7 +17,7 @@ import trustme
 
 from sslctl.sandbox.faults import Fault, Kind
 from sslctl.sandbox.listeners import ADDRESS
-from sslctl.sandbox.world import World
+from sslctl.sandbox.world import ELSEWHERE, World
 
 # Long enough for the story, short enough that a renewal falls due while one watches: half of it.
 CERTIFICATE_SECONDS = 30
@@ -57,7 +57,7 @@ class Demo:
     def _add(self) -> None:
         self._title("Three domains: one good, one whose CNAME is elsewhere, one that C4 does not know")
         self._world.add_domain(_GOOD)
-        self._world.add_domain(_ELSEWHERE, points_at="parking.elsewhere.test")
+        self._world.add_domain(_ELSEWHERE, points_at=ELSEWHERE)
         output = self._type(5, "add", _GOOD, _ELSEWHERE, _UNKNOWN)
         self._expect("Success" in output, "the good domain is in Success")
         self._expect("CNAME_ELSEWHERE" in output, "the other one's reason is CNAME_ELSEWHERE")

@@ -551,3 +551,10 @@ def test_one_that_another_process_works_on_does_not_stop_the_others(cdn: Cdn) ->
     ]
     assert f"{NAME}: another sslctl works on {NAME}" in result.stderr
     other.close()
+
+
+def test_a_list_that_is_too_long_is_refused_and_not_cut(cdn: Cdn) -> None:
+    result = cdn.sslctl("add", "--no-wait", "--from-file", "/dev/zero")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "/dev/zero is larger than 67108864 characters" in result.stderr
+    assert cdn.sslctl("list", "--json").json["domains"] == []

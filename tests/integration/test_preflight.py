@@ -317,21 +317,6 @@ def test_without_identities_caa_is_not_asked_for(zone: DnsZone) -> None:
 # Ports.
 
 
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(0)
-        yield server
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    # Bound and not listening: nobody else can take the port, and a connection is refused.
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
-
-
 def on_loopback(http_port: int, https_port: int) -> CdnSection:
     return replace(CDN, probe_ports=True, probe_private=True, http_port=http_port, https_port=https_port)
 

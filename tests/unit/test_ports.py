@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address
 
@@ -12,21 +11,6 @@ import pytest
 from sslctl.preflight.ports import find_refusal, is_public
 
 LOOPBACK = ip_address("127.0.0.1")
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(0)
-        yield server
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    # Bound and not listening: nobody else can take the port, and a connection is refused.
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
 
 
 @pytest.mark.parametrize(
