@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable
 
-.PHONY: demo test check format docs clean
+.PHONY: demo test check format docs bench clean
 
 demo: $(VENV)/.sandbox
 	$(BIN)/sslctl sandbox demo
@@ -35,6 +35,14 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 $(VENV)/.test: $(VENV)/.sandbox
 	$(PIP) '.[test]'
 	touch $@
+
+$(VENV)/.bench: $(VENV)/.sandbox
+	$(PIP) '.[bench]'
+	touch $@
+
+# About half an hour, on a machine that does nothing else. ARGS="issuance" for one part, ARGS="--publish" for docs/scale.md.
+bench: $(VENV)/.bench
+	$(BIN)/python tests/bench/bench.py $(ARGS)
 
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py

@@ -1,13 +1,18 @@
-"""Write the parts of the documentation that the code knows best: reasons, options, configuration keys.
+"""Write the parts of the documentation that the code knows best: reasons, options, configuration keys, figures.
+
+The figures are those that `make bench ARGS=--publish` left in docs/scale.json.
 
 `python docs/generate.py` writes them between their markers; with `--check` it only says whether they are up to date.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -70,10 +75,58 @@ def _shown(default: object) -> str:
     return f"`{default}`" if default not in (None, "") else "none"
 
 
+def machine() -> str:
+    """Give the machine that the figures of docs/scale.md were measured on."""
+    return "\n".join(f"- {what}: {found}" for what, found in _measured()["machine"].items())
+
+
+def figures(part: str) -> str:
+    """Give what the bench's `part` measured, against what is wanted, and its tables."""
+    found = _measured()["parts"][part]
+    columns = ("what", "wanted", "measured", "result")
+    blocks = [_table(columns, [[row[column] for column in columns] for row in found["rows"]])]
+    blocks += [f"{table['title']}:\n\n{_table(table['head'], table['rows'])}" for table in found["tables"]]
+    return "\n\n".join(blocks)
+
+
+def capacity() -> str:
+    """Give how long what a fleet needs takes at the measured rates."""
+    parts = _measured()["parts"]
+    orders = parts["issuance"]["facts"]["per_second"]
+    ticks = parts["ticks"]["facts"]
+    rows = [
+        ("1,700 renewals, a night of 100,000 domains", 1_700 / orders),
+        ("3,300 renewals, such a night from 2028", 3_300 / orders),
+        ("100,000 first certificates", 100_000 / orders),
+        ("recheck of 5,000 domains in Failure", 5_000 / ticks["rechecks_per_second"]),
+        ("10,000 uploads owed after C4 was down", 10_000 / ticks["uploads_per_second"]),
+    ]
+    return _table(("work", "time"), [(work, _duration(seconds)) for work, seconds in rows])
+
+
+def _measured() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "docs" / "scale.json").read_text())
+    return found
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"  # noqa: PLR2004 - two of a unit are worth its name
+
+
 PARTS = (
     ("README.md", "reasons", reasons),
     ("README.md", "keys", keys),
     ("docs/commands.md", "commands", commands),
+    ("docs/scale.md", "machine", machine),
+    ("docs/scale.md", "issuance", partial(figures, "issuance")),
+    ("docs/scale.md", "ticks", partial(figures, "ticks")),
+    ("docs/scale.md", "scale", partial(figures, "scale")),
+    ("docs/scale.md", "capacity", capacity),
 )
 
 

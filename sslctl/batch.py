@@ -3,126 +3,183 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from queue import SimpleQueue
 
-from sslctl import lifecycle
-from sslctl.errors import Busy, NotManaged, StateError
+from sslctl import lifecycle, spreading
+from sslctl.errors import StateError
 from sslctl.lifecycle import RECHECKED, Due, Work
 from sslctl.model import Domain, Source
 from sslctl.pipeline import Pipeline
+from sslctl.renewal import RenewalRule
 from sslctl.store import Query, Store
+from sslctl.turns import Stopped, Turns
 
-# Uploads cost no order and cure an Emergency; then what expires first; then what is new; then what failed before.
-_LANES = (Work.UPLOAD, Work.RENEW, Work.ISSUE, Work.RECHECK)
+# A pass mostly waits: for C4, DNS, and its turn at the CA, where the issuer's own bound counts. So many are far enough
+# ahead that issuance never waits for a look-up, and that some that hang delay nobody.
+IN_FLIGHT = 128
+
+# Uploads cost no order and cure an Emergency; then what the CA wants replaced; then what expires first; then what is new; then what failed before.
+_LANES = (Work.UPLOAD, Work.REPLACE, Work.RENEW, Work.ISSUE, Work.RECHECK)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A domain and why it is its turn."""
+    """A domain and why it is its turn. `early` is a renewal that is not due yet."""
 
-    domain: Domain
+    name: str
     due: Due
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a tick owes, most urgent first, and how many renewals are due and held until tomorrow."""
+
+    tasks: Sequence[Task]
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A domain after its pass. `error` is set when there was none: somebody else works on it, or we have a bug."""
+    """A domain after its pass; or `error` where there was none: somebody else works on it, or we have a bug."""
 
-    domain: Domain
+    name: str
+    domain: Domain | None = None
     error: Exception | None = None
 
 
-def plan(store: Store, now: datetime, renew_before: timedelta, *, force: bool = False) -> list[Task]:
-    """Give what a tick at `now` owes, most urgent first.
+def plan(
+    store: Store, now: datetime, rule: RenewalRule, *, max_per_day: int = 0, force: bool = False
+) -> Plan:
+    """Give what a tick at `now` owes.
+
+    Renewals go by `rule`, and are spread so that no day has more than `max_per_day` (`spreading.share`); 0 is no limit.
+    What the CA wants replaced early is not held. Where the CA's limits have more room than is needed for what is due, those that wait for it have their turn before it was foreseen.
 
     Every finding carries the time at which it is taken up again, for Failure the next midnight in Singapore: so the
     daily recheck needs no memory of its own, and a missed midnight is made up by the next run. `force` adds what
     the recheck covers and is not due again yet.
     """
-    tasks = []
-    for domain in store.candidates(now, renew_before):
-        due = lifecycle.due(domain, now, renew_before)
+    tasks: list[Task] = []
+    renewals: list[Domain] = []
+    for domain in store.candidates(now, rule.before):
+        due = lifecycle.due(domain, now, rule)
         if due is not None:
-            tasks.append(Task(domain, due))
+            tasks.append(Task(domain.name, due))
+            if max_per_day and due.work is Work.RENEW:
+                renewals.append(domain)
+    share = spreading.share(store, renewals, now, rule.before, max_per_day)
+    held = {domain.name for domain in share.held}
+    tasks = [task for task in tasks if task.name not in held]
+    planned = {task.name for task in tasks}
+    ahead = Due(Work.RENEW, spreading.EARLY)
+    tasks += [Task(each.name, ahead, early=True) for each in share.early if each.name not in planned]
+    tasks += _fill(tasks, store, now)
     if force:
-        planned = {task.domain.id for task in tasks}
-        tasks += [
-            Task(domain, Due(Work.RECHECK, "the daily recheck is forced"))
-            for domain in rechecked(store, now)
-            if domain.id not in planned
-        ]
+        planned = {task.name for task in tasks}
+        forced = Due(Work.RECHECK, "the daily recheck is forced")
+        tasks += [Task(name, forced) for name in rechecked(store, now) if name not in planned]
     # The sort is stable, and candidates come by expiry.
-    return sorted(tasks, key=lambda task: _LANES.index(task.due.work))
+    return Plan(sorted(tasks, key=lambda task: _LANES.index(task.due.work)), len(held))
 
 
-def rechecked(store: Store, now: datetime) -> list[Domain]:
-    """Give the domains that the daily recheck covers: source c4, in Failure, Pending or Expired."""
-    return store.domains(Query(statuses=RECHECKED, source=Source.C4), now)
+def _fill(tasks: Sequence[Task], store: Store, now: datetime) -> list[Task]:
+    """Take up who waits for the CA's limits where `tasks` leave room: some before them needed no order after all."""
+    spare = store.room(now)
+    if spare is not None:
+        spare -= sum(task.due.work is Work.ISSUE for task in tasks)
+    if not spare or spare < 0:
+        return []
+    has_room = Due(Work.ISSUE, "it was held back, and the CA's limits have room already")
+    return [Task(domain.name, has_room) for domain in store.held_back(now, spare)]
+
+
+def rechecked(store: Store, now: datetime) -> list[str]:
+    """Name the domains that the daily recheck covers: source c4, in Failure, Pending or Expired."""
+    return [domain.name for domain in store.domains(Query(statuses=RECHECKED, source=Source.C4), now)]
 
 
 class Batch:
-    """Runs passes over many domains, at most `workers` at once.
+    """Runs passes over many domains, at most `in_flight` at once. `turns` are those of `pipeline`, at the CA.
 
-    After `stop` no new pass begins; those under way are finished.
+    After `stop` no new pass begins, and none that is under way begins to ask the CA; the others are finished.
     """
 
-    def __init__(self, pipeline: Pipeline, workers: int) -> None:
+    def __init__(self, pipeline: Pipeline, turns: Turns, in_flight: int = IN_FLIGHT) -> None:
         self._pipeline = pipeline
-        self._workers = workers
-        self._stopped = threading.Event()
+        self._turns = turns
+        self._in_flight = in_flight
 
     def stop(self) -> None:
         """Begin nothing more."""
-        self._stopped.set()
+        self._turns.stop()
 
     @property
     def stopped(self) -> bool:
         """Say whether `stop` was called."""
-        return self._stopped.is_set()
+        return self._turns.stopped
 
     def run(
         self,
-        domains: Iterable[Domain],
+        names: Sequence[str],
         *,
-        renew: bool = False,
-        on_done: Callable[[Outcome], None] = lambda _outcome: None,
-    ) -> list[Outcome]:
-        """Make a pass over each of `domains`; give the outcomes in the order of `domains`.
+        renew: Container[str] = (),
+        on_done: Callable[[Outcome], None],
+    ) -> None:
+        """Make a pass over each of `names`, begun in that order; `on_done` hears of each as it ends, in this thread.
 
-        `on_done` hears of each as it ends, in this thread. Domains that `stop` left out are not in the result.
-        Raises `StateError`, which no other domain would escape either.
+        `renew` has those for which a new certificate is ordered even when none is due. Of domains that `stop` left out
+        nothing is heard. Raises `StateError`, which no other domain would escape either.
         """
-        order = list(domains)
-        outcomes: dict[int, Outcome] = {}
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="pass") as pool:
-            futures = [pool.submit(self._pass, domain, renew) for domain in order]
+        following, ended = iter(names), SimpleQueue[Outcome | None]()
+        taking = threading.Lock()
+
+        def take() -> str | None:
+            with taking:
+                return None if self.stopped else next(following, None)
+
+        def work() -> None:
             try:
-                for outcome in _ended(futures):
-                    outcomes[outcome.domain.id] = outcome
+                while (name := take()) is not None:
+                    ended.put(self._pass(name, renew=name in renew))
+            except Stopped:
+                pass
+            except BaseException:
+                self.stop()
+                raise
+            finally:
+                ended.put(None)
+
+        count = min(self._in_flight, len(names))
+        with ThreadPoolExecutor(max(1, count), thread_name_prefix="pass") as pool:
+            workers = [pool.submit(work) for _ in range(count)]
+            try:
+                for outcome in _until_all_left(ended, count):
                     on_done(outcome)
             except BaseException:
                 self.stop()
                 raise
-        return [outcomes[domain.id] for domain in order if domain.id in outcomes]
+        for worker in workers:
+            worker.result()
 
-    def _pass(self, domain: Domain, renew: bool) -> Outcome | None:  # noqa: FBT001 - ThreadPoolExecutor.submit is positional
-        if self.stopped:
-            return None
+    def _pass(self, name: str, *, renew: bool) -> Outcome:
         try:
-            return Outcome(self._pipeline.run(domain.name, renew=renew))
-        except StateError:
+            return Outcome(name, self._pipeline.run(name, renew=renew))
+        except (StateError, Stopped):
             raise
-        except (Busy, NotManaged) as error:
-            return Outcome(domain, error)
         except Exception as error:  # noqa: BLE001 - a bug met by one domain must not end the night for the others
-            return Outcome(domain, error)
+            return Outcome(name, error=error)
 
 
-def _ended(futures: list[Future[Outcome | None]]) -> Iterable[Outcome]:
-    for future in as_completed(futures):
-        outcome = future.result()
-        if outcome is not None:
+def _until_all_left(ended: SimpleQueue[Outcome | None], workers: int) -> Iterator[Outcome]:
+    """Give what comes out of `ended` until each of the `workers` said that it has left."""
+    while workers:
+        outcome = ended.get()
+        if outcome is None:
+            workers -= 1
+        else:
             yield outcome

@@ -16,6 +16,7 @@ from typing import Any
 from sslctl import config_values as read
 from sslctl.config_file import ConfigFile, open_file
 from sslctl.errors import ConfigError
+from sslctl.limits import Limits, for_directory, limit_of
 from sslctl.text import clean
 
 
@@ -92,14 +93,26 @@ class DnsSection:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsSection:
+    """How much may be asked of the CA: `300/3h`; `none` is no limit, empty the CA's own (`limits.for_directory`)."""
+
+    orders: str = ""
+    certificates: str = ""
+    duplicates: str = ""
+    failures: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RenewalSection:
     """When a certificate is renewed.
 
-    `ari` (`off`, `incident` or `follow`) is accepted and checked, but ARI (RFC 9773) is not consulted yet: whatever
-    it says, `before_days` decides.
+    `ari` (`off`, `incident` or `follow`) says how far the CA's own word counts (`renewal.Ari`). `max_per_day` is how many
+    renewals a day in Singapore is to have at most: where a coming one would have more, some are made earlier. 0 is no
+    limit.
     """
 
     before_days: float = 7
+    max_per_day: int = 0
     ari: str = "incident"
 
 
@@ -112,8 +125,18 @@ class Config:
     c4: C4Section = field(default_factory=C4Section)
     cdn: CdnSection = field(default_factory=CdnSection)
     dns: DnsSection = field(default_factory=DnsSection)
+    limits: LimitsSection = field(default_factory=LimitsSection)
     renewal: RenewalSection = field(default_factory=RenewalSection)
     path: Path | None = None
+
+    @property
+    def ca_limits(self) -> Limits:
+        """What may be asked of the configured CA."""
+        configured = {each.name: getattr(self.limits, each.name) for each in fields(self.limits)}
+        return replace(
+            for_directory(self.acme.directory_url),
+            **{name: limit_of(text) for name, text in configured.items() if text},
+        )
 
 
 _READ: dict[str, Callable[[object], object]] = {
@@ -144,7 +167,12 @@ _READ: dict[str, Callable[[object], object]] = {
     "cdn.https_port": read.port,
     "dns.resolvers": read.many(read.resolver),
     "dns.timeout_seconds": read.seconds,
+    "limits.orders": read.limit,
+    "limits.certificates": read.limit,
+    "limits.duplicates": read.limit,
+    "limits.failures": read.limit,
     "renewal.before_days": read.days,
+    "renewal.max_per_day": read.whole(0, 10_000_000),
     "renewal.ari": read.choice("off", "incident", "follow"),
 }
 """How each key is read. A new key is a field with its default above, and a line here."""

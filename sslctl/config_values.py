@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from sslctl.limits import limit_of
 from sslctl.text import clean
 
 _T = TypeVar("_T")
@@ -87,6 +88,16 @@ def seconds_or_none(value: object) -> float:
 def days(value: object) -> float:
     """Read a number of days, more than 0 and at most a year."""
     return _number(value, _LONGEST_DAYS, "of days")
+
+
+def limit(value: object) -> str:
+    """Read a limit of the CA, in the form of `limits.limit_of`; may be empty."""
+    text = _text(value).strip()
+    try:
+        limit_of(text or "none")
+    except ValueError:
+        raise ValueError("must be like 300/3h (d, h, m or s), none, or empty") from None
+    return text
 
 
 def choice(*words: str) -> Callable[[object], str]:

@@ -84,23 +84,25 @@ class Delivery:
         if not _is_one_of(record.certificate, certificate):
             self._on_step(domain, "uploading to C4")
             self._store.mark_uploading(certificate)
-            self._put(domain, certificate, record.certificate)
+            domain = self._put(domain, certificate, record.certificate)
             self._store.mark_uploaded(certificate)
         self._on_step(domain, "reading back from C4")
         self._read_back(domain, certificate)
 
-    def _put(self, domain: Domain, certificate: Certificate, installed: Installed | None) -> None:
+    def _put(self, domain: Domain, certificate: Certificate, installed: Installed | None) -> Domain:
+        """Upload `certificate`; give the domain, which serves nothing now where a text certificate made way."""
         bundle = self._store.bundle(certificate)
         try:
             self._send(domain, certificate, bundle)
         except c4.TextCertificatePresent:
-            self._replace_text(domain, certificate, bundle, installed)
+            return self._replace_text(domain, certificate, bundle, installed)
         except c4.C4Error as error:
             state = ""
             if installed is None and not isinstance(error, c4.Unanswered):
                 # A pass may have been killed after it had made way for this upload.
                 state = self._put_back(domain, self._last_served_text(domain))
             raise _refused(error, state) from error
+        return domain
 
     def _send(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> None:
         try:
@@ -118,24 +120,24 @@ class Delivery:
 
     def _replace_text(
         self, domain: Domain, certificate: Certificate, bundle: Bundle, installed: Installed | None
-    ) -> None:
+    ) -> Domain:
         """Remove the `text` certificate that is in the way, upload ours, put the old one back if that fails."""
         held = self._held(domain, installed)
-        now = self._store.domain(domain.name)
-        if now.serving is not None:
-            self._store.mark_not_serving(now, "the text certificate makes way")
+        if domain.serving is not None:
+            domain = self._store.mark_not_serving(domain, "the text certificate makes way")
         try:
             self._c4.remove(domain.name)
         except c4.C4Error as error:
             state = "; the text certificate is still installed"
             if held is not None:
-                self._store.mark_serving(self._store.domain(domain.name), held, wanted=certificate)
+                self._store.mark_serving(domain, held, wanted=certificate)
             raise _refused(error, state) from error
         self._store.record(domain, "removed", "the text certificate, from C4", held.version if held else None)
         try:
             self._send(domain, certificate, bundle)
         except c4.C4Error as error:
             raise _refused(error, self._put_back(domain, held)) from error
+        return domain
 
     def _held(self, domain: Domain, installed: Installed | None) -> Certificate | None:
         """Give the version in our history that is installed on C4."""
@@ -158,8 +160,7 @@ class Delivery:
             self._c4.upload(domain.name, self._store.bundle(held), held.source)
         except c4.C4Error as error:
             return f"; nothing is installed now, for the text certificate could not be put back: {error}"
-        now = self._store.domain(domain.name)
-        self._store.mark_serving(now, held, wanted=now.wanted)
+        self._store.mark_serving(domain, held, wanted=domain.wanted)
         self._store.record(domain, "put back", "the text certificate is on C4 again", held.version)
         return "; the text certificate is installed again"
 
@@ -173,9 +174,9 @@ class Delivery:
             except c4.C4Error as error:
                 raise Stop(Code.C4_UNANSWERED, str(error), wish=_wish(error)) from error
             if active is not None and active.state is State.ACTIVE and _is_one_of(active, certificate):
-                self._store.mark_serving(self._store.domain(domain.name), certificate, wanted=certificate)
+                self._store.mark_serving(domain, certificate, wanted=certificate)
                 return
-        _, record = self.look_up(self._store.domain(domain.name))
+        _, record = self.look_up(domain)
         if _is_one_of(record.certificate, certificate):
             raise Stop(Code.C4_ACTIVATING, f"uploaded, not active after {self._activation_seconds:g} seconds")
         found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from sslctl import c4, lifecycle, x509
 from sslctl.c4 import ControlPlane
-from sslctl.errors import BadInput, ConfigError, NotManaged, TryLater
+from sslctl.errors import BadInput, Busy, ConfigError, NotManaged, TryLater
 from sslctl.issuer import IssueError, Issuer
 from sslctl.model import Bundle, Certificate, Domain, Leaf, Source
 from sslctl.pipeline import claimed
 from sslctl.reasons import Status
 from sslctl.store import Store
+
+# Threads share their commits (`store.database`).
+_AT_ONCE = 32
+_MOST_QUEUED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What became of many names: how many came under management, how many were there already, and what was refused."""
+
+    recorded: int
+    known: int
+    refused: dict[str, Busy]
 
 
 def enrol(
@@ -26,9 +42,9 @@ def enrol(
     known = store.find(name)
     if known is None:
         return store.enrol(name, sans or (), Source.C4)
-    names = known.sans if sans is None else sans
-    if known.deleted_at is None and (known.sans, known.source) == (names, Source.C4):
+    if _is_as_wished(known, sans):
         return known
+    names = known.sans if sans is None else sans
     with claimed(store, name):
         if known.deleted_at is None:
             return store.amend(known, names, Source.C4)
@@ -36,12 +52,63 @@ def enrol(
         return store.enrol(name, names, Source.C4, lifecycle.reusable(versions, (name, *names), now))
 
 
+def _is_as_wished(domain: Domain, sans: tuple[str, ...] | None) -> bool:
+    return domain.deleted_at is None and domain.source is Source.C4 and sans in (None, domain.sans)
+
+
+def enrol_many(
+    store: Store,
+    names: Sequence[str],
+    now: datetime,
+    *,
+    drop_sans: bool = False,
+    new: bool = False,
+    requeue: bool = False,
+) -> Intake:
+    """Do for each of `names` what `enrol` does, and with `requeue` what `queue` does.
+
+    The other names of those that are known are left as they are, unless `drop_sans`. One that somebody else works on
+    does not stop the others. Raises `StateError`; what was done before stays.
+    """
+    sans = () if drop_sans else None
+
+    def take_up(domain: Domain) -> Busy | None:
+        try:
+            enrolled = enrol(store, domain.name, sans, now, new=new)
+            if requeue:
+                queue(store, enrolled, now)
+        except Busy as error:
+            return error
+        return None
+
+    known = store.enrol_many(names)
+    unlike = (
+        domain
+        for domain in store.named(known)
+        if not _is_as_wished(domain, sans) or (requeue and _waits_long(domain))
+    )
+    taken_back, refused = 0, {}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        while queued := list(islice(unlike, _MOST_QUEUED)):
+            for domain, error in zip(queued, pool.map(take_up, queued), strict=True):
+                if error is not None:
+                    refused[domain.name] = error
+                elif domain.deleted_at is not None:
+                    taken_back += 1
+    recorded = len(names) - len(known) + taken_back
+    return Intake(recorded, len(names) - recorded - len(refused), refused)
+
+
 def queue(store: Store, domain: Domain, now: datetime) -> Domain:
     """Have the next tick take `domain` up where it would wait for midnight or for a person: a person has spoken."""
-    if domain.finding is None or domain.finding.reason.status not in (Status.FAILURE, Status.DISCARD):
+    if not _waits_long(domain):
         return domain
     with claimed(store, domain.name):
         return store.settle(domain, lifecycle.queued(now))
+
+
+def _waits_long(domain: Domain) -> bool:
+    return domain.finding is not None and domain.finding.reason.status in (Status.FAILURE, Status.DISCARD)
 
 
 def paste(store: Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle, now: datetime) -> Domain:

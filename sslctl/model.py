@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from sslctl.reasons import REASONS, Code, Owner, Reason, Status
 
@@ -50,6 +51,21 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewalInfo:
+    """What the CA last said of when a certificate should be renewed (ARI, RFC 9773, section 4.2).
+
+    `renew_at` was picked at random in the window from `start_at` to `end_at`, and is kept until the window changes.
+    `poll_at` is when the CA is asked again. `explanation_url` is the CA's, cleaned, empty where it gave none.
+    """
+
+    start_at: datetime
+    end_at: datetime
+    renew_at: datetime
+    poll_at: datetime
+    explanation_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """One version of a domain's certificate, as stored. Key and PEM are fetched apart, as a `Bundle`."""
 
@@ -63,6 +79,17 @@ class Certificate:
     verified_at: datetime | None = None
     replaced_at: datetime | None = None
     revoked_at: datetime | None = None
+    renewal_info: RenewalInfo | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """That of its leaf."""
+        return self.leaf.fingerprint
+
+    @property
+    def not_after(self) -> datetime:
+        """That of its leaf."""
+        return self.leaf.not_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +108,8 @@ class Order:
 class Finding:
     """Why the last pass over a domain did not end well.
 
-    `retry_at` is when the tick takes it up again, None when that waits for a person.
+    `retry_at` is when the tick takes it up again, None when that waits for a person. `tries` counts the passes in a
+    row that ended in trouble which backs off (`lifecycle.retry_at`), this one included.
     """
 
     code: Code
@@ -89,6 +117,7 @@ class Finding:
     wanted: str
     at: datetime
     retry_at: datetime | None
+    tries: int = 1
 
     @property
     def reason(self) -> Reason:
@@ -121,6 +150,29 @@ class Domain:
     def names(self) -> tuple[str, ...]:
         """Every name that the certificate must carry, the domain itself first."""
         return (self.name, *self.sans)
+
+
+class CertificateSummary(NamedTuple):
+    """What a list of domains shows of a `Certificate`."""
+
+    version: int
+    source: Source
+    fingerprint: str
+    not_after: datetime
+
+
+class DomainSummary(NamedTuple):
+    """What a list of domains shows of a `Domain`: enough for its status, and read in half the time."""
+
+    name: str
+    sans: tuple[str, ...]
+    source: Source
+    created_at: datetime
+    deleted_at: datetime | None
+    checked_at: datetime | None
+    finding: Finding | None
+    wanted: CertificateSummary | None
+    serving: CertificateSummary | None
 
 
 @dataclass(frozen=True, slots=True)

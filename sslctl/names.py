@@ -11,12 +11,15 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
+from typing import TYPE_CHECKING
 
 import idna
-from publicsuffixlist import PublicSuffixList
 
 from sslctl.errors import BadInput
 from sslctl.text import clean
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 _LONGEST_NAME = 253
 _LONGEST_LABEL = 63
@@ -25,6 +28,11 @@ _LONGEST_LABEL = 63
 _LONGEST_INPUT = 1000
 
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+# A name in plain ASCII whose last label begins with a letter: no IP address, and nothing that IDNA's rules would change
+# or refuse, but for capitals. Labels with "--" in the third and fourth place are theirs to judge (RFC 5891, 4.2.3.1).
+_PLAIN_LABEL = r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_PLAIN = re.compile(rf"(?:{_PLAIN_LABEL}\.)+(?=[a-z]){_PLAIN_LABEL}", re.ASCII)
 
 # What people paste instead of a name, most telling first.
 _MISTAKEN_FOR_A_NAME = (
@@ -46,6 +54,21 @@ def normalise(text: str) -> str:
     tolerated. Refused are also names for which no CA issues by HTTP-01: wildcards, IP addresses, single labels and
     ICANN's public suffixes. Raises `BadInput` with one line that names the input and the trouble.
     """
+    name = _read_plain(text) or _read_any(text)
+    # A private suffix is somebody's own name, for which the CA issues.
+    if _suffixes(only_icann=True).publicsuffix(name) == name:
+        raise _refusal(text, "it is a public suffix, under which others register their names")
+    return name
+
+
+def _read_plain(text: str) -> str:
+    """Give the name in `text` where it is plain, as nearly all are; else nothing. It is a tenth of the work."""
+    name = text.lower().removesuffix(".")
+    is_plain = text.isascii() and len(name) <= _LONGEST_NAME and _PLAIN.fullmatch(name)
+    return name if is_plain else ""
+
+
+def _read_any(text: str) -> str:
     trouble = _find_mistake(text)
     if trouble:
         raise _refusal(text, trouble)
@@ -83,11 +106,22 @@ def readable(name: str) -> str:
         return ""
 
 
+def registered_domain(name: str) -> str:
+    """Give the domain that `name` was registered under, by which Let's Encrypt counts certificates.
+
+    That is one label more than the public suffix, where the names under which private owners let others register
+    (`github.io`) are suffixes too; a name that is a suffix itself stands for itself
+    (https://letsencrypt.org/docs/rate-limits/#new-certificates-per-registered-domain).
+    """
+    return str(_suffixes(only_icann=False).privatesuffix(name) or name)
+
+
 @cache
-def _suffixes() -> PublicSuffixList:
-    # Reading the list takes tens of milliseconds; a command that validates nothing should not pay them. A private
-    # suffix is somebody's own name, for which the CA issues.
-    return PublicSuffixList(only_icann=True)
+def _suffixes(*, only_icann: bool) -> PublicSuffixList:
+    # Reading the list takes tens of milliseconds; a command that asks nothing of it should not pay them.
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415
+
+    return PublicSuffixList(only_icann=only_icann)
 
 
 def _refusal(text: str, trouble: str) -> BadInput:
@@ -147,6 +181,4 @@ def _find_fault(labels: list[str], name: str) -> str:
         return "it is a single label; give the full name"
     if not labels[-1][0].isalpha():
         return "its last label begins with a digit, as no top-level domain does"
-    if _suffixes().publicsuffix(name) == name:
-        return "it is a public suffix, under which others register their names"
     return ""

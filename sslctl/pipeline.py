@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sslctl import lifecycle, x509
+from sslctl.breaker import Breaker
 from sslctl.c4 import ControlPlane, Record
 from sslctl.delivery import Delivery, Stop
 from sslctl.errors import BadInput, Busy
@@ -19,7 +20,9 @@ from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.model import Domain, Finding, Leaf, Order, Source
 from sslctl.preflight import PreflightError, Prober
 from sslctl.reasons import Code
-from sslctl.store import Store
+from sslctl.renewal import Ari, RenewalRule
+from sslctl.store import Held, Store
+from sslctl.turns import Turns
 
 REQUIRED_PORTS = frozenset({80, 443})
 _CLOCK_SKEW = timedelta(days=1)
@@ -37,7 +40,7 @@ class Manner:
 
     webroot: bool = True
     key_type: str = "ecdsa"
-    renew_before: timedelta = timedelta(days=7)
+    renewal: RenewalRule = field(default_factory=RenewalRule)
     activation_seconds: float = 10
 
 
@@ -46,7 +49,10 @@ def _quiet(_domain: Domain, _step: str) -> None:
 
 
 class Pipeline:
-    """Takes one domain as far as it goes. Safe to use from several threads, for different domains."""
+    """Takes one domain as far as it goes. Safe to use from several threads, for different domains.
+
+    `turns` are those at asking the CA for certificates.
+    """
 
     def __init__(
         self,
@@ -58,6 +64,7 @@ class Pipeline:
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
         manner: Manner,
+        turns: Turns,
         on_step: Callable[[Domain, str], None] = _quiet,
     ) -> None:
         self._store = store
@@ -70,7 +77,9 @@ class Pipeline:
             on_step=on_step,
         )
         self._issuer = issuer
+        self._breaker = Breaker(store, clock)
         self._prober = prober
+        self._turns = turns
         self._clock = clock
         self._manner = manner
         self._on_step = on_step
@@ -79,7 +88,8 @@ class Pipeline:
         """Make one pass over the managed domain `name` and give it as it is afterwards.
 
         `renew` orders a new certificate even when none is due. What goes wrong outside ends up in the finding. Raises
-        `Busy` when another process works on the domain, `NotManaged`, `StateError`.
+        `Busy` when another process works on the domain, `NotManaged`, `StateError`, and `Stopped` where it would begin to
+        ask the CA after its turns were stopped: the domain is then as it was, an open order included.
         """
         with claimed(self._store, name):
             finding = self._attempt(self._store.domain(name), renew=renew)
@@ -89,10 +99,9 @@ class Pipeline:
         try:
             self._advance(domain, renew=renew)
         except Stop as stop:
-            now = self._clock()
-            return Finding(
-                stop.code, stop.found, stop.wanted, now, lifecycle.retry_at(stop.code, now, stop.wish)
-            )
+            now, tries = self._clock(), lifecycle.count_tries(domain.finding, stop.code)
+            retry_at = lifecycle.retry_at(stop.code, now, stop.wish, tries)
+            return Finding(stop.code, stop.found, stop.wanted, now, retry_at, tries)
         return None
 
     def _advance(self, domain: Domain, *, renew: bool) -> None:
@@ -108,7 +117,10 @@ class Pipeline:
                 return
         self._check_ports(record)
         self._check_dns(domain, record)
-        domain = self._issue(domain, pending or self._open_order(domain))
+        with self._turns.turn():
+            if pending is not None:
+                self._require_ca()
+            domain = self._issue(domain, pending or self._open_order(domain))
         assert domain.wanted is not None  # noqa: S101 - just issued
         self._delivery.deliver(domain, domain.wanted, record)
 
@@ -118,7 +130,7 @@ class Pipeline:
             serving is None
             or serving.source is not domain.source
             or not lifecycle.usable(serving, domain.names, now)
-            or lifecycle.renewal_at(serving.leaf, self._manner.renew_before) <= now
+            or self._manner.renewal.renew_at(serving) <= now
         )
 
     # Before the order
@@ -148,7 +160,11 @@ class Pipeline:
         self._on_step(domain, "collecting the open order")
         if set(order.names) == set(domain.names):
             try:
-                issued = self._issuer.collect(order)
+                with self._turns.turn():
+                    # Who had a turn before may have been told to ask no more.
+                    self._require_ca()
+                    with self._breaker.asking(order):
+                        issued = self._issuer.collect(order)
                 if issued is not None:
                     return self._keep(domain, order, issued), None, True
             except OrderPending:
@@ -161,9 +177,20 @@ class Pipeline:
         self._drop(order, "came to nothing")
         return domain, None, False
 
+    def _require_ca(self) -> None:
+        """Raise `Stop` while nothing at all is asked of the CA."""
+        pause = self._store.standstill(self._clock())
+        if pause is not None:
+            raise Stop(Code.BUDGET_HELD, pause.why, str(pause.scope), pause.until)
+
     def _open_order(self, domain: Domain) -> Order:
-        key = x509.make_key(self._manner.key_type)
-        return self._store.open_order(domain, domain.names, key, x509.make_csr(key, domain.names))
+        try:
+            # Asked before a key is made in vain, and again where it counts, with the order itself.
+            self._store.afford(domain, domain.names)
+            key = x509.make_key(self._manner.key_type)
+            return self._store.open_order(domain, domain.names, key, x509.make_csr(key, domain.names))
+        except Held as held:
+            raise Stop(Code.BUDGET_HELD, held.found, str(held.scope), held.until) from held
 
     def _issue(self, domain: Domain, order: Order) -> Domain:
         self._on_step(domain, "ordering a certificate")
@@ -172,13 +199,21 @@ class Pipeline:
             self._store.record_url(order, url)
 
         try:
-            issued = self._issuer.issue(order, keep_url)
+            with self._breaker.asking(order):
+                issued = self._issuer.issue(order, keep_url, replaces=self._replaced(domain))
             return self._keep(domain, order, issued)
         except IssueError as error:
             raise self._stop(order, error) from error
         except BadInput as error:
             self._drop(order, "unusable")
             raise Stop(Code.ISSUER_FAILED, f"what the CA issued cannot be used: {error.message}") from error
+
+    def _replaced(self, domain: Domain) -> str:
+        """Give the ARI id of the certificate whose place an order for `domain` takes, empty where none is to be told."""
+        serving = domain.serving
+        if serving is None or serving.source is not Source.C4 or self._manner.renewal.ari is Ari.OFF:
+            return ""
+        return x509.renewal_id(self._store.bundle(serving).certificate) or ""
 
     def _stop(self, order: Order, error: IssueError) -> Stop:
         # Anything but the CA's own word may still become a certificate: the order stays open, and its key is kept.

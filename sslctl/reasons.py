@@ -196,8 +196,8 @@ REASONS: dict[Code, Reason] = {
     Code.BUDGET_HELD: Reason(
         _PENDING,
         Owner.OPERATOR,
-        "Held back to stay within the CA's limits: {found}.",
-        "The tick orders when the budget allows it.",
+        "Held back, since the CA would not take it now: {found}.",
+        "The tick orders when the time has come; nobody needs to act.",
     ),
     Code.DNS_UNANSWERED: Reason(
         _PENDING,

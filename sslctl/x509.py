@@ -5,6 +5,7 @@ Whatever text comes in, `BadInput` is the only error that comes out, and no mess
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,10 +79,34 @@ def read_leaf(pem: str) -> Leaf:
     A certificate with a common name alone has no names (RFC 9525 section 2). Raises `BadInput` on anything that is
     not exactly one certificate.
     """
+    return _describe(_read_one(pem))
+
+
+def _read_one(pem: str) -> x509.Certificate:
     found = read_certificates(pem, "the certificate")
     if len(found) != 1:
         raise BadInput(f"wanted one certificate, found {len(found)}")
-    return _describe(found[0])
+    return found[0]
+
+
+def renewal_id(pem: str) -> str | None:
+    """Give the id by which the CA knows the one certificate in `pem` in its renewal information (RFC 9773, section 4.1).
+
+    None where there is none: the certificate does not name its issuer's key, or cannot be read.
+    """
+    try:
+        certificate = _read_one(pem)
+        with readable("the certificate cannot be read"):
+            authority = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+            serial = certificate.serial_number
+    except (BadInput, x509.ExtensionNotFound):
+        return None
+    if authority.key_identifier is None:
+        return None
+    # As in DER: with a bit more than the number needs, for its sign.
+    octets = serial.to_bytes(serial.bit_length() // 8 + 1, signed=True)
+    parts = (authority.key_identifier, octets)
+    return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
 def split_fullchain(pem: str) -> tuple[str, str]:

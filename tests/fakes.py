@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sslctl.issuer import Issued, IssueError, OrderPending
+from sslctl.issuer import Issued, IssueError, OrderPending, Suggestion, Suggestions
 from sslctl.model import Bundle, Order
 from sslctl.reasons import Code
 
@@ -35,8 +35,9 @@ class Clock:
 class FakeIssuer:
     """A CA in memory.
 
-    `refusals` are raised one a call, `orders` lists the names of every order placed, and the orders whose URLs are in
-    `pending` wait for their challenges.
+    `refusals` are raised one a call, `orders` lists the names of every order placed, `replaced` what each said that it
+    replaces, and the orders whose URLs are in `pending` wait for their challenges. It has ARI where `suggested` gives a
+    suggestion for every certificate by its id; `asked` lists the ids that it was asked about.
     """
 
     def __init__(self, clock: Callable[[], datetime], lifetime: timedelta = timedelta(days=90)) -> None:
@@ -46,12 +47,16 @@ class FakeIssuer:
         self.orders: list[tuple[str, ...]] = []
         self.revoked: list[str] = []
         self.issued: dict[str, Issued] = {}
+        self.replaced: list[str] = []
         self.pending: set[str | None] = set()
+        self.suggested: Callable[[str], Suggestion | None] | None = None
+        self.asked: list[str] = []
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
 
-    def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
+    def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""
+        self.replaced.append(replaces)
         url = order.url
         if url is None:
             self.orders.append(order.names)
@@ -79,6 +84,17 @@ class FakeIssuer:
             raise IssueError(Code.CA_REFUSED, "unauthorized: not ours")
         self.revoked.append(bundle.certificate)
 
+    def renewal_infos(self, ids: Sequence[str], seconds: float) -> Suggestions | None:
+        """See `Issuer.renewal_infos`."""
+        assert seconds > 0
+        if self.suggested is None:
+            return None
+        self.asked += ids
+        return Suggestions({each: self.suggested(each) for each in ids})
+
+    def close(self) -> None:
+        """See `Issuer.close`."""
+
     def _sign(self, order: Order) -> str:
         csr = x509.load_pem_x509_csr(order.csr_pem.encode())
         certificate = (
@@ -91,6 +107,9 @@ class FakeIssuer:
             .not_valid_after(self.clock() + self.lifetime)
             .add_extension(
                 csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value, critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
             .sign(self._key, hashes.SHA256())
         )

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import Lock, main_thread
 
 from fakes import START, Clock
 
 from sslctl import x509
-from sslctl.errors import Busy
+from sslctl.errors import Busy, StateError
 from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
 from sslctl.reasons import Code
 from sslctl.store.keyring import Keyring
@@ -183,3 +188,76 @@ def write_and_tell(folder: Path, told: Connection) -> None:
         store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf())
         told.send(domain.name)
         number += 1
+
+
+def write_in_threads_and_tell(folder: Path, told: Connection) -> None:
+    """Write without end in several threads, and tell of each write once it is acknowledged."""
+    store, turn = open_store(folder), Lock()
+
+    def write(thread: int) -> None:
+        for number in count():
+            domain = store.enrol(f"{number}.t{thread}.p{os.getpid()}.test", (), Source.C4)
+            domain = store.settle(domain, finding())
+            with turn:
+                told.send(domain.name)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+
+
+def write_until_the_disk_is_full(folder: Path, left: int, results: Queue[list[str]]) -> None:
+    """Write in several threads until no file may grow by more than `left` bytes; tell what was acknowledged."""
+    store, acknowledged = open_store(folder), list[str]()
+    size = database_of(folder).stat().st_size + left
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def write(thread: int) -> None:
+        with suppress(StateError):
+            for number in count():
+                acknowledged.append(store.enrol(f"{number}.t{thread}.test", (), Source.C4).name)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    # The store goes on as soon as there is room.
+    acknowledged.append(store.enrol("afterwards.test", (), Source.C4).name)
+    results.put(acknowledged)
+
+
+def write_while_interrupted(folder: Path, results: Queue[tuple[int, list[str]]]) -> None:
+    """Write in threads while Ctrl-C comes to the main thread, which writes too.
+
+    Tells how often it came to a write, and what was acknowledged to the others.
+    """
+    store, acknowledged = open_store(folder), list[str]()
+    store.enrol(NAME, (), Source.C4)
+    interrupts, is_writing = 0, False
+
+    def interrupt(*_: object) -> None:
+        nonlocal is_writing
+        if is_writing:
+            is_writing = False
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+
+    def write(thread: int) -> None:
+        domain = store.enrol(f"t{thread}.test", (), Source.C4)
+        for number in range(40):
+            domain = store.settle(domain, finding(found=f"{number}"))
+            acknowledged.append(f"{thread}.{number}")
+            signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)
+
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(write, thread) for thread in range(8)]
+        while not all(future.done() for future in futures):
+            try:
+                is_writing = True
+                store.settle(store.domain(NAME), finding(found=f"{interrupts}"))
+                is_writing = False
+            except KeyboardInterrupt:
+                interrupts += 1
+        for future in futures:
+            future.result(PATIENCE)
+    results.put((interrupts, acknowledged))

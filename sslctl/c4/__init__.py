@@ -1,7 +1,7 @@
 """C4, the CDN's control plane, as sslctl sees it.
 
 `ControlPlane` is the seam: `c4.client` speaks the published contract (`openapi.yaml`) over HTTPS, and another
-control plane would be one more class with these five methods.
+control plane would be one more class with these methods.
 """
 
 from __future__ import annotations
@@ -96,3 +96,6 @@ class ControlPlane(Protocol):
 
     def health(self) -> None:
         """Return when C4 answers and accepts the token."""
+
+    def close(self) -> None:
+        """Let go of what was kept for the next call; this one raises nothing."""

@@ -12,8 +12,9 @@ import ssl
 import stat
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+import certifi
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -68,11 +69,9 @@ class C4Client:
     ) -> None:
         if not base_url:
             raise ConfigError("c4.base_url is not set", hint="it is the address of C4, without /v1")
-        if ca_bundle is not None:
-            _check_ca_bundle(ca_bundle)
-        self._base_url = base_url.rstrip("/")
+        tls = _trust(ca_bundle) if urlsplit(base_url).scheme == "https" else None
         self._token = _read_token(token_file)
-        self._transport = Transport(self._token, ca_bundle, timeout_seconds, clock)
+        self._transport = Transport(base_url.rstrip("/"), self._token, tls, timeout_seconds, clock)
 
     def domain(self, name: str) -> Record:
         """Give C4's record of `name`. Raises `UnknownDomain`, `Unauthorized` and `Unanswered`."""
@@ -93,7 +92,7 @@ class C4Client:
             "PUT",
             self._address(name) + "/certificate",
             headers={"Idempotency-Key": fingerprint},
-            json={
+            document={
                 "source": source.value,
                 "certificate": bundle.certificate,
                 "chain": bundle.chain,
@@ -135,17 +134,21 @@ class C4Client:
 
     def health(self) -> None:
         """Return when C4 answers and accepts the token. Raises `Unauthorized` and `Unanswered`."""
-        answer = self._transport.call("GET", f"{self._base_url}/v1/health")
+        answer = self._transport.call("GET", "/v1/health")
         if answer.status != HTTPStatus.OK:
             raise self._error(answer)
         if read_object(answer).get("status") != "ok":
             raise Unanswered("answered 200, but its health is not ok")
 
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        self._transport.close()
+
     def _address(self, name: str) -> str:
         # A dot segment would vanish from the path (RFC 3986, section 5.2.4) and the request go to another resource.
         if not name.strip("."):
             raise ValueError("not the name of a domain")
-        return f"{self._base_url}/v1/domains/{quote(name, safe='')}"
+        return f"/v1/domains/{quote(name, safe='')}"
 
     def _error(self, answer: Answer, *secrets: str) -> C4Error:
         said = self._said(answer, *secrets)
@@ -214,14 +217,21 @@ def _read_token(path: Path | None) -> str:
     return token
 
 
-def _check_ca_bundle(path: Path) -> None:
-    """See that the file holds certificates; `requests` would notice it in the middle of a call. Raises `ConfigError`."""
+def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
+    """Give what judges C4's certificate: by the CAs of `ca_bundle`, else by certifi's. Raises `ConfigError`."""
+    # Not `create_default_context`: it would write the keys of every connection where SSLKEYLOGFILE says.
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.set_alpn_protocols(["http/1.1"])
+    if ca_bundle is None:
+        tls.load_verify_locations(certifi.where())
+        return tls
     try:
-        read_regular(path, _LARGEST_BUNDLE)
-        loaded = ssl.create_default_context(cafile=str(path)).cert_store_stats()["x509"]
+        read_regular(ca_bundle, _LARGEST_BUNDLE)
+        tls.load_verify_locations(ca_bundle)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"c4.ca_bundle: {clean(path)} is not a readable PEM file with certificates"
+            f"c4.ca_bundle: {clean(ca_bundle)} is not a readable PEM file with certificates"
         ) from error
-    if not loaded:
-        raise ConfigError(f"c4.ca_bundle: {clean(path)} holds no certificate")
+    if not tls.cert_store_stats()["x509"]:
+        raise ConfigError(f"c4.ca_bundle: {clean(ca_bundle)} holds no certificate")
+    return tls

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterator
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NewConnectionError
 
 from sslctl.text import clean
 
@@ -21,7 +21,7 @@ def explain(error: BaseException) -> str:
 
     Their own words are not used: those hold addresses of objects and parts of the request.
     """
-    for cause in _causes(error):
+    for cause in causes(error):
         said = _say_tls(cause) if isinstance(cause, ssl.SSLError) else _say(cause)
         if said:
             return said
@@ -38,7 +38,7 @@ def _say_tls(error: ssl.SSLError) -> str:
 
 def _say(cause: BaseException) -> str:
     match cause:
-        case socket.gaierror():
+        case socket.gaierror() | LocationParseError():
             return "its host name could not be resolved"
         case ConnectionRefusedError():
             return "connection refused"
@@ -50,14 +50,15 @@ def _say(cause: BaseException) -> str:
             return "the answer was cut short"
         case ConnectionResetError() | BrokenPipeError() | RemoteDisconnected():
             return "connection closed without an answer"
-        case HTTPException():
+        # http.client reads a chunk whose length is negative, and stumbles.
+        case HTTPException() | ValueError():
             return "what answers there does not speak HTTP"
         case OSError(errno=int(number)):
             return clean(os.strerror(number).lower(), 80)
     return ""
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Walk from `error` to what lies below: urllib3 keeps that as the cause, among the arguments or as the context."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

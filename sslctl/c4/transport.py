@@ -1,38 +1,25 @@
-"""HTTPS to one server, each exchange bounded in time, bytes and retries, whatever the other side does.
+"""HTTPS to one server, each exchange bounded in time, bytes and attempts, whatever the other side does.
 
-`requests` and `urllib3` bound the single read. They do not bound the sum of many small ones, and they read a
-redirect's or a retried answer's body to its end before they look further. The subclasses here close these gaps and
-nothing else.
+No redirects, no cookies, and nothing from the environment: neither a proxy nor a netrc.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
-from socket import SHUT_RDWR
-from types import TracebackType
-from typing import Any, Self
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ResponseError
-from urllib3.response import BaseHTTPResponse
-from urllib3.util import Retry
+from requests import Request, RequestException, Response
+from requests.exceptions import Timeout
+from urllib3.exceptions import HTTPError
 
 from sslctl import __version__, retry_after
 from sslctl.c4 import Unanswered
-from sslctl.c4.explanation import explain
-
-LARGEST_BODY = 1 << 20
-"""Bytes; the contract promises less than 64 KiB."""
+from sslctl.c4.connections import LARGEST_ANSWER, Connections, TooLong
+from sslctl.c4.explanation import causes, explain
 
 LONGEST_PAUSE = timedelta(seconds=5)
 """The longest `Retry-After` that is waited for within a call; a worker that sleeps longer serves nobody."""
@@ -41,8 +28,10 @@ LONGEST_WISH = timedelta(days=1)
 """The longest `Retry-After` that is believed at all."""
 
 _CONNECT_SECONDS = 5.0
+# Before the second attempt and the third, where the server names no time. Many who failed at once do not come back at once.
+_PAUSES = (0.0, 0.4)
+_LONGEST_JITTER = 0.2
 _PIECE = 1 << 16
-_RETRIES = 2
 _RETRIED = frozenset({429, 502, 503, 504})
 
 Clock = Callable[[], datetime]
@@ -59,70 +48,61 @@ class Answer:
 
 
 class Transport:
-    """Asks one server, with one token. Safe for use by many threads.
+    """Asks one server, with one token, over connections that its callers share. Safe for use by many threads.
 
-    Each thread has a `requests.Session` of its own, because requests does not promise that a session may be shared.
-    Its one connection is kept alive between calls, and is closed when its thread ends.
-
-    `ca_bundle` is a PEM file with the CAs to trust instead of certifi's. `timeout_seconds` bounds, in each attempt,
-    the wait for the complete headers and again the wait for the complete body. `clock` gives the aware time that a
-    `Retry-After` counts from.
+    `base_url` is `https`, and the server is judged by `tls`; or `http`, without one. `timeout_seconds` bounds, in each
+    attempt, the wait for the complete headers and again the wait for the complete body. `clock` gives the aware time
+    that a `Retry-After` counts from.
     """
 
-    def __init__(self, token: str, ca_bundle: Path | None, timeout_seconds: float, clock: Clock) -> None:
-        self._token = token
-        self._ca_bundle = ca_bundle
-        self._timeout_seconds = timeout_seconds
+    def __init__(
+        self, base_url: str, token: str, tls: ssl.SSLContext | None, timeout_seconds: float, clock: Clock
+    ) -> None:
+        self._base_url = base_url
+        self._headers = {
+            "Accept": "application/json, application/problem+json",
+            # No compression: an answer is small, and a bomb cannot go off.
+            "Accept-Encoding": "identity",
+            "Authorization": f"Bearer {token}",
+            "User-Agent": f"sslctl/{__version__}",
+        }
         self._clock = clock
-        self._local = threading.local()
+        self._timeouts = (min(_CONNECT_SECONDS, timeout_seconds), timeout_seconds)
+        self._connections = Connections(tls)
 
     def call(
-        self, method: str, url: str, *, json: object = None, headers: dict[str, str] | None = None
+        self, method: str, path: str, *, document: object = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send one idempotent request and give the answer, whatever its status. Raises `Unanswered`."""
-        try:
-            with self._session().request(
-                method,
-                url,
-                json=json,
-                headers=headers,
-                timeout=(min(_CONNECT_SECONDS, self._timeout_seconds), self._timeout_seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return self._read(response)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            # From None: the cause holds the request, and with it the token and a private key.
-            raise Unanswered(explain(error)) from None
+        """Send one idempotent request and give the answer, whatever its status. Raises `Unanswered`.
 
-    def _read(self, response: requests.Response) -> Answer:
-        raw = response.raw
-        retry_at = retry_time(response.headers.get("Retry-After"), self._clock())
-        body = bytearray()
-        with _time_limit(self._timeout_seconds, raw.shutdown):
-            for piece in raw.stream(_PIECE, decode_content=False):
-                body += piece
-                if len(body) > LARGEST_BODY:
-                    raise Unanswered(
-                        f"answered {response.status_code} with over {LARGEST_BODY} bytes", retry_at
-                    )
-        return Answer(
-            status=response.status_code,
-            media_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
-            body=bytes(body),
-            retry_at=retry_at,
-        )
+        `path` follows that of the base URL, and is percent-encoded. `document` is sent as JSON.
+        """
+        sent = {**self._headers, **(headers or {})}
+        pauses = iter(_PAUSES)
+        while True:
+            pause = next(pauses, None)
+            try:
+                request = Request(method, self._base_url + path, headers=sent, json=document).prepare()
+                response = self._connections.send(request, stream=True, timeout=self._timeouts)
+            except (RequestException, HTTPError, OSError) as error:
+                if pause is None or not _may_pass(error):
+                    # From None: the cause holds the request, and with it the token and a private key.
+                    raise Unanswered(explain(error)) from None
+            else:
+                with response:
+                    now = self._clock()
+                    retry_at = retry_time(response.headers.get("Retry-After"), now)
+                    wish = timedelta() if retry_at is None else retry_at - now
+                    if pause is None or response.status_code not in _RETRIED or wish > LONGEST_PAUSE:
+                        return _read(response, retry_at)
+                    # What else it says is not waited for.
+                pause = wish.total_seconds() or pause
+            if pause:
+                time.sleep(pause + random.uniform(0, _LONGEST_JITTER))  # noqa: S311 - no secret
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = _Session()
-            session.headers["Authorization"] = f"Bearer {self._token}"
-            session.verify = str(self._ca_bundle) if self._ca_bundle else True
-            adapter = _Adapter(max_retries=_Patience.of(self._clock), pool_connections=1, pool_maxsize=1)
-            session.mount("https://", adapter)
-            session.mount("http://", adapter)
-        return session
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        self._connections.close()
 
 
 def retry_time(value: str | None, now: datetime) -> datetime | None:
@@ -131,123 +111,25 @@ def retry_time(value: str | None, now: datetime) -> datetime | None:
     return wish and min(wish, now + LONGEST_WISH)
 
 
-@contextmanager
-def _time_limit(seconds: float, cut: Callable[[], object]) -> Iterator[None]:
-    """Call `cut`, from another thread, when the block takes longer, and raise `TimeoutError` at its end."""
-    over = threading.Event()
+def _may_pass(error: Exception) -> bool:
+    """Say whether another attempt may do better than one that ended in `error`."""
+    found = list(causes(error))
+    # A certificate that is not trusted will not be in a second either; the end of a connection is no matter of trust.
+    is_about_tls = any(
+        isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError) for one in found
+    )
+    # After a timeout, the time that an operator grants C4 is used up.
+    return not is_about_tls and not any(isinstance(one, (Timeout, TimeoutError)) for one in found)
 
-    def end() -> None:
-        over.set()
-        # The block may have ended, and let go of the socket, a moment before.
-        with suppress(OSError, ValueError, RuntimeError):
-            cut()
 
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
+def _read(response: Response, retry_at: datetime | None) -> Answer:
     try:
-        yield
-    finally:
-        timer.cancel()
-        # What a cut connection made of the block, an error or a shorter answer, counts for nothing.
-        if over.is_set():
-            raise TimeoutError
-
-
-class _Connection(HTTPConnection):
-    """Its timeout holds for the headers as a whole, however slowly they drip in."""
-
-    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as urllib3 itself does
-        sock = self.sock
-        with _time_limit(self.timeout or _CONNECT_SECONDS, lambda: sock.shutdown(SHUT_RDWR)):
-            return super().getresponse()
-
-
-class _TLSConnection(_Connection, HTTPSConnection):
-    """The same over TLS."""
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-
-
-class _Session(requests.Session):
-    """A session that takes nothing from the environment and keeps nothing between calls but the connection."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self.headers.update(
-            {
-                "Accept": "application/json, application/problem+json",
-                # No compression: an answer is small, and a bomb cannot go off.
-                "Accept-Encoding": "identity",
-                "User-Agent": f"sslctl/{__version__}",
-            }
-        )
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Know of no redirects: even when told not to follow them, requests would read their body to its end."""
-
-
-class _Patience(Retry):
-    """Tries again what may pass in a moment, and gives up at once where the server wants more time than that."""
-
-    RETRY_AFTER_STATUS_CODES = frozenset()
-    clock: Clock
-
-    @classmethod
-    def of(cls, clock: Clock) -> Self:
-        made = cls(
-            total=_RETRIES,
-            other=0,  # TLS: a certificate that is not trusted will not be in a second either
-            status_forcelist=_RETRIED,
-            backoff_factor=0.2,
-            backoff_max=2,
-            backoff_jitter=0.2,
-            raise_on_status=False,
-        )
-        made.clock = clock
-        return made
-
-    def new(self, **changes: Any) -> Self:
-        made = super().new(**changes)
-        made.clock = self.clock
-        return made
-
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        now = self.clock()
-        at = retry_time(response.headers.get("Retry-After"), now)
-        return None if at is None else (at - now).total_seconds()
-
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: Any = None,
-        _stacktrace: TracebackType | None = None,
-    ) -> Self:
-        if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(error, NewConnectionError):
-            # The time that an operator grants C4 is used up.
-            raise error
-        if response is None:
-            return super().increment(method, url, response, error, _pool, _stacktrace)
-        if (self.get_retry_after(response) or 0) > LONGEST_PAUSE.total_seconds():
-            raise MaxRetryError(_pool, url or "", ResponseError("the server wants more time"))
-        following = super().increment(method, url, response, error, _pool, _stacktrace)
-        # urllib3 goes on to read this answer to its end, which may never come; of a closed one there is nothing left.
-        response.close()
-        return following
+        # In pieces: for as much as the other side says that it sends, room would be made at once.
+        body = b"".join(iter(lambda: response.raw.read(_PIECE, decode_content=False), b""))
+    except (HTTPError, OSError, ValueError) as error:
+        if any(isinstance(cause, TooLong) for cause in causes(error)):
+            said = f"answered {response.status_code} with over {LARGEST_ANSWER} bytes"
+            raise Unanswered(said, retry_at) from None
+        raise Unanswered(explain(error)) from None
+    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return Answer(response.status_code, media_type, body, retry_at)

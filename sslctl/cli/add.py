@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -13,13 +13,16 @@ from sslctl.batch import Outcome
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.passes import complain, exit_code, outcomes_json, run_passes
-from sslctl.errors import BadInput, Busy
+from sslctl.cli.passes import run_passes
+from sslctl.cli.report import Report, complain, domains_json
+from sslctl.errors import BadInput
 from sslctl.files import read_bounded
-from sslctl.model import Domain
+from sslctl.management import Intake
+from sslctl.model import Bundle
 from sslctl.text import clean
 
 _MOST_SHOWN = 5
+_MOST_TOLD = 100
 _LARGEST_PEM = 1 << 20
 _LARGEST_LIST = 1 << 26
 _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -82,23 +85,25 @@ def command(
 
     if not no_wait:
         app.require_outside()
-
-    def record(name: str) -> Domain:
-        if cert and key:
-            bundle = x509.normalise_pair(_read(cert), _read(key), _read(chain) if chain else "")
-            return management.paste(app.store, name, wished, bundle, app.clock())
-        domain = management.enrol(app.store, name, wished, app.clock(), new=new)
-        return management.queue(app.store, domain, app.clock()) if no_wait else domain
-
-    recorded, refused = _record_all(app, wanted, record)
-    if no_wait:
-        outcomes = refused + [Outcome(domain) for domain in recorded]
-        _say_recorded(app, recorded, as_json=as_json)
+    if len(wanted) == 1:
+        pair = _read_pair(cert, key, chain) if cert and key else None
+        intake = _record(app, wanted[0], wished, pair, new=new, requeue=no_wait)
     else:
-        outcomes = refused + run_passes(app, recorded, renew=new, tell=not as_json)
+        intake = management.enrol_many(
+            app.store, wanted, app.clock(), drop_sans=no_san, new=new, requeue=no_wait
+        )
+    report = Report(list(wanted), batch=len(wanted) > 1 or from_file is not None)
+    _enter_refused(app, intake, report)
+    recorded = [name for name in wanted if name not in intake.refused]
+    if no_wait:
+        _enter_recorded(app, intake, recorded, report, tell=not as_json)
+    else:
+        run_passes(app, recorded, report, renew=set(recorded) if new else (), tell=not as_json)
     if as_json:
-        render.json_object(wire.envelope(domains=outcomes_json(outcomes, app.clock())))
-    return exit_code(outcomes, app.clock(), batch=len(wanted) > 1 or from_file is not None)
+        render.json_list(
+            wire.envelope(), "domains", domains_json(app.store, wanted, report.errors, app.clock())
+        )
+    return report.exit_code
 
 
 def _lines(file: TextIO) -> list[tuple[str, str]]:
@@ -167,25 +172,37 @@ def _check_usage(
         raise BadInput(f"{wanted[0]} is the domain itself; --san is for other names")
 
 
-def _record_all(
-    app: App, wanted: Sequence[str], record: Callable[[str], Domain]
-) -> tuple[list[Domain], list[Outcome]]:
-    """Record every name; where there are several, one that somebody else works on does not stop the others."""
-    recorded: list[Domain] = []
-    refused: list[Outcome] = []
-    for name in wanted:
-        try:
-            recorded.append(record(name))
-        except Busy as error:
-            known = app.store.find(name)
-            if len(wanted) == 1 or known is None:
-                raise
-            refused.append(Outcome(known, error))
-            complain(refused[-1])
-    return recorded, refused
+def _read_pair(cert: Path, key: Path, chain: Path | None) -> Bundle:
+    return x509.normalise_pair(_read(cert), _read(key), _read(chain) if chain else "")
 
 
-def _say_recorded(app: App, domains: Sequence[Domain], *, as_json: bool) -> None:
-    if not as_json:
-        for domain in domains:
+def _record(
+    app: App, name: str, sans: tuple[str, ...] | None, pair: Bundle | None, *, new: bool, requeue: bool
+) -> Intake:
+    """Record one domain. Raises `Busy` where somebody else works on it."""
+    if pair is not None:
+        management.paste(app.store, name, sans, pair, app.clock())
+    else:
+        domain = management.enrol(app.store, name, sans, app.clock(), new=new)
+        if requeue:
+            management.queue(app.store, domain, app.clock())
+    return Intake(1, 0, {})
+
+
+def _enter_refused(app: App, intake: Intake, report: Report) -> None:
+    for name, error in intake.refused.items():
+        complain(name, error)
+        report.add(Outcome(name, error=error), app.clock())
+
+
+def _enter_recorded(app: App, intake: Intake, recorded: Sequence[str], report: Report, *, tell: bool) -> None:
+    """Enter what was recorded into `report`; with `tell` write it too, one by one where that can be read."""
+    is_long = len(recorded) > _MOST_TOLD
+    for domain in app.store.named(recorded):
+        report.add(Outcome(domain.name, domain), app.clock())
+        if tell and not is_long:
             render.outcome(domain, app.clock())
+    if tell and is_long:
+        render.line(
+            f"{intake.recorded} domains recorded, {intake.known} managed already; the next ticks do what is due"
+        )

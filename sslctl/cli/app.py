@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from sslctl.config import Config, load
 from sslctl.errors import ConfigError
 from sslctl.model import Domain
+from sslctl.renewal import Ari, RenewalRule
 from sslctl.store import Store
 from sslctl.text import clean
+from sslctl.turns import Turns
 
 # What talks to the outside is imported where it is first needed: `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
@@ -44,9 +46,10 @@ class App:
         return load(self._config_path, os.environ)
 
     @property
-    def renew_before(self) -> timedelta:
-        """How long before its expiry a certificate is renewed."""
-        return timedelta(days=self.config.renewal.before_days)
+    def renewal(self) -> RenewalRule:
+        """When a certificate is renewed."""
+        section = self.config.renewal
+        return RenewalRule(timedelta(days=section.before_days), Ari(section.ari))
 
     @cached_property
     def store(self) -> Store:
@@ -56,7 +59,12 @@ class App:
 
         state = self.config.state
         return SqliteStore(
-            state.database_path, Keyring(state.master_key_path), clock=self.clock, actor=_actor(self.via)
+            state.database_path,
+            Keyring(state.master_key_path),
+            clock=self.clock,
+            actor=_actor(self.via),
+            ca=self.config.acme.directory_url,
+            limits=self.config.ca_limits,
         )
 
     @cached_property
@@ -85,8 +93,8 @@ class App:
 
         return CertbotIssuer(self.config.acme, self.config.state.acme_dir, clock=self.clock)
 
-    def pipeline(self, on_step: Callable[[Domain, str], None]) -> Pipeline:
-        """Put the parts together; `on_step` hears what is being done for which domain."""
+    def pipeline(self, on_step: Callable[[Domain, str], None], turns: Turns | None = None) -> Pipeline:
+        """Put the parts together; `on_step` hears what is being done for which domain, `turns` are those at the CA."""
         from sslctl.pipeline import Manner, Pipeline  # noqa: PLC0415
         from sslctl.preflight import Preflight  # noqa: PLC0415
 
@@ -101,9 +109,10 @@ class App:
             manner=Manner(
                 webroot=config.acme.mode == "webroot",
                 key_type=config.acme.key_type,
-                renew_before=self.renew_before,
+                renewal=self.renewal,
                 activation_seconds=config.c4.activation_seconds,
             ),
+            turns=turns or Turns(config.acme.workers),
             on_step=on_step,
         )
 
@@ -117,8 +126,9 @@ class App:
 
     def close(self) -> None:
         """Close what was opened."""
-        if "store" in self.__dict__:
-            self.store.close()
+        for part in ("issuer", "control_plane", "store"):
+            if part in self.__dict__:
+                self.__dict__[part].close()
 
 
 def _actor(via: str) -> str:

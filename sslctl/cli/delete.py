@@ -7,11 +7,10 @@ import sys
 import click
 
 from sslctl import management, names
-from sslctl.batch import Outcome
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.passes import outcomes_json
+from sslctl.cli.report import domains_json
 from sslctl.errors import Exit, SslctlError
 from sslctl.model import Domain
 
@@ -37,22 +36,22 @@ def command(
         click.echo("Nothing was deleted.", err=True)
         return Exit.INTERRUPTED
     control_plane = None if keep_on_c4 else app.control_plane
-    outcomes: list[Outcome] = []
+    errors: dict[str, Exception] = {}
     for domain in found:
         try:
             gone = management.remove(app.store, control_plane, app.issuer, domain.name, revoke=revoke)
         except SslctlError as error:
             if len(found) == 1:
                 raise
-            outcomes.append(Outcome(domain, error))
+            errors[domain.name] = error
             click.echo(f"sslctl: error: {error.message}", err=True)
             continue
-        outcomes.append(Outcome(gone))
         if not as_json:
             render.line(f"{gone.name}: deleted")
     if as_json:
-        render.json_object(wire.envelope(domains=outcomes_json(outcomes, app.clock())))
-    return Exit.SOME_NOT_WELL if any(outcome.error for outcome in outcomes) else Exit.OK
+        told = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
+        render.json_list(wire.envelope(), "domains", told)
+    return Exit.SOME_NOT_WELL if errors else Exit.OK
 
 
 def _ask(domains: list[Domain], *, keep_on_c4: bool, revoke: bool) -> bool:

@@ -11,14 +11,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 import click
-import tabulate
 
-# tabulate would make every column as wide as its header and two blanks more.
-tabulate.MIN_PADDING = 0
-
+_ESCAPE = "\x1b"
 _RESET = "\x1b[0m"
 _SHORTEST_NAME = 12
 _NARROW = 40
+_GAP = "  "
 
 
 def terminal_width() -> int | None:
@@ -26,35 +24,68 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def table(rows: Sequence[Sequence[str]], headers: Sequence[str], spare: Sequence[str] = ()) -> str:
-    """Give a table.
+class Table:
+    """Rows below `headers`, block after block, in columns as wide as what they have held so far.
 
-    On a terminal that is too narrow it goes without the columns `spare`, one after the other, as many as it takes;
-    then the cells of the first column are shortened; at last the rows are cut.
+    `first_width` is the width of the first column where that is known beforehand. On a terminal that is too narrow the
+    table goes without the columns `spare`, one after the other, as many as it takes for the first block; then the
+    cells of the first column are shortened; at last the rows are cut.
     """
-    width = terminal_width()
-    text = _lay_out(rows, headers)
-    if width is None:
-        return text
-    for count in range(len(spare) + 1):
-        kept = [place for place, header in enumerate(headers) if header not in spare[:count]]
-        fewer = [[row[place] for place in kept] for row in rows]
-        text = _lay_out(fewer, [headers[place] for place in kept])
-        if _widest(text) <= width:
-            return text
-    longest = max(len(row[0]) for row in fewer)
-    limit = max(_SHORTEST_NAME, longest - (_widest(text) - width))
-    shortened = [[_shorten(row[0], limit), *row[1:]] for row in fewer]
-    text = _lay_out(shortened, [headers[place] for place in kept])
-    return "\n".join(_cut(row, width) for row in text.splitlines())
+
+    def __init__(self, headers: Sequence[str], spare: Sequence[str] = (), first_width: int = 0) -> None:
+        self._headers = headers
+        self._spare = spare
+        self._limit = terminal_width()
+        self._kept = list(range(len(headers)))
+        self._widths = [first_width, *[0] * (len(headers) - 1)]
+        self._is_new = True
+
+    def lay_out(self, rows: Sequence[Sequence[str]]) -> str:
+        """Give the lines of `rows`, the headers above the first ones."""
+        lines = [self._headers, *rows] if self._is_new else rows
+        sizes = [[_size(cell) for cell in line] for line in lines]
+        self._widths = list(map(max, self._widths, *sizes))
+        if self._is_new:
+            self._drop_spare()
+            self._is_new = False
+        widths = dict(zip(self._kept, self._fit(), strict=True))
+        return "\n".join(self._line(*line, widths) for line in zip(lines, sizes, strict=True))
+
+    def _drop_spare(self) -> None:
+        for header in self._spare:
+            if self._excess() <= 0:
+                return
+            self._kept.remove(self._headers.index(header))
+
+    def _excess(self) -> int:
+        """Give by how many columns the rows are wider than the terminal; 0 where there is none."""
+        if self._limit is None:
+            return 0
+        return (
+            sum(self._widths[place] for place in self._kept) + len(_GAP) * (len(self._kept) - 1) - self._limit
+        )
+
+    def _fit(self) -> list[int]:
+        """Give the widths of the columns that are kept."""
+        first, *others = (self._widths[place] for place in self._kept)
+        excess = self._excess()
+        return [first if excess <= 0 else max(_SHORTEST_NAME, first - excess), *others]
+
+    def _line(self, cells: Sequence[str], sizes: Sequence[int], widths: dict[int, int]) -> str:
+        shown = [cells[place] + " " * (width - sizes[place]) for place, width in widths.items()]
+        shown[0] = _shorten(cells[0], widths[0]).ljust(widths[0])
+        line = _GAP.join(shown).rstrip()
+        return line if self._excess() <= 0 or self._limit is None else _cut(line, self._limit)
 
 
-def _lay_out(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    return tabulate.tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+def table(rows: Sequence[Sequence[str]], headers: Sequence[str], spare: Sequence[str] = ()) -> str:
+    """Give a whole `Table`."""
+    return Table(headers, spare).lay_out(rows)
 
 
-def _widest(text: str) -> int:
-    return max(len(click.unstyle(row)) for row in text.splitlines())
+def _size(cell: str) -> int:
+    """Give the columns that a cell takes; colours take none."""
+    return len(click.unstyle(cell)) if _ESCAPE in cell else len(cell)
 
 
 def _shorten(cell: str, limit: int) -> str:

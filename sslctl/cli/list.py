@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import click
 
-from sslctl.cli import render, wire
+from sslctl.cli import pauses, render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import duration, json_option
 from sslctl.model import Source
@@ -74,17 +74,22 @@ def command(
         Sort(sort),
         limit,
     )
-    domains = app.store.domains(query, now)
+    found = app.store.listing(query, now)
+    paused = app.store.pauses(now)
     if as_json:
-        render.json_object(wire.envelope(domains=[wire.domain(domain, now) for domain in domains]))
-    elif as_csv:
-        render.domain_csv(domains, now)
-    elif not domains:
+        told = wire.envelope(ca_pauses=list(map(wire.pause, paused)))
+        render.json_list(told, "domains", (wire.domain(domain, now) for domain in found.domains))
+        return
+    for line in pauses.lines(paused):
+        click.echo(f"sslctl: {line}", err=True)
+    if as_csv:
+        render.domain_csv(found.domains, now)
+    elif not found.number:
         click.echo(_empty(app, query), err=True)
     elif deleted:
-        render.deleted_table(domains)
+        render.deleted_table(found)
     else:
-        render.domain_table(domains, now)
+        render.domain_table(found, now)
 
 
 def _empty(app: App, query: Query) -> str:

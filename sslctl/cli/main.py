@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import os
 import sys
@@ -27,10 +28,12 @@ COMMANDS = {
     "delete": "Take domains out of management.",
     "recheck": "Check domains now: those named, or all that are not well.",
     "daemon-tick": "Do what is due: what cron runs.",
+    "forecast": "Show the orders of the coming days, and whether they fit.",
     "sandbox": "A whole CDN on this machine, to try sslctl on.",
 }
 
 _LONGEST_MESSAGE = 2000
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -99,6 +102,9 @@ def main(arguments: list[str] | None = None) -> None:
     # OpenSSL would write the keys of our connections there, and with them the token can be read.
     os.environ.pop("SSLKEYLOGFILE", None)
     _open_closed_streams()
+    # To list a fleet makes millions of values without a cycle among them; to look for one after every 700, as Python
+    # does by itself, takes a tenth of the time.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     sys.exit(run(arguments))
 
 

@@ -1,111 +1,67 @@
-"""Running passes from the command line: progress, Ctrl-C, output and the exit code."""
+"""Running passes from the command line: progress, Ctrl-C, and a line of output as each pass ends."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from types import FrameType
 
 import click
 
-from sslctl import lifecycle
 from sslctl.batch import Batch, Outcome
-from sslctl.cli import render, wire
+from sslctl.cli import render
 from sslctl.cli.app import App
 from sslctl.cli.progress import Progress
-from sslctl.errors import Busy, Exit, SslctlError
-from sslctl.model import Domain, Verdict
-from sslctl.reasons import Status
-from sslctl.text import clean
-
-_EXIT = {
-    Status.SUCCESS: Exit.OK,
-    Status.PENDING: Exit.PENDING,
-    Status.FAILURE: Exit.FAILURE,
-    Status.EXPIRED: Exit.FAILURE,
-    Status.DISCARD: Exit.DISCARD,
-    Status.EMERGENCY: Exit.EMERGENCY,
-}
+from sslctl.cli.report import Report, complain
+from sslctl.errors import Busy, Exit
+from sslctl.turns import Turns
 
 
 def run_passes(
-    app: App, domains: Sequence[Domain], *, renew: bool = False, tell: bool = True
-) -> list[Outcome]:
-    """Make a pass over each domain, with progress on a terminal.
+    app: App,
+    names: Sequence[str],
+    report: Report,
+    *,
+    renew: Container[str] = (),
+    tell: bool = True,
+) -> None:
+    """Make a pass over each of `names`, with progress on a terminal, and enter what came of it into `report`.
 
-    With `tell` each outcome is written to standard output as it comes, and who is left to another sslctl is named. After Ctrl-C those under way are finished and
-    the rest is said to be left; a second Ctrl-C ends the process at once, which is safe at any moment.
+    `renew` has those that get a new certificate even when none is due. With `tell` each outcome is written to standard
+    output as it comes, and who is left to another sslctl is named. After Ctrl-C no order is begun, those under way are
+    finished and the rest is said to be left; a second Ctrl-C ends the process at once, which is safe at any moment.
     """
-    with Progress(len(domains)) as progress:
+    left = len(names)
+
+    with Progress(len(names)) as progress:
 
         def on_done(outcome: Outcome) -> None:
+            nonlocal left
+            left -= 1
             with progress.done():
-                if outcome.error is not None and (tell or not isinstance(outcome.error, Busy)):
-                    complain(outcome)
-                elif outcome.error is None and tell:
-                    _tell(outcome, app.clock())
+                report.add(outcome, app.clock())
+                _tell(app, outcome, tell=tell)
 
-        batch = Batch(app.pipeline(progress.step), app.config.acme.workers)
+        turns = Turns(app.config.acme.workers)
+        batch = Batch(app.pipeline(progress.step, turns), turns)
         with _interruptible(batch, progress):
-            outcomes = batch.run(domains, renew=renew, on_done=on_done)
-    left = len(domains) - len(outcomes)
+            batch.run(names, renew=renew, on_done=on_done)
     if left:
-        click.echo(
-            f"sslctl: {left} of {len(domains)} domains not begun; they stay recorded as they were", err=True
-        )
+        click.echo(f"sslctl: {left} of {len(names)} domains left; they stay recorded as they were", err=True)
         raise click.Abort
-    return outcomes
 
 
-def exit_code(outcomes: Sequence[Outcome], now: datetime, *, batch: bool) -> int:
-    """Give the exit code for these outcomes (README, "Exit codes"): a batch's, or one named domain's own."""
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    verdicts = [lifecycle.verdict(outcome.domain, now) for outcome in outcomes if outcome.error is None]
-    if any(verdict.status is Status.EMERGENCY for verdict in verdicts):
-        return Exit.EMERGENCY
-    if any(not isinstance(error, SslctlError) for error in errors):
-        return Exit.BUG
-    if not batch:
-        own = [error.exit_code for error in errors if isinstance(error, SslctlError)]
-        return own[0] if own else _own(verdicts[0])
-    is_well = not errors and all(verdict.status is Status.SUCCESS for verdict in verdicts)
-    return Exit.OK if is_well else Exit.SOME_NOT_WELL
-
-
-def _own(verdict: Verdict) -> int:
-    # Why an expired certificate is not renewed says who must act.
-    return _EXIT[verdict.also.reason.status if verdict.also else verdict.status]
-
-
-def outcomes_json(outcomes: Sequence[Outcome], now: datetime) -> list[dict[str, object]]:
-    """Give the outcomes as in the JSON; `error` says why no pass was made."""
-    return [
-        wire.domain(outcome.domain, now)
-        | {"error": None if outcome.error is None else _error_code(outcome.error)}
-        for outcome in outcomes
-    ]
-
-
-def _error_code(error: Exception) -> str:
-    return error.code if isinstance(error, SslctlError) else SslctlError.code
-
-
-def _tell(outcome: Outcome, now: datetime) -> None:
-    try:
-        render.outcome(outcome.domain, now)
-    except BrokenPipeError:
-        # The work goes on without its reader: the exit code and the edge are for others too.
-        render.let_go()
-
-
-def complain(outcome: Outcome) -> None:
-    """Say on standard error why no pass was made."""
-    error = outcome.error
-    text = error.message if isinstance(error, SslctlError) else f"bug: {type(error).__name__}: {clean(error)}"
-    click.echo(f"sslctl: error: {outcome.domain.name}: {text}", err=True)
+def _tell(app: App, outcome: Outcome, *, tell: bool) -> None:
+    if outcome.error is not None and (tell or not isinstance(outcome.error, Busy)):
+        complain(outcome.name, outcome.error)
+    elif outcome.domain is not None and tell:
+        try:
+            render.outcome(outcome.domain, app.clock())
+        except BrokenPipeError:
+            # The work goes on without its reader: the exit code and the edge are for others too.
+            render.let_go()
 
 
 @contextmanager

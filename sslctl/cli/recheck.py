@@ -8,7 +8,8 @@ from sslctl import batch, management, names
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.passes import exit_code, outcomes_json, run_passes
+from sslctl.cli.passes import run_passes
+from sslctl.cli.report import Report, domains_json
 from sslctl.errors import BadInput
 from sslctl.model import Source
 
@@ -35,11 +36,13 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: b
                     f"the certificate of {domain.name} was added by text",
                     hint=f"`sslctl add {domain.name}` gets one from the CA in its place",
                 )
-    if not domains:
-        found = batch.rechecked(app.store, app.clock())
-    outcomes = run_passes(app, found, renew=force_renew, tell=not as_json) if found else []
+    checked = [domain.name for domain in found] if domains else batch.rechecked(app.store, app.clock())
+    report = Report(checked, batch=len(domains) != 1)
+    if checked:
+        run_passes(app, checked, report, renew=checked if force_renew else (), tell=not as_json)
     if as_json:
-        render.json_object(wire.envelope(domains=outcomes_json(outcomes, app.clock())))
-    elif not found:
+        told = domains_json(app.store, checked, report.errors, app.clock())
+        render.json_list(wire.envelope(), "domains", told)
+    elif not checked:
         click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
-    return exit_code(outcomes, app.clock(), batch=len(domains) != 1)
+    return report.exit_code

@@ -11,17 +11,21 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import click
 
 from sslctl import lifecycle, names
 from sslctl.cli import layout
-from sslctl.model import Certificate, Domain, Event, Verdict
+from sslctl.model import Certificate, Domain, DomainSummary, Event, RenewalInfo, Verdict
 from sslctl.reasons import Code, Status
+from sslctl.store import Listing
 from sslctl.text import instant
+
+T = TypeVar("T")
 
 _COLOURS = {
     Status.SUCCESS: "green",
@@ -39,6 +43,10 @@ _CSV = (
     "deleted_at",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@")
+_BLOCK = 500
+
+# With `indent`, Python's own encoder would be used, which takes ten times as long.
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 def json_object(value: dict[str, Any]) -> None:
@@ -46,9 +54,32 @@ def json_object(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def json_list(value: dict[str, Any], key: str, elements: Iterable[dict[str, Any]]) -> None:
+    """Write `value` as one JSON object with one field more, `key`: an array of `elements`, each on a line of its own."""
+    click.echo(f'{_encode(value)[:-1]}, "{key}": [', nl=False)
+    separator = "\n"
+    for block in _blocks(elements):
+        click.echo(separator + ",\n".join(map(_encode, block)), nl=False)
+        separator = ",\n"
+    click.echo("\n]}")
+
+
+def _blocks(elements: Iterable[T]) -> Iterator[list[T]]:
+    """Part what is long, so that its beginning is written while the rest is still to be made."""
+    left = iter(elements)
+    while block := list(islice(left, _BLOCK)):
+        yield block
+
+
 def line(text: str) -> None:
     """Write one line of text."""
     click.echo(text)
+
+
+def lines(texts: Iterable[str]) -> None:
+    """Write many lines of text."""
+    for block in _blocks(texts):
+        click.echo("\n".join(block))
 
 
 def let_go() -> None:
@@ -61,22 +92,28 @@ def status_word(status: Status) -> str:
     return click.style(status, fg=_COLOURS[status])
 
 
-def domain_table(domains: Sequence[Domain], now: datetime) -> None:
+def domain_table(listing: Listing, now: datetime) -> None:
     """Write the table of `list`."""
-    click.echo(layout.table([_domain_row(domain, now) for domain in domains], _LIST, _SPARE))
+    table = layout.Table(_LIST, _SPARE, listing.longest_name)
+    _write_table(table, (_domain_row(domain, now) for domain in listing.domains))
 
 
-def deleted_table(domains: Iterable[Domain]) -> None:
+def deleted_table(listing: Listing) -> None:
     """Write the table of `list --deleted`."""
-    rows = [
+    rows = (
         [domain.name, domain.source, _day(domain.created_at), _day(domain.deleted_at)]
-        for domain in domains
+        for domain in listing.domains
         if domain.deleted_at
-    ]
-    click.echo(layout.table(rows, _DELETED))
+    )
+    _write_table(layout.Table(_DELETED, first_width=listing.longest_name), rows)
 
 
-def _domain_row(domain: Domain, now: datetime) -> list[str]:
+def _write_table(table: layout.Table, rows: Iterable[Sequence[str]]) -> None:
+    for block in _blocks(rows):
+        click.echo(table.lay_out(block))
+
+
+def _domain_row(domain: DomainSummary, now: datetime) -> list[str]:
     verdict = lifecycle.verdict(domain, now)
     current = domain.serving or domain.wanted
     return [
@@ -84,8 +121,8 @@ def _domain_row(domain: Domain, now: datetime) -> list[str]:
         status_word(verdict.status),
         domain.source,
         _day(domain.created_at),
-        _day(current.leaf.not_after) if current else "",
-        str(lifecycle.days_left(current.leaf, now)) if current else "",
+        _day(current.not_after) if current else "",
+        str(lifecycle.days_left(current, now)) if current else "",
         lifecycle.served(domain, now),
         _code(verdict),
         verdict.owner or "",
@@ -97,33 +134,45 @@ def _code(verdict: Verdict) -> str:
 
 
 def _day(at: datetime) -> str:
-    return at.astimezone(lifecycle.SGT).strftime("%Y-%m-%d")
+    return at.astimezone(lifecycle.SGT).date().isoformat()
 
 
-def domain_csv(domains: Iterable[Domain], now: datetime) -> None:
+def domain_csv(domains: Iterable[DomainSummary], now: datetime) -> None:
     """Write `list --csv` (RFC 4180); times are RFC 3339 UTC."""
+    click.echo(_csv([_CSV]), nl=False)
+    for block in _blocks(domains):
+        click.echo(_csv(_csv_row(domain, now) for domain in block), nl=False)
+
+
+def csv_rows(rows: Iterable[Iterable[object]]) -> None:
+    """Write rows of our own numbers and dates as CSV (RFC 4180)."""
+    click.echo(_csv(rows), nl=False)
+
+
+def _csv(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(_CSV)
-    for domain in domains:
-        status, *why = _judged(domain, now)
-        current = domain.serving or domain.wanted
-        row = [
-            domain.name,
-            status,
-            domain.source,
-            instant(domain.created_at),
-            instant(current.leaf.not_after) if current else "",
-            lifecycle.days_left(current.leaf, now) if current else "",
-            lifecycle.served(domain, now),
-            *why,
-            instant(domain.deleted_at) if domain.deleted_at else "",
-        ]
-        writer.writerow([_cell(value) for value in row])
-    click.echo(text.getvalue(), nl=False)
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue()
 
 
-def _judged(domain: Domain, now: datetime) -> tuple[str, str, str, str]:
+def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
+    status, *why = _judged(domain, now)
+    current = domain.serving or domain.wanted
+    row = [
+        domain.name,
+        status,
+        domain.source,
+        instant(domain.created_at),
+        instant(current.not_after) if current else "",
+        lifecycle.days_left(current, now) if current else "",
+        lifecycle.served(domain, now),
+        *why,
+        instant(domain.deleted_at) if domain.deleted_at else "",
+    ]
+    return [_cell(value) for value in row]
+
+
+def _judged(domain: DomainSummary, now: datetime) -> tuple[str, str, str, str]:
     """Give status, reason, owner and sentence; a deleted domain has none of them."""
     if domain.deleted_at:
         return "", "", "", ""
@@ -214,7 +263,17 @@ def _leaf_facts(certificate: Certificate) -> list[tuple[str, str]]:
         ("Key type", leaf.key_type),
         ("Valid from", _both(leaf.not_before)),
         ("Valid until", _both(leaf.not_after)),
+        *(_renewal_facts(certificate.renewal_info) if certificate.renewal_info else ()),
     ]
+
+
+def _renewal_facts(info: RenewalInfo) -> list[tuple[str, str]]:
+    facts = [
+        ("CA's window", f"renewal from {lifecycle.moment(info.start_at)} to {lifecycle.moment(info.end_at)}"),
+        ("Time picked", _both(info.renew_at)),
+        ("CA explains", info.explanation_url),
+    ]
+    return [(label, text) for label, text in facts if text]
 
 
 def _pairs(facts: Iterable[tuple[str, str]]) -> str:

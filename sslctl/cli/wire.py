@@ -6,7 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from sslctl import lifecycle, text
-from sslctl.model import Certificate, Domain, Event, Verdict
+from sslctl.limits import Pause
+from sslctl.model import (
+    Certificate,
+    CertificateSummary,
+    Domain,
+    DomainSummary,
+    Event,
+    RenewalInfo,
+    Verdict,
+)
+from sslctl.renewal import Alert
 
 SCHEMA_VERSION = 1
 
@@ -21,33 +31,32 @@ def instant(at: datetime | None) -> str | None:
     return None if at is None else text.instant(at)
 
 
-def domain(domain: Domain, now: datetime) -> dict[str, Any]:
+def domain(domain: Domain | DomainSummary, now: datetime) -> dict[str, Any]:
     """Give a domain with its status as of `now`."""
     current = domain.serving or domain.wanted
+    verdict = None if domain.deleted_at else lifecycle.verdict(domain, now)
     return {
         "domain": domain.name,
         "sans": list(domain.sans),
-        "status": None if domain.deleted_at else lifecycle.verdict(domain, now).status,
+        "status": verdict and verdict.status,
         "source": domain.source,
-        "created_at": instant(domain.created_at),
+        "created_at": text.instant(domain.created_at),
         "deleted_at": instant(domain.deleted_at),
         "checked_at": instant(domain.checked_at),
-        "expires_at": instant(current.leaf.not_after) if current else None,
-        "days_left": lifecycle.days_left(current.leaf, now) if current else None,
-        "serving": _serving(domain, now),
-        "reason": None if domain.deleted_at else reason(lifecycle.verdict(domain, now)),
+        "expires_at": text.instant(current.not_after) if current else None,
+        "days_left": lifecycle.days_left(current, now) if current else None,
+        "serving": domain.serving and _serving(domain.serving, now),
+        "reason": verdict and reason(verdict),
     }
 
 
-def _serving(domain: Domain, now: datetime) -> dict[str, Any] | None:
-    if domain.serving is None:
-        return None
+def _serving(certificate: Certificate | CertificateSummary, now: datetime) -> dict[str, Any]:
     return {
-        "version": domain.serving.version,
-        "source": domain.serving.source,
-        "fingerprint_sha256": domain.serving.leaf.fingerprint,
-        "expires_at": instant(domain.serving.leaf.not_after),
-        "valid": not lifecycle.is_expired(domain.serving.leaf, now),
+        "version": certificate.version,
+        "source": certificate.source,
+        "fingerprint_sha256": certificate.fingerprint,
+        "expires_at": text.instant(certificate.not_after),
+        "valid": not lifecycle.is_expired(certificate, now),
     }
 
 
@@ -62,6 +71,26 @@ def reason(verdict: Verdict) -> dict[str, Any] | None:
         "sentence": verdict.sentence,
         "next_step": verdict.next_step,
         "retry_at": instant(verdict.retry_at),
+    }
+
+
+def pause(pause: Pause) -> dict[str, Any]:
+    """Give until when the CA is not asked for what."""
+    return {
+        "kind": pause.scope.kind,
+        "key": pause.scope.key or None,
+        "until": instant(pause.until),
+        "why": pause.why,
+    }
+
+
+def alert(alert: Alert) -> dict[str, Any]:
+    """Give what the CA newly wants replaced early."""
+    return {
+        "domains": alert.domains,
+        "start_at": instant(alert.start_at),
+        "end_at": instant(alert.end_at),
+        "explanation_url": alert.explanation_url or None,
     }
 
 
@@ -84,6 +113,17 @@ def certificate(certificate: Certificate, domain: Domain, now: datetime) -> dict
         "verified_at": instant(certificate.verified_at),
         "replaced_at": instant(certificate.replaced_at),
         "revoked_at": instant(certificate.revoked_at),
+        "renewal_info": certificate.renewal_info and _renewal_info(certificate.renewal_info),
+    }
+
+
+def _renewal_info(info: RenewalInfo) -> dict[str, Any]:
+    return {
+        "start_at": instant(info.start_at),
+        "end_at": instant(info.end_at),
+        "renew_at": instant(info.renew_at),
+        "poll_at": instant(info.poll_at),
+        "explanation_url": info.explanation_url or None,
     }
 
 

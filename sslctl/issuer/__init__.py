@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from sslctl.limits import Scope
 from sslctl.model import Bundle, Order
 from sslctl.reasons import Code
 
@@ -22,11 +23,39 @@ class Issued:
     chain: str
 
 
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """When the CA suggests to renew a certificate (ARI, RFC 9773, section 4.2): some time from `start_at` to `end_at`.
+
+    Both are whole seconds, the end after the start. `explanation_url` is http or https, cleaned, or empty. At
+    `again_at` the CA wants to be asked again, None where it did not say.
+    """
+
+    start_at: datetime
+    end_at: datetime
+    explanation_url: str = ""
+    again_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """What the CA suggests, by ARI id: None where it has nothing sensible to say; who is missing was not asked about.
+
+    `trouble` is what kept the CA from answering further (cleaned), and `again_at` when it wants to be asked again.
+    """
+
+    by_id: Mapping[str, Suggestion | None]
+    trouble: str = ""
+    again_at: datetime | None = None
+
+
 class IssueError(Exception):
     """No certificate came of it: `code` says why, `found` what was seen (cleaned), `wanted` what would have done.
 
-    `retry_at` is the CA's wish where it gave one. `order_dead` says that nothing can come of the order any more;
-    otherwise it must be collected before another one is placed.
+    `retry_at` is the CA's wish where it gave one. `pause` is what else the CA would refuse, until then or for a while;
+    None where this concerns the one order. For `Kind.DUPLICATES` it has no key: the order's names are meant.
+    `order_dead` says that nothing can come of the order any more; otherwise it must be collected before another one is
+    placed.
     """
 
     def __init__(
@@ -36,6 +65,7 @@ class IssueError(Exception):
         *,
         wanted: str = "",
         retry_at: datetime | None = None,
+        pause: Scope | None = None,
         order_dead: bool = False,
     ) -> None:
         super().__init__(found)
@@ -43,6 +73,7 @@ class IssueError(Exception):
         self.found = found
         self.wanted = wanted
         self.retry_at = retry_at
+        self.pause = pause
         self.order_dead = order_dead
 
 
@@ -53,11 +84,13 @@ class OrderPending(Exception):
 class Issuer(Protocol):
     """Orders, collects and revokes certificates."""
 
-    def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
+    def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """Place the order, or go on with it where its URL is known, and see it through.
 
         `on_url` is called with the order's URL as soon as the CA has accepted the order, and returns before
-        anything more is asked of the CA, so that the URL is stored first. Raises `IssueError`.
+        anything more is asked of the CA, so that the URL is stored first. `replaces` is the ARI id
+        (`x509.renewal_id`) of the certificate whose place the new one takes; CAs without ARI do not hear of it.
+        Raises `IssueError`.
         """
 
     def collect(self, order: Order) -> Issued | None:
@@ -72,3 +105,13 @@ class Issuer(Protocol):
 
     def revoke(self, bundle: Bundle) -> None:
         """Revoke a certificate at the CA; one revoked already is fine. Raises `IssueError`."""
+
+    def renewal_infos(self, ids: Sequence[str], seconds: float) -> Suggestions | None:
+        """Ask the CA when it suggests to renew the certificates with these ARI ids (`x509.renewal_id`).
+
+        After about `seconds` no more are asked about. None where the CA has no ARI. Raises `IssueError` where it could
+        not be asked at all.
+        """
+
+    def close(self) -> None:
+        """Let go of what runs for this issuer."""

@@ -1,38 +1,38 @@
 """The issuer of production: certbot, one child process an order.
 
 Every order has a folder of its own, named by its id, because certbot locks its folders; the account is shared. Key and
-CSR are ours, so certbot keeps no lineage and nothing but the certificate comes out of it.
+CSR are ours, so certbot keeps no lineage and nothing but the certificate comes out of it. certbot always writes its
+answers to challenges into a webroot: in standalone mode into one of ours, which one listener serves for all orders.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
-import math
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sslctl.config import AcmeSection
 from sslctl.errors import BadInput
-from sslctl.issuer import Issued, IssueError, OrderPending
+from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions, suggestions
+from sslctl.issuer.listener import Listener
 from sslctl.issuer.problems import explain
+from sslctl.issuer.workers import Workers
 from sslctl.model import Bundle, Order
 from sslctl.reasons import Code
 from sslctl.text import clean
 from sslctl.x509 import split_fullchain
 
+_CHALLENGES = Path(".well-known") / "acme-challenge"
 _COLLECT_SECONDS = 20
-_LAST_WORDS = 1000
 _LONGEST_URL = 2000
 # Longer than any CA keeps an order open.
 _STALE_SECONDS = 30 * 86_400
@@ -46,24 +46,37 @@ class CertbotIssuer:
         self._folder = folder
         self._accounts = folder / "accounts"
         self._clock = clock
-        # certbot binds the port itself, so that there can be one at a time.
-        self._port = threading.Lock() if acme.mode == "standalone" else nullcontext()
+        self._workers = Workers(
+            acme.workers, environment=_environment(acme), deadline_seconds=acme.timeout_seconds
+        )
+        self._listener: Listener | None = None
+        self._preparing = threading.Lock()
+        self._prepared = False
 
-    def issue(self, order: Order, on_url: Callable[[str], None]) -> Issued:
+    def close(self) -> None:
+        """See `Issuer.close`."""
+        self._workers.close()
+        if self._listener is not None:
+            self._listener.close()
+
+    def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""
-        self._register()
+        self._prepare()
         run = self._run_folder(order)
         with _told():
             (run / "csr.pem").write_text(order.csr_pem)
-        argv = ["certonly", "--csr", str(run / "csr.pem"), *self._challenge_arguments()]
+        argv = ["certonly", "--csr", str(run / "csr.pem"), "--webroot", "--webroot-path", str(self._webroot)]
         argv += [f"--{name}-path={run / f'{name}.pem'}" for name in ("cert", "chain", "fullchain")]
         if self._acme.profile:
             argv += ["--required-profile", self._acme.profile]
-        with self._port:
-            job: dict[str, Any] = {"do": "issue"}
-            if order.url is not None:
-                job = {"do": "resume", "order_url": order.url, "webroot": str(self._acme.webroot)}
-            self._run({**job, "argv": [*argv, *self._common_arguments(run)]}, on_url, url=order.url or "")
+        job = {
+            "do": "issue",
+            "order_url": order.url or "",
+            "replaces": replaces,
+            "webroot": str(self._webroot),
+            "argv": [*argv, *self._common_arguments(run)],
+        }
+        self._run(job, on_url, url=order.url or "")
         issued = self._on_disk(order)
         if issued is None:
             raise IssueError(Code.ISSUER_FAILED, "certbot ended well but left no certificate")
@@ -124,6 +137,22 @@ class CertbotIssuer:
                 if not error.found.startswith("alreadyRevoked"):
                     raise
 
+    def renewal_infos(self, ids: Sequence[str], seconds: float) -> Suggestions | None:
+        """See `Issuer.renewal_infos`."""
+        # In the other half of its time the child waits for the last answers.
+        bound = min(seconds, self._acme.timeout_seconds / 2)
+        result = self._run({"do": "renewal_info", "ids": list(ids), "seconds": bound}, _no_order)
+        return suggestions.read(result, self._clock())
+
+    def _prepare(self) -> None:
+        """Do once what every order needs."""
+        with self._preparing:
+            if not self._prepared:
+                self._register()
+                self._prepare_webroot()
+                self._clear_stale_runs()
+                self._prepared = True
+
     def _register(self) -> None:
         """Make the account before the first order, or parallel orders would each make one."""
         if self._account() is not None:
@@ -144,13 +173,25 @@ class CertbotIssuer:
         server = self._acme.directory_url.partition("://")[2]
         return min((path.parent for path in (self._accounts / server).glob("*/regr.json")), default=None)
 
-    def _challenge_arguments(self) -> list[str]:
-        if self._acme.mode == "webroot":
-            return ["--webroot", "--webroot-path", str(self._acme.webroot)]
-        arguments = ["--standalone", "--http-01-port", str(self._acme.http01_port)]
-        if self._acme.http01_address:
-            arguments += ["--http-01-address", self._acme.http01_address]
-        return [*arguments, "--preferred-challenges", "http"]
+    @cached_property
+    def _webroot(self) -> Path:
+        return self._acme.webroot if self._acme.mode == "webroot" else self._folder / "webroot"
+
+    def _prepare_webroot(self) -> None:
+        """Make the folder of the answers, and see in standalone mode that they are served.
+
+        certbot would make the folder, and take it away again while another certbot is about to write into it.
+        """
+        with _told():
+            if self._acme.mode == "webroot":
+                if self._webroot.is_dir():
+                    _make_public(self._webroot / _CHALLENGES.parent)
+                    _make_public(self._webroot / _CHALLENGES)
+            else:
+                self._make_folder(self._webroot / _CHALLENGES)
+                self._listener = Listener(
+                    self._acme.http01_address, self._acme.http01_port, self._webroot / _CHALLENGES
+                )
 
     def _common_arguments(self, run: Path) -> list[str]:
         contact = ["--email", self._acme.email, "--no-eff-email"]
@@ -161,7 +202,8 @@ class CertbotIssuer:
             # Where there are two, certbot would ask which one.
             contact += ["--account", account.name]
         return [
-            *("--non-interactive", "--agree-tos", *contact, "--server", self._acme.directory_url),
+            # Quiet: the last line that it writes is to be the one that tells why it ended.
+            *("--quiet", "--non-interactive", "--agree-tos", *contact, "--server", self._acme.directory_url),
             *("--config-dir", str(run / "config"), "--work-dir", str(run / "work")),
             # The logs hold challenge answers: they live and go with the run's folder, which is ours alone.
             *("--logs-dir", str(run / "logs"), "--max-log-backups", "0"),
@@ -174,30 +216,30 @@ class CertbotIssuer:
             _told(),
             tempfile.TemporaryDirectory(dir=self._folder, prefix="child-") as scratch,
             tempfile.TemporaryFile(dir=scratch) as stderr,
-            self._child(scratch, stderr) as child,
+            self._workers.child(stderr) as channel,
         ):
-            assert child.stdout is not None  # noqa: S101 - it is a pipe
-            _say(child, json.dumps({**job, **self._bounds()}))
-            for line in child.stdout:
-                message = json.loads(line)
+            channel.say({**job, **self._bounds(), "scratch": scratch})
+            for message in channel:
                 if "order" in message:
                     # Going on with an order, its URL is known already.
                     if message["order"] != url:
                         url = self._check_url(message["order"])
                         on_url(url)
-                    _say(child, "")
+                    channel.say({})
                 elif "failed" in message["result"]:
                     raise explain(message["result"], self._clock(), order_placed=bool(url))
                 else:
                     return dict(message["result"])
-            found = self._describe_end(child, stderr)
+            words = channel.last_words()
+        found = f"certbot ended: {words}" if words else "certbot was killed; it may take "
+        if not words:
+            found += f"{self._acme.timeout_seconds:g} seconds"
         raise IssueError(Code.CA_VALIDATING if url else Code.ISSUER_FAILED, found, order_dead=not url)
 
     def _bounds(self) -> dict[str, Any]:
         return {
             "directory_url": self._acme.directory_url,
-            # Later than our own deadline: it is for a child that has lost its parent.
-            "deadline_seconds": math.ceil(self._acme.timeout_seconds) + 5,
+            "deadline_seconds": self._acme.timeout_seconds,
         }
 
     def _check_url(self, url: str) -> str:
@@ -206,44 +248,6 @@ class CertbotIssuer:
         if re.fullmatch(rf"{scheme}://[!-~]{{1,{_LONGEST_URL}}}", url) is None:
             raise IssueError(Code.CA_UNAVAILABLE, "it gave the order a URL that cannot be used")
         return url
-
-    def _describe_end(self, child: subprocess.Popen[str], stderr: IO[bytes]) -> str:
-        """Say how the child ended that gave no result."""
-        if child.wait() < 0:
-            return f"certbot was killed; it may take {self._acme.timeout_seconds:g} seconds"
-        stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _LAST_WORDS))
-        lines = stderr.read().decode(errors="replace").split("\n")
-        return clean(f"certbot ended with {child.returncode}: {next(filter(None, reversed(lines)), '')}")
-
-    @contextmanager
-    def _child(self, scratch: str, stderr: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
-        """Run the child in a session of its own, so that Ctrl-C reaches sslctl alone, which lets it finish."""
-        with subprocess.Popen(
-            # -P: whatever lies in the folder that sslctl is called from is not imported.
-            [sys.executable, "-P", "-m", "sslctl.issuer.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env=self._environment(scratch),
-            start_new_session=True,
-        ) as child:
-            deadline = threading.Timer(self._acme.timeout_seconds, child.kill)
-            deadline.start()
-            try:
-                yield child
-            finally:
-                deadline.cancel()
-                # Its result is out, or nobody waits for it any more.
-                child.kill()
-
-    def _environment(self, scratch: str) -> dict[str, str]:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("SSLCTL_")}
-        # certbot leaves empty folders for its log there.
-        environment["TMPDIR"] = scratch
-        if self._acme.ca_bundle is not None:
-            environment["REQUESTS_CA_BUNDLE"] = str(self._acme.ca_bundle)
-        return environment
 
     def _on_disk(self, order: Order) -> Issued | None:
         try:
@@ -255,12 +259,7 @@ class CertbotIssuer:
         return self._folder / "runs" / str(order.id)
 
     def _run_folder(self, order: Order) -> Path:
-        """Make the folder of a run anew, and clear what runs that were killed after they were settled left behind."""
-        for path in (self._folder / "runs").glob("*"):
-            # Another thread may clear the same at this moment.
-            with suppress(FileNotFoundError):
-                if self._clock().timestamp() - path.stat().st_mtime > _STALE_SECONDS:
-                    shutil.rmtree(path, ignore_errors=True)
+        """Make the folder of a run anew."""
         run = self._run_path(order)
         shutil.rmtree(run, ignore_errors=True)
         with _told():
@@ -268,6 +267,14 @@ class CertbotIssuer:
             (run / "directory").write_text(self._acme.directory_url)
             self._link_accounts(run)
         return run
+
+    def _clear_stale_runs(self) -> None:
+        """Clear what runs that were killed after they were settled left behind."""
+        for path in (self._folder / "runs").glob("*"):
+            # Another process may clear the same at this moment.
+            with suppress(FileNotFoundError):
+                if self._clock().timestamp() - path.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _link_accounts(self, run: Path) -> None:
         self._make_folder(self._accounts)
@@ -296,15 +303,24 @@ def _split(fullchain: str) -> Issued:
         raise IssueError(Code.ISSUER_FAILED, f"what the CA issued cannot be used: {error.message}") from error
 
 
-def _say(child: subprocess.Popen[str], line: str) -> None:
-    assert child.stdin is not None  # noqa: S101 - it is a pipe
+def _make_public(folder: Path) -> None:
+    """Make `folder` where it is missing, for a web server of another user to read, whatever our umask is."""
     try:
-        child.stdin.write(line + "\n")
-        child.stdin.flush()
-    except BrokenPipeError:
-        # Its output, or the lack of it, tells why. What is left unsent would fail once more at a later close.
-        with suppress(BrokenPipeError):
-            child.stdin.close()
+        folder.mkdir()
+    except FileExistsError:
+        return
+    folder.chmod(0o755)
+    above = folder.parent.stat()
+    # As certbot has it: it is the webroot's owner's, where we may give it away.
+    with suppress(PermissionError):
+        os.chown(folder, above.st_uid, above.st_gid)
+
+
+def _environment(acme: AcmeSection) -> dict[str, str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SSLCTL_")}
+    if acme.ca_bundle is not None:
+        environment["REQUESTS_CA_BUNDLE"] = str(acme.ca_bundle)
+    return environment
 
 
 def _no_order(_url: str) -> None:

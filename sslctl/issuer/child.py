@@ -1,9 +1,9 @@
-"""The child process in which certbot runs: `python -m sslctl.issuer.child`.
+"""One job in a process of its own, in which certbot runs: a forked child of the warm one (`issuer.warm`).
 
-It reads one job, a JSON object, from the first line of standard input and writes JSON lines to standard output:
-perhaps `{"order": URL}`, then one last `{"result": …}`. After an order's URL it waits for a line on standard input, so
-that the URL is stored before the order goes on. certbot's own display goes nowhere; what the CA said is taken from
-the ACME messages themselves, since certbot's exceptions leave out the problems of the single challenges.
+It reads the job, a JSON object, from the first line of its channel and writes JSON lines back: perhaps
+`{"order": URL}`, then one last `{"result": …}`. After an order's URL it waits for a line, so that the URL is stored
+before the order goes on. certbot's own display goes nowhere; what the CA said is taken from the ACME messages
+themselves, since certbot's exceptions leave out the problems of the single challenges.
 """
 
 from __future__ import annotations
@@ -14,26 +14,38 @@ import queue
 import re
 import resource
 import signal
-import sys
+import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import acme.client
 import certbot.errors
 import certbot.main
 import requests
 from acme import challenges, errors, messages
-from certbot._internal import constants
+from certbot._internal import account, cli, constants
+from certbot._internal import client as certbot_client
+from certbot._internal.plugins.disco import PluginsRegistry
+from cryptography.hazmat.primitives.asymmetric import ec
+from josepy.json_util import field
 from josepy.jwa import ES256, RS256
-from josepy.jwk import JWK
+from josepy.jwk import JWK, JWKEC
+from josepy.util import ComparableECKey
+
+from sslctl.issuer import suggestions
 
 # Between two tries a fresh nonce is fetched. Pebble rejects 5 % of good nonces on purpose, and a CA behind several
 # front ends can reject more; certbot itself gives up after the second.
 _NONCE_TRIES = 20
 _MOST_MEMORY = 1 << 30
+# What a CA may answer to a `replaces` that it does not like; a hint must not cost the certificate.
+_REPLACES_REFUSED = ("malformed", "unauthorized")
+# For an answer that is looked up, not made.
+_SUGGESTION_SECONDS = 10
 
 
 class Observer(acme.client.ClientNetwork):
@@ -55,6 +67,10 @@ class Observer(acme.client.ClientNetwork):
                     raise
         return self._post_once(*args, **kwargs)
 
+    def look_at(self, url: str) -> requests.Response:
+        """GET `url` and give the answer, whatever its status."""
+        return self._send_request("GET", url)
+
     def _send_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         # The directory names the other URLs, and none of them may lead away from TLS.
         if not url.startswith(Observer.scheme):
@@ -73,24 +89,45 @@ class Observer(acme.client.ClientNetwork):
         return response
 
 
-class Resuming(acme.client.ClientV2):
-    """acme's client, which goes on with the order that the CA has already instead of placing another."""
+class NewOrder(messages.NewOrder):
+    """An order that says which certificate it replaces (RFC 9773, section 5)."""
+
+    replaces: str = field("replaces", omitempty=True)
+
+
+class Client(acme.client.ClientV2):
+    """acme's client, which can go on with the order that the CA has already, and say what an order replaces."""
 
     order_url: str
+    replaces: str
     webroot: Path
 
-    def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:  # noqa: ARG002 - the order has its profile
-        """Give the order as it is now (RFC 8555, section 7.4: it stays usable until it expires)."""
-        body = messages.Order.from_json(self._post_as_get(Resuming.order_url).json())
+    def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:
+        """Place the order or, where one is given, go on with it (RFC 8555, section 7.4: it stays until it expires)."""
+        if not Client.order_url:
+            return super().new_order(csr_pem, profile)
+        body = messages.Order.from_json(self._post_as_get(Client.order_url).json())
         authorizations = [
             self._authzr_from_response(self._post_as_get(url), uri=url) for url in body.authorizations
         ]
         for token in _tokens(authorizations):
             # An answer that a killed run left there; certbot takes a file that exists for somebody else's.
-            (Resuming.webroot / ".well-known" / "acme-challenge" / token).unlink(missing_ok=True)
+            (Client.webroot / ".well-known" / "acme-challenge" / token).unlink(missing_ok=True)
         return messages.OrderResource(
-            body=body, uri=Resuming.order_url, authorizations=authorizations, csr_pem=csr_pem
+            body=body, uri=Client.order_url, authorizations=authorizations, csr_pem=csr_pem
         )
+
+    def _post(self, url: str, obj: Any = None, *args: Any, **kwargs: Any) -> requests.Response:
+        if isinstance(obj, messages.NewOrder) and Client.replaces and _renewal_info_url(self.directory):
+            told = NewOrder(identifiers=obj.identifiers, profile=obj.profile, replaces=Client.replaces)
+            try:
+                return super()._post(url, told, *args, **kwargs)
+            except errors.ConflictError:
+                pass  # `alreadyReplaced` comes with status 409, which acme takes for this
+            except messages.Error as error:
+                if error.code not in _REPLACES_REFUSED:
+                    raise
+        return super()._post(url, obj, *args, **kwargs)
 
 
 def _tokens(authorizations: list[messages.AuthorizationResource]) -> Iterator[str]:
@@ -138,12 +175,12 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str
     constants.CLI_DEFAULTS["config_files"] = []
     # certbot looks the classes up in the module whenever it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
-    if job["do"] == "resume":
-        Resuming.order_url, Resuming.webroot = job["order_url"], Path(job["webroot"])
-        setattr(acme.client, "ClientV2", Resuming)  # noqa: B010
+    setattr(acme.client, "ClientV2", Client)  # noqa: B010
+    Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
+    Client.webroot = Path(job.get("webroot", ""))
     try:
-        if job["do"] == "collect":
-            return {"done": True, **_collect(job)}
+        if job["do"] in _OURS:
+            return {"done": True, **_OURS[job["do"]](job)}
         trouble = certbot.main.main(job["argv"])
         return {"failed": "certbot", "detail": str(trouble)} if trouble else {"done": True}
     except messages.Error as error:
@@ -193,6 +230,36 @@ def _short(error: Exception) -> str:
     return f"{type(innermost).__name__}: {innermost}"
 
 
+def _register(job: dict[str, Any]) -> dict[str, Any]:
+    """Make certbot's account, with a P-256 key: its own RSA key costs every later run its loading and six signatures."""
+    config = cli.prepare_and_parse_args(PluginsRegistry.find_all(), job["argv"])
+    key = JWKEC(key=ComparableECKey(ec.generate_private_key(ec.SECP256R1())))
+    client = certbot_client.create_acme_client(config, key)
+    registration = certbot_client.perform_registration(client, config, None)
+    account.AccountFileStorage(config).save(account.Account(registration, key), client)
+    return {}
+
+
+def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:
+    """Give the CA's `answers` to what it suggests for each of `ids` (`suggestions.ask`), None where it has no ARI."""
+    directory = acme.client.ClientV2.get_directory(
+        job["directory_url"], Observer(timeout=_SUGGESTION_SECONDS)
+    )
+    url = _renewal_info_url(directory)
+    if url is None:
+        return {"answers": None}
+    return suggestions.ask(
+        url, job["ids"], job["seconds"], lambda: Observer(timeout=_SUGGESTION_SECONDS).look_at
+    )
+
+
+def _renewal_info_url(directory: messages.Directory) -> str | None:
+    """Give the URL at which the CA tells when to renew, None where it has no ARI (RFC 9773, section 3)."""
+    # acme's directory cannot be asked with `in`.
+    url = getattr(directory, "renewalInfo", None)
+    return None if url is None else str(url)
+
+
 def _collect(job: dict[str, Any]) -> dict[str, Any]:
     """Give the `fullchain` of the order at `job["order_url"]`, or that it is `pending`; nothing when it is dead."""
     client = _client(job["directory_url"], Path(job["account"]))
@@ -237,30 +304,30 @@ def _client(directory_url: str, account: Path) -> Any:
     return acme.client.ClientV2(acme.client.ClientV2.get_directory(directory_url, network), network)
 
 
-def main() -> None:
-    """Read the job, keep certbot away from our channel, do the job, tell its result."""
-    channel: TextIO = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    job = json.loads(sys.stdin.readline())
+_OURS = {"collect": _collect, "register": _register, "renewal_info": _ask_renewal_info}
+
+
+def serve(connection: socket.socket) -> None:
+    """Read the job from `connection`, do it, tell its result."""
+    lines = connection.makefile("r", encoding="utf-8")
+    job = json.loads(lines.readline())
+    # Its default action ends the process whatever it is at: nothing waits longer for it.
+    signal.setitimer(signal.ITIMER_REAL, job["deadline_seconds"])
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    # certbot leaves empty folders for its log there.
+    tempfile.tempdir = job["scratch"]
     acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def tell(message: dict[str, Any]) -> None:
-        print(json.dumps(message), file=channel, flush=True)
+        connection.sendall(json.dumps(message).encode() + b"\n")
         if "order" in message:
             acknowledged.get()
 
     def listen() -> None:
-        for line in sys.stdin:
+        for line in lines:
             acknowledged.put(line)
         # The parent is gone. The next one collects the order, and must not meet us at it.
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    # An answer without an end, or a parent that is killed, must not leave a child that grows or stays.
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-    signal.alarm(job["deadline_seconds"])
     tell({"result": run(job, tell)})
-
-
-if __name__ == "__main__":
-    main()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
 from sslctl import retry_after
 from sslctl.issuer import IssueError
+from sslctl.limits import Kind, Scope
 from sslctl.reasons import REASONS, Code
 from sslctl.text import clean
 
@@ -30,6 +32,17 @@ _BY_CHALLENGE_TYPE = {
     "rejectedIdentifier": Code.NAME_REFUSED,
     "unsupportedIdentifier": Code.NAME_REFUSED,
 }
+# What Let's Encrypt says of its limits (Boulder, ratelimits/limiter.go, Decision.Result), most telling first. None is
+# one name's, and it cannot be told whose; whatever else is limited is the account's.
+_NAMED = r'"(?P<key>[a-z0-9.-]{1,253})"'
+_LIMITED = (
+    (re.compile(r"too many new orders\b"), Kind.ORDERS),
+    (re.compile(rf"too many certificates \(\d+\) already issued for {_NAMED}"), Kind.CERTIFICATES),
+    (re.compile(r"too many certificates \(\d+\) already issued for this exact set\b"), Kind.DUPLICATES),
+    (re.compile(rf"too many failed authorizations \(\d+\) for {_NAMED}"), Kind.FAILURES),
+    (re.compile(r"too many (?:certificates|failed)|prevented from requesting certificates for"), None),
+)
+_RETRY_AFTER = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)? ?(?:UTC|Z)", re.ASCII)
 _LAST_WORDS = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
 # The same CSR would be refused again, and the order would stay ready until it expires.
 _HOPELESS = ("badCSR", "badPublicKey")
@@ -45,8 +58,8 @@ def explain(failure: dict[str, Any], now: datetime, *, order_placed: bool) -> Is
 
     `order_placed` says that the CA has the order: it is dead then only if the CA's own word says so.
     """
-    wish = retry_after.read(failure.get("retry_after"), now)
     kind, detail = failure["failed"], str(failure.get("detail", ""))
+    wish = retry_after.read(failure.get("retry_after"), now) or _named_time(detail)
     problems = failure.get("problems") or []
     if kind in ("authorization", "acme") and problems:
         # With an authorization the order becomes invalid too (RFC 8555, section 7.1.6).
@@ -54,7 +67,26 @@ def explain(failure: dict[str, Any], now: datetime, *, order_placed: bool) -> Is
         return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=wish, order_dead=True)
     code, found = _judge(kind, detail, _short(str(failure.get("type", ""))))
     dead = not order_placed or code in _LAST_WORDS or _short(str(failure.get("type", ""))) in _HOPELESS
-    return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=wish, order_dead=dead)
+    wanted, pause = _WANTED.get(code, ""), _covered(code, detail)
+    return IssueError(code, found, wanted=wanted, retry_at=wish, pause=pause, order_dead=dead)
+
+
+def _named_time(detail: str) -> datetime | None:
+    """Give the time that the CA names in its text alone."""
+    parts = _RETRY_AFTER.search(detail)
+    try:
+        return None if parts is None else datetime.fromisoformat(f"{parts[1]}T{parts[2]}Z")
+    except ValueError:
+        return None
+
+
+def _covered(code: Code, detail: str) -> Scope | None:
+    """Give what a refusal covers beside the one order that met it."""
+    if code is Code.CA_RATE_LIMITED:
+        for text, kind in _LIMITED:
+            if found := text.search(detail):
+                return None if kind is None else Scope(kind, found.groupdict().get("key") or "")
+    return Scope(Kind.ACCOUNT) if code in (Code.CA_RATE_LIMITED, Code.CA_UNAVAILABLE) else None
 
 
 def _judge(kind: str, detail: str, typ: str) -> tuple[Code, str]:

@@ -17,8 +17,9 @@ import dns.rdtypes.ANY.CAA
 from dns.rdatatype import AAAA, CAA, A
 
 from sslctl.config import CdnSection, DnsSection
+from sslctl.preflight.answer import Answer
 from sslctl.preflight.caa import permit
-from sslctl.preflight.lookup import Answer, Resolver, Unanswered, to_text
+from sslctl.preflight.lookup import Resolver, Unanswered, to_text
 from sslctl.preflight.ports import Address, find_refusal
 from sslctl.reasons import Code
 from sslctl.text import clean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
 from typing import cast
 
 import dns.exception
@@ -16,33 +16,13 @@ import dns.rdatatype
 import dns.resolver
 
 from sslctl.config import DnsSection
+from sslctl.preflight import datagram
+from sslctl.preflight.answer import Answer, follow
 from sslctl.text import clean
-
-_MOST_LINKS = 16  # as dnspython and the usual recursive resolvers have it
 
 
 class Unanswered(Exception):
     """No name server gave a usable answer: nothing follows from that. `str()` of it is cleaned text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What DNS says of one name and one type.
-
-    `chain` begins with the name that was asked for and follows its CNAMEs (RFC 1034 section 3.6.2). `endless` says
-    that they lead in a circle, or beyond the 16 links kept here. `records` are those of the last link, and `exists`
-    is false where the last link does not exist (NXDOMAIN, RFC 6604 section 3).
-    """
-
-    chain: tuple[dns.name.Name, ...]
-    records: tuple[dns.rdata.Rdata, ...]
-    exists: bool
-    endless: bool
-
-    @property
-    def links(self) -> tuple[dns.name.Name, ...]:
-        """The chain after the name itself; empty where the name has no CNAME."""
-        return self.chain[1:]
 
 
 class Resolver:
@@ -54,11 +34,21 @@ class Resolver:
 
     def __init__(self, settings: DnsSection) -> None:
         self._resolver = _build(settings)
+        self._first = _address_of_first(self._resolver)
 
     def look_up(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Answer:
         """Ask for the records of type `kind` of an absolute `name`. Raises `Unanswered`."""
+        until = time.monotonic() + self._resolver.lifetime
+        if self._first is not None:
+            plain = datagram.ask(self._first, name, kind, self._resolver.timeout)
+            if plain is not None:
+                return plain
+        return self._look_further(name, kind, max(0.0, until - time.monotonic()))
+
+    def _look_further(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, seconds: float) -> Answer:
+        """Begin anew, with all that dnspython knows to do about an answer that is not plain, or none."""
         try:
-            response = self._ask(name, kind)
+            response = self._ask(name, kind, seconds)
         except dns.resolver.NoNameservers as trouble:
             overlong = _find_overlong_chain(trouble)
             if overlong is None:
@@ -71,9 +61,11 @@ class Resolver:
             raise Unanswered(f"{kind.name} of {to_text(name)}: the name server refers to others")
         return answer
 
-    def _ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.message.Message:
+    def _ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, seconds: float) -> dns.message.Message:
         try:
-            return self._resolver.resolve(name, kind, raise_on_no_answer=False, search=False).response
+            return self._resolver.resolve(
+                name, kind, raise_on_no_answer=False, search=False, lifetime=seconds
+            ).response
         except dns.resolver.NXDOMAIN as answer:
             return cast("dns.message.Message", answer.kwargs["responses"][name])
 
@@ -91,24 +83,31 @@ def _build(settings: DnsSection) -> dns.resolver.Resolver:
         resolver = dns.resolver.Resolver(configure=False)
     if settings.resolvers:
         resolver.nameservers = [dns.nameserver.Do53Nameserver(*address) for address in settings.resolvers]
-    # Silence of one resolver must leave time to ask each of the others, and each of them once more.
-    resolver.timeout = settings.timeout_seconds / (2 * max(1, len(resolver.nameservers)))
+    # Silence of one resolver must leave time to ask each of the others, and each of them once more; the first one is
+    # asked for a plain answer before that.
+    resolver.timeout = settings.timeout_seconds / (1 + 2 * max(1, len(resolver.nameservers)))
     resolver.lifetime = settings.timeout_seconds
     return resolver
+
+
+def _address_of_first(resolver: dns.resolver.Resolver) -> tuple[str, int] | None:
+    match list(resolver.nameservers):
+        case [dns.nameserver.Do53Nameserver(address=str(address), port=int(port)), *_]:
+            return address, port
+        case [str(address), *_]:
+            # As dnspython reads resolv.conf.
+            return address, resolver.port
+    return None
 
 
 def _read(response: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Answer:
     targets = {
         rrset.name: rrset[0].target for rrset in response.answer if rrset.rdtype == dns.rdatatype.CNAME
     }
-    chain = [name]
-    endless = False
-    while chain[-1] in targets and not endless:
-        chain.append(targets[chain[-1]])
-        endless = chain[-1] in chain[:-1] or len(chain) > _MOST_LINKS
+    chain, endless = follow(name, targets)
     records = response.get_rrset(response.answer, chain[-1], dns.rdataclass.IN, kind)
     return Answer(
-        chain=tuple(chain),
+        chain=chain,
         records=tuple(records or ()),
         exists=response.rcode() != dns.rcode.NXDOMAIN,
         endless=endless,

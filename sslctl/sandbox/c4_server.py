@@ -11,14 +11,15 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
-
-from werkzeug.serving import WSGIRequestHandler, make_server
+from typing import Self
 
 from sslctl.sandbox.c4_app import build_app
+from sslctl.sandbox.c4_http import Server
 from sslctl.sandbox.c4_records import Placed, Records
 from sslctl.sandbox.faults import Fault, Faults, FaultyGateway, Request
 from sslctl.sandbox.listeners import ADDRESS, Listener
+
+_BACKLOG = 512
 
 
 class ReferenceC4:
@@ -65,19 +66,9 @@ class ReferenceC4:
         """Listen. Raises `OSError` where the port is taken."""
         self._stopping.clear()
         # werkzeug would end the whole process over a port that is taken, so the socket is ours.
-        with socket.create_server((ADDRESS, self._port), backlog=128) as bound:
+        with socket.create_server((ADDRESS, self._port), backlog=_BACKLOG) as bound:
             self._port = bound.getsockname()[1]
-            server = make_server(
-                ADDRESS,
-                self._port,
-                self._gateway,
-                threaded=True,
-                request_handler=_Handler,
-                fd=bound.fileno(),
-            )
-        # The handshake is made in the connection's own thread: a silent client must not hold up the others.
-        server.socket = self._tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        server.ssl_context = self._tls
+            server = Server(bound, self._gateway, self._tls)
         self._listener = Listener(server)
 
     def stop(self) -> None:
@@ -121,15 +112,3 @@ class ReferenceC4:
         """Give what the edge must serve for `domain` now, key included; None where there is nothing."""
         site = self._records.find(domain)
         return None if site is None else site.serving(self._clock())
-
-
-class _Handler(WSGIRequestHandler):
-    """Silent about requests, which the gateway logs; bounded in its patience."""
-
-    timeout = 30
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
-        pass
-
-    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:  # noqa: ARG002 - werkzeug's signature
-        self.close_connection = True

@@ -7,14 +7,26 @@ a change is committed with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from sslctl.model import Bundle, Certificate, Domain, Event, Finding, Leaf, Order, Source
-from sslctl.reasons import Status
+from sslctl.limits import Kind, Pause, Scope
+from sslctl.model import (
+    Bundle,
+    Certificate,
+    Domain,
+    DomainSummary,
+    Event,
+    Finding,
+    Leaf,
+    Order,
+    RenewalInfo,
+    Source,
+)
+from sslctl.reasons import Code, Status
 
 
 class Sort(StrEnum):
@@ -38,6 +50,43 @@ class Query:
     limit: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a `Query` found: how many domains, the length of the longest name, and each of them in turn."""
+
+    number: int
+    longest_name: int
+    domains: Iterator[DomainSummary]
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Managed domains of source c4 that are alike: the code of their finding, and when their certificate expires.
+
+    `expires_at` is to the hour, rounded down; for a revoked certificate it is when that was done. It and `lifetime`
+    are None for domains that the CA has issued nothing for.
+    """
+
+    count: int
+    code: Code | None
+    expires_at: datetime | None = None
+    lifetime: timedelta | None = None
+
+
+class Held(Exception):
+    """An order is not placed, because the CA would refuse it: it is one of its limits, or a pause.
+
+    `found` says which, and how much of it is spent; `scope` is what it covers. It lasts until `until`, or where others
+    wait for the same, until the turn of this order comes.
+    """
+
+    def __init__(self, scope: Scope, found: str, until: datetime) -> None:
+        super().__init__(found)
+        self.scope = scope
+        self.found = found
+        self.until = until
+
+
 class Store(Protocol):
     """Domains, certificates, orders, events and claims. Raises `StateError` when state cannot be used."""
 
@@ -47,10 +96,20 @@ class Store(Protocol):
     def find(self, name: str) -> Domain | None:
         """Give the domain `name`, deleted or not; None where it was never added."""
 
-    def domains(self, query: Query, now: datetime) -> list[Domain]:
-        """Give the domains that `query` asks for, with statuses as of `now`."""
+    # A fleet is read as it is consumed, some hundred domains at a time, and nobody is kept from writing meanwhile.
+    # Which domains and in which order is settled by the call; each is then as it is when its turn comes, and left out
+    # where it is no longer what was asked for.
 
-    def candidates(self, now: datetime, horizon: timedelta) -> list[Domain]:
+    def listing(self, query: Query, now: datetime) -> Listing:
+        """Give a summary of the domains that `query` asks for, with statuses as of `now`."""
+
+    def domains(self, query: Query, now: datetime) -> Iterator[Domain]:
+        """Give the whole of the domains that `query` asks for, with statuses as of `now`."""
+
+    def named(self, names: Sequence[str]) -> Iterator[Domain]:
+        """Give the domains `names`, deleted or not, in that order; those never added are left out."""
+
+    def candidates(self, now: datetime, horizon: timedelta) -> Iterator[Domain]:
         """Give at least every domain for which `lifecycle.due` may have work, soonest expiry first.
 
         `horizon` is the longest time before expiry at which a renewal can fall due.
@@ -58,6 +117,32 @@ class Store(Protocol):
 
     def counts(self, now: datetime) -> dict[Status, int]:
         """Count the managed domains by status as of `now`; statuses without a domain are left out."""
+
+    def cohorts(self) -> list[Cohort]:
+        """Count the managed domains of source c4 by their finding and by the certificate that they are to have."""
+
+    def renewed_since(self, at: datetime) -> int:
+        """Count the certificates issued from `at` on that took the place of another one from the CA."""
+
+    def renewable(self, now: datetime, expires_from: datetime, limit: int) -> list[Domain]:
+        """Give at most `limit` domains that may be renewed early, soonest expiry first.
+
+        They are well, of source c4, their certificate expires at `expires_from` or later, and half of its lifetime is
+        over at `now`.
+        """
+
+    def renewal_infos_due(self, now: datetime, limit: int) -> list[tuple[Certificate, str]]:
+        """Give at most `limit` certificates for which the CA is to be asked when to renew them, with their PEM.
+
+        They are of source c4, served, neither expired nor revoked, and were never asked for or are to be asked for
+        again by `now`; those never asked for come first.
+        """
+
+    def record_renewal_infos(self, said: Iterable[tuple[Certificate, RenewalInfo]]) -> None:
+        """Keep what the CA said of when to renew each certificate."""
+
+    def postpone_renewal_infos(self, postponed: Iterable[tuple[Certificate, datetime]]) -> None:
+        """Have the CA asked about each certificate not before that time; what it said before stays."""
 
     def enrol(
         self, name: str, sans: tuple[str, ...], source: Source, wanted: Certificate | None = None
@@ -67,6 +152,12 @@ class Store(Protocol):
         `wanted` is a version of before that is taken up again.
 
         Raises `Busy` when it is managed already.
+        """
+
+    def enrol_many(self, names: Sequence[str]) -> list[str]:
+        """Record those of `names` that were never added, with source c4 and no other names; give the others, in order.
+
+        Some thousand are committed at a time, so that nobody else waits long: what was recorded before an error stays.
         """
 
     def amend(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
@@ -79,7 +170,47 @@ class Store(Protocol):
         """Take `domain` out of management; its history stays."""
 
     def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
-        """Keep key and CSR before the CA hears of them. Raises `Busy` while another order of the domain is open."""
+        """Keep key and CSR before the CA hears of them.
+
+        Raises `Busy` while another order of the domain is open, and `Held`: see `afford`.
+        """
+
+    def afford(self, domain: Domain, names: tuple[str, ...]) -> None:
+        """Return where an order of `domain` for `names` may be placed now, within the CA's limits and pauses.
+
+        An order for names that had a certificate before, exactly these, is a renewal, and limited less. Raises `Held`.
+        """
+
+    def room(self, now: datetime) -> int | None:
+        """Give how many orders may be placed at `now` that are no renewals; None where there is no limit."""
+
+    def held_back(self, now: datetime, number: int) -> list[Domain]:
+        """Give the first `number` of the domains that wait for the limit of new orders, and for some time after `now`."""
+
+    def pause(self, scope: Scope, until: datetime, why: str) -> None:
+        """Ask nothing of the CA that `scope` covers before `until`, because of `why` (cleaned)."""
+
+    def pauses(self, now: datetime) -> list[Pause]:
+        """Give the pauses that last at `now` and hold back orders, the longest first."""
+
+    def standstill(self, now: datetime, *scopes: Scope) -> Pause | None:
+        """Give the pause that covers everything asked of the CA at `now`: its own wish, or the circuit breaker's.
+
+        What covers one of `scopes` counts too.
+        """
+
+    @property
+    def is_tripped(self) -> bool:
+        """Say whether the circuit breaker was opened, and the CA has not been heard of since."""
+
+    def trip(self, why: str, kind: Kind = Kind.BREAKER) -> None:
+        """Open the circuit breaker, unless it is open: for a minute, each time after that twice as long, up to an hour.
+
+        `Kind.RENEWAL_INFO` has one of its own.
+        """
+
+    def recover(self, kind: Kind = Kind.BREAKER) -> None:
+        """Close the circuit breaker: the CA was heard of."""
 
     def order(self, domain: Domain) -> Order | None:
         """Give the open order of `domain`."""

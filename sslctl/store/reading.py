@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from sqlite3 import Row
+from typing import TypeVar
 
 from sslctl.errors import Busy, NotManaged
 from sslctl.model import Bundle, Certificate, Domain, Event, Order
 from sslctl.reasons import Status
-from sslctl.store import Query, Sort, rows
+from sslctl.store import Listing, Query, Sort, rows
 from sslctl.store.database import Database
 from sslctl.store.keyring import Keyring
 from sslctl.text import instant
+
+T = TypeVar("T")
+Values = dict[str, object]
+
+_BLOCK = 500
 
 CLOSED = "the order was closed by another sslctl meanwhile"
 
@@ -19,7 +27,7 @@ _ORDER_BY = {
     Sort.NAME: "domain.name",
     Sort.STATUS: f"{rows.STATUS_RANK}, domain.name",
     Sort.CREATED: "domain.created_at, domain.name",
-    Sort.EXPIRES: f"{rows.EXPIRY} IS NULL, {rows.EXPIRY}, domain.name",
+    Sort.EXPIRES: f"{rows.EXPIRY} IS NULL, {rows.EXPIRY}, domain.created_at, domain.name",
 }
 
 
@@ -44,35 +52,65 @@ class Reading:
         found = self._database.read(rows.domain_of, f"{rows.SELECT_DOMAIN} WHERE domain.name = ?", (name,))
         return found[0] if found else None
 
-    def domains(self, query: Query, now: datetime) -> list[Domain]:
-        where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
-        values: dict[str, object] = {"now": instant(now)}
-        if query.statuses:
-            where.append(f"{rows.STATUS} IN ({rows.literals(query.statuses)})")
-        if query.source is not None:
-            where.append("domain.source = :source")
-            values["source"] = query.source
-        if query.expiring_within is not None:
-            where.append(f"{rows.EXPIRY} <= :horizon")
-            values["horizon"] = instant(now + query.expiring_within)
-        sql = f"{rows.SELECT_DOMAIN} WHERE {' AND '.join(where)} ORDER BY {_ORDER_BY[query.sort]}"
-        if query.limit is not None:
-            sql += " LIMIT :limit"
-            values["limit"] = query.limit
-        return self._database.read(rows.domain_of, sql, values)
+    def listing(self, query: Query, now: datetime) -> Listing:
+        where, values = _asked(query, now)
+        found = self._found(query, where, values)
+        domains = self._in_turn(rows.summary_of, rows.SELECT_DOMAIN_SUMMARY, where, values, found)
+        return Listing(len(found), max(found.values(), default=0), domains)
 
-    def candidates(self, now: datetime, horizon: timedelta) -> list[Domain]:
-        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.deleted_at IS NULL AND (
+    def domains(self, query: Query, now: datetime) -> Iterator[Domain]:
+        where, values = _asked(query, now)
+        found = self._found(query, where, values)
+        return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
+
+    def named(self, names: Sequence[str]) -> Iterator[Domain]:
+        sql = f"{rows.SELECT_DOMAIN} WHERE domain.name IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
+        for start in range(0, len(names), _BLOCK):
+            block = names[start : start + _BLOCK]
+            made = {
+                domain.name: domain
+                for domain in self._database.read(rows.domain_of, sql, (json.dumps(block),))
+            }
+            yield from [made[each] for each in block if each in made]
+
+    def candidates(self, now: datetime, horizon: timedelta) -> Iterator[Domain]:
+        # Where another certificate is served than is wanted, the domain is one anyhow.
+        where = """domain.deleted_at IS NULL AND (
             domain.retry_at <= :now
             OR domain.finding_code IS NULL AND (
                 domain.serving_id IS NULL OR domain.wanted_id IS NOT domain.serving_id
-                OR serving.not_after <= :horizon OR serving.revoked_at IS NOT NULL
-            )) ORDER BY {_ORDER_BY[Sort.EXPIRES]}"""
-        values = {"now": instant(now), "horizon": instant(now + horizon)}
-        return self._database.read(rows.domain_of, sql, values)
+                OR wanted.not_after <= :horizon OR wanted.revoked_at IS NOT NULL
+                OR domain.serving_id IN (
+                  SELECT id FROM certificate WHERE ari_renew_at <= :now AND replaced_at IS NULL
+                )
+            ))"""
+        values: Values = {"now": instant(now), "horizon": instant(now + horizon)}
+        found = self._found(Query(sort=Sort.EXPIRES), where, values)
+        return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
+
+    def _found(self, query: Query, where: str, values: Values) -> dict[int, int]:
+        """Give the ids of the domains for which `where` holds, as `query` sorts and cuts them, with their names' lengths."""
+        sql = f"WHERE {where} ORDER BY {_ORDER_BY[query.sort]} LIMIT :limit"
+        # Without the hint SQLite leaves tables out that nothing is asked of.
+        tables = rows.FROM_DOMAIN_FACTS if "wanted." in sql else rows.FROM_DOMAIN
+        sql = f"SELECT domain.id, length(domain.name) {tables} {sql}"
+        limit = -1 if query.limit is None else query.limit
+        return dict(self._database.read(tuple, sql, {**values, "limit": limit}))
+
+    def _in_turn(
+        self, make: Callable[[Row], T], select: str, where: str, values: Values, found: Iterable[int]
+    ) -> Iterator[T]:
+        """Give what `make` reads out of the rows of the domains `found`, as far as `where` still holds."""
+        sql = f"{select} WHERE domain.id IN (SELECT value FROM json_each(:ids)) AND {where}"  # noqa: S608 - constants
+        ids = list(found)
+        for start in range(0, len(ids), _BLOCK):
+            block = ids[start : start + _BLOCK]
+            of_block = {**values, "ids": json.dumps(block)}
+            made = dict(self._database.read(lambda row: (row[0], make(row)), sql, of_block))
+            yield from [made[each] for each in block if each in made]
 
     def counts(self, now: datetime) -> dict[Status, int]:
-        sql = f"SELECT {rows.STATUS} AS status, count(*) AS number {rows.FROM_DOMAIN}"
+        sql = f"SELECT {rows.STATUS} AS status, count(*) AS number {rows.FROM_DOMAIN_FACTS}"
         sql += " WHERE domain.deleted_at IS NULL GROUP BY 1"
         return dict(self._database.read(rows.count_of, sql, {"now": instant(now)}))
 
@@ -101,6 +139,21 @@ class Reading:
     def events(self, domain: Domain) -> list[Event]:
         sql = "SELECT * FROM event WHERE domain_id = ? ORDER BY id"
         return self._database.read(rows.event_of, sql, (domain.id,))
+
+
+def _asked(query: Query, now: datetime) -> tuple[str, Values]:
+    """Give the SQL condition that `query` stands for, with its values."""
+    where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
+    values: Values = {"now": instant(now)}
+    if query.statuses:
+        where.append(f"{rows.STATUS} IN ({rows.literals(query.statuses)})")
+    if query.source is not None:
+        where.append("domain.source = :source")
+        values["source"] = query.source
+    if query.expiring_within is not None:
+        where.append(f"{rows.EXPIRY} <= :horizon")
+        values["horizon"] = instant(now + query.expiring_within)
+    return " AND ".join(where), values
 
 
 def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - like `assert`

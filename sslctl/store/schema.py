@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 from sslctl.errors import StateError
+from sslctl.limits import set_key
+from sslctl.names import registered_domain
 
 APPLICATION_ID = 0x73736C63  # "sslc"
 
@@ -100,7 +103,79 @@ CREATE TABLE key_check (
 ) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_INITIAL,)
+# Whatever is asked of a whole fleet is answered from these alone: a row of `certificate` fills a page of the file, and
+# most of them are of certificates long replaced.
+_FACTS = """
+CREATE INDEX domain_facts
+  ON domain (name, source, created_at, deleted_at, finding_code, retry_at, wanted_id, serving_id)
+  WHERE deleted_at IS NULL;
+CREATE INDEX certificate_facts ON certificate (id, not_after, not_before, revoked_at, version, source, fingerprint);
+DROP INDEX domain_by_finding;
+DROP INDEX domain_by_serving;
+DROP INDEX certificate_by_expiry;
+"""
+
+# What the limits of the CA are counted from, and what it says of renewals (ARI, RFC 9773).
+#
+# `ca` is the URL of the CA's directory. An order from before this migration has none, and counts at every CA: that
+# holds back too much for a week at most, never too little. `name_set` is `limits.set_key` of the names. An order
+# is a renewal when a certificate for the same set was issued before. `acme_order_name.registered_domain` is NULL where
+# the order counts against none, as a renewal does; `opened_at` is the order's, which never changes, to be searched.
+#
+# A pause was set `at` a time and lasts until another; `scope` is what of the CA it covers (`limits.Scope`).
+_LIMITS = """
+ALTER TABLE acme_order ADD COLUMN ca TEXT NOT NULL DEFAULT '';
+ALTER TABLE acme_order ADD COLUMN name_set TEXT;
+ALTER TABLE acme_order ADD COLUMN is_renewal INTEGER NOT NULL DEFAULT 0;
+
+UPDATE acme_order SET name_set = set_key_of(names);
+CREATE INDEX acme_order_by_set ON acme_order (name_set, opened_at);
+UPDATE acme_order SET is_renewal = EXISTS (
+  SELECT 1 FROM acme_order AS earlier
+  WHERE earlier.name_set = acme_order.name_set AND earlier.outcome = 'issued' AND earlier.id < acme_order.id
+);
+CREATE INDEX acme_order_spent ON acme_order (opened_at, ca)
+  WHERE is_renewal = 0 AND (url IS NOT NULL OR closed_at IS NULL);
+
+CREATE TABLE acme_order_name (
+  order_id          INTEGER NOT NULL REFERENCES acme_order (id),
+  name              TEXT NOT NULL,
+  registered_domain TEXT,
+  opened_at         TEXT NOT NULL,
+  PRIMARY KEY (name, order_id)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO acme_order_name
+  SELECT acme_order.id, value, CASE WHEN is_renewal THEN NULL ELSE registered_domain(value) END, opened_at
+  FROM acme_order, json_each(acme_order.name_set);
+CREATE INDEX acme_order_name_by_domain ON acme_order_name (registered_domain, opened_at, order_id)
+  WHERE registered_domain IS NOT NULL;
+
+CREATE TABLE ca_pause (
+  ca    TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  at    TEXT NOT NULL,
+  until TEXT NOT NULL,
+  why   TEXT NOT NULL,
+  PRIMARY KEY (ca, scope)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE domain ADD COLUMN finding_tries INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX domain_held ON domain (finding_wanted, retry_at)
+  WHERE finding_code = 'BUDGET_HELD' AND deleted_at IS NULL;
+
+ALTER TABLE certificate ADD COLUMN ari_start_at TEXT;
+ALTER TABLE certificate ADD COLUMN ari_end_at TEXT;
+ALTER TABLE certificate ADD COLUMN ari_renew_at TEXT;
+ALTER TABLE certificate ADD COLUMN ari_poll_at TEXT;
+ALTER TABLE certificate ADD COLUMN ari_explanation TEXT;
+CREATE INDEX certificate_by_poll ON certificate (coalesce(ari_poll_at, ''))
+  WHERE source = 'c4' AND verified_at IS NOT NULL AND replaced_at IS NULL AND revoked_at IS NULL;
+CREATE INDEX certificate_by_renewal ON certificate (ari_renew_at)
+  WHERE ari_renew_at IS NOT NULL AND replaced_at IS NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS)
 
 
 def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
@@ -132,6 +207,9 @@ def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
+    # The migrations' own functions, for what SQL cannot say.
+    connection.create_function("registered_domain", 1, registered_domain, deterministic=True)
+    connection.create_function("set_key_of", 1, _set_key_of, deterministic=True)
     connection.execute("BEGIN EXCLUSIVE")
     try:
         # Read again under the lock: another process may have migrated while this one waited.
@@ -146,6 +224,10 @@ def _migrate(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _set_key_of(names: str) -> str:
+    return set_key(json.loads(names))
 
 
 def _statements(script: str) -> list[str]:

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from sslctl.errors import Busy
 from sslctl.lifecycle import queued
+from sslctl.limits import NO_LIMITS, Limits, set_key
 from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
 from sslctl.reasons import Code
-from sslctl.store import Store, leases, rows
+from sslctl.store import Store, intake, leases, rows
 from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
+from sslctl.store.ledger import Ledger
 from sslctl.store.reading import CLOSED, Reading, expect
+from sslctl.store.renewals import Renewals
 from sslctl.store.rows import names_text
 from sslctl.text import instant
 
 _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain AND id IS NOT :by
     AND verified_at IS NOT NULL AND replaced_at IS NULL"""
+# Many take a fraction of a second, for which other processes wait.
+_MOST_TOGETHER = 5000
 
 
-class SqliteStore(Reading, Store):
-    """`Store` in the SQLite file `path`. `actor` is written into every event."""
+class SqliteStore(Reading, Renewals, Ledger, Store):
+    """`Store` in the SQLite file `path`.
 
-    def __init__(self, path: Path, keyring: Keyring, *, clock: Callable[[], datetime], actor: str) -> None:
+    `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` what it allows.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], datetime],
+        actor: str,
+        ca: str = "",
+        limits: Limits = NO_LIMITS,
+    ) -> None:
+        Ledger.__init__(self, ca, limits)
         self._keyring = keyring
         self._clock = clock
         self._actor = actor
@@ -82,6 +100,15 @@ class SqliteStore(Reading, Store):
                 self._write_event(domain.id, "taken up again", "", wanted.version)
             return domain
 
+    def enrol_many(self, names: Sequence[str]) -> list[str]:
+        known = []
+        detail = _wishes((), Source.C4)
+        for start in range(0, len(names), _MOST_TOGETHER):
+            together = names[start : start + _MOST_TOGETHER]
+            with self._database.transaction() as run:
+                known += intake.record_new(run, together, instant(self._clock()), self._actor, detail)
+        return known
+
     def amend(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
         with self._advance(domain, "sans = :sans, source = :source", sans=names_text(sans), source=source):
             before, after = _wishes(domain.sans, domain.source), _wishes(sans, source)
@@ -96,6 +123,7 @@ class SqliteStore(Reading, Store):
             "finding_wanted": finding and finding.wanted,
             "finding_at": finding and instant(finding.at),
             "retry_at": finding and finding.retry_at and instant(finding.retry_at),
+            "finding_tries": finding.tries if finding else 1,
         }
         tried = finding is None or finding.code is not Code.QUEUED
         if tried:
@@ -123,10 +151,14 @@ class SqliteStore(Reading, Store):
             expect(self.domain(domain.name).revision == domain.revision, _changed(domain))
             if self.order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
-            run(
-                "INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at) VALUES (?, ?, ?, ?, ?)",
-                (domain.id, names_text(names), csr_pem, sealed, instant(self._clock())),
-            )
+            is_renewal, at = self._require_budget(domain, names), instant(self._clock())
+            made = run(
+                "INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at, ca, name_set, is_renewal)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (domain.id, names_text(names), csr_pem, sealed, at, self._ca, set_key(names), is_renewal),
+            ).lastrowid
+            assert made is not None  # noqa: S101 - just inserted
+            self._enter(made, names, at, is_renewal=is_renewal)
             order = self.order(domain)
         assert order is not None  # noqa: S101 - just inserted
         return order

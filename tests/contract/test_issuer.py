@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from fakes import Clock, FakeIssuer
+from ari_server import Answer, AriServer, window
+from fakes import START, Clock, FakeIssuer
 
-from sslctl.config import load
-from sslctl.issuer import Issued, IssueError, Issuer
+from sslctl.config import AcmeSection, load
+from sslctl.issuer import Issued, IssueError, Issuer, Suggestion, Suggestions
 from sslctl.issuer.certbot import CertbotIssuer
 from sslctl.model import Bundle, Order
 from sslctl.reasons import Code
@@ -58,7 +60,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     now = Clock(datetime.now(UTC).replace(microsecond=0))
     with World(tmp_path_factory.mktemp("world"), clock=now) as world:
         acme = load(world.config_path, {}).acme
-        yield Case(CertbotIssuer(acme, world.folder / "acme", clock=now), world, now)
+        issuer = CertbotIssuer(acme, world.folder / "acme", clock=now)
+        yield Case(issuer, world, now)
+        issuer.close()
 
 
 def test_an_order_becomes_a_certificate_for_its_key_and_names(case: Case) -> None:
@@ -123,3 +127,54 @@ def test_revoking_twice_is_fine_and_revoking_a_strangers_is_not(case: Case) -> N
 
 def _bundle(issued: Issued, key: str) -> Bundle:
     return Bundle(issued.certificate, issued.chain, key)
+
+
+# When to renew (ARI). Debian 12's Pebble has none, so it is asked of a server of the tests'.
+
+
+@dataclass
+class Ari:
+    """An issuer whose CA suggests to renew the certificates `known` by their ids, or has no ARI when that is None."""
+
+    issuer: Issuer
+    server: AriServer | None
+
+    def suggest(self, known: Mapping[str, Suggestion] | None) -> None:
+        """Make it say so."""
+        if self.server is not None:
+            said = {
+                id_: window(each.start_at, each.end_at, each.explanation_url)
+                for id_, each in (known or {}).items()
+            }
+            self.server.answers = said
+            if known is None:
+                self.server.directory = Answer({})
+        else:
+            assert isinstance(self.issuer, FakeIssuer)
+            self.issuer.suggested = None if known is None else known.get
+
+
+@pytest.fixture(params=["fake", "certbot"])
+def ari(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ari]:
+    if request.param == "fake":
+        yield Ari(FakeIssuer(Clock()), None)
+        return
+    with AriServer(tmp_path) as server:
+        section = AcmeSection(directory_url=f"{server.url}/dir", ca_bundle=server.ca_bundle)
+        issuer = CertbotIssuer(section, tmp_path / "acme", clock=Clock())
+        yield Ari(issuer, server)
+        issuer.close()
+
+
+def test_what_the_ca_suggests_is_told_by_id_and_of_the_rest_that_it_says_nothing(ari: Ari) -> None:
+    known = {
+        "aki.1": Suggestion(START, START + timedelta(days=1), "https://ca.test/why"),
+        "aki.2": Suggestion(START + timedelta(days=9), START + timedelta(days=10)),
+    }
+    ari.suggest(known)
+    assert ari.issuer.renewal_infos(["aki.1", "aki.2", "aki.3"], 20) == Suggestions({**known, "aki.3": None})
+
+
+def test_of_a_ca_without_ari_nothing_is_told(ari: Ari) -> None:
+    ari.suggest(None)
+    assert ari.issuer.renewal_infos(["aki.1"], 20) is None

@@ -6,20 +6,27 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cdn import Cdn
+from fakes import Clock, FakeIssuer
 
 from sslctl import batch, management
-from sslctl.batch import Batch, Outcome
+from sslctl.batch import IN_FLIGHT, Batch, Outcome
 from sslctl.cli.app import App
 from sslctl.errors import StateError
+from sslctl.issuer import Issued
 from sslctl.lifecycle import Work
-from sslctl.model import Domain
+from sslctl.model import Domain, Order
+from sslctl.reasons import Code
+from sslctl.renewal import RenewalRule
 from sslctl.sandbox.faults import Fault, Kind
+from sslctl.turns import Turns
 
 WEEK = timedelta(days=7)
 
@@ -41,37 +48,49 @@ class Broken:
         return self._real.domain(name)
 
 
-def enrolled(cdn: Cdn, *names: str) -> tuple[App, list[Domain]]:
+def enrolled(cdn: Cdn, *names: str) -> tuple[App, tuple[str, ...]]:
     app = cdn.app()
     for name in names:
         cdn.add_domain(name)
-    return app, [management.enrol(app.store, name, None, cdn.clock()) for name in names]
+        management.enrol(app.store, name, None, cdn.clock())
+    return app, names
+
+
+def _batch(app: App, in_flight: int, *, workers: int = 16) -> Batch:
+    turns = Turns(workers)
+    return Batch(app.pipeline(_silent, turns), turns, in_flight)
 
 
 def test_a_bug_that_one_domain_meets_is_its_own(cdn: Cdn) -> None:
-    app, domains = enrolled(cdn, "a.example.com", "b.example.com", "c.example.com")
+    app, names = enrolled(cdn, "a.example.com", "b.example.com", "c.example.com")
     app.control_plane = Broken(app.control_plane, "b.example.com", ZeroDivisionError("oops"))
-    outcomes = Batch(app.pipeline(_silent), 2).run(domains)
-    assert [outcome.domain.name for outcome in outcomes] == [domain.name for domain in domains]
-    assert [type(outcome.error) for outcome in outcomes] == [type(None), ZeroDivisionError, type(None)]
+    outcomes: list[Outcome] = []
+    _batch(app, 2).run(names, on_done=outcomes.append)
+    assert {outcome.name: type(outcome.error) for outcome in outcomes} == {
+        "a.example.com": type(None),
+        "b.example.com": ZeroDivisionError,
+        "c.example.com": type(None),
+    }
     assert app.store.claim(["domain:b.example.com"], WEEK)
 
 
 def test_unusable_state_ends_the_batch(cdn: Cdn) -> None:
-    app, domains = enrolled(cdn, "a.example.com", "b.example.com")
+    app, names = enrolled(cdn, "a.example.com", "b.example.com")
     app.control_plane = Broken(app.control_plane, "a.example.com", StateError("disk full"))
     with pytest.raises(StateError, match="disk full"):
-        Batch(app.pipeline(_silent), 1).run(domains)
+        _batch(app, 1).run(names, on_done=lambda _outcome: None)
 
 
 def test_after_stop_no_pass_begins(cdn: Cdn) -> None:
-    app, domains = enrolled(cdn, "a.example.com", "b.example.com", "c.example.com")
-    running = Batch(app.pipeline(_silent), 1)
+    app, names = enrolled(cdn, "a.example.com", "b.example.com", "c.example.com")
+    running = _batch(app, 1)
+    outcomes: list[Outcome] = []
 
-    def stop(_outcome: Outcome) -> None:
+    def stop(outcome: Outcome) -> None:
+        outcomes.append(outcome)
         running.stop()
 
-    outcomes = running.run(domains, on_done=stop)
+    running.run(names, on_done=stop)
     # The second pass may have begun before the first one's end was told.
     assert len(outcomes) in (1, 2)
     assert len(cdn.issuer.orders) == len(outcomes)
@@ -90,8 +109,8 @@ def test_the_plan_puts_uploads_first_and_then_what_expires_first(cdn: Cdn) -> No
     cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
     passes.run("held.example.com")
     app, _ = enrolled(cdn, "new.example.com")
-    plan = batch.plan(app.store, cdn.clock(), WEEK)
-    assert [(task.domain.name, task.due.work) for task in plan] == [
+    plan = batch.plan(app.store, cdn.clock(), RenewalRule(WEEK))
+    assert [(task.name, task.due.work) for task in plan.tasks] == [
         ("held.example.com", Work.UPLOAD),
         ("soon.example.com", Work.RENEW),
         ("late.example.com", Work.RENEW),
@@ -104,11 +123,11 @@ def test_the_plan_puts_uploads_first_and_then_what_expires_first(cdn: Cdn) -> No
 def test_an_interrupt_finishes_what_is_under_way_and_says_what_is_left(
     cdn: Cdn, number: signal.Signals
 ) -> None:
-    names = [f"d{index}.example.com" for index in range(4)]
+    names = [f"d{index}.example.com" for index in range(IN_FLIGHT + 20)]
     cdn.c4.set_faults(Fault(kind=Kind.LOOKUP, delay_seconds=0.7))
     with subprocess.Popen(
         [sys.executable, "-m", "sslctl", "add", *names],
-        env={**os.environ, "SSLCTL_CONFIG": str(cdn.config_path), "SSLCTL_ACME_WORKERS": "1"},
+        env={**os.environ, "SSLCTL_CONFIG": str(cdn.config_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -117,12 +136,80 @@ def test_an_interrupt_finishes_what_is_under_way_and_says_what_is_left(
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert stdout.startswith("d0.example.com: Discard")
+    done = stdout.count(": Discard C4_UNKNOWN_DOMAIN")
+    assert 1 <= done < len(names)
     assert "finishing what is under way" in stderr
-    assert "of 4 domains not begun" in stderr
+    assert f"{len(names) - done} of {len(names)} domains left" in stderr
     listed = cdn.sslctl("list", "--status", "Pending", "--json").json["domains"]
-    assert 2 <= len(listed) <= 3
+    assert len(listed) == len(names) - done
     assert {domain["reason"]["code"] for domain in listed} == {"QUEUED"}
+
+
+class Slow(FakeIssuer):
+    """A CA at which each order takes until `go_on` is set."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
+        self.begun.set()
+        assert self.go_on.wait(20)
+        return super().issue(order, on_url, replaces=replaces)
+
+
+def test_after_stop_who_waits_for_a_turn_at_the_ca_is_left(cdn: Cdn) -> None:
+    app, names = enrolled(cdn, *(f"d{index}.example.com" for index in range(4)))
+    app.issuer = issuer = Slow(cdn.clock)
+    running = _batch(app, 4, workers=1)
+    outcomes: list[Outcome] = []
+    runner = threading.Thread(target=lambda: running.run(names, on_done=outcomes.append))
+    runner.start()
+    assert issuer.begun.wait(20)
+    running.stop()
+    issuer.go_on.set()
+    runner.join(20)
+    assert [type(outcome.error) for outcome in outcomes] == [type(None)]
+    assert len(issuer.orders) == 1
+    codes = [domain.finding and domain.finding.code for domain in app.store.named(names)]
+    assert sorted(codes, key=str) == [None, Code.QUEUED, Code.QUEUED, Code.QUEUED]
+    assert app.store.claim([f"domain:{name}" for name in names], WEEK) == {f"domain:{name}" for name in names}
+
+
+def test_look_ups_run_ahead_while_the_ca_is_slow(cdn: Cdn) -> None:
+    app, names = enrolled(cdn, *(f"d{index}.example.com" for index in range(4)))
+    cdn.point("d3.example.com", "elsewhere.example.org")
+    app.issuer = issuer = Slow(cdn.clock)
+    outcomes: list[Outcome] = []
+
+    def on_done(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        issuer.go_on.set()  # the first to end is the one that needs no order
+
+    _batch(app, 4, workers=1).run(names, on_done=on_done)
+    assert outcomes[0].name == "d3.example.com"
+    assert len(issuer.orders) == 3
+
+
+def test_no_more_than_the_turns_ask_the_ca_at_once(cdn: Cdn) -> None:
+    class Counting(FakeIssuer):
+        lock = threading.Lock()
+        now = most = 0
+
+        def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
+            with self.lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+            time.sleep(0.02)
+            with self.lock:
+                self.now -= 1
+                return super().issue(order, on_url, replaces=replaces)
+
+    app, names = enrolled(cdn, *(f"d{index}.example.com" for index in range(8)))
+    app.issuer = issuer = Counting(cdn.clock)
+    _batch(app, 8, workers=2).run(names, on_done=lambda _outcome: None)
+    assert (len(issuer.orders), issuer.most) == (8, 2)
 
 
 def test_a_second_interrupt_ends_at_once_and_the_claim_is_void(cdn: Cdn) -> None:
@@ -165,5 +252,5 @@ def test_a_forced_recheck_plans_nothing_twice(cdn: Cdn) -> None:
     app, _ = enrolled(cdn, "queued.example.com", "failed.example.com")
     cdn.point("failed.example.com", "elsewhere.example.org")
     app.pipeline(_silent).run("failed.example.com")
-    names = [task.domain.name for task in batch.plan(app.store, cdn.clock(), WEEK, force=True)]
+    names = [task.name for task in batch.plan(app.store, cdn.clock(), RenewalRule(WEEK), force=True).tasks]
     assert names == ["queued.example.com", "failed.example.com"]

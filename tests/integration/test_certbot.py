@@ -9,8 +9,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from josepy.util import ComparableECKey
 from sslctl.config import AcmeSection, load
 from sslctl.issuer import IssueError, OrderPending
 from sslctl.issuer.certbot import CertbotIssuer
+from sslctl.issuer.workers import Workers
 from sslctl.model import Order
 from sslctl.reasons import Code
 from sslctl.sandbox.world import World
@@ -49,6 +48,21 @@ def acme(world: World) -> AcmeSection:
     return load(world.config_path, {}).acme
 
 
+_made: list[CertbotIssuer] = []
+
+
+def _certbot(acme: AcmeSection, folder: Path) -> CertbotIssuer:
+    _made.append(CertbotIssuer(acme, folder, clock=_now))
+    return _made[-1]
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _made:
+        _made.pop().close()
+
+
 def _order(number: int, *names: str) -> Order:
     return Order(number, 1, names, make_csr(make_key("ecdsa"), names), _now())
 
@@ -57,22 +71,20 @@ def _no_url(_url: str) -> None:
     """Nothing is kept."""
 
 
-def test_standalone_mode_issues_through_a_port_of_certbots_own(
+def test_standalone_mode_issues_through_a_port_of_its_own(
     world: World, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("standalone.example.test")
-    issuer = CertbotIssuer(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme", clock=_now)
+    issuer = _certbot(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme")
     issued = issuer.issue(_order(1, "standalone.example.test"), _no_url)
     assert read_leaf(issued.certificate).names == ("standalone.example.test",)
 
 
-def test_a_standalone_batch_shares_the_port_one_after_the_other(
-    world: World, acme: AcmeSection, tmp_path: Path
-) -> None:
+def test_a_standalone_batch_shares_the_port(world: World, acme: AcmeSection, tmp_path: Path) -> None:
     names = [f"standalone{number}.example.test" for number in range(3)]
     for name in names:
         world.add_domain(name)
-    issuer = CertbotIssuer(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme", clock=_now)
+    issuer = _certbot(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme")
     with ThreadPoolExecutor(3) as pool:
         issued = list(pool.map(lambda pair: issuer.issue(_order(*pair), _no_url), enumerate(names, 1)))
     assert [read_leaf(one.certificate).names for one in issued] == [(name,) for name in names]
@@ -82,7 +94,7 @@ def test_parallel_first_orders_make_one_account(world: World, acme: AcmeSection,
     names = [f"parallel{number}.example.test" for number in range(3)]
     for name in names:
         world.add_domain(name)
-    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    issuer = _certbot(acme, tmp_path / "acme")
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda pair: issuer.issue(_order(*pair), _no_url), enumerate(names, 1)))
     assert len(list((tmp_path / "acme" / "accounts").glob("**/regr.json"))) == 1
@@ -92,7 +104,7 @@ def test_its_folders_are_private_and_go_with_the_order(
     world: World, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("private.example.test")
-    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    issuer = _certbot(acme, tmp_path / "acme")
     order = _order(7, "private.example.test")
     for name, age in (("3", 31), ("4", 29)):
         (tmp_path / "acme" / "runs" / name).mkdir(parents=True)
@@ -116,9 +128,9 @@ def test_a_certificate_left_on_disk_is_adopted_without_asking_the_ca(
 ) -> None:
     world.add_domain("adopted.example.test")
     order = _order(1, "adopted.example.test")
-    issued = CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(order, _no_url)
+    issued = _certbot(acme, tmp_path / "acme").issue(order, _no_url)
     nowhere = dataclasses.replace(acme, directory_url="https://127.0.0.1:9/dir")
-    assert CertbotIssuer(nowhere, tmp_path / "acme", clock=_now).collect(order) == issued
+    assert _certbot(nowhere, tmp_path / "acme").collect(order) == issued
 
 
 def test_the_orders_url_is_kept_before_the_order_goes_on(
@@ -133,7 +145,7 @@ def test_the_orders_url_is_kept_before_the_order_goes_on(
         answers = list((world.folder / "webroot").glob(".well-known/acme-challenge/*"))
         challenges.write_text(f"{url} {len(answers)}")
 
-    CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(_order(1, "first.example.test"), keep)
+    _certbot(acme, tmp_path / "acme").issue(_order(1, "first.example.test"), keep)
     assert challenges.read_text().endswith(" 0")
 
 
@@ -157,7 +169,7 @@ def test_the_web_server_can_read_the_answers_whatever_our_umask_is(
     watcher.start()
     before = os.umask(0o077)
     try:
-        CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(_order(1, "readable.example.test"), _no_url)
+        _certbot(acme, tmp_path / "acme").issue(_order(1, "readable.example.test"), _no_url)
     finally:
         os.umask(before)
         ended.set()
@@ -175,7 +187,7 @@ def test_neither_the_machines_certbot_settings_nor_the_current_folder_have_a_say
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     (tmp_path / "acme.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\nraise SystemExit\n")
     monkeypatch.chdir(tmp_path)
-    CertbotIssuer(acme, tmp_path / "folders", clock=_now).issue(_order(1, "alone.example.test"), _no_url)
+    _certbot(acme, tmp_path / "folders").issue(_order(1, "alone.example.test"), _no_url)
     assert not (tmp_path / "hooked").exists()
     assert not (tmp_path / "imported").exists()
 
@@ -184,7 +196,7 @@ def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_som
     world: World, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("killed.example.test")
-    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    issuer = _certbot(acme, tmp_path / "acme")
     order = _order(1, "killed.example.test")
     urls: list[str] = []
 
@@ -207,7 +219,7 @@ def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_som
 
 
 def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tmp_path: Path) -> None:
-    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    issuer = _certbot(acme, tmp_path / "acme")
 
     def kill() -> None:
         while not _kill_children():
@@ -223,7 +235,7 @@ def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tm
 
 
 def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> None:
-    issuer = CertbotIssuer(dataclasses.replace(acme, timeout_seconds=0.2), tmp_path / "acme", clock=_now)
+    issuer = _certbot(dataclasses.replace(acme, timeout_seconds=0.2), tmp_path / "acme")
     with pytest.raises(IssueError, match="was killed"):
         issuer.issue(_order(1, "slow.example.test"), _no_url)
 
@@ -233,7 +245,7 @@ def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> No
     [
         ({"directory_url": "https://127.0.0.1:9/dir"}, Code.CA_UNAVAILABLE, "refused"),
         ({"ca_bundle": None}, Code.CA_UNAVAILABLE, "certificate"),
-        ({"http01_port": "nonsense", "mode": "standalone"}, Code.ISSUER_FAILED, "certbot ended with 2: "),
+        ({"profile": "--nonsense"}, Code.ISSUER_FAILED, "error: argument --required-profile"),
         ({"webroot": Path("/nonexistent/webroot")}, Code.ISSUER_FAILED, "/nonexistent/webroot"),
     ],
 )
@@ -241,7 +253,7 @@ def test_what_goes_wrong_around_it_is_told(
     world: World, acme: AcmeSection, tmp_path: Path, change: dict[str, object], code: Code, found: str
 ) -> None:
     world.add_domain("around.example.test")
-    issuer = CertbotIssuer(dataclasses.replace(acme, **change), tmp_path / "acme", clock=_now)  # type: ignore[arg-type]
+    issuer = _certbot(dataclasses.replace(acme, **change), tmp_path / "acme")  # type: ignore[arg-type]
     with pytest.raises(IssueError) as caught:
         issuer.issue(_order(1, "around.example.test"), _no_url)
     assert caught.value.code is code
@@ -251,30 +263,38 @@ def test_what_goes_wrong_around_it_is_told(
 def test_a_ca_that_rejects_half_of_all_nonces_still_issues(tmp_path: Path) -> None:
     with World(tmp_path / "world", clock=_now, pebble_environment={"PEBBLE_WFE_NONCEREJECT": "50"}) as rough:
         rough.add_domain("nonce.example.test")
-        issuer = CertbotIssuer(load(rough.config_path, {}).acme, tmp_path / "acme", clock=_now)
+        issuer = _certbot(load(rough.config_path, {}).acme, tmp_path / "acme")
         issued = issuer.issue(_order(1, "nonce.example.test"), _no_url)
     assert read_leaf(issued.certificate).names == ("nonce.example.test",)
 
 
 def _kill_children() -> int:
-    """Kill the child processes of this process that run certbot; give how many there were."""
-    me, killed = os.getpid(), 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == me and "sslctl.issuer.child" in (path.parent / "cmdline").read_text():
-                os.kill(int(path.parent.name), signal.SIGKILL)
-                killed += 1
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+    """Kill what the warm processes of this process have forked; give how many there were."""
+    parents = dict(_processes())
+    warm = {pid for pid, parent in parents.items() if parent == os.getpid()}
+    children = [pid for pid, parent in parents.items() if parent in warm]
+    killed = 0
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
     return killed
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """Give the processes of warm certbot, each with its parent."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = path.read_text().rpartition(")")[2].split()
+            if "sslctl.issuer.warm" in (path.parent / "cmdline").read_text():
+                yield int(path.parent.name), int(fields[1])
 
 
 def test_a_certificate_cut_off_on_disk_is_fetched_from_its_order(
     world: World, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("cut.example.test")
-    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    issuer = _certbot(acme, tmp_path / "acme")
     order = _order(1, "cut.example.test")
     urls: list[str] = []
     issued = issuer.issue(order, urls.append)
@@ -282,8 +302,7 @@ def test_a_certificate_cut_off_on_disk_is_fetched_from_its_order(
     file.write_text(file.read_text()[:700])
     assert issuer.collect(dataclasses.replace(order, url=urls[0])) == issued
     # Without the CA nothing is decided.
-    nowhere = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
-    nowhere._acme = dataclasses.replace(acme, ca_bundle=None)
+    nowhere = _certbot(dataclasses.replace(acme, ca_bundle=None), tmp_path / "acme")
     with pytest.raises(IssueError) as caught:
         nowhere.collect(dataclasses.replace(order, url=urls[0]))
     assert (caught.value.code, caught.value.order_dead) == (Code.CA_UNAVAILABLE, False)
@@ -298,7 +317,7 @@ def test_two_processes_at_their_first_order_make_one_account(
 
     def issue(pair: tuple[int, str]) -> object:
         # As in another process: nothing is shared but the folder.
-        return CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(_order(*pair), _no_url)
+        return _certbot(acme, tmp_path / "acme").issue(_order(*pair), _no_url)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(issue, enumerate(names, 1)))
@@ -308,37 +327,77 @@ def test_two_processes_at_their_first_order_make_one_account(
 def test_of_two_accounts_one_is_used(world: World, acme: AcmeSection, tmp_path: Path) -> None:
     world.add_domain("twice.example.test")
     for folder in ("acme", "other"):
-        CertbotIssuer(acme, tmp_path / folder, clock=_now)._register()
+        _certbot(acme, tmp_path / folder)._register()
     (other,) = (tmp_path / "other" / "accounts").glob("*/dir/*")
     (mine,) = (tmp_path / "acme" / "accounts").glob("*/dir/*")
     shutil.copytree(other, mine.parent / other.name)
-    issued = CertbotIssuer(acme, tmp_path / "acme", clock=_now).issue(
-        _order(1, "twice.example.test"), _no_url
-    )
+    issued = _certbot(acme, tmp_path / "acme").issue(_order(1, "twice.example.test"), _no_url)
     assert read_leaf(issued.certificate).names == ("twice.example.test",)
 
 
 def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        job = {
-            "do": "collect",
-            "directory_url": f"http://127.0.0.1:{silent.getsockname()[1]}/dir",
-            "account": str(tmp_path),
-            "deadline_seconds": 60,
-        }
-        (tmp_path / "private_key.json").write_text(_JWK)
-        (tmp_path / "regr.json").write_text('{"body": {}, "uri": "http://127.0.0.1/a"}')
-        with subprocess.Popen(
-            [sys.executable, "-m", "sslctl.issuer.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as child:
-            assert child.stdin is not None
-            child.stdin.write(json.dumps(job).encode() + b"\n")
-            child.stdin.flush()
+    (tmp_path / "private_key.json").write_text(_JWK)
+    (tmp_path / "regr.json").write_text('{"body": {}, "uri": "http://127.0.0.1/a"}')
+    workers = Workers(1, environment=os.environ, deadline_seconds=60)
+    with socket.create_server(("127.0.0.1", 0)) as silent, (tmp_path / "stderr").open("w+b") as stderr:
+        with workers.child(stderr) as channel:
+            channel.say(
+                {
+                    "do": "collect",
+                    "directory_url": f"http://127.0.0.1:{silent.getsockname()[1]}/dir",
+                    "account": str(tmp_path),
+                    "deadline_seconds": 60,
+                    "scratch": str(tmp_path),
+                }
+            )
             connection, _ = silent.accept()
             # It is at work, and gets no answer.
-            with connection:
-                child.stdin.close()
-                assert child.wait(timeout=20) == 1
+            parents = dict(_processes())
+            (child,) = (pid for pid, parent in parents.items() if parents.get(parent) == os.getpid())
+        with connection:
+            _await_end(child)
+    workers.close()
+
+
+def test_after_the_warm_process_was_killed_the_next_order_starts_another(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
+    issuer = _certbot(acme, tmp_path / "acme")
+    for number, name in enumerate(("before.example.test", "after.example.test"), 1):
+        world.add_domain(name)
+        assert read_leaf(issuer.issue(_order(number, name), _no_url).certificate).names == (name,)
+        warm = next(pid for pid, parent in _processes() if parent == os.getpid())
+        os.kill(warm, signal.SIGKILL)
+        _await_end(warm)
+
+
+def test_a_port_that_another_program_has_is_told(acme: AcmeSection, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = dataclasses.replace(
+            acme, mode="standalone", http01_address="127.0.0.1", http01_port=other.getsockname()[1]
+        )
+        with pytest.raises(IssueError) as caught:
+            _certbot(taken, tmp_path / "acme").issue(_order(1, "taken.example.test"), _no_url)
+    assert caught.value.code is Code.ISSUER_FAILED
+    assert "is used by another program" in caught.value.found
+
+
+def test_the_account_has_a_key_on_an_elliptic_curve(acme: AcmeSection, tmp_path: Path) -> None:
+    _certbot(acme, tmp_path / "acme")._register()
+    key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
+    assert (json.loads(key.read_text())["kty"], json.loads(key.read_text())["crv"]) == ("EC", "P-256")
+
+
+def _await_end(pid: int) -> None:
+    for _ in range(400):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{pid} goes on")
 
 
 @pytest.mark.parametrize(
@@ -354,7 +413,7 @@ def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path) -> None:
 def test_an_orders_url_that_cannot_be_shown_or_trusted_is_refused(
     acme: AcmeSection, tmp_path: Path, url: str
 ) -> None:
-    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
+    issuer = _certbot(acme, tmp_path / "acme")
     with pytest.raises(IssueError) as caught:
         issuer._check_url(url)
     assert caught.value.code is Code.CA_UNAVAILABLE
@@ -364,9 +423,7 @@ def test_an_orders_url_that_cannot_be_shown_or_trusted_is_refused(
 def test_a_folder_that_cannot_be_made_is_a_finding(acme: AcmeSection, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(IssueError, match="Not a directory") as caught:
-        CertbotIssuer(acme, tmp_path / "file" / "acme", clock=_now).issue(
-            _order(1, "x.example.test"), _no_url
-        )
+        _certbot(acme, tmp_path / "file" / "acme").issue(_order(1, "x.example.test"), _no_url)
     assert caught.value.code is Code.ISSUER_FAILED
 
 

@@ -17,7 +17,7 @@ from sslctl.issuer import IssueError
 from sslctl.model import Domain, Order
 from sslctl.reasons import Code, Status
 from sslctl.sandbox.faults import Drop, Fault, Kind
-from sslctl.x509 import make_csr, make_key
+from sslctl.x509 import make_csr, make_key, renewal_id
 
 NAME = "shop.example.com"
 WRITES = (
@@ -191,6 +191,38 @@ def test_a_failing_renewal_leaves_what_is_served_alone(cdn: Cdn) -> None:
     assert domain.serving == first.serving
     assert lifecycle.served(domain, cdn.clock()) == "valid, 6 days left"
     assert len(cdn.issuer.orders) == 1
+
+
+def replaced(cdn: Cdn, app: App, name: str = NAME) -> str:
+    """Give what the last order said that it replaces."""
+    cdn.issuer.replaced.clear()
+    app.pipeline(lambda _domain, _step: None).run(name, renew=True)
+    [told] = cdn.issuer.replaced
+    return told
+
+
+def test_a_renewal_names_the_certificate_that_it_replaces_and_nothing_else_does(cdn: Cdn) -> None:
+    app, domain = enrolled(cdn)
+    assert replaced(cdn, app) == ""
+    for _ in range(2):
+        serving = app.store.domain(domain.name).serving
+        assert serving is not None
+        expected = renewal_id(app.store.bundle(serving).certificate)
+        assert expected is not None
+        assert replaced(cdn, app) == expected
+
+
+def test_a_pasted_certificate_is_not_the_cas_to_replace(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert cdn.issuer.replaced == [""]
+
+
+def test_without_ari_no_order_names_another_certificate(cdn: Cdn) -> None:
+    cdn.config_path.write_text(cdn.config_path.read_text() + '[renewal]\nari = "off"\n')
+    app, _ = enrolled(cdn)
+    assert [replaced(cdn, app) for _ in range(2)] == ["", ""]
 
 
 def test_an_order_that_the_ca_has_not_decided_is_collected_and_not_placed_again(cdn: Cdn) -> None:

@@ -70,7 +70,7 @@ def again(path: Path) -> SqliteStore:
 
 def test_the_sqlite_store_is_a_store(store: SqliteStore) -> None:
     seam: Store = store
-    assert seam.domains(Query(), START) == []
+    assert list(seam.domains(Query(), START)) == []
 
 
 # Domains
@@ -118,8 +118,8 @@ def test_delete_ends_management_and_keeps_the_history(
         None,
     )
     assert store.find(NAME) == deleted
-    assert store.domains(Query(), clock()) == []
-    assert store.candidates(clock(), timedelta(days=365)) == []
+    assert list(store.domains(Query(), clock())) == []
+    assert list(store.candidates(clock(), timedelta(days=365))) == []
     assert store.counts(clock()) == {}
     with pytest.raises(NotManaged, match=r"^a\.test was deleted$"):
         store.domain(NAME)

@@ -72,7 +72,7 @@ def test_threads_work_on_domains_of_their_own(store: SqliteStore, clock: Clock) 
             store.release([domain.name])
 
     together(work)
-    domains = store.domains(Query(), clock())
+    domains = list(store.domains(Query(), clock()))
     assert len(domains) == THREADS * 5
     for domain in domains:
         assert domain.serving is not None

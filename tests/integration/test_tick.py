@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from cdn import Cdn
+from cdn import SUFFIX, Cdn
 
-from sslctl.issuer import IssueError
+from sslctl.issuer import IssueError, Suggestion
+from sslctl.model import RenewalInfo
 from sslctl.reasons import Code
 from sslctl.sandbox.faults import Fault, Kind
 
@@ -58,12 +60,35 @@ def test_force_rechecks_again_on_the_same_day(failing: Cdn) -> None:
 
 
 @pytest.mark.parametrize("code", [Code.CA_UNAVAILABLE, Code.CHALLENGE_FAILED], ids=str)
-def test_what_could_not_be_asked_is_asked_again_within_the_hour(cdn: Cdn, code: Code) -> None:
+def test_what_may_pass_by_itself_is_tried_again_soon_then_ever_more_seldom(cdn: Cdn, code: Code) -> None:
     cdn.add_domain(NAME)
-    cdn.issuer.refusals.append(IssueError(code, "503"))
+    cdn.issuer.refusals += [IssueError(code, "503", order_dead=True) for _ in range(6)]
     cdn.sslctl("add", NAME)
-    cdn.clock.move(hours=1)
-    assert due(cdn) == ([NAME] if code is Code.CA_UNAVAILABLE else [])
+    for minutes in (1, 10, 100):
+        cdn.clock.move(minutes=minutes, seconds=-1)
+        assert due(cdn) == []
+        cdn.clock.move(seconds=1)
+        assert due(cdn) == [NAME]
+    cdn.clock.at = MIDNIGHT - timedelta(seconds=1)
+    assert due(cdn) == []
+    for days in (0, 1):
+        cdn.clock.at = MIDNIGHT + timedelta(days=days)
+        assert due(cdn) == [NAME]
+        assert due(cdn) == []
+
+
+def test_trouble_of_another_kind_begins_the_count_anew(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.issuer.refusals += [IssueError(Code.CA_UNAVAILABLE, "503", order_dead=True) for _ in range(3)]
+    cdn.sslctl("add", NAME)
+    cdn.sslctl("recheck", NAME)
+    cdn.point(NAME, "elsewhere.test")
+    cdn.sslctl("recheck", NAME)
+    cdn.clear_dns(NAME)
+    cdn.point(NAME, f"{NAME}.{SUFFIX}")
+    cdn.sslctl("recheck", NAME)
+    cdn.clock.move(minutes=1)
+    assert due(cdn) == [NAME]
 
 
 def test_a_certificate_is_renewed_seven_days_before_it_expires(cdn: Cdn) -> None:
@@ -246,3 +271,91 @@ def test_a_domain_that_somebody_else_works_on_is_left_to_them(failing: Cdn) -> N
     quiet = failing.sslctl("daemon-tick", "-q")
     assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
     other.close()
+
+
+def test_what_the_ca_wants_replaced_early_is_told_once_and_replaced(cdn: Cdn) -> None:
+    names = [f"d{number}.example.com" for number in range(3)]
+    for name in names:
+        cdn.add_domain(name)
+    cdn.sslctl("add", *names)
+    old = [cdn.installed(name) for name in names]
+    cdn.clock.move(days=10)
+    cdn.issuer.suggested = _at(cdn.clock() - timedelta(days=1))
+    told = cdn.sslctl("daemon-tick", "-q")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert "The CA wants 3 certificates replaced early" in told.stdout
+    assert "https://ca.test/incident" in told.stdout
+    assert all(cdn.installed(name) not in (None, before) for name, before in zip(names, old, strict=True))
+    assert len(cdn.issuer.orders) == 6
+    assert len(set(filter(None, cdn.issuer.replaced))) == 3
+    cdn.issuer.suggested = _at(cdn.clock() + timedelta(days=60))
+    assert cdn.sslctl("daemon-tick", "-q").stdout == ""
+    assert len(cdn.issuer.orders) == 6
+
+
+def _at(start: datetime) -> Callable[[str], Suggestion | None]:
+    suggestion = Suggestion(start, start + timedelta(hours=1), "https://ca.test/incident")
+    return lambda _id: suggestion
+
+
+def test_an_alert_is_in_the_json(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    cdn.issuer.suggested = _at(cdn.clock() + timedelta(days=2))
+    answer = cdn.sslctl("daemon-tick", "--json").json
+    assert answer["ca_alerts"] == [
+        {
+            "domains": 1,
+            "start_at": "2026-11-25T04:00:00Z",
+            "end_at": "2026-11-25T05:00:00Z",
+            "explanation_url": "https://ca.test/incident",
+        }
+    ]
+    assert len(cdn.issuer.orders) == 1
+    assert cdn.sslctl("daemon-tick", "--json").json["ca_alerts"] == []
+    cdn.clock.move(days=2, hours=1)
+    planned = cdn.sslctl("daemon-tick", "--dry-run", "--json").json["planned"]
+    assert [(row["domain"], row["work"]) for row in planned] == [(NAME, "replace")]
+
+
+def test_what_must_be_replaced_goes_before_what_expires(cdn: Cdn) -> None:
+    for name in ("soon.example.com", "incident.example.com"):
+        cdn.add_domain(name)
+        cdn.sslctl("add", name)
+        cdn.clock.move(days=60)
+    cdn.clock.move(days=-40)
+    cdn.issuer.suggested = lambda _id: None
+    cdn.clock.move(days=3)
+    planned = cdn.sslctl("daemon-tick", "--dry-run", "--json").json["planned"]
+    assert [row["domain"] for row in planned] == ["soon.example.com"]
+    app = cdn.app()
+    served = app.store.domain("incident.example.com").serving
+    assert served is not None
+    start = cdn.clock() - timedelta(hours=2)
+    app.store.record_renewal_infos(
+        [(served, RenewalInfo(start, start + timedelta(hours=1), start, cdn.clock() + timedelta(hours=6)))]
+    )
+    planned = cdn.sslctl("daemon-tick", "--dry-run", "--json").json["planned"]
+    assert [row["domain"] for row in planned] == ["incident.example.com", "soon.example.com"]
+
+
+@pytest.mark.parametrize("ari", ["off", "incident"])
+def test_a_window_late_in_life_changes_nothing_unless_it_is_followed(cdn: Cdn, ari: str) -> None:
+    cdn.config_path.write_text(cdn.config_path.read_text() + f'[renewal]\nari = "{ari}"\n')
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    cdn.issuer.suggested = _at(cdn.clock() + timedelta(days=60))
+    assert due(cdn) == []
+    cdn.clock.move(days=70)
+    assert due(cdn) == []
+    assert bool(cdn.issuer.asked) == (ari != "off")
+
+
+def test_a_window_late_in_life_is_followed_where_that_is_wanted(cdn: Cdn) -> None:
+    cdn.config_path.write_text(cdn.config_path.read_text() + '[renewal]\nari = "follow"\n')
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    cdn.issuer.suggested = _at(cdn.clock() + timedelta(days=60))
+    assert due(cdn) == []
+    cdn.clock.move(days=60, hours=1)
+    assert due(cdn) == [NAME]

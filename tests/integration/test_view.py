@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from cdn import Cdn
+
+from sslctl.issuer import Suggestion
 
 NAME = "shop.example.com"
 
@@ -34,6 +38,29 @@ def test_a_whole_life_can_be_read(cdn: Cdn) -> None:
     assert [row["replaced_at"] for row in view["certificates"]] == [None, "2027-02-15T04:00:00Z"]
     actors = {event["actor"].rpartition(" ")[2] for event in view["events"]}
     assert actors == {"(script)", "(tick)"}
+
+
+def test_what_the_ca_says_of_the_renewal_is_shown(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    assert "CA's window" not in cdn.sslctl("view", NAME).stdout
+    assert cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"][0]["renewal_info"] is None
+    start = cdn.clock() + timedelta(days=60)
+    said = Suggestion(start, start + timedelta(seconds=1), "https://ca.test/why")
+    cdn.issuer.suggested = lambda _id: said
+    cdn.sslctl("daemon-tick")
+    shown = cdn.sslctl("view", NAME).stdout
+    assert "  CA's window:  renewal from 2027-01-22 12:00 SGT to 2027-01-22 12:00 SGT\n" in shown
+    assert "  Time picked:  2027-01-22 12:00 SGT (2027-01-22 04:00 UTC)\n" in shown
+    assert "  CA explains:  https://ca.test/why\n" in shown
+    told = cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"][0]["renewal_info"]
+    assert told.pop("renew_at") in ("2027-01-22T04:00:00Z", "2027-01-22T04:00:01Z")
+    assert told == {
+        "start_at": "2027-01-22T04:00:00Z",
+        "end_at": "2027-01-22T04:00:01Z",
+        "poll_at": "2026-11-23T10:00:00Z",
+        "explanation_url": "https://ca.test/why",
+    }
 
 
 def test_trouble_says_who_does_what_and_when(cdn: Cdn) -> None:

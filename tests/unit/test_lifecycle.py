@@ -10,6 +10,7 @@ from sslctl import lifecycle
 from sslctl.lifecycle import Work
 from sslctl.model import Certificate, Domain, Finding, Leaf, Source
 from sslctl.reasons import REASONS, Code, Status
+from sslctl.renewal import RenewalRule, renewal_at
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -125,7 +126,7 @@ def test_renewal_is_seven_days_before_expiry_but_never_before_half_of_the_lifeti
     lifetime_days: float, expected_days: float
 ) -> None:
     short = leaf(left=timedelta(days=lifetime_days), lifetime=timedelta(days=lifetime_days))
-    assert short.not_after - lifecycle.renewal_at(short, WEEK) == timedelta(days=expected_days)
+    assert short.not_after - renewal_at(short, WEEK) == timedelta(days=expected_days)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_renewal_is_seven_days_before_expiry_but_never_before_half_of_the_lifeti
     ],
 )
 def test_what_the_tick_owes(state: dict[str, object], work: Work | None) -> None:
-    due = lifecycle.due(domain(**state), NOW, WEEK)
+    due = lifecycle.due(domain(**state), NOW, RenewalRule(WEEK))
     assert (due.work if due else None) is work
 
 
@@ -160,10 +161,42 @@ def test_failure_waits_for_the_next_midnight_in_singapore() -> None:
     assert lifecycle.retry_at(Code.NXDOMAIN, NOW) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 
 
-def test_pending_waits_an_hour_but_never_past_midnight_in_singapore() -> None:
-    late = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
-    assert lifecycle.retry_at(Code.CA_UNAVAILABLE, NOW) == NOW + timedelta(hours=1)
-    assert lifecycle.retry_at(Code.CA_UNAVAILABLE, late) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+@pytest.mark.parametrize("code", [Code.CA_UNAVAILABLE, Code.C4_ACTIVATING, Code.CHALLENGE_FAILED], ids=str)
+def test_what_may_pass_by_itself_is_tried_again_ever_more_seldom_but_never_past_midnight(code: Code) -> None:
+    waits = [lifecycle.retry_at(code, NOW, tries=tries) for tries in (1, 2, 3, 4, 5)]
+    midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+    assert waits == [*(NOW + timedelta(minutes=m) for m in (1, 10, 100)), midnight, midnight]
+    late = datetime(2026, 11, 23, 15, 59, 30, tzinfo=UTC)
+    assert lifecycle.retry_at(code, late) == midnight
+
+
+@pytest.mark.parametrize("wish", [timedelta(seconds=1), timedelta(days=42)])
+def test_what_is_held_back_is_taken_up_at_its_own_time(wish: timedelta) -> None:
+    assert lifecycle.retry_at(Code.BUDGET_HELD, NOW, NOW + wish) == NOW + wish
+
+
+@pytest.mark.parametrize(
+    ("codes", "tries"),
+    [
+        ([Code.QUEUED, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.CHALLENGE_FAILED, Code.C4_UNANSWERED], 3),
+        ([Code.CA_UNAVAILABLE, Code.CA_UNAVAILABLE, None, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.NXDOMAIN, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.C4_REJECTED, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.QUEUED, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.CA_UNAVAILABLE, Code.BUDGET_HELD, Code.CA_UNAVAILABLE], 3),
+        ([Code.QUEUED, Code.BUDGET_HELD, Code.BUDGET_HELD, Code.CA_UNAVAILABLE], 1),
+    ],
+)
+def test_only_trouble_that_backs_off_is_counted_and_only_in_a_row(
+    codes: list[Code | None], tries: int
+) -> None:
+    before: Finding | None = None
+    for code in codes:
+        tried = 1 if code is None or code is Code.QUEUED else lifecycle.count_tries(before, code)
+        before = None if code is None else Finding(code, "", "", NOW, NOW, tried)
+    assert before is not None
+    assert before.tries == tries
 
 
 def test_emergency_is_for_the_next_tick_and_discard_for_a_person() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslctl.errors import BadInput, Exit
-from sslctl.names import normalise, normalise_all
+from sslctl.names import _read_any, _read_plain, normalise, normalise_all, registered_domain
 
 STRICT = re.compile(
     r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -203,3 +203,40 @@ def test_the_same_name_twice_is_refused_whatever_its_spelling() -> None:
 def test_importing_the_module_does_not_read_the_public_suffix_list() -> None:
     program = "import sslctl.names as names; assert names._suffixes.cache_info().currsize == 0"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+_labels = st.text("abxnXZ019-", min_size=1, max_size=6) | st.sampled_from(
+    ("xn--bcher-kva", "ab--c", "a-b--c", "a" * 63, "a" * 64, "", "ß", "com", "co.uk", "\u212a", "1e3", "0x7f")
+)
+
+
+@given(labels=st.lists(_labels, min_size=1, max_size=60), end=st.sampled_from(("", ".", "..", "\n", " ")))
+def test_the_short_way_for_plain_names_gives_what_the_long_way_gives(labels: list[str], end: str) -> None:
+    text = ".".join(labels) + end
+    name = _read_plain(text)
+    assert name in ("", text.lower().removesuffix("."))
+    if name:
+        assert _read_any(text) == name
+
+
+@pytest.mark.parametrize("text", ["shop.example.com", "WWW.a-b--c.1and1.example.co.uk.", LONGEST])
+def test_most_names_are_plain(text: str) -> None:
+    assert _read_plain(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("example.com", "example.com"),
+        ("a.b.example.com", "example.com"),
+        ("new.blog.example.co.uk", "example.co.uk"),
+        ("shop.someone.github.io", "someone.github.io"),
+        ("github.io", "github.io"),
+        ("www.city.kawasaki.jp", "city.kawasaki.jp"),
+        ("a.b.unknown-tld", "b.unknown-tld"),
+        ("xn--bcher-kva.example.xn--p1ai", "example.xn--p1ai"),
+    ],
+)
+def test_the_domain_that_a_name_was_registered_under(name: str, domain: str) -> None:
+    """Private owners' suffixes count too, and a suffix stands for itself, as at Let's Encrypt."""
+    assert registered_domain(name) == domain

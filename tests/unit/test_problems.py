@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sslctl.issuer.problems import explain
+from sslctl.limits import Kind, Scope
 from sslctl.reasons import Code
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -127,3 +128,85 @@ def test_a_challenge_that_failed_before_we_went_on_with_its_order_is_told_as_suc
 
 def test_a_request_that_would_be_refused_again_ends_its_order() -> None:
     assert explain(acme("badCSR"), NOW, order_placed=True).order_dead
+
+
+SEE = "see https://letsencrypt.org/docs/rate-limits/"
+
+
+@pytest.mark.parametrize(
+    ("detail", "pause"),
+    [
+        ("too many new orders (300) from this account in the last 3h0m0s", Scope(Kind.ORDERS)),
+        (
+            'too many certificates (50) already issued for "example.com" in the last 168h0m0s',
+            Scope(Kind.CERTIFICATES, "example.com"),
+        ),
+        (
+            "too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s",
+            Scope(Kind.DUPLICATES),
+        ),
+        (
+            'too many failed authorizations (5) for "a.example.com" in the last 1h0m0s',
+            Scope(Kind.FAILURES, "a.example.com"),
+        ),
+        ("too many new registrations (10) from this IP address in the last 3h0m0s", Scope(Kind.ACCOUNT)),
+        ("Service busy; retry later.", Scope(Kind.ACCOUNT)),
+        ("something that nobody thought of", Scope(Kind.ACCOUNT)),
+        ("too many failed authorizations recently", None),
+        ('too many certificates (50) already issued for "\\x1b[31m" in the last 168h0m0s', None),
+        ("Your account is temporarily prevented from requesting certificates for a.example.com.", None),
+    ],
+)
+def test_what_a_limit_of_the_ca_covers(detail: str, pause: Scope | None) -> None:
+    """The texts are Boulder's (ratelimits/limiter.go); the time is in the text alone, as certbot drops the header."""
+    at = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    told = f"{detail}, retry after 2026-11-24 12:00:00 UTC: {SEE}"
+    error = explain(acme("rateLimited", told), NOW, order_placed=False)
+    assert (error.code, error.pause, error.retry_at) == (Code.CA_RATE_LIMITED, pause, at)
+    assert error.order_dead
+
+
+def test_the_header_comes_before_the_text_for_the_time() -> None:
+    told = acme("rateLimited", "retry after 2026-11-24 12:00:00 UTC", retry_after="61")
+    assert explain(told, NOW, order_placed=False).retry_at == NOW + timedelta(seconds=61)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-24T12:00:00Z", "2026-11-24 12:00:00 UTC", "2026-11-24 12:00:00.5 UTC"]
+)
+def test_forms_of_the_time_in_the_text(text: str) -> None:
+    error = explain(acme("rateLimited", f"retry after {text}: {SEE}"), NOW, order_placed=False)
+    assert error.retry_at == datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-13-45 12:00:00 UTC", "tomorrow", "2026-11-24", "9999-99-99T99:99:99Z"]
+)
+def test_a_time_that_makes_no_sense_is_none(text: str) -> None:
+    assert explain(acme("rateLimited", f"retry after {text}"), NOW, order_placed=False).retry_at is None
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [acme("serverInternal", retry_after="30"), {"failed": "network", "detail": "503", "retry_after": "30"}],
+    ids=["problem", "no problem document"],
+)
+def test_a_ca_that_is_down_is_down_for_all(failure: dict[str, object]) -> None:
+    error = explain(failure, NOW, order_placed=True)
+    assert (error.code, error.pause) == (Code.CA_UNAVAILABLE, Scope(Kind.ACCOUNT))
+    assert error.retry_at == NOW + timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        authorization(problem("rateLimited", "too many new orders (300) from this account")),
+        authorization(problem("connection")),
+        acme("caa"),
+        acme("badCSR"),
+        {"failed": "undecided", "detail": ""},
+        {"failed": "certbot", "detail": "it broke"},
+    ],
+)
+def test_what_concerns_one_order_covers_nothing_else(failure: dict[str, object]) -> None:
+    assert explain(failure, NOW, order_placed=True).pause is None

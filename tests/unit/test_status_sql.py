@@ -18,6 +18,7 @@ from store_cases import database_of, finding, issue, look_into, open_store, serv
 from sslctl import lifecycle
 from sslctl.model import Certificate, Domain, Source
 from sslctl.reasons import Code, Status
+from sslctl.renewal import Ari, RenewalRule
 from sslctl.store import Query, Sort
 from sslctl.store.rows import names_text
 from sslctl.store.sqlite import SqliteStore
@@ -29,13 +30,14 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Held:
-    """A certificate in the store; lengths in seconds from now."""
+    """A certificate in the store; lengths in seconds from now. `asked` is when the CA wants it renewed."""
 
     left: int
     lifetime: int
     source: Source
     revoked: bool
     fits: bool
+    asked: int | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ _held = st.builds(
     source=st.sampled_from(Source),
     revoked=st.booleans(),
     fits=st.booleans(),
+    asked=st.none() | _near_now,
 )
 _facts = st.builds(
     Facts,
@@ -102,8 +105,9 @@ def _put_certificate(
     names = names_text([name] if held.fits else [name, "more.test"])
     return connection.execute(
         "INSERT INTO certificate (domain_id, version, source, names, fingerprint, serial, issuer, key_type,"
-        " not_before, not_after, pem, chain_pem, sealed_key, issued_at, revoked_at)"
-        " VALUES (?, ?, ?, ?, '', '', '', '', ?, ?, '', '', x'00', ?, ?)",
+        " not_before, not_after, pem, chain_pem, sealed_key, issued_at, revoked_at,"
+        " ari_start_at, ari_end_at, ari_renew_at, ari_poll_at, ari_explanation)"
+        " VALUES (?, ?, ?, ?, '', '', '', '', ?, ?, '', '', x'00', ?, ?, ?, ?, ?, ?, '')",
         (
             *(
                 number,
@@ -114,6 +118,7 @@ def _put_certificate(
                 instant(end),
             ),
             *(at, at if held.revoked else None),
+            *[None if held.asked is None else instant(START + timedelta(seconds=held.asked))] * 4,
         ),
     ).lastrowid
 
@@ -165,10 +170,10 @@ def test_filters_counts_and_order_by_status_agree_with_the_rule(
     derived = {domain: lifecycle.verdict(domain, now).status for domain in _managed(shared, len(stored))}
     for status in Status:
         expected = [domain for domain, its in derived.items() if its is status]
-        assert shared.domains(Query(statuses=(status,)), now) == expected
+        assert list(shared.domains(Query(statuses=(status,)), now)) == expected
     assert shared.counts(now) == Counter(derived.values())
     ranked = sorted(derived, key=lambda domain: (derived[domain].rank, domain.name))
-    assert shared.domains(Query(sort=Sort.STATUS), now) == ranked
+    assert list(shared.domains(Query(sort=Sort.STATUS), now)) == ranked
     assert set(shared.domains(Query(statuses=lifecycle.RECHECKED, source=Source.C4), now)) == {
         domain
         for domain, status in derived.items()
@@ -176,17 +181,23 @@ def test_filters_counts_and_order_by_status_agree_with_the_rule(
     }
 
 
-@given(stored=_many, now=_now, before=st.sampled_from((1, 3, 7, 30)), more=st.sampled_from((0, 1, 60)))
+@given(
+    stored=_many,
+    now=_now,
+    before=st.sampled_from((1, 3, 7, 30)),
+    more=st.sampled_from((0, 1, 60)),
+    ari=st.sampled_from(Ari),
+)
 @settings(max_examples=150, deadline=None)
 def test_candidates_leave_out_nothing_that_is_due(
-    shared: SqliteStore, folder: Path, stored: list[Facts], now: datetime, before: int, more: int
+    shared: SqliteStore, folder: Path, stored: list[Facts], now: datetime, before: int, more: int, ari: Ari
 ) -> None:
     _refill(database_of(folder), stored)
-    candidates = shared.candidates(now, timedelta(days=before + more))
+    candidates = list(shared.candidates(now, timedelta(days=before + more)))
     due = {
         domain
         for domain in _managed(shared, len(stored))
-        if lifecycle.due(domain, now, timedelta(days=before)) is not None
+        if lifecycle.due(domain, now, RenewalRule(timedelta(days=before), ari)) is not None
     }
     assert due <= set(candidates)
     assert all(domain.deleted_at is None for domain in candidates)
@@ -230,8 +241,8 @@ def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after
         assert store.counts(clock()) == Counter(derived.values())
         for status in Status:
             listed = store.domains(Query(statuses=(status,)), clock())
-            assert listed == [domain for domain, its in derived.items() if its is status]
-        due = {domain for domain in derived if lifecycle.due(domain, clock(), WEEK) is not None}
+            assert list(listed) == [domain for domain, its in derived.items() if its is status]
+        due = {domain for domain in derived if lifecycle.due(domain, clock(), RenewalRule(WEEK)) is not None}
         assert due <= set(store.candidates(clock(), WEEK))
         clock.move(days=10)
 
@@ -250,7 +261,7 @@ def test_the_filters_restrict_and_the_limit_cuts(store: SqliteStore, clock: Cloc
     assert names(Query(source=Source.C4)) == ["b.test"]
     assert names(Query(limit=1)) == ["a.test"]
     assert names(Query(statuses=(Status.SUCCESS, Status.FAILURE))) == []
-    assert store.domains(Query(deleted=True), clock()) == [gone]
+    assert list(store.domains(Query(deleted=True), clock())) == [gone]
 
 
 def test_sorted_by_expiry_what_has_none_comes_last(store: SqliteStore, clock: Clock) -> None:

@@ -644,3 +644,54 @@ def test_random_names_and_passwords_are_refused_calmly(name: str, other: str, pa
             write()
         except BadInput:
             continue
+
+
+# The id of renewal information
+
+
+def _identified(serial: int, key_identifier: bytes | None) -> str:
+    key, name = ec.generate_private_key(ec.SECP256R1()), _name("A CA")
+    builder = (
+        crypto.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(days=1))
+    )
+    if key_identifier is not None:
+        named = (None, None) if key_identifier else ([crypto.DirectoryName(name)], 1)
+        authority = crypto.AuthorityKeyIdentifier(key_identifier or None, *named)
+        builder = builder.add_extension(authority, critical=False)
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+_RFC_9773_KEY = bytes.fromhex("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")
+
+
+@pytest.mark.parametrize(
+    ("serial", "expected"),
+    [
+        # The example of RFC 9773, section 4.1, whose serial has a leading zero octet for its sign.
+        (0x87654321, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"),
+        (0x7654321, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.B2VDIQ"),
+        (0x7F, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.fw"),
+        (0x80, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIA"),
+        (0xFB_FF_BF, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.APv_vw"),
+    ],
+)
+def test_the_renewal_id_is_that_of_rfc_9773(serial: int, expected: str) -> None:
+    assert x509.renewal_id(_identified(serial, _RFC_9773_KEY)) == expected
+
+
+@pytest.mark.parametrize("key_identifier", [None, b""], ids=["no extension", "issuer and serial alone"])
+def test_without_the_issuers_key_there_is_no_renewal_id(key_identifier: bytes | None) -> None:
+    assert x509.renewal_id(_identified(1, key_identifier)) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nothing", "-----BEGIN CERTIFICATE-----\nleaf\n-----END CERTIFICATE-----\n"]
+)
+def test_what_cannot_be_read_has_no_renewal_id(text: str) -> None:
+    assert x509.renewal_id(text) is None

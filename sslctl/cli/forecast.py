@@ -1,0 +1,181 @@
+"""`sslctl forecast`."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import click
+
+from sslctl import forecast, outlook, spreading
+from sslctl.cli import chart, layout, render, wire
+from sslctl.cli.app import App
+from sslctl.cli.options import duration, json_option
+from sslctl.limits import Limit
+from sslctl.outlook import Outlook, Question
+from sslctl.spreading import Standing
+
+_DAY = timedelta(days=1)
+_LONGEST_LIFETIME = timedelta(days=400)
+_BUSIEST = 3
+_CSV = ("day", "orders", "renewals", "early", "late", "over", "new", "waiting", "unspread")
+
+
+def _lifetime(_context: click.Context, _option: click.Parameter, text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    value = duration(text)
+    if not _DAY <= value <= _LONGEST_LIFETIME:
+        raise click.BadParameter("a certificate lives from 1d to 400d here")
+    return value
+
+
+@click.command("forecast")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 730),
+    default=90,
+    show_default=True,
+    metavar="N",
+    help="How many days to look ahead, today included.",
+)
+@click.option(
+    "--lifetime",
+    callback=_lifetime,
+    metavar="TIME",
+    help="What if every certificate issued from now on lived so long, such as 45d.",
+)
+@click.option(
+    "--add",
+    "added",
+    type=click.IntRange(0, 10_000_000),
+    default=0,
+    metavar="N",
+    help="What if N more domains were added today; they come in as fast as the CA's limits allow.",
+)
+@click.option(
+    "--max-per-day",
+    type=click.IntRange(0, 10_000_000),
+    metavar="N",
+    help="What if renewal.max_per_day were N; 0 for no limit.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV, a row a day.")
+@json_option
+@click.pass_obj
+def command(
+    app: App,
+    *,
+    days: int,
+    lifetime: timedelta | None,
+    added: int,
+    max_per_day: int | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Show how many orders the coming days bring, and whether that fits the limits.
+
+    Counted from what is managed now, each day begun at 00:00 Singapore time, as if every order succeeded: certificates
+    are renewed when they are due, or earlier where renewal.max_per_day asks for it, and fall due again; new domains
+    wait for the CA's limit of new orders, from which renewals are exempt.
+    """
+    if as_csv and as_json:
+        raise click.UsageError("--csv or --json, not both")
+    now = app.clock()
+    today = forecast.day_of(now)
+    standing = spreading.standing(app.store, now, app.renewal.before)
+    question = Question(
+        today,
+        days,
+        app.renewal.before,
+        new=standing.queued + added,
+        renewed=app.store.renewed_since(forecast.start_of(today)),
+        budget=(app.config.renewal.max_per_day if max_per_day is None else max_per_day) or None,
+        new_a_day=_new_a_day(app.config.ca_limits.orders),
+        lifetime=lifetime,
+    )
+    found = outlook.look_ahead(standing.fleet, question)
+    if as_json:
+        render.json_object(_json(found, standing, now))
+    elif as_csv:
+        render.csv_rows([_CSV, *(row.values() for row in _rows(found))])
+    elif not standing.fleet and not question.new:
+        click.echo(_nothing(standing), err=True)
+    else:
+        _say(found, standing)
+
+
+def _new_a_day(limit: Limit | None) -> int | None:
+    return None if limit is None else max(1, _DAY * limit.count // limit.window)
+
+
+def _rows(found: Outlook) -> list[dict[str, Any]]:
+    return [
+        {
+            "day": str(date.fromordinal(day.day)),
+            "orders": day.orders,
+            "renewals": day.renewals,
+            "early": day.early,
+            "late": day.late,
+            "over": found.question.over(day),
+            "new": day.new,
+            "waiting": day.waiting,
+            "unspread": unspread,
+        }
+        for day, unspread in zip(found.days, found.unspread, strict=True)
+    ]
+
+
+def _json(found: Outlook, standing: Standing, now: datetime) -> dict[str, Any]:
+    return wire.envelope(
+        at=wire.instant(now),
+        fits=found.fits,
+        breaks_on=found.breaks_on and str(found.breaks_on),
+        verdict=" ".join(outlook.verdict(found)),
+        max_per_day=found.question.budget,
+        enough=found.enough,
+        new_per_day=found.question.new_a_day,
+        certificates=sum(standing.fleet.values()),
+        queued=standing.queued,
+        failing=standing.failing,
+        days=_rows(found),
+    )
+
+
+def _say(found: Outlook, standing: Standing) -> None:
+    question = found.question
+    days = f"{outlook.count(question.days, 'day')} from {date.fromordinal(question.today)}"
+    certificates = outlook.count(sum(standing.fleet.values()), "certificate")
+    new = outlook.count(question.new, "new domain")
+    render.line(layout.paragraph(f"Orders a day, {days}: {certificates}, {new}"))
+    render.line("")
+    for line in chart.draw(found, layout.terminal_width()):
+        render.line(line)
+    render.line("")
+    for sentence in [*_figures(found), *outlook.verdict(found), *_failing(standing)]:
+        render.line(layout.paragraph(sentence))
+
+
+def _figures(found: Outlook) -> list[str]:
+    days = found.days
+    early = sum(day.early for day in days)
+    renewals, new = sum(day.renewals for day in days), sum(day.new for day in days)
+    busiest = "; ".join(f"{date.fromordinal(day.day)} with {day.orders:,}" for day in found.busiest(_BUSIEST))
+    of_them = f", {early:,} of them early" if early else ""
+    figures = [
+        f"In all {outlook.count(renewals, 'renewal')}{of_them}, and {outlook.count(new, 'new domain')}."
+    ]
+    return [*figures, f"The busiest: {busiest}."] if busiest else figures
+
+
+def _failing(standing: Standing) -> list[str]:
+    if not standing.failing:
+        return []
+    fail = "that fails" if standing.failing == 1 else "that fail"
+    return [
+        f"Not counted: {outlook.count(standing.failing, 'domain')} {fail}; each is an order once it is mended."
+    ]
+
+
+def _nothing(standing: Standing) -> str:
+    nothing = "Nothing to forecast: no certificate of source c4 is managed here. `--add N` asks what N domains would bring."
+    return " ".join([nothing, *_failing(standing)])

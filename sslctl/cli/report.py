@@ -1,0 +1,102 @@
+"""What came of many domains: counts, the exit code, and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import click
+
+from sslctl import lifecycle
+from sslctl.batch import Outcome
+from sslctl.cli import wire
+from sslctl.errors import Busy, Exit, SslctlError
+from sslctl.reasons import Status
+from sslctl.store import Store
+from sslctl.text import clean
+
+_EXIT = {
+    Status.SUCCESS: Exit.OK,
+    Status.PENDING: Exit.PENDING,
+    Status.FAILURE: Exit.FAILURE,
+    Status.EXPIRED: Exit.FAILURE,
+    Status.DISCARD: Exit.DISCARD,
+    Status.EMERGENCY: Exit.EMERGENCY,
+}
+
+
+class Report:
+    """What came of passes over the domains `names`; it keeps no more of each than its name.
+
+    `batch` says whether the exit code is that of a batch, or the one domain's own. With `forgives_busy` a domain that
+    somebody else works on counts as left out: it is in good hands.
+    """
+
+    def __init__(self, names: list[str], *, batch: bool, forgives_busy: bool = False) -> None:
+        self.names = names
+        self.errors: dict[str, Exception] = {}
+        self._batch = batch
+        self._forgives_busy = forgives_busy
+        self._ended = 0
+        self._unwell: set[str] = set()
+        self._codes: set[int] = set()
+
+    def add(self, outcome: Outcome, now: datetime) -> None:
+        """Take in how one domain's pass ended."""
+        if outcome.error is not None:
+            self.errors[outcome.name] = outcome.error
+            if self._forgives_busy and isinstance(outcome.error, Busy):
+                return
+        self._ended += 1
+        code = _code(outcome, now, batch=self._batch)
+        self._codes.add(code)
+        if code != Exit.OK:
+            self._unwell.add(outcome.name)
+
+    @property
+    def ended(self) -> int:
+        """How many have ended."""
+        return self._ended
+
+    @property
+    def unwell(self) -> list[str]:
+        """Those that did not end in Success."""
+        return [name for name in self.names if name in self._unwell]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code (README, "Exit codes")."""
+        for gravest in (Exit.EMERGENCY, Exit.BUG):
+            if gravest in self._codes:
+                return gravest
+        if not self._batch:
+            (code,) = self._codes
+            return code
+        return Exit.OK if self._codes <= {Exit.OK} else Exit.SOME_NOT_WELL
+
+
+def _code(outcome: Outcome, now: datetime, *, batch: bool) -> int:
+    if outcome.domain is None:
+        return outcome.error.exit_code if isinstance(outcome.error, SslctlError) else Exit.BUG
+    verdict = lifecycle.verdict(outcome.domain, now)
+    # Of one domain, why an expired certificate is not renewed says who must act.
+    return _EXIT[verdict.also.reason.status if verdict.also and not batch else verdict.status]
+
+
+def domains_json(
+    store: Store, names: Sequence[str], errors: Mapping[str, Exception], now: datetime
+) -> Iterator[dict[str, object]]:
+    """Give the domains `names` as they are in the store; `error` says why nothing was done for one."""
+    for domain in store.named(names):
+        error = errors.get(domain.name)
+        yield {**wire.domain(domain, now), "error": None if error is None else _error_code(error)}
+
+
+def _error_code(error: Exception) -> str:
+    return error.code if isinstance(error, SslctlError) else SslctlError.code
+
+
+def complain(name: str, error: Exception) -> None:
+    """Say on standard error why no pass over `name` was made."""
+    text = error.message if isinstance(error, SslctlError) else f"bug: {type(error).__name__}: {clean(error)}"
+    click.echo(f"sslctl: error: {name}: {text}", err=True)

@@ -1,0 +1,144 @@
+"""The plain answer to a DNS question: one datagram from one server, as nearly every lookup has it.
+
+dnspython understands every answer, and retries, at a multiple of the time. So what is not plain is no answer here,
+and left to dnspython altogether: this module decides nothing that it would decide otherwise.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import struct
+import time
+
+import dns.exception
+import dns.name
+import dns.rdata
+from dns.flags import AA, QR, RD, TC
+from dns.rcode import NOERROR, NXDOMAIN
+from dns.rdataclass import IN
+from dns.rdatatype import CNAME, NS, SOA, RdataType
+
+from sslctl.preflight.answer import Answer, follow
+
+_HEADER = struct.Struct("!HHHHHH")  # RFC 1035 section 4.1.1
+_QUESTION = struct.Struct("!HH")  # section 4.1.2, after the name
+_RECORD = struct.Struct("!HHIH")  # section 4.1.3, after the name
+_OPCODE, _RCODE = 0x7800, 0x000F
+_POINTER = 0xC0  # section 4.1.4: the two bits that tell a pointer from a label
+SENSELESS = (dns.exception.DNSException, struct.error, IndexError)
+"""What is raised by reading an answer that makes no sense."""
+_LARGEST = 4096  # without EDNS, which is not used, an answer has 512 bytes at most
+
+
+def ask(server: tuple[str, int], name: dns.name.Name, kind: RdataType, seconds: float) -> Answer | None:
+    """Ask `server`, an address with its port, for the records of type `kind` of an absolute `name`.
+
+    None where no plain answer came within `seconds`, for whatever reason. Raises nothing.
+    """
+    query = (
+        _HEADER.pack(secrets.randbits(16), RD, 1, 0, 0, 0) + name.to_digestable() + _QUESTION.pack(kind, IN)
+    )
+    try:
+        wire = _exchange(server, query, seconds)
+        return _read(wire, query, name, kind)
+    except (OSError, *SENSELESS):
+        return None
+
+
+def _exchange(server: tuple[str, int], query: bytes, seconds: float) -> bytes:
+    """Send `query` and give the first datagram with its id. Raises `OSError`, `TimeoutError` among them."""
+    until = time.monotonic() + seconds
+    # A socket for each question has a port that nobody can guess, and no belated answer to the one before. Connected,
+    # it takes datagrams from the server alone.
+    with socket.socket(socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(server)
+        sock.send(query)
+        while (left := until - time.monotonic()) > 0:
+            sock.settimeout(left)
+            wire = sock.recv(_LARGEST)
+            if wire[:2] == query[:2]:
+                return wire
+    raise TimeoutError
+
+
+def _read(wire: bytes, query: bytes, name: dns.name.Name, kind: RdataType) -> Answer | None:
+    _, flags, questions, *counts = _HEADER.unpack_from(wire)
+    rcode = flags & _RCODE
+    if flags & (QR | _OPCODE | TC) != QR or rcode not in (NOERROR, NXDOMAIN):
+        return None
+    # A label's length is below "A", so that this changes letters alone.
+    if questions != 1 or wire[_HEADER.size : len(query)].lower() != query[_HEADER.size :].lower():
+        return None
+    reading = _Reading(wire, len(query), name)
+    targets: dict[dns.name.Name, dns.name.Name] = {}
+    records: dict[dns.name.Name, dict[bytes, dns.rdata.Rdata]] = {}
+    for _ in range(counts[0]):
+        owner, found, content = reading.read_record()
+        if found == CNAME and owner not in targets:
+            targets[owner] = reading.read_name(content)
+        elif found == kind:
+            rdata = dns.rdata.from_wire(IN, kind, wire, content.start, len(content))
+            records.setdefault(owner, {})[wire[content.start : content.stop]] = rdata
+        else:
+            return None
+    authority = {reading.skip_record() for _ in range(counts[1])}
+    for _ in range(counts[2]):
+        reading.skip_record()
+    chain, endless = follow(name, targets)
+    own = tuple(records.get(chain[-1], {}).values())
+    is_contradictory = targets.keys() & records.keys() or (own and rcode == NXDOMAIN)
+    is_referral = not own and not flags & AA and NS in authority and SOA not in authority
+    if endless or is_referral or is_contradictory or reading.position != len(wire):
+        return None
+    return Answer(chain, own, rcode == NOERROR, endless)
+
+
+class _Reading:
+    """A message that is read from `position` on; `asked` is the name at the beginning of its question.
+
+    Its methods raise `DNSException`, `struct.error` and `IndexError` where the message makes no sense.
+    """
+
+    def __init__(self, wire: bytes, position: int, asked: dns.name.Name) -> None:
+        self._wire = wire
+        self.position = position
+        # By where they begin: nearly every owner is a pointer to the name asked for, or to a target before.
+        self._names = {_HEADER.size: asked}
+
+    def read_record(self) -> tuple[dns.name.Name, int, range]:
+        """Give the owner of the record here, its type and where its data are; go on to the next."""
+        owner, self.position = self._name_at(self.position)
+        return owner, *self._read_head()
+
+    def skip_record(self) -> int:
+        """Give the type of the record here; go on to the next."""
+        while (length := self._wire[self.position]) and length < _POINTER:
+            self.position += 1 + length
+        self.position += 2 if length else 1
+        return self._read_head()[0]
+
+    def read_name(self, content: range) -> dns.name.Name:
+        """Give the name that the data of a record are."""
+        name, end = self._name_at(content.start)
+        if end != content.stop:
+            raise dns.exception.FormError
+        self._names[content.start] = name
+        return name
+
+    def _read_head(self) -> tuple[int, range]:
+        kind, group, _, length = _RECORD.unpack_from(self._wire, self.position)
+        if group != IN:
+            # OPT and TSIG have none either, and change what the rest means.
+            raise dns.exception.FormError
+        begin = self.position + _RECORD.size
+        self.position = begin + length
+        return kind, range(begin, self.position)
+
+    def _name_at(self, position: int) -> tuple[dns.name.Name, int]:
+        if self._wire[position] >= _POINTER:
+            target = ((self._wire[position] & ~_POINTER) << 8) + self._wire[position + 1]
+            if target in self._names:
+                return self._names[target], position + 2
+        name, size = dns.name.from_wire(self._wire, position)
+        return name, position + size

@@ -1,0 +1,88 @@
+"""What the SQLite store tells of renewals to come, and of those made already, and what the CA says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from sqlite3 import Row
+
+from sslctl.model import Certificate, Domain, RenewalInfo
+from sslctl.reasons import Code
+from sslctl.store import Cohort, rows
+from sslctl.store.database import Database
+from sslctl.text import instant
+
+
+class Renewals:
+    """The part of `Store` that spreading, the forecast and the polling of the CA's renewal information use."""
+
+    _database: Database
+
+    def cohorts(self) -> list[Cohort]:
+        # Hours are cut out of the text: to compute with times would take SQLite several times as long.
+        sql = """SELECT count(*) AS number, domain.finding_code AS code, substr(held.not_before, 1, 13) AS since,
+            substr(held.not_after, 1, 13) AS until, substr(held.revoked_at, 1, 13) AS revoked
+            FROM domain LEFT JOIN certificate AS held INDEXED BY certificate_facts
+            ON held.id = coalesce(domain.wanted_id, domain.serving_id) AND held.source = 'c4'
+            WHERE domain.deleted_at IS NULL AND domain.source = 'c4' GROUP BY 2, 3, 4, 5"""
+        return self._database.read(_cohort_of, sql)
+
+    def renewed_since(self, at: datetime) -> int:
+        # Certificates are numbered as they come, so the search for the first one goes back no further than `at`.
+        sql = """SELECT count(*) FROM certificate AS made WHERE made.source = 'c4'
+            AND made.id > coalesce((SELECT id FROM certificate WHERE issued_at < ? ORDER BY id DESC LIMIT 1), 0)
+            AND EXISTS (SELECT 1 FROM certificate AS old
+              WHERE old.domain_id = made.domain_id AND old.version < made.version AND old.source = 'c4')"""
+        return self._database.read(lambda row: int(row[0]), sql, (instant(at),))[0]
+
+    def renewable(self, now: datetime, expires_from: datetime, limit: int) -> list[Domain]:
+        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
+            SELECT domain.id FROM domain JOIN certificate AS held INDEXED BY certificate_facts
+            ON held.id = domain.serving_id AND held.id = domain.wanted_id AND held.source = 'c4'
+            WHERE domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL
+            AND held.not_after >= :expires AND held.revoked_at IS NULL
+            AND julianday(held.not_before) + julianday(held.not_after) <= 2 * julianday(:now)
+            ORDER BY held.not_after LIMIT :limit)
+            ORDER BY wanted.not_after, domain.name"""  # noqa: S608 - constants
+        values = {"now": instant(now), "expires": instant(expires_from), "limit": limit}
+        return self._database.read(rows.domain_of, sql, values)
+
+    def renewal_infos_due(self, now: datetime, limit: int) -> list[tuple[Certificate, str]]:
+        sql = f"""{rows.SELECT_CERTIFICATE_AND_PEM}
+            WHERE source = 'c4' AND verified_at IS NOT NULL AND replaced_at IS NULL AND revoked_at IS NULL
+            AND coalesce(ari_poll_at, '') <= :now AND not_after > :now
+            AND EXISTS (SELECT 1 FROM domain WHERE domain.id = domain_id AND serving_id = certificate.id)
+            ORDER BY coalesce(ari_poll_at, '') LIMIT :limit"""  # noqa: S608 - constants
+        values = {"now": instant(now), "limit": limit}
+        return self._database.read(rows.certificate_and_pem_of, sql, values)
+
+    def record_renewal_infos(self, said: Iterable[tuple[Certificate, RenewalInfo]]) -> None:
+        with self._database.transaction() as run:
+            for certificate, info in said:
+                run(
+                    "UPDATE certificate SET ari_start_at = ?, ari_end_at = ?, ari_renew_at = ?, ari_poll_at = ?,"
+                    " ari_explanation = ? WHERE id = ?",
+                    (
+                        *map(instant, (info.start_at, info.end_at, info.renew_at, info.poll_at)),
+                        info.explanation_url,
+                        certificate.id,
+                    ),
+                )
+
+    def postpone_renewal_infos(self, postponed: Iterable[tuple[Certificate, datetime]]) -> None:
+        with self._database.transaction() as run:
+            for certificate, at in postponed:
+                run("UPDATE certificate SET ari_poll_at = ? WHERE id = ?", (instant(at), certificate.id))
+
+
+def _cohort_of(row: Row) -> Cohort:
+    code = None if row["code"] is None else Code(row["code"])
+    if row["until"] is None:
+        return Cohort(row["number"], code)
+    until = _hour(row["until"])
+    expires_at = until if row["revoked"] is None else min(until, _hour(row["revoked"]))
+    return Cohort(row["number"], code, expires_at, until - _hour(row["since"]))
+
+
+def _hour(text: str) -> datetime:
+    return rows.time_of(f"{text}:00:00Z")

@@ -1,0 +1,199 @@
+"""Stores of many domains, made in seconds.
+
+sslctl itself makes the file and the key (so the schema is always today's), and the rows then go in by SQL in one
+transaction: through the store's own methods each domain would take some ten commits, as it should in life.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from program import Sslctl
+
+from sslctl.reasons import Code
+from sslctl.store.keyring import Keyring
+
+Row = dict[str, object]
+
+_LIFETIME = timedelta(days=90)
+_ISSUER = "CN=Bench CA"
+
+
+def names(count: int, prefix: str) -> list[str]:
+    """Give `count` names, each below a registered domain of its own."""
+    return [f"www.{prefix}-{number:06}.example" for number in range(count)]
+
+
+class Fleet:
+    """The store of `sslctl`, filled row by row. Use `fill` once."""
+
+    def __init__(self, sslctl: Sslctl) -> None:
+        self._sslctl = sslctl
+        self._now = datetime.now(UTC).replace(microsecond=0)
+        self._authority = Authority(self._now)
+        sslctl.reset()
+        # Any command makes the database and the key file.
+        sslctl.run("list")
+        self._keyring = Keyring(sslctl.state / "master.key")
+
+    def fill(self, many: Sequence[str], kind: Callable[[Fleet, int, str], tuple[Row, Row | None]]) -> None:
+        """Record each of the names as `kind` has it: `settled`, `failing` or `owed`."""
+        connection = sqlite3.connect(self._sslctl.state / "sslctl.db", isolation_level=None)
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN")
+        insert_domain, insert_certificate = _Insert(connection, "domain"), _Insert(connection, "certificate")
+        insert_event = _Insert(connection, "event")
+        for number, name in enumerate(many, 1):
+            domain, certificate = kind(self, number, name)
+            # The two refer to each other: the domain first, with nothing wanted yet.
+            references = {key: domain.pop(key) for key in ("wanted_id", "serving_id") if key in domain}
+            insert_domain({"id": number, "name": name, "sans": "[]", **domain})
+            if certificate is not None:
+                insert_certificate({"id": number, "domain_id": number, "version": 1, **certificate})
+                for column in references:
+                    connection.execute(f"UPDATE domain SET {column} = ? WHERE id = ?", (number, number))  # noqa: S608 - ours
+            for event in self._events(number, certificate is not None):
+                insert_event(event)
+        connection.execute("COMMIT")
+        connection.close()
+
+    # Kinds of domains
+
+    def settled(self, number: int, _name: str) -> tuple[Row, Row | None]:
+        """Give a domain for which nothing is due: of a hundred 90 well, 3 by text, 5 waiting, 2 unknown to C4."""
+        place = number % 100
+        # Spread over the days from a little beyond the renewal to the end, as a fleet of many months is.
+        left = timedelta(days=8) + (_LIFETIME - timedelta(days=8)) * (number * 7919 % 1000 / 1000)
+        source = "text" if place in (1, 2, 3) else "c4"
+        domain: Row = {"source": source, "created_at": self._at(-200), "checked_at": self._at(-1)}
+        if place in (4, 5, 6, 7, 8):
+            code = Code.CA_RATE_LIMITED if place == 4 else Code.CNAME_ELSEWHERE
+            return {**domain, **self._finding(code, retry_in=1)}, None
+        if place in (9, 10):
+            return {**domain, **self._finding(Code.C4_UNKNOWN_DOMAIN, retry_in=None)}, None
+        certificate = self._synthetic(_name, left) | {"source": source, "verified_at": self._at(-50)}
+        return {**domain, "wanted_id": 0, "serving_id": 0}, certificate
+
+    def failing(self, _number: int, _name: str) -> tuple[Row, Row | None]:
+        """Give a domain in Failure whose recheck is due; it never had a certificate."""
+        domain: Row = {"source": "c4", "created_at": self._at(-2), "checked_at": self._at(-1)}
+        return {**domain, **self._finding(Code.NXDOMAIN, retry_in=-1)}, None
+
+    def owed(self, _number: int, name: str) -> tuple[Row, Row | None]:
+        """Give a domain in Emergency: a certificate and a key of its own are held, and C4 did not take them."""
+        domain: Row = {"source": "c4", "created_at": self._at(-2), "checked_at": self._at(-1)}
+        certificate = self._synthetic(name, _LIFETIME) | self._authority.sign(name)
+        key = str(certificate.pop("key"))
+        certificate["sealed_key"] = self._keyring.seal(key)
+        finding = self._finding(Code.C4_UPLOAD_FAILED, retry_in=-1)
+        return {**domain, **finding, "wanted_id": 0}, {**certificate, "source": "c4"}
+
+    # Rows
+
+    def _at(self, days: float) -> str:
+        return f"{self._now + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}"
+
+    def _finding(self, code: Code, *, retry_in: float | None) -> Row:
+        return {
+            "finding_code": code.value,
+            "finding_found": "parking.elsewhere.example",
+            "finding_wanted": "a name under cdn.example.net",
+            "finding_at": self._at(-1),
+            "retry_at": None if retry_in is None else self._at(retry_in),
+        }
+
+    def _synthetic(self, name: str, left: timedelta) -> Row:
+        """Give a certificate with facts of its own, over the PEM and the sealed key of another one, which nobody opens."""
+        end = self._now + left
+        return {
+            "names": json.dumps([name]),
+            "fingerprint": sha256(name.encode()).hexdigest(),
+            "serial": sha256(name.encode()).hexdigest()[:36],
+            "issuer": _ISSUER,
+            "key_type": "ECDSA P-256",
+            "not_before": f"{end - _LIFETIME:%Y-%m-%dT%H:%M:%SZ}",
+            "not_after": f"{end:%Y-%m-%dT%H:%M:%SZ}",
+            "pem": self._authority.example,
+            "chain_pem": self._authority.pem,
+            "sealed_key": b"x" * 420,
+            "issued_at": f"{end - _LIFETIME:%Y-%m-%dT%H:%M:%SZ}",
+        }
+
+    def _events(self, number: int, has_certificate: bool) -> Iterator[Row]:
+        kinds = (
+            ["added", "ordered", "issued", "uploaded", "serving"] if has_certificate else ["added", "found"]
+        )
+        for kind in kinds:
+            yield {
+                "domain_id": number,
+                "at": self._at(-50),
+                "actor": "root (tick)",
+                "kind": kind,
+                "detail": "https://ca.example/order/1",
+            }
+
+
+class Authority:
+    """A CA that signs at once. `pem` is its certificate, `example` one that it issued."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Bench CA")])
+        self.pem = _pem(
+            self._issue(self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=0))
+        )
+        self.example = str(self.sign("shop.example")["pem"])
+
+    def sign(self, name: str) -> Row:
+        """Give a certificate for `name` with its facts, and its `key`, PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        issued = self._issue(subject, key.public_key(), x509.SubjectAlternativeName([x509.DNSName(name)]))
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return {
+            "fingerprint": issued.fingerprint(hashes.SHA256()).hex(),
+            "serial": f"{issued.serial_number:x}",
+            "pem": _pem(issued),
+            "key": private.decode(),
+        }
+
+    def _issue(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
+    ) -> x509.Certificate:
+        return (
+            x509.CertificateBuilder(self._name, subject, key, x509.random_serial_number())
+            .not_valid_before(self._now - timedelta(hours=1))
+            .not_valid_after(self._now + _LIFETIME)
+            .add_extension(extension, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+class _Insert:
+    """Inserts rows, given as dicts, into `table`."""
+
+    def __init__(self, connection: sqlite3.Connection, table: str) -> None:
+        self._connection = connection
+        self._table = table
+
+    def __call__(self, row: Row) -> None:
+        columns: Iterable[str] = row.keys()
+        self._connection.execute(
+            f"INSERT INTO {self._table} ({', '.join(columns)}) VALUES ({', '.join(':' + c for c in columns)})",  # noqa: S608 - ours
+            row,
+        )

@@ -1,0 +1,214 @@
+"""Certificates from Pebble: one tick over many due domains, against other programs on the same CA in the same run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from fleet import names
+from meter import Cost
+from program import Sslctl
+from report import MIB, Part, Row, Table, at_least, number, under
+from rivals import CADDY, CERTBOT, DEHYDRATED, LEGO, Rival
+from servers import Servers
+
+# The outside world's disk is not what is measured.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a random name and mode 0700 is made in it
+_SAMPLE_SECONDS = 0.1
+_MODES = ("webroot", "standalone")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured. A rival is asked for fewer certificates: what counts is the time of one."""
+
+    repetitions: int = 3
+    domains: int = 200
+    workers: int = 32
+    slow: tuple[int, ...] = (16, 32, 64)
+    rivals: tuple[tuple[Rival, int], ...] = ((CERTBOT, 20), (LEGO, 8), (DEHYDRATED, 10), (CADDY, 100))
+
+
+@dataclass(slots=True)
+class _Measured:
+    """Seconds and CPU seconds a certificate, by who made it; one of each a repetition."""
+
+    walls: dict[str, list[float]] = field(default_factory=dict)
+    cpus: dict[str, list[float]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, who: str, count: int, cost: Cost) -> None:
+        self.walls.setdefault(who, []).append(cost.wall / count)
+        self.cpus.setdefault(who, []).append(cost.cpu_seconds / count)
+        self.counts[who] = count
+
+    def times_faster(self, who: str, than: str) -> list[float]:
+        """Give how many certificates `who` made while `than` made one, in each repetition."""
+        pairs = zip(self.walls.get(than, []), self.walls[who], strict=False)
+        return [slow / fast for slow, fast in pairs]
+
+
+@contextmanager
+def world(**pebble: str) -> Iterator[Servers]:
+    """Run a world with its files in memory, where there is such a place and TMPDIR names no other."""
+    place = _MEMORY if _MEMORY.is_dir() and "TMPDIR" not in os.environ else None
+    with (
+        TemporaryDirectory(prefix="sslctl-bench-", dir=place) as folder,
+        Servers(Path(folder), **pebble) as servers,
+    ):
+        yield servers
+
+
+def measure(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> Part:
+    """Measure everything that orders certificates. Needs Pebble; a rival that is not installed is left out."""
+    measured = _Measured()
+    spent: dict[str, float] = {}
+    with world(PEBBLE_WFE_NONCEREJECT="0") as servers:
+        for repetition in range(sizes.repetitions):
+            _repeat(servers, folder, sizes, repetition, measured, spent, say)
+        memory = [
+            _tick(servers, folder, sizes.domains, f"memory{number}", workers=sizes.workers, sample=True)
+            for number in range(sizes.repetitions)
+        ]
+    with world() as servers:
+        say("sslctl, at 5 % rejected nonces")
+        cost = _tick(servers, folder, sizes.domains, "nonce", mode="webroot")
+        measured.add("sslctl, webroot, 5 % of nonces rejected", sizes.domains, cost)
+    part = Part(_rows(measured, sizes, memory))
+    part.tables = [_compared(measured), _spent(measured, spent), _slow(folder, sizes, say)]
+    part.facts = {
+        "per_second": 1 / median(measured.walls["sslctl, webroot"]),
+        "cpu_seconds": median(measured.cpus["sslctl, webroot"]),
+    }
+    return part
+
+
+def _repeat(
+    servers: Servers,
+    folder: Path,
+    sizes: Sizes,
+    repetition: int,
+    measured: _Measured,
+    spent: dict[str, float],
+    say: Callable[[str], None],
+) -> None:
+    """Let sslctl and its rivals take turns, so that all meet the same state of the machine."""
+    for competitor, mode in zip_longest(sizes.rivals, _MODES):
+        if competitor and competitor[0].is_there:
+            rival, count = competitor
+            say(f"{repetition + 1} of {sizes.repetitions}: {rival.name}, {count} certificates")
+            many = names(count, f"{rival.program}{repetition}")
+            servers.add(many)
+            with TemporaryDirectory(dir=folder) as own:
+                measured.add(rival.name, count, rival.get(servers, Path(own), many))
+        if mode:
+            say(f"{repetition + 1} of {sizes.repetitions}: sslctl, {mode}, {sizes.domains} certificates")
+            before = servers.cpu_seconds()
+            cost = _tick(servers, folder, sizes.domains, f"{mode}{repetition}", mode=mode)
+            measured.add(f"sslctl, {mode}", sizes.domains, cost)
+            if mode == "webroot":
+                _note_spent(spent, before, servers.cpu_seconds(), sizes)
+
+
+def _note_spent(
+    spent: dict[str, float], before: dict[str, float], after: dict[str, float], sizes: Sizes
+) -> None:
+    for who, seconds in after.items():
+        share = (seconds - before[who]) / sizes.domains / sizes.repetitions
+        spent[who] = spent.get(who, 0) + share
+
+
+def _tick(
+    servers: Servers,
+    folder: Path,
+    count: int,
+    prefix: str,
+    *,
+    mode: str = "webroot",
+    workers: int | None = None,
+    sample: bool = False,
+) -> Cost:
+    """Let one tick take `count` recorded domains to Success, and give its cost. The account is there before."""
+    first, *many = names(count + 1, prefix)
+    servers.add([first, *many])
+    with TemporaryDirectory(dir=folder) as own:
+        sslctl = Sslctl(servers.config, Path(own) / "state").with_settings(acme_mode=mode)
+        if workers is not None:
+            sslctl = sslctl.with_settings(acme_workers=str(workers))
+        listed = Path(own) / "names.txt"
+        listed.write_text("\n".join(many))
+        sslctl.run("add", first)
+        # It says 5: so many are Pending now.
+        sslctl.run("add", "--no-wait", "--from-file", str(listed), accept=(5,))
+        cost = sslctl.run("daemon-tick", "--quiet", sample_seconds=_SAMPLE_SECONDS if sample else 0)
+        sslctl.require(count + 1, "Success")
+    return cost
+
+
+def _rows(measured: _Measured, sizes: Sizes, memory: Sequence[Cost]) -> list[Row]:
+    what = f"{sizes.domains} due domains, one tick with upload and read-back, against"
+    wanted = {CERTBOT: 30, CADDY: 10, LEGO: 60, DEHYDRATED: 45}
+    rows = []
+    for rival, count in sorted(sizes.rivals, key=lambda pair: list(wanted).index(pair[0])):
+        faster = measured.times_faster("sslctl, webroot", rival.name)
+        note = "" if faster else f"{rival.program} is not installed"
+        rows.append(
+            at_least(f"{what} {rival.name} ({count} names)", wanted[rival], "times faster", faster, note)
+        )
+    slower = [
+        standalone / webroot
+        for standalone, webroot in zip(
+            measured.walls["sslctl, standalone"], measured.walls["sslctl, webroot"], strict=True
+        )
+    ]
+    rows.append(under("The same in standalone mode, time against webroot", 1.15, "times", slower))
+    cpus = measured.cpus["sslctl, webroot"]
+    note = "the aim is 0.12" if median(cpus) > 0.12 else "the aim of 0.12 too"
+    rows.append(under("CPU of sslctl and its children for one certificate", 0.2, "s", cpus, note))
+    peaks = [cost.peak_pss / MIB for cost in memory]
+    most = max(cost.most_processes for cost in memory)
+    note = f"up to {most} processes at once"
+    rows.append(under(f"Peak memory of everything with {sizes.workers} workers", 1024, "MiB", peaks, note))
+    return rows
+
+
+def _compared(measured: _Measured) -> Table:
+    head = ("program", "certificates", "seconds each", "a second", "CPU seconds each")
+    rows = [
+        (
+            who,
+            f"{measured.counts[who]}",
+            number(median(walls)),
+            number(1 / median(walls)),
+            number(median(measured.cpus[who])),
+        )
+        for who, walls in sorted(measured.walls.items(), key=lambda item: median(item[1]))
+    ]
+    return Table("Certificates from the same CA", head, rows)
+
+
+def _slow(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> Table:
+    """Measure the same against a CA that takes its time: Pebble's default, 0 to 4 seconds before each validation."""
+    rows = []
+    with world(PEBBLE_VA_NOSLEEP="0", PEBBLE_WFE_NONCEREJECT="0") as servers:
+        for workers in sizes.slow:
+            say(f"sslctl, {workers} workers, a slow CA")
+            cost = _tick(servers, folder, sizes.domains, f"slow{workers}", workers=workers)
+            rows.append((f"{workers}", number(sizes.domains / cost.wall)))
+    return Table(
+        "A CA that waits up to 4 s before each validation", ("workers", "certificates a second"), rows
+    )
+
+
+def _spent(measured: _Measured, spent: dict[str, float]) -> Table:
+    """Say who used the cores while sslctl's tick ran, in webroot mode."""
+    parts = {"sslctl and its children": median(measured.cpus["sslctl, webroot"]), **spent}
+    total = sum(parts.values())
+    rows = [(who, number(seconds), f"{seconds / total:.0%}") for who, seconds in parts.items()]
+    return Table("CPU for one certificate, the world included", ("who", "seconds", "share"), rows)

@@ -1,0 +1,54 @@
+"""The machine that measures: what it is made of and which versions run on it; no names of hosts, users or places."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import ssl
+import subprocess
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+
+def describe() -> dict[str, str]:
+    """Give the facts of this machine, as text."""
+    return {
+        "CPU": f"{_field('/proc/cpuinfo', 'model name')}, {len(os.sched_getaffinity(0))} cores",
+        "RAM": f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) / (1 << 20):.0f} GiB",
+        "system": f"{_field('/etc/os-release', 'PRETTY_NAME', '=')}, Linux {platform.release().partition('-')[0]}",
+        "Python": f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}, {ssl.OPENSSL_VERSION}",
+        "certbot": version("certbot"),
+        **{
+            package: found
+            for package in ("pebble", "caddy", "lego", "dehydrated")
+            if (found := _debian(package))
+        },
+    }
+
+
+def load() -> float:
+    """Give the load average of the last minute: what else the machine was busy with."""
+    return os.getloadavg()[0]
+
+
+def _field(path: str, name: str, between: str = ":") -> str:
+    for line in Path(path).read_text().splitlines():
+        key, _, value = line.partition(between)
+        if key.strip() == name:
+            return " ".join(value.strip(' "').split())
+    return "unknown"
+
+
+def _debian(package: str) -> str:
+    """Give the version of an installed Debian package, empty where it is not one."""
+    with suppress(OSError):
+        asked = subprocess.run(
+            ["dpkg-query", "--show", "--showformat=${Version}", package],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return asked.stdout if asked.returncode == 0 else ""
+    return ""

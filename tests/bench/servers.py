@@ -1,0 +1,133 @@
+"""The world around sslctl, as a process of its own: Pebble and its DNS, the reference C4 and its edge.
+
+Its CPU time is then not sslctl's, and the other way round. It ends when its standard input does. What it is told is
+one line of JSON, and so is every answer: first `{"folder", "environment"}`, answered with the places of the world;
+then any number of `{"do": "add", "domains", "points_at"}` and `{"do": "cpu"}`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from sslctl.sandbox.world import ELSEWHERE, World, cname_target
+
+_NINETY_DAYS = 90 * 86_400
+
+
+class Servers:
+    """A world in another process, with its files in `folder`; use as a context manager.
+
+    `pebble` are Pebble's own switches. They add to `PEBBLE_VA_NOSLEEP=1`: Pebble would else wait for up to 15 seconds
+    before each validation.
+    """
+
+    def __init__(self, folder: Path, **pebble: str) -> None:
+        self._folder = folder
+        self._pebble = pebble
+        self._process: subprocess.Popen[str]
+        self.config = folder / "config.toml"
+        self.directory_url = self.ca_bundle = self.webroot = ""
+        self.challenge_port = 0
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        places = self._ask({"folder": str(self._folder), "environment": self._pebble})
+        self.directory_url, self.ca_bundle = places["directory_url"], places["ca_bundle"]
+        self.webroot, self.challenge_port = places["webroot"], places["challenge_port"]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def add(self, names: Sequence[str], *, elsewhere: bool = False) -> None:
+        """Make customers' domains in C4, with their CNAMEs to the CDN, or to somebody else."""
+        self._ask({"do": "add", "domains": list(names), "points_at": ELSEWHERE if elsewhere else None})
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Give the CPU time that each part has used since its start."""
+        found: dict[str, float] = self._ask({"do": "cpu"})
+        return found
+
+    def _ask(self, question: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError("the servers ended; see above")
+        return json.loads(answer)
+
+
+def _add(world: World, names: Sequence[str], points_at: str | None) -> None:
+    # One connection for all: thousands of names, where `Pebble.set_cname` makes a connection each.
+    connection = http.client.HTTPConnection(urlsplit(world.pebble.records_url).netloc)
+    for name in names:
+        target = cname_target(name)
+        world.c4.create_domain(name, cname_target=target)
+        connection.request("POST", "/set-cname", json.dumps({"host": name, "target": points_at or target}))
+        connection.getresponse().read()
+    connection.close()
+
+
+def _cpu_seconds(world: World) -> dict[str, float]:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    dns, pebble = (_cpu_of(process) for process in world.pebble.process_ids)
+    return {"C4 and edge": own.ru_utime + own.ru_stime, "Pebble": pebble, "DNS": dns}
+
+
+def _cpu_of(process: int) -> float:
+    # Fields 14 and 15 of proc(5), counted after the command's closing bracket: user and system time, in ticks.
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Start the world, do what is asked, stop when nobody asks any more."""
+    first = json.loads(sys.stdin.readline())
+    world = World(
+        Path(first["folder"]),
+        clock=lambda: datetime.now(UTC),
+        certificate_seconds=_NINETY_DAYS,
+        pebble_environment=first["environment"],
+    )
+    with world:
+        places = {
+            "directory_url": world.pebble.directory_url,
+            "ca_bundle": str(world.pebble.ca_bundle),
+            "webroot": str(world.edge.webroot),
+            "challenge_port": world.edge.standalone_port,
+        }
+        print(json.dumps(places), flush=True)
+        for line in sys.stdin:
+            question = json.loads(line)
+            if question["do"] == "add":
+                _add(world, question["domains"], question["points_at"])
+                print("{}", flush=True)
+            else:
+                print(json.dumps(_cpu_seconds(world)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

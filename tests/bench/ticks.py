@@ -1,0 +1,101 @@
+"""Ticks over thousands of domains that need no order: the daily recheck of Failures, and uploads that are owed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from fleet import Fleet, names
+from issuance import world
+from meter import Cost
+from program import Sslctl
+from report import Part, Table, at_least, number
+from servers import Servers
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured."""
+
+    repetitions: int = 3
+    domains: int = 10_000
+
+
+@dataclass(slots=True)
+class _Measured:
+    """Domains a second, and the CPU seconds of all for one domain, one a repetition."""
+
+    rates: list[float] = field(default_factory=list)
+    cpus: list[dict[str, float]] = field(default_factory=list)
+
+    def add(self, count: int, cost: Cost, before: dict[str, float], after: dict[str, float]) -> None:
+        self.rates.append(count / cost.wall)
+        world_cpu = {who: (after[who] - before[who]) / count for who in after if who != "Pebble"}
+        self.cpus.append({"sslctl": cost.cpu_seconds / count, **world_cpu})
+
+
+def measure(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> Part:
+    """Measure both kinds of ticks against a local DNS and the reference C4."""
+    with world() as servers:
+        rechecks = _rechecks(servers, folder, sizes, say)
+    uploads = _Measured()
+    for repetition in range(sizes.repetitions):
+        say(f"{repetition + 1} of {sizes.repetitions}: {sizes.domains} uploads")
+        # A C4 that has no certificate yet.
+        with world() as servers:
+            _upload(servers, folder, sizes, uploads)
+    what = f"A tick over {sizes.domains:,}"
+    part = Part(
+        [
+            at_least(f"{what} Failure domains: C4, DNS, no order", 500, "a second", rechecks.rates),
+            at_least(f"{what} owed uploads, read-back included", 150, "a second", uploads.rates),
+        ]
+    )
+    part.tables.append(_spent(rechecks, uploads))
+    part.facts = {"rechecks_per_second": median(rechecks.rates), "uploads_per_second": median(uploads.rates)}
+    return part
+
+
+def _rechecks(servers: Servers, folder: Path, sizes: Sizes, say: Callable[[str], None]) -> _Measured:
+    many = names(sizes.domains, "failing")
+    servers.add(many, elsewhere=True)
+    measured = _Measured()
+    with TemporaryDirectory(dir=folder) as own:
+        sslctl = Sslctl(servers.config, Path(own) / "state")
+        template = Path(own) / "template"
+        Fleet(sslctl).fill(many, Fleet.failing)
+        sslctl.state.rename(template)
+        for repetition in range(sizes.repetitions):
+            say(f"{repetition + 1} of {sizes.repetitions}: {sizes.domains} rechecks")
+            sslctl.reset(copy_of=template)
+            before = servers.cpu_seconds()
+            # It says 5: none of them is well.
+            cost = sslctl.run("daemon-tick", "--quiet", accept=(5,))
+            measured.add(sizes.domains, cost, before, servers.cpu_seconds())
+            # They were recorded with another reason.
+            sslctl.require(sizes.domains, "Failure", "CNAME_ELSEWHERE")
+    return measured
+
+
+def _upload(servers: Servers, folder: Path, sizes: Sizes, measured: _Measured) -> None:
+    many = names(sizes.domains, "owed")
+    servers.add(many)
+    with TemporaryDirectory(dir=folder) as own:
+        sslctl = Sslctl(servers.config, Path(own) / "state")
+        Fleet(sslctl).fill(many, Fleet.owed)
+        sslctl.require(sizes.domains, "Emergency")
+        before = servers.cpu_seconds()
+        cost = sslctl.run("daemon-tick", "--quiet")
+        measured.add(sizes.domains, cost, before, servers.cpu_seconds())
+        sslctl.require(sizes.domains, "Success")
+
+
+def _spent(rechecks: _Measured, uploads: _Measured) -> Table:
+    rows = [
+        (who, *(number(1000 * median(cpu[who] for cpu in kind.cpus)) for kind in (rechecks, uploads)))
+        for who in rechecks.cpus[0]
+    ]
+    return Table("CPU for one domain, in milliseconds", ("who", "a recheck", "an upload"), rows)

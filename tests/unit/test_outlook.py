@@ -1,0 +1,211 @@
+"""What `forecast` says: the verdict, the least budget that would do, and a chart for every width and encoding."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from datetime import date, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslctl import outlook
+from sslctl.cli import chart
+from sslctl.forecast import Window
+from sslctl.outlook import Outlook, Question
+
+TODAY = date(2026, 11, 24).toordinal()
+LIFE = timedelta(days=90)
+WEEK = timedelta(days=7)
+
+
+def due(in_days: int, lifetime: timedelta = LIFE) -> Window:
+    start = TODAY + in_days
+    return Window(start + 6, start, start - 38, lifetime)
+
+
+def ask(fleet: Mapping[Window, int] | None = None, days: int = 30, **more: object) -> Outlook:
+    question = Question(TODAY, days, WEEK, **more)  # type: ignore[arg-type]
+    return outlook.look_ahead(Counter(fleet or {}), question)
+
+
+def renewals(found: Outlook) -> dict[int, int]:
+    return {day.day - TODAY: day.renewals for day in found.days if day.renewals}
+
+
+# What the days bring
+
+
+def test_certificates_live_as_long_as_those_that_they_replace() -> None:
+    fleet = {due(0, timedelta(days=45)): 2, due(1): 3}
+    assert renewals(ask(fleet, 90)) == {0: 2, 1: 3, 38: 2, 76: 2, 84: 3}
+
+
+def test_what_if_all_lived_shorter_holds_for_what_is_issued_from_now_on() -> None:
+    found = ask({due(5): 3}, 90, new=2, lifetime=timedelta(days=45))
+    assert renewals(found) == {5: 3, 38: 2, 43: 3, 76: 2, 81: 3}
+
+
+def test_new_domains_get_the_lifetime_that_most_have() -> None:
+    fleet = {due(20, timedelta(days=45)): 3, due(21): 2}
+    assert renewals(ask(fleet, 50, new=7))[38] == 7
+    assert renewals(ask({}, 90, new=7)) == {83: 7}
+
+
+def test_new_domains_come_in_at_the_pace_of_the_ca() -> None:
+    found = ask(new=5000, new_a_day=2400)
+    assert [day.new for day in found.days[:4]] == [2400, 2400, 200, 0]
+    assert outlook.verdict(found)[-1] == "The last new domain is taken in on 2026-11-26."
+    assert outlook.verdict(ask(new=5000, new_a_day=100))[-1] == (
+        "The CA takes 100 new domains a day: on the last day 2,000 domains more wait."
+    )
+
+
+def test_what_was_renewed_today_takes_room_today_alone() -> None:
+    assert renewals(ask({due(1): 4}, budget=2, renewed=1)) == {0: 1, 1: 2, 2: 1}
+    assert renewals(ask({due(1): 4}, budget=2)) == {0: 2, 1: 2}
+
+
+# The verdict
+
+
+def test_it_fits_with_spreading_and_what_it_would_be_without_is_said() -> None:
+    found = ask({due(20): 100}, budget=10)
+    assert (found.fits, found.breaks_on, found.enough) == (True, None, None)
+    assert outlook.verdict(found) == [
+        "It fits: no day has more than 10 renewals, and renewal.max_per_day is 10.",
+        "Without spreading 2026-12-14 would have 100.",
+    ]
+
+
+def test_without_a_limit_the_busiest_day_is_said() -> None:
+    found = ask({due(3): 70, due(4): 20})
+    assert found.fits
+    assert outlook.verdict(found) == ["No day has more than 70 renewals; renewal.max_per_day sets no limit."]
+
+
+def test_it_is_tight_where_renewals_must_wait() -> None:
+    found = ask({due(0): 100}, budget=20)
+    assert (found.fits, found.breaks_on, found.enough) == (False, None, 100)
+    assert outlook.verdict(found)[:2] == [
+        (
+            "It is tight for a renewal.max_per_day of 20: from 2026-11-24 on up to 80 renewals wait beyond the day"
+            " they are due, none until it expires."
+        ),
+        "A renewal.max_per_day of 100 would do.",
+    ]
+
+
+def test_it_breaks_on_the_day_on_which_certificates_would_expire() -> None:
+    found = ask({due(0): 100}, budget=10)
+    assert found.breaks_on == date(2026, 11, 30)
+    assert not found.fits
+    assert outlook.verdict(found)[0] == (
+        "It breaks on 2026-11-30: from then on certificates expire unless more is renewed than"
+        " renewal.max_per_day, 10; 2026-11-30 has 30 more."
+    )
+
+
+def test_with_what_was_renewed_today_today_itself_may_be_too_much() -> None:
+    found = ask({due(-6): 5}, budget=10, renewed=8)
+    assert [found.question.over(day) for day in found.days[:2]] == [3, 0]
+    # More than the budget before anything is left to do is no trouble of the days to come.
+    assert ask({due(9): 1}, budget=10, renewed=80).fits
+
+
+@given(
+    st.dictionaries(st.integers(0, 50).map(due), st.integers(1, 60), max_size=6),
+    st.integers(1, 30),
+    st.booleans(),
+)
+def test_enough_is_enough_and_one_less_is_not(fleet: dict[Window, int], budget: int, spent: bool) -> None:
+    found = ask(fleet, 60, budget=budget, renewed=int(spent))
+    if found.enough is not None:
+        assert ask(fleet, 60, budget=found.enough, renewed=int(spent)).fits
+        assert not ask(fleet, 60, budget=found.enough - 1, renewed=int(spent)).fits
+    assert (found.enough is None) is found.fits
+
+
+# The chart
+
+
+def drawn(found: Outlook, width: int | None = 80, encoding: str = "utf-8") -> list[str]:
+    with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding)):
+        return chart.draw(found, width)
+
+
+def test_a_bar_is_as_long_as_its_number_and_new_domains_follow_renewals() -> None:
+    found = ask({due(0): 40, due(1): 10, due(2): 1}, 3, new=20)
+    assert drawn(found, 38) == [
+        "DAY         ORDERS",
+        "2026-11-24      60  ██████████▒▒▒▒▒",
+        "2026-11-25      10  ███",
+        "2026-11-26       1  █",
+        "█ renewals   ▒ new domains",
+    ]
+
+
+def test_an_encoding_without_blocks_gets_plain_ascii() -> None:
+    found = ask({due(0): 40, due(1): 10}, 2, new=20, budget=20)
+    lines = drawn(found, 39, "ascii")
+    assert lines[1:] == [
+        "2026-11-24      40  ########|+++++++",
+        "2026-11-25      20  ########|",
+        "# renewals   + new domains",
+        "| renewal.max_per_day",
+    ]
+    assert all("\n".join(drawn(found, None, encoding)).isascii() for encoding in ("ascii", "latin-1"))
+
+
+def test_the_budget_and_the_days_beyond_it_are_marked() -> None:
+    lines = drawn(ask({due(-6): 40, due(1): 10}, 2, budget=20), 39)
+    assert lines[1:] == [
+        "2026-11-24      40  ████████│███████ !",
+        "2026-11-25      10  ████    │",
+        "█ renewals   │ renewal.max_per_day",
+        "! over it",
+    ]
+
+
+def test_a_budget_far_beyond_all_bars_leaves_them_readable() -> None:
+    assert drawn(ask({due(0): 10}, 1, budget=10_000), 38)[1] == "2026-11-24      10  ███████████████"
+
+
+@pytest.mark.parametrize(
+    ("days", "head", "labels"),
+    [
+        (31, "DAY", ["2026-11-24", "2026-11-25"]),
+        (32, "WEEK FROM", ["2026-11-24", "2026-12-01"]),
+        (371, "WEEK FROM", ["2026-11-24", "2026-12-01"]),
+        (372, "MONTH", ["2026-11", "2026-12"]),
+    ],
+)
+def test_many_days_are_gathered_into_weeks_and_months(days: int, head: str, labels: list[str]) -> None:
+    lines = drawn(ask({due(day): 1 for day in range(80)}, days))
+    assert lines[0].startswith(head)
+    assert [line.split()[0] for line in lines[1:3]] == labels
+    totals = [int(line.split()[1].replace(",", "")) for line in lines[1:-1]]
+    assert sum(totals) == sum(day.orders for day in ask({due(day): 1 for day in range(80)}, days).days)
+    starts = [line.split()[0] for line in lines[1:-1]]
+    assert all(a < b for a, b in pairwise(starts))
+
+
+@pytest.mark.parametrize("days", [7, 90, 730])
+def test_no_line_is_wider_than_the_terminal(days: int) -> None:
+    fleet = {due(day): 7_000 + 900 * day for day in range(-2, 80)}
+    found = ask(fleet, days, new=1_000_000, new_a_day=2_400, budget=30_000)
+    for width in (40, 59, 60, 80, 200):
+        assert width - 3 <= max(map(len, drawn(found, width))) <= width
+
+
+def test_days_without_orders_have_no_bar() -> None:
+    assert drawn(ask({}, 2), 60) == [
+        "DAY         ORDERS",
+        "2026-11-24       0",
+        "2026-11-25       0",
+        "█ renewals",
+    ]

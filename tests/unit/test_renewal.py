@@ -1,0 +1,185 @@
+"""When a certificate is renewed: by its expiry, and as far as `renewal.ari` has it by the CA's own word."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslctl import lifecycle
+from sslctl.issuer import Suggestion
+from sslctl.lifecycle import Due, Work
+from sslctl.model import Certificate, Domain, Leaf, RenewalInfo, Source
+from sslctl.renewal import Ari, RenewalRule, asked_early, renewal_at
+from sslctl.renewal_info import LATEST, SOONEST, USUAL, heed
+
+NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+WEEK, DAY, HOUR = timedelta(days=7), timedelta(days=1), timedelta(hours=1)
+
+
+def served(asked: timedelta | None, lifetime: timedelta = timedelta(days=100), url: str = "") -> Certificate:
+    """Give a certificate issued now; `asked` after that the CA wants it renewed."""
+    leaf = Leaf(("a.test",), "ab" * 32, "1f", "CN=CA", "ECDSA P-256", NOW, NOW + lifetime)
+    info = (
+        None if asked is None else RenewalInfo(NOW + asked - HOUR, NOW + asked + HOUR, NOW + asked, NOW, url)
+    )
+    return Certificate(1, 1, 1, Source.C4, leaf, NOW, renewal_info=info)
+
+
+def picks() -> Random:
+    return Random(1)  # noqa: S311 - a test wants the same each time
+
+
+def due(certificate: Certificate, after: timedelta, rule: RenewalRule) -> Due | None:
+    domain = Domain(1, "a.test", (), Source.C4, NOW, wanted=certificate, serving=certificate)
+    return lifecycle.due(domain, NOW + after, rule)
+
+
+_lengths = st.timedeltas(timedelta(seconds=1), timedelta(days=400))
+_certificates = st.builds(
+    served, st.none() | st.timedeltas(timedelta(days=-400), timedelta(days=800)), _lengths
+)
+_rules = st.builds(RenewalRule, _lengths, st.sampled_from(Ari))
+
+
+@given(_certificates, _rules)
+def test_the_ca_makes_no_renewal_later(certificate: Certificate, rule: RenewalRule) -> None:
+    assert rule.renew_at(certificate) <= renewal_at(certificate.leaf, rule.before)
+    assert rule.renew_at(certificate) < certificate.not_after
+
+
+@given(_certificates, _lengths)
+def test_off_is_as_if_the_ca_had_said_nothing(certificate: Certificate, before: timedelta) -> None:
+    assert RenewalRule(before, Ari.OFF).renew_at(certificate) == renewal_at(certificate.leaf, before)
+
+
+@given(_certificates, _lengths)
+def test_follow_takes_the_earlier_of_the_two_times(certificate: Certificate, before: timedelta) -> None:
+    by_expiry, info = renewal_at(certificate.leaf, before), certificate.renewal_info
+    expected = by_expiry if info is None else min(by_expiry, info.renew_at)
+    assert RenewalRule(before, Ari.FOLLOW).renew_at(certificate) == expected
+
+
+@given(_certificates, _lengths)
+def test_an_incident_is_followed_and_nothing_else_is(certificate: Certificate, before: timedelta) -> None:
+    info = certificate.renewal_info
+    early = info is not None and asked_early(certificate.leaf, info)
+    as_if = RenewalRule(before, Ari.FOLLOW if early else Ari.OFF)
+    assert RenewalRule(before, Ari.INCIDENT).renew_at(certificate) == as_if.renew_at(certificate)
+
+
+@given(_certificates, _rules, st.timedeltas(timedelta(days=-400), timedelta(days=800)))
+def test_the_tick_finds_it_due_from_that_very_time_on(
+    certificate: Certificate, rule: RenewalRule, after: timedelta
+) -> None:
+    assert (due(certificate, after, rule) is not None) == (rule.renew_at(certificate) <= NOW + after)
+
+
+@pytest.mark.parametrize(
+    ("asked", "early"),
+    [(60 * DAY - timedelta(seconds=1), True), (60 * DAY, False), (-DAY, True), (99 * DAY, False)],
+)
+def test_before_60_percent_of_the_lifetime_it_is_an_incident(asked: timedelta, early: bool) -> None:
+    certificate = served(asked)
+    assert certificate.renewal_info is not None
+    assert asked_early(certificate.leaf, certificate.renewal_info) is early
+
+
+@pytest.mark.parametrize(
+    ("ari", "asked", "after", "expected"),
+    [
+        (Ari.INCIDENT, 10 * DAY, 10 * DAY, Work.REPLACE),
+        (Ari.INCIDENT, 10 * DAY, 10 * DAY - HOUR, None),
+        (Ari.INCIDENT, 70 * DAY, 92 * DAY, None),
+        (Ari.INCIDENT, 70 * DAY, 93 * DAY, Work.RENEW),
+        (Ari.FOLLOW, 70 * DAY, 70 * DAY, Work.RENEW),
+        (Ari.FOLLOW, 10 * DAY, 10 * DAY, Work.REPLACE),
+        (Ari.FOLLOW, 99 * DAY, 93 * DAY, Work.RENEW),
+        (Ari.OFF, 10 * DAY, 92 * DAY, None),
+        (Ari.OFF, 10 * DAY, 93 * DAY, Work.RENEW),
+        # Whatever was asked before, it now expires.
+        (Ari.INCIDENT, 10 * DAY, 95 * DAY, Work.RENEW),
+    ],
+)
+def test_what_is_asked_for_early_is_replaced_and_the_rest_renewed(
+    ari: Ari, asked: timedelta, after: timedelta, expected: Work | None
+) -> None:
+    found = due(served(asked), after, RenewalRule(WEEK, ari))
+    assert (found.work if found else None) is expected
+
+
+def test_the_reason_is_the_cas_own() -> None:
+    early = due(served(DAY, url="https://ca.test/why"), 2 * DAY, RenewalRule())
+    assert early == Due(Work.REPLACE, "the CA asks for its replacement early: https://ca.test/why")
+    later = due(served(70 * DAY), 70 * DAY, RenewalRule(ari=Ari.FOLLOW))
+    assert later == Due(Work.RENEW, "the CA asks for its renewal now")
+    usual = due(served(DAY), 93 * DAY, RenewalRule())
+    assert usual is not None
+    assert usual.why == "its certificate expires 2027-03-03 12:00 SGT"
+
+
+def test_a_revoked_certificate_is_renewed_whatever_the_ca_suggests() -> None:
+    revoked = served(70 * DAY)
+    revoked = Certificate(
+        1, 1, 1, Source.C4, revoked.leaf, NOW, revoked_at=NOW, renewal_info=revoked.renewal_info
+    )
+    found = due(revoked, HOUR, RenewalRule())
+    assert found == Due(Work.RENEW, "its certificate is revoked")
+
+
+# What the CA suggests, and what is kept of it
+
+_suggestions = st.builds(
+    lambda start, length: Suggestion(NOW + start, NOW + start + length, "", None),
+    st.integers(-10_000_000, 10_000_000).map(lambda seconds: timedelta(seconds=seconds)),
+    st.integers(1, 10_000_000).map(lambda seconds: timedelta(seconds=seconds)),
+)
+
+
+@given(_suggestions, st.randoms(use_true_random=False))
+def test_the_time_is_picked_in_the_window_and_to_the_second(suggestion: Suggestion, random: Random) -> None:
+    kept = heed(suggestion, None, NOW, random)
+    assert suggestion.start_at <= kept.renew_at <= suggestion.end_at
+    assert kept.renew_at.microsecond == 0
+
+
+def test_the_times_picked_for_many_fill_the_window_evenly() -> None:
+    suggestion = Suggestion(NOW, NOW + DAY)
+    random = picks()
+    hours = [(heed(suggestion, None, NOW, random).renew_at - NOW) // HOUR for _ in range(24_000)]
+    counts = [hours.count(hour) for hour in range(24)]
+    # Six standard deviations of a fair share of 1,000.
+    assert all(800 < count < 1200 for count in counts)
+
+
+def test_the_time_is_kept_until_the_window_changes() -> None:
+    random = picks()
+    first = heed(Suggestion(NOW, NOW + DAY), None, NOW, random)
+    again = heed(Suggestion(NOW, NOW + DAY, "https://ca.test/new"), first, NOW + HOUR, random)
+    assert again.renew_at == first.renew_at
+    assert (again.explanation_url, again.poll_at) == ("https://ca.test/new", NOW + HOUR + USUAL)
+    for start, end in ((NOW + HOUR, NOW + DAY), (NOW, NOW + DAY + HOUR)):
+        times = {heed(Suggestion(start, end), first, NOW, random).renew_at for _ in range(5)}
+        assert times != {first.renew_at}
+
+
+@pytest.mark.parametrize(
+    ("wish", "wait"),
+    [
+        (None, USUAL),
+        (timedelta(0), SOONEST),
+        (-DAY, SOONEST),
+        (timedelta(seconds=61), timedelta(seconds=61)),
+        (HOUR, HOUR),
+        (DAY, LATEST),
+        (3650 * DAY, LATEST),
+    ],
+)
+def test_the_ca_is_asked_again_when_it_says_between_a_minute_and_a_day(
+    wish: timedelta | None, wait: timedelta
+) -> None:
+    again_at = None if wish is None else NOW + wish
+    assert heed(Suggestion(NOW, NOW + DAY, "", again_at), None, NOW, picks()).poll_at == NOW + wait
