@@ -31,8 +31,8 @@ class Sizes:
     repetitions: int = 3
     domains: int = 200
     workers: int = 32
-    slow: tuple[int, ...] = (16, 32, 64)
-    rivals: tuple[tuple[Rival, int], ...] = ((CERTBOT, 20), (LEGO, 8), (DEHYDRATED, 10), (CADDY, 100))
+    slow: tuple[int, ...] = (32, 64)
+    rivals: tuple[tuple[Rival, int], ...] = ((CERTBOT, 12), (LEGO, 5), (DEHYDRATED, 6), (CADDY, 50))
 
 
 @dataclass(slots=True)
