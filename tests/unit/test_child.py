@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from acme import errors, messages
 
-from sslctl.issuer.child import Observer, _is_gone, _renewal_info_url
+from sslctl.issuer.child import Client, Observer, _is_gone, _renewal_info_url
 
 ACME = "urn:ietf:params:acme:error:"
 
@@ -42,3 +42,66 @@ def test_only_the_cas_own_word_ends_an_order(status: int, error: Exception, gone
 def test_whether_a_ca_has_ari_is_read_from_its_directory(url: str | None) -> None:
     found = {"newNonce": "https://ca.test/nonce"} | ({} if url is None else {"renewalInfo": url})
     assert _renewal_info_url(messages.Directory.from_json(found)) == url
+
+
+class Network:
+    """A CA's end of the connection, which meets orders with `answers` in turn: an error, or None for a yes."""
+
+    def __init__(self, *answers: Exception | None) -> None:
+        self._answers = list(answers)
+        self.told: list[object] = []
+
+    def post(self, _url: str, order: messages.NewOrder, **_: object) -> str:
+        self.told.append(order.to_json().get("replaces"))
+        answer = self._answers.pop(0)
+        if answer is not None:
+            raise answer
+        return "taken"
+
+
+def place(network: Network, replaces: str, *, ari: bool = True) -> object:
+    Client.replaces = replaces
+    resources = {"newNonce": "https://ca.test/nonce", "newOrder": "https://ca.test/order"}
+    if ari:
+        resources["renewalInfo"] = "https://ca.test/ari"
+    client = Client(messages.Directory.from_json(resources), network)  # type: ignore[arg-type]  # all that is asked of it
+    order = messages.NewOrder(
+        identifiers=[messages.Identifier(typ=messages.IDENTIFIER_FQDN, value="shop.example.com")]
+    )
+    return client._post("https://ca.test/order", order)
+
+
+def test_an_order_says_what_it_replaces_where_the_ca_has_ari() -> None:
+    network = Network(None)
+    assert place(network, "key.serial") == "taken"
+    assert network.told == ["key.serial"]
+
+
+@pytest.mark.parametrize(("replaces", "ari"), [("key.serial", False), ("", True)])
+def test_it_says_nothing_where_the_ca_has_no_ari_or_nothing_is_replaced(replaces: str, *, ari: bool) -> None:
+    network = Network(None)
+    assert place(network, replaces, ari=ari) == "taken"
+    assert network.told == [None]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        errors.ConflictError(
+            "https://ca.test/order/1"
+        ),  # what acme makes of alreadyReplaced, which has status 409
+        problem(ACME + "malformed"),
+        problem(ACME + "unauthorized"),
+    ],
+)
+def test_a_ca_that_will_not_hear_of_it_gets_the_order_without(refusal: Exception) -> None:
+    network = Network(refusal, None)
+    assert place(network, "key.serial") == "taken"
+    assert network.told == ["key.serial", None]
+
+
+def test_any_other_refusal_is_the_cas_last_word() -> None:
+    network = Network(problem(ACME + "rateLimited"))
+    with pytest.raises(messages.Error):
+        place(network, "key.serial")
+    assert network.told == ["key.serial"]
