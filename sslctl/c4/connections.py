@@ -18,6 +18,7 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import ConnectionPool
 
 LARGEST_ANSWER = 1 << 20
 """Bytes, headers included; the contract promises a body of less than 64 KiB."""
@@ -39,12 +40,25 @@ class Connections(HTTPAdapter):
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
+        self._pool: ConnectionPool | None = None
         super().__init__(pool_connections=1, pool_maxsize=_MOST_KEPT)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pool, of connections of ours."""
         super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        """Give the pool, which is always the same: to look it up costs as much as to read an answer."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        # They are closed as the pool goes, so nobody may keep it.
+        self._pool = None
+        super().close()
 
     def cert_verify(self, *_args: object, **_kwargs: object) -> None:
         """Leave the judgement to `tls`: requests would read its own CAs into that, for each connection anew."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from requests import Request, RequestException, Response
+from requests import PreparedRequest, RequestException, Response
 from requests.exceptions import Timeout
 from urllib3.exceptions import HTTPError
 
@@ -77,12 +77,11 @@ class Transport:
 
         `path` follows that of the base URL, and is percent-encoded. `document` is sent as JSON.
         """
-        sent = {**self._headers, **(headers or {})}
         pauses = iter(_PAUSES)
         while True:
             pause = next(pauses, None)
             try:
-                request = Request(method, self._base_url + path, headers=sent, json=document).prepare()
+                request = self._request(method, path, headers or {}, document)
                 response = self._connections.send(request, stream=True, timeout=self._timeouts)
             except (RequestException, HTTPError, OSError) as error:
                 if pause is None or not _may_pass(error):
@@ -99,6 +98,16 @@ class Transport:
                 pause = wish.total_seconds() or pause
             if pause:
                 time.sleep(pause + random.uniform(0, _LONGEST_JITTER))  # noqa: S311 - no secret
+
+    def _request(
+        self, method: str, path: str, headers: Mapping[str, str], document: object
+    ) -> PreparedRequest:
+        # Step by step: to prepare all of it would read the URL anew for each call, and look for a netrc.
+        request = PreparedRequest()
+        request.method, request.url = method, self._base_url + path
+        request.prepare_headers({**self._headers, **headers})
+        request.prepare_body(None, None, json=document)
+        return request
 
     def close(self) -> None:
         """Close the connections that are not in use."""
