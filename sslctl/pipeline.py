@@ -91,9 +91,17 @@ class Pipeline:
         `Busy` when another process works on the domain, `NotManaged`, `StateError`, and `Stopped` where it would begin to
         ask the CA after its turns were stopped: the domain is then as it was, an open order included.
         """
-        with claimed(self._store, name):
-            finding = self._attempt(self._store.domain(name), renew=renew)
-            return self._store.settle(self._store.domain(name), finding)
+        with self._store.together():
+            _claim(self._store, name)
+            domain = self._store.domain(name)
+        try:
+            finding = self._attempt(domain, renew=renew)
+            with self._store.together():
+                _release(self._store, name)
+                return self._store.settle(self._store.domain(name), finding)
+        except BaseException:
+            _release(self._store, name)
+            raise
 
     def _attempt(self, domain: Domain, *, renew: bool) -> Finding | None:
         try:
@@ -241,13 +249,20 @@ class Pipeline:
 @contextmanager
 def claimed(store: Store, name: str) -> Iterator[None]:
     """Hold the claim on the domain `name` for the block: who changes a domain takes turns. Raises `Busy`."""
-    claim = f"domain:{name}"
-    if not store.claim([claim], _CLAIM):
-        raise Busy(f"another sslctl works on {name}", hint="try again in a minute")
+    _claim(store, name)
     try:
         yield
     finally:
-        store.release([claim])
+        _release(store, name)
+
+
+def _claim(store: Store, name: str) -> None:
+    if not store.claim([f"domain:{name}"], _CLAIM):
+        raise Busy(f"another sslctl works on {name}", hint="try again in a minute")
+
+
+def _release(store: Store, name: str) -> None:
+    store.release([f"domain:{name}"])
 
 
 def _check_ordered(leaf: Leaf, order: Order, now: datetime) -> None:

@@ -8,6 +8,7 @@ a change is committed with it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -256,6 +257,12 @@ class Store(Protocol):
 
     def events(self, domain: Domain) -> list[Event]:
         """Give the history of `domain`, oldest first."""
+
+    def together(self) -> AbstractContextManager[object]:
+        """Commit what is written in the block at its end, at once; where it raises, nothing of it is kept.
+
+        Every other method that writes does so with what it writes itself. Nobody outside is to be asked in the block.
+        """
 
     def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
         """Claim each of `names` for this process; give those that were free. Claimed again, a claim is prolonged.

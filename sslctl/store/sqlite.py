@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -258,6 +258,9 @@ class SqliteStore(Reading, Renewals, Ledger, Store):
 
     def record(self, domain: Domain, kind: str, detail: str, version: int | None = None) -> None:
         self._write_event(domain.id, kind, detail, version)
+
+    def together(self) -> AbstractContextManager[object]:
+        return self._database.transaction()
 
     # Claims
 

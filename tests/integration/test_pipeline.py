@@ -267,6 +267,17 @@ def test_a_domain_that_another_process_works_on_is_left_to_it(cdn: Cdn) -> None:
     assert reason(app, run(app)) is None
 
 
+def test_a_pass_that_cannot_be_settled_gives_up_its_claim(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.point(NAME, "elsewhere.example.org")
+    # It settles, which is its first write, and nothing comes of that.
+    die(cdn, app, 1, before=True)
+    other = cdn.app()
+    other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
+    assert other.store.claim([f"domain:{NAME}"], timedelta(minutes=5))
+    other.close()
+
+
 def test_a_pass_tells_its_steps(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     steps: list[str] = []
