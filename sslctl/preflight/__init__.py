@@ -71,17 +71,19 @@ class Preflight:
 
     def _require_cdn(self, name: dns.name.Name, cname_target: str) -> tuple[Address, ...]:
         """Give the addresses of `name`, which all belong to the CDN."""
-        # Both are needed: where one cannot be asked, the other does not tell where the CA would be led.
-        v4, v6 = self._resolver.look_up(name, A), self._resolver.look_up(name, AAAA)
         wanted = self._describe_wanted(cname_target)
+        v4 = self._resolver.look_up(name, A)
+        if not self._is_cdn(v4):
+            # Whatever the other family says.
+            raise PreflightError(_elsewhere(v4), _describe(v4), wanted)
+        # Both are needed: where one cannot be asked, the other does not tell where the CA would be led.
+        v6 = self._resolver.look_up(name, AAAA)
         if not (v4.links or v6.links or v4.records or v6.records):
             if v4.exists or v6.exists:
                 raise PreflightError(
                     Code.CNAME_MISSING, f"no address and no CNAME at {to_text(name)}", wanted
                 )
             raise PreflightError(Code.NXDOMAIN, f"NXDOMAIN for {to_text(name)}", wanted)
-        if not self._is_cdn(v4):
-            raise PreflightError(_elsewhere(v4), _describe(v4, v6), wanted)
         if not self._is_cdn(v6):
             if v4.records:
                 raise PreflightError(
@@ -178,13 +180,13 @@ def _parse(cname_target: str) -> dns.name.Name | None:
         return None
 
 
-def _describe(*answers: Answer) -> str:
+def _describe(answer: Answer) -> str:
     """Show the way that an answer goes, as "name → link → addresses"."""
-    chain = [to_text(link) for link in answers[0].chain]
+    chain = [to_text(link) for link in answer.chain]
     if len(chain) > _MOST_LINKS_SHOWN:
         chain[_MOST_LINKS_SHOWN - 1 : -1] = [f"({len(chain) - _MOST_LINKS_SHOWN} more)"]
-    addresses = ", ".join(str(address) for answer in answers for address in _addresses(answer))
-    return clean(" → ".join(chain) + _describe_end(answers[0], addresses))
+    addresses = ", ".join(map(str, _addresses(answer)))
+    return clean(" → ".join(chain) + _describe_end(answer, addresses))
 
 
 def _describe_end(answer: Answer, addresses: str) -> str:

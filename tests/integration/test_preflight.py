@@ -92,6 +92,13 @@ def test_a_cname_to_an_apex_on_the_cdns_addresses_is_good(zone: DnsZone) -> None
     assert refuse(preflight(zone), "www.example.com").code is Code.AAAA_ELSEWHERE
 
 
+def test_one_family_that_leads_elsewhere_is_enough(zone: DnsZone) -> None:
+    zone.add(NAME, "CNAME", "other.example").add("other.example", "A", "192.0.2.1")
+    zone.spoil(NAME, Trouble.SERVFAIL, "AAAA")
+    assert refuse(preflight(zone)).code is Code.CNAME_ELSEWHERE
+    assert zone.queries == [(NAME, "A")]
+
+
 def test_a_cname_to_a_name_that_does_not_exist_is_elsewhere(zone: DnsZone) -> None:
     error = refuse(preflight(zone.add(NAME, "CNAME", "gone.example")))
     assert error.code is Code.CNAME_ELSEWHERE
