@@ -56,7 +56,7 @@ class AcmeSection:
     http01_address: str = ""
     key_type: str = "ecdsa"
     profile: str = ""
-    workers: int = 32
+    workers: int = 48
     timeout_seconds: float = 180
     caa_identities: tuple[str, ...] = ("letsencrypt.org",)
 

@@ -33,7 +33,7 @@ SAMPLE: list[tuple[str, str, str, object]] = [
     ("acme", "http01_address", '""', ""),
     ("acme", "key_type", '"ecdsa"', "ecdsa"),
     ("acme", "profile", '""', ""),
-    ("acme", "workers", "32", 32),
+    ("acme", "workers", "48", 48),
     ("acme", "timeout_seconds", "180", 180.0),
     ("c4", "base_url", '""', ""),
     ("c4", "token_file", '""', None),
