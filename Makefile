@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable
 
-.PHONY: demo test check format docs bench clean
+.PHONY: demo test check format docs bench torture clean
 
 demo: $(VENV)/.sandbox
 	$(BIN)/sslctl sandbox demo
@@ -43,6 +43,10 @@ $(VENV)/.bench: $(VENV)/.sandbox
 # About half an hour, on a machine that does nothing else. ARGS="issuance" for one part, ARGS="--publish" for docs/scale.md.
 bench: $(VENV)/.bench
 	$(BIN)/python tests/bench/bench.py $(ARGS)
+
+# About an hour. ARGS="kill disk" for some classes of harm, ARGS="--publish" for docs/reliability.md.
+torture: $(VENV)/.test
+	$(BIN)/python tests/torture/torture.py $(ARGS)
 
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py

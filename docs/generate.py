@@ -1,6 +1,7 @@
 """Write the parts of the documentation that the code knows best: reasons, options, configuration keys, figures.
 
-The figures are those that `make bench ARGS=--publish` left in docs/scale.json.
+The figures are those that `make bench ARGS=--publish` left in docs/scale.json, and `make torture ARGS=--publish` in
+docs/reliability.json.
 
 `python docs/generate.py` writes them between their markers; with `--check` it only says whether they are up to date.
 """
@@ -104,9 +105,24 @@ def capacity() -> str:
     return _table(("work", "time"), [(work, _duration(seconds)) for work, seconds in rows])
 
 
-def _measured() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ROOT / "docs" / "scale.json").read_text())
+def _measured(name: str = "scale") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "docs" / f"{name}.json").read_text())
     return found
+
+
+def harms() -> str:
+    """Give what `make torture ARGS=--publish` did and what came of it, one class of harm after the other."""
+    return "\n\n".join(
+        f"### {found['title']}\n\nWanted: {found['target']}. `make torture ARGS={name}`, {found['measured_on']},"
+        f" {_duration(found['seconds'])}.\n\n{_cases(found['cases'])}"
+        for name, found in _measured("reliability")["classes"].items()
+    )
+
+
+def _cases(cases: Sequence[dict[str, Any]]) -> str:
+    columns = ("harm", "tries", "verdict", "found")
+    rows = [[case[column].replace("|", "\\|") for column in columns] for case in cases]
+    return _table(("what was done", "times", "the invariants", "what was seen"), rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -127,6 +143,7 @@ PARTS = (
     ("docs/scale.md", "ticks", partial(figures, "ticks")),
     ("docs/scale.md", "scale", partial(figures, "scale")),
     ("docs/scale.md", "capacity", capacity),
+    ("docs/reliability.md", "harms", harms),
 )
 
 

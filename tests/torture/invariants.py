@@ -1,0 +1,162 @@
+"""The one checker of what must hold after every harm.
+
+I1 every certificate that the CA issued is stored with its key, or its order is open and will be collected.
+I2 at most one extra order a crash, and none while one is open.
+I3 the database is whole, and what was acknowledged is in it.
+I4 key, chain and names of what is stored match; what is served never expires earlier than what was served before.
+I5 nothing of the state can be read by another user.
+I6 C4 has exactly the certificate that sslctl says it serves.
+I7 domains that nothing is wrong with are in Success.
+
+I8, that a tick ends in time with the right exit code, is seen where the tick is run.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sslctl import lifecycle, x509
+from sslctl.errors import BadInput
+from sslctl.model import Domain
+from sslctl.reasons import Status
+from sslctl.store import Query, Store
+from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import SqliteStore
+
+_OTHERS = 0o077
+
+
+@dataclass(slots=True)
+class Outside:
+    """What the outside knows: serial numbers (lower-case hex) that the CA issued, and how many orders it took, by name.
+
+    `installed` gives the fingerprint that C4 serves for a name. `served_until` remembers, from one check to the next,
+    when what was served expires.
+    """
+
+    issued: Callable[[], Iterable[str]]
+    orders: Callable[[], Mapping[str, int]]
+    installed: Callable[[str], str | None]
+    served_until: dict[str, datetime] = field(default_factory=dict)
+
+
+def violations(
+    state: Path,
+    outside: Outside,
+    now: datetime,
+    *,
+    most_orders: Callable[[str], int] = lambda _name: 1,
+    acknowledged: Iterable[str] = (),
+    healthy: Iterable[str] | None = None,
+) -> list[str]:
+    """Give what does not hold of the state in the folder `state`, once nobody works on it any more.
+
+    `most_orders` is how many orders a name may have cost by now, `acknowledged` the domains that a command said were
+    recorded, `healthy` those that must be in Success (default: all that are managed).
+    """
+    found = [*_broken(state / "sslctl.db"), *_readable(state)]
+    if found and "cannot" in found[0]:
+        return found
+    store = SqliteStore(
+        state / "sslctl.db", Keyring(state / "master.key"), clock=lambda: now, actor="checker (torture)"
+    )
+    try:
+        found += _of_store(store, outside, now, healthy=healthy, acknowledged=acknowledged)
+        found += [
+            f"I2: {count} orders were placed for {name}, {most_orders(name)} would do"
+            for name, count in outside.orders().items()
+            if count > most_orders(name)
+        ]
+    finally:
+        store.close()
+    return found
+
+
+def _broken(database: Path) -> Iterator[str]:
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            answer = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+            strays = connection.execute("PRAGMA foreign_key_check").fetchall()
+            twice = connection.execute(
+                "SELECT domain_id FROM acme_order WHERE closed_at IS NULL GROUP BY 1 HAVING count(*) > 1"
+            ).fetchall()
+    except sqlite3.Error as error:
+        yield f"I3: the database cannot be read: {error}"
+        return
+    if answer != ["ok"]:
+        yield f"I3: integrity_check says {answer[:2]}"
+    if strays:
+        yield f"I3: {len(strays)} rows refer to rows that are not there"
+    if twice:
+        yield f"I2: {len(twice)} domains have two open orders"
+
+
+def _readable(state: Path) -> Iterator[str]:
+    for path in (state, *state.rglob("*")):
+        # What a CA's validation reads is public by its nature.
+        if path.is_symlink() or "webroot" in path.parts:
+            continue
+        if path.stat().st_mode & _OTHERS:
+            yield f"I5: others can reach {path.relative_to(state.parent)}"
+
+
+def _of_store(
+    store: Store,
+    outside: Outside,
+    now: datetime,
+    *,
+    healthy: Iterable[str] | None,
+    acknowledged: Iterable[str],
+) -> Iterator[str]:
+    domains = {domain.name: domain for domain in store.domains(Query(), now)}
+    yield from (
+        f"I3: {name} was acknowledged and is not there" for name in acknowledged if name not in domains
+    )
+    serials = set[int]()
+    for domain in domains.values():
+        yield from _certificates(store, domain, serials)
+        yield from _served(domain, outside)
+    open_orders = [domain for domain in domains.values() if store.order(domain) is not None]
+    missing = {int(serial, 16) for serial in outside.issued()} - serials
+    if len(missing) > len(open_orders):
+        yield f"I1: {len(missing)} issued certificates are not stored, and {len(open_orders)} orders are open"
+    for name in domains if healthy is None else healthy:
+        status = lifecycle.verdict(domains[name], now).status if name in domains else None
+        if status is not Status.SUCCESS:
+            finding = domains[name].finding if name in domains else None
+            yield f"I7: {name} is healthy and in {status} ({finding})"
+
+
+def _certificates(store: Store, domain: Domain, serials: set[int]) -> Iterator[str]:
+    for certificate in store.certificates(domain):
+        serials.add(int(certificate.leaf.serial, 16))
+        bundle = store.bundle(certificate)
+        try:
+            # Whether it has expired meanwhile is not the question.
+            valid_at = certificate.leaf.not_before + timedelta(seconds=1)
+            x509.check_pair(
+                bundle.certificate, bundle.private_key, bundle.chain, certificate.leaf.names, valid_at
+            )
+        except BadInput as error:
+            yield f"I4: version {certificate.version} of {domain.name}: {error.message}"
+
+
+def _served(domain: Domain, outside: Outside) -> Iterator[str]:
+    installed = outside.installed(domain.name)
+    said = domain.serving.fingerprint if domain.serving else None
+    # While an upload is owed C4 may have taken it already, and the answer was lost.
+    owed = domain.wanted.fingerprint if domain.wanted else None
+    if domain.finding is None and installed != said:
+        yield f"I6: C4 serves {installed} for {domain.name}, and sslctl says {said}"
+    elif domain.finding is not None and installed not in (said, owed, None):
+        yield f"I6: C4 serves {installed} for {domain.name}, which is neither {said} nor {owed}"
+    if domain.serving is not None:
+        before = outside.served_until.get(domain.name)
+        if before is not None and domain.serving.not_after < before:
+            yield f"I4: what is served for {domain.name} expires earlier than what was served before"
+        outside.served_until[domain.name] = domain.serving.not_after
