@@ -137,6 +137,8 @@ def verdict(outlook: Outlook) -> list[str]:
 def _of_renewals(outlook: Outlook) -> str:
     budget, days = outlook.question.budget, outlook.days
     most = max(day.renewals for day in days)
+    if not most:
+        return "No renewal falls due in these days."
     if budget is None:
         return f"No day has more than {count(most, 'renewal')}; renewal.max_per_day sets no limit."
     if outlook.fits:

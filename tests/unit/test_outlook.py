@@ -88,6 +88,10 @@ def test_without_a_limit_the_busiest_day_is_said() -> None:
     assert outlook.verdict(found) == ["No day has more than 70 renewals; renewal.max_per_day sets no limit."]
 
 
+def test_a_time_without_renewals_is_said_to_be_one() -> None:
+    assert outlook.verdict(ask({due(300): 70}, days=20)) == ["No renewal falls due in these days."]
+
+
 def test_it_is_tight_where_renewals_must_wait() -> None:
     found = ask({due(0): 100}, budget=20)
     assert (found.fits, found.breaks_on, found.enough) == (False, None, 100)
