@@ -261,3 +261,11 @@ def write_while_interrupted(folder: Path, results: Queue[tuple[int, list[str]]])
         for future in futures:
             future.result(PATIENCE)
     results.put((interrupts, acknowledged))
+
+
+def write_some(folder: Path, number: int) -> None:
+    """Write two events for each of `number` domains."""
+    store = open_store(folder)
+    for each in range(number):
+        store.settle(store.enrol(f"{each}.p{os.getpid()}.test", (), Source.C4), finding())
+    store.close()
