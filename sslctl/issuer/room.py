@@ -30,12 +30,13 @@ def require_room(folder: Path) -> None:
 
 
 def require_writable(folder: Path, size: int = PROBE_BYTES) -> None:
-    """Write `size` bytes into a file of `folder`, through to the disk, and let go of it. Raises `OSError`.
+    """Write `size` bytes into a file of `folder`, and let go of it. Raises `OSError`.
 
-    The file has no name where the file system can do that, so that a kill leaves nothing, and no web server gives it out.
+    The file has no name where the file system can do that, so that a kill leaves nothing, and no web server gives it
+    out. It is not written through to the disk: room is set aside when it is written, and whether the disk works the
+    commit of the order has shown a moment ago.
     """
     with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
         left = size
         while left:
             left -= probe.write(bytes(left))
-        os.fsync(probe.fileno())
