@@ -139,7 +139,7 @@ ADVANCES: dict[str, Step] = {
 @cache
 def processes() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["store_cases"])
+    context.set_forkserver_preload(["store_cases", "tick_cases"])
     return context
 
 

@@ -134,6 +134,10 @@ def _single_edits(folder: Path) -> Iterator[tuple[str, int, tuple[Edit, ...]]]:
             )
         yield f"{place} deleted", place, (sql("DELETE FROM event WHERE id = ?", row[0]),)
         yield f"cut off from {place} on", place, (sql("DELETE FROM event WHERE id >= ?", row[0]),)
+        if place:
+            put_back = sql("UPDATE audit_chain SET state = ?", bytes.fromhex(str(stored[place - 1][-1])))
+            cut = sql("DELETE FROM event WHERE id >= ?", row[0])
+            yield f"cut off from {place} on, state put back", place, (cut, put_back)
         closed_up = sql("UPDATE event SET id = id - 1 WHERE id > ?", row[0])
         yield f"{place} deleted, closed up", place, (sql("DELETE FROM event WHERE id = ?", row[0]), closed_up)
         yield f"{place} again at the end", len(stored), (sql(put, 8, *row[1:]),)

@@ -7,50 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
-from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cdn import Cdn
-from fakes import Clock, FakeIssuer
 from store_cases import PATIENCE, look_into, processes
+from tick_cases import tick
 
-from sslctl.cli.app import App
-from sslctl.cli.main import run
 from sslctl.errors import StateError
 from sslctl.locks import locked
 
 NAMES = [f"{number}.example.com" for number in range(3)]
-
-
-class _WaitingIssuer(FakeIssuer):
-    """A CA that issues nothing before `may_issue` is set."""
-
-    def __init__(self, clock: Clock, may_issue: Event) -> None:
-        super().__init__(clock)
-        self._may_issue = may_issue
-
-    def issue(self, *arguments: Any, **options: Any) -> Any:
-        """See `Issuer.issue`."""
-        assert self._may_issue.wait(PATIENCE)
-        return super().issue(*arguments, **options)
-
-
-def tick(config: Path, start: Barrier, may_issue: Event, results: Queue[tuple[int, str, int]]) -> None:
-    """Run a tick together with others; tell its exit code, what it complained of, and how many orders it placed."""
-    clock = Clock()
-    app = App(config, clock)
-    app.issuer = issuer = _WaitingIssuer(clock, may_issue)
-    start.wait(PATIENCE)
-    stderr = StringIO()
-    with redirect_stderr(stderr), redirect_stdout(StringIO()):
-        code = run(["daemon-tick"], app)
-    results.put((code, stderr.getvalue(), len(issuer.orders)))
 
 
 @pytest.mark.parametrize("number", [2, 5, 20])
@@ -71,7 +38,12 @@ def test_of_ticks_at_once_exactly_one_runs(cdn: Cdn, number: int) -> None:
     ran = results.get(timeout=PATIENCE)
     for process in running:
         process.join(PATIENCE)
-    assert Counter(refused) == {(75, "sslctl: error: another tick is running\n", 0): number - 1}
+    assert {(code, orders) for code, _, orders in refused} == {(75, 0)}
+    # On a machine with much to do, some have waited in vain for the database before.
+    assert {stderr.splitlines()[0] for _, stderr, _ in refused} <= {
+        "sslctl: error: another tick is running",
+        "sslctl: error: the database is in use by another sslctl",
+    }
     assert ran == (0, "", len(NAMES))
     assert [len(cdn.uploads(name)) for name in NAMES] == [1, 1, 1]
     with look_into(cdn.folder / "state" / "sslctl.db") as connection:
@@ -95,9 +67,10 @@ with locked(Path(sys.argv[1])) as is_free:
 
 def test_the_lock_ends_with_its_process_even_if_a_child_lives_on(tmp_path: Path) -> None:
     path = tmp_path / "tick.lock"
-    with subprocess.Popen(
-        [sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True
-    ) as holder:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
         assert holder.stdout is not None
         is_free, child = holder.stdout.readline().split()
         assert is_free == "True"
@@ -105,12 +78,12 @@ def test_the_lock_ends_with_its_process_even_if_a_child_lives_on(tmp_path: Path)
             assert not taken
         holder.kill()
         holder.wait(PATIENCE)
-        try:
-            os.kill(int(child), 0)  # it is still there
-            with locked(path) as taken:
-                assert taken
-        finally:
-            os.kill(int(child), signal.SIGKILL)
+        assert Path(f"/proc/{child}").exists()
+        with locked(path) as taken:
+            assert taken
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
+        holder.communicate()
     assert path.stat().st_mode & 0o777 == 0o600
 
 
