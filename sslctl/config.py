@@ -38,6 +38,11 @@ class StateSection:
         return self.dir / "sslctl.db"
 
     @property
+    def tick_lock_path(self) -> Path:
+        """The file that a running tick holds locked."""
+        return self.dir / "tick.lock"
+
+    @property
     def acme_dir(self) -> Path:
         """The folder of certbot's accounts, work and logs."""
         return self.dir / "acme"

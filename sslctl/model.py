@@ -203,3 +203,30 @@ class Event:
     kind: str
     detail: str
     version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the chain of all events: right after the event `id`, whose MAC (hex) covers all before it."""
+
+    id: int
+    mac: str
+
+    def __str__(self) -> str:
+        return f"{self.id}:{self.mac}"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a look at the whole chain of events found.
+
+    `whole` events, from the first on, are as they were written; `head` is the last of them. `broken` says what comes
+    next (cleaned), empty where nothing is amiss. The chain was begun at `begun_at`, over `inherited` events that were
+    there already.
+    """
+
+    whole: int
+    head: Mark | None
+    begun_at: datetime
+    inherited: int
+    broken: str = ""

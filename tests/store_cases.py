@@ -139,7 +139,7 @@ ADVANCES: dict[str, Step] = {
 @cache
 def processes() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["store_cases"])
+    context.set_forkserver_preload(["store_cases", "tick_cases"])
     return context
 
 
@@ -261,3 +261,11 @@ def write_while_interrupted(folder: Path, results: Queue[tuple[int, list[str]]])
         for future in futures:
             future.result(PATIENCE)
     results.put((interrupts, acknowledged))
+
+
+def write_some(folder: Path, number: int) -> None:
+    """Write two events for each of `number` domains."""
+    store = open_store(folder)
+    for each in range(number):
+        store.settle(store.enrol(f"{each}.p{os.getpid()}.test", (), Source.C4), finding())
+    store.close()

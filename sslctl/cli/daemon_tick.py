@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import click
@@ -15,6 +16,7 @@ from sslctl.cli.options import json_option, moment
 from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, domains_json
 from sslctl.errors import Busy, Exit
+from sslctl.locks import locked
 from sslctl.reasons import Status
 from sslctl.renewal import Alert, Ari
 
@@ -51,18 +53,27 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
         return Exit.OK
     app.require_outside()
     app.via = "tick"
-    if not app.store.claim([_CLAIM], _CLAIM_TIME):
-        raise Busy("another tick is running")
-    try:
+    # What an operator works on is in good hands, and has its turn at the next tick.
+    report = Report([], batch=True, forgives_busy=True)
+    with _alone(app):
         plan = _plan(app, at, force=force)
-        # What an operator works on is in good hands, and has its turn at the next tick.
-        report = Report([], batch=True, forgives_busy=True)
         _carry_out(app, plan, report)
         alerts = _ask_ca(app, report)
-    finally:
-        app.store.release([_CLAIM])
     _say_outcome(app, plan, report, alerts, quiet=quiet, as_json=as_json)
     return report.exit_code
+
+
+@contextmanager
+def _alone(app: App) -> Iterator[None]:
+    """Keep other ticks out for the block: on this host by the kernel's lock, on others by a claim. Raises `Busy`."""
+    store = app.store
+    with locked(app.config.state.tick_lock_path) as is_free:
+        if not is_free or not store.claim([_CLAIM], _CLAIM_TIME):
+            raise Busy("another tick is running")
+        try:
+            yield
+        finally:
+            store.release([_CLAIM])
 
 
 def _plan(app: App, at: datetime, *, force: bool) -> Plan:

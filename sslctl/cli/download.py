@@ -45,6 +45,7 @@ _LARGEST_PASSWORD = 1 << 16
     "--password-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
     help="The password of the PKCS#12 file; without it you are asked.",
 )  # fmt: skip
+@click.option("--reason", default="", metavar="TEXT", help="Why; it is kept in the history.")
 @click.option("--force", is_flag=True, help="Write over existing files.")
 @json_option
 @click.pass_obj
@@ -56,13 +57,14 @@ def command(
     folder: Path,
     kind: str,
     password_file: Path | None,
+    reason: str,
     force: bool,
     as_json: bool,
 ) -> None:
     """Write a certificate and its key into files, mode 0600.
 
     PEM: cert.pem, chain.pem, fullchain.pem and privkey.pem. PKCS#12: DOMAIN.p12. That a key left the store is noted in
-    the history.
+    the history first, with who took it and the reason.
     """
     if password_file is not None and kind != "pkcs12":
         raise click.UsageError("--password-file goes with --format pkcs12")
@@ -77,7 +79,7 @@ def command(
     if not force:
         check_absent(folder, files)
     # First the history: a key that got out unnoticed is worse than a note of one that did not.
-    app.store.record(found, "key downloaded", kind, certificate.version)
+    app.store.record(found, "key downloaded", _told(kind, reason), certificate.version)
     written = write_new(folder, files, force=force)
     if as_json:
         render.json_object(
@@ -88,6 +90,11 @@ def command(
     else:
         for path in written:
             render.line(clean(path, 4096))
+
+
+def _told(kind: str, reason: str) -> str:
+    why = clean(reason)
+    return f"{kind}: {why}" if why else kind
 
 
 def _find(app: App, name: str) -> Domain:

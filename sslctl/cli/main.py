@@ -29,6 +29,7 @@ COMMANDS = {
     "recheck": "Check domains now: those named, or all that are not well.",
     "daemon-tick": "Do what is due: what cron runs.",
     "forecast": "Show the orders of the coming days, and whether they fit.",
+    "audit": "Who did what, and whether anybody edited that.",
     "sandbox": "A whole CDN on this machine, to try sslctl on.",
 }
 

@@ -297,13 +297,20 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
 
 
 def _history(events: Iterable[Event]) -> str:
-    rows = [
-        (
-            lifecycle.moment(event.at),
-            event.actor,
-            event.kind if event.version is None else f"{event.kind} (version {event.version})",
-            event.detail,
+    return layout.hanging(
+        (lifecycle.moment(event.at), event.actor, _what(event), event.detail) for event in events
+    )
+
+
+def _what(event: Event) -> str:
+    return event.kind if event.version is None else f"{event.kind} (version {event.version})"
+
+
+def trail(events: Iterable[tuple[str, Event]]) -> None:
+    """Write events of many domains, each with the name of its domain."""
+    for block in _blocks(events):
+        rows = (
+            (lifecycle.moment(event.at), event.actor, name, _what(event), event.detail)
+            for name, event in block
         )
-        for event in events
-    ]
-    return layout.hanging(rows)
+        click.echo(layout.hanging(rows))

@@ -8,6 +8,7 @@ from typing import Any
 from sslctl import lifecycle, text
 from sslctl.limits import Pause
 from sslctl.model import (
+    Audit,
     Certificate,
     CertificateSummary,
     Domain,
@@ -124,6 +125,18 @@ def _renewal_info(info: RenewalInfo) -> dict[str, Any]:
         "renew_at": instant(info.renew_at),
         "poll_at": instant(info.poll_at),
         "explanation_url": info.explanation_url or None,
+    }
+
+
+def audit(found: Audit) -> dict[str, Any]:
+    """Give whether the history is as it was written."""
+    return {
+        "whole": not found.broken,
+        "events": found.whole,
+        "head": found.head and str(found.head),
+        "begun_at": instant(found.begun_at),
+        "inherited": found.inherited,
+        "broken": found.broken or None,
     }
 
 

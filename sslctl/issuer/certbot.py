@@ -25,6 +25,7 @@ from sslctl.errors import BadInput
 from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions, suggestions
 from sslctl.issuer.listener import Listener
 from sslctl.issuer.problems import explain
+from sslctl.issuer.room import require_room, require_writable
 from sslctl.issuer.workers import Workers
 from sslctl.model import Bundle, Order
 from sslctl.reasons import Code
@@ -32,6 +33,8 @@ from sslctl.text import clean
 from sslctl.x509 import split_fullchain
 
 _CHALLENGES = Path(".well-known") / "acme-challenge"
+# A token, a dot and the thumbprint of the account's key take some 90 bytes.
+_LARGEST_ANSWER = 1 << 10
 _COLLECT_SECONDS = 20
 _LONGEST_URL = 2000
 # Longer than any CA keeps an order open.
@@ -61,10 +64,13 @@ class CertbotIssuer:
 
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""
+        self._require_storage()
         self._prepare()
         run = self._run_folder(order)
         with _told():
             (run / "csr.pem").write_text(order.csr_pem)
+            if (self._webroot / _CHALLENGES).is_dir():
+                require_writable(self._webroot / _CHALLENGES, _LARGEST_ANSWER)
         argv = ["certonly", "--csr", str(run / "csr.pem"), "--webroot", "--webroot-path", str(self._webroot)]
         argv += [f"--{name}-path={run / f'{name}.pem'}" for name in ("cert", "chain", "fullchain")]
         if self._acme.profile:
@@ -143,6 +149,13 @@ class CertbotIssuer:
         bound = min(seconds, self._acme.timeout_seconds / 2)
         result = self._run({"do": "renewal_info", "ids": list(ids), "seconds": bound}, _no_order)
         return suggestions.read(result, self._clock())
+
+    def _require_storage(self) -> None:
+        """Return where what comes of an order can be kept. Raises `IssueError`."""
+        self._make_folder(self._folder)
+        with _told():
+            require_room(self._folder)
+            require_writable(self._folder)
 
     def _prepare(self) -> None:
         """Do once what every order needs."""

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from sslctl.limits import Kind, Pause, Scope
 from sslctl.model import (
+    Audit,
     Bundle,
     Certificate,
     Domain,
@@ -23,6 +24,7 @@ from sslctl.model import (
     Event,
     Finding,
     Leaf,
+    Mark,
     Order,
     RenewalInfo,
     Source,
@@ -257,6 +259,14 @@ class Store(Protocol):
 
     def events(self, domain: Domain) -> list[Event]:
         """Give the history of `domain`, oldest first."""
+
+    def trail(
+        self, *, since: datetime | None = None, actor: str = "", domain: Domain | None = None
+    ) -> Iterator[tuple[str, Event]]:
+        """Give every event with the name of its domain, oldest first: those from `since` on, by `actor`, of `domain`."""
+
+    def audit(self, noted: Mark | None = None) -> Audit:
+        """Look whether every event is as it was written, and whether `noted`, a head of before, is still among them."""
 
     def together(self) -> AbstractContextManager[object]:
         """Commit what is written in the block at its end, at once; where it raises, nothing of it is kept.

@@ -270,3 +270,8 @@ def event_of(row: sqlite3.Row) -> Event:
         detail=row["detail"],
         version=row["version"],
     )
+
+
+def told_event_of(row: sqlite3.Row) -> tuple[str, Event]:
+    """Read an event and the name of its domain from a row of `SELECT event.*, domain.name`."""
+    return row["name"], event_of(row)

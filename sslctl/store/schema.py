@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 
 from sslctl.errors import StateError
 from sslctl.limits import set_key
@@ -175,7 +176,29 @@ CREATE INDEX certificate_by_renewal ON certificate (ari_renew_at)
   WHERE ari_renew_at IS NOT NULL AND replaced_at IS NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS)
+# The history, append-only and chained (`store.audit`). `state` is where the chain stands; each event's `mac` is half of
+# what it was right after it. Events from before this migration have none until the chain is begun, with a key that the
+# migration cannot make: the key file may be elsewhere.
+_AUDIT = """
+CREATE TABLE audit_chain (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  sealed   BLOB NOT NULL,
+  state    BLOB NOT NULL
+) STRICT;
+
+ALTER TABLE event ADD COLUMN mac TEXT;
+
+CREATE TRIGGER event_unchanged BEFORE UPDATE OF id, domain_id, at, actor, kind, detail, version ON event
+BEGIN SELECT RAISE (ABORT, 'an event is never changed'); END;
+CREATE TRIGGER event_chained BEFORE UPDATE OF mac ON event WHEN OLD.mac IS NOT NULL
+BEGIN SELECT RAISE (ABORT, 'an event is never changed'); END;
+CREATE TRIGGER event_kept BEFORE DELETE ON event
+BEGIN SELECT RAISE (ABORT, 'an event is never deleted'); END;
+CREATE TRIGGER event_appended BEFORE INSERT ON event WHEN EXISTS (SELECT 1 FROM event WHERE id = NEW.id)
+BEGIN SELECT RAISE (ABORT, 'an event is never replaced'); END;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS, _AUDIT)
 
 
 def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
@@ -230,9 +253,14 @@ def _set_key_of(names: str) -> str:
     return set_key(json.loads(names))
 
 
-def _statements(script: str) -> list[str]:
-    # executescript() would commit the open transaction first.
-    return [statement for statement in script.split(";") if statement.strip()]
+def _statements(script: str) -> Iterator[str]:
+    # executescript() would commit the open transaction first. A trigger holds semicolons of its own.
+    statement = ""
+    for piece in script.split(";")[:-1]:
+        statement += f"{piece};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

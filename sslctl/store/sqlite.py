@@ -13,6 +13,7 @@ from sslctl.limits import NO_LIMITS, Limits, set_key
 from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
 from sslctl.reasons import Code
 from sslctl.store import Store, intake, leases, rows
+from sslctl.store.audit import Trail
 from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
 from sslctl.store.ledger import Ledger
@@ -27,7 +28,7 @@ _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain
 _MOST_TOGETHER = 5000
 
 
-class SqliteStore(Reading, Renewals, Ledger, Store):
+class SqliteStore(Reading, Renewals, Ledger, Trail, Store):
     """`Store` in the SQLite file `path`.
 
     `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` what it allows.
@@ -66,6 +67,8 @@ class SqliteStore(Reading, Renewals, Ledger, Store):
                     run("INSERT INTO key_check VALUES (1, ?)", (self._keyring.seal("sslctl"),))
         elif self._keyring.exists:
             self._database.read(lambda row: self._keyring.open(row["sealed"]), select)
+        if self._keyring.exists:
+            self._begin_chain()
 
     def close(self) -> None:
         self._database.close()
@@ -106,7 +109,9 @@ class SqliteStore(Reading, Renewals, Ledger, Store):
         for start in range(0, len(names), _MOST_TOGETHER):
             together = names[start : start + _MOST_TOGETHER]
             with self._database.transaction() as run:
-                known += intake.record_new(run, together, instant(self._clock()), self._actor, detail)
+                new = intake.record_new(run, together, instant(self._clock()))
+                self._append(run, new, "added", detail)
+            known += [name for name in together if name not in new]
         return known
 
     def amend(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
@@ -286,13 +291,6 @@ class SqliteStore(Reading, Renewals, Ledger, Store):
             )
             expect(changed.rowcount == 1, _changed(domain))
             yield run
-
-    def _write_event(self, domain_id: int, kind: str, detail: str, version: int | None = None) -> None:
-        with self._database.transaction() as run:
-            run(
-                "INSERT INTO event (domain_id, at, actor, kind, detail, version) VALUES (?, ?, ?, ?, ?, ?)",
-                (domain_id, instant(self._clock()), self._actor, kind, detail, version),
-            )
 
 
 def _changed(domain: Domain) -> str:

@@ -13,6 +13,7 @@ import pytest
 from cdn import Cdn
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
+from store_cases import look_into
 
 from sslctl.cli.writing import write_new
 from sslctl.errors import BadInput
@@ -146,6 +147,23 @@ def test_pkcs12_with_the_password_of_a_file(shop: Cdn, out: Path, line_end: str)
     assert key.public_key() == leaf.public_key()
     assert len(chain) == 1
     assert downloads(shop) == [("pkcs12", 1)]
+
+
+def test_why_is_kept_in_the_history(shop: Cdn, out: Path) -> None:
+    reason = "ticket 4711:\x1b[31m moved\n to another edge " + "x" * 1000
+    assert shop.sslctl("download", NAME, "-o", str(out), "--reason", reason).exit_code == 0
+    [(detail, version)] = downloads(shop)
+    assert (detail[:42], version) == ("pem: ticket 4711: moved to another edge xx", 1)
+    assert len(detail) <= 310
+
+
+def test_a_key_is_not_given_out_where_that_cannot_be_noted(shop: Cdn, out: Path) -> None:
+    with look_into(shop.folder / "state" / "sslctl.db") as connection:
+        connection.execute(
+            "CREATE TRIGGER no_events BEFORE INSERT ON event BEGIN SELECT RAISE (ABORT, 'no more events'); END"
+        )
+    result = shop.sslctl("download", NAME, "-o", str(out))
+    assert (result.exit_code, result.stdout, list(out.iterdir())) == (8, "", [])
 
 
 def test_pkcs12_needs_a_password(shop: Cdn, out: Path) -> None:

@@ -260,6 +260,7 @@ def test_a_file_in_place_of_the_folder_is_refused(folder: Path) -> None:
 
 def test_text_that_is_no_utf8_is_refused(used: Path) -> None:
     with look_into(database_of(used)) as connection:
+        connection.execute("DROP TRIGGER event_unchanged")
         connection.execute("UPDATE event SET detail = CAST (x'ff' AS TEXT)")
     assert_refused(used, "cannot use the database")
 

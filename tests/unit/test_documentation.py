@@ -100,6 +100,8 @@ def test_every_field_of_the_json_is_documented(cdn: Cdn, tmp_path: Path) -> None
         cdn.sslctl("daemon-tick", "--json").json,
         cdn.sslctl("daemon-tick", "--force", "--dry-run", "--json", "--now", "2030-01-01").json,
         cdn.sslctl("forecast", "--json").json,
+        cdn.sslctl("audit", "verify", "--json").json,
+        cdn.sslctl("audit", "list", "--json").json,
         cdn.sslctl("delete", "shop.example.com", "--yes", "--json").json,
     ]
     fields = set().union(*map(_fields, answers)) - {status.value for status in Status}

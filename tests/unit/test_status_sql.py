@@ -127,7 +127,11 @@ def _refill(path: Path, stored: list[Facts]) -> None:
     with look_into(path) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN IMMEDIATE")
-        for statement in ("UPDATE domain SET wanted_id = NULL, serving_id = NULL", *_EMPTY):
+        for statement in (
+            "DROP TRIGGER IF EXISTS event_kept",
+            "UPDATE domain SET wanted_id = NULL, serving_id = NULL",
+            *_EMPTY,
+        ):
             connection.execute(statement)
         for number, facts in enumerate(stored, start=1):
             _put(connection, number, facts)
