@@ -22,7 +22,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A certificate with its chain and key, as PEM text. The key stays out of every repr."""
+    """A certificate with its chain and key, as PEM text. The key stays out of every repr; it is empty once destroyed."""
 
     certificate: str
     chain: str
@@ -80,6 +80,7 @@ class Certificate:
     replaced_at: datetime | None = None
     revoked_at: datetime | None = None
     renewal_info: RenewalInfo | None = None
+    key_destroyed_at: datetime | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -203,3 +204,22 @@ class Event:
     kind: str
     detail: str
     version: int | None = None
+
+
+class Milestone(StrEnum):
+    """What concerns the whole state, and is of interest when it was last done."""
+
+    TICK = "tick"
+    KEYS_ROTATED = "keys rotated"
+    KEYS_PRUNED = "keys pruned"
+    BACKED_UP = "backed up"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """When a milestone was last reached, by whom, and what came of it, for people."""
+
+    at: datetime
+    actor: str
+    detail: str

@@ -15,6 +15,7 @@ from sslctl.cli.options import json_option, moment
 from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, domains_json
 from sslctl.errors import Busy, Exit
+from sslctl.model import Milestone
 from sslctl.reasons import Status
 from sslctl.renewal import Alert, Ari
 
@@ -59,6 +60,7 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
         report = Report([], batch=True, forgives_busy=True)
         _carry_out(app, plan, report)
         alerts = _ask_ca(app, report)
+        app.store.mark(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
     finally:
         app.store.release([_CLAIM])
     _say_outcome(app, plan, report, alerts, quiet=quiet, as_json=as_json)
