@@ -90,7 +90,7 @@ class Outside:
     def skew(self) -> Iterator[Check]:
         """Compare our clock with what those who were asked before said."""
         # They are filled in by other threads, one of which may still be waiting.
-        for whose, skew in tuple(self._skews.items()):
+        for whose, skew in sorted(self._skews.items(), reverse=True):
             seconds = round(abs(skew).total_seconds())
             detail = (
                 f"{seconds:,} seconds {'ahead of' if skew > timedelta() else 'behind'} the clock of {whose}"

@@ -48,7 +48,7 @@ def _look_at_state(config: Config, now: datetime) -> Iterator[Check]:
             is_ticking = found.is_claimed("tick")
             yield from examine("database", lambda: state.database(found))
             yield from examine(state.TICK, lambda: state.ticks(found, now))
-            yield from examine("pauses at the CA", lambda: state.pauses(found, now))
+            yield from examine(state.PAUSES, lambda: state.pauses(found, now))
 
     if path.exists():
         yield from examine("database", look)

@@ -12,6 +12,7 @@ from sslctl.store import Query, Sort
 from sslctl.store.inspection import Inspection
 
 TICK = "last tick"
+PAUSES = "pauses at the CA"
 # One night may be missed by a machine that was down, and be made up an hour later.
 _OLDEST_TICK = timedelta(hours=26)
 # Who wants to commit waits meanwhile, and not for ever.
@@ -48,7 +49,7 @@ def pauses(state: Inspection, now: datetime) -> Iterator[Check]:
     found = state.pauses(now)
     for pause in found:
         detail = f"{pause.scope} until {lifecycle.moment(pause.until)}: {pause.why}"
-        yield warn("pause at the CA", detail, "it ends by itself; until then what it covers is held")
+        yield warn(PAUSES, detail, "it ends by itself; until then what it covers is held")
     if not found:
         tripped = ", and it has not answered since it last failed" if state.is_tripped else ""
-        yield ok("pauses at the CA", f"none{tripped}")
+        yield ok(PAUSES, f"none{tripped}")

@@ -129,7 +129,8 @@ def _examine(copy: Path, shown_as: str) -> Copy:
         schema.prepare(connection, shown_as)
         connection.execute("DELETE FROM lease")
         counts = "SELECT (SELECT count(*) FROM domain), (SELECT count(*) FROM certificate)"
-        return Copy(*connection.execute(counts).fetchone(), copy.stat().st_size)
+        domains, certificates = connection.execute(counts).fetchone()
+        return Copy(domains, certificates, copy.stat().st_size)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -205,7 +205,6 @@ def test_a_key_file_that_does_not_open_it_is_refused(
 
 def test_every_private_key_is_opened(used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with look_into(backup) as connection:
-        connection.execute("UPDATE certificate SET sealed_key = 'x'")
         connection.execute("UPDATE certificate SET sealed_key = x'00'")
     refused(used, backup, elsewhere(used, monkeypatch), "does not open this database")
 
