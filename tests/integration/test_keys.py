@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     """A state with certificates and an open order."""
     folder = tmp_path / "state"
     store = open_store(folder)
-    for number in range(3):
+    for number in range(2):
         serve(store, issue(store, store.enrol(f"{number}.test", (), Source.C4)))
     open_order(store, store.enrol(NAME, (), Source.C4))
     store.close()
@@ -142,7 +142,7 @@ from sslctl.model import Source
 from store_cases import open_order, open_store
 store = open_store(Path(sys.argv[1]))
 print("open", flush=True)
-for number in range(150):
+for number in range(60):
     open_order(store, store.enrol(f"{number}.{sys.argv[2]}.test", (), Source.C4))
     time.sleep(0.005)
 """
@@ -169,7 +169,7 @@ def test_nothing_is_lost_while_others_order(folder: Path, store: SqliteStore) ->
         run.stdout.close()
         assert run.returncode == 0
     assert rotations > 1
-    assert len(tokens(folder)) > 300
+    assert len(tokens(folder)) > 120
     [key] = lines(folder)
     for token in tokens(folder):
         Fernet(key).decrypt(token)
