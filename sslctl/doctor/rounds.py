@@ -44,12 +44,13 @@ def _look_at_state(config: Config, now: datetime) -> Iterator[Check]:
 
     def look() -> Iterator[Check]:
         nonlocal is_ticking
+        if not path.exists():
+            return
         with closing(Inspection(path, config.acme.directory_url)) as found:
             is_ticking = found.is_claimed("tick")
             yield from examine("database", lambda: state.database(found))
             yield from examine(state.TICK, lambda: state.ticks(found, now))
             yield from examine(state.PAUSES, lambda: state.pauses(found, now))
 
-    if path.exists():
-        yield from examine("database", look)
+    yield from examine("database", look)
     yield from examine("challenges", lambda: machine.challenges(config.acme, is_ticking=is_ticking))

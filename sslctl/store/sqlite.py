@@ -236,7 +236,7 @@ class SqliteStore(Reading, Renewals, Ledger, Upkeep, Store):
 
     def destroy_key(self, domain: Domain, certificate: Certificate) -> None:
         sql = """UPDATE certificate SET sealed_key = x'', key_destroyed_at = ? WHERE id = ? AND NOT EXISTS (
-            SELECT 1 FROM domain WHERE certificate.id IN (domain.wanted_id, domain.serving_id))"""
+            SELECT 1 FROM domain WHERE domain.id = certificate.domain_id AND certificate.id IN (wanted_id, serving_id))"""
         with self._database.transaction() as run:
             destroyed = run(sql, (instant(self._clock()), certificate.id))
             expect(destroyed.rowcount == 1, f"version {certificate.version} of {domain.name} is in use")
