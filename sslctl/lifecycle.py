@@ -6,7 +6,7 @@ and sorts with, is tested against it over generated facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -160,11 +160,11 @@ def owes_upload(domain: Domain, now: datetime) -> bool:
 
 
 def usable(certificate: Certificate, names: Iterable[str], now: datetime) -> bool:
-    """Say whether `certificate` may go on the edge for exactly these names: not expired, not revoked.
+    """Say whether `certificate` may go on the edge for exactly these names: not expired, not revoked, its key here.
 
     A text certificate may carry more names than were asked for; one of the CA's carries what was ordered.
     """
-    if certificate.revoked_at is not None or is_expired(certificate, now):
+    if certificate.revoked_at or certificate.key_destroyed_at or is_expired(certificate, now):
         return False
     return certificate.source is Source.TEXT or set(certificate.leaf.names) == set(names)
 
@@ -174,6 +174,29 @@ def reusable(certificates: Iterable[Certificate], names: Iterable[str], now: dat
     wanted = set(names)
     fitting = [c for c in certificates if c.source is Source.C4 and usable(c, wanted, now)]
     return max(fitting, key=lambda c: c.not_after, default=None)
+
+
+def superseded_at(
+    certificate: Certificate, domain: Domain, versions: Sequence[Certificate], now: datetime
+) -> datetime | None:
+    """Give since when nobody needs the key of `certificate` any more; None while somebody does, or may.
+
+    That is since it was replaced, revoked or expired, or was passed over: a newer one of the domain's `versions` was
+    issued, or the domain deleted, before it was ever served. What is wanted or served is needed, and what would be put
+    back: when a deleted domain is added again, or in the place of an upload that failed, where it is not yet replaced.
+    """
+    in_use = {one.id for one in (domain.wanted, domain.serving) if one is not None}
+    if domain.deleted_at is not None:
+        put_back = reusable(versions, domain.names, now)
+        in_use |= {put_back.id} if put_back else set()
+    if certificate.id in in_use:
+        return None
+    ends = [certificate.replaced_at, certificate.revoked_at]
+    if is_expired(certificate, now):
+        ends.append(certificate.not_after)
+    if certificate.verified_at is None:
+        ends += [domain.deleted_at, *(one.issued_at for one in versions if one.version > certificate.version)]
+    return min((end for end in ends if end is not None), default=None)
 
 
 # What the daily recheck covers, in domains of source c4.

@@ -15,7 +15,7 @@ from sslctl.issuer import IssueError, Issuer
 from sslctl.model import Bundle, Certificate, Domain, Leaf, Source
 from sslctl.pipeline import claimed
 from sslctl.reasons import Status
-from sslctl.store import Store
+from sslctl.store import Query, Store
 
 # Threads share their commits (`store.database`).
 _AT_ONCE = 32
@@ -204,6 +204,19 @@ def _revoke(store: Store, issuer: Issuer, domain: Domain, certificate: Certifica
             hint="try again later, or delete it without --revoke",
         ) from error
     store.mark_revoked(certificate)
+
+
+def doubt(store: Store, now: datetime, why: str) -> None:
+    """Have the next tick see for itself what C4 serves: of what is well, nobody has seen it since.
+
+    What is not well is looked at again anyhow. An upload of what C4 has already is not made, and no order is placed.
+    """
+    names = [domain.name for domain in store.domains(Query(statuses=(Status.SUCCESS,)), now)]
+    for start in range(0, len(names), _MOST_QUEUED):
+        with store.together():
+            for domain in store.named(names[start : start + _MOST_QUEUED]):
+                if domain.serving is not None and domain.serving == domain.wanted:
+                    store.mark_not_serving(domain, why)
 
 
 def managed(store: Store, names: Iterable[str]) -> list[Domain]:

@@ -22,7 +22,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A certificate with its chain and key, as PEM text. The key stays out of every repr."""
+    """A certificate with its chain and key, as PEM text. The key stays out of every repr; it is empty once destroyed."""
 
     certificate: str
     chain: str
@@ -80,6 +80,7 @@ class Certificate:
     replaced_at: datetime | None = None
     revoked_at: datetime | None = None
     renewal_info: RenewalInfo | None = None
+    key_destroyed_at: datetime | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -206,7 +207,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Head:
     """A place in the chain of all events: right after the event `id`, whose MAC (hex) covers all before it."""
 
     id: int
@@ -226,7 +227,26 @@ class Audit:
     """
 
     whole: int
-    head: Mark | None
+    head: Head | None
     begun_at: datetime
     inherited: int
     broken: str = ""
+
+
+class Milestone(StrEnum):
+    """What concerns the whole state, and is of interest when it was last done."""
+
+    TICK = "tick"
+    KEYS_ROTATED = "keys rotated"
+    KEYS_PRUNED = "keys pruned"
+    BACKED_UP = "backed up"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """When a milestone was last reached, by whom, and what came of it, for people."""
+
+    at: datetime
+    actor: str
+    detail: str

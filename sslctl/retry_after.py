@@ -1,4 +1,4 @@
-"""The one reader of `Retry-After`, which the CA and C4 send."""
+"""The one reader of the times in HTTP headers, which the CA and C4 send."""
 
 from __future__ import annotations
 
@@ -19,9 +19,17 @@ def read(header: str | None, now: datetime) -> datetime | None:
         # Ten digits are three centuries; int() refuses thousands of them.
         wish = timedelta(seconds=int(text[:10]))
     else:
-        try:
-            date = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
+        date = read_date(text)
+        if date is None:
             return None
-        wish = (date if date.tzinfo else date.replace(tzinfo=UTC)) - now
+        wish = date - now
     return now + min(max(wish, timedelta()), _LONGEST)
+
+
+def read_date(header: str | None) -> datetime | None:
+    """Give the aware time that `header` states (RFC 9110, section 5.6.7), None where that makes no sense. Never raises."""
+    try:
+        date = parsedate_to_datetime(header or "")
+    except (ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

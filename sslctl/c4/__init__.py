@@ -94,8 +94,8 @@ class ControlPlane(Protocol):
     def remove(self, name: str) -> bool:
         """Remove the certificate of `name`; False where there was none. Raises `UnknownDomain`."""
 
-    def health(self) -> None:
-        """Return when C4 answers and accepts the token."""
+    def health(self) -> datetime | None:
+        """Return when C4 answers and accepts the token; give the time by its clock, where it tells it."""
 
     def close(self) -> None:
         """Let go of what was kept for the next call; this one raises nothing."""

@@ -10,6 +10,7 @@ import http.client
 import re
 import ssl
 import stat
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -132,13 +133,17 @@ class C4Client:
             return False
         raise self._error(answer)
 
-    def health(self) -> None:
-        """Return when C4 answers and accepts the token. Raises `Unauthorized` and `Unanswered`."""
+    def health(self) -> datetime | None:
+        """Return when C4 answers and accepts the token; give the time by its clock, where it tells it.
+
+        Raises `Unauthorized` and `Unanswered`.
+        """
         answer = self._transport.call("GET", "/v1/health")
         if answer.status != HTTPStatus.OK:
             raise self._error(answer)
         if read_object(answer).get("status") != "ok":
             raise Unanswered("answered 200, but its health is not ok")
+        return answer.date
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -39,12 +39,13 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer. `media_type` is in lower case; `retry_at` is aware, None where the server named no time."""
+    """A complete answer. `media_type` is in lower case; `retry_at` and `date`, the server's clock, are aware, and None where it named no time."""
 
     status: int
     media_type: str
     body: bytes = field(repr=False)
     retry_at: datetime | None
+    date: datetime | None = None
 
 
 class Transport:
@@ -141,4 +142,6 @@ def _read(response: Response, retry_at: datetime | None) -> Answer:
             raise Unanswered(said, retry_at) from None
         raise Unanswered(explain(error)) from None
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Answer(response.status_code, media_type, body, retry_at)
+    return Answer(
+        response.status_code, media_type, body, retry_at, retry_after.read_date(response.headers.get("Date"))
+    )

@@ -6,25 +6,29 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslctl.config import Config, load
-from sslctl.errors import ConfigError
-from sslctl.model import Domain
+from sslctl.errors import ConfigError, StateError
+from sslctl.model import Domain, Milestone
 from sslctl.renewal import Ari, RenewalRule
-from sslctl.store import Store
+from sslctl.store import Copy, Store
 from sslctl.text import clean
 from sslctl.turns import Turns
 
 # What talks to the outside is imported where it is first needed: `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
     from sslctl.c4 import ControlPlane
+    from sslctl.doctor import Check
     from sslctl.issuer import Issuer
     from sslctl.pipeline import Pipeline
+    from sslctl.store.keyring import Keyring
+    from sslctl.store.sqlite import SqliteStore
 
 
 def utc_now() -> datetime:
@@ -52,24 +56,58 @@ class App:
         return RenewalRule(timedelta(days=section.before_days), Ari(section.ari))
 
     @cached_property
+    def keyring(self) -> Keyring:
+        """What seals the private keys."""
+        from sslctl.store.keyring import Keyring  # noqa: PLC0415 - cryptography is slow to import
+
+        # systemd.exec(5): where it puts the files of LoadCredential=.
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        path = self.config.state.master_key_path
+        return Keyring(path, credentials=Path(credentials) if credentials else None)
+
+    @cached_property
     def store(self) -> Store:
         """The state. Raises `StateError`."""
-        from sslctl.store.keyring import Keyring  # noqa: PLC0415 - cryptography is slow to import
-        from sslctl.store.sqlite import SqliteStore  # noqa: PLC0415
+        return self._open(self.config.state.database_path)
 
-        state = self.config.state
+    def _open(self, path: Path) -> SqliteStore:
+        from sslctl.store.sqlite import SqliteStore  # noqa: PLC0415 - cryptography is slow to import
+
         return SqliteStore(
-            state.database_path,
-            Keyring(state.master_key_path),
+            path,
+            self.keyring,
             clock=self.clock,
             actor=_actor(self.via),
             ca=self.config.acme.directory_url,
             limits=self.config.ca_limits,
         )
 
+    def restore(self, backup: Path, *, without_key: bool = False) -> Copy:
+        """Make the state out of `backup`, where there is none yet. Raises `StateError`; then there is none still."""
+        from sslctl import management  # noqa: PLC0415 - as above
+        from sslctl.store import copies  # noqa: PLC0415
+
+        if not without_key and not self.keyring.exists:
+            raise StateError(
+                f"the key file {self.keyring.path} is missing, and without it no private key in the backup can be read",
+                hint="put it back first; or restore --without-key, to look at what there was",
+            )
+        with (
+            copies.unpacked(backup, self.config.state.database_path) as (path, copy),
+            closing(self._open(path)) as store,
+        ):
+            if self.keyring.exists:
+                store.require_keys()
+            management.doubt(store, self.clock(), "restored from a backup")
+            store.mark(Milestone.RESTORED, clean(backup))
+        return copy
+
     @cached_property
     def control_plane(self) -> ControlPlane:
         """C4. Raises `ConfigError`."""
+        return self._connect_c4(self.config.c4.timeout_seconds)
+
+    def _connect_c4(self, timeout_seconds: float) -> ControlPlane:
         from sslctl.c4.client import C4Client  # noqa: PLC0415
 
         section = self.config.c4
@@ -82,7 +120,7 @@ class App:
             section.base_url,
             section.token_file,
             ca_bundle=section.ca_bundle,
-            timeout_seconds=section.timeout_seconds,
+            timeout_seconds=timeout_seconds,
             clock=self.clock,
         )
 
@@ -123,6 +161,14 @@ class App:
                 "cdn.cname_suffixes and cdn.ip_ranges are both empty, so no domain could point at the CDN"
             )
         _ = self.control_plane
+
+    def examination(self) -> Iterator[Check]:
+        """Look at all that sslctl needs, and change nothing."""
+        from sslctl.doctor.outside import SECONDS  # noqa: PLC0415 - as above
+        from sslctl.doctor.rounds import go_round  # noqa: PLC0415
+
+        timeout = min(SECONDS, self.config.c4.timeout_seconds)
+        return go_round(self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -12,7 +12,7 @@ from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option, moment
 from sslctl.errors import Exit, NotManaged, StateError
-from sslctl.model import Audit, Domain, Mark
+from sslctl.model import Audit, Domain, Head
 from sslctl.text import clean
 
 
@@ -24,12 +24,12 @@ def command() -> None:
     """
 
 
-def mark(text: str) -> Mark:
+def mark(text: str) -> Head:
     """Read a head as `verify` writes it, ID:MAC. Raises `click.BadParameter`."""
     match = re.fullmatch(r"([0-9]{1,18}):([0-9a-f]{32})", text)
     if match is None:
         raise click.BadParameter(f"{clean(text)!r} is no head; `sslctl audit verify` writes one, ID:MAC")
-    return Mark(int(match[1]), match[2])
+    return Head(int(match[1]), match[2])
 
 
 @command.command("verify")
@@ -42,7 +42,7 @@ def mark(text: str) -> Mark:
 )
 @json_option
 @click.pass_obj
-def verify(app: App, *, noted: Mark | None, as_json: bool) -> int:
+def verify(app: App, *, noted: Head | None, as_json: bool) -> int:
     """Look whether every event is as it was written, none is missing and none was added.
 
     Note the head that it writes somewhere else: with --head it shows later that no older database was put in the

@@ -17,6 +17,7 @@ from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, domains_json
 from sslctl.errors import Busy, Exit
 from sslctl.locks import locked
+from sslctl.model import Milestone
 from sslctl.reasons import Status
 from sslctl.renewal import Alert, Ari
 
@@ -59,6 +60,7 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
         plan = _plan(app, at, force=force)
         _carry_out(app, plan, report)
         alerts = _ask_ca(app, report)
+        app.store.mark(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
     _say_outcome(app, plan, report, alerts, quiet=quiet, as_json=as_json)
     return report.exit_code
 

@@ -71,6 +71,11 @@ def command(
     found = _find(app, names.normalise(domain))
     certificate = _choose(app, found, version)
     bundle = app.store.bundle(certificate)
+    if not bundle.private_key:
+        raise NotManaged(
+            f"the private key of version {certificate.version} of {found.name} was destroyed, as it was superseded",
+            hint=f"`sslctl view {found.name}` says when, and which versions still have theirs",
+        )
     files = (
         _pem_files(bundle)
         if kind == "pem"

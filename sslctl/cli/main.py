@@ -30,6 +30,10 @@ COMMANDS = {
     "daemon-tick": "Do what is due: what cron runs.",
     "forecast": "Show the orders of the coming days, and whether they fit.",
     "audit": "Who did what, and whether anybody edited that.",
+    "keys": "Rotate the key that seals the private keys; destroy those of old certificates.",
+    "backup": "Write a copy of the state into one file, while others work.",
+    "restore": "Make the state out of a backup, where there is none.",
+    "doctor": "Look at all that sslctl needs, and change nothing.",
     "sandbox": "A whole CDN on this machine, to try sslctl on.",
 }
 

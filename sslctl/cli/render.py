@@ -20,6 +20,7 @@ import click
 
 from sslctl import lifecycle, names
 from sslctl.cli import layout
+from sslctl.doctor import Check, Grade
 from sslctl.model import Certificate, Domain, DomainSummary, Event, RenewalInfo, Verdict
 from sslctl.reasons import Code, Status
 from sslctl.store import Listing
@@ -35,6 +36,7 @@ _COLOURS = {
     Status.EMERGENCY: "magenta",
     Status.DISCARD: "bright_black",
 }
+_GRADES = {Grade.OK: "green", Grade.WARN: "yellow", Grade.BAD: "red"}
 _LIST = ("DOMAIN", "STATUS", "SOURCE", "CREATED", "EXPIRES", "DAYS", "SERVED", "REASON", "WHO ACTS")
 _SPARE = ("CREATED", "SOURCE", "SERVED", "EXPIRES", "DAYS")
 _DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
@@ -284,7 +286,7 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
     rows = [
         (
             str(certificate.version),
-            lifecycle.fate(certificate, domain, now),
+            _fate(certificate, domain, now),
             certificate.source,
             lifecycle.moment(certificate.issued_at),
             lifecycle.moment(certificate.leaf.not_after),
@@ -294,6 +296,19 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
     ]
     headers = ("VERSION", "FATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256")
     return textwrap.indent(layout.table(rows, headers, ("SHA-256", "ISSUED")), "  ")
+
+
+def _fate(certificate: Certificate, domain: Domain, now: datetime) -> str:
+    without = ", key destroyed" if certificate.key_destroyed_at else ""
+    return lifecycle.fate(certificate, domain, now) + without
+
+
+def check(found: Check) -> None:
+    """Write one check of `doctor`, and below it what to do."""
+    grade = click.style(f"{found.grade:<4}", fg=_GRADES[found.grade])
+    click.echo(layout.paragraph(f"{grade}  {found.name}: {found.detail}"))
+    if found.hint:
+        click.echo(layout.paragraph(found.hint, "      "))
 
 
 def _history(events: Iterable[Event]) -> str:

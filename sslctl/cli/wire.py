@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sslctl import lifecycle, text
+from sslctl.doctor import Check
 from sslctl.limits import Pause
 from sslctl.model import (
     Audit,
@@ -17,6 +18,7 @@ from sslctl.model import (
     RenewalInfo,
     Verdict,
 )
+from sslctl.pruning import SpareKey
 from sslctl.renewal import Alert
 
 SCHEMA_VERSION = 1
@@ -114,6 +116,7 @@ def certificate(certificate: Certificate, domain: Domain, now: datetime) -> dict
         "verified_at": instant(certificate.verified_at),
         "replaced_at": instant(certificate.replaced_at),
         "revoked_at": instant(certificate.revoked_at),
+        "key_destroyed_at": instant(certificate.key_destroyed_at),
         "renewal_info": certificate.renewal_info and _renewal_info(certificate.renewal_info),
     }
 
@@ -149,3 +152,17 @@ def event(event: Event) -> dict[str, Any]:
         "detail": event.detail,
         "version": event.version,
     }
+
+
+def spare_key(key: SpareKey) -> dict[str, Any]:
+    """Give a private key that nobody needs any more."""
+    return {
+        "domain": key.domain.name,
+        "version": key.certificate.version,
+        "superseded_at": instant(key.superseded_at),
+    }
+
+
+def check(check: Check) -> dict[str, Any]:
+    """Give what a check of `doctor` found."""
+    return {"check": check.name, "grade": check.grade, "detail": check.detail, "hint": check.hint or None}

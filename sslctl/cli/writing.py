@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sslctl.errors import BadInput
+from sslctl.files import publish
 
 
 def check_absent(folder: Path, names: Iterable[str]) -> None:
@@ -42,11 +43,7 @@ def _write(path: Path, content: bytes, *, force: bool) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if force:
-            temporary.replace(path)
-        else:
-            # link() fails where the file exists, which replace() would not.
-            path.hardlink_to(temporary)
+        publish(temporary, path, force=force)
     except FileExistsError as error:
         raise BadInput(f"{path} exists already", hint="--force writes over it") from error
     finally:

@@ -22,7 +22,7 @@ from typing import Any
 
 from sslctl.config import AcmeSection
 from sslctl.errors import BadInput
-from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions, suggestions
+from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions, directory, suggestions
 from sslctl.issuer.listener import Listener
 from sslctl.issuer.problems import explain
 from sslctl.issuer.room import require_room, require_writable
@@ -47,7 +47,7 @@ class CertbotIssuer:
     def __init__(self, acme: AcmeSection, folder: Path, *, clock: Callable[[], datetime]) -> None:
         self._acme = acme
         self._folder = folder
-        self._accounts = folder / "accounts"
+        self._accounts = folder / directory.ACCOUNTS
         self._clock = clock
         self._workers = Workers(
             acme.workers, environment=_environment(acme), deadline_seconds=acme.timeout_seconds
@@ -183,8 +183,7 @@ class CertbotIssuer:
 
     def _account(self) -> Path | None:
         """Give the folder in which certbot keeps its account at this CA, None where there is none."""
-        server = self._acme.directory_url.partition("://")[2]
-        return min((path.parent for path in (self._accounts / server).glob("*/regr.json")), default=None)
+        return directory.find_account(self._folder, self._acme.directory_url)
 
     @cached_property
     def _webroot(self) -> Path:

@@ -75,6 +75,21 @@ def _is_free(address: str, port: int, folder: Path) -> bool:
         answer.unlink(missing_ok=True)
 
 
+def find_trouble(address: str, port: int) -> str:
+    """Give why nobody could listen there now, empty where one could; only tried, and given up at once."""
+    dualstack = not address and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dualstack or ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if dualstack:
+                trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            trial.bind((address, port))
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
+
+
 class _Server(ThreadingMixIn, BaseServer):
     """A server on a socket that listens already."""
 

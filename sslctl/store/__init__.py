@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from sslctl.limits import Kind, Pause, Scope
@@ -23,8 +24,10 @@ from sslctl.model import (
     DomainSummary,
     Event,
     Finding,
+    Head,
     Leaf,
     Mark,
+    Milestone,
     Order,
     RenewalInfo,
     Source,
@@ -74,6 +77,29 @@ class Cohort:
     code: Code | None
     expires_at: datetime | None = None
     lifetime: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """What a rotation of the keys came to.
+
+    `rewrapped` is how many values were sealed anew. `went_on` says that the new key had been put into the key file
+    before, by a rotation that was killed or by hand; `left` is how many old keys stay in a file that is not sslctl's to
+    write, and may be taken out of it.
+    """
+
+    rewrapped: int
+    went_on: bool
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a backup holds: how many domains (deleted ones too), certificates, and bytes."""
+
+    domains: int
+    certificates: int
+    size: int
 
 
 class Held(Exception):
@@ -265,8 +291,37 @@ class Store(Protocol):
     ) -> Iterator[tuple[str, Event]]:
         """Give every event with the name of its domain, oldest first: those from `since` on, by `actor`, of `domain`."""
 
-    def audit(self, noted: Mark | None = None) -> Audit:
+    def audit(self, noted: Head | None = None) -> Audit:
         """Look whether every event is as it was written, and whether `noted`, a head of before, is still among them."""
+
+    def mark(self, milestone: Milestone, detail: str) -> None:
+        """Record that `milestone` was reached now."""
+
+    def milestones(self) -> dict[Milestone, Mark]:
+        """Give the milestones that were ever reached."""
+
+    def rotate_keys(self) -> Rotated:
+        """Seal everything with a new key, and drop the old ones; others may work meanwhile.
+
+        Killed at any moment, it leaves a key file that opens everything, and the next call does the rest. Raises `Busy`
+        while another one does so, and `StateError` where the key file cannot be changed or does not open everything.
+        """
+
+    def require_keys(self) -> None:
+        """Return where the key file opens every key that is held. Raises `StateError`."""
+
+    def with_spare_keys(self, issued_until: datetime) -> list[str]:
+        """Name the domains that have the key of a certificate which is neither wanted nor served, and as old as that."""
+
+    def destroy_key(self, domain: Domain, certificate: Certificate) -> None:
+        """Destroy the private key of `certificate`, for good. Raises `Busy` where it is wanted or served after all."""
+
+    def back_up(self, path: Path, *, force: bool = False) -> Copy:
+        """Write a copy of everything but the key file into the new file `path`; others may work meanwhile.
+
+        It was read back before it has that name. Raises `BadInput` where `path` cannot be written, or is there already
+        and not to be written over (`force`); `StateError` where what was copied is damaged.
+        """
 
     def together(self) -> AbstractContextManager[object]:
         """Commit what is written in the block at its end, at once; where it raises, nothing of it is kept.

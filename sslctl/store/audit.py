@@ -6,7 +6,7 @@ before and the event. The event keeps the first half of what came out, its MAC; 
 end do not fit the state, which cannot be put back: the MACs tell only half of each. An event that is added after a cut
 goes on from the state as it stands, and so shows the cut for good.
 
-What cannot be seen here is a whole older file in the place of this one: for that, a head (`Mark`) is noted elsewhere.
+What cannot be seen here is a whole older file in the place of this one: for that, a head (`Head`) is noted elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from datetime import datetime
 from sqlite3 import Row
 
 from sslctl.errors import StateError
-from sslctl.model import Audit, Domain, Event, Mark
+from sslctl.model import Audit, Domain, Event, Head
 from sslctl.store import rows
 from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
@@ -158,7 +158,7 @@ class Trail:
             yield from block
             values["following"] = block[-1][1].id + 1
 
-    def audit(self, noted: Mark | None = None) -> Audit:
+    def audit(self, noted: Head | None = None) -> Audit:
         # What is written while this reads is not looked at: it comes after `last`.
         sql = "SELECT sealed, state, (SELECT max(id) FROM event) AS last FROM audit_chain"
         standing = self._database.read(dict, sql)
@@ -177,7 +177,7 @@ class Trail:
             state = chain.advance(state, record)
             if mac != mac_of(state):
                 return ended(f"{_shown(record)} is not what was written next")
-            whole, head = whole + 1, Mark(record[0], mac)
+            whole, head = whole + 1, Head(record[0], mac)
             if noted is not None and noted.id == head.id:
                 is_noted = noted == head
                 if not is_noted:

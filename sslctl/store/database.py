@@ -20,6 +20,7 @@ _MOST_MEMBERS = 64
 _LONGEST_SECONDS = 0.05
 _LOOK_AGAIN_SECONDS = 0.1
 _OTHERS_WRITE = 0o022
+_STEPS_BETWEEN_LOOKS = 100_000
 T = TypeVar("T")
 
 
@@ -49,6 +50,8 @@ class _Group:
 class Database:
     """The SQLite file `path`, made where it is missing, with the schema of this version.
 
+    With `read_only` nothing is made or changed, and a file that is missing or has an older schema is refused.
+
     One connection serves all threads of the process behind a lock: transactions are short, and none is held while
     anybody outside is asked.
 
@@ -62,20 +65,18 @@ class Database:
     before the block's own commit, which is the same one; only an error that the block raises comes at once.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._path = path
         self._lock = threading.RLock()
         self._holder: int | None = None
         self._arriving: set[int] = set()
         self._group: _Group | None = None
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for place in (path.parent, path):
-                _require_ours(place)
-            # SQLite would make the file with the umask's mode; keys are sealed, but names are nobody's business either.
-            path.touch(mode=0o600)
+            if not read_only:
+                _make_ready(path)
+            uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
             self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                uri, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
             )
         except (OSError, sqlite3.Error) as error:
             raise StateError(
@@ -84,7 +85,7 @@ class Database:
         self._connection.row_factory = sqlite3.Row
         try:
             with self._telling():
-                schema.prepare(self._connection, str(path))
+                (schema.require_current if read_only else schema.prepare)(self._connection, str(path))
         except BaseException:
             self._connection.close()
             raise
@@ -112,6 +113,21 @@ class Database:
         with self._telling(), self._turn() as group:
             yield self._connection.execute
         self._await(group)
+
+    def find_damage(self, seconds: float) -> str | None:
+        """Look for damage to the file for so long; give what was found, empty for none, None where that was too short."""
+        end = time.monotonic() + seconds
+        with self._telling(), self._lock:
+            self._connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS)
+            try:
+                found: str = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                    return None
+                raise
+            finally:
+                self._connection.set_progress_handler(None, 0)
+        return "" if found == "ok" else found
 
     @property
     def _is_mine(self) -> bool:
@@ -231,6 +247,14 @@ class Database:
             f"the database {self._path} cannot be read: {error}",
             hint="it was left as it is; restore a backup, or name another folder in state.dir",
         )
+
+
+def _make_ready(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in (path.parent, path):
+        _require_ours(place)
+    # SQLite would make the file with the umask's mode; keys are sealed, but names are nobody's business either.
+    path.touch(mode=0o600)
 
 
 def _require_ours(place: Path) -> None:

@@ -9,7 +9,7 @@ from sqlite3 import Row
 from typing import TypeVar
 
 from sslctl.errors import Busy, NotManaged
-from sslctl.model import Bundle, Certificate, Domain, Event, Order
+from sslctl.model import Bundle, Certificate, Domain, Event, Mark, Milestone, Order
 from sslctl.reasons import Status
 from sslctl.store import Listing, Query, Sort, rows
 from sslctl.store.database import Database
@@ -123,7 +123,8 @@ class Reading:
         return self._database.read(self._bundle_of, sql, (certificate.id,))[0]
 
     def _bundle_of(self, row: Row) -> Bundle:
-        return Bundle(row["pem"], row["chain_pem"], self._keyring.open(row["sealed_key"]))
+        key = self._keyring.open(row["sealed_key"]) if row["sealed_key"] else ""
+        return Bundle(row["pem"], row["chain_pem"], key)
 
     def order(self, domain: Domain) -> Order | None:
         sql = "SELECT * FROM acme_order WHERE domain_id = ? AND closed_at IS NULL"
@@ -135,6 +136,9 @@ class Reading:
         found = self._database.read(lambda row: self._keyring.open(row["sealed_key"]), sql, (order.id,))
         expect(found != [], CLOSED)
         return found[0]
+
+    def milestones(self) -> dict[Milestone, Mark]:
+        return dict(self._database.read(rows.mark_of, "SELECT * FROM milestone"))
 
     def events(self, domain: Domain) -> list[Event]:
         sql = "SELECT * FROM event WHERE domain_id = ? ORDER BY id"

@@ -20,6 +20,8 @@ from sslctl.model import (
     Event,
     Finding,
     Leaf,
+    Mark,
+    Milestone,
     Order,
     RenewalInfo,
     Source,
@@ -29,8 +31,8 @@ from sslctl.reasons import Code, Status, codes_of
 # fmt: off
 _CERTIFICATE = (
     "id", "domain_id", "version", "source", "names", "fingerprint", "serial", "issuer", "key_type", "not_before",
-    "not_after", "issued_at", "uploaded_at", "verified_at", "replaced_at", "revoked_at", "ari_start_at", "ari_end_at",
-    "ari_renew_at", "ari_poll_at", "ari_explanation",
+    "not_after", "issued_at", "uploaded_at", "verified_at", "replaced_at", "revoked_at", "key_destroyed_at",
+    "ari_start_at", "ari_end_at", "ari_renew_at", "ari_poll_at", "ari_explanation",
 )
 _FINDING = ("finding_code", "finding_found", "finding_wanted", "finding_at", "retry_at", "finding_tries")
 _DOMAIN = (
@@ -132,7 +134,7 @@ def certificate_of(row: Iterable[Any]) -> Certificate:
     # fmt: off
     (
         identity, domain_id, version, source, names, fingerprint, serial, issuer, key_type, not_before,
-        not_after, issued_at, uploaded_at, verified_at, replaced_at, revoked_at, *renewal_info,
+        not_after, issued_at, uploaded_at, verified_at, replaced_at, revoked_at, key_destroyed_at, *renewal_info,
     ) = row
     # fmt: on
     return Certificate(
@@ -155,6 +157,7 @@ def certificate_of(row: Iterable[Any]) -> Certificate:
         replaced_at=_time_or_none(replaced_at),
         revoked_at=_time_or_none(revoked_at),
         renewal_info=_renewal_info(*renewal_info),
+        key_destroyed_at=_time_or_none(key_destroyed_at),
     )
 
 
@@ -275,3 +278,8 @@ def event_of(row: sqlite3.Row) -> Event:
 def told_event_of(row: sqlite3.Row) -> tuple[str, Event]:
     """Read an event and the name of its domain from a row of `SELECT event.*, domain.name`."""
     return row["name"], event_of(row)
+
+
+def mark_of(row: sqlite3.Row) -> tuple[Milestone, Mark]:
+    """Read a milestone from a row of `SELECT * FROM milestone`."""
+    return Milestone(row["name"]), Mark(time_of(row["at"]), row["actor"], row["detail"])

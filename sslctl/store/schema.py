@@ -198,7 +198,20 @@ CREATE TRIGGER event_appended BEFORE INSERT ON event WHEN EXISTS (SELECT 1 FROM 
 BEGIN SELECT RAISE (ABORT, 'an event is never replaced'); END;
 """
 
-MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS, _AUDIT)
+# When a certificate's key was destroyed; `sealed_key` is empty from then on. And when what concerns the whole state was
+# last done (`model.Milestone`).
+_KEYS_AND_MILESTONES = """
+ALTER TABLE certificate ADD COLUMN key_destroyed_at TEXT;
+
+CREATE TABLE milestone (
+  name   TEXT PRIMARY KEY,
+  at     TEXT NOT NULL,
+  actor  TEXT NOT NULL,
+  detail TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS, _AUDIT, _KEYS_AND_MILESTONES)
 
 
 def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
@@ -207,14 +220,8 @@ def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
     Raises `StateError` naming the file `shown_as`; `sqlite3.DatabaseError` when the file is no SQLite database.
     """
     is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-    application_id = _pragma(connection, "application_id")
-    if application_id != APPLICATION_ID and not (is_empty and application_id == 0):
-        raise StateError(
-            f"{shown_as} is a database of another program",
-            hint="name another folder in state.dir; nothing was written to this one",
-        )
-    if not 0 <= _pragma(connection, "user_version") <= len(MIGRATIONS):
-        raise StateError(f"{shown_as} was written by a newer sslctl", hint="update sslctl on this machine")
+    if not (is_empty and _pragma(connection, "application_id") == 0):
+        require_known(connection, shown_as)
     # EXTRA with a rollback journal also syncs the folder after the journal is gone: an acknowledged commit survives
     # a power cut. secure_delete overwrites what a closed order's key leaves behind.
     for pragma in (
@@ -227,6 +234,26 @@ def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
         connection.execute(f"PRAGMA {pragma}")
     if _pragma(connection, "user_version") < len(MIGRATIONS):
         _migrate(connection)
+
+
+def require_known(connection: sqlite3.Connection, shown_as: str) -> None:
+    """Return where the database is sslctl's, of this version or an older one; nothing is written. Raises `StateError`."""
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise StateError(
+            f"{shown_as} is a database of another program",
+            hint="name another folder in state.dir; nothing was written to this one",
+        )
+    if not 0 <= _pragma(connection, "user_version") <= len(MIGRATIONS):
+        raise StateError(f"{shown_as} was written by a newer sslctl", hint="update sslctl on this machine")
+
+
+def require_current(connection: sqlite3.Connection, shown_as: str) -> None:
+    """Return where the database is sslctl's, of this version. Raises `StateError`."""
+    require_known(connection, shown_as)
+    if _pragma(connection, "user_version") != len(MIGRATIONS):
+        raise StateError(
+            f"{shown_as} was written by an older sslctl", hint="the next command brings it up to date"
+        )
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

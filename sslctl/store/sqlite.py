@@ -10,9 +10,9 @@ from pathlib import Path
 from sslctl.errors import Busy
 from sslctl.lifecycle import queued
 from sslctl.limits import NO_LIMITS, Limits, set_key
-from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
+from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Milestone, Order, Source
 from sslctl.reasons import Code
-from sslctl.store import Store, intake, leases, rows
+from sslctl.store import Copy, Store, copies, intake, leases, rows
 from sslctl.store.audit import Trail
 from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
@@ -20,7 +20,8 @@ from sslctl.store.ledger import Ledger
 from sslctl.store.reading import CLOSED, Reading, expect
 from sslctl.store.renewals import Renewals
 from sslctl.store.rows import names_text
-from sslctl.text import instant
+from sslctl.store.upkeep import Upkeep
+from sslctl.text import clean, instant
 
 _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain AND id IS NOT :by
     AND verified_at IS NOT NULL AND replaced_at IS NULL"""
@@ -28,7 +29,7 @@ _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain
 _MOST_TOGETHER = 5000
 
 
-class SqliteStore(Reading, Renewals, Ledger, Trail, Store):
+class SqliteStore(Reading, Renewals, Ledger, Trail, Upkeep, Store):
     """`Store` in the SQLite file `path`.
 
     `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` what it allows.
@@ -49,6 +50,7 @@ class SqliteStore(Reading, Renewals, Ledger, Trail, Store):
         self._clock = clock
         self._actor = actor
         self._owner = leases.this_process()
+        self._path = path
         self._database = Database(path)
         try:
             self._check_keyring()
@@ -66,6 +68,7 @@ class SqliteStore(Reading, Renewals, Ledger, Trail, Store):
                         self._keyring.make()
                     run("INSERT INTO key_check VALUES (1, ?)", (self._keyring.seal("sslctl"),))
         elif self._keyring.exists:
+            self._keyring.load()
             self._database.read(lambda row: self._keyring.open(row["sealed"]), select)
         if self._keyring.exists:
             self._begin_chain()
@@ -151,12 +154,12 @@ class SqliteStore(Reading, Renewals, Ledger, Trail, Store):
     # Orders and certificates
 
     def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
-        sealed = self._keyring.seal(key_pem)
         with self._database.transaction() as run:
             expect(self.domain(domain.name).revision == domain.revision, _changed(domain))
             if self.order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
             is_renewal, at = self._require_budget(domain, names), instant(self._clock())
+            sealed = self._keyring.seal(key_pem)
             made = run(
                 "INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at, ca, name_set, is_renewal)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -200,6 +203,7 @@ class SqliteStore(Reading, Renewals, Ledger, Trail, Store):
             return self._keep(domain, Source.TEXT, bundle, leaf)
 
     def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
+        """Keep a new version, inside the transaction of the caller."""
         values = {
             "domain_id": domain.id,
             "source": source,
@@ -235,6 +239,14 @@ class SqliteStore(Reading, Renewals, Ledger, Trail, Store):
     def mark_revoked(self, certificate: Certificate) -> None:
         self._stamp(certificate, "revoked_at", "revoked")
 
+    def destroy_key(self, domain: Domain, certificate: Certificate) -> None:
+        sql = """UPDATE certificate SET sealed_key = x'', key_destroyed_at = ? WHERE id = ? AND NOT EXISTS (
+            SELECT 1 FROM domain WHERE domain.id = certificate.domain_id AND certificate.id IN (wanted_id, serving_id))"""
+        with self._database.transaction() as run:
+            destroyed = run(sql, (instant(self._clock()), certificate.id))
+            expect(destroyed.rowcount == 1, f"version {certificate.version} of {domain.name} is in use")
+            self._write_event(domain.id, "key destroyed", "", certificate.version)
+
     def _stamp(self, certificate: Certificate, column: str, event: str | None = None) -> None:
         with self._database.transaction() as run:
             at = instant(self._clock())
@@ -263,6 +275,11 @@ class SqliteStore(Reading, Renewals, Ledger, Trail, Store):
 
     def record(self, domain: Domain, kind: str, detail: str, version: int | None = None) -> None:
         self._write_event(domain.id, kind, detail, version)
+
+    def back_up(self, path: Path, *, force: bool = False) -> Copy:
+        copy = copies.back_up(self._path, path, force=force)
+        self.mark(Milestone.BACKED_UP, clean(path))
+        return copy
 
     def together(self) -> AbstractContextManager[object]:
         return self._database.transaction()

@@ -37,7 +37,7 @@ from store_cases import (
 
 from sslctl.errors import NotManaged, StateError
 from sslctl.limits import set_key
-from sslctl.model import Audit, Mark, Source
+from sslctl.model import Audit, Head, Source
 from sslctl.names import registered_domain
 from sslctl.store.audit import Chain, mac_of
 from sslctl.store.keyring import Keyring
@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def audit(folder: Path, noted: Mark | None = None) -> Audit:
+def audit(folder: Path, noted: Head | None = None) -> Audit:
     store = open_store(folder)
     try:
         return store.audit(noted)
@@ -102,7 +102,7 @@ def rows(folder: Path) -> list[tuple[object, ...]]:
 def test_an_untouched_history_is_whole(folder: Path) -> None:
     found = audit(folder)
     assert (found.whole, found.broken, found.inherited, found.begun_at) == (7, "", 0, START)
-    assert found.head == Mark(7, str(rows(folder)[-1][-1]))
+    assert found.head == Head(7, str(rows(folder)[-1][-1]))
     assert audit(folder, found.head) == found
 
 

@@ -103,6 +103,11 @@ def test_every_field_of_the_json_is_documented(cdn: Cdn, tmp_path: Path) -> None
         cdn.sslctl("audit", "verify", "--json").json,
         cdn.sslctl("audit", "list", "--json").json,
         cdn.sslctl("delete", "shop.example.com", "--yes", "--json").json,
+        cdn.sslctl("keys", "rotate", "--json").json,
+        cdn.sslctl("add", "shop.example.com", "--new", "--json").json,
+        cdn.sslctl("keys", "prune", "--older-than", "0", "--json").json,
+        cdn.sslctl("backup", str(tmp_path / "backup"), "--json").json,
+        cdn.sslctl("doctor", "--json").json,
     ]
     fields = set().union(*map(_fields, answers)) - {status.value for status in Status}
     assert len(fields) > 30

@@ -1,0 +1,60 @@
+"""The CA's directory (RFC 8555, section 7.1.1), asked for nothing but whether it is there, and our account there."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import requests
+
+from sslctl import retry_after
+from sslctl.config import AcmeSection
+from sslctl.issuer import IssueError
+from sslctl.reasons import Code
+
+ACCOUNTS = "accounts"
+_LARGEST = 1 << 16
+_WORDS = (
+    (requests.exceptions.SSLError, "its certificate is not trusted"),
+    (requests.exceptions.Timeout, "no answer in time"),
+    (requests.exceptions.ConnectionError, "no connection"),
+)
+
+
+def ask(acme: AcmeSection, seconds: float) -> datetime | None:
+    """Return when the CA answers with its directory; give the time by its clock, where it tells it.
+
+    `seconds` bounds each wait. Raises `IssueError`.
+    """
+    try:
+        with requests.get(
+            acme.directory_url,
+            timeout=seconds,
+            verify=True if acme.ca_bundle is None else str(acme.ca_bundle),
+            stream=True,
+            allow_redirects=False,
+        ) as response:
+            body = response.raw.read(_LARGEST, decode_content=True)
+            date = retry_after.read_date(response.headers.get("Date"))
+    except (requests.RequestException, OSError, ValueError) as error:
+        words = (said for kind, said in _WORDS if isinstance(error, kind))
+        raise IssueError(Code.CA_UNAVAILABLE, next(words, type(error).__name__)) from error
+    if response.status_code != requests.codes.ok or not _is_directory(body):
+        found = f"it answered {response.status_code}, and not with a directory"
+        raise IssueError(Code.CA_UNAVAILABLE, found)
+    return date
+
+
+def _is_directory(body: bytes) -> bool:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "newOrder" in found
+
+
+def find_account(folder: Path, directory_url: str) -> Path | None:
+    """Give the folder, below the issuer's `folder`, in which certbot keeps its account at this CA; None for none."""
+    server = directory_url.partition("://")[2]
+    return min((path.parent for path in (folder / ACCOUNTS / server).glob("*/regr.json")), default=None)

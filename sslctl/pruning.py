@@ -1,0 +1,67 @@
+"""Destroying private keys that nobody needs any more: what is not there cannot be stolen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sslctl import lifecycle
+from sslctl.model import Certificate, Domain, Milestone
+from sslctl.store import Store
+
+# As many domains are claimed, and their keys destroyed in one commit.
+_BLOCK = 200
+_CLAIM_TIME = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SpareKey:
+    """The key of a certificate's version that nobody needs since then."""
+
+    domain: Domain
+    certificate: Certificate
+    superseded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The keys that were destroyed, and how many domains were left out: somebody else works on them."""
+
+    keys: list[SpareKey]
+    busy: int
+
+
+def find(store: Store, now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
+    """Give the keys that nobody has needed for so long (`lifecycle.superseded_at`), by the names of their domains."""
+    return _spare(store, store.with_spare_keys(now - older_than), now, older_than)
+
+
+def prune(store: Store, now: datetime, older_than: timedelta) -> Pruned:
+    """Destroy the keys that `find` gives. Killed midway, it has destroyed some of them; the next run does the rest."""
+    names = store.with_spare_keys(now - older_than)
+    keys, busy = list[SpareKey](), 0
+    for start in range(0, len(names), _BLOCK):
+        block = names[start : start + _BLOCK]
+        # An `add` may be about to take an old version up again.
+        ours = store.claim(block, _CLAIM_TIME)
+        busy += len(block) - len(ours)
+        try:
+            with store.together():
+                found = list(_spare(store, [name for name in block if name in ours], now, older_than))
+                for key in found:
+                    store.destroy_key(key.domain, key.certificate)
+            keys += found
+        finally:
+            store.release(ours)
+    store.mark(Milestone.KEYS_PRUNED, f"{len(keys)} destroyed")
+    return Pruned(keys, busy)
+
+
+def _spare(store: Store, names: list[str], now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
+    for domain in store.named(names):
+        versions = store.certificates(domain)
+        for certificate in reversed(versions):
+            since = lifecycle.superseded_at(certificate, domain, versions, now)
+            if certificate.key_destroyed_at is None and since is not None and since <= now - older_than:
+                yield SpareKey(domain, certificate, since)

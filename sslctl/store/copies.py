@@ -1,0 +1,152 @@
+"""Copies of the SQLite file: a backup while others work, and the way back.
+
+SQLite's own backup is used both ways, since only that gives one moment's state of a database that others write to.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sslctl.errors import BadInput, Busy, SslctlError, StateError
+from sslctl.files import publish
+from sslctl.store import Copy, schema
+
+_LONGEST_SECONDS = 60
+_LOOK_AGAIN_SECONDS = 0.05
+_OPEN_READ_ONLY = "mode=ro"
+
+
+def back_up(source: Path, path: Path, *, force: bool) -> Copy:
+    """Write a copy of the database `source` into the file `path`; see `Store.back_up`."""
+    if not force and os.path.lexists(path):
+        raise BadInput(f"{path} exists already", hint="--force writes over it")
+    try:
+        with _temporary(path) as temporary:
+            _copy(source, temporary)
+            found = _examine(temporary, str(path))
+            _sync(temporary)
+            publish(temporary, path, force=force)
+    except FileExistsError as error:
+        raise BadInput(f"{path} exists already", hint="--force writes over it") from error
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}") from error
+    return found
+
+
+@contextmanager
+def unpacked(backup: Path, path: Path) -> Iterator[tuple[Path, Copy]]:
+    """Give a copy of `backup` to be put in order, which becomes the database `path` at the end of the block.
+
+    It has the schema of this version, and nobody's claims. Where the block raises nothing is left. Raises `StateError`
+    where there is state at `path`, or `backup` is not sslctl's or is damaged.
+    """
+    _require_empty(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _temporary(path) as temporary:
+            _require_known(backup)
+            _copy(backup, temporary)
+            found = _examine(temporary, str(backup))
+            yield temporary, found
+            _sync(temporary)
+            publish(temporary, path, force=False)
+    except FileExistsError as error:
+        raise _occupied(path) from error
+    except OSError as error:
+        raise StateError(
+            f"cannot restore {path}: {error.strerror}", hint="state.dir names the folder"
+        ) from error
+
+
+def _require_empty(path: Path) -> None:
+    # SQLite would play a journal that is left there back into the new database.
+    for place in (path, path.with_name(f"{path.name}-journal")):
+        if os.path.lexists(place):
+            raise _occupied(place)
+
+
+def _occupied(place: Path) -> StateError:
+    return StateError(
+        f"{place} is there already, and nothing is restored over it",
+        hint="move it away, or name an empty folder in state.dir",
+    )
+
+
+def _require_known(backup: Path) -> None:
+    with _telling(backup), closing(_connect(backup, _OPEN_READ_ONLY)) as connection:
+        schema.require_known(connection, str(backup))
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    # mkstemp makes the file with mode 0600.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+    finally:
+        for left in (temporary, temporary.with_name(f"{temporary.name}-journal")):
+            left.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy the database `source` as it is at one moment into the empty file `target`.
+
+    In one step: a copy in many begins anew with every commit of another process, and may never end. Others read
+    meanwhile, and who wants to commit waits.
+    """
+    end = time.monotonic() + _LONGEST_SECONDS
+
+    def give_up_in_time(_status: int, _remaining: int, _total: int) -> None:
+        if time.monotonic() > end:
+            raise Busy("the database is in use by another sslctl", hint="try again in a minute")
+
+    with (
+        _telling(source),
+        closing(_connect(source, _OPEN_READ_ONLY)) as read,
+        closing(_connect(target, "mode=rw")) as write,
+    ):
+        # Nobody has `target` before it is finished and synced.
+        write.execute("PRAGMA journal_mode = OFF")
+        write.execute("PRAGMA synchronous = OFF")
+        read.backup(write, sleep=_LOOK_AGAIN_SECONDS, progress=give_up_in_time)
+
+
+def _examine(copy: Path, shown_as: str) -> Copy:
+    """Read a copy back, bring its schema up to date, and drop the claims of those who used what it was made of."""
+    with _telling(Path(shown_as)), closing(_connect(copy, "mode=rw")) as connection:
+        schema.require_known(connection, shown_as)
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            raise StateError(f"{shown_as} is damaged: {found}", hint="nothing was kept of the copy")
+        schema.prepare(connection, shown_as)
+        connection.execute("DELETE FROM lease")
+        counts = "SELECT (SELECT count(*) FROM domain), (SELECT count(*) FROM certificate)"
+        domains, certificates = connection.execute(counts).fetchone()
+        return Copy(domains, certificates, copy.stat().st_size)
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except SslctlError:
+        raise
+    except sqlite3.Error as error:
+        raise StateError(f"{path} cannot be copied: {error}", hint="is it a database of sslctl?") from error
