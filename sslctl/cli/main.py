@@ -29,6 +29,7 @@ COMMANDS = {
     "recheck": "Check domains now: those named, or all that are not well.",
     "daemon-tick": "Do what is due: what cron runs.",
     "forecast": "Show the orders of the coming days, and whether they fit.",
+    "notify": "Send a test message to the people who are told of Emergencies.",
     "sandbox": "A whole CDN on this machine, to try sslctl on.",
 }
 

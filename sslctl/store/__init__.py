@@ -23,6 +23,7 @@ from sslctl.model import (
     Event,
     Finding,
     Leaf,
+    Notice,
     Order,
     RenewalInfo,
     Source,
@@ -257,6 +258,12 @@ class Store(Protocol):
 
     def events(self, domain: Domain) -> list[Event]:
         """Give the history of `domain`, oldest first."""
+
+    def notice(self) -> Notice:
+        """Give the last message that was to reach a person."""
+
+    def record_notice(self, notice: Notice) -> None:
+        """Keep `notice` in the place of the one before."""
 
     def together(self) -> AbstractContextManager[object]:
         """Commit what is written in the block at its end, at once; where it raises, nothing of it is kept.

@@ -175,7 +175,19 @@ CREATE INDEX certificate_by_renewal ON certificate (ari_renew_at)
   WHERE ari_renew_at IS NOT NULL AND replaced_at IS NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS)
+# The last message that was to reach a person (`model.Notice`). Positions and troubles are JSON arrays, troubles of pairs.
+_NOTICES = """
+CREATE TABLE notice (
+  only_row     INTEGER PRIMARY KEY CHECK (only_row = 1),
+  at           TEXT,
+  troubles     TEXT NOT NULL,
+  missed       TEXT NOT NULL,
+  missed_since TEXT,
+  why          TEXT NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS, _NOTICES)
 
 
 def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
