@@ -12,9 +12,9 @@ import logging
 import os
 import re
 import sys
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import ContextVar
 from typing import Any
 
 import apprise
@@ -22,22 +22,22 @@ import apprise
 # Of what apprise says, the status of HTTP alone is taken: the rest may hold parts of the URL, or what a server said.
 _STATUS = re.compile(r"\berror[=:]\s*([1-5][0-9]{2})\b")
 _MOST_AT_ONCE = 32
+# What was heard of the URL that a thread works for: apprise hands the context on to threads of its own.
+_HEARD: ContextVar[list[str]] = ContextVar("heard")
 
 
 class _Ear(logging.Handler):
-    """Remembers the last status of HTTP that was complained of in this thread."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.statuses: dict[int | None, str] = {}
+    """Hears the statuses of HTTP that are complained of."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if found := _STATUS.search(record.getMessage()):
-            self.statuses[record.thread] = found[1]
+            _HEARD.get([]).append(found[1])
 
 
-def deliver(url: str, message: Mapping[str, Any], ear: _Ear) -> str:
+def deliver(url: str, message: Mapping[str, Any]) -> str:
     """Send `message` to `url`; give why that failed, or nothing."""
+    heard: list[str] = []
+    _HEARD.set(heard)
     asset = apprise.AppriseAsset(
         app_id="sslctl",
         app_desc="sslctl",
@@ -57,21 +57,17 @@ def deliver(url: str, message: Mapping[str, Any], ear: _Ear) -> str:
     )
     if delivered:
         return ""
-    status = ear.statuses.get(threading.get_ident())
-    return f"answered {status}" if status else "could not be reached, or refused it"
+    return f"answered {heard[-1]}" if heard else "could not be reached, or refused it"
 
 
 def main() -> None:
     """Do the errand."""
     errand = json.load(sys.stdin)
-    ear = _Ear()
     log = logging.getLogger("apprise")
-    log.addHandler(ear)
+    log.addHandler(_Ear(logging.WARNING))
     log.propagate = False
     with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
-        under_way = {
-            pool.submit(deliver, url, errand, ear): int(number) for number, url in errand["urls"].items()
-        }
+        under_way = {pool.submit(deliver, url, errand): int(number) for number, url in errand["urls"].items()}
         for done in as_completed(under_way):
             trouble = done.exception()
             why = done.result() if trouble is None else f"made apprise fail ({type(trouble).__name__})"

@@ -59,7 +59,7 @@ def webhook() -> Iterator[Webhook]:
 
 def break_uploads(cdn: Cdn, *names: str) -> None:
     """Let C4 take no certificate for `names`, which are added."""
-    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=503))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=400))
     for name in names:
         cdn.add_domain(name)
         assert cdn.sslctl("add", name).exit_code == 7
