@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from machine import Machine, can_boot
+from booted import Machine, can_boot
 
 from sslctl.sandbox.faults import Fault, Kind
 from sslctl.sandbox.world import World
@@ -78,7 +78,7 @@ def test_what_an_operator_works_on_is_left_to_them(world: World, machine: Machin
         machine.run("systemctl", "start", "sslctl.service")
         held = machine.sslctl("list", "--json")
     assert '"QUEUED"' in held.stdout, machine.said()
-    machine.run("systemctl", "start", "sslctl.service")
+    assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
     assert '"QUEUED"' not in machine.sslctl("list", "--json").stdout
 
 

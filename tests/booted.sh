@@ -1,5 +1,5 @@
 #!/bin/sh
-# Boots systemd over a copy-on-write view of this machine, in namespaces of its own; see machine.py.
+# Boots systemd over a copy-on-write view of this machine, in namespaces of its own; see booted.py.
 # Arguments: the folder to work in, Python's prefix, its packages, the project, the challenge folder.
 set -eu
 folder=$1

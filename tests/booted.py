@@ -25,8 +25,8 @@ export PYTHONPATH=/opt/project:/opt/packages LD_LIBRARY_PATH=/opt/python/lib
 exec /opt/python/bin/python{version} -m sslctl "$@"
 """
 IDLE = "[Unit]\nDefaultDependencies=no\n"
-# What this machine lacks: a network that comes up, and the journal.
-HERE = "[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=append:/run/tick\nStandardError=append:/run/tick\n"
+# There is no network that comes up here, nor a journal; and ticks follow one another as they never do else.
+HERE = "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n[Service]\nStandardOutput=append:/run/tick\nStandardError=append:/run/tick\n"
 OPERATOR = ("--reuid=sslctl", "--regid=sslctl", "--init-groups")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": "/opt/python/lib"}
 _VERSION = ".".join(map(str, sys.version_info[:2]))
@@ -69,7 +69,15 @@ class Machine:
         program.write_text(PROGRAM.format(version=_VERSION))
         program.chmod(0o755)
         self._booting = subprocess.Popen(
-            ["unshare", "--fork", "--kill-child", *NAMESPACES, "sh", ROOT / "tests" / "machine.sh", *places]
+            [
+                "unshare",
+                "--fork",
+                "--kill-child",
+                *NAMESPACES,
+                "sh",
+                str(ROOT / "tests" / "booted.sh"),
+                *map(str, places),
+            ]
         )
         try:
             self._await_boot()
