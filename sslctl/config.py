@@ -17,6 +17,7 @@ from sslctl import config_values as read
 from sslctl.config_file import ConfigFile, open_file
 from sslctl.errors import ConfigError
 from sslctl.limits import Limits, for_directory, limit_of
+from sslctl.reasons import Status
 from sslctl.text import clean
 
 
@@ -122,6 +123,21 @@ class RenewalSection:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySection:
+    """How a person is reached, and when. The URLs are secrets, and stay out of every repr.
+
+    `statuses` are those that a person is told of, again after `repeat_hours`. `ping_url` is asked for after every good
+    tick; whoever watches it notices when that stops.
+    """
+
+    urls: tuple[str, ...] = field(default=(), repr=False)
+    urls_file: Path | None = None
+    ping_url: str = field(default="", repr=False)
+    statuses: tuple[str, ...] = (Status.EMERGENCY, Status.EXPIRED)
+    repeat_hours: float = 24
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. `path` is the file it came from, None where there was none."""
 
@@ -132,6 +148,7 @@ class Config:
     dns: DnsSection = field(default_factory=DnsSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     renewal: RenewalSection = field(default_factory=RenewalSection)
+    notify: NotifySection = field(default_factory=NotifySection)
     path: Path | None = None
 
     @property
@@ -179,6 +196,11 @@ _READ: dict[str, Callable[[object], object]] = {
     "renewal.before_days": read.days,
     "renewal.max_per_day": read.whole(0, 10_000_000),
     "renewal.ari": read.choice("off", "incident", "follow"),
+    "notify.urls": read.many(read.notify_url),
+    "notify.urls_file": read.optional_path,
+    "notify.ping_url": read.ping_url,
+    "notify.statuses": read.many(read.choice(*(status for status in Status if status is not Status.SUCCESS))),
+    "notify.repeat_hours": read.hours,
 }
 """How each key is read. A new key is a field with its default above, and a line here."""
 
@@ -208,7 +230,18 @@ def load(path: Path | None, environ: Mapping[str, str], *, system_file: Path = _
     config, file = _DEFAULTS, open_file(path, environ, system_file)
     if file is not None:
         config = _with_settings(replace(config, path=file.path), _settings_of_file(file))
+        _require_private(config.notify, file)
     return _with_settings(config, _settings_of_environment(environ))
+
+
+def _require_private(notify: NotifySection, file: ConfigFile) -> None:
+    """Raise `ConfigError` where everyone can read a file that holds URLs which are secrets."""
+    for key in ("urls", "ping_url"):
+        if getattr(notify, key) and file.is_public:
+            raise ConfigError(
+                f"{file.place('notify', key)}: notify.{key} is a secret, and everyone can read this file",
+                hint=f"chmod o-rwx {clean(file.path)}",
+            )
 
 
 @dataclass(frozen=True, slots=True)

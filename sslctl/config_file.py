@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ _LARGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A file that was read; `path` is absolute."""
+    """A file that was read; `path` is absolute. `is_public` says whether everyone can read it."""
 
     path: Path
     text: str
+    is_public: bool = False
 
     def tables(self) -> dict[str, Any]:
         """Give what the file says, unchecked. Raises `ConfigError` where it is not TOML."""
@@ -70,7 +72,8 @@ def open_file(named: Path | None, environ: Mapping[str, str], system_file: Path)
         named = Path(environ["SSLCTL_CONFIG"])
     for path in [named] if named else [*_user_files(environ), system_file]:
         try:
-            return ConfigFile(path.absolute(), read_regular(path, _LARGEST)[0].decode())
+            content, state = read_regular(path, _LARGEST)
+            return ConfigFile(path.absolute(), content.decode(), bool(state.st_mode & stat.S_IROTH))
         except UnicodeDecodeError:
             raise ConfigError(f"{clean(path)}: not TOML: not in UTF-8") from None
         except (OSError, ValueError) as error:

@@ -25,10 +25,12 @@ _HIGHEST_PORT = 65535
 _DNS_PORT = 53
 _LONGEST_SECONDS = 86_400
 _LONGEST_DAYS = 365
+_LONGEST_HOURS = 24 * 365
 _LONGEST_NAME = 253
 
 # RFC 3986, section 2; a backslash or a space is read differently by different parsers.
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+_NOTIFY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,29}://[!-~]+")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"({_LABEL}\.)+{_LABEL}")
 _EMAIL = re.compile(r"(?!-)[^\s@<>,;\"]+@[^\s@<>,;\"]+\.[^\s@<>,;\".]+")
@@ -90,6 +92,11 @@ def days(value: object) -> float:
     return _number(value, _LONGEST_DAYS, "of days")
 
 
+def hours(value: object) -> float:
+    """Read a number of hours, more than 0 and at most a year."""
+    return _number(value, _LONGEST_HOURS, "of hours")
+
+
 def limit(value: object) -> str:
     """Read a limit of the CA, in the form of `limits.limit_of`; may be empty."""
     text = _text(value).strip()
@@ -147,6 +154,19 @@ def directory_url(value: object) -> str:
 def base_url(value: object) -> str:
     """Read the URL that all of C4's resources begin with; may be empty."""
     return "" if value == "" else _url(value, query=False)
+
+
+def notify_url(value: object) -> str:
+    """Read a URL in apprise's form; whether apprise knows it is seen when something is sent."""
+    text = _text(value).strip()
+    if not _NOTIFY_URL.fullmatch(text):
+        raise ValueError("must be a URL of apprise, like mailto://... or slack://...")
+    return text
+
+
+def ping_url(value: object) -> str:
+    """Read the URL that is asked for after a good tick; may be empty."""
+    return "" if value == "" else _url(value, query=True)
 
 
 def email(value: object) -> str:

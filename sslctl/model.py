@@ -194,6 +194,22 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """The last message that was to reach a person, and whether it did.
+
+    It was made up at `at` (None: there was none yet), and told of `troubles`, domains with their statuses; of none
+    where it said that all is well again. `missed` has the positions of the URLs that did not take it, none since
+    `missed_since`, because of `why` (cleaned).
+    """
+
+    at: datetime | None = None
+    troubles: frozenset[tuple[str, Status]] = frozenset()
+    missed: tuple[int, ...] = ()
+    missed_since: datetime | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One line of a domain's history: who did what, when."""
 

@@ -17,16 +17,19 @@ from sslctl.store.sqlite import SqliteStore
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs Pebble where it is missing, unless SSLCTL_REQUIRE_PEBBLE=1 says that it must be there."""
-    if shutil.which("pebble") and shutil.which("pebble-challtestsrv"):
-        return
-    if os.environ.get("SSLCTL_REQUIRE_PEBBLE") == "1":
-        pytest.exit(
-            "Pebble is missing, and SSLCTL_REQUIRE_PEBBLE=1 asks for it: apt-get install pebble", returncode=1
-        )
-    for item in items:
-        if item.get_closest_marker("pebble"):
-            item.add_marker(pytest.mark.skip(reason="Debian's package pebble is not installed"))
+    """Skip what needs Pebble or systemd where they are missing, unless SSLCTL_REQUIRE_PEBBLE=1 says that they must be there."""
+    programs = {"pebble": ("pebble", "pebble-challtestsrv"), "systemd": ("systemd-analyze",)}
+    for package, needed in programs.items():
+        if all(map(shutil.which, needed)):
+            continue
+        if os.environ.get("SSLCTL_REQUIRE_PEBBLE") == "1":
+            pytest.exit(
+                f"{package} is missing, and SSLCTL_REQUIRE_PEBBLE=1 asks for it: apt-get install {package}",
+                returncode=1,
+            )
+        for item in items:
+            if item.get_closest_marker(package):
+                item.add_marker(pytest.mark.skip(reason=f"Debian's package {package} is not installed"))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from sslctl.issuer import Issued, IssueError, OrderPending, Suggestion, Suggestions
 from sslctl.model import Bundle, Order
+from sslctl.notify import Message, Undelivered
 from sslctl.reasons import Code
 
 START = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)  # noon in Singapore
@@ -128,3 +129,23 @@ class FakeIssuer:
             .sign(self._key, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+class FakeNotifier:
+    """People in memory: `sent` has each message with the positions it went to. Those in `deaf` take none."""
+
+    def __init__(self, *schemes: str) -> None:
+        self.schemes = schemes
+        self.deaf: set[int] = set()
+        self.sent: list[tuple[Message, tuple[int, ...]]] = []
+
+    def send(self, message: Message, positions: Collection[int]) -> list[Undelivered]:
+        """See `Notifier.send`."""
+        to = tuple(number for number in range(1, len(self.schemes) + 1) if number in positions)
+        if to:
+            self.sent.append((message, to))
+        return [
+            Undelivered(number, self.schemes[number - 1], "could not be reached, or refused it")
+            for number in to
+            if number in self.deaf
+        ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
-import stat
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -35,11 +34,11 @@ from sslctl.c4.transport import Answer, Clock, Transport
 from sslctl.errors import ConfigError
 from sslctl.files import read_regular
 from sslctl.model import Bundle, Source
+from sslctl.secret_file import read_secret
 from sslctl.text import clean
 
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _LONGEST_DETAIL = 160
-_LARGEST_TOKEN = 1 << 16
 _LARGEST_BUNDLE = 1 << 24
 # What a server may echo of a key or a token, cut, shifted or encoded anew, is a long run that no word is.
 _ENCODED = re.compile(r"(?=[A-Za-z+/=_%-]*[0-9A-Z])[A-Za-z0-9+/=_%-]{16,}")
@@ -202,23 +201,10 @@ def _read_token(path: Path | None) -> str:
         raise ConfigError(
             "c4.token_file is not set", hint="it names a file that holds C4's token and nothing else"
         )
-    shown = clean(path)
-    try:
-        text, state = read_regular(path, _LARGEST_TOKEN)
-    except (OSError, ValueError) as error:
-        why = clean(getattr(error, "strerror", None) or error).lower()
-        raise ConfigError(
-            f"c4.token_file: {shown} cannot be read: {why}",
-            hint="it holds C4's token and nothing else, mode 0600",
-        ) from error
-    mode = stat.S_IMODE(state.st_mode)
-    if mode & 0o007:
-        raise ConfigError(
-            f"c4.token_file: everyone can reach {shown} (mode {mode:04o})", hint=f"chmod 600 {shown}"
-        )
+    text = read_secret(path, "c4.token_file", "C4's token")
     token = text.decode("ascii", errors="replace").strip()
     if not _TOKEN.fullmatch(token):
-        raise ConfigError(f"c4.token_file: {shown} does not hold one line of printable ASCII")
+        raise ConfigError(f"c4.token_file: {clean(path)} does not hold one line of printable ASCII")
     return token
 
 

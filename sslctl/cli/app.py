@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sslctl.c4 import ControlPlane
     from sslctl.doctor import Check
     from sslctl.issuer import Issuer
+    from sslctl.notify import Notifier
     from sslctl.pipeline import Pipeline
     from sslctl.store.keyring import Keyring
     from sslctl.store.sqlite import SqliteStore
@@ -130,6 +131,15 @@ class App:
         from sslctl.issuer.certbot import CertbotIssuer  # noqa: PLC0415
 
         return CertbotIssuer(self.config.acme, self.config.state.acme_dir, clock=self.clock)
+
+    @cached_property
+    def notifier(self) -> Notifier | None:
+        """Who reaches people; None where no URL leads to any. Raises `ConfigError`."""
+        from sslctl.notify.sender import AppriseNotifier  # noqa: PLC0415
+        from sslctl.notify.urls import read_urls  # noqa: PLC0415
+
+        urls = read_urls(self.config.notify)
+        return AppriseNotifier(urls) if urls else None
 
     def pipeline(self, on_step: Callable[[Domain, str], None], turns: Turns | None = None) -> Pipeline:
         """Put the parts together; `on_step` hears what is being done for which domain, `turns` are those at the CA."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import click
 
-from sslctl import batch, lifecycle, renewal_info
+from sslctl import batch, lifecycle, notices, renewal_info
 from sslctl.batch import Plan
-from sslctl.cli import pauses, render, wire
+from sslctl.cli import pauses, render, undelivered, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option, moment
 from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, domains_json
 from sslctl.errors import Busy, Exit
 from sslctl.locks import locked
-from sslctl.model import Milestone
+from sslctl.model import Milestone, Notice
+from sslctl.notify.ping import ping
 from sslctl.reasons import Status
 from sslctl.renewal import Alert, Ari
 
@@ -26,6 +28,20 @@ _CLAIM = "tick"
 _CLAIM_TIME = timedelta(hours=12)
 # A fleet of 100,000 asked about over the internet takes some minutes; what is left has its turn at the next tick.
 _ASKING_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of the notice and of the ping."""
+
+    notice: Notice
+    ping_trouble: str | None
+
+    def lines(self) -> Iterator[str]:
+        """Say what did not go out."""
+        yield from undelivered.lines(self.notice)
+        if self.ping_trouble:
+            yield f"The ping of notify.ping_url failed: it {self.ping_trouble}"
 
 
 @click.command("daemon-tick")
@@ -53,6 +69,8 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
         _say_plan(_plan(app, at, force=force), at, as_json=as_json)
         return Exit.OK
     app.require_outside()
+    # As with C4's token: what is wrong there is known before any domain is touched.
+    _ = app.notifier
     app.via = "tick"
     # What an operator works on is in good hands, and has its turn at the next tick.
     report = Report([], batch=True, forgives_busy=True)
@@ -61,7 +79,9 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
         _carry_out(app, plan, report)
         alerts = _ask_ca(app, report)
         app.store.mark(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
-    _say_outcome(app, plan, report, alerts, quiet=quiet, as_json=as_json)
+        noticed = _tell_people(app)
+    told = Told(noticed, _ping(app, report, noticed))
+    _say_outcome(app, plan, report, alerts, told, quiet=quiet, as_json=as_json)
     return report.exit_code
 
 
@@ -102,6 +122,29 @@ def _ask_ca(app: App, report: Report) -> Sequence[Alert]:
     return asked.alerts
 
 
+def _tell_people(app: App) -> Notice:
+    """Tell people of the domains that need them; where nobody is to be told, forget what was told before."""
+    section = app.config.notify
+    if app.notifier is None:
+        if app.store.notice() != Notice():
+            app.store.record_notice(Notice())
+        return Notice()
+    repeat = timedelta(hours=section.repeat_hours)
+    return notices.tell(app.store, app.notifier, tuple(map(Status, section.statuses)), repeat, app.clock())
+
+
+def _ping(app: App, report: Report, noticed: Notice) -> str | None:
+    """Say to who watches the ticks that this one was good; give why that failed, None where nothing was to be said.
+
+    No word is sent after a bug, nor where a notice reached nobody: that the pings stop is what reaches people then.
+    """
+    url = app.config.notify.ping_url
+    reached_nobody = app.notifier is not None and len(noticed.missed) == len(app.notifier.schemes)
+    if not url or reached_nobody or report.exit_code == Exit.BUG:
+        return None
+    return ping(url)
+
+
 def _say_plan(plan: Plan, at: datetime, *, as_json: bool) -> None:
     if as_json:
         planned = ({"domain": task.name, "work": task.due.work, "why": task.due.why} for task in plan.tasks)
@@ -114,22 +157,25 @@ def _say_plan(plan: Plan, at: datetime, *, as_json: bool) -> None:
 
 
 def _say_outcome(
-    app: App, plan: Plan, report: Report, alerts: Sequence[Alert], *, quiet: bool, as_json: bool
+    app: App, plan: Plan, report: Report, alerts: Sequence[Alert], told: Told, *, quiet: bool, as_json: bool
 ) -> None:
     now = app.clock()
     counts, paused = app.store.counts(now), app.store.pauses(now)
     if as_json:
-        told = wire.envelope(
+        answer = wire.envelope(
             at=wire.instant(now),
             ca_alerts=list(map(wire.alert, alerts)),
             ca_pauses=list(map(wire.pause, paused)),
             held_renewals=plan.held,
             managed=_all_counts(counts),
+            notice=wire.notice(told.notice),
+            pinged=None if told.ping_trouble is None else not told.ping_trouble,
         )
-        render.json_list(told, "domains", domains_json(app.store, report.names, report.errors, now))
+        render.json_list(answer, "domains", domains_json(app.store, report.names, report.errors, now))
         return
     unwell = report.unwell
-    if quiet and not unwell and not paused and not alerts:
+    troubles = list(told.lines())
+    if quiet and not unwell and not paused and not alerts and not troubles:
         return
     managed = ", ".join(f"{counts[status]} {status}" for status in reversed(Status) if status in counts)
     done = f"{report.ended} due, {report.ended - len(unwell)} now well, {len(unwell)} not"
@@ -137,7 +183,7 @@ def _say_outcome(
         f"{lifecycle.moment(now)}: {done if report.ended else 'nothing due'};"
         f" {sum(counts.values())} managed{': ' if managed else ''}{managed}"
     )
-    for line in (*_alerted(alerts), *pauses.lines(paused), *_held(plan)):
+    for line in (*_alerted(alerts), *pauses.lines(paused), *_held(plan), *troubles):
         render.line(line)
     for domain in app.store.named([name for name in unwell if name not in report.errors]):
         render.outcome(domain, now)

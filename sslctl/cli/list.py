@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import click
 
-from sslctl.cli import pauses, render, wire
+from sslctl.cli import pauses, render, undelivered, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import duration, json_option
 from sslctl.model import Source
@@ -75,12 +75,12 @@ def command(
         limit,
     )
     found = app.store.listing(query, now)
-    paused = app.store.pauses(now)
+    paused, noticed = app.store.pauses(now), app.store.notice()
     if as_json:
-        told = wire.envelope(ca_pauses=list(map(wire.pause, paused)))
+        told = wire.envelope(ca_pauses=list(map(wire.pause, paused)), notice=wire.notice(noticed))
         render.json_list(told, "domains", (wire.domain(domain, now) for domain in found.domains))
         return
-    for line in pauses.lines(paused):
+    for line in (*pauses.lines(paused), *undelivered.lines(noticed)):
         click.echo(f"sslctl: {line}", err=True)
     if as_csv:
         render.domain_csv(found.domains, now)

@@ -34,6 +34,7 @@ COMMANDS = {
     "backup": "Write a copy of the state into one file, while others work.",
     "restore": "Make the state out of a backup, where there is none.",
     "doctor": "Look at all that sslctl needs, and change nothing.",
+    "notify": "Send a test message to the people who are told of Emergencies.",
     "sandbox": "A whole CDN on this machine, to try sslctl on.",
 }
 

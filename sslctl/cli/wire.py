@@ -15,6 +15,7 @@ from sslctl.model import (
     Domain,
     DomainSummary,
     Event,
+    Notice,
     RenewalInfo,
     Verdict,
 )
@@ -85,6 +86,24 @@ def pause(pause: Pause) -> dict[str, Any]:
         "until": instant(pause.until),
         "why": pause.why,
     }
+
+
+def notice(notice: Notice) -> dict[str, Any] | None:
+    """Give what became of the last message to people, None where there was none."""
+    if notice.at is None:
+        return None
+    return {
+        "at": instant(notice.at),
+        "troubled": len(notice.troubles),
+        "missed": list(notice.missed),
+        "missed_since": instant(notice.missed_since),
+        "why": notice.why or None,
+    }
+
+
+def delivery(position: int, scheme: str, why: str | None) -> dict[str, Any]:
+    """Give whether one URL took a message."""
+    return {"position": position, "scheme": scheme, "delivered": why is None, "why": why}
 
 
 def alert(alert: Alert) -> dict[str, Any]:

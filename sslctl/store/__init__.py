@@ -28,6 +28,7 @@ from sslctl.model import (
     Leaf,
     Mark,
     Milestone,
+    Notice,
     Order,
     RenewalInfo,
     Source,
@@ -322,6 +323,12 @@ class Store(Protocol):
         It was read back before it has that name. Raises `BadInput` where `path` cannot be written, or is there already
         and not to be written over (`force`); `StateError` where what was copied is damaged.
         """
+
+    def notice(self) -> Notice:
+        """Give the last message that was to reach a person."""
+
+    def record_notice(self, notice: Notice) -> None:
+        """Keep `notice` in the place of the one before."""
 
     def together(self) -> AbstractContextManager[object]:
         """Commit what is written in the block at its end, at once; where it raises, nothing of it is kept.

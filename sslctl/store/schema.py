@@ -211,7 +211,19 @@ CREATE TABLE milestone (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS, _AUDIT, _KEYS_AND_MILESTONES)
+# The last message that was to reach a person (`model.Notice`). Positions and troubles are JSON arrays, troubles of pairs.
+_NOTICES = """
+CREATE TABLE notice (
+  only_row     INTEGER PRIMARY KEY CHECK (only_row = 1),
+  at           TEXT,
+  troubles     TEXT NOT NULL,
+  missed       TEXT NOT NULL,
+  missed_since TEXT,
+  why          TEXT NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS, _AUDIT, _KEYS_AND_MILESTONES, _NOTICES)
 
 
 def prepare(connection: sqlite3.Connection, shown_as: str) -> None:

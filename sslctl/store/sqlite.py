@@ -17,6 +17,7 @@ from sslctl.store.audit import Trail
 from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
 from sslctl.store.ledger import Ledger
+from sslctl.store.notices import Notices
 from sslctl.store.reading import CLOSED, Reading, expect
 from sslctl.store.renewals import Renewals
 from sslctl.store.rows import names_text
@@ -29,7 +30,7 @@ _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain
 _MOST_TOGETHER = 5000
 
 
-class SqliteStore(Reading, Renewals, Ledger, Trail, Upkeep, Store):
+class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
     """`Store` in the SQLite file `path`.
 
     `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` what it allows.

@@ -137,7 +137,10 @@ def test_an_empty_list_says_so_beside_the_data(cdn: Cdn, options: list[str], sai
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith(said)
     as_json = cdn.sslctl("list", "--json", *options)
-    assert (as_json.json, as_json.stderr) == ({"schema_version": 1, "ca_pauses": [], "domains": []}, "")
+    assert (as_json.json, as_json.stderr) == (
+        {"schema_version": 1, "ca_pauses": [], "notice": None, "domains": []},
+        "",
+    )
 
 
 @pytest.mark.parametrize(

@@ -505,3 +505,40 @@ def test_no_file_raises_anything_but_a_config_error(tmp_path: Path, text: str | 
 def test_no_environment_raises_anything_but_a_config_error(environ: dict[str, str]) -> None:
     message = _message(None, environ)
     assert message is None or message.isprintable()
+
+
+@pytest.mark.parametrize("key", ["urls", "ping_url"])
+def test_a_secret_in_a_file_that_everyone_can_read_is_refused(tmp_path: Path, key: str) -> None:
+    value = {"urls": '["json://s3cret.test/"]', "ping_url": '"https://s3cret.test/"'}[key]
+    file = _write(tmp_path / "config.toml", f"[notify]\nrepeat_hours = 1\n{key} = {value}\n")
+    file.chmod(0o644)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    assert f"line 3: notify.{key} is a secret" in caught.value.message
+    assert "s3cret" not in caught.value.message
+    file.chmod(0o640)
+    assert "s3cret" not in repr(load(file, {}))
+    file.write_text("[notify]\nrepeat_hours = 1\n")
+    file.chmod(0o644)
+    given = {"SSLCTL_NOTIFY_URLS": "json://a/?to=b%2Cc, mailto://d:e@f"}
+    assert load(file, given).notify.urls == ("json://a/?to=b%2Cc", "mailto://d:e@f")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("urls", '["s3cret"]'),
+        ("urls", '["json://s3cret\\u202e"]'),
+        ("urls", '"json://s3cret"'),
+        ("ping_url", '"http://s3cret.test/"'),
+        ("ping_url", '"https://user:s3cret@a.test/"'),
+        ("statuses", '["Success"]'),
+        ("statuses", '["emergency"]'),
+        ("repeat_hours", "0"),
+        ("repeat_hours", "nan"),
+    ],
+)
+def test_what_notify_does_not_accept_is_not_repeated(tmp_path: Path, key: str, value: str) -> None:
+    error = _refusal(tmp_path, f"[notify]\n{key} = {value}\n")
+    assert f"notify.{key} must" in error.message
+    assert "s3cret" not in error.message

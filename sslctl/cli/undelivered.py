@@ -1,0 +1,15 @@
+"""The last message that was to reach a person, for who looks here instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sslctl import lifecycle
+from sslctl.model import Notice
+
+
+def lines(notice: Notice) -> Iterator[str]:
+    """Give a line where the last message did not reach everyone."""
+    if notice.missed_since is not None:
+        since = lifecycle.moment(notice.missed_since)
+        yield f"The last notice could not be delivered since {since}: {notice.why}"
