@@ -83,22 +83,21 @@ class App:
             limits=self.config.ca_limits,
         )
 
-    def restore(self, backup: Path, *, without_key: bool = False) -> Copy:
+    def restore(self, backup: Path) -> Copy:
         """Make the state out of `backup`, where there is none yet. Raises `StateError`; then there is none still."""
         from sslctl import management  # noqa: PLC0415 - as above
         from sslctl.store import copies  # noqa: PLC0415
 
-        if not without_key and not self.keyring.exists:
+        if not self.keyring.exists:
             raise StateError(
                 f"the key file {self.keyring.path} is missing, and without it no private key in the backup can be read",
-                hint="put it back first; or restore --without-key, to look at what there was",
+                hint="put it back first",
             )
         with (
             copies.unpacked(backup, self.config.state.database_path) as (path, copy),
             closing(self._open(path)) as store,
         ):
-            if self.keyring.exists:
-                store.require_keys()
+            store.require_keys()
             management.doubt(store, self.clock(), "restored from a backup")
             store.mark(Milestone.RESTORED, clean(backup))
         return copy

@@ -13,20 +13,15 @@ from sslctl.cli.options import json_option
 
 @click.command("restore")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--without-key",
-    is_flag=True,
-    help="Restore although the key file is missing: no private key can be read.",
-)
 @json_option
 @click.pass_obj
-def command(app: App, *, file: Path, without_key: bool, as_json: bool) -> None:
+def command(app: App, *, file: Path, as_json: bool) -> None:
     """Make the state out of the backup FILE, where state.dir has none yet.
 
     The key file must be in its place first, and open every private key in FILE. The next tick sees for itself what C4
     serves; until then what was well is Pending.
     """
-    copy = app.restore(file, without_key=without_key)
+    copy = app.restore(file)
     backup.say(app, file, copy, as_json=as_json)
     click.echo(
         f"Restored into {app.config.state.dir}. Next: `sslctl doctor`, then `sslctl daemon-tick`.", err=True

@@ -162,9 +162,9 @@ def backup(used: Cdn, file: Path) -> Path:
     return file
 
 
-def refused(cdn: Cdn, file: Path, folder: Path, *words: str, options: tuple[str, ...] = ()) -> None:
+def refused(cdn: Cdn, file: Path, folder: Path, *words: str) -> None:
     before = sorted(os.listdir(folder))  # noqa: PTH208 - names
-    said = cdn.sslctl("restore", str(file), *options)
+    said = cdn.sslctl("restore", str(file))
     assert said.exit_code == Exit.UNUSABLE, said
     for word in words:
         assert word in said.stderr
@@ -183,24 +183,19 @@ def test_a_journal_of_another_database_is_not_played_back(
     refused(used, backup, folder, "sslctl.db-journal is there already")
 
 
-def test_without_the_key_file_nothing_is_restored_unless_that_is_wanted(
+def test_without_the_key_file_nothing_is_restored(
     used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = elsewhere(used, monkeypatch, key=False)
     refused(used, backup, folder, "master.key is missing", "put it back first")
-    assert used.sslctl("restore", str(backup), "--without-key").exit_code == Exit.OK
-    assert not (folder / "master.key").exists()
-    assert used.sslctl("list", "--json").json["domains"][0]["domain"] == "shop.example.com"
-    assert used.sslctl("download", "shop.example.com").exit_code == Exit.UNUSABLE
 
 
-@pytest.mark.parametrize("options", [(), ("--without-key",)])
 def test_a_key_file_that_does_not_open_it_is_refused(
-    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = elsewhere(used, monkeypatch)
     (folder / "master.key").write_bytes(Fernet.generate_key())
-    refused(used, backup, folder, "does not open this database", options=options)
+    refused(used, backup, folder, "does not open this database")
 
 
 def test_every_private_key_is_opened(used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,8 +294,9 @@ def test_an_older_backup_is_brought_up_to_date(
 ) -> None:
     with closing(sqlite3.connect(backup)) as connection:
         connection.execute("DROP TABLE milestone")
+        connection.execute("DROP TABLE notice")
         connection.execute("ALTER TABLE certificate DROP COLUMN key_destroyed_at")
-        connection.execute("PRAGMA user_version = 3")
+        connection.execute("PRAGMA user_version = 4")
         connection.commit()
     elsewhere(used, monkeypatch)
     assert used.sslctl("restore", str(backup)).exit_code == Exit.OK

@@ -85,7 +85,8 @@ def test_every_column_that_may_hold_something_sealed_is_rotated(folder: Path) ->
             """SELECT schema.name, info.name FROM sqlite_schema AS schema, pragma_table_info(schema.name) AS info
             WHERE schema.type = 'table' AND info.type = 'BLOB'"""
         ).fetchall()
-    assert set(blobs) == set(SEALED)
+    # The state of the audit's chain is no secret: without the sealed key nothing can be done with it.
+    assert set(blobs) - {("audit_chain", "state")} == set(SEALED)
 
 
 def test_everything_is_sealed_with_the_new_key_alone(folder: Path, store: SqliteStore) -> None:
@@ -376,7 +377,7 @@ def test_rotate_says_what_it_did(cdn: Cdn) -> None:
     cdn.sslctl("add", "shop.example.com")
     said = cdn.sslctl("keys", "rotate")
     assert said.exit_code == Exit.OK
-    assert said.stdout.startswith("2 private keys and checks are sealed with the first key of ")
+    assert said.stdout.startswith("3 private keys and checks are sealed with the first key of ")
     assert "new backup" in said.stderr
     told = cdn.sslctl("keys", "rotate", "--json").json
     assert (told["rewrapped"], told["went_on"], told["left"]) == (2, False, 0)
@@ -418,7 +419,7 @@ def test_the_key_of_a_replaced_certificate_is_destroyed_after_its_time(cdn: Cdn,
     assert view["events"][-2]["version"] == 1
     assert "replaced, key destroyed" in cdn.sslctl("view", renewed).stdout
     # The rotation passes over what is empty.
-    assert cdn.sslctl("keys", "rotate", "--json").json["rewrapped"] == 2
+    assert cdn.sslctl("keys", "rotate", "--json").json["rewrapped"] == 3
 
 
 def test_a_destroyed_key_is_nowhere_in_the_file(cdn: Cdn, renewed: str) -> None:
