@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,12 @@ class GatedIssuer(FakeIssuer):
     def __init__(self, clock: Callable[[], object]) -> None:
         super().__init__(clock)  # type: ignore[arg-type]
         self.placed, self.gate = threading.Semaphore(0), threading.Event()
+        self._numbers = count(1)
 
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
+        number = next(self._numbers)
         issued = super().issue(order, on_url, replaces=replaces)
-        if len(self.orders) > 4:
+        if number > 4:
             self.placed.release()
             assert self.gate.wait(30)
         return issued

@@ -380,7 +380,7 @@ def test_rotate_says_what_it_did(cdn: Cdn) -> None:
     assert said.stdout.startswith("3 private keys and checks are sealed with the first key of ")
     assert "new backup" in said.stderr
     told = cdn.sslctl("keys", "rotate", "--json").json
-    assert (told["rewrapped"], told["went_on"], told["left"]) == (2, False, 0)
+    assert (told["rewrapped"], told["went_on"], told["left"]) == (3, False, 0)
     assert cdn.sslctl("download", "shop.example.com", "-o", str(cdn.folder / "files")).exit_code == Exit.OK
 
 
