@@ -100,6 +100,7 @@ class CertbotIssuer:
             "account": str(account),
             "order_url": order.url,
             "csr_pem": order.csr_pem,
+            "webroot": str(self._webroot),
             "wait_seconds": _COLLECT_SECONDS,
         }
         result = self._run(job, _no_order, url=order.url)
