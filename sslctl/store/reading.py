@@ -90,7 +90,7 @@ class Reading:
 
     def cut_off(self) -> list[Domain]:
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.finding_code IS NULL AND domain.deleted_at IS NULL
-            AND domain.source = 'c4' AND domain.id IN (SELECT domain_id FROM acme_order WHERE closed_at IS NULL)"""
+            AND domain.source = 'c4' AND domain.id IN (SELECT domain_id FROM acme_order WHERE closed_at IS NULL)"""  # noqa: S608 - constants
         return self._database.read(rows.domain_of, sql)
 
     def _found(self, query: Query, where: str, values: Values) -> dict[int, int]:

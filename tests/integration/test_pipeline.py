@@ -316,7 +316,7 @@ def test_a_forced_renewal_that_was_cut_off_is_gone_on_with_by_the_next_tick(
     app, _ = enrolled(cdn)
     run(app)
     dying = cdn.app()
-    dying.store = DyingStore(app.store, 3 if not is_pending else 2, before=not is_pending)  # type: ignore[assignment]
+    dying.store = DyingStore(app.store, 3 if not is_pending else 2, before=not is_pending)
     with pytest.raises(Killed):
         run(dying, renew=True)
     if is_pending:

@@ -293,7 +293,8 @@ class State:
                 JWK.json_loads((path.parent / "private_key.json").read_text()),
                 account=RegistrationResource.json_loads(path.read_text()),
                 alg=ES256,
-                verify_ssl=str(self._world.pebble.ca_bundle),
+                # `requests` takes a path as well.
+                verify_ssl=str(self._world.pebble.ca_bundle),  # type: ignore[arg-type]
             )
             for path in (self.folder / "acme" / "accounts").rglob("regr.json")
         ]
