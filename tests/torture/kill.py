@@ -207,6 +207,9 @@ def endure(arena: Arena, blow: Blow, seed: int) -> Survival:
         found.append("I8: it was not killed: the moment never came")
     if left := state.processes():
         found.append(f"I8: {left} processes outlived their parent")
+    if found:
+        # What does not hold is told once.
+        arena.renew()
     came.violations = [f"seed {seed}: {violation}" for violation in found]
     return came
 
