@@ -48,10 +48,10 @@ Command = tuple[str, ...]
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     with Ground(folder / "1") as ground:
-        for number, tries in ((5, 1),) if small else ((2, 20), (5, 20), (20, 10)):
+        for number, tries in ((5, 1),) if small else ((2, 10), (5, 10), (20, 5)):
             yield _ticks(ground, number, tries)
         pairs = Pairs(folder)
-        yield _two_commands(ground, pairs, 1 if small else 10)
+        yield _two_commands(ground, pairs, 1 if small else 5)
         yield _operators(ground, pairs, 4 if small else 120)
 
 
