@@ -79,6 +79,10 @@ def plan(
     ahead = Due(Work.RENEW, spreading.EARLY)
     tasks += [Task(each.name, ahead, early=True) for each in share.early if each.name not in planned]
     tasks += _fill(tasks, store, now)
+    # No renewal of theirs needs to be due: one was begun, and what the CA may have issued for it is not to be lost.
+    planned = {task.name for task in tasks}
+    midway = Due(Work.RENEW, "its renewal was cut off midway")
+    tasks += [Task(each.name, midway) for each in store.cut_off() if each.name not in planned]
     if force:
         planned = {task.name for task in tasks}
         forced = Due(Work.RECHECK, "the daily recheck is forced")

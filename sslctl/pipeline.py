@@ -119,7 +119,7 @@ class Pipeline:
             if domain.wanted is not None and lifecycle.owes_upload(domain, self._clock()):
                 self._delivery.deliver(domain, domain.wanted, record)
                 return
-            if not self._needs_order(domain):
+            if pending is None and not self._needs_order(domain):
                 if domain.serving is not None:
                     self._delivery.deliver(domain, domain.serving, record)
                 return

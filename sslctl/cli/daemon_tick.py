@@ -72,8 +72,8 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     # As with C4's token: what is wrong there is known before any domain is touched.
     _ = app.notifier
     app.via = "tick"
-    # What an operator works on is in good hands, and has its turn at the next tick.
-    report = Report([], batch=True, forgives_busy=True)
+    # What an operator works on is in good hands, and has its turn at the next tick; what one deleted needs none.
+    report = Report([], batch=True, yields=True)
     with _alone(app):
         plan = _plan(app, at, force=force)
         _carry_out(app, plan, report)

@@ -14,8 +14,8 @@ from sslctl.batch import Batch, Outcome
 from sslctl.cli import render
 from sslctl.cli.app import App
 from sslctl.cli.progress import Progress
-from sslctl.cli.report import Report, complain
-from sslctl.errors import Busy, Exit
+from sslctl.cli.report import TAKEN_OVER, Report, complain
+from sslctl.errors import Exit
 from sslctl.turns import Turns
 
 
@@ -54,7 +54,7 @@ def run_passes(
 
 
 def _tell(app: App, outcome: Outcome, *, tell: bool) -> None:
-    if outcome.error is not None and (tell or not isinstance(outcome.error, Busy)):
+    if outcome.error is not None and (tell or not isinstance(outcome.error, TAKEN_OVER)):
         complain(outcome.name, outcome.error)
     elif outcome.domain is not None and tell:
         try:

@@ -10,7 +10,7 @@ import click
 from sslctl import lifecycle
 from sslctl.batch import Outcome
 from sslctl.cli import wire
-from sslctl.errors import Busy, Exit, SslctlError
+from sslctl.errors import Busy, Exit, NotManaged, SslctlError
 from sslctl.reasons import Status
 from sslctl.store import Store
 from sslctl.text import clean
@@ -24,19 +24,22 @@ _EXIT = {
     Status.EMERGENCY: Exit.EMERGENCY,
 }
 
+# How a pass ends before it began because of what somebody else does.
+TAKEN_OVER = (Busy, NotManaged)
+
 
 class Report:
     """What came of passes over the domains `names`; it keeps no more of each than its name.
 
-    `batch` says whether the exit code is that of a batch, or the one domain's own. With `forgives_busy` a domain that
-    somebody else works on counts as left out: it is in good hands.
+    `batch` says whether the exit code is that of a batch, or the one domain's own. With `yields` a domain that
+    somebody else works on or has deleted counts as left out: it is in good hands.
     """
 
-    def __init__(self, names: list[str], *, batch: bool, forgives_busy: bool = False) -> None:
+    def __init__(self, names: list[str], *, batch: bool, yields: bool = False) -> None:
         self.names = names
         self.errors: dict[str, Exception] = {}
         self._batch = batch
-        self._forgives_busy = forgives_busy
+        self._yields = yields
         self._ended = 0
         self._unwell: set[str] = set()
         self._codes: set[int] = set()
@@ -45,7 +48,7 @@ class Report:
         """Take in how one domain's pass ended."""
         if outcome.error is not None:
             self.errors[outcome.name] = outcome.error
-            if self._forgives_busy and isinstance(outcome.error, Busy):
+            if self._yields and isinstance(outcome.error, TAKEN_OVER):
                 return
         self._ended += 1
         code = _code(outcome, now, batch=self._batch)

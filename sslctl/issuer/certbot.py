@@ -39,6 +39,7 @@ _COLLECT_SECONDS = 20
 _LONGEST_URL = 2000
 # Longer than any CA keeps an order open.
 _STALE_SECONDS = 30 * 86_400
+_LEFT_BEHIND = ("runs/*", "child-*", "register-*", "revoke-*")
 
 
 class CertbotIssuer:
@@ -105,6 +106,7 @@ class CertbotIssuer:
             "account": str(account),
             "order_url": order.url,
             "csr_pem": order.csr_pem,
+            "webroot": str(self._webroot),
             "wait_seconds": _COLLECT_SECONDS,
         }
         result = self._run(job, _no_order, url=order.url)
@@ -281,8 +283,8 @@ class CertbotIssuer:
         return run
 
     def _clear_stale_runs(self) -> None:
-        """Clear what runs that were killed after they were settled left behind."""
-        for path in (self._folder / "runs").glob("*"):
+        """Clear what runs left behind that were killed, or killed after they were settled."""
+        for path in (path for pattern in _LEFT_BEHIND for path in self._folder.glob(pattern)):
             # Another process may clear the same at this moment.
             with suppress(FileNotFoundError):
                 if self._clock().timestamp() - path.stat().st_mtime > _STALE_SECONDS:
@@ -290,7 +292,9 @@ class CertbotIssuer:
 
     def _link_accounts(self, run: Path) -> None:
         self._make_folder(self._accounts)
-        (run / "config").mkdir(mode=0o700)
+        for name in ("config", "work"):
+            # certbot would make the latter for others to read.
+            (run / name).mkdir(mode=0o700)
         (run / "config" / "accounts").symlink_to(self._accounts, target_is_directory=True)
 
     @staticmethod

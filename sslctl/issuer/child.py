@@ -18,6 +18,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -107,15 +108,20 @@ class Client(acme.client.ClientV2):
         if not Client.order_url:
             return super().new_order(csr_pem, profile)
         body = messages.Order.from_json(self._post_as_get(Client.order_url).json())
-        authorizations = [
-            self._authzr_from_response(self._post_as_get(url), uri=url) for url in body.authorizations
-        ]
-        for token in _tokens(authorizations):
-            # An answer that a killed run left there; certbot takes a file that exists for somebody else's.
-            (Client.webroot / ".well-known" / "acme-challenge" / token).unlink(missing_ok=True)
+        # certbot takes a file that exists for somebody else's.
+        authorizations = self.clear_answers(body)
         return messages.OrderResource(
             body=body, uri=Client.order_url, authorizations=authorizations, csr_pem=csr_pem
         )
+
+    def clear_answers(self, order: messages.Order) -> list[messages.AuthorizationResource]:
+        """Remove what a killed run answered to the challenges of `order`, and give its authorizations."""
+        authorizations = [
+            self._authzr_from_response(self._post_as_get(url), uri=url) for url in order.authorizations
+        ]
+        for token in _tokens(authorizations):
+            (Client.webroot / ".well-known" / "acme-challenge" / token).unlink(missing_ok=True)
+        return authorizations
 
     def _post(self, url: str, obj: Any = None, *args: Any, **kwargs: Any) -> requests.Response:
         if isinstance(obj, messages.NewOrder) and Client.replaces and _renewal_info_url(self.directory):
@@ -272,8 +278,14 @@ def _collect(job: dict[str, Any]) -> dict[str, Any]:
     body = messages.Order.from_json(response.json())
     if body.status == messages.STATUS_PENDING:
         return {"pending": True}
-    if body.status == messages.STATUS_INVALID:
-        return {}
+    found = {} if body.status == messages.STATUS_INVALID else _fetch(client, body, job)
+    # The certificate counts; the answers are nobody's secret, only litter.
+    with suppress(Exception):
+        client.clear_answers(body)
+    return found
+
+
+def _fetch(client: Any, body: messages.Order, job: dict[str, Any]) -> dict[str, Any]:
     order = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
     # acme counts its deadline in naive local time.
     deadline = datetime.now() + timedelta(seconds=job["wait_seconds"])  # noqa: DTZ005
@@ -301,7 +313,7 @@ def _client(directory_url: str, account: Path) -> Any:
     key = JWK.json_loads((account / "private_key.json").read_text())
     registration = messages.RegistrationResource.json_loads((account / "regr.json").read_text())
     network = Observer(key, account=registration, alg=ES256 if key.typ == "EC" else RS256)
-    return acme.client.ClientV2(acme.client.ClientV2.get_directory(directory_url, network), network)
+    return Client(acme.client.ClientV2.get_directory(directory_url, network), network)
 
 
 _OURS = {"collect": _collect, "register": _register, "renewal_info": _ask_renewal_info}
@@ -324,8 +336,10 @@ def serve(connection: socket.socket) -> None:
             acknowledged.get()
 
     def listen() -> None:
-        for line in lines:
-            acknowledged.put(line)
+        # Where the parent ended before it heard all that we told, its end is not an end of file but an error.
+        with suppress(OSError):
+            for line in lines:
+                acknowledged.put(line)
         # The parent is gone. The next one collects the order, and must not meet us at it.
         os._exit(1)
 

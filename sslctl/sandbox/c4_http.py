@@ -9,6 +9,7 @@ import io
 import re
 import socket
 import ssl
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,11 @@ class Server(ThreadedWSGIServer):
         """End this connection."""
         self._open.discard(request)
         super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Complain of what is no trouble of a client's: one that was killed leaves in the middle of an answer."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def server_close(self) -> None:
         """Close the port and every connection."""

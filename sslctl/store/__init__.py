@@ -145,6 +145,9 @@ class Store(Protocol):
         `horizon` is the longest time before expiry at which a renewal can fall due.
         """
 
+    def cut_off(self) -> list[Domain]:
+        """Give the domains of source c4 that nothing is found of, while an order of theirs is open: its pass ended midway."""
+
     def counts(self, now: datetime) -> dict[Status, int]:
         """Count the managed domains by status as of `now`; statuses without a domain are left out."""
 

@@ -88,6 +88,11 @@ class Reading:
         found = self._found(Query(sort=Sort.EXPIRES), where, values)
         return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
 
+    def cut_off(self) -> list[Domain]:
+        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.finding_code IS NULL AND domain.deleted_at IS NULL
+            AND domain.source = 'c4' AND domain.id IN (SELECT domain_id FROM acme_order WHERE closed_at IS NULL)"""  # noqa: S608 - constants
+        return self._database.read(rows.domain_of, sql)
+
     def _found(self, query: Query, where: str, values: Values) -> dict[int, int]:
         """Give the ids of the domains for which `where` holds, as `query` sorts and cuts them, with their names' lengths."""
         sql = f"WHERE {where} ORDER BY {_ORDER_BY[query.sort]} LIMIT :limit"

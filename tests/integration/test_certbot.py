@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
+import select
 import shutil
 import signal
 import socket
@@ -308,6 +310,23 @@ def test_a_certificate_cut_off_on_disk_is_fetched_from_its_order(
     assert (caught.value.code, caught.value.order_dead) == (Code.CA_UNAVAILABLE, False)
 
 
+def test_what_a_killed_run_answered_is_cleared_when_its_certificate_is_fetched(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
+    world.add_domain("litter.example.test")
+    issuer = _certbot(acme, tmp_path / "acme")
+    order = _order(1, "litter.example.test")
+    urls: list[str] = []
+    issued = issuer.issue(order, urls.append)
+    issuer.forget(order)
+    asked = (world.folder / "pebble" / "pebble.log").read_text()
+    token = re.findall(r"http://litter\S+/acme-challenge/(\S+)", asked)[-1]
+    answer = world.folder / "webroot" / ".well-known" / "acme-challenge" / token
+    answer.write_text("left by a run that was killed once the CA had looked at it")
+    assert issuer.collect(dataclasses.replace(order, url=urls[0])) == issued
+    assert not answer.exists()
+
+
 def test_two_processes_at_their_first_order_make_one_account(
     world: World, acme: AcmeSection, tmp_path: Path
 ) -> None:
@@ -335,7 +354,11 @@ def test_of_two_accounts_one_is_used(world: World, acme: AcmeSection, tmp_path: 
     assert read_leaf(issued.certificate).names == ("twice.example.test",)
 
 
-def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path) -> None:
+_TOLD = b"""HTTP/1.1 200 OK\r\nLocation: /order\r\nContent-Length: 15\r\n\r\n{"finalize":""}"""
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path, *, tells: bool) -> None:
     (tmp_path / "private_key.json").write_text(_JWK)
     (tmp_path / "regr.json").write_text('{"body": {}, "uri": "http://127.0.0.1/a"}')
     workers = Workers(1, environment=os.environ, deadline_seconds=60)
@@ -351,6 +374,10 @@ def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path) -> None:
                 }
             )
             connection, _ = silent.accept()
+            if tells:
+                # Of an order, and nobody reads that any more.
+                connection.sendall(_TOLD)
+                assert select.select([channel._connection], [], [], 20)[0]
             # It is at work, and gets no answer.
             parents = dict(_processes())
             (child,) = (pid for pid, parent in parents.items() if parents.get(parent) == os.getpid())

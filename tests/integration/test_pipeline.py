@@ -309,6 +309,26 @@ def test_an_open_order_is_collected_even_when_a_renewal_is_forced(cdn: Cdn) -> N
     assert len(cdn.issuer.orders) == 1
 
 
+@pytest.mark.parametrize("is_pending", [False, True])
+def test_a_forced_renewal_that_was_cut_off_is_gone_on_with_by_the_next_tick(
+    cdn: Cdn, *, is_pending: bool
+) -> None:
+    app, _ = enrolled(cdn)
+    run(app)
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, 3 if not is_pending else 2, before=not is_pending)
+    with pytest.raises(Killed):
+        run(dying, renew=True)
+    if is_pending:
+        cdn.issuer.pending.add("https://ca.test/order/2")
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    domain = app.store.domain(NAME)
+    assert domain.serving is not None
+    assert domain.serving.version == 2
+    assert app.store.order(domain) is None
+    assert len(cdn.issuer.orders) == 2
+
+
 def test_an_order_that_lay_open_until_its_certificate_expired_is_let_go(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     die(cdn, app, 3, before=True)

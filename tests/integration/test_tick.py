@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from cdn import SUFFIX, Cdn
 
+from sslctl.cli.main import run
 from sslctl.issuer import IssueError, Suggestion
-from sslctl.model import RenewalInfo
+from sslctl.model import Domain, RenewalInfo
 from sslctl.reasons import Code
 from sslctl.sandbox.faults import Fault, Kind
 
@@ -271,6 +274,30 @@ def test_a_domain_that_somebody_else_works_on_is_left_to_them(failing: Cdn) -> N
     quiet = failing.sslctl("daemon-tick", "-q")
     assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
     other.close()
+
+
+def test_a_domain_that_is_deleted_while_the_tick_is_under_way_is_no_trouble(failing: Cdn) -> None:
+    class Emptied:
+        """The store, in which an operator deletes the domain once the tick has planned its work."""
+
+        def __init__(self, store: Any) -> None:
+            self._store = store
+
+        def __getattr__(self, method: str) -> Any:
+            return getattr(self._store, method)
+
+        def cut_off(self) -> list[Domain]:
+            assert failing.sslctl("delete", NAME, "--yes").exit_code == 0
+            return []
+
+    failing.clock.at = MIDNIGHT
+    app = failing.app()
+    emptied: Any = Emptied(app.store)
+    app.store = emptied
+    output, talk = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(talk):
+        assert run(["daemon-tick", "-q"], app) == 0
+    assert (output.getvalue(), talk.getvalue()) == ("", "")
 
 
 def test_what_the_ca_wants_replaced_early_is_told_once_and_replaced(cdn: Cdn) -> None:

@@ -1,0 +1,23 @@
+"""sslctl in a process that has everything imported and waits at a gate, its standard input, until that is closed.
+
+`python gated.py ARGUMENT...`; so many can begin at the same moment, whenever the machine got round to starting them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import sslctl.c4.client
+import sslctl.cli.add
+import sslctl.cli.daemon_tick
+import sslctl.cli.delete
+import sslctl.cli.recheck
+import sslctl.issuer.certbot
+import sslctl.preflight
+import sslctl.store.sqlite  # noqa: F401 - what a command imports when it needs it
+from sslctl.cli.main import main
+
+if __name__ == "__main__":
+    print("ready", flush=True)
+    sys.stdin.read()
+    main(sys.argv[1:])

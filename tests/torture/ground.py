@@ -1,0 +1,304 @@
+"""The ground that real sslctl processes are hurt on: a world with real Pebble, and in it one state after another."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import Any, Self
+
+import invariants
+from acme.client import ClientNetwork
+from acme.messages import Error, Order, RegistrationResource
+from josepy.jwa import ES256
+from josepy.jwk import JWK
+
+from sslctl import management
+from sslctl.sandbox.world import World
+from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import SqliteStore
+
+SSLCTL = (sys.executable, "-m", "sslctl")
+DYING = (sys.executable, str(Path(__file__).with_name("dying.py")))
+GATED = (sys.executable, str(Path(__file__).with_name("gated.py")))
+
+_NINETY_DAYS = 90 * 86_400
+_ORDERED = re.compile(r'Added order "(\S+)" to the db')
+_ISSUED = re.compile(r"Issued certificate serial (\S+) for order")
+# By this a process and its children are known; sslctl's own settings are kept from certbot.
+_MARK = "TORTURE_STATE"
+_LONGEST_SECONDS = 240
+# A child notices the end of its parent at once; on a busy machine it takes its time.
+_END_SECONDS = 10
+_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended, and what it wrote to standard error."""
+
+    code: int
+    said: str
+
+
+class Process:
+    """A command under way."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, gate: int | None) -> None:
+        self._stderr = TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        self._began = time.monotonic()
+        self.seconds = 0.0
+        self._process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL if gate is None else gate,
+            stdout=subprocess.DEVNULL if gate is None else subprocess.PIPE,
+            stderr=self._stderr,
+        )
+
+    def await_gate(self) -> None:
+        """Return once it stands at its gate."""
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+
+    def kill_after(self, seconds: float) -> bool:
+        """Kill it that long from now; False where it had ended before."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        return self.end().code < 0
+
+    def end(self) -> Ended:
+        """Wait for its end."""
+        try:
+            # Nobody reads along, so what it prints beyond a pipe's size is not to hold it up.
+            self._process.communicate(timeout=_LONGEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+        self.seconds = time.monotonic() - self._began
+        with self._stderr:
+            self._stderr.seek(0)
+            return Ended(self._process.returncode, self._stderr.read().decode(errors="replace").strip())
+
+
+class Ground:
+    """A world of its own in `folder`; use as a context manager. Work in its states is for one thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._world = World(folder, clock=_now, certificate_seconds=_NINETY_DAYS)
+        self._numbers = count(1)
+
+    def __enter__(self) -> Self:
+        self._world.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._world.__exit__(kind, error, trace)
+
+    def state(self) -> State:
+        """Give an empty state, with a log of the CA that begins now: what came before is another state's."""
+        return State(self._world, self._folder / "states" / str(next(self._numbers)))
+
+
+class State:
+    """A state of sslctl, and what the outside knows of its domains. `most_orders` is what each name may have cost."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.folder = folder
+        self.most_orders = Counter[str]()
+        self._world = world
+        self._log = world.folder / "pebble" / "pebble.log"
+        self._begins = self._log.stat().st_size
+        self._names = count(1)
+        self._ordered_by: dict[str, str] = {}
+        self._outside = invariants.Outside(self.issued, self.orders, self.installed)
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+
+    # Doing
+
+    def customers(self, number: int) -> list[str]:
+        """Make domains that nothing is wrong with."""
+        made = [
+            f"{next(self._names)}.state-{self.folder.name}.world-{self._world.folder.name}.test"
+            for _ in range(number)
+        ]
+        for name in made:
+            self._world.add_domain(name)
+        return made
+
+    def record(self, names: Sequence[str]) -> None:
+        """Put domains under management, as `add --no-wait` does."""
+        store = SqliteStore(
+            self.folder / "sslctl.db", Keyring(self.folder / "master.key"), clock=_now, actor="torture"
+        )
+        with closing(store):
+            management.enrol_many(store, names, _now())
+
+    def start(self, *arguments: str, through: Sequence[str] = SSLCTL, gate: int | None = None) -> Process:
+        """Start sslctl with `arguments`. `gate` is the standard input of one that waits at its gate."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("SSLCTL_")}
+        named = {
+            "SSLCTL_CONFIG": str(self._world.config_path),
+            "SSLCTL_STATE_DIR": str(self.folder),
+            _MARK: str(self.folder),
+        }
+        return Process([*through, *arguments], {**plain, **named}, gate=gate)
+
+    def run(self, *arguments: str) -> Ended:
+        """Run sslctl to its end."""
+        return self.start(*arguments).end()
+
+    def lose_runs(self) -> None:
+        """Take away what certbot wrote, as if it had been killed right before it wrote it."""
+        for path in (self.folder / "acme" / "runs").glob("*/*.pem"):
+            path.unlink()
+
+    # What came of it
+
+    def violations(
+        self, *, acknowledged: Iterable[str] = (), healthy: Iterable[str] | None = None
+    ) -> list[str]:
+        """Give which invariants do not hold, once nobody works on the state any more."""
+        return invariants.violations(
+            self.folder,
+            self._outside,
+            _now(),
+            most_orders=lambda name: self.most_orders[name],
+            acknowledged=acknowledged,
+            healthy=healthy,
+        )
+
+    def unfinished(self) -> list[str]:
+        """Give what is not as it must be where all are wanted from the CA: each order that it was known to have is issued."""
+        lost = self.rows("SELECT url, outcome FROM acme_order WHERE url IS NOT NULL AND outcome <> 'issued'")
+        still_open = self.rows("SELECT names FROM acme_order WHERE closed_at IS NULL")
+        return [
+            *(f"I2: the order {url} was known, and {outcome}" for url, outcome in lost),
+            *(f"I1: an order for {names} is still open" for (names,) in still_open),
+        ]
+
+    def issued(self) -> list[str]:
+        """Give the serial numbers of what the CA issued."""
+        return _ISSUED.findall(self._ca_said)
+
+    def orders(self) -> Mapping[str, int]:
+        """Count the orders that the CA took, by name."""
+        known = {
+            str(url).rpartition("/")[2]: json.loads(str(names))[0]
+            for url, names in self.rows("SELECT url, names FROM acme_order WHERE url IS NOT NULL")
+        }
+        for order in _ORDERED.findall(self._ca_said):
+            if order not in self._ordered_by:
+                self._ordered_by[order] = known.get(order) or self._name_of(order)
+        return Counter(self._ordered_by.values())
+
+    def installed(self, name: str) -> str | None:
+        """Give the fingerprint of what C4 serves for `name`."""
+        placed = self._world.c4.serving(name)
+        return None if placed is None else placed.fingerprint
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the database, without a right to change it; nothing while it is not made yet."""
+        if not (self.folder / "sslctl.db").exists():
+            return []
+        with closing(sqlite3.connect(f"file:{self.folder / 'sslctl.db'}?mode=ro", uri=True)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def sweep(self) -> Counter[str]:
+        """Count the files and folders that runs which are over left behind, and take them away."""
+        acme, challenges = (
+            self.folder / "acme",
+            self._world.folder / "webroot" / ".well-known" / "acme-challenge",
+        )
+        found = Counter[str]()
+        for what, place, pattern in (
+            ("challenge files", challenges, "*"),
+            ("run folders", acme, "runs/*"),
+            ("scratch folders", acme, "child-*"),
+            ("scratch folders", acme, "register-*"),
+        ):
+            for path in place.glob(pattern):
+                found[what] += 1
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        return found
+
+    def processes(self) -> int:
+        """Give how many processes are still there, where they had some seconds to end."""
+        deadline = time.monotonic() + _END_SECONDS
+        while (left := self._living()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return left
+
+    def _living(self) -> int:
+        mark = f"{_MARK}={self.folder}\0".encode()
+        left = 0
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                left += mark in path.read_bytes()
+            except OSError:
+                continue  # it is gone, or not ours
+        return left
+
+    @property
+    def _ca_said(self) -> str:
+        with self._log.open("rb") as file:
+            file.seek(self._begins)
+            return file.read().decode(errors="replace")
+
+    # An order whose URL nobody kept
+
+    def _name_of(self, order: str) -> str:
+        """Ask the CA, with the account's key, for which name an order is that we have no record of."""
+        url = self._world.pebble.directory_url.replace("/dir", f"/my-order/{order}")
+        for network in self._accounts:
+            for _ in range(_TRIES):
+                try:
+                    answer = network.post(
+                        url, None, new_nonce_url=url.partition("/my-order")[0] + "/nonce-plz"
+                    )
+                except Error as error:
+                    if error.code == "badNonce":
+                        continue
+                    break  # it is another account's
+                return str(Order.from_json(answer.json()).identifiers[0].value)
+        return f"somebody else's order {order}"
+
+    @cached_property
+    def _accounts(self) -> list[ClientNetwork]:
+        return [
+            ClientNetwork(
+                JWK.json_loads((path.parent / "private_key.json").read_text()),
+                account=RegistrationResource.json_loads(path.read_text()),
+                alg=ES256,
+                # `requests` takes a path as well.
+                verify_ssl=str(self._world.pebble.ca_bundle),  # type: ignore[arg-type]
+            )
+            for path in (self.folder / "acme" / "accounts").rglob("regr.json")
+        ]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,269 @@
+"""Real sslctl processes at the same time over one state: ticks, operators' commands, and both.
+
+What an operator was told is held against what is there in the end. Exit code 75 says that another one works on the
+domain: then a command may have recorded what it was asked for, or not.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from random import Random
+
+import trustme
+from case import Case
+from ground import GATED, Ended, Ground, State
+
+from sslctl.errors import Exit
+
+TITLE = "Overlap"
+TARGET = "0 orders in duplicate, 0 lost updates; of several ticks one runs, the others end with 75"
+
+_DOMAINS = 3
+_OPERATORS = 4
+_DOCUMENTED = frozenset(Exit) - {Exit.BUG, Exit.USAGE, Exit.UNUSABLE, Exit.INTERRUPTED}
+# What may be recorded of a domain.
+_ABSENT, _C4, _TEXT = "absent", "c4", "text"
+
+# What is only recorded gives the ticks something to do.
+_WORK = ("record", "record", "record", "add", "recheck", "renew", "paste", "delete", "delete", "list")
+
+# What is done to one domain at once.
+_COUPLES = (
+    ("renew", "renew"),
+    ("renew", "delete"),
+    ("renew", "paste"),
+    ("paste", "delete"),
+    ("paste", "paste"),
+    ("delete", "delete"),
+)
+
+Command = tuple[str, ...]
+
+
+def run(folder: Path, *, small: bool) -> Iterator[Case]:
+    with Ground(folder / "1") as ground:
+        for number, tries in ((5, 1),) if small else ((2, 10), (5, 10), (20, 5)):
+            yield _ticks(ground, number, tries)
+        pairs = Pairs(folder)
+        yield _two_commands(ground, pairs, 1 if small else 5)
+        yield _operators(ground, pairs, 4 if small else 120)
+
+
+class Pairs:
+    """Certificates such as customers bring, in files in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._authority = trustme.CA()
+        self._numbers = count(1)
+
+    def add(self, name: str) -> Command:
+        """Give the command that adds a new one for `name`."""
+        issued, number = self._authority.issue_cert(name), next(self._numbers)
+        certificate, key = (self._folder / f"{number}.{part}.pem" for part in ("cert", "key"))
+        certificate.write_bytes(issued.cert_chain_pems[0].bytes())
+        key.write_bytes(issued.private_key_pem.bytes())
+        return ("add", name, "--cert", str(certificate), "--key", str(key))
+
+
+# Ticks
+
+
+def _ticks(ground: Ground, number: int, tries: int) -> Case:
+    violations: list[str] = []
+    all_codes = Counter[int]()
+    state = ground.state()
+    for turn in range(tries):
+        names = state.customers(_DOMAINS)
+        state.record(names)
+        state.most_orders.update(names)
+        ended = at_once(state, [("daemon-tick",)] * number)
+        codes = Counter(each.code for each in ended)
+        all_codes += codes
+        found = state.violations(acknowledged=names) + state.unfinished()
+        if codes != {Exit.OK: 1, Exit.TRY_LATER: number - 1}:
+            found.append(
+                f"I8: they ended with {dict(codes)}: {[each.said for each in ended if each.said][:2]}"
+            )
+        violations += [f"turn {turn}: {violation}" for violation in found]
+    return Case(f"{number} ticks at once", tries, violations, _shown(all_codes))
+
+
+def at_once(state: State, commands: Sequence[Command]) -> list[Ended]:
+    """Begin all commands at the same moment, and give how each ended."""
+    gate, opener = os.pipe()
+    with os.fdopen(gate, "rb"), os.fdopen(opener, "wb"):
+        processes = [state.start(*command, through=GATED, gate=gate) for command in commands]
+        for process in processes:
+            process.await_gate()
+    return [process.end() for process in processes]
+
+
+# What must be there after commands
+
+
+def _after(command: Command, code: int, before: str) -> set[str]:
+    """Give what may be recorded of a domain once `command` ended with `code`; nothing where it cannot have ended so."""
+    what = command[0]
+    if what == "delete":
+        fits: dict[int, bool] = {
+            Exit.OK: before != _ABSENT,
+            Exit.NOT_MANAGED: before == _ABSENT,
+            Exit.TRY_LATER: True,
+        }
+        return {before if code == Exit.TRY_LATER else _ABSENT} if fits.get(code) else set()
+    if what == "recheck":
+        refused: dict[int, str] = {Exit.NOT_MANAGED: _ABSENT, Exit.USAGE: _TEXT}
+        only = refused.get(code)
+        return {before} if before == only or (only is None and before != _ABSENT) else set()
+    added = _TEXT if "--cert" in command else _C4
+    # Somebody else may have worked on the domain before it was recorded, or after that, or have deleted it by then.
+    return {before, added} if code in (Exit.TRY_LATER, Exit.NOT_MANAGED) else {added}
+
+
+def _recorded(state: State, name: str) -> str:
+    found = state.rows(f"SELECT source FROM domain WHERE name = '{name}' AND deleted_at IS NULL")  # noqa: S608 - ours
+    return str(found[0][0]) if found else _ABSENT
+
+
+def _settle(state: State) -> list[str]:
+    """Let the next tick do what is due, and a recheck stand for the one after it; give what does not hold then."""
+    found: list[str] = []
+    for command in ("daemon-tick", "recheck"):
+        ended = state.run(command)
+        found = state.violations() + [
+            f"I6: {name} is deleted, and C4 still serves a certificate for it"
+            for (name,) in state.rows("SELECT name FROM domain WHERE deleted_at IS NOT NULL")
+            if state.installed(name) is not None
+        ]
+        if ended.code:
+            found.append(f"I8: {command} ended with {ended.code}: {ended.said}")
+        if not found:
+            break
+    return found
+
+
+def _strange(command: Command, ended: Ended) -> list[str]:
+    # A certificate that was added by text is not renewed.
+    if ended.code in _DOCUMENTED or (command[0] == "recheck" and ended.code == Exit.USAGE):
+        return []
+    return [f"I8: {' '.join(command[:2])} ended with {ended.code}: {ended.said}"]
+
+
+# Two commands that change C4, on one domain
+
+
+def _two_commands(ground: Ground, pairs: Pairs, tries: int) -> Case:
+    violations: list[str] = []
+    codes = Counter[int]()
+    for turn in range(tries):
+        state = ground.state()
+        names = state.customers(len(_COUPLES))
+        state.run("add", *names)
+        found: list[str] = []
+        for name, couple in zip(names, _COUPLES, strict=True):
+            state.most_orders[name] = 1 + couple.count("renew")
+            commands = [_command(what, name, pairs) for what in couple]
+            ended = at_once(state, commands)
+            codes.update(each.code for each in ended)
+            for command, each in zip(commands, ended, strict=True):
+                found += _strange(command, each)
+            if _recorded(state, name) not in _in_either_order(commands, ended):
+                told = f"{couple} ended with {[each.code for each in ended]}"
+                found.append(f"I3: {told}, and {name} is {_recorded(state, name)}")
+        violations += [f"turn {turn}: {violation}" for violation in found + _settle(state)]
+    return Case(
+        "two commands that change C4, on one domain at once",
+        tries * len(_COUPLES),
+        violations,
+        _shown(codes),
+    )
+
+
+def _command(what: str, name: str, pairs: Pairs) -> Command:
+    if what == "paste":
+        return pairs.add(name)
+    commands = {
+        "record": ("add", "--no-wait"),
+        "renew": ("recheck", "--force-renew"),
+        "delete": ("delete", "--yes"),
+    }
+    return (*commands.get(what, (what,)), name)
+
+
+def _in_either_order(commands: Sequence[Command], ended: Sequence[Ended]) -> set[str]:
+    """Give what may be recorded after two commands on a domain of source c4, whichever was first."""
+    told = list(zip(commands, ended, strict=True))
+    return {
+        last
+        for (one, its_end), (other, other_end) in (told, told[::-1])
+        for between in _after(one, its_end.code, _C4)
+        for last in _after(other, other_end.code, between)
+    }
+
+
+def _shown(codes: Counter[int]) -> str:
+    return "they ended: " + ", ".join(f"{times} with {code}" for code, times in sorted(codes.items()))
+
+
+# Ticks and operators
+
+
+def _operators(ground: Ground, pairs: Pairs, seconds: float) -> Case:
+    state = ground.state()
+    state.record([])
+    until = time.monotonic() + seconds
+    with ThreadPoolExecutor(_OPERATORS + 1) as pool:
+        ticking = pool.submit(_tick_until, state, until)
+        working = [pool.submit(_operate, state, pairs, seed, until) for seed in range(_OPERATORS)]
+        codes, violations = ticking.result()
+        ticks = codes.total()
+        for operator in working:
+            its_codes, its_violations = operator.result()
+            codes += its_codes
+            violations += its_violations
+    violations += _settle(state)
+    found = f"{ticks} ticks; {_shown(codes)}"
+    return Case("a tick after the other, and operators' commands", codes.total(), violations, found)
+
+
+def _tick_until(state: State, until: float) -> tuple[Counter[int], list[str]]:
+    codes, violations = Counter[int](), list[str]()
+    while time.monotonic() < until:
+        ended = state.run("daemon-tick")
+        codes[ended.code] += 1
+        if ended.code != Exit.OK:
+            violations.append(f"I8: a tick ended with {ended.code}: {ended.said}")
+    return codes, violations
+
+
+def _operate(state: State, pairs: Pairs, seed: int, until: float) -> tuple[Counter[int], list[str]]:
+    """Be an operator with domains of one's own: what is recorded of them must be what the commands said."""
+    chance = Random(seed)  # noqa: S311 - to be replayed
+    codes, violations = Counter[int](), list[str]()
+    may_be = {name: {_ABSENT} for name in state.customers(2)}
+    for name in may_be:
+        state.most_orders[name] = 1
+    while time.monotonic() < until:
+        name = chance.choice(sorted(may_be))
+        what = chance.choice(_WORK)
+        command = ("list",) if what == "list" else _command(what, name, pairs)
+        # A certificate by text makes way for a new one of the CA's.
+        state.most_orders[name] += what in ("renew", "paste")
+        ended = state.run(*command)
+        codes[ended.code] += 1
+        violations += [f"seed {seed}: {one}" for one in _strange(command, ended)]
+        if what == "list" or violations:
+            continue
+        may_be[name] = {last for before in may_be[name] for last in _after(command, ended.code, before)}
+        if _recorded(state, name) not in may_be[name]:
+            told = f"{' '.join(command[:3])} ended with {ended.code}"
+            violations.append(f"seed {seed}: I3: {told}, and {name} is {_recorded(state, name)}")
+            may_be[name] = {_recorded(state, name)}
+    return codes, violations
