@@ -114,7 +114,8 @@ def test_its_folders_are_private_and_go_with_the_order(
     assert sorted(path.name for path in (tmp_path / "acme" / "runs").iterdir()) == ["4", "7"]
     run = tmp_path / "acme" / "runs" / "7"
     assert {
-        path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run, run / "logs", run / "config")
+        path.stat().st_mode & 0o077
+        for path in (tmp_path / "acme", run, run / "logs", run / "config", run / "work")
     } == {0}
     key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
     assert key.stat().st_mode & 0o077 == 0
@@ -202,7 +203,7 @@ def test_an_account_that_the_ca_does_not_know_is_registered_again_for_the_next_p
     key, registration = ((folder / name).read_text() for name in ("private_key.json", "regr.json"))
     (folder / "regr.json").write_text(registration.replace("/my-account/", "/my-account/0"))
     with pytest.raises(
-        IssueError, match="accountDoesNotExist: .*; the account was registered again"
+        IssueError, match=r"accountDoesNotExist: .*; the account was registered again"
     ) as caught:
         issuer.issue(_order(2, "account.example.test"), _no_url)
     assert (caught.value.code, caught.value.order_dead) == (Code.CA_REFUSED, True)

@@ -45,7 +45,7 @@ def test_only_the_cas_own_word_ends_an_order(status: int, error: Exception, gone
 )
 def test_a_token_that_must_not_become_a_path_ends_the_conversation(token: object) -> None:
     challenge = {"type": "http-01", "url": "https://ca.test/1", "token": token}
-    with pytest.raises(errors.ClientError, match="token that RFC 8555 does not allow: [^\x00-\x1f\u202e]*$"):
+    with pytest.raises(errors.ClientError, match=r"token that RFC 8555 does not allow: [^\x00-\x1f\u202e]*$"):
         _require_safe_tokens({"challenges": [{"type": "other-01"}, challenge]})
 
 
