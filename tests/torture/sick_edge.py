@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         }[self._edge.sickness]
         self.send_response(status)
         if status == 302:
-            self.send_header("Location", f"http://{self.headers['Host'].partition(':')[0]}{self.path}")
+            self.send_header("Location", self.path)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
