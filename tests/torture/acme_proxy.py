@@ -214,6 +214,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._meet()
 
+    def finish(self) -> None:
+        self._hang_up()
+        super().finish()
+
+    def _hang_up(self) -> None:
+        if self._pebble is not None:
+            self._pebble[1].close()
+            self._pebble = None
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as http.server names it
         pass
 
@@ -242,7 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self, body: bytes) -> Answer:
         url = self._proxy.pebble.directory_url
-        if self._pebble is None or self._pebble[0] != url:
+        if self._pebble is not None and self._pebble[0] != url:
+            self._hang_up()
+        if self._pebble is None:
             context = ssl.create_default_context(cafile=str(self._proxy.pebble.ca_bundle))
             parts = urlsplit(url)
             self._pebble = url, HTTPSConnection(parts.hostname or "", parts.port, context=context, timeout=30)
@@ -252,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
             response = connection.getresponse()
             content = response.read()
         except (OSError, HTTPException):
-            self._pebble = None
+            self._hang_up()
             raise
         # Link may come several times, and is for the directory and for other chains alone.
         return Answer(response.status, dict(response.getheaders()), content)
