@@ -22,7 +22,7 @@ from typing import Any
 
 from sslctl.config import AcmeSection
 from sslctl.errors import BadInput
-from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions, directory, suggestions
+from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions, answers, directory, suggestions
 from sslctl.issuer.listener import Listener
 from sslctl.issuer.problems import explain
 from sslctl.issuer.room import require_room, require_writable
@@ -56,6 +56,7 @@ class CertbotIssuer:
         self._listener: Listener | None = None
         self._preparing = threading.Lock()
         self._prepared = False
+        self._registered_again = False
 
     def close(self) -> None:
         """See `Issuer.close`."""
@@ -83,7 +84,7 @@ class CertbotIssuer:
             "webroot": str(self._webroot),
             "argv": [*argv, *self._common_arguments(run)],
         }
-        self._run(job, on_url, url=order.url or "")
+        self._ask_about(order, job, on_url)
         issued = self._on_disk(order)
         if issued is None:
             raise IssueError(Code.ISSUER_FAILED, "certbot ended well but left no certificate")
@@ -109,7 +110,7 @@ class CertbotIssuer:
             "webroot": str(self._webroot),
             "wait_seconds": _COLLECT_SECONDS,
         }
-        result = self._run(job, _no_order, url=order.url)
+        result = self._ask_about(order, job, _no_order)
         if result.get("pending"):
             raise OrderPending
         if "fullchain" not in result:
@@ -183,26 +184,54 @@ class CertbotIssuer:
                 self._link_accounts(run)
                 self._run({"do": "register", "argv": ["register", *self._common_arguments(run)]}, _no_order)
 
+    def _ask_about(self, order: Order, job: dict[str, Any], on_url: Callable[[str], None]) -> dict[str, Any]:
+        """Do `job`, and where the CA no longer knows our account, have one for the next pass, and say so."""
+        try:
+            return self._run(job, on_url, url=order.url or "")
+        except IssueError as error:
+            if not error.found.startswith("accountDoesNotExist"):
+                raise
+            self._register_again(order_dead=error.order_dead)
+            found = f"{error.found.rstrip('.')}; the account was registered again, with the same key"
+            raise IssueError(error.code, found, order_dead=error.order_dead) from error
+
+    def _register_again(self, *, order_dead: bool) -> None:
+        """Register our account's key anew, once for all orders: if the CA has it after all, no second account comes of it."""
+        with self._preparing:
+            account = self._account()
+            if account is None or self._registered_again:
+                return
+            with _told(), tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name:
+                run = Path(name)
+                self._link_accounts(run)
+                argv = ["register", *self._common_arguments(run)]
+                try:
+                    self._run({"do": "register_again", "account": str(account), "argv": argv}, _no_order)
+                except IssueError as error:
+                    # It is said of the account; the order that met it may still come to something.
+                    error.order_dead = order_dead
+                    raise
+            self._registered_again = True
+
     def _account(self) -> Path | None:
         """Give the folder in which certbot keeps its account at this CA, None where there is none."""
         return directory.find_account(self._folder, self._acme.directory_url)
 
     @cached_property
     def _webroot(self) -> Path:
-        return self._acme.webroot if self._acme.mode == "webroot" else self._folder / "webroot"
+        if self._acme.mode == "webroot":
+            return self._acme.webroot.absolute()
+        # The folder of the state is ours, however it is reached.
+        return self._folder.resolve() / "webroot"
 
     def _prepare_webroot(self) -> None:
-        """Make the folder of the answers, and see in standalone mode that they are served.
-
-        certbot would make the folder, and take it away again while another certbot is about to write into it.
-        """
+        """Make the folder of the answers, before an order is placed in vain; in standalone mode see that they are served."""
         with _told():
-            if self._acme.mode == "webroot":
-                if self._webroot.is_dir():
-                    _make_public(self._webroot / _CHALLENGES.parent)
-                    _make_public(self._webroot / _CHALLENGES)
-            else:
-                self._make_folder(self._webroot / _CHALLENGES)
+            if self._acme.mode == "standalone":
+                self._make_folder(self._webroot)
+            with answers.opened(self._webroot):
+                pass
+            if self._acme.mode == "standalone":
                 self._listener = Listener(
                     self._acme.http01_address, self._acme.http01_port, self._webroot / _CHALLENGES
                 )
@@ -279,6 +308,8 @@ class CertbotIssuer:
         with _told():
             self._make_folder(run)
             (run / "directory").write_text(self._acme.directory_url)
+            # certbot would make it for everybody to read.
+            (run / "work").mkdir(mode=0o700)
             self._link_accounts(run)
         return run
 
@@ -317,19 +348,6 @@ def _split(fullchain: str) -> Issued:
         return Issued(*split_fullchain(fullchain))
     except BadInput as error:
         raise IssueError(Code.ISSUER_FAILED, f"what the CA issued cannot be used: {error.message}") from error
-
-
-def _make_public(folder: Path) -> None:
-    """Make `folder` where it is missing, for a web server of another user to read, whatever our umask is."""
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return
-    folder.chmod(0o755)
-    above = folder.parent.stat()
-    # As certbot has it: it is the webroot's owner's, where we may give it away.
-    with suppress(PermissionError):
-        os.chown(folder, above.st_uid, above.st_gid)
 
 
 def _environment(acme: AcmeSection) -> dict[str, str]:

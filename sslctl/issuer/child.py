@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import re
 import resource
 import signal
 import socket
@@ -27,7 +26,7 @@ import acme.client
 import certbot.errors
 import certbot.main
 import requests
-from acme import challenges, errors, messages
+from acme import errors, messages
 from certbot._internal import account, cli, constants
 from certbot._internal import client as certbot_client
 from certbot._internal.plugins.disco import PluginsRegistry
@@ -37,7 +36,9 @@ from josepy.jwa import ES256, RS256
 from josepy.jwk import JWK, JWKEC
 from josepy.util import ComparableECKey
 
-from sslctl.issuer import suggestions
+from sslctl.issuer import answers, authenticator, suggestions
+from sslctl.issuer.answers import TOKEN
+from sslctl.text import clean
 
 # Between two tries a fresh nonce is fetched. Pebble rejects 5 % of good nonces on purpose, and a CA behind several
 # front ends can reject more; certbot itself gives up after the second.
@@ -87,6 +88,7 @@ class Observer(acme.client.ClientNetwork):
         if "finalize" in body and "Location" in response.headers:
             Observer.on_order(response.headers["Location"])
         Observer.problems.extend(_problems(body))
+        _require_safe_tokens(body)
         return response
 
 
@@ -101,27 +103,30 @@ class Client(acme.client.ClientV2):
 
     order_url: str
     replaces: str
-    webroot: Path
 
     def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:
         """Place the order or, where one is given, go on with it (RFC 8555, section 7.4: it stays until it expires)."""
         if not Client.order_url:
             return super().new_order(csr_pem, profile)
         body = messages.Order.from_json(self._post_as_get(Client.order_url).json())
-        # certbot takes a file that exists for somebody else's.
-        authorizations = self.clear_answers(body)
+        authorizations = [
+            self._authzr_from_response(self._post_as_get(url), uri=url) for url in body.authorizations
+        ]
         return messages.OrderResource(
             body=body, uri=Client.order_url, authorizations=authorizations, csr_pem=csr_pem
         )
 
-    def clear_answers(self, order: messages.Order) -> list[messages.AuthorizationResource]:
-        """Remove what a killed run answered to the challenges of `order`, and give its authorizations."""
-        authorizations = [
-            self._authzr_from_response(self._post_as_get(url), uri=url) for url in order.authorizations
+    def clear_answers(self, order: messages.Order) -> None:
+        """Remove what a killed run answered to the challenges of `order`."""
+        challenges = [
+            challenge
+            for url in order.authorizations
+            for challenge in _json_object(self._post_as_get(url)).get("challenges", ())
         ]
-        for token in _tokens(authorizations):
-            (Client.webroot / ".well-known" / "acme-challenge" / token).unlink(missing_ok=True)
-        return authorizations
+        with answers.opened(authenticator.Authenticator.folder) as folder:
+            for challenge in challenges:
+                if challenge.get("type") == "http-01":
+                    answers.clear(folder, challenge["token"])
 
     def _post(self, url: str, obj: Any = None, *args: Any, **kwargs: Any) -> requests.Response:
         if isinstance(obj, messages.NewOrder) and Client.replaces and _renewal_info_url(self.directory):
@@ -136,14 +141,16 @@ class Client(acme.client.ClientV2):
         return super()._post(url, obj, *args, **kwargs)
 
 
-def _tokens(authorizations: list[messages.AuthorizationResource]) -> Iterator[str]:
-    """Give the tokens of the HTTP challenges; they become paths, so only what RFC 8555, section 8.3 allows."""
-    for authorization in authorizations:
-        for challenge in authorization.body.challenges:
-            if isinstance(challenge.chall, challenges.HTTP01):
-                token = str(challenge.chall.encode("token"))
-                if re.fullmatch(r"[A-Za-z0-9_-]+", token):
-                    yield token
+def _require_safe_tokens(body: dict[str, Any]) -> None:
+    """Raise `ClientError` where an authorization has an HTTP challenge whose token must not become a path.
+
+    acme drops what it does not know from a token, and would go on with another one.
+    """
+    for challenge in body.get("challenges", ()):
+        token = challenge.get("token")
+        is_safe = isinstance(token, str) and TOKEN.fullmatch(token)
+        if challenge.get("type") == "http-01" and not is_safe:
+            raise errors.ClientError(f"the CA gave a token that RFC 8555 does not allow: {clean(token, 60)}")
 
 
 def _json_object(response: requests.Response) -> dict[str, Any]:
@@ -183,7 +190,7 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
     setattr(acme.client, "ClientV2", Client)  # noqa: B010
     Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
-    Client.webroot = Path(job.get("webroot", ""))
+    authenticator.install(Path(job.get("webroot", "")))
     try:
         if job["do"] in _OURS:
             return {"done": True, **_OURS[job["do"]](job)}
@@ -246,6 +253,19 @@ def _register(job: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _register_again(job: dict[str, Any]) -> dict[str, Any]:
+    """Register the key of the account that the CA said it does not know; where it does, learn what it calls it."""
+    config = cli.prepare_and_parse_args(PluginsRegistry.find_all(), job["argv"])
+    key = JWK.json_loads((Path(job["account"]) / "private_key.json").read_text())
+    client = certbot_client.create_acme_client(config, key)
+    try:
+        registration = certbot_client.perform_registration(client, config, None)
+    except errors.ConflictError as error:
+        registration = messages.RegistrationResource(body=messages.Registration(), uri=error.location)
+    account.AccountFileStorage(config).update_regr(account.Account(registration, key))
+    return {}
+
+
 def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:
     """Give the CA's `answers` to what it suggests for each of `ids` (`suggestions.ask`), None where it has no ARI."""
     directory = acme.client.ClientV2.get_directory(
@@ -304,7 +324,7 @@ def _is_gone(error: Exception) -> bool:
     return (
         isinstance(error, messages.Error)
         and Observer.status < requests.codes.server_error
-        and error.code in ("malformed", "unauthorized", "accountDoesNotExist")
+        and error.code in ("malformed", "unauthorized")
     )
 
 
@@ -316,7 +336,12 @@ def _client(directory_url: str, account: Path) -> Any:
     return Client(acme.client.ClientV2.get_directory(directory_url, network), network)
 
 
-_OURS = {"collect": _collect, "register": _register, "renewal_info": _ask_renewal_info}
+_OURS = {
+    "collect": _collect,
+    "register": _register,
+    "register_again": _register_again,
+    "renewal_info": _ask_renewal_info,
+}
 
 
 def serve(connection: socket.socket) -> None:

@@ -15,8 +15,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import BaseServer, ThreadingMixIn
 
-# RFC 8555, section 8.3: a token has the characters of base64url, so no answer lies outside of the folder.
-_PATH = re.compile(r"/\.well-known/acme-challenge/([A-Za-z0-9_-]{1,255})")
+from sslctl.issuer.answers import TOKEN
+
+_PATH = re.compile(rf"/\.well-known/acme-challenge/({TOKEN.pattern})")
 _READ_SECONDS = 10
 # The port is open to everybody; a CA needs a handful of connections for each of the orders under way.
 _MOST_CONNECTIONS = 512

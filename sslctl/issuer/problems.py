@@ -43,6 +43,10 @@ _LIMITED = (
     (re.compile(r"too many (?:certificates|failed)|prevented from requesting certificates for"), None),
 )
 _RETRY_AFTER = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)? ?(?:UTC|Z)", re.ASCII)
+# What Boulder and Pebble say of redirects that lead nowhere; they call it a trouble of the connection too.
+_MISLED = re.compile(
+    r"redirect loop|too many redirects|redirect target|stopped after \d+ redirects", re.IGNORECASE
+)
 _LAST_WORDS = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
 # The same CSR would be refused again, and the order would stay ready until it expires.
 _HOPELESS = ("badCSR", "badPublicKey")
@@ -114,6 +118,8 @@ def _challenge_code(problem: dict[str, str]) -> Code:
     short = _short(problem["type"])
     if short == "dns":
         return Code.NXDOMAIN if "NXDOMAIN" in problem["detail"] else Code.DNS_UNANSWERED
+    if short == "connection" and _MISLED.search(problem["detail"]):
+        return Code.CHALLENGE_FAILED
     return _BY_CHALLENGE_TYPE.get(short, Code.CHALLENGE_FAILED)
 
 

@@ -116,7 +116,8 @@ def test_its_folders_are_private_and_go_with_the_order(
     assert sorted(path.name for path in (tmp_path / "acme" / "runs").iterdir()) == ["4", "7"]
     run = tmp_path / "acme" / "runs" / "7"
     assert {
-        path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run, run / "logs", run / "config")
+        path.stat().st_mode & 0o077
+        for path in (tmp_path / "acme", run, run / "logs", run / "config", run / "work")
     } == {0}
     key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
     assert key.stat().st_mode & 0o077 == 0
@@ -194,6 +195,40 @@ def test_neither_the_machines_certbot_settings_nor_the_current_folder_have_a_say
     assert not (tmp_path / "imported").exists()
 
 
+def test_an_account_that_the_ca_does_not_know_is_registered_again_for_the_next_pass(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
+    world.add_domain("account.example.test")
+    issuer = _certbot(acme, tmp_path / "acme")
+    issuer.issue(_order(1, "account.example.test"), _no_url)
+    folder = next((tmp_path / "acme" / "accounts").glob("**/regr.json")).parent
+    key, registration = ((folder / name).read_text() for name in ("private_key.json", "regr.json"))
+    (folder / "regr.json").write_text(registration.replace("/my-account/", "/my-account/0"))
+    with pytest.raises(
+        IssueError, match=r"accountDoesNotExist: .*; the account was registered again"
+    ) as caught:
+        issuer.issue(_order(2, "account.example.test"), _no_url)
+    assert (caught.value.code, caught.value.order_dead) == (Code.CA_REFUSED, True)
+    # The CA has the key: no second account came of it.
+    assert json.loads((folder / "regr.json").read_text()) == json.loads(registration)
+    assert (folder / "private_key.json").read_text() == key
+    issued = issuer.issue(_order(3, "account.example.test"), _no_url)
+    assert read_leaf(issued.certificate).names == ("account.example.test",)
+
+
+def test_a_webroot_that_others_can_change_is_refused_before_anything_is_ordered(
+    world: World, acme: AcmeSection, tmp_path: Path
+) -> None:
+    world.add_domain("refused.example.test")
+    (tmp_path / "webroot").mkdir()
+    (tmp_path / "webroot").chmod(0o777)
+    issuer = _certbot(dataclasses.replace(acme, webroot=tmp_path / "webroot"), tmp_path / "acme")
+    urls: list[str] = []
+    with pytest.raises(IssueError, match="other users can change") as caught:
+        issuer.issue(_order(1, "refused.example.test"), urls.append)
+    assert (caught.value.code, urls) == (Code.ISSUER_FAILED, [])
+
+
 def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_something(
     world: World, acme: AcmeSection, tmp_path: Path
 ) -> None:
@@ -248,7 +283,7 @@ def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> No
         ({"directory_url": "https://127.0.0.1:9/dir"}, Code.CA_UNAVAILABLE, "refused"),
         ({"ca_bundle": None}, Code.CA_UNAVAILABLE, "certificate"),
         ({"profile": "--nonsense"}, Code.ISSUER_FAILED, "error: argument --required-profile"),
-        ({"webroot": Path("/nonexistent/webroot")}, Code.ISSUER_FAILED, "/nonexistent/webroot"),
+        ({"webroot": Path("/nonexistent/webroot")}, Code.ISSUER_FAILED, "cannot use /nonexistent for"),
     ],
 )
 def test_what_goes_wrong_around_it_is_told(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from acme import errors, messages
 
-from sslctl.issuer.child import Client, Observer, _is_gone, _renewal_info_url
+from sslctl.issuer.child import Client, Observer, _is_gone, _renewal_info_url, _require_safe_tokens
 
 ACME = "urn:ietf:params:acme:error:"
 
@@ -22,7 +22,8 @@ def problem(typ: str) -> messages.Error:
         (404, errors.ClientError("no JSON"), True),
         (410, errors.ClientError("no JSON"), True),
         (403, problem(ACME + "unauthorized"), True),
-        (400, problem(ACME + "accountDoesNotExist"), True),
+        # The account is registered again first (`CertbotIssuer`), and then asked with.
+        (400, problem(ACME + "accountDoesNotExist"), False),
         (400, problem(ACME + "badNonce"), False),
         (429, problem(ACME + "rateLimited"), False),
         # What gateways answer: JSON, but not the CA's.
@@ -36,6 +37,24 @@ def problem(typ: str) -> messages.Error:
 def test_only_the_cas_own_word_ends_an_order(status: int, error: Exception, gone: bool) -> None:
     Observer.status = status
     assert _is_gone(error) is gone
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "../../etc/cron.d/x", "a/b", "a.b", "a\n", "a\x00b", "\u202etoken", "a" * 256, None, 7.5, ["a"]],
+)
+def test_a_token_that_must_not_become_a_path_ends_the_conversation(token: object) -> None:
+    challenge = {"type": "http-01", "url": "https://ca.test/1", "token": token}
+    with pytest.raises(errors.ClientError, match=r"token that RFC 8555 does not allow: [^\x00-\x1f\u202e]*$"):
+        _require_safe_tokens({"challenges": [{"type": "other-01"}, challenge]})
+
+
+def test_other_tokens_are_fine() -> None:
+    _require_safe_tokens(
+        {"challenges": [{"type": "http-01", "token": "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"}]}
+    )
+    _require_safe_tokens({"challenges": [{"type": "dns-01", "token": "."}]})
+    _require_safe_tokens({})
 
 
 @pytest.mark.parametrize("url", ["https://ca.test/ari", None])

@@ -36,6 +36,10 @@ def acme(short: str, detail: str = "so it is", retry_after: str = "") -> dict[st
     ("short", "detail", "code"),
     [
         ("connection", "Connection refused", Code.PORT_80_CLOSED),
+        ("connection", "Fetching http://shop.test/a: Redirect loop detected", Code.CHALLENGE_FAILED),
+        ("connection", "Fetching http://shop.test/a: Too many redirects", Code.CHALLENGE_FAILED),
+        ("connection", "Invalid port in redirect target. Only ports 80 and 443 are", Code.CHALLENGE_FAILED),
+        ("connection", 'Get "/a": stopped after 10 redirects', Code.CHALLENGE_FAILED),
         ("unauthorized", "Invalid response: 404", Code.CHALLENGE_FAILED),
         ("incorrectResponse", "", Code.CHALLENGE_FAILED),
         ("tls", "", Code.CHALLENGE_FAILED),

@@ -1,0 +1,266 @@
+"""Files and folders that are not as they should be: real certbot before real Pebble, and what lies in the way is put there first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from acme_proxy import Answer, Question
+from case import Case
+from faulty_ca import FaultyCa, Scene, Wanted
+
+TITLE = "Files"
+TARGET = "refused or put right, and said so; nothing is ordered in vain; nothing is written elsewhere"
+
+_PLACE = Path(".well-known") / "acme-challenge"
+
+
+def run(folder: Path, *, small: bool) -> Iterator[Case]:
+    """See `case.Harm`."""
+    with FaultyCa(folder / "files") as ca:
+        for harm in _SLICE if small else _HARMS:
+            yield harm(ca)
+
+
+# The webroot
+
+
+@contextmanager
+def _webroot(ca: FaultyCa, name: str) -> Iterator[tuple[Scene, Path]]:
+    """Begin a scene with a webroot of its own, two folders deep."""
+    webroot = ca.folder / name / "srv" / "webroot"
+    with ca.scene(name, webroot=str(webroot)) as scene:
+        (webroot / _PLACE).mkdir(parents=True)
+        for path in (webroot.parent, webroot, webroot / _PLACE.parent, webroot / _PLACE):
+            path.chmod(0o755)
+        before, ca.world.edge.webroot = ca.world.edge.webroot, webroot
+        try:
+            yield scene, webroot
+        finally:
+            ca.world.edge.webroot = before
+
+
+def _refused_until_mended(scene: Scene, words: str, mend: Callable[[], object]) -> list[str]:
+    """See that nothing is ordered and the finding has `words`, and that after `mend` the domain gets well by itself."""
+    wanted, (name,) = Wanted(), scene.names(1)
+    scene.add([name])
+    finding = scene.finding(name)
+    wanted.same("code", scene.code(name), "ISSUER_FAILED")
+    found = "" if finding is None else finding.found
+    wanted.true(f"it says {found!r}, wanted {words!r}", holds=words in found and words in scene.output)
+    wanted.same("orders", scene.proxy.orders()[name], 0)
+    wanted.wrong += scene.violations(healthy=())
+    mend()
+    scene.tick(minutes=1)
+    return [*wanted.wrong, *scene.violations()]
+
+
+def _linked_webroot(ca: FaultyCa) -> Case:
+    wrong, places = [], ("srv", "srv/webroot", "srv/webroot/.well-known", f"srv/webroot/{_PLACE}")
+    for number, place in enumerate(places):
+        with _webroot(ca, f"linked-{number}") as (scene, _):
+            path = scene.config.parent / place
+            real, outside = path.with_name("real"), scene.config.parent / "outside"
+            path.rename(real)
+            # Where the link leads, everything is as certbot would want it.
+            real.rename(outside)
+            path.symlink_to(outside)
+
+            def mend(path: Path = path, outside: Path = outside) -> None:
+                path.unlink()
+                outside.rename(path)
+
+            before = set(outside.rglob("*"))
+            wrong += [
+                f"{place}: {each}"
+                for each in _refused_until_mended(scene, f"{path} is a symbolic link", mend)
+            ]
+            wrong += [f"{place}: {path} was written" for path in set(outside.rglob("*")) - before]
+    return Case(
+        "each part of the way to the answers a symbolic link", len(places), wrong, "refused, and named"
+    )
+
+
+def _open_webroot(ca: FaultyCa) -> Case:
+    places = ("srv", "srv/webroot", "srv/webroot/.well-known", f"srv/webroot/{_PLACE}")
+    wrong, tries = [], [(place, mode) for place in places for mode in (0o777, 0o775)]
+    for number, (place, mode) in enumerate(tries):
+        with _webroot(ca, f"open-{number}") as (scene, _):
+            path = scene.config.parent / place
+            path.chmod(mode)
+            found = _refused_until_mended(scene, f"other users can change {path}", partial(path.chmod, 0o755))
+            wrong += [f"{place} {mode:o}: {each}" for each in found]
+    return Case(
+        "each part of the way writable by everybody, or by a group",
+        len(tries),
+        wrong,
+        "refused, with the chmod that mends it",
+    )
+
+
+def _in_the_way(ca: FaultyCa) -> Case:
+    """Put something where the answer is to be, between the CA's word of its token and certbot's writing."""
+    wrong = []
+    makers: dict[str, Callable[[Path], object]] = {
+        "FIFO": os.mkfifo,
+        "folder": os.mkdir,
+        "link": lambda path: path.symlink_to(ca.folder / "escaped"),
+    }
+    for kind, make in makers.items():
+        with _webroot(ca, f"way-{kind.lower()}") as (scene, webroot):
+            placed: list[Path] = []
+            scene.proxy.altered = partial(_squat, webroot / _PLACE, make, placed)
+            wrong += [f"{kind}: {each}" for each in _waits_for_room(scene, placed)]
+            if (ca.folder / "escaped").exists():
+                wrong.append(f"{kind}: written through it")
+    return Case(
+        "a FIFO, a folder, a link where the answer is to be",
+        len(makers),
+        wrong,
+        "refused; the same order later",
+    )
+
+
+def _squat(
+    folder: Path, make: Callable[[Path], object], placed: list[Path], question: Question, answer: Answer
+) -> Answer:
+    """Make something in `folder` where the answer to the first challenge is to be."""
+    if question.kind == "authorization" and not placed:
+        for challenge in answer.json.get("challenges", ()):
+            if challenge["type"] == "http-01":
+                placed.append(folder / challenge["token"])
+                make(placed[-1])
+    return answer
+
+
+def _waits_for_room(scene: Scene, placed: list[Path]) -> list[str]:
+    wanted, (name,) = Wanted(), scene.names(1)
+    scene.add([name])
+    finding = scene.finding(name)
+    wanted.same("code", scene.code(name), "ISSUER_FAILED")
+    wanted.true(
+        f"it does not say so: {finding}", holds=finding is not None and "there is no file" in finding.found
+    )
+    wanted.same("validations", scene.proxy.validations(name), 0)
+    wanted.true("what somebody put there was removed", holds=all(map(os.path.lexists, placed)))
+    for path in placed:
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    scene.tick(minutes=1)
+    wanted.same("orders", scene.proxy.orders()[name], 1)
+    return [*wanted.wrong, *scene.violations()]
+
+
+def _umask(ca: FaultyCa) -> Case:
+    """See that with the most open umask the state is private and the answers can be read, by everybody and no more."""
+    with _webroot(ca, "umask") as (scene, webroot):
+        (webroot / _PLACE).rmdir()
+        (webroot / _PLACE.parent).rmdir()
+        modes: set[int] = set()
+        scene.proxy.instead = lambda question: (
+            modes.update(_modes(webroot)) if question.kind == "challenge" else None
+        )
+        wanted, names = Wanted(), scene.names(1)
+        scene.run_program("add", *names, umask=0)
+        wanted.same("modes", {oct(mode) for mode in modes}, {"0o755", "0o644"})
+        wrong = [*wanted.wrong, *scene.violations()]
+    return Case("umask 000", 1, wrong, "put right: 0600 and 0700 in the state, 0644 and 0755 for the answers")
+
+
+def _modes(webroot: Path) -> set[int]:
+    return {path.stat().st_mode & 0o7777 for path in webroot.rglob("*")}
+
+
+# The state
+
+
+def _state(ca: FaultyCa) -> Case:
+    """Spoil the state of a domain that is well, and see that sslctl refuses it with exit code 8 and changes nothing."""
+    wrong = []
+    spoils = _spoils()
+    for number, (what, spoil) in enumerate(spoils.items()):
+        with ca.scene(f"state-{number}") as scene:
+            wanted, names = Wanted(), scene.names(1)
+            scene.add(names)
+            before = _content(scene.state)
+            mend = spoil(scene.state)
+            asked = len(scene.proxy.asked)
+            scene.clock.move(days=84)
+            scene.sslctl("daemon-tick")
+            wanted.same("exit code", scene.exit_code, 8)
+            wanted.true(f"it does not name it: {scene.output}", holds=str(scene.state) in scene.output)
+            wanted.same("asked of the CA", len(scene.proxy.asked) - asked, 0)
+            mend()
+            wanted.true("the state was changed", holds=_content(scene.state) == before)
+            scene.tick()
+            wrong += [
+                f"{what}: {each}" for each in (*wanted.wrong, *scene.violations(most_orders=lambda _name: 2))
+            ]
+    return Case(
+        "the state's parts linked, open to others, or no files: " + ", ".join(spoils),
+        len(spoils),
+        wrong,
+        "refused, exit 8",
+    )
+
+
+Spoil = Callable[[Path], Callable[[], object]]
+
+
+def _spoils() -> dict[str, Spoil]:
+    return {
+        "folder linked": _link,
+        "database linked": lambda state: _link(state / "sslctl.db"),
+        # A link alone is the operator's: nobody else can put one there. What it leads to must be as private.
+        "key linked to a file 644": lambda state: _link(state / "master.key", 0o644),
+        "folder 777": lambda state: _chmod(state, 0o777, 0o700),
+        "folder 770": lambda state: _chmod(state, 0o770, 0o700),
+        "database 666": lambda state: _chmod(state / "sslctl.db", 0o666, 0o600),
+        "key 644": lambda state: _chmod(state / "master.key", 0o644, 0o600),
+        "key 640": lambda state: _chmod(state / "master.key", 0o640, 0o600),
+        "key a FIFO": lambda state: _replace(state / "master.key", os.mkfifo),
+        "database a folder": lambda state: _replace(state / "sslctl.db", os.mkdir),
+        "database a FIFO": lambda state: _replace(state / "sslctl.db", os.mkfifo),
+    }
+
+
+def _link(path: Path, mode: int | None = None) -> Callable[[], object]:
+    real, before = path.with_name(f"real-{path.name}"), path.stat().st_mode
+    path.rename(real)
+    path.symlink_to(real)
+    if mode is not None:
+        real.chmod(mode)
+
+    def mend() -> None:
+        path.unlink()
+        real.rename(path)
+        path.chmod(before)
+
+    return mend
+
+
+def _chmod(path: Path, mode: int, before: int) -> Callable[[], object]:
+    path.chmod(mode)
+    return lambda: path.chmod(before)
+
+
+def _replace(path: Path, make: Callable[[Path], object]) -> Callable[[], object]:
+    real = path.with_name(f"real-{path.name}")
+    path.rename(real)
+    make(path)
+
+    def mend() -> None:
+        path.rmdir() if path.is_dir() else path.unlink()
+        real.rename(path)
+
+    return mend
+
+
+def _content(state: Path) -> dict[str, bytes]:
+    return {name: (state / name).read_bytes() for name in ("sslctl.db", "master.key")}
+
+
+_HARMS = (_linked_webroot, _open_webroot, _in_the_way, _umask, _state)
+_SLICE = (_in_the_way, _umask)

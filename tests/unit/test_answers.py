@@ -1,0 +1,156 @@
+"""The folder of the answers to challenges: no link is followed on the way there, and nobody else may write into it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from certbot._internal.plugins import webroot as certbots
+from certbot._internal.plugins.disco import PluginsRegistry
+
+from sslctl.issuer import answers, authenticator
+
+PLACE = Path(".well-known") / "acme-challenge"
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def webroot(tmp_path: Path) -> Path:
+    made = tmp_path / "srv" / "webroot"
+    made.mkdir(mode=0o755, parents=True)
+    made.parent.chmod(0o755)
+    return made
+
+
+def _write(webroot: Path, content: bytes = b"answer") -> answers.Identity:
+    with answers.opened(webroot) as folder:
+        return answers.write(folder, "token", content)
+
+
+def _remove(webroot: Path, written: answers.Identity) -> None:
+    with answers.opened(webroot) as folder:
+        answers.remove(folder, "token", written)
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_an_answer_can_be_read_and_is_removed_again(webroot: Path, umask: int) -> None:
+    os.umask(umask)
+    written = _write(webroot)
+    answer = webroot / PLACE / "token"
+    assert answer.read_bytes() == b"answer"
+    assert oct(answer.stat().st_mode & 0o777) == "0o644"
+    assert {oct(path.stat().st_mode & 0o777) for path in (answer.parent, answer.parent.parent)} == {"0o755"}
+    _remove(webroot, written)
+    assert not answer.exists()
+
+
+def test_an_answer_that_a_killed_run_left_is_replaced(webroot: Path) -> None:
+    _write(webroot, b"old")
+    _write(webroot, b"new")
+    assert (webroot / PLACE / "token").read_bytes() == b"new"
+
+
+def test_what_somebody_else_put_there_since_is_left(webroot: Path) -> None:
+    written = _write(webroot, b"ours")
+    # Made before ours is gone, or it would get the same number.
+    other = webroot / PLACE / "other"
+    other.write_bytes(b"theirs")
+    other.rename(webroot / PLACE / "token")
+    _remove(webroot, written)
+    assert (webroot / PLACE / "token").read_bytes() == b"theirs"
+
+
+def _link_folder(path: Path) -> None:
+    real = path.with_name("real")
+    path.rename(real)
+    path.symlink_to(real)
+
+
+@pytest.mark.parametrize("place", ["srv", "srv/webroot", "srv/webroot/.well-known", f"srv/webroot/{PLACE}"])
+def test_a_link_on_the_way_is_refused(tmp_path: Path, webroot: Path, place: str) -> None:
+    (webroot / PLACE).mkdir(mode=0o755, parents=True)
+    os.chmod(webroot / ".well-known", 0o755)  # noqa: PTH101, S103 - as web servers need it
+    _link_folder(tmp_path / place)
+    with pytest.raises(OSError, match=f"{tmp_path / place} is a symbolic link"):
+        _write(webroot)
+    assert list(tmp_path.rglob("token")) == []
+
+
+@pytest.mark.parametrize("place", ["srv", "srv/webroot", "srv/webroot/.well-known", f"srv/webroot/{PLACE}"])
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
+def test_a_folder_that_others_can_change_is_refused(
+    tmp_path: Path, webroot: Path, place: str, mode: int
+) -> None:
+    _remove(webroot, _write(webroot))
+    (tmp_path / place).chmod(mode)
+    with pytest.raises(OSError, match=f"other users can change {tmp_path / place}, .*chmod go-w"):
+        _write(webroot)
+    assert list(tmp_path.rglob("token")) == []
+
+
+def test_the_sticky_bit_is_enough_above_the_webroot_alone(webroot: Path) -> None:
+    webroot.parent.chmod(0o1777)
+    _write(webroot)
+    webroot.chmod(0o1777)
+    with pytest.raises(OSError, match="other users can change"):
+        _write(webroot)
+
+
+def test_nothing_is_made_where_others_could_have_changed_the_way(webroot: Path) -> None:
+    webroot.parent.chmod(0o777)
+    with pytest.raises(OSError, match="other users can change"):
+        _write(webroot)
+    assert list(webroot.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_webroot_of_the_web_servers_user_is_fine_and_what_we_make_is_its(webroot: Path) -> None:
+    os.chown(webroot, 33, 33)
+    _write(webroot)
+    assert (webroot / PLACE).stat().st_uid == 33
+    os.chown(webroot / PLACE, 34, 34)
+    with pytest.raises(OSError, match="other users can change"):
+        _write(webroot)
+
+
+def _make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        folder = os.open(path.parent, os.O_PATH)
+        made.bind(f"/proc/self/fd/{folder}/{path.name}")
+        os.close(folder)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, os.mkdir, _make_socket, lambda path: path.symlink_to("/etc/hostname")],
+    ids=["FIFO", "folder", "socket", "link"],
+)
+def test_what_is_no_file_is_not_taken_for_an_old_answer(
+    webroot: Path, make: Callable[[Path], object]
+) -> None:
+    _remove(webroot, _write(webroot))
+    make(webroot / PLACE / "token")
+    with pytest.raises(OSError, match="there is no file: remove token"):
+        _write(webroot)
+
+
+def test_a_missing_webroot_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=f"cannot use {tmp_path / 'none'}"):
+        _write(tmp_path / "none")
+
+
+def test_certbot_finds_our_plugin_in_the_place_of_its_own(
+    webroot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certbots, "Authenticator", certbots.Authenticator)
+    authenticator.install(webroot)
+    assert PluginsRegistry.find_all()["webroot"].plugin_cls is authenticator.Authenticator
