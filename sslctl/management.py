@@ -178,6 +178,9 @@ def _revocable(domain: Domain) -> list[Certificate]:
 
 
 def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain) -> None:
+    if domain.serving is not None:
+        # C4 may do it without our hearing of it: until it is seen there again, nobody says that it is served.
+        store.mark_not_serving(domain, "it is being removed from C4")
     try:
         removed = control_plane.remove(domain.name)
     except c4.UnknownDomain:
