@@ -101,7 +101,7 @@ def status(cdn: Cdn) -> str:
 def test_a_delete_that_is_killed_after_c4_removed_the_certificate_is_no_success(shop: Cdn) -> None:
     app = shop.app()
     # It has said that it begins; the second write would say that C4 is done.
-    app.store = DyingStore(app.store, 2, before=True)  # type: ignore[assignment]
+    app.store = DyingStore(app.store, 2, before=True)
     with pytest.raises(Killed):
         shop.sslctl("delete", NAME, "--yes", app=app)
     assert (shop.installed(NAME), status(shop)) == (None, "Pending")

@@ -184,5 +184,7 @@ def _statuses(store: Store, domains: Mapping[str, Domain], now: datetime) -> Ite
     for status in Status:
         found = {domain.name for domain in store.domains(Query(statuses=(status,)), now)}
         wanted = {name for name, its in derived.items() if its is status}
-        yield from (f"I6: {name} is in {derived.get(name)}, and listed as {status}" for name in found - wanted)
+        yield from (
+            f"I6: {name} is in {derived.get(name)}, and listed as {status}" for name in found - wanted
+        )
         yield from (f"I6: {name} is in {status}, and not listed so" for name in wanted - found)

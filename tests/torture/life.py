@@ -55,7 +55,7 @@ class Wish:
     @property
     def facts(self) -> Facts:
         """What must be recorded of it."""
-        return self.managed, self.source, self.sans, self.pasted and self.pasted.fingerprint
+        return self.managed, self.source, self.sans, None if self.pasted is None else self.pasted.fingerprint
 
     @property
     def expires_at(self) -> datetime | None:
@@ -82,9 +82,7 @@ class Life:
         self.clock = Clock()
         self._latest = self.clock.at
         # Their clocks are right, whatever ours does.
-        self.cdn = Cdn(
-            folder, self.clock, activation_seconds=activation_seconds, theirs=lambda: self._latest
-        )
+        self.cdn = Cdn(folder, self.clock, activation_seconds=activation_seconds, theirs=lambda: self._latest)
         self.ca = BookedCa(self.clock, lambda: self._latest)
         self.cdn.issuer = self.ca
         self.wishes = dict.fromkeys(NAMES, Wish())
@@ -140,7 +138,7 @@ class Life:
             code = self.sslctl(*arguments, expected=expected).exit_code
         else:
             app = self.cdn.app()
-            app.store = DyingStore(app.store, crash.fatal, before=crash.before)  # type: ignore[assignment]
+            app.store = DyingStore(app.store, crash.fatal, before=crash.before)
             try:
                 code = self._expect(self.cdn.sslctl(*arguments, app=app), arguments, expected).exit_code
             except Killed:
@@ -191,7 +189,9 @@ class Life:
             self.ca.surpass(name)
         elif wish.managed:
             expected -= {USAGE}
-        self.change(["delete", name, "--yes", *options], {name: replace(wish, managed=False)}, expected, crash)
+        self.change(
+            ["delete", name, "--yes", *options], {name: replace(wish, managed=False)}, expected, crash
+        )
         if wish.managed and not self.wishes[name].managed:
             self._remnants[name] = installed if "--keep-on-c4" in options else None
 
@@ -296,7 +296,10 @@ class Life:
         self._outside.unseen.clear()
         for name, told in self._told().items():
             leaf = self._awaited(name)
-            if leaf is not None and (told["status"], self.cdn.installed(name)) != ("Success", leaf.fingerprint):
+            if leaf is not None and (told["status"], self.cdn.installed(name)) != (
+                "Success",
+                leaf.fingerprint,
+            ):
                 said = self.cdn.sslctl("view", name).stdout
                 raise Violated(f"I7: all is healed, and C4 does not serve what {name} is to have: {said}")
 
@@ -327,7 +330,9 @@ class Life:
         pasted = """SELECT fingerprint FROM certificate WHERE domain_id = domain.id AND source = 'text'
             ORDER BY version DESC LIMIT 1"""
         rows = self._rows(f"SELECT name, deleted_at IS NULL, source, sans, ({pasted}) FROM domain")  # noqa: S608 - a constant
-        known: dict[str, Facts] = {row[0]: (bool(row[1]), row[2], tuple(json.loads(row[3])), row[4]) for row in rows}
+        known: dict[str, Facts] = {
+            row[0]: (bool(row[1]), row[2], tuple(json.loads(row[3])), row[4]) for row in rows
+        }
         return {name: known.get(name, Wish().facts) for name in NAMES}
 
     def _serving(self, name: str) -> str | None:

@@ -1,12 +1,12 @@
 """Random lives of sslctl: everything that people, the CA, C4, DNS, the clock and kill -9 may do, in any order.
 
-`python tests/torture/model_steps.py SEED` plays again what a seed gave.
+`TORTURE_SEED=NUMBER` plays again what a seed gave.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,33 +16,31 @@ from pathlib import Path
 from secrets import randbits
 from tempfile import TemporaryDirectory
 
-sys.path[1:1] = [str(Path(__file__).resolve().parents[1])]
-
-from booked_ca import Stage, Trouble  # noqa: E402 - found by the line above, where this is a program
-from case import Case  # noqa: E402
-from hypothesis import HealthCheck, Phase, seed, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from hypothesis.reporting import with_reporter  # noqa: E402
-from hypothesis.stateful import (  # noqa: E402
+from booked_ca import Stage, Trouble
+from case import Case
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.reporting import with_reporter
+from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
     run_state_machine_as_test,
 )
-from life import MANY, NAMES, NOT_MANAGED, ONE, USAGE, Crash, Life, Violated, Wish, www  # noqa: E402
+from life import MANY, NAMES, NOT_MANAGED, USAGE, Crash, Life, Wish, www
 
-from sslctl.limits import Kind as Limited  # noqa: E402
-from sslctl.reasons import Code  # noqa: E402
-from sslctl.sandbox.faults import Drop, Fault, Kind  # noqa: E402
-from sslctl.x509 import read_leaf  # noqa: E402
+from sslctl.limits import Kind as Limited
+from sslctl.reasons import Code
+from sslctl.sandbox.faults import Drop, Fault, Kind
+from sslctl.x509 import read_leaf
 
 TITLE = "Random steps against a model"
 TARGET = "10,000 steps; I1 to I7 hold after each, and all is well three ticks after everything is healed"
 
 _STEPS = 40
 _EXAMPLES = {True: 10, False: 320}
-_MEMORY = Path("/dev/shm")
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
 
 _names = st.sampled_from(NAMES)
 _flag = st.booleans()
@@ -63,7 +61,9 @@ _faults = st.one_of(
     st.builds(
         Fault, kind=_kind, domain=_whose, status=st.sampled_from((429, 502, 503, 504)), retry_after=_waits
     ),
-    st.builds(Fault, kind=_kind, domain=_whose, drop=st.sampled_from(Drop), times=st.sampled_from((1, 1, 1, 3))),
+    st.builds(
+        Fault, kind=_kind, domain=_whose, drop=st.sampled_from(Drop), times=st.sampled_from((1, 1, 1, 3))
+    ),
     st.builds(
         Fault,
         kind=_kind,
@@ -93,13 +93,36 @@ _troubles = st.builds(
     st.sampled_from(Stage),
     st.none() | st.sampled_from((30, 3600, 3 * 86_400, 30 * 86_400)).map(lambda n: timedelta(seconds=n)),
     st.sampled_from(
-        (None, None, Limited.ACCOUNT, Limited.ORDERS, Limited.CERTIFICATES, Limited.DUPLICATES, Limited.FAILURES)
+        (
+            None,
+            None,
+            Limited.ACCOUNT,
+            Limited.ORDERS,
+            Limited.CERTIFICATES,
+            Limited.DUPLICATES,
+            Limited.FAILURES,
+        )
     ),
     _flag,
 )
 _DAY = 86_400
 _lengths = st.sampled_from(
-    (1, 30, 61, 600, 3600, 6 * 3600, _DAY, 3 * _DAY, 7 * _DAY, 30 * _DAY, 83 * _DAY, 84 * _DAY, 91 * _DAY, 100 * _DAY)
+    (
+        1,
+        30,
+        61,
+        600,
+        3600,
+        6 * 3600,
+        _DAY,
+        3 * _DAY,
+        7 * _DAY,
+        30 * _DAY,
+        83 * _DAY,
+        84 * _DAY,
+        91 * _DAY,
+        100 * _DAY,
+    )
 )
 _backwards = st.sampled_from((-1, -61, -3600))
 
@@ -142,9 +165,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(names=st.permutations(NAMES), number=st.integers(2, len(NAMES)), no_wait=_flag, crash=_crash)
     def add_several(self, names: list[str], number: int, no_wait: bool, crash: Crash | None) -> None:
-        wishes = {
-            name: replace(self.life.wishes[name], managed=True, source="c4") for name in names[:number]
-        }
+        wishes = {name: replace(self.life.wishes[name], managed=True, source="c4") for name in names[:number]}
         self.life.change(["add", *wishes, *(["--no-wait"] if no_wait else [])], wishes, MANY, crash)
 
     @rule(name=_names, days=st.sampled_from((3, 90, 400)), crash=_crash)
@@ -245,7 +266,8 @@ class Lives(RuleBasedStateMachine):
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """See `case`."""
-    yield explore(folder, None if small else randbits(32), examples=_EXAMPLES[small])
+    number = None if small else int(os.environ.get("TORTURE_SEED") or randbits(32))
+    yield explore(folder, number, examples=_EXAMPLES[small])
 
 
 def explore(folder: Path, number: int | None, *, examples: int) -> Case:
@@ -254,7 +276,8 @@ def explore(folder: Path, number: int | None, *, examples: int) -> Case:
         if _MEMORY.is_dir():
             # What a power cut leaves is another class's; a commit to a disk would take most of the time here.
             folder = Path(stack.enter_context(TemporaryDirectory(dir=_MEMORY, prefix="sslctl-model-")))
-        machine = type("Machine", (Lives,), {"folder": folder, "made": Counter()})
+        made = Counter[str]()
+        machine = type("Machine", (Lives,), {"folder": folder, "made": made})
         wanted = settings(
             max_examples=examples,
             stateful_step_count=_STEPS,
@@ -265,26 +288,21 @@ def explore(folder: Path, number: int | None, *, examples: int) -> Case:
             suppress_health_check=list(HealthCheck),
             phases=(Phase.generate, Phase.shrink),
         )
-        told: list[str] = []
+        told: list[object] = []
         violations: list[str] = []
         try:
             with with_reporter(told.append):
-                run_state_machine_as_test(seed(number)(machine) if number is not None else machine, settings=wanted)
+                run_state_machine_as_test(
+                    seed(number)(machine) if number is not None else machine, settings=wanted
+                )
         except Exception as error:  # noqa: BLE001 - a life that ends in an error has found something too
-            steps = [line for line in "\n".join([*told, *getattr(error, "__notes__", ())]).splitlines() if "(" in line]
+            steps = [
+                line
+                for line in "\n".join([*map(str, told), *getattr(error, "__notes__", ())]).splitlines()
+                if "(" in line
+            ]
             violations.append(f"{type(error).__name__}: {error}; seed {number}; after {' '.join(steps)}")
-    made = machine.made
     found = f"{made['lives']} lives with {made['kills']} kills and {made['orders']} orders; seed {number or 'fixed'}"
-    return Case("steps of people, CA, C4, DNS, clock and kill -9, in any order", made["steps"], violations, found)
-
-
-def main() -> None:
-    """Play the lives of the seed that is given."""
-    began = time.monotonic()
-    with TemporaryDirectory() as folder:
-        case = explore(Path(folder), int(sys.argv[1]), examples=int((sys.argv[2:] or [_EXAMPLES[False]])[0]))
-    print(case.row, *case.violations, f"{time.monotonic() - began:.0f} s", sep="\n")
-
-
-if __name__ == "__main__":
-    main()
+    return Case(
+        "steps of people, CA, C4, DNS, clock and kill -9, in any order", made["steps"], violations, found
+    )
