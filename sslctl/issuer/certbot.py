@@ -278,7 +278,9 @@ class CertbotIssuer:
 
     def _link_accounts(self, run: Path) -> None:
         self._make_folder(self._accounts)
-        (run / "config").mkdir(mode=0o700)
+        for name in ("config", "work"):
+            # certbot would make the latter for others to read.
+            (run / name).mkdir(mode=0o700)
         (run / "config" / "accounts").symlink_to(self._accounts, target_is_directory=True)
 
     @staticmethod

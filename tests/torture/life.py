@@ -212,6 +212,11 @@ class Life:
         self._faulty = True
         self.cdn.c4.set_faults(fault)
 
+    def heal_c4(self) -> None:
+        """Have C4 behave again."""
+        self._faulty = False
+        self.cdn.c4.heal()
+
     def forget(self, name: str) -> None:
         """Have C4 lose the domain, and its certificate with it."""
         self.cdn.c4.delete_domain(name)
@@ -277,7 +282,7 @@ class Life:
 
     def settle(self) -> None:
         """Heal everything, and require that three ticks bring all of it into order."""
-        self.cdn.c4.heal()
+        self.heal_c4()
         self.ca.troubles.clear()
         for name in NAMES:
             self.bring_back(name)
@@ -292,7 +297,7 @@ class Life:
             self.check()
             # Past the next try of what C4 took and has not activated yet.
             self.move(86_400)
-        self._faulty = self.ca.refused = False
+        self.ca.refused = False
         self._outside.unseen.clear()
         for name, told in self._told().items():
             leaf = self._awaited(name)

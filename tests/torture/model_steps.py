@@ -211,7 +211,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def heal_c4(self) -> None:
-        self.life.cdn.c4.heal()
+        self.life.heal_c4()
 
     @rule(name=_names)
     def forget(self, name: str) -> None:
