@@ -26,7 +26,10 @@ _OTHERS = 0o077
 
 @dataclass(slots=True)
 class Seen:
-    """All that was seen of all processes. `texts` has each text once, with where it was seen first."""
+    """All that was seen of all processes. `texts` has each text once, with where it was seen first.
+
+    `sealed_keys` are those of orders, and `left_keys` those of them that were in the database after their order's end.
+    """
 
     texts: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     processes: set[int] = field(default_factory=set)
@@ -35,6 +38,7 @@ class Seen:
     open_to_others: set[str] = field(default_factory=set)
     with_cores: set[str] = field(default_factory=set)
     sealed_keys: set[bytes] = field(default_factory=set)
+    left_keys: set[bytes] = field(default_factory=set)
 
     def add(self, where: str, content: bytes) -> None:
         """Keep what was seen."""
@@ -69,12 +73,12 @@ class Watched:
         *arguments: str,
         end_by: signal.Signals | None = None,
         once: Callable[[int], bool] = lambda _process: True,
-        **more: str,
+        settings: Mapping[str, str] | None = None,
     ) -> int:
-        """Run it to its end, or send it and its children `end_by` as soon as `once` says so; give the exit code."""
+        """Run it, with more `settings` in its environment, to its end, or send it and its children `end_by` as soon as `once` says so; give the exit code."""
         process = subprocess.Popen(
             [*_SSLCTL, *arguments],
-            env={**self._environment, **more},
+            env={**self._environment, **(settings or {})},
             cwd=self._scratch,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -95,6 +99,7 @@ class Watched:
         for stream, content in zip(("output", "error"), output, strict=True):
             self.seen.add(f"the {stream} of {' '.join(arguments)}", content)
         self._look()
+        self._look_for_left_keys()
         return process.returncode
 
     @staticmethod
@@ -126,9 +131,20 @@ class Watched:
         for folder in (self._state, self._scratch):
             self.seen.look_into(folder)
         # Opened orders hold keys that may be destroyed a moment later.
-        with suppress(sqlite3.Error), closing(open_read_only(self._state / "sslctl.db")) as connection:
+        with suppress(sqlite3.Error):
+            self.seen.sealed_keys |= self._held_keys()
+
+    def _look_for_left_keys(self) -> None:
+        """Look into the database's raw bytes while nobody works on it: later writes may cover what was left."""
+        with suppress(sqlite3.Error):
+            ended = self.seen.sealed_keys - self._held_keys()
+            content = (self._state / "sslctl.db").read_bytes()
+            self.seen.left_keys.update(key for key in ended if key in content)
+
+    def _held_keys(self) -> set[bytes]:
+        with closing(open_read_only(self._state / "sslctl.db")) as connection:
             rows = connection.execute("SELECT sealed_key FROM acme_order WHERE sealed_key IS NOT NULL")
-            self.seen.sealed_keys.update(bytes(row[0]) for row in rows)
+            return {bytes(row[0]) for row in rows}
 
 
 def open_read_only(database: Path) -> sqlite3.Connection:
