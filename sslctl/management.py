@@ -178,6 +178,11 @@ def _revocable(domain: Domain) -> list[Certificate]:
 
 
 def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain) -> None:
+    version = None
+    if domain.serving is not None:
+        version = domain.serving.version
+        # A kill may keep us from hearing that C4 did it: until it is seen there again, nobody says that it is served.
+        domain = store.mark_not_serving(domain, "it is being removed from C4")
     try:
         removed = control_plane.remove(domain.name)
     except c4.UnknownDomain:
@@ -192,7 +197,7 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain) -
             hint="try again later, or leave the certificate there with --keep-on-c4",
         ) from error
     if removed:
-        store.record(domain, "removed", "from C4", domain.serving.version if domain.serving else None)
+        store.record(domain, "removed", "from C4", version)
 
 
 def _revoke(store: Store, issuer: Issuer, domain: Domain, certificate: Certificate) -> None:

@@ -6,10 +6,10 @@ import io
 import json
 import ssl
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -43,12 +43,19 @@ class Result:
 
 
 class Cdn:
-    """Use as a context manager. `clock` is everybody's: sslctl's, C4's and the CA's."""
+    """Use as a context manager. `clock` is everybody's: sslctl's, and C4's and the CA's unless they have `theirs`."""
 
-    def __init__(self, folder: Path, clock: Clock, *, activation_seconds: float = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        activation_seconds: float = 0,
+        theirs: Callable[[], datetime] | None = None,
+    ) -> None:
         self.folder = folder
         self.clock = clock
-        self.issuer = FakeIssuer(clock)
+        self.issuer = FakeIssuer(theirs or clock)
         self.zone = DnsZone()
         self._authority = trustme.CA()
         self._stack = ExitStack()
@@ -56,7 +63,7 @@ class Cdn:
             folder / "c4",
             token="s3cret-token",
             tls=self._tls(),
-            clock=clock,
+            clock=theirs or clock,
             activation_seconds=activation_seconds,
         )
 
@@ -125,11 +132,11 @@ class Cdn:
         app.issuer = self.issuer
         return app
 
-    def sslctl(self, *arguments: str, stdin: str = "") -> Result:
-        """Run a command in this process."""
+    def sslctl(self, *arguments: str, stdin: str = "", app: App | None = None) -> Result:
+        """Run a command in this process, with parts of its own unless `app` gives them."""
         stdout, stderr = io.StringIO(), io.StringIO()
         with redirect_stdout(stdout), redirect_stderr(stderr), _stdin(stdin):
-            code = run(list(arguments), self.app())
+            code = run(list(arguments), app or self.app())
         return Result(code, stdout.getvalue(), stderr.getvalue())
 
     @property

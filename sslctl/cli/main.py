@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from sslctl import __version__
+from sslctl import __version__, dumps
 from sslctl.cli import render
 from sslctl.cli.app import App
 from sslctl.errors import Exit, SslctlError
@@ -105,6 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     # Whatever is written, keys among it, is for this user alone.
     os.umask(0o077)
+    dumps.forbid()
     # OpenSSL would write the keys of our connections there, and with them the token can be read.
     os.environ.pop("SSLKEYLOGFILE", None)
     _open_closed_streams()

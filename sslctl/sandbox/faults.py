@@ -10,6 +10,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from werkzeug.wrappers import Request as WsgiRequest
 from werkzeug.wrappers import Response
 
 from sslctl.sandbox.problems import answer_problem
@@ -43,8 +44,8 @@ class Fault:
     """One misbehaviour. `method`, `kind` and `domain` say which requests it meets, None meaning any.
 
     First the request waits for `delay_seconds`. Then, with `drop`, the connection is closed without an answer; or, with
-    `status` or `body` (raw text, sent as application/json), that is answered without acting; or the request goes
-    its usual way. `retry_after` is in seconds. `times` is how many requests it meets before it is spent, None
+    `status`, `body` (raw text, sent as application/json) or `echo` (the request itself, its token and its body, as the
+    problem's detail), that is answered without acting; or the request goes its usual way. `retry_after` is in seconds. `times` is how many requests it meets before it is spent, None
     meaning all. Raises `ValueError` for values that cannot be.
     """
 
@@ -56,6 +57,7 @@ class Fault:
     delay_seconds: float = 0
     drop: Drop | None = None
     body: str | None = None
+    echo: bool = False
     times: int | None = None
 
     def __post_init__(self) -> None:
@@ -95,9 +97,11 @@ def _read_fault(item: Any) -> Fault:
     if not isinstance(item, dict) or not item.keys() <= {each.name for each in fields(Fault)}:
         raise ValueError("A fault is an object with the members of sslctl.sandbox.faults.Fault.")
     types: dict[str, type | tuple[type, ...]] = {"status": int, "retry_after": int, "times": int}
-    types["delay_seconds"] = (int, float)
+    types["delay_seconds"], types["echo"] = (int, float), bool
     for name, value in item.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, types.get(name, str))):
+        if value is not None and (
+            isinstance(value, bool) is not (name == "echo") or not isinstance(value, types.get(name, str))
+        ):
             raise ValueError(f"{name} has the wrong type.")
     given = {name: value for name, value in item.items() if value is not None}
     for name, words in (("kind", Kind), ("drop", Drop)):
@@ -178,6 +182,8 @@ class FaultyGateway:
         return response(environ, start_response)
 
     def _respond(self, fault: Fault, environ: WSGIEnvironment) -> Response:
+        if fault.echo:
+            return answer_problem(fault.status or HTTPStatus.BAD_REQUEST, detail=_repeat(environ))
         if fault.drop is Drop.AFTER or (fault.status is None and fault.body is None):
             return Response.from_app(self._app, environ, buffered=True)
         status = fault.status or HTTPStatus.OK
@@ -188,3 +194,9 @@ class FaultyGateway:
         if fault.retry_after is not None:
             response.headers["Retry-After"] = str(fault.retry_after)
         return response
+
+
+def _repeat(environ: WSGIEnvironment) -> str:
+    """Give a request as a careless server would quote it."""
+    request = WsgiRequest(environ)
+    return f"{request.headers.get('Authorization', '')} {request.get_data(as_text=True)}"

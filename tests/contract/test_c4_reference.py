@@ -437,6 +437,14 @@ def test_a_fault_can_answer_with_any_text_and_heals(c4: ReferenceC4, client: Cli
     assert client.ask(c4, "GET", LOOKUP).json()["domain"] == DOMAIN
 
 
+def test_a_fault_can_repeat_what_it_was_told(c4: ReferenceC4, client: Client) -> None:
+    c4.set_faults(Fault(kind=Kind.UPLOAD, status=422, echo=True))
+    answer = client.ask(c4, "PUT", CERTIFICATE, json={"private_key": "of the customer"})
+    assert code_of(answer) == (422, "bad_pair")
+    assert answer.json()["detail"].startswith("Bearer ")
+    assert "of the customer" in answer.json()["detail"]
+
+
 def test_a_delay_ends_with_the_client_and_with_the_server(c4: ReferenceC4, client: Client) -> None:
     c4.set_faults(Fault(kind=Kind.HEALTH, delay_seconds=300))
     with pytest.raises(requests.ReadTimeout):
@@ -478,6 +486,7 @@ def test_the_sandbox_is_administered_over_https_too(c4: ReferenceC4, client: Cli
         [{"times": 0}],
         [{"delay_seconds": -1}],
         [{"body": 1}],
+        [{"echo": "yes"}],
     ],
 )
 def test_a_fault_that_cannot_be_is_400(c4: ReferenceC4, client: Client, faults: object) -> None:

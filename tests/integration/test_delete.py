@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cdn import Cdn
+from dying_store import DyingStore, Killed
 
 from sslctl.sandbox.faults import Fault, Kind
 
@@ -90,6 +91,24 @@ def test_a_c4_that_does_not_answer_leaves_the_domain_managed(shop: Cdn, status: 
     shop.c4.heal()
     assert shop.sslctl("delete", NAME, "--yes", "--revoke").exit_code == 0
     assert len(shop.issuer.revoked) == 1
+
+
+def status(cdn: Cdn) -> str:
+    [domain] = cdn.sslctl("list", "--json").json["domains"]
+    return str(domain["status"])
+
+
+def test_a_delete_that_is_killed_after_c4_removed_the_certificate_is_no_success(shop: Cdn) -> None:
+    app = shop.app()
+    # It has said that it begins; the second write would say that C4 is done.
+    app.store = DyingStore(app.store, 2, before=True)
+    with pytest.raises(Killed):
+        shop.sslctl("delete", NAME, "--yes", app=app)
+    assert (shop.installed(NAME), status(shop)) == (None, "Pending")
+    # Unless the delete is repeated, the domain stays managed, and its certificate belongs on the edge.
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert (shop.installed(NAME) is not None, status(shop)) == (True, "Success")
+    assert len(shop.issuer.orders) == 1
 
 
 def test_a_domain_that_c4_does_not_know_can_be_let_go(cdn: Cdn) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cdn import Cdn
+from dying_store import DyingStore, Killed
 from fakes import FakeIssuer
 
 from sslctl import lifecycle, management
@@ -20,38 +21,6 @@ from sslctl.sandbox.faults import Drop, Fault, Kind
 from sslctl.x509 import make_csr, make_key, renewal_id
 
 NAME = "shop.example.com"
-WRITES = (
-    "open_order", "record_url", "close_order", "keep_issued", "mark_uploading", "mark_uploaded", "mark_serving", "settle",
-)  # fmt: skip
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nobody catches it."""
-
-
-class DyingStore:
-    """The real store, in a process that is killed right before or right after its `fatal`-th write."""
-
-    def __init__(self, store: Any, fatal: int, *, before: bool) -> None:
-        self._store = store
-        self._left = fatal
-        self._before = before
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-        if name not in WRITES:
-            return method
-
-        def write(*arguments: Any, **options: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and self._before:
-                raise Killed
-            result = method(*arguments, **options)
-            if self._left == 0:
-                raise Killed
-            return result
-
-        return write
 
 
 def enrolled(cdn: Cdn) -> tuple[App, Domain]:

@@ -3,9 +3,10 @@
 I1 every certificate that the CA issued is stored with its key, or its order is open and will be collected.
 I2 at most one extra order a crash, and none while one is open.
 I3 the database is whole, and what was acknowledged is in it.
-I4 key, chain and names of what is stored match; what is served never expires earlier than what was served before.
+I4 key, chain and names of what is stored match; what is served of the CA's never expires earlier than before.
 I5 nothing of the state can be read by another user.
-I6 C4 has exactly the certificate that sslctl says it serves.
+I6 C4 has exactly the certificate that sslctl says it serves; while something is wrong, none but one that is held.
+   The status that is derived from what it knows is the one under which `list --status` finds it.
 I7 domains that nothing is wrong with are in Success.
 
 I8, that a tick ends in time with the right exit code, is seen where the tick is run.
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from sslctl import lifecycle, x509
 from sslctl.errors import BadInput
-from sslctl.model import Domain
+from sslctl.model import Bundle, Domain, Source
 from sslctl.reasons import Status
 from sslctl.store import Query, Store
 from sslctl.store.keyring import Keyring
@@ -35,14 +36,17 @@ _OTHERS = 0o077
 class Outside:
     """What the outside knows: serial numbers (lower-case hex) that the CA issued, and how many orders it took, by name.
 
-    `installed` gives the fingerprint that C4 serves for a name. `served_until` remembers, from one check to the next,
-    when what was served expires.
+    `installed` gives the fingerprint that C4 serves for a name. `unseen` are domains that somebody else changed on C4
+    since sslctl last asked. From one check to the next are remembered: in `served_until` when what was served expires,
+    in `matching` what was found to belong together.
     """
 
     issued: Callable[[], Iterable[str]]
     orders: Callable[[], Mapping[str, int]]
     installed: Callable[[str], str | None]
+    unseen: set[str] = field(default_factory=set)
     served_until: dict[str, datetime] = field(default_factory=dict)
+    matching: set[tuple[str, Bundle]] = field(default_factory=set)
 
 
 def violations(
@@ -118,13 +122,14 @@ def _of_store(
         f"I3: {name} was acknowledged and is not there" for name in acknowledged if name not in domains
     )
     serials = set[int]()
+    # Of a deleted domain the history stays, and an order is collected if it is added again.
+    every = [*domains.values(), *store.domains(Query(deleted=True), now)]
+    for domain in every:
+        yield from _certificates(store, domain, serials, outside.matching)
     for domain in domains.values():
-        yield from _certificates(store, domain, serials)
-        yield from _served(domain, outside)
-    deleted = list(store.domains(Query(deleted=True), now))
-    for domain in deleted:
-        yield from _certificates(store, domain, serials)
-    open_orders = [one for one in (*domains.values(), *deleted) if store.order(one) is not None]
+        yield from _served(store, domain, outside)
+    yield from _statuses(store, domains, now)
+    open_orders = [domain for domain in every if store.order(domain) is not None]
     missing = {int(serial, 16) for serial in outside.issued()} - serials
     if len(missing) > len(open_orders):
         yield f"I1: {len(missing)} issued certificates are not stored, and {len(open_orders)} orders are open"
@@ -135,10 +140,15 @@ def _of_store(
             yield f"I7: {name} is healthy and in {status} ({finding})"
 
 
-def _certificates(store: Store, domain: Domain, serials: set[int]) -> Iterator[str]:
+def _certificates(
+    store: Store, domain: Domain, serials: set[int], matching: set[tuple[str, Bundle]]
+) -> Iterator[str]:
     for certificate in store.certificates(domain):
         serials.add(int(certificate.leaf.serial, 16))
         bundle = store.bundle(certificate)
+        # Versions never change, and to look at all of them anew takes longer than everything else here.
+        if (certificate.fingerprint, bundle) in matching:
+            continue
         try:
             # Whether it has expired meanwhile is not the question.
             valid_at = certificate.leaf.not_before + timedelta(seconds=1)
@@ -147,19 +157,34 @@ def _certificates(store: Store, domain: Domain, serials: set[int]) -> Iterator[s
             )
         except BadInput as error:
             yield f"I4: version {certificate.version} of {domain.name}: {error.message}"
+        else:
+            matching.add((certificate.fingerprint, bundle))
 
 
-def _served(domain: Domain, outside: Outside) -> Iterator[str]:
+def _served(store: Store, domain: Domain, outside: Outside) -> Iterator[str]:
     installed = outside.installed(domain.name)
     said = domain.serving.fingerprint if domain.serving else None
     # While an upload is owed C4 may have taken it already, and the answer was lost.
-    owed = domain.wanted.fingerprint if domain.wanted else None
-    if domain.finding is None and installed != said:
+    allowed = {said, domain.wanted.fingerprint if domain.wanted else None} - {None} or {None}
+    if domain.finding is not None or domain.serving is None:
+        # It says that something is wrong, or that nothing is served: what C4 has is then not more than a remnant.
+        allowed |= {None, *(certificate.fingerprint for certificate in store.certificates(domain))}
+    if installed not in allowed and domain.name not in outside.unseen:
         yield f"I6: C4 serves {installed} for {domain.name}, and sslctl says {said}"
-    elif domain.finding is not None and installed not in (said, owed, None):
-        yield f"I6: C4 serves {installed} for {domain.name}, which is neither {said} nor {owed}"
-    if domain.serving is not None:
+    # A person may paste what expires earlier.
+    if domain.serving is not None and domain.serving.source is Source.C4:
         before = outside.served_until.get(domain.name)
         if before is not None and domain.serving.not_after < before:
             yield f"I4: what is served for {domain.name} expires earlier than what was served before"
         outside.served_until[domain.name] = domain.serving.not_after
+
+
+def _statuses(store: Store, domains: Mapping[str, Domain], now: datetime) -> Iterator[str]:
+    derived = {name: lifecycle.verdict(domain, now).status for name, domain in domains.items()}
+    for status in Status:
+        found = {domain.name for domain in store.domains(Query(statuses=(status,)), now)}
+        wanted = {name for name, its in derived.items() if its is status}
+        yield from (
+            f"I6: {name} is in {derived.get(name)}, and listed as {status}" for name in found - wanted
+        )
+        yield from (f"I6: {name} is in {status}, and not listed so" for name in wanted - found)

@@ -1,0 +1,78 @@
+"""Secrets in all the forms in which they could get out, and the search for them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+_P256_OCTETS = 32
+_HEADER = "-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A secret, what it is, and its forms."""
+
+    what: str
+    forms: frozenset[bytes]
+
+    def is_in(self, content: bytes) -> bool:
+        """Say whether one of the forms stands in `content`."""
+        return any(form in content for form in self.forms)
+
+
+def of_text(what: str, secret: bytes) -> Canary:
+    """Give the canary of a secret that is text, such as a token."""
+    return Canary(what, frozenset(_encoded(secret)))
+
+
+def of_key(what: str, pem: str) -> Canary:
+    """Give the canary of an EC private key: the number itself, in PEM and in DER."""
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    number = key.private_numbers().private_value.to_bytes(_P256_OCTETS)
+    # The last line holds no more than the public key.
+    lines = [line.encode() for line in pem.splitlines() if line and not line.startswith(_HEADER)][:-1]
+    return Canary(what, frozenset({*_encoded(number), *lines}))
+
+
+def of_account(path: Path) -> Canary:
+    """Give the canary of an account's EC key, which certbot keeps as a JWK in the file `path`."""
+    number = json.loads(path.read_text())["d"]
+    return Canary("the account's key", frozenset(_encoded(base64.urlsafe_b64decode(number + "="))))
+
+
+def of_master(path: Path) -> list[Canary]:
+    """Give the canaries of the Fernet keys in the file `path`: as they stand there, and what that means."""
+    return [
+        Canary("the master key", frozenset({*_encoded(line), *_encoded(base64.urlsafe_b64decode(line))}))
+        for line in path.read_bytes().split()
+    ]
+
+
+def hits(canaries: Iterable[Canary], contents: Iterable[tuple[str, bytes]]) -> Iterator[tuple[Canary, str]]:
+    """Give which canary stands in which of `contents`, pairs of where it is and what it is."""
+    wanted = list(canaries)
+    for where, content in contents:
+        yield from ((canary, where) for canary in wanted if canary.is_in(content))
+
+
+def _encoded(secret: bytes) -> Iterator[bytes]:
+    """Give `secret` as it is, in hexadecimal, and what of its base64 is the same whatever stands before and after it."""
+    yield secret
+    for separator in ("", ":"):
+        text = secret.hex(separator) if separator else secret.hex()
+        yield from (text.encode(), text.upper().encode())
+    for before in range(3):
+        # An octet is spread over two characters, so those at the ends depend on their neighbours.
+        begins = -(-8 * before // 6)
+        ends = 8 * (before + len(secret)) // 6
+        padded = bytes(before) + secret
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(padded)[begins:ends]

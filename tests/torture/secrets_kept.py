@@ -1,0 +1,302 @@
+"""Keys and tokens in a whole life with real certbot: searched for in everything that others could come by.
+
+What is searched is every output, argument, environment, file, journal and temporary file, each as it was at any moment
+of the run, and the database and its copy at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import canaries
+from canaries import Canary
+from case import Case
+from cryptography.fernet import Fernet
+from fakes import FakeIssuer
+from watched import Watched, descendants, open_read_only
+
+from sslctl.cli.main import COMMANDS
+from sslctl.model import Bundle, Order
+from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.world import World
+from sslctl.store import Query
+from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import SqliteStore
+from sslctl.x509 import make_csr, make_key
+
+TITLE = "Secrets stay secret"
+TARGET = "0 hits of any key or token where it does not belong; no core; nothing that others can read"
+
+_LIVES = {True: 1, False: 4}
+_ISSUED, _PASTED, _KILLED, _REFUSED = (
+    f"{name}.example.test" for name in ("issued", "pasted", "killed", "refused")
+)
+# How C4 refuses an upload.
+_STATUSES = {True: (422,), False: (400, 422, 500)}
+_PASSWORD = b"the password of the PKCS#12 file"
+_OWNER_ALONE = 0o600
+
+
+def run(folder: Path, *, small: bool) -> Iterator[Case]:
+    """See `case`."""
+    lives = []
+    for number in range(_LIVES[small]):
+        with World(folder / str(number), clock=_now) as world:
+            life = _Life(world)
+            life.live(small=small)
+            life.look_at_the_end()
+            lives.append(life)
+    yield _case(lives, "keys, tokens and a password, in all that was written or could be seen", "texts")
+    yield _case(lives, "arguments and environment of sslctl, certbot and its forks", "processes")
+    yield _case(
+        lives, "files of the state and temporary files, at any moment: whom they are open to", "files"
+    )
+    yield _case(lives, "keys of orders that are over, sealed, in the database's raw bytes", "closed orders")
+    yield _case(lives, "SIGABRT for sslctl and all its children amid an order, cores allowed", "aborted")
+    yield _case(lives, "downloaded keys: mode, and that they are the key's only other place", "downloads")
+
+
+def _case(lives: Iterable[_Life], harm: str, counted: str) -> Case:
+    lives = list(lives)
+    violations = [violation for life in lives for violation in life.violations[counted]]
+    tries = sum(life.counts[counted] for life in lives)
+    secrets = sum(life.counts["canaries"] for life in lives)
+    found = f"{secrets} secrets in {len(lives)} lives" if counted == "texts" else ""
+    return Case(harm, tries, violations, found)
+
+
+class _Life:
+    """One life in `world`; what is counted, and what was wrong with it."""
+
+    def __init__(self, world: World) -> None:
+        self.counts = Counter[str]()
+        self.violations: dict[str, list[str]] = {
+            counted: []
+            for counted in ("texts", "processes", "files", "closed orders", "aborted", "downloads")
+        }
+        self._world = world
+        self._state = world.folder / "state"
+        self._inputs, self._downloads, self._scratch = (
+            world.folder / name for name in ("inputs", "downloads", "scratch")
+        )
+        for made in (self._inputs, self._scratch):
+            made.mkdir(mode=0o700)
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("SSLCTL_")}
+        settings = {"SSLCTL_CONFIG": str(world.config_path), "SSLCTL_DEBUG": "1"}
+        self._watched = Watched({**plain, **settings}, self._state, self._scratch)
+        self._pasted = make_key("ecdsa")
+        self._codes: list[tuple[str, int]] = []
+
+    # What happens
+
+    def live(self, *, small: bool) -> None:
+        """Do all that a domain may go through."""
+        names = (_ISSUED, _PASTED, _KILLED, _REFUSED)
+        for name in names:
+            self._world.add_domain(name)
+        self._sslctl(0, "add", _ISSUED)
+        pair = self._write_pair()
+        self._sslctl(0, "add", _PASTED, *pair)
+        self._hear_everything_back(pair, _STATUSES[small])
+        self._fail_at_the_ca()
+        self._be_killed()
+        self._misplace(pair)
+        self._look()
+        self._download()
+        for command in () if small else COMMANDS:
+            self._sslctl(0, command, "--help")
+        self._sslctl(0, "--help")
+        self._sslctl(0, "delete", *names, "--yes")
+        self._sslctl(0, "list", "--deleted")
+
+    def _sslctl(self, expected: int, *arguments: str, **more: str) -> None:
+        code = self._watched.run(*arguments, settings=more)
+        if code != expected:
+            # Whoever was not asked or did not answer had no chance to give anything away.
+            told = f"{' '.join(arguments)} ended with {code}, wanted {expected}"
+            self.violations["texts"].append(f"the life went another way: {told}")
+
+    def _hear_everything_back(self, pair: tuple[str, ...], statuses: Iterable[int]) -> None:
+        """Have C4 quote the token and the key in its refusals."""
+        for status in statuses:
+            self._world.c4.set_faults(Fault(kind=Kind.UPLOAD, status=status, echo=True))
+            self._sslctl(7, "recheck", _ISSUED, "--force-renew")
+            self._sslctl(7, "add", _PASTED, *self._write_pair())
+            self._sslctl(7, "daemon-tick", "--json")
+            self._look()
+            self._world.c4.set_faults(Fault(status=status, echo=True))
+            self._sslctl(5, "recheck", _ISSUED, _PASTED)
+            self._sslctl(75, "delete", _ISSUED, "--yes")
+        self._world.c4.heal()
+        self._sslctl(0, "recheck", _ISSUED)
+        self._sslctl(0, "add", _PASTED, *pair)
+
+    def _fail_at_the_ca(self) -> None:
+        """Have the CA be down, and then find no answer to its challenge, which ends the order and its key."""
+        nowhere = {"SSLCTL_ACME_DIRECTORY_URL": "https://127.0.0.1:1/dir"}
+        self._sslctl(3, "recheck", _ISSUED, "--force-renew", **nowhere)
+        empty = self._world.folder / "empty"
+        empty.mkdir(mode=0o700)
+        self._sslctl(4, "add", _REFUSED, SSLCTL_ACME_WEBROOT=str(empty))
+        self._sslctl(0, "recheck", _ISSUED, _REFUSED)
+
+    def _be_killed(self) -> None:
+        """Be killed and aborted amid an order, and go on with it."""
+        self._watched.run("add", _KILLED, end_by=signal.SIGKILL, once=self._is_ordered)
+        # The warm process, and its fork at work.
+        code = self._watched.run(
+            "recheck", _KILLED, end_by=signal.SIGABRT, once=lambda process: len(descendants(process)) > 1
+        )
+        self.counts["aborted"] += code == -signal.SIGABRT
+        self._sslctl(0, "recheck", _KILLED)
+        seen = self._watched.seen
+        cores = [path for path in seen.files if path.name.startswith("core")]
+        self.violations["aborted"] += [f"{path} was written" for path in cores]
+        self.violations["aborted"] += [f"cores are allowed for {command}" for command in seen.with_cores]
+
+    def _misplace(self, pair: tuple[str, ...]) -> None:
+        """Give secrets where others belong: what is said of them must not quote them."""
+        _, certificate, _, key, *_ = pair
+        self._sslctl(2, "add", _PASTED, "--cert", key, "--key", certificate)
+        self._sslctl(2, "add", "--from-file", key)
+        token = self._write("token", (self._world.folder / "c4-token").read_bytes() * 2)
+        self._sslctl(8, "recheck", _ISSUED, SSLCTL_C4_TOKEN_FILE=str(token))
+        for content in (key, str(self._state / "master.key")):
+            broken = self._write("broken.key", Path(content).read_bytes()[:-3])
+            self._sslctl(8, "download", _ISSUED, SSLCTL_STATE_KEY_FILE=str(broken))
+        self._sslctl(8, "--config", key, "list")
+
+    def _look(self) -> None:
+        self._sslctl(0, "view", _ISSUED)
+        self._sslctl(0, "view", _PASTED, "--json")
+        self._sslctl(0, "list")
+        self._sslctl(0, "list", "--json")
+
+    def _download(self) -> None:
+        password = self._write("password", _PASSWORD)
+        for name in (_ISSUED, _PASTED):
+            folder = str(self._downloads / name)
+            self._sslctl(0, "download", name, "-o", folder)
+            pkcs12 = ("--format", "pkcs12", "--password-file", str(password))
+            self._sslctl(0, "download", name, "-o", folder, *pkcs12)
+            self._sslctl(2, "download", name, "-o", folder)
+
+    def _write_pair(self) -> tuple[str, ...]:
+        """Write a pair with the known key, and give the options of `add` that name it."""
+        names = (_PASTED,)
+        issued = FakeIssuer(_now).issue(
+            Order(0, 0, names, make_csr(self._pasted, names), _now()), lambda _url: None
+        )
+        bundle = Bundle(issued.certificate, issued.chain, self._pasted)
+        parts = {"cert": bundle.certificate, "key": bundle.private_key, "chain": bundle.chain}
+        options = []
+        for part, text in parts.items():
+            options += [f"--{part}", str(self._write(f"{part}.pem", text.encode()))]
+        return tuple(options)
+
+    def _write(self, name: str, content: bytes) -> Path:
+        path = self._inputs / name
+        path.write_bytes(content)
+        path.chmod(_OWNER_ALONE)
+        return path
+
+    def _is_ordered(self, _process: int) -> bool:
+        sql = "SELECT 1 FROM acme_order WHERE closed_at IS NULL AND url IS NOT NULL"
+        try:
+            with closing(open_read_only(self._state / "sslctl.db")) as connection:
+                return bool(connection.execute(sql).fetchall())
+        except sqlite3.Error:
+            return False
+
+    # What came of it
+
+    def look_at_the_end(self) -> None:
+        """Search for all secrets in all that was seen, and in what is left."""
+        seen, database = self._watched.seen, self._state / "sslctl.db"
+        self._copy(database)
+        seen.look_into(self._world.folder / "pebble")
+        every = self._canaries()
+        self.counts.update(texts=len(seen.texts), processes=len(seen.processes), files=len(seen.files))
+        self.counts["canaries"] = len(every)
+        for canary, where in canaries.hits(every, seen.texts.values()):
+            if not self._belongs(canary, where):
+                kind = "processes" if where.startswith(("cmdline", "environ")) else "texts"
+                self.violations[kind].append(f"{canary.what} stands in {where}")
+        self.violations["files"] += [f"others can read {path}" for path in sorted(seen.open_to_others)]
+        self.counts["closed orders"] = len(seen.sealed_keys)
+        self.violations["closed orders"] += [
+            "the sealed key of an order that is over is still in the database" for _ in seen.left_keys
+        ]
+        self._look_at_downloads()
+        self._require_sight(every)
+
+    def _canaries(self) -> list[Canary]:
+        master = self._state / "master.key"
+        account = next((self._state / "acme" / "accounts").rglob("private_key.json"))
+        fernet = Fernet(master.read_bytes().split()[0])
+        orders = {fernet.decrypt(sealed).decode() for sealed in self._watched.seen.sealed_keys}
+        return [
+            canaries.of_text("C4's token", (self._world.folder / "c4-token").read_bytes().strip()),
+            canaries.of_text("the password", _PASSWORD),
+            canaries.of_key("the pasted key", self._pasted),
+            canaries.of_account(account),
+            *canaries.of_master(master),
+            *(canaries.of_key("a certificate's key", key) for key in self._stored_keys() - {self._pasted}),
+            *(canaries.of_key("an order's key", key) for key in orders),
+        ]
+
+    def _stored_keys(self) -> set[str]:
+        keyring = Keyring(self._state / "master.key")
+        store = SqliteStore(self._state / "sslctl.db", keyring, clock=_now, actor="checker (torture)")
+        with closing(store):
+            deleted = list(store.domains(Query(deleted=True), _now()))
+            versions = [version for domain in deleted for version in store.certificates(domain)]
+            return {store.bundle(version).private_key for version in versions}
+
+    def _copy(self, database: Path) -> None:
+        """Make a copy of the database as a backup would, and see to it that it is searched."""
+        copy = self._world.folder / "copy.db"
+        with closing(sqlite3.connect(database)) as ours, closing(sqlite3.connect(copy)) as theirs:
+            ours.backup(theirs)
+        self._watched.seen.add("a copy of the database", copy.read_bytes())
+        self._watched.seen.add("the database", database.read_bytes())
+
+    def _belongs(self, canary: Canary, where: str) -> bool:
+        """Say whether `canary` may stand in the file `where`."""
+        accounts = self._state / "acme" / "accounts"
+        homes = {"the master key": self._state / "master.key", "the account's key": accounts}
+        home = homes.get(canary.what)
+        return home is not None and Path(where).is_relative_to(home)
+
+    def _look_at_downloads(self) -> None:
+        files = [path for path in self._downloads.rglob("*") if path.is_file()]
+        self.counts["downloads"] = len(files)
+        self.violations["downloads"] += [
+            f"others can read {path}" for path in files if path.stat().st_mode & 0o777 != _OWNER_ALONE
+        ]
+
+    def _require_sight(self, every: Iterable[Canary]) -> None:
+        """See that the search finds what is there to be found: what was downloaded, what C4 has, and what is ours."""
+        places = {
+            "the pasted key": self._downloads / _PASTED / "privkey.pem",
+            "the master key": self._state / "master.key",
+            "the account's key": next((self._state / "acme" / "accounts").rglob("private_key.json")),
+            "C4's token": self._world.folder / "c4-token",
+        }
+        for what, path in places.items():
+            if not any(canary.what == what and canary.is_in(path.read_bytes()) for canary in every):
+                self.violations["texts"].append(f"the search does not find {what} in {path}, where it is")
+        issued = (self._downloads / _ISSUED / "privkey.pem").read_bytes()
+        if not any(canary.what == "a certificate's key" and canary.is_in(issued) for canary in every):
+            self.violations["texts"].append("the search does not find the key that was downloaded")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
