@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sslctl.errors import Busy, SslctlError, StateError
+from sslctl.files import sync_folder
 from sslctl.store import schema
 
 _BUSY_SECONDS = 15.0
@@ -69,7 +70,7 @@ class Database:
         self._arriving: set[int] = set()
         self._group: _Group | None = None
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(path.parent)
             for place in (path.parent, path):
                 _require_ours(place)
             # SQLite would make the file with the umask's mode; keys are sealed, but names are nobody's business either.
@@ -231,6 +232,14 @@ class Database:
             f"the database {self._path} cannot be read: {error}",
             hint="it was left as it is; restore a backup, or name another folder in state.dir",
         )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make `folder` where it is missing, and what is missing above it, for good: a power cut must not take it back."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in made:
+        sync_folder(place.parent)
 
 
 def _require_ours(place: Path) -> None:

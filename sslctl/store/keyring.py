@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from sslctl.errors import StateError
-from sslctl.files import read_regular
+from sslctl.files import publish, read_regular
 
 _OTHERS = 0o077
 _LARGEST = 1 << 20
@@ -31,14 +31,17 @@ class Keyring:
             raise self._unreadable(error) from error
 
     def make(self) -> None:
-        """Make the key file, mode 0600, written through to the disk. Raises `StateError`."""
+        """Make the key file, mode 0600, whole or not at all, and on the disk for good. Raises `StateError`."""
+        # One fixed name: what a power cut left there is taken away by the next run.
+        temporary = self._path.with_name(f".{self._path.name}.new")
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            temporary.unlink(missing_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(Fernet.generate_key() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            _sync(self._path.parent)
+            publish(temporary, self._path, force=False)
         except OSError as error:
             raise StateError(f"cannot make the key file {self._path}: {error.strerror}") from error
 
@@ -88,12 +91,3 @@ class Keyring:
             f"cannot read the key file {self._path}: {error.strerror}",
             hint="run sslctl as the user who owns it",
         )
-
-
-def _sync(folder: Path) -> None:
-    # fsync(2): that a file is new to its folder is on the disk only once the folder is.
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
