@@ -23,6 +23,10 @@ _CLAIM = "tick"
 _CLAIM_TIME = timedelta(hours=12)
 # A fleet of 100,000 asked about over the internet takes some minutes; what is left has its turn at the next tick.
 _ASKING_SECONDS = 300
+# Nothing is ordered or uploaded from a damaged database. In the first some ten thousand domains are looked through, with
+# the second any fleet; that waits until there is something to do.
+_LOOKING_SECONDS = 0.2
+_LOOKING_LONG_SECONDS = 60
 
 
 @click.command("daemon-tick")
@@ -51,10 +55,13 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
         return Exit.OK
     app.require_outside()
     app.via = "tick"
+    is_whole = app.store.require_whole(_LOOKING_SECONDS)
     if not app.store.claim([_CLAIM], _CLAIM_TIME):
         raise Busy("another tick is running")
     try:
         plan = _plan(app, at, force=force)
+        if plan.tasks and not is_whole:
+            app.store.require_whole(_LOOKING_LONG_SECONDS)
         # What an operator works on is in good hands, and has its turn at the next tick.
         report = Report([], batch=True, forgives_busy=True)
         _carry_out(app, plan, report)

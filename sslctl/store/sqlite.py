@@ -195,7 +195,7 @@ class SqliteStore(Reading, Renewals, Ledger, Store):
             return self._keep(domain, Source.TEXT, bundle, leaf)
 
     def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
-        values = {
+        values: dict[str, object] = {
             "domain_id": domain.id,
             "source": source,
             "names": names_text(leaf.names),
@@ -210,6 +210,7 @@ class SqliteStore(Reading, Renewals, Ledger, Store):
             "sealed_key": self._keyring.seal(bundle.private_key),
             "issued_at": instant(self._clock()),
         }
+        values["digest"] = rows.digest(values[column] for column in rows.UNCHANGING)
         insert = f"""INSERT INTO certificate (version, {", ".join(values)})
             VALUES ((SELECT coalesce(max(version), 0) + 1 FROM certificate WHERE domain_id = :domain_id),
             {", ".join(f":{column}" for column in values)})"""  # noqa: S608 - constants
