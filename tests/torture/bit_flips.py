@@ -130,7 +130,10 @@ class _Trial:
 
 
 def _statuses(listed: Result) -> list[tuple[str, str]]:
-    return [(domain["domain"], domain["status"]) for domain in listed.json["domains"]]
+    return [
+        (domain["domain"], domain["reason"]["code"] if domain["reason"] else "well")
+        for domain in listed.json["domains"]
+    ]
 
 
 def _is_refusal(result: Result) -> bool:
