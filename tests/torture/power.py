@@ -77,7 +77,7 @@ class _Toll:
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """Cut the power while one process works, while threads share commits, in a large commit, and in a recovery."""
-    most = 60 if small else 4050
+    most = 60 if small else 4300
     with TemporaryDirectory(prefix="sslctl-power-", dir=_FAST if _FAST.is_dir() else folder) as fast:
         bench = _Bench(Path(fast))
         alone = bench.record("alone", 2 if small else 6)
@@ -87,10 +87,10 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
         many = bench.record("many", 50 if small else 300)
         yield bench.cut(many, most // 4).case("power cut while many domains are added in one commit")
         toll = _Toll()
-        for recovery in bench.recoveries(alone, 2 if small else 50):
+        for recovery in bench.recoveries(alone, 1 if small else 50):
             bench.cut(recovery, 20, toll)
         yield toll.case("power cut again while the next run recovers from a power cut")
-        for pragmas in _CONTROLS:
+        for pragmas in _CONTROLS[: 1 if small else None]:
             control = bench.record("alone", 2, *pragmas)
             toll = bench.cut(control, min(most, 500), exact="WAL" not in pragmas[0])
             yield toll.control(f"control, must lose: {', '.join(pragmas)}")
