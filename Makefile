@@ -33,7 +33,7 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.sandbox
-	sh .ci/debian $(PYTHON) test
+	sh .ci/debian $(PYTHON) strace systemd
 	$(PIP) '.[test]'
 	touch $@
 

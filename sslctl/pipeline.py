@@ -95,6 +95,7 @@ class Pipeline:
             _claim(self._store, name)
             domain = self._store.domain(name)
         try:
+            self._require_unchanged(domain)
             finding = self._attempt(domain, renew=renew)
             with self._store.together():
                 _release(self._store, name)
@@ -102,6 +103,11 @@ class Pipeline:
         except BaseException:
             _release(self._store, name)
             raise
+
+    def _require_unchanged(self, domain: Domain) -> None:
+        """Return where nothing will be decided from, or uploaded of, a certificate that is not as it was stored."""
+        for certificate in filter(None, (domain.wanted, domain.serving)):
+            self._store.require_unchanged(certificate)
 
     def _attempt(self, domain: Domain, *, renew: bool) -> Finding | None:
         try:

@@ -28,6 +28,10 @@ _CLAIM = "tick"
 _CLAIM_TIME = timedelta(hours=12)
 # A fleet of 100,000 asked about over the internet takes some minutes; what is left has its turn at the next tick.
 _ASKING_SECONDS = 300
+# Nothing is ordered or uploaded from a damaged database. In the first some ten thousand domains are looked through, with
+# the second any fleet; that waits until there is something to do.
+_LOOKING_SECONDS = 0.2
+_LOOKING_LONG_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +76,13 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     # As with C4's token: what is wrong there is known before any domain is touched.
     _ = app.notifier
     app.via = "tick"
+    is_whole = app.store.require_whole(_LOOKING_SECONDS)
     # What an operator works on is in good hands, and has its turn at the next tick; what one deleted needs none.
     report = Report([], batch=True, yields=True)
     with _alone(app):
         plan = _plan(app, at, force=force)
+        if plan.tasks and not is_whole:
+            app.store.require_whole(_LOOKING_LONG_SECONDS)
         _carry_out(app, plan, report)
         alerts = _ask_ca(app, report)
         app.store.mark(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")

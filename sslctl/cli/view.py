@@ -29,6 +29,8 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
         )
     now = app.clock()
     certificates, events = app.store.certificates(found), app.store.events(found)
+    for certificate in certificates:
+        app.store.require_unchanged(certificate)
     if as_json:
         view = wire.domain(found, now)
         view["certificates"] = [wire.certificate(certificate, found, now) for certificate in certificates]

@@ -276,7 +276,16 @@ class Store(Protocol):
         """Record that the CA revoked `certificate`."""
 
     def bundle(self, certificate: Certificate) -> Bundle:
-        """Give `certificate` with its chain and its key."""
+        """Give `certificate` with its chain and its key. Raises `StateError` where they are not as they were stored."""
+
+    def require_unchanged(self, certificate: Certificate) -> None:
+        """Return where `certificate` is as it was stored. Raises `StateError`: disks give back other bits at times."""
+
+    def require_whole(self, seconds: float) -> bool:
+        """Look for damage to the state for so long, and say whether that was long enough to see all of it.
+
+        Raises `StateError` for damage; nothing is written.
+        """
 
     def order_key(self, order: Order) -> str:
         """Give the private key of an open order, PEM. Raises `Busy` when it was closed meanwhile."""

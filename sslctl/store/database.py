@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sslctl.errors import Busy, SslctlError, StateError
+from sslctl.files import sync_folder
 from sslctl.store import schema
 
 _BUSY_SECONDS = 15.0
@@ -120,7 +121,8 @@ class Database:
         with self._telling(), self._lock:
             self._connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS)
             try:
-                found: str = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                # Unlike quick_check it compares the indexes with the rows: most facts stand in both.
+                found: str = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                     return None
@@ -128,6 +130,13 @@ class Database:
             finally:
                 self._connection.set_progress_handler(None, 0)
         return "" if found == "ok" else found
+
+    def require_whole(self, seconds: float) -> bool:
+        """Look for damage for so long, and say whether that was long enough for all. Raises `StateError` for damage."""
+        found = self.find_damage(seconds)
+        if found:
+            raise self._unreadable(sqlite3.DatabaseError(found))
+        return found is not None
 
     @property
     def _is_mine(self) -> bool:
@@ -250,11 +259,19 @@ class Database:
 
 
 def _make_ready(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(path.parent)
     for place in (path.parent, path):
         _require_ours(place)
     # SQLite would make the file with the umask's mode; keys are sealed, but names are nobody's business either.
     path.touch(mode=0o600)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make `folder` where it is missing, and what is missing above it, for good: a power cut must not take it back."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in made:
+        sync_folder(place.parent)
 
 
 def _require_ours(place: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from sslctl.errors import Busy, StateError
-from sslctl.files import read_regular, sync_folder
+from sslctl.files import publish, read_regular
 
 _OTHERS = 0o077
 # systemd gives a credential to the service's user by an access list, which shows as rights of the group.
@@ -58,16 +58,19 @@ class Keyring:
         return Path(os.path.realpath(self._path))
 
     def make(self) -> None:
-        """Make the key file, mode 0600, written through to the disk. Raises `StateError`."""
+        """Make the key file, mode 0600, whole or not at all, and on the disk for good. Raises `StateError`."""
         if self._is_credential:
             raise StateError(
                 f"the credential {self._path} is missing, and sslctl does not make it",
                 hint=f"write a key into the file that LoadCredential= names: {_MAKE}",
             )
+        # One fixed name: what a power cut left there is taken away by the next run.
+        temporary = self._path.with_name(f".{self._path.name}.new")
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            temporary.unlink(missing_ok=True)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             _write_through(descriptor, [Fernet.generate_key()])
-            sync_folder(self._path.parent)
+            publish(temporary, self._path, force=False)
         except OSError as error:
             raise StateError(f"cannot make the key file {self._path}: {error.strerror}") from error
 
@@ -135,8 +138,7 @@ class Keyring:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             # root may do this for the user whose file it is.
             _write_through(descriptor, keys, owner)
-            temporary.replace(place)
-            sync_folder(place.parent)
+            publish(temporary, place, force=True)
         except OSError as error:
             raise StateError(f"cannot change the key file {self._path}: {error.strerror}") from error
 

@@ -124,10 +124,16 @@ class Reading:
         return self._database.read(rows.certificate_of, sql, (domain.id,))
 
     def bundle(self, certificate: Certificate) -> Bundle:
-        sql = "SELECT pem, chain_pem, sealed_key FROM certificate WHERE id = ?"
-        return self._database.read(self._bundle_of, sql, (certificate.id,))[0]
+        return self._database.read(self._bundle_of, rows.SELECT_BUNDLE, (certificate.id,))[0]
+
+    def require_unchanged(self, certificate: Certificate) -> None:
+        self._database.read(rows.require_unchanged, rows.SELECT_BUNDLE, (certificate.id,))
+
+    def require_whole(self, seconds: float) -> bool:
+        return self._database.require_whole(seconds)
 
     def _bundle_of(self, row: Row) -> Bundle:
+        rows.require_unchanged(row)
         key = self._keyring.open(row["sealed_key"]) if row["sealed_key"] else ""
         return Bundle(row["pem"], row["chain_pem"], key)
 

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from sslctl.model import (
@@ -27,12 +28,17 @@ from sslctl.model import (
     Source,
 )
 from sslctl.reasons import Code, Status, codes_of
+from sslctl.text import clean
 
 # fmt: off
 _CERTIFICATE = (
     "id", "domain_id", "version", "source", "names", "fingerprint", "serial", "issuer", "key_type", "not_before",
     "not_after", "issued_at", "uploaded_at", "verified_at", "replaced_at", "revoked_at", "key_destroyed_at",
     "ari_start_at", "ari_end_at", "ari_renew_at", "ari_poll_at", "ari_explanation",
+)
+UNCHANGING = (
+    "domain_id", "source", "names", "fingerprint", "serial", "issuer", "key_type", "not_before", "not_after", "pem",
+    "chain_pem",
 )
 _FINDING = ("finding_code", "finding_found", "finding_wanted", "finding_at", "retry_at", "finding_tries")
 _DOMAIN = (
@@ -80,6 +86,23 @@ def _select_domain(domain: Iterable[str], certificate: Iterable[str]) -> str:
 SELECT_DOMAIN = f"{_select_domain(_DOMAIN, _CERTIFICATE)} {FROM_DOMAIN}"
 
 SELECT_DOMAIN_SUMMARY = f"{_select_domain(_DOMAIN_SUMMARY, _CERTIFICATE_SUMMARY)} {FROM_DOMAIN_FACTS}"
+
+
+# The columns `UNCHANGING`, whose `digest` is in `digest`, and the key, which is sealed.
+SELECT_BUNDLE = (
+    f"SELECT {_columns('certificate', UNCHANGING)}, digest, sealed_key FROM certificate WHERE id = ?"  # noqa: S608 - constants
+)
+
+
+def digest(values: Iterable[object]) -> str:
+    """Give the digest by which it is seen whether the columns `UNCHANGING`, here as `values`, are as they were stored."""
+    return sha256(json.dumps(list(values)).encode()).hexdigest()
+
+
+def require_unchanged(row: sqlite3.Row) -> None:
+    """Raise `ValueError` where a row of `SELECT_BUNDLE` is not as it was stored."""
+    if digest(row[name] for name in UNCHANGING) != row["digest"]:
+        raise ValueError(f"the certificate for {clean(row['names'], 100)} is not as it was stored")
 
 
 def literals(words: Iterable[str]) -> str:
@@ -188,6 +211,8 @@ def domain_of(row: Iterable[Any]) -> Domain:
     serving = wanted
     if serving_id != wanted_id:
         serving = None if serving_id is None else certificate_of(values[serving_at:finding_at])
+    if any(one is not None and one.domain_id != identity for one in (wanted, serving)):
+        raise ValueError(f"{clean(name)} has the certificate of another domain in it")
     return Domain(
         id=identity,
         name=name,

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from sslctl.errors import StateError
 from sslctl.limits import set_key
 from sslctl.names import registered_domain
+from sslctl.store.rows import UNCHANGING, digest
 
 APPLICATION_ID = 0x73736C63  # "sslc"
 
@@ -223,7 +224,13 @@ CREATE TABLE notice (
 ) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS, _AUDIT, _KEYS_AND_MILESTONES, _NOTICES)
+# What `rows.digest` gives for what never changes in a certificate's row: SQLite has no checksums.
+_DIGESTS = f"""
+ALTER TABLE certificate ADD COLUMN digest TEXT;
+UPDATE certificate SET digest = digest_of({", ".join(UNCHANGING)});
+"""  # noqa: S608 - constants
+
+MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS, _AUDIT, _KEYS_AND_MILESTONES, _NOTICES, _DIGESTS)
 
 
 def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
@@ -272,6 +279,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     # The migrations' own functions, for what SQL cannot say.
     connection.create_function("registered_domain", 1, registered_domain, deterministic=True)
     connection.create_function("set_key_of", 1, _set_key_of, deterministic=True)
+    connection.create_function("digest_of", len(UNCHANGING), _digest_of, deterministic=True)
     connection.execute("BEGIN EXCLUSIVE")
     try:
         # Read again under the lock: another process may have migrated while this one waited.
@@ -290,6 +298,10 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 def _set_key_of(names: str) -> str:
     return set_key(json.loads(names))
+
+
+def _digest_of(*values: object) -> str:
+    return digest(values)
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -205,7 +205,7 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
 
     def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
         """Keep a new version, inside the transaction of the caller."""
-        values = {
+        values: dict[str, object] = {
             "domain_id": domain.id,
             "source": source,
             "names": names_text(leaf.names),
@@ -220,6 +220,7 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
             "sealed_key": self._keyring.seal(bundle.private_key),
             "issued_at": instant(self._clock()),
         }
+        values["digest"] = rows.digest(values[column] for column in rows.UNCHANGING)
         insert = f"""INSERT INTO certificate (version, {", ".join(values)})
             VALUES ((SELECT coalesce(max(version), 0) + 1 FROM certificate WHERE domain_id = :domain_id),
             {", ".join(f":{column}" for column in values)})"""  # noqa: S608 - constants

@@ -433,6 +433,16 @@ def test_an_empty_key_file_is_not_taken_for_a_new_database(folder: Path) -> None
     assert key_of(folder).read_bytes() == b""
 
 
+def test_a_key_file_that_a_power_cut_left_half_made_is_made_anew(folder: Path) -> None:
+    folder.mkdir()
+    half = key_of(folder).with_name(".master.key.new")
+    half.write_bytes(Fernet.generate_key()[:10])
+    use(folder)
+    assert not half.exists()
+    assert mode(key_of(folder)) == 0o600
+    use(folder)
+
+
 def test_a_key_file_that_is_there_first_is_used_and_left_as_it_is(folder: Path) -> None:
     folder.mkdir()
     Keyring(key_of(folder)).make()

@@ -1,0 +1,151 @@
+"""One bit of the database is another than was written; SQLite has no checksums."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from random import Random
+from typing import Any
+
+from case import Case
+from cdn import Result
+from one_of_each import AWAY, HEALTHY, ORDERS, OWED, OneOfEach
+
+from sslctl.errors import Exit
+
+_SEED = 20261123
+_READING = (("list", "--json"), *(("view", name, "--json") for name in (*HEALTHY, AWAY)))
+# What is told of a domain besides facts that something is decided from.
+_ASIDE = ("reason", "events", "created_at", "checked_at", "actor")
+
+
+def run(fleet: OneOfEach, flips: int) -> Iterator[Case]:
+    """Flip a bit at random, read, and run a tick; `flips` times, each time with the world as it was before."""
+    trial = _Trial(fleet)
+    for number in range(flips):
+        trial.flip(Random(f"{_SEED}/{number}"), f"flip {_SEED}/{number}")  # noqa: S311 - to be replayed
+    yield Case("bit flip, then list and view", flips, trial.misread, _told(trial.readings))
+    yield Case("bit flip, then a tick", flips, trial.misled, _told(trial.ticks))
+
+
+class _Trial:
+    """Knows what is right, and compares."""
+
+    def __init__(self, fleet: OneOfEach) -> None:
+        self._fleet = fleet
+        self.misread: list[str] = []
+        self.misled: list[str] = []
+        self.readings = Counter[str]()
+        self.ticks = Counter[str]()
+        fleet.put_back()
+        self._content = fleet.database.read_bytes()
+        self._right = {command: fleet.cdn.sslctl(*command).json for command in _READING}
+        app = fleet.cdn.app()
+        wanted = app.store.domain(OWED).wanted
+        assert wanted is not None
+        owed = app.store.bundle(wanted)
+        app.close()
+        self._served = {
+            name: (site.latest.certificate, site.latest.chain)
+            for name, site in fleet.cdn.c4._records._sites.items()
+            if site.latest is not None
+        }
+        self._good = {*self._served.values(), (owed.certificate, owed.chain)}
+        fleet.cdn.sslctl("daemon-tick")
+        self._statuses = _statuses(fleet.cdn.sslctl("list", "--json"))
+
+    def flip(self, random: Random, moment: str) -> None:
+        """Flip one bit and see what comes of it."""
+        fleet, bit = self._fleet, random.randrange(len(self._content) * 8)
+        fleet.put_back()
+        content = bytearray(self._content)
+        content[bit // 8] ^= 1 << bit % 8
+        fleet.database.write_bytes(content)
+        moment = f"byte {bit // 8}, {moment}"
+        self.readings[self._read(bytes(content), moment)] += 1
+        self.ticks[self._tick(bytes(content), moment)] += 1
+
+    def _read(self, content: bytes, moment: str) -> str:
+        ends = set[str]()
+        for command in _READING:
+            result = self._fleet.cdn.sslctl(*command)
+            if self._fleet.database.read_bytes() != content:
+                self.misread.append(f"{command[0]} wrote to a damaged database ({moment})")
+            if _is_refusal(result):
+                ends.add("refused")
+            elif result.exit_code != Exit.OK:
+                self.misread.append(f"{command} ended with {result.exit_code}: {result.stderr} ({moment})")
+            elif result.json == self._right[command]:
+                ends.add("right")
+            elif _facts(result.json) == _facts(self._right[command]):
+                ends.add("told with a wrong letter in the history, a reason or when it was checked")
+            else:
+                self.misread.append(f"{' '.join(command[:2])} shows what is not so ({moment})")
+        # The worst of all commands.
+        return next((end for end in ("refused", *sorted(ends - {"right"})) if end in ends), "right")
+
+    def _tick(self, content: bytes, moment: str) -> str:
+        fleet, was_well_formed = self._fleet, self._is_well_formed()
+        result = fleet.cdn.sslctl("daemon-tick")
+        self.misled += [f"{each} ({moment})" for each in self._harm()]
+        if _is_refusal(result):
+            if not was_well_formed:
+                if fleet.database.read_bytes() != content:
+                    self.misled.append(f"a corrupt database was written to ({moment})")
+                return "refused at once, and the file left as it was"
+            if not self._is_well_formed():
+                self.misled.append(f"a tick broke the database ({moment})")
+            return "refused when it came to a damaged row"
+        found = fleet.cdn.sslctl("list", "--json")
+        if _is_refusal(found):
+            return "right, where a row that was not due is damaged"
+        if _statuses(found) == self._statuses and fleet.ca.orders_by_name() == ORDERS:
+            return "right"
+        said = f"a tick ended with {result.exit_code}: {result.stderr or _statuses(found)}"
+        self.misled.append(f"{said} ({moment})")
+        return "wrong"
+
+    def _harm(self) -> Iterator[str]:
+        """Give what a tick has done outside that it must not do."""
+        fleet = self._fleet
+        orders = fleet.ca.orders_by_name()
+        yield from (
+            f"{count} orders for {name}" for name, count in orders.items() if count > ORDERS.get(name, 0)
+        )
+        good = self._good | {(issued.certificate, issued.chain) for issued in fleet.ca.issued.values()}
+        for name, site in fleet.cdn.c4._records._sites.items():
+            if site.latest is None and name in self._served:
+                yield f"C4 has no certificate for {name} any more"
+            elif site.latest is not None and (site.latest.certificate, site.latest.chain) not in good:
+                yield f"C4 was given a damaged certificate or chain for {name}"
+
+    def _is_well_formed(self) -> bool:
+        with closing(sqlite3.connect(self._fleet.database)) as connection:
+            try:
+                return bool(connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
+            except (sqlite3.Error, UnicodeDecodeError):
+                return False
+
+
+def _statuses(listed: Result) -> list[tuple[str, str]]:
+    return [
+        (domain["domain"], domain["reason"]["code"] if domain["reason"] else "well")
+        for domain in listed.json["domains"]
+    ]
+
+
+def _is_refusal(result: Result) -> bool:
+    return result.exit_code == Exit.UNUSABLE and "sslctl: error: " in result.stderr
+
+
+def _facts(told: Any) -> Any:
+    """Give what was told without what nothing is decided from."""
+    if isinstance(told, dict):
+        return {name: _facts(value) for name, value in told.items() if name not in _ASIDE}
+    return [_facts(value) for value in told] if isinstance(told, list) else told
+
+
+def _told(ends: Counter[str]) -> str:
+    return ", ".join(f"{count} {end}" for end, count in ends.most_common())

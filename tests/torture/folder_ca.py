@@ -1,0 +1,69 @@
+"""The fake CA with its memory in a file, so that several processes, one after the other, meet the same CA."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from threading import RLock
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from fakes import FakeIssuer
+
+from sslctl import x509
+from sslctl.issuer import Issued
+from sslctl.model import Order
+from sslctl.pem import read_key, write_key
+
+
+class FolderCa(FakeIssuer):
+    """`FakeIssuer` with its memory in the file `path`."""
+
+    def __init__(self, path: Path, clock: Callable[[], datetime]) -> None:
+        super().__init__(clock)
+        self._path = path
+        self._lock = RLock()
+        if path.exists():
+            self._recall()
+        else:
+            self._remember()
+
+    def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
+        """See `Issuer.issue`."""
+        with self._lock:
+            self._recall()
+            try:
+                return super().issue(order, on_url, replaces=replaces)
+            finally:
+                self._remember()
+
+    def collect(self, order: Order) -> Issued | None:
+        """See `Issuer.collect`."""
+        with self._lock:
+            self._recall()
+            return super().collect(order)
+
+    def serials(self) -> list[str]:
+        """Give the serial numbers of all that was issued."""
+        self._recall()
+        return [x509.read_leaf(issued.certificate).serial for issued in self.issued.values()]
+
+    def orders_by_name(self) -> Counter[str]:
+        """Count the orders that were placed for each name."""
+        self._recall()
+        return Counter(names[0] for names in self.orders)
+
+    def _recall(self) -> None:
+        memory = json.loads(self._path.read_text())
+        key = read_key(memory["key"])
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self._key = key
+        self.orders = [tuple(names) for names in memory["orders"]]
+        self.issued = {url: Issued(*parts) for url, parts in memory["issued"].items()}
+
+    def _remember(self) -> None:
+        issued = {url: (each.certificate, each.chain) for url, each in self.issued.items()}
+        memory = {"key": write_key(self._key), "orders": self.orders, "issued": issued}
+        self._path.write_text(json.dumps(memory))

@@ -1,0 +1,134 @@
+"""Commands of sslctl in processes of their own, hurt by the kernel; forked off one that has imported everything.
+
+A process of Python takes half a second to begin, and there are a thousand.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import multiprocessing
+import os
+import resource
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+from fakes import Clock
+from folder_ca import FolderCa
+
+# What the command line imports late, so that it is there before the fork.
+from sslctl import batch, pipeline, preflight, renewal_info  # noqa: F401
+from sslctl.c4 import client  # noqa: F401
+from sslctl.cli import daemon_tick  # noqa: F401
+from sslctl.cli.app import App
+from sslctl.cli.main import run
+from sslctl.store import sqlite  # noqa: F401
+
+_PATIENCE = 60.0
+_SET_PTRACER, _ANY = 0x59616D61, -1  # prctl(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Injury:
+    """What the kernel does to a process: the calls `calls` on the files `paths` fail with `error`.
+
+    It is the `first` one of each thread, and with `all_later` every later one. `largest` is how many bytes a file may
+    have; None is no bound.
+    """
+
+    calls: str = ""
+    error: str = ""
+    first: int = 1
+    all_later: bool = False
+    paths: Sequence[Path] = ()
+    largest: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended, and whether it was `hurt` at all."""
+
+    exit_code: int
+    stderr: str
+    hurt: bool
+
+
+def sslctl(config: Path, ca: Path, now: datetime, arguments: Sequence[str], injury: Injury) -> Ended:
+    """Run the command `arguments` at the time `now`, with the fake CA whose memory is the file `ca`."""
+    here, there = multiprocessing.Pipe()
+    process = _processes().Process(target=_command, args=(there, config, ca, now, arguments, injury.largest))
+    process.start()
+    there.close()
+    try:
+        here.recv_bytes()
+        with _traced(process.pid or 0, injury, ca.with_suffix(".strace")) as log:
+            here.send_bytes(b"go")
+            if not here.poll(_PATIENCE):
+                raise TimeoutError(f"sslctl did not end within {_PATIENCE:g} seconds: {injury}")
+            exit_code, stderr = here.recv()
+            process.join(_PATIENCE)
+        hurt = injury.largest is not None or "(INJECTED)" in log.read_text()
+        return Ended(exit_code, stderr, hurt)
+    finally:
+        if process.is_alive():
+            process.kill()
+            process.join()
+        here.close()
+
+
+@cache
+def _processes() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["forked"])
+    return context
+
+
+def _command(
+    go: Connection, config: Path, ca: Path, now: datetime, arguments: Sequence[str], largest: int | None
+) -> None:
+    # Where a process may trace its children alone, this one lets itself be traced.
+    ctypes.CDLL(None).prctl(_SET_PTRACER, ctypes.c_ulong(_ANY), 0, 0, 0)
+    go.send_bytes(b"ready")
+    go.recv_bytes()
+    os.umask(0o077)
+    clock, stdout, stderr = Clock(now), io.StringIO(), io.StringIO()
+    app = App(config, clock)
+    app.issuer = FolderCa(ca, clock)
+    if largest is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        code = run(list(arguments), app)
+    go.send((int(code), stderr.getvalue()))
+
+
+@contextmanager
+def _traced(pid: int, injury: Injury, log: Path) -> Iterator[Path]:
+    log.write_text("")
+    if not injury.calls:
+        yield log
+        return
+    when = f"{injury.first}{'+' if injury.all_later else ''}"
+    command = ["strace", "-f", "-o", str(log), "-p", str(pid)]
+    for path in injury.paths:
+        command += ["-P", str(path)]
+    command += ["-e", f"inject={injury.calls}:error={injury.error}:when={when}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+        try:
+            assert strace.stderr is not None
+            said = ""
+            while "attached" not in said:
+                line = strace.stderr.readline()
+                if not line:
+                    raise RuntimeError(f"strace could not attach: {said}")
+                said += line
+            yield log
+        finally:
+            strace.terminate()
+            strace.communicate()

@@ -1,0 +1,188 @@
+"""Disks that are really full, without inodes or read-only: small ones of memory, mounted where the state is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import invariants
+from case import Case
+from forked import Injury
+from one_of_each import OneOfEach
+
+from sslctl.errors import Exit
+from sslctl.sandbox.world import World
+
+_MEGABYTE = 1 << 20
+_BALLAST = "ballast"
+_LEFT = (0, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
+# certbot's account, logs and certificates take more.
+_LEFT_FOR_CERTBOT = (0, 16, 32, 48, 64, 96, 128, 192)
+_INODES = (0, 1, 2)
+_ORDERED = re.compile(r'Added order "\S+" to the db')
+_ISSUED = re.compile(r"Issued certificate serial (\S+) for order")
+
+
+def full(fleet: OneOfEach) -> Case:
+    """Run ticks with so many kilobytes left."""
+    found, codes = [], Counter[int]()
+    with mounted(fleet.state, "size=4m"):
+        for kilobytes in _LEFT:
+            fleet.put_back()
+            fill(fleet.state, kilobytes)
+            ended = fleet.tick(Injury())
+            (fleet.state / _BALLAST).unlink()
+            codes[ended.exit_code] += 1
+            judged = fleet.judge(ended, most_orders=None if kilobytes else 0)
+            found += [f"{kilobytes} KB left: {each}" for each in judged]
+    return Case("tick on a full disk (tmpfs)", len(_LEFT), found, told(codes))
+
+
+def without_inodes(fleet: OneOfEach) -> Case:
+    """Run ticks where so many files more may be made; each commit makes one, its journal."""
+    found, codes = [], Counter[int]()
+    with mounted(fleet.state, "size=4m,nr_inodes=60"):
+        for inodes in _INODES:
+            fleet.put_back()
+            ballast = fleet.state / _BALLAST
+            ballast.mkdir()
+            for number in range(os.statvfs(fleet.state).f_ffree - inodes):
+                (ballast / str(number)).touch()
+            ended = fleet.tick(Injury())
+            for path in ballast.iterdir():
+                path.unlink()
+            ballast.rmdir()
+            codes[ended.exit_code] += 1
+            found += [
+                f"{inodes} inodes left: {each}"
+                for each in fleet.judge(ended, most_orders=None if inodes else 0)
+            ]
+    return Case("tick on a disk without inodes (tmpfs)", len(_INODES), found, told(codes))
+
+
+def read_only(fleet: OneOfEach) -> Case:
+    """Run a tick where the disk was mounted read-only after an error, as file systems do."""
+    with mounted(fleet.state, "size=4m"):
+        fleet.put_back()
+        _mount("-o", "remount,ro", str(fleet.state))
+        ended = fleet.tick(Injury())
+        _mount("-o", "remount,rw", str(fleet.state))
+        found = [] if ended.exit_code == Exit.UNUSABLE else [f"I8: exit code {ended.exit_code}, wanted 8"]
+        found += fleet.judge(ended, most_orders=0)
+    return Case("tick on a read-only disk", 1, found, told(Counter([ended.exit_code])))
+
+
+def new_state(fleet: OneOfEach) -> Case:
+    """Have the state made where there is no room for it, then where there is."""
+    found, codes = [], Counter[int]()
+    with mounted(fleet.state, "size=4m"):
+        for kilobytes in _LEFT:
+            fleet.clear()
+            fill(fleet.state, kilobytes)
+            ended = fleet.tick(Injury())
+            codes[ended.exit_code] += 1
+            if ended.exit_code not in (Exit.OK, Exit.UNUSABLE):
+                found.append(f"{kilobytes} KB left: exit code {ended.exit_code}: {ended.stderr}")
+            (fleet.state / _BALLAST).unlink()
+            result = fleet.cdn.sslctl("list")
+            if result.exit_code:
+                found.append(
+                    f"{kilobytes} KB were left: with room, exit code {result.exit_code}: {result.stderr}"
+                )
+    return Case("the state made on a full disk (tmpfs)", len(_LEFT), found, told(codes))
+
+
+def certbot(folder: Path) -> Case:
+    """Add domains through real certbot with so many kilobytes left, then make room and go on."""
+    found, codes, extra = [], Counter[int](), 0
+    with World(folder, clock=_now) as world:
+        for number, kilobytes in enumerate(_LEFT_FOR_CERTBOT):
+            state, name, log = (
+                folder / f"state-{number}",
+                f"shop{number}.test",
+                folder / "pebble" / "pebble.log",
+            )
+            world.add_domain(name)
+            state.mkdir(0o700)
+            begins = len(log.read_text())
+            with mounted(state, f"size={_MEGABYTE * 8}"):
+                _sslctl(world, state, "list")
+                fill(state, kilobytes)
+                code, said = _sslctl(world, state, "add", name)
+                codes[code] += 1
+                placed = len(_ORDERED.findall(log.read_text()[begins:]))
+                if code == Exit.BUG:
+                    found.append(f"{kilobytes} KB left: exit code 1: {said}")
+                if placed and not kilobytes:
+                    found.append("an order was placed with a state that cannot be written")
+                (state / _BALLAST).unlink()
+                code, said = _sslctl(world, state, "add", name)
+                if code != Exit.OK:
+                    found.append(f"{kilobytes} KB were left: with room, exit code {code}: {said}")
+                orders = len(_ORDERED.findall(log.read_text()[begins:]))
+                extra += orders - 1
+                found += [
+                    f"{kilobytes} KB were left: {each}" for each in _held(world, state, name, begins, orders)
+                ]
+    told_extra = f"{extra} extra orders; {told(codes)}"
+    return Case("add with real certbot on a full disk (tmpfs)", len(_LEFT_FOR_CERTBOT), found, told_extra)
+
+
+def _held(world: World, state: Path, name: str, begins: int, orders: int) -> list[str]:
+    log = (world.folder / "pebble" / "pebble.log").read_text()[begins:]
+
+    def installed(domain: str) -> str | None:
+        placed = world.c4.serving(domain)
+        return None if placed is None else placed.fingerprint
+
+    outside = invariants.Outside(lambda: _ISSUED.findall(log), lambda: {name: orders}, installed)
+    return invariants.violations(state, outside, _now(), most_orders=lambda _: 2, acknowledged=[name])
+
+
+def _sslctl(world: World, state: Path, *arguments: str) -> tuple[int, str]:
+    environment = {**os.environ, "SSLCTL_CONFIG": str(world.config_path), "SSLCTL_STATE_DIR": str(state)}
+    done = subprocess.run(
+        [sys.executable, "-m", "sslctl", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def told(codes: Counter[int]) -> str:
+    """Say with which exit codes the commands ended."""
+    return "ended with " + ", ".join(f"{code} ({count}x)" for code, count in sorted(codes.items()))
+
+
+def fill(folder: Path, kilobytes: int) -> None:
+    """Leave so much room on the disk of `folder`."""
+    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+    (folder / _BALLAST).write_bytes(bytes(free - kilobytes * 1024))
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """Have a disk of memory in the place of `folder`, which must be there. Needs root."""
+    _mount("-t", "tmpfs", "-o", f"mode=0700,{options}", "tmpfs", str(folder))
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

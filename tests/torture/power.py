@@ -1,0 +1,285 @@
+"""Power cuts: every state that one could leave on the disk is opened by the real store, and nothing may be missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+from case import Case
+from fakes import Clock
+from platter import Content, Platter
+from recording import Call, record
+
+from sslctl.errors import SslctlError
+from sslctl.store import Query
+from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import SqliteStore
+
+TITLE = "Power loss"
+TARGET = "0 lost, 0 corrupt"
+
+_WORKER = Path(__file__).with_name("power_worker.py")
+_DATABASE, _KEY = "state/sslctl.db", "state/master.key"
+_JOURNAL = f"{_DATABASE}-journal"
+_MAGIC = bytes.fromhex("d9d505f920a163d7")
+_SEED = 20261123
+# A state that came up before is drawn anew, so often.
+_DRAWS = 4
+# What sslctl would be without what it takes care of.
+_CONTROLS = (("synchronous=OFF",), ("synchronous=FULL",), ("journal_mode=WAL", "synchronous=NORMAL"))
+# The fastest disk there is, and the states are many.
+_FAST = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+
+Fact = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a database holds: `mark` tells any two contents apart, `facts` are what can be acknowledged of it."""
+
+    mark: str
+    facts: frozenset[Fact]
+
+
+@dataclass(slots=True)
+class _Toll:
+    """What came of the power cuts in one recording."""
+
+    states: int = 0
+    commits: int = 0
+    rolled_back: int = 0
+    lost: list[str] = field(default_factory=list)
+    corrupt: list[str] = field(default_factory=list)
+
+    def case(self, harm: str) -> Case:
+        """Give it where nothing may be lost."""
+        found = f"0 lost, 0 corrupt; {self.commits} commits, {self.rolled_back} states with a hot journal"
+        if self.lost or self.corrupt:
+            found = f"{len(self.lost)} lost, {len(self.corrupt)} corrupt"
+        return Case(harm, self.states, [*self.lost, *self.corrupt], found)
+
+    def control(self, harm: str) -> Case:
+        """Give it where something must be: a harness that finds nothing here sees nothing anywhere."""
+        found = f"{len(self.lost)} lost, {len(self.corrupt)} corrupt, as it should be"
+        blind = [] if self.lost or self.corrupt else ["I3: the control lost nothing, so the harness is blind"]
+        return Case(harm, self.states, blind, found)
+
+
+def run(folder: Path, *, small: bool) -> Iterator[Case]:
+    """Cut the power while one process works, while threads share commits, in a large commit, and in a recovery."""
+    most = 60 if small else 4300
+    with TemporaryDirectory(prefix="sslctl-power-", dir=_FAST if _FAST.is_dir() else folder) as fast:
+        bench = _Bench(Path(fast))
+        alone = bench.record("alone", 2 if small else 6)
+        yield bench.cut(alone, most).case("power cut while passes write, from the making of the state on")
+        together = bench.record("together", 4 if small else 24)
+        yield bench.cut(together, most).case("power cut while 8 threads share commits")
+        many = bench.record("many", 50 if small else 300)
+        yield bench.cut(many, most // 4).case("power cut while many domains are added in one commit")
+        toll = _Toll()
+        for recovery in bench.recoveries(alone, 1 if small else 50):
+            bench.cut(recovery, 20, toll)
+        yield toll.case("power cut again while the next run recovers from a power cut")
+        for pragmas in _CONTROLS[: 1 if small else None]:
+            control = bench.record("alone", 2, *pragmas)
+            toll = bench.cut(control, min(most, 500), exact="WAL" not in pragmas[0])
+            yield toll.control(f"control, must lose: {', '.join(pragmas)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """What a process did to the disk, from `before` on, and what the database held after each commit: (call, what)."""
+
+    before: Content
+    calls: Sequence[Call]
+    commits: Sequence[tuple[int, _Found]]
+
+
+class _Bench:
+    """Records and replays in the folder `fast`."""
+
+    def __init__(self, fast: Path) -> None:
+        self._box = fast / "box"
+        self._log = fast / "strace.log"
+        self._looked: dict[bytes, _Found | str] = {}
+
+    def record(self, work: str, number: int, *pragmas: str, before: Content | None = None) -> _Recording:
+        """Record the worker at `work`, from the files `before` on."""
+        before = before or {}
+        _lay_out(self._box, before)
+        arguments = (str(self._box / "state"), work, str(number), *pragmas)
+        calls = record([sys.executable, str(_WORKER), *arguments], self._box, self._log)
+        platter, commits = Platter(before), [(0, self._require(before))]
+        for index, call in enumerate(calls, 1):
+            platter.take(call)
+            if call.what == "remove" and call.path == _JOURNAL:
+                commits.append((index, self._require(platter.now)))
+        return _Recording(before, calls, commits)
+
+    def recoveries(self, recording: _Recording, number: int) -> list[_Recording]:
+        """Cut the power in `recording` so that a hot journal is left, and record how the next run gets on."""
+        random = Random(_SEED)  # noqa: S311 - to be replayed
+        found: list[_Recording] = []
+        while len(found) < number:
+            platter = Platter(recording.before)
+            for call in recording.calls[: random.randrange(len(recording.calls))]:
+                platter.take(call)
+            content = platter.after_cut(random)
+            if _is_hot(content):
+                found.append(self.record("reopen", 0, before=content))
+        return found
+
+    def cut(
+        self, recording: _Recording, states: int, toll: _Toll | None = None, *, exact: bool = True
+    ) -> _Toll:
+        """Cut the power at every call of `recording`, and look at `states` different states that may be left.
+
+        With `exact` each must be what the database held after a commit: the last one before the last thing
+        acknowledged, or one later, and none that had not begun.
+        """
+        toll = toll or _Toll()
+        toll.commits += len(recording.commits) - 1
+        platter, acknowledged, sure = Platter(recording.before), set[Fact](), 0
+        seen, looked, moments = set[tuple[bytes, int]](), 0, len(recording.calls) + 1
+        for index in range(moments):
+            if index:
+                call = recording.calls[index - 1]
+                platter.take(call)
+                if call.what == "done":
+                    name, what = json.loads(call.data)
+                    acknowledged.add((name, what))
+                    sure = index
+            possible = _possible(recording.commits, sure, index) if exact else None
+            # Spread over all moments; what one of them has too few states for goes to the next.
+            wanted = states * (index + 1) // moments - looked
+            for draw in range(wanted * _DRAWS):
+                seed = f"{_SEED}/{index}/{draw}"
+                content = platter.after_cut(Random(seed))  # noqa: S311 - to be replayed
+                state = (_digest(content), len(acknowledged))
+                if state in seen:
+                    continue
+                seen.add(state)
+                self._judge(content, acknowledged, possible, toll, f"cut after call {index}, seed {seed}")
+                looked, wanted = looked + 1, wanted - 1
+                if not wanted:
+                    break
+        return toll
+
+    def _judge(
+        self, content: Content, acknowledged: set[Fact], possible: set[str] | None, toll: _Toll, moment: str
+    ) -> None:
+        toll.states += 1
+        toll.rolled_back += _is_hot(content)
+        found = self._look(content)
+        if isinstance(found, str):
+            toll.corrupt.append(f"I3: {found} ({moment})")
+            return
+        missing = acknowledged - found.facts
+        if missing:
+            toll.lost.append(f"I3: {len(missing)} acknowledged, not there: {min(missing)} ({moment})")
+        elif possible is not None and found.mark not in possible:
+            toll.corrupt.append(f"I3: half of a commit is there, or an older one ({moment})")
+
+    def _require(self, content: Content) -> _Found:
+        found = self._look(content)
+        if isinstance(found, str):
+            raise TypeError(f"without a power cut: {found}")
+        return found
+
+    def _look(self, content: Content) -> _Found | str:
+        """Give what the next run finds in `content`, or in words why it cannot use it."""
+        digest = _digest(content)
+        if digest not in self._looked:
+            _lay_out(self._box, content)
+            try:
+                self._looked[digest] = _read(self._box)
+            except (sqlite3.Error, SslctlError) as error:
+                self._looked[digest] = f"{error}"
+        return self._looked[digest]
+
+
+def _possible(commits: Sequence[tuple[int, _Found]], sure: int, index: int) -> set[str]:
+    """Give the marks that may be found when the power goes after call `index`, and all until call `sure` is acknowledged."""
+    first = max(place for place, (at, _) in enumerate(commits) if at <= sure)
+    # The one that is being made is there as soon as its journal is gone.
+    last = max(place for place, (at, _) in enumerate(commits) if at <= index)
+    return {found.mark for _, found in commits[first : last + 1]}
+
+
+def _lay_out(box: Path, content: Content) -> None:
+    shutil.rmtree(box, ignore_errors=True)
+    box.mkdir()
+    for path, data in content.items():
+        if data is None:
+            (box / path).mkdir(0o700)
+        else:
+            (box / path).write_bytes(data)
+            (box / path).chmod(0o600)
+
+
+def _digest(content: Content) -> bytes:
+    digest = sha256()
+    for path, data in content.items():
+        digest.update(f"{path} {-1 if data is None else len(data)}\n".encode() + (data or b""))
+    return digest.digest()
+
+
+def _is_hot(content: Content) -> bool:
+    return (content.get(_JOURNAL) or b"").startswith(_MAGIC)
+
+
+def _read(box: Path) -> _Found:
+    """Let SQLite recover the database, see that it is whole, read all of it, and have the real store work with it."""
+    (box / "state").mkdir(0o700, exist_ok=True)
+    with closing(sqlite3.connect(box / _DATABASE)) as connection:
+        (answer,) = connection.execute("PRAGMA integrity_check").fetchone()
+        if answer != "ok":
+            raise sqlite3.DatabaseError(answer)
+        mark, facts = _mark(connection), _facts(connection)
+    (box / _DATABASE).chmod(0o600)
+    clock = Clock()
+    store = SqliteStore(box / _DATABASE, Keyring(box / _KEY), clock=clock, actor="checker (torture)")
+    try:
+        for domain in store.domains(Query(), clock()):
+            if domain.wanted is not None:
+                store.bundle(domain.wanted)
+            elif (order := store.order(domain)) is not None:
+                store.order_key(order)
+        with store.together():
+            store.claim(["tick"], timedelta(hours=1))
+    finally:
+        store.close()
+    return _Found(mark, facts)
+
+
+def _mark(connection: sqlite3.Connection) -> str:
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    said = [
+        connection.execute(f"PRAGMA {pragma}").fetchone() for pragma in ("user_version", "application_id")
+    ]
+    said += connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+    for table in sorted(tables):
+        said += [table, *connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]  # noqa: S608 - a table's name
+    return sha256(repr(said).encode()).hexdigest()
+
+
+def _facts(connection: sqlite3.Connection) -> frozenset[Fact]:
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'acme_order'").fetchall():
+        return frozenset()
+    return frozenset(
+        connection.execute(
+            "SELECT name, kind FROM event JOIN domain ON domain.id = domain_id"
+            " UNION SELECT name, 'order' FROM acme_order JOIN domain ON domain.id = domain_id"
+            " UNION SELECT name, 'well' FROM domain WHERE finding_code IS NULL"
+        )
+    )
