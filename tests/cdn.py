@@ -43,14 +43,24 @@ class Result:
 
 
 class Cdn:
-    """Use as a context manager. `clock` is everybody's: sslctl's, C4's and the CA's."""
+    """Use as a context manager. `clock` is everybody's: sslctl's, C4's and the CA's.
 
-    def __init__(self, folder: Path, clock: Clock, *, activation_seconds: float = 0) -> None:
+    C4's own certificate comes from `authority`, which sslctl trusts.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        activation_seconds: float = 0,
+        authority: trustme.CA | None = None,
+    ) -> None:
         self.folder = folder
         self.clock = clock
         self.issuer = FakeIssuer(clock)
         self.zone = DnsZone()
-        self._authority = trustme.CA()
+        self._authority = authority or trustme.CA()
         self._stack = ExitStack()
         self.c4 = ReferenceC4(
             folder / "c4",
