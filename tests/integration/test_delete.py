@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cdn import Cdn
 
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.faults import Drop, Fault, Kind
 
 NAME = "shop.example.com"
 
@@ -90,6 +90,26 @@ def test_a_c4_that_does_not_answer_leaves_the_domain_managed(shop: Cdn, status: 
     shop.c4.heal()
     assert shop.sslctl("delete", NAME, "--yes", "--revoke").exit_code == 0
     assert len(shop.issuer.revoked) == 1
+
+
+def test_an_answer_that_was_lost_after_the_removal_is_looked_for(shop: Cdn) -> None:
+    shop.c4.set_faults(Fault(kind=Kind.REMOVE, drop=Drop.AFTER))
+    assert shop.sslctl("delete", NAME, "--yes").exit_code == 0
+    assert (shop.installed(NAME), managed(shop)) == (None, [])
+
+
+def test_a_removal_in_doubt_is_seen_to_by_the_tick(shop: Cdn) -> None:
+    """The domain stays managed, so its certificate belongs on the edge."""
+    shop.c4.set_faults(Fault(kind=Kind.REMOVE, drop=Drop.AFTER), Fault(kind=Kind.LOOKUP, status=503))
+    assert shop.sslctl("delete", NAME, "--yes").exit_code == 75
+    assert (shop.installed(NAME), managed(shop)) == (None, [NAME])
+    domain = shop.sslctl("view", NAME, "--json").json["domain"]
+    assert (domain["reason"]["code"], domain["serving"]) == ("C4_UNANSWERED", None)
+    shop.c4.heal()
+    shop.clock.move(minutes=1)
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert shop.installed(NAME) is not None
+    assert len(shop.issuer.orders) == 1
 
 
 def test_a_domain_that_c4_does_not_know_can_be_let_go(cdn: Cdn) -> None:

@@ -12,7 +12,7 @@ from fakes import FakeIssuer
 from sslctl import c4, lifecycle
 from sslctl.model import Bundle, Order, Source
 from sslctl.reasons import Code
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.faults import Drop, Fault, Kind
 from sslctl.x509 import make_csr, make_key, read_leaf
 
 NAME = "shop.example.com"
@@ -119,6 +119,28 @@ def test_a_lost_answer_to_the_upload_over_text_does_not_bring_the_text_back(shop
     domain = app.pipeline(lambda _domain, _step: None).run(NAME)
     assert lifecycle.verdict(domain, shop.clock()).code is None
     assert shop.uploads(NAME) == [200, 409, 200]
+
+
+def test_a_lost_answer_to_the_removal_of_the_text_certificate_is_looked_for(shop: Cdn) -> None:
+    pasted(shop)
+    shop.c4.set_faults(Fault(kind=Kind.REMOVE, drop=Drop.AFTER))
+    assert shop.sslctl("add", NAME).exit_code == 0
+    assert (view(shop)["serving"]["source"], len(shop.issuer.orders)) == ("c4", 1)
+
+
+def test_nobody_claims_to_know_whether_the_text_certificate_is_gone(shop: Cdn) -> None:
+    pasted(shop)
+    shop.c4.set_faults(
+        Fault(kind=Kind.LOOKUP, times=1),
+        Fault(kind=Kind.REMOVE, drop=Drop.AFTER),
+        Fault(kind=Kind.LOOKUP, status=503),
+    )
+    result = shop.sslctl("add", NAME)
+    assert result.exit_code == 7
+    assert "whether the text certificate is still installed is not known" in " ".join(result.stdout.split())
+    shop.c4.heal()
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert (view(shop)["serving"]["source"], len(shop.issuer.orders)) == ("c4", 1)
 
 
 def test_when_the_text_certificate_cannot_be_removed_it_is_served_still(shop: Cdn) -> None:
