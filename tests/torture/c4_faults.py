@@ -67,28 +67,36 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
         Misbehaving(answering(200, {}), tls=context_of(authority.issue_cert("localhost"))) as other,
     ):
         elsewhere = {"http": plain.url, "another host": other.url.replace("127.0.0.1", "localhost")}
-        redirects = 0
-        for number, hurt in enumerate(faults(START, elsewhere, distrusted(authority))):
+        redirects, clock = 0, Clock()
+        for number, hurt in enumerate(faults(clock, elsewhere, distrusted(authority))):
             if hurt.small or not small:
                 redirects += "redirect" in hurt.name
-                with _World(folder / str(number), authority) as world:
+                clock.at = START
+                with _World(folder / str(number), authority, clock) as world:
                     yield _case(world, hurt)
         came = [
             f"{each.connections} connections to {each.url}" for each in (plain, other) if each.connections
         ]
         yield Case("who is redirected to, http and another host", redirects * len(OPERATIONS), came)
     for number, (harm, do) in enumerate(_OTHERS.items()):
-        with _World(folder / f"other-{number}", authority, activation_seconds=_ACTIVATION[harm]) as world:
+        world = _World(folder / f"other-{number}", authority, Clock(), _ACTIVATION[harm])
+        with world:
             yield Case(harm, 1, [*do(world), *world.check()])
 
 
 class _World:
-    """A CDN with the front before its C4. Use as a context manager."""
+    """A CDN with the front before its C4. Use as a context manager.
 
-    def __init__(self, folder: Path, authority: trustme.CA, *, activation_seconds: float = 0) -> None:
+    `most_orders` has how many orders a name may have cost, where that is not 1.
+    """
+
+    def __init__(
+        self, folder: Path, authority: trustme.CA, clock: Clock, activation_seconds: float = 0
+    ) -> None:
         folder.mkdir()
+        self.most_orders = Counter[str]()
         self._stack = ExitStack()
-        self.cdn = Cdn(folder, Clock(), authority=authority, activation_seconds=activation_seconds)
+        self.cdn = Cdn(folder, clock, authority=authority, activation_seconds=activation_seconds)
         self._authority = authority
         self._outside = Outside(self._issued, self.orders, self.cdn.installed)
 
@@ -111,10 +119,15 @@ class _World:
         """Give the domain as `view --json` does."""
         return self.cdn.sslctl("view", name, "--json").json["domain"]
 
-    def check(self, *, most: int = 1, healthy: Iterable[str] | None = None) -> list[str]:
+    def check(self, *, healthy: Iterable[str] | None = None) -> list[str]:
         """Give what does not hold now."""
-        state, now = self.cdn.folder / "state", self.cdn.clock()
-        return violations(state, self._outside, now, most_orders=lambda _name: most, healthy=healthy)
+        return violations(
+            self.cdn.folder / "state",
+            self._outside,
+            self.cdn.clock(),
+            most_orders=lambda name: self.most_orders[name] or 1,
+            healthy=healthy,
+        )
 
     def _issued(self) -> list[str]:
         return [x509.read_leaf(one.certificate).serial for one in self.cdn.issuer.issued.values()]
@@ -137,7 +150,8 @@ class _Attempt:
     def __init__(self, world: _World, hurt: Hurt, operation: str, name: str) -> None:
         self._world, self._cdn, self._front = world, world.cdn, world.front
         self._hurt, self._operation, self._name = hurt, operation, name
-        self._most_orders = 2 if operation == RENEWAL else 1
+        self._orders = 2 if operation == RENEWAL else 1
+        world.most_orders[name] = self._orders
         self.seconds, self.kib = 0.0, 0
 
     def violations(self) -> Iterator[str]:
@@ -151,7 +165,7 @@ class _Attempt:
             yield from self._after_delete(result)
         else:
             yield from self._after_pass(result)
-        yield from self._world.check(most=self._most_orders)
+        yield from self._world.check()
 
     def _prepare(self) -> None:
         self._cdn.add_domain(self._name)
@@ -213,10 +227,10 @@ class _Attempt:
         status = REASONS[code].status if code else Status.SUCCESS
         yield from self._judged(result, code, status)
         domain = self._world.look(self._name)
-        owed = 0 if self._operation == LOOKUP and code else self._most_orders
+        owed = 0 if self._operation == LOOKUP and code else self._orders
         if self._world.orders()[self._name] != owed:
             yield f"I2: {self._world.orders()[self._name]} orders while C4 misbehaves, {owed} are owed"
-        yield from self._world.check(most=self._most_orders, healthy=())
+        yield from self._world.check(healthy=())
         retry_at = domain["reason"] and domain["reason"]["retry_at"]
         wanted = _retry_at(status, self._hurt.wish, self._cdn.clock())
         if retry_at != (wanted and f"{wanted:%Y-%m-%dT%H:%M:%SZ}"):

@@ -71,10 +71,13 @@ class Hurt:
     operations: tuple[str, ...] = field(default=OPERATIONS)
 
 
-def faults(now: datetime, elsewhere: Mapping[str, str], distrust: Mapping[str, Distrust]) -> Iterator[Hurt]:
-    """Give them all, as seen at `now`. `elsewhere` has the addresses to which redirects lead, by what they are."""
+def faults(
+    clock: Callable[[], datetime], elsewhere: Mapping[str, str], distrust: Mapping[str, Distrust]
+) -> Iterator[Hurt]:
+    """Give them all. `clock` is C4's; `elsewhere` has the addresses to which redirects lead, by what they are."""
     yield from _statuses()
-    yield from _times(now)
+    yield from _times()
+    yield from _dates(clock)
     yield from _connections()
     yield from _bodies()
     for name, address in elsewhere.items():
@@ -84,7 +87,7 @@ def faults(now: datetime, elsewhere: Mapping[str, str], distrust: Mapping[str, D
                 f"{status}, redirect to {name}",
                 _problem(status, headers=location),
                 NO_ANSWER,
-                small=status == 307,
+                small=(status, name) == (307, "http"),
             )
     for name, each in distrust.items():
         yield Hurt(f"TLS: {name}", each, NO_ANSWER, small=name == "an expired certificate")
@@ -102,9 +105,9 @@ def _always(behaviour: Behaviour) -> Fault:
 
 def _statuses() -> Iterator[Hurt]:
     for status, code in ((400, "bad_request"), (409, "locked"), (413, "too_large"), (422, "bad_pair")):
-        yield Hurt(f"{status} {code}", _problem(status, code), REFUSED, small=status == 422)
+        yield Hurt(f"{status} {code}", _problem(status, code), REFUSED)
     for status in (401, 403):
-        yield Hurt(f"{status}", _problem(status), NO_TOKEN, Exit.UNUSABLE, small=status == 401)
+        yield Hurt(f"{status}", _problem(status), NO_TOKEN, Exit.UNUSABLE, small=status == 403)
     yield Hurt("404 of a gateway", _always(sending(_html(404))), NO_ANSWER)
     yield Hurt("404 unknown_domain", _problem(404, "unknown_domain"), NO_DOMAIN, Exit.OK)
     yield Hurt(
@@ -118,17 +121,13 @@ def _statuses() -> Iterator[Hurt]:
     yield Hurt("422 that echoes the request", _echo, REFUSED, small=True)
 
 
-def _times(now: datetime) -> Iterator[Hurt]:
-    """`Retry-After` in every form."""
-    minute = timedelta(minutes=1)
-    past, future = (format_datetime(now + each * minute, usegmt=True) for each in (-5, 77))
+def _times() -> Iterator[Hurt]:
+    """`Retry-After` in seconds, and absurd."""
     # By the contract: kept to, from a minute on, and for a domain's pass up to the next midnight in Singapore.
     wishes = {
-        "0": minute,
-        "7200": 120 * minute,
-        "7": minute,
-        future: 77 * minute,
-        past: minute,
+        "0": timedelta(minutes=1),
+        "7": timedelta(minutes=1),
+        "7200": timedelta(hours=2),
         "86400": timedelta(days=1),
         "9" * 40: timedelta(days=3650),
         "Fri, 31 Dec 9999 23:59:59 GMT": timedelta(days=3650),
@@ -141,27 +140,36 @@ def _times(now: datetime) -> Iterator[Hurt]:
     for status in (429, 503):
         for header, wish in wishes.items():
             shown = header.replace("\x1b", "ESC")[:30]
-            yield Hurt(
-                f"{status}, Retry-After: {shown}",
-                _problem(status, headers=f"Retry-After: {header}\r\n"),
-                NO_ANSWER,
-                wish=wish,
-                small=(status, header) in ((429, "7200"), (503, future)),
-            )
+            fault = _problem(status, headers=f"Retry-After: {header}\r\n")
+            small = (status, header) == (429, "7200")
+            yield Hurt(f"{status}, Retry-After: {shown}", fault, NO_ANSWER, wish=wish, small=small)
+
+
+def _dates(clock: Callable[[], datetime]) -> Iterator[Hurt]:
+    """`Retry-After` as a date."""
+    for status in (429, 503):
+        for minutes, wish in ((77, timedelta(minutes=77)), (-5, timedelta(minutes=1))):
+
+            def answer(_: object, status: int = status, minutes: int = minutes) -> Behaviour:
+                at = format_datetime(clock() + timedelta(minutes=minutes), usegmt=True)
+                return answering(status, {}, f"Retry-After: {at}\r\n")
+
+            name = f"{status}, Retry-After: the date in {minutes} minutes"
+            yield Hurt(name, answer, NO_ANSWER, wish=wish, small=(status, minutes) == (503, 77))
 
 
 def _connections() -> Iterator[Hurt]:
     yield Hurt("no answer", _always(silence), NO_ANSWER)
     yield Hurt("connection reset", _always(reset), NO_ANSWER)
     yield Hurt("connection closed", _always(sending(b"")), NO_ANSWER)
-    yield Hurt("answer lost after success", _lost, DONE, small=True)
+    yield Hurt("answer lost after success", _lost, DONE, Exit.OK, small=True)
     yield Hurt("answer lost after success, once", _Once(_lost), NO_HARM, Exit.OK)
-    yield Hurt("answer too late after success", _late, DONE)
+    yield Hurt("answer too late after success", _late, DONE, Exit.OK)
     yield Hurt("slow-loris, the headers", _always(dripping(b"HTTP/1.1 200", b"x")), NO_ANSWER)
     drops = _drop_by_drop(http_head(200, "Content-Length: 64\r\n"))
     yield Hurt("slow-loris, all of it byte by byte", _always(drops), NO_ANSWER)
     body = dripping(http_head(200, GIGABYTE), b" ")
-    yield Hurt("slow-loris, the body", _always(body), NO_ANSWER, small=True)
+    yield Hurt("slow-loris, the body", _always(body), NO_ANSWER)
 
 
 def _bodies() -> Iterator[Hurt]:
@@ -176,7 +184,7 @@ def _bodies() -> Iterator[Hurt]:
     endless = flooding(http_head(200, "Transfer-Encoding: chunked\r\n") + b"40000000\r\n")
     yield Hurt("200 with 1 GB in one chunk", _always(endless), NO_ANSWER)
     yield Hurt("1 GB of headers", _always(flooding(b"HTTP/1.1 200 OK\r\nA: ")), NO_ANSWER)
-    yield Hurt("HTML with 200", _always(sending(_html(200))), NO_ANSWER, small=True)
+    yield Hurt("HTML with 200", _always(sending(_html(200))), NO_ANSWER)
     deep = http_head(200, "Content-Length: 200000\r\n") + b"[" * 200_000
     yield Hurt("JSON 200,000 levels deep", _always(sending(deep)), NO_ANSWER)
     other = {"domain": "other.test", "cname_target": "cdn.test", "ports": [80, 443], "certificate": None}

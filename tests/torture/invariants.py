@@ -121,6 +121,9 @@ def _of_store(
     for domain in domains.values():
         yield from _certificates(store, domain, serials)
         yield from _served(domain, outside)
+    # What is deleted keeps its history.
+    for domain in store.domains(Query(deleted=True), now):
+        yield from _certificates(store, domain, serials)
     open_orders = [domain for domain in domains.values() if store.order(domain) is not None]
     missing = {int(serial, 16) for serial in outside.issued()} - serials
     if len(missing) > len(open_orders):
