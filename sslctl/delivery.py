@@ -29,6 +29,10 @@ class Stop(Exception):  # it ends a pass with a finding; that is no error of the
         self.wish = wish
 
 
+class Doubtful(c4.Unanswered):
+    """Nobody can tell whether C4 did what it was asked."""
+
+
 class Delivery:
     """Speaks with C4 about one domain after the other. Every method may raise `Stop`."""
 
@@ -124,7 +128,7 @@ class Delivery:
             remove(self._c4, domain.name)
         except c4.C4Error as error:
             state = "; the text certificate is still installed"
-            if isinstance(error, c4.Unanswered) and _glance(self._c4, domain.name) is None:
+            if isinstance(error, Doubtful):
                 state = "; whether the text certificate is still installed is not known"
             if held is not None:
                 self._store.mark_serving(domain, held, wanted=certificate)
@@ -181,13 +185,18 @@ class Delivery:
 
 
 def remove(control_plane: ControlPlane, name: str) -> bool:
-    """Remove what is installed for `name`; False where nothing was. Raises what `ControlPlane.remove` does."""
+    """Remove what is installed for `name`; False where nothing was.
+
+    Raises what `ControlPlane.remove` does, and `Doubtful` where it may have been removed all the same.
+    """
     try:
         return control_plane.remove(name)
-    except c4.Unanswered:
+    except c4.Unanswered as error:
         # The answer may have been lost after C4 did what it was asked.
         record = _glance(control_plane, name)
-        if record is None or record.certificate is not None:
+        if record is None:
+            raise Doubtful(str(error), error.retry_at) from error
+        if record.certificate is not None:
             raise
         return True
 

@@ -188,7 +188,8 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, n
             f"C4 refused our token, so {domain.name} stays managed: {error}", hint="see c4.token_file"
         ) from error
     except c4.C4Error as error:
-        _doubt(store, domain, str(error), now)
+        if isinstance(error, delivery.Doubtful):
+            _doubt(store, domain, error, now)
         raise TryLater(
             f"C4 could not be asked, so {domain.name} stays managed: {error}",
             hint="try again later, or leave the certificate there with --keep-on-c4",
@@ -197,13 +198,14 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, n
         store.record(domain, "removed", "from C4", domain.serving.version if domain.serving else None)
 
 
-def _doubt(store: Store, domain: Domain, found: str, now: datetime) -> None:
-    """Have the tick see what C4 has: it may have removed the certificate, and only its answer was lost."""
+def _doubt(store: Store, domain: Domain, error: c4.Unanswered, now: datetime) -> None:
+    """Have the tick see what C4 has of a domain whose certificate may be gone."""
     if domain.serving is not None:
         domain = store.mark_not_serving(domain, "C4 was asked to remove it, and did not answer")
     code = Code.C4_UNANSWERED
     tries = lifecycle.count_tries(domain.finding, code)
-    store.settle(domain, Finding(code, found, "", now, lifecycle.retry_at(code, now, tries=tries), tries))
+    retry_at = lifecycle.retry_at(code, now, error.retry_at, tries)
+    store.settle(domain, Finding(code, str(error), "", now, retry_at, tries))
 
 
 def _revoke(store: Store, issuer: Issuer, domain: Domain, certificate: Certificate) -> None:

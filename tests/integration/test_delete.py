@@ -87,6 +87,7 @@ def test_a_c4_that_does_not_answer_leaves_the_domain_managed(shop: Cdn, status: 
     assert (result.exit_code, result.stdout) == (exit_code, "")
     assert f"so {NAME} stays managed: answered {status}" in result.stderr
     assert managed(shop) == [NAME]
+    assert shop.sslctl("view", NAME, "--json").json["domain"]["status"] == "Success", "it was seen there"
     shop.c4.heal()
     assert shop.sslctl("delete", NAME, "--yes", "--revoke").exit_code == 0
     assert len(shop.issuer.revoked) == 1

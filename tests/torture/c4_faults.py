@@ -215,7 +215,8 @@ class _Attempt:
             yield f"I8: delete ended with {result.exit_code} instead of {self._hurt.exit_code}: {result.stderr}"
         self._front.heal()
         if result.exit_code != Exit.OK:
-            yield from self._world.check()
+            # Where C4 cannot be looked at either, the domain is Pending until the tick has seen to it.
+            yield from self._world.check(healthy=())
             again = self._cdn.sslctl("delete", self._name, "--yes")
             if again.exit_code != Exit.OK:
                 yield f"not healed: delete ends with {again.exit_code}: {again.stderr}"
