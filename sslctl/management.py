@@ -189,7 +189,7 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, n
         ) from error
     except c4.C4Error as error:
         if isinstance(error, delivery.Doubtful):
-            _doubt(store, domain, error, now)
+            _leave_to_tick(store, domain, error, now)
         raise TryLater(
             f"C4 could not be asked, so {domain.name} stays managed: {error}",
             hint="try again later, or leave the certificate there with --keep-on-c4",
@@ -198,7 +198,7 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, n
         store.record(domain, "removed", "from C4", domain.serving.version if domain.serving else None)
 
 
-def _doubt(store: Store, domain: Domain, error: c4.Unanswered, now: datetime) -> None:
+def _leave_to_tick(store: Store, domain: Domain, error: c4.Unanswered, now: datetime) -> None:
     """Have the tick see what C4 has of a domain whose certificate may be gone."""
     if domain.serving is not None:
         domain = store.mark_not_serving(domain, "C4 was asked to remove it, and did not answer")
