@@ -46,6 +46,7 @@ bench: $(VENV)/.bench
 
 # About an hour. ARGS="kill disk" for some classes of harm, ARGS="--publish" for docs/reliability.md.
 torture: $(VENV)/.test
+	sh .ci/debian $(PYTHON) faketime
 	$(BIN)/python tests/torture/torture.py $(ARGS)
 
 docs: $(VENV)/.test

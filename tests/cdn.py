@@ -43,7 +43,7 @@ class Result:
 
 
 class Cdn:
-    """Use as a context manager. `clock` is everybody's: sslctl's, C4's and the CA's.
+    """Use as a context manager. `clock` is everybody's: sslctl's, C4's and the CA's, unless `outside` is theirs.
 
     C4's own certificate comes from `authority`, which sslctl trusts.
     """
@@ -55,10 +55,11 @@ class Cdn:
         *,
         activation_seconds: float = 0,
         authority: trustme.CA | None = None,
+        outside: Clock | None = None,
     ) -> None:
         self.folder = folder
         self.clock = clock
-        self.issuer = FakeIssuer(clock)
+        self.issuer = FakeIssuer(outside or clock)
         self.zone = DnsZone()
         self._authority = authority or trustme.CA()
         self._stack = ExitStack()
@@ -66,7 +67,7 @@ class Cdn:
             folder / "c4",
             token="s3cret-token",
             tls=self._tls(),
-            clock=clock,
+            clock=outside or clock,
             activation_seconds=activation_seconds,
         )
 
