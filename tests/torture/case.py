@@ -40,8 +40,7 @@ class Harm(Protocol):
     TITLE: str
     TARGET: str
 
-    @staticmethod
-    def run(folder: Path, *, small: bool) -> Iterator[Case]:
+    def run(self, folder: Path, *, small: bool) -> Iterator[Case]:
         """Do the harm, with files in `folder`, an empty one."""
 
 

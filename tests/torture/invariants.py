@@ -121,10 +121,10 @@ def _of_store(
     for domain in domains.values():
         yield from _certificates(store, domain, serials)
         yield from _served(domain, outside)
-    # What is deleted keeps its history.
-    for domain in store.domains(Query(deleted=True), now):
+    deleted = list(store.domains(Query(deleted=True), now))
+    for domain in deleted:
         yield from _certificates(store, domain, serials)
-    open_orders = [domain for domain in domains.values() if store.order(domain) is not None]
+    open_orders = [one for one in (*domains.values(), *deleted) if store.order(one) is not None]
     missing = {int(serial, 16) for serial in outside.issued()} - serials
     if len(missing) > len(open_orders):
         yield f"I1: {len(missing)} issued certificates are not stored, and {len(open_orders)} orders are open"

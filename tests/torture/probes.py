@@ -106,7 +106,7 @@ class _Watch:
     @contextmanager
     def watching(self) -> Iterator[list[tuple[str, int]]]:
         """Give the list that fills while the block lasts."""
-        self._seen = seen = []
+        self._seen = seen = list[tuple[str, int]]()
         try:
             yield seen
         finally:
@@ -209,8 +209,7 @@ def _range(
     random = Random(f"{_SEED} {harm}")
     with _WATCH.watching() as seen:
         for _ in range(tries):
-            address = network[random.randrange(network.num_addresses)]
-            find_refusal([address], 443, private=False)
+            find_refusal([network[random.randrange(network.num_addresses)]], 443, private=False)
     found += [f"seed {_SEED}: {what}" for what in world.strange(seen)]
     if world.trap.connections:
         found.append(f"{world.trap.connections} connections reached a listener on loopback")

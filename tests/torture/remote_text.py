@@ -143,7 +143,7 @@ def _ca_explanation(cdn: Cdn, _: Front, name: str, text: str) -> Iterator[str]:
         if harmful(read.trouble, ""):
             yield "a trouble with ARI is not cleaned"
         suggestion: Suggestion | None = read.by_id["id"]
-        cdn.issuer.suggested = lambda _id, said=suggestion: said  # type: ignore[misc]
+        cdn.issuer.suggested = lambda _id, said=suggestion: said
         cdn.sslctl("add", name)
         for command in (("daemon-tick",), ("daemon-tick", "--json")):
             result = cdn.sslctl(*command)
