@@ -207,7 +207,8 @@ class _Attempt:
         keys = {
             line for each in sent for line in each["private_key"].split("\n") if line[:5] not in ("", "-----")
         }
-        if _TOKEN in said or any(line in said for line in keys):
+        parts = {line[start : start + 16] for line in keys for start in range(0, len(line) - 16, 16)}
+        if _TOKEN in said or any(part in said for part in parts):
             yield "I5: the token or a key was shown"
 
     def _after_delete(self, result: Result) -> Iterator[str]:

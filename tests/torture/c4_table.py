@@ -15,7 +15,6 @@ from email.utils import format_datetime
 from front import Distrust, Fault
 from misbehaving import (
     GIGABYTE,
-    PROBLEM,
     Behaviour,
     Misbehaving,
     answering,
@@ -207,13 +206,14 @@ def _drop_by_drop(data: bytes) -> Behaviour:
 
 
 def _echo(_: Callable[[], bytes]) -> Behaviour:
-    """Answer with all that came, the token and the key among it."""
+    """Answer with the token and the key that came, wherever there is room for words."""
 
     def behave(sock: socket.socket, server: Misbehaving) -> None:
-        came = server.requests[-1].decode("latin-1")
-        body = {"title": "t", "status": 422, "code": "bad_pair", "detail": came, "instance": came}
-        content = json.dumps(body).encode()
-        server.send(sock, http_head(422, f"Content-Length: {len(content)}\r\n", PROBLEM) + content)
+        head, _, body = server.requests[-1].partition(b"\r\n\r\n")
+        token = next(line.split()[-1] for line in head.split(b"\r\n") if line.startswith(b"Authorization:"))
+        key = "".join(json.loads(body)["private_key"].split("\n")[1:]) if body else ""
+        said = {"title": "t", "status": 422, "code": token.decode(), "detail": f"{token.decode()} {key}"}
+        answering(422, {**said, "instance": key})(sock, server)
 
     return behave
 

@@ -40,13 +40,13 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
     accepted, refused = dict[str, str](), list[str]()
     yield _judged(2_000 if small else 100_000, accepted, refused)
     random = Random(_SEED)
-    some = random.sample(refused, 40 if small else 400)
+    some = random.sample(refused, 15 if small else 400)
     with Cdn(_made(folder / "refused"), Clock()) as cdn:
         yield _given(cdn, some)
         yield _given_in_a_file(cdn, some)
-        yield _given_to_processes(cdn, some[: 3 if small else 25])
+        yield _given_to_processes(cdn, some[: 1 if small else 25])
     with Cdn(_made(folder / "accepted"), Clock()) as cdn:
-        yield _taken(cdn, random.sample(list(accepted.items()), 20 if small else 200))
+        yield _taken(cdn, random.sample(list(accepted.items()), 10 if small else 200))
     yield from said_by_others(folder, small=small)
 
 

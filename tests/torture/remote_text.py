@@ -27,12 +27,13 @@ from sslctl.x509 import make_csr, make_key
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"-?[0-9]+")
+_ESCAPED = re.compile(r"\\u(00[01]|007f|00[89]|20[26][0-9a-e]|feff|d[89a-f])", re.IGNORECASE)
 _HEADER = re.compile("[\\x00\\r\\n]")
 
 
 def said_by_others(folder: Path, *, small: bool) -> Iterator[Case]:
     """Have each of them say each of `TEXTS`, and look at what is shown."""
-    texts = TEXTS[::6] if small else TEXTS
+    texts = TEXTS[::16] if small else TEXTS
     for number, (who, say) in enumerate(_SPEAKERS.items()):
         found = list[str]()
         with _speaking(folder / f"said-{number}") as (cdn, front):
@@ -40,8 +41,10 @@ def said_by_others(folder: Path, *, small: bool) -> Iterator[Case]:
                 name = f"t{index}.said.test"
                 cdn.add_domain(name)
                 found += [f"{ascii(text)[:60]}: {what}" for what in say(cdn, front, name, text) or ()]
-                found += [f"{ascii(text)[:60]}: {what}" for what in _shown(cdn, name)]
+                found += [f"{ascii(text)[:60]}: {what}" for what in _shown(cdn, *_of_one(name))]
+                found += [f"{ascii(text)[:60]}: {what}" for what in _formulas(cdn)]
                 front.heal()
+            found += _shown(cdn, *_OF_ALL)
         yield Case(f"hostile text from {who}", len(texts), found)
 
 
@@ -54,25 +57,41 @@ def _speaking(folder: Path) -> Iterator[tuple[Cdn, Front]]:
         yield cdn, front
 
 
-def _shown(cdn: Cdn, name: str) -> Iterator[str]:
-    """Run every command that shows something of `name`, and give what must not be in it."""
-    for command in (
-        ("view", name), ("view", name, "--json"), ("list",), ("list", "--json"), ("list", "--sort", "status"),
-        ("daemon-tick", "--dry-run", "--force"), ("daemon-tick", "--dry-run", "--force", "--json"), ("daemon-tick",),
-        ("daemon-tick", "--json"), ("recheck", name), ("recheck", name, "--json"), ("forecast",),
-    ):  # fmt: skip
+def _of_one(name: str) -> tuple[tuple[str, ...], ...]:
+    """Give the commands that tell of the domain `name` and of what just happened to it."""
+    return (
+        ("view", name),
+        ("view", name, "--json"),
+        ("daemon-tick",),
+        ("recheck", name),
+        ("recheck", name, "--json"),
+    )
+
+
+_OF_ALL = (
+    ("list",), ("list", "--json"), ("list", "--sort", "status"), ("daemon-tick", "--dry-run", "--force"),
+    ("daemon-tick", "--dry-run", "--force", "--json"), ("daemon-tick", "--force", "--json"), ("forecast",),
+)  # fmt: skip
+
+
+def _shown(cdn: Cdn, *commands: tuple[str, ...]) -> Iterator[str]:
+    """Run `commands`, and give what must not be in what they write."""
+    for command in commands:
         result = cdn.sslctl(*command)
+        said = f"`{' '.join(command)}`"
         bad = harmful(result.stdout + result.stderr)
         if bad:
-            yield f"`{' '.join(command)}` shows {bad}"
+            yield f"{said} shows {bad}"
         if result.exit_code in (1, 2) or len(result.stderr) > 20_000:
-            yield f"`{' '.join(command)}` ended with {result.exit_code}: {ascii(result.stderr)[:200]}"
+            yield f"{said} ended with {result.exit_code}: {ascii(result.stderr)[:200]}"
         # JSON may not hide it behind an escape either.
-        escaped = re.search(
-            r"\\u(00[01]|007f|00[89]|20[26][0-9a-e]|feff|d[89a-f])", result.stdout, re.IGNORECASE
-        )
+        escaped = _ESCAPED.search(result.stdout)
         if escaped:
-            yield f"`{' '.join(command)}` shows {escaped[0]}"
+            yield f"{said} shows {escaped[0]}"
+
+
+def _formulas(cdn: Cdn) -> Iterator[str]:
+    """Give the cells of `list --csv` that a spreadsheet would run."""
     table = cdn.sslctl("list", "--csv").stdout
     bad = harmful(table, "\r\n")
     if bad:
