@@ -186,6 +186,8 @@ def _bodies() -> Iterator[Hurt]:
     yield Hurt("HTML with 200", _always(sending(_html(200))), NO_ANSWER)
     deep = http_head(200, "Content-Length: 200000\r\n") + b"[" * 200_000
     yield Hurt("JSON 200,000 levels deep", _always(sending(deep)), NO_ANSWER)
+    words = {"title": "t", "status": 500, "code": "internal", "detail": "a" * 900_000}
+    yield Hurt("500 with a word of 900,000 letters", _always(answering(500, words)), NO_ANSWER)
     other = {"domain": "other.test", "cname_target": "cdn.test", "ports": [80, 443], "certificate": None}
     yield Hurt("another domain's record", _always(answering(200, other)), NO_ANSWER)
 

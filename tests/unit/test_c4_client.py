@@ -608,6 +608,16 @@ def test_an_upload_that_is_not_taken_is_given_up(token_file: Path) -> None:
             client.upload(NAME, large, Source.C4)
 
 
+@pytest.mark.parametrize("text", ["a", "A", "=", "a ", "\x1b[", "aaaaaaaaaaaaaaa "], ids=ascii)
+def test_long_words_of_c4_cost_no_time(client: C4Client, c4: Canned, text: str) -> None:
+    detail = (text * 900_000)[: 900_000 // len(json.dumps(text)[1:-1]) * len(text)]
+    c4.get(DOMAIN_URL, **_problem("internal", 500, detail))
+    began = time.monotonic()
+    with pytest.raises(Unanswered, match=r"^answered 500: internal"):
+        client.domain(NAME)
+    assert time.monotonic() - began < 3
+
+
 def test_a_compressed_answer_is_not_unpacked(connect: Connect) -> None:
     bomb = gzip.compress(json.dumps(RECORD).encode())
     head = http_head(200, f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n")
