@@ -33,7 +33,7 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.sandbox
-	sh .ci/debian $(PYTHON) strace systemd
+	sh .ci/debian $(PYTHON) strace systemd faketime
 	$(PIP) '.[test]'
 	touch $@
 

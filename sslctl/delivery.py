@@ -29,6 +29,10 @@ class Stop(Exception):  # it ends a pass with a finding; that is no error of the
         self.wish = wish
 
 
+class Doubtful(c4.Unanswered):
+    """Nobody can tell whether C4 did what it was asked."""
+
+
 class Delivery:
     """Speaks with C4 about one domain after the other. Every method may raise `Stop`."""
 
@@ -109,14 +113,9 @@ class Delivery:
             self._c4.upload(domain.name, bundle, certificate.source)
         except c4.Unanswered:
             # The answer may have been lost after C4 did what it was asked.
-            if not self._has(domain, certificate):
+            record = _glance(self._c4, domain.name)
+            if record is None or not _is_one_of(record.certificate, certificate):
                 raise
-
-    def _has(self, domain: Domain, certificate: Certificate) -> bool:
-        try:
-            return _is_one_of(self._c4.domain(domain.name).certificate, certificate)
-        except c4.C4Error:
-            return False
 
     def _replace_text(
         self, domain: Domain, certificate: Certificate, bundle: Bundle, installed: Installed | None
@@ -126,9 +125,11 @@ class Delivery:
         if domain.serving is not None:
             domain = self._store.mark_not_serving(domain, "the text certificate makes way")
         try:
-            self._c4.remove(domain.name)
+            remove(self._c4, domain.name)
         except c4.C4Error as error:
             state = "; the text certificate is still installed"
+            if isinstance(error, Doubtful):
+                state = "; whether the text certificate is still installed is not known"
             if held is not None:
                 self._store.mark_serving(domain, held, wanted=certificate)
             raise _refused(error, state) from error
@@ -181,6 +182,31 @@ class Delivery:
             raise Stop(Code.C4_ACTIVATING, f"uploaded, not active after {self._activation_seconds:g} seconds")
         found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]
         raise Stop(Code.C4_MISMATCH, found, certificate.leaf.fingerprint[:16])
+
+
+def remove(control_plane: ControlPlane, name: str) -> bool:
+    """Remove what is installed for `name`; False where nothing was.
+
+    Raises what `ControlPlane.remove` does, and `Doubtful` where it may have been removed all the same.
+    """
+    try:
+        return control_plane.remove(name)
+    except c4.Unanswered as error:
+        # The answer may have been lost after C4 did what it was asked.
+        record = _glance(control_plane, name)
+        if record is None:
+            raise Doubtful(str(error), error.retry_at) from error
+        if record.certificate is not None:
+            raise
+        return True
+
+
+def _glance(control_plane: ControlPlane, name: str) -> Record | None:
+    """Give C4's record of `name`, None where it cannot be had just now."""
+    try:
+        return control_plane.domain(name)
+    except c4.C4Error:
+        return None
 
 
 def _is_one_of(installed: Installed | None, *certificates: Certificate | None) -> bool:

@@ -113,7 +113,7 @@ def is_expired(certificate: Expiring, now: datetime) -> bool:
 def due(domain: Domain, now: datetime, rule: RenewalRule) -> Due | None:
     """Say what the tick owes `domain` at `now`, None when it can be left alone. Renewals go by `rule`.
 
-    A finding is left alone until its `retry_at`. An upload that is owed is finished whatever its source is; beyond
+    A finding is left alone until its `retry_at`, unless that is further off than any pass is put off. An upload that is owed is finished whatever its source is; beyond
     that, certificates of source text are never rechecked or renewed. Discard waits for a person.
     """
     finding = domain.finding
@@ -148,7 +148,11 @@ def _renewal(certificate: Certificate, now: datetime, rule: RenewalRule) -> Due:
 
 
 def _retries(finding: Finding, now: datetime) -> bool:
-    return finding.retry_at is not None and finding.retry_at <= now
+    if finding.retry_at is None:
+        return False
+    # Nothing but the CA's limits puts a pass off for so long: the clock ran ahead when this was found.
+    ran_ahead = finding.code is not Code.BUDGET_HELD and finding.retry_at > now + RETRY_LATEST
+    return ran_ahead or finding.retry_at <= now
 
 
 def owes_upload(domain: Domain, now: datetime) -> bool:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sslctl import c4, lifecycle, x509
+from sslctl import c4, delivery, lifecycle, x509
 from sslctl.c4 import ControlPlane
 from sslctl.errors import BadInput, Busy, ConfigError, NotManaged, TryLater
 from sslctl.issuer import IssueError, Issuer
-from sslctl.model import Bundle, Certificate, Domain, Leaf, Source
+from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Source
 from sslctl.pipeline import claimed
-from sslctl.reasons import Status
+from sslctl.reasons import Code, Status
 from sslctl.store import Query, Store
 
 # Threads share their commits (`store.database`).
@@ -144,6 +144,7 @@ def remove(
     control_plane: ControlPlane | None,
     issuer: Issuer,
     name: str,
+    now: datetime,
     *,
     revoke: bool = False,
 ) -> Domain:
@@ -159,7 +160,7 @@ def remove(
         if control_plane is None:
             store.record(domain, "kept on C4", "", domain.serving.version if domain.serving else None)
         else:
-            _remove_from_c4(store, control_plane, domain)
+            _remove_from_c4(store, control_plane, domain, now)
         return store.delete(store.domain(name))
 
 
@@ -177,14 +178,14 @@ def _revocable(domain: Domain) -> list[Certificate]:
     return [one for one in issued if one.revoked_at is None]
 
 
-def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain) -> None:
+def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, now: datetime) -> None:
     version = None
     if domain.serving is not None:
         version = domain.serving.version
         # A kill may keep us from hearing that C4 did it: until it is seen there again, nobody says that it is served.
         domain = store.mark_not_serving(domain, "it is being removed from C4")
     try:
-        removed = control_plane.remove(domain.name)
+        removed = delivery.remove(control_plane, domain.name)
     except c4.UnknownDomain:
         removed = False
     except c4.Unauthorized as error:
@@ -192,12 +193,22 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain) -
             f"C4 refused our token, so {domain.name} stays managed: {error}", hint="see c4.token_file"
         ) from error
     except c4.C4Error as error:
+        if isinstance(error, delivery.Doubtful):
+            _leave_to_tick(store, domain, error, now)
         raise TryLater(
             f"C4 could not be asked, so {domain.name} stays managed: {error}",
             hint="try again later, or leave the certificate there with --keep-on-c4",
         ) from error
     if removed:
         store.record(domain, "removed", "from C4", version)
+
+
+def _leave_to_tick(store: Store, domain: Domain, error: c4.Unanswered, now: datetime) -> None:
+    """Have the tick see what C4 has of a domain whose certificate may be gone."""
+    code = Code.C4_UNANSWERED
+    tries = lifecycle.count_tries(domain.finding, code)
+    retry_at = lifecycle.retry_at(code, now, error.retry_at, tries)
+    store.settle(domain, Finding(code, str(error), "", now, retry_at, tries))
 
 
 def _revoke(store: Store, issuer: Issuer, domain: Domain, certificate: Certificate) -> None:

@@ -238,7 +238,8 @@ class Pipeline:
     def _keep(self, domain: Domain, order: Order, issued: Issued) -> Domain:
         """Keep what was issued for `order`. Raises `BadInput` for what must not go on the edge."""
         leaf = x509.read_leaf(issued.certificate)
-        _check_ordered(leaf, order, self._clock())
+        _check_ordered(leaf, order)
+        _check_clock(leaf, order, self._clock())
         # A clock of ours that is a little behind the CA's is no reason to spend another order.
         now = max(self._clock(), leaf.not_before)
         key = self._store.order_key(order)
@@ -271,11 +272,19 @@ def _release(store: Store, name: str) -> None:
     store.release([f"domain:{name}"])
 
 
-def _check_ordered(leaf: Leaf, order: Order, now: datetime) -> None:
+def _check_ordered(leaf: Leaf, order: Order) -> None:
     if set(leaf.names) != set(order.names):
         raise BadInput("it is not for exactly the names that were ordered")
-    if leaf.not_before > now + _CLOCK_SKEW:
-        raise BadInput(f"it is not valid before {lifecycle.moment(leaf.not_before)}")
+
+
+def _check_clock(leaf: Leaf, order: Order, now: datetime) -> None:
+    """Raise `Stop` where `leaf`, issued for `order`, cannot be what the clock says: not valid yet, or expired before it was ordered.
+
+    The order stays open then: to order anew would bring the same, again and again.
+    """
+    if leaf.not_before > now + _CLOCK_SKEW or leaf.not_after <= min(order.opened_at, now):
+        valid = f"{lifecycle.moment(leaf.not_before)} to {lifecycle.moment(leaf.not_after)}"
+        raise Stop(Code.CLOCK_WRONG, lifecycle.moment(now), valid)
 
 
 def _ports(ports: frozenset[int]) -> str:

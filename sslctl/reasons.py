@@ -55,6 +55,7 @@ class Code(StrEnum):
     CA_UNAVAILABLE = "CA_UNAVAILABLE"
     CA_REFUSED = "CA_REFUSED"
     ISSUER_FAILED = "ISSUER_FAILED"
+    CLOCK_WRONG = "CLOCK_WRONG"
     BUDGET_HELD = "BUDGET_HELD"
     DNS_UNANSWERED = "DNS_UNANSWERED"
     C4_UNANSWERED = "C4_UNANSWERED"
@@ -192,6 +193,12 @@ REASONS: dict[Code, Reason] = {
         Owner.OPERATOR,
         "certbot did not run to its end: {found}.",
         "The operator mends what it names; the next tick tries again.",
+    ),
+    Code.CLOCK_WRONG: Reason(
+        _PENDING,
+        Owner.OPERATOR,
+        "By this machine's clock the certificate just issued cannot be used: it is {found} here, wanted {wanted}.",
+        "The operator sets the clock; the next tick collects the same certificate, without a new order.",
     ),
     Code.BUDGET_HELD: Reason(
         _PENDING,

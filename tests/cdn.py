@@ -43,7 +43,10 @@ class Result:
 
 
 class Cdn:
-    """Use as a context manager. `clock` is everybody's: sslctl's, and C4's and the CA's unless they have `theirs`."""
+    """Use as a context manager. `clock` is everybody's: sslctl's, C4's and the CA's, unless `outside` is theirs.
+
+    C4's own certificate comes from `authority`, which sslctl trusts.
+    """
 
     def __init__(
         self,
@@ -51,19 +54,20 @@ class Cdn:
         clock: Clock,
         *,
         activation_seconds: float = 0,
-        theirs: Callable[[], datetime] | None = None,
+        authority: trustme.CA | None = None,
+        outside: Callable[[], datetime] | None = None,
     ) -> None:
         self.folder = folder
         self.clock = clock
-        self.issuer = FakeIssuer(theirs or clock)
+        self.issuer = FakeIssuer(outside or clock)
         self.zone = DnsZone()
-        self._authority = trustme.CA()
+        self._authority = authority or trustme.CA()
         self._stack = ExitStack()
         self.c4 = ReferenceC4(
             folder / "c4",
             token="s3cret-token",
             tls=self._tls(),
-            clock=theirs or clock,
+            clock=outside or clock,
             activation_seconds=activation_seconds,
         )
 

@@ -45,6 +45,7 @@ class DnsZone:
         self.queries: list[tuple[str, str]] = []
         self._records: dict[tuple[dns.name.Name, RdataType], dns.rrset.RRset] = {}
         self._troubles: dict[dns.name.Name, tuple[Trouble, str | None]] = {}
+        self._turns: dict[tuple[dns.name.Name, RdataType], tuple[str, ...]] = {}
         self._delays: dict[dns.name.Name, float] = {}
         self._closing = threading.Event()
         self._udp, self._tcp = _bind(self._respond)
@@ -74,6 +75,11 @@ class DnsZone:
         values = tuple(f"{value.rstrip('.')}." if kind == "CNAME" else value for value in values)
         rrset = dns.rrset.from_text(_name(name), _TTL, "IN", kind, *values)
         self._records[_name(name), rrset.rdtype] = rrset
+        return self
+
+    def turn(self, name: str, kind: str, *values: str) -> Self:
+        """Answer with these records of type `kind` at `name` from the second question on."""
+        self._turns[_name(name), RdataType.make(kind)] = values
         return self
 
     def spoil(self, name: str, trouble: Trouble, kind: str | None = None) -> Self:
@@ -112,6 +118,8 @@ class DnsZone:
                 return _fail(response, name, trouble)
             if (name, kind) in self._records:
                 response.answer.append(self._records[name, kind])
+                if (name, kind) in self._turns:
+                    self.add(name.to_text(), kind.name, *self._turns.pop((name, kind)))
                 return None
             if (name, CNAME) not in self._records:
                 break

@@ -39,7 +39,9 @@ def command(
     errors: dict[str, Exception] = {}
     for domain in found:
         try:
-            gone = management.remove(app.store, control_plane, app.issuer, domain.name, revoke=revoke)
+            gone = management.remove(
+                app.store, control_plane, app.issuer, domain.name, app.clock(), revoke=revoke
+            )
         except SslctlError as error:
             if len(found) == 1:
                 raise

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from sqlite3 import Row
 
+from sslctl.lifecycle import RETRY_LATEST
 from sslctl.limits import Kind, Limit, Limits, Pause, Scope, scope_of, set_key
 from sslctl.model import Domain
 from sslctl.names import registered_domain
@@ -32,20 +33,26 @@ _INVALID = rows.literals(
         Code.DNS_UNANSWERED,
     )
 )
-# For each kind of limit, the moments of what counts against it since `:since`.
+# For each kind of limit, the moments of what counts against it since `:since`. What is further ahead than `:ahead` was
+# stored by a clock that ran ahead.
 _MOMENTS = {
     Kind.ORDERS: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND is_renewal = 0
-        AND (url IS NOT NULL OR closed_at IS NULL) AND opened_at > :since""",  # noqa: S608 - constants
+        AND (url IS NOT NULL OR closed_at IS NULL) AND opened_at > :since
+        AND opened_at <= :ahead""",  # noqa: S608 - constants
     Kind.CERTIFICATES: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND {_BOUGHT} AND id IN (
-        SELECT order_id FROM acme_order_name WHERE registered_domain = :key AND opened_at > :since)""",  # noqa: S608 - constants
+        SELECT order_id FROM acme_order_name WHERE registered_domain = :key AND opened_at > :since
+        AND opened_at <= :ahead)""",  # noqa: S608 - constants
     Kind.DUPLICATES: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND {_BOUGHT}
-        AND name_set = :key AND opened_at > :since""",  # noqa: S608 - constants
+        AND name_set = :key AND opened_at > :since AND opened_at <= :ahead""",  # noqa: S608 - constants
     Kind.FAILURES: f"""SELECT closed_at AS at FROM acme_order_name JOIN acme_order ON id = order_id
-        WHERE {_OF_CA} AND name = :key AND outcome IN ({_INVALID}) AND closed_at > :since""",  # noqa: S608 - constants
+        WHERE {_OF_CA} AND name = :key AND outcome IN ({_INVALID}) AND closed_at > :since
+        AND closed_at <= :ahead""",  # noqa: S608 - constants
 }
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 # How long these lasted is remembered: the next one of the kind lasts longer.
 _GROWING = rows.literals((Kind.BREAKER, Kind.RENEWAL_INFO))
+# A pause is a week long at most: one that lasts longer was stored by a clock that ran ahead.
+_LASTS = "(until > :now AND until <= :latest)"
 _EVERYTHING = (Scope(Kind.ACCOUNT), Scope(Kind.BREAKER))
 
 
@@ -206,7 +213,8 @@ class Ledger:
         return self._database.read(lambda row: int(row[0]), sql, self._values(scope, limit, now))[0]
 
     def _values(self, scope: Scope, limit: Limit, now: datetime) -> dict[str, object]:
-        return {"ca": self._ca, "key": scope.key, "since": instant(now - limit.window)}
+        since, ahead = instant(now - limit.window), instant(now + limit.window)
+        return {"ca": self._ca, "key": scope.key, "since": since, "ahead": ahead}
 
     def _enter(self, order_id: int, names: tuple[str, ...], opened_at: str, *, is_renewal: bool) -> None:
         """Keep by which names an order is counted."""
@@ -219,28 +227,30 @@ class Ledger:
 
     def pause(self, scope: Scope, until: datetime, why: str) -> None:
         with self._database.transaction() as run:
-            now = instant(self._clock())
-            run(f"DELETE FROM ca_pause WHERE until <= ? AND scope NOT IN ({_GROWING})", (now,))  # noqa: S608 - constants
+            now = self._clock()
+            over = f"DELETE FROM ca_pause WHERE NOT {_LASTS} AND scope NOT IN ({_GROWING})"  # noqa: S608 - constants
+            run(over, _lasting(now))
             run(
                 """INSERT INTO ca_pause (ca, scope, at, until, why) VALUES (?, ?, ?, ?, ?)
                 ON CONFLICT DO UPDATE SET until = excluded.until, why = excluded.why
                 WHERE excluded.until > until""",
-                (self._ca, str(scope), now, instant(until), why),
+                (self._ca, str(scope), instant(now), instant(until), why),
             )
 
     def pauses(self, now: datetime) -> list[Pause]:
-        sql = """SELECT scope, until, why FROM ca_pause WHERE ca = ? AND until > ? AND scope <> ?
-            ORDER BY until DESC, scope"""
-        return self._database.read(_pause_of, sql, (self._ca, instant(now), Kind.RENEWAL_INFO))
+        sql = f"""SELECT scope, until, why FROM ca_pause WHERE {_LASTS} AND ca = :ca AND scope <> :scope
+            ORDER BY until DESC, scope"""  # noqa: S608 - constants
+        values = {**_lasting(now), "ca": self._ca, "scope": Kind.RENEWAL_INFO}
+        return self._database.read(_pause_of, sql, values)
 
     def standstill(self, now: datetime, *scopes: Scope) -> Pause | None:
         return self._pause_over((*_EVERYTHING, *scopes), now)
 
     def _pause_over(self, scopes: tuple[Scope, ...], now: datetime) -> Pause | None:
         """Give the pause that lasts longest of those that cover one of `scopes`."""
-        sql = """SELECT scope, until, why FROM ca_pause WHERE ca = ? AND until > ?
-            AND scope IN (SELECT value FROM json_each(?)) ORDER BY until DESC LIMIT 1"""
-        values = (self._ca, instant(now), json.dumps([str(scope) for scope in scopes]))
+        sql = f"""SELECT scope, until, why FROM ca_pause WHERE {_LASTS} AND ca = :ca
+            AND scope IN (SELECT value FROM json_each(:scopes)) ORDER BY until DESC LIMIT 1"""  # noqa: S608 - constants
+        values = {**_lasting(now), "ca": self._ca, "scopes": json.dumps([str(scope) for scope in scopes])}
         found = self._database.read(_pause_of, sql, values)
         return found[0] if found else None
 
@@ -267,7 +277,7 @@ class Ledger:
             row = run(*self._breaker("SELECT at, until", kind)).fetchone()
             if row is not None:
                 began_at, until = rows.time_of(row["at"]), rows.time_of(row["until"])
-                if until > now:
+                if now < until <= now + RETRY_LATEST:
                     return
                 length = min(2 * (until - began_at), _LONGEST_PAUSE)
             run(
@@ -282,6 +292,10 @@ class Ledger:
 
     def _breaker(self, verb: str, kind: Kind) -> tuple[str, tuple[str, str]]:
         return f"{verb} FROM ca_pause WHERE ca = ? AND scope = ?", (self._ca, kind)
+
+
+def _lasting(now: datetime) -> dict[str, object]:
+    return {"now": instant(now), "latest": instant(now + RETRY_LATEST)}
 
 
 def _waits(domain: Domain, scope: Scope) -> bool:

@@ -9,6 +9,7 @@ from sqlite3 import Row
 from typing import TypeVar
 
 from sslctl.errors import Busy, NotManaged
+from sslctl.lifecycle import RETRY_LATEST
 from sslctl.model import Bundle, Certificate, Domain, Event, Mark, Milestone, Order
 from sslctl.reasons import Status
 from sslctl.store import Listing, Query, Sort, rows
@@ -76,7 +77,7 @@ class Reading:
     def candidates(self, now: datetime, horizon: timedelta) -> Iterator[Domain]:
         # Where another certificate is served than is wanted, the domain is one anyhow.
         where = """domain.deleted_at IS NULL AND (
-            domain.retry_at <= :now
+            domain.retry_at <= :now OR domain.retry_at > :latest AND domain.finding_code <> 'BUDGET_HELD'
             OR domain.finding_code IS NULL AND (
                 domain.serving_id IS NULL OR domain.wanted_id IS NOT domain.serving_id
                 OR wanted.not_after <= :horizon OR wanted.revoked_at IS NOT NULL
@@ -84,7 +85,8 @@ class Reading:
                   SELECT id FROM certificate WHERE ari_renew_at <= :now AND replaced_at IS NULL
                 )
             ))"""
-        values: Values = {"now": instant(now), "horizon": instant(now + horizon)}
+        latest = instant(now + RETRY_LATEST)
+        values: Values = {"now": instant(now), "latest": latest, "horizon": instant(now + horizon)}
         found = self._found(Query(sort=Sort.EXPIRES), where, values)
         return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
 

@@ -466,3 +466,28 @@ def test_people_are_told_beside_the_list_and_by_the_tick(cdn: Cdn) -> None:
     cdn.clock.move(hours=3)
     assert cdn.sslctl("list", "--json").json["ca_pauses"] == []
     assert cdn.sslctl("daemon-tick", "--quiet").stdout == ""
+
+
+# A clock that ran ahead, and was set right
+
+
+def test_what_a_clock_that_ran_ahead_stored_holds_nobody_up(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited(orders="2/3h", certificates="none", duplicates="2/7d")
+    cdn.clock.move(days=400)
+    take_in(cdn, "a.test", "b.test")
+    tick(cdn)
+    store = cdn.app().store
+    store.pause(Scope(Kind.ACCOUNT), cdn.clock() + HOUR, "a test")
+    store.trip("a test")
+    cdn.clock.at = START
+    assert store.pauses(START) == []
+    assert store.standstill(START) is None
+    take_in(cdn, "c.test", "d.test")
+    tick(cdn)
+    assert sorted(names[0] for names in cdn.issuer.orders) == ["a.test", "b.test", "c.test", "d.test"]
+    store.trip("again")
+    store.pause(Scope(Kind.ACCOUNT), START + HOUR, "again")
+    assert [pause.until for pause in store.pauses(START)] == [
+        START + HOUR,
+        cdn.clock() + timedelta(minutes=1),
+    ]

@@ -6,7 +6,7 @@ import pytest
 from cdn import Cdn
 from dying_store import DyingStore, Killed
 
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.faults import Drop, Fault, Kind
 
 NAME = "shop.example.com"
 
@@ -88,6 +88,7 @@ def test_a_c4_that_does_not_answer_leaves_the_domain_managed(shop: Cdn, status: 
     assert (result.exit_code, result.stdout) == (exit_code, "")
     assert f"so {NAME} stays managed: answered {status}" in result.stderr
     assert managed(shop) == [NAME]
+    assert shop.sslctl("view", NAME, "--json").json["domain"]["status"] == "Success", "it was seen there"
     shop.c4.heal()
     assert shop.sslctl("delete", NAME, "--yes", "--revoke").exit_code == 0
     assert len(shop.issuer.revoked) == 1
@@ -108,6 +109,26 @@ def test_a_delete_that_is_killed_after_c4_removed_the_certificate_is_no_success(
     # Unless the delete is repeated, the domain stays managed, and its certificate belongs on the edge.
     assert shop.sslctl("daemon-tick").exit_code == 0
     assert (shop.installed(NAME) is not None, status(shop)) == (True, "Success")
+    assert len(shop.issuer.orders) == 1
+
+
+def test_an_answer_that_was_lost_after_the_removal_is_looked_for(shop: Cdn) -> None:
+    shop.c4.set_faults(Fault(kind=Kind.REMOVE, drop=Drop.AFTER))
+    assert shop.sslctl("delete", NAME, "--yes").exit_code == 0
+    assert (shop.installed(NAME), managed(shop)) == (None, [])
+
+
+def test_a_removal_in_doubt_is_seen_to_by_the_tick(shop: Cdn) -> None:
+    """The domain stays managed, so its certificate belongs on the edge."""
+    shop.c4.set_faults(Fault(kind=Kind.REMOVE, drop=Drop.AFTER), Fault(kind=Kind.LOOKUP, status=503))
+    assert shop.sslctl("delete", NAME, "--yes").exit_code == 75
+    assert (shop.installed(NAME), managed(shop)) == (None, [NAME])
+    domain = shop.sslctl("view", NAME, "--json").json["domain"]
+    assert (domain["reason"]["code"], domain["serving"]) == ("C4_UNANSWERED", None)
+    shop.c4.heal()
+    shop.clock.move(minutes=1)
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert shop.installed(NAME) is not None
     assert len(shop.issuer.orders) == 1
 
 

@@ -529,6 +529,6 @@ def test_nothing_is_counted_by_reading_all_orders(folder: Path, kind: Kind) -> N
         plan = store._database.read(
             lambda row: str(row["detail"]),
             f"EXPLAIN QUERY PLAN {_MOMENTS[kind]} ORDER BY at DESC LIMIT 1 OFFSET 4",
-            {"ca": CA, "key": "a.test", "since": "2026-11-23T00:00:00Z"},
+            {"ca": CA, "key": "a.test", "since": "2026-11-23T00:00:00Z", "ahead": "2026-12-23T00:00:00Z"},
         )
     assert [step for step in plan if step.startswith("SCAN")] == []

@@ -329,7 +329,7 @@ def test_whoever_changes_a_domain_takes_turns(cdn: Cdn, change: str) -> None:
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
     other.store.claim([f"domain:{NAME}"], timedelta(minutes=5))
     changes = {
-        "remove": lambda: management.remove(app.store, app.control_plane, app.issuer, NAME),
+        "remove": lambda: management.remove(app.store, app.control_plane, app.issuer, NAME, app.clock()),
         "paste": lambda: management.paste(app.store, NAME, None, cdn.text_pair(NAME), cdn.clock()),
         "enrol": lambda: management.enrol(app.store, NAME, ("www.example.com",), cdn.clock()),
         "queue": lambda: management.queue(app.store, domain, cdn.clock()),

@@ -25,7 +25,7 @@ def run(fleet: OneOfEach, flips: int) -> Iterator[Case]:
     """Flip a bit at random, read, and run a tick; `flips` times, each time with the world as it was before."""
     trial = _Trial(fleet)
     for number in range(flips):
-        trial.flip(Random(f"{_SEED}/{number}"), f"flip {_SEED}/{number}")  # noqa: S311 - to be replayed
+        trial.flip(Random(f"{_SEED}/{number}"), f"flip {_SEED}/{number}")
     yield Case("bit flip, then list and view", flips, trial.misread, _told(trial.readings))
     yield Case("bit flip, then a tick", flips, trial.misled, _told(trial.ticks))
 

@@ -184,7 +184,7 @@ def in_renewal(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[S
 
 def endure(arena: Arena, blow: Blow, seed: int) -> Survival:
     """Strike once, let the next runs recover, and look."""
-    names, kills, following = blow(arena, Random(seed))  # noqa: S311 - to be replayed
+    names, kills, following = blow(arena, Random(seed))
     state = arena.state
     # The one extra order that a crash may cost each name under way.
     needed = sum(state.most_orders[name] for name in names)

@@ -82,7 +82,9 @@ class Life:
         self.clock = Clock()
         self._latest = self.clock.at
         # Their clocks are right, whatever ours does.
-        self.cdn = Cdn(folder, self.clock, activation_seconds=activation_seconds, theirs=lambda: self._latest)
+        self.cdn = Cdn(
+            folder, self.clock, activation_seconds=activation_seconds, outside=lambda: self._latest
+        )
         self.ca = BookedCa(self.clock, lambda: self._latest)
         self.cdn.issuer = self.ca
         self.wishes = dict.fromkeys(NAMES, Wish())

@@ -245,7 +245,7 @@ def _tick_until(state: State, until: float) -> tuple[Counter[int], list[str]]:
 
 def _operate(state: State, pairs: Pairs, seed: int, until: float) -> tuple[Counter[int], list[str]]:
     """Be an operator with domains of one's own: what is recorded of them must be what the commands said."""
-    chance = Random(seed)  # noqa: S311 - to be replayed
+    chance = Random(seed)
     codes, violations = Counter[int](), list[str]()
     may_be = {name: {_ABSENT} for name in state.customers(2)}
     for name in may_be:

@@ -128,7 +128,7 @@ class _Bench:
 
     def recoveries(self, recording: _Recording, number: int) -> list[_Recording]:
         """Cut the power in `recording` so that a hot journal is left, and record how the next run gets on."""
-        random = Random(_SEED)  # noqa: S311 - to be replayed
+        random = Random(_SEED)
         found: list[_Recording] = []
         while len(found) < number:
             platter = Platter(recording.before)
@@ -164,7 +164,7 @@ class _Bench:
             wanted = states * (index + 1) // moments - looked
             for draw in range(wanted * _DRAWS):
                 seed = f"{_SEED}/{index}/{draw}"
-                content = platter.after_cut(Random(seed))  # noqa: S311 - to be replayed
+                content = platter.after_cut(Random(seed))
                 state = (_digest(content), len(acknowledged))
                 if state in seen:
                     continue

@@ -7,24 +7,37 @@ import json
 import logging
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 import trustme
 from hypothesis import given
 from hypothesis import strategies as st
+from misbehaving import (
+    GIGABYTE,
+    PROBLEM,
+    Behaviour,
+    Misbehaving,
+    answering,
+    dripping,
+    flooding,
+    http_head,
+    in_turn,
+    reset,
+    send_after,
+    sending,
+    silence,
+)
 
 from sslctl import x509
 from sslctl.c4 import (
@@ -50,7 +63,6 @@ ADDRESS = "https://c4.example.net/api"
 BASE = "/api"
 DOMAIN_URL = f"{BASE}/v1/domains/{NAME}"
 CERTIFICATE_URL = f"{DOMAIN_URL}/certificate"
-PROBLEM = "application/problem+json"
 FINGERPRINT = "0f" * 32
 INSTALLED = {
     "source": "c4",
@@ -434,90 +446,14 @@ def test_missing_settings_are_named(tmp_path: Path, token_file: Path) -> None:
             C4Client(base_url, token, ca_bundle, 5, lambda: NOW)
 
 
-# A server that misbehaves, on a real socket
-
-Behaviour = Callable[[socket.socket, "Misbehaving"], object]
-
-
-class Misbehaving:
-    """A server on loopback that answers its n-th request by its n-th behaviour, and the last one ever after."""
-
-    def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
-        self.requests: list[bytes] = []
-        self.sent = 0
-        self._next = chain(behaviours, repeat(behaviours[-1]))
-        self._tls = tls
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._socks: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> Self:
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for sock in self._socks:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-            assert not thread.is_alive()
-
-    @property
-    def connections(self) -> int:
-        return len(self._socks)
-
-    def pause(self, seconds: float) -> bool:
-        """Wait, and say whether there is still somebody to wait for."""
-        return not self._ended.wait(seconds)
-
-    def send(self, sock: socket.socket, data: bytes) -> None:
-        sock.sendall(data)
-        self.sent += len(data)
-
-    def _start(self, target: Callable[..., None], *args: object) -> None:
-        thread = threading.Thread(target=target, args=args)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self._socks.append(sock)
-            sock.settimeout(30)
-            self._start(self._serve, sock)
-
-    def _serve(self, sock: socket.socket) -> None:
-        with closing(sock), suppress(OSError):
-            stream = self._tls.wrap_socket(sock, server_side=True) if self._tls else sock
-            # The plain socket has given its descriptor away.
-            self._socks[self._socks.index(sock)] = stream
-            with closing(stream):
-                while request := _read_request(stream):
-                    with self._lock:
-                        self.requests.append(request)
-                        behave = self.choose(request)
-                    behave(stream, self)
-
-    def choose(self, _request: bytes) -> Behaviour:
-        return next(self._next)
+# A server that answers as it is told
 
 
 class Canned(Misbehaving):
     """A server that answers each method and path as it was told last, and hangs up on everything else."""
 
     def __init__(self) -> None:
-        super().__init__(_raw(b""))
+        super().__init__(sending(b""))
         self._answers: dict[bytes, bytes] = {}
 
     def add(
@@ -534,7 +470,7 @@ class Canned(Misbehaving):
         if document:
             body, content_type = json.dumps(document["json"]), "application/json"
         content = body.encode() if isinstance(body, str) else body
-        head = _head(status, f"Content-Length: {len(content)}\r\n", content_type)
+        head = http_head(status, f"Content-Length: {len(content)}\r\n", content_type)
         self._answers[f"{method} {path}".encode()] = head + content
 
     def get(self, path: str, **answer: Any) -> None:
@@ -551,92 +487,8 @@ class Canned(Misbehaving):
         return super().choose(request) if answer is None else lambda sock, _: self.send(sock, answer)
 
 
-def _read_request(sock: socket.socket) -> bytes:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = sock.recv(65536)
-        if not piece:
-            return b""
-        data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = next(
-        (int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:"), 0
-    )
-    while len(body) < length:
-        body += sock.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-def _head(status: int, headers: str = "", content_type: str = "application/json") -> bytes:
-    return f"HTTP/1.1 {status} Some words\r\nContent-Type: {content_type}\r\n{headers}\r\n".encode()
-
-
 def _answer(status: int = 200, body: object = RECORD, headers: str = "") -> Behaviour:
-    content = json.dumps(body).encode()
-    content_type = PROBLEM if status >= 400 else "application/json"
-    data = _head(status, f"Content-Length: {len(content)}\r\n{headers}", content_type) + content
-    return lambda sock, server: server.send(sock, data)
-
-
-def _raw(data: bytes) -> Behaviour:
-    """Send this and hang up."""
-
-    def behave(sock: socket.socket, server: Misbehaving) -> None:
-        server.send(sock, data)
-        sock.shutdown(socket.SHUT_RDWR)
-
-    return behave
-
-
-def _in_turn(*behaviours: Behaviour) -> Behaviour:
-    def behave(sock: socket.socket, server: Misbehaving) -> None:
-        for each in behaviours:
-            each(sock, server)
-
-    return behave
-
-
-def _send_after(seconds: float, data: bytes, sock: socket.socket, server: Misbehaving) -> None:
-    server.pause(seconds)
-    server.send(sock, data)
-
-
-def _drip(head: bytes, drop: bytes) -> Behaviour:
-    """Send `drop` again and again, each well within the limit for a single read; 10 seconds in all."""
-
-    def behave(sock: socket.socket, server: Misbehaving) -> None:
-        server.send(sock, head)
-        for _ in range(200):
-            if not server.pause(0.05):
-                break
-            server.send(sock, drop)
-        sock.shutdown(socket.SHUT_RDWR)
-
-    return behave
-
-
-def _flood(head: bytes) -> Behaviour:
-    """Send a gigabyte, or as much of it as is taken."""
-
-    def behave(sock: socket.socket, server: Misbehaving) -> None:
-        server.send(sock, head)
-        for _ in range(1 << 14):
-            server.send(sock, b" " * (1 << 16))
-
-    return behave
-
-
-def _reset(sock: socket.socket, _: Misbehaving) -> None:
-    # Linger 0: the connection ends with RST.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-def _silence(_: socket.socket, server: Misbehaving) -> None:
-    server.pause(10)
-
-
-GIGABYTE = f"Content-Length: {1 << 30}\r\n"
+    return answering(status, body, headers)
 
 
 @pytest.fixture
@@ -656,23 +508,25 @@ Connect = Callable[..., C4Client]
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        pytest.param(_silence, "no complete answer in time", id="silence"),
-        pytest.param(_drip(b"HTTP/1.1 200", b"x"), "no complete answer in time", id="status line drips"),
+        pytest.param(silence, "no complete answer in time", id="silence"),
+        pytest.param(dripping(b"HTTP/1.1 200", b"x"), "no complete answer in time", id="status line drips"),
         pytest.param(
-            _drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), "no complete answer in time", id="headers drip"
+            dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), "no complete answer in time", id="headers drip"
         ),
         pytest.param(
-            _drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "no complete answer in time", id="100 drips"
+            dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "no complete answer in time", id="100 drips"
         ),
-        pytest.param(_drip(_head(200, GIGABYTE), b" "), "no complete answer in time", id="body drips"),
-        pytest.param(_drip(_head(200), b" "), "no complete answer in time", id="body without length drips"),
+        pytest.param(dripping(http_head(200, GIGABYTE), b" "), "no complete answer in time", id="body drips"),
         pytest.param(
-            _drip(_head(200, "Transfer-Encoding: chunked\r\n"), b"1\r\n \r\n"),
+            dripping(http_head(200), b" "), "no complete answer in time", id="body without length drips"
+        ),
+        pytest.param(
+            dripping(http_head(200, "Transfer-Encoding: chunked\r\n"), b"1\r\n \r\n"),
             "no complete answer in time",
             id="chunks drip",
         ),
         pytest.param(
-            _drip(_head(302, f"Location: /\r\n{GIGABYTE}"), b" "),
+            dripping(http_head(302, f"Location: /\r\n{GIGABYTE}"), b" "),
             "no complete answer in time",
             id="body of a redirect drips",
         ),
@@ -687,15 +541,15 @@ def test_slowness_is_bounded_however_it_is_spread(connect: Connect, behaviour: B
 
 def test_head_and_body_have_their_time_each(connect: Connect) -> None:
     content = json.dumps(RECORD).encode()
-    pieces = _head(200, f"Content-Length: {len(content)}\r\n"), content
-    later = _in_turn(*(partial(_send_after, 1.2, piece) for piece in pieces))
+    pieces = http_head(200, f"Content-Length: {len(content)}\r\n"), content
+    later = in_turn(*(partial(send_after, 1.2, piece) for piece in pieces))
     with Misbehaving(later) as server:
         assert connect(server, timeout_seconds=2).domain(NAME).name == NAME
 
 
 def test_the_body_of_an_answer_that_is_tried_again_is_not_waited_for(connect: Connect) -> None:
     """Not even to keep the connection."""
-    with Misbehaving(_drip(_head(503, GIGABYTE), b" "), _answer()) as server:
+    with Misbehaving(dripping(http_head(503, GIGABYTE), b" "), _answer()) as server:
         assert connect(server, timeout_seconds=0.3).domain(NAME).name == NAME
         assert len(server.requests) == 2
 
@@ -703,16 +557,16 @@ def test_the_body_of_an_answer_that_is_tried_again_is_not_waited_for(connect: Co
 @pytest.mark.parametrize(
     ("head", "requests"),
     [
-        pytest.param(_head(200, GIGABYTE), 1, id="claimed"),
-        pytest.param(_head(200), 1, id="without length"),
-        pytest.param(_head(302, f"Location: https://other.example/\r\n{GIGABYTE}"), 1, id="redirect"),
-        pytest.param(_head(404, GIGABYTE, PROBLEM), 1, id="problem"),
-        pytest.param(_head(503, GIGABYTE), 3, id="tried again"),
+        pytest.param(http_head(200, GIGABYTE), 1, id="claimed"),
+        pytest.param(http_head(200), 1, id="without length"),
+        pytest.param(http_head(302, f"Location: https://other.example/\r\n{GIGABYTE}"), 1, id="redirect"),
+        pytest.param(http_head(404, GIGABYTE, PROBLEM), 1, id="problem"),
+        pytest.param(http_head(503, GIGABYTE), 3, id="tried again"),
     ],
 )
 def test_a_huge_body_is_not_read_to_its_end(connect: Connect, head: bytes, requests: int) -> None:
     with (
-        Misbehaving(_flood(head)) as server,
+        Misbehaving(flooding(head)) as server,
         pytest.raises(Unanswered, match=r"^answered \d+ with over 1048576 bytes$"),
     ):
         connect(server).domain(NAME)
@@ -725,12 +579,12 @@ def test_a_huge_body_is_not_read_to_its_end(connect: Connect, head: bytes, reque
     [
         pytest.param(b"HTTP/1.1 200 OK\r\nA: ", "what answers there does not speak HTTP", id="header"),
         pytest.param(
-            _head(200, "Transfer-Encoding: chunked\r\n") + b"-1\r\n",
+            http_head(200, "Transfer-Encoding: chunked\r\n") + b"-1\r\n",
             "answered 200 with over 1048576 bytes",
             id="chunk of less than nothing",
         ),
         pytest.param(
-            _head(200, "Transfer-Encoding: chunked\r\n") + b"-2\r\n",
+            http_head(200, "Transfer-Encoding: chunked\r\n") + b"-2\r\n",
             "what answers there does not speak HTTP",
             id="chunk of even less",
         ),
@@ -739,7 +593,7 @@ def test_a_huge_body_is_not_read_to_its_end(connect: Connect, head: bytes, reque
 def test_what_http_client_would_read_on_is_not_read_to_its_end(
     connect: Connect, head: bytes, said: str
 ) -> None:
-    with Misbehaving(_flood(head)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
+    with Misbehaving(flooding(head)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
         connect(server).domain(NAME)
     assert server.sent < 1 << 27
 
@@ -754,11 +608,21 @@ def test_an_upload_that_is_not_taken_is_given_up(token_file: Path) -> None:
             client.upload(NAME, large, Source.C4)
 
 
+@pytest.mark.parametrize("text", ["a", "A", "=", "a ", "\x1b[", "aaaaaaaaaaaaaaa "], ids=ascii)
+def test_long_words_of_c4_cost_no_time(client: C4Client, c4: Canned, text: str) -> None:
+    detail = (text * 900_000)[: 900_000 // len(json.dumps(text)[1:-1]) * len(text)]
+    c4.get(DOMAIN_URL, **_problem("internal", 500, detail))
+    began = time.monotonic()
+    with pytest.raises(Unanswered, match=r"^answered 500: internal"):
+        client.domain(NAME)
+    assert time.monotonic() - began < 3
+
+
 def test_a_compressed_answer_is_not_unpacked(connect: Connect) -> None:
     bomb = gzip.compress(json.dumps(RECORD).encode())
-    head = _head(200, f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n")
+    head = http_head(200, f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n")
     with (
-        Misbehaving(_raw(head + bomb)) as server,
+        Misbehaving(sending(head + bomb)) as server,
         pytest.raises(Unanswered, match=r"^answered 200 with something that is no JSON object$"),
     ):
         connect(server).domain(NAME)
@@ -767,35 +631,35 @@ def test_a_compressed_answer_is_not_unpacked(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (_head(200, "Content-Length: 500\r\n") + b'{"domain"', "the answer was cut short"),
-        (_head(200, "Transfer-Encoding: chunked\r\n") + b"5\r\n{", "the answer was cut short"),
-        (_head(200, "Transfer-Encoding: chunked\r\n") + b"zz\r\n{", "the answer was cut short"),
-        (_head(200) + b'{"domain"', "answered 200 with something that is no JSON object"),
+        (http_head(200, "Content-Length: 500\r\n") + b'{"domain"', "the answer was cut short"),
+        (http_head(200, "Transfer-Encoding: chunked\r\n") + b"5\r\n{", "the answer was cut short"),
+        (http_head(200, "Transfer-Encoding: chunked\r\n") + b"zz\r\n{", "the answer was cut short"),
+        (http_head(200) + b'{"domain"', "answered 200 with something that is no JSON object"),
         (b"HTTP/1.1 200 OK\r\nContent-Ty", "answered 200 with no content type instead of JSON"),
         (b"", "connection closed without an answer"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers there does not speak HTTP"),
     ],
 )
 def test_half_an_answer_is_no_answer(connect: Connect, data: bytes, said: str) -> None:
-    with Misbehaving(_raw(data)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
+    with Misbehaving(sending(data)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
         connect(server).domain(NAME)
 
 
 def test_a_broken_connection_is_tried_again(connect: Connect) -> None:
-    with Misbehaving(_reset, _raw(b""), _answer()) as server:
+    with Misbehaving(reset, sending(b""), _answer()) as server:
         assert connect(server).domain(NAME).name == NAME
         assert len(server.requests) == 3
 
 
 def test_a_connection_that_always_breaks_is_given_up(connect: Connect) -> None:
-    with Misbehaving(_reset) as server:
+    with Misbehaving(reset) as server:
         with pytest.raises(Unanswered, match=r"^connection closed without an answer$"):
             connect(server).upload(NAME, _bundle(), Source.C4)
         assert len(server.requests) == 3
 
 
 def test_nobody_listens(connect: Connect) -> None:
-    with Misbehaving(_silence) as server:
+    with Misbehaving(silence) as server:
         client = connect(server)
     with pytest.raises(Unanswered, match=r"^connection refused$"):
         client.domain(NAME)
@@ -929,7 +793,7 @@ def test_c4_is_trusted_by_the_given_cas_alone(connect: Connect, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "behaviour", [_drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), _drip(_head(200, GIGABYTE), b" ")]
+    "behaviour", [dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), dripping(http_head(200, GIGABYTE), b" ")]
 )
 def test_slowness_is_bounded_over_tls_too(connect: Connect, tmp_path: Path, behaviour: Behaviour) -> None:
     ca = trustme.CA()
@@ -1011,7 +875,7 @@ def test_many_threads_share_the_connections_of_one_client(connect: Connect) -> N
 
 
 def test_a_connection_that_c4_ended_meanwhile_is_replaced(connect: Connect) -> None:
-    with Misbehaving(_in_turn(_answer(), _raw(b"")), _answer()) as server:
+    with Misbehaving(in_turn(_answer(), sending(b"")), _answer()) as server:
         client = connect(server)
         for _ in range(2):
             assert client.domain(NAME).name == NAME
@@ -1021,7 +885,7 @@ def test_a_connection_that_c4_ended_meanwhile_is_replaced(connect: Connect) -> N
 def test_what_nobody_asked_for_is_no_answer_to_the_next_question(connect: Connect) -> None:
     is_read, is_sent = threading.Event(), threading.Event()
     forged = _answer(body=RECORD | {"cname_target": "forged.example.net"})
-    forge = _in_turn(_answer(), lambda *_: is_read.wait(10), forged, lambda *_: is_sent.set())
+    forge = in_turn(_answer(), lambda *_: is_read.wait(10), forged, lambda *_: is_sent.set())
     with Misbehaving(forge, _answer()) as server:
         client = connect(server)
         client.domain(NAME)
@@ -1046,7 +910,7 @@ def test_neither_token_nor_key_leaves_a_trace(
     caplog.set_level(logging.DEBUG)
     key_line = _bundle().private_key.splitlines()[1]
     with Misbehaving(
-        _answer(503, {}, "Retry-After: 0\r\n"), _reset, _drip(_head(200, GIGABYTE), b" ")
+        _answer(503, {}, "Retry-After: 0\r\n"), reset, dripping(http_head(200, GIGABYTE), b" ")
     ) as server:
         client = connect(server, timeout_seconds=0.3)
         with pytest.raises(Unanswered) as caught:

@@ -291,3 +291,21 @@ def test_the_fate_of_a_version(stamps: dict[str, object], place: str, fate: str)
         wanted=version if place in ("both", "wanted") else None, serving=version if place == "both" else None
     )
     assert lifecycle.fate(version, held, NOW) == fate
+
+
+@pytest.mark.parametrize(
+    ("code", "retry", "is_due"),
+    [
+        (Code.CNAME_ELSEWHERE, timedelta(days=1), False),
+        (Code.CA_RATE_LIMITED, timedelta(days=7), False),
+        (Code.CNAME_ELSEWHERE, timedelta(days=400), True),
+        (Code.CA_RATE_LIMITED, timedelta(days=7, seconds=1), True),
+        (Code.BUDGET_HELD, timedelta(days=40), False),
+        (Code.C4_UNKNOWN_DOMAIN, None, False),
+    ],
+)
+def test_what_a_clock_that_ran_ahead_put_off_is_due(
+    code: Code, retry: timedelta | None, *, is_due: bool
+) -> None:
+    found = domain(finding=finding(code, retry=retry))
+    assert (lifecycle.due(found, NOW, RenewalRule(WEEK)) is not None) is is_due

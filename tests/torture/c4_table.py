@@ -1,0 +1,255 @@
+"""The ways in which C4 misbehaves, and what sslctl must say of each: status and code by operation.
+
+Written from the contract (`openapi.yaml`) and the table of reasons in README, not from the client's code.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+
+from front import Distrust, Fault
+from misbehaving import (
+    GIGABYTE,
+    Behaviour,
+    Misbehaving,
+    answering,
+    dripping,
+    flooding,
+    http_head,
+    reset,
+    sending,
+    silence,
+)
+
+from sslctl.errors import Exit
+from sslctl.reasons import Code
+
+# What is hurt: an operation of the contract, in the pass or the command that makes it.
+LOOKUP, UPLOAD, RENEWAL, READBACK = "lookup", "upload", "upload of a renewal", "read-back"
+REPLACING, DELETING = "removal of a text certificate", "removal by delete"
+OPERATIONS = (RENEWAL, LOOKUP, UPLOAD, READBACK, REPLACING, DELETING)
+
+Codes = Mapping[str, Code | None]
+"""The finding by operation; None where the pass ends in Success all the same."""
+
+
+def _codes(
+    lookup: Code | None, upload: Code | None, readback: Code | None = Code.C4_UNANSWERED
+) -> dict[str, Code | None]:
+    return {LOOKUP: lookup, UPLOAD: upload, RENEWAL: upload, READBACK: readback, REPLACING: upload}
+
+
+NO_ANSWER = _codes(Code.C4_UNANSWERED, Code.C4_UPLOAD_FAILED)
+# A 4xx to an upload is C4's word about the upload; to anything else it says nothing that the contract knows.
+REFUSED = _codes(Code.C4_UNANSWERED, Code.C4_REJECTED) | {REPLACING: Code.C4_UPLOAD_FAILED}
+NO_TOKEN = _codes(Code.C4_TOKEN_REFUSED, Code.C4_UNAUTHORIZED)
+NO_DOMAIN = _codes(Code.C4_UNKNOWN_DOMAIN, Code.C4_UNKNOWN_DOMAIN)
+# C4 did what it was asked, and only its answer was lost: that is found out by looking.
+DONE = _codes(Code.C4_UNANSWERED, None) | {REPLACING: None}
+NO_HARM = _codes(None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Hurt:
+    """A way to misbehave. `wish` is the time that C4 asks for, None where it asks for none that makes sense.
+
+    `exit_code` is what `delete` ends with. `small` is in the slice that `make test` runs.
+    """
+
+    name: str
+    fault: Fault | Distrust
+    codes: Codes
+    exit_code: int = Exit.TRY_LATER
+    wish: timedelta | None = None
+    small: bool = False
+    operations: tuple[str, ...] = field(default=OPERATIONS)
+
+
+def faults(
+    clock: Callable[[], datetime], elsewhere: Mapping[str, str], distrust: Mapping[str, Distrust]
+) -> Iterator[Hurt]:
+    """Give them all. `clock` is C4's; `elsewhere` has the addresses to which redirects lead, by what they are."""
+    yield from _statuses()
+    yield from _times()
+    yield from _dates(clock)
+    yield from _connections()
+    yield from _bodies()
+    for name, address in elsewhere.items():
+        for status in (301, 302, 307, 308):
+            location = f"Location: {address}/v1/domains/shop.test\r\n"
+            yield Hurt(
+                f"{status}, redirect to {name}",
+                _problem(status, headers=location),
+                NO_ANSWER,
+                small=(status, name) == (307, "http"),
+            )
+    for name, each in distrust.items():
+        yield Hurt(f"TLS: {name}", each, NO_ANSWER, small=name == "an expired certificate")
+
+
+def _problem(status: int, code: str = "", headers: str = "") -> Fault:
+    body = {"title": "Some words", "status": status, "code": code, "detail": "Some words."}
+    return _always(answering(status, body, headers))
+
+
+def _always(behaviour: Behaviour) -> Fault:
+    """Give the fault of which C4 never hears."""
+    return lambda _ask: behaviour
+
+
+def _statuses() -> Iterator[Hurt]:
+    for status, code in ((400, "bad_request"), (409, "locked"), (413, "too_large"), (422, "bad_pair")):
+        yield Hurt(f"{status} {code}", _problem(status, code), REFUSED)
+    for status in (401, 403):
+        yield Hurt(f"{status}", _problem(status), NO_TOKEN, Exit.UNUSABLE, small=status == 403)
+    yield Hurt("404 of a gateway", _always(sending(_html(404))), NO_ANSWER)
+    yield Hurt("404 unknown_domain", _problem(404, "unknown_domain"), NO_DOMAIN, Exit.OK)
+    yield Hurt(
+        "409 text_certificate_present, whatever is removed",
+        _problem(409, "text_certificate_present"),
+        REFUSED,
+        operations=(UPLOAD, RENEWAL),
+    )
+    for status in (429, 500, 502, 503):
+        yield Hurt(f"{status}", _problem(status), NO_ANSWER)
+    yield Hurt("422 that echoes the request", _echo, REFUSED, small=True)
+
+
+def _times() -> Iterator[Hurt]:
+    """`Retry-After` in seconds, and absurd."""
+    # By the contract: kept to, from a minute on, and for a domain's pass up to the next midnight in Singapore.
+    wishes = {
+        "0": timedelta(minutes=1),
+        "7": timedelta(minutes=1),
+        "7200": timedelta(hours=2),
+        "86400": timedelta(days=1),
+        "9" * 40: timedelta(days=3650),
+        "Fri, 31 Dec 9999 23:59:59 GMT": timedelta(days=3650),
+        "-120": None,
+        "1e3": None,
+        "soon\x1b[31m": None,
+        "Mon, 99 Foo 20266 99:99:99 GMT": None,
+        "٣٠٠": None,
+    }
+    for status in (429, 503):
+        for header, wish in wishes.items():
+            shown = header.replace("\x1b", "ESC")[:30]
+            fault = _problem(status, headers=f"Retry-After: {header}\r\n")
+            small = (status, header) == (429, "7200")
+            yield Hurt(f"{status}, Retry-After: {shown}", fault, NO_ANSWER, wish=wish, small=small)
+
+
+def _dates(clock: Callable[[], datetime]) -> Iterator[Hurt]:
+    """`Retry-After` as a date."""
+    for status in (429, 503):
+        for minutes, wish in ((77, timedelta(minutes=77)), (-5, timedelta(minutes=1))):
+
+            def answer(_: object, status: int = status, minutes: int = minutes) -> Behaviour:
+                at = format_datetime(clock() + timedelta(minutes=minutes), usegmt=True)
+                return answering(status, {}, f"Retry-After: {at}\r\n")
+
+            name = f"{status}, Retry-After: the date in {minutes} minutes"
+            yield Hurt(name, answer, NO_ANSWER, wish=wish, small=(status, minutes) == (503, 77))
+
+
+def _connections() -> Iterator[Hurt]:
+    yield Hurt("no answer", _always(silence), NO_ANSWER)
+    yield Hurt("connection reset", _always(reset), NO_ANSWER)
+    yield Hurt("connection closed", _always(sending(b"")), NO_ANSWER)
+    yield Hurt("answer lost after success", _lost, DONE, Exit.OK, small=True)
+    yield Hurt("answer lost after success, once", _Once(_lost), NO_HARM, Exit.OK)
+    yield Hurt("answer too late after success", _late, DONE, Exit.OK)
+    yield Hurt("slow-loris, the headers", _always(dripping(b"HTTP/1.1 200", b"x")), NO_ANSWER)
+    drops = _drop_by_drop(http_head(200, "Content-Length: 64\r\n"))
+    yield Hurt("slow-loris, all of it byte by byte", _always(drops), NO_ANSWER)
+    body = dripping(http_head(200, GIGABYTE), b" ")
+    yield Hurt("slow-loris, the body", _always(body), NO_ANSWER)
+
+
+def _bodies() -> Iterator[Hurt]:
+    half = http_head(200, "Content-Length: 500\r\n") + b'{"domain": "sh'
+    yield Hurt("truncated JSON", _always(sending(half)), NO_ANSWER, small=True)
+    whole = b'{"domain": "sh'
+    told = http_head(200, f"Content-Length: {len(whole)}\r\n") + whole
+    yield Hurt("truncated JSON of the length that was told", _always(sending(told)), NO_ANSWER)
+    for status in (200, 500):
+        flood = flooding(http_head(status, GIGABYTE))
+        yield Hurt(f"{status} with 1 GB", _always(flood), NO_ANSWER, small=status == 200)
+    endless = flooding(http_head(200, "Transfer-Encoding: chunked\r\n") + b"40000000\r\n")
+    yield Hurt("200 with 1 GB in one chunk", _always(endless), NO_ANSWER)
+    yield Hurt("1 GB of headers", _always(flooding(b"HTTP/1.1 200 OK\r\nA: ")), NO_ANSWER)
+    yield Hurt("HTML with 200", _always(sending(_html(200))), NO_ANSWER)
+    deep = http_head(200, "Content-Length: 200000\r\n") + b"[" * 200_000
+    yield Hurt("JSON 200,000 levels deep", _always(sending(deep)), NO_ANSWER)
+    words = {"title": "t", "status": 500, "code": "internal", "detail": "a" * 900_000}
+    yield Hurt("500 with a word of 900,000 letters", _always(answering(500, words)), NO_ANSWER)
+    other = {"domain": "other.test", "cname_target": "cdn.test", "ports": [80, 443], "certificate": None}
+    yield Hurt("another domain's record", _always(answering(200, other)), NO_ANSWER)
+
+
+def _html(status: int) -> bytes:
+    page = b"<html><script>alert(1)</script>Please log in</html>"
+    return http_head(status, f"Content-Length: {len(page)}\r\n", "text/html") + page
+
+
+def _drop_by_drop(data: bytes) -> Behaviour:
+    def behave(sock: socket.socket, server: Misbehaving) -> None:
+        for position in range(len(data)):
+            server.send(sock, data[position : position + 1])
+            if not server.pause(0.05):
+                return
+
+    return behave
+
+
+def _echo(_: Callable[[], bytes]) -> Behaviour:
+    """Answer with the token and the key that came, wherever there is room for words."""
+
+    def behave(sock: socket.socket, server: Misbehaving) -> None:
+        head, _, body = server.requests[-1].partition(b"\r\n\r\n")
+        token = next(line.split()[-1] for line in head.split(b"\r\n") if line.startswith(b"Authorization:"))
+        key = "".join(json.loads(body)["private_key"].split("\n")[1:]) if body else ""
+        said = {"title": "t", "status": 422, "code": token.decode(), "detail": f"{token.decode()} {key}"}
+        answering(422, {**said, "instance": key})(sock, server)
+
+    return behave
+
+
+def _lost(ask: Callable[[], bytes]) -> Behaviour:
+    def behave(sock: socket.socket, _: Misbehaving) -> None:
+        ask()
+        sock.shutdown(socket.SHUT_RDWR)
+
+    return behave
+
+
+def _late(ask: Callable[[], bytes]) -> Behaviour:
+    def behave(_: socket.socket, server: Misbehaving) -> None:
+        ask()
+        server.pause(3)
+
+    return behave
+
+
+class _Once:
+    """A fault for the first request of each name, and none for those after it."""
+
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
+        self._met: set[bytes] = set()
+
+    def __call__(self, ask: Callable[[], bytes]) -> Behaviour:
+        def behave(sock: socket.socket, server: Misbehaving) -> None:
+            asked = server.requests[-1].partition(b" HTTP")[0]
+            if asked in self._met:
+                server.send(sock, ask())
+            else:
+                self._met.add(asked)
+                self._fault(ask)(sock, server)
+
+        return behave

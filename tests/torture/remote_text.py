@@ -1,0 +1,223 @@
+"""What C4, the CA, DNS and pasted certificates say, shown by every command: never a control character or a formula."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import trustme
+from case import Case
+from cdn import Cdn
+from cryptography import x509
+from fakes import START, Clock, FakeIssuer
+from front import Fault, Front
+from hostile_text import TEXTS, harmful
+from misbehaving import answering
+
+from sslctl.issuer import Suggestion, problems, suggestions
+from sslctl.model import Bundle, Order
+from sslctl.sandbox.faults import Kind
+from sslctl.text import instant
+from sslctl.x509 import make_csr, make_key
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LONGEST_SECONDS = 15
+_NUMBER = re.compile(r"-?[0-9]+")
+_ESCAPED = re.compile(r"\\u(00[01]|007f|00[89]|20[26][0-9a-e]|feff|d[89a-f])", re.IGNORECASE)
+_HEADER = re.compile("[\\x00\\r\\n]")
+
+
+def said_by_others(folder: Path, *, small: bool) -> Iterator[Case]:
+    """Have each of them say each of `TEXTS`, and look at what is shown."""
+    texts = TEXTS[::16] if small else TEXTS
+    for number, (who, say) in enumerate(_SPEAKERS.items()):
+        found = list[str]()
+        with _speaking(folder / f"said-{number}") as (cdn, front):
+            for index, text in enumerate(texts):
+                name = f"t{index}.said.test"
+                cdn.add_domain(name)
+                found += [f"{ascii(text)[:60]}: {what}" for what in say(cdn, front, name, text) or ()]
+                found += [f"{ascii(text)[:60]}: {what}" for what in _shown(cdn, *_of_one(name))]
+                found += [f"{ascii(text)[:60]}: {what}" for what in _formulas(cdn)]
+                front.heal()
+            found += _shown(cdn, *_OF_ALL)
+        yield Case(f"hostile text from {who}", len(texts), found)
+
+
+@contextmanager
+def _speaking(folder: Path) -> Iterator[tuple[Cdn, Front]]:
+    folder.mkdir()
+    authority = trustme.CA()
+    with Cdn(folder, Clock(), authority=authority) as cdn, Front(cdn.c4.url, authority) as front:
+        cdn.config_path.write_text(cdn.config_path.read_text().replace(cdn.c4.url, front.url))
+        yield cdn, front
+
+
+def _of_one(name: str) -> tuple[tuple[str, ...], ...]:
+    """Give the commands that tell of the domain `name` and of what just happened to it."""
+    return (
+        ("view", name),
+        ("view", name, "--json"),
+        ("daemon-tick",),
+        ("recheck", name),
+        ("recheck", name, "--json"),
+    )
+
+
+_OF_ALL = (
+    ("list",), ("list", "--json"), ("list", "--sort", "status"), ("daemon-tick", "--dry-run", "--force"),
+    ("daemon-tick", "--dry-run", "--force", "--json"), ("daemon-tick", "--force", "--json"), ("forecast",),
+)  # fmt: skip
+
+
+def _shown(cdn: Cdn, *commands: tuple[str, ...]) -> Iterator[str]:
+    """Run `commands`, and give what must not be in what they write, and which took long."""
+    for command in commands:
+        began = time.monotonic()
+        result = cdn.sslctl(*command)
+        seconds = time.monotonic() - began
+        if seconds > _LONGEST_SECONDS:
+            yield f"`{' '.join(command)}` took {seconds:.0f} s"
+        said = f"`{' '.join(command)}`"
+        bad = harmful(result.stdout + result.stderr)
+        if bad:
+            yield f"{said} shows {bad}"
+        if result.exit_code in (1, 2) or len(result.stderr) > 20_000:
+            yield f"{said} ended with {result.exit_code}: {ascii(result.stderr)[:200]}"
+        # JSON may not hide it behind an escape either.
+        escaped = _ESCAPED.search(result.stdout)
+        if escaped:
+            yield f"{said} shows {escaped[0]}"
+
+
+def _formulas(cdn: Cdn) -> Iterator[str]:
+    """Give the cells of `list --csv` that a spreadsheet would run."""
+    table = cdn.sslctl("list", "--csv").stdout
+    bad = harmful(table, "\r\n")
+    if bad:
+        yield f"`list --csv` shows {bad}"
+    cells = [cell for row in csv.reader(io.StringIO(table, newline="")) for cell in row]
+    yield from (
+        f"a cell of `list --csv` begins a formula: {cell[:40]}"
+        for cell in cells
+        if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell)
+    )
+
+
+# Who speaks
+
+
+def _c4_at_lookup(cdn: Cdn, front: Front, name: str, text: str) -> None:
+    front.hurt(Kind.LOOKUP, _problem(500, text))
+    cdn.sslctl("add", name)
+
+
+def _c4_at_upload(cdn: Cdn, front: Front, name: str, text: str) -> None:
+    front.hurt(Kind.UPLOAD, _problem(422, text))
+    cdn.sslctl("add", name)
+
+
+def _c4_in_a_record(cdn: Cdn, front: Front, name: str, text: str) -> None:
+    record = {"domain": name, "cname_target": text, "ports": [80, 443, text], "certificate": {"state": text}}
+    front.hurt(Kind.LOOKUP, lambda _: answering(200, record, f"X-Header: {_HEADER.sub('', text)[:500]}\r\n"))
+    cdn.sslctl("add", name)
+
+
+def _problem(status: int, text: str) -> Fault:
+    body = {"title": text, "status": status, "code": text, "detail": text, "type": text, "instance": text}
+    retry = _HEADER.sub("", text)[:500].encode(errors="replace").decode()
+    return lambda _: answering(status, body, f"Retry-After: {retry}\r\n")
+
+
+def _ca_error(cdn: Cdn, _: Front, name: str, text: str) -> None:
+    failure = {"failed": "acme", "type": text, "detail": text, "retry_after": text, "problems": []}
+    cdn.issuer.refusals.append(problems.explain(failure, START, order_placed=True))
+    cdn.sslctl("add", name)
+    cdn.issuer.refusals.clear()
+
+
+def _ca_pause(cdn: Cdn, _: Front, name: str, text: str) -> None:
+    kind = "urn:ietf:params:acme:error:rateLimited"
+    failure = {"failed": "acme", "type": kind, "detail": text, "retry_after": "60", "problems": []}
+    cdn.issuer.refusals.append(problems.explain(failure, cdn.clock(), order_placed=True))
+    cdn.sslctl("add", name)
+    cdn.issuer.refusals.clear()
+
+
+def _ca_challenge(cdn: Cdn, _: Front, name: str, text: str) -> None:
+    problem = {"name": text, "type": text, "detail": text}
+    failure = {"failed": "authorization", "detail": text, "problems": [problem, problem]}
+    cdn.issuer.refusals.append(problems.explain(failure, START, order_placed=True))
+    cdn.sslctl("add", name)
+
+
+def _ca_explanation(cdn: Cdn, _: Front, name: str, text: str) -> Iterator[str]:
+    start, end = instant(cdn.clock() - timedelta(days=2)), instant(cdn.clock() - timedelta(days=1))
+    for url in (text, f"https://ca.test/{text}"):
+        raw = {"start": start, "end": end, "explanation_url": url, "retry_after": text}
+        read = suggestions.read(
+            {"answers": {"id": raw}, "trouble": {"detail": text, "retry_after": text}}, START
+        )
+        assert read is not None
+        if harmful(read.trouble, ""):
+            yield "a trouble with ARI is not cleaned"
+        suggestion: Suggestion | None = read.by_id["id"]
+        cdn.issuer.suggested = lambda _id, said=suggestion: said
+        cdn.sslctl("add", name)
+        for command in (("daemon-tick",), ("daemon-tick", "--json")):
+            result = cdn.sslctl(*command)
+            bad = harmful(result.stdout + result.stderr)
+            if bad:
+                yield f"the tick tells of it with {bad}"
+    cdn.issuer.suggested = lambda _id: None
+
+
+def _dns_cname(cdn: Cdn, _: Front, name: str, text: str) -> None:
+    cdn.clear_dns(name)
+    cdn.zone.add(name, "CNAME", f"{_escaped(text, 60)}.example.")
+    cdn.sslctl("add", name)
+
+
+def _dns_caa(cdn: Cdn, _: Front, name: str, text: str) -> None:
+    cdn.zone.add(f"{name}.cdn.test", "CAA", f'0 issue "{_escaped(text, 200)}"')
+    cdn.zone.add(f"{name}.cdn.test", "TXT", f'"{_escaped(text, 200)}"')
+    cdn.sslctl("add", name)
+
+
+def _escaped(text: str, most: int) -> str:
+    """Give `text` as it stands in a zone file, each byte by its number."""
+    return "".join(f"\\{byte:03}" for byte in text.encode(errors="surrogatepass")[:most]) or "x"
+
+
+def _certificate(cdn: Cdn, _: Front, name: str, text: str) -> None:
+    """Paste a certificate whose issuer and other names are hostile."""
+    issuer = FakeIssuer(cdn.clock, timedelta(days=60))
+    word = text.encode(errors="replace").decode()[:60] or "x"
+    issuer._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, word)])
+    key = make_key("ecdsa")
+    names = (name, f"{word}.{name}" if word.isascii() else f"www.{name}")
+    order = Order(0, 0, names, make_csr(key, names), cdn.clock())
+    issued = issuer.issue(order, lambda _url: None)
+    pasted = cdn.paste(Bundle(issued.certificate, issued.chain, key))
+    if cdn.sslctl("add", name, *pasted).exit_code == 2:
+        cdn.sslctl("add", name)
+
+
+_SPEAKERS = {
+    "C4, at a lookup": _c4_at_lookup,
+    "C4, at an upload": _c4_at_upload,
+    "C4, in a record": _c4_in_a_record,
+    "the CA, as a refusal": _ca_error,
+    "the CA, as a pause": _ca_pause,
+    "the CA, of a challenge": _ca_challenge,
+    "the CA, why a renewal is early": _ca_explanation,
+    "DNS, in a CNAME": _dns_cname,
+    "DNS, in CAA and TXT": _dns_caa,
+    "a pasted certificate": _certificate,
+}
