@@ -107,9 +107,9 @@ class _Life:
         self._hear_everything_back(pair, _STATUSES[small])
         self._fail_at_the_ca()
         self._be_killed()
-        self._misplace(pair)
+        self._misplace(pair, small=small)
         self._look()
-        self._download()
+        self._download(small=small)
         for command in () if small else COMMANDS:
             self._sslctl(0, command, "--help")
         self._sslctl(0, "--help")
@@ -161,29 +161,32 @@ class _Life:
         self.violations["aborted"] += [f"{path} was written" for path in cores]
         self.violations["aborted"] += [f"cores are allowed for {command}" for command in seen.with_cores]
 
-    def _misplace(self, pair: tuple[str, ...]) -> None:
+    def _misplace(self, pair: tuple[str, ...], *, small: bool) -> None:
         """Give secrets where others belong: what is said of them must not quote them."""
         _, certificate, _, key, *_ = pair
-        self._sslctl(2, "add", _PASTED, "--cert", key, "--key", certificate)
         self._sslctl(2, "add", "--from-file", key)
+        if small:
+            return
+        self._sslctl(8, "--config", key, "list")
+        self._sslctl(2, "add", _PASTED, "--cert", key, "--key", certificate)
         token = self._write("token", (self._world.folder / "c4-token").read_bytes() * 2)
         self._sslctl(8, "recheck", _ISSUED, SSLCTL_C4_TOKEN_FILE=str(token))
         for content in (key, str(self._state / "master.key")):
             broken = self._write("broken.key", Path(content).read_bytes()[:-3])
             self._sslctl(8, "download", _ISSUED, SSLCTL_STATE_KEY_FILE=str(broken))
-        self._sslctl(8, "--config", key, "list")
 
     def _look(self) -> None:
         self._sslctl(0, "view", _ISSUED)
         self._sslctl(0, "view", _PASTED, "--json")
-        self._sslctl(0, "list")
         self._sslctl(0, "list", "--json")
 
-    def _download(self) -> None:
+    def _download(self, *, small: bool) -> None:
         password = self._write("password", _PASSWORD)
         for name in (_ISSUED, _PASTED):
             folder = str(self._downloads / name)
             self._sslctl(0, "download", name, "-o", folder)
+            if small:
+                continue
             pkcs12 = ("--format", "pkcs12", "--password-file", str(password))
             self._sslctl(0, "download", name, "-o", folder, *pkcs12)
             self._sslctl(2, "download", name, "-o", folder)
