@@ -179,28 +179,29 @@ def _revocable(domain: Domain) -> list[Certificate]:
 
 
 def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, now: datetime) -> None:
-    version = None
-    if domain.serving is not None:
-        version = domain.serving.version
+    served = domain.serving
+    if served is not None:
         # A kill may keep us from hearing that C4 did it: until it is seen there again, nobody says that it is served.
         domain = store.mark_not_serving(domain, "it is being removed from C4")
     try:
         removed = delivery.remove(control_plane, domain.name)
     except c4.UnknownDomain:
         removed = False
-    except c4.Unauthorized as error:
-        raise ConfigError(
-            f"C4 refused our token, so {domain.name} stays managed: {error}", hint="see c4.token_file"
-        ) from error
     except c4.C4Error as error:
         if isinstance(error, delivery.Doubtful):
             _leave_to_tick(store, domain, error, now)
+        elif served is not None:
+            store.mark_serving(domain, served, wanted=domain.wanted)
+        if isinstance(error, c4.Unauthorized):
+            raise ConfigError(
+                f"C4 refused our token, so {domain.name} stays managed: {error}", hint="see c4.token_file"
+            ) from error
         raise TryLater(
             f"C4 could not be asked, so {domain.name} stays managed: {error}",
             hint="try again later, or leave the certificate there with --keep-on-c4",
         ) from error
     if removed:
-        store.record(domain, "removed", "from C4", version)
+        store.record(domain, "removed", "from C4", served.version if served else None)
 
 
 def _leave_to_tick(store: Store, domain: Domain, error: c4.Unanswered, now: datetime) -> None:

@@ -308,8 +308,6 @@ class CertbotIssuer:
         with _told():
             self._make_folder(run)
             (run / "directory").write_text(self._acme.directory_url)
-            # certbot would make it for everybody to read.
-            (run / "work").mkdir(mode=0o700)
             self._link_accounts(run)
         return run
 

@@ -298,7 +298,8 @@ def test_an_older_backup_is_brought_up_to_date(
     with closing(sqlite3.connect(backup)) as connection:
         connection.execute("DROP TABLE milestone")
         connection.execute("DROP TABLE notice")
-        connection.execute("ALTER TABLE certificate DROP COLUMN key_destroyed_at")
+        for column in ("key_destroyed_at", "digest"):
+            connection.execute(f"ALTER TABLE certificate DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 4")
         connection.commit()
     elsewhere(used, monkeypatch)
