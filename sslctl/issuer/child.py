@@ -16,7 +16,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,148 +31,16 @@ from certbot._internal import account, cli, constants
 from certbot._internal import client as certbot_client
 from certbot._internal.plugins.disco import PluginsRegistry
 from cryptography.hazmat.primitives.asymmetric import ec
-from josepy.json_util import field
 from josepy.jwa import ES256, RS256
 from josepy.jwk import JWK, JWKEC
 from josepy.util import ComparableECKey
 
-from sslctl.issuer import answers, authenticator, suggestions
-from sslctl.issuer.answers import TOKEN
-from sslctl.text import clean
+from sslctl.issuer import authenticator, suggestions
+from sslctl.issuer.client import Client, Observer, is_gone, renewal_info_url
 
-# Between two tries a fresh nonce is fetched. Pebble rejects 5 % of good nonces on purpose, and a CA behind several
-# front ends can reject more; certbot itself gives up after the second.
-_NONCE_TRIES = 20
 _MOST_MEMORY = 1 << 30
-# What a CA may answer to a `replaces` that it does not like; a hint must not cost the certificate.
-_REPLACES_REFUSED = ("malformed", "unauthorized")
 # For an answer that is looked up, not made.
 _SUGGESTION_SECONDS = 10
-
-
-class Observer(acme.client.ClientNetwork):
-    """acme's HTTP client, which also tells of orders and remembers the CA's problems."""
-
-    scheme: str
-    on_order: Callable[[str], None]
-    problems: list[dict[str, str]]
-    retry_after: str
-    status: int
-
-    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """POST as acme does, but stay patient with rejected nonces (RFC 8555, section 6.5)."""
-        for _ in range(_NONCE_TRIES):
-            try:
-                return self._post_once(*args, **kwargs)
-            except messages.Error as error:
-                if error.code != "badNonce":
-                    raise
-        return self._post_once(*args, **kwargs)
-
-    def look_at(self, url: str) -> requests.Response:
-        """GET `url` and give the answer, whatever its status."""
-        return self._send_request("GET", url)
-
-    def _send_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
-        # The directory names the other URLs, and none of them may lead away from TLS.
-        if not url.startswith(Observer.scheme):
-            raise errors.ClientError(f"the CA names a URL that does not begin with {Observer.scheme}")
-        response: requests.Response = super()._send_request(
-            method, url, *args, **{**kwargs, "allow_redirects": False}
-        )
-        Observer.status = response.status_code
-        if not response.ok:
-            Observer.retry_after = response.headers.get("Retry-After", "")
-            return response
-        body = _json_object(response)
-        if "finalize" in body and "Location" in response.headers:
-            Observer.on_order(response.headers["Location"])
-        Observer.problems.extend(_problems(body))
-        _require_safe_tokens(body)
-        return response
-
-
-class NewOrder(messages.NewOrder):
-    """An order that says which certificate it replaces (RFC 9773, section 5)."""
-
-    replaces: str = field("replaces", omitempty=True)
-
-
-class Client(acme.client.ClientV2):
-    """acme's client, which can go on with the order that the CA has already, and say what an order replaces."""
-
-    order_url: str
-    replaces: str
-
-    def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:
-        """Place the order or, where one is given, go on with it (RFC 8555, section 7.4: it stays until it expires)."""
-        if not Client.order_url:
-            return super().new_order(csr_pem, profile)
-        body = messages.Order.from_json(self._post_as_get(Client.order_url).json())
-        authorizations = [
-            self._authzr_from_response(self._post_as_get(url), uri=url) for url in body.authorizations
-        ]
-        return messages.OrderResource(
-            body=body, uri=Client.order_url, authorizations=authorizations, csr_pem=csr_pem
-        )
-
-    def clear_answers(self, order: messages.Order) -> None:
-        """Remove what a killed run answered to the challenges of `order`."""
-        challenges = [
-            challenge
-            for url in order.authorizations
-            for challenge in _json_object(self._post_as_get(url)).get("challenges", ())
-        ]
-        with answers.opened(authenticator.Authenticator.folder) as folder:
-            for challenge in challenges:
-                if challenge.get("type") == "http-01":
-                    answers.clear(folder, challenge["token"])
-
-    def _post(self, url: str, obj: Any = None, *args: Any, **kwargs: Any) -> requests.Response:
-        if isinstance(obj, messages.NewOrder) and Client.replaces and _renewal_info_url(self.directory):
-            told = NewOrder(identifiers=obj.identifiers, profile=obj.profile, replaces=Client.replaces)
-            try:
-                return super()._post(url, told, *args, **kwargs)
-            except errors.ConflictError:
-                pass  # `alreadyReplaced` comes with status 409, which acme takes for this
-            except messages.Error as error:
-                if error.code not in _REPLACES_REFUSED:
-                    raise
-        return super()._post(url, obj, *args, **kwargs)
-
-
-def _require_safe_tokens(body: dict[str, Any]) -> None:
-    """Raise `ClientError` where an authorization has an HTTP challenge whose token must not become a path.
-
-    acme drops what it does not know from a token, and would go on with another one.
-    """
-    for challenge in body.get("challenges", ()):
-        token = challenge.get("token")
-        is_safe = isinstance(token, str) and TOKEN.fullmatch(token)
-        if challenge.get("type") == "http-01" and not is_safe:
-            raise errors.ClientError(f"the CA gave a token that RFC 8555 does not allow: {clean(token, 60)}")
-
-
-def _json_object(response: requests.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _problems(authorization: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Give the problems of a failed authorization (RFC 8555, section 7.1.4), one for each failed challenge."""
-    if authorization.get("status") != "invalid" or "challenges" not in authorization:
-        return
-    for challenge in authorization["challenges"]:
-        problem = challenge.get("error")
-        if isinstance(problem, dict):
-            yield {
-                "name": str(authorization["identifier"]["value"]),
-                "type": str(problem.get("type", "")),
-                "detail": str(problem.get("detail", "")),
-            }
 
 
 def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -271,19 +139,12 @@ def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:
     directory = acme.client.ClientV2.get_directory(
         job["directory_url"], Observer(timeout=_SUGGESTION_SECONDS)
     )
-    url = _renewal_info_url(directory)
+    url = renewal_info_url(directory)
     if url is None:
         return {"answers": None}
     return suggestions.ask(
         url, job["ids"], job["seconds"], lambda: Observer(timeout=_SUGGESTION_SECONDS).look_at
     )
-
-
-def _renewal_info_url(directory: messages.Directory) -> str | None:
-    """Give the URL at which the CA tells when to renew, None where it has no ARI (RFC 9773, section 3)."""
-    # acme's directory cannot be asked with `in`.
-    url = getattr(directory, "renewalInfo", None)
-    return None if url is None else str(url)
 
 
 def _collect(job: dict[str, Any]) -> dict[str, Any]:
@@ -292,7 +153,7 @@ def _collect(job: dict[str, Any]) -> dict[str, Any]:
     try:
         response = client.net.post(job["order_url"], None, new_nonce_url=client.directory["newNonce"])
     except (messages.Error, errors.ClientError) as error:
-        if _is_gone(error):
+        if is_gone(error):
             return {}  # the CA no longer knows the order, or us
         raise
     body = messages.Order.from_json(response.json())
@@ -312,20 +173,9 @@ def _fetch(client: Any, body: messages.Order, job: dict[str, Any]) -> dict[str, 
     try:
         return {"fullchain": client.poll_finalization(order, deadline).fullchain_pem}
     except (messages.Error, errors.ClientError) as error:
-        if body.status == messages.STATUS_VALID and _is_gone(error):
+        if body.status == messages.STATUS_VALID and is_gone(error):
             return {}  # it issued, and has the certificate no more
         raise
-
-
-def _is_gone(error: Exception) -> bool:
-    """Say whether the CA's last answer says that it does not know what was asked for; a gateway's 503 says nothing."""
-    if Observer.status in (requests.codes.not_found, requests.codes.gone):
-        return True
-    return (
-        isinstance(error, messages.Error)
-        and Observer.status < requests.codes.server_error
-        and error.code in ("malformed", "unauthorized")
-    )
 
 
 def _client(directory_url: str, account: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from acme import errors, messages
 
-from sslctl.issuer.child import Client, Observer, _is_gone, _renewal_info_url, _require_safe_tokens
+from sslctl.issuer.client import Client, Observer, _require_safe_tokens, is_gone, renewal_info_url
 
 ACME = "urn:ietf:params:acme:error:"
 
@@ -36,7 +36,7 @@ def problem(typ: str) -> messages.Error:
 )
 def test_only_the_cas_own_word_ends_an_order(status: int, error: Exception, gone: bool) -> None:
     Observer.status = status
-    assert _is_gone(error) is gone
+    assert is_gone(error) is gone
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_other_tokens_are_fine() -> None:
 @pytest.mark.parametrize("url", ["https://ca.test/ari", None])
 def test_whether_a_ca_has_ari_is_read_from_its_directory(url: str | None) -> None:
     found = {"newNonce": "https://ca.test/nonce"} | ({} if url is None else {"renewalInfo": url})
-    assert _renewal_info_url(messages.Directory.from_json(found)) == url
+    assert renewal_info_url(messages.Directory.from_json(found)) == url
 
 
 class Network:

@@ -1,0 +1,167 @@
+"""acme's client as sslctl uses it: it tells of orders, goes on with them, and keeps what the CA said of the challenges.
+
+certbot looks these classes up where it makes its client (`issuer.child`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import acme.client
+import requests
+from acme import errors, messages
+from josepy.json_util import field
+
+from sslctl.issuer import answers, authenticator
+from sslctl.issuer.answers import TOKEN
+from sslctl.text import clean
+
+# Between two tries a fresh nonce is fetched. Pebble rejects 5 % of good nonces on purpose, and a CA behind several
+# front ends can reject more; certbot itself gives up after the second.
+_NONCE_TRIES = 20
+# What a CA may answer to a `replaces` that it does not like; a hint must not cost the certificate.
+_REPLACES_REFUSED = ("malformed", "unauthorized")
+
+
+class Observer(acme.client.ClientNetwork):
+    """acme's HTTP client, which also tells of orders and remembers the CA's problems."""
+
+    scheme: str
+    on_order: Callable[[str], None]
+    problems: list[dict[str, str]]
+    retry_after: str
+    status: int
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """POST as acme does, but stay patient with rejected nonces (RFC 8555, section 6.5)."""
+        for _ in range(_NONCE_TRIES):
+            try:
+                return self._post_once(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return self._post_once(*args, **kwargs)
+
+    def look_at(self, url: str) -> requests.Response:
+        """GET `url` and give the answer, whatever its status."""
+        return self._send_request("GET", url)
+
+    def _send_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
+        # The directory names the other URLs, and none of them may lead away from TLS.
+        if not url.startswith(Observer.scheme):
+            raise errors.ClientError(f"the CA names a URL that does not begin with {Observer.scheme}")
+        response: requests.Response = super()._send_request(
+            method, url, *args, **{**kwargs, "allow_redirects": False}
+        )
+        Observer.status = response.status_code
+        if not response.ok:
+            Observer.retry_after = response.headers.get("Retry-After", "")
+            return response
+        body = _json_object(response)
+        if "finalize" in body and "Location" in response.headers:
+            Observer.on_order(response.headers["Location"])
+        Observer.problems.extend(_problems(body))
+        _require_safe_tokens(body)
+        return response
+
+
+class NewOrder(messages.NewOrder):
+    """An order that says which certificate it replaces (RFC 9773, section 5)."""
+
+    replaces: str = field("replaces", omitempty=True)
+
+
+class Client(acme.client.ClientV2):
+    """acme's client, which can go on with the order that the CA has already, and say what an order replaces."""
+
+    order_url: str
+    replaces: str
+
+    def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:
+        """Place the order or, where one is given, go on with it (RFC 8555, section 7.4: it stays until it expires)."""
+        if not Client.order_url:
+            return super().new_order(csr_pem, profile)
+        body = messages.Order.from_json(self._post_as_get(Client.order_url).json())
+        authorizations = [
+            self._authzr_from_response(self._post_as_get(url), uri=url) for url in body.authorizations
+        ]
+        return messages.OrderResource(
+            body=body, uri=Client.order_url, authorizations=authorizations, csr_pem=csr_pem
+        )
+
+    def clear_answers(self, order: messages.Order) -> None:
+        """Remove what a killed run answered to the challenges of `order`."""
+        challenges = [
+            challenge
+            for url in order.authorizations
+            for challenge in _json_object(self._post_as_get(url)).get("challenges", ())
+        ]
+        with answers.opened(authenticator.Authenticator.folder) as folder:
+            for challenge in challenges:
+                if challenge.get("type") == "http-01":
+                    answers.clear(folder, challenge["token"])
+
+    def _post(self, url: str, obj: Any = None, *args: Any, **kwargs: Any) -> requests.Response:
+        if isinstance(obj, messages.NewOrder) and Client.replaces and renewal_info_url(self.directory):
+            told = NewOrder(identifiers=obj.identifiers, profile=obj.profile, replaces=Client.replaces)
+            try:
+                return super()._post(url, told, *args, **kwargs)
+            except errors.ConflictError:
+                pass  # `alreadyReplaced` comes with status 409, which acme takes for this
+            except messages.Error as error:
+                if error.code not in _REPLACES_REFUSED:
+                    raise
+        return super()._post(url, obj, *args, **kwargs)
+
+
+def _require_safe_tokens(body: dict[str, Any]) -> None:
+    """Raise `ClientError` where an authorization has an HTTP challenge whose token must not become a path.
+
+    acme drops what it does not know from a token, and would go on with another one.
+    """
+    for challenge in body.get("challenges", ()):
+        token = challenge.get("token")
+        is_safe = isinstance(token, str) and TOKEN.fullmatch(token)
+        if challenge.get("type") == "http-01" and not is_safe:
+            raise errors.ClientError(f"the CA gave a token that RFC 8555 does not allow: {clean(token, 60)}")
+
+
+def _json_object(response: requests.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _problems(authorization: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Give the problems of a failed authorization (RFC 8555, section 7.1.4), one for each failed challenge."""
+    if authorization.get("status") != "invalid" or "challenges" not in authorization:
+        return
+    for challenge in authorization["challenges"]:
+        problem = challenge.get("error")
+        if isinstance(problem, dict):
+            yield {
+                "name": str(authorization["identifier"]["value"]),
+                "type": str(problem.get("type", "")),
+                "detail": str(problem.get("detail", "")),
+            }
+
+
+def renewal_info_url(directory: messages.Directory) -> str | None:
+    """Give the URL at which the CA tells when to renew, None where it has no ARI (RFC 9773, section 3)."""
+    # acme's directory cannot be asked with `in`.
+    url = getattr(directory, "renewalInfo", None)
+    return None if url is None else str(url)
+
+
+def is_gone(error: Exception) -> bool:
+    """Say whether the CA's last answer says that it does not know what was asked for; a gateway's 503 says nothing."""
+    if Observer.status in (requests.codes.not_found, requests.codes.gone):
+        return True
+    return (
+        isinstance(error, messages.Error)
+        and Observer.status < requests.codes.server_error
+        and error.code in ("malformed", "unauthorized")
+    )
