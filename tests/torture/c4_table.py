@@ -106,7 +106,7 @@ def _statuses() -> Iterator[Hurt]:
     for status, code in ((400, "bad_request"), (409, "locked"), (413, "too_large"), (422, "bad_pair")):
         yield Hurt(f"{status} {code}", _problem(status, code), REFUSED)
     for status in (401, 403):
-        yield Hurt(f"{status}", _problem(status), NO_TOKEN, Exit.UNUSABLE, small=status == 403)
+        yield Hurt(f"{status}", _problem(status), NO_TOKEN, Exit.UNUSABLE)
     yield Hurt("404 of a gateway", _always(sending(_html(404))), NO_ANSWER)
     yield Hurt("404 unknown_domain", _problem(404, "unknown_domain"), NO_DOMAIN, Exit.OK)
     yield Hurt(
@@ -140,7 +140,7 @@ def _times() -> Iterator[Hurt]:
         for header, wish in wishes.items():
             shown = header.replace("\x1b", "ESC")[:30]
             fault = _problem(status, headers=f"Retry-After: {header}\r\n")
-            small = (status, header) == (429, "7200")
+            small = (status, header) == (429, "9" * 40)
             yield Hurt(f"{status}, Retry-After: {shown}", fault, NO_ANSWER, wish=wish, small=small)
 
 
@@ -173,7 +173,7 @@ def _connections() -> Iterator[Hurt]:
 
 def _bodies() -> Iterator[Hurt]:
     half = http_head(200, "Content-Length: 500\r\n") + b'{"domain": "sh'
-    yield Hurt("truncated JSON", _always(sending(half)), NO_ANSWER, small=True)
+    yield Hurt("truncated JSON", _always(sending(half)), NO_ANSWER)
     whole = b'{"domain": "sh'
     told = http_head(200, f"Content-Length: {len(whole)}\r\n") + whole
     yield Hurt("truncated JSON of the length that was told", _always(sending(told)), NO_ANSWER)

@@ -434,10 +434,11 @@ def _processes(fleet: _Fleet) -> None:
 
 def _process(fleet: _Fleet, faketime: str, at: datetime, zone: str, *arguments: str) -> Any:
     fleet.ticks += 1
-    # faketime reads the time as that of TZ, so it is told in UTC and the zone is set inside.
+    # faketime reads the time as that of the zone that the process is told.
+    local = at.astimezone(ZoneInfo(zone))
     done = subprocess.run(
         [
-            *("env", "TZ=UTC", faketime, "-f", f"@{at:%Y-%m-%d %H:%M:%S}", "env", f"TZ={zone}"),
+            *("env", f"TZ={zone}", faketime, "-f", f"@{local:%Y-%m-%d %H:%M:%S}"),
             *(sys.executable, "-m", "sslctl", "--config", str(fleet.cdn.config_path), *arguments),
         ],
         capture_output=True,
