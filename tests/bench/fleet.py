@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from program import Sslctl
 
 from sslctl.reasons import Code
+from sslctl.store import rows
 from sslctl.store.keyring import Keyring
 
 Row = dict[str, object]
@@ -57,7 +58,9 @@ class Fleet:
             references = {key: domain.pop(key) for key in ("wanted_id", "serving_id") if key in domain}
             insert_domain({"id": number, "name": name, "sans": "[]", **domain})
             if certificate is not None:
-                insert_certificate({"id": number, "domain_id": number, "version": 1, **certificate})
+                row = {"id": number, "domain_id": number, "version": 1, **certificate}
+                row["digest"] = rows.digest(row[column] for column in rows.UNCHANGING)
+                insert_certificate(row)
                 for column in references:
                     connection.execute(f"UPDATE domain SET {column} = ? WHERE id = ?", (number, number))  # noqa: S608 - ours
             for event in self._events(number, certificate is not None):
