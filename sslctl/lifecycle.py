@@ -113,8 +113,9 @@ def is_expired(certificate: Expiring, now: datetime) -> bool:
 def due(domain: Domain, now: datetime, rule: RenewalRule) -> Due | None:
     """Say what the tick owes `domain` at `now`, None when it can be left alone. Renewals go by `rule`.
 
-    A finding is left alone until its `retry_at`, unless that is further off than any pass is put off. An upload that is owed is finished whatever its source is; beyond
-    that, certificates of source text are never rechecked or renewed. Discard waits for a person.
+    A finding is left alone until its `retry_at`, unless that is further off than any pass is put off. An upload that is
+    owed is finished whatever its source is; beyond that, certificates of source text are never rechecked or renewed.
+    Discard waits for a person.
     """
     finding = domain.finding
     if domain.deleted_at is not None or (finding is not None and not _retries(finding, now)):
