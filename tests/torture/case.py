@@ -49,4 +49,5 @@ def require_held(harm: Harm, folder: Path) -> None:
     cases = list(harm.run(folder, small=True))
     assert cases
     assert all(case.tries > 0 for case in cases), [case.harm for case in cases if not case.tries]
-    assert [(case.harm, violation) for case in cases for violation in case.violations] == []
+    violations = [(case.harm, violation) for case in cases for violation in case.violations]
+    assert violations == [], violations
