@@ -79,7 +79,7 @@ class BookedCa(FakeIssuer):
     """Use `troubles` to have it refuse what is asked next for a name. `now` is sslctl's clock, `clock` its own.
 
     `wrongs` are sentences, one for each order that should not have been placed. `wished` are names for which a person
-    wants a new certificate just now.
+    wants a new certificate, until it is ordered.
     """
 
     def __init__(self, now: Callable[[], datetime], clock: Callable[[], datetime]) -> None:
@@ -194,6 +194,7 @@ class BookedCa(FakeIssuer):
                 self.wrongs.append(wrong)
             else:
                 self.justified[name] += 1
+            self.wished.discard(name)
             self.orders.append(order.names)
             url = f"https://ca.test/order/{len(self.orders)}"
             self.book[url] = Booked(name, names)

@@ -160,6 +160,7 @@ class Lives(RuleBasedStateMachine):
             arguments += ["--san", www(name)]
         self._wishing(
             [name] if how == "--new" else [],
+            crash,
             lambda: self.life.run(name, arguments, wish, crash, passes=how != "--no-wait"),
         )
 
@@ -186,7 +187,7 @@ class Lives(RuleBasedStateMachine):
         if not wish.managed or (force and wish.source == "text"):
             self.life.sslctl(*arguments, expected={USAGE if wish.managed else NOT_MANAGED})
         else:
-            self._wishing([name] if force else [], lambda: self.life.run(name, arguments, wish, crash))
+            self._wishing([name] if force else [], crash, lambda: self.life.run(name, arguments, wish, crash))
 
     @rule(crash=_crash)
     def recheck_all(self, crash: Crash | None) -> None:
@@ -196,11 +197,11 @@ class Lives(RuleBasedStateMachine):
     def tick(self, force: bool, crash: Crash | None) -> None:
         self.life.change(["daemon-tick", *(["--force"] if force else [])], {}, MANY, crash)
 
-    def _wishing(self, names: list[str], run: Callable[[], None]) -> None:
+    def _wishing(self, names: list[str], crash: Crash | None, run: Callable[[], None]) -> None:
         self.life.ca.wished.update(names)
-        try:
-            run()
-        finally:
+        run()
+        # What a killed command had recorded before it was killed is ordered later.
+        if crash is None:
             self.life.ca.wished.clear()
 
     # The outside
