@@ -79,7 +79,7 @@ class BookedCa(FakeIssuer):
     """Use `troubles` to have it refuse what is asked next for a name. `now` is sslctl's clock, `clock` its own.
 
     `wrongs` are sentences, one for each order that should not have been placed. `wished` are names for which a person
-    wants a new certificate, until it is ordered.
+    wants a new certificate, until it is issued.
     """
 
     def __init__(self, now: Callable[[], datetime], clock: Callable[[], datetime]) -> None:
@@ -115,6 +115,7 @@ class BookedCa(FakeIssuer):
             raise trouble.error(name, self.now(), dead=trouble.dead)
         issued = self.issued[url] = Issued(self._sign(order), self._chain())
         booked.state, booked.leaf = State.VALID, read_leaf(issued.certificate)
+        self.wished.discard(name)
         if trouble is not None:
             raise trouble.error(name, self.now(), dead=False)
         return issued
@@ -194,7 +195,6 @@ class BookedCa(FakeIssuer):
                 self.wrongs.append(wrong)
             else:
                 self.justified[name] += 1
-            self.wished.discard(name)
             self.orders.append(order.names)
             url = f"https://ca.test/order/{len(self.orders)}"
             self.book[url] = Booked(name, names)
