@@ -19,7 +19,7 @@ import click
 
 from sslctl import config
 from sslctl.cli.main import sslctl
-from sslctl.reasons import REASONS, Status
+from sslctl.rules.reasons import REASONS, Status
 
 ROOT = Path(__file__).resolve().parent.parent
 

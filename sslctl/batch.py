@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from queue import SimpleQueue
 
-from sslctl import lifecycle, spreading
+from sslctl import spreading
 from sslctl.errors import StateError
-from sslctl.lifecycle import RECHECKED, Due, Work
-from sslctl.model import Domain, Source
 from sslctl.pipeline import Pipeline
-from sslctl.renewal import RenewalRule
+from sslctl.rules import schedule
+from sslctl.rules.model import Domain, Source
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.schedule import RECHECKED, Due, Work
 from sslctl.store import Query, Store
 from sslctl.turns import Stopped, Turns
 
@@ -67,7 +68,7 @@ def plan(
     tasks: list[Task] = []
     renewals: list[Domain] = []
     for domain in store.candidates(now, rule.before):
-        due = lifecycle.due(domain, now, rule)
+        due = schedule.due(domain, now, rule)
         if due is not None:
             tasks.append(Task(domain.name, due))
             if max_per_day and due.work is Work.RENEW:

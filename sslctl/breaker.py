@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from sslctl.issuer import IssueError, OrderPending
-from sslctl.lifecycle import RETRY_LATEST
-from sslctl.limits import Kind, set_key
-from sslctl.model import Order
-from sslctl.reasons import Code
+from sslctl.rules.limits import Kind, set_key
+from sslctl.rules.model import Order
+from sslctl.rules.reasons import Code
+from sslctl.rules.schedule import RETRY_LATEST
 from sslctl.store import Store
 
 MOST_IN_A_ROW = 5

@@ -16,8 +16,8 @@ from typing import Any
 from sslctl import config_values as read
 from sslctl.config_file import ConfigFile, open_file
 from sslctl.errors import ConfigError
-from sslctl.limits import Limits, for_directory, limit_of
-from sslctl.reasons import Status
+from sslctl.rules.limits import Limits, for_directory, limit_of
+from sslctl.rules.reasons import Status
 from sslctl.text import clean
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from sslctl.limits import limit_of
+from sslctl.rules.limits import limit_of
 from sslctl.text import clean
 
 _T = TypeVar("_T")

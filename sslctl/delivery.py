@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sslctl import c4, lifecycle
+from sslctl import c4
 from sslctl.c4 import ControlPlane, Installed, Record, State
-from sslctl.model import Bundle, Certificate, Domain, Source
-from sslctl.reasons import Code
+from sslctl.rules.model import Bundle, Certificate, Domain, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.versions import usable
 from sslctl.store import Store
 
 _POLL_SECONDS = 0.5
@@ -151,7 +152,7 @@ class Delivery:
         last = max(served, key=lambda one: (one.verified_at, one.version), default=None)
         if last is None or last.source is not Source.TEXT:
             return None
-        return last if lifecycle.usable(last, domain.names, self._clock()) else None
+        return last if usable(last, domain.names, self._clock()) else None
 
     def _put_back(self, domain: Domain, held: Certificate | None) -> str:
         """Put a removed text certificate back where we have it, and say what is installed now."""

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sslctl import c4, delivery, lifecycle, x509
+from sslctl import c4, delivery, x509
 from sslctl.c4 import ControlPlane
 from sslctl.errors import BadInput, Busy, ConfigError, NotManaged, TryLater
 from sslctl.issuer import IssueError, Issuer
-from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Source
 from sslctl.pipeline import claimed
-from sslctl.reasons import Code, Status
+from sslctl.rules import schedule, status
+from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Source
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.schedule import count_tries
+from sslctl.rules.versions import reusable
 from sslctl.store import Query, Store
 
 # Threads share their commits (`store.database`).
@@ -49,7 +52,7 @@ def enrol(
         if known.deleted_at is None:
             return store.amend(known, names, Source.C4)
         versions = [] if new else store.certificates(known)
-        return store.enrol(name, names, Source.C4, lifecycle.reusable(versions, (name, *names), now))
+        return store.enrol(name, names, Source.C4, reusable(versions, (name, *names), now))
 
 
 def _is_as_wished(domain: Domain, sans: tuple[str, ...] | None) -> bool:
@@ -104,7 +107,7 @@ def queue(store: Store, domain: Domain, now: datetime) -> Domain:
     if not _waits_long(domain):
         return domain
     with claimed(store, domain.name):
-        return store.settle(domain, lifecycle.queued(now))
+        return store.settle(domain, status.queued(now))
 
 
 def _waits_long(domain: Domain) -> bool:
@@ -207,8 +210,8 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, n
 def _leave_to_tick(store: Store, domain: Domain, error: c4.Unanswered, now: datetime) -> None:
     """Have the tick see what C4 has of a domain whose certificate may be gone."""
     code = Code.C4_UNANSWERED
-    tries = lifecycle.count_tries(domain.finding, code)
-    retry_at = lifecycle.retry_at(code, now, error.retry_at, tries)
+    tries = count_tries(domain.finding, code)
+    retry_at = schedule.retry_at(code, now, error.retry_at, tries)
     store.settle(domain, Finding(code, str(error), "", now, retry_at, tries))
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from sslctl import lifecycle
-from sslctl.model import Domain, DomainSummary, Notice
 from sslctl.notify import Kind, Message, Notifier
-from sslctl.reasons import Code, Owner, Status
+from sslctl.rules.model import Domain, DomainSummary, Notice
+from sslctl.rules.reasons import Code, Owner, Status
+from sslctl.rules.status import derive_status
 from sslctl.store import Query, Store
 from sslctl.text import clean
 
@@ -76,7 +76,7 @@ def survey(domains: Iterable[Domain | DomainSummary], now: datetime) -> tuple[Tr
     troubles: set[tuple[str, Status]] = set()
     groups: dict[tuple[object, ...], Group] = {}
     for domain in domains:
-        verdict = lifecycle.verdict(domain, now)
+        verdict = derive_status(domain, now)
         if verdict.code is None or verdict.owner is None:
             # It got well since it was looked for.
             continue

@@ -11,16 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sslctl import lifecycle, x509
+from sslctl import x509
 from sslctl.breaker import Breaker
 from sslctl.c4 import ControlPlane, Record
 from sslctl.delivery import Delivery, Stop
 from sslctl.errors import BadInput, Busy
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
-from sslctl.model import Domain, Finding, Leaf, Order, Source
 from sslctl.preflight import PreflightError, Prober
-from sslctl.reasons import Code
-from sslctl.renewal import Ari, RenewalRule
+from sslctl.rules import schedule
+from sslctl.rules.model import Domain, Finding, Leaf, Order, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import Ari, RenewalRule
+from sslctl.rules.schedule import count_tries
+from sslctl.rules.singapore import moment
+from sslctl.rules.versions import owes_upload, usable
 from sslctl.store import Held, Store
 from sslctl.turns import Turns
 
@@ -113,8 +117,8 @@ class Pipeline:
         try:
             self._advance(domain, renew=renew)
         except Stop as stop:
-            now, tries = self._clock(), lifecycle.count_tries(domain.finding, stop.code)
-            retry_at = lifecycle.retry_at(stop.code, now, stop.wish, tries)
+            now, tries = self._clock(), count_tries(domain.finding, stop.code)
+            retry_at = schedule.retry_at(stop.code, now, stop.wish, tries)
             return Finding(stop.code, stop.found, stop.wanted, now, retry_at, tries)
         return None
 
@@ -122,7 +126,7 @@ class Pipeline:
         domain, record = self._delivery.look_up(domain)
         domain, pending, collected = self._settle_order(domain)
         if collected or not renew:
-            if domain.wanted is not None and lifecycle.owes_upload(domain, self._clock()):
+            if domain.wanted is not None and owes_upload(domain, self._clock()):
                 self._delivery.deliver(domain, domain.wanted, record)
                 return
             if pending is None and not self._needs_order(domain):
@@ -143,7 +147,7 @@ class Pipeline:
         return domain.source is Source.C4 and (
             serving is None
             or serving.source is not domain.source
-            or not lifecycle.usable(serving, domain.names, now)
+            or not usable(serving, domain.names, now)
             or self._manner.renewal.renew_at(serving) <= now
         )
 
@@ -283,8 +287,8 @@ def _check_clock(leaf: Leaf, order: Order, now: datetime) -> None:
     The order stays open then: to order anew would bring the same, again and again.
     """
     if leaf.not_before > now + _CLOCK_SKEW or leaf.not_after <= min(order.opened_at, now):
-        valid = f"{lifecycle.moment(leaf.not_before)} to {lifecycle.moment(leaf.not_after)}"
-        raise Stop(Code.CLOCK_WRONG, lifecycle.moment(now), valid)
+        valid = f"{moment(leaf.not_before)} to {moment(leaf.not_after)}"
+        raise Stop(Code.CLOCK_WRONG, moment(now), valid)
 
 
 def _ports(ports: frozenset[int]) -> str:

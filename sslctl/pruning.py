@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sslctl import lifecycle
-from sslctl.model import Certificate, Domain, Milestone
+from sslctl.rules import versions as versions_
+from sslctl.rules.model import Certificate, Domain, Milestone
 from sslctl.store import Store
 
 # As many domains are claimed, and their keys destroyed in one commit.
@@ -33,7 +33,7 @@ class Pruned:
 
 
 def find(store: Store, now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
-    """Give the keys that nobody has needed for so long (`lifecycle.superseded_at`), by the names of their domains."""
+    """Give the keys that nobody has needed for so long (`versions.superseded_at`), by the names of their domains."""
     return _spare(store, store.with_spare_keys(now - older_than), now, older_than)
 
 
@@ -62,6 +62,6 @@ def _spare(store: Store, names: list[str], now: datetime, older_than: timedelta)
     for domain in store.named(names):
         versions = store.certificates(domain)
         for certificate in reversed(versions):
-            since = lifecycle.superseded_at(certificate, domain, versions, now)
+            since = versions_.superseded_at(certificate, domain, versions, now)
             if certificate.key_destroyed_at is None and since is not None and since <= now - older_than:
                 yield SpareKey(domain, certificate, since)

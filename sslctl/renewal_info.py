@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from random import Random, SystemRandom
 
 from sslctl.issuer import IssueError, Issuer, Suggestion, Suggestions
-from sslctl.limits import Kind, Scope
-from sslctl.model import Certificate, RenewalInfo
-from sslctl.renewal import Alert, asked_early
+from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.model import Certificate, RenewalInfo
+from sslctl.rules.renewal import Alert, asked_early
 from sslctl.store import Store
 from sslctl.x509 import renewal_id
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sslctl import forecast
-from sslctl.forecast import Fleet
-from sslctl.model import Domain
-from sslctl.reasons import REASONS, Status
+from sslctl.rules import renewal_days
+from sslctl.rules.model import Domain
+from sslctl.rules.reasons import REASONS, Status
+from sslctl.rules.renewal_days import Fleet
 from sslctl.store import Cohort, Store
 
 EARLY = "a coming day would have more renewals than renewal.max_per_day"
@@ -41,8 +41,8 @@ class Share:
 
 def standing(store: Store, now: datetime, before: timedelta) -> Standing:
     """Count the domains of `store`. `before` is `renewal.before_days`."""
-    today = forecast.day_of(now)
-    fleet: Counter[forecast.Window] = Counter()
+    today = renewal_days.day_of(now)
+    fleet: Counter[renewal_days.Window] = Counter()
     queued = failing = 0
     for cohort in store.cohorts():
         each = _window(cohort, before)
@@ -55,10 +55,10 @@ def standing(store: Store, now: datetime, before: timedelta) -> Standing:
     return Standing(fleet, queued, failing)
 
 
-def _window(cohort: Cohort, before: timedelta) -> forecast.Window | None:
+def _window(cohort: Cohort, before: timedelta) -> renewal_days.Window | None:
     if cohort.expires_at is None or cohort.lifetime is None:
         return None
-    return forecast.window(cohort.expires_at, cohort.lifetime, before)
+    return renewal_days.window(cohort.expires_at, cohort.lifetime, before)
 
 
 def _fails(cohort: Cohort) -> bool:
@@ -74,8 +74,8 @@ def share(store: Store, due: Sequence[Domain], now: datetime, before: timedelta,
     """
     if not max_per_day:
         return Share()
-    today = forecast.day_of(now)
-    room = max(0, max_per_day - store.renewed_since(forecast.start_of(today)))
+    today = renewal_days.day_of(now)
+    room = max(0, max_per_day - store.renewed_since(renewal_days.start_of(today)))
     patient = sorted((each for each in due if _can_wait(each, now)), key=_expiry)
     pressing = sum(1 for each in due if _is_likely(each)) - len(patient)
     held = patient[max(0, room - pressing) :]
@@ -83,17 +83,17 @@ def share(store: Store, due: Sequence[Domain], now: datetime, before: timedelta,
         return Share(held=held)
     fleet = standing(store, now, before).fleet
     falling_due = sum(count for each, count in fleet.items() if each.due <= today)
-    number = min(forecast.owed(fleet, today, max_per_day), room) - falling_due
+    number = min(renewal_days.owed(fleet, today, max_per_day), room) - falling_due
     if number <= 0:
         return Share()
-    return Share(early=store.renewable(now, forecast.due_after(today, before), number))
+    return Share(early=store.renewable(now, renewal_days.due_after(today, before), number))
 
 
 def _can_wait(domain: Domain, now: datetime) -> bool:
     serving = domain.serving
     if domain.finding is not None or serving is None or serving.revoked_at is not None:
         return False
-    return serving.leaf.not_after > forecast.start_of(forecast.day_of(now) + 2)
+    return serving.leaf.not_after > renewal_days.start_of(renewal_days.day_of(now) + 2)
 
 
 def _is_likely(domain: Domain) -> bool:

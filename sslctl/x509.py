@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.x509.oid import NameOID
 
 from sslctl.errors import BadInput
-from sslctl.model import Bundle, Leaf
 from sslctl.pem import (
     CURVES,
     SHORTEST_RSA,
@@ -31,6 +30,7 @@ from sslctl.pem import (
     write_certificate,
     write_key,
 )
+from sslctl.rules.model import Bundle, Leaf
 from sslctl.text import clean
 
 _LONGEST_CHAIN = 10

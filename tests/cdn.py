@@ -21,7 +21,7 @@ from fakes import Clock, FakeIssuer
 
 from sslctl.cli.app import App
 from sslctl.cli.main import run
-from sslctl.model import Bundle, Order
+from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.c4_server import ReferenceC4
 from sslctl.x509 import make_csr, make_key
 

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sslctl.issuer import Issued, IssueError, OrderPending, Suggestion, Suggestions
-from sslctl.model import Bundle, Order
 from sslctl.notify import Message, Undelivered
-from sslctl.reasons import Code
+from sslctl.rules.model import Bundle, Order
+from sslctl.rules.reasons import Code
 
 START = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)  # noon in Singapore
 

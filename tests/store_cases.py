@@ -25,8 +25,8 @@ from fakes import START, Clock
 
 from sslctl import x509
 from sslctl.errors import Busy, StateError
-from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
-from sslctl.reasons import Code
+from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
+from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from sslctl.model import Bundle, Source
+from sslctl.rules.model import Bundle, Source
 
 
 class State(StrEnum):

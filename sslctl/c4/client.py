@@ -33,7 +33,7 @@ from sslctl.c4.shapes import read_certificate, read_object, read_problem, read_r
 from sslctl.c4.transport import Answer, Clock, Transport
 from sslctl.errors import ConfigError
 from sslctl.files import read_regular
-from sslctl.model import Bundle, Source
+from sslctl.rules.model import Bundle, Source
 from sslctl.secret_file import read_secret
 from sslctl.text import clean
 

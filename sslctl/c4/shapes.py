@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from sslctl.c4 import Installed, Record, State, Unanswered
 from sslctl.c4.transport import Answer
-from sslctl.model import Source
+from sslctl.rules.model import Source
 from sslctl.text import clean
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")

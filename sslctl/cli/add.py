@@ -8,7 +8,7 @@ from typing import TextIO
 
 import click
 
-from sslctl import management, names, x509
+from sslctl import management, x509
 from sslctl.batch import Outcome
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
@@ -18,7 +18,8 @@ from sslctl.cli.report import Report, complain, domains_json
 from sslctl.errors import BadInput
 from sslctl.files import read_bounded
 from sslctl.management import Intake
-from sslctl.model import Bundle
+from sslctl.rules import names
+from sslctl.rules.model import Bundle
 from sslctl.text import clean
 
 _MOST_SHOWN = 5

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from sslctl.config import Config, load
 from sslctl.errors import ConfigError, StateError
-from sslctl.model import Domain, Milestone
-from sslctl.renewal import Ari, RenewalRule
+from sslctl.rules.model import Domain, Milestone
+from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.store import Copy, Store
 from sslctl.text import clean
 from sslctl.turns import Turns

@@ -7,12 +7,12 @@ from datetime import datetime
 
 import click
 
-from sslctl import lifecycle, names
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option, moment
 from sslctl.errors import Exit, NotManaged, StateError
-from sslctl.model import Audit, Domain, Head
+from sslctl.rules import names, singapore
+from sslctl.rules.model import Audit, Domain, Head
 from sslctl.text import clean
 
 
@@ -62,7 +62,7 @@ def verify(app: App, *, noted: Head | None, as_json: bool) -> int:
 
 
 def _whole(found: Audit) -> str:
-    begun = f"chained since {lifecycle.moment(found.begun_at)}"
+    begun = f"chained since {singapore.moment(found.begun_at)}"
     if found.inherited:
         begun += f", when {found.inherited} were there already"
     head = f"head {found.head}" if found.head else "no head yet"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
-from sslctl.forecast import Day
-from sslctl.outlook import Outlook
+from sslctl.rules.forecast import Outlook
+from sslctl.rules.renewal_days import Day
 
 _MOST_DAYS = 31
 _MOST_WEEKS = 53

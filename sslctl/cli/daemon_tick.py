@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import click
 
-from sslctl import batch, lifecycle, notices, renewal_info
+from sslctl import batch, notices, renewal_info
 from sslctl.batch import Plan
 from sslctl.cli import pauses, render, undelivered, wire
 from sslctl.cli.app import App
@@ -18,10 +18,11 @@ from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, domains_json
 from sslctl.errors import Busy, Exit
 from sslctl.locks import locked
-from sslctl.model import Milestone, Notice
 from sslctl.notify.ping import ping
-from sslctl.reasons import Status
-from sslctl.renewal import Alert, Ari
+from sslctl.rules import singapore
+from sslctl.rules.model import Milestone, Notice
+from sslctl.rules.reasons import Status
+from sslctl.rules.renewal import Alert, Ari
 
 _CLAIM = "tick"
 # Of a tick that died with its host; on the same host a dead owner's claim is void at once.
@@ -160,7 +161,7 @@ def _say_plan(plan: Plan, at: datetime, *, as_json: bool) -> None:
     render.lines(f"{task.name}: {task.due.work}, because {task.due.why}" for task in plan.tasks)
     for line in _held(plan):
         render.line(line)
-    render.line(f"{lifecycle.moment(at)}: {len(plan.tasks)} due; nothing was done (--dry-run)")
+    render.line(f"{singapore.moment(at)}: {len(plan.tasks)} due; nothing was done (--dry-run)")
 
 
 def _say_outcome(
@@ -187,7 +188,7 @@ def _say_outcome(
     managed = ", ".join(f"{counts[status]} {status}" for status in reversed(Status) if status in counts)
     done = f"{report.ended} due, {report.ended - len(unwell)} now well, {len(unwell)} not"
     render.line(
-        f"{lifecycle.moment(now)}: {done if report.ended else 'nothing due'};"
+        f"{singapore.moment(now)}: {done if report.ended else 'nothing due'};"
         f" {sum(counts.values())} managed{': ' if managed else ''}{managed}"
     )
     for line in (*_alerted(alerts), *pauses.lines(paused), *_held(plan), *troubles):
@@ -199,7 +200,7 @@ def _say_outcome(
 def _alerted(alerts: Sequence[Alert]) -> Iterator[str]:
     for alert in alerts:
         what = "1 certificate" if alert.domains == 1 else f"{alert.domains} certificates"
-        window = f"{lifecycle.moment(alert.start_at)} to {lifecycle.moment(alert.end_at)}"
+        window = f"{singapore.moment(alert.start_at)} to {singapore.moment(alert.end_at)}"
         yield f"The CA wants {what} replaced early, from {window}: {alert.explanation_url or 'it does not say why'}"
 
 

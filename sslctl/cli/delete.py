@@ -6,13 +6,14 @@ import sys
 
 import click
 
-from sslctl import management, names
+from sslctl import management
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.report import domains_json
 from sslctl.errors import Exit, SslctlError
-from sslctl.model import Domain
+from sslctl.rules import names
+from sslctl.rules.model import Domain
 
 _MOST_SHOWN = 5
 

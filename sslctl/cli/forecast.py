@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from sslctl import forecast, outlook, spreading
+from sslctl import spreading
 from sslctl.cli import chart, layout, render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import duration, json_option
-from sslctl.limits import Limit
-from sslctl.outlook import Outlook, Question
+from sslctl.rules import forecast, renewal_days
+from sslctl.rules.forecast import Outlook, Question
+from sslctl.rules.limits import Limit
 from sslctl.spreading import Standing
 
 _DAY = timedelta(days=1)
@@ -81,19 +82,19 @@ def command(
     if as_csv and as_json:
         raise click.UsageError("--csv or --json, not both")
     now = app.clock()
-    today = forecast.day_of(now)
+    today = renewal_days.day_of(now)
     standing = spreading.standing(app.store, now, app.renewal.before)
     question = Question(
         today,
         days,
         app.renewal.before,
         new=standing.queued + added,
-        renewed=app.store.renewed_since(forecast.start_of(today)),
+        renewed=app.store.renewed_since(renewal_days.start_of(today)),
         budget=(app.config.renewal.max_per_day if max_per_day is None else max_per_day) or None,
         new_a_day=_new_a_day(app.config.ca_limits.orders),
         lifetime=lifetime,
     )
-    found = outlook.look_ahead(standing.fleet, question)
+    found = forecast.look_ahead(standing.fleet, question)
     if as_json:
         render.json_object(_json(found, standing, now))
     elif as_csv:
@@ -130,7 +131,7 @@ def _json(found: Outlook, standing: Standing, now: datetime) -> dict[str, Any]:
         at=wire.instant(now),
         fits=found.fits,
         breaks_on=found.breaks_on and str(found.breaks_on),
-        verdict=" ".join(outlook.verdict(found)),
+        verdict=" ".join(forecast.verdict(found)),
         max_per_day=found.question.budget,
         enough=found.enough,
         new_per_day=found.question.new_a_day,
@@ -143,15 +144,15 @@ def _json(found: Outlook, standing: Standing, now: datetime) -> dict[str, Any]:
 
 def _say(found: Outlook, standing: Standing) -> None:
     question = found.question
-    days = f"{outlook.count(question.days, 'day')} from {date.fromordinal(question.today)}"
-    certificates = outlook.count(sum(standing.fleet.values()), "certificate")
-    new = outlook.count(question.new, "new domain")
+    days = f"{forecast.count(question.days, 'day')} from {date.fromordinal(question.today)}"
+    certificates = forecast.count(sum(standing.fleet.values()), "certificate")
+    new = forecast.count(question.new, "new domain")
     render.line(layout.paragraph(f"Orders a day, {days}: {certificates}, {new}"))
     render.line("")
     for line in chart.draw(found, layout.terminal_width()):
         render.line(line)
     render.line("")
-    for sentence in [*_figures(found), *outlook.verdict(found), *_failing(standing)]:
+    for sentence in [*_figures(found), *forecast.verdict(found), *_failing(standing)]:
         render.line(layout.paragraph(sentence))
 
 
@@ -162,7 +163,7 @@ def _figures(found: Outlook) -> list[str]:
     busiest = "; ".join(f"{date.fromordinal(day.day)} with {day.orders:,}" for day in found.busiest(_BUSIEST))
     of_them = f", {early:,} of them early" if early else ""
     figures = [
-        f"In all {outlook.count(renewals, 'renewal')}{of_them}, and {outlook.count(new, 'new domain')}."
+        f"In all {forecast.count(renewals, 'renewal')}{of_them}, and {forecast.count(new, 'new domain')}."
     ]
     return [*figures, f"The busiest: {busiest}."] if busiest else figures
 
@@ -172,7 +173,7 @@ def _failing(standing: Standing) -> list[str]:
         return []
     fail = "that fails" if standing.failing == 1 else "that fail"
     return [
-        f"Not counted: {outlook.count(standing.failing, 'domain')} {fail}; each is an order once it is mended."
+        f"Not counted: {forecast.count(standing.failing, 'domain')} {fail}; each is an order once it is mended."
     ]
 
 

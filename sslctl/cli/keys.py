@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import click
 
-from sslctl import lifecycle, pruning
+from sslctl import pruning
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 from sslctl.errors import Exit
+from sslctl.rules.singapore import moment
 
 
 @click.group("keys")
@@ -77,7 +78,7 @@ def prune(app: App, *, days: int, dry_run: bool, as_json: bool) -> int:
         render.json_list(wire.envelope(dry_run=dry_run, busy=busy), "keys", map(wire.spare_key, keys))
     else:
         render.lines(
-            f"{key.domain.name}: version {key.certificate.version}, superseded {lifecycle.moment(key.superseded_at)}"
+            f"{key.domain.name}: version {key.certificate.version}, superseded {moment(key.superseded_at)}"
             for key in keys
         )
         done = "would be destroyed (--dry-run)" if dry_run else "destroyed"

@@ -9,8 +9,8 @@ import click
 from sslctl.cli import pauses, render, undelivered, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import duration, json_option
-from sslctl.model import Source
-from sslctl.reasons import Status
+from sslctl.rules.model import Source
+from sslctl.rules.reasons import Status
 from sslctl.store import Query, Sort
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from dateutil import parser
 
-from sslctl.lifecycle import SGT
+from sslctl.rules.singapore import SGT
 from sslctl.text import clean
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from sslctl import batch, management, names
+from sslctl import batch, management
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, domains_json
 from sslctl.errors import BadInput
-from sslctl.model import Source
+from sslctl.rules import names
+from sslctl.rules.model import Source
 
 
 @click.command("recheck")

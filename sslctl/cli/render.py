@@ -18,11 +18,14 @@ from typing import Any, TypeVar
 
 import click
 
-from sslctl import lifecycle, names
 from sslctl.cli import layout
 from sslctl.doctor import Check, Grade
-from sslctl.model import Certificate, Domain, DomainSummary, Event, RenewalInfo, Verdict
-from sslctl.reasons import Code, Status
+from sslctl.rules import names
+from sslctl.rules.model import Certificate, Domain, DomainSummary, Event, RenewalInfo, Verdict
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.singapore import SGT, moment
+from sslctl.rules.status import derive_status, served
+from sslctl.rules.versions import days_left, fate
 from sslctl.store import Listing
 from sslctl.text import instant
 
@@ -116,7 +119,7 @@ def _write_table(table: layout.Table, rows: Iterable[Sequence[str]]) -> None:
 
 
 def _domain_row(domain: DomainSummary, now: datetime) -> list[str]:
-    verdict = lifecycle.verdict(domain, now)
+    verdict = derive_status(domain, now)
     current = domain.serving or domain.wanted
     return [
         domain.name,
@@ -124,8 +127,8 @@ def _domain_row(domain: DomainSummary, now: datetime) -> list[str]:
         domain.source,
         _day(domain.created_at),
         _day(current.not_after) if current else "",
-        str(lifecycle.days_left(current, now)) if current else "",
-        lifecycle.served(domain, now),
+        str(days_left(current, now)) if current else "",
+        served(domain, now),
         _code(verdict),
         verdict.owner or "",
     ]
@@ -136,7 +139,7 @@ def _code(verdict: Verdict) -> str:
 
 
 def _day(at: datetime) -> str:
-    return at.astimezone(lifecycle.SGT).date().isoformat()
+    return at.astimezone(SGT).date().isoformat()
 
 
 def domain_csv(domains: Iterable[DomainSummary], now: datetime) -> None:
@@ -166,8 +169,8 @@ def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
         domain.source,
         instant(domain.created_at),
         instant(current.not_after) if current else "",
-        lifecycle.days_left(current, now) if current else "",
-        lifecycle.served(domain, now),
+        days_left(current, now) if current else "",
+        served(domain, now),
         *why,
         instant(domain.deleted_at) if domain.deleted_at else "",
     ]
@@ -178,7 +181,7 @@ def _judged(domain: DomainSummary, now: datetime) -> tuple[str, str, str, str]:
     """Give status, reason, owner and sentence; a deleted domain has none of them."""
     if domain.deleted_at:
         return "", "", "", ""
-    verdict = lifecycle.verdict(domain, now)
+    verdict = derive_status(domain, now)
     return verdict.status, _code(verdict), verdict.owner or "", verdict.sentence
 
 
@@ -189,16 +192,16 @@ def _cell(value: object) -> object:
 
 def outcome(domain: Domain, now: datetime) -> None:
     """Write how a pass over `domain` ended: one line, and for trouble who must do what."""
-    verdict = lifecycle.verdict(domain, now)
+    verdict = derive_status(domain, now)
     head = f"{domain.name}: {status_word(verdict.status)}"
     if verdict.code is None:
         assert domain.serving is not None  # noqa: S101 - Success is served
         expiry = _both(domain.serving.leaf.not_after)
-        click.echo(layout.paragraph(f"{head}, {lifecycle.served(domain, now)}, expires {expiry}"))
+        click.echo(layout.paragraph(f"{head}, {served(domain, now)}, expires {expiry}"))
         return
     click.echo(layout.paragraph(f"{head} {_code(verdict)}: {verdict.sentence}"))
     if domain.serving is not None:
-        click.echo(f"  serving: {lifecycle.served(domain, now)}")
+        click.echo(f"  serving: {served(domain, now)}")
     step = f"next ({verdict.owner}): {verdict.next_step}{_again(verdict, now)}"
     click.echo(layout.paragraph(step, "  "))
 
@@ -208,12 +211,12 @@ def _again(verdict: Verdict, now: datetime) -> str:
         return ""
     if verdict.retry_at <= now:
         return " Taken up again by the next tick."
-    return f" Taken up again at {lifecycle.moment(verdict.retry_at)}."
+    return f" Taken up again at {moment(verdict.retry_at)}."
 
 
 def _both(at: datetime) -> str:
     """Give a time in Singapore time and in UTC."""
-    return f"{lifecycle.moment(at)} ({at.astimezone(UTC).strftime('%Y-%m-%d %H:%M UTC')})"
+    return f"{moment(at)} ({at.astimezone(UTC).strftime('%Y-%m-%d %H:%M UTC')})"
 
 
 def domain_view(
@@ -233,14 +236,14 @@ def domain_view(
 
 
 def _facts(domain: Domain, now: datetime) -> list[tuple[str, str]]:
-    verdict = lifecycle.verdict(domain, now)
+    verdict = derive_status(domain, now)
     facts = [
         ("Domain", domain.name),
         ("Reads", names.readable(domain.name)),
         ("Other names", ", ".join(domain.sans)),
         ("Status", "deleted" if domain.deleted_at else status_word(verdict.status)),
         ("Source", domain.source),
-        ("Serving", lifecycle.served(domain, now)),
+        ("Serving", served(domain, now)),
         ("Created", _both(domain.created_at)),
         ("Deleted", _both(domain.deleted_at) if domain.deleted_at else ""),
         ("Last checked", _both(domain.checked_at) if domain.checked_at else "never"),
@@ -271,7 +274,7 @@ def _leaf_facts(certificate: Certificate) -> list[tuple[str, str]]:
 
 def _renewal_facts(info: RenewalInfo) -> list[tuple[str, str]]:
     facts = [
-        ("CA's window", f"renewal from {lifecycle.moment(info.start_at)} to {lifecycle.moment(info.end_at)}"),
+        ("CA's window", f"renewal from {moment(info.start_at)} to {moment(info.end_at)}"),
         ("Time picked", _both(info.renew_at)),
         ("CA explains", info.explanation_url),
     ]
@@ -288,8 +291,8 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
             str(certificate.version),
             _fate(certificate, domain, now),
             certificate.source,
-            lifecycle.moment(certificate.issued_at),
-            lifecycle.moment(certificate.leaf.not_after),
+            moment(certificate.issued_at),
+            moment(certificate.leaf.not_after),
             certificate.leaf.fingerprint[:16],
         )
         for certificate in certificates
@@ -300,7 +303,7 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
 
 def _fate(certificate: Certificate, domain: Domain, now: datetime) -> str:
     without = ", key destroyed" if certificate.key_destroyed_at else ""
-    return lifecycle.fate(certificate, domain, now) + without
+    return fate(certificate, domain, now) + without
 
 
 def check(found: Check) -> None:
@@ -312,9 +315,7 @@ def check(found: Check) -> None:
 
 
 def _history(events: Iterable[Event]) -> str:
-    return layout.hanging(
-        (lifecycle.moment(event.at), event.actor, _what(event), event.detail) for event in events
-    )
+    return layout.hanging((moment(event.at), event.actor, _what(event), event.detail) for event in events)
 
 
 def _what(event: Event) -> str:
@@ -324,8 +325,5 @@ def _what(event: Event) -> str:
 def trail(events: Iterable[tuple[str, Event]]) -> None:
     """Write events of many domains, each with the name of its domain."""
     for block in _blocks(events):
-        rows = (
-            (lifecycle.moment(event.at), event.actor, name, _what(event), event.detail)
-            for name, event in block
-        )
+        rows = ((moment(event.at), event.actor, name, _what(event), event.detail) for name, event in block)
         click.echo(layout.hanging(rows))

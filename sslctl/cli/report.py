@@ -7,11 +7,11 @@ from datetime import datetime
 
 import click
 
-from sslctl import lifecycle
 from sslctl.batch import Outcome
 from sslctl.cli import wire
 from sslctl.errors import Busy, Exit, NotManaged, SslctlError
-from sslctl.reasons import Status
+from sslctl.rules.reasons import Status
+from sslctl.rules.status import derive_status
 from sslctl.store import Store
 from sslctl.text import clean
 
@@ -81,7 +81,7 @@ class Report:
 def _code(outcome: Outcome, now: datetime, *, batch: bool) -> int:
     if outcome.domain is None:
         return outcome.error.exit_code if isinstance(outcome.error, SslctlError) else Exit.BUG
-    verdict = lifecycle.verdict(outcome.domain, now)
+    verdict = derive_status(outcome.domain, now)
     # Of one domain, why an expired certificate is not renewed says who must act.
     return _EXIT[verdict.also.reason.status if verdict.also and not batch else verdict.status]
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sslctl import names
 from sslctl.cli import render
 from sslctl.cli.app import App, utc_now
 from sslctl.errors import ConfigError, Exit
+from sslctl.rules import names
 
 if TYPE_CHECKING:
     from sslctl.sandbox.steering import Steering

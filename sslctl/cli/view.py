@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from sslctl import names
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 from sslctl.errors import NotManaged
+from sslctl.rules import names
 
 
 @click.command("view")

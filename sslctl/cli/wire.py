@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sslctl import lifecycle, text
+from sslctl import text
 from sslctl.doctor import Check
-from sslctl.limits import Pause
-from sslctl.model import (
+from sslctl.pruning import SpareKey
+from sslctl.rules.limits import Pause
+from sslctl.rules.model import (
     Audit,
     Certificate,
     CertificateSummary,
@@ -19,8 +20,9 @@ from sslctl.model import (
     RenewalInfo,
     Verdict,
 )
-from sslctl.pruning import SpareKey
-from sslctl.renewal import Alert
+from sslctl.rules.renewal import Alert
+from sslctl.rules.status import derive_status
+from sslctl.rules.versions import days_left, fate, is_expired
 
 SCHEMA_VERSION = 1
 
@@ -38,7 +40,7 @@ def instant(at: datetime | None) -> str | None:
 def domain(domain: Domain | DomainSummary, now: datetime) -> dict[str, Any]:
     """Give a domain with its status as of `now`."""
     current = domain.serving or domain.wanted
-    verdict = None if domain.deleted_at else lifecycle.verdict(domain, now)
+    verdict = None if domain.deleted_at else derive_status(domain, now)
     return {
         "domain": domain.name,
         "sans": list(domain.sans),
@@ -48,7 +50,7 @@ def domain(domain: Domain | DomainSummary, now: datetime) -> dict[str, Any]:
         "deleted_at": instant(domain.deleted_at),
         "checked_at": instant(domain.checked_at),
         "expires_at": text.instant(current.not_after) if current else None,
-        "days_left": lifecycle.days_left(current, now) if current else None,
+        "days_left": days_left(current, now) if current else None,
         "serving": domain.serving and _serving(domain.serving, now),
         "reason": verdict and reason(verdict),
     }
@@ -60,7 +62,7 @@ def _serving(certificate: Certificate | CertificateSummary, now: datetime) -> di
         "source": certificate.source,
         "fingerprint_sha256": certificate.fingerprint,
         "expires_at": text.instant(certificate.not_after),
-        "valid": not lifecycle.is_expired(certificate, now),
+        "valid": not is_expired(certificate, now),
     }
 
 
@@ -121,7 +123,7 @@ def certificate(certificate: Certificate, domain: Domain, now: datetime) -> dict
     leaf = certificate.leaf
     return {
         "version": certificate.version,
-        "fate": lifecycle.fate(certificate, domain, now),
+        "fate": fate(certificate, domain, now),
         "source": certificate.source,
         "names": list(leaf.names),
         "serial": leaf.serial,

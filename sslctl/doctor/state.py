@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sslctl import lifecycle
 from sslctl.doctor import Check, bad, ok, warn
-from sslctl.model import Milestone
+from sslctl.rules.model import Milestone
+from sslctl.rules.singapore import moment, span
 from sslctl.store import Query, Sort
 from sslctl.store.inspection import Inspection
 
@@ -40,7 +40,7 @@ def ticks(state: Inspection, now: datetime) -> Iterator[Check]:
         is_late = first is not None and now - first.created_at > _OLDEST_TICK
         yield (bad if is_late else warn)(TICK, f"none has ended yet{running}", _CRON)
         return
-    detail = f"ended {lifecycle.moment(last.at)}, {lifecycle.span(abs(now - last.at))} ago{running}"
+    detail = f"ended {moment(last.at)}, {span(abs(now - last.at))} ago{running}"
     yield bad(TICK, detail, _CRON) if now - last.at > _OLDEST_TICK else ok(TICK, detail)
 
 
@@ -48,7 +48,7 @@ def pauses(state: Inspection, now: datetime) -> Iterator[Check]:
     """Look at what the CA is not asked for."""
     found = state.pauses(now)
     for pause in found:
-        detail = f"{pause.scope} until {lifecycle.moment(pause.until)}: {pause.why}"
+        detail = f"{pause.scope} until {moment(pause.until)}: {pause.why}"
         yield warn(PAUSES, detail, "it ends by itself; until then what it covers is held")
     if not found:
         tripped = ", and it has not answered since it last failed" if state.is_tripped else ""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sslctl.limits import Scope
-from sslctl.model import Bundle, Order
-from sslctl.reasons import Code
+from sslctl.rules.limits import Scope
+from sslctl.rules.model import Bundle, Order
+from sslctl.rules.reasons import Code
 
 
 @dataclass(frozen=True, slots=True)

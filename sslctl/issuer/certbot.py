@@ -27,8 +27,8 @@ from sslctl.issuer.listener import Listener
 from sslctl.issuer.problems import explain
 from sslctl.issuer.room import require_room, require_writable
 from sslctl.issuer.workers import Workers
-from sslctl.model import Bundle, Order
-from sslctl.reasons import Code
+from sslctl.rules.model import Bundle, Order
+from sslctl.rules.reasons import Code
 from sslctl.text import clean
 from sslctl.x509 import split_fullchain
 

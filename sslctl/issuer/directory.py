@@ -11,7 +11,7 @@ import requests
 from sslctl import retry_after
 from sslctl.config import AcmeSection
 from sslctl.issuer import IssueError
-from sslctl.reasons import Code
+from sslctl.rules.reasons import Code
 
 ACCOUNTS = "accounts"
 _LARGEST = 1 << 16

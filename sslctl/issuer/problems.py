@@ -8,8 +8,8 @@ from typing import Any
 
 from sslctl import retry_after
 from sslctl.issuer import IssueError
-from sslctl.limits import Kind, Scope
-from sslctl.reasons import REASONS, Code
+from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.reasons import REASONS, Code
 from sslctl.text import clean
 
 _PREFIX = "urn:ietf:params:acme:error:"

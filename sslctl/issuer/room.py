@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from sslctl.issuer import IssueError
-from sslctl.reasons import Code
+from sslctl.rules.reasons import Code
 
 # Logs, certificates and the database of a whole night: below this a tick would fill the disk on its way.
 LEAST_BYTES = 64 << 20

@@ -21,7 +21,7 @@ from sslctl.preflight.answer import Answer
 from sslctl.preflight.caa import permit
 from sslctl.preflight.lookup import Resolver, Unanswered, to_text
 from sslctl.preflight.ports import Address, find_refusal
-from sslctl.reasons import Code
+from sslctl.rules.reasons import Code
 from sslctl.text import clean
 
 _MOST_LINKS_SHOWN = 4

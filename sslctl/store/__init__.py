@@ -15,8 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from sslctl.limits import Kind, Pause, Scope
-from sslctl.model import (
+from sslctl.rules.limits import Kind, Pause, Scope
+from sslctl.rules.model import (
     Audit,
     Bundle,
     Certificate,
@@ -33,7 +33,7 @@ from sslctl.model import (
     RenewalInfo,
     Source,
 )
-from sslctl.reasons import Code, Status
+from sslctl.rules.reasons import Code, Status
 
 
 class Sort(StrEnum):
@@ -140,7 +140,7 @@ class Store(Protocol):
         """Give the domains `names`, deleted or not, in that order; those never added are left out."""
 
     def candidates(self, now: datetime, horizon: timedelta) -> Iterator[Domain]:
-        """Give at least every domain for which `lifecycle.due` may have work, soonest expiry first.
+        """Give at least every domain for which `schedule.due` may have work, soonest expiry first.
 
         `horizon` is the longest time before expiry at which a renewal can fall due.
         """

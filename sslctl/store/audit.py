@@ -20,7 +20,7 @@ from datetime import datetime
 from sqlite3 import Row
 
 from sslctl.errors import StateError
-from sslctl.model import Audit, Domain, Event, Head
+from sslctl.rules.model import Audit, Domain, Event, Head
 from sslctl.store import rows
 from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslctl.limits import NO_LIMITS
+from sslctl.rules.limits import NO_LIMITS
 from sslctl.store import leases
 from sslctl.store.database import Database
 from sslctl.store.ledger import Ledger

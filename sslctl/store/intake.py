@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sslctl.model import Source
-from sslctl.reasons import Code
+from sslctl.rules.model import Source
+from sslctl.rules.reasons import Code
 from sslctl.store.database import Run
 
 # Sorted, the names go into the indexes side by side.

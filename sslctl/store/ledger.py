@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from sqlite3 import Row
 
-from sslctl.lifecycle import RETRY_LATEST
-from sslctl.limits import Kind, Limit, Limits, Pause, Scope, scope_of, set_key
-from sslctl.model import Domain
-from sslctl.names import registered_domain
-from sslctl.reasons import Code
+from sslctl.rules.limits import Kind, Limit, Limits, Pause, Scope, scope_of, set_key
+from sslctl.rules.model import Domain
+from sslctl.rules.names import registered_domain
+from sslctl.rules.reasons import Code
+from sslctl.rules.schedule import RETRY_LATEST
 from sslctl.store import Held, rows
 from sslctl.store.database import Database
 from sslctl.text import instant

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from sqlite3 import Row
 
-from sslctl.model import Notice
-from sslctl.reasons import Status
+from sslctl.rules.model import Notice
+from sslctl.rules.reasons import Status
 from sslctl.store.database import Database
 from sslctl.store.rows import time_of
 from sslctl.text import instant

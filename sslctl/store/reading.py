@@ -9,9 +9,9 @@ from sqlite3 import Row
 from typing import TypeVar
 
 from sslctl.errors import Busy, NotManaged
-from sslctl.lifecycle import RETRY_LATEST
-from sslctl.model import Bundle, Certificate, Domain, Event, Mark, Milestone, Order
-from sslctl.reasons import Status
+from sslctl.rules.model import Bundle, Certificate, Domain, Event, Mark, Milestone, Order
+from sslctl.rules.reasons import Status
+from sslctl.rules.schedule import RETRY_LATEST
 from sslctl.store import Listing, Query, Sort, rows
 from sslctl.store.database import Database
 from sslctl.store.keyring import Keyring

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from sqlite3 import Row
 
-from sslctl.model import Certificate, Domain, RenewalInfo
-from sslctl.reasons import Code
+from sslctl.rules.model import Certificate, Domain, RenewalInfo
+from sslctl.rules.reasons import Code
 from sslctl.store import Cohort, rows
 from sslctl.store.database import Database
 from sslctl.text import instant

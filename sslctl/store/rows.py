@@ -13,7 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sslctl.model import (
+from sslctl.rules.model import (
     Certificate,
     CertificateSummary,
     Domain,
@@ -27,7 +27,7 @@ from sslctl.model import (
     RenewalInfo,
     Source,
 )
-from sslctl.reasons import Code, Status, codes_of
+from sslctl.rules.reasons import Code, Status, codes_of
 from sslctl.text import clean
 
 # fmt: off
@@ -115,10 +115,10 @@ def codes(status: Status) -> str:
     return literals(codes_of(status))
 
 
-# When the certificate that `lifecycle.verdict` goes by expires; NULL without one.
+# When the certificate that `status.derive_status` goes by expires; NULL without one.
 EXPIRY = "coalesce(serving.not_after, wanted.not_after)"
 
-# `lifecycle.verdict` in SQL, for filters and counts over many domains; held to it by a property test.
+# `status.derive_status` in SQL, for filters and counts over many domains; held to it by a property test.
 STATUS = f"""CASE
   WHEN domain.finding_code IN ({codes(Status.DISCARD)}) THEN '{Status.DISCARD}'
   WHEN domain.finding_code IN ({codes(Status.EMERGENCY)})

@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Iterator
 
 from sslctl.errors import StateError
-from sslctl.limits import set_key
-from sslctl.names import registered_domain
+from sslctl.rules.limits import set_key
+from sslctl.rules.names import registered_domain
 from sslctl.store.rows import UNCHANGING, digest
 
 APPLICATION_ID = 0x73736C63  # "sslc"

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sslctl.errors import Busy
-from sslctl.lifecycle import queued
-from sslctl.limits import NO_LIMITS, Limits, set_key
-from sslctl.model import Bundle, Certificate, Domain, Finding, Leaf, Milestone, Order, Source
-from sslctl.reasons import Code
+from sslctl.rules.limits import NO_LIMITS, Limits, set_key
+from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Milestone, Order, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import queued
 from sslctl.store import Copy, Store, copies, intake, leases, rows
 from sslctl.store.audit import Trail
 from sslctl.store.database import Database, Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sslctl.model import Milestone
+from sslctl.rules.model import Milestone
 from sslctl.store import Rotated, leases
 from sslctl.store.database import Database
 from sslctl.store.keyring import Keyring, Rotation

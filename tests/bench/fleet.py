@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from program import Sslctl
 
-from sslctl.reasons import Code
+from sslctl.rules.reasons import Code
 from sslctl.store import rows
 from sslctl.store.keyring import Keyring
 

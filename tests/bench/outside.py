@@ -24,9 +24,9 @@ from program import Sslctl
 from servers import Servers
 
 from sslctl.cli.app import App
-from sslctl.lifecycle import verdict
 from sslctl.preflight.lookup import Resolver
-from sslctl.reasons import Code
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import derive_status
 
 Figures = dict[str, Any]
 
@@ -67,7 +67,7 @@ class _Bench:
         ended: list[Code | None] = []
 
         def run(name: str) -> None:
-            ended.append(verdict(pipeline.run(name), app.clock()).code)
+            ended.append(derive_status(pipeline.run(name), app.clock()).code)
 
         figures = self._measure(run, many, self._threads)
         app.close()

@@ -1,7 +1,7 @@
 """Two years and a million domains, with spreading and without: which certificates expire for want of a renewal.
 
 Run as `python tests/bench/simulate_two_years.py [--png FILE]`; it takes seconds. It plays the days with the functions
-that the tick itself goes by (`sslctl.forecast`) and prints a table. The exit code is 1 if with spreading anything
+that the tick itself goes by (`sslctl.rules.renewal_days`) and prints a table. The exit code is 1 if with spreading anything
 expired, was renewed late, or went beyond the night's capacity.
 
 What is simulated:
@@ -33,7 +33,7 @@ from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 
-from sslctl.forecast import Day, Terms, play
+from sslctl.rules.renewal_days import Day, Terms, play
 
 START = date(2026, 12, 1)
 DAYS = 731

@@ -12,8 +12,8 @@ from dns_zone import Trouble
 from fakes import Clock
 
 from sslctl.issuer import IssueError
-from sslctl.model import Source
-from sslctl.reasons import Code
+from sslctl.rules.model import Source
+from sslctl.rules.reasons import Code
 from sslctl.sandbox.faults import Drop, Fault, Kind
 
 NAME = "shop.example.com"

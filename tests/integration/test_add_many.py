@@ -14,9 +14,9 @@ from store_cases import bundle, database_of, finding, issue, leaf, look_into, op
 
 from sslctl import management
 from sslctl.errors import Busy, StateError
-from sslctl.lifecycle import queued
-from sslctl.model import Domain, Source
-from sslctl.reasons import Code
+from sslctl.rules.model import Domain, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import queued
 from sslctl.store.sqlite import SqliteStore
 
 MANY = [f"{number:05}.test" for number in range(6000)]

@@ -9,7 +9,7 @@ import pytest
 from cdn import Cdn
 from fakes import FakeIssuer
 
-from sslctl.model import Bundle
+from sslctl.rules.model import Bundle
 from sslctl.sandbox.faults import Fault, Kind
 from sslctl.x509 import make_key
 

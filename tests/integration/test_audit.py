@@ -36,9 +36,9 @@ from store_cases import (
 )
 
 from sslctl.errors import NotManaged, StateError
-from sslctl.limits import set_key
-from sslctl.model import Audit, Head, Source
-from sslctl.names import registered_domain
+from sslctl.rules.limits import set_key
+from sslctl.rules.model import Audit, Head, Source
+from sslctl.rules.names import registered_domain
 from sslctl.store.audit import Chain, mac_of
 from sslctl.store.keyring import Keyring
 from sslctl.store.schema import APPLICATION_ID, MIGRATIONS

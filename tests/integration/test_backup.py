@@ -23,8 +23,8 @@ from sslctl import management
 from sslctl.batch import Batch
 from sslctl.errors import Exit
 from sslctl.issuer import Issued
-from sslctl.model import Milestone, Order
-from sslctl.reasons import Status
+from sslctl.rules.model import Milestone, Order
+from sslctl.rules.reasons import Status
 from sslctl.turns import Turns
 
 NAMES = [f"{number}.example.com" for number in range(8)]

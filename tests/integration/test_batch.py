@@ -21,10 +21,10 @@ from sslctl.batch import IN_FLIGHT, Batch, Outcome
 from sslctl.cli.app import App
 from sslctl.errors import StateError
 from sslctl.issuer import Issued
-from sslctl.lifecycle import Work
-from sslctl.model import Domain, Order
-from sslctl.reasons import Code
-from sslctl.renewal import RenewalRule
+from sslctl.rules.model import Domain, Order
+from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.schedule import Work
 from sslctl.sandbox.faults import Fault, Kind
 from sslctl.turns import Turns
 

@@ -14,9 +14,9 @@ from cdn import Cdn
 from fakes import START
 
 from sslctl.issuer import Issued, IssueError
-from sslctl.limits import Kind, Scope
-from sslctl.model import Order
-from sslctl.reasons import Code
+from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.model import Order
+from sslctl.rules.reasons import Code
 from sslctl.sandbox.faults import Fault
 from sslctl.sandbox.faults import Kind as FaultKind
 

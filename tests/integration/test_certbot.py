@@ -27,8 +27,8 @@ from sslctl.config import AcmeSection, load
 from sslctl.issuer import IssueError, OrderPending
 from sslctl.issuer.certbot import CertbotIssuer
 from sslctl.issuer.workers import Workers
-from sslctl.model import Order
-from sslctl.reasons import Code
+from sslctl.rules.model import Order
+from sslctl.rules.reasons import Code
 from sslctl.sandbox.world import World
 from sslctl.x509 import make_csr, make_key, read_leaf
 

@@ -9,10 +9,11 @@ import pytest
 from cdn import Cdn
 from fakes import Clock, FakeIssuer
 
-from sslctl import c4, lifecycle
+from sslctl import c4
 from sslctl.issuer import IssueError
-from sslctl.model import Bundle, Order, Source
-from sslctl.reasons import Code
+from sslctl.rules.model import Bundle, Order, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import derive_status
 from sslctl.sandbox.faults import Drop, Fault, Kind
 from sslctl.x509 import make_csr, make_key, read_leaf
 
@@ -118,7 +119,7 @@ def test_a_lost_answer_to_the_upload_over_text_does_not_bring_the_text_back(shop
     app.store.amend(app.store.domain(NAME), (), Source.C4)
     app.control_plane = Losing(app.control_plane)
     domain = app.pipeline(lambda _domain, _step: None).run(NAME)
-    assert lifecycle.verdict(domain, shop.clock()).code is None
+    assert derive_status(domain, shop.clock()).code is None
     assert shop.uploads(NAME) == [200, 409, 200]
 
 

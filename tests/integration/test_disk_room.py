@@ -23,8 +23,8 @@ from sslctl.config import AcmeSection
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import CertbotIssuer
 from sslctl.issuer.room import PROBE_BYTES, require_room, require_writable
-from sslctl.model import Order
-from sslctl.reasons import Code
+from sslctl.rules.model import Order
+from sslctl.rules.reasons import Code
 from sslctl.x509 import make_csr, make_key
 
 NAME = "shop.example.com"

@@ -12,7 +12,7 @@ from cdn import Cdn
 
 from sslctl.errors import Exit
 from sslctl.issuer import IssueError
-from sslctl.reasons import Code
+from sslctl.rules.reasons import Code
 from sslctl.sandbox.faults import Fault, Kind
 
 NAME = "shop.example.com"

@@ -34,8 +34,8 @@ from store_cases import (
 )
 
 from sslctl.errors import Busy, Exit, StateError
-from sslctl.lifecycle import superseded_at
-from sslctl.model import Milestone, Source
+from sslctl.rules.model import Milestone, Source
+from sslctl.rules.versions import superseded_at
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore
 from sslctl.store.upkeep import SEALED

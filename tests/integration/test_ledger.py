@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store_cases import CERTIFICATE, CHAIN, CSR, PATIENCE, database_of, key_of, leaf, private_key, processes
 
-from sslctl.limits import Kind, Limit, Limits, Scope
-from sslctl.model import Domain, Finding, Order, Source
-from sslctl.reasons import Code
+from sslctl.rules.limits import Kind, Limit, Limits, Scope
+from sslctl.rules.model import Domain, Finding, Order, Source
+from sslctl.rules.reasons import Code
 from sslctl.store import Held
 from sslctl.store.keyring import Keyring
 from sslctl.store.ledger import _MOMENTS

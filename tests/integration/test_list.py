@@ -11,7 +11,7 @@ from cdn import Cdn
 
 from sslctl.cli.render import _cell
 from sslctl.issuer import IssueError
-from sslctl.reasons import Code
+from sslctl.rules.reasons import Code
 from sslctl.sandbox.faults import Fault, Kind
 
 

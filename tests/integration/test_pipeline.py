@@ -10,13 +10,14 @@ from cdn import Cdn
 from dying_store import DyingStore, Killed
 from fakes import FakeIssuer
 
-from sslctl import lifecycle, management
+from sslctl import management
 from sslctl.c4 import State
 from sslctl.cli.app import App
 from sslctl.errors import Busy
 from sslctl.issuer import IssueError
-from sslctl.model import Domain, Order
-from sslctl.reasons import Code, Status
+from sslctl.rules.model import Domain, Order
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.status import derive_status, served
 from sslctl.sandbox.faults import Drop, Fault, Kind
 from sslctl.x509 import make_csr, make_key, renewal_id
 
@@ -42,7 +43,7 @@ def die(cdn: Cdn, app: App, fatal: int, *, before: bool) -> None:
 
 
 def reason(app: App, domain: Domain) -> Code | None:
-    return lifecycle.verdict(domain, app.clock()).code
+    return derive_status(domain, app.clock()).code
 
 
 def installed(cdn: Cdn) -> str | None:
@@ -56,7 +57,7 @@ def test_killed_at_any_write_the_next_pass_goes_on(cdn: Cdn, fatal: int, *, befo
     app, _ = enrolled(cdn)
     die(cdn, app, fatal, before=before)
     domain = run(app)
-    assert lifecycle.verdict(domain, cdn.clock()).status is Status.SUCCESS
+    assert derive_status(domain, cdn.clock()).status is Status.SUCCESS
     assert domain.serving is not None
     assert installed(cdn) == domain.serving.leaf.fingerprint
     assert app.store.order(domain) is None
@@ -158,7 +159,7 @@ def test_a_failing_renewal_leaves_what_is_served_alone(cdn: Cdn) -> None:
     domain = run(app)
     assert reason(app, domain) is Code.CNAME_ELSEWHERE
     assert domain.serving == first.serving
-    assert lifecycle.served(domain, cdn.clock()) == "valid, 6 days left"
+    assert served(domain, cdn.clock()) == "valid, 6 days left"
     assert len(cdn.issuer.orders) == 1
 
 

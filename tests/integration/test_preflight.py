@@ -17,7 +17,7 @@ from dns_zone import DnsZone, Trouble
 
 from sslctl.config import CdnSection, DnsSection
 from sslctl.preflight import Preflight, PreflightError, Prober
-from sslctl.reasons import Code
+from sslctl.rules.reasons import Code
 
 NAME = "shop.example.com"
 TARGET = "shop.cdn.example.net"

@@ -16,11 +16,11 @@ from store_cases import issue, serve
 from sslctl.config import AcmeSection
 from sslctl.issuer import IssueError, Suggestion, Suggestions
 from sslctl.issuer.certbot import CertbotIssuer
-from sslctl.limits import Kind, Scope
-from sslctl.model import Certificate, Source
-from sslctl.reasons import Code
-from sslctl.renewal import Alert
 from sslctl.renewal_info import Poll, poll
+from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.model import Certificate, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import Alert
 from sslctl.store.sqlite import SqliteStore
 from sslctl.x509 import make_csr, make_key, read_leaf, renewal_id
 

@@ -9,10 +9,11 @@ import pytest
 from fakes import Clock
 from store_cases import bundle, finding, held, issue, leaf, serve
 
-from sslctl import forecast, spreading
-from sslctl.lifecycle import queued
-from sslctl.model import Domain, Source
-from sslctl.reasons import Code
+from sslctl import spreading
+from sslctl.rules import renewal_days
+from sslctl.rules.model import Domain, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import queued
 from sslctl.spreading import Share
 from sslctl.store import Cohort
 from sslctl.store.sqlite import SqliteStore
@@ -81,7 +82,7 @@ def test_a_pasted_certificate_is_not_renewed_but_replaced_by_a_new_order(store: 
 def test_a_revoked_certificate_is_due_since_it_was(store: SqliteStore) -> None:
     store.mark_revoked(held(served(store, "revoked.test", 60)))
     (window,) = spreading.standing(store, NOW, WEEK).fleet
-    assert forecast.tonight({window: 1}, forecast.day_of(NOW), 0) == {window: 1}
+    assert renewal_days.tonight({window: 1}, renewal_days.day_of(NOW), 0) == {window: 1}
     assert window.lifetime == timedelta(days=90)
 
 
@@ -89,7 +90,7 @@ def test_an_upload_that_is_owed_counts_by_the_certificate_that_is_held(store: Sq
     domain = issue(store, served(store, "owed.test", 3), at=NOW)  # type: ignore[arg-type]
     store.settle(domain, finding(Code.C4_REJECTED))
     (window,) = spreading.standing(store, NOW, WEEK).fleet
-    assert window.due == forecast.day_of(NOW) + 83
+    assert window.due == renewal_days.day_of(NOW) + 83
 
 
 def test_who_fails_counts_until_the_renewal_is_due(store: SqliteStore) -> None:
@@ -107,10 +108,10 @@ def test_windows_agree_with_the_rule_of_the_tick(store: SqliteStore) -> None:
     """The day that a window gives as due is the one on which an hourly tick finds the renewal due."""
     for hours in range(0, 30, 3):
         served(store, f"h{hours}.test", 20 + hours / 24 + 1 / 100)
-    due = forecast.start_of(forecast.day_of(NOW) + 13)
+    due = renewal_days.start_of(renewal_days.day_of(NOW) + 13)
     days = {each.due for each in spreading.standing(store, NOW, WEEK).fleet}
     seen = {
-        forecast.day_of(due + timedelta(hours=hours))
+        renewal_days.day_of(due + timedelta(hours=hours))
         for hours in range(48)
         if len(list(store.candidates(due + timedelta(hours=hours), WEEK)))
         > len(list(store.candidates(due + timedelta(hours=hours - 1), WEEK)))
@@ -226,7 +227,7 @@ def test_a_cohort_due_in_the_last_hour_of_a_day_is_the_next_days_and_early_until
 ) -> None:
     fleet(store, [8 - 1 / 48] * 4)
     found = spreading.standing(store, NOW, WEEK).fleet
-    assert {each.due - forecast.day_of(NOW) for each in found} == {1}
+    assert {each.due - renewal_days.day_of(NOW) for each in found} == {1}
     assert len(share(store).early) == 2
 
 

@@ -9,7 +9,7 @@ import pytest
 from cdn import Cdn
 
 from sslctl.issuer import IssueError
-from sslctl.reasons import Code, Status
+from sslctl.rules.reasons import Code, Status
 
 NAMES = [f"d{number}.example.com" for number in range(9)]
 DUE = datetime(2027, 2, 14, 4, 0, tzinfo=UTC)  # 83 days after noon of 23 November 2026 in Singapore

@@ -36,9 +36,9 @@ from store_cases import (
 )
 
 from sslctl.errors import Busy, NotManaged, StateError
-from sslctl.lifecycle import queued
-from sslctl.model import Domain, Source
-from sslctl.reasons import Code
+from sslctl.rules.model import Domain, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import queued
 from sslctl.store import Query, Store
 from sslctl.store.sqlite import SqliteStore
 

@@ -14,9 +14,9 @@ from fakes import START, Clock
 from store_cases import CERTIFICATE, CHAIN, CSR, database_of, dump, key_of, look_into, private_key
 
 from sslctl.errors import StateError
-from sslctl.limits import Limit, Limits
-from sslctl.model import Source
-from sslctl.reasons import Code, Status
+from sslctl.rules.limits import Limit, Limits
+from sslctl.rules.model import Source
+from sslctl.rules.reasons import Code, Status
 from sslctl.store import Held, Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.schema import APPLICATION_ID, MIGRATIONS

@@ -35,7 +35,7 @@ from store_cases import (
 )
 
 from sslctl.errors import Exit, StateError
-from sslctl.model import Bundle, Source
+from sslctl.rules.model import Bundle, Source
 from sslctl.store import Query, schema
 from sslctl.store.keyring import Keyring
 from sslctl.store.schema import APPLICATION_ID, MIGRATIONS

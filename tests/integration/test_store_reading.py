@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from store_cases import database_of, finding, look_into, open_store
 
 from sslctl.cli import wire
-from sslctl.model import (
+from sslctl.rules.model import (
     Certificate,
     CertificateSummary,
     Domain,
@@ -25,7 +25,7 @@ from sslctl.model import (
     RenewalInfo,
     Source,
 )
-from sslctl.reasons import Code, Status
+from sslctl.rules.reasons import Code, Status
 from sslctl.store import Query, Sort
 from sslctl.store.rows import names_text
 from sslctl.store.sqlite import SqliteStore

@@ -9,8 +9,8 @@ import pytest
 from fakes import START, Clock
 from store_cases import CERTIFICATE, bundle, held, issue, leaf, serve
 
-from sslctl.limits import Kind, Pause, Scope
-from sslctl.model import Domain, RenewalInfo, Source
+from sslctl.rules.limits import Kind, Pause, Scope
+from sslctl.rules.model import Domain, RenewalInfo, Source
 from sslctl.store.sqlite import SqliteStore
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -32,7 +32,7 @@ from store_cases import (
 )
 
 from sslctl.errors import Busy, StateError
-from sslctl.model import Source
+from sslctl.rules.model import Source
 from sslctl.store import Query
 from sslctl.store.database import Database
 from sslctl.store.sqlite import SqliteStore

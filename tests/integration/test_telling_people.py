@@ -16,9 +16,9 @@ from store_cases import open_store
 from webhook import Webhook
 
 from sslctl.cli.app import App
-from sslctl.model import Notice
 from sslctl.notify import Kind
-from sslctl.reasons import Status
+from sslctl.rules.model import Notice
+from sslctl.rules.reasons import Status
 from sslctl.sandbox.faults import Fault
 from sslctl.sandbox.faults import Kind as Operation
 from sslctl.store.sqlite import SqliteStore

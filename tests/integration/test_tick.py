@@ -13,8 +13,8 @@ from cdn import SUFFIX, Cdn
 
 from sslctl.cli.main import run
 from sslctl.issuer import IssueError, Suggestion
-from sslctl.model import Domain, RenewalInfo
-from sslctl.reasons import Code
+from sslctl.rules.model import Domain, RenewalInfo
+from sslctl.rules.reasons import Code
 from sslctl.sandbox.faults import Fault, Kind
 
 NAME = "shop.example.com"

@@ -12,9 +12,9 @@ from enum import StrEnum, auto
 from fakes import FakeIssuer
 
 from sslctl.issuer import Issued, IssueError, OrderPending
-from sslctl.limits import Kind, Scope
-from sslctl.model import Bundle, Leaf, Order
-from sslctl.reasons import Code
+from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.model import Bundle, Leaf, Order
+from sslctl.rules.reasons import Code
 from sslctl.x509 import read_leaf
 
 _PATIENCE = timedelta(days=2)

@@ -28,8 +28,8 @@ from misbehaving import Behaviour, Misbehaving, answering
 from sslctl import x509
 from sslctl.c4.client import C4Client
 from sslctl.errors import Exit
-from sslctl.model import Source
-from sslctl.reasons import REASONS, Code, Status
+from sslctl.rules.model import Source
+from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.sandbox.faults import Kind
 
 TITLE = "C4"

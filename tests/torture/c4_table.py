@@ -27,7 +27,7 @@ from misbehaving import (
 )
 
 from sslctl.errors import Exit
-from sslctl.reasons import Code
+from sslctl.rules.reasons import Code
 
 # What is hurt: an operation of the contract, in the pass or the command that makes it.
 LOOKUP, UPLOAD, RENEWAL, READBACK = "lookup", "upload", "upload of a renewal", "read-back"

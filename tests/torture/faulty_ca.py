@@ -22,7 +22,7 @@ from fakes import Clock
 
 from sslctl.cli.app import App
 from sslctl.cli.main import run
-from sslctl.model import Domain, Finding
+from sslctl.rules.model import Domain, Finding
 from sslctl.sandbox.world import World
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore

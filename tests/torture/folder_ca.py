@@ -14,8 +14,8 @@ from fakes import FakeIssuer
 
 from sslctl import x509
 from sslctl.issuer import Issued
-from sslctl.model import Order
 from sslctl.pem import read_key, write_key
+from sslctl.rules.model import Order
 
 
 class FolderCa(FakeIssuer):

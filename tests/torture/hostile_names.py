@@ -1,7 +1,7 @@
 """Hostile names are refused before anybody is called, and hostile words from outside are shown to do no harm.
 
 Names are made by chance (`hostile_text`), and what is accepted is judged by rules written here anew, from RFC 1123, 1035
-and 5891, without a word from `sslctl.names`.
+and 5891, without a word from `sslctl.rules.names`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from publicsuffixlist import PublicSuffixList
 from remote_text import said_by_others
 
 from sslctl.errors import BadInput, Exit
-from sslctl.names import normalise
+from sslctl.rules.names import normalise
 
 TITLE = "Names and remote text"
 TARGET = "0 accepted wrongly, 0 escapes, 0 calls out"

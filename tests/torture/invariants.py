@@ -21,10 +21,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sslctl import lifecycle, x509
+from sslctl import x509
 from sslctl.errors import BadInput
-from sslctl.model import Bundle, Domain, Source
-from sslctl.reasons import Status
+from sslctl.rules.model import Bundle, Domain, Source
+from sslctl.rules.reasons import Status
+from sslctl.rules.status import derive_status
 from sslctl.store import Query, Store
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore
@@ -134,7 +135,7 @@ def _of_store(
     if len(missing) > len(open_orders):
         yield f"I1: {len(missing)} issued certificates are not stored, and {len(open_orders)} orders are open"
     for name in domains if healthy is None else healthy:
-        status = lifecycle.verdict(domains[name], now).status if name in domains else None
+        status = derive_status(domains[name], now).status if name in domains else None
         if status is not Status.SUCCESS:
             finding = domains[name].finding if name in domains else None
             yield f"I7: {name} is healthy and in {status} ({finding})"
@@ -180,7 +181,7 @@ def _served(store: Store, domain: Domain, outside: Outside) -> Iterator[str]:
 
 
 def _statuses(store: Store, domains: Mapping[str, Domain], now: datetime) -> Iterator[str]:
-    derived = {name: lifecycle.verdict(domain, now).status for name, domain in domains.items()}
+    derived = {name: derive_status(domain, now).status for name, domain in domains.items()}
     for status in Status:
         found = {domain.name for domain in store.domains(Query(statuses=(status,)), now)}
         wanted = {name for name, its in derived.items() if its is status}

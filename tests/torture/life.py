@@ -23,8 +23,8 @@ from dns_zone import Trouble as DnsTrouble
 from dying_store import DyingStore, Killed
 from fakes import Clock
 
-from sslctl.model import Leaf
-from sslctl.reasons import REASONS, Code
+from sslctl.rules.model import Leaf
+from sslctl.rules.reasons import REASONS, Code
 from sslctl.sandbox.faults import Fault
 
 NAMES = ("shop.example.com", "news.example.org", "blog.example.net")

@@ -30,8 +30,8 @@ from hypothesis.stateful import (
 )
 from life import MANY, NAMES, NOT_MANAGED, USAGE, Crash, Life, Wish, www
 
-from sslctl.limits import Kind as Limited
-from sslctl.reasons import Code
+from sslctl.rules.limits import Kind as Limited
+from sslctl.rules.reasons import Code
 from sslctl.sandbox.faults import Drop, Fault, Kind
 from sslctl.x509 import read_leaf
 

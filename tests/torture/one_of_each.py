@@ -17,7 +17,7 @@ from forked import Ended, Injury, sslctl
 from invariants import Outside, violations
 
 from sslctl.errors import Exit
-from sslctl.model import Source
+from sslctl.rules.model import Source
 from sslctl.sandbox.faults import Fault, Kind
 
 # What a tick does for each of these: renew, issue, upload, and nothing.

@@ -15,8 +15,8 @@ from fakes import Clock, FakeIssuer
 from recording import ACKNOWLEDGED
 
 from sslctl import x509
-from sslctl.model import Domain, Finding, Order, Source
-from sslctl.reasons import Code
+from sslctl.rules.model import Domain, Finding, Order, Source
+from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore
 

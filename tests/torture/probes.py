@@ -30,8 +30,8 @@ from sslctl.config import AcmeSection
 from sslctl.errors import Exit
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import CertbotIssuer
-from sslctl.model import Order
 from sslctl.preflight.ports import find_refusal
+from sslctl.rules.model import Order
 from sslctl.x509 import make_csr, make_key
 
 TITLE = "Probes"

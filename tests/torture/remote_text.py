@@ -21,7 +21,7 @@ from hostile_text import TEXTS, harmful
 from misbehaving import answering
 
 from sslctl.issuer import Suggestion, problems, suggestions
-from sslctl.model import Bundle, Order
+from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.faults import Kind
 from sslctl.text import instant
 from sslctl.x509 import make_csr, make_key

@@ -23,7 +23,7 @@ from fakes import FakeIssuer
 from watched import Watched, descendants, open_read_only
 
 from sslctl.cli.main import COMMANDS
-from sslctl.model import Bundle, Order
+from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.faults import Fault, Kind
 from sslctl.sandbox.world import World
 from sslctl.store import Query

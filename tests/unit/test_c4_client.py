@@ -54,7 +54,7 @@ from sslctl.c4 import (
 from sslctl.c4.client import C4Client
 from sslctl.c4.transport import retry_time
 from sslctl.errors import ConfigError
-from sslctl.model import Bundle, Source
+from sslctl.rules.model import Bundle, Source
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TOKEN = "a-token-that-nobody-may-see"

@@ -17,7 +17,7 @@ from cdn import Cdn
 from sslctl import config
 from sslctl.cli.main import COMMANDS, sslctl
 from sslctl.errors import Exit
-from sslctl.reasons import REASONS, Code, Owner, Status
+from sslctl.rules.reasons import REASONS, Code, Owner, Status
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sslctl import forecast
-from sslctl.forecast import Day, Fleet, Terms, Window
-from sslctl.lifecycle import SGT
+from sslctl.rules import renewal_days
+from sslctl.rules.renewal_days import Day, Fleet, Terms, Window
+from sslctl.rules.singapore import SGT
 
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
@@ -35,14 +35,14 @@ def nothing(_day: int) -> int:
 
 
 def play(fleet: Fleet, days: int, **terms: int | None) -> list[Day]:
-    return list(islice(forecast.play(fleet, TODAY, Terms(WEEK, same, **terms), nothing), days))
+    return list(islice(renewal_days.play(fleet, TODAY, Terms(WEEK, same, **terms), nothing), days))
 
 
 # Windows
 
 
 def test_a_window_has_the_day_it_is_due_half_the_life_and_the_day_before_the_expiry() -> None:
-    found = forecast.window(datetime(2027, 2, 22, 4, 0, tzinfo=UTC), LIFE, WEEK)
+    found = renewal_days.window(datetime(2027, 2, 22, 4, 0, tzinfo=UTC), LIFE, WEEK)
     days = [date.fromordinal(day).isoformat() for day in (found.ripe, found.due, found.last)]
     # Half the life is over at noon of 8 January: from the next midnight on it may be renewed.
     assert days == ["2027-01-09", "2027-02-15", "2027-02-21"]
@@ -50,15 +50,15 @@ def test_a_window_has_the_day_it_is_due_half_the_life_and_the_day_before_the_exp
 
 def test_what_falls_due_after_the_last_tick_of_a_day_is_the_next_days() -> None:
     def falls(hour: int) -> int:
-        return forecast.window(datetime(2027, 2, 22, hour, tzinfo=SGT), LIFE, WEEK).due
+        return renewal_days.window(datetime(2027, 2, 22, hour, tzinfo=SGT), LIFE, WEEK).due
 
     assert [date.fromordinal(falls(hour)).day for hour in (0, 22, 23)] == [15, 15, 16]
 
 
 def test_a_short_lived_certificate_is_never_renewed_early() -> None:
     expires = datetime(2026, 11, 30, 4, 0, tzinfo=UTC)
-    found = forecast.window(expires, timedelta(hours=160), WEEK)
-    assert found.ripe == found.due == forecast.day_of(expires - timedelta(hours=80))
+    found = renewal_days.window(expires, timedelta(hours=160), WEEK)
+    assert found.ripe == found.due == renewal_days.day_of(expires - timedelta(hours=80))
 
 
 @given(
@@ -67,18 +67,18 @@ def test_a_short_lived_certificate_is_never_renewed_early() -> None:
     st.floats(0.1, 60).map(lambda days: timedelta(days=days)),
 )
 def test_the_days_of_a_window_are_in_order(expires: datetime, lifetime: timedelta, before: timedelta) -> None:
-    found = forecast.window(expires, lifetime, before)
+    found = renewal_days.window(expires, lifetime, before)
     assert found.ripe <= found.due <= found.last
     # The first tick of the day finds half of the life over, unless it is the due day itself.
-    assert found.ripe == found.due or forecast.start_of(found.ripe) >= expires - lifetime / 2
+    assert found.ripe == found.due or renewal_days.start_of(found.ripe) >= expires - lifetime / 2
     # Made on the last day, it is in time for one that was due by then.
-    assert found.last == found.due or forecast.start_of(found.last + 1) <= expires
+    assert found.last == found.due or renewal_days.start_of(found.last + 1) <= expires
 
 
 def test_days_begin_at_midnight_in_singapore() -> None:
     midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
-    assert forecast.start_of(TODAY) == midnight
-    assert forecast.day_of(midnight) == forecast.day_of(midnight - timedelta(seconds=1)) + 1 == TODAY
+    assert renewal_days.start_of(TODAY) == midnight
+    assert renewal_days.day_of(midnight) == renewal_days.day_of(midnight - timedelta(seconds=1)) + 1 == TODAY
 
 
 # How much, and which
@@ -86,14 +86,14 @@ def test_days_begin_at_midnight_in_singapore() -> None:
 
 def test_nothing_is_pulled_in_while_every_day_has_room() -> None:
     fleet = {due(day): 10 for day in range(30)}
-    assert forecast.owed(fleet, TODAY, 10) == 10
-    assert forecast.tonight(fleet, TODAY, 10) == {due(0): 10}
+    assert renewal_days.owed(fleet, TODAY, 10) == 10
+    assert renewal_days.tonight(fleet, TODAY, 10) == {due(0): 10}
 
 
 def test_a_cohort_is_pulled_in_as_late_as_will_do() -> None:
     fleet = {due(20): 100}
     # 100 at 10 a day take ten days, the last of them the twentieth: so they begin on the eleventh.
-    assert [forecast.owed(fleet, TODAY + day, 10) for day in (0, 10, 11)] == [0, 0, 10]
+    assert [renewal_days.owed(fleet, TODAY + day, 10) for day in (0, 10, 11)] == [0, 0, 10]
     days = play(fleet, 21, budget=10)
     assert [day.renewals for day in days] == [0] * 11 + [10] * 10
     assert [day.early for day in days] == [0] * 11 + [10] * 9 + [0]
@@ -101,14 +101,14 @@ def test_a_cohort_is_pulled_in_as_late_as_will_do() -> None:
 
 def test_the_next_to_fall_due_are_pulled_in_first() -> None:
     fleet = {due(0): 4, due(1): 30, due(2): 10, due(3): 10}
-    assert forecast.tonight(fleet, TODAY, 10) == {due(0): 4, due(1): 6}
-    assert forecast.tonight(fleet, TODAY, 25) == {due(0): 4, due(1): 5}
+    assert renewal_days.tonight(fleet, TODAY, 10) == {due(0): 4, due(1): 6}
+    assert renewal_days.tonight(fleet, TODAY, 25) == {due(0): 4, due(1): 5}
 
 
 def test_one_before_half_of_its_life_is_left_alone_however_full_its_day_will_be() -> None:
     young = due(5, ripe=4)
-    assert forecast.tonight({young: 100}, TODAY, 10) == {}
-    assert forecast.tonight({young: 100}, TODAY + 4, 10) == {young: 10}
+    assert renewal_days.tonight({young: 100}, TODAY, 10) == {}
+    assert renewal_days.tonight({young: 100}, TODAY + 4, 10) == {young: 10}
 
 
 def test_room_is_left_where_the_young_need_it() -> None:
@@ -119,7 +119,7 @@ def test_room_is_left_where_the_young_need_it() -> None:
 
 def test_those_that_find_no_room_pull_in_nobody_else() -> None:
     fleet = {due(4): 10, due(5, ripe=5): 100, due(20): 10}
-    assert forecast.owed(fleet, TODAY + 3, 10) == 0
+    assert renewal_days.owed(fleet, TODAY + 3, 10) == 0
 
 
 def test_room_is_left_for_those_that_will_be_late() -> None:
@@ -139,12 +139,12 @@ def test_without_a_budget_each_is_renewed_on_its_day() -> None:
 
 def test_what_is_due_and_does_not_fit_waits_and_the_nearest_expiry_goes_first() -> None:
     soon, later = due(0, late=2), due(0, late=6)
-    assert forecast.tonight({later: 10, soon: 6}, TODAY, 10) == {soon: 6, later: 4}
+    assert renewal_days.tonight({later: 10, soon: 6}, TODAY, 10) == {soon: 6, later: 4}
     assert [(day.renewals, day.late) for day in play({later: 10, soon: 6}, 2, budget=10)] == [(10, 6), (6, 0)]
 
 
 def test_what_would_expire_is_renewed_beyond_the_budget() -> None:
-    assert forecast.tonight({due(-6): 25, due(0): 5}, TODAY, 10) == {due(-6): 25}
+    assert renewal_days.tonight({due(-6): 25, due(0): 5}, TODAY, 10) == {due(-6): 25}
 
 
 def test_a_renewed_certificate_falls_due_again() -> None:
@@ -154,9 +154,9 @@ def test_a_renewed_certificate_falls_due_again() -> None:
 
 def test_new_domains_come_in_as_fast_as_the_ca_takes_them_and_fall_due_too() -> None:
     terms = Terms(WEEK, same, new_a_day=40)
-    days = list(islice(forecast.play({}, TODAY, terms, {TODAY: 100}.__getitem__), 1))
+    days = list(islice(renewal_days.play({}, TODAY, terms, {TODAY: 100}.__getitem__), 1))
     assert [(day.new, day.waiting, day.orders) for day in days] == [(40, 60, 40)]
-    days = list(islice(forecast.play({}, TODAY, terms, lambda day: 100 * (day == TODAY)), 86))
+    days = list(islice(renewal_days.play({}, TODAY, terms, lambda day: 100 * (day == TODAY)), 86))
     assert [day.new for day in days[:4]] == [40, 40, 20, 0]
     assert [day.renewals for day in days[83:]] == [40, 40, 20]
 
@@ -218,17 +218,17 @@ def test_none_expires_and_only_what_would_goes_beyond_the_budget(fleet: Fleet, b
 def test_no_fewer_would_do_today(fleet: Fleet, budget: int) -> None:
     """One renewal less today than `owed` says, and a later day would not have room."""
     assume(fits(fleet, TODAY, budget, "due"))
-    number = forecast.owed(fleet, TODAY, budget)
+    number = renewal_days.owed(fleet, TODAY, budget)
     for less in (0, 1):
         if number - less >= sum(n for each, n in fleet.items() if each.due <= TODAY):
-            made = Counter(forecast._first(fleet, TODAY, number - less))
+            made = Counter(renewal_days._first(fleet, TODAY, number - less))
             assert fits(Counter(fleet) - made, TODAY + 1, budget, "due") is (less == 0 or number == 0)
 
 
 @given(fleets(), st.integers(1, 12))
 def test_none_is_renewed_before_half_of_its_life(fleet: Fleet, budget: int) -> None:
     for day in range(TODAY, TODAY + 15):
-        assert all(each.ripe <= day for each in forecast.tonight(fleet, day, budget))
+        assert all(each.ripe <= day for each in renewal_days.tonight(fleet, day, budget))
 
 
 # Two years, small: the whole of it is tests/bench/simulate_two_years.py
@@ -246,7 +246,7 @@ def test_ten_thousand_in_five_cohorts_over_two_years(spread: bool) -> None:
     """38 days of 270 renewals hold a fleet of 10,000 with 45 days to live; a cohort of 4,000 on one day does not fit."""
     cohorts = {TODAY: 2000, TODAY + 60: 4000, TODAY + 61: 1000, TODAY + 300: 2000, TODAY + 500: 1000}
     terms = Terms(WEEK, calendar, budget=270 if spread else None, capacity=270)
-    days = list(islice(forecast.play({}, TODAY, terms, lambda day: cohorts.get(day, 0)), 731))
+    days = list(islice(renewal_days.play({}, TODAY, terms, lambda day: cohorts.get(day, 0)), 731))
     expired = {date.fromordinal(day.day): day.expired for day in days if day.expired}
     assert sum(day.new for day in days) == 10_000
     if spread:

@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslctl import lifecycle
-from sslctl.lifecycle import Work
-from sslctl.model import Certificate, Domain, Finding, Leaf, Source
-from sslctl.reasons import REASONS, Code, Status
-from sslctl.renewal import RenewalRule, renewal_at
+from sslctl.rules import schedule, versions
+from sslctl.rules.model import Certificate, Domain, Finding, Leaf, Source
+from sslctl.rules.reasons import REASONS, Code, Status
+from sslctl.rules.renewal import RenewalRule, renewal_at
+from sslctl.rules.schedule import Work, count_tries, retry_at
+from sslctl.rules.singapore import next_midnight, span
+from sslctl.rules.status import derive_status, served
+from sslctl.rules.versions import days_left, reusable
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -53,14 +56,14 @@ def serving(**kinds: object) -> dict[str, object]:
 
 
 def test_a_domain_that_is_served_and_without_finding_is_well() -> None:
-    verdict = lifecycle.verdict(domain(**serving()), NOW)
+    verdict = derive_status(domain(**serving()), NOW)
     assert verdict.status is Status.SUCCESS
     assert verdict.code is None
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.CERT_EXPIRED])
 def test_every_reason_gives_its_status_an_owner_and_a_next_step(code: Code) -> None:
-    verdict = lifecycle.verdict(domain(finding=finding(code)), NOW)
+    verdict = derive_status(domain(finding=finding(code)), NOW)
     assert (verdict.status, verdict.code) == (REASONS[code].status, code)
     assert verdict.owner is not None
     assert verdict.sentence.endswith(".")
@@ -69,8 +72,8 @@ def test_every_reason_gives_its_status_an_owner_and_a_next_step(code: Code) -> N
 
 def test_expired_comes_true_at_the_very_second_without_any_tick() -> None:
     held = domain(**serving(left=timedelta(seconds=1)))
-    assert lifecycle.verdict(held, NOW).status is Status.SUCCESS
-    assert lifecycle.verdict(held, NOW + timedelta(seconds=1)).status is Status.EXPIRED
+    assert derive_status(held, NOW).status is Status.SUCCESS
+    assert derive_status(held, NOW + timedelta(seconds=1)).status is Status.EXPIRED
 
 
 @pytest.mark.parametrize(
@@ -89,18 +92,18 @@ def test_precedence_over_and_under_expired(code: Code | None, status: Status) ->
         wanted=certificate(2),
         finding=None if code is None else finding(code),
     )
-    assert lifecycle.verdict(held, NOW).status is status
+    assert derive_status(held, NOW).status is status
 
 
 def test_what_c4_did_not_take_is_no_emergency_any_more_once_it_has_expired() -> None:
     pasted = certificate(1, left=-WEEK, source=Source.TEXT)
     held = domain(source=Source.TEXT, wanted=pasted, finding=finding(Code.C4_REJECTED))
-    assert lifecycle.verdict(held, NOW).status is Status.EXPIRED
-    assert lifecycle.verdict(held, NOW - 2 * WEEK).status is Status.EMERGENCY
+    assert derive_status(held, NOW).status is Status.EXPIRED
+    assert derive_status(held, NOW - 2 * WEEK).status is Status.EMERGENCY
 
 
 def test_an_expired_domain_says_why_its_renewal_fails_and_who_must_act() -> None:
-    verdict = lifecycle.verdict(domain(**serving(left=-WEEK), finding=finding(Code.CNAME_ELSEWHERE)), NOW)
+    verdict = derive_status(domain(**serving(left=-WEEK), finding=finding(Code.CNAME_ELSEWHERE)), NOW)
     assert verdict.code is Code.CERT_EXPIRED
     assert verdict.also is not None
     assert verdict.also.code is Code.CNAME_ELSEWHERE
@@ -110,13 +113,13 @@ def test_an_expired_domain_says_why_its_renewal_fails_and_who_must_act() -> None
 
 def test_a_held_certificate_that_expired_before_it_was_served_is_expired() -> None:
     held = domain(wanted=certificate(left=-WEEK))
-    assert lifecycle.verdict(held, NOW).status is Status.EXPIRED
+    assert derive_status(held, NOW).status is Status.EXPIRED
 
 
 def test_a_failing_renewal_shows_failure_and_what_is_still_served() -> None:
     held = domain(**serving(left=timedelta(days=9, hours=1)), finding=finding(Code.CNAME_ELSEWHERE))
-    assert lifecycle.verdict(held, NOW).status is Status.FAILURE
-    assert lifecycle.served(held, NOW) == "valid, 9 days left"
+    assert derive_status(held, NOW).status is Status.FAILURE
+    assert served(held, NOW) == "valid, 9 days left"
 
 
 @pytest.mark.parametrize(
@@ -153,26 +156,26 @@ def test_renewal_is_seven_days_before_expiry_but_never_before_half_of_the_lifeti
     ],
 )
 def test_what_the_tick_owes(state: dict[str, object], work: Work | None) -> None:
-    due = lifecycle.due(domain(**state), NOW, RenewalRule(WEEK))
+    due = schedule.due(domain(**state), NOW, RenewalRule(WEEK))
     assert (due.work if due else None) is work
 
 
 def test_failure_waits_for_the_next_midnight_in_singapore() -> None:
-    assert lifecycle.retry_at(Code.NXDOMAIN, NOW) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+    assert retry_at(Code.NXDOMAIN, NOW) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("code", [Code.CA_UNAVAILABLE, Code.C4_ACTIVATING, Code.CHALLENGE_FAILED], ids=str)
 def test_what_may_pass_by_itself_is_tried_again_ever_more_seldom_but_never_past_midnight(code: Code) -> None:
-    waits = [lifecycle.retry_at(code, NOW, tries=tries) for tries in (1, 2, 3, 4, 5)]
+    waits = [retry_at(code, NOW, tries=tries) for tries in (1, 2, 3, 4, 5)]
     midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
     assert waits == [*(NOW + timedelta(minutes=m) for m in (1, 10, 100)), midnight, midnight]
     late = datetime(2026, 11, 23, 15, 59, 30, tzinfo=UTC)
-    assert lifecycle.retry_at(code, late) == midnight
+    assert retry_at(code, late) == midnight
 
 
 @pytest.mark.parametrize("wish", [timedelta(seconds=1), timedelta(days=42)])
 def test_what_is_held_back_is_taken_up_at_its_own_time(wish: timedelta) -> None:
-    assert lifecycle.retry_at(Code.BUDGET_HELD, NOW, NOW + wish) == NOW + wish
+    assert retry_at(Code.BUDGET_HELD, NOW, NOW + wish) == NOW + wish
 
 
 @pytest.mark.parametrize(
@@ -193,15 +196,15 @@ def test_only_trouble_that_backs_off_is_counted_and_only_in_a_row(
 ) -> None:
     before: Finding | None = None
     for code in codes:
-        tried = 1 if code is None or code is Code.QUEUED else lifecycle.count_tries(before, code)
+        tried = 1 if code is None or code is Code.QUEUED else count_tries(before, code)
         before = None if code is None else Finding(code, "", "", NOW, NOW, tried)
     assert before is not None
     assert before.tries == tries
 
 
 def test_emergency_is_for_the_next_tick_and_discard_for_a_person() -> None:
-    assert lifecycle.retry_at(Code.C4_REJECTED, NOW) == NOW
-    assert lifecycle.retry_at(Code.C4_UNKNOWN_DOMAIN, NOW) is None
+    assert retry_at(Code.C4_REJECTED, NOW) == NOW
+    assert retry_at(Code.C4_UNKNOWN_DOMAIN, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -216,19 +219,19 @@ def test_emergency_is_for_the_next_tick_and_discard_for_a_person() -> None:
 def test_the_wish_of_the_ca_is_honoured_between_a_minute_and_a_week(
     wish: timedelta, expected: timedelta
 ) -> None:
-    assert lifecycle.retry_at(Code.CA_RATE_LIMITED, NOW, NOW + wish) == NOW + expected
+    assert retry_at(Code.CA_RATE_LIMITED, NOW, NOW + wish) == NOW + expected
 
 
 def test_the_wish_of_c4_never_skips_the_daily_recheck() -> None:
     midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
     soon = NOW + timedelta(minutes=5)
-    assert lifecycle.retry_at(Code.C4_UNANSWERED, NOW, soon) == soon
-    assert lifecycle.retry_at(Code.C4_UNANSWERED, NOW, NOW + timedelta(days=1)) == midnight
+    assert retry_at(Code.C4_UNANSWERED, NOW, soon) == soon
+    assert retry_at(Code.C4_UNANSWERED, NOW, NOW + timedelta(days=1)) == midnight
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - hypothesis adds the zone
 def test_next_midnight_is_singapores_and_within_a_day(at: datetime) -> None:
-    midnight = lifecycle.next_midnight(at)
+    midnight = next_midnight(at)
     assert timedelta(0) < midnight - at <= timedelta(days=1)
     assert (midnight.hour, midnight.minute, midnight.second, midnight.microsecond) == (16, 0, 0, 0)
 
@@ -241,8 +244,8 @@ def test_the_version_put_back_is_the_usable_one_that_lasts_longest() -> None:
         certificate(5, left=9 * WEEK, names=("a.test", "b.test")),
         certificate(6, left=9 * WEEK, source=Source.TEXT),
     ]
-    assert lifecycle.reusable([*gone, short, long], ("a.test",), NOW) is long
-    assert lifecycle.reusable(gone, ("a.test",), NOW) is None
+    assert reusable([*gone, short, long], ("a.test",), NOW) is long
+    assert reusable(gone, ("a.test",), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -256,7 +259,7 @@ def test_the_version_put_back_is_the_usable_one_that_lasts_longest() -> None:
     ],
 )
 def test_spans_are_rounded_down_to_one_unit(length: timedelta, text: str) -> None:
-    assert lifecycle.span(length) == text
+    assert span(length) == text
 
 
 @pytest.mark.parametrize(
@@ -269,7 +272,7 @@ def test_spans_are_rounded_down_to_one_unit(length: timedelta, text: str) -> Non
     ],
 )
 def test_days_left_and_days_since(left: timedelta, days: int) -> None:
-    assert lifecycle.days_left(leaf(left=left), NOW) == days
+    assert days_left(leaf(left=left), NOW) == days
 
 
 @pytest.mark.parametrize(
@@ -290,7 +293,7 @@ def test_the_fate_of_a_version(stamps: dict[str, object], place: str, fate: str)
     held = domain(
         wanted=version if place in ("both", "wanted") else None, serving=version if place == "both" else None
     )
-    assert lifecycle.fate(version, held, NOW) == fate
+    assert versions.fate(version, held, NOW) == fate
 
 
 @pytest.mark.parametrize(
@@ -308,4 +311,4 @@ def test_what_a_clock_that_ran_ahead_put_off_is_due(
     code: Code, retry: timedelta | None, *, is_due: bool
 ) -> None:
     found = domain(finding=finding(code, retry=retry))
-    assert (lifecycle.due(found, NOW, RenewalRule(WEEK)) is not None) is is_due
+    assert (schedule.due(found, NOW, RenewalRule(WEEK)) is not None) is is_due

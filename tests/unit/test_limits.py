@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslctl.config import load
-from sslctl.limits import (
+from sslctl.rules.limits import (
     LETS_ENCRYPT,
     NO_LIMITS,
     Kind,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslctl.errors import BadInput, Exit
-from sslctl.names import _read_any, _read_plain, normalise, normalise_all, registered_domain
+from sslctl.rules.names import _read_any, _read_plain, normalise, normalise_all, registered_domain
 
 STRICT = re.compile(
     r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"

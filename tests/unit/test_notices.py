@@ -8,10 +8,10 @@ from datetime import timedelta
 from fakes import START
 from store_cases import leaf
 
-from sslctl.model import Certificate, Domain, Finding, Notice, Source
 from sslctl.notices import Errand, compose, decide, survey
 from sslctl.notify import Kind
-from sslctl.reasons import Code, Status
+from sslctl.rules.model import Certificate, Domain, Finding, Notice, Source
+from sslctl.rules.reasons import Code, Status
 
 DAY = timedelta(days=1)
 EMERGENCY = Status.EMERGENCY

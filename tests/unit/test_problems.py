@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sslctl.issuer.problems import explain
-from sslctl.limits import Kind, Scope
-from sslctl.reasons import Code
+from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.reasons import Code
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 ACME = "urn:ietf:params:acme:error:"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslctl import lifecycle
 from sslctl.issuer import Suggestion
-from sslctl.lifecycle import Due, Work
-from sslctl.model import Certificate, Domain, Leaf, RenewalInfo, Source
-from sslctl.renewal import Ari, RenewalRule, asked_early, renewal_at
 from sslctl.renewal_info import LATEST, SOONEST, USUAL, heed
+from sslctl.rules import schedule
+from sslctl.rules.model import Certificate, Domain, Leaf, RenewalInfo, Source
+from sslctl.rules.renewal import Ari, RenewalRule, asked_early, renewal_at
+from sslctl.rules.schedule import Due, Work
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 WEEK, DAY, HOUR = timedelta(days=7), timedelta(days=1), timedelta(hours=1)
@@ -35,7 +35,7 @@ def picks() -> Random:
 
 def due(certificate: Certificate, after: timedelta, rule: RenewalRule) -> Due | None:
     domain = Domain(1, "a.test", (), Source.C4, NOW, wanted=certificate, serving=certificate)
-    return lifecycle.due(domain, NOW + after, rule)
+    return schedule.due(domain, NOW + after, rule)
 
 
 _lengths = st.timedeltas(timedelta(seconds=1), timedelta(days=400))

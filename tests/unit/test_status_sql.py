@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_cases import database_of, finding, issue, look_into, open_store, serve
 
-from sslctl import lifecycle
-from sslctl.model import Certificate, Domain, Source
-from sslctl.reasons import Code, Status
-from sslctl.renewal import Ari, RenewalRule
+from sslctl.rules import schedule
+from sslctl.rules.model import Certificate, Domain, Source
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.renewal import Ari, RenewalRule
+from sslctl.rules.schedule import RECHECKED
+from sslctl.rules.status import derive_status
 from sslctl.store import Query, Sort
 from sslctl.store.rows import names_text
 from sslctl.store.sqlite import SqliteStore
@@ -171,17 +173,15 @@ def test_filters_counts_and_order_by_status_agree_with_the_rule(
     shared: SqliteStore, folder: Path, stored: list[Facts], now: datetime
 ) -> None:
     _refill(database_of(folder), stored)
-    derived = {domain: lifecycle.verdict(domain, now).status for domain in _managed(shared, len(stored))}
+    derived = {domain: derive_status(domain, now).status for domain in _managed(shared, len(stored))}
     for status in Status:
         expected = [domain for domain, its in derived.items() if its is status]
         assert list(shared.domains(Query(statuses=(status,)), now)) == expected
     assert shared.counts(now) == Counter(derived.values())
     ranked = sorted(derived, key=lambda domain: (derived[domain].rank, domain.name))
     assert list(shared.domains(Query(sort=Sort.STATUS), now)) == ranked
-    assert set(shared.domains(Query(statuses=lifecycle.RECHECKED, source=Source.C4), now)) == {
-        domain
-        for domain, status in derived.items()
-        if domain.source is Source.C4 and status in lifecycle.RECHECKED
+    assert set(shared.domains(Query(statuses=RECHECKED, source=Source.C4), now)) == {
+        domain for domain, status in derived.items() if domain.source is Source.C4 and status in RECHECKED
     }
 
 
@@ -201,7 +201,7 @@ def test_candidates_leave_out_nothing_that_is_due(
     due = {
         domain
         for domain in _managed(shared, len(stored))
-        if lifecycle.due(domain, now, RenewalRule(timedelta(days=before), ari)) is not None
+        if schedule.due(domain, now, RenewalRule(timedelta(days=before), ari)) is not None
     }
     assert due <= set(candidates)
     assert all(domain.deleted_at is None for domain in candidates)
@@ -240,13 +240,13 @@ def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after
         store.settle(domain, None if code is None else finding(code))
     for _ in range(3):
         derived = {
-            domain: lifecycle.verdict(domain, clock()).status for domain in store.domains(Query(), clock())
+            domain: derive_status(domain, clock()).status for domain in store.domains(Query(), clock())
         }
         assert store.counts(clock()) == Counter(derived.values())
         for status in Status:
             listed = store.domains(Query(statuses=(status,)), clock())
             assert list(listed) == [domain for domain, its in derived.items() if its is status]
-        due = {domain for domain in derived if lifecycle.due(domain, clock(), RenewalRule(WEEK)) is not None}
+        due = {domain for domain in derived if schedule.due(domain, clock(), RenewalRule(WEEK)) is not None}
         assert due <= set(store.candidates(clock(), WEEK))
         clock.move(days=10)
 

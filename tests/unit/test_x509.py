@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 
 from sslctl import x509
 from sslctl.errors import BadInput
-from sslctl.model import Bundle
+from sslctl.rules.model import Bundle
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NAMES = ("shop.example.com", "www.example.com")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import islice
 
-from sslctl import forecast
-from sslctl.forecast import Day, Fleet, Terms
+from sslctl.rules import renewal_days
+from sslctl.rules.renewal_days import Day, Fleet, Terms
 
 # What most CAs give, and Let's Encrypt until 2027, for want of certificates to go by.
 USUAL_LIFETIME = timedelta(days=90)
@@ -99,7 +99,7 @@ def _play(fleet: Fleet, question: Question) -> Iterator[Day]:
         return question.lifetime or old or usual
 
     terms = Terms(question.before, lifetime, question.budget, new_a_day=question.new_a_day)
-    days = forecast.play(
+    days = renewal_days.play(
         fleet,
         question.today,
         terms,

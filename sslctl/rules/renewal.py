@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sslctl.model import Certificate, Leaf, RenewalInfo
+from sslctl.rules.model import Certificate, Leaf, RenewalInfo
 
 # Of a certificate's lifetime: where the CA asks for its renewal before that much is over, something is wrong with it.
 _EARLY = 0.6

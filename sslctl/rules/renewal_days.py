@@ -14,8 +14,8 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import NamedTuple
 
-from sslctl.lifecycle import SGT
-from sslctl.renewal import margin
+from sslctl.rules.renewal import margin
+from sslctl.rules.singapore import SGT
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from sslctl.reasons import REASONS, Code, Owner, Reason, Status
+from sslctl.rules.reasons import REASONS, Code, Owner, Reason, Status
 
 
 class Source(StrEnum):
@@ -110,7 +110,7 @@ class Finding:
     """Why the last pass over a domain did not end well.
 
     `retry_at` is when the tick takes it up again, None when that waits for a person. `tries` counts the passes in a
-    row that ended in trouble which backs off (`lifecycle.retry_at`), this one included.
+    row that ended in trouble which backs off (`schedule.retry_at`), this one included.
     """
 
     code: Code
@@ -128,7 +128,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A managed domain and the facts of now; its status is derived by `lifecycle.verdict`.
+    """A managed domain and the facts of now; its status is derived by `status.derive_status`.
 
     `wanted` is the certificate that belongs on the edge, `serving` the one that C4 was last seen to serve. They
     differ while an upload is owed. `finding` is None when the last pass ended well, or none was made
