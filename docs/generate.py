@@ -17,8 +17,8 @@ from typing import Any
 
 import click
 
-from sslctl import config
 from sslctl.cli.main import sslctl
+from sslctl.config import settings
 from sslctl.rules.reasons import REASONS, Status
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +63,7 @@ def keys() -> str:
     """Give the table of configuration keys with their defaults."""
     rows = [
         f"| `{section}.{key}` | `SSLCTL_{section.upper()}_{key.upper()}` | {_shown(default)} |"
-        for section, key, default in config.keys()
+        for section, key, default in settings.keys()
     ]
     return "\n".join(["| key | environment | default |", "|---|---|---|", *rows])
 

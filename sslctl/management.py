@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sslctl import c4, delivery, x509
+from sslctl import c4, delivery
 from sslctl.c4 import ControlPlane
+from sslctl.certificates import x509
 from sslctl.errors import BadInput, Busy, ConfigError, NotManaged, TryLater
 from sslctl.issuer import IssueError, Issuer
 from sslctl.pipeline import claimed

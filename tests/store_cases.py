@@ -23,7 +23,7 @@ from threading import Lock, main_thread
 
 from fakes import START, Clock
 
-from sslctl import x509
+from sslctl.certificates import x509
 from sslctl.errors import Busy, StateError
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
 from sslctl.rules.reasons import Code

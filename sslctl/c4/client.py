@@ -31,10 +31,10 @@ from sslctl.c4 import (
 )
 from sslctl.c4.shapes import read_certificate, read_object, read_problem, read_record
 from sslctl.c4.transport import Answer, Clock, Transport
+from sslctl.config.secret_file import read_secret
 from sslctl.errors import ConfigError
-from sslctl.files import read_regular
 from sslctl.rules.model import Bundle, Source
-from sslctl.secret_file import read_secret
+from sslctl.system.files import read_regular
 from sslctl.text import clean
 
 _TOKEN = re.compile(r"[!-~]{1,4096}")

@@ -16,10 +16,11 @@ from requests import PreparedRequest, RequestException, Response
 from requests.exceptions import Timeout
 from urllib3.exceptions import HTTPError
 
-from sslctl import __version__, retry_after
+from sslctl import __version__
 from sslctl.c4 import Unanswered
 from sslctl.c4.connections import LARGEST_ANSWER, Connections, TooLong
 from sslctl.c4.explanation import causes, explain
+from sslctl.net import retry_after
 
 LONGEST_PAUSE = timedelta(seconds=5)
 """The longest `Retry-After` that is waited for within a call; a worker that sleeps longer serves nobody."""

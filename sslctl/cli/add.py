@@ -8,18 +8,19 @@ from typing import TextIO
 
 import click
 
-from sslctl import management, x509
+from sslctl import management
 from sslctl.batch import Outcome
+from sslctl.certificates import x509
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, complain, domains_json
 from sslctl.errors import BadInput
-from sslctl.files import read_bounded
 from sslctl.management import Intake
 from sslctl.rules import names
 from sslctl.rules.model import Bundle
+from sslctl.system.files import read_bounded
 from sslctl.text import clean
 
 _MOST_SHOWN = 5

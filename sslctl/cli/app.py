@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sslctl.config import Config, load
+from sslctl.config.settings import Config, load
 from sslctl.errors import ConfigError, StateError
 from sslctl.rules.model import Domain, Milestone
 from sslctl.rules.renewal import Ari, RenewalRule

@@ -17,12 +17,12 @@ from sslctl.cli.options import json_option, moment
 from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, domains_json
 from sslctl.errors import Busy, Exit
-from sslctl.locks import locked
 from sslctl.notify.ping import ping
 from sslctl.rules import singapore
 from sslctl.rules.model import Milestone, Notice
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert, Ari
+from sslctl.system.locks import locked
 
 _CLAIM = "tick"
 # Of a tick that died with its host; on the same host a dead owner's claim is void at once.

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from sslctl import x509
+from sslctl.certificates import x509
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.writing import check_absent, write_new
 from sslctl.errors import BadInput, NotManaged
-from sslctl.files import read_bounded
 from sslctl.rules import names
 from sslctl.rules.model import Bundle, Certificate, Domain
+from sslctl.system.files import read_bounded
 from sslctl.text import clean
 
 _LARGEST_PASSWORD = 1 << 16

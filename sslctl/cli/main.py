@@ -13,10 +13,11 @@ from typing import Any
 
 import click
 
-from sslctl import __version__, dumps
+from sslctl import __version__
 from sslctl.cli import render
 from sslctl.cli.app import App
 from sslctl.errors import Exit, SslctlError
+from sslctl.system import core_dumps
 from sslctl.text import clean
 
 # Each command is the function `command` of its module, imported when it is asked for.
@@ -105,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     # Whatever is written, keys among it, is for this user alone.
     os.umask(0o077)
-    dumps.forbid()
+    core_dumps.forbid()
     # OpenSSL would write the keys of our connections there, and with them the token can be read.
     os.environ.pop("SSLKEYLOGFILE", None)
     _open_closed_streams()

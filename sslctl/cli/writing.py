@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sslctl.errors import BadInput
-from sslctl.files import publish
+from sslctl.system.files import publish
 
 
 def check_absent(folder: Path, names: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from sslctl.config import AcmeSection, StateSection
+from sslctl.config.settings import AcmeSection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer import listener
 from sslctl.store.keyring import Keyring

@@ -12,7 +12,7 @@ from dns.rdatatype import A
 
 from sslctl import c4
 from sslctl.c4 import ControlPlane
-from sslctl.config import Config
+from sslctl.config.settings import Config
 from sslctl.doctor import Check, bad, ok, unanswered, warn
 from sslctl.issuer import IssueError, directory
 from sslctl.preflight.lookup import Resolver, Unanswered

@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import datetime
 
 from sslctl.c4 import ControlPlane
-from sslctl.config import Config
+from sslctl.config.settings import Config
 from sslctl.doctor import Check, examine, examine_together, machine, ok, state
 from sslctl.doctor.outside import SECONDS, Outside
 from sslctl.store.inspection import Inspection

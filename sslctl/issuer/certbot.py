@@ -20,7 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sslctl.config import AcmeSection
+from sslctl.certificates.x509 import split_fullchain
+from sslctl.config.settings import AcmeSection
 from sslctl.errors import BadInput
 from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions, answers, directory, suggestions
 from sslctl.issuer.listener import Listener
@@ -30,7 +31,6 @@ from sslctl.issuer.workers import Workers
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
-from sslctl.x509 import split_fullchain
 
 _CHALLENGES = Path(".well-known") / "acme-challenge"
 # A token, a dot and the thumbprint of the account's key take some 90 bytes.

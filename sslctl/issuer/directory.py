@@ -8,9 +8,9 @@ from pathlib import Path
 
 import requests
 
-from sslctl import retry_after
-from sslctl.config import AcmeSection
+from sslctl.config.settings import AcmeSection
 from sslctl.issuer import IssueError
+from sslctl.net import retry_after
 from sslctl.rules.reasons import Code
 
 ACCOUNTS = "accounts"

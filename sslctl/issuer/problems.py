@@ -6,8 +6,8 @@ import re
 from datetime import datetime
 from typing import Any
 
-from sslctl import retry_after
 from sslctl.issuer import IssueError
+from sslctl.net import retry_after
 from sslctl.rules.limits import Kind, Scope
 from sslctl.rules.reasons import REASONS, Code
 from sslctl.text import clean

@@ -12,8 +12,8 @@ from typing import Any
 
 import requests
 
-from sslctl import retry_after
 from sslctl.issuer import Suggestion, Suggestions
+from sslctl.net import retry_after
 from sslctl.text import clean
 
 # Each keeps its connection, and most of a question's time is the way to the CA and back.

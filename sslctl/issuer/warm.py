@@ -16,14 +16,14 @@ from types import FrameType
 
 from certbot._internal.plugins.disco import PluginsRegistry
 
-from sslctl import dumps
 from sslctl.issuer import child
+from sslctl.system import core_dumps
 
 
 def main() -> None:
     """Import certbot with its plugins, then fork for every message until there are no more."""
     # A fork keeps to this too.
-    dumps.forbid()
+    core_dumps.forbid()
     PluginsRegistry.find_all()
     signal.signal(signal.SIGCHLD, _reap)
     # What is imported stays, and a collection in a child would only copy its pages.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sslctl.config import NotifySection
-from sslctl.config_values import notify_url
+from sslctl.config.secret_file import read_secret
+from sslctl.config.settings import NotifySection
+from sslctl.config.values import notify_url
 from sslctl.errors import ConfigError
-from sslctl.secret_file import read_secret
 from sslctl.text import clean
 
 

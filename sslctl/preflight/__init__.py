@@ -16,7 +16,7 @@ import dns.name
 import dns.rdtypes.ANY.CAA
 from dns.rdatatype import AAAA, CAA, A
 
-from sslctl.config import CdnSection, DnsSection
+from sslctl.config.settings import CdnSection, DnsSection
 from sslctl.preflight.answer import Answer
 from sslctl.preflight.caa import permit
 from sslctl.preflight.lookup import Resolver, Unanswered, to_text

@@ -15,7 +15,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.resolver
 
-from sslctl.config import DnsSection
+from sslctl.config.settings import DnsSection
 from sslctl.preflight import datagram
 from sslctl.preflight.answer import Answer, follow
 from sslctl.text import clean

@@ -14,8 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sslctl.errors import BadInput, Busy, SslctlError, StateError
-from sslctl.files import publish
 from sslctl.store import Copy, schema
+from sslctl.system.files import publish
 
 _LONGEST_SECONDS = 60
 _LOOK_AGAIN_SECONDS = 0.05

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sslctl.errors import Busy, SslctlError, StateError
-from sslctl.files import sync_folder
 from sslctl.store import schema
+from sslctl.system.files import sync_folder
 
 _BUSY_SECONDS = 15.0
 # A group ends when nobody waits to join it, and at the latest here: other processes want to write too.

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from sslctl.errors import Busy, StateError
-from sslctl.files import publish, read_regular
+from sslctl.system.files import publish, read_regular
 
 _OTHERS = 0o077
 # systemd gives a credential to the service's user by an access list, which shows as rights of the group.

@@ -11,13 +11,13 @@ import pytest
 from ari_server import Answer, AriServer, window
 from fakes import START, Clock, FakeIssuer
 
-from sslctl.config import AcmeSection, load
+from sslctl.certificates.x509 import check_pair, make_csr, make_key, read_leaf
+from sslctl.config.settings import AcmeSection, load
 from sslctl.issuer import Issued, IssueError, Issuer, Suggestion, Suggestions
 from sslctl.issuer.certbot import CertbotIssuer
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.world import World
-from sslctl.x509 import check_pair, make_csr, make_key, read_leaf
 
 
 @dataclass

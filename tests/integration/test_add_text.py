@@ -9,9 +9,9 @@ import pytest
 from cdn import Cdn
 from fakes import FakeIssuer
 
+from sslctl.certificates.x509 import make_key
 from sslctl.rules.model import Bundle
 from sslctl.sandbox.faults import Fault, Kind
-from sslctl.x509 import make_key
 
 NAME = "shop.example.com"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from webhook import Webhook
 
-from sslctl.config import NotifySection
+from sslctl.config.settings import NotifySection
 from sslctl.errors import ConfigError
 from sslctl.notify import Kind, Message
 from sslctl.notify.ping import ping

@@ -23,14 +23,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from josepy.jwk import JWKEC
 from josepy.util import ComparableECKey
 
-from sslctl.config import AcmeSection, load
+from sslctl.certificates.x509 import make_csr, make_key, read_leaf
+from sslctl.config.settings import AcmeSection, load
 from sslctl.issuer import IssueError, OrderPending
 from sslctl.issuer.certbot import CertbotIssuer
 from sslctl.issuer.workers import Workers
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.world import World
-from sslctl.x509 import make_csr, make_key, read_leaf
 
 pytestmark = pytest.mark.pebble
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from sslctl import dumps
+from sslctl.system import core_dumps
 
 _PR_GET_DUMPABLE = 3
 _PATIENCE_SECONDS = 20
@@ -55,7 +55,7 @@ def test_a_command_that_is_aborted_leaves_no_core(tmp_path: Path) -> None:
 
 def test_a_core_is_not_written_into_a_pipe_either() -> None:
     """There the limit does not count (core(5))."""
-    script = f"import ctypes; from {dumps.__name__} import forbid; forbid();"
+    script = f"import ctypes; from {core_dumps.__name__} import forbid; forbid();"
     script += f"print(ctypes.CDLL(None).prctl({_PR_GET_DUMPABLE}, 0, 0, 0, 0))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout == "0\n"

@@ -10,12 +10,12 @@ from cdn import Cdn
 from fakes import Clock, FakeIssuer
 
 from sslctl import c4
+from sslctl.certificates.x509 import make_csr, make_key, read_leaf
 from sslctl.issuer import IssueError
 from sslctl.rules.model import Bundle, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import derive_status
 from sslctl.sandbox.faults import Drop, Fault, Kind
-from sslctl.x509 import make_csr, make_key, read_leaf
 
 NAME = "shop.example.com"
 

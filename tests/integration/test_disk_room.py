@@ -19,13 +19,13 @@ from cdn import Cdn
 from fakes import START, Clock
 from store_cases import PATIENCE, look_into, processes
 
-from sslctl.config import AcmeSection
+from sslctl.certificates.x509 import make_csr, make_key
+from sslctl.config.settings import AcmeSection
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import CertbotIssuer
 from sslctl.issuer.room import PROBE_BYTES, require_room, require_writable
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
-from sslctl.x509 import make_csr, make_key
 
 NAME = "shop.example.com"
 CHALLENGES = Path(".well-known") / "acme-challenge"

@@ -15,7 +15,7 @@ from store_cases import PATIENCE, look_into, processes
 from tick_cases import tick
 
 from sslctl.errors import StateError
-from sslctl.locks import locked
+from sslctl.system.locks import locked
 
 NAMES = [f"{number}.example.com" for number in range(3)]
 

@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from josepy.jwk import JWKRSA
 from josepy.util import ComparableRSAKey
 
+from sslctl.certificates.x509 import make_csr, make_key, split_fullchain
 from sslctl.errors import StateError
 from sslctl.sandbox.pebble import Pebble, missing
-from sslctl.x509 import make_csr, make_key, split_fullchain
 
 pytestmark = pytest.mark.pebble
 

@@ -12,6 +12,7 @@ from fakes import FakeIssuer
 
 from sslctl import management
 from sslctl.c4 import State
+from sslctl.certificates.x509 import make_csr, make_key, renewal_id
 from sslctl.cli.app import App
 from sslctl.errors import Busy
 from sslctl.issuer import IssueError
@@ -19,7 +20,6 @@ from sslctl.rules.model import Domain, Order
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.status import derive_status, served
 from sslctl.sandbox.faults import Drop, Fault, Kind
-from sslctl.x509 import make_csr, make_key, renewal_id
 
 NAME = "shop.example.com"
 

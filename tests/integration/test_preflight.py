@@ -15,7 +15,7 @@ import pytest
 import requests
 from dns_zone import DnsZone, Trouble
 
-from sslctl.config import CdnSection, DnsSection
+from sslctl.config.settings import CdnSection, DnsSection
 from sslctl.preflight import Preflight, PreflightError, Prober
 from sslctl.rules.reasons import Code
 

@@ -13,7 +13,8 @@ from cdn import Cdn
 from fakes import START, Clock, FakeIssuer
 from store_cases import issue, serve
 
-from sslctl.config import AcmeSection
+from sslctl.certificates.x509 import make_csr, make_key, read_leaf, renewal_id
+from sslctl.config.settings import AcmeSection
 from sslctl.issuer import IssueError, Suggestion, Suggestions
 from sslctl.issuer.certbot import CertbotIssuer
 from sslctl.renewal_info import Poll, poll
@@ -22,7 +23,6 @@ from sslctl.rules.model import Certificate, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Alert
 from sslctl.store.sqlite import SqliteStore
-from sslctl.x509 import make_csr, make_key, read_leaf, renewal_id
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 POLLING = Scope(Kind.RENEWAL_INFO)

@@ -25,7 +25,7 @@ from cdn import Cdn, Result
 from fakes import START, Clock
 from invariants import Outside, violations
 
-from sslctl import x509
+from sslctl.certificates import x509
 from sslctl.errors import Exit
 
 TITLE = "Time"

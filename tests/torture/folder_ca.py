@@ -12,9 +12,9 @@ from threading import RLock
 from cryptography.hazmat.primitives.asymmetric import ec
 from fakes import FakeIssuer
 
-from sslctl import x509
+from sslctl.certificates import x509
+from sslctl.certificates.pem import read_key, write_key
 from sslctl.issuer import Issued
-from sslctl.pem import read_key, write_key
 from sslctl.rules.model import Order
 
 

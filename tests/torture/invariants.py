@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sslctl import x509
+from sslctl.certificates import x509
 from sslctl.errors import BadInput
 from sslctl.rules.model import Bundle, Domain, Source
 from sslctl.rules.reasons import Status

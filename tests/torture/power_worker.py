@@ -14,7 +14,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 from fakes import Clock, FakeIssuer
 from recording import ACKNOWLEDGED
 
-from sslctl import x509
+from sslctl.certificates import x509
 from sslctl.rules.model import Domain, Finding, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring

@@ -26,13 +26,13 @@ from fakes import Clock
 from front import context_of
 from misbehaving import Behaviour, Misbehaving, sending
 
-from sslctl.config import AcmeSection
+from sslctl.certificates.x509 import make_csr, make_key
+from sslctl.config.settings import AcmeSection
 from sslctl.errors import Exit
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import CertbotIssuer
 from sslctl.preflight.ports import find_refusal
 from sslctl.rules.model import Order
-from sslctl.x509 import make_csr, make_key
 
 TITLE = "Probes"
 TARGET = "0 connections"

@@ -20,11 +20,11 @@ from front import Fault, Front
 from hostile_text import TEXTS, harmful
 from misbehaving import answering
 
+from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.issuer import Suggestion, problems, suggestions
 from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.faults import Kind
 from sslctl.text import instant
-from sslctl.x509 import make_csr, make_key
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST_SECONDS = 15

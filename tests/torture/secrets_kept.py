@@ -22,6 +22,7 @@ from cryptography.fernet import Fernet
 from fakes import FakeIssuer
 from watched import Watched, descendants, open_read_only
 
+from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.cli.main import COMMANDS
 from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.faults import Fault, Kind
@@ -29,7 +30,6 @@ from sslctl.sandbox.world import World
 from sslctl.store import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore
-from sslctl.x509 import make_csr, make_key
 
 TITLE = "Secrets stay secret"
 TARGET = "0 hits of any key or token where it does not belong; no core; nothing that others can read"

@@ -10,7 +10,7 @@ import pytest
 import secrets_kept
 from case import require_held
 
-from sslctl.x509 import make_key
+from sslctl.certificates.x509 import make_key
 
 
 @pytest.mark.pebble

@@ -39,7 +39,6 @@ from misbehaving import (
     silence,
 )
 
-from sslctl import x509
 from sslctl.c4 import (
     ControlPlane,
     Installed,
@@ -53,6 +52,7 @@ from sslctl.c4 import (
 )
 from sslctl.c4.client import C4Client
 from sslctl.c4.transport import retry_time
+from sslctl.certificates import x509
 from sslctl.errors import ConfigError
 from sslctl.rules.model import Bundle, Source
 

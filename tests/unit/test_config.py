@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sslctl import config
-from sslctl.config import Config, StateSection, keys, load
+from sslctl.config.settings import _READ, Config, StateSection, keys, load
 from sslctl.errors import ConfigError, Exit
 
 # The published sample, as facts: section, key, value in TOML, value in the program.
@@ -99,12 +98,12 @@ def test_the_published_sample_says_the_defaults(tmp_path: Path, nowhere: Path) -
 
 def test_every_default_is_listed_and_would_be_accepted() -> None:
     listed = {f"{section}.{key}": default for section, key, default in keys()}
-    assert set(listed) == set(config._READ), "a field without a reader, or a reader without a field"
+    assert set(listed) == set(_READ), "a field without a reader, or a reader without a field"
     assert {f"{section}.{key}" for section, key, *_ in SAMPLE} <= set(listed)
     for dotted, default in listed.items():
         raw: object = list(default) if isinstance(default, tuple) else default
         raw = "" if raw is None else str(raw) if isinstance(raw, Path) else raw
-        assert config._READ[dotted](raw) == default, dotted
+        assert _READ[dotted](raw) == default, dotted
 
 
 def test_the_paths_below_the_state_folder() -> None:

@@ -14,8 +14,8 @@ import click
 import pytest
 from cdn import Cdn
 
-from sslctl import config
 from sslctl.cli.main import COMMANDS, sslctl
+from sslctl.config import settings
 from sslctl.errors import Exit
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 
@@ -79,14 +79,14 @@ def test_every_status_and_exit_code_is_explained() -> None:
 
 def test_the_example_configuration_names_every_key_with_its_default() -> None:
     example = ROOT / "docs" / "config.example.toml"
-    assert config.load(example, {}) == config.Config(path=example)
+    assert settings.load(example, {}) == settings.Config(path=example)
     section = ""
     named = set()
     for line in example.read_text().splitlines():
         section = line.strip("[]") if line.startswith("[") else section
         if match := re.match(r"(\w+) = ", line):
             named.add((section, match[1]))
-    assert named == {(section, key) for section, key, _ in config.keys()}
+    assert named == {(section, key) for section, key, _ in settings.keys()}
 
 
 def test_every_field_of_the_json_is_documented(

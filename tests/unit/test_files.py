@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sslctl.config import load
+from sslctl.config.settings import load
 from sslctl.errors import ConfigError, StateError
-from sslctl.files import read_bounded, read_regular
 from sslctl.store.keyring import Keyring
+from sslctl.system.files import read_bounded, read_regular
 
 
 def test_a_regular_file_is_read_whole_up_to_its_limit(tmp_path: Path) -> None:

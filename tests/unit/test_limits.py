@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslctl.config import load
+from sslctl.config.settings import load
 from sslctl.rules.limits import (
     LETS_ENCRYPT,
     NO_LIMITS,

@@ -31,7 +31,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslctl import x509
+from sslctl.certificates import x509
 from sslctl.errors import BadInput
 from sslctl.rules.model import Bundle
 

@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 from cryptography.x509.oid import NameOID
 
-from sslctl.errors import BadInput
-from sslctl.pem import (
+from sslctl.certificates.pem import (
     CURVES,
     SHORTEST_RSA,
     UNREADABLE,
@@ -30,6 +29,7 @@ from sslctl.pem import (
     write_certificate,
     write_key,
 )
+from sslctl.errors import BadInput
 from sslctl.rules.model import Bundle, Leaf
 from sslctl.text import clean
 

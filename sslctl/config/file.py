@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sslctl.errors import ConfigError
-from sslctl.files import read_regular
+from sslctl.system.files import read_regular
 from sslctl.text import clean
 
 _LARGEST = 1 << 20

@@ -13,8 +13,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from sslctl import config_values as read
-from sslctl.config_file import ConfigFile, open_file
+from sslctl.config import values as read
+from sslctl.config.file import ConfigFile, open_file
 from sslctl.errors import ConfigError
 from sslctl.rules.limits import Limits, for_directory, limit_of
 from sslctl.rules.reasons import Status

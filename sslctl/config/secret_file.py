@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from sslctl.errors import ConfigError
-from sslctl.files import read_regular
+from sslctl.system.files import read_regular
 from sslctl.text import clean
 
 _LARGEST = 1 << 16

@@ -1,0 +1,1 @@
+"""Certificates and keys: reading, checking and writing PEM, X.509 and PKCS#12."""

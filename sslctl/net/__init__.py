@@ -1,0 +1,1 @@
+"""HTTP as every adapter needs it: bounded in time, bytes and attempts."""

@@ -1,0 +1,1 @@
+"""What the operating system does for sslctl: files that outlive a power cut, locks, no core dumps."""
