@@ -9,8 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sslctl import c4
-from sslctl.c4 import ControlPlane, Installed, Record, State
+from sslctl.control_plane import (
+    ControlPlane,
+    ControlPlaneError,
+    Installed,
+    Record,
+    State,
+    TextCertificatePresent,
+    Unanswered,
+    Unauthorized,
+    UnknownDomain,
+)
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.versions import usable
@@ -30,7 +39,7 @@ class Stop(Exception):  # it ends a pass with a finding; that is no error of the
         self.wish = wish
 
 
-class Doubtful(c4.Unanswered):
+class Doubtful(Unanswered):
     """Nobody can tell whether C4 did what it was asked."""
 
 
@@ -59,13 +68,13 @@ class Delivery:
         self._on_step(domain, "asking C4")
         try:
             record = self._c4.domain(domain.name)
-        except c4.UnknownDomain as error:
+        except UnknownDomain as error:
             if domain.serving is not None:
                 self._store.mark_not_serving(domain, "C4 has no such domain")
             raise Stop(Code.C4_UNKNOWN_DOMAIN) from error
-        except c4.Unauthorized as error:
+        except Unauthorized as error:
             raise Stop(Code.C4_TOKEN_REFUSED, str(error)) from error
-        except c4.C4Error as error:
+        except ControlPlaneError as error:
             raise Stop(Code.C4_UNANSWERED, str(error), wish=_wish(error)) from error
         return self._reconcile(domain, record.certificate), record
 
@@ -99,11 +108,11 @@ class Delivery:
         bundle = self._store.bundle(certificate)
         try:
             self._send(domain, certificate, bundle)
-        except c4.TextCertificatePresent:
+        except TextCertificatePresent:
             return self._replace_text(domain, certificate, bundle, installed)
-        except c4.C4Error as error:
+        except ControlPlaneError as error:
             state = ""
-            if installed is None and not isinstance(error, c4.Unanswered):
+            if installed is None and not isinstance(error, Unanswered):
                 # A pass may have been killed after it had made way for this upload.
                 state = self._put_back(domain, self._last_served_text(domain))
             raise _refused(error, state) from error
@@ -112,7 +121,7 @@ class Delivery:
     def _send(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> None:
         try:
             self._c4.upload(domain.name, bundle, certificate.source)
-        except c4.Unanswered:
+        except Unanswered:
             # The answer may have been lost after C4 did what it was asked.
             record = _glance(self._c4, domain.name)
             if record is None or not _is_one_of(record.certificate, certificate):
@@ -127,7 +136,7 @@ class Delivery:
             domain = self._store.mark_not_serving(domain, "the text certificate makes way")
         try:
             remove(self._c4, domain.name)
-        except c4.C4Error as error:
+        except ControlPlaneError as error:
             state = "; the text certificate is still installed"
             if isinstance(error, Doubtful):
                 state = "; whether the text certificate is still installed is not known"
@@ -137,7 +146,7 @@ class Delivery:
         self._store.record(domain, "removed", "the text certificate, from C4", held.version if held else None)
         try:
             self._send(domain, certificate, bundle)
-        except c4.C4Error as error:
+        except ControlPlaneError as error:
             raise _refused(error, self._put_back(domain, held)) from error
         return domain
 
@@ -160,7 +169,7 @@ class Delivery:
             return "; nothing is installed now"
         try:
             self._c4.upload(domain.name, self._store.bundle(held), held.source)
-        except c4.C4Error as error:
+        except ControlPlaneError as error:
             return f"; nothing is installed now, for the text certificate could not be put back: {error}"
         self._store.mark_serving(domain, held, wanted=domain.wanted)
         self._store.record(domain, "put back", "the text certificate is on C4 again", held.version)
@@ -173,7 +182,7 @@ class Delivery:
                 self._sleep(_POLL_SECONDS)
             try:
                 active = self._c4.certificate(domain.name)
-            except c4.C4Error as error:
+            except ControlPlaneError as error:
                 raise Stop(Code.C4_UNANSWERED, str(error), wish=_wish(error)) from error
             if active is not None and active.state is State.ACTIVE and _is_one_of(active, certificate):
                 self._store.mark_serving(domain, certificate, wanted=certificate)
@@ -192,7 +201,7 @@ def remove(control_plane: ControlPlane, name: str) -> bool:
     """
     try:
         return control_plane.remove(name)
-    except c4.Unanswered as error:
+    except Unanswered as error:
         # The answer may have been lost after C4 did what it was asked.
         record = _glance(control_plane, name)
         if record is None:
@@ -206,7 +215,7 @@ def _glance(control_plane: ControlPlane, name: str) -> Record | None:
     """Give C4's record of `name`, None where it cannot be had just now."""
     try:
         return control_plane.domain(name)
-    except c4.C4Error:
+    except ControlPlaneError:
         return None
 
 
@@ -216,16 +225,16 @@ def _is_one_of(installed: Installed | None, *certificates: Certificate | None) -
     )
 
 
-def _refused(error: c4.C4Error, state: str) -> Stop:
+def _refused(error: ControlPlaneError, state: str) -> Stop:
     found = f"{error}{state}"
-    if isinstance(error, c4.UnknownDomain):
+    if isinstance(error, UnknownDomain):
         return Stop(Code.C4_UNKNOWN_DOMAIN)
-    if isinstance(error, c4.Unauthorized):
+    if isinstance(error, Unauthorized):
         return Stop(Code.C4_UNAUTHORIZED, found)
-    if isinstance(error, c4.Unanswered):
+    if isinstance(error, Unanswered):
         return Stop(Code.C4_UPLOAD_FAILED, found, wish=error.retry_at)
     return Stop(Code.C4_REJECTED, found)
 
 
-def _wish(error: c4.C4Error) -> datetime | None:
-    return error.retry_at if isinstance(error, c4.Unanswered) else None
+def _wish(error: ControlPlaneError) -> datetime | None:
+    return error.retry_at if isinstance(error, Unanswered) else None

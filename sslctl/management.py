@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sslctl import c4, delivery
-from sslctl.c4 import ControlPlane
+from sslctl import delivery
 from sslctl.certificates import x509
+from sslctl.control_plane import ControlPlane, ControlPlaneError, Unanswered, Unauthorized, UnknownDomain
 from sslctl.errors import BadInput, Busy, ConfigError, NotManaged, TryLater
 from sslctl.issuer import IssueError, Issuer
 from sslctl.pipeline import claimed
@@ -189,14 +189,14 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, n
         domain = store.mark_not_serving(domain, "it is being removed from C4")
     try:
         removed = delivery.remove(control_plane, domain.name)
-    except c4.UnknownDomain:
+    except UnknownDomain:
         removed = False
-    except c4.C4Error as error:
+    except ControlPlaneError as error:
         if isinstance(error, delivery.Doubtful):
             _leave_to_tick(store, domain, error, now)
         elif served is not None:
             store.mark_serving(domain, served, wanted=domain.wanted)
-        if isinstance(error, c4.Unauthorized):
+        if isinstance(error, Unauthorized):
             raise ConfigError(
                 f"C4 refused our token, so {domain.name} stays managed: {error}", hint="see c4.token_file"
             ) from error
@@ -208,7 +208,7 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, n
         store.record(domain, "removed", "from C4", served.version if served else None)
 
 
-def _leave_to_tick(store: Store, domain: Domain, error: c4.Unanswered, now: datetime) -> None:
+def _leave_to_tick(store: Store, domain: Domain, error: Unanswered, now: datetime) -> None:
     """Have the tick see what C4 has of a domain whose certificate may be gone."""
     code = Code.C4_UNANSWERED
     tries = count_tries(domain.finding, code)

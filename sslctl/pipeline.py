@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sslctl.breaker import Breaker
-from sslctl.c4 import ControlPlane, Record
 from sslctl.certificates import x509
+from sslctl.control_plane import ControlPlane, Record
 from sslctl.delivery import Delivery, Stop
 from sslctl.errors import BadInput, Busy
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending

@@ -12,14 +12,14 @@ from typing import Any
 from fakes import Clock, FakeIssuer
 
 # What a tick imports on its way is here before the processes are forked off.
-from sslctl import c4, pipeline, preflight
-from sslctl.c4 import client
+from sslctl import control_plane, pipeline, preflight
 from sslctl.cli import daemon_tick
 from sslctl.cli.app import App
 from sslctl.cli.main import run
+from sslctl.control_plane.c4 import client
 from sslctl.store import sqlite
 
-IMPORTED = (c4, client, daemon_tick, pipeline, preflight, sqlite)
+IMPORTED = (control_plane, client, daemon_tick, pipeline, preflight, sqlite)
 _PATIENCE = 60.0
 
 

@@ -23,7 +23,7 @@ from sslctl.turns import Turns
 
 # What talks to the outside is imported where it is first needed: `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
-    from sslctl.c4 import ControlPlane
+    from sslctl.control_plane import ControlPlane
     from sslctl.doctor import Check
     from sslctl.issuer import Issuer
     from sslctl.notify import Notifier
@@ -108,7 +108,7 @@ class App:
         return self._connect_c4(self.config.c4.timeout_seconds)
 
     def _connect_c4(self, timeout_seconds: float) -> ControlPlane:
-        from sslctl.c4.client import C4Client  # noqa: PLC0415
+        from sslctl.control_plane.c4.client import C4Client  # noqa: PLC0415
 
         section = self.config.c4
         if not section.base_url or section.token_file is None:

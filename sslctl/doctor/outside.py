@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 import dns.name
 from dns.rdatatype import A
 
-from sslctl import c4
-from sslctl.c4 import ControlPlane
 from sslctl.config.settings import Config
+from sslctl.control_plane import ControlPlane, ControlPlaneError, Unauthorized
 from sslctl.doctor import Check, bad, ok, unanswered, warn
 from sslctl.issuer import IssueError, directory
 from sslctl.preflight.lookup import Resolver, Unanswered
@@ -75,9 +74,9 @@ class Outside:
             yield ok("token file", clean(self._config.c4.token_file))
             try:
                 at = control_plane.health()
-            except c4.Unauthorized as error:
+            except Unauthorized as error:
                 yield bad("C4", f"it refuses our token: {error}", "put a valid token into c4.token_file")
-            except c4.C4Error as error:
+            except ControlPlaneError as error:
                 yield unanswered("C4", f"{clean(self._config.c4.base_url)}: {error}", "see c4.base_url")
             else:
                 self._compare("C4", at)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
 
-from sslctl.c4 import ControlPlane
 from sslctl.config.settings import Config
+from sslctl.control_plane import ControlPlane
 from sslctl.doctor import Check, examine, examine_together, machine, ok, state
 from sslctl.doctor.outside import SECONDS, Outside
 from sslctl.store.inspection import Inspection

@@ -1,4 +1,4 @@
-"""The reference C4 as a web application: the published contract (`sslctl/c4/openapi.yaml`), rule by rule.
+"""The reference C4 as a web application: the published contract (`sslctl/control_plane/c4/openapi.yaml`), rule by rule.
 
 Besides the contract it answers, with the same token, the administration of the sandbox:
 

@@ -1,4 +1,4 @@
-"""The reference C4 keeps the published contract, `sslctl/c4/openapi.yaml`, whatever it is asked."""
+"""The reference C4 keeps the published contract, `sslctl/control_plane/c4/openapi.yaml`, whatever it is asked."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-import sslctl.c4
+import sslctl.control_plane.c4
 from sslctl.sandbox.c4_server import ReferenceC4
 from sslctl.sandbox.faults import Fault
 
-DOCUMENT: dict[str, Any] = yaml.safe_load((Path(sslctl.c4.__file__).parent / "openapi.yaml").read_text())
+DOCUMENT: dict[str, Any] = yaml.safe_load(
+    (Path(sslctl.control_plane.c4.__file__).parent / "openapi.yaml").read_text()
+)
 TOKEN = "contract-token"
 DOMAIN, BARE, TEXT = "shop.example.com", "bare.example.com", "text.example.com"
 CERTIFICATE_PATH = "/v1/domains/{domain}/certificate"

@@ -9,7 +9,7 @@ import pytest
 from cdn import Cdn
 from fakes import Clock, FakeIssuer
 
-from sslctl import c4
+from sslctl import control_plane
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf
 from sslctl.issuer import IssueError
 from sslctl.rules.model import Bundle, Order, Source
@@ -112,7 +112,7 @@ def test_a_lost_answer_to_the_upload_over_text_does_not_bring_the_text_back(shop
             self.uploads += 1
             done = self._real.upload(*arguments)
             if self.uploads == 2:
-                raise c4.Unanswered("connection closed without an answer")
+                raise control_plane.Unanswered("connection closed without an answer")
             return done
 
     app = shop.app()

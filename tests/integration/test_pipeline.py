@@ -11,9 +11,9 @@ from dying_store import DyingStore, Killed
 from fakes import FakeIssuer
 
 from sslctl import management
-from sslctl.c4 import State
 from sslctl.certificates.x509 import make_csr, make_key, renewal_id
 from sslctl.cli.app import App
+from sslctl.control_plane import State
 from sslctl.errors import Busy
 from sslctl.issuer import IssueError
 from sslctl.rules.model import Domain, Order

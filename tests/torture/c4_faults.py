@@ -25,8 +25,8 @@ from front import Front, context_of, distrusted
 from invariants import Outside, violations
 from misbehaving import Behaviour, Misbehaving, answering
 
-from sslctl.c4.client import C4Client
 from sslctl.certificates import x509
+from sslctl.control_plane.c4.client import C4Client
 from sslctl.errors import Exit
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import REASONS, Code, Status

@@ -25,10 +25,10 @@ from folder_ca import FolderCa
 
 # What the command line imports late, so that it is there before the fork.
 from sslctl import batch, pipeline, preflight, renewal_info  # noqa: F401
-from sslctl.c4 import client  # noqa: F401
 from sslctl.cli import daemon_tick  # noqa: F401
 from sslctl.cli.app import App
 from sslctl.cli.main import run
+from sslctl.control_plane.c4 import client  # noqa: F401
 from sslctl.store import sqlite  # noqa: F401
 
 _PATIENCE = 60.0

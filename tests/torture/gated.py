@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 
-import sslctl.c4.client
 import sslctl.cli.add
 import sslctl.cli.daemon_tick
 import sslctl.cli.delete
 import sslctl.cli.recheck
+import sslctl.control_plane.c4.client
 import sslctl.issuer.certbot
 import sslctl.preflight
 import sslctl.store.sqlite  # noqa: F401 - what a command imports when it needs it

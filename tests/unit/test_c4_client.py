@@ -39,7 +39,8 @@ from misbehaving import (
     silence,
 )
 
-from sslctl.c4 import (
+from sslctl.certificates import x509
+from sslctl.control_plane import (
     ControlPlane,
     Installed,
     Record,
@@ -50,10 +51,9 @@ from sslctl.c4 import (
     Unauthorized,
     UnknownDomain,
 )
-from sslctl.c4.client import C4Client
-from sslctl.c4.transport import retry_time
-from sslctl.certificates import x509
+from sslctl.control_plane.c4.client import C4Client
 from sslctl.errors import ConfigError
+from sslctl.net.transport import retry_time
 from sslctl.rules.model import Bundle, Source
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -782,12 +782,12 @@ def test_c4_is_trusted_by_the_given_cas_alone(connect: Connect, tmp_path: Path) 
     with _tls_server(ca, "127.0.0.1") as server:
         assert connect(server, ca_bundle=bundles["own"]).domain(NAME).name == NAME
         for bundle in (bundles["strange"], None):
-            with pytest.raises(Unanswered, match=r"^TLS: the certificate of C4 is not trusted \("):
+            with pytest.raises(Unanswered, match=r"^TLS: its certificate is not trusted \("):
                 connect(server, ca_bundle=bundle).domain(NAME)
         assert len(server.requests) == 1
         assert server.connections == 3, "an untrusted certificate is not tried again"
     with _tls_server(ca, "other.example.net") as server:
-        with pytest.raises(Unanswered, match=r"^TLS: the certificate of C4 is for another name$"):
+        with pytest.raises(Unanswered, match=r"^TLS: its certificate is for another name$"):
             connect(server, ca_bundle=bundles["own"]).domain(NAME)
         assert server.requests == []
 

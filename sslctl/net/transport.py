@@ -17,10 +17,9 @@ from requests.exceptions import Timeout
 from urllib3.exceptions import HTTPError
 
 from sslctl import __version__
-from sslctl.c4 import Unanswered
-from sslctl.c4.connections import LARGEST_ANSWER, Connections, TooLong
-from sslctl.c4.explanation import causes, explain
 from sslctl.net import retry_after
+from sslctl.net.connections import LARGEST_ANSWER, Connections, TooLong
+from sslctl.net.explanation import causes, explain
 
 LONGEST_PAUSE = timedelta(seconds=5)
 """The longest `Retry-After` that is waited for within a call; a worker that sleeps longer serves nobody."""
@@ -36,6 +35,17 @@ _PIECE = 1 << 16
 _RETRIED = frozenset({429, 502, 503, 504})
 
 Clock = Callable[[], datetime]
+
+
+class NoAnswer(Exception):
+    """The server could not be asked, or gave no complete answer; `str()` of it is cleaned text for an operator.
+
+    `retry_at` is the server's own wish (`Retry-After`, already capped, UTC), where it gave one.
+    """
+
+    def __init__(self, message: str, retry_at: datetime | None = None) -> None:
+        super().__init__(message)
+        self.retry_at = retry_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ class Transport:
     def call(
         self, method: str, path: str, *, document: object = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send one idempotent request and give the answer, whatever its status. Raises `Unanswered`.
+        """Send one idempotent request and give the answer, whatever its status. Raises `NoAnswer`.
 
         `path` follows that of the base URL, and is percent-encoded. `document` is sent as JSON.
         """
@@ -88,7 +98,7 @@ class Transport:
             except (RequestException, HTTPError, OSError) as error:
                 if pause is None or not _may_pass(error):
                     # From None: the cause holds the request, and with it the token and a private key.
-                    raise Unanswered(explain(error)) from None
+                    raise NoAnswer(explain(error)) from None
             else:
                 with response:
                     now = self._clock()
@@ -140,8 +150,8 @@ def _read(response: Response, retry_at: datetime | None) -> Answer:
     except (HTTPError, OSError, ValueError) as error:
         if any(isinstance(cause, TooLong) for cause in causes(error)):
             said = f"answered {response.status_code} with over {LARGEST_ANSWER} bytes"
-            raise Unanswered(said, retry_at) from None
-        raise Unanswered(explain(error)) from None
+            raise NoAnswer(said, retry_at) from None
+        raise NoAnswer(explain(error)) from None
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return Answer(
         response.status_code, media_type, body, retry_at, retry_after.read_date(response.headers.get("Date"))

@@ -32,8 +32,8 @@ def _say_tls(error: ssl.SSLError) -> str:
     if not isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: {clean((error.reason or 'handshake failed').replace('_', ' ').lower(), 80)}"
     if error.verify_code in _OTHER_NAME:
-        return "TLS: the certificate of C4 is for another name"
-    return f"TLS: the certificate of C4 is not trusted ({clean(error.verify_message, 80)})"
+        return "TLS: its certificate is for another name"
+    return f"TLS: its certificate is not trusted ({clean(error.verify_message, 80)})"
 
 
 def _say(cause: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
+from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -18,8 +19,9 @@ import certifi
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sslctl.c4 import (
-    C4Error,
+from sslctl.config.secret_file import read_secret
+from sslctl.control_plane import (
+    ControlPlaneError,
     Installed,
     Record,
     Rejected,
@@ -29,10 +31,9 @@ from sslctl.c4 import (
     Unauthorized,
     UnknownDomain,
 )
-from sslctl.c4.shapes import read_certificate, read_object, read_problem, read_record
-from sslctl.c4.transport import Answer, Clock, Transport
-from sslctl.config.secret_file import read_secret
+from sslctl.control_plane.c4.shapes import read_certificate, read_object, read_problem, read_record
 from sslctl.errors import ConfigError
+from sslctl.net.transport import Answer, Clock, NoAnswer, Transport
 from sslctl.rules.model import Bundle, Source
 from sslctl.system.files import read_regular
 from sslctl.text import clean
@@ -77,7 +78,7 @@ class C4Client:
 
     def domain(self, name: str) -> Record:
         """Give C4's record of `name`. Raises `UnknownDomain`, `Unauthorized` and `Unanswered`."""
-        answer = self._transport.call("GET", self._address(name))
+        answer = self._call("GET", self._address(name))
         if answer.status == HTTPStatus.OK:
             return read_record(answer, name)
         raise self._error(answer)
@@ -90,7 +91,7 @@ class C4Client:
         """
         leaf = x509.load_pem_x509_certificate(bundle.certificate.encode())
         fingerprint = leaf.fingerprint(SHA256()).hex()
-        answer = self._transport.call(
+        answer = self._call(
             "PUT",
             self._address(name) + "/certificate",
             headers={"Idempotency-Key": fingerprint},
@@ -114,7 +115,7 @@ class C4Client:
 
         Raises `UnknownDomain`, `Unauthorized` and `Unanswered`.
         """
-        answer = self._transport.call("GET", self._address(name) + "/certificate")
+        answer = self._call("GET", self._address(name) + "/certificate")
         if answer.status == HTTPStatus.OK:
             return read_certificate(answer)
         if _has_none(answer):
@@ -127,7 +128,7 @@ class C4Client:
         Also False where it was this call that removed it, but the answer was lost and the request sent again.
         Raises `UnknownDomain`, `Unauthorized` and `Unanswered`.
         """
-        answer = self._transport.call("DELETE", self._address(name) + "/certificate")
+        answer = self._call("DELETE", self._address(name) + "/certificate")
         if answer.status == HTTPStatus.NO_CONTENT:
             return True
         if _has_none(answer):
@@ -139,7 +140,7 @@ class C4Client:
 
         Raises `Unauthorized` and `Unanswered`.
         """
-        answer = self._transport.call("GET", "/v1/health")
+        answer = self._call("GET", "/v1/health")
         if answer.status != HTTPStatus.OK:
             raise self._error(answer)
         if read_object(answer).get("status") != "ok":
@@ -150,13 +151,22 @@ class C4Client:
         """Close the connections that are not in use."""
         self._transport.close()
 
+    def _call(
+        self, method: str, path: str, *, document: object = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        try:
+            return self._transport.call(method, path, document=document, headers=headers)
+        except NoAnswer as error:
+            # From None: what lies below holds the request, and with it the token and a private key.
+            raise Unanswered(str(error), error.retry_at) from None
+
     def _address(self, name: str) -> str:
         # A dot segment would vanish from the path (RFC 3986, section 5.2.4) and the request go to another resource.
         if not name.strip("."):
             raise ValueError("not the name of a domain")
         return f"/v1/domains/{quote(name, safe='')}"
 
-    def _error(self, answer: Answer, *secrets: str) -> C4Error:
+    def _error(self, answer: Answer, *secrets: str) -> ControlPlaneError:
         said = self._said(answer, *secrets)
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return Unauthorized(said)
@@ -164,7 +174,7 @@ class C4Client:
             return UnknownDomain(said)
         return Unanswered(said, answer.retry_at)
 
-    def _upload_error(self, answer: Answer, private_key: str) -> C4Error:
+    def _upload_error(self, answer: Answer, private_key: str) -> ControlPlaneError:
         key_lines = [line for line in private_key.split("\n") if line and not line.startswith("-----")]
         error = self._error(answer, *key_lines)
         if not isinstance(error, Unanswered) or answer.status not in _ABOUT_THE_UPLOAD:

@@ -1,6 +1,6 @@
 """C4, the CDN's control plane, as sslctl sees it.
 
-`ControlPlane` is the seam: `c4.client` speaks the published contract (`openapi.yaml`) over HTTPS, and another
+`ControlPlane` is the seam: `control_plane.client` speaks the published contract (`openapi.yaml`) over HTTPS, and another
 control plane would be one more class with these methods.
 """
 
@@ -41,19 +41,19 @@ class Record:
     certificate: Installed | None
 
 
-class C4Error(Exception):
+class ControlPlaneError(Exception):
     """C4 did not do what was asked; `str()` of it is cleaned text for an operator."""
 
 
-class UnknownDomain(C4Error):
+class UnknownDomain(ControlPlaneError):
     """C4 answered that it has no such domain (404 `unknown_domain`)."""
 
 
-class Unauthorized(C4Error):
+class Unauthorized(ControlPlaneError):
     """C4 refused the token (401 or 403)."""
 
 
-class Rejected(C4Error):
+class Rejected(ControlPlaneError):
     """C4 understood the upload and refused it (413, 422 or another 4xx). `code` is C4's own, cleaned."""
 
     def __init__(self, message: str, code: str = "") -> None:
@@ -61,11 +61,11 @@ class Rejected(C4Error):
         self.code = code
 
 
-class TextCertificatePresent(C4Error):
+class TextCertificatePresent(ControlPlaneError):
     """A `c4` certificate was sent while a `text` one is installed (409 `text_certificate_present`)."""
 
 
-class Unanswered(C4Error):
+class Unanswered(ControlPlaneError):
     """C4 could not be asked or gave no usable answer: nothing follows from that.
 
     `retry_at` is C4's own wish (`Retry-After`, already capped), where it gave one.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sslctl.c4 import Installed, Record, State, Unanswered
-from sslctl.c4.transport import Answer
+from sslctl.control_plane import Installed, Record, State, Unanswered
+from sslctl.net.transport import Answer
 from sslctl.rules.model import Source
 from sslctl.text import clean
 

@@ -1,0 +1,1 @@
+"""C4 over its published contract, `openapi.yaml`."""
