@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sslctl import delivery
 from sslctl.certificates import x509
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Unanswered, Unauthorized, UnknownDomain
 from sslctl.errors import BadInput, Busy, ConfigError, NotManaged, TryLater
+from sslctl.issuance import delivery
+from sslctl.issuance.claims import claimed
 from sslctl.issuer import IssueError, Issuer
-from sslctl.pipeline import claimed
 from sslctl.rules import schedule, status
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Source
 from sslctl.rules.reasons import Code, Status

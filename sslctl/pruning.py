@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sslctl.issuance.claims import claim_domains, release_domains
 from sslctl.rules import versions as versions_
 from sslctl.rules.model import Certificate, Domain, Milestone
 from sslctl.store import Store
 
 # As many domains are claimed, and their keys destroyed in one commit.
 _BLOCK = 200
-_CLAIM_TIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,16 @@ def prune(store: Store, now: datetime, older_than: timedelta) -> Pruned:
     for start in range(0, len(names), _BLOCK):
         block = names[start : start + _BLOCK]
         # An `add` may be about to take an old version up again.
-        ours = store.claim(block, _CLAIM_TIME)
+        ours = claim_domains(store, block)
         busy += len(block) - len(ours)
         try:
             with store.together():
-                found = list(_spare(store, [name for name in block if name in ours], now, older_than))
+                found = list(_spare(store, ours, now, older_than))
                 for key in found:
                     store.destroy_key(key.domain, key.certificate)
             keys += found
         finally:
-            store.release(ours)
+            release_domains(store, ours)
     store.mark(Milestone.KEYS_PRUNED, f"{len(keys)} destroyed")
     return Pruned(keys, busy)
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from sslctl.rules.claim_names import domain_claim
 from sslctl.sandbox.world import World
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,7 +116,7 @@ class Machine:
             "from datetime import timedelta\n"
             "from sslctl.cli.app import App\n"
             "app = App(None)\n"
-            f"print(app.store.claim([{'domain:' + name!r}], timedelta(hours=1)), flush=True)\n"
+            f"print(app.store.claim([{domain_claim(name)!r}], timedelta(hours=1)), flush=True)\n"
             "sys.stdin.read()\n"
         )
         command = self._enter(

@@ -11,15 +11,17 @@ from typing import Any
 
 from fakes import Clock, FakeIssuer
 
-# What a tick imports on its way is here before the processes are forked off.
-from sslctl import control_plane, pipeline, preflight
 from sslctl.cli import daemon_tick
 from sslctl.cli.app import App
 from sslctl.cli.main import run
 from sslctl.control_plane.c4 import client
+
+# What a tick imports on its way is here before the processes are forked off.
+from sslctl.issuance import pipeline
+from sslctl.preflight import checks
 from sslctl.store import sqlite
 
-IMPORTED = (control_plane, client, daemon_tick, pipeline, preflight, sqlite)
+IMPORTED = (client, daemon_tick, pipeline, checks, sqlite)
 _PATIENCE = 60.0
 
 

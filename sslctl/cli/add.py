@@ -9,7 +9,6 @@ from typing import TextIO
 import click
 
 from sslctl import management
-from sslctl.batch import Outcome
 from sslctl.certificates import x509
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
@@ -17,6 +16,7 @@ from sslctl.cli.options import json_option
 from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, complain, domains_json
 from sslctl.errors import BadInput
+from sslctl.issuance.batch import Outcome
 from sslctl.management import Intake
 from sslctl.rules import names
 from sslctl.rules.model import Bundle

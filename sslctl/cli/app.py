@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 
 from sslctl.config.settings import Config, load
 from sslctl.errors import ConfigError, StateError
+from sslctl.issuance.slots import Turns
 from sslctl.rules.model import Domain, Milestone
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.store import Copy, Store
 from sslctl.text import clean
-from sslctl.turns import Turns
 
 # What talks to the outside is imported where it is first needed: `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
     from sslctl.control_plane import ControlPlane
     from sslctl.doctor import Check
+    from sslctl.issuance.pipeline import Pipeline
     from sslctl.issuer import Issuer
     from sslctl.notify import Notifier
-    from sslctl.pipeline import Pipeline
     from sslctl.store.keyring import Keyring
     from sslctl.store.sqlite import SqliteStore
 
@@ -127,7 +127,7 @@ class App:
     @cached_property
     def issuer(self) -> Issuer:
         """The CA, through certbot."""
-        from sslctl.issuer.certbot import CertbotIssuer  # noqa: PLC0415
+        from sslctl.issuer.certbot.issuer import CertbotIssuer  # noqa: PLC0415
 
         return CertbotIssuer(self.config.acme, self.config.state.acme_dir, clock=self.clock)
 
@@ -142,8 +142,8 @@ class App:
 
     def pipeline(self, on_step: Callable[[Domain, str], None], turns: Turns | None = None) -> Pipeline:
         """Put the parts together; `on_step` hears what is being done for which domain, `turns` are those at the CA."""
-        from sslctl.pipeline import Manner, Pipeline  # noqa: PLC0415
-        from sslctl.preflight import Preflight  # noqa: PLC0415
+        from sslctl.issuance.pipeline import Manner, Pipeline  # noqa: PLC0415 - as above
+        from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
         config = self.config
         return Pipeline(

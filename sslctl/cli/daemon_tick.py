@@ -9,22 +9,23 @@ from datetime import datetime, timedelta
 
 import click
 
-from sslctl import batch, notices, renewal_info
-from sslctl.batch import Plan
+from sslctl import notices, renewal_info
 from sslctl.cli import pauses, render, undelivered, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option, moment
 from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, domains_json
 from sslctl.errors import Busy, Exit
+from sslctl.fleet import planning
+from sslctl.fleet.planning import Plan
 from sslctl.notify.ping import ping
 from sslctl.rules import singapore
+from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Milestone, Notice
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert, Ari
 from sslctl.system.locks import locked
 
-_CLAIM = "tick"
 # Of a tick that died with its host; on the same host a dead owner's claim is void at once.
 _CLAIM_TIME = timedelta(hours=12)
 # A fleet of 100,000 asked about over the internet takes some minutes; what is left has its turn at the next tick.
@@ -98,17 +99,17 @@ def _alone(app: App) -> Iterator[None]:
     """Keep other ticks out for the block: on this host by the kernel's lock, on others by a claim. Raises `Busy`."""
     store = app.store
     with locked(app.config.state.tick_lock_path) as is_free:
-        if not is_free or not store.claim([_CLAIM], _CLAIM_TIME):
+        if not is_free or not store.claim([TICK], _CLAIM_TIME):
             raise Busy("another tick is running")
         try:
             yield
         finally:
-            store.release([_CLAIM])
+            store.release([TICK])
 
 
 def _plan(app: App, at: datetime, *, force: bool) -> Plan:
     most = app.config.renewal.max_per_day
-    return batch.plan(app.store, at, app.renewal, max_per_day=most, force=force)
+    return planning.plan(app.store, at, app.renewal, max_per_day=most, force=force)
 
 
 def _carry_out(app: App, plan: Plan, report: Report) -> None:

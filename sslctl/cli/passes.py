@@ -10,13 +10,13 @@ from types import FrameType
 
 import click
 
-from sslctl.batch import Batch, Outcome
 from sslctl.cli import render
 from sslctl.cli.app import App
 from sslctl.cli.progress import Progress
 from sslctl.cli.report import TAKEN_OVER, Report, complain
 from sslctl.errors import Exit
-from sslctl.turns import Turns
+from sslctl.issuance.batch import Batch, Outcome
+from sslctl.issuance.slots import Turns
 
 
 def run_passes(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from sslctl import batch, management
+from sslctl import management
 from sslctl.cli import render, wire
 from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.passes import run_passes
 from sslctl.cli.report import Report, domains_json
 from sslctl.errors import BadInput
+from sslctl.fleet.planning import rechecked
 from sslctl.rules import names
 from sslctl.rules.model import Source
 
@@ -37,7 +38,7 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: b
                     f"the certificate of {domain.name} was added by text",
                     hint=f"`sslctl add {domain.name}` gets one from the CA in its place",
                 )
-    checked = [domain.name for domain in found] if domains else batch.rechecked(app.store, app.clock())
+    checked = [domain.name for domain in found] if domains else rechecked(app.store, app.clock())
     report = Report(checked, batch=len(domains) != 1)
     if checked:
         run_passes(app, checked, report, renew=checked if force_renew else (), tell=not as_json)

@@ -7,9 +7,9 @@ from datetime import datetime
 
 import click
 
-from sslctl.batch import Outcome
 from sslctl.cli import wire
 from sslctl.errors import Busy, Exit, NotManaged, SslctlError
+from sslctl.issuance.batch import Outcome
 from sslctl.rules.reasons import Status
 from sslctl.rules.status import derive_status
 from sslctl.store import Store

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sslctl.config.settings import AcmeSection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
-from sslctl.issuer import listener
+from sslctl.issuer.certbot import listener
 from sslctl.store.keyring import Keyring
 from sslctl.text import clean
 

@@ -13,7 +13,8 @@ from dns.rdatatype import A
 from sslctl.config.settings import Config
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Unauthorized
 from sslctl.doctor import Check, bad, ok, unanswered, warn
-from sslctl.issuer import IssueError, directory
+from sslctl.issuer import IssueError
+from sslctl.issuer.certbot import directory
 from sslctl.preflight.lookup import Resolver, Unanswered
 from sslctl.text import clean
 

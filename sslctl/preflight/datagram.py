@@ -19,7 +19,7 @@ from dns.rcode import NOERROR, NXDOMAIN
 from dns.rdataclass import IN
 from dns.rdatatype import CNAME, NS, SOA, RdataType
 
-from sslctl.preflight.answer import Answer, follow
+from sslctl.preflight.dns_answer import Answer, follow
 
 _HEADER = struct.Struct("!HHHHHH")  # RFC 1035 section 4.1.1
 _QUESTION = struct.Struct("!HH")  # section 4.1.2, after the name

@@ -17,7 +17,7 @@ import dns.resolver
 
 from sslctl.config.settings import DnsSection
 from sslctl.preflight import datagram
-from sslctl.preflight.answer import Answer, follow
+from sslctl.preflight.dns_answer import Answer, follow
 from sslctl.text import clean
 
 

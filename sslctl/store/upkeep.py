@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from sslctl.rules.claim_names import KEY_ROTATION
 from sslctl.rules.model import Milestone
 from sslctl.store import Rotated, leases
 from sslctl.store.database import Database
@@ -21,7 +22,6 @@ SEALED = (
 )
 """Every column that the keyring sealed, of tables with a rowid. It is empty or NULL where a key was destroyed."""
 
-_ROTATING = "keys rotate"
 _CLAIM_TIME = timedelta(hours=12)
 # For as long as these take, a fraction of a second, other processes wait.
 _BLOCK = 500
@@ -49,7 +49,7 @@ class Upkeep:
         # Two at once could each put a new key in the place of the other's.
         with self._database.transaction() as run:
             now = self._clock()
-            is_free = leases.take(run, _ROTATING, self._owner, now, now + _CLAIM_TIME)
+            is_free = leases.take(run, KEY_ROTATION, self._owner, now, now + _CLAIM_TIME)
             expect(is_free, "the keys are being rotated already")
         try:
             rotation, rewrapped = Rotation(self._keyring), 0
@@ -60,7 +60,7 @@ class Upkeep:
             self.mark(Milestone.KEYS_ROTATED, f"{rewrapped} sealed anew")
         finally:
             with self._database.transaction() as run:
-                leases.give_up(run, _ROTATING, self._owner)
+                leases.give_up(run, KEY_ROTATION, self._owner)
         return Rotated(rewrapped, rotation.goes_on, left)
 
     def _rewrap(self, rotation: Rotation, table: str, column: str) -> int:

@@ -14,7 +14,7 @@ from fakes import START, Clock, FakeIssuer
 from sslctl.certificates.x509 import check_pair, make_csr, make_key, read_leaf
 from sslctl.config.settings import AcmeSection, load
 from sslctl.issuer import Issued, IssueError, Issuer, Suggestion, Suggestions
-from sslctl.issuer.certbot import CertbotIssuer
+from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.world import World

@@ -12,6 +12,7 @@ from dns_zone import Trouble
 from fakes import Clock
 
 from sslctl.issuer import IssueError
+from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.faults import Drop, Fault, Kind
@@ -542,7 +543,7 @@ def test_one_that_another_process_works_on_does_not_stop_the_others(cdn: Cdn) ->
     cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
     other = cdn.app()
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
-    other.store.claim([f"domain:{NAME}"], timedelta(minutes=5))
+    other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
     result = cdn.sslctl("add", NAME, "gone.example.com", "--json")
     assert result.exit_code == 5
     assert [(row["domain"], row["error"]) for row in result.json["domains"]] == [

@@ -14,6 +14,7 @@ from store_cases import bundle, database_of, finding, issue, leaf, look_into, op
 
 from sslctl import management
 from sslctl.errors import Busy, StateError
+from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued
@@ -153,7 +154,7 @@ def test_one_that_somebody_else_works_on_is_named_and_the_others_are_taken_in(
     store.settle(store.enrol("busy.test", (), Source.C4), finding(Code.CNAME_ELSEWHERE))
     other = open_store(folder, clock)
     other._owner = "elsewhere.test/1/1"
-    other.claim(["domain:busy.test"], timedelta(hours=1))
+    other.claim([domain_claim("busy.test")], timedelta(hours=1))
     intake = management.enrol_many(store, ["a.test", "busy.test", "b.test"], clock(), requeue=True)
     assert (intake.recorded, intake.known) == (2, 0)
     assert isinstance(intake.refused["busy.test"], Busy)

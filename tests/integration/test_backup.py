@@ -20,12 +20,12 @@ from fakes import FakeIssuer
 from store_cases import look_into
 
 from sslctl import management
-from sslctl.batch import Batch
 from sslctl.errors import Exit
+from sslctl.issuance.batch import Batch
+from sslctl.issuance.slots import Turns
 from sslctl.issuer import Issued
 from sslctl.rules.model import Milestone, Order
 from sslctl.rules.reasons import Status
-from sslctl.turns import Turns
 
 NAMES = [f"{number}.example.com" for number in range(8)]
 

@@ -16,17 +16,19 @@ import pytest
 from cdn import Cdn
 from fakes import Clock, FakeIssuer
 
-from sslctl import batch, management
-from sslctl.batch import IN_FLIGHT, Batch, Outcome
+from sslctl import management
 from sslctl.cli.app import App
 from sslctl.errors import StateError
+from sslctl.fleet import planning
+from sslctl.issuance.batch import IN_FLIGHT, Batch, Outcome
+from sslctl.issuance.slots import Turns
 from sslctl.issuer import Issued
+from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Order
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import Work
 from sslctl.sandbox.faults import Fault, Kind
-from sslctl.turns import Turns
 
 WEEK = timedelta(days=7)
 
@@ -71,7 +73,7 @@ def test_a_bug_that_one_domain_meets_is_its_own(cdn: Cdn) -> None:
         "b.example.com": ZeroDivisionError,
         "c.example.com": type(None),
     }
-    assert app.store.claim(["domain:b.example.com"], WEEK)
+    assert app.store.claim([domain_claim("b.example.com")], WEEK)
 
 
 def test_unusable_state_ends_the_batch(cdn: Cdn) -> None:
@@ -109,7 +111,7 @@ def test_the_plan_puts_uploads_first_and_then_what_expires_first(cdn: Cdn) -> No
     cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
     passes.run("held.example.com")
     app, _ = enrolled(cdn, "new.example.com")
-    plan = batch.plan(app.store, cdn.clock(), RenewalRule(WEEK))
+    plan = planning.plan(app.store, cdn.clock(), RenewalRule(WEEK))
     assert [(task.name, task.due.work) for task in plan.tasks] == [
         ("held.example.com", Work.UPLOAD),
         ("soon.example.com", Work.RENEW),
@@ -174,7 +176,9 @@ def test_after_stop_who_waits_for_a_turn_at_the_ca_is_left(cdn: Cdn) -> None:
     assert len(issuer.orders) == 1
     codes = [domain.finding and domain.finding.code for domain in app.store.named(names)]
     assert sorted(codes, key=str) == [None, Code.QUEUED, Code.QUEUED, Code.QUEUED]
-    assert app.store.claim([f"domain:{name}" for name in names], WEEK) == {f"domain:{name}" for name in names}
+    assert app.store.claim([domain_claim(name) for name in names], WEEK) == {
+        domain_claim(name) for name in names
+    }
 
 
 def test_look_ups_run_ahead_while_the_ca_is_slow(cdn: Cdn) -> None:
@@ -235,9 +239,9 @@ def _await_claim(cdn: Cdn, name: str) -> None:
     """Wait until a pass over `name` is under way: its claim cannot be had."""
     app = cdn.app()
     for _ in range(200):
-        if app.store.find(name) is not None and not app.store.claim([f"domain:{name}"], WEEK):
+        if app.store.find(name) is not None and not app.store.claim([domain_claim(name)], WEEK):
             break
-        app.store.release([f"domain:{name}"])
+        app.store.release([domain_claim(name)])
         time.sleep(0.02)
     else:
         pytest.fail(f"no pass over {name} began")
@@ -252,5 +256,5 @@ def test_a_forced_recheck_plans_nothing_twice(cdn: Cdn) -> None:
     app, _ = enrolled(cdn, "queued.example.com", "failed.example.com")
     cdn.point("failed.example.com", "elsewhere.example.org")
     app.pipeline(_silent).run("failed.example.com")
-    names = [task.name for task in batch.plan(app.store, cdn.clock(), RenewalRule(WEEK), force=True).tasks]
+    names = [task.name for task in planning.plan(app.store, cdn.clock(), RenewalRule(WEEK), force=True).tasks]
     assert names == ["queued.example.com", "failed.example.com"]

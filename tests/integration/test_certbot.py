@@ -26,8 +26,8 @@ from josepy.util import ComparableECKey
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf
 from sslctl.config.settings import AcmeSection, load
 from sslctl.issuer import IssueError, OrderPending
-from sslctl.issuer.certbot import CertbotIssuer
-from sslctl.issuer.workers import Workers
+from sslctl.issuer.certbot.issuer import CertbotIssuer
+from sslctl.issuer.certbot.worker_pool import Workers
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.world import World
@@ -323,7 +323,7 @@ def _processes() -> Iterator[tuple[int, int]]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             fields = path.read_text().rpartition(")")[2].split()
-            if "sslctl.issuer.warm" in (path.parent / "cmdline").read_text():
+            if "sslctl.issuer.certbot.fork_server" in (path.parent / "cmdline").read_text():
                 yield int(path.parent.name), int(fields[1])
 
 

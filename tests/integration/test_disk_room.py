@@ -22,8 +22,8 @@ from store_cases import PATIENCE, look_into, processes
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.config.settings import AcmeSection
 from sslctl.issuer import IssueError
-from sslctl.issuer.certbot import CertbotIssuer
-from sslctl.issuer.room import PROBE_BYTES, require_room, require_writable
+from sslctl.issuer.certbot.disk_space import PROBE_BYTES, require_room, require_writable
+from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
 

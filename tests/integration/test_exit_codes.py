@@ -12,6 +12,7 @@ from cdn import Cdn
 
 from sslctl.errors import Exit
 from sslctl.issuer import IssueError
+from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.faults import Fault, Kind
 
@@ -29,7 +30,7 @@ def _bug(cdn: Cdn) -> None:
 def _busy(cdn: Cdn) -> None:
     other = cdn.app().store
     other._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # stands for another sslctl
-    other.claim([f"domain:{NAME}"], timedelta(hours=1))
+    other.claim([domain_claim(NAME)], timedelta(hours=1))
     other.close()
 
 

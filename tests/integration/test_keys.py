@@ -34,6 +34,7 @@ from store_cases import (
 )
 
 from sslctl.errors import Busy, Exit, StateError
+from sslctl.rules.claim_names import KEY_ROTATION, domain_claim
 from sslctl.rules.model import Milestone, Source
 from sslctl.rules.versions import superseded_at
 from sslctl.store.keyring import Keyring
@@ -245,7 +246,7 @@ def test_killed_at_any_line_every_key_opens_and_the_next_rotation_does_the_rest(
 
 def test_two_rotations_at_once_are_one(folder: Path, store: SqliteStore) -> None:
     other = open_store(folder)
-    assert other.claim(["keys rotate"], timedelta(hours=1))
+    assert other.claim([KEY_ROTATION], timedelta(hours=1))
     code = "import sys; from pathlib import Path; from store_cases import open_store\n"
     code += "from sslctl.errors import Busy\n"
     code += (
@@ -450,14 +451,14 @@ def test_of_a_deleted_domain_what_could_be_put_back_keeps_its_key(cdn: Cdn, rene
 
 def test_who_is_being_worked_on_is_left_out(cdn: Cdn, renewed: str) -> None:
     code = "import sys, time; from datetime import *; from pathlib import Path; from store_cases import open_store\n"
-    code += f"print(open_store(Path(sys.argv[1])).claim([{renewed!r}], timedelta(days=999)), flush=True)\n"
+    code += f"print(open_store(Path(sys.argv[1])).claim([{domain_claim(renewed)!r}], timedelta(days=999)), flush=True)\n"
     code += "time.sleep(60)"
     folder = cdn.folder / "state"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(folder)], env=environment(), stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
-        assert renewed.encode() in other.stdout.readline()
+        assert domain_claim(renewed).encode() in other.stdout.readline()
         said = cdn.sslctl("keys", "prune", "--older-than", "0", "--json")
         other.kill()
     assert (said.exit_code, said.json["keys"], said.json["busy"]) == (Exit.TRY_LATER, [], 1)

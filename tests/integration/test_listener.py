@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sslctl.issuer.listener import Listener
+from sslctl.issuer.certbot.listener import Listener
 
 ANSWER = "/.well-known/acme-challenge/"
 

@@ -16,6 +16,7 @@ from sslctl.cli.app import App
 from sslctl.control_plane import State
 from sslctl.errors import Busy
 from sslctl.issuer import IssueError
+from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Order
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.status import derive_status, served
@@ -230,7 +231,7 @@ def test_a_domain_that_another_process_works_on_is_left_to_it(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     other = cdn.app()
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
-    other.store.claim([f"domain:{NAME}"], timedelta(minutes=5))
+    other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
     with pytest.raises(Busy):
         run(app)
     cdn.clock.move(minutes=6)
@@ -244,7 +245,7 @@ def test_a_pass_that_cannot_be_settled_gives_up_its_claim(cdn: Cdn) -> None:
     die(cdn, app, 1, before=True)
     other = cdn.app()
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
-    assert other.store.claim([f"domain:{NAME}"], timedelta(minutes=5))
+    assert other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
     other.close()
 
 
@@ -328,7 +329,7 @@ def test_whoever_changes_a_domain_takes_turns(cdn: Cdn, change: str) -> None:
     domain = run(app)
     other = cdn.app()
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
-    other.store.claim([f"domain:{NAME}"], timedelta(minutes=5))
+    other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
     changes = {
         "remove": lambda: management.remove(app.store, app.control_plane, app.issuer, NAME, app.clock()),
         "paste": lambda: management.paste(app.store, NAME, None, cdn.text_pair(NAME), cdn.clock()),

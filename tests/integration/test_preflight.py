@@ -16,7 +16,8 @@ import requests
 from dns_zone import DnsZone, Trouble
 
 from sslctl.config.settings import CdnSection, DnsSection
-from sslctl.preflight import Preflight, PreflightError, Prober
+from sslctl.preflight import PreflightError, Prober
+from sslctl.preflight.checks import Preflight
 from sslctl.rules.reasons import Code
 
 NAME = "shop.example.com"

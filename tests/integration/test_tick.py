@@ -13,6 +13,7 @@ from cdn import SUFFIX, Cdn
 
 from sslctl.cli.main import run
 from sslctl.issuer import IssueError, Suggestion
+from sslctl.rules.claim_names import TICK, domain_claim
 from sslctl.rules.model import Domain, RenewalInfo
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.faults import Fault, Kind
@@ -241,7 +242,7 @@ def test_a_tick_leaves_the_work_to_one_that_is_running(failing: Cdn) -> None:
     failing.clock.at = MIDNIGHT
     other = failing.app().store
     other._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # stands for a tick of another process
-    assert other.claim(["tick"], timedelta(hours=1)) == {"tick"}
+    assert other.claim([TICK], timedelta(hours=1)) == {TICK}
     result = failing.sslctl("daemon-tick")
     assert (result.exit_code, result.stdout) == (75, "")
     assert result.stderr == "sslctl: error: another tick is running\n"
@@ -259,7 +260,7 @@ def test_the_claim_is_given_up_whatever_happens(failing: Cdn) -> None:
     failing.config_path.write_text(good)
     other = failing.app().store
     other._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # stands for a tick of another process
-    assert other.claim(["tick"], timedelta(hours=1)) == {"tick"}
+    assert other.claim([TICK], timedelta(hours=1)) == {TICK}
     other.close()
 
 
@@ -267,7 +268,7 @@ def test_a_domain_that_somebody_else_works_on_is_left_to_them(failing: Cdn) -> N
     failing.clock.at = MIDNIGHT
     other = failing.app().store
     other._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # stands for another sslctl
-    other.claim([f"domain:{NAME}"], timedelta(hours=1))
+    other.claim([domain_claim(NAME)], timedelta(hours=1))
     result = failing.sslctl("daemon-tick", "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.json["domains"][0]["error"] == "BUSY"

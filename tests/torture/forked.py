@@ -24,7 +24,7 @@ from fakes import Clock
 from folder_ca import FolderCa
 
 # What the command line imports late, so that it is there before the fork.
-from sslctl import batch, pipeline, preflight, renewal_info  # noqa: F401
+from sslctl import renewal_info  # noqa: F401
 from sslctl.cli import daemon_tick  # noqa: F401
 from sslctl.cli.app import App
 from sslctl.cli.main import run

@@ -12,8 +12,8 @@ import sslctl.cli.daemon_tick
 import sslctl.cli.delete
 import sslctl.cli.recheck
 import sslctl.control_plane.c4.client
-import sslctl.issuer.certbot
-import sslctl.preflight
+import sslctl.issuer.certbot.issuer
+import sslctl.preflight.checks
 import sslctl.store.sqlite  # noqa: F401 - what a command imports when it needs it
 from sslctl.cli.main import main
 

@@ -21,6 +21,7 @@ from platter import Content, Platter
 from recording import Call, record
 
 from sslctl.errors import SslctlError
+from sslctl.rules.claim_names import TICK
 from sslctl.store import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore
@@ -256,7 +257,7 @@ def _read(box: Path) -> _Found:
             elif (order := store.order(domain)) is not None:
                 store.order_key(order)
         with store.together():
-            store.claim(["tick"], timedelta(hours=1))
+            store.claim([TICK], timedelta(hours=1))
     finally:
         store.close()
     return _Found(mark, facts)

@@ -15,6 +15,7 @@ from fakes import Clock, FakeIssuer
 from recording import ACKNOWLEDGED
 
 from sslctl.certificates import x509
+from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Finding, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring
@@ -81,7 +82,7 @@ class _Fleet:
         domain = store.mark_serving(domain, certificate, wanted=certificate)
         _acknowledge(name, "serving")
         with store.together():
-            store.release([f"domain:{name}"])
+            store.release([domain_claim(name)])
             store.settle(domain, None)
         _acknowledge(name, "well")
 

@@ -30,7 +30,7 @@ from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.config.settings import AcmeSection
 from sslctl.errors import Exit
 from sslctl.issuer import IssueError
-from sslctl.issuer.certbot import CertbotIssuer
+from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.preflight.ports import find_refusal
 from sslctl.rules.model import Order
 

@@ -21,7 +21,8 @@ from hostile_text import TEXTS, harmful
 from misbehaving import answering
 
 from sslctl.certificates.x509 import make_csr, make_key
-from sslctl.issuer import Suggestion, problems, suggestions
+from sslctl.issuer import Suggestion
+from sslctl.issuer.certbot import ari, problems
 from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.faults import Kind
 from sslctl.text import instant
@@ -161,9 +162,7 @@ def _ca_explanation(cdn: Cdn, _: Front, name: str, text: str) -> Iterator[str]:
     start, end = instant(cdn.clock() - timedelta(days=2)), instant(cdn.clock() - timedelta(days=1))
     for url in (text, f"https://ca.test/{text}"):
         raw = {"start": start, "end": end, "explanation_url": url, "retry_after": text}
-        read = suggestions.read(
-            {"answers": {"id": raw}, "trouble": {"detail": text, "retry_after": text}}, START
-        )
+        read = ari.read({"answers": {"id": raw}, "trouble": {"detail": text, "retry_after": text}}, START)
         assert read is not None
         if harmful(read.trouble, ""):
             yield "a trouble with ARI is not cleaned"

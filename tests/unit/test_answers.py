@@ -11,7 +11,7 @@ import pytest
 from certbot._internal.plugins import webroot as certbots
 from certbot._internal.plugins.disco import PluginsRegistry
 
-from sslctl.issuer import answers, authenticator
+from sslctl.issuer.certbot import authenticator, challenge_files
 
 PLACE = Path(".well-known") / "acme-challenge"
 
@@ -31,14 +31,14 @@ def webroot(tmp_path: Path) -> Path:
     return made
 
 
-def _write(webroot: Path, content: bytes = b"answer") -> answers.Identity:
-    with answers.opened(webroot) as folder:
-        return answers.write(folder, "token", content)
+def _write(webroot: Path, content: bytes = b"answer") -> challenge_files.Identity:
+    with challenge_files.opened(webroot) as folder:
+        return challenge_files.write(folder, "token", content)
 
 
-def _remove(webroot: Path, written: answers.Identity) -> None:
-    with answers.opened(webroot) as folder:
-        answers.remove(folder, "token", written)
+def _remove(webroot: Path, written: challenge_files.Identity) -> None:
+    with challenge_files.opened(webroot) as folder:
+        challenge_files.remove(folder, "token", written)
 
 
 @pytest.mark.parametrize("umask", [0, 0o077])

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from acme import errors, messages
 
-from sslctl.issuer.client import Client, Observer, _require_safe_tokens, is_gone, renewal_info_url
+from sslctl.issuer.certbot.acme_client import (
+    Client,
+    Observer,
+    _require_safe_tokens,
+    is_gone,
+    renewal_info_url,
+)
 
 ACME = "urn:ietf:params:acme:error:"
 

@@ -21,7 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sslctl.preflight import datagram, lookup
-from sslctl.preflight.answer import Answer
+from sslctl.preflight.dns_answer import Answer
 
 NAME = dns.name.from_text("shop.example.com")
 NAMES = (

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sslctl.issuer.problems import explain
+from sslctl.issuer.certbot.problems import explain
 from sslctl.rules.limits import Kind, Scope
 from sslctl.rules.reasons import Code
 

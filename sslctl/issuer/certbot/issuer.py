@@ -23,11 +23,12 @@ from typing import Any
 from sslctl.certificates.x509 import split_fullchain
 from sslctl.config.settings import AcmeSection
 from sslctl.errors import BadInput
-from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions, answers, directory, suggestions
-from sslctl.issuer.listener import Listener
-from sslctl.issuer.problems import explain
-from sslctl.issuer.room import require_room, require_writable
-from sslctl.issuer.workers import Workers
+from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions
+from sslctl.issuer.certbot import ari, challenge_files, directory
+from sslctl.issuer.certbot.disk_space import require_room, require_writable
+from sslctl.issuer.certbot.listener import Listener
+from sslctl.issuer.certbot.problems import explain
+from sslctl.issuer.certbot.worker_pool import Workers
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
@@ -151,7 +152,7 @@ class CertbotIssuer:
         # In the other half of its time the child waits for the last answers.
         bound = min(seconds, self._acme.timeout_seconds / 2)
         result = self._run({"do": "renewal_info", "ids": list(ids), "seconds": bound}, _no_order)
-        return suggestions.read(result, self._clock())
+        return ari.read(result, self._clock())
 
     def _require_storage(self) -> None:
         """Return where what comes of an order can be kept. Raises `IssueError`."""
@@ -229,7 +230,7 @@ class CertbotIssuer:
         with _told():
             if self._acme.mode == "standalone":
                 self._make_folder(self._webroot)
-            with answers.opened(self._webroot):
+            with challenge_files.opened(self._webroot):
                 pass
             if self._acme.mode == "standalone":
                 self._listener = Listener(

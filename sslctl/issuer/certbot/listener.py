@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import BaseServer, ThreadingMixIn
 
-from sslctl.issuer.answers import TOKEN
+from sslctl.issuer.certbot.challenge_files import TOKEN
 
 _PATH = re.compile(rf"/\.well-known/acme-challenge/({TOKEN.pattern})")
 _READ_SECONDS = 10

@@ -6,16 +6,17 @@ on: with the order that is open, or with the upload that is owed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sslctl.breaker import Breaker
 from sslctl.certificates import x509
 from sslctl.control_plane import ControlPlane, Record
-from sslctl.delivery import Delivery, Stop
-from sslctl.errors import BadInput, Busy
+from sslctl.errors import BadInput
+from sslctl.issuance.circuit_breaker import Breaker
+from sslctl.issuance.claims import claim_domain, release_domains
+from sslctl.issuance.delivery import Delivery, Stop
+from sslctl.issuance.slots import Turns
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import PreflightError, Prober
 from sslctl.rules import schedule
@@ -26,16 +27,12 @@ from sslctl.rules.schedule import count_tries
 from sslctl.rules.singapore import moment
 from sslctl.rules.versions import owes_upload, usable
 from sslctl.store import Held, Store
-from sslctl.turns import Turns
 
 REQUIRED_PORTS = frozenset({80, 443})
 _CLOCK_SKEW = timedelta(days=1)
 # A CA that is down comes back sooner; an order that nothing is heard of for so long is given up, and its domain gets on.
 _PATIENCE = timedelta(days=2)
 _MOST_PORTS_SHOWN = 10
-# Longer than any pass, a wait for the port in standalone mode included. On its own host a dead owner's claim is void at
-# once, whatever is left of this.
-_CLAIM = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +93,16 @@ class Pipeline:
         ask the CA after its turns were stopped: the domain is then as it was, an open order included.
         """
         with self._store.together():
-            _claim(self._store, name)
+            claim_domain(self._store, name)
             domain = self._store.domain(name)
         try:
             self._require_unchanged(domain)
             finding = self._attempt(domain, renew=renew)
             with self._store.together():
-                _release(self._store, name)
+                release_domains(self._store, [name])
                 return self._store.settle(self._store.domain(name), finding)
         except BaseException:
-            _release(self._store, name)
+            release_domains(self._store, [name])
             raise
 
     def _require_unchanged(self, domain: Domain) -> None:
@@ -255,25 +252,6 @@ class Pipeline:
     def _drop(self, order: Order, outcome: str) -> None:
         self._store.close_order(order, outcome)
         self._issuer.forget(order)
-
-
-@contextmanager
-def claimed(store: Store, name: str) -> Iterator[None]:
-    """Hold the claim on the domain `name` for the block: who changes a domain takes turns. Raises `Busy`."""
-    _claim(store, name)
-    try:
-        yield
-    finally:
-        _release(store, name)
-
-
-def _claim(store: Store, name: str) -> None:
-    if not store.claim([f"domain:{name}"], _CLAIM):
-        raise Busy(f"another sslctl works on {name}", hint="try again in a minute")
-
-
-def _release(store: Store, name: str) -> None:
-    store.release([f"domain:{name}"])
 
 
 def _check_ordered(leaf: Leaf, order: Order) -> None:

@@ -1,4 +1,4 @@
-"""The warm process: `python -m sslctl.issuer.warm FD`, where FD is a socket over which `issuer.workers` asks for children.
+"""The warm process: `python -m sslctl.issuer.certbot.fork_server FD`, where FD is a socket over which `issuer.workers` asks for children.
 
 Each message brings two file descriptors: the channel and the standard error of one child. The process has a single
 thread, so that a fork of it is whole, and ends when the socket is closed.
@@ -16,7 +16,7 @@ from types import FrameType
 
 from certbot._internal.plugins.disco import PluginsRegistry
 
-from sslctl.issuer import child
+from sslctl.issuer.certbot import job
 from sslctl.system import core_dumps
 
 
@@ -46,7 +46,7 @@ def _become_child(channel: int, stderr: int) -> None:
         gc.disable()
         os.dup2(stderr, 2)
         with socket.socket(fileno=channel) as connection:
-            child.serve(connection)
+            job.serve(connection)
     except SystemExit:
         pass  # certbot has said why
     except BaseException:  # noqa: BLE001 - the last words of this process, whatever ends it

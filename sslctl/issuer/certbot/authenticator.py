@@ -9,7 +9,7 @@ from acme.challenges import ChallengeResponse
 from certbot._internal.plugins import webroot
 from certbot.achallenges import AnnotatedChallenge
 
-from sslctl.issuer import answers
+from sslctl.issuer.certbot import challenge_files
 
 
 class Authenticator(webroot.Authenticator):
@@ -19,26 +19,26 @@ class Authenticator(webroot.Authenticator):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._written: dict[str, answers.Identity] = {}
+        self._written: dict[str, challenge_files.Identity] = {}
 
     def perform(self, achalls: list[AnnotatedChallenge]) -> list[ChallengeResponse]:
         """Write the answers; give what the CA is told of each."""
         responses = []
-        with answers.opened(self.folder) as folder:
+        with challenge_files.opened(self.folder) as folder:
             for each in achalls:
                 response, validation = each.response_and_validation()
                 token = each.chall.encode("token")
-                self._written[token] = answers.write(folder, token, validation.encode())
+                self._written[token] = challenge_files.write(folder, token, validation.encode())
                 responses.append(response)
         return responses
 
     def cleanup(self, achalls: list[AnnotatedChallenge]) -> None:
         """Remove the answers."""
-        with answers.opened(self.folder) as folder:
+        with challenge_files.opened(self.folder) as folder:
             for each in achalls:
                 token = each.chall.encode("token")
                 if token in self._written:
-                    answers.remove(folder, token, self._written.pop(token))
+                    challenge_files.remove(folder, token, self._written.pop(token))
 
 
 def install(folder: Path) -> None:

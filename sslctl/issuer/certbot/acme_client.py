@@ -13,8 +13,8 @@ import requests
 from acme import errors, messages
 from josepy.json_util import field
 
-from sslctl.issuer import answers, authenticator
-from sslctl.issuer.answers import TOKEN
+from sslctl.issuer.certbot import authenticator, challenge_files
+from sslctl.issuer.certbot.challenge_files import TOKEN
 from sslctl.text import clean
 
 # Between two tries a fresh nonce is fetched. Pebble rejects 5 % of good nonces on purpose, and a CA behind several
@@ -97,10 +97,10 @@ class Client(acme.client.ClientV2):
             for url in order.authorizations
             for challenge in _json_object(self._post_as_get(url)).get("challenges", ())
         ]
-        with answers.opened(authenticator.Authenticator.folder) as folder:
+        with challenge_files.opened(authenticator.Authenticator.folder) as folder:
             for challenge in challenges:
                 if challenge.get("type") == "http-01":
-                    answers.clear(folder, challenge["token"])
+                    challenge_files.clear(folder, challenge["token"])
 
     def _post(self, url: str, obj: Any = None, *args: Any, **kwargs: Any) -> requests.Response:
         if isinstance(obj, messages.NewOrder) and Client.replaces and renewal_info_url(self.directory):

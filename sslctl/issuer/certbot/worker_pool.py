@@ -84,7 +84,7 @@ class _Warm:
         with theirs:
             self._process = subprocess.Popen(
                 # -P: whatever lies in the folder that sslctl is called from is not imported.
-                [sys.executable, "-P", "-m", "sslctl.issuer.warm", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "sslctl.issuer.certbot.fork_server", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,

@@ -35,8 +35,8 @@ from josepy.jwa import ES256, RS256
 from josepy.jwk import JWK, JWKEC
 from josepy.util import ComparableECKey
 
-from sslctl.issuer import authenticator, suggestions
-from sslctl.issuer.client import Client, Observer, is_gone, renewal_info_url
+from sslctl.issuer.certbot import ari, authenticator
+from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
 
 _MOST_MEMORY = 1 << 30
 # For an answer that is looked up, not made.
@@ -142,9 +142,7 @@ def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:
     url = renewal_info_url(directory)
     if url is None:
         return {"answers": None}
-    return suggestions.ask(
-        url, job["ids"], job["seconds"], lambda: Observer(timeout=_SUGGESTION_SECONDS).look_at
-    )
+    return ari.ask(url, job["ids"], job["seconds"], lambda: Observer(timeout=_SUGGESTION_SECONDS).look_at)
 
 
 def _collect(job: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The CA through certbot: one warm process whose forks run the orders."""

@@ -1,0 +1,173 @@
+"""The checks themselves: CNAME or addresses, CAA and ports."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import cast
+
+import dns.exception
+import dns.name
+import dns.rdtypes.ANY.CAA
+from dns.rdatatype import AAAA, CAA, A
+
+from sslctl.config.settings import CdnSection, DnsSection
+from sslctl.preflight import PreflightError
+from sslctl.preflight.caa import permit
+from sslctl.preflight.dns_answer import Answer
+from sslctl.preflight.lookup import Resolver, Unanswered, to_text
+from sslctl.preflight.ports import Address, find_refusal
+from sslctl.rules.reasons import Code
+from sslctl.text import clean
+
+_MOST_LINKS_SHOWN = 4
+
+
+class Preflight:
+    """Asks DNS and the addresses it gives. Holds no state between checks, so threads may share one."""
+
+    def __init__(self, cdn: CdnSection, dns_settings: DnsSection, caa_identities: tuple[str, ...]) -> None:
+        self._cdn = cdn
+        self._resolver = Resolver(dns_settings)
+        self._caa_identities = caa_identities
+        self._suffixes = tuple(dns.name.from_text(suffix.strip(".")) for suffix in cdn.cname_suffixes)
+
+    def check(self, names: tuple[str, ...], cname_target: str, *, http_expected: bool) -> None:
+        """See `Prober.check`. Per name: first where it points (A, AAAA, CNAME), then CAA, then the ports."""
+        for name in names:
+            try:
+                addresses = self._require_cdn(dns.name.from_text(name), cname_target)
+                self._require_caa(dns.name.from_text(name))
+            except Unanswered as trouble:
+                raise PreflightError(Code.DNS_UNANSWERED, str(trouble), "an answer") from trouble
+            if self._cdn.probe_ports:
+                self._require_ports(addresses, http_expected=http_expected)
+
+    def _require_cdn(self, name: dns.name.Name, cname_target: str) -> tuple[Address, ...]:
+        """Give the addresses of `name`, which all belong to the CDN."""
+        wanted = self._describe_wanted(cname_target)
+        v4 = self._resolver.look_up(name, A)
+        if not self._is_cdn(v4):
+            # Whatever the other family says.
+            raise PreflightError(_elsewhere(v4), _describe(v4), wanted)
+        # Both are needed: where one cannot be asked, the other does not tell where the CA would be led.
+        v6 = self._resolver.look_up(name, AAAA)
+        if not (v4.links or v6.links or v4.records or v6.records):
+            if v4.exists or v6.exists:
+                raise PreflightError(
+                    Code.CNAME_MISSING, f"no address and no CNAME at {to_text(name)}", wanted
+                )
+            raise PreflightError(Code.NXDOMAIN, f"NXDOMAIN for {to_text(name)}", wanted)
+        if not self._is_cdn(v6):
+            if v4.records:
+                raise PreflightError(
+                    Code.AAAA_ELSEWHERE, _describe(v6), "no AAAA record, or the CDN's addresses"
+                )
+            raise PreflightError(_elsewhere(v6), _describe(v6), wanted)
+        addresses = (*_addresses(v4), *_addresses(v6))
+        if not addresses:
+            raise self._blame_target(v4 if v4.links else v6, cname_target, wanted)
+        return addresses
+
+    def _is_cdn(self, answer: Answer) -> bool:
+        """Tell whether the answer leads to the CDN: by name or, as an apex must, by address.
+
+        A www that is a CNAME to such an apex comes here by address too. Without any record it leads nowhere else.
+        """
+        return self._passes_cdn(answer) or all(
+            any(address in network for network in self._cdn.ip_ranges) for address in _addresses(answer)
+        )
+
+    def _passes_cdn(self, answer: Answer) -> bool:
+        """Tell whether a link lies under one of the CDN's suffixes, label by label.
+
+        Passing through is enough: from that link on the CDN's own DNS decides, wherever it leads.
+        """
+        return any(link.is_subdomain(suffix) for link in answer.links for suffix in self._suffixes)
+
+    def _blame_target(self, answer: Answer, cname_target: str, wanted: str) -> PreflightError:
+        """Say whose trouble it is that the name leads into the CDN, and there to no address.
+
+        C4's own target without an address is for the CDN to mend. Another name under its suffix is most likely the
+        customer's mistyping.
+        """
+        target = _parse(cname_target)
+        if target in answer.links or (target is None and self._passes_cdn(answer)):
+            return PreflightError(Code.TARGET_MISSING, _describe(answer), "an address")
+        return PreflightError(Code.CNAME_ELSEWHERE, _describe(answer), wanted)
+
+    def _describe_wanted(self, cname_target: str) -> str:
+        target = _parse(cname_target)
+        if target is not None and any(target.is_subdomain(suffix) for suffix in self._suffixes):
+            return to_text(target)
+        return f"a name under {' or '.join(map(to_text, self._suffixes))}"
+
+    def _require_caa(self, name: dns.name.Name) -> None:
+        """Climb from `name` to its top-level domain; the closest CAA RRset decides (RFC 8659 section 3).
+
+        A name that does not exist has no CAA record. Each lookup follows CNAMEs, the climb does not.
+        """
+        if not self._caa_identities:
+            return
+        for ancestor in _climb(name):
+            # A lookup gives records of the type that it asks for; dnspython's types do not say so.
+            records = cast(
+                "tuple[dns.rdtypes.ANY.CAA.CAA, ...]", self._resolver.look_up(ancestor, CAA).records
+            )
+            if not records:
+                continue
+            if not permit(records, self._caa_identities):
+                found = clean(f"{to_text(ancestor)} CAA {', '.join(sorted(map(str, records)))}")
+                wanted = " or ".join(f'issue "{identity}"' for identity in self._caa_identities)
+                raise PreflightError(Code.CAA_FORBIDS, found, wanted)
+            return
+
+    def _require_ports(self, addresses: tuple[Address, ...], *, http_expected: bool) -> None:
+        """Connect to the very addresses that were judged: asking DNS again could give others (DNS rebinding)."""
+        wanted_ports = [(self._cdn.https_port, Code.PORT_443_CLOSED)]
+        if http_expected:
+            wanted_ports.insert(0, (self._cdn.http_port, Code.PORT_80_CLOSED))
+        for port, code in wanted_ports:
+            refusal = find_refusal(addresses, port, private=self._cdn.probe_private)
+            if refusal:
+                raise PreflightError(code, refusal, f"a listener on port {port}")
+
+
+def _elsewhere(answer: Answer) -> Code:
+    return Code.CNAME_ELSEWHERE if answer.links else Code.CNAME_MISSING
+
+
+def _climb(name: dns.name.Name) -> Iterator[dns.name.Name]:
+    while name != dns.name.root:
+        yield name
+        name = name.parent()
+
+
+def _addresses(answer: Answer) -> tuple[Address, ...]:
+    return tuple(ipaddress.ip_address(record.to_text()) for record in answer.records)
+
+
+def _parse(cname_target: str) -> dns.name.Name | None:
+    try:
+        return dns.name.from_text(cname_target.strip(".")) if cname_target.strip(".") else None
+    except dns.exception.DNSException:
+        return None
+
+
+def _describe(answer: Answer) -> str:
+    """Show the way that an answer goes, as "name → link → addresses"."""
+    chain = [to_text(link) for link in answer.chain]
+    if len(chain) > _MOST_LINKS_SHOWN:
+        chain[_MOST_LINKS_SHOWN - 1 : -1] = [f"({len(chain) - _MOST_LINKS_SHOWN} more)"]
+    addresses = ", ".join(map(str, _addresses(answer)))
+    return clean(" → ".join(chain) + _describe_end(answer, addresses))
+
+
+def _describe_end(answer: Answer, addresses: str) -> str:
+    if answer.endless:
+        return ", a chain without an end"
+    if not answer.exists:
+        return ", which does not exist"
+    if answer.links:
+        return "" if addresses else ", which has no address"
+    return f" → {addresses}"
