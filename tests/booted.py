@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from sslctl.rules.claim_names import domain_claim
-from sslctl.sandbox.world import World
+from sslctl.sandbox.cdn import World
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMESPACES = ("--pid", "--mount", "--uts", "--ipc", "--cgroup")

@@ -19,11 +19,11 @@ import trustme
 from dns_zone import DnsZone
 from fakes import Clock, FakeIssuer
 
+from sslctl.app import App
 from sslctl.certificates.x509 import make_csr, make_key
-from sslctl.cli.app import App
 from sslctl.cli.main import run
 from sslctl.rules.model import Bundle, Order
-from sslctl.sandbox.c4_server import ReferenceC4
+from sslctl.sandbox.c4.server import ReferenceC4
 
 SUFFIX = "cdn.test"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from fakes import Clock, FakeIssuer
 
+from sslctl.app import App
 from sslctl.cli import daemon_tick
-from sslctl.cli.app import App
 from sslctl.cli.main import run
 from sslctl.control_plane.c4 import client
 

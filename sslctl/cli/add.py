@@ -8,16 +8,16 @@ from typing import TextIO
 
 import click
 
-from sslctl import management
+from sslctl.app import App
 from sslctl.certificates import x509
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.passes import run_passes
-from sslctl.cli.report import Report, complain, domains_json
+from sslctl.cli.output import json_shapes, render
+from sslctl.cli.output.outcomes import Report, complain, domains_json
+from sslctl.cli.run_batch import run_passes
 from sslctl.errors import BadInput
+from sslctl.fleet import enrolment
+from sslctl.fleet.enrolment import Intake
 from sslctl.issuance.batch import Outcome
-from sslctl.management import Intake
 from sslctl.rules import names
 from sslctl.rules.model import Bundle
 from sslctl.system.files import read_bounded
@@ -91,7 +91,7 @@ def command(
         pair = _read_pair(cert, key, chain) if cert and key else None
         intake = _record(app, wanted[0], wished, pair, new=new, requeue=no_wait)
     else:
-        intake = management.enrol_many(
+        intake = enrolment.enrol_many(
             app.store, wanted, app.clock(), drop_sans=no_san, new=new, requeue=no_wait
         )
     report = Report(list(wanted), batch=len(wanted) > 1 or from_file is not None)
@@ -103,7 +103,7 @@ def command(
         run_passes(app, recorded, report, renew=set(recorded) if new else (), tell=not as_json)
     if as_json:
         render.json_list(
-            wire.envelope(), "domains", domains_json(app.store, wanted, report.errors, app.clock())
+            json_shapes.envelope(), "domains", domains_json(app.store, wanted, report.errors, app.clock())
         )
     return report.exit_code
 
@@ -183,11 +183,11 @@ def _record(
 ) -> Intake:
     """Record one domain. Raises `Busy` where somebody else works on it."""
     if pair is not None:
-        management.paste(app.store, name, sans, pair, app.clock())
+        enrolment.paste(app.store, name, sans, pair, app.clock())
     else:
-        domain = management.enrol(app.store, name, sans, app.clock(), new=new)
+        domain = enrolment.enrol(app.store, name, sans, app.clock(), new=new)
         if requeue:
-            management.queue(app.store, domain, app.clock())
+            enrolment.queue(app.store, domain, app.clock())
     return Intake(1, 0, {})
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 
 import click
 
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import json_option, moment
+from sslctl.cli.output import json_shapes, render
 from sslctl.errors import Exit, NotManaged, StateError
 from sslctl.rules import names, singapore
 from sslctl.rules.model import Audit, Domain, Head
@@ -50,7 +50,7 @@ def verify(app: App, *, noted: Head | None, as_json: bool) -> int:
     """
     found = app.store.audit(noted)
     if as_json:
-        render.json_object(wire.envelope(**wire.audit(found)))
+        render.json_object(json_shapes.envelope(**json_shapes.audit(found)))
         return Exit.UNUSABLE if found.broken else Exit.OK
     if found.broken:
         raise StateError(
@@ -86,8 +86,8 @@ def show(app: App, *, since: datetime | None, actor: str, name: str | None, as_j
     domain = None if name is None else _find(app, names.normalise(name))
     found = app.store.trail(since=since, actor=actor, domain=domain)
     if as_json:
-        told = ({"id": event.id, "domain": of, **wire.event(event)} for of, event in found)
-        render.json_list(wire.envelope(), "events", told)
+        told = ({"id": event.id, "domain": of, **json_shapes.event(event)} for of, event in found)
+        render.json_list(json_shapes.envelope(), "events", told)
     else:
         render.trail(found)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import json_option
+from sslctl.cli.output import json_shapes, render
 from sslctl.store import Copy
 from sslctl.text import clean
 
@@ -37,7 +37,7 @@ def say(app: App, file: Path, copy: Copy, *, as_json: bool) -> None:
     """Tell what the backup `file` holds."""
     if as_json:
         counts = {"domains": copy.domains, "certificates": copy.certificates, "bytes": copy.size}
-        render.json_object(wire.envelope(file=str(file), key_file=str(app.keyring.path), **counts))
+        render.json_object(json_shapes.envelope(file=str(file), key_file=str(app.keyring.path), **counts))
         return
     what = f"{copy.domains} domains, {copy.certificates} certificates, {copy.size:,} bytes"
     render.line(f"{clean(file, 4096)}: {what}")

@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 
 import click
 
-from sslctl import notices, renewal_info
-from sslctl.cli import pauses, render, undelivered, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import json_option, moment
-from sslctl.cli.passes import run_passes
-from sslctl.cli.report import Report, domains_json
+from sslctl.cli.output import json_shapes, render, warnings
+from sslctl.cli.output.outcomes import Report, domains_json
+from sslctl.cli.run_batch import run_passes
 from sslctl.errors import Busy, Exit
-from sslctl.fleet import planning
+from sslctl.fleet import ari_polling, notices, planning
 from sslctl.fleet.planning import Plan
 from sslctl.notify.ping import ping
 from sslctl.rules import singapore
@@ -45,7 +44,7 @@ class Told:
 
     def lines(self) -> Iterator[str]:
         """Say what did not go out."""
-        yield from undelivered.lines(self.notice)
+        yield from warnings.notice_lines(self.notice)
         if self.ping_trouble:
             yield f"The ping of notify.ping_url failed: it {self.ping_trouble}"
 
@@ -125,7 +124,7 @@ def _ask_ca(app: App, report: Report) -> Sequence[Alert]:
     """Ask the CA when it wants certificates renewed, do what that makes due, and give what it wants early."""
     if app.renewal.ari is Ari.OFF:
         return ()
-    asked = renewal_info.poll(app.store, app.issuer, app.clock, seconds=_ASKING_SECONDS)
+    asked = ari_polling.poll(app.store, app.issuer, app.clock, seconds=_ASKING_SECONDS)
     if asked.asked:
         _carry_out(app, _plan(app, app.clock(), force=False), report)
     return asked.alerts
@@ -157,7 +156,9 @@ def _ping(app: App, report: Report, noticed: Notice) -> str | None:
 def _say_plan(plan: Plan, at: datetime, *, as_json: bool) -> None:
     if as_json:
         planned = ({"domain": task.name, "work": task.due.work, "why": task.due.why} for task in plan.tasks)
-        render.json_list(wire.envelope(at=wire.instant(at), held_renewals=plan.held), "planned", planned)
+        render.json_list(
+            json_shapes.envelope(at=json_shapes.instant(at), held_renewals=plan.held), "planned", planned
+        )
         return
     render.lines(f"{task.name}: {task.due.work}, because {task.due.why}" for task in plan.tasks)
     for line in _held(plan):
@@ -171,13 +172,13 @@ def _say_outcome(
     now = app.clock()
     counts, paused = app.store.counts(now), app.store.pauses(now)
     if as_json:
-        answer = wire.envelope(
-            at=wire.instant(now),
-            ca_alerts=list(map(wire.alert, alerts)),
-            ca_pauses=list(map(wire.pause, paused)),
+        answer = json_shapes.envelope(
+            at=json_shapes.instant(now),
+            ca_alerts=list(map(json_shapes.alert, alerts)),
+            ca_pauses=list(map(json_shapes.pause, paused)),
             held_renewals=plan.held,
             managed=_all_counts(counts),
-            notice=wire.notice(told.notice),
+            notice=json_shapes.notice(told.notice),
             pinged=None if told.ping_trouble is None else not told.ping_trouble,
         )
         render.json_list(answer, "domains", domains_json(app.store, report.names, report.errors, now))
@@ -192,7 +193,7 @@ def _say_outcome(
         f"{singapore.moment(now)}: {done if report.ended else 'nothing due'};"
         f" {sum(counts.values())} managed{': ' if managed else ''}{managed}"
     )
-    for line in (*_alerted(alerts), *pauses.lines(paused), *_held(plan), *troubles):
+    for line in (*_alerted(alerts), *warnings.pause_lines(paused), *_held(plan), *troubles):
         render.line(line)
     for domain in app.store.named([name for name in unwell if name not in report.errors]):
         render.outcome(domain, now)

@@ -6,12 +6,12 @@ import sys
 
 import click
 
-from sslctl import management
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.report import domains_json
+from sslctl.cli.output import json_shapes, render
+from sslctl.cli.output.outcomes import domains_json
 from sslctl.errors import Exit, SslctlError
+from sslctl.fleet import enrolment
 from sslctl.rules import names
 from sslctl.rules.model import Domain
 
@@ -32,7 +32,7 @@ def command(
 
     The history is kept (`list --deleted`), and adding a domain again puts its certificate back while that is valid.
     """
-    found = management.managed(app.store, names.normalise_all(domains))
+    found = enrolment.managed(app.store, names.normalise_all(domains))
     if not (yes or _ask(found, keep_on_c4=keep_on_c4, revoke=revoke)):
         click.echo("Nothing was deleted.", err=True)
         return Exit.INTERRUPTED
@@ -40,7 +40,7 @@ def command(
     errors: dict[str, Exception] = {}
     for domain in found:
         try:
-            gone = management.remove(
+            gone = enrolment.remove(
                 app.store, control_plane, app.issuer, domain.name, app.clock(), revoke=revoke
             )
         except SslctlError as error:
@@ -53,7 +53,7 @@ def command(
             render.line(f"{gone.name}: deleted")
     if as_json:
         told = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
-        render.json_list(wire.envelope(), "domains", told)
+        render.json_list(json_shapes.envelope(), "domains", told)
     return Exit.SOME_NOT_WELL if errors else Exit.OK
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from sslctl import doctor
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import json_option
+from sslctl.cli.output import json_shapes, render
 from sslctl.doctor import Check
 
 
@@ -26,5 +26,9 @@ def command(app: App, *, as_json: bool) -> int:
         if not as_json:
             render.check(check)
     if as_json:
-        render.json_list(wire.envelope(at=wire.instant(app.clock())), "checks", map(wire.check, checks))
+        render.json_list(
+            json_shapes.envelope(at=json_shapes.instant(app.clock())),
+            "checks",
+            map(json_shapes.check, checks),
+        )
     return doctor.exit_code(checks)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from sslctl.app import App
 from sslctl.certificates import x509
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.writing import check_absent, write_new
+from sslctl.cli.output import json_shapes, render
+from sslctl.cli.output.files import check_absent, write_new
 from sslctl.errors import BadInput, NotManaged
 from sslctl.rules import names
 from sslctl.rules.model import Bundle, Certificate, Domain
@@ -89,7 +89,7 @@ def command(
     written = write_new(folder, files, force=force)
     if as_json:
         render.json_object(
-            wire.envelope(
+            json_shapes.envelope(
                 domain=found.name, version=certificate.version, files=[str(path) for path in written]
             )
         )

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from sslctl import spreading
-from sslctl.cli import chart, layout, render, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import duration, json_option
+from sslctl.cli.output import chart, json_shapes, render, table
+from sslctl.fleet import spreading
+from sslctl.fleet.spreading import Standing
 from sslctl.rules import forecast, renewal_days
 from sslctl.rules.forecast import Outlook, Question
 from sslctl.rules.limits import Limit
-from sslctl.spreading import Standing
 
 _DAY = timedelta(days=1)
 _LONGEST_LIFETIME = timedelta(days=400)
@@ -127,8 +127,8 @@ def _rows(found: Outlook) -> list[dict[str, Any]]:
 
 
 def _json(found: Outlook, standing: Standing, now: datetime) -> dict[str, Any]:
-    return wire.envelope(
-        at=wire.instant(now),
+    return json_shapes.envelope(
+        at=json_shapes.instant(now),
         fits=found.fits,
         breaks_on=found.breaks_on and str(found.breaks_on),
         verdict=" ".join(forecast.verdict(found)),
@@ -147,13 +147,13 @@ def _say(found: Outlook, standing: Standing) -> None:
     days = f"{forecast.count(question.days, 'day')} from {date.fromordinal(question.today)}"
     certificates = forecast.count(sum(standing.fleet.values()), "certificate")
     new = forecast.count(question.new, "new domain")
-    render.line(layout.paragraph(f"Orders a day, {days}: {certificates}, {new}"))
+    render.line(table.paragraph(f"Orders a day, {days}: {certificates}, {new}"))
     render.line("")
-    for line in chart.draw(found, layout.terminal_width()):
+    for line in chart.draw(found, table.terminal_width()):
         render.line(line)
     render.line("")
     for sentence in [*_figures(found), *forecast.verdict(found), *_failing(standing)]:
-        render.line(layout.paragraph(sentence))
+        render.line(table.paragraph(sentence))
 
 
 def _figures(found: Outlook) -> list[str]:

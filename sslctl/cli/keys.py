@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import click
 
-from sslctl import pruning
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import json_option
+from sslctl.cli.output import json_shapes, render
 from sslctl.errors import Exit
+from sslctl.fleet import key_pruning
 from sslctl.rules.singapore import moment
 
 
@@ -32,7 +32,7 @@ def rotate(app: App, *, as_json: bool) -> None:
     path = app.keyring.path
     if as_json:
         fields = {"rewrapped": rotated.rewrapped, "went_on": rotated.went_on, "left": rotated.left}
-        render.json_object(wire.envelope(key_file=str(path), **fields))
+        render.json_object(json_shapes.envelope(key_file=str(path), **fields))
     else:
         render.line(f"{rotated.rewrapped} private keys and checks are sealed with the first key of {path}")
     if rotated.went_on:
@@ -70,12 +70,14 @@ def prune(app: App, *, days: int, dry_run: bool, as_json: bool) -> int:
     now, older_than = app.clock(), timedelta(days=days)
     busy = 0
     if dry_run:
-        keys = list(pruning.find(app.store, now, older_than))
+        keys = list(key_pruning.find(app.store, now, older_than))
     else:
-        pruned = pruning.prune(app.store, now, older_than)
+        pruned = key_pruning.prune(app.store, now, older_than)
         keys, busy = pruned.keys, pruned.busy
     if as_json:
-        render.json_list(wire.envelope(dry_run=dry_run, busy=busy), "keys", map(wire.spare_key, keys))
+        render.json_list(
+            json_shapes.envelope(dry_run=dry_run, busy=busy), "keys", map(json_shapes.spare_key, keys)
+        )
     else:
         render.lines(
             f"{key.domain.name}: version {key.certificate.version}, superseded {moment(key.superseded_at)}"

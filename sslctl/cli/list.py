@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import click
 
-from sslctl.cli import pauses, render, undelivered, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import duration, json_option
+from sslctl.cli.output import json_shapes, render, warnings
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Status
 from sslctl.store import Query, Sort
@@ -77,10 +77,12 @@ def command(
     found = app.store.listing(query, now)
     paused, noticed = app.store.pauses(now), app.store.notice()
     if as_json:
-        told = wire.envelope(ca_pauses=list(map(wire.pause, paused)), notice=wire.notice(noticed))
-        render.json_list(told, "domains", (wire.domain(domain, now) for domain in found.domains))
+        told = json_shapes.envelope(
+            ca_pauses=list(map(json_shapes.pause, paused)), notice=json_shapes.notice(noticed)
+        )
+        render.json_list(told, "domains", (json_shapes.domain(domain, now) for domain in found.domains))
         return
-    for line in (*pauses.lines(paused), *undelivered.lines(noticed)):
+    for line in (*warnings.pause_lines(paused), *warnings.notice_lines(noticed)):
         click.echo(f"sslctl: {line}", err=True)
     if as_csv:
         render.domain_csv(found.domains, now)

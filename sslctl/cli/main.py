@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from sslctl import __version__
-from sslctl.cli import render
-from sslctl.cli.app import App
+from sslctl.app import App
+from sslctl.cli.output import render
 from sslctl.errors import Exit, SslctlError
 from sslctl.system import core_dumps
 from sslctl.text import clean

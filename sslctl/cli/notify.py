@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import json_option
+from sslctl.cli.output import json_shapes, render
 from sslctl.errors import ConfigError, TryLater
 from sslctl.notify import Kind, Message
 
@@ -34,7 +34,7 @@ def command(app: App, *, as_json: bool) -> None:
     missed = {each.position: each.why for each in notifier.send(_TEST, range(1, len(notifier.schemes) + 1))}
     tried = [(number, scheme, missed.get(number)) for number, scheme in enumerate(notifier.schemes, 1)]
     if as_json:
-        render.json_object(wire.envelope(urls=[wire.delivery(*each) for each in tried]))
+        render.json_object(json_shapes.envelope(urls=[json_shapes.delivery(*each) for each in tried]))
     else:
         render.lines(f"URL {number} ({scheme}) {why or 'took it'}" for number, scheme, why in tried)
     if missed:

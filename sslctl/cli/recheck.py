@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from sslctl import management
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.passes import run_passes
-from sslctl.cli.report import Report, domains_json
+from sslctl.cli.output import json_shapes, render
+from sslctl.cli.output.outcomes import Report, domains_json
+from sslctl.cli.run_batch import run_passes
 from sslctl.errors import BadInput
+from sslctl.fleet import enrolment
 from sslctl.fleet.planning import rechecked
 from sslctl.rules import names
 from sslctl.rules.model import Source
@@ -28,7 +28,7 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: b
 
     Without names: all of source c4 that are in Failure, Pending or Expired, as every midnight in Singapore.
     """
-    found = management.managed(app.store, names.normalise_all(domains))
+    found = enrolment.managed(app.store, names.normalise_all(domains))
     if force_renew:
         if not found:
             raise click.UsageError("--force-renew spends an order for each domain, so name them")
@@ -44,7 +44,7 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: b
         run_passes(app, checked, report, renew=checked if force_renew else (), tell=not as_json)
     if as_json:
         told = domains_json(app.store, checked, report.errors, app.clock())
-        render.json_list(wire.envelope(), "domains", told)
+        render.json_list(json_shapes.envelope(), "domains", told)
     elif not checked:
         click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
     return report.exit_code

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from sslctl.app import App
 from sslctl.cli import backup
-from sslctl.cli.app import App
 from sslctl.cli.options import json_option
 
 

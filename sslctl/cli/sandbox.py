@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sslctl.cli import render
-from sslctl.cli.app import App, utc_now
+from sslctl.app import App, utc_now
+from sslctl.cli.output import render
 from sslctl.errors import ConfigError, Exit
 from sslctl.rules import names
 
 if TYPE_CHECKING:
-    from sslctl.sandbox.steering import Steering
-    from sslctl.sandbox.world import World
+    from sslctl.sandbox.cdn import World
+    from sslctl.sandbox.remote_control import Steering
 
 _NINETY_DAYS = 90 * 86_400
 _SEED = ("shop.example.test", "www.example.test", "api.example.test")
@@ -59,7 +59,7 @@ def command() -> None:
 def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> None:
     """Start it, print the line that makes sslctl use it, and stop it on Ctrl-C."""
     with _extra():
-        from sslctl.sandbox.world import ELSEWHERE  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.cdn import ELSEWHERE  # noqa: PLC0415 - needs the extra
 
     with (
         _folder() as folder,
@@ -90,7 +90,7 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
 def domain(app: App, *, name: str, points_at: str | None) -> None:
     """Make a customer's domain known to the running sandbox's C4, and set its CNAME."""
     with _extra():
-        from sslctl.sandbox.world import cname_target  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.cdn import cname_target  # noqa: PLC0415 - needs the extra
 
     name = names.normalise(name)
     target = cname_target(name)
@@ -106,7 +106,7 @@ def domain(app: App, *, name: str, points_at: str | None) -> None:
 def break_c4(app: App, *, call: str, status: int) -> None:
     """Let the running sandbox's C4 answer every call of one kind with an error, until it is healed."""
     with _extra():
-        from sslctl.sandbox.faults import Kind  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.c4.faults import Kind  # noqa: PLC0415 - needs the extra
 
     _steering(app).break_c4(Kind(call), status)
 
@@ -120,7 +120,7 @@ def heal(app: App) -> None:
 
 def _steering(app: App) -> Steering:
     with _extra():
-        from sslctl.sandbox.steering import Steering  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.remote_control import Steering  # noqa: PLC0415 - needs the extra
 
     return Steering(app.config.path)
 
@@ -152,7 +152,7 @@ def _world(
     folder: str, *, certificate_seconds: int, activation_seconds: float, mode: str = "webroot"
 ) -> World:
     with _extra():
-        from sslctl.sandbox.world import World  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.cdn import World  # noqa: PLC0415 - needs the extra
 
     return World(
         Path(folder),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from sslctl.cli import render, wire
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.options import json_option
+from sslctl.cli.output import json_shapes, render
 from sslctl.errors import NotManaged
 from sslctl.rules import names
 
@@ -32,9 +32,11 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
     for certificate in certificates:
         app.store.require_unchanged(certificate)
     if as_json:
-        view = wire.domain(found, now)
-        view["certificates"] = [wire.certificate(certificate, found, now) for certificate in certificates]
-        view["events"] = [wire.event(event) for event in events]
-        render.json_object(wire.envelope(domain=view))
+        view = json_shapes.domain(found, now)
+        view["certificates"] = [
+            json_shapes.certificate(certificate, found, now) for certificate in certificates
+        ]
+        view["events"] = [json_shapes.event(event) for event in events]
+        render.json_object(json_shapes.envelope(domain=view))
     else:
         render.domain_view(found, certificates, events, now)

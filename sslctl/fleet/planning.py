@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sslctl import spreading
+from sslctl.fleet import spreading
 from sslctl.rules import schedule
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.renewal import RenewalRule

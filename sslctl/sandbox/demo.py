@@ -15,9 +15,9 @@ from typing import Any
 
 import trustme
 
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.cdn import ELSEWHERE, World
 from sslctl.sandbox.listeners import ADDRESS
-from sslctl.sandbox.world import ELSEWHERE, World
 
 # Long enough for the story, short enough that a renewal falls due while one watches: half of it.
 CERTIFICATE_SECONDS = 30

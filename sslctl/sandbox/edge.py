@@ -18,8 +18,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 
-from sslctl.sandbox.c4_records import Placed
-from sslctl.sandbox.c4_server import ReferenceC4
+from sslctl.sandbox.c4.records import Placed
+from sslctl.sandbox.c4.server import ReferenceC4
 from sslctl.sandbox.listeners import ADDRESS, Listener
 
 _CHALLENGES = "/.well-known/acme-challenge/"

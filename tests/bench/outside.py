@@ -23,7 +23,7 @@ from fleet import Fleet, names
 from program import Sslctl
 from servers import Servers
 
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.preflight.lookup import Resolver
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import derive_status

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from sslctl.sandbox.world import ELSEWHERE, World, cname_target
+from sslctl.sandbox.cdn import ELSEWHERE, World, cname_target
 
 _NINETY_DAYS = 90 * 86_400
 

@@ -23,8 +23,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 import sslctl.control_plane.c4
-from sslctl.sandbox.c4_server import ReferenceC4
-from sslctl.sandbox.faults import Fault
+from sslctl.sandbox.c4.faults import Fault
+from sslctl.sandbox.c4.server import ReferenceC4
 
 DOCUMENT: dict[str, Any] = yaml.safe_load(
     (Path(sslctl.control_plane.c4.__file__).parent / "openapi.yaml").read_text()

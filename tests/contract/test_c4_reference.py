@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sslctl.errors import StateError
-from sslctl.sandbox.c4_server import ReferenceC4
-from sslctl.sandbox.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.server import ReferenceC4
 
 TOKEN = "s3cret-token"
 DOMAIN = "shop.example.com"

@@ -17,7 +17,7 @@ from sslctl.issuer import Issued, IssueError, Issuer, Suggestion, Suggestions
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.world import World
+from sslctl.sandbox.cdn import World
 
 
 @dataclass

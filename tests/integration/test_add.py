@@ -15,7 +15,7 @@ from sslctl.issuer import IssueError
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Kind
 
 NAME = "shop.example.com"
 TARGET = f"{NAME}.cdn.test"

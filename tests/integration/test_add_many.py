@@ -12,8 +12,8 @@ from cdn import Cdn
 from fakes import START, Clock
 from store_cases import bundle, database_of, finding, issue, leaf, look_into, open_store, serve
 
-from sslctl import management
 from sslctl.errors import Busy, StateError
+from sslctl.fleet import enrolment
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
@@ -129,10 +129,10 @@ def test_many_end_as_each_would_alone(
     clock.move(hours=1)
     names = ["fresh.test", *(f"{name}.test" for name in STATES)]
     for name in names:
-        domain = management.enrol(one_by_one, name, () if drop_sans else None, clock(), new=new)
+        domain = enrolment.enrol(one_by_one, name, () if drop_sans else None, clock(), new=new)
         if requeue:
-            management.queue(one_by_one, domain, clock())
-    intake = management.enrol_many(together, names, clock(), drop_sans=drop_sans, new=new, requeue=requeue)
+            enrolment.queue(one_by_one, domain, clock())
+    intake = enrolment.enrol_many(together, names, clock(), drop_sans=drop_sans, new=new, requeue=requeue)
     # "fresh" is new, and "delete" was taken back.
     assert (intake.recorded, intake.known, intake.refused) == (2, len(names) - 2, {})
     for name in names:
@@ -155,7 +155,7 @@ def test_one_that_somebody_else_works_on_is_named_and_the_others_are_taken_in(
     other = open_store(folder, clock)
     other._owner = "elsewhere.test/1/1"
     other.claim([domain_claim("busy.test")], timedelta(hours=1))
-    intake = management.enrol_many(store, ["a.test", "busy.test", "b.test"], clock(), requeue=True)
+    intake = enrolment.enrol_many(store, ["a.test", "busy.test", "b.test"], clock(), requeue=True)
     assert (intake.recorded, intake.known) == (2, 0)
     assert isinstance(intake.refused["busy.test"], Busy)
     assert store.domain("busy.test").finding == finding(Code.CNAME_ELSEWHERE)

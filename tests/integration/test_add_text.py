@@ -11,7 +11,7 @@ from fakes import FakeIssuer
 
 from sslctl.certificates.x509 import make_key
 from sslctl.rules.model import Bundle
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 NAME = "shop.example.com"
 

@@ -19,8 +19,8 @@ from cryptography.fernet import Fernet
 from fakes import FakeIssuer
 from store_cases import look_into
 
-from sslctl import management
 from sslctl.errors import Exit
+from sslctl.fleet import enrolment
 from sslctl.issuance.batch import Batch
 from sslctl.issuance.slots import Turns
 from sslctl.issuer import Issued
@@ -79,7 +79,7 @@ def test_the_drill(cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for name in NAMES:
         cdn.add_domain(name)
     app = cdn.app()
-    management.enrol_many(app.store, NAMES, cdn.clock())
+    enrolment.enrol_many(app.store, NAMES, cdn.clock())
     turns = Turns(4)
     batch = Batch(app.pipeline(lambda _domain, _step: None, turns), turns)
     running = threading.Thread(target=batch.run, args=(NAMES,), kwargs={"on_done": lambda _: None})

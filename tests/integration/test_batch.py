@@ -16,10 +16,9 @@ import pytest
 from cdn import Cdn
 from fakes import Clock, FakeIssuer
 
-from sslctl import management
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.errors import StateError
-from sslctl.fleet import planning
+from sslctl.fleet import enrolment, planning
 from sslctl.issuance.batch import IN_FLIGHT, Batch, Outcome
 from sslctl.issuance.slots import Turns
 from sslctl.issuer import Issued
@@ -28,7 +27,7 @@ from sslctl.rules.model import Domain, Order
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import Work
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 WEEK = timedelta(days=7)
 
@@ -54,7 +53,7 @@ def enrolled(cdn: Cdn, *names: str) -> tuple[App, tuple[str, ...]]:
     app = cdn.app()
     for name in names:
         cdn.add_domain(name)
-        management.enrol(app.store, name, None, cdn.clock())
+        enrolment.enrol(app.store, name, None, cdn.clock())
     return app, names
 
 

@@ -17,8 +17,8 @@ from sslctl.issuer import Issued, IssueError
 from sslctl.rules.limits import Kind, Scope
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.faults import Fault
-from sslctl.sandbox.faults import Kind as FaultKind
+from sslctl.sandbox.c4.faults import Fault
+from sslctl.sandbox.c4.faults import Kind as FaultKind
 
 HOUR = timedelta(hours=1)
 

@@ -30,7 +30,7 @@ from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.issuer.certbot.worker_pool import Workers
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.world import World
+from sslctl.sandbox.cdn import World
 
 pytestmark = pytest.mark.pebble
 

@@ -22,7 +22,7 @@ import pytest
 from cdn import Cdn
 
 from sslctl.cli.main import COMMANDS
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 NAME = "shop.example.com"
 LONG = f"{'very-' * 10}long.example.com"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cdn import Cdn
 
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 NAME, OTHER = "shop.example.com", "blog.example.com"
 

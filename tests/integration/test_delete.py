@@ -6,7 +6,7 @@ import pytest
 from cdn import Cdn
 from dying_store import DyingStore, Killed
 
-from sslctl.sandbox.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Kind
 
 NAME = "shop.example.com"
 

@@ -15,7 +15,7 @@ from sslctl.issuer import IssueError
 from sslctl.rules.model import Bundle, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import derive_status
-from sslctl.sandbox.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Kind
 
 NAME = "shop.example.com"
 

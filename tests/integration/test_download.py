@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
 from store_cases import look_into
 
-from sslctl.cli.writing import write_new
+from sslctl.cli.output.files import write_new
 from sslctl.errors import BadInput
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 NAME = "shop.example.com"
 FILES = ["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem"]

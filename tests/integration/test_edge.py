@@ -16,7 +16,7 @@ import pytest
 import requests
 import trustme
 
-from sslctl.sandbox.c4_server import ReferenceC4
+from sslctl.sandbox.c4.server import ReferenceC4
 from sslctl.sandbox.edge import Edge
 
 TOKEN = "edge-token"

@@ -14,7 +14,7 @@ from sslctl.errors import Exit
 from sslctl.issuer import IssueError
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 NAME = "shop.example.com"
 

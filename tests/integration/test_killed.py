@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sslctl.sandbox.world import World
+from sslctl.sandbox.cdn import World
 
 pytestmark = pytest.mark.pebble
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from cdn import Cdn
 
-from sslctl.cli.render import _cell
+from sslctl.cli.output.render import _cell
 from sslctl.issuer import IssueError
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 
 def names(cdn: Cdn, *options: str) -> list[str]:

@@ -10,17 +10,17 @@ from cdn import Cdn
 from dying_store import DyingStore, Killed
 from fakes import FakeIssuer
 
-from sslctl import management
+from sslctl.app import App
 from sslctl.certificates.x509 import make_csr, make_key, renewal_id
-from sslctl.cli.app import App
 from sslctl.control_plane import State
 from sslctl.errors import Busy
+from sslctl.fleet import enrolment
 from sslctl.issuer import IssueError
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Order
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.status import derive_status, served
-from sslctl.sandbox.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Kind
 
 NAME = "shop.example.com"
 
@@ -28,7 +28,7 @@ NAME = "shop.example.com"
 def enrolled(cdn: Cdn) -> tuple[App, Domain]:
     cdn.add_domain(NAME)
     app = cdn.app()
-    return app, management.enrol(app.store, NAME, None, cdn.clock())
+    return app, enrolment.enrol(app.store, NAME, None, cdn.clock())
 
 
 def run(app: App, **manner: bool) -> Domain:
@@ -313,10 +313,10 @@ def test_a_held_certificate_of_the_other_source_is_not_uploaded(cdn: Cdn) -> Non
     app, domain = enrolled(cdn)
     cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
     bundle = cdn.text_pair(NAME)
-    management.paste(app.store, NAME, (), bundle, cdn.clock())
+    enrolment.paste(app.store, NAME, (), bundle, cdn.clock())
     run(app)
     cdn.c4.heal()
-    management.enrol(app.store, NAME, None, cdn.clock())
+    enrolment.enrol(app.store, NAME, None, cdn.clock())
     domain = run(app)
     assert domain.serving is not None
     assert domain.serving.source == "c4"
@@ -331,10 +331,10 @@ def test_whoever_changes_a_domain_takes_turns(cdn: Cdn, change: str) -> None:
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
     other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
     changes = {
-        "remove": lambda: management.remove(app.store, app.control_plane, app.issuer, NAME, app.clock()),
-        "paste": lambda: management.paste(app.store, NAME, None, cdn.text_pair(NAME), cdn.clock()),
-        "enrol": lambda: management.enrol(app.store, NAME, ("www.example.com",), cdn.clock()),
-        "queue": lambda: management.queue(app.store, domain, cdn.clock()),
+        "remove": lambda: enrolment.remove(app.store, app.control_plane, app.issuer, NAME, app.clock()),
+        "paste": lambda: enrolment.paste(app.store, NAME, None, cdn.text_pair(NAME), cdn.clock()),
+        "enrol": lambda: enrolment.enrol(app.store, NAME, ("www.example.com",), cdn.clock()),
+        "queue": lambda: enrolment.queue(app.store, domain, cdn.clock()),
     }
     with pytest.raises(Busy):
         changes[change]()
@@ -374,7 +374,7 @@ def test_an_order_for_other_names_than_are_wanted_now_is_let_go(cdn: Cdn) -> Non
     app, _ = enrolled(cdn)
     pending_order(cdn, app)
     cdn.add_domain("www.example.com")
-    management.enrol(app.store, NAME, ("www.example.com",), cdn.clock())
+    enrolment.enrol(app.store, NAME, ("www.example.com",), cdn.clock())
     assert reason(app, run(app)) is None
     assert cdn.issuer.orders == [(NAME,), (NAME, "www.example.com")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cdn import Cdn
 
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 NAME = "shop.example.com"
 

@@ -15,9 +15,9 @@ from store_cases import issue, serve
 
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf, renewal_id
 from sslctl.config.settings import AcmeSection
+from sslctl.fleet.ari_polling import Poll, poll
 from sslctl.issuer import IssueError, Suggestion, Suggestions
 from sslctl.issuer.certbot.issuer import CertbotIssuer
-from sslctl.renewal_info import Poll, poll
 from sslctl.rules.limits import Kind, Scope
 from sslctl.rules.model import Certificate, Source
 from sslctl.rules.reasons import Code

@@ -9,12 +9,12 @@ import pytest
 from fakes import Clock
 from store_cases import bundle, finding, held, issue, leaf, serve
 
-from sslctl import spreading
+from sslctl.fleet import spreading
+from sslctl.fleet.spreading import Share
 from sslctl.rules import renewal_days
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued
-from sslctl.spreading import Share
 from sslctl.store import Cohort
 from sslctl.store.sqlite import SqliteStore
 

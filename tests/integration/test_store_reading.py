@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_cases import database_of, finding, look_into, open_store
 
-from sslctl.cli import wire
+from sslctl.cli.output import json_shapes
 from sslctl.rules.model import (
     Certificate,
     CertificateSummary,
@@ -190,8 +190,8 @@ def test_what_is_read_is_what_was_written(
         assert (listing.number, listing.longest_name) == (len(expected), 6 if expected else 0)
         summaries = list(listing.domains)
         assert summaries == [_summary(domain) for domain in expected]
-        told = [wire.domain(summary, START) for summary in summaries]
-        assert told == [wire.domain(domain, START) for domain in expected]
+        told = [json_shapes.domain(summary, START) for summary in summaries]
+        assert told == [json_shapes.domain(domain, START) for domain in expected]
 
 
 # Block by block

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from booted import Machine, can_boot
 
-from sslctl.sandbox.faults import Fault, Kind
-from sslctl.sandbox.world import World
+from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.cdn import World
 
 pytestmark = [pytest.mark.pebble, pytest.mark.systemd]
 

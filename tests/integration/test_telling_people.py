@@ -15,12 +15,12 @@ from fakes import FakeNotifier
 from store_cases import open_store
 from webhook import Webhook
 
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.notify import Kind
 from sslctl.rules.model import Notice
 from sslctl.rules.reasons import Status
-from sslctl.sandbox.faults import Fault
-from sslctl.sandbox.faults import Kind as Operation
+from sslctl.sandbox.c4.faults import Fault
+from sslctl.sandbox.c4.faults import Kind as Operation
 from sslctl.store.sqlite import SqliteStore
 
 NAME, OTHER = "shop.example.com", "www.example.org"

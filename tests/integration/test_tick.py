@@ -16,7 +16,7 @@ from sslctl.issuer import IssueError, Suggestion
 from sslctl.rules.claim_names import TICK, domain_claim
 from sslctl.rules.model import Domain, RenewalInfo
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 NAME = "shop.example.com"
 MIDNIGHT = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)  # 00:00 of the 24th in Singapore

@@ -30,7 +30,7 @@ from sslctl.control_plane.c4.client import C4Client
 from sslctl.errors import Exit
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import REASONS, Code, Status
-from sslctl.sandbox.faults import Kind
+from sslctl.sandbox.c4.faults import Kind
 
 TITLE = "C4"
 TARGET = "invariants; token to no other host; 0 orders caused"

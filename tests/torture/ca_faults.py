@@ -17,8 +17,8 @@ from faulty_ca import FaultyCa, Scene, Wanted
 from sick_edge import ADDRESS as SICK_ADDRESS
 from sick_edge import SickEdge, Sickness
 
+from sslctl.sandbox.cdn import cname_target
 from sslctl.sandbox.pebble import Pebble
-from sslctl.sandbox.world import cname_target
 
 TITLE = "The CA"
 TARGET = (

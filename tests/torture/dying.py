@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.main import run
 
 

@@ -20,10 +20,10 @@ import invariants
 from acme_proxy import AcmeProxy
 from fakes import Clock
 
-from sslctl.cli.app import App
+from sslctl.app import App
 from sslctl.cli.main import run
 from sslctl.rules.model import Domain, Finding
-from sslctl.sandbox.world import World
+from sslctl.sandbox.cdn import World
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore
 

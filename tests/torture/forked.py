@@ -23,12 +23,13 @@ from pathlib import Path
 from fakes import Clock
 from folder_ca import FolderCa
 
-# What the command line imports late, so that it is there before the fork.
-from sslctl import renewal_info  # noqa: F401
+from sslctl.app import App
 from sslctl.cli import daemon_tick  # noqa: F401
-from sslctl.cli.app import App
 from sslctl.cli.main import run
 from sslctl.control_plane.c4 import client  # noqa: F401
+
+# What the command line imports late, so that it is there before the fork.
+from sslctl.fleet import ari_polling  # noqa: F401
 from sslctl.store import sqlite  # noqa: F401
 
 _PATIENCE = 60.0

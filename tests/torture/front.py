@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from misbehaving import Behaviour, Misbehaving, silence
 
-from sslctl.sandbox.faults import Kind
+from sslctl.sandbox.c4.faults import Kind
 
 _OPERATIONS = (
     (Kind.LOOKUP, re.compile(rb"GET /v1/domains/[^/ ]+ ")),

@@ -18,7 +18,7 @@ from forked import Injury
 from one_of_each import OneOfEach
 
 from sslctl.errors import Exit
-from sslctl.sandbox.world import World
+from sslctl.sandbox.cdn import World
 
 _MEGABYTE = 1 << 20
 _BALLAST = "ballast"

@@ -28,8 +28,8 @@ from acme.messages import Error, Order, RegistrationResource
 from josepy.jwa import ES256
 from josepy.jwk import JWK
 
-from sslctl import management
-from sslctl.sandbox.world import World
+from sslctl.fleet import enrolment
+from sslctl.sandbox.cdn import World
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore
 
@@ -152,7 +152,7 @@ class State:
             self.folder / "sslctl.db", Keyring(self.folder / "master.key"), clock=_now, actor="torture"
         )
         with closing(store):
-            management.enrol_many(store, names, _now())
+            enrolment.enrol_many(store, names, _now())
 
     def start(self, *arguments: str, through: Sequence[str] = SSLCTL, gate: int | None = None) -> Process:
         """Start sslctl with `arguments`. `gate` is the standard input of one that waits at its gate."""

@@ -25,7 +25,7 @@ from fakes import Clock
 
 from sslctl.rules.model import Leaf
 from sslctl.rules.reasons import REASONS, Code
-from sslctl.sandbox.faults import Fault
+from sslctl.sandbox.c4.faults import Fault
 
 NAMES = ("shop.example.com", "news.example.org", "blog.example.net")
 ELSEWHERE = "parking.elsewhere.test"

@@ -33,7 +33,7 @@ from life import MANY, NAMES, NOT_MANAGED, USAGE, Crash, Life, Wish, www
 from sslctl.certificates.x509 import read_leaf
 from sslctl.rules.limits import Kind as Limited
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Kind
 
 TITLE = "Random steps against a model"
 TARGET = "10,000 steps; I1 to I7 hold after each, and all is well three ticks after everything is healed"

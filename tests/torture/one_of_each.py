@@ -18,7 +18,7 @@ from invariants import Outside, violations
 
 from sslctl.errors import Exit
 from sslctl.rules.model import Source
-from sslctl.sandbox.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Kind
 
 # What a tick does for each of these: renew, issue, upload, and nothing.
 OLD, NEW, OWED, WELL, TEXT, AWAY = (f"{kind}.test" for kind in ("old", "new", "owed", "well", "text", "away"))

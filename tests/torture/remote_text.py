@@ -24,7 +24,7 @@ from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.issuer import Suggestion
 from sslctl.issuer.certbot import ari, problems
 from sslctl.rules.model import Bundle, Order
-from sslctl.sandbox.faults import Kind
+from sslctl.sandbox.c4.faults import Kind
 from sslctl.text import instant
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

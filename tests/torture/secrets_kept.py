@@ -25,8 +25,8 @@ from watched import Watched, descendants, open_read_only
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.cli.main import COMMANDS
 from sslctl.rules.model import Bundle, Order
-from sslctl.sandbox.faults import Fault, Kind
-from sslctl.sandbox.world import World
+from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.cdn import World
 from sslctl.store import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import SqliteStore

@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 import click
 import pytest
 
-from sslctl.cli.layout import Table, table
+from sslctl.cli.output.table import Table, table
 
 HEADERS = ("DOMAIN", "STATUS", "REASON")
 ROWS = [("a.test", "Success", ""), ("longer.test", "Failure", "NXDOMAIN"), ("b.test", "Pending", "QUEUED")]

@@ -8,7 +8,7 @@ from datetime import timedelta
 from fakes import START
 from store_cases import leaf
 
-from sslctl.notices import Errand, compose, decide, survey
+from sslctl.fleet.notices import Errand, compose, decide, survey
 from sslctl.notify import Kind
 from sslctl.rules.model import Certificate, Domain, Finding, Notice, Source
 from sslctl.rules.reasons import Code, Status

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslctl.cli import chart
+from sslctl.cli.output import chart
 from sslctl.rules import forecast
 from sslctl.rules.forecast import Outlook, Question
 from sslctl.rules.renewal_days import Window

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sslctl.cli.progress import Pace
+from sslctl.cli.output.progress import Pace
 
 
 def test_nothing_is_told_before_anything_ended_or_within_the_first_second() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sslctl.fleet.ari_polling import LATEST, SOONEST, USUAL, heed
 from sslctl.issuer import Suggestion
-from sslctl.renewal_info import LATEST, SOONEST, USUAL, heed
 from sslctl.rules import schedule
 from sslctl.rules.model import Certificate, Domain, Leaf, RenewalInfo, Source
 from sslctl.rules.renewal import Ari, RenewalRule, asked_early, renewal_at

@@ -15,11 +15,11 @@ from typing import Self
 
 import trustme
 
-from sslctl.sandbox.c4_server import ReferenceC4
+from sslctl.sandbox.c4.server import ReferenceC4
 from sslctl.sandbox.edge import Edge
 from sslctl.sandbox.listeners import ADDRESS
 from sslctl.sandbox.pebble import Pebble
-from sslctl.sandbox.steering import MAP
+from sslctl.sandbox.remote_control import MAP
 
 CDN_SUFFIX = "cdn.sandbox.test"
 ELSEWHERE = "parking.elsewhere.test"

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from sslctl.errors import ConfigError, TryLater
-from sslctl.sandbox.faults import Kind
+from sslctl.sandbox.c4.faults import Kind
 
 MAP = "sandbox.json"
 """The file beside the sandbox's configuration that says where its interfaces are."""

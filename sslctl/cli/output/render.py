@@ -1,6 +1,6 @@
 """The only writer of standard output: data, and nothing but data.
 
-For people: text (`layout`), coloured on a terminal alone. For programs: JSON (`wire`) or CSV. Everything that came from outside was cleaned before it got here.
+For people: text (`table`), coloured on a terminal alone. For programs: JSON (`json_shapes`) or CSV. Everything that came from outside was cleaned before it got here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import click
 
-from sslctl.cli import layout
+from sslctl.cli.output.table import Table, hanging, paragraph, table
 from sslctl.doctor import Check, Grade
 from sslctl.rules import names
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Event, RenewalInfo, Verdict
@@ -99,8 +99,8 @@ def status_word(status: Status) -> str:
 
 def domain_table(listing: Listing, now: datetime) -> None:
     """Write the table of `list`."""
-    table = layout.Table(_LIST, _SPARE, listing.longest_name)
-    _write_table(table, (_domain_row(domain, now) for domain in listing.domains))
+    columns = Table(_LIST, _SPARE, listing.longest_name)
+    _write_table(columns, (_domain_row(domain, now) for domain in listing.domains))
 
 
 def deleted_table(listing: Listing) -> None:
@@ -110,12 +110,12 @@ def deleted_table(listing: Listing) -> None:
         for domain in listing.domains
         if domain.deleted_at
     )
-    _write_table(layout.Table(_DELETED, first_width=listing.longest_name), rows)
+    _write_table(Table(_DELETED, first_width=listing.longest_name), rows)
 
 
-def _write_table(table: layout.Table, rows: Iterable[Sequence[str]]) -> None:
+def _write_table(columns: Table, rows: Iterable[Sequence[str]]) -> None:
     for block in _blocks(rows):
-        click.echo(table.lay_out(block))
+        click.echo(columns.lay_out(block))
 
 
 def _domain_row(domain: DomainSummary, now: datetime) -> list[str]:
@@ -197,13 +197,13 @@ def outcome(domain: Domain, now: datetime) -> None:
     if verdict.code is None:
         assert domain.serving is not None  # noqa: S101 - Success is served
         expiry = _both(domain.serving.leaf.not_after)
-        click.echo(layout.paragraph(f"{head}, {served(domain, now)}, expires {expiry}"))
+        click.echo(paragraph(f"{head}, {served(domain, now)}, expires {expiry}"))
         return
-    click.echo(layout.paragraph(f"{head} {_code(verdict)}: {verdict.sentence}"))
+    click.echo(paragraph(f"{head} {_code(verdict)}: {verdict.sentence}"))
     if domain.serving is not None:
         click.echo(f"  serving: {served(domain, now)}")
     step = f"next ({verdict.owner}): {verdict.next_step}{_again(verdict, now)}"
-    click.echo(layout.paragraph(step, "  "))
+    click.echo(paragraph(step, "  "))
 
 
 def _again(verdict: Verdict, now: datetime) -> str:
@@ -282,7 +282,7 @@ def _renewal_facts(info: RenewalInfo) -> list[tuple[str, str]]:
 
 
 def _pairs(facts: Iterable[tuple[str, str]]) -> str:
-    return layout.hanging((f"{label}:", text) for label, text in facts)
+    return hanging((f"{label}:", text) for label, text in facts)
 
 
 def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime) -> str:
@@ -298,7 +298,7 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
         for certificate in certificates
     ]
     headers = ("VERSION", "FATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256")
-    return textwrap.indent(layout.table(rows, headers, ("SHA-256", "ISSUED")), "  ")
+    return textwrap.indent(table(rows, headers, ("SHA-256", "ISSUED")), "  ")
 
 
 def _fate(certificate: Certificate, domain: Domain, now: datetime) -> str:
@@ -309,13 +309,13 @@ def _fate(certificate: Certificate, domain: Domain, now: datetime) -> str:
 def check(found: Check) -> None:
     """Write one check of `doctor`, and below it what to do."""
     grade = click.style(f"{found.grade:<4}", fg=_GRADES[found.grade])
-    click.echo(layout.paragraph(f"{grade}  {found.name}: {found.detail}"))
+    click.echo(paragraph(f"{grade}  {found.name}: {found.detail}"))
     if found.hint:
-        click.echo(layout.paragraph(found.hint, "      "))
+        click.echo(paragraph(found.hint, "      "))
 
 
 def _history(events: Iterable[Event]) -> str:
-    return layout.hanging((moment(event.at), event.actor, _what(event), event.detail) for event in events)
+    return hanging((moment(event.at), event.actor, _what(event), event.detail) for event in events)
 
 
 def _what(event: Event) -> str:
@@ -326,4 +326,4 @@ def trail(events: Iterable[tuple[str, Event]]) -> None:
     """Write events of many domains, each with the name of its domain."""
     for block in _blocks(events):
         rows = ((moment(event.at), event.actor, name, _what(event), event.detail) for name, event in block)
-        click.echo(layout.hanging(rows))
+        click.echo(hanging(rows))

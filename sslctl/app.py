@@ -85,7 +85,7 @@ class App:
 
     def restore(self, backup: Path) -> Copy:
         """Make the state out of `backup`, where there is none yet. Raises `StateError`; then there is none still."""
-        from sslctl import management  # noqa: PLC0415 - as above
+        from sslctl.fleet import enrolment  # noqa: PLC0415 - as above
         from sslctl.store import copies  # noqa: PLC0415
 
         if not self.keyring.exists:
@@ -98,7 +98,7 @@ class App:
             closing(self._open(path)) as store,
         ):
             store.require_keys()
-            management.doubt(store, self.clock(), "restored from a backup")
+            enrolment.doubt(store, self.clock(), "restored from a backup")
             store.mark(Milestone.RESTORED, clean(backup))
         return copy
 
@@ -173,8 +173,8 @@ class App:
 
     def examination(self) -> Iterator[Check]:
         """Look at all that sslctl needs, and change nothing."""
+        from sslctl.doctor.checks import go_round  # noqa: PLC0415
         from sslctl.doctor.outside import SECONDS  # noqa: PLC0415 - as above
-        from sslctl.doctor.rounds import go_round  # noqa: PLC0415
 
         timeout = min(SECONDS, self.config.c4.timeout_seconds)
         return go_round(self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sslctl.errors import StateError
-from sslctl.sandbox.problems import Problem
+from sslctl.sandbox.c4.problems import Problem
 
 _NAME = re.compile(r"(?=.{3,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

@@ -1,10 +1,11 @@
-"""The pauses towards the CA, for people."""
+"""What an operator should know beside the domains: pauses at the CA, and a notice that was not delivered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from sslctl.rules.limits import Kind, Pause
+from sslctl.rules.model import Notice
 from sslctl.rules.singapore import moment
 
 _WIDE = {
@@ -14,8 +15,8 @@ _WIDE = {
 }
 
 
-def lines(pauses: Sequence[Pause]) -> Iterator[str]:
-    """Give a line for each pause that concerns all domains, and one for the rest together."""
+def pause_lines(pauses: Sequence[Pause]) -> Iterator[str]:
+    """Yield a line for each pause that concerns all domains, and one for the rest together."""
     for pause in pauses:
         if pause.scope.kind in _WIDE:
             yield f"{_WIDE[pause.scope.kind]} until {moment(pause.until)}: {pause.why}"
@@ -23,3 +24,10 @@ def lines(pauses: Sequence[Pause]) -> Iterator[str]:
     if narrow:
         names = "one name or set of names" if len(narrow) == 1 else f"{len(narrow)} names or sets of names"
         yield f"No new orders for {names} until {moment(narrow[0].until)} at the latest, as the CA asked"
+
+
+def notice_lines(notice: Notice) -> Iterator[str]:
+    """Yield a line if the last notice did not reach everyone."""
+    if notice.missed_since is not None:
+        since = moment(notice.missed_since)
+        yield f"The last notice could not be delivered since {since}: {notice.why}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.wrappers import Request as WsgiRequest
 from werkzeug.wrappers import Response
 
-from sslctl.sandbox.problems import answer_problem
+from sslctl.sandbox.c4.problems import answer_problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -95,7 +95,7 @@ def read_faults(document: object) -> list[Fault]:
 
 def _read_fault(item: Any) -> Fault:
     if not isinstance(item, dict) or not item.keys() <= {each.name for each in fields(Fault)}:
-        raise ValueError("A fault is an object with the members of sslctl.sandbox.faults.Fault.")
+        raise ValueError("A fault is an object with the members of sslctl.sandbox.c4.faults.Fault.")
     types: dict[str, type | tuple[type, ...]] = {"status": int, "retry_after": int, "times": int}
     types["delay_seconds"], types["echo"] = (int, float), bool
     for name, value in item.items():

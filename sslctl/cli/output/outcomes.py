@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from sslctl.cli import wire
+from sslctl.cli.output import json_shapes
 from sslctl.errors import Busy, Exit, NotManaged, SslctlError
 from sslctl.issuance.batch import Outcome
 from sslctl.rules.reasons import Status
@@ -92,7 +92,7 @@ def domains_json(
     """Give the domains `names` as they are in the store; `error` says why nothing was done for one."""
     for domain in store.named(names):
         error = errors.get(domain.name)
-        yield {**wire.domain(domain, now), "error": None if error is None else _error_code(error)}
+        yield {**json_shapes.domain(domain, now), "error": None if error is None else _error_code(error)}
 
 
 def _error_code(error: Exception) -> str:

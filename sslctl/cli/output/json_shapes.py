@@ -7,7 +7,7 @@ from typing import Any
 
 from sslctl import text
 from sslctl.doctor import Check
-from sslctl.pruning import SpareKey
+from sslctl.fleet.key_pruning import SpareKey
 from sslctl.rules.limits import Pause
 from sslctl.rules.model import (
     Audit,

@@ -21,10 +21,10 @@ from flask import Blueprint, Flask, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response
 
-from sslctl.sandbox.c4_checks import check_upload
-from sslctl.sandbox.c4_records import Placed, Records, Site
-from sslctl.sandbox.faults import Faults, read_faults
-from sslctl.sandbox.problems import Problem, answer_problem
+from sslctl.sandbox.c4.checks import check_upload
+from sslctl.sandbox.c4.faults import Faults, read_faults
+from sslctl.sandbox.c4.problems import Problem, answer_problem
+from sslctl.sandbox.c4.records import Placed, Records, Site
 
 LARGEST_BODY = 256 * 1024
 

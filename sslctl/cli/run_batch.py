@@ -10,10 +10,10 @@ from types import FrameType
 
 import click
 
-from sslctl.cli import render
-from sslctl.cli.app import App
-from sslctl.cli.progress import Progress
-from sslctl.cli.report import TAKEN_OVER, Report, complain
+from sslctl.app import App
+from sslctl.cli.output import render
+from sslctl.cli.output.outcomes import TAKEN_OVER, Report, complain
+from sslctl.cli.output.progress import Progress
 from sslctl.errors import Exit
 from sslctl.issuance.batch import Batch, Outcome
 from sslctl.issuance.slots import Turns

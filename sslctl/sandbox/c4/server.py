@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from sslctl.sandbox.c4_app import build_app
-from sslctl.sandbox.c4_http import Server
-from sslctl.sandbox.c4_records import Placed, Records
-from sslctl.sandbox.faults import Fault, Faults, FaultyGateway, Request
+from sslctl.sandbox.c4.app import build_app
+from sslctl.sandbox.c4.faults import Fault, Faults, FaultyGateway, Request
+from sslctl.sandbox.c4.http import Server
+from sslctl.sandbox.c4.records import Placed, Records
 from sslctl.sandbox.listeners import ADDRESS, Listener
 
 _BACKLOG = 512
