@@ -18,7 +18,7 @@ from sslctl.errors import ConfigError, StateError
 from sslctl.issuance.slots import Turns
 from sslctl.rules.model import Domain, Milestone
 from sslctl.rules.renewal import Ari, RenewalRule
-from sslctl.store import Copy, Store
+from sslctl.store.interface import Copy, Store
 from sslctl.text import clean
 
 # What talks to the outside is imported where it is first needed: `list` and `view` start without requests and dnspython.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sslctl.issuer import Issuer
     from sslctl.notify import Notifier
     from sslctl.store.keyring import Keyring
-    from sslctl.store.sqlite import SqliteStore
+    from sslctl.store.sqlite.store import SqliteStore
 
 
 def utc_now() -> datetime:
@@ -72,7 +72,7 @@ class App:
         return self._open(self.config.state.database_path)
 
     def _open(self, path: Path) -> SqliteStore:
-        from sslctl.store.sqlite import SqliteStore  # noqa: PLC0415 - cryptography is slow to import
+        from sslctl.store.sqlite.store import SqliteStore  # noqa: PLC0415 - cryptography is slow to import
 
         return SqliteStore(
             path,
@@ -86,7 +86,7 @@ class App:
     def restore(self, backup: Path) -> Copy:
         """Make the state out of `backup`, where there is none yet. Raises `StateError`; then there is none still."""
         from sslctl.fleet import enrolment  # noqa: PLC0415 - as above
-        from sslctl.store import copies  # noqa: PLC0415
+        from sslctl.store.sqlite import copies  # noqa: PLC0415
 
         if not self.keyring.exists:
             raise StateError(

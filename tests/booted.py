@@ -114,7 +114,7 @@ class Machine:
         program = (
             "import sys\n"
             "from datetime import timedelta\n"
-            "from sslctl.cli.app import App\n"
+            "from sslctl.app import App\n"
             "app = App(None)\n"
             f"print(app.store.claim([{domain_claim(name)!r}], timedelta(hours=1)), flush=True)\n"
             "sys.stdin.read()\n"

@@ -13,7 +13,7 @@ from cdn import Cdn
 from fakes import Clock
 
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,7 +28,7 @@ from sslctl.errors import Busy, StateError
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 NAME = "a.test"
 CSR = "-----BEGIN CERTIFICATE REQUEST-----\nrequest\n-----END CERTIFICATE REQUEST-----\n"

@@ -19,9 +19,9 @@ from sslctl.control_plane.c4 import client
 # What a tick imports on its way is here before the processes are forked off.
 from sslctl.issuance import pipeline
 from sslctl.preflight import checks
-from sslctl.store import sqlite
+from sslctl.store.sqlite import store
 
-IMPORTED = (client, daemon_tick, pipeline, checks, sqlite)
+IMPORTED = (client, daemon_tick, pipeline, checks, store)
 _PATIENCE = 60.0
 
 

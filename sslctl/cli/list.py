@@ -11,7 +11,7 @@ from sslctl.cli.options import duration, json_option
 from sslctl.cli.output import json_shapes, render, warnings
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Status
-from sslctl.store import Query, Sort
+from sslctl.store.interface import Query, Sort
 
 
 @click.command("list")

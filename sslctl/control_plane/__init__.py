@@ -1,6 +1,6 @@
 """C4, the CDN's control plane, as sslctl sees it.
 
-`ControlPlane` is the seam: `control_plane.client` speaks the published contract (`openapi.yaml`) over HTTPS, and another
+`ControlPlane` is the seam: `c4.client` speaks the published contract (`openapi.yaml`) over HTTPS, and another
 control plane would be one more class with these methods.
 """
 

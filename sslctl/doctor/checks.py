@@ -10,8 +10,9 @@ from sslctl.config.settings import Config
 from sslctl.control_plane import ControlPlane
 from sslctl.doctor import Check, examine, examine_together, machine, ok, state
 from sslctl.doctor.outside import SECONDS, Outside
-from sslctl.store.inspection import Inspection
+from sslctl.rules.claim_names import TICK
 from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite.inspection import Inspection
 from sslctl.text import clean
 
 # To connect, to send and to be answered each have theirs.
@@ -47,7 +48,7 @@ def _look_at_state(config: Config, now: datetime) -> Iterator[Check]:
         if not path.exists():
             return
         with closing(Inspection(path, config.acme.directory_url)) as found:
-            is_ticking = found.is_claimed("tick")
+            is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found))
             yield from examine(state.TICK, lambda: state.ticks(found, now))
             yield from examine(state.PAUSES, lambda: state.pauses(found, now))

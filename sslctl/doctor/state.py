@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sslctl.doctor import Check, bad, ok, warn
+from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Milestone
 from sslctl.rules.singapore import moment, span
-from sslctl.store import Query, Sort
-from sslctl.store.inspection import Inspection
+from sslctl.store.interface import Query, Sort
+from sslctl.store.sqlite.inspection import Inspection
 
 TICK = "last tick"
 PAUSES = "pauses at the CA"
@@ -34,7 +35,7 @@ def database(state: Inspection) -> Iterator[Check]:
 def ticks(state: Inspection, now: datetime) -> Iterator[Check]:
     """Look at when the last tick ended."""
     last = state.milestones().get(Milestone.TICK)
-    running = "; one is running now" if state.is_claimed("tick") else ""
+    running = "; one is running now" if state.is_claimed(TICK) else ""
     if last is None:
         first = next(state.listing(Query(sort=Sort.CREATED, limit=1), now).domains, None)
         is_late = first is not None and now - first.created_at > _OLDEST_TICK

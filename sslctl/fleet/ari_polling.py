@@ -12,7 +12,7 @@ from sslctl.issuer import IssueError, Issuer, Suggestion, Suggestions
 from sslctl.rules.limits import Kind, Scope
 from sslctl.rules.model import Certificate, RenewalInfo
 from sslctl.rules.renewal import Alert, asked_early
-from sslctl.store import Store
+from sslctl.store.interface import Store
 
 # RFC 9773, sections 4.3.2 and 4.3.3: what the CA may ask for, and when it is asked again where it says nothing.
 SOONEST, LATEST, USUAL = timedelta(minutes=1), timedelta(days=1), timedelta(hours=6)

@@ -19,9 +19,9 @@ from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Sourc
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.schedule import count_tries
 from sslctl.rules.versions import reusable
-from sslctl.store import Query, Store
+from sslctl.store.interface import Query, Store
 
-# Threads share their commits (`store.database`).
+# Threads share their commits (`interface.database`).
 _AT_ONCE = 32
 _MOST_QUEUED = 1000
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sslctl.issuance.claims import claim_domains, release_domains
 from sslctl.rules import versions as versions_
 from sslctl.rules.model import Certificate, Domain, Milestone
-from sslctl.store import Store
+from sslctl.store.interface import Store
 
 # As many domains are claimed, and their keys destroyed in one commit.
 _BLOCK = 200

@@ -16,7 +16,7 @@ from sslctl.notify import Kind, Message, Notifier
 from sslctl.rules.model import Domain, DomainSummary, Notice
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.status import derive_status
-from sslctl.store import Query, Store
+from sslctl.store.interface import Query, Store
 from sslctl.text import clean
 
 Troubles = frozenset[tuple[str, Status]]

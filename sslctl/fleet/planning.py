@@ -11,7 +11,7 @@ from sslctl.rules import schedule
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import RECHECKED, Due, Work
-from sslctl.store import Query, Store
+from sslctl.store.interface import Query, Store
 
 # Uploads cost no order and cure an Emergency; then what the CA wants replaced; then what expires first; then what is new; then what failed before.
 _LANES = (Work.UPLOAD, Work.REPLACE, Work.RENEW, Work.ISSUE, Work.RECHECK)

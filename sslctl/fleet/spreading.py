@@ -11,7 +11,7 @@ from sslctl.rules import renewal_days
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import REASONS, Status
 from sslctl.rules.renewal_days import Fleet
-from sslctl.store import Cohort, Store
+from sslctl.store.interface import Cohort, Store
 
 EARLY = "a coming day would have more renewals than renewal.max_per_day"
 

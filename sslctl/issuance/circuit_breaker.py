@@ -13,7 +13,7 @@ from sslctl.rules.limits import Kind, set_key
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store import Store
+from sslctl.store.interface import Store
 
 MOST_IN_A_ROW = 5
 # These do not show that the CA is there: a 503 may be a gateway's.

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sslctl.errors import Busy
 from sslctl.rules.claim_names import domain_claim
-from sslctl.store import Store
+from sslctl.store.interface import Store
 
 # Longer than any pass, a wait for the port in standalone mode included. The claim of a process that has ended on the
 # same host is void at once, whatever is left of this.

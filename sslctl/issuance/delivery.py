@@ -23,7 +23,7 @@ from sslctl.control_plane import (
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.versions import usable
-from sslctl.store import Store
+from sslctl.store.interface import Store
 
 _POLL_SECONDS = 0.5
 

@@ -26,7 +26,7 @@ from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import count_tries
 from sslctl.rules.singapore import moment
 from sslctl.rules.versions import owes_upload, usable
-from sslctl.store import Held, Store
+from sslctl.store.interface import Held, Store
 
 REQUIRED_PORTS = frozenset({80, 443})
 _CLOCK_SKEW = timedelta(days=1)

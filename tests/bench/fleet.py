@@ -19,8 +19,8 @@ from cryptography.x509.oid import NameOID
 from program import Sslctl
 
 from sslctl.rules.reasons import Code
-from sslctl.store import rows
 from sslctl.store.keyring import Keyring
+from sslctl.store.sql import rows
 
 Row = dict[str, object]
 

@@ -18,7 +18,7 @@ from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 MANY = [f"{number:05}.test" for number in range(6000)]
 

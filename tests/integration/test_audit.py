@@ -39,10 +39,10 @@ from sslctl.errors import NotManaged, StateError
 from sslctl.rules.limits import set_key
 from sslctl.rules.model import Audit, Head, Source
 from sslctl.rules.names import registered_domain
-from sslctl.store.audit import Chain, mac_of
 from sslctl.store.keyring import Keyring
-from sslctl.store.schema import APPLICATION_ID, MIGRATIONS
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sql.history import Chain, mac_of
+from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from sslctl.store.sqlite.store import SqliteStore
 
 Edit = Callable[[sqlite3.Connection], object]
 COLUMNS = ("id", "domain_id", "at", "actor", "kind", "detail", "version", "mac")

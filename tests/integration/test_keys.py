@@ -38,8 +38,8 @@ from sslctl.rules.claim_names import KEY_ROTATION, domain_claim
 from sslctl.rules.model import Milestone, Source
 from sslctl.rules.versions import superseded_at
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import SqliteStore
-from sslctl.store.upkeep import SEALED
+from sslctl.store.sql.maintenance import SEALED
+from sslctl.store.sqlite.store import SqliteStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,7 +140,7 @@ _ORDERING = """
 import sys
 import time
 from pathlib import Path
-from sslctl.model import Source
+from sslctl.rules.model import Source
 from store_cases import open_order, open_store
 store = open_store(Path(sys.argv[1]))
 print("open", flush=True)

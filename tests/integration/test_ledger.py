@@ -21,10 +21,10 @@ from store_cases import CERTIFICATE, CHAIN, CSR, PATIENCE, database_of, key_of, 
 from sslctl.rules.limits import Kind, Limit, Limits, Scope
 from sslctl.rules.model import Domain, Finding, Order, Source
 from sslctl.rules.reasons import Code
-from sslctl.store import Held
+from sslctl.store.interface import Held
 from sslctl.store.keyring import Keyring
-from sslctl.store.ledger import _MOMENTS
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sql.budget import _MOMENTS
+from sslctl.store.sqlite.store import SqliteStore
 
 CA = "https://ca.test/directory"
 HOUR = timedelta(hours=1)

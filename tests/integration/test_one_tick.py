@@ -57,7 +57,7 @@ def test_of_ticks_at_once_exactly_one_runs(cdn: Cdn, number: int) -> None:
 _HOLD = """
 import subprocess, sys, time
 from pathlib import Path
-from sslctl.locks import locked
+from sslctl.system.locks import locked
 with locked(Path(sys.argv[1])) as is_free:
     child = subprocess.Popen(["sleep", "60"])
     print(is_free, child.pid, flush=True)

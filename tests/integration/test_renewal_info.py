@@ -22,7 +22,7 @@ from sslctl.rules.limits import Kind, Scope
 from sslctl.rules.model import Certificate, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Alert
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 POLLING = Scope(Kind.RENEWAL_INFO)

@@ -15,8 +15,8 @@ from sslctl.rules import renewal_days
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued
-from sslctl.store import Cohort
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.interface import Cohort
+from sslctl.store.sqlite.store import SqliteStore
 
 WEEK = timedelta(days=7)
 NOW = datetime(2027, 3, 1, 16, 0, tzinfo=UTC)  # 00:00 of the 2nd in Singapore

@@ -39,8 +39,8 @@ from sslctl.errors import Busy, NotManaged, StateError
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued
-from sslctl.store import Query, Store
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.interface import Query, Store
+from sslctl.store.sqlite.store import SqliteStore
 
 
 @pytest.fixture

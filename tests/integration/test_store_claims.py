@@ -16,8 +16,8 @@ import pytest
 from fakes import Clock
 from store_cases import PATIENCE, claim_and_hold, database_of, look_into, processes
 
-from sslctl.store.leases import is_gone, this_process
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sql.claims import is_gone, this_process
+from sslctl.store.sqlite.store import SqliteStore
 from sslctl.text import instant
 
 HOUR = timedelta(hours=1)

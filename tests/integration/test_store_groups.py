@@ -31,9 +31,9 @@ from store_cases import (
 
 from sslctl.errors import Busy
 from sslctl.rules.model import Source
-from sslctl.store import Query
-from sslctl.store.database import Database
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.interface import Query
+from sslctl.store.sqlite.database import Database
+from sslctl.store.sqlite.store import SqliteStore
 
 NOBODY = -1
 

@@ -17,10 +17,10 @@ from sslctl.errors import StateError
 from sslctl.rules.limits import Limit, Limits
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code, Status
-from sslctl.store import Held, Query
+from sslctl.store.interface import Held, Query
 from sslctl.store.keyring import Keyring
-from sslctl.store.schema import APPLICATION_ID, MIGRATIONS
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from sslctl.store.sqlite.store import SqliteStore
 
 # The schema of version 0.1, to the letter.
 FIRST = """

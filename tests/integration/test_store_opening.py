@@ -36,10 +36,11 @@ from store_cases import (
 
 from sslctl.errors import Exit, StateError
 from sslctl.rules.model import Bundle, Source
-from sslctl.store import Query, schema
+from sslctl.store.interface import Query
 from sslctl.store.keyring import Keyring
-from sslctl.store.schema import APPLICATION_ID, MIGRATIONS
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite import schema
+from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from sslctl.store.sqlite.store import SqliteStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -274,7 +275,7 @@ def _run_unprivileged(folder: Path, code: str) -> str:
 import sys
 from pathlib import Path
 from sslctl.errors import StateError
-from sslctl.model import Source
+from sslctl.rules.model import Source
 from store_cases import open_store
 try:
     store = open_store(Path({str(folder)!r}))

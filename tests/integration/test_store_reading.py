@@ -26,9 +26,9 @@ from sslctl.rules.model import (
     Source,
 )
 from sslctl.rules.reasons import Code, Status
-from sslctl.store import Query, Sort
-from sslctl.store.rows import names_text
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.interface import Query, Sort
+from sslctl.store.sql.rows import names_text
+from sslctl.store.sqlite.store import SqliteStore
 from sslctl.text import instant
 
 MANY = [f"{number * 7919 % 1200:05}.test" for number in range(1200)]

@@ -11,7 +11,7 @@ from store_cases import CERTIFICATE, bundle, held, issue, leaf, serve
 
 from sslctl.rules.limits import Kind, Pause, Scope
 from sslctl.rules.model import Domain, RenewalInfo, Source
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

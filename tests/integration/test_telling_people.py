@@ -21,7 +21,7 @@ from sslctl.rules.model import Notice
 from sslctl.rules.reasons import Status
 from sslctl.sandbox.c4.faults import Fault
 from sslctl.sandbox.c4.faults import Kind as Operation
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 NAME, OTHER = "shop.example.com", "www.example.org"
 SECRET = "s3cret-path"

@@ -25,7 +25,7 @@ from sslctl.cli.main import run
 from sslctl.rules.model import Domain, Finding
 from sslctl.sandbox.cdn import World
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 _NINETY_DAYS = 90 * 86_400
 _ISSUED = re.compile(r"Issued certificate serial ([0-9a-f]+) for order")

@@ -30,7 +30,7 @@ from sslctl.control_plane.c4 import client  # noqa: F401
 
 # What the command line imports late, so that it is there before the fork.
 from sslctl.fleet import ari_polling  # noqa: F401
-from sslctl.store import sqlite  # noqa: F401
+from sslctl.store.sqlite import store  # noqa: F401
 
 _PATIENCE = 60.0
 _SET_PTRACER, _ANY = 0x59616D61, -1  # prctl(2)

@@ -14,7 +14,7 @@ import sslctl.cli.recheck
 import sslctl.control_plane.c4.client
 import sslctl.issuer.certbot.issuer
 import sslctl.preflight.checks
-import sslctl.store.sqlite  # noqa: F401 - what a command imports when it needs it
+import sslctl.store.sqlite.store  # noqa: F401 - what a command imports when it needs it
 from sslctl.cli.main import main
 
 if __name__ == "__main__":

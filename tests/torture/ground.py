@@ -31,7 +31,7 @@ from josepy.jwk import JWK
 from sslctl.fleet import enrolment
 from sslctl.sandbox.cdn import World
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 SSLCTL = (sys.executable, "-m", "sslctl")
 DYING = (sys.executable, str(Path(__file__).with_name("dying.py")))

@@ -26,9 +26,9 @@ from sslctl.errors import BadInput
 from sslctl.rules.model import Bundle, Domain, Source
 from sslctl.rules.reasons import Status
 from sslctl.rules.status import derive_status
-from sslctl.store import Query, Store
+from sslctl.store.interface import Query, Store
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 _OTHERS = 0o077
 

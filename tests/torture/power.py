@@ -22,9 +22,9 @@ from recording import Call, record
 
 from sslctl.errors import SslctlError
 from sslctl.rules.claim_names import TICK
-from sslctl.store import Query
+from sslctl.store.interface import Query
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 TITLE = "Power loss"
 TARGET = "0 lost, 0 corrupt"

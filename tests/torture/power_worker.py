@@ -19,7 +19,7 @@ from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Finding, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 _AT_A_TIME = 8
 

@@ -27,9 +27,9 @@ from sslctl.cli.main import COMMANDS
 from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.c4.faults import Fault, Kind
 from sslctl.sandbox.cdn import World
-from sslctl.store import Query
+from sslctl.store.interface import Query
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.sqlite.store import SqliteStore
 
 TITLE = "Secrets stay secret"
 TARGET = "0 hits of any key or token where it does not belong; no core; nothing that others can read"

@@ -16,7 +16,7 @@ SLOW = ("certbot", "acme", "requests", "dns", "flask", "apprise")
         "sslctl.cli.view",
         "sslctl.cli.forecast",
         "sslctl.cli.notify",
-        "sslctl.store.sqlite",
+        "sslctl.store.sqlite.store",
     ],
 )
 def test_looking_at_what_is_stored_imports_nothing_that_talks_to_the_outside(module: str) -> None:

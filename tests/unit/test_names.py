@@ -201,7 +201,7 @@ def test_the_same_name_twice_is_refused_whatever_its_spelling() -> None:
 
 
 def test_importing_the_module_does_not_read_the_public_suffix_list() -> None:
-    program = "import sslctl.names as names; assert names._suffixes.cache_info().currsize == 0"
+    program = "import sslctl.rules.names as names; assert names._suffixes.cache_info().currsize == 0"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -21,9 +21,9 @@ from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import RECHECKED
 from sslctl.rules.status import derive_status
-from sslctl.store import Query, Sort
-from sslctl.store.rows import names_text
-from sslctl.store.sqlite import SqliteStore
+from sslctl.store.interface import Query, Sort
+from sslctl.store.sql.rows import names_text
+from sslctl.store.sqlite.store import SqliteStore
 from sslctl.text import instant
 
 DAY = 86_400

@@ -12,7 +12,7 @@ from sslctl.errors import Busy, Exit, NotManaged, SslctlError
 from sslctl.issuance.batch import Outcome
 from sslctl.rules.reasons import Status
 from sslctl.rules.status import derive_status
-from sslctl.store import Store
+from sslctl.store.interface import Store
 from sslctl.text import clean
 
 _EXIT = {

@@ -26,7 +26,7 @@ from sslctl.rules.reasons import Code, Status
 from sslctl.rules.singapore import SGT, moment
 from sslctl.rules.status import derive_status, served
 from sslctl.rules.versions import days_left, fate
-from sslctl.store import Listing
+from sslctl.store.interface import Listing
 from sslctl.text import instant
 
 T = TypeVar("T")

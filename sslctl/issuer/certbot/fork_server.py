@@ -1,4 +1,4 @@
-"""The warm process: `python -m sslctl.issuer.certbot.fork_server FD`, where FD is a socket over which `issuer.workers` asks for children.
+"""The warm process: `python -m sslctl.issuer.certbot.fork_server FD`, where FD is a socket over which `worker_pool` asks for children.
 
 Each message brings two file descriptors: the channel and the standard error of one child. The process has a single
 thread, so that a fork of it is whole, and ends when the socket is closed.

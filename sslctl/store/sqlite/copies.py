@@ -14,7 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sslctl.errors import BadInput, Busy, SslctlError, StateError
-from sslctl.store import Copy, schema
+from sslctl.store.interface import Copy
+from sslctl.store.sqlite import schema
 from sslctl.system.files import publish
 
 _LONGEST_SECONDS = 60

@@ -7,7 +7,6 @@ the same order.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
@@ -28,6 +27,7 @@ from sslctl.rules.model import (
     Source,
 )
 from sslctl.rules.reasons import Code, Status, codes_of
+from sslctl.store.sql.connection import Row
 from sslctl.text import clean
 
 # fmt: off
@@ -99,7 +99,7 @@ def digest(values: Iterable[object]) -> str:
     return sha256(json.dumps(list(values)).encode()).hexdigest()
 
 
-def require_unchanged(row: sqlite3.Row) -> None:
+def require_unchanged(row: Row) -> None:
     """Raise `ValueError` where a row of `SELECT_BUNDLE` is not as it was stored."""
     if digest(row[name] for name in UNCHANGING) != row["digest"]:
         raise ValueError(f"the certificate for {clean(row['names'], 100)} is not as it was stored")
@@ -270,12 +270,12 @@ def _finding(
     return Finding(Code(code), found, wanted, time_of(at), _time_or_none(retry_at), tries)
 
 
-def count_of(row: sqlite3.Row) -> tuple[Status, int]:
+def count_of(row: Row) -> tuple[Status, int]:
     """Read how many domains are in which status."""
     return Status(row["status"]), row["number"]
 
 
-def order_of(row: sqlite3.Row) -> Order:
+def order_of(row: Row) -> Order:
     """Read an order from a row of `SELECT * FROM acme_order`."""
     return Order(
         id=row["id"],
@@ -287,7 +287,7 @@ def order_of(row: sqlite3.Row) -> Order:
     )
 
 
-def event_of(row: sqlite3.Row) -> Event:
+def event_of(row: Row) -> Event:
     """Read an event from a row of `SELECT * FROM event`."""
     return Event(
         id=row["id"],
@@ -300,11 +300,11 @@ def event_of(row: sqlite3.Row) -> Event:
     )
 
 
-def told_event_of(row: sqlite3.Row) -> tuple[str, Event]:
+def told_event_of(row: Row) -> tuple[str, Event]:
     """Read an event and the name of its domain from a row of `SELECT event.*, domain.name`."""
     return row["name"], event_of(row)
 
 
-def mark_of(row: sqlite3.Row) -> tuple[Milestone, Mark]:
+def mark_of(row: Row) -> tuple[Milestone, Mark]:
     """Read a milestone from a row of `SELECT * FROM milestone`."""
     return Milestone(row["name"]), Mark(time_of(row["at"]), row["actor"], row["detail"])

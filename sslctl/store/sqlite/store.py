@@ -12,16 +12,19 @@ from sslctl.rules.limits import NO_LIMITS, Limits, set_key
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Milestone, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued
-from sslctl.store import Copy, Store, copies, intake, leases, rows
-from sslctl.store.audit import Trail
-from sslctl.store.database import Database, Run
+from sslctl.store.interface import Copy, Store
 from sslctl.store.keyring import Keyring
-from sslctl.store.ledger import Ledger
-from sslctl.store.notices import Notices
-from sslctl.store.reading import CLOSED, Reading, expect
-from sslctl.store.renewals import Renewals
-from sslctl.store.rows import names_text
-from sslctl.store.upkeep import Upkeep
+from sslctl.store.sql import bulk_insert, claims, rows
+from sslctl.store.sql.budget import Ledger
+from sslctl.store.sql.connection import Run, expect
+from sslctl.store.sql.history import Trail
+from sslctl.store.sql.maintenance import Upkeep
+from sslctl.store.sql.notices import Notices
+from sslctl.store.sql.queries import CLOSED, Reading
+from sslctl.store.sql.renewals import Renewals
+from sslctl.store.sql.rows import names_text
+from sslctl.store.sqlite import copies
+from sslctl.store.sqlite.database import Database
 from sslctl.text import clean, instant
 
 _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain AND id IS NOT :by
@@ -35,6 +38,8 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
 
     `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` what it allows.
     """
+
+    _database: Database
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
         self._keyring = keyring
         self._clock = clock
         self._actor = actor
-        self._owner = leases.this_process()
+        self._owner = claims.this_process()
         self._path = path
         self._database = Database(path)
         try:
@@ -76,6 +81,9 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
 
     def close(self) -> None:
         self._database.close()
+
+    def require_whole(self, seconds: float) -> bool:
+        return self._database.require_whole(seconds)
 
     # Domains
 
@@ -113,7 +121,7 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
         for start in range(0, len(names), _MOST_TOGETHER):
             together = names[start : start + _MOST_TOGETHER]
             with self._database.transaction() as run:
-                new = intake.record_new(run, together, instant(self._clock()))
+                new = bulk_insert.record_new(run, together, instant(self._clock()))
                 self._append(run, new, "added", detail)
             known += [name for name in together if name not in new]
         return known
@@ -163,10 +171,9 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
             sealed = self._keyring.seal(key_pem)
             made = run(
                 "INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at, ca, name_set, is_renewal)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (domain.id, names_text(names), csr_pem, sealed, at, self._ca, set_key(names), is_renewal),
-            ).lastrowid
-            assert made is not None  # noqa: S101 - just inserted
+            ).fetchone()["id"]
             self._enter(made, names, at, is_renewal=is_renewal)
             order = self.order(domain)
         assert order is not None  # noqa: S101 - just inserted
@@ -223,9 +230,9 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
         values["digest"] = rows.digest(values[column] for column in rows.UNCHANGING)
         insert = f"""INSERT INTO certificate (version, {", ".join(values)})
             VALUES ((SELECT coalesce(max(version), 0) + 1 FROM certificate WHERE domain_id = :domain_id),
-            {", ".join(f":{column}" for column in values)})"""  # noqa: S608 - constants
+            {", ".join(f":{column}" for column in values)}) RETURNING id"""  # noqa: S608 - constants
         with self._database.transaction() as run:
-            made = run(insert, values).lastrowid
+            made = run(insert, values).fetchone()["id"]
             with self._advance(domain, "wanted_id = :id", id=made):
                 newest = self.certificates(domain)[0]
                 kind = "issued" if source is Source.C4 else "pasted"
@@ -291,12 +298,12 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
     def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
         with self._database.transaction() as run:
             now = self._clock()
-            return {name for name in names if leases.take(run, name, self._owner, now, now + duration)}
+            return {name for name in names if claims.take(run, name, self._owner, now, now + duration)}
 
     def release(self, names: Iterable[str]) -> None:
         with self._database.transaction() as run:
             for name in names:
-                leases.give_up(run, name, self._owner)
+                claims.give_up(run, name, self._owner)
 
     # Machinery
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from sqlite3 import Row
-from typing import TypeVar
 
-from sslctl.errors import Busy, NotManaged
+from sslctl.errors import NotManaged
 from sslctl.rules.model import Bundle, Certificate, Domain, Event, Mark, Milestone, Order
 from sslctl.rules.reasons import Status
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store import Listing, Query, Sort, rows
-from sslctl.store.database import Database
+from sslctl.store.interface import Listing, Query, Sort
 from sslctl.store.keyring import Keyring
+from sslctl.store.sql import rows
+from sslctl.store.sql.connection import Connection, Row, T, expect
 from sslctl.text import instant
-
-T = TypeVar("T")
-Values = dict[str, object]
 
 _BLOCK = 500
 
@@ -35,7 +31,7 @@ _ORDER_BY = {
 class Reading:
     """The reading half of `Store`."""
 
-    _database: Database
+    _database: Connection
     _keyring: Keyring
 
     def domain(self, name: str) -> Domain:
@@ -86,7 +82,7 @@ class Reading:
                 )
             ))"""
         latest = instant(now + RETRY_LATEST)
-        values: Values = {"now": instant(now), "latest": latest, "horizon": instant(now + horizon)}
+        values: dict[str, object] = {"now": instant(now), "latest": latest, "horizon": instant(now + horizon)}
         found = self._found(Query(sort=Sort.EXPIRES), where, values)
         return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
 
@@ -95,7 +91,7 @@ class Reading:
             AND domain.source = 'c4' AND domain.id IN (SELECT domain_id FROM acme_order WHERE closed_at IS NULL)"""  # noqa: S608 - constants
         return self._database.read(rows.domain_of, sql)
 
-    def _found(self, query: Query, where: str, values: Values) -> dict[int, int]:
+    def _found(self, query: Query, where: str, values: dict[str, object]) -> dict[int, int]:
         """Give the ids of the domains for which `where` holds, as `query` sorts and cuts them, with their names' lengths."""
         sql = f"WHERE {where} ORDER BY {_ORDER_BY[query.sort]} LIMIT :limit"
         # Without the hint SQLite leaves tables out that nothing is asked of.
@@ -105,7 +101,12 @@ class Reading:
         return dict(self._database.read(tuple, sql, {**values, "limit": limit}))
 
     def _in_turn(
-        self, make: Callable[[Row], T], select: str, where: str, values: Values, found: Iterable[int]
+        self,
+        make: Callable[[Row], T],
+        select: str,
+        where: str,
+        values: dict[str, object],
+        found: Iterable[int],
     ) -> Iterator[T]:
         """Give what `make` reads out of the rows of the domains `found`, as far as `where` still holds."""
         sql = f"{select} WHERE domain.id IN (SELECT value FROM json_each(:ids)) AND {where}"  # noqa: S608 - constants
@@ -131,9 +132,6 @@ class Reading:
     def require_unchanged(self, certificate: Certificate) -> None:
         self._database.read(rows.require_unchanged, rows.SELECT_BUNDLE, (certificate.id,))
 
-    def require_whole(self, seconds: float) -> bool:
-        return self._database.require_whole(seconds)
-
     def _bundle_of(self, row: Row) -> Bundle:
         rows.require_unchanged(row)
         key = self._keyring.open(row["sealed_key"]) if row["sealed_key"] else ""
@@ -158,10 +156,10 @@ class Reading:
         return self._database.read(rows.event_of, sql, (domain.id,))
 
 
-def _asked(query: Query, now: datetime) -> tuple[str, Values]:
+def _asked(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
     """Give the SQL condition that `query` stands for, with its values."""
     where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
-    values: Values = {"now": instant(now)}
+    values: dict[str, object] = {"now": instant(now)}
     if query.statuses:
         where.append(f"{rows.STATUS} IN ({rows.literals(query.statuses)})")
     if query.source is not None:
@@ -171,9 +169,3 @@ def _asked(query: Query, now: datetime) -> tuple[str, Values]:
         where.append(f"{rows.EXPIRY} <= :horizon")
         values["horizon"] = instant(now + query.expiring_within)
     return " AND ".join(where), values
-
-
-def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - like `assert`
-    """Raise `Busy`, saying `otherwise`, where somebody else was there before."""
-    if not holds:
-        raise Busy(otherwise, hint="look again, then try again")

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from sslctl.errors import Busy, SslctlError, StateError
-from sslctl.store import schema
+from sslctl.store.sql.connection import Run, T
+from sslctl.store.sqlite import schema
 from sslctl.system.files import sync_folder
 
 _BUSY_SECONDS = 15.0
@@ -22,14 +23,6 @@ _LONGEST_SECONDS = 0.05
 _LOOK_AGAIN_SECONDS = 0.1
 _OTHERS_WRITE = 0o022
 _STEPS_BETWEEN_LOOKS = 100_000
-T = TypeVar("T")
-
-
-class Run(Protocol):
-    """Runs one statement inside a transaction."""
-
-    def __call__(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
-        """Run `sql` with `values`, a tuple or a dict."""
 
 
 class _Group:

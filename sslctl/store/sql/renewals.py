@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from sqlite3 import Row
 
 from sslctl.rules.model import Certificate, Domain, RenewalInfo
 from sslctl.rules.reasons import Code
-from sslctl.store import Cohort, rows
-from sslctl.store.database import Database
+from sslctl.store.interface import Cohort
+from sslctl.store.sql import rows
+from sslctl.store.sql.connection import Connection, Row
 from sslctl.text import instant
 
 
 class Renewals:
     """The part of `Store` that spreading, the forecast and the polling of the CA's renewal information use."""
 
-    _database: Database
+    _database: Connection
 
     def cohorts(self) -> list[Cohort]:
         # Hours are cut out of the text: to compute with times would take SQLite several times as long.

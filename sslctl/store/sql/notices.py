@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from sqlite3 import Row
 
 from sslctl.rules.model import Notice
 from sslctl.rules.reasons import Status
-from sslctl.store.database import Database
-from sslctl.store.rows import time_of
+from sslctl.store.sql.connection import Connection, Row
+from sslctl.store.sql.rows import time_of
 from sslctl.text import instant
 
 
 class Notices:
     """The part of `Store` that remembers what people were told."""
 
-    _database: Database
+    _database: Connection
 
     def notice(self) -> Notice:
         found = self._database.read(_notice_of, "SELECT * FROM notice")

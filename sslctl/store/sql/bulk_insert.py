@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code
-from sslctl.store.database import Run
+from sslctl.store.sql.connection import Run
 
 # Sorted, the names go into the indexes side by side.
 _RECORD = f"""INSERT INTO domain

@@ -10,15 +10,15 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from sqlite3 import Row
 
 from sslctl.rules.limits import Kind, Limit, Limits, Pause, Scope, scope_of, set_key
 from sslctl.rules.model import Domain
 from sslctl.rules.names import registered_domain
 from sslctl.rules.reasons import Code
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store import Held, rows
-from sslctl.store.database import Database
+from sslctl.store.interface import Held
+from sslctl.store.sql import rows
+from sslctl.store.sql.connection import Connection, Row
 from sslctl.text import instant
 
 _OF_CA = "ca IN (:ca, '')"
@@ -97,7 +97,7 @@ class _Queue:
 class Ledger:
     """The part of `Store` that keeps within the CA's limits and pauses."""
 
-    _database: Database
+    _database: Connection
     _clock: Callable[[], datetime]
 
     def __init__(self, ca: str, limits: Limits) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from sslctl.errors import StateError
 from sslctl.rules.limits import set_key
 from sslctl.rules.names import registered_domain
-from sslctl.store.rows import UNCHANGING, digest
+from sslctl.store.sql.rows import UNCHANGING, digest
 
 APPLICATION_ID = 0x73736C63  # "sslc"
 
@@ -177,7 +177,7 @@ CREATE INDEX certificate_by_renewal ON certificate (ari_renew_at)
   WHERE ari_renew_at IS NOT NULL AND replaced_at IS NULL;
 """
 
-# The history, append-only and chained (`store.audit`). `state` is where the chain stands; each event's `mac` is half of
+# The history, append-only and chained (`interface.audit`). `state` is where the chain stands; each event's `mac` is half of
 # what it was right after it. Events from before this migration have none until the chain is begun, with a key that the
 # migration cannot make: the key file may be elsewhere.
 _AUDIT = """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslctl.rules.limits import NO_LIMITS
-from sslctl.store import leases
-from sslctl.store.database import Database
-from sslctl.store.ledger import Ledger
-from sslctl.store.reading import Reading
+from sslctl.store.sql import claims
+from sslctl.store.sql.budget import Ledger
+from sslctl.store.sql.queries import Reading
+from sslctl.store.sqlite.database import Database
 
 
 class Inspection(Reading, Ledger):
@@ -16,6 +16,8 @@ class Inspection(Reading, Ledger):
 
     Raises `StateError`, also where the database is not of this version.
     """
+
+    _database: Database
 
     def __init__(self, path: Path, ca: str) -> None:
         Ledger.__init__(self, ca, NO_LIMITS)
@@ -30,7 +32,7 @@ class Inspection(Reading, Ledger):
         owners = self._database.read(
             lambda row: str(row["owner"]), "SELECT owner FROM lease WHERE name = ?", (name,)
         )
-        return any(not leases.is_gone(owner) for owner in owners)
+        return any(not claims.is_gone(owner) for owner in owners)
 
     def close(self) -> None:
         """Close the database."""

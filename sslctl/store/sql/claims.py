@@ -10,8 +10,8 @@ import socket
 from datetime import datetime
 from pathlib import Path
 
-from sslctl.store.database import Run
-from sslctl.store.rows import time_of
+from sslctl.store.sql.connection import Run
+from sslctl.store.sql.rows import time_of
 from sslctl.text import instant
 
 _ENDED = ("Z", "X")

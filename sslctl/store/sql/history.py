@@ -17,13 +17,12 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from sqlite3 import Row
 
 from sslctl.errors import StateError
 from sslctl.rules.model import Audit, Domain, Event, Head
-from sslctl.store import rows
-from sslctl.store.database import Database, Run
 from sslctl.store.keyring import Keyring
+from sslctl.store.sql import rows
+from sslctl.store.sql.connection import Connection, Row, Run
 from sslctl.text import clean, instant
 
 _BLOCK = 1000
@@ -82,7 +81,7 @@ def opened(keyring: Keyring, sealed: bytes) -> Chain:
 class Trail:
     """The part of `Store` that writes events and looks at all of them."""
 
-    _database: Database
+    _database: Connection
     _keyring: Keyring
     _clock: Callable[[], datetime]
     _actor: str

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from sslctl.rules.claim_names import KEY_ROTATION
 from sslctl.rules.model import Milestone
-from sslctl.store import Rotated, leases
-from sslctl.store.database import Database
+from sslctl.store.interface import Rotated
 from sslctl.store.keyring import Keyring, Rotation
-from sslctl.store.reading import expect
+from sslctl.store.sql import claims
+from sslctl.store.sql.connection import Connection, expect
 from sslctl.text import instant
 
 SEALED = (
@@ -30,7 +30,7 @@ _BLOCK = 500
 class Upkeep:
     """The part of `Store` that looks after the whole."""
 
-    _database: Database
+    _database: Connection
     _keyring: Keyring
     _clock: Callable[[], datetime]
     _actor: str
@@ -49,7 +49,7 @@ class Upkeep:
         # Two at once could each put a new key in the place of the other's.
         with self._database.transaction() as run:
             now = self._clock()
-            is_free = leases.take(run, KEY_ROTATION, self._owner, now, now + _CLAIM_TIME)
+            is_free = claims.take(run, KEY_ROTATION, self._owner, now, now + _CLAIM_TIME)
             expect(is_free, "the keys are being rotated already")
         try:
             rotation, rewrapped = Rotation(self._keyring), 0
@@ -60,7 +60,7 @@ class Upkeep:
             self.mark(Milestone.KEYS_ROTATED, f"{rewrapped} sealed anew")
         finally:
             with self._database.transaction() as run:
-                leases.give_up(run, KEY_ROTATION, self._owner)
+                claims.give_up(run, KEY_ROTATION, self._owner)
         return Rotated(rewrapped, rotation.goes_on, left)
 
     def _rewrap(self, rotation: Rotation, table: str, column: str) -> int:

@@ -1,0 +1,1 @@
+"""SQL that every supported database understands."""
