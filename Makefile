@@ -43,11 +43,11 @@ $(VENV)/.bench: $(VENV)/.sandbox
 
 # About half an hour, on a machine that does nothing else. ARGS="issuance" for one part, ARGS="--publish" for docs/scale.md.
 bench: $(VENV)/.bench
-	$(BIN)/python tests/bench/bench.py $(ARGS)
+	$(BIN)/python -m tests.bench $(ARGS)
 
 # About an hour. ARGS="kill disk" for some classes of harm, ARGS="--publish" for docs/reliability.md.
 torture: $(VENV)/.test
-	$(BIN)/python tests/torture/torture.py $(ARGS)
+	$(BIN)/python -m tests.torture $(ARGS)
 
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cdn import Cdn
-from fakes import Clock
 
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from tests.support.cdn import Cdn
+from tests.support.fakes import Clock
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

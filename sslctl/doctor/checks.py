@@ -50,7 +50,7 @@ def _look_at_state(config: Config, now: datetime) -> Iterator[Check]:
         with closing(Inspection(path, config.acme.directory_url)) as found:
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found))
-            yield from examine(state.TICK, lambda: state.ticks(found, now))
+            yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))
             yield from examine(state.PAUSES, lambda: state.pauses(found, now))
 
     yield from examine("database", look)

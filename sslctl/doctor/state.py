@@ -12,7 +12,7 @@ from sslctl.rules.singapore import moment, span
 from sslctl.store.interface import Query, Sort
 from sslctl.store.sqlite.inspection import Inspection
 
-TICK = "last tick"
+LAST_TICK = "last tick"
 PAUSES = "pauses at the CA"
 # One night may be missed by a machine that was down, and be made up an hour later.
 _OLDEST_TICK = timedelta(hours=26)
@@ -39,10 +39,10 @@ def ticks(state: Inspection, now: datetime) -> Iterator[Check]:
     if last is None:
         first = next(state.listing(Query(sort=Sort.CREATED, limit=1), now).domains, None)
         is_late = first is not None and now - first.created_at > _OLDEST_TICK
-        yield (bad if is_late else warn)(TICK, f"none has ended yet{running}", _CRON)
+        yield (bad if is_late else warn)(LAST_TICK, f"none has ended yet{running}", _CRON)
         return
     detail = f"ended {moment(last.at)}, {span(abs(now - last.at))} ago{running}"
-    yield bad(TICK, detail, _CRON) if now - last.at > _OLDEST_TICK else ok(TICK, detail)
+    yield bad(LAST_TICK, detail, _CRON) if now - last.at > _OLDEST_TICK else ok(LAST_TICK, detail)
 
 
 def pauses(state: Inspection, now: datetime) -> Iterator[Check]:

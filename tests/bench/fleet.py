@@ -16,11 +16,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from program import Sslctl
 
 from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql import rows
+from tests.bench.program import Sslctl
 
 Row = dict[str, object]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from fleet import names
-from meter import Cost
-from program import Sslctl
-from report import MIB, Part, Row, Table, at_least, number, under
-from rivals import CADDY, CERTBOT, DEHYDRATED, LEGO, Rival
-from servers import Servers
+from tests.bench.fleet import names
+from tests.bench.meter import Cost
+from tests.bench.program import Sslctl
+from tests.bench.report import MIB, Part, Row, Table, at_least, number, under
+from tests.bench.rivals import CADDY, CERTBOT, DEHYDRATED, LEGO, Rival
+from tests.bench.servers import Servers
 
 # The outside world's disk is not what is measured.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a random name and mode 0700 is made in it

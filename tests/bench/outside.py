@@ -19,14 +19,14 @@ from typing import Any
 
 import dns.name
 from dns.rdatatype import A
-from fleet import Fleet, names
-from program import Sslctl
-from servers import Servers
 
 from sslctl.app import App
 from sslctl.preflight.lookup import Resolver
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import derive_status
+from tests.bench.fleet import Fleet, names
+from tests.bench.program import Sslctl
+from tests.bench.servers import Servers
 
 Figures = dict[str, Any]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import meter
-from meter import Cost, Failed, Job
+from tests.bench import meter
+from tests.bench.meter import Cost, Failed, Job
 
 # What a shell of a user has; a proxy, a CA bundle or Python's own switches would change what is measured.
 _KEPT = ("PATH", "LANG", "TZ", "PYTHONPATH")

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import meter
-from meter import Cost, Failed, Job
-from program import environment, installed
-from servers import Servers
+from tests.bench import meter
+from tests.bench.meter import Cost, Failed, Job
+from tests.bench.program import environment, installed
+from tests.bench.servers import Servers
 
 _EMAIL = "operator@sandbox.test"
 _CADDY_CERTIFICATES = "storage/certificates"

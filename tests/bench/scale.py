@@ -17,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import meter
-from fleet import Fleet, names
-from meter import Cost, Failed, Job
-from program import Sslctl, installed
-from report import MIB, Part, Row, Table, number, under
+from tests.bench import meter
+from tests.bench.fleet import Fleet, names
+from tests.bench.meter import Cost, Failed, Job
+from tests.bench.program import Sslctl, installed
+from tests.bench.report import MIB, Part, Row, Table, number, under
 
 _PAGE = 50
 _ROWS_AND_COLUMNS = (50, 160)

@@ -21,6 +21,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from sslctl.sandbox.cdn import ELSEWHERE, World, cname_target
+from tests.support import module_command
 
 _NINETY_DAYS = 90 * 86_400
 
@@ -42,7 +43,7 @@ class Servers:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            module_command("tests.bench.servers"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

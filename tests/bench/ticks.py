@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from fleet import Fleet, names
-from issuance import world
-from meter import Cost
-from program import Sslctl
-from report import Part, Table, at_least, number
-from servers import Servers
+from tests.bench.fleet import Fleet, names
+from tests.bench.issuance import world
+from tests.bench.meter import Cost
+from tests.bench.program import Sslctl
+from tests.bench.report import Part, Table, at_least, number
+from tests.bench.servers import Servers
 
 
 @dataclass(frozen=True, slots=True)

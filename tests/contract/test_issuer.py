@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from ari_server import Answer, AriServer, window
-from fakes import START, Clock, FakeIssuer
 
 from sslctl.certificates.x509 import check_pair, make_csr, make_key, read_leaf
 from sslctl.config.settings import AcmeSection, load
@@ -18,6 +16,8 @@ from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.cdn import World
+from tests.support.ari_server import Answer, AriServer, window
+from tests.support.fakes import START, Clock, FakeIssuer
 
 
 @dataclass

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
-from fakes import FakeNotifier
-from webhook import Webhook
 
 from sslctl.notify import Kind, Message, Notifier
 from sslctl.notify.sender import AppriseNotifier
+from tests.support.fakes import FakeNotifier
+from tests.support.webhook import Webhook
 
 MESSAGE = Message(Kind.TROUBLE, "a title", "first line\n\nsecond & <third>")
 

@@ -9,11 +9,10 @@ from contextlib import closing
 from random import Random
 from typing import Any
 
-from case import Case
-from cdn import Result
-from one_of_each import AWAY, HEALTHY, ORDERS, OWED, OneOfEach
-
 from sslctl.errors import Exit
+from tests.support.cdn import Result
+from tests.torture.case import Case
+from tests.torture.one_of_each import AWAY, HEALTHY, ORDERS, OWED, OneOfEach
 
 _SEED = 20261123
 _READING = (("list", "--json"), *(("view", name, "--json") for name in (*HEALTHY, AWAY)))

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 
-from fakes import FakeIssuer
-
 from sslctl.certificates.x509 import read_leaf
 from sslctl.issuer import Issued, IssueError, OrderPending
 from sslctl.rules.limits import Kind, Scope
 from sslctl.rules.model import Bundle, Leaf, Order
 from sslctl.rules.reasons import Code
+from tests.support.fakes import FakeIssuer
 
 _PATIENCE = timedelta(days=2)
 _MARGIN = timedelta(days=7)

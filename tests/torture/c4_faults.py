@@ -17,13 +17,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import trustme
-from c4_table import DELETING, LOOKUP, OPERATIONS, READBACK, RENEWAL, REPLACING, UPLOAD, Hurt, faults
-from case import Case
-from cdn import Cdn, Result
-from fakes import START, Clock
-from front import Front, context_of, distrusted
-from invariants import Outside, violations
-from misbehaving import Behaviour, Misbehaving, answering
 
 from sslctl.certificates import x509
 from sslctl.control_plane.c4.client import C4Client
@@ -31,6 +24,23 @@ from sslctl.errors import Exit
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.sandbox.c4.faults import Kind
+from tests.support.cdn import Cdn, Result
+from tests.support.fakes import START, Clock
+from tests.support.misbehaving import Behaviour, Misbehaving, answering
+from tests.torture.c4_table import (
+    DELETING,
+    LOOKUP,
+    OPERATIONS,
+    READBACK,
+    RENEWAL,
+    REPLACING,
+    UPLOAD,
+    Hurt,
+    faults,
+)
+from tests.torture.case import Case
+from tests.torture.front import Front, context_of, distrusted
+from tests.torture.invariants import Outside, violations
 
 TITLE = "C4"
 TARGET = "invariants; token to no other host; 0 orders caused"

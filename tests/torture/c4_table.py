@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 
-from front import Distrust, Fault
-from misbehaving import (
+from sslctl.errors import Exit
+from sslctl.rules.reasons import Code
+from tests.support.misbehaving import (
     GIGABYTE,
     Behaviour,
     Misbehaving,
@@ -25,9 +26,7 @@ from misbehaving import (
     sending,
     silence,
 )
-
-from sslctl.errors import Exit
-from sslctl.rules.reasons import Code
+from tests.torture.front import Distrust, Fault
 
 # What is hurt: an operation of the contract, in the pass or the command that makes it.
 LOOKUP, UPLOAD, RENEWAL, READBACK = "lookup", "upload", "upload of a renewal", "read-back"

@@ -11,14 +11,13 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Literal, get_args
 
-from acme_proxy import SILENCE, Answer, Question, problem
-from case import Case
-from faulty_ca import FaultyCa, Scene, Wanted
-from sick_edge import ADDRESS as SICK_ADDRESS
-from sick_edge import SickEdge, Sickness
-
 from sslctl.sandbox.cdn import cname_target
 from sslctl.sandbox.pebble import Pebble
+from tests.torture.acme_proxy import SILENCE, Answer, Question, problem
+from tests.torture.case import Case
+from tests.torture.faulty_ca import FaultyCa, Scene, Wanted
+from tests.torture.sick_edge import ADDRESS as SICK_ADDRESS
+from tests.torture.sick_edge import SickEdge, Sickness
 
 TITLE = "The CA"
 TARGET = (

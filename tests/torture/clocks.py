@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from case import Case
-from cdn import Cdn, Result
-from fakes import START, Clock
-from invariants import Outside, violations
-
 from sslctl.certificates import x509
 from sslctl.errors import Exit
+from tests.support.cdn import Cdn, Result
+from tests.support.fakes import START, Clock
+from tests.torture.case import Case
+from tests.torture.invariants import Outside, violations
 
 TITLE = "Time"
 TARGET = "no storm of orders; SGT days right"

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import bit_flips
-import full_disks
-from case import Case
-from forked import Injury
-from one_of_each import OneOfEach
+from tests.torture import bit_flips, full_disks
+from tests.torture.case import Case
+from tests.torture.forked import Injury
+from tests.torture.one_of_each import OneOfEach
 
 TITLE = "Disk"
 TARGET = "no CA call with unwritable state; a corrupt file is refused, never overwritten"

@@ -1,6 +1,6 @@
 """sslctl in a process that kills itself right before or right after the n-th call of one method of its store.
 
-`python dying.py METHOD before|after NUMBER ARGUMENT...`; for `together` it is the commit at the end of the block.
+`python -m tests.torture.dying METHOD before|after NUMBER ARGUMENT...`; for `together` it is the commit at the end of the block.
 """
 
 from __future__ import annotations

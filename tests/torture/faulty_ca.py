@@ -16,16 +16,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-import invariants
-from acme_proxy import AcmeProxy
-from fakes import Clock
-
 from sslctl.app import App
 from sslctl.cli.main import run
 from sslctl.rules.model import Domain, Finding
 from sslctl.sandbox.cdn import World
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import Clock
+from tests.torture import invariants
+from tests.torture.acme_proxy import AcmeProxy
 
 _NINETY_DAYS = 90 * 86_400
 _ISSUED = re.compile(r"Issued certificate serial ([0-9a-f]+) for order")

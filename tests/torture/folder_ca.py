@@ -10,12 +10,12 @@ from pathlib import Path
 from threading import RLock
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from fakes import FakeIssuer
 
 from sslctl.certificates import x509
 from sslctl.certificates.pem import read_key, write_key
 from sslctl.issuer import Issued
 from sslctl.rules.model import Order
+from tests.support.fakes import FakeIssuer
 
 
 class FolderCa(FakeIssuer):

@@ -20,9 +20,6 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-from fakes import Clock
-from folder_ca import FolderCa
-
 from sslctl.app import App
 from sslctl.cli import daemon_tick  # noqa: F401
 from sslctl.cli.main import run
@@ -31,6 +28,8 @@ from sslctl.control_plane.c4 import client  # noqa: F401
 # What the command line imports late, so that it is there before the fork.
 from sslctl.fleet import ari_polling  # noqa: F401
 from sslctl.store.sqlite import store  # noqa: F401
+from tests.support.fakes import Clock
+from tests.torture.folder_ca import FolderCa
 
 _PATIENCE = 60.0
 _SET_PTRACER, _ANY = 0x59616D61, -1  # prctl(2)

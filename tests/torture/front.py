@@ -19,9 +19,9 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from misbehaving import Behaviour, Misbehaving, silence
 
 from sslctl.sandbox.c4.faults import Kind
+from tests.support.misbehaving import Behaviour, Misbehaving, silence
 
 _OPERATIONS = (
     (Kind.LOOKUP, re.compile(rb"GET /v1/domains/[^/ ]+ ")),

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import invariants
-from case import Case
-from forked import Injury
-from one_of_each import OneOfEach
-
 from sslctl.errors import Exit
 from sslctl.sandbox.cdn import World
+from tests.torture import invariants
+from tests.torture.case import Case
+from tests.torture.forked import Injury
+from tests.torture.one_of_each import OneOfEach
 
 _MEGABYTE = 1 << 20
 _BALLAST = "ballast"

@@ -22,7 +22,6 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Any, Self
 
-import invariants
 from acme.client import ClientNetwork
 from acme.messages import Error, Order, RegistrationResource
 from josepy.jwa import ES256
@@ -32,10 +31,12 @@ from sslctl.fleet import enrolment
 from sslctl.sandbox.cdn import World
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from tests.support import module_command
+from tests.torture import invariants
 
 SSLCTL = (sys.executable, "-m", "sslctl")
-DYING = (sys.executable, str(Path(__file__).with_name("dying.py")))
-GATED = (sys.executable, str(Path(__file__).with_name("gated.py")))
+DYING = module_command("tests.torture.dying")
+GATED = module_command("tests.torture.gated")
 
 _NINETY_DAYS = 90 * 86_400
 _ORDERED = re.compile(r'Added order "(\S+)" to the db')

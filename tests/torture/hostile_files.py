@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from acme_proxy import Answer, Question
-from case import Case
-from faulty_ca import FaultyCa, Scene, Wanted
+from tests.torture.acme_proxy import Answer, Question
+from tests.torture.case import Case
+from tests.torture.faulty_ca import FaultyCa, Scene, Wanted
 
 TITLE = "Files"
 TARGET = "refused or put right, and said so; nothing is ordered in vain; nothing is written elsewhere"

@@ -15,16 +15,16 @@ from pathlib import Path
 from random import Random
 
 import idna
-from case import Case
-from cdn import Cdn, Result
-from fakes import Clock
-from hostile_text import harmful
-from hostile_text import name as hostile_name
 from publicsuffixlist import PublicSuffixList
-from remote_text import said_by_others
 
 from sslctl.errors import BadInput, Exit
 from sslctl.rules.names import normalise
+from tests.support.cdn import Cdn, Result
+from tests.support.fakes import Clock
+from tests.torture.case import Case
+from tests.torture.hostile_text import harmful
+from tests.torture.hostile_text import name as hostile_name
+from tests.torture.remote_text import said_by_others
 
 TITLE = "Names and remote text"
 TARGET = "0 accepted wrongly, 0 escapes, 0 calls out"

@@ -17,8 +17,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from random import Random
 
-from case import Case
-from ground import DYING, Ground, State
+from tests.torture.case import Case
+from tests.torture.ground import DYING, Ground, State
 
 TITLE = "kill -9"
 TARGET = "0 violations, whole again in at most 2 ticks, at most 1 order in excess a name and crash"

@@ -16,16 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import invariants
-from booked_ca import BookedCa
-from cdn import SUFFIX, Cdn, Result
-from dns_zone import Trouble as DnsTrouble
-from dying_store import DyingStore, Killed
-from fakes import Clock
-
 from sslctl.rules.model import Leaf
 from sslctl.rules.reasons import REASONS, Code
 from sslctl.sandbox.c4.faults import Fault
+from tests.support.cdn import SUFFIX, Cdn, Result
+from tests.support.dns_zone import Trouble as DnsTrouble
+from tests.support.dying_store import DyingStore, Killed
+from tests.support.fakes import Clock
+from tests.torture import invariants
+from tests.torture.booked_ca import BookedCa
 
 NAMES = ("shop.example.com", "news.example.org", "blog.example.net")
 ELSEWHERE = "parking.elsewhere.test"

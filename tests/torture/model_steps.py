@@ -16,8 +16,6 @@ from pathlib import Path
 from secrets import randbits
 from tempfile import TemporaryDirectory
 
-from booked_ca import Stage, Trouble
-from case import Case
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.reporting import with_reporter
@@ -28,12 +26,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from life import MANY, NAMES, NOT_MANAGED, USAGE, Crash, Life, Wish, www
 
 from sslctl.certificates.x509 import read_leaf
 from sslctl.rules.limits import Kind as Limited
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from tests.torture.booked_ca import Stage, Trouble
+from tests.torture.case import Case
+from tests.torture.life import MANY, NAMES, NOT_MANAGED, USAGE, Crash, Life, Wish, www
 
 TITLE = "Random steps against a model"
 TARGET = "10,000 steps; I1 to I7 hold after each, and all is well three ticks after everything is healed"

@@ -10,15 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from cdn import Cdn
-from fakes import START, Clock
-from folder_ca import FolderCa
-from forked import Ended, Injury, sslctl
-from invariants import Outside, violations
-
 from sslctl.errors import Exit
 from sslctl.rules.model import Source
 from sslctl.sandbox.c4.faults import Fault, Kind
+from tests.support.cdn import Cdn
+from tests.support.fakes import START, Clock
+from tests.torture.folder_ca import FolderCa
+from tests.torture.forked import Ended, Injury, sslctl
+from tests.torture.invariants import Outside, violations
 
 # What a tick does for each of these: renew, issue, upload, and nothing.
 OLD, NEW, OWED, WELL, TEXT, AWAY = (f"{kind}.test" for kind in ("old", "new", "owed", "well", "text", "away"))

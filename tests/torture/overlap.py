@@ -16,10 +16,10 @@ from pathlib import Path
 from random import Random
 
 import trustme
-from case import Case
-from ground import GATED, Ended, Ground, State
 
 from sslctl.errors import Exit
+from tests.torture.case import Case
+from tests.torture.ground import GATED, Ended, Ground, State
 
 TITLE = "Overlap"
 TARGET = "0 orders in duplicate, 0 lost updates; of several ticks one runs, the others end with 75"

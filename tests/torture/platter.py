@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
-from recording import Call
+from tests.torture.recording import Call
 
 _SECTOR = 512
 

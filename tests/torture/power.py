@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,21 +14,21 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from case import Case
-from fakes import Clock
-from platter import Content, Platter
-from recording import Call, record
-
 from sslctl.errors import SslctlError
 from sslctl.rules.claim_names import TICK
 from sslctl.store.interface import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from tests.support import module_command
+from tests.support.fakes import Clock
+from tests.torture.case import Case
+from tests.torture.platter import Content, Platter
+from tests.torture.recording import Call, record
 
 TITLE = "Power loss"
 TARGET = "0 lost, 0 corrupt"
 
-_WORKER = Path(__file__).with_name("power_worker.py")
+_WORKER = module_command("tests.torture.power_worker")
 _DATABASE, _KEY = "state/sslctl.db", "state/master.key"
 _JOURNAL = f"{_DATABASE}-journal"
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -119,7 +118,7 @@ class _Bench:
         before = before or {}
         _lay_out(self._box, before)
         arguments = (str(self._box / "state"), work, str(number), *pragmas)
-        calls = record([sys.executable, str(_WORKER), *arguments], self._box, self._log)
+        calls = record([*_WORKER, *arguments], self._box, self._log)
         platter, commits = Platter(before), [(0, self._require(before))]
         for index, call in enumerate(calls, 1):
             platter.take(call)

@@ -1,4 +1,4 @@
-"""What power cuts are made in: `python power_worker.py STATE WORK NUMBER [PRAGMA...]`, with every result acknowledged at once."""
+"""What power cuts are made in: `python -m tests.torture.power_worker STATE WORK NUMBER [PRAGMA...]`, with every result acknowledged at once."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
-
-from fakes import Clock, FakeIssuer
-from recording import ACKNOWLEDGED
-
 from sslctl.certificates import x509
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Finding, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import Clock, FakeIssuer
+from tests.torture.recording import ACKNOWLEDGED
 
 _AT_A_TIME = 8
 

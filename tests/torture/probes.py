@@ -20,11 +20,6 @@ from random import Random
 from typing import Any, Self
 
 import trustme
-from case import Case
-from cdn import Cdn
-from fakes import Clock
-from front import context_of
-from misbehaving import Behaviour, Misbehaving, sending
 
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.config.settings import AcmeSection
@@ -33,6 +28,11 @@ from sslctl.issuer import IssueError
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.preflight.ports import find_refusal
 from sslctl.rules.model import Order
+from tests.support.cdn import Cdn
+from tests.support.fakes import Clock
+from tests.support.misbehaving import Behaviour, Misbehaving, sending
+from tests.torture.case import Case
+from tests.torture.front import context_of
 
 TITLE = "Probes"
 TARGET = "0 connections"

@@ -12,13 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import trustme
-from case import Case
-from cdn import Cdn
 from cryptography import x509
-from fakes import START, Clock, FakeIssuer
-from front import Fault, Front
-from hostile_text import TEXTS, harmful
-from misbehaving import answering
 
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.issuer import Suggestion
@@ -26,6 +20,12 @@ from sslctl.issuer.certbot import ari, problems
 from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.c4.faults import Kind
 from sslctl.text import instant
+from tests.support.cdn import Cdn
+from tests.support.fakes import START, Clock, FakeIssuer
+from tests.support.misbehaving import answering
+from tests.torture.case import Case
+from tests.torture.front import Fault, Front
+from tests.torture.hostile_text import TEXTS, harmful
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST_SECONDS = 15

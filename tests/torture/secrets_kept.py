@@ -15,12 +15,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-import canaries
-from canaries import Canary
-from case import Case
 from cryptography.fernet import Fernet
-from fakes import FakeIssuer
-from watched import Watched, descendants, open_read_only
 
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.cli.main import COMMANDS
@@ -30,6 +25,11 @@ from sslctl.sandbox.cdn import World
 from sslctl.store.interface import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import FakeIssuer
+from tests.torture import canaries
+from tests.torture.canaries import Canary
+from tests.torture.case import Case
+from tests.torture.watched import Watched, descendants, open_read_only
 
 TITLE = "Secrets stay secret"
 TARGET = "0 hits of any key or token where it does not belong; no core; nothing that others can read"

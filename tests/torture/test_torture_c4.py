@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import c4_faults
-from case import require_held
+from tests.torture import c4_faults
+from tests.torture.case import require_held
 
 
 def test_c4_may_misbehave_as_it_likes(tmp_path: Path) -> None:

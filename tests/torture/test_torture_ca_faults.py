@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ca_faults
 import pytest
-from case import require_held
+
+from tests.torture import ca_faults
+from tests.torture.case import require_held
 
 
 @pytest.mark.pebble

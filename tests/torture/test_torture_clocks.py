@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import clocks
-from case import require_held
+from tests.torture import clocks
+from tests.torture.case import require_held
 
 
 def test_a_clock_that_goes_wrong_brings_no_storm_of_orders(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import disk
-from case import require_held
+from tests.torture import disk
+from tests.torture.case import require_held
 
 
 def test_a_failing_disk_costs_no_order_and_no_certificate(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hostile_files
 import pytest
-from case import require_held
+
+from tests.torture import hostile_files
+from tests.torture.case import require_held
 
 
 @pytest.mark.pebble

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import model_steps
-from case import require_held
+from tests.torture import model_steps
+from tests.torture.case import require_held
 
 
 def test_all_holds_whatever_happens_in_whatever_order(tmp_path: Path) -> None:

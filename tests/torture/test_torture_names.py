@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import hostile_names
-from case import require_held
+from tests.torture import hostile_names
+from tests.torture.case import require_held
 
 
 def test_hostile_names_are_refused_and_hostile_words_do_no_harm(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import overlap
 import pytest
-from case import require_held
+
+from tests.torture import overlap
+from tests.torture.case import require_held
 
 pytestmark = pytest.mark.pebble
 

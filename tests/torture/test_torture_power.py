@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import power
-from case import require_held
+from tests.torture import power
+from tests.torture.case import require_held
 
 
 def test_a_power_cut_loses_nothing_acknowledged(tmp_path: Path) -> None:

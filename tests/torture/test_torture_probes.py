@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import probes
-from case import require_held
+from tests.torture import probes
+from tests.torture.case import require_held
 
 
 def test_nothing_is_connected_to_that_a_customer_or_a_ca_may_not_choose(tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-import canaries
 import pytest
-import secrets_kept
-from case import require_held
 
 from sslctl.certificates.x509 import make_key
+from tests.torture import canaries, secrets_kept
+from tests.torture.case import require_held
 
 
 @pytest.mark.pebble

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,14 +11,14 @@ from typing import Any
 
 import click
 import pytest
-from cdn import Cdn
 
 from sslctl.cli.main import COMMANDS, sslctl
 from sslctl.config import settings
 from sslctl.errors import Exit
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
+from tests.support import ROOT, environment
+from tests.support.cdn import Cdn
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 JSON = (ROOT / "docs" / "json.md").read_text()
 
@@ -28,7 +27,7 @@ def test_the_generated_parts_are_up_to_date() -> None:
     result = subprocess.run(
         [sys.executable, "docs/generate.py", "--check"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,561 @@
+"""`sslctl add` with the CA: every way in, and every way it can end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sslctl.issuer import IssueError
+from sslctl.rules.claim_names import domain_claim
+from sslctl.rules.model import Source
+from sslctl.rules.reasons import Code
+from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from tests.support.cdn import Cdn, Result
+from tests.support.dns_zone import Trouble
+from tests.support.fakes import Clock
+
+NAME = "shop.example.com"
+TARGET = f"{NAME}.cdn.test"
+
+
+def statuses(result: Result) -> dict[str, str]:
+    return {domain["domain"]: domain["status"] for domain in result.json["domains"]}
+
+
+def code(result: Result) -> str | None:
+    reason = result.json["domains"][0]["reason"]
+    return None if reason is None else reason["code"]
+
+
+def kinds(cdn: Cdn, name: str = NAME) -> list[str]:
+    return [event["kind"] for event in cdn.sslctl("view", name, "--json").json["domain"]["events"]]
+
+
+def test_a_good_domain_is_served_in_one_command(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    result = cdn.sslctl("add", NAME)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("shop.example.com: Success, valid, 90 days left, expires ")
+    view = cdn.sslctl("view", NAME, "--json").json["domain"]
+    assert view["serving"]["fingerprint_sha256"] == cdn.installed(NAME)
+    assert [event["kind"] for event in view["events"]] == [
+        "added",
+        "ordered",
+        "issued",
+        "uploaded",
+        "serving",
+    ]
+
+
+def test_adding_a_domain_that_is_well_costs_nothing(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    first, again = cdn.sslctl("add", NAME), cdn.sslctl("add", f"{NAME.upper()}.")
+    assert (again.exit_code, again.stdout) == (0, first.stdout)
+    assert cdn.issuer.orders == [(NAME,)]
+    assert cdn.uploads(NAME) == [200]
+
+
+# Why it does not work, and how it comes to work: (reason, exit code, orders until it is well, trouble, cure).
+
+Step = Callable[[Cdn], object]
+
+
+def _refuse(refusal: Code) -> Step:
+    return lambda cdn: cdn.issuer.refusals.append(IssueError(refusal, "so it is"))
+
+
+def _fault(kind: Kind, status: int) -> Step:
+    return lambda cdn: cdn.c4.set_faults(Fault(kind=kind, status=status))
+
+
+def _heal(cdn: Cdn) -> None:
+    cdn.c4.heal()
+
+
+def _as_it_is(_cdn: Cdn) -> None:
+    """Nothing has to be done: the trouble was for once."""
+
+
+TROUBLES: dict[Code, tuple[int, int, Step, Step]] = {
+    Code.CNAME_MISSING: (
+        4,
+        1,
+        lambda cdn: cdn.clear_dns(NAME).add(NAME, "A", "203.0.113.9"),
+        lambda cdn: cdn.clear_dns(NAME).add(NAME, "CNAME", TARGET),
+    ),
+    Code.CNAME_ELSEWHERE: (
+        4,
+        1,
+        lambda cdn: cdn.point(NAME, "parking.elsewhere.test"),
+        lambda cdn: cdn.point(NAME, TARGET),
+    ),
+    Code.NXDOMAIN: (
+        4,
+        1,
+        lambda cdn: cdn.clear_dns(NAME),
+        lambda cdn: cdn.point(NAME, TARGET),
+    ),
+    Code.CAA_FORBIDS: (
+        4,
+        1,
+        lambda cdn: cdn.zone.add("example.com", "CAA", '0 issue "other.test"'),
+        lambda cdn: cdn.zone.add("example.com", "CAA", '0 issue "ca.test"'),
+    ),
+    Code.PORTS_NOT_ENABLED: (
+        4,
+        1,
+        lambda cdn: cdn.c4.create_domain(NAME, cname_target=TARGET, ports=[80]),
+        lambda cdn: cdn.c4.create_domain(NAME, cname_target=TARGET),
+    ),
+    Code.DNS_UNANSWERED: (
+        3,
+        1,
+        lambda cdn: cdn.zone.spoil(NAME, Trouble.SERVFAIL),
+        lambda cdn: cdn.clear_dns(NAME).add(NAME, "CNAME", TARGET),
+    ),
+    Code.C4_UNKNOWN_DOMAIN: (
+        6,
+        1,
+        lambda cdn: cdn.c4.delete_domain(NAME),
+        lambda cdn: cdn.c4.create_domain(NAME, cname_target=TARGET),
+    ),
+    Code.C4_UNANSWERED: (3, 1, _fault(Kind.LOOKUP, 503), _heal),
+    Code.C4_TOKEN_REFUSED: (3, 1, _fault(Kind.LOOKUP, 401), _heal),
+    Code.CHALLENGE_FAILED: (4, 2, _refuse(Code.CHALLENGE_FAILED), _as_it_is),
+    Code.NAME_REFUSED: (4, 2, _refuse(Code.NAME_REFUSED), _as_it_is),
+    Code.CA_RATE_LIMITED: (3, 2, _refuse(Code.CA_RATE_LIMITED), _as_it_is),
+    Code.CA_UNAVAILABLE: (3, 2, _refuse(Code.CA_UNAVAILABLE), _as_it_is),
+    # From here on the certificate is issued, and no second order may be spent.
+    Code.C4_UPLOAD_FAILED: (7, 1, _fault(Kind.UPLOAD, 503), _heal),
+    Code.C4_REJECTED: (7, 1, _fault(Kind.UPLOAD, 422), _heal),
+    Code.C4_UNAUTHORIZED: (7, 1, _fault(Kind.UPLOAD, 401), _heal),
+}
+
+
+@pytest.mark.parametrize("reason", TROUBLES, ids=str)
+def test_a_trouble_is_told_with_its_owner_and_taken_up_again(cdn: Cdn, reason: Code) -> None:
+    exit_code, orders, trouble, cure = TROUBLES[reason]
+    cdn.add_domain(NAME)
+    trouble(cdn)
+    told = cdn.sslctl("add", NAME)
+    assert (told.exit_code, told.stderr) == (exit_code, "")
+    first, second = told.stdout.splitlines()
+    assert first.startswith(f"{NAME}: ")
+    assert f" {reason}: " in first
+    assert second.startswith("  next (")
+    assert cdn.installed(NAME) is None
+    cure(cdn)
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert len(cdn.issuer.orders) == orders
+    assert cdn.installed(NAME) is not None
+
+
+def test_an_ipv6_address_elsewhere_is_a_failure_of_an_apex(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSLCTL_CDN_IP_RANGES", "192.0.2.0/24")
+    cdn.c4.create_domain("example.com", cname_target="example.com.cdn.test")
+    cdn.zone.add("example.com", "A", "192.0.2.7").add("example.com", "AAAA", "2001:db8::7")
+    result = cdn.sslctl("add", "example.com")
+    assert result.exit_code == 4
+    assert " AAAA_ELSEWHERE: " in result.stdout
+    assert "2001:db8::7" in result.stdout
+    cdn.clear_dns("example.com").add("example.com", "A", "192.0.2.7")
+    assert cdn.sslctl("add", "example.com").exit_code == 0
+
+
+def test_the_ca_says_when_it_may_be_asked_again(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    until = cdn.clock() + timedelta(hours=30)
+    cdn.issuer.refusals.append(IssueError(Code.CA_RATE_LIMITED, "too many certificates", retry_at=until))
+    result = cdn.sslctl("add", NAME, "--json")
+    assert result.json["domains"][0]["reason"]["retry_at"] == "2026-11-24T10:00:00Z"
+    cdn.clock.move(hours=29)
+    cdn.sslctl("daemon-tick")
+    assert len(cdn.issuer.orders) == 1
+    cdn.clock.move(hours=1)
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    assert len(cdn.issuer.orders) == 2
+
+
+def test_a_certificate_that_c4_still_activates_is_pending_and_uploaded_once(
+    tmp_path: Path, clock: Clock
+) -> None:
+    with Cdn(tmp_path, clock, activation_seconds=60) as cdn:
+        cdn.add_domain(NAME)
+        result = cdn.sslctl("add", NAME)
+        assert result.exit_code == 3
+        assert "Pending C4_ACTIVATING: " in result.stdout
+        cdn.clock.move(minutes=61)
+        assert cdn.sslctl("daemon-tick").exit_code == 0
+        assert cdn.uploads(NAME) == [202]
+        assert cdn.sslctl("add", NAME).exit_code == 0
+        assert len(cdn.issuer.orders) == 1
+
+
+def test_an_answer_that_is_lost_after_c4_acted_is_a_success(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, drop=Drop.AFTER))
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert len(cdn.issuer.orders) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "exit_code"),
+    [
+        (["good", "fine"], 0),
+        (["good", "elsewhere"], 5),
+        (["unknown", "elsewhere"], 5),
+        (["good", "refused", "unknown"], 7),
+    ],
+)
+def test_each_of_several_goes_as_far_as_it_can(cdn: Cdn, names: list[str], exit_code: int) -> None:
+    cdn.add_domain("good.example.com")
+    cdn.add_domain("fine.example.com")
+    cdn.add_domain("refused.example.com")
+    cdn.add_domain("elsewhere.example.com", points_at="parking.elsewhere.test")
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, domain="refused.example.com", status=422))
+    result = cdn.sslctl("add", "--json", *(f"{name}.example.com" for name in names))
+    assert (result.exit_code, result.stderr) == (exit_code, "")
+    wanted = {
+        "good": "Success",
+        "fine": "Success",
+        "elsewhere": "Failure",
+        "unknown": "Discard",
+        "refused": "Emergency",
+    }
+    assert list(statuses(result).items()) == [(f"{name}.example.com", wanted[name]) for name in names]
+    assert {domain["error"] for domain in result.json["domains"]} == {None}
+
+
+def test_more_names_stand_in_the_certificate_until_others_are_asked_for(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.add_domain("www.example.com")
+    cdn.add_domain("api.example.com")
+    assert cdn.sslctl("add", NAME, "--san", "WWW.example.com").exit_code == 0
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert cdn.issuer.orders == [(NAME, "www.example.com")]
+    assert cdn.sslctl("add", NAME, "--san", "api.example.com").exit_code == 0
+    assert cdn.issuer.orders[1:] == [(NAME, "api.example.com")]
+    view = cdn.sslctl("view", NAME, "--json").json["domain"]
+    assert view["certificates"][0]["names"] == [NAME, "api.example.com"]
+    assert view["serving"]["version"] == 2
+
+
+def test_trouble_with_another_name_is_told_by_that_name(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.add_domain("www.example.com", points_at="parking.elsewhere.test")
+    result = cdn.sslctl("add", NAME, "--san", "www.example.com")
+    assert result.exit_code == 4
+    assert "CNAME_ELSEWHERE: The CNAME leads elsewhere: found www.example.com" in result.stdout
+    assert cdn.issuer.orders == []
+
+
+@pytest.mark.parametrize("work", [["recheck"], ["recheck", NAME], ["daemon-tick"], ["add", NAME]])
+def test_no_wait_asks_nobody_and_leaves_the_work_to_others(cdn: Cdn, work: list[str]) -> None:
+    cdn.add_domain(NAME)
+    result = cdn.sslctl("add", NAME, "--no-wait")
+    assert (result.exit_code, result.stderr) == (3, "")
+    assert result.stdout.startswith(f"{NAME}: Pending QUEUED: ")
+    assert (cdn.c4.requests, cdn.zone.queries, cdn.issuer.orders) == ((), [], [])
+    assert cdn.sslctl(*work).exit_code == 0
+    assert cdn.installed(NAME) is not None
+
+
+@pytest.mark.parametrize("trouble", [Code.CNAME_ELSEWHERE, Code.C4_UNKNOWN_DOMAIN], ids=str)
+def test_no_wait_puts_a_domain_that_would_wait_long_back_into_the_queue(cdn: Cdn, trouble: Code) -> None:
+    exit_code, _, spoil, cure = TROUBLES[trouble]
+    cdn.add_domain(NAME)
+    spoil(cdn)
+    assert cdn.sslctl("add", NAME).exit_code == exit_code
+    cure(cdn)
+    assert cdn.sslctl("daemon-tick", "--json").json["domains"] == []
+    assert cdn.sslctl("add", NAME, "--no-wait").exit_code == 3
+    assert statuses(cdn.sslctl("daemon-tick", "--json")) == {NAME: "Success"}
+
+
+def test_no_wait_leaves_a_domain_that_is_well_alone(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    assert cdn.sslctl("add", NAME, "--no-wait").exit_code == 0
+
+
+def test_an_international_name_is_kept_as_a_labels(cdn: Cdn) -> None:
+    cdn.add_domain("xn--bcher-kva.example.com")
+    assert cdn.sslctl("add", "Bücher.example.com").exit_code == 0
+    assert cdn.sslctl("view", "bücher.example.com").exit_code == 0
+    assert cdn.issuer.orders == [("xn--bcher-kva.example.com",)]
+
+
+LIST = "\ufeff# customers\r\n\r\none.example.com\r\n  Two.example.com. # by mail\r\n"
+
+
+def test_a_file_may_come_from_anywhere(cdn: Cdn) -> None:
+    """A byte order mark, CRLF, blank lines, comments, capitals and a trailing dot are no trouble."""
+    path = cdn.folder / "names.txt"
+    path.write_bytes(LIST.encode())
+    result = cdn.sslctl("add", "zero.example.com", "--no-wait", "--json", "--from-file", str(path))
+    assert list(statuses(result)) == ["zero.example.com", "one.example.com", "two.example.com"]
+
+
+def test_names_may_come_from_standard_input(cdn: Cdn) -> None:
+    listed = cdn.sslctl("add", "--no-wait", "--json", "--from-file", "-", stdin="one.example.com\n\n# no\n")
+    assert list(statuses(listed)) == ["one.example.com"]
+
+
+def test_a_file_with_bad_lines_is_refused_as_a_whole_and_says_which(cdn: Cdn) -> None:
+    path = cdn.folder / "names.txt"
+    path.write_text("one.example.com\na_b.example.com\ntwo.example.com\nONE.example.com\n\n*.example.com\n")
+    result = cdn.sslctl("add", "two.example.com", "--from-file", str(path))
+    assert result.exit_code == 2
+    error, hint = result.stderr.splitlines()
+    assert error.startswith(
+        f'sslctl: error: {path}, line 2: "a_b.example.com" cannot be used as a domain name'
+    )
+    assert hint.endswith(f"not usable either: {path}, line 3; {path}, line 4; {path}, line 6")
+    assert cdn.sslctl("list", "--json").json["domains"] == []
+
+
+def test_a_duplicate_in_a_file_names_both_lines(cdn: Cdn) -> None:
+    result = cdn.sslctl("add", "--from-file", "-", stdin="a.example.com\nb.example.com\nA.example.com.\n")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        'sslctl: error: <stdin>, line 3: "A.example.com." is given twice, first in <stdin>, line 1'
+    ), result.stderr
+
+
+def test_a_file_that_is_no_text_is_refused(cdn: Cdn) -> None:
+    path = cdn.folder / "names.txt"
+    path.write_bytes("shöp.example.com".encode("utf-16"))
+    result = cdn.sslctl("add", "--from-file", str(path))
+    assert (result.exit_code, result.stderr) == (2, f"sslctl: error: {path} is not text in UTF-8\n")
+
+
+# Over a certificate that came by text: C4 answers 409 and sslctl sees it through.
+
+
+def _add_by_text(cdn: Cdn) -> str:
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME))).exit_code == 0
+    fingerprint = cdn.installed(NAME)
+    assert fingerprint is not None
+    return fingerprint
+
+
+def test_a_certificate_of_the_ca_takes_the_place_of_one_by_text(cdn: Cdn) -> None:
+    text = _add_by_text(cdn)
+    result = cdn.sslctl("add", NAME, "--json")
+    assert (result.exit_code, result.json["domains"][0]["source"]) == (0, "c4")
+    assert cdn.uploads(NAME) == [200, 409, 200]
+    assert cdn.installed(NAME) not in (None, text)
+    assert "removed" in kinds(cdn)
+
+
+def test_the_text_certificate_is_put_back_where_the_upload_then_fails(cdn: Cdn) -> None:
+    text = _add_by_text(cdn)
+    # The PUT that meets the text certificate, the one after its removal, and then the way is free.
+    cdn.c4.set_faults(
+        Fault(kind=Kind.UPLOAD, status=409, times=1),
+        Fault(kind=Kind.UPLOAD, status=422, times=1),
+    )
+    result = cdn.sslctl("add", NAME)
+    assert result.exit_code == 7
+    assert "Emergency C4_" in result.stdout
+    assert "the text certificate is installed again" in result.stdout
+    assert "\n  serving: valid, 90 days left\n" in result.stdout
+    assert cdn.installed(NAME) == text
+    cdn.c4.heal()
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    assert cdn.installed(NAME) not in (None, text)
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_a_text_certificate_that_was_not_ours_is_said_to_be_gone(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    pair = cdn.text_pair(NAME)
+    cdn.app().control_plane.upload(NAME, pair, Source.TEXT)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=409, times=1), Fault(kind=Kind.UPLOAD, status=422))
+    result = cdn.sslctl("add", NAME)
+    assert result.exit_code == 7
+    assert "; nothing is installed now" in result.stdout
+    assert cdn.installed(NAME) is None
+    cdn.c4.heal()
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_a_text_certificate_stays_where_its_removal_fails(cdn: Cdn) -> None:
+    text = _add_by_text(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.REMOVE, status=500))
+    result = cdn.sslctl("add", NAME)
+    assert result.exit_code == 7
+    assert "the text certificate is still installed" in result.stdout
+    assert cdn.installed(NAME) == text
+
+
+def test_the_same_pair_can_be_pasted_again_after_the_ca_refused(cdn: Cdn) -> None:
+    text = _add_by_text(cdn)
+    cdn.issuer.refusals.append(IssueError(Code.CHALLENGE_FAILED, "404"))
+    assert cdn.sslctl("add", NAME).exit_code == 4
+    held = cdn.app().store
+    bundle = held.bundle(held.certificates(held.domain(NAME))[0])
+    held.close()
+    result = cdn.sslctl("add", NAME, *cdn.paste(bundle), "--json")
+    assert (result.exit_code, result.json["domains"][0]["source"]) == (0, "text")
+    assert cdn.installed(NAME) == text
+    assert len(cdn.issuer.orders) == 1
+
+
+# Once more
+
+
+def test_new_orders_where_nothing_is_due(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    old = cdn.installed(NAME)
+    assert cdn.sslctl("add", NAME, "--new").exit_code == 0
+    assert cdn.installed(NAME) not in (None, old)
+    assert len(cdn.issuer.orders) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "days", "orders"), [([], 0, 1), (["--new"], 0, 2), ([], 84, 2), ([], 91, 2)]
+)
+def test_a_deleted_domain_comes_back_with_its_certificate_while_that_is_good(
+    cdn: Cdn, options: list[str], days: int, orders: int
+) -> None:
+    """With 6 days left the old one is put back first, and renewed then; an expired one is of no use."""
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    old = cdn.installed(NAME)
+    assert cdn.sslctl("delete", NAME, "--yes").exit_code == 0
+    assert cdn.installed(NAME) is None
+    cdn.clock.move(days=days)
+    assert cdn.sslctl("add", NAME, *options).exit_code == 0
+    if days == 84:
+        assert cdn.installed(NAME) == old
+        assert cdn.sslctl("daemon-tick").exit_code == 0
+    assert (cdn.installed(NAME) == old) is (orders == 1)
+    assert len(cdn.issuer.orders) == orders
+
+
+def test_a_revoked_certificate_never_comes_back(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    assert cdn.sslctl("delete", NAME, "--yes", "--revoke").exit_code == 0
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert len(cdn.issuer.orders) == 2
+
+
+# What cannot be
+
+BAD = [
+    "*.example.com",
+    "192.0.2.1",
+    "[2001:db8::1]",
+    "localhost",
+    "co.uk",
+    "com",
+    f"{'a' * 64}.example.com",
+    f"{'a.' * 126}example.com",
+    "a_b.example.com",
+    "a b.example.com",
+    "a;reboot.example.com",
+    "$(reboot).example.com",
+    "../../etc/passwd",
+    "-x.example.com",
+    "a..example.com",
+    "",
+    " ",
+    ".",
+    "a\x1b[31m.example.com",
+    "a\n.example.com",
+    "a\u202e.example.com",
+    "https://example.com/",
+    "example.com:443",
+    "me@example.com",
+]
+
+
+@pytest.mark.parametrize("name", BAD, ids=ascii)
+def test_a_bad_name_is_refused_in_one_line_before_anything_is_done(cdn: Cdn, name: str) -> None:
+    ways = [["--", name], ["--", "good.example.com", name], ["good.example.com", f"--san={name}"]]
+    # A blank line in a file is no name.
+    ways += [["good.example.com", "--from-file", "-"]] if name.strip() else []
+    for way in ways:
+        result = cdn.sslctl("add", *way, stdin=f"{name.partition(chr(10))[0]}\n-x.example.com")
+        assert (result.exit_code, result.stdout) == (2, "")
+        refusal, *hint = result.stderr.splitlines()
+        assert refusal.startswith("sslctl: error: ")
+        assert " cannot be used as a domain name: " in refusal
+        assert len(hint) <= 1
+        assert result.stderr.replace("\n", "").isprintable()
+    assert (cdn.c4.requests, cdn.zone.queries, cdn.issuer.orders) == ((), [], [])
+    assert not (cdn.folder / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name a domain, or --from-file FILE"),
+        ([NAME, f"{NAME.upper()}."], "is given twice"),
+        ([NAME, "--san", NAME], "is the domain itself"),
+        ([NAME, "--san", "a.example.com", "--san", "A.example.com"], "is given twice"),
+        ([NAME, "b.example.com", "--san", "a.example.com"], "name just one"),
+        ([NAME, "--cert", "PEM"], "--cert and --key go together"),
+        ([NAME, "--key", "PEM"], "--cert and --key go together"),
+        ([NAME, "--chain", "PEM"], "--chain goes with them"),
+        ([NAME, "b.example.com", "--cert", "PEM", "--key", "PEM"], "name just one"),
+        ([NAME, "--new", "--cert", "PEM", "--key", "PEM"], "--new orders from the CA"),
+        ([NAME, "--new", "--no-wait"], "--new orders from the CA"),
+        (["--from-file", "missing.txt"], "'missing.txt': No such file or directory"),
+        ([NAME, "--cert", "missing.pem", "--key", "PEM"], "'missing.pem' does not exist"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(cdn: Cdn, arguments: list[str], said: str) -> None:
+    pem = cdn.folder / "some.pem"
+    pem.write_text(cdn.text_pair(NAME).fullchain)
+    result = cdn.sslctl("add", *(str(pem) if word == "PEM" else word for word in arguments))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert not (cdn.folder / "state").exists()
+
+
+def test_the_other_names_are_kept_changed_and_dropped(cdn: Cdn) -> None:
+    for name in (NAME, "www.example.com", "m.example.com"):
+        cdn.add_domain(name)
+
+    def sans(*options: str) -> list[str]:
+        found: list[str] = cdn.sslctl("add", NAME, *options, "--json").json["domains"][0]["sans"]
+        return found
+
+    assert sans("--san", "www.example.com") == ["www.example.com"]
+    assert sans() == ["www.example.com"]
+    assert sans("--san", "m.example.com") == ["m.example.com"]
+    assert sans("--no-san") == []
+    assert cdn.issuer.orders == [(NAME, "www.example.com"), (NAME, "m.example.com"), (NAME,)]
+    assert cdn.sslctl("add", NAME, "--no-san", "--san", "m.example.com").exit_code == 2
+
+
+def test_one_that_another_process_works_on_does_not_stop_the_others(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
+    other = cdn.app()
+    other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
+    other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
+    result = cdn.sslctl("add", NAME, "gone.example.com", "--json")
+    assert result.exit_code == 5
+    assert [(row["domain"], row["error"]) for row in result.json["domains"]] == [
+        (NAME, "BUSY"),
+        ("gone.example.com", None),
+    ]
+    assert f"{NAME}: another sslctl works on {NAME}" in result.stderr
+    other.close()
+
+
+def test_a_list_that_is_too_long_is_refused_and_not_cut(cdn: Cdn) -> None:
+    result = cdn.sslctl("add", "--no-wait", "--from-file", "/dev/zero")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "/dev/zero is larger than 67108864 characters" in result.stderr
+    assert cdn.sslctl("list", "--json").json["domains"] == []

@@ -1,0 +1,199 @@
+"""`sslctl add --cert --key`: a pasted pair is checked, put on the edge, watched, and never touched otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from sslctl.certificates.x509 import make_key
+from sslctl.rules.model import Bundle
+from sslctl.sandbox.c4.faults import Fault, Kind
+from tests.support.cdn import Cdn
+from tests.support.fakes import FakeIssuer
+
+NAME = "shop.example.com"
+
+
+def test_a_good_pair_is_served_without_an_order(cdn: Cdn) -> None:
+    cdn.add_domain(NAME, points_at="elsewhere.example.net")
+    result = cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, "www.example.com")))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"{NAME}: Success, valid, 90 days left")
+    assert cdn.installed(NAME) is not None
+    assert cdn.issuer.orders == []
+    # Where the name points is the customer's business: no CA has to see it.
+    assert cdn.zone.queries == []
+
+
+def test_the_chain_may_stand_in_the_certificate_file(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    pair = cdn.text_pair(NAME)
+    cert, key = cdn.folder / "fullchain.pem", cdn.folder / "key.pem"
+    cert.write_bytes(b"\xef\xbb\xbf" + pair.fullchain.replace("\n", "\r\n").encode())
+    key.write_text(pair.private_key)
+    assert cdn.sslctl("add", NAME, "--cert", str(cert), "--key", str(key)).exit_code == 0
+    placed = cdn.c4.serving(NAME)
+    assert placed is not None
+    assert placed.chain == pair.chain
+
+
+Spoil = Callable[[Cdn, Bundle], Bundle]
+
+WRONG: dict[str, tuple[Spoil, str]] = {
+    "key": (
+        lambda _cdn, pair: replace(pair, private_key=make_key("ecdsa")),
+        "the key is wrong: it does not match the certificate",
+    ),
+    "no key": (
+        lambda _cdn, pair: replace(pair, private_key=pair.certificate),
+        "wanted one PEM private key, found none",
+    ),
+    "name": (
+        lambda cdn, _pair: cdn.text_pair("other.example.com"),
+        f"a name is wrong: {NAME} is not in the certificate, which has other.example.com",
+    ),
+    "date": (
+        lambda cdn, _pair: _aged(cdn, 91),
+        "the date is wrong: the certificate expired at 2026-11-22 04:00 UTC",
+    ),
+    "date ahead": (
+        lambda cdn, _pair: _aged(cdn, -1),
+        "the date is wrong: the certificate is not valid before 2026-11-24 04:00 UTC",
+    ),
+    "chain": (
+        lambda cdn, pair: replace(pair, chain=FakeIssuer(cdn.clock)._chain()),
+        "the chain is wrong or not in order: the certificate was not issued by certificate 1 of the chain",
+    ),
+    "no certificate": (
+        lambda _cdn, pair: replace(pair, certificate="MIIB"),
+        "the certificate holds no PEM certificate",
+    ),
+}
+
+
+def _aged(cdn: Cdn, days: float) -> Bundle:
+    cdn.clock.move(days=-days)
+    pair = cdn.text_pair(NAME)
+    cdn.clock.move(days=days)
+    return pair
+
+
+@pytest.mark.parametrize("part", WRONG)
+def test_a_pair_that_does_not_fit_says_which_part_is_wrong(cdn: Cdn, part: str) -> None:
+    spoil, said = WRONG[part]
+    cdn.add_domain(NAME)
+    pair = spoil(cdn, cdn.text_pair(NAME))
+    result = cdn.sslctl("add", NAME, *cdn.paste(pair))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[0] == f"sslctl: error: {said}"
+    assert "PRIVATE KEY-----" not in result.stderr
+    assert (cdn.c4.requests, cdn.zone.queries) == ((), [])
+    assert cdn.sslctl("list", "--json").json["domains"] == []
+
+
+def test_every_name_asked_for_must_be_in_the_pair(cdn: Cdn) -> None:
+    pair = cdn.paste(cdn.text_pair(NAME))
+    result = cdn.sslctl("add", NAME, "--san", "www.example.com", *pair)
+    assert result.exit_code == 2
+    assert "a name is wrong: www.example.com is not in the certificate" in result.stderr
+
+
+def test_the_same_pair_again_changes_nothing(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    pair = cdn.paste(cdn.text_pair(NAME))
+    first, again = cdn.sslctl("add", NAME, *pair), cdn.sslctl("add", NAME, *pair)
+    assert (again.exit_code, again.stdout) == (0, first.stdout)
+    assert cdn.uploads(NAME) == [200]
+    assert len(cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"]) == 1
+
+
+def test_another_pair_takes_the_place_of_the_first(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
+    old = cdn.installed(NAME)
+    assert cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME))).exit_code == 0
+    assert cdn.installed(NAME) not in (None, old)
+    fates = [row["fate"] for row in cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"]]
+    assert fates == ["serving", "replaced"]
+
+
+def test_a_pair_takes_the_place_of_the_cas_certificate(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    result = cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)), "--json")
+    assert result.exit_code == 0
+    assert result.json["domains"][0]["serving"]["source"] == "text"
+    cdn.clock.move(days=80)
+    cdn.sslctl("daemon-tick")
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_an_upload_that_c4_refused_is_owed_whatever_the_source(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=500))
+    pair = cdn.paste(cdn.text_pair(NAME))
+    assert cdn.sslctl("add", NAME, *pair).exit_code == 7
+    assert cdn.sslctl("daemon-tick").exit_code == 7
+    cdn.c4.heal()
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    assert cdn.installed(NAME) is not None
+
+
+def test_no_wait_leaves_the_upload_to_the_tick(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME, "--no-wait", *cdn.paste(cdn.text_pair(NAME))).exit_code == 3
+    assert cdn.c4.requests == ()
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    assert cdn.installed(NAME) is not None
+
+
+def test_a_text_certificate_is_watched_and_never_rechecked_or_renewed(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, days=20)))
+    asked = len(cdn.c4.requests)
+    cdn.clock.move(days=14)
+    assert cdn.sslctl("list", "--expiring-within", "7d").stdout.count(NAME) == 1
+    cdn.clock.move(days=7)
+    for command in (["daemon-tick"], ["daemon-tick", "--force"], ["recheck"]):
+        assert cdn.sslctl(*command).exit_code == 0
+    assert (len(cdn.c4.requests), cdn.issuer.orders) == (asked, [])
+    (domain,) = cdn.sslctl("list", "--json").json["domains"]
+    assert (domain["status"], domain["days_left"]) == ("Expired", -1)
+    assert (domain["reason"]["code"], domain["reason"]["owner"]) == ("CERT_EXPIRED", "operator")
+    assert cdn.sslctl("recheck", NAME).exit_code == 4
+
+
+def test_force_renew_of_a_text_certificate_points_at_add(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
+    result = cdn.sslctl("recheck", NAME, "--force-renew")
+    assert result.exit_code == 2
+    assert f"hint: `sslctl add {NAME}` gets one from the CA" in result.stderr
+    assert cdn.issuer.orders == []
+
+
+def test_a_deleted_pair_is_not_put_back_unasked(cdn: Cdn) -> None:
+    """`add` without a pair means the CA; only the CA's certificates come back by themselves."""
+    cdn.add_domain(NAME)
+    pair = cdn.paste(cdn.text_pair(NAME))
+    cdn.sslctl("add", NAME, *pair)
+    old = cdn.installed(NAME)
+    cdn.sslctl("delete", NAME, "--yes")
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert len(cdn.issuer.orders) == 1
+    cdn.sslctl("delete", NAME, "--yes")
+    assert cdn.sslctl("add", NAME, *pair).exit_code == 0
+    assert cdn.installed(NAME) == old
+
+
+def test_the_other_names_of_a_domain_are_not_lost_over_a_pasted_pair(cdn: Cdn) -> None:
+    for name in (NAME, "www.example.com"):
+        cdn.add_domain(name)
+    cdn.sslctl("add", NAME, "--san", "www.example.com")
+    alone = cdn.paste(cdn.text_pair(NAME))
+    refused = cdn.sslctl("add", NAME, *alone)
+    assert refused.exit_code == 2
+    assert "a name is wrong: www.example.com" in refused.stderr
+    assert cdn.sslctl("add", NAME, *alone, "--no-san").exit_code == 0

@@ -1,0 +1,323 @@
+"""A backup while others work, and the way back: the drill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from sslctl.errors import Exit
+from sslctl.fleet import enrolment
+from sslctl.issuance.batch import Batch
+from sslctl.issuance.slots import Turns
+from sslctl.issuer import Issued
+from sslctl.rules.model import Milestone, Order
+from sslctl.rules.reasons import Status
+from tests.support.cdn import Cdn
+from tests.support.fakes import FakeIssuer
+from tests.support.store_cases import look_into
+
+NAMES = [f"{number}.example.com" for number in range(8)]
+
+
+@pytest.fixture
+def used(cdn: Cdn) -> Cdn:
+    """A CDN with one served domain."""
+    cdn.add_domain("shop.example.com")
+    assert cdn.sslctl("add", "shop.example.com").exit_code == Exit.OK
+    return cdn
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the backup goes."""
+    (tmp_path / "backups").mkdir()
+    return tmp_path / "backups" / "sslctl.backup"
+
+
+class GatedIssuer(FakeIssuer):
+    """Has placed the order, and waits before it gives the certificate, from the fifth on."""
+
+    def __init__(self, clock: Callable[[], object]) -> None:
+        super().__init__(clock)  # type: ignore[arg-type]
+        self.placed, self.gate = threading.Semaphore(0), threading.Event()
+        self._numbers = count(1)
+
+    def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
+        number = next(self._numbers)
+        issued = super().issue(order, on_url, replaces=replaces)
+        if number > 4:
+            self.placed.release()
+            assert self.gate.wait(30)
+        return issued
+
+
+def elsewhere(cdn: Cdn, monkeypatch: pytest.MonkeyPatch, *, key: bool = True) -> Path:
+    """Have the commands work with another, empty state, with the key file in its place."""
+    folder = cdn.folder / "elsewhere"
+    folder.mkdir(mode=0o700)
+    if key:
+        shutil.copy(cdn.folder / "state" / "master.key", folder / "master.key")
+        (folder / "master.key").chmod(0o600)
+    monkeypatch.setenv("SSLCTL_STATE_DIR", str(folder))
+    return folder
+
+
+def test_the_drill(cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup in the middle of a batch, restored elsewhere: the next tick goes on, and orders nothing twice."""
+    cdn.issuer = issuer = GatedIssuer(cdn.clock)
+    for name in NAMES:
+        cdn.add_domain(name)
+    app = cdn.app()
+    enrolment.enrol_many(app.store, NAMES, cdn.clock())
+    turns = Turns(4)
+    batch = Batch(app.pipeline(lambda _domain, _step: None, turns), turns)
+    running = threading.Thread(target=batch.run, args=(NAMES,), kwargs={"on_done": lambda _: None})
+    running.start()
+    for _ in range(4):
+        assert issuer.placed.acquire(timeout=30)
+    said = cdn.sslctl("backup", str(file), "--json")
+    issuer.gate.set()
+    running.join()
+    app.close()
+    assert said.exit_code == Exit.OK
+    assert said.json["domains"] == len(NAMES)
+    assert 0 < said.json["certificates"] < len(NAMES)
+    assert len(issuer.orders) == len(NAMES)
+    uploads = sum(len(cdn.uploads(name)) for name in NAMES)
+
+    shutil.copy(cdn.folder / "state" / "master.key", file.parent)
+    elsewhere(cdn, monkeypatch)
+    restored = cdn.sslctl("restore", str(file), "--json")
+    assert restored.exit_code == Exit.OK, restored.stderr
+    assert restored.json["certificates"] == said.json["certificates"]
+    listed = cdn.sslctl("list", "--json").json["domains"]
+    assert [domain["domain"] for domain in listed] == NAMES
+    assert {domain["status"] for domain in listed} == {Status.PENDING}
+    assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
+    assert {domain["status"] for domain in cdn.sslctl("list", "--json").json["domains"]} == {Status.SUCCESS}
+    assert len(issuer.orders) == len(NAMES), "what was ordered before was collected"
+    assert sum(len(cdn.uploads(name)) for name in NAMES) == uploads, "C4 had them all"
+    for name in NAMES:
+        assert cdn.sslctl("download", name, "-o", str(cdn.folder / name)).exit_code == Exit.OK
+        assert "PRIVATE KEY" in (cdn.folder / name / "privkey.pem").read_text()
+
+
+def test_a_backup_is_private_whole_and_without_the_key(used: Cdn, file: Path) -> None:
+    said = used.sslctl("backup", str(file))
+    assert said.exit_code == Exit.OK
+    assert said.stdout.startswith(f"{file}: 1 domains, 1 certificates, ")
+    assert f"keep a copy of {used.folder}/state/master.key elsewhere" in said.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    key = (used.folder / "state" / "master.key").read_bytes().strip()
+    assert key not in file.read_bytes()
+    assert b"PRIVATE KEY" not in file.read_bytes()
+    app = used.app()
+    assert app.store.milestones()[Milestone.BACKED_UP].detail == str(file)
+    app.close()
+
+
+def test_a_file_that_exists_is_left_alone(used: Cdn, file: Path) -> None:
+    file.write_text("mine")
+    refused = used.sslctl("backup", str(file))
+    assert refused.exit_code == Exit.USAGE
+    assert "exists already" in refused.stderr
+    assert file.read_text() == "mine"
+    assert used.sslctl("backup", str(file), "--force").exit_code == Exit.OK
+    assert file.read_bytes().startswith(b"SQLite format 3\0")
+
+
+def test_a_folder_that_is_missing_is_said(used: Cdn, file: Path) -> None:
+    refused = used.sslctl("backup", str(file.parent / "none" / "file"))
+    assert (refused.exit_code, refused.stdout) == (Exit.USAGE, "")
+    assert "No such file or directory" in refused.stderr
+
+
+def test_a_damaged_state_gives_no_backup(used: Cdn, file: Path) -> None:
+    database = used.folder / "state" / "sslctl.db"
+    with look_into(database) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'event_by_domain'")
+    refused = used.sslctl("backup", str(file))
+    assert refused.exit_code == Exit.UNUSABLE
+    assert "is damaged" in refused.stderr
+    assert list(file.parent.iterdir()) == []
+
+
+# Restore
+
+
+@pytest.fixture
+def backup(used: Cdn, file: Path) -> Path:
+    """A backup of one served domain."""
+    assert used.sslctl("backup", str(file)).exit_code == Exit.OK
+    return file
+
+
+def refused(cdn: Cdn, file: Path, folder: Path, *words: str) -> None:
+    before = sorted(os.listdir(folder))  # noqa: PTH208 - names
+    said = cdn.sslctl("restore", str(file))
+    assert said.exit_code == Exit.UNUSABLE, said
+    for word in words:
+        assert word in said.stderr
+    assert sorted(os.listdir(folder)) == before  # noqa: PTH208 - names
+
+
+def test_nothing_is_restored_over_a_state(used: Cdn, backup: Path) -> None:
+    refused(used, backup, used.folder / "state", "is there already, and nothing is restored over it")
+
+
+def test_a_journal_of_another_database_is_not_played_back(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = elsewhere(used, monkeypatch)
+    (folder / "sslctl.db-journal").touch()
+    refused(used, backup, folder, "sslctl.db-journal is there already")
+
+
+def test_without_the_key_file_nothing_is_restored(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = elsewhere(used, monkeypatch, key=False)
+    refused(used, backup, folder, "master.key is missing", "put it back first")
+
+
+def test_a_key_file_that_does_not_open_it_is_refused(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = elsewhere(used, monkeypatch)
+    (folder / "master.key").write_bytes(Fernet.generate_key())
+    refused(used, backup, folder, "does not open this database")
+
+
+def test_every_private_key_is_opened(used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with look_into(backup) as connection:
+        connection.execute("UPDATE certificate SET sealed_key = x'00'")
+    refused(used, backup, elsewhere(used, monkeypatch), "does not open this database")
+
+
+def _truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:20_000])
+
+
+def _empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def _text(file: Path) -> None:
+    file.write_text("no database at all" * 1000)
+
+
+def _foreign(file: Path) -> None:
+    file.unlink()
+    with look_into(file) as connection:
+        connection.execute("CREATE TABLE bookmark (url TEXT)")
+
+
+def _newer(file: Path) -> None:
+    with look_into(file) as connection:
+        connection.execute("PRAGMA user_version = 999")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_truncate, "cannot be copied"),
+        (_empty, "database of another program"),
+        (_text, "cannot be copied"),
+        (_foreign, "database of another program"),
+        (_newer, "written by a newer sslctl"),
+    ],
+)
+def test_what_is_no_sound_backup_is_refused_and_left_as_it_is(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None], words: str
+) -> None:
+    spoil(backup)
+    before = backup.read_bytes()
+    refused(used, backup, elsewhere(used, monkeypatch), words)
+    assert backup.read_bytes() == before
+
+
+def test_claims_of_the_old_process_are_gone(used: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with look_into(used.folder / "state" / "sslctl.db") as connection:
+        connection.execute(
+            "INSERT INTO lease VALUES ('tick', 'otherhost/1/1', '2099-01-01T00:00:00Z'),"
+            " ('shop.example.com', 'otherhost/1/1', '2099-01-01T00:00:00Z')"
+        )
+    assert used.sslctl("backup", str(file)).exit_code == Exit.OK
+    elsewhere(used, monkeypatch)
+    assert used.sslctl("restore", str(file)).exit_code == Exit.OK
+    assert used.sslctl("daemon-tick").exit_code == Exit.OK
+    assert used.sslctl("list", "--json").json["domains"][0]["status"] == Status.SUCCESS
+
+
+def test_what_was_served_is_seen_again_by_the_next_tick(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere(used, monkeypatch)
+    said = used.sslctl("restore", str(backup))
+    assert "daemon-tick" in said.stderr
+    view = used.sslctl("view", "shop.example.com", "--json").json["domain"]
+    assert (view["status"], view["serving"]) == (Status.PENDING, None)
+    assert (view["events"][-1]["kind"], view["events"][-1]["detail"]) == (
+        "not serving",
+        "restored from a backup",
+    )
+    asked = len(used.c4.requests)
+    assert used.sslctl("daemon-tick").exit_code == Exit.OK
+    assert len(used.c4.requests) > asked
+    assert len(used.issuer.orders) == 1
+    assert used.uploads("shop.example.com") == [200]
+
+
+def test_a_text_certificate_is_seen_again_too(cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cdn.add_domain("text.example.com")
+    pair = cdn.paste(cdn.text_pair("text.example.com"))
+    assert cdn.sslctl("add", "text.example.com", *pair).exit_code == Exit.OK
+    assert cdn.sslctl("backup", str(file)).exit_code == Exit.OK
+    elsewhere(cdn, monkeypatch)
+    assert cdn.sslctl("restore", str(file)).exit_code == Exit.OK
+    assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
+    assert cdn.sslctl("list", "--json").json["domains"][0]["status"] == Status.SUCCESS
+
+
+def test_an_older_backup_is_brought_up_to_date(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(backup)) as connection:
+        connection.execute("DROP TABLE milestone")
+        connection.execute("DROP TABLE notice")
+        for column in ("key_destroyed_at", "digest"):
+            connection.execute(f"ALTER TABLE certificate DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 4")
+        connection.commit()
+    elsewhere(used, monkeypatch)
+    assert used.sslctl("restore", str(backup)).exit_code == Exit.OK
+    assert used.sslctl("download", "shop.example.com", "-o", str(used.folder / "files")).exit_code == Exit.OK
+
+
+def test_a_restored_state_is_the_owners_alone(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = elsewhere(used, monkeypatch)
+    backup.chmod(0o644)
+    assert used.sslctl("restore", str(backup)).exit_code == Exit.OK
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {
+        "sslctl.db": 0o600,
+        "master.key": 0o600,
+    }
+    app = used.app()
+    assert app.store.milestones()[Milestone.RESTORED].at == used.clock()
+    assert app.store.claim(["a.test"], timedelta(minutes=1)) == {"a.test"}
+    app.close()

@@ -1,0 +1,384 @@
+"""The command line as a process: help, terminals, pipes that close, disks that are full, streams that are missing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from sslctl.cli.main import COMMANDS
+from sslctl.sandbox.c4.faults import Fault, Kind
+from tests.support.cdn import Cdn
+
+NAME = "shop.example.com"
+LONG = f"{'very-' * 10}long.example.com"
+_PATIENCE_SECONDS = 20
+# What a test runner may set, and what would steer the output.
+_STEERING = frozenset({"NO_COLOR", "SSLCTL_DEBUG", "COLUMNS", "LINES"})
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "sslctl", *arguments]
+
+
+def environment(cdn: Cdn, **more: str) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if name not in _STEERING}
+    return {**plain, "SSLCTL_CONFIG": str(cdn.config_path), "TERM": "xterm", **more}
+
+
+def run(
+    cdn: Cdn, *arguments: str, redirect: str = "", stdin: bytes = b""
+) -> subprocess.CompletedProcess[str]:
+    """Run sslctl in a process; `redirect` is what a shell would do to its streams."""
+    process = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirect}', "sh", *command(*arguments)],
+        env=environment(cdn),
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=_PATIENCE_SECONDS,
+    )
+    return subprocess.CompletedProcess(
+        arguments, process.returncode, process.stdout.decode(), process.stderr.decode()
+    )
+
+
+class Terminal:
+    """sslctl on a terminal of its own. `screen` is all that was written, escape sequences included."""
+
+    def __init__(self, cdn: Cdn, *arguments: str, columns: int = 160, **more: str) -> None:
+        self.screen = ""
+        self._end, ours = pty.openpty()
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self.process = subprocess.Popen(
+            command(*arguments),
+            env=environment(cdn, **more),
+            stdin=ours,
+            stdout=ours,
+            stderr=ours,
+            start_new_session=True,
+        )
+        os.close(ours)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._end)
+
+    def await_text(self, text: str) -> None:
+        """Read until `text` is on the screen."""
+        while text not in self.screen:
+            assert self._read(), f"ended without {text!r}: {self.screen!r}"
+
+    def await_question(self, text: str) -> None:
+        """Read until `text` is on the screen and the process sleeps in its wait for an answer."""
+        self.await_text(text)
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        _await(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
+
+    def type(self, text: str) -> None:
+        """Type `text`."""
+        os.write(self._end, text.encode())
+
+    def end(self) -> int:
+        """Read to the end; give the exit code."""
+        while self._read():
+            pass
+        return self.process.wait(timeout=_PATIENCE_SECONDS)
+
+    @property
+    def lines(self) -> list[str]:
+        """The screen without its escape sequences."""
+        return _ESCAPES.sub("", self.screen).replace("\r\n", "\n").splitlines()
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._end], [], [], _PATIENCE_SECONDS)
+        assert ready, f"nothing more after {self.screen!r}"
+        try:
+            piece = os.read(self._end, 65536)
+        except OSError:  # Linux says EIO when the other end is closed
+            return False
+        self.screen += piece.decode()
+        return bool(piece)
+
+
+@pytest.fixture
+def shop(cdn: Cdn) -> Cdn:
+    """One domain that is well and two that C4 does not know, one of them with a very long name."""
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, LONG, "unknown.example.com")
+    return cdn
+
+
+# Help and mistakes
+
+
+def test_every_command_explains_itself(cdn: Cdn) -> None:
+    overview = cdn.sslctl("--help")
+    assert overview.exit_code == 0
+    for name in COMMANDS:
+        assert f"\n  {name} " in overview.stdout
+        shown = cdn.sslctl(name, "-h")
+        assert (shown.exit_code, shown.stderr) == (0, "")
+        assert shown.stdout.startswith(f"Usage: sslctl {name} ")
+        assert max(map(len, shown.stdout.splitlines())) <= 100
+    assert cdn.sslctl("--version").stdout.startswith("sslctl, version ")
+    assert not (cdn.folder / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        ([], "Missing command.", "see `sslctl --help`"),
+        (["lst"], "No such command 'lst'", "see `sslctl --help`"),
+        (["list", "--statsu", "x"], "No such option '--statsu'", "see `sslctl list --help`"),
+        (["view"], "Missing argument 'DOMAIN'.", "see `sslctl view --help`"),
+        (["view", "a.example.com", "b.example.com"], "Got unexpected extra argument", "view --help`"),
+        (["list", "--status", "Fine"], "Invalid value for '--status': 'Fine' is not one of", "list --help`"),
+        (["list", "--source", "C4"], "Invalid value for '--source': 'C4' is not one of 'c4', 'text'", "list"),
+        (["add", "-x.example.com"], "No such option '-x'", "see `sslctl add --help`"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_a_hint(
+    cdn: Cdn, arguments: list[str], error: str, hint: str
+) -> None:
+    result = cdn.sslctl(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    first, second = result.stderr.splitlines()
+    assert first.startswith(f"sslctl: error: {error}")
+    assert second.startswith("sslctl: hint: see `sslctl")
+    assert hint in second
+
+
+def test_a_configuration_that_is_not_there_is_named(cdn: Cdn) -> None:
+    result = run(cdn, "--config", "/nonexistent/config.toml", "list")
+    assert (result.returncode, result.stdout) == (8, "")
+    assert result.stderr == (
+        "sslctl: error: the configuration /nonexistent/config.toml cannot be read: no such file or directory\n"
+    )
+
+
+def test_what_is_written_is_for_this_user_alone(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    out = cdn.folder / "out"
+    process = subprocess.run(
+        [
+            "sh",
+            "-c",
+            'umask 000; exec "$@"',
+            "sh",
+            *command("download", NAME, "-o", str(out / "deep" / "er")),
+        ],
+        env=environment(cdn),
+        capture_output=True,
+        check=True,
+        timeout=_PATIENCE_SECONDS,
+    )
+    assert process.stdout.count(b"\n") == 4
+    state = cdn.folder / "state"
+    assert not [
+        path for path in (out, state, *out.rglob("*"), *state.rglob("*")) if path.stat().st_mode & 0o077
+    ]
+
+
+# Standard output and input
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["list", "--csv"], ["view", NAME]])
+def test_a_reader_that_leaves_is_no_trouble(shop: Cdn, arguments: list[str]) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    process = subprocess.run(
+        command(*arguments),
+        env=environment(shop),
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=_PATIENCE_SECONDS,
+    )
+    os.close(theirs)
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_the_work_goes_on_when_the_reader_leaves(cdn: Cdn) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    process = subprocess.run(
+        command("add", *(f"d{index}.example.com" for index in range(6))),
+        env=environment(cdn, SSLCTL_ACME_WORKERS="1"),
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=_PATIENCE_SECONDS,
+    )
+    os.close(theirs)
+    assert (process.returncode, process.stderr) == (5, b"")
+    assert len(cdn.sslctl("list", "--status", "discard", "--json").json["domains"]) == 6
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--csv"], ["view", NAME, "--json"]])
+def test_output_that_cannot_be_written_is_an_error(shop: Cdn, arguments: list[str]) -> None:
+    result = run(shop, *arguments, redirect=">/dev/full")
+    assert result.returncode == 8
+    assert result.stderr == "sslctl: error: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_trouble_and_harm_no_file(shop: Cdn, closed: str) -> None:
+    for arguments, code in (
+        (["list"], 0),
+        (["recheck", "unknown.example.com"], 6),
+        (["delete", NAME], 2),
+        (["add", "--from-file", "-"], 2),
+    ):
+        result = run(shop, *arguments, redirect=closed)
+        assert result.returncode == code
+        assert "bug" not in result.stderr
+    assert shop.sslctl("view", NAME).exit_code == 0
+
+
+def test_a_piped_list_of_names_may_come_from_windows(cdn: Cdn) -> None:
+    names = "\ufeffone.example.com\r\ntwo.example.com\r\n".encode()
+    result = run(cdn, "add", "--no-wait", "--from-file", "-", stdin=names)
+    assert (result.returncode, result.stdout.count("QUEUED"), result.stderr) == (5, 2, "")
+
+
+def test_output_survives_a_stream_that_knows_only_ascii(shop: Cdn) -> None:
+    shop.point(LONG, "parking.elsewhere.test")
+    shop.c4.create_domain(LONG, cname_target=f"{LONG}.cdn.test")
+    assert shop.sslctl("recheck", LONG).stdout.count("→") == 1
+    for arguments in (["list"], ["list", "--csv"], ["view", LONG], ["list", "--json"]):
+        process = subprocess.run(
+            command(*arguments),
+            env=environment(shop, PYTHONIOENCODING="ascii"),
+            capture_output=True,
+            check=False,
+            timeout=_PATIENCE_SECONDS,
+        )
+        assert (process.returncode, process.stderr) == (0, b""), arguments
+
+
+# A terminal
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80])
+def test_the_list_is_cut_to_the_terminal_with_whole_escape_sequences(shop: Cdn, columns: int) -> None:
+    with Terminal(shop, "list", columns=columns) as terminal:
+        assert terminal.end() == 0
+    assert len(terminal.lines) == 4
+    assert max(map(len, terminal.lines)) <= columns
+    assert "\x1b" not in "".join(terminal.lines)
+    # Each row that begins a colour ends it, or the rest of the screen would have it too.
+    for row in terminal.screen.splitlines():
+        assert len(re.findall(r"\x1b\[[39]\dm", row)) == row.count("\x1b[0m")
+
+
+def test_colour_is_for_terminals_that_want_it(shop: Cdn) -> None:
+    with Terminal(shop, "list") as terminal:
+        terminal.end()
+    assert "\x1b[32mSuccess\x1b[0m" in terminal.screen
+    with Terminal(shop, "list", NO_COLOR="1") as plain:
+        plain.end()
+    assert "\x1b" not in plain.screen
+    assert "Success" in plain.screen
+    assert "\x1b" not in run(shop, "list").stdout
+
+
+@pytest.mark.parametrize("answer", ["n", "", "no"])
+def test_a_no_deletes_nothing(shop: Cdn, answer: str) -> None:
+    with Terminal(shop, "delete", NAME) as terminal:
+        terminal.await_text("Delete shop.example.com? HTTPS stops working on the edge. [y/N]: ")
+        terminal.type(f"{answer}\n")
+        assert terminal.end() == 130
+    assert terminal.lines[-1] == "Nothing was deleted."
+    assert shop.installed(NAME) is not None
+
+
+def test_ctrl_c_at_the_question_deletes_nothing(shop: Cdn) -> None:
+    with Terminal(shop, "delete", NAME, LONG) as terminal:
+        terminal.await_question(
+            f"Delete 2 domains ({NAME}, {LONG})? HTTPS stops working on the edge. [y/N]: "
+        )
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end() == 130
+    assert terminal.screen.endswith("sslctl: error: interrupted\r\n")
+    assert "Traceback" not in terminal.screen
+    assert len(shop.sslctl("list", "--json").json["domains"]) == 3
+
+
+def test_a_yes_deletes(shop: Cdn) -> None:
+    with Terminal(shop, "delete", NAME, "--keep-on-c4") as terminal:
+        terminal.await_text("What C4 serves stays. [y/N]: ")
+        terminal.type("y\n")
+        assert terminal.end() == 0
+    assert terminal.lines[-1] == f"{NAME}: deleted"
+
+
+def test_the_password_is_asked_for_twice_and_not_shown(shop: Cdn, tmp_path: Path) -> None:
+    with Terminal(shop, "download", NAME, "--format", "pkcs12", "-o", str(tmp_path / "out")) as terminal:
+        terminal.await_text("Password for the PKCS#12 file: ")
+        _await_hidden(terminal)
+        terminal.type("s3cret\n")
+        terminal.await_text("Repeat for confirmation: ")
+        _await_hidden(terminal)
+        terminal.type("s3cret\n")
+        assert terminal.end() == 0
+    assert "s3cret" not in terminal.screen
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{NAME}.p12"]
+
+
+def _await_hidden(terminal: Terminal) -> None:
+    """Wait until the terminal does not echo: getpass writes its prompt first."""
+    _await(lambda: not termios.tcgetattr(terminal._end)[3] & termios.ECHO)
+
+
+def _await(holds: Callable[[], bool]) -> None:
+    for _ in range(_PATIENCE_SECONDS * 50):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
+
+
+def test_progress_is_one_line_that_goes_away(shop: Cdn, tmp_path: Path) -> None:
+    with Terminal(shop, "recheck", NAME, LONG, columns=40) as terminal:
+        assert terminal.end() == 5
+    shown = [piece for piece in re.split(r"\r\x1b\[K|\r\n", terminal.screen) if "done  " in piece]
+    assert shown
+    assert max(map(len, shown)) < 40
+    assert any("asking C4" in piece for piece in shown)
+    # Every progress line was taken away again before anything else was written.
+    assert not [piece for piece in shown if "Success" in piece or "Discard" in piece]
+    quiet = run(shop, "recheck", NAME, redirect=f">{tmp_path / 'out'}")
+    assert quiet.stderr == ""
+
+
+def test_an_interrupt_that_comes_when_all_is_under_way_changes_nothing(shop: Cdn) -> None:
+    shop.c4.set_faults(Fault(kind=Kind.LOOKUP, domain="unknown.example.com", delay_seconds=0.7))
+    with Terminal(shop, "recheck", "unknown.example.com") as terminal:
+        terminal.await_text("asking C4")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end() == 6
+    assert "finishing what is under way" in terminal.screen
+    assert "interrupted" not in terminal.screen

@@ -1,0 +1,211 @@
+"""The exit codes, which scripts depend on, each from a command that ends with it; and `--json` beside every one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sslctl.errors import Exit
+from sslctl.issuer import IssueError
+from sslctl.rules.claim_names import domain_claim
+from sslctl.rules.reasons import Code
+from sslctl.sandbox.c4.faults import Fault, Kind
+from tests.support.cdn import Cdn
+
+NAME = "shop.example.com"
+
+
+def _nothing(_cdn: Cdn) -> None:
+    """All is as it should be."""
+
+
+def _bug(cdn: Cdn) -> None:
+    cdn.issuer.refusals.append(RuntimeError("no such thing"))  # type: ignore[arg-type]  # what no issuer may raise
+
+
+def _busy(cdn: Cdn) -> None:
+    other = cdn.app().store
+    other._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # stands for another sslctl
+    other.claim([domain_claim(NAME)], timedelta(hours=1))
+    other.close()
+
+
+def _upload_refused(cdn: Cdn) -> None:
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, domain=NAME, status=422))
+
+
+def _rate_limited(cdn: Cdn) -> None:
+    cdn.issuer.refusals.append(IssueError(Code.CA_RATE_LIMITED, "429"))
+
+
+ONE: list[tuple[Exit, Callable[[Cdn], object], str]] = [
+    (Exit.OK, _nothing, f"add {NAME}"),
+    (Exit.BUG, _bug, f"add {NAME}"),
+    (Exit.USAGE, _nothing, "add *.example.com"),
+    (Exit.PENDING, _rate_limited, f"add {NAME}"),
+    (Exit.FAILURE, lambda cdn: cdn.point(NAME, "elsewhere.test"), f"add {NAME}"),
+    (Exit.DISCARD, _nothing, "add unknown.example.com"),
+    (Exit.EMERGENCY, _upload_refused, f"add {NAME}"),
+    (Exit.UNUSABLE, lambda cdn: (cdn.folder / "token").unlink(), f"add {NAME}"),
+    (Exit.NOT_MANAGED, _nothing, f"recheck {NAME}"),
+    (Exit.TRY_LATER, _busy, f"add {NAME}"),
+    (Exit.OK, _nothing, f"add {NAME} fine.example.com"),
+    (Exit.BUG, _bug, f"add {NAME} fine.example.com"),
+    (Exit.SOME_NOT_WELL, _rate_limited, f"add {NAME} fine.example.com"),
+    (Exit.SOME_NOT_WELL, _nothing, f"add {NAME} unknown.example.com"),
+    (Exit.SOME_NOT_WELL, _busy, f"add {NAME} fine.example.com"),
+    (Exit.EMERGENCY, _upload_refused, f"add {NAME} unknown.example.com"),
+]
+
+
+@pytest.mark.parametrize(("code", "trouble", "command"), ONE)
+def test_the_exit_code_says_how_it_ended(
+    cdn: Cdn, code: Exit, trouble: Callable[[Cdn], object], command: str
+) -> None:
+    cdn.add_domain(NAME)
+    cdn.add_domain("fine.example.com")
+    trouble(cdn)
+    result = cdn.sslctl(*command.split())
+    assert result.exit_code == code
+    assert result.stderr == "" or result.stderr.startswith("sslctl: error: ")
+    told_of_bug = "bug: RuntimeError: no such thing" in result.stderr
+    assert told_of_bug is (code is Exit.BUG)
+
+
+@pytest.mark.parametrize(
+    ("code", "trouble"),
+    [
+        (Exit.OK, _nothing),
+        (Exit.BUG, _bug),
+        (Exit.SOME_NOT_WELL, _rate_limited),
+        (Exit.SOME_NOT_WELL, lambda cdn: cdn.c4.delete_domain(NAME)),
+        (Exit.OK, _busy),
+        (Exit.EMERGENCY, _upload_refused),
+    ],
+)
+def test_a_tick_is_a_batch_even_with_one_domain(
+    cdn: Cdn, code: Exit, trouble: Callable[[Cdn], object]
+) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, "--no-wait")
+    trouble(cdn)
+    assert cdn.sslctl("daemon-tick").exit_code == code
+
+
+def test_an_expired_certificate_ends_with_what_keeps_it_from_being_renewed(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    cdn.clock.move(days=100)
+    cdn.zone.add("example.com", "CAA", '0 issue "other.test"')
+    assert cdn.sslctl("recheck", NAME).exit_code == Exit.FAILURE
+    cdn.c4.set_faults(Fault(kind=Kind.LOOKUP, status=500))
+    assert cdn.sslctl("recheck", NAME).exit_code == Exit.PENDING
+    cdn.c4.heal()
+    cdn.c4.delete_domain(NAME)
+    assert cdn.sslctl("recheck", NAME).exit_code == Exit.DISCARD
+
+
+EVERY = [
+    f"add {NAME}",
+    f"add {NAME} unknown.example.com",
+    "add queued.example.com --no-wait",
+    "list",
+    "list --deleted",
+    f"view {NAME}",
+    f"download {NAME} -o OUT",
+    f"recheck {NAME}",
+    "recheck",
+    "daemon-tick",
+    "daemon-tick --dry-run",
+    "daemon-tick -q",
+    f"delete {NAME} --yes",
+]
+
+
+def test_json_is_all_that_stands_on_standard_output(cdn: Cdn, tmp_path: Path) -> None:
+    cdn.add_domain(NAME)
+    for command in EVERY:
+        result = cdn.sslctl(*command.replace("OUT", str(tmp_path / "out")).split(), "--json")
+        assert result.json["schema_version"] == 1, command
+        assert result.stdout.startswith("{")
+        assert result.stdout.endswith("}\n")
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_trouble_leaves_standard_output_empty(cdn: Cdn, command: str) -> None:
+    cdn.config_path.write_text("[stat]\n")
+    result = cdn.sslctl(*command.split(), "--json")
+    assert (result.exit_code, result.stdout) == (Exit.UNUSABLE, "")
+    assert "stat" in result.stderr
+    assert "[state]" in result.stderr
+
+
+def _foreign(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+
+
+def _corrupt(path: Path) -> None:
+    path.write_bytes(b"not a database, and longer than its header would be\n" * 40)
+
+
+@pytest.mark.parametrize("spoil", [_foreign, _corrupt])
+@pytest.mark.parametrize("command", ["list", f"add {NAME}", "daemon-tick"])
+def test_a_database_that_is_not_ours_is_refused_and_never_written_to(
+    cdn: Cdn, spoil: Callable[[Path], None], command: str
+) -> None:
+    folder = cdn.folder / "state"
+    folder.mkdir(mode=0o700)
+    database = folder / "sslctl.db"
+    spoil(database)
+    before = database.read_bytes()
+    result = cdn.sslctl(*command.split())
+    assert (result.exit_code, result.stdout) == (Exit.UNUSABLE, "")
+    assert str(database) in result.stderr
+    assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("SSLCTL_STATE_DIR", "/dev/null/state", "/dev/null/state"),
+        ("SSLCTL_STATE_DIR", "/proc/sslctl", "/proc/sslctl"),
+        ("SSLCTL_STATE_DRI", "/srv", "did you mean state.dir?"),
+        ("SSLCTL_ACME_WORKERS", "many", "acme.workers"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    result = cdn.sslctl("list")
+    assert (result.exit_code, result.stdout) == (Exit.UNUSABLE, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_lost_key_file_is_no_reason_to_make_another(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    key = cdn.folder / "state" / "master.key"
+    key.rename(cdn.folder / "kept")
+    assert cdn.sslctl("list").exit_code == Exit.OK
+    for command in (["download", NAME], ["recheck", NAME, "--force-renew"]):
+        result = cdn.sslctl(*command)
+        assert (result.exit_code, result.stdout) == (Exit.UNUSABLE, "")
+        assert str(key) in result.stderr
+    assert not key.exists()
+    (cdn.folder / "kept").rename(key)
+    assert cdn.sslctl("recheck", NAME, "--force-renew").exit_code == Exit.OK
+
+
+def test_what_may_be_many_is_a_batch_even_when_it_is_one(cdn: Cdn) -> None:
+    cdn.add_domain(NAME, points_at="elsewhere.example.org")
+    assert cdn.sslctl("add", "--from-file", "-", stdin=f"{NAME}\n").exit_code == 5
+    assert cdn.sslctl("recheck").exit_code == 5
+    assert cdn.sslctl("recheck", NAME).exit_code == 4

@@ -1,0 +1,494 @@
+"""Rotating the key that seals, and destroying private keys that nobody needs: nothing is lost, whenever it is killed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from sslctl.errors import Busy, Exit, StateError
+from sslctl.rules.claim_names import KEY_ROTATION, domain_claim
+from sslctl.rules.model import Milestone, Source
+from sslctl.rules.versions import superseded_at
+from sslctl.store.keyring import Keyring
+from sslctl.store.sql.maintenance import SEALED
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support import environment
+from tests.support.cdn import Cdn
+from tests.support.fakes import START, Clock
+from tests.support.store_cases import (
+    NAME,
+    PATIENCE,
+    bundle,
+    database_of,
+    held,
+    issue,
+    key_of,
+    kinds,
+    leaf,
+    look_into,
+    open_order,
+    open_store,
+    private_key,
+    serve,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A state with certificates and an open order."""
+    folder = tmp_path / "state"
+    store = open_store(folder)
+    for number in range(2):
+        serve(store, issue(store, store.enrol(f"{number}.test", (), Source.C4)))
+    open_order(store, store.enrol(NAME, (), Source.C4))
+    store.close()
+    return folder
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[SqliteStore]:
+    """That state, opened."""
+    store = open_store(folder)
+    yield store
+    store.close()
+
+
+def lines(folder: Path) -> list[bytes]:
+    return key_of(folder).read_bytes().split()
+
+
+def tokens(folder: Path) -> list[bytes]:
+    with look_into(database_of(folder)) as connection:
+        return [
+            token
+            for table, column in SEALED
+            for (token,) in connection.execute(f"SELECT {column} FROM {table} WHERE length({column}) > 0")  # noqa: S608
+        ]
+
+
+# Rotation
+
+
+def test_every_column_that_may_hold_something_sealed_is_rotated(folder: Path) -> None:
+    with look_into(database_of(folder)) as connection:
+        blobs = connection.execute(
+            """SELECT schema.name, info.name FROM sqlite_schema AS schema, pragma_table_info(schema.name) AS info
+            WHERE schema.type = 'table' AND info.type = 'BLOB'"""
+        ).fetchall()
+    # The state of the audit's chain is no secret: without the sealed key nothing can be done with it.
+    assert set(blobs) - {("audit_chain", "state")} == set(SEALED)
+
+
+def test_everything_is_sealed_with_the_new_key_alone(folder: Path, store: SqliteStore) -> None:
+    [old] = lines(folder)
+    number = len(tokens(folder))
+    rotated = store.rotate_keys()
+    assert (rotated.rewrapped, rotated.went_on, rotated.left) == (number, False, 0)
+    [new] = lines(folder)
+    assert new != old
+    assert stat.S_IMODE(key_of(folder).stat().st_mode) == 0o600
+    assert [path.name for path in folder.iterdir() if "master.key" in path.name] == ["master.key"]
+    for token in tokens(folder):
+        Fernet(new).decrypt(token)
+    assert store.bundle(held(store.domain("0.test"))).private_key == private_key()
+    assert store.milestones()[Milestone.KEYS_ROTATED].detail == f"{number} sealed anew"
+
+
+def test_tokens_of_the_old_key_are_nowhere_in_the_file(folder: Path, store: SqliteStore) -> None:
+    before = tokens(folder)
+    store.rotate_keys()
+    content = database_of(folder).read_bytes()
+    assert not [token for token in before if token in content]
+
+
+def test_a_run_with_an_old_reading_of_the_key_file_goes_on(folder: Path, store: SqliteStore) -> None:
+    other = open_store(folder)
+    other.rotate_keys()
+    # What it seals is sealed with the key of now ...
+    open_order(store, store.enrol("new.test", (), Source.C4))
+    for token in tokens(folder):
+        Fernet(lines(folder)[0]).decrypt(token)
+    # ... and what was sealed anew is opened.
+    other.rotate_keys()
+    assert store.bundle(held(store.domain("0.test"))).private_key == private_key()
+    other.close()
+
+
+def test_a_key_that_went_out_of_the_file_still_opens_what_was_read_before(
+    folder: Path, store: SqliteStore
+) -> None:
+    keyring = Keyring(key_of(folder))
+    keyring.load()
+    before = tokens(folder)
+    store.rotate_keys()
+    for token in (*tokens(folder), *before):
+        keyring.open(token)
+
+
+_ORDERING = """
+import sys
+import time
+from pathlib import Path
+from sslctl.rules.model import Source
+from tests.support.store_cases import open_order, open_store
+store = open_store(Path(sys.argv[1]))
+print("open", flush=True)
+for number in range(60):
+    open_order(store, store.enrol(f"{number}.{sys.argv[2]}.test", (), Source.C4))
+    time.sleep(0.005)
+"""
+
+
+def test_nothing_is_lost_while_others_order(folder: Path, store: SqliteStore) -> None:
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", _ORDERING, str(folder), str(number)],
+            env=environment(),
+            stdout=subprocess.PIPE,
+        )
+        for number in range(2)
+    ]
+    for run in runs:
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"open\n"
+    rotations = 0
+    while any(run.poll() is None for run in runs):
+        store.rotate_keys()
+        rotations += 1
+    for run in runs:
+        assert run.stdout is not None
+        run.stdout.close()
+        assert run.returncode == 0
+    assert rotations > 1
+    assert len(tokens(folder)) > 120
+    [key] = lines(folder)
+    for token in tokens(folder):
+        Fernet(key).decrypt(token)
+
+
+# Each line of the code is a moment at which it may be killed: one child for each.
+_KILLED = """
+import itertools, os, shutil, signal, sys
+from pathlib import Path
+from tests.support.store_cases import key_of, open_store
+
+source, place = Path(sys.argv[1]), Path(sys.argv[2])
+
+def rotate(moment):
+    left = moment
+    def trace(frame, event, argument):
+        nonlocal left
+        if not frame.f_code.co_filename.endswith(("store/keyring.py", "store/upkeep.py", "sslctl/files.py")):
+            return None
+        left -= event == "line"
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    store = open_store(place)
+    sys.settrace(trace)
+    store.rotate_keys()
+    os._exit(0)
+
+seen = set()
+for moment in itertools.count(1):
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(source, place)
+    child = os.fork()
+    if not child:
+        rotate(moment)
+    ended = os.waitpid(child, 0)[1]
+    seen.add(len(key_of(place).read_bytes().split()))
+    store = open_store(place)
+    store.require_keys()
+    if ended == 0:
+        break
+    store.rotate_keys()
+    store.require_keys()
+    store.close()
+    assert len(key_of(place).read_bytes().split()) == 1, moment
+    left = {path.name for path in place.iterdir()} - {"sslctl.db", "master.key"}
+    assert left <= {"sslctl.db-journal"}, left
+print(moment, sorted(seen))
+"""
+
+
+def test_killed_at_any_line_every_key_opens_and_the_next_rotation_does_the_rest(
+    folder: Path, tmp_path: Path
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(folder), str(tmp_path / "copy")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=10 * PATIENCE,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    moments, _, seen = ran.stdout.strip().partition(" ")
+    assert int(moments) > 100
+    assert seen == "[1, 2]", "before, between and after"
+
+
+def test_two_rotations_at_once_are_one(folder: Path, store: SqliteStore) -> None:
+    other = open_store(folder)
+    assert other.claim([KEY_ROTATION], timedelta(hours=1))
+    code = "import sys; from pathlib import Path; from tests.support.store_cases import open_store\n"
+    code += "from sslctl.errors import Busy\n"
+    code += (
+        "try: open_store(Path(sys.argv[1])).rotate_keys()\nexcept Busy as error: print(error.message, end='')"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "the keys are being rotated already"
+    other.close()
+    assert store.rotate_keys().rewrapped
+
+
+def test_a_value_that_no_key_opens_keeps_every_key(folder: Path, store: SqliteStore) -> None:
+    [old] = lines(folder)
+    stranger = Fernet(Fernet.generate_key()).encrypt(b"key")
+    with look_into(database_of(folder)) as connection:
+        connection.execute("UPDATE certificate SET sealed_key = ? WHERE id = 2", (stranger,))
+    for _ in range(2):
+        with pytest.raises(StateError, match="opens certificate 2, so no key was dropped"):
+            store.rotate_keys()
+        assert lines(folder)[1:] == [old]
+
+
+def test_a_file_that_somebody_changed_meanwhile_is_left_as_it_is(folder: Path) -> None:
+    keyring = Keyring(key_of(folder))
+    other = Fernet.generate_key()
+    with pytest.raises(Busy, match="changed by somebody else"):
+        keyring.replace([other], [other])
+    assert lines(folder) != [other]
+
+
+def test_the_key_file_behind_a_link_is_changed_and_the_link_is_kept(folder: Path, tmp_path: Path) -> None:
+    real = tmp_path / "real.key"
+    key_of(folder).rename(real)
+    key_of(folder).symlink_to(real)
+    before = real.read_bytes()
+    store = open_store(folder)
+    store.rotate_keys()
+    store.close()
+    assert key_of(folder).is_symlink()
+    assert real.read_bytes() != before
+
+
+# systemd's credentials
+
+
+@pytest.fixture
+def credentials(folder: Path, tmp_path: Path) -> Path:
+    """A folder as of `LoadCredential=`, with the key file as systemd gives it by an access list."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    shutil.move(key_of(folder), credentials / "master.key")
+    (credentials / "master.key").chmod(0o440)
+    return credentials
+
+
+def with_credential(folder: Path, credentials: Path) -> SqliteStore:
+    keyring = Keyring(credentials / "master.key", credentials=credentials)
+    return SqliteStore(database_of(folder), keyring, clock=Clock(), actor="tester")
+
+
+def test_a_credential_may_be_readable_by_its_group(folder: Path, credentials: Path) -> None:
+    store = with_credential(folder, credentials)
+    assert store.bundle(held(store.domain("0.test"))).private_key == private_key()
+    store.close()
+    with pytest.raises(StateError, match="can be read by other users"):
+        Keyring(credentials / "master.key").read()
+    with pytest.raises(StateError, match="can be read by other users"):
+        Keyring(credentials / "master.key", credentials=folder).read()
+
+
+def test_a_credential_that_everybody_can_read_is_refused(folder: Path, credentials: Path) -> None:
+    (credentials / "master.key").chmod(0o444)
+    with pytest.raises(StateError, match="can be read by other users"):
+        with_credential(folder, credentials)
+
+
+def test_a_credential_is_never_made(tmp_path: Path) -> None:
+    (tmp_path / "credentials").mkdir()
+    with pytest.raises(StateError, match="sslctl does not make it") as refused:
+        with_credential(tmp_path / "new", tmp_path / "credentials")
+    assert "LoadCredential=" in str(refused.value.hint)
+    assert list((tmp_path / "credentials").iterdir()) == []
+
+
+def test_a_credential_is_rotated_by_hand_in_two_steps(folder: Path, credentials: Path) -> None:
+    store = with_credential(folder, credentials)
+    file = credentials / "master.key"
+    old, new = file.read_bytes(), Fernet.generate_key() + b"\n"
+    with pytest.raises(StateError, match="not sslctl's to write") as refused:
+        store.rotate_keys()
+    assert "on its first line by hand" in str(refused.value.hint)
+    assert file.read_bytes() == old
+    file.write_bytes(new + old)
+    rotated = store.rotate_keys()
+    assert (rotated.rewrapped, rotated.went_on, rotated.left) == (len(tokens(folder)), True, 1)
+    assert file.read_bytes() == new + old
+    file.write_bytes(new)
+    store.close()
+    store = with_credential(folder, credentials)
+    store.require_keys()
+    store.close()
+
+
+def test_the_command_finds_the_credential(cdn: Cdn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "key").write_bytes(Fernet.generate_key())
+    (folder / "key").chmod(0o440)
+    monkeypatch.setenv("SSLCTL_STATE_KEY_FILE", str(folder / "key"))
+    assert cdn.sslctl("list").exit_code == Exit.UNUSABLE
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    assert cdn.sslctl("list").exit_code == Exit.OK
+    refused = cdn.sslctl("keys", "rotate")
+    assert refused.exit_code == Exit.UNUSABLE
+    assert "by hand" in refused.stderr
+
+
+# The commands
+
+
+def test_rotate_says_what_it_did(cdn: Cdn) -> None:
+    cdn.add_domain("shop.example.com")
+    cdn.sslctl("add", "shop.example.com")
+    said = cdn.sslctl("keys", "rotate")
+    assert said.exit_code == Exit.OK
+    assert said.stdout.startswith("3 private keys and checks are sealed with the first key of ")
+    assert "new backup" in said.stderr
+    told = cdn.sslctl("keys", "rotate", "--json").json
+    assert (told["rewrapped"], told["went_on"], told["left"]) == (3, False, 0)
+    assert cdn.sslctl("download", "shop.example.com", "-o", str(cdn.folder / "files")).exit_code == Exit.OK
+
+
+@pytest.fixture
+def renewed(cdn: Cdn) -> str:
+    """A domain whose first certificate was replaced."""
+    name = "shop.example.com"
+    cdn.add_domain(name)
+    cdn.sslctl("add", name)
+    cdn.clock.move(days=1)
+    assert cdn.sslctl("recheck", name, "--force-renew").exit_code == Exit.OK
+    return name
+
+
+def prune(cdn: Cdn, *arguments: str) -> list[tuple[str, int]]:
+    said = cdn.sslctl("keys", "prune", "--json", *arguments)
+    assert said.exit_code == Exit.OK, said.stderr
+    return [(key["domain"], key["version"]) for key in said.json["keys"]]
+
+
+def test_the_key_of_a_replaced_certificate_is_destroyed_after_its_time(cdn: Cdn, renewed: str) -> None:
+    cdn.clock.move(days=29, hours=23)
+    assert prune(cdn) == []
+    cdn.clock.move(hours=1)
+    assert prune(cdn, "--dry-run") == [(renewed, 1)]
+    assert prune(cdn) == [(renewed, 1)]
+    assert prune(cdn) == []
+    refused = cdn.sslctl("download", renewed, "--version", "1", "-o", str(cdn.folder / "files"))
+    assert refused.exit_code == Exit.NOT_MANAGED
+    assert "the private key of version 1 of shop.example.com was destroyed" in refused.stderr
+    assert not (cdn.folder / "files").exists()
+    assert cdn.sslctl("download", renewed, "-o", str(cdn.folder / "files")).exit_code == Exit.OK
+    view = cdn.sslctl("view", renewed, "--json").json["domain"]
+    assert [one["key_destroyed_at"] is None for one in view["certificates"]] == [True, False]
+    assert view["events"][-2]["kind"] == "key destroyed"
+    assert view["events"][-2]["version"] == 1
+    assert "replaced, key destroyed" in cdn.sslctl("view", renewed).stdout
+    # The rotation passes over what is empty.
+    assert cdn.sslctl("keys", "rotate", "--json").json["rewrapped"] == 3
+
+
+def test_a_destroyed_key_is_nowhere_in_the_file(cdn: Cdn, renewed: str) -> None:
+    database = cdn.folder / "state" / "sslctl.db"
+    with look_into(database) as connection:
+        [sealed] = connection.execute("SELECT sealed_key FROM certificate WHERE version = 1").fetchone()
+    assert sealed in database.read_bytes()
+    assert prune(cdn, "--older-than", "0") == [(renewed, 1)]
+    assert sealed not in database.read_bytes()
+
+
+def test_what_is_served_keeps_its_key_even_when_it_has_expired(cdn: Cdn, renewed: str) -> None:
+    cdn.clock.move(days=400)
+    assert prune(cdn) == [(renewed, 1)]
+
+
+def test_of_a_deleted_domain_what_could_be_put_back_keeps_its_key(cdn: Cdn, renewed: str) -> None:
+    cdn.sslctl("delete", renewed, "--yes")
+    assert prune(cdn, "--older-than", "0") == [(renewed, 1)]
+    assert cdn.sslctl("add", renewed).exit_code == Exit.OK
+    assert len(cdn.issuer.orders) == 2, "version 2 was put back"
+    cdn.sslctl("delete", renewed, "--yes")
+    cdn.clock.move(days=90)
+    assert prune(cdn, "--older-than", "0") == [(renewed, 2)]
+    assert cdn.sslctl("add", renewed).exit_code == Exit.OK
+    assert len(cdn.issuer.orders) == 3
+
+
+def test_who_is_being_worked_on_is_left_out(cdn: Cdn, renewed: str) -> None:
+    code = "import sys, time; from datetime import *; from pathlib import Path; from tests.support.store_cases import open_store\n"
+    code += f"print(open_store(Path(sys.argv[1])).claim([{domain_claim(renewed)!r}], timedelta(days=999)), flush=True)\n"
+    code += "time.sleep(60)"
+    folder = cdn.folder / "state"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], env=environment(), stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert domain_claim(renewed).encode() in other.stdout.readline()
+        said = cdn.sslctl("keys", "prune", "--older-than", "0", "--json")
+        other.kill()
+    assert (said.exit_code, said.json["keys"], said.json["busy"]) == (Exit.TRY_LATER, [], 1)
+    assert "1 domains left out" in said.stderr
+    assert prune(cdn, "--older-than", "0") == [(renewed, 1)]
+
+
+def test_a_text_certificate_that_made_way_keeps_its_key_until_it_is_replaced(store: SqliteStore) -> None:
+    domain = serve(store, store.paste("text.test", (), bundle(), leaf(names=("text.test",))))
+    text = held(domain)
+    domain = store.mark_not_serving(
+        issue(store, store.amend(domain, (), Source.C4)), "the text certificate makes way"
+    )
+    with pytest.raises(Busy):
+        store.destroy_key(domain, held(domain))
+    versions = store.certificates(domain)
+    later = START + timedelta(days=60)
+    assert [superseded_at(one, domain, versions, later) for one in versions] == [None, None]
+    domain = serve(store, domain)
+    versions = store.certificates(domain)
+    assert [superseded_at(one, domain, versions, later) for one in versions] == [None, START]
+    store.destroy_key(domain, text)
+    assert kinds(store, domain)[-1] == "key destroyed"
+    assert store.bundle(text).private_key == ""
+
+
+def test_a_certificate_that_was_passed_over_is_superseded_by_the_next(store: SqliteStore) -> None:
+    domain = issue(store, issue(store, store.enrol("over.test", (), Source.C4)))
+    versions = store.certificates(domain)
+    assert [superseded_at(one, domain, versions, START) for one in versions] == [None, START]
+
+
+def test_prune_in_words(cdn: Cdn, renewed: str) -> None:
+    said = cdn.sslctl("keys", "prune", "--older-than", "0", "--dry-run").stdout
+    assert said == (
+        f"{renewed}: version 1, superseded 2026-11-24 12:00 SGT\n1 private key would be destroyed (--dry-run)\n"
+    )
+    assert cdn.sslctl("keys", "prune").stdout == "0 private keys destroyed\n"
+    assert json.loads(cdn.sslctl("keys", "prune", "--json").stdout)["dry_run"] is False

@@ -1,0 +1,181 @@
+"""`sslctl list`: what an operator sees at a glance, and what a program reads; statuses follow the clock by themselves."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from sslctl.cli.output.render import _cell
+from sslctl.issuer import IssueError
+from sslctl.rules.reasons import Code
+from sslctl.sandbox.c4.faults import Fault, Kind
+from tests.support.cdn import Cdn
+
+
+def names(cdn: Cdn, *options: str) -> list[str]:
+    result = cdn.sslctl("list", "--json", *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.json["schema_version"] == 1
+    return [domain["domain"].partition(".")[0] for domain in result.json["domains"]]
+
+
+@pytest.fixture
+def fleet(cdn: Cdn) -> Cdn:
+    """One domain in each status but Expired, added on four days."""
+    for name in ("success", "pending", "failure", "discard", "emergency", "text"):
+        if name != "discard":
+            cdn.add_domain(f"{name}.example.com")
+    cdn.sslctl("add", "success.example.com")
+    cdn.clock.move(days=1)
+    cdn.sslctl("add", "text.example.com", *cdn.paste(cdn.text_pair("text.example.com", days=10)))
+    cdn.clock.move(days=1)
+    cdn.issuer.refusals += [IssueError(Code.CHALLENGE_FAILED, '=HYPERLINK("x")', wanted="@token")]
+    cdn.sslctl("add", "failure.example.com")
+    cdn.clock.move(days=1)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=500))
+    cdn.sslctl("add", "emergency.example.com")
+    cdn.c4.heal()
+    cdn.sslctl("add", "discard.example.com")
+    cdn.sslctl("add", "pending.example.com", "--no-wait")
+    return cdn
+
+
+def test_filters_narrow_and_combine(fleet: Cdn) -> None:
+    assert names(fleet) == ["discard", "emergency", "failure", "pending", "success", "text"]
+    assert names(fleet, "--status", "Failure", "--status", "discard") == ["discard", "failure"]
+    assert names(fleet, "--source", "text") == ["text"]
+    assert names(fleet, "--source", "c4", "--status", "SUCCESS") == ["success"]
+    assert names(fleet, "--expiring-within", "1w") == []
+    assert names(fleet, "--expiring-within", "8d") == ["text"]
+    assert names(fleet, "--expiring-within", "8d", "--source", "c4") == []
+
+
+def test_the_sooner_it_expires_the_higher_it_stands(fleet: Cdn) -> None:
+    assert names(fleet, "--sort", "expires")[:2] == ["text", "success"]
+    assert names(fleet, "--sort", "created")[:3] == ["success", "text", "failure"]
+    assert names(fleet, "--sort", "status") == [
+        "discard", "emergency", "failure", "pending", "success", "text",
+    ]  # fmt: skip
+    assert names(fleet, "--sort", "expires", "--limit", "1") == ["text"]
+
+
+def test_every_status_is_derived_from_the_clock(fleet: Cdn) -> None:
+    """Nobody ran in between: what expired is Expired, and so is what C4 did not take while it was good."""
+    assert names(fleet, "--status", "emergency") == ["emergency"]
+    fleet.clock.move(days=200)
+    expired = ["emergency", "success", "text"]
+    assert names(fleet, "--status", "expired") == expired
+    assert names(fleet, "--status", "success") == []
+    assert names(fleet, "--status", "emergency") == []
+    assert sorted(names(fleet, "--expiring-within", "1m")) == expired
+    table = fleet.sslctl("list").stdout
+    assert "expired 113 days ago" in table
+    assert "CERT_EXPIRED" in table
+
+
+def test_the_table_shows_what_a_support_team_asks_for(fleet: Cdn) -> None:
+    result = fleet.sslctl("list")
+    header, *rows = result.stdout.splitlines()
+    assert header.split() == [
+        "DOMAIN", "STATUS", "SOURCE", "CREATED", "EXPIRES", "DAYS", "SERVED", "REASON", "WHO", "ACTS",
+    ]  # fmt: skip
+    text = next(row for row in rows if row.startswith("text.example.com"))
+    assert text.endswith(" valid, 8 days left")
+    failure = next(row for row in rows if row.startswith("failure.example.com"))
+    assert failure.split()[-3:] == ["nothing", "CHALLENGE_FAILED", "cdn"]
+    assert "\x1b" not in result.stdout
+
+
+def test_csv_can_be_read_back_and_holds_no_formula(fleet: Cdn) -> None:
+    result = fleet.sslctl("list", "--csv", "--status", "failure", "--status", "success")
+    assert result.stdout.count("\r\n") == 4
+    rows = {row["domain"]: row for row in csv.DictReader(io.StringIO(result.stdout, newline=""))}
+    failure, well = rows["failure.example.com"], rows["success.example.com"]
+    assert (failure["status"], failure["reason"], failure["owner"]) == ("Failure", "CHALLENGE_FAILED", "cdn")
+    assert '=HYPERLINK("x")' in failure["sentence"]
+    assert (well["created_at"], well["expires_at"]) == ("2026-11-23T04:00:00Z", "2027-02-21T04:00:00Z")
+    assert (well["days_left"], well["reason"], well["deleted_at"]) == ("87", "", "")
+    cells = [cell for row in rows.values() for cell in row.values()]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t"))]
+    # No column begins with text from outside today; the guard is there for the day when one does.
+    assert [_cell(text) for text in ("=1", "+1", "-1", "@x", "a=1")] == ["'=1", "'+1", "'-1", "'@x", "a=1"]
+
+
+def test_csv_of_nothing_is_a_header(cdn: Cdn) -> None:
+    result = cdn.sslctl("list", "--csv")
+    assert (result.exit_code, result.stdout.count("\r\n")) == (0, 1)
+
+
+def test_a_deleted_domain_shows_when_it_was_deleted_and_no_status(fleet: Cdn) -> None:
+    fleet.clock.move(days=1)
+    fleet.sslctl("delete", "success.example.com", "--yes")
+    assert "success" not in names(fleet)
+    assert names(fleet, "--deleted") == ["success"]
+    (domain,) = fleet.sslctl("list", "--deleted", "--json").json["domains"]
+    assert (domain["deleted_at"], domain["status"], domain["reason"]) == ("2026-11-27T04:00:00Z", None, None)
+    header, row = fleet.sslctl("list", "--deleted").stdout.splitlines()
+    assert header.split() == ["DOMAIN", "SOURCE", "CREATED", "DELETED"]
+    assert row.split() == ["success.example.com", "c4", "2026-11-23", "2026-11-27"]
+    (cells,) = csv.DictReader(io.StringIO(fleet.sslctl("list", "--deleted", "--csv").stdout, newline=""))
+    assert (cells["status"], cells["reason"], cells["deleted_at"]) == ("", "", "2026-11-27T04:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "No domains are managed yet in "),
+        (["--sort", "expires"], "No domains are managed yet in "),
+        (["--status", "failure"], "No domain is like that.\n"),
+        (["--deleted"], "No domain was deleted.\n"),
+    ],
+)
+def test_an_empty_list_says_so_beside_the_data(cdn: Cdn, options: list[str], said: str) -> None:
+    result = cdn.sslctl("list", *options)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith(said)
+    as_json = cdn.sslctl("list", "--json", *options)
+    assert (as_json.json, as_json.stderr) == (
+        {"schema_version": 1, "ca_pauses": [], "notice": None, "domains": []},
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--csv", "--json"],
+        ["--deleted", "--status", "failure"],
+        ["--deleted", "--expiring-within", "7d"],
+        ["--status", "Happy"],
+        ["--sort", "luck"],
+        ["--limit", "0"],
+        ["--expiring-within", "soon"],
+        ["--expiring-within", "-1d"],
+        ["shop.example.com"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_listed_is_a_usage_error(cdn: Cdn, options: list[str]) -> None:
+    result = cdn.sslctl("list", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("sslctl: error: ")
+
+
+def test_served_and_status_are_two_things(cdn: Cdn) -> None:
+    """A renewal fails while the old certificate is still good: both are said."""
+    cdn.add_domain("shop.example.com")
+    cdn.sslctl("add", "shop.example.com")
+    cdn.clock.move(days=84)
+    cdn.point("shop.example.com", "parking.elsewhere.test")
+    assert cdn.sslctl("daemon-tick").exit_code == 5
+    domain: dict[str, Any] = cdn.sslctl("list", "--json").json["domains"][0]
+    assert (domain["status"], domain["reason"]["code"]) == ("Failure", "CNAME_ELSEWHERE")
+    assert (domain["serving"]["valid"], domain["days_left"]) == (True, 6)
+    cdn.clock.move(days=7)
+    domain = cdn.sslctl("list", "--json").json["domains"][0]
+    assert (domain["status"], domain["reason"]["code"]) == ("Expired", "CERT_EXPIRED")
+    assert (domain["reason"]["also"], domain["reason"]["owner"]) == ("CNAME_ELSEWHERE", "customer")
+    assert "CERT_EXPIRED CNAME_ELSEWHERE" in cdn.sslctl("list").stdout

@@ -1,0 +1,95 @@
+"""`sslctl recheck`: named domains now, or all of source c4 that are in Failure, Pending or Expired."""
+
+from __future__ import annotations
+
+import pytest
+
+from sslctl.sandbox.c4.faults import Fault, Kind
+from tests.support.cdn import Cdn
+
+NAME = "shop.example.com"
+
+
+def test_without_names_what_is_not_well_is_rechecked_and_nothing_else(cdn: Cdn) -> None:
+    for name in ("well", "failing", "queued", "held", "text"):
+        cdn.add_domain(f"{name}.example.com")
+    cdn.sslctl("add", "well.example.com")
+    cdn.sslctl("add", "text.example.com", *cdn.paste(cdn.text_pair("text.example.com", days=1)))
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=500))
+    cdn.sslctl("add", "held.example.com")
+    cdn.c4.heal()
+    cdn.point("failing.example.com", "parking.elsewhere.test")
+    cdn.sslctl("add", "failing.example.com", "unknown.example.com")
+    cdn.sslctl("add", "queued.example.com", "--no-wait")
+    cdn.clock.move(days=2)
+    cdn.point("failing.example.com", "failing.example.com.cdn.test")
+    result = cdn.sslctl("recheck", "--json")
+    assert result.exit_code == 0
+    assert [(row["domain"], row["status"]) for row in result.json["domains"]] == [
+        ("failing.example.com", "Success"),
+        ("queued.example.com", "Success"),
+    ]
+    cdn.clock.move(days=100)
+    again = cdn.sslctl("recheck", "--json")
+    # What was held in an Emergency has expired as well by now.
+    expired = [f"{name}.example.com" for name in ("failing", "held", "queued", "well")]
+    assert [row["domain"] for row in again.json["domains"]] == expired
+    assert again.exit_code == 0
+
+
+def test_nothing_to_recheck_is_no_trouble(cdn: Cdn) -> None:
+    result = cdn.sslctl("recheck")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("Nothing to recheck")
+    assert cdn.sslctl("recheck", "--json").json == {"schema_version": 1, "domains": []}
+
+
+def test_a_named_domain_is_checked_whatever_its_status(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, "unknown.example.com")
+    cdn.c4.delete_domain(NAME)
+    result = cdn.sslctl("recheck", NAME, "unknown.example.com")
+    assert result.exit_code == 5
+    assert result.stdout.count("Discard C4_UNKNOWN_DOMAIN") == 2
+    cdn.add_domain(NAME)
+    cdn.add_domain("unknown.example.com")
+    assert cdn.sslctl("recheck", "unknown.example.com", NAME).exit_code == 0
+    # The old certificate is as good as before.
+    assert cdn.issuer.orders == [(NAME,), ("unknown.example.com",)]
+
+
+@pytest.mark.parametrize("command", [["recheck"], ["recheck", "--force-renew"], ["delete", "--yes"]])
+def test_a_domain_that_is_not_managed_is_exit_9(cdn: Cdn, command: list[str]) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    result = cdn.sslctl(*command, NAME, "nobody.example.com")
+    assert (result.exit_code, result.stdout) == (9, "")
+    assert result.stderr.startswith("sslctl: error: nobody.example.com is not managed here")
+
+
+def test_force_renew_orders_where_nothing_is_due(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    old = cdn.installed(NAME)
+    assert cdn.sslctl("recheck", NAME).exit_code == 0
+    assert cdn.installed(NAME) == old
+    assert cdn.sslctl("recheck", NAME, "--force-renew").exit_code == 0
+    assert cdn.installed(NAME) not in (None, old)
+    assert len(cdn.issuer.orders) == 2
+
+
+def test_force_renew_wants_names(cdn: Cdn) -> None:
+    result = cdn.sslctl("recheck", "--force-renew")
+    assert result.exit_code == 2
+    assert "--force-renew spends an order for each domain, so name them" in result.stderr
+
+
+def test_what_somebody_else_put_on_c4_is_replaced(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    ours = cdn.installed(NAME)
+    cdn.app().control_plane.remove(NAME)
+    assert cdn.installed(NAME) is None
+    assert cdn.sslctl("recheck", NAME).exit_code == 0
+    assert cdn.installed(NAME) == ours
+    assert len(cdn.issuer.orders) == 1

@@ -1,0 +1,125 @@
+"""`sslctl view`: the facts of now, every version, and who did what when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sslctl.issuer import Suggestion
+from tests.support.cdn import Cdn
+
+NAME = "shop.example.com"
+
+
+def test_a_whole_life_can_be_read(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.add_domain("www.example.com")
+    cdn.sslctl("add", NAME, "--san", "www.example.com")
+    first = cdn.installed(NAME)
+    cdn.clock.move(days=84)
+    cdn.sslctl("daemon-tick", "-q")
+    shown = cdn.sslctl("view", NAME)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    for fact in (
+        f"  Domain:        {NAME}\n",
+        "  Other names:   www.example.com\n",
+        "  Status:        Success\n",
+        "  Created:       2026-11-23 12:00 SGT (2026-11-23 04:00 UTC)\n",
+        "  Issuer:       CN=Fake CA\n",
+        "  Key type:     ECDSA P-256\n",
+        f"  SHA-256:      {cdn.installed(NAME)}\n",
+        "  Valid until:  2027-05-16 12:00 SGT (2027-05-16 04:00 UTC)\n",
+    ):
+        assert fact in shown.stdout
+    versions = shown.stdout.partition("\nVersions\n")[2].partition("\n\n")[0].splitlines()
+    assert [row.split()[:3] for row in versions[1:]] == [["2", "serving", "c4"], ["1", "replaced", "c4"]]
+    view = cdn.sslctl("view", NAME, "--json").json["domain"]
+    assert [row["fingerprint_sha256"] for row in view["certificates"]] == [cdn.installed(NAME), first]
+    assert [row["replaced_at"] for row in view["certificates"]] == [None, "2027-02-15T04:00:00Z"]
+    actors = {event["actor"].rpartition(" ")[2] for event in view["events"]}
+    assert actors == {"(script)", "(tick)"}
+
+
+def test_what_the_ca_says_of_the_renewal_is_shown(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    assert "CA's window" not in cdn.sslctl("view", NAME).stdout
+    assert cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"][0]["renewal_info"] is None
+    start = cdn.clock() + timedelta(days=60)
+    said = Suggestion(start, start + timedelta(seconds=1), "https://ca.test/why")
+    cdn.issuer.suggested = lambda _id: said
+    cdn.sslctl("daemon-tick")
+    shown = cdn.sslctl("view", NAME).stdout
+    assert "  CA's window:  renewal from 2027-01-22 12:00 SGT to 2027-01-22 12:00 SGT\n" in shown
+    assert "  Time picked:  2027-01-22 12:00 SGT (2027-01-22 04:00 UTC)\n" in shown
+    assert "  CA explains:  https://ca.test/why\n" in shown
+    told = cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"][0]["renewal_info"]
+    assert told.pop("renew_at") in ("2027-01-22T04:00:00Z", "2027-01-22T04:00:01Z")
+    assert told == {
+        "start_at": "2027-01-22T04:00:00Z",
+        "end_at": "2027-01-22T04:00:01Z",
+        "poll_at": "2026-11-23T10:00:00Z",
+        "explanation_url": "https://ca.test/why",
+    }
+
+
+def test_trouble_says_who_does_what_and_when(cdn: Cdn) -> None:
+    cdn.add_domain(NAME, points_at="parking.elsewhere.test")
+    cdn.sslctl("add", NAME)
+    shown = cdn.sslctl("view", NAME).stdout
+    assert (
+        "  Reason:        CNAME_ELSEWHERE: The CNAME leads elsewhere: found shop.example.com → parking"
+        in shown
+    )
+    assert "  Who acts:      customer\n" in shown
+    assert (
+        "  Next step:     The customer changes the CNAME. Taken up again at 2026-11-24 00:00 SGT.\n" in shown
+    )
+    assert "\nCertificate\n" not in shown
+    assert "\nVersions\n" not in shown
+
+
+def test_the_same_trouble_tomorrow_is_no_news(cdn: Cdn) -> None:
+    cdn.add_domain(NAME, points_at="parking.elsewhere.test")
+    cdn.sslctl("add", NAME)
+    for _ in range(3):
+        cdn.clock.move(days=1)
+        cdn.sslctl("daemon-tick")
+    view = cdn.sslctl("view", NAME, "--json").json["domain"]
+    assert [event["kind"] for event in view["events"]] == ["added", "found"]
+    assert view["checked_at"] == "2026-11-26T04:00:00Z"
+
+
+def test_text_from_outside_cannot_steer_the_terminal(cdn: Cdn) -> None:
+    cdn.c4.create_domain(NAME, cname_target=f"{NAME}.cdn.test")
+    cdn.zone.add(NAME, "CNAME", r"evil\027[2J\007.test")
+    assert "CNAME_ELSEWHERE" in cdn.sslctl("add", NAME).stdout
+    for command in (["view", NAME], ["list"], ["list", "--csv"], ["view", NAME, "--json"], ["recheck", NAME]):
+        output = cdn.sslctl(*command)
+        assert "\x1b" not in output.stdout + output.stderr
+    result = cdn.sslctl("view", "\x1b]0;owned\x07\x1b[2J<b>\u202e")
+    assert result.exit_code == 2
+    assert result.stderr.rstrip("\n").isprintable()
+
+
+def test_a_deleted_domain_can_still_be_viewed(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    cdn.clock.move(days=1)
+    cdn.sslctl("delete", NAME, "--yes")
+    shown = cdn.sslctl("view", NAME)
+    assert shown.exit_code == 0
+    assert "  Status:        deleted\n" in shown.stdout
+    assert "  Deleted:       2026-11-24 12:00 SGT" in shown.stdout
+    assert "Next step" not in shown.stdout
+    view = cdn.sslctl("view", NAME, "--json").json["domain"]
+    assert (view["status"], view["reason"], view["deleted_at"]) == (None, None, "2026-11-24T04:00:00Z")
+    assert [row["fate"] for row in view["certificates"]] == ["replaced"]
+
+
+def test_an_unknown_domain_is_not_managed(cdn: Cdn) -> None:
+    result = cdn.sslctl("view", "nobody.example.com")
+    assert (result.exit_code, result.stdout) == (9, "")
+    assert result.stderr == (
+        "sslctl: error: nobody.example.com is not managed here\n"
+        "sslctl: hint: `sslctl list` shows what is; `sslctl add nobody.example.com` takes it in\n"
+    )

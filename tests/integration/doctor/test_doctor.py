@@ -1,0 +1,313 @@
+"""`sslctl doctor`: what is broken is said, with what to do; nothing is raised, and nothing changed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sslctl.errors import Exit
+from tests.support.ari_server import Answer, AriServer
+from tests.support.cdn import Cdn, Result
+from tests.support.store_cases import look_into
+
+NAME = "shop.example.com"
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Iterator[AriServer]:
+    """A CA's directory."""
+    with AriServer(tmp_path) as running:
+        running.directory = Answer({"newOrder": "https://ca.test/order"})
+        yield running
+
+
+@pytest.fixture
+def well(cdn: Cdn, ca: AriServer, monkeypatch: pytest.MonkeyPatch) -> Cdn:
+    """A CDN where all is well."""
+    cdn.clock.at = datetime.now(UTC).replace(microsecond=0)
+    (cdn.folder / "webroot").mkdir(mode=0o755)
+    monkeypatch.setenv("SSLCTL_ACME_DIRECTORY_URL", f"{ca.url}/dir")
+    monkeypatch.setenv("SSLCTL_ACME_CA_BUNDLE", str(ca.ca_bundle))
+    monkeypatch.setenv("SSLCTL_ACME_WEBROOT", str(cdn.folder / "webroot"))
+    account = cdn.folder / "state" / "acme" / "accounts" / f"{ca.url.partition('://')[2]}/dir" / "1"
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == Exit.OK
+    assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
+    (cdn.folder / "state" / "acme").mkdir(mode=0o700)
+    account.mkdir(parents=True)
+    (account / "regr.json").write_text("{}")
+    return cdn
+
+
+def checks(said: Result) -> dict[str, dict[str, Any]]:
+    return {check["check"]: check for check in said.json["checks"]}
+
+
+def found(cdn: Cdn, name: str, grade: str, code: int) -> dict[str, Any]:
+    """Give the check `name`, which has that grade, while all others are as they should be."""
+    said = cdn.sslctl("doctor", "--json")
+    made = checks(said)
+    assert (made[name]["grade"], said.exit_code) == (grade, code), made
+    assert {check["grade"] for other, check in made.items() if other != name} <= {"ok"}, made
+    assert (grade == "ok") == (made[name]["hint"] is None)
+    check: dict[str, Any] = made[name]
+    return check
+
+
+def test_all_is_well(well: Cdn) -> None:
+    said = well.sslctl("doctor", "--json")
+    made = checks(said)
+    assert {check["grade"] for check in made.values()} == {"ok"}, made
+    assert said.exit_code == Exit.OK
+    assert set(made) == {
+        "configuration", "state folder", "database file", "certbot's folder", "key file", "disk space", "inodes",
+        "database", "last tick", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
+        "clock",
+    } - ({"inodes"} if not os.statvfs(well.folder).f_files else set())  # fmt: skip
+
+
+def test_it_says_a_line_for_each_check(well: Cdn) -> None:
+    (well.folder / "webroot").rmdir()
+    said = well.sslctl("doctor")
+    assert said.exit_code == Exit.UNUSABLE
+    lines = said.stdout.splitlines()
+    assert f"ok    configuration: {well.config_path}" in lines
+    at = lines.index(f"bad   webroot: {well.folder}/webroot is not there")
+    assert lines[at + 1].startswith("      make it")
+
+
+def test_nothing_is_changed(well: Cdn) -> None:
+    def state() -> dict[str, object]:
+        return {
+            str(path): (path.stat().st_mtime_ns, path.stat().st_mode, path.is_file() and path.read_bytes())
+            for path in sorted((well.folder / "state").rglob("*"))
+        }
+
+    before = state()
+    well.sslctl("doctor")
+    assert state() == before
+
+
+def test_a_machine_without_state_is_told_so_and_none_is_made(
+    well: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLCTL_STATE_DIR", str(well.folder / "new"))
+    said = well.sslctl("doctor", "--json")
+    made = checks(said)
+    assert said.exit_code == Exit.OK
+    assert {made[name]["grade"] for name in ("state folder", "database file", "key file")} == {"warn"}
+    assert not (well.folder / "new").exists()
+
+
+def test_a_broken_configuration_is_the_only_finding(well: Cdn) -> None:
+    well.config_path.write_text("[acme]\nworkers = 'many'\n")
+    said = well.sslctl("doctor", "--json")
+    assert said.exit_code == Exit.UNUSABLE
+    [check] = said.json["checks"]
+    assert (check["check"], check["grade"]) == ("configuration", "bad")
+    assert "acme.workers" in check["detail"]
+
+
+# Of this machine
+
+
+def _open_folder(cdn: Cdn) -> None:
+    (cdn.folder / "state" / "acme").chmod(0o777)
+
+
+def _open_database(cdn: Cdn) -> None:
+    (cdn.folder / "state" / "sslctl.db").chmod(0o666)
+
+
+def _open_key(cdn: Cdn) -> None:
+    (cdn.folder / "state" / "master.key").chmod(0o644)
+
+
+def _lose_key(cdn: Cdn) -> None:
+    (cdn.folder / "state" / "master.key").unlink()
+
+
+def _lose_webroot(cdn: Cdn) -> None:
+    (cdn.folder / "webroot").rmdir()
+
+
+def _open_webroot(cdn: Cdn) -> None:
+    (cdn.folder / "webroot").chmod(0o777)
+
+
+def _damage(cdn: Cdn) -> None:
+    with look_into(cdn.folder / "state" / "sslctl.db") as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET rootpage = 3 WHERE name = 'event_by_domain'")
+
+
+def _miss_ticks(cdn: Cdn) -> None:
+    with look_into(cdn.folder / "state" / "sslctl.db") as connection:
+        at = (cdn.clock() - timedelta(hours=26, seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        connection.execute("UPDATE milestone SET at = ? WHERE name = 'tick'", (at,))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "words"),
+    [
+        (_open_folder, "certbot's folder", "other users can change"),
+        (_open_database, "database file", "other users can change"),
+        (_open_key, "key file", "can be read by other users"),
+        (_lose_key, "key file", "is missing"),
+        (_lose_webroot, "webroot", "is not there"),
+        (_open_webroot, "webroot", "everybody can write"),
+        (_damage, "database", "damaged"),
+        (_miss_ticks, "last tick", "ended"),
+    ],
+)
+def test_what_is_bad_here_is_8(well: Cdn, spoil: Callable[[Cdn], None], name: str, words: str) -> None:
+    spoil(well)
+    assert words in found(well, name, "bad", Exit.UNUSABLE)["detail"]
+
+
+def test_a_file_that_is_no_database_is_a_finding(well: Cdn) -> None:
+    (well.folder / "state" / "sslctl.db").write_bytes(b"no database")
+    said = well.sslctl("doctor", "--json")
+    assert said.exit_code == Exit.UNUSABLE
+    assert "cannot be read" in checks(said)["database"]["detail"]
+
+
+def test_a_folder_that_others_can_list_is_a_warning(well: Cdn) -> None:
+    (well.folder / "state").chmod(0o755)
+    found(well, "state folder", "warn", Exit.OK)
+
+
+def test_a_rotation_that_is_not_finished_is_a_warning(well: Cdn) -> None:
+    key = well.folder / "state" / "master.key"
+    key.write_bytes(key.read_bytes() + b"A" * 43 + b"=\n")
+    assert "keys rotate" in found(well, "key file", "warn", Exit.OK)["hint"]
+
+
+def test_an_older_schema_is_a_finding_and_not_migrated(well: Cdn) -> None:
+    with look_into(well.folder / "state" / "sslctl.db") as connection:
+        connection.execute("PRAGMA user_version = 1")
+    said = well.sslctl("doctor", "--json")
+    assert "older sslctl" in checks(said)["database"]["detail"]
+    with look_into(well.folder / "state" / "sslctl.db") as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_a_tick_that_never_ran_is_bad_after_a_day(well: Cdn) -> None:
+    with look_into(well.folder / "state" / "sslctl.db") as connection:
+        connection.execute("DELETE FROM milestone")
+    found(well, "last tick", "warn", Exit.OK)
+    with look_into(well.folder / "state" / "sslctl.db") as connection:
+        connection.execute("UPDATE domain SET created_at = '2020-01-01T00:00:00Z'")
+    found(well, "last tick", "bad", Exit.UNUSABLE)
+
+
+def test_a_pause_at_the_ca_is_a_warning(well: Cdn) -> None:
+    app = well.app()
+    app.store.trip("no connection")
+    app.close()
+    assert "no connection" in found(well, "pauses at the CA", "warn", Exit.OK)["detail"]
+
+
+def test_in_standalone_mode_the_port_must_be_free(
+    well: Cdn, monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    monkeypatch.setenv("SSLCTL_ACME_MODE", "standalone")
+    monkeypatch.setenv("SSLCTL_ACME_HTTP01_ADDRESS", "127.0.0.1")
+    monkeypatch.setenv("SSLCTL_ACME_HTTP01_PORT", str(listener.getsockname()[1]))
+    assert "address already in use" in found(well, "port for challenges", "bad", Exit.UNUSABLE)["detail"]
+    listener.close()
+    found(well, "port for challenges", "ok", Exit.OK)
+
+
+# Outside
+
+
+def test_a_ca_that_cannot_be_asked_is_75(
+    well: Cdn, monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    url = f"https://127.0.0.1:{closed_port}/dir"
+    folder = well.folder / "state" / "acme" / "accounts" / f"127.0.0.1:{closed_port}" / "dir" / "1"
+    folder.mkdir(parents=True)
+    (folder / "regr.json").write_text("{}")
+    monkeypatch.setenv("SSLCTL_ACME_DIRECTORY_URL", url)
+    assert "no connection" in found(well, "CA", "bad", Exit.TRY_LATER)["detail"]
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(b"<html>", 200), Answer({}, 503), Answer({"newOrder": ""}, 500), Answer([])]
+)
+def test_a_ca_without_a_directory_is_75(well: Cdn, ca: AriServer, answer: Answer) -> None:
+    ca.directory = answer
+    assert f"answered {answer.status}" in found(well, "CA", "bad", Exit.TRY_LATER)["detail"]
+
+
+def test_no_account_yet_is_a_warning(well: Cdn, monkeypatch: pytest.MonkeyPatch, ca: AriServer) -> None:
+    monkeypatch.setenv("SSLCTL_ACME_DIRECTORY_URL", f"{ca.url}/dir?")
+    ca.answers["/dir?"] = ca.directory
+    said = well.sslctl("doctor", "--json")
+    assert checks(said)["account at the CA"]["grade"] == "warn"
+
+
+def test_a_token_that_c4_refuses_is_8(well: Cdn) -> None:
+    (well.folder / "token").write_text("another\n")
+    assert "refuses our token" in found(well, "C4", "bad", Exit.UNUSABLE)["detail"]
+
+
+def test_a_token_file_that_everybody_can_read_is_8(well: Cdn) -> None:
+    (well.folder / "token").chmod(0o644)
+    said = well.sslctl("doctor", "--json")
+    assert said.exit_code == Exit.UNUSABLE
+    assert "everyone can reach" in checks(said)["C4"]["detail"]
+
+
+def test_a_c4_that_is_down_is_75(well: Cdn, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
+    monkeypatch.setenv("SSLCTL_C4_BASE_URL", f"https://127.0.0.1:{closed_port}")
+    assert "connection refused" in found(well, "C4", "bad", Exit.TRY_LATER)["detail"]
+
+
+def test_dns_that_is_silent_is_75(well: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("SSLCTL_DNS_RESOLVERS", f"127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("SSLCTL_DNS_TIMEOUT_SECONDS", "1")
+        found(well, "DNS", "bad", Exit.TRY_LATER)
+
+
+def test_everybody_silent_takes_bounded_time(
+    well: Cdn, monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    silent = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setenv("SSLCTL_ACME_DIRECTORY_URL", f"{silent}/dir")
+    monkeypatch.setenv("SSLCTL_C4_BASE_URL", silent)
+    began = time.monotonic()
+    said = well.sslctl("doctor", "--json")
+    assert time.monotonic() - began < 20
+    assert said.exit_code == Exit.TRY_LATER
+    assert {checks(said)[name]["grade"] for name in ("CA", "C4")} == {"bad"}
+
+
+def test_a_clock_that_is_wrong_is_a_warning(well: Cdn) -> None:
+    well.clock.move(seconds=90)
+    said = well.sslctl("doctor", "--json")
+    told = [check for check in said.json["checks"] if check["check"] == "clock"]
+    assert [check["grade"] for check in told] == ["warn", "warn"]
+    assert "ahead of the clock of the CA" in told[0]["detail"]
+    assert "ahead of the clock of C4" in told[1]["detail"]
+    assert said.exit_code == Exit.OK
+
+
+def test_what_is_here_counts_before_what_is_outside(
+    well: Cdn, monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    monkeypatch.setenv("SSLCTL_C4_BASE_URL", f"https://127.0.0.1:{closed_port}")
+    with suppress(FileNotFoundError):
+        (well.folder / "webroot").rmdir()
+    assert well.sslctl("doctor").exit_code == Exit.UNUSABLE

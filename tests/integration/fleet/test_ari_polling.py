@@ -1,0 +1,445 @@
+"""Asking the CA when to renew: over real HTTPS, at its pace, one certificate's trouble apart from all others'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from sslctl.certificates.x509 import make_csr, make_key, read_leaf, renewal_id
+from sslctl.config.settings import AcmeSection
+from sslctl.fleet.ari_polling import Poll, poll
+from sslctl.issuer import IssueError, Suggestion, Suggestions
+from sslctl.issuer.certbot.issuer import CertbotIssuer
+from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.model import Certificate, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import Alert
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.ari_server import Answer, AriServer, window
+from tests.support.cdn import Cdn
+from tests.support.fakes import START, Clock, FakeIssuer
+from tests.support.store_cases import issue, serve
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+POLLING = Scope(Kind.RENEWAL_INFO)
+WHY = "https://ca.test/why"
+
+
+# What is asked, and how the answers are read
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Iterator[AriServer]:
+    with AriServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def certbot(ca: AriServer, tmp_path: Path) -> Iterator[CertbotIssuer]:
+    section = AcmeSection(
+        directory_url=f"{ca.url}/dir", ca_bundle=ca.ca_bundle, workers=1, timeout_seconds=30
+    )
+    issuer = CertbotIssuer(section, tmp_path / "acme", clock=Clock())
+    yield issuer
+    issuer.close()
+
+
+def ask(certbot: CertbotIssuer, *ids: str, seconds: float = 20) -> Suggestions:
+    found = certbot.renewal_infos(ids, seconds)
+    assert found is not None
+    return found
+
+
+def test_many_are_asked_about_over_a_few_connections(ca: AriServer, certbot: CertbotIssuer) -> None:
+    ca.otherwise = window(START, START + DAY, WHY, Retry_After="3600")
+    ids = [f"aki.{number}" for number in range(300)]
+    expected = Suggestion(START, START + DAY, WHY, START + HOUR)
+    assert ask(certbot, *ids) == Suggestions(dict.fromkeys(ids, expected))
+    assert sorted(ca.asked) == sorted(ids)
+    assert ca.connections <= 1 + 8
+
+
+def test_a_ca_without_renewal_information_is_asked_about_nothing(
+    ca: AriServer, certbot: CertbotIssuer
+) -> None:
+    ca.directory = Answer({"newNonce": f"{ca.url}/nonce"})
+    assert certbot.renewal_infos(["aki.1"], 20) is None
+    assert ca.asked == []
+
+
+def test_a_ca_whose_directory_cannot_be_had_says_when_it_can(ca: AriServer, certbot: CertbotIssuer) -> None:
+    ca.directory = Answer(b"", 503, {"Retry-After": "600"})
+    with pytest.raises(IssueError) as caught:
+        certbot.renewal_infos(["aki.1"], 20)
+    assert caught.value.code is Code.CA_UNAVAILABLE
+    assert caught.value.retry_at == START + timedelta(minutes=10)
+
+
+def test_a_connection_that_breaks_is_the_cas_trouble(ca: AriServer, certbot: CertbotIssuer) -> None:
+    # More is promised than comes.
+    ca.otherwise = Answer(b"{", headers={"Content-Length": "99"})
+    found = ask(certbot, "aki.1")
+    assert (found.by_id, found.trouble) == ({"aki.1": None}, "ChunkedEncodingError")
+
+
+GOOD = {"start": "2027-01-01T00:00:00Z", "end": "2027-01-02T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer({"type": "urn:ietf:params:acme:error:malformed", "detail": "unknown"}, 404),
+        Answer(b"no JSON at all"),
+        Answer(b"oops", 500),
+        Answer([GOOD]),
+        Answer({}),
+        Answer({"suggestedWindow": "tomorrow"}),
+        Answer({"suggestedWindow": {"start": GOOD["start"]}}),
+        Answer({"suggestedWindow": {**GOOD, "end": None}}),
+        Answer({"suggestedWindow": {**GOOD, "end": GOOD["start"]}}),
+        Answer({"suggestedWindow": {"start": GOOD["end"], "end": GOOD["start"]}}),
+        Answer({"suggestedWindow": {"start": "2027-01-01T00:00:00", "end": "2027-01-02T00:00:00"}}),
+        Answer({"suggestedWindow": {**GOOD, "start": "0001-01-01T00:00:00+14:00"}}),
+        Answer({"suggestedWindow": {**GOOD, "end": "x" * 100_000}}),
+        Answer({"suggestedWindow": {"start": 1, "end": 2}}),
+        Answer({"suggestedWindow": GOOD}, 302, {"Location": "https://elsewhere.test/"}),
+    ],
+    ids=lambda answer: f"{answer.status} {str(answer.body)[:80]}",
+)
+def test_what_makes_no_sense_is_no_answer_and_no_other_ones_trouble(
+    ca: AriServer, certbot: CertbotIssuer, answer: Answer
+) -> None:
+    ca.answers = {"aki.1": window(START, START + DAY), "aki.2": answer, "aki.3": window(START, START + HOUR)}
+    assert ask(certbot, "aki.1", "aki.2", "aki.3") == Suggestions(
+        {
+            "aki.1": Suggestion(START, START + DAY),
+            "aki.2": None,
+            "aki.3": Suggestion(START, START + HOUR),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        ("2027-01-01T08:00:00+08:00", "2027-01-02T00:00:00.999999999Z", (1, 2)),
+        ("2027-01-01T00:00:00.25Z", "2027-01-02T00:00:00+00:00", (1, 2)),
+    ],
+)
+def test_times_are_read_in_utc_and_to_the_second(
+    ca: AriServer, certbot: CertbotIssuer, start: str, end: str, expected: tuple[int, int]
+) -> None:
+    ca.answers = {"aki.1": Answer({"suggestedWindow": {"start": start, "end": end}})}
+    first, last = (datetime.fromisoformat(f"2027-01-0{day}T00:00:00Z") for day in expected)
+    assert ask(certbot, "aki.1").by_id == {"aki.1": Suggestion(first, last)}
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        (WHY, WHY),
+        ("http://ca.test/why?a=b#c", "http://ca.test/why?a=b#c"),
+        ("javascript:alert(1)", ""),
+        ("//ca.test/why", ""),
+        ("https://", ""),
+        ("https://ca.test/\x1b[2J", ""),
+        ("https://ca.test/two words", ""),
+        ("https://ca.test/" + "x" * 1000, ""),
+        ("https://ca.test/\u202e", ""),
+        ({"a": "b"}, ""),
+    ],
+    ids=lambda text: str(text)[:20],
+)
+def test_only_an_address_that_can_be_shown_explains(
+    ca: AriServer, certbot: CertbotIssuer, url: str, kept: str
+) -> None:
+    ca.otherwise = window(START, START + DAY, url)
+    assert ask(certbot, "aki.1").by_id == {"aki.1": Suggestion(START, START + DAY, kept)}
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_where_the_ca_is_overloaded_nothing_more_is_asked(
+    ca: AriServer, certbot: CertbotIssuer, status: int
+) -> None:
+    ca.otherwise = Answer(b"", status, {"Retry-After": "7200"})
+    found = ask(certbot, *(f"aki.{number}" for number in range(200)))
+    assert (found.trouble, found.again_at) == (f"HTTP status {status}", START + 2 * HOUR)
+    # Each connection learns it once.
+    assert len(ca.asked) == len(found.by_id) <= 8
+    assert set(found.by_id.values()) == {None}
+
+
+def test_a_url_that_leads_away_from_tls_is_not_asked(ca: AriServer, certbot: CertbotIssuer) -> None:
+    ca.directory = Answer({"renewalInfo": ca.url.replace("https", "http") + "/ari"})
+    with pytest.raises(IssueError) as caught:
+        certbot.renewal_infos(["aki.1"], 20)
+    assert "does not begin with https" in caught.value.found
+    assert ca.asked == []
+
+
+def test_when_the_time_is_over_the_rest_is_left(ca: AriServer, certbot: CertbotIssuer) -> None:
+    assert ask(certbot, "aki.1", seconds=0) == Suggestions({})
+    assert ca.asked == []
+
+
+# Who is asked about, and what is kept
+
+
+@pytest.fixture
+def issuer(clock: Clock) -> FakeIssuer:
+    return FakeIssuer(clock)
+
+
+def served(store: SqliteStore, issuer: FakeIssuer, *names: str) -> list[str]:
+    """Have a certificate of the CA's served for each of `names`; give their ARI ids."""
+    ids = []
+    for name in names:
+        domain, key = store.enrol(name, (), Source.C4), make_key("ecdsa")
+        order = store.open_order(domain, domain.names, key, make_csr(key, domain.names))
+        issued = issuer.issue(order, lambda _url: None)
+        leaf = read_leaf(issued.certificate)
+        domain = store.keep_issued(domain, order, issued.certificate, issued.chain, leaf)
+        assert domain.wanted is not None
+        domain = store.mark_serving(domain, domain.wanted, wanted=domain.wanted)
+        store.settle(domain, None)
+        ids.append(renewal_id(issued.certificate) or "")
+    return ids
+
+
+def of(store: SqliteStore, name: str) -> Certificate:
+    found = store.domain(name).serving
+    assert found is not None
+    return found
+
+
+def ask_all(store: SqliteStore, issuer: FakeIssuer, clock: Clock) -> Poll:
+    return poll(store, issuer, clock, seconds=60, random=Random(1))  # noqa: S311 - picks repeat
+
+
+def test_every_certificate_is_asked_about_once_and_again_when_the_ca_wants(
+    store: SqliteStore, issuer: FakeIssuer, clock: Clock
+) -> None:
+    ids = served(store, issuer, "a.test", "b.test", "c.test")
+    wishes = dict(zip(ids, (2 * HOUR, None, 3650 * DAY), strict=True))
+
+    def suggest(id_: str) -> Suggestion:
+        wish = wishes[id_]
+        return Suggestion(START + 60 * DAY, START + 61 * DAY, WHY, None if wish is None else clock() + wish)
+
+    issuer.suggested = suggest
+    assert ask_all(store, issuer, clock) == Poll(3)
+    assert issuer.asked == ids
+    info = of(store, "a.test").renewal_info
+    assert info is not None
+    assert (info.start_at, info.end_at, info.explanation_url) == (START + 60 * DAY, START + 61 * DAY, WHY)
+    assert ask_all(store, issuer, clock) == Poll(0)
+    for wait, due in ((2 * HOUR, ids[0]), (4 * HOUR, ids[1]), (18 * HOUR, ids[2])):
+        issuer.asked.clear()
+        clock.at += wait
+        ask_all(store, issuer, clock)
+        assert due in issuer.asked
+
+
+def test_of_who_the_ca_says_nothing_it_is_asked_in_six_hours_and_what_it_said_before_stays(
+    store: SqliteStore, issuer: FakeIssuer, clock: Clock
+) -> None:
+    first, _ = served(store, issuer, "a.test", "b.test")
+    suggestion = Suggestion(START + 60 * DAY, START + 61 * DAY)
+    issuer.suggested = lambda id_: suggestion if id_ == first else None
+    ask_all(store, issuer, clock)
+    said = of(store, "a.test").renewal_info
+    assert said is not None
+    assert of(store, "b.test").renewal_info is None
+    issuer.suggested = lambda _id: None
+    issuer.asked.clear()
+    clock.move(hours=6, seconds=-1)
+    assert ask_all(store, issuer, clock).asked == 0
+    clock.move(seconds=1)
+    assert ask_all(store, issuer, clock).asked == 2
+    now = of(store, "a.test").renewal_info
+    assert now is not None
+    assert (now.renew_at, now.poll_at) == (said.renew_at, clock() + 6 * HOUR)
+
+
+def test_who_has_no_id_is_never_asked_about(store: SqliteStore, issuer: FakeIssuer, clock: Clock) -> None:
+    serve(store, issue(store, store.enrol("odd.test", (), Source.C4)))
+    issuer.suggested = lambda _id: None
+    for _ in range(2):
+        assert ask_all(store, issuer, clock) == Poll(0)
+        clock.move(days=30)
+    assert store.renewal_infos_due(clock(), 9) == []
+
+
+def test_a_ca_without_ari_is_looked_at_once_a_day(
+    store: SqliteStore, issuer: FakeIssuer, clock: Clock
+) -> None:
+    served(store, issuer, "a.test")
+    looks = []
+    issuer.renewal_infos = lambda ids, _seconds: looks.append(ids)  # type: ignore[assignment, method-assign]
+    for hours in (0, 0, 23, 1):
+        clock.move(hours=hours)
+        ask_all(store, issuer, clock)
+    assert len(looks) == 2
+    # Nothing that is of interest to who looks at the list, and no order waits for it.
+    assert store.pauses(clock()) == []
+    assert store.standstill(clock()) is None
+
+
+class Silent(FakeIssuer):
+    """A CA that answers a few and then no more, or raises."""
+
+    error: IssueError | None = None
+    answered = 0
+    again_at: datetime | None = None
+
+    def renewal_infos(self, ids: object, seconds: float) -> Suggestions:
+        """Answer the first `answered` of `ids`."""
+        found = super().renewal_infos(list(ids), seconds)  # type: ignore[call-overload]
+        if self.error is not None:
+            raise self.error
+        assert found is not None
+        answered = dict(list(found.by_id.items())[: self.answered])
+        return Suggestions(answered, "HTTP status 503", self.again_at)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize(
+    ("wish", "wait"), [(2 * HOUR, 2 * HOUR), (timedelta(0), timedelta(minutes=1)), (30 * DAY, DAY)]
+)
+def test_the_ca_is_left_alone_as_long_as_it_asks_and_who_was_answered_is_kept(
+    store: SqliteStore, clock: Clock, wish: timedelta, wait: timedelta, *, raises: bool
+) -> None:
+    issuer = Silent(clock)
+    served(store, issuer, "a.test", "b.test")
+    issuer.suggested = lambda _id: Suggestion(START + 60 * DAY, START + 61 * DAY)
+    issuer.answered, issuer.again_at = 1, START + wish
+    if raises:
+        issuer.error = IssueError(Code.CA_RATE_LIMITED, "slow down", retry_at=START + wish)
+    assert ask_all(store, issuer, clock).asked == (0 if raises else 1)
+    assert (of(store, "a.test").renewal_info is None) == raises
+    asked = len(issuer.asked)
+    clock.at = START + wait - timedelta(seconds=1)
+    ask_all(store, issuer, clock)
+    assert len(issuer.asked) == asked
+    clock.at = START + wait
+    ask_all(store, issuer, clock)
+    assert len(issuer.asked) > asked
+    assert store.pauses(clock()) == []
+
+
+def test_a_ca_that_is_down_is_asked_ever_more_seldom_until_it_answers(
+    store: SqliteStore, clock: Clock
+) -> None:
+    issuer = Silent(clock)
+    served(store, issuer, "a.test")
+    issuer.suggested, issuer.answered = lambda _id: Suggestion(START + 60 * DAY, START + 61 * DAY), 0
+    for minutes in (1, 2, 4, 8, 16, 32, 60, 60):
+        asked = len(issuer.asked)
+        ask_all(store, issuer, clock)
+        clock.move(minutes=minutes, seconds=-1)
+        ask_all(store, issuer, clock)
+        assert len(issuer.asked) == asked + 1
+        clock.move(seconds=1)
+    well = FakeIssuer(clock)
+    well.suggested = issuer.suggested
+    assert ask_all(store, well, clock).asked == 1
+    served(store, well, "b.test")
+    ask_all(store, issuer, clock)
+    pause = store.standstill(clock(), POLLING)
+    assert pause is not None
+    assert pause.until == clock() + timedelta(minutes=1)
+
+
+def test_nothing_is_asked_while_nothing_may_be_asked_of_the_ca(
+    store: SqliteStore, issuer: FakeIssuer, clock: Clock
+) -> None:
+    served(store, issuer, "a.test")
+    issuer.suggested = lambda _id: None
+    store.pause(Scope(Kind.ACCOUNT), START + HOUR, "maintenance")
+    assert ask_all(store, issuer, clock).asked == 0
+    clock.move(hours=1)
+    assert ask_all(store, issuer, clock).asked == 1
+
+
+def test_it_ends_with_its_time_and_when_it_is_told_to(
+    store: SqliteStore, issuer: FakeIssuer, clock: Clock
+) -> None:
+    served(store, issuer, *(f"d{number}.test" for number in range(5)))
+
+    def suggest(_id: str) -> None:
+        clock.move(seconds=10)
+
+    issuer.suggested = suggest
+    assert poll(store, issuer, clock, seconds=15, at_once=2).asked == 2
+    assert poll(store, issuer, clock, seconds=60, at_once=2, stopped=lambda: len(issuer.asked) > 2).asked == 2
+    assert poll(store, issuer, clock, seconds=0).asked == 0
+    assert poll(store, issuer, clock, seconds=60, at_once=2).asked == 1
+
+
+def test_who_turned_early_is_told_once_and_together(
+    store: SqliteStore, issuer: FakeIssuer, clock: Clock
+) -> None:
+    ids = served(store, issuer, *(f"d{number}.test" for number in range(6)))
+    windows = {id_: Suggestion(START + 60 * DAY, START + 61 * DAY, "https://ca.test/usual") for id_ in ids}
+    issuer.suggested = lambda id_: windows[id_]
+    assert ask_all(store, issuer, clock) == Poll(6)
+    clock.move(hours=6)
+    for number, id_ in enumerate(ids[:4]):
+        windows[id_] = Suggestion(clock() + number * HOUR, clock() + (number + 1) * HOUR, WHY)
+    windows[ids[4]] = Suggestion(clock(), clock() + DAY)
+    alerts = (Alert(4, clock(), clock() + 4 * HOUR, WHY), Alert(1, clock(), clock() + DAY, ""))
+    assert ask_all(store, issuer, clock) == Poll(6, alerts)
+    clock.move(hours=6)
+    assert ask_all(store, issuer, clock) == Poll(6)
+
+
+# All together
+
+
+def test_an_incident_at_the_ca_has_its_certificates_replaced_and_no_others(
+    cdn: Cdn, ca: AriServer, certbot: CertbotIssuer
+) -> None:
+    names = [f"d{number:02}.example.com" for number in range(33)]
+    for name in names:
+        cdn.add_domain(name)
+    cdn.sslctl("add", *names)
+    cdn.issuer.renewal_infos = certbot.renewal_infos  # type: ignore[method-assign]
+    certbot._clock = cdn.clock
+    cdn.clock.move(days=10)
+    ids = [_id_of(cdn, name) for name in names]
+    usual = window(cdn.clock() + 60 * DAY, cdn.clock() + 62 * DAY, Retry_After="21600")
+    ca.answers = dict.fromkeys(ids, usual)
+    assert cdn.sslctl("daemon-tick", "-q").stdout == ""
+    assert sorted(ca.asked) == sorted(ids)
+    assert cdn.sslctl("daemon-tick", "-q").stdout == ""
+    assert len(ca.asked) == 33
+
+    cdn.clock.move(hours=6)
+    early = window(cdn.clock() - DAY, cdn.clock() - HOUR, WHY, Retry_After="21600")
+    ca.answers.update(dict.fromkeys(ids[:30], early))
+    ca.otherwise = usual
+    before, cdn.issuer.replaced[:] = [cdn.installed(name) for name in names], []
+    told = cdn.sslctl("daemon-tick", "-q")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert told.stdout.count("replaced early") == 1
+    assert "30 certificates" in told.stdout
+    assert WHY in told.stdout
+    assert sorted(cdn.issuer.replaced) == sorted(ids[:30])
+    changed = [cdn.installed(name) != old for name, old in zip(names, before, strict=True)]
+    assert changed == [True] * 30 + [False] * 3
+    assert cdn.sslctl("daemon-tick", "-q").stdout == ""
+    assert len(cdn.issuer.orders) == 33 + 30
+
+
+def _id_of(cdn: Cdn, name: str) -> str:
+    app = cdn.app()
+    serving = app.store.domain(name).serving
+    assert serving is not None
+    found = renewal_id(app.store.bundle(serving).certificate)
+    app.close()
+    assert found is not None
+    return found

@@ -1,0 +1,193 @@
+"""`sslctl add` of many names: each comes under management as it would alone, in few transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sslctl.errors import Busy, StateError
+from sslctl.fleet import enrolment
+from sslctl.rules.claim_names import domain_claim
+from sslctl.rules.model import Domain, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import queued
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.cdn import Cdn
+from tests.support.fakes import START, Clock
+from tests.support.store_cases import bundle, database_of, finding, issue, leaf, look_into, open_store, serve
+
+MANY = [f"{number:05}.test" for number in range(6000)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of the fixture `store`."""
+    return tmp_path / "state"
+
+
+# The store
+
+
+def test_new_domains_are_recorded_with_their_events_and_the_others_are_given(
+    store: SqliteStore, clock: Clock
+) -> None:
+    known = store.enrol("b.test", ("c.test",), Source.TEXT)
+    gone = store.delete(store.enrol("a.test", (), Source.C4))
+    clock.move(days=1)
+    assert store.enrol_many(["z.test", "b.test", "y.test", "a.test"]) == ["b.test", "a.test"]
+    assert store.find("b.test") == known
+    assert store.find("a.test") == gone
+    for name in ("z.test", "y.test"):
+        new = store.domain(name)
+        alone = store.enrol(f"alone-{name}", (), Source.C4)
+        assert replace(new, id=alone.id, name=alone.name) == alone
+        [event], [its] = store.events(new), store.events(alone)
+        assert replace(event, id=its.id, domain_id=its.domain_id) == its
+
+
+def test_those_recorded_before_an_error_stay_and_the_next_run_goes_on(
+    store: SqliteStore, folder: Path
+) -> None:
+    with look_into(database_of(folder)) as connection:
+        connection.execute(
+            f"CREATE TRIGGER broken BEFORE INSERT ON domain WHEN NEW.name = '{MANY[5500]}'"
+            " BEGIN SELECT RAISE (ABORT, 'broken'); END"
+        )
+    with pytest.raises(StateError, match="broken"):
+        store.enrol_many(MANY)
+    assert store.counts(START) == {"Pending": 5000}
+    with look_into(database_of(folder)) as connection:
+        connection.execute("DROP TRIGGER broken")
+    assert store.enrol_many(MANY) == MANY[:5000]
+    assert store.counts(START) == {"Pending": 6000}
+
+
+def test_domains_are_given_by_name_in_the_order_asked_for(store: SqliteStore) -> None:
+    store.enrol_many(MANY)
+    gone = store.delete(store.domain(MANY[3]))
+    asked = ["never.test", *reversed(MANY)]
+    given = list(store.named(asked))
+    assert [domain.name for domain in given] == asked[1:]
+    assert gone in given
+    assert list(store.named([])) == []
+
+
+# As one by one
+
+
+def _fail(store: SqliteStore, domain: Domain) -> None:
+    store.settle(domain, finding(Code.CNAME_ELSEWHERE))
+
+
+def _discard(store: SqliteStore, domain: Domain) -> None:
+    store.settle(domain, finding(Code.C4_UNKNOWN_DOMAIN))
+
+
+def _wait(store: SqliteStore, domain: Domain) -> None:
+    store.settle(domain, finding(Code.DNS_UNANSWERED))
+
+
+def _serve(store: SqliteStore, domain: Domain) -> None:
+    store.settle(serve(store, issue(store, domain)), None)
+
+
+def _paste(store: SqliteStore, domain: Domain) -> None:
+    store.paste(domain.name, ("other.test",), bundle(), leaf(names=domain.names))
+
+
+def _delete(store: SqliteStore, domain: Domain) -> None:
+    store.delete(serve(store, issue(store, domain)))
+
+
+def _extend(store: SqliteStore, domain: Domain) -> None:
+    store.amend(domain, ("other.test",), Source.C4)
+
+
+STATES: dict[str, Callable[[SqliteStore, Domain], None]] = {
+    each.__name__.strip("_"): each for each in (_fail, _discard, _wait, _serve, _paste, _delete, _extend)
+}
+
+
+def _prepare(folder: Path, clock: Clock) -> SqliteStore:
+    store = open_store(folder, clock)
+    for name, bring_about in STATES.items():
+        bring_about(store, store.enrol(f"{name}.test", (), Source.C4))
+    return store
+
+
+@pytest.mark.parametrize("drop_sans", [False, True])
+@pytest.mark.parametrize("new", [False, True])
+@pytest.mark.parametrize("requeue", [False, True])
+def test_many_end_as_each_would_alone(
+    tmp_path: Path, clock: Clock, *, drop_sans: bool, new: bool, requeue: bool
+) -> None:
+    one_by_one, together = (_prepare(tmp_path / name, clock) for name in ("one", "many"))
+    clock.move(hours=1)
+    names = ["fresh.test", *(f"{name}.test" for name in STATES)]
+    for name in names:
+        domain = enrolment.enrol(one_by_one, name, () if drop_sans else None, clock(), new=new)
+        if requeue:
+            enrolment.queue(one_by_one, domain, clock())
+    intake = enrolment.enrol_many(together, names, clock(), drop_sans=drop_sans, new=new, requeue=requeue)
+    # "fresh" is new, and "delete" was taken back.
+    assert (intake.recorded, intake.known, intake.refused) == (2, len(names) - 2, {})
+    for name in names:
+        alone, among_many = one_by_one.domain(name), together.domain(name)
+        assert replace(among_many, id=alone.id, wanted=None, serving=None) == replace(
+            alone, wanted=None, serving=None
+        )
+        for mine, its in ((among_many.wanted, alone.wanted), (among_many.serving, alone.serving)):
+            assert (mine and mine.version) == (its and its.version)
+        told = [(event.kind, event.detail) for event in together.events(among_many)]
+        assert told == [(event.kind, event.detail) for event in one_by_one.events(alone)]
+    one_by_one.close()
+    together.close()
+
+
+def test_one_that_somebody_else_works_on_is_named_and_the_others_are_taken_in(
+    store: SqliteStore, folder: Path, clock: Clock
+) -> None:
+    store.settle(store.enrol("busy.test", (), Source.C4), finding(Code.CNAME_ELSEWHERE))
+    other = open_store(folder, clock)
+    other._owner = "elsewhere.test/1/1"
+    other.claim([domain_claim("busy.test")], timedelta(hours=1))
+    intake = enrolment.enrol_many(store, ["a.test", "busy.test", "b.test"], clock(), requeue=True)
+    assert (intake.recorded, intake.known) == (2, 0)
+    assert isinstance(intake.refused["busy.test"], Busy)
+    assert store.domain("busy.test").finding == finding(Code.CNAME_ELSEWHERE)
+    assert store.domain("b.test").finding == queued(clock())
+    other.close()
+
+
+# The command
+
+
+def test_a_long_list_is_recorded_and_said_in_one_line(cdn: Cdn) -> None:
+    cdn.sslctl("add", MANY[7], "--no-wait")
+    text = "\n".join(MANY)
+    result = cdn.sslctl("add", "--no-wait", "--from-file", "-", stdin=text)
+    assert (result.exit_code, result.stderr) == (5, "")
+    assert result.stdout == "5999 domains recorded, 1 managed already; the next ticks do what is due\n"
+    again = cdn.sslctl("add", "--no-wait", "--from-file", "-", "--json", stdin=text)
+    assert [domain["domain"] for domain in again.json["domains"]] == MANY
+    assert {domain["reason"]["code"] for domain in again.json["domains"]} == {"QUEUED"}
+    assert {domain["error"] for domain in again.json["domains"]} == {None}
+    assert cdn.sslctl("daemon-tick", "--dry-run").stdout.count("\n") == 6001
+    assert (cdn.c4.requests, cdn.zone.queries, cdn.issuer.orders) == ((), [], [])
+
+
+def test_a_short_list_is_said_one_by_one(cdn: Cdn) -> None:
+    result = cdn.sslctl("add", "--no-wait", *MANY[:3])
+    assert result.stdout.count("Pending QUEUED") == 3
+
+
+def test_an_emergency_among_many_is_told_by_the_exit_code(cdn: Cdn) -> None:
+    store = cdn.app().store
+    owed = issue(store, store.enrol("owed.test", (), Source.C4))  # type: ignore[arg-type]
+    store.settle(owed, finding(Code.C4_REJECTED))
+    store.close()
+    assert cdn.sslctl("add", "--no-wait", "owed.test", *MANY[:200]).exit_code == 7

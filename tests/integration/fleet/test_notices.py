@@ -1,0 +1,284 @@
+"""An Emergency reaches a person: once, again a day later, and until somebody takes the message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import apprise
+import pytest
+
+from sslctl.app import App
+from sslctl.notify import Kind
+from sslctl.rules.model import Notice
+from sslctl.rules.reasons import Status
+from sslctl.sandbox.c4.faults import Fault
+from sslctl.sandbox.c4.faults import Kind as Operation
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.cdn import Cdn
+from tests.support.fakes import FakeNotifier
+from tests.support.store_cases import open_store
+from tests.support.webhook import Webhook
+
+NAME, OTHER = "shop.example.com", "www.example.org"
+SECRET = "s3cret-path"
+
+
+class People(Cdn):
+    """A CDN whose ticks tell `notifier`."""
+
+    def __init__(self, cdn: Cdn) -> None:
+        self.__dict__ = cdn.__dict__
+        self.notifier = FakeNotifier("slack", "mailto")
+
+    def app(self) -> App:
+        """Give sslctl's parts, with the fake notifier."""
+        app = super().app()
+        app.notifier = self.notifier
+        return app
+
+    @property
+    def told(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Give the titles that were sent, and where to."""
+        return [(message.title, to) for message, to in self.notifier.sent]
+
+
+@pytest.fixture
+def people(cdn: Cdn) -> People:
+    return People(cdn)
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as running:
+        yield running
+
+
+def break_uploads(cdn: Cdn, *names: str) -> None:
+    """Let C4 take no certificate for `names`, which are added."""
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=400))
+    for name in names:
+        cdn.add_domain(name)
+        assert cdn.sslctl("add", name).exit_code == 7
+
+
+def tick(cdn: Cdn, **hours: float) -> Any:
+    cdn.clock.move(**hours)
+    return cdn.sslctl("daemon-tick", "--json").json
+
+
+ONE = "sslctl: 1 domain in Emergency"
+TWO = "sslctl: 2 domains in Emergency"
+WELL = "sslctl: all is well again"
+
+
+def test_an_emergency_is_told_once_a_day_until_it_is_cured(people: People) -> None:
+    break_uploads(people, NAME)
+    assert people.told == []
+    tick(people)
+    assert people.told == [(ONE, (1, 2))]
+    for _ in range(23):
+        tick(people, hours=1)
+    assert people.told == [(ONE, (1, 2))]
+    tick(people, hours=1)
+    assert people.told == [(ONE, (1, 2))] * 2
+    people.c4.set_faults()
+    tick(people, hours=1)
+    tick(people, hours=1)
+    tick(people, hours=30)
+    assert people.told[2:] == [(WELL, (1, 2))]
+
+
+def test_a_new_emergency_is_told_at_once_with_the_others(people: People) -> None:
+    break_uploads(people, NAME)
+    tick(people)
+    break_uploads(people, OTHER)
+    tick(people, hours=1)
+    assert people.told == [(ONE, (1, 2)), (TWO, (1, 2))]
+    message = people.notifier.sent[1][0]
+    assert f"sslctl view {NAME}" in message.body
+    assert OTHER in message.body
+
+
+def test_who_missed_it_is_told_by_the_next_tick_and_that_is_shown(people: People) -> None:
+    break_uploads(people, NAME)
+    people.notifier.deaf = {2}
+    failed = people.clock()
+    assert tick(people)["notice"] == {
+        "at": "2026-11-23T04:00:00Z",
+        "troubled": 1,
+        "missed": [2],
+        "missed_since": "2026-11-23T04:00:00Z",
+        "why": "URL 2 (mailto) could not be reached, or refused it",
+    }
+    tick(people, hours=1)
+    line = "The last notice could not be delivered since 2026-11-23 12:00 SGT: URL 2 (mailto) could not be reached, or refused it"
+    assert line in people.sslctl("list").stderr
+    assert people.sslctl("list", "--json").json["notice"]["missed"] == [2]
+    quiet = people.sslctl("daemon-tick", "-q")
+    assert line in quiet.stdout
+    people.notifier.deaf = set()
+    assert tick(people, hours=1)["notice"]["missed_since"] is None
+    assert people.told == [(ONE, (1, 2)), (ONE, (2,)), (ONE, (2,)), (ONE, (2,))]
+    assert people.sslctl("list").stderr == ""
+    tick(people, hours=1)
+    assert len(people.told) == 4
+    # The day counts from the first message, whoever missed it.
+    people.clock.at = failed + timedelta(hours=24)
+    tick(people)
+    assert people.told[-1] == (ONE, (1, 2))
+
+
+def test_one_who_missed_that_all_is_well_is_told_that_too(people: People) -> None:
+    break_uploads(people, NAME)
+    tick(people)
+    people.c4.set_faults()
+    people.notifier.deaf = {1}
+    tick(people, hours=1)
+    people.notifier.deaf = set()
+    tick(people, hours=1)
+    tick(people, hours=1)
+    assert people.told[1:] == [(WELL, (1, 2)), (WELL, (1,))]
+
+
+def test_an_expired_domain_is_told_and_other_statuses_are_not(people: People) -> None:
+    for name in (NAME, OTHER):
+        people.add_domain(name)
+    people.sslctl("add", NAME)
+    people.point(NAME, "elsewhere.test")
+    people.clear_dns(OTHER)
+    people.sslctl("add", OTHER)
+    tick(people, days=89)
+    assert people.told == []
+    tick(people, days=2)
+    assert people.told == [("sslctl: 1 domain in Expired", (1, 2))]
+
+
+def test_which_statuses_is_for_the_configuration_to_say(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Failure")
+    break_uploads(people, NAME)
+    people.add_domain(OTHER, points_at="elsewhere.test")
+    people.sslctl("add", OTHER)
+    tick(people)
+    assert people.told == [("sslctl: 1 domain in Failure", (1, 2))]
+
+
+def test_a_dry_run_tells_nobody(people: People) -> None:
+    break_uploads(people, NAME)
+    people.sslctl("daemon-tick", "--dry-run")
+    assert people.told == []
+
+
+def test_where_nobody_is_to_be_told_any_more_nothing_is_owed(people: People) -> None:
+    break_uploads(people, NAME)
+    people.notifier.deaf = {1, 2}
+    tick(people)
+    plain = Cdn.app(people)
+    assert plain.notifier is None
+    assert Cdn.app(people).store.notice().missed == (1, 2)
+    people.app = lambda: Cdn.app(people)  # type: ignore[method-assign]
+    assert tick(people)["notice"] is None
+    assert people.sslctl("list").stderr == ""
+
+
+def test_a_real_message_by_a_real_tick(cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the token and what C4 says echoed by a C4 that cannot keep a secret."""
+    echo = {
+        "type": "about:blank",
+        "title": "no",
+        "status": 422,
+        "code": "bad_pair",
+        "detail": "token s3cret-token",
+    }
+    monkeypatch.setenv("SSLCTL_NOTIFY_URLS", webhook.url())
+    monkeypatch.setenv("SSLCTL_NOTIFY_PING_URL", f"http://{webhook.address}/ping/{SECRET}")
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422, body=json.dumps(echo)))
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    result = cdn.sslctl("daemon-tick", "--json")
+    assert result.exit_code == 7
+    assert result.json["pinged"] is True
+    assert webhook.pings == [f"/ping/{SECRET}"]
+    (body,) = webhook.bodies
+    assert body.startswith(f"{ONE}\nEmergency, C4_")
+    assert f"sslctl view {NAME}" in body
+    for secret in ("s3cret-token", "PRIVATE KEY", "BEGIN", SECRET):
+        assert secret not in body
+    assert SECRET not in result.stdout + result.stderr
+    assert webhook.messages[0]["type"] == "failure"
+
+
+def test_where_the_notice_reaches_nobody_the_pings_stop(
+    cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Webhook() as pinged:
+        monkeypatch.setenv("SSLCTL_NOTIFY_URLS", webhook.url())
+        monkeypatch.setenv("SSLCTL_NOTIFY_PING_URL", f"http://{pinged.address}/{SECRET}")
+        break_uploads(cdn, NAME)
+        webhook.status = 500
+        result = cdn.sslctl("daemon-tick")
+        assert result.exit_code == 7
+        assert "URL 1 (json) answered 500" in result.stdout
+        assert SECRET not in result.stdout + result.stderr
+        assert pinged.pings == []
+        webhook.status = 200
+        assert tick(cdn)["pinged"] is True
+        pinged.status = 500
+        result = cdn.sslctl("daemon-tick", "-q")
+        assert "The ping of notify.ping_url failed: it answered 500" in result.stdout
+        assert SECRET not in result.stdout + result.stderr
+
+
+def test_a_tick_that_cannot_use_its_state_does_not_ping(
+    cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLCTL_NOTIFY_PING_URL", f"http://{webhook.address}/")
+    assert cdn.sslctl("daemon-tick", "--json").json["pinged"] is True
+    (cdn.folder / "state" / "sslctl.db").write_text("no database")
+    assert cdn.sslctl("daemon-tick").exit_code == 8
+    assert len(webhook.pings) == 1
+
+
+def test_the_command_tests_every_url_and_says_which_failed(
+    cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = cdn.sslctl("notify")
+    assert result.exit_code == 8
+    assert "notify.urls and notify.urls_file are not set" in result.stderr
+    file = cdn.folder / "urls"
+    file.write_text(f"{webhook.url()}\nnosuch://{SECRET}\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("SSLCTL_NOTIFY_URLS_FILE", str(file))
+    result = cdn.sslctl("notify")
+    assert result.exit_code == 75
+    assert result.stdout == "URL 1 (json) took it\nURL 2 (nosuch) is not one that apprise knows\n"
+    assert webhook.messages[0]["type"] == "info"
+    assert SECRET not in result.stdout + result.stderr
+    file.write_text(webhook.url())
+    result = cdn.sslctl("notify", "--json")
+    assert result.exit_code == 0
+    assert result.json["urls"] == [{"position": 1, "scheme": "json", "delivered": True, "why": None}]
+
+
+def test_what_was_told_is_kept(tmp_path: Path, store: SqliteStore) -> None:
+    assert store.notice() == Notice()
+    folder = tmp_path / "other"
+    opened = open_store(folder)
+    at = opened._clock()
+    notice = Notice(at, frozenset({(NAME, Status.EXPIRED)}), (1, 3), at - timedelta(hours=2), "a, b")
+    opened.record_notice(notice)
+    opened.close()
+    again = open_store(folder)
+    assert again.notice() == notice
+    again.record_notice(Notice())
+    assert again.notice() == Notice()
+    again.close()
+
+
+def test_the_kinds_are_those_of_apprise() -> None:
+    assert {kind.value for kind in Kind} <= {kind.value for kind in apprise.NotifyType}

@@ -1,0 +1,161 @@
+"""One tick at a time, and operators' commands take turns with it domain by domain. Real processes, real locks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sslctl.errors import StateError
+from sslctl.system.locks import locked
+from tests.support.cdn import Cdn
+from tests.support.store_cases import PATIENCE, look_into, processes
+from tests.support.tick_cases import tick
+
+NAMES = [f"{number}.example.com" for number in range(3)]
+
+
+@pytest.mark.parametrize("number", [2, 5, 20])
+def test_of_ticks_at_once_exactly_one_runs(cdn: Cdn, number: int) -> None:
+    for name in NAMES:
+        cdn.add_domain(name)
+        assert cdn.sslctl("add", name, "--no-wait").exit_code == 3
+    context = processes()
+    start, may_issue, results = context.Barrier(number), context.Event(), context.Queue()
+    running = [
+        context.Process(target=tick, args=(cdn.config_path, start, may_issue, results)) for _ in range(number)
+    ]
+    for process in running:
+        process.start()
+    # The one that runs goes on only when all others have given up.
+    refused = [results.get(timeout=PATIENCE) for _ in range(number - 1)]
+    may_issue.set()
+    ran = results.get(timeout=PATIENCE)
+    for process in running:
+        process.join(PATIENCE)
+    assert {(code, orders) for code, _, orders in refused} == {(75, 0)}
+    # On a machine with much to do, some have waited in vain for the database before.
+    assert {stderr.splitlines()[0] for _, stderr, _ in refused} <= {
+        "sslctl: error: another tick is running",
+        "sslctl: error: the database is in use by another sslctl",
+    }
+    assert ran == (0, "", len(NAMES))
+    assert [len(cdn.uploads(name)) for name in NAMES] == [1, 1, 1]
+    with look_into(cdn.folder / "state" / "sslctl.db") as connection:
+        orders = connection.execute("SELECT domain_id, count(*) FROM acme_order GROUP BY 1").fetchall()
+    assert orders == [(1, 1), (2, 1), (3, 1)]
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+
+
+# The lock
+
+_HOLD = """
+import subprocess, sys, time
+from pathlib import Path
+from sslctl.system.locks import locked
+with locked(Path(sys.argv[1])) as is_free:
+    child = subprocess.Popen(["sleep", "60"])
+    print(is_free, child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_lock_ends_with_its_process_even_if_a_child_lives_on(tmp_path: Path) -> None:
+    path = tmp_path / "tick.lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert holder.stdout is not None
+        is_free, child = holder.stdout.readline().split()
+        assert is_free == "True"
+        with locked(path) as taken:
+            assert not taken
+        holder.kill()
+        holder.wait(PATIENCE)
+        assert Path(f"/proc/{child}").exists()
+        with locked(path) as taken:
+            assert taken
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
+        holder.communicate()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_lock_is_taken_once_in_a_process_too(tmp_path: Path) -> None:
+    path = tmp_path / "tick.lock"
+    with locked(path) as first, locked(path) as second:
+        assert (first, second) == (True, False)
+    with locked(path) as again:
+        assert again
+
+
+def test_a_link_in_the_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tick.lock").symlink_to(tmp_path / "elsewhere")
+    with (
+        pytest.raises(StateError, match=r"cannot open the lock .*tick\.lock"),
+        locked(tmp_path / "tick.lock"),
+    ):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_tick_is_kept_out_by_the_lock_alone(cdn: Cdn) -> None:
+    """Whatever became of the claim: it may have passed its deadline."""
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    with locked(cdn.folder / "state" / "tick.lock"):
+        result = cdn.sslctl("daemon-tick")
+        assert (result.exit_code, result.stderr) == (75, "sslctl: error: another tick is running\n")
+        assert cdn.sslctl("daemon-tick", "--dry-run").exit_code == 0
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+
+
+# Turns, domain by domain
+
+
+def _commands(cdn: Cdn) -> dict[str, list[str]]:
+    name = NAMES[0]
+    return {
+        "add": ["add", name],
+        "add, other names": ["add", name, "--san", NAMES[1]],
+        "add, a pair": ["add", name, *cdn.paste(cdn.text_pair(name, NAMES[1]))],
+        "recheck": ["recheck", name],
+        "delete": ["delete", name, "--yes"],
+    }
+
+
+def test_commands_and_a_running_tick_take_turns(cdn: Cdn) -> None:
+    for name in NAMES:
+        cdn.add_domain(name)
+    assert cdn.sslctl("add", NAMES[0], "--no-wait").exit_code == 3
+    context = processes()
+    start, may_issue, results = context.Barrier(1), context.Event(), context.Queue()
+    running = context.Process(target=tick, args=(cdn.config_path, start, may_issue, results))
+    running.start()
+    _wait_for_order(cdn)
+    for what, command in _commands(cdn).items():
+        result = cdn.sslctl(*command)
+        assert (result.exit_code, result.stdout) == (75, ""), what
+        assert f"another sslctl works on {NAMES[0]}\n" in result.stderr, what
+    assert cdn.uploads(NAMES[0]) == []
+    # Other domains are nobody's business.
+    assert cdn.sslctl("add", NAMES[1]).exit_code == 0
+    may_issue.set()
+    assert results.get(timeout=PATIENCE) == (0, "", 1)
+    running.join(PATIENCE)
+    for what, command in _commands(cdn).items():
+        assert cdn.sslctl(*command).exit_code == 0, what
+
+
+def _wait_for_order(cdn: Cdn) -> None:
+    """Wait until the tick is at the CA."""
+    deadline = time.monotonic() + PATIENCE
+    with look_into(cdn.folder / "state" / "sslctl.db") as connection:
+        while not connection.execute("SELECT 1 FROM acme_order").fetchall():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)

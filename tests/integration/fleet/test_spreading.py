@@ -1,0 +1,247 @@
+"""Today's share of the renewals, from a real store: what waits, what is made early, and what neither can touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sslctl.fleet import spreading
+from sslctl.fleet.spreading import Share
+from sslctl.rules import renewal_days
+from sslctl.rules.model import Domain, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import queued
+from sslctl.store.interface import Cohort
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import Clock
+from tests.support.store_cases import bundle, finding, held, issue, leaf, serve
+
+WEEK = timedelta(days=7)
+NOW = datetime(2027, 3, 1, 16, 0, tzinfo=UTC)  # 00:00 of the 2nd in Singapore
+
+
+@pytest.fixture(autouse=True)
+def _midnight(clock: Clock) -> None:
+    clock.at = NOW
+
+
+def served(store: SqliteStore, name: str, left: float, *, days: float = 90, before: bool = True) -> Domain:
+    """Add a domain whose certificate expires in `left` days, kept when it was issued if `before`, and just now if not."""
+    clock = store._clock
+    assert isinstance(clock, Clock)
+    at = NOW + timedelta(days=left - days)
+    clock.at = at if before else NOW
+    domain = serve(store, issue(store, store.enrol(name, (), Source.C4), at=at, days=days))  # type: ignore[arg-type]
+    clock.at = NOW
+    return store.settle(domain, None)
+
+
+def fleet(store: SqliteStore, left: Iterable[float], prefix: str = "d") -> list[Domain]:
+    return [served(store, f"{prefix}{number}.test", days) for number, days in enumerate(left)]
+
+
+def names(domains: Iterable[Domain]) -> list[str]:
+    return [domain.name for domain in domains]
+
+
+def share(store: SqliteStore, due: Iterable[Domain] = (), *, at: datetime = NOW, most: int = 2) -> Share:
+    return spreading.share(store, list(due), at, WEEK, most)
+
+
+# What stands in the store
+
+
+def test_domains_that_are_alike_count_together(store: SqliteStore) -> None:
+    fleet(store, [20, 20, 20.01, 30])
+    served(store, "short.test", 3, days=6)
+    store.enrol("new.test", (), Source.C4)
+    found = {(each.count, each.code, each.expires_at, each.lifetime) for each in store.cohorts()}
+    assert found == {
+        (3, None, NOW + timedelta(days=20), timedelta(days=90)),
+        (1, None, NOW + timedelta(days=30), timedelta(days=90)),
+        (1, None, NOW + timedelta(days=3), timedelta(days=6)),
+        (1, Code.QUEUED, None, None),
+    }
+
+
+def test_what_is_never_renewed_does_not_count(store: SqliteStore) -> None:
+    store.delete(served(store, "deleted.test", 20))
+    pasted = serve(store, issue(store, store.enrol("pasted.test", (), Source.C4)))
+    store.amend(pasted, (), Source.TEXT)
+    assert store.cohorts() == []
+
+
+def test_a_pasted_certificate_is_not_renewed_but_replaced_by_a_new_order(store: SqliteStore) -> None:
+    pasted = store.paste("pasted.test", (), bundle(), leaf(NOW, names=("pasted.test",)))
+    store.amend(serve(store, pasted), (), Source.C4)
+    assert store.cohorts() == [Cohort(1, Code.QUEUED)]
+
+
+def test_a_revoked_certificate_is_due_since_it_was(store: SqliteStore) -> None:
+    store.mark_revoked(held(served(store, "revoked.test", 60)))
+    (window,) = spreading.standing(store, NOW, WEEK).fleet
+    assert renewal_days.tonight({window: 1}, renewal_days.day_of(NOW), 0) == {window: 1}
+    assert window.lifetime == timedelta(days=90)
+
+
+def test_an_upload_that_is_owed_counts_by_the_certificate_that_is_held(store: SqliteStore) -> None:
+    domain = issue(store, served(store, "owed.test", 3), at=NOW)  # type: ignore[arg-type]
+    store.settle(domain, finding(Code.C4_REJECTED))
+    (window,) = spreading.standing(store, NOW, WEEK).fleet
+    assert window.due == renewal_days.day_of(NOW) + 83
+
+
+def test_who_fails_counts_until_the_renewal_is_due(store: SqliteStore) -> None:
+    for domain in [served(store, "later.test", 40), served(store, "now.test", 5)]:
+        store.settle(domain, finding(Code.CNAME_ELSEWHERE))
+    store.settle(store.enrol("never.test", (), Source.C4), finding(Code.NXDOMAIN))
+    store.settle(store.enrol("gone.test", (), Source.C4), finding(Code.C4_UNKNOWN_DOMAIN))
+    store.settle(store.enrol("asked.test", (), Source.C4), finding(Code.CA_RATE_LIMITED))
+    store.enrol("queued.test", (), Source.C4)
+    found = spreading.standing(store, NOW, WEEK)
+    assert (sum(found.fleet.values()), found.queued, found.failing) == (1, 2, 3)
+
+
+def test_windows_agree_with_the_rule_of_the_tick(store: SqliteStore) -> None:
+    """The day that a window gives as due is the one on which an hourly tick finds the renewal due."""
+    for hours in range(0, 30, 3):
+        served(store, f"h{hours}.test", 20 + hours / 24 + 1 / 100)
+    due = renewal_days.start_of(renewal_days.day_of(NOW) + 13)
+    days = {each.due for each in spreading.standing(store, NOW, WEEK).fleet}
+    seen = {
+        renewal_days.day_of(due + timedelta(hours=hours))
+        for hours in range(48)
+        if len(list(store.candidates(due + timedelta(hours=hours), WEEK)))
+        > len(list(store.candidates(due + timedelta(hours=hours - 1), WEEK)))
+    }
+    assert days == seen
+
+
+# What was renewed today
+
+
+def test_what_took_the_place_of_another_since_midnight_counts(store: SqliteStore, clock: Clock) -> None:
+    for number, domain in enumerate(fleet(store, [5, 5, 5])):
+        clock.at = NOW + timedelta(hours=number - 1)
+        issue(store, domain, at=clock.at)  # type: ignore[arg-type]
+    clock.at = NOW + timedelta(hours=3)
+    issue(store, store.enrol("new.test", (), Source.C4), at=clock.at)  # type: ignore[arg-type]
+    assert [store.renewed_since(NOW + timedelta(hours=hours)) for hours in (-1, 0, 1, 2)] == [3, 2, 1, 0]
+
+
+# What is due and does not fit
+
+
+def test_without_a_limit_nothing_waits_and_nothing_is_early(store: SqliteStore) -> None:
+    due = fleet(store, [5, 5, 5, *[20] * 9])[:3]
+    assert share(store, due, most=0) == Share()
+
+
+def test_beyond_the_limit_what_expires_last_waits(store: SqliteStore) -> None:
+    due = fleet(store, [6, 4, 5, 3])
+    found = share(store, due)
+    assert (names(found.held), found.early) == (["d2.test", "d0.test"], ())
+
+
+def test_what_was_renewed_by_an_earlier_tick_of_the_day_takes_room(store: SqliteStore, clock: Clock) -> None:
+    first, second, third = fleet(store, [4, 5, 6])
+    issue(store, first, at=NOW)  # type: ignore[arg-type]
+    clock.move(hours=5)
+    assert names(share(store, [second, third], at=clock()).held) == ["d2.test"]
+    # The next day begins at 16:00 UTC.
+    clock.move(hours=19)
+    assert share(store, [second, third], at=clock()).held == ()
+
+
+def test_what_expires_before_the_end_of_tomorrow_does_not_wait(store: SqliteStore) -> None:
+    due = fleet(store, [-1, 0.5, 1.9, 2, 2.1, 3])
+    assert names(share(store, due).held) == ["d4.test", "d5.test"]
+
+
+def test_who_is_not_well_is_not_kept_from_the_daily_recheck(store: SqliteStore) -> None:
+    troubled = [
+        store.settle(domain, finding(code))
+        for domain, code in zip(
+            fleet(store, [6, 6, 6], "t"),
+            (Code.CNAME_ELSEWHERE, Code.CA_UNAVAILABLE, Code.C4_REJECTED),
+            strict=True,
+        )
+    ]
+    assert share(store, troubled, most=1) == Share()
+    # Two of them may well be renewed; the one that fails is not counted.
+    well = fleet(store, [5, 5, 5])
+    assert names(share(store, troubled + well, most=4).held) == ["d2.test"]
+
+
+def test_a_revoked_certificate_does_not_wait(store: SqliteStore) -> None:
+    due = fleet(store, [60, 5, 5])
+    store.mark_revoked(held(due[0]))
+    assert names(share(store, [store.domain(each.name) for each in due], most=1).held) == [
+        "d1.test",
+        "d2.test",
+    ]
+
+
+# What is made early
+
+
+def test_a_cohort_is_begun_on_the_last_day_that_will_do(store: SqliteStore) -> None:
+    """Six due in 20 days, at two a day: the first two are renewed two days before."""
+    fleet(store, [27] * 6)
+    early = [share(store, at=NOW + timedelta(days=days)).early for days in (17, 18)]
+    assert [names(each) for each in early] == [[], ["d0.test", "d1.test"]]
+
+
+def test_the_room_that_is_left_for_early_ones_is_what_today_leaves(store: SqliteStore) -> None:
+    (due,) = fleet(store, [6.9], "now")
+    fleet(store, [7.5], "today")
+    fleet(store, [8.5] * 6, "tomorrow")
+    found = share(store, [due], most=4)
+    # One is due, and another one will be in the course of the day.
+    assert (found.held, names(found.early)) == ((), ["tomorrow0.test", "tomorrow1.test"])
+
+
+def test_the_next_to_fall_due_are_early_and_nobody_whose_trouble_comes_first(store: SqliteStore) -> None:
+    fleet(store, [9.5, 8.6, 8.5, 8.4, 8.3])
+    store.settle(store.domain("d4.test"), finding(Code.CNAME_ELSEWHERE))
+    store.settle(store.domain("d3.test"), queued(NOW))
+    # Five in two days do not fit into one a day.
+    assert names(share(store, most=1).early) == ["d2.test"]
+    assert names(share(store, most=10).early) == []
+    store.mark_revoked(held(store.domain("d2.test")))
+    assert names(store.renewable(NOW, NOW, 9)) == ["d1.test", "d0.test"]
+
+
+def test_none_is_early_before_half_of_its_life_is_over(store: SqliteStore) -> None:
+    for number in range(6):
+        served(store, f"short{number}.test", 20, days=39.9)
+    # 19.95 days of it are over in 72 minutes.
+    minutes = [timedelta(minutes=71), timedelta(minutes=72)]
+    assert [len(store.renewable(NOW + each, NOW, 9)) for each in minutes] == [0, 6]
+
+
+def test_a_cohort_due_in_the_last_hour_of_a_day_is_the_next_days_and_early_until_then(
+    store: SqliteStore,
+) -> None:
+    fleet(store, [8 - 1 / 48] * 4)
+    found = spreading.standing(store, NOW, WEEK).fleet
+    assert {each.due - renewal_days.day_of(NOW) for each in found} == {1}
+    assert len(share(store).early) == 2
+
+
+def test_early_ones_are_no_more_than_the_limit(store: SqliteStore) -> None:
+    fleet(store, [8.5] * 12)
+    assert len(share(store, most=5).early) == 5
+
+
+def test_a_day_that_is_full_already_gets_no_early_ones(store: SqliteStore, clock: Clock) -> None:
+    fleet(store, [8.5] * 6)
+    done = fleet(store, [5, 5], "done")
+    assert len(share(store, most=2).early) == 0
+    for domain in done:
+        issue(store, domain, at=NOW)  # type: ignore[arg-type]
+    clock.move(hours=1)
+    assert share(store, at=clock()).early == ()
+    assert len(share(store, at=clock(), most=3).early) == 1

@@ -1,0 +1,114 @@
+"""The unit really runs the tick: systemd as first process, its sandbox, real certbot and real Pebble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.cdn import World
+from tests.support.booted import Machine, can_boot
+
+pytestmark = [pytest.mark.pebble, pytest.mark.systemd]
+
+RESULT = ("Result", "ActiveState", "ExecMainStatus")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    if not can_boot():
+        pytest.skip("a machine can be booted by root alone, where overlays and cgroup2 can be mounted")
+    with World(tmp_path_factory.mktemp("world"), clock=lambda: datetime.now(UTC)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def machine(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with Machine(tmp_path_factory.mktemp("machine"), world) as booted:
+        # What nothing refers to is forgotten by systemd, with its results.
+        assert booted.run("systemctl", "start", "sslctl.timer").returncode == 0
+        yield booted
+
+
+def test_the_service_gets_certificates_in_its_sandbox(world: World, machine: Machine) -> None:
+    world.add_domain("shop.example.test")
+    assert machine.sslctl("add", "shop.example.test", "--no-wait").returncode == 3
+    started = machine.run("systemctl", "start", "sslctl.service")
+    assert (started.returncode, started.stderr) == (0, ""), machine.said()
+    assert machine.show("sslctl.service", *RESULT) == {
+        "Result": "success",
+        "ActiveState": "inactive",
+        "ExecMainStatus": "0",
+    }
+    assert "Success" in machine.sslctl("list").stdout
+    assert world.c4.serving("shop.example.test") is not None
+
+
+def test_what_a_tick_finds_does_not_fail_the_unit(world: World, machine: Machine) -> None:
+    world.add_domain("late.example.test")
+    machine.sslctl("add", "late.example.test", "--no-wait")
+    world.c4.set_faults(Fault(kind=Kind.UPLOAD, status=400))
+    assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
+    world.c4.set_faults()
+    shown = machine.show("sslctl.service", *RESULT)
+    assert (shown["Result"], shown["ExecMainStatus"]) == ("success", "7")
+    assert "late.example.test" in machine.said()
+    assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
+    assert machine.show("sslctl.service", *RESULT)["ExecMainStatus"] == "0"
+
+
+def test_a_tick_that_cannot_run_fails_the_unit(machine: Machine) -> None:
+    machine.run(
+        "sh", "-c", "mv /etc/sslctl/config.toml /etc/sslctl/away && echo nonsense > /etc/sslctl/config.toml"
+    )
+    machine.run("sh", "-c", "chgrp sslctl /etc/sslctl/config.toml && chmod 640 /etc/sslctl/config.toml")
+    assert machine.run("systemctl", "start", "sslctl.service").returncode == 1
+    assert machine.show("sslctl.service", *RESULT)["ExecMainStatus"] == "8"
+    machine.run("mv", "/etc/sslctl/away", "/etc/sslctl/config.toml")
+    assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
+
+
+def test_what_an_operator_works_on_is_left_to_them(world: World, machine: Machine) -> None:
+    """The operator's process is outside of the service's namespaces, and its claim holds all the same."""
+    world.add_domain("held.example.test")
+    machine.sslctl("add", "held.example.test", "--no-wait")
+    with machine.holding("held.example.test"):
+        machine.run("systemctl", "start", "sslctl.service")
+        held = machine.sslctl("list", "--json")
+    assert '"QUEUED"' in held.stdout, machine.said()
+    assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
+    assert '"QUEUED"' not in machine.sslctl("list", "--json").stdout
+
+
+def test_the_timer_waits_for_the_next_full_hour(machine: Machine) -> None:
+    shown = machine.show("sslctl.timer", "ActiveState", "Triggers", "NextElapseUSecRealtime")
+    assert (shown["ActiveState"], shown["Triggers"]) == ("active", "sslctl.service")
+    # Midnight in Singapore is a full hour in most zones; systemd writes "Wed 2026-11-25 01:00:00 UTC".
+    assert ":00:00 " in shown["NextElapseUSecRealtime"]
+
+
+def test_the_sandbox_holds(machine: Machine) -> None:
+    """What the service may not do, tried with its own settings."""
+    program = (
+        "import ctypes, mmap, os, socket\n"
+        "def attempt(what, act):\n"
+        "    try: act()\n"
+        "    except (OSError, ValueError) as error: print(what, 'refused')\n"
+        "    else: print(what, 'ALLOWED')\n"
+        "attempt('etc', lambda: open('/etc/sslctl/new', 'w'))\n"
+        "attempt('opt', lambda: open('/opt/new', 'w'))\n"
+        "attempt('unix', lambda: socket.socket(socket.AF_UNIX))\n"
+        "attempt('netlink', lambda: socket.socket(socket.AF_NETLINK))\n"
+        "attempt('port', lambda: socket.create_server(('127.0.0.1', 81)))\n"
+        "attempt('wx', lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC))\n"
+        "attempt('home', lambda: os.listdir('/root'))\n"
+        "print('state', os.stat('/var/lib/sslctl').st_mode & 0o777 == 0o700)\n"
+        "print('key', open(os.environ['SSLCTL_STATE_KEY_FILE']).read().count('='), os.stat(os.environ['SSLCTL_STATE_KEY_FILE']).st_mode & 0o777)\n"
+        "open('/var/www/acme/x', 'w'); os.unlink('/var/www/acme/x')\n"
+    )
+    said = machine.try_in_sandbox(program).splitlines()
+    for what in ("etc", "opt", "unix", "netlink", "port", "wx", "home"):
+        assert f"{what} refused" in said
+    assert "state True" in said

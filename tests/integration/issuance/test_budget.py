@@ -1,0 +1,493 @@
+"""A fleet within the CA's limits: what is held back costs nothing and comes in its turn, and the CA's word is kept.
+
+The fake CA counts what it is asked; everything between the command line and it is real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sslctl.issuer import Issued, IssueError
+from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.model import Order
+from sslctl.rules.reasons import Code
+from sslctl.sandbox.c4.faults import Fault
+from sslctl.sandbox.c4.faults import Kind as FaultKind
+from tests.support.cdn import Cdn
+from tests.support.fakes import START
+
+HOUR = timedelta(hours=1)
+
+
+def take_in(cdn: Cdn, *names: str) -> None:
+    """Record `names`, in this order, as domains that point at the CDN."""
+    for name in names:
+        cdn.add_domain(name)
+        cdn.clock.move(seconds=1)
+        assert cdn.sslctl("add", name, "--no-wait").exit_code == 3
+
+
+def tick(cdn: Cdn) -> dict[str, str]:
+    """Run a tick, and give the code of each domain that was due, empty for Success."""
+    answer = cdn.sslctl("daemon-tick", "--json").json
+    return {each["domain"]: (each["reason"] or {"code": ""})["code"] for each in answer["domains"]}
+
+
+def reason(cdn: Cdn, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = cdn.sslctl("view", name, "--json").json["domain"]["reason"]
+    return found
+
+
+def at(length: timedelta, since: Any = START) -> str:
+    moment = since + length
+    return str(moment.isoformat().replace("+00:00", "Z"))
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set limits in the environment."""
+
+    def limit(**limits: str) -> None:
+        for name, text in limits.items():
+            monkeypatch.setenv(f"SSLCTL_LIMITS_{name.upper()}", text)
+
+    # One at a time asks the CA. Who that is first depends on threads all the same.
+    monkeypatch.setenv("SSLCTL_ACME_WORKERS", "1")
+    return limit
+
+
+# Our own ledger
+
+
+def test_many_new_domains_get_through_in_their_turn_and_never_beyond_the_limit(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited(orders="2/3h")
+    names = [f"{number}.shop{number}.test" for number in range(5)]
+    take_in(cdn, *names)
+    cdn.clock.at = START + HOUR
+    began_at = cdn.clock()
+    ended = tick(cdn)
+    assert sorted(ended.values()) == ["", "", *[Code.BUDGET_HELD] * 3]
+    told = {name: reason(cdn, name) for name, code in ended.items() if code}
+    assert {each["sentence"] for each in told.values()} == {
+        "Held back, since the CA would not take it now: 2 of 2 new orders in 3 hours."
+    }
+    assert sorted(each["retry_at"] for each in told.values()) == [
+        at(hours * HOUR, began_at) for hours in (3, 3, 6)
+    ]
+    assert tick(cdn) == {}
+    cdn.clock.at = began_at + 3 * HOUR - timedelta(seconds=1)
+    assert tick(cdn) == {}
+    cdn.clock.move(seconds=1)
+    turns = {name: each["retry_at"] for name, each in told.items()}
+    assert tick(cdn) == {name: "" for name, turn in turns.items() if turn == at(3 * HOUR, began_at)}
+    cdn.clock.move(hours=3)
+    assert tick(cdn) == {name: "" for name, turn in turns.items() if turn == at(6 * HOUR, began_at)}
+    assert sorted(cdn.issuer.orders) == [(name,) for name in names]
+
+
+def test_who_was_held_back_has_its_turn_though_others_were_added_since(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited(orders="1/3h")
+    take_in(cdn, "c.test")
+    tick(cdn)
+    take_in(cdn, "b.test")
+    assert tick(cdn) == {"b.test": Code.BUDGET_HELD}
+    take_in(cdn, "a.test")
+    assert tick(cdn) == {"a.test": Code.BUDGET_HELD}
+    assert reason(cdn, "a.test")["retry_at"] > reason(cdn, "b.test")["retry_at"]
+
+
+def test_a_domain_that_fails_preflight_costs_nothing(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited(orders="1/3h")
+    cdn.add_domain("a.test", points_at="elsewhere.example")
+    cdn.sslctl("add", "a.test", "--no-wait")
+    take_in(cdn, "b.test")
+    assert tick(cdn) == {"a.test": Code.CNAME_ELSEWHERE, "b.test": ""}
+
+
+def test_the_list_says_so_with_the_time(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited(orders="1/3h")
+    take_in(cdn, "a.test", "b.test")
+    tick(cdn)
+    [row] = cdn.sslctl("list", "--json", "--status", "Pending").json["domains"]
+    assert row["reason"]["code"] == "BUDGET_HELD"
+    assert row["reason"]["retry_at"] == at(3 * HOUR, cdn.clock())
+    assert "BUDGET_HELD" in cdn.sslctl("list").stdout
+    viewed = cdn.sslctl("view", row["domain"]).stdout
+    assert "1 of 1 new orders in 3 hours" in viewed
+    assert "2026-11-23 15:00 SGT" in viewed
+
+
+def test_certificates_of_one_registered_domain(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited(certificates="2/7d")
+    take_in(cdn, "a.shop.co.uk", "b.shop.co.uk", "c.shop.co.uk", "d.shop.co.uk", "a.other.co.uk")
+    held = [name for name, code in tick(cdn).items() if code]
+    assert len(held) == 2
+    assert "a.other.co.uk" not in held
+    for name in held:
+        assert "2 of 2 new certificates for shop.co.uk in 7 days" in reason(cdn, name)["sentence"]
+        assert reason(cdn, name)["retry_at"] == at(timedelta(days=7), cdn.clock())
+    cdn.clock.move(days=7)
+    assert tick(cdn) == dict.fromkeys(held, "")
+
+
+def test_renewals_go_on_while_new_domains_wait(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited(orders="1/3h", certificates="1/90d")
+    take_in(cdn, "a.example.com")
+    assert tick(cdn) == {"a.example.com": ""}
+    cdn.clock.move(days=83)
+    take_in(cdn, "b.example.com")
+    assert tick(cdn) == {"a.example.com": "", "b.example.com": Code.BUDGET_HELD}
+
+
+def test_a_challenge_that_fails_again_and_again_is_left_alone_in_time(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited(failures="2/1h")
+    cdn.add_domain("a.test")
+    cdn.issuer.refusals += [IssueError(Code.CHALLENGE_FAILED, "404", order_dead=True) for _ in range(2)]
+    cdn.sslctl("add", "a.test")
+    cdn.sslctl("recheck", "a.test")
+    assert cdn.sslctl("recheck", "a.test").exit_code == 3
+    assert "2 of 2 failed validations of a.test in 1 hour" in reason(cdn, "a.test")["sentence"]
+    assert len(cdn.issuer.orders) == 2
+    cdn.clock.move(hours=1)
+    assert tick(cdn) == {"a.test": ""}
+
+
+def test_an_upload_that_is_owed_waits_for_no_budget(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited(orders="1/3h")
+    take_in(cdn, "a.test")
+    cdn.c4.set_faults(Fault(kind=FaultKind.UPLOAD, status=500))
+    assert tick(cdn) == {"a.test": Code.C4_UPLOAD_FAILED}
+    cdn.c4.set_faults()
+    pause_everything(cdn)
+    assert tick(cdn) == {"a.test": ""}
+
+
+# The CA's own word
+
+
+class Shut:
+    """A door before the fake CA: `error` gives why it is shut, None where it is open; `asked` counts."""
+
+    def __init__(self, cdn: Cdn) -> None:
+        self.error: Callable[[], IssueError | None] = lambda: None
+        self.asked = 0
+        self._issue, self._collect = cdn.issuer.issue, cdn.issuer.collect
+        cdn.issuer.issue = self.issue  # type: ignore[method-assign]
+        cdn.issuer.collect = self.collect  # type: ignore[method-assign]
+
+    def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
+        self._refuse()
+        return self._issue(order, on_url, replaces=replaces)
+
+    def collect(self, order: Order) -> Issued | None:
+        self._refuse()
+        return self._collect(order)
+
+    def _refuse(self) -> None:
+        self.asked += 1
+        error = self.error()
+        if error is not None:
+            raise error
+
+
+def refusal(
+    scope: Scope | None, length: timedelta | None, cdn: Cdn, code: Code = Code.CA_RATE_LIMITED
+) -> Callable[[], IssueError]:
+    """Give what a CA raises that asks for a pause of `length` from now on."""
+    until = None if length is None else cdn.clock() + length
+    return lambda: IssueError(code, "so it said", retry_at=until, pause=scope, order_dead=True)
+
+
+def pause_everything(cdn: Cdn) -> None:
+    store = cdn.app().store
+    store.pause(Scope(Kind.ACCOUNT), cdn.clock() + HOUR, "a test")
+    store.close()
+
+
+@pytest.mark.parametrize("scope", [Scope(Kind.ACCOUNT), Scope(Kind.ORDERS)], ids=str)
+def test_what_the_ca_says_of_the_account_is_kept_by_all_to_the_second(
+    cdn: Cdn, limited: Callable[..., None], scope: Scope
+) -> None:
+    limited()
+    shut = Shut(cdn)
+    take_in(cdn, "a.test", "b.test", "c.test")
+    # Past midnight in Singapore, which cuts nothing off.
+    shut.error = refusal(scope, timedelta(hours=30, seconds=7), cdn)
+    until = at(timedelta(hours=30, seconds=7), cdn.clock())
+    ended = tick(cdn)
+    assert sorted(ended.values()) == [Code.BUDGET_HELD, Code.BUDGET_HELD, Code.CA_RATE_LIMITED]
+    assert {reason(cdn, name)["retry_at"] for name in ended} == {until}
+    for name in (name for name, code in ended.items() if code == Code.BUDGET_HELD):
+        assert "the CA asked for a pause: so it said" in reason(cdn, name)["sentence"]
+    assert shut.asked == 1
+    assert cdn.sslctl("recheck").exit_code == 5
+    assert shut.asked == 1
+    shut.error = lambda: None
+    cdn.clock.move(hours=30, seconds=6)
+    assert tick(cdn) == {}
+    cdn.clock.move(seconds=1)
+    assert tick(cdn) == {"a.test": "", "b.test": "", "c.test": ""}
+
+
+def test_where_many_wait_for_new_orders_each_gets_a_time_of_its_own(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited(orders="300/3h")
+    shut = Shut(cdn)
+    take_in(cdn, "a.test", "b.test", "c.test")
+    shut.error = refusal(Scope(Kind.ORDERS), HOUR, cdn)
+    held = [name for name, code in tick(cdn).items() if code == Code.BUDGET_HELD]
+    told = sorted(reason(cdn, name)["retry_at"] for name in held)
+    assert told == [at(HOUR, cdn.clock()), at(HOUR + timedelta(seconds=36), cdn.clock())]
+
+
+def test_a_renewal_is_placed_while_the_ca_takes_no_new_orders(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited()
+    take_in(cdn, "a.example.com")
+    tick(cdn)
+    cdn.clock.move(days=83)
+    shut = Shut(cdn)
+    store = cdn.app().store
+    for scope in (Scope(Kind.ORDERS), Scope(Kind.CERTIFICATES, "example.com")):
+        store.pause(scope, cdn.clock() + HOUR, "a test")
+    store.close()
+    assert tick(cdn) == {"a.example.com": ""}
+    assert shut.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("scope", "covered", "free"),
+    [
+        (Scope(Kind.CERTIFICATES, "example.com"), ["b.example.com", "example.com"], ["notexample.com"]),
+        (Scope(Kind.CERTIFICATES, "one.github.io"), ["b.one.github.io"], ["b.two.github.io"]),
+        (Scope(Kind.FAILURES, "b.example.com"), ["b.example.com"], ["c.example.com"]),
+    ],
+    ids=str,
+)
+def test_what_the_ca_says_of_a_name_leaves_others_alone(
+    cdn: Cdn, limited: Callable[..., None], scope: Scope, covered: list[str], free: list[str]
+) -> None:
+    limited()
+    shut = Shut(cdn)
+    store = cdn.app().store
+    store.pause(scope, cdn.clock() + 2 * HOUR, "too many")
+    store.close()
+    take_in(cdn, *covered, *free)
+    assert tick(cdn) == {**dict.fromkeys(covered, Code.BUDGET_HELD), **dict.fromkeys(free, "")}
+    assert shut.asked == len(free)
+
+
+def test_what_the_ca_says_of_an_exact_set_covers_that_set(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited()
+    shut = Shut(cdn)
+    for name in ("a.example.com", "b.example.com"):
+        cdn.add_domain(name)
+    shut.error = refusal(Scope(Kind.DUPLICATES), HOUR, cdn)
+    cdn.sslctl("add", "a.example.com", "--san", "b.example.com")
+    shut.error = lambda: None
+    assert reason(cdn, "a.example.com")["code"] == "CA_RATE_LIMITED"
+    assert cdn.sslctl("add", "b.example.com", "--san", "a.example.com").exit_code == 3
+    assert (reason(cdn, "b.example.com")["code"], shut.asked) == ("BUDGET_HELD", 1)
+    [pause] = cdn.sslctl("list", "--json").json["ca_pauses"]
+    assert (pause["kind"], pause["key"]) == ("duplicates", '["a.example.com", "b.example.com"]')
+
+
+def test_nothing_is_asked_about_an_open_order_while_the_ca_is_left_alone(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited()
+    cdn.add_domain("a.test")
+    cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "no decision in time"))
+    cdn.sslctl("add", "a.test")
+    shut = Shut(cdn)
+    pause_everything(cdn)
+    assert cdn.sslctl("recheck", "a.test").exit_code == 3
+    assert (reason(cdn, "a.test")["code"], shut.asked) == ("BUDGET_HELD", 0)
+    cdn.issuer.issued.clear()
+    cdn.clock.move(hours=1)
+    assert tick(cdn) == {"a.test": ""}
+
+
+def test_of_many_open_orders_none_is_asked_about_after_the_ca_wants_to_be_left_alone(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    """All of them stand in the queue for the CA when the first one is told so."""
+    limited()
+    names = fleet(cdn, 12)
+    for name in names:
+        cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "no decision in time"))
+        cdn.sslctl("recheck", name)
+    shut = Shut(cdn)
+    shut.error = refusal(Scope(Kind.ACCOUNT), HOUR, cdn, Code.CA_UNAVAILABLE)
+    cdn.sslctl("recheck")
+    assert shut.asked == 1
+
+
+def test_a_pause_of_years_is_kept_for_a_week(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited()
+    shut = Shut(cdn)
+    take_in(cdn, "a.test", "b.test")
+    shut.error = refusal(Scope(Kind.ACCOUNT), timedelta(days=3650), cdn)
+    tick(cdn)
+    assert reason(cdn, "b.test")["retry_at"] == at(timedelta(days=7), cdn.clock())
+
+
+def test_of_two_words_of_the_ca_the_one_that_lasts_longer_counts(cdn: Cdn) -> None:
+    store = cdn.app().store
+    for hours in (2, 3, 1):
+        store.pause(Scope(Kind.ACCOUNT), START + hours * HOUR, str(hours))
+    assert [(pause.until, pause.why) for pause in store.pauses(START)] == [(START + 3 * HOUR, "3")]
+    store.close()
+
+
+# A CA that is down
+
+
+def fleet(cdn: Cdn, number: int) -> list[str]:
+    names = [f"{each:02}.test" for each in range(number)]
+    take_in(cdn, *names)
+    return names
+
+
+def test_a_ca_that_is_down_is_asked_five_times_and_then_left_alone_ever_longer(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited()
+    shut = Shut(cdn)
+    fleet(cdn, 9)
+    shut.error = refusal(Scope(Kind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
+    ended = list(tick(cdn).values())
+    assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD), shut.asked) == (5, 4, 5)
+    for minutes in (1, 2, 4, 8, 16, 32, 60, 60):
+        [pause] = cdn.sslctl("list", "--json").json["ca_pauses"]
+        assert (pause["kind"], pause["until"]) == ("breaker", at(timedelta(minutes=minutes), cdn.clock()))
+        asked = shut.asked
+        cdn.clock.move(minutes=minutes, seconds=-1)
+        cdn.sslctl("recheck")
+        assert shut.asked == asked
+        cdn.clock.move(seconds=1)
+        cdn.sslctl("recheck")
+        assert shut.asked == asked + 1, "one is enough to see that it is still down"
+    shut.error = lambda: None
+    cdn.clock.move(hours=1)
+    assert set(tick(cdn).values()) == {""}
+    assert cdn.sslctl("list", "--json").json["ca_pauses"] == []
+    shut.error = refusal(Scope(Kind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
+    asked = shut.asked
+    take_in(cdn, *(f"{each}.new.test" for each in range(6)))
+    assert list(tick(cdn).values()).count(Code.CA_UNAVAILABLE) == 5
+    assert shut.asked == asked + 5, "what is over does not count any more"
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        None,
+        IssueError(Code.CHALLENGE_FAILED, "404", order_dead=True),
+        IssueError(Code.CA_REFUSED, "no", order_dead=True),
+    ],
+    ids=["a certificate", "a failed challenge", "a refusal"],
+)
+def test_any_answer_of_the_ca_begins_the_count_anew(
+    cdn: Cdn, limited: Callable[..., None], between: IssueError | None
+) -> None:
+    limited()
+    fleet(cdn, 9)
+    shut = Shut(cdn)
+    down = [refusal(Scope(Kind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)() for _ in range(8)]
+    shut.error = iter([*down[:4], between, *down[4:]]).__next__
+    ended = list(tick(cdn).values())
+    assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD)) == (8, 0)
+
+
+def test_who_limits_a_name_without_saying_for_how_long_is_not_down(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited()
+    shut = Shut(cdn)
+    fleet(cdn, 7)
+    shut.error = refusal(Scope(Kind.CERTIFICATES, "test"), None, cdn)
+    assert set(tick(cdn).values()) == {Code.CA_RATE_LIMITED}
+    assert (shut.asked, cdn.sslctl("list", "--json").json["ca_pauses"]) == (7, [])
+
+
+def test_trouble_of_our_own_does_not_show_that_the_ca_is_there(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited()
+    fleet(cdn, 9)
+    shut = Shut(cdn)
+    down = [refusal(Scope(Kind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)() for _ in range(8)]
+    ours = IssueError(Code.ISSUER_FAILED, "certbot is broken", order_dead=True)
+    shut.error = iter([*down[:4], ours, *down[4:]]).__next__
+    ended = list(tick(cdn).values())
+    assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD)) == (5, 3)
+
+
+def test_trouble_of_our_own_says_nothing_of_the_ca(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited()
+    shut = Shut(cdn)
+    fleet(cdn, 7)
+    shut.error = lambda: IssueError(Code.ISSUER_FAILED, "certbot is broken", order_dead=True)
+    assert set(tick(cdn).values()) == {Code.ISSUER_FAILED}
+    assert shut.asked == 7
+
+
+# Shown
+
+
+def test_people_are_told_beside_the_list_and_by_the_tick(cdn: Cdn) -> None:
+    store = cdn.app().store
+    store.pause(Scope(Kind.ORDERS), START + 2 * HOUR, "the CA asked for a pause: too many new orders")
+    store.pause(Scope(Kind.FAILURES, "a.test"), START + HOUR, "x")
+    store.pause(Scope(Kind.CERTIFICATES, "b.test"), START + 3 * HOUR, "x")
+    store.trip("the CA could not be asked, several times in a row: refused")
+    store.close()
+    lines = [
+        "No new orders are placed until 2026-11-23 14:00 SGT: the CA asked for a pause: too many new orders",
+        "Nothing is asked of the CA until 2026-11-23 12:01 SGT: the CA could not be asked, several times in a row: refused",
+        "No new orders for 2 names or sets of names until 2026-11-23 15:00 SGT at the latest, as the CA asked",
+    ]
+    assert cdn.sslctl("list").stderr.splitlines()[:3] == [f"sslctl: {line}" for line in lines]
+    assert cdn.sslctl("daemon-tick", "--quiet").stdout.splitlines()[1:] == lines
+    assert [pause["until"] for pause in cdn.sslctl("daemon-tick", "--json").json["ca_pauses"]] == [
+        at(length * HOUR) for length in (3, 2, 1)
+    ] + [at(timedelta(minutes=1))]
+    cdn.clock.move(hours=3)
+    assert cdn.sslctl("list", "--json").json["ca_pauses"] == []
+    assert cdn.sslctl("daemon-tick", "--quiet").stdout == ""
+
+
+# A clock that ran ahead, and was set right
+
+
+def test_what_a_clock_that_ran_ahead_stored_holds_nobody_up(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited(orders="2/3h", certificates="none", duplicates="2/7d")
+    cdn.clock.move(days=400)
+    take_in(cdn, "a.test", "b.test")
+    tick(cdn)
+    store = cdn.app().store
+    store.pause(Scope(Kind.ACCOUNT), cdn.clock() + HOUR, "a test")
+    store.trip("a test")
+    cdn.clock.at = START
+    assert store.pauses(START) == []
+    assert store.standstill(START) is None
+    take_in(cdn, "c.test", "d.test")
+    tick(cdn)
+    assert sorted(names[0] for names in cdn.issuer.orders) == ["a.test", "b.test", "c.test", "d.test"]
+    store.trip("again")
+    store.pause(Scope(Kind.ACCOUNT), START + HOUR, "again")
+    assert [pause.until for pause in store.pauses(START)] == [
+        START + HOUR,
+        cdn.clock() + timedelta(minutes=1),
+    ]

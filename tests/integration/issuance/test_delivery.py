@@ -1,0 +1,272 @@
+"""What C4 serves: put there, taken for what it is, and put back, whatever happens in between."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sslctl import control_plane
+from sslctl.certificates.x509 import make_csr, make_key, read_leaf
+from sslctl.issuer import IssueError
+from sslctl.rules.model import Bundle, Order, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import derive_status
+from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from tests.support.cdn import Cdn
+from tests.support.fakes import Clock, FakeIssuer
+
+NAME = "shop.example.com"
+
+
+class Meddled:
+    """C4, except for what a test does to it. `uploads` counts the calls."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.uploads = 0
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(self._real, method)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nobody catches it."""
+
+
+@pytest.fixture
+def shop(cdn: Cdn) -> Cdn:
+    cdn.add_domain(NAME)
+    return cdn
+
+
+def pasted(cdn: Cdn) -> Bundle:
+    bundle = cdn.text_pair(NAME)
+    assert cdn.sslctl("add", NAME, *cdn.paste(bundle)).exit_code == 0
+    return bundle
+
+
+def fingerprint(cdn: Cdn) -> str | None:
+    placed = cdn.c4.serving(NAME)
+    return None if placed is None else placed.fingerprint
+
+
+def view(cdn: Cdn) -> Any:
+    return cdn.sslctl("view", NAME, "--json").json["domain"]
+
+
+def test_a_certificate_that_c4_lost_is_put_back_before_anything_else(shop: Cdn) -> None:
+    shop.sslctl("add", NAME)
+    before = fingerprint(shop)
+    shop.clock.move(days=84)
+    shop.c4.delete_domain(NAME)
+    shop.add_domain(NAME, points_at="elsewhere.example.org")
+    # The renewal is due and cannot be had, but the old certificate is still good.
+    assert shop.sslctl("recheck", NAME).exit_code == 0
+    assert fingerprint(shop) == before
+    assert shop.sslctl("recheck", NAME).exit_code == 4
+    assert view(shop)["serving"]["fingerprint_sha256"] == before
+
+
+def test_a_domain_that_c4_forgot_is_not_said_to_be_served(shop: Cdn) -> None:
+    shop.sslctl("add", NAME)
+    shop.c4.delete_domain(NAME)
+    assert shop.sslctl("recheck", NAME).exit_code == 6
+    assert view(shop)["serving"] is None
+
+
+def test_killed_after_the_text_certificate_made_way_it_is_put_back_when_ours_is_refused(shop: Cdn) -> None:
+    pasted(shop)
+    text = fingerprint(shop)
+
+    class Dying(Meddled):
+        def upload(self, *arguments: Any) -> Any:
+            self.uploads += 1
+            if self.uploads == 2:
+                raise Killed
+            return self._real.upload(*arguments)
+
+    app = shop.app()
+    app.store.amend(app.store.domain(NAME), (), Source.C4)
+    app.control_plane = Dying(app.control_plane)
+    with pytest.raises(Killed):
+        app.pipeline(lambda _domain, _step: None).run(NAME)
+    assert fingerprint(shop) is None
+    assert view(shop)["serving"] is None
+    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422, times=1))
+    result = shop.sslctl("recheck", NAME)
+    assert result.exit_code == 7
+    assert "the text certificate is installed again" in result.stdout
+    assert fingerprint(shop) == text
+    assert view(shop)["serving"]["source"] == "text"
+    assert shop.sslctl("recheck", NAME).exit_code == 0
+    assert (view(shop)["serving"]["source"], len(shop.issuer.orders)) == ("c4", 1)
+
+
+def test_a_lost_answer_to_the_upload_over_text_does_not_bring_the_text_back(shop: Cdn) -> None:
+    pasted(shop)
+
+    class Losing(Meddled):
+        def upload(self, *arguments: Any) -> Any:
+            self.uploads += 1
+            done = self._real.upload(*arguments)
+            if self.uploads == 2:
+                raise control_plane.Unanswered("connection closed without an answer")
+            return done
+
+    app = shop.app()
+    app.store.amend(app.store.domain(NAME), (), Source.C4)
+    app.control_plane = Losing(app.control_plane)
+    domain = app.pipeline(lambda _domain, _step: None).run(NAME)
+    assert derive_status(domain, shop.clock()).code is None
+    assert shop.uploads(NAME) == [200, 409, 200]
+
+
+def test_a_lost_answer_to_the_removal_of_the_text_certificate_is_looked_for(shop: Cdn) -> None:
+    pasted(shop)
+    shop.c4.set_faults(Fault(kind=Kind.REMOVE, drop=Drop.AFTER))
+    assert shop.sslctl("add", NAME).exit_code == 0
+    assert (view(shop)["serving"]["source"], len(shop.issuer.orders)) == ("c4", 1)
+
+
+def test_nobody_claims_to_know_whether_the_text_certificate_is_gone(shop: Cdn) -> None:
+    pasted(shop)
+    shop.c4.set_faults(
+        Fault(kind=Kind.LOOKUP, times=1),
+        Fault(kind=Kind.REMOVE, drop=Drop.AFTER),
+        Fault(kind=Kind.LOOKUP, status=503),
+    )
+    result = shop.sslctl("add", NAME)
+    assert result.exit_code == 7
+    assert "whether the text certificate is still installed is not known" in " ".join(result.stdout.split())
+    shop.c4.heal()
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert (view(shop)["serving"]["source"], len(shop.issuer.orders)) == ("c4", 1)
+
+
+def test_when_the_text_certificate_cannot_be_removed_it_is_served_still(shop: Cdn) -> None:
+    pasted(shop)
+    shop.c4.set_faults(Fault(kind=Kind.REMOVE, status=422))
+    result = shop.sslctl("add", NAME)
+    assert result.exit_code == 7
+    assert "the text certificate is still installed" in result.stdout
+    assert view(shop)["serving"]["source"] == "text"
+    shop.c4.heal()
+    assert shop.sslctl("recheck", NAME).exit_code == 0
+    assert len(shop.issuer.orders) == 1
+
+
+@pytest.mark.parametrize("kind", [Kind.LOOKUP, Kind.UPLOAD])
+def test_when_c4_wants_to_be_asked_again_it_is(shop: Cdn, kind: Kind) -> None:
+    shop.c4.set_faults(Fault(kind=kind, status=503, retry_after=1800))
+    shop.sslctl("add", NAME)
+    reason = view(shop)["reason"]
+    assert reason["retry_at"] == "2026-11-23T04:30:00Z"
+
+
+def test_a_text_certificate_pasted_while_an_order_lay_open_is_the_one_that_is_served(shop: Cdn) -> None:
+    app = shop.app()
+    domain = app.store.enrol(NAME, (), Source.C4)
+    key = make_key("ecdsa")
+    order = app.store.open_order(domain, (NAME,), key, make_csr(key, (NAME,)))
+    urls: list[str] = []
+    shop.issuer.issue(order, urls.append)
+    app.store.record_url(order, urls[0])
+    bundle = shop.text_pair(NAME)
+    assert shop.sslctl("add", NAME, *shop.paste(bundle)).exit_code == 0
+    found = view(shop)
+    assert (found["source"], found["serving"]["source"]) == ("text", "text")
+    # What the CA has issued meanwhile is had when it is wanted again.
+    assert shop.sslctl("add", NAME).exit_code == 0
+    assert view(shop)["serving"]["source"] == "c4"
+    assert len(shop.issuer.orders) == 1
+
+
+@pytest.mark.parametrize(
+    ("twist", "found"),
+    [
+        ({"names": (NAME, "bank.example.com")}, "not for exactly the names"),
+    ],
+)
+def test_what_was_not_ordered_is_not_put_on_the_edge(shop: Cdn, twist: dict[str, Any], found: str) -> None:
+    class Twisted(FakeIssuer):
+        def _sign(self, order: Order) -> str:
+            keys = {order.csr_pem: order}
+            assert keys
+            real, self.clock = self.clock, lambda: real() + twist.get("later", timedelta(0))
+            try:
+                names = twist.get("names", order.names)
+                return super()._sign(
+                    Order(order.id, 1, names, make_csr(make_key("ecdsa"), names), order.opened_at)
+                )
+            finally:
+                self.clock = real
+
+    shop.issuer = Twisted(shop.clock)
+    result = shop.sslctl("add", NAME)
+    assert (result.exit_code, fingerprint(shop)) == (3, None)
+    assert f"{Code.ISSUER_FAILED}" in result.stdout
+    assert found in result.stdout
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=-400), timedelta(days=-2), timedelta(days=100)], ids=str)
+def test_a_clock_of_ours_that_is_wrong_costs_one_order(shop: Cdn, ahead: timedelta) -> None:
+    """By it nothing that the CA issues can be used: the order stays open until the clock goes right."""
+    right = Clock(shop.clock.at)
+    shop.issuer.clock = right
+    shop.clock.at += ahead
+    result = shop.sslctl("add", NAME)
+    assert (result.exit_code, fingerprint(shop)) == (3, None)
+    assert view(shop)["reason"]["code"] == "CLOCK_WRONG"
+    for minutes in (1, 10, 100, 1440):
+        shop.clock.move(minutes=minutes)
+        shop.sslctl("daemon-tick")
+    assert len(shop.issuer.orders) == 1
+    shop.clock.at = right.at
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert (len(shop.issuer.orders), view(shop)["status"]) == (1, "Success")
+
+
+def test_a_certificate_that_expired_while_its_order_lay_open_is_no_matter_of_the_clock(shop: Cdn) -> None:
+    shop.issuer.refusals.append(IssueError(Code.CA_UNAVAILABLE, "lost"))
+    shop.sslctl("add", NAME)
+    order = shop.app().store.order(shop.app().store.domain(NAME))
+    assert order is not None
+    shop.issuer.issue(order, lambda _url: None)
+    shop.clock.move(days=91)
+    assert shop.sslctl("recheck", NAME).exit_code == 0
+    assert len(shop.issuer.orders) == 2
+
+
+def test_a_ca_whose_clock_is_a_little_ahead_is_no_reason_for_another_order(shop: Cdn) -> None:
+    shop.issuer.clock = lambda: shop.clock() + timedelta(minutes=3)
+    assert shop.sslctl("add", NAME).exit_code == 0
+    assert len(shop.issuer.orders) == 1
+
+
+def test_what_c4_serves_is_known_again_after_a_pass_that_was_killed(shop: Cdn) -> None:
+    shop.sslctl("add", NAME)
+
+    class Dying(Meddled):
+        def certificate(self, _name: str) -> Any:
+            raise Killed
+
+    app = shop.app()
+    bundle = shop.text_pair(NAME)
+    app.store.paste(NAME, (), bundle, read_leaf(bundle.certificate))
+    app.control_plane = Dying(app.control_plane)
+    with pytest.raises(Killed):
+        app.pipeline(lambda _domain, _step: None).run(NAME)
+    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=503))
+    shop.sslctl("add", NAME)
+    assert view(shop)["serving"]["fingerprint_sha256"] == fingerprint(shop)
+    assert view(shop)["serving"]["source"] == "text"
+
+
+def test_a_text_certificate_that_was_deleted_does_not_come_back(shop: Cdn) -> None:
+    pasted(shop)
+    shop.sslctl("delete", NAME, "--yes")
+    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422, times=1))
+    assert shop.sslctl("add", NAME).exit_code == 7
+    assert fingerprint(shop) is None

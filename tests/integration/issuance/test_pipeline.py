@@ -1,0 +1,390 @@
+"""One pass over one domain: killed between any two steps it goes on where it was, and no order is spent twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sslctl.app import App
+from sslctl.certificates.x509 import make_csr, make_key, renewal_id
+from sslctl.control_plane import State
+from sslctl.errors import Busy
+from sslctl.fleet import enrolment
+from sslctl.issuer import IssueError
+from sslctl.rules.claim_names import domain_claim
+from sslctl.rules.model import Domain, Order
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.status import derive_status, served
+from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from tests.support.cdn import Cdn
+from tests.support.dying_store import DyingStore, Killed
+from tests.support.fakes import FakeIssuer
+
+NAME = "shop.example.com"
+
+
+def enrolled(cdn: Cdn) -> tuple[App, Domain]:
+    cdn.add_domain(NAME)
+    app = cdn.app()
+    return app, enrolment.enrol(app.store, NAME, None, cdn.clock())
+
+
+def run(app: App, **manner: bool) -> Domain:
+    return app.pipeline(lambda _domain, _step: None).run(NAME, **manner)
+
+
+def die(cdn: Cdn, app: App, fatal: int, *, before: bool) -> None:
+    """Make a pass that is killed at its `fatal`-th write: the third one keeps what the CA has just issued."""
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, fatal, before=before)
+    with pytest.raises(Killed):
+        run(dying)
+
+
+def reason(app: App, domain: Domain) -> Code | None:
+    return derive_status(domain, app.clock()).code
+
+
+def installed(cdn: Cdn) -> str | None:
+    placed = cdn.c4.serving(NAME)
+    return None if placed is None else placed.fingerprint
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("fatal", range(1, 8))
+def test_killed_at_any_write_the_next_pass_goes_on(cdn: Cdn, fatal: int, *, before: bool) -> None:
+    app, _ = enrolled(cdn)
+    die(cdn, app, fatal, before=before)
+    domain = run(app)
+    assert derive_status(domain, cdn.clock()).status is Status.SUCCESS
+    assert domain.serving is not None
+    assert installed(cdn) == domain.serving.leaf.fingerprint
+    assert app.store.order(domain) is None
+    # The URL is stored before the CA issues: only a kill right between the two leaves an order behind, unissued.
+    assert len(cdn.issuer.issued) == 1
+    assert len(app.store.certificates(domain)) == 1
+
+
+def test_there_are_seven_writes_to_be_killed_at(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, 8, before=True)
+    run(dying)
+
+
+def test_emergency_retries_the_upload_only(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    assert reason(app, run(app)) is Code.C4_REJECTED
+    assert reason(app, run(app)) is Code.C4_REJECTED
+    cdn.c4.heal()
+    assert reason(app, run(app)) is None
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_a_held_certificate_that_expired_meanwhile_is_not_uploaded_any_more(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    run(app)
+    cdn.c4.heal()
+    cdn.clock.move(days=91)
+    domain = run(app)
+    assert reason(app, domain) is None
+    assert domain.serving is not None
+    assert domain.serving.version == 2
+
+
+def test_a_lost_answer_after_c4_acted_is_no_emergency(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, drop=Drop.AFTER))
+    assert reason(app, run(app)) is None
+
+
+def test_an_upload_that_nobody_could_read_back_is_no_success(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.READBACK, status=503))
+    assert reason(app, run(app)) is Code.C4_UNANSWERED
+    cdn.c4.heal()
+    uploads = len(cdn.uploads(NAME))
+    assert reason(app, run(app)) is None
+    assert len(cdn.uploads(NAME)) == uploads  # it was there already
+
+
+def test_a_read_back_of_another_certificate_is_a_mismatch(cdn: Cdn) -> None:
+    class Forgetful:
+        """C4, except that it says yes to uploads and forgets them."""
+
+        def __init__(self, real: Any) -> None:
+            self._real = real
+
+        def __getattr__(self, method: str) -> Any:
+            return getattr(self._real, method)
+
+        def upload(self, *_: object) -> State:
+            return State.ACTIVE
+
+    app, _ = enrolled(cdn)
+    run(app)
+    before = installed(cdn)
+    real, app.control_plane = app.control_plane, Forgetful(app.control_plane)
+    assert reason(app, run(app, renew=True)) is Code.C4_MISMATCH
+    assert installed(cdn) == before
+    app.control_plane = real
+    assert reason(app, run(app)) is None
+    assert installed(cdn) != before
+    assert len(cdn.issuer.orders) == 2
+
+
+def test_a_certificate_that_c4_lost_is_put_back(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    first = run(app)
+    cdn.c4.delete_domain(NAME)
+    cdn.add_domain(NAME)
+    domain = run(app)
+    assert reason(app, domain) is None
+    assert domain.serving is not None
+    assert first.serving is not None
+    assert domain.serving.id == first.serving.id
+    assert installed(cdn) == first.serving.leaf.fingerprint
+    assert len(cdn.issuer.orders) == 1
+    assert "not serving" in [event.kind for event in app.store.events(domain)]
+
+
+def test_a_failing_renewal_leaves_what_is_served_alone(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    first = run(app)
+    cdn.point(NAME, "elsewhere.example.org")
+    cdn.clock.move(days=84)
+    domain = run(app)
+    assert reason(app, domain) is Code.CNAME_ELSEWHERE
+    assert domain.serving == first.serving
+    assert served(domain, cdn.clock()) == "valid, 6 days left"
+    assert len(cdn.issuer.orders) == 1
+
+
+def replaced(cdn: Cdn, app: App, name: str = NAME) -> str:
+    """Give what the last order said that it replaces."""
+    cdn.issuer.replaced.clear()
+    app.pipeline(lambda _domain, _step: None).run(name, renew=True)
+    [told] = cdn.issuer.replaced
+    return told
+
+
+def test_a_renewal_names_the_certificate_that_it_replaces_and_nothing_else_does(cdn: Cdn) -> None:
+    app, domain = enrolled(cdn)
+    assert replaced(cdn, app) == ""
+    for _ in range(2):
+        serving = app.store.domain(domain.name).serving
+        assert serving is not None
+        expected = renewal_id(app.store.bundle(serving).certificate)
+        assert expected is not None
+        assert replaced(cdn, app) == expected
+
+
+def test_a_pasted_certificate_is_not_the_cas_to_replace(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert cdn.issuer.replaced == [""]
+
+
+def test_without_ari_no_order_names_another_certificate(cdn: Cdn) -> None:
+    cdn.config_path.write_text(cdn.config_path.read_text() + '[renewal]\nari = "off"\n')
+    app, _ = enrolled(cdn)
+    assert [replaced(cdn, app) for _ in range(2)] == ["", ""]
+
+
+def test_an_order_that_the_ca_has_not_decided_is_collected_and_not_placed_again(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "processing"))
+    domain = run(app)
+    assert reason(app, domain) is Code.CA_VALIDATING
+    order = app.store.order(domain)
+    assert order is not None
+    assert order.url is not None
+    # Meanwhile the CA issues.
+    cdn.issuer.issued[order.url] = FakeIssuer.issue(cdn.issuer, order, lambda _url: None)
+    placed = len(cdn.issuer.orders)
+    assert reason(app, run(app)) is None
+    assert len(cdn.issuer.orders) == placed
+
+
+def test_what_the_ca_issued_for_another_key_is_refused_and_never_uploaded(cdn: Cdn) -> None:
+    class Wrong(FakeIssuer):
+        def _sign(self, order: Order) -> str:
+            other = Order(0, 0, order.names, make_csr(make_key("ecdsa"), order.names), order.opened_at)
+            return super()._sign(other)
+
+    app, _ = enrolled(cdn)
+    app.issuer = Wrong(cdn.clock)
+    domain = run(app)
+    assert reason(app, domain) is Code.ISSUER_FAILED
+    assert domain.finding is not None
+    assert "key" in domain.finding.found
+    assert cdn.uploads(NAME) == []
+    assert app.store.order(domain) is None
+
+
+def test_a_domain_that_another_process_works_on_is_left_to_it(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    other = cdn.app()
+    other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
+    other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
+    with pytest.raises(Busy):
+        run(app)
+    cdn.clock.move(minutes=6)
+    assert reason(app, run(app)) is None
+
+
+def test_a_pass_that_cannot_be_settled_gives_up_its_claim(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.point(NAME, "elsewhere.example.org")
+    # It settles, which is its first write, and nothing comes of that.
+    die(cdn, app, 1, before=True)
+    other = cdn.app()
+    other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
+    assert other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
+    other.close()
+
+
+def test_a_pass_tells_its_steps(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    steps: list[str] = []
+    app.pipeline(lambda _domain, step: steps.append(step)).run(NAME)
+    assert steps == [
+        "asking C4",
+        "checking DNS",
+        "ordering a certificate",
+        "uploading to C4",
+        "reading back from C4",
+    ]
+
+
+def test_an_order_that_cannot_be_asked_about_stays_open_and_its_certificate_is_had_later(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    die(cdn, app, 3, before=True)
+    for code in (Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED, Code.ISSUER_FAILED, Code.CA_REFUSED):
+        cdn.issuer.refusals.append(IssueError(code, "not now"))
+        assert reason(app, run(app)) is code
+    domain = run(app)
+    assert reason(app, domain) is None
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_an_open_order_is_collected_even_when_a_renewal_is_forced(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    die(cdn, app, 3, before=True)
+    assert reason(app, run(app, renew=True)) is None
+    assert len(cdn.issuer.orders) == 1
+
+
+@pytest.mark.parametrize("is_pending", [False, True])
+def test_a_forced_renewal_that_was_cut_off_is_gone_on_with_by_the_next_tick(
+    cdn: Cdn, *, is_pending: bool
+) -> None:
+    app, _ = enrolled(cdn)
+    run(app)
+    dying = cdn.app()
+    dying.store = DyingStore(app.store, 3 if not is_pending else 2, before=not is_pending)
+    with pytest.raises(Killed):
+        run(dying, renew=True)
+    if is_pending:
+        cdn.issuer.pending.add("https://ca.test/order/2")
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    domain = app.store.domain(NAME)
+    assert domain.serving is not None
+    assert domain.serving.version == 2
+    assert app.store.order(domain) is None
+    assert len(cdn.issuer.orders) == 2
+
+
+def test_an_order_that_lay_open_until_its_certificate_expired_is_let_go(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    die(cdn, app, 3, before=True)
+    cdn.clock.move(days=200)
+    domain = run(app)
+    assert reason(app, domain) is None
+    assert len(cdn.issuer.orders) == 2
+
+
+def test_a_held_certificate_of_the_other_source_is_not_uploaded(cdn: Cdn) -> None:
+    app, domain = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    bundle = cdn.text_pair(NAME)
+    enrolment.paste(app.store, NAME, (), bundle, cdn.clock())
+    run(app)
+    cdn.c4.heal()
+    enrolment.enrol(app.store, NAME, None, cdn.clock())
+    domain = run(app)
+    assert domain.serving is not None
+    assert domain.serving.source == "c4"
+
+
+@pytest.mark.parametrize("change", ["remove", "paste", "enrol", "queue"])
+def test_whoever_changes_a_domain_takes_turns(cdn: Cdn, change: str) -> None:
+    app, domain = enrolled(cdn)
+    cdn.point(NAME, "elsewhere.example.org")
+    domain = run(app)
+    other = cdn.app()
+    other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
+    other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
+    changes = {
+        "remove": lambda: enrolment.remove(app.store, app.control_plane, app.issuer, NAME, app.clock()),
+        "paste": lambda: enrolment.paste(app.store, NAME, None, cdn.text_pair(NAME), cdn.clock()),
+        "enrol": lambda: enrolment.enrol(app.store, NAME, ("www.example.com",), cdn.clock()),
+        "queue": lambda: enrolment.queue(app.store, domain, cdn.clock()),
+    }
+    with pytest.raises(Busy):
+        changes[change]()
+    assert app.store.domain(NAME) == domain
+    other.close()
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_the_key_of_an_order_goes_with_it_when_the_ca_has_ended_it_and_not_before(
+    cdn: Cdn, dead: bool
+) -> None:
+    app, _ = enrolled(cdn)
+    cdn.issuer.refusals.append(IssueError(Code.CHALLENGE_FAILED, "404", order_dead=dead))
+    domain = run(app)
+    assert (app.store.order(domain) is None) is dead
+
+
+def pending_order(cdn: Cdn, app: App) -> None:
+    """Have a pass killed while the CA waits for the challenges."""
+    die(cdn, app, 2, before=False)
+    cdn.issuer.pending.add("https://ca.test/order/1")
+
+
+def test_a_pending_order_is_gone_on_with_once_the_domain_points_here(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    pending_order(cdn, app)
+    cdn.point(NAME, "elsewhere.example.org")
+    domain = run(app)
+    assert reason(app, domain) is Code.CNAME_ELSEWHERE
+    assert app.store.order(domain) is not None
+    cdn.point(NAME, f"{NAME}.cdn.test")
+    assert reason(app, run(app)) is None
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_an_order_for_other_names_than_are_wanted_now_is_let_go(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    pending_order(cdn, app)
+    cdn.add_domain("www.example.com")
+    enrolment.enrol(app.store, NAME, ("www.example.com",), cdn.clock())
+    assert reason(app, run(app)) is None
+    assert cdn.issuer.orders == [(NAME,), (NAME, "www.example.com")]
+
+
+def test_an_order_that_nothing_is_heard_of_is_given_up_after_two_days(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    pending_order(cdn, app)
+    cdn.issuer.pending.clear()
+    for hours, orders in ((1, 1), (46, 1), (2, 2)):
+        cdn.clock.move(hours=hours)
+        cdn.issuer.refusals = [IssueError(Code.CA_VALIDATING, "processing")]
+        run(app)
+        assert len(cdn.issuer.orders) == orders

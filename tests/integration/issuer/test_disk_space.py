@@ -1,0 +1,201 @@
+"""A disk that is full, nearly full or read-only costs no order: it is found out before the CA is asked."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+import pytest
+
+from sslctl.certificates.x509 import make_csr, make_key
+from sslctl.config.settings import AcmeSection
+from sslctl.issuer import IssueError
+from sslctl.issuer.certbot.disk_space import PROBE_BYTES, require_room, require_writable
+from sslctl.issuer.certbot.issuer import CertbotIssuer
+from sslctl.rules.model import Order
+from sslctl.rules.reasons import Code
+from tests.support.cdn import Cdn
+from tests.support.fakes import START, Clock
+from tests.support.store_cases import PATIENCE, look_into, processes
+
+NAME = "shop.example.com"
+CHALLENGES = Path(".well-known") / "acme-challenge"
+
+
+@contextmanager
+def disk(place: Path, options: str) -> Iterator[Path]:
+    """A file system of its own, in memory, at `place`."""
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=0700,{options}", "tmpfs", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Leave no byte."""
+    with (folder / "filler").open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+
+
+def never_called(_url: str) -> None:
+    raise AssertionError("an order was placed")
+
+
+def refusal(acme: AcmeSection, folder: Path) -> IssueError:
+    """Give how an order that is placed with these folders ends."""
+    issuer = CertbotIssuer(acme, folder, clock=Clock())
+    order = Order(1, 1, (NAME,), make_csr(make_key("ecdsa"), (NAME,)), START)
+    try:
+        with pytest.raises(IssueError) as refused:
+            issuer.issue(order, never_called)
+    finally:
+        issuer.close()
+    return refused.value
+
+
+@pytest.fixture
+def acme(listener: socket.socket, tmp_path: Path) -> Iterator[AcmeSection]:
+    """A CA that must not be asked, with its account made already, and a webroot."""
+    port = listener.getsockname()[1]
+    (tmp_path / "webroot" / CHALLENGES).mkdir(parents=True)
+    yield AcmeSection(
+        directory_url=f"http://127.0.0.1:{port}/directory", webroot=tmp_path / "webroot", timeout_seconds=10
+    )
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def with_account(folder: Path, acme: AcmeSection) -> Path:
+    """Put an account into `folder`: it is looked for, and no more, before certbot is started."""
+    account = folder / "accounts" / acme.directory_url.partition("://")[2] / "one"
+    account.mkdir(parents=True)
+    (account / "regr.json").write_text("{}")
+    return folder
+
+
+def test_nothing_is_ordered_on_a_disk_that_is_nearly_full(acme: AcmeSection, tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "size=8m") as small:
+        error = refusal(acme, small / "acme")
+    assert (error.code, error.found[-23:]) == (Code.ISSUER_FAILED, "acme; 64 MiB are wanted")
+    assert (
+        "nearly full: 8 MiB are free in " in error.found or "nearly full: 7 MiB are free in " in error.found
+    )
+
+
+def test_nothing_is_ordered_where_hardly_a_file_can_be_made(acme: AcmeSection, tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "size=100m,nr_inodes=500") as small:
+        error = refusal(acme, small / "acme")
+    assert error.code is Code.ISSUER_FAILED
+    assert "more files can be made in" in error.found
+
+
+def test_there_is_room_on_a_disk_with_room(tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "size=100m") as large:
+        require_room(large)
+        require_writable(large)
+        assert list(large.iterdir()) == []
+
+
+def test_a_full_disk_cannot_be_written_to(tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "size=1m") as full:
+        fill(full)
+        with pytest.raises(OSError, match="No space left"):
+            require_writable(full)
+        (full / "filler").unlink()
+        require_writable(full)
+
+
+@pytest.mark.parametrize(
+    "spoil", [fill, lambda place: subprocess.run(["mount", "-o", "remount,ro", place], check=True)]
+)
+def test_nothing_is_ordered_where_the_answer_to_a_challenge_cannot_be_written(
+    acme: AcmeSection, tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    with disk(tmp_path / "disk", "size=1m") as webroot:
+        (webroot / CHALLENGES).mkdir(parents=True)
+        spoil(webroot)
+        error = refusal(replace(acme, webroot=webroot), with_account(tmp_path / "acme", acme))
+    assert error.code is Code.ISSUER_FAILED
+    assert "No space left" in error.found or "Read-only" in error.found
+
+
+def test_nothing_is_ordered_where_the_state_is_read_only(acme: AcmeSection, tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "size=100m") as place:
+        with_account(place / "acme", acme)
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        error = refusal(acme, place / "acme")
+    assert (error.code, "Read-only" in error.found) == (Code.ISSUER_FAILED, True)
+
+
+def refused_with_small_files(acme: AcmeSection, folder: Path, results: Queue[tuple[Code, str]]) -> None:
+    """Tell how an order ends while no file may grow as large as a certificate with its chain."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PROBE_BYTES // 2, PROBE_BYTES // 2))
+    error = refusal(acme, folder)
+    results.put((error.code, error.found))
+
+
+def test_nothing_is_ordered_where_a_quota_is_used_up(acme: AcmeSection, tmp_path: Path) -> None:
+    results = processes().Queue()
+    folder = with_account(tmp_path / "acme", acme)
+    process = processes().Process(target=refused_with_small_files, args=(acme, folder, results))
+    process.start()
+    code, found = results.get(timeout=PATIENCE)
+    process.join(PATIENCE)
+    assert (code, "File too large" in found) == (Code.ISSUER_FAILED, True)
+
+
+def sslctl(cdn: Cdn, state: Path, directory_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sslctl", *arguments],
+        env={
+            **os.environ,
+            "SSLCTL_CONFIG": str(cdn.config_path),
+            "SSLCTL_STATE_DIR": str(state),
+            "SSLCTL_ACME_DIRECTORY_URL": directory_url,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_tick_says_what_is_the_matter_and_no_order_counts(
+    cdn: Cdn, acme: AcmeSection, tmp_path: Path
+) -> None:
+    cdn.add_domain(NAME)
+    with disk(tmp_path / "disk", "size=8m") as state:
+        assert sslctl(cdn, state, acme.directory_url, "add", NAME, "--no-wait").returncode == 3
+        result = sslctl(cdn, state, acme.directory_url, "daemon-tick")
+        assert result.returncode == 5
+        assert f"{NAME}: Pending ISSUER_FAILED" in result.stdout
+        assert "MiB are wanted" in result.stdout
+        with look_into(state / "sslctl.db") as connection:
+            assert connection.execute("SELECT url FROM acme_order").fetchall() == [(None,)]
+
+
+def test_on_a_full_disk_nothing_is_asked_of_the_ca(cdn: Cdn, acme: AcmeSection, tmp_path: Path) -> None:
+    cdn.add_domain(NAME)
+    with disk(tmp_path / "disk", "size=8m") as state:
+        assert sslctl(cdn, state, acme.directory_url, "add", NAME, "--no-wait").returncode == 3
+        fill(state)
+        result = sslctl(cdn, state, acme.directory_url, "daemon-tick")
+        assert result.returncode == 8
+        assert "sslctl: error: " in result.stderr
+        (state / "filler").unlink()
+        assert sslctl(cdn, state, acme.directory_url, "audit", "verify").returncode == 0

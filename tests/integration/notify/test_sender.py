@@ -1,0 +1,170 @@
+"""apprise, whatever the other side does: bounded in time, and without a word of its URLs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sslctl.config.settings import NotifySection
+from sslctl.errors import ConfigError
+from sslctl.notify import Kind, Message
+from sslctl.notify.ping import ping
+from sslctl.notify.sender import AppriseNotifier
+from sslctl.notify.urls import read_urls
+from tests.support.webhook import Webhook
+
+MESSAGE = Message(Kind.TEST, "a title", "a text")
+SECRET = "s3cret-path"
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as running:
+        yield running
+
+
+def why(url: str, seconds: float = 20) -> str:
+    (missed,) = AppriseNotifier([url], seconds).send(MESSAGE, (1,))
+    assert SECRET not in str(missed)
+    return missed.why
+
+
+@pytest.mark.parametrize("status", [400, 403, 500, 503])
+def test_a_refusal_is_told_with_its_status(webhook: Webhook, status: int) -> None:
+    webhook.status = status
+    assert why(webhook.url()) == f"answered {status}"
+
+
+def test_a_closed_port_is_told(closed_port: int) -> None:
+    assert why(f"json://127.0.0.1:{closed_port}/{SECRET}") == "could not be reached, or refused it"
+
+
+@pytest.mark.parametrize("url", [f"nosuch://{SECRET}", f"slack://{SECRET}", f"json://{SECRET}:99999999/"])
+def test_what_apprise_does_not_know_is_told(url: str) -> None:
+    assert why(url) in ("is not one that apprise knows", "could not be reached, or refused it")
+
+
+def test_who_hangs_is_left_in_time_and_the_others_have_their_message(webhook: Webhook) -> None:
+    with Webhook() as other:
+        webhook.hangs = True
+        before = time.monotonic()
+        missed = AppriseNotifier([webhook.url(), other.url()], 5).send(MESSAGE, (1, 2))
+        assert time.monotonic() - before < 8
+        assert [(each.position, each.why) for each in missed] == [(1, "did not take it within 5 seconds")]
+        assert other.bodies == ["a title\na text"]
+
+
+def test_a_thread_of_apprise_that_hangs_does_not_keep_the_process(webhook: Webhook) -> None:
+    """With `timeout` apprise waits in a thread of a pool, for which Python would wait at its end."""
+    webhook.hangs = True
+    script = (
+        "import sys, time; from sslctl.notify import *; from sslctl.notify.sender import AppriseNotifier;"
+        "print(AppriseNotifier([sys.stdin.read()], 4).send(Message(Kind.TEST, 'a', 'b'), (1,)))"
+    )
+    before = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        input=f"{webhook.url()}?timeout=2",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert time.monotonic() - before < 12
+    assert "Undelivered" in result.stdout
+    assert SECRET not in result.stdout + result.stderr
+
+
+def test_the_url_is_in_no_argument_and_no_environment_of_the_child(webhook: Webhook) -> None:
+    webhook.hangs = True
+    os.environ["SSLCTL_NOTIFY_URLS"] = webhook.url()
+    seen: list[str] = []
+
+    def look() -> None:
+        for place in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                command = place.read_text()
+                if "sslctl.notify.child" in command:
+                    seen.append(command + (place.parent / "environ").read_text())
+            except OSError:
+                continue
+
+    timer = threading.Timer(2, look)
+    timer.start()
+    try:
+        AppriseNotifier([webhook.url()], 4).send(MESSAGE, (1,))
+    finally:
+        del os.environ["SSLCTL_NOTIFY_URLS"]
+        timer.join()
+    assert seen
+    assert SECRET not in "".join(seen)
+
+
+def test_a_ping_is_taken_or_it_is_told_why_not(webhook: Webhook, closed_port: int) -> None:
+    url = f"http://{webhook.address}/{SECRET}?rid=1"
+    assert ping(url) == ""
+    assert webhook.pings == [f"/{SECRET}?rid=1"]
+    webhook.status = 404
+    assert ping(url) == "answered 404"
+    webhook.status = 302
+    assert ping(url) == "answered 302"
+    assert len(webhook.pings) == 3
+    assert ping(f"http://127.0.0.1:{closed_port}/{SECRET}") == "could not be reached (ConnectionRefusedError)"
+
+
+def test_a_ping_that_hangs_is_left_in_time(webhook: Webhook) -> None:
+    webhook.hangs = True
+    before = time.monotonic()
+    assert ping(f"http://{webhook.address}/", 1) == "did not answer within 1 seconds"
+    assert time.monotonic() - before < 3
+
+
+def test_urls_come_from_the_configuration_and_from_their_file(tmp_path: Path) -> None:
+    file = tmp_path / "urls"
+    file.write_text("# the team\n\n  mailto://a:b@example.com  \njson://example.com/x\n")
+    file.chmod(0o600)
+    section = NotifySection(urls=("slack://a/b/c",), urls_file=file)
+    assert read_urls(section) == ("slack://a/b/c", "mailto://a:b@example.com", "json://example.com/x")
+    assert read_urls(NotifySection()) == ()
+
+
+@pytest.mark.parametrize(
+    "line", [f"{SECRET}", f"json:/{SECRET}", f"json://{SECRET} x", f"json://{SECRET}\x1b[31m"]
+)
+def test_a_line_that_is_no_url_is_named_and_not_shown(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "urls"
+    file.write_text(f"# comment\n{line}\n")
+    file.chmod(0o600)
+    with pytest.raises(ConfigError) as caught:
+        read_urls(NotifySection(urls_file=file))
+    assert "line 2 must be a URL of apprise" in caught.value.message
+    assert SECRET not in caught.value.message
+
+
+def test_a_file_that_everyone_can_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "urls"
+    file.write_text("json://example.com\n")
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match="everyone can reach"):
+        read_urls(NotifySection(urls_file=file))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_urls(NotifySection(urls_file=tmp_path / "nowhere"))
+
+
+def test_without_apprise_it_is_said_how_to_install_it(tmp_path: Path) -> None:
+    """A Python that finds sslctl and what it needs, but no apprise."""
+    script = "import sys\nsys.modules['apprise'] = None\nfrom sslctl.cli.main import main\nmain(['notify'])\n"
+    environment = {**os.environ, "SSLCTL_NOTIFY_URLS": f"json://{SECRET}", "HOME": str(tmp_path)}
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 8
+    assert "hint: pip install sslctl[notify]" in result.stderr
+    assert SECRET not in result.stderr

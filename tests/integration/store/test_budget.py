@@ -1,0 +1,544 @@
+"""The ledger of the CA's limits: nothing is ordered beyond them, nothing is held back within them, by nobody."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sslctl.rules.limits import Kind, Limit, Limits, Scope
+from sslctl.rules.model import Domain, Finding, Order, Source
+from sslctl.rules.reasons import Code
+from sslctl.store.interface import Held
+from sslctl.store.keyring import Keyring
+from sslctl.store.sql.budget import _MOMENTS
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import START, Clock
+from tests.support.store_cases import (
+    CERTIFICATE,
+    CHAIN,
+    CSR,
+    PATIENCE,
+    database_of,
+    key_of,
+    leaf,
+    private_key,
+    processes,
+)
+
+CA = "https://ca.test/directory"
+HOUR = timedelta(hours=1)
+LETS_ENCRYPTS = Limits(Limit(300, 3 * HOUR), Limit(50, 168 * HOUR), Limit(5, 168 * HOUR), Limit(5, HOUR))
+
+
+def open_store(folder: Path, limits: Limits, clock: Clock | None = None, ca: str = CA) -> SqliteStore:
+    return SqliteStore(
+        database_of(folder),
+        Keyring(key_of(folder)),
+        clock=clock or Clock(),
+        actor="tester (test)",
+        ca=ca,
+        limits=limits,
+    )
+
+
+@contextmanager
+def opened(folder: Path, limits: Limits, clock: Clock | None = None, ca: str = CA) -> Iterator[SqliteStore]:
+    store = open_store(folder, limits, clock, ca)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def place(store: SqliteStore, name: str, *sans: str) -> Order:
+    """Open an order that the CA accepts; `name` is taken in where it is new."""
+    domain = store.find(name) or store.enrol(name, sans, Source.C4)
+    order = store.open_order(domain, domain.names, private_key(), CSR)
+    return store.record_url(order, f"{CA}/{order.id}")
+
+
+def issue(store: SqliteStore, name: str, *sans: str) -> Domain:
+    order = place(store, name, *sans)
+    return store.keep_issued(store.domain(name), order, CERTIFICATE, CHAIN, leaf(names=order.names))
+
+
+def fail(store: SqliteStore, name: str, code: Code = Code.CHALLENGE_FAILED) -> None:
+    store.close_order(place(store, name), code)
+
+
+def held(store: SqliteStore, name: str) -> Held:
+    domain = store.find(name) or store.enrol(name, (), Source.C4)
+    with pytest.raises(Held) as caught:
+        store.open_order(domain, domain.names, private_key(), CSR)
+    assert store.order(domain) is None
+    return caught.value
+
+
+# Against an oracle
+
+
+@dataclass
+class Entry:
+    """An order as the oracle remembers it."""
+
+    names: frozenset[str]
+    opened_at: datetime
+    is_renewal: bool
+    accepted: bool = False
+    closed_at: datetime | None = None
+    outcome: str = ""
+
+    @property
+    def counts(self) -> bool:
+        return self.accepted or self.closed_at is None
+
+    @property
+    def bought(self) -> bool:
+        return self.outcome == "issued" or self.closed_at is None
+
+    def failed(self, name: str) -> bool:
+        return name in self.names and self.outcome in (Code.CHALLENGE_FAILED, Code.NXDOMAIN)
+
+
+OWNERS = {
+    "a.example.com": "example.com",
+    "b.example.com": "example.com",
+    "example.com": "example.com",
+    "c.example.co.uk": "example.co.uk",
+    "d.one.github.io": "one.github.io",
+    "e.two.github.io": "two.github.io",
+}
+TIGHT = Limits(Limit(4, 3 * HOUR), Limit(2, 7 * HOUR), Limit(2, 5 * HOUR), Limit(2, HOUR))
+
+
+def moments(book: list[Entry], kind: Kind, key: str, names: frozenset[str]) -> list[datetime]:
+    """Give the moments of all that ever counted against one limit."""
+    if kind is Kind.ORDERS:
+        return [e.opened_at for e in book if e.counts and not e.is_renewal]
+    if kind is Kind.CERTIFICATES:
+        return [
+            e.opened_at
+            for e in book
+            if e.bought and not e.is_renewal and key in {OWNERS[name] for name in e.names}
+        ]
+    if kind is Kind.DUPLICATES:
+        return [e.opened_at for e in book if e.bought and e.names == names]
+    return [e.closed_at for e in book if e.failed(key) and e.closed_at is not None]
+
+
+def against(limits: Limits, names: frozenset[str], *, is_renewal: bool) -> Iterator[tuple[Kind, str, Limit]]:
+    if limits.orders and not is_renewal:
+        yield Kind.ORDERS, "", limits.orders
+    if limits.certificates and not is_renewal:
+        for owner in {OWNERS[name] for name in names}:
+            yield Kind.CERTIFICATES, owner, limits.certificates
+    if limits.duplicates:
+        yield Kind.DUPLICATES, "", limits.duplicates
+    if limits.failures:
+        for name in names:
+            yield Kind.FAILURES, name, limits.failures
+
+
+def is_safe(book: list[Entry], names: frozenset[str], at: datetime, *, is_renewal: bool) -> bool:
+    """Count, one by one, whether an order at `at` stays within every limit."""
+    return all(
+        sum(at - limit.window < moment <= at for moment in moments(book, kind, key, names)) < limit.count
+        for kind, key, limit in against(TIGHT, names, is_renewal=is_renewal)
+    )
+
+
+def first_safe(book: list[Entry], names: frozenset[str], now: datetime, *, is_renewal: bool) -> datetime:
+    """Try every moment at which anything leaves any window."""
+    ends = {
+        moment + limit.window
+        for kind, key, limit in against(TIGHT, names, is_renewal=is_renewal)
+        for moment in moments(book, kind, key, names)
+    }
+    later = sorted(end for end in ends if end > now)
+    return next(at for at in [now, *later] if is_safe(book, names, at, is_renewal=is_renewal))
+
+
+def most_within(at: Iterable[datetime], window: timedelta) -> int:
+    """Give the most of the moments `at` that lie within any `window`."""
+    ordered = list(at)
+    return max((sum(one <= other < one + window for other in ordered) for one in ordered), default=0)
+
+
+names_sets = st.lists(st.sampled_from(sorted(OWNERS)), min_size=1, max_size=2, unique=True).map(tuple)
+ends = st.sampled_from(
+    ["issued", Code.CHALLENGE_FAILED, Code.NXDOMAIN, Code.CA_UNAVAILABLE, "refused", "left open"]
+)
+waits = st.sampled_from([0, 1, 600, 1799, 1800, 3600, 5400, 3 * 3600, 5 * 3600])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(names_sets, ends, waits, waits), min_size=5, max_size=30))
+def test_it_holds_exactly_what_would_go_beyond_a_limit_and_until_exactly_when(
+    history: list[tuple[tuple[str, ...], str, int, int]],
+) -> None:
+    clock, book = Clock(), list[Entry]()
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "state", TIGHT, clock) as store:
+        for number, (names, end, before, after) in enumerate(history):
+            clock.move(seconds=before)
+            _take(store, clock, book, names, number, end, after)
+        _compare(book)
+
+
+def _take(
+    store: SqliteStore,
+    clock: Clock,
+    book: list[Entry],
+    names: tuple[str, ...],
+    number: int,
+    end: str,
+    after: int,
+) -> None:
+    """Order `names` if the ledger lets us, in agreement with the oracle, and end the order `after` seconds."""
+    wanted, now = frozenset(names), clock()
+    # Sets of names meet although no domain has two orders open: each order is of a domain of its own.
+    domain = store.enrol(f"{number}.test", (), Source.C4)
+    is_renewal = any(entry.outcome == "issued" and entry.names == wanted for entry in book)
+    store._queues.clear()
+    if not is_safe(book, wanted, now, is_renewal=is_renewal):
+        with pytest.raises(Held) as caught:
+            store.open_order(domain, names, private_key(), CSR)
+        assert caught.value.until == first_safe(book, wanted, now, is_renewal=is_renewal)
+        return
+    order = store.open_order(domain, names, private_key(), CSR)
+    entry = Entry(wanted, now, is_renewal)
+    book.append(entry)
+    if end == "left open":
+        return
+    if end != "refused":
+        order, entry.accepted = store.record_url(order, f"{CA}/{number}"), True
+    clock.move(seconds=after)
+    entry.closed_at, entry.outcome = clock(), end
+    if end == "issued":
+        store.keep_issued(store.domain(domain.name), order, CERTIFICATE, CHAIN, leaf(names=names))
+    else:
+        store.close_order(order, Code.CA_RATE_LIMITED if end == "refused" else end)
+
+
+def _compare(book: list[Entry]) -> None:
+    """Look at all that was ordered in the end: in no window, wherever it begins, was there too much."""
+    assert TIGHT.orders
+    assert TIGHT.certificates
+    assert TIGHT.duplicates
+    assert most_within(moments(book, Kind.ORDERS, "", frozenset()), TIGHT.orders.window) <= TIGHT.orders.count
+    for owner in set(OWNERS.values()):
+        bought = moments(book, Kind.CERTIFICATES, owner, frozenset())
+        assert most_within(bought, TIGHT.certificates.window) <= TIGHT.certificates.count
+    for names in {entry.names for entry in book}:
+        bought = moments(book, Kind.DUPLICATES, "", names)
+        assert most_within(bought, TIGHT.duplicates.window) <= TIGHT.duplicates.count
+
+
+# What each limit counts, and how it is told
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder for a state."""
+    return tmp_path / "state"
+
+
+def test_new_orders_of_the_account(folder: Path) -> None:
+    clock = Clock()
+    with opened(folder, Limits(orders=Limit(2, 3 * HOUR)), clock) as store:
+        for minute, name in enumerate(("a.test", "b.test")):
+            clock.at = START + timedelta(minutes=minute)
+            place(store, name)
+        held_back = held(store, "c.test")
+        assert (held_back.scope, held_back.found) == (Scope(Kind.ORDERS), "2 of 2 new orders in 3 hours")
+        assert held_back.until == START + 3 * HOUR
+        clock.at = START + 3 * HOUR - timedelta(seconds=1)
+        assert store.room(clock()) == 0
+        assert held(store, "c.test").until == START + 3 * HOUR
+        clock.move(seconds=1)
+        assert store.room(clock()) == 1
+        place(store, "c.test")
+        assert held(store, "d.test").until == START + 3 * HOUR + timedelta(minutes=1)
+
+
+def test_an_order_that_the_ca_never_accepted_costs_nothing_and_one_under_way_does(folder: Path) -> None:
+    with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
+        domain = store.enrol("a.test", (), Source.C4)
+        order = store.open_order(domain, domain.names, private_key(), CSR)
+        assert store.room(START) == 0
+        store.close_order(order, Code.CA_UNAVAILABLE)
+        assert store.room(START) == 1
+
+
+def test_new_certificates_below_a_registered_domain(folder: Path) -> None:
+    with opened(folder, Limits(certificates=Limit(2, 168 * HOUR))) as store:
+        issue(store, "a.shop.example.co.uk")
+        place(store, "b.example.co.uk", "x.example.com")
+        assert held(store, "c.example.co.uk").found == "2 of 2 new certificates for example.co.uk in 7 days"
+        assert held(store, "c.example.co.uk").scope == Scope(Kind.CERTIFICATES, "example.co.uk")
+        issue(store, "d.other.co.uk")
+        fail(store, "y.example.com")
+        place(store, "z.example.com")
+        assert held(store, "w.example.com").found == "2 of 2 new certificates for example.com in 7 days"
+
+
+def test_certificates_for_exactly_the_same_names(folder: Path) -> None:
+    with opened(folder, Limits(duplicates=Limit(2, 168 * HOUR))) as store:
+        for _ in range(2):
+            issue(store, "a.test", "b.test")
+        assert held(store, "a.test").found == "2 of 2 certificates for exactly these names in 7 days"
+        store.amend(store.domain("a.test"), ("b.test", "c.test"), Source.C4)
+        issue(store, "a.test")
+
+
+@pytest.mark.parametrize("code", [Code.CHALLENGE_FAILED, Code.PORT_80_CLOSED, Code.NXDOMAIN], ids=str)
+def test_failed_validations_of_a_name(folder: Path, code: Code) -> None:
+    clock = Clock()
+    with opened(folder, Limits(failures=Limit(2, HOUR)), clock) as store:
+        fail(store, "a.test", code)
+        clock.move(minutes=20)
+        order = place(store, "a.test")
+        clock.move(minutes=10)
+        store.close_order(order, code)
+        fail(store, "b.test", code)
+        failing = held(store, "a.test")
+        assert failing.scope == Scope(Kind.FAILURES, "a.test")
+        assert failing.found == "2 of 2 failed validations of a.test in 1 hour"
+        assert failing.until == START + HOUR
+        place(store, "b.test")
+        store.enrol("other.test", ("a.test",), Source.C4)
+        assert held(store, "other.test").scope == Scope(Kind.FAILURES, "a.test")
+
+
+def test_a_renewal_is_exempt_from_what_is_new_and_from_nothing_else(folder: Path) -> None:
+    with opened(folder, Limits()) as store:
+        issue(store, "a.example.com")
+    with opened(folder, Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(2, HOUR))) as store:
+        assert held(store, "b.example.com").scope.kind in (Kind.ORDERS, Kind.CERTIFICATES)
+        issue(store, "a.example.com")
+        assert store.room(START) == 0, "the first one was new, the second one is not counted"
+        assert held(store, "a.example.com").scope.kind is Kind.DUPLICATES
+
+
+def test_a_certificate_of_another_ca_makes_no_renewal(folder: Path) -> None:
+    """Who tried everything at a CA's staging first would else ask the real one for far too much."""
+    with opened(folder, Limits(), ca="https://staging.test/directory") as store:
+        issue(store, "a.test")
+        issue(store, "b.test")
+    with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
+        issue(store, "a.test")
+        assert held(store, "b.test")
+        issue(store, "a.test")
+
+
+def test_a_pasted_certificate_makes_no_renewal(folder: Path) -> None:
+    with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
+        issue(store, "b.test")
+        bundle = store.bundle(store.certificates(store.domain("b.test"))[0])
+        store.paste("a.test", (), bundle, leaf(names=("a.test",)))
+        assert held(store, "a.test")
+
+
+def test_each_ca_has_its_own_account(folder: Path) -> None:
+    limits = Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(1, HOUR), Limit(1, HOUR))
+    with opened(folder, limits) as store:
+        issue(store, "a.test")
+        assert store.room(START) == 0
+    with opened(folder, limits, ca="https://other.test/directory") as store:
+        assert store.room(START) == 1
+        place(store, "b.a.test")
+        assert held(store, "c.test")
+
+
+def test_without_limits_there_is_always_room(folder: Path) -> None:
+    with opened(folder, Limits()) as store:
+        for number in range(20):
+            issue(store, f"{number}.example.com")
+        assert store.room(START) is None
+
+
+def test_of_several_limits_the_one_that_lasts_longest_is_told(folder: Path) -> None:
+    with opened(folder, Limits(Limit(1, HOUR), Limit(1, 24 * HOUR))) as store:
+        issue(store, "a.example.com")
+        assert held(store, "b.test").until == START + HOUR
+        assert held(store, "b.example.com").until == START + 24 * HOUR
+
+
+def test_a_lower_limit_than_before_holds_until_enough_has_left(folder: Path) -> None:
+    clock = Clock()
+    with opened(folder, Limits(), clock) as store:
+        for number in range(4):
+            clock.at = START + timedelta(minutes=number)
+            place(store, f"{number}.test")
+    with opened(folder, Limits(orders=Limit(2, HOUR)), clock) as store:
+        assert held(store, "b.test").found == "4 of 2 new orders in 1 hour"
+        assert held(store, "b.test").until == START + HOUR + timedelta(minutes=2)
+        assert store.room(clock()) == 0
+
+
+# Many who wait
+
+
+def test_each_of_many_that_wait_is_told_when_its_own_turn_comes(folder: Path) -> None:
+    clock = Clock()
+    with opened(folder, Limits(orders=Limit(3, HOUR)), clock) as store:
+        for minute in (0, 10, 30):
+            clock.at = START + timedelta(minutes=minute)
+            place(store, f"{minute}.test")
+        told = [held(store, f"late-{number}.test").until for number in range(7)]
+        assert [(at - START) / timedelta(minutes=1) for at in told] == [60, 70, 90, 120, 130, 150, 180]
+        assert held(store, "late-1.test").until == told[1], "its place stays"
+
+
+def test_whoever_waits_in_turn_is_never_refused_at_the_time_that_was_told(folder: Path) -> None:
+    clock = Clock()
+    with opened(folder, Limits(orders=Limit(3, HOUR), certificates=Limit(50, HOUR)), clock) as store:
+        for minute in (0, 10, 30):
+            clock.at = START + timedelta(minutes=minute)
+            place(store, f"{minute}.test")
+        told = {f"late-{number}.test": held(store, f"late-{number}.test").until for number in range(20)}
+        for name, at in told.items():
+            clock.at = at
+            place(store, name)
+
+
+def test_who_is_new_comes_after_all_that_were_told_a_time_by_whatever_process(folder: Path) -> None:
+    limits, clock = Limits(orders=Limit(2, HOUR)), Clock()
+    with opened(folder, limits, clock) as store:
+        for minute in (0, 10):
+            clock.at = START + timedelta(minutes=minute)
+            place(store, f"{minute}.test")
+        for name in ("a.test", "b.test", "c.test"):
+            _settle_held(store, name)
+    with opened(folder, limits, clock) as store:
+        told = [held(store, name).until for name in ("d.test", "e.test", "a.test", "c.test")]
+        assert [(at - START) / timedelta(minutes=1) for at in told] == [130, 180, 60, 120]
+        store.delete(store.domain("b.test"))
+    with opened(folder, limits, clock) as store:
+        assert held(store, "d.test").until == START + 2 * HOUR
+
+
+def test_who_finds_no_room_at_the_time_that_was_told_is_not_put_at_the_end(folder: Path) -> None:
+    limits, clock = Limits(orders=Limit(1, HOUR)), Clock()
+    with opened(folder, limits, clock) as store:
+        place(store, "first.test")
+        for name in ("a.test", "b.test", "c.test"):
+            _settle_held(store, name)
+        clock.at = START + HOUR
+        place(store, "hasty.test")
+    with opened(folder, limits, clock) as store:
+        assert [held(store, name).until for name in ("a.test", "b.test", "d.test")] == [
+            START + 2 * HOUR,
+            START + 2 * HOUR,
+            START + 4 * HOUR,
+        ]
+
+
+def test_for_a_name_of_its_own_nobody_waits_for_anybody(folder: Path) -> None:
+    with opened(folder, Limits(failures=Limit(1, HOUR))) as store:
+        for name in ("a.test", "b.test", "c.test"):
+            fail(store, name)
+        for name in ("a.test", "c.test"):
+            _settle_held(store, name)
+        assert held(store, "b.test").until == START + HOUR
+
+
+def test_who_waits_longest_is_first_when_there_is_room_sooner(folder: Path) -> None:
+    """A limit was raised, or others have gone: `held_back` gives those who may go now, whatever they were told."""
+    with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
+        issue(store, "a.test")
+        for name in ("c.test", "b.test", "e.test", "d.test"):
+            _settle_held(store, name)
+        store.delete(store.domain("c.test"))
+        assert [domain.name for domain in store.held_back(START, 2)] == ["b.test", "e.test"]
+        assert store.held_back(START + 24 * HOUR, 9) == []
+
+
+def test_who_waits_for_something_else_is_not_called_for_new_orders(folder: Path) -> None:
+    with opened(folder, Limits(certificates=Limit(1, HOUR))) as store:
+        issue(store, "a.example.com")
+        _settle_held(store, "b.example.com")
+        assert store.held_back(START, 9) == []
+
+
+def _settle_held(store: SqliteStore, name: str) -> None:
+    caught = held(store, name)
+    finding = Finding(Code.BUDGET_HELD, caught.found, str(caught.scope), START, caught.until)
+    store.settle(store.domain(name), finding)
+
+
+# Together
+
+
+def spend(folder: Path, limits: Limits, number: int, start: Barrier, results: Queue[int]) -> None:
+    """Place as many orders as the ledger lets us, together with others."""
+    store = open_store(folder, limits)
+    start.wait(PATIENCE)
+    results.put(_spend(store, f"p{number}"))
+    store.close()
+
+
+def _spend(store: SqliteStore, label: str) -> int:
+    placed = 0
+    for number in range(12):
+        try:
+            place(store, f"{number}.{label}.example.com")
+        except Held:
+            continue
+        placed += 1
+    return placed
+
+
+SHARED = Limits(orders=Limit(20, HOUR), certificates=Limit(19, HOUR))
+
+
+def test_processes_at_once_never_overspend_together(folder: Path) -> None:
+    open_store(folder, SHARED).close()
+    context = processes()
+    start, results = context.Barrier(4), context.Queue()
+    workers = [context.Process(target=spend, args=(folder, SHARED, n, start, results)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    assert sum(results.get(timeout=PATIENCE) for _ in workers) == 19
+    for worker in workers:
+        worker.join(PATIENCE)
+        assert worker.exitcode == 0
+
+
+def test_threads_of_one_store_never_overspend_together(folder: Path) -> None:
+    with opened(folder, SHARED) as store:
+        placed: list[int] = []
+        threads = [
+            threading.Thread(target=lambda label=label: placed.append(_spend(store, f"t{label}")))
+            for label in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert sum(placed) == 19
+        assert store.room(START) == 1
+
+
+# Cost
+
+
+@pytest.mark.parametrize("kind", _MOMENTS, ids=str)
+def test_nothing_is_counted_by_reading_all_orders(folder: Path, kind: Kind) -> None:
+    with opened(folder, LETS_ENCRYPTS) as store:
+        plan = store._database.read(
+            lambda row: str(row["detail"]),
+            f"EXPLAIN QUERY PLAN {_MOMENTS[kind]} ORDER BY at DESC LIMIT 1 OFFSET 4",
+            {"ca": CA, "key": "a.test", "since": "2026-11-23T00:00:00Z", "ahead": "2026-12-23T00:00:00Z"},
+        )
+    assert [step for step in plan if step.startswith("SCAN")] == []

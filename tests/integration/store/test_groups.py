@@ -1,0 +1,398 @@
+"""Threads of one process share their commits, and each still has its own transaction.
+
+Whoever is told that a write is kept can rely on it, whatever becomes of the others in the group.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sslctl.errors import Busy
+from sslctl.rules.model import Source
+from sslctl.store.interface import Query
+from sslctl.store.sqlite.database import Database
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import START
+from tests.support.store_cases import (
+    NAME,
+    PATIENCE,
+    database_of,
+    finding,
+    look_into,
+    open_store,
+    processes,
+    write_in_threads_and_tell,
+    write_until_the_disk_is_full,
+    write_while_interrupted,
+)
+
+NOBODY = -1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of the fixture `store`."""
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(100) as running:
+        yield running
+
+
+@pytest.fixture
+def commits(store: SqliteStore) -> Iterator[list[str]]:
+    """The commits made from now on."""
+    made: list[str] = []
+    connection = store._database._connection
+    connection.set_trace_callback(lambda sql: made.append(sql) if sql == "COMMIT" else None)
+    yield made
+    connection.set_trace_callback(None)
+
+
+def names(folder: Path) -> list[str]:
+    """Give the names that are on the disk."""
+    with look_into(database_of(folder)) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM domain ORDER BY name")]
+
+
+def enrol(store: SqliteStore, name: str) -> str:
+    return store.enrol(name, (), Source.C4).name
+
+
+@contextmanager
+def held(store: SqliteStore) -> Iterator[None]:
+    """Hold the connection, as one who is in the middle of a transaction does; what was written is taken back."""
+    with suppress(ZeroDivisionError), store._database.transaction():
+        yield
+        raise ZeroDivisionError
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    gone_by = threading.Event()
+    for _ in range(round(PATIENCE * 1000)):
+        if holds():
+            return
+        gone_by.wait(0.001)
+    raise AssertionError("waited in vain")
+
+
+def in_one_group(
+    store: SqliteStore, pool: ThreadPoolExecutor, *works: Callable[[], Any]
+) -> list[Future[Any]]:
+    """Begin `works` in threads of their own, in that order, behind one who holds the connection."""
+    futures = []
+    database = store._database
+    with held(store):
+        for number, work in enumerate(works, 1):
+            futures.append(pool.submit(work))
+            wait_for(lambda number=number: len(database._arriving) == number)  # type: ignore[misc]
+    return futures
+
+
+def ended(future: Future[Any]) -> str:
+    """Say how a thread ended: what it gave, or the name of its error."""
+    error = future.exception(PATIENCE)
+    return str(future.result()) if error is None else type(error).__name__
+
+
+# Sharing
+
+
+def test_those_who_wait_share_a_commit(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor, commits: list[str]
+) -> None:
+    wanted = [f"{number:02}.test" for number in range(30)]
+    futures = in_one_group(store, pool, *(partial(enrol, store, name) for name in wanted))
+    assert [ended(future) for future in futures] == wanted
+    assert names(folder) == wanted
+    # One, where no group lasts too long on a slow machine.
+    assert 1 <= len(commits) < 10
+
+
+def test_a_group_is_bounded(store: SqliteStore, pool: ThreadPoolExecutor, commits: list[str]) -> None:
+    """Another process must get its turn while a hundred threads of this one write without end."""
+    futures = in_one_group(
+        store,
+        pool,
+        *(partial(enrol, store, f"{number}.test") for number in range(100)),
+    )
+    assert len({ended(future) for future in futures}) == 100
+    assert len(commits) >= 2
+
+
+def test_one_who_is_alone_commits_at_once(store: SqliteStore, folder: Path, commits: list[str]) -> None:
+    for number in range(3):
+        enrol(store, f"{number}.test")
+        assert len(names(folder)) == len(commits) == number + 1
+
+
+def test_what_is_acknowledged_is_on_the_disk(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    def work(thread: int) -> None:
+        for number in range(10):
+            name = enrol(store, f"{thread}-{number}.test")
+            assert name in names(folder)
+
+    for future in [pool.submit(work, thread) for thread in range(8)]:
+        future.result(PATIENCE)
+
+
+# Failing
+
+
+def test_a_member_that_fails_takes_back_its_own_work_alone(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    def fail() -> None:
+        with store._database.transaction() as run:
+            enrol(store, "failed.test")
+            run("INSERT INTO domain (name) VALUES (NULL)")
+
+    def give_up() -> None:
+        with store._database.transaction():
+            enrol(store, "given-up.test")
+            raise KeyboardInterrupt
+
+    futures = in_one_group(
+        store,
+        pool,
+        lambda: enrol(store, "a.test"),
+        fail,
+        lambda: enrol(store, "b.test"),
+        give_up,
+        lambda: enrol(store, "a.test"),
+        lambda: enrol(store, "c.test"),
+    )
+    told = [ended(future) for future in futures]
+    # Who comes first depends on the operating system.
+    assert told.count("Busy") == 1
+    assert sorted(told) == ["Busy", "KeyboardInterrupt", "StateError", "a.test", "b.test", "c.test"]
+    assert names(folder) == ["a.test", "b.test", "c.test"]
+    assert store.settle(store.domain("a.test"), finding()).finding == finding()
+
+
+def _everyone_is_told(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor, poison: Callable[[], Any]
+) -> None:
+    """Show that with one who poisons the group nobody in it is told that its work is kept."""
+    for turn in range(20):
+        good = [f"{turn}-{number}.test" for number in range(5)]
+        works: list[Callable[[], Any]] = [*(partial(enrol, store, name) for name in good), poison]
+        futures = in_one_group(store, pool, *works)
+        told = [ended(future) for future in futures]
+        # Each hears what it was, not only that it was in vain.
+        assert not any("interrupted" in str(future.exception()) for future in futures)
+        # Who had its turn after the poison was in a group of its own.
+        kept = [name for name in told if name in good]
+        assert [name for name in names(folder) if name in good] == kept
+        assert told[-1] == "StateError"
+        assert set(told) - set(good) == {"StateError"}
+        if len(kept) < len(good):
+            assert enrol(store, "later.test") in names(folder)
+            return
+    raise AssertionError("the poison always came first")
+
+
+def test_everyone_is_told_when_sqlite_takes_everything_back(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    """As it does after some failures of the disk."""
+    with look_into(database_of(folder)) as connection:
+        connection.execute(
+            "CREATE TRIGGER poison BEFORE INSERT ON domain WHEN NEW.name = 'poison.test'"
+            " BEGIN SELECT RAISE (ROLLBACK, 'all gone'); END"
+        )
+    _everyone_is_told(store, folder, pool, lambda: enrol(store, "poison.test"))
+
+
+def test_everyone_is_told_when_the_commit_fails(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    """On a reference to nothing, which might have been mended until then."""
+    enrol(store, NAME)
+
+    def refer_to_nothing() -> None:
+        with store._database.transaction() as run:
+            run("PRAGMA defer_foreign_keys = ON")
+            run("UPDATE domain SET wanted_id = 99 WHERE name = ?", (NAME,))
+
+    _everyone_is_told(store, folder, pool, refer_to_nothing)
+    assert store.domain(NAME).wanted is None
+
+
+def test_everyone_may_try_again_when_another_process_reads_too_long(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    enrol(store, NAME)
+    store._database.read(tuple, "PRAGMA busy_timeout = 0")
+    with look_into(database_of(folder)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM domain").fetchone()
+        futures = in_one_group(store, pool, *(partial(enrol, store, name) for name in ("b.test", "c.test")))
+        assert [type(future.exception(PATIENCE)) for future in futures] == [Busy, Busy]
+    assert names(folder) == [NAME]
+    assert enrol(store, "b.test") in names(folder)
+
+
+def test_nobody_hangs_when_the_one_who_was_to_commit_never_comes(
+    store: SqliteStore, folder: Path, commits: list[str]
+) -> None:
+    """Ctrl-C may take a thread out of the queue at any moment."""
+    store._database._arriving.add(NOBODY)
+    assert enrol(store, NAME) in names(folder)
+    assert len(commits) == 1
+
+
+def test_nobody_hangs_when_the_one_who_committed_was_interrupted_before_it_told(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    database = store._database
+    database._arriving.add(NOBODY)
+    future = pool.submit(enrol, store, NAME)
+    wait_for(lambda: database._group is not None)
+    with database._lock:
+        # Ours, unless it was ended a moment ago.
+        group, database._group = database._group, None
+        if group is not None:
+            database._connection.execute("ROLLBACK")
+    assert ended(future) == ("StateError" if group is not None else NAME)
+    assert enrol(store, "later.test") in names(folder)
+
+
+def test_a_group_that_was_left_half_ended_takes_nobody_more_in(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    database = store._database
+    database._arriving.add(NOBODY)
+    future = pool.submit(enrol, store, NAME)
+    wait_for(lambda: database._group is not None)
+    with database._lock:
+        if is_left := database._group is not None:
+            database._connection.execute("ROLLBACK")
+            database._arriving.discard(NOBODY)
+            enrol_now = pool.submit(enrol, store, "later.test")
+            wait_for(lambda: len(database._arriving) == 1)
+    if is_left:
+        assert (ended(enrol_now), ended(future)) == ("later.test", "StateError")
+        assert names(folder) == ["later.test"]
+
+
+def test_closing_commits_for_those_who_wait(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    store._database._arriving.add(NOBODY)
+    future = pool.submit(enrol, store, NAME)
+    wait_for(lambda: store._database._group is not None)
+    store.close()
+    assert ended(future) == NAME
+    assert names(folder) == [NAME]
+
+
+# Reading
+
+
+def test_what_is_read_is_on_the_disk(store: SqliteStore, folder: Path, pool: ThreadPoolExecutor) -> None:
+    """Nobody acts on what another thread wrote and may still lose."""
+    store._database._arriving.add(NOBODY)
+    writer = pool.submit(enrol, store, NAME)
+    wait_for(lambda: store._database._group is not None)
+    reader = pool.submit(lambda: (store.find(NAME) is not None, names(folder)))
+    assert reader.result(PATIENCE) in [(True, [NAME]), (False, [])]
+    assert writer.result(PATIENCE) == NAME
+
+
+def test_who_read_what_is_lost_is_told(store: SqliteStore, folder: Path, pool: ThreadPoolExecutor) -> None:
+    database: Database = store._database
+    enrol(store, NAME)
+    database._arriving.add(NOBODY)
+    with look_into(database_of(folder)) as other:
+        database.read(tuple, "PRAGMA busy_timeout = 0")
+        writer = pool.submit(store.settle, store.domain(NAME), finding())
+        wait_for(lambda: database._group is not None)
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM domain").fetchone()
+        reader = pool.submit(store.domain, NAME)
+        assert isinstance(writer.exception(PATIENCE), Busy)
+        told = reader.exception(PATIENCE)
+        assert isinstance(told, Busy) or reader.result().finding != finding()
+
+
+# Processes
+
+
+def test_of_threads_killed_at_any_moment_nothing_is_lost_that_was_acknowledged(
+    store: SqliteStore, folder: Path
+) -> None:
+    context = processes()
+    acknowledged: list[str] = []
+    for turn in range(8):
+        here, there = context.Pipe(duplex=False)
+        process = context.Process(target=write_in_threads_and_tell, args=(folder, there))
+        process.start()
+        there.close()
+        for _ in range(turn * 25):
+            assert here.poll(PATIENCE)
+            acknowledged.append(here.recv())
+        process.kill()
+        acknowledged += _rest(here)
+        process.join(PATIENCE)
+        with look_into(database_of(folder)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    kept = {domain.name: domain for domain in store.domains(Query(), START)}
+    assert len(acknowledged) >= 25 * sum(range(8))
+    assert len(set(acknowledged)) == len(acknowledged)
+    for name in acknowledged:
+        assert kept[name].finding == finding()
+
+
+def _rest(told: Connection) -> list[str]:
+    rest: list[str] = []
+    try:
+        while told.poll(PATIENCE):
+            rest.append(told.recv())
+    except (EOFError, OSError):
+        pass
+    return rest
+
+
+def test_on_a_full_disk_exactly_what_was_acknowledged_is_kept(store: SqliteStore, folder: Path) -> None:
+    context = processes()
+    results = context.Queue()
+    process = context.Process(target=write_until_the_disk_is_full, args=(folder, 200_000, results))
+    process.start()
+    acknowledged = results.get(timeout=PATIENCE)
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    assert len(acknowledged) > 100
+    assert names(folder) == sorted(acknowledged)
+    with look_into(database_of(folder)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert store.events(store.domain("afterwards.test"))[0].kind == "added"
+
+
+def test_ctrl_c_in_one_thread_is_that_threads_alone(store: SqliteStore, folder: Path) -> None:
+    context = processes()
+    results = context.Queue()
+    process = context.Process(target=write_while_interrupted, args=(folder, results))
+    process.start()
+    interrupts, acknowledged = results.get(timeout=PATIENCE)
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    assert interrupts > 0
+    assert len(acknowledged) == 8 * 40
+    for thread in range(8):
+        told = [event.detail for event in store.events(store.domain(f"t{thread}.test"))]
+        assert len(told) == 41
+    assert open_store(folder).domain(NAME) == store.domain(NAME)

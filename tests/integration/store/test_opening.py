@@ -1,0 +1,511 @@
+"""Opening the state: made privately where there is none, refused and left alone where it is not sslctl's to use."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sslctl.errors import Exit, StateError
+from sslctl.rules.model import Bundle, Source
+from sslctl.store.interface import Query
+from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import schema
+from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support import environment
+from tests.support.fakes import START
+from tests.support.store_cases import (
+    NAME,
+    PATIENCE,
+    database_of,
+    held,
+    issue,
+    key_of,
+    leaf,
+    look_into,
+    open_first,
+    open_order,
+    open_store,
+    private_key,
+    processes,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that is not there yet."""
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def used(folder: Path) -> Path:
+    """The folder of a state that has been used and closed."""
+    store = open_store(folder)
+    for number in range(40):
+        store.paste(f"{number}.test", (), _bundle(), leaf())
+    issue(store, store.enrol(NAME, (), Source.C4))
+    store.close()
+    return folder
+
+
+def _bundle() -> Bundle:
+    return Bundle("certificate " * 30, "chain " * 100, private_key())
+
+
+def content(folder: Path) -> dict[str, bytes | None]:
+    """Give every file below `folder` with its bytes; None stands for a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def use(folder: Path) -> None:
+    """Open the state, read all of it, and close it."""
+    store = open_store(folder)
+    try:
+        for domain in store.domains(Query(), START):
+            store.events(domain)
+            for version in store.certificates(domain):
+                store.bundle(version)
+    finally:
+        store.close()
+
+
+def assert_refused(folder: Path, *words: str, path: Path | None = None) -> StateError:
+    """Using the state is refused with the file's name and `words`, and changes nothing in it."""
+    before = content(folder)
+    with pytest.raises(StateError) as refused:
+        use(folder)
+    for word in (str(path or database_of(folder)), *words):
+        assert word in refused.value.message
+    assert refused.value.exit_code == Exit.UNUSABLE
+    assert content(folder) == before
+    return refused.value
+
+
+# Made
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """Let the program alone decide about modes."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_folder_database_journal_and_key_are_the_owners_alone(folder: Path) -> None:
+    store = open_store(folder)
+    domain = store.enrol(NAME, (), Source.C4)
+    with store._database.transaction() as run:
+        run("UPDATE domain SET sans = 'other'")
+        assert mode(folder / "sslctl.db-journal") == 0o600
+        run("UPDATE domain SET sans = '[]'")
+    assert domain == store.domain(NAME)
+    assert mode(folder) == 0o700
+    assert {path.name: mode(path) for path in folder.iterdir()} == {"sslctl.db": 0o600, "master.key": 0o600}
+    store.close()
+
+
+def test_an_empty_file_becomes_a_database(folder: Path) -> None:
+    folder.mkdir()
+    database_of(folder).touch()
+    use(folder)
+    with look_into(database_of(folder)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+
+
+def test_a_power_cut_loses_nothing_that_was_acknowledged(folder: Path) -> None:
+    """What the guarantee rests on: a rollback journal, synced with its folder at every commit (sqlite.org/pragma.html)."""
+    store = open_store(folder)
+    pragmas = {}
+    for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "trusted_schema"):
+        [pragmas[name]] = store._database.read(lambda row: row[0], f"PRAGMA {name}")
+    store.close()
+    assert pragmas == {
+        "journal_mode": "delete",
+        "synchronous": 3,
+        "foreign_keys": 1,
+        "secure_delete": 1,
+        "trusted_schema": 0,
+    }
+
+
+def test_opening_again_changes_nothing(used: Path) -> None:
+    before = content(used)
+    use(used)
+    assert content(used) == before
+
+
+def test_several_first_runs_at_once_make_one_state(tmp_path: Path) -> None:
+    context = processes()
+    for round_number in range(3):
+        folder = tmp_path / f"state{round_number}"
+        start, results = context.Barrier(4), context.Queue()
+        runs = [context.Process(target=open_first, args=(folder, start, results)) for _ in range(4)]
+        for each in runs:
+            each.start()
+        names = [results.get(timeout=PATIENCE) for _ in runs]
+        for each in runs:
+            each.join(PATIENCE)
+        store = open_store(folder)
+        assert sorted(domain.name for domain in store.domains(Query(), START)) == sorted(names)
+        for name in names:
+            order = store.order(store.domain(name))
+            assert order is not None
+            # Each process sealed a key of its own, and the one key file opens them all.
+            assert store.order_key(order).startswith("-----BEGIN PRIVATE KEY-----")
+        store.close()
+
+
+def test_who_waited_while_another_run_made_the_database_makes_nothing(used: Path) -> None:
+    """It looked before the other run was done, and comes to the migrations after it."""
+    before = content(used)
+    with look_into(database_of(used)) as connection:
+        schema._migrate(connection)
+    assert content(used)["master.key"] == before["master.key"]
+    use(used)
+
+
+# Refused: the database
+
+
+def _make_foreign(path: Path, *pragmas: str, table: bool = True) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with look_into(path) as connection:
+        if table:
+            connection.execute("CREATE TABLE bookmark (url TEXT)")
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+
+def test_a_database_of_another_program_is_refused(folder: Path) -> None:
+    _make_foreign(database_of(folder))
+    assert assert_refused(folder, "is a database of another program").hint is not None
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_a_database_with_the_mark_of_another_program_is_refused(folder: Path, *, table: bool) -> None:
+    _make_foreign(database_of(folder), "application_id = 252006674", table=table)
+    assert_refused(folder, "is a database of another program")
+
+
+def test_a_database_in_another_journal_mode_is_not_converted_when_it_is_foreign(folder: Path) -> None:
+    _make_foreign(database_of(folder), "journal_mode = WAL")
+    assert_refused(folder, "is a database of another program")
+
+
+def test_a_database_of_a_newer_sslctl_is_refused(used: Path) -> None:
+    with look_into(database_of(used)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    assert assert_refused(used, "was written by a newer sslctl").hint == "update sslctl on this machine"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"hi", b"domains:\n  - shop.example.com\n", b"\0" * 4096, b"SQLite format 3\0" + b"\xff" * 4080],
+    ids=["short", "text", "zeros", "header alone"],
+)
+def test_a_file_that_is_no_database_is_refused(folder: Path, text: bytes) -> None:
+    folder.mkdir()
+    database_of(folder).write_bytes(text)
+    assert assert_refused(folder, "cannot be read").hint is not None
+
+
+@pytest.mark.parametrize("kept", [100, 5000, 0.5, -4096])
+def test_a_truncated_database_is_refused(used: Path, kept: float) -> None:
+    whole = database_of(used).read_bytes()
+    length = int(len(whole) * kept) if isinstance(kept, float) else kept
+    database_of(used).write_bytes(whole[:length])
+    assert_refused(used, "cannot be read")
+
+
+def test_a_database_whose_pages_are_overwritten_is_refused(used: Path) -> None:
+    whole = database_of(used).read_bytes()
+    database_of(used).write_bytes(whole[:4096] + b"\x5a" * (len(whole) - 4096))
+    assert_refused(used, "cannot be read")
+
+
+def test_a_directory_in_place_of_the_database_is_refused(folder: Path) -> None:
+    database_of(folder).mkdir(parents=True)
+    assert assert_refused(folder, "cannot open the database").hint is not None
+
+
+def test_a_file_in_place_of_the_folder_is_refused(folder: Path) -> None:
+    folder.write_text("mine")
+    with pytest.raises(StateError, match=r"cannot open the database .*/state/sslctl\.db"):
+        use(folder)
+    assert folder.read_text() == "mine"
+
+
+def test_text_that_is_no_utf8_is_refused(used: Path) -> None:
+    with look_into(database_of(used)) as connection:
+        connection.execute("DROP TRIGGER event_unchanged")
+        connection.execute("UPDATE event SET detail = CAST (x'ff' AS TEXT)")
+    assert_refused(used, "cannot use the database")
+
+
+# Root may write anywhere: a run of sslctl without that power stands for everybody else's.
+_UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+def _run_unprivileged(folder: Path, code: str) -> str:
+    script = f"""
+import sys
+from pathlib import Path
+from sslctl.errors import StateError
+from sslctl.rules.model import Source
+from tests.support import environment
+from tests.support.store_cases import open_store
+try:
+    store = open_store(Path({str(folder)!r}))
+    {code}
+except StateError as error:
+    print(error.message)
+"""
+    environ = environment()
+    ran = subprocess.run(
+        [*_UNPRIVILEGED, sys.executable, "-c", script],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    return ran.stdout
+
+
+@contextmanager
+def read_only(*paths: Path) -> Iterator[None]:
+    """Take the right to write from everybody."""
+    modes = {path: mode(path) for path in paths}
+    for path, its in modes.items():
+        path.chmod(its & ~0o222)
+    yield
+    for path, its in modes.items():
+        path.chmod(its)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    with read_only(folder):
+        said = _run_unprivileged(folder, "print('opened')")
+    assert said.startswith(f"cannot open the database {database_of(folder)}: ")
+    assert content(folder) == {}
+
+
+def test_a_state_that_became_read_only_can_be_read_and_is_not_written(used: Path) -> None:
+    before = content(used)
+    with read_only(used, database_of(used)):
+        said = _run_unprivileged(
+            used, f"print(store.domain('{NAME}').name); store.enrol('new.test', (), Source.C4)"
+        )
+    name, trouble = said.splitlines()
+    assert name == NAME
+    assert trouble.startswith(f"cannot use the database {database_of(used)}: ")
+    assert content(used) == before
+
+
+# The key file
+
+
+def _certificate_key(store: SqliteStore) -> str:
+    return store.bundle(held(store.domain(NAME))).private_key
+
+
+def test_private_keys_are_not_in_the_files_in_plain(used: Path) -> None:
+    body = "".join(private_key().splitlines()[1:-1])
+    plain = [b"PRIVATE KEY", *(line.encode() for line in private_key().splitlines()), base64.b64decode(body)]
+    assert not [
+        word for data in content(used).values() for word in plain if data is not None and word in data
+    ]
+
+
+@pytest.mark.parametrize("other_key", [False, True])
+def test_a_copy_of_the_database_alone_reveals_no_key(used: Path, tmp_path: Path, *, other_key: bool) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(database_of(used), database_of(copy))
+    if other_key:
+        Keyring(key_of(copy)).make()
+    before = content(copy)
+    with pytest.raises(StateError) as refused:
+        _certificate_key(open_store(copy))
+    assert str(key_of(copy)) in refused.value.message
+    assert content(copy) == before
+
+
+def test_without_its_key_file_the_state_can_be_listed_and_no_key_be_read_or_made(used: Path) -> None:
+    key = key_of(used).read_bytes()
+    key_of(used).unlink()
+    before = content(used)
+    store = open_store(used)
+    domain = store.domain(NAME)
+    for step in (lambda: store.bundle(held(domain)), lambda: open_order(store, domain)):
+        with pytest.raises(StateError, match=r"master\.key is missing") as refused:
+            step()
+        assert refused.value.hint is not None
+    assert content(used) == before
+    key_of(used).write_bytes(key)
+    key_of(used).chmod(0o600)
+    assert _certificate_key(store) == private_key()
+    store.close()
+
+
+def _expose(path: Path) -> None:
+    path.chmod(0o644)
+
+
+def _share(path: Path) -> None:
+    path.chmod(0o640)
+
+
+def _exchange(path: Path) -> None:
+    path.write_bytes(Fernet.generate_key())
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _garble(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe not a key\n")
+
+
+def _replace_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir(mode=0o700)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_expose, "can be read by other users"),
+        (_share, "can be read by other users"),
+        (_exchange, "does not open this database"),
+        (_empty, "does not hold Fernet keys"),
+        (_garble, "does not hold Fernet keys"),
+        (_replace_by_a_folder, "cannot read the key file"),
+    ],
+)
+def test_a_key_file_that_cannot_be_trusted_is_refused(
+    used: Path, spoil: Callable[[Path], None], words: str
+) -> None:
+    spoil(key_of(used))
+    assert assert_refused(used, words, path=key_of(used)).hint is not None
+
+
+def test_a_key_file_in_a_folder_that_cannot_be_searched_is_refused(used: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "keys"
+    locked.mkdir()
+    key_of(used).rename(locked / "master.key")
+    key_of(used).symlink_to(locked / "master.key")
+    locked.chmod(0)
+    said = _run_unprivileged(used, "print('opened')")
+    locked.chmod(0o700)
+    assert said == f"cannot read the key file {key_of(used)}: Permission denied\n"
+
+
+def test_an_empty_key_file_is_not_taken_for_a_new_database(folder: Path) -> None:
+    folder.mkdir()
+    key_of(folder).touch(mode=0o600)
+    with pytest.raises(StateError, match=r"master\.key does not hold Fernet keys"):
+        use(folder)
+    assert key_of(folder).read_bytes() == b""
+
+
+def test_a_key_file_that_a_power_cut_left_half_made_is_made_anew(folder: Path) -> None:
+    folder.mkdir()
+    half = key_of(folder).with_name(".master.key.new")
+    half.write_bytes(Fernet.generate_key()[:10])
+    use(folder)
+    assert not half.exists()
+    assert mode(key_of(folder)) == 0o600
+    use(folder)
+
+
+def test_a_key_file_that_is_there_first_is_used_and_left_as_it_is(folder: Path) -> None:
+    folder.mkdir()
+    Keyring(key_of(folder)).make()
+    before = key_of(folder).read_bytes()
+    use(folder)
+    assert key_of(folder).read_bytes() == before
+
+
+def test_a_key_file_in_a_folder_that_is_missing_is_refused_and_no_database_begun(tmp_path: Path) -> None:
+    key = tmp_path / "keys" / "master.key"
+    for _ in range(2):
+        with pytest.raises(StateError, match=r"cannot make the key file .*keys/master\.key"):
+            SqliteStore(tmp_path / "sslctl.db", Keyring(key), clock=lambda: START, actor="tester")
+    key.parent.mkdir()
+    SqliteStore(tmp_path / "sslctl.db", Keyring(key), clock=lambda: START, actor="tester").close()
+    assert mode(key) == 0o600
+
+
+def test_a_key_added_in_front_seals_and_the_old_one_still_opens(used: Path) -> None:
+    old = key_of(used).read_bytes()
+    key_of(used).write_bytes(Fernet.generate_key() + b"\n" + old)
+    store = open_store(used)
+    assert _certificate_key(store) == private_key()
+    new = held(issue(store, store.domain(NAME)))
+    store.close()
+    key_of(used).write_bytes(key_of(used).read_bytes().splitlines()[0])
+    with pytest.raises(StateError, match="does not open this database"):
+        open_store(used)
+    with look_into(database_of(used)) as connection:
+        sealed = connection.execute("SELECT sealed_key FROM certificate WHERE id = ?", (new.id,)).fetchone()[
+            0
+        ]
+    assert Keyring(key_of(used)).open(sealed) == private_key()
+
+
+# Whatever happened to the file
+
+
+@given(data=st.data())
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the file is put back after each example
+)
+def test_a_damaged_database_is_read_or_refused_and_nothing_else(used: Path, data: st.DataObject) -> None:
+    path = database_of(used)
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4), label="wounds")):
+        at = data.draw(st.integers(0, len(whole) - 1), label="place")
+        wound = data.draw(st.binary(min_size=1, max_size=32), label="wound")
+        damaged[at : at + len(wound)] = wound
+    try:
+        path.write_bytes(damaged)
+        use(used)
+    except StateError as refused:
+        assert str(used) in refused.message  # noqa: PT017 - either may happen
+    finally:
+        path.write_bytes(whole)
+
+
+def test_the_sqlite_in_use_is_one_with_strict_tables() -> None:
+    """STRICT came with SQLite 3.37."""
+    assert sqlite3.sqlite_version_info >= (3, 37)

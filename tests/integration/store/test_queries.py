@@ -1,0 +1,257 @@
+"""A fleet is read fast, block by block, and what is read is what was written, in the order asked for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sslctl.cli.output import json_shapes
+from sslctl.rules.model import (
+    Certificate,
+    CertificateSummary,
+    Domain,
+    DomainSummary,
+    Finding,
+    Leaf,
+    RenewalInfo,
+    Source,
+)
+from sslctl.rules.reasons import Code, Status
+from sslctl.store.interface import Query, Sort
+from sslctl.store.sql.rows import names_text
+from sslctl.store.sqlite.store import SqliteStore
+from sslctl.text import instant
+from tests.support.fakes import START
+from tests.support.store_cases import database_of, finding, look_into, open_store
+
+MANY = [f"{number * 7919 % 1200:05}.test" for number in range(1200)]
+
+# What was written: whole values, put into the tables column by column.
+
+_instants = st.builds(
+    lambda seconds: START + timedelta(seconds=seconds), st.integers(-2_000_000_000, 2_000_000_000)
+)
+_maybe = st.none() | _instants
+_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+_names = st.lists(_texts, max_size=3).map(tuple)
+_leaves = st.builds(Leaf, _names, _texts, _texts, _texts, _texts, _instants, _instants)
+_renewals = st.builds(RenewalInfo, _instants, _instants, _instants, _instants, _texts)
+
+
+def _certificates(number: int, version: int) -> st.SearchStrategy[Certificate]:
+    return st.builds(
+        Certificate,
+        st.just(number * 2 + version),
+        st.just(number),
+        st.just(version),
+        st.sampled_from(Source),
+        _leaves,
+        _instants,
+        uploaded_at=_maybe,
+        verified_at=_maybe,
+        replaced_at=_maybe,
+        revoked_at=_maybe,
+        renewal_info=st.none() | _renewals,
+    )
+
+
+@st.composite
+def _domains(draw: st.DrawFn, number: int) -> Domain:
+    wanted, other = draw(st.none() | _certificates(number, 1)), draw(_certificates(number, 2))
+    return Domain(
+        number,
+        f"{number}.test",
+        draw(_names),
+        draw(st.sampled_from(Source)),
+        draw(_instants),
+        draw(_maybe),
+        draw(_maybe),
+        draw(
+            st.none()
+            | st.builds(
+                Finding,
+                st.sampled_from(Code),
+                _texts,
+                _texts,
+                _instants,
+                _maybe,
+                tries=st.integers(0, 9),
+            )
+        ),
+        wanted,
+        draw(st.sampled_from((None, wanted, other))),
+        draw(st.integers(0, 9)),
+    )
+
+
+_fleets = st.integers(1, 6).flatmap(lambda size: st.tuples(*map(_domains, range(1, size + 1))))
+
+
+def _stored(value: object) -> object:
+    if isinstance(value, datetime):
+        return instant(value)
+    return names_text(value) if isinstance(value, tuple) else value
+
+
+def _insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
+    connection.execute(
+        f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 - ours
+        [_stored(value) for value in row.values()],
+    )
+
+
+def _plain(value: object, *, without: tuple[str, ...] = ()) -> dict[str, object]:
+    return {
+        field.name: getattr(value, field.name)
+        for field in fields(value)  # type: ignore[arg-type]
+        if field.name not in without
+    }
+
+
+def _put(connection: sqlite3.Connection, domain: Domain) -> None:
+    row = _plain(domain, without=("finding", "wanted", "serving"))
+    if domain.finding is not None:
+        found = _plain(domain.finding, without=("retry_at",))
+        row |= {f"finding_{name}": value for name, value in found.items()}
+        row["retry_at"] = domain.finding.retry_at
+    _insert(connection, "domain", row)
+    for certificate in {one.id: one for one in (domain.wanted, domain.serving) if one}.values():
+        row = _plain(certificate, without=("leaf", "renewal_info")) | _plain(certificate.leaf)
+        if certificate.renewal_info is not None:
+            told = _plain(certificate.renewal_info)
+            told["explanation"] = told.pop("explanation_url")
+            row |= {f"ari_{name}": value for name, value in told.items()}
+        _insert(connection, "certificate", {**row, "pem": "", "chain_pem": "", "sealed_key": b""})
+    for place, one in (("wanted_id", domain.wanted), ("serving_id", domain.serving)):
+        connection.execute(f"UPDATE domain SET {place} = ? WHERE id = ?", (one and one.id, domain.id))  # noqa: S608 - ours
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def shared(folder: Path) -> Iterator[SqliteStore]:
+    store = open_store(folder)
+    yield store
+    store.close()
+
+
+def _summary(domain: Domain) -> DomainSummary:
+    def of(one: Certificate | None) -> CertificateSummary | None:
+        if one is None:
+            return None
+        return CertificateSummary(one.version, one.source, one.leaf.fingerprint, one.leaf.not_after)
+
+    return DomainSummary(
+        domain.name,
+        domain.sans,
+        domain.source,
+        domain.created_at,
+        domain.deleted_at,
+        domain.checked_at,
+        domain.finding,
+        of(domain.wanted),
+        of(domain.serving),
+    )
+
+
+@given(fleet=_fleets)
+@settings(max_examples=150, deadline=None)
+def test_what_is_read_is_what_was_written(
+    shared: SqliteStore, folder: Path, fleet: tuple[Domain, ...]
+) -> None:
+    with look_into(database_of(folder)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE domain SET wanted_id = NULL, serving_id = NULL")
+        for table in ("certificate", "domain"):
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
+        for domain in fleet:
+            _put(connection, domain)
+        connection.execute("COMMIT")
+    for domain in fleet:
+        assert shared.find(domain.name) == domain
+        known = {one.id: one for one in (domain.wanted, domain.serving) if one}
+        assert {one.id: one for one in shared.certificates(domain)} == known
+    assert tuple(shared.named([domain.name for domain in fleet])) == fleet
+    for deleted in (False, True):
+        query, expected = Query(deleted=deleted), [each for each in fleet if bool(each.deleted_at) is deleted]
+        assert list(shared.domains(query, START)) == expected
+        listing = shared.listing(query, START)
+        assert (listing.number, listing.longest_name) == (len(expected), 6 if expected else 0)
+        summaries = list(listing.domains)
+        assert summaries == [_summary(domain) for domain in expected]
+        told = [json_shapes.domain(summary, START) for summary in summaries]
+        assert told == [json_shapes.domain(domain, START) for domain in expected]
+
+
+# Block by block
+
+
+@pytest.fixture
+def fleet(store: SqliteStore) -> SqliteStore:
+    """More domains than are read at a time, added in another order than that of their names."""
+    store.enrol_many(MANY)
+    return store
+
+
+@pytest.mark.parametrize("sort", Sort)
+def test_each_domain_comes_once_and_in_order(fleet: SqliteStore, sort: Sort) -> None:
+    names = [domain.name for domain in fleet.domains(Query(sort=sort), START)]
+    assert names == sorted(MANY)
+    listing = fleet.listing(Query(sort=sort), START)
+    assert [domain.name for domain in listing.domains] == names
+    assert (listing.number, listing.longest_name) == (1200, 10)
+    assert [domain.name for domain in fleet.candidates(START, timedelta(days=7))] == names
+    assert [domain.name for domain in fleet.domains(Query(limit=700), START)] == names[:700]
+
+
+def test_a_domain_is_as_it_is_when_its_turn_comes(fleet: SqliteStore) -> None:
+    order = sorted(MANY)
+    reading = iter(fleet.listing(Query(statuses=(Status.PENDING,)), START).domains)
+    assert next(reading).name == order[0]
+    fleet.delete(fleet.domain(order[1100]))
+    fleet.settle(fleet.domain(order[1101]), finding(Code.CNAME_ELSEWHERE))
+    fleet.settle(fleet.domain(order[1102]), finding(Code.DNS_UNANSWERED))
+    fleet.enrol("zzz.test", (), Source.C4)
+    rest = list(reading)
+    # What is no longer managed, or no longer what was asked for, is left out; what is new was not asked for.
+    assert [domain.name for domain in rest] == order[1:1100] + order[1102:]
+    assert rest[1099].finding == finding(Code.DNS_UNANSWERED)
+
+
+def test_nobody_waits_for_a_reader_that_is_slow(fleet: SqliteStore, tmp_path: Path) -> None:
+    """`sslctl list | less` may stay open all night."""
+    reading = iter(fleet.domains(Query(), START))
+    next(reading)
+    with look_into(database_of(tmp_path / "state")) as other:
+        other.execute("PRAGMA busy_timeout = 0")
+        other.execute("UPDATE domain SET checked_at = '2026-11-23T04:00:00Z'")
+    assert len(list(reading)) == 1199
+
+
+def test_the_questions_of_every_tick_are_answered_by_indexes_alone(fleet: SqliteStore) -> None:
+    """A row of `certificate` fills a page; a hundred thousand pages that are not in memory take many seconds."""
+    asked: list[str] = []
+    connection = fleet._database._connection
+    connection.set_trace_callback(asked.append)
+    fleet.counts(START)
+    assert list(fleet.candidates(START - timedelta(days=1), timedelta(days=7))) == []
+    connection.set_trace_callback(None)
+    assert len(asked) == 2
+    for sql in asked:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        tables = [
+            step for step in plan if step.startswith(("SCAN domain", "SEARCH wanted", "SEARCH serving"))
+        ]
+        assert len(tables) == 3
+        assert all("COVERING INDEX" in step for step in tables), plan

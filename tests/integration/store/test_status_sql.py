@@ -1,0 +1,277 @@
+"""The SQL that filters, counts and sorts by status gives what `lifecycle` says, for whatever facts are stored."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sslctl.rules import schedule
+from sslctl.rules.model import Certificate, Domain, Source
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.renewal import Ari, RenewalRule
+from sslctl.rules.schedule import RECHECKED
+from sslctl.rules.status import derive_status
+from sslctl.store.interface import Query, Sort
+from sslctl.store.sql.rows import names_text
+from sslctl.store.sqlite.store import SqliteStore
+from sslctl.text import instant
+from tests.support.fakes import START, Clock
+from tests.support.store_cases import database_of, finding, issue, look_into, open_store, serve
+
+DAY = 86_400
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A certificate in the store; lengths in seconds from now. `asked` is when the CA wants it renewed."""
+
+    left: int
+    lifetime: int
+    source: Source
+    revoked: bool
+    fits: bool
+    asked: int | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is stored of one domain."""
+
+    source: Source
+    deleted: bool
+    code: Code | None
+    retry: int | None
+    wanted: Held | None
+    serving: Held | None
+    same: bool
+
+
+_near_now = st.sampled_from((-DAY, -1, 0, 1, DAY))
+_held = st.builds(
+    Held,
+    left=st.one_of(_near_now, st.sampled_from((3 * DAY, 7 * DAY, 7 * DAY + 1, 8 * DAY, 60 * DAY))),
+    lifetime=st.sampled_from((DAY, 6 * DAY, 14 * DAY, 90 * DAY)),
+    source=st.sampled_from(Source),
+    revoked=st.booleans(),
+    fits=st.booleans(),
+    asked=st.none() | _near_now,
+)
+_facts = st.builds(
+    Facts,
+    source=st.sampled_from(Source),
+    deleted=st.booleans(),
+    code=st.none() | st.sampled_from(Code),
+    retry=st.none() | _near_now,
+    wanted=st.none() | _held,
+    serving=st.none() | _held,
+    same=st.booleans(),
+)
+# Facts are stored to the second; the clock that asks may be finer.
+_now = st.sampled_from((0, 1, 999_999)).map(lambda micros: START + timedelta(microseconds=micros))
+
+
+def _name(number: int) -> str:
+    return f"{number:03}.test"
+
+
+def _put(connection: sqlite3.Connection, number: int, facts: Facts) -> None:
+    name, at = _name(number), instant(START)
+    retry_at = None if facts.retry is None else instant(START + timedelta(seconds=facts.retry))
+    connection.execute(
+        "INSERT INTO domain (id, name, sans, source, created_at, deleted_at, finding_code, finding_found,"
+        " finding_wanted, finding_at, retry_at) VALUES (?, ?, '[]', ?, ?, ?, ?, 'this', 'that', ?, ?)",
+        (number, name, facts.source, at, at if facts.deleted else None, facts.code, at, retry_at),
+    )
+    wanted = None if facts.wanted is None else _put_certificate(connection, number, name, 1, facts.wanted)
+    serving = wanted if facts.same else None
+    if facts.serving is not None and not facts.same:
+        serving = _put_certificate(connection, number, name, 2, facts.serving)
+    connection.execute(
+        "UPDATE domain SET wanted_id = ?, serving_id = ? WHERE id = ?", (wanted, serving, number)
+    )
+
+
+def _put_certificate(
+    connection: sqlite3.Connection, number: int, name: str, version: int, held: Held
+) -> int | None:
+    end, at = START + timedelta(seconds=held.left), instant(START)
+    names = names_text([name] if held.fits else [name, "more.test"])
+    return connection.execute(
+        "INSERT INTO certificate (domain_id, version, source, names, fingerprint, serial, issuer, key_type,"
+        " not_before, not_after, pem, chain_pem, sealed_key, issued_at, revoked_at,"
+        " ari_start_at, ari_end_at, ari_renew_at, ari_poll_at, ari_explanation)"
+        " VALUES (?, ?, ?, ?, '', '', '', '', ?, ?, '', '', x'00', ?, ?, ?, ?, ?, ?, '')",
+        (
+            *(
+                number,
+                version,
+                held.source,
+                names,
+                instant(end - timedelta(seconds=held.lifetime)),
+                instant(end),
+            ),
+            *(at, at if held.revoked else None),
+            *[None if held.asked is None else instant(START + timedelta(seconds=held.asked))] * 4,
+        ),
+    ).lastrowid
+
+
+def _refill(path: Path, stored: list[Facts]) -> None:
+    with look_into(path) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in (
+            "DROP TRIGGER IF EXISTS event_kept",
+            "UPDATE domain SET wanted_id = NULL, serving_id = NULL",
+            *_EMPTY,
+        ):
+            connection.execute(statement)
+        for number, facts in enumerate(stored, start=1):
+            _put(connection, number, facts)
+        connection.execute("COMMIT")
+
+
+_EMPTY = ("DELETE FROM event", "DELETE FROM acme_order", "DELETE FROM certificate", "DELETE FROM domain")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def shared(folder: Path) -> Iterator[SqliteStore]:
+    store = open_store(folder)
+    yield store
+    store.close()
+
+
+def _managed(store: SqliteStore, number: int) -> list[Domain]:
+    found = [store.find(_name(each + 1)) for each in range(number)]
+    return [domain for domain in found if domain is not None and domain.deleted_at is None]
+
+
+def _current(domain: Domain) -> Certificate | None:
+    return domain.serving or domain.wanted
+
+
+_many = st.lists(_facts, min_size=4, max_size=12)
+
+
+@given(stored=_many, now=_now)
+@settings(max_examples=150, deadline=None)
+def test_filters_counts_and_order_by_status_agree_with_the_rule(
+    shared: SqliteStore, folder: Path, stored: list[Facts], now: datetime
+) -> None:
+    _refill(database_of(folder), stored)
+    derived = {domain: derive_status(domain, now).status for domain in _managed(shared, len(stored))}
+    for status in Status:
+        expected = [domain for domain, its in derived.items() if its is status]
+        assert list(shared.domains(Query(statuses=(status,)), now)) == expected
+    assert shared.counts(now) == Counter(derived.values())
+    ranked = sorted(derived, key=lambda domain: (derived[domain].rank, domain.name))
+    assert list(shared.domains(Query(sort=Sort.STATUS), now)) == ranked
+    assert set(shared.domains(Query(statuses=RECHECKED, source=Source.C4), now)) == {
+        domain for domain, status in derived.items() if domain.source is Source.C4 and status in RECHECKED
+    }
+
+
+@given(
+    stored=_many,
+    now=_now,
+    before=st.sampled_from((1, 3, 7, 30)),
+    more=st.sampled_from((0, 1, 60)),
+    ari=st.sampled_from(Ari),
+)
+@settings(max_examples=150, deadline=None)
+def test_candidates_leave_out_nothing_that_is_due(
+    shared: SqliteStore, folder: Path, stored: list[Facts], now: datetime, before: int, more: int, ari: Ari
+) -> None:
+    _refill(database_of(folder), stored)
+    candidates = list(shared.candidates(now, timedelta(days=before + more)))
+    due = {
+        domain
+        for domain in _managed(shared, len(stored))
+        if schedule.due(domain, now, RenewalRule(timedelta(days=before), ari)) is not None
+    }
+    assert due <= set(candidates)
+    assert all(domain.deleted_at is None for domain in candidates)
+    ends = [None if current is None else current.leaf.not_after for current in map(_current, candidates)]
+    known = [end for end in ends if end is not None]
+    assert ends == sorted(known) + [None] * (len(ends) - len(known))
+
+
+@given(stored=_many, now=_now, within=st.sampled_from((0, 1, DAY, 7 * DAY)))
+@settings(max_examples=50, deadline=None)
+def test_expiring_within_goes_by_the_expiry_that_the_list_shows(
+    shared: SqliteStore, folder: Path, stored: list[Facts], now: datetime, within: int
+) -> None:
+    _refill(database_of(folder), stored)
+    length = timedelta(seconds=within)
+    expected = {
+        domain
+        for domain in _managed(shared, len(stored))
+        if (current := _current(domain)) is not None and current.leaf.not_after <= now + length
+    }
+    assert set(shared.domains(Query(expiring_within=length), now)) == expected
+
+
+@pytest.mark.parametrize("state", ["nothing", "owed", "served", "renewed"])
+def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after_expiry(
+    store: SqliteStore, clock: Clock, state: str
+) -> None:
+    for number, code in enumerate((None, *Code)):
+        domain = store.enrol(_name(number), (), Source.C4)
+        if state != "nothing":
+            domain = issue(store, domain, days=10)
+        if state in ("served", "renewed"):
+            domain = serve(store, domain)
+        if state == "renewed":
+            domain = issue(store, domain, days=20)
+        store.settle(domain, None if code is None else finding(code))
+    for _ in range(3):
+        derived = {
+            domain: derive_status(domain, clock()).status for domain in store.domains(Query(), clock())
+        }
+        assert store.counts(clock()) == Counter(derived.values())
+        for status in Status:
+            listed = store.domains(Query(statuses=(status,)), clock())
+            assert list(listed) == [domain for domain, its in derived.items() if its is status]
+        due = {domain for domain in derived if schedule.due(domain, clock(), RenewalRule(WEEK)) is not None}
+        assert due <= set(store.candidates(clock(), WEEK))
+        clock.move(days=10)
+
+
+def test_the_filters_restrict_and_the_limit_cuts(store: SqliteStore, clock: Clock) -> None:
+    for name, source in (("b.test", Source.C4), ("a.test", Source.TEXT), ("c.test", Source.C4)):
+        store.enrol(name, (), source)
+        clock.move(hours=-1)
+    gone = store.delete(store.domain("c.test"))
+
+    def names(query: Query) -> list[str]:
+        return [domain.name for domain in store.domains(query, clock())]
+
+    assert names(Query()) == ["a.test", "b.test"]
+    assert names(Query(sort=Sort.CREATED)) == ["a.test", "b.test"]
+    assert names(Query(source=Source.C4)) == ["b.test"]
+    assert names(Query(limit=1)) == ["a.test"]
+    assert names(Query(statuses=(Status.SUCCESS, Status.FAILURE))) == []
+    assert list(store.domains(Query(deleted=True), clock())) == [gone]
+
+
+def test_sorted_by_expiry_what_has_none_comes_last(store: SqliteStore, clock: Clock) -> None:
+    for name, days in (("a.test", 30), ("b.test", 10), ("c.test", None)):
+        domain = store.enrol(name, (), Source.C4)
+        if days is not None:
+            serve(store, issue(store, domain, days=days))
+    by_expiry = store.domains(Query(sort=Sort.EXPIRES), clock())
+    assert [domain.name for domain in by_expiry] == ["b.test", "a.test", "c.test"]

@@ -1,0 +1,235 @@
+"""Several threads and processes use one state: nothing is lost, nothing is half done, whoever is killed when."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from sslctl.errors import Busy, StateError
+from sslctl.rules.model import Source
+from sslctl.store.interface import Query
+from sslctl.store.sqlite.database import Database
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import START, Clock
+from tests.support.store_cases import (
+    CERTIFICATE,
+    CHAIN,
+    NAME,
+    PATIENCE,
+    database_of,
+    dump,
+    finding,
+    issue,
+    leaf,
+    look_into,
+    open_order,
+    open_store,
+    processes,
+    race,
+    serve,
+    write_and_tell,
+)
+
+THREADS = 16
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of the fixture `store`."""
+    return tmp_path / "state"
+
+
+def together(work: Callable[[int], object]) -> None:
+    """Do `work` in all threads, from one start."""
+    start = threading.Barrier(THREADS)
+
+    def begin(number: int) -> None:
+        start.wait(PATIENCE)
+        work(number)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for future in [pool.submit(begin, number) for number in range(THREADS)]:
+            future.result(PATIENCE)
+
+
+# Threads
+
+
+def test_threads_work_on_domains_of_their_own(store: SqliteStore, clock: Clock) -> None:
+    def work(number: int) -> None:
+        for turn in range(5):
+            domain = store.enrol(f"{number}-{turn}.test", (), Source.C4)
+            assert store.claim([domain.name], timedelta(hours=1))
+            domain = serve(store, issue(store, domain))
+            store.settle(domain, None)
+            store.release([domain.name])
+
+    together(work)
+    domains = list(store.domains(Query(), clock()))
+    assert len(domains) == THREADS * 5
+    for domain in domains:
+        assert domain.serving is not None
+        assert [event.kind for event in store.events(domain)] == ["added", "issued", "uploaded", "serving"]
+
+
+def test_threads_that_change_one_domain_lose_no_change(store: SqliteStore) -> None:
+    first = store.enrol(NAME, (), Source.C4)
+    turns = 10
+
+    def work(number: int) -> None:
+        done = 0
+        while done < turns:
+            try:
+                store.settle(store.domain(NAME), finding(found=f"{number} in turn {done}"))
+            except Busy:
+                continue
+            done += 1
+
+    together(work)
+    assert store.domain(NAME).revision == first.revision + THREADS * turns
+    told = Counter(event.detail for event in store.events(first) if event.kind == "found")
+    assert len(told) == THREADS * turns
+    assert set(told.values()) == {1}
+
+
+def test_of_threads_that_add_the_same_domain_or_order_for_it_one_succeeds(store: SqliteStore) -> None:
+    ended: list[str] = []
+
+    def attempt(step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Busy:
+            ended.append("busy")
+        else:
+            ended.append("won")
+
+    together(lambda _: attempt(lambda: store.enrol(NAME, (), Source.C4)))
+    domain = store.domain(NAME)
+    together(lambda _: attempt(lambda: open_order(store, domain)))
+    assert Counter(ended) == {"won": 2, "busy": 2 * (THREADS - 1)}
+
+
+# Transactions
+
+
+def _fail_inside(database: Database, error: BaseException) -> None:
+    with database.transaction() as run:
+        run("UPDATE domain SET sans = '[1]'")
+        with database.transaction() as inner:
+            inner("UPDATE domain SET sans = '[2]'")
+            raise error
+
+
+@pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(), GeneratorExit()])
+def test_whatever_ends_a_transaction_early_takes_all_of_it_back(
+    store: SqliteStore, folder: Path, error: BaseException
+) -> None:
+    store.enrol(NAME, (), Source.C4)
+    before = dump(database_of(folder))
+    with pytest.raises(type(error)):
+        _fail_inside(store._database, error)
+    assert dump(database_of(folder)) == before
+    # Neither this connection nor its lock is left in a transaction: others can write, and so can we.
+    second = open_store(folder)
+    second.settle(second.domain(NAME), finding())
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(store.domain, NAME).result(PATIENCE).finding == finding()
+    store.settle(store.domain(NAME), None)
+    second.close()
+
+
+def test_what_an_inner_transaction_wrote_is_committed_with_the_outer_one(
+    store: SqliteStore, folder: Path
+) -> None:
+    store.enrol(NAME, (), Source.C4)
+    before = dump(database_of(folder))
+    with store._database.transaction():
+        store.settle(store.domain(NAME), finding())
+        assert dump(database_of(folder)) == before
+    assert store.domain(NAME).finding == finding()
+    assert dump(database_of(folder)) != before
+
+
+def test_a_full_disk_ends_in_a_refusal_and_changes_nothing(store: SqliteStore, folder: Path) -> None:
+    domain = store.enrol(NAME, (), Source.C4)
+    order = open_order(store, domain)
+    before = dump(database_of(folder))
+    [pages] = store._database.read(lambda row: int(row[0]), "PRAGMA page_count")
+    store._database.read(tuple, f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StateError, match=r"cannot use the database .*sslctl\.db: database or disk is full"):
+        store.keep_issued(domain, order, CERTIFICATE * 1000, CHAIN, leaf())
+    assert dump(database_of(folder)) == before
+    store._database.read(tuple, f"PRAGMA max_page_count = {pages + 1000}")
+    assert store.keep_issued(domain, order, CERTIFICATE * 1000, CHAIN, leaf()).wanted is not None
+
+
+# Processes
+
+
+def test_of_two_processes_that_advance_the_same_domain_exactly_one_wins(
+    store: SqliteStore, folder: Path
+) -> None:
+    first, rounds, context = store.enrol(NAME, (), Source.C4), 25, processes()
+    start, results = context.Barrier(2), context.Queue()
+    racers = [context.Process(target=race, args=(folder, NAME, rounds, start, results)) for _ in range(2)]
+    for racer in racers:
+        racer.start()
+    one, other = (results.get(timeout=PATIENCE) for _ in racers)
+    for racer in racers:
+        racer.join(PATIENCE)
+    assert [set(pair) for pair in zip(one, other, strict=True)] == [{"won", "busy"}] * rounds
+    assert store.domain(NAME).revision == first.revision + rounds
+    assert [event.kind for event in store.events(first)] == ["added"] + ["found"] * rounds
+
+
+def test_a_process_killed_at_any_moment_loses_nothing_that_it_was_told_is_kept(
+    store: SqliteStore, folder: Path
+) -> None:
+    context = processes()
+    acknowledged: list[str] = []
+    for turn in range(20):
+        here, there = context.Pipe(duplex=False)
+        process = context.Process(target=write_and_tell, args=(folder, there))
+        process.start()
+        there.close()
+        # Each is killed at another place of its work: some while it opens the state, most while it writes.
+        for _ in range(turn):
+            assert here.poll(PATIENCE)
+            acknowledged.append(here.recv())
+        process.kill()
+        acknowledged += _rest(here)
+        process.join(PATIENCE)
+        with look_into(database_of(folder)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    kept = {domain.name: domain for domain in store.domains(Query(), START)}
+    assert len(acknowledged) >= sum(range(20))
+    for name in acknowledged:
+        assert kept[name].wanted is not None
+    for domain in kept.values():
+        order, version = store.order(domain), domain.wanted
+        # What was cut off in the middle stands before or after one of its steps, with its event and its key.
+        assert [event.kind for event in store.events(domain)] == ["added"] + ["issued"] * (
+            version is not None
+        )
+        assert order is None or version is None
+        assert order is None or "PRIVATE KEY" in store.order_key(order)
+        assert version is None or "PRIVATE KEY" in store.bundle(version).private_key
+
+
+def _rest(told: Connection) -> list[str]:
+    """Give what a killed process still told, up to the message that it did not finish."""
+    rest: list[str] = []
+    try:
+        while told.poll(PATIENCE):
+            rest.append(told.recv())
+    except (EOFError, OSError):
+        pass
+    return rest

@@ -1,0 +1,193 @@
+"""A CDN for tests: the reference C4 over real HTTPS, a real DNS server, a real store, and the fake CA; no Pebble."""
+
+from __future__ import annotations
+
+import io
+import json
+import ssl
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import dns.name
+import trustme
+
+from sslctl.app import App
+from sslctl.certificates.x509 import make_csr, make_key
+from sslctl.cli.main import run
+from sslctl.rules.model import Bundle, Order
+from sslctl.sandbox.c4.server import ReferenceC4
+from tests.support.dns_zone import DnsZone
+from tests.support.fakes import Clock, FakeIssuer
+
+SUFFIX = "cdn.test"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command gave."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.stdout)
+
+
+class Cdn:
+    """Use as a context manager. `clock` is everybody's: sslctl's, C4's and the CA's, unless `outside` is theirs.
+
+    C4's own certificate comes from `authority`, which sslctl trusts.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        activation_seconds: float = 0,
+        authority: trustme.CA | None = None,
+        outside: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.issuer = FakeIssuer(outside or clock)
+        self.zone = DnsZone()
+        self._authority = authority or trustme.CA()
+        self._stack = ExitStack()
+        self.c4 = ReferenceC4(
+            folder / "c4",
+            token="s3cret-token",
+            tls=self._tls(),
+            clock=outside or clock,
+            activation_seconds=activation_seconds,
+        )
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.zone)
+        self._stack.enter_context(self.c4)
+        self._configure()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add_domain(
+        self, name: str, *, points_at: str | None = None, ports: Sequence[int] = (80, 443)
+    ) -> None:
+        """Make a customer's domain, pointing at the CDN unless `points_at` names another target."""
+        target = f"{name}.{SUFFIX}"
+        self.c4.create_domain(name, cname_target=target, ports=ports)
+        self.point(name, points_at or target)
+
+    def point(self, name: str, target: str) -> None:
+        """Set the CNAME of `name`."""
+        self.zone.add(name, "CNAME", target)
+        self.zone.add(target, "A", "192.0.2.1")
+
+    def clear_dns(self, name: str) -> DnsZone:
+        """Take the records and troubles of `name` out of DNS; give the zone."""
+        owner = dns.name.from_text(name)
+        self.zone._troubles.pop(owner, None)
+        for key in [key for key in self.zone._records if key[0] == owner]:
+            del self.zone._records[key]
+        return self.zone
+
+    def uploads(self, name: str) -> list[int | None]:
+        """Give C4's answers to the uploads for `name`, in order."""
+        path = f"/v1/domains/{name}/certificate"
+        return [
+            request.status for request in self.c4.requests if (request.method, request.path) == ("PUT", path)
+        ]
+
+    def installed(self, name: str) -> str | None:
+        """Give the fingerprint of what the edge serves for `name`."""
+        placed = self.c4.serving(name)
+        return None if placed is None else placed.fingerprint
+
+    def text_pair(self, *names: str, days: float = 90) -> Bundle:
+        """Make a pair such as a customer brings: from a CA that sslctl does not know, valid from now on."""
+        key = make_key("ecdsa")
+        order = Order(0, 0, names, make_csr(key, names), self.clock())
+        issued = FakeIssuer(self.clock, timedelta(days=days)).issue(order, lambda _url: None)
+        return Bundle(issued.certificate, issued.chain, key)
+
+    def paste(self, bundle: Bundle) -> tuple[str, ...]:
+        """Write a pair into files and give the options of `add` that name them."""
+        parts = {"cert": bundle.certificate, "key": bundle.private_key, "chain": bundle.chain}
+        options = []
+        for part, text in parts.items():
+            path = self.folder / f"{sha256(text.encode()).hexdigest()[:16]}.pem"
+            path.write_text(text)
+            options += [f"--{part}", str(path)]
+        return tuple(options)
+
+    def app(self) -> App:
+        """Give sslctl's parts, as one command would put them together."""
+        app = App(self.config_path, self.clock)
+        app.issuer = self.issuer
+        return app
+
+    def sslctl(self, *arguments: str, stdin: str = "", app: App | None = None) -> Result:
+        """Run a command in this process, with parts of its own unless `app` gives them."""
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with redirect_stdout(stdout), redirect_stderr(stderr), _stdin(stdin):
+            code = run(list(arguments), app or self.app())
+        return Result(code, stdout.getvalue(), stderr.getvalue())
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration file."""
+        return self.folder / "config.toml"
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert("127.0.0.1").configure_cert(context)
+        return context
+
+    def _configure(self) -> None:
+        token, bundle = self.folder / "token", self.folder / "ca.pem"
+        token.write_text("s3cret-token\n")
+        token.chmod(0o600)
+        self._authority.cert_pem.write_to_path(str(bundle))
+        self.config_path.write_text(f"""
+            [state]
+            dir = "{self.folder}/state"
+            [acme]
+            directory_url = "https://ca.test/directory"
+            workers = 4
+            caa_identities = ["ca.test"]
+            [c4]
+            base_url = "{self.c4.url}"
+            token_file = "{token}"
+            ca_bundle = "{bundle}"
+            timeout_seconds = 5
+            activation_seconds = 0.5
+            [cdn]
+            cname_suffixes = ["{SUFFIX}"]
+            probe_ports = false
+            [dns]
+            resolvers = ["127.0.0.1:{self.zone.address[1]}"]
+            timeout_seconds = 2
+            """)
+
+
+class _Stdin(io.StringIO):
+    name = "<stdin>"
+
+
+@contextmanager
+def _stdin(text: str) -> Iterator[None]:
+    before, sys.stdin = sys.stdin, _Stdin(text)
+    try:
+        yield
+    finally:
+        sys.stdin = before

@@ -1,0 +1,270 @@
+"""What the store's tests share: facts to keep, steps to take, and what other processes do with the same file."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import count
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from threading import Lock, main_thread
+
+from sslctl.certificates import x509
+from sslctl.errors import Busy, StateError
+from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
+from sslctl.rules.reasons import Code
+from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import START, Clock
+
+NAME = "a.test"
+CSR = "-----BEGIN CERTIFICATE REQUEST-----\nrequest\n-----END CERTIFICATE REQUEST-----\n"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nleaf\n-----END CERTIFICATE-----\n"
+CHAIN = "-----BEGIN CERTIFICATE-----\nintermediate\n-----END CERTIFICATE-----\n"
+PATIENCE = 30.0
+
+
+def database_of(folder: Path) -> Path:
+    return folder / "sslctl.db"
+
+
+def key_of(folder: Path) -> Path:
+    return folder / "master.key"
+
+
+def open_store(folder: Path, clock: Callable[[], datetime] | None = None) -> SqliteStore:
+    return SqliteStore(
+        database_of(folder), Keyring(key_of(folder)), clock=clock or Clock(), actor="tester (test)"
+    )
+
+
+@contextmanager
+def look_into(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection of the test's own; what is changed with it is committed statement by statement."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)) as connection:
+        yield connection
+
+
+def dump(path: Path) -> str:
+    """Give everything that a database holds, but for the table of claims."""
+    with look_into(path) as connection:
+        return "\n".join(line for line in connection.iterdump() if not line.startswith('INSERT INTO "lease"'))
+
+
+@cache
+def private_key(kind: str = "ecdsa") -> str:
+    """Give a private key, PEM; the same one for the same kind."""
+    return x509.make_key(kind)
+
+
+def leaf(
+    at: datetime = START, *, names: tuple[str, ...] = (NAME,), days: float = 90, serial: str = "1f"
+) -> Leaf:
+    return Leaf(names, "ab" * 32, serial, "CN=CA", "ECDSA P-256", at, at + timedelta(days=days))
+
+
+def bundle(key: str | None = None) -> Bundle:
+    return Bundle(CERTIFICATE, CHAIN, key or private_key())
+
+
+def finding(code: Code = Code.CNAME_ELSEWHERE, found: str = "this", *, at: datetime = START) -> Finding:
+    return Finding(
+        code, found, "that", at, None if code is Code.C4_UNKNOWN_DOMAIN else at + timedelta(hours=1)
+    )
+
+
+def open_order(store: SqliteStore, domain: Domain, key: str | None = None) -> Order:
+    return store.open_order(domain, domain.names, key or private_key(), CSR)
+
+
+def issue(store: SqliteStore, domain: Domain, **kinds: float) -> Domain:
+    """Order and keep a certificate for `domain`."""
+    order = open_order(store, domain)
+    return store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf(names=domain.names, **kinds))  # type: ignore[arg-type]
+
+
+def serve(store: SqliteStore, domain: Domain) -> Domain:
+    """See the wanted certificate through its upload."""
+    certificate = held(domain)
+    store.mark_uploading(certificate)
+    store.mark_uploaded(certificate)
+    return store.mark_serving(domain, certificate, wanted=certificate)
+
+
+def held(domain: Domain) -> Certificate:
+    assert domain.wanted is not None
+    return domain.wanted
+
+
+def kinds(store: SqliteStore, domain: Domain) -> list[str]:
+    return [event.kind for event in store.events(domain)]
+
+
+def _keep_issued(store: SqliteStore, domain: Domain) -> object:
+    order = store.order(domain)
+    assert order is not None
+    return store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf())
+
+
+Step = Callable[[SqliteStore, Domain], object]
+
+# Every method that starts from a domain as the caller knows it, for a domain that is served and has an order open.
+ADVANCES: dict[str, Step] = {
+    "amend": lambda store, domain: store.amend(domain, ("b.test",), Source.TEXT),
+    "settle": lambda store, domain: store.settle(domain, finding()),
+    "settle well": lambda store, domain: store.settle(domain, None),
+    "delete": lambda store, domain: store.delete(domain),
+    "keep_issued": _keep_issued,
+    "mark_serving": lambda store, domain: store.mark_serving(domain, held(domain), wanted=held(domain)),
+    "mark_not_serving": lambda store, domain: store.mark_not_serving(domain, "C4 has another certificate"),
+}
+
+
+# Other processes. They are forked off a server that has everything imported, so that many cost little.
+
+
+@cache
+def processes() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["store_cases", "tick_cases"])
+    return context
+
+
+def race(folder: Path, name: str, rounds: int, start: Barrier, results: Queue[list[str]]) -> None:
+    """Settle `name` once a round, from the same value as everybody else at `start`; tell how each round ended."""
+    store, ended = open_store(folder), []
+    for number in range(rounds):
+        start.wait(PATIENCE)
+        domain = store.domain(name)
+        start.wait(PATIENCE)
+        try:
+            store.settle(domain, finding(found=f"{os.getpid()} in round {number}"))
+        except Busy:
+            ended.append("busy")
+        else:
+            ended.append("won")
+    results.put(ended)
+
+
+def open_first(folder: Path, start: Barrier, results: Queue[str]) -> None:
+    """Open a store that nobody has made yet, together with others, and use it."""
+    start.wait(PATIENCE)
+    try:
+        store = open_store(folder)
+        name = f"p{os.getpid()}.test"
+        open_order(store, store.enrol(name, (), Source.C4))
+        results.put(name)
+    except Exception as error:
+        results.put(f"{type(error).__name__}: {error}")
+        raise
+
+
+def claim_and_hold(folder: Path, name: str, told: Connection) -> None:
+    """Claim `name`, say whether that succeeded, and live on."""
+    store = open_store(folder)
+    told.send(store.claim([name], timedelta(hours=1)) == {name})
+    time.sleep(PATIENCE)
+
+
+def write_and_tell(folder: Path, told: Connection) -> None:
+    """Write without end, and tell of each write once it is acknowledged."""
+    store, number = open_store(folder), 0
+    while True:
+        domain = store.enrol(f"{number}.p{os.getpid()}.test", (), Source.C4)
+        order = open_order(store, domain)
+        store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf())
+        told.send(domain.name)
+        number += 1
+
+
+def write_in_threads_and_tell(folder: Path, told: Connection) -> None:
+    """Write without end in several threads, and tell of each write once it is acknowledged."""
+    store, turn = open_store(folder), Lock()
+
+    def write(thread: int) -> None:
+        for number in count():
+            domain = store.enrol(f"{number}.t{thread}.p{os.getpid()}.test", (), Source.C4)
+            domain = store.settle(domain, finding())
+            with turn:
+                told.send(domain.name)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+
+
+def write_until_the_disk_is_full(folder: Path, left: int, results: Queue[list[str]]) -> None:
+    """Write in several threads until no file may grow by more than `left` bytes; tell what was acknowledged."""
+    store, acknowledged = open_store(folder), list[str]()
+    size = database_of(folder).stat().st_size + left
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def write(thread: int) -> None:
+        with suppress(StateError):
+            for number in count():
+                acknowledged.append(store.enrol(f"{number}.t{thread}.test", (), Source.C4).name)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    # The store goes on as soon as there is room.
+    acknowledged.append(store.enrol("afterwards.test", (), Source.C4).name)
+    results.put(acknowledged)
+
+
+def write_while_interrupted(folder: Path, results: Queue[tuple[int, list[str]]]) -> None:
+    """Write in threads while Ctrl-C comes to the main thread, which writes too.
+
+    Tells how often it came to a write, and what was acknowledged to the others.
+    """
+    store, acknowledged = open_store(folder), list[str]()
+    store.enrol(NAME, (), Source.C4)
+    interrupts, is_writing = 0, False
+
+    def interrupt(*_: object) -> None:
+        nonlocal is_writing
+        if is_writing:
+            is_writing = False
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+
+    def write(thread: int) -> None:
+        domain = store.enrol(f"t{thread}.test", (), Source.C4)
+        for number in range(40):
+            domain = store.settle(domain, finding(found=f"{number}"))
+            acknowledged.append(f"{thread}.{number}")
+            signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)
+
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(write, thread) for thread in range(8)]
+        while not all(future.done() for future in futures):
+            try:
+                is_writing = True
+                store.settle(store.domain(NAME), finding(found=f"{interrupts}"))
+                is_writing = False
+            except KeyboardInterrupt:
+                interrupts += 1
+        for future in futures:
+            future.result(PATIENCE)
+    results.put((interrupts, acknowledged))
+
+
+def write_some(folder: Path, number: int) -> None:
+    """Write two events for each of `number` domains."""
+    store = open_store(folder)
+    for each in range(number):
+        store.settle(store.enrol(f"{each}.p{os.getpid()}.test", (), Source.C4), finding())
+    store.close()

@@ -1,0 +1,969 @@
+"""The client of C4: what each answer means, and that nothing C4 does can hang, flood, redirect or mislead it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslctl.certificates import x509
+from sslctl.control_plane import (
+    ControlPlane,
+    Installed,
+    Record,
+    Rejected,
+    State,
+    TextCertificatePresent,
+    Unanswered,
+    Unauthorized,
+    UnknownDomain,
+)
+from sslctl.control_plane.c4.client import C4Client
+from sslctl.errors import ConfigError
+from sslctl.net.transport import retry_time
+from sslctl.rules.model import Bundle, Source
+from tests.support.misbehaving import (
+    GIGABYTE,
+    PROBLEM,
+    Behaviour,
+    Misbehaving,
+    answering,
+    dripping,
+    flooding,
+    http_head,
+    in_turn,
+    reset,
+    send_after,
+    sending,
+    silence,
+)
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+TOKEN = "a-token-that-nobody-may-see"
+NAME = "shop.example.com"
+ADDRESS = "https://c4.example.net/api"
+BASE = "/api"
+DOMAIN_URL = f"{BASE}/v1/domains/{NAME}"
+CERTIFICATE_URL = f"{DOMAIN_URL}/certificate"
+FINGERPRINT = "0f" * 32
+INSTALLED = {
+    "source": "c4",
+    "fingerprint_sha256": FINGERPRINT,
+    "not_after": "2026-05-30T00:00:00Z",
+    "state": "active",
+}
+RECORD = {
+    "domain": NAME,
+    "cname_target": f"{NAME}.cdn.example.net",
+    "ports": [80, 443],
+    "certificate": INSTALLED,
+}
+ABSENT: Any = object()
+
+
+@cache
+def _bundle() -> Bundle:
+    ca = trustme.CA()
+    pair = ca.issue_cert(NAME)
+    return Bundle(
+        certificate=pair.cert_chain_pems[0].bytes().decode(),
+        chain=ca.cert_pem.bytes().decode(),
+        private_key=pair.private_key_pem.bytes().decode(),
+    )
+
+
+def _fingerprint() -> str:
+    return x509.read_leaf(_bundle().certificate).fingerprint
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text(TOKEN + "\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def c4() -> Iterator[Canned]:
+    with Canned() as server:
+        yield server
+
+
+@pytest.fixture
+def client(c4: Canned, token_file: Path) -> Iterator[C4Client]:
+    with closing(C4Client(f"{c4.url}{BASE}/", token_file, None, 5, lambda: NOW)) as client:
+        yield client
+
+
+def _problem(code: str, status: int, detail: str = "") -> dict[str, Any]:
+    body = {"title": "A title", "status": status, "code": code, "detail": detail}
+    return {"status": status, "body": json.dumps(body), "content_type": PROBLEM}
+
+
+CALLS: dict[str, tuple[str, str, Callable[[C4Client], object]]] = {
+    "domain": ("GET", DOMAIN_URL, lambda client: client.domain(NAME)),
+    "upload": ("PUT", CERTIFICATE_URL, lambda client: client.upload(NAME, _bundle(), Source.C4)),
+    "certificate": ("GET", CERTIFICATE_URL, lambda client: client.certificate(NAME)),
+    "remove": ("DELETE", CERTIFICATE_URL, lambda client: client.remove(NAME)),
+    "health": ("GET", f"{BASE}/v1/health", lambda client: client.health()),
+}
+ABOUT_A_DOMAIN = ("domain", "upload", "certificate", "remove")
+
+
+# What the answers mean
+
+
+def test_a_record_is_given_as_c4_has_it(client: C4Client, c4: Canned) -> None:
+    c4.get(DOMAIN_URL, json=RECORD | {"more": "than the contract names"})
+    installed = Installed(Source.C4, FINGERPRINT, datetime(2026, 5, 30, tzinfo=UTC), State.ACTIVE)
+    assert client.domain(NAME) == Record(NAME, f"{NAME}.cdn.example.net", frozenset({80, 443}), installed)
+    assert f"\r\nAuthorization: Bearer {TOKEN}\r\n".encode() in c4.requests[0]
+    assert b"\r\nAccept-Encoding: identity\r\n" in c4.requests[0]
+
+
+def test_a_domain_may_have_no_certificate(client: C4Client, c4: Canned) -> None:
+    c4.get(DOMAIN_URL, json=RECORD | {"certificate": None, "ports": []})
+    record = client.domain(NAME)
+    assert record.certificate is None
+    assert record.ports == frozenset()
+
+
+def test_an_upload_sends_the_pair_with_its_fingerprint_as_idempotency_key(
+    client: C4Client, c4: Canned
+) -> None:
+    c4.put(CERTIFICATE_URL, json=INSTALLED | {"fingerprint_sha256": _fingerprint()})
+    assert client.upload(NAME, _bundle(), Source.TEXT) is State.ACTIVE
+    head, _, body = c4.requests[0].partition(b"\r\n\r\n")
+    assert f"\r\nIdempotency-Key: {_fingerprint()}\r\n".encode() in head
+    assert b"\r\nContent-Type: application/json\r\n" in head + b"\r\n"
+    assert json.loads(body) == {
+        "source": "text",
+        "certificate": _bundle().certificate,
+        "chain": _bundle().chain,
+        "private_key": _bundle().private_key,
+        "fingerprint_sha256": _fingerprint(),
+    }
+
+
+def test_an_accepted_upload_is_still_activating(client: C4Client, c4: Canned) -> None:
+    answer = INSTALLED | {"fingerprint_sha256": _fingerprint(), "state": "activating"}
+    c4.put(CERTIFICATE_URL, status=202, json=answer)
+    assert client.upload(NAME, _bundle(), Source.C4) is State.ACTIVATING
+
+
+def test_an_upload_answered_with_another_fingerprint_is_not_believed(client: C4Client, c4: Canned) -> None:
+    c4.put(CERTIFICATE_URL, json=INSTALLED)
+    with pytest.raises(Unanswered, match="another certificate"):
+        client.upload(NAME, _bundle(), Source.C4)
+
+
+def test_what_is_installed_is_read_back_in_utc(client: C4Client, c4: Canned) -> None:
+    c4.get(CERTIFICATE_URL, json=INSTALLED | {"not_after": "2026-05-30T08:00:00.5+08:00"})
+    installed = client.certificate(NAME)
+    assert installed is not None
+    assert installed.not_after == datetime(2026, 5, 30, 0, 0, 0, 500000, tzinfo=UTC)
+    assert installed.not_after.tzinfo is UTC
+
+
+def test_no_certificate_is_an_answer_not_an_error(client: C4Client, c4: Canned) -> None:
+    c4.get(CERTIFICATE_URL, **_problem("no_certificate", 404))
+    c4.delete(CERTIFICATE_URL, **_problem("no_certificate", 404))
+    assert client.certificate(NAME) is None
+    assert client.remove(NAME) is False
+
+
+def test_a_certificate_is_removed(client: C4Client, c4: Canned) -> None:
+    c4.delete(CERTIFICATE_URL, status=204)
+    assert client.remove(NAME) is True
+
+
+def test_health_is_an_ok_from_c4_itself(client: C4Client, c4: Canned) -> None:
+    c4.get(f"{BASE}/v1/health", json={"status": "ok"})
+    client.health()
+    c4.get(f"{BASE}/v1/health", json={"status": "draining"})
+    with pytest.raises(Unanswered, match="health is not ok"):
+        client.health()
+
+
+@pytest.mark.parametrize("call", ABOUT_A_DOMAIN)
+def test_unknown_domain_is_said_by_c4_alone(client: C4Client, c4: Canned, call: str) -> None:
+    method, url, ask = CALLS[call]
+    c4.add(method, url, **_problem("unknown_domain", 404))
+    with pytest.raises(UnknownDomain):
+        ask(client)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 404, "body": "<h1>Not Found</h1>", "content_type": "text/html"},
+        {"status": 404, "body": json.dumps({"code": "unknown_domain"}), "content_type": "application/json"},
+        {"status": 404, "body": '["unknown_domain"]', "content_type": PROBLEM},
+        {"status": 404, "body": "", "content_type": PROBLEM},
+        _problem("not_found", 404),
+        _problem("unknown_domain", 410) | {"status": 500},
+    ],
+)
+def test_a_404_that_is_not_c4s_says_nothing_of_the_domain(
+    client: C4Client, c4: Canned, call: str, answer: dict[str, Any]
+) -> None:
+    method, url, ask = CALLS[call]
+    c4.add(method, url, **answer)
+    with pytest.raises(Unanswered):
+        ask(client)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("content_type", [PROBLEM, "text/html"])
+def test_a_refused_token_is_told_apart(
+    client: C4Client, c4: Canned, call: str, status: int, content_type: str
+) -> None:
+    method, url, ask = CALLS[call]
+    c4.add(method, url, **_problem("unauthorized", status) | {"content_type": content_type})
+    with pytest.raises(Unauthorized, match=f"^answered {status}"):
+        ask(client)
+
+
+def test_a_text_certificate_in_the_way_is_told_apart(client: C4Client, c4: Canned) -> None:
+    c4.put(CERTIFICATE_URL, **_problem("text_certificate_present", 409))
+    with pytest.raises(TextCertificatePresent):
+        client.upload(NAME, _bundle(), Source.C4)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "bad_request"), (409, "locked"), (413, "too_large"), (422, "bad_pair"), (422, "name_mismatch")],
+)
+def test_a_refused_upload_carries_c4s_code(client: C4Client, c4: Canned, status: int, code: str) -> None:
+    c4.put(CERTIFICATE_URL, **_problem(code, status, "What is wrong."))
+    with pytest.raises(Rejected, match=f"^answered {status}: {code}: What is wrong$") as caught:
+        client.upload(NAME, _bundle(), Source.C4)
+    assert caught.value.code == code
+
+
+def test_a_refusal_by_a_gateway_has_no_code(client: C4Client, c4: Canned) -> None:
+    c4.put(CERTIFICATE_URL, status=413, body="<html>", content_type="text/html")
+    with pytest.raises(Rejected, match=r"^answered 413$") as caught:
+        client.upload(NAME, _bundle(), Source.C4)
+    assert caught.value.code == ""
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 300, 304, 206])
+def test_an_answer_that_decides_nothing_is_no_answer(
+    client: C4Client, c4: Canned, call: str, status: int
+) -> None:
+    method, url, ask = CALLS[call]
+    c4.add(method, url, status=status)
+    with pytest.raises(Unanswered, match=f"^answered {status}"):
+        ask(client)
+
+
+@pytest.mark.parametrize("status", [400, 405, 409, 422])
+@pytest.mark.parametrize("call", ["domain", "certificate", "remove", "health"])
+def test_only_an_upload_can_be_rejected(client: C4Client, c4: Canned, call: str, status: int) -> None:
+    method, url, ask = CALLS[call]
+    c4.add(method, url, **_problem("text_certificate_present", status))
+    with pytest.raises(Unanswered):
+        ask(client)
+
+
+@pytest.mark.parametrize("call", ["domain", "upload", "certificate", "health"])
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("<html>Please log in</html>", "text/html"),
+        (json.dumps(RECORD | INSTALLED), "text/plain"),
+        ("{", "application/json"),
+        ("", "application/json"),
+        ("[]", "application/json"),
+        ("null", "application/json"),
+        ("[" * 200_000, "application/json"),
+        ('{"domain": ' + "9" * 5000 + "}", "application/json"),
+        (b"\xff\xfe\xfa", "application/json"),
+    ],
+)
+def test_a_success_in_another_form_is_no_answer(
+    client: C4Client, c4: Canned, call: str, body: str | bytes, content_type: str
+) -> None:
+    method, url, ask = CALLS[call]
+    c4.add(method, url, body=body, content_type=content_type)
+    with pytest.raises(Unanswered, match=r"^answered 200 "):
+        ask(client)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("domain", ABSENT),
+        ("domain", "other.example.com"),
+        ("domain", NAME.upper()),
+        ("cname_target", ABSENT),
+        ("cname_target", None),
+        ("cname_target", ""),
+        ("cname_target", "edge\x1b[31m.example.net"),
+        ("cname_target", "a" * 254),
+        ("ports", ABSENT),
+        ("ports", 443),
+        ("ports", {"80": True}),
+        ("ports", ["80"]),
+        ("ports", [True]),
+        ("ports", [80.0]),
+        ("ports", [0]),
+        ("ports", [65536]),
+        ("certificate", ABSENT),
+        ("certificate", []),
+        ("certificate", False),
+    ],
+)
+def test_a_record_that_breaks_the_contract_is_no_answer(
+    client: C4Client, c4: Canned, member: str, value: object
+) -> None:
+    c4.get(DOMAIN_URL, json={k: v for k, v in (RECORD | {member: value}).items() if v is not ABSENT})
+    with pytest.raises(Unanswered, match=r"^answered 200 with"):
+        client.domain(NAME)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("source", ABSENT),
+        ("source", "C4"),
+        ("source", ["c4"]),
+        ("state", ABSENT),
+        ("state", "ready"),
+        ("state", {}),
+        ("fingerprint_sha256", ABSENT),
+        ("fingerprint_sha256", FINGERPRINT.upper()),
+        ("fingerprint_sha256", FINGERPRINT + "\n"),
+        ("fingerprint_sha256", FINGERPRINT[:-1]),
+        ("fingerprint_sha256", 7),
+        ("not_after", ABSENT),
+        ("not_after", 1767225600),
+        ("not_after", "2026-05-30"),
+        ("not_after", "2026-05-30T00:00:00"),
+        ("not_after", "2026-W22-6T00:00:00Z"),
+        ("not_after", "2026-02-30T00:00:00Z"),
+        ("not_after", "0001-01-01T00:00:00+23:59"),
+        ("not_after", "٢٠٢٦-05-30T00:00:00Z"),
+    ],
+)
+def test_a_certificate_that_breaks_the_contract_is_no_answer(
+    client: C4Client, c4: Canned, member: str, value: object
+) -> None:
+    broken = {k: v for k, v in (INSTALLED | {member: value}).items() if v is not ABSENT}
+    c4.get(CERTIFICATE_URL, json=broken)
+    c4.get(DOMAIN_URL, json=RECORD | {"certificate": broken})
+    for ask in (client.certificate, client.domain):
+        with pytest.raises(Unanswered, match=f"^answered 200 without a usable {member}"):
+            ask(NAME)
+
+
+def test_a_name_cannot_leave_its_place_in_the_path(client: C4Client, c4: Canned) -> None:
+    for name, path in (("a/../b?c#d", "a%2F..%2Fb%3Fc%23d"), ("bücher.de", "b%C3%BCcher.de")):
+        c4.get(f"{BASE}/v1/domains/{path}", **_problem("unknown_domain", 404))
+        with pytest.raises(UnknownDomain):
+            client.domain(name)
+        assert c4.requests[-1].startswith(f"GET {BASE}/v1/domains/{path} HTTP/1.1\r\n".encode())
+    for name in ("", ".", ".."):
+        with pytest.raises(ValueError, match="not the name"):
+            client.domain(name)
+
+
+def test_c4s_words_are_cleaned_and_hold_no_secret(client: C4Client, c4: Canned) -> None:
+    key_line = _bundle().private_key.splitlines()[1]
+    for status, expected in ((422, Rejected), (500, Unanswered), (401, Unauthorized)):
+        detail = f"\x1b[31mno\n {TOKEN} and {_bundle().private_key}"
+        c4.put(CERTIFICATE_URL, **_problem("bad_pair", status, detail))
+        with pytest.raises(expected) as caught:
+            client.upload(NAME, _bundle(), Source.C4)
+        said = str(caught.value)
+        assert said.startswith(f"answered {status}: bad_pair: no [hidden] and")
+        assert TOKEN not in said
+        assert key_line not in said
+        assert said.isprintable()
+        assert len(said) < 250
+
+
+# The token and the CAs
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "two words", "two\nlines", "tab\there", "bücher", "\x00", "a" * 5000, "\x1b[31m"]
+)
+def test_a_token_that_is_not_one_printable_line_is_refused(token_file: Path, text: str) -> None:
+    token_file.write_text(text)
+    with pytest.raises(ConfigError, match=r"^c4\.token_file: .* one line of printable ASCII$") as caught:
+        C4Client(ADDRESS, token_file, None, 5, lambda: NOW)
+    assert text.strip("\x00\n") == "" or text not in caught.value.message
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o601, 0o644, 0o777])
+def test_a_token_that_everyone_can_reach_is_refused(token_file: Path, mode: int) -> None:
+    token_file.chmod(mode)
+    with pytest.raises(ConfigError, match=r"^c4\.token_file: everyone can reach ") as caught:
+        C4Client(ADDRESS, token_file, None, 5, lambda: NOW)
+    assert caught.value.hint == f"chmod 600 {token_file}"
+
+
+def test_a_token_that_the_group_can_read_is_fine(token_file: Path) -> None:
+    token_file.chmod(0o640)
+    C4Client(ADDRESS, token_file, None, 5, lambda: NOW)
+
+
+def test_missing_settings_are_named(tmp_path: Path, token_file: Path) -> None:
+    table: list[tuple[str, Path | None, Path | None, str]] = [
+        ("", token_file, None, "c4.base_url is not set"),
+        (ADDRESS, None, None, "c4.token_file is not set"),
+        (ADDRESS, tmp_path / "none", None, "c4.token_file: .*none cannot be read"),
+        (ADDRESS, tmp_path, None, "c4.token_file: .* cannot be read"),
+        (ADDRESS, token_file, tmp_path / "none", "c4.ca_bundle: .*none is not a readable PEM file"),
+        (ADDRESS, token_file, token_file, "c4.ca_bundle: .* is not a readable PEM file"),
+    ]
+    for base_url, token, ca_bundle, message in table:
+        with pytest.raises(ConfigError, match=message):
+            C4Client(base_url, token, ca_bundle, 5, lambda: NOW)
+
+
+# A server that answers as it is told
+
+
+class Canned(Misbehaving):
+    """A server that answers each method and path as it was told last, and hangs up on everything else."""
+
+    def __init__(self) -> None:
+        super().__init__(sending(b""))
+        self._answers: dict[bytes, bytes] = {}
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        *,
+        status: int = 200,
+        body: str | bytes = "",
+        content_type: str = "text/plain",
+        **document: object,
+    ) -> None:
+        """Answer so from now on; `json` is a body with its content type."""
+        if document:
+            body, content_type = json.dumps(document["json"]), "application/json"
+        content = body.encode() if isinstance(body, str) else body
+        head = http_head(status, f"Content-Length: {len(content)}\r\n", content_type)
+        self._answers[f"{method} {path}".encode()] = head + content
+
+    def get(self, path: str, **answer: Any) -> None:
+        self.add("GET", path, **answer)
+
+    def put(self, path: str, **answer: Any) -> None:
+        self.add("PUT", path, **answer)
+
+    def delete(self, path: str, **answer: Any) -> None:
+        self.add("DELETE", path, **answer)
+
+    def choose(self, request: bytes) -> Behaviour:
+        answer = self._answers.get(request.partition(b" HTTP/1.1\r\n")[0])
+        return super().choose(request) if answer is None else lambda sock, _: self.send(sock, answer)
+
+
+def _answer(status: int = 200, body: object = RECORD, headers: str = "") -> Behaviour:
+    return answering(status, body, headers)
+
+
+@pytest.fixture
+def connect(token_file: Path) -> Iterator[Callable[..., C4Client]]:
+    with ExitStack() as opened:
+
+        def make(server: Misbehaving, timeout_seconds: float = 5, ca_bundle: Path | None = None) -> C4Client:
+            made = C4Client(server.url, token_file, ca_bundle, timeout_seconds, lambda: NOW)
+            return opened.enter_context(closing(made))
+
+        yield make
+
+
+Connect = Callable[..., C4Client]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        pytest.param(silence, "no complete answer in time", id="silence"),
+        pytest.param(dripping(b"HTTP/1.1 200", b"x"), "no complete answer in time", id="status line drips"),
+        pytest.param(
+            dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), "no complete answer in time", id="headers drip"
+        ),
+        pytest.param(
+            dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "no complete answer in time", id="100 drips"
+        ),
+        pytest.param(dripping(http_head(200, GIGABYTE), b" "), "no complete answer in time", id="body drips"),
+        pytest.param(
+            dripping(http_head(200), b" "), "no complete answer in time", id="body without length drips"
+        ),
+        pytest.param(
+            dripping(http_head(200, "Transfer-Encoding: chunked\r\n"), b"1\r\n \r\n"),
+            "no complete answer in time",
+            id="chunks drip",
+        ),
+        pytest.param(
+            dripping(http_head(302, f"Location: /\r\n{GIGABYTE}"), b" "),
+            "no complete answer in time",
+            id="body of a redirect drips",
+        ),
+    ],
+)
+def test_slowness_is_bounded_however_it_is_spread(connect: Connect, behaviour: Behaviour, said: str) -> None:
+    with Misbehaving(behaviour) as server:
+        with pytest.raises(Unanswered, match=f"^{said}$"):
+            connect(server, timeout_seconds=0.3).domain(NAME)
+        assert len(server.requests) == 1, "the time is used up; there is no second attempt"
+
+
+def test_head_and_body_have_their_time_each(connect: Connect) -> None:
+    content = json.dumps(RECORD).encode()
+    pieces = http_head(200, f"Content-Length: {len(content)}\r\n"), content
+    later = in_turn(*(partial(send_after, 1.2, piece) for piece in pieces))
+    with Misbehaving(later) as server:
+        assert connect(server, timeout_seconds=2).domain(NAME).name == NAME
+
+
+def test_the_body_of_an_answer_that_is_tried_again_is_not_waited_for(connect: Connect) -> None:
+    """Not even to keep the connection."""
+    with Misbehaving(dripping(http_head(503, GIGABYTE), b" "), _answer()) as server:
+        assert connect(server, timeout_seconds=0.3).domain(NAME).name == NAME
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("head", "requests"),
+    [
+        pytest.param(http_head(200, GIGABYTE), 1, id="claimed"),
+        pytest.param(http_head(200), 1, id="without length"),
+        pytest.param(http_head(302, f"Location: https://other.example/\r\n{GIGABYTE}"), 1, id="redirect"),
+        pytest.param(http_head(404, GIGABYTE, PROBLEM), 1, id="problem"),
+        pytest.param(http_head(503, GIGABYTE), 3, id="tried again"),
+    ],
+)
+def test_a_huge_body_is_not_read_to_its_end(connect: Connect, head: bytes, requests: int) -> None:
+    with (
+        Misbehaving(flooding(head)) as server,
+        pytest.raises(Unanswered, match=r"^answered \d+ with over 1048576 bytes$"),
+    ):
+        connect(server).domain(NAME)
+    assert server.sent < 1 << 27, "what fits into the sockets' buffers, not the gigabyte"
+    assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nA: ", "what answers there does not speak HTTP", id="header"),
+        pytest.param(
+            http_head(200, "Transfer-Encoding: chunked\r\n") + b"-1\r\n",
+            "answered 200 with over 1048576 bytes",
+            id="chunk of less than nothing",
+        ),
+        pytest.param(
+            http_head(200, "Transfer-Encoding: chunked\r\n") + b"-2\r\n",
+            "what answers there does not speak HTTP",
+            id="chunk of even less",
+        ),
+    ],
+)
+def test_what_http_client_would_read_on_is_not_read_to_its_end(
+    connect: Connect, head: bytes, said: str
+) -> None:
+    with Misbehaving(flooding(head)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
+        connect(server).domain(NAME)
+    assert server.sent < 1 << 27
+
+
+def test_an_upload_that_is_not_taken_is_given_up(token_file: Path) -> None:
+    large = replace(_bundle(), chain=" " * (1 << 26))
+    # Nobody accepts: the connection is the kernel's, and so is what fits into its buffers.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        client = C4Client(url, token_file, None, 0.3, lambda: NOW)
+        with pytest.raises(Unanswered, match=r"^no complete answer in time$"):
+            client.upload(NAME, large, Source.C4)
+
+
+@pytest.mark.parametrize("text", ["a", "A", "=", "a ", "\x1b[", "aaaaaaaaaaaaaaa "], ids=ascii)
+def test_long_words_of_c4_cost_no_time(client: C4Client, c4: Canned, text: str) -> None:
+    detail = (text * 900_000)[: 900_000 // len(json.dumps(text)[1:-1]) * len(text)]
+    c4.get(DOMAIN_URL, **_problem("internal", 500, detail))
+    began = time.monotonic()
+    with pytest.raises(Unanswered, match=r"^answered 500: internal"):
+        client.domain(NAME)
+    assert time.monotonic() - began < 3
+
+
+def test_a_compressed_answer_is_not_unpacked(connect: Connect) -> None:
+    bomb = gzip.compress(json.dumps(RECORD).encode())
+    head = http_head(200, f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n")
+    with (
+        Misbehaving(sending(head + bomb)) as server,
+        pytest.raises(Unanswered, match=r"^answered 200 with something that is no JSON object$"),
+    ):
+        connect(server).domain(NAME)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (http_head(200, "Content-Length: 500\r\n") + b'{"domain"', "the answer was cut short"),
+        (http_head(200, "Transfer-Encoding: chunked\r\n") + b"5\r\n{", "the answer was cut short"),
+        (http_head(200, "Transfer-Encoding: chunked\r\n") + b"zz\r\n{", "the answer was cut short"),
+        (http_head(200) + b'{"domain"', "answered 200 with something that is no JSON object"),
+        (b"HTTP/1.1 200 OK\r\nContent-Ty", "answered 200 with no content type instead of JSON"),
+        (b"", "connection closed without an answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers there does not speak HTTP"),
+    ],
+)
+def test_half_an_answer_is_no_answer(connect: Connect, data: bytes, said: str) -> None:
+    with Misbehaving(sending(data)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
+        connect(server).domain(NAME)
+
+
+def test_a_broken_connection_is_tried_again(connect: Connect) -> None:
+    with Misbehaving(reset, sending(b""), _answer()) as server:
+        assert connect(server).domain(NAME).name == NAME
+        assert len(server.requests) == 3
+
+
+def test_a_connection_that_always_breaks_is_given_up(connect: Connect) -> None:
+    with Misbehaving(reset) as server:
+        with pytest.raises(Unanswered, match=r"^connection closed without an answer$"):
+            connect(server).upload(NAME, _bundle(), Source.C4)
+        assert len(server.requests) == 3
+
+
+def test_nobody_listens(connect: Connect) -> None:
+    with Misbehaving(silence) as server:
+        client = connect(server)
+    with pytest.raises(Unanswered, match=r"^connection refused$"):
+        client.domain(NAME)
+
+
+def test_a_host_that_can_have_no_address(token_file: Path) -> None:
+    client = C4Client(f"https://{'a' * 64}.example", token_file, None, 5, lambda: NOW)
+    with pytest.raises(Unanswered, match=r"^its host name could not be resolved$"):
+        client.domain(NAME)
+
+
+def test_a_redirect_is_not_followed_and_the_token_stays(connect: Connect) -> None:
+    with Misbehaving(_answer()) as elsewhere:
+        for status in (301, 302, 303, 307, 308):
+            redirect = _answer(status, headers=f"Location: {elsewhere.url}/v1/domains/{NAME}\r\n")
+            with Misbehaving(redirect) as server:
+                client = connect(server)
+                for ask in (client.domain, client.certificate, client.remove):
+                    with pytest.raises(Unanswered, match=f"^answered {status}: a redirect"):
+                        ask(NAME)
+                with pytest.raises(Unanswered, match="redirect"):
+                    client.upload(NAME, _bundle(), Source.C4)
+        assert elsewhere.connections == 0
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("headers", ["", "Retry-After: 0\r\n", "Retry-After: soon\r\n"])
+def test_what_may_pass_in_a_moment_is_tried_again(connect: Connect, status: int, headers: str) -> None:
+    with Misbehaving(_answer(status, {}, headers), _answer()) as server:
+        assert connect(server).domain(NAME).name == NAME
+        assert len(server.requests) == 2
+
+
+def test_c4_is_not_asked_again_before_the_time_it_named(connect: Connect) -> None:
+    asked_at: list[float] = []
+
+    def be_busy_for_a_second(sock: socket.socket, server: Misbehaving) -> None:
+        asked_at.append(time.monotonic())
+        if asked_at[-1] - asked_at[0] >= 1:
+            _answer()(sock, server)
+        elif len(asked_at) == 1:
+            _answer(503, {}, "Retry-After: 1\r\n")(sock, server)
+        else:
+            _answer(422, {}, "")(sock, server)
+
+    with Misbehaving(be_busy_for_a_second) as server:
+        assert connect(server).domain(NAME).name == NAME
+
+
+def test_attempts_are_few(connect: Connect) -> None:
+    with Misbehaving(_answer(503, {"code": "unavailable"}, "Retry-After: 0\r\n")) as server:
+        with pytest.raises(Unanswered, match=r"^answered 503: unavailable$") as caught:
+            connect(server).domain(NAME)
+        assert len(server.requests) == 3
+        assert caught.value.retry_at == NOW
+
+
+def test_a_refused_upload_is_not_tried_again(connect: Connect) -> None:
+    for status in (413, 422):
+        with Misbehaving(_answer(status, {"code": "too_large"}, "Retry-After: 1\r\n")) as server:
+            with pytest.raises(Rejected):
+                connect(server).upload(NAME, _bundle(), Source.C4)
+            assert len(server.requests) == 1
+
+
+def test_a_server_error_of_c4_itself_is_not_tried_again(connect: Connect) -> None:
+    with Misbehaving(_answer(500, {"code": "internal"}), _answer()) as server:
+        with pytest.raises(Unanswered, match=r"^answered 500: internal$") as caught:
+            connect(server).domain(NAME)
+        assert len(server.requests) == 1
+        assert caught.value.retry_at is None
+
+
+@pytest.mark.parametrize("status", [429, 503, 413])
+@pytest.mark.parametrize(
+    ("wish", "after"),
+    [
+        ("3600", timedelta(hours=1)),
+        ("6", timedelta(seconds=6)),
+        ("99999999999999999999", timedelta(days=1)),
+        ("Sun, 01 Mar 2026 13:00:00 GMT", timedelta(hours=1)),
+        ("Sunday, 01-Mar-26 13:00:00 GMT", timedelta(hours=1)),
+        ("Sun Mar  1 13:00:00 2026", timedelta(hours=1)),
+        ("Sun, 01 Mar 2099 13:00:00 GMT", timedelta(days=1)),
+    ],
+)
+def test_who_wants_more_time_than_a_call_has_gets_it_from_the_tick(
+    connect: Connect, status: int, wish: str, after: timedelta
+) -> None:
+    with Misbehaving(_answer(status, {}, f"Retry-After: {wish}\r\n")) as server:
+        with pytest.raises(Unanswered, match=f"^answered {status}$") as caught:
+            connect(server).domain(NAME)
+        assert caught.value.retry_at == NOW + after
+        assert len(server.requests) == 1
+
+
+@given(st.text(max_size=40) | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,6} \d\d:\d\d:\d\d .{0,6}"))
+def test_any_retry_after_gives_a_time_within_a_day_or_none(value: str) -> None:
+    at = retry_time(value, NOW)
+    assert at is None or NOW <= at <= NOW + timedelta(days=1)
+
+
+# TLS
+
+
+@contextmanager
+def _tls_server(ca: trustme.CA, name: str) -> Iterator[Misbehaving]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(name).configure_cert(context)
+    with Misbehaving(_answer(), tls=context) as server:
+        yield server
+
+
+def test_c4_is_trusted_by_the_given_cas_alone(connect: Connect, tmp_path: Path) -> None:
+    ca, stranger = trustme.CA(), trustme.CA()
+    bundles = {}
+    for label, authority in (("own", ca), ("strange", stranger)):
+        bundles[label] = tmp_path / f"{label}.pem"
+        authority.cert_pem.write_to_path(str(bundles[label]))
+    with _tls_server(ca, "127.0.0.1") as server:
+        assert connect(server, ca_bundle=bundles["own"]).domain(NAME).name == NAME
+        for bundle in (bundles["strange"], None):
+            with pytest.raises(Unanswered, match=r"^TLS: its certificate is not trusted \("):
+                connect(server, ca_bundle=bundle).domain(NAME)
+        assert len(server.requests) == 1
+        assert server.connections == 3, "an untrusted certificate is not tried again"
+    with _tls_server(ca, "other.example.net") as server:
+        with pytest.raises(Unanswered, match=r"^TLS: its certificate is for another name$"):
+            connect(server, ca_bundle=bundles["own"]).domain(NAME)
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "behaviour", [dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), dripping(http_head(200, GIGABYTE), b" ")]
+)
+def test_slowness_is_bounded_over_tls_too(connect: Connect, tmp_path: Path, behaviour: Behaviour) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        Misbehaving(behaviour, tls=context) as server,
+        pytest.raises(Unanswered, match=r"^no complete answer in time$"),
+    ):
+        connect(server, timeout_seconds=0.3, ca_bundle=tmp_path / "ca.pem").domain(NAME)
+
+
+def test_the_keys_of_a_connection_are_written_nowhere(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with _tls_server(ca, "127.0.0.1") as server:
+        connect(server, ca_bundle=tmp_path / "ca.pem").domain(NAME)
+    assert not (tmp_path / "keys").exists()
+
+
+def test_plain_http_where_tls_is_expected(token_file: Path) -> None:
+    with Misbehaving(_answer()) as server:
+        url = server.url.replace("http:", "https:")
+        # The server waits for the end of a request that never comes, so nothing but the limit ends the handshake.
+        client = C4Client(url, token_file, None, 0.3, lambda: NOW)
+        with pytest.raises(Unanswered, match=r"^no complete answer in time$"):
+            client.domain(NAME)
+        assert server.requests == []
+
+
+# The environment, threads and traces
+
+
+def test_proxies_and_netrc_of_the_environment_are_not_used(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    with Misbehaving(_answer()) as proxy, Misbehaving(_answer()) as server:
+        for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(variable, proxy.url)
+        monkeypatch.setenv("NETRC", str(netrc))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+        connect(server).domain(NAME)
+        assert proxy.connections == 0
+        assert f"Authorization: Bearer {TOKEN}".encode() in server.requests[0]
+
+
+def test_cookies_are_not_kept(connect: Connect) -> None:
+    with Misbehaving(_answer(headers="Set-Cookie: a=b; Path=/\r\n")) as server:
+        client = connect(server)
+        client.domain(NAME)
+        client.domain(NAME)
+        assert b"cookie" not in server.requests[1].lower()
+
+
+def test_many_threads_share_the_connections_of_one_client(connect: Connect) -> None:
+    with Canned() as server:
+        client = connect(server)
+        names = [f"n{number}.example.com" for number in range(16)]
+        for name in names:
+            server.get(f"/v1/domains/{name}", json=RECORD | {"domain": name})
+
+        def ask(name: str) -> int:
+            # A record of another name would raise.
+            return sum(client.domain(name).name == name for _ in range(20))
+
+        with ThreadPoolExecutor(16) as pool:
+            assert list(pool.map(ask, names)) == [20] * 16
+        assert 1 <= server.connections <= 16
+        kept = server.connections
+        client.domain(names[0])
+        assert server.connections == kept
+
+
+def test_a_connection_that_c4_ended_meanwhile_is_replaced(connect: Connect) -> None:
+    with Misbehaving(in_turn(_answer(), sending(b"")), _answer()) as server:
+        client = connect(server)
+        for _ in range(2):
+            assert client.domain(NAME).name == NAME
+        assert server.connections == 2
+
+
+def test_what_nobody_asked_for_is_no_answer_to_the_next_question(connect: Connect) -> None:
+    is_read, is_sent = threading.Event(), threading.Event()
+    forged = _answer(body=RECORD | {"cname_target": "forged.example.net"})
+    forge = in_turn(_answer(), lambda *_: is_read.wait(10), forged, lambda *_: is_sent.set())
+    with Misbehaving(forge, _answer()) as server:
+        client = connect(server)
+        client.domain(NAME)
+        is_read.set()
+        assert is_sent.wait(10)
+        assert client.domain(NAME).cname_target == RECORD["cname_target"]
+
+
+def test_close_ends_the_connections_that_are_kept(connect: Connect) -> None:
+    with Misbehaving(_answer()) as server:
+        client = connect(server)
+        client.domain(NAME)
+        client.close()
+        _, serving = server._threads
+        serving.join(10)
+        assert not serving.is_alive()
+
+
+def test_neither_token_nor_key_leaves_a_trace(
+    connect: Connect, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    key_line = _bundle().private_key.splitlines()[1]
+    with Misbehaving(
+        _answer(503, {}, "Retry-After: 0\r\n"), reset, dripping(http_head(200, GIGABYTE), b" ")
+    ) as server:
+        client = connect(server, timeout_seconds=0.3)
+        with pytest.raises(Unanswered) as caught:
+            client.upload(NAME, _bundle(), Source.C4)
+    written = capfd.readouterr()
+    traces = (
+        caplog.text,
+        repr(client),
+        repr(vars(caught.value)),
+        str(caught.value),
+        written.out,
+        written.err,
+    )
+    assert len(server.requests) == 3
+    for trace in traces:
+        assert TOKEN not in trace
+        assert key_line not in trace
+    assert caught.value.__cause__ is None, "the request must not come along in a traceback"
+    assert caught.value.__suppress_context__
+
+
+def test_the_client_is_a_control_plane(client: C4Client) -> None:
+    control_plane: ControlPlane = client
+    assert control_plane is client
+
+
+@pytest.mark.parametrize(
+    "twist",
+    [
+        lambda text: text[30:160],
+        lambda text: "\n".join(text[start : start + 60] for start in range(4, 200, 60)),
+        lambda text: text.encode().hex(),
+        lambda text: quote(text, safe=""),
+    ],
+    ids=["cut", "wrapped anew", "hex", "percent"],
+)
+def test_a_key_that_c4_echoes_in_another_shape_is_not_repeated(
+    client: C4Client, c4: Canned, twist: Callable[[str], str]
+) -> None:
+    key = "".join(_bundle().private_key.splitlines()[1:-1])
+    c4.put(CERTIFICATE_URL, **_problem("bad_pair", 422, f"cannot use {twist(key)} there"))
+    with pytest.raises(Rejected) as caught:
+        client.upload(NAME, _bundle(), Source.C4)
+    shown = str(caught.value)
+    assert not [part for part in (twist(key)[start : start + 16] for start in range(100)) if part in shown]
+
+
+@pytest.mark.parametrize("member", ["code", "content type"])
+def test_a_token_in_the_place_of_a_word_is_not_repeated(client: C4Client, c4: Canned, member: str) -> None:
+    if member == "code":
+        c4.get(f"{BASE}/v1/domains/{NAME}", **_problem("0123canary77", 500))
+    else:
+        c4.get(f"{BASE}/v1/domains/{NAME}", body="{}", content_type="0123canary77")
+    with pytest.raises(Unanswered) as caught:
+        client.domain(NAME)
+    assert "canary" not in str(caught.value)

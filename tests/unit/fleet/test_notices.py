@@ -1,0 +1,139 @@
+"""What people are told: in one message, grouped by reason, at once when it is new, and not every hour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from sslctl.fleet.notices import Errand, compose, decide, survey
+from sslctl.notify import Kind
+from sslctl.rules.model import Certificate, Domain, Finding, Notice, Source
+from sslctl.rules.reasons import Code, Status
+from tests.support.fakes import START
+from tests.support.store_cases import leaf
+
+DAY = timedelta(days=1)
+EMERGENCY = Status.EMERGENCY
+
+
+def domain(
+    name: str, code: Code | None = Code.C4_UPLOAD_FAILED, found: str = "answered 503", days: float = 9
+) -> Domain:
+    """Make a domain that holds a certificate which ends in `days`."""
+    finding = None if code is None else Finding(code, found, "", START, START)
+    wanted = Certificate(1, 1, 1, Source.C4, leaf(START - 90 * DAY, days=90 + days), START)
+    serving = wanted if code is None or days <= 0 else None
+    return Domain(1, name, (), Source.C4, START, finding=finding, wanted=wanted, serving=serving)
+
+
+def told(*names: str, hours: float = 0, missed: tuple[int, ...] = ()) -> Notice:
+    """Make the notice of `hours` ago that told of `names`."""
+    return Notice(START - timedelta(hours=hours), frozenset((name, EMERGENCY) for name in names), missed)
+
+
+def errand(before: Notice, *names: str, status: Status = EMERGENCY) -> Errand:
+    return decide(before, frozenset((name, status) for name in names), DAY, START)
+
+
+def test_what_is_new_is_told_at_once() -> None:
+    assert errand(Notice(), "a.test") is Errand.ALL
+    assert errand(told("a.test"), "a.test", "b.test") is Errand.ALL
+    assert errand(told("a.test"), "b.test") is Errand.ALL
+
+
+def test_a_domain_that_gets_worse_is_new() -> None:
+    assert errand(told("a.test"), "a.test", status=Status.EXPIRED) is Errand.ALL
+
+
+def test_the_same_is_told_again_after_a_while() -> None:
+    assert errand(told("a.test", "b.test", hours=23), "a.test", "b.test") is Errand.NOBODY
+    assert errand(told("a.test", "b.test", hours=23.99), "a.test", "b.test") is Errand.ALL
+    assert errand(told("a.test", "b.test", hours=24), "a.test") is Errand.ALL
+
+
+def test_a_part_that_is_cured_is_no_news_nor_is_its_return() -> None:
+    assert errand(told("a.test", "b.test"), "a.test") is Errand.NOBODY
+    assert errand(told("a.test", "b.test"), "a.test", "b.test") is Errand.NOBODY
+
+
+def test_that_nothing_is_left_is_told_once() -> None:
+    assert errand(told("a.test")) is Errand.ALL
+    assert errand(told()) is Errand.NOBODY
+    assert errand(told(hours=1000)) is Errand.NOBODY
+    assert errand(Notice()) is Errand.NOBODY
+
+
+def test_who_missed_the_last_message_gets_one_unless_all_do() -> None:
+    assert errand(told("a.test", missed=(2,)), "a.test") is Errand.THE_MISSED
+    assert errand(told(missed=(2,))) is Errand.THE_MISSED
+    assert errand(told("a.test", missed=(2,)), "b.test") is Errand.ALL
+
+
+def test_domains_are_grouped_by_reason_the_gravest_and_largest_first() -> None:
+    domains = [
+        domain("expired.test", Code.CNAME_MISSING, days=-1),
+        domain("one.test", Code.C4_UNAUTHORIZED, "answered 401"),
+        *(domain(f"{number:02}.test") for number in range(12)),
+        domain("well.test", None),
+    ]
+    troubles, groups = survey(domains, START)
+    assert ("expired.test", Status.EXPIRED) in troubles
+    assert len(troubles) == 14
+    assert [(group.code, group.number, group.names[0]) for group in groups] == [
+        (Code.C4_UPLOAD_FAILED, 12, "00.test"),
+        (Code.C4_UNAUTHORIZED, 1, "one.test"),
+        (Code.CERT_EXPIRED, 1, "expired.test"),
+    ]
+    message = compose(groups)
+    assert message.kind is Kind.TROUBLE
+    assert message.title == "sslctl: 13 domains in Emergency, 1 domain in Expired"
+    assert message.body.split("\n\n")[:2] == [
+        (
+            "Emergency, C4_UPLOAD_FAILED: 12 domains; c4 must act\n"
+            "00.test: The certificate is issued, but C4 did not take it: answered 503.\n"
+            "The next tick uploads the same certificate again; no new order is spent.\n"
+            "00.test, 01.test, 02.test, 03.test, 04.test, 05.test, 06.test, 07.test, 08.test, 09.test and 2 more\n"
+            "sslctl view 00.test"
+        ),
+        (
+            "Emergency, C4_UNAUTHORIZED: 1 domain; operator must act\n"
+            "The certificate is issued, but C4 refused our token for the upload: answered 401.\n"
+            "The operator puts a valid token into c4.token_file.\n"
+            "one.test\n"
+            "sslctl view one.test"
+        ),
+    ]
+
+
+def test_of_an_expired_domain_it_says_what_holds_up_the_renewal() -> None:
+    _, groups = survey([domain("a.test", Code.CNAME_MISSING, days=-1)], START)
+    first, *rest = compose(groups).body.splitlines()
+    assert first == "Expired, CERT_EXPIRED (CNAME_MISSING): 1 domain; customer must act"
+    assert rest[1] == "The customer sets the CNAME, or for an apex the CDN's addresses."
+
+
+def test_a_message_is_bounded_and_clean_whatever_was_found() -> None:
+    longest = ".".join(["x" * 61] * 4)
+    codes = list(Code)
+    domains = [
+        domain(
+            f"{number}.{longest}", codes[number % len(codes)], "\x1b[31mred\u202e\r\n" + "y" * 9000, days=-1
+        )
+        for number in range(2000)
+    ]
+    message = compose(survey(domains, START)[1])
+    assert len(message.body) < 60_000
+    assert "more for other reasons: sslctl list --sort status" in message.body
+    for line in message.body.splitlines():
+        assert line == "" or line.isprintable()
+        assert "\u202e" not in line
+
+
+def test_that_all_is_well_is_a_message_too() -> None:
+    message = compose([])
+    assert message.kind is Kind.CURED
+    assert message.title == "sslctl: all is well again"
+
+
+def test_survey_leaves_out_who_got_well_meanwhile() -> None:
+    assert survey([replace(domain("a.test", None))], START) == (frozenset(), [])
