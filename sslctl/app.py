@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sslctl.config.settings import Config, load
 from sslctl.errors import ConfigError, StateError
-from sslctl.issuance.slots import Turns
+from sslctl.issuance.slots import Slots
 from sslctl.rules.model import Domain, Milestone
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.store.interface import Copy, Store
@@ -98,7 +98,7 @@ class App:
             closing(self._open(path)) as store,
         ):
             store.require_keys()
-            enrolment.doubt(store, self.clock(), "restored from a backup")
+            enrolment.reverify(store, self.clock(), "restored from a backup")
             store.mark(Milestone.RESTORED, clean(backup))
         return copy
 
@@ -140,9 +140,9 @@ class App:
         urls = read_urls(self.config.notify)
         return AppriseNotifier(urls) if urls else None
 
-    def pipeline(self, on_step: Callable[[Domain, str], None], turns: Turns | None = None) -> Pipeline:
-        """Put the parts together; `on_step` hears what is being done for which domain, `turns` are those at the CA."""
-        from sslctl.issuance.pipeline import Manner, Pipeline  # noqa: PLC0415 - as above
+    def pipeline(self, on_step: Callable[[Domain, str], None], slots: Slots | None = None) -> Pipeline:
+        """Put the parts together; `on_step` hears what is being done for which domain, `slots` are those at the CA."""
+        from sslctl.issuance.pipeline import PassPolicy, Pipeline  # noqa: PLC0415 - as above
         from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
         config = self.config
@@ -153,13 +153,13 @@ class App:
             Preflight(config.cdn, config.dns, config.acme.caa_identities),
             clock=self.clock,
             sleep=time.sleep,
-            manner=Manner(
+            policy=PassPolicy(
                 webroot=config.acme.mode == "webroot",
                 key_type=config.acme.key_type,
                 renewal=self.renewal,
                 activation_seconds=config.c4.activation_seconds,
             ),
-            turns=turns or Turns(config.acme.workers),
+            slots=slots or Slots(config.acme.workers),
             on_step=on_step,
         )
 
@@ -173,11 +173,11 @@ class App:
 
     def examination(self) -> Iterator[Check]:
         """Look at all that sslctl needs, and change nothing."""
-        from sslctl.doctor.checks import go_round  # noqa: PLC0415
+        from sslctl.doctor.checks import run_checks  # noqa: PLC0415
         from sslctl.doctor.outside import SECONDS  # noqa: PLC0415 - as above
 
         timeout = min(SECONDS, self.config.c4.timeout_seconds)
-        return go_round(self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock)
+        return run_checks(self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock)
 
     def close(self) -> None:
         """Close what was opened."""

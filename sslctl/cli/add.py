@@ -16,7 +16,7 @@ from sslctl.cli.output.outcomes import Report, complain, domains_json
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import BadInput
 from sslctl.fleet import enrolment
-from sslctl.fleet.enrolment import Intake
+from sslctl.fleet.enrolment import Enrolled
 from sslctl.issuance.batch import Outcome
 from sslctl.rules import names
 from sslctl.rules.model import Bundle
@@ -180,7 +180,7 @@ def _read_pair(cert: Path, key: Path, chain: Path | None) -> Bundle:
 
 def _record(
     app: App, name: str, sans: tuple[str, ...] | None, pair: Bundle | None, *, new: bool, requeue: bool
-) -> Intake:
+) -> Enrolled:
     """Record one domain. Raises `Busy` where somebody else works on it."""
     if pair is not None:
         enrolment.paste(app.store, name, sans, pair, app.clock())
@@ -188,16 +188,18 @@ def _record(
         domain = enrolment.enrol(app.store, name, sans, app.clock(), new=new)
         if requeue:
             enrolment.queue(app.store, domain, app.clock())
-    return Intake(1, 0, {})
+    return Enrolled(1, 0, {})
 
 
-def _enter_refused(app: App, intake: Intake, report: Report) -> None:
+def _enter_refused(app: App, intake: Enrolled, report: Report) -> None:
     for name, error in intake.refused.items():
         complain(name, error)
         report.add(Outcome(name, error=error), app.clock())
 
 
-def _enter_recorded(app: App, intake: Intake, recorded: Sequence[str], report: Report, *, tell: bool) -> None:
+def _enter_recorded(
+    app: App, intake: Enrolled, recorded: Sequence[str], report: Report, *, tell: bool
+) -> None:
     """Enter what was recorded into `report`; with `tell` write it too, one by one where that can be read."""
     is_long = len(recorded) > _MOST_TOLD
     for domain in app.store.named(recorded):

@@ -8,10 +8,10 @@ from sslctl.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes, render
 from sslctl.errors import ConfigError, TryLater
-from sslctl.notify import Kind, Message
+from sslctl.notify import Message, MessageKind
 
 _TEST = Message(
-    Kind.TEST,
+    MessageKind.TEST,
     "sslctl: a test",
     "This is a test. Here sslctl will tell of domains that need somebody, and what to type.",
 )

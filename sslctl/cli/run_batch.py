@@ -16,7 +16,7 @@ from sslctl.cli.output.outcomes import TAKEN_OVER, Report, complain
 from sslctl.cli.output.progress import Progress
 from sslctl.errors import Exit
 from sslctl.issuance.batch import Batch, Outcome
-from sslctl.issuance.slots import Turns
+from sslctl.issuance.slots import Slots
 
 
 def run_passes(
@@ -44,8 +44,8 @@ def run_passes(
                 report.add(outcome, app.clock())
                 _tell(app, outcome, tell=tell)
 
-        turns = Turns(app.config.acme.workers)
-        batch = Batch(app.pipeline(progress.step, turns), turns)
+        slots = Slots(app.config.acme.workers)
+        batch = Batch(app.pipeline(progress.step, slots), slots)
         with _interruptible(batch, progress):
             batch.run(names, renew=renew, on_done=on_done)
     if left:

@@ -20,8 +20,8 @@ from sslctl.errors import ConfigError, Exit
 from sslctl.rules import names
 
 if TYPE_CHECKING:
-    from sslctl.sandbox.cdn import World
-    from sslctl.sandbox.remote_control import Steering
+    from sslctl.sandbox.cdn import SandboxCdn
+    from sslctl.sandbox.remote_control import RemoteControl
 
 _NINETY_DAYS = 90 * 86_400
 _SEED = ("shop.example.test", "www.example.test", "api.example.test")
@@ -106,9 +106,9 @@ def domain(app: App, *, name: str, points_at: str | None) -> None:
 def break_c4(app: App, *, call: str, status: int) -> None:
     """Let the running sandbox's C4 answer every call of one kind with an error, until it is healed."""
     with _extra():
-        from sslctl.sandbox.c4.faults import Kind  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.c4.faults import Operation  # noqa: PLC0415 - needs the extra
 
-    _steering(app).break_c4(Kind(call), status)
+    _steering(app).break_c4(Operation(call), status)
 
 
 @command.command("heal", short_help="Let C4 work again.")
@@ -118,11 +118,11 @@ def heal(app: App) -> None:
     _steering(app).heal_c4()
 
 
-def _steering(app: App) -> Steering:
+def _steering(app: App) -> RemoteControl:
     with _extra():
-        from sslctl.sandbox.remote_control import Steering  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.remote_control import RemoteControl  # noqa: PLC0415 - needs the extra
 
-    return Steering(app.config.path)
+    return RemoteControl(app.config.path)
 
 
 @command.command("demo", short_help="Play the whole story on it.")
@@ -150,11 +150,11 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 def _world(
     folder: str, *, certificate_seconds: int, activation_seconds: float, mode: str = "webroot"
-) -> World:
+) -> SandboxCdn:
     with _extra():
-        from sslctl.sandbox.cdn import World  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.cdn import SandboxCdn  # noqa: PLC0415 - needs the extra
 
-    return World(
+    return SandboxCdn(
         Path(folder),
         clock=utc_now,
         certificate_seconds=certificate_seconds,

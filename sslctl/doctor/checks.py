@@ -19,7 +19,7 @@ from sslctl.text import clean
 _ROUNDS = 3
 
 
-def go_round(
+def run_checks(
     config: Config,
     keyring: Keyring,
     connect: Callable[[], ControlPlane],

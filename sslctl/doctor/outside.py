@@ -15,7 +15,7 @@ from sslctl.control_plane import ControlPlane, ControlPlaneError, Unauthorized
 from sslctl.doctor import Check, bad, ok, unanswered, warn
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import directory
-from sslctl.preflight.lookup import Resolver, Unanswered
+from sslctl.preflight.lookup import DnsUnanswered, Resolver
 from sslctl.text import clean
 
 SECONDS = 5.0
@@ -42,7 +42,7 @@ class Outside:
         name = next(iter(self._config.cdn.cname_suffixes), "example.com")
         try:
             resolver.look_up(dns.name.from_text(name), A)
-        except Unanswered as error:
+        except DnsUnanswered as error:
             yield unanswered("DNS", str(error), "see dns.resolvers, or /etc/resolv.conf")
         else:
             yield ok("DNS", f"answers about {clean(name)}")

@@ -9,7 +9,7 @@ from random import Random, SystemRandom
 
 from sslctl.certificates.x509 import renewal_id
 from sslctl.issuer import IssueError, Issuer, Suggestion, Suggestions
-from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Certificate, RenewalInfo
 from sslctl.rules.renewal import Alert, asked_early
 from sslctl.store.interface import Store
@@ -17,7 +17,7 @@ from sslctl.store.interface import Store
 # RFC 9773, sections 4.3.2 and 4.3.3: what the CA may ask for, and when it is asked again where it says nothing.
 SOONEST, LATEST, USUAL = timedelta(minutes=1), timedelta(days=1), timedelta(hours=6)
 
-_POLLING = Scope(Kind.RENEWAL_INFO)
+_POLLING = Scope(LimitKind.RENEWAL_INFO)
 _AT_ONCE = 500
 # So long a question may go on after `stopped` said so.
 _MOMENT_SECONDS = 15
@@ -50,7 +50,7 @@ def poll(
     """
     random, end = random or SystemRandom(), clock() + timedelta(seconds=seconds)
     asked, turned = 0, list[tuple[Certificate, RenewalInfo]]()
-    while clock() < end and not stopped() and store.standstill(clock(), _POLLING) is None:
+    while clock() < end and not stopped() and store.active_pause(clock(), _POLLING) is None:
         due = _with_ids(store, clock(), at_once)
         if not due:
             break

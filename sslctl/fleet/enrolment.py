@@ -27,7 +27,7 @@ _MOST_QUEUED = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class Enrolled:
     """What became of many names: how many came under management, how many were there already, and what was refused."""
 
     recorded: int
@@ -68,7 +68,7 @@ def enrol_many(
     drop_sans: bool = False,
     new: bool = False,
     requeue: bool = False,
-) -> Intake:
+) -> Enrolled:
     """Do for each of `names` what `enrol` does, and with `requeue` what `queue` does.
 
     The other names of those that are known are left as they are, unless `drop_sans`. One that somebody else works on
@@ -100,7 +100,7 @@ def enrol_many(
                 elif domain.deleted_at is not None:
                     taken_back += 1
     recorded = len(names) - len(known) + taken_back
-    return Intake(recorded, len(names) - recorded - len(refused), refused)
+    return Enrolled(recorded, len(names) - recorded - len(refused), refused)
 
 
 def queue(store: Store, domain: Domain, now: datetime) -> Domain:
@@ -227,14 +227,14 @@ def _revoke(store: Store, issuer: Issuer, domain: Domain, certificate: Certifica
     store.mark_revoked(certificate)
 
 
-def doubt(store: Store, now: datetime, why: str) -> None:
+def reverify(store: Store, now: datetime, why: str) -> None:
     """Have the next tick see for itself what C4 serves: of what is well, nobody has seen it since.
 
     What is not well is looked at again anyhow. An upload of what C4 has already is not made, and no order is placed.
     """
     names = [domain.name for domain in store.domains(Query(statuses=(Status.SUCCESS,)), now)]
     for start in range(0, len(names), _MOST_QUEUED):
-        with store.together():
+        with store.transaction():
             for domain in store.named(names[start : start + _MOST_QUEUED]):
                 if domain.serving is not None and domain.serving == domain.wanted:
                     store.mark_not_serving(domain, why)

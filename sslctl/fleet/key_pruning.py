@@ -47,7 +47,7 @@ def prune(store: Store, now: datetime, older_than: timedelta) -> Pruned:
         ours = claim_domains(store, block)
         busy += len(block) - len(ours)
         try:
-            with store.together():
+            with store.transaction():
                 found = list(_spare(store, ours, now, older_than))
                 for key in found:
                     store.destroy_key(key.domain, key.certificate)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from sslctl.notify import Kind, Message, Notifier
+from sslctl.notify import Message, MessageKind, Notifier
 from sslctl.rules.model import Domain, DomainSummary, Notice
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.status import derive_status
@@ -107,7 +107,9 @@ def compose(groups: Sequence[Group]) -> Message:
     """Write the message about `groups`; where there are none, the one that all is well again."""
     if not groups:
         return Message(
-            Kind.CURED, "sslctl: all is well again", "No domain is left of those that sslctl told you of."
+            MessageKind.CURED,
+            "sslctl: all is well again",
+            "No domain is left of those that sslctl told you of.",
         )
     count: Counter[Status] = Counter()
     for group in groups:
@@ -117,7 +119,7 @@ def compose(groups: Sequence[Group]) -> Message:
     if len(groups) > _MOST_GROUPS:
         left = sum(group.number for group in groups[_MOST_GROUPS:])
         parts.append(f"And {left} more for other reasons: sslctl list --sort status")
-    return Message(Kind.TROUBLE, f"sslctl: {title}", "\n\n".join(parts))
+    return Message(MessageKind.TROUBLE, f"sslctl: {title}", "\n\n".join(parts))
 
 
 def _part(group: Group) -> str:

@@ -64,7 +64,7 @@ def plan(
     # No renewal of theirs needs to be due: one was begun, and what the CA may have issued for it is not to be lost.
     planned = {task.name for task in tasks}
     midway = Due(Work.RENEW, "its renewal was cut off midway")
-    tasks += [Task(each.name, midway) for each in store.cut_off() if each.name not in planned]
+    tasks += [Task(each.name, midway) for each in store.interrupted() if each.name not in planned]
     if force:
         planned = {task.name for task in tasks}
         forced = Due(Work.RECHECK, "the daily recheck is forced")
@@ -81,7 +81,7 @@ def _fill(tasks: Sequence[Task], store: Store, now: datetime) -> list[Task]:
     if not spare or spare < 0:
         return []
     has_room = Due(Work.ISSUE, "it was held back, and the CA's limits have room already")
-    return [Task(domain.name, has_room) for domain in store.held_back(now, spare)]
+    return [Task(domain.name, has_room) for domain in store.waiting_for_budget(now, spare)]
 
 
 def rechecked(store: Store, now: datetime) -> list[str]:

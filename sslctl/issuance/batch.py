@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 from sslctl.errors import StateError
 from sslctl.issuance.pipeline import Pipeline
-from sslctl.issuance.slots import Stopped, Turns
+from sslctl.issuance.slots import Slots, SlotsClosed
 from sslctl.rules.model import Domain
 
 # A pass mostly waits: for C4, DNS, and its turn at the CA, where the issuer's own bound counts. So many are far enough
@@ -28,24 +28,24 @@ class Outcome:
 
 
 class Batch:
-    """Runs passes over many domains, at most `in_flight` at once. `turns` are those of `pipeline`, at the CA.
+    """Runs passes over many domains, at most `in_flight` at once. `slots` are those of `pipeline`, at the CA.
 
     After `stop` no new pass begins, and none that is under way begins to ask the CA; the others are finished.
     """
 
-    def __init__(self, pipeline: Pipeline, turns: Turns, in_flight: int = IN_FLIGHT) -> None:
+    def __init__(self, pipeline: Pipeline, slots: Slots, in_flight: int = IN_FLIGHT) -> None:
         self._pipeline = pipeline
-        self._turns = turns
+        self._slots = slots
         self._in_flight = in_flight
 
     def stop(self) -> None:
         """Begin nothing more."""
-        self._turns.stop()
+        self._slots.close()
 
     @property
     def stopped(self) -> bool:
         """Say whether `stop` was called."""
-        return self._turns.stopped
+        return self._slots.closed
 
     def run(
         self,
@@ -70,7 +70,7 @@ class Batch:
             try:
                 while (name := take()) is not None:
                     ended.put(self._pass(name, renew=name in renew))
-            except Stopped:
+            except SlotsClosed:
                 pass
             except BaseException:
                 self.stop()
@@ -93,7 +93,7 @@ class Batch:
     def _pass(self, name: str, *, renew: bool) -> Outcome:
         try:
             return Outcome(name, self._pipeline.run(name, renew=renew))
-        except (StateError, Stopped):
+        except (StateError, SlotsClosed):
             raise
         except Exception as error:  # noqa: BLE001 - a bug met by one domain must not end the night for the others
             return Outcome(name, error=error)

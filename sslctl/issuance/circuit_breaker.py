@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sslctl.issuer import IssueError, OrderPending
-from sslctl.rules.limits import Kind, set_key
+from sslctl.rules.limits import LimitKind, set_key
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
 from sslctl.rules.schedule import RETRY_LATEST
@@ -20,7 +20,7 @@ MOST_IN_A_ROW = 5
 _UNHEARD = (Code.CA_UNAVAILABLE, Code.ISSUER_FAILED, Code.CA_VALIDATING)
 
 
-class Breaker:
+class CircuitBreaker:
     """Keeps all passes from asking in vain what one of them was refused. Safe to use from several threads.
 
     A pause that the CA asks for is kept as long as it asks, a week at most. Where the CA cannot be asked
@@ -50,11 +50,11 @@ class Breaker:
     def _learn(self, order: Order, error: IssueError) -> None:
         scope = error.pause
         if scope is not None and error.retry_at is not None:
-            if scope.kind is Kind.DUPLICATES:
+            if scope.kind is LimitKind.DUPLICATES:
                 scope = replace(scope, key=set_key(order.names))
             until = min(error.retry_at, self._clock() + RETRY_LATEST)
             self._store.pause(scope, until, f"the CA asked for a pause: {error.found}")
-        elif scope is not None and scope.kind is Kind.ACCOUNT:
+        elif scope is not None and scope.kind is LimitKind.ACCOUNT:
             self._count(error.found)
             return
         if error.code not in _UNHEARD:

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from sslctl.certificates import x509
 from sslctl.control_plane import ControlPlane, Record
 from sslctl.errors import BadInput
-from sslctl.issuance.circuit_breaker import Breaker
+from sslctl.issuance.circuit_breaker import CircuitBreaker
 from sslctl.issuance.claims import claim_domain, release_domains
 from sslctl.issuance.delivery import Delivery, Stop
-from sslctl.issuance.slots import Turns
+from sslctl.issuance.slots import Slots
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import PreflightError, Prober
 from sslctl.rules import schedule
@@ -26,7 +26,7 @@ from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import count_tries
 from sslctl.rules.singapore import moment
 from sslctl.rules.versions import owes_upload, usable
-from sslctl.store.interface import Held, Store
+from sslctl.store.interface import BudgetHeld, Store
 
 REQUIRED_PORTS = frozenset({80, 443})
 _CLOCK_SKEW = timedelta(days=1)
@@ -36,7 +36,7 @@ _MOST_PORTS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class PassPolicy:
     """How a pass goes about its work; from the configuration."""
 
     webroot: bool = True
@@ -52,7 +52,7 @@ def _quiet(_domain: Domain, _step: str) -> None:
 class Pipeline:
     """Takes one domain as far as it goes. Safe to use from several threads, for different domains.
 
-    `turns` are those at asking the CA for certificates.
+    `slots` are those at asking the CA for certificates.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class Pipeline:
         *,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
-        manner: Manner,
-        turns: Turns,
+        policy: PassPolicy,
+        slots: Slots,
         on_step: Callable[[Domain, str], None] = _quiet,
     ) -> None:
         self._store = store
@@ -74,31 +74,31 @@ class Pipeline:
             control_plane,
             clock=clock,
             sleep=sleep,
-            activation_seconds=manner.activation_seconds,
+            activation_seconds=policy.activation_seconds,
             on_step=on_step,
         )
         self._issuer = issuer
-        self._breaker = Breaker(store, clock)
+        self._breaker = CircuitBreaker(store, clock)
         self._prober = prober
-        self._turns = turns
+        self._slots = slots
         self._clock = clock
-        self._manner = manner
+        self._policy = policy
         self._on_step = on_step
 
     def run(self, name: str, *, renew: bool = False) -> Domain:
         """Make one pass over the managed domain `name` and give it as it is afterwards.
 
         `renew` orders a new certificate even when none is due. What goes wrong outside ends up in the finding. Raises
-        `Busy` when another process works on the domain, `NotManaged`, `StateError`, and `Stopped` where it would begin to
-        ask the CA after its turns were stopped: the domain is then as it was, an open order included.
+        `Busy` when another process works on the domain, `NotManaged`, `StateError`, and `SlotsClosed` where it would begin to
+        ask the CA after its slots were stopped: the domain is then as it was, an open order included.
         """
-        with self._store.together():
+        with self._store.transaction():
             claim_domain(self._store, name)
             domain = self._store.domain(name)
         try:
             self._require_unchanged(domain)
             finding = self._attempt(domain, renew=renew)
-            with self._store.together():
+            with self._store.transaction():
                 release_domains(self._store, [name])
                 return self._store.settle(self._store.domain(name), finding)
         except BaseException:
@@ -132,7 +132,7 @@ class Pipeline:
                 return
         self._check_ports(record)
         self._check_dns(domain, record)
-        with self._turns.turn():
+        with self._slots.slot():
             if pending is not None:
                 self._require_ca()
             domain = self._issue(domain, pending or self._open_order(domain))
@@ -145,7 +145,7 @@ class Pipeline:
             serving is None
             or serving.source is not domain.source
             or not usable(serving, domain.names, now)
-            or self._manner.renewal.renew_at(serving) <= now
+            or self._policy.renewal.renew_at(serving) <= now
         )
 
     # Before the order
@@ -157,7 +157,7 @@ class Pipeline:
     def _check_dns(self, domain: Domain, record: Record) -> None:
         self._on_step(domain, "checking DNS")
         try:
-            self._prober.check(domain.names, record.cname_target, http_expected=self._manner.webroot)
+            self._prober.check(domain.names, record.cname_target, http_expected=self._policy.webroot)
         except PreflightError as error:
             raise Stop(error.code, error.found, error.wanted) from error
 
@@ -175,7 +175,7 @@ class Pipeline:
         self._on_step(domain, "collecting the open order")
         if set(order.names) == set(domain.names):
             try:
-                with self._turns.turn():
+                with self._slots.slot():
                     # Who had a turn before may have been told to ask no more.
                     self._require_ca()
                     with self._breaker.asking(order):
@@ -194,17 +194,17 @@ class Pipeline:
 
     def _require_ca(self) -> None:
         """Raise `Stop` while nothing at all is asked of the CA."""
-        pause = self._store.standstill(self._clock())
+        pause = self._store.active_pause(self._clock())
         if pause is not None:
             raise Stop(Code.BUDGET_HELD, pause.why, str(pause.scope), pause.until)
 
     def _open_order(self, domain: Domain) -> Order:
         try:
             # Asked before a key is made in vain, and again where it counts, with the order itself.
-            self._store.afford(domain, domain.names)
-            key = x509.make_key(self._manner.key_type)
+            self._store.require_budget(domain, domain.names)
+            key = x509.make_key(self._policy.key_type)
             return self._store.open_order(domain, domain.names, key, x509.make_csr(key, domain.names))
-        except Held as held:
+        except BudgetHeld as held:
             raise Stop(Code.BUDGET_HELD, held.found, str(held.scope), held.until) from held
 
     def _issue(self, domain: Domain, order: Order) -> Domain:
@@ -226,7 +226,7 @@ class Pipeline:
     def _replaced(self, domain: Domain) -> str:
         """Give the ARI id of the certificate whose place an order for `domain` takes, empty where none is to be told."""
         serving = domain.serving
-        if serving is None or serving.source is not Source.C4 or self._manner.renewal.ari is Ari.OFF:
+        if serving is None or serving.source is not Source.C4 or self._policy.renewal.ari is Ari.OFF:
             return ""
         return x509.renewal_id(self._store.bundle(serving).certificate) or ""
 

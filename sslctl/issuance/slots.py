@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Stopped(Exception):
+class SlotsClosed(Exception):
     """There are no more turns: what would have begun is left for another time."""
 
 
-class Turns:
+class Slots:
     """Lets `count` threads in at a time. After `stop` nobody more gets in, whoever waits included."""
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._stopped = False
+        self._closed = False
         self._changed = threading.Condition()
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for a turn, and keep it for the block. Raises `Stopped`."""
+    def slot(self) -> Iterator[None]:
+        """Wait for a turn, and keep it for the block. Raises `SlotsClosed`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._free or self._stopped)
-            if self._stopped:
-                raise Stopped
+            self._changed.wait_for(lambda: self._free or self._closed)
+            if self._closed:
+                raise SlotsClosed
             self._free -= 1
         try:
             yield
@@ -34,13 +34,13 @@ class Turns:
                 self._free += 1
                 self._changed.notify()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Let nobody in any more."""
         with self._changed:
-            self._stopped = True
+            self._closed = True
             self._changed.notify_all()
 
     @property
-    def stopped(self) -> bool:
+    def closed(self) -> bool:
         """Say whether `stop` was called."""
-        return self._stopped
+        return self._closed

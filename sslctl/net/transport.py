@@ -49,7 +49,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A complete answer. `media_type` is in lower case; `retry_at` and `date`, the server's clock, are aware, and None where it named no time."""
 
     status: int
@@ -84,7 +84,7 @@ class Transport:
 
     def call(
         self, method: str, path: str, *, document: object = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send one idempotent request and give the answer, whatever its status. Raises `NoAnswer`.
 
         `path` follows that of the base URL, and is percent-encoded. `document` is sent as JSON.
@@ -143,7 +143,7 @@ def _may_pass(error: Exception) -> bool:
     return not is_about_tls and not any(isinstance(one, (Timeout, TimeoutError)) for one in found)
 
 
-def _read(response: Response, retry_at: datetime | None) -> Answer:
+def _read(response: Response, retry_at: datetime | None) -> HttpAnswer:
     try:
         # In pieces: for as much as the other side says that it sends, room would be made at once.
         body = b"".join(iter(lambda: response.raw.read(_PIECE, decode_content=False), b""))
@@ -153,6 +153,6 @@ def _read(response: Response, retry_at: datetime | None) -> Answer:
             raise NoAnswer(said, retry_at) from None
         raise NoAnswer(explain(error)) from None
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Answer(
+    return HttpAnswer(
         response.status_code, media_type, body, retry_at, retry_after.read_date(response.headers.get("Date"))
     )

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """What a message is, in apprise's words: services show it as a colour or a symbol."""
 
     TROUBLE = "failure"
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 class Message:
     """What a person is to read: plain text, cleaned line by line."""
 
-    kind: Kind
+    kind: MessageKind
     title: str
     body: str
 

@@ -14,8 +14,8 @@ from dns.rdatatype import AAAA, CAA, A
 from sslctl.config.settings import CdnSection, DnsSection
 from sslctl.preflight import PreflightError
 from sslctl.preflight.caa import permit
-from sslctl.preflight.dns_answer import Answer
-from sslctl.preflight.lookup import Resolver, Unanswered, to_text
+from sslctl.preflight.dns_answer import DnsAnswer
+from sslctl.preflight.lookup import DnsUnanswered, Resolver, to_text
 from sslctl.preflight.ports import Address, find_refusal
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
@@ -38,7 +38,7 @@ class Preflight:
             try:
                 addresses = self._require_cdn(dns.name.from_text(name), cname_target)
                 self._require_caa(dns.name.from_text(name))
-            except Unanswered as trouble:
+            except DnsUnanswered as trouble:
                 raise PreflightError(Code.DNS_UNANSWERED, str(trouble), "an answer") from trouble
             if self._cdn.probe_ports:
                 self._require_ports(addresses, http_expected=http_expected)
@@ -69,7 +69,7 @@ class Preflight:
             raise self._blame_target(v4 if v4.links else v6, cname_target, wanted)
         return addresses
 
-    def _is_cdn(self, answer: Answer) -> bool:
+    def _is_cdn(self, answer: DnsAnswer) -> bool:
         """Tell whether the answer leads to the CDN: by name or, as an apex must, by address.
 
         A www that is a CNAME to such an apex comes here by address too. Without any record it leads nowhere else.
@@ -78,14 +78,14 @@ class Preflight:
             any(address in network for network in self._cdn.ip_ranges) for address in _addresses(answer)
         )
 
-    def _passes_cdn(self, answer: Answer) -> bool:
+    def _passes_cdn(self, answer: DnsAnswer) -> bool:
         """Tell whether a link lies under one of the CDN's suffixes, label by label.
 
         Passing through is enough: from that link on the CDN's own DNS decides, wherever it leads.
         """
         return any(link.is_subdomain(suffix) for link in answer.links for suffix in self._suffixes)
 
-    def _blame_target(self, answer: Answer, cname_target: str, wanted: str) -> PreflightError:
+    def _blame_target(self, answer: DnsAnswer, cname_target: str, wanted: str) -> PreflightError:
         """Say whose trouble it is that the name leads into the CDN, and there to no address.
 
         C4's own target without an address is for the CDN to mend. Another name under its suffix is most likely the
@@ -133,7 +133,7 @@ class Preflight:
                 raise PreflightError(code, refusal, f"a listener on port {port}")
 
 
-def _elsewhere(answer: Answer) -> Code:
+def _elsewhere(answer: DnsAnswer) -> Code:
     return Code.CNAME_ELSEWHERE if answer.links else Code.CNAME_MISSING
 
 
@@ -143,7 +143,7 @@ def _climb(name: dns.name.Name) -> Iterator[dns.name.Name]:
         name = name.parent()
 
 
-def _addresses(answer: Answer) -> tuple[Address, ...]:
+def _addresses(answer: DnsAnswer) -> tuple[Address, ...]:
     return tuple(ipaddress.ip_address(record.to_text()) for record in answer.records)
 
 
@@ -154,7 +154,7 @@ def _parse(cname_target: str) -> dns.name.Name | None:
         return None
 
 
-def _describe(answer: Answer) -> str:
+def _describe(answer: DnsAnswer) -> str:
     """Show the way that an answer goes, as "name → link → addresses"."""
     chain = [to_text(link) for link in answer.chain]
     if len(chain) > _MOST_LINKS_SHOWN:
@@ -163,7 +163,7 @@ def _describe(answer: Answer) -> str:
     return clean(" → ".join(chain) + _describe_end(answer, addresses))
 
 
-def _describe_end(answer: Answer, addresses: str) -> str:
+def _describe_end(answer: DnsAnswer, addresses: str) -> str:
     if answer.endless:
         return ", a chain without an end"
     if not answer.exists:

@@ -19,7 +19,7 @@ from dns.rcode import NOERROR, NXDOMAIN
 from dns.rdataclass import IN
 from dns.rdatatype import CNAME, NS, SOA, RdataType
 
-from sslctl.preflight.dns_answer import Answer, follow
+from sslctl.preflight.dns_answer import DnsAnswer, follow
 
 _HEADER = struct.Struct("!HHHHHH")  # RFC 1035 section 4.1.1
 _QUESTION = struct.Struct("!HH")  # section 4.1.2, after the name
@@ -31,7 +31,7 @@ SENSELESS = (dns.exception.DNSException, struct.error, IndexError)
 _LARGEST = 4096  # without EDNS, which is not used, an answer has 512 bytes at most
 
 
-def ask(server: tuple[str, int], name: dns.name.Name, kind: RdataType, seconds: float) -> Answer | None:
+def ask(server: tuple[str, int], name: dns.name.Name, kind: RdataType, seconds: float) -> DnsAnswer | None:
     """Ask `server`, an address with its port, for the records of type `kind` of an absolute `name`.
 
     None where no plain answer came within `seconds`, for whatever reason. Raises nothing.
@@ -62,7 +62,7 @@ def _exchange(server: tuple[str, int], query: bytes, seconds: float) -> bytes:
     raise TimeoutError
 
 
-def _read(wire: bytes, query: bytes, name: dns.name.Name, kind: RdataType) -> Answer | None:
+def _read(wire: bytes, query: bytes, name: dns.name.Name, kind: RdataType) -> DnsAnswer | None:
     _, flags, questions, *counts = _HEADER.unpack_from(wire)
     rcode = flags & _RCODE
     if flags & (QR | _OPCODE | TC) != QR or rcode not in (NOERROR, NXDOMAIN):
@@ -91,7 +91,7 @@ def _read(wire: bytes, query: bytes, name: dns.name.Name, kind: RdataType) -> An
     is_referral = not own and not flags & AA and NS in authority and SOA not in authority
     if endless or is_referral or is_contradictory or reading.position != len(wire):
         return None
-    return Answer(chain, own, rcode == NOERROR, endless)
+    return DnsAnswer(chain, own, rcode == NOERROR, endless)
 
 
 class _Reading:

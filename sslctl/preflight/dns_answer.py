@@ -12,7 +12,7 @@ _MOST_LINKS = 16  # as dnspython and the usual recursive resolvers have it
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DnsAnswer:
     """What DNS says of one name and one type.
 
     `chain` begins with the name that was asked for and follows its CNAMEs (RFC 1034 section 3.6.2). `endless` says
@@ -34,7 +34,7 @@ class Answer:
 def follow(
     name: dns.name.Name, targets: Mapping[dns.name.Name, dns.name.Name]
 ) -> tuple[tuple[dns.name.Name, ...], bool]:
-    """Give the chain of `name` by the CNAMEs in `targets`, and whether it is endless; see `Answer`."""
+    """Give the chain of `name` by the CNAMEs in `targets`, and whether it is endless; see `DnsAnswer`."""
     chain = [name]
     endless = False
     while chain[-1] in targets and not endless:

@@ -1,4 +1,4 @@
-"""One DNS lookup: an answer, or `Unanswered`. "Could not ask" and "the answer is no" never mix."""
+"""One DNS lookup: an answer, or `DnsUnanswered`. "Could not ask" and "the answer is no" never mix."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import dns.resolver
 
 from sslctl.config.settings import DnsSection
 from sslctl.preflight import datagram
-from sslctl.preflight.dns_answer import Answer, follow
+from sslctl.preflight.dns_answer import DnsAnswer, follow
 from sslctl.text import clean
 
 
-class Unanswered(Exception):
+class DnsUnanswered(Exception):
     """No name server gave a usable answer: nothing follows from that. `str()` of it is cleaned text."""
 
 
@@ -36,8 +36,8 @@ class Resolver:
         self._resolver = _build(settings)
         self._first = _address_of_first(self._resolver)
 
-    def look_up(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Answer:
-        """Ask for the records of type `kind` of an absolute `name`. Raises `Unanswered`."""
+    def look_up(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> DnsAnswer:
+        """Ask for the records of type `kind` of an absolute `name`. Raises `DnsUnanswered`."""
         until = time.monotonic() + self._resolver.lifetime
         if self._first is not None:
             plain = datagram.ask(self._first, name, kind, self._resolver.timeout)
@@ -45,20 +45,20 @@ class Resolver:
                 return plain
         return self._look_further(name, kind, max(0.0, until - time.monotonic()))
 
-    def _look_further(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, seconds: float) -> Answer:
+    def _look_further(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, seconds: float) -> DnsAnswer:
         """Begin anew, with all that dnspython knows to do about an answer that is not plain, or none."""
         try:
             response = self._ask(name, kind, seconds)
         except dns.resolver.NoNameservers as trouble:
             overlong = _find_overlong_chain(trouble)
             if overlong is None:
-                raise Unanswered(_describe(name, kind, trouble)) from trouble
+                raise DnsUnanswered(_describe(name, kind, trouble)) from trouble
             response = overlong
         except dns.exception.DNSException as trouble:
-            raise Unanswered(_describe(name, kind, trouble)) from trouble
+            raise DnsUnanswered(_describe(name, kind, trouble)) from trouble
         answer = _read(response, name, kind)
         if not answer.records and _is_referral(response):
-            raise Unanswered(f"{kind.name} of {to_text(name)}: the name server refers to others")
+            raise DnsUnanswered(f"{kind.name} of {to_text(name)}: the name server refers to others")
         return answer
 
     def _ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, seconds: float) -> dns.message.Message:
@@ -79,7 +79,7 @@ def _build(settings: DnsSection) -> dns.resolver.Resolver:
     try:
         resolver = dns.resolver.Resolver(configure=not settings.resolvers)
     except dns.resolver.NoResolverConfiguration:
-        # A machine without name servers can still list what it manages; every lookup will say `Unanswered`.
+        # A machine without name servers can still list what it manages; every lookup will say `DnsUnanswered`.
         resolver = dns.resolver.Resolver(configure=False)
     if settings.resolvers:
         resolver.nameservers = [dns.nameserver.Do53Nameserver(*address) for address in settings.resolvers]
@@ -100,13 +100,13 @@ def _address_of_first(resolver: dns.resolver.Resolver) -> tuple[str, int] | None
     return None
 
 
-def _read(response: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Answer:
+def _read(response: dns.message.Message, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> DnsAnswer:
     targets = {
         rrset.name: rrset[0].target for rrset in response.answer if rrset.rdtype == dns.rdatatype.CNAME
     }
     chain, endless = follow(name, targets)
     records = response.get_rrset(response.answer, chain[-1], dns.rdataclass.IN, kind)
-    return Answer(
+    return DnsAnswer(
         chain=chain,
         records=tuple(records or ()),
         exists=response.rcode() != dns.rcode.NXDOMAIN,

@@ -24,7 +24,7 @@ _LIMIT = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})([dhms])", re.ASCII)
 _LONGEST_WINDOW = timedelta(days=366)
 
 
-class Kind(StrEnum):
+class LimitKind(StrEnum):
     """What is limited, or paused: all that is asked of the CA, or one kind of order."""
 
     ACCOUNT = "account"
@@ -46,7 +46,7 @@ class Scope:
     names (`set_key`), `FAILURES` one name. `RENEWAL_INFO` covers asking when certificates are to be renewed, and no order.
     """
 
-    kind: Kind
+    kind: LimitKind
     key: str = ""
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Scope:
 def scope_of(text: str) -> Scope:
     """Read what `str()` made of a scope. Raises `ValueError`."""
     kind, _, key = text.partition(":")
-    return Scope(Kind(kind), key)
+    return Scope(LimitKind(kind), key)
 
 
 @dataclass(frozen=True, slots=True)

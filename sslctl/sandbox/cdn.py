@@ -25,7 +25,7 @@ CDN_SUFFIX = "cdn.sandbox.test"
 ELSEWHERE = "parking.elsewhere.test"
 
 
-class World:
+class SandboxCdn:
     """Starts everything in `folder` and stops it again; use as a context manager.
 
     `certificate_seconds` is how long Pebble's certificates live (its own default: five years), `activation_seconds`

@@ -15,8 +15,8 @@ from typing import Any
 
 import trustme
 
-from sslctl.sandbox.c4.faults import Fault, Kind
-from sslctl.sandbox.cdn import ELSEWHERE, World
+from sslctl.sandbox.c4.faults import Fault, Operation
+from sslctl.sandbox.cdn import ELSEWHERE, SandboxCdn
 from sslctl.sandbox.listeners import ADDRESS
 
 # Long enough for the story, short enough that a renewal falls due while one watches: half of it.
@@ -33,7 +33,7 @@ _GOOD, _ELSEWHERE, _UNKNOWN, _PASTED = (
 class Demo:
     """Plays the story on `world` and tells it through `say`, a line at a time; `failures` says what went wrong."""
 
-    def __init__(self, world: World, say: Callable[[str], None]) -> None:
+    def __init__(self, world: SandboxCdn, say: Callable[[str], None]) -> None:
         self._world = world
         self._say = say
         self._files = world.folder / "files"
@@ -96,7 +96,7 @@ class Demo:
             "C4 fails after the CA has issued: Emergency, and the same certificate goes up when C4 is healed"
         )
         self._say("(from here C4 answers every upload with 503)")
-        self._world.c4.set_faults(Fault(kind=Kind.UPLOAD, status=503))
+        self._world.c4.set_faults(Fault(kind=Operation.UPLOAD, status=503))
         output = self._type(7, "recheck", _GOOD, "--force-renew")
         self._expect("C4_UPLOAD_FAILED" in output, "the reason is C4_UPLOAD_FAILED")
         held = self._view(_GOOD)["certificates"][0]

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from sslctl.errors import ConfigError, TryLater
-from sslctl.sandbox.c4.faults import Kind
+from sslctl.sandbox.c4.faults import Operation
 
 MAP = "sandbox.json"
 """The file beside the sandbox's configuration that says where its interfaces are."""
@@ -17,7 +17,7 @@ MAP = "sandbox.json"
 _SECONDS = 10
 
 
-class Steering:
+class RemoteControl:
     """The sandbox whose configuration is `config_path`. Raises `ConfigError` where that is no sandbox's."""
 
     def __init__(self, config_path: Path | None) -> None:
@@ -35,7 +35,7 @@ class Steering:
         self._ask_c4("POST", "domains", {"domain": name, "cname_target": target, "ports": [80, 443]})
         self._send("POST", f"{self._map['records_url']}/set-cname", {"host": name, "target": points_at})
 
-    def break_c4(self, kind: Kind, status: int) -> None:
+    def break_c4(self, kind: Operation, status: int) -> None:
         """Let C4 answer every call of `kind` with `status`."""
         self._ask_c4("PUT", "faults", [{"kind": kind.value, "status": status}])
 
@@ -54,11 +54,11 @@ class Steering:
         )
 
     @staticmethod
-    def _send(method: str, url: str, facts: object, **manner: Any) -> None:
+    def _send(method: str, url: str, facts: object, **policy: Any) -> None:
         with requests.Session() as session:
             session.trust_env = False
             try:
-                session.request(method, url, json=facts, timeout=_SECONDS, **manner).raise_for_status()
+                session.request(method, url, json=facts, timeout=_SECONDS, **policy).raise_for_status()
             except requests.RequestException as error:
                 raise TryLater(
                     "the sandbox does not answer", hint="is `sslctl sandbox up` still running?"

@@ -74,11 +74,11 @@ class Keyring:
         except OSError as error:
             raise StateError(f"cannot make the key file {self._path}: {error.strerror}") from error
 
-    def seal(self, text: str) -> bytes:
+    def encrypt(self, text: str) -> bytes:
         """Encrypt `text`, inside the transaction that stores it (`Rotation` says why)."""
         return Fernet(self.read()[0]).encrypt(text.encode())
 
-    def open(self, sealed: bytes) -> str:
+    def decrypt(self, sealed: bytes) -> str:
         """Decrypt what `seal` gave. Raises `StateError` when no key of the file opens it."""
         if not self._held:
             self.load()

@@ -95,7 +95,7 @@ class Fleet:
         domain: Row = {"source": "c4", "created_at": self._at(-2), "checked_at": self._at(-1)}
         certificate = self._synthetic(name, _LIFETIME) | self._authority.sign(name)
         key = str(certificate.pop("key"))
-        certificate["sealed_key"] = self._keyring.seal(key)
+        certificate["sealed_key"] = self._keyring.encrypt(key)
         finding = self._finding(Code.C4_UPLOAD_FAILED, retry_in=-1)
         return {**domain, **finding, "wanted_id": 0}, {**certificate, "source": "c4"}
 

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from sslctl.sandbox.cdn import ELSEWHERE, World, cname_target
+from sslctl.sandbox.cdn import ELSEWHERE, SandboxCdn, cname_target
 from tests.support import module_command
 
 _NINETY_DAYS = 90 * 86_400
@@ -81,7 +81,7 @@ class Servers:
         return json.loads(answer)
 
 
-def _add(world: World, names: Sequence[str], points_at: str | None) -> None:
+def _add(world: SandboxCdn, names: Sequence[str], points_at: str | None) -> None:
     # One connection for all: thousands of names, where `Pebble.set_cname` makes a connection each.
     connection = http.client.HTTPConnection(urlsplit(world.pebble.records_url).netloc)
     for name in names:
@@ -92,7 +92,7 @@ def _add(world: World, names: Sequence[str], points_at: str | None) -> None:
     connection.close()
 
 
-def _cpu_seconds(world: World) -> dict[str, float]:
+def _cpu_seconds(world: SandboxCdn) -> dict[str, float]:
     own = resource.getrusage(resource.RUSAGE_SELF)
     dns, pebble = (_cpu_of(process) for process in world.pebble.process_ids)
     return {"C4 and edge": own.ru_utime + own.ru_stime, "Pebble": pebble, "DNS": dns}
@@ -107,7 +107,7 @@ def _cpu_of(process: int) -> float:
 def main() -> None:
     """Start the world, do what is asked, stop when nobody asks any more."""
     first = json.loads(sys.stdin.readline())
-    world = World(
+    world = SandboxCdn(
         Path(first["folder"]),
         clock=lambda: datetime.now(UTC),
         certificate_seconds=_NINETY_DAYS,

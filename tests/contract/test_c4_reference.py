@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sslctl.errors import StateError
-from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Operation
 from sslctl.sandbox.c4.server import ReferenceC4
 
 TOKEN = "s3cret-token"
@@ -409,7 +409,7 @@ def test_a_fault_meets_only_what_it_names_and_is_spent_after_its_times(
     c4: ReferenceC4, client: Client
 ) -> None:
     c4.create_domain("www.example.com", cname_target="target.example.net")
-    c4.set_faults(Fault(kind=Kind.LOOKUP, domain=DOMAIN, status=503, retry_after=7, times=2))
+    c4.set_faults(Fault(kind=Operation.LOOKUP, domain=DOMAIN, status=503, retry_after=7, times=2))
     assert client.ask(c4, "GET", "/v1/health").status_code == 200
     assert client.ask(c4, "GET", "/v1/domains/www.example.com").status_code == 200
     assert client.ask(c4, "GET", CERTIFICATE).status_code == 404
@@ -423,7 +423,7 @@ def test_an_upload_whose_answer_is_dropped_before_has_not_happened_and_one_dropp
     c4: ReferenceC4, client: Client
 ) -> None:
     for drop, happened in ((Drop.BEFORE, False), (Drop.AFTER, True)):
-        c4.set_faults(Fault(kind=Kind.UPLOAD, drop=drop))
+        c4.set_faults(Fault(kind=Operation.UPLOAD, drop=drop))
         with pytest.raises(requests.ConnectionError):
             client.put(c4, upload_of(LEAF))
         c4.heal()
@@ -438,7 +438,7 @@ def test_a_fault_can_answer_with_any_text_and_heals(c4: ReferenceC4, client: Cli
 
 
 def test_a_fault_can_repeat_what_it_was_told(c4: ReferenceC4, client: Client) -> None:
-    c4.set_faults(Fault(kind=Kind.UPLOAD, status=422, echo=True))
+    c4.set_faults(Fault(kind=Operation.UPLOAD, status=422, echo=True))
     answer = client.ask(c4, "PUT", CERTIFICATE, json={"private_key": "of the customer"})
     assert code_of(answer) == (422, "bad_pair")
     assert answer.json()["detail"].startswith("Bearer ")
@@ -446,7 +446,7 @@ def test_a_fault_can_repeat_what_it_was_told(c4: ReferenceC4, client: Client) ->
 
 
 def test_a_delay_ends_with_the_client_and_with_the_server(c4: ReferenceC4, client: Client) -> None:
-    c4.set_faults(Fault(kind=Kind.HEALTH, delay_seconds=300))
+    c4.set_faults(Fault(kind=Operation.HEALTH, delay_seconds=300))
     with pytest.raises(requests.ReadTimeout):
         client.session.get(f"{c4.url}/v1/health", timeout=0.2)
     c4.stop()

@@ -15,7 +15,7 @@ from sslctl.issuer import Issued, IssueError, Issuer, Suggestion, Suggestions
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.cdn import World
+from sslctl.sandbox.cdn import SandboxCdn
 from tests.support.ari_server import Answer, AriServer, window
 from tests.support.fakes import START, Clock, FakeIssuer
 
@@ -25,7 +25,7 @@ class Case:
     """An issuer, and how its next order is made to fail its challenge."""
 
     issuer: Issuer
-    world: World | None
+    world: SandboxCdn | None
     clock: Clock
     orders: int = 0
 
@@ -58,7 +58,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield Case(FakeIssuer(clock), None, clock)
         return
     now = Clock(datetime.now(UTC).replace(microsecond=0))
-    with World(tmp_path_factory.mktemp("world"), clock=now) as world:
+    with SandboxCdn(tmp_path_factory.mktemp("world"), clock=now) as world:
         acme = load(world.config_path, {}).acme
         issuer = CertbotIssuer(acme, world.folder / "acme", clock=now)
         yield Case(issuer, world, now)

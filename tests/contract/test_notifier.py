@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from sslctl.notify import Kind, Message, Notifier
+from sslctl.notify import Message, MessageKind, Notifier
 from sslctl.notify.sender import AppriseNotifier
 from tests.support.fakes import FakeNotifier
 from tests.support.webhook import Webhook
 
-MESSAGE = Message(Kind.TROUBLE, "a title", "first line\n\nsecond & <third>")
+MESSAGE = Message(MessageKind.TROUBLE, "a title", "first line\n\nsecond & <third>")
 
 
 @dataclass

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from sslctl.rules.claim_names import domain_claim
-from sslctl.sandbox.cdn import World
+from sslctl.sandbox.cdn import SandboxCdn
 from tests.support import ROOT
 
 NAMESPACES = ("--pid", "--mount", "--uts", "--ipc", "--cgroup")
@@ -49,7 +49,7 @@ def can_boot() -> bool:
 class Machine:
     """Use as a context manager. `world` is what its sslctl works with; the units are installed as README says."""
 
-    def __init__(self, folder: Path, world: World) -> None:
+    def __init__(self, folder: Path, world: SandboxCdn) -> None:
         self._folder = folder
         self._world = world
         self._booting: subprocess.Popen[bytes] | None = None

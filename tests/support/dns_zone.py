@@ -45,7 +45,7 @@ class DnsZone:
         self.queries: list[tuple[str, str]] = []
         self._records: dict[tuple[dns.name.Name, RdataType], dns.rrset.RRset] = {}
         self._troubles: dict[dns.name.Name, tuple[Trouble, str | None]] = {}
-        self._turns: dict[tuple[dns.name.Name, RdataType], tuple[str, ...]] = {}
+        self._slots: dict[tuple[dns.name.Name, RdataType], tuple[str, ...]] = {}
         self._delays: dict[dns.name.Name, float] = {}
         self._closing = threading.Event()
         self._udp, self._tcp = _bind(self._respond)
@@ -79,7 +79,7 @@ class DnsZone:
 
     def turn(self, name: str, kind: str, *values: str) -> Self:
         """Answer with these records of type `kind` at `name` from the second question on."""
-        self._turns[_name(name), RdataType.make(kind)] = values
+        self._slots[_name(name), RdataType.make(kind)] = values
         return self
 
     def spoil(self, name: str, trouble: Trouble, kind: str | None = None) -> Self:
@@ -118,8 +118,8 @@ class DnsZone:
                 return _fail(response, name, trouble)
             if (name, kind) in self._records:
                 response.answer.append(self._records[name, kind])
-                if (name, kind) in self._turns:
-                    self.add(name.to_text(), kind.name, *self._turns.pop((name, kind)))
+                if (name, kind) in self._slots:
+                    self.add(name.to_text(), kind.name, *self._slots.pop((name, kind)))
                 return None
             if (name, CNAME) not in self._records:
                 break

@@ -22,7 +22,7 @@ from tabulate import tabulate
 
 from tests.bench import machine
 from tests.support import ROOT
-from tests.torture.case import Case, Harm
+from tests.torture.case import Case, FaultClass
 
 CLASSES = (
     "kill", "power", "disk", "c4_faults", "ca_faults", "overlap", "clocks", "hostile_names", "probes", "hostile_files",
@@ -37,7 +37,7 @@ def main() -> int:
     held = True
     for name in arguments.classes or CLASSES:
         began = time.monotonic()
-        harm = cast("Harm", importlib.import_module(f"tests.torture.{name}"))
+        harm = cast("FaultClass", importlib.import_module(f"tests.torture.{name}"))
         print(f"\n{harm.TITLE} ({name}); wanted: {harm.TARGET}", flush=True)
         with TemporaryDirectory(prefix="sslctl-torture-", ignore_cleanup_errors=True) as folder:
             cases = list(_shown(harm, Path(folder), small=arguments.small))
@@ -50,7 +50,7 @@ def main() -> int:
     return 0 if held else 1
 
 
-def _shown(harm: Harm, folder: Path, *, small: bool) -> list[Case]:
+def _shown(harm: FaultClass, folder: Path, *, small: bool) -> list[Case]:
     cases = []
     for case in harm.run(folder, small=small):
         cases.append(case)
@@ -59,7 +59,7 @@ def _shown(harm: Harm, folder: Path, *, small: bool) -> list[Case]:
     return cases
 
 
-def _written(harm: Harm, cases: list[Case], seconds: float) -> dict[str, Any]:
+def _written(harm: FaultClass, cases: list[Case], seconds: float) -> dict[str, Any]:
     """Give what came of a class as it is kept."""
     return {
         "title": harm.TITLE,

@@ -11,7 +11,7 @@ from enum import StrEnum, auto
 
 from sslctl.certificates.x509 import read_leaf
 from sslctl.issuer import Issued, IssueError, OrderPending
-from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Bundle, Leaf, Order
 from sslctl.rules.reasons import Code
 from tests.support.fakes import FakeIssuer
@@ -35,12 +35,12 @@ class Trouble:
     code: Code
     stage: Stage
     retry_in: timedelta | None = None
-    pause: Kind | None = None
+    pause: LimitKind | None = None
     dead: bool = False
 
     def error(self, name: str, now: datetime, *, dead: bool) -> IssueError:
         """Give what the issuer would raise at `now` about an order for `name`."""
-        keys = {Kind.CERTIFICATES: name, Kind.FAILURES: name}
+        keys = {LimitKind.CERTIFICATES: name, LimitKind.FAILURES: name}
         pause = None if self.pause is None else Scope(self.pause, keys.get(self.pause, ""))
         retry_at = None if self.retry_in is None else now + self.retry_in
         return IssueError(self.code, "as the model wants it", retry_at=retry_at, pause=pause, order_dead=dead)

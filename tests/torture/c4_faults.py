@@ -23,7 +23,7 @@ from sslctl.control_plane.c4.client import C4Client
 from sslctl.errors import Exit
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import REASONS, Code, Status
-from sslctl.sandbox.c4.faults import Kind
+from sslctl.sandbox.c4.faults import Operation
 from tests.support.cdn import Cdn, Result
 from tests.support.fakes import START, Clock
 from tests.support.misbehaving import Behaviour, Misbehaving, answering
@@ -58,14 +58,19 @@ _EXITS = {
     Status.EMERGENCY: Exit.EMERGENCY,
 }
 # What is asked of C4 last before the operation: from there on TLS fails.
-_BEFORE = {RENEWAL: Kind.LOOKUP, UPLOAD: Kind.LOOKUP, READBACK: Kind.UPLOAD, REPLACING: Kind.UPLOAD}
+_BEFORE = {
+    RENEWAL: Operation.LOOKUP,
+    UPLOAD: Operation.LOOKUP,
+    READBACK: Operation.UPLOAD,
+    REPLACING: Operation.UPLOAD,
+}
 _KINDS = {
-    LOOKUP: Kind.LOOKUP,
-    UPLOAD: Kind.UPLOAD,
-    RENEWAL: Kind.UPLOAD,
-    READBACK: Kind.READBACK,
-    REPLACING: Kind.REMOVE,
-    DELETING: Kind.REMOVE,
+    LOOKUP: Operation.LOOKUP,
+    UPLOAD: Operation.UPLOAD,
+    RENEWAL: Operation.UPLOAD,
+    READBACK: Operation.READBACK,
+    REPLACING: Operation.REMOVE,
+    DELETING: Operation.REMOVE,
 }
 
 
@@ -331,7 +336,7 @@ def _read_back_another(world: _World) -> Iterator[str]:
         intruder.upload("other.test", cdn.text_pair("other.test"), Source.C4)
         return lambda sock, server: server.send(sock, ask())
 
-    world.front.hurt(Kind.READBACK, intrude)
+    world.front.hurt(Operation.READBACK, intrude)
     for command in (("add", "other.test"), ("daemon-tick",), ("daemon-tick",)):
         result = cdn.sslctl(*command)
         if (world.look("other.test")["reason"] or {}).get("code") != Code.C4_MISMATCH:
@@ -353,7 +358,7 @@ def _waited_within_a_call(world: _World) -> Iterator[str]:
             return answering(429, {}, "Retry-After: 2\r\n")
         return lambda sock, server: server.send(sock, ask())
 
-    world.front.hurt(Kind.LOOKUP, be_busy)
+    world.front.hurt(Operation.LOOKUP, be_busy)
     world.cdn.add_domain("soon.test")
     result = world.cdn.sslctl("add", "soon.test")
     if result.exit_code != Exit.OK:

@@ -32,7 +32,7 @@ _SHORT = 5
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """See `case.Harm`."""
+    """See `case.FaultClass`."""
     yield from _bad_nonces(folder, small=small)
     with FaultyCa(folder / "faults") as ca:
         for harm in _SLICE if small else _HARMS:

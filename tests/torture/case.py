@@ -34,7 +34,7 @@ class Case:
         return {"harm": self.harm, "tries": f"{self.tries:,}", "verdict": verdict, "found": self.found}
 
 
-class Harm(Protocol):
+class FaultClass(Protocol):
     """A class of harm, as its module."""
 
     TITLE: str
@@ -44,7 +44,7 @@ class Harm(Protocol):
         """Do the harm, with files in `folder`, an empty one."""
 
 
-def require_held(harm: Harm, folder: Path) -> None:
+def require_held(harm: FaultClass, folder: Path) -> None:
     """Run the small slice of `harm` and fail where an invariant did not hold, or nothing was tried."""
     cases = list(harm.run(folder, small=True))
     assert cases

@@ -1,6 +1,6 @@
 """sslctl in a process that kills itself right before or right after the n-th call of one method of its store.
 
-`python -m tests.torture.dying METHOD before|after NUMBER ARGUMENT...`; for `together` it is the commit at the end of the block.
+`python -m tests.torture.dying METHOD before|after NUMBER ARGUMENT...`; for `transaction` it is the commit at the end of the block.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class DyingStore:
         return call
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        with self._store.together():
+    def transaction(self) -> Iterator[None]:
+        with self._store.transaction():
             yield
-        if self._method == "together" and next(self._calls) == self._number:
+        if self._method == "transaction" and next(self._calls) == self._number:
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 from sslctl.app import App
 from sslctl.cli.main import run
 from sslctl.rules.model import Domain, Finding
-from sslctl.sandbox.cdn import World
+from sslctl.sandbox.cdn import SandboxCdn
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import Clock
@@ -37,7 +37,7 @@ class FaultyCa:
         folder.mkdir(parents=True)
         self.folder = folder
         self.clock = Clock(_soon())
-        self.world = World(
+        self.world = SandboxCdn(
             folder / "world", clock=self.clock, certificate_seconds=_NINETY_DAYS, pebble_environment=pebble
         )
         self._stack = ExitStack()

@@ -20,14 +20,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sslctl.sandbox.c4.faults import Kind
+from sslctl.sandbox.c4.faults import Operation
 from tests.support.misbehaving import Behaviour, Misbehaving, silence
 
 _OPERATIONS = (
-    (Kind.LOOKUP, re.compile(rb"GET /v1/domains/[^/ ]+ ")),
-    (Kind.UPLOAD, re.compile(rb"PUT /v1/domains/[^/ ]+/certificate ")),
-    (Kind.READBACK, re.compile(rb"GET /v1/domains/[^/ ]+/certificate ")),
-    (Kind.REMOVE, re.compile(rb"DELETE /v1/domains/[^/ ]+/certificate ")),
+    (Operation.LOOKUP, re.compile(rb"GET /v1/domains/[^/ ]+ ")),
+    (Operation.UPLOAD, re.compile(rb"PUT /v1/domains/[^/ ]+/certificate ")),
+    (Operation.READBACK, re.compile(rb"GET /v1/domains/[^/ ]+/certificate ")),
+    (Operation.REMOVE, re.compile(rb"DELETE /v1/domains/[^/ ]+/certificate ")),
 )
 _ADDRESS = "127.0.0.1"
 _DAY = timedelta(days=1)
@@ -55,10 +55,10 @@ class Front(Misbehaving):
         self._own = self.tls
         self._upstream = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         authority.configure_trust(self._upstream)
-        self._fault: tuple[Kind, Fault] | None = None
-        self._distrust: tuple[Kind, Distrust] | None = None
+        self._fault: tuple[Operation, Fault] | None = None
+        self._distrust: tuple[Operation, Distrust] | None = None
 
-    def hurt(self, operation: Kind, fault: Fault | Distrust, *, after: Kind | None = None) -> None:
+    def hurt(self, operation: Operation, fault: Fault | Distrust, *, after: Operation | None = None) -> None:
         """Meet `operation` so from now on."""
         if not isinstance(fault, Distrust):
             self._fault = (operation, fault)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sslctl.errors import Exit
-from sslctl.sandbox.cdn import World
+from sslctl.sandbox.cdn import SandboxCdn
 from tests.torture import invariants
 from tests.torture.case import Case
 from tests.torture.forked import Injury
@@ -101,7 +101,7 @@ def new_state(fleet: OneOfEach) -> Case:
 def certbot(folder: Path) -> Case:
     """Add domains through real certbot with so many kilobytes left, then make room and go on."""
     found, codes, extra = [], Counter[int](), 0
-    with World(folder, clock=_now) as world:
+    with SandboxCdn(folder, clock=_now) as world:
         for number, kilobytes in enumerate(_LEFT_FOR_CERTBOT):
             state, name, log = (
                 folder / f"state-{number}",
@@ -135,7 +135,7 @@ def certbot(folder: Path) -> Case:
     return Case("add with real certbot on a full disk (tmpfs)", len(_LEFT_FOR_CERTBOT), found, told_extra)
 
 
-def _held(world: World, state: Path, name: str, begins: int, orders: int) -> list[str]:
+def _held(world: SandboxCdn, state: Path, name: str, begins: int, orders: int) -> list[str]:
     log = (world.folder / "pebble" / "pebble.log").read_text()[begins:]
 
     def installed(domain: str) -> str | None:
@@ -146,7 +146,7 @@ def _held(world: World, state: Path, name: str, begins: int, orders: int) -> lis
     return invariants.violations(state, outside, _now(), most_orders=lambda _: 2, acknowledged=[name])
 
 
-def _sslctl(world: World, state: Path, *arguments: str) -> tuple[int, str]:
+def _sslctl(world: SandboxCdn, state: Path, *arguments: str) -> tuple[int, str]:
     environment = {**os.environ, "SSLCTL_CONFIG": str(world.config_path), "SSLCTL_STATE_DIR": str(state)}
     done = subprocess.run(
         [sys.executable, "-m", "sslctl", *arguments],

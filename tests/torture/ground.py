@@ -28,7 +28,7 @@ from josepy.jwa import ES256
 from josepy.jwk import JWK
 
 from sslctl.fleet import enrolment
-from sslctl.sandbox.cdn import World
+from sslctl.sandbox.cdn import SandboxCdn
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support import module_command
@@ -104,7 +104,7 @@ class Ground:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._world = World(folder, clock=_now, certificate_seconds=_NINETY_DAYS)
+        self._world = SandboxCdn(folder, clock=_now, certificate_seconds=_NINETY_DAYS)
         self._numbers = count(1)
 
     def __enter__(self) -> Self:
@@ -124,7 +124,7 @@ class Ground:
 class State:
     """A state of sslctl, and what the outside knows of its domains. `most_orders` is what each name may have cost."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: SandboxCdn, folder: Path) -> None:
         self.folder = folder
         self.most_orders = Counter[str]()
         self._world = world

@@ -19,7 +19,7 @@ _PLACE = Path(".well-known") / "acme-challenge"
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """See `case.Harm`."""
+    """See `case.FaultClass`."""
     with FaultyCa(folder / "files") as ca:
         for harm in _SLICE if small else _HARMS:
             yield harm(ca)

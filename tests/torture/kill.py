@@ -46,7 +46,7 @@ class Boundary:
 
 
 BOUNDARIES = (
-    Boundary("the domain is claimed", "together", "after"),
+    Boundary("the domain is claimed", "transaction", "after"),
     Boundary("key and CSR are kept", "open_order", "after"),
     Boundary("the CA has the order, its URL is not kept", "record_url", "before"),
     Boundary("the order's URL is kept", "record_url", "after"),
@@ -57,7 +57,7 @@ BOUNDARIES = (
     Boundary("C4 has it, not recorded", "mark_uploaded", "before"),
     Boundary("the upload is recorded", "mark_uploaded", "after"),
     Boundary("read back and recorded", "mark_serving", "after"),
-    Boundary("settled", "together", "after", after=1),
+    Boundary("settled", "transaction", "after", after=1),
 )
 _FEW = ("the CA has the order, its URL is not kept", "issued at the CA, not on disk")
 

@@ -28,9 +28,9 @@ from hypothesis.stateful import (
 )
 
 from sslctl.certificates.x509 import read_leaf
-from sslctl.rules.limits import Kind as Limited
+from sslctl.rules.limits import LimitKind
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Operation
 from tests.torture.booked_ca import Stage, Trouble
 from tests.torture.case import Case
 from tests.torture.life import MANY, NAMES, NOT_MANAGED, USAGE, Crash, Life, Wish, www
@@ -48,7 +48,7 @@ _crash = st.none() | st.builds(Crash, st.integers(1, 16), _flag)
 # Above 5 seconds C4 is not waited for within a call, which would make these lives ten times as long.
 _waits = st.sampled_from((6, 3600, 10**9))
 _whose = st.none() | _names
-_kind = st.none() | st.sampled_from(Kind)
+_kind = st.none() | st.sampled_from(Operation)
 _faults = st.one_of(
     st.builds(
         Fault,
@@ -96,11 +96,11 @@ _troubles = st.builds(
         (
             None,
             None,
-            Limited.ACCOUNT,
-            Limited.ORDERS,
-            Limited.CERTIFICATES,
-            Limited.DUPLICATES,
-            Limited.FAILURES,
+            LimitKind.ACCOUNT,
+            LimitKind.ORDERS,
+            LimitKind.CERTIFICATES,
+            LimitKind.DUPLICATES,
+            LimitKind.FAILURES,
         )
     ),
     _flag,

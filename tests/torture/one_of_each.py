@@ -12,7 +12,7 @@ from typing import Self
 
 from sslctl.errors import Exit
 from sslctl.rules.model import Source
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import START, Clock
 from tests.torture.folder_ca import FolderCa
@@ -66,7 +66,7 @@ class OneOfEach:
         self._must("add", TEXT, *cdn.paste(cdn.text_pair(TEXT, days=365)))
         self._must("add", AWAY, exit_code=Exit.FAILURE)
         cdn.clock.move(days=24)
-        cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=503))
+        cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=503))
         self._must("add", OWED, exit_code=Exit.EMERGENCY)
         cdn.c4.heal()
         app = cdn.app()

@@ -42,16 +42,16 @@ class _File:
         return bytes(self._now)
 
     def after_cut(self, random: Random) -> bytes:
-        manner = random.choice(("nothing", "everything", "writes", "sectors", "sectors"))
-        if manner == "nothing" or not self._since:
+        policy = random.choice(("nothing", "everything", "writes", "sectors", "sectors"))
+        if policy == "nothing" or not self._since:
             return self._sure
-        if manner == "everything":
+        if policy == "everything":
             return self.now
         content = bytearray(self._sure)
         if random.random() < 0.25:
             # The length comes first, and what was on the disk before is the data.
             content += random.randbytes(max(0, len(self._now) - len(content)))
-        for at, data in self._since if manner == "writes" else _sectors(self._since):
+        for at, data in self._since if policy == "writes" else _sectors(self._since):
             if random.random() < 0.5:
                 _apply(content, at, data)
         return bytes(content)

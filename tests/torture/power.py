@@ -82,7 +82,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
         bench = _Bench(Path(fast))
         alone = bench.record("alone", 2 if small else 6)
         yield bench.cut(alone, most).case("power cut while passes write, from the making of the state on")
-        together = bench.record("together", 4 if small else 24)
+        together = bench.record("transaction", 4 if small else 24)
         yield bench.cut(together, most).case("power cut while 8 threads share commits")
         many = bench.record("many", 50 if small else 300)
         yield bench.cut(many, most // 4).case("power cut while many domains are added in one commit")
@@ -255,7 +255,7 @@ def _read(box: Path) -> _Found:
                 store.bundle(domain.wanted)
             elif (order := store.order(domain)) is not None:
                 store.order_key(order)
-        with store.together():
+        with store.transaction():
             store.claim([TICK], timedelta(hours=1))
     finally:
         store.close()

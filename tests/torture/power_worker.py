@@ -78,7 +78,7 @@ class _Fleet:
         _acknowledge(name, "uploaded")
         domain = store.mark_serving(domain, certificate, wanted=certificate)
         _acknowledge(name, "serving")
-        with store.together():
+        with store.transaction():
             store.release([domain_claim(name)])
             store.settle(domain, None)
         _acknowledge(name, "well")
@@ -107,7 +107,7 @@ def _reopen(_fleet: _Fleet, _number: int) -> None:
 
 WORK: dict[str, Callable[[_Fleet, int], None]] = {
     "alone": _alone,
-    "together": _together,
+    "transaction": _together,
     "many": _many,
     "reopen": _reopen,
 }

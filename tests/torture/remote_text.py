@@ -18,7 +18,7 @@ from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.issuer import Suggestion
 from sslctl.issuer.certbot import ari, problems
 from sslctl.rules.model import Bundle, Order
-from sslctl.sandbox.c4.faults import Kind
+from sslctl.sandbox.c4.faults import Operation
 from sslctl.text import instant
 from tests.support.cdn import Cdn
 from tests.support.fakes import START, Clock, FakeIssuer
@@ -115,18 +115,20 @@ def _formulas(cdn: Cdn) -> Iterator[str]:
 
 
 def _c4_at_lookup(cdn: Cdn, front: Front, name: str, text: str) -> None:
-    front.hurt(Kind.LOOKUP, _problem(500, text))
+    front.hurt(Operation.LOOKUP, _problem(500, text))
     cdn.sslctl("add", name)
 
 
 def _c4_at_upload(cdn: Cdn, front: Front, name: str, text: str) -> None:
-    front.hurt(Kind.UPLOAD, _problem(422, text))
+    front.hurt(Operation.UPLOAD, _problem(422, text))
     cdn.sslctl("add", name)
 
 
 def _c4_in_a_record(cdn: Cdn, front: Front, name: str, text: str) -> None:
     record = {"domain": name, "cname_target": text, "ports": [80, 443, text], "certificate": {"state": text}}
-    front.hurt(Kind.LOOKUP, lambda _: answering(200, record, f"X-Header: {_HEADER.sub('', text)[:500]}\r\n"))
+    front.hurt(
+        Operation.LOOKUP, lambda _: answering(200, record, f"X-Header: {_HEADER.sub('', text)[:500]}\r\n")
+    )
     cdn.sslctl("add", name)
 
 

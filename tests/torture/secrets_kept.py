@@ -20,8 +20,8 @@ from cryptography.fernet import Fernet
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.cli.main import COMMANDS
 from sslctl.rules.model import Bundle, Order
-from sslctl.sandbox.c4.faults import Fault, Kind
-from sslctl.sandbox.cdn import World
+from sslctl.sandbox.c4.faults import Fault, Operation
+from sslctl.sandbox.cdn import SandboxCdn
 from sslctl.store.interface import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
@@ -48,7 +48,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """See `case`."""
     lives = []
     for number in range(_LIVES[small]):
-        with World(folder / str(number), clock=_now) as world:
+        with SandboxCdn(folder / str(number), clock=_now) as world:
             life = _Life(world)
             life.live(small=small)
             life.look_at_the_end()
@@ -75,7 +75,7 @@ def _case(lives: Iterable[_Life], harm: str, counted: str) -> Case:
 class _Life:
     """One life in `world`; what is counted, and what was wrong with it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SandboxCdn) -> None:
         self.counts = Counter[str]()
         self.violations: dict[str, list[str]] = {
             counted: []
@@ -126,7 +126,7 @@ class _Life:
     def _hear_everything_back(self, pair: tuple[str, ...], statuses: Iterable[int]) -> None:
         """Have C4 quote the token and the key in its refusals."""
         for status in statuses:
-            self._world.c4.set_faults(Fault(kind=Kind.UPLOAD, status=status, echo=True))
+            self._world.c4.set_faults(Fault(kind=Operation.UPLOAD, status=status, echo=True))
             self._sslctl(7, "recheck", _ISSUED, "--force-renew")
             self._sslctl(7, "add", _PASTED, *self._write_pair())
             self._sslctl(7, "daemon-tick", "--json")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sslctl.rules.limits import Kind, Pause
+from sslctl.rules.limits import LimitKind, Pause
 from sslctl.rules.model import Notice
 from sslctl.rules.singapore import moment
 
 _WIDE = {
-    Kind.ACCOUNT: "Nothing is asked of the CA",
-    Kind.BREAKER: "Nothing is asked of the CA",
-    Kind.ORDERS: "No new orders are placed",
+    LimitKind.ACCOUNT: "Nothing is asked of the CA",
+    LimitKind.BREAKER: "Nothing is asked of the CA",
+    LimitKind.ORDERS: "No new orders are placed",
 }
 
 

@@ -16,7 +16,7 @@ LEAST_FILES = 1000
 PROBE_BYTES = 64 << 10
 
 
-def require_room(folder: Path) -> None:
+def require_disk_space(folder: Path) -> None:
     """Raise `IssueError` where the disk of `folder` is nearly full."""
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize

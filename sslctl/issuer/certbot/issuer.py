@@ -25,7 +25,7 @@ from sslctl.config.settings import AcmeSection
 from sslctl.errors import BadInput
 from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions
 from sslctl.issuer.certbot import ari, challenge_files, directory
-from sslctl.issuer.certbot.disk_space import require_room, require_writable
+from sslctl.issuer.certbot.disk_space import require_disk_space, require_writable
 from sslctl.issuer.certbot.listener import Listener
 from sslctl.issuer.certbot.problems import explain
 from sslctl.issuer.certbot.worker_pool import Workers
@@ -158,7 +158,7 @@ class CertbotIssuer:
         """Return where what comes of an order can be kept. Raises `IssueError`."""
         self._make_folder(self._folder)
         with _told():
-            require_room(self._folder)
+            require_disk_space(self._folder)
             require_writable(self._folder)
 
     def _prepare(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sslctl.issuer import IssueError
 from sslctl.net import retry_after
-from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.reasons import REASONS, Code
 from sslctl.text import clean
 
@@ -36,10 +36,10 @@ _BY_CHALLENGE_TYPE = {
 # one name's, and it cannot be told whose; whatever else is limited is the account's.
 _NAMED = r'"(?P<key>[a-z0-9.-]{1,253})"'
 _LIMITED = (
-    (re.compile(r"too many new orders\b"), Kind.ORDERS),
-    (re.compile(rf"too many certificates \(\d+\) already issued for {_NAMED}"), Kind.CERTIFICATES),
-    (re.compile(r"too many certificates \(\d+\) already issued for this exact set\b"), Kind.DUPLICATES),
-    (re.compile(rf"too many failed authorizations \(\d+\) for {_NAMED}"), Kind.FAILURES),
+    (re.compile(r"too many new orders\b"), LimitKind.ORDERS),
+    (re.compile(rf"too many certificates \(\d+\) already issued for {_NAMED}"), LimitKind.CERTIFICATES),
+    (re.compile(r"too many certificates \(\d+\) already issued for this exact set\b"), LimitKind.DUPLICATES),
+    (re.compile(rf"too many failed authorizations \(\d+\) for {_NAMED}"), LimitKind.FAILURES),
     (re.compile(r"too many (?:certificates|failed)|prevented from requesting certificates for"), None),
 )
 _RETRY_AFTER = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)? ?(?:UTC|Z)", re.ASCII)
@@ -90,7 +90,7 @@ def _covered(code: Code, detail: str) -> Scope | None:
         for text, kind in _LIMITED:
             if found := text.search(detail):
                 return None if kind is None else Scope(kind, found.groupdict().get("key") or "")
-    return Scope(Kind.ACCOUNT) if code in (Code.CA_RATE_LIMITED, Code.CA_UNAVAILABLE) else None
+    return Scope(LimitKind.ACCOUNT) if code in (Code.CA_RATE_LIMITED, Code.CA_UNAVAILABLE) else None
 
 
 def _judge(kind: str, detail: str, typ: str) -> tuple[Code, str]:

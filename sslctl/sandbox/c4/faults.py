@@ -22,7 +22,7 @@ _LONGEST_DELAY_SECONDS = 300
 _DOMAIN_PATH = re.compile(r"/v1/domains/([^/]+)(/certificate)?")
 
 
-class Kind(StrEnum):
+class Operation(StrEnum):
     """The operations of the contract."""
 
     HEALTH = "health"
@@ -50,7 +50,7 @@ class Fault:
     """
 
     method: str | None = None
-    kind: Kind | None = None
+    kind: Operation | None = None
     domain: str | None = None
     status: int | None = None
     retry_after: int | None = None
@@ -68,7 +68,7 @@ class Fault:
         if self.times is not None and self.times < 1:
             raise ValueError("times is at least 1, or null.")
 
-    def meets(self, method: str, kind: Kind | None, domain: str | None) -> bool:
+    def meets(self, method: str, kind: Operation | None, domain: str | None) -> bool:
         """Say whether the fault is meant for such a request."""
         wanted = ((self.method, method), (self.kind, kind), (self.domain, domain))
         return all(mine is None or mine == its for mine, its in wanted)
@@ -104,7 +104,7 @@ def _read_fault(item: Any) -> Fault:
         ):
             raise ValueError(f"{name} has the wrong type.")
     given = {name: value for name, value in item.items() if value is not None}
-    for name, words in (("kind", Kind), ("drop", Drop)):
+    for name, words in (("kind", Operation), ("drop", Drop)):
         if name in given:
             given[name] = words(given[name])
     return Fault(**given)
@@ -136,15 +136,15 @@ class Faults:
         return None
 
 
-def _classify(method: str, path: str) -> tuple[Kind | None, str | None]:
+def _classify(method: str, path: str) -> tuple[Operation | None, str | None]:
     if path == "/v1/health":
-        return Kind.HEALTH, None
+        return Operation.HEALTH, None
     match = _DOMAIN_PATH.fullmatch(path)
     if match is None:
         return None, None
     if match[2] is None:
-        return Kind.LOOKUP, match[1]
-    kinds = {"PUT": Kind.UPLOAD, "GET": Kind.READBACK, "DELETE": Kind.REMOVE}
+        return Operation.LOOKUP, match[1]
+    kinds = {"PUT": Operation.UPLOAD, "GET": Operation.READBACK, "DELETE": Operation.REMOVE}
     return kinds.get(method), match[1]
 
 

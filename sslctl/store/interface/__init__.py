@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from sslctl.rules.limits import Kind, Pause, Scope
+from sslctl.rules.limits import LimitKind, Pause, Scope
 from sslctl.rules.model import (
     Audit,
     Bundle,
@@ -103,7 +103,7 @@ class Copy:
     size: int
 
 
-class Held(Exception):
+class BudgetHeld(Exception):
     """An order is not placed, because the CA would refuse it: it is one of its limits, or a pause.
 
     `found` says which, and how much of it is spent; `scope` is what it covers. It lasts until `until`, or where others
@@ -145,7 +145,7 @@ class Store(Protocol):
         `horizon` is the longest time before expiry at which a renewal can fall due.
         """
 
-    def cut_off(self) -> list[Domain]:
+    def interrupted(self) -> list[Domain]:
         """Give the domains of source c4 that nothing is found of, while an order of theirs is open: its pass ended midway."""
 
     def counts(self, now: datetime) -> dict[Status, int]:
@@ -205,19 +205,19 @@ class Store(Protocol):
     def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
         """Keep key and CSR before the CA hears of them.
 
-        Raises `Busy` while another order of the domain is open, and `Held`: see `afford`.
+        Raises `Busy` while another order of the domain is open, and `BudgetHeld`: see `require_budget`.
         """
 
-    def afford(self, domain: Domain, names: tuple[str, ...]) -> None:
+    def require_budget(self, domain: Domain, names: tuple[str, ...]) -> None:
         """Return where an order of `domain` for `names` may be placed now, within the CA's limits and pauses.
 
-        An order for names that had a certificate before, exactly these, is a renewal, and limited less. Raises `Held`.
+        An order for names that had a certificate before, exactly these, is a renewal, and limited less. Raises `BudgetHeld`.
         """
 
     def room(self, now: datetime) -> int | None:
         """Give how many orders may be placed at `now` that are no renewals; None where there is no limit."""
 
-    def held_back(self, now: datetime, number: int) -> list[Domain]:
+    def waiting_for_budget(self, now: datetime, number: int) -> list[Domain]:
         """Give the first `number` of the domains that wait for the limit of new orders, and for some time after `now`."""
 
     def pause(self, scope: Scope, until: datetime, why: str) -> None:
@@ -226,7 +226,7 @@ class Store(Protocol):
     def pauses(self, now: datetime) -> list[Pause]:
         """Give the pauses that last at `now` and hold back orders, the longest first."""
 
-    def standstill(self, now: datetime, *scopes: Scope) -> Pause | None:
+    def active_pause(self, now: datetime, *scopes: Scope) -> Pause | None:
         """Give the pause that covers everything asked of the CA at `now`: its own wish, or the circuit breaker's.
 
         What covers one of `scopes` counts too.
@@ -236,13 +236,13 @@ class Store(Protocol):
     def is_tripped(self) -> bool:
         """Say whether the circuit breaker was opened, and the CA has not been heard of since."""
 
-    def trip(self, why: str, kind: Kind = Kind.BREAKER) -> None:
+    def trip(self, why: str, kind: LimitKind = LimitKind.BREAKER) -> None:
         """Open the circuit breaker, unless it is open: for a minute, each time after that twice as long, up to an hour.
 
-        `Kind.RENEWAL_INFO` has one of its own.
+        `LimitKind.RENEWAL_INFO` has one of its own.
         """
 
-    def recover(self, kind: Kind = Kind.BREAKER) -> None:
+    def recover(self, kind: LimitKind = LimitKind.BREAKER) -> None:
         """Close the circuit breaker: the CA was heard of."""
 
     def order(self, domain: Domain) -> Order | None:
@@ -342,7 +342,7 @@ class Store(Protocol):
     def record_notice(self, notice: Notice) -> None:
         """Keep `notice` in the place of the one before."""
 
-    def together(self) -> AbstractContextManager[object]:
+    def transaction(self) -> AbstractContextManager[object]:
         """Commit what is written in the block at its end, at once; where it raises, nothing of it is kept.
 
         Every other method that writes does so with what it writes itself. Nobody outside is to be asked in the block.

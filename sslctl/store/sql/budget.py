@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sslctl.rules.limits import Kind, Limit, Limits, Pause, Scope, scope_of, set_key
+from sslctl.rules.limits import Limit, LimitKind, Limits, Pause, Scope, scope_of, set_key
 from sslctl.rules.model import Domain
 from sslctl.rules.names import registered_domain
 from sslctl.rules.reasons import Code
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store.interface import Held
+from sslctl.store.interface import BudgetHeld
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Connection, Row
 from sslctl.text import instant
@@ -36,24 +36,24 @@ _INVALID = rows.literals(
 # For each kind of limit, the moments of what counts against it since `:since`. What is further ahead than `:ahead` was
 # stored by a clock that ran ahead.
 _MOMENTS = {
-    Kind.ORDERS: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND is_renewal = 0
+    LimitKind.ORDERS: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND is_renewal = 0
         AND (url IS NOT NULL OR closed_at IS NULL) AND opened_at > :since
         AND opened_at <= :ahead""",  # noqa: S608 - constants
-    Kind.CERTIFICATES: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND {_BOUGHT} AND id IN (
+    LimitKind.CERTIFICATES: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND {_BOUGHT} AND id IN (
         SELECT order_id FROM acme_order_name WHERE registered_domain = :key AND opened_at > :since
         AND opened_at <= :ahead)""",  # noqa: S608 - constants
-    Kind.DUPLICATES: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND {_BOUGHT}
+    LimitKind.DUPLICATES: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND {_BOUGHT}
         AND name_set = :key AND opened_at > :since AND opened_at <= :ahead""",  # noqa: S608 - constants
-    Kind.FAILURES: f"""SELECT closed_at AS at FROM acme_order_name JOIN acme_order ON id = order_id
+    LimitKind.FAILURES: f"""SELECT closed_at AS at FROM acme_order_name JOIN acme_order ON id = order_id
         WHERE {_OF_CA} AND name = :key AND outcome IN ({_INVALID}) AND closed_at > :since
         AND closed_at <= :ahead""",  # noqa: S608 - constants
 }
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 # How long these lasted is remembered: the next one of the kind lasts longer.
-_GROWING = rows.literals((Kind.BREAKER, Kind.RENEWAL_INFO))
+_GROWING = rows.literals((LimitKind.BREAKER, LimitKind.RENEWAL_INFO))
 # A pause is a week long at most: one that lasts longer was stored by a clock that ran ahead.
 _LASTS = "(until > :now AND until <= :latest)"
-_EVERYTHING = (Scope(Kind.ACCOUNT), Scope(Kind.BREAKER))
+_EVERYTHING = (Scope(LimitKind.ACCOUNT), Scope(LimitKind.BREAKER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class _Queue:
         self._overdue.pop(domain.id, None)
 
 
-class Ledger:
+class Budget:
     """The part of `Store` that keeps within the CA's limits and pauses."""
 
     _database: Connection
@@ -107,26 +107,26 @@ class Ledger:
 
     # Limits
 
-    def afford(self, domain: Domain, names: tuple[str, ...]) -> None:
+    def require_budget(self, domain: Domain, names: tuple[str, ...]) -> None:
         with self._database.transaction():
             self._require_budget(domain, names)
 
     def room(self, now: datetime) -> int | None:
-        if self._pause_over((*_EVERYTHING, Scope(Kind.ORDERS)), now) is not None:
+        if self._pause_over((*_EVERYTHING, Scope(LimitKind.ORDERS)), now) is not None:
             return 0
         limit = self._limits.orders
         if limit is None:
             return None
-        return max(0, limit.count - self._count(Scope(Kind.ORDERS), limit, now))
+        return max(0, limit.count - self._count(Scope(LimitKind.ORDERS), limit, now))
 
-    def held_back(self, now: datetime, number: int) -> list[Domain]:
+    def waiting_for_budget(self, now: datetime, number: int) -> list[Domain]:
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.finding_code = 'BUDGET_HELD' AND domain.deleted_at IS NULL
             AND domain.finding_wanted = :scope AND domain.retry_at > :now ORDER BY domain.retry_at LIMIT :number"""
-        values = {"scope": Scope(Kind.ORDERS).kind, "now": instant(now), "number": number}
+        values = {"scope": Scope(LimitKind.ORDERS).kind, "now": instant(now), "number": number}
         return self._database.read(rows.domain_of, sql, values)
 
     def _require_budget(self, domain: Domain, names: tuple[str, ...]) -> bool:
-        """Say whether an order of `domain` for `names` is a renewal. Raises `Held` where it must not be placed now."""
+        """Say whether an order of `domain` for `names` is a renewal. Raises `BudgetHeld` where it must not be placed now."""
         now = self._clock()
         is_renewal = self._is_renewal(names)
         limited = list(self._limited(names, is_renewal=is_renewal))
@@ -152,19 +152,21 @@ class Ledger:
     def _limited(self, names: tuple[str, ...], *, is_renewal: bool) -> Iterator[_Limited]:
         limits = self._limits
         if limits.orders and not is_renewal:
-            yield _Limited(Scope(Kind.ORDERS), limits.orders, "new orders")
+            yield _Limited(Scope(LimitKind.ORDERS), limits.orders, "new orders")
         if limits.certificates and not is_renewal:
             for owner in sorted(set(map(registered_domain, names))):
-                scope = Scope(Kind.CERTIFICATES, owner)
+                scope = Scope(LimitKind.CERTIFICATES, owner)
                 yield _Limited(scope, limits.certificates, f"new certificates for {owner}")
         if limits.duplicates:
-            scope = Scope(Kind.DUPLICATES, set_key(names))
+            scope = Scope(LimitKind.DUPLICATES, set_key(names))
             yield _Limited(scope, limits.duplicates, "certificates for exactly these names")
         if limits.failures:
             for name in names:
-                yield _Limited(Scope(Kind.FAILURES, name), limits.failures, f"failed validations of {name}")
+                yield _Limited(
+                    Scope(LimitKind.FAILURES, name), limits.failures, f"failed validations of {name}"
+                )
 
-    def _held(self, domain: Domain, limited: _Limited, now: datetime) -> Held | None:
+    def _held(self, domain: Domain, limited: _Limited, now: datetime) -> BudgetHeld | None:
         """Give how `limited` holds an order back at `now`, None where it does not.
 
         A place is free once the order that took it has left the window. Of several domains that wait, each is told
@@ -182,7 +184,7 @@ class Ledger:
 
         count = self._count(scope, limit, now)
         found = f"{count} of {limit.count} {limited.what} in {limit.period}"
-        return Held(scope, found, self._turn(domain, scope, now, free_at))
+        return BudgetHeld(scope, found, self._turn(domain, scope, now, free_at))
 
     def _turn(
         self, domain: Domain, scope: Scope, now: datetime, free_at: Callable[[int], datetime]
@@ -240,10 +242,10 @@ class Ledger:
     def pauses(self, now: datetime) -> list[Pause]:
         sql = f"""SELECT scope, until, why FROM ca_pause WHERE {_LASTS} AND ca = :ca AND scope <> :scope
             ORDER BY until DESC, scope"""  # noqa: S608 - constants
-        values = {**_lasting(now), "ca": self._ca, "scope": Kind.RENEWAL_INFO}
+        values = {**_lasting(now), "ca": self._ca, "scope": LimitKind.RENEWAL_INFO}
         return self._database.read(_pause_of, sql, values)
 
-    def standstill(self, now: datetime, *scopes: Scope) -> Pause | None:
+    def active_pause(self, now: datetime, *scopes: Scope) -> Pause | None:
         return self._pause_over((*_EVERYTHING, *scopes), now)
 
     def _pause_over(self, scopes: tuple[Scope, ...], now: datetime) -> Pause | None:
@@ -254,24 +256,25 @@ class Ledger:
         found = self._database.read(_pause_of, sql, values)
         return found[0] if found else None
 
-    def _paused(self, domain: Domain, pause: Pause, now: datetime) -> Held:
+    def _paused(self, domain: Domain, pause: Pause, now: datetime) -> BudgetHeld:
         """Give how `pause` holds an order back; where many wait for one limit, each a place later than the one before."""
-        limit = {Kind.ORDERS: self._limits.orders, Kind.CERTIFICATES: self._limits.certificates}.get(
-            pause.scope.kind
-        )
+        limit = {
+            LimitKind.ORDERS: self._limits.orders,
+            LimitKind.CERTIFICATES: self._limits.certificates,
+        }.get(pause.scope.kind)
         until = pause.until
         if limit is not None:
             each = limit.window / limit.count
             until = self._turn(domain, pause.scope, now, lambda place: pause.until + place * each)
-        return Held(pause.scope, pause.why, until)
+        return BudgetHeld(pause.scope, pause.why, until)
 
     # The circuit breaker
 
     @property
     def is_tripped(self) -> bool:
-        return self._database.read(tuple, *self._breaker("SELECT 1", Kind.BREAKER)) != []
+        return self._database.read(tuple, *self._breaker("SELECT 1", LimitKind.BREAKER)) != []
 
-    def trip(self, why: str, kind: Kind = Kind.BREAKER) -> None:
+    def trip(self, why: str, kind: LimitKind = LimitKind.BREAKER) -> None:
         with self._database.transaction() as run:
             now, length = self._clock(), _FIRST_PAUSE
             row = run(*self._breaker("SELECT at, until", kind)).fetchone()
@@ -285,12 +288,12 @@ class Ledger:
                 (self._ca, kind, instant(now), instant(now + length), why),
             )
 
-    def recover(self, kind: Kind = Kind.BREAKER) -> None:
+    def recover(self, kind: LimitKind = LimitKind.BREAKER) -> None:
         if self._database.read(tuple, *self._breaker("SELECT 1", kind)):
             with self._database.transaction() as run:
                 run(*self._breaker("DELETE", kind))
 
-    def _breaker(self, verb: str, kind: Kind) -> tuple[str, tuple[str, str]]:
+    def _breaker(self, verb: str, kind: LimitKind) -> tuple[str, tuple[str, str]]:
         return f"{verb} FROM ca_pause WHERE ca = ? AND scope = ?", (self._ca, kind)
 
 
@@ -306,12 +309,12 @@ def _waits(domain: Domain, scope: Scope) -> bool:
 
 def _scopes(names: tuple[str, ...], *, is_renewal: bool) -> tuple[Scope, ...]:
     """Give every scope whose pause covers a new order for `names`."""
-    scopes = [*_EVERYTHING, Scope(Kind.DUPLICATES, set_key(names))]
-    scopes += [Scope(Kind.FAILURES, name) for name in names]
+    scopes = [*_EVERYTHING, Scope(LimitKind.DUPLICATES, set_key(names))]
+    scopes += [Scope(LimitKind.FAILURES, name) for name in names]
     if not is_renewal:
-        scopes.append(Scope(Kind.ORDERS))
+        scopes.append(Scope(LimitKind.ORDERS))
         # The CA's list of public suffixes may be another than ours: whichever parent it names is covered.
-        scopes += [Scope(Kind.CERTIFICATES, parent) for parent in sorted(_parents(names))]
+        scopes += [Scope(LimitKind.CERTIFICATES, parent) for parent in sorted(_parents(names))]
     return tuple(scopes)
 
 

@@ -59,7 +59,7 @@ class Chain:
 
     def sealed_by(self, keyring: Keyring) -> bytes:
         """Give all of it, sealed."""
-        return keyring.seal(
+        return keyring.encrypt(
             _encode({"key": self.key.hex(), "begun_at": self.begun_at, "inherited": self.inherited})
         )
 
@@ -72,13 +72,13 @@ def mac_of(state: bytes) -> str:
 def opened(keyring: Keyring, sealed: bytes) -> Chain:
     """Give what `Chain.sealed_by` gave. Raises `StateError`."""
     try:
-        content = json.loads(keyring.open(sealed))
+        content = json.loads(keyring.decrypt(sealed))
         return Chain(bytes.fromhex(content["key"]), content["begun_at"], content["inherited"])
     except (LookupError, TypeError, ValueError) as error:
         raise StateError("the key of the audit trail is not one", hint=_RESTORE) from error
 
 
-class Trail:
+class History:
     """The part of `Store` that writes events and looks at all of them."""
 
     _database: Connection

@@ -27,7 +27,7 @@ _CLAIM_TIME = timedelta(hours=12)
 _BLOCK = 500
 
 
-class Upkeep:
+class Maintenance:
     """The part of `Store` that looks after the whole."""
 
     _database: Connection
@@ -90,7 +90,7 @@ class Upkeep:
             last = 0
             while found := self._sealed(table, column, last):
                 for _, sealed in found:
-                    self._keyring.open(sealed)
+                    self._keyring.decrypt(sealed)
                 last = found[-1][0]
 
     def with_spare_keys(self, issued_until: datetime) -> list[str]:

@@ -28,7 +28,7 @@ _ORDER_BY = {
 }
 
 
-class Reading:
+class Queries:
     """The reading half of `Store`."""
 
     _database: Connection
@@ -86,7 +86,7 @@ class Reading:
         found = self._found(Query(sort=Sort.EXPIRES), where, values)
         return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
 
-    def cut_off(self) -> list[Domain]:
+    def interrupted(self) -> list[Domain]:
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.finding_code IS NULL AND domain.deleted_at IS NULL
             AND domain.source = 'c4' AND domain.id IN (SELECT domain_id FROM acme_order WHERE closed_at IS NULL)"""  # noqa: S608 - constants
         return self._database.read(rows.domain_of, sql)
@@ -134,7 +134,7 @@ class Reading:
 
     def _bundle_of(self, row: Row) -> Bundle:
         rows.require_unchanged(row)
-        key = self._keyring.open(row["sealed_key"]) if row["sealed_key"] else ""
+        key = self._keyring.decrypt(row["sealed_key"]) if row["sealed_key"] else ""
         return Bundle(row["pem"], row["chain_pem"], key)
 
     def order(self, domain: Domain) -> Order | None:
@@ -144,7 +144,7 @@ class Reading:
 
     def order_key(self, order: Order) -> str:
         sql = "SELECT sealed_key FROM acme_order WHERE id = ? AND closed_at IS NULL"
-        found = self._database.read(lambda row: self._keyring.open(row["sealed_key"]), sql, (order.id,))
+        found = self._database.read(lambda row: self._keyring.decrypt(row["sealed_key"]), sql, (order.id,))
         expect(found != [], CLOSED)
         return found[0]
 

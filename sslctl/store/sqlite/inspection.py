@@ -6,12 +6,12 @@ from pathlib import Path
 
 from sslctl.rules.limits import NO_LIMITS
 from sslctl.store.sql import claims
-from sslctl.store.sql.budget import Ledger
-from sslctl.store.sql.queries import Reading
+from sslctl.store.sql.budget import Budget
+from sslctl.store.sql.queries import Queries
 from sslctl.store.sqlite.database import Database
 
 
-class Inspection(Reading, Ledger):
+class Inspection(Queries, Budget):
     """What can be read of the store in `path`, but its keys. `ca` is the URL of the CA's directory.
 
     Raises `StateError`, also where the database is not of this version.
@@ -20,7 +20,7 @@ class Inspection(Reading, Ledger):
     _database: Database
 
     def __init__(self, path: Path, ca: str) -> None:
-        Ledger.__init__(self, ca, NO_LIMITS)
+        Budget.__init__(self, ca, NO_LIMITS)
         self._database = Database(path, read_only=True)
 
     def find_damage(self, seconds: float) -> str | None:

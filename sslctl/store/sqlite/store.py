@@ -15,12 +15,12 @@ from sslctl.rules.status import queued
 from sslctl.store.interface import Copy, Store
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql import bulk_insert, claims, rows
-from sslctl.store.sql.budget import Ledger
+from sslctl.store.sql.budget import Budget
 from sslctl.store.sql.connection import Run, expect
-from sslctl.store.sql.history import Trail
-from sslctl.store.sql.maintenance import Upkeep
+from sslctl.store.sql.history import History
+from sslctl.store.sql.maintenance import Maintenance
 from sslctl.store.sql.notices import Notices
-from sslctl.store.sql.queries import CLOSED, Reading
+from sslctl.store.sql.queries import CLOSED, Queries
 from sslctl.store.sql.renewals import Renewals
 from sslctl.store.sql.rows import names_text
 from sslctl.store.sqlite import copies
@@ -30,10 +30,10 @@ from sslctl.text import clean, instant
 _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain AND id IS NOT :by
     AND verified_at IS NOT NULL AND replaced_at IS NULL"""
 # Many take a fraction of a second, for which other processes wait.
-_MOST_TOGETHER = 5000
+_MOST_IN_ONE_COMMIT = 5000
 
 
-class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
+class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Store):
     """`Store` in the SQLite file `path`.
 
     `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` what it allows.
@@ -51,7 +51,7 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
         ca: str = "",
         limits: Limits = NO_LIMITS,
     ) -> None:
-        Ledger.__init__(self, ca, limits)
+        Budget.__init__(self, ca, limits)
         self._keyring = keyring
         self._clock = clock
         self._actor = actor
@@ -72,10 +72,10 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
                 if run(select).fetchone() is None:
                     if not self._keyring.exists:
                         self._keyring.make()
-                    run("INSERT INTO key_check VALUES (1, ?)", (self._keyring.seal("sslctl"),))
+                    run("INSERT INTO key_check VALUES (1, ?)", (self._keyring.encrypt("sslctl"),))
         elif self._keyring.exists:
             self._keyring.load()
-            self._database.read(lambda row: self._keyring.open(row["sealed"]), select)
+            self._database.read(lambda row: self._keyring.decrypt(row["sealed"]), select)
         if self._keyring.exists:
             self._begin_chain()
 
@@ -118,8 +118,8 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
     def enrol_many(self, names: Sequence[str]) -> list[str]:
         known = []
         detail = _wishes((), Source.C4)
-        for start in range(0, len(names), _MOST_TOGETHER):
-            together = names[start : start + _MOST_TOGETHER]
+        for start in range(0, len(names), _MOST_IN_ONE_COMMIT):
+            together = names[start : start + _MOST_IN_ONE_COMMIT]
             with self._database.transaction() as run:
                 new = bulk_insert.record_new(run, together, instant(self._clock()))
                 self._append(run, new, "added", detail)
@@ -168,7 +168,7 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
             if self.order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
             is_renewal, at = self._require_budget(domain, names), instant(self._clock())
-            sealed = self._keyring.seal(key_pem)
+            sealed = self._keyring.encrypt(key_pem)
             made = run(
                 "INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at, ca, name_set, is_renewal)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
@@ -224,7 +224,7 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
             "not_after": instant(leaf.not_after),
             "pem": bundle.certificate,
             "chain_pem": bundle.chain,
-            "sealed_key": self._keyring.seal(bundle.private_key),
+            "sealed_key": self._keyring.encrypt(bundle.private_key),
             "issued_at": instant(self._clock()),
         }
         values["digest"] = rows.digest(values[column] for column in rows.UNCHANGING)
@@ -290,7 +290,7 @@ class SqliteStore(Reading, Renewals, Notices, Ledger, Trail, Upkeep, Store):
         self.mark(Milestone.BACKED_UP, clean(path))
         return copy
 
-    def together(self) -> AbstractContextManager[object]:
+    def transaction(self) -> AbstractContextManager[object]:
         return self._database.transaction()
 
     # Claims

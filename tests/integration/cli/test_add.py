@@ -12,7 +12,7 @@ from sslctl.issuer import IssueError
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Operation
 from tests.support.cdn import Cdn, Result
 from tests.support.dns_zone import Trouble
 from tests.support.fakes import Clock
@@ -67,7 +67,7 @@ def _refuse(refusal: Code) -> Step:
     return lambda cdn: cdn.issuer.refusals.append(IssueError(refusal, "so it is"))
 
 
-def _fault(kind: Kind, status: int) -> Step:
+def _fault(kind: Operation, status: int) -> Step:
     return lambda cdn: cdn.c4.set_faults(Fault(kind=kind, status=status))
 
 
@@ -122,16 +122,16 @@ TROUBLES: dict[Code, tuple[int, int, Step, Step]] = {
         lambda cdn: cdn.c4.delete_domain(NAME),
         lambda cdn: cdn.c4.create_domain(NAME, cname_target=TARGET),
     ),
-    Code.C4_UNANSWERED: (3, 1, _fault(Kind.LOOKUP, 503), _heal),
-    Code.C4_TOKEN_REFUSED: (3, 1, _fault(Kind.LOOKUP, 401), _heal),
+    Code.C4_UNANSWERED: (3, 1, _fault(Operation.LOOKUP, 503), _heal),
+    Code.C4_TOKEN_REFUSED: (3, 1, _fault(Operation.LOOKUP, 401), _heal),
     Code.CHALLENGE_FAILED: (4, 2, _refuse(Code.CHALLENGE_FAILED), _as_it_is),
     Code.NAME_REFUSED: (4, 2, _refuse(Code.NAME_REFUSED), _as_it_is),
     Code.CA_RATE_LIMITED: (3, 2, _refuse(Code.CA_RATE_LIMITED), _as_it_is),
     Code.CA_UNAVAILABLE: (3, 2, _refuse(Code.CA_UNAVAILABLE), _as_it_is),
     # From here on the certificate is issued, and no second order may be spent.
-    Code.C4_UPLOAD_FAILED: (7, 1, _fault(Kind.UPLOAD, 503), _heal),
-    Code.C4_REJECTED: (7, 1, _fault(Kind.UPLOAD, 422), _heal),
-    Code.C4_UNAUTHORIZED: (7, 1, _fault(Kind.UPLOAD, 401), _heal),
+    Code.C4_UPLOAD_FAILED: (7, 1, _fault(Operation.UPLOAD, 503), _heal),
+    Code.C4_REJECTED: (7, 1, _fault(Operation.UPLOAD, 422), _heal),
+    Code.C4_UNAUTHORIZED: (7, 1, _fault(Operation.UPLOAD, 401), _heal),
 }
 
 
@@ -196,7 +196,7 @@ def test_a_certificate_that_c4_still_activates_is_pending_and_uploaded_once(
 
 def test_an_answer_that_is_lost_after_c4_acted_is_a_success(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, drop=Drop.AFTER))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, drop=Drop.AFTER))
     assert cdn.sslctl("add", NAME).exit_code == 0
     assert len(cdn.issuer.orders) == 1
 
@@ -215,7 +215,7 @@ def test_each_of_several_goes_as_far_as_it_can(cdn: Cdn, names: list[str], exit_
     cdn.add_domain("fine.example.com")
     cdn.add_domain("refused.example.com")
     cdn.add_domain("elsewhere.example.com", points_at="parking.elsewhere.test")
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, domain="refused.example.com", status=422))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, domain="refused.example.com", status=422))
     result = cdn.sslctl("add", "--json", *(f"{name}.example.com" for name in names))
     assert (result.exit_code, result.stderr) == (exit_code, "")
     wanted = {
@@ -356,8 +356,8 @@ def test_the_text_certificate_is_put_back_where_the_upload_then_fails(cdn: Cdn) 
     text = _add_by_text(cdn)
     # The PUT that meets the text certificate, the one after its removal, and then the way is free.
     cdn.c4.set_faults(
-        Fault(kind=Kind.UPLOAD, status=409, times=1),
-        Fault(kind=Kind.UPLOAD, status=422, times=1),
+        Fault(kind=Operation.UPLOAD, status=409, times=1),
+        Fault(kind=Operation.UPLOAD, status=422, times=1),
     )
     result = cdn.sslctl("add", NAME)
     assert result.exit_code == 7
@@ -375,7 +375,9 @@ def test_a_text_certificate_that_was_not_ours_is_said_to_be_gone(cdn: Cdn) -> No
     cdn.add_domain(NAME)
     pair = cdn.text_pair(NAME)
     cdn.app().control_plane.upload(NAME, pair, Source.TEXT)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=409, times=1), Fault(kind=Kind.UPLOAD, status=422))
+    cdn.c4.set_faults(
+        Fault(kind=Operation.UPLOAD, status=409, times=1), Fault(kind=Operation.UPLOAD, status=422)
+    )
     result = cdn.sslctl("add", NAME)
     assert result.exit_code == 7
     assert "; nothing is installed now" in result.stdout
@@ -387,7 +389,7 @@ def test_a_text_certificate_that_was_not_ours_is_said_to_be_gone(cdn: Cdn) -> No
 
 def test_a_text_certificate_stays_where_its_removal_fails(cdn: Cdn) -> None:
     text = _add_by_text(cdn)
-    cdn.c4.set_faults(Fault(kind=Kind.REMOVE, status=500))
+    cdn.c4.set_faults(Fault(kind=Operation.REMOVE, status=500))
     result = cdn.sslctl("add", NAME)
     assert result.exit_code == 7
     assert "the text certificate is still installed" in result.stdout

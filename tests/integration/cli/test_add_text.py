@@ -9,7 +9,7 @@ import pytest
 
 from sslctl.certificates.x509 import make_key
 from sslctl.rules.model import Bundle
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeIssuer
 
@@ -132,7 +132,7 @@ def test_a_pair_takes_the_place_of_the_cas_certificate(cdn: Cdn) -> None:
 
 def test_an_upload_that_c4_refused_is_owed_whatever_the_source(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=500))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
     pair = cdn.paste(cdn.text_pair(NAME))
     assert cdn.sslctl("add", NAME, *pair).exit_code == 7
     assert cdn.sslctl("daemon-tick").exit_code == 7

@@ -19,7 +19,7 @@ from cryptography.fernet import Fernet
 from sslctl.errors import Exit
 from sslctl.fleet import enrolment
 from sslctl.issuance.batch import Batch
-from sslctl.issuance.slots import Turns
+from sslctl.issuance.slots import Slots
 from sslctl.issuer import Issued
 from sslctl.rules.model import Milestone, Order
 from sslctl.rules.reasons import Status
@@ -80,8 +80,8 @@ def test_the_drill(cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         cdn.add_domain(name)
     app = cdn.app()
     enrolment.enrol_many(app.store, NAMES, cdn.clock())
-    turns = Turns(4)
-    batch = Batch(app.pipeline(lambda _domain, _step: None, turns), turns)
+    slots = Slots(4)
+    batch = Batch(app.pipeline(lambda _domain, _step: None, slots), slots)
     running = threading.Thread(target=batch.run, args=(NAMES,), kwargs={"on_done": lambda _: None})
     running.start()
     for _ in range(4):

@@ -21,7 +21,7 @@ from typing import Self
 import pytest
 
 from sslctl.cli.main import COMMANDS
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 
 NAME = "shop.example.com"
@@ -375,7 +375,7 @@ def test_progress_is_one_line_that_goes_away(shop: Cdn, tmp_path: Path) -> None:
 
 
 def test_an_interrupt_that_comes_when_all_is_under_way_changes_nothing(shop: Cdn) -> None:
-    shop.c4.set_faults(Fault(kind=Kind.LOOKUP, domain="unknown.example.com", delay_seconds=0.7))
+    shop.c4.set_faults(Fault(kind=Operation.LOOKUP, domain="unknown.example.com", delay_seconds=0.7))
     with Terminal(shop, "recheck", "unknown.example.com") as terminal:
         terminal.await_text("asking C4")
         terminal.process.send_signal(signal.SIGINT)

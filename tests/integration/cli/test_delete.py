@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.dying_store import DyingStore, Killed
 
@@ -83,7 +83,7 @@ def test_a_ca_that_does_not_revoke_leaves_the_domain_managed(shop: Cdn) -> None:
 
 @pytest.mark.parametrize(("status", "exit_code"), [(500, 75), (401, 8)])
 def test_a_c4_that_does_not_answer_leaves_the_domain_managed(shop: Cdn, status: int, exit_code: int) -> None:
-    shop.c4.set_faults(Fault(kind=Kind.REMOVE, status=status))
+    shop.c4.set_faults(Fault(kind=Operation.REMOVE, status=status))
     result = shop.sslctl("delete", NAME, "--yes", "--revoke")
     assert (result.exit_code, result.stdout) == (exit_code, "")
     assert f"so {NAME} stays managed: answered {status}" in result.stderr
@@ -113,14 +113,16 @@ def test_a_delete_that_is_killed_after_c4_removed_the_certificate_is_no_success(
 
 
 def test_an_answer_that_was_lost_after_the_removal_is_looked_for(shop: Cdn) -> None:
-    shop.c4.set_faults(Fault(kind=Kind.REMOVE, drop=Drop.AFTER))
+    shop.c4.set_faults(Fault(kind=Operation.REMOVE, drop=Drop.AFTER))
     assert shop.sslctl("delete", NAME, "--yes").exit_code == 0
     assert (shop.installed(NAME), managed(shop)) == (None, [])
 
 
 def test_a_removal_in_doubt_is_seen_to_by_the_tick(shop: Cdn) -> None:
     """The domain stays managed, so its certificate belongs on the edge."""
-    shop.c4.set_faults(Fault(kind=Kind.REMOVE, drop=Drop.AFTER), Fault(kind=Kind.LOOKUP, status=503))
+    shop.c4.set_faults(
+        Fault(kind=Operation.REMOVE, drop=Drop.AFTER), Fault(kind=Operation.LOOKUP, status=503)
+    )
     assert shop.sslctl("delete", NAME, "--yes").exit_code == 75
     assert (shop.installed(NAME), managed(shop)) == (None, [NAME])
     domain = shop.sslctl("view", NAME, "--json").json["domain"]
@@ -140,7 +142,7 @@ def test_a_domain_that_c4_does_not_know_can_be_let_go(cdn: Cdn) -> None:
 def test_the_trouble_of_one_does_not_keep_the_others(shop: Cdn) -> None:
     shop.add_domain("www.example.com")
     shop.sslctl("add", "www.example.com")
-    shop.c4.set_faults(Fault(kind=Kind.REMOVE, domain=NAME, status=500))
+    shop.c4.set_faults(Fault(kind=Operation.REMOVE, domain=NAME, status=500))
     result = shop.sslctl("delete", NAME, "www.example.com", "--yes", "--json")
     assert result.exit_code == 5
     assert [(row["domain"], row["error"], row["deleted_at"]) for row in result.json["domains"]] == [
@@ -160,7 +162,7 @@ def test_one_name_that_is_not_managed_stops_all_before_anything_is_done(shop: Cd
 
 
 def test_revoking_means_what_is_served_and_what_was_to_be(shop: Cdn) -> None:
-    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    shop.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     shop.sslctl("recheck", NAME, "--force-renew")
     shop.c4.heal()
     assert shop.sslctl("delete", NAME, "--yes", "--revoke").exit_code == 0

@@ -15,7 +15,7 @@ from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certifica
 
 from sslctl.cli.output.files import write_new
 from sslctl.errors import BadInput
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.store_cases import look_into
 
@@ -197,7 +197,7 @@ def test_there_is_nothing_to_download_before_the_first_certificate(cdn: Cdn, out
 def test_a_held_certificate_that_c4_refused_can_be_had_too(cdn: Cdn, out: Path) -> None:
     """In an emergency somebody may have to install it by hand."""
     cdn.add_domain(NAME)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     assert cdn.sslctl("add", NAME).exit_code == 7
     assert cdn.sslctl("download", NAME, "-o", str(out)).exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == FILES

@@ -13,7 +13,7 @@ from sslctl.errors import Exit
 from sslctl.issuer import IssueError
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 
 NAME = "shop.example.com"
@@ -35,7 +35,7 @@ def _busy(cdn: Cdn) -> None:
 
 
 def _upload_refused(cdn: Cdn) -> None:
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, domain=NAME, status=422))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, domain=NAME, status=422))
 
 
 def _rate_limited(cdn: Cdn) -> None:
@@ -102,7 +102,7 @@ def test_an_expired_certificate_ends_with_what_keeps_it_from_being_renewed(cdn: 
     cdn.clock.move(days=100)
     cdn.zone.add("example.com", "CAA", '0 issue "other.test"')
     assert cdn.sslctl("recheck", NAME).exit_code == Exit.FAILURE
-    cdn.c4.set_faults(Fault(kind=Kind.LOOKUP, status=500))
+    cdn.c4.set_faults(Fault(kind=Operation.LOOKUP, status=500))
     assert cdn.sslctl("recheck", NAME).exit_code == Exit.PENDING
     cdn.c4.heal()
     cdn.c4.delete_domain(NAME)

@@ -11,7 +11,7 @@ import pytest
 from sslctl.cli.output.render import _cell
 from sslctl.issuer import IssueError
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 
 
@@ -35,7 +35,7 @@ def fleet(cdn: Cdn) -> Cdn:
     cdn.issuer.refusals += [IssueError(Code.CHALLENGE_FAILED, '=HYPERLINK("x")', wanted="@token")]
     cdn.sslctl("add", "failure.example.com")
     cdn.clock.move(days=1)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=500))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
     cdn.sslctl("add", "emergency.example.com")
     cdn.c4.heal()
     cdn.sslctl("add", "discard.example.com")

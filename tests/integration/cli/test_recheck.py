@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 
 NAME = "shop.example.com"
@@ -15,7 +15,7 @@ def test_without_names_what_is_not_well_is_rechecked_and_nothing_else(cdn: Cdn) 
         cdn.add_domain(f"{name}.example.com")
     cdn.sslctl("add", "well.example.com")
     cdn.sslctl("add", "text.example.com", *cdn.paste(cdn.text_pair("text.example.com", days=1)))
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=500))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
     cdn.sslctl("add", "held.example.com")
     cdn.c4.heal()
     cdn.point("failing.example.com", "parking.elsewhere.test")

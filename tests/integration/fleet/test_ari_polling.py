@@ -14,7 +14,7 @@ from sslctl.config.settings import AcmeSection
 from sslctl.fleet.ari_polling import Poll, poll
 from sslctl.issuer import IssueError, Suggestion, Suggestions
 from sslctl.issuer.certbot.issuer import CertbotIssuer
-from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Certificate, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Alert
@@ -25,7 +25,7 @@ from tests.support.fakes import START, Clock, FakeIssuer
 from tests.support.store_cases import issue, serve
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-POLLING = Scope(Kind.RENEWAL_INFO)
+POLLING = Scope(LimitKind.RENEWAL_INFO)
 WHY = "https://ca.test/why"
 
 
@@ -286,7 +286,7 @@ def test_a_ca_without_ari_is_looked_at_once_a_day(
     assert len(looks) == 2
     # Nothing that is of interest to who looks at the list, and no order waits for it.
     assert store.pauses(clock()) == []
-    assert store.standstill(clock()) is None
+    assert store.active_pause(clock()) is None
 
 
 class Silent(FakeIssuer):
@@ -349,7 +349,7 @@ def test_a_ca_that_is_down_is_asked_ever_more_seldom_until_it_answers(
     assert ask_all(store, well, clock).asked == 1
     served(store, well, "b.test")
     ask_all(store, issuer, clock)
-    pause = store.standstill(clock(), POLLING)
+    pause = store.active_pause(clock(), POLLING)
     assert pause is not None
     assert pause.until == clock() + timedelta(minutes=1)
 
@@ -359,7 +359,7 @@ def test_nothing_is_asked_while_nothing_may_be_asked_of_the_ca(
 ) -> None:
     served(store, issuer, "a.test")
     issuer.suggested = lambda _id: None
-    store.pause(Scope(Kind.ACCOUNT), START + HOUR, "maintenance")
+    store.pause(Scope(LimitKind.ACCOUNT), START + HOUR, "maintenance")
     assert ask_all(store, issuer, clock).asked == 0
     clock.move(hours=1)
     assert ask_all(store, issuer, clock).asked == 1

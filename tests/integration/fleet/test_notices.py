@@ -12,11 +12,10 @@ import apprise
 import pytest
 
 from sslctl.app import App
-from sslctl.notify import Kind
+from sslctl.notify import MessageKind
 from sslctl.rules.model import Notice
 from sslctl.rules.reasons import Status
-from sslctl.sandbox.c4.faults import Fault
-from sslctl.sandbox.c4.faults import Kind as Operation
+from sslctl.sandbox.c4.faults import Fault, Operation
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeNotifier
@@ -281,4 +280,4 @@ def test_what_was_told_is_kept(tmp_path: Path, store: SqliteStore) -> None:
 
 
 def test_the_kinds_are_those_of_apprise() -> None:
-    assert {kind.value for kind in Kind} <= {kind.value for kind in apprise.NotifyType}
+    assert {kind.value for kind in MessageKind} <= {kind.value for kind in apprise.NotifyType}

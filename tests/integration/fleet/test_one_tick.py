@@ -115,7 +115,7 @@ def test_a_tick_is_kept_out_by_the_lock_alone(cdn: Cdn) -> None:
     assert cdn.sslctl("daemon-tick").exit_code == 0
 
 
-# Turns, domain by domain
+# Slots, domain by domain
 
 
 def _commands(cdn: Cdn) -> dict[str, list[str]]:

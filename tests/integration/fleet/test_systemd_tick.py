@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sslctl.sandbox.c4.faults import Fault, Kind
-from sslctl.sandbox.cdn import World
+from sslctl.sandbox.c4.faults import Fault, Operation
+from sslctl.sandbox.cdn import SandboxCdn
 from tests.support.booted import Machine, can_boot
 
 pytestmark = [pytest.mark.pebble, pytest.mark.systemd]
@@ -17,22 +17,22 @@ RESULT = ("Result", "ActiveState", "ExecMainStatus")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
     if not can_boot():
         pytest.skip("a machine can be booted by root alone, where overlays and cgroup2 can be mounted")
-    with World(tmp_path_factory.mktemp("world"), clock=lambda: datetime.now(UTC)) as running:
+    with SandboxCdn(tmp_path_factory.mktemp("world"), clock=lambda: datetime.now(UTC)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def machine(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(world: SandboxCdn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with Machine(tmp_path_factory.mktemp("machine"), world) as booted:
         # What nothing refers to is forgotten by systemd, with its results.
         assert booted.run("systemctl", "start", "sslctl.timer").returncode == 0
         yield booted
 
 
-def test_the_service_gets_certificates_in_its_sandbox(world: World, machine: Machine) -> None:
+def test_the_service_gets_certificates_in_its_sandbox(world: SandboxCdn, machine: Machine) -> None:
     world.add_domain("shop.example.test")
     assert machine.sslctl("add", "shop.example.test", "--no-wait").returncode == 3
     started = machine.run("systemctl", "start", "sslctl.service")
@@ -46,10 +46,10 @@ def test_the_service_gets_certificates_in_its_sandbox(world: World, machine: Mac
     assert world.c4.serving("shop.example.test") is not None
 
 
-def test_what_a_tick_finds_does_not_fail_the_unit(world: World, machine: Machine) -> None:
+def test_what_a_tick_finds_does_not_fail_the_unit(world: SandboxCdn, machine: Machine) -> None:
     world.add_domain("late.example.test")
     machine.sslctl("add", "late.example.test", "--no-wait")
-    world.c4.set_faults(Fault(kind=Kind.UPLOAD, status=400))
+    world.c4.set_faults(Fault(kind=Operation.UPLOAD, status=400))
     assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
     world.c4.set_faults()
     shown = machine.show("sslctl.service", *RESULT)
@@ -70,7 +70,7 @@ def test_a_tick_that_cannot_run_fails_the_unit(machine: Machine) -> None:
     assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
 
 
-def test_what_an_operator_works_on_is_left_to_them(world: World, machine: Machine) -> None:
+def test_what_an_operator_works_on_is_left_to_them(world: SandboxCdn, machine: Machine) -> None:
     """The operator's process is outside of the service's namespaces, and its claim holds all the same."""
     world.add_domain("held.example.test")
     machine.sslctl("add", "held.example.test", "--no-wait")

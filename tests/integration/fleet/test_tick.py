@@ -15,7 +15,7 @@ from sslctl.issuer import IssueError, Suggestion
 from sslctl.rules.claim_names import TICK, domain_claim
 from sslctl.rules.model import Domain, RenewalInfo
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import SUFFIX, Cdn
 
 NAME = "shop.example.com"
@@ -130,7 +130,7 @@ def test_an_expired_certificate_is_renewed_as_soon_as_that_works(cdn: Cdn) -> No
 
 def test_emergency_uploads_at_every_run_and_orders_nothing(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=500))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
     cdn.sslctl("add", NAME)
     for _ in range(2):
         cdn.clock.move(hours=1)
@@ -190,7 +190,7 @@ def test_a_dry_run_says_what_and_why_and_does_nothing(cdn: Cdn) -> None:
     cdn.point("elsewhere.example.com", "parking.elsewhere.test")
     cdn.sslctl("add", "well.example.com", "elsewhere.example.com")
     cdn.sslctl("add", "queued.example.com", "--no-wait")
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=500))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
     cdn.sslctl("add", "held.example.com")
     before = (len(cdn.c4.requests), len(cdn.zone.queries), len(cdn.issuer.orders))
     assert cdn.sslctl("daemon-tick", "--dry-run").stdout.splitlines() == [
@@ -287,7 +287,7 @@ def test_a_domain_that_is_deleted_while_the_tick_is_under_way_is_no_trouble(fail
         def __getattr__(self, method: str) -> Any:
             return getattr(self._store, method)
 
-        def cut_off(self) -> list[Domain]:
+        def interrupted(self) -> list[Domain]:
             assert failing.sslctl("delete", NAME, "--yes").exit_code == 0
             return []
 

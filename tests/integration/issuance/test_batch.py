@@ -18,14 +18,14 @@ from sslctl.app import App
 from sslctl.errors import StateError
 from sslctl.fleet import enrolment, planning
 from sslctl.issuance.batch import IN_FLIGHT, Batch, Outcome
-from sslctl.issuance.slots import Turns
+from sslctl.issuance.slots import Slots
 from sslctl.issuer import Issued
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Order
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import Work
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock, FakeIssuer
 
@@ -58,8 +58,8 @@ def enrolled(cdn: Cdn, *names: str) -> tuple[App, tuple[str, ...]]:
 
 
 def _batch(app: App, in_flight: int, *, workers: int = 16) -> Batch:
-    turns = Turns(workers)
-    return Batch(app.pipeline(_silent, turns), turns, in_flight)
+    slots = Slots(workers)
+    return Batch(app.pipeline(_silent, slots), slots, in_flight)
 
 
 def test_a_bug_that_one_domain_meets_is_its_own(cdn: Cdn) -> None:
@@ -107,7 +107,7 @@ def test_the_plan_puts_uploads_first_and_then_what_expires_first(cdn: Cdn) -> No
     cdn.point("failed.example.com", "elsewhere.example.org")
     passes.run("failed.example.com")
     cdn.clock.move(days=84)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     passes.run("held.example.com")
     app, _ = enrolled(cdn, "new.example.com")
     plan = planning.plan(app.store, cdn.clock(), RenewalRule(WEEK))
@@ -125,7 +125,7 @@ def test_an_interrupt_finishes_what_is_under_way_and_says_what_is_left(
     cdn: Cdn, number: signal.Signals
 ) -> None:
     names = [f"d{index}.example.com" for index in range(IN_FLIGHT + 20)]
-    cdn.c4.set_faults(Fault(kind=Kind.LOOKUP, delay_seconds=0.7))
+    cdn.c4.set_faults(Fault(kind=Operation.LOOKUP, delay_seconds=0.7))
     with subprocess.Popen(
         [sys.executable, "-m", "sslctl", "add", *names],
         env={**os.environ, "SSLCTL_CONFIG": str(cdn.config_path)},
@@ -217,7 +217,7 @@ def test_no_more_than_the_turns_ask_the_ca_at_once(cdn: Cdn) -> None:
 
 def test_a_second_interrupt_ends_at_once_and_the_claim_is_void(cdn: Cdn) -> None:
     name = "slow.example.com"
-    cdn.c4.set_faults(Fault(kind=Kind.LOOKUP, delay_seconds=4, times=1))
+    cdn.c4.set_faults(Fault(kind=Operation.LOOKUP, delay_seconds=4, times=1))
     with subprocess.Popen(
         [sys.executable, "-m", "sslctl", "add", name],
         env={**os.environ, "SSLCTL_CONFIG": str(cdn.config_path)},

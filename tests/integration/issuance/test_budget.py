@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from sslctl.issuer import Issued, IssueError
-from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.c4.faults import Fault
-from sslctl.sandbox.c4.faults import Kind as FaultKind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import START
 
@@ -165,7 +164,7 @@ def test_a_challenge_that_fails_again_and_again_is_left_alone_in_time(
 def test_an_upload_that_is_owed_waits_for_no_budget(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited(orders="1/3h")
     take_in(cdn, "a.test")
-    cdn.c4.set_faults(Fault(kind=FaultKind.UPLOAD, status=500))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
     assert tick(cdn) == {"a.test": Code.C4_UPLOAD_FAILED}
     cdn.c4.set_faults()
     pause_everything(cdn)
@@ -210,11 +209,11 @@ def refusal(
 
 def pause_everything(cdn: Cdn) -> None:
     store = cdn.app().store
-    store.pause(Scope(Kind.ACCOUNT), cdn.clock() + HOUR, "a test")
+    store.pause(Scope(LimitKind.ACCOUNT), cdn.clock() + HOUR, "a test")
     store.close()
 
 
-@pytest.mark.parametrize("scope", [Scope(Kind.ACCOUNT), Scope(Kind.ORDERS)], ids=str)
+@pytest.mark.parametrize("scope", [Scope(LimitKind.ACCOUNT), Scope(LimitKind.ORDERS)], ids=str)
 def test_what_the_ca_says_of_the_account_is_kept_by_all_to_the_second(
     cdn: Cdn, limited: Callable[..., None], scope: Scope
 ) -> None:
@@ -245,7 +244,7 @@ def test_where_many_wait_for_new_orders_each_gets_a_time_of_its_own(
     limited(orders="300/3h")
     shut = Shut(cdn)
     take_in(cdn, "a.test", "b.test", "c.test")
-    shut.error = refusal(Scope(Kind.ORDERS), HOUR, cdn)
+    shut.error = refusal(Scope(LimitKind.ORDERS), HOUR, cdn)
     held = [name for name, code in tick(cdn).items() if code == Code.BUDGET_HELD]
     told = sorted(reason(cdn, name)["retry_at"] for name in held)
     assert told == [at(HOUR, cdn.clock()), at(HOUR + timedelta(seconds=36), cdn.clock())]
@@ -258,7 +257,7 @@ def test_a_renewal_is_placed_while_the_ca_takes_no_new_orders(cdn: Cdn, limited:
     cdn.clock.move(days=83)
     shut = Shut(cdn)
     store = cdn.app().store
-    for scope in (Scope(Kind.ORDERS), Scope(Kind.CERTIFICATES, "example.com")):
+    for scope in (Scope(LimitKind.ORDERS), Scope(LimitKind.CERTIFICATES, "example.com")):
         store.pause(scope, cdn.clock() + HOUR, "a test")
     store.close()
     assert tick(cdn) == {"a.example.com": ""}
@@ -268,9 +267,9 @@ def test_a_renewal_is_placed_while_the_ca_takes_no_new_orders(cdn: Cdn, limited:
 @pytest.mark.parametrize(
     ("scope", "covered", "free"),
     [
-        (Scope(Kind.CERTIFICATES, "example.com"), ["b.example.com", "example.com"], ["notexample.com"]),
-        (Scope(Kind.CERTIFICATES, "one.github.io"), ["b.one.github.io"], ["b.two.github.io"]),
-        (Scope(Kind.FAILURES, "b.example.com"), ["b.example.com"], ["c.example.com"]),
+        (Scope(LimitKind.CERTIFICATES, "example.com"), ["b.example.com", "example.com"], ["notexample.com"]),
+        (Scope(LimitKind.CERTIFICATES, "one.github.io"), ["b.one.github.io"], ["b.two.github.io"]),
+        (Scope(LimitKind.FAILURES, "b.example.com"), ["b.example.com"], ["c.example.com"]),
     ],
     ids=str,
 )
@@ -292,7 +291,7 @@ def test_what_the_ca_says_of_an_exact_set_covers_that_set(cdn: Cdn, limited: Cal
     shut = Shut(cdn)
     for name in ("a.example.com", "b.example.com"):
         cdn.add_domain(name)
-    shut.error = refusal(Scope(Kind.DUPLICATES), HOUR, cdn)
+    shut.error = refusal(Scope(LimitKind.DUPLICATES), HOUR, cdn)
     cdn.sslctl("add", "a.example.com", "--san", "b.example.com")
     shut.error = lambda: None
     assert reason(cdn, "a.example.com")["code"] == "CA_RATE_LIMITED"
@@ -328,7 +327,7 @@ def test_of_many_open_orders_none_is_asked_about_after_the_ca_wants_to_be_left_a
         cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "no decision in time"))
         cdn.sslctl("recheck", name)
     shut = Shut(cdn)
-    shut.error = refusal(Scope(Kind.ACCOUNT), HOUR, cdn, Code.CA_UNAVAILABLE)
+    shut.error = refusal(Scope(LimitKind.ACCOUNT), HOUR, cdn, Code.CA_UNAVAILABLE)
     cdn.sslctl("recheck")
     assert shut.asked == 1
 
@@ -337,7 +336,7 @@ def test_a_pause_of_years_is_kept_for_a_week(cdn: Cdn, limited: Callable[..., No
     limited()
     shut = Shut(cdn)
     take_in(cdn, "a.test", "b.test")
-    shut.error = refusal(Scope(Kind.ACCOUNT), timedelta(days=3650), cdn)
+    shut.error = refusal(Scope(LimitKind.ACCOUNT), timedelta(days=3650), cdn)
     tick(cdn)
     assert reason(cdn, "b.test")["retry_at"] == at(timedelta(days=7), cdn.clock())
 
@@ -345,7 +344,7 @@ def test_a_pause_of_years_is_kept_for_a_week(cdn: Cdn, limited: Callable[..., No
 def test_of_two_words_of_the_ca_the_one_that_lasts_longer_counts(cdn: Cdn) -> None:
     store = cdn.app().store
     for hours in (2, 3, 1):
-        store.pause(Scope(Kind.ACCOUNT), START + hours * HOUR, str(hours))
+        store.pause(Scope(LimitKind.ACCOUNT), START + hours * HOUR, str(hours))
     assert [(pause.until, pause.why) for pause in store.pauses(START)] == [(START + 3 * HOUR, "3")]
     store.close()
 
@@ -365,7 +364,7 @@ def test_a_ca_that_is_down_is_asked_five_times_and_then_left_alone_ever_longer(
     limited()
     shut = Shut(cdn)
     fleet(cdn, 9)
-    shut.error = refusal(Scope(Kind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
+    shut.error = refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
     ended = list(tick(cdn).values())
     assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD), shut.asked) == (5, 4, 5)
     for minutes in (1, 2, 4, 8, 16, 32, 60, 60):
@@ -382,7 +381,7 @@ def test_a_ca_that_is_down_is_asked_five_times_and_then_left_alone_ever_longer(
     cdn.clock.move(hours=1)
     assert set(tick(cdn).values()) == {""}
     assert cdn.sslctl("list", "--json").json["ca_pauses"] == []
-    shut.error = refusal(Scope(Kind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
+    shut.error = refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
     asked = shut.asked
     take_in(cdn, *(f"{each}.new.test" for each in range(6)))
     assert list(tick(cdn).values()).count(Code.CA_UNAVAILABLE) == 5
@@ -404,7 +403,7 @@ def test_any_answer_of_the_ca_begins_the_count_anew(
     limited()
     fleet(cdn, 9)
     shut = Shut(cdn)
-    down = [refusal(Scope(Kind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)() for _ in range(8)]
+    down = [refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)() for _ in range(8)]
     shut.error = iter([*down[:4], between, *down[4:]]).__next__
     ended = list(tick(cdn).values())
     assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD)) == (8, 0)
@@ -416,7 +415,7 @@ def test_who_limits_a_name_without_saying_for_how_long_is_not_down(
     limited()
     shut = Shut(cdn)
     fleet(cdn, 7)
-    shut.error = refusal(Scope(Kind.CERTIFICATES, "test"), None, cdn)
+    shut.error = refusal(Scope(LimitKind.CERTIFICATES, "test"), None, cdn)
     assert set(tick(cdn).values()) == {Code.CA_RATE_LIMITED}
     assert (shut.asked, cdn.sslctl("list", "--json").json["ca_pauses"]) == (7, [])
 
@@ -427,7 +426,7 @@ def test_trouble_of_our_own_does_not_show_that_the_ca_is_there(
     limited()
     fleet(cdn, 9)
     shut = Shut(cdn)
-    down = [refusal(Scope(Kind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)() for _ in range(8)]
+    down = [refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)() for _ in range(8)]
     ours = IssueError(Code.ISSUER_FAILED, "certbot is broken", order_dead=True)
     shut.error = iter([*down[:4], ours, *down[4:]]).__next__
     ended = list(tick(cdn).values())
@@ -448,9 +447,9 @@ def test_trouble_of_our_own_says_nothing_of_the_ca(cdn: Cdn, limited: Callable[.
 
 def test_people_are_told_beside_the_list_and_by_the_tick(cdn: Cdn) -> None:
     store = cdn.app().store
-    store.pause(Scope(Kind.ORDERS), START + 2 * HOUR, "the CA asked for a pause: too many new orders")
-    store.pause(Scope(Kind.FAILURES, "a.test"), START + HOUR, "x")
-    store.pause(Scope(Kind.CERTIFICATES, "b.test"), START + 3 * HOUR, "x")
+    store.pause(Scope(LimitKind.ORDERS), START + 2 * HOUR, "the CA asked for a pause: too many new orders")
+    store.pause(Scope(LimitKind.FAILURES, "a.test"), START + HOUR, "x")
+    store.pause(Scope(LimitKind.CERTIFICATES, "b.test"), START + 3 * HOUR, "x")
     store.trip("the CA could not be asked, several times in a row: refused")
     store.close()
     lines = [
@@ -477,16 +476,16 @@ def test_what_a_clock_that_ran_ahead_stored_holds_nobody_up(cdn: Cdn, limited: C
     take_in(cdn, "a.test", "b.test")
     tick(cdn)
     store = cdn.app().store
-    store.pause(Scope(Kind.ACCOUNT), cdn.clock() + HOUR, "a test")
+    store.pause(Scope(LimitKind.ACCOUNT), cdn.clock() + HOUR, "a test")
     store.trip("a test")
     cdn.clock.at = START
     assert store.pauses(START) == []
-    assert store.standstill(START) is None
+    assert store.active_pause(START) is None
     take_in(cdn, "c.test", "d.test")
     tick(cdn)
     assert sorted(names[0] for names in cdn.issuer.orders) == ["a.test", "b.test", "c.test", "d.test"]
     store.trip("again")
-    store.pause(Scope(Kind.ACCOUNT), START + HOUR, "again")
+    store.pause(Scope(LimitKind.ACCOUNT), START + HOUR, "again")
     assert [pause.until for pause in store.pauses(START)] == [
         START + HOUR,
         cdn.clock() + timedelta(minutes=1),

@@ -13,7 +13,7 @@ from sslctl.issuer import IssueError
 from sslctl.rules.model import Bundle, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import derive_status
-from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock, FakeIssuer
 
@@ -94,7 +94,7 @@ def test_killed_after_the_text_certificate_made_way_it_is_put_back_when_ours_is_
         app.pipeline(lambda _domain, _step: None).run(NAME)
     assert fingerprint(shop) is None
     assert view(shop)["serving"] is None
-    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422, times=1))
+    shop.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422, times=1))
     result = shop.sslctl("recheck", NAME)
     assert result.exit_code == 7
     assert "the text certificate is installed again" in result.stdout
@@ -125,7 +125,7 @@ def test_a_lost_answer_to_the_upload_over_text_does_not_bring_the_text_back(shop
 
 def test_a_lost_answer_to_the_removal_of_the_text_certificate_is_looked_for(shop: Cdn) -> None:
     pasted(shop)
-    shop.c4.set_faults(Fault(kind=Kind.REMOVE, drop=Drop.AFTER))
+    shop.c4.set_faults(Fault(kind=Operation.REMOVE, drop=Drop.AFTER))
     assert shop.sslctl("add", NAME).exit_code == 0
     assert (view(shop)["serving"]["source"], len(shop.issuer.orders)) == ("c4", 1)
 
@@ -133,9 +133,9 @@ def test_a_lost_answer_to_the_removal_of_the_text_certificate_is_looked_for(shop
 def test_nobody_claims_to_know_whether_the_text_certificate_is_gone(shop: Cdn) -> None:
     pasted(shop)
     shop.c4.set_faults(
-        Fault(kind=Kind.LOOKUP, times=1),
-        Fault(kind=Kind.REMOVE, drop=Drop.AFTER),
-        Fault(kind=Kind.LOOKUP, status=503),
+        Fault(kind=Operation.LOOKUP, times=1),
+        Fault(kind=Operation.REMOVE, drop=Drop.AFTER),
+        Fault(kind=Operation.LOOKUP, status=503),
     )
     result = shop.sslctl("add", NAME)
     assert result.exit_code == 7
@@ -147,7 +147,7 @@ def test_nobody_claims_to_know_whether_the_text_certificate_is_gone(shop: Cdn) -
 
 def test_when_the_text_certificate_cannot_be_removed_it_is_served_still(shop: Cdn) -> None:
     pasted(shop)
-    shop.c4.set_faults(Fault(kind=Kind.REMOVE, status=422))
+    shop.c4.set_faults(Fault(kind=Operation.REMOVE, status=422))
     result = shop.sslctl("add", NAME)
     assert result.exit_code == 7
     assert "the text certificate is still installed" in result.stdout
@@ -157,8 +157,8 @@ def test_when_the_text_certificate_cannot_be_removed_it_is_served_still(shop: Cd
     assert len(shop.issuer.orders) == 1
 
 
-@pytest.mark.parametrize("kind", [Kind.LOOKUP, Kind.UPLOAD])
-def test_when_c4_wants_to_be_asked_again_it_is(shop: Cdn, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [Operation.LOOKUP, Operation.UPLOAD])
+def test_when_c4_wants_to_be_asked_again_it_is(shop: Cdn, kind: Operation) -> None:
     shop.c4.set_faults(Fault(kind=kind, status=503, retry_after=1800))
     shop.sslctl("add", NAME)
     reason = view(shop)["reason"]
@@ -258,7 +258,7 @@ def test_what_c4_serves_is_known_again_after_a_pass_that_was_killed(shop: Cdn) -
     app.control_plane = Dying(app.control_plane)
     with pytest.raises(Killed):
         app.pipeline(lambda _domain, _step: None).run(NAME)
-    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=503))
+    shop.c4.set_faults(Fault(kind=Operation.UPLOAD, status=503))
     shop.sslctl("add", NAME)
     assert view(shop)["serving"]["fingerprint_sha256"] == fingerprint(shop)
     assert view(shop)["serving"]["source"] == "text"
@@ -267,6 +267,6 @@ def test_what_c4_serves_is_known_again_after_a_pass_that_was_killed(shop: Cdn) -
 def test_a_text_certificate_that_was_deleted_does_not_come_back(shop: Cdn) -> None:
     pasted(shop)
     shop.sslctl("delete", NAME, "--yes")
-    shop.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422, times=1))
+    shop.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422, times=1))
     assert shop.sslctl("add", NAME).exit_code == 7
     assert fingerprint(shop) is None

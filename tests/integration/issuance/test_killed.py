@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sslctl.sandbox.cdn import World
+from sslctl.sandbox.cdn import SandboxCdn
 
 pytestmark = pytest.mark.pebble
 
@@ -20,15 +20,15 @@ SSLCTL = [sys.executable, "-m", "sslctl"]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
     # The CA takes its time, so that there is some to be killed in.
     slow = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": "2"}
     folder = tmp_path_factory.mktemp("world")
-    with World(folder, clock=lambda: datetime.now(UTC), pebble_environment=slow) as running:
+    with SandboxCdn(folder, clock=lambda: datetime.now(UTC), pebble_environment=slow) as running:
         yield running
 
 
-def _rows(world: World, sql: str) -> list[tuple[object, ...]]:
+def _rows(world: SandboxCdn, sql: str) -> list[tuple[object, ...]]:
     database = world.folder / "state" / "sslctl.db"
     try:
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
@@ -50,7 +50,7 @@ def _rows(world: World, sql: str) -> list[tuple[object, ...]]:
         ("issued.example.test", "outcome = 'issued'"),
     ],
 )
-def test_the_next_run_goes_on_with_the_same_order(world: World, name: str, moment: str) -> None:
+def test_the_next_run_goes_on_with_the_same_order(world: SandboxCdn, name: str, moment: str) -> None:
     world.add_domain(name)
     environment = {**os.environ, "SSLCTL_CONFIG": str(world.config_path)}
     orders = f"FROM acme_order JOIN domain ON domain.id = domain_id WHERE domain.name = '{name}'"

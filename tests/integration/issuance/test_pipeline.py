@@ -17,7 +17,7 @@ from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Order
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.status import derive_status, served
-from sslctl.sandbox.c4.faults import Drop, Fault, Kind
+from sslctl.sandbox.c4.faults import Drop, Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.dying_store import DyingStore, Killed
 from tests.support.fakes import FakeIssuer
@@ -31,8 +31,8 @@ def enrolled(cdn: Cdn) -> tuple[App, Domain]:
     return app, enrolment.enrol(app.store, NAME, None, cdn.clock())
 
 
-def run(app: App, **manner: bool) -> Domain:
-    return app.pipeline(lambda _domain, _step: None).run(NAME, **manner)
+def run(app: App, **policy: bool) -> Domain:
+    return app.pipeline(lambda _domain, _step: None).run(NAME, **policy)
 
 
 def die(cdn: Cdn, app: App, fatal: int, *, before: bool) -> None:
@@ -76,7 +76,7 @@ def test_there_are_seven_writes_to_be_killed_at(cdn: Cdn) -> None:
 
 def test_emergency_retries_the_upload_only(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     assert reason(app, run(app)) is Code.C4_REJECTED
     assert reason(app, run(app)) is Code.C4_REJECTED
     cdn.c4.heal()
@@ -86,7 +86,7 @@ def test_emergency_retries_the_upload_only(cdn: Cdn) -> None:
 
 def test_a_held_certificate_that_expired_meanwhile_is_not_uploaded_any_more(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     run(app)
     cdn.c4.heal()
     cdn.clock.move(days=91)
@@ -98,13 +98,13 @@ def test_a_held_certificate_that_expired_meanwhile_is_not_uploaded_any_more(cdn:
 
 def test_a_lost_answer_after_c4_acted_is_no_emergency(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, drop=Drop.AFTER))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, drop=Drop.AFTER))
     assert reason(app, run(app)) is None
 
 
 def test_an_upload_that_nobody_could_read_back_is_no_success(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    cdn.c4.set_faults(Fault(kind=Kind.READBACK, status=503))
+    cdn.c4.set_faults(Fault(kind=Operation.READBACK, status=503))
     assert reason(app, run(app)) is Code.C4_UNANSWERED
     cdn.c4.heal()
     uploads = len(cdn.uploads(NAME))
@@ -311,7 +311,7 @@ def test_an_order_that_lay_open_until_its_certificate_expired_is_let_go(cdn: Cdn
 
 def test_a_held_certificate_of_the_other_source_is_not_uploaded(cdn: Cdn) -> None:
     app, domain = enrolled(cdn)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=422))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     bundle = cdn.text_pair(NAME)
     enrolment.paste(app.store, NAME, (), bundle, cdn.clock())
     run(app)

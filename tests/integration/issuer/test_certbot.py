@@ -30,7 +30,7 @@ from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.issuer.certbot.worker_pool import Workers
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
-from sslctl.sandbox.cdn import World
+from sslctl.sandbox.cdn import SandboxCdn
 
 pytestmark = pytest.mark.pebble
 
@@ -40,13 +40,13 @@ def _now() -> datetime:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(tmp_path_factory.mktemp("world"), clock=_now) as running:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
+    with SandboxCdn(tmp_path_factory.mktemp("world"), clock=_now) as running:
         yield running
 
 
 @pytest.fixture
-def acme(world: World) -> AcmeSection:
+def acme(world: SandboxCdn) -> AcmeSection:
     return load(world.config_path, {}).acme
 
 
@@ -74,7 +74,7 @@ def _no_url(_url: str) -> None:
 
 
 def test_standalone_mode_issues_through_a_port_of_its_own(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("standalone.example.test")
     issuer = _certbot(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme")
@@ -82,7 +82,7 @@ def test_standalone_mode_issues_through_a_port_of_its_own(
     assert read_leaf(issued.certificate).names == ("standalone.example.test",)
 
 
-def test_a_standalone_batch_shares_the_port(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_a_standalone_batch_shares_the_port(world: SandboxCdn, acme: AcmeSection, tmp_path: Path) -> None:
     names = [f"standalone{number}.example.test" for number in range(3)]
     for name in names:
         world.add_domain(name)
@@ -92,7 +92,7 @@ def test_a_standalone_batch_shares_the_port(world: World, acme: AcmeSection, tmp
     assert [read_leaf(one.certificate).names for one in issued] == [(name,) for name in names]
 
 
-def test_parallel_first_orders_make_one_account(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_parallel_first_orders_make_one_account(world: SandboxCdn, acme: AcmeSection, tmp_path: Path) -> None:
     names = [f"parallel{number}.example.test" for number in range(3)]
     for name in names:
         world.add_domain(name)
@@ -103,7 +103,7 @@ def test_parallel_first_orders_make_one_account(world: World, acme: AcmeSection,
 
 
 def test_its_folders_are_private_and_go_with_the_order(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("private.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
@@ -127,7 +127,7 @@ def test_its_folders_are_private_and_go_with_the_order(
 
 
 def test_a_certificate_left_on_disk_is_adopted_without_asking_the_ca(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("adopted.example.test")
     order = _order(1, "adopted.example.test")
@@ -137,7 +137,7 @@ def test_a_certificate_left_on_disk_is_adopted_without_asking_the_ca(
 
 
 def test_the_orders_url_is_kept_before_the_order_goes_on(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("first.example.test")
     challenges = tmp_path / "seen"
@@ -153,7 +153,7 @@ def test_the_orders_url_is_kept_before_the_order_goes_on(
 
 
 def test_the_web_server_can_read_the_answers_whatever_our_umask_is(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("readable.example.test")
     webroot = world.folder / "webroot"
@@ -181,7 +181,7 @@ def test_the_web_server_can_read_the_answers_whatever_our_umask_is(
 
 
 def test_neither_the_machines_certbot_settings_nor_the_current_folder_have_a_say(
-    world: World, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.add_domain("alone.example.test")
     settings = tmp_path / "xdg" / "letsencrypt" / "cli.ini"
@@ -196,7 +196,7 @@ def test_neither_the_machines_certbot_settings_nor_the_current_folder_have_a_say
 
 
 def test_an_account_that_the_ca_does_not_know_is_registered_again_for_the_next_pass(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("account.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
@@ -217,7 +217,7 @@ def test_an_account_that_the_ca_does_not_know_is_registered_again_for_the_next_p
 
 
 def test_a_webroot_that_others_can_change_is_refused_before_anything_is_ordered(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("refused.example.test")
     (tmp_path / "webroot").mkdir()
@@ -230,7 +230,7 @@ def test_a_webroot_that_others_can_change_is_refused_before_anything_is_ordered(
 
 
 def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_something(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("killed.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
@@ -287,7 +287,7 @@ def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> No
     ],
 )
 def test_what_goes_wrong_around_it_is_told(
-    world: World, acme: AcmeSection, tmp_path: Path, change: dict[str, object], code: Code, found: str
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path, change: dict[str, object], code: Code, found: str
 ) -> None:
     world.add_domain("around.example.test")
     issuer = _certbot(dataclasses.replace(acme, **change), tmp_path / "acme")  # type: ignore[arg-type]
@@ -298,7 +298,9 @@ def test_what_goes_wrong_around_it_is_told(
 
 
 def test_a_ca_that_rejects_half_of_all_nonces_still_issues(tmp_path: Path) -> None:
-    with World(tmp_path / "world", clock=_now, pebble_environment={"PEBBLE_WFE_NONCEREJECT": "50"}) as rough:
+    with SandboxCdn(
+        tmp_path / "world", clock=_now, pebble_environment={"PEBBLE_WFE_NONCEREJECT": "50"}
+    ) as rough:
         rough.add_domain("nonce.example.test")
         issuer = _certbot(load(rough.config_path, {}).acme, tmp_path / "acme")
         issued = issuer.issue(_order(1, "nonce.example.test"), _no_url)
@@ -328,7 +330,7 @@ def _processes() -> Iterator[tuple[int, int]]:
 
 
 def test_a_certificate_cut_off_on_disk_is_fetched_from_its_order(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("cut.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
@@ -346,7 +348,7 @@ def test_a_certificate_cut_off_on_disk_is_fetched_from_its_order(
 
 
 def test_what_a_killed_run_answered_is_cleared_when_its_certificate_is_fetched(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("litter.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
@@ -363,7 +365,7 @@ def test_what_a_killed_run_answered_is_cleared_when_its_certificate_is_fetched(
 
 
 def test_two_processes_at_their_first_order_make_one_account(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     names = [f"first{number}.example.test" for number in range(2)]
     for name in names:
@@ -378,7 +380,7 @@ def test_two_processes_at_their_first_order_make_one_account(
     assert len(list((tmp_path / "acme" / "accounts").glob("**/regr.json"))) == 1
 
 
-def test_of_two_accounts_one_is_used(world: World, acme: AcmeSection, tmp_path: Path) -> None:
+def test_of_two_accounts_one_is_used(world: SandboxCdn, acme: AcmeSection, tmp_path: Path) -> None:
     world.add_domain("twice.example.test")
     for folder in ("acme", "other"):
         _certbot(acme, tmp_path / folder)._register()
@@ -422,7 +424,7 @@ def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path, *, tells: b
 
 
 def test_after_the_warm_process_was_killed_the_next_order_starts_another(
-    world: World, acme: AcmeSection, tmp_path: Path
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     issuer = _certbot(acme, tmp_path / "acme")
     for number, name in enumerate(("before.example.test", "after.example.test"), 1):

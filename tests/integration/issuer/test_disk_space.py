@@ -19,7 +19,7 @@ import pytest
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.config.settings import AcmeSection
 from sslctl.issuer import IssueError
-from sslctl.issuer.certbot.disk_space import PROBE_BYTES, require_room, require_writable
+from sslctl.issuer.certbot.disk_space import PROBE_BYTES, require_disk_space, require_writable
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
@@ -106,7 +106,7 @@ def test_nothing_is_ordered_where_hardly_a_file_can_be_made(acme: AcmeSection, t
 
 def test_there_is_room_on_a_disk_with_room(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "size=100m") as large:
-        require_room(large)
+        require_disk_space(large)
         require_writable(large)
         assert list(large.iterdir()) == []
 

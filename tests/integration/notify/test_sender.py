@@ -14,13 +14,13 @@ import pytest
 
 from sslctl.config.settings import NotifySection
 from sslctl.errors import ConfigError
-from sslctl.notify import Kind, Message
+from sslctl.notify import Message, MessageKind
 from sslctl.notify.ping import ping
 from sslctl.notify.sender import AppriseNotifier
 from sslctl.notify.urls import read_urls
 from tests.support.webhook import Webhook
 
-MESSAGE = Message(Kind.TEST, "a title", "a text")
+MESSAGE = Message(MessageKind.TEST, "a title", "a text")
 SECRET = "s3cret-path"
 
 
@@ -66,7 +66,7 @@ def test_a_thread_of_apprise_that_hangs_does_not_keep_the_process(webhook: Webho
     webhook.hangs = True
     script = (
         "import sys, time; from sslctl.notify import *; from sslctl.notify.sender import AppriseNotifier;"
-        "print(AppriseNotifier([sys.stdin.read()], 4).send(Message(Kind.TEST, 'a', 'b'), (1,)))"
+        "print(AppriseNotifier([sys.stdin.read()], 4).send(Message(MessageKind.TEST, 'a', 'b'), (1,)))"
     )
     before = time.monotonic()
     result = subprocess.run(

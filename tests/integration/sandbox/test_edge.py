@@ -29,7 +29,7 @@ def der_of(leaf: trustme.LeafCert) -> bytes:
     return ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())
 
 
-class World:
+class SandboxCdn:
     """A C4 that activates after a minute, its edge, and a clock to move."""
 
     def __init__(self, folder: Path) -> None:
@@ -72,14 +72,14 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
+def world(tmp_path: Path) -> Iterator[SandboxCdn]:
+    world = SandboxCdn(tmp_path)
     with world.c4:
         yield world
 
 
 @pytest.fixture
-def edge(world: World) -> Iterator[Edge]:
+def edge(world: SandboxCdn) -> Iterator[Edge]:
     with Edge(world.c4, world.webroot) as edge:
         yield edge
 
@@ -121,7 +121,7 @@ def say(port: int, said: bytes) -> bytes:
 
 
 def test_a_handshake_shows_the_very_certificate_of_the_name_that_is_asked_for(
-    world: World, edge: Edge
+    world: SandboxCdn, edge: Edge
 ) -> None:
     shop, www = world.install(SHOP), world.install(WWW)
     world.activate()
@@ -130,7 +130,7 @@ def test_a_handshake_shows_the_very_certificate_of_the_name_that_is_asked_for(
     assert handshake(edge, SHOP.upper()) == shop
 
 
-def test_the_old_certificate_is_served_until_the_new_one_is_active(world: World, edge: Edge) -> None:
+def test_the_old_certificate_is_served_until_the_new_one_is_active(world: SandboxCdn, edge: Edge) -> None:
     old = world.install(SHOP)
     world.activate()
     new = world.install(SHOP)
@@ -139,7 +139,7 @@ def test_the_old_certificate_is_served_until_the_new_one_is_active(world: World,
     assert handshake(edge, SHOP) == new
 
 
-def test_a_client_that_resumes_its_session_sees_the_certificate_of_now(world: World, edge: Edge) -> None:
+def test_a_client_that_resumes_its_session_sees_the_certificate_of_now(world: SandboxCdn, edge: Edge) -> None:
     context = ssl.create_default_context()
     CA.configure_trust(context)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -161,7 +161,7 @@ def test_a_client_that_resumes_its_session_sees_the_certificate_of_now(world: Wo
 
 @pytest.mark.parametrize("name", ["unknown.example.com", BARE, None])
 def test_a_name_without_a_certificate_is_refused_with_the_alert_for_it(
-    world: World, edge: Edge, name: str | None
+    world: SandboxCdn, edge: Edge, name: str | None
 ) -> None:
     world.install(SHOP)
     world.activate()
@@ -169,7 +169,7 @@ def test_a_name_without_a_certificate_is_refused_with_the_alert_for_it(
         handshake(edge, name)
 
 
-def test_a_removed_certificate_is_served_no_more(world: World, edge: Edge) -> None:
+def test_a_removed_certificate_is_served_no_more(world: SandboxCdn, edge: Edge) -> None:
     world.install(SHOP)
     world.activate()
     handshake(edge, SHOP)
@@ -183,7 +183,7 @@ def test_a_removed_certificate_is_served_no_more(world: World, edge: Edge) -> No
         handshake(edge, SHOP)
 
 
-def test_tls_below_1_2_is_refused(world: World, edge: Edge) -> None:
+def test_tls_below_1_2_is_refused(world: SandboxCdn, edge: Edge) -> None:
     world.install(SHOP)
     world.activate()
     context = ssl.create_default_context()
@@ -198,7 +198,7 @@ def test_tls_below_1_2_is_refused(world: World, edge: Edge) -> None:
         handshake(edge, SHOP, context)
 
 
-def test_any_get_over_tls_is_answered_with_a_text_that_names_the_host(world: World, edge: Edge) -> None:
+def test_any_get_over_tls_is_answered_with_a_text_that_names_the_host(world: SandboxCdn, edge: Edge) -> None:
     world.install(SHOP)
     world.activate()
     context = ssl.create_default_context()
@@ -214,7 +214,9 @@ def test_any_get_over_tls_is_answered_with_a_text_that_names_the_host(world: Wor
         response.close()
 
 
-def test_no_key_is_left_on_disk_besides_the_records_of_c4(world: World, edge: Edge, tmp_path: Path) -> None:
+def test_no_key_is_left_on_disk_besides_the_records_of_c4(
+    world: SandboxCdn, edge: Edge, tmp_path: Path
+) -> None:
     world.install(SHOP)
     world.activate()
     handshake(edge, SHOP)
@@ -224,7 +226,7 @@ def test_no_key_is_left_on_disk_besides_the_records_of_c4(world: World, edge: Ed
     assert with_key == [tmp_path / "c4" / "domains" / SHOP]
 
 
-def test_a_silent_client_does_not_hold_up_the_others(world: World, edge: Edge) -> None:
+def test_a_silent_client_does_not_hold_up_the_others(world: SandboxCdn, edge: Edge) -> None:
     shop = world.install(SHOP)
     world.activate()
     with (
@@ -236,7 +238,7 @@ def test_a_silent_client_does_not_hold_up_the_others(world: World, edge: Edge) -
 
 
 def test_clients_that_hang_up_or_talk_nonsense_leave_no_noise(
-    world: World, edge: Edge, capfd: pytest.CaptureFixture[str]
+    world: SandboxCdn, edge: Edge, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shop = world.install(SHOP)
     world.activate()
@@ -247,7 +249,7 @@ def test_clients_that_hang_up_or_talk_nonsense_leave_no_noise(
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_a_challenge_is_answered_from_the_webroot(world: World, edge: Edge) -> None:
+def test_a_challenge_is_answered_from_the_webroot(world: SandboxCdn, edge: Edge) -> None:
     (world.webroot / CHALLENGES.strip("/") / "Abc-_09").write_text("Abc-_09.thumbprint")
     assert get(edge.http_port, f"{CHALLENGES}Abc-_09")[:2] == (200, b"Abc-_09.thumbprint")
     assert get(edge.http_port, f"{CHALLENGES}Abc-_09", host="any.name.example")[0] == 200
@@ -274,7 +276,7 @@ def test_a_challenge_is_answered_from_the_webroot(world: World, edge: Edge) -> N
     ],
 )
 def test_nothing_but_a_challenge_of_the_webroot_is_read(
-    world: World, edge: Edge, tmp_path: Path, token: str
+    world: SandboxCdn, edge: Edge, tmp_path: Path, token: str
 ) -> None:
     folder = world.webroot / CHALLENGES.strip("/")
     for path in (world.webroot / "secret", tmp_path / "secret", folder / "x.txt"):
@@ -300,7 +302,7 @@ class Standalone(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_challenge_that_the_webroot_lacks_is_forwarded_to_the_standalone_port(world: World) -> None:
+def test_a_challenge_that_the_webroot_lacks_is_forwarded_to_the_standalone_port(world: SandboxCdn) -> None:
     (world.webroot / CHALLENGES.strip("/") / "here").write_text("from the webroot")
     with ThreadingHTTPServer(("127.0.0.1", 0), Standalone) as standalone:
         thread = threading.Thread(target=standalone.serve_forever)
@@ -337,7 +339,7 @@ def test_a_stopped_edge_comes_back_on_the_same_ports(edge: Edge) -> None:
     assert get(edge.http_port, "/")[0] == 301
 
 
-def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(world: World, edge: Edge) -> None:
+def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(world: SandboxCdn, edge: Edge) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     second = Edge(world.c4, None, http_port=port, https_port=edge.https_port)

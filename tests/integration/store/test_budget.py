@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sslctl.rules.limits import Kind, Limit, Limits, Scope
+from sslctl.rules.limits import Limit, LimitKind, Limits, Scope
 from sslctl.rules.model import Domain, Finding, Order, Source
 from sslctl.rules.reasons import Code
-from sslctl.store.interface import Held
+from sslctl.store.interface import BudgetHeld
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.budget import _MOMENTS
 from sslctl.store.sqlite.store import SqliteStore
@@ -77,9 +77,9 @@ def fail(store: SqliteStore, name: str, code: Code = Code.CHALLENGE_FAILED) -> N
     store.close_order(place(store, name), code)
 
 
-def held(store: SqliteStore, name: str) -> Held:
+def held(store: SqliteStore, name: str) -> BudgetHeld:
     domain = store.find(name) or store.enrol(name, (), Source.C4)
-    with pytest.raises(Held) as caught:
+    with pytest.raises(BudgetHeld) as caught:
         store.open_order(domain, domain.names, private_key(), CSR)
     assert store.order(domain) is None
     return caught.value
@@ -122,32 +122,34 @@ OWNERS = {
 TIGHT = Limits(Limit(4, 3 * HOUR), Limit(2, 7 * HOUR), Limit(2, 5 * HOUR), Limit(2, HOUR))
 
 
-def moments(book: list[Entry], kind: Kind, key: str, names: frozenset[str]) -> list[datetime]:
+def moments(book: list[Entry], kind: LimitKind, key: str, names: frozenset[str]) -> list[datetime]:
     """Give the moments of all that ever counted against one limit."""
-    if kind is Kind.ORDERS:
+    if kind is LimitKind.ORDERS:
         return [e.opened_at for e in book if e.counts and not e.is_renewal]
-    if kind is Kind.CERTIFICATES:
+    if kind is LimitKind.CERTIFICATES:
         return [
             e.opened_at
             for e in book
             if e.bought and not e.is_renewal and key in {OWNERS[name] for name in e.names}
         ]
-    if kind is Kind.DUPLICATES:
+    if kind is LimitKind.DUPLICATES:
         return [e.opened_at for e in book if e.bought and e.names == names]
     return [e.closed_at for e in book if e.failed(key) and e.closed_at is not None]
 
 
-def against(limits: Limits, names: frozenset[str], *, is_renewal: bool) -> Iterator[tuple[Kind, str, Limit]]:
+def against(
+    limits: Limits, names: frozenset[str], *, is_renewal: bool
+) -> Iterator[tuple[LimitKind, str, Limit]]:
     if limits.orders and not is_renewal:
-        yield Kind.ORDERS, "", limits.orders
+        yield LimitKind.ORDERS, "", limits.orders
     if limits.certificates and not is_renewal:
         for owner in {OWNERS[name] for name in names}:
-            yield Kind.CERTIFICATES, owner, limits.certificates
+            yield LimitKind.CERTIFICATES, owner, limits.certificates
     if limits.duplicates:
-        yield Kind.DUPLICATES, "", limits.duplicates
+        yield LimitKind.DUPLICATES, "", limits.duplicates
     if limits.failures:
         for name in names:
-            yield Kind.FAILURES, name, limits.failures
+            yield LimitKind.FAILURES, name, limits.failures
 
 
 def is_safe(book: list[Entry], names: frozenset[str], at: datetime, *, is_renewal: bool) -> bool:
@@ -211,7 +213,7 @@ def _take(
     is_renewal = any(entry.outcome == "issued" and entry.names == wanted for entry in book)
     store._queues.clear()
     if not is_safe(book, wanted, now, is_renewal=is_renewal):
-        with pytest.raises(Held) as caught:
+        with pytest.raises(BudgetHeld) as caught:
             store.open_order(domain, names, private_key(), CSR)
         assert caught.value.until == first_safe(book, wanted, now, is_renewal=is_renewal)
         return
@@ -235,12 +237,15 @@ def _compare(book: list[Entry]) -> None:
     assert TIGHT.orders
     assert TIGHT.certificates
     assert TIGHT.duplicates
-    assert most_within(moments(book, Kind.ORDERS, "", frozenset()), TIGHT.orders.window) <= TIGHT.orders.count
+    assert (
+        most_within(moments(book, LimitKind.ORDERS, "", frozenset()), TIGHT.orders.window)
+        <= TIGHT.orders.count
+    )
     for owner in set(OWNERS.values()):
-        bought = moments(book, Kind.CERTIFICATES, owner, frozenset())
+        bought = moments(book, LimitKind.CERTIFICATES, owner, frozenset())
         assert most_within(bought, TIGHT.certificates.window) <= TIGHT.certificates.count
     for names in {entry.names for entry in book}:
-        bought = moments(book, Kind.DUPLICATES, "", names)
+        bought = moments(book, LimitKind.DUPLICATES, "", names)
         assert most_within(bought, TIGHT.duplicates.window) <= TIGHT.duplicates.count
 
 
@@ -259,9 +264,12 @@ def test_new_orders_of_the_account(folder: Path) -> None:
         for minute, name in enumerate(("a.test", "b.test")):
             clock.at = START + timedelta(minutes=minute)
             place(store, name)
-        held_back = held(store, "c.test")
-        assert (held_back.scope, held_back.found) == (Scope(Kind.ORDERS), "2 of 2 new orders in 3 hours")
-        assert held_back.until == START + 3 * HOUR
+        waiting_for_budget = held(store, "c.test")
+        assert (waiting_for_budget.scope, waiting_for_budget.found) == (
+            Scope(LimitKind.ORDERS),
+            "2 of 2 new orders in 3 hours",
+        )
+        assert waiting_for_budget.until == START + 3 * HOUR
         clock.at = START + 3 * HOUR - timedelta(seconds=1)
         assert store.room(clock()) == 0
         assert held(store, "c.test").until == START + 3 * HOUR
@@ -285,7 +293,7 @@ def test_new_certificates_below_a_registered_domain(folder: Path) -> None:
         issue(store, "a.shop.example.co.uk")
         place(store, "b.example.co.uk", "x.example.com")
         assert held(store, "c.example.co.uk").found == "2 of 2 new certificates for example.co.uk in 7 days"
-        assert held(store, "c.example.co.uk").scope == Scope(Kind.CERTIFICATES, "example.co.uk")
+        assert held(store, "c.example.co.uk").scope == Scope(LimitKind.CERTIFICATES, "example.co.uk")
         issue(store, "d.other.co.uk")
         fail(store, "y.example.com")
         place(store, "z.example.com")
@@ -312,22 +320,22 @@ def test_failed_validations_of_a_name(folder: Path, code: Code) -> None:
         store.close_order(order, code)
         fail(store, "b.test", code)
         failing = held(store, "a.test")
-        assert failing.scope == Scope(Kind.FAILURES, "a.test")
+        assert failing.scope == Scope(LimitKind.FAILURES, "a.test")
         assert failing.found == "2 of 2 failed validations of a.test in 1 hour"
         assert failing.until == START + HOUR
         place(store, "b.test")
         store.enrol("other.test", ("a.test",), Source.C4)
-        assert held(store, "other.test").scope == Scope(Kind.FAILURES, "a.test")
+        assert held(store, "other.test").scope == Scope(LimitKind.FAILURES, "a.test")
 
 
 def test_a_renewal_is_exempt_from_what_is_new_and_from_nothing_else(folder: Path) -> None:
     with opened(folder, Limits()) as store:
         issue(store, "a.example.com")
     with opened(folder, Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(2, HOUR))) as store:
-        assert held(store, "b.example.com").scope.kind in (Kind.ORDERS, Kind.CERTIFICATES)
+        assert held(store, "b.example.com").scope.kind in (LimitKind.ORDERS, LimitKind.CERTIFICATES)
         issue(store, "a.example.com")
         assert store.room(START) == 0, "the first one was new, the second one is not counted"
-        assert held(store, "a.example.com").scope.kind is Kind.DUPLICATES
+        assert held(store, "a.example.com").scope.kind is LimitKind.DUPLICATES
 
 
 def test_a_certificate_of_another_ca_makes_no_renewal(folder: Path) -> None:
@@ -454,21 +462,21 @@ def test_for_a_name_of_its_own_nobody_waits_for_anybody(folder: Path) -> None:
 
 
 def test_who_waits_longest_is_first_when_there_is_room_sooner(folder: Path) -> None:
-    """A limit was raised, or others have gone: `held_back` gives those who may go now, whatever they were told."""
+    """A limit was raised, or others have gone: `waiting_for_budget` gives those who may go now, whatever they were told."""
     with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
         issue(store, "a.test")
         for name in ("c.test", "b.test", "e.test", "d.test"):
             _settle_held(store, name)
         store.delete(store.domain("c.test"))
-        assert [domain.name for domain in store.held_back(START, 2)] == ["b.test", "e.test"]
-        assert store.held_back(START + 24 * HOUR, 9) == []
+        assert [domain.name for domain in store.waiting_for_budget(START, 2)] == ["b.test", "e.test"]
+        assert store.waiting_for_budget(START + 24 * HOUR, 9) == []
 
 
 def test_who_waits_for_something_else_is_not_called_for_new_orders(folder: Path) -> None:
     with opened(folder, Limits(certificates=Limit(1, HOUR))) as store:
         issue(store, "a.example.com")
         _settle_held(store, "b.example.com")
-        assert store.held_back(START, 9) == []
+        assert store.waiting_for_budget(START, 9) == []
 
 
 def _settle_held(store: SqliteStore, name: str) -> None:
@@ -493,7 +501,7 @@ def _spend(store: SqliteStore, label: str) -> int:
     for number in range(12):
         try:
             place(store, f"{number}.{label}.example.com")
-        except Held:
+        except BudgetHeld:
             continue
         placed += 1
     return placed
@@ -534,7 +542,7 @@ def test_threads_of_one_store_never_overspend_together(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", _MOMENTS, ids=str)
-def test_nothing_is_counted_by_reading_all_orders(folder: Path, kind: Kind) -> None:
+def test_nothing_is_counted_by_reading_all_orders(folder: Path, kind: LimitKind) -> None:
     with opened(folder, LETS_ENCRYPTS) as store:
         plan = store._database.read(
             lambda row: str(row["detail"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sslctl.sandbox.c4.faults import Fault, Kind
+from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 
 NAME, OTHER = "shop.example.com", "blog.example.com"
@@ -41,7 +41,7 @@ def spoil(cdn: Cdn, change: str) -> None:
 def owing(cdn: Cdn) -> Cdn:
     """A domain whose certificate is issued, and which C4 did not take."""
     cdn.add_domain(NAME)
-    cdn.c4.set_faults(Fault(kind=Kind.UPLOAD, status=503))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=503))
     assert cdn.sslctl("add", NAME).exit_code == 7
     cdn.c4.heal()
     return cdn

@@ -314,7 +314,7 @@ def test_threads_that_share_commits_and_lose_some_work_leave_it_whole(store: Sql
     def work(thread: int) -> None:
         domain = store.enrol(f"{thread}.test", (), Source.C4)
         for number in range(25):
-            with suppress(ZeroDivisionError), store.together():
+            with suppress(ZeroDivisionError), store.transaction():
                 store.record(domain, "tried", f"{number}")
                 if number % 3 == 0:
                     raise ZeroDivisionError
@@ -378,7 +378,7 @@ def _older(folder: Path, version: int) -> None:
             connection.executescript(migration)
         connection.execute(f"PRAGMA user_version = {version}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("INSERT INTO key_check VALUES (1, ?)", (keyring.seal("sslctl"),))
+        connection.execute("INSERT INTO key_check VALUES (1, ?)", (keyring.encrypt("sslctl"),))
         connection.execute(
             "INSERT INTO domain (name, sans, source, created_at) VALUES (?, '[]', 'c4', '2026-01-01T00:00:00Z')",
             (NAME,),

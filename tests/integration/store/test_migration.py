@@ -15,7 +15,7 @@ from sslctl.errors import StateError
 from sslctl.rules.limits import Limit, Limits
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code, Status
-from sslctl.store.interface import Held, Query
+from sslctl.store.interface import BudgetHeld, Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from sslctl.store.sqlite.store import SqliteStore
@@ -141,8 +141,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _fill(connection: sqlite3.Connection, keyring: Keyring) -> None:
-    sealed = keyring.seal(private_key())
-    connection.execute("INSERT INTO key_check VALUES (1, ?)", (keyring.seal("sslctl"),))
+    sealed = keyring.encrypt(private_key())
+    connection.execute("INSERT INTO key_check VALUES (1, ?)", (keyring.encrypt("sslctl"),))
     added = "2026-08-01T00:00:00Z"
     connection.executemany(
         "INSERT INTO domain VALUES (?, 3, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -331,18 +331,18 @@ def test_what_was_ordered_before_counts_against_the_limits(folder: Path) -> None
     served, failing = store.domain(SERVED), store.domain(FAILING)
     assert store.room(START) == 3 - 1, "the failed one; what was opened a day ago has just left"
     assert store.room(START - timedelta(seconds=1)) == 3 - 2
-    with pytest.raises(Held, match="2 of 2 certificates for exactly these names in 700 days"):
-        store.afford(served, served.names)
-    with pytest.raises(Held, match=rf"1 of 1 failed validations of {FAILING} in 1 hour") as held:
-        store.afford(failing, failing.names)
+    with pytest.raises(BudgetHeld, match="2 of 2 certificates for exactly these names in 700 days"):
+        store.require_budget(served, served.names)
+    with pytest.raises(BudgetHeld, match=rf"1 of 1 failed validations of {FAILING} in 1 hour") as held:
+        store.require_budget(failing, failing.names)
     assert held.value.until == START + timedelta(minutes=30)
     store.close()
     # The second one for SERVED's names was a renewal, which none of the first two limits counts.
     store = opened(folder, Limits(certificates=Limit(1, 30 * week)))
     other = store.enrol("other.example.com", (), Source.C4)
-    with pytest.raises(Held, match=r"1 of 1 new certificates for example\.com in 210 days"):
-        store.afford(other, other.names)
-    store.afford(served, served.names)
+    with pytest.raises(BudgetHeld, match=r"1 of 1 new certificates for example\.com in 210 days"):
+        store.require_budget(other, other.names)
+    store.require_budget(served, served.names)
     store.close()
 
 

@@ -476,7 +476,7 @@ def test_a_key_added_in_front_seals_and_the_old_one_still_opens(used: Path) -> N
         sealed = connection.execute("SELECT sealed_key FROM certificate WHERE id = ?", (new.id,)).fetchone()[
             0
         ]
-    assert Keyring(key_of(used)).open(sealed) == private_key()
+    assert Keyring(key_of(used)).decrypt(sealed) == private_key()
 
 
 # Whatever happened to the file

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from sslctl.rules.limits import Kind, Pause, Scope
+from sslctl.rules.limits import LimitKind, Pause, Scope
 from sslctl.rules.model import Domain, RenewalInfo, Source
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START, Clock
@@ -66,27 +66,29 @@ def test_who_is_put_off_keeps_what_was_said(store: SqliteStore, clock: Clock) ->
 
 
 def test_a_pause_of_the_polling_concerns_nothing_else(store: SqliteStore, clock: Clock) -> None:
-    polling = Scope(Kind.RENEWAL_INFO)
+    polling = Scope(LimitKind.RENEWAL_INFO)
     store.pause(polling, START + HOUR, "slow down")
     domain = store.enrol("a.test", (), Source.C4)
-    store.afford(domain, domain.names)
-    assert (store.pauses(clock()), store.standstill(clock()), store.is_tripped) == ([], None, False)
+    store.require_budget(domain, domain.names)
+    assert (store.pauses(clock()), store.active_pause(clock()), store.is_tripped) == ([], None, False)
     pause = Pause(polling, START + HOUR, "slow down")
-    assert store.standstill(clock(), polling) == pause
-    store.pause(Scope(Kind.ACCOUNT), START + 2 * HOUR, "maintenance")
-    assert store.standstill(clock(), polling) == Pause(Scope(Kind.ACCOUNT), START + 2 * HOUR, "maintenance")
+    assert store.active_pause(clock(), polling) == pause
+    store.pause(Scope(LimitKind.ACCOUNT), START + 2 * HOUR, "maintenance")
+    assert store.active_pause(clock(), polling) == Pause(
+        Scope(LimitKind.ACCOUNT), START + 2 * HOUR, "maintenance"
+    )
 
 
 def test_each_breaker_is_closed_by_itself(store: SqliteStore, clock: Clock) -> None:
-    polling = Scope(Kind.RENEWAL_INFO)
-    store.trip("down", Kind.RENEWAL_INFO)
+    polling = Scope(LimitKind.RENEWAL_INFO)
+    store.trip("down", LimitKind.RENEWAL_INFO)
     assert not store.is_tripped
     store.trip("down")
     store.recover()
-    assert (store.is_tripped, store.standstill(clock())) == (False, None)
-    assert store.standstill(clock(), polling) == Pause(polling, START + HOUR / 60, "down")
-    store.recover(Kind.RENEWAL_INFO)
-    assert store.standstill(clock(), polling) is None
+    assert (store.is_tripped, store.active_pause(clock())) == (False, None)
+    assert store.active_pause(clock(), polling) == Pause(polling, START + HOUR / 60, "down")
+    store.recover(LimitKind.RENEWAL_INFO)
+    assert store.active_pause(clock(), polling) is None
 
 
 def test_those_never_asked_about_come_first_and_then_who_waits_longest(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from sslctl.fleet.notices import Errand, compose, decide, survey
-from sslctl.notify import Kind
+from sslctl.notify import MessageKind
 from sslctl.rules.model import Certificate, Domain, Finding, Notice, Source
 from sslctl.rules.reasons import Code, Status
 from tests.support.fakes import START
@@ -85,7 +85,7 @@ def test_domains_are_grouped_by_reason_the_gravest_and_largest_first() -> None:
         (Code.CERT_EXPIRED, 1, "expired.test"),
     ]
     message = compose(groups)
-    assert message.kind is Kind.TROUBLE
+    assert message.kind is MessageKind.TROUBLE
     assert message.title == "sslctl: 13 domains in Emergency, 1 domain in Expired"
     assert message.body.split("\n\n")[:2] == [
         (
@@ -131,7 +131,7 @@ def test_a_message_is_bounded_and_clean_whatever_was_found() -> None:
 
 def test_that_all_is_well_is_a_message_too() -> None:
     message = compose([])
-    assert message.kind is Kind.CURED
+    assert message.kind is MessageKind.CURED
     assert message.title == "sslctl: all is well again"
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sslctl.issuer.certbot.problems import explain
-from sslctl.rules.limits import Kind, Scope
+from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.reasons import Code
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -140,22 +140,22 @@ SEE = "see https://letsencrypt.org/docs/rate-limits/"
 @pytest.mark.parametrize(
     ("detail", "pause"),
     [
-        ("too many new orders (300) from this account in the last 3h0m0s", Scope(Kind.ORDERS)),
+        ("too many new orders (300) from this account in the last 3h0m0s", Scope(LimitKind.ORDERS)),
         (
             'too many certificates (50) already issued for "example.com" in the last 168h0m0s',
-            Scope(Kind.CERTIFICATES, "example.com"),
+            Scope(LimitKind.CERTIFICATES, "example.com"),
         ),
         (
             "too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s",
-            Scope(Kind.DUPLICATES),
+            Scope(LimitKind.DUPLICATES),
         ),
         (
             'too many failed authorizations (5) for "a.example.com" in the last 1h0m0s',
-            Scope(Kind.FAILURES, "a.example.com"),
+            Scope(LimitKind.FAILURES, "a.example.com"),
         ),
-        ("too many new registrations (10) from this IP address in the last 3h0m0s", Scope(Kind.ACCOUNT)),
-        ("Service busy; retry later.", Scope(Kind.ACCOUNT)),
-        ("something that nobody thought of", Scope(Kind.ACCOUNT)),
+        ("too many new registrations (10) from this IP address in the last 3h0m0s", Scope(LimitKind.ACCOUNT)),
+        ("Service busy; retry later.", Scope(LimitKind.ACCOUNT)),
+        ("something that nobody thought of", Scope(LimitKind.ACCOUNT)),
         ("too many failed authorizations recently", None),
         ('too many certificates (50) already issued for "\\x1b[31m" in the last 168h0m0s', None),
         ("Your account is temporarily prevented from requesting certificates for a.example.com.", None),
@@ -197,7 +197,7 @@ def test_a_time_that_makes_no_sense_is_none(text: str) -> None:
 )
 def test_a_ca_that_is_down_is_down_for_all(failure: dict[str, object]) -> None:
     error = explain(failure, NOW, order_placed=True)
-    assert (error.code, error.pause) == (Code.CA_UNAVAILABLE, Scope(Kind.ACCOUNT))
+    assert (error.code, error.pause) == (Code.CA_UNAVAILABLE, Scope(LimitKind.ACCOUNT))
     assert error.retry_at == NOW + timedelta(seconds=30)
 
 

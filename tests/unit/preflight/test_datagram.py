@@ -21,7 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sslctl.preflight import datagram, lookup
-from sslctl.preflight.dns_answer import Answer
+from sslctl.preflight.dns_answer import DnsAnswer
 
 NAME = dns.name.from_text("shop.example.com")
 NAMES = (
@@ -77,7 +77,7 @@ def query_for(response: dns.message.Message, kind: RdataType) -> bytes:
     return query.to_wire()
 
 
-def read(wire: bytes, query: bytes, kind: RdataType) -> Answer | None:
+def read(wire: bytes, query: bytes, kind: RdataType) -> DnsAnswer | None:
     """Read as `ask` does, which waits for the id of its question."""
     if wire[:2] != query[:2]:
         return None
@@ -87,7 +87,7 @@ def read(wire: bytes, query: bytes, kind: RdataType) -> Answer | None:
         return None
 
 
-def read_by_dnspython(wire: bytes, query: bytes, kind: RdataType) -> Answer | None:
+def read_by_dnspython(wire: bytes, query: bytes, kind: RdataType) -> DnsAnswer | None:
     """Give what `dns.resolver` would make of the datagram; None where it would ask on."""
     try:
         response = dns.message.from_wire(wire, raise_on_truncation=True)

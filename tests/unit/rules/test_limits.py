@@ -13,8 +13,8 @@ from sslctl.config.settings import load
 from sslctl.rules.limits import (
     LETS_ENCRYPT,
     NO_LIMITS,
-    Kind,
     Limit,
+    LimitKind,
     Scope,
     for_directory,
     limit_of,
@@ -96,10 +96,10 @@ def test_a_ca_without_known_limits_has_those_of_the_configuration_alone(tmp_path
 @pytest.mark.parametrize(
     "scope",
     [
-        Scope(Kind.ORDERS),
-        Scope(Kind.BREAKER),
-        Scope(Kind.CERTIFICATES, "a.b"),
-        Scope(Kind.DUPLICATES, '["a:b"]'),
+        Scope(LimitKind.ORDERS),
+        Scope(LimitKind.BREAKER),
+        Scope(LimitKind.CERTIFICATES, "a.b"),
+        Scope(LimitKind.DUPLICATES, '["a:b"]'),
     ],
     ids=str,
 )

@@ -31,7 +31,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, place: str) 
     with pytest.raises(ConfigError):
         load(tmp_path / place, {})
     with pytest.raises(StateError):
-        Keyring(tmp_path / place).open(b"")
+        Keyring(tmp_path / place).decrypt(b"")
 
 
 def test_an_endless_file_is_not_read_to_its_end() -> None:
