@@ -62,7 +62,7 @@ def verify(app: App, *, noted: Head | None, as_json: bool) -> int:
 
 
 def _whole(found: Audit) -> str:
-    begun = f"chained since {singapore.moment(found.begun_at)}"
+    begun = f"chained since {singapore.format_sgt(found.begun_at)}"
     if found.inherited:
         begun += f", when {found.inherited} were there already"
     head = f"head {found.head}" if found.head else "no head yet"

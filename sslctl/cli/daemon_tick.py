@@ -163,7 +163,7 @@ def _say_plan(plan: Plan, at: datetime, *, as_json: bool) -> None:
     render.lines(f"{task.name}: {task.due.work}, because {task.due.why}" for task in plan.tasks)
     for line in _held(plan):
         render.line(line)
-    render.line(f"{singapore.moment(at)}: {len(plan.tasks)} due; nothing was done (--dry-run)")
+    render.line(f"{singapore.format_sgt(at)}: {len(plan.tasks)} due; nothing was done (--dry-run)")
 
 
 def _say_outcome(
@@ -190,7 +190,7 @@ def _say_outcome(
     managed = ", ".join(f"{counts[status]} {status}" for status in reversed(Status) if status in counts)
     done = f"{report.ended} due, {report.ended - len(unwell)} now well, {len(unwell)} not"
     render.line(
-        f"{singapore.moment(now)}: {done if report.ended else 'nothing due'};"
+        f"{singapore.format_sgt(now)}: {done if report.ended else 'nothing due'};"
         f" {sum(counts.values())} managed{': ' if managed else ''}{managed}"
     )
     for line in (*_alerted(alerts), *warnings.pause_lines(paused), *_held(plan), *troubles):
@@ -202,7 +202,7 @@ def _say_outcome(
 def _alerted(alerts: Sequence[Alert]) -> Iterator[str]:
     for alert in alerts:
         what = "1 certificate" if alert.domains == 1 else f"{alert.domains} certificates"
-        window = f"{singapore.moment(alert.start_at)} to {singapore.moment(alert.end_at)}"
+        window = f"{singapore.format_sgt(alert.start_at)} to {singapore.format_sgt(alert.end_at)}"
         yield f"The CA wants {what} replaced early, from {window}: {alert.explanation_url or 'it does not say why'}"
 
 

@@ -11,7 +11,7 @@ from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes, render
 from sslctl.errors import Exit
 from sslctl.fleet import key_pruning
-from sslctl.rules.singapore import moment
+from sslctl.rules.singapore import format_sgt
 
 
 @click.group("keys")
@@ -80,7 +80,7 @@ def prune(app: App, *, days: int, dry_run: bool, as_json: bool) -> int:
         )
     else:
         render.lines(
-            f"{key.domain.name}: version {key.certificate.version}, superseded {moment(key.superseded_at)}"
+            f"{key.domain.name}: version {key.certificate.version}, superseded {format_sgt(key.superseded_at)}"
             for key in keys
         )
         done = "would be destroyed (--dry-run)" if dry_run else "destroyed"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Milestone
-from sslctl.rules.singapore import moment, span
+from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.store.interface import Query, Sort
 from sslctl.store.sqlite.inspection import Inspection
 
@@ -41,7 +41,7 @@ def ticks(state: Inspection, now: datetime) -> Iterator[Check]:
         is_late = first is not None and now - first.created_at > _OLDEST_TICK
         yield (bad if is_late else warn)(LAST_TICK, f"none has ended yet{running}", _CRON)
         return
-    detail = f"ended {moment(last.at)}, {span(abs(now - last.at))} ago{running}"
+    detail = f"ended {format_sgt(last.at)}, {format_duration(abs(now - last.at))} ago{running}"
     yield bad(LAST_TICK, detail, _CRON) if now - last.at > _OLDEST_TICK else ok(LAST_TICK, detail)
 
 
@@ -49,7 +49,7 @@ def pauses(state: Inspection, now: datetime) -> Iterator[Check]:
     """Look at what the CA is not asked for."""
     found = state.pauses(now)
     for pause in found:
-        detail = f"{pause.scope} until {moment(pause.until)}: {pause.why}"
+        detail = f"{pause.scope} until {format_sgt(pause.until)}: {pause.why}"
         yield warn(PAUSES, detail, "it ends by itself; until then what it covers is held")
     if not found:
         tripped = ", and it has not answered since it last failed" if state.is_tripped else ""

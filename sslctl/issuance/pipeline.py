@@ -24,7 +24,7 @@ from sslctl.rules.model import Domain, Finding, Leaf, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import count_tries
-from sslctl.rules.singapore import moment
+from sslctl.rules.singapore import format_sgt
 from sslctl.rules.versions import owes_upload, usable
 from sslctl.store.interface import BudgetHeld, Store
 
@@ -265,8 +265,8 @@ def _check_clock(leaf: Leaf, order: Order, now: datetime) -> None:
     The order stays open then: to order anew would bring the same, again and again.
     """
     if leaf.not_before > now + _CLOCK_SKEW or leaf.not_after <= min(order.opened_at, now):
-        valid = f"{moment(leaf.not_before)} to {moment(leaf.not_after)}"
-        raise Stop(Code.CLOCK_WRONG, moment(now), valid)
+        valid = f"{format_sgt(leaf.not_before)} to {format_sgt(leaf.not_after)}"
+        raise Stop(Code.CLOCK_WRONG, format_sgt(now), valid)
 
 
 def _ports(ports: frozenset[int]) -> str:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from sslctl.rules.model import Certificate, Domain, Finding, Source
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.renewal import RenewalRule, asked_early, renewal_at
-from sslctl.rules.singapore import moment, next_midnight
+from sslctl.rules.singapore import format_sgt, next_midnight
 from sslctl.rules.versions import is_expired, owes_upload
 
 RETRY_SOONEST = timedelta(minutes=1)
@@ -68,7 +68,7 @@ def _renewal(certificate: Certificate, now: datetime, rule: RenewalRule) -> Due:
     info = certificate.renewal_info
     if info is None or renewal_at(certificate.leaf, rule.before) <= now:
         tense = "expired" if is_expired(certificate, now) else "expires"
-        return Due(Work.RENEW, f"its certificate {tense} {moment(certificate.not_after)}")
+        return Due(Work.RENEW, f"its certificate {tense} {format_sgt(certificate.not_after)}")
     if not asked_early(certificate.leaf, info):
         return Due(Work.RENEW, "the CA asks for its renewal now")
     see = f": {info.explanation_url}" if info.explanation_url else ""

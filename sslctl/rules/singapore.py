@@ -14,7 +14,7 @@ def next_midnight(now: datetime) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=SGT).astimezone(UTC)
 
 
-def span(length: timedelta) -> str:
+def format_duration(length: timedelta) -> str:
     """Give a length of time in its largest fitting unit, rounded down: `9 days`, `1 hour`, `40 seconds`."""
     seconds = int(length.total_seconds())
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
@@ -27,6 +27,6 @@ def _count(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
-def moment(at: datetime) -> str:
+def format_sgt(at: datetime) -> str:
     """Give a time for people: in Singapore time, to the minute."""
     return at.astimezone(SGT).strftime("%Y-%m-%d %H:%M SGT")

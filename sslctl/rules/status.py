@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sslctl.rules.model import Domain, DomainSummary, Finding, Verdict
 from sslctl.rules.reasons import REASONS, Code, Status
-from sslctl.rules.singapore import moment, span
+from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.versions import Expiring, is_expired
 
 _WELL = Verdict(Status.SUCCESS)
@@ -42,7 +42,7 @@ def _outranks(domain: Domain | DomainSummary, finding: Finding | None, now: date
 
 def _expired(certificate: Expiring, finding: Finding | None) -> Verdict:
     reason = REASONS[Code.CERT_EXPIRED]
-    sentence = reason.explain(moment(certificate.not_after), "")
+    sentence = reason.explain(format_sgt(certificate.not_after), "")
     owner, next_step, retry_at = reason.owner, reason.next_step, None
     if finding is not None:
         owner, next_step, retry_at = finding.reason.owner, finding.reason.next_step, finding.retry_at
@@ -73,5 +73,5 @@ def served(domain: Domain | DomainSummary, now: datetime) -> str:
         return "nothing"
     left = domain.serving.not_after - now
     if left > timedelta(0):
-        return f"valid, {span(left)} left"
-    return f"expired {span(-left)} ago"
+        return f"valid, {format_duration(left)} left"
+    return f"expired {format_duration(-left)} ago"

@@ -16,7 +16,7 @@ from typing import Self
 import click
 
 from sslctl.rules.model import Domain
-from sslctl.rules.singapore import span
+from sslctl.rules.singapore import format_duration
 
 _WIPE = "\r\x1b[K"
 _USUAL_COLUMNS = 80
@@ -116,7 +116,7 @@ class Progress:
         done, rate, left = self._pace.done, self._pace.rate(now), self._pace.left(now)
         parts = [f"{done:,}/{self._total:,} done"]
         if rate is not None and left is not None:
-            parts += [_pace_of(rate), f"{span(left)} left"]
+            parts += [_pace_of(rate), f"{format_duration(left)} left"]
         text = ", ".join(parts) + "  "
         if _columns() < _USUAL_COLUMNS:
             return text

@@ -23,7 +23,7 @@ from sslctl.doctor import Check, Grade
 from sslctl.rules import names
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Event, RenewalInfo, Verdict
 from sslctl.rules.reasons import Code, Status
-from sslctl.rules.singapore import SGT, moment
+from sslctl.rules.singapore import SGT, format_sgt
 from sslctl.rules.status import derive_status, served
 from sslctl.rules.versions import days_left, fate
 from sslctl.store.interface import Listing
@@ -211,12 +211,12 @@ def _again(verdict: Verdict, now: datetime) -> str:
         return ""
     if verdict.retry_at <= now:
         return " Taken up again by the next tick."
-    return f" Taken up again at {moment(verdict.retry_at)}."
+    return f" Taken up again at {format_sgt(verdict.retry_at)}."
 
 
 def _both(at: datetime) -> str:
     """Give a time in Singapore time and in UTC."""
-    return f"{moment(at)} ({at.astimezone(UTC).strftime('%Y-%m-%d %H:%M UTC')})"
+    return f"{format_sgt(at)} ({at.astimezone(UTC).strftime('%Y-%m-%d %H:%M UTC')})"
 
 
 def domain_view(
@@ -274,7 +274,7 @@ def _leaf_facts(certificate: Certificate) -> list[tuple[str, str]]:
 
 def _renewal_facts(info: RenewalInfo) -> list[tuple[str, str]]:
     facts = [
-        ("CA's window", f"renewal from {moment(info.start_at)} to {moment(info.end_at)}"),
+        ("CA's window", f"renewal from {format_sgt(info.start_at)} to {format_sgt(info.end_at)}"),
         ("Time picked", _both(info.renew_at)),
         ("CA explains", info.explanation_url),
     ]
@@ -291,8 +291,8 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
             str(certificate.version),
             _fate(certificate, domain, now),
             certificate.source,
-            moment(certificate.issued_at),
-            moment(certificate.leaf.not_after),
+            format_sgt(certificate.issued_at),
+            format_sgt(certificate.leaf.not_after),
             certificate.leaf.fingerprint[:16],
         )
         for certificate in certificates
@@ -315,7 +315,7 @@ def check(found: Check) -> None:
 
 
 def _history(events: Iterable[Event]) -> str:
-    return hanging((moment(event.at), event.actor, _what(event), event.detail) for event in events)
+    return hanging((format_sgt(event.at), event.actor, _what(event), event.detail) for event in events)
 
 
 def _what(event: Event) -> str:
@@ -325,5 +325,7 @@ def _what(event: Event) -> str:
 def trail(events: Iterable[tuple[str, Event]]) -> None:
     """Write events of many domains, each with the name of its domain."""
     for block in _blocks(events):
-        rows = ((moment(event.at), event.actor, name, _what(event), event.detail) for name, event in block)
+        rows = (
+            (format_sgt(event.at), event.actor, name, _what(event), event.detail) for name, event in block
+        )
         click.echo(hanging(rows))

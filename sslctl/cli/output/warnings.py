@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from sslctl.rules.limits import LimitKind, Pause
 from sslctl.rules.model import Notice
-from sslctl.rules.singapore import moment
+from sslctl.rules.singapore import format_sgt
 
 _WIDE = {
     LimitKind.ACCOUNT: "Nothing is asked of the CA",
@@ -19,15 +19,15 @@ def pause_lines(pauses: Sequence[Pause]) -> Iterator[str]:
     """Yield a line for each pause that concerns all domains, and one for the rest together."""
     for pause in pauses:
         if pause.scope.kind in _WIDE:
-            yield f"{_WIDE[pause.scope.kind]} until {moment(pause.until)}: {pause.why}"
+            yield f"{_WIDE[pause.scope.kind]} until {format_sgt(pause.until)}: {pause.why}"
     narrow = [pause for pause in pauses if pause.scope.kind not in _WIDE]
     if narrow:
         names = "one name or set of names" if len(narrow) == 1 else f"{len(narrow)} names or sets of names"
-        yield f"No new orders for {names} until {moment(narrow[0].until)} at the latest, as the CA asked"
+        yield f"No new orders for {names} until {format_sgt(narrow[0].until)} at the latest, as the CA asked"
 
 
 def notice_lines(notice: Notice) -> Iterator[str]:
     """Yield a line if the last notice did not reach everyone."""
     if notice.missed_since is not None:
-        since = moment(notice.missed_since)
+        since = format_sgt(notice.missed_since)
         yield f"The last notice could not be delivered since {since}: {notice.why}"

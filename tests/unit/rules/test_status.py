@@ -11,7 +11,7 @@ from sslctl.rules.model import Certificate, Domain, Finding, Leaf, Source
 from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.renewal import RenewalRule, renewal_at
 from sslctl.rules.schedule import Work, count_tries, retry_at
-from sslctl.rules.singapore import next_midnight, span
+from sslctl.rules.singapore import format_duration, next_midnight
 from sslctl.rules.status import derive_status, served
 from sslctl.rules.versions import days_left, reusable
 
@@ -259,7 +259,7 @@ def test_the_version_put_back_is_the_usable_one_that_lasts_longest() -> None:
     ],
 )
 def test_spans_are_rounded_down_to_one_unit(length: timedelta, text: str) -> None:
-    assert span(length) == text
+    assert format_duration(length) == text
 
 
 @pytest.mark.parametrize(
