@@ -77,7 +77,7 @@ def days_left(certificate: Expiring, now: datetime) -> int:
     return (certificate.not_after - now).days
 
 
-def fate(certificate: Certificate, domain: Domain, now: datetime) -> str:
+def version_state(certificate: Certificate, domain: Domain, now: datetime) -> str:
     """Say in one word what became of a certificate version."""
     if certificate.revoked_at is not None:
         return "revoked"

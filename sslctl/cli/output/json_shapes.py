@@ -22,7 +22,7 @@ from sslctl.rules.model import (
 )
 from sslctl.rules.renewal import Alert
 from sslctl.rules.status import derive_status
-from sslctl.rules.versions import days_left, fate, is_expired
+from sslctl.rules.versions import days_left, version_state, is_expired
 
 SCHEMA_VERSION = 1
 
@@ -123,7 +123,7 @@ def certificate(certificate: Certificate, domain: Domain, now: datetime) -> dict
     leaf = certificate.leaf
     return {
         "version": certificate.version,
-        "fate": fate(certificate, domain, now),
+        "fate": version_state(certificate, domain, now),
         "source": certificate.source,
         "names": list(leaf.names),
         "serial": leaf.serial,

@@ -25,7 +25,7 @@ from sslctl.rules.model import Certificate, Domain, DomainSummary, Event, Renewa
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.singapore import SGT, format_sgt
 from sslctl.rules.status import derive_status, served
-from sslctl.rules.versions import days_left, fate
+from sslctl.rules.versions import days_left, version_state
 from sslctl.store.interface import Listing
 from sslctl.text import instant
 
@@ -303,7 +303,7 @@ def _versions(certificates: Iterable[Certificate], domain: Domain, now: datetime
 
 def _fate(certificate: Certificate, domain: Domain, now: datetime) -> str:
     without = ", key destroyed" if certificate.key_destroyed_at else ""
-    return fate(certificate, domain, now) + without
+    return version_state(certificate, domain, now) + without
 
 
 def check(found: Check) -> None:

@@ -293,7 +293,7 @@ def test_the_fate_of_a_version(stamps: dict[str, object], place: str, fate: str)
     held = domain(
         wanted=version if place in ("both", "wanted") else None, serving=version if place == "both" else None
     )
-    assert versions.fate(version, held, NOW) == fate
+    assert versions.version_state(version, held, NOW) == fate
 
 
 @pytest.mark.parametrize(
