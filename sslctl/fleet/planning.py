@@ -10,7 +10,7 @@ from sslctl.fleet import spreading
 from sslctl.rules import schedule
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.renewal import RenewalRule
-from sslctl.rules.schedule import RECHECKED, Due, Work
+from sslctl.rules.schedule import RECHECKED, DueWork, Work
 from sslctl.store.interface import Query, Store
 
 # Uploads cost no order and cure an Emergency; then what the CA wants replaced; then what expires first; then what is new; then what failed before.
@@ -22,7 +22,7 @@ class Task:
     """A domain and why it is its turn. `early` is a renewal that is not due yet."""
 
     name: str
-    due: Due
+    due: DueWork
     early: bool = False
 
 
@@ -49,7 +49,7 @@ def plan(
     tasks: list[Task] = []
     renewals: list[Domain] = []
     for domain in store.candidates(now, rule.before):
-        due = schedule.due(domain, now, rule)
+        due = schedule.find_due_work(domain, now, rule)
         if due is not None:
             tasks.append(Task(domain.name, due))
             if max_per_day and due.work is Work.RENEW:
@@ -58,16 +58,16 @@ def plan(
     held = {domain.name for domain in share.held}
     tasks = [task for task in tasks if task.name not in held]
     planned = {task.name for task in tasks}
-    ahead = Due(Work.RENEW, spreading.EARLY)
+    ahead = DueWork(Work.RENEW, spreading.EARLY)
     tasks += [Task(each.name, ahead, early=True) for each in share.early if each.name not in planned]
     tasks += _fill(tasks, store, now)
     # No renewal of theirs needs to be due: one was begun, and what the CA may have issued for it is not to be lost.
     planned = {task.name for task in tasks}
-    midway = Due(Work.RENEW, "its renewal was cut off midway")
+    midway = DueWork(Work.RENEW, "its renewal was cut off midway")
     tasks += [Task(each.name, midway) for each in store.interrupted() if each.name not in planned]
     if force:
         planned = {task.name for task in tasks}
-        forced = Due(Work.RECHECK, "the daily recheck is forced")
+        forced = DueWork(Work.RECHECK, "the daily recheck is forced")
         tasks += [Task(name, forced) for name in rechecked(store, now) if name not in planned]
     # The sort is stable, and candidates come by expiry.
     return Plan(sorted(tasks, key=lambda task: _LANES.index(task.due.work)), len(held))
@@ -80,7 +80,7 @@ def _fill(tasks: Sequence[Task], store: Store, now: datetime) -> list[Task]:
         spare -= sum(task.due.work is Work.ISSUE for task in tasks)
     if not spare or spare < 0:
         return []
-    has_room = Due(Work.ISSUE, "it was held back, and the CA's limits have room already")
+    has_room = DueWork(Work.ISSUE, "it was held back, and the CA's limits have room already")
     return [Task(domain.name, has_room) for domain in store.waiting_for_budget(now, spare)]
 
 

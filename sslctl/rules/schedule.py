@@ -30,14 +30,14 @@ class Work(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueWork:
     """Work that is due, with the reason in words."""
 
     work: Work
     why: str
 
 
-def due(domain: Domain, now: datetime, rule: RenewalRule) -> Due | None:
+def find_due_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork | None:
     """Say what the tick owes `domain` at `now`, None when it can be left alone. Renewals go by `rule`.
 
     A finding is left alone until its `retry_at`, unless that is further off than any pass is put off. An upload that is
@@ -48,31 +48,31 @@ def due(domain: Domain, now: datetime, rule: RenewalRule) -> Due | None:
     if domain.deleted_at is not None or (finding is not None and not _retries(finding, now)):
         return None
     if owes_upload(domain, now):
-        return Due(Work.UPLOAD, "its certificate is issued and not yet confirmed on C4")
+        return DueWork(Work.UPLOAD, "its certificate is issued and not yet confirmed on C4")
     if domain.source is Source.TEXT:
         return None
     if domain.serving is not None and rule.renew_at(domain.serving) <= now:
         return _renewal(domain.serving, now, rule)
     if domain.serving is not None and domain.serving.revoked_at is not None:
-        return Due(Work.RENEW, "its certificate is revoked")
+        return DueWork(Work.RENEW, "its certificate is revoked")
     if finding is not None and finding.code is Code.BUDGET_HELD and domain.serving is None:
-        return Due(Work.ISSUE, "it was held back, and its turn has come")
+        return DueWork(Work.ISSUE, "it was held back, and its turn has come")
     if finding is not None and finding.code is not Code.QUEUED:
-        return Due(Work.RECHECK, f"it is in {finding.reason.status} ({finding.code})")
+        return DueWork(Work.RECHECK, f"it is in {finding.reason.status} ({finding.code})")
     if finding is not None or domain.serving is None:
-        return Due(Work.ISSUE, "it is recorded and has not been tried")
+        return DueWork(Work.ISSUE, "it is recorded and has not been tried")
     return None
 
 
-def _renewal(certificate: Certificate, now: datetime, rule: RenewalRule) -> Due:
+def _renewal(certificate: Certificate, now: datetime, rule: RenewalRule) -> DueWork:
     info = certificate.renewal_info
     if info is None or renewal_at(certificate.leaf, rule.before) <= now:
         tense = "expired" if is_expired(certificate, now) else "expires"
-        return Due(Work.RENEW, f"its certificate {tense} {format_sgt(certificate.not_after)}")
+        return DueWork(Work.RENEW, f"its certificate {tense} {format_sgt(certificate.not_after)}")
     if not asked_early(certificate.leaf, info):
-        return Due(Work.RENEW, "the CA asks for its renewal now")
+        return DueWork(Work.RENEW, "the CA asks for its renewal now")
     see = f": {info.explanation_url}" if info.explanation_url else ""
-    return Due(Work.REPLACE, f"the CA asks for its replacement early{see}")
+    return DueWork(Work.REPLACE, f"the CA asks for its replacement early{see}")
 
 
 def _retries(finding: Finding, now: datetime) -> bool:

@@ -140,7 +140,7 @@ class Store(Protocol):
         """Give the domains `names`, deleted or not, in that order; those never added are left out."""
 
     def candidates(self, now: datetime, horizon: timedelta) -> Iterator[Domain]:
-        """Give at least every domain for which `schedule.due` may have work, soonest expiry first.
+        """Give at least every domain for which `schedule.find_due_work` may have work, soonest expiry first.
 
         `horizon` is the longest time before expiry at which a renewal can fall due.
         """

@@ -201,7 +201,7 @@ def test_candidates_leave_out_nothing_that_is_due(
     due = {
         domain
         for domain in _managed(shared, len(stored))
-        if schedule.due(domain, now, RenewalRule(timedelta(days=before), ari)) is not None
+        if schedule.find_due_work(domain, now, RenewalRule(timedelta(days=before), ari)) is not None
     }
     assert due <= set(candidates)
     assert all(domain.deleted_at is None for domain in candidates)
@@ -246,7 +246,7 @@ def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after
         for status in Status:
             listed = store.domains(Query(statuses=(status,)), clock())
             assert list(listed) == [domain for domain, its in derived.items() if its is status]
-        due = {domain for domain in derived if schedule.due(domain, clock(), RenewalRule(WEEK)) is not None}
+        due = {domain for domain in derived if schedule.find_due_work(domain, clock(), RenewalRule(WEEK)) is not None}
         assert due <= set(store.candidates(clock(), WEEK))
         clock.move(days=10)
 

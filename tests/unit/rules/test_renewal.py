@@ -14,7 +14,7 @@ from sslctl.issuer import Suggestion
 from sslctl.rules import schedule
 from sslctl.rules.model import Certificate, Domain, Leaf, RenewalInfo, Source
 from sslctl.rules.renewal import Ari, RenewalRule, asked_early, renewal_at
-from sslctl.rules.schedule import Due, Work
+from sslctl.rules.schedule import DueWork, Work
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 WEEK, DAY, HOUR = timedelta(days=7), timedelta(days=1), timedelta(hours=1)
@@ -33,9 +33,9 @@ def picks() -> Random:
     return Random(1)  # noqa: S311 - a test wants the same each time
 
 
-def due(certificate: Certificate, after: timedelta, rule: RenewalRule) -> Due | None:
+def due(certificate: Certificate, after: timedelta, rule: RenewalRule) -> DueWork | None:
     domain = Domain(1, "a.test", (), Source.C4, NOW, wanted=certificate, serving=certificate)
-    return schedule.due(domain, NOW + after, rule)
+    return schedule.find_due_work(domain, NOW + after, rule)
 
 
 _lengths = st.timedeltas(timedelta(seconds=1), timedelta(days=400))
@@ -113,9 +113,9 @@ def test_what_is_asked_for_early_is_replaced_and_the_rest_renewed(
 
 def test_the_reason_is_the_cas_own() -> None:
     early = due(served(DAY, url="https://ca.test/why"), 2 * DAY, RenewalRule())
-    assert early == Due(Work.REPLACE, "the CA asks for its replacement early: https://ca.test/why")
+    assert early == DueWork(Work.REPLACE, "the CA asks for its replacement early: https://ca.test/why")
     later = due(served(70 * DAY), 70 * DAY, RenewalRule(ari=Ari.FOLLOW))
-    assert later == Due(Work.RENEW, "the CA asks for its renewal now")
+    assert later == DueWork(Work.RENEW, "the CA asks for its renewal now")
     usual = due(served(DAY), 93 * DAY, RenewalRule())
     assert usual is not None
     assert usual.why == "its certificate expires 2027-03-03 12:00 SGT"
@@ -127,7 +127,7 @@ def test_a_revoked_certificate_is_renewed_whatever_the_ca_suggests() -> None:
         1, 1, 1, Source.C4, revoked.leaf, NOW, revoked_at=NOW, renewal_info=revoked.renewal_info
     )
     found = due(revoked, HOUR, RenewalRule())
-    assert found == Due(Work.RENEW, "its certificate is revoked")
+    assert found == DueWork(Work.RENEW, "its certificate is revoked")
 
 
 # What the CA suggests, and what is kept of it

@@ -156,7 +156,7 @@ def test_renewal_is_seven_days_before_expiry_but_never_before_half_of_the_lifeti
     ],
 )
 def test_what_the_tick_owes(state: dict[str, object], work: Work | None) -> None:
-    due = schedule.due(domain(**state), NOW, RenewalRule(WEEK))
+    due = schedule.find_due_work(domain(**state), NOW, RenewalRule(WEEK))
     assert (due.work if due else None) is work
 
 
@@ -311,4 +311,4 @@ def test_what_a_clock_that_ran_ahead_put_off_is_due(
     code: Code, retry: timedelta | None, *, is_due: bool
 ) -> None:
     found = domain(finding=finding(code, retry=retry))
-    assert (schedule.due(found, NOW, RenewalRule(WEEK)) is not None) is is_due
+    assert (schedule.find_due_work(found, NOW, RenewalRule(WEEK)) is not None) is is_due
