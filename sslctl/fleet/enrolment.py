@@ -18,7 +18,7 @@ from sslctl.rules import schedule, status
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Source
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.schedule import count_tries
-from sslctl.rules.versions import reusable
+from sslctl.rules.versions import pick_reusable
 from sslctl.store.interface import Query, Store
 
 # Threads share their commits (`interface.database`).
@@ -53,7 +53,7 @@ def enrol(
         if known.deleted_at is None:
             return store.amend(known, names, Source.C4)
         versions = [] if new else store.certificates(known)
-        return store.enrol(name, names, Source.C4, reusable(versions, (name, *names), now))
+        return store.enrol(name, names, Source.C4, pick_reusable(versions, (name, *names), now))
 
 
 def _is_as_wished(domain: Domain, sans: tuple[str, ...] | None) -> bool:

@@ -62,6 +62,6 @@ def _spare(store: Store, names: list[str], now: datetime, older_than: timedelta)
     for domain in store.named(names):
         versions = store.certificates(domain)
         for certificate in reversed(versions):
-            since = versions_.superseded_at(certificate, domain, versions, now)
+            since = versions_.key_unneeded_since(certificate, domain, versions, now)
             if certificate.key_destroyed_at is None and since is not None and since <= now - older_than:
                 yield SpareKey(domain, certificate, since)

@@ -22,7 +22,7 @@ from sslctl.control_plane import (
 )
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.reasons import Code
-from sslctl.rules.versions import usable
+from sslctl.rules.versions import is_usable
 from sslctl.store.interface import Store
 
 _POLL_SECONDS = 0.5
@@ -161,7 +161,7 @@ class Delivery:
         last = max(served, key=lambda one: (one.verified_at, one.version), default=None)
         if last is None or last.source is not Source.TEXT:
             return None
-        return last if usable(last, domain.names, self._clock()) else None
+        return last if is_usable(last, domain.names, self._clock()) else None
 
     def _put_back(self, domain: Domain, held: Certificate | None) -> str:
         """Put a removed text certificate back where we have it, and say what is installed now."""

@@ -25,7 +25,7 @@ from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import count_tries
 from sslctl.rules.singapore import format_sgt
-from sslctl.rules.versions import owes_upload, usable
+from sslctl.rules.versions import needs_upload, is_usable
 from sslctl.store.interface import BudgetHeld, Store
 
 REQUIRED_PORTS = frozenset({80, 443})
@@ -123,7 +123,7 @@ class Pipeline:
         domain, record = self._delivery.look_up(domain)
         domain, pending, collected = self._settle_order(domain)
         if collected or not renew:
-            if domain.wanted is not None and owes_upload(domain, self._clock()):
+            if domain.wanted is not None and needs_upload(domain, self._clock()):
                 self._delivery.deliver(domain, domain.wanted, record)
                 return
             if pending is None and not self._needs_order(domain):
@@ -144,7 +144,7 @@ class Pipeline:
         return domain.source is Source.C4 and (
             serving is None
             or serving.source is not domain.source
-            or not usable(serving, domain.names, now)
+            or not is_usable(serving, domain.names, now)
             or self._policy.renewal.renew_at(serving) <= now
         )
 

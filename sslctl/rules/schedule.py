@@ -10,7 +10,7 @@ from sslctl.rules.model import Certificate, Domain, Finding, Source
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.renewal import RenewalRule, asked_early, renewal_at
 from sslctl.rules.singapore import format_sgt, next_midnight
-from sslctl.rules.versions import is_expired, owes_upload
+from sslctl.rules.versions import is_expired, needs_upload
 
 RETRY_SOONEST = timedelta(minutes=1)
 RETRY_LATEST = timedelta(days=7)
@@ -47,7 +47,7 @@ def find_due_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork |
     finding = domain.finding
     if domain.deleted_at is not None or (finding is not None and not _retries(finding, now)):
         return None
-    if owes_upload(domain, now):
+    if needs_upload(domain, now):
         return DueWork(Work.UPLOAD, "its certificate is issued and not yet confirmed on C4")
     if domain.source is Source.TEXT:
         return None

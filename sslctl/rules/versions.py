@@ -22,15 +22,15 @@ def is_expired(certificate: Expiring, now: datetime) -> bool:
     return certificate.not_after <= now
 
 
-def owes_upload(domain: Domain, now: datetime) -> bool:
+def needs_upload(domain: Domain, now: datetime) -> bool:
     """Say whether a usable certificate is held that C4 has not been seen to serve."""
     wanted = domain.wanted
     if wanted is None or (domain.serving is not None and domain.serving.id == wanted.id):
         return False
-    return usable(wanted, domain.names, now) and wanted.source is domain.source
+    return is_usable(wanted, domain.names, now) and wanted.source is domain.source
 
 
-def usable(certificate: Certificate, names: Iterable[str], now: datetime) -> bool:
+def is_usable(certificate: Certificate, names: Iterable[str], now: datetime) -> bool:
     """Say whether `certificate` may go on the edge for exactly these names: not expired, not revoked, its key here.
 
     A text certificate may carry more names than were asked for; one of the CA's carries what was ordered.
@@ -40,14 +40,14 @@ def usable(certificate: Certificate, names: Iterable[str], now: datetime) -> boo
     return certificate.source is Source.TEXT or set(certificate.leaf.names) == set(names)
 
 
-def reusable(certificates: Iterable[Certificate], names: Iterable[str], now: datetime) -> Certificate | None:
+def pick_reusable(certificates: Iterable[Certificate], names: Iterable[str], now: datetime) -> Certificate | None:
     """Pick the version to put back when a deleted domain is added again: the usable `c4` one that lasts longest."""
     wanted = set(names)
-    fitting = [c for c in certificates if c.source is Source.C4 and usable(c, wanted, now)]
+    fitting = [c for c in certificates if c.source is Source.C4 and is_usable(c, wanted, now)]
     return max(fitting, key=lambda c: c.not_after, default=None)
 
 
-def superseded_at(
+def key_unneeded_since(
     certificate: Certificate, domain: Domain, versions: Sequence[Certificate], now: datetime
 ) -> datetime | None:
     """Give since when nobody needs the key of `certificate` any more; None while somebody does, or may.
@@ -58,7 +58,7 @@ def superseded_at(
     """
     in_use = {one.id for one in (domain.wanted, domain.serving) if one is not None}
     if domain.deleted_at is not None:
-        put_back = reusable(versions, domain.names, now)
+        put_back = pick_reusable(versions, domain.names, now)
         in_use |= {put_back.id} if put_back else set()
     if certificate.id in in_use:
         return None

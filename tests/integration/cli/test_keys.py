@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from sslctl.errors import Busy, Exit, StateError
 from sslctl.rules.claim_names import KEY_ROTATION, domain_claim
 from sslctl.rules.model import Milestone, Source
-from sslctl.rules.versions import superseded_at
+from sslctl.rules.versions import key_unneeded_since
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.maintenance import SEALED
 from sslctl.store.sqlite.store import SqliteStore
@@ -470,10 +470,10 @@ def test_a_text_certificate_that_made_way_keeps_its_key_until_it_is_replaced(sto
         store.destroy_key(domain, held(domain))
     versions = store.certificates(domain)
     later = START + timedelta(days=60)
-    assert [superseded_at(one, domain, versions, later) for one in versions] == [None, None]
+    assert [key_unneeded_since(one, domain, versions, later) for one in versions] == [None, None]
     domain = serve(store, domain)
     versions = store.certificates(domain)
-    assert [superseded_at(one, domain, versions, later) for one in versions] == [None, START]
+    assert [key_unneeded_since(one, domain, versions, later) for one in versions] == [None, START]
     store.destroy_key(domain, text)
     assert kinds(store, domain)[-1] == "key destroyed"
     assert store.bundle(text).private_key == ""
@@ -482,7 +482,7 @@ def test_a_text_certificate_that_made_way_keeps_its_key_until_it_is_replaced(sto
 def test_a_certificate_that_was_passed_over_is_superseded_by_the_next(store: SqliteStore) -> None:
     domain = issue(store, issue(store, store.enrol("over.test", (), Source.C4)))
     versions = store.certificates(domain)
-    assert [superseded_at(one, domain, versions, START) for one in versions] == [None, START]
+    assert [key_unneeded_since(one, domain, versions, START) for one in versions] == [None, START]
 
 
 def test_prune_in_words(cdn: Cdn, renewed: str) -> None:

@@ -13,7 +13,7 @@ from sslctl.rules.renewal import RenewalRule, renewal_at
 from sslctl.rules.schedule import Work, count_tries, retry_at
 from sslctl.rules.singapore import format_duration, next_midnight
 from sslctl.rules.status import derive_status, served
-from sslctl.rules.versions import days_left, reusable
+from sslctl.rules.versions import days_left, pick_reusable
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -244,8 +244,8 @@ def test_the_version_put_back_is_the_usable_one_that_lasts_longest() -> None:
         certificate(5, left=9 * WEEK, names=("a.test", "b.test")),
         certificate(6, left=9 * WEEK, source=Source.TEXT),
     ]
-    assert reusable([*gone, short, long], ("a.test",), NOW) is long
-    assert reusable(gone, ("a.test",), NOW) is None
+    assert pick_reusable([*gone, short, long], ("a.test",), NOW) is long
+    assert pick_reusable(gone, ("a.test",), NOW) is None
 
 
 @pytest.mark.parametrize(
