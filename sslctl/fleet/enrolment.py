@@ -108,7 +108,7 @@ def queue(store: Store, domain: Domain, now: datetime) -> Domain:
     if not _waits_long(domain):
         return domain
     with claimed(store, domain.name):
-        return store.settle(domain, status.queued(now))
+        return store.settle(domain, status.queued_finding(now))
 
 
 def _waits_long(domain: Domain) -> bool:

@@ -28,7 +28,7 @@ def derive_status(domain: Domain | DomainSummary, now: datetime) -> Verdict:
     if finding is not None:
         return _troubled(finding)
     if domain.serving is None:
-        return _troubled(queued(domain.created_at))
+        return _troubled(queued_finding(domain.created_at))
     return _WELL
 
 
@@ -62,12 +62,12 @@ def _troubled(finding: Finding) -> Verdict:
     )
 
 
-def queued(at: datetime) -> Finding:
+def queued_finding(at: datetime) -> Finding:
     """Give the finding of a domain that was recorded at `at` and not tried yet: due at once."""
     return Finding(Code.QUEUED, "", "", at, at)
 
 
-def served(domain: Domain | DomainSummary, now: datetime) -> str:
+def describe_serving(domain: Domain | DomainSummary, now: datetime) -> str:
     """Say in words what C4 was last seen to serve: `valid, 9 days left`, `expired 2 days ago` or `nothing`."""
     if domain.serving is None:
         return "nothing"

@@ -24,7 +24,7 @@ from sslctl.rules import names
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Event, RenewalInfo, Verdict
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.singapore import SGT, format_sgt
-from sslctl.rules.status import derive_status, served
+from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import days_left, version_state
 from sslctl.store.interface import Listing
 from sslctl.text import instant
@@ -128,7 +128,7 @@ def _domain_row(domain: DomainSummary, now: datetime) -> list[str]:
         _day(domain.created_at),
         _day(current.not_after) if current else "",
         str(days_left(current, now)) if current else "",
-        served(domain, now),
+        describe_serving(domain, now),
         _code(verdict),
         verdict.owner or "",
     ]
@@ -170,7 +170,7 @@ def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
         instant(domain.created_at),
         instant(current.not_after) if current else "",
         days_left(current, now) if current else "",
-        served(domain, now),
+        describe_serving(domain, now),
         *why,
         instant(domain.deleted_at) if domain.deleted_at else "",
     ]
@@ -197,11 +197,11 @@ def outcome(domain: Domain, now: datetime) -> None:
     if verdict.code is None:
         assert domain.serving is not None  # noqa: S101 - Success is served
         expiry = _both(domain.serving.leaf.not_after)
-        click.echo(paragraph(f"{head}, {served(domain, now)}, expires {expiry}"))
+        click.echo(paragraph(f"{head}, {describe_serving(domain, now)}, expires {expiry}"))
         return
     click.echo(paragraph(f"{head} {_code(verdict)}: {verdict.sentence}"))
     if domain.serving is not None:
-        click.echo(f"  serving: {served(domain, now)}")
+        click.echo(f"  serving: {describe_serving(domain, now)}")
     step = f"next ({verdict.owner}): {verdict.next_step}{_again(verdict, now)}"
     click.echo(paragraph(step, "  "))
 
@@ -243,7 +243,7 @@ def _facts(domain: Domain, now: datetime) -> list[tuple[str, str]]:
         ("Other names", ", ".join(domain.sans)),
         ("Status", "deleted" if domain.deleted_at else status_word(verdict.status)),
         ("Source", domain.source),
-        ("Serving", served(domain, now)),
+        ("Serving", describe_serving(domain, now)),
         ("Created", _both(domain.created_at)),
         ("Deleted", _both(domain.deleted_at) if domain.deleted_at else ""),
         ("Last checked", _both(domain.checked_at) if domain.checked_at else "never"),

@@ -11,7 +11,7 @@ from sslctl.errors import Busy
 from sslctl.rules.limits import NO_LIMITS, Limits, set_key
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Milestone, Order, Source
 from sslctl.rules.reasons import Code
-from sslctl.rules.status import queued
+from sslctl.rules.status import queued_finding
 from sslctl.store.interface import Copy, Store
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql import bulk_insert, claims, rows
@@ -131,7 +131,7 @@ class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Stor
             before, after = _wishes(domain.sans, domain.source), _wishes(sans, source)
             if before != after:
                 self._write_event(domain.id, "changed", f"{after}; was {before}")
-            return self.settle(self.domain(domain.name), queued(self._clock()))
+            return self.settle(self.domain(domain.name), queued_finding(self._clock()))
 
     def settle(self, domain: Domain, finding: Finding | None) -> Domain:
         values: dict[str, object] = {

@@ -14,7 +14,7 @@ from sslctl.fleet import enrolment
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
-from sslctl.rules.status import queued
+from sslctl.rules.status import queued_finding
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.cdn import Cdn
 from tests.support.fakes import START, Clock
@@ -159,7 +159,7 @@ def test_one_that_somebody_else_works_on_is_named_and_the_others_are_taken_in(
     assert (intake.recorded, intake.known) == (2, 0)
     assert isinstance(intake.refused["busy.test"], Busy)
     assert store.domain("busy.test").finding == finding(Code.CNAME_ELSEWHERE)
-    assert store.domain("b.test").finding == queued(clock())
+    assert store.domain("b.test").finding == queued_finding(clock())
     other.close()
 
 

@@ -12,7 +12,7 @@ from sslctl.fleet.spreading import Share
 from sslctl.rules import renewal_days
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
-from sslctl.rules.status import queued
+from sslctl.rules.status import queued_finding
 from sslctl.store.interface import Cohort
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import Clock
@@ -206,7 +206,7 @@ def test_the_room_that_is_left_for_early_ones_is_what_today_leaves(store: Sqlite
 def test_the_next_to_fall_due_are_early_and_nobody_whose_trouble_comes_first(store: SqliteStore) -> None:
     fleet(store, [9.5, 8.6, 8.5, 8.4, 8.3])
     store.settle(store.domain("d4.test"), finding(Code.CNAME_ELSEWHERE))
-    store.settle(store.domain("d3.test"), queued(NOW))
+    store.settle(store.domain("d3.test"), queued_finding(NOW))
     # Five in two days do not fit into one a day.
     assert names(share(store, most=1).early) == ["d2.test"]
     assert names(share(store, most=10).early) == []

@@ -16,7 +16,7 @@ from sslctl.issuer import IssueError
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Order
 from sslctl.rules.reasons import Code, Status
-from sslctl.rules.status import derive_status, served
+from sslctl.rules.status import derive_status, describe_serving
 from sslctl.sandbox.c4.faults import Drop, Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.dying_store import DyingStore, Killed
@@ -160,7 +160,7 @@ def test_a_failing_renewal_leaves_what_is_served_alone(cdn: Cdn) -> None:
     domain = run(app)
     assert reason(app, domain) is Code.CNAME_ELSEWHERE
     assert domain.serving == first.serving
-    assert served(domain, cdn.clock()) == "valid, 6 days left"
+    assert describe_serving(domain, cdn.clock()) == "valid, 6 days left"
     assert len(cdn.issuer.orders) == 1
 
 

@@ -16,7 +16,7 @@ import pytest
 from sslctl.errors import Busy, NotManaged, StateError
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
-from sslctl.rules.status import queued
+from sslctl.rules.status import queued_finding
 from sslctl.store.interface import Query, Store
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START, Clock
@@ -79,7 +79,7 @@ def test_the_sqlite_store_is_a_store(store: SqliteStore) -> None:
 def test_a_new_domain_is_queued_and_due_at_once(store: SqliteStore, clock: Clock) -> None:
     domain = store.enrol(NAME, ("b.test", "xn--bcher-kva.test"), Source.C4)
     assert domain.names == (NAME, "b.test", "xn--bcher-kva.test")
-    assert (domain.finding, domain.checked_at, domain.created_at) == (queued(clock()), None, clock())
+    assert (domain.finding, domain.checked_at, domain.created_at) == (queued_finding(clock()), None, clock())
     event = store.events(domain)[0]
     assert (event.kind, event.actor, event.at, event.version) == ("added", "tester (pytest)", clock(), None)
     assert event.detail == "source c4, other names: b.test, xn--bcher-kva.test"
@@ -136,7 +136,7 @@ def test_a_deleted_domain_comes_back_with_its_history(
     clock.move(days=1)
     back = store.enrol(NAME, ("b.test",), Source.TEXT)
     assert (back.id, back.sans, back.source, back.created_at) == (deleted.id, ("b.test",), Source.TEXT, START)
-    assert (back.deleted_at, back.wanted, back.serving, back.finding) == (None, None, None, queued(clock()))
+    assert (back.deleted_at, back.wanted, back.serving, back.finding) == (None, None, None, queued_finding(clock()))
     assert kinds(store, back)[-2:] == ["deleted", "added"]
     again = store.paste(back.name, back.sans, bundle(), leaf())
     assert [version.version for version in store.certificates(again)] == [2, 1]
@@ -146,7 +146,7 @@ def test_what_is_wanted_of_a_domain_may_change(store: SqliteStore, domain: Domai
     served = store.settle(serve(store, issue(store, domain)), None)
     clock.move(days=1)
     amended = store.amend(served, ("b.test",), Source.TEXT)
-    assert (amended.sans, amended.source, amended.finding) == (("b.test",), Source.TEXT, queued(clock()))
+    assert (amended.sans, amended.source, amended.finding) == (("b.test",), Source.TEXT, queued_finding(clock()))
     assert (amended.serving, amended.checked_at) == (served.serving, START)
     assert (
         store.events(amended)[-1].detail == "source text, other names: b.test; was source c4, no other names"
@@ -185,8 +185,8 @@ def test_queued_is_neither_a_check_nor_news(store: SqliteStore, domain: Domain, 
     checked = store.settle(domain, finding())
     before = kinds(store, checked)
     clock.move(hours=1)
-    requeued = store.settle(checked, queued(clock()))
-    assert (requeued.finding, requeued.checked_at) == (queued(clock()), START)
+    requeued = store.settle(checked, queued_finding(clock()))
+    assert (requeued.finding, requeued.checked_at) == (queued_finding(clock()), START)
     assert kinds(store, requeued) == before
 
 
