@@ -25,7 +25,7 @@ from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import count_tries
 from sslctl.rules.singapore import format_sgt
-from sslctl.rules.versions import needs_upload, is_usable
+from sslctl.rules.versions import is_usable, needs_upload
 from sslctl.store.interface import BudgetHeld, Store
 
 REQUIRED_PORTS = frozenset({80, 443})

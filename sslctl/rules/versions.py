@@ -40,7 +40,9 @@ def is_usable(certificate: Certificate, names: Iterable[str], now: datetime) -> 
     return certificate.source is Source.TEXT or set(certificate.leaf.names) == set(names)
 
 
-def pick_reusable(certificates: Iterable[Certificate], names: Iterable[str], now: datetime) -> Certificate | None:
+def pick_reusable(
+    certificates: Iterable[Certificate], names: Iterable[str], now: datetime
+) -> Certificate | None:
     """Pick the version to put back when a deleted domain is added again: the usable `c4` one that lasts longest."""
     wanted = set(names)
     fitting = [c for c in certificates if c.source is Source.C4 and is_usable(c, wanted, now)]

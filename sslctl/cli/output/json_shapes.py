@@ -22,7 +22,7 @@ from sslctl.rules.model import (
 )
 from sslctl.rules.renewal import Alert
 from sslctl.rules.status import derive_status
-from sslctl.rules.versions import days_left, version_state, is_expired
+from sslctl.rules.versions import days_left, is_expired, version_state
 
 SCHEMA_VERSION = 1
 

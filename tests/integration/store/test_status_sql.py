@@ -246,7 +246,11 @@ def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after
         for status in Status:
             listed = store.domains(Query(statuses=(status,)), clock())
             assert list(listed) == [domain for domain, its in derived.items() if its is status]
-        due = {domain for domain in derived if schedule.find_due_work(domain, clock(), RenewalRule(WEEK)) is not None}
+        due = {
+            domain
+            for domain in derived
+            if schedule.find_due_work(domain, clock(), RenewalRule(WEEK)) is not None
+        }
         assert due <= set(store.candidates(clock(), WEEK))
         clock.move(days=10)
 

@@ -136,7 +136,12 @@ def test_a_deleted_domain_comes_back_with_its_history(
     clock.move(days=1)
     back = store.enrol(NAME, ("b.test",), Source.TEXT)
     assert (back.id, back.sans, back.source, back.created_at) == (deleted.id, ("b.test",), Source.TEXT, START)
-    assert (back.deleted_at, back.wanted, back.serving, back.finding) == (None, None, None, queued_finding(clock()))
+    assert (back.deleted_at, back.wanted, back.serving, back.finding) == (
+        None,
+        None,
+        None,
+        queued_finding(clock()),
+    )
     assert kinds(store, back)[-2:] == ["deleted", "added"]
     again = store.paste(back.name, back.sans, bundle(), leaf())
     assert [version.version for version in store.certificates(again)] == [2, 1]
@@ -146,7 +151,11 @@ def test_what_is_wanted_of_a_domain_may_change(store: SqliteStore, domain: Domai
     served = store.settle(serve(store, issue(store, domain)), None)
     clock.move(days=1)
     amended = store.amend(served, ("b.test",), Source.TEXT)
-    assert (amended.sans, amended.source, amended.finding) == (("b.test",), Source.TEXT, queued_finding(clock()))
+    assert (amended.sans, amended.source, amended.finding) == (
+        ("b.test",),
+        Source.TEXT,
+        queued_finding(clock()),
+    )
     assert (amended.serving, amended.checked_at) == (served.serving, START)
     assert (
         store.events(amended)[-1].detail == "source text, other names: b.test; was source c4, no other names"

@@ -12,7 +12,7 @@ from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.renewal import RenewalRule, renewal_at
 from sslctl.rules.schedule import Work, count_tries, retry_at
 from sslctl.rules.singapore import format_duration, next_midnight
-from sslctl.rules.status import derive_status, served
+from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import days_left, pick_reusable
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -119,7 +119,7 @@ def test_a_held_certificate_that_expired_before_it_was_served_is_expired() -> No
 def test_a_failing_renewal_shows_failure_and_what_is_still_served() -> None:
     held = domain(**serving(left=timedelta(days=9, hours=1)), finding=finding(Code.CNAME_ELSEWHERE))
     assert derive_status(held, NOW).status is Status.FAILURE
-    assert served(held, NOW) == "valid, 9 days left"
+    assert describe_serving(held, NOW) == "valid, 9 days left"
 
 
 @pytest.mark.parametrize(
