@@ -13,7 +13,7 @@ from sslctl.cli.output import chart, json_shapes, render, table
 from sslctl.fleet import spreading
 from sslctl.fleet.spreading import Standing
 from sslctl.rules import forecast, renewal_days
-from sslctl.rules.forecast import Outlook, Question
+from sslctl.rules.forecast import Forecast, Scenario
 from sslctl.rules.limits import Limit
 
 _DAY = timedelta(days=1)
@@ -84,7 +84,7 @@ def command(
     now = app.clock()
     today = renewal_days.day_of(now)
     standing = spreading.standing(app.store, now, app.renewal.before)
-    question = Question(
+    scenario = Scenario(
         today,
         days,
         app.renewal.before,
@@ -94,12 +94,12 @@ def command(
         new_a_day=_new_a_day(app.config.ca_limits.orders),
         lifetime=lifetime,
     )
-    found = forecast.look_ahead(standing.fleet, question)
+    found = forecast.make_forecast(standing.fleet, scenario)
     if as_json:
         render.json_object(_json(found, standing, now))
     elif as_csv:
         render.csv_rows([_CSV, *(row.values() for row in _rows(found))])
-    elif not standing.fleet and not question.new:
+    elif not standing.fleet and not scenario.new:
         click.echo(_nothing(standing), err=True)
     else:
         _say(found, standing)
@@ -109,7 +109,7 @@ def _new_a_day(limit: Limit | None) -> int | None:
     return None if limit is None else max(1, _DAY * limit.count // limit.window)
 
 
-def _rows(found: Outlook) -> list[dict[str, Any]]:
+def _rows(found: Forecast) -> list[dict[str, Any]]:
     return [
         {
             "day": str(date.fromordinal(day.day)),
@@ -117,7 +117,7 @@ def _rows(found: Outlook) -> list[dict[str, Any]]:
             "renewals": day.renewals,
             "early": day.early,
             "late": day.late,
-            "over": found.question.over(day),
+            "over": found.scenario.beyond_budget(day),
             "new": day.new,
             "waiting": day.waiting,
             "unspread": unspread,
@@ -126,15 +126,15 @@ def _rows(found: Outlook) -> list[dict[str, Any]]:
     ]
 
 
-def _json(found: Outlook, standing: Standing, now: datetime) -> dict[str, Any]:
+def _json(found: Forecast, standing: Standing, now: datetime) -> dict[str, Any]:
     return json_shapes.envelope(
         at=json_shapes.instant(now),
         fits=found.fits,
         breaks_on=found.breaks_on and str(found.breaks_on),
-        verdict=" ".join(forecast.verdict(found)),
-        max_per_day=found.question.budget,
+        verdict=" ".join(forecast.summarise(found)),
+        max_per_day=found.scenario.budget,
         enough=found.enough,
-        new_per_day=found.question.new_a_day,
+        new_per_day=found.scenario.new_a_day,
         certificates=sum(standing.fleet.values()),
         queued=standing.queued,
         failing=standing.failing,
@@ -142,21 +142,21 @@ def _json(found: Outlook, standing: Standing, now: datetime) -> dict[str, Any]:
     )
 
 
-def _say(found: Outlook, standing: Standing) -> None:
-    question = found.question
-    days = f"{forecast.count(question.days, 'day')} from {date.fromordinal(question.today)}"
+def _say(found: Forecast, standing: Standing) -> None:
+    scenario = found.scenario
+    days = f"{forecast.count(scenario.days, 'day')} from {date.fromordinal(scenario.today)}"
     certificates = forecast.count(sum(standing.fleet.values()), "certificate")
-    new = forecast.count(question.new, "new domain")
+    new = forecast.count(scenario.new, "new domain")
     render.line(table.paragraph(f"Orders a day, {days}: {certificates}, {new}"))
     render.line("")
     for line in chart.draw(found, table.terminal_width()):
         render.line(line)
     render.line("")
-    for sentence in [*_figures(found), *forecast.verdict(found), *_failing(standing)]:
+    for sentence in [*_figures(found), *forecast.summarise(found), *_failing(standing)]:
         render.line(table.paragraph(sentence))
 
 
-def _figures(found: Outlook) -> list[str]:
+def _figures(found: Forecast) -> list[str]:
     days = found.days
     early = sum(day.early for day in days)
     renewals, new = sum(day.renewals for day in days), sum(day.new for day in days)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sslctl.rules import renewal_days
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import REASONS, Status
-from sslctl.rules.renewal_days import Fleet
+from sslctl.rules.renewal_days import RenewalCounts
 from sslctl.store.interface import Cohort, Store
 
 EARLY = "a coming day would have more renewals than renewal.max_per_day"
@@ -26,7 +26,7 @@ class Standing:
     have none, or one whose renewal is due: nothing is ordered for them until somebody acts.
     """
 
-    fleet: Fleet
+    fleet: RenewalCounts
     queued: int
     failing: int
 
@@ -42,7 +42,7 @@ class Share:
 def standing(store: Store, now: datetime, before: timedelta) -> Standing:
     """Count the domains of `store`. `before` is `renewal.before_days`."""
     today = renewal_days.day_of(now)
-    fleet: Counter[renewal_days.Window] = Counter()
+    fleet: Counter[renewal_days.RenewalWindow] = Counter()
     queued = failing = 0
     for cohort in store.cohorts():
         each = _window(cohort, before)
@@ -55,10 +55,10 @@ def standing(store: Store, now: datetime, before: timedelta) -> Standing:
     return Standing(fleet, queued, failing)
 
 
-def _window(cohort: Cohort, before: timedelta) -> renewal_days.Window | None:
+def _window(cohort: Cohort, before: timedelta) -> renewal_days.RenewalWindow | None:
     if cohort.expires_at is None or cohort.lifetime is None:
         return None
-    return renewal_days.window(cohort.expires_at, cohort.lifetime, before)
+    return renewal_days.renewal_window(cohort.expires_at, cohort.lifetime, before)
 
 
 def _fails(cohort: Cohort) -> bool:
@@ -83,7 +83,7 @@ def share(store: Store, due: Sequence[Domain], now: datetime, before: timedelta,
         return Share(held=held)
     fleet = standing(store, now, before).fleet
     falling_due = sum(count for each, count in fleet.items() if each.due <= today)
-    number = min(renewal_days.owed(fleet, today, max_per_day), room) - falling_due
+    number = min(renewal_days.count_needed_today(fleet, today, max_per_day), room) - falling_due
     if number <= 0:
         return Share()
     return Share(early=store.renewable(now, renewal_days.due_after(today, before), number))

@@ -10,14 +10,14 @@ from datetime import date, timedelta
 from itertools import islice
 
 from sslctl.rules import renewal_days
-from sslctl.rules.renewal_days import Day, Fleet, Terms
+from sslctl.rules.renewal_days import Day, RenewalCounts, Assumptions
 
 # What most CAs give, and Let's Encrypt until 2027, for want of certificates to go by.
 USUAL_LIFETIME = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Scenario:
     """What is asked: `days` days from `today` on, with `new` domains to take in.
 
     `renewed` were renewed today already. `budget` is `renewal.max_per_day`, None for no limit. `new_a_day` is how many
@@ -33,24 +33,24 @@ class Question:
     new_a_day: int | None = None
     lifetime: timedelta | None = None
 
-    def over(self, day: Day) -> int:
+    def beyond_budget(self, day: Day) -> int:
         """Give how many renewals `day` has beyond the budget."""
         made = self.renewed if day.day == self.today else 0
         return 0 if self.budget is None else max(0, min(day.renewals, day.renewals + made - self.budget))
 
     def is_met_by(self, days: Iterable[Day]) -> bool:
         """Say whether each renewal is made by the day it is due, within the budget."""
-        return not any(day.late or self.over(day) for day in days)
+        return not any(day.late or self.beyond_budget(day) for day in days)
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Forecast:
     """The answer. `unspread` is how many renewals each day would have without spreading.
 
     `enough` is the least budget that would do, None where the one there is does.
     """
 
-    question: Question
+    scenario: Scenario
     days: Sequence[Day]
     unspread: Sequence[int]
     enough: int | None = None
@@ -58,58 +58,58 @@ class Outlook:
     @property
     def breaks_on(self) -> date | None:
         """The first day that cannot keep to the budget; None where all can."""
-        return next((date.fromordinal(day.day) for day in self.days if self.question.over(day)), None)
+        return next((date.fromordinal(day.day) for day in self.days if self.scenario.beyond_budget(day)), None)
 
     @property
     def fits(self) -> bool:
         """Say whether each renewal is made by the day it is due, within the budget."""
-        return self.question.is_met_by(self.days)
+        return self.scenario.is_met_by(self.days)
 
     def busiest(self, number: int) -> list[Day]:
         """Give the `number` days with most orders, most first; days without any are left out."""
         return sorted((day for day in self.days if day.orders), key=lambda day: -day.orders)[:number]
 
 
-def look_ahead(fleet: Fleet, question: Question) -> Outlook:
-    """Play the days that `question` asks for."""
-    spread = list(_play(fleet, question))
-    if question.budget is None:
-        return Outlook(question, spread, [day.renewals for day in spread])
-    unspread = [day.renewals for day in _play(fleet, replace(question, budget=None))]
-    outlook = Outlook(question, spread, unspread)
-    return outlook if outlook.fits else replace(outlook, enough=_enough(fleet, question, max(unspread)))
+def make_forecast(fleet: RenewalCounts, scenario: Scenario) -> Forecast:
+    """Play the days that `scenario` asks for."""
+    spread = list(_simulate(fleet, scenario))
+    if scenario.budget is None:
+        return Forecast(scenario, spread, [day.renewals for day in spread])
+    unspread = [day.renewals for day in _simulate(fleet, replace(scenario, budget=None))]
+    forecast = Forecast(scenario, spread, unspread)
+    return forecast if forecast.fits else replace(forecast, enough=_enough(fleet, scenario, max(unspread)))
 
 
-def _enough(fleet: Fleet, question: Question, most: int) -> int:
+def _enough(fleet: RenewalCounts, scenario: Scenario, most: int) -> int:
     """Find the least budget with which all fits; with the busiest day's own number it surely does."""
 
     def fits(budget: int) -> bool:
-        asked = replace(question, budget=budget)
-        return asked.is_met_by(_play(fleet, asked))
+        asked = replace(scenario, budget=budget)
+        return asked.is_met_by(_simulate(fleet, asked))
 
-    assert question.budget is not None  # noqa: S101 - there is one that is too small
-    least = question.budget + 1
-    return least + bisect_left(range(least, question.renewed + most), True, key=fits)  # noqa: FBT003 - what is searched for
+    assert scenario.budget is not None  # noqa: S101 - there is one that is too small
+    least = scenario.budget + 1
+    return least + bisect_left(range(least, scenario.renewed + most), True, key=fits)  # noqa: FBT003 - what is searched for
 
 
-def _play(fleet: Fleet, question: Question) -> Iterator[Day]:
+def _simulate(fleet: RenewalCounts, scenario: Scenario) -> Iterator[Day]:
     usual = _usual(fleet)
 
     def lifetime(_day: int, old: timedelta | None) -> timedelta:
-        return question.lifetime or old or usual
+        return scenario.lifetime or old or usual
 
-    terms = Terms(question.before, lifetime, question.budget, new_a_day=question.new_a_day)
-    days = renewal_days.play(
+    assumptions = Assumptions(scenario.before, lifetime, scenario.budget, new_a_day=scenario.new_a_day)
+    days = renewal_days.simulate(
         fleet,
-        question.today,
-        terms,
-        lambda day: question.new if day == question.today else 0,
-        made=question.renewed,
+        scenario.today,
+        assumptions,
+        lambda day: scenario.new if day == scenario.today else 0,
+        made=scenario.renewed,
     )
-    return islice(days, question.days)
+    return islice(days, scenario.days)
 
 
-def _usual(fleet: Fleet) -> timedelta:
+def _usual(fleet: RenewalCounts) -> timedelta:
     """Give the lifetime that most certificates of `fleet` have."""
     counts: Counter[timedelta] = Counter()
     for window, count in fleet.items():
@@ -122,34 +122,34 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def verdict(outlook: Outlook) -> list[str]:
+def summarise(forecast: Forecast) -> list[str]:
     """Say in sentences whether it fits, and why not."""
-    sentences = [_of_renewals(outlook)]
-    if outlook.enough is not None:
-        sentences.append(f"A renewal.max_per_day of {outlook.enough:,} would do.")
-    if outlook.unspread != [day.renewals for day in outlook.days]:
-        most = max(outlook.unspread)
-        day = date.fromordinal(outlook.question.today + outlook.unspread.index(most))
+    sentences = [_of_renewals(forecast)]
+    if forecast.enough is not None:
+        sentences.append(f"A renewal.max_per_day of {forecast.enough:,} would do.")
+    if forecast.unspread != [day.renewals for day in forecast.days]:
+        most = max(forecast.unspread)
+        day = date.fromordinal(forecast.scenario.today + forecast.unspread.index(most))
         sentences.append(f"Without spreading {day} would have {most:,}.")
-    return [*sentences, *_of_new_domains(outlook)]
+    return [*sentences, *_of_new_domains(forecast)]
 
 
-def _of_renewals(outlook: Outlook) -> str:
-    budget, days = outlook.question.budget, outlook.days
+def _of_renewals(forecast: Forecast) -> str:
+    budget, days = forecast.scenario.budget, forecast.days
     most = max(day.renewals for day in days)
     if not most:
         return "No renewal falls due in these days."
     if budget is None:
         return f"No day has more than {count(most, 'renewal')}; renewal.max_per_day sets no limit."
-    if outlook.fits:
+    if forecast.fits:
         return (
             f"It fits: no day has more than {count(most, 'renewal')}, and renewal.max_per_day is {budget:,}."
         )
-    over = outlook.question.over
+    over = forecast.scenario.beyond_budget
     worst = max(days, key=over)
     if over(worst):
         return (
-            f"It breaks on {outlook.breaks_on}: from then on certificates expire unless more is renewed than"
+            f"It breaks on {forecast.breaks_on}: from then on certificates expire unless more is renewed than"
             f" renewal.max_per_day, {budget:,}; {date.fromordinal(worst.day)} has {over(worst):,} more."
         )
     first = next(day for day in days if day.late)
@@ -159,9 +159,9 @@ def _of_renewals(outlook: Outlook) -> str:
     )
 
 
-def _of_new_domains(outlook: Outlook) -> list[str]:
-    taken, limit = [day for day in outlook.days if day.new], outlook.question.new_a_day
-    if limit is not None and outlook.days[-1].waiting:
-        waiting = count(outlook.days[-1].waiting, "domain")
+def _of_new_domains(forecast: Forecast) -> list[str]:
+    taken, limit = [day for day in forecast.days if day.new], forecast.scenario.new_a_day
+    if limit is not None and forecast.days[-1].waiting:
+        waiting = count(forecast.days[-1].waiting, "domain")
         return [f"The CA takes {count(limit, 'new domain')} a day: on the last day {waiting} more wait."]
     return [f"The last new domain is taken in on {date.fromordinal(taken[-1].day)}."] if taken else []

@@ -20,20 +20,20 @@ from sslctl.rules.singapore import SGT
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
-class Window(NamedTuple):
+class RenewalWindow(NamedTuple):
     """The days that a renewal is open to.
 
-    `due` is its day; from `ripe` on it may be made earlier, half of the certificate's `lifetime` having passed. On
-    `last`, the day before the expiry, it is made whatever the budget says.
+    `due` is its day; from `earliest` on it may be made earlier, half of the certificate's `lifetime` having passed. On
+    `latest`, the day before the expiry, it is made whatever the budget says.
     """
 
-    last: int
+    latest: int
     due: int
-    ripe: int
+    earliest: int
     lifetime: timedelta
 
 
-Fleet = Mapping[Window, int]
+RenewalCounts = Mapping[RenewalWindow, int]
 """How many certificates have which window."""
 
 
@@ -47,14 +47,14 @@ def start_of(day: int) -> datetime:
     return datetime.combine(date.fromordinal(day), time(), SGT)
 
 
-def window(expires_at: datetime, lifetime: timedelta, before: timedelta) -> Window:
+def renewal_window(expires_at: datetime, lifetime: timedelta, before: timedelta) -> RenewalWindow:
     """Give the window of a certificate that expires in the hour that begins at `expires_at`.
 
     `before` is `renewal.before_days`. Ticks are hourly: what falls due in the last hour of a day is the next day's.
     """
     due = day_of(expires_at - margin(lifetime, before) + _HOUR)
-    ripe = day_of(expires_at - lifetime / 2 + _DAY - timedelta.resolution)
-    return Window(max(day_of(expires_at) - 1, due), due, min(ripe, due), lifetime)
+    earliest = day_of(expires_at - lifetime / 2 + _DAY - timedelta.resolution)
+    return RenewalWindow(max(day_of(expires_at) - 1, due), due, min(earliest, due), lifetime)
 
 
 def due_after(day: int, before: timedelta) -> datetime:
@@ -62,25 +62,25 @@ def due_after(day: int, before: timedelta) -> datetime:
     return start_of(day + 1) + before - _HOUR
 
 
-def owed(fleet: Fleet, today: int, budget: int) -> int:
+def count_needed_today(fleet: RenewalCounts, today: int, budget: int) -> int:
     """Give how many renewals of `fleet` are made by the end of `today` at least, so that no later day needs more than `budget`.
 
     What falls due by `today` counts, budget or not. The rest is pulled in from days to come: as little as will do, and
     as late as will do. Those for which there is no room on any day that they are open to count on their day alone.
     """
     # By their last days too: where a day is too full whatever is done, what is late must still find room.
-    return max(_left_for(fleet, today, budget, attrgetter(end)) for end in ("due", "last"))
+    return max(_count_overflow(fleet, today, budget, attrgetter(end)) for end in ("due", "latest"))
 
 
-def _left_for(fleet: Fleet, today: int, budget: int, end: Callable[[Window], int]) -> int:
+def _count_overflow(fleet: RenewalCounts, today: int, budget: int, end: Callable[[RenewalWindow], int]) -> int:
     """Fill the days after `today`, the farthest first, and give what no room is left for.
 
-    A day takes first what is ripe latest, since that has the fewest days before: the rule of the earliest deadline
+    A day takes first what is ripe last, since that has the fewest days before: the rule of the earliest deadline
     (Glover 1967), run backward, which finds room for as many as can have it.
     """
     ending: dict[int, list[list[int]]] = defaultdict(list)
     for each, count in fleet.items():
-        ending[max(today, end(each))].append([-each.ripe, count])
+        ending[max(today, end(each))].append([-each.earliest, count])
     open_to: list[list[int]] = []
     for day in range(max(ending, default=today), today, -1):
         for group in ending.get(day, ()):
@@ -97,7 +97,7 @@ def _left_for(fleet: Fleet, today: int, budget: int, end: Callable[[Window], int
     return sum(count for _, count in open_to + ending.get(today, []))
 
 
-def tonight(fleet: Fleet, today: int, budget: int | None, made: int = 0) -> dict[Window, int]:
+def pick_renewals(fleet: RenewalCounts, today: int, budget: int | None, made: int = 0) -> dict[RenewalWindow, int]:
     """Give what is renewed on `today`, of which `made` are made already: how many of each window.
 
     Without a budget that is what falls due; with one, what `owed` says, at most the budget, the nearest expiry first.
@@ -105,15 +105,15 @@ def tonight(fleet: Fleet, today: int, budget: int | None, made: int = 0) -> dict
     """
     if budget is None:
         return {each: count for each, count in fleet.items() if each.due <= today}
-    pressing = sum(count for each, count in fleet.items() if each.last <= today)
-    number = max(pressing, min(budget - made, owed(fleet, today, budget)))
-    return _first(fleet, today, number)
+    pressing = sum(count for each, count in fleet.items() if each.latest <= today)
+    number = max(pressing, min(budget - made, count_needed_today(fleet, today, budget)))
+    return _most_urgent(fleet, today, number)
 
 
-def _first(fleet: Fleet, today: int, number: int) -> dict[Window, int]:
-    """Give the `number` renewals that come first: what is due, then what is ripe, each by its expiry."""
+def _most_urgent(fleet: RenewalCounts, today: int, number: int) -> dict[RenewalWindow, int]:
+    """Give the `number` renewals that come first: what is due, then what may be early, each by its expiry."""
     taken = {}
-    for each in sorted((w for w in fleet if w.ripe <= today), key=lambda w: (w.due > today, w)):
+    for each in sorted((w for w in fleet if w.earliest <= today), key=lambda w: (w.due > today, w)):
         if not number:
             break
         taken[each] = min(number, fleet[each])
@@ -122,7 +122,7 @@ def _first(fleet: Fleet, today: int, number: int) -> dict[Window, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Assumptions:
     """Under which conditions days are played forward.
 
     `budget` renewals a day are what spreading aims at, None for no spreading; `capacity` is what a day can do at
@@ -159,8 +159,8 @@ class Day:
         return self.renewals + self.new
 
 
-def play(
-    fleet: Fleet, first: int, terms: Terms, arrivals: Callable[[int], int], *, made: int = 0
+def simulate(
+    fleet: RenewalCounts, first: int, assumptions: Assumptions, arrivals: Callable[[int], int], *, made: int = 0
 ) -> Iterator[Day]:
     """Play the days from `first` on, without end; `arrivals` gives how many new domains a day brings.
 
@@ -170,20 +170,20 @@ def play(
     held = Counter(fleet)
     waiting, day = 0, first
     while True:
-        expired = sum(count for each, count in held.items() if each.last == day - 1)
-        renewed = tonight(held, day, terms.budget, made if day == first else 0)
-        if terms.capacity is not None:
-            renewed = _first(renewed, day, terms.capacity)
+        expired = sum(count for each, count in held.items() if each.latest == day - 1)
+        renewed = pick_renewals(held, day, assumptions.budget, made if day == first else 0)
+        if assumptions.capacity is not None:
+            renewed = _most_urgent(renewed, day, assumptions.capacity)
         waiting += arrivals(day)
-        new = waiting if terms.new_a_day is None else min(waiting, terms.new_a_day)
+        new = waiting if assumptions.new_a_day is None else min(waiting, assumptions.new_a_day)
         waiting -= new
         held -= Counter(renewed)
-        issued = Counter({terms.lifetime(day, None): new})
+        issued = Counter({assumptions.lifetime(day, None): new})
         for each, count in renewed.items():
-            issued[terms.lifetime(day, each.lifetime)] += count
+            issued[assumptions.lifetime(day, each.lifetime)] += count
         late = sum(count for each, count in held.items() if each.due <= day)
         for lifetime, count in (+issued).items():
-            held[window(start_of(day) + lifetime, lifetime, terms.before)] += count
+            held[renewal_window(start_of(day) + lifetime, lifetime, assumptions.before)] += count
         early = sum(count for each, count in renewed.items() if each.due > day)
         yield Day(day, sum(renewed.values()), early, late, new, waiting, expired)
         day += 1

@@ -33,7 +33,7 @@ from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 
-from sslctl.rules.renewal_days import Day, Terms, play
+from sslctl.rules.renewal_days import Day, Assumptions, simulate
 
 START = date(2026, 12, 1)
 DAYS = 731
@@ -73,8 +73,8 @@ class Scenario:
     def days(self) -> list[Day]:
         """Play it."""
         budget = self.capacity if self.spread else None
-        terms = Terms(BEFORE, lifetime, budget, self.capacity, self.new_a_day)
-        return list(islice(play({}, START.toordinal(), terms, arrivals), DAYS))
+        assumptions = Assumptions(BEFORE, lifetime, budget, self.capacity, self.new_a_day)
+        return list(islice(simulate({}, START.toordinal(), assumptions, arrivals), DAYS))
 
 
 SCENARIOS = tuple(

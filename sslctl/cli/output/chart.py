@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
-from sslctl.rules.forecast import Outlook
+from sslctl.rules.forecast import Forecast
 from sslctl.rules.renewal_days import Day
 
 _MOST_DAYS = 31
@@ -40,13 +40,13 @@ class _Row:
     is_over: bool
 
 
-def draw(outlook: Outlook, width: int | None) -> list[str]:
+def draw(forecast: Forecast, width: int | None) -> list[str]:
     """Give the chart, its key below it, in lines of at most `width` columns (40 at least), of 80 where that is None.
 
     Standard output's encoding says whether it has blocks or plain ASCII.
     """
     ink = _BLOCKS if _can_write(_BLOCKS) else _ASCII
-    head, rows = _rows(outlook)
+    head, rows = _rows(forecast)
     columns = [[row.label, f"{row.total:,}", f"{row.busiest.orders:,}"] for row in rows]
     heads = [head, "ORDERS", "BUSIEST DAY"]
     width = width or _USUAL_WIDTH
@@ -58,18 +58,18 @@ def draw(outlook: Outlook, width: int | None) -> list[str]:
     lines = _columns([[line[place] for place in kept] for line in [heads, *columns]])
     # Two blanks before the bar; the budget and the mark come after it.
     room = max(_SHORTEST_BAR, width - len(lines[0]) - 5)
-    budget = outlook.question.budget
+    budget = forecast.scenario.budget
     scale = max(row.busiest.orders for row in rows) or 1
     if budget is not None and budget <= 2 * scale:
         scale = max(scale, budget)
     bars = [_bar(row.busiest, budget, scale, room, ink) + (" !" if row.is_over else "") for row in rows]
     body = [f"{line}  {bar}".rstrip() for line, bar in zip(lines[1:], bars, strict=True)]
-    return [lines[0], *body, *_key(outlook, ink, rows, width)]
+    return [lines[0], *body, *_key(forecast, ink, rows, width)]
 
 
-def _rows(outlook: Outlook) -> tuple[str, list[_Row]]:
+def _rows(forecast: Forecast) -> tuple[str, list[_Row]]:
     """Give the name of the first column, and the rows."""
-    days, first = outlook.days, outlook.question.today
+    days, first = forecast.days, forecast.scenario.today
     if len(days) <= _MOST_DAYS:
         head, start = "DAY", {day.day: str(date.fromordinal(day.day)) for day in days}
     elif len(days) <= _MOST_WEEKS * 7:
@@ -83,7 +83,7 @@ def _rows(outlook: Outlook) -> tuple[str, list[_Row]]:
             label,
             sum(day.orders for day in members),
             max(members, key=lambda day: day.orders),
-            any(outlook.question.over(day) for day in members),
+            any(forecast.scenario.beyond_budget(day) for day in members),
         )
         for label, members in groups
     ]
@@ -115,11 +115,11 @@ def _cells(count: int, scale: int, room: int) -> int:
     return -(-count * room // scale)
 
 
-def _key(outlook: Outlook, ink: _Ink, rows: Iterable[_Row], width: int) -> list[str]:
+def _key(forecast: Forecast, ink: _Ink, rows: Iterable[_Row], width: int) -> list[str]:
     parts = [f"{ink.renewals} renewals"]
-    if any(day.new for day in outlook.days):
+    if any(day.new for day in forecast.days):
         parts.append(f"{ink.new} new domains")
-    if outlook.question.budget is not None:
+    if forecast.scenario.budget is not None:
         parts.append(f"{ink.budget} renewal.max_per_day")
     if any(row.is_over for row in rows):
         parts.append("! over it")

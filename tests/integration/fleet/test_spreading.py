@@ -82,7 +82,7 @@ def test_a_pasted_certificate_is_not_renewed_but_replaced_by_a_new_order(store: 
 def test_a_revoked_certificate_is_due_since_it_was(store: SqliteStore) -> None:
     store.mark_revoked(held(served(store, "revoked.test", 60)))
     (window,) = spreading.standing(store, NOW, WEEK).fleet
-    assert renewal_days.tonight({window: 1}, renewal_days.day_of(NOW), 0) == {window: 1}
+    assert renewal_days.pick_renewals({window: 1}, renewal_days.day_of(NOW), 0) == {window: 1}
     assert window.lifetime == timedelta(days=90)
 
 

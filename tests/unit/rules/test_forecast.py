@@ -15,25 +15,25 @@ from hypothesis import strategies as st
 
 from sslctl.cli.output import chart
 from sslctl.rules import forecast
-from sslctl.rules.forecast import Outlook, Question
-from sslctl.rules.renewal_days import Window
+from sslctl.rules.forecast import Forecast, Scenario
+from sslctl.rules.renewal_days import RenewalWindow
 
 TODAY = date(2026, 11, 24).toordinal()
 LIFE = timedelta(days=90)
 WEEK = timedelta(days=7)
 
 
-def due(in_days: int, lifetime: timedelta = LIFE) -> Window:
+def due(in_days: int, lifetime: timedelta = LIFE) -> RenewalWindow:
     start = TODAY + in_days
-    return Window(start + 6, start, start - 38, lifetime)
+    return RenewalWindow(start + 6, start, start - 38, lifetime)
 
 
-def ask(fleet: Mapping[Window, int] | None = None, days: int = 30, **more: object) -> Outlook:
-    question = Question(TODAY, days, WEEK, **more)  # type: ignore[arg-type]
-    return forecast.look_ahead(Counter(fleet or {}), question)
+def ask(fleet: Mapping[RenewalWindow, int] | None = None, days: int = 30, **more: object) -> Forecast:
+    scenario = Scenario(TODAY, days, WEEK, **more)  # type: ignore[arg-type]
+    return forecast.make_forecast(Counter(fleet or {}), scenario)
 
 
-def renewals(found: Outlook) -> dict[int, int]:
+def renewals(found: Forecast) -> dict[int, int]:
     return {day.day - TODAY: day.renewals for day in found.days if day.renewals}
 
 
@@ -59,8 +59,8 @@ def test_new_domains_get_the_lifetime_that_most_have() -> None:
 def test_new_domains_come_in_at_the_pace_of_the_ca() -> None:
     found = ask(new=5000, new_a_day=2400)
     assert [day.new for day in found.days[:4]] == [2400, 2400, 200, 0]
-    assert forecast.verdict(found)[-1] == "The last new domain is taken in on 2026-11-26."
-    assert forecast.verdict(ask(new=5000, new_a_day=100))[-1] == (
+    assert forecast.summarise(found)[-1] == "The last new domain is taken in on 2026-11-26."
+    assert forecast.summarise(ask(new=5000, new_a_day=100))[-1] == (
         "The CA takes 100 new domains a day: on the last day 2,000 domains more wait."
     )
 
@@ -76,7 +76,7 @@ def test_what_was_renewed_today_takes_room_today_alone() -> None:
 def test_it_fits_with_spreading_and_what_it_would_be_without_is_said() -> None:
     found = ask({due(20): 100}, budget=10)
     assert (found.fits, found.breaks_on, found.enough) == (True, None, None)
-    assert forecast.verdict(found) == [
+    assert forecast.summarise(found) == [
         "It fits: no day has more than 10 renewals, and renewal.max_per_day is 10.",
         "Without spreading 2026-12-14 would have 100.",
     ]
@@ -85,17 +85,17 @@ def test_it_fits_with_spreading_and_what_it_would_be_without_is_said() -> None:
 def test_without_a_limit_the_busiest_day_is_said() -> None:
     found = ask({due(3): 70, due(4): 20})
     assert found.fits
-    assert forecast.verdict(found) == ["No day has more than 70 renewals; renewal.max_per_day sets no limit."]
+    assert forecast.summarise(found) == ["No day has more than 70 renewals; renewal.max_per_day sets no limit."]
 
 
 def test_a_time_without_renewals_is_said_to_be_one() -> None:
-    assert forecast.verdict(ask({due(300): 70}, days=20)) == ["No renewal falls due in these days."]
+    assert forecast.summarise(ask({due(300): 70}, days=20)) == ["No renewal falls due in these days."]
 
 
 def test_it_is_tight_where_renewals_must_wait() -> None:
     found = ask({due(0): 100}, budget=20)
     assert (found.fits, found.breaks_on, found.enough) == (False, None, 100)
-    assert forecast.verdict(found)[:2] == [
+    assert forecast.summarise(found)[:2] == [
         (
             "It is tight for a renewal.max_per_day of 20: from 2026-11-24 on up to 80 renewals wait beyond the day"
             " they are due, none until it expires."
@@ -108,7 +108,7 @@ def test_it_breaks_on_the_day_on_which_certificates_would_expire() -> None:
     found = ask({due(0): 100}, budget=10)
     assert found.breaks_on == date(2026, 11, 30)
     assert not found.fits
-    assert forecast.verdict(found)[0] == (
+    assert forecast.summarise(found)[0] == (
         "It breaks on 2026-11-30: from then on certificates expire unless more is renewed than"
         " renewal.max_per_day, 10; 2026-11-30 has 30 more."
     )
@@ -116,7 +116,7 @@ def test_it_breaks_on_the_day_on_which_certificates_would_expire() -> None:
 
 def test_with_what_was_renewed_today_today_itself_may_be_too_much() -> None:
     found = ask({due(-6): 5}, budget=10, renewed=8)
-    assert [found.question.over(day) for day in found.days[:2]] == [3, 0]
+    assert [found.scenario.beyond_budget(day) for day in found.days[:2]] == [3, 0]
     # More than the budget before anything is left to do is no trouble of the days to come.
     assert ask({due(9): 1}, budget=10, renewed=80).fits
 
@@ -126,7 +126,7 @@ def test_with_what_was_renewed_today_today_itself_may_be_too_much() -> None:
     st.integers(1, 30),
     st.booleans(),
 )
-def test_enough_is_enough_and_one_less_is_not(fleet: dict[Window, int], budget: int, spent: bool) -> None:
+def test_enough_is_enough_and_one_less_is_not(fleet: dict[RenewalWindow, int], budget: int, spent: bool) -> None:
     found = ask(fleet, 60, budget=budget, renewed=int(spent))
     if found.enough is not None:
         assert ask(fleet, 60, budget=found.enough, renewed=int(spent)).fits
@@ -137,7 +137,7 @@ def test_enough_is_enough_and_one_less_is_not(fleet: dict[Window, int], budget: 
 # The chart
 
 
-def drawn(found: Outlook, width: int | None = 80, encoding: str = "utf-8") -> list[str]:
+def drawn(found: Forecast, width: int | None = 80, encoding: str = "utf-8") -> list[str]:
     with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding)):
         return chart.draw(found, width)
 
