@@ -11,7 +11,7 @@ from sslctl.app import App
 from sslctl.cli.options import duration, json_option
 from sslctl.cli.output import chart, json_shapes, render, table
 from sslctl.fleet import spreading
-from sslctl.fleet.spreading import Standing
+from sslctl.fleet.spreading import FleetCounts
 from sslctl.rules import forecast, renewal_days
 from sslctl.rules.forecast import Forecast, Scenario
 from sslctl.rules.limits import Limit
@@ -83,26 +83,26 @@ def command(
         raise click.UsageError("--csv or --json, not both")
     now = app.clock()
     today = renewal_days.day_of(now)
-    standing = spreading.standing(app.store, now, app.renewal.before)
+    counts = spreading.count_fleet(app.store, now, app.renewal.before)
     scenario = Scenario(
         today,
         days,
         app.renewal.before,
-        new=standing.queued + added,
+        new=counts.queued + added,
         renewed=app.store.renewed_since(renewal_days.start_of(today)),
         budget=(app.config.renewal.max_per_day if max_per_day is None else max_per_day) or None,
         new_a_day=_new_a_day(app.config.ca_limits.orders),
         lifetime=lifetime,
     )
-    found = forecast.make_forecast(standing.fleet, scenario)
+    found = forecast.make_forecast(counts.fleet, scenario)
     if as_json:
-        render.json_object(_json(found, standing, now))
+        render.json_object(_json(found, counts, now))
     elif as_csv:
         render.csv_rows([_CSV, *(row.values() for row in _rows(found))])
-    elif not standing.fleet and not scenario.new:
-        click.echo(_nothing(standing), err=True)
+    elif not counts.fleet and not scenario.new:
+        click.echo(_nothing(counts), err=True)
     else:
-        _say(found, standing)
+        _say(found, counts)
 
 
 def _new_a_day(limit: Limit | None) -> int | None:
@@ -126,7 +126,7 @@ def _rows(found: Forecast) -> list[dict[str, Any]]:
     ]
 
 
-def _json(found: Forecast, standing: Standing, now: datetime) -> dict[str, Any]:
+def _json(found: Forecast, counts: FleetCounts, now: datetime) -> dict[str, Any]:
     return json_shapes.envelope(
         at=json_shapes.instant(now),
         fits=found.fits,
@@ -135,24 +135,24 @@ def _json(found: Forecast, standing: Standing, now: datetime) -> dict[str, Any]:
         max_per_day=found.scenario.budget,
         enough=found.enough,
         new_per_day=found.scenario.new_a_day,
-        certificates=sum(standing.fleet.values()),
-        queued=standing.queued,
-        failing=standing.failing,
+        certificates=sum(counts.fleet.values()),
+        queued=counts.queued,
+        failing=counts.failing,
         days=_rows(found),
     )
 
 
-def _say(found: Forecast, standing: Standing) -> None:
+def _say(found: Forecast, counts: FleetCounts) -> None:
     scenario = found.scenario
     days = f"{forecast.count(scenario.days, 'day')} from {date.fromordinal(scenario.today)}"
-    certificates = forecast.count(sum(standing.fleet.values()), "certificate")
+    certificates = forecast.count(sum(counts.fleet.values()), "certificate")
     new = forecast.count(scenario.new, "new domain")
     render.line(table.paragraph(f"Orders a day, {days}: {certificates}, {new}"))
     render.line("")
     for line in chart.draw(found, table.terminal_width()):
         render.line(line)
     render.line("")
-    for sentence in [*_figures(found), *forecast.summarise(found), *_failing(standing)]:
+    for sentence in [*_figures(found), *forecast.summarise(found), *_failing(counts)]:
         render.line(table.paragraph(sentence))
 
 
@@ -168,15 +168,15 @@ def _figures(found: Forecast) -> list[str]:
     return [*figures, f"The busiest: {busiest}."] if busiest else figures
 
 
-def _failing(standing: Standing) -> list[str]:
-    if not standing.failing:
+def _failing(counts: FleetCounts) -> list[str]:
+    if not counts.failing:
         return []
-    fail = "that fails" if standing.failing == 1 else "that fail"
+    fail = "that fails" if counts.failing == 1 else "that fail"
     return [
-        f"Not counted: {forecast.count(standing.failing, 'domain')} {fail}; each is an order once it is mended."
+        f"Not counted: {forecast.count(counts.failing, 'domain')} {fail}; each is an order once it is mended."
     ]
 
 
-def _nothing(standing: Standing) -> str:
+def _nothing(counts: FleetCounts) -> str:
     nothing = "Nothing to forecast: no certificate of source c4 is managed here. `--add N` asks what N domains would bring."
-    return " ".join([nothing, *_failing(standing)])
+    return " ".join([nothing, *_failing(counts)])

@@ -115,7 +115,7 @@ def _keep(
     """Keep the CA's answers, and give them."""
     answered = [(due[id_], suggestion) for id_, suggestion in found.by_id.items() if id_ in due]
     said = [
-        (each, heed(suggestion, each.renewal_info, now, random))
+        (each, to_renewal_info(suggestion, each.renewal_info, now, random))
         for each, suggestion in answered
         if suggestion
     ]
@@ -124,7 +124,9 @@ def _keep(
     return said
 
 
-def heed(suggestion: Suggestion, before: RenewalInfo | None, now: datetime, random: Random) -> RenewalInfo:
+def to_renewal_info(
+    suggestion: Suggestion, before: RenewalInfo | None, now: datetime, random: Random
+) -> RenewalInfo:
     """Turn what the CA suggests at `now` into what is kept, `before` being what was kept last.
 
     The time of renewal is picked by `random`, uniformly in the window, and stays while the window does. The CA is asked

@@ -19,7 +19,7 @@ _FAILING = (Status.FAILURE, Status.DISCARD)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FleetCounts:
     """Where the managed domains of source c4 stand.
 
     `fleet` counts those for which a renewal is to come. `queued` wait for their first certificate. `failing` fail and
@@ -39,7 +39,7 @@ class Share:
     early: Sequence[Domain] = field(default=())
 
 
-def standing(store: Store, now: datetime, before: timedelta) -> Standing:
+def count_fleet(store: Store, now: datetime, before: timedelta) -> FleetCounts:
     """Count the domains of `store`. `before` is `renewal.before_days`."""
     today = renewal_days.day_of(now)
     fleet: Counter[renewal_days.RenewalWindow] = Counter()
@@ -52,7 +52,7 @@ def standing(store: Store, now: datetime, before: timedelta) -> Standing:
             queued += cohort.count
         else:
             fleet[each] += cohort.count
-    return Standing(fleet, queued, failing)
+    return FleetCounts(fleet, queued, failing)
 
 
 def _window(cohort: Cohort, before: timedelta) -> renewal_days.RenewalWindow | None:
@@ -81,7 +81,7 @@ def share(store: Store, due: Sequence[Domain], now: datetime, before: timedelta,
     held = patient[max(0, room - pressing) :]
     if held:
         return Share(held=held)
-    fleet = standing(store, now, before).fleet
+    fleet = count_fleet(store, now, before).fleet
     falling_due = sum(count for each, count in fleet.items() if each.due <= today)
     number = min(renewal_days.count_needed_today(fleet, today, max_per_day), room) - falling_due
     if number <= 0:

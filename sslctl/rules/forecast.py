@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from itertools import islice
 
 from sslctl.rules import renewal_days
-from sslctl.rules.renewal_days import Day, RenewalCounts, Assumptions
+from sslctl.rules.renewal_days import Assumptions, Day, RenewalCounts
 
 # What most CAs give, and Let's Encrypt until 2027, for want of certificates to go by.
 USUAL_LIFETIME = timedelta(days=90)
@@ -58,7 +58,9 @@ class Forecast:
     @property
     def breaks_on(self) -> date | None:
         """The first day that cannot keep to the budget; None where all can."""
-        return next((date.fromordinal(day.day) for day in self.days if self.scenario.beyond_budget(day)), None)
+        return next(
+            (date.fromordinal(day.day) for day in self.days if self.scenario.beyond_budget(day)), None
+        )
 
     @property
     def fits(self) -> bool:

@@ -96,7 +96,7 @@ def normalise_all(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(seen)
 
 
-def readable(name: str) -> str:
+def unicode_name(name: str) -> str:
     """Give a normalised `name` with its A-labels as people read them; empty where there are none."""
     if "xn--" not in name:
         return ""

@@ -62,10 +62,10 @@ def asked_early(leaf: Leaf, info: RenewalInfo) -> bool:
 
 def renewal_at(leaf: Leaf, before: timedelta) -> datetime:
     """Give the time from which `leaf` is renewed whatever the CA says, `before` its expiry."""
-    return leaf.not_after - margin(leaf.not_after - leaf.not_before, before)
+    return leaf.not_after - renewal_margin(leaf.not_after - leaf.not_before, before)
 
 
-def margin(lifetime: timedelta, before: timedelta) -> timedelta:
+def renewal_margin(lifetime: timedelta, before: timedelta) -> timedelta:
     """Give how long before its expiry a certificate is renewed: `before`, at most half of its lifetime.
 
     The half matters for lifetimes under twice `before`: a six-day certificate would else be renewed at every tick.

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import NamedTuple
 
-from sslctl.rules.renewal import margin
+from sslctl.rules.renewal import renewal_margin
 from sslctl.rules.singapore import SGT
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -52,7 +52,7 @@ def renewal_window(expires_at: datetime, lifetime: timedelta, before: timedelta)
 
     `before` is `renewal.before_days`. Ticks are hourly: what falls due in the last hour of a day is the next day's.
     """
-    due = day_of(expires_at - margin(lifetime, before) + _HOUR)
+    due = day_of(expires_at - renewal_margin(lifetime, before) + _HOUR)
     earliest = day_of(expires_at - lifetime / 2 + _DAY - timedelta.resolution)
     return RenewalWindow(max(day_of(expires_at) - 1, due), due, min(earliest, due), lifetime)
 
@@ -72,7 +72,9 @@ def count_needed_today(fleet: RenewalCounts, today: int, budget: int) -> int:
     return max(_count_overflow(fleet, today, budget, attrgetter(end)) for end in ("due", "latest"))
 
 
-def _count_overflow(fleet: RenewalCounts, today: int, budget: int, end: Callable[[RenewalWindow], int]) -> int:
+def _count_overflow(
+    fleet: RenewalCounts, today: int, budget: int, end: Callable[[RenewalWindow], int]
+) -> int:
     """Fill the days after `today`, the farthest first, and give what no room is left for.
 
     A day takes first what is ripe last, since that has the fewest days before: the rule of the earliest deadline
@@ -97,7 +99,9 @@ def _count_overflow(fleet: RenewalCounts, today: int, budget: int, end: Callable
     return sum(count for _, count in open_to + ending.get(today, []))
 
 
-def pick_renewals(fleet: RenewalCounts, today: int, budget: int | None, made: int = 0) -> dict[RenewalWindow, int]:
+def pick_renewals(
+    fleet: RenewalCounts, today: int, budget: int | None, made: int = 0
+) -> dict[RenewalWindow, int]:
     """Give what is renewed on `today`, of which `made` are made already: how many of each window.
 
     Without a budget that is what falls due; with one, what `owed` says, at most the budget, the nearest expiry first.
@@ -160,7 +164,12 @@ class Day:
 
 
 def simulate(
-    fleet: RenewalCounts, first: int, assumptions: Assumptions, arrivals: Callable[[int], int], *, made: int = 0
+    fleet: RenewalCounts,
+    first: int,
+    assumptions: Assumptions,
+    arrivals: Callable[[int], int],
+    *,
+    made: int = 0,
 ) -> Iterator[Day]:
     """Play the days from `first` on, without end; `arrivals` gives how many new domains a day brings.
 

@@ -33,7 +33,7 @@ from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 
-from sslctl.rules.renewal_days import Day, Assumptions, simulate
+from sslctl.rules.renewal_days import Assumptions, Day, simulate
 
 START = date(2026, 12, 1)
 DAYS = 731

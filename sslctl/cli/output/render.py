@@ -239,7 +239,7 @@ def _facts(domain: Domain, now: datetime) -> list[tuple[str, str]]:
     verdict = derive_status(domain, now)
     facts = [
         ("Domain", domain.name),
-        ("Reads", names.readable(domain.name)),
+        ("Reads", names.unicode_name(domain.name)),
         ("Other names", ", ".join(domain.sans)),
         ("Status", "deleted" if domain.deleted_at else status_word(verdict.status)),
         ("Source", domain.source),

@@ -81,7 +81,7 @@ def test_a_pasted_certificate_is_not_renewed_but_replaced_by_a_new_order(store: 
 
 def test_a_revoked_certificate_is_due_since_it_was(store: SqliteStore) -> None:
     store.mark_revoked(held(served(store, "revoked.test", 60)))
-    (window,) = spreading.standing(store, NOW, WEEK).fleet
+    (window,) = spreading.count_fleet(store, NOW, WEEK).fleet
     assert renewal_days.pick_renewals({window: 1}, renewal_days.day_of(NOW), 0) == {window: 1}
     assert window.lifetime == timedelta(days=90)
 
@@ -89,7 +89,7 @@ def test_a_revoked_certificate_is_due_since_it_was(store: SqliteStore) -> None:
 def test_an_upload_that_is_owed_counts_by_the_certificate_that_is_held(store: SqliteStore) -> None:
     domain = issue(store, served(store, "owed.test", 3), at=NOW)  # type: ignore[arg-type]
     store.settle(domain, finding(Code.C4_REJECTED))
-    (window,) = spreading.standing(store, NOW, WEEK).fleet
+    (window,) = spreading.count_fleet(store, NOW, WEEK).fleet
     assert window.due == renewal_days.day_of(NOW) + 83
 
 
@@ -100,7 +100,7 @@ def test_who_fails_counts_until_the_renewal_is_due(store: SqliteStore) -> None:
     store.settle(store.enrol("gone.test", (), Source.C4), finding(Code.C4_UNKNOWN_DOMAIN))
     store.settle(store.enrol("asked.test", (), Source.C4), finding(Code.CA_RATE_LIMITED))
     store.enrol("queued.test", (), Source.C4)
-    found = spreading.standing(store, NOW, WEEK)
+    found = spreading.count_fleet(store, NOW, WEEK)
     assert (sum(found.fleet.values()), found.queued, found.failing) == (1, 2, 3)
 
 
@@ -109,7 +109,7 @@ def test_windows_agree_with_the_rule_of_the_tick(store: SqliteStore) -> None:
     for hours in range(0, 30, 3):
         served(store, f"h{hours}.test", 20 + hours / 24 + 1 / 100)
     due = renewal_days.start_of(renewal_days.day_of(NOW) + 13)
-    days = {each.due for each in spreading.standing(store, NOW, WEEK).fleet}
+    days = {each.due for each in spreading.count_fleet(store, NOW, WEEK).fleet}
     seen = {
         renewal_days.day_of(due + timedelta(hours=hours))
         for hours in range(48)
@@ -226,7 +226,7 @@ def test_a_cohort_due_in_the_last_hour_of_a_day_is_the_next_days_and_early_until
     store: SqliteStore,
 ) -> None:
     fleet(store, [8 - 1 / 48] * 4)
-    found = spreading.standing(store, NOW, WEEK).fleet
+    found = spreading.count_fleet(store, NOW, WEEK).fleet
     assert {each.due - renewal_days.day_of(NOW) for each in found} == {1}
     assert len(share(store).early) == 2
 

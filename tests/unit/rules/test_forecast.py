@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslctl.cli.output import chart
@@ -85,7 +85,9 @@ def test_it_fits_with_spreading_and_what_it_would_be_without_is_said() -> None:
 def test_without_a_limit_the_busiest_day_is_said() -> None:
     found = ask({due(3): 70, due(4): 20})
     assert found.fits
-    assert forecast.summarise(found) == ["No day has more than 70 renewals; renewal.max_per_day sets no limit."]
+    assert forecast.summarise(found) == [
+        "No day has more than 70 renewals; renewal.max_per_day sets no limit."
+    ]
 
 
 def test_a_time_without_renewals_is_said_to_be_one() -> None:
@@ -121,12 +123,15 @@ def test_with_what_was_renewed_today_today_itself_may_be_too_much() -> None:
     assert ask({due(9): 1}, budget=10, renewed=80).fits
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.integers(0, 50).map(due), st.integers(1, 60), max_size=6),
     st.integers(1, 30),
     st.booleans(),
 )
-def test_enough_is_enough_and_one_less_is_not(fleet: dict[RenewalWindow, int], budget: int, spent: bool) -> None:
+def test_enough_is_enough_and_one_less_is_not(
+    fleet: dict[RenewalWindow, int], budget: int, spent: bool
+) -> None:
     found = ask(fleet, 60, budget=budget, renewed=int(spent))
     if found.enough is not None:
         assert ask(fleet, 60, budget=found.enough, renewed=int(spent)).fits

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslctl.fleet.ari_polling import LATEST, SOONEST, USUAL, heed
+from sslctl.fleet.ari_polling import LATEST, SOONEST, USUAL, to_renewal_info
 from sslctl.issuer import Suggestion
 from sslctl.rules import schedule
 from sslctl.rules.model import Certificate, Domain, Leaf, RenewalInfo, Source
@@ -141,7 +141,7 @@ _suggestions = st.builds(
 
 @given(_suggestions, st.randoms(use_true_random=False))
 def test_the_time_is_picked_in_the_window_and_to_the_second(suggestion: Suggestion, random: Random) -> None:
-    kept = heed(suggestion, None, NOW, random)
+    kept = to_renewal_info(suggestion, None, NOW, random)
     assert suggestion.start_at <= kept.renew_at <= suggestion.end_at
     assert kept.renew_at.microsecond == 0
 
@@ -149,7 +149,7 @@ def test_the_time_is_picked_in_the_window_and_to_the_second(suggestion: Suggesti
 def test_the_times_picked_for_many_fill_the_window_evenly() -> None:
     suggestion = Suggestion(NOW, NOW + DAY)
     random = picks()
-    hours = [(heed(suggestion, None, NOW, random).renew_at - NOW) // HOUR for _ in range(24_000)]
+    hours = [(to_renewal_info(suggestion, None, NOW, random).renew_at - NOW) // HOUR for _ in range(24_000)]
     counts = [hours.count(hour) for hour in range(24)]
     # Six standard deviations of a fair share of 1,000.
     assert all(800 < count < 1200 for count in counts)
@@ -157,12 +157,12 @@ def test_the_times_picked_for_many_fill_the_window_evenly() -> None:
 
 def test_the_time_is_kept_until_the_window_changes() -> None:
     random = picks()
-    first = heed(Suggestion(NOW, NOW + DAY), None, NOW, random)
-    again = heed(Suggestion(NOW, NOW + DAY, "https://ca.test/new"), first, NOW + HOUR, random)
+    first = to_renewal_info(Suggestion(NOW, NOW + DAY), None, NOW, random)
+    again = to_renewal_info(Suggestion(NOW, NOW + DAY, "https://ca.test/new"), first, NOW + HOUR, random)
     assert again.renew_at == first.renew_at
     assert (again.explanation_url, again.poll_at) == ("https://ca.test/new", NOW + HOUR + USUAL)
     for start, end in ((NOW + HOUR, NOW + DAY), (NOW, NOW + DAY + HOUR)):
-        times = {heed(Suggestion(start, end), first, NOW, random).renew_at for _ in range(5)}
+        times = {to_renewal_info(Suggestion(start, end), first, NOW, random).renew_at for _ in range(5)}
         assert times != {first.renew_at}
 
 
@@ -182,4 +182,4 @@ def test_the_ca_is_asked_again_when_it_says_between_a_minute_and_a_day(
     wish: timedelta | None, wait: timedelta
 ) -> None:
     again_at = None if wish is None else NOW + wish
-    assert heed(Suggestion(NOW, NOW + DAY, "", again_at), None, NOW, picks()).poll_at == NOW + wait
+    assert to_renewal_info(Suggestion(NOW, NOW + DAY, "", again_at), None, NOW, picks()).poll_at == NOW + wait

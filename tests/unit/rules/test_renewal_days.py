@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sslctl.rules import renewal_days
-from sslctl.rules.renewal_days import Day, RenewalCounts, Assumptions, RenewalWindow
+from sslctl.rules.renewal_days import Assumptions, Day, RenewalCounts, RenewalWindow
 from sslctl.rules.singapore import SGT
 
 DAY = timedelta(days=1)
@@ -35,7 +35,9 @@ def nothing(_day: int) -> int:
 
 
 def simulate(fleet: RenewalCounts, days: int, **assumptions: int | None) -> list[Day]:
-    return list(islice(renewal_days.simulate(fleet, TODAY, Assumptions(WEEK, same, **assumptions), nothing), days))
+    return list(
+        islice(renewal_days.simulate(fleet, TODAY, Assumptions(WEEK, same, **assumptions), nothing), days)
+    )
 
 
 # Windows
@@ -140,7 +142,10 @@ def test_without_a_budget_each_is_renewed_on_its_day() -> None:
 def test_what_is_due_and_does_not_fit_waits_and_the_nearest_expiry_goes_first() -> None:
     soon, later = due(0, late=2), due(0, late=6)
     assert renewal_days.pick_renewals({later: 10, soon: 6}, TODAY, 10) == {soon: 6, later: 4}
-    assert [(day.renewals, day.late) for day in simulate({later: 10, soon: 6}, 2, budget=10)] == [(10, 6), (6, 0)]
+    assert [(day.renewals, day.late) for day in simulate({later: 10, soon: 6}, 2, budget=10)] == [
+        (10, 6),
+        (6, 0),
+    ]
 
 
 def test_what_would_expire_is_renewed_beyond_the_budget() -> None:
