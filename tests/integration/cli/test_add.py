@@ -1,4 +1,4 @@
-"""`sslctl add` with the CA: every way in, and every way it can end."""
+"""`sslctl add` with the CA: every form of input and every outcome."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def kinds(cdn: Cdn, name: str = NAME) -> list[str]:
     return [event["kind"] for event in cdn.sslctl("view", name, "--json").json["domain"]["events"]]
 
 
-def test_a_good_domain_is_served_in_one_command(cdn: Cdn) -> None:
+def test_add_orders_and_delivers_a_certificate_in_one_command(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     result = cdn.sslctl("add", NAME)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -50,7 +50,7 @@ def test_a_good_domain_is_served_in_one_command(cdn: Cdn) -> None:
     ]
 
 
-def test_adding_a_domain_that_is_well_costs_nothing(cdn: Cdn) -> None:
+def test_add_places_no_order_and_uploads_nothing_when_the_domain_is_already_served(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     first, again = cdn.sslctl("add", NAME), cdn.sslctl("add", f"{NAME.upper()}.")
     assert (again.exit_code, again.stdout) == (0, first.stdout)
@@ -58,7 +58,7 @@ def test_adding_a_domain_that_is_well_costs_nothing(cdn: Cdn) -> None:
     assert cdn.uploads(NAME) == [200]
 
 
-# Why it does not work, and how it comes to work: (reason, exit code, orders until it is well, trouble, cure).
+# Each reason: (exit code, orders until success, how to cause the problem, how to fix it).
 
 Step = Callable[[Cdn], object]
 
@@ -75,8 +75,8 @@ def _heal(cdn: Cdn) -> None:
     cdn.c4.heal()
 
 
-def _as_it_is(_cdn: Cdn) -> None:
-    """Nothing has to be done: the trouble was for once."""
+def _no_fix_needed(_cdn: Cdn) -> None:
+    """Do nothing: the problem occurs only once."""
 
 
 TROUBLES: dict[Code, tuple[int, int, Step, Step]] = {
@@ -124,11 +124,11 @@ TROUBLES: dict[Code, tuple[int, int, Step, Step]] = {
     ),
     Code.C4_UNANSWERED: (3, 1, _fault(Operation.LOOKUP, 503), _heal),
     Code.C4_TOKEN_REFUSED: (3, 1, _fault(Operation.LOOKUP, 401), _heal),
-    Code.CHALLENGE_FAILED: (4, 2, _refuse(Code.CHALLENGE_FAILED), _as_it_is),
-    Code.NAME_REFUSED: (4, 2, _refuse(Code.NAME_REFUSED), _as_it_is),
-    Code.CA_RATE_LIMITED: (3, 2, _refuse(Code.CA_RATE_LIMITED), _as_it_is),
-    Code.CA_UNAVAILABLE: (3, 2, _refuse(Code.CA_UNAVAILABLE), _as_it_is),
-    # From here on the certificate is issued, and no second order may be spent.
+    Code.CHALLENGE_FAILED: (4, 2, _refuse(Code.CHALLENGE_FAILED), _no_fix_needed),
+    Code.NAME_REFUSED: (4, 2, _refuse(Code.NAME_REFUSED), _no_fix_needed),
+    Code.CA_RATE_LIMITED: (3, 2, _refuse(Code.CA_RATE_LIMITED), _no_fix_needed),
+    Code.CA_UNAVAILABLE: (3, 2, _refuse(Code.CA_UNAVAILABLE), _no_fix_needed),
+    # From here on the certificate is issued, so a second order must not be placed.
     Code.C4_UPLOAD_FAILED: (7, 1, _fault(Operation.UPLOAD, 503), _heal),
     Code.C4_REJECTED: (7, 1, _fault(Operation.UPLOAD, 422), _heal),
     Code.C4_UNAUTHORIZED: (7, 1, _fault(Operation.UPLOAD, 401), _heal),
@@ -136,7 +136,7 @@ TROUBLES: dict[Code, tuple[int, int, Step, Step]] = {
 
 
 @pytest.mark.parametrize("reason", TROUBLES, ids=str)
-def test_a_trouble_is_told_with_its_owner_and_taken_up_again(cdn: Cdn, reason: Code) -> None:
+def test_add_reports_reason_and_owner_and_succeeds_after_the_problem_is_fixed(cdn: Cdn, reason: Code) -> None:
     exit_code, orders, trouble, cure = TROUBLES[reason]
     cdn.add_domain(NAME)
     trouble(cdn)
@@ -153,7 +153,9 @@ def test_a_trouble_is_told_with_its_owner_and_taken_up_again(cdn: Cdn, reason: C
     assert cdn.installed(NAME) is not None
 
 
-def test_an_ipv6_address_elsewhere_is_a_failure_of_an_apex(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_add_fails_for_an_apex_when_its_aaaa_record_points_elsewhere(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSLCTL_CDN_IP_RANGES", "192.0.2.0/24")
     cdn.c4.create_domain("example.com", cname_target="example.com.cdn.test")
     cdn.zone.add("example.com", "A", "192.0.2.7").add("example.com", "AAAA", "2001:db8::7")
@@ -165,7 +167,7 @@ def test_an_ipv6_address_elsewhere_is_a_failure_of_an_apex(cdn: Cdn, monkeypatch
     assert cdn.sslctl("add", "example.com").exit_code == 0
 
 
-def test_the_ca_says_when_it_may_be_asked_again(cdn: Cdn) -> None:
+def test_add_is_retried_at_the_time_that_the_ca_names_in_its_rate_limit_error(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     until = cdn.clock() + timedelta(hours=30)
     cdn.issuer.refusals.append(IssueError(Code.CA_RATE_LIMITED, "too many certificates", retry_at=until))
@@ -179,7 +181,7 @@ def test_the_ca_says_when_it_may_be_asked_again(cdn: Cdn) -> None:
     assert len(cdn.issuer.orders) == 2
 
 
-def test_a_certificate_that_c4_still_activates_is_pending_and_uploaded_once(
+def test_add_reports_pending_and_uploads_once_while_c4_activates_the_certificate(
     tmp_path: Path, clock: Clock
 ) -> None:
     with Cdn(tmp_path, clock, activation_seconds=60) as cdn:
@@ -194,7 +196,7 @@ def test_a_certificate_that_c4_still_activates_is_pending_and_uploaded_once(
         assert len(cdn.issuer.orders) == 1
 
 
-def test_an_answer_that_is_lost_after_c4_acted_is_a_success(cdn: Cdn) -> None:
+def test_add_succeeds_when_the_response_to_the_upload_is_lost(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, drop=Drop.AFTER))
     assert cdn.sslctl("add", NAME).exit_code == 0
@@ -210,7 +212,7 @@ def test_an_answer_that_is_lost_after_c4_acted_is_a_success(cdn: Cdn) -> None:
         (["good", "refused", "unknown"], 7),
     ],
 )
-def test_each_of_several_goes_as_far_as_it_can(cdn: Cdn, names: list[str], exit_code: int) -> None:
+def test_add_processes_every_name_when_some_of_them_fail(cdn: Cdn, names: list[str], exit_code: int) -> None:
     cdn.add_domain("good.example.com")
     cdn.add_domain("fine.example.com")
     cdn.add_domain("refused.example.com")
@@ -229,7 +231,7 @@ def test_each_of_several_goes_as_far_as_it_can(cdn: Cdn, names: list[str], exit_
     assert {domain["error"] for domain in result.json["domains"]} == {None}
 
 
-def test_more_names_stand_in_the_certificate_until_others_are_asked_for(cdn: Cdn) -> None:
+def test_add_keeps_the_sans_until_other_sans_are_given(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.add_domain("www.example.com")
     cdn.add_domain("api.example.com")
@@ -243,7 +245,7 @@ def test_more_names_stand_in_the_certificate_until_others_are_asked_for(cdn: Cdn
     assert view["serving"]["version"] == 2
 
 
-def test_trouble_with_another_name_is_told_by_that_name(cdn: Cdn) -> None:
+def test_add_names_the_san_that_fails_its_check(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.add_domain("www.example.com", points_at="parking.elsewhere.test")
     result = cdn.sslctl("add", NAME, "--san", "www.example.com")
@@ -253,7 +255,7 @@ def test_trouble_with_another_name_is_told_by_that_name(cdn: Cdn) -> None:
 
 
 @pytest.mark.parametrize("work", [["recheck"], ["recheck", NAME], ["daemon-tick"], ["add", NAME]])
-def test_no_wait_asks_nobody_and_leaves_the_work_to_others(cdn: Cdn, work: list[str]) -> None:
+def test_add_no_wait_sends_no_request_and_a_later_command_does_the_work(cdn: Cdn, work: list[str]) -> None:
     cdn.add_domain(NAME)
     result = cdn.sslctl("add", NAME, "--no-wait")
     assert (result.exit_code, result.stderr) == (3, "")
@@ -264,7 +266,7 @@ def test_no_wait_asks_nobody_and_leaves_the_work_to_others(cdn: Cdn, work: list[
 
 
 @pytest.mark.parametrize("trouble", [Code.CNAME_ELSEWHERE, Code.C4_UNKNOWN_DOMAIN], ids=str)
-def test_no_wait_puts_a_domain_that_would_wait_long_back_into_the_queue(cdn: Cdn, trouble: Code) -> None:
+def test_add_no_wait_queues_a_failed_domain_again(cdn: Cdn, trouble: Code) -> None:
     exit_code, _, spoil, cure = TROUBLES[trouble]
     cdn.add_domain(NAME)
     spoil(cdn)
@@ -275,13 +277,13 @@ def test_no_wait_puts_a_domain_that_would_wait_long_back_into_the_queue(cdn: Cdn
     assert statuses(cdn.sslctl("daemon-tick", "--json")) == {NAME: "Success"}
 
 
-def test_no_wait_leaves_a_domain_that_is_well_alone(cdn: Cdn) -> None:
+def test_add_no_wait_changes_nothing_when_the_domain_is_served(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     assert cdn.sslctl("add", NAME, "--no-wait").exit_code == 0
 
 
-def test_an_international_name_is_kept_as_a_labels(cdn: Cdn) -> None:
+def test_add_stores_an_international_name_as_a_labels(cdn: Cdn) -> None:
     cdn.add_domain("xn--bcher-kva.example.com")
     assert cdn.sslctl("add", "Bücher.example.com").exit_code == 0
     assert cdn.sslctl("view", "bücher.example.com").exit_code == 0
@@ -291,20 +293,20 @@ def test_an_international_name_is_kept_as_a_labels(cdn: Cdn) -> None:
 LIST = "\ufeff# customers\r\n\r\none.example.com\r\n  Two.example.com. # by mail\r\n"
 
 
-def test_a_file_may_come_from_anywhere(cdn: Cdn) -> None:
-    """A byte order mark, CRLF, blank lines, comments, capitals and a trailing dot are no trouble."""
+def test_add_from_file_accepts_bom_crlf_blank_lines_comments_and_capitals(cdn: Cdn) -> None:
+    """A byte order mark, CRLF, blank lines, comments, capitals and a trailing dot are accepted."""
     path = cdn.folder / "names.txt"
     path.write_bytes(LIST.encode())
     result = cdn.sslctl("add", "zero.example.com", "--no-wait", "--json", "--from-file", str(path))
     assert list(statuses(result)) == ["zero.example.com", "one.example.com", "two.example.com"]
 
 
-def test_names_may_come_from_standard_input(cdn: Cdn) -> None:
+def test_add_from_file_reads_standard_input_when_the_file_is_a_dash(cdn: Cdn) -> None:
     listed = cdn.sslctl("add", "--no-wait", "--json", "--from-file", "-", stdin="one.example.com\n\n# no\n")
     assert list(statuses(listed)) == ["one.example.com"]
 
 
-def test_a_file_with_bad_lines_is_refused_as_a_whole_and_says_which(cdn: Cdn) -> None:
+def test_add_from_file_rejects_the_whole_file_and_names_the_bad_lines(cdn: Cdn) -> None:
     path = cdn.folder / "names.txt"
     path.write_text("one.example.com\na_b.example.com\ntwo.example.com\nONE.example.com\n\n*.example.com\n")
     result = cdn.sslctl("add", "two.example.com", "--from-file", str(path))
@@ -325,14 +327,14 @@ def test_a_duplicate_in_a_file_names_both_lines(cdn: Cdn) -> None:
     ), result.stderr
 
 
-def test_a_file_that_is_no_text_is_refused(cdn: Cdn) -> None:
+def test_add_from_file_rejects_a_file_that_is_not_utf8(cdn: Cdn) -> None:
     path = cdn.folder / "names.txt"
     path.write_bytes("shöp.example.com".encode("utf-16"))
     result = cdn.sslctl("add", "--from-file", str(path))
     assert (result.exit_code, result.stderr) == (2, f"sslctl: error: {path} is not text in UTF-8\n")
 
 
-# Over a certificate that came by text: C4 answers 409 and sslctl sees it through.
+# A domain that has a text certificate: C4 answers 409, and sslctl replaces it in one command.
 
 
 def _add_by_text(cdn: Cdn) -> str:
@@ -343,7 +345,7 @@ def _add_by_text(cdn: Cdn) -> str:
     return fingerprint
 
 
-def test_a_certificate_of_the_ca_takes_the_place_of_one_by_text(cdn: Cdn) -> None:
+def test_add_replaces_a_text_certificate_with_one_from_the_ca(cdn: Cdn) -> None:
     text = _add_by_text(cdn)
     result = cdn.sslctl("add", NAME, "--json")
     assert (result.exit_code, result.json["domains"][0]["source"]) == (0, "c4")
@@ -352,9 +354,9 @@ def test_a_certificate_of_the_ca_takes_the_place_of_one_by_text(cdn: Cdn) -> Non
     assert "removed" in kinds(cdn)
 
 
-def test_the_text_certificate_is_put_back_where_the_upload_then_fails(cdn: Cdn) -> None:
+def test_add_reinstalls_the_text_certificate_when_the_upload_after_its_removal_fails(cdn: Cdn) -> None:
     text = _add_by_text(cdn)
-    # The PUT that meets the text certificate, the one after its removal, and then the way is free.
+    # The first PUT meets the text certificate, the second follows its removal, the third succeeds.
     cdn.c4.set_faults(
         Fault(kind=Operation.UPLOAD, status=409, times=1),
         Fault(kind=Operation.UPLOAD, status=422, times=1),
@@ -371,7 +373,7 @@ def test_the_text_certificate_is_put_back_where_the_upload_then_fails(cdn: Cdn) 
     assert len(cdn.issuer.orders) == 1
 
 
-def test_a_text_certificate_that_was_not_ours_is_said_to_be_gone(cdn: Cdn) -> None:
+def test_add_reports_that_nothing_is_installed_when_a_foreign_text_certificate_was_removed(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     pair = cdn.text_pair(NAME)
     cdn.app().control_plane.upload(NAME, pair, Source.TEXT)
@@ -387,7 +389,7 @@ def test_a_text_certificate_that_was_not_ours_is_said_to_be_gone(cdn: Cdn) -> No
     assert len(cdn.issuer.orders) == 1
 
 
-def test_a_text_certificate_stays_where_its_removal_fails(cdn: Cdn) -> None:
+def test_add_keeps_the_text_certificate_when_its_removal_fails(cdn: Cdn) -> None:
     text = _add_by_text(cdn)
     cdn.c4.set_faults(Fault(kind=Operation.REMOVE, status=500))
     result = cdn.sslctl("add", NAME)
@@ -396,7 +398,7 @@ def test_a_text_certificate_stays_where_its_removal_fails(cdn: Cdn) -> None:
     assert cdn.installed(NAME) == text
 
 
-def test_the_same_pair_can_be_pasted_again_after_the_ca_refused(cdn: Cdn) -> None:
+def test_add_accepts_the_same_pair_again_after_the_ca_refused_an_order(cdn: Cdn) -> None:
     text = _add_by_text(cdn)
     cdn.issuer.refusals.append(IssueError(Code.CHALLENGE_FAILED, "404"))
     assert cdn.sslctl("add", NAME).exit_code == 4
@@ -409,10 +411,10 @@ def test_the_same_pair_can_be_pasted_again_after_the_ca_refused(cdn: Cdn) -> Non
     assert len(cdn.issuer.orders) == 1
 
 
-# Once more
+# New orders and reused certificates
 
 
-def test_new_orders_where_nothing_is_due(cdn: Cdn) -> None:
+def test_add_new_places_an_order_when_nothing_is_due(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     old = cdn.installed(NAME)
@@ -424,10 +426,10 @@ def test_new_orders_where_nothing_is_due(cdn: Cdn) -> None:
 @pytest.mark.parametrize(
     ("options", "days", "orders"), [([], 0, 1), (["--new"], 0, 2), ([], 84, 2), ([], 91, 2)]
 )
-def test_a_deleted_domain_comes_back_with_its_certificate_while_that_is_good(
+def test_add_reuses_the_certificate_of_a_deleted_domain_while_it_is_valid(
     cdn: Cdn, options: list[str], days: int, orders: int
 ) -> None:
-    """With 6 days left the old one is put back first, and renewed then; an expired one is of no use."""
+    """With 6 days left the old certificate is installed first and then renewed; an expired one is not reused."""
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     old = cdn.installed(NAME)
@@ -442,7 +444,7 @@ def test_a_deleted_domain_comes_back_with_its_certificate_while_that_is_good(
     assert len(cdn.issuer.orders) == orders
 
 
-def test_a_revoked_certificate_never_comes_back(cdn: Cdn) -> None:
+def test_add_orders_anew_when_the_certificate_of_a_deleted_domain_was_revoked(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     assert cdn.sslctl("delete", NAME, "--yes", "--revoke").exit_code == 0
@@ -450,7 +452,7 @@ def test_a_revoked_certificate_never_comes_back(cdn: Cdn) -> None:
     assert len(cdn.issuer.orders) == 2
 
 
-# What cannot be
+# Invalid input
 
 BAD = [
     "*.example.com",
@@ -481,7 +483,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("name", BAD, ids=ascii)
-def test_a_bad_name_is_refused_in_one_line_before_anything_is_done(cdn: Cdn, name: str) -> None:
+def test_add_rejects_an_invalid_name_in_one_line_before_any_request(cdn: Cdn, name: str) -> None:
     ways = [["--", name], ["--", "good.example.com", name], ["good.example.com", f"--san={name}"]]
     # A blank line in a file is no name.
     ways += [["good.example.com", "--from-file", "-"]] if name.strip() else []
@@ -515,7 +517,7 @@ def test_a_bad_name_is_refused_in_one_line_before_anything_is_done(cdn: Cdn, nam
         ([NAME, "--cert", "missing.pem", "--key", "PEM"], "'missing.pem' does not exist"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(cdn: Cdn, arguments: list[str], said: str) -> None:
+def test_add_rejects_options_that_do_not_fit_together(cdn: Cdn, arguments: list[str], said: str) -> None:
     pem = cdn.folder / "some.pem"
     pem.write_text(cdn.text_pair(NAME).fullchain)
     result = cdn.sslctl("add", *(str(pem) if word == "PEM" else word for word in arguments))
@@ -524,7 +526,7 @@ def test_options_that_do_not_fit_are_refused(cdn: Cdn, arguments: list[str], sai
     assert not (cdn.folder / "state").exists()
 
 
-def test_the_other_names_are_kept_changed_and_dropped(cdn: Cdn) -> None:
+def test_add_keeps_changes_and_drops_the_sans(cdn: Cdn) -> None:
     for name in (NAME, "www.example.com", "m.example.com"):
         cdn.add_domain(name)
 
@@ -540,7 +542,7 @@ def test_the_other_names_are_kept_changed_and_dropped(cdn: Cdn) -> None:
     assert cdn.sslctl("add", NAME, "--no-san", "--san", "m.example.com").exit_code == 2
 
 
-def test_one_that_another_process_works_on_does_not_stop_the_others(cdn: Cdn) -> None:
+def test_add_continues_with_the_other_domains_when_one_is_claimed_by_another_process(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
     other = cdn.app()
@@ -556,7 +558,7 @@ def test_one_that_another_process_works_on_does_not_stop_the_others(cdn: Cdn) ->
     other.close()
 
 
-def test_a_list_that_is_too_long_is_refused_and_not_cut(cdn: Cdn) -> None:
+def test_add_from_file_rejects_a_file_that_is_too_large(cdn: Cdn) -> None:
     result = cdn.sslctl("add", "--no-wait", "--from-file", "/dev/zero")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "/dev/zero is larger than 67108864 characters" in result.stderr

@@ -1,4 +1,4 @@
-"""`sslctl add --cert --key`: a pasted pair is checked, put on the edge, watched, and never touched otherwise."""
+"""`sslctl add --cert --key`: a pasted pair is checked, delivered and watched for expiry, and never renewed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.support.fakes import FakeIssuer
 NAME = "shop.example.com"
 
 
-def test_a_good_pair_is_served_without_an_order(cdn: Cdn) -> None:
+def test_add_pair_delivers_it_without_an_order_or_dns_queries(cdn: Cdn) -> None:
     cdn.add_domain(NAME, points_at="elsewhere.example.net")
     result = cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, "www.example.com")))
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{NAME}: Success, valid, 90 days left")
     assert cdn.installed(NAME) is not None
     assert cdn.issuer.orders == []
-    # Where the name points is the customer's business: no CA has to see it.
+    # A pasted pair needs no validation by a CA, so DNS does not matter.
     assert cdn.zone.queries == []
 
 
-def test_the_chain_may_stand_in_the_certificate_file(cdn: Cdn) -> None:
+def test_add_pair_accepts_the_chain_inside_the_certificate_file(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     pair = cdn.text_pair(NAME)
     cert, key = cdn.folder / "fullchain.pem", cdn.folder / "key.pem"
@@ -81,7 +81,7 @@ def _aged(cdn: Cdn, days: float) -> Bundle:
 
 
 @pytest.mark.parametrize("part", WRONG)
-def test_a_pair_that_does_not_fit_says_which_part_is_wrong(cdn: Cdn, part: str) -> None:
+def test_add_pair_names_the_part_that_is_wrong(cdn: Cdn, part: str) -> None:
     spoil, said = WRONG[part]
     cdn.add_domain(NAME)
     pair = spoil(cdn, cdn.text_pair(NAME))
@@ -93,14 +93,14 @@ def test_a_pair_that_does_not_fit_says_which_part_is_wrong(cdn: Cdn, part: str) 
     assert cdn.sslctl("list", "--json").json["domains"] == []
 
 
-def test_every_name_asked_for_must_be_in_the_pair(cdn: Cdn) -> None:
+def test_add_pair_is_rejected_when_a_san_is_not_in_the_certificate(cdn: Cdn) -> None:
     pair = cdn.paste(cdn.text_pair(NAME))
     result = cdn.sslctl("add", NAME, "--san", "www.example.com", *pair)
     assert result.exit_code == 2
     assert "a name is wrong: www.example.com is not in the certificate" in result.stderr
 
 
-def test_the_same_pair_again_changes_nothing(cdn: Cdn) -> None:
+def test_add_pair_changes_nothing_when_repeated(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     pair = cdn.paste(cdn.text_pair(NAME))
     first, again = cdn.sslctl("add", NAME, *pair), cdn.sslctl("add", NAME, *pair)
@@ -109,7 +109,7 @@ def test_the_same_pair_again_changes_nothing(cdn: Cdn) -> None:
     assert len(cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"]) == 1
 
 
-def test_another_pair_takes_the_place_of_the_first(cdn: Cdn) -> None:
+def test_add_pair_replaces_an_earlier_pair(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
     old = cdn.installed(NAME)
@@ -119,7 +119,7 @@ def test_another_pair_takes_the_place_of_the_first(cdn: Cdn) -> None:
     assert fates == ["serving", "replaced"]
 
 
-def test_a_pair_takes_the_place_of_the_cas_certificate(cdn: Cdn) -> None:
+def test_add_pair_replaces_a_certificate_from_the_ca(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     result = cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)), "--json")
@@ -130,7 +130,7 @@ def test_a_pair_takes_the_place_of_the_cas_certificate(cdn: Cdn) -> None:
     assert len(cdn.issuer.orders) == 1
 
 
-def test_an_upload_that_c4_refused_is_owed_whatever_the_source(cdn: Cdn) -> None:
+def test_tick_retries_the_upload_of_a_pair_that_c4_refused(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
     pair = cdn.paste(cdn.text_pair(NAME))
@@ -141,7 +141,7 @@ def test_an_upload_that_c4_refused_is_owed_whatever_the_source(cdn: Cdn) -> None
     assert cdn.installed(NAME) is not None
 
 
-def test_no_wait_leaves_the_upload_to_the_tick(cdn: Cdn) -> None:
+def test_add_pair_with_no_wait_leaves_the_upload_to_the_tick(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     assert cdn.sslctl("add", NAME, "--no-wait", *cdn.paste(cdn.text_pair(NAME))).exit_code == 3
     assert cdn.c4.requests == ()
@@ -149,7 +149,7 @@ def test_no_wait_leaves_the_upload_to_the_tick(cdn: Cdn) -> None:
     assert cdn.installed(NAME) is not None
 
 
-def test_a_text_certificate_is_watched_and_never_rechecked_or_renewed(cdn: Cdn) -> None:
+def test_text_certificate_is_reported_as_expired_and_never_rechecked_or_renewed(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, days=20)))
     asked = len(cdn.c4.requests)
@@ -165,7 +165,7 @@ def test_a_text_certificate_is_watched_and_never_rechecked_or_renewed(cdn: Cdn) 
     assert cdn.sslctl("recheck", NAME).exit_code == 4
 
 
-def test_force_renew_of_a_text_certificate_points_at_add(cdn: Cdn) -> None:
+def test_recheck_force_renew_of_a_text_certificate_suggests_add(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
     result = cdn.sslctl("recheck", NAME, "--force-renew")
@@ -174,8 +174,8 @@ def test_force_renew_of_a_text_certificate_points_at_add(cdn: Cdn) -> None:
     assert cdn.issuer.orders == []
 
 
-def test_a_deleted_pair_is_not_put_back_unasked(cdn: Cdn) -> None:
-    """`add` without a pair means the CA; only the CA's certificates come back by themselves."""
+def test_add_without_a_pair_orders_from_the_ca_after_a_text_domain_was_deleted(cdn: Cdn) -> None:
+    """`add` without a pair orders from the CA; only certificates from the CA are reused."""
     cdn.add_domain(NAME)
     pair = cdn.paste(cdn.text_pair(NAME))
     cdn.sslctl("add", NAME, *pair)
@@ -188,7 +188,7 @@ def test_a_deleted_pair_is_not_put_back_unasked(cdn: Cdn) -> None:
     assert cdn.installed(NAME) == old
 
 
-def test_the_other_names_of_a_domain_are_not_lost_over_a_pasted_pair(cdn: Cdn) -> None:
+def test_add_pair_is_rejected_when_it_lacks_a_san_unless_no_san_is_given(cdn: Cdn) -> None:
     for name in (NAME, "www.example.com"):
         cdn.add_domain(name)
     cdn.sslctl("add", NAME, "--san", "www.example.com")

@@ -1,4 +1,4 @@
-"""A backup while others work, and the way back: the drill."""
+"""`sslctl backup` while other processes work, and `sslctl restore`."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def used(cdn: Cdn) -> Cdn:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the backup goes."""
+    """The path of a backup that does not exist yet."""
     (tmp_path / "backups").mkdir()
     return tmp_path / "backups" / "sslctl.backup"
 
 
 class GatedIssuer(FakeIssuer):
-    """Has placed the order, and waits before it gives the certificate, from the fifth on."""
+    """An issuer that, from the fifth order on, places the order and waits before it returns the certificate."""
 
     def __init__(self, clock: Callable[[], object]) -> None:
         super().__init__(clock)  # type: ignore[arg-type]
@@ -62,8 +62,8 @@ class GatedIssuer(FakeIssuer):
         return issued
 
 
-def elsewhere(cdn: Cdn, monkeypatch: pytest.MonkeyPatch, *, key: bool = True) -> Path:
-    """Have the commands work with another, empty state, with the key file in its place."""
+def use_empty_state(cdn: Cdn, monkeypatch: pytest.MonkeyPatch, *, key: bool = True) -> Path:
+    """Let the commands use another, empty state folder, with a copy of the key file if `key`; return the folder."""
     folder = cdn.folder / "elsewhere"
     folder.mkdir(mode=0o700)
     if key:
@@ -73,8 +73,10 @@ def elsewhere(cdn: Cdn, monkeypatch: pytest.MonkeyPatch, *, key: bool = True) ->
     return folder
 
 
-def test_the_drill(cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backup in the middle of a batch, restored elsewhere: the next tick goes on, and orders nothing twice."""
+def test_restored_backup_of_a_running_batch_continues_without_a_second_order(
+    cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup made during a batch is restored elsewhere; the next tick continues and places no order twice."""
     cdn.issuer = issuer = GatedIssuer(cdn.clock)
     for name in NAMES:
         cdn.add_domain(name)
@@ -97,7 +99,7 @@ def test_the_drill(cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     uploads = sum(len(cdn.uploads(name)) for name in NAMES)
 
     shutil.copy(cdn.folder / "state" / "master.key", file.parent)
-    elsewhere(cdn, monkeypatch)
+    use_empty_state(cdn, monkeypatch)
     restored = cdn.sslctl("restore", str(file), "--json")
     assert restored.exit_code == Exit.OK, restored.stderr
     assert restored.json["certificates"] == said.json["certificates"]
@@ -106,14 +108,14 @@ def test_the_drill(cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert {domain["status"] for domain in listed} == {Status.PENDING}
     assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
     assert {domain["status"] for domain in cdn.sslctl("list", "--json").json["domains"]} == {Status.SUCCESS}
-    assert len(issuer.orders) == len(NAMES), "what was ordered before was collected"
+    assert len(issuer.orders) == len(NAMES), "earlier orders were collected, not repeated"
     assert sum(len(cdn.uploads(name)) for name in NAMES) == uploads, "C4 had them all"
     for name in NAMES:
         assert cdn.sslctl("download", name, "-o", str(cdn.folder / name)).exit_code == Exit.OK
         assert "PRIVATE KEY" in (cdn.folder / name / "privkey.pem").read_text()
 
 
-def test_a_backup_is_private_whole_and_without_the_key(used: Cdn, file: Path) -> None:
+def test_backup_is_private_and_does_not_contain_the_key(used: Cdn, file: Path) -> None:
     said = used.sslctl("backup", str(file))
     assert said.exit_code == Exit.OK
     assert said.stdout.startswith(f"{file}: 1 domains, 1 certificates, ")
@@ -128,7 +130,7 @@ def test_a_backup_is_private_whole_and_without_the_key(used: Cdn, file: Path) ->
     app.close()
 
 
-def test_a_file_that_exists_is_left_alone(used: Cdn, file: Path) -> None:
+def test_backup_overwrites_an_existing_file_only_with_force(used: Cdn, file: Path) -> None:
     file.write_text("mine")
     refused = used.sslctl("backup", str(file))
     assert refused.exit_code == Exit.USAGE
@@ -138,13 +140,13 @@ def test_a_file_that_exists_is_left_alone(used: Cdn, file: Path) -> None:
     assert file.read_bytes().startswith(b"SQLite format 3\0")
 
 
-def test_a_folder_that_is_missing_is_said(used: Cdn, file: Path) -> None:
+def test_backup_is_rejected_when_the_folder_is_missing(used: Cdn, file: Path) -> None:
     refused = used.sslctl("backup", str(file.parent / "none" / "file"))
     assert (refused.exit_code, refused.stdout) == (Exit.USAGE, "")
     assert "No such file or directory" in refused.stderr
 
 
-def test_a_damaged_state_gives_no_backup(used: Cdn, file: Path) -> None:
+def test_backup_writes_nothing_when_the_database_is_damaged(used: Cdn, file: Path) -> None:
     database = used.folder / "state" / "sslctl.db"
     with look_into(database) as connection:
         connection.execute("PRAGMA writable_schema = ON")
@@ -165,7 +167,7 @@ def backup(used: Cdn, file: Path) -> Path:
     return file
 
 
-def refused(cdn: Cdn, file: Path, folder: Path, *words: str) -> None:
+def assert_restore_refused(cdn: Cdn, file: Path, folder: Path, *words: str) -> None:
     before = sorted(os.listdir(folder))  # noqa: PTH208 - names
     said = cdn.sslctl("restore", str(file))
     assert said.exit_code == Exit.UNUSABLE, said
@@ -174,37 +176,41 @@ def refused(cdn: Cdn, file: Path, folder: Path, *words: str) -> None:
     assert sorted(os.listdir(folder)) == before  # noqa: PTH208 - names
 
 
-def test_nothing_is_restored_over_a_state(used: Cdn, backup: Path) -> None:
-    refused(used, backup, used.folder / "state", "is there already, and nothing is restored over it")
+def test_restore_is_refused_when_a_state_exists(used: Cdn, backup: Path) -> None:
+    assert_restore_refused(
+        used, backup, used.folder / "state", "is there already, and nothing is restored over it"
+    )
 
 
-def test_a_journal_of_another_database_is_not_played_back(
+def test_restore_is_refused_when_a_journal_exists(
     used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = elsewhere(used, monkeypatch)
+    folder = use_empty_state(used, monkeypatch)
     (folder / "sslctl.db-journal").touch()
-    refused(used, backup, folder, "sslctl.db-journal is there already")
+    assert_restore_refused(used, backup, folder, "sslctl.db-journal is there already")
 
 
-def test_without_the_key_file_nothing_is_restored(
+def test_restore_is_refused_without_the_key_file(
     used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = elsewhere(used, monkeypatch, key=False)
-    refused(used, backup, folder, "master.key is missing", "put it back first")
+    folder = use_empty_state(used, monkeypatch, key=False)
+    assert_restore_refused(used, backup, folder, "master.key is missing", "put it back first")
 
 
-def test_a_key_file_that_does_not_open_it_is_refused(
+def test_restore_is_refused_when_the_key_file_does_not_match(
     used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = elsewhere(used, monkeypatch)
+    folder = use_empty_state(used, monkeypatch)
     (folder / "master.key").write_bytes(Fernet.generate_key())
-    refused(used, backup, folder, "does not open this database")
+    assert_restore_refused(used, backup, folder, "does not open this database")
 
 
-def test_every_private_key_is_opened(used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restore_is_refused_when_a_private_key_cannot_be_decrypted(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with look_into(backup) as connection:
         connection.execute("UPDATE certificate SET sealed_key = x'00'")
-    refused(used, backup, elsewhere(used, monkeypatch), "does not open this database")
+    assert_restore_refused(used, backup, use_empty_state(used, monkeypatch), "does not open this database")
 
 
 def _truncate(file: Path) -> None:
@@ -240,32 +246,34 @@ def _newer(file: Path) -> None:
         (_newer, "written by a newer sslctl"),
     ],
 )
-def test_what_is_no_sound_backup_is_refused_and_left_as_it_is(
+def test_restore_refuses_an_invalid_backup_and_does_not_change_it(
     used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None], words: str
 ) -> None:
     spoil(backup)
     before = backup.read_bytes()
-    refused(used, backup, elsewhere(used, monkeypatch), words)
+    assert_restore_refused(used, backup, use_empty_state(used, monkeypatch), words)
     assert backup.read_bytes() == before
 
 
-def test_claims_of_the_old_process_are_gone(used: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restore_drops_the_claims_in_the_backup(
+    used: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with look_into(used.folder / "state" / "sslctl.db") as connection:
         connection.execute(
             "INSERT INTO lease VALUES ('tick', 'otherhost/1/1', '2099-01-01T00:00:00Z'),"
             " ('shop.example.com', 'otherhost/1/1', '2099-01-01T00:00:00Z')"
         )
     assert used.sslctl("backup", str(file)).exit_code == Exit.OK
-    elsewhere(used, monkeypatch)
+    use_empty_state(used, monkeypatch)
     assert used.sslctl("restore", str(file)).exit_code == Exit.OK
     assert used.sslctl("daemon-tick").exit_code == Exit.OK
     assert used.sslctl("list", "--json").json["domains"][0]["status"] == Status.SUCCESS
 
 
-def test_what_was_served_is_seen_again_by_the_next_tick(
+def test_tick_verifies_served_domains_after_a_restore(
     used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere(used, monkeypatch)
+    use_empty_state(used, monkeypatch)
     said = used.sslctl("restore", str(backup))
     assert "daemon-tick" in said.stderr
     view = used.sslctl("view", "shop.example.com", "--json").json["domain"]
@@ -281,20 +289,20 @@ def test_what_was_served_is_seen_again_by_the_next_tick(
     assert used.uploads("shop.example.com") == [200]
 
 
-def test_a_text_certificate_is_seen_again_too(cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tick_verifies_a_text_certificate_after_a_restore(
+    cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cdn.add_domain("text.example.com")
     pair = cdn.paste(cdn.text_pair("text.example.com"))
     assert cdn.sslctl("add", "text.example.com", *pair).exit_code == Exit.OK
     assert cdn.sslctl("backup", str(file)).exit_code == Exit.OK
-    elsewhere(cdn, monkeypatch)
+    use_empty_state(cdn, monkeypatch)
     assert cdn.sslctl("restore", str(file)).exit_code == Exit.OK
     assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
     assert cdn.sslctl("list", "--json").json["domains"][0]["status"] == Status.SUCCESS
 
 
-def test_an_older_backup_is_brought_up_to_date(
-    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(sqlite3.connect(backup)) as connection:
         connection.execute("DROP TABLE milestone")
         connection.execute("DROP TABLE notice")
@@ -302,15 +310,15 @@ def test_an_older_backup_is_brought_up_to_date(
             connection.execute(f"ALTER TABLE certificate DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 4")
         connection.commit()
-    elsewhere(used, monkeypatch)
+    use_empty_state(used, monkeypatch)
     assert used.sslctl("restore", str(backup)).exit_code == Exit.OK
     assert used.sslctl("download", "shop.example.com", "-o", str(used.folder / "files")).exit_code == Exit.OK
 
 
-def test_a_restored_state_is_the_owners_alone(
+def test_restored_state_is_readable_only_by_its_owner(
     used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = elsewhere(used, monkeypatch)
+    folder = use_empty_state(used, monkeypatch)
     backup.chmod(0o644)
     assert used.sslctl("restore", str(backup)).exit_code == Exit.OK
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {

@@ -1,4 +1,4 @@
-"""The command line as a process: help, terminals, pipes that close, disks that are full, streams that are missing."""
+"""The command line as a process: help, terminals, closed pipes, full disks and missing streams."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.cdn import Cdn
 NAME = "shop.example.com"
 LONG = f"{'very-' * 10}long.example.com"
 _PATIENCE_SECONDS = 20
-# What a test runner may set, and what would steer the output.
+# Variables that a test runner may set and that would change the output.
 _STEERING = frozenset({"NO_COLOR", "SSLCTL_DEBUG", "COLUMNS", "LINES"})
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -101,7 +101,7 @@ class Terminal:
         os.write(self._end, text.encode())
 
     def end(self) -> int:
-        """Read to the end; give the exit code."""
+        """Read to the end and return the exit code."""
         while self._read():
             pass
         return self.process.wait(timeout=_PATIENCE_SECONDS)
@@ -124,7 +124,7 @@ class Terminal:
 
 @pytest.fixture
 def shop(cdn: Cdn) -> Cdn:
-    """One domain that is well and two that C4 does not know, one of them with a very long name."""
+    """One served domain and two that C4 does not know, one of them with a very long name."""
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME, LONG, "unknown.example.com")
     return cdn
@@ -133,7 +133,7 @@ def shop(cdn: Cdn) -> Cdn:
 # Help and mistakes
 
 
-def test_every_command_explains_itself(cdn: Cdn) -> None:
+def test_help_exists_for_every_command(cdn: Cdn) -> None:
     overview = cdn.sslctl("--help")
     assert overview.exit_code == 0
     for name in COMMANDS:
@@ -159,9 +159,7 @@ def test_every_command_explains_itself(cdn: Cdn) -> None:
         (["add", "-x.example.com"], "No such option '-x'", "see `sslctl add --help`"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_with_a_hint(
-    cdn: Cdn, arguments: list[str], error: str, hint: str
-) -> None:
+def test_usage_error_is_one_line_with_a_hint(cdn: Cdn, arguments: list[str], error: str, hint: str) -> None:
     result = cdn.sslctl(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     first, second = result.stderr.splitlines()
@@ -170,7 +168,7 @@ def test_a_mistake_is_told_in_one_line_with_a_hint(
     assert hint in second
 
 
-def test_a_configuration_that_is_not_there_is_named(cdn: Cdn) -> None:
+def test_missing_configuration_file_is_named_in_the_error(cdn: Cdn) -> None:
     result = run(cdn, "--config", "/nonexistent/config.toml", "list")
     assert (result.returncode, result.stdout) == (8, "")
     assert result.stderr == (
@@ -178,7 +176,7 @@ def test_a_configuration_that_is_not_there_is_named(cdn: Cdn) -> None:
     )
 
 
-def test_what_is_written_is_for_this_user_alone(cdn: Cdn) -> None:
+def test_written_files_are_private_even_with_umask_0(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     out = cdn.folder / "out"
@@ -206,7 +204,7 @@ def test_what_is_written_is_for_this_user_alone(cdn: Cdn) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["list", "--csv"], ["view", NAME]])
-def test_a_reader_that_leaves_is_no_trouble(shop: Cdn, arguments: list[str]) -> None:
+def test_command_exits_with_0_when_its_reader_closed_the_pipe(shop: Cdn, arguments: list[str]) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     process = subprocess.run(
@@ -221,7 +219,7 @@ def test_a_reader_that_leaves_is_no_trouble(shop: Cdn, arguments: list[str]) -> 
     assert (process.returncode, process.stderr) == (0, b"")
 
 
-def test_the_work_goes_on_when_the_reader_leaves(cdn: Cdn) -> None:
+def test_add_finishes_its_work_when_its_reader_closed_the_pipe(cdn: Cdn) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     process = subprocess.run(
@@ -238,14 +236,14 @@ def test_the_work_goes_on_when_the_reader_leaves(cdn: Cdn) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--csv"], ["view", NAME, "--json"]])
-def test_output_that_cannot_be_written_is_an_error(shop: Cdn, arguments: list[str]) -> None:
+def test_command_exits_with_8_when_the_output_cannot_be_written(shop: Cdn, arguments: list[str]) -> None:
     result = run(shop, *arguments, redirect=">/dev/full")
     assert result.returncode == 8
     assert result.stderr == "sslctl: error: the output cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_are_no_trouble_and_harm_no_file(shop: Cdn, closed: str) -> None:
+def test_command_works_with_closed_streams_and_leaves_the_state_intact(shop: Cdn, closed: str) -> None:
     for arguments, code in (
         (["list"], 0),
         (["recheck", "unknown.example.com"], 6),
@@ -258,13 +256,13 @@ def test_closed_streams_are_no_trouble_and_harm_no_file(shop: Cdn, closed: str) 
     assert shop.sslctl("view", NAME).exit_code == 0
 
 
-def test_a_piped_list_of_names_may_come_from_windows(cdn: Cdn) -> None:
+def test_add_from_file_accepts_bom_and_crlf_on_standard_input(cdn: Cdn) -> None:
     names = "\ufeffone.example.com\r\ntwo.example.com\r\n".encode()
     result = run(cdn, "add", "--no-wait", "--from-file", "-", stdin=names)
     assert (result.returncode, result.stdout.count("QUEUED"), result.stderr) == (5, 2, "")
 
 
-def test_output_survives_a_stream_that_knows_only_ascii(shop: Cdn) -> None:
+def test_command_exits_with_0_when_the_output_encoding_is_ascii(shop: Cdn) -> None:
     shop.point(LONG, "parking.elsewhere.test")
     shop.c4.create_domain(LONG, cname_target=f"{LONG}.cdn.test")
     assert shop.sslctl("recheck", LONG).stdout.count("→") == 1
@@ -283,18 +281,18 @@ def test_output_survives_a_stream_that_knows_only_ascii(shop: Cdn) -> None:
 
 
 @pytest.mark.parametrize("columns", [20, 60, 80])
-def test_the_list_is_cut_to_the_terminal_with_whole_escape_sequences(shop: Cdn, columns: int) -> None:
+def test_list_is_cut_to_the_terminal_width_without_breaking_escape_sequences(shop: Cdn, columns: int) -> None:
     with Terminal(shop, "list", columns=columns) as terminal:
         assert terminal.end() == 0
     assert len(terminal.lines) == 4
     assert max(map(len, terminal.lines)) <= columns
     assert "\x1b" not in "".join(terminal.lines)
-    # Each row that begins a colour ends it, or the rest of the screen would have it too.
+    # Each row that starts a colour must end it, or the rest of the screen has it too.
     for row in terminal.screen.splitlines():
         assert len(re.findall(r"\x1b\[[39]\dm", row)) == row.count("\x1b[0m")
 
 
-def test_colour_is_for_terminals_that_want_it(shop: Cdn) -> None:
+def test_list_uses_colour_only_on_a_terminal_without_no_color(shop: Cdn) -> None:
     with Terminal(shop, "list") as terminal:
         terminal.end()
     assert "\x1b[32mSuccess\x1b[0m" in terminal.screen
@@ -306,7 +304,7 @@ def test_colour_is_for_terminals_that_want_it(shop: Cdn) -> None:
 
 
 @pytest.mark.parametrize("answer", ["n", "", "no"])
-def test_a_no_deletes_nothing(shop: Cdn, answer: str) -> None:
+def test_delete_changes_nothing_when_the_answer_is_no(shop: Cdn, answer: str) -> None:
     with Terminal(shop, "delete", NAME) as terminal:
         terminal.await_text("Delete shop.example.com? HTTPS stops working on the edge. [y/N]: ")
         terminal.type(f"{answer}\n")
@@ -315,7 +313,7 @@ def test_a_no_deletes_nothing(shop: Cdn, answer: str) -> None:
     assert shop.installed(NAME) is not None
 
 
-def test_ctrl_c_at_the_question_deletes_nothing(shop: Cdn) -> None:
+def test_delete_changes_nothing_when_interrupted_at_the_question(shop: Cdn) -> None:
     with Terminal(shop, "delete", NAME, LONG) as terminal:
         terminal.await_question(
             f"Delete 2 domains ({NAME}, {LONG})? HTTPS stops working on the edge. [y/N]: "
@@ -327,7 +325,7 @@ def test_ctrl_c_at_the_question_deletes_nothing(shop: Cdn) -> None:
     assert len(shop.sslctl("list", "--json").json["domains"]) == 3
 
 
-def test_a_yes_deletes(shop: Cdn) -> None:
+def test_delete_proceeds_when_the_answer_is_yes(shop: Cdn) -> None:
     with Terminal(shop, "delete", NAME, "--keep-on-c4") as terminal:
         terminal.await_text("What C4 serves stays. [y/N]: ")
         terminal.type("y\n")
@@ -335,7 +333,7 @@ def test_a_yes_deletes(shop: Cdn) -> None:
     assert terminal.lines[-1] == f"{NAME}: deleted"
 
 
-def test_the_password_is_asked_for_twice_and_not_shown(shop: Cdn, tmp_path: Path) -> None:
+def test_download_asks_for_the_pkcs12_password_twice_without_echo(shop: Cdn, tmp_path: Path) -> None:
     with Terminal(shop, "download", NAME, "--format", "pkcs12", "-o", str(tmp_path / "out")) as terminal:
         terminal.await_text("Password for the PKCS#12 file: ")
         _await_hidden(terminal)
@@ -361,20 +359,20 @@ def _await(holds: Callable[[], bool]) -> None:
     raise AssertionError("waited in vain")
 
 
-def test_progress_is_one_line_that_goes_away(shop: Cdn, tmp_path: Path) -> None:
+def test_progress_is_one_line_that_is_erased_and_absent_without_a_terminal(shop: Cdn, tmp_path: Path) -> None:
     with Terminal(shop, "recheck", NAME, LONG, columns=40) as terminal:
         assert terminal.end() == 5
     shown = [piece for piece in re.split(r"\r\x1b\[K|\r\n", terminal.screen) if "done  " in piece]
     assert shown
     assert max(map(len, shown)) < 40
     assert any("asking C4" in piece for piece in shown)
-    # Every progress line was taken away again before anything else was written.
+    # Every progress line was erased before anything else was written.
     assert not [piece for piece in shown if "Success" in piece or "Discard" in piece]
     quiet = run(shop, "recheck", NAME, redirect=f">{tmp_path / 'out'}")
     assert quiet.stderr == ""
 
 
-def test_an_interrupt_that_comes_when_all_is_under_way_changes_nothing(shop: Cdn) -> None:
+def test_recheck_finishes_normally_when_interrupted_after_all_work_has_started(shop: Cdn) -> None:
     shop.c4.set_faults(Fault(kind=Operation.LOOKUP, domain="unknown.example.com", delay_seconds=0.7))
     with Terminal(shop, "recheck", "unknown.example.com") as terminal:
         terminal.await_text("asking C4")

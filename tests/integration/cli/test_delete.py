@@ -1,4 +1,4 @@
-"""`sslctl delete`: it asks, takes the certificate off the edge, keeps the history, and stops where C4 cannot be asked."""
+"""`sslctl delete`: confirmation, removal from C4, revocation, history, and what happens if C4 does not answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAME = "shop.example.com"
 
 @pytest.fixture
 def shop(cdn: Cdn) -> Cdn:
-    """A CDN with one domain that is well."""
+    """A CDN with one served domain."""
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     return cdn
@@ -27,7 +27,7 @@ def removals(cdn: Cdn) -> list[int | None]:
     return [request.status for request in cdn.c4.requests if request.method == "DELETE"]
 
 
-def test_nobody_there_to_ask_means_no(shop: Cdn) -> None:
+def test_delete_is_rejected_without_a_terminal_unless_yes_is_given(shop: Cdn) -> None:
     for answer in ("", "y\n"):
         result = shop.sslctl("delete", NAME, stdin=answer)
         assert (result.exit_code, result.stdout) == (2, "")
@@ -36,7 +36,7 @@ def test_nobody_there_to_ask_means_no(shop: Cdn) -> None:
     assert removals(shop) == []
 
 
-def test_the_certificate_leaves_the_edge_and_the_history_stays(shop: Cdn) -> None:
+def test_delete_removes_the_certificate_from_c4_and_keeps_the_history(shop: Cdn) -> None:
     result = shop.sslctl("delete", NAME, "--yes")
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{NAME}: deleted\n", "")
     assert (shop.installed(NAME), managed(shop), shop.issuer.revoked) == (None, [], [])
@@ -47,7 +47,7 @@ def test_the_certificate_leaves_the_edge_and_the_history_stays(shop: Cdn) -> Non
     assert f"{NAME} was deleted" in again.stderr
 
 
-def test_it_can_stay_on_c4(shop: Cdn) -> None:
+def test_delete_keep_on_c4_leaves_the_certificate_installed(shop: Cdn) -> None:
     installed = shop.installed(NAME)
     asked = len(shop.c4.requests)
     assert shop.sslctl("delete", NAME, "--yes", "--keep-on-c4").exit_code == 0
@@ -55,7 +55,7 @@ def test_it_can_stay_on_c4(shop: Cdn) -> None:
     assert shop.sslctl("daemon-tick", "-q").stdout == ""
 
 
-def test_revoke_tells_the_ca(shop: Cdn) -> None:
+def test_delete_revoke_revokes_the_certificate_at_the_ca(shop: Cdn) -> None:
     assert shop.sslctl("delete", NAME, "--yes", "--revoke").exit_code == 0
     assert len(shop.issuer.revoked) == 1
     (certificate,) = shop.sslctl("view", NAME, "--json").json["domain"]["certificates"]
@@ -63,7 +63,7 @@ def test_revoke_tells_the_ca(shop: Cdn) -> None:
 
 
 @pytest.mark.parametrize("certificate", ["none", "text"])
-def test_only_what_the_ca_issued_here_can_be_revoked(cdn: Cdn, certificate: str) -> None:
+def test_delete_revoke_is_rejected_when_no_certificate_was_issued_here(cdn: Cdn, certificate: str) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME, "--no-wait", *(cdn.paste(cdn.text_pair(NAME)) if certificate == "text" else ()))
     result = cdn.sslctl("delete", NAME, "--yes", "--revoke")
@@ -74,7 +74,7 @@ def test_only_what_the_ca_issued_here_can_be_revoked(cdn: Cdn, certificate: str)
     assert cdn.sslctl("delete", NAME, "--yes").exit_code == 0
 
 
-def test_a_ca_that_does_not_revoke_leaves_the_domain_managed(shop: Cdn) -> None:
+def test_delete_keeps_the_domain_managed_when_the_ca_refuses_to_revoke(shop: Cdn) -> None:
     shop.issuer.issued.clear()
     result = shop.sslctl("delete", NAME, "--yes", "--revoke")
     assert (result.exit_code, managed(shop)) == (75, [NAME])
@@ -82,7 +82,9 @@ def test_a_ca_that_does_not_revoke_leaves_the_domain_managed(shop: Cdn) -> None:
 
 
 @pytest.mark.parametrize(("status", "exit_code"), [(500, 75), (401, 8)])
-def test_a_c4_that_does_not_answer_leaves_the_domain_managed(shop: Cdn, status: int, exit_code: int) -> None:
+def test_delete_keeps_the_domain_managed_when_c4_does_not_remove_the_certificate(
+    shop: Cdn, status: int, exit_code: int
+) -> None:
     shop.c4.set_faults(Fault(kind=Operation.REMOVE, status=status))
     result = shop.sslctl("delete", NAME, "--yes", "--revoke")
     assert (result.exit_code, result.stdout) == (exit_code, "")
@@ -99,27 +101,27 @@ def status(cdn: Cdn) -> str:
     return str(domain["status"])
 
 
-def test_a_delete_that_is_killed_after_c4_removed_the_certificate_is_no_success(shop: Cdn) -> None:
+def test_tick_reinstalls_the_certificate_when_delete_was_killed_after_the_removal(shop: Cdn) -> None:
     app = shop.app()
-    # It has said that it begins; the second write would say that C4 is done.
+    # The first write records that the removal begins; the second would record that C4 has finished.
     app.store = DyingStore(app.store, 2, before=True)
     with pytest.raises(Killed):
         shop.sslctl("delete", NAME, "--yes", app=app)
     assert (shop.installed(NAME), status(shop)) == (None, "Pending")
-    # Unless the delete is repeated, the domain stays managed, and its certificate belongs on the edge.
+    # Unless the delete is repeated, the domain stays managed, so its certificate must be installed.
     assert shop.sslctl("daemon-tick").exit_code == 0
     assert (shop.installed(NAME) is not None, status(shop)) == (True, "Success")
     assert len(shop.issuer.orders) == 1
 
 
-def test_an_answer_that_was_lost_after_the_removal_is_looked_for(shop: Cdn) -> None:
+def test_delete_verifies_the_removal_when_the_response_is_lost(shop: Cdn) -> None:
     shop.c4.set_faults(Fault(kind=Operation.REMOVE, drop=Drop.AFTER))
     assert shop.sslctl("delete", NAME, "--yes").exit_code == 0
     assert (shop.installed(NAME), managed(shop)) == (None, [])
 
 
-def test_a_removal_in_doubt_is_seen_to_by_the_tick(shop: Cdn) -> None:
-    """The domain stays managed, so its certificate belongs on the edge."""
+def test_tick_reinstalls_the_certificate_when_the_removal_could_not_be_verified(shop: Cdn) -> None:
+    """The domain stays managed, so its certificate must be installed."""
     shop.c4.set_faults(
         Fault(kind=Operation.REMOVE, drop=Drop.AFTER), Fault(kind=Operation.LOOKUP, status=503)
     )
@@ -134,12 +136,12 @@ def test_a_removal_in_doubt_is_seen_to_by_the_tick(shop: Cdn) -> None:
     assert len(shop.issuer.orders) == 1
 
 
-def test_a_domain_that_c4_does_not_know_can_be_let_go(cdn: Cdn) -> None:
+def test_delete_succeeds_when_c4_does_not_know_the_domain(cdn: Cdn) -> None:
     cdn.sslctl("add", NAME)
     assert cdn.sslctl("delete", NAME, "--yes").exit_code == 0
 
 
-def test_the_trouble_of_one_does_not_keep_the_others(shop: Cdn) -> None:
+def test_delete_continues_with_the_other_domains_when_one_fails(shop: Cdn) -> None:
     shop.add_domain("www.example.com")
     shop.sslctl("add", "www.example.com")
     shop.c4.set_faults(Fault(kind=Operation.REMOVE, domain=NAME, status=500))
@@ -153,7 +155,7 @@ def test_the_trouble_of_one_does_not_keep_the_others(shop: Cdn) -> None:
     assert managed(shop) == [NAME]
 
 
-def test_one_name_that_is_not_managed_stops_all_before_anything_is_done(shop: Cdn) -> None:
+def test_delete_changes_nothing_when_one_name_is_not_managed(shop: Cdn) -> None:
     result = shop.sslctl("delete", NAME, "nobody.example.com", "--yes")
     assert (result.exit_code, result.stdout) == (9, "")
     assert "nobody.example.com is not managed here" in result.stderr
@@ -161,7 +163,7 @@ def test_one_name_that_is_not_managed_stops_all_before_anything_is_done(shop: Cd
     assert shop.installed(NAME) is not None
 
 
-def test_revoking_means_what_is_served_and_what_was_to_be(shop: Cdn) -> None:
+def test_delete_revoke_revokes_the_served_and_the_undelivered_certificate(shop: Cdn) -> None:
     shop.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     shop.sslctl("recheck", NAME, "--force-renew")
     shop.c4.heal()
@@ -171,7 +173,7 @@ def test_revoking_means_what_is_served_and_what_was_to_be(shop: Cdn) -> None:
     assert len(shop.issuer.orders) == 3
 
 
-def test_keeping_the_certificate_on_c4_needs_no_c4(shop: Cdn) -> None:
+def test_delete_keep_on_c4_succeeds_when_c4_is_down(shop: Cdn) -> None:
     shop.c4.stop()
     assert shop.sslctl("delete", NAME, "--yes", "--keep-on-c4").exit_code == 0
     events = [event["kind"] for event in shop.sslctl("view", NAME, "--json").json["domain"]["events"]]

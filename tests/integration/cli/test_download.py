@@ -1,4 +1,4 @@
-"""`sslctl download`: private files, whole or not at all, never over others, and every key that left is on record."""
+"""`sslctl download`: private files, written all or none, never over others, and every download is recorded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = ["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem"]
 
 @pytest.fixture
 def shop(cdn: Cdn) -> Cdn:
-    """A CDN with one domain that is well."""
+    """A CDN with one served domain."""
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     return cdn
@@ -44,7 +44,7 @@ def downloads(cdn: Cdn) -> list[tuple[str, int]]:
     return [(event["detail"], event["version"]) for event in events if event["kind"] == "key downloaded"]
 
 
-def test_four_private_files_that_belong_together(shop: Cdn, out: Path) -> None:
+def test_download_writes_four_matching_private_files(shop: Cdn, out: Path) -> None:
     folder = out / "new" / "folder"
     result = shop.sslctl("download", NAME, "-o", str(folder))
     assert (result.exit_code, result.stderr) == (0, "")
@@ -60,7 +60,7 @@ def test_four_private_files_that_belong_together(shop: Cdn, out: Path) -> None:
     assert downloads(shop) == [("pem", 1)]
 
 
-def test_without_a_folder_the_current_one_is_meant(
+def test_download_writes_to_the_current_folder_by_default(
     shop: Cdn, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(out)
@@ -69,7 +69,7 @@ def test_without_a_folder_the_current_one_is_meant(
     assert sorted(path.name for path in out.iterdir()) == FILES
 
 
-def test_any_version_can_be_had(shop: Cdn, out: Path) -> None:
+def test_download_version_writes_the_requested_version(shop: Cdn, out: Path) -> None:
     old = shop.installed(NAME)
     shop.sslctl("recheck", NAME, "--force-renew")
     for version, fingerprint in (("1", old), ("2", shop.installed(NAME))):
@@ -85,7 +85,7 @@ def test_any_version_can_be_had(shop: Cdn, out: Path) -> None:
     assert "has no version 3\nsslctl: hint: there are: 1, 2\n" in missing.stderr
 
 
-def test_an_existing_file_is_left_alone_without_force(shop: Cdn, out: Path) -> None:
+def test_download_overwrites_an_existing_file_only_with_force(shop: Cdn, out: Path) -> None:
     theirs = out / "privkey.pem"
     theirs.write_text("mine")
     result = shop.sslctl("download", NAME, "-o", str(out))
@@ -101,8 +101,8 @@ def test_an_existing_file_is_left_alone_without_force(shop: Cdn, out: Path) -> N
     assert sorted(path.name for path in out.iterdir()) == FILES
 
 
-def test_a_file_that_somebody_makes_at_the_same_moment_is_left_alone(out: Path) -> None:
-    """After the look, before the write: the write itself must not replace it."""
+def test_write_new_never_replaces_a_file_that_exists(out: Path) -> None:
+    """The file may appear after the check and before the write, so the write itself must not replace it."""
     (out / "b").write_text("theirs")
     with pytest.raises(BadInput, match="exists already"):
         write_new(out, {"a": b"ours", "b": b"ours"}, force=False)
@@ -111,7 +111,7 @@ def test_a_file_that_somebody_makes_at_the_same_moment_is_left_alone(out: Path) 
 
 
 @pytest.mark.parametrize("target", ["precious", "nowhere"])
-def test_a_link_is_never_followed(shop: Cdn, out: Path, tmp_path: Path, target: str) -> None:
+def test_download_never_follows_a_symlink(shop: Cdn, out: Path, tmp_path: Path, target: str) -> None:
     precious = tmp_path / "precious"
     precious.write_text("mine")
     link = out / "privkey.pem"
@@ -124,7 +124,7 @@ def test_a_link_is_never_followed(shop: Cdn, out: Path, tmp_path: Path, target: 
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_folder_that_cannot_be_written_to_is_said(shop: Cdn, out: Path) -> None:
+def test_download_names_the_folder_that_it_cannot_write_to(shop: Cdn, out: Path) -> None:
     (out / "file").write_text("")
     result = shop.sslctl("download", NAME, "-o", str(out / "file" / "below"))
     assert (result.exit_code, result.stdout) == (2, "")
@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_written_to_is_said(shop: Cdn, out: Path) -> Non
 
 
 @pytest.mark.parametrize("line_end", ["", "\n", "\r\n"])
-def test_pkcs12_with_the_password_of_a_file(shop: Cdn, out: Path, line_end: str) -> None:
+def test_download_pkcs12_uses_the_password_from_a_file(shop: Cdn, out: Path, line_end: str) -> None:
     secret = out / "password"
     secret.write_bytes(f"s3cret pässword{line_end}".encode())
     options = ["--format", "pkcs12", "--password-file", str(secret)]
@@ -149,7 +149,7 @@ def test_pkcs12_with_the_password_of_a_file(shop: Cdn, out: Path, line_end: str)
     assert downloads(shop) == [("pkcs12", 1)]
 
 
-def test_why_is_kept_in_the_history(shop: Cdn, out: Path) -> None:
+def test_download_records_the_given_reason_in_the_history(shop: Cdn, out: Path) -> None:
     reason = "ticket 4711:\x1b[31m moved\n to another edge " + "x" * 1000
     assert shop.sslctl("download", NAME, "-o", str(out), "--reason", reason).exit_code == 0
     [(detail, version)] = downloads(shop)
@@ -157,7 +157,7 @@ def test_why_is_kept_in_the_history(shop: Cdn, out: Path) -> None:
     assert len(detail) <= 310
 
 
-def test_a_key_is_not_given_out_where_that_cannot_be_noted(shop: Cdn, out: Path) -> None:
+def test_download_writes_no_file_when_the_event_cannot_be_recorded(shop: Cdn, out: Path) -> None:
     with look_into(shop.folder / "state" / "sslctl.db") as connection:
         connection.execute(
             "CREATE TRIGGER no_events BEFORE INSERT ON event BEGIN SELECT RAISE (ABORT, 'no more events'); END"
@@ -166,7 +166,7 @@ def test_a_key_is_not_given_out_where_that_cannot_be_noted(shop: Cdn, out: Path)
     assert (result.exit_code, result.stdout, list(out.iterdir())) == (8, "", [])
 
 
-def test_pkcs12_needs_a_password(shop: Cdn, out: Path) -> None:
+def test_download_pkcs12_is_rejected_without_a_password(shop: Cdn, out: Path) -> None:
     empty = out / "password"
     empty.write_text("\n")
     options = ["--format", "pkcs12", "-o", str(out)]
@@ -179,13 +179,13 @@ def test_pkcs12_needs_a_password(shop: Cdn, out: Path) -> None:
     assert list(out.iterdir()) == [empty]
 
 
-def test_the_key_of_a_deleted_domain_can_still_be_had(shop: Cdn, out: Path) -> None:
+def test_download_works_for_a_deleted_domain(shop: Cdn, out: Path) -> None:
     shop.sslctl("delete", NAME, "--yes")
     assert shop.sslctl("download", NAME, "-o", str(out)).exit_code == 0
     assert downloads(shop) == [("pem", 1)]
 
 
-def test_there_is_nothing_to_download_before_the_first_certificate(cdn: Cdn, out: Path) -> None:
+def test_download_exits_with_9_before_the_first_certificate(cdn: Cdn, out: Path) -> None:
     cdn.sslctl("add", NAME, "--no-wait")
     for name, said in ((NAME, "has no certificate yet"), ("other.example.com", "is not managed here")):
         result = cdn.sslctl("download", name, "-o", str(out))
@@ -194,8 +194,8 @@ def test_there_is_nothing_to_download_before_the_first_certificate(cdn: Cdn, out
     assert list(out.iterdir()) == []
 
 
-def test_a_held_certificate_that_c4_refused_can_be_had_too(cdn: Cdn, out: Path) -> None:
-    """In an emergency somebody may have to install it by hand."""
+def test_download_works_for_a_certificate_that_c4_refused(cdn: Cdn, out: Path) -> None:
+    """In an Emergency a person may have to install it by hand."""
     cdn.add_domain(NAME)
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     assert cdn.sslctl("add", NAME).exit_code == 7
@@ -203,7 +203,7 @@ def test_a_held_certificate_that_c4_refused_can_be_had_too(cdn: Cdn, out: Path) 
     assert sorted(path.name for path in out.iterdir()) == FILES
 
 
-def test_no_key_reaches_the_terminal_or_the_process_list(shop: Cdn, out: Path) -> None:
+def test_download_prints_no_private_key(shop: Cdn, out: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "sslctl", "download", NAME, "-o", str(out), "--json"],
         env={**os.environ, "SSLCTL_CONFIG": str(shop.config_path), "SSLCTL_DEBUG": "1"},

@@ -1,4 +1,4 @@
-"""The exit codes, which scripts depend on, each from a command that ends with it; and `--json` beside every one."""
+"""Every exit code, each from a command that ends with it, and `--json` for every command. Scripts depend on both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = "shop.example.com"
 
 
 def _nothing(_cdn: Cdn) -> None:
-    """All is as it should be."""
+    """Cause no problem."""
 
 
 def _bug(cdn: Cdn) -> None:
@@ -63,7 +63,7 @@ ONE: list[tuple[Exit, Callable[[Cdn], object], str]] = [
 
 
 @pytest.mark.parametrize(("code", "trouble", "command"), ONE)
-def test_the_exit_code_says_how_it_ended(
+def test_command_ends_with_the_documented_exit_code(
     cdn: Cdn, code: Exit, trouble: Callable[[Cdn], object], command: str
 ) -> None:
     cdn.add_domain(NAME)
@@ -87,7 +87,7 @@ def test_the_exit_code_says_how_it_ended(
         (Exit.EMERGENCY, _upload_refused),
     ],
 )
-def test_a_tick_is_a_batch_even_with_one_domain(
+def test_tick_uses_the_exit_codes_of_a_batch_even_for_one_domain(
     cdn: Cdn, code: Exit, trouble: Callable[[Cdn], object]
 ) -> None:
     cdn.add_domain(NAME)
@@ -96,7 +96,7 @@ def test_a_tick_is_a_batch_even_with_one_domain(
     assert cdn.sslctl("daemon-tick").exit_code == code
 
 
-def test_an_expired_certificate_ends_with_what_keeps_it_from_being_renewed(cdn: Cdn) -> None:
+def test_recheck_exit_code_of_an_expired_domain_follows_the_reason_that_blocks_renewal(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     cdn.clock.move(days=100)
@@ -126,7 +126,7 @@ EVERY = [
 ]
 
 
-def test_json_is_all_that_stands_on_standard_output(cdn: Cdn, tmp_path: Path) -> None:
+def test_json_option_writes_only_one_json_document_to_standard_output(cdn: Cdn, tmp_path: Path) -> None:
     cdn.add_domain(NAME)
     for command in EVERY:
         result = cdn.sslctl(*command.replace("OUT", str(tmp_path / "out")).split(), "--json")
@@ -136,7 +136,9 @@ def test_json_is_all_that_stands_on_standard_output(cdn: Cdn, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("command", EVERY)
-def test_trouble_leaves_standard_output_empty(cdn: Cdn, command: str) -> None:
+def test_command_writes_nothing_to_standard_output_when_the_configuration_is_invalid(
+    cdn: Cdn, command: str
+) -> None:
     cdn.config_path.write_text("[stat]\n")
     result = cdn.sslctl(*command.split(), "--json")
     assert (result.exit_code, result.stdout) == (Exit.UNUSABLE, "")
@@ -156,7 +158,7 @@ def _corrupt(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [_foreign, _corrupt])
 @pytest.mark.parametrize("command", ["list", f"add {NAME}", "daemon-tick"])
-def test_a_database_that_is_not_ours_is_refused_and_never_written_to(
+def test_command_refuses_a_foreign_or_corrupt_database_and_does_not_change_it(
     cdn: Cdn, spoil: Callable[[Path], None], command: str
 ) -> None:
     folder = cdn.folder / "state"
@@ -179,7 +181,7 @@ def test_a_database_that_is_not_ours_is_refused_and_never_written_to(
         ("SSLCTL_ACME_WORKERS", "many", "acme.workers"),
     ],
 )
-def test_settings_that_cannot_be_used_are_named(
+def test_command_names_the_setting_that_cannot_be_used(
     cdn: Cdn, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -189,7 +191,7 @@ def test_settings_that_cannot_be_used_are_named(
     assert "Traceback" not in result.stderr
 
 
-def test_a_lost_key_file_is_no_reason_to_make_another(cdn: Cdn) -> None:
+def test_command_never_creates_a_new_key_file_when_the_key_file_is_lost(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     key = cdn.folder / "state" / "master.key"
@@ -204,7 +206,7 @@ def test_a_lost_key_file_is_no_reason_to_make_another(cdn: Cdn) -> None:
     assert cdn.sslctl("recheck", NAME, "--force-renew").exit_code == Exit.OK
 
 
-def test_what_may_be_many_is_a_batch_even_when_it_is_one(cdn: Cdn) -> None:
+def test_batch_exit_code_is_used_for_a_batch_of_one_domain(cdn: Cdn) -> None:
     cdn.add_domain(NAME, points_at="elsewhere.example.org")
     assert cdn.sslctl("add", "--from-file", "-", stdin=f"{NAME}\n").exit_code == 5
     assert cdn.sslctl("recheck").exit_code == 5

@@ -1,4 +1,4 @@
-"""`sslctl forecast`: what is in the store, played forward; for people, as JSON and as CSV."""
+"""`sslctl forecast`: the renewals to come of the domains in the store, as text, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def renewals(answer: Any) -> dict[str, int]:
     return {day["day"]: day["renewals"] for day in answer["days"] if day["renewals"]}
 
 
-def test_an_empty_store_says_so_and_how_to_ask_what_if(cdn: Cdn) -> None:
+def test_forecast_reports_that_there_is_nothing_to_forecast_when_the_store_is_empty(cdn: Cdn) -> None:
     result = cdn.sslctl("forecast")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith("Nothing to forecast: no certificate of source c4 is managed here.")
@@ -40,7 +40,7 @@ def test_an_empty_store_says_so_and_how_to_ask_what_if(cdn: Cdn) -> None:
     assert cdn.sslctl("forecast", "--csv").stdout.count("\r\n") == 91
 
 
-def test_a_cohort_falls_due_on_the_day_on_which_the_tick_renews_it(fleet: Cdn) -> None:
+def test_forecast_names_the_day_on_which_the_tick_renews_a_cohort(fleet: Cdn) -> None:
     assert renewals(ask(fleet)) == {"2027-02-14": 6}
     fleet.clock.at = datetime(2027, 2, 13, 15, 59, tzinfo=UTC)
     assert fleet.sslctl("daemon-tick", "--json").json["domains"] == []
@@ -51,7 +51,7 @@ def test_a_cohort_falls_due_on_the_day_on_which_the_tick_renews_it(fleet: Cdn) -
     assert renewals(ask(fleet)) == {"2027-05-08": 6}
 
 
-def test_the_budget_of_the_configuration_spreads_and_that_of_the_command_line_counts_before_it(
+def test_forecast_spreads_by_the_configured_budget_unless_the_option_overrides_it(
     fleet: Cdn,
 ) -> None:
     fleet.config_path.write_text(fleet.config_path.read_text() + "[renewal]\nmax_per_day = 2\n")
@@ -63,7 +63,7 @@ def test_the_budget_of_the_configuration_spreads_and_that_of_the_command_line_co
     assert renewals(ask(fleet, "--max-per-day", "0")) == {"2027-02-14": 6}
 
 
-def test_what_was_renewed_today_takes_todays_room(fleet: Cdn) -> None:
+def test_forecast_counts_renewals_of_today_against_the_budget_of_today(fleet: Cdn) -> None:
     fleet.clock.at = datetime(2027, 2, 13, 4, 0, tzinfo=UTC)
     before = renewals(ask(fleet, "--days", "2", "--max-per-day", "4"))
     assert before == {"2027-02-13": 2, "2027-02-14": 4}
@@ -71,12 +71,12 @@ def test_what_was_renewed_today_takes_todays_room(fleet: Cdn) -> None:
     assert renewals(ask(fleet, "--days", "2", "--max-per-day", "4")) == {"2027-02-14": 4}
 
 
-def test_what_if_certificates_lived_shorter(fleet: Cdn) -> None:
+def test_forecast_applies_the_lifetime_option_to_future_certificates(fleet: Cdn) -> None:
     answer = ask(fleet, "--lifetime", "45d", "--days", "160")
     assert renewals(answer) == {"2027-02-14": 6, "2027-03-24": 6, "2027-05-01": 6}
 
 
-def test_what_if_domains_were_added(fleet: Cdn) -> None:
+def test_forecast_counts_the_domains_of_the_add_option(fleet: Cdn) -> None:
     answer = ask(fleet, "--add", "5000")
     assert (answer["days"][0]["new"], answer["queued"]) == (5000, 0)
     assert renewals(answer) == {"2027-02-14": 5006}
@@ -90,7 +90,7 @@ def test_what_if_domains_were_added(fleet: Cdn) -> None:
         ("none", None, [5000, 0, 0]),
     ],
 )
-def test_new_domains_come_in_as_fast_as_the_limits_allow(
+def test_forecast_adds_new_domains_as_fast_as_the_order_limit_allows(
     fleet: Cdn, limit: str, a_day: int | None, taken: list[int]
 ) -> None:
     fleet.config_path.write_text(fleet.config_path.read_text() + f'[limits]\norders = "{limit}"\n')
@@ -101,7 +101,7 @@ def test_new_domains_come_in_as_fast_as_the_limits_allow(
     assert answer["days"][83]["renewals"] == 6 + taken[0]
 
 
-def test_who_waits_counts_as_new_and_who_fails_does_not(cdn: Cdn) -> None:
+def test_forecast_counts_queued_domains_as_new_and_excludes_failing_ones(cdn: Cdn) -> None:
     cdn.add_domain("elsewhere.example.com", points_at="parking.elsewhere.test")
     cdn.sslctl("add", "elsewhere.example.com")
     cdn.sslctl("add", "queued.example.com", "--no-wait")
@@ -111,7 +111,7 @@ def test_who_waits_counts_as_new_and_who_fails_does_not(cdn: Cdn) -> None:
     assert "Not counted: 1 domain that fails" in said
 
 
-def test_people_see_bars_and_a_verdict(fleet: Cdn) -> None:
+def test_forecast_prints_bars_and_a_verdict(fleet: Cdn) -> None:
     said = fleet.sslctl("forecast", "--max-per-day", "2", "--days", "90").stdout.splitlines()
     assert said[0] == "Orders a day, 90 days from 2026-11-23: 6 certificates, 0 new domains"
     assert "2027-02-08       6            2  " + "█" * 44 + "│" in said
@@ -119,14 +119,14 @@ def test_people_see_bars_and_a_verdict(fleet: Cdn) -> None:
     assert "Without spreading 2027-02-14 would have 6." in said
 
 
-def test_where_it_does_not_fit_the_day_and_what_would_do_are_said(fleet: Cdn) -> None:
+def test_forecast_names_the_breaking_day_and_a_sufficient_budget_when_it_does_not_fit(fleet: Cdn) -> None:
     fleet.clock.at = datetime(2027, 2, 18, 4, 0, tzinfo=UTC)
     answer = ask(fleet, "--max-per-day", "1")
     assert (answer["fits"], answer["breaks_on"], answer["enough"]) == (False, "2027-02-20", 6)
     assert answer["verdict"].startswith("It breaks on 2027-02-20: ")
 
 
-def test_csv_has_a_row_a_day(fleet: Cdn) -> None:
+def test_forecast_csv_has_one_row_per_day(fleet: Cdn) -> None:
     result = fleet.sslctl("forecast", "--csv", "--max-per-day", "2")
     rows = list(csv.DictReader(result.stdout.splitlines()))
     assert [row["day"] for row in rows[:2]] == ["2026-11-23", "2026-11-24"]
@@ -153,12 +153,12 @@ def test_csv_has_a_row_a_day(fleet: Cdn) -> None:
     ],
     ids=" ".join,
 )
-def test_questions_that_cannot_be_asked_are_usage_errors(cdn: Cdn, options: list[str]) -> None:
+def test_forecast_rejects_invalid_options_with_a_usage_error(cdn: Cdn, options: list[str]) -> None:
     result = cdn.sslctl("forecast", *options)
     assert (result.exit_code, result.stdout) == (2, "")
 
 
-def test_looking_ahead_asks_nobody_and_changes_nothing(fleet: Cdn) -> None:
+def test_forecast_sends_no_request_and_changes_nothing(fleet: Cdn) -> None:
     fleet.clock.move(days=80)
     before = (len(fleet.c4.requests), len(fleet.zone.queries), fleet.sslctl("list", "--json").stdout)
     fleet.sslctl("forecast", "--add", "10")

@@ -1,4 +1,4 @@
-"""Rotating the key that seals, and destroying private keys that nobody needs: nothing is lost, whenever it is killed."""
+"""`sslctl keys rotate` and `sslctl keys prune`: no key is lost, even if the process is killed at any moment."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tests.support.store_cases import (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A state with certificates and an open order."""
+    """A state folder with certificates and an open order."""
     folder = tmp_path / "state"
     store = open_store(folder)
     for number in range(2):
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(folder: Path) -> Iterator[SqliteStore]:
-    """That state, opened."""
+    """The store of `folder`."""
     store = open_store(folder)
     yield store
     store.close()
@@ -78,7 +78,7 @@ def tokens(folder: Path) -> list[bytes]:
 # Rotation
 
 
-def test_every_column_that_may_hold_something_sealed_is_rotated(folder: Path) -> None:
+def test_rotation_covers_every_encrypted_column(folder: Path) -> None:
     with look_into(database_of(folder)) as connection:
         blobs = connection.execute(
             """SELECT schema.name, info.name FROM sqlite_schema AS schema, pragma_table_info(schema.name) AS info
@@ -88,7 +88,7 @@ def test_every_column_that_may_hold_something_sealed_is_rotated(folder: Path) ->
     assert set(blobs) - {("audit_chain", "state")} == set(SEALED)
 
 
-def test_everything_is_sealed_with_the_new_key_alone(folder: Path, store: SqliteStore) -> None:
+def test_rotate_keys_re_encrypts_everything_with_the_new_key_alone(folder: Path, store: SqliteStore) -> None:
     [old] = lines(folder)
     number = len(tokens(folder))
     rotated = store.rotate_keys()
@@ -103,29 +103,29 @@ def test_everything_is_sealed_with_the_new_key_alone(folder: Path, store: Sqlite
     assert store.milestones()[Milestone.KEYS_ROTATED].detail == f"{number} sealed anew"
 
 
-def test_tokens_of_the_old_key_are_nowhere_in_the_file(folder: Path, store: SqliteStore) -> None:
+def test_rotate_keys_leaves_no_old_ciphertext_in_the_database_file(folder: Path, store: SqliteStore) -> None:
     before = tokens(folder)
     store.rotate_keys()
     content = database_of(folder).read_bytes()
     assert not [token for token in before if token in content]
 
 
-def test_a_run_with_an_old_reading_of_the_key_file_goes_on(folder: Path, store: SqliteStore) -> None:
+def test_store_opened_before_a_rotation_still_encrypts_and_decrypts_after_it(
+    folder: Path, store: SqliteStore
+) -> None:
     other = open_store(folder)
     other.rotate_keys()
-    # What it seals is sealed with the key of now ...
+    # The store encrypts with the current key ...
     open_order(store, store.enrol("new.test", (), Source.C4))
     for token in tokens(folder):
         Fernet(lines(folder)[0]).decrypt(token)
-    # ... and what was sealed anew is opened.
+    # ... and decrypts what was re-encrypted.
     other.rotate_keys()
     assert store.bundle(held(store.domain("0.test"))).private_key == private_key()
     other.close()
 
 
-def test_a_key_that_went_out_of_the_file_still_opens_what_was_read_before(
-    folder: Path, store: SqliteStore
-) -> None:
+def test_loaded_keyring_still_decrypts_after_its_key_left_the_file(folder: Path, store: SqliteStore) -> None:
     keyring = Keyring(key_of(folder))
     keyring.load()
     before = tokens(folder)
@@ -148,7 +148,7 @@ for number in range(60):
 """
 
 
-def test_nothing_is_lost_while_others_order(folder: Path, store: SqliteStore) -> None:
+def test_rotate_keys_loses_nothing_while_other_processes_write(folder: Path, store: SqliteStore) -> None:
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", _ORDERING, str(folder), str(number)],
@@ -175,7 +175,7 @@ def test_nothing_is_lost_while_others_order(folder: Path, store: SqliteStore) ->
         Fernet(key).decrypt(token)
 
 
-# Each line of the code is a moment at which it may be killed: one child for each.
+# The child process is killed at each line of the code in turn.
 _KILLED = """
 import itertools, os, shutil, signal, sys
 from pathlib import Path
@@ -187,7 +187,7 @@ def rotate(moment):
     left = moment
     def trace(frame, event, argument):
         nonlocal left
-        if not frame.f_code.co_filename.endswith(("store/keyring.py", "store/upkeep.py", "sslctl/files.py")):
+        if not frame.f_code.co_filename.endswith(("store/keyring.py", "sql/maintenance.py", "system/files.py")):
             return None
         left -= event == "line"
         if left == 0:
@@ -221,7 +221,7 @@ print(moment, sorted(seen))
 """
 
 
-def test_killed_at_any_line_every_key_opens_and_the_next_rotation_does_the_rest(
+def test_rotate_keys_killed_at_any_line_loses_no_key_and_the_next_run_completes_it(
     folder: Path, tmp_path: Path
 ) -> None:
     ran = subprocess.run(
@@ -238,7 +238,7 @@ def test_killed_at_any_line_every_key_opens_and_the_next_rotation_does_the_rest(
     assert seen == "[1, 2]", "before, between and after"
 
 
-def test_two_rotations_at_once_are_one(folder: Path, store: SqliteStore) -> None:
+def test_rotate_keys_raises_busy_while_another_rotation_runs(folder: Path, store: SqliteStore) -> None:
     other = open_store(folder)
     assert other.claim([KEY_ROTATION], timedelta(hours=1))
     code = "import sys; from pathlib import Path; from tests.support.store_cases import open_store\n"
@@ -258,7 +258,7 @@ def test_two_rotations_at_once_are_one(folder: Path, store: SqliteStore) -> None
     assert store.rotate_keys().rewrapped
 
 
-def test_a_value_that_no_key_opens_keeps_every_key(folder: Path, store: SqliteStore) -> None:
+def test_rotate_keys_drops_no_key_when_a_value_cannot_be_decrypted(folder: Path, store: SqliteStore) -> None:
     [old] = lines(folder)
     stranger = Fernet(Fernet.generate_key()).encrypt(b"key")
     with look_into(database_of(folder)) as connection:
@@ -269,7 +269,7 @@ def test_a_value_that_no_key_opens_keeps_every_key(folder: Path, store: SqliteSt
         assert lines(folder)[1:] == [old]
 
 
-def test_a_file_that_somebody_changed_meanwhile_is_left_as_it_is(folder: Path) -> None:
+def test_keyring_replace_raises_busy_when_the_file_was_changed_meanwhile(folder: Path) -> None:
     keyring = Keyring(key_of(folder))
     other = Fernet.generate_key()
     with pytest.raises(Busy, match="changed by somebody else"):
@@ -277,7 +277,9 @@ def test_a_file_that_somebody_changed_meanwhile_is_left_as_it_is(folder: Path) -
     assert lines(folder) != [other]
 
 
-def test_the_key_file_behind_a_link_is_changed_and_the_link_is_kept(folder: Path, tmp_path: Path) -> None:
+def test_rotate_keys_follows_a_symlink_to_the_key_file_and_keeps_the_link(
+    folder: Path, tmp_path: Path
+) -> None:
     real = tmp_path / "real.key"
     key_of(folder).rename(real)
     key_of(folder).symlink_to(real)
@@ -294,7 +296,7 @@ def test_the_key_file_behind_a_link_is_changed_and_the_link_is_kept(folder: Path
 
 @pytest.fixture
 def credentials(folder: Path, tmp_path: Path) -> Path:
-    """A folder as of `LoadCredential=`, with the key file as systemd gives it by an access list."""
+    """A folder as `LoadCredential=` makes it: the key file is group-readable, as an access list appears in its mode."""
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     shutil.move(key_of(folder), credentials / "master.key")
@@ -307,7 +309,9 @@ def with_credential(folder: Path, credentials: Path) -> SqliteStore:
     return SqliteStore(database_of(folder), keyring, clock=Clock(), actor="tester")
 
 
-def test_a_credential_may_be_readable_by_its_group(folder: Path, credentials: Path) -> None:
+def test_group_readable_key_file_is_accepted_only_as_a_systemd_credential(
+    folder: Path, credentials: Path
+) -> None:
     store = with_credential(folder, credentials)
     assert store.bundle(held(store.domain("0.test"))).private_key == private_key()
     store.close()
@@ -317,13 +321,13 @@ def test_a_credential_may_be_readable_by_its_group(folder: Path, credentials: Pa
         Keyring(credentials / "master.key", credentials=folder).read()
 
 
-def test_a_credential_that_everybody_can_read_is_refused(folder: Path, credentials: Path) -> None:
+def test_world_readable_credential_is_refused(folder: Path, credentials: Path) -> None:
     (credentials / "master.key").chmod(0o444)
     with pytest.raises(StateError, match="can be read by other users"):
         with_credential(folder, credentials)
 
 
-def test_a_credential_is_never_made(tmp_path: Path) -> None:
+def test_missing_credential_is_never_created(tmp_path: Path) -> None:
     (tmp_path / "credentials").mkdir()
     with pytest.raises(StateError, match="sslctl does not make it") as refused:
         with_credential(tmp_path / "new", tmp_path / "credentials")
@@ -331,7 +335,7 @@ def test_a_credential_is_never_made(tmp_path: Path) -> None:
     assert list((tmp_path / "credentials").iterdir()) == []
 
 
-def test_a_credential_is_rotated_by_hand_in_two_steps(folder: Path, credentials: Path) -> None:
+def test_rotate_keys_of_a_credential_is_done_by_hand_in_two_steps(folder: Path, credentials: Path) -> None:
     store = with_credential(folder, credentials)
     file = credentials / "master.key"
     old, new = file.read_bytes(), Fernet.generate_key() + b"\n"
@@ -350,7 +354,9 @@ def test_a_credential_is_rotated_by_hand_in_two_steps(folder: Path, credentials:
     store.close()
 
 
-def test_the_command_finds_the_credential(cdn: Cdn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_command_accepts_a_key_file_in_the_credentials_directory(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     folder = tmp_path / "credentials"
     folder.mkdir()
     (folder / "key").write_bytes(Fernet.generate_key())
@@ -367,7 +373,7 @@ def test_the_command_finds_the_credential(cdn: Cdn, monkeypatch: pytest.MonkeyPa
 # The commands
 
 
-def test_rotate_says_what_it_did(cdn: Cdn) -> None:
+def test_keys_rotate_reports_how_many_secrets_it_re_encrypted(cdn: Cdn) -> None:
     cdn.add_domain("shop.example.com")
     cdn.sslctl("add", "shop.example.com")
     said = cdn.sslctl("keys", "rotate")
@@ -396,7 +402,7 @@ def prune(cdn: Cdn, *arguments: str) -> list[tuple[str, int]]:
     return [(key["domain"], key["version"]) for key in said.json["keys"]]
 
 
-def test_the_key_of_a_replaced_certificate_is_destroyed_after_its_time(cdn: Cdn, renewed: str) -> None:
+def test_keys_prune_destroys_the_key_of_a_replaced_certificate_after_30_days(cdn: Cdn, renewed: str) -> None:
     cdn.clock.move(days=29, hours=23)
     assert prune(cdn) == []
     cdn.clock.move(hours=1)
@@ -413,11 +419,11 @@ def test_the_key_of_a_replaced_certificate_is_destroyed_after_its_time(cdn: Cdn,
     assert view["events"][-2]["kind"] == "key destroyed"
     assert view["events"][-2]["version"] == 1
     assert "replaced, key destroyed" in cdn.sslctl("view", renewed).stdout
-    # The rotation passes over what is empty.
+    # The rotation skips destroyed keys.
     assert cdn.sslctl("keys", "rotate", "--json").json["rewrapped"] == 3
 
 
-def test_a_destroyed_key_is_nowhere_in_the_file(cdn: Cdn, renewed: str) -> None:
+def test_keys_prune_leaves_no_trace_of_the_key_in_the_database_file(cdn: Cdn, renewed: str) -> None:
     database = cdn.folder / "state" / "sslctl.db"
     with look_into(database) as connection:
         [sealed] = connection.execute("SELECT sealed_key FROM certificate WHERE version = 1").fetchone()
@@ -426,12 +432,14 @@ def test_a_destroyed_key_is_nowhere_in_the_file(cdn: Cdn, renewed: str) -> None:
     assert sealed not in database.read_bytes()
 
 
-def test_what_is_served_keeps_its_key_even_when_it_has_expired(cdn: Cdn, renewed: str) -> None:
+def test_keys_prune_keeps_the_key_of_a_served_certificate_after_expiry(cdn: Cdn, renewed: str) -> None:
     cdn.clock.move(days=400)
     assert prune(cdn) == [(renewed, 1)]
 
 
-def test_of_a_deleted_domain_what_could_be_put_back_keeps_its_key(cdn: Cdn, renewed: str) -> None:
+def test_keys_prune_keeps_the_key_of_a_deleted_domain_while_its_certificate_is_reusable(
+    cdn: Cdn, renewed: str
+) -> None:
     cdn.sslctl("delete", renewed, "--yes")
     assert prune(cdn, "--older-than", "0") == [(renewed, 1)]
     assert cdn.sslctl("add", renewed).exit_code == Exit.OK
@@ -443,7 +451,7 @@ def test_of_a_deleted_domain_what_could_be_put_back_keeps_its_key(cdn: Cdn, rene
     assert len(cdn.issuer.orders) == 3
 
 
-def test_who_is_being_worked_on_is_left_out(cdn: Cdn, renewed: str) -> None:
+def test_keys_prune_skips_a_domain_that_another_process_has_claimed(cdn: Cdn, renewed: str) -> None:
     code = "import sys, time; from datetime import *; from pathlib import Path; from tests.support.store_cases import open_store\n"
     code += f"print(open_store(Path(sys.argv[1])).claim([{domain_claim(renewed)!r}], timedelta(days=999)), flush=True)\n"
     code += "time.sleep(60)"
@@ -460,7 +468,7 @@ def test_who_is_being_worked_on_is_left_out(cdn: Cdn, renewed: str) -> None:
     assert prune(cdn, "--older-than", "0") == [(renewed, 1)]
 
 
-def test_a_text_certificate_that_made_way_keeps_its_key_until_it_is_replaced(store: SqliteStore) -> None:
+def test_removed_text_certificate_keeps_its_key_until_the_new_one_is_served(store: SqliteStore) -> None:
     domain = serve(store, store.paste("text.test", (), bundle(), leaf(names=("text.test",))))
     text = held(domain)
     domain = store.mark_not_serving(
@@ -479,13 +487,13 @@ def test_a_text_certificate_that_made_way_keeps_its_key_until_it_is_replaced(sto
     assert store.bundle(text).private_key == ""
 
 
-def test_a_certificate_that_was_passed_over_is_superseded_by_the_next(store: SqliteStore) -> None:
+def test_certificate_that_was_never_served_is_superseded_by_the_next_one(store: SqliteStore) -> None:
     domain = issue(store, issue(store, store.enrol("over.test", (), Source.C4)))
     versions = store.certificates(domain)
     assert [key_unneeded_since(one, domain, versions, START) for one in versions] == [None, START]
 
 
-def test_prune_in_words(cdn: Cdn, renewed: str) -> None:
+def test_keys_prune_prints_each_key_and_a_total(cdn: Cdn, renewed: str) -> None:
     said = cdn.sslctl("keys", "prune", "--older-than", "0", "--dry-run").stdout
     assert said == (
         f"{renewed}: version 1, superseded 2026-11-24 12:00 SGT\n1 private key would be destroyed (--dry-run)\n"

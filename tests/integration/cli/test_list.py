@@ -1,4 +1,4 @@
-"""`sslctl list`: what an operator sees at a glance, and what a program reads; statuses follow the clock by themselves."""
+"""`sslctl list`: the table for operators, JSON and CSV for programs, and statuses that depend on the clock."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def fleet(cdn: Cdn) -> Cdn:
     return cdn
 
 
-def test_filters_narrow_and_combine(fleet: Cdn) -> None:
+def test_list_filters_combine(fleet: Cdn) -> None:
     assert names(fleet) == ["discard", "emergency", "failure", "pending", "success", "text"]
     assert names(fleet, "--status", "Failure", "--status", "discard") == ["discard", "failure"]
     assert names(fleet, "--source", "text") == ["text"]
@@ -53,7 +53,7 @@ def test_filters_narrow_and_combine(fleet: Cdn) -> None:
     assert names(fleet, "--expiring-within", "8d", "--source", "c4") == []
 
 
-def test_the_sooner_it_expires_the_higher_it_stands(fleet: Cdn) -> None:
+def test_list_sorts_by_expiry_creation_and_status(fleet: Cdn) -> None:
     assert names(fleet, "--sort", "expires")[:2] == ["text", "success"]
     assert names(fleet, "--sort", "created")[:3] == ["success", "text", "failure"]
     assert names(fleet, "--sort", "status") == [
@@ -62,8 +62,8 @@ def test_the_sooner_it_expires_the_higher_it_stands(fleet: Cdn) -> None:
     assert names(fleet, "--sort", "expires", "--limit", "1") == ["text"]
 
 
-def test_every_status_is_derived_from_the_clock(fleet: Cdn) -> None:
-    """Nobody ran in between: what expired is Expired, and so is what C4 did not take while it was good."""
+def test_list_reports_expired_after_the_expiry_date_without_a_tick(fleet: Cdn) -> None:
+    """No command ran in between. A certificate that C4 never took is Expired too after its expiry date."""
     assert names(fleet, "--status", "emergency") == ["emergency"]
     fleet.clock.move(days=200)
     expired = ["emergency", "success", "text"]
@@ -76,7 +76,7 @@ def test_every_status_is_derived_from_the_clock(fleet: Cdn) -> None:
     assert "CERT_EXPIRED" in table
 
 
-def test_the_table_shows_what_a_support_team_asks_for(fleet: Cdn) -> None:
+def test_list_table_has_the_columns_that_support_needs(fleet: Cdn) -> None:
     result = fleet.sslctl("list")
     header, *rows = result.stdout.splitlines()
     assert header.split() == [
@@ -89,7 +89,7 @@ def test_the_table_shows_what_a_support_team_asks_for(fleet: Cdn) -> None:
     assert "\x1b" not in result.stdout
 
 
-def test_csv_can_be_read_back_and_holds_no_formula(fleet: Cdn) -> None:
+def test_list_csv_can_be_parsed_and_contains_no_formula(fleet: Cdn) -> None:
     result = fleet.sslctl("list", "--csv", "--status", "failure", "--status", "success")
     assert result.stdout.count("\r\n") == 4
     rows = {row["domain"]: row for row in csv.DictReader(io.StringIO(result.stdout, newline=""))}
@@ -100,16 +100,16 @@ def test_csv_can_be_read_back_and_holds_no_formula(fleet: Cdn) -> None:
     assert (well["days_left"], well["reason"], well["deleted_at"]) == ("87", "", "")
     cells = [cell for row in rows.values() for cell in row.values()]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t"))]
-    # No column begins with text from outside today; the guard is there for the day when one does.
+    # No column begins with text from outside today; the guard is for columns that may come.
     assert [_cell(text) for text in ("=1", "+1", "-1", "@x", "a=1")] == ["'=1", "'+1", "'-1", "'@x", "a=1"]
 
 
-def test_csv_of_nothing_is_a_header(cdn: Cdn) -> None:
+def test_list_csv_is_a_header_when_there_are_no_domains(cdn: Cdn) -> None:
     result = cdn.sslctl("list", "--csv")
     assert (result.exit_code, result.stdout.count("\r\n")) == (0, 1)
 
 
-def test_a_deleted_domain_shows_when_it_was_deleted_and_no_status(fleet: Cdn) -> None:
+def test_list_deleted_shows_the_deletion_time_and_no_status(fleet: Cdn) -> None:
     fleet.clock.move(days=1)
     fleet.sslctl("delete", "success.example.com", "--yes")
     assert "success" not in names(fleet)
@@ -132,7 +132,7 @@ def test_a_deleted_domain_shows_when_it_was_deleted_and_no_status(fleet: Cdn) ->
         (["--deleted"], "No domain was deleted.\n"),
     ],
 )
-def test_an_empty_list_says_so_beside_the_data(cdn: Cdn, options: list[str], said: str) -> None:
+def test_list_reports_an_empty_result_on_standard_error(cdn: Cdn, options: list[str], said: str) -> None:
     result = cdn.sslctl("list", *options)
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith(said)
@@ -158,14 +158,14 @@ def test_an_empty_list_says_so_beside_the_data(cdn: Cdn, options: list[str], sai
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_listed_is_a_usage_error(cdn: Cdn, options: list[str]) -> None:
+def test_list_rejects_invalid_options_with_a_usage_error(cdn: Cdn, options: list[str]) -> None:
     result = cdn.sslctl("list", *options)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("sslctl: error: ")
 
 
-def test_served_and_status_are_two_things(cdn: Cdn) -> None:
-    """A renewal fails while the old certificate is still good: both are said."""
+def test_list_reports_what_is_served_apart_from_the_status(cdn: Cdn) -> None:
+    """A renewal fails while the old certificate is still valid: the list reports both."""
     cdn.add_domain("shop.example.com")
     cdn.sslctl("add", "shop.example.com")
     cdn.clock.move(days=84)

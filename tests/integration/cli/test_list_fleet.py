@@ -1,4 +1,4 @@
-"""`sslctl list` of a fleet is written as it is read: the first page at once, and nothing of it held back or lost."""
+"""`sslctl list` of many domains streams its output: the first page is written at once, and no domain is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def start(fleet: Cdn, *options: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--csv"]], ids=["table", "json", "csv"])
-def test_a_reader_that_leaves_after_the_first_page_is_no_trouble(fleet: Cdn, options: list[str]) -> None:
+def test_list_exits_with_0_when_the_reader_closes_the_pipe_after_the_first_page(
+    fleet: Cdn, options: list[str]
+) -> None:
     """`sslctl list | head`: the rest does not fit into the pipe."""
     with start(fleet, *options) as process:
         assert process.stdout is not None
@@ -48,7 +50,7 @@ def test_a_reader_that_leaves_after_the_first_page_is_no_trouble(fleet: Cdn, opt
         assert process.wait(_PATIENCE_SECONDS) == 0
 
 
-def test_others_write_while_the_reader_is_at_the_first_page(fleet: Cdn) -> None:
+def test_list_does_not_block_writers_while_its_reader_is_slow(fleet: Cdn) -> None:
     with start(fleet) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("DOMAIN ")
@@ -58,7 +60,7 @@ def test_others_write_while_the_reader_is_at_the_first_page(fleet: Cdn) -> None:
     assert names == NAMES
 
 
-def test_every_domain_stands_on_a_line_of_its_own(fleet: Cdn) -> None:
+def test_list_json_writes_one_domain_per_line(fleet: Cdn) -> None:
     result = fleet.sslctl("list", "--json")
     head, *lines, end = result.stdout.splitlines()
     assert json.loads(f"{head}{end}")["domains"] == []
@@ -66,13 +68,13 @@ def test_every_domain_stands_on_a_line_of_its_own(fleet: Cdn) -> None:
     assert [domain["domain"] for domain in result.json["domains"]] == NAMES
 
 
-def test_the_table_lines_up_from_the_first_row_to_the_last(fleet: Cdn) -> None:
+def test_list_table_columns_are_aligned_in_every_row(fleet: Cdn) -> None:
     header, *rows = fleet.sslctl("list").stdout.splitlines()
     assert [row.split()[0] for row in rows] == NAMES
     assert {row.index("Pending") for row in rows} == {header.index("STATUS")}
     assert {row.index("QUEUED") for row in rows} == {header.index("REASON")}
 
 
-def test_csv_has_one_header_and_every_domain(fleet: Cdn) -> None:
+def test_list_csv_has_one_header_and_every_domain(fleet: Cdn) -> None:
     rows = list(csv.DictReader(io.StringIO(fleet.sslctl("list", "--csv").stdout, newline="")))
     assert [row["domain"] for row in rows] == NAMES

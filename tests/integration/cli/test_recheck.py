@@ -1,4 +1,4 @@
-"""`sslctl recheck`: named domains now, or all of source c4 that are in Failure, Pending or Expired."""
+"""`sslctl recheck`: the named domains, or all domains of source c4 in Failure, Pending or Expired."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.cdn import Cdn
 NAME = "shop.example.com"
 
 
-def test_without_names_what_is_not_well_is_rechecked_and_nothing_else(cdn: Cdn) -> None:
+def test_recheck_without_names_takes_only_c4_domains_in_failure_pending_or_expired(cdn: Cdn) -> None:
     for name in ("well", "failing", "queued", "held", "text"):
         cdn.add_domain(f"{name}.example.com")
     cdn.sslctl("add", "well.example.com")
@@ -31,20 +31,20 @@ def test_without_names_what_is_not_well_is_rechecked_and_nothing_else(cdn: Cdn) 
     ]
     cdn.clock.move(days=100)
     again = cdn.sslctl("recheck", "--json")
-    # What was held in an Emergency has expired as well by now.
+    # The certificate of the domain in Emergency has expired too by now.
     expired = [f"{name}.example.com" for name in ("failing", "held", "queued", "well")]
     assert [row["domain"] for row in again.json["domains"]] == expired
     assert again.exit_code == 0
 
 
-def test_nothing_to_recheck_is_no_trouble(cdn: Cdn) -> None:
+def test_recheck_exits_with_0_when_there_is_nothing_to_recheck(cdn: Cdn) -> None:
     result = cdn.sslctl("recheck")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith("Nothing to recheck")
     assert cdn.sslctl("recheck", "--json").json == {"schema_version": 1, "domains": []}
 
 
-def test_a_named_domain_is_checked_whatever_its_status(cdn: Cdn) -> None:
+def test_recheck_of_a_named_domain_checks_it_whatever_its_status(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME, "unknown.example.com")
     cdn.c4.delete_domain(NAME)
@@ -54,12 +54,12 @@ def test_a_named_domain_is_checked_whatever_its_status(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.add_domain("unknown.example.com")
     assert cdn.sslctl("recheck", "unknown.example.com", NAME).exit_code == 0
-    # The old certificate is as good as before.
+    # The old certificate is still valid, so no new order is placed.
     assert cdn.issuer.orders == [(NAME,), ("unknown.example.com",)]
 
 
 @pytest.mark.parametrize("command", [["recheck"], ["recheck", "--force-renew"], ["delete", "--yes"]])
-def test_a_domain_that_is_not_managed_is_exit_9(cdn: Cdn, command: list[str]) -> None:
+def test_command_exits_with_9_when_a_domain_is_not_managed(cdn: Cdn, command: list[str]) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     result = cdn.sslctl(*command, NAME, "nobody.example.com")
@@ -67,7 +67,7 @@ def test_a_domain_that_is_not_managed_is_exit_9(cdn: Cdn, command: list[str]) ->
     assert result.stderr.startswith("sslctl: error: nobody.example.com is not managed here")
 
 
-def test_force_renew_orders_where_nothing_is_due(cdn: Cdn) -> None:
+def test_recheck_force_renew_places_an_order_when_nothing_is_due(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     old = cdn.installed(NAME)
@@ -78,13 +78,13 @@ def test_force_renew_orders_where_nothing_is_due(cdn: Cdn) -> None:
     assert len(cdn.issuer.orders) == 2
 
 
-def test_force_renew_wants_names(cdn: Cdn) -> None:
+def test_recheck_force_renew_is_rejected_without_names(cdn: Cdn) -> None:
     result = cdn.sslctl("recheck", "--force-renew")
     assert result.exit_code == 2
     assert "--force-renew spends an order for each domain, so name them" in result.stderr
 
 
-def test_what_somebody_else_put_on_c4_is_replaced(cdn: Cdn) -> None:
+def test_recheck_reinstalls_our_certificate_after_it_was_removed_from_c4(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     ours = cdn.installed(NAME)

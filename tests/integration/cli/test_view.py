@@ -1,4 +1,4 @@
-"""`sslctl view`: the facts of now, every version, and who did what when."""
+"""`sslctl view`: current facts, every version, and the history with actors and times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.cdn import Cdn
 NAME = "shop.example.com"
 
 
-def test_a_whole_life_can_be_read(cdn: Cdn) -> None:
+def test_view_shows_facts_versions_and_history_after_a_renewal(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.add_domain("www.example.com")
     cdn.sslctl("add", NAME, "--san", "www.example.com")
@@ -39,7 +39,7 @@ def test_a_whole_life_can_be_read(cdn: Cdn) -> None:
     assert actors == {"(script)", "(tick)"}
 
 
-def test_what_the_ca_says_of_the_renewal_is_shown(cdn: Cdn) -> None:
+def test_view_shows_the_renewal_window_that_the_ca_suggests(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     assert "CA's window" not in cdn.sslctl("view", NAME).stdout
@@ -62,7 +62,7 @@ def test_what_the_ca_says_of_the_renewal_is_shown(cdn: Cdn) -> None:
     }
 
 
-def test_trouble_says_who_does_what_and_when(cdn: Cdn) -> None:
+def test_view_shows_the_reason_the_owner_and_the_next_step_of_a_failure(cdn: Cdn) -> None:
     cdn.add_domain(NAME, points_at="parking.elsewhere.test")
     cdn.sslctl("add", NAME)
     shown = cdn.sslctl("view", NAME).stdout
@@ -78,7 +78,7 @@ def test_trouble_says_who_does_what_and_when(cdn: Cdn) -> None:
     assert "\nVersions\n" not in shown
 
 
-def test_the_same_trouble_tomorrow_is_no_news(cdn: Cdn) -> None:
+def test_view_shows_one_event_when_the_same_finding_repeats_daily(cdn: Cdn) -> None:
     cdn.add_domain(NAME, points_at="parking.elsewhere.test")
     cdn.sslctl("add", NAME)
     for _ in range(3):
@@ -89,7 +89,7 @@ def test_the_same_trouble_tomorrow_is_no_news(cdn: Cdn) -> None:
     assert view["checked_at"] == "2026-11-26T04:00:00Z"
 
 
-def test_text_from_outside_cannot_steer_the_terminal(cdn: Cdn) -> None:
+def test_no_command_prints_escape_sequences_from_outside(cdn: Cdn) -> None:
     cdn.c4.create_domain(NAME, cname_target=f"{NAME}.cdn.test")
     cdn.zone.add(NAME, "CNAME", r"evil\027[2J\007.test")
     assert "CNAME_ELSEWHERE" in cdn.sslctl("add", NAME).stdout
@@ -101,7 +101,7 @@ def test_text_from_outside_cannot_steer_the_terminal(cdn: Cdn) -> None:
     assert result.stderr.rstrip("\n").isprintable()
 
 
-def test_a_deleted_domain_can_still_be_viewed(cdn: Cdn) -> None:
+def test_view_shows_a_deleted_domain(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     cdn.clock.move(days=1)
@@ -116,7 +116,7 @@ def test_a_deleted_domain_can_still_be_viewed(cdn: Cdn) -> None:
     assert [row["fate"] for row in view["certificates"]] == ["replaced"]
 
 
-def test_an_unknown_domain_is_not_managed(cdn: Cdn) -> None:
+def test_view_exits_with_9_when_the_domain_is_not_managed(cdn: Cdn) -> None:
     result = cdn.sslctl("view", "nobody.example.com")
     assert (result.exit_code, result.stdout) == (9, "")
     assert result.stderr == (

@@ -1,4 +1,4 @@
-"""Asking the CA when to renew: over real HTTPS, at its pace, one certificate's trouble apart from all others'."""
+"""ARI polling (RFC 9773) over real HTTPS: retry-after, backoff, and invalid responses for single certificates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POLLING = Scope(LimitKind.RENEWAL_INFO)
 WHY = "https://ca.test/why"
 
 
-# What is asked, and how the answers are read
+# Requests and responses
 
 
 @pytest.fixture
@@ -54,7 +54,9 @@ def ask(certbot: CertbotIssuer, *ids: str, seconds: float = 20) -> Suggestions:
     return found
 
 
-def test_many_are_asked_about_over_a_few_connections(ca: AriServer, certbot: CertbotIssuer) -> None:
+def test_renewal_infos_queries_many_certificates_over_few_connections(
+    ca: AriServer, certbot: CertbotIssuer
+) -> None:
     ca.otherwise = window(START, START + DAY, WHY, Retry_After="3600")
     ids = [f"aki.{number}" for number in range(300)]
     expected = Suggestion(START, START + DAY, WHY, START + HOUR)
@@ -63,7 +65,7 @@ def test_many_are_asked_about_over_a_few_connections(ca: AriServer, certbot: Cer
     assert ca.connections <= 1 + 8
 
 
-def test_a_ca_without_renewal_information_is_asked_about_nothing(
+def test_renewal_infos_returns_none_when_the_directory_has_no_renewal_info(
     ca: AriServer, certbot: CertbotIssuer
 ) -> None:
     ca.directory = Answer({"newNonce": f"{ca.url}/nonce"})
@@ -71,7 +73,9 @@ def test_a_ca_without_renewal_information_is_asked_about_nothing(
     assert ca.asked == []
 
 
-def test_a_ca_whose_directory_cannot_be_had_says_when_it_can(ca: AriServer, certbot: CertbotIssuer) -> None:
+def test_renewal_infos_error_carries_the_retry_after_of_an_unavailable_directory(
+    ca: AriServer, certbot: CertbotIssuer
+) -> None:
     ca.directory = Answer(b"", 503, {"Retry-After": "600"})
     with pytest.raises(IssueError) as caught:
         certbot.renewal_infos(["aki.1"], 20)
@@ -79,8 +83,10 @@ def test_a_ca_whose_directory_cannot_be_had_says_when_it_can(ca: AriServer, cert
     assert caught.value.retry_at == START + timedelta(minutes=10)
 
 
-def test_a_connection_that_breaks_is_the_cas_trouble(ca: AriServer, certbot: CertbotIssuer) -> None:
-    # More is promised than comes.
+def test_renewal_infos_reports_a_broken_connection_as_a_problem_of_the_ca(
+    ca: AriServer, certbot: CertbotIssuer
+) -> None:
+    # The response is shorter than its Content-Length.
     ca.otherwise = Answer(b"{", headers={"Content-Length": "99"})
     found = ask(certbot, "aki.1")
     assert (found.by_id, found.trouble) == ({"aki.1": None}, "ChunkedEncodingError")
@@ -110,7 +116,7 @@ GOOD = {"start": "2027-01-01T00:00:00Z", "end": "2027-01-02T00:00:00Z"}
     ],
     ids=lambda answer: f"{answer.status} {str(answer.body)[:80]}",
 )
-def test_what_makes_no_sense_is_no_answer_and_no_other_ones_trouble(
+def test_renewal_infos_ignores_an_invalid_response_and_keeps_the_others(
     ca: AriServer, certbot: CertbotIssuer, answer: Answer
 ) -> None:
     ca.answers = {"aki.1": window(START, START + DAY), "aki.2": answer, "aki.3": window(START, START + HOUR)}
@@ -130,7 +136,7 @@ def test_what_makes_no_sense_is_no_answer_and_no_other_ones_trouble(
         ("2027-01-01T00:00:00.25Z", "2027-01-02T00:00:00+00:00", (1, 2)),
     ],
 )
-def test_times_are_read_in_utc_and_to_the_second(
+def test_renewal_infos_converts_times_to_utc_and_whole_seconds(
     ca: AriServer, certbot: CertbotIssuer, start: str, end: str, expected: tuple[int, int]
 ) -> None:
     ca.answers = {"aki.1": Answer({"suggestedWindow": {"start": start, "end": end}})}
@@ -154,7 +160,7 @@ def test_times_are_read_in_utc_and_to_the_second(
     ],
     ids=lambda text: str(text)[:20],
 )
-def test_only_an_address_that_can_be_shown_explains(
+def test_renewal_infos_keeps_only_a_printable_http_explanation_url(
     ca: AriServer, certbot: CertbotIssuer, url: str, kept: str
 ) -> None:
     ca.otherwise = window(START, START + DAY, url)
@@ -162,18 +168,20 @@ def test_only_an_address_that_can_be_shown_explains(
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_where_the_ca_is_overloaded_nothing_more_is_asked(
+def test_renewal_infos_stops_when_the_ca_is_overloaded(
     ca: AriServer, certbot: CertbotIssuer, status: int
 ) -> None:
     ca.otherwise = Answer(b"", status, {"Retry-After": "7200"})
     found = ask(certbot, *(f"aki.{number}" for number in range(200)))
     assert (found.trouble, found.again_at) == (f"HTTP status {status}", START + 2 * HOUR)
-    # Each connection learns it once.
+    # Each connection sees the error once.
     assert len(ca.asked) == len(found.by_id) <= 8
     assert set(found.by_id.values()) == {None}
 
 
-def test_a_url_that_leads_away_from_tls_is_not_asked(ca: AriServer, certbot: CertbotIssuer) -> None:
+def test_renewal_infos_refuses_a_renewal_info_url_without_https(
+    ca: AriServer, certbot: CertbotIssuer
+) -> None:
     ca.directory = Answer({"renewalInfo": ca.url.replace("https", "http") + "/ari"})
     with pytest.raises(IssueError) as caught:
         certbot.renewal_infos(["aki.1"], 20)
@@ -181,12 +189,12 @@ def test_a_url_that_leads_away_from_tls_is_not_asked(ca: AriServer, certbot: Cer
     assert ca.asked == []
 
 
-def test_when_the_time_is_over_the_rest_is_left(ca: AriServer, certbot: CertbotIssuer) -> None:
+def test_renewal_infos_stops_at_its_deadline(ca: AriServer, certbot: CertbotIssuer) -> None:
     assert ask(certbot, "aki.1", seconds=0) == Suggestions({})
     assert ca.asked == []
 
 
-# Who is asked about, and what is kept
+# Which certificates are queried, and what is stored
 
 
 @pytest.fixture
@@ -195,7 +203,7 @@ def issuer(clock: Clock) -> FakeIssuer:
 
 
 def served(store: SqliteStore, issuer: FakeIssuer, *names: str) -> list[str]:
-    """Have a certificate of the CA's served for each of `names`; give their ARI ids."""
+    """Issue and serve a certificate for each of `names`; return their ARI ids."""
     ids = []
     for name in names:
         domain, key = store.enrol(name, (), Source.C4), make_key("ecdsa")
@@ -220,7 +228,7 @@ def ask_all(store: SqliteStore, issuer: FakeIssuer, clock: Clock) -> Poll:
     return poll(store, issuer, clock, seconds=60, random=Random(1))  # noqa: S311 - picks repeat
 
 
-def test_every_certificate_is_asked_about_once_and_again_when_the_ca_wants(
+def test_poll_queries_each_certificate_once_and_again_after_its_retry_after(
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
     ids = served(store, issuer, "a.test", "b.test", "c.test")
@@ -244,7 +252,7 @@ def test_every_certificate_is_asked_about_once_and_again_when_the_ca_wants(
         assert due in issuer.asked
 
 
-def test_of_who_the_ca_says_nothing_it_is_asked_in_six_hours_and_what_it_said_before_stays(
+def test_poll_retries_after_six_hours_and_keeps_the_old_window_when_the_ca_does_not_answer(
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
     first, _ = served(store, issuer, "a.test", "b.test")
@@ -265,7 +273,9 @@ def test_of_who_the_ca_says_nothing_it_is_asked_in_six_hours_and_what_it_said_be
     assert (now.renew_at, now.poll_at) == (said.renew_at, clock() + 6 * HOUR)
 
 
-def test_who_has_no_id_is_never_asked_about(store: SqliteStore, issuer: FakeIssuer, clock: Clock) -> None:
+def test_poll_never_queries_a_certificate_without_an_ari_id(
+    store: SqliteStore, issuer: FakeIssuer, clock: Clock
+) -> None:
     serve(store, issue(store, store.enrol("odd.test", (), Source.C4)))
     issuer.suggested = lambda _id: None
     for _ in range(2):
@@ -274,7 +284,7 @@ def test_who_has_no_id_is_never_asked_about(store: SqliteStore, issuer: FakeIssu
     assert store.renewal_infos_due(clock(), 9) == []
 
 
-def test_a_ca_without_ari_is_looked_at_once_a_day(
+def test_poll_checks_a_ca_without_ari_once_a_day(
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
     served(store, issuer, "a.test")
@@ -284,13 +294,13 @@ def test_a_ca_without_ari_is_looked_at_once_a_day(
         clock.move(hours=hours)
         ask_all(store, issuer, clock)
     assert len(looks) == 2
-    # Nothing that is of interest to who looks at the list, and no order waits for it.
+    # This pause is not shown in the list, and no order waits for it.
     assert store.pauses(clock()) == []
     assert store.active_pause(clock()) is None
 
 
 class Silent(FakeIssuer):
-    """A CA that answers a few and then no more, or raises."""
+    """A CA that answers the first few queries only, or raises."""
 
     error: IssueError | None = None
     answered = 0
@@ -310,7 +320,7 @@ class Silent(FakeIssuer):
 @pytest.mark.parametrize(
     ("wish", "wait"), [(2 * HOUR, 2 * HOUR), (timedelta(0), timedelta(minutes=1)), (30 * DAY, DAY)]
 )
-def test_the_ca_is_left_alone_as_long_as_it_asks_and_who_was_answered_is_kept(
+def test_poll_pauses_for_the_retry_after_of_the_ca_and_keeps_the_windows_it_received(
     store: SqliteStore, clock: Clock, wish: timedelta, wait: timedelta, *, raises: bool
 ) -> None:
     issuer = Silent(clock)
@@ -331,9 +341,7 @@ def test_the_ca_is_left_alone_as_long_as_it_asks_and_who_was_answered_is_kept(
     assert store.pauses(clock()) == []
 
 
-def test_a_ca_that_is_down_is_asked_ever_more_seldom_until_it_answers(
-    store: SqliteStore, clock: Clock
-) -> None:
+def test_poll_backs_off_exponentially_while_the_ca_is_down(store: SqliteStore, clock: Clock) -> None:
     issuer = Silent(clock)
     served(store, issuer, "a.test")
     issuer.suggested, issuer.answered = lambda _id: Suggestion(START + 60 * DAY, START + 61 * DAY), 0
@@ -354,7 +362,7 @@ def test_a_ca_that_is_down_is_asked_ever_more_seldom_until_it_answers(
     assert pause.until == clock() + timedelta(minutes=1)
 
 
-def test_nothing_is_asked_while_nothing_may_be_asked_of_the_ca(
+def test_poll_sends_nothing_during_a_pause_of_the_account(
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
     served(store, issuer, "a.test")
@@ -365,7 +373,7 @@ def test_nothing_is_asked_while_nothing_may_be_asked_of_the_ca(
     assert ask_all(store, issuer, clock).asked == 1
 
 
-def test_it_ends_with_its_time_and_when_it_is_told_to(
+def test_poll_stops_at_its_deadline_or_when_stopped(
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
     served(store, issuer, *(f"d{number}.test" for number in range(5)))
@@ -380,7 +388,7 @@ def test_it_ends_with_its_time_and_when_it_is_told_to(
     assert poll(store, issuer, clock, seconds=60, at_once=2).asked == 1
 
 
-def test_who_turned_early_is_told_once_and_together(
+def test_poll_reports_newly_early_windows_once_and_grouped_by_explanation(
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
     ids = served(store, issuer, *(f"d{number}.test" for number in range(6)))
@@ -397,10 +405,10 @@ def test_who_turned_early_is_told_once_and_together(
     assert ask_all(store, issuer, clock) == Poll(6)
 
 
-# All together
+# Polling and replacement together
 
 
-def test_an_incident_at_the_ca_has_its_certificates_replaced_and_no_others(
+def test_tick_replaces_only_the_certificates_of_an_incident_at_the_ca(
     cdn: Cdn, ca: AriServer, certbot: CertbotIssuer
 ) -> None:
     names = [f"d{number:02}.example.com" for number in range(33)]

@@ -1,4 +1,4 @@
-"""`sslctl add` of many names: each comes under management as it would alone, in few transactions."""
+"""`sslctl add` of many names: the effect is the same as one by one, in few transactions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 # The store
 
 
-def test_new_domains_are_recorded_with_their_events_and_the_others_are_given(
+def test_enrol_many_records_new_domains_with_events_and_returns_the_known_names(
     store: SqliteStore, clock: Clock
 ) -> None:
     known = store.enrol("b.test", ("c.test",), Source.TEXT)
@@ -49,7 +49,7 @@ def test_new_domains_are_recorded_with_their_events_and_the_others_are_given(
         assert replace(event, id=its.id, domain_id=its.domain_id) == its
 
 
-def test_those_recorded_before_an_error_stay_and_the_next_run_goes_on(
+def test_enrol_many_keeps_committed_batches_after_an_error_and_can_be_repeated(
     store: SqliteStore, folder: Path
 ) -> None:
     with look_into(database_of(folder)) as connection:
@@ -66,7 +66,7 @@ def test_those_recorded_before_an_error_stay_and_the_next_run_goes_on(
     assert store.counts(START) == {"Pending": 6000}
 
 
-def test_domains_are_given_by_name_in_the_order_asked_for(store: SqliteStore) -> None:
+def test_named_yields_domains_in_the_requested_order(store: SqliteStore) -> None:
     store.enrol_many(MANY)
     gone = store.delete(store.domain(MANY[3]))
     asked = ["never.test", *reversed(MANY)]
@@ -76,7 +76,7 @@ def test_domains_are_given_by_name_in_the_order_asked_for(store: SqliteStore) ->
     assert list(store.named([])) == []
 
 
-# As one by one
+# Equivalence with one by one
 
 
 def _fail(store: SqliteStore, domain: Domain) -> None:
@@ -122,7 +122,7 @@ def _prepare(folder: Path, clock: Clock) -> SqliteStore:
 @pytest.mark.parametrize("drop_sans", [False, True])
 @pytest.mark.parametrize("new", [False, True])
 @pytest.mark.parametrize("requeue", [False, True])
-def test_many_end_as_each_would_alone(
+def test_enrol_many_has_the_same_effect_as_enrolling_one_by_one(
     tmp_path: Path, clock: Clock, *, drop_sans: bool, new: bool, requeue: bool
 ) -> None:
     one_by_one, together = (_prepare(tmp_path / name, clock) for name in ("one", "many"))
@@ -148,7 +148,7 @@ def test_many_end_as_each_would_alone(
     together.close()
 
 
-def test_one_that_somebody_else_works_on_is_named_and_the_others_are_taken_in(
+def test_enrol_many_reports_a_claimed_domain_and_enrols_the_others(
     store: SqliteStore, folder: Path, clock: Clock
 ) -> None:
     store.settle(store.enrol("busy.test", (), Source.C4), finding(Code.CNAME_ELSEWHERE))
@@ -166,7 +166,7 @@ def test_one_that_somebody_else_works_on_is_named_and_the_others_are_taken_in(
 # The command
 
 
-def test_a_long_list_is_recorded_and_said_in_one_line(cdn: Cdn) -> None:
+def test_add_no_wait_of_a_long_list_prints_one_summary_line(cdn: Cdn) -> None:
     cdn.sslctl("add", MANY[7], "--no-wait")
     text = "\n".join(MANY)
     result = cdn.sslctl("add", "--no-wait", "--from-file", "-", stdin=text)
@@ -180,12 +180,12 @@ def test_a_long_list_is_recorded_and_said_in_one_line(cdn: Cdn) -> None:
     assert (cdn.c4.requests, cdn.zone.queries, cdn.issuer.orders) == ((), [], [])
 
 
-def test_a_short_list_is_said_one_by_one(cdn: Cdn) -> None:
+def test_add_no_wait_of_a_short_list_prints_each_domain(cdn: Cdn) -> None:
     result = cdn.sslctl("add", "--no-wait", *MANY[:3])
     assert result.stdout.count("Pending QUEUED") == 3
 
 
-def test_an_emergency_among_many_is_told_by_the_exit_code(cdn: Cdn) -> None:
+def test_add_no_wait_of_a_long_list_exits_with_7_when_one_domain_is_in_emergency(cdn: Cdn) -> None:
     store = cdn.app().store
     owed = issue(store, store.enrol("owed.test", (), Source.C4))  # type: ignore[arg-type]
     store.settle(owed, finding(Code.C4_REJECTED))

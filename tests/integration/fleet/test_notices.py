@@ -1,4 +1,4 @@
-"""An Emergency reaches a person: once, again a day later, and until somebody takes the message."""
+"""Notices of an Emergency: sent once, repeated daily, and retried until they are delivered."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ SECRET = "s3cret-path"
 
 
 class People(Cdn):
-    """A CDN whose ticks tell `notifier`."""
+    """A CDN whose ticks send their notices to `notifier`."""
 
     def __init__(self, cdn: Cdn) -> None:
         self.__dict__ = cdn.__dict__
         self.notifier = FakeNotifier("slack", "mailto")
 
     def app(self) -> App:
-        """Give sslctl's parts, with the fake notifier."""
+        """Return the application with the fake notifier."""
         app = super().app()
         app.notifier = self.notifier
         return app
 
     @property
     def told(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Give the titles that were sent, and where to."""
+        """Return the title and the positions of the URLs of each message that was sent."""
         return [(message.title, to) for message, to in self.notifier.sent]
 
 
@@ -57,7 +57,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 def break_uploads(cdn: Cdn, *names: str) -> None:
-    """Let C4 take no certificate for `names`, which are added."""
+    """Let C4 refuse every upload, and add `names`."""
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=400))
     for name in names:
         cdn.add_domain(name)
@@ -74,7 +74,7 @@ TWO = "sslctl: 2 domains in Emergency"
 WELL = "sslctl: all is well again"
 
 
-def test_an_emergency_is_told_once_a_day_until_it_is_cured(people: People) -> None:
+def test_emergency_is_notified_once_a_day_until_it_is_resolved(people: People) -> None:
     break_uploads(people, NAME)
     assert people.told == []
     tick(people)
@@ -91,7 +91,7 @@ def test_an_emergency_is_told_once_a_day_until_it_is_cured(people: People) -> No
     assert people.told[2:] == [(WELL, (1, 2))]
 
 
-def test_a_new_emergency_is_told_at_once_with_the_others(people: People) -> None:
+def test_new_emergency_is_notified_at_once_together_with_the_others(people: People) -> None:
     break_uploads(people, NAME)
     tick(people)
     break_uploads(people, OTHER)
@@ -102,7 +102,7 @@ def test_a_new_emergency_is_told_at_once_with_the_others(people: People) -> None
     assert OTHER in message.body
 
 
-def test_who_missed_it_is_told_by_the_next_tick_and_that_is_shown(people: People) -> None:
+def test_tick_retries_an_undelivered_notice_and_commands_warn_of_it(people: People) -> None:
     break_uploads(people, NAME)
     people.notifier.deaf = {2}
     failed = people.clock()
@@ -125,13 +125,13 @@ def test_who_missed_it_is_told_by_the_next_tick_and_that_is_shown(people: People
     assert people.sslctl("list").stderr == ""
     tick(people, hours=1)
     assert len(people.told) == 4
-    # The day counts from the first message, whoever missed it.
+    # The next daily notice counts from the first one, even if a URL did not receive it.
     people.clock.at = failed + timedelta(hours=24)
     tick(people)
     assert people.told[-1] == (ONE, (1, 2))
 
 
-def test_one_who_missed_that_all_is_well_is_told_that_too(people: People) -> None:
+def test_tick_retries_an_undelivered_recovery_notice(people: People) -> None:
     break_uploads(people, NAME)
     tick(people)
     people.c4.set_faults()
@@ -143,7 +143,7 @@ def test_one_who_missed_that_all_is_well_is_told_that_too(people: People) -> Non
     assert people.told[1:] == [(WELL, (1, 2)), (WELL, (1,))]
 
 
-def test_an_expired_domain_is_told_and_other_statuses_are_not(people: People) -> None:
+def test_expired_domain_is_notified_and_failure_is_not(people: People) -> None:
     for name in (NAME, OTHER):
         people.add_domain(name)
     people.sslctl("add", NAME)
@@ -156,9 +156,7 @@ def test_an_expired_domain_is_told_and_other_statuses_are_not(people: People) ->
     assert people.told == [("sslctl: 1 domain in Expired", (1, 2))]
 
 
-def test_which_statuses_is_for_the_configuration_to_say(
-    people: People, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_notified_statuses_follow_the_configuration(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Failure")
     break_uploads(people, NAME)
     people.add_domain(OTHER, points_at="elsewhere.test")
@@ -167,13 +165,13 @@ def test_which_statuses_is_for_the_configuration_to_say(
     assert people.told == [("sslctl: 1 domain in Failure", (1, 2))]
 
 
-def test_a_dry_run_tells_nobody(people: People) -> None:
+def test_dry_run_sends_no_notice(people: People) -> None:
     break_uploads(people, NAME)
     people.sslctl("daemon-tick", "--dry-run")
     assert people.told == []
 
 
-def test_where_nobody_is_to_be_told_any_more_nothing_is_owed(people: People) -> None:
+def test_undelivered_notice_is_dropped_after_notification_was_switched_off(people: People) -> None:
     break_uploads(people, NAME)
     people.notifier.deaf = {1, 2}
     tick(people)
@@ -185,8 +183,10 @@ def test_where_nobody_is_to_be_told_any_more_nothing_is_owed(people: People) -> 
     assert people.sslctl("list").stderr == ""
 
 
-def test_a_real_message_by_a_real_tick(cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the token and what C4 says echoed by a C4 that cannot keep a secret."""
+def test_tick_sends_notice_and_ping_over_http_without_secrets(
+    cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C4 echoes the token in its error, and the notice must not contain it."""
     echo = {
         "type": "about:blank",
         "title": "no",
@@ -212,7 +212,7 @@ def test_a_real_message_by_a_real_tick(cdn: Cdn, webhook: Webhook, monkeypatch: 
     assert webhook.messages[0]["type"] == "failure"
 
 
-def test_where_the_notice_reaches_nobody_the_pings_stop(
+def test_tick_sends_no_ping_when_no_notice_was_delivered(
     cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Webhook() as pinged:
@@ -233,7 +233,7 @@ def test_where_the_notice_reaches_nobody_the_pings_stop(
         assert SECRET not in result.stdout + result.stderr
 
 
-def test_a_tick_that_cannot_use_its_state_does_not_ping(
+def test_tick_sends_no_ping_when_the_database_is_unusable(
     cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLCTL_NOTIFY_PING_URL", f"http://{webhook.address}/")
@@ -243,7 +243,7 @@ def test_a_tick_that_cannot_use_its_state_does_not_ping(
     assert len(webhook.pings) == 1
 
 
-def test_the_command_tests_every_url_and_says_which_failed(
+def test_notify_command_tests_every_url_and_reports_which_failed(
     cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = cdn.sslctl("notify")
@@ -264,7 +264,7 @@ def test_the_command_tests_every_url_and_says_which_failed(
     assert result.json["urls"] == [{"position": 1, "scheme": "json", "delivered": True, "why": None}]
 
 
-def test_what_was_told_is_kept(tmp_path: Path, store: SqliteStore) -> None:
+def test_store_keeps_the_last_notice(tmp_path: Path, store: SqliteStore) -> None:
     assert store.notice() == Notice()
     folder = tmp_path / "other"
     opened = open_store(folder)
@@ -279,5 +279,5 @@ def test_what_was_told_is_kept(tmp_path: Path, store: SqliteStore) -> None:
     again.close()
 
 
-def test_the_kinds_are_those_of_apprise() -> None:
+def test_message_kinds_are_known_to_apprise() -> None:
     assert {kind.value for kind in MessageKind} <= {kind.value for kind in apprise.NotifyType}

@@ -1,4 +1,4 @@
-"""One tick at a time, and operators' commands take turns with it domain by domain. Real processes, real locks."""
+"""Only one tick runs at a time, and a domain is claimed by the tick or by a command. Real processes, real locks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = [f"{number}.example.com" for number in range(3)]
 
 
 @pytest.mark.parametrize("number", [2, 5, 20])
-def test_of_ticks_at_once_exactly_one_runs(cdn: Cdn, number: int) -> None:
+def test_exactly_one_of_several_simultaneous_ticks_runs(cdn: Cdn, number: int) -> None:
     for name in NAMES:
         cdn.add_domain(name)
         assert cdn.sslctl("add", name, "--no-wait").exit_code == 3
@@ -32,14 +32,14 @@ def test_of_ticks_at_once_exactly_one_runs(cdn: Cdn, number: int) -> None:
     ]
     for process in running:
         process.start()
-    # The one that runs goes on only when all others have given up.
+    # The tick that runs continues only after all others have ended.
     refused = [results.get(timeout=PATIENCE) for _ in range(number - 1)]
     may_issue.set()
     ran = results.get(timeout=PATIENCE)
     for process in running:
         process.join(PATIENCE)
     assert {(code, orders) for code, _, orders in refused} == {(75, 0)}
-    # On a machine with much to do, some have waited in vain for the database before.
+    # On a busy machine some time out on the database before they reach the lock.
     assert {stderr.splitlines()[0] for _, stderr, _ in refused} <= {
         "sslctl: error: another tick is running",
         "sslctl: error: the database is in use by another sslctl",
@@ -65,7 +65,7 @@ with locked(Path(sys.argv[1])) as is_free:
 """
 
 
-def test_the_lock_ends_with_its_process_even_if_a_child_lives_on(tmp_path: Path) -> None:
+def test_lock_is_released_when_its_process_dies_even_if_a_child_survives(tmp_path: Path) -> None:
     path = tmp_path / "tick.lock"
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -87,7 +87,7 @@ def test_the_lock_ends_with_its_process_even_if_a_child_lives_on(tmp_path: Path)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_lock_is_taken_once_in_a_process_too(tmp_path: Path) -> None:
+def test_lock_cannot_be_acquired_twice_in_one_process(tmp_path: Path) -> None:
     path = tmp_path / "tick.lock"
     with locked(path) as first, locked(path) as second:
         assert (first, second) == (True, False)
@@ -95,7 +95,7 @@ def test_the_lock_is_taken_once_in_a_process_too(tmp_path: Path) -> None:
         assert again
 
 
-def test_a_link_in_the_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+def test_locked_raises_state_error_when_the_lock_file_is_a_symlink(tmp_path: Path) -> None:
     (tmp_path / "tick.lock").symlink_to(tmp_path / "elsewhere")
     with (
         pytest.raises(StateError, match=r"cannot open the lock .*tick\.lock"),
@@ -105,8 +105,8 @@ def test_a_link_in_the_place_of_the_lock_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_tick_is_kept_out_by_the_lock_alone(cdn: Cdn) -> None:
-    """Whatever became of the claim: it may have passed its deadline."""
+def test_tick_is_refused_while_the_lock_is_held_even_without_a_claim(cdn: Cdn) -> None:
+    """The claim may have passed its deadline; the lock is enough."""
     assert cdn.sslctl("daemon-tick").exit_code == 0
     with locked(cdn.folder / "state" / "tick.lock"):
         result = cdn.sslctl("daemon-tick")
@@ -115,7 +115,7 @@ def test_a_tick_is_kept_out_by_the_lock_alone(cdn: Cdn) -> None:
     assert cdn.sslctl("daemon-tick").exit_code == 0
 
 
-# Slots, domain by domain
+# Claims of single domains
 
 
 def _commands(cdn: Cdn) -> dict[str, list[str]]:
@@ -129,7 +129,7 @@ def _commands(cdn: Cdn) -> dict[str, list[str]]:
     }
 
 
-def test_commands_and_a_running_tick_take_turns(cdn: Cdn) -> None:
+def test_commands_are_refused_for_a_domain_that_a_running_tick_has_claimed(cdn: Cdn) -> None:
     for name in NAMES:
         cdn.add_domain(name)
     assert cdn.sslctl("add", NAMES[0], "--no-wait").exit_code == 3
@@ -143,7 +143,7 @@ def test_commands_and_a_running_tick_take_turns(cdn: Cdn) -> None:
         assert (result.exit_code, result.stdout) == (75, ""), what
         assert f"another sslctl works on {NAMES[0]}\n" in result.stderr, what
     assert cdn.uploads(NAMES[0]) == []
-    # Other domains are nobody's business.
+    # Other domains are not affected.
     assert cdn.sslctl("add", NAMES[1]).exit_code == 0
     may_issue.set()
     assert results.get(timeout=PATIENCE) == (0, "", 1)
@@ -153,7 +153,7 @@ def test_commands_and_a_running_tick_take_turns(cdn: Cdn) -> None:
 
 
 def _wait_for_order(cdn: Cdn) -> None:
-    """Wait until the tick is at the CA."""
+    """Wait until the tick has placed an order."""
     deadline = time.monotonic() + PATIENCE
     with look_into(cdn.folder / "state" / "sslctl.db") as connection:
         while not connection.execute("SELECT 1 FROM acme_order").fetchall():

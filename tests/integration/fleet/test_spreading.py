@@ -1,4 +1,4 @@
-"""Today's share of the renewals, from a real store: what waits, what is made early, and what neither can touch."""
+"""Today's share of the renewals, from a real store: which wait, which are made early, and which are never moved."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def share(store: SqliteStore, due: Iterable[Domain] = (), *, at: datetime = NOW,
     return spreading.share(store, list(due), at, WEEK, most)
 
 
-# What stands in the store
+# Cohorts in the store
 
 
-def test_domains_that_are_alike_count_together(store: SqliteStore) -> None:
+def test_cohorts_groups_domains_by_finding_expiry_hour_and_lifetime(store: SqliteStore) -> None:
     fleet(store, [20, 20, 20.01, 30])
     served(store, "short.test", 3, days=6)
     store.enrol("new.test", (), Source.C4)
@@ -66,34 +66,34 @@ def test_domains_that_are_alike_count_together(store: SqliteStore) -> None:
     }
 
 
-def test_what_is_never_renewed_does_not_count(store: SqliteStore) -> None:
+def test_cohorts_excludes_deleted_and_text_domains(store: SqliteStore) -> None:
     store.delete(served(store, "deleted.test", 20))
     pasted = serve(store, issue(store, store.enrol("pasted.test", (), Source.C4)))
     store.amend(pasted, (), Source.TEXT)
     assert store.cohorts() == []
 
 
-def test_a_pasted_certificate_is_not_renewed_but_replaced_by_a_new_order(store: SqliteStore) -> None:
+def test_cohorts_counts_a_domain_that_changed_from_text_to_c4_as_queued(store: SqliteStore) -> None:
     pasted = store.paste("pasted.test", (), bundle(), leaf(NOW, names=("pasted.test",)))
     store.amend(serve(store, pasted), (), Source.C4)
     assert store.cohorts() == [Cohort(1, Code.QUEUED)]
 
 
-def test_a_revoked_certificate_is_due_since_it_was(store: SqliteStore) -> None:
+def test_standing_counts_a_revoked_certificate_as_due_today(store: SqliteStore) -> None:
     store.mark_revoked(held(served(store, "revoked.test", 60)))
     (window,) = spreading.count_fleet(store, NOW, WEEK).fleet
     assert renewal_days.pick_renewals({window: 1}, renewal_days.day_of(NOW), 0) == {window: 1}
     assert window.lifetime == timedelta(days=90)
 
 
-def test_an_upload_that_is_owed_counts_by_the_certificate_that_is_held(store: SqliteStore) -> None:
+def test_standing_dates_an_undelivered_certificate_by_its_own_expiry(store: SqliteStore) -> None:
     domain = issue(store, served(store, "owed.test", 3), at=NOW)  # type: ignore[arg-type]
     store.settle(domain, finding(Code.C4_REJECTED))
     (window,) = spreading.count_fleet(store, NOW, WEEK).fleet
     assert window.due == renewal_days.day_of(NOW) + 83
 
 
-def test_who_fails_counts_until_the_renewal_is_due(store: SqliteStore) -> None:
+def test_standing_counts_a_failing_domain_only_until_its_renewal_is_due(store: SqliteStore) -> None:
     for domain in [served(store, "later.test", 40), served(store, "now.test", 5)]:
         store.settle(domain, finding(Code.CNAME_ELSEWHERE))
     store.settle(store.enrol("never.test", (), Source.C4), finding(Code.NXDOMAIN))
@@ -104,8 +104,8 @@ def test_who_fails_counts_until_the_renewal_is_due(store: SqliteStore) -> None:
     assert (sum(found.fleet.values()), found.queued, found.failing) == (1, 2, 3)
 
 
-def test_windows_agree_with_the_rule_of_the_tick(store: SqliteStore) -> None:
-    """The day that a window gives as due is the one on which an hourly tick finds the renewal due."""
+def test_standing_agrees_with_the_renewal_rule_of_the_tick(store: SqliteStore) -> None:
+    """The due day of a window is the day on which an hourly tick finds the renewal due."""
     for hours in range(0, 30, 3):
         served(store, f"h{hours}.test", 20 + hours / 24 + 1 / 100)
     due = renewal_days.start_of(renewal_days.day_of(NOW) + 13)
@@ -119,10 +119,12 @@ def test_windows_agree_with_the_rule_of_the_tick(store: SqliteStore) -> None:
     assert days == seen
 
 
-# What was renewed today
+# Renewals of today
 
 
-def test_what_took_the_place_of_another_since_midnight_counts(store: SqliteStore, clock: Clock) -> None:
+def test_renewed_since_counts_renewals_and_excludes_first_certificates(
+    store: SqliteStore, clock: Clock
+) -> None:
     for number, domain in enumerate(fleet(store, [5, 5, 5])):
         clock.at = NOW + timedelta(hours=number - 1)
         issue(store, domain, at=clock.at)  # type: ignore[arg-type]
@@ -131,21 +133,21 @@ def test_what_took_the_place_of_another_since_midnight_counts(store: SqliteStore
     assert [store.renewed_since(NOW + timedelta(hours=hours)) for hours in (-1, 0, 1, 2)] == [3, 2, 1, 0]
 
 
-# What is due and does not fit
+# Due renewals beyond the limit
 
 
-def test_without_a_limit_nothing_waits_and_nothing_is_early(store: SqliteStore) -> None:
+def test_share_holds_nothing_and_makes_nothing_early_without_a_limit(store: SqliteStore) -> None:
     due = fleet(store, [5, 5, 5, *[20] * 9])[:3]
     assert share(store, due, most=0) == Share()
 
 
-def test_beyond_the_limit_what_expires_last_waits(store: SqliteStore) -> None:
+def test_share_holds_the_latest_expiries_beyond_the_limit(store: SqliteStore) -> None:
     due = fleet(store, [6, 4, 5, 3])
     found = share(store, due)
     assert (names(found.held), found.early) == (["d2.test", "d0.test"], ())
 
 
-def test_what_was_renewed_by_an_earlier_tick_of_the_day_takes_room(store: SqliteStore, clock: Clock) -> None:
+def test_share_counts_renewals_of_earlier_ticks_of_the_same_day(store: SqliteStore, clock: Clock) -> None:
     first, second, third = fleet(store, [4, 5, 6])
     issue(store, first, at=NOW)  # type: ignore[arg-type]
     clock.move(hours=5)
@@ -155,12 +157,12 @@ def test_what_was_renewed_by_an_earlier_tick_of_the_day_takes_room(store: Sqlite
     assert share(store, [second, third], at=clock()).held == ()
 
 
-def test_what_expires_before_the_end_of_tomorrow_does_not_wait(store: SqliteStore) -> None:
+def test_share_never_holds_a_certificate_that_expires_before_the_end_of_tomorrow(store: SqliteStore) -> None:
     due = fleet(store, [-1, 0.5, 1.9, 2, 2.1, 3])
     assert names(share(store, due).held) == ["d4.test", "d5.test"]
 
 
-def test_who_is_not_well_is_not_kept_from_the_daily_recheck(store: SqliteStore) -> None:
+def test_share_never_holds_a_domain_with_a_finding(store: SqliteStore) -> None:
     troubled = [
         store.settle(domain, finding(code))
         for domain, code in zip(
@@ -170,12 +172,12 @@ def test_who_is_not_well_is_not_kept_from_the_daily_recheck(store: SqliteStore) 
         )
     ]
     assert share(store, troubled, most=1) == Share()
-    # Two of them may well be renewed; the one that fails is not counted.
+    # Two of them may be renewed; the one that fails is not counted.
     well = fleet(store, [5, 5, 5])
     assert names(share(store, troubled + well, most=4).held) == ["d2.test"]
 
 
-def test_a_revoked_certificate_does_not_wait(store: SqliteStore) -> None:
+def test_share_never_holds_a_revoked_certificate(store: SqliteStore) -> None:
     due = fleet(store, [60, 5, 5])
     store.mark_revoked(held(due[0]))
     assert names(share(store, [store.domain(each.name) for each in due], most=1).held) == [
@@ -184,17 +186,17 @@ def test_a_revoked_certificate_does_not_wait(store: SqliteStore) -> None:
     ]
 
 
-# What is made early
+# Early renewals
 
 
-def test_a_cohort_is_begun_on_the_last_day_that_will_do(store: SqliteStore) -> None:
+def test_share_starts_a_cohort_on_the_latest_sufficient_day(store: SqliteStore) -> None:
     """Six due in 20 days, at two a day: the first two are renewed two days before."""
     fleet(store, [27] * 6)
     early = [share(store, at=NOW + timedelta(days=days)).early for days in (17, 18)]
     assert [names(each) for each in early] == [[], ["d0.test", "d1.test"]]
 
 
-def test_the_room_that_is_left_for_early_ones_is_what_today_leaves(store: SqliteStore) -> None:
+def test_share_makes_early_only_what_the_renewals_of_today_leave_of_the_limit(store: SqliteStore) -> None:
     (due,) = fleet(store, [6.9], "now")
     fleet(store, [7.5], "today")
     fleet(store, [8.5] * 6, "tomorrow")
@@ -203,7 +205,7 @@ def test_the_room_that_is_left_for_early_ones_is_what_today_leaves(store: Sqlite
     assert (found.held, names(found.early)) == ((), ["tomorrow0.test", "tomorrow1.test"])
 
 
-def test_the_next_to_fall_due_are_early_and_nobody_whose_trouble_comes_first(store: SqliteStore) -> None:
+def test_share_makes_early_the_next_due_domains_without_a_finding(store: SqliteStore) -> None:
     fleet(store, [9.5, 8.6, 8.5, 8.4, 8.3])
     store.settle(store.domain("d4.test"), finding(Code.CNAME_ELSEWHERE))
     store.settle(store.domain("d3.test"), queued_finding(NOW))
@@ -214,7 +216,7 @@ def test_the_next_to_fall_due_are_early_and_nobody_whose_trouble_comes_first(sto
     assert names(store.renewable(NOW, NOW, 9)) == ["d1.test", "d0.test"]
 
 
-def test_none_is_early_before_half_of_its_life_is_over(store: SqliteStore) -> None:
+def test_renewable_excludes_certificates_before_half_of_their_lifetime(store: SqliteStore) -> None:
     for number in range(6):
         served(store, f"short{number}.test", 20, days=39.9)
     # 19.95 days of it are over in 72 minutes.
@@ -222,7 +224,7 @@ def test_none_is_early_before_half_of_its_life_is_over(store: SqliteStore) -> No
     assert [len(store.renewable(NOW + each, NOW, 9)) for each in minutes] == [0, 6]
 
 
-def test_a_cohort_due_in_the_last_hour_of_a_day_is_the_next_days_and_early_until_then(
+def test_cohort_due_in_the_last_hour_of_a_day_counts_for_the_next_day(
     store: SqliteStore,
 ) -> None:
     fleet(store, [8 - 1 / 48] * 4)
@@ -231,12 +233,14 @@ def test_a_cohort_due_in_the_last_hour_of_a_day_is_the_next_days_and_early_until
     assert len(share(store).early) == 2
 
 
-def test_early_ones_are_no_more_than_the_limit(store: SqliteStore) -> None:
+def test_share_makes_no_more_domains_early_than_the_limit(store: SqliteStore) -> None:
     fleet(store, [8.5] * 12)
     assert len(share(store, most=5).early) == 5
 
 
-def test_a_day_that_is_full_already_gets_no_early_ones(store: SqliteStore, clock: Clock) -> None:
+def test_share_makes_nothing_early_when_the_limit_of_today_is_used_up(
+    store: SqliteStore, clock: Clock
+) -> None:
     fleet(store, [8.5] * 6)
     done = fleet(store, [5, 5], "done")
     assert len(share(store, most=2).early) == 0

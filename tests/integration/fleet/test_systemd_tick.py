@@ -1,4 +1,4 @@
-"""The unit really runs the tick: systemd as first process, its sandbox, real certbot and real Pebble."""
+"""The systemd unit runs the tick: systemd as first process, its sandbox, real certbot and real Pebble."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
 @pytest.fixture(scope="module")
 def machine(world: SandboxCdn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with Machine(tmp_path_factory.mktemp("machine"), world) as booted:
-        # What nothing refers to is forgotten by systemd, with its results.
+        # systemd unloads a unit that nothing refers to, and its results are lost.
         assert booted.run("systemctl", "start", "sslctl.timer").returncode == 0
         yield booted
 
 
-def test_the_service_gets_certificates_in_its_sandbox(world: SandboxCdn, machine: Machine) -> None:
+def test_service_obtains_a_certificate_inside_its_sandbox(world: SandboxCdn, machine: Machine) -> None:
     world.add_domain("shop.example.test")
     assert machine.sslctl("add", "shop.example.test", "--no-wait").returncode == 3
     started = machine.run("systemctl", "start", "sslctl.service")
@@ -46,7 +46,7 @@ def test_the_service_gets_certificates_in_its_sandbox(world: SandboxCdn, machine
     assert world.c4.serving("shop.example.test") is not None
 
 
-def test_what_a_tick_finds_does_not_fail_the_unit(world: SandboxCdn, machine: Machine) -> None:
+def test_unit_does_not_fail_when_a_tick_finds_an_emergency(world: SandboxCdn, machine: Machine) -> None:
     world.add_domain("late.example.test")
     machine.sslctl("add", "late.example.test", "--no-wait")
     world.c4.set_faults(Fault(kind=Operation.UPLOAD, status=400))
@@ -59,7 +59,7 @@ def test_what_a_tick_finds_does_not_fail_the_unit(world: SandboxCdn, machine: Ma
     assert machine.show("sslctl.service", *RESULT)["ExecMainStatus"] == "0"
 
 
-def test_a_tick_that_cannot_run_fails_the_unit(machine: Machine) -> None:
+def test_unit_fails_when_the_tick_cannot_run(machine: Machine) -> None:
     machine.run(
         "sh", "-c", "mv /etc/sslctl/config.toml /etc/sslctl/away && echo nonsense > /etc/sslctl/config.toml"
     )
@@ -70,8 +70,8 @@ def test_a_tick_that_cannot_run_fails_the_unit(machine: Machine) -> None:
     assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
 
 
-def test_what_an_operator_works_on_is_left_to_them(world: SandboxCdn, machine: Machine) -> None:
-    """The operator's process is outside of the service's namespaces, and its claim holds all the same."""
+def test_service_skips_a_domain_that_an_operator_has_claimed(world: SandboxCdn, machine: Machine) -> None:
+    """The claim holds although the operator's process is outside the service's namespaces."""
     world.add_domain("held.example.test")
     machine.sslctl("add", "held.example.test", "--no-wait")
     with machine.holding("held.example.test"):
@@ -82,15 +82,15 @@ def test_what_an_operator_works_on_is_left_to_them(world: SandboxCdn, machine: M
     assert '"QUEUED"' not in machine.sslctl("list", "--json").stdout
 
 
-def test_the_timer_waits_for_the_next_full_hour(machine: Machine) -> None:
+def test_timer_is_scheduled_for_the_next_full_hour(machine: Machine) -> None:
     shown = machine.show("sslctl.timer", "ActiveState", "Triggers", "NextElapseUSecRealtime")
     assert (shown["ActiveState"], shown["Triggers"]) == ("active", "sslctl.service")
     # Midnight in Singapore is a full hour in most zones; systemd writes "Wed 2026-11-25 01:00:00 UTC".
     assert ":00:00 " in shown["NextElapseUSecRealtime"]
 
 
-def test_the_sandbox_holds(machine: Machine) -> None:
-    """What the service may not do, tried with its own settings."""
+def test_service_sandbox_refuses_what_sslctl_does_not_need(machine: Machine) -> None:
+    """Each forbidden action is tried with the settings of the service."""
     program = (
         "import ctypes, mmap, os, socket\n"
         "def attempt(what, act):\n"

@@ -1,4 +1,4 @@
-"""`sslctl daemon-tick`: what cron runs every hour does each thing when it is due, once, and speaks only when it matters."""
+"""`sslctl daemon-tick`, run by cron every hour: when work is due, that it is done once, and what is printed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIDNIGHT = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)  # 00:00 of the 24th in Sin
 
 
 def due(cdn: Cdn, *options: str) -> list[str]:
-    """Run a tick and give what was due."""
+    """Run a tick and return the names of the domains that were due."""
     result = cdn.sslctl("daemon-tick", "--json", *options)
     assert result.stderr == ""
     return [domain["domain"] for domain in result.json["domains"]]
@@ -37,7 +37,7 @@ def failing(cdn: Cdn) -> Cdn:
     return cdn
 
 
-def test_the_recheck_comes_with_midnight_in_singapore_and_once_a_day(failing: Cdn) -> None:
+def test_tick_rechecks_once_a_day_from_midnight_in_singapore(failing: Cdn) -> None:
     failing.clock.at = MIDNIGHT - timedelta(minutes=1)
     assert due(failing) == []
     failing.clock.at = MIDNIGHT
@@ -49,7 +49,7 @@ def test_the_recheck_comes_with_midnight_in_singapore_and_once_a_day(failing: Cd
     assert due(failing) == [NAME]
 
 
-def test_a_missed_midnight_is_made_up_by_the_next_run(failing: Cdn) -> None:
+def test_tick_makes_up_for_a_missed_midnight(failing: Cdn) -> None:
     failing.clock.at = MIDNIGHT + timedelta(days=3, hours=9, minutes=17)
     assert due(failing) == [NAME]
     assert due(failing) == []
@@ -57,14 +57,14 @@ def test_a_missed_midnight_is_made_up_by_the_next_run(failing: Cdn) -> None:
     assert due(failing) == [NAME]
 
 
-def test_force_rechecks_again_on_the_same_day(failing: Cdn) -> None:
+def test_tick_force_rechecks_again_on_the_same_day(failing: Cdn) -> None:
     assert due(failing) == []
     assert due(failing, "--force") == [NAME]
     assert due(failing) == []
 
 
 @pytest.mark.parametrize("code", [Code.CA_UNAVAILABLE, Code.CHALLENGE_FAILED], ids=str)
-def test_what_may_pass_by_itself_is_tried_again_soon_then_ever_more_seldom(cdn: Cdn, code: Code) -> None:
+def test_tick_retries_a_temporary_failure_with_backoff_and_then_daily(cdn: Cdn, code: Code) -> None:
     cdn.add_domain(NAME)
     cdn.issuer.refusals += [IssueError(code, "503", order_dead=True) for _ in range(6)]
     cdn.sslctl("add", NAME)
@@ -81,7 +81,7 @@ def test_what_may_pass_by_itself_is_tried_again_soon_then_ever_more_seldom(cdn: 
         assert due(cdn) == []
 
 
-def test_trouble_of_another_kind_begins_the_count_anew(cdn: Cdn) -> None:
+def test_tick_restarts_the_backoff_after_a_different_finding(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.issuer.refusals += [IssueError(Code.CA_UNAVAILABLE, "503", order_dead=True) for _ in range(3)]
     cdn.sslctl("add", NAME)
@@ -95,7 +95,7 @@ def test_trouble_of_another_kind_begins_the_count_anew(cdn: Cdn) -> None:
     assert due(cdn) == [NAME]
 
 
-def test_a_certificate_is_renewed_seven_days_before_it_expires(cdn: Cdn) -> None:
+def test_tick_renews_a_certificate_seven_days_before_expiry(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     old = cdn.installed(NAME)
@@ -108,7 +108,7 @@ def test_a_certificate_is_renewed_seven_days_before_it_expires(cdn: Cdn) -> None
     assert len(cdn.issuer.orders) == 2
 
 
-def test_a_six_day_certificate_is_renewed_at_half_its_life(cdn: Cdn) -> None:
+def test_tick_renews_a_160_hour_certificate_at_half_its_lifetime(cdn: Cdn) -> None:
     cdn.issuer.lifetime = timedelta(hours=160)
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
@@ -120,7 +120,7 @@ def test_a_six_day_certificate_is_renewed_at_half_its_life(cdn: Cdn) -> None:
     assert due(cdn) == []
 
 
-def test_an_expired_certificate_is_renewed_as_soon_as_that_works(cdn: Cdn) -> None:
+def test_tick_renews_an_expired_certificate(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     cdn.clock.move(days=100)
@@ -128,7 +128,7 @@ def test_an_expired_certificate_is_renewed_as_soon_as_that_works(cdn: Cdn) -> No
     assert cdn.sslctl("list", "--json").json["domains"][0]["status"] == "Success"
 
 
-def test_emergency_uploads_at_every_run_and_orders_nothing(cdn: Cdn) -> None:
+def test_tick_retries_the_upload_of_an_emergency_every_time_and_places_no_order(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
     cdn.sslctl("add", NAME)
@@ -144,14 +144,14 @@ def test_emergency_uploads_at_every_run_and_orders_nothing(cdn: Cdn) -> None:
     assert due(cdn) == []
 
 
-def test_discard_waits_for_a_person(cdn: Cdn) -> None:
+def test_tick_never_retries_a_discarded_domain(cdn: Cdn) -> None:
     cdn.sslctl("add", NAME)
     cdn.clock.move(days=3)
     assert due(cdn) == []
     assert due(cdn, "--force") == []
 
 
-def test_one_line_when_all_is_well_and_none_with_quiet(cdn: Cdn) -> None:
+def test_tick_prints_one_line_without_problems_and_nothing_with_quiet(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME, "--no-wait")
     result = cdn.sslctl("daemon-tick")
@@ -164,7 +164,7 @@ def test_one_line_when_all_is_well_and_none_with_quiet(cdn: Cdn) -> None:
     assert len(cdn.issuer.orders) == 2
 
 
-def test_quiet_still_tells_of_trouble(failing: Cdn) -> None:
+def test_tick_quiet_prints_new_failures(failing: Cdn) -> None:
     failing.clock.at = MIDNIGHT
     told = failing.sslctl("daemon-tick", "-q")
     assert told.exit_code == 5
@@ -176,7 +176,7 @@ def test_quiet_still_tells_of_trouble(failing: Cdn) -> None:
     assert failing.sslctl("daemon-tick", "-q").stdout == ""
 
 
-def test_json_counts_what_is_managed(failing: Cdn) -> None:
+def test_tick_json_counts_managed_domains_by_status(failing: Cdn) -> None:
     answer: dict[str, Any] = failing.sslctl("daemon-tick", "--json").json
     assert (answer["schema_version"], answer["at"], answer["domains"]) == (1, "2026-11-23T04:00:00Z", [])
     assert answer["managed"] == {
@@ -184,7 +184,7 @@ def test_json_counts_what_is_managed(failing: Cdn) -> None:
     }  # fmt: skip
 
 
-def test_a_dry_run_says_what_and_why_and_does_nothing(cdn: Cdn) -> None:
+def test_tick_dry_run_lists_work_and_reasons_and_changes_nothing(cdn: Cdn) -> None:
     for name in ("well", "elsewhere", "queued", "held"):
         cdn.add_domain(f"{name}.example.com")
     cdn.point("elsewhere.example.com", "parking.elsewhere.test")
@@ -218,7 +218,7 @@ def test_a_dry_run_says_what_and_why_and_does_nothing(cdn: Cdn) -> None:
         ("2026-12-01T00:05:00.9+07:00", "2026-11-30T17:05:00Z"),
     ],
 )
-def test_a_time_without_a_zone_is_singapores(cdn: Cdn, now: str, at: str) -> None:
+def test_tick_dry_run_reads_a_time_without_a_zone_as_singapore_time(cdn: Cdn, now: str, at: str) -> None:
     assert cdn.sslctl("daemon-tick", "--dry-run", "--json", "--now", now).json["at"] == at
 
 
@@ -233,12 +233,12 @@ def test_a_time_without_a_zone_is_singapores(cdn: Cdn, now: str, at: str) -> Non
     ],
     ids=" ".join,
 )
-def test_times_that_cannot_be_are_usage_errors(cdn: Cdn, options: list[str]) -> None:
+def test_tick_rejects_an_invalid_now_with_a_usage_error(cdn: Cdn, options: list[str]) -> None:
     result = cdn.sslctl("daemon-tick", *options)
     assert (result.exit_code, result.stdout) == (2, "")
 
 
-def test_a_tick_leaves_the_work_to_one_that_is_running(failing: Cdn) -> None:
+def test_tick_exits_with_75_while_another_tick_has_the_claim(failing: Cdn) -> None:
     failing.clock.at = MIDNIGHT
     other = failing.app().store
     other._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # stands for a tick of another process
@@ -252,7 +252,7 @@ def test_a_tick_leaves_the_work_to_one_that_is_running(failing: Cdn) -> None:
     other.close()
 
 
-def test_the_claim_is_given_up_whatever_happens(failing: Cdn) -> None:
+def test_tick_releases_its_claim_after_an_error(failing: Cdn) -> None:
     failing.clock.at = MIDNIGHT
     good = failing.config_path.read_text()
     failing.config_path.write_text(good.replace("token_file", "# token_file"))
@@ -264,7 +264,7 @@ def test_the_claim_is_given_up_whatever_happens(failing: Cdn) -> None:
     other.close()
 
 
-def test_a_domain_that_somebody_else_works_on_is_left_to_them(failing: Cdn) -> None:
+def test_tick_skips_a_domain_that_another_process_has_claimed(failing: Cdn) -> None:
     failing.clock.at = MIDNIGHT
     other = failing.app().store
     other._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # stands for another sslctl
@@ -277,9 +277,9 @@ def test_a_domain_that_somebody_else_works_on_is_left_to_them(failing: Cdn) -> N
     other.close()
 
 
-def test_a_domain_that_is_deleted_while_the_tick_is_under_way_is_no_trouble(failing: Cdn) -> None:
+def test_tick_ignores_a_domain_that_was_deleted_after_planning(failing: Cdn) -> None:
     class Emptied:
-        """The store, in which an operator deletes the domain once the tick has planned its work."""
+        """A store in which an operator deletes the domain after the tick has planned its work."""
 
         def __init__(self, store: Any) -> None:
             self._store = store
@@ -301,7 +301,7 @@ def test_a_domain_that_is_deleted_while_the_tick_is_under_way_is_no_trouble(fail
     assert (output.getvalue(), talk.getvalue()) == ("", "")
 
 
-def test_what_the_ca_wants_replaced_early_is_told_once_and_replaced(cdn: Cdn) -> None:
+def test_tick_replaces_certificates_of_an_incident_and_reports_it_once(cdn: Cdn) -> None:
     names = [f"d{number}.example.com" for number in range(3)]
     for name in names:
         cdn.add_domain(name)
@@ -326,7 +326,7 @@ def _at(start: datetime) -> Callable[[str], Suggestion | None]:
     return lambda _id: suggestion
 
 
-def test_an_alert_is_in_the_json(cdn: Cdn) -> None:
+def test_tick_json_contains_the_alert_of_the_ca_once(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
     cdn.issuer.suggested = _at(cdn.clock() + timedelta(days=2))
@@ -346,7 +346,7 @@ def test_an_alert_is_in_the_json(cdn: Cdn) -> None:
     assert [(row["domain"], row["work"]) for row in planned] == [(NAME, "replace")]
 
 
-def test_what_must_be_replaced_goes_before_what_expires(cdn: Cdn) -> None:
+def test_tick_plans_replacements_before_renewals(cdn: Cdn) -> None:
     for name in ("soon.example.com", "incident.example.com"):
         cdn.add_domain(name)
         cdn.sslctl("add", name)
@@ -368,7 +368,7 @@ def test_what_must_be_replaced_goes_before_what_expires(cdn: Cdn) -> None:
 
 
 @pytest.mark.parametrize("ari", ["off", "incident"])
-def test_a_window_late_in_life_changes_nothing_unless_it_is_followed(cdn: Cdn, ari: str) -> None:
+def test_tick_ignores_a_regular_ari_window_when_ari_is_off_or_incident(cdn: Cdn, ari: str) -> None:
     cdn.config_path.write_text(cdn.config_path.read_text() + f'[renewal]\nari = "{ari}"\n')
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
@@ -379,7 +379,7 @@ def test_a_window_late_in_life_changes_nothing_unless_it_is_followed(cdn: Cdn, a
     assert bool(cdn.issuer.asked) == (ari != "off")
 
 
-def test_a_window_late_in_life_is_followed_where_that_is_wanted(cdn: Cdn) -> None:
+def test_tick_renews_in_the_ari_window_when_ari_is_follow(cdn: Cdn) -> None:
     cdn.config_path.write_text(cdn.config_path.read_text() + '[renewal]\nari = "follow"\n')
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)

@@ -62,7 +62,7 @@ def _batch(app: App, in_flight: int, *, workers: int = 16) -> Batch:
     return Batch(app.pipeline(_silent, slots), slots, in_flight)
 
 
-def test_a_bug_that_one_domain_meets_is_its_own(cdn: Cdn) -> None:
+def test_batch_continues_when_one_domain_raises_an_unexpected_error(cdn: Cdn) -> None:
     app, names = enrolled(cdn, "a.example.com", "b.example.com", "c.example.com")
     app.control_plane = Broken(app.control_plane, "b.example.com", ZeroDivisionError("oops"))
     outcomes: list[Outcome] = []
@@ -75,14 +75,14 @@ def test_a_bug_that_one_domain_meets_is_its_own(cdn: Cdn) -> None:
     assert app.store.claim([domain_claim("b.example.com")], WEEK)
 
 
-def test_unusable_state_ends_the_batch(cdn: Cdn) -> None:
+def test_batch_raises_state_error_when_the_state_is_unusable(cdn: Cdn) -> None:
     app, names = enrolled(cdn, "a.example.com", "b.example.com")
     app.control_plane = Broken(app.control_plane, "a.example.com", StateError("disk full"))
     with pytest.raises(StateError, match="disk full"):
         _batch(app, 1).run(names, on_done=lambda _outcome: None)
 
 
-def test_after_stop_no_pass_begins(cdn: Cdn) -> None:
+def test_batch_starts_no_pass_after_stop(cdn: Cdn) -> None:
     app, names = enrolled(cdn, "a.example.com", "b.example.com", "c.example.com")
     running = _batch(app, 1)
     outcomes: list[Outcome] = []
@@ -97,7 +97,7 @@ def test_after_stop_no_pass_begins(cdn: Cdn) -> None:
     assert len(cdn.issuer.orders) == len(outcomes)
 
 
-def test_the_plan_puts_uploads_first_and_then_what_expires_first(cdn: Cdn) -> None:
+def test_plan_orders_uploads_before_renewals_by_expiry_before_new_domains(cdn: Cdn) -> None:
     names = ("late.example.com", "soon.example.com", "held.example.com", "failed.example.com")
     app, _ = enrolled(cdn, *names)
     passes = app.pipeline(_silent)
@@ -121,7 +121,7 @@ def test_the_plan_puts_uploads_first_and_then_what_expires_first(cdn: Cdn) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_finishes_what_is_under_way_and_says_what_is_left(
+def test_interrupted_add_finishes_running_passes_and_reports_the_rest(
     cdn: Cdn, number: signal.Signals
 ) -> None:
     names = [f"d{index}.example.com" for index in range(IN_FLIGHT + 20)]
@@ -160,7 +160,7 @@ class Slow(FakeIssuer):
         return super().issue(order, on_url, replaces=replaces)
 
 
-def test_after_stop_who_waits_for_a_turn_at_the_ca_is_left(cdn: Cdn) -> None:
+def test_batch_leaves_domains_that_wait_for_a_slot_queued_after_stop(cdn: Cdn) -> None:
     app, names = enrolled(cdn, *(f"d{index}.example.com" for index in range(4)))
     app.issuer = issuer = Slow(cdn.clock)
     running = _batch(app, 4, workers=1)
@@ -180,7 +180,7 @@ def test_after_stop_who_waits_for_a_turn_at_the_ca_is_left(cdn: Cdn) -> None:
     }
 
 
-def test_look_ups_run_ahead_while_the_ca_is_slow(cdn: Cdn) -> None:
+def test_batch_checks_other_domains_while_the_ca_is_slow(cdn: Cdn) -> None:
     app, names = enrolled(cdn, *(f"d{index}.example.com" for index in range(4)))
     cdn.point("d3.example.com", "elsewhere.example.org")
     app.issuer = issuer = Slow(cdn.clock)
@@ -195,7 +195,7 @@ def test_look_ups_run_ahead_while_the_ca_is_slow(cdn: Cdn) -> None:
     assert len(issuer.orders) == 3
 
 
-def test_no_more_than_the_turns_ask_the_ca_at_once(cdn: Cdn) -> None:
+def test_batch_places_no_more_simultaneous_orders_than_slots(cdn: Cdn) -> None:
     class Counting(FakeIssuer):
         lock = threading.Lock()
         now = most = 0
@@ -215,7 +215,7 @@ def test_no_more_than_the_turns_ask_the_ca_at_once(cdn: Cdn) -> None:
     assert (len(issuer.orders), issuer.most) == (8, 2)
 
 
-def test_a_second_interrupt_ends_at_once_and_the_claim_is_void(cdn: Cdn) -> None:
+def test_second_interrupt_ends_add_at_once_and_frees_the_claim(cdn: Cdn) -> None:
     name = "slow.example.com"
     cdn.c4.set_faults(Fault(kind=Operation.LOOKUP, delay_seconds=4, times=1))
     with subprocess.Popen(
@@ -251,7 +251,7 @@ def _silent(_domain: Domain, _step: str) -> None:
     """Nobody listens."""
 
 
-def test_a_forced_recheck_plans_nothing_twice(cdn: Cdn) -> None:
+def test_forced_plan_contains_each_domain_once(cdn: Cdn) -> None:
     app, _ = enrolled(cdn, "queued.example.com", "failed.example.com")
     cdn.point("failed.example.com", "elsewhere.example.org")
     app.pipeline(_silent).run("failed.example.com")

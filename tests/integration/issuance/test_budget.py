@@ -62,7 +62,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 # Our own ledger
 
 
-def test_many_new_domains_get_through_in_their_turn_and_never_beyond_the_limit(
+def test_ticks_order_queued_domains_at_their_promised_times_within_the_order_limit(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited(orders="2/3h")
@@ -90,7 +90,7 @@ def test_many_new_domains_get_through_in_their_turn_and_never_beyond_the_limit(
     assert sorted(cdn.issuer.orders) == [(name,) for name in names]
 
 
-def test_who_was_held_back_has_its_turn_though_others_were_added_since(
+def test_held_domain_keeps_its_place_when_other_domains_are_added_later(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited(orders="1/3h")
@@ -103,7 +103,7 @@ def test_who_was_held_back_has_its_turn_though_others_were_added_since(
     assert reason(cdn, "a.test")["retry_at"] > reason(cdn, "b.test")["retry_at"]
 
 
-def test_a_domain_that_fails_preflight_costs_nothing(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_domain_that_fails_preflight_uses_no_budget(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited(orders="1/3h")
     cdn.add_domain("a.test", points_at="elsewhere.example")
     cdn.sslctl("add", "a.test", "--no-wait")
@@ -111,7 +111,7 @@ def test_a_domain_that_fails_preflight_costs_nothing(cdn: Cdn, limited: Callable
     assert tick(cdn) == {"a.test": Code.CNAME_ELSEWHERE, "b.test": ""}
 
 
-def test_the_list_says_so_with_the_time(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_list_and_view_show_budget_held_with_its_retry_time(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited(orders="1/3h")
     take_in(cdn, "a.test", "b.test")
     tick(cdn)
@@ -124,7 +124,9 @@ def test_the_list_says_so_with_the_time(cdn: Cdn, limited: Callable[..., None]) 
     assert "2026-11-23 15:00 SGT" in viewed
 
 
-def test_certificates_of_one_registered_domain(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_tick_holds_certificates_beyond_the_limit_of_a_registered_domain(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
     limited(certificates="2/7d")
     take_in(cdn, "a.shop.co.uk", "b.shop.co.uk", "c.shop.co.uk", "d.shop.co.uk", "a.other.co.uk")
     held = [name for name, code in tick(cdn).items() if code]
@@ -137,7 +139,7 @@ def test_certificates_of_one_registered_domain(cdn: Cdn, limited: Callable[..., 
     assert tick(cdn) == dict.fromkeys(held, "")
 
 
-def test_renewals_go_on_while_new_domains_wait(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_renewals_proceed_while_new_domains_are_held(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited(orders="1/3h", certificates="1/90d")
     take_in(cdn, "a.example.com")
     assert tick(cdn) == {"a.example.com": ""}
@@ -146,7 +148,7 @@ def test_renewals_go_on_while_new_domains_wait(cdn: Cdn, limited: Callable[..., 
     assert tick(cdn) == {"a.example.com": "", "b.example.com": Code.BUDGET_HELD}
 
 
-def test_a_challenge_that_fails_again_and_again_is_left_alone_in_time(
+def test_recheck_places_no_order_after_too_many_failed_validations(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited(failures="2/1h")
@@ -161,7 +163,9 @@ def test_a_challenge_that_fails_again_and_again_is_left_alone_in_time(
     assert tick(cdn) == {"a.test": ""}
 
 
-def test_an_upload_that_is_owed_waits_for_no_budget(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_tick_uploads_an_undelivered_certificate_during_a_pause_of_the_ca(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
     limited(orders="1/3h")
     take_in(cdn, "a.test")
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
@@ -214,7 +218,7 @@ def pause_everything(cdn: Cdn) -> None:
 
 
 @pytest.mark.parametrize("scope", [Scope(LimitKind.ACCOUNT), Scope(LimitKind.ORDERS)], ids=str)
-def test_what_the_ca_says_of_the_account_is_kept_by_all_to_the_second(
+def test_pause_for_the_account_or_for_new_orders_holds_all_domains_until_its_exact_end(
     cdn: Cdn, limited: Callable[..., None], scope: Scope
 ) -> None:
     limited()
@@ -238,7 +242,7 @@ def test_what_the_ca_says_of_the_account_is_kept_by_all_to_the_second(
     assert tick(cdn) == {"a.test": "", "b.test": "", "c.test": ""}
 
 
-def test_where_many_wait_for_new_orders_each_gets_a_time_of_its_own(
+def test_domains_held_by_a_pause_of_new_orders_get_staggered_retry_times(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited(orders="300/3h")
@@ -250,7 +254,7 @@ def test_where_many_wait_for_new_orders_each_gets_a_time_of_its_own(
     assert told == [at(HOUR, cdn.clock()), at(HOUR + timedelta(seconds=36), cdn.clock())]
 
 
-def test_a_renewal_is_placed_while_the_ca_takes_no_new_orders(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_renewal_is_placed_during_a_pause_of_new_orders(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited()
     take_in(cdn, "a.example.com")
     tick(cdn)
@@ -273,7 +277,7 @@ def test_a_renewal_is_placed_while_the_ca_takes_no_new_orders(cdn: Cdn, limited:
     ],
     ids=str,
 )
-def test_what_the_ca_says_of_a_name_leaves_others_alone(
+def test_pause_for_a_name_holds_only_the_names_that_it_covers(
     cdn: Cdn, limited: Callable[..., None], scope: Scope, covered: list[str], free: list[str]
 ) -> None:
     limited()
@@ -286,7 +290,7 @@ def test_what_the_ca_says_of_a_name_leaves_others_alone(
     assert shut.asked == len(free)
 
 
-def test_what_the_ca_says_of_an_exact_set_covers_that_set(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_pause_for_an_exact_set_of_names_holds_that_set(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited()
     shut = Shut(cdn)
     for name in ("a.example.com", "b.example.com"):
@@ -301,7 +305,7 @@ def test_what_the_ca_says_of_an_exact_set_covers_that_set(cdn: Cdn, limited: Cal
     assert (pause["kind"], pause["key"]) == ("duplicates", '["a.example.com", "b.example.com"]')
 
 
-def test_nothing_is_asked_about_an_open_order_while_the_ca_is_left_alone(
+def test_open_order_is_not_queried_during_a_pause_of_the_account(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited()
@@ -317,7 +321,7 @@ def test_nothing_is_asked_about_an_open_order_while_the_ca_is_left_alone(
     assert tick(cdn) == {"a.test": ""}
 
 
-def test_of_many_open_orders_none_is_asked_about_after_the_ca_wants_to_be_left_alone(
+def test_recheck_queries_no_further_open_order_after_the_ca_asks_for_a_pause(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     """All of them stand in the queue for the CA when the first one is told so."""
@@ -332,7 +336,7 @@ def test_of_many_open_orders_none_is_asked_about_after_the_ca_wants_to_be_left_a
     assert shut.asked == 1
 
 
-def test_a_pause_of_years_is_kept_for_a_week(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_pause_is_limited_to_seven_days(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited()
     shut = Shut(cdn)
     take_in(cdn, "a.test", "b.test")
@@ -341,7 +345,7 @@ def test_a_pause_of_years_is_kept_for_a_week(cdn: Cdn, limited: Callable[..., No
     assert reason(cdn, "b.test")["retry_at"] == at(timedelta(days=7), cdn.clock())
 
 
-def test_of_two_words_of_the_ca_the_one_that_lasts_longer_counts(cdn: Cdn) -> None:
+def test_longest_of_several_pauses_counts(cdn: Cdn) -> None:
     store = cdn.app().store
     for hours in (2, 3, 1):
         store.pause(Scope(LimitKind.ACCOUNT), START + hours * HOUR, str(hours))
@@ -358,7 +362,7 @@ def fleet(cdn: Cdn, number: int) -> list[str]:
     return names
 
 
-def test_a_ca_that_is_down_is_asked_five_times_and_then_left_alone_ever_longer(
+def test_circuit_breaker_opens_after_five_failures_and_backs_off_exponentially(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited()
@@ -397,7 +401,7 @@ def test_a_ca_that_is_down_is_asked_five_times_and_then_left_alone_ever_longer(
     ],
     ids=["a certificate", "a failed challenge", "a refusal"],
 )
-def test_any_answer_of_the_ca_begins_the_count_anew(
+def test_circuit_breaker_count_restarts_after_any_response_of_the_ca(
     cdn: Cdn, limited: Callable[..., None], between: IssueError | None
 ) -> None:
     limited()
@@ -409,7 +413,7 @@ def test_any_answer_of_the_ca_begins_the_count_anew(
     assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD)) == (8, 0)
 
 
-def test_who_limits_a_name_without_saying_for_how_long_is_not_down(
+def test_circuit_breaker_ignores_a_rate_limit_of_a_name_without_retry_after(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited()
@@ -420,7 +424,7 @@ def test_who_limits_a_name_without_saying_for_how_long_is_not_down(
     assert (shut.asked, cdn.sslctl("list", "--json").json["ca_pauses"]) == (7, [])
 
 
-def test_trouble_of_our_own_does_not_show_that_the_ca_is_there(
+def test_circuit_breaker_count_does_not_restart_after_an_error_of_certbot(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited()
@@ -433,7 +437,7 @@ def test_trouble_of_our_own_does_not_show_that_the_ca_is_there(
     assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD)) == (5, 3)
 
 
-def test_trouble_of_our_own_says_nothing_of_the_ca(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_circuit_breaker_does_not_count_errors_of_certbot(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited()
     shut = Shut(cdn)
     fleet(cdn, 7)
@@ -445,7 +449,7 @@ def test_trouble_of_our_own_says_nothing_of_the_ca(cdn: Cdn, limited: Callable[.
 # Shown
 
 
-def test_people_are_told_beside_the_list_and_by_the_tick(cdn: Cdn) -> None:
+def test_list_and_tick_report_the_pauses_of_the_ca(cdn: Cdn) -> None:
     store = cdn.app().store
     store.pause(Scope(LimitKind.ORDERS), START + 2 * HOUR, "the CA asked for a pause: too many new orders")
     store.pause(Scope(LimitKind.FAILURES, "a.test"), START + HOUR, "x")
@@ -470,7 +474,9 @@ def test_people_are_told_beside_the_list_and_by_the_tick(cdn: Cdn) -> None:
 # A clock that ran ahead, and was set right
 
 
-def test_what_a_clock_that_ran_ahead_stored_holds_nobody_up(cdn: Cdn, limited: Callable[..., None]) -> None:
+def test_pauses_and_counts_written_by_a_clock_ahead_are_ignored(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
     limited(orders="2/3h", certificates="none", duplicates="2/7d")
     cdn.clock.move(days=400)
     take_in(cdn, "a.test", "b.test")

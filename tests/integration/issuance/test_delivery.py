@@ -56,7 +56,7 @@ def view(cdn: Cdn) -> Any:
     return cdn.sslctl("view", NAME, "--json").json["domain"]
 
 
-def test_a_certificate_that_c4_lost_is_put_back_before_anything_else(shop: Cdn) -> None:
+def test_recheck_reinstalls_a_lost_certificate_before_it_checks_dns(shop: Cdn) -> None:
     shop.sslctl("add", NAME)
     before = fingerprint(shop)
     shop.clock.move(days=84)
@@ -69,14 +69,14 @@ def test_a_certificate_that_c4_lost_is_put_back_before_anything_else(shop: Cdn) 
     assert view(shop)["serving"]["fingerprint_sha256"] == before
 
 
-def test_a_domain_that_c4_forgot_is_not_said_to_be_served(shop: Cdn) -> None:
+def test_recheck_reports_nothing_served_when_c4_no_longer_knows_the_domain(shop: Cdn) -> None:
     shop.sslctl("add", NAME)
     shop.c4.delete_domain(NAME)
     assert shop.sslctl("recheck", NAME).exit_code == 6
     assert view(shop)["serving"] is None
 
 
-def test_killed_after_the_text_certificate_made_way_it_is_put_back_when_ours_is_refused(shop: Cdn) -> None:
+def test_recheck_after_a_kill_reinstalls_the_removed_text_certificate_when_ours_is_refused(shop: Cdn) -> None:
     pasted(shop)
     text = fingerprint(shop)
 
@@ -104,7 +104,7 @@ def test_killed_after_the_text_certificate_made_way_it_is_put_back_when_ours_is_
     assert (view(shop)["serving"]["source"], len(shop.issuer.orders)) == ("c4", 1)
 
 
-def test_a_lost_answer_to_the_upload_over_text_does_not_bring_the_text_back(shop: Cdn) -> None:
+def test_delivery_keeps_our_certificate_when_the_response_to_its_upload_over_text_is_lost(shop: Cdn) -> None:
     pasted(shop)
 
     class Losing(Meddled):
@@ -123,14 +123,14 @@ def test_a_lost_answer_to_the_upload_over_text_does_not_bring_the_text_back(shop
     assert shop.uploads(NAME) == [200, 409, 200]
 
 
-def test_a_lost_answer_to_the_removal_of_the_text_certificate_is_looked_for(shop: Cdn) -> None:
+def test_delivery_verifies_the_removal_of_a_text_certificate_when_the_response_is_lost(shop: Cdn) -> None:
     pasted(shop)
     shop.c4.set_faults(Fault(kind=Operation.REMOVE, drop=Drop.AFTER))
     assert shop.sslctl("add", NAME).exit_code == 0
     assert (view(shop)["serving"]["source"], len(shop.issuer.orders)) == ("c4", 1)
 
 
-def test_nobody_claims_to_know_whether_the_text_certificate_is_gone(shop: Cdn) -> None:
+def test_add_reports_unknown_when_the_removal_of_the_text_certificate_cannot_be_verified(shop: Cdn) -> None:
     pasted(shop)
     shop.c4.set_faults(
         Fault(kind=Operation.LOOKUP, times=1),
@@ -145,7 +145,7 @@ def test_nobody_claims_to_know_whether_the_text_certificate_is_gone(shop: Cdn) -
     assert (view(shop)["serving"]["source"], len(shop.issuer.orders)) == ("c4", 1)
 
 
-def test_when_the_text_certificate_cannot_be_removed_it_is_served_still(shop: Cdn) -> None:
+def test_add_reports_the_text_certificate_as_served_when_c4_refuses_its_removal(shop: Cdn) -> None:
     pasted(shop)
     shop.c4.set_faults(Fault(kind=Operation.REMOVE, status=422))
     result = shop.sslctl("add", NAME)
@@ -158,14 +158,14 @@ def test_when_the_text_certificate_cannot_be_removed_it_is_served_still(shop: Cd
 
 
 @pytest.mark.parametrize("kind", [Operation.LOOKUP, Operation.UPLOAD])
-def test_when_c4_wants_to_be_asked_again_it_is(shop: Cdn, kind: Operation) -> None:
+def test_finding_carries_the_retry_after_of_c4(shop: Cdn, kind: Operation) -> None:
     shop.c4.set_faults(Fault(kind=kind, status=503, retry_after=1800))
     shop.sslctl("add", NAME)
     reason = view(shop)["reason"]
     assert reason["retry_at"] == "2026-11-23T04:30:00Z"
 
 
-def test_a_text_certificate_pasted_while_an_order_lay_open_is_the_one_that_is_served(shop: Cdn) -> None:
+def test_pair_pasted_during_an_open_order_is_served(shop: Cdn) -> None:
     app = shop.app()
     domain = app.store.enrol(NAME, (), Source.C4)
     key = make_key("ecdsa")
@@ -189,7 +189,9 @@ def test_a_text_certificate_pasted_while_an_order_lay_open_is_the_one_that_is_se
         ({"names": (NAME, "bank.example.com")}, "not for exactly the names"),
     ],
 )
-def test_what_was_not_ordered_is_not_put_on_the_edge(shop: Cdn, twist: dict[str, Any], found: str) -> None:
+def test_add_does_not_deliver_a_certificate_with_names_that_were_not_ordered(
+    shop: Cdn, twist: dict[str, Any], found: str
+) -> None:
     class Twisted(FakeIssuer):
         def _sign(self, order: Order) -> str:
             keys = {order.csr_pem: order}
@@ -211,7 +213,7 @@ def test_what_was_not_ordered_is_not_put_on_the_edge(shop: Cdn, twist: dict[str,
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=-400), timedelta(days=-2), timedelta(days=100)], ids=str)
-def test_a_clock_of_ours_that_is_wrong_costs_one_order(shop: Cdn, ahead: timedelta) -> None:
+def test_wrong_local_clock_costs_one_order_only(shop: Cdn, ahead: timedelta) -> None:
     """By it nothing that the CA issues can be used: the order stays open until the clock goes right."""
     right = Clock(shop.clock.at)
     shop.issuer.clock = right
@@ -228,7 +230,7 @@ def test_a_clock_of_ours_that_is_wrong_costs_one_order(shop: Cdn, ahead: timedel
     assert (len(shop.issuer.orders), view(shop)["status"]) == (1, "Success")
 
 
-def test_a_certificate_that_expired_while_its_order_lay_open_is_no_matter_of_the_clock(shop: Cdn) -> None:
+def test_recheck_orders_anew_when_the_certificate_of_an_open_order_has_expired(shop: Cdn) -> None:
     shop.issuer.refusals.append(IssueError(Code.CA_UNAVAILABLE, "lost"))
     shop.sslctl("add", NAME)
     order = shop.app().store.order(shop.app().store.domain(NAME))
@@ -239,13 +241,13 @@ def test_a_certificate_that_expired_while_its_order_lay_open_is_no_matter_of_the
     assert len(shop.issuer.orders) == 2
 
 
-def test_a_ca_whose_clock_is_a_little_ahead_is_no_reason_for_another_order(shop: Cdn) -> None:
+def test_add_accepts_a_certificate_from_a_ca_whose_clock_is_three_minutes_ahead(shop: Cdn) -> None:
     shop.issuer.clock = lambda: shop.clock() + timedelta(minutes=3)
     assert shop.sslctl("add", NAME).exit_code == 0
     assert len(shop.issuer.orders) == 1
 
 
-def test_what_c4_serves_is_known_again_after_a_pass_that_was_killed(shop: Cdn) -> None:
+def test_next_pass_learns_what_c4_serves_after_a_pass_was_killed(shop: Cdn) -> None:
     shop.sslctl("add", NAME)
 
     class Dying(Meddled):
@@ -264,7 +266,7 @@ def test_what_c4_serves_is_known_again_after_a_pass_that_was_killed(shop: Cdn) -
     assert view(shop)["serving"]["source"] == "text"
 
 
-def test_a_text_certificate_that_was_deleted_does_not_come_back(shop: Cdn) -> None:
+def test_deleted_text_certificate_is_not_reinstalled_when_a_later_upload_fails(shop: Cdn) -> None:
     pasted(shop)
     shop.sslctl("delete", NAME, "--yes")
     shop.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422, times=1))

@@ -50,7 +50,7 @@ def _rows(world: SandboxCdn, sql: str) -> list[tuple[object, ...]]:
         ("issued.example.test", "outcome = 'issued'"),
     ],
 )
-def test_the_next_run_goes_on_with_the_same_order(world: SandboxCdn, name: str, moment: str) -> None:
+def test_next_run_continues_the_same_order_after_kill_9(world: SandboxCdn, name: str, moment: str) -> None:
     world.add_domain(name)
     environment = {**os.environ, "SSLCTL_CONFIG": str(world.config_path)}
     orders = f"FROM acme_order JOIN domain ON domain.id = domain_id WHERE domain.name = '{name}'"

@@ -54,7 +54,9 @@ def installed(cdn: Cdn) -> str | None:
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("fatal", range(1, 8))
-def test_killed_at_any_write_the_next_pass_goes_on(cdn: Cdn, fatal: int, *, before: bool) -> None:
+def test_next_pass_succeeds_without_a_second_certificate_after_a_kill_at_any_write(
+    cdn: Cdn, fatal: int, *, before: bool
+) -> None:
     app, _ = enrolled(cdn)
     die(cdn, app, fatal, before=before)
     domain = run(app)
@@ -67,14 +69,14 @@ def test_killed_at_any_write_the_next_pass_goes_on(cdn: Cdn, fatal: int, *, befo
     assert len(app.store.certificates(domain)) == 1
 
 
-def test_there_are_seven_writes_to_be_killed_at(cdn: Cdn) -> None:
+def test_pass_makes_no_more_than_seven_writes(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     dying = cdn.app()
     dying.store = DyingStore(app.store, 8, before=True)
     run(dying)
 
 
-def test_emergency_retries_the_upload_only(cdn: Cdn) -> None:
+def test_pass_in_emergency_retries_only_the_upload(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     assert reason(app, run(app)) is Code.C4_REJECTED
@@ -84,7 +86,7 @@ def test_emergency_retries_the_upload_only(cdn: Cdn) -> None:
     assert len(cdn.issuer.orders) == 1
 
 
-def test_a_held_certificate_that_expired_meanwhile_is_not_uploaded_any_more(cdn: Cdn) -> None:
+def test_pass_does_not_upload_an_undelivered_certificate_after_it_expired(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     run(app)
@@ -96,13 +98,13 @@ def test_a_held_certificate_that_expired_meanwhile_is_not_uploaded_any_more(cdn:
     assert domain.serving.version == 2
 
 
-def test_a_lost_answer_after_c4_acted_is_no_emergency(cdn: Cdn) -> None:
+def test_pass_succeeds_when_the_response_to_the_upload_is_lost(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, drop=Drop.AFTER))
     assert reason(app, run(app)) is None
 
 
-def test_an_upload_that_nobody_could_read_back_is_no_success(cdn: Cdn) -> None:
+def test_pass_reports_c4_unanswered_when_the_read_back_fails(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     cdn.c4.set_faults(Fault(kind=Operation.READBACK, status=503))
     assert reason(app, run(app)) is Code.C4_UNANSWERED
@@ -112,7 +114,7 @@ def test_an_upload_that_nobody_could_read_back_is_no_success(cdn: Cdn) -> None:
     assert len(cdn.uploads(NAME)) == uploads  # it was there already
 
 
-def test_a_read_back_of_another_certificate_is_a_mismatch(cdn: Cdn) -> None:
+def test_pass_reports_c4_mismatch_when_another_certificate_is_read_back(cdn: Cdn) -> None:
     class Forgetful:
         """C4, except that it says yes to uploads and forgets them."""
 
@@ -137,7 +139,7 @@ def test_a_read_back_of_another_certificate_is_a_mismatch(cdn: Cdn) -> None:
     assert len(cdn.issuer.orders) == 2
 
 
-def test_a_certificate_that_c4_lost_is_put_back(cdn: Cdn) -> None:
+def test_pass_reinstalls_a_certificate_that_c4_lost(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     first = run(app)
     cdn.c4.delete_domain(NAME)
@@ -152,7 +154,7 @@ def test_a_certificate_that_c4_lost_is_put_back(cdn: Cdn) -> None:
     assert "not serving" in [event.kind for event in app.store.events(domain)]
 
 
-def test_a_failing_renewal_leaves_what_is_served_alone(cdn: Cdn) -> None:
+def test_pass_keeps_the_served_certificate_when_the_renewal_fails(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     first = run(app)
     cdn.point(NAME, "elsewhere.example.org")
@@ -172,7 +174,7 @@ def replaced(cdn: Cdn, app: App, name: str = NAME) -> str:
     return told
 
 
-def test_a_renewal_names_the_certificate_that_it_replaces_and_nothing_else_does(cdn: Cdn) -> None:
+def test_only_a_renewal_names_the_certificate_that_it_replaces(cdn: Cdn) -> None:
     app, domain = enrolled(cdn)
     assert replaced(cdn, app) == ""
     for _ in range(2):
@@ -183,20 +185,20 @@ def test_a_renewal_names_the_certificate_that_it_replaces_and_nothing_else_does(
         assert replaced(cdn, app) == expected
 
 
-def test_a_pasted_certificate_is_not_the_cas_to_replace(cdn: Cdn) -> None:
+def test_order_after_a_text_certificate_names_no_replaced_certificate(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
     assert cdn.sslctl("add", NAME).exit_code == 0
     assert cdn.issuer.replaced == [""]
 
 
-def test_without_ari_no_order_names_another_certificate(cdn: Cdn) -> None:
+def test_renewal_names_no_replaced_certificate_when_ari_is_off(cdn: Cdn) -> None:
     cdn.config_path.write_text(cdn.config_path.read_text() + '[renewal]\nari = "off"\n')
     app, _ = enrolled(cdn)
     assert [replaced(cdn, app) for _ in range(2)] == ["", ""]
 
 
-def test_an_order_that_the_ca_has_not_decided_is_collected_and_not_placed_again(cdn: Cdn) -> None:
+def test_pass_collects_an_undecided_order_and_places_no_second_one(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "processing"))
     domain = run(app)
@@ -211,7 +213,7 @@ def test_an_order_that_the_ca_has_not_decided_is_collected_and_not_placed_again(
     assert len(cdn.issuer.orders) == placed
 
 
-def test_what_the_ca_issued_for_another_key_is_refused_and_never_uploaded(cdn: Cdn) -> None:
+def test_pass_refuses_a_certificate_for_another_key_and_does_not_upload_it(cdn: Cdn) -> None:
     class Wrong(FakeIssuer):
         def _sign(self, order: Order) -> str:
             other = Order(0, 0, order.names, make_csr(make_key("ecdsa"), order.names), order.opened_at)
@@ -227,7 +229,7 @@ def test_what_the_ca_issued_for_another_key_is_refused_and_never_uploaded(cdn: C
     assert app.store.order(domain) is None
 
 
-def test_a_domain_that_another_process_works_on_is_left_to_it(cdn: Cdn) -> None:
+def test_pass_raises_busy_while_another_process_has_the_claim(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     other = cdn.app()
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
@@ -238,7 +240,7 @@ def test_a_domain_that_another_process_works_on_is_left_to_it(cdn: Cdn) -> None:
     assert reason(app, run(app)) is None
 
 
-def test_a_pass_that_cannot_be_settled_gives_up_its_claim(cdn: Cdn) -> None:
+def test_pass_releases_its_claim_when_its_finding_cannot_be_written(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     cdn.point(NAME, "elsewhere.example.org")
     # It settles, which is its first write, and nothing comes of that.
@@ -249,7 +251,7 @@ def test_a_pass_that_cannot_be_settled_gives_up_its_claim(cdn: Cdn) -> None:
     other.close()
 
 
-def test_a_pass_tells_its_steps(cdn: Cdn) -> None:
+def test_pass_reports_its_steps(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     steps: list[str] = []
     app.pipeline(lambda _domain, step: steps.append(step)).run(NAME)
@@ -262,7 +264,7 @@ def test_a_pass_tells_its_steps(cdn: Cdn) -> None:
     ]
 
 
-def test_an_order_that_cannot_be_asked_about_stays_open_and_its_certificate_is_had_later(cdn: Cdn) -> None:
+def test_pass_keeps_an_order_open_until_the_ca_can_be_queried(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     die(cdn, app, 3, before=True)
     for code in (Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED, Code.ISSUER_FAILED, Code.CA_REFUSED):
@@ -273,7 +275,7 @@ def test_an_order_that_cannot_be_asked_about_stays_open_and_its_certificate_is_h
     assert len(cdn.issuer.orders) == 1
 
 
-def test_an_open_order_is_collected_even_when_a_renewal_is_forced(cdn: Cdn) -> None:
+def test_pass_collects_an_open_order_when_a_renewal_is_forced(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     die(cdn, app, 3, before=True)
     assert reason(app, run(app, renew=True)) is None
@@ -281,9 +283,7 @@ def test_an_open_order_is_collected_even_when_a_renewal_is_forced(cdn: Cdn) -> N
 
 
 @pytest.mark.parametrize("is_pending", [False, True])
-def test_a_forced_renewal_that_was_cut_off_is_gone_on_with_by_the_next_tick(
-    cdn: Cdn, *, is_pending: bool
-) -> None:
+def test_tick_completes_a_forced_renewal_after_a_kill(cdn: Cdn, *, is_pending: bool) -> None:
     app, _ = enrolled(cdn)
     run(app)
     dying = cdn.app()
@@ -300,7 +300,7 @@ def test_a_forced_renewal_that_was_cut_off_is_gone_on_with_by_the_next_tick(
     assert len(cdn.issuer.orders) == 2
 
 
-def test_an_order_that_lay_open_until_its_certificate_expired_is_let_go(cdn: Cdn) -> None:
+def test_pass_abandons_an_open_order_whose_certificate_has_expired(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     die(cdn, app, 3, before=True)
     cdn.clock.move(days=200)
@@ -309,7 +309,7 @@ def test_an_order_that_lay_open_until_its_certificate_expired_is_let_go(cdn: Cdn
     assert len(cdn.issuer.orders) == 2
 
 
-def test_a_held_certificate_of_the_other_source_is_not_uploaded(cdn: Cdn) -> None:
+def test_pass_does_not_upload_an_undelivered_certificate_of_the_other_source(cdn: Cdn) -> None:
     app, domain = enrolled(cdn)
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=422))
     bundle = cdn.text_pair(NAME)
@@ -323,7 +323,7 @@ def test_a_held_certificate_of_the_other_source_is_not_uploaded(cdn: Cdn) -> Non
 
 
 @pytest.mark.parametrize("change", ["remove", "paste", "enrol", "queue"])
-def test_whoever_changes_a_domain_takes_turns(cdn: Cdn, change: str) -> None:
+def test_change_raises_busy_while_another_process_has_the_claim(cdn: Cdn, change: str) -> None:
     app, domain = enrolled(cdn)
     cdn.point(NAME, "elsewhere.example.org")
     domain = run(app)
@@ -343,9 +343,7 @@ def test_whoever_changes_a_domain_takes_turns(cdn: Cdn, change: str) -> None:
 
 
 @pytest.mark.parametrize("dead", [True, False])
-def test_the_key_of_an_order_goes_with_it_when_the_ca_has_ended_it_and_not_before(
-    cdn: Cdn, dead: bool
-) -> None:
+def test_pass_closes_a_failed_order_only_when_the_ca_has_ended_it(cdn: Cdn, dead: bool) -> None:
     app, _ = enrolled(cdn)
     cdn.issuer.refusals.append(IssueError(Code.CHALLENGE_FAILED, "404", order_dead=dead))
     domain = run(app)
@@ -358,7 +356,7 @@ def pending_order(cdn: Cdn, app: App) -> None:
     cdn.issuer.pending.add("https://ca.test/order/1")
 
 
-def test_a_pending_order_is_gone_on_with_once_the_domain_points_here(cdn: Cdn) -> None:
+def test_pass_continues_a_pending_order_after_the_domain_points_here(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     pending_order(cdn, app)
     cdn.point(NAME, "elsewhere.example.org")
@@ -370,7 +368,7 @@ def test_a_pending_order_is_gone_on_with_once_the_domain_points_here(cdn: Cdn) -
     assert len(cdn.issuer.orders) == 1
 
 
-def test_an_order_for_other_names_than_are_wanted_now_is_let_go(cdn: Cdn) -> None:
+def test_pass_abandons_an_open_order_for_other_names(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     pending_order(cdn, app)
     cdn.add_domain("www.example.com")
@@ -379,7 +377,7 @@ def test_an_order_for_other_names_than_are_wanted_now_is_let_go(cdn: Cdn) -> Non
     assert cdn.issuer.orders == [(NAME,), (NAME, "www.example.com")]
 
 
-def test_an_order_that_nothing_is_heard_of_is_given_up_after_two_days(cdn: Cdn) -> None:
+def test_pass_abandons_an_undecided_order_after_two_days(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     pending_order(cdn, app)
     cdn.issuer.pending.clear()

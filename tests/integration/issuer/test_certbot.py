@@ -73,7 +73,7 @@ def _no_url(_url: str) -> None:
     """Nothing is kept."""
 
 
-def test_standalone_mode_issues_through_a_port_of_its_own(
+def test_standalone_mode_issues_through_its_own_port(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("standalone.example.test")
@@ -82,7 +82,9 @@ def test_standalone_mode_issues_through_a_port_of_its_own(
     assert read_leaf(issued.certificate).names == ("standalone.example.test",)
 
 
-def test_a_standalone_batch_shares_the_port(world: SandboxCdn, acme: AcmeSection, tmp_path: Path) -> None:
+def test_parallel_standalone_orders_share_the_port(
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+) -> None:
     names = [f"standalone{number}.example.test" for number in range(3)]
     for name in names:
         world.add_domain(name)
@@ -92,7 +94,9 @@ def test_a_standalone_batch_shares_the_port(world: SandboxCdn, acme: AcmeSection
     assert [read_leaf(one.certificate).names for one in issued] == [(name,) for name in names]
 
 
-def test_parallel_first_orders_make_one_account(world: SandboxCdn, acme: AcmeSection, tmp_path: Path) -> None:
+def test_parallel_first_orders_register_one_account(
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+) -> None:
     names = [f"parallel{number}.example.test" for number in range(3)]
     for name in names:
         world.add_domain(name)
@@ -102,7 +106,7 @@ def test_parallel_first_orders_make_one_account(world: SandboxCdn, acme: AcmeSec
     assert len(list((tmp_path / "acme" / "accounts").glob("**/regr.json"))) == 1
 
 
-def test_its_folders_are_private_and_go_with_the_order(
+def test_run_folders_are_private_and_removed_by_forget(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("private.example.test")
@@ -126,7 +130,7 @@ def test_its_folders_are_private_and_go_with_the_order(
     assert list((tmp_path / "acme").glob("re*-*")) == []
 
 
-def test_a_certificate_left_on_disk_is_adopted_without_asking_the_ca(
+def test_collect_returns_a_certificate_left_on_disk_without_a_request_to_the_ca(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("adopted.example.test")
@@ -136,7 +140,7 @@ def test_a_certificate_left_on_disk_is_adopted_without_asking_the_ca(
     assert _certbot(nowhere, tmp_path / "acme").collect(order) == issued
 
 
-def test_the_orders_url_is_kept_before_the_order_goes_on(
+def test_order_url_is_stored_before_any_challenge_file_is_written(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("first.example.test")
@@ -152,7 +156,7 @@ def test_the_orders_url_is_kept_before_the_order_goes_on(
     assert challenges.read_text().endswith(" 0")
 
 
-def test_the_web_server_can_read_the_answers_whatever_our_umask_is(
+def test_challenge_files_are_world_readable_even_with_umask_077(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("readable.example.test")
@@ -180,7 +184,7 @@ def test_the_web_server_can_read_the_answers_whatever_our_umask_is(
     assert seen == {0o004}
 
 
-def test_neither_the_machines_certbot_settings_nor_the_current_folder_have_a_say(
+def test_issue_ignores_certbot_settings_of_the_machine_and_the_current_folder(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.add_domain("alone.example.test")
@@ -195,7 +199,7 @@ def test_neither_the_machines_certbot_settings_nor_the_current_folder_have_a_say
     assert not (tmp_path / "imported").exists()
 
 
-def test_an_account_that_the_ca_does_not_know_is_registered_again_for_the_next_pass(
+def test_issue_registers_the_account_again_when_the_ca_does_not_know_it(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("account.example.test")
@@ -216,7 +220,7 @@ def test_an_account_that_the_ca_does_not_know_is_registered_again_for_the_next_p
     assert read_leaf(issued.certificate).names == ("account.example.test",)
 
 
-def test_a_webroot_that_others_can_change_is_refused_before_anything_is_ordered(
+def test_issue_places_no_order_when_other_users_can_change_the_webroot(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("refused.example.test")
@@ -229,7 +233,7 @@ def test_a_webroot_that_others_can_change_is_refused_before_anything_is_ordered(
     assert (caught.value.code, urls) == (Code.ISSUER_FAILED, [])
 
 
-def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_something(
+def test_order_continues_to_a_certificate_after_certbot_was_killed(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("killed.example.test")
@@ -255,7 +259,9 @@ def test_killed_after_the_order_was_placed_the_order_stays_open_and_comes_to_som
     assert issuer.collect(dataclasses.replace(order, id=2, url=urls[0])) == issued
 
 
-def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tmp_path: Path) -> None:
+def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(
+    acme: AcmeSection, tmp_path: Path
+) -> None:
     issuer = _certbot(acme, tmp_path / "acme")
 
     def kill() -> None:
@@ -271,7 +277,7 @@ def test_killed_before_any_order_it_is_the_issuers_trouble(acme: AcmeSection, tm
     assert caught.value.order_dead
 
 
-def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> None:
+def test_certbot_is_killed_after_its_deadline(acme: AcmeSection, tmp_path: Path) -> None:
     issuer = _certbot(dataclasses.replace(acme, timeout_seconds=0.2), tmp_path / "acme")
     with pytest.raises(IssueError, match="was killed"):
         issuer.issue(_order(1, "slow.example.test"), _no_url)
@@ -286,7 +292,7 @@ def test_past_its_deadline_it_is_killed(acme: AcmeSection, tmp_path: Path) -> No
         ({"webroot": Path("/nonexistent/webroot")}, Code.ISSUER_FAILED, "cannot use /nonexistent for"),
     ],
 )
-def test_what_goes_wrong_around_it_is_told(
+def test_issue_reports_the_cause_when_the_ca_or_the_settings_are_unusable(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path, change: dict[str, object], code: Code, found: str
 ) -> None:
     world.add_domain("around.example.test")
@@ -297,7 +303,7 @@ def test_what_goes_wrong_around_it_is_told(
     assert found in caught.value.found
 
 
-def test_a_ca_that_rejects_half_of_all_nonces_still_issues(tmp_path: Path) -> None:
+def test_issue_succeeds_when_the_ca_rejects_half_of_the_nonces(tmp_path: Path) -> None:
     with SandboxCdn(
         tmp_path / "world", clock=_now, pebble_environment={"PEBBLE_WFE_NONCEREJECT": "50"}
     ) as rough:
@@ -329,7 +335,7 @@ def _processes() -> Iterator[tuple[int, int]]:
                 yield int(path.parent.name), int(fields[1])
 
 
-def test_a_certificate_cut_off_on_disk_is_fetched_from_its_order(
+def test_collect_fetches_the_certificate_from_its_order_when_the_file_is_truncated(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("cut.example.test")
@@ -347,7 +353,7 @@ def test_a_certificate_cut_off_on_disk_is_fetched_from_its_order(
     assert (caught.value.code, caught.value.order_dead) == (Code.CA_UNAVAILABLE, False)
 
 
-def test_what_a_killed_run_answered_is_cleared_when_its_certificate_is_fetched(
+def test_collect_removes_challenge_files_of_a_killed_run(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     world.add_domain("litter.example.test")
@@ -364,7 +370,7 @@ def test_what_a_killed_run_answered_is_cleared_when_its_certificate_is_fetched(
     assert not answer.exists()
 
 
-def test_two_processes_at_their_first_order_make_one_account(
+def test_two_issuers_at_their_first_order_register_one_account(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     names = [f"first{number}.example.test" for number in range(2)]
@@ -380,7 +386,9 @@ def test_two_processes_at_their_first_order_make_one_account(
     assert len(list((tmp_path / "acme" / "accounts").glob("**/regr.json"))) == 1
 
 
-def test_of_two_accounts_one_is_used(world: SandboxCdn, acme: AcmeSection, tmp_path: Path) -> None:
+def test_issue_uses_one_account_when_there_are_two(
+    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+) -> None:
     world.add_domain("twice.example.test")
     for folder in ("acme", "other"):
         _certbot(acme, tmp_path / folder)._register()
@@ -395,7 +403,7 @@ _TOLD = b"""HTTP/1.1 200 OK\r\nLocation: /order\r\nContent-Length: 15\r\n\r\n{"f
 
 
 @pytest.mark.parametrize("tells", [False, True])
-def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path, *, tells: bool) -> None:
+def test_child_ends_when_its_channel_is_closed(tmp_path: Path, *, tells: bool) -> None:
     (tmp_path / "private_key.json").write_text(_JWK)
     (tmp_path / "regr.json").write_text('{"body": {}, "uri": "http://127.0.0.1/a"}')
     workers = Workers(1, environment=os.environ, deadline_seconds=60)
@@ -423,7 +431,7 @@ def test_a_child_does_not_outlive_whoever_started_it(tmp_path: Path, *, tells: b
     workers.close()
 
 
-def test_after_the_warm_process_was_killed_the_next_order_starts_another(
+def test_next_order_starts_a_new_fork_server_after_the_old_one_was_killed(
     world: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     issuer = _certbot(acme, tmp_path / "acme")
@@ -435,7 +443,7 @@ def test_after_the_warm_process_was_killed_the_next_order_starts_another(
         _await_end(warm)
 
 
-def test_a_port_that_another_program_has_is_told(acme: AcmeSection, tmp_path: Path) -> None:
+def test_issue_reports_a_port_that_another_program_uses(acme: AcmeSection, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = dataclasses.replace(
             acme, mode="standalone", http01_address="127.0.0.1", http01_port=other.getsockname()[1]
@@ -446,7 +454,7 @@ def test_a_port_that_another_program_has_is_told(acme: AcmeSection, tmp_path: Pa
     assert "is used by another program" in caught.value.found
 
 
-def test_the_account_has_a_key_on_an_elliptic_curve(acme: AcmeSection, tmp_path: Path) -> None:
+def test_account_key_is_ec_p256(acme: AcmeSection, tmp_path: Path) -> None:
     _certbot(acme, tmp_path / "acme")._register()
     key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
     assert (json.loads(key.read_text())["kty"], json.loads(key.read_text())["crv"]) == ("EC", "P-256")
@@ -474,7 +482,7 @@ def _await_end(pid: int) -> None:
         "ftp://x/",
     ],
 )
-def test_an_orders_url_that_cannot_be_shown_or_trusted_is_refused(
+def test_order_url_is_refused_when_it_is_unprintable_too_long_or_not_https(
     acme: AcmeSection, tmp_path: Path, url: str
 ) -> None:
     issuer = _certbot(acme, tmp_path / "acme")
@@ -484,7 +492,9 @@ def test_an_orders_url_that_cannot_be_shown_or_trusted_is_refused(
     assert issuer._check_url("https://ca.example/order/1") == "https://ca.example/order/1"
 
 
-def test_a_folder_that_cannot_be_made_is_a_finding(acme: AcmeSection, tmp_path: Path) -> None:
+def test_issue_reports_issuer_failed_when_its_folder_cannot_be_created(
+    acme: AcmeSection, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(IssueError, match="Not a directory") as caught:
         _certbot(acme, tmp_path / "file" / "acme").issue(_order(1, "x.example.test"), _no_url)

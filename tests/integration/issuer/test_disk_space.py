@@ -88,7 +88,7 @@ def with_account(folder: Path, acme: AcmeSection) -> Path:
     return folder
 
 
-def test_nothing_is_ordered_on_a_disk_that_is_nearly_full(acme: AcmeSection, tmp_path: Path) -> None:
+def test_issue_places_no_order_when_the_disk_is_nearly_full(acme: AcmeSection, tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "size=8m") as small:
         error = refusal(acme, small / "acme")
     assert (error.code, error.found[-23:]) == (Code.ISSUER_FAILED, "acme; 64 MiB are wanted")
@@ -97,21 +97,21 @@ def test_nothing_is_ordered_on_a_disk_that_is_nearly_full(acme: AcmeSection, tmp
     )
 
 
-def test_nothing_is_ordered_where_hardly_a_file_can_be_made(acme: AcmeSection, tmp_path: Path) -> None:
+def test_issue_places_no_order_when_inodes_are_nearly_used_up(acme: AcmeSection, tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "size=100m,nr_inodes=500") as small:
         error = refusal(acme, small / "acme")
     assert error.code is Code.ISSUER_FAILED
     assert "more files can be made in" in error.found
 
 
-def test_there_is_room_on_a_disk_with_room(tmp_path: Path) -> None:
+def test_checks_pass_on_a_disk_with_enough_space(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "size=100m") as large:
         require_disk_space(large)
         require_writable(large)
         assert list(large.iterdir()) == []
 
 
-def test_a_full_disk_cannot_be_written_to(tmp_path: Path) -> None:
+def test_require_writable_raises_os_error_on_a_full_disk(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "size=1m") as full:
         fill(full)
         with pytest.raises(OSError, match="No space left"):
@@ -123,7 +123,7 @@ def test_a_full_disk_cannot_be_written_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "spoil", [fill, lambda place: subprocess.run(["mount", "-o", "remount,ro", place], check=True)]
 )
-def test_nothing_is_ordered_where_the_answer_to_a_challenge_cannot_be_written(
+def test_issue_places_no_order_when_the_webroot_is_full_or_read_only(
     acme: AcmeSection, tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
     with disk(tmp_path / "disk", "size=1m") as webroot:
@@ -134,7 +134,7 @@ def test_nothing_is_ordered_where_the_answer_to_a_challenge_cannot_be_written(
     assert "No space left" in error.found or "Read-only" in error.found
 
 
-def test_nothing_is_ordered_where_the_state_is_read_only(acme: AcmeSection, tmp_path: Path) -> None:
+def test_issue_places_no_order_when_the_state_folder_is_read_only(acme: AcmeSection, tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "size=100m") as place:
         with_account(place / "acme", acme)
         subprocess.run(["mount", "-o", "remount,ro", place], check=True)
@@ -150,7 +150,9 @@ def refused_with_small_files(acme: AcmeSection, folder: Path, results: Queue[tup
     results.put((error.code, error.found))
 
 
-def test_nothing_is_ordered_where_a_quota_is_used_up(acme: AcmeSection, tmp_path: Path) -> None:
+def test_issue_places_no_order_when_the_file_size_limit_is_too_small(
+    acme: AcmeSection, tmp_path: Path
+) -> None:
     results = processes().Queue()
     folder = with_account(tmp_path / "acme", acme)
     process = processes().Process(target=refused_with_small_files, args=(acme, folder, results))
@@ -175,7 +177,7 @@ def sslctl(cdn: Cdn, state: Path, directory_url: str, *arguments: str) -> subpro
     )
 
 
-def test_a_tick_says_what_is_the_matter_and_no_order_counts(
+def test_tick_reports_a_nearly_full_disk_and_places_no_order(
     cdn: Cdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     cdn.add_domain(NAME)
@@ -189,7 +191,7 @@ def test_a_tick_says_what_is_the_matter_and_no_order_counts(
             assert connection.execute("SELECT url FROM acme_order").fetchall() == [(None,)]
 
 
-def test_on_a_full_disk_nothing_is_asked_of_the_ca(cdn: Cdn, acme: AcmeSection, tmp_path: Path) -> None:
+def test_tick_sends_nothing_to_the_ca_on_a_full_disk(cdn: Cdn, acme: AcmeSection, tmp_path: Path) -> None:
     cdn.add_domain(NAME)
     with disk(tmp_path / "disk", "size=8m") as state:
         assert sslctl(cdn, state, acme.directory_url, "add", NAME, "--no-wait").returncode == 3

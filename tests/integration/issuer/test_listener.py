@@ -45,7 +45,7 @@ def ask(port: int, path: str, *, host: str = "127.0.0.1", method: str = "GET") -
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_an_answer_is_given_over_ipv4_and_ipv6(port: int, host: str) -> None:
+def test_listener_serves_a_key_authorization_over_ipv4_and_ipv6(port: int, host: str) -> None:
     assert ask(port, ANSWER + "token-1_A", host=host) == (200, b"token-1_A.thumbprint")
 
 
@@ -67,44 +67,44 @@ def test_an_answer_is_given_over_ipv4_and_ipv6(port: int, host: str) -> None:
         "/etc/passwd",
     ],
 )
-def test_nothing_else_is_given(port: int, path: str) -> None:
+def test_listener_returns_404_for_any_other_path(port: int, path: str) -> None:
     assert ask(port, path)[0] == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_it_only_gives(port: int, method: str) -> None:
+def test_listener_returns_501_for_methods_that_write(port: int, method: str) -> None:
     assert ask(port, ANSWER + "token-1_A", method=method)[0] == 501
 
 
-def test_a_visitor_who_breaks_off_or_talks_nonsense_harms_nobody(port: int) -> None:
+def test_listener_keeps_working_after_broken_and_invalid_requests(port: int) -> None:
     for words in (b"", b"\x16\x03\x01\x02\x00", b"GET / HTTP/9\r\n\r\n", b"GET " + b"a" * 70_000):
         with socket.create_connection(("127.0.0.1", port), timeout=10) as visitor:
             visitor.sendall(words)
     assert ask(port, ANSWER + "token-1_A")[0] == 200
 
 
-def test_those_who_hold_their_connections_delay_nobody(port: int) -> None:
+def test_listener_is_not_delayed_by_idle_connections(port: int) -> None:
     held = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(50)]
     assert ask(port, ANSWER + "token-1_A")[0] == 200
     for each in held:
         each.close()
 
 
-def test_two_processes_share_the_port_and_the_folder(port: int, folder: Path) -> None:
+def test_two_listeners_share_one_port_for_the_same_folder(port: int, folder: Path) -> None:
     other = Listener("", port, folder)
     assert {ask(port, ANSWER + "token-1_A")[0] for _ in range(20)} == {200}
     other.close()
     assert ask(port, ANSWER + "token-1_A")[0] == 200
 
 
-def test_a_port_on_which_somebody_serves_another_folder_is_refused(port: int, tmp_path: Path) -> None:
+def test_listener_raises_os_error_when_its_port_serves_another_folder(port: int, tmp_path: Path) -> None:
     (tmp_path / "another").mkdir()
     with pytest.raises(OSError, match=rf"^port {port}, which HTTP-01 needs, is used by another program$"):
         Listener("", port, tmp_path / "another")
     assert list((tmp_path / "another").iterdir()) == []
 
 
-def test_after_it_was_closed_nobody_listens(folder: Path) -> None:
+def test_closed_listener_refuses_connections(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         number = free.getsockname()[1]
     Listener("127.0.0.1", number, folder).close()
