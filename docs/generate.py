@@ -1,9 +1,10 @@
-"""Write the parts of the documentation that the code knows best: reasons, options, configuration keys, figures.
+"""Write the generated parts of the documentation: reasons, command options, configuration keys, measured figures.
 
-The figures are those that `make bench ARGS=--publish` left in docs/scale.json, and `make torture ARGS=--publish` in
-docs/reliability.json.
+The figures come from docs/scale.json, which `make bench ARGS=--publish` writes, and from docs/reliability.json, which
+`make torture ARGS=--publish` writes.
 
-`python docs/generate.py` writes them between their markers; with `--check` it only says whether they are up to date.
+`python docs/generate.py` writes each part between its markers. With `--check` it changes nothing, and ends with 1 if a
+part is out of date.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def reasons() -> str:
-    """Give the tables of reasons, one a status, in the order of precedence."""
+    """Return the tables of reasons, one for each status, in the order of precedence."""
     parts = []
     for status in Status:
         rows = [
@@ -44,7 +45,7 @@ def _plain(sentence: str) -> str:
 
 
 def commands() -> str:
-    """Give the help of every command, as `--help` prints it at 100 columns."""
+    """Return the help text of every command, as `--help` prints it at 100 columns."""
     return "\n\n".join(f"## {path}\n\n```text\n{text}\n```" for path, text in _helps(sslctl, None, "sslctl"))
 
 
@@ -60,7 +61,7 @@ def _helps(command: click.Command, parent: click.Context | None, name: str) -> I
 
 
 def keys() -> str:
-    """Give the table of configuration keys with their defaults."""
+    """Return the table of configuration keys with their environment variables and defaults."""
     rows = [
         f"| `{section}.{key}` | `SSLCTL_{section.upper()}_{key.upper()}` | {_shown(default)} |"
         for section, key, default in settings.keys()
@@ -77,12 +78,12 @@ def _shown(default: object) -> str:
 
 
 def machine() -> str:
-    """Give the machine that the figures of docs/scale.md were measured on."""
+    """Return a description of the machine on which the figures of docs/scale.md were measured."""
     return "\n".join(f"- {what}: {found}" for what, found in _measured()["machine"].items())
 
 
 def figures(part: str) -> str:
-    """Give what the bench's `part` measured, against what is wanted, and its tables."""
+    """Return the results of the benchmark `part` against their targets, and its tables."""
     found = _measured()["parts"][part]
     columns = ("what", "wanted", "measured", "result")
     blocks = [_table(columns, [[row[column] for column in columns] for row in found["rows"]])]
@@ -91,7 +92,7 @@ def figures(part: str) -> str:
 
 
 def capacity() -> str:
-    """Give how long what a fleet needs takes at the measured rates."""
+    """Return a table of how long the work of a fleet takes at the measured rates."""
     parts = _measured()["parts"]
     orders = parts["issuance"]["facts"]["per_second"]
     ticks = parts["ticks"]["facts"]
@@ -135,8 +136,8 @@ def _duration(seconds: float) -> str:
 
 
 PARTS = (
-    ("README.md", "reasons", reasons),
-    ("README.md", "keys", keys),
+    ("docs/reasons.md", "reasons", reasons),
+    ("docs/configuration.md", "keys", keys),
     ("docs/commands.md", "commands", commands),
     ("docs/scale.md", "machine", machine),
     ("docs/scale.md", "issuance", partial(figures, "issuance")),
@@ -148,7 +149,7 @@ PARTS = (
 
 
 def fill(text: str, part: str, content: str) -> str:
-    """Put `content` between the markers of `part`. Raises `ValueError` where they are missing."""
+    """Return `text` with `content` between the markers of `part`. Raise `ValueError` if they are missing."""
     begin, end = f"<!-- begin {part} -->", f"<!-- end {part} -->"
     before, _, rest = text.partition(begin)
     _, found, after = rest.partition(end)
@@ -158,13 +159,13 @@ def fill(text: str, part: str, content: str) -> str:
 
 
 def main() -> int:
-    """Fill every part, or with `--check` say which are out of date; give the exit code."""
+    """Write every part, or with `--check` print which are out of date. Return the exit code."""
     stale = []
-    for name, part, give in PARTS:
+    for name, part, render in PARTS:
         path = ROOT / name
         text = path.read_text()
-        filled = fill(text, part, give())
-        # How help texts are wrapped is the business of the version of click that is installed.
+        filled = fill(text, part, render())
+        # The wrapping of help texts depends on the installed version of click, so white space does not count.
         if filled.split() != text.split():
             stale.append(f"{name} ({part})")
             if "--check" not in sys.argv:

@@ -114,7 +114,7 @@ class App:
         if not section.base_url or section.token_file is None:
             raise ConfigError(
                 "c4.base_url and c4.token_file are not set, so C4 cannot be asked",
-                hint=f'set them in {self.config.path or "a configuration file"}; README, "Configuration"',
+                hint=f"set them in {self.config.path or 'a configuration file'}; docs/configuration.md lists every key",
             )
         return C4Client(
             section.base_url,

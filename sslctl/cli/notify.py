@@ -29,7 +29,7 @@ def command(app: App, *, as_json: bool) -> None:
     if notifier is None:
         raise ConfigError(
             "notify.urls and notify.urls_file are not set, so nobody would be told",
-            hint=f'set one in {app.config.path or "a configuration file"}; README, "Configuration"',
+            hint=f"set one in {app.config.path or 'a configuration file'}; docs/configuration.md lists every key",
         )
     missed = {each.position: each.why for each in notifier.send(_TEST, range(1, len(notifier.schemes) + 1))}
     tried = [(number, scheme, missed.get(number)) for number, scheme in enumerate(notifier.schemes, 1)]

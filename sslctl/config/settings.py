@@ -1,6 +1,6 @@
 """Configuration: one TOML file and the environment, to one frozen, wholly validated value.
 
-The order of precedence and every key stand in README, "Configuration".
+docs/configuration.md describes the order of precedence and lists every key.
 """
 
 from __future__ import annotations

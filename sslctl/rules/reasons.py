@@ -1,6 +1,6 @@
 """The one table of reasons: why a domain is not well, who must act, and what comes next.
 
-README's "Troubleshooting by reason" is made from this table. Codes are part of the JSON: add, never rename.
+docs/reasons.md is generated from this table. Codes are part of the JSON: add, never rename.
 """
 
 from __future__ import annotations

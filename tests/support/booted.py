@@ -47,7 +47,7 @@ def can_boot() -> bool:
 
 
 class Machine:
-    """Use as a context manager. `world` is what its sslctl works with; the units are installed as README says."""
+    """Use as a context manager. `world` is what its sslctl works with; the units are installed as docs/production.md says."""
 
     def __init__(self, folder: Path, world: SandboxCdn) -> None:
         self._folder = folder

@@ -25,7 +25,7 @@ mount --bind "$5" "$root/var/www/acme"
 cp -r "$folder/files/." "$root/"
 rm -f "$root/etc/machine-id"
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
-# README, "Going to production".
+# docs/production.md, step 6.
 rm -rf "$root/var/lib/sslctl"
 chroot "$root" useradd --system --home-dir /var/lib/sslctl --shell /usr/sbin/nologin sslctl
 chroot "$root" sh -c 'install -d -o sslctl -m 700 /var/lib/sslctl && chown sslctl: /var/www/acme

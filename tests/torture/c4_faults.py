@@ -289,7 +289,7 @@ class _Attempt:
 
 
 def _retry_at(status: Status, wish: timedelta | None, now: datetime) -> datetime | None:
-    """Give when the tick takes a domain up again, by the README."""
+    """Give when the tick takes a domain up again, as docs/reasons.md states."""
     if status in (Status.SUCCESS, Status.DISCARD):
         return None
     if wish is None:

@@ -1,6 +1,6 @@
 """The ways in which C4 misbehaves, and what sslctl must say of each: status and code by operation.
 
-Written from the contract (`openapi.yaml`) and the table of reasons in README, not from the client's code.
+Written from the contract (`openapi.yaml`) and the table of reasons in docs/reasons.md, not from the client's code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the code can do, the documentation tells: commands, options, reasons, keys, JSON fields, exit codes."""
+"""The documentation covers the code: commands, options, reasons, keys, JSON fields, exit codes, paths and links."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from tests.support import ROOT, environment
 from tests.support.cdn import Cdn
 
+_FOLDERS = ("contrib", "docs", "sslctl", "tests")
+PAGES = [*ROOT.glob("*.md"), *(page for folder in _FOLDERS for page in (ROOT / folder).rglob("*.md"))]
 README = (ROOT / "README.md").read_text()
 JSON = (ROOT / "docs" / "json.md").read_text()
+
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def _name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 def test_the_generated_parts_are_up_to_date() -> None:
@@ -35,11 +43,49 @@ def test_the_generated_parts_are_up_to_date() -> None:
     assert (result.returncode, result.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/json.md", "docs/commands.md", "CHANGELOG.md"])
-def test_every_relative_link_leads_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text()
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
-    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=_name_of)
+def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
+    links = [link for link in _LINK.findall(_without_code(page.read_text())) if "://" not in link]
+    assert [link for link in links if not _leads_somewhere(page, link)] == []
+
+
+def _without_code(text: str) -> str:
+    """Return Markdown `text` without its code blocks and code spans: what looks like a link there is none."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    if not target.exists():
+        return False
+    return not anchor or anchor in _anchors(target.read_text())
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of Markdown `text`."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    anchors: set[str] = set()
+    for heading in headings:
+        anchor = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        number = sum(1 for known in anchors if re.fullmatch(rf"{re.escape(anchor)}(-\d+)?", known))
+        anchors.add(f"{anchor}-{number}" if number else anchor)
+    return anchors
+
+
+def test_the_link_check_rejects_missing_files_and_headings(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One `code` heading: yes\n\n# Twice\n\n# Twice\n\n```\n# no heading\n```\n")
+    for link in ("page.md", "#one-code-heading-yes", "page.md#twice", "#twice-1", "../" + tmp_path.name):
+        assert _leads_somewhere(page, link), link
+    for link in ("other.md", "#none", "page.md#twice-2", "#no-heading"):
+        assert not _leads_somewhere(page, link), link
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(README.split()) <= 2200
 
 
 def _commands() -> list[click.Command]:
