@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT, module_command
+from tests.support.processes import with_default_signals
 
 BENCH = [*module_command("tests.bench"), "--small"]
 _PATIENCE_SECONDS = 240
@@ -67,7 +68,7 @@ def test_a_part_tells_and_keeps_its_figures(tmp_path: Path, part: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_bench_that_is_interrupted_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
-        [*BENCH, "issuance", "--out", str(tmp_path / "bench.json")],
+        with_default_signals(*BENCH, "issuance", "--out", str(tmp_path / "bench.json")),
         env=environment(tmp_path),
         stderr=subprocess.PIPE,
     ) as bench:

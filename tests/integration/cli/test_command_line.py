@@ -23,6 +23,7 @@ import pytest
 from sslctl.cli.main import COMMANDS
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
+from tests.support.processes import with_default_signals
 
 NAME = "shop.example.com"
 LONG = f"{'very-' * 10}long.example.com"
@@ -66,7 +67,7 @@ class Terminal:
         self._end, ours = pty.openpty()
         fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self.process = subprocess.Popen(
-            command(*arguments),
+            with_default_signals(*command(*arguments)),
             env=environment(cdn, **more),
             stdin=ours,
             stdout=ours,

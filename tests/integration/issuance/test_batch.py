@@ -28,6 +28,7 @@ from sslctl.rules.schedule import Work
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock, FakeIssuer
+from tests.support.processes import with_default_signals
 
 WEEK = timedelta(days=7)
 
@@ -127,7 +128,7 @@ def test_interrupted_add_finishes_running_passes_and_reports_the_rest(
     names = [f"d{index}.example.com" for index in range(IN_FLIGHT + 20)]
     cdn.c4.set_faults(Fault(kind=Operation.LOOKUP, delay_seconds=0.7))
     with subprocess.Popen(
-        [sys.executable, "-m", "sslctl", "add", *names],
+        with_default_signals(sys.executable, "-m", "sslctl", "add", *names),
         env={**os.environ, "SSLCTL_CONFIG": str(cdn.config_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -219,7 +220,7 @@ def test_second_interrupt_ends_add_at_once_and_frees_the_claim(cdn: Cdn) -> None
     name = "slow.example.com"
     cdn.c4.set_faults(Fault(kind=Operation.LOOKUP, delay_seconds=4, times=1))
     with subprocess.Popen(
-        [sys.executable, "-m", "sslctl", "add", name],
+        with_default_signals(sys.executable, "-m", "sslctl", "add", name),
         env={**os.environ, "SSLCTL_CONFIG": str(cdn.config_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

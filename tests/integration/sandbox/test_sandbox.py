@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import with_default_signals
+
 SSLCTL = [sys.executable, "-m", "sslctl"]
 
 
@@ -55,7 +57,7 @@ def test_the_demo_shows_what_it_should_and_leaves_nothing(tmp_path: Path) -> Non
 @pytest.mark.parametrize("mode", ["webroot", "standalone"])
 def test_up_prints_the_line_that_makes_every_command_use_it(tmp_path: Path, mode: str) -> None:
     with subprocess.Popen(
-        [*SSLCTL, "sandbox", "up", "--mode", mode],
+        with_default_signals(*SSLCTL, "sandbox", "up", "--mode", mode),
         env=_environment(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
