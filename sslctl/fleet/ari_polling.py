@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from random import Random, SystemRandom
 
 from sslctl.certificates.x509 import renewal_id
-from sslctl.issuer import IssueError, Issuer, Suggestion, Suggestions
+from sslctl.issuer import IssueError, Issuer, RenewalWindow, RenewalWindows
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Certificate, RenewalInfo
 from sslctl.rules.renewal import Alert, asked_early
@@ -61,7 +61,7 @@ def poll(
         asked += len(found.by_id)
         turned += [(old, info) for old, info in said if _turned_early(old, info)]
         if found.trouble:
-            _leave_alone(store, found.trouble, found.again_at, clock())
+            _leave_alone(store, found.trouble, found.retry_at, clock())
             break
         store.recover(_POLLING.kind)
     return Poll(asked, tuple(alerts(turned)))
@@ -83,7 +83,7 @@ def _with_ids(store: Store, now: datetime, number: int) -> dict[str, Certificate
 
 def _ask(
     store: Store, issuer: Issuer, ids: Sequence[str], seconds: float, now: datetime
-) -> Suggestions | None:
+) -> RenewalWindows | None:
     """Give what the CA answers; None where it does not, and is left alone for a while."""
     try:
         found = issuer.renewal_infos(ids, seconds)
@@ -94,7 +94,7 @@ def _ask(
         store.pause(_POLLING, now + _NO_ARI, "the CA has no renewal information")
         return None
     if not found.by_id:
-        return Suggestions({}, found.trouble or "it answered nothing in time", found.again_at)
+        return RenewalWindows({}, found.trouble or "it answered nothing in time", found.retry_at)
     return found
 
 
@@ -110,7 +110,7 @@ def _bounded(wish: datetime, now: datetime) -> datetime:
 
 
 def _keep(
-    store: Store, due: dict[str, Certificate], found: Suggestions, now: datetime, random: Random
+    store: Store, due: dict[str, Certificate], found: RenewalWindows, now: datetime, random: Random
 ) -> list[tuple[Certificate, RenewalInfo]]:
     """Keep the CA's answers, and give them."""
     answered = [(due[id_], suggestion) for id_, suggestion in found.by_id.items() if id_ in due]
@@ -125,7 +125,7 @@ def _keep(
 
 
 def to_renewal_info(
-    suggestion: Suggestion, before: RenewalInfo | None, now: datetime, random: Random
+    suggestion: RenewalWindow, before: RenewalInfo | None, now: datetime, random: Random
 ) -> RenewalInfo:
     """Turn what the CA suggests at `now` into what is kept, `before` being what was kept last.
 
@@ -137,7 +137,7 @@ def to_renewal_info(
         renew_at = before.renew_at
     else:
         renew_at = start_at + timedelta(seconds=random.randint(0, int((end_at - start_at).total_seconds())))
-    poll_at = now + USUAL if suggestion.again_at is None else _bounded(suggestion.again_at, now)
+    poll_at = now + USUAL if suggestion.retry_at is None else _bounded(suggestion.retry_at, now)
     return RenewalInfo(start_at, end_at, renew_at, poll_at, suggestion.explanation_url)
 
 

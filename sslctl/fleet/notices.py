@@ -107,7 +107,7 @@ def compose(groups: Sequence[Group]) -> Message:
     """Write the message about `groups`; where there are none, the one that all is well again."""
     if not groups:
         return Message(
-            MessageKind.CURED,
+            MessageKind.RECOVERED,
             "sslctl: all is well again",
             "No domain is left of those that sslctl told you of.",
         )

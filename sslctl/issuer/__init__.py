@@ -24,29 +24,29 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
+class RenewalWindow:
     """When the CA suggests to renew a certificate (ARI, RFC 9773, section 4.2): some time from `start_at` to `end_at`.
 
     Both are whole seconds, the end after the start. `explanation_url` is http or https, cleaned, or empty. At
-    `again_at` the CA wants to be asked again, None where it did not say.
+    `retry_at` the CA wants to be asked again, None where it did not say.
     """
 
     start_at: datetime
     end_at: datetime
     explanation_url: str = ""
-    again_at: datetime | None = None
+    retry_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestions:
+class RenewalWindows:
     """What the CA suggests, by ARI id: None where it has nothing sensible to say; who is missing was not asked about.
 
-    `trouble` is what kept the CA from answering further (cleaned), and `again_at` when it wants to be asked again.
+    `trouble` is what kept the CA from answering further (cleaned), and `retry_at` when it wants to be asked again.
     """
 
-    by_id: Mapping[str, Suggestion | None]
+    by_id: Mapping[str, RenewalWindow | None]
     trouble: str = ""
-    again_at: datetime | None = None
+    retry_at: datetime | None = None
 
 
 class IssueError(Exception):
@@ -106,7 +106,7 @@ class Issuer(Protocol):
     def revoke(self, bundle: Bundle) -> None:
         """Revoke a certificate at the CA; one revoked already is fine. Raises `IssueError`."""
 
-    def renewal_infos(self, ids: Sequence[str], seconds: float) -> Suggestions | None:
+    def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
         """Ask the CA when it suggests to renew the certificates with these ARI ids (`x509.renewal_id`).
 
         After about `seconds` no more are asked about. None where the CA has no ARI. Raises `IssueError` where it could

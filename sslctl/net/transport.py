@@ -18,13 +18,13 @@ from urllib3.exceptions import HTTPError
 
 from sslctl import __version__
 from sslctl.net import retry_after
-from sslctl.net.connections import LARGEST_ANSWER, Connections, TooLong
-from sslctl.net.explanation import causes, explain
+from sslctl.net.bounded_adapter import MAX_RESPONSE_BYTES, BoundedAdapter, ResponseTooLarge
+from sslctl.net.error_text import causes, describe_error
 
-LONGEST_PAUSE = timedelta(seconds=5)
+MAX_PAUSE = timedelta(seconds=5)
 """The longest `Retry-After` that is waited for within a call; a worker that sleeps longer serves nobody."""
 
-LONGEST_WISH = timedelta(days=1)
+MAX_RETRY_AFTER = timedelta(days=1)
 """The longest `Retry-After` that is believed at all."""
 
 _CONNECT_SECONDS = 5.0
@@ -37,7 +37,7 @@ _RETRIED = frozenset({429, 502, 503, 504})
 Clock = Callable[[], datetime]
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """The server could not be asked, or gave no complete answer; `str()` of it is cleaned text for an operator.
 
     `retry_at` is the server's own wish (`Retry-After`, already capped, UTC), where it gave one.
@@ -49,7 +49,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpResponse:
     """A complete answer. `media_type` is in lower case; `retry_at` and `date`, the server's clock, are aware, and None where it named no time."""
 
     status: int
@@ -80,12 +80,12 @@ class Transport:
         }
         self._clock = clock
         self._timeouts = (min(_CONNECT_SECONDS, timeout_seconds), timeout_seconds)
-        self._connections = Connections(tls)
+        self._connections = BoundedAdapter(tls)
 
     def call(
         self, method: str, path: str, *, document: object = None, headers: Mapping[str, str] | None = None
-    ) -> HttpAnswer:
-        """Send one idempotent request and give the answer, whatever its status. Raises `NoAnswer`.
+    ) -> HttpResponse:
+        """Send one idempotent request and give the answer, whatever its status. Raises `NoResponse`.
 
         `path` follows that of the base URL, and is percent-encoded. `document` is sent as JSON.
         """
@@ -98,13 +98,13 @@ class Transport:
             except (RequestException, HTTPError, OSError) as error:
                 if pause is None or not _may_pass(error):
                     # From None: the cause holds the request, and with it the token and a private key.
-                    raise NoAnswer(explain(error)) from None
+                    raise NoResponse(describe_error(error)) from None
             else:
                 with response:
                     now = self._clock()
                     retry_at = retry_time(response.headers.get("Retry-After"), now)
                     wish = timedelta() if retry_at is None else retry_at - now
-                    if pause is None or response.status_code not in _RETRIED or wish > LONGEST_PAUSE:
+                    if pause is None or response.status_code not in _RETRIED or wish > MAX_PAUSE:
                         return _read(response, retry_at)
                     # What else it says is not waited for.
                 pause = wish.total_seconds() or pause
@@ -129,7 +129,7 @@ class Transport:
 def retry_time(value: str | None, now: datetime) -> datetime | None:
     """Read a `Retry-After` header as `retry_after.read` does, at most a day after `now`."""
     wish = retry_after.read(value, now)
-    return wish and min(wish, now + LONGEST_WISH)
+    return wish and min(wish, now + MAX_RETRY_AFTER)
 
 
 def _may_pass(error: Exception) -> bool:
@@ -143,16 +143,16 @@ def _may_pass(error: Exception) -> bool:
     return not is_about_tls and not any(isinstance(one, (Timeout, TimeoutError)) for one in found)
 
 
-def _read(response: Response, retry_at: datetime | None) -> HttpAnswer:
+def _read(response: Response, retry_at: datetime | None) -> HttpResponse:
     try:
         # In pieces: for as much as the other side says that it sends, room would be made at once.
         body = b"".join(iter(lambda: response.raw.read(_PIECE, decode_content=False), b""))
     except (HTTPError, OSError, ValueError) as error:
-        if any(isinstance(cause, TooLong) for cause in causes(error)):
-            said = f"answered {response.status_code} with over {LARGEST_ANSWER} bytes"
-            raise NoAnswer(said, retry_at) from None
-        raise NoAnswer(explain(error)) from None
+        if any(isinstance(cause, ResponseTooLarge) for cause in causes(error)):
+            said = f"answered {response.status_code} with over {MAX_RESPONSE_BYTES} bytes"
+            raise NoResponse(said, retry_at) from None
+        raise NoResponse(describe_error(error)) from None
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return HttpAnswer(
+    return HttpResponse(
         response.status_code, media_type, body, retry_at, retry_after.read_date(response.headers.get("Date"))
     )

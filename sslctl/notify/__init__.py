@@ -16,7 +16,7 @@ class MessageKind(StrEnum):
     """What a message is, in apprise's words: services show it as a colour or a symbol."""
 
     TROUBLE = "failure"
-    CURED = "success"
+    RECOVERED = "success"
     TEST = "info"
 
 

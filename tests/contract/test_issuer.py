@@ -11,7 +11,7 @@ import pytest
 
 from sslctl.certificates.x509 import check_pair, make_csr, make_key, read_leaf
 from sslctl.config.settings import AcmeSection, load
-from sslctl.issuer import Issued, IssueError, Issuer, Suggestion, Suggestions
+from sslctl.issuer import Issued, IssueError, Issuer, RenewalWindow, RenewalWindows
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
@@ -139,7 +139,7 @@ class Ari:
     issuer: Issuer
     server: AriServer | None
 
-    def suggest(self, known: Mapping[str, Suggestion] | None) -> None:
+    def suggest(self, known: Mapping[str, RenewalWindow] | None) -> None:
         """Make it say so."""
         if self.server is not None:
             said = {
@@ -168,11 +168,13 @@ def ari(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ari]:
 
 def test_what_the_ca_suggests_is_told_by_id_and_of_the_rest_that_it_says_nothing(ari: Ari) -> None:
     known = {
-        "aki.1": Suggestion(START, START + timedelta(days=1), "https://ca.test/why"),
-        "aki.2": Suggestion(START + timedelta(days=9), START + timedelta(days=10)),
+        "aki.1": RenewalWindow(START, START + timedelta(days=1), "https://ca.test/why"),
+        "aki.2": RenewalWindow(START + timedelta(days=9), START + timedelta(days=10)),
     }
     ari.suggest(known)
-    assert ari.issuer.renewal_infos(["aki.1", "aki.2", "aki.3"], 20) == Suggestions({**known, "aki.3": None})
+    assert ari.issuer.renewal_infos(["aki.1", "aki.2", "aki.3"], 20) == RenewalWindows(
+        {**known, "aki.3": None}
+    )
 
 
 def test_of_a_ca_without_ari_nothing_is_told(ari: Ari) -> None:

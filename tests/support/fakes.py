@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sslctl.issuer import Issued, IssueError, OrderPending, Suggestion, Suggestions
+from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindow, RenewalWindows
 from sslctl.notify import Message, Undelivered
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
@@ -50,7 +50,7 @@ class FakeIssuer:
         self.issued: dict[str, Issued] = {}
         self.replaced: list[str] = []
         self.pending: set[str | None] = set()
-        self.suggested: Callable[[str], Suggestion | None] | None = None
+        self.suggested: Callable[[str], RenewalWindow | None] | None = None
         self.asked: list[str] = []
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
@@ -85,13 +85,13 @@ class FakeIssuer:
             raise IssueError(Code.CA_REFUSED, "unauthorized: not ours")
         self.revoked.append(bundle.certificate)
 
-    def renewal_infos(self, ids: Sequence[str], seconds: float) -> Suggestions | None:
+    def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
         """See `Issuer.renewal_infos`."""
         assert seconds > 0
         if self.suggested is None:
             return None
         self.asked += ids
-        return Suggestions({each: self.suggested(each) for each in ids})
+        return RenewalWindows({each: self.suggested(each) for each in ids})
 
     def close(self) -> None:
         """See `Issuer.close`."""

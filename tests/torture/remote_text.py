@@ -15,7 +15,7 @@ import trustme
 from cryptography import x509
 
 from sslctl.certificates.x509 import make_csr, make_key
-from sslctl.issuer import Suggestion
+from sslctl.issuer import RenewalWindow
 from sslctl.issuer.certbot import ari, problems
 from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.c4.faults import Operation
@@ -140,7 +140,7 @@ def _problem(status: int, text: str) -> Fault:
 
 def _ca_error(cdn: Cdn, _: Front, name: str, text: str) -> None:
     failure = {"failed": "acme", "type": text, "detail": text, "retry_after": text, "problems": []}
-    cdn.issuer.refusals.append(problems.explain(failure, START, order_placed=True))
+    cdn.issuer.refusals.append(problems.to_issue_error(failure, START, order_placed=True))
     cdn.sslctl("add", name)
     cdn.issuer.refusals.clear()
 
@@ -148,7 +148,7 @@ def _ca_error(cdn: Cdn, _: Front, name: str, text: str) -> None:
 def _ca_pause(cdn: Cdn, _: Front, name: str, text: str) -> None:
     kind = "urn:ietf:params:acme:error:rateLimited"
     failure = {"failed": "acme", "type": kind, "detail": text, "retry_after": "60", "problems": []}
-    cdn.issuer.refusals.append(problems.explain(failure, cdn.clock(), order_placed=True))
+    cdn.issuer.refusals.append(problems.to_issue_error(failure, cdn.clock(), order_placed=True))
     cdn.sslctl("add", name)
     cdn.issuer.refusals.clear()
 
@@ -156,7 +156,7 @@ def _ca_pause(cdn: Cdn, _: Front, name: str, text: str) -> None:
 def _ca_challenge(cdn: Cdn, _: Front, name: str, text: str) -> None:
     problem = {"name": text, "type": text, "detail": text}
     failure = {"failed": "authorization", "detail": text, "problems": [problem, problem]}
-    cdn.issuer.refusals.append(problems.explain(failure, START, order_placed=True))
+    cdn.issuer.refusals.append(problems.to_issue_error(failure, START, order_placed=True))
     cdn.sslctl("add", name)
 
 
@@ -168,7 +168,7 @@ def _ca_explanation(cdn: Cdn, _: Front, name: str, text: str) -> Iterator[str]:
         assert read is not None
         if harmful(read.trouble, ""):
             yield "a trouble with ARI is not cleaned"
-        suggestion: Suggestion | None = read.by_id["id"]
+        suggestion: RenewalWindow | None = read.by_id["id"]
         cdn.issuer.suggested = lambda _id, said=suggestion: said
         cdn.sslctl("add", name)
         for command in (("daemon-tick",), ("daemon-tick", "--json")):

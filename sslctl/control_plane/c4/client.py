@@ -33,7 +33,7 @@ from sslctl.control_plane import (
 )
 from sslctl.control_plane.c4.shapes import read_certificate, read_object, read_problem, read_record
 from sslctl.errors import ConfigError
-from sslctl.net.transport import Clock, HttpAnswer, NoAnswer, Transport
+from sslctl.net.transport import Clock, HttpResponse, NoResponse, Transport
 from sslctl.rules.model import Bundle, Source
 from sslctl.system.files import read_regular
 from sslctl.text import clean
@@ -153,10 +153,10 @@ class C4Client:
 
     def _call(
         self, method: str, path: str, *, document: object = None, headers: Mapping[str, str] | None = None
-    ) -> HttpAnswer:
+    ) -> HttpResponse:
         try:
             return self._transport.call(method, path, document=document, headers=headers)
-        except NoAnswer as error:
+        except NoResponse as error:
             # From None: what lies below holds the request, and with it the token and a private key.
             raise Unanswered(str(error), error.retry_at) from None
 
@@ -166,7 +166,7 @@ class C4Client:
             raise ValueError("not the name of a domain")
         return f"/v1/domains/{quote(name, safe='')}"
 
-    def _error(self, answer: HttpAnswer, *secrets: str) -> ControlPlaneError:
+    def _error(self, answer: HttpResponse, *secrets: str) -> ControlPlaneError:
         said = self._said(answer, *secrets)
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return Unauthorized(said)
@@ -174,7 +174,7 @@ class C4Client:
             return UnknownDomain(said)
         return Unanswered(said, answer.retry_at)
 
-    def _upload_error(self, answer: HttpAnswer, private_key: str) -> ControlPlaneError:
+    def _upload_error(self, answer: HttpResponse, private_key: str) -> ControlPlaneError:
         key_lines = [line for line in private_key.split("\n") if line and not line.startswith("-----")]
         error = self._error(answer, *key_lines)
         if not isinstance(error, Unanswered) or answer.status not in _ABOUT_THE_UPLOAD:
@@ -184,7 +184,7 @@ class C4Client:
             return TextCertificatePresent(str(error))
         return Rejected(str(error), code)
 
-    def _said(self, answer: HttpAnswer, *secrets: str) -> str:
+    def _said(self, answer: HttpResponse, *secrets: str) -> str:
         """Give the answer in one line for an operator, without what we sent in confidence."""
         problem = read_problem(answer)
         detail = problem.detail
@@ -203,7 +203,7 @@ class C4Client:
         return ": ".join(filter(None, words))
 
 
-def _has_none(answer: HttpAnswer) -> bool:
+def _has_none(answer: HttpResponse) -> bool:
     return answer.status == HTTPStatus.NOT_FOUND and read_problem(answer).code == "no_certificate"
 
 

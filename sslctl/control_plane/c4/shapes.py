@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from sslctl.control_plane import Installed, Record, State, Unanswered
-from sslctl.net.transport import HttpAnswer
+from sslctl.net.transport import HttpResponse
 from sslctl.rules.model import Source
 from sslctl.text import clean
 
@@ -33,7 +33,7 @@ class Problem:
     detail: str = ""
 
 
-def read_object(answer: HttpAnswer) -> dict[str, Any]:
+def read_object(answer: HttpResponse) -> dict[str, Any]:
     """Give the JSON object of a successful answer. Raises `Unanswered`."""
     if answer.media_type != "application/json":
         shown = answer.media_type or "no content type"
@@ -46,7 +46,7 @@ def read_object(answer: HttpAnswer) -> dict[str, Any]:
     return found
 
 
-def read_record(answer: HttpAnswer, name: str) -> Record:
+def read_record(answer: HttpResponse, name: str) -> Record:
     """Give the record of `name`. Raises `Unanswered`, also when the record is another domain's."""
     found = read_object(answer)
     if found.get("domain") != name:
@@ -68,12 +68,12 @@ def read_record(answer: HttpAnswer, name: str) -> Record:
     )
 
 
-def read_certificate(answer: HttpAnswer) -> Installed:
+def read_certificate(answer: HttpResponse) -> Installed:
     """Give the certificate that the answer describes. Raises `Unanswered`."""
     return _read_installed(answer, read_object(answer))
 
 
-def read_problem(answer: HttpAnswer) -> Problem:
+def read_problem(answer: HttpResponse) -> Problem:
     """Give code and detail (or title) of an error answer; an empty problem for what is none. Never raises."""
     found = _parse(answer.body) if answer.media_type == "application/problem+json" else None
     if found is None:
@@ -86,7 +86,7 @@ def read_problem(answer: HttpAnswer) -> Problem:
     )
 
 
-def _read_installed(answer: HttpAnswer, found: object) -> Installed:
+def _read_installed(answer: HttpResponse, found: object) -> Installed:
     if not isinstance(found, dict):
         _refuse(answer, "with a certificate that is no JSON object")
     source, state = found.get("source"), found.get("state")
@@ -126,5 +126,5 @@ def _parse(body: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _refuse(answer: HttpAnswer, how: str) -> NoReturn:
+def _refuse(answer: HttpResponse, how: str) -> NoReturn:
     raise Unanswered(f"answered {answer.status} {how}", answer.retry_at)

@@ -90,7 +90,7 @@ class Client(acme.client.ClientV2):
             body=body, uri=Client.order_url, authorizations=authorizations, csr_pem=csr_pem
         )
 
-    def clear_answers(self, order: messages.Order) -> None:
+    def remove_challenge_files(self, order: messages.Order) -> None:
         """Remove what a killed run answered to the challenges of `order`."""
         challenges = [
             challenge

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from sslctl.issuer import Suggestion, Suggestions
+from sslctl.issuer import RenewalWindow, RenewalWindows
 from sslctl.net import retry_after
 from sslctl.text import clean
 
@@ -81,25 +81,25 @@ def _raw(response: requests.Response) -> dict[str, str] | None:
     return {"start": start, "end": end, "explanation_url": url, "retry_after": _wish(response)}
 
 
-def read(result: dict[str, Any], now: datetime) -> Suggestions | None:
+def read(result: dict[str, Any], now: datetime) -> RenewalWindows | None:
     """Give what the child's `result`, with the answers to `ask`, says at `now`; None where the CA has no ARI."""
     if result["answers"] is None:
         return None
     trouble = result["trouble"] or {"detail": "", "retry_after": ""}
-    return Suggestions(
+    return RenewalWindows(
         {id_: raw and _suggestion(raw, now) for id_, raw in result["answers"].items()},
         clean(trouble["detail"]),
         retry_after.read(trouble["retry_after"], now),
     )
 
 
-def _suggestion(raw: dict[str, str], now: datetime) -> Suggestion | None:
+def _suggestion(raw: dict[str, str], now: datetime) -> RenewalWindow | None:
     start_at, end_at = _time(raw["start"]), _time(raw["end"])
     # RFC 9773, section 4.2: such a window is as good as no answer.
     if start_at is None or end_at is None or end_at <= start_at:
         return None
     wish = retry_after.read(raw["retry_after"], now)
-    return Suggestion(start_at, end_at, _url(raw["explanation_url"]), wish)
+    return RenewalWindow(start_at, end_at, _url(raw["explanation_url"]), wish)
 
 
 def _time(text: str) -> datetime | None:

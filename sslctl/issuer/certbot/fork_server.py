@@ -35,12 +35,12 @@ def main() -> None:
                 return
             if os.fork() == 0:
                 control.close()
-                _become_child(*descriptors)
+                _run_job(*descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
 
 
-def _become_child(channel: int, stderr: int) -> None:
+def _run_job(channel: int, stderr: int) -> None:
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         gc.disable()

@@ -23,12 +23,12 @@ from typing import Any
 from sslctl.certificates.x509 import split_fullchain
 from sslctl.config.settings import AcmeSection
 from sslctl.errors import BadInput
-from sslctl.issuer import Issued, IssueError, OrderPending, Suggestions
+from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindows
 from sslctl.issuer.certbot import ari, challenge_files, directory
 from sslctl.issuer.certbot.disk_space import require_disk_space, require_writable
 from sslctl.issuer.certbot.listener import Listener
-from sslctl.issuer.certbot.problems import explain
-from sslctl.issuer.certbot.worker_pool import Workers
+from sslctl.issuer.certbot.problems import to_issue_error
+from sslctl.issuer.certbot.worker_pool import WorkerPool
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
@@ -51,7 +51,7 @@ class CertbotIssuer:
         self._folder = folder
         self._accounts = folder / directory.ACCOUNTS
         self._clock = clock
-        self._workers = Workers(
+        self._pool = WorkerPool(
             acme.workers, environment=_environment(acme), deadline_seconds=acme.timeout_seconds
         )
         self._listener: Listener | None = None
@@ -61,7 +61,7 @@ class CertbotIssuer:
 
     def close(self) -> None:
         """See `Issuer.close`."""
-        self._workers.close()
+        self._pool.close()
         if self._listener is not None:
             self._listener.close()
 
@@ -70,7 +70,7 @@ class CertbotIssuer:
         self._require_storage()
         self._prepare()
         run = self._run_folder(order)
-        with _told():
+        with _translating_os_errors():
             (run / "csr.pem").write_text(order.csr_pem)
             if (self._webroot / _CHALLENGES).is_dir():
                 require_writable(self._webroot / _CHALLENGES, _LARGEST_ANSWER)
@@ -85,7 +85,7 @@ class CertbotIssuer:
             "webroot": str(self._webroot),
             "argv": [*argv, *self._common_arguments(run)],
         }
-        self._ask_about(order, job, on_url)
+        self._run_for_order(order, job, on_url)
         issued = self._on_disk(order)
         if issued is None:
             raise IssueError(Code.ISSUER_FAILED, "certbot ended well but left no certificate")
@@ -111,7 +111,7 @@ class CertbotIssuer:
             "webroot": str(self._webroot),
             "wait_seconds": _COLLECT_SECONDS,
         }
-        result = self._ask_about(order, job, _no_order)
+        result = self._run_for_order(order, job, _no_order)
         if result.get("pending"):
             raise OrderPending
         if "fullchain" not in result:
@@ -136,7 +136,10 @@ class CertbotIssuer:
     def revoke(self, bundle: Bundle) -> None:
         """See `Issuer.revoke`."""
         self._make_folder(self._folder)
-        with _told(), tempfile.TemporaryDirectory(dir=self._folder, prefix="revoke-") as name:
+        with (
+            _translating_os_errors(),
+            tempfile.TemporaryDirectory(dir=self._folder, prefix="revoke-") as name,
+        ):
             run = Path(name)
             self._link_accounts(run)
             (run / "cert.pem").write_text(bundle.certificate)
@@ -147,7 +150,7 @@ class CertbotIssuer:
                 if not error.found.startswith("alreadyRevoked"):
                     raise
 
-    def renewal_infos(self, ids: Sequence[str], seconds: float) -> Suggestions | None:
+    def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
         """See `Issuer.renewal_infos`."""
         # In the other half of its time the child waits for the last answers.
         bound = min(seconds, self._acme.timeout_seconds / 2)
@@ -157,7 +160,7 @@ class CertbotIssuer:
     def _require_storage(self) -> None:
         """Return where what comes of an order can be kept. Raises `IssueError`."""
         self._make_folder(self._folder)
-        with _told():
+        with _translating_os_errors():
             require_disk_space(self._folder)
             require_writable(self._folder)
 
@@ -175,7 +178,7 @@ class CertbotIssuer:
         if self._account() is not None:
             return
         self._make_folder(self._folder)
-        with _told(), (self._folder / "account.lock").open("w") as lock:
+        with _translating_os_errors(), (self._folder / "account.lock").open("w") as lock:
             # Also against other processes; the kernel gives it up with the process that holds it.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._account() is not None:
@@ -185,7 +188,9 @@ class CertbotIssuer:
                 self._link_accounts(run)
                 self._run({"do": "register", "argv": ["register", *self._common_arguments(run)]}, _no_order)
 
-    def _ask_about(self, order: Order, job: dict[str, Any], on_url: Callable[[str], None]) -> dict[str, Any]:
+    def _run_for_order(
+        self, order: Order, job: dict[str, Any], on_url: Callable[[str], None]
+    ) -> dict[str, Any]:
         """Do `job`, and where the CA no longer knows our account, have one for the next pass, and say so."""
         try:
             return self._run(job, on_url, url=order.url or "")
@@ -202,7 +207,10 @@ class CertbotIssuer:
             account = self._account()
             if account is None or self._registered_again:
                 return
-            with _told(), tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name:
+            with (
+                _translating_os_errors(),
+                tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name,
+            ):
                 run = Path(name)
                 self._link_accounts(run)
                 argv = ["register", *self._common_arguments(run)]
@@ -227,7 +235,7 @@ class CertbotIssuer:
 
     def _prepare_webroot(self) -> None:
         """Make the folder of the answers, before an order is placed in vain; in standalone mode see that they are served."""
-        with _told():
+        with _translating_os_errors():
             if self._acme.mode == "standalone":
                 self._make_folder(self._webroot)
             with challenge_files.opened(self._webroot):
@@ -257,24 +265,24 @@ class CertbotIssuer:
         """Do `job` in a child process and give its result; `url` is that of an order placed earlier. Raises `IssueError`."""
         self._make_folder(self._folder)
         with (
-            _told(),
+            _translating_os_errors(),
             tempfile.TemporaryDirectory(dir=self._folder, prefix="child-") as scratch,
             tempfile.TemporaryFile(dir=scratch) as stderr,
-            self._workers.child(stderr) as channel,
+            self._pool.job(stderr) as channel,
         ):
-            channel.say({**job, **self._bounds(), "scratch": scratch})
+            channel.send({**job, **self._bounds(), "scratch": scratch})
             for message in channel:
                 if "order" in message:
                     # Going on with an order, its URL is known already.
                     if message["order"] != url:
                         url = self._check_url(message["order"])
                         on_url(url)
-                    channel.say({})
+                    channel.send({})
                 elif "failed" in message["result"]:
-                    raise explain(message["result"], self._clock(), order_placed=bool(url))
+                    raise to_issue_error(message["result"], self._clock(), order_placed=bool(url))
                 else:
                     return dict(message["result"])
-            words = channel.last_words()
+            words = channel.last_error_line()
         found = f"certbot ended: {words}" if words else "certbot was killed; it may take "
         if not words:
             found += f"{self._acme.timeout_seconds:g} seconds"
@@ -306,7 +314,7 @@ class CertbotIssuer:
         """Make the folder of a run anew."""
         run = self._run_path(order)
         shutil.rmtree(run, ignore_errors=True)
-        with _told():
+        with _translating_os_errors():
             self._make_folder(run)
             (run / "directory").write_text(self._acme.directory_url)
             self._link_accounts(run)
@@ -329,12 +337,12 @@ class CertbotIssuer:
 
     @staticmethod
     def _make_folder(folder: Path) -> None:
-        with _told():
+        with _translating_os_errors():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translating_os_errors() -> Iterator[None]:
     """Turn the machine's own troubles (a full disk, a missing right) into a finding."""
     try:
         yield

@@ -160,7 +160,7 @@ def _collect(job: dict[str, Any]) -> dict[str, Any]:
     found = {} if body.status == messages.STATUS_INVALID else _fetch(client, body, job)
     # The certificate counts; the answers are nobody's secret, only litter.
     with suppress(Exception):
-        client.clear_answers(body)
+        client.remove_challenge_files(body)
     return found
 
 

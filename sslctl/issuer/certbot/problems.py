@@ -57,7 +57,7 @@ _WANTED = {
 }
 
 
-def explain(failure: dict[str, Any], now: datetime, *, order_placed: bool) -> IssueError:
+def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool) -> IssueError:
     """Turn a failed result of the child into the error that the pipeline understands.
 
     `order_placed` says that the CA has the order: it is dead then only if the CA's own word says so.

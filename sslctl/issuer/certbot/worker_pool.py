@@ -24,10 +24,10 @@ from sslctl.text import clean
 _GRACE_SECONDS = 30
 _END_SECONDS = 5
 _MOMENT_SECONDS = 0.2
-_LAST_WORDS = 1000
+_MAX_LINE_BYTES = 1000
 
 
-class Workers:
+class WorkerPool:
     """At most `count` children at a time. Safe for use by many threads.
 
     `environment` is that of the children, which end by themselves `deadline_seconds` after they got their job.
@@ -38,10 +38,10 @@ class Workers:
         self._environment = environment
         self._deadline_seconds = deadline_seconds
         self._lock = threading.Lock()
-        self._warm: _Warm | None = None
+        self._fork_server: _ForkServer | None = None
 
     @contextmanager
-    def child(self, stderr: IO[bytes]) -> Iterator[Channel]:
+    def job(self, stderr: IO[bytes]) -> Iterator[Channel]:
         """Give the channel to a new child, which writes what it has to complain of to `stderr`.
 
         Waits while `count` others are at work. A child that is still there at the end of the block loses its channel,
@@ -51,34 +51,36 @@ class Workers:
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
-                    warm = self._hand_over(theirs, stderr)
-                yield Channel(ours, self._deadline_seconds, lambda: _last_line(stderr) or warm.last_words())
+                    server = self._hand_over(theirs, stderr)
+                yield Channel(
+                    ours, self._deadline_seconds, lambda: _last_line(stderr) or server.last_error_line()
+                )
 
-    def _hand_over(self, connection: socket.socket, stderr: IO[bytes]) -> _Warm:
+    def _hand_over(self, connection: socket.socket, stderr: IO[bytes]) -> _ForkServer:
         with self._lock:
-            if self._warm is not None and not self._warm.is_alive:
-                self._warm.close()
-                self._warm = None
-            if self._warm is None:
-                self._warm = _Warm(self._environment)
-            self._warm.fork(connection, stderr)
-            return self._warm
+            if self._fork_server is not None and not self._fork_server.is_alive:
+                self._fork_server.close()
+                self._fork_server = None
+            if self._fork_server is None:
+                self._fork_server = _ForkServer(self._environment)
+            self._fork_server.fork(connection, stderr)
+            return self._fork_server
 
     def close(self) -> None:
         """End the warm process; children that are at work are left to their channels."""
         with self._lock:
-            if self._warm is not None:
-                self._warm.close()
-                self._warm = None
+            if self._fork_server is not None:
+                self._fork_server.close()
+                self._fork_server = None
 
 
-class _Warm:
+class _ForkServer:
     """The running warm process."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._reading = threading.Lock()
-        self._words = ""
+        self._error_line = ""
         # One message for each job, which an ordinary stream would not keep apart.
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -103,13 +105,13 @@ class _Warm:
         with suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._control, [b"."], [connection.fileno(), stderr.fileno()])
 
-    def last_words(self) -> str:
+    def last_error_line(self) -> str:
         """Give the last line that it wrote before it ended; empty while it is alive."""
         with suppress(subprocess.TimeoutExpired):
             # Its sockets close a moment before it is gone.
             self._process.wait(_MOMENT_SECONDS)
             with self._reading:
-                return self._words if self._stderr.closed else _last_line(self._stderr)
+                return self._error_line if self._stderr.closed else _last_line(self._stderr)
         return ""
 
     def close(self) -> None:
@@ -120,23 +122,23 @@ class _Warm:
             self._process.kill()
             self._process.wait()
         with self._reading:
-            self._words = _last_line(self._stderr)
+            self._error_line = _last_line(self._stderr)
             self._stderr.close()
 
 
 class Channel:
     """The conversation with one child, in lines of JSON. It ends at the child's end, or when it takes too long.
 
-    `last_words` gives what the child, or the process that was to fork it, complained of last; empty where it was killed.
+    `last_error_line` gives what the child, or the process that was to fork it, complained of last; empty where it was killed.
     """
 
-    def __init__(self, connection: socket.socket, seconds: float, last_words: Callable[[], str]) -> None:
-        self.last_words = last_words
+    def __init__(self, connection: socket.socket, seconds: float, last_error_line: Callable[[], str]) -> None:
+        self.last_error_line = last_error_line
         self._connection = connection
         self._deadline = time.monotonic() + seconds + _GRACE_SECONDS
         self._rest = b""
 
-    def say(self, message: object) -> None:
+    def send(self, message: object) -> None:
         """Send one message."""
         # Its answer, or the lack of one, tells why it cannot hear.
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -167,6 +169,6 @@ class Channel:
 
 def _last_line(file: IO[bytes]) -> str:
     """Give the last line of `file` that is not empty, cleaned."""
-    file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS))
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_LINE_BYTES))
     lines = file.read().decode(errors="replace").split("\n")
     return clean(next(filter(None, reversed(lines)), ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sslctl.issuer import Suggestion
+from sslctl.issuer import RenewalWindow
 from tests.support.cdn import Cdn
 
 NAME = "shop.example.com"
@@ -45,7 +45,7 @@ def test_view_shows_the_renewal_window_that_the_ca_suggests(cdn: Cdn) -> None:
     assert "CA's window" not in cdn.sslctl("view", NAME).stdout
     assert cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"][0]["renewal_info"] is None
     start = cdn.clock() + timedelta(days=60)
-    said = Suggestion(start, start + timedelta(seconds=1), "https://ca.test/why")
+    said = RenewalWindow(start, start + timedelta(seconds=1), "https://ca.test/why")
     cdn.issuer.suggested = lambda _id: said
     cdn.sslctl("daemon-tick")
     shown = cdn.sslctl("view", NAME).stdout

@@ -12,7 +12,7 @@ import pytest
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf, renewal_id
 from sslctl.config.settings import AcmeSection
 from sslctl.fleet.ari_polling import Poll, poll
-from sslctl.issuer import IssueError, Suggestion, Suggestions
+from sslctl.issuer import IssueError, RenewalWindow, RenewalWindows
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Certificate, Source
@@ -48,7 +48,7 @@ def certbot(ca: AriServer, tmp_path: Path) -> Iterator[CertbotIssuer]:
     issuer.close()
 
 
-def ask(certbot: CertbotIssuer, *ids: str, seconds: float = 20) -> Suggestions:
+def ask(certbot: CertbotIssuer, *ids: str, seconds: float = 20) -> RenewalWindows:
     found = certbot.renewal_infos(ids, seconds)
     assert found is not None
     return found
@@ -59,8 +59,8 @@ def test_renewal_infos_queries_many_certificates_over_few_connections(
 ) -> None:
     ca.otherwise = window(START, START + DAY, WHY, Retry_After="3600")
     ids = [f"aki.{number}" for number in range(300)]
-    expected = Suggestion(START, START + DAY, WHY, START + HOUR)
-    assert ask(certbot, *ids) == Suggestions(dict.fromkeys(ids, expected))
+    expected = RenewalWindow(START, START + DAY, WHY, START + HOUR)
+    assert ask(certbot, *ids) == RenewalWindows(dict.fromkeys(ids, expected))
     assert sorted(ca.asked) == sorted(ids)
     assert ca.connections <= 1 + 8
 
@@ -120,11 +120,11 @@ def test_renewal_infos_ignores_an_invalid_response_and_keeps_the_others(
     ca: AriServer, certbot: CertbotIssuer, answer: Answer
 ) -> None:
     ca.answers = {"aki.1": window(START, START + DAY), "aki.2": answer, "aki.3": window(START, START + HOUR)}
-    assert ask(certbot, "aki.1", "aki.2", "aki.3") == Suggestions(
+    assert ask(certbot, "aki.1", "aki.2", "aki.3") == RenewalWindows(
         {
-            "aki.1": Suggestion(START, START + DAY),
+            "aki.1": RenewalWindow(START, START + DAY),
             "aki.2": None,
-            "aki.3": Suggestion(START, START + HOUR),
+            "aki.3": RenewalWindow(START, START + HOUR),
         }
     )
 
@@ -141,7 +141,7 @@ def test_renewal_infos_converts_times_to_utc_and_whole_seconds(
 ) -> None:
     ca.answers = {"aki.1": Answer({"suggestedWindow": {"start": start, "end": end}})}
     first, last = (datetime.fromisoformat(f"2027-01-0{day}T00:00:00Z") for day in expected)
-    assert ask(certbot, "aki.1").by_id == {"aki.1": Suggestion(first, last)}
+    assert ask(certbot, "aki.1").by_id == {"aki.1": RenewalWindow(first, last)}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_renewal_infos_keeps_only_a_printable_http_explanation_url(
     ca: AriServer, certbot: CertbotIssuer, url: str, kept: str
 ) -> None:
     ca.otherwise = window(START, START + DAY, url)
-    assert ask(certbot, "aki.1").by_id == {"aki.1": Suggestion(START, START + DAY, kept)}
+    assert ask(certbot, "aki.1").by_id == {"aki.1": RenewalWindow(START, START + DAY, kept)}
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
@@ -173,7 +173,7 @@ def test_renewal_infos_stops_when_the_ca_is_overloaded(
 ) -> None:
     ca.otherwise = Answer(b"", status, {"Retry-After": "7200"})
     found = ask(certbot, *(f"aki.{number}" for number in range(200)))
-    assert (found.trouble, found.again_at) == (f"HTTP status {status}", START + 2 * HOUR)
+    assert (found.trouble, found.retry_at) == (f"HTTP status {status}", START + 2 * HOUR)
     # Each connection sees the error once.
     assert len(ca.asked) == len(found.by_id) <= 8
     assert set(found.by_id.values()) == {None}
@@ -190,7 +190,7 @@ def test_renewal_infos_refuses_a_renewal_info_url_without_https(
 
 
 def test_renewal_infos_stops_at_its_deadline(ca: AriServer, certbot: CertbotIssuer) -> None:
-    assert ask(certbot, "aki.1", seconds=0) == Suggestions({})
+    assert ask(certbot, "aki.1", seconds=0) == RenewalWindows({})
     assert ca.asked == []
 
 
@@ -234,9 +234,9 @@ def test_poll_queries_each_certificate_once_and_again_after_its_retry_after(
     ids = served(store, issuer, "a.test", "b.test", "c.test")
     wishes = dict(zip(ids, (2 * HOUR, None, 3650 * DAY), strict=True))
 
-    def suggest(id_: str) -> Suggestion:
+    def suggest(id_: str) -> RenewalWindow:
         wish = wishes[id_]
-        return Suggestion(START + 60 * DAY, START + 61 * DAY, WHY, None if wish is None else clock() + wish)
+        return RenewalWindow(START + 60 * DAY, START + 61 * DAY, WHY, None if wish is None else clock() + wish)
 
     issuer.suggested = suggest
     assert ask_all(store, issuer, clock) == Poll(3)
@@ -256,7 +256,7 @@ def test_poll_retries_after_six_hours_and_keeps_the_old_window_when_the_ca_does_
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
     first, _ = served(store, issuer, "a.test", "b.test")
-    suggestion = Suggestion(START + 60 * DAY, START + 61 * DAY)
+    suggestion = RenewalWindow(START + 60 * DAY, START + 61 * DAY)
     issuer.suggested = lambda id_: suggestion if id_ == first else None
     ask_all(store, issuer, clock)
     said = of(store, "a.test").renewal_info
@@ -304,16 +304,16 @@ class Silent(FakeIssuer):
 
     error: IssueError | None = None
     answered = 0
-    again_at: datetime | None = None
+    retry_at: datetime | None = None
 
-    def renewal_infos(self, ids: object, seconds: float) -> Suggestions:
+    def renewal_infos(self, ids: object, seconds: float) -> RenewalWindows:
         """Answer the first `answered` of `ids`."""
         found = super().renewal_infos(list(ids), seconds)  # type: ignore[call-overload]
         if self.error is not None:
             raise self.error
         assert found is not None
         answered = dict(list(found.by_id.items())[: self.answered])
-        return Suggestions(answered, "HTTP status 503", self.again_at)
+        return RenewalWindows(answered, "HTTP status 503", self.retry_at)
 
 
 @pytest.mark.parametrize("raises", [False, True])
@@ -325,8 +325,8 @@ def test_poll_pauses_for_the_retry_after_of_the_ca_and_keeps_the_windows_it_rece
 ) -> None:
     issuer = Silent(clock)
     served(store, issuer, "a.test", "b.test")
-    issuer.suggested = lambda _id: Suggestion(START + 60 * DAY, START + 61 * DAY)
-    issuer.answered, issuer.again_at = 1, START + wish
+    issuer.suggested = lambda _id: RenewalWindow(START + 60 * DAY, START + 61 * DAY)
+    issuer.answered, issuer.retry_at = 1, START + wish
     if raises:
         issuer.error = IssueError(Code.CA_RATE_LIMITED, "slow down", retry_at=START + wish)
     assert ask_all(store, issuer, clock).asked == (0 if raises else 1)
@@ -344,7 +344,7 @@ def test_poll_pauses_for_the_retry_after_of_the_ca_and_keeps_the_windows_it_rece
 def test_poll_backs_off_exponentially_while_the_ca_is_down(store: SqliteStore, clock: Clock) -> None:
     issuer = Silent(clock)
     served(store, issuer, "a.test")
-    issuer.suggested, issuer.answered = lambda _id: Suggestion(START + 60 * DAY, START + 61 * DAY), 0
+    issuer.suggested, issuer.answered = lambda _id: RenewalWindow(START + 60 * DAY, START + 61 * DAY), 0
     for minutes in (1, 2, 4, 8, 16, 32, 60, 60):
         asked = len(issuer.asked)
         ask_all(store, issuer, clock)
@@ -392,13 +392,13 @@ def test_poll_reports_newly_early_windows_once_and_grouped_by_explanation(
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
     ids = served(store, issuer, *(f"d{number}.test" for number in range(6)))
-    windows = {id_: Suggestion(START + 60 * DAY, START + 61 * DAY, "https://ca.test/usual") for id_ in ids}
+    windows = {id_: RenewalWindow(START + 60 * DAY, START + 61 * DAY, "https://ca.test/usual") for id_ in ids}
     issuer.suggested = lambda id_: windows[id_]
     assert ask_all(store, issuer, clock) == Poll(6)
     clock.move(hours=6)
     for number, id_ in enumerate(ids[:4]):
-        windows[id_] = Suggestion(clock() + number * HOUR, clock() + (number + 1) * HOUR, WHY)
-    windows[ids[4]] = Suggestion(clock(), clock() + DAY)
+        windows[id_] = RenewalWindow(clock() + number * HOUR, clock() + (number + 1) * HOUR, WHY)
+    windows[ids[4]] = RenewalWindow(clock(), clock() + DAY)
     alerts = (Alert(4, clock(), clock() + 4 * HOUR, WHY), Alert(1, clock(), clock() + DAY, ""))
     assert ask_all(store, issuer, clock) == Poll(6, alerts)
     clock.move(hours=6)

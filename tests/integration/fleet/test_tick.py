@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sslctl.cli.main import run
-from sslctl.issuer import IssueError, Suggestion
+from sslctl.issuer import IssueError, RenewalWindow
 from sslctl.rules.claim_names import TICK, domain_claim
 from sslctl.rules.model import Domain, RenewalInfo
 from sslctl.rules.reasons import Code
@@ -321,8 +321,8 @@ def test_tick_replaces_certificates_of_an_incident_and_reports_it_once(cdn: Cdn)
     assert len(cdn.issuer.orders) == 6
 
 
-def _at(start: datetime) -> Callable[[str], Suggestion | None]:
-    suggestion = Suggestion(start, start + timedelta(hours=1), "https://ca.test/incident")
+def _at(start: datetime) -> Callable[[str], RenewalWindow | None]:
+    suggestion = RenewalWindow(start, start + timedelta(hours=1), "https://ca.test/incident")
     return lambda _id: suggestion
 
 

@@ -27,7 +27,7 @@ from sslctl.certificates.x509 import make_csr, make_key, read_leaf
 from sslctl.config.settings import AcmeSection, load
 from sslctl.issuer import IssueError, OrderPending
 from sslctl.issuer.certbot.issuer import CertbotIssuer
-from sslctl.issuer.certbot.worker_pool import Workers
+from sslctl.issuer.certbot.worker_pool import WorkerPool
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.cdn import SandboxCdn
@@ -406,10 +406,10 @@ _TOLD = b"""HTTP/1.1 200 OK\r\nLocation: /order\r\nContent-Length: 15\r\n\r\n{"f
 def test_child_ends_when_its_channel_is_closed(tmp_path: Path, *, tells: bool) -> None:
     (tmp_path / "private_key.json").write_text(_JWK)
     (tmp_path / "regr.json").write_text('{"body": {}, "uri": "http://127.0.0.1/a"}')
-    workers = Workers(1, environment=os.environ, deadline_seconds=60)
+    workers = WorkerPool(1, environment=os.environ, deadline_seconds=60)
     with socket.create_server(("127.0.0.1", 0)) as silent, (tmp_path / "stderr").open("w+b") as stderr:
-        with workers.child(stderr) as channel:
-            channel.say(
+        with workers.job(stderr) as channel:
+            channel.send(
                 {
                     "do": "collect",
                     "directory_url": f"http://127.0.0.1:{silent.getsockname()[1]}/dir",

@@ -19,7 +19,7 @@ import pytest
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.config.settings import AcmeSection
 from sslctl.issuer import IssueError
-from sslctl.issuer.certbot.disk_space import PROBE_BYTES, require_disk_space, require_writable
+from sslctl.issuer.certbot.disk_space import TEST_FILE_BYTES, require_disk_space, require_writable
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
@@ -145,7 +145,7 @@ def test_issue_places_no_order_when_the_state_folder_is_read_only(acme: AcmeSect
 def refused_with_small_files(acme: AcmeSection, folder: Path, results: Queue[tuple[Code, str]]) -> None:
     """Tell how an order ends while no file may grow as large as a certificate with its chain."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (PROBE_BYTES // 2, PROBE_BYTES // 2))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (TEST_FILE_BYTES // 2, TEST_FILE_BYTES // 2))
     error = refusal(acme, folder)
     results.put((error.code, error.found))
 

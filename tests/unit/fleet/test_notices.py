@@ -131,7 +131,7 @@ def test_a_message_is_bounded_and_clean_whatever_was_found() -> None:
 
 def test_that_all_is_well_is_a_message_too() -> None:
     message = compose([])
-    assert message.kind is MessageKind.CURED
+    assert message.kind is MessageKind.RECOVERED
     assert message.title == "sslctl: all is well again"
 
 

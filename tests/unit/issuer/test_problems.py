@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sslctl.issuer.certbot.problems import explain
+from sslctl.issuer.certbot.problems import to_issue_error
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.reasons import Code
 
@@ -53,7 +53,7 @@ def acme(short: str, detail: str = "so it is", retry_after: str = "") -> dict[st
     ],
 )
 def test_a_failed_challenge(short: str, detail: str, code: Code) -> None:
-    error = explain(authorization(problem(short, detail)), NOW, order_placed=True)
+    error = to_issue_error(authorization(problem(short, detail)), NOW, order_placed=True)
     assert error.code is code
     assert short in error.found
     assert "a.example.com" in error.found
@@ -61,7 +61,7 @@ def test_a_failed_challenge(short: str, detail: str, code: Code) -> None:
 
 
 def test_of_several_failed_challenges_the_worst_gives_the_code_and_all_are_told() -> None:
-    error = explain(
+    error = to_issue_error(
         authorization(
             problem("dns", "SERVFAIL", "a.example.com"), problem("unauthorized", "404", "b.example.com")
         ),
@@ -88,17 +88,17 @@ def test_of_several_failed_challenges_the_worst_gives_the_code_and_all_are_told(
     ],
 )
 def test_a_refused_request(short: str, code: Code, order_dead: bool) -> None:
-    error = explain(acme(short), NOW, order_placed=True)
+    error = to_issue_error(acme(short), NOW, order_placed=True)
     assert (error.code, error.order_dead) == (code, order_dead)
     assert error.found == f"{short}: so it is"
-    assert explain(acme(short), NOW, order_placed=False).order_dead
+    assert to_issue_error(acme(short), NOW, order_placed=False).order_dead
 
 
 def test_the_wish_of_the_ca_is_passed_on() -> None:
-    assert explain(
+    assert to_issue_error(
         acme("rateLimited", retry_after="120"), NOW, order_placed=False
     ).retry_at == NOW + timedelta(seconds=120)
-    assert explain(acme("rateLimited"), NOW, order_placed=False).retry_at is None
+    assert to_issue_error(acme("rateLimited"), NOW, order_placed=False).retry_at is None
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,12 @@ def test_the_wish_of_the_ca_is_passed_on() -> None:
     ],
 )
 def test_where_the_outcome_is_unknown_a_placed_order_stays_open(kind: str, code: Code) -> None:
-    error = explain({"failed": kind, "detail": "it broke"}, NOW, order_placed=True)
+    error = to_issue_error({"failed": kind, "detail": "it broke"}, NOW, order_placed=True)
     assert (error.code, error.order_dead) == (code, False)
 
 
 def test_what_the_ca_says_reaches_no_terminal_unclean() -> None:
-    error = explain(
+    error = to_issue_error(
         authorization(problem("unauthorized", "\x1b[31mred\x07 \u202eevil\nline")), NOW, order_placed=True
     )
     assert error.found == "a.example.com: unauthorized: red evil line"
@@ -126,12 +126,12 @@ def test_a_challenge_that_failed_before_we_went_on_with_its_order_is_told_as_suc
     failure = acme("malformed", "Cannot update challenge with status invalid") | {
         "problems": [problem("connection")]
     }
-    error = explain(failure, NOW, order_placed=True)
+    error = to_issue_error(failure, NOW, order_placed=True)
     assert (error.code, error.order_dead) == (Code.PORT_80_CLOSED, True)
 
 
 def test_a_request_that_would_be_refused_again_ends_its_order() -> None:
-    assert explain(acme("badCSR"), NOW, order_placed=True).order_dead
+    assert to_issue_error(acme("badCSR"), NOW, order_placed=True).order_dead
 
 
 SEE = "see https://letsencrypt.org/docs/rate-limits/"
@@ -165,21 +165,21 @@ def test_what_a_limit_of_the_ca_covers(detail: str, pause: Scope | None) -> None
     """The texts are Boulder's (ratelimits/limiter.go); the time is in the text alone, as certbot drops the header."""
     at = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
     told = f"{detail}, retry after 2026-11-24 12:00:00 UTC: {SEE}"
-    error = explain(acme("rateLimited", told), NOW, order_placed=False)
+    error = to_issue_error(acme("rateLimited", told), NOW, order_placed=False)
     assert (error.code, error.pause, error.retry_at) == (Code.CA_RATE_LIMITED, pause, at)
     assert error.order_dead
 
 
 def test_the_header_comes_before_the_text_for_the_time() -> None:
     told = acme("rateLimited", "retry after 2026-11-24 12:00:00 UTC", retry_after="61")
-    assert explain(told, NOW, order_placed=False).retry_at == NOW + timedelta(seconds=61)
+    assert to_issue_error(told, NOW, order_placed=False).retry_at == NOW + timedelta(seconds=61)
 
 
 @pytest.mark.parametrize(
     "text", ["2026-11-24T12:00:00Z", "2026-11-24 12:00:00 UTC", "2026-11-24 12:00:00.5 UTC"]
 )
 def test_forms_of_the_time_in_the_text(text: str) -> None:
-    error = explain(acme("rateLimited", f"retry after {text}: {SEE}"), NOW, order_placed=False)
+    error = to_issue_error(acme("rateLimited", f"retry after {text}: {SEE}"), NOW, order_placed=False)
     assert error.retry_at == datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -187,7 +187,9 @@ def test_forms_of_the_time_in_the_text(text: str) -> None:
     "text", ["2026-13-45 12:00:00 UTC", "tomorrow", "2026-11-24", "9999-99-99T99:99:99Z"]
 )
 def test_a_time_that_makes_no_sense_is_none(text: str) -> None:
-    assert explain(acme("rateLimited", f"retry after {text}"), NOW, order_placed=False).retry_at is None
+    assert (
+        to_issue_error(acme("rateLimited", f"retry after {text}"), NOW, order_placed=False).retry_at is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_a_time_that_makes_no_sense_is_none(text: str) -> None:
     ids=["problem", "no problem document"],
 )
 def test_a_ca_that_is_down_is_down_for_all(failure: dict[str, object]) -> None:
-    error = explain(failure, NOW, order_placed=True)
+    error = to_issue_error(failure, NOW, order_placed=True)
     assert (error.code, error.pause) == (Code.CA_UNAVAILABLE, Scope(LimitKind.ACCOUNT))
     assert error.retry_at == NOW + timedelta(seconds=30)
 
@@ -213,4 +215,4 @@ def test_a_ca_that_is_down_is_down_for_all(failure: dict[str, object]) -> None:
     ],
 )
 def test_what_concerns_one_order_covers_nothing_else(failure: dict[str, object]) -> None:
-    assert explain(failure, NOW, order_placed=True).pause is None
+    assert to_issue_error(failure, NOW, order_placed=True).pause is None

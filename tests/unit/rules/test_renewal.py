@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslctl.fleet.ari_polling import LATEST, SOONEST, USUAL, to_renewal_info
-from sslctl.issuer import Suggestion
+from sslctl.issuer import RenewalWindow
 from sslctl.rules import schedule
 from sslctl.rules.model import Certificate, Domain, Leaf, RenewalInfo, Source
 from sslctl.rules.renewal import Ari, RenewalRule, asked_early, renewal_at
@@ -133,21 +133,23 @@ def test_a_revoked_certificate_is_renewed_whatever_the_ca_suggests() -> None:
 # What the CA suggests, and what is kept of it
 
 _suggestions = st.builds(
-    lambda start, length: Suggestion(NOW + start, NOW + start + length, "", None),
+    lambda start, length: RenewalWindow(NOW + start, NOW + start + length, "", None),
     st.integers(-10_000_000, 10_000_000).map(lambda seconds: timedelta(seconds=seconds)),
     st.integers(1, 10_000_000).map(lambda seconds: timedelta(seconds=seconds)),
 )
 
 
 @given(_suggestions, st.randoms(use_true_random=False))
-def test_the_time_is_picked_in_the_window_and_to_the_second(suggestion: Suggestion, random: Random) -> None:
+def test_the_time_is_picked_in_the_window_and_to_the_second(
+    suggestion: RenewalWindow, random: Random
+) -> None:
     kept = to_renewal_info(suggestion, None, NOW, random)
     assert suggestion.start_at <= kept.renew_at <= suggestion.end_at
     assert kept.renew_at.microsecond == 0
 
 
 def test_the_times_picked_for_many_fill_the_window_evenly() -> None:
-    suggestion = Suggestion(NOW, NOW + DAY)
+    suggestion = RenewalWindow(NOW, NOW + DAY)
     random = picks()
     hours = [(to_renewal_info(suggestion, None, NOW, random).renew_at - NOW) // HOUR for _ in range(24_000)]
     counts = [hours.count(hour) for hour in range(24)]
@@ -157,12 +159,12 @@ def test_the_times_picked_for_many_fill_the_window_evenly() -> None:
 
 def test_the_time_is_kept_until_the_window_changes() -> None:
     random = picks()
-    first = to_renewal_info(Suggestion(NOW, NOW + DAY), None, NOW, random)
-    again = to_renewal_info(Suggestion(NOW, NOW + DAY, "https://ca.test/new"), first, NOW + HOUR, random)
+    first = to_renewal_info(RenewalWindow(NOW, NOW + DAY), None, NOW, random)
+    again = to_renewal_info(RenewalWindow(NOW, NOW + DAY, "https://ca.test/new"), first, NOW + HOUR, random)
     assert again.renew_at == first.renew_at
     assert (again.explanation_url, again.poll_at) == ("https://ca.test/new", NOW + HOUR + USUAL)
     for start, end in ((NOW + HOUR, NOW + DAY), (NOW, NOW + DAY + HOUR)):
-        times = {to_renewal_info(Suggestion(start, end), first, NOW, random).renew_at for _ in range(5)}
+        times = {to_renewal_info(RenewalWindow(start, end), first, NOW, random).renew_at for _ in range(5)}
         assert times != {first.renew_at}
 
 
@@ -181,5 +183,7 @@ def test_the_time_is_kept_until_the_window_changes() -> None:
 def test_the_ca_is_asked_again_when_it_says_between_a_minute_and_a_day(
     wish: timedelta | None, wait: timedelta
 ) -> None:
-    again_at = None if wish is None else NOW + wish
-    assert to_renewal_info(Suggestion(NOW, NOW + DAY, "", again_at), None, NOW, picks()).poll_at == NOW + wait
+    retry_at = None if wish is None else NOW + wish
+    assert (
+        to_renewal_info(RenewalWindow(NOW, NOW + DAY, "", retry_at), None, NOW, picks()).poll_at == NOW + wait
+    )

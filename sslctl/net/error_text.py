@@ -16,7 +16,7 @@ _OTHER_NAME = frozenset({62, 64})
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h."""
 
 
-def explain(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Give one short, cleaned sentence for what `requests` or `urllib3` raised. Never raises.
 
     Their own words are not used: those hold addresses of objects and parts of the request.

@@ -1,4 +1,4 @@
-"""Connections to one server, shared between threads, on which every answer is bounded in time and in bytes.
+"""BoundedAdapter to one server, shared between threads, on which every answer is bounded in time and in bytes.
 
 They are those of `requests`, without its session: that is what follows redirects, keeps cookies, and takes proxies and
 passwords from the environment. `requests` and `urllib3` bound the single read, and neither the sum of many small ones
@@ -20,19 +20,19 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool
 
-LARGEST_ANSWER = 1 << 20
+MAX_RESPONSE_BYTES = 1 << 20
 """Bytes, headers included; the contract promises a body of less than 64 KiB."""
 
 # Above what threads there ever are: a connection beyond it is not kept.
-_MOST_KEPT = 1024
+_MAX_KEPT = 1024
 
 
-class TooLong(HTTPException):
-    """The answer has more than `LARGEST_ANSWER` bytes."""
+class ResponseTooLarge(HTTPException):
+    """The answer has more than `MAX_RESPONSE_BYTES` bytes."""
 
 
-class Connections(HTTPAdapter):
-    """Connections to one server, over TLS as `tls` judges it; kept alive between exchanges. Safe for use by many threads.
+class BoundedAdapter(HTTPAdapter):
+    """BoundedAdapter to one server, over TLS as `tls` judges it; kept alive between exchanges. Safe for use by many threads.
 
     Each exchange has a connection to itself, so there are as many as there were exchanges at once. The timeout to read
     bounds the wait for the complete headers, and again that for the complete body.
@@ -41,7 +41,7 @@ class Connections(HTTPAdapter):
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
         self._pool: ConnectionPool | None = None
-        super().__init__(pool_connections=1, pool_maxsize=_MOST_KEPT)
+        super().__init__(pool_connections=1, pool_maxsize=_MAX_KEPT)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pool, of connections of ours."""
@@ -64,8 +64,8 @@ class Connections(HTTPAdapter):
         """Leave the judgement to `tls`: requests would read its own CAs into that, for each connection anew."""
 
 
-class _Incoming(io.RawIOBase):
-    """What comes in on a socket: `LARGEST_ANSWER` bytes, and these within the time that a single read has there."""
+class _BoundedStream(io.RawIOBase):
+    """What comes in on a socket: `MAX_RESPONSE_BYTES` bytes, and these within the time that a single read has there."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__()
@@ -73,10 +73,10 @@ class _Incoming(io.RawIOBase):
         # Of its own: the connection may be let go of before the answer is read.
         self._stream = sock.makefile("rb", buffering=0)
         self._seconds = sock.gettimeout()
-        self._left = LARGEST_ANSWER
-        self.begin_anew()
+        self._left = MAX_RESPONSE_BYTES
+        self.restart_timer()
 
-    def begin_anew(self) -> None:
+    def restart_timer(self) -> None:
         """Let what follows have the whole time again."""
         self._until = None if self._seconds is None else time.monotonic() + self._seconds
 
@@ -90,7 +90,7 @@ class _Incoming(io.RawIOBase):
                 raise TimeoutError
             self._sock.settimeout(seconds)
         if not self._left:
-            raise TooLong
+            raise ResponseTooLarge
         count = self._stream.readinto(memoryview(buffer)[: self._left])
         self._left -= count or 0
         return count
@@ -105,13 +105,13 @@ class _Incoming(io.RawIOBase):
 
 class _Response(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        self._incoming = _Incoming(sock)
+        self._incoming = _BoundedStream(sock)
         # Of the socket, `makefile` alone is used.
         super().__init__(self._incoming, *args, **kwargs)  # type: ignore[arg-type]
 
     def begin(self) -> None:
         super().begin()
-        self._incoming.begin_anew()
+        self._incoming.restart_timer()
 
 
 class _Connection(HTTPConnection):
