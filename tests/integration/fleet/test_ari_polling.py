@@ -236,7 +236,9 @@ def test_poll_queries_each_certificate_once_and_again_after_its_retry_after(
 
     def suggest(id_: str) -> RenewalWindow:
         wish = wishes[id_]
-        return RenewalWindow(START + 60 * DAY, START + 61 * DAY, WHY, None if wish is None else clock() + wish)
+        return RenewalWindow(
+            START + 60 * DAY, START + 61 * DAY, WHY, None if wish is None else clock() + wish
+        )
 
     issuer.suggested = suggest
     assert ask_all(store, issuer, clock) == Poll(3)
