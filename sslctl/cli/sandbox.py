@@ -63,19 +63,19 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
 
     with (
         _folder() as folder,
-        _world(
+        _sandbox_cdn(
             folder, certificate_seconds=certificate_seconds, activation_seconds=activation_seconds, mode=mode
-        ) as world,
+        ) as cdn,
     ):
         for name in _SEED:
-            world.add_domain(name)
-        world.add_domain(_SEED_ELSEWHERE, points_at=ELSEWHERE)
-        render.line(f"export SSLCTL_CONFIG={shlex.quote(str(world.config_path))}")
+            cdn.add_domain(name)
+        cdn.add_domain(_SEED_ELSEWHERE, points_at=ELSEWHERE)
+        render.line(f"export SSLCTL_CONFIG={shlex.quote(str(cdn.config_path))}")
         click.echo(
             f"\nC4 knows {', '.join(_SEED)}, and {_SEED_ELSEWHERE}, whose CNAME is elsewhere.\n"
             f"Paste the line above into another terminal, then: sslctl add {_SEED[0]} {_SEED_ELSEWHERE}\n"
             f"To mend the CNAME: sslctl sandbox domain {_SEED_ELSEWHERE}; to let C4 fail: sslctl sandbox break upload\n"
-            f"The edge serves https on port {world.edge.https_port}. Ctrl-C stops everything.",
+            f"The edge serves https on port {cdn.edge.https_port}. Ctrl-C stops everything.",
             err=True,
         )
         sys.stdout.flush()
@@ -94,7 +94,7 @@ def domain(app: App, *, name: str, points_at: str | None) -> None:
 
     name = names.normalise(name)
     target = cname_target(name)
-    _steering(app).set_domain(name, target, names.normalise(points_at) if points_at else target)
+    _remote_control(app).set_domain(name, target, names.normalise(points_at) if points_at else target)
 
 
 @command.command("break", short_help="Let C4 fail.")
@@ -108,17 +108,17 @@ def break_c4(app: App, *, call: str, status: int) -> None:
     with _extra():
         from sslctl.sandbox.c4.faults import Operation  # noqa: PLC0415 - needs the extra
 
-    _steering(app).break_c4(Operation(call), status)
+    _remote_control(app).break_c4(Operation(call), status)
 
 
 @command.command("heal", short_help="Let C4 work again.")
 @click.pass_obj
 def heal(app: App) -> None:
     """Let the running sandbox's C4 answer as it should again."""
-    _steering(app).heal_c4()
+    _remote_control(app).heal_c4()
 
 
-def _steering(app: App) -> RemoteControl:
+def _remote_control(app: App) -> RemoteControl:
     with _extra():
         from sslctl.sandbox.remote_control import RemoteControl  # noqa: PLC0415 - needs the extra
 
@@ -133,9 +133,9 @@ def demo() -> int:
 
     with (
         _folder() as folder,
-        _world(folder, certificate_seconds=CERTIFICATE_SECONDS, activation_seconds=0.5) as world,
+        _sandbox_cdn(folder, certificate_seconds=CERTIFICATE_SECONDS, activation_seconds=0.5) as cdn,
     ):
-        story = Demo(world, render.line)
+        story = Demo(cdn, render.line)
         story.play()
     if story.failures:
         render.line(f"\nThe demo failed: {len(story.failures)} things were not so.")
@@ -148,7 +148,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="sslctl-sandbox-")
 
 
-def _world(
+def _sandbox_cdn(
     folder: str, *, certificate_seconds: int, activation_seconds: float, mode: str = "webroot"
 ) -> SandboxCdn:
     with _extra():

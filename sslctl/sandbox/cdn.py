@@ -85,7 +85,7 @@ class SandboxCdn:
 
     @property
     def config_path(self) -> Path:
-        """The configuration file that makes sslctl use this world."""
+        """The configuration file that makes sslctl use this CDN."""
         return self.folder / "config.toml"
 
     def add_domain(

@@ -31,12 +31,12 @@ _GOOD, _ELSEWHERE, _UNKNOWN, _PASTED = (
 
 
 class Demo:
-    """Plays the story on `world` and tells it through `say`, a line at a time; `failures` says what went wrong."""
+    """Plays the story on `cdn` and tells it through `say`, a line at a time; `failures` says what went wrong."""
 
-    def __init__(self, world: SandboxCdn, say: Callable[[str], None]) -> None:
-        self._world = world
+    def __init__(self, cdn: SandboxCdn, say: Callable[[str], None]) -> None:
+        self._cdn = cdn
         self._say = say
-        self._files = world.folder / "files"
+        self._files = cdn.folder / "files"
         self.failures: list[str] = []
 
     def play(self) -> None:
@@ -56,8 +56,8 @@ class Demo:
 
     def _add(self) -> None:
         self._title("Three domains: one good, one whose CNAME is elsewhere, one that C4 does not know")
-        self._world.add_domain(_GOOD)
-        self._world.add_domain(_ELSEWHERE, points_at=ELSEWHERE)
+        self._cdn.add_domain(_GOOD)
+        self._cdn.add_domain(_ELSEWHERE, points_at=ELSEWHERE)
         output = self._type(5, "add", _GOOD, _ELSEWHERE, _UNKNOWN)
         self._expect("Success" in output, "the good domain is in Success")
         self._expect("CNAME_ELSEWHERE" in output, "the other one's reason is CNAME_ELSEWHERE")
@@ -96,12 +96,12 @@ class Demo:
             "C4 fails after the CA has issued: Emergency, and the same certificate goes up when C4 is healed"
         )
         self._say("(from here C4 answers every upload with 503)")
-        self._world.c4.set_faults(Fault(kind=Operation.UPLOAD, status=503))
+        self._cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=503))
         output = self._type(7, "recheck", _GOOD, "--force-renew")
         self._expect("C4_UPLOAD_FAILED" in output, "the reason is C4_UPLOAD_FAILED")
         held = self._view(_GOOD)["certificates"][0]
         self._say("(C4 is healed)")
-        self._world.c4.heal()
+        self._cdn.c4.heal()
         self._type(0, "daemon-tick")
         after = self._view(_GOOD)
         self._expect(
@@ -111,7 +111,7 @@ class Demo:
 
     def _text(self) -> None:
         self._title("A certificate added by text, then one of the CA's over it, which C4 answers with 409")
-        self._world.add_domain(_PASTED)
+        self._cdn.add_domain(_PASTED)
         pair = trustme.CA().issue_cert(_PASTED)
         certificate, key = self._files / "pasted.pem", self._files / "pasted-key.pem"
         certificate.write_bytes(b"".join(block.bytes() for block in pair.cert_chain_pems))
@@ -119,7 +119,7 @@ class Demo:
         self._type(0, "add", _PASTED, "--cert", str(certificate), "--key", str(key))
         self._type(0, "add", _PASTED)
         self._expect(self._view(_PASTED)["serving"]["source"] == "c4", "the CA's certificate is served")
-        answers = [request.status for request in self._world.c4.requests if request.method == "PUT"]
+        answers = [request.status for request in self._cdn.c4.requests if request.method == "PUT"]
         self._expect(409 in answers, "C4 did answer 409")  # noqa: PLR2004 - Conflict
 
     def _delete(self) -> None:
@@ -127,7 +127,7 @@ class Demo:
         self._type(0, "delete", _GOOD, "--yes")
         self._type(0, "list")
         self._type(0, "list", "--deleted")
-        self._expect(self._world.c4.serving(_GOOD) is None, "C4 has no certificate for it any more")
+        self._expect(self._cdn.c4.serving(_GOOD) is None, "C4 has no certificate for it any more")
 
     # How they are played
 
@@ -149,7 +149,7 @@ class Demo:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SSLCTL_")}
-        environment["SSLCTL_CONFIG"] = str(self._world.config_path)
+        environment["SSLCTL_CONFIG"] = str(self._cdn.config_path)
         return subprocess.run(
             [sys.executable, "-m", "sslctl", *arguments],
             env=environment,
@@ -187,7 +187,7 @@ class Demo:
         # Pebble's root is trusted by nobody; what counts is that it is the very certificate.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        address = (ADDRESS, self._world.edge.https_port)
+        address = (ADDRESS, self._cdn.edge.https_port)
         with (
             socket.create_connection(address, timeout=10) as plain,
             context.wrap_socket(plain, server_hostname=name) as secure,

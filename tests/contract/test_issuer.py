@@ -25,7 +25,7 @@ class Case:
     """An issuer, and how its next order is made to fail its challenge."""
 
     issuer: Issuer
-    world: SandboxCdn | None
+    sandbox: SandboxCdn | None
     clock: Clock
     orders: int = 0
 
@@ -33,17 +33,17 @@ class Case:
         """Make an order that was not placed yet, for names that point at the CDN, with its key."""
         self.orders += 1
         key = make_key("ecdsa")
-        if self.world is not None:
+        if self.sandbox is not None:
             for name in names:
-                self.world.add_domain(name)
+                self.sandbox.add_domain(name)
         return Order(self.orders, 1, names, make_csr(key, names), self.clock()), key
 
     def spoil(self, name: str) -> None:
         """Let the challenge for `name` fail."""
-        if self.world is not None:
+        if self.sandbox is not None:
             # The CA connects to an address where nobody listens on its HTTP port.
-            self.world.pebble.clear_cname(name)
-            self.world.pebble.set_addresses(name, ipv4=["127.0.0.99"])
+            self.sandbox.pebble.clear_cname(name)
+            self.sandbox.pebble.set_addresses(name, ipv4=["127.0.0.99"])
         else:
             assert isinstance(self.issuer, FakeIssuer)
             self.issuer.refusals.append(
@@ -58,10 +58,10 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield Case(FakeIssuer(clock), None, clock)
         return
     now = Clock(datetime.now(UTC).replace(microsecond=0))
-    with SandboxCdn(tmp_path_factory.mktemp("world"), clock=now) as world:
-        acme = load(world.config_path, {}).acme
-        issuer = CertbotIssuer(acme, world.folder / "acme", clock=now)
-        yield Case(issuer, world, now)
+    with SandboxCdn(tmp_path_factory.mktemp("sandbox"), clock=now) as sandbox:
+        acme = load(sandbox.config_path, {}).acme
+        issuer = CertbotIssuer(acme, sandbox.folder / "acme", clock=now)
+        yield Case(issuer, sandbox, now)
         issuer.close()
 
 
@@ -73,7 +73,11 @@ def test_an_order_becomes_a_certificate_for_its_key_and_names(case: Case) -> Non
     assert urls[0].startswith("https://")
     assert set(read_leaf(issued.certificate).names) == {"a.example.test", "b.example.test"}
     check_pair(
-        issued.certificate, key, issued.chain, order.names, datetime.now(UTC) if case.world else case.clock()
+        issued.certificate,
+        key,
+        issued.chain,
+        order.names,
+        datetime.now(UTC) if case.sandbox else case.clock(),
     )
 
 
@@ -104,8 +108,8 @@ def test_an_order_the_ca_never_heard_of_came_to_nothing(case: Case) -> None:
     order, _ = case.order("unheard.example.test")
     assert case.issuer.collect(order) is None
     unknown = "https://ca.test/order/999"
-    if case.world is not None:
-        unknown = case.world.pebble.directory_url.replace("/dir", "/my-order/none")
+    if case.sandbox is not None:
+        unknown = case.sandbox.pebble.directory_url.replace("/dir", "/my-order/none")
     assert (
         case.issuer.collect(Order(order.id, 1, order.names, order.csr_pem, order.opened_at, unknown)) is None
     )

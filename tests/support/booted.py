@@ -47,11 +47,11 @@ def can_boot() -> bool:
 
 
 class Machine:
-    """Use as a context manager. `world` is what its sslctl works with; the units are installed as docs/production.md says."""
+    """Use as a context manager. `cdn` is what its sslctl works with; the units are installed as docs/production.md says."""
 
-    def __init__(self, folder: Path, world: SandboxCdn) -> None:
+    def __init__(self, folder: Path, cdn: SandboxCdn) -> None:
         self._folder = folder
-        self._world = world
+        self._cdn = cdn
         self._booting: subprocess.Popen[bytes] | None = None
         self._first = 0
 
@@ -64,7 +64,7 @@ class Machine:
             sys.base_prefix,
             sysconfig.get_path("purelib"),
             ROOT,
-            self._world.folder / "webroot",
+            self._cdn.folder / "webroot",
         ]
         program = self._folder / "files" / "usr" / "local" / "bin" / "sslctl"
         program.write_text(PROGRAM.format(version=_VERSION))
@@ -181,20 +181,20 @@ class Machine:
             shutil.copy(ROOT / "contrib" / "systemd" / unit, units)
         (units / "idle.target").write_text(IDLE)
         (units / "sslctl.service.d" / "here.conf").write_text(HERE)
-        config = self._world.config_path.read_text()
+        config = self._cdn.config_path.read_text()
         names = {
             "c4-token": "c4.token",
             "c4-ca.pem": "c4-ca.pem",
-            self._world.pebble.ca_bundle.name: "ca.pem",
+            self._cdn.pebble.ca_bundle.name: "ca.pem",
         }
         for source in (
-            self._world.folder / "c4-token",
-            self._world.folder / "c4-ca.pem",
-            self._world.pebble.ca_bundle,
+            self._cdn.folder / "c4-token",
+            self._cdn.folder / "c4-ca.pem",
+            self._cdn.pebble.ca_bundle,
         ):
             place = f"/etc/sslctl/{names[source.name]}"
             shutil.copy(source, files / place[1:])
             config = config.replace(str(source), place)
-        config = config.replace(str(self._world.folder / "webroot"), "/var/www/acme")
-        config = config.replace(str(self._world.folder / "state"), "/var/lib/sslctl")
+        config = config.replace(str(self._cdn.folder / "webroot"), "/var/www/acme")
+        config = config.replace(str(self._cdn.folder / "state"), "/var/lib/sslctl")
         (files / "etc" / "sslctl" / "config.toml").write_text(config)

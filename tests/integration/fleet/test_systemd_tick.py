@@ -17,23 +17,23 @@ RESULT = ("Result", "ActiveState", "ExecMainStatus")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
+def cdn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
     if not can_boot():
         pytest.skip("a machine can be booted by root alone, where overlays and cgroup2 can be mounted")
-    with SandboxCdn(tmp_path_factory.mktemp("world"), clock=lambda: datetime.now(UTC)) as running:
+    with SandboxCdn(tmp_path_factory.mktemp("cdn"), clock=lambda: datetime.now(UTC)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def machine(world: SandboxCdn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with Machine(tmp_path_factory.mktemp("machine"), world) as booted:
+def machine(cdn: SandboxCdn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with Machine(tmp_path_factory.mktemp("machine"), cdn) as booted:
         # systemd unloads a unit that nothing refers to, and its results are lost.
         assert booted.run("systemctl", "start", "sslctl.timer").returncode == 0
         yield booted
 
 
-def test_service_obtains_a_certificate_inside_its_sandbox(world: SandboxCdn, machine: Machine) -> None:
-    world.add_domain("shop.example.test")
+def test_service_obtains_a_certificate_inside_its_sandbox(cdn: SandboxCdn, machine: Machine) -> None:
+    cdn.add_domain("shop.example.test")
     assert machine.sslctl("add", "shop.example.test", "--no-wait").returncode == 3
     started = machine.run("systemctl", "start", "sslctl.service")
     assert (started.returncode, started.stderr) == (0, ""), machine.said()
@@ -43,15 +43,15 @@ def test_service_obtains_a_certificate_inside_its_sandbox(world: SandboxCdn, mac
         "ExecMainStatus": "0",
     }
     assert "Success" in machine.sslctl("list").stdout
-    assert world.c4.serving("shop.example.test") is not None
+    assert cdn.c4.serving("shop.example.test") is not None
 
 
-def test_unit_does_not_fail_when_a_tick_finds_an_emergency(world: SandboxCdn, machine: Machine) -> None:
-    world.add_domain("late.example.test")
+def test_unit_does_not_fail_when_a_tick_finds_an_emergency(cdn: SandboxCdn, machine: Machine) -> None:
+    cdn.add_domain("late.example.test")
     machine.sslctl("add", "late.example.test", "--no-wait")
-    world.c4.set_faults(Fault(kind=Operation.UPLOAD, status=400))
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=400))
     assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
-    world.c4.set_faults()
+    cdn.c4.set_faults()
     shown = machine.show("sslctl.service", *RESULT)
     assert (shown["Result"], shown["ExecMainStatus"]) == ("success", "7")
     assert "late.example.test" in machine.said()
@@ -70,9 +70,9 @@ def test_unit_fails_when_the_tick_cannot_run(machine: Machine) -> None:
     assert machine.run("systemctl", "start", "sslctl.service").returncode == 0
 
 
-def test_service_skips_a_domain_that_an_operator_has_claimed(world: SandboxCdn, machine: Machine) -> None:
+def test_service_skips_a_domain_that_an_operator_has_claimed(cdn: SandboxCdn, machine: Machine) -> None:
     """The claim holds although the operator's process is outside the service's namespaces."""
-    world.add_domain("held.example.test")
+    cdn.add_domain("held.example.test")
     machine.sslctl("add", "held.example.test", "--no-wait")
     with machine.holding("held.example.test"):
         machine.run("systemctl", "start", "sslctl.service")

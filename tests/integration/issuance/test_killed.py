@@ -20,16 +20,16 @@ SSLCTL = [sys.executable, "-m", "sslctl"]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
     # The CA takes its time, so that there is some to be killed in.
     slow = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": "2"}
-    folder = tmp_path_factory.mktemp("world")
+    folder = tmp_path_factory.mktemp("sandbox")
     with SandboxCdn(folder, clock=lambda: datetime.now(UTC), pebble_environment=slow) as running:
         yield running
 
 
-def _rows(world: SandboxCdn, sql: str) -> list[tuple[object, ...]]:
-    database = world.folder / "state" / "sslctl.db"
+def _rows(sandbox: SandboxCdn, sql: str) -> list[tuple[object, ...]]:
+    database = sandbox.folder / "state" / "sslctl.db"
     try:
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     except sqlite3.OperationalError:
@@ -50,13 +50,13 @@ def _rows(world: SandboxCdn, sql: str) -> list[tuple[object, ...]]:
         ("issued.example.test", "outcome = 'issued'"),
     ],
 )
-def test_next_run_continues_the_same_order_after_kill_9(world: SandboxCdn, name: str, moment: str) -> None:
-    world.add_domain(name)
-    environment = {**os.environ, "SSLCTL_CONFIG": str(world.config_path)}
+def test_next_run_continues_the_same_order_after_kill_9(sandbox: SandboxCdn, name: str, moment: str) -> None:
+    sandbox.add_domain(name)
+    environment = {**os.environ, "SSLCTL_CONFIG": str(sandbox.config_path)}
     orders = f"FROM acme_order JOIN domain ON domain.id = domain_id WHERE domain.name = '{name}'"
     with subprocess.Popen([*SSLCTL, "add", name], env=environment, stdout=subprocess.DEVNULL) as process:
         for _ in range(3000):
-            if _rows(world, f"SELECT 1 {orders} AND acme_order.{moment}"):
+            if _rows(sandbox, f"SELECT 1 {orders} AND acme_order.{moment}"):
                 break
             time.sleep(0.005)
         time.sleep(1 if name.startswith("validating") else 0)
@@ -65,7 +65,7 @@ def test_next_run_continues_the_same_order_after_kill_9(world: SandboxCdn, name:
         [*SSLCTL, "recheck", name], env=environment, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert _rows(world, f"SELECT acme_order.outcome {orders}") == [("issued",)]
-    assert _rows(world, "PRAGMA integrity_check") == [("ok",)]
+    assert _rows(sandbox, f"SELECT acme_order.outcome {orders}") == [("issued",)]
+    assert _rows(sandbox, "PRAGMA integrity_check") == [("ok",)]
     # What was settled already is cleared much later.
-    assert name.startswith("issued") or not list((world.folder / "state" / "acme").glob("runs/**/*"))
+    assert name.startswith("issued") or not list((sandbox.folder / "state" / "acme").glob("runs/**/*"))

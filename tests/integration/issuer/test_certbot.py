@@ -40,14 +40,14 @@ def _now() -> datetime:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
-    with SandboxCdn(tmp_path_factory.mktemp("world"), clock=_now) as running:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
+    with SandboxCdn(tmp_path_factory.mktemp("sandbox"), clock=_now) as running:
         yield running
 
 
 @pytest.fixture
-def acme(world: SandboxCdn) -> AcmeSection:
-    return load(world.config_path, {}).acme
+def acme(sandbox: SandboxCdn) -> AcmeSection:
+    return load(sandbox.config_path, {}).acme
 
 
 _made: list[CertbotIssuer] = []
@@ -74,20 +74,20 @@ def _no_url(_url: str) -> None:
 
 
 def test_standalone_mode_issues_through_its_own_port(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("standalone.example.test")
+    sandbox.add_domain("standalone.example.test")
     issuer = _certbot(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme")
     issued = issuer.issue(_order(1, "standalone.example.test"), _no_url)
     assert read_leaf(issued.certificate).names == ("standalone.example.test",)
 
 
 def test_parallel_standalone_orders_share_the_port(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     names = [f"standalone{number}.example.test" for number in range(3)]
     for name in names:
-        world.add_domain(name)
+        sandbox.add_domain(name)
     issuer = _certbot(dataclasses.replace(acme, mode="standalone"), tmp_path / "acme")
     with ThreadPoolExecutor(3) as pool:
         issued = list(pool.map(lambda pair: issuer.issue(_order(*pair), _no_url), enumerate(names, 1)))
@@ -95,11 +95,11 @@ def test_parallel_standalone_orders_share_the_port(
 
 
 def test_parallel_first_orders_register_one_account(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     names = [f"parallel{number}.example.test" for number in range(3)]
     for name in names:
-        world.add_domain(name)
+        sandbox.add_domain(name)
     issuer = _certbot(acme, tmp_path / "acme")
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda pair: issuer.issue(_order(*pair), _no_url), enumerate(names, 1)))
@@ -107,9 +107,9 @@ def test_parallel_first_orders_register_one_account(
 
 
 def test_run_folders_are_private_and_removed_by_forget(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("private.example.test")
+    sandbox.add_domain("private.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
     order = _order(7, "private.example.test")
     for name, age in (("3", 31), ("4", 29)):
@@ -131,9 +131,9 @@ def test_run_folders_are_private_and_removed_by_forget(
 
 
 def test_collect_returns_a_certificate_left_on_disk_without_a_request_to_the_ca(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("adopted.example.test")
+    sandbox.add_domain("adopted.example.test")
     order = _order(1, "adopted.example.test")
     issued = _certbot(acme, tmp_path / "acme").issue(order, _no_url)
     nowhere = dataclasses.replace(acme, directory_url="https://127.0.0.1:9/dir")
@@ -141,15 +141,15 @@ def test_collect_returns_a_certificate_left_on_disk_without_a_request_to_the_ca(
 
 
 def test_order_url_is_stored_before_any_challenge_file_is_written(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("first.example.test")
+    sandbox.add_domain("first.example.test")
     challenges = tmp_path / "seen"
 
     def keep(url: str) -> None:
         # While we have not returned, no challenge is answered: the webroot is empty.
         time.sleep(0.3)
-        answers = list((world.folder / "webroot").glob(".well-known/acme-challenge/*"))
+        answers = list((sandbox.folder / "webroot").glob(".well-known/acme-challenge/*"))
         challenges.write_text(f"{url} {len(answers)}")
 
     _certbot(acme, tmp_path / "acme").issue(_order(1, "first.example.test"), keep)
@@ -157,10 +157,10 @@ def test_order_url_is_stored_before_any_challenge_file_is_written(
 
 
 def test_challenge_files_are_world_readable_even_with_umask_077(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("readable.example.test")
-    webroot = world.folder / "webroot"
+    sandbox.add_domain("readable.example.test")
+    webroot = sandbox.folder / "webroot"
     seen: set[int] = set()
     ended = threading.Event()
 
@@ -185,9 +185,9 @@ def test_challenge_files_are_world_readable_even_with_umask_077(
 
 
 def test_issue_ignores_certbot_settings_of_the_machine_and_the_current_folder(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.add_domain("alone.example.test")
+    sandbox.add_domain("alone.example.test")
     settings = tmp_path / "xdg" / "letsencrypt" / "cli.ini"
     settings.parent.mkdir(parents=True)
     settings.write_text(f"deploy-hook = touch {tmp_path}/hooked\nno-such-option = 1\n")
@@ -200,9 +200,9 @@ def test_issue_ignores_certbot_settings_of_the_machine_and_the_current_folder(
 
 
 def test_issue_registers_the_account_again_when_the_ca_does_not_know_it(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("account.example.test")
+    sandbox.add_domain("account.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
     issuer.issue(_order(1, "account.example.test"), _no_url)
     folder = next((tmp_path / "acme" / "accounts").glob("**/regr.json")).parent
@@ -221,9 +221,9 @@ def test_issue_registers_the_account_again_when_the_ca_does_not_know_it(
 
 
 def test_issue_places_no_order_when_other_users_can_change_the_webroot(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("refused.example.test")
+    sandbox.add_domain("refused.example.test")
     (tmp_path / "webroot").mkdir()
     (tmp_path / "webroot").chmod(0o777)
     issuer = _certbot(dataclasses.replace(acme, webroot=tmp_path / "webroot"), tmp_path / "acme")
@@ -234,9 +234,9 @@ def test_issue_places_no_order_when_other_users_can_change_the_webroot(
 
 
 def test_order_continues_to_a_certificate_after_certbot_was_killed(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("killed.example.test")
+    sandbox.add_domain("killed.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
     order = _order(1, "killed.example.test")
     urls: list[str] = []
@@ -293,9 +293,9 @@ def test_certbot_is_killed_after_its_deadline(acme: AcmeSection, tmp_path: Path)
     ],
 )
 def test_issue_reports_the_cause_when_the_ca_or_the_settings_are_unusable(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path, change: dict[str, object], code: Code, found: str
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path, change: dict[str, object], code: Code, found: str
 ) -> None:
-    world.add_domain("around.example.test")
+    sandbox.add_domain("around.example.test")
     issuer = _certbot(dataclasses.replace(acme, **change), tmp_path / "acme")  # type: ignore[arg-type]
     with pytest.raises(IssueError) as caught:
         issuer.issue(_order(1, "around.example.test"), _no_url)
@@ -305,7 +305,7 @@ def test_issue_reports_the_cause_when_the_ca_or_the_settings_are_unusable(
 
 def test_issue_succeeds_when_the_ca_rejects_half_of_the_nonces(tmp_path: Path) -> None:
     with SandboxCdn(
-        tmp_path / "world", clock=_now, pebble_environment={"PEBBLE_WFE_NONCEREJECT": "50"}
+        tmp_path / "sandbox", clock=_now, pebble_environment={"PEBBLE_WFE_NONCEREJECT": "50"}
     ) as rough:
         rough.add_domain("nonce.example.test")
         issuer = _certbot(load(rough.config_path, {}).acme, tmp_path / "acme")
@@ -336,9 +336,9 @@ def _processes() -> Iterator[tuple[int, int]]:
 
 
 def test_collect_fetches_the_certificate_from_its_order_when_the_file_is_truncated(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("cut.example.test")
+    sandbox.add_domain("cut.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
     order = _order(1, "cut.example.test")
     urls: list[str] = []
@@ -354,28 +354,28 @@ def test_collect_fetches_the_certificate_from_its_order_when_the_file_is_truncat
 
 
 def test_collect_removes_challenge_files_of_a_killed_run(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("litter.example.test")
+    sandbox.add_domain("litter.example.test")
     issuer = _certbot(acme, tmp_path / "acme")
     order = _order(1, "litter.example.test")
     urls: list[str] = []
     issued = issuer.issue(order, urls.append)
     issuer.forget(order)
-    asked = (world.folder / "pebble" / "pebble.log").read_text()
+    asked = (sandbox.folder / "pebble" / "pebble.log").read_text()
     token = re.findall(r"http://litter\S+/acme-challenge/(\S+)", asked)[-1]
-    answer = world.folder / "webroot" / ".well-known" / "acme-challenge" / token
+    answer = sandbox.folder / "webroot" / ".well-known" / "acme-challenge" / token
     answer.write_text("left by a run that was killed once the CA had looked at it")
     assert issuer.collect(dataclasses.replace(order, url=urls[0])) == issued
     assert not answer.exists()
 
 
 def test_two_issuers_at_their_first_order_register_one_account(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     names = [f"first{number}.example.test" for number in range(2)]
     for name in names:
-        world.add_domain(name)
+        sandbox.add_domain(name)
 
     def issue(pair: tuple[int, str]) -> object:
         # As in another process: nothing is shared but the folder.
@@ -387,9 +387,9 @@ def test_two_issuers_at_their_first_order_register_one_account(
 
 
 def test_issue_uses_one_account_when_there_are_two(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
-    world.add_domain("twice.example.test")
+    sandbox.add_domain("twice.example.test")
     for folder in ("acme", "other"):
         _certbot(acme, tmp_path / folder)._register()
     (other,) = (tmp_path / "other" / "accounts").glob("*/dir/*")
@@ -432,11 +432,11 @@ def test_child_ends_when_its_channel_is_closed(tmp_path: Path, *, tells: bool) -
 
 
 def test_next_order_starts_a_new_fork_server_after_the_old_one_was_killed(
-    world: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
 ) -> None:
     issuer = _certbot(acme, tmp_path / "acme")
     for number, name in enumerate(("before.example.test", "after.example.test"), 1):
-        world.add_domain(name)
+        sandbox.add_domain(name)
         assert read_leaf(issuer.issue(_order(number, name), _no_url).certificate).names == (name,)
         warm = next(pid for pid, parent in _processes() if parent == os.getpid())
         os.kill(warm, signal.SIGKILL)

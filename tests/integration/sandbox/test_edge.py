@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -72,15 +73,15 @@ class SandboxCdn:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[SandboxCdn]:
-    world = SandboxCdn(tmp_path)
-    with world.c4:
-        yield world
+def cdn(tmp_path: Path) -> Iterator[SandboxCdn]:
+    cdn = SandboxCdn(tmp_path)
+    with cdn.c4:
+        yield cdn
 
 
 @pytest.fixture
-def edge(world: SandboxCdn) -> Iterator[Edge]:
-    with Edge(world.c4, world.webroot) as edge:
+def edge(cdn: SandboxCdn) -> Iterator[Edge]:
+    with Edge(cdn.c4, cdn.webroot) as edge:
         yield edge
 
 
@@ -112,46 +113,46 @@ def get(port: int, path: str, host: str = SHOP) -> tuple[int, bytes, str | None]
         connection.close()
 
 
-def say(port: int, said: bytes) -> bytes:
-    """Send `said` as it is; give everything that comes back."""
+def send(port: int, request: bytes) -> bytes:
+    """Send `request` unchanged and return the whole response."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        connection.sendall(said)
+        connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
 def test_a_handshake_shows_the_very_certificate_of_the_name_that_is_asked_for(
-    world: SandboxCdn, edge: Edge
+    cdn: SandboxCdn, edge: Edge
 ) -> None:
-    shop, www = world.install(SHOP), world.install(WWW)
-    world.activate()
+    shop, www = cdn.install(SHOP), cdn.install(WWW)
+    cdn.activate()
     assert handshake(edge, SHOP) == shop
     assert handshake(edge, WWW) == www
     assert handshake(edge, SHOP.upper()) == shop
 
 
-def test_the_old_certificate_is_served_until_the_new_one_is_active(world: SandboxCdn, edge: Edge) -> None:
-    old = world.install(SHOP)
-    world.activate()
-    new = world.install(SHOP)
+def test_the_old_certificate_is_served_until_the_new_one_is_active(cdn: SandboxCdn, edge: Edge) -> None:
+    old = cdn.install(SHOP)
+    cdn.activate()
+    new = cdn.install(SHOP)
     assert handshake(edge, SHOP) == old
-    world.activate()
+    cdn.activate()
     assert handshake(edge, SHOP) == new
 
 
-def test_a_client_that_resumes_its_session_sees_the_certificate_of_now(world: SandboxCdn, edge: Edge) -> None:
+def test_a_client_that_resumes_its_session_sees_the_certificate_of_now(cdn: SandboxCdn, edge: Edge) -> None:
     context = ssl.create_default_context()
     CA.configure_trust(context)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    world.install(SHOP)
-    world.activate()
+    cdn.install(SHOP)
+    cdn.activate()
     with (
         socket.create_connection(("127.0.0.1", edge.https_port), timeout=20) as plain,
         context.wrap_socket(plain, server_hostname=SHOP) as secure,
     ):
         session = secure.session
-    new = world.install(SHOP)
-    world.activate()
+    new = cdn.install(SHOP)
+    cdn.activate()
     with (
         socket.create_connection(("127.0.0.1", edge.https_port), timeout=20) as plain,
         context.wrap_socket(plain, server_hostname=SHOP, session=session) as secure,
@@ -161,31 +162,31 @@ def test_a_client_that_resumes_its_session_sees_the_certificate_of_now(world: Sa
 
 @pytest.mark.parametrize("name", ["unknown.example.com", BARE, None])
 def test_a_name_without_a_certificate_is_refused_with_the_alert_for_it(
-    world: SandboxCdn, edge: Edge, name: str | None
+    cdn: SandboxCdn, edge: Edge, name: str | None
 ) -> None:
-    world.install(SHOP)
-    world.activate()
+    cdn.install(SHOP)
+    cdn.activate()
     with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
         handshake(edge, name)
 
 
-def test_a_removed_certificate_is_served_no_more(world: SandboxCdn, edge: Edge) -> None:
-    world.install(SHOP)
-    world.activate()
+def test_a_removed_certificate_is_served_no_more(cdn: SandboxCdn, edge: Edge) -> None:
+    cdn.install(SHOP)
+    cdn.activate()
     handshake(edge, SHOP)
     requests.delete(
-        f"{world.c4.url}/v1/domains/{SHOP}/certificate",
+        f"{cdn.c4.url}/v1/domains/{SHOP}/certificate",
         headers={"Authorization": f"Bearer {TOKEN}"},
-        verify=str(world.ca_file),
+        verify=str(cdn.ca_file),
         timeout=20,
     ).raise_for_status()
     with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
         handshake(edge, SHOP)
 
 
-def test_tls_below_1_2_is_refused(world: SandboxCdn, edge: Edge) -> None:
-    world.install(SHOP)
-    world.activate()
+def test_tls_below_1_2_is_refused(cdn: SandboxCdn, edge: Edge) -> None:
+    cdn.install(SHOP)
+    cdn.activate()
     context = ssl.create_default_context()
     CA.configure_trust(context)
     # OpenSSL's security level 0, or the client itself would not try TLS 1.1.
@@ -198,9 +199,9 @@ def test_tls_below_1_2_is_refused(world: SandboxCdn, edge: Edge) -> None:
         handshake(edge, SHOP, context)
 
 
-def test_any_get_over_tls_is_answered_with_a_text_that_names_the_host(world: SandboxCdn, edge: Edge) -> None:
-    world.install(SHOP)
-    world.activate()
+def test_any_get_over_tls_is_answered_with_a_text_that_names_the_host(cdn: SandboxCdn, edge: Edge) -> None:
+    cdn.install(SHOP)
+    cdn.activate()
     context = ssl.create_default_context()
     CA.configure_trust(context)
     with (
@@ -215,10 +216,10 @@ def test_any_get_over_tls_is_answered_with_a_text_that_names_the_host(world: San
 
 
 def test_no_key_is_left_on_disk_besides_the_records_of_c4(
-    world: SandboxCdn, edge: Edge, tmp_path: Path
+    cdn: SandboxCdn, edge: Edge, tmp_path: Path
 ) -> None:
-    world.install(SHOP)
-    world.activate()
+    cdn.install(SHOP)
+    cdn.activate()
     handshake(edge, SHOP)
     with_key = [
         path for path in tmp_path.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()
@@ -226,9 +227,9 @@ def test_no_key_is_left_on_disk_besides_the_records_of_c4(
     assert with_key == [tmp_path / "c4" / "domains" / SHOP]
 
 
-def test_a_silent_client_does_not_hold_up_the_others(world: SandboxCdn, edge: Edge) -> None:
-    shop = world.install(SHOP)
-    world.activate()
+def test_a_silent_client_does_not_hold_up_the_others(cdn: SandboxCdn, edge: Edge) -> None:
+    shop = cdn.install(SHOP)
+    cdn.activate()
     with (
         socket.create_connection(("127.0.0.1", edge.https_port)),
         socket.create_connection(("127.0.0.1", edge.http_port)),
@@ -238,22 +239,24 @@ def test_a_silent_client_does_not_hold_up_the_others(world: SandboxCdn, edge: Ed
 
 
 def test_clients_that_hang_up_or_talk_nonsense_leave_no_noise(
-    world: SandboxCdn, edge: Edge, capfd: pytest.CaptureFixture[str]
+    cdn: SandboxCdn, edge: Edge, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    shop = world.install(SHOP)
-    world.activate()
+    shop = cdn.install(SHOP)
+    cdn.activate()
     for port in (edge.http_port, edge.https_port):
-        for said in (b"", b"\x00\xff\r\n\r\n", b"GET //[ HTTP/1.1\r\n\r\n"):
-            say(port, said)
+        for request in (b"", b"\x00\xff\r\n\r\n", b"GET //[ HTTP/1.1\r\n\r\n"):
+            # The edge may have closed the connection before all is sent.
+            with suppress(OSError):
+                send(port, request)
     assert handshake(edge, SHOP) == shop
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_a_challenge_is_answered_from_the_webroot(world: SandboxCdn, edge: Edge) -> None:
-    (world.webroot / CHALLENGES.strip("/") / "Abc-_09").write_text("Abc-_09.thumbprint")
+def test_a_challenge_is_answered_from_the_webroot(cdn: SandboxCdn, edge: Edge) -> None:
+    (cdn.webroot / CHALLENGES.strip("/") / "Abc-_09").write_text("Abc-_09.thumbprint")
     assert get(edge.http_port, f"{CHALLENGES}Abc-_09")[:2] == (200, b"Abc-_09.thumbprint")
     assert get(edge.http_port, f"{CHALLENGES}Abc-_09", host="any.name.example")[0] == 200
-    head = say(edge.http_port, f"HEAD {CHALLENGES}Abc-_09 HTTP/1.0\r\n\r\n".encode())
+    head = send(edge.http_port, f"HEAD {CHALLENGES}Abc-_09 HTTP/1.0\r\n\r\n".encode())
     assert (head.split()[1], head[-4:]) == (b"200", b"\r\n\r\n")
     assert get(edge.http_port, f"{CHALLENGES}absent")[0] == 404
 
@@ -276,14 +279,14 @@ def test_a_challenge_is_answered_from_the_webroot(world: SandboxCdn, edge: Edge)
     ],
 )
 def test_nothing_but_a_challenge_of_the_webroot_is_read(
-    world: SandboxCdn, edge: Edge, tmp_path: Path, token: str
+    cdn: SandboxCdn, edge: Edge, tmp_path: Path, token: str
 ) -> None:
-    folder = world.webroot / CHALLENGES.strip("/")
-    for path in (world.webroot / "secret", tmp_path / "secret", folder / "x.txt"):
+    folder = cdn.webroot / CHALLENGES.strip("/")
+    for path in (cdn.webroot / "secret", tmp_path / "secret", folder / "x.txt"):
         path.write_text("a secret")
     (folder / "folder").mkdir()
     (folder / "link").symlink_to(tmp_path / "secret")
-    answer = say(edge.http_port, f"GET {CHALLENGES}{token} HTTP/1.0\r\nHost: {SHOP}\r\n\r\n".encode())
+    answer = send(edge.http_port, f"GET {CHALLENGES}{token} HTTP/1.0\r\nHost: {SHOP}\r\n\r\n".encode())
     assert answer.split()[1] == b"404"
     assert b"a secret" not in answer
 
@@ -302,12 +305,12 @@ class Standalone(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_challenge_that_the_webroot_lacks_is_forwarded_to_the_standalone_port(world: SandboxCdn) -> None:
-    (world.webroot / CHALLENGES.strip("/") / "here").write_text("from the webroot")
+def test_a_challenge_that_the_webroot_lacks_is_forwarded_to_the_standalone_port(cdn: SandboxCdn) -> None:
+    (cdn.webroot / CHALLENGES.strip("/") / "here").write_text("from the webroot")
     with ThreadingHTTPServer(("127.0.0.1", 0), Standalone) as standalone:
         thread = threading.Thread(target=standalone.serve_forever)
         thread.start()
-        with Edge(world.c4, world.webroot, standalone.server_address[1]) as edge:
+        with Edge(cdn.c4, cdn.webroot, standalone.server_address[1]) as edge:
             assert get(edge.http_port, f"{CHALLENGES}here")[1] == b"from the webroot"
             assert get(edge.http_port, f"{CHALLENGES}there")[:2] == (
                 200,
@@ -316,7 +319,7 @@ def test_a_challenge_that_the_webroot_lacks_is_forwarded_to_the_standalone_port(
             assert get(edge.http_port, f"{CHALLENGES}..%2fthere")[0] == 404
         standalone.shutdown()
         thread.join()
-    with Edge(world.c4, None, standalone.server_address[1]) as edge:
+    with Edge(cdn.c4, None, standalone.server_address[1]) as edge:
         assert get(edge.http_port, f"{CHALLENGES}there")[0] == 502
 
 
@@ -339,10 +342,10 @@ def test_a_stopped_edge_comes_back_on_the_same_ports(edge: Edge) -> None:
     assert get(edge.http_port, "/")[0] == 301
 
 
-def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(world: SandboxCdn, edge: Edge) -> None:
+def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(cdn: SandboxCdn, edge: Edge) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    second = Edge(world.c4, None, http_port=port, https_port=edge.https_port)
+    second = Edge(cdn.c4, None, http_port=port, https_port=edge.https_port)
     with pytest.raises(OSError, match="in use"):
         second.start()
     with pytest.raises(ConnectionRefusedError):
