@@ -1,0 +1,138 @@
+"""When the tick takes a domain up, and for what work."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sslctl.rules.model import Finding, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import RenewalRule, renewal_at
+from sslctl.rules.schedule import Work, count_tries, find_due_work, retry_at
+from tests.unit.rules.builders import NOW, WEEK, certificate, domain, finding, leaf, serving
+
+
+@pytest.mark.parametrize(
+    ("lifetime_days", "expected_days"), [(90, 7), (64, 7), (45, 7), (14, 7), (13, 6.5), (6, 3), (1, 0.5)]
+)
+def test_renewal_is_seven_days_before_expiry_but_never_before_half_of_the_lifetime(
+    lifetime_days: float, expected_days: float
+) -> None:
+    short = leaf(left=timedelta(days=lifetime_days), lifetime=timedelta(days=lifetime_days))
+    assert short.not_after - renewal_at(short, WEEK) == timedelta(days=expected_days)
+
+
+@pytest.mark.parametrize(
+    ("state", "work"),
+    [
+        (serving(), None),
+        (serving(left=WEEK), Work.RENEW),
+        (serving(left=WEEK + timedelta(seconds=1)), None),
+        (serving(left=-WEEK), Work.RENEW),
+        (serving(revoked_at=NOW), Work.RENEW),
+        ({}, Work.ISSUE),
+        ({"finding": finding(Code.QUEUED)}, Work.ISSUE),
+        ({"finding": finding(Code.CNAME_ELSEWHERE)}, Work.RECHECK),
+        ({"finding": finding(Code.CNAME_ELSEWHERE, retry=timedelta(hours=1))}, None),
+        ({"finding": finding(Code.C4_UNKNOWN_DOMAIN, retry=None)}, None),
+        ({"wanted": certificate(), "finding": finding(Code.C4_UPLOAD_FAILED)}, Work.UPLOAD),
+        ({"wanted": certificate(left=-WEEK), "finding": finding(Code.C4_UPLOAD_FAILED)}, Work.RECHECK),
+        ({**serving(left=-WEEK), "source": Source.TEXT}, None),
+        ({**serving(left=-WEEK, source=Source.TEXT), "source": Source.TEXT}, None),
+        ({"source": Source.TEXT, "wanted": certificate(source=Source.TEXT)}, Work.UPLOAD),
+        ({"source": Source.TEXT, "finding": finding(Code.C4_UNANSWERED)}, None),
+        ({"deleted_at": NOW}, None),
+        ({**serving(left=WEEK), "finding": finding(Code.CNAME_ELSEWHERE, retry=timedelta(hours=1))}, None),
+    ],
+)
+def test_what_the_tick_owes(state: dict[str, object], work: Work | None) -> None:
+    due = find_due_work(domain(**state), NOW, RenewalRule(WEEK))
+    assert (due.work if due else None) is work
+
+
+def test_failure_waits_for_the_next_midnight_in_singapore() -> None:
+    assert retry_at(Code.NXDOMAIN, NOW) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("code", [Code.CA_UNAVAILABLE, Code.C4_ACTIVATING, Code.CHALLENGE_FAILED], ids=str)
+def test_what_may_pass_by_itself_is_tried_again_ever_more_seldom_but_never_past_midnight(code: Code) -> None:
+    waits = [retry_at(code, NOW, tries=tries) for tries in (1, 2, 3, 4, 5)]
+    midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+    assert waits == [*(NOW + timedelta(minutes=m) for m in (1, 10, 100)), midnight, midnight]
+    late = datetime(2026, 11, 23, 15, 59, 30, tzinfo=UTC)
+    assert retry_at(code, late) == midnight
+
+
+@pytest.mark.parametrize("wish", [timedelta(seconds=1), timedelta(days=42)])
+def test_what_is_held_back_is_taken_up_at_its_own_time(wish: timedelta) -> None:
+    assert retry_at(Code.BUDGET_HELD, NOW, NOW + wish) == NOW + wish
+
+
+@pytest.mark.parametrize(
+    ("codes", "tries"),
+    [
+        ([Code.QUEUED, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.CHALLENGE_FAILED, Code.C4_UNANSWERED], 3),
+        ([Code.CA_UNAVAILABLE, Code.CA_UNAVAILABLE, None, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.NXDOMAIN, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.C4_REJECTED, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.QUEUED, Code.CA_UNAVAILABLE], 1),
+        ([Code.CA_UNAVAILABLE, Code.CA_UNAVAILABLE, Code.BUDGET_HELD, Code.CA_UNAVAILABLE], 3),
+        ([Code.QUEUED, Code.BUDGET_HELD, Code.BUDGET_HELD, Code.CA_UNAVAILABLE], 1),
+    ],
+)
+def test_only_trouble_that_backs_off_is_counted_and_only_in_a_row(
+    codes: list[Code | None], tries: int
+) -> None:
+    before: Finding | None = None
+    for code in codes:
+        tried = 1 if code is None or code is Code.QUEUED else count_tries(before, code)
+        before = None if code is None else Finding(code, "", "", NOW, NOW, tried)
+    assert before is not None
+    assert before.tries == tries
+
+
+def test_emergency_is_for_the_next_tick_and_discard_for_a_person() -> None:
+    assert retry_at(Code.C4_REJECTED, NOW) == NOW
+    assert retry_at(Code.C4_UNKNOWN_DOMAIN, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        (timedelta(hours=30), timedelta(hours=30)),
+        (timedelta(seconds=1), timedelta(minutes=1)),
+        (timedelta(days=-400), timedelta(minutes=1)),
+        (timedelta(days=400), timedelta(days=7)),
+    ],
+)
+def test_the_wish_of_the_ca_is_honoured_between_a_minute_and_a_week(
+    wish: timedelta, expected: timedelta
+) -> None:
+    assert retry_at(Code.CA_RATE_LIMITED, NOW, NOW + wish) == NOW + expected
+
+
+def test_the_wish_of_c4_never_skips_the_daily_recheck() -> None:
+    midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
+    soon = NOW + timedelta(minutes=5)
+    assert retry_at(Code.C4_UNANSWERED, NOW, soon) == soon
+    assert retry_at(Code.C4_UNANSWERED, NOW, NOW + timedelta(days=1)) == midnight
+
+
+@pytest.mark.parametrize(
+    ("code", "retry", "is_due"),
+    [
+        (Code.CNAME_ELSEWHERE, timedelta(days=1), False),
+        (Code.CA_RATE_LIMITED, timedelta(days=7), False),
+        (Code.CNAME_ELSEWHERE, timedelta(days=400), True),
+        (Code.CA_RATE_LIMITED, timedelta(days=7, seconds=1), True),
+        (Code.BUDGET_HELD, timedelta(days=40), False),
+        (Code.C4_UNKNOWN_DOMAIN, None, False),
+    ],
+)
+def test_what_a_clock_that_ran_ahead_put_off_is_due(
+    code: Code, retry: timedelta | None, *, is_due: bool
+) -> None:
+    found = domain(finding=finding(code, retry=retry))
+    assert (find_due_work(found, NOW, RenewalRule(WEEK)) is not None) is is_due
