@@ -18,7 +18,8 @@ from sslctl.errors import ConfigError, StateError
 from sslctl.issuance.slots import Slots
 from sslctl.rules.model import Domain, Milestone
 from sslctl.rules.renewal import Ari, RenewalRule
-from sslctl.store.interface import Copy, Store
+from sslctl.store.interface import Store
+from sslctl.store.interface.maintenance import Copy
 from sslctl.text import clean
 
 # What talks to the outside is imported where it is first needed: `list` and `view` start without requests and dnspython.
@@ -99,7 +100,7 @@ class App:
         ):
             store.require_keys()
             enrolment.reverify(store, self.clock(), "restored from a backup")
-            store.mark(Milestone.RESTORED, clean(backup))
+            store.record_milestone(Milestone.RESTORED, clean(backup))
         return copy
 
     @cached_property

@@ -202,7 +202,7 @@ def _enter_recorded(
 ) -> None:
     """Enter what was recorded into `report`; with `tell` write it too, one by one where that can be read."""
     is_long = len(recorded) > _MOST_TOLD
-    for domain in app.store.named(recorded):
+    for domain in app.store.domains_named(recorded):
         report.add(Outcome(domain.name, domain), app.clock())
         if tell and not is_long:
             render.outcome(domain, app.clock())

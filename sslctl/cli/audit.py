@@ -48,7 +48,7 @@ def verify(app: App, *, noted: Head | None, as_json: bool) -> int:
     Note the head that it writes somewhere else: with --head it shows later that no older database was put in the
     place of this one. Exit code 8 when something was edited.
     """
-    found = app.store.audit(noted)
+    found = app.store.verify_history(noted)
     if as_json:
         render.json_object(json_shapes.envelope(**json_shapes.audit(found)))
         return Exit.UNUSABLE if found.broken else Exit.OK
@@ -84,7 +84,7 @@ def _count(number: int) -> str:
 def show(app: App, *, since: datetime | None, actor: str, name: str | None, as_json: bool) -> None:
     """List who did what, to which domain and version of its certificate, when and why; the oldest first."""
     domain = None if name is None else _find(app, names.normalise(name))
-    found = app.store.trail(since=since, actor=actor, domain=domain)
+    found = app.store.audit_trail(since=since, actor=actor, domain=domain)
     if as_json:
         told = ({"id": event.id, "domain": of, **json_shapes.event(event)} for of, event in found)
         render.json_list(json_shapes.envelope(), "events", told)

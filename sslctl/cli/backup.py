@@ -9,7 +9,7 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes, render
-from sslctl.store.interface import Copy
+from sslctl.store.interface.maintenance import Copy
 from sslctl.text import clean
 
 

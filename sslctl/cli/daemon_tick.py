@@ -77,16 +77,16 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     # As with C4's token: what is wrong there is known before any domain is touched.
     _ = app.notifier
     app.via = "tick"
-    is_whole = app.store.require_whole(_LOOKING_SECONDS)
+    is_whole = app.store.check_integrity(_LOOKING_SECONDS)
     # What an operator works on is in good hands, and has its turn at the next tick; what one deleted needs none.
     report = Report([], batch=True, yields=True)
     with _alone(app):
         plan = _plan(app, at, force=force)
         if plan.tasks and not is_whole:
-            app.store.require_whole(_LOOKING_LONG_SECONDS)
+            app.store.check_integrity(_LOOKING_LONG_SECONDS)
         _carry_out(app, plan, report)
         alerts = _ask_ca(app, report)
-        app.store.mark(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
+        app.store.record_milestone(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
         noticed = _tell_people(app)
     told = Told(noticed, _ping(app, report, noticed))
     _say_outcome(app, plan, report, alerts, told, quiet=quiet, as_json=as_json)
@@ -134,7 +134,7 @@ def _tell_people(app: App) -> Notice:
     """Tell people of the domains that need them; where nobody is to be told, forget what was told before."""
     section = app.config.notify
     if app.notifier is None:
-        if app.store.notice() != Notice():
+        if app.store.last_notice() != Notice():
             app.store.record_notice(Notice())
         return Notice()
     repeat = timedelta(hours=section.repeat_hours)
@@ -170,7 +170,7 @@ def _say_outcome(
     app: App, plan: Plan, report: Report, alerts: Sequence[Alert], told: Told, *, quiet: bool, as_json: bool
 ) -> None:
     now = app.clock()
-    counts, paused = app.store.counts(now), app.store.pauses(now)
+    counts, paused = app.store.count_by_status(now), app.store.pauses(now)
     if as_json:
         answer = json_shapes.envelope(
             at=json_shapes.instant(now),
@@ -195,7 +195,7 @@ def _say_outcome(
     )
     for line in (*_alerted(alerts), *warnings.pause_lines(paused), *_held(plan), *troubles):
         render.line(line)
-    for domain in app.store.named([name for name in unwell if name not in report.errors]):
+    for domain in app.store.domains_named([name for name in unwell if name not in report.errors]):
         render.outcome(domain, now)
 
 

@@ -85,7 +85,7 @@ def command(
     if not force:
         check_absent(folder, files)
     # First the history: a key that got out unnoticed is worse than a note of one that did not.
-    app.store.record(found, "key downloaded", _told(kind, reason), certificate.version)
+    app.store.record_event(found, "key downloaded", _told(kind, reason), certificate.version)
     written = write_new(folder, files, force=force)
     if as_json:
         render.json_object(

@@ -11,7 +11,7 @@ from sslctl.cli.options import duration, json_option
 from sslctl.cli.output import json_shapes, render, warnings
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Status
-from sslctl.store.interface import Query, Sort
+from sslctl.store.interface.domains import Query, Sort
 
 
 @click.command("list")
@@ -75,7 +75,7 @@ def command(
         limit,
     )
     found = app.store.listing(query, now)
-    paused, noticed = app.store.pauses(now), app.store.notice()
+    paused, noticed = app.store.pauses(now), app.store.last_notice()
     if as_json:
         told = json_shapes.envelope(
             ca_pauses=list(map(json_shapes.pause, paused)), notice=json_shapes.notice(noticed)

@@ -9,7 +9,7 @@ from sslctl.doctor import Check, bad, ok, warn
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Milestone
 from sslctl.rules.singapore import format_duration, format_sgt
-from sslctl.store.interface import Query, Sort
+from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sqlite.inspection import Inspection
 
 LAST_TICK = "last tick"
@@ -52,5 +52,5 @@ def pauses(state: Inspection, now: datetime) -> Iterator[Check]:
         detail = f"{pause.scope} until {format_sgt(pause.until)}: {pause.why}"
         yield warn(PAUSES, detail, "it ends by itself; until then what it covers is held")
     if not found:
-        tripped = ", and it has not answered since it last failed" if state.is_tripped else ""
+        tripped = ", and it has not answered since it last failed" if state.is_breaker_open else ""
         yield ok(PAUSES, f"none{tripped}")

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
+from typing import Protocol
 
 from sslctl.certificates.x509 import renewal_id
 from sslctl.issuer import IssueError, Issuer, RenewalWindow, RenewalWindows
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Certificate, RenewalInfo
 from sslctl.rules.renewal import Alert, asked_early
-from sslctl.store.interface import Store
+from sslctl.store.interface.budget import Budget
+from sslctl.store.interface.renewals import Renewals
 
 # RFC 9773, sections 4.3.2 and 4.3.3: what the CA may ask for, and when it is asked again where it says nothing.
 SOONEST, LATEST, USUAL = timedelta(minutes=1), timedelta(days=1), timedelta(hours=6)
@@ -32,8 +34,12 @@ class Poll:
     alerts: tuple[Alert, ...] = ()
 
 
+class _Store(Budget, Renewals, Protocol):
+    """What polling reads and writes."""
+
+
 def poll(
-    store: Store,
+    store: _Store,
     issuer: Issuer,
     clock: Callable[[], datetime],
     *,
@@ -63,11 +69,11 @@ def poll(
         if found.trouble:
             _leave_alone(store, found.trouble, found.retry_at, clock())
             break
-        store.recover(_POLLING.kind)
+        store.reset_breaker(_POLLING.kind)
     return Poll(asked, tuple(alerts(turned)))
 
 
-def _with_ids(store: Store, now: datetime, number: int) -> dict[str, Certificate]:
+def _with_ids(store: _Store, now: datetime, number: int) -> dict[str, Certificate]:
     """Give those that are next, by their ARI ids; who has none is not looked at again."""
     due: dict[str, Certificate] = {}
     without = []
@@ -82,7 +88,7 @@ def _with_ids(store: Store, now: datetime, number: int) -> dict[str, Certificate
 
 
 def _ask(
-    store: Store, issuer: Issuer, ids: Sequence[str], seconds: float, now: datetime
+    store: _Store, issuer: Issuer, ids: Sequence[str], seconds: float, now: datetime
 ) -> RenewalWindows | None:
     """Give what the CA answers; None where it does not, and is left alone for a while."""
     try:
@@ -98,9 +104,9 @@ def _ask(
     return found
 
 
-def _leave_alone(store: Store, why: str, wish: datetime | None, now: datetime) -> None:
+def _leave_alone(store: _Store, why: str, wish: datetime | None, now: datetime) -> None:
     if wish is None:
-        store.trip(why, _POLLING.kind)
+        store.trip_breaker(why, _POLLING.kind)
     else:
         store.pause(_POLLING, _bounded(wish, now), why)
 
@@ -110,7 +116,7 @@ def _bounded(wish: datetime, now: datetime) -> datetime:
 
 
 def _keep(
-    store: Store, due: dict[str, Certificate], found: RenewalWindows, now: datetime, random: Random
+    store: _Store, due: dict[str, Certificate], found: RenewalWindows, now: datetime, random: Random
 ) -> list[tuple[Certificate, RenewalInfo]]:
     """Keep the CA's answers, and give them."""
     answered = [(due[id_], suggestion) for id_, suggestion in found.by_id.items() if id_ in due]

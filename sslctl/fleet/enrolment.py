@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Protocol
 
 from sslctl.certificates import x509
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Unanswered, Unauthorized, UnknownDomain
@@ -19,11 +20,19 @@ from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Sourc
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.schedule import count_tries
 from sslctl.rules.versions import pick_reusable
-from sslctl.store.interface import Query, Store
+from sslctl.store.interface.claims import Claims
+from sslctl.store.interface.domains import Domains, Query
+from sslctl.store.interface.history import History
+from sslctl.store.interface.transactions import Transactions
+from sslctl.store.interface.versions import Versions
 
 # Threads share their commits (`interface.database`).
 _AT_ONCE = 32
 _MOST_QUEUED = 1000
+
+
+class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
+    """What taking domains in and out of management reads and writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class Enrolled:
 
 
 def enrol(
-    store: Store, name: str, sans: tuple[str, ...] | None, now: datetime, *, new: bool = False
+    store: _Store, name: str, sans: tuple[str, ...] | None, now: datetime, *, new: bool = False
 ) -> Domain:
     """Take `name` under management with a certificate of source c4; harmless when it is managed already.
 
@@ -45,15 +54,15 @@ def enrol(
     """
     known = store.find(name)
     if known is None:
-        return store.enrol(name, sans or (), Source.C4)
+        return store.add_domain(name, sans or (), Source.C4)
     if _is_as_wished(known, sans):
         return known
     names = known.sans if sans is None else sans
     with claimed(store, name):
         if known.deleted_at is None:
-            return store.amend(known, names, Source.C4)
+            return store.update_domain(known, names, Source.C4)
         versions = [] if new else store.certificates(known)
-        return store.enrol(name, names, Source.C4, pick_reusable(versions, (name, *names), now))
+        return store.add_domain(name, names, Source.C4, pick_reusable(versions, (name, *names), now))
 
 
 def _is_as_wished(domain: Domain, sans: tuple[str, ...] | None) -> bool:
@@ -61,7 +70,7 @@ def _is_as_wished(domain: Domain, sans: tuple[str, ...] | None) -> bool:
 
 
 def enrol_many(
-    store: Store,
+    store: _Store,
     names: Sequence[str],
     now: datetime,
     *,
@@ -85,10 +94,10 @@ def enrol_many(
             return error
         return None
 
-    known = store.enrol_many(names)
+    known = store.add_domains(names)
     unlike = (
         domain
-        for domain in store.named(known)
+        for domain in store.domains_named(known)
         if not _is_as_wished(domain, sans) or (requeue and _waits_long(domain))
     )
     taken_back, refused = 0, {}
@@ -103,19 +112,19 @@ def enrol_many(
     return Enrolled(recorded, len(names) - recorded - len(refused), refused)
 
 
-def queue(store: Store, domain: Domain, now: datetime) -> Domain:
+def queue(store: _Store, domain: Domain, now: datetime) -> Domain:
     """Have the next tick take `domain` up where it would wait for midnight or for a person: a person has spoken."""
     if not _waits_long(domain):
         return domain
     with claimed(store, domain.name):
-        return store.settle(domain, status.queued_finding(now))
+        return store.record_finding(domain, status.queued_finding(now))
 
 
 def _waits_long(domain: Domain) -> bool:
     return domain.finding is not None and domain.finding.reason.status in (Status.FAILURE, Status.DISCARD)
 
 
-def paste(store: Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle, now: datetime) -> Domain:
+def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle, now: datetime) -> Domain:
     """Take `name` under management with the pasted `bundle`; the same pair again is harmless.
 
     `sans` None leaves the other names as they are. Raises `BadInput` saying which of key, name, date or chain is
@@ -130,7 +139,7 @@ def paste(store: Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle,
         known = store.find(name)
         if known is not None and known.deleted_at is None and _is_pasted(known, leaf, sans):
             return known
-        return store.paste(name, sans, bundle, leaf)
+        return store.add_text_certificate(name, sans, bundle, leaf)
 
 
 def _is_pasted(domain: Domain, leaf: Leaf, sans: tuple[str, ...]) -> bool:
@@ -144,7 +153,7 @@ def _is_pasted(domain: Domain, leaf: Leaf, sans: tuple[str, ...]) -> bool:
 
 
 def remove(
-    store: Store,
+    store: _Store,
     control_plane: ControlPlane | None,
     issuer: Issuer,
     name: str,
@@ -162,10 +171,10 @@ def remove(
         for certificate in _revocable(domain) if revoke else ():
             _revoke(store, issuer, domain, certificate)
         if control_plane is None:
-            store.record(domain, "kept on C4", "", domain.serving.version if domain.serving else None)
+            store.record_event(domain, "kept on C4", "", domain.serving.version if domain.serving else None)
         else:
             _remove_from_c4(store, control_plane, domain, now)
-        return store.delete(store.domain(name))
+        return store.delete_domain(store.domain(name))
 
 
 def _revocable(domain: Domain) -> list[Certificate]:
@@ -182,7 +191,7 @@ def _revocable(domain: Domain) -> list[Certificate]:
     return [one for one in issued if one.revoked_at is None]
 
 
-def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, now: datetime) -> None:
+def _remove_from_c4(store: _Store, control_plane: ControlPlane, domain: Domain, now: datetime) -> None:
     served = domain.serving
     if served is not None:
         # A kill may keep us from hearing that C4 did it: until it is seen there again, nobody says that it is served.
@@ -205,18 +214,18 @@ def _remove_from_c4(store: Store, control_plane: ControlPlane, domain: Domain, n
             hint="try again later, or leave the certificate there with --keep-on-c4",
         ) from error
     if removed:
-        store.record(domain, "removed", "from C4", served.version if served else None)
+        store.record_event(domain, "removed", "from C4", served.version if served else None)
 
 
-def _leave_to_tick(store: Store, domain: Domain, error: Unanswered, now: datetime) -> None:
+def _leave_to_tick(store: Domains, domain: Domain, error: Unanswered, now: datetime) -> None:
     """Have the tick see what C4 has of a domain whose certificate may be gone."""
     code = Code.C4_UNANSWERED
     tries = count_tries(domain.finding, code)
     retry_at = schedule.retry_at(code, now, error.retry_at, tries)
-    store.settle(domain, Finding(code, str(error), "", now, retry_at, tries))
+    store.record_finding(domain, Finding(code, str(error), "", now, retry_at, tries))
 
 
-def _revoke(store: Store, issuer: Issuer, domain: Domain, certificate: Certificate) -> None:
+def _revoke(store: Versions, issuer: Issuer, domain: Domain, certificate: Certificate) -> None:
     try:
         issuer.revoke(store.bundle(certificate))
     except IssueError as error:
@@ -227,7 +236,7 @@ def _revoke(store: Store, issuer: Issuer, domain: Domain, certificate: Certifica
     store.mark_revoked(certificate)
 
 
-def reverify(store: Store, now: datetime, why: str) -> None:
+def reverify(store: _Store, now: datetime, why: str) -> None:
     """Have the next tick see for itself what C4 serves: of what is well, nobody has seen it since.
 
     What is not well is looked at again anyhow. An upload of what C4 has already is not made, and no order is placed.
@@ -235,12 +244,12 @@ def reverify(store: Store, now: datetime, why: str) -> None:
     names = [domain.name for domain in store.domains(Query(statuses=(Status.SUCCESS,)), now)]
     for start in range(0, len(names), _MOST_QUEUED):
         with store.transaction():
-            for domain in store.named(names[start : start + _MOST_QUEUED]):
+            for domain in store.domains_named(names[start : start + _MOST_QUEUED]):
                 if domain.serving is not None and domain.serving == domain.wanted:
                     store.mark_not_serving(domain, why)
 
 
-def managed(store: Store, names: Iterable[str]) -> list[Domain]:
+def managed(store: Domains, names: Iterable[str]) -> list[Domain]:
     """Give the managed domains `names`, in that order. Raises `NotManaged` for the first that is not."""
     wanted = list(names)
     try:

@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from sslctl.issuance.claims import claim_domains, release_domains
 from sslctl.rules import versions as versions_
 from sslctl.rules.model import Certificate, Domain, Milestone
-from sslctl.store.interface import Store
+from sslctl.store.interface.claims import Claims
+from sslctl.store.interface.domains import Domains
+from sslctl.store.interface.keys import Keys
+from sslctl.store.interface.maintenance import Maintenance
+from sslctl.store.interface.transactions import Transactions
+from sslctl.store.interface.versions import Versions
 
 # As many domains are claimed, and their keys destroyed in one commit.
 _BLOCK = 200
+
+
+class _Store(Claims, Domains, Keys, Maintenance, Transactions, Versions, Protocol):
+    """What pruning reads and writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +42,14 @@ class Pruned:
     busy: int
 
 
-def find(store: Store, now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
+def find(store: _Store, now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
     """Give the keys that nobody has needed for so long (`versions.superseded_at`), by the names of their domains."""
-    return _spare(store, store.with_spare_keys(now - older_than), now, older_than)
+    return _spare(store, store.domains_with_spare_keys(now - older_than), now, older_than)
 
 
-def prune(store: Store, now: datetime, older_than: timedelta) -> Pruned:
+def prune(store: _Store, now: datetime, older_than: timedelta) -> Pruned:
     """Destroy the keys that `find` gives. Killed midway, it has destroyed some of them; the next run does the rest."""
-    names = store.with_spare_keys(now - older_than)
+    names = store.domains_with_spare_keys(now - older_than)
     keys, busy = list[SpareKey](), 0
     for start in range(0, len(names), _BLOCK):
         block = names[start : start + _BLOCK]
@@ -54,12 +64,12 @@ def prune(store: Store, now: datetime, older_than: timedelta) -> Pruned:
             keys += found
         finally:
             release_domains(store, ours)
-    store.mark(Milestone.KEYS_PRUNED, f"{len(keys)} destroyed")
+    store.record_milestone(Milestone.KEYS_PRUNED, f"{len(keys)} destroyed")
     return Pruned(keys, busy)
 
 
-def _spare(store: Store, names: list[str], now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
-    for domain in store.named(names):
+def _spare(store: _Store, names: list[str], now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
+    for domain in store.domains_named(names):
         versions = store.certificates(domain)
         for certificate in reversed(versions):
             since = versions_.key_unneeded_since(certificate, domain, versions, now)

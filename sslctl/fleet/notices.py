@@ -11,12 +11,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import Protocol
 
 from sslctl.notify import Message, MessageKind, Notifier
 from sslctl.rules.model import Domain, DomainSummary, Notice
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.status import derive_status
-from sslctl.store.interface import Query, Store
+from sslctl.store.interface.domains import Domains, Query
+from sslctl.store.interface.notices import Notices
 from sslctl.text import clean
 
 Troubles = frozenset[tuple[str, Status]]
@@ -35,6 +37,10 @@ class Errand(Enum):
     ALL = auto()
 
 
+class _Store(Domains, Notices, Protocol):
+    """What a notice is made from, and where the last one is stored."""
+
+
 @dataclass(slots=True)
 class Group:
     """Domains with one reason and one next step. `names` are the first ones of them, `sentence` is of the very first."""
@@ -50,11 +56,11 @@ class Group:
 
 
 def tell(
-    store: Store, notifier: Notifier, statuses: Collection[Status], repeat: timedelta, now: datetime
+    store: _Store, notifier: Notifier, statuses: Collection[Status], repeat: timedelta, now: datetime
 ) -> Notice:
     """Send what is to be told at `now` of domains in `statuses`; give, and keep, what has become of the last message."""
     troubles, groups = survey(store.listing(Query(statuses=tuple(statuses)), now).domains, now)
-    before = store.notice()
+    before = store.last_notice()
     errand = decide(before, troubles, repeat, now)
     if errand is Errand.NOBODY:
         return before

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from sslctl.fleet import spreading
 from sslctl.rules import schedule
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import RECHECKED, DueWork, Work
-from sslctl.store.interface import Query, Store
+from sslctl.store.interface.budget import Budget
+from sslctl.store.interface.domains import Domains, Query
+from sslctl.store.interface.renewals import Renewals
 
 # Uploads cost no order and cure an Emergency; then what the CA wants replaced; then what expires first; then what is new; then what failed before.
 _LANES = (Work.UPLOAD, Work.REPLACE, Work.RENEW, Work.ISSUE, Work.RECHECK)
+
+
+class _Store(Budget, Domains, Renewals, Protocol):
+    """What a plan is made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Plan:
 
 
 def plan(
-    store: Store, now: datetime, rule: RenewalRule, *, max_per_day: int = 0, force: bool = False
+    store: _Store, now: datetime, rule: RenewalRule, *, max_per_day: int = 0, force: bool = False
 ) -> Plan:
     """Give what a tick at `now` owes.
 
@@ -73,9 +80,9 @@ def plan(
     return Plan(sorted(tasks, key=lambda task: _LANES.index(task.due.work)), len(held))
 
 
-def _fill(tasks: Sequence[Task], store: Store, now: datetime) -> list[Task]:
+def _fill(tasks: Sequence[Task], store: _Store, now: datetime) -> list[Task]:
     """Take up who waits for the CA's limits where `tasks` leave room: some before them needed no order after all."""
-    spare = store.room(now)
+    spare = store.orders_left(now)
     if spare is not None:
         spare -= sum(task.due.work is Work.ISSUE for task in tasks)
     if not spare or spare < 0:
@@ -84,6 +91,6 @@ def _fill(tasks: Sequence[Task], store: Store, now: datetime) -> list[Task]:
     return [Task(domain.name, has_room) for domain in store.waiting_for_budget(now, spare)]
 
 
-def rechecked(store: Store, now: datetime) -> list[str]:
+def rechecked(store: _Store, now: datetime) -> list[str]:
     """Name the domains that the daily recheck covers: source c4, in Failure, Pending or Expired."""
     return [domain.name for domain in store.domains(Query(statuses=RECHECKED, source=Source.C4), now)]

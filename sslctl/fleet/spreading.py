@@ -11,7 +11,7 @@ from sslctl.rules import renewal_days
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import REASONS, Status
 from sslctl.rules.renewal_days import RenewalCounts
-from sslctl.store.interface import Cohort, Store
+from sslctl.store.interface.renewals import Cohort, Renewals
 
 EARLY = "a coming day would have more renewals than renewal.max_per_day"
 
@@ -39,7 +39,7 @@ class Share:
     early: Sequence[Domain] = field(default=())
 
 
-def count_fleet(store: Store, now: datetime, before: timedelta) -> FleetCounts:
+def count_fleet(store: Renewals, now: datetime, before: timedelta) -> FleetCounts:
     """Count the domains of `store`. `before` is `renewal.before_days`."""
     today = renewal_days.day_of(now)
     fleet: Counter[renewal_days.RenewalWindow] = Counter()
@@ -65,7 +65,9 @@ def _fails(cohort: Cohort) -> bool:
     return cohort.code is not None and REASONS[cohort.code].status in _FAILING
 
 
-def share(store: Store, due: Sequence[Domain], now: datetime, before: timedelta, max_per_day: int) -> Share:
+def share(
+    store: Renewals, due: Sequence[Domain], now: datetime, before: timedelta, max_per_day: int
+) -> Share:
     """Say which of the renewals `due` are held until tomorrow, and which domains beyond them are renewed already.
 
     `before` is `renewal.before_days`; a `max_per_day` of 0 is no limit. What was renewed since midnight in Singapore

@@ -13,7 +13,7 @@ from sslctl.rules.limits import LimitKind, set_key
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store.interface import Store
+from sslctl.store.interface.budget import Budget
 
 MOST_IN_A_ROW = 5
 # These do not show that the CA is there: a 503 may be a gateway's.
@@ -28,7 +28,7 @@ class CircuitBreaker:
     that fails too, it opens again for twice as long, up to an hour. It is closed by the first answer.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Budget, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
         self._lock = threading.Lock()
@@ -64,10 +64,10 @@ class CircuitBreaker:
         with self._lock:
             self._in_a_row += 1
             number = self._in_a_row
-        if number >= MOST_IN_A_ROW or self._store.is_tripped:
-            self._store.trip(f"the CA could not be asked, several times in a row: {found}")
+        if number >= MOST_IN_A_ROW or self._store.is_breaker_open:
+            self._store.trip_breaker(f"the CA could not be asked, several times in a row: {found}")
 
     def _heard(self) -> None:
         with self._lock:
             self._in_a_row = 0
-        self._store.recover()
+        self._store.reset_breaker()

@@ -8,32 +8,32 @@ from datetime import timedelta
 
 from sslctl.errors import Busy
 from sslctl.rules.claim_names import domain_claim
-from sslctl.store.interface import Store
+from sslctl.store.interface.claims import Claims
 
 # Longer than any pass, a wait for the port in standalone mode included. The claim of a process that has ended on the
 # same host is void at once, whatever is left of this.
 _DURATION = timedelta(days=1)
 
 
-def claim_domain(store: Store, name: str) -> None:
+def claim_domain(store: Claims, name: str) -> None:
     """Claim the domain `name` for this process. Raise `Busy` while another process holds it."""
     if not claim_domains(store, [name]):
         raise Busy(f"another sslctl works on {name}", hint="try again in a minute")
 
 
-def claim_domains(store: Store, names: Sequence[str]) -> list[str]:
+def claim_domains(store: Claims, names: Sequence[str]) -> list[str]:
     """Claim the domains `names` for this process; return those that no other process holds, in order."""
     ours = store.claim(map(domain_claim, names), _DURATION)
     return [name for name in names if domain_claim(name) in ours]
 
 
-def release_domains(store: Store, names: Sequence[str]) -> None:
+def release_domains(store: Claims, names: Sequence[str]) -> None:
     """Give up the claims of this process on the domains `names`."""
     store.release(map(domain_claim, names))
 
 
 @contextmanager
-def claimed(store: Store, name: str) -> Iterator[None]:
+def claimed(store: Claims, name: str) -> Iterator[None]:
     """Hold the claim on the domain `name` for the block. Raise `Busy` while another process holds it."""
     claim_domain(store, name)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from sslctl.control_plane import (
     ControlPlane,
@@ -23,7 +24,8 @@ from sslctl.control_plane import (
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.versions import is_usable
-from sslctl.store.interface import Store
+from sslctl.store.interface.history import History
+from sslctl.store.interface.versions import Versions
 
 _POLL_SECONDS = 0.5
 
@@ -43,12 +45,16 @@ class Doubtful(Unanswered):
     """Nobody can tell whether C4 did what it was asked."""
 
 
+class _Store(History, Versions, Protocol):
+    """What delivery reads and writes."""
+
+
 class Delivery:
     """Speaks with C4 about one domain after the other. Every method may raise `Stop`."""
 
     def __init__(
         self,
-        store: Store,
+        store: _Store,
         control_plane: ControlPlane,
         *,
         clock: Callable[[], datetime],
@@ -143,7 +149,9 @@ class Delivery:
             if held is not None:
                 self._store.mark_serving(domain, held, wanted=certificate)
             raise _refused(error, state) from error
-        self._store.record(domain, "removed", "the text certificate, from C4", held.version if held else None)
+        self._store.record_event(
+            domain, "removed", "the text certificate, from C4", held.version if held else None
+        )
         try:
             self._send(domain, certificate, bundle)
         except ControlPlaneError as error:
@@ -172,7 +180,7 @@ class Delivery:
         except ControlPlaneError as error:
             return f"; nothing is installed now, for the text certificate could not be put back: {error}"
         self._store.mark_serving(domain, held, wanted=domain.wanted)
-        self._store.record(domain, "put back", "the text certificate is on C4 again", held.version)
+        self._store.record_event(domain, "put back", "the text certificate is on C4 again", held.version)
         return "; the text certificate is installed again"
 
     def _read_back(self, domain: Domain, certificate: Certificate) -> None:

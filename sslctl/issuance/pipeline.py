@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from sslctl.certificates import x509
 from sslctl.control_plane import ControlPlane, Record
@@ -20,13 +21,20 @@ from sslctl.issuance.slots import Slots
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import PreflightError, Prober
 from sslctl.rules import schedule
+from sslctl.rules.budget import BudgetHeld
 from sslctl.rules.model import Domain, Finding, Leaf, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import count_tries
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.versions import is_usable, needs_upload
-from sslctl.store.interface import BudgetHeld, Store
+from sslctl.store.interface.budget import Budget
+from sslctl.store.interface.claims import Claims
+from sslctl.store.interface.domains import Domains
+from sslctl.store.interface.history import History
+from sslctl.store.interface.orders import Orders
+from sslctl.store.interface.transactions import Transactions
+from sslctl.store.interface.versions import Versions
 
 REQUIRED_PORTS = frozenset({80, 443})
 _CLOCK_SKEW = timedelta(days=1)
@@ -49,6 +57,10 @@ def _quiet(_domain: Domain, _step: str) -> None:
     """Tell nobody."""
 
 
+class _Store(Budget, Claims, Domains, History, Orders, Transactions, Versions, Protocol):
+    """What one pass reads and writes."""
+
+
 class Pipeline:
     """Takes one domain as far as it goes. Safe to use from several threads, for different domains.
 
@@ -57,7 +69,7 @@ class Pipeline:
 
     def __init__(
         self,
-        store: Store,
+        store: _Store,
         control_plane: ControlPlane,
         issuer: Issuer,
         prober: Prober,
@@ -100,7 +112,7 @@ class Pipeline:
             finding = self._attempt(domain, renew=renew)
             with self._store.transaction():
                 release_domains(self._store, [name])
-                return self._store.settle(self._store.domain(name), finding)
+                return self._store.record_finding(self._store.domain(name), finding)
         except BaseException:
             release_domains(self._store, [name])
             raise
@@ -169,7 +181,7 @@ class Pipeline:
         Gives the domain, the order where it still waits for its challenges, and whether a certificate came of it. Where
         a pair was pasted since, the order is left as it is: it is collected if the CA's is wanted again.
         """
-        order = self._store.order(domain) if domain.source is Source.C4 else None
+        order = self._store.find_open_order(domain) if domain.source is Source.C4 else None
         if order is None:
             return domain, None, False
         self._on_step(domain, "collecting the open order")
@@ -211,7 +223,7 @@ class Pipeline:
         self._on_step(domain, "ordering a certificate")
 
         def keep_url(url: str) -> None:
-            self._store.record_url(order, url)
+            self._store.record_order_url(order, url)
 
         try:
             with self._breaker.asking(order):
@@ -245,7 +257,7 @@ class Pipeline:
         now = max(self._clock(), leaf.not_before)
         key = self._store.order_key(order)
         x509.check_pair(issued.certificate, key, issued.chain, order.names, now)
-        kept = self._store.keep_issued(domain, order, issued.certificate, issued.chain, leaf)
+        kept = self._store.add_issued_certificate(domain, order, issued.certificate, issued.chain, leaf)
         self._issuer.forget(order)
         return kept
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-# Not `recover`: it is called whenever the CA was heard of, and mostly writes nothing.
+# `reset_breaker` is missing: it is called after every answer of the CA, and mostly writes nothing.
 WRITES = frozenset(
     {
-        "amend", "close_order", "delete", "enrol", "enrol_many", "keep_issued", "mark_not_serving", "mark_revoked",
-        "mark_serving", "mark_uploaded", "mark_uploading", "open_order", "paste", "pause", "record", "record_url",
-        "settle", "trip",
+        "add_domain", "add_domains", "add_issued_certificate", "add_text_certificate", "close_order",
+        "delete_domain", "mark_not_serving", "mark_revoked", "mark_serving", "mark_uploaded",
+        "mark_uploading", "open_order", "pause", "record_event", "record_finding", "record_order_url",
+        "trip_breaker", "update_domain",
     }
 )  # fmt: skip
 

@@ -92,7 +92,7 @@ def open_order(store: SqliteStore, domain: Domain, key: str | None = None) -> Or
 def issue(store: SqliteStore, domain: Domain, **kinds: float) -> Domain:
     """Order and keep a certificate for `domain`."""
     order = open_order(store, domain)
-    return store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf(names=domain.names, **kinds))  # type: ignore[arg-type]
+    return store.add_issued_certificate(domain, order, CERTIFICATE, CHAIN, leaf(names=domain.names, **kinds))  # type: ignore[arg-type]
 
 
 def serve(store: SqliteStore, domain: Domain) -> Domain:
@@ -112,21 +112,21 @@ def kinds(store: SqliteStore, domain: Domain) -> list[str]:
     return [event.kind for event in store.events(domain)]
 
 
-def _keep_issued(store: SqliteStore, domain: Domain) -> object:
-    order = store.order(domain)
+def _add_issued_certificate(store: SqliteStore, domain: Domain) -> object:
+    order = store.find_open_order(domain)
     assert order is not None
-    return store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf())
+    return store.add_issued_certificate(domain, order, CERTIFICATE, CHAIN, leaf())
 
 
 Step = Callable[[SqliteStore, Domain], object]
 
 # Every method that starts from a domain as the caller knows it, for a domain that is served and has an order open.
 ADVANCES: dict[str, Step] = {
-    "amend": lambda store, domain: store.amend(domain, ("b.test",), Source.TEXT),
-    "settle": lambda store, domain: store.settle(domain, finding()),
-    "settle well": lambda store, domain: store.settle(domain, None),
-    "delete": lambda store, domain: store.delete(domain),
-    "keep_issued": _keep_issued,
+    "update_domain": lambda store, domain: store.update_domain(domain, ("b.test",), Source.TEXT),
+    "record_finding": lambda store, domain: store.record_finding(domain, finding()),
+    "record_finding healthy": lambda store, domain: store.record_finding(domain, None),
+    "delete_domain": lambda store, domain: store.delete_domain(domain),
+    "add_issued_certificate": _add_issued_certificate,
     "mark_serving": lambda store, domain: store.mark_serving(domain, held(domain), wanted=held(domain)),
     "mark_not_serving": lambda store, domain: store.mark_not_serving(domain, "C4 has another certificate"),
 }
@@ -150,7 +150,7 @@ def race(folder: Path, name: str, rounds: int, start: Barrier, results: Queue[li
         domain = store.domain(name)
         start.wait(PATIENCE)
         try:
-            store.settle(domain, finding(found=f"{os.getpid()} in round {number}"))
+            store.record_finding(domain, finding(found=f"{os.getpid()} in round {number}"))
         except Busy:
             ended.append("busy")
         else:
@@ -164,7 +164,7 @@ def open_first(folder: Path, start: Barrier, results: Queue[str]) -> None:
     try:
         store = open_store(folder)
         name = f"p{os.getpid()}.test"
-        open_order(store, store.enrol(name, (), Source.C4))
+        open_order(store, store.add_domain(name, (), Source.C4))
         results.put(name)
     except Exception as error:
         results.put(f"{type(error).__name__}: {error}")
@@ -182,9 +182,9 @@ def write_and_tell(folder: Path, told: Connection) -> None:
     """Write without end, and tell of each write once it is acknowledged."""
     store, number = open_store(folder), 0
     while True:
-        domain = store.enrol(f"{number}.p{os.getpid()}.test", (), Source.C4)
+        domain = store.add_domain(f"{number}.p{os.getpid()}.test", (), Source.C4)
         order = open_order(store, domain)
-        store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf())
+        store.add_issued_certificate(domain, order, CERTIFICATE, CHAIN, leaf())
         told.send(domain.name)
         number += 1
 
@@ -195,8 +195,8 @@ def write_in_threads_and_tell(folder: Path, told: Connection) -> None:
 
     def write(thread: int) -> None:
         for number in count():
-            domain = store.enrol(f"{number}.t{thread}.p{os.getpid()}.test", (), Source.C4)
-            domain = store.settle(domain, finding())
+            domain = store.add_domain(f"{number}.t{thread}.p{os.getpid()}.test", (), Source.C4)
+            domain = store.record_finding(domain, finding())
             with turn:
                 told.send(domain.name)
 
@@ -214,13 +214,13 @@ def write_until_the_disk_is_full(folder: Path, left: int, results: Queue[list[st
     def write(thread: int) -> None:
         with suppress(StateError):
             for number in count():
-                acknowledged.append(store.enrol(f"{number}.t{thread}.test", (), Source.C4).name)
+                acknowledged.append(store.add_domain(f"{number}.t{thread}.test", (), Source.C4).name)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     # The store goes on as soon as there is room.
-    acknowledged.append(store.enrol("afterwards.test", (), Source.C4).name)
+    acknowledged.append(store.add_domain("afterwards.test", (), Source.C4).name)
     results.put(acknowledged)
 
 
@@ -230,7 +230,7 @@ def write_while_interrupted(folder: Path, results: Queue[tuple[int, list[str]]])
     Tells how often it came to a write, and what was acknowledged to the others.
     """
     store, acknowledged = open_store(folder), list[str]()
-    store.enrol(NAME, (), Source.C4)
+    store.add_domain(NAME, (), Source.C4)
     interrupts, is_writing = 0, False
 
     def interrupt(*_: object) -> None:
@@ -242,9 +242,9 @@ def write_while_interrupted(folder: Path, results: Queue[tuple[int, list[str]]])
     signal.signal(signal.SIGINT, interrupt)
 
     def write(thread: int) -> None:
-        domain = store.enrol(f"t{thread}.test", (), Source.C4)
+        domain = store.add_domain(f"t{thread}.test", (), Source.C4)
         for number in range(40):
-            domain = store.settle(domain, finding(found=f"{number}"))
+            domain = store.record_finding(domain, finding(found=f"{number}"))
             acknowledged.append(f"{thread}.{number}")
             signal.pthread_kill(main_thread().ident or 0, signal.SIGINT)
 
@@ -253,7 +253,7 @@ def write_while_interrupted(folder: Path, results: Queue[tuple[int, list[str]]])
         while not all(future.done() for future in futures):
             try:
                 is_writing = True
-                store.settle(store.domain(NAME), finding(found=f"{interrupts}"))
+                store.record_finding(store.domain(NAME), finding(found=f"{interrupts}"))
                 is_writing = False
             except KeyboardInterrupt:
                 interrupts += 1
@@ -266,5 +266,5 @@ def write_some(folder: Path, number: int) -> None:
     """Write two events for each of `number` domains."""
     store = open_store(folder)
     for each in range(number):
-        store.settle(store.enrol(f"{each}.p{os.getpid()}.test", (), Source.C4), finding())
+        store.record_finding(store.add_domain(f"{each}.p{os.getpid()}.test", (), Source.C4), finding())
     store.close()

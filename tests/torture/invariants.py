@@ -26,7 +26,8 @@ from sslctl.errors import BadInput
 from sslctl.rules.model import Bundle, Domain, Source
 from sslctl.rules.reasons import Status
 from sslctl.rules.status import derive_status
-from sslctl.store.interface import Query, Store
+from sslctl.store.interface import Store
+from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 
@@ -130,7 +131,7 @@ def _of_store(
     for domain in domains.values():
         yield from _served(store, domain, outside)
     yield from _statuses(store, domains, now)
-    open_orders = [domain for domain in every if store.order(domain) is not None]
+    open_orders = [domain for domain in every if store.find_open_order(domain) is not None]
     missing = {int(serial, 16) for serial in outside.issued()} - serials
     if len(missing) > len(open_orders):
         yield f"I1: {len(missing)} issued certificates are not stored, and {len(open_orders)} orders are open"

@@ -70,7 +70,7 @@ class OneOfEach:
         self._must("add", OWED, exit_code=Exit.EMERGENCY)
         cdn.c4.heal()
         app = cdn.app()
-        app.store.enrol(NEW, (), Source.C4)
+        app.store.add_domain(NEW, (), Source.C4)
         app.close()
         assert cdn.clock() == START + timedelta(days=84)
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from sslctl.errors import SslctlError
 from sslctl.rules.claim_names import TICK
-from sslctl.store.interface import Query
+from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support import module_command
@@ -253,7 +253,7 @@ def _read(box: Path) -> _Found:
         for domain in store.domains(Query(), clock()):
             if domain.wanted is not None:
                 store.bundle(domain.wanted)
-            elif (order := store.order(domain)) is not None:
+            elif (order := store.find_open_order(domain)) is not None:
                 store.order_key(order)
         with store.transaction():
             store.claim([TICK], timedelta(hours=1))

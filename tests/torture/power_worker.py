@@ -34,22 +34,24 @@ class _Fleet:
         self._issuer = FakeIssuer(clock)
 
     def add(self, name: str) -> None:
-        domain = self._store.enrol(name, (), Source.C4)
+        domain = self._store.add_domain(name, (), Source.C4)
         _acknowledge(name, "added")
         self.serve(domain)
 
     def add_many(self, names: list[str]) -> None:
-        self._store.enrol_many(names)
+        self._store.add_domains(names)
         for name in names:
             _acknowledge(name, "added")
 
     def fail(self, name: str) -> None:
         """Add a domain for which the CA issues nothing."""
-        domain = self._store.enrol(name, (), Source.C4)
+        domain = self._store.add_domain(name, (), Source.C4)
         _acknowledge(name, "added")
         order = self._open(domain)
         self._store.close_order(order, "CHALLENGE_FAILED")
-        self._store.settle(domain, Finding(Code.CHALLENGE_FAILED, "404", "the token", self._clock(), None))
+        self._store.record_finding(
+            domain, Finding(Code.CHALLENGE_FAILED, "404", "the token", self._clock(), None)
+        )
         _acknowledge(name, "found")
 
     def _open(self, domain: Domain) -> Order:
@@ -64,12 +66,12 @@ class _Fleet:
         order = self._open(domain)
 
         def keep(url: str) -> None:
-            store.record_url(order, url)
+            store.record_order_url(order, url)
             _acknowledge(name, "ordered")
 
         issued = self._issuer.issue(order, keep)
         leaf = x509.read_leaf(issued.certificate)
-        domain = store.keep_issued(domain, order, issued.certificate, issued.chain, leaf)
+        domain = store.add_issued_certificate(domain, order, issued.certificate, issued.chain, leaf)
         _acknowledge(name, "issued")
         certificate = domain.wanted
         assert certificate is not None
@@ -80,7 +82,7 @@ class _Fleet:
         _acknowledge(name, "serving")
         with store.transaction():
             store.release([domain_claim(name)])
-            store.settle(domain, None)
+            store.record_finding(domain, None)
         _acknowledge(name, "well")
 
 

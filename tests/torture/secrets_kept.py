@@ -22,7 +22,7 @@ from sslctl.cli.main import COMMANDS
 from sslctl.rules.model import Bundle, Order
 from sslctl.sandbox.c4.faults import Fault, Operation
 from sslctl.sandbox.cdn import SandboxCdn
-from sslctl.store.interface import Query
+from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import FakeIssuer

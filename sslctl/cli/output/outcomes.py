@@ -12,7 +12,7 @@ from sslctl.errors import Busy, Exit, NotManaged, SslctlError
 from sslctl.issuance.batch import Outcome
 from sslctl.rules.reasons import Status
 from sslctl.rules.status import derive_status
-from sslctl.store.interface import Store
+from sslctl.store.interface.domains import Domains
 from sslctl.text import clean
 
 _EXIT = {
@@ -87,10 +87,10 @@ def _code(outcome: Outcome, now: datetime, *, batch: bool) -> int:
 
 
 def domains_json(
-    store: Store, names: Sequence[str], errors: Mapping[str, Exception], now: datetime
+    store: Domains, names: Sequence[str], errors: Mapping[str, Exception], now: datetime
 ) -> Iterator[dict[str, object]]:
     """Give the domains `names` as they are in the store; `error` says why nothing was done for one."""
-    for domain in store.named(names):
+    for domain in store.domains_named(names):
         error = errors.get(domain.name)
         yield {**json_shapes.domain(domain, now), "error": None if error is None else _error_code(error)}
 

@@ -26,7 +26,7 @@ from sslctl.rules.reasons import Code, Status
 from sslctl.rules.singapore import SGT, format_sgt
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import days_left, version_state
-from sslctl.store.interface import Listing
+from sslctl.store.interface.domains import Listing
 from sslctl.text import instant
 
 T = TypeVar("T")

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sslctl.rules.budget import BudgetHeld
 from sslctl.rules.limits import Limit, LimitKind, Limits, Pause, Scope, scope_of, set_key
 from sslctl.rules.model import Domain
 from sslctl.rules.names import registered_domain
 from sslctl.rules.reasons import Code
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store.interface import BudgetHeld
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Connection, Row
 from sslctl.text import instant
@@ -111,7 +111,7 @@ class Budget:
         with self._database.transaction():
             self._require_budget(domain, names)
 
-    def room(self, now: datetime) -> int | None:
+    def orders_left(self, now: datetime) -> int | None:
         if self._pause_over((*_EVERYTHING, Scope(LimitKind.ORDERS)), now) is not None:
             return 0
         limit = self._limits.orders
@@ -271,10 +271,10 @@ class Budget:
     # The circuit breaker
 
     @property
-    def is_tripped(self) -> bool:
+    def is_breaker_open(self) -> bool:
         return self._database.read(tuple, *self._breaker("SELECT 1", LimitKind.BREAKER)) != []
 
-    def trip(self, why: str, kind: LimitKind = LimitKind.BREAKER) -> None:
+    def trip_breaker(self, why: str, kind: LimitKind = LimitKind.BREAKER) -> None:
         with self._database.transaction() as run:
             now, length = self._clock(), _FIRST_PAUSE
             row = run(*self._breaker("SELECT at, until", kind)).fetchone()
@@ -288,7 +288,7 @@ class Budget:
                 (self._ca, kind, instant(now), instant(now + length), why),
             )
 
-    def recover(self, kind: LimitKind = LimitKind.BREAKER) -> None:
+    def reset_breaker(self, kind: LimitKind = LimitKind.BREAKER) -> None:
         if self._database.read(tuple, *self._breaker("SELECT 1", kind)):
             with self._database.transaction() as run:
                 run(*self._breaker("DELETE", kind))

@@ -140,7 +140,7 @@ class History:
 
     # Reading
 
-    def trail(
+    def audit_trail(
         self, *, since: datetime | None = None, actor: str = "", domain: Domain | None = None
     ) -> Iterator[tuple[str, Event]]:
         wanted = "(:since IS NULL OR event.at >= :since) AND instr(event.actor, :actor)"
@@ -157,7 +157,7 @@ class History:
             yield from block
             values["following"] = block[-1][1].id + 1
 
-    def audit(self, noted: Head | None = None) -> Audit:
+    def verify_history(self, noted: Head | None = None) -> Audit:
         # What is written while this reads is not looked at: it comes after `last`.
         sql = "SELECT sealed, state, (SELECT max(id) FROM event) AS last FROM audit_chain"
         standing = self._database.read(dict, sql)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sslctl.rules.claim_names import KEY_ROTATION
 from sslctl.rules.model import Milestone
-from sslctl.store.interface import Rotated
+from sslctl.store.interface.keys import Rotated
 from sslctl.store.keyring import Keyring, Rotation
 from sslctl.store.sql import claims
 from sslctl.store.sql.connection import Connection, expect
@@ -38,7 +38,7 @@ class Maintenance:
 
     # Milestones
 
-    def mark(self, milestone: Milestone, detail: str) -> None:
+    def record_milestone(self, milestone: Milestone, detail: str) -> None:
         with self._database.transaction() as run:
             values = (milestone, instant(self._clock()), self._actor, detail)
             run("INSERT OR REPLACE INTO milestone (name, at, actor, detail) VALUES (?, ?, ?, ?)", values)
@@ -57,7 +57,7 @@ class Maintenance:
             while count := sum(self._rewrap(rotation, *column) for column in SEALED):
                 rewrapped += count
             left = rotation.end()
-            self.mark(Milestone.KEYS_ROTATED, f"{rewrapped} sealed anew")
+            self.record_milestone(Milestone.KEYS_ROTATED, f"{rewrapped} sealed anew")
         finally:
             with self._database.transaction() as run:
                 claims.give_up(run, KEY_ROTATION, self._owner)
@@ -93,7 +93,7 @@ class Maintenance:
                     self._keyring.decrypt(sealed)
                 last = found[-1][0]
 
-    def with_spare_keys(self, issued_until: datetime) -> list[str]:
+    def domains_with_spare_keys(self, issued_until: datetime) -> list[str]:
         sql = """SELECT DISTINCT domain.name FROM certificate JOIN domain ON domain.id = certificate.domain_id
             WHERE certificate.key_destroyed_at IS NULL AND certificate.issued_at <= ?
             AND certificate.id IS NOT domain.wanted_id AND certificate.id IS NOT domain.serving_id

@@ -16,7 +16,7 @@ class Notices:
 
     _database: Connection
 
-    def notice(self) -> Notice:
+    def last_notice(self) -> Notice:
         found = self._database.read(_notice_of, "SELECT * FROM notice")
         return found[0] if found else Notice()
 

@@ -10,7 +10,7 @@ from sslctl.errors import NotManaged
 from sslctl.rules.model import Bundle, Certificate, Domain, Event, Mark, Milestone, Order
 from sslctl.rules.reasons import Status
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store.interface import Listing, Query, Sort
+from sslctl.store.interface.domains import Listing, Query, Sort
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Connection, Row, T, expect
@@ -60,7 +60,7 @@ class Queries:
         found = self._found(query, where, values)
         return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
 
-    def named(self, names: Sequence[str]) -> Iterator[Domain]:
+    def domains_named(self, names: Sequence[str]) -> Iterator[Domain]:
         sql = f"{rows.SELECT_DOMAIN} WHERE domain.name IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
         for start in range(0, len(names), _BLOCK):
             block = names[start : start + _BLOCK]
@@ -117,7 +117,7 @@ class Queries:
             made = dict(self._database.read(lambda row: (row[0], make(row)), sql, of_block))
             yield from [made[each] for each in block if each in made]
 
-    def counts(self, now: datetime) -> dict[Status, int]:
+    def count_by_status(self, now: datetime) -> dict[Status, int]:
         sql = f"SELECT {rows.STATUS} AS status, count(*) AS number {rows.FROM_DOMAIN_FACTS}"
         sql += " WHERE domain.deleted_at IS NULL GROUP BY 1"
         return dict(self._database.read(rows.count_of, sql, {"now": instant(now)}))
@@ -137,7 +137,7 @@ class Queries:
         key = self._keyring.decrypt(row["sealed_key"]) if row["sealed_key"] else ""
         return Bundle(row["pem"], row["chain_pem"], key)
 
-    def order(self, domain: Domain) -> Order | None:
+    def find_open_order(self, domain: Domain) -> Order | None:
         sql = "SELECT * FROM acme_order WHERE domain_id = ? AND closed_at IS NULL"
         found = self._database.read(rows.order_of, sql, (domain.id,))
         return found[0] if found else None

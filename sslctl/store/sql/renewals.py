@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sslctl.rules.model import Certificate, Domain, RenewalInfo
 from sslctl.rules.reasons import Code
-from sslctl.store.interface import Cohort
+from sslctl.store.interface.renewals import Cohort
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Connection, Row
 from sslctl.text import instant

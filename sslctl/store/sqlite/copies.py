@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sslctl.errors import BadInput, Busy, SslctlError, StateError
-from sslctl.store.interface import Copy
+from sslctl.store.interface.maintenance import Copy
 from sslctl.store.sqlite import schema
 from sslctl.system.files import publish
 

@@ -124,7 +124,7 @@ class Database:
                 self._connection.set_progress_handler(None, 0)
         return "" if found == "ok" else found
 
-    def require_whole(self, seconds: float) -> bool:
+    def check_integrity(self, seconds: float) -> bool:
         """Look for damage for so long, and say whether that was long enough for all. Raises `StateError` for damage."""
         found = self.find_damage(seconds)
         if found:

@@ -12,7 +12,8 @@ from sslctl.rules.limits import NO_LIMITS, Limits, set_key
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Milestone, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued_finding
-from sslctl.store.interface import Copy, Store
+from sslctl.store.interface import Store
+from sslctl.store.interface.maintenance import Copy
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql import bulk_insert, claims, rows
 from sslctl.store.sql.budget import Budget
@@ -82,12 +83,12 @@ class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Stor
     def close(self) -> None:
         self._database.close()
 
-    def require_whole(self, seconds: float) -> bool:
-        return self._database.require_whole(seconds)
+    def check_integrity(self, seconds: float) -> bool:
+        return self._database.check_integrity(seconds)
 
     # Domains
 
-    def enrol(
+    def add_domain(
         self, name: str, sans: tuple[str, ...], source: Source, wanted: Certificate | None = None
     ) -> Domain:
         with self._database.transaction() as run:
@@ -115,7 +116,7 @@ class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Stor
                 self._write_event(domain.id, "taken up again", "", wanted.version)
             return domain
 
-    def enrol_many(self, names: Sequence[str]) -> list[str]:
+    def add_domains(self, names: Sequence[str]) -> list[str]:
         known = []
         detail = _wishes((), Source.C4)
         for start in range(0, len(names), _MOST_IN_ONE_COMMIT):
@@ -126,14 +127,14 @@ class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Stor
             known += [name for name in together if name not in new]
         return known
 
-    def amend(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
+    def update_domain(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
         with self._advance(domain, "sans = :sans, source = :source", sans=names_text(sans), source=source):
             before, after = _wishes(domain.sans, domain.source), _wishes(sans, source)
             if before != after:
                 self._write_event(domain.id, "changed", f"{after}; was {before}")
-            return self.settle(self.domain(domain.name), queued_finding(self._clock()))
+            return self.record_finding(self.domain(domain.name), queued_finding(self._clock()))
 
-    def settle(self, domain: Domain, finding: Finding | None) -> Domain:
+    def record_finding(self, domain: Domain, finding: Finding | None) -> Domain:
         values: dict[str, object] = {
             "finding_code": finding and finding.code,
             "finding_found": finding and finding.found,
@@ -150,7 +151,7 @@ class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Stor
                 self._write_event(domain.id, "found", "well" if finding is None else _told(finding))
             return self.domain(domain.name)
 
-    def delete(self, domain: Domain) -> Domain:
+    def delete_domain(self, domain: Domain) -> Domain:
         at = instant(self._clock())
         change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
         with self._advance(domain, change, at=at) as run:
@@ -165,7 +166,7 @@ class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Stor
     def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
         with self._database.transaction() as run:
             expect(self.domain(domain.name).revision == domain.revision, _changed(domain))
-            if self.order(domain) is not None:
+            if self.find_open_order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
             is_renewal, at = self._require_budget(domain, names), instant(self._clock())
             sealed = self._keyring.encrypt(key_pem)
@@ -175,11 +176,11 @@ class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Stor
                 (domain.id, names_text(names), csr_pem, sealed, at, self._ca, set_key(names), is_renewal),
             ).fetchone()["id"]
             self._enter(made, names, at, is_renewal=is_renewal)
-            order = self.order(domain)
+            order = self.find_open_order(domain)
         assert order is not None  # noqa: S101 - just inserted
         return order
 
-    def record_url(self, order: Order, url: str) -> Order:
+    def record_order_url(self, order: Order, url: str) -> Order:
         with self._database.transaction() as run:
             kept = run("UPDATE acme_order SET url = ? WHERE id = ? AND closed_at IS NULL", (url, order.id))
             expect(kept.rowcount == 1, CLOSED)
@@ -195,19 +196,21 @@ class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Stor
             )
             expect(closed.rowcount == 1, CLOSED)
 
-    def keep_issued(self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf) -> Domain:
+    def add_issued_certificate(
+        self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf
+    ) -> Domain:
         bundle = Bundle(certificate, chain, self.order_key(order))
         with self._database.transaction():
             self.close_order(order, "issued")
             return self._keep(domain, Source.C4, bundle, leaf)
 
-    def paste(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
+    def add_text_certificate(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
         with self._database.transaction():
             known = self.find(name)
             if known is None or known.deleted_at is not None:
-                domain = self.enrol(name, sans, Source.TEXT)
+                domain = self.add_domain(name, sans, Source.TEXT)
             else:
-                domain = self.amend(known, sans, Source.TEXT)
+                domain = self.update_domain(known, sans, Source.TEXT)
             return self._keep(domain, Source.TEXT, bundle, leaf)
 
     def _keep(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
@@ -282,12 +285,12 @@ class SqliteStore(Queries, Renewals, Notices, Budget, History, Maintenance, Stor
             self._write_event(domain.id, "not serving", why, version)
             return self.domain(domain.name)
 
-    def record(self, domain: Domain, kind: str, detail: str, version: int | None = None) -> None:
+    def record_event(self, domain: Domain, kind: str, detail: str, version: int | None = None) -> None:
         self._write_event(domain.id, kind, detail, version)
 
     def back_up(self, path: Path, *, force: bool = False) -> Copy:
         copy = copies.back_up(self._path, path, force=force)
-        self.mark(Milestone.BACKED_UP, clean(path))
+        self.record_milestone(Milestone.BACKED_UP, clean(path))
         return copy
 
     def transaction(self) -> AbstractContextManager[object]:

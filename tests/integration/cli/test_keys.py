@@ -48,8 +48,8 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     store = open_store(folder)
     for number in range(2):
-        serve(store, issue(store, store.enrol(f"{number}.test", (), Source.C4)))
-    open_order(store, store.enrol(NAME, (), Source.C4))
+        serve(store, issue(store, store.add_domain(f"{number}.test", (), Source.C4)))
+    open_order(store, store.add_domain(NAME, (), Source.C4))
     store.close()
     return folder
 
@@ -116,7 +116,7 @@ def test_store_opened_before_a_rotation_still_encrypts_and_decrypts_after_it(
     other = open_store(folder)
     other.rotate_keys()
     # The store encrypts with the current key ...
-    open_order(store, store.enrol("new.test", (), Source.C4))
+    open_order(store, store.add_domain("new.test", (), Source.C4))
     for token in tokens(folder):
         Fernet(lines(folder)[0]).decrypt(token)
     # ... and decrypts what was re-encrypted.
@@ -143,7 +143,7 @@ from tests.support.store_cases import open_order, open_store
 store = open_store(Path(sys.argv[1]))
 print("open", flush=True)
 for number in range(60):
-    open_order(store, store.enrol(f"{number}.{sys.argv[2]}.test", (), Source.C4))
+    open_order(store, store.add_domain(f"{number}.{sys.argv[2]}.test", (), Source.C4))
     time.sleep(0.005)
 """
 
@@ -469,10 +469,10 @@ def test_keys_prune_skips_a_domain_that_another_process_has_claimed(cdn: Cdn, re
 
 
 def test_removed_text_certificate_keeps_its_key_until_the_new_one_is_served(store: SqliteStore) -> None:
-    domain = serve(store, store.paste("text.test", (), bundle(), leaf(names=("text.test",))))
+    domain = serve(store, store.add_text_certificate("text.test", (), bundle(), leaf(names=("text.test",))))
     text = held(domain)
     domain = store.mark_not_serving(
-        issue(store, store.amend(domain, (), Source.C4)), "the text certificate makes way"
+        issue(store, store.update_domain(domain, (), Source.C4)), "the text certificate makes way"
     )
     with pytest.raises(Busy):
         store.destroy_key(domain, held(domain))
@@ -488,7 +488,7 @@ def test_removed_text_certificate_keeps_its_key_until_the_new_one_is_served(stor
 
 
 def test_certificate_that_was_never_served_is_superseded_by_the_next_one(store: SqliteStore) -> None:
-    domain = issue(store, issue(store, store.enrol("over.test", (), Source.C4)))
+    domain = issue(store, issue(store, store.add_domain("over.test", (), Source.C4)))
     versions = store.certificates(domain)
     assert [key_unneeded_since(one, domain, versions, START) for one in versions] == [None, START]
 

@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 20
 @pytest.fixture
 def fleet(cdn: Cdn) -> Cdn:
     store = cdn.app().store
-    store.enrol_many(NAMES)
+    store.add_domains(NAMES)
     store.close()
     return cdn
 

@@ -211,7 +211,7 @@ def test_a_tick_that_never_ran_is_bad_after_a_day(well: Cdn) -> None:
 
 def test_a_pause_at_the_ca_is_a_warning(well: Cdn) -> None:
     app = well.app()
-    app.store.trip("no connection")
+    app.store.trip_breaker("no connection")
     app.close()
     assert "no connection" in found(well, "pauses at the CA", "warn", Exit.OK)["detail"]
 

@@ -206,14 +206,14 @@ def served(store: SqliteStore, issuer: FakeIssuer, *names: str) -> list[str]:
     """Issue and serve a certificate for each of `names`; return their ARI ids."""
     ids = []
     for name in names:
-        domain, key = store.enrol(name, (), Source.C4), make_key("ecdsa")
+        domain, key = store.add_domain(name, (), Source.C4), make_key("ecdsa")
         order = store.open_order(domain, domain.names, key, make_csr(key, domain.names))
         issued = issuer.issue(order, lambda _url: None)
         leaf = read_leaf(issued.certificate)
-        domain = store.keep_issued(domain, order, issued.certificate, issued.chain, leaf)
+        domain = store.add_issued_certificate(domain, order, issued.certificate, issued.chain, leaf)
         assert domain.wanted is not None
         domain = store.mark_serving(domain, domain.wanted, wanted=domain.wanted)
-        store.settle(domain, None)
+        store.record_finding(domain, None)
         ids.append(renewal_id(issued.certificate) or "")
     return ids
 
@@ -278,7 +278,7 @@ def test_poll_retries_after_six_hours_and_keeps_the_old_window_when_the_ca_does_
 def test_poll_never_queries_a_certificate_without_an_ari_id(
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
-    serve(store, issue(store, store.enrol("odd.test", (), Source.C4)))
+    serve(store, issue(store, store.add_domain("odd.test", (), Source.C4)))
     issuer.suggested = lambda _id: None
     for _ in range(2):
         assert ask_all(store, issuer, clock) == Poll(0)

@@ -35,15 +35,15 @@ def folder(tmp_path: Path) -> Path:
 def test_enrol_many_records_new_domains_with_events_and_returns_the_known_names(
     store: SqliteStore, clock: Clock
 ) -> None:
-    known = store.enrol("b.test", ("c.test",), Source.TEXT)
-    gone = store.delete(store.enrol("a.test", (), Source.C4))
+    known = store.add_domain("b.test", ("c.test",), Source.TEXT)
+    gone = store.delete_domain(store.add_domain("a.test", (), Source.C4))
     clock.move(days=1)
-    assert store.enrol_many(["z.test", "b.test", "y.test", "a.test"]) == ["b.test", "a.test"]
+    assert store.add_domains(["z.test", "b.test", "y.test", "a.test"]) == ["b.test", "a.test"]
     assert store.find("b.test") == known
     assert store.find("a.test") == gone
     for name in ("z.test", "y.test"):
         new = store.domain(name)
-        alone = store.enrol(f"alone-{name}", (), Source.C4)
+        alone = store.add_domain(f"alone-{name}", (), Source.C4)
         assert replace(new, id=alone.id, name=alone.name) == alone
         [event], [its] = store.events(new), store.events(alone)
         assert replace(event, id=its.id, domain_id=its.domain_id) == its
@@ -58,53 +58,53 @@ def test_enrol_many_keeps_committed_batches_after_an_error_and_can_be_repeated(
             " BEGIN SELECT RAISE (ABORT, 'broken'); END"
         )
     with pytest.raises(StateError, match="broken"):
-        store.enrol_many(MANY)
-    assert store.counts(START) == {"Pending": 5000}
+        store.add_domains(MANY)
+    assert store.count_by_status(START) == {"Pending": 5000}
     with look_into(database_of(folder)) as connection:
         connection.execute("DROP TRIGGER broken")
-    assert store.enrol_many(MANY) == MANY[:5000]
-    assert store.counts(START) == {"Pending": 6000}
+    assert store.add_domains(MANY) == MANY[:5000]
+    assert store.count_by_status(START) == {"Pending": 6000}
 
 
 def test_named_yields_domains_in_the_requested_order(store: SqliteStore) -> None:
-    store.enrol_many(MANY)
-    gone = store.delete(store.domain(MANY[3]))
+    store.add_domains(MANY)
+    gone = store.delete_domain(store.domain(MANY[3]))
     asked = ["never.test", *reversed(MANY)]
-    given = list(store.named(asked))
+    given = list(store.domains_named(asked))
     assert [domain.name for domain in given] == asked[1:]
     assert gone in given
-    assert list(store.named([])) == []
+    assert list(store.domains_named([])) == []
 
 
 # Equivalence with one by one
 
 
 def _fail(store: SqliteStore, domain: Domain) -> None:
-    store.settle(domain, finding(Code.CNAME_ELSEWHERE))
+    store.record_finding(domain, finding(Code.CNAME_ELSEWHERE))
 
 
 def _discard(store: SqliteStore, domain: Domain) -> None:
-    store.settle(domain, finding(Code.C4_UNKNOWN_DOMAIN))
+    store.record_finding(domain, finding(Code.C4_UNKNOWN_DOMAIN))
 
 
 def _wait(store: SqliteStore, domain: Domain) -> None:
-    store.settle(domain, finding(Code.DNS_UNANSWERED))
+    store.record_finding(domain, finding(Code.DNS_UNANSWERED))
 
 
 def _serve(store: SqliteStore, domain: Domain) -> None:
-    store.settle(serve(store, issue(store, domain)), None)
+    store.record_finding(serve(store, issue(store, domain)), None)
 
 
 def _paste(store: SqliteStore, domain: Domain) -> None:
-    store.paste(domain.name, ("other.test",), bundle(), leaf(names=domain.names))
+    store.add_text_certificate(domain.name, ("other.test",), bundle(), leaf(names=domain.names))
 
 
 def _delete(store: SqliteStore, domain: Domain) -> None:
-    store.delete(serve(store, issue(store, domain)))
+    store.delete_domain(serve(store, issue(store, domain)))
 
 
 def _extend(store: SqliteStore, domain: Domain) -> None:
-    store.amend(domain, ("other.test",), Source.C4)
+    store.update_domain(domain, ("other.test",), Source.C4)
 
 
 STATES: dict[str, Callable[[SqliteStore, Domain], None]] = {
@@ -115,7 +115,7 @@ STATES: dict[str, Callable[[SqliteStore, Domain], None]] = {
 def _prepare(folder: Path, clock: Clock) -> SqliteStore:
     store = open_store(folder, clock)
     for name, bring_about in STATES.items():
-        bring_about(store, store.enrol(f"{name}.test", (), Source.C4))
+        bring_about(store, store.add_domain(f"{name}.test", (), Source.C4))
     return store
 
 
@@ -151,7 +151,7 @@ def test_enrol_many_has_the_same_effect_as_enrolling_one_by_one(
 def test_enrol_many_reports_a_claimed_domain_and_enrols_the_others(
     store: SqliteStore, folder: Path, clock: Clock
 ) -> None:
-    store.settle(store.enrol("busy.test", (), Source.C4), finding(Code.CNAME_ELSEWHERE))
+    store.record_finding(store.add_domain("busy.test", (), Source.C4), finding(Code.CNAME_ELSEWHERE))
     other = open_store(folder, clock)
     other._owner = "elsewhere.test/1/1"
     other.claim([domain_claim("busy.test")], timedelta(hours=1))
@@ -187,7 +187,7 @@ def test_add_no_wait_of_a_short_list_prints_each_domain(cdn: Cdn) -> None:
 
 def test_add_no_wait_of_a_long_list_exits_with_7_when_one_domain_is_in_emergency(cdn: Cdn) -> None:
     store = cdn.app().store
-    owed = issue(store, store.enrol("owed.test", (), Source.C4))  # type: ignore[arg-type]
-    store.settle(owed, finding(Code.C4_REJECTED))
+    owed = issue(store, store.add_domain("owed.test", (), Source.C4))  # type: ignore[arg-type]
+    store.record_finding(owed, finding(Code.C4_REJECTED))
     store.close()
     assert cdn.sslctl("add", "--no-wait", "owed.test", *MANY[:200]).exit_code == 7

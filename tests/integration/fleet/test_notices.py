@@ -177,7 +177,7 @@ def test_undelivered_notice_is_dropped_after_notification_was_switched_off(peopl
     tick(people)
     plain = Cdn.app(people)
     assert plain.notifier is None
-    assert Cdn.app(people).store.notice().missed == (1, 2)
+    assert Cdn.app(people).store.last_notice().missed == (1, 2)
     people.app = lambda: Cdn.app(people)  # type: ignore[method-assign]
     assert tick(people)["notice"] is None
     assert people.sslctl("list").stderr == ""
@@ -265,7 +265,7 @@ def test_notify_command_tests_every_url_and_reports_which_failed(
 
 
 def test_store_keeps_the_last_notice(tmp_path: Path, store: SqliteStore) -> None:
-    assert store.notice() == Notice()
+    assert store.last_notice() == Notice()
     folder = tmp_path / "other"
     opened = open_store(folder)
     at = opened._clock()
@@ -273,9 +273,9 @@ def test_store_keeps_the_last_notice(tmp_path: Path, store: SqliteStore) -> None
     opened.record_notice(notice)
     opened.close()
     again = open_store(folder)
-    assert again.notice() == notice
+    assert again.last_notice() == notice
     again.record_notice(Notice())
-    assert again.notice() == Notice()
+    assert again.last_notice() == Notice()
     again.close()
 
 

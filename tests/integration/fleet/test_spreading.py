@@ -13,7 +13,7 @@ from sslctl.rules import renewal_days
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued_finding
-from sslctl.store.interface import Cohort
+from sslctl.store.interface.renewals import Cohort
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import Clock
 from tests.support.store_cases import bundle, finding, held, issue, leaf, serve
@@ -33,9 +33,9 @@ def served(store: SqliteStore, name: str, left: float, *, days: float = 90, befo
     assert isinstance(clock, Clock)
     at = NOW + timedelta(days=left - days)
     clock.at = at if before else NOW
-    domain = serve(store, issue(store, store.enrol(name, (), Source.C4), at=at, days=days))  # type: ignore[arg-type]
+    domain = serve(store, issue(store, store.add_domain(name, (), Source.C4), at=at, days=days))  # type: ignore[arg-type]
     clock.at = NOW
-    return store.settle(domain, None)
+    return store.record_finding(domain, None)
 
 
 def fleet(store: SqliteStore, left: Iterable[float], prefix: str = "d") -> list[Domain]:
@@ -56,7 +56,7 @@ def share(store: SqliteStore, due: Iterable[Domain] = (), *, at: datetime = NOW,
 def test_cohorts_groups_domains_by_finding_expiry_hour_and_lifetime(store: SqliteStore) -> None:
     fleet(store, [20, 20, 20.01, 30])
     served(store, "short.test", 3, days=6)
-    store.enrol("new.test", (), Source.C4)
+    store.add_domain("new.test", (), Source.C4)
     found = {(each.count, each.code, each.expires_at, each.lifetime) for each in store.cohorts()}
     assert found == {
         (3, None, NOW + timedelta(days=20), timedelta(days=90)),
@@ -67,15 +67,15 @@ def test_cohorts_groups_domains_by_finding_expiry_hour_and_lifetime(store: Sqlit
 
 
 def test_cohorts_excludes_deleted_and_text_domains(store: SqliteStore) -> None:
-    store.delete(served(store, "deleted.test", 20))
-    pasted = serve(store, issue(store, store.enrol("pasted.test", (), Source.C4)))
-    store.amend(pasted, (), Source.TEXT)
+    store.delete_domain(served(store, "deleted.test", 20))
+    pasted = serve(store, issue(store, store.add_domain("pasted.test", (), Source.C4)))
+    store.update_domain(pasted, (), Source.TEXT)
     assert store.cohorts() == []
 
 
 def test_cohorts_counts_a_domain_that_changed_from_text_to_c4_as_queued(store: SqliteStore) -> None:
-    pasted = store.paste("pasted.test", (), bundle(), leaf(NOW, names=("pasted.test",)))
-    store.amend(serve(store, pasted), (), Source.C4)
+    pasted = store.add_text_certificate("pasted.test", (), bundle(), leaf(NOW, names=("pasted.test",)))
+    store.update_domain(serve(store, pasted), (), Source.C4)
     assert store.cohorts() == [Cohort(1, Code.QUEUED)]
 
 
@@ -88,18 +88,18 @@ def test_standing_counts_a_revoked_certificate_as_due_today(store: SqliteStore) 
 
 def test_standing_dates_an_undelivered_certificate_by_its_own_expiry(store: SqliteStore) -> None:
     domain = issue(store, served(store, "owed.test", 3), at=NOW)  # type: ignore[arg-type]
-    store.settle(domain, finding(Code.C4_REJECTED))
+    store.record_finding(domain, finding(Code.C4_REJECTED))
     (window,) = spreading.count_fleet(store, NOW, WEEK).fleet
     assert window.due == renewal_days.day_of(NOW) + 83
 
 
 def test_standing_counts_a_failing_domain_only_until_its_renewal_is_due(store: SqliteStore) -> None:
     for domain in [served(store, "later.test", 40), served(store, "now.test", 5)]:
-        store.settle(domain, finding(Code.CNAME_ELSEWHERE))
-    store.settle(store.enrol("never.test", (), Source.C4), finding(Code.NXDOMAIN))
-    store.settle(store.enrol("gone.test", (), Source.C4), finding(Code.C4_UNKNOWN_DOMAIN))
-    store.settle(store.enrol("asked.test", (), Source.C4), finding(Code.CA_RATE_LIMITED))
-    store.enrol("queued.test", (), Source.C4)
+        store.record_finding(domain, finding(Code.CNAME_ELSEWHERE))
+    store.record_finding(store.add_domain("never.test", (), Source.C4), finding(Code.NXDOMAIN))
+    store.record_finding(store.add_domain("gone.test", (), Source.C4), finding(Code.C4_UNKNOWN_DOMAIN))
+    store.record_finding(store.add_domain("asked.test", (), Source.C4), finding(Code.CA_RATE_LIMITED))
+    store.add_domain("queued.test", (), Source.C4)
     found = spreading.count_fleet(store, NOW, WEEK)
     assert (sum(found.fleet.values()), found.queued, found.failing) == (1, 2, 3)
 
@@ -129,7 +129,7 @@ def test_renewed_since_counts_renewals_and_excludes_first_certificates(
         clock.at = NOW + timedelta(hours=number - 1)
         issue(store, domain, at=clock.at)  # type: ignore[arg-type]
     clock.at = NOW + timedelta(hours=3)
-    issue(store, store.enrol("new.test", (), Source.C4), at=clock.at)  # type: ignore[arg-type]
+    issue(store, store.add_domain("new.test", (), Source.C4), at=clock.at)  # type: ignore[arg-type]
     assert [store.renewed_since(NOW + timedelta(hours=hours)) for hours in (-1, 0, 1, 2)] == [3, 2, 1, 0]
 
 
@@ -164,7 +164,7 @@ def test_share_never_holds_a_certificate_that_expires_before_the_end_of_tomorrow
 
 def test_share_never_holds_a_domain_with_a_finding(store: SqliteStore) -> None:
     troubled = [
-        store.settle(domain, finding(code))
+        store.record_finding(domain, finding(code))
         for domain, code in zip(
             fleet(store, [6, 6, 6], "t"),
             (Code.CNAME_ELSEWHERE, Code.CA_UNAVAILABLE, Code.C4_REJECTED),
@@ -207,8 +207,8 @@ def test_share_makes_early_only_what_the_renewals_of_today_leave_of_the_limit(st
 
 def test_share_makes_early_the_next_due_domains_without_a_finding(store: SqliteStore) -> None:
     fleet(store, [9.5, 8.6, 8.5, 8.4, 8.3])
-    store.settle(store.domain("d4.test"), finding(Code.CNAME_ELSEWHERE))
-    store.settle(store.domain("d3.test"), queued_finding(NOW))
+    store.record_finding(store.domain("d4.test"), finding(Code.CNAME_ELSEWHERE))
+    store.record_finding(store.domain("d3.test"), queued_finding(NOW))
     # Five in two days do not fit into one a day.
     assert names(share(store, most=1).early) == ["d2.test"]
     assert names(share(store, most=10).early) == []

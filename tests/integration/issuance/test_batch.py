@@ -174,7 +174,7 @@ def test_batch_leaves_domains_that_wait_for_a_slot_queued_after_stop(cdn: Cdn) -
     runner.join(20)
     assert [type(outcome.error) for outcome in outcomes] == [type(None)]
     assert len(issuer.orders) == 1
-    codes = [domain.finding and domain.finding.code for domain in app.store.named(names)]
+    codes = [domain.finding and domain.finding.code for domain in app.store.domains_named(names)]
     assert sorted(codes, key=str) == [None, Code.QUEUED, Code.QUEUED, Code.QUEUED]
     assert app.store.claim([domain_claim(name) for name in names], WEEK) == {
         domain_claim(name) for name in names

@@ -454,7 +454,7 @@ def test_list_and_tick_report_the_pauses_of_the_ca(cdn: Cdn) -> None:
     store.pause(Scope(LimitKind.ORDERS), START + 2 * HOUR, "the CA asked for a pause: too many new orders")
     store.pause(Scope(LimitKind.FAILURES, "a.test"), START + HOUR, "x")
     store.pause(Scope(LimitKind.CERTIFICATES, "b.test"), START + 3 * HOUR, "x")
-    store.trip("the CA could not be asked, several times in a row: refused")
+    store.trip_breaker("the CA could not be asked, several times in a row: refused")
     store.close()
     lines = [
         "No new orders are placed until 2026-11-23 14:00 SGT: the CA asked for a pause: too many new orders",
@@ -483,14 +483,14 @@ def test_pauses_and_counts_written_by_a_clock_ahead_are_ignored(
     tick(cdn)
     store = cdn.app().store
     store.pause(Scope(LimitKind.ACCOUNT), cdn.clock() + HOUR, "a test")
-    store.trip("a test")
+    store.trip_breaker("a test")
     cdn.clock.at = START
     assert store.pauses(START) == []
     assert store.active_pause(START) is None
     take_in(cdn, "c.test", "d.test")
     tick(cdn)
     assert sorted(names[0] for names in cdn.issuer.orders) == ["a.test", "b.test", "c.test", "d.test"]
-    store.trip("again")
+    store.trip_breaker("again")
     store.pause(Scope(LimitKind.ACCOUNT), START + HOUR, "again")
     assert [pause.until for pause in store.pauses(START)] == [
         START + HOUR,

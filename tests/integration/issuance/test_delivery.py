@@ -88,7 +88,7 @@ def test_recheck_after_a_kill_reinstalls_the_removed_text_certificate_when_ours_
             return self._real.upload(*arguments)
 
     app = shop.app()
-    app.store.amend(app.store.domain(NAME), (), Source.C4)
+    app.store.update_domain(app.store.domain(NAME), (), Source.C4)
     app.control_plane = Dying(app.control_plane)
     with pytest.raises(Killed):
         app.pipeline(lambda _domain, _step: None).run(NAME)
@@ -116,7 +116,7 @@ def test_delivery_keeps_our_certificate_when_the_response_to_its_upload_over_tex
             return done
 
     app = shop.app()
-    app.store.amend(app.store.domain(NAME), (), Source.C4)
+    app.store.update_domain(app.store.domain(NAME), (), Source.C4)
     app.control_plane = Losing(app.control_plane)
     domain = app.pipeline(lambda _domain, _step: None).run(NAME)
     assert derive_status(domain, shop.clock()).code is None
@@ -167,12 +167,12 @@ def test_finding_carries_the_retry_after_of_c4(shop: Cdn, kind: Operation) -> No
 
 def test_pair_pasted_during_an_open_order_is_served(shop: Cdn) -> None:
     app = shop.app()
-    domain = app.store.enrol(NAME, (), Source.C4)
+    domain = app.store.add_domain(NAME, (), Source.C4)
     key = make_key("ecdsa")
     order = app.store.open_order(domain, (NAME,), key, make_csr(key, (NAME,)))
     urls: list[str] = []
     shop.issuer.issue(order, urls.append)
-    app.store.record_url(order, urls[0])
+    app.store.record_order_url(order, urls[0])
     bundle = shop.text_pair(NAME)
     assert shop.sslctl("add", NAME, *shop.paste(bundle)).exit_code == 0
     found = view(shop)
@@ -233,7 +233,7 @@ def test_wrong_local_clock_costs_one_order_only(shop: Cdn, ahead: timedelta) -> 
 def test_recheck_orders_anew_when_the_certificate_of_an_open_order_has_expired(shop: Cdn) -> None:
     shop.issuer.refusals.append(IssueError(Code.CA_UNAVAILABLE, "lost"))
     shop.sslctl("add", NAME)
-    order = shop.app().store.order(shop.app().store.domain(NAME))
+    order = shop.app().store.find_open_order(shop.app().store.domain(NAME))
     assert order is not None
     shop.issuer.issue(order, lambda _url: None)
     shop.clock.move(days=91)
@@ -256,7 +256,7 @@ def test_next_pass_learns_what_c4_serves_after_a_pass_was_killed(shop: Cdn) -> N
 
     app = shop.app()
     bundle = shop.text_pair(NAME)
-    app.store.paste(NAME, (), bundle, read_leaf(bundle.certificate))
+    app.store.add_text_certificate(NAME, (), bundle, read_leaf(bundle.certificate))
     app.control_plane = Dying(app.control_plane)
     with pytest.raises(Killed):
         app.pipeline(lambda _domain, _step: None).run(NAME)

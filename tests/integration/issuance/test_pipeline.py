@@ -63,7 +63,7 @@ def test_next_pass_succeeds_without_a_second_certificate_after_a_kill_at_any_wri
     assert derive_status(domain, cdn.clock()).status is Status.SUCCESS
     assert domain.serving is not None
     assert installed(cdn) == domain.serving.leaf.fingerprint
-    assert app.store.order(domain) is None
+    assert app.store.find_open_order(domain) is None
     # The URL is stored before the CA issues: only a kill right between the two leaves an order behind, unissued.
     assert len(cdn.issuer.issued) == 1
     assert len(app.store.certificates(domain)) == 1
@@ -203,7 +203,7 @@ def test_pass_collects_an_undecided_order_and_places_no_second_one(cdn: Cdn) -> 
     cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "processing"))
     domain = run(app)
     assert reason(app, domain) is Code.CA_VALIDATING
-    order = app.store.order(domain)
+    order = app.store.find_open_order(domain)
     assert order is not None
     assert order.url is not None
     # Meanwhile the CA issues.
@@ -226,7 +226,7 @@ def test_pass_refuses_a_certificate_for_another_key_and_does_not_upload_it(cdn: 
     assert domain.finding is not None
     assert "key" in domain.finding.found
     assert cdn.uploads(NAME) == []
-    assert app.store.order(domain) is None
+    assert app.store.find_open_order(domain) is None
 
 
 def test_pass_raises_busy_while_another_process_has_the_claim(cdn: Cdn) -> None:
@@ -296,7 +296,7 @@ def test_tick_completes_a_forced_renewal_after_a_kill(cdn: Cdn, *, is_pending: b
     domain = app.store.domain(NAME)
     assert domain.serving is not None
     assert domain.serving.version == 2
-    assert app.store.order(domain) is None
+    assert app.store.find_open_order(domain) is None
     assert len(cdn.issuer.orders) == 2
 
 
@@ -347,7 +347,7 @@ def test_pass_closes_a_failed_order_only_when_the_ca_has_ended_it(cdn: Cdn, dead
     app, _ = enrolled(cdn)
     cdn.issuer.refusals.append(IssueError(Code.CHALLENGE_FAILED, "404", order_dead=dead))
     domain = run(app)
-    assert (app.store.order(domain) is None) is dead
+    assert (app.store.find_open_order(domain) is None) is dead
 
 
 def pending_order(cdn: Cdn, app: App) -> None:
@@ -362,7 +362,7 @@ def test_pass_continues_a_pending_order_after_the_domain_points_here(cdn: Cdn) -
     cdn.point(NAME, "elsewhere.example.org")
     domain = run(app)
     assert reason(app, domain) is Code.CNAME_ELSEWHERE
-    assert app.store.order(domain) is not None
+    assert app.store.find_open_order(domain) is not None
     cdn.point(NAME, f"{NAME}.cdn.test")
     assert reason(app, run(app)) is None
     assert len(cdn.issuer.orders) == 1

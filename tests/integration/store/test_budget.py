@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sslctl.rules.budget import BudgetHeld
 from sslctl.rules.limits import Limit, LimitKind, Limits, Scope
 from sslctl.rules.model import Domain, Finding, Order, Source
 from sslctl.rules.reasons import Code
-from sslctl.store.interface import BudgetHeld
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.budget import _MOMENTS
 from sslctl.store.sqlite.store import SqliteStore
@@ -63,14 +63,16 @@ def opened(folder: Path, limits: Limits, clock: Clock | None = None, ca: str = C
 
 def place(store: SqliteStore, name: str, *sans: str) -> Order:
     """Open an order that the CA accepts; `name` is taken in where it is new."""
-    domain = store.find(name) or store.enrol(name, sans, Source.C4)
+    domain = store.find(name) or store.add_domain(name, sans, Source.C4)
     order = store.open_order(domain, domain.names, private_key(), CSR)
-    return store.record_url(order, f"{CA}/{order.id}")
+    return store.record_order_url(order, f"{CA}/{order.id}")
 
 
 def issue(store: SqliteStore, name: str, *sans: str) -> Domain:
     order = place(store, name, *sans)
-    return store.keep_issued(store.domain(name), order, CERTIFICATE, CHAIN, leaf(names=order.names))
+    return store.add_issued_certificate(
+        store.domain(name), order, CERTIFICATE, CHAIN, leaf(names=order.names)
+    )
 
 
 def fail(store: SqliteStore, name: str, code: Code = Code.CHALLENGE_FAILED) -> None:
@@ -78,10 +80,10 @@ def fail(store: SqliteStore, name: str, code: Code = Code.CHALLENGE_FAILED) -> N
 
 
 def held(store: SqliteStore, name: str) -> BudgetHeld:
-    domain = store.find(name) or store.enrol(name, (), Source.C4)
+    domain = store.find(name) or store.add_domain(name, (), Source.C4)
     with pytest.raises(BudgetHeld) as caught:
         store.open_order(domain, domain.names, private_key(), CSR)
-    assert store.order(domain) is None
+    assert store.find_open_order(domain) is None
     return caught.value
 
 
@@ -209,7 +211,7 @@ def _take(
     """Order `names` if the ledger lets us, in agreement with the oracle, and end the order `after` seconds."""
     wanted, now = frozenset(names), clock()
     # Sets of names meet although no domain has two orders open: each order is of a domain of its own.
-    domain = store.enrol(f"{number}.test", (), Source.C4)
+    domain = store.add_domain(f"{number}.test", (), Source.C4)
     is_renewal = any(entry.outcome == "issued" and entry.names == wanted for entry in book)
     store._queues.clear()
     if not is_safe(book, wanted, now, is_renewal=is_renewal):
@@ -223,11 +225,11 @@ def _take(
     if end == "left open":
         return
     if end != "refused":
-        order, entry.accepted = store.record_url(order, f"{CA}/{number}"), True
+        order, entry.accepted = store.record_order_url(order, f"{CA}/{number}"), True
     clock.move(seconds=after)
     entry.closed_at, entry.outcome = clock(), end
     if end == "issued":
-        store.keep_issued(store.domain(domain.name), order, CERTIFICATE, CHAIN, leaf(names=names))
+        store.add_issued_certificate(store.domain(domain.name), order, CERTIFICATE, CHAIN, leaf(names=names))
     else:
         store.close_order(order, Code.CA_RATE_LIMITED if end == "refused" else end)
 
@@ -271,21 +273,21 @@ def test_new_orders_of_the_account(folder: Path) -> None:
         )
         assert waiting_for_budget.until == START + 3 * HOUR
         clock.at = START + 3 * HOUR - timedelta(seconds=1)
-        assert store.room(clock()) == 0
+        assert store.orders_left(clock()) == 0
         assert held(store, "c.test").until == START + 3 * HOUR
         clock.move(seconds=1)
-        assert store.room(clock()) == 1
+        assert store.orders_left(clock()) == 1
         place(store, "c.test")
         assert held(store, "d.test").until == START + 3 * HOUR + timedelta(minutes=1)
 
 
 def test_an_order_that_the_ca_never_accepted_costs_nothing_and_one_under_way_does(folder: Path) -> None:
     with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
-        domain = store.enrol("a.test", (), Source.C4)
+        domain = store.add_domain("a.test", (), Source.C4)
         order = store.open_order(domain, domain.names, private_key(), CSR)
-        assert store.room(START) == 0
+        assert store.orders_left(START) == 0
         store.close_order(order, Code.CA_UNAVAILABLE)
-        assert store.room(START) == 1
+        assert store.orders_left(START) == 1
 
 
 def test_new_certificates_below_a_registered_domain(folder: Path) -> None:
@@ -305,7 +307,7 @@ def test_certificates_for_exactly_the_same_names(folder: Path) -> None:
         for _ in range(2):
             issue(store, "a.test", "b.test")
         assert held(store, "a.test").found == "2 of 2 certificates for exactly these names in 7 days"
-        store.amend(store.domain("a.test"), ("b.test", "c.test"), Source.C4)
+        store.update_domain(store.domain("a.test"), ("b.test", "c.test"), Source.C4)
         issue(store, "a.test")
 
 
@@ -324,7 +326,7 @@ def test_failed_validations_of_a_name(folder: Path, code: Code) -> None:
         assert failing.found == "2 of 2 failed validations of a.test in 1 hour"
         assert failing.until == START + HOUR
         place(store, "b.test")
-        store.enrol("other.test", ("a.test",), Source.C4)
+        store.add_domain("other.test", ("a.test",), Source.C4)
         assert held(store, "other.test").scope == Scope(LimitKind.FAILURES, "a.test")
 
 
@@ -334,7 +336,7 @@ def test_a_renewal_is_exempt_from_what_is_new_and_from_nothing_else(folder: Path
     with opened(folder, Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(2, HOUR))) as store:
         assert held(store, "b.example.com").scope.kind in (LimitKind.ORDERS, LimitKind.CERTIFICATES)
         issue(store, "a.example.com")
-        assert store.room(START) == 0, "the first one was new, the second one is not counted"
+        assert store.orders_left(START) == 0, "the first one was new, the second one is not counted"
         assert held(store, "a.example.com").scope.kind is LimitKind.DUPLICATES
 
 
@@ -353,7 +355,7 @@ def test_a_pasted_certificate_makes_no_renewal(folder: Path) -> None:
     with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
         issue(store, "b.test")
         bundle = store.bundle(store.certificates(store.domain("b.test"))[0])
-        store.paste("a.test", (), bundle, leaf(names=("a.test",)))
+        store.add_text_certificate("a.test", (), bundle, leaf(names=("a.test",)))
         assert held(store, "a.test")
 
 
@@ -361,9 +363,9 @@ def test_each_ca_has_its_own_account(folder: Path) -> None:
     limits = Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(1, HOUR), Limit(1, HOUR))
     with opened(folder, limits) as store:
         issue(store, "a.test")
-        assert store.room(START) == 0
+        assert store.orders_left(START) == 0
     with opened(folder, limits, ca="https://other.test/directory") as store:
-        assert store.room(START) == 1
+        assert store.orders_left(START) == 1
         place(store, "b.a.test")
         assert held(store, "c.test")
 
@@ -372,7 +374,7 @@ def test_without_limits_there_is_always_room(folder: Path) -> None:
     with opened(folder, Limits()) as store:
         for number in range(20):
             issue(store, f"{number}.example.com")
-        assert store.room(START) is None
+        assert store.orders_left(START) is None
 
 
 def test_of_several_limits_the_one_that_lasts_longest_is_told(folder: Path) -> None:
@@ -391,7 +393,7 @@ def test_a_lower_limit_than_before_holds_until_enough_has_left(folder: Path) -> 
     with opened(folder, Limits(orders=Limit(2, HOUR)), clock) as store:
         assert held(store, "b.test").found == "4 of 2 new orders in 1 hour"
         assert held(store, "b.test").until == START + HOUR + timedelta(minutes=2)
-        assert store.room(clock()) == 0
+        assert store.orders_left(clock()) == 0
 
 
 # Many who wait
@@ -431,7 +433,7 @@ def test_who_is_new_comes_after_all_that_were_told_a_time_by_whatever_process(fo
     with opened(folder, limits, clock) as store:
         told = [held(store, name).until for name in ("d.test", "e.test", "a.test", "c.test")]
         assert [(at - START) / timedelta(minutes=1) for at in told] == [130, 180, 60, 120]
-        store.delete(store.domain("b.test"))
+        store.delete_domain(store.domain("b.test"))
     with opened(folder, limits, clock) as store:
         assert held(store, "d.test").until == START + 2 * HOUR
 
@@ -467,7 +469,7 @@ def test_who_waits_longest_is_first_when_there_is_room_sooner(folder: Path) -> N
         issue(store, "a.test")
         for name in ("c.test", "b.test", "e.test", "d.test"):
             _settle_held(store, name)
-        store.delete(store.domain("c.test"))
+        store.delete_domain(store.domain("c.test"))
         assert [domain.name for domain in store.waiting_for_budget(START, 2)] == ["b.test", "e.test"]
         assert store.waiting_for_budget(START + 24 * HOUR, 9) == []
 
@@ -482,7 +484,7 @@ def test_who_waits_for_something_else_is_not_called_for_new_orders(folder: Path)
 def _settle_held(store: SqliteStore, name: str) -> None:
     caught = held(store, name)
     finding = Finding(Code.BUDGET_HELD, caught.found, str(caught.scope), START, caught.until)
-    store.settle(store.domain(name), finding)
+    store.record_finding(store.domain(name), finding)
 
 
 # Together
@@ -535,7 +537,7 @@ def test_threads_of_one_store_never_overspend_together(folder: Path) -> None:
         for thread in threads:
             thread.join(PATIENCE)
         assert sum(placed) == 19
-        assert store.room(START) == 1
+        assert store.orders_left(START) == 1
 
 
 # Cost

@@ -18,7 +18,7 @@ import pytest
 
 from sslctl.errors import Busy
 from sslctl.rules.model import Source
-from sslctl.store.interface import Query
+from sslctl.store.interface.domains import Query
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START
@@ -67,7 +67,7 @@ def names(folder: Path) -> list[str]:
 
 
 def enrol(store: SqliteStore, name: str) -> str:
-    return store.enrol(name, (), Source.C4).name
+    return store.add_domain(name, (), Source.C4).name
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def test_a_member_that_fails_takes_back_its_own_work_alone(
     assert told.count("Busy") == 1
     assert sorted(told) == ["Busy", "KeyboardInterrupt", "StateError", "a.test", "b.test", "c.test"]
     assert names(folder) == ["a.test", "b.test", "c.test"]
-    assert store.settle(store.domain("a.test"), finding()).finding == finding()
+    assert store.record_finding(store.domain("a.test"), finding()).finding == finding()
 
 
 def _everyone_is_told(
@@ -319,7 +319,7 @@ def test_who_read_what_is_lost_is_told(store: SqliteStore, folder: Path, pool: T
     database._arriving.add(NOBODY)
     with look_into(database_of(folder)) as other:
         database.read(tuple, "PRAGMA busy_timeout = 0")
-        writer = pool.submit(store.settle, store.domain(NAME), finding())
+        writer = pool.submit(store.record_finding, store.domain(NAME), finding())
         wait_for(lambda: database._group is not None)
         other.execute("BEGIN")
         other.execute("SELECT * FROM domain").fetchone()

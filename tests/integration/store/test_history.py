@@ -52,11 +52,11 @@ TRIGGERS = ("event_unchanged", "event_chained", "event_kept", "event_appended")
 def write_history(folder: Path) -> None:
     """Write seven events about two domains."""
     store = open_store(folder)
-    domain = store.enrol(NAME, (), Source.C4)
+    domain = store.add_domain(NAME, (), Source.C4)
     domain = serve(store, issue(store, domain))
-    store.enrol("b.test", ("c.test",), Source.C4)
-    store.settle(store.domain("b.test"), finding())
-    store.record(domain, "key downloaded", "pem", held(domain).version)
+    store.add_domain("b.test", ("c.test",), Source.C4)
+    store.record_finding(store.domain("b.test"), finding())
+    store.record_event(domain, "key downloaded", "pem", held(domain).version)
     store.close()
 
 
@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
 def audit(folder: Path, noted: Head | None = None) -> Audit:
     store = open_store(folder)
     try:
-        return store.audit(noted)
+        return store.verify_history(noted)
     finally:
         store.close()
 
@@ -242,7 +242,7 @@ def test_a_chain_begun_anew_over_an_edited_history_says_so_and_a_noted_head_find
 def test_what_is_written_after_a_cut_does_not_hide_it(folder: Path) -> None:
     edit(folder, sql("DELETE FROM event WHERE id = 7"))
     store = open_store(folder)
-    store.enrol("later.test", (), Source.C4)
+    store.add_domain("later.test", (), Source.C4)
     store.close()
     found = audit(folder)
     assert (found.whole, found.broken[:8]) == (6, "event 7 ")
@@ -254,8 +254,8 @@ def test_an_older_file_in_the_place_of_this_one_is_found_by_a_noted_head(
     older = tmp_path / "older.db"
     shutil.copy(database_of(folder), older)
     store = open_store(folder)
-    store.enrol("later.test", (), Source.C4)
-    head = store.audit().head
+    store.add_domain("later.test", (), Source.C4)
+    head = store.verify_history().head
     store.close()
     assert head is not None
     shutil.copy(older, database_of(folder))
@@ -290,10 +290,10 @@ def test_whatever_an_event_tells_it_is_whole(
 ) -> None:
     folder = tmp_path_factory.mktemp("state")
     store = open_store(folder)
-    domain = store.enrol(NAME, (), Source.C4)
+    domain = store.add_domain(NAME, (), Source.C4)
     for text in texts:
-        store.record(domain, text, text[::-1])
-    found = store.audit()
+        store.record_event(domain, text, text[::-1])
+    found = store.verify_history()
     store.close()
     assert (found.whole, found.broken) == (len(texts) + 1, "")
 
@@ -303,26 +303,26 @@ def test_whatever_an_event_tells_it_is_whole(
 
 def test_many_more_events_than_are_read_at_a_time(store: SqliteStore) -> None:
     names = [f"{number:04}.test" for number in range(2500)]
-    assert store.enrol_many(names) == []
-    assert store.enrol_many([*names[:5], "new.test"]) == names[:5]
-    found = store.audit()
+    assert store.add_domains(names) == []
+    assert store.add_domains([*names[:5], "new.test"]) == names[:5]
+    found = store.verify_history()
     assert (found.whole, found.broken) == (2501, "")
-    assert [name for name, _ in store.trail()] == [*names, "new.test"]
+    assert [name for name, _ in store.audit_trail()] == [*names, "new.test"]
 
 
 def test_threads_that_share_commits_and_lose_some_work_leave_it_whole(store: SqliteStore) -> None:
     def work(thread: int) -> None:
-        domain = store.enrol(f"{thread}.test", (), Source.C4)
+        domain = store.add_domain(f"{thread}.test", (), Source.C4)
         for number in range(25):
             with suppress(ZeroDivisionError), store.transaction():
-                store.record(domain, "tried", f"{number}")
+                store.record_event(domain, "tried", f"{number}")
                 if number % 3 == 0:
                     raise ZeroDivisionError
-            domain = store.settle(domain, finding(found=f"{number}"))
+            domain = store.record_finding(domain, finding(found=f"{number}"))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    found = store.audit()
+    found = store.verify_history()
     assert (found.whole, found.broken) == (8 * (1 + 25 + 16), "")
 
 
@@ -399,7 +399,7 @@ def test_the_events_of_an_older_database_are_taken_in(tmp_path: Path, version: i
     found = audit(tmp_path)
     assert (found.whole, found.inherited, found.begun_at, found.broken) == (3, 3, START, "")
     store = open_store(tmp_path)
-    store.record(store.domain(NAME), "key downloaded", "pem")
+    store.record_event(store.domain(NAME), "key downloaded", "pem")
     store.close()
     assert audit(tmp_path).whole == 4
     edit(tmp_path, sql("UPDATE event SET detail = 'x' WHERE id = 2"))
@@ -414,14 +414,14 @@ def test_an_older_database_without_its_key_file_is_read_and_begun_when_it_is_bac
     domain = store.domain(NAME)
     assert len(store.events(domain)) == 3
     with pytest.raises(StateError, match="has not begun"):
-        store.audit()
+        store.verify_history()
     with pytest.raises(StateError, match=r"master\.key is missing"):
-        store.settle(domain, finding())
+        store.record_finding(domain, finding())
     assert store.domain(NAME) == domain
     key_of(tmp_path).write_bytes(key)
     key_of(tmp_path).chmod(0o600)
-    store.settle(domain, finding())
-    found = store.audit()
+    store.record_finding(domain, finding())
+    found = store.verify_history()
     assert (found.whole, found.inherited, found.broken) == (4, 3, "")
     store.close()
 

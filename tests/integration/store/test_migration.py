@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from sslctl.errors import StateError
+from sslctl.rules.budget import BudgetHeld
 from sslctl.rules.limits import Limit, Limits
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code, Status
-from sslctl.store.interface import BudgetHeld, Query
+from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from sslctl.store.sqlite.store import SqliteStore
@@ -292,7 +293,7 @@ def store(folder: Path) -> Iterator[SqliteStore]:
 def test_everything_in_it_is_read_as_before(store: SqliteStore) -> None:
     assert {domain.name for domain in store.domains(Query(), START)} == {SERVED, FAILING, WAITING, PASTED}
     assert [each.name for each in store.domains(Query(deleted=True), START)] == [DELETED]
-    assert store.counts(START) == {Status.SUCCESS: 2, Status.FAILURE: 1, Status.PENDING: 1}
+    assert store.count_by_status(START) == {Status.SUCCESS: 2, Status.FAILURE: 1, Status.PENDING: 1}
     served = store.domain(SERVED)
     assert served.serving is not None
     assert (served.serving.version, served.serving.leaf.names, served.serving.renewal_info) == (
@@ -303,7 +304,7 @@ def test_everything_in_it_is_read_as_before(store: SqliteStore) -> None:
     assert [version.version for version in store.certificates(served)] == [2, 1]
     assert store.bundle(served.serving).private_key == private_key()
     assert [event.kind for event in store.events(served)] == ["added"]
-    order = store.order(store.domain(WAITING))
+    order = store.find_open_order(store.domain(WAITING))
     assert order is not None
     assert (order.url, store.order_key(order)) == ("https://ca.test/order/4", private_key())
     finding = store.domain(FAILING).finding
@@ -313,14 +314,14 @@ def test_everything_in_it_is_read_as_before(store: SqliteStore) -> None:
 
 def test_work_goes_on_in_it(store: SqliteStore) -> None:
     waiting = store.domain(WAITING)
-    order = store.order(waiting)
+    order = store.find_open_order(waiting)
     assert order is not None
     leaf = store.domain(SERVED).wanted
     assert leaf is not None
-    assert store.keep_issued(waiting, order, CERTIFICATE, CHAIN, leaf.leaf).wanted is not None
+    assert store.add_issued_certificate(waiting, order, CERTIFICATE, CHAIN, leaf.leaf).wanted is not None
     served = store.domain(SERVED)
     assert store.open_order(served, served.names, private_key(), CSR).names == NAMES
-    assert store.enrol(DELETED, (), Source.C4).deleted_at is None
+    assert store.add_domain(DELETED, (), Source.C4).deleted_at is None
 
 
 def test_what_was_ordered_before_counts_against_the_limits(folder: Path) -> None:
@@ -329,8 +330,8 @@ def test_what_was_ordered_before_counts_against_the_limits(folder: Path) -> None
         folder, Limits(Limit(3, day), Limit(1, week), Limit(2, 100 * week), Limit(1, timedelta(hours=1)))
     )
     served, failing = store.domain(SERVED), store.domain(FAILING)
-    assert store.room(START) == 3 - 1, "the failed one; what was opened a day ago has just left"
-    assert store.room(START - timedelta(seconds=1)) == 3 - 2
+    assert store.orders_left(START) == 3 - 1, "the failed one; what was opened a day ago has just left"
+    assert store.orders_left(START - timedelta(seconds=1)) == 3 - 2
     with pytest.raises(BudgetHeld, match="2 of 2 certificates for exactly these names in 700 days"):
         store.require_budget(served, served.names)
     with pytest.raises(BudgetHeld, match=rf"1 of 1 failed validations of {FAILING} in 1 hour") as held:
@@ -339,7 +340,7 @@ def test_what_was_ordered_before_counts_against_the_limits(folder: Path) -> None
     store.close()
     # The second one for SERVED's names was a renewal, which none of the first two limits counts.
     store = opened(folder, Limits(certificates=Limit(1, 30 * week)))
-    other = store.enrol("other.example.com", (), Source.C4)
+    other = store.add_domain("other.example.com", (), Source.C4)
     with pytest.raises(BudgetHeld, match=r"1 of 1 new certificates for example\.com in 210 days"):
         store.require_budget(other, other.names)
     store.require_budget(served, served.names)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from sslctl.errors import Exit, StateError
 from sslctl.rules.model import Bundle, Source
-from sslctl.store.interface import Query
+from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import schema
 from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
@@ -55,8 +55,8 @@ def used(folder: Path) -> Path:
     """The folder of a state that has been used and closed."""
     store = open_store(folder)
     for number in range(40):
-        store.paste(f"{number}.test", (), _bundle(), leaf())
-    issue(store, store.enrol(NAME, (), Source.C4))
+        store.add_text_certificate(f"{number}.test", (), _bundle(), leaf())
+    issue(store, store.add_domain(NAME, (), Source.C4))
     store.close()
     return folder
 
@@ -115,7 +115,7 @@ def no_umask() -> Iterator[None]:
 @pytest.mark.usefixtures("no_umask")
 def test_folder_database_journal_and_key_are_the_owners_alone(folder: Path) -> None:
     store = open_store(folder)
-    domain = store.enrol(NAME, (), Source.C4)
+    domain = store.add_domain(NAME, (), Source.C4)
     with store._database.transaction() as run:
         run("UPDATE domain SET sans = 'other'")
         assert mode(folder / "sslctl.db-journal") == 0o600
@@ -171,7 +171,7 @@ def test_several_first_runs_at_once_make_one_state(tmp_path: Path) -> None:
         store = open_store(folder)
         assert sorted(domain.name for domain in store.domains(Query(), START)) == sorted(names)
         for name in names:
-            order = store.order(store.domain(name))
+            order = store.find_open_order(store.domain(name))
             assert order is not None
             # Each process sealed a key of its own, and the one key file opens them all.
             assert store.order_key(order).startswith("-----BEGIN PRIVATE KEY-----")
@@ -318,7 +318,7 @@ def test_a_state_that_became_read_only_can_be_read_and_is_not_written(used: Path
     before = content(used)
     with read_only(used, database_of(used)):
         said = _run_unprivileged(
-            used, f"print(store.domain('{NAME}').name); store.enrol('new.test', (), Source.C4)"
+            used, f"print(store.domain('{NAME}').name); store.add_domain('new.test', (), Source.C4)"
         )
     name, trouble = said.splitlines()
     assert name == NAME

@@ -24,7 +24,7 @@ from sslctl.rules.model import (
     Source,
 )
 from sslctl.rules.reasons import Code, Status
-from sslctl.store.interface import Query, Sort
+from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sql.rows import names_text
 from sslctl.store.sqlite.store import SqliteStore
 from sslctl.text import instant
@@ -182,7 +182,7 @@ def test_what_is_read_is_what_was_written(
         assert shared.find(domain.name) == domain
         known = {one.id: one for one in (domain.wanted, domain.serving) if one}
         assert {one.id: one for one in shared.certificates(domain)} == known
-    assert tuple(shared.named([domain.name for domain in fleet])) == fleet
+    assert tuple(shared.domains_named([domain.name for domain in fleet])) == fleet
     for deleted in (False, True):
         query, expected = Query(deleted=deleted), [each for each in fleet if bool(each.deleted_at) is deleted]
         assert list(shared.domains(query, START)) == expected
@@ -200,7 +200,7 @@ def test_what_is_read_is_what_was_written(
 @pytest.fixture
 def fleet(store: SqliteStore) -> SqliteStore:
     """More domains than are read at a time, added in another order than that of their names."""
-    store.enrol_many(MANY)
+    store.add_domains(MANY)
     return store
 
 
@@ -219,10 +219,10 @@ def test_a_domain_is_as_it_is_when_its_turn_comes(fleet: SqliteStore) -> None:
     order = sorted(MANY)
     reading = iter(fleet.listing(Query(statuses=(Status.PENDING,)), START).domains)
     assert next(reading).name == order[0]
-    fleet.delete(fleet.domain(order[1100]))
-    fleet.settle(fleet.domain(order[1101]), finding(Code.CNAME_ELSEWHERE))
-    fleet.settle(fleet.domain(order[1102]), finding(Code.DNS_UNANSWERED))
-    fleet.enrol("zzz.test", (), Source.C4)
+    fleet.delete_domain(fleet.domain(order[1100]))
+    fleet.record_finding(fleet.domain(order[1101]), finding(Code.CNAME_ELSEWHERE))
+    fleet.record_finding(fleet.domain(order[1102]), finding(Code.DNS_UNANSWERED))
+    fleet.add_domain("zzz.test", (), Source.C4)
     rest = list(reading)
     # What is no longer managed, or no longer what was asked for, is left out; what is new was not asked for.
     assert [domain.name for domain in rest] == order[1:1100] + order[1102:]
@@ -244,7 +244,7 @@ def test_the_questions_of_every_tick_are_answered_by_indexes_alone(fleet: Sqlite
     asked: list[str] = []
     connection = fleet._database._connection
     connection.set_trace_callback(asked.append)
-    fleet.counts(START)
+    fleet.count_by_status(START)
     assert list(fleet.candidates(START - timedelta(days=1), timedelta(days=7))) == []
     connection.set_trace_callback(None)
     assert len(asked) == 2

@@ -23,7 +23,7 @@ def info(
 
 
 def served(store: SqliteStore, name: str) -> Domain:
-    return serve(store, issue(store, store.enrol(name, (), Source.C4)))
+    return serve(store, issue(store, store.add_domain(name, (), Source.C4)))
 
 
 def due(store: SqliteStore, clock: Clock, limit: int = 99) -> list[int]:
@@ -68,9 +68,9 @@ def test_who_is_put_off_keeps_what_was_said(store: SqliteStore, clock: Clock) ->
 def test_a_pause_of_the_polling_concerns_nothing_else(store: SqliteStore, clock: Clock) -> None:
     polling = Scope(LimitKind.RENEWAL_INFO)
     store.pause(polling, START + HOUR, "slow down")
-    domain = store.enrol("a.test", (), Source.C4)
+    domain = store.add_domain("a.test", (), Source.C4)
     store.require_budget(domain, domain.names)
-    assert (store.pauses(clock()), store.active_pause(clock()), store.is_tripped) == ([], None, False)
+    assert (store.pauses(clock()), store.active_pause(clock()), store.is_breaker_open) == ([], None, False)
     pause = Pause(polling, START + HOUR, "slow down")
     assert store.active_pause(clock(), polling) == pause
     store.pause(Scope(LimitKind.ACCOUNT), START + 2 * HOUR, "maintenance")
@@ -81,13 +81,13 @@ def test_a_pause_of_the_polling_concerns_nothing_else(store: SqliteStore, clock:
 
 def test_each_breaker_is_closed_by_itself(store: SqliteStore, clock: Clock) -> None:
     polling = Scope(LimitKind.RENEWAL_INFO)
-    store.trip("down", LimitKind.RENEWAL_INFO)
-    assert not store.is_tripped
-    store.trip("down")
-    store.recover()
-    assert (store.is_tripped, store.active_pause(clock())) == (False, None)
+    store.trip_breaker("down", LimitKind.RENEWAL_INFO)
+    assert not store.is_breaker_open
+    store.trip_breaker("down")
+    store.reset_breaker()
+    assert (store.is_breaker_open, store.active_pause(clock())) == (False, None)
     assert store.active_pause(clock(), polling) == Pause(polling, START + HOUR / 60, "down")
-    store.recover(LimitKind.RENEWAL_INFO)
+    store.reset_breaker(LimitKind.RENEWAL_INFO)
     assert store.active_pause(clock(), polling) is None
 
 
@@ -112,7 +112,7 @@ def _replace(store: SqliteStore, domain: Domain) -> None:
     "end",
     [
         lambda store, domain: store.mark_revoked(held(domain)),
-        lambda store, domain: store.delete(domain),
+        lambda store, domain: store.delete_domain(domain),
         lambda store, domain: store.mark_not_serving(domain, "gone"),
         _replace,
     ],
@@ -134,8 +134,8 @@ def test_an_expired_certificate_is_not_asked_about(store: SqliteStore, clock: Cl
 
 
 def test_a_pasted_certificate_is_not_asked_about(store: SqliteStore, clock: Clock) -> None:
-    serve(store, store.paste("a.test", (), bundle(), leaf(names=("a.test",))))
-    issue(store, store.enrol("not-yet-served.test", (), Source.C4))
+    serve(store, store.add_text_certificate("a.test", (), bundle(), leaf(names=("a.test",))))
+    issue(store, store.add_domain("not-yet-served.test", (), Source.C4))
     assert due(store, clock) == []
 
 
@@ -143,7 +143,7 @@ def test_the_time_that_was_picked_makes_a_candidate(store: SqliteStore, clock: C
     domain, other = served(store, "a.test"), served(store, "b.test")
     for each, renew in ((domain, DAY), (other, 2 * DAY)):
         store.record_renewal_infos([(held(each), info(renew=renew))])
-        store.settle(store.domain(each.name), None)
+        store.record_finding(store.domain(each.name), None)
     clock.move(days=1, seconds=-1)
     assert list(store.candidates(clock(), 7 * DAY)) == []
     clock.move(seconds=1)

@@ -19,7 +19,7 @@ from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import RECHECKED
 from sslctl.rules.status import derive_status
-from sslctl.store.interface import Query, Sort
+from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sql.rows import names_text
 from sslctl.store.sqlite.store import SqliteStore
 from sslctl.text import instant
@@ -177,7 +177,7 @@ def test_filters_counts_and_order_by_status_agree_with_the_rule(
     for status in Status:
         expected = [domain for domain, its in derived.items() if its is status]
         assert list(shared.domains(Query(statuses=(status,)), now)) == expected
-    assert shared.counts(now) == Counter(derived.values())
+    assert shared.count_by_status(now) == Counter(derived.values())
     ranked = sorted(derived, key=lambda domain: (derived[domain].rank, domain.name))
     assert list(shared.domains(Query(sort=Sort.STATUS), now)) == ranked
     assert set(shared.domains(Query(statuses=RECHECKED, source=Source.C4), now)) == {
@@ -230,19 +230,19 @@ def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after
     store: SqliteStore, clock: Clock, state: str
 ) -> None:
     for number, code in enumerate((None, *Code)):
-        domain = store.enrol(_name(number), (), Source.C4)
+        domain = store.add_domain(_name(number), (), Source.C4)
         if state != "nothing":
             domain = issue(store, domain, days=10)
         if state in ("served", "renewed"):
             domain = serve(store, domain)
         if state == "renewed":
             domain = issue(store, domain, days=20)
-        store.settle(domain, None if code is None else finding(code))
+        store.record_finding(domain, None if code is None else finding(code))
     for _ in range(3):
         derived = {
             domain: derive_status(domain, clock()).status for domain in store.domains(Query(), clock())
         }
-        assert store.counts(clock()) == Counter(derived.values())
+        assert store.count_by_status(clock()) == Counter(derived.values())
         for status in Status:
             listed = store.domains(Query(statuses=(status,)), clock())
             assert list(listed) == [domain for domain, its in derived.items() if its is status]
@@ -257,9 +257,9 @@ def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after
 
 def test_the_filters_restrict_and_the_limit_cuts(store: SqliteStore, clock: Clock) -> None:
     for name, source in (("b.test", Source.C4), ("a.test", Source.TEXT), ("c.test", Source.C4)):
-        store.enrol(name, (), source)
+        store.add_domain(name, (), source)
         clock.move(hours=-1)
-    gone = store.delete(store.domain("c.test"))
+    gone = store.delete_domain(store.domain("c.test"))
 
     def names(query: Query) -> list[str]:
         return [domain.name for domain in store.domains(query, clock())]
@@ -274,7 +274,7 @@ def test_the_filters_restrict_and_the_limit_cuts(store: SqliteStore, clock: Cloc
 
 def test_sorted_by_expiry_what_has_none_comes_last(store: SqliteStore, clock: Clock) -> None:
     for name, days in (("a.test", 30), ("b.test", 10), ("c.test", None)):
-        domain = store.enrol(name, (), Source.C4)
+        domain = store.add_domain(name, (), Source.C4)
         if days is not None:
             serve(store, issue(store, domain, days=days))
     by_expiry = store.domains(Query(sort=Sort.EXPIRES), clock())

@@ -17,7 +17,8 @@ from sslctl.errors import Busy, NotManaged, StateError
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued_finding
-from sslctl.store.interface import Query, Store
+from sslctl.store.interface import Store
+from sslctl.store.interface.domains import Query
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START, Clock
 from tests.support.store_cases import (
@@ -52,7 +53,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def domain(store: SqliteStore) -> Domain:
     """A domain that was just added."""
-    return store.enrol(NAME, (), Source.C4)
+    return store.add_domain(NAME, (), Source.C4)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_the_sqlite_store_is_a_store(store: SqliteStore) -> None:
 
 
 def test_a_new_domain_is_queued_and_due_at_once(store: SqliteStore, clock: Clock) -> None:
-    domain = store.enrol(NAME, ("b.test", "xn--bcher-kva.test"), Source.C4)
+    domain = store.add_domain(NAME, ("b.test", "xn--bcher-kva.test"), Source.C4)
     assert domain.names == (NAME, "b.test", "xn--bcher-kva.test")
     assert (domain.finding, domain.checked_at, domain.created_at) == (queued_finding(clock()), None, clock())
     event = store.events(domain)[0]
@@ -87,14 +88,14 @@ def test_a_new_domain_is_queued_and_due_at_once(store: SqliteStore, clock: Clock
 
 def test_times_are_kept_in_utc_to_the_second(store: SqliteStore, clock: Clock) -> None:
     clock.at = START.astimezone(timezone(timedelta(hours=8))) + timedelta(microseconds=999_999)
-    created_at = store.enrol(NAME, (), Source.C4).created_at
+    created_at = store.add_domain(NAME, (), Source.C4).created_at
     assert (created_at, created_at.tzinfo) == (START, UTC)
 
 
 def test_a_managed_domain_is_not_added_again(store: SqliteStore, domain: Domain, path: Path) -> None:
     before = dump(path)
     with pytest.raises(Busy, match=r"a\.test was added by somebody else meanwhile"):
-        store.enrol(NAME, ("b.test",), Source.TEXT)
+        store.add_domain(NAME, ("b.test",), Source.TEXT)
     assert dump(path) == before
     assert store.domain(NAME) == domain
 
@@ -110,7 +111,7 @@ def test_delete_ends_management_and_keeps_the_history(
 ) -> None:
     served = serve(store, issue(store, domain))
     clock.move(days=1)
-    deleted = store.delete(served)
+    deleted = store.delete_domain(served)
     assert (deleted.deleted_at, deleted.wanted, deleted.serving, deleted.finding) == (
         clock(),
         None,
@@ -120,7 +121,7 @@ def test_delete_ends_management_and_keeps_the_history(
     assert store.find(NAME) == deleted
     assert list(store.domains(Query(), clock())) == []
     assert list(store.candidates(clock(), timedelta(days=365))) == []
-    assert store.counts(clock()) == {}
+    assert store.count_by_status(clock()) == {}
     with pytest.raises(NotManaged, match=r"^a\.test was deleted$"):
         store.domain(NAME)
     [version] = store.certificates(deleted)
@@ -132,9 +133,9 @@ def test_delete_ends_management_and_keeps_the_history(
 def test_a_deleted_domain_comes_back_with_its_history(
     store: SqliteStore, domain: Domain, clock: Clock
 ) -> None:
-    deleted = store.delete(serve(store, issue(store, domain)))
+    deleted = store.delete_domain(serve(store, issue(store, domain)))
     clock.move(days=1)
-    back = store.enrol(NAME, ("b.test",), Source.TEXT)
+    back = store.add_domain(NAME, ("b.test",), Source.TEXT)
     assert (back.id, back.sans, back.source, back.created_at) == (deleted.id, ("b.test",), Source.TEXT, START)
     assert (back.deleted_at, back.wanted, back.serving, back.finding) == (
         None,
@@ -143,14 +144,14 @@ def test_a_deleted_domain_comes_back_with_its_history(
         queued_finding(clock()),
     )
     assert kinds(store, back)[-2:] == ["deleted", "added"]
-    again = store.paste(back.name, back.sans, bundle(), leaf())
+    again = store.add_text_certificate(back.name, back.sans, bundle(), leaf())
     assert [version.version for version in store.certificates(again)] == [2, 1]
 
 
 def test_what_is_wanted_of_a_domain_may_change(store: SqliteStore, domain: Domain, clock: Clock) -> None:
-    served = store.settle(serve(store, issue(store, domain)), None)
+    served = store.record_finding(serve(store, issue(store, domain)), None)
     clock.move(days=1)
-    amended = store.amend(served, ("b.test",), Source.TEXT)
+    amended = store.update_domain(served, ("b.test",), Source.TEXT)
     assert (amended.sans, amended.source, amended.finding) == (
         ("b.test",),
         Source.TEXT,
@@ -170,11 +171,11 @@ def test_a_finding_is_news_only_when_its_text_changed(
 ) -> None:
     for found in ("here", "here", "there"):
         clock.move(hours=1)
-        domain = store.settle(domain, finding(found=found, at=clock()))
+        domain = store.record_finding(domain, finding(found=found, at=clock()))
         assert (domain.finding, domain.checked_at) == (finding(found=found, at=clock()), clock())
     for _ in range(2):
         clock.move(hours=1)
-        domain = store.settle(domain, None)
+        domain = store.record_finding(domain, None)
         assert (domain.finding, domain.checked_at) == (None, clock())
     told = [event.detail for event in store.events(domain) if event.kind == "found"]
     assert told == [
@@ -185,16 +186,16 @@ def test_a_finding_is_news_only_when_its_text_changed(
 
 
 def test_a_finding_that_waits_for_a_person_has_no_time(store: SqliteStore, domain: Domain) -> None:
-    settled = store.settle(domain, finding(Code.C4_UNKNOWN_DOMAIN))
+    settled = store.record_finding(domain, finding(Code.C4_UNKNOWN_DOMAIN))
     assert settled.finding is not None
     assert settled.finding.retry_at is None
 
 
 def test_queued_is_neither_a_check_nor_news(store: SqliteStore, domain: Domain, clock: Clock) -> None:
-    checked = store.settle(domain, finding())
+    checked = store.record_finding(domain, finding())
     before = kinds(store, checked)
     clock.move(hours=1)
-    requeued = store.settle(checked, queued_finding(clock()))
+    requeued = store.record_finding(checked, queued_finding(clock()))
     assert (requeued.finding, requeued.checked_at) == (queued_finding(clock()), START)
     assert kinds(store, requeued) == before
 
@@ -209,7 +210,7 @@ def test_key_and_request_are_on_disk_before_the_order_is_placed(
     assert (order.names, order.csr_pem, order.url, order.opened_at) == ((NAME, "b.test"), CSR, None, START)
     assert store.domain(NAME) == domain
     next_run = again(path)
-    assert next_run.order(domain) == order
+    assert next_run.find_open_order(domain) == order
     assert next_run.order_key(order) == private_key()
     next_run.close()
 
@@ -218,10 +219,10 @@ def test_the_url_of_the_order_is_on_disk_as_soon_as_it_is_known(
     store: SqliteStore, domain: Domain, path: Path
 ) -> None:
     url = "https://ca.test/order/1"
-    order = store.record_url(open_order(store, domain), url)
+    order = store.record_order_url(open_order(store, domain), url)
     next_run = again(path)
     assert order.url == url
-    assert next_run.order(domain) == order
+    assert next_run.find_open_order(domain) == order
     assert [(event.kind, event.detail) for event in next_run.events(domain)][-1] == ("ordered", url)
     next_run.close()
 
@@ -235,25 +236,25 @@ def test_a_domain_has_one_open_order(store: SqliteStore, domain: Domain, path: P
             "INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at) SELECT domain_id, names, csr_pem,"
             " sealed_key, opened_at FROM acme_order"
         )
-    assert store.order(domain) == first
+    assert store.find_open_order(domain) == first
     store.close_order(first, "came to nothing")
     assert open_order(store, domain).id != first.id
 
 
 def test_another_domain_may_have_an_order_of_its_own(store: SqliteStore, domain: Domain) -> None:
-    other = store.enrol("b.test", (), Source.C4)
+    other = store.add_domain("b.test", (), Source.C4)
     assert open_order(store, domain).domain_id == domain.id
     assert open_order(store, other).domain_id == other.id
 
 
 def _close(store: SqliteStore, domain: Domain) -> None:
-    order = store.order(domain)
+    order = store.find_open_order(domain)
     assert order is not None
     store.close_order(order, "came to nothing")
 
 
 def _keep(store: SqliteStore, domain: Domain) -> None:
-    ADVANCES["keep_issued"](store, domain)
+    ADVANCES["add_issued_certificate"](store, domain)
 
 
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
@@ -262,7 +263,7 @@ def test_of_a_closed_order_no_key_is_left_in_the_file(
     store: SqliteStore, path: Path, end: Callable[[SqliteStore, Domain], None], kind: str
 ) -> None:
     """Many orders, so that rows have moved between the pages of the file before their keys are wiped."""
-    domains = [store.enrol(f"{number}.test", (), Source.C4) for number in range(40)]
+    domains = [store.add_domain(f"{number}.test", (), Source.C4) for number in range(40)]
     for domain in domains:
         open_order(store, domain, private_key(kind))
     with look_into(path) as connection:
@@ -280,12 +281,14 @@ def test_of_a_closed_order_no_key_is_left_in_the_file(
 @pytest.mark.parametrize(
     "step",
     [
-        lambda store, order: store.record_url(order, "https://ca.test/order/1"),
+        lambda store, order: store.record_order_url(order, "https://ca.test/order/1"),
         lambda store, order: store.close_order(order, "again"),
         lambda store, order: store.order_key(order),
-        lambda store, order: store.keep_issued(store.domain(NAME), order, CERTIFICATE, CHAIN, leaf()),
+        lambda store, order: store.add_issued_certificate(
+            store.domain(NAME), order, CERTIFICATE, CHAIN, leaf()
+        ),
     ],
-    ids=["record_url", "close_order", "order_key", "keep_issued"],
+    ids=["record_order_url", "close_order", "order_key", "add_issued_certificate"],
 )
 def test_nothing_is_done_with_an_order_that_somebody_closed(
     store: SqliteStore, domain: Domain, path: Path, step: Callable[[SqliteStore, object], object]
@@ -307,10 +310,10 @@ def test_what_was_issued_is_kept_with_the_key_of_its_order(
     key = private_key("rsa")
     order = open_order(store, domain, key)
     facts = leaf(names=(NAME, "b.test"), serial="2a")
-    kept = store.keep_issued(domain, order, CERTIFICATE, CHAIN, facts)
+    kept = store.add_issued_certificate(domain, order, CERTIFICATE, CHAIN, facts)
     next_run = again(path)
     assert next_run.domain(NAME) == kept
-    assert next_run.order(kept) is None
+    assert next_run.find_open_order(kept) is None
     version = held(kept)
     assert (version.leaf, version.source, version.version, version.issued_at) == (facts, Source.C4, 1, START)
     assert kept.serving is None
@@ -324,21 +327,21 @@ def test_what_was_issued_is_kept_with_the_key_of_its_order(
 def test_an_order_stays_open_with_its_key_when_its_certificate_cannot_be_kept(
     store: SqliteStore, domain: Domain
 ) -> None:
-    """`keep_issued` closes the order first; what fails after that takes it back."""
+    """`add_issued_certificate` closes the order first; what fails after that takes it back."""
     order = open_order(store, domain)
-    store.settle(domain, finding())
+    store.record_finding(domain, finding())
     with pytest.raises(Busy):
-        store.keep_issued(domain, order, CERTIFICATE, CHAIN, leaf())
-    assert store.order(domain) == order
+        store.add_issued_certificate(domain, order, CERTIFICATE, CHAIN, leaf())
+    assert store.find_open_order(domain) == order
     assert store.order_key(order) == private_key()
     assert store.certificates(domain) == []
 
 
 def test_versions_count_up_for_each_domain_by_itself(store: SqliteStore, domain: Domain) -> None:
-    other = store.enrol("b.test", (), Source.TEXT)
+    other = store.add_domain("b.test", (), Source.TEXT)
     domain = issue(store, domain)
-    other = store.paste(other.name, other.sans, bundle(), leaf())
-    domain = store.paste(domain.name, domain.sans, bundle(), leaf())
+    other = store.add_text_certificate(other.name, other.sans, bundle(), leaf())
+    domain = store.add_text_certificate(domain.name, domain.sans, bundle(), leaf())
     domain = issue(store, domain)
     assert [(each.version, each.source) for each in store.certificates(domain)] == [
         (3, Source.C4),
@@ -398,7 +401,7 @@ def test_the_old_certificate_is_replaced_when_the_new_one_is_served_and_not_befo
 def test_a_version_that_was_never_served_is_not_replaced(store: SqliteStore, domain: Domain) -> None:
     served = serve(store, issue(store, issue(store, domain)))
     assert [version.replaced_at for version in store.certificates(served)] == [None, None]
-    store.delete(served)
+    store.delete_domain(served)
     assert [version.replaced_at for version in store.certificates(served)] == [START, None]
 
 
@@ -440,7 +443,7 @@ def test_a_certificate_with_strange_dates_is_kept_as_it_is(
     facts = replace(
         leaf(), not_before=datetime(1, 1, 1, tzinfo=UTC), not_after=datetime(year, 12, 31, tzinfo=UTC)
     )
-    store.paste(domain.name, domain.sans, bundle(), facts)
+    store.add_text_certificate(domain.name, domain.sans, bundle(), facts)
     assert held(store.domain(NAME)).leaf == facts
 
 
@@ -452,7 +455,7 @@ def test_a_revocation_is_stamped_and_told(store: SqliteStore, domain: Domain) ->
 
 
 def test_the_history_can_be_written_to(store: SqliteStore, domain: Domain) -> None:
-    store.record(domain, "key downloaded", "pem", 7)
+    store.record_event(domain, "key downloaded", "pem", 7)
     event = store.events(domain)[-1]
     assert (event.kind, event.detail, event.version, event.domain_id) == (
         "key downloaded",
@@ -471,7 +474,7 @@ def test_old_facts_change_nothing(store: SqliteStore, domain: Domain, path: Path
     if step is not open_order:
         open_order(store, served)
     stale = served
-    store.settle(served, finding(Code.NXDOMAIN))
+    store.record_finding(served, finding(Code.NXDOMAIN))
     before = dump(path)
     with pytest.raises(Busy, match=r"^a\.test was changed by another sslctl meanwhile$"):
         step(store, stale)
@@ -484,24 +487,24 @@ def test_every_change_makes_what_was_known_before_old(
 ) -> None:
     assert isinstance(step(store, busy_domain), Domain)
     with pytest.raises(Busy):
-        store.settle(busy_domain, None)
+        store.record_finding(busy_domain, None)
 
 
-@pytest.mark.parametrize("step", [step for name, step in ADVANCES.items() if name != "delete"])
+@pytest.mark.parametrize("step", [step for name, step in ADVANCES.items() if name != "delete_domain"])
 def test_what_a_change_gives_is_what_the_next_one_starts_from(
     store: SqliteStore, busy_domain: Domain, step: Step
 ) -> None:
     changed = step(store, busy_domain)
     assert changed == store.domain(NAME)
     assert isinstance(changed, Domain)
-    assert store.settle(changed, None).revision == changed.revision + 1
+    assert store.record_finding(changed, None).revision == changed.revision + 1
 
 
 def test_a_deleted_domain_cannot_be_changed_by_who_knew_it_before(store: SqliteStore, domain: Domain) -> None:
-    store.delete(domain)
+    store.delete_domain(domain)
     for known in (domain, replace(domain, revision=domain.revision + 1)):
         with pytest.raises((Busy, NotManaged)):
-            store.settle(known, None)
+            store.record_finding(known, None)
 
 
 # A change and its event
@@ -510,10 +513,10 @@ def test_a_deleted_domain_cannot_be_changed_by_who_knew_it_before(store: SqliteS
 _STAMPS: dict[str, Step] = {
     "mark_uploaded": lambda store, domain: store.mark_uploaded(held(domain)),
     "mark_revoked": lambda store, domain: store.mark_revoked(held(domain)),
-    "enrol": lambda store, _: store.enrol("b.test", (), Source.C4),
+    "add_domain": lambda store, _: store.add_domain("b.test", (), Source.C4),
 }
 # Steps that tell something for a domain that is served: what was wanted is wanted still, so that is no news there.
-_TOLD = {name: step for name, step in {**ADVANCES, **_STAMPS}.items() if name != "settle well"}
+_TOLD = {name: step for name, step in {**ADVANCES, **_STAMPS}.items() if name != "record_finding healthy"}
 
 
 @pytest.mark.parametrize("step", _TOLD.values(), ids=_TOLD)

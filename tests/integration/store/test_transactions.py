@@ -14,7 +14,7 @@ import pytest
 
 from sslctl.errors import Busy, StateError
 from sslctl.rules.model import Source
-from sslctl.store.interface import Query
+from sslctl.store.interface.domains import Query
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START, Clock
@@ -65,10 +65,10 @@ def together(work: Callable[[int], object]) -> None:
 def test_threads_work_on_domains_of_their_own(store: SqliteStore, clock: Clock) -> None:
     def work(number: int) -> None:
         for turn in range(5):
-            domain = store.enrol(f"{number}-{turn}.test", (), Source.C4)
+            domain = store.add_domain(f"{number}-{turn}.test", (), Source.C4)
             assert store.claim([domain.name], timedelta(hours=1))
             domain = serve(store, issue(store, domain))
-            store.settle(domain, None)
+            store.record_finding(domain, None)
             store.release([domain.name])
 
     together(work)
@@ -80,14 +80,14 @@ def test_threads_work_on_domains_of_their_own(store: SqliteStore, clock: Clock) 
 
 
 def test_threads_that_change_one_domain_lose_no_change(store: SqliteStore) -> None:
-    first = store.enrol(NAME, (), Source.C4)
+    first = store.add_domain(NAME, (), Source.C4)
     turns = 10
 
     def work(number: int) -> None:
         done = 0
         while done < turns:
             try:
-                store.settle(store.domain(NAME), finding(found=f"{number} in turn {done}"))
+                store.record_finding(store.domain(NAME), finding(found=f"{number} in turn {done}"))
             except Busy:
                 continue
             done += 1
@@ -110,7 +110,7 @@ def test_of_threads_that_add_the_same_domain_or_order_for_it_one_succeeds(store:
         else:
             ended.append("won")
 
-    together(lambda _: attempt(lambda: store.enrol(NAME, (), Source.C4)))
+    together(lambda _: attempt(lambda: store.add_domain(NAME, (), Source.C4)))
     domain = store.domain(NAME)
     together(lambda _: attempt(lambda: open_order(store, domain)))
     assert Counter(ended) == {"won": 2, "busy": 2 * (THREADS - 1)}
@@ -131,43 +131,43 @@ def _fail_inside(database: Database, error: BaseException) -> None:
 def test_whatever_ends_a_transaction_early_takes_all_of_it_back(
     store: SqliteStore, folder: Path, error: BaseException
 ) -> None:
-    store.enrol(NAME, (), Source.C4)
+    store.add_domain(NAME, (), Source.C4)
     before = dump(database_of(folder))
     with pytest.raises(type(error)):
         _fail_inside(store._database, error)
     assert dump(database_of(folder)) == before
     # Neither this connection nor its lock is left in a transaction: others can write, and so can we.
     second = open_store(folder)
-    second.settle(second.domain(NAME), finding())
+    second.record_finding(second.domain(NAME), finding())
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(store.domain, NAME).result(PATIENCE).finding == finding()
-    store.settle(store.domain(NAME), None)
+    store.record_finding(store.domain(NAME), None)
     second.close()
 
 
 def test_what_an_inner_transaction_wrote_is_committed_with_the_outer_one(
     store: SqliteStore, folder: Path
 ) -> None:
-    store.enrol(NAME, (), Source.C4)
+    store.add_domain(NAME, (), Source.C4)
     before = dump(database_of(folder))
     with store._database.transaction():
-        store.settle(store.domain(NAME), finding())
+        store.record_finding(store.domain(NAME), finding())
         assert dump(database_of(folder)) == before
     assert store.domain(NAME).finding == finding()
     assert dump(database_of(folder)) != before
 
 
 def test_a_full_disk_ends_in_a_refusal_and_changes_nothing(store: SqliteStore, folder: Path) -> None:
-    domain = store.enrol(NAME, (), Source.C4)
+    domain = store.add_domain(NAME, (), Source.C4)
     order = open_order(store, domain)
     before = dump(database_of(folder))
     [pages] = store._database.read(lambda row: int(row[0]), "PRAGMA page_count")
     store._database.read(tuple, f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StateError, match=r"cannot use the database .*sslctl\.db: database or disk is full"):
-        store.keep_issued(domain, order, CERTIFICATE * 1000, CHAIN, leaf())
+        store.add_issued_certificate(domain, order, CERTIFICATE * 1000, CHAIN, leaf())
     assert dump(database_of(folder)) == before
     store._database.read(tuple, f"PRAGMA max_page_count = {pages + 1000}")
-    assert store.keep_issued(domain, order, CERTIFICATE * 1000, CHAIN, leaf()).wanted is not None
+    assert store.add_issued_certificate(domain, order, CERTIFICATE * 1000, CHAIN, leaf()).wanted is not None
 
 
 # Processes
@@ -176,7 +176,7 @@ def test_a_full_disk_ends_in_a_refusal_and_changes_nothing(store: SqliteStore, f
 def test_of_two_processes_that_advance_the_same_domain_exactly_one_wins(
     store: SqliteStore, folder: Path
 ) -> None:
-    first, rounds, context = store.enrol(NAME, (), Source.C4), 25, processes()
+    first, rounds, context = store.add_domain(NAME, (), Source.C4), 25, processes()
     start, results = context.Barrier(2), context.Queue()
     racers = [context.Process(target=race, args=(folder, NAME, rounds, start, results)) for _ in range(2)]
     for racer in racers:
@@ -214,7 +214,7 @@ def test_a_process_killed_at_any_moment_loses_nothing_that_it_was_told_is_kept(
     for name in acknowledged:
         assert kept[name].wanted is not None
     for domain in kept.values():
-        order, version = store.order(domain), domain.wanted
+        order, version = store.find_open_order(domain), domain.wanted
         # What was cut off in the middle stands before or after one of its steps, with its event and its key.
         assert [event.kind for event in store.events(domain)] == ["added"] + ["issued"] * (
             version is not None

@@ -1,0 +1,56 @@
+"""The CA's budget: its rate limits, its pauses, and the circuit breaker."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from sslctl.rules.limits import LimitKind, Pause, Scope
+from sslctl.rules.model import Domain
+
+
+class Budget(Protocol):
+    """What may be asked of the CA now. All processes that share the state share one budget."""
+
+    # Limits
+
+    def require_budget(self, domain: Domain, names: tuple[str, ...]) -> None:
+        """Raise `BudgetHeld` if a limit or pause of the CA rules out an order of `domain` for `names` now.
+
+        An order for a set of names that already had a certificate, exactly these, is a renewal and limited less.
+        """
+
+    def orders_left(self, now: datetime) -> int | None:
+        """Return how many orders that are no renewals may be placed at `now`; None if there is no limit."""
+
+    def waiting_for_budget(self, now: datetime, number: int) -> list[Domain]:
+        """Return the first `number` domains that the limit of new orders holds back beyond `now`."""
+
+    # Pauses
+
+    def pause(self, scope: Scope, until: datetime, why: str) -> None:
+        """Send the CA no request that `scope` covers before `until`, because of `why` (cleaned)."""
+
+    def pauses(self, now: datetime) -> list[Pause]:
+        """Return the pauses in force at `now` that hold back orders, the longest first."""
+
+    def active_pause(self, now: datetime, *scopes: Scope) -> Pause | None:
+        """Return the longest pause in force at `now` that covers every request to the CA, or one of `scopes`.
+
+        The CA itself asked for such a pause, or the circuit breaker is open.
+        """
+
+    # The circuit breaker
+
+    @property
+    def is_breaker_open(self) -> bool:
+        """Whether the circuit breaker was tripped and the CA has not answered since."""
+
+    def trip_breaker(self, why: str, kind: LimitKind = LimitKind.BREAKER) -> None:
+        """Open the circuit breaker unless it is open: for one minute first, then twice as long each time, at most one hour.
+
+        `LimitKind.RENEWAL_INFO` has a breaker of its own.
+        """
+
+    def reset_breaker(self, kind: LimitKind = LimitKind.BREAKER) -> None:
+        """Close the circuit breaker: the CA answered."""

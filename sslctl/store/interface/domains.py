@@ -1,0 +1,103 @@
+"""Domains: what is wanted of each, what the last pass found, and queries over many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from sslctl.rules.model import Certificate, Domain, DomainSummary, Finding, Source
+from sslctl.rules.reasons import Status
+
+
+class Sort(StrEnum):
+    """What `list` may be sorted by."""
+
+    NAME = "name"
+    STATUS = "status"
+    CREATED = "created"
+    EXPIRES = "expires"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A selection of domains. Empty fields do not restrict it.
+
+    `expiring_within` counts from now; expired domains are included.
+    """
+
+    statuses: tuple[Status, ...] = ()
+    source: Source | None = None
+    expiring_within: timedelta | None = None
+    deleted: bool = False
+    sort: Sort = Sort.NAME
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The result of a `Query`: the number of domains, the length of the longest name, and the domains."""
+
+    number: int
+    longest_name: int
+    domains: Iterator[DomainSummary]
+
+
+class Domains(Protocol):
+    """The managed domains. Each change is compare-and-set (see `sslctl.store.interface`)."""
+
+    def domain(self, name: str) -> Domain:
+        """Return the managed domain `name`. Raise `NotManaged` if it was never added or is deleted."""
+
+    def find(self, name: str) -> Domain | None:
+        """Return the domain `name`, deleted or not, or None if it was never added."""
+
+    # Iterators read some hundred domains at a time and hold no transaction open, so nobody else is blocked. The call
+    # fixes which domains and their order. Each is then read when its turn comes, and skipped if it no longer matches.
+
+    def listing(self, query: Query, now: datetime) -> Listing:
+        """Return summaries of the domains that match `query`, with statuses as of `now`."""
+
+    def domains(self, query: Query, now: datetime) -> Iterator[Domain]:
+        """Yield the domains that match `query`, with statuses as of `now`."""
+
+    def domains_named(self, names: Sequence[str]) -> Iterator[Domain]:
+        """Yield the domains `names`, deleted or not, in that order. Names that were never added are skipped."""
+
+    def candidates(self, now: datetime, horizon: timedelta) -> Iterator[Domain]:
+        """Yield at least every domain for which `schedule.due` may have work, soonest expiry first.
+
+        `horizon` is the longest time before expiry at which a renewal can fall due.
+        """
+
+    def interrupted(self) -> list[Domain]:
+        """Return c4 domains with an open order and no finding: their pass was interrupted."""
+
+    def count_by_status(self, now: datetime) -> dict[Status, int]:
+        """Return the number of managed domains by status as of `now`. Statuses without a domain are left out."""
+
+    def add_domain(
+        self, name: str, sans: tuple[str, ...], source: Source, wanted: Certificate | None = None
+    ) -> Domain:
+        """Record `name` as new, or as managed again after a deletion. Its finding is `QUEUED`.
+
+        `wanted` is an earlier version that is to be served again. Raise `Busy` if the domain is managed already.
+        """
+
+    def add_domains(self, names: Sequence[str]) -> list[str]:
+        """Bulk insert those of `names` that were never added, with source c4 and no other names; return the rest, in order.
+
+        A few thousand are committed at a time, so that other processes do not wait long. After an error, the
+        batches before it stay recorded.
+        """
+
+    def update_domain(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
+        """Change the other names and the source of a managed domain, and queue it."""
+
+    def record_finding(self, domain: Domain, finding: Finding | None) -> Domain:
+        """Record the result of a pass over `domain`; None means healthy. An event is written if the result changed."""
+
+    def delete_domain(self, domain: Domain) -> Domain:
+        """Stop managing `domain`. Its history stays."""

@@ -1,0 +1,30 @@
+"""The history: append-only events, joined to one audit chain over all domains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Protocol
+
+from sslctl.rules.model import Audit, Domain, Event, Head
+
+
+class History(Protocol):
+    """The events. Methods that change a domain write theirs in the same transaction."""
+
+    def record_event(self, domain: Domain, kind: str, detail: str, version: int | None = None) -> None:
+        """Append an event to the history of `domain`."""
+
+    def events(self, domain: Domain) -> list[Event]:
+        """Return the history of `domain`, oldest first."""
+
+    def audit_trail(
+        self, *, since: datetime | None = None, actor: str = "", domain: Domain | None = None
+    ) -> Iterator[tuple[str, Event]]:
+        """Yield every event with the name of its domain, oldest first.
+
+        `since`, `actor` (part of an actor's name) and `domain` restrict the events.
+        """
+
+    def verify_history(self, noted: Head | None = None) -> Audit:
+        """Verify the audit chain, and that `noted`, the head of an earlier time, is still part of it."""

@@ -1,0 +1,41 @@
+"""Maintenance of the state as a whole: backup, damage, milestones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sslctl.rules.model import Mark, Milestone
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The content of a backup: the number of domains (deleted ones included) and certificates, and its size in bytes."""
+
+    domains: int
+    certificates: int
+    size: int
+
+
+class Maintenance(Protocol):
+    """What operators and the tick do to the whole state."""
+
+    def back_up(self, path: Path, *, force: bool = False) -> Copy:
+        """Write a copy of everything but the key file to the new file `path`. Other processes may work in the meantime.
+
+        The copy is read back before it gets that name. Raise `BadInput` if `path` cannot be written, or exists and
+        `force` is false; raise `StateError` if the copy is damaged.
+        """
+
+    def check_integrity(self, seconds: float) -> bool:
+        """Search the state for damage for at most `seconds`, and return whether all of it was searched.
+
+        Nothing is written. Raise `StateError` if damage is found.
+        """
+
+    def record_milestone(self, milestone: Milestone, detail: str) -> None:
+        """Record that `milestone` was reached now."""
+
+    def milestones(self) -> dict[Milestone, Mark]:
+        """Return the milestones that were reached, each as of its last time."""

@@ -1,0 +1,43 @@
+"""Versions: every certificate that a domain had, with its chain and key, and how far its delivery got."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order
+
+
+class Versions(Protocol):
+    """The versions of each domain's certificate, numbered from 1."""
+
+    def certificates(self, domain: Domain) -> list[Certificate]:
+        """Return all versions of the domain's certificate, newest first."""
+
+    def bundle(self, certificate: Certificate) -> Bundle:
+        """Return `certificate` with its chain and key. Raise `StateError` if its digest does not match."""
+
+    def require_unchanged(self, certificate: Certificate) -> None:
+        """Raise `StateError` if the stored certificate's digest does not match: disks do rot."""
+
+    def add_issued_certificate(
+        self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf
+    ) -> Domain:
+        """Store the PEM that the CA issued for `order` as a new version, make it the wanted one, and close the order."""
+
+    def add_text_certificate(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
+        """Store a PEM pair as a new version of the domain `name`, managed or not, and make it the wanted one."""
+
+    def mark_uploading(self, certificate: Certificate) -> None:
+        """Record the intent to upload, before the upload starts."""
+
+    def mark_uploaded(self, certificate: Certificate) -> None:
+        """Record that C4 accepted the upload."""
+
+    def mark_serving(self, domain: Domain, certificate: Certificate, *, wanted: Certificate | None) -> Domain:
+        """Record that C4 serves `certificate`, and that `wanted` belongs there. The version served before is replaced."""
+
+    def mark_not_serving(self, domain: Domain, why: str) -> Domain:
+        """Record that C4 no longer serves the domain's certificate. It stays wanted."""
+
+    def mark_revoked(self, certificate: Certificate) -> None:
+        """Record that the CA revoked `certificate`."""
