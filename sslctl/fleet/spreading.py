@@ -42,7 +42,7 @@ class Share:
 def count_fleet(store: Renewals, now: datetime, before: timedelta) -> FleetCounts:
     """Count the domains of `store`. `before` is `renewal.before_days`."""
     today = renewal_days.day_of(now)
-    fleet: Counter[renewal_days.RenewalWindow] = Counter()
+    fleet: Counter[renewal_days.DayWindow] = Counter()
     queued = failing = 0
     for cohort in store.cohorts():
         each = _window(cohort, before)
@@ -55,10 +55,10 @@ def count_fleet(store: Renewals, now: datetime, before: timedelta) -> FleetCount
     return FleetCounts(fleet, queued, failing)
 
 
-def _window(cohort: Cohort, before: timedelta) -> renewal_days.RenewalWindow | None:
+def _window(cohort: Cohort, before: timedelta) -> renewal_days.DayWindow | None:
     if cohort.expires_at is None or cohort.lifetime is None:
         return None
-    return renewal_days.renewal_window(cohort.expires_at, cohort.lifetime, before)
+    return renewal_days.day_window(cohort.expires_at, cohort.lifetime, before)
 
 
 def _fails(cohort: Cohort) -> bool:

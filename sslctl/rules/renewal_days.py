@@ -20,7 +20,7 @@ from sslctl.rules.singapore import SGT
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
-class RenewalWindow(NamedTuple):
+class DayWindow(NamedTuple):
     """The days that a renewal is open to.
 
     `due` is its day; from `earliest` on it may be made earlier, half of the certificate's `lifetime` having passed. On
@@ -33,7 +33,7 @@ class RenewalWindow(NamedTuple):
     lifetime: timedelta
 
 
-RenewalCounts = Mapping[RenewalWindow, int]
+RenewalCounts = Mapping[DayWindow, int]
 """How many certificates have which window."""
 
 
@@ -47,14 +47,14 @@ def start_of(day: int) -> datetime:
     return datetime.combine(date.fromordinal(day), time(), SGT)
 
 
-def renewal_window(expires_at: datetime, lifetime: timedelta, before: timedelta) -> RenewalWindow:
+def day_window(expires_at: datetime, lifetime: timedelta, before: timedelta) -> DayWindow:
     """Give the window of a certificate that expires in the hour that begins at `expires_at`.
 
     `before` is `renewal.before_days`. Ticks are hourly: what falls due in the last hour of a day is the next day's.
     """
     due = day_of(expires_at - renewal_margin(lifetime, before) + _HOUR)
     earliest = day_of(expires_at - lifetime / 2 + _DAY - timedelta.resolution)
-    return RenewalWindow(max(day_of(expires_at) - 1, due), due, min(earliest, due), lifetime)
+    return DayWindow(max(day_of(expires_at) - 1, due), due, min(earliest, due), lifetime)
 
 
 def due_after(day: int, before: timedelta) -> datetime:
@@ -72,9 +72,7 @@ def count_needed_today(fleet: RenewalCounts, today: int, budget: int) -> int:
     return max(_count_overflow(fleet, today, budget, attrgetter(end)) for end in ("due", "latest"))
 
 
-def _count_overflow(
-    fleet: RenewalCounts, today: int, budget: int, end: Callable[[RenewalWindow], int]
-) -> int:
+def _count_overflow(fleet: RenewalCounts, today: int, budget: int, end: Callable[[DayWindow], int]) -> int:
     """Fill the days after `today`, the farthest first, and give what no room is left for.
 
     A day takes first what is ripe last, since that has the fewest days before: the rule of the earliest deadline
@@ -101,7 +99,7 @@ def _count_overflow(
 
 def pick_renewals(
     fleet: RenewalCounts, today: int, budget: int | None, made: int = 0
-) -> dict[RenewalWindow, int]:
+) -> dict[DayWindow, int]:
     """Give what is renewed on `today`, of which `made` are made already: how many of each window.
 
     Without a budget that is what falls due; with one, what `owed` says, at most the budget, the nearest expiry first.
@@ -114,7 +112,7 @@ def pick_renewals(
     return _most_urgent(fleet, today, number)
 
 
-def _most_urgent(fleet: RenewalCounts, today: int, number: int) -> dict[RenewalWindow, int]:
+def _most_urgent(fleet: RenewalCounts, today: int, number: int) -> dict[DayWindow, int]:
     """Give the `number` renewals that come first: what is due, then what may be early, each by its expiry."""
     taken = {}
     for each in sorted((w for w in fleet if w.earliest <= today), key=lambda w: (w.due > today, w)):
@@ -192,7 +190,7 @@ def simulate(
             issued[assumptions.lifetime(day, each.lifetime)] += count
         late = sum(count for each, count in held.items() if each.due <= day)
         for lifetime, count in (+issued).items():
-            held[renewal_window(start_of(day) + lifetime, lifetime, assumptions.before)] += count
+            held[day_window(start_of(day) + lifetime, lifetime, assumptions.before)] += count
         early = sum(count for each, count in renewed.items() if each.due > day)
         yield Day(day, sum(renewed.values()), early, late, new, waiting, expired)
         day += 1

@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from sslctl.cli.output import chart
 from sslctl.rules import forecast
 from sslctl.rules.forecast import Forecast, Scenario
-from sslctl.rules.renewal_days import RenewalWindow
+from sslctl.rules.renewal_days import DayWindow
 
 TODAY = date(2026, 11, 24).toordinal()
 LIFE = timedelta(days=90)
 WEEK = timedelta(days=7)
 
 
-def due(in_days: int, lifetime: timedelta = LIFE) -> RenewalWindow:
+def due(in_days: int, lifetime: timedelta = LIFE) -> DayWindow:
     start = TODAY + in_days
-    return RenewalWindow(start + 6, start, start - 38, lifetime)
+    return DayWindow(start + 6, start, start - 38, lifetime)
 
 
-def ask(fleet: Mapping[RenewalWindow, int] | None = None, days: int = 30, **more: object) -> Forecast:
+def ask(fleet: Mapping[DayWindow, int] | None = None, days: int = 30, **more: object) -> Forecast:
     scenario = Scenario(TODAY, days, WEEK, **more)  # type: ignore[arg-type]
     return forecast.make_forecast(Counter(fleet or {}), scenario)
 
@@ -129,9 +129,7 @@ def test_with_what_was_renewed_today_today_itself_may_be_too_much() -> None:
     st.integers(1, 30),
     st.booleans(),
 )
-def test_enough_is_enough_and_one_less_is_not(
-    fleet: dict[RenewalWindow, int], budget: int, spent: bool
-) -> None:
+def test_enough_is_enough_and_one_less_is_not(fleet: dict[DayWindow, int], budget: int, spent: bool) -> None:
     found = ask(fleet, 60, budget=budget, renewed=int(spent))
     if found.enough is not None:
         assert ask(fleet, 60, budget=found.enough, renewed=int(spent)).fits

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sslctl.rules import renewal_days
-from sslctl.rules.renewal_days import Assumptions, Day, RenewalCounts, RenewalWindow
+from sslctl.rules.renewal_days import Assumptions, Day, DayWindow, RenewalCounts
 from sslctl.rules.singapore import SGT
 
 DAY = timedelta(days=1)
@@ -20,10 +20,10 @@ TODAY = date(2026, 11, 24).toordinal()
 LIFE = 90 * DAY
 
 
-def due(in_days: int, *, earliest: int | None = None, late: int = 6) -> RenewalWindow:
+def due(in_days: int, *, earliest: int | None = None, late: int = 6) -> DayWindow:
     """Give a window that is due `in_days` from today, open `earliest` days from today (default: long ago)."""
     start = in_days - 38 if earliest is None else earliest
-    return RenewalWindow(TODAY + in_days + late, TODAY + in_days, TODAY + start, LIFE)
+    return DayWindow(TODAY + in_days + late, TODAY + in_days, TODAY + start, LIFE)
 
 
 def same(_day: int, old: timedelta | None) -> timedelta:
@@ -44,7 +44,7 @@ def simulate(fleet: RenewalCounts, days: int, **assumptions: int | None) -> list
 
 
 def test_a_window_has_the_day_it_is_due_half_the_life_and_the_day_before_the_expiry() -> None:
-    found = renewal_days.renewal_window(datetime(2027, 2, 22, 4, 0, tzinfo=UTC), LIFE, WEEK)
+    found = renewal_days.day_window(datetime(2027, 2, 22, 4, 0, tzinfo=UTC), LIFE, WEEK)
     days = [date.fromordinal(day).isoformat() for day in (found.earliest, found.due, found.latest)]
     # Half the life is over at noon of 8 January: from the next midnight on it may be renewed.
     assert days == ["2027-01-09", "2027-02-15", "2027-02-21"]
@@ -52,14 +52,14 @@ def test_a_window_has_the_day_it_is_due_half_the_life_and_the_day_before_the_exp
 
 def test_what_falls_due_after_the_last_tick_of_a_day_is_the_next_days() -> None:
     def falls(hour: int) -> int:
-        return renewal_days.renewal_window(datetime(2027, 2, 22, hour, tzinfo=SGT), LIFE, WEEK).due
+        return renewal_days.day_window(datetime(2027, 2, 22, hour, tzinfo=SGT), LIFE, WEEK).due
 
     assert [date.fromordinal(falls(hour)).day for hour in (0, 22, 23)] == [15, 15, 16]
 
 
 def test_a_short_lived_certificate_is_never_renewed_early() -> None:
     expires = datetime(2026, 11, 30, 4, 0, tzinfo=UTC)
-    found = renewal_days.renewal_window(expires, timedelta(hours=160), WEEK)
+    found = renewal_days.day_window(expires, timedelta(hours=160), WEEK)
     assert found.earliest == found.due == renewal_days.day_of(expires - timedelta(hours=80))
 
 
@@ -69,7 +69,7 @@ def test_a_short_lived_certificate_is_never_renewed_early() -> None:
     st.floats(0.1, 60).map(lambda days: timedelta(days=days)),
 )
 def test_the_days_of_a_window_are_in_order(expires: datetime, lifetime: timedelta, before: timedelta) -> None:
-    found = renewal_days.renewal_window(expires, lifetime, before)
+    found = renewal_days.day_window(expires, lifetime, before)
     assert found.earliest <= found.due <= found.latest
     # The first tick of the day finds half of the life over, unless it is the due day itself.
     assert found.earliest == found.due or renewal_days.start_of(found.earliest) >= expires - lifetime / 2
@@ -179,7 +179,7 @@ def fleets(draw: st.DrawFn) -> RenewalCounts:
     """Give a fleet of which all have the same days between due and latest, but for the short-lived, which have fewer."""
     late = draw(st.integers(0, 4))
 
-    def one() -> RenewalWindow:
+    def one() -> DayWindow:
         day = draw(st.integers(0, 14))
         if draw(st.booleans()):
             return due(day, earliest=day, late=draw(st.integers(0, late)))
