@@ -1,4 +1,4 @@
-"""contrib/systemd: what systemd itself says of the units."""
+"""contrib/systemd: the units, checked with systemd-analyze."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def analyze(*arguments: str) -> str:
 
 
 def settings(path: Path = SERVICE) -> dict[str, list[str]]:
-    """Give each setting with its values, in order."""
+    """Return each setting with its values, in order."""
     found: dict[str, list[str]] = {}
     for line in path.read_text().splitlines():
         key, equals, value = line.partition("=")
@@ -39,7 +39,7 @@ def settings(path: Path = SERVICE) -> dict[str, list[str]]:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The units with a program that there is on this machine."""
+    """The units with a program that exists on this machine."""
     for unit in ("sslctl.service", "sslctl.timer"):
         text = (FOLDER / unit).read_text().replace("/usr/local/bin/sslctl", sys.executable)
         (tmp_path / unit).write_text(text)
@@ -52,22 +52,22 @@ def exposure(unit: Path) -> float:
     return float(found[1])
 
 
-def test_systemd_finds_no_fault_with_the_units(installed: Path) -> None:
+def test_systemd_analyze_verify_finds_no_problem_in_the_units(installed: Path) -> None:
     output = analyze("verify", "--man=no", str(installed / "sslctl.service"), str(installed / "sslctl.timer"))
     assert [line for line in output.splitlines() if "sslctl" in line] == []
 
 
-def test_the_service_is_little_exposed() -> None:
+def test_service_exposure_level_is_at_most_1_6() -> None:
     assert exposure(SERVICE) <= 1.6
 
 
-def test_in_standalone_mode_it_is_hardly_more(tmp_path: Path) -> None:
+def test_service_exposure_level_in_standalone_mode_is_at_most_1_8(tmp_path: Path) -> None:
     both = SERVICE.read_text() + (FOLDER / "standalone.conf").read_text()
     (tmp_path / "sslctl.service").write_text(both)
     assert exposure(tmp_path / "sslctl.service") <= 1.8
 
 
-def test_the_timer_meets_midnight_in_singapore() -> None:
+def test_timer_triggers_at_midnight_in_singapore_and_every_full_hour() -> None:
     first, second = settings(FOLDER / "sslctl.timer")["OnCalendar"]
     analyzed = analyze("calendar", "--base-time=2026-11-23 04:00:00 UTC", "--iterations=2", first)
     moments = re.findall(r"(20\d\d-\d\d-\d\d \d\d:\d\d:\d\d) UTC", analyzed)
@@ -78,24 +78,24 @@ def test_the_timer_meets_midnight_in_singapore() -> None:
     assert "*-*-* *:00:00" in analyze("calendar", second)
 
 
-def test_the_timer_is_neither_early_nor_late_nor_forgetful() -> None:
+def test_timer_is_persistent_and_exact() -> None:
     timer = settings(FOLDER / "sslctl.timer")
     assert timer["Persistent"] == ["true"]
     assert timer["RandomizedDelaySec"] == ["0"]
     assert timer["AccuracySec"] == ["1s"]
 
 
-def test_what_a_tick_found_fails_no_unit_and_what_stopped_it_does() -> None:
+def test_success_exit_status_contains_only_the_codes_of_findings() -> None:
     codes = set(map(int, settings()["SuccessExitStatus"][0].split()))
     assert codes == {Exit.SOME_NOT_WELL, Exit.EMERGENCY}
 
 
-def test_who_claims_a_domain_can_be_seen_by_the_tick() -> None:
-    """Behind hidepid a process of another user namespace is invisible, and its claims would count for nothing."""
+def test_service_does_not_hide_other_processes() -> None:
+    """With hidepid a process of another user namespace is invisible, and its claims would be ignored."""
     assert "ProtectProc" not in settings()
 
 
-def test_no_secret_is_in_the_environment() -> None:
+def test_service_environment_contains_no_secret() -> None:
     given = settings()
     names = {each.partition(":")[0] for each in given["LoadCredential"]}
     for variable in given["Environment"]:

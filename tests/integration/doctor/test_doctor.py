@@ -1,4 +1,4 @@
-"""`sslctl doctor`: what is broken is said, with what to do; nothing is raised, and nothing changed."""
+"""`sslctl doctor`: it reports each problem with a hint, raises nothing and changes nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "shop.example.com"
 
 @pytest.fixture
 def ca(tmp_path: Path) -> Iterator[AriServer]:
-    """A CA's directory."""
+    """A CA that serves only its directory."""
     with AriServer(tmp_path) as running:
         running.directory = Answer({"newOrder": "https://ca.test/order"})
         yield running
@@ -31,7 +31,7 @@ def ca(tmp_path: Path) -> Iterator[AriServer]:
 
 @pytest.fixture
 def well(cdn: Cdn, ca: AriServer, monkeypatch: pytest.MonkeyPatch) -> Cdn:
-    """A CDN where all is well."""
+    """A CDN without any problem."""
     cdn.clock.at = datetime.now(UTC).replace(microsecond=0)
     (cdn.folder / "webroot").mkdir(mode=0o755)
     monkeypatch.setenv("SSLCTL_ACME_DIRECTORY_URL", f"{ca.url}/dir")
@@ -52,7 +52,7 @@ def checks(said: Result) -> dict[str, dict[str, Any]]:
 
 
 def found(cdn: Cdn, name: str, grade: str, code: int) -> dict[str, Any]:
-    """Give the check `name`, which has that grade, while all others are as they should be."""
+    """Return the check `name`; assert its grade, the exit code, and that every other check is ok."""
     said = cdn.sslctl("doctor", "--json")
     made = checks(said)
     assert (made[name]["grade"], said.exit_code) == (grade, code), made
@@ -62,7 +62,7 @@ def found(cdn: Cdn, name: str, grade: str, code: int) -> dict[str, Any]:
     return check
 
 
-def test_all_is_well(well: Cdn) -> None:
+def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) -> None:
     said = well.sslctl("doctor", "--json")
     made = checks(said)
     assert {check["grade"] for check in made.values()} == {"ok"}, made
@@ -74,7 +74,7 @@ def test_all_is_well(well: Cdn) -> None:
     } - ({"inodes"} if not os.statvfs(well.folder).f_files else set())  # fmt: skip
 
 
-def test_it_says_a_line_for_each_check(well: Cdn) -> None:
+def test_doctor_prints_one_line_per_check_and_a_hint_for_a_problem(well: Cdn) -> None:
     (well.folder / "webroot").rmdir()
     said = well.sslctl("doctor")
     assert said.exit_code == Exit.UNUSABLE
@@ -84,7 +84,7 @@ def test_it_says_a_line_for_each_check(well: Cdn) -> None:
     assert lines[at + 1].startswith("      make it")
 
 
-def test_nothing_is_changed(well: Cdn) -> None:
+def test_doctor_changes_nothing(well: Cdn) -> None:
     def state() -> dict[str, object]:
         return {
             str(path): (path.stat().st_mtime_ns, path.stat().st_mode, path.is_file() and path.read_bytes())
@@ -96,7 +96,7 @@ def test_nothing_is_changed(well: Cdn) -> None:
     assert state() == before
 
 
-def test_a_machine_without_state_is_told_so_and_none_is_made(
+def test_doctor_warns_when_there_is_no_state_and_creates_none(
     well: Cdn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLCTL_STATE_DIR", str(well.folder / "new"))
@@ -107,7 +107,7 @@ def test_a_machine_without_state_is_told_so_and_none_is_made(
     assert not (well.folder / "new").exists()
 
 
-def test_a_broken_configuration_is_the_only_finding(well: Cdn) -> None:
+def test_doctor_reports_only_the_configuration_when_it_is_invalid(well: Cdn) -> None:
     well.config_path.write_text("[acme]\nworkers = 'many'\n")
     said = well.sslctl("doctor", "--json")
     assert said.exit_code == Exit.UNUSABLE
@@ -116,7 +116,7 @@ def test_a_broken_configuration_is_the_only_finding(well: Cdn) -> None:
     assert "acme.workers" in check["detail"]
 
 
-# Of this machine
+# Problems of this machine
 
 
 def _open_folder(cdn: Cdn) -> None:
@@ -168,30 +168,32 @@ def _miss_ticks(cdn: Cdn) -> None:
         (_miss_ticks, "last tick", "ended"),
     ],
 )
-def test_what_is_bad_here_is_8(well: Cdn, spoil: Callable[[Cdn], None], name: str, words: str) -> None:
+def test_doctor_exits_with_8_for_a_problem_of_this_machine(
+    well: Cdn, spoil: Callable[[Cdn], None], name: str, words: str
+) -> None:
     spoil(well)
     assert words in found(well, name, "bad", Exit.UNUSABLE)["detail"]
 
 
-def test_a_file_that_is_no_database_is_a_finding(well: Cdn) -> None:
+def test_doctor_reports_a_file_that_is_not_a_database(well: Cdn) -> None:
     (well.folder / "state" / "sslctl.db").write_bytes(b"no database")
     said = well.sslctl("doctor", "--json")
     assert said.exit_code == Exit.UNUSABLE
     assert "cannot be read" in checks(said)["database"]["detail"]
 
 
-def test_a_folder_that_others_can_list_is_a_warning(well: Cdn) -> None:
+def test_doctor_warns_when_other_users_can_list_the_state_folder(well: Cdn) -> None:
     (well.folder / "state").chmod(0o755)
     found(well, "state folder", "warn", Exit.OK)
 
 
-def test_a_rotation_that_is_not_finished_is_a_warning(well: Cdn) -> None:
+def test_doctor_warns_of_an_unfinished_key_rotation(well: Cdn) -> None:
     key = well.folder / "state" / "master.key"
     key.write_bytes(key.read_bytes() + b"A" * 43 + b"=\n")
     assert "keys rotate" in found(well, "key file", "warn", Exit.OK)["hint"]
 
 
-def test_an_older_schema_is_a_finding_and_not_migrated(well: Cdn) -> None:
+def test_doctor_reports_an_older_schema_and_does_not_migrate_it(well: Cdn) -> None:
     with look_into(well.folder / "state" / "sslctl.db") as connection:
         connection.execute("PRAGMA user_version = 1")
     said = well.sslctl("doctor", "--json")
@@ -200,7 +202,7 @@ def test_an_older_schema_is_a_finding_and_not_migrated(well: Cdn) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 
 
-def test_a_tick_that_never_ran_is_bad_after_a_day(well: Cdn) -> None:
+def test_doctor_reports_a_tick_that_never_ran_as_bad_after_a_day(well: Cdn) -> None:
     with look_into(well.folder / "state" / "sslctl.db") as connection:
         connection.execute("DELETE FROM milestone")
     found(well, "last tick", "warn", Exit.OK)
@@ -209,14 +211,14 @@ def test_a_tick_that_never_ran_is_bad_after_a_day(well: Cdn) -> None:
     found(well, "last tick", "bad", Exit.UNUSABLE)
 
 
-def test_a_pause_at_the_ca_is_a_warning(well: Cdn) -> None:
+def test_doctor_warns_of_a_pause_at_the_ca(well: Cdn) -> None:
     app = well.app()
     app.store.trip_breaker("no connection")
     app.close()
     assert "no connection" in found(well, "pauses at the CA", "warn", Exit.OK)["detail"]
 
 
-def test_in_standalone_mode_the_port_must_be_free(
+def test_doctor_reports_a_used_port_in_standalone_mode(
     well: Cdn, monkeypatch: pytest.MonkeyPatch, listener: socket.socket
 ) -> None:
     monkeypatch.setenv("SSLCTL_ACME_MODE", "standalone")
@@ -227,10 +229,10 @@ def test_in_standalone_mode_the_port_must_be_free(
     found(well, "port for challenges", "ok", Exit.OK)
 
 
-# Outside
+# Problems of the CA, C4 and DNS
 
 
-def test_a_ca_that_cannot_be_asked_is_75(
+def test_doctor_exits_with_75_when_the_ca_cannot_be_reached(
     well: Cdn, monkeypatch: pytest.MonkeyPatch, closed_port: int
 ) -> None:
     url = f"https://127.0.0.1:{closed_port}/dir"
@@ -244,36 +246,42 @@ def test_a_ca_that_cannot_be_asked_is_75(
 @pytest.mark.parametrize(
     "answer", [Answer(b"<html>", 200), Answer({}, 503), Answer({"newOrder": ""}, 500), Answer([])]
 )
-def test_a_ca_without_a_directory_is_75(well: Cdn, ca: AriServer, answer: Answer) -> None:
+def test_doctor_exits_with_75_when_the_ca_returns_no_directory(
+    well: Cdn, ca: AriServer, answer: Answer
+) -> None:
     ca.directory = answer
     assert f"answered {answer.status}" in found(well, "CA", "bad", Exit.TRY_LATER)["detail"]
 
 
-def test_no_account_yet_is_a_warning(well: Cdn, monkeypatch: pytest.MonkeyPatch, ca: AriServer) -> None:
+def test_doctor_warns_when_there_is_no_ca_account_yet(
+    well: Cdn, monkeypatch: pytest.MonkeyPatch, ca: AriServer
+) -> None:
     monkeypatch.setenv("SSLCTL_ACME_DIRECTORY_URL", f"{ca.url}/dir?")
     ca.answers["/dir?"] = ca.directory
     said = well.sslctl("doctor", "--json")
     assert checks(said)["account at the CA"]["grade"] == "warn"
 
 
-def test_a_token_that_c4_refuses_is_8(well: Cdn) -> None:
+def test_doctor_exits_with_8_when_c4_refuses_the_token(well: Cdn) -> None:
     (well.folder / "token").write_text("another\n")
     assert "refuses our token" in found(well, "C4", "bad", Exit.UNUSABLE)["detail"]
 
 
-def test_a_token_file_that_everybody_can_read_is_8(well: Cdn) -> None:
+def test_doctor_exits_with_8_when_the_token_file_is_world_readable(well: Cdn) -> None:
     (well.folder / "token").chmod(0o644)
     said = well.sslctl("doctor", "--json")
     assert said.exit_code == Exit.UNUSABLE
     assert "everyone can reach" in checks(said)["C4"]["detail"]
 
 
-def test_a_c4_that_is_down_is_75(well: Cdn, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
+def test_doctor_exits_with_75_when_c4_is_down(
+    well: Cdn, monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
     monkeypatch.setenv("SSLCTL_C4_BASE_URL", f"https://127.0.0.1:{closed_port}")
     assert "connection refused" in found(well, "C4", "bad", Exit.TRY_LATER)["detail"]
 
 
-def test_dns_that_is_silent_is_75(well: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_exits_with_75_when_dns_does_not_answer(well: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         monkeypatch.setenv("SSLCTL_DNS_RESOLVERS", f"127.0.0.1:{silent.getsockname()[1]}")
@@ -281,7 +289,7 @@ def test_dns_that_is_silent_is_75(well: Cdn, monkeypatch: pytest.MonkeyPatch) ->
         found(well, "DNS", "bad", Exit.TRY_LATER)
 
 
-def test_everybody_silent_takes_bounded_time(
+def test_doctor_ends_within_20_seconds_when_nothing_answers(
     well: Cdn, monkeypatch: pytest.MonkeyPatch, listener: socket.socket
 ) -> None:
     silent = f"https://127.0.0.1:{listener.getsockname()[1]}"
@@ -294,7 +302,7 @@ def test_everybody_silent_takes_bounded_time(
     assert {checks(said)[name]["grade"] for name in ("CA", "C4")} == {"bad"}
 
 
-def test_a_clock_that_is_wrong_is_a_warning(well: Cdn) -> None:
+def test_doctor_warns_when_the_local_clock_is_wrong(well: Cdn) -> None:
     well.clock.move(seconds=90)
     said = well.sslctl("doctor", "--json")
     told = [check for check in said.json["checks"] if check["check"] == "clock"]
@@ -304,7 +312,7 @@ def test_a_clock_that_is_wrong_is_a_warning(well: Cdn) -> None:
     assert said.exit_code == Exit.OK
 
 
-def test_what_is_here_counts_before_what_is_outside(
+def test_doctor_exits_with_8_when_both_this_machine_and_c4_have_problems(
     well: Cdn, monkeypatch: pytest.MonkeyPatch, closed_port: int
 ) -> None:
     monkeypatch.setenv("SSLCTL_C4_BASE_URL", f"https://127.0.0.1:{closed_port}")

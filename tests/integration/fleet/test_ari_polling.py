@@ -218,7 +218,7 @@ def served(store: SqliteStore, issuer: FakeIssuer, *names: str) -> list[str]:
     return ids
 
 
-def of(store: SqliteStore, name: str) -> Certificate:
+def serving_of(store: SqliteStore, name: str) -> Certificate:
     found = store.domain(name).serving
     assert found is not None
     return found
@@ -232,18 +232,18 @@ def test_poll_queries_each_certificate_once_and_again_after_its_retry_after(
     store: SqliteStore, issuer: FakeIssuer, clock: Clock
 ) -> None:
     ids = served(store, issuer, "a.test", "b.test", "c.test")
-    wishes = dict(zip(ids, (2 * HOUR, None, 3650 * DAY), strict=True))
+    retry_afters = dict(zip(ids, (2 * HOUR, None, 3650 * DAY), strict=True))
 
     def suggest(id_: str) -> RenewalWindow:
-        wish = wishes[id_]
+        retry_after = retry_afters[id_]
         return RenewalWindow(
-            START + 60 * DAY, START + 61 * DAY, WHY, None if wish is None else clock() + wish
+            START + 60 * DAY, START + 61 * DAY, WHY, None if retry_after is None else clock() + retry_after
         )
 
     issuer.suggested = suggest
     assert ask_all(store, issuer, clock) == Poll(3)
     assert issuer.asked == ids
-    info = of(store, "a.test").renewal_info
+    info = serving_of(store, "a.test").renewal_info
     assert info is not None
     assert (info.start_at, info.end_at, info.explanation_url) == (START + 60 * DAY, START + 61 * DAY, WHY)
     assert ask_all(store, issuer, clock) == Poll(0)
@@ -261,16 +261,16 @@ def test_poll_retries_after_six_hours_and_keeps_the_old_window_when_the_ca_does_
     suggestion = RenewalWindow(START + 60 * DAY, START + 61 * DAY)
     issuer.suggested = lambda id_: suggestion if id_ == first else None
     ask_all(store, issuer, clock)
-    said = of(store, "a.test").renewal_info
+    said = serving_of(store, "a.test").renewal_info
     assert said is not None
-    assert of(store, "b.test").renewal_info is None
+    assert serving_of(store, "b.test").renewal_info is None
     issuer.suggested = lambda _id: None
     issuer.asked.clear()
     clock.move(hours=6, seconds=-1)
     assert ask_all(store, issuer, clock).asked == 0
     clock.move(seconds=1)
     assert ask_all(store, issuer, clock).asked == 2
-    now = of(store, "a.test").renewal_info
+    now = serving_of(store, "a.test").renewal_info
     assert now is not None
     assert (now.renew_at, now.poll_at) == (said.renew_at, clock() + 6 * HOUR)
 
@@ -320,19 +320,19 @@ class Silent(FakeIssuer):
 
 @pytest.mark.parametrize("raises", [False, True])
 @pytest.mark.parametrize(
-    ("wish", "wait"), [(2 * HOUR, 2 * HOUR), (timedelta(0), timedelta(minutes=1)), (30 * DAY, DAY)]
+    ("retry_after", "wait"), [(2 * HOUR, 2 * HOUR), (timedelta(0), timedelta(minutes=1)), (30 * DAY, DAY)]
 )
 def test_poll_pauses_for_the_retry_after_of_the_ca_and_keeps_the_windows_it_received(
-    store: SqliteStore, clock: Clock, wish: timedelta, wait: timedelta, *, raises: bool
+    store: SqliteStore, clock: Clock, retry_after: timedelta, wait: timedelta, *, raises: bool
 ) -> None:
     issuer = Silent(clock)
     served(store, issuer, "a.test", "b.test")
     issuer.suggested = lambda _id: RenewalWindow(START + 60 * DAY, START + 61 * DAY)
-    issuer.answered, issuer.retry_at = 1, START + wish
+    issuer.answered, issuer.retry_at = 1, START + retry_after
     if raises:
-        issuer.error = IssueError(Code.CA_RATE_LIMITED, "slow down", retry_at=START + wish)
+        issuer.error = IssueError(Code.CA_RATE_LIMITED, "slow down", retry_at=START + retry_after)
     assert ask_all(store, issuer, clock).asked == (0 if raises else 1)
-    assert (of(store, "a.test").renewal_info is None) == raises
+    assert (serving_of(store, "a.test").renewal_info is None) == raises
     asked = len(issuer.asked)
     clock.at = START + wait - timedelta(seconds=1)
     ask_all(store, issuer, clock)

@@ -26,7 +26,7 @@ NAME, OTHER = "shop.example.com", "www.example.org"
 SECRET = "s3cret-path"
 
 
-class People(Cdn):
+class NotifyingCdn(Cdn):
     """A CDN whose ticks send their notices to `notifier`."""
 
     def __init__(self, cdn: Cdn) -> None:
@@ -40,14 +40,14 @@ class People(Cdn):
         return app
 
     @property
-    def told(self) -> list[tuple[str, tuple[int, ...]]]:
+    def sent(self) -> list[tuple[str, tuple[int, ...]]]:
         """Return the title and the positions of the URLs of each message that was sent."""
         return [(message.title, to) for message, to in self.notifier.sent]
 
 
 @pytest.fixture
-def people(cdn: Cdn) -> People:
-    return People(cdn)
+def notifying(cdn: Cdn) -> NotifyingCdn:
+    return NotifyingCdn(cdn)
 
 
 @pytest.fixture
@@ -74,113 +74,115 @@ TWO = "sslctl: 2 domains in Emergency"
 WELL = "sslctl: all is well again"
 
 
-def test_emergency_is_notified_once_a_day_until_it_is_resolved(people: People) -> None:
-    break_uploads(people, NAME)
-    assert people.told == []
-    tick(people)
-    assert people.told == [(ONE, (1, 2))]
+def test_emergency_is_notified_once_a_day_until_it_is_resolved(notifying: NotifyingCdn) -> None:
+    break_uploads(notifying, NAME)
+    assert notifying.sent == []
+    tick(notifying)
+    assert notifying.sent == [(ONE, (1, 2))]
     for _ in range(23):
-        tick(people, hours=1)
-    assert people.told == [(ONE, (1, 2))]
-    tick(people, hours=1)
-    assert people.told == [(ONE, (1, 2))] * 2
-    people.c4.set_faults()
-    tick(people, hours=1)
-    tick(people, hours=1)
-    tick(people, hours=30)
-    assert people.told[2:] == [(WELL, (1, 2))]
+        tick(notifying, hours=1)
+    assert notifying.sent == [(ONE, (1, 2))]
+    tick(notifying, hours=1)
+    assert notifying.sent == [(ONE, (1, 2))] * 2
+    notifying.c4.set_faults()
+    tick(notifying, hours=1)
+    tick(notifying, hours=1)
+    tick(notifying, hours=30)
+    assert notifying.sent[2:] == [(WELL, (1, 2))]
 
 
-def test_new_emergency_is_notified_at_once_together_with_the_others(people: People) -> None:
-    break_uploads(people, NAME)
-    tick(people)
-    break_uploads(people, OTHER)
-    tick(people, hours=1)
-    assert people.told == [(ONE, (1, 2)), (TWO, (1, 2))]
-    message = people.notifier.sent[1][0]
+def test_new_emergency_is_notified_at_once_together_with_the_others(notifying: NotifyingCdn) -> None:
+    break_uploads(notifying, NAME)
+    tick(notifying)
+    break_uploads(notifying, OTHER)
+    tick(notifying, hours=1)
+    assert notifying.sent == [(ONE, (1, 2)), (TWO, (1, 2))]
+    message = notifying.notifier.sent[1][0]
     assert f"sslctl view {NAME}" in message.body
     assert OTHER in message.body
 
 
-def test_tick_retries_an_undelivered_notice_and_commands_warn_of_it(people: People) -> None:
-    break_uploads(people, NAME)
-    people.notifier.deaf = {2}
-    failed = people.clock()
-    assert tick(people)["notice"] == {
+def test_tick_retries_an_undelivered_notice_and_commands_warn_of_it(notifying: NotifyingCdn) -> None:
+    break_uploads(notifying, NAME)
+    notifying.notifier.deaf = {2}
+    failed = notifying.clock()
+    assert tick(notifying)["notice"] == {
         "at": "2026-11-23T04:00:00Z",
         "troubled": 1,
         "missed": [2],
         "missed_since": "2026-11-23T04:00:00Z",
         "why": "URL 2 (mailto) could not be reached, or refused it",
     }
-    tick(people, hours=1)
+    tick(notifying, hours=1)
     line = "The last notice could not be delivered since 2026-11-23 12:00 SGT: URL 2 (mailto) could not be reached, or refused it"
-    assert line in people.sslctl("list").stderr
-    assert people.sslctl("list", "--json").json["notice"]["missed"] == [2]
-    quiet = people.sslctl("daemon-tick", "-q")
+    assert line in notifying.sslctl("list").stderr
+    assert notifying.sslctl("list", "--json").json["notice"]["missed"] == [2]
+    quiet = notifying.sslctl("daemon-tick", "-q")
     assert line in quiet.stdout
-    people.notifier.deaf = set()
-    assert tick(people, hours=1)["notice"]["missed_since"] is None
-    assert people.told == [(ONE, (1, 2)), (ONE, (2,)), (ONE, (2,)), (ONE, (2,))]
-    assert people.sslctl("list").stderr == ""
-    tick(people, hours=1)
-    assert len(people.told) == 4
+    notifying.notifier.deaf = set()
+    assert tick(notifying, hours=1)["notice"]["missed_since"] is None
+    assert notifying.sent == [(ONE, (1, 2)), (ONE, (2,)), (ONE, (2,)), (ONE, (2,))]
+    assert notifying.sslctl("list").stderr == ""
+    tick(notifying, hours=1)
+    assert len(notifying.sent) == 4
     # The next daily notice counts from the first one, even if a URL did not receive it.
-    people.clock.at = failed + timedelta(hours=24)
-    tick(people)
-    assert people.told[-1] == (ONE, (1, 2))
+    notifying.clock.at = failed + timedelta(hours=24)
+    tick(notifying)
+    assert notifying.sent[-1] == (ONE, (1, 2))
 
 
-def test_tick_retries_an_undelivered_recovery_notice(people: People) -> None:
-    break_uploads(people, NAME)
-    tick(people)
-    people.c4.set_faults()
-    people.notifier.deaf = {1}
-    tick(people, hours=1)
-    people.notifier.deaf = set()
-    tick(people, hours=1)
-    tick(people, hours=1)
-    assert people.told[1:] == [(WELL, (1, 2)), (WELL, (1,))]
+def test_tick_retries_an_undelivered_recovery_notice(notifying: NotifyingCdn) -> None:
+    break_uploads(notifying, NAME)
+    tick(notifying)
+    notifying.c4.set_faults()
+    notifying.notifier.deaf = {1}
+    tick(notifying, hours=1)
+    notifying.notifier.deaf = set()
+    tick(notifying, hours=1)
+    tick(notifying, hours=1)
+    assert notifying.sent[1:] == [(WELL, (1, 2)), (WELL, (1,))]
 
 
-def test_expired_domain_is_notified_and_failure_is_not(people: People) -> None:
+def test_expired_domain_is_notified_and_failure_is_not(notifying: NotifyingCdn) -> None:
     for name in (NAME, OTHER):
-        people.add_domain(name)
-    people.sslctl("add", NAME)
-    people.point(NAME, "elsewhere.test")
-    people.clear_dns(OTHER)
-    people.sslctl("add", OTHER)
-    tick(people, days=89)
-    assert people.told == []
-    tick(people, days=2)
-    assert people.told == [("sslctl: 1 domain in Expired", (1, 2))]
+        notifying.add_domain(name)
+    notifying.sslctl("add", NAME)
+    notifying.point(NAME, "elsewhere.test")
+    notifying.clear_dns(OTHER)
+    notifying.sslctl("add", OTHER)
+    tick(notifying, days=89)
+    assert notifying.sent == []
+    tick(notifying, days=2)
+    assert notifying.sent == [("sslctl: 1 domain in Expired", (1, 2))]
 
 
-def test_notified_statuses_follow_the_configuration(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notified_statuses_follow_the_configuration(
+    notifying: NotifyingCdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Failure")
-    break_uploads(people, NAME)
-    people.add_domain(OTHER, points_at="elsewhere.test")
-    people.sslctl("add", OTHER)
-    tick(people)
-    assert people.told == [("sslctl: 1 domain in Failure", (1, 2))]
+    break_uploads(notifying, NAME)
+    notifying.add_domain(OTHER, points_at="elsewhere.test")
+    notifying.sslctl("add", OTHER)
+    tick(notifying)
+    assert notifying.sent == [("sslctl: 1 domain in Failure", (1, 2))]
 
 
-def test_dry_run_sends_no_notice(people: People) -> None:
-    break_uploads(people, NAME)
-    people.sslctl("daemon-tick", "--dry-run")
-    assert people.told == []
+def test_dry_run_sends_no_notice(notifying: NotifyingCdn) -> None:
+    break_uploads(notifying, NAME)
+    notifying.sslctl("daemon-tick", "--dry-run")
+    assert notifying.sent == []
 
 
-def test_undelivered_notice_is_dropped_after_notification_was_switched_off(people: People) -> None:
-    break_uploads(people, NAME)
-    people.notifier.deaf = {1, 2}
-    tick(people)
-    plain = Cdn.app(people)
+def test_undelivered_notice_is_dropped_after_notification_was_switched_off(notifying: NotifyingCdn) -> None:
+    break_uploads(notifying, NAME)
+    notifying.notifier.deaf = {1, 2}
+    tick(notifying)
+    plain = Cdn.app(notifying)
     assert plain.notifier is None
-    assert Cdn.app(people).store.last_notice().missed == (1, 2)
-    people.app = lambda: Cdn.app(people)  # type: ignore[method-assign]
-    assert tick(people)["notice"] is None
-    assert people.sslctl("list").stderr == ""
+    assert Cdn.app(notifying).store.last_notice().missed == (1, 2)
+    notifying.app = lambda: Cdn.app(notifying)  # type: ignore[method-assign]
+    assert tick(notifying)["notice"] is None
+    assert notifying.sslctl("list").stderr == ""
 
 
 def test_tick_sends_notice_and_ping_over_http_without_secrets(

@@ -1,4 +1,4 @@
-"""Many domains at once: one's trouble stays its own, urgent ones come first, and Ctrl-C leaves nothing half done."""
+"""Many domains at once: errors stay with their domain, urgent domains come first, and Ctrl-C interrupts cleanly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WEEK = timedelta(days=7)
 
 
 class Broken:
-    """A control plane with a bug that one domain meets."""
+    """A control plane that raises `error` for the domain `name`."""
 
     def __init__(self, real: Any, name: str, error: Exception) -> None:
         self._real = real
@@ -93,7 +93,7 @@ def test_batch_starts_no_pass_after_stop(cdn: Cdn) -> None:
         running.stop()
 
     running.run(names, on_done=stop)
-    # The second pass may have begun before the first one's end was told.
+    # The second pass may have begun before the end of the first one was reported.
     assert len(outcomes) in (1, 2)
     assert len(cdn.issuer.orders) == len(outcomes)
 
@@ -148,7 +148,7 @@ def test_interrupted_add_finishes_running_passes_and_reports_the_rest(
 
 
 class Slow(FakeIssuer):
-    """A CA at which each order takes until `go_on` is set."""
+    """A CA at which each order waits until `go_on` is set."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -236,7 +236,7 @@ def test_second_interrupt_ends_add_at_once_and_frees_the_claim(cdn: Cdn) -> None
 
 
 def _await_claim(cdn: Cdn, name: str) -> None:
-    """Wait until a pass over `name` is under way: its claim cannot be had."""
+    """Wait until a pass over `name` is under way, that is, until its claim is taken."""
     app = cdn.app()
     for _ in range(200):
         if app.store.find(name) is not None and not app.store.claim([domain_claim(name)], WEEK):
@@ -249,7 +249,7 @@ def _await_claim(cdn: Cdn, name: str) -> None:
 
 
 def _silent(_domain: Domain, _step: str) -> None:
-    """Nobody listens."""
+    """Ignore the step."""
 
 
 def test_forced_plan_contains_each_domain_once(cdn: Cdn) -> None:

@@ -1,6 +1,6 @@
-"""A fleet within the CA's limits: what is held back costs nothing and comes in its turn, and the CA's word is kept.
+"""Rate limits of the CA: held domains use no budget and keep their turn, and pauses of the CA are respected.
 
-The fake CA counts what it is asked; everything between the command line and it is real.
+The fake CA counts the requests; everything between the command line and the CA is real.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.support.fakes import START
 HOUR = timedelta(hours=1)
 
 
-def take_in(cdn: Cdn, *names: str) -> None:
+def enrol(cdn: Cdn, *names: str) -> None:
     """Record `names`, in this order, as domains that point at the CDN."""
     for name in names:
         cdn.add_domain(name)
@@ -31,7 +31,7 @@ def take_in(cdn: Cdn, *names: str) -> None:
 
 
 def tick(cdn: Cdn) -> dict[str, str]:
-    """Run a tick, and give the code of each domain that was due, empty for Success."""
+    """Run a tick and return the reason code of each domain that was due, empty for Success."""
     answer = cdn.sslctl("daemon-tick", "--json").json
     return {each["domain"]: (each["reason"] or {"code": ""})["code"] for each in answer["domains"]}
 
@@ -54,12 +54,12 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         for name, text in limits.items():
             monkeypatch.setenv(f"SSLCTL_LIMITS_{name.upper()}", text)
 
-    # One at a time asks the CA. Who that is first depends on threads all the same.
+    # One order at a time. Which domain comes first still depends on the threads.
     monkeypatch.setenv("SSLCTL_ACME_WORKERS", "1")
     return limit
 
 
-# Our own ledger
+# Our own budget
 
 
 def test_ticks_order_queued_domains_at_their_promised_times_within_the_order_limit(
@@ -67,7 +67,7 @@ def test_ticks_order_queued_domains_at_their_promised_times_within_the_order_lim
 ) -> None:
     limited(orders="2/3h")
     names = [f"{number}.shop{number}.test" for number in range(5)]
-    take_in(cdn, *names)
+    enrol(cdn, *names)
     cdn.clock.at = START + HOUR
     began_at = cdn.clock()
     ended = tick(cdn)
@@ -94,11 +94,11 @@ def test_held_domain_keeps_its_place_when_other_domains_are_added_later(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited(orders="1/3h")
-    take_in(cdn, "c.test")
+    enrol(cdn, "c.test")
     tick(cdn)
-    take_in(cdn, "b.test")
+    enrol(cdn, "b.test")
     assert tick(cdn) == {"b.test": Code.BUDGET_HELD}
-    take_in(cdn, "a.test")
+    enrol(cdn, "a.test")
     assert tick(cdn) == {"a.test": Code.BUDGET_HELD}
     assert reason(cdn, "a.test")["retry_at"] > reason(cdn, "b.test")["retry_at"]
 
@@ -107,13 +107,13 @@ def test_domain_that_fails_preflight_uses_no_budget(cdn: Cdn, limited: Callable[
     limited(orders="1/3h")
     cdn.add_domain("a.test", points_at="elsewhere.example")
     cdn.sslctl("add", "a.test", "--no-wait")
-    take_in(cdn, "b.test")
+    enrol(cdn, "b.test")
     assert tick(cdn) == {"a.test": Code.CNAME_ELSEWHERE, "b.test": ""}
 
 
 def test_list_and_view_show_budget_held_with_its_retry_time(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited(orders="1/3h")
-    take_in(cdn, "a.test", "b.test")
+    enrol(cdn, "a.test", "b.test")
     tick(cdn)
     [row] = cdn.sslctl("list", "--json", "--status", "Pending").json["domains"]
     assert row["reason"]["code"] == "BUDGET_HELD"
@@ -128,7 +128,7 @@ def test_tick_holds_certificates_beyond_the_limit_of_a_registered_domain(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited(certificates="2/7d")
-    take_in(cdn, "a.shop.co.uk", "b.shop.co.uk", "c.shop.co.uk", "d.shop.co.uk", "a.other.co.uk")
+    enrol(cdn, "a.shop.co.uk", "b.shop.co.uk", "c.shop.co.uk", "d.shop.co.uk", "a.other.co.uk")
     held = [name for name, code in tick(cdn).items() if code]
     assert len(held) == 2
     assert "a.other.co.uk" not in held
@@ -141,10 +141,10 @@ def test_tick_holds_certificates_beyond_the_limit_of_a_registered_domain(
 
 def test_renewals_proceed_while_new_domains_are_held(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited(orders="1/3h", certificates="1/90d")
-    take_in(cdn, "a.example.com")
+    enrol(cdn, "a.example.com")
     assert tick(cdn) == {"a.example.com": ""}
     cdn.clock.move(days=83)
-    take_in(cdn, "b.example.com")
+    enrol(cdn, "b.example.com")
     assert tick(cdn) == {"a.example.com": "", "b.example.com": Code.BUDGET_HELD}
 
 
@@ -167,7 +167,7 @@ def test_tick_uploads_an_undelivered_certificate_during_a_pause_of_the_ca(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited(orders="1/3h")
-    take_in(cdn, "a.test")
+    enrol(cdn, "a.test")
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
     assert tick(cdn) == {"a.test": Code.C4_UPLOAD_FAILED}
     cdn.c4.set_faults()
@@ -175,11 +175,11 @@ def test_tick_uploads_an_undelivered_certificate_during_a_pause_of_the_ca(
     assert tick(cdn) == {"a.test": ""}
 
 
-# The CA's own word
+# Pauses that the CA asks for
 
 
-class Shut:
-    """A door before the fake CA: `error` gives why it is shut, None where it is open; `asked` counts."""
+class Gate:
+    """A gate before the fake CA: `error` returns the error to raise, or None to let through; `asked` counts requests."""
 
     def __init__(self, cdn: Cdn) -> None:
         self.error: Callable[[], IssueError | None] = lambda: None
@@ -206,7 +206,7 @@ class Shut:
 def refusal(
     scope: Scope | None, length: timedelta | None, cdn: Cdn, code: Code = Code.CA_RATE_LIMITED
 ) -> Callable[[], IssueError]:
-    """Give what a CA raises that asks for a pause of `length` from now on."""
+    """Return a function that returns the error of a CA that asks for a pause of `length` from now."""
     until = None if length is None else cdn.clock() + length
     return lambda: IssueError(code, "so it said", retry_at=until, pause=scope, order_dead=True)
 
@@ -222,20 +222,20 @@ def test_pause_for_the_account_or_for_new_orders_holds_all_domains_until_its_exa
     cdn: Cdn, limited: Callable[..., None], scope: Scope
 ) -> None:
     limited()
-    shut = Shut(cdn)
-    take_in(cdn, "a.test", "b.test", "c.test")
-    # Past midnight in Singapore, which cuts nothing off.
-    shut.error = refusal(scope, timedelta(hours=30, seconds=7), cdn)
+    gate = Gate(cdn)
+    enrol(cdn, "a.test", "b.test", "c.test")
+    # The pause lasts past midnight in Singapore, which must not shorten it.
+    gate.error = refusal(scope, timedelta(hours=30, seconds=7), cdn)
     until = at(timedelta(hours=30, seconds=7), cdn.clock())
     ended = tick(cdn)
     assert sorted(ended.values()) == [Code.BUDGET_HELD, Code.BUDGET_HELD, Code.CA_RATE_LIMITED]
     assert {reason(cdn, name)["retry_at"] for name in ended} == {until}
     for name in (name for name, code in ended.items() if code == Code.BUDGET_HELD):
         assert "the CA asked for a pause: so it said" in reason(cdn, name)["sentence"]
-    assert shut.asked == 1
+    assert gate.asked == 1
     assert cdn.sslctl("recheck").exit_code == 5
-    assert shut.asked == 1
-    shut.error = lambda: None
+    assert gate.asked == 1
+    gate.error = lambda: None
     cdn.clock.move(hours=30, seconds=6)
     assert tick(cdn) == {}
     cdn.clock.move(seconds=1)
@@ -246,9 +246,9 @@ def test_domains_held_by_a_pause_of_new_orders_get_staggered_retry_times(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited(orders="300/3h")
-    shut = Shut(cdn)
-    take_in(cdn, "a.test", "b.test", "c.test")
-    shut.error = refusal(Scope(LimitKind.ORDERS), HOUR, cdn)
+    gate = Gate(cdn)
+    enrol(cdn, "a.test", "b.test", "c.test")
+    gate.error = refusal(Scope(LimitKind.ORDERS), HOUR, cdn)
     held = [name for name, code in tick(cdn).items() if code == Code.BUDGET_HELD]
     told = sorted(reason(cdn, name)["retry_at"] for name in held)
     assert told == [at(HOUR, cdn.clock()), at(HOUR + timedelta(seconds=36), cdn.clock())]
@@ -256,16 +256,16 @@ def test_domains_held_by_a_pause_of_new_orders_get_staggered_retry_times(
 
 def test_renewal_is_placed_during_a_pause_of_new_orders(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited()
-    take_in(cdn, "a.example.com")
+    enrol(cdn, "a.example.com")
     tick(cdn)
     cdn.clock.move(days=83)
-    shut = Shut(cdn)
+    gate = Gate(cdn)
     store = cdn.app().store
     for scope in (Scope(LimitKind.ORDERS), Scope(LimitKind.CERTIFICATES, "example.com")):
         store.pause(scope, cdn.clock() + HOUR, "a test")
     store.close()
     assert tick(cdn) == {"a.example.com": ""}
-    assert shut.asked == 1
+    assert gate.asked == 1
 
 
 @pytest.mark.parametrize(
@@ -281,26 +281,26 @@ def test_pause_for_a_name_holds_only_the_names_that_it_covers(
     cdn: Cdn, limited: Callable[..., None], scope: Scope, covered: list[str], free: list[str]
 ) -> None:
     limited()
-    shut = Shut(cdn)
+    gate = Gate(cdn)
     store = cdn.app().store
     store.pause(scope, cdn.clock() + 2 * HOUR, "too many")
     store.close()
-    take_in(cdn, *covered, *free)
+    enrol(cdn, *covered, *free)
     assert tick(cdn) == {**dict.fromkeys(covered, Code.BUDGET_HELD), **dict.fromkeys(free, "")}
-    assert shut.asked == len(free)
+    assert gate.asked == len(free)
 
 
 def test_pause_for_an_exact_set_of_names_holds_that_set(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited()
-    shut = Shut(cdn)
+    gate = Gate(cdn)
     for name in ("a.example.com", "b.example.com"):
         cdn.add_domain(name)
-    shut.error = refusal(Scope(LimitKind.DUPLICATES), HOUR, cdn)
+    gate.error = refusal(Scope(LimitKind.DUPLICATES), HOUR, cdn)
     cdn.sslctl("add", "a.example.com", "--san", "b.example.com")
-    shut.error = lambda: None
+    gate.error = lambda: None
     assert reason(cdn, "a.example.com")["code"] == "CA_RATE_LIMITED"
     assert cdn.sslctl("add", "b.example.com", "--san", "a.example.com").exit_code == 3
-    assert (reason(cdn, "b.example.com")["code"], shut.asked) == ("BUDGET_HELD", 1)
+    assert (reason(cdn, "b.example.com")["code"], gate.asked) == ("BUDGET_HELD", 1)
     [pause] = cdn.sslctl("list", "--json").json["ca_pauses"]
     assert (pause["kind"], pause["key"]) == ("duplicates", '["a.example.com", "b.example.com"]')
 
@@ -312,10 +312,10 @@ def test_open_order_is_not_queried_during_a_pause_of_the_account(
     cdn.add_domain("a.test")
     cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "no decision in time"))
     cdn.sslctl("add", "a.test")
-    shut = Shut(cdn)
+    gate = Gate(cdn)
     pause_everything(cdn)
     assert cdn.sslctl("recheck", "a.test").exit_code == 3
-    assert (reason(cdn, "a.test")["code"], shut.asked) == ("BUDGET_HELD", 0)
+    assert (reason(cdn, "a.test")["code"], gate.asked) == ("BUDGET_HELD", 0)
     cdn.issuer.issued.clear()
     cdn.clock.move(hours=1)
     assert tick(cdn) == {"a.test": ""}
@@ -324,23 +324,23 @@ def test_open_order_is_not_queried_during_a_pause_of_the_account(
 def test_recheck_queries_no_further_open_order_after_the_ca_asks_for_a_pause(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
-    """All of them stand in the queue for the CA when the first one is told so."""
+    """All of them wait in the queue for the CA when the first one receives that request."""
     limited()
     names = fleet(cdn, 12)
     for name in names:
         cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "no decision in time"))
         cdn.sslctl("recheck", name)
-    shut = Shut(cdn)
-    shut.error = refusal(Scope(LimitKind.ACCOUNT), HOUR, cdn, Code.CA_UNAVAILABLE)
+    gate = Gate(cdn)
+    gate.error = refusal(Scope(LimitKind.ACCOUNT), HOUR, cdn, Code.CA_UNAVAILABLE)
     cdn.sslctl("recheck")
-    assert shut.asked == 1
+    assert gate.asked == 1
 
 
 def test_pause_is_limited_to_seven_days(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited()
-    shut = Shut(cdn)
-    take_in(cdn, "a.test", "b.test")
-    shut.error = refusal(Scope(LimitKind.ACCOUNT), timedelta(days=3650), cdn)
+    gate = Gate(cdn)
+    enrol(cdn, "a.test", "b.test")
+    gate.error = refusal(Scope(LimitKind.ACCOUNT), timedelta(days=3650), cdn)
     tick(cdn)
     assert reason(cdn, "b.test")["retry_at"] == at(timedelta(days=7), cdn.clock())
 
@@ -358,7 +358,7 @@ def test_longest_of_several_pauses_counts(cdn: Cdn) -> None:
 
 def fleet(cdn: Cdn, number: int) -> list[str]:
     names = [f"{each:02}.test" for each in range(number)]
-    take_in(cdn, *names)
+    enrol(cdn, *names)
     return names
 
 
@@ -366,30 +366,30 @@ def test_circuit_breaker_opens_after_five_failures_and_backs_off_exponentially(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited()
-    shut = Shut(cdn)
+    gate = Gate(cdn)
     fleet(cdn, 9)
-    shut.error = refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
+    gate.error = refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
     ended = list(tick(cdn).values())
-    assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD), shut.asked) == (5, 4, 5)
+    assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD), gate.asked) == (5, 4, 5)
     for minutes in (1, 2, 4, 8, 16, 32, 60, 60):
         [pause] = cdn.sslctl("list", "--json").json["ca_pauses"]
         assert (pause["kind"], pause["until"]) == ("breaker", at(timedelta(minutes=minutes), cdn.clock()))
-        asked = shut.asked
+        asked = gate.asked
         cdn.clock.move(minutes=minutes, seconds=-1)
         cdn.sslctl("recheck")
-        assert shut.asked == asked
+        assert gate.asked == asked
         cdn.clock.move(seconds=1)
         cdn.sslctl("recheck")
-        assert shut.asked == asked + 1, "one is enough to see that it is still down"
-    shut.error = lambda: None
+        assert gate.asked == asked + 1, "one request is enough to see that the CA is still down"
+    gate.error = lambda: None
     cdn.clock.move(hours=1)
     assert set(tick(cdn).values()) == {""}
     assert cdn.sslctl("list", "--json").json["ca_pauses"] == []
-    shut.error = refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
-    asked = shut.asked
-    take_in(cdn, *(f"{each}.new.test" for each in range(6)))
+    gate.error = refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)
+    asked = gate.asked
+    enrol(cdn, *(f"{each}.new.test" for each in range(6)))
     assert list(tick(cdn).values()).count(Code.CA_UNAVAILABLE) == 5
-    assert shut.asked == asked + 5, "what is over does not count any more"
+    assert gate.asked == asked + 5, "earlier failures no longer count"
 
 
 @pytest.mark.parametrize(
@@ -406,9 +406,9 @@ def test_circuit_breaker_count_restarts_after_any_response_of_the_ca(
 ) -> None:
     limited()
     fleet(cdn, 9)
-    shut = Shut(cdn)
+    gate = Gate(cdn)
     down = [refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)() for _ in range(8)]
-    shut.error = iter([*down[:4], between, *down[4:]]).__next__
+    gate.error = iter([*down[:4], between, *down[4:]]).__next__
     ended = list(tick(cdn).values())
     assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD)) == (8, 0)
 
@@ -417,11 +417,11 @@ def test_circuit_breaker_ignores_a_rate_limit_of_a_name_without_retry_after(
     cdn: Cdn, limited: Callable[..., None]
 ) -> None:
     limited()
-    shut = Shut(cdn)
+    gate = Gate(cdn)
     fleet(cdn, 7)
-    shut.error = refusal(Scope(LimitKind.CERTIFICATES, "test"), None, cdn)
+    gate.error = refusal(Scope(LimitKind.CERTIFICATES, "test"), None, cdn)
     assert set(tick(cdn).values()) == {Code.CA_RATE_LIMITED}
-    assert (shut.asked, cdn.sslctl("list", "--json").json["ca_pauses"]) == (7, [])
+    assert (gate.asked, cdn.sslctl("list", "--json").json["ca_pauses"]) == (7, [])
 
 
 def test_circuit_breaker_count_does_not_restart_after_an_error_of_certbot(
@@ -429,24 +429,24 @@ def test_circuit_breaker_count_does_not_restart_after_an_error_of_certbot(
 ) -> None:
     limited()
     fleet(cdn, 9)
-    shut = Shut(cdn)
+    gate = Gate(cdn)
     down = [refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_UNAVAILABLE)() for _ in range(8)]
     ours = IssueError(Code.ISSUER_FAILED, "certbot is broken", order_dead=True)
-    shut.error = iter([*down[:4], ours, *down[4:]]).__next__
+    gate.error = iter([*down[:4], ours, *down[4:]]).__next__
     ended = list(tick(cdn).values())
     assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD)) == (5, 3)
 
 
 def test_circuit_breaker_does_not_count_errors_of_certbot(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited()
-    shut = Shut(cdn)
+    gate = Gate(cdn)
     fleet(cdn, 7)
-    shut.error = lambda: IssueError(Code.ISSUER_FAILED, "certbot is broken", order_dead=True)
+    gate.error = lambda: IssueError(Code.ISSUER_FAILED, "certbot is broken", order_dead=True)
     assert set(tick(cdn).values()) == {Code.ISSUER_FAILED}
-    assert shut.asked == 7
+    assert gate.asked == 7
 
 
-# Shown
+# Output
 
 
 def test_list_and_tick_report_the_pauses_of_the_ca(cdn: Cdn) -> None:
@@ -471,7 +471,7 @@ def test_list_and_tick_report_the_pauses_of_the_ca(cdn: Cdn) -> None:
     assert cdn.sslctl("daemon-tick", "--quiet").stdout == ""
 
 
-# A clock that ran ahead, and was set right
+# A clock that was ahead and was corrected
 
 
 def test_pauses_and_counts_written_by_a_clock_ahead_are_ignored(
@@ -479,7 +479,7 @@ def test_pauses_and_counts_written_by_a_clock_ahead_are_ignored(
 ) -> None:
     limited(orders="2/3h", certificates="none", duplicates="2/7d")
     cdn.clock.move(days=400)
-    take_in(cdn, "a.test", "b.test")
+    enrol(cdn, "a.test", "b.test")
     tick(cdn)
     store = cdn.app().store
     store.pause(Scope(LimitKind.ACCOUNT), cdn.clock() + HOUR, "a test")
@@ -487,7 +487,7 @@ def test_pauses_and_counts_written_by_a_clock_ahead_are_ignored(
     cdn.clock.at = START
     assert store.pauses(START) == []
     assert store.active_pause(START) is None
-    take_in(cdn, "c.test", "d.test")
+    enrol(cdn, "c.test", "d.test")
     tick(cdn)
     assert sorted(names[0] for names in cdn.issuer.orders) == ["a.test", "b.test", "c.test", "d.test"]
     store.trip_breaker("again")

@@ -1,4 +1,4 @@
-"""What C4 serves: put there, taken for what it is, and put back, whatever happens in between."""
+"""Delivery to C4: uploads, read-backs, reinstallations, and text certificates, with kills and faults in between."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.support.fakes import Clock, FakeIssuer
 NAME = "shop.example.com"
 
 
-class Meddled:
-    """C4, except for what a test does to it. `uploads` counts the calls."""
+class OverriddenC4:
+    """C4, except for the methods that a test overrides. `uploads` counts the calls."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -32,7 +32,7 @@ class Meddled:
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nobody catches it."""
+    """Stands for kill -9: no code catches it."""
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_recheck_reinstalls_a_lost_certificate_before_it_checks_dns(shop: Cdn) -
     shop.clock.move(days=84)
     shop.c4.delete_domain(NAME)
     shop.add_domain(NAME, points_at="elsewhere.example.org")
-    # The renewal is due and cannot be had, but the old certificate is still good.
+    # The renewal is due and fails, but the old certificate is still valid.
     assert shop.sslctl("recheck", NAME).exit_code == 0
     assert fingerprint(shop) == before
     assert shop.sslctl("recheck", NAME).exit_code == 4
@@ -80,7 +80,7 @@ def test_recheck_after_a_kill_reinstalls_the_removed_text_certificate_when_ours_
     pasted(shop)
     text = fingerprint(shop)
 
-    class Dying(Meddled):
+    class Dying(OverriddenC4):
         def upload(self, *arguments: Any) -> Any:
             self.uploads += 1
             if self.uploads == 2:
@@ -107,7 +107,7 @@ def test_recheck_after_a_kill_reinstalls_the_removed_text_certificate_when_ours_
 def test_delivery_keeps_our_certificate_when_the_response_to_its_upload_over_text_is_lost(shop: Cdn) -> None:
     pasted(shop)
 
-    class Losing(Meddled):
+    class Losing(OverriddenC4):
         def upload(self, *arguments: Any) -> Any:
             self.uploads += 1
             done = self._real.upload(*arguments)
@@ -177,7 +177,7 @@ def test_pair_pasted_during_an_open_order_is_served(shop: Cdn) -> None:
     assert shop.sslctl("add", NAME, *shop.paste(bundle)).exit_code == 0
     found = view(shop)
     assert (found["source"], found["serving"]["source"]) == ("text", "text")
-    # What the CA has issued meanwhile is had when it is wanted again.
+    # The certificate that the CA issued meanwhile is collected when the source is c4 again.
     assert shop.sslctl("add", NAME).exit_code == 0
     assert view(shop)["serving"]["source"] == "c4"
     assert len(shop.issuer.orders) == 1
@@ -214,7 +214,7 @@ def test_add_does_not_deliver_a_certificate_with_names_that_were_not_ordered(
 
 @pytest.mark.parametrize("ahead", [timedelta(days=-400), timedelta(days=-2), timedelta(days=100)], ids=str)
 def test_wrong_local_clock_costs_one_order_only(shop: Cdn, ahead: timedelta) -> None:
-    """By it nothing that the CA issues can be used: the order stays open until the clock goes right."""
+    """No certificate from the CA is valid by the wrong clock, so the order stays open until the clock is right."""
     right = Clock(shop.clock.at)
     shop.issuer.clock = right
     shop.clock.at += ahead
@@ -250,7 +250,7 @@ def test_add_accepts_a_certificate_from_a_ca_whose_clock_is_three_minutes_ahead(
 def test_next_pass_learns_what_c4_serves_after_a_pass_was_killed(shop: Cdn) -> None:
     shop.sslctl("add", NAME)
 
-    class Dying(Meddled):
+    class Dying(OverriddenC4):
         def certificate(self, _name: str) -> Any:
             raise Killed
 

@@ -1,4 +1,4 @@
-"""kill -9 with real certbot at work: the next run goes on with the same order."""
+"""kill -9 during an order with real certbot: the next run continues the same order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SSLCTL = [sys.executable, "-m", "sslctl"]
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
-    # The CA takes its time, so that there is some to be killed in.
+    # The CA is slow, so that there is time for a kill.
     slow = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": "2"}
     folder = tmp_path_factory.mktemp("sandbox")
     with SandboxCdn(folder, clock=lambda: datetime.now(UTC), pebble_environment=slow) as running:
@@ -37,7 +37,7 @@ def _rows(sandbox: SandboxCdn, sql: str) -> list[tuple[object, ...]]:
     try:
         return connection.execute(sql).fetchall()
     except sqlite3.OperationalError:
-        return []  # not made yet
+        return []  # not created yet
     finally:
         connection.close()
 
@@ -67,5 +67,5 @@ def test_next_run_continues_the_same_order_after_kill_9(sandbox: SandboxCdn, nam
     assert result.returncode == 0, result.stdout + result.stderr
     assert _rows(sandbox, f"SELECT acme_order.outcome {orders}") == [("issued",)]
     assert _rows(sandbox, "PRAGMA integrity_check") == [("ok",)]
-    # What was settled already is cleared much later.
+    # Run folders of finished orders are removed much later.
     assert name.startswith("issued") or not list((sandbox.folder / "state" / "acme").glob("runs/**/*"))

@@ -1,4 +1,4 @@
-"""One pass over one domain: killed between any two steps it goes on where it was, and no order is spent twice."""
+"""One pass over one domain: after a kill between any two steps the next pass continues without a second order."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def run(app: App, **policy: bool) -> Domain:
     return app.pipeline(lambda _domain, _step: None).run(NAME, **policy)
 
 
-def die(cdn: Cdn, app: App, fatal: int, *, before: bool) -> None:
-    """Make a pass that is killed at its `fatal`-th write: the third one keeps what the CA has just issued."""
+def run_and_kill(cdn: Cdn, app: App, fatal: int, *, before: bool) -> None:
+    """Run a pass that is killed at its `fatal`-th write. The third write stores the issued certificate."""
     dying = cdn.app()
     dying.store = DyingStore(app.store, fatal, before=before)
     with pytest.raises(Killed):
@@ -58,13 +58,13 @@ def test_next_pass_succeeds_without_a_second_certificate_after_a_kill_at_any_wri
     cdn: Cdn, fatal: int, *, before: bool
 ) -> None:
     app, _ = enrolled(cdn)
-    die(cdn, app, fatal, before=before)
+    run_and_kill(cdn, app, fatal, before=before)
     domain = run(app)
     assert derive_status(domain, cdn.clock()).status is Status.SUCCESS
     assert domain.serving is not None
     assert installed(cdn) == domain.serving.leaf.fingerprint
     assert app.store.find_open_order(domain) is None
-    # The URL is stored before the CA issues: only a kill right between the two leaves an order behind, unissued.
+    # The URL is stored before the CA issues, so only a kill between the two leaves an order without a certificate.
     assert len(cdn.issuer.issued) == 1
     assert len(app.store.certificates(domain)) == 1
 
@@ -116,7 +116,7 @@ def test_pass_reports_c4_unanswered_when_the_read_back_fails(cdn: Cdn) -> None:
 
 def test_pass_reports_c4_mismatch_when_another_certificate_is_read_back(cdn: Cdn) -> None:
     class Forgetful:
-        """C4, except that it says yes to uploads and forgets them."""
+        """C4, except that it confirms uploads and drops them."""
 
         def __init__(self, real: Any) -> None:
             self._real = real
@@ -166,8 +166,8 @@ def test_pass_keeps_the_served_certificate_when_the_renewal_fails(cdn: Cdn) -> N
     assert len(cdn.issuer.orders) == 1
 
 
-def replaced(cdn: Cdn, app: App, name: str = NAME) -> str:
-    """Give what the last order said that it replaces."""
+def replaced_id(cdn: Cdn, app: App, name: str = NAME) -> str:
+    """Force a renewal and return the ARI id that its order names as replaced."""
     cdn.issuer.replaced.clear()
     app.pipeline(lambda _domain, _step: None).run(name, renew=True)
     [told] = cdn.issuer.replaced
@@ -176,13 +176,13 @@ def replaced(cdn: Cdn, app: App, name: str = NAME) -> str:
 
 def test_only_a_renewal_names_the_certificate_that_it_replaces(cdn: Cdn) -> None:
     app, domain = enrolled(cdn)
-    assert replaced(cdn, app) == ""
+    assert replaced_id(cdn, app) == ""
     for _ in range(2):
         serving = app.store.domain(domain.name).serving
         assert serving is not None
         expected = renewal_id(app.store.bundle(serving).certificate)
         assert expected is not None
-        assert replaced(cdn, app) == expected
+        assert replaced_id(cdn, app) == expected
 
 
 def test_order_after_a_text_certificate_names_no_replaced_certificate(cdn: Cdn) -> None:
@@ -195,7 +195,7 @@ def test_order_after_a_text_certificate_names_no_replaced_certificate(cdn: Cdn) 
 def test_renewal_names_no_replaced_certificate_when_ari_is_off(cdn: Cdn) -> None:
     cdn.config_path.write_text(cdn.config_path.read_text() + '[renewal]\nari = "off"\n')
     app, _ = enrolled(cdn)
-    assert [replaced(cdn, app) for _ in range(2)] == ["", ""]
+    assert [replaced_id(cdn, app) for _ in range(2)] == ["", ""]
 
 
 def test_pass_collects_an_undecided_order_and_places_no_second_one(cdn: Cdn) -> None:
@@ -243,8 +243,8 @@ def test_pass_raises_busy_while_another_process_has_the_claim(cdn: Cdn) -> None:
 def test_pass_releases_its_claim_when_its_finding_cannot_be_written(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
     cdn.point(NAME, "elsewhere.example.org")
-    # It settles, which is its first write, and nothing comes of that.
-    die(cdn, app, 1, before=True)
+    # The first write, which stores the finding, fails.
+    run_and_kill(cdn, app, 1, before=True)
     other = cdn.app()
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
     assert other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
@@ -266,7 +266,7 @@ def test_pass_reports_its_steps(cdn: Cdn) -> None:
 
 def test_pass_keeps_an_order_open_until_the_ca_can_be_queried(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    die(cdn, app, 3, before=True)
+    run_and_kill(cdn, app, 3, before=True)
     for code in (Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED, Code.ISSUER_FAILED, Code.CA_REFUSED):
         cdn.issuer.refusals.append(IssueError(code, "not now"))
         assert reason(app, run(app)) is code
@@ -277,7 +277,7 @@ def test_pass_keeps_an_order_open_until_the_ca_can_be_queried(cdn: Cdn) -> None:
 
 def test_pass_collects_an_open_order_when_a_renewal_is_forced(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    die(cdn, app, 3, before=True)
+    run_and_kill(cdn, app, 3, before=True)
     assert reason(app, run(app, renew=True)) is None
     assert len(cdn.issuer.orders) == 1
 
@@ -302,7 +302,7 @@ def test_tick_completes_a_forced_renewal_after_a_kill(cdn: Cdn, *, is_pending: b
 
 def test_pass_abandons_an_open_order_whose_certificate_has_expired(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    die(cdn, app, 3, before=True)
+    run_and_kill(cdn, app, 3, before=True)
     cdn.clock.move(days=200)
     domain = run(app)
     assert reason(app, domain) is None
@@ -350,15 +350,15 @@ def test_pass_closes_a_failed_order_only_when_the_ca_has_ended_it(cdn: Cdn, dead
     assert (app.store.find_open_order(domain) is None) is dead
 
 
-def pending_order(cdn: Cdn, app: App) -> None:
-    """Have a pass killed while the CA waits for the challenges."""
-    die(cdn, app, 2, before=False)
+def kill_with_pending_order(cdn: Cdn, app: App) -> None:
+    """Kill a pass while the CA waits for the challenges."""
+    run_and_kill(cdn, app, 2, before=False)
     cdn.issuer.pending.add("https://ca.test/order/1")
 
 
 def test_pass_continues_a_pending_order_after_the_domain_points_here(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    pending_order(cdn, app)
+    kill_with_pending_order(cdn, app)
     cdn.point(NAME, "elsewhere.example.org")
     domain = run(app)
     assert reason(app, domain) is Code.CNAME_ELSEWHERE
@@ -370,7 +370,7 @@ def test_pass_continues_a_pending_order_after_the_domain_points_here(cdn: Cdn) -
 
 def test_pass_abandons_an_open_order_for_other_names(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    pending_order(cdn, app)
+    kill_with_pending_order(cdn, app)
     cdn.add_domain("www.example.com")
     enrolment.enrol(app.store, NAME, ("www.example.com",), cdn.clock())
     assert reason(app, run(app)) is None
@@ -379,7 +379,7 @@ def test_pass_abandons_an_open_order_for_other_names(cdn: Cdn) -> None:
 
 def test_pass_abandons_an_undecided_order_after_two_days(cdn: Cdn) -> None:
     app, _ = enrolled(cdn)
-    pending_order(cdn, app)
+    kill_with_pending_order(cdn, app)
     cdn.issuer.pending.clear()
     for hours, orders in ((1, 1), (46, 1), (2, 2)):
         cdn.clock.move(hours=hours)

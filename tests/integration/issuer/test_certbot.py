@@ -1,4 +1,4 @@
-"""certbot in its child process: both modes, its folders, and what happens when it is killed or the CA is not there."""
+"""certbot in its child process: both modes, its folders, kills, and a CA that is not available."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _order(number: int, *names: str) -> Order:
 
 
 def _no_url(_url: str) -> None:
-    """Nothing is kept."""
+    """Ignore the URL of the order."""
 
 
 def test_standalone_mode_issues_through_its_own_port(
@@ -147,7 +147,7 @@ def test_order_url_is_stored_before_any_challenge_file_is_written(
     challenges = tmp_path / "seen"
 
     def keep(url: str) -> None:
-        # While we have not returned, no challenge is answered: the webroot is empty.
+        # Until this function returns, no challenge file is written: the webroot is empty.
         time.sleep(0.3)
         answers = list((sandbox.folder / "webroot").glob(".well-known/acme-challenge/*"))
         challenges.write_text(f"{url} {len(answers)}")
@@ -213,7 +213,7 @@ def test_issue_registers_the_account_again_when_the_ca_does_not_know_it(
     ) as caught:
         issuer.issue(_order(2, "account.example.test"), _no_url)
     assert (caught.value.code, caught.value.order_dead) == (Code.CA_REFUSED, True)
-    # The CA has the key: no second account came of it.
+    # The CA knows the key, so no second account was registered.
     assert json.loads((folder / "regr.json").read_text()) == json.loads(registration)
     assert (folder / "private_key.json").read_text() == key
     issued = issuer.issue(_order(3, "account.example.test"), _no_url)
@@ -249,7 +249,7 @@ def test_order_continues_to_a_certificate_after_certbot_was_killed(
         issuer.issue(order, keep_and_kill)
     assert caught.value.code is Code.CA_VALIDATING
     assert not caught.value.order_dead
-    # The CA has not validated it: the very same order is gone on with.
+    # The CA has not validated it, so the same order is continued.
     order = dataclasses.replace(order, url=urls[0])
     with pytest.raises(OrderPending):
         issuer.collect(order)
@@ -314,7 +314,7 @@ def test_issue_succeeds_when_the_ca_rejects_half_of_the_nonces(tmp_path: Path) -
 
 
 def _kill_children() -> int:
-    """Kill what the warm processes of this process have forked; give how many there were."""
+    """Kill the children of our fork servers; return how many were killed."""
     parents = dict(_processes())
     warm = {pid for pid, parent in parents.items() if parent == os.getpid()}
     children = [pid for pid, parent in parents.items() if parent in warm]
@@ -327,7 +327,7 @@ def _kill_children() -> int:
 
 
 def _processes() -> Iterator[tuple[int, int]]:
-    """Give the processes of warm certbot, each with its parent."""
+    """Yield the ids of fork servers and their children, each with the id of its parent."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             fields = path.read_text().rpartition(")")[2].split()
@@ -346,7 +346,7 @@ def test_collect_fetches_the_certificate_from_its_order_when_the_file_is_truncat
     file = tmp_path / "acme" / "runs" / "1" / "fullchain.pem"
     file.write_text(file.read_text()[:700])
     assert issuer.collect(dataclasses.replace(order, url=urls[0])) == issued
-    # Without the CA nothing is decided.
+    # Without the CA the order stays undecided.
     nowhere = _certbot(dataclasses.replace(acme, ca_bundle=None), tmp_path / "acme")
     with pytest.raises(IssueError) as caught:
         nowhere.collect(dataclasses.replace(order, url=urls[0]))
@@ -378,7 +378,7 @@ def test_two_issuers_at_their_first_order_register_one_account(
         sandbox.add_domain(name)
 
     def issue(pair: tuple[int, str]) -> object:
-        # As in another process: nothing is shared but the folder.
+        # As in another process: only the folder is shared.
         return _certbot(acme, tmp_path / "acme").issue(_order(*pair), _no_url)
 
     with ThreadPoolExecutor(2) as pool:
@@ -420,10 +420,10 @@ def test_child_ends_when_its_channel_is_closed(tmp_path: Path, *, tells: bool) -
             )
             connection, _ = silent.accept()
             if tells:
-                # Of an order, and nobody reads that any more.
+                # The child reports the URL of an order, and no one reads it any more.
                 connection.sendall(_TOLD)
                 assert select.select([channel._connection], [], [], 20)[0]
-            # It is at work, and gets no answer.
+            # The child is working and gets no response.
             parents = dict(_processes())
             (child,) = (pid for pid, parent in parents.items() if parents.get(parent) == os.getpid())
         with connection:

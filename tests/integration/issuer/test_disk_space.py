@@ -1,4 +1,4 @@
-"""A disk that is full, nearly full or read-only costs no order: it is found out before the CA is asked."""
+"""A disk that is full, nearly full or read-only is detected before an order is placed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHALLENGES = Path(".well-known") / "acme-challenge"
 
 @contextmanager
 def disk(place: Path, options: str) -> Iterator[Path]:
-    """A file system of its own, in memory, at `place`."""
+    """Mount a separate file system in memory at `place`."""
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=0700,{options}", "tmpfs", place], check=True)
     try:
@@ -43,7 +43,7 @@ def disk(place: Path, options: str) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> None:
-    """Leave no byte."""
+    """Fill the file system of `folder` to the last byte."""
     with (folder / "filler").open("wb", buffering=0) as file:
         try:
             while file.write(bytes(4096)):
@@ -57,7 +57,7 @@ def never_called(_url: str) -> None:
 
 
 def refusal(acme: AcmeSection, folder: Path) -> IssueError:
-    """Give how an order that is placed with these folders ends."""
+    """Return the error of an order with these folders; no order may reach the CA."""
     issuer = CertbotIssuer(acme, folder, clock=Clock())
     order = Order(1, 1, (NAME,), make_csr(make_key("ecdsa"), (NAME,)), START)
     try:
@@ -70,7 +70,7 @@ def refusal(acme: AcmeSection, folder: Path) -> IssueError:
 
 @pytest.fixture
 def acme(listener: socket.socket, tmp_path: Path) -> Iterator[AcmeSection]:
-    """A CA that must not be asked, with its account made already, and a webroot."""
+    """Settings with a webroot and a CA that must not receive a request."""
     port = listener.getsockname()[1]
     (tmp_path / "webroot" / CHALLENGES).mkdir(parents=True)
     yield AcmeSection(
@@ -81,7 +81,7 @@ def acme(listener: socket.socket, tmp_path: Path) -> Iterator[AcmeSection]:
 
 
 def with_account(folder: Path, acme: AcmeSection) -> Path:
-    """Put an account into `folder`: it is looked for, and no more, before certbot is started."""
+    """Put an account into `folder` and return `folder`: only its existence is checked before certbot starts."""
     account = folder / "accounts" / acme.directory_url.partition("://")[2] / "one"
     account.mkdir(parents=True)
     (account / "regr.json").write_text("{}")
@@ -143,7 +143,7 @@ def test_issue_places_no_order_when_the_state_folder_is_read_only(acme: AcmeSect
 
 
 def refused_with_small_files(acme: AcmeSection, folder: Path, results: Queue[tuple[Code, str]]) -> None:
-    """Tell how an order ends while no file may grow as large as a certificate with its chain."""
+    """Put the error of an order into `results`; no file may grow as large as a certificate with its chain."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (TEST_FILE_BYTES // 2, TEST_FILE_BYTES // 2))
     error = refusal(acme, folder)

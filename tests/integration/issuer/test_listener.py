@@ -1,4 +1,4 @@
-"""The listener of standalone mode gives the answers to challenges, to everybody who asks, and nothing else."""
+"""The listener of standalone mode serves key authorizations and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""apprise, whatever the other side does: bounded in time, and without a word of its URLs."""
+"""Sending with apprise: it ends within its timeout and never reveals a URL, whatever the server does."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def why(url: str, seconds: float = 20) -> str:
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 503])
-def test_a_refusal_is_told_with_its_status(webhook: Webhook, status: int) -> None:
+def test_send_reports_the_http_status_of_a_refusal(webhook: Webhook, status: int) -> None:
     webhook.status = status
     assert why(webhook.url()) == f"answered {status}"
 
 
-def test_a_closed_port_is_told(closed_port: int) -> None:
+def test_send_reports_a_closed_port(closed_port: int) -> None:
     assert why(f"json://127.0.0.1:{closed_port}/{SECRET}") == "could not be reached, or refused it"
 
 
 @pytest.mark.parametrize("url", [f"nosuch://{SECRET}", f"slack://{SECRET}", f"json://{SECRET}:99999999/"])
-def test_what_apprise_does_not_know_is_told(url: str) -> None:
+def test_send_reports_a_url_that_apprise_cannot_use(url: str) -> None:
     assert why(url) in ("is not one that apprise knows", "could not be reached, or refused it")
 
 
-def test_who_hangs_is_left_in_time_and_the_others_have_their_message(webhook: Webhook) -> None:
+def test_send_times_out_for_a_hanging_url_and_delivers_to_the_others(webhook: Webhook) -> None:
     with Webhook() as other:
         webhook.hangs = True
         before = time.monotonic()
@@ -61,8 +61,8 @@ def test_who_hangs_is_left_in_time_and_the_others_have_their_message(webhook: We
         assert other.bodies == ["a title\na text"]
 
 
-def test_a_thread_of_apprise_that_hangs_does_not_keep_the_process(webhook: Webhook) -> None:
-    """With `timeout` apprise waits in a thread of a pool, for which Python would wait at its end."""
+def test_send_does_not_wait_for_a_hanging_thread_of_apprise(webhook: Webhook) -> None:
+    """With `timeout` apprise waits in a thread pool, which Python would join at exit."""
     webhook.hangs = True
     script = (
         "import sys, time; from sslctl.notify import *; from sslctl.notify.sender import AppriseNotifier;"
@@ -82,7 +82,7 @@ def test_a_thread_of_apprise_that_hangs_does_not_keep_the_process(webhook: Webho
     assert SECRET not in result.stdout + result.stderr
 
 
-def test_the_url_is_in_no_argument_and_no_environment_of_the_child(webhook: Webhook) -> None:
+def test_send_passes_no_url_in_arguments_or_environment_of_the_child(webhook: Webhook) -> None:
     webhook.hangs = True
     os.environ["SSLCTL_NOTIFY_URLS"] = webhook.url()
     seen: list[str] = []
@@ -107,7 +107,7 @@ def test_the_url_is_in_no_argument_and_no_environment_of_the_child(webhook: Webh
     assert SECRET not in "".join(seen)
 
 
-def test_a_ping_is_taken_or_it_is_told_why_not(webhook: Webhook, closed_port: int) -> None:
+def test_ping_returns_empty_text_or_the_reason_of_the_failure(webhook: Webhook, closed_port: int) -> None:
     url = f"http://{webhook.address}/{SECRET}?rid=1"
     assert ping(url) == ""
     assert webhook.pings == [f"/{SECRET}?rid=1"]
@@ -119,14 +119,14 @@ def test_a_ping_is_taken_or_it_is_told_why_not(webhook: Webhook, closed_port: in
     assert ping(f"http://127.0.0.1:{closed_port}/{SECRET}") == "could not be reached (ConnectionRefusedError)"
 
 
-def test_a_ping_that_hangs_is_left_in_time(webhook: Webhook) -> None:
+def test_ping_times_out_when_the_server_hangs(webhook: Webhook) -> None:
     webhook.hangs = True
     before = time.monotonic()
     assert ping(f"http://{webhook.address}/", 1) == "did not answer within 1 seconds"
     assert time.monotonic() - before < 3
 
 
-def test_urls_come_from_the_configuration_and_from_their_file(tmp_path: Path) -> None:
+def test_read_urls_joins_configuration_and_file(tmp_path: Path) -> None:
     file = tmp_path / "urls"
     file.write_text("# the team\n\n  mailto://a:b@example.com  \njson://example.com/x\n")
     file.chmod(0o600)
@@ -138,7 +138,7 @@ def test_urls_come_from_the_configuration_and_from_their_file(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "line", [f"{SECRET}", f"json:/{SECRET}", f"json://{SECRET} x", f"json://{SECRET}\x1b[31m"]
 )
-def test_a_line_that_is_no_url_is_named_and_not_shown(tmp_path: Path, line: str) -> None:
+def test_read_urls_error_names_the_line_and_not_its_content(tmp_path: Path, line: str) -> None:
     file = tmp_path / "urls"
     file.write_text(f"# comment\n{line}\n")
     file.chmod(0o600)
@@ -148,7 +148,7 @@ def test_a_line_that_is_no_url_is_named_and_not_shown(tmp_path: Path, line: str)
     assert SECRET not in caught.value.message
 
 
-def test_a_file_that_everyone_can_read_is_refused(tmp_path: Path) -> None:
+def test_read_urls_refuses_a_world_readable_or_missing_file(tmp_path: Path) -> None:
     file = tmp_path / "urls"
     file.write_text("json://example.com\n")
     file.chmod(0o644)
@@ -158,8 +158,8 @@ def test_a_file_that_everyone_can_read_is_refused(tmp_path: Path) -> None:
         read_urls(NotifySection(urls_file=tmp_path / "nowhere"))
 
 
-def test_without_apprise_it_is_said_how_to_install_it(tmp_path: Path) -> None:
-    """A Python that finds sslctl and what it needs, but no apprise."""
+def test_notify_command_explains_how_to_install_apprise_when_it_is_missing(tmp_path: Path) -> None:
+    """Run a Python that finds sslctl and its dependencies, but no apprise."""
     script = "import sys\nsys.modules['apprise'] = None\nfrom sslctl.cli.main import main\nmain(['notify'])\n"
     environment = {**os.environ, "SSLCTL_NOTIFY_URLS": f"json://{SECRET}", "HOME": str(tmp_path)}
     result = subprocess.run(

@@ -55,65 +55,65 @@ def refuse(prober: Prober, *names: str, target: str = TARGET, http_expected: boo
     return caught.value
 
 
-# Where a name points.
+# DNS: where a name points.
 
 
-def test_a_cname_to_the_cdn_is_good(zone: DnsZone) -> None:
+def test_check_accepts_a_cname_to_the_cdn(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", TARGET).add(TARGET, "A", "198.51.100.1").add(TARGET, "AAAA", "2001:db8:ffff::1")
     check(preflight(zone))
 
 
 @pytest.mark.parametrize("target", ["cdn.example.net", "CDN.Example.NET", "a.b.edge.example.org"])
-def test_a_suffix_itself_and_any_depth_below_it_are_the_cdn(zone: DnsZone, target: str) -> None:
+def test_check_accepts_a_cname_to_a_suffix_or_any_name_below_it(zone: DnsZone, target: str) -> None:
     check(preflight(zone.add(NAME, "CNAME", target).add(target, "A", "198.51.100.1")))
 
 
-def test_a_chain_may_reach_the_cdn_over_others_and_leave_it_again(zone: DnsZone) -> None:
+def test_check_accepts_a_cname_chain_that_passes_through_the_cdn(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", "www.example.com").add("www.example.com", "CNAME", TARGET)
     zone.add(TARGET, "CNAME", "pop.carrier.example").add("pop.carrier.example", "A", "198.51.100.1")
     check(preflight(zone))
 
 
 @pytest.mark.parametrize("elsewhere", ["evilcdn.example.net", "cdn.example.net.evil.example", "example.net"])
-def test_a_suffix_is_compared_label_by_label(zone: DnsZone, elsewhere: str) -> None:
+def test_check_compares_suffixes_label_by_label(zone: DnsZone, elsewhere: str) -> None:
     zone.add(NAME, "CNAME", elsewhere).add(elsewhere, "A", "198.51.100.1")
     error = refuse(preflight(zone))
     assert (error.code, error.found, error.wanted) == (Code.CNAME_ELSEWHERE, f"{NAME} → {elsewhere}", TARGET)
 
 
-def test_a_name_under_the_suffix_is_no_cname_to_the_cdn(zone: DnsZone) -> None:
+def test_check_reports_cname_missing_for_a_name_below_the_suffix_without_a_cname(zone: DnsZone) -> None:
     zone.add(TARGET, "A", "198.51.100.1")
     assert refuse(preflight(zone), TARGET).code is Code.CNAME_MISSING
 
 
-def test_a_cname_to_an_apex_on_the_cdns_addresses_is_good(zone: DnsZone) -> None:
+def test_check_accepts_a_cname_to_an_apex_with_addresses_of_the_cdn(zone: DnsZone) -> None:
     zone.add("www.example.com", "CNAME", "example.com").add("example.com", "A", "203.0.113.1")
     preflight(zone).check(("www.example.com",), TARGET, http_expected=True)
     zone.add("example.com", "AAAA", "2001:db8:bad::1")
     assert refuse(preflight(zone), "www.example.com").code is Code.AAAA_ELSEWHERE
 
 
-def test_one_family_that_leads_elsewhere_is_enough(zone: DnsZone) -> None:
+def test_check_reports_cname_elsewhere_without_asking_for_the_other_address_family(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", "other.example").add("other.example", "A", "192.0.2.1")
     zone.spoil(NAME, Trouble.SERVFAIL, "AAAA")
     assert refuse(preflight(zone)).code is Code.CNAME_ELSEWHERE
     assert zone.queries == [(NAME, "A")]
 
 
-def test_a_cname_to_a_name_that_does_not_exist_is_elsewhere(zone: DnsZone) -> None:
+def test_check_reports_cname_elsewhere_when_the_cname_target_does_not_exist(zone: DnsZone) -> None:
     error = refuse(preflight(zone.add(NAME, "CNAME", "gone.example")))
     assert error.code is Code.CNAME_ELSEWHERE
     assert error.found == f"{NAME} → gone.example, which does not exist"
 
 
-def test_a_cname_loop_is_told_as_one(zone: DnsZone) -> None:
+def test_check_reports_cname_elsewhere_for_a_cname_loop(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", "b.example.com").add("b.example.com", "CNAME", NAME)
     error = refuse(preflight(zone))
     assert error.code is Code.CNAME_ELSEWHERE
     assert error.found == f"{NAME} → b.example.com → {NAME}, a chain without an end"
 
 
-def test_a_chain_that_is_too_long_is_told_as_one(zone: DnsZone) -> None:
+def test_check_reports_cname_elsewhere_and_shortens_a_cname_chain_that_is_too_long(zone: DnsZone) -> None:
     links = [NAME, *(f"link{number}.a-rather-long-label-in-the-middle.example.com" for number in range(30))]
     for link, following in pairwise(links):
         zone.add(link, "CNAME", following)
@@ -125,14 +125,14 @@ def test_a_chain_that_is_too_long_is_told_as_one(zone: DnsZone) -> None:
     assert error.found.endswith(", a chain without an end")
 
 
-def test_without_c4s_target_any_name_under_the_suffixes_is_wanted(zone: DnsZone) -> None:
+def test_check_asks_for_a_name_under_the_suffixes_when_c4_gives_no_usable_target(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", "other.example").add("other.example", "A", "198.51.100.1")
     for target in ("", ".", "outside.example", "a..b", "x" * 64):
         error = refuse(preflight(zone), target=target)
         assert error.wanted == "a name under cdn.example.net or edge.example.org"
 
 
-def test_c4s_own_target_without_an_address_is_the_cdns_trouble(zone: DnsZone) -> None:
+def test_check_reports_target_missing_when_the_target_of_c4_has_no_address(zone: DnsZone) -> None:
     error = refuse(preflight(zone.add(NAME, "CNAME", TARGET)), target=f"{TARGET.upper()}.")
     assert (error.code, error.wanted) == (Code.TARGET_MISSING, "an address")
     assert error.found == f"{NAME} → {TARGET}, which does not exist"
@@ -141,35 +141,35 @@ def test_c4s_own_target_without_an_address_is_the_cdns_trouble(zone: DnsZone) ->
     assert (error.code, error.found) == (Code.TARGET_MISSING, f"{NAME} → {TARGET}, which has no address")
 
 
-def test_a_mistyped_target_under_the_suffix_is_the_customers_trouble(zone: DnsZone) -> None:
+def test_check_reports_cname_elsewhere_for_a_mistyped_target_under_the_suffix(zone: DnsZone) -> None:
     error = refuse(preflight(zone.add(NAME, "CNAME", "shpo.cdn.example.net")))
     assert (error.code, error.wanted) == (Code.CNAME_ELSEWHERE, TARGET)
 
 
-def test_a_name_that_does_not_exist_is_told_so(zone: DnsZone) -> None:
+def test_check_reports_nxdomain_when_the_name_does_not_exist(zone: DnsZone) -> None:
     error = refuse(preflight(zone))
     assert (error.code, error.found, error.wanted) == (Code.NXDOMAIN, f"NXDOMAIN for {NAME}", TARGET)
 
 
-def test_a_name_without_address_and_cname_lacks_the_cname(zone: DnsZone) -> None:
+def test_check_reports_cname_missing_when_the_name_has_no_address_and_no_cname(zone: DnsZone) -> None:
     error = refuse(preflight(zone.add(NAME, "TXT", "hello")))
     assert (error.code, error.found) == (Code.CNAME_MISSING, f"no address and no CNAME at {NAME}")
 
 
-def test_an_empty_name_between_others_exists(zone: DnsZone) -> None:
+def test_check_reports_cname_missing_for_an_empty_non_terminal(zone: DnsZone) -> None:
     assert refuse(preflight(zone.add(f"www.{NAME}", "A", "198.51.100.1"))).code is Code.CNAME_MISSING
 
 
-def test_an_apex_on_the_cdns_addresses_is_good(zone: DnsZone) -> None:
+def test_check_accepts_an_apex_with_addresses_of_the_cdn(zone: DnsZone) -> None:
     zone.add("example.com", "A", "203.0.113.1", "203.0.113.2").add("example.com", "AAAA", "2001:db8:c::1")
     check(preflight(zone), "example.com")
 
 
-def test_an_apex_with_ipv6_alone_on_the_cdns_addresses_is_good(zone: DnsZone) -> None:
+def test_check_accepts_an_apex_with_only_ipv6_addresses_of_the_cdn(zone: DnsZone) -> None:
     check(preflight(zone.add("example.com", "AAAA", "2001:db8:c::1")), "example.com")
 
 
-def test_one_address_outside_is_one_too_many(zone: DnsZone) -> None:
+def test_check_reports_cname_missing_when_one_address_is_not_of_the_cdn(zone: DnsZone) -> None:
     zone.add("example.com", "A", "203.0.113.1", "198.51.100.1")
     error = refuse(preflight(zone), "example.com")
     assert error.code is Code.CNAME_MISSING
@@ -177,29 +177,31 @@ def test_one_address_outside_is_one_too_many(zone: DnsZone) -> None:
     assert error.found.startswith("example.com → ")
 
 
-def test_an_ipv6_address_elsewhere_is_told_apart(zone: DnsZone) -> None:
+def test_check_reports_aaaa_elsewhere_when_only_the_ipv6_address_points_elsewhere(zone: DnsZone) -> None:
     zone.add("example.com", "A", "203.0.113.1").add("example.com", "AAAA", "2001:db8:bad::1")
     error = refuse(preflight(zone), "example.com")
     assert (error.code, error.found) == (Code.AAAA_ELSEWHERE, "example.com → 2001:db8:bad::1")
 
 
-def test_an_ipv6_address_elsewhere_without_any_ipv4_lacks_the_cname(zone: DnsZone) -> None:
+def test_check_reports_cname_missing_when_the_only_address_is_ipv6_and_points_elsewhere(
+    zone: DnsZone,
+) -> None:
     zone.add("example.com", "AAAA", "2001:db8:bad::1")
     assert refuse(preflight(zone), "example.com").code is Code.CNAME_MISSING
 
 
-def test_an_ipv4_address_in_ipv6_clothes_is_not_the_cdns(zone: DnsZone) -> None:
+def test_check_reports_aaaa_elsewhere_for_an_ipv4_mapped_ipv6_address(zone: DnsZone) -> None:
     zone.add("example.com", "A", "203.0.113.1").add("example.com", "AAAA", "::ffff:203.0.113.1")
     assert refuse(preflight(zone), "example.com").code is Code.AAAA_ELSEWHERE
 
 
-def test_every_name_of_a_certificate_is_checked(zone: DnsZone) -> None:
+def test_check_examines_every_name_of_a_certificate(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", TARGET).add(TARGET, "A", "198.51.100.1")
     error = refuse(preflight(zone), NAME, "www.example.com")
     assert (error.code, error.found) == (Code.NXDOMAIN, "NXDOMAIN for www.example.com")
 
 
-def test_hostile_bytes_in_a_cname_do_not_reach_the_message(zone: DnsZone) -> None:
+def test_check_message_is_printable_when_a_cname_contains_hostile_bytes(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", r"\027[31m\226\128\174.example").add(
         r"\027[31m\226\128\174.example", "A", "1.1.1.1"
     )
@@ -208,12 +210,14 @@ def test_hostile_bytes_in_a_cname_do_not_reach_the_message(zone: DnsZone) -> Non
     assert error.found.isprintable()
 
 
-# "Could not ask" is never "no".
+# A lookup that failed is never a "no".
 
 
 @pytest.mark.parametrize("trouble", [Trouble.SERVFAIL, Trouble.REFUSED, Trouble.GARBAGE, Trouble.REFERRAL])
 @pytest.mark.parametrize("kind", ["A", "AAAA", "CAA", None])
-def test_a_lookup_that_fails_is_unanswered(zone: DnsZone, trouble: Trouble, kind: str | None) -> None:
+def test_check_reports_dns_unanswered_when_a_lookup_fails(
+    zone: DnsZone, trouble: Trouble, kind: str | None
+) -> None:
     zone.add(NAME, "A", "203.0.113.1").spoil(NAME, trouble, kind)
     error = refuse(preflight(zone, seconds=2))
     assert (error.code, error.wanted) == (Code.DNS_UNANSWERED, "an answer")
@@ -221,40 +225,40 @@ def test_a_lookup_that_fails_is_unanswered(zone: DnsZone, trouble: Trouble, kind
     assert error.found.isprintable()
 
 
-def test_silence_is_unanswered(zone: DnsZone) -> None:
+def test_check_reports_dns_unanswered_when_the_resolver_is_silent(zone: DnsZone) -> None:
     zone.add(NAME, "A", "203.0.113.1").spoil(NAME, Trouble.SILENCE)
     error = refuse(preflight(zone, seconds=0.4))
     assert error.code is Code.DNS_UNANSWERED
     assert "timed out" in error.found
 
 
-def test_an_answer_that_comes_too_late_is_unanswered(zone: DnsZone) -> None:
+def test_check_reports_dns_unanswered_when_the_response_comes_after_the_timeout(zone: DnsZone) -> None:
     zone.add(NAME, "A", "203.0.113.1").delay(NAME, 60)
     assert refuse(preflight(zone, seconds=0.4)).code is Code.DNS_UNANSWERED
 
 
-def test_an_answer_that_comes_late_is_an_answer(zone: DnsZone) -> None:
+def test_check_accepts_a_response_that_is_slow_but_within_the_timeout(zone: DnsZone) -> None:
     check(preflight(zone.add(NAME, "A", "203.0.113.1").delay(NAME, 0.2), seconds=10))
 
 
-def test_a_resolver_that_is_not_there_is_unanswered() -> None:
+def test_check_reports_dns_unanswered_when_the_resolver_is_down() -> None:
     with DnsZone() as gone:
         pass
     assert refuse(preflight(gone, seconds=1)).code is Code.DNS_UNANSWERED
 
 
-def test_a_target_that_fails_is_unanswered_and_not_elsewhere(zone: DnsZone) -> None:
+def test_check_reports_dns_unanswered_when_the_lookup_of_the_cname_target_fails(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", "other.example").spoil("other.example", Trouble.SERVFAIL)
     assert refuse(preflight(zone)).code is Code.DNS_UNANSWERED
 
 
-def test_nxdomain_for_one_family_does_not_outweigh_the_others_silence(zone: DnsZone) -> None:
+def test_check_reports_dns_unanswered_when_one_family_is_nxdomain_and_the_other_fails(zone: DnsZone) -> None:
     zone.spoil(NAME, Trouble.SERVFAIL, "AAAA")
     assert refuse(preflight(zone)).code is Code.DNS_UNANSWERED
 
 
 @pytest.mark.parametrize("trouble", [Trouble.SERVFAIL, Trouble.REFUSED, Trouble.GARBAGE, Trouble.SILENCE])
-def test_one_resolver_that_answers_is_enough(zone: DnsZone, trouble: Trouble) -> None:
+def test_check_succeeds_when_one_of_two_resolvers_answers(zone: DnsZone, trouble: Trouble) -> None:
     zone.add(NAME, "A", "203.0.113.1")
     with DnsZone() as broken:
         for name in (NAME, "example.com", "com"):
@@ -263,7 +267,7 @@ def test_one_resolver_that_answers_is_enough(zone: DnsZone, trouble: Trouble) ->
         assert broken.queries
 
 
-def test_an_answer_too_large_for_udp_is_fetched_over_tcp(zone: DnsZone) -> None:
+def test_check_retries_a_truncated_response_over_tcp(zone: DnsZone) -> None:
     zone.add(NAME, "A", *(f"203.0.113.{number}" for number in range(1, 101)))
     check(preflight(zone))
     assert zone.queries[:2] == [(NAME, "A"), (NAME, "A")]
@@ -272,13 +276,13 @@ def test_an_answer_too_large_for_udp_is_fetched_over_tcp(zone: DnsZone) -> None:
 # CAA.
 
 
-def test_without_any_caa_record_the_ca_may_issue_and_the_climb_ends_at_the_top(zone: DnsZone) -> None:
+def test_check_climbs_to_the_top_and_accepts_when_there_is_no_caa_record(zone: DnsZone) -> None:
     check(preflight(zone.add(NAME, "A", "203.0.113.1")))
     asked = [name for name, kind in zone.queries if kind == "CAA"]
     assert asked == [NAME, "example.com", "com"]
 
 
-def test_a_caa_record_for_another_ca_forbids(zone: DnsZone) -> None:
+def test_check_reports_caa_forbids_when_caa_names_another_ca(zone: DnsZone) -> None:
     zone.add(NAME, "A", "203.0.113.1").add("example.com", "CAA", '0 issue "pki.example"')
     error = refuse(preflight(zone))
     assert error.code is Code.CAA_FORBIDS
@@ -286,38 +290,38 @@ def test_a_caa_record_for_another_ca_forbids(zone: DnsZone) -> None:
     assert error.wanted == 'issue "letsencrypt.org"'
 
 
-def test_the_closest_caa_record_wins(zone: DnsZone) -> None:
+def test_check_uses_the_closest_caa_record(zone: DnsZone) -> None:
     zone.add(NAME, "A", "203.0.113.1").add(NAME, "CAA", '0 issue "letsencrypt.org"')
     zone.add("example.com", "CAA", '0 issue ";"')
     check(preflight(zone))
     assert ("example.com", "CAA") not in zone.queries
 
 
-def test_a_close_record_without_issue_ends_the_climb(zone: DnsZone) -> None:
+def test_check_stops_climbing_at_a_caa_record_without_issue(zone: DnsZone) -> None:
     zone.add(NAME, "A", "203.0.113.1").add(NAME, "CAA", '0 iodef "mailto:security@example.com"')
     zone.add("example.com", "CAA", '0 issue ";"')
     check(preflight(zone))
 
 
-def test_a_caa_record_behind_the_cname_counts(zone: DnsZone) -> None:
+def test_check_applies_the_caa_record_of_the_cname_target(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", TARGET).add(TARGET, "A", "198.51.100.1").add(
         TARGET, "CAA", '0 issue "pki.example"'
     )
     assert refuse(preflight(zone)).code is Code.CAA_FORBIDS
 
 
-def test_the_climb_does_not_go_up_from_the_cnames_target(zone: DnsZone) -> None:
+def test_check_does_not_climb_from_the_cname_target(zone: DnsZone) -> None:
     zone.add(NAME, "CNAME", TARGET).add(TARGET, "A", "198.51.100.1").add("example.net", "CAA", '0 issue ";"')
     check(preflight(zone))
 
 
-def test_an_unanswered_parent_is_unanswered(zone: DnsZone) -> None:
+def test_check_reports_dns_unanswered_when_the_caa_lookup_of_a_parent_fails(zone: DnsZone) -> None:
     zone.add(NAME, "A", "203.0.113.1").spoil("example.com", Trouble.SERVFAIL)
     error = refuse(preflight(zone))
     assert (error.code, error.found[:18]) == (Code.DNS_UNANSWERED, "CAA of example.com")
 
 
-def test_without_identities_caa_is_not_asked_for(zone: DnsZone) -> None:
+def test_check_does_not_query_caa_without_ca_identities(zone: DnsZone) -> None:
     check(preflight(zone.add(NAME, "A", "203.0.113.1").add(NAME, "CAA", '0 issue ";"'), identities=()))
     assert {kind for _, kind in zone.queries} == {"A", "AAAA"}
 
@@ -334,7 +338,7 @@ def local_zone(zone: DnsZone) -> DnsZone:
     return zone.add(NAME, "CNAME", TARGET).add(TARGET, "A", "127.0.0.1")
 
 
-def test_ports_that_answer_are_fine_and_nothing_is_resolved_again(
+def test_check_accepts_open_ports_without_further_dns_queries(
     local_zone: DnsZone, listener: socket.socket
 ) -> None:
     port = listener.getsockname()[1]
@@ -344,7 +348,7 @@ def test_ports_that_answer_are_fine_and_nothing_is_resolved_again(
     assert local_zone.queries == [(NAME, "A"), (NAME, "AAAA")]
 
 
-def test_a_closed_http_port_is_told_where_http_is_expected(
+def test_check_reports_port_80_closed_only_if_http_is_expected(
     local_zone: DnsZone, listener: socket.socket, closed_port: int
 ) -> None:
     prober = preflight(local_zone, cdn=on_loopback(closed_port, listener.getsockname()[1]))
@@ -357,7 +361,9 @@ def test_a_closed_http_port_is_told_where_http_is_expected(
     check(prober, http_expected=False)
 
 
-def test_a_closed_https_port_is_told(local_zone: DnsZone, listener: socket.socket, closed_port: int) -> None:
+def test_check_reports_port_443_closed(
+    local_zone: DnsZone, listener: socket.socket, closed_port: int
+) -> None:
     error = refuse(preflight(local_zone, cdn=on_loopback(listener.getsockname()[1], closed_port)))
     assert (error.code, error.found) == (
         Code.PORT_443_CLOSED,
@@ -365,23 +371,21 @@ def test_a_closed_https_port_is_told(local_zone: DnsZone, listener: socket.socke
     )
 
 
-def test_private_addresses_are_left_alone_and_no_finding(
-    local_zone: DnsZone, listener: socket.socket
-) -> None:
+def test_check_does_not_probe_private_addresses(local_zone: DnsZone, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     check(preflight(local_zone, cdn=replace(on_loopback(port, port), probe_private=False)))
     with pytest.raises(BlockingIOError):
         listener.accept()
 
 
-def test_ports_are_not_probed_when_told_so(local_zone: DnsZone, closed_port: int) -> None:
+def test_check_does_not_probe_ports_when_probe_ports_is_off(local_zone: DnsZone, closed_port: int) -> None:
     check(preflight(local_zone, cdn=replace(on_loopback(closed_port, closed_port), probe_ports=False)))
 
 
-# As a whole.
+# Preflight as a whole.
 
 
-def test_threads_share_one_preflight(zone: DnsZone) -> None:
+def test_check_is_thread_safe(zone: DnsZone) -> None:
     for number in range(60):
         zone.add(f"n{number}.example.com", "A", "203.0.113.1" if number % 2 else "198.51.100.1")
     prober = preflight(zone, seconds=30)
@@ -436,7 +440,7 @@ def wait_until_it_listens(port: int) -> None:
 
 
 @pytest.mark.pebble
-def test_against_pebbles_dns(
+def test_check_works_against_the_dns_of_pebble(
     challtestsrv: tuple[int, str], listener: socket.socket, closed_port: int
 ) -> None:
     dns_port, management = challtestsrv

@@ -31,7 +31,7 @@ def der_of(leaf: trustme.LeafCert) -> bytes:
 
 
 class SandboxCdn:
-    """A C4 that activates after a minute, its edge, and a clock to move."""
+    """A C4 that activates certificates after a minute, its webroot, and a clock that can be moved."""
 
     def __init__(self, folder: Path) -> None:
         self.now = datetime.now(UTC)
@@ -48,7 +48,7 @@ class SandboxCdn:
             self.c4.create_domain(domain, cname_target=f"{domain}.cdn.example.net")
 
     def install(self, domain: str) -> bytes:
-        """Upload a new certificate for `domain`; give its DER form."""
+        """Upload a new certificate for `domain`; return its DER form."""
         leaf = CA.issue_cert(domain)
         fingerprint = hashlib.sha256(der_of(leaf)).hexdigest()
         body = {
@@ -86,7 +86,7 @@ def edge(cdn: SandboxCdn) -> Iterator[Edge]:
 
 
 def handshake(edge: Edge, name: str | None, context: ssl.SSLContext | None = None) -> bytes:
-    """Give the DER certificate that the edge shows to a client that asks for `name` and trusts the CA."""
+    """Return the DER certificate that the edge presents to a client that asks for `name` and trusts the CA."""
     if context is None:
         context = ssl.create_default_context()
         context.check_hostname = name is not None
@@ -101,7 +101,7 @@ def handshake(edge: Edge, name: str | None, context: ssl.SSLContext | None = Non
 
 
 def get(port: int, path: str, host: str = SHOP) -> tuple[int, bytes, str | None]:
-    """Give status, body and Location; the path goes out exactly as written."""
+    """Return status, body and Location; the path is sent exactly as written."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.putrequest("GET", path, skip_host=True)
@@ -121,9 +121,7 @@ def send(port: int, request: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
-def test_a_handshake_shows_the_very_certificate_of_the_name_that_is_asked_for(
-    cdn: SandboxCdn, edge: Edge
-) -> None:
+def test_edge_presents_the_certificate_of_the_requested_sni_name(cdn: SandboxCdn, edge: Edge) -> None:
     shop, www = cdn.install(SHOP), cdn.install(WWW)
     cdn.activate()
     assert handshake(edge, SHOP) == shop
@@ -131,7 +129,7 @@ def test_a_handshake_shows_the_very_certificate_of_the_name_that_is_asked_for(
     assert handshake(edge, SHOP.upper()) == shop
 
 
-def test_the_old_certificate_is_served_until_the_new_one_is_active(cdn: SandboxCdn, edge: Edge) -> None:
+def test_edge_serves_the_old_certificate_until_the_new_one_is_active(cdn: SandboxCdn, edge: Edge) -> None:
     old = cdn.install(SHOP)
     cdn.activate()
     new = cdn.install(SHOP)
@@ -140,7 +138,9 @@ def test_the_old_certificate_is_served_until_the_new_one_is_active(cdn: SandboxC
     assert handshake(edge, SHOP) == new
 
 
-def test_a_client_that_resumes_its_session_sees_the_certificate_of_now(cdn: SandboxCdn, edge: Edge) -> None:
+def test_edge_presents_the_current_certificate_to_a_client_that_resumes_a_session(
+    cdn: SandboxCdn, edge: Edge
+) -> None:
     context = ssl.create_default_context()
     CA.configure_trust(context)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -161,7 +161,7 @@ def test_a_client_that_resumes_its_session_sees_the_certificate_of_now(cdn: Sand
 
 
 @pytest.mark.parametrize("name", ["unknown.example.com", BARE, None])
-def test_a_name_without_a_certificate_is_refused_with_the_alert_for_it(
+def test_edge_sends_unrecognized_name_for_a_name_without_a_certificate(
     cdn: SandboxCdn, edge: Edge, name: str | None
 ) -> None:
     cdn.install(SHOP)
@@ -170,7 +170,7 @@ def test_a_name_without_a_certificate_is_refused_with_the_alert_for_it(
         handshake(edge, name)
 
 
-def test_a_removed_certificate_is_served_no_more(cdn: SandboxCdn, edge: Edge) -> None:
+def test_edge_stops_serving_a_removed_certificate(cdn: SandboxCdn, edge: Edge) -> None:
     cdn.install(SHOP)
     cdn.activate()
     handshake(edge, SHOP)
@@ -184,12 +184,12 @@ def test_a_removed_certificate_is_served_no_more(cdn: SandboxCdn, edge: Edge) ->
         handshake(edge, SHOP)
 
 
-def test_tls_below_1_2_is_refused(cdn: SandboxCdn, edge: Edge) -> None:
+def test_edge_refuses_tls_below_1_2(cdn: SandboxCdn, edge: Edge) -> None:
     cdn.install(SHOP)
     cdn.activate()
     context = ssl.create_default_context()
     CA.configure_trust(context)
-    # OpenSSL's security level 0, or the client itself would not try TLS 1.1.
+    # Without OpenSSL's security level 0 the client itself would not try TLS 1.1.
     context.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = ssl.TLSVersion.TLSv1_1
@@ -199,7 +199,7 @@ def test_tls_below_1_2_is_refused(cdn: SandboxCdn, edge: Edge) -> None:
         handshake(edge, SHOP, context)
 
 
-def test_any_get_over_tls_is_answered_with_a_text_that_names_the_host(cdn: SandboxCdn, edge: Edge) -> None:
+def test_edge_answers_a_get_over_tls_with_a_text_that_names_the_host(cdn: SandboxCdn, edge: Edge) -> None:
     cdn.install(SHOP)
     cdn.activate()
     context = ssl.create_default_context()
@@ -215,9 +215,7 @@ def test_any_get_over_tls_is_answered_with_a_text_that_names_the_host(cdn: Sandb
         response.close()
 
 
-def test_no_key_is_left_on_disk_besides_the_records_of_c4(
-    cdn: SandboxCdn, edge: Edge, tmp_path: Path
-) -> None:
+def test_edge_writes_no_private_key_to_disk(cdn: SandboxCdn, edge: Edge, tmp_path: Path) -> None:
     cdn.install(SHOP)
     cdn.activate()
     handshake(edge, SHOP)
@@ -227,7 +225,7 @@ def test_no_key_is_left_on_disk_besides_the_records_of_c4(
     assert with_key == [tmp_path / "c4" / "domains" / SHOP]
 
 
-def test_a_silent_client_does_not_hold_up_the_others(cdn: SandboxCdn, edge: Edge) -> None:
+def test_edge_is_not_delayed_by_a_silent_client(cdn: SandboxCdn, edge: Edge) -> None:
     shop = cdn.install(SHOP)
     cdn.activate()
     with (
@@ -238,7 +236,7 @@ def test_a_silent_client_does_not_hold_up_the_others(cdn: SandboxCdn, edge: Edge
         assert get(edge.http_port, "/")[0] == 301
 
 
-def test_clients_that_hang_up_or_talk_nonsense_leave_no_noise(
+def test_edge_logs_nothing_for_broken_or_invalid_requests(
     cdn: SandboxCdn, edge: Edge, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shop = cdn.install(SHOP)
@@ -252,7 +250,7 @@ def test_clients_that_hang_up_or_talk_nonsense_leave_no_noise(
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_a_challenge_is_answered_from_the_webroot(cdn: SandboxCdn, edge: Edge) -> None:
+def test_edge_serves_a_challenge_from_the_webroot(cdn: SandboxCdn, edge: Edge) -> None:
     (cdn.webroot / CHALLENGES.strip("/") / "Abc-_09").write_text("Abc-_09.thumbprint")
     assert get(edge.http_port, f"{CHALLENGES}Abc-_09")[:2] == (200, b"Abc-_09.thumbprint")
     assert get(edge.http_port, f"{CHALLENGES}Abc-_09", host="any.name.example")[0] == 200
@@ -278,7 +276,7 @@ def test_a_challenge_is_answered_from_the_webroot(cdn: SandboxCdn, edge: Edge) -
         "x" * 5000,
     ],
 )
-def test_nothing_but_a_challenge_of_the_webroot_is_read(
+def test_edge_reads_only_challenge_files_of_the_webroot(
     cdn: SandboxCdn, edge: Edge, tmp_path: Path, token: str
 ) -> None:
     folder = cdn.webroot / CHALLENGES.strip("/")
@@ -292,7 +290,7 @@ def test_nothing_but_a_challenge_of_the_webroot_is_read(
 
 
 class Standalone(BaseHTTPRequestHandler):
-    """Stands for certbot's standalone responder: says what it was asked."""
+    """Stands for certbot's standalone responder: returns the host and path of the request."""
 
     def do_GET(self) -> None:
         content = f"{self.headers['Host']} {self.path}".encode()
@@ -305,7 +303,7 @@ class Standalone(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_challenge_that_the_webroot_lacks_is_forwarded_to_the_standalone_port(cdn: SandboxCdn) -> None:
+def test_edge_forwards_a_challenge_to_the_standalone_port_if_the_webroot_lacks_it(cdn: SandboxCdn) -> None:
     (cdn.webroot / CHALLENGES.strip("/") / "here").write_text("from the webroot")
     with ThreadingHTTPServer(("127.0.0.1", 0), Standalone) as standalone:
         thread = threading.Thread(target=standalone.serve_forever)
@@ -323,7 +321,7 @@ def test_a_challenge_that_the_webroot_lacks_is_forwarded_to_the_standalone_port(
         assert get(edge.http_port, f"{CHALLENGES}there")[0] == 502
 
 
-def test_anything_else_in_the_clear_leads_to_https_for_domains_of_the_cdn_alone(
+def test_edge_redirects_http_to_https_only_for_domains_of_the_cdn(
     edge: Edge,
 ) -> None:
     location = f"https://{SHOP}:{edge.https_port}/cart?x=1"
@@ -332,7 +330,7 @@ def test_anything_else_in_the_clear_leads_to_https_for_domains_of_the_cdn_alone(
         assert get(edge.http_port, "/", host=host)[::2] == (404, None)
 
 
-def test_a_stopped_edge_comes_back_on_the_same_ports(edge: Edge) -> None:
+def test_edge_restarts_on_the_same_ports(edge: Edge) -> None:
     ports = (edge.http_port, edge.https_port)
     edge.stop()
     with pytest.raises(ConnectionRefusedError):
@@ -342,7 +340,9 @@ def test_a_stopped_edge_comes_back_on_the_same_ports(edge: Edge) -> None:
     assert get(edge.http_port, "/")[0] == 301
 
 
-def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(cdn: SandboxCdn, edge: Edge) -> None:
+def test_edge_start_raises_os_error_for_a_used_port_and_leaves_no_port_open(
+    cdn: SandboxCdn, edge: Edge
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     second = Edge(cdn.c4, None, http_port=port, https_port=edge.https_port)

@@ -1,4 +1,4 @@
-"""The sandbox's Pebble and its DNS: they start, answer, issue, and never outlive whoever started them."""
+"""The sandbox's Pebble and its DNS: start, responses, issuance, and no process that outlives its parent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
 
 
 def _query(pebble: Pebble, name: str, kind: str, *, tcp: bool = False) -> list[str]:
-    """Give the answer's records as `TYPE value`, or the response code where it is not NOERROR."""
+    """Return the records of the answer as `TYPE value`, or the response code if it is not NOERROR."""
     host, port = pebble.dns_address.split(":")
     ask = dns.query.tcp if tcp else dns.query.udp
     answer = ask(dns.message.make_query(name, kind), host, timeout=3, port=int(port))
@@ -60,7 +60,7 @@ def _is_open(port: int) -> bool:
 
 
 def _is_alive(process_id: int) -> bool:
-    """Say whether the process runs; one that nobody has reaped yet does not."""
+    """Return whether the process runs; a zombie does not."""
     try:
         state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -77,14 +77,14 @@ def _wait_until(true: Callable[[], bool]) -> bool:
     return True
 
 
-def test_the_directory_answers_over_tls_to_clients_with_the_bundle_alone(running: Pebble) -> None:
+def test_pebble_directory_is_trusted_only_with_its_ca_bundle(running: Pebble) -> None:
     directory = requests.get(running.directory_url, verify=str(running.ca_bundle), timeout=5).json()
     assert directory["newOrder"].startswith("https://127.0.0.1:")
     with pytest.raises(requests.exceptions.SSLError):
         requests.get(running.directory_url, timeout=5)
 
 
-def test_the_management_interface_gives_a_root_that_issued_the_intermediate(running: Pebble) -> None:
+def test_pebble_management_returns_the_root_that_issued_the_intermediate(running: Pebble) -> None:
     root = x509.load_pem_x509_certificate(running.roots().encode())
     intermediate = x509.load_pem_x509_certificate(running.intermediates().encode())
     intermediate.verify_directly_issued_by(root)
@@ -93,12 +93,14 @@ def test_the_management_interface_gives_a_root_that_issued_the_intermediate(runn
 
 
 @pytest.mark.parametrize("tcp", [False, True])
-def test_a_name_without_records_has_the_default_address_and_no_ipv6(running: Pebble, tcp: bool) -> None:
+def test_pebble_dns_returns_the_default_address_for_a_name_without_records(
+    running: Pebble, tcp: bool
+) -> None:
     assert _query(running, "plain.example.com", "A", tcp=tcp) == ["A 127.0.0.1"]
     assert _query(running, "plain.example.com", "AAAA", tcp=tcp) == []
 
 
-def test_a_cname_is_answered_with_the_address_until_it_is_cleared(running: Pebble) -> None:
+def test_pebble_dns_returns_a_cname_until_it_is_cleared(running: Pebble) -> None:
     running.set_cname("shop.example.com", "edge.cdn.example.net")
     assert _query(running, "shop.example.com", "CNAME") == ["CNAME edge.cdn.example.net."]
     assert _query(running, "shop.example.com", "A") == ["CNAME edge.cdn.example.net.", "A 127.0.0.1"]
@@ -106,7 +108,7 @@ def test_a_cname_is_answered_with_the_address_until_it_is_cleared(running: Pebbl
     assert _query(running, "shop.example.com", "A") == ["A 127.0.0.1"]
 
 
-def test_addresses_replace_the_ones_before(running: Pebble) -> None:
+def test_set_addresses_replaces_earlier_addresses(running: Pebble) -> None:
     running.set_addresses("apex.example.com", ["192.0.2.1", "192.0.2.2"], ["2001:db8::1"])
     assert sorted(_query(running, "apex.example.com", "A")) == ["A 192.0.2.1", "A 192.0.2.2"]
     assert _query(running, "apex.example.com", "AAAA") == ["AAAA 2001:db8::1"]
@@ -115,7 +117,7 @@ def test_addresses_replace_the_ones_before(running: Pebble) -> None:
     assert _query(running, "apex.example.com", "AAAA") == []
 
 
-def test_caa_records_and_servfail_come_and_go(running: Pebble) -> None:
+def test_caa_records_and_servfail_can_be_set_and_cleared(running: Pebble) -> None:
     running.add_caa("caa.example.com", "other-ca.example")
     assert _query(running, "caa.example.com", "CAA") == ['CAA 0 issue "other-ca.example"']
     running.clear_caa("caa.example.com")
@@ -126,13 +128,13 @@ def test_caa_records_and_servfail_come_and_go(running: Pebble) -> None:
     assert _query(running, "broken.example.com", "A") == ["A 127.0.0.1"]
 
 
-def test_a_record_that_the_dns_refuses_is_an_error(running: Pebble) -> None:
+def test_set_cname_raises_state_error_when_the_dns_refuses_the_record(running: Pebble) -> None:
     with pytest.raises(StateError, match="400"):
         running.set_cname("", "")
 
 
-def test_a_csr_becomes_a_certificate_of_the_wanted_lifetime_by_http_01(tmp_path: Path) -> None:
-    """A client of RFC 8555 sees an order through; the CA reads the challenge from `http_port`."""
+def test_pebble_issues_a_certificate_of_the_configured_lifetime_by_http_01(tmp_path: Path) -> None:
+    """A client of RFC 8555 completes an order; the CA reads the challenge from `http_port`."""
     resources: set[standalone.HTTP01RequestHandler.HTTP01Resource] = set()
     with standalone.HTTP01Server(("127.0.0.1", 0), resources) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -149,7 +151,7 @@ def test_a_csr_becomes_a_certificate_of_the_wanted_lifetime_by_http_01(tmp_path:
             thread.join()
     leaf_pem, chain_pem = split_fullchain(pem)
     leaf, *chain = x509.load_pem_x509_certificates((leaf_pem + chain_pem).encode())
-    # Both ends count (RFC 5280 section 4.1.2.5), so Pebble takes a second off.
+    # Both ends are inclusive (RFC 5280 section 4.1.2.5), so Pebble subtracts a second.
     assert leaf.not_valid_after_utc - leaf.not_valid_before_utc == timedelta(seconds=39)
     assert len(chain) == 2
     chain[-1].verify_directly_issued_by(root)
@@ -176,7 +178,7 @@ def _issue(pebble: Pebble, resources: set[standalone.HTTP01RequestHandler.HTTP01
     return fullchain
 
 
-def test_files_are_private_and_children_lead_sessions_of_their_own(tmp_path: Path) -> None:
+def test_pebble_files_are_private_and_children_lead_their_own_sessions(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "folder"
     with Pebble(folder, http_port=5002) as pebble:
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -186,7 +188,7 @@ def test_files_are_private_and_children_lead_sessions_of_their_own(tmp_path: Pat
         assert [os.getsid(one) for one in pebble.process_ids] == list(pebble.process_ids)
 
 
-def test_stopping_leaves_no_process_and_no_port_and_may_be_done_twice(tmp_path: Path) -> None:
+def test_stop_leaves_no_process_and_no_open_port_and_is_idempotent(tmp_path: Path) -> None:
     pebble = Pebble(tmp_path, http_port=5002)
     pebble.stop()
     pebble.start()
@@ -204,21 +206,21 @@ def test_stopping_leaves_no_process_and_no_port_and_may_be_done_twice(tmp_path: 
         pebble.roots()
 
 
-def test_a_child_that_does_not_heed_is_killed(tmp_path: Path) -> None:
+def test_stop_kills_a_child_that_does_not_react(tmp_path: Path) -> None:
     with Pebble(tmp_path, http_port=5002) as pebble:
         children = pebble.process_ids
         os.kill(children[1], signal.SIGSTOP)
     assert not any(map(_is_alive, children))
 
 
-def test_a_child_that_is_gone_already_does_not_hinder_the_stop(tmp_path: Path) -> None:
+def test_stop_succeeds_when_a_child_has_already_ended(tmp_path: Path) -> None:
     with Pebble(tmp_path, http_port=5002) as pebble:
         children = pebble.process_ids
         os.kill(children[0], signal.SIGKILL)
     assert not any(map(_is_alive, children))
 
 
-def test_a_killed_parent_takes_its_children_along(tmp_path: Path) -> None:
+def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from sslctl.sandbox.pebble import Pebble\n"
         "with Pebble(Path(sys.argv[1]), http_port=5002) as pebble:\n"
@@ -236,7 +238,7 @@ def test_a_killed_parent_takes_its_children_along(tmp_path: Path) -> None:
     assert gone
 
 
-def test_two_at_once_are_two_cas_with_two_dns(running: Pebble, tmp_path: Path) -> None:
+def test_two_pebbles_have_separate_cas_and_dns(running: Pebble, tmp_path: Path) -> None:
     with Pebble(tmp_path, http_port=5002) as other:
         assert not set(_ports(running)) & set(_ports(other))
         assert other.roots() != running.roots()
@@ -247,7 +249,7 @@ def test_two_at_once_are_two_cas_with_two_dns(running: Pebble, tmp_path: Path) -
 
 
 class _Crowded(Pebble):
-    """A Pebble that finds one of its ports taken, as if another program had been quicker."""
+    """A Pebble one of whose ports is taken, as if another program had been quicker."""
 
     def __init__(self, folder: Path, port_name: str, taken: int, times: int) -> None:
         super().__init__(folder, http_port=5002)
@@ -269,7 +271,7 @@ def taken_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("port_name", ["_acme_port", "_pebble_port", "_dns_port", "_records_port"])
-def test_a_port_taken_in_between_is_answered_with_other_ports(
+def test_start_chooses_other_ports_when_a_port_was_taken_meanwhile(
     tmp_path: Path, taken_port: int, port_name: str
 ) -> None:
     with _Crowded(tmp_path, port_name, taken_port, 1) as pebble:
@@ -278,29 +280,29 @@ def test_a_port_taken_in_between_is_answered_with_other_ports(
         assert len(pebble.process_ids) == 2
 
 
-def test_another_pebbles_ports_are_never_taken_for_ones_own(running: Pebble, tmp_path: Path) -> None:
+def test_start_never_mistakes_the_ports_of_another_pebble_for_its_own(
+    running: Pebble, tmp_path: Path
+) -> None:
     for port_name in ("_acme_port", "_pebble_port", "_dns_port", "_records_port"):
         with _Crowded(tmp_path, port_name, getattr(running, port_name), 1) as pebble:
             assert not set(_ports(pebble)) & set(_ports(running))
 
 
-def test_ports_that_are_always_taken_end_in_an_error_with_nothing_left(
-    tmp_path: Path, taken_port: int
-) -> None:
+def test_start_raises_state_error_when_ports_are_always_taken(tmp_path: Path, taken_port: int) -> None:
     pebble = _Crowded(tmp_path, "_acme_port", taken_port, 99)
     with pytest.raises(StateError, match="ports taken 5 times"):
         pebble.start()
     assert pebble.process_ids == ()
 
 
-def test_a_program_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
+def test_start_error_quotes_a_program_that_ends_at_once(tmp_path: Path) -> None:
     pebble = Pebble(tmp_path, http_port=5002, certificate_seconds=-1)
     with pytest.raises(StateError, match=r"pebble ended at once; it said: .*CertificateValidityPeriod"):
         pebble.start()
     assert pebble.process_ids == ()
 
 
-def test_a_machine_without_pebble_is_told_what_to_install(
+def test_start_raises_state_error_with_a_hint_when_pebble_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -311,8 +313,8 @@ def test_a_machine_without_pebble_is_told_what_to_install(
     assert not (tmp_path / "folder").exists()
 
 
-def test_the_chosen_ports_are_loopback_alone(running: Pebble) -> None:
-    """No address but 127.0.0.1 is listened on, so nobody else can speak to the sandbox."""
+def test_pebble_listens_only_on_loopback(running: Pebble) -> None:
+    """The sandbox listens only on 127.0.0.1, so no other machine can connect to it."""
     listening = [
         line.split()[1].split(":")
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]

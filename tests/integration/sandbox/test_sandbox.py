@@ -1,4 +1,4 @@
-"""The sandbox: the demo plays to its end, `up` is there until it is told to stop, and nothing is left behind."""
+"""The sandbox: the demo runs to its end, `up` runs until it is stopped, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _environment(tmp_path: Path) -> dict[str, str]:
 
 
 def _processes_of(folder: Path) -> list[str]:
-    """Give the command lines of the processes that mention `folder`."""
+    """Return the command lines of the processes that mention `folder`."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -36,7 +36,7 @@ def _processes_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.pebble
-def test_the_demo_shows_what_it_should_and_leaves_nothing(tmp_path: Path) -> None:
+def test_demo_runs_every_command_and_leaves_nothing_behind(tmp_path: Path) -> None:
     result = subprocess.run(
         [*SSLCTL, "sandbox", "demo"],
         env=_environment(tmp_path),
@@ -55,7 +55,7 @@ def test_the_demo_shows_what_it_should_and_leaves_nothing(tmp_path: Path) -> Non
 
 @pytest.mark.pebble
 @pytest.mark.parametrize("mode", ["webroot", "standalone"])
-def test_up_prints_the_line_that_makes_every_command_use_it(tmp_path: Path, mode: str) -> None:
+def test_up_prints_the_environment_line_and_serves_other_commands(tmp_path: Path, mode: str) -> None:
     with subprocess.Popen(
         with_default_signals(*SSLCTL, "sandbox", "up", "--mode", mode),
         env=_environment(tmp_path),
@@ -97,7 +97,7 @@ def test_up_prints_the_line_that_makes_every_command_use_it(tmp_path: Path, mode
     assert _processes_of(tmp_path) == []
 
 
-def test_without_pebble_it_says_how_to_get_it(tmp_path: Path) -> None:
+def test_demo_explains_how_to_install_pebble_when_it_is_missing(tmp_path: Path) -> None:
     result = subprocess.run(
         [*SSLCTL, "sandbox", "demo"],
         env={**_environment(tmp_path), "PATH": str(tmp_path)},

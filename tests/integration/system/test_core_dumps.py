@@ -1,4 +1,4 @@
-"""No core of a process that holds keys, whatever ends it."""
+"""A process that holds keys never leaves a core dump."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def allow_cores() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (most, most))
 
 
-def test_a_command_that_is_aborted_leaves_no_core(tmp_path: Path) -> None:
-    # It waits for its list, which does not come.
+def test_aborted_command_leaves_no_core_dump(tmp_path: Path) -> None:
+    # The command waits for names on standard input, which never come.
     process = subprocess.Popen(
         [sys.executable, "-m", "sslctl", "add", "--no-wait", "--from-file", "-"],
         cwd=tmp_path,
@@ -54,8 +54,8 @@ def test_a_command_that_is_aborted_leaves_no_core(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_core_is_not_written_into_a_pipe_either() -> None:
-    """There the limit does not count (core(5))."""
+def test_forbid_makes_the_process_undumpable() -> None:
+    """The limit does not apply to core dumps into a pipe (core(5))."""
     script = f"import ctypes; from {core_dumps.__name__} import forbid; forbid();"
     script += f"print(ctypes.CDLL(None).prctl({_PR_GET_DUMPABLE}, 0, 0, 0, 0))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
