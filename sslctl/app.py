@@ -1,15 +1,13 @@
-"""The composition root: the one place where the parts are chosen and put together."""
+"""The composition root: the only place where implementations are chosen and connected."""
 
 from __future__ import annotations
 
 import os
-import pwd
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +15,19 @@ from sslctl.config.settings import Config, load
 from sslctl.errors import ConfigError, StateError
 from sslctl.issuance.slots import Slots
 from sslctl.rules.model import Domain, Milestone
+from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
+from sslctl.system.actor import describe_actor
 from sslctl.text import clean
 
-# What talks to the outside is imported where it is first needed: `list` and `view` start without requests and dnspython.
+# Slow imports are made where they are first needed, so that `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
     from sslctl.control_plane import ControlPlane
     from sslctl.doctor import Check
+    from sslctl.fleet.planning import Plan
+    from sslctl.fleet.tick import RunPasses, Tick
     from sslctl.issuance.pipeline import Pipeline
     from sslctl.issuer import Issuer
     from sslctl.notify import Notifier
@@ -34,12 +36,15 @@ if TYPE_CHECKING:
 
 
 def utc_now() -> datetime:
-    """Give the time, UTC, to the second: the precision in which everything is stored."""
+    """Return the current time in UTC, to the second: the precision of everything that is stored."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 class App:
-    """The parts of one run of sslctl, each made when first asked for."""
+    """The parts of one run of sslctl, each created when first used.
+
+    `via` is written into the history beside the user, such as `tick`; if it is empty, the terminal or `script` is.
+    """
 
     def __init__(self, config_path: Path | None, clock: Callable[[], datetime] = utc_now) -> None:
         self._config_path = config_path
@@ -48,28 +53,28 @@ class App:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration. Raises `ConfigError`."""
+        """The configuration. Raise `ConfigError` if it cannot be used."""
         return load(self._config_path, os.environ)
 
     @property
     def renewal(self) -> RenewalRule:
-        """When a certificate is renewed."""
+        """The rule by which certificates are renewed."""
         section = self.config.renewal
         return RenewalRule(timedelta(days=section.before_days), Ari(section.ari))
 
     @cached_property
     def keyring(self) -> Keyring:
-        """What seals the private keys."""
+        """The keys that encrypt the private keys in the database."""
         from sslctl.store.keyring import Keyring  # noqa: PLC0415 - cryptography is slow to import
 
-        # systemd.exec(5): where it puts the files of LoadCredential=.
+        # systemd.exec(5): the folder with the files of LoadCredential=.
         credentials = os.environ.get("CREDENTIALS_DIRECTORY")
         path = self.config.state.master_key_path
         return Keyring(path, credentials=Path(credentials) if credentials else None)
 
     @cached_property
     def store(self) -> Store:
-        """The state. Raises `StateError`."""
+        """The database. Raise `StateError` if it cannot be used."""
         return self._open(self.config.state.database_path)
 
     def _open(self, path: Path) -> SqliteStore:
@@ -79,14 +84,17 @@ class App:
             path,
             self.keyring,
             clock=self.clock,
-            actor=_actor(self.via),
+            actor=describe_actor(self.via),
             ca=self.config.acme.directory_url,
             limits=self.config.ca_limits,
         )
 
     def restore(self, backup: Path) -> Copy:
-        """Make the state out of `backup`, where there is none yet. Raises `StateError`; then there is none still."""
-        from sslctl.fleet import enrolment  # noqa: PLC0415 - as above
+        """Create the database from `backup` and return what it holds.
+
+        Raise `StateError` if a database exists, or if the backup or the key file cannot be used; nothing is created then.
+        """
+        from sslctl.fleet import enrolment  # noqa: PLC0415
         from sslctl.store.sqlite import copies  # noqa: PLC0415
 
         if not self.keyring.exists:
@@ -105,7 +113,7 @@ class App:
 
     @cached_property
     def control_plane(self) -> ControlPlane:
-        """C4. Raises `ConfigError`."""
+        """The client of C4. Raise `ConfigError` if C4 is not configured."""
         return self._connect_c4(self.config.c4.timeout_seconds)
 
     def _connect_c4(self, timeout_seconds: float) -> ControlPlane:
@@ -127,14 +135,14 @@ class App:
 
     @cached_property
     def issuer(self) -> Issuer:
-        """The CA, through certbot."""
+        """The client of the CA, which runs certbot."""
         from sslctl.issuer.certbot.issuer import CertbotIssuer  # noqa: PLC0415
 
         return CertbotIssuer(self.config.acme, self.config.state.acme_dir, clock=self.clock)
 
     @cached_property
     def notifier(self) -> Notifier | None:
-        """Who reaches people; None where no URL leads to any. Raises `ConfigError`."""
+        """The notifier; None if no URL is configured. Raise `ConfigError` if a URL cannot be used."""
         from sslctl.notify.sender import AppriseNotifier  # noqa: PLC0415
         from sslctl.notify.urls import read_urls  # noqa: PLC0415
 
@@ -142,8 +150,11 @@ class App:
         return AppriseNotifier(urls) if urls else None
 
     def pipeline(self, on_step: Callable[[Domain, str], None], slots: Slots | None = None) -> Pipeline:
-        """Put the parts together; `on_step` hears what is being done for which domain, `slots` are those at the CA."""
-        from sslctl.issuance.pipeline import PassPolicy, Pipeline  # noqa: PLC0415 - as above
+        """Return a pipeline that calls `on_step` at each step of a pass and asks the CA only within `slots`.
+
+        Raise `ConfigError` if C4 is not configured, `StateError` if the database cannot be used.
+        """
+        from sslctl.issuance.pipeline import PassPolicy, Pipeline  # noqa: PLC0415
         from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
         config = self.config
@@ -164,41 +175,58 @@ class App:
             on_step=on_step,
         )
 
+    def plan(self, at: datetime, *, force: bool = False) -> Plan:
+        """Return what a tick at `at` would run; see `planning.plan`."""
+        from sslctl.fleet import planning  # noqa: PLC0415
+
+        most = self.config.renewal.max_per_day
+        return planning.plan(self.store, at, self.renewal, max_per_day=most, force=force)
+
+    def tick(self, run_passes: RunPasses) -> Tick:
+        """Return a tick that runs its passes with `run_passes`.
+
+        Raise `ConfigError` if C4, the CDN or the notifier is not usable, before any domain is touched.
+        """
+        from sslctl.fleet.tick import Tick, TickSettings  # noqa: PLC0415
+        from sslctl.notify.ping import ping  # noqa: PLC0415
+
+        self.require_outside()
+        notifier, config = self.notifier, self.config
+        self.via = "tick"
+        return Tick(
+            self.store,
+            None if self.renewal.ari is Ari.OFF else self.issuer,
+            notifier,
+            run_passes=run_passes,
+            ping=partial(ping, config.notify.ping_url) if config.notify.ping_url else None,
+            clock=self.clock,
+            settings=TickSettings(
+                lock_path=config.state.tick_lock_path,
+                renewal=self.renewal,
+                max_per_day=config.renewal.max_per_day,
+                notify_statuses=tuple(map(Status, config.notify.statuses)),
+                notify_repeat=timedelta(hours=config.notify.repeat_hours),
+            ),
+        )
+
     def require_outside(self) -> None:
-        """Raise `ConfigError` now, before anything is recorded, where C4 or the CDN is not configured."""
+        """Raise `ConfigError` if C4 or the CDN is not configured; call it before anything is recorded."""
         if not self.config.cdn.cname_suffixes and not self.config.cdn.ip_ranges:
             raise ConfigError(
                 "cdn.cname_suffixes and cdn.ip_ranges are both empty, so no domain could point at the CDN"
             )
         _ = self.control_plane
 
-    def examination(self) -> Iterator[Check]:
-        """Look at all that sslctl needs, and change nothing."""
+    def run_checks(self) -> Iterator[Check]:
+        """Run the checks of `doctor` one by one; they change nothing."""
         from sslctl.doctor.checks import run_checks  # noqa: PLC0415
-        from sslctl.doctor.outside import SECONDS  # noqa: PLC0415 - as above
+        from sslctl.doctor.outside import SECONDS  # noqa: PLC0415
 
         timeout = min(SECONDS, self.config.c4.timeout_seconds)
         return run_checks(self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock)
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the parts that were created."""
         for part in ("issuer", "control_plane", "store"):
             if part in self.__dict__:
                 self.__dict__[part].close()
-
-
-def _actor(via: str) -> str:
-    """Name who runs this, for the history: user, and terminal, tick or neither."""
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        user = str(os.getuid())
-    if os.getuid() == 0 and os.environ.get("SUDO_USER"):
-        user = f"{clean(os.environ['SUDO_USER'], 40)} as {user}"
-    if not via:
-        via = (
-            os.ttyname(sys.stdin.fileno()).removeprefix("/dev/")
-            if sys.stdin is not None and sys.stdin.isatty()
-            else "script"
-        )
-    return f"{user} ({via})"

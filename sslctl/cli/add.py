@@ -12,12 +12,13 @@ from sslctl.app import App
 from sslctl.certificates import x509
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes, render
-from sslctl.cli.output.outcomes import Report, complain, domains_json
+from sslctl.cli.output.outcomes import complain, domains_json
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import BadInput
 from sslctl.fleet import enrolment
 from sslctl.fleet.enrolment import Enrolled
 from sslctl.issuance.batch import Outcome
+from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Bundle
 from sslctl.system.files import read_bounded
@@ -100,7 +101,7 @@ def command(
     if no_wait:
         _enter_recorded(app, intake, recorded, report, tell=not as_json)
     else:
-        run_passes(app, recorded, report, renew=set(recorded) if new else (), tell=not as_json)
+        run_passes(app, recorded, report, renew=set(recorded) if new else (), print_each=not as_json)
     if as_json:
         render.json_list(
             json_shapes.envelope(), "domains", domains_json(app.store, wanted, report.errors, app.clock())

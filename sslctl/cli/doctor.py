@@ -21,7 +21,7 @@ def command(app: App, *, as_json: bool) -> int:
     that C4 refuses, or no tick for 26 hours; 75 all here is well, but DNS, the CA or C4 could not be asked.
     """
     checks = list[Check]()
-    for check in doctor.examine("configuration", app.examination):
+    for check in doctor.examine("configuration", app.run_checks):
         checks.append(check)
         if not as_json:
             render.check(check)

@@ -7,11 +7,12 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes, render
-from sslctl.cli.output.outcomes import Report, domains_json
+from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import BadInput
 from sslctl.fleet import enrolment
 from sslctl.fleet.planning import rechecked
+from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Source
 
@@ -41,7 +42,7 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: b
     checked = [domain.name for domain in found] if domains else rechecked(app.store, app.clock())
     report = Report(checked, batch=len(domains) != 1)
     if checked:
-        run_passes(app, checked, report, renew=checked if force_renew else (), tell=not as_json)
+        run_passes(app, checked, report, renew=checked if force_renew else (), print_each=not as_json)
     if as_json:
         told = domains_json(app.store, checked, report.errors, app.clock())
         render.json_list(json_shapes.envelope(), "domains", told)

@@ -1,4 +1,4 @@
-"""Running passes from the command line: progress, Ctrl-C, and a line of output as each pass ends."""
+"""Run passes from the command line: progress, Ctrl-C, and one line of output for each pass."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.output import render
-from sslctl.cli.output.outcomes import TAKEN_OVER, Report, complain
+from sslctl.cli.output.outcomes import complain
 from sslctl.cli.output.progress import Progress
 from sslctl.errors import Exit
 from sslctl.issuance.batch import Batch, Outcome
+from sslctl.issuance.report import CONCURRENT_CHANGE, Report
 from sslctl.issuance.slots import Slots
 
 
@@ -25,13 +26,14 @@ def run_passes(
     report: Report,
     *,
     renew: Container[str] = (),
-    tell: bool = True,
+    print_each: bool = True,
 ) -> None:
-    """Make a pass over each of `names`, with progress on a terminal, and enter what came of it into `report`.
+    """Run a pass over each of `names`, show progress on a terminal, and add each outcome to `report`.
 
-    `renew` has those that get a new certificate even when none is due. With `tell` each outcome is written to standard
-    output as it comes, and who is left to another sslctl is named. After Ctrl-C no order is begun, those under way are
-    finished and the rest is said to be left; a second Ctrl-C ends the process at once, which is safe at any moment.
+    Domains in `renew` get a new certificate even if none is due. With `print_each`, print each outcome as soon as the
+    pass ends, and report the domains that another command works on. After the first Ctrl-C no order is placed and the
+    passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any moment. Raise
+    `click.Abort` if domains were not reached.
     """
     left = len(names)
 
@@ -42,25 +44,28 @@ def run_passes(
             left -= 1
             with progress.done():
                 report.add(outcome, app.clock())
-                _tell(app, outcome, tell=tell)
+                _print(app, outcome, print_each=print_each)
 
         slots = Slots(app.config.acme.workers)
         batch = Batch(app.pipeline(progress.step, slots), slots)
         with _interruptible(batch, progress):
             batch.run(names, renew=renew, on_done=on_done)
     if left:
-        click.echo(f"sslctl: {left} of {len(names)} domains left; they stay recorded as they were", err=True)
+        click.echo(
+            f"sslctl: {left} of {len(names)} domains not reached; the next tick takes up those that are due",
+            err=True,
+        )
         raise click.Abort
 
 
-def _tell(app: App, outcome: Outcome, *, tell: bool) -> None:
-    if outcome.error is not None and (tell or not isinstance(outcome.error, TAKEN_OVER)):
+def _print(app: App, outcome: Outcome, *, print_each: bool) -> None:
+    if outcome.error is not None and (print_each or not isinstance(outcome.error, CONCURRENT_CHANGE)):
         complain(outcome.name, outcome.error)
-    elif outcome.domain is not None and tell:
+    elif outcome.domain is not None and print_each:
         try:
             render.outcome(outcome.domain, app.clock())
         except BrokenPipeError:
-            # The work goes on without its reader: the exit code and the edge are for others too.
+            # The reader of the output has left; the passes go on for the sake of the exit code and the edge.
             render.let_go()
 
 
@@ -72,7 +77,7 @@ def _interruptible(batch: Batch, progress: Progress) -> Iterator[None]:
             os._exit(Exit.INTERRUPTED)
         batch.stop()
         progress.clear()
-        click.echo("sslctl: finishing what is under way; Ctrl-C again ends at once", err=True)
+        click.echo("sslctl: finishing the passes under way; press Ctrl-C again to stop at once", err=True)
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

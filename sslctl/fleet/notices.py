@@ -55,7 +55,7 @@ class Group:
     names: list[str] = field(default_factory=list)
 
 
-def tell(
+def notify(
     store: _Store, notifier: Notifier, statuses: Collection[Status], repeat: timedelta, now: datetime
 ) -> Notice:
     """Send what is to be told at `now` of domains in `statuses`; give, and keep, what has become of the last message."""

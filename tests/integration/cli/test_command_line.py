@@ -379,5 +379,5 @@ def test_recheck_finishes_normally_when_interrupted_after_all_work_has_started(s
         terminal.await_text("asking C4")
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 6
-    assert "finishing what is under way" in terminal.screen
+    assert "finishing the passes under way" in terminal.screen
     assert "interrupted" not in terminal.screen

@@ -140,8 +140,8 @@ def test_interrupted_add_finishes_running_passes_and_reports_the_rest(
     assert process.returncode == 130
     done = stdout.count(": Discard C4_UNKNOWN_DOMAIN")
     assert 1 <= done < len(names)
-    assert "finishing what is under way" in stderr
-    assert f"{len(names) - done} of {len(names)} domains left" in stderr
+    assert "finishing the passes under way" in stderr
+    assert f"{len(names) - done} of {len(names)} domains not reached" in stderr
     listed = cdn.sslctl("list", "--status", "Pending", "--json").json["domains"]
     assert len(listed) == len(names) - done
     assert {domain["reason"]["code"] for domain in listed} == {"QUEUED"}

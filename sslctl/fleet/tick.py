@@ -1,0 +1,234 @@
+"""The tick: run everything that is due, once, and return what happened.
+
+A tick goes through these steps, in this order:
+
+1. Check the database for damage, for 0.2 seconds. Raise `StateError` if it is damaged.
+2. Take the lock of this host (the kernel's) and the claim that keeps out other hosts. Raise `Busy` if another tick runs.
+3. Plan: find the domains that are due, most urgent first.
+4. If there is work and step 1 did not get through the whole database, check it for up to 60 seconds.
+5. Run a pass over each planned domain.
+6. Ask the CA for renewal information (ARI), unless that is off. Plan again, and run the passes that are due now.
+7. Record the milestone.
+8. Notify people of the domains in the configured statuses.
+9. Release the claim and the lock.
+10. Send the ping, unless a pass met a bug or the notice of step 8 reached nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from sslctl.errors import Busy, Exit
+from sslctl.fleet import ari_polling, notices, planning
+from sslctl.fleet.planning import Plan
+from sslctl.issuance.report import Report
+from sslctl.issuer import Issuer
+from sslctl.notify import Notifier
+from sslctl.rules.claim_names import TICK
+from sslctl.rules.limits import Pause
+from sslctl.rules.model import Milestone, Notice
+from sslctl.rules.reasons import Status
+from sslctl.rules.renewal import Alert, RenewalRule
+from sslctl.store.interface.budget import Budget
+from sslctl.store.interface.claims import Claims
+from sslctl.store.interface.domains import Domains
+from sslctl.store.interface.maintenance import Maintenance
+from sslctl.store.interface.notices import Notices
+from sslctl.store.interface.renewals import Renewals
+from sslctl.system.locks import locked
+
+# For a tick whose host died; on the same host the claim of a dead process is void at once.
+_CLAIM_DURATION = timedelta(hours=12)
+# A fleet of 100,000 takes some minutes over the internet; the next tick asks about the rest.
+_POLLING_SECONDS = 300
+# Nothing is ordered or uploaded from a damaged database. The short check covers some ten thousand domains, the long
+# one any fleet; the long one is only worth its time if there is work.
+_SHORT_CHECK_SECONDS = 0.2
+_LONG_CHECK_SECONDS = 60
+
+
+class _Store(Budget, Claims, Domains, Maintenance, Notices, Renewals, Protocol):
+    """What a tick reads and writes, apart from its passes."""
+
+
+class RunPasses(Protocol):
+    """A function that runs passes, such as `cli.run_batch.run_passes`."""
+
+    def __call__(self, names: Sequence[str], report: Report, *, renew: Container[str]) -> None:
+        """Run a pass over each of `names` and add each outcome to `report`.
+
+        Domains in `renew` get a new certificate even if none is due.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TickSettings:
+    """The configuration of a tick.
+
+    `max_per_day` limits renewals (0: no limit). People are notified of domains in `notify_statuses`, and again after
+    `notify_repeat`.
+    """
+
+    lock_path: Path
+    renewal: RenewalRule
+    max_per_day: int
+    notify_statuses: tuple[Status, ...]
+    notify_repeat: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What a tick did, and the state of the fleet at its end, `at`.
+
+    `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over
+    `unwell` not in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping
+    failed, empty if it succeeded, None if none was sent.
+    """
+
+    at: datetime
+    exit_code: int
+    names: Sequence[str]
+    errors: Mapping[str, Exception]
+    ended: int
+    unwell: Sequence[str]
+    held_renewals: int
+    alerts: Sequence[Alert]
+    notice: Notice
+    ping_error: str | None
+    counts: Mapping[Status, int]
+    pauses: Sequence[Pause]
+
+    @property
+    def pinged(self) -> bool | None:
+        """Whether the ping succeeded; None if none was sent."""
+        return None if self.ping_error is None else not self.ping_error
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether there is more to report than that all went well."""
+        is_undelivered = self.notice.missed_since is not None or bool(self.ping_error)
+        return bool(self.unwell or self.pauses or self.alerts or is_undelivered)
+
+
+class Tick:
+    """One tick over the fleet in `store`; run it once.
+
+    Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified. `ping`
+    returns why it failed, empty if it succeeded; None sends no ping.
+    """
+
+    def __init__(
+        self,
+        store: _Store,
+        issuer: Issuer | None,
+        notifier: Notifier | None,
+        *,
+        run_passes: RunPasses,
+        ping: Callable[[], str] | None,
+        clock: Callable[[], datetime],
+        settings: TickSettings,
+    ) -> None:
+        self._store = store
+        self._issuer = issuer
+        self._notifier = notifier
+        self._run_passes = run_passes
+        self._ping = ping
+        self._clock = clock
+        self._settings = settings
+        self._is_checked = False
+        # What another command works on is due again at the next tick; what it deleted needs no pass.
+        self._report = Report([], batch=True, skip_concurrent=True)
+
+    def run(self, *, force: bool = False) -> TickResult:
+        """Run the tick. `force` repeats the daily recheck even if it was done today.
+
+        Raise `Busy` if another tick runs, and `StateError` if the state is damaged or cannot be used.
+        """
+        self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
+        with self._exclusive():
+            plan = self._plan(force=force)
+            self._carry_out(plan)
+            alerts = self._poll_renewal_info()
+            report = self._report
+            self._store.record_milestone(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
+            notice = self._notify()
+        ping_error = self._send_ping(notice)
+        now = self._clock()
+        return TickResult(
+            at=now,
+            exit_code=report.exit_code,
+            names=tuple(report.names),
+            errors=dict(report.errors),
+            ended=report.ended,
+            unwell=tuple(report.unwell),
+            held_renewals=plan.held,
+            alerts=alerts,
+            notice=notice,
+            ping_error=ping_error,
+            counts=self._store.count_by_status(now),
+            pauses=self._store.pauses(now),
+        )
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Keep out other ticks for the block: on this host by the kernel's lock, on others by a claim."""
+        with locked(self._settings.lock_path) as is_free:
+            if not is_free or not self._store.claim([TICK], _CLAIM_DURATION):
+                raise Busy("another tick is running")
+            try:
+                yield
+            finally:
+                self._store.release([TICK])
+
+    def _plan(self, *, force: bool) -> Plan:
+        settings = self._settings
+        return planning.plan(
+            self._store, self._clock(), settings.renewal, max_per_day=settings.max_per_day, force=force
+        )
+
+    def _carry_out(self, plan: Plan) -> None:
+        """Run the passes of `plan`, except for domains that had one in this tick."""
+        done = set(self._report.names)
+        names = [task.name for task in plan.tasks if task.name not in done]
+        if not names:
+            return
+        if not self._is_checked:
+            self._store.check_integrity(_LONG_CHECK_SECONDS)
+            self._is_checked = True
+        self._report.names += names
+        self._run_passes(names, self._report, renew={task.name for task in plan.tasks if task.early})
+
+    def _poll_renewal_info(self) -> Sequence[Alert]:
+        """Ask the CA when to renew, and run what that makes due; return what it newly wants renewed early."""
+        if self._issuer is None:
+            return ()
+        poll = ari_polling.poll(self._store, self._issuer, self._clock, seconds=_POLLING_SECONDS)
+        if poll.asked:
+            self._carry_out(self._plan(force=False))
+        return poll.alerts
+
+    def _notify(self) -> Notice:
+        """Notify people; if nobody is to be notified, delete the record of the last notice."""
+        if self._notifier is None:
+            if self._store.last_notice() != Notice():
+                self._store.record_notice(Notice())
+            return Notice()
+        settings = self._settings
+        return notices.notify(
+            self._store, self._notifier, settings.notify_statuses, settings.notify_repeat, self._clock()
+        )
+
+    def _send_ping(self, notice: Notice) -> str | None:
+        """Report a good tick to the monitor of the pings; return why that failed, None if no ping was due.
+
+        If a pass met a bug or the notice reached nobody, no ping is sent: then the missing ping alerts people.
+        """
+        reached_nobody = self._notifier is not None and len(notice.missed) == len(self._notifier.schemes)
+        if self._ping is None or reached_nobody or self._report.exit_code == Exit.BUG:
+            return None
+        return self._ping()

@@ -1,0 +1,30 @@
+"""Who runs this process, for the history."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+
+from sslctl.text import clean
+
+
+def describe_actor(via: str = "") -> str:
+    """Return the user and, in brackets, `via`, such as `alice (pts/3)`.
+
+    If `via` is empty, it is the terminal of standard input, or `script` if that is no terminal. Under sudo, the user is
+    `alice as root`.
+    """
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    if os.getuid() == 0 and os.environ.get("SUDO_USER"):
+        user = f"{clean(os.environ['SUDO_USER'], 40)} as {user}"
+    return f"{user} ({via or _terminal() or 'script'})"
+
+
+def _terminal() -> str:
+    if sys.stdin is None or not sys.stdin.isatty():
+        return ""
+    return os.ttyname(sys.stdin.fileno()).removeprefix("/dev/")
