@@ -1,4 +1,9 @@
-"""The client of C4: what each answer means, and that nothing C4 does can hang, flood, redirect or mislead it."""
+"""The client of C4: what each response means, and that no server can hang, flood, redirect or mislead it.
+
+Tests of "C4 responds so, the client returns or raises that" use `responses` (fixture `c4`), without a socket and without
+real pauses. Tests of sockets, TLS, timeouts, cut or endless bodies and kept connections use a real server
+(`Misbehaving`, fixture `connect`).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import responses
 import trustme
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,8 +66,9 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TOKEN = "a-token-that-nobody-may-see"
 NAME = "shop.example.com"
 ADDRESS = "https://c4.example.net/api"
-BASE = "/api"
-DOMAIN_URL = f"{BASE}/v1/domains/{NAME}"
+# Where no socket is opened, plain HTTP: loading the CAs for each client takes longer than the rest of a test.
+PLAIN_ADDRESS = "http://127.0.0.1/api"
+DOMAIN_URL = f"{PLAIN_ADDRESS}/v1/domains/{NAME}"
 CERTIFICATE_URL = f"{DOMAIN_URL}/certificate"
 FINGERPRINT = "0f" * 32
 INSTALLED = {
@@ -103,14 +110,24 @@ def token_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def c4() -> Iterator[Canned]:
-    with Canned() as server:
-        yield server
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Record the pauses between attempts, in seconds, instead of sleeping."""
+    recorded: list[float] = []
+    monkeypatch.setattr(time, "sleep", recorded.append)
+    return recorded
 
 
 @pytest.fixture
-def client(c4: Canned, token_file: Path) -> Iterator[C4Client]:
-    with closing(C4Client(f"{c4.url}{BASE}/", token_file, None, 5, lambda: NOW)) as client:
+def c4(pauses: list[float]) -> Iterator[responses.RequestsMock]:
+    """A C4 without a socket. A test fails if it registers a response that the client does not request."""
+    with responses.RequestsMock() as mock:
+        yield mock
+    assert all(pause < 6 for pause in pauses), "the longest Retry-After that a call waits for, with jitter"
+
+
+@pytest.fixture
+def client(token_file: Path) -> Iterator[C4Client]:
+    with closing(C4Client(f"{PLAIN_ADDRESS}/", token_file, None, 5, lambda: NOW)) as client:
         yield client
 
 
@@ -119,12 +136,16 @@ def _problem(code: str, status: int, detail: str = "") -> dict[str, Any]:
     return {"status": status, "body": json.dumps(body), "content_type": PROBLEM}
 
 
+def _only_a_code(code: str, status: int) -> dict[str, Any]:
+    return {"status": status, "body": json.dumps({"code": code}), "content_type": PROBLEM}
+
+
 CALLS: dict[str, tuple[str, str, Callable[[C4Client], object]]] = {
     "domain": ("GET", DOMAIN_URL, lambda client: client.domain(NAME)),
     "upload": ("PUT", CERTIFICATE_URL, lambda client: client.upload(NAME, _bundle(), Source.C4)),
     "certificate": ("GET", CERTIFICATE_URL, lambda client: client.certificate(NAME)),
     "remove": ("DELETE", CERTIFICATE_URL, lambda client: client.remove(NAME)),
-    "health": ("GET", f"{BASE}/v1/health", lambda client: client.health()),
+    "health": ("GET", f"{PLAIN_ADDRESS}/v1/health", lambda client: client.health()),
 }
 ABOUT_A_DOMAIN = ("domain", "upload", "certificate", "remove")
 
@@ -132,15 +153,15 @@ ABOUT_A_DOMAIN = ("domain", "upload", "certificate", "remove")
 # What the answers mean
 
 
-def test_a_record_is_given_as_c4_has_it(client: C4Client, c4: Canned) -> None:
+def test_a_record_is_given_as_c4_has_it(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(DOMAIN_URL, json=RECORD | {"more": "than the contract names"})
     installed = Installed(Source.C4, FINGERPRINT, datetime(2026, 5, 30, tzinfo=UTC), State.ACTIVE)
     assert client.domain(NAME) == Record(NAME, f"{NAME}.cdn.example.net", frozenset({80, 443}), installed)
-    assert f"\r\nAuthorization: Bearer {TOKEN}\r\n".encode() in c4.requests[0]
-    assert b"\r\nAccept-Encoding: identity\r\n" in c4.requests[0]
+    assert c4.calls[0].request.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert c4.calls[0].request.headers["Accept-Encoding"] == "identity"
 
 
-def test_a_domain_may_have_no_certificate(client: C4Client, c4: Canned) -> None:
+def test_a_domain_may_have_no_certificate(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(DOMAIN_URL, json=RECORD | {"certificate": None, "ports": []})
     record = client.domain(NAME)
     assert record.certificate is None
@@ -148,14 +169,14 @@ def test_a_domain_may_have_no_certificate(client: C4Client, c4: Canned) -> None:
 
 
 def test_an_upload_sends_the_pair_with_its_fingerprint_as_idempotency_key(
-    client: C4Client, c4: Canned
+    client: C4Client, c4: responses.RequestsMock
 ) -> None:
     c4.put(CERTIFICATE_URL, json=INSTALLED | {"fingerprint_sha256": _fingerprint()})
     assert client.upload(NAME, _bundle(), Source.TEXT) is State.ACTIVE
-    head, _, body = c4.requests[0].partition(b"\r\n\r\n")
-    assert f"\r\nIdempotency-Key: {_fingerprint()}\r\n".encode() in head
-    assert b"\r\nContent-Type: application/json\r\n" in head + b"\r\n"
-    assert json.loads(body) == {
+    request = c4.calls[0].request
+    assert request.headers["Idempotency-Key"] == _fingerprint()
+    assert request.headers["Content-Type"] == "application/json"
+    assert json.loads(request.body or b"") == {
         "source": "text",
         "certificate": _bundle().certificate,
         "chain": _bundle().chain,
@@ -164,19 +185,21 @@ def test_an_upload_sends_the_pair_with_its_fingerprint_as_idempotency_key(
     }
 
 
-def test_an_accepted_upload_is_still_activating(client: C4Client, c4: Canned) -> None:
+def test_an_accepted_upload_is_still_activating(client: C4Client, c4: responses.RequestsMock) -> None:
     answer = INSTALLED | {"fingerprint_sha256": _fingerprint(), "state": "activating"}
     c4.put(CERTIFICATE_URL, status=202, json=answer)
     assert client.upload(NAME, _bundle(), Source.C4) is State.ACTIVATING
 
 
-def test_an_upload_answered_with_another_fingerprint_is_not_believed(client: C4Client, c4: Canned) -> None:
+def test_an_upload_answered_with_another_fingerprint_is_not_believed(
+    client: C4Client, c4: responses.RequestsMock
+) -> None:
     c4.put(CERTIFICATE_URL, json=INSTALLED)
     with pytest.raises(Unanswered, match="another certificate"):
         client.upload(NAME, _bundle(), Source.C4)
 
 
-def test_what_is_installed_is_read_back_in_utc(client: C4Client, c4: Canned) -> None:
+def test_what_is_installed_is_read_back_in_utc(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(CERTIFICATE_URL, json=INSTALLED | {"not_after": "2026-05-30T08:00:00.5+08:00"})
     installed = client.certificate(NAME)
     assert installed is not None
@@ -184,28 +207,28 @@ def test_what_is_installed_is_read_back_in_utc(client: C4Client, c4: Canned) -> 
     assert installed.not_after.tzinfo is UTC
 
 
-def test_no_certificate_is_an_answer_not_an_error(client: C4Client, c4: Canned) -> None:
+def test_no_certificate_is_an_answer_not_an_error(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(CERTIFICATE_URL, **_problem("no_certificate", 404))
     c4.delete(CERTIFICATE_URL, **_problem("no_certificate", 404))
     assert client.certificate(NAME) is None
     assert client.remove(NAME) is False
 
 
-def test_a_certificate_is_removed(client: C4Client, c4: Canned) -> None:
+def test_a_certificate_is_removed(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.delete(CERTIFICATE_URL, status=204)
     assert client.remove(NAME) is True
 
 
-def test_health_is_an_ok_from_c4_itself(client: C4Client, c4: Canned) -> None:
-    c4.get(f"{BASE}/v1/health", json={"status": "ok"})
+def test_health_is_an_ok_from_c4_itself(client: C4Client, c4: responses.RequestsMock) -> None:
+    c4.get(f"{PLAIN_ADDRESS}/v1/health", json={"status": "ok"})
     client.health()
-    c4.get(f"{BASE}/v1/health", json={"status": "draining"})
+    c4.get(f"{PLAIN_ADDRESS}/v1/health", json={"status": "draining"})
     with pytest.raises(Unanswered, match="health is not ok"):
         client.health()
 
 
 @pytest.mark.parametrize("call", ABOUT_A_DOMAIN)
-def test_unknown_domain_is_said_by_c4_alone(client: C4Client, c4: Canned, call: str) -> None:
+def test_unknown_domain_is_said_by_c4_alone(client: C4Client, c4: responses.RequestsMock, call: str) -> None:
     method, url, ask = CALLS[call]
     c4.add(method, url, **_problem("unknown_domain", 404))
     with pytest.raises(UnknownDomain):
@@ -225,7 +248,7 @@ def test_unknown_domain_is_said_by_c4_alone(client: C4Client, c4: Canned, call: 
     ],
 )
 def test_a_404_that_is_not_c4s_says_nothing_of_the_domain(
-    client: C4Client, c4: Canned, call: str, answer: dict[str, Any]
+    client: C4Client, c4: responses.RequestsMock, call: str, answer: dict[str, Any]
 ) -> None:
     method, url, ask = CALLS[call]
     c4.add(method, url, **answer)
@@ -237,7 +260,7 @@ def test_a_404_that_is_not_c4s_says_nothing_of_the_domain(
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("content_type", [PROBLEM, "text/html"])
 def test_a_refused_token_is_told_apart(
-    client: C4Client, c4: Canned, call: str, status: int, content_type: str
+    client: C4Client, c4: responses.RequestsMock, call: str, status: int, content_type: str
 ) -> None:
     method, url, ask = CALLS[call]
     c4.add(method, url, **_problem("unauthorized", status) | {"content_type": content_type})
@@ -245,7 +268,7 @@ def test_a_refused_token_is_told_apart(
         ask(client)
 
 
-def test_a_text_certificate_in_the_way_is_told_apart(client: C4Client, c4: Canned) -> None:
+def test_a_text_certificate_in_the_way_is_told_apart(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.put(CERTIFICATE_URL, **_problem("text_certificate_present", 409))
     with pytest.raises(TextCertificatePresent):
         client.upload(NAME, _bundle(), Source.C4)
@@ -255,14 +278,16 @@ def test_a_text_certificate_in_the_way_is_told_apart(client: C4Client, c4: Canne
     ("status", "code"),
     [(400, "bad_request"), (409, "locked"), (413, "too_large"), (422, "bad_pair"), (422, "name_mismatch")],
 )
-def test_a_refused_upload_carries_c4s_code(client: C4Client, c4: Canned, status: int, code: str) -> None:
+def test_a_refused_upload_carries_c4s_code(
+    client: C4Client, c4: responses.RequestsMock, status: int, code: str
+) -> None:
     c4.put(CERTIFICATE_URL, **_problem(code, status, "What is wrong."))
     with pytest.raises(Rejected, match=f"^answered {status}: {code}: What is wrong$") as caught:
         client.upload(NAME, _bundle(), Source.C4)
     assert caught.value.code == code
 
 
-def test_a_refusal_by_a_gateway_has_no_code(client: C4Client, c4: Canned) -> None:
+def test_a_refusal_by_a_gateway_has_no_code(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.put(CERTIFICATE_URL, status=413, body="<html>", content_type="text/html")
     with pytest.raises(Rejected, match=r"^answered 413$") as caught:
         client.upload(NAME, _bundle(), Source.C4)
@@ -272,7 +297,7 @@ def test_a_refusal_by_a_gateway_has_no_code(client: C4Client, c4: Canned) -> Non
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 300, 304, 206])
 def test_an_answer_that_decides_nothing_is_no_answer(
-    client: C4Client, c4: Canned, call: str, status: int
+    client: C4Client, c4: responses.RequestsMock, call: str, status: int
 ) -> None:
     method, url, ask = CALLS[call]
     c4.add(method, url, status=status)
@@ -282,7 +307,9 @@ def test_an_answer_that_decides_nothing_is_no_answer(
 
 @pytest.mark.parametrize("status", [400, 405, 409, 422])
 @pytest.mark.parametrize("call", ["domain", "certificate", "remove", "health"])
-def test_only_an_upload_can_be_rejected(client: C4Client, c4: Canned, call: str, status: int) -> None:
+def test_only_an_upload_can_be_rejected(
+    client: C4Client, c4: responses.RequestsMock, call: str, status: int
+) -> None:
     method, url, ask = CALLS[call]
     c4.add(method, url, **_problem("text_certificate_present", status))
     with pytest.raises(Unanswered):
@@ -305,7 +332,7 @@ def test_only_an_upload_can_be_rejected(client: C4Client, c4: Canned, call: str,
     ],
 )
 def test_a_success_in_another_form_is_no_answer(
-    client: C4Client, c4: Canned, call: str, body: str | bytes, content_type: str
+    client: C4Client, c4: responses.RequestsMock, call: str, body: str | bytes, content_type: str
 ) -> None:
     method, url, ask = CALLS[call]
     c4.add(method, url, body=body, content_type=content_type)
@@ -338,7 +365,7 @@ def test_a_success_in_another_form_is_no_answer(
     ],
 )
 def test_a_record_that_breaks_the_contract_is_no_answer(
-    client: C4Client, c4: Canned, member: str, value: object
+    client: C4Client, c4: responses.RequestsMock, member: str, value: object
 ) -> None:
     c4.get(DOMAIN_URL, json={k: v for k, v in (RECORD | {member: value}).items() if v is not ABSENT})
     with pytest.raises(Unanswered, match=r"^answered 200 with"):
@@ -370,7 +397,7 @@ def test_a_record_that_breaks_the_contract_is_no_answer(
     ],
 )
 def test_a_certificate_that_breaks_the_contract_is_no_answer(
-    client: C4Client, c4: Canned, member: str, value: object
+    client: C4Client, c4: responses.RequestsMock, member: str, value: object
 ) -> None:
     broken = {k: v for k, v in (INSTALLED | {member: value}).items() if v is not ABSENT}
     c4.get(CERTIFICATE_URL, json=broken)
@@ -380,18 +407,20 @@ def test_a_certificate_that_breaks_the_contract_is_no_answer(
             ask(NAME)
 
 
-def test_a_name_cannot_leave_its_place_in_the_path(client: C4Client, c4: Canned) -> None:
-    for name, path in (("a/../b?c#d", "a%2F..%2Fb%3Fc%23d"), ("bücher.de", "b%C3%BCcher.de")):
-        c4.get(f"{BASE}/v1/domains/{path}", **_problem("unknown_domain", 404))
-        with pytest.raises(UnknownDomain):
-            client.domain(name)
-        assert c4.requests[-1].startswith(f"GET {BASE}/v1/domains/{path} HTTP/1.1\r\n".encode())
-    for name in ("", ".", ".."):
-        with pytest.raises(ValueError, match="not the name"):
-            client.domain(name)
+def test_a_name_cannot_leave_its_place_in_the_path(connect: Connect) -> None:
+    with Misbehaving(_answer(404, {"code": "unknown_domain"})) as server:
+        client = connect(server)
+        for name, path in (("a/../b?c#d", "a%2F..%2Fb%3Fc%23d"), ("bücher.de", "b%C3%BCcher.de")):
+            with pytest.raises(UnknownDomain):
+                client.domain(name)
+            assert server.requests[-1].startswith(f"GET /v1/domains/{path} HTTP/1.1\r\n".encode())
+        for name in ("", ".", ".."):
+            with pytest.raises(ValueError, match="not the name"):
+                client.domain(name)
+        assert len(server.requests) == 2
 
 
-def test_c4s_words_are_cleaned_and_hold_no_secret(client: C4Client, c4: Canned) -> None:
+def test_c4s_words_are_cleaned_and_hold_no_secret(client: C4Client, c4: responses.RequestsMock) -> None:
     key_line = _bundle().private_key.splitlines()[1]
     for status, expected in ((422, Rejected), (500, Unanswered), (401, Unauthorized)):
         detail = f"\x1b[31mno\n {TOKEN} and {_bundle().private_key}"
@@ -446,45 +475,18 @@ def test_missing_settings_are_named(tmp_path: Path, token_file: Path) -> None:
             C4Client(base_url, token, ca_bundle, 5, lambda: NOW)
 
 
-# A server that answers as it is told
+# A server on a real socket
 
 
-class Canned(Misbehaving):
-    """A server that answers each method and path as it was told last, and hangs up on everything else."""
+class EveryDomain(Misbehaving):
+    """A server that has a record of every domain that is requested."""
 
     def __init__(self) -> None:
-        super().__init__(sending(b""))
-        self._answers: dict[bytes, bytes] = {}
-
-    def add(
-        self,
-        method: str,
-        path: str,
-        *,
-        status: int = 200,
-        body: str | bytes = "",
-        content_type: str = "text/plain",
-        **document: object,
-    ) -> None:
-        """Answer so from now on; `json` is a body with its content type."""
-        if document:
-            body, content_type = json.dumps(document["json"]), "application/json"
-        content = body.encode() if isinstance(body, str) else body
-        head = http_head(status, f"Content-Length: {len(content)}\r\n", content_type)
-        self._answers[f"{method} {path}".encode()] = head + content
-
-    def get(self, path: str, **answer: Any) -> None:
-        self.add("GET", path, **answer)
-
-    def put(self, path: str, **answer: Any) -> None:
-        self.add("PUT", path, **answer)
-
-    def delete(self, path: str, **answer: Any) -> None:
-        self.add("DELETE", path, **answer)
+        super().__init__(_answer())
 
     def choose(self, request: bytes) -> Behaviour:
-        answer = self._answers.get(request.partition(b" HTTP/1.1\r\n")[0])
-        return super().choose(request) if answer is None else lambda sock, _: self.send(sock, answer)
+        name = request.split(b" ", 2)[1].rpartition(b"/")[2].decode()
+        return _answer(body=RECORD | {"domain": name})
 
 
 def _answer(status: int = 200, body: object = RECORD, headers: str = "") -> Behaviour:
@@ -609,7 +611,7 @@ def test_an_upload_that_is_not_taken_is_given_up(token_file: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "A", "=", "a ", "\x1b[", "aaaaaaaaaaaaaaa "], ids=ascii)
-def test_long_words_of_c4_cost_no_time(client: C4Client, c4: Canned, text: str) -> None:
+def test_long_words_of_c4_cost_no_time(client: C4Client, c4: responses.RequestsMock, text: str) -> None:
     detail = (text * 900_000)[: 900_000 // len(json.dumps(text)[1:-1]) * len(text)]
     c4.get(DOMAIN_URL, **_problem("internal", 500, detail))
     began = time.monotonic()
@@ -626,6 +628,7 @@ def test_a_compressed_answer_is_not_unpacked(connect: Connect) -> None:
         pytest.raises(Unanswered, match=r"^answered 200 with something that is no JSON object$"),
     ):
         connect(server).domain(NAME)
+    assert b"\r\nAccept-Encoding: identity\r\n" in server.requests[0]
 
 
 @pytest.mark.parametrize(
@@ -671,26 +674,26 @@ def test_a_host_that_can_have_no_address(token_file: Path) -> None:
         client.domain(NAME)
 
 
-def test_a_redirect_is_not_followed_and_the_token_stays(connect: Connect) -> None:
-    with Misbehaving(_answer()) as elsewhere:
-        for status in (301, 302, 303, 307, 308):
-            redirect = _answer(status, headers=f"Location: {elsewhere.url}/v1/domains/{NAME}\r\n")
-            with Misbehaving(redirect) as server:
-                client = connect(server)
-                for ask in (client.domain, client.certificate, client.remove):
-                    with pytest.raises(Unanswered, match=f"^answered {status}: a redirect"):
-                        ask(NAME)
-                with pytest.raises(Unanswered, match="redirect"):
-                    client.upload(NAME, _bundle(), Source.C4)
-        assert elsewhere.connections == 0
+def test_a_redirect_is_not_followed_and_the_token_stays(client: C4Client, c4: responses.RequestsMock) -> None:
+    elsewhere = f"https://elsewhere.example.net/v1/domains/{NAME}"
+    for status in (301, 302, 303, 307, 308):
+        for method, url, ask in (CALLS[call] for call in ABOUT_A_DOMAIN):
+            c4.add(method, url, status=status, headers={"Location": elsewhere})
+            with pytest.raises(Unanswered, match=f"^answered {status}: a redirect"):
+                ask(client)
+    assert len(c4.calls) == 5 * len(ABOUT_A_DOMAIN)
+    assert {call.request.url for call in c4.calls} == {DOMAIN_URL, CERTIFICATE_URL}
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-@pytest.mark.parametrize("headers", ["", "Retry-After: 0\r\n", "Retry-After: soon\r\n"])
-def test_what_may_pass_in_a_moment_is_tried_again(connect: Connect, status: int, headers: str) -> None:
-    with Misbehaving(_answer(status, {}, headers), _answer()) as server:
-        assert connect(server).domain(NAME).name == NAME
-        assert len(server.requests) == 2
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}, {"Retry-After": "soon"}])
+def test_what_may_pass_in_a_moment_is_tried_again(
+    client: C4Client, c4: responses.RequestsMock, status: int, headers: dict[str, str]
+) -> None:
+    c4.get(DOMAIN_URL, status=status, headers=headers)
+    c4.get(DOMAIN_URL, json=RECORD)
+    assert client.domain(NAME).name == NAME
+    assert len(c4.calls) == 2
 
 
 def test_c4_is_not_asked_again_before_the_time_it_named(connect: Connect) -> None:
@@ -709,33 +712,35 @@ def test_c4_is_not_asked_again_before_the_time_it_named(connect: Connect) -> Non
         assert connect(server).domain(NAME).name == NAME
 
 
-def test_attempts_are_few(connect: Connect) -> None:
-    with Misbehaving(_answer(503, {"code": "unavailable"}, "Retry-After: 0\r\n")) as server:
-        with pytest.raises(Unanswered, match=r"^answered 503: unavailable$") as caught:
-            connect(server).domain(NAME)
-        assert len(server.requests) == 3
-        assert caught.value.retry_at == NOW
+def test_attempts_are_few(client: C4Client, c4: responses.RequestsMock, pauses: list[float]) -> None:
+    c4.get(DOMAIN_URL, **_only_a_code("unavailable", 503), headers={"Retry-After": "0"})
+    with pytest.raises(Unanswered, match=r"^answered 503: unavailable$") as caught:
+        client.domain(NAME)
+    assert len(c4.calls) == 3
+    assert caught.value.retry_at == NOW
+    (pause,) = pauses
+    assert 0.4 <= pause <= 0.6, "the second attempt is immediate, the third waits for a moment"
 
 
-def test_a_refused_upload_is_not_tried_again(connect: Connect) -> None:
-    for status in (413, 422):
-        with Misbehaving(_answer(status, {"code": "too_large"}, "Retry-After: 1\r\n")) as server:
-            with pytest.raises(Rejected):
-                connect(server).upload(NAME, _bundle(), Source.C4)
-            assert len(server.requests) == 1
+def test_a_refused_upload_is_not_tried_again(client: C4Client, c4: responses.RequestsMock) -> None:
+    for attempts, status in enumerate((413, 422), 1):
+        c4.put(CERTIFICATE_URL, **_problem("too_large", status), headers={"Retry-After": "1"})
+        with pytest.raises(Rejected):
+            client.upload(NAME, _bundle(), Source.C4)
+        assert len(c4.calls) == attempts
 
 
-def test_a_server_error_of_c4_itself_is_not_tried_again(connect: Connect) -> None:
-    with Misbehaving(_answer(500, {"code": "internal"}), _answer()) as server:
-        with pytest.raises(Unanswered, match=r"^answered 500: internal$") as caught:
-            connect(server).domain(NAME)
-        assert len(server.requests) == 1
-        assert caught.value.retry_at is None
+def test_a_server_error_of_c4_itself_is_not_tried_again(client: C4Client, c4: responses.RequestsMock) -> None:
+    c4.get(DOMAIN_URL, **_only_a_code("internal", 500))
+    with pytest.raises(Unanswered, match=r"^answered 500: internal$") as caught:
+        client.domain(NAME)
+    assert len(c4.calls) == 1
+    assert caught.value.retry_at is None
 
 
 @pytest.mark.parametrize("status", [429, 503, 413])
 @pytest.mark.parametrize(
-    ("wish", "after"),
+    ("retry_after", "after"),
     [
         ("3600", timedelta(hours=1)),
         ("6", timedelta(seconds=6)),
@@ -747,13 +752,13 @@ def test_a_server_error_of_c4_itself_is_not_tried_again(connect: Connect) -> Non
     ],
 )
 def test_who_wants_more_time_than_a_call_has_gets_it_from_the_tick(
-    connect: Connect, status: int, wish: str, after: timedelta
+    client: C4Client, c4: responses.RequestsMock, status: int, retry_after: str, after: timedelta
 ) -> None:
-    with Misbehaving(_answer(status, {}, f"Retry-After: {wish}\r\n")) as server:
-        with pytest.raises(Unanswered, match=f"^answered {status}$") as caught:
-            connect(server).domain(NAME)
-        assert caught.value.retry_at == NOW + after
-        assert len(server.requests) == 1
+    c4.get(DOMAIN_URL, status=status, headers={"Retry-After": retry_after})
+    with pytest.raises(Unanswered, match=f"^answered {status}$") as caught:
+        client.domain(NAME)
+    assert caught.value.retry_at == NOW + after
+    assert len(c4.calls) == 1
 
 
 @given(st.text(max_size=40) | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,6} \d\d:\d\d:\d\d .{0,6}"))
@@ -856,11 +861,9 @@ def test_cookies_are_not_kept(connect: Connect) -> None:
 
 
 def test_many_threads_share_the_connections_of_one_client(connect: Connect) -> None:
-    with Canned() as server:
+    with EveryDomain() as server:
         client = connect(server)
         names = [f"n{number}.example.com" for number in range(16)]
-        for name in names:
-            server.get(f"/v1/domains/{name}", json=RECORD | {"domain": name})
 
         def ask(name: str) -> int:
             # A record of another name would raise.
@@ -948,7 +951,7 @@ def test_the_client_is_a_control_plane(client: C4Client) -> None:
     ids=["cut", "wrapped anew", "hex", "percent"],
 )
 def test_a_key_that_c4_echoes_in_another_shape_is_not_repeated(
-    client: C4Client, c4: Canned, twist: Callable[[str], str]
+    client: C4Client, c4: responses.RequestsMock, twist: Callable[[str], str]
 ) -> None:
     key = "".join(_bundle().private_key.splitlines()[1:-1])
     c4.put(CERTIFICATE_URL, **_problem("bad_pair", 422, f"cannot use {twist(key)} there"))
@@ -959,11 +962,13 @@ def test_a_key_that_c4_echoes_in_another_shape_is_not_repeated(
 
 
 @pytest.mark.parametrize("member", ["code", "content type"])
-def test_a_token_in_the_place_of_a_word_is_not_repeated(client: C4Client, c4: Canned, member: str) -> None:
+def test_a_token_in_the_place_of_a_word_is_not_repeated(
+    client: C4Client, c4: responses.RequestsMock, member: str
+) -> None:
     if member == "code":
-        c4.get(f"{BASE}/v1/domains/{NAME}", **_problem("0123canary77", 500))
+        c4.get(DOMAIN_URL, **_problem("0123canary77", 500))
     else:
-        c4.get(f"{BASE}/v1/domains/{NAME}", body="{}", content_type="0123canary77")
+        c4.get(DOMAIN_URL, body="{}", content_type="0123canary77")
     with pytest.raises(Unanswered) as caught:
         client.domain(NAME)
     assert "canary" not in str(caught.value)
