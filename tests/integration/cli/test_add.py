@@ -250,7 +250,7 @@ def test_add_names_the_san_that_fails_its_check(cdn: Cdn) -> None:
     cdn.add_domain("www.example.com", points_at="parking.elsewhere.test")
     result = cdn.sslctl("add", NAME, "--san", "www.example.com")
     assert result.exit_code == 4
-    assert "CNAME_ELSEWHERE: The CNAME leads elsewhere: found www.example.com" in result.stdout
+    assert "CNAME_ELSEWHERE: The CNAME does not point at the CDN: found www.example.com" in result.stdout
     assert cdn.issuer.orders == []
 
 

@@ -67,12 +67,13 @@ def test_view_shows_the_reason_the_owner_and_the_next_step_of_a_failure(cdn: Cdn
     cdn.sslctl("add", NAME)
     shown = cdn.sslctl("view", NAME).stdout
     assert (
-        "  Reason:        CNAME_ELSEWHERE: The CNAME leads elsewhere: found shop.example.com → parking"
+        "  Reason:        CNAME_ELSEWHERE: The CNAME does not point at the CDN: found shop.example.com → parking"
         in shown
     )
     assert "  Who acts:      customer\n" in shown
     assert (
-        "  Next step:     The customer changes the CNAME. Taken up again at 2026-11-24 00:00 SGT.\n" in shown
+        "  Next step:     The customer must point the CNAME at the CDN. Taken up again at 2026-11-24 00:00 SGT.\n"
+        in shown
     )
     assert "\nCertificate\n" not in shown
     assert "\nVersions\n" not in shown

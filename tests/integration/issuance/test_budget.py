@@ -74,7 +74,7 @@ def test_ticks_order_queued_domains_at_their_promised_times_within_the_order_lim
     assert sorted(ended.values()) == ["", "", *[Code.BUDGET_HELD] * 3]
     told = {name: reason(cdn, name) for name, code in ended.items() if code}
     assert {each["sentence"] for each in told.values()} == {
-        "Held back, since the CA would not take it now: 2 of 2 new orders in 3 hours."
+        "The order waits, because the CA would not accept it now: 2 of 2 new orders in 3 hours."
     }
     assert sorted(each["retry_at"] for each in told.values()) == [
         at(hours * HOUR, began_at) for hours in (3, 3, 6)

@@ -179,8 +179,8 @@ def test_a_finding_is_news_only_when_its_text_changed(
         assert (domain.finding, domain.checked_at) == (None, clock())
     told = [event.detail for event in store.events(domain) if event.kind == "found"]
     assert told == [
-        "CNAME_ELSEWHERE: The CNAME leads elsewhere: found here, wanted that.",
-        "CNAME_ELSEWHERE: The CNAME leads elsewhere: found there, wanted that.",
+        "CNAME_ELSEWHERE: The CNAME does not point at the CDN: found here, wanted that.",
+        "CNAME_ELSEWHERE: The CNAME does not point at the CDN: found there, wanted that.",
         "well",
     ]
 

@@ -90,15 +90,15 @@ def test_domains_are_grouped_by_reason_the_gravest_and_largest_first() -> None:
     assert message.body.split("\n\n")[:2] == [
         (
             "Emergency, C4_UPLOAD_FAILED: 12 domains; c4 must act\n"
-            "00.test: The certificate is issued, but C4 did not take it: answered 503.\n"
-            "The next tick uploads the same certificate again; no new order is spent.\n"
+            "00.test: The certificate is issued, but its upload to C4 failed: answered 503.\n"
+            "The next tick uploads the same certificate again, without a new order.\n"
             "00.test, 01.test, 02.test, 03.test, 04.test, 05.test, 06.test, 07.test, 08.test, 09.test and 2 more\n"
             "sslctl view 00.test"
         ),
         (
             "Emergency, C4_UNAUTHORIZED: 1 domain; operator must act\n"
-            "The certificate is issued, but C4 refused our token for the upload: answered 401.\n"
-            "The operator puts a valid token into c4.token_file.\n"
+            "The certificate is issued, but C4 refused sslctl's token for the upload: answered 401.\n"
+            "Put a valid token into the file that c4.token_file names.\n"
             "one.test\n"
             "sslctl view one.test"
         ),
@@ -109,7 +109,7 @@ def test_of_an_expired_domain_it_says_what_holds_up_the_renewal() -> None:
     _, groups = survey([domain("a.test", Code.CNAME_MISSING, days=-1)], START)
     first, *rest = compose(groups).body.splitlines()
     assert first == "Expired, CERT_EXPIRED (CNAME_MISSING): 1 domain; customer must act"
-    assert rest[1] == "The customer sets the CNAME, or for an apex the CDN's addresses."
+    assert rest[1] == "The customer must set the CNAME; an apex domain needs the CDN's addresses instead."
 
 
 def test_a_message_is_bounded_and_clean_whatever_was_found() -> None:
