@@ -31,7 +31,7 @@ def _name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def test_the_generated_parts_are_up_to_date() -> None:
+def test_generated_parts_of_the_documentation_are_up_to_date() -> None:
     result = subprocess.run(
         [sys.executable, "docs/generate.py", "--check"],
         cwd=ROOT,
@@ -44,7 +44,7 @@ def test_the_generated_parts_are_up_to_date() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name_of)
-def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
+def test_every_link_points_to_an_existing_file_and_heading(page: Path) -> None:
     links = [link for link in _LINK.findall(_without_code(page.read_text())) if "://" not in link]
     assert [link for link in links if not _leads_somewhere(page, link)] == []
 
@@ -75,7 +75,7 @@ def _anchors(text: str) -> set[str]:
     return anchors
 
 
-def test_the_link_check_rejects_missing_files_and_headings(tmp_path: Path) -> None:
+def test_link_check_rejects_missing_files_and_headings(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One `code` heading: yes\n\n# Twice\n\n# Twice\n\n```\n# no heading\n```\n")
     for link in ("page.md", "#one-code-heading-yes", "page.md#twice", "#twice-1", "../" + tmp_path.name):
@@ -84,7 +84,7 @@ def test_the_link_check_rejects_missing_files_and_headings(tmp_path: Path) -> No
         assert not _leads_somewhere(page, link), link
 
 
-def test_the_readme_stays_short() -> None:
+def test_readme_stays_short() -> None:
     assert len(README.split()) <= 2200
 
 
@@ -98,31 +98,31 @@ def _commands() -> list[click.Command]:
 
 
 @pytest.mark.parametrize("command", _commands(), ids=lambda command: command.name)
-def test_every_command_and_every_option_has_a_help_text(command: click.Command) -> None:
+def test_every_command_and_option_has_a_help_text(command: click.Command) -> None:
     assert command.help
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{command.name} {parameter.opts}"
 
 
-def test_the_overview_shows_every_command() -> None:
+def test_readme_overview_lists_every_command() -> None:
     for name in COMMANDS:
         assert re.search(rf"sslctl {name}\b", README), name
 
 
-def test_every_code_is_in_the_table_and_every_owner_is_used() -> None:
+def test_every_code_has_a_reason_and_every_owner_is_used() -> None:
     assert set(REASONS) == set(Code)
     assert {reason.owner for reason in REASONS.values()} == set(Owner)
 
 
-def test_every_status_and_exit_code_is_explained() -> None:
+def test_every_status_and_exit_code_is_documented() -> None:
     for status in Status:
         assert f"| {status} |" in README
     for code in Exit:
         assert re.search(rf"^\| {code.value} \|", README, re.MULTILINE), code
 
 
-def test_the_example_configuration_names_every_key_with_its_default() -> None:
+def test_example_configuration_lists_every_key_with_its_default() -> None:
     example = ROOT / "docs" / "config.example.toml"
     assert settings.load(example, {}) == settings.Config(path=example)
     section = ""
@@ -134,9 +134,7 @@ def test_the_example_configuration_names_every_key_with_its_default() -> None:
     assert named == {(section, key) for section, key, _ in settings.keys()}
 
 
-def test_every_field_of_the_json_is_documented(
-    cdn: Cdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_json_field_is_documented(cdn: Cdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Nobody listens there: what could not be delivered has the most fields.
     monkeypatch.setenv("SSLCTL_NOTIFY_URLS", "json://127.0.0.1:1/")
     monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Discard")
@@ -174,7 +172,7 @@ def _fields(answer: Any) -> set[str]:
     return set()
 
 
-def test_the_kinds_of_events_are_documented() -> None:
+def test_every_event_kind_is_documented() -> None:
     """Events are written with literal kinds, in the store, the pipeline and the commands."""
     written = set()
     for path in (ROOT / "sslctl").rglob("*.py"):
@@ -187,7 +185,7 @@ def test_the_kinds_of_events_are_documented() -> None:
     assert {kind for kind in written if f"`{kind}`" not in JSON} == set()
 
 
-def test_the_crontab_is_hourly_and_says_why() -> None:
+def test_crontab_runs_every_hour_and_explains_why() -> None:
     crontab = (ROOT / "contrib" / "cron" / "sslctl").read_text()
     lines = [
         line
@@ -199,7 +197,7 @@ def test_the_crontab_is_hourly_and_says_why() -> None:
     assert not re.search(r"^CRON_TZ", crontab, re.MULTILINE)
 
 
-def test_an_hourly_run_meets_midnight_in_singapore_in_every_zone_with_whole_hours() -> None:
+def test_hourly_run_hits_midnight_in_singapore_in_every_whole_hour_zone() -> None:
     midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
     for hours in range(-12, 15):
         assert (midnight + timedelta(hours=hours)).minute == 0

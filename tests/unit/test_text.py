@@ -1,4 +1,4 @@
-"""Text from outside becomes one harmless line, whatever it holds."""
+"""Any text from outside becomes one printable line without control characters."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Unspeakable:
         ("private \ue000 use", "private use"),
     ],
 )
-def test_what_could_harm_a_terminal_is_removed(text: object, line: str) -> None:
+def test_clean_removes_what_could_control_a_terminal(text: object, line: str) -> None:
     assert clean(text) == line
 
 
-def test_a_long_text_is_cut_with_a_sign_that_it_was() -> None:
+def test_clean_cuts_a_long_text_and_marks_the_cut() -> None:
     assert clean("x" * 1000) == "x" * 299 + "…"
     assert clean("x" * 1000, 10) == "x" * 9 + "…"
     assert clean("x" * 10, 10) == "x" * 10
@@ -64,7 +64,7 @@ def test_a_long_text_is_cut_with_a_sign_that_it_was() -> None:
     st.one_of(st.text(), st.text("\x1b[]\\;0m\x07\x9b\x9dPa \n\u202e\ufe0f"), st.binary()),
     st.integers(1, 400),
 )
-def test_anything_becomes_one_harmless_line_within_its_limit(text: object, limit: int) -> None:
+def test_clean_turns_any_text_into_one_printable_line_within_the_limit(text: object, limit: int) -> None:
     line = clean(text, limit)
     assert len(line) <= limit
     assert not any(unicodedata.category(each).startswith(("C", "Z")) and each != " " for each in line)

@@ -1,6 +1,6 @@
-"""PEM facts: what is read from a certificate, and which pasted pairs are refused with which word.
+"""PEM facts: what is read from a certificate, and which pasted pairs are refused with which message.
 
-The certificates are real ones, made here with `cryptography`; `openssl` reads what was written.
+The certificates are real ones, made here with `cryptography`; `openssl` reads the output.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _name(common_name: str, organization: str = "Test Trust") -> crypto.Name:
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA made for one test; `certify` gives PEM."""
+    """A CA made for one test; `certify` returns PEM."""
 
     name: crypto.Name
     key: ec.EllipticCurvePrivateKey
@@ -131,7 +131,7 @@ def _assert_no_key_in(text: str, key: str) -> None:
 # Keys and requests
 
 
-def test_made_keys_are_pkcs8_of_the_type_asked_for() -> None:
+def test_make_key_returns_pkcs8_of_the_requested_type() -> None:
     ecdsa = serialization.load_pem_private_key(x509.make_key("ecdsa").encode(), None)
     assert isinstance(ecdsa, ec.EllipticCurvePrivateKey)
     assert ecdsa.curve.name == "secp256r1"
@@ -142,13 +142,13 @@ def test_made_keys_are_pkcs8_of_the_type_asked_for() -> None:
     assert key.key_size == 2048
 
 
-def test_an_unknown_key_type_is_refused_by_name() -> None:
+def test_make_key_raises_bad_input_for_an_unknown_type() -> None:
     with pytest.raises(BadInput, match=r"'ed25519'.*ecdsa or rsa"):
         x509.make_key("ed25519")
 
 
 @pytest.mark.parametrize("key_type", ["ecdsa", "rsa"])
-def test_a_request_carries_every_name_and_openssl_verifies_it(key_type: str, tmp_path: Path) -> None:
+def test_make_csr_contains_every_name_and_openssl_verifies_it(key_type: str, tmp_path: Path) -> None:
     pem = x509.make_csr(x509.make_key(key_type), NAMES)
     (tmp_path / "csr.pem").write_text(pem)
     command = ["openssl", "req", "-in", str(tmp_path / "csr.pem"), "-verify", "-noout", "-text"]
@@ -158,7 +158,9 @@ def test_a_request_carries_every_name_and_openssl_verifies_it(key_type: str, tmp
 
 
 @pytest.mark.parametrize(("length", "stands"), [(64, True), (65, False)])
-def test_a_first_name_over_64_octets_is_no_common_name(length: int, stands: bool) -> None:
+def test_make_csr_omits_the_common_name_when_the_first_name_exceeds_64_octets(
+    length: int, stands: bool
+) -> None:
     name = f"{'a' * (length - 12)}.example.com"
     assert len(name) == length
     request = crypto.load_pem_x509_csr(x509.make_csr(KEY, [name, "short.example.com"]).encode())
@@ -170,7 +172,7 @@ def test_a_first_name_over_64_octets_is_no_common_name(length: int, stands: bool
 
 
 @pytest.mark.parametrize("names", [[], ["münchen.example"], [""]])
-def test_names_that_cannot_stand_in_a_request_are_refused(names: list[str]) -> None:
+def test_make_csr_raises_bad_input_for_missing_or_non_ascii_names(names: list[str]) -> None:
     with pytest.raises(BadInput):
         x509.make_csr(KEY, names)
 
@@ -178,7 +180,7 @@ def test_names_that_cannot_stand_in_a_request_are_refused(names: list[str]) -> N
 # The facts of a leaf
 
 
-def test_the_facts_of_a_leaf_agree_with_openssl(tmp_path: Path) -> None:
+def test_read_leaf_agrees_with_openssl(tmp_path: Path) -> None:
     leaf = x509.read_leaf(LEAF)
     (tmp_path / "leaf.pem").write_text(LEAF)
     command = [
@@ -204,7 +206,7 @@ def test_the_facts_of_a_leaf_agree_with_openssl(tmp_path: Path) -> None:
     assert leaf.not_after.tzinfo is UTC
 
 
-def test_names_are_lower_case_in_certificate_order_without_duplicates_and_other_kinds() -> None:
+def test_read_leaf_names_are_lower_case_in_order_and_only_unique_dns_names() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     general = [
         crypto.DNSName("Zed.Example.com"),
@@ -219,20 +221,20 @@ def test_names_are_lower_case_in_certificate_order_without_duplicates_and_other_
     assert leaf.serial == "7"
 
 
-def test_a_common_name_alone_is_no_name() -> None:
+def test_read_leaf_ignores_the_common_name() -> None:
     key = _load(KEY)
     pem = _certify(ROOT.name, ROOT.key, _name("shop.example.com"), key.public_key())
     assert x509.read_leaf(pem).names == ()
     assert "has no names at all" in str(_refusal(pem, chain=ROOT.pem))
 
 
-def test_a_name_that_imitates_another_by_a_nul_is_refused() -> None:
+def test_read_leaf_raises_bad_input_for_a_name_with_nul() -> None:
     pem = INTERMEDIATE.certify(_load(KEY).public_key(), ("shop.example.com\x00", "www.example.com"))
     with pytest.raises(BadInput, match="not a host name"):
         x509.read_leaf(pem)
 
 
-def test_key_types_are_named_as_people_name_them() -> None:
+def test_read_leaf_describes_key_types() -> None:
     def described(public_key: CertificatePublicKeyTypes) -> str:
         return x509.read_leaf(ROOT.certify(public_key)).key_type
 
@@ -241,13 +243,13 @@ def test_key_types_are_named_as_people_name_them() -> None:
     assert described(ed25519.Ed25519PrivateKey.generate().public_key()) == "Ed25519"
 
 
-def test_an_issuer_cannot_write_to_the_terminal() -> None:
+def test_read_leaf_cleans_the_issuer_of_control_characters() -> None:
     hostile = _name("\x1b[31mred\n\u202eevil", organization="A" * 64)
     pem = _certify(hostile, ROOT.key, _name("x"), _load(KEY).public_key())
     assert x509.read_leaf(pem).issuer == f"O={'A' * 64}, CN=red evil"
 
 
-def test_an_issuer_without_organization_and_common_name_still_has_a_text() -> None:
+def test_read_leaf_describes_an_issuer_without_organization_and_common_name() -> None:
     country = crypto.Name([crypto.NameAttribute(NameOID.COUNTRY_NAME, "SG")])
     key = _load(KEY).public_key()
     assert x509.read_leaf(_certify(country, ROOT.key, country, key)).issuer == "C=SG"
@@ -271,7 +273,9 @@ def test_an_issuer_without_organization_and_common_name_still_has_a_text() -> No
     ],
     ids=lambda value: value[:30].strip("-\n") if isinstance(value, str) else None,
 )
-def test_what_is_not_one_certificate_is_refused_with_the_reason(pem: str, complaint: str) -> None:
+def test_read_leaf_raises_bad_input_with_the_reason_for_anything_but_one_certificate(
+    pem: str, complaint: str
+) -> None:
     with pytest.raises(BadInput, match=complaint):
         x509.read_leaf(pem)
 
@@ -279,20 +283,20 @@ def test_what_is_not_one_certificate_is_refused_with_the_reason(pem: str, compla
 # Chains
 
 
-def test_a_chain_is_split_into_clean_blocks_in_order() -> None:
+def test_normalise_pair_splits_the_chain_into_clean_blocks() -> None:
     untidy = "\ufeffsubject=x\r\n" + CHAIN.replace("\n", " \r\n") + "\r\n\r\n"
     assert x509.normalise_pair(LEAF, KEY, untidy).chain == INTERMEDIATE.pem + ROOT.pem
     assert x509.normalise_pair(LEAF, KEY, " \r\n").chain == ""
 
 
-def test_a_full_chain_is_the_leaf_and_the_rest() -> None:
+def test_split_fullchain_returns_the_leaf_and_the_chain() -> None:
     assert x509.split_fullchain(LEAF + CHAIN) == (LEAF, CHAIN)
     assert x509.split_fullchain(LEAF) == (LEAF, "")
     with pytest.raises(BadInput, match="no PEM certificate"):
         x509.split_fullchain("")
 
 
-def test_ten_certificates_are_a_chain_and_eleven_are_not() -> None:
+def test_chain_of_more_than_ten_certificates_is_refused() -> None:
     assert x509.normalise_pair(LEAF, KEY, ROOT.pem * 10).chain == ROOT.pem * 10
     assert x509.split_fullchain(LEAF + ROOT.pem * 10)[1] == ROOT.pem * 10
     for read in (
@@ -307,7 +311,7 @@ def test_ten_certificates_are_a_chain_and_eleven_are_not() -> None:
 @pytest.mark.parametrize(
     "junk", ["hello", KEY, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_a_chain_with_something_else_in_it_is_refused(junk: str) -> None:
+def test_check_pair_refuses_a_chain_that_contains_anything_else(junk: str) -> None:
     assert "the chain" in str(_refusal(chain=junk))
 
 
@@ -332,21 +336,21 @@ def test_a_chain_with_something_else_in_it_is_refused(junk: str) -> None:
         ("xshop.example.com", "shop.example.com", False),
     ],
 )
-def test_a_wildcard_covers_one_whole_label(own: str, name: str, expected: bool) -> None:
+def test_covers_matches_a_wildcard_with_one_whole_label(own: str, name: str, expected: bool) -> None:
     assert x509.covers(["else.example.net", own], name) is expected
 
 
 # Pairs
 
 
-def test_a_good_pair_is_accepted_and_normalised() -> None:
+def test_valid_pair_is_accepted_and_normalised() -> None:
     x509.check_pair(LEAF, KEY, CHAIN, NAMES, NOW)
     x509.check_pair(LEAF, KEY, INTERMEDIATE.pem, NAMES, NOW)
     x509.check_pair(LEAF, KEY, "", NAMES, NOW)
     assert x509.normalise_pair(LEAF, KEY, CHAIN) == Bundle(LEAF, CHAIN, KEY)
 
 
-def test_a_wildcard_certificate_covers_the_wanted_names() -> None:
+def test_check_pair_accepts_a_wildcard_certificate() -> None:
     x509.check_pair(INTERMEDIATE.certify(_load(KEY).public_key(), ("*.example.com",)), KEY, CHAIN, NAMES, NOW)
 
 
@@ -362,24 +366,24 @@ def test_a_wildcard_certificate_covers_the_wanted_names() -> None:
     ],
     ids=["CRLF", "BOM", "bag attributes", "trailing space", "indented", "old label"],
 )
-def test_untidy_text_is_tolerated_and_made_clean(untidy) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001 - a lambda
+def test_untidy_pem_text_is_accepted_and_cleaned(untidy) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001 - a lambda
     x509.check_pair(untidy(LEAF), untidy(KEY), untidy(CHAIN), NAMES, NOW)
     assert x509.normalise_pair(untidy(LEAF), untidy(KEY), untidy(CHAIN)) == Bundle(LEAF, CHAIN, KEY)
 
 
-def test_a_full_chain_given_as_the_certificate_brings_its_chain() -> None:
+def test_normalise_pair_takes_the_chain_from_the_certificate_file() -> None:
     assert x509.normalise_pair(LEAF + CHAIN, KEY, "\n") == Bundle(LEAF, CHAIN, KEY)
     assert x509.normalise_pair(LEAF + CHAIN, KEY, CHAIN) == Bundle(LEAF, CHAIN, KEY)
     assert "holds another chain" in str(_refusal(LEAF + CHAIN, chain=STRANGER.pem))
 
 
-def test_one_file_with_everything_may_be_given_as_both() -> None:
+def test_normalise_pair_accepts_one_file_as_both_certificate_and_key() -> None:
     everything = KEY + LEAF + CHAIN
     assert x509.normalise_pair(everything, everything, "") == Bundle(LEAF, CHAIN, KEY)
 
 
 @pytest.mark.parametrize("tool", ["ec", "rsa"])
-def test_older_key_forms_of_openssl_become_pkcs8(tool: str) -> None:
+def test_normalise_pair_converts_traditional_openssl_keys_to_pkcs8(tool: str) -> None:
     key = _load(KEY) if tool == "ec" else rsa.generate_private_key(65537, 2048)
     old = _pem(key, PrivateFormat.TraditionalOpenSSL)
     assert f"BEGIN {tool.upper()} PRIVATE KEY" in old
@@ -390,19 +394,19 @@ def test_older_key_forms_of_openssl_become_pkcs8(tool: str) -> None:
     assert x509.normalise_pair(leaf, parameters + old, CHAIN).private_key == _pem(key)
 
 
-def test_another_key_is_named_as_the_wrong_part() -> None:
+def test_check_pair_reports_a_key_that_does_not_match() -> None:
     assert "the key is wrong: it does not match" in str(_refusal(key=OTHER_KEY))
     assert "the key is wrong: it does not match" in str(_refusal(key=x509.make_key("rsa")))
 
 
-def test_a_missing_name_is_named_with_what_is_there() -> None:
+def test_check_pair_reports_a_missing_name_and_the_names_of_the_certificate() -> None:
     pem = INTERMEDIATE.certify(_load(KEY).public_key(), ("shop.example.com",))
     assert str(_refusal(pem)) == (
         "a name is wrong: www.example.com is not in the certificate, which has shop.example.com"
     )
 
 
-def test_the_dates_are_inclusive_at_the_start_and_exclusive_at_the_end() -> None:
+def test_check_pair_dates_are_inclusive_at_the_start_and_exclusive_at_the_end() -> None:
     begin, end = NOW - timedelta(days=1), NOW + timedelta(days=89)
     x509.check_pair(LEAF, KEY, CHAIN, NAMES, begin)
     x509.check_pair(LEAF, KEY, CHAIN, NAMES, end - timedelta(seconds=1))
@@ -425,20 +429,22 @@ def test_the_dates_are_inclusive_at_the_start_and_exclusive_at_the_end() -> None
     ],
     ids=["swapped", "foreign end", "foreign", "same name", "leaf and chain swapped", "full", "last", "twice"],
 )
-def test_a_chain_that_does_not_lead_upwards_is_named(certificate: str, chain: str, complaint: str) -> None:
+def test_check_pair_reports_a_chain_that_is_not_in_order(
+    certificate: str, chain: str, complaint: str
+) -> None:
     message = str(_refusal(certificate, chain=chain))
     assert message.startswith("the chain is wrong")
     assert complaint in message
 
 
-def test_an_issuer_that_is_no_ca_makes_the_chain_wrong() -> None:
+def test_check_pair_reports_a_wrong_chain_when_the_issuer_is_not_a_ca() -> None:
     key = _load(KEY)
     own = _certify(_name("leaf"), key, _name("leaf"), key.public_key(), NAMES)
     forged = _certify(_name("leaf"), key, _name("forged"), _load(OTHER_KEY).public_key(), NAMES)
     assert "the chain is wrong" in str(_refusal(forged, OTHER_KEY, own))
 
 
-def test_a_self_signed_certificate_without_a_chain_is_accepted() -> None:
+def test_check_pair_accepts_a_self_signed_certificate_without_a_chain() -> None:
     key = _load(KEY)
     own = _certify(_name("leaf"), key, _name("leaf"), key.public_key(), NAMES)
     x509.check_pair(own, KEY, "", NAMES, NOW)
@@ -446,13 +452,13 @@ def test_a_self_signed_certificate_without_a_chain_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
-def test_an_encrypted_key_is_called_so(form: PrivateFormat) -> None:
+def test_check_pair_reports_an_encrypted_key(form: PrivateFormat) -> None:
     lock = serialization.BestAvailableEncryption(b"hunter2")
     encrypted = _load(KEY).private_bytes(Encoding.PEM, form, lock).decode()
     assert str(_refusal(key=encrypted)) == "the key is encrypted; give it without a passphrase"
 
 
-def test_keys_that_no_public_ca_certifies_are_refused() -> None:
+def test_check_pair_refuses_keys_that_no_public_ca_certifies() -> None:
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - weak on purpose
     assert "the key is too weak: RSA 1024" in str(_refusal(key=_pem(weak)))
     odd: list[PrivateKeyTypes] = [
@@ -464,7 +470,7 @@ def test_keys_that_no_public_ca_certifies_are_refused() -> None:
         assert "type is not supported" in str(_refusal(key=_pem(key)))
 
 
-def test_no_key_and_two_keys_are_refused() -> None:
+def test_check_pair_refuses_no_key_two_keys_and_oversized_keys() -> None:
     assert "wanted one PEM private key, found none" in str(_refusal(key=LEAF))
     assert "wanted one PEM private key, found 2" in str(_refusal(key=KEY + OTHER_KEY))
     assert "the key is larger than" in str(_refusal(key=KEY + " " * 256 * 1024))
@@ -472,7 +478,7 @@ def test_no_key_and_two_keys_are_refused() -> None:
     assert "the key is too large" in str(_refusal(key=padded))
 
 
-def test_pairs_made_by_trustme_are_accepted() -> None:
+def test_check_pair_accepts_pairs_made_by_trustme() -> None:
     authority = trustme.CA()
     issued = authority.create_child_ca().issue_cert("shop.example.com")
     leaf, *chain = (blob.bytes().decode() for blob in issued.cert_chain_pems)
@@ -483,7 +489,7 @@ def test_pairs_made_by_trustme_are_accepted() -> None:
 # PKCS#12
 
 
-def test_openssl_reads_the_pkcs12_back(tmp_path: Path) -> None:
+def test_to_pkcs12_output_can_be_read_by_openssl(tmp_path: Path) -> None:
     bundle = Bundle(LEAF, CHAIN, KEY)
     (tmp_path / "out.p12").write_bytes(x509.to_pkcs12(bundle, "shop.example.com", "pässword".encode()))
     (tmp_path / "password").write_text("pässword\n")
@@ -503,7 +509,7 @@ def test_openssl_reads_the_pkcs12_back(tmp_path: Path) -> None:
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
 
 
-def test_a_pkcs12_without_a_chain_holds_only_the_leaf() -> None:
+def test_to_pkcs12_without_a_chain_contains_only_the_leaf() -> None:
     packed = x509.to_pkcs12(Bundle(LEAF, "", KEY), "x", b"secret")
     _, certificate, others = pkcs12.load_key_and_certificates(packed, b"secret")
     assert certificate is not None
@@ -522,7 +528,9 @@ def test_a_pkcs12_without_a_chain_holds_only_the_leaf() -> None:
     ],
     ids=["empty password", "not UTF-8", "odd name", "other key", "no certificate"],
 )
-def test_what_cannot_be_packed_is_refused(bundle: Bundle, name: str, password: bytes, complaint: str) -> None:
+def test_to_pkcs12_raises_bad_input_for_unusable_arguments(
+    bundle: Bundle, name: str, password: bytes, complaint: str
+) -> None:
     with pytest.raises(BadInput, match=complaint):
         x509.to_pkcs12(bundle, name, password)
 
@@ -548,7 +556,7 @@ def _read_everything(pem: str, key: str = KEY, chain: str = CHAIN) -> None:
 
 
 def _changed(pem: str, old: bytes, new: bytes) -> str:
-    """Give `pem` with one run of its DER bytes replaced by another of the same length."""
+    """Return `pem` with one sequence of its DER bytes replaced by another of the same length."""
     der = ssl.PEM_cert_to_DER_cert(pem)
     assert der.count(old) == 1
     assert len(old) == len(new)
@@ -563,7 +571,7 @@ _ODD = {
 
 
 @pytest.mark.parametrize("pem", _ODD.values(), ids=_ODD.keys())
-def test_certificates_that_break_the_profile_are_refused(pem: str) -> None:
+def test_read_leaf_raises_bad_input_for_a_certificate_that_violates_the_profile(pem: str) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         x509.read_leaf(pem)
     _read_everything(pem)
@@ -571,7 +579,7 @@ def test_certificates_that_break_the_profile_are_refused(pem: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["error", "ignore"])
-def test_a_serial_that_is_not_positive_is_refused_whatever_happens_to_warnings(
+def test_read_leaf_raises_bad_input_for_a_negative_serial_under_any_warning_filter(
     action: Literal["error", "ignore"],
 ) -> None:
     pem = _changed(LEAF, bytes.fromhex("020700ABC123456789"), bytes.fromhex("020780ABC123456789"))
@@ -581,7 +589,7 @@ def test_a_serial_that_is_not_positive_is_refused_whatever_happens_to_warnings(
             x509.read_leaf(pem)
 
 
-def test_an_issuer_whose_key_cannot_sign_makes_the_chain_wrong() -> None:
+def test_check_pair_reports_a_wrong_chain_when_the_key_of_the_issuer_cannot_sign() -> None:
     key = x25519.X25519PrivateKey.generate().public_key()
     mute = _certify(ROOT.name, ROOT.key, INTERMEDIATE.name, key, ca=True)
     assert "the chain is wrong" in str(_refusal(chain=mute))
@@ -592,7 +600,7 @@ _bounded = settings(max_examples=150, deadline=None)
 
 @_bounded
 @given(st.text(), st.text(), st.text())
-def test_random_text_is_refused_calmly(certificate: str, key: str, chain: str) -> None:
+def test_random_text_raises_only_bad_input(certificate: str, key: str, chain: str) -> None:
     _read_everything(certificate, key, chain)
 
 
@@ -601,14 +609,14 @@ def test_random_text_is_refused_calmly(certificate: str, key: str, chain: str) -
     st.sampled_from(["CERTIFICATE", "PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"]),
     st.binary(max_size=400),
 )
-def test_random_der_is_refused_calmly(label: str, der: bytes) -> None:
+def test_random_der_raises_only_bad_input(label: str, der: bytes) -> None:
     pem = ssl.DER_cert_to_PEM_cert(der).replace("CERTIFICATE", label)
     _read_everything(pem, pem, pem)
 
 
 @settings(max_examples=1500, deadline=None)
 @given(st.data())
-def test_a_certificate_with_changed_bytes_is_read_as_it_is_or_refused(data: st.DataObject) -> None:
+def test_certificate_with_changed_bytes_is_read_unchanged_or_refused(data: st.DataObject) -> None:
     der = bytearray(ssl.PEM_cert_to_DER_cert(LEAF))
     for _ in range(data.draw(st.integers(1, 3))):
         der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
@@ -624,7 +632,7 @@ def test_a_certificate_with_changed_bytes_is_read_as_it_is_or_refused(data: st.D
 
 @settings(max_examples=500, deadline=None)
 @given(st.data())
-def test_a_key_with_changed_characters_is_refused_without_quoting_it(data: st.DataObject) -> None:
+def test_key_with_changed_characters_is_never_quoted_in_a_refusal(data: st.DataObject) -> None:
     key = list(KEY)
     for _ in range(data.draw(st.integers(1, 3))):
         key[data.draw(st.integers(0, len(key) - 1))] = data.draw(st.sampled_from("Aaz09+/=- \n\x00é"))
@@ -633,7 +641,7 @@ def test_a_key_with_changed_characters_is_refused_without_quoting_it(data: st.Da
 
 @_bounded
 @given(st.text(), st.text(max_size=80), st.binary(max_size=80))
-def test_random_names_and_passwords_are_refused_calmly(name: str, other: str, password: bytes) -> None:
+def test_random_names_and_passwords_raise_only_bad_input(name: str, other: str, password: bytes) -> None:
     x509.covers([other], name)
     for write in (
         lambda: x509.make_csr(KEY, [name, other]),
@@ -681,17 +689,17 @@ _RFC_9773_KEY = bytes.fromhex("69885B6B87464041E1B37B847BA0AE2CDE01C8D4")
         (0xFB_FF_BF, "aYhba4dGQEHhs3uEe6CuLN4ByNQ.APv_vw"),
     ],
 )
-def test_the_renewal_id_is_that_of_rfc_9773(serial: int, expected: str) -> None:
+def test_renewal_id_follows_rfc_9773(serial: int, expected: str) -> None:
     assert x509.renewal_id(_identified(serial, _RFC_9773_KEY)) == expected
 
 
 @pytest.mark.parametrize("key_identifier", [None, b""], ids=["no extension", "issuer and serial alone"])
-def test_without_the_issuers_key_there_is_no_renewal_id(key_identifier: bytes | None) -> None:
+def test_renewal_id_is_none_without_the_key_identifier_of_the_issuer(key_identifier: bytes | None) -> None:
     assert x509.renewal_id(_identified(1, key_identifier)) is None
 
 
 @pytest.mark.parametrize(
     "text", ["", "nothing", "-----BEGIN CERTIFICATE-----\nleaf\n-----END CERTIFICATE-----\n"]
 )
-def test_what_cannot_be_read_has_no_renewal_id(text: str) -> None:
+def test_renewal_id_is_none_for_unreadable_text(text: str) -> None:
     assert x509.renewal_id(text) is None

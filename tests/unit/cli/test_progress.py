@@ -1,4 +1,4 @@
-"""How fast passes end, and how long the rest will take."""
+"""The rate at which passes end, and the time left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 from sslctl.cli.output.progress import Pace
 
 
-def test_nothing_is_told_before_anything_ended_or_within_the_first_second() -> None:
+def test_pace_returns_none_before_the_first_end_and_within_the_first_second() -> None:
     pace = Pace(10, 100.0)
     assert pace.rate(130.0) is None
     pace.count(100.5)
@@ -15,7 +15,7 @@ def test_nothing_is_told_before_anything_ended_or_within_the_first_second() -> N
     assert pace.rate(101.5) is not None
 
 
-def test_the_rate_and_the_time_left_are_those_of_what_ended() -> None:
+def test_pace_computes_rate_and_time_left_from_ended_passes() -> None:
     pace = Pace(100, 0.0)
     for number in range(20):
         pace.count((number + 1) / 2)
@@ -24,8 +24,8 @@ def test_the_rate_and_the_time_left_are_those_of_what_ended() -> None:
     assert pace.left(10.0) == timedelta(seconds=40)
 
 
-def test_only_the_last_minute_counts() -> None:
-    """Uploads are quick and orders are not: what was long ago says nothing of what is left."""
+def test_pace_counts_only_the_last_minute() -> None:
+    """Uploads are quick and orders are slow, so the rate of long ago does not predict the time left."""
     pace = Pace(10_000, 0.0)
     for _ in range(5_000):
         pace.count(1.0)
@@ -35,14 +35,14 @@ def test_only_the_last_minute_counts() -> None:
     assert abs((pace.rate(199.0) or 0) - 1) < 0.05
 
 
-def test_what_stands_still_grows_slower() -> None:
+def test_pace_rate_falls_while_nothing_ends() -> None:
     pace = Pace(10, 0.0)
     pace.count(1.0)
     assert pace.rate(2.0) == 0.5
     assert pace.rate(10.0) == 0.1
 
 
-def test_where_little_ends_it_is_counted_from_longer_ago() -> None:
+def test_pace_looks_back_further_when_few_passes_end() -> None:
     pace = Pace(10, 0.0)
     pace.count(1.0)
     pace.count(501.0)

@@ -1,4 +1,4 @@
-"""A table that comes in blocks is laid out like one that comes at once, as far as it can be known."""
+"""A table written in blocks has the same layout as one written at once, as far as the widths are known."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class _Terminal(io.StringIO):
 
 @contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have a terminal of 30 columns for standard output."""
+    """Replace standard output by a terminal of 30 columns."""
     monkeypatch.setenv("COLUMNS", "30")
     with redirect_stdout(_Terminal()):
         yield
 
 
-def test_a_table_is_as_wide_as_it_must_be() -> None:
+def test_table_columns_are_as_wide_as_their_longest_cell() -> None:
     assert table(ROWS, HEADERS).splitlines() == [
         "DOMAIN       STATUS   REASON",
         "a.test       Success",
@@ -37,23 +37,23 @@ def test_a_table_is_as_wide_as_it_must_be() -> None:
     ]
 
 
-def test_blocks_line_up_where_the_width_is_known_beforehand() -> None:
+def test_table_blocks_are_aligned_when_the_first_width_is_given() -> None:
     blocks = Table(HEADERS, first_width=len("longer.test"))
     assert "\n".join(blocks.lay_out([row]) for row in ROWS) == table(ROWS, HEADERS)
 
 
-def test_a_column_grows_when_it_must_and_never_shrinks() -> None:
+def test_table_column_grows_when_needed_and_never_shrinks() -> None:
     blocks = Table(HEADERS)
     lines = [blocks.lay_out([row]).splitlines()[-1] for row in ROWS]
     assert lines == ["a.test  Success", "longer.test  Failure  NXDOMAIN", "b.test       Pending  QUEUED"]
 
 
-def test_colours_take_no_room() -> None:
+def test_table_ignores_colours_when_it_measures_widths() -> None:
     row = ("a.test", click.style("Success", fg="green"), "QUEUED")
     assert click.unstyle(table([row], HEADERS)) == table([("a.test", "Success", "QUEUED")], HEADERS)
 
 
-def test_on_a_terminal_what_is_spare_goes_first_then_parts_of_names_then_ends_of_rows(
+def test_table_on_a_terminal_drops_optional_columns_then_shortens_names_then_cuts_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     long = [("a-very-long-name-indeed.test", "Success", "QUEUED")]
@@ -66,7 +66,7 @@ def test_on_a_terminal_what_is_spare_goes_first_then_parts_of_names_then_ends_of
     assert cut == "a.test        Success  XXXXXX…"
 
 
-def test_a_later_block_keeps_the_columns_and_stays_within_the_terminal(
+def test_table_later_block_keeps_the_columns_and_fits_the_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plain = table(ROWS, HEADERS)

@@ -1,4 +1,4 @@
-"""The configuration: which file counts, what each key accepts, and that a mistake is named with its place."""
+"""The configuration: which file is used, what each key accepts, and errors that name the place of a mistake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sslctl.config.settings import _READ, Config, StateSection, keys, load
 from sslctl.errors import ConfigError, Exit
 
-# The published sample, as facts: section, key, value in TOML, value in the program.
+# The published sample: section, key, value in TOML, value in the program.
 SAMPLE: list[tuple[str, str, str, object]] = [
     ("state", "dir", '"/var/lib/sslctl"', Path("/var/lib/sslctl")),
     ("state", "key_file", '""', None),
@@ -52,7 +52,7 @@ SAMPLE: list[tuple[str, str, str, object]] = [
 
 @pytest.fixture
 def nowhere(tmp_path: Path) -> Path:
-    """Give a path where no file is."""
+    """A path where no file exists."""
     return tmp_path / "nowhere" / "config.toml"
 
 
@@ -81,7 +81,7 @@ def _refusal(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -
 # Defaults
 
 
-def test_the_defaults_are_the_published_ones(nowhere: Path) -> None:
+def test_load_without_a_file_returns_the_published_defaults(nowhere: Path) -> None:
     loaded = load(None, {}, system_file=nowhere)
     assert loaded == Config()
     assert loaded.path is None
@@ -89,14 +89,14 @@ def test_the_defaults_are_the_published_ones(nowhere: Path) -> None:
         assert _value(loaded, section, key) == value, (section, key)
 
 
-def test_the_published_sample_says_the_defaults(tmp_path: Path, nowhere: Path) -> None:
+def test_load_of_the_published_sample_returns_the_defaults(tmp_path: Path, nowhere: Path) -> None:
     text = "".join(f"{section}.{key} = {value}\n" for section, key, value, _ in SAMPLE)
     loaded = _load_text(tmp_path, text)
     for section, key, _ in keys():
         assert _value(loaded, section, key) == _value(load(None, {}, system_file=nowhere), section, key)
 
 
-def test_every_default_is_listed_and_would_be_accepted() -> None:
+def test_every_default_is_listed_and_accepted_by_its_reader() -> None:
     listed = {f"{section}.{key}": default for section, key, default in keys()}
     assert set(listed) == set(_READ), "a field without a reader, or a reader without a field"
     assert {f"{section}.{key}" for section, key, *_ in SAMPLE} <= set(listed)
@@ -106,7 +106,7 @@ def test_every_default_is_listed_and_would_be_accepted() -> None:
         assert _READ[dotted](raw) == default, dotted
 
 
-def test_the_paths_below_the_state_folder() -> None:
+def test_state_section_derives_paths_from_the_state_folder() -> None:
     state = StateSection(dir=Path("/srv/state"))
     assert state.master_key_path == Path("/srv/state/master.key")
     assert state.database_path == Path("/srv/state/sslctl.db")
@@ -114,10 +114,10 @@ def test_the_paths_below_the_state_folder() -> None:
     assert StateSection(key_file=Path("/etc/key")).master_key_path == Path("/etc/key")
 
 
-# Which file counts
+# Which file is used
 
 
-def test_the_first_file_counts_alone(tmp_path: Path) -> None:
+def test_load_uses_only_the_first_file_in_the_search_order(tmp_path: Path) -> None:
     places = {
         name: _write(tmp_path / name / "sslctl" / "config.toml", f'acme.email = "{name}@example.com"\n')
         for name in ("argument", "variable", "xdg", "home/.config", "system")
@@ -148,7 +148,9 @@ def test_the_first_file_counts_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["argument", "variable"])
-def test_a_named_file_must_be_there(tmp_path: Path, nowhere: Path, by: str) -> None:
+def test_load_raises_config_error_when_the_named_file_is_missing(
+    tmp_path: Path, nowhere: Path, by: str
+) -> None:
     system = _write(tmp_path / "system.toml", "")
     for path, why in ((nowhere, "no such file or directory"), (tmp_path, "is a directory")):
         environ = {"SSLCTL_CONFIG": str(path)} if by == "variable" else {}
@@ -157,16 +159,14 @@ def test_a_named_file_must_be_there(tmp_path: Path, nowhere: Path, by: str) -> N
         assert caught.value.message == f"the configuration {path} cannot be read: {why}"
 
 
-def test_a_file_that_is_there_and_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
-    """Going on without it would mean running with another configuration."""
+def test_load_raises_config_error_when_an_existing_file_cannot_be_read(tmp_path: Path) -> None:
+    """To continue without the file would mean to run with another configuration."""
     (tmp_path / "sslctl" / "config.toml").mkdir(parents=True)
     with pytest.raises(ConfigError, match="cannot be read: is a directory"):
         load(None, {"XDG_CONFIG_HOME": str(tmp_path)}, system_file=tmp_path / "none")
 
 
-def test_a_relative_file_is_remembered_by_its_whole_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_load_makes_the_path_of_the_file_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(tmp_path / "here.toml", "")
     monkeypatch.chdir(tmp_path)
     assert load(Path("here.toml"), {}).path == tmp_path / "here.toml"
@@ -191,7 +191,9 @@ def test_a_relative_file_is_remembered_by_its_whole_path(
         ("SSLCTL_RENEWAL_BEFORE_DAYS", "30", 30.0),
     ],
 )
-def test_a_variable_wins_over_the_file(tmp_path: Path, variable: str, text: str, value: object) -> None:
+def test_environment_variable_overrides_the_file(
+    tmp_path: Path, variable: str, text: str, value: object
+) -> None:
     section, _, key = variable.removeprefix("SSLCTL_").lower().partition("_")
     file = (
         'state.dir = "/file"\nstate.key_file = "/file/key"\nacme.http01_port = 81\ncdn.probe_ports = true\n'
@@ -201,7 +203,7 @@ def test_a_variable_wins_over_the_file(tmp_path: Path, variable: str, text: str,
     )
     assert _value(loaded, section, key) == value
     if variable != "SSLCTL_STATE_DIR":
-        assert loaded.state.dir == Path("/file"), "the rest of the file still counts"
+        assert loaded.state.dir == Path("/file"), "the rest of the file still applies"
 
 
 @pytest.mark.parametrize(
@@ -222,13 +224,15 @@ def test_a_variable_wins_over_the_file(tmp_path: Path, variable: str, text: str,
         ("SSLCTL_ACME_EMIAL", "a@example.com", "acme.emial is not a key"),
     ],
 )
-def test_a_mistake_in_a_variable_is_named(tmp_path: Path, variable: str, text: str, message: str) -> None:
+def test_config_error_names_the_variable_with_the_mistake(
+    tmp_path: Path, variable: str, text: str, message: str
+) -> None:
     refusal = _refusal(tmp_path, "", {variable: text})
     assert refusal.message == f"{variable}: {message}"
     assert "s3cret" not in f"{refusal.message} {refusal.hint}"
 
 
-def test_a_misspelt_variable_has_a_suggestion(tmp_path: Path) -> None:
+def test_config_error_suggests_a_key_for_a_misspelt_variable(tmp_path: Path) -> None:
     assert _refusal(tmp_path, "", {"SSLCTL_C4_TOKEN": "x"}).hint == "did you mean c4.token_file?"
 
 
@@ -280,7 +284,7 @@ def test_a_misspelt_variable_has_a_suggestion(tmp_path: Path) -> None:
         ('"a\\u001b[31mb" = 1', 1, "[a b] is not a section", None),
     ],
 )
-def test_a_mistake_is_named_with_its_line(
+def test_config_error_names_the_line_of_the_mistake(
     tmp_path: Path, text: str, line: int, message: str, hint: str | None
 ) -> None:
     refusal = _refusal(tmp_path, text)
@@ -298,7 +302,9 @@ def test_a_mistake_is_named_with_its_line(
         (b"a = " + b"[" * 100_000, ""),
     ],
 )
-def test_what_is_not_toml_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+def test_load_raises_config_error_when_the_file_is_not_toml(
+    tmp_path: Path, data: bytes, message: str
+) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(data)
     with pytest.raises(ConfigError) as caught:
@@ -358,11 +364,11 @@ def _accepts(tmp_path: Path, dotted: str, toml: str) -> Any:
         ("c4.token_file", '"/etc/sslctl/token"', Path("/etc/sslctl/token")),
     ],
 )
-def test_a_good_value_is_taken(tmp_path: Path, dotted: str, toml: str, value: object) -> None:
+def test_load_accepts_a_valid_value(tmp_path: Path, dotted: str, toml: str, value: object) -> None:
     assert _accepts(tmp_path, dotted, toml) == value
 
 
-def test_a_path_may_begin_in_the_home_folder(tmp_path: Path) -> None:
+def test_load_expands_the_home_folder_in_a_path(tmp_path: Path) -> None:
     assert _accepts(tmp_path, "state.dir", '"~/state"') == Path("~/state").expanduser()
     assert _accepts(tmp_path, "c4.token_file", '"~/token"') == Path("~/token").expanduser()
 
@@ -436,19 +442,19 @@ REFUSED: list[tuple[tuple[str, ...], list[str]]] = [
 @pytest.mark.parametrize(
     ("dotted", "toml"), [(dotted, toml) for many, bad in REFUSED for dotted in many for toml in bad]
 )
-def test_a_bad_value_is_refused_and_named(tmp_path: Path, dotted: str, toml: str) -> None:
+def test_config_error_names_the_key_with_an_invalid_value(tmp_path: Path, dotted: str, toml: str) -> None:
     refusal = _refusal(tmp_path, f"\n{dotted} = {toml}\n")
     assert refusal.message.startswith(f"{tmp_path}/config.toml, line 2: {dotted} must ")
     assert "secret" not in refusal.message
 
 
-def test_a_private_word_pasted_in_the_wrong_place_is_not_repeated(tmp_path: Path) -> None:
+def test_config_error_does_not_repeat_a_secret_pasted_in_the_wrong_place(tmp_path: Path) -> None:
     for text in ('c4.token_file = "s3cret"', 'c4.token = "s3cret"', 'c4.base_url = "s3cret"'):
         refusal = _refusal(tmp_path, text)
         assert "s3cret" not in f"{refusal.message} {refusal.hint}"
 
 
-# Anything at all
+# Random input
 
 _VALUES = st.one_of(
     st.sampled_from(
@@ -475,7 +481,7 @@ _DOCUMENTS = st.one_of(
 
 
 def _message(path: Path | None, environ: dict[str, str]) -> str | None:
-    """Give what a refusal says, None where all is accepted; any other error goes through."""
+    """Return the message of the `ConfigError`, or None if all is accepted; any other error is raised."""
     try:
         load(path, environ, system_file=Path("/nonexistent/config.toml"))
     except ConfigError as error:
@@ -485,7 +491,7 @@ def _message(path: Path | None, environ: dict[str, str]) -> str | None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(text=_DOCUMENTS)
-def test_no_file_raises_anything_but_a_config_error(tmp_path: Path, text: str | bytes) -> None:
+def test_load_raises_only_config_error_for_any_file(tmp_path: Path, text: str | bytes) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     message = _message(path, {})
@@ -501,13 +507,13 @@ def test_no_file_raises_anything_but_a_config_error(tmp_path: Path, text: str | 
         max_size=4,
     )
 )
-def test_no_environment_raises_anything_but_a_config_error(environ: dict[str, str]) -> None:
+def test_load_raises_only_config_error_for_any_environment(environ: dict[str, str]) -> None:
     message = _message(None, environ)
     assert message is None or message.isprintable()
 
 
 @pytest.mark.parametrize("key", ["urls", "ping_url"])
-def test_a_secret_in_a_file_that_everyone_can_read_is_refused(tmp_path: Path, key: str) -> None:
+def test_load_refuses_a_notify_secret_in_a_world_readable_file(tmp_path: Path, key: str) -> None:
     value = {"urls": '["json://s3cret.test/"]', "ping_url": '"https://s3cret.test/"'}[key]
     file = _write(tmp_path / "config.toml", f"[notify]\nrepeat_hours = 1\n{key} = {value}\n")
     file.chmod(0o644)
@@ -537,7 +543,7 @@ def test_a_secret_in_a_file_that_everyone_can_read_is_refused(tmp_path: Path, ke
         ("repeat_hours", "nan"),
     ],
 )
-def test_what_notify_does_not_accept_is_not_repeated(tmp_path: Path, key: str, value: str) -> None:
+def test_config_error_does_not_repeat_an_invalid_notify_value(tmp_path: Path, key: str, value: str) -> None:
     error = _refusal(tmp_path, f"[notify]\n{key} = {value}\n")
     assert f"notify.{key} must" in error.message
     assert "s3cret" not in error.message

@@ -150,10 +150,10 @@ CALLS: dict[str, tuple[str, str, Callable[[C4Client], object]]] = {
 ABOUT_A_DOMAIN = ("domain", "upload", "certificate", "remove")
 
 
-# What the answers mean
+# What the responses mean
 
 
-def test_a_record_is_given_as_c4_has_it(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_domain_returns_the_record_of_c4(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(DOMAIN_URL, json=RECORD | {"more": "than the contract names"})
     installed = Installed(Source.C4, FINGERPRINT, datetime(2026, 5, 30, tzinfo=UTC), State.ACTIVE)
     assert client.domain(NAME) == Record(NAME, f"{NAME}.cdn.example.net", frozenset({80, 443}), installed)
@@ -161,14 +161,14 @@ def test_a_record_is_given_as_c4_has_it(client: C4Client, c4: responses.Requests
     assert c4.calls[0].request.headers["Accept-Encoding"] == "identity"
 
 
-def test_a_domain_may_have_no_certificate(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_domain_accepts_a_record_without_a_certificate(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(DOMAIN_URL, json=RECORD | {"certificate": None, "ports": []})
     record = client.domain(NAME)
     assert record.certificate is None
     assert record.ports == frozenset()
 
 
-def test_an_upload_sends_the_pair_with_its_fingerprint_as_idempotency_key(
+def test_upload_sends_the_pair_with_its_fingerprint_as_idempotency_key(
     client: C4Client, c4: responses.RequestsMock
 ) -> None:
     c4.put(CERTIFICATE_URL, json=INSTALLED | {"fingerprint_sha256": _fingerprint()})
@@ -185,13 +185,13 @@ def test_an_upload_sends_the_pair_with_its_fingerprint_as_idempotency_key(
     }
 
 
-def test_an_accepted_upload_is_still_activating(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_upload_returns_activating_after_202(client: C4Client, c4: responses.RequestsMock) -> None:
     answer = INSTALLED | {"fingerprint_sha256": _fingerprint(), "state": "activating"}
     c4.put(CERTIFICATE_URL, status=202, json=answer)
     assert client.upload(NAME, _bundle(), Source.C4) is State.ACTIVATING
 
 
-def test_an_upload_answered_with_another_fingerprint_is_not_believed(
+def test_upload_raises_unanswered_when_the_response_has_another_fingerprint(
     client: C4Client, c4: responses.RequestsMock
 ) -> None:
     c4.put(CERTIFICATE_URL, json=INSTALLED)
@@ -199,7 +199,7 @@ def test_an_upload_answered_with_another_fingerprint_is_not_believed(
         client.upload(NAME, _bundle(), Source.C4)
 
 
-def test_what_is_installed_is_read_back_in_utc(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_certificate_returns_times_in_utc(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(CERTIFICATE_URL, json=INSTALLED | {"not_after": "2026-05-30T08:00:00.5+08:00"})
     installed = client.certificate(NAME)
     assert installed is not None
@@ -207,19 +207,19 @@ def test_what_is_installed_is_read_back_in_utc(client: C4Client, c4: responses.R
     assert installed.not_after.tzinfo is UTC
 
 
-def test_no_certificate_is_an_answer_not_an_error(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_certificate_returns_none_and_remove_returns_false_without_a_certificate(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(CERTIFICATE_URL, **_problem("no_certificate", 404))
     c4.delete(CERTIFICATE_URL, **_problem("no_certificate", 404))
     assert client.certificate(NAME) is None
     assert client.remove(NAME) is False
 
 
-def test_a_certificate_is_removed(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_remove_returns_true_after_204(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.delete(CERTIFICATE_URL, status=204)
     assert client.remove(NAME) is True
 
 
-def test_health_is_an_ok_from_c4_itself(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_health_raises_unanswered_unless_c4_reports_ok(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(f"{PLAIN_ADDRESS}/v1/health", json={"status": "ok"})
     client.health()
     c4.get(f"{PLAIN_ADDRESS}/v1/health", json={"status": "draining"})
@@ -228,7 +228,7 @@ def test_health_is_an_ok_from_c4_itself(client: C4Client, c4: responses.Requests
 
 
 @pytest.mark.parametrize("call", ABOUT_A_DOMAIN)
-def test_unknown_domain_is_said_by_c4_alone(client: C4Client, c4: responses.RequestsMock, call: str) -> None:
+def test_call_raises_unknown_domain_after_a_404_with_that_code(client: C4Client, c4: responses.RequestsMock, call: str) -> None:
     method, url, ask = CALLS[call]
     c4.add(method, url, **_problem("unknown_domain", 404))
     with pytest.raises(UnknownDomain):
@@ -247,7 +247,7 @@ def test_unknown_domain_is_said_by_c4_alone(client: C4Client, c4: responses.Requ
         _problem("unknown_domain", 410) | {"status": 500},
     ],
 )
-def test_a_404_that_is_not_c4s_says_nothing_of_the_domain(
+def test_call_raises_unanswered_after_a_404_that_is_not_from_c4(
     client: C4Client, c4: responses.RequestsMock, call: str, answer: dict[str, Any]
 ) -> None:
     method, url, ask = CALLS[call]
@@ -259,7 +259,7 @@ def test_a_404_that_is_not_c4s_says_nothing_of_the_domain(
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("content_type", [PROBLEM, "text/html"])
-def test_a_refused_token_is_told_apart(
+def test_call_raises_unauthorized_after_401_or_403(
     client: C4Client, c4: responses.RequestsMock, call: str, status: int, content_type: str
 ) -> None:
     method, url, ask = CALLS[call]
@@ -268,7 +268,7 @@ def test_a_refused_token_is_told_apart(
         ask(client)
 
 
-def test_a_text_certificate_in_the_way_is_told_apart(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_upload_raises_text_certificate_present_after_409_with_that_code(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.put(CERTIFICATE_URL, **_problem("text_certificate_present", 409))
     with pytest.raises(TextCertificatePresent):
         client.upload(NAME, _bundle(), Source.C4)
@@ -278,7 +278,7 @@ def test_a_text_certificate_in_the_way_is_told_apart(client: C4Client, c4: respo
     ("status", "code"),
     [(400, "bad_request"), (409, "locked"), (413, "too_large"), (422, "bad_pair"), (422, "name_mismatch")],
 )
-def test_a_refused_upload_carries_c4s_code(
+def test_upload_raises_rejected_with_the_code_of_c4(
     client: C4Client, c4: responses.RequestsMock, status: int, code: str
 ) -> None:
     c4.put(CERTIFICATE_URL, **_problem(code, status, "What is wrong."))
@@ -287,7 +287,7 @@ def test_a_refused_upload_carries_c4s_code(
     assert caught.value.code == code
 
 
-def test_a_refusal_by_a_gateway_has_no_code(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_upload_raises_rejected_without_a_code_after_a_refusal_by_a_gateway(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.put(CERTIFICATE_URL, status=413, body="<html>", content_type="text/html")
     with pytest.raises(Rejected, match=r"^answered 413$") as caught:
         client.upload(NAME, _bundle(), Source.C4)
@@ -296,7 +296,7 @@ def test_a_refusal_by_a_gateway_has_no_code(client: C4Client, c4: responses.Requ
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 300, 304, 206])
-def test_an_answer_that_decides_nothing_is_no_answer(
+def test_call_raises_unanswered_after_a_status_that_decides_nothing(
     client: C4Client, c4: responses.RequestsMock, call: str, status: int
 ) -> None:
     method, url, ask = CALLS[call]
@@ -307,7 +307,7 @@ def test_an_answer_that_decides_nothing_is_no_answer(
 
 @pytest.mark.parametrize("status", [400, 405, 409, 422])
 @pytest.mark.parametrize("call", ["domain", "certificate", "remove", "health"])
-def test_only_an_upload_can_be_rejected(
+def test_call_other_than_upload_raises_unanswered_after_a_4xx_status(
     client: C4Client, c4: responses.RequestsMock, call: str, status: int
 ) -> None:
     method, url, ask = CALLS[call]
@@ -331,7 +331,7 @@ def test_only_an_upload_can_be_rejected(
         (b"\xff\xfe\xfa", "application/json"),
     ],
 )
-def test_a_success_in_another_form_is_no_answer(
+def test_call_raises_unanswered_after_a_200_that_is_not_a_json_object(
     client: C4Client, c4: responses.RequestsMock, call: str, body: str | bytes, content_type: str
 ) -> None:
     method, url, ask = CALLS[call]
@@ -364,7 +364,7 @@ def test_a_success_in_another_form_is_no_answer(
         ("certificate", False),
     ],
 )
-def test_a_record_that_breaks_the_contract_is_no_answer(
+def test_domain_raises_unanswered_for_a_record_that_violates_the_contract(
     client: C4Client, c4: responses.RequestsMock, member: str, value: object
 ) -> None:
     c4.get(DOMAIN_URL, json={k: v for k, v in (RECORD | {member: value}).items() if v is not ABSENT})
@@ -396,7 +396,7 @@ def test_a_record_that_breaks_the_contract_is_no_answer(
         ("not_after", "٢٠٢٦-05-30T00:00:00Z"),
     ],
 )
-def test_a_certificate_that_breaks_the_contract_is_no_answer(
+def test_call_raises_unanswered_for_a_certificate_that_violates_the_contract(
     client: C4Client, c4: responses.RequestsMock, member: str, value: object
 ) -> None:
     broken = {k: v for k, v in (INSTALLED | {member: value}).items() if v is not ABSENT}
@@ -407,7 +407,7 @@ def test_a_certificate_that_breaks_the_contract_is_no_answer(
             ask(NAME)
 
 
-def test_a_name_cannot_leave_its_place_in_the_path(connect: Connect) -> None:
+def test_domain_escapes_the_name_in_the_path(connect: Connect) -> None:
     with Misbehaving(_answer(404, {"code": "unknown_domain"})) as server:
         client = connect(server)
         for name, path in (("a/../b?c#d", "a%2F..%2Fb%3Fc%23d"), ("bücher.de", "b%C3%BCcher.de")):
@@ -420,7 +420,7 @@ def test_a_name_cannot_leave_its_place_in_the_path(connect: Connect) -> None:
         assert len(server.requests) == 2
 
 
-def test_c4s_words_are_cleaned_and_hold_no_secret(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_error_text_of_c4_is_cleaned_and_contains_no_secret(client: C4Client, c4: responses.RequestsMock) -> None:
     key_line = _bundle().private_key.splitlines()[1]
     for status, expected in ((422, Rejected), (500, Unanswered), (401, Unauthorized)):
         detail = f"\x1b[31mno\n {TOKEN} and {_bundle().private_key}"
@@ -441,7 +441,7 @@ def test_c4s_words_are_cleaned_and_hold_no_secret(client: C4Client, c4: response
 @pytest.mark.parametrize(
     "text", ["", "\n", "two words", "two\nlines", "tab\there", "bücher", "\x00", "a" * 5000, "\x1b[31m"]
 )
-def test_a_token_that_is_not_one_printable_line_is_refused(token_file: Path, text: str) -> None:
+def test_client_refuses_a_token_that_is_not_one_printable_line(token_file: Path, text: str) -> None:
     token_file.write_text(text)
     with pytest.raises(ConfigError, match=r"^c4\.token_file: .* one line of printable ASCII$") as caught:
         C4Client(ADDRESS, token_file, None, 5, lambda: NOW)
@@ -449,19 +449,19 @@ def test_a_token_that_is_not_one_printable_line_is_refused(token_file: Path, tex
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o601, 0o644, 0o777])
-def test_a_token_that_everyone_can_reach_is_refused(token_file: Path, mode: int) -> None:
+def test_client_refuses_a_token_file_that_everyone_can_access(token_file: Path, mode: int) -> None:
     token_file.chmod(mode)
     with pytest.raises(ConfigError, match=r"^c4\.token_file: everyone can reach ") as caught:
         C4Client(ADDRESS, token_file, None, 5, lambda: NOW)
     assert caught.value.hint == f"chmod 600 {token_file}"
 
 
-def test_a_token_that_the_group_can_read_is_fine(token_file: Path) -> None:
+def test_client_accepts_a_group_readable_token_file(token_file: Path) -> None:
     token_file.chmod(0o640)
     C4Client(ADDRESS, token_file, None, 5, lambda: NOW)
 
 
-def test_missing_settings_are_named(tmp_path: Path, token_file: Path) -> None:
+def test_client_names_missing_or_unusable_settings(tmp_path: Path, token_file: Path) -> None:
     table: list[tuple[str, Path | None, Path | None, str]] = [
         ("", token_file, None, "c4.base_url is not set"),
         (ADDRESS, None, None, "c4.token_file is not set"),
@@ -534,14 +534,14 @@ Connect = Callable[..., C4Client]
         ),
     ],
 )
-def test_slowness_is_bounded_however_it_is_spread(connect: Connect, behaviour: Behaviour, said: str) -> None:
+def test_call_times_out_for_every_kind_of_slow_response(connect: Connect, behaviour: Behaviour, said: str) -> None:
     with Misbehaving(behaviour) as server:
         with pytest.raises(Unanswered, match=f"^{said}$"):
             connect(server, timeout_seconds=0.3).domain(NAME)
         assert len(server.requests) == 1, "the time is used up; there is no second attempt"
 
 
-def test_head_and_body_have_their_time_each(connect: Connect) -> None:
+def test_call_allows_the_timeout_for_head_and_body_each(connect: Connect) -> None:
     content = json.dumps(RECORD).encode()
     pieces = http_head(200, f"Content-Length: {len(content)}\r\n"), content
     later = in_turn(*(partial(send_after, 1.2, piece) for piece in pieces))
@@ -549,8 +549,8 @@ def test_head_and_body_have_their_time_each(connect: Connect) -> None:
         assert connect(server, timeout_seconds=2).domain(NAME).name == NAME
 
 
-def test_the_body_of_an_answer_that_is_tried_again_is_not_waited_for(connect: Connect) -> None:
-    """Not even to keep the connection."""
+def test_call_does_not_wait_for_the_body_of_a_response_that_is_retried(connect: Connect) -> None:
+    """The client does not wait even to keep the connection."""
     with Misbehaving(dripping(http_head(503, GIGABYTE), b" "), _answer()) as server:
         assert connect(server, timeout_seconds=0.3).domain(NAME).name == NAME
         assert len(server.requests) == 2
@@ -566,13 +566,13 @@ def test_the_body_of_an_answer_that_is_tried_again_is_not_waited_for(connect: Co
         pytest.param(http_head(503, GIGABYTE), 3, id="tried again"),
     ],
 )
-def test_a_huge_body_is_not_read_to_its_end(connect: Connect, head: bytes, requests: int) -> None:
+def test_call_does_not_read_a_huge_body_to_its_end(connect: Connect, head: bytes, requests: int) -> None:
     with (
         Misbehaving(flooding(head)) as server,
         pytest.raises(Unanswered, match=r"^answered \d+ with over 1048576 bytes$"),
     ):
         connect(server).domain(NAME)
-    assert server.sent < 1 << 27, "what fits into the sockets' buffers, not the gigabyte"
+    assert server.sent < 1 << 27, "only what fits into the socket buffers, not the gigabyte"
     assert len(server.requests) == requests
 
 
@@ -592,7 +592,7 @@ def test_a_huge_body_is_not_read_to_its_end(connect: Connect, head: bytes, reque
         ),
     ],
 )
-def test_what_http_client_would_read_on_is_not_read_to_its_end(
+def test_call_does_not_read_endless_headers_or_negative_chunks(
     connect: Connect, head: bytes, said: str
 ) -> None:
     with Misbehaving(flooding(head)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
@@ -600,9 +600,9 @@ def test_what_http_client_would_read_on_is_not_read_to_its_end(
     assert server.sent < 1 << 27
 
 
-def test_an_upload_that_is_not_taken_is_given_up(token_file: Path) -> None:
+def test_upload_times_out_when_the_server_does_not_read(token_file: Path) -> None:
     large = replace(_bundle(), chain=" " * (1 << 26))
-    # Nobody accepts: the connection is the kernel's, and so is what fits into its buffers.
+    # Nothing accepts the connection, so the kernel takes only what fits into its buffers.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         client = C4Client(url, token_file, None, 0.3, lambda: NOW)
@@ -611,7 +611,7 @@ def test_an_upload_that_is_not_taken_is_given_up(token_file: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "A", "=", "a ", "\x1b[", "aaaaaaaaaaaaaaa "], ids=ascii)
-def test_long_words_of_c4_cost_no_time(client: C4Client, c4: responses.RequestsMock, text: str) -> None:
+def test_call_handles_a_very_long_error_text_quickly(client: C4Client, c4: responses.RequestsMock, text: str) -> None:
     detail = (text * 900_000)[: 900_000 // len(json.dumps(text)[1:-1]) * len(text)]
     c4.get(DOMAIN_URL, **_problem("internal", 500, detail))
     began = time.monotonic()
@@ -620,7 +620,7 @@ def test_long_words_of_c4_cost_no_time(client: C4Client, c4: responses.RequestsM
     assert time.monotonic() - began < 3
 
 
-def test_a_compressed_answer_is_not_unpacked(connect: Connect) -> None:
+def test_call_does_not_decompress_a_response(connect: Connect) -> None:
     bomb = gzip.compress(json.dumps(RECORD).encode())
     head = http_head(200, f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n")
     with (
@@ -643,38 +643,38 @@ def test_a_compressed_answer_is_not_unpacked(connect: Connect) -> None:
         (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers there does not speak HTTP"),
     ],
 )
-def test_half_an_answer_is_no_answer(connect: Connect, data: bytes, said: str) -> None:
+def test_call_raises_unanswered_for_a_truncated_or_invalid_response(connect: Connect, data: bytes, said: str) -> None:
     with Misbehaving(sending(data)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
         connect(server).domain(NAME)
 
 
-def test_a_broken_connection_is_tried_again(connect: Connect) -> None:
+def test_call_retries_a_broken_connection(connect: Connect) -> None:
     with Misbehaving(reset, sending(b""), _answer()) as server:
         assert connect(server).domain(NAME).name == NAME
         assert len(server.requests) == 3
 
 
-def test_a_connection_that_always_breaks_is_given_up(connect: Connect) -> None:
+def test_call_raises_unanswered_after_three_broken_connections(connect: Connect) -> None:
     with Misbehaving(reset) as server:
         with pytest.raises(Unanswered, match=r"^connection closed without an answer$"):
             connect(server).upload(NAME, _bundle(), Source.C4)
         assert len(server.requests) == 3
 
 
-def test_nobody_listens(connect: Connect) -> None:
+def test_call_raises_unanswered_when_the_connection_is_refused(connect: Connect) -> None:
     with Misbehaving(silence) as server:
         client = connect(server)
     with pytest.raises(Unanswered, match=r"^connection refused$"):
         client.domain(NAME)
 
 
-def test_a_host_that_can_have_no_address(token_file: Path) -> None:
+def test_call_raises_unanswered_when_the_host_name_cannot_be_resolved(token_file: Path) -> None:
     client = C4Client(f"https://{'a' * 64}.example", token_file, None, 5, lambda: NOW)
     with pytest.raises(Unanswered, match=r"^its host name could not be resolved$"):
         client.domain(NAME)
 
 
-def test_a_redirect_is_not_followed_and_the_token_stays(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_call_never_follows_a_redirect(client: C4Client, c4: responses.RequestsMock) -> None:
     elsewhere = f"https://elsewhere.example.net/v1/domains/{NAME}"
     for status in (301, 302, 303, 307, 308):
         for method, url, ask in (CALLS[call] for call in ABOUT_A_DOMAIN):
@@ -687,7 +687,7 @@ def test_a_redirect_is_not_followed_and_the_token_stays(client: C4Client, c4: re
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}, {"Retry-After": "soon"}])
-def test_what_may_pass_in_a_moment_is_tried_again(
+def test_call_retries_a_temporary_status(
     client: C4Client, c4: responses.RequestsMock, status: int, headers: dict[str, str]
 ) -> None:
     c4.get(DOMAIN_URL, status=status, headers=headers)
@@ -696,7 +696,7 @@ def test_what_may_pass_in_a_moment_is_tried_again(
     assert len(c4.calls) == 2
 
 
-def test_c4_is_not_asked_again_before_the_time_it_named(connect: Connect) -> None:
+def test_call_waits_for_the_retry_after_before_it_retries(connect: Connect) -> None:
     asked_at: list[float] = []
 
     def be_busy_for_a_second(sock: socket.socket, server: Misbehaving) -> None:
@@ -712,7 +712,7 @@ def test_c4_is_not_asked_again_before_the_time_it_named(connect: Connect) -> Non
         assert connect(server).domain(NAME).name == NAME
 
 
-def test_attempts_are_few(client: C4Client, c4: responses.RequestsMock, pauses: list[float]) -> None:
+def test_call_raises_unanswered_after_three_attempts(client: C4Client, c4: responses.RequestsMock, pauses: list[float]) -> None:
     c4.get(DOMAIN_URL, **_only_a_code("unavailable", 503), headers={"Retry-After": "0"})
     with pytest.raises(Unanswered, match=r"^answered 503: unavailable$") as caught:
         client.domain(NAME)
@@ -722,7 +722,7 @@ def test_attempts_are_few(client: C4Client, c4: responses.RequestsMock, pauses: 
     assert 0.4 <= pause <= 0.6, "the second attempt is immediate, the third waits for a moment"
 
 
-def test_a_refused_upload_is_not_tried_again(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_upload_is_not_retried_after_a_refusal(client: C4Client, c4: responses.RequestsMock) -> None:
     for attempts, status in enumerate((413, 422), 1):
         c4.put(CERTIFICATE_URL, **_problem("too_large", status), headers={"Retry-After": "1"})
         with pytest.raises(Rejected):
@@ -730,7 +730,7 @@ def test_a_refused_upload_is_not_tried_again(client: C4Client, c4: responses.Req
         assert len(c4.calls) == attempts
 
 
-def test_a_server_error_of_c4_itself_is_not_tried_again(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_call_is_not_retried_after_a_500(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(DOMAIN_URL, **_only_a_code("internal", 500))
     with pytest.raises(Unanswered, match=r"^answered 500: internal$") as caught:
         client.domain(NAME)
@@ -751,7 +751,7 @@ def test_a_server_error_of_c4_itself_is_not_tried_again(client: C4Client, c4: re
         ("Sun, 01 Mar 2099 13:00:00 GMT", timedelta(days=1)),
     ],
 )
-def test_who_wants_more_time_than_a_call_has_gets_it_from_the_tick(
+def test_call_returns_a_long_retry_after_as_retry_at_without_a_retry(
     client: C4Client, c4: responses.RequestsMock, status: int, retry_after: str, after: timedelta
 ) -> None:
     c4.get(DOMAIN_URL, status=status, headers={"Retry-After": retry_after})
@@ -762,7 +762,7 @@ def test_who_wants_more_time_than_a_call_has_gets_it_from_the_tick(
 
 
 @given(st.text(max_size=40) | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,6} \d\d:\d\d:\d\d .{0,6}"))
-def test_any_retry_after_gives_a_time_within_a_day_or_none(value: str) -> None:
+def test_retry_time_is_within_a_day_or_none_for_any_text(value: str) -> None:
     at = retry_time(value, NOW)
     assert at is None or NOW <= at <= NOW + timedelta(days=1)
 
@@ -778,7 +778,7 @@ def _tls_server(ca: trustme.CA, name: str) -> Iterator[Misbehaving]:
         yield server
 
 
-def test_c4_is_trusted_by_the_given_cas_alone(connect: Connect, tmp_path: Path) -> None:
+def test_client_trusts_only_the_configured_cas(connect: Connect, tmp_path: Path) -> None:
     ca, stranger = trustme.CA(), trustme.CA()
     bundles = {}
     for label, authority in (("own", ca), ("strange", stranger)):
@@ -800,7 +800,7 @@ def test_c4_is_trusted_by_the_given_cas_alone(connect: Connect, tmp_path: Path) 
 @pytest.mark.parametrize(
     "behaviour", [dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), dripping(http_head(200, GIGABYTE), b" ")]
 )
-def test_slowness_is_bounded_over_tls_too(connect: Connect, tmp_path: Path, behaviour: Behaviour) -> None:
+def test_call_times_out_over_tls_for_a_slow_response(connect: Connect, tmp_path: Path, behaviour: Behaviour) -> None:
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -812,7 +812,7 @@ def test_slowness_is_bounded_over_tls_too(connect: Connect, tmp_path: Path, beha
         connect(server, timeout_seconds=0.3, ca_bundle=tmp_path / "ca.pem").domain(NAME)
 
 
-def test_the_keys_of_a_connection_are_written_nowhere(
+def test_client_ignores_sslkeylogfile(
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
@@ -823,10 +823,10 @@ def test_the_keys_of_a_connection_are_written_nowhere(
     assert not (tmp_path / "keys").exists()
 
 
-def test_plain_http_where_tls_is_expected(token_file: Path) -> None:
+def test_call_times_out_when_the_server_speaks_plain_http(token_file: Path) -> None:
     with Misbehaving(_answer()) as server:
         url = server.url.replace("http:", "https:")
-        # The server waits for the end of a request that never comes, so nothing but the limit ends the handshake.
+        # The server waits for the end of a request that never comes, so only the timeout ends the handshake.
         client = C4Client(url, token_file, None, 0.3, lambda: NOW)
         with pytest.raises(Unanswered, match=r"^no complete answer in time$"):
             client.domain(NAME)
@@ -836,7 +836,7 @@ def test_plain_http_where_tls_is_expected(token_file: Path) -> None:
 # The environment, threads and traces
 
 
-def test_proxies_and_netrc_of_the_environment_are_not_used(
+def test_client_ignores_proxies_and_netrc_of_the_environment(
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -852,7 +852,7 @@ def test_proxies_and_netrc_of_the_environment_are_not_used(
         assert f"Authorization: Bearer {TOKEN}".encode() in server.requests[0]
 
 
-def test_cookies_are_not_kept(connect: Connect) -> None:
+def test_client_keeps_no_cookies(connect: Connect) -> None:
     with Misbehaving(_answer(headers="Set-Cookie: a=b; Path=/\r\n")) as server:
         client = connect(server)
         client.domain(NAME)
@@ -860,7 +860,7 @@ def test_cookies_are_not_kept(connect: Connect) -> None:
         assert b"cookie" not in server.requests[1].lower()
 
 
-def test_many_threads_share_the_connections_of_one_client(connect: Connect) -> None:
+def test_client_connections_are_shared_by_threads_and_kept(connect: Connect) -> None:
     with EveryDomain() as server:
         client = connect(server)
         names = [f"n{number}.example.com" for number in range(16)]
@@ -877,7 +877,7 @@ def test_many_threads_share_the_connections_of_one_client(connect: Connect) -> N
         assert server.connections == kept
 
 
-def test_a_connection_that_c4_ended_meanwhile_is_replaced(connect: Connect) -> None:
+def test_client_replaces_a_connection_that_c4_closed(connect: Connect) -> None:
     with Misbehaving(in_turn(_answer(), sending(b"")), _answer()) as server:
         client = connect(server)
         for _ in range(2):
@@ -885,7 +885,7 @@ def test_a_connection_that_c4_ended_meanwhile_is_replaced(connect: Connect) -> N
         assert server.connections == 2
 
 
-def test_what_nobody_asked_for_is_no_answer_to_the_next_question(connect: Connect) -> None:
+def test_client_ignores_an_unsolicited_response_on_a_kept_connection(connect: Connect) -> None:
     is_read, is_sent = threading.Event(), threading.Event()
     forged = _answer(body=RECORD | {"cname_target": "forged.example.net"})
     forge = in_turn(_answer(), lambda *_: is_read.wait(10), forged, lambda *_: is_sent.set())
@@ -897,7 +897,7 @@ def test_what_nobody_asked_for_is_no_answer_to_the_next_question(connect: Connec
         assert client.domain(NAME).cname_target == RECORD["cname_target"]
 
 
-def test_close_ends_the_connections_that_are_kept(connect: Connect) -> None:
+def test_close_closes_the_kept_connections(connect: Connect) -> None:
     with Misbehaving(_answer()) as server:
         client = connect(server)
         client.domain(NAME)
@@ -907,7 +907,7 @@ def test_close_ends_the_connections_that_are_kept(connect: Connect) -> None:
         assert not serving.is_alive()
 
 
-def test_neither_token_nor_key_leaves_a_trace(
+def test_client_leaves_no_trace_of_the_token_or_the_key(
     connect: Connect, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -935,7 +935,7 @@ def test_neither_token_nor_key_leaves_a_trace(
     assert caught.value.__suppress_context__
 
 
-def test_the_client_is_a_control_plane(client: C4Client) -> None:
+def test_c4_client_satisfies_the_control_plane_protocol(client: C4Client) -> None:
     control_plane: ControlPlane = client
     assert control_plane is client
 
@@ -950,7 +950,7 @@ def test_the_client_is_a_control_plane(client: C4Client) -> None:
     ],
     ids=["cut", "wrapped anew", "hex", "percent"],
 )
-def test_a_key_that_c4_echoes_in_another_shape_is_not_repeated(
+def test_error_does_not_repeat_a_key_that_c4_echoes_in_another_form(
     client: C4Client, c4: responses.RequestsMock, twist: Callable[[str], str]
 ) -> None:
     key = "".join(_bundle().private_key.splitlines()[1:-1])
@@ -962,7 +962,7 @@ def test_a_key_that_c4_echoes_in_another_shape_is_not_repeated(
 
 
 @pytest.mark.parametrize("member", ["code", "content type"])
-def test_a_token_in_the_place_of_a_word_is_not_repeated(
+def test_error_does_not_repeat_a_token_in_a_code_or_content_type(
     client: C4Client, c4: responses.RequestsMock, member: str
 ) -> None:
     if member == "code":

@@ -35,41 +35,41 @@ def errand(before: Notice, *names: str, status: Status = EMERGENCY) -> Errand:
     return decide(before, frozenset((name, status) for name in names), DAY, START)
 
 
-def test_what_is_new_is_told_at_once() -> None:
+def test_decide_notifies_everybody_at_once_of_a_new_problem() -> None:
     assert errand(Notice(), "a.test") is Errand.ALL
     assert errand(told("a.test"), "a.test", "b.test") is Errand.ALL
     assert errand(told("a.test"), "b.test") is Errand.ALL
 
 
-def test_a_domain_that_gets_worse_is_new() -> None:
+def test_decide_treats_a_worse_status_as_new() -> None:
     assert errand(told("a.test"), "a.test", status=Status.EXPIRED) is Errand.ALL
 
 
-def test_the_same_is_told_again_after_a_while() -> None:
+def test_decide_repeats_the_same_notice_after_the_repeat_interval() -> None:
     assert errand(told("a.test", "b.test", hours=23), "a.test", "b.test") is Errand.NOBODY
     assert errand(told("a.test", "b.test", hours=23.99), "a.test", "b.test") is Errand.ALL
     assert errand(told("a.test", "b.test", hours=24), "a.test") is Errand.ALL
 
 
-def test_a_part_that_is_cured_is_no_news_nor_is_its_return() -> None:
+def test_decide_ignores_a_partial_recovery_and_its_return() -> None:
     assert errand(told("a.test", "b.test"), "a.test") is Errand.NOBODY
     assert errand(told("a.test", "b.test"), "a.test", "b.test") is Errand.NOBODY
 
 
-def test_that_nothing_is_left_is_told_once() -> None:
+def test_decide_notifies_of_full_recovery_once() -> None:
     assert errand(told("a.test")) is Errand.ALL
     assert errand(told()) is Errand.NOBODY
     assert errand(told(hours=1000)) is Errand.NOBODY
     assert errand(Notice()) is Errand.NOBODY
 
 
-def test_who_missed_the_last_message_gets_one_unless_all_do() -> None:
+def test_decide_retries_undelivered_urls_unless_all_are_notified() -> None:
     assert errand(told("a.test", missed=(2,)), "a.test") is Errand.THE_MISSED
     assert errand(told(missed=(2,))) is Errand.THE_MISSED
     assert errand(told("a.test", missed=(2,)), "b.test") is Errand.ALL
 
 
-def test_domains_are_grouped_by_reason_the_gravest_and_largest_first() -> None:
+def test_survey_groups_domains_by_reason_with_the_worst_and_largest_group_first() -> None:
     domains = [
         domain("expired.test", Code.CNAME_MISSING, days=-1),
         domain("one.test", Code.C4_UNAUTHORIZED, "answered 401"),
@@ -105,14 +105,14 @@ def test_domains_are_grouped_by_reason_the_gravest_and_largest_first() -> None:
     ]
 
 
-def test_of_an_expired_domain_it_says_what_holds_up_the_renewal() -> None:
+def test_compose_names_the_reason_that_blocks_the_renewal_of_an_expired_domain() -> None:
     _, groups = survey([domain("a.test", Code.CNAME_MISSING, days=-1)], START)
     first, *rest = compose(groups).body.splitlines()
     assert first == "Expired, CERT_EXPIRED (CNAME_MISSING): 1 domain; customer must act"
     assert rest[1] == "The customer must set the CNAME; an apex domain needs the CDN's addresses instead."
 
 
-def test_a_message_is_bounded_and_clean_whatever_was_found() -> None:
+def test_compose_returns_a_bounded_and_printable_message() -> None:
     longest = ".".join(["x" * 61] * 4)
     codes = list(Code)
     domains = [
@@ -129,11 +129,11 @@ def test_a_message_is_bounded_and_clean_whatever_was_found() -> None:
         assert "\u202e" not in line
 
 
-def test_that_all_is_well_is_a_message_too() -> None:
+def test_compose_returns_a_recovery_message_without_groups() -> None:
     message = compose([])
     assert message.kind is MessageKind.RECOVERED
     assert message.title == "sslctl: all is well again"
 
 
-def test_survey_leaves_out_who_got_well_meanwhile() -> None:
+def test_survey_excludes_domains_that_have_recovered() -> None:
     assert survey([replace(domain("a.test", None))], START) == (frozenset(), [])

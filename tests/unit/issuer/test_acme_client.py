@@ -28,11 +28,11 @@ def problem(typ: str) -> messages.Error:
         (404, errors.ClientError("no JSON"), True),
         (410, errors.ClientError("no JSON"), True),
         (403, problem(ACME + "unauthorized"), True),
-        # The account is registered again first (`CertbotIssuer`), and then asked with.
+        # The account is registered again first (`CertbotIssuer`), and the query is repeated.
         (400, problem(ACME + "accountDoesNotExist"), False),
         (400, problem(ACME + "badNonce"), False),
         (429, problem(ACME + "rateLimited"), False),
-        # What gateways answer: JSON, but not the CA's.
+        # Responses of gateways: JSON, but not from the CA.
         (502, problem("about:blank"), False),
         (503, problem("about:blank"), False),
         (429, problem("about:blank"), False),
@@ -40,7 +40,9 @@ def problem(typ: str) -> messages.Error:
         (502, errors.ClientError("no JSON"), False),
     ],
 )
-def test_only_the_cas_own_word_ends_an_order(status: int, error: Exception, gone: bool) -> None:
+def test_is_gone_is_true_only_for_a_final_response_of_the_ca_itself(
+    status: int, error: Exception, gone: bool
+) -> None:
     Observer.status = status
     assert is_gone(error) is gone
 
@@ -49,13 +51,13 @@ def test_only_the_cas_own_word_ends_an_order(status: int, error: Exception, gone
     "token",
     ["", "../../etc/cron.d/x", "a/b", "a.b", "a\n", "a\x00b", "\u202etoken", "a" * 256, None, 7.5, ["a"]],
 )
-def test_a_token_that_must_not_become_a_path_ends_the_conversation(token: object) -> None:
+def test_require_safe_tokens_raises_client_error_for_a_token_unsafe_as_a_path(token: object) -> None:
     challenge = {"type": "http-01", "url": "https://ca.test/1", "token": token}
     with pytest.raises(errors.ClientError, match=r"token that RFC 8555 does not allow: [^\x00-\x1f\u202e]*$"):
         _require_safe_tokens({"challenges": [{"type": "other-01"}, challenge]})
 
 
-def test_other_tokens_are_fine() -> None:
+def test_require_safe_tokens_accepts_valid_tokens_and_other_challenge_types() -> None:
     _require_safe_tokens(
         {"challenges": [{"type": "http-01", "token": "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"}]}
     )
@@ -64,13 +66,13 @@ def test_other_tokens_are_fine() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://ca.test/ari", None])
-def test_whether_a_ca_has_ari_is_read_from_its_directory(url: str | None) -> None:
+def test_renewal_info_url_is_read_from_the_directory(url: str | None) -> None:
     found = {"newNonce": "https://ca.test/nonce"} | ({} if url is None else {"renewalInfo": url})
     assert renewal_info_url(messages.Directory.from_json(found)) == url
 
 
 class Network:
-    """A CA's end of the connection, which meets orders with `answers` in turn: an error, or None for a yes."""
+    """A CA that answers orders with `answers` in turn: an error to raise, or None to accept."""
 
     def __init__(self, *answers: Exception | None) -> None:
         self._answers = list(answers)
@@ -96,14 +98,16 @@ def place(network: Network, replaces: str, *, ari: bool = True) -> object:
     return client._post("https://ca.test/order", order)
 
 
-def test_an_order_says_what_it_replaces_where_the_ca_has_ari() -> None:
+def test_new_order_names_the_replaced_certificate_when_the_ca_supports_ari() -> None:
     network = Network(None)
     assert place(network, "key.serial") == "taken"
     assert network.told == ["key.serial"]
 
 
 @pytest.mark.parametrize(("replaces", "ari"), [("key.serial", False), ("", True)])
-def test_it_says_nothing_where_the_ca_has_no_ari_or_nothing_is_replaced(replaces: str, *, ari: bool) -> None:
+def test_new_order_omits_replaces_when_the_ca_has_no_ari_or_nothing_is_replaced(
+    replaces: str, *, ari: bool
+) -> None:
     network = Network(None)
     assert place(network, replaces, ari=ari) == "taken"
     assert network.told == [None]
@@ -119,13 +123,13 @@ def test_it_says_nothing_where_the_ca_has_no_ari_or_nothing_is_replaced(replaces
         problem(ACME + "unauthorized"),
     ],
 )
-def test_a_ca_that_will_not_hear_of_it_gets_the_order_without(refusal: Exception) -> None:
+def test_new_order_is_repeated_without_replaces_when_the_ca_refuses_it(refusal: Exception) -> None:
     network = Network(refusal, None)
     assert place(network, "key.serial") == "taken"
     assert network.told == ["key.serial", None]
 
 
-def test_any_other_refusal_is_the_cas_last_word() -> None:
+def test_new_order_is_not_repeated_after_any_other_refusal() -> None:
     network = Network(problem(ACME + "rateLimited"))
     with pytest.raises(messages.Error):
         place(network, "key.serial")

@@ -1,4 +1,4 @@
-"""The folder of the answers to challenges: no link is followed on the way there, and nobody else may write into it."""
+"""The folder of challenge files: no symlink on its path is followed, and no other user may write into it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _remove(webroot: Path, written: challenge_files.Identity) -> None:
 
 
 @pytest.mark.parametrize("umask", [0, 0o077])
-def test_an_answer_can_be_read_and_is_removed_again(webroot: Path, umask: int) -> None:
+def test_write_creates_a_world_readable_file_and_remove_deletes_it(webroot: Path, umask: int) -> None:
     os.umask(umask)
     written = _write(webroot)
     answer = webroot / PLACE / "token"
@@ -53,15 +53,15 @@ def test_an_answer_can_be_read_and_is_removed_again(webroot: Path, umask: int) -
     assert not answer.exists()
 
 
-def test_an_answer_that_a_killed_run_left_is_replaced(webroot: Path) -> None:
+def test_write_replaces_a_file_that_a_killed_run_left(webroot: Path) -> None:
     _write(webroot, b"old")
     _write(webroot, b"new")
     assert (webroot / PLACE / "token").read_bytes() == b"new"
 
 
-def test_what_somebody_else_put_there_since_is_left(webroot: Path) -> None:
+def test_remove_keeps_a_file_that_another_program_put_there(webroot: Path) -> None:
     written = _write(webroot, b"ours")
-    # Made before ours is gone, or it would get the same number.
+    # Created before our file is gone, or it could get the same inode number.
     other = webroot / PLACE / "other"
     other.write_bytes(b"theirs")
     other.rename(webroot / PLACE / "token")
@@ -76,7 +76,7 @@ def _link_folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["srv", "srv/webroot", "srv/webroot/.well-known", f"srv/webroot/{PLACE}"])
-def test_a_link_on_the_way_is_refused(tmp_path: Path, webroot: Path, place: str) -> None:
+def test_write_raises_os_error_for_a_symlink_on_the_path(tmp_path: Path, webroot: Path, place: str) -> None:
     (webroot / PLACE).mkdir(mode=0o755, parents=True)
     os.chmod(webroot / ".well-known", 0o755)  # noqa: PTH101, S103 - as web servers need it
     _link_folder(tmp_path / place)
@@ -87,7 +87,7 @@ def test_a_link_on_the_way_is_refused(tmp_path: Path, webroot: Path, place: str)
 
 @pytest.mark.parametrize("place", ["srv", "srv/webroot", "srv/webroot/.well-known", f"srv/webroot/{PLACE}"])
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
-def test_a_folder_that_others_can_change_is_refused(
+def test_write_raises_os_error_when_other_users_can_change_a_folder(
     tmp_path: Path, webroot: Path, place: str, mode: int
 ) -> None:
     _remove(webroot, _write(webroot))
@@ -97,7 +97,7 @@ def test_a_folder_that_others_can_change_is_refused(
     assert list(tmp_path.rglob("token")) == []
 
 
-def test_the_sticky_bit_is_enough_above_the_webroot_alone(webroot: Path) -> None:
+def test_write_accepts_the_sticky_bit_only_above_the_webroot(webroot: Path) -> None:
     webroot.parent.chmod(0o1777)
     _write(webroot)
     webroot.chmod(0o1777)
@@ -105,7 +105,7 @@ def test_the_sticky_bit_is_enough_above_the_webroot_alone(webroot: Path) -> None
         _write(webroot)
 
 
-def test_nothing_is_made_where_others_could_have_changed_the_way(webroot: Path) -> None:
+def test_write_creates_nothing_when_other_users_can_change_the_path(webroot: Path) -> None:
     webroot.parent.chmod(0o777)
     with pytest.raises(OSError, match="other users can change"):
         _write(webroot)
@@ -113,7 +113,7 @@ def test_nothing_is_made_where_others_could_have_changed_the_way(webroot: Path) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_webroot_of_the_web_servers_user_is_fine_and_what_we_make_is_its(webroot: Path) -> None:
+def test_write_gives_new_folders_to_the_owner_of_the_webroot(webroot: Path) -> None:
     os.chown(webroot, 33, 33)
     _write(webroot)
     assert (webroot / PLACE).stat().st_uid == 33
@@ -134,7 +134,7 @@ def _make_socket(path: Path) -> None:
     [os.mkfifo, os.mkdir, _make_socket, lambda path: path.symlink_to("/etc/hostname")],
     ids=["FIFO", "folder", "socket", "link"],
 )
-def test_what_is_no_file_is_not_taken_for_an_old_answer(
+def test_write_raises_os_error_when_the_target_is_not_a_regular_file(
     webroot: Path, make: Callable[[Path], object]
 ) -> None:
     _remove(webroot, _write(webroot))
@@ -143,12 +143,12 @@ def test_what_is_no_file_is_not_taken_for_an_old_answer(
         _write(webroot)
 
 
-def test_a_missing_webroot_is_not_made(tmp_path: Path) -> None:
+def test_write_raises_os_error_when_the_webroot_is_missing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=f"cannot use {tmp_path / 'none'}"):
         _write(tmp_path / "none")
 
 
-def test_certbot_finds_our_plugin_in_the_place_of_its_own(
+def test_install_replaces_the_webroot_plugin_of_certbot(
     webroot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(certbots, "Authenticator", certbots.Authenticator)

@@ -1,4 +1,4 @@
-"""From what the CA or certbot said to a reason."""
+"""Errors of the CA and of certbot, mapped to reason codes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def acme(short: str, detail: str = "so it is", retry_after: str = "") -> dict[st
         ("rejectedIdentifier", "", Code.NAME_REFUSED),
     ],
 )
-def test_a_failed_challenge(short: str, detail: str, code: Code) -> None:
+def test_failed_challenge_maps_to_its_code_and_ends_the_order(short: str, detail: str, code: Code) -> None:
     error = to_issue_error(authorization(problem(short, detail)), NOW, order_placed=True)
     assert error.code is code
     assert short in error.found
@@ -60,7 +60,7 @@ def test_a_failed_challenge(short: str, detail: str, code: Code) -> None:
     assert error.order_dead  # with its authorization (RFC 8555, section 7.1.6)
 
 
-def test_of_several_failed_challenges_the_worst_gives_the_code_and_all_are_told() -> None:
+def test_several_failed_challenges_map_to_the_worst_code_and_list_all() -> None:
     error = to_issue_error(
         authorization(
             problem("dns", "SERVFAIL", "a.example.com"), problem("unauthorized", "404", "b.example.com")
@@ -87,14 +87,14 @@ def test_of_several_failed_challenges_the_worst_gives_the_code_and_all_are_told(
         ("somethingNew", Code.CA_REFUSED, False),
     ],
 )
-def test_a_refused_request(short: str, code: Code, order_dead: bool) -> None:
+def test_refused_request_maps_to_its_code(short: str, code: Code, order_dead: bool) -> None:
     error = to_issue_error(acme(short), NOW, order_placed=True)
     assert (error.code, error.order_dead) == (code, order_dead)
     assert error.found == f"{short}: so it is"
     assert to_issue_error(acme(short), NOW, order_placed=False).order_dead
 
 
-def test_the_wish_of_the_ca_is_passed_on() -> None:
+def test_issue_error_carries_the_retry_after_of_the_ca() -> None:
     assert to_issue_error(
         acme("rateLimited", retry_after="120"), NOW, order_placed=False
     ).retry_at == NOW + timedelta(seconds=120)
@@ -110,19 +110,19 @@ def test_the_wish_of_the_ca_is_passed_on() -> None:
         ("certbot", Code.ISSUER_FAILED),
     ],
 )
-def test_where_the_outcome_is_unknown_a_placed_order_stays_open(kind: str, code: Code) -> None:
+def test_placed_order_stays_open_when_the_outcome_is_unknown(kind: str, code: Code) -> None:
     error = to_issue_error({"failed": kind, "detail": "it broke"}, NOW, order_placed=True)
     assert (error.code, error.order_dead) == (code, False)
 
 
-def test_what_the_ca_says_reaches_no_terminal_unclean() -> None:
+def test_issue_error_contains_only_printable_text() -> None:
     error = to_issue_error(
         authorization(problem("unauthorized", "\x1b[31mred\x07 \u202eevil\nline")), NOW, order_placed=True
     )
     assert error.found == "a.example.com: unauthorized: red evil line"
 
 
-def test_a_challenge_that_failed_before_we_went_on_with_its_order_is_told_as_such() -> None:
+def test_challenge_that_failed_in_an_earlier_run_is_reported_as_failed() -> None:
     failure = acme("malformed", "Cannot update challenge with status invalid") | {
         "problems": [problem("connection")]
     }
@@ -130,7 +130,7 @@ def test_a_challenge_that_failed_before_we_went_on_with_its_order_is_told_as_suc
     assert (error.code, error.order_dead) == (Code.PORT_80_CLOSED, True)
 
 
-def test_a_request_that_would_be_refused_again_ends_its_order() -> None:
+def test_bad_csr_ends_the_order() -> None:
     assert to_issue_error(acme("badCSR"), NOW, order_placed=True).order_dead
 
 
@@ -161,8 +161,8 @@ SEE = "see https://letsencrypt.org/docs/rate-limits/"
         ("Your account is temporarily prevented from requesting certificates for a.example.com.", None),
     ],
 )
-def test_what_a_limit_of_the_ca_covers(detail: str, pause: Scope | None) -> None:
-    """The texts are Boulder's (ratelimits/limiter.go); the time is in the text alone, as certbot drops the header."""
+def test_rate_limit_text_maps_to_the_scope_of_the_pause(detail: str, pause: Scope | None) -> None:
+    """The texts are those of Boulder (ratelimits/limiter.go). The time is only in the text, as certbot drops the header."""
     at = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
     told = f"{detail}, retry after 2026-11-24 12:00:00 UTC: {SEE}"
     error = to_issue_error(acme("rateLimited", told), NOW, order_placed=False)
@@ -170,7 +170,7 @@ def test_what_a_limit_of_the_ca_covers(detail: str, pause: Scope | None) -> None
     assert error.order_dead
 
 
-def test_the_header_comes_before_the_text_for_the_time() -> None:
+def test_retry_after_header_overrides_the_time_in_the_text() -> None:
     told = acme("rateLimited", "retry after 2026-11-24 12:00:00 UTC", retry_after="61")
     assert to_issue_error(told, NOW, order_placed=False).retry_at == NOW + timedelta(seconds=61)
 
@@ -178,7 +178,7 @@ def test_the_header_comes_before_the_text_for_the_time() -> None:
 @pytest.mark.parametrize(
     "text", ["2026-11-24T12:00:00Z", "2026-11-24 12:00:00 UTC", "2026-11-24 12:00:00.5 UTC"]
 )
-def test_forms_of_the_time_in_the_text(text: str) -> None:
+def test_retry_time_is_read_from_each_form_in_the_text(text: str) -> None:
     error = to_issue_error(acme("rateLimited", f"retry after {text}: {SEE}"), NOW, order_placed=False)
     assert error.retry_at == datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -186,7 +186,7 @@ def test_forms_of_the_time_in_the_text(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["2026-13-45 12:00:00 UTC", "tomorrow", "2026-11-24", "9999-99-99T99:99:99Z"]
 )
-def test_a_time_that_makes_no_sense_is_none(text: str) -> None:
+def test_retry_time_is_none_when_the_time_in_the_text_is_invalid(text: str) -> None:
     assert (
         to_issue_error(acme("rateLimited", f"retry after {text}"), NOW, order_placed=False).retry_at is None
     )
@@ -197,7 +197,7 @@ def test_a_time_that_makes_no_sense_is_none(text: str) -> None:
     [acme("serverInternal", retry_after="30"), {"failed": "network", "detail": "503", "retry_after": "30"}],
     ids=["problem", "no problem document"],
 )
-def test_a_ca_that_is_down_is_down_for_all(failure: dict[str, object]) -> None:
+def test_unavailable_ca_pauses_the_account(failure: dict[str, object]) -> None:
     error = to_issue_error(failure, NOW, order_placed=True)
     assert (error.code, error.pause) == (Code.CA_UNAVAILABLE, Scope(LimitKind.ACCOUNT))
     assert error.retry_at == NOW + timedelta(seconds=30)
@@ -214,5 +214,5 @@ def test_a_ca_that_is_down_is_down_for_all(failure: dict[str, object]) -> None:
         {"failed": "certbot", "detail": "it broke"},
     ],
 )
-def test_what_concerns_one_order_covers_nothing_else(failure: dict[str, object]) -> None:
+def test_error_of_one_order_causes_no_pause(failure: dict[str, object]) -> None:
     assert to_issue_error(failure, NOW, order_placed=True).pause is None

@@ -36,7 +36,7 @@ def caa(tag: str, value: str, flags: int = 0) -> CAA:
         "letsencrypt.org; empty=",
     ],
 )
-def test_an_issue_that_names_the_ca_permits(value: str) -> None:
+def test_permit_is_true_when_issue_names_the_ca(value: str) -> None:
     assert permit([caa("issue", value)], IDENTITIES)
     assert permit([caa("ISSUE", value)], IDENTITIES)
     assert permit([caa("issue", "other.example"), caa("issue", value)], IDENTITIES)
@@ -65,25 +65,25 @@ def test_an_issue_that_names_the_ca_permits(value: str) -> None:
         "letsencrypt.org; a" + " " * 60_000 + "b",
     ],
 )
-def test_an_issue_that_names_nobody_or_another_or_another_method_forbids(value: str) -> None:
+def test_permit_is_false_when_issue_names_another_ca_or_method_or_none(value: str) -> None:
     assert not permit([caa("issue", value)], IDENTITIES)
 
 
-def test_a_set_without_an_issue_property_restricts_nobody() -> None:
+def test_permit_is_true_without_an_issue_property() -> None:
     assert permit([caa("iodef", "mailto:security@example.com"), caa("issuewild", ";")], IDENTITIES)
     assert permit([caa("issuemail", ";", flags=128)], IDENTITIES)
 
 
-def test_issuewild_does_not_stand_in_for_issue() -> None:
+def test_permit_ignores_issuewild() -> None:
     assert not permit([caa("issuewild", "letsencrypt.org"), caa("issue", ";")], IDENTITIES)
 
 
-def test_an_unknown_property_forbids_only_when_it_is_critical() -> None:
+def test_permit_is_false_for_an_unknown_property_only_if_it_is_critical() -> None:
     allowed = caa("issue", "letsencrypt.org")
     assert permit([allowed, caa("tbs", "unknown")], IDENTITIES)
     assert permit([allowed, caa("tbs", "unknown", flags=127)], IDENTITIES)
     assert not permit([allowed, caa("tbs", "unknown", flags=128)], IDENTITIES)
 
 
-def test_a_value_that_is_no_text_at_all_names_nobody() -> None:
+def test_permit_is_false_when_the_value_is_not_text() -> None:
     assert not permit([caa("issue", "\xff\xfe")], IDENTITIES)

@@ -88,7 +88,7 @@ def read(wire: bytes, query: bytes, kind: RdataType) -> DnsAnswer | None:
 
 
 def read_by_dnspython(wire: bytes, query: bytes, kind: RdataType) -> DnsAnswer | None:
-    """Give what `dns.resolver` would make of the datagram; None where it would ask on."""
+    """Return the answer that `dns.resolver` reads from the datagram, or None if it would query further."""
     try:
         response = dns.message.from_wire(wire, raise_on_truncation=True)
         if not dns.message.from_wire(query).is_response(response):
@@ -104,7 +104,9 @@ def read_by_dnspython(wire: bytes, query: bytes, kind: RdataType) -> DnsAnswer |
 
 
 @given(messages())
-def test_what_is_read_is_what_dnspython_reads(made: tuple[dns.message.Message, RdataType]) -> None:
+def test_datagram_is_read_as_dnspython_reads_it_or_not_at_all(
+    made: tuple[dns.message.Message, RdataType],
+) -> None:
     response, kind = made
     wire, query = response.to_wire(), query_for(response, kind)
     found = read(wire, query, kind)
@@ -112,11 +114,11 @@ def test_what_is_read_is_what_dnspython_reads(made: tuple[dns.message.Message, R
 
 
 @given(messages(), st.integers(0), st.integers(0, 255))
-def test_nor_is_more_read_out_of_a_damaged_one(
+def test_damaged_datagram_is_read_as_dnspython_reads_it_or_not_at_all(
     made: tuple[dns.message.Message, RdataType], place: int, value: int
 ) -> None:
     response, kind = made
-    # Of the records after the answer the types alone are looked at, so the damage is done before.
+    # Only the types of the records after the answer section are read, so the damage is put before them.
     response.authority = []
     response.additional = []
     response.use_edns(-1)
@@ -127,7 +129,7 @@ def test_nor_is_more_read_out_of_a_damaged_one(
 
 
 @given(messages(), st.integers(0), st.binary(max_size=3))
-def test_a_datagram_that_was_cut_or_goes_on_is_not_plain(
+def test_datagram_that_is_truncated_or_too_long_is_not_read(
     made: tuple[dns.message.Message, RdataType], place: int, more: bytes
 ) -> None:
     response, kind = made
@@ -138,7 +140,7 @@ def test_a_datagram_that_was_cut_or_goes_on_is_not_plain(
 
 @given(st.binary(max_size=100))
 @example(b"\xc0" * 60)
-def test_noise_is_not_plain(noise: bytes) -> None:
+def test_noise_is_read_as_dnspython_reads_it_or_not_at_all(noise: bytes) -> None:
     query = dns.message.make_query(NAME, A, id=7).to_wire()
     header = b"\x00\x07\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00"
     for wire in (noise, header + noise, header + query[12:] + noise):
@@ -170,7 +172,7 @@ SOA = ("example.com", "SOA", AUTHORITY["SOA"])
         ([], "NOERROR", 0),
     ],
 )
-def test_the_usual_answers_are_plain(records: list[tuple[str, str, str]], rcode: str, links: int) -> None:
+def test_usual_responses_are_read(records: list[tuple[str, str, str]], rcode: str, links: int) -> None:
     query = dns.message.make_query(NAME, A).to_wire()
     found = read(response_to(query, *records, rcode=rcode).to_wire(), query, A)
     assert found is not None
@@ -179,7 +181,7 @@ def test_the_usual_answers_are_plain(records: list[tuple[str, str, str]], rcode:
     assert len(found.records) == sum(kind == "A" for _, kind, _ in records)
 
 
-def test_an_answer_that_spells_the_question_otherwise_is_one() -> None:
+def test_response_whose_question_differs_in_case_is_read() -> None:
     query = dns.message.make_query(NAME, A).to_wire()
     wire = response_to(query, ("shop.example.com", "A", "192.0.2.1")).to_wire()
     assert read(wire.replace(b"\x04shop", b"\x04SHOP"), query, A) is not None
@@ -194,7 +196,7 @@ def _send(sock: socket.socket, client: tuple[str, int], data: bytes) -> None:
 
 @contextmanager
 def server(answer: Callable[[bytes, Callable[[bytes], object]], object]) -> Iterator[tuple[str, int]]:
-    """Run a server that is given each query, and what sends a datagram back."""
+    """Run a server that calls `answer` with each query and a function that sends a datagram back."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind(("127.0.0.1", 0))
 
@@ -224,12 +226,12 @@ def ask(address: tuple[str, int], seconds: float = 10) -> list[str] | None:
     return None if found is None else [record.to_text() for record in found.records]
 
 
-def test_a_question_is_answered() -> None:
+def test_ask_returns_the_records_of_the_response() -> None:
     with server(lambda wire, send: send(answer_of(wire, "192.0.2.1"))) as address:
         assert ask(address) == ["192.0.2.1"]
 
 
-def test_an_answer_to_another_question_is_waited_past() -> None:
+def test_ask_ignores_a_response_with_another_id() -> None:
     def answer(wire: bytes, send: Callable[[bytes], object]) -> None:
         forged = answer_of(wire, "192.0.2.66")
         send(bytes([forged[0] ^ 1]) + forged[1:])
@@ -240,7 +242,7 @@ def test_an_answer_to_another_question_is_waited_past() -> None:
         assert ask(address) == ["192.0.2.1"]
 
 
-def test_an_answer_from_elsewhere_is_not_taken() -> None:
+def test_ask_ignores_a_response_from_another_address() -> None:
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
@@ -259,12 +261,12 @@ def test_an_answer_from_elsewhere_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize("answer", [lambda *_: None, lambda wire, send: send(bytes(2) + wire[2:])])
-def test_who_gives_no_answer_is_not_waited_for(answer: Callable[..., object]) -> None:
+def test_ask_returns_none_after_its_timeout(answer: Callable[..., object]) -> None:
     with server(answer) as address:
         assert ask(address, 0.1) is None
 
 
-def test_where_nobody_listens_there_is_no_answer() -> None:
+def test_ask_returns_none_when_nothing_listens() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("127.0.0.1", 0))
         address = holder.getsockname()
@@ -273,7 +275,7 @@ def test_where_nobody_listens_there_is_no_answer() -> None:
     assert ask(("192.0.2.1", 0), 0.1) is None
 
 
-def test_each_question_has_an_id_and_a_port_of_its_own() -> None:
+def test_ask_uses_a_random_id_and_port_for_each_query() -> None:
     seen = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         asked.bind(("127.0.0.1", 0))

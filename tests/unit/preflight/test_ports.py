@@ -1,4 +1,4 @@
-"""Which addresses are ever connected to, and what an answer from a port is taken for."""
+"""Which addresses may be connected to, and how the result of a connection attempt is judged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOOPBACK = ip_address("127.0.0.1")
 @pytest.mark.parametrize(
     "text", ["1.1.1.1", "9.9.9.9", "203.0.114.1", "2606:4700::1111", "2a00:1450::1", "2001:4860::8"]
 )
-def test_an_address_of_the_internet_is_public(text: str) -> None:
+def test_is_public_is_true_for_an_internet_address(text: str) -> None:
     assert is_public(ip_address(text))
 
 
@@ -58,16 +58,16 @@ def test_an_address_of_the_internet_is_public(text: str) -> None:
         "ff02::1",
     ],
 )
-def test_any_other_address_is_not(text: str) -> None:
+def test_is_public_is_false_for_any_special_address(text: str) -> None:
     assert not is_public(ip_address(text))
 
 
-def test_a_port_that_accepts_is_fine(listener: socket.socket) -> None:
+def test_find_refusal_is_empty_when_the_port_accepts(listener: socket.socket) -> None:
     assert find_refusal([LOOPBACK], listener.getsockname()[1], private=True) == ""
     listener.accept()[0].close()
 
 
-def test_a_port_that_every_address_refuses_is_told_with_the_addresses(closed_port: int) -> None:
+def test_find_refusal_names_the_addresses_when_all_refuse(closed_port: int) -> None:
     with ExitStack() as stack:
         if socket.has_ipv6:
             holder = stack.enter_context(socket.socket(socket.AF_INET6))
@@ -76,20 +76,20 @@ def test_a_port_that_every_address_refuses_is_told_with_the_addresses(closed_por
     assert found == f"connection refused at 127.0.0.1:{closed_port}, [::1]:{closed_port}"
 
 
-def test_one_address_that_accepts_is_enough(listener: socket.socket) -> None:
+def test_find_refusal_is_empty_when_one_address_accepts(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     assert find_refusal([ip_address("127.0.0.2"), LOOPBACK], port, private=True) == ""
     listener.accept()[0].close()
 
 
-def test_a_network_that_cannot_be_reached_is_no_refusal(closed_port: int) -> None:
+def test_find_refusal_is_empty_when_a_network_is_unreachable(closed_port: int) -> None:
     assert find_refusal([ip_address("255.255.255.255")], closed_port, private=True) == ""
     assert find_refusal([LOOPBACK, ip_address("255.255.255.255")], closed_port, private=True) == ""
 
 
-def test_a_port_that_stays_silent_is_no_refusal() -> None:
+def test_find_refusal_is_empty_when_the_port_is_silent() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
-        # With its queue of connections full, Linux leaves the next one without an answer.
+        # If its queue of connections is full, Linux does not answer the next one.
         for _ in range(2):
             filler = stack.enter_context(socket.socket())
             filler.settimeout(0)
@@ -97,12 +97,12 @@ def test_a_port_that_stays_silent_is_no_refusal() -> None:
         assert find_refusal([LOOPBACK], server.getsockname()[1], private=True) == ""
 
 
-def test_a_private_address_is_not_connected_to(listener: socket.socket, closed_port: int) -> None:
+def test_find_refusal_never_connects_to_a_private_address(listener: socket.socket, closed_port: int) -> None:
     assert find_refusal([LOOPBACK], listener.getsockname()[1], private=False) == ""
     assert find_refusal([LOOPBACK], closed_port, private=False) == ""
     with pytest.raises(BlockingIOError):
         listener.accept()
 
 
-def test_no_address_gives_no_finding() -> None:
+def test_find_refusal_is_empty_without_addresses() -> None:
     assert find_refusal([], 443, private=True) == ""

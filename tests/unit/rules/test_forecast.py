@@ -40,23 +40,23 @@ def renewals(found: Forecast) -> dict[int, int]:
 # What the days bring
 
 
-def test_certificates_live_as_long_as_those_that_they_replace() -> None:
+def test_renewed_certificates_keep_the_lifetime_of_the_old_ones() -> None:
     fleet = {due(0, timedelta(days=45)): 2, due(1): 3}
     assert renewals(ask(fleet, 90)) == {0: 2, 1: 3, 38: 2, 76: 2, 84: 3}
 
 
-def test_what_if_all_lived_shorter_holds_for_what_is_issued_from_now_on() -> None:
+def test_lifetime_option_applies_to_certificates_issued_from_now_on() -> None:
     found = ask({due(5): 3}, 90, new=2, lifetime=timedelta(days=45))
     assert renewals(found) == {5: 3, 38: 2, 43: 3, 76: 2, 81: 3}
 
 
-def test_new_domains_get_the_lifetime_that_most_have() -> None:
+def test_new_domains_get_the_most_common_lifetime() -> None:
     fleet = {due(20, timedelta(days=45)): 3, due(21): 2}
     assert renewals(ask(fleet, 50, new=7))[38] == 7
     assert renewals(ask({}, 90, new=7)) == {83: 7}
 
 
-def test_new_domains_come_in_at_the_pace_of_the_ca() -> None:
+def test_new_domains_are_limited_by_the_daily_limit_of_the_ca() -> None:
     found = ask(new=5000, new_a_day=2400)
     assert [day.new for day in found.days[:4]] == [2400, 2400, 200, 0]
     assert forecast.summarise(found)[-1] == "The last new domain is taken in on 2026-11-26."
@@ -65,7 +65,7 @@ def test_new_domains_come_in_at_the_pace_of_the_ca() -> None:
     )
 
 
-def test_what_was_renewed_today_takes_room_today_alone() -> None:
+def test_renewals_of_today_use_only_the_budget_of_today() -> None:
     assert renewals(ask({due(1): 4}, budget=2, renewed=1)) == {0: 1, 1: 2, 2: 1}
     assert renewals(ask({due(1): 4}, budget=2)) == {0: 2, 1: 2}
 
@@ -73,7 +73,7 @@ def test_what_was_renewed_today_takes_room_today_alone() -> None:
 # The verdict
 
 
-def test_it_fits_with_spreading_and_what_it_would_be_without_is_said() -> None:
+def test_summary_reports_a_fit_and_the_peak_without_spreading() -> None:
     found = ask({due(20): 100}, budget=10)
     assert (found.fits, found.breaks_on, found.enough) == (True, None, None)
     assert forecast.summarise(found) == [
@@ -82,7 +82,7 @@ def test_it_fits_with_spreading_and_what_it_would_be_without_is_said() -> None:
     ]
 
 
-def test_without_a_limit_the_busiest_day_is_said() -> None:
+def test_summary_reports_the_busiest_day_without_a_limit() -> None:
     found = ask({due(3): 70, due(4): 20})
     assert found.fits
     assert forecast.summarise(found) == [
@@ -90,11 +90,11 @@ def test_without_a_limit_the_busiest_day_is_said() -> None:
     ]
 
 
-def test_a_time_without_renewals_is_said_to_be_one() -> None:
+def test_summary_reports_that_no_renewal_falls_due() -> None:
     assert forecast.summarise(ask({due(300): 70}, days=20)) == ["No renewal falls due in these days."]
 
 
-def test_it_is_tight_where_renewals_must_wait() -> None:
+def test_summary_reports_a_tight_budget_when_renewals_must_wait() -> None:
     found = ask({due(0): 100}, budget=20)
     assert (found.fits, found.breaks_on, found.enough) == (False, None, 100)
     assert forecast.summarise(found)[:2] == [
@@ -106,7 +106,7 @@ def test_it_is_tight_where_renewals_must_wait() -> None:
     ]
 
 
-def test_it_breaks_on_the_day_on_which_certificates_would_expire() -> None:
+def test_summary_names_the_day_on_which_the_budget_breaks() -> None:
     found = ask({due(0): 100}, budget=10)
     assert found.breaks_on == date(2026, 11, 30)
     assert not found.fits
@@ -116,10 +116,10 @@ def test_it_breaks_on_the_day_on_which_certificates_would_expire() -> None:
     )
 
 
-def test_with_what_was_renewed_today_today_itself_may_be_too_much() -> None:
+def test_beyond_budget_counts_renewals_already_made_today() -> None:
     found = ask({due(-6): 5}, budget=10, renewed=8)
     assert [found.scenario.beyond_budget(day) for day in found.days[:2]] == [3, 0]
-    # More than the budget before anything is left to do is no trouble of the days to come.
+    # Renewals beyond the budget that were already made today do not affect the coming days.
     assert ask({due(9): 1}, budget=10, renewed=80).fits
 
 
@@ -129,7 +129,9 @@ def test_with_what_was_renewed_today_today_itself_may_be_too_much() -> None:
     st.integers(1, 30),
     st.booleans(),
 )
-def test_enough_is_enough_and_one_less_is_not(fleet: dict[DayWindow, int], budget: int, spent: bool) -> None:
+def test_enough_is_the_smallest_budget_that_fits(
+    fleet: dict[DayWindow, int], budget: int, spent: bool
+) -> None:
     found = ask(fleet, 60, budget=budget, renewed=int(spent))
     if found.enough is not None:
         assert ask(fleet, 60, budget=found.enough, renewed=int(spent)).fits
@@ -145,7 +147,7 @@ def drawn(found: Forecast, width: int | None = 80, encoding: str = "utf-8") -> l
         return chart.draw(found, width)
 
 
-def test_a_bar_is_as_long_as_its_number_and_new_domains_follow_renewals() -> None:
+def test_chart_bars_are_proportional_and_show_new_domains_after_renewals() -> None:
     found = ask({due(0): 40, due(1): 10, due(2): 1}, 3, new=20)
     assert drawn(found, 38) == [
         "DAY         ORDERS",
@@ -156,7 +158,7 @@ def test_a_bar_is_as_long_as_its_number_and_new_domains_follow_renewals() -> Non
     ]
 
 
-def test_an_encoding_without_blocks_gets_plain_ascii() -> None:
+def test_chart_uses_ascii_when_the_encoding_has_no_block_characters() -> None:
     found = ask({due(0): 40, due(1): 10}, 2, new=20, budget=20)
     lines = drawn(found, 39, "ascii")
     assert lines[1:] == [
@@ -168,7 +170,7 @@ def test_an_encoding_without_blocks_gets_plain_ascii() -> None:
     assert all("\n".join(drawn(found, None, encoding)).isascii() for encoding in ("ascii", "latin-1"))
 
 
-def test_the_budget_and_the_days_beyond_it_are_marked() -> None:
+def test_chart_marks_the_budget_and_the_days_beyond_it() -> None:
     lines = drawn(ask({due(-6): 40, due(1): 10}, 2, budget=20), 39)
     assert lines[1:] == [
         "2026-11-24      40  ████████│███████ !",
@@ -178,7 +180,7 @@ def test_the_budget_and_the_days_beyond_it_are_marked() -> None:
     ]
 
 
-def test_a_budget_far_beyond_all_bars_leaves_them_readable() -> None:
+def test_chart_omits_a_budget_far_beyond_all_bars() -> None:
     assert drawn(ask({due(0): 10}, 1, budget=10_000), 38)[1] == "2026-11-24      10  ███████████████"
 
 
@@ -191,7 +193,7 @@ def test_a_budget_far_beyond_all_bars_leaves_them_readable() -> None:
         (372, "MONTH", ["2026-11", "2026-12"]),
     ],
 )
-def test_many_days_are_gathered_into_weeks_and_months(days: int, head: str, labels: list[str]) -> None:
+def test_chart_groups_many_days_into_weeks_or_months(days: int, head: str, labels: list[str]) -> None:
     lines = drawn(ask({due(day): 1 for day in range(80)}, days))
     assert lines[0].startswith(head)
     assert [line.split()[0] for line in lines[1:3]] == labels
@@ -202,14 +204,14 @@ def test_many_days_are_gathered_into_weeks_and_months(days: int, head: str, labe
 
 
 @pytest.mark.parametrize("days", [7, 90, 730])
-def test_no_line_is_wider_than_the_terminal(days: int) -> None:
+def test_chart_lines_fit_the_terminal_width(days: int) -> None:
     fleet = {due(day): 7_000 + 900 * day for day in range(-2, 80)}
     found = ask(fleet, days, new=1_000_000, new_a_day=2_400, budget=30_000)
     for width in (40, 59, 60, 80, 200):
         assert width - 3 <= max(map(len, drawn(found, width))) <= width
 
 
-def test_days_without_orders_have_no_bar() -> None:
+def test_chart_shows_no_bar_for_days_without_orders() -> None:
     assert drawn(ask({}, 2), 60) == [
         "DAY         ORDERS",
         "2026-11-24       0",

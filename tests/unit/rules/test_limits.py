@@ -1,4 +1,4 @@
-"""The CA's limits: how they are written and told, whose they are, and what the configuration makes of them."""
+"""Rate limits of the CA: their text form, the known CAs, and the configuration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRODUCTION = "https://acme-v02.api.letsencrypt.org/directory"
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
 
-def test_lets_encrypts_own() -> None:
+def test_limits_of_lets_encrypt_are_the_published_ones() -> None:
     """https://letsencrypt.org/docs/rate-limits/, read in November 2026."""
     written = [LETS_ENCRYPT.orders, LETS_ENCRYPT.certificates, LETS_ENCRYPT.duplicates, LETS_ENCRYPT.failures]
     assert list(map(str, written)) == ["300/3h", "50/7d", "5/7d", "5/1h"]
@@ -34,7 +34,7 @@ def test_lets_encrypts_own() -> None:
 
 
 @pytest.mark.parametrize("url", [STAGING, "https://ca.test/directory", f"{PRODUCTION}/"])
-def test_of_no_other_ca_limits_are_known(url: str) -> None:
+def test_for_directory_returns_no_limits_for_any_other_ca(url: str) -> None:
     assert for_directory(url) is NO_LIMITS
 
 
@@ -50,17 +50,17 @@ def test_of_no_other_ca_limits_are_known(url: str) -> None:
         ("7/366d", Limit(7, timedelta(days=366)), "366 days"),
     ],
 )
-def test_a_limit_is_written_and_told(text: str, limit: Limit, period: str) -> None:
+def test_limit_of_reads_a_limit_and_period_describes_it(text: str, limit: Limit, period: str) -> None:
     assert limit_of(text) == limit
     assert limit.period == period
 
 
-def test_none_is_no_limit() -> None:
+def test_limit_of_none_is_no_limit() -> None:
     assert limit_of("none") is None
 
 
 @given(st.integers(1, 10**9 - 1), st.integers(1, 366 * 86_400))
-def test_what_is_told_can_be_read_again(count: int, seconds: int) -> None:
+def test_limit_of_reads_what_str_writes(count: int, seconds: int) -> None:
     limit = Limit(count, timedelta(seconds=seconds))
     written = str(limit)
     if len(written.rpartition("/")[2]) <= 8:
@@ -70,12 +70,12 @@ def test_what_is_told_can_be_read_again(count: int, seconds: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "300", "/3h", "0/3h", "3/0h", "3/3w", "3 / 3h", "1e9/3h", "3/367d", "3/3h\n", "None"]
 )
-def test_what_is_no_limit(text: str) -> None:
+def test_limit_of_raises_value_error_for_invalid_text(text: str) -> None:
     with pytest.raises(ValueError, match="a limit is written like 300/3h, or none"):
         limit_of(text)
 
 
-def test_the_configuration_wins_over_the_cas_own_one_by_one(tmp_path: Path) -> None:
+def test_configured_limits_override_single_limits_of_the_ca(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('[limits]\norders = "1000/3h"\nfailures = "none"\n')
     limits = load(file, {"SSLCTL_LIMITS_CERTIFICATES": " 500/7d "}).ca_limits
@@ -87,7 +87,7 @@ def test_the_configuration_wins_over_the_cas_own_one_by_one(tmp_path: Path) -> N
     ]
 
 
-def test_a_ca_without_known_limits_has_those_of_the_configuration_alone(tmp_path: Path) -> None:
+def test_ca_without_known_limits_has_only_the_configured_ones(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(f'[acme]\ndirectory_url = "{STAGING}"\n[limits]\norders = "1500/3h"\n')
     assert load(file, {}).ca_limits == NO_LIMITS.__class__(orders=Limit(1500, timedelta(hours=3)))
@@ -103,10 +103,10 @@ def test_a_ca_without_known_limits_has_those_of_the_configuration_alone(tmp_path
     ],
     ids=str,
 )
-def test_a_scope_is_read_as_it_was_written(scope: Scope) -> None:
+def test_scope_of_reads_what_str_writes(scope: Scope) -> None:
     assert scope_of(str(scope)) == scope
 
 
-def test_equal_sets_of_names_have_equal_keys() -> None:
+def test_set_key_is_equal_for_equal_sets_of_names() -> None:
     assert set_key(("b.test", "a.test")) == set_key(("a.test", "b.test", "a.test"))
     assert set_key(("a.test",)) != set_key(("a.test", "b.test"))

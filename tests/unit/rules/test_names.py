@@ -1,4 +1,4 @@
-"""What is accepted as a domain name, in which form, and what is refused with which words."""
+"""Which domain names are accepted and in which form, and with which message others are refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LONGEST = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 58, "de"])
         ("a" * 63 + ".example.com", "a" * 63 + ".example.com"),
     ],
 )
-def test_a_name_is_given_in_its_one_form(text: str, name: str) -> None:
+def test_normalise_returns_the_canonical_form(text: str, name: str) -> None:
     assert normalise(text) == name
 
 
@@ -122,7 +122,7 @@ def test_a_name_is_given_in_its_one_form(text: str, name: str) -> None:
         ("\u0301a.example.com", "IDNA 2008"),
     ],
 )
-def test_what_is_no_usable_name_is_refused_in_one_clear_line(text: str, trouble: str) -> None:
+def test_normalise_raises_bad_input_with_the_reason_for_an_unusable_name(text: str, trouble: str) -> None:
     with pytest.raises(BadInput) as caught:
         normalise(text)
     assert trouble in caught.value.message
@@ -130,20 +130,20 @@ def test_what_is_no_usable_name_is_refused_in_one_clear_line(text: str, trouble:
     assert caught.value.exit_code is Exit.USAGE
 
 
-def test_a_refusal_names_the_input() -> None:
+def test_bad_input_names_the_input() -> None:
     with pytest.raises(
         BadInput, match=r'^"\*\.example\.com" cannot be used as a domain name: it is a wildcard'
     ):
         normalise("*.example.com")
 
 
-def test_a_huge_input_is_named_shortly() -> None:
+def test_bad_input_shortens_a_huge_input() -> None:
     with pytest.raises(BadInput) as caught:
         normalise("a" * 10_000_000)
     assert len(caught.value.message) < 300
 
 
-# Text that is nearly a name: its troubles lie deeper than those of wholly random text.
+# Text that is nearly a name, which reaches deeper checks than random text.
 nearly_names = st.lists(
     st.text(st.sampled_from("aA09-_. ;/:*@\\äßאשع\u200d\u202e\u3002１x\x1b\n\x00\u0301\u3164n"), max_size=66),  # noqa: RUF001
     max_size=6,
@@ -162,7 +162,7 @@ def accept(text: str) -> str:
 
 
 @given(st.one_of(st.text(), nearly_names))
-def test_any_text_is_accepted_or_refused_in_one_printable_line(text: str) -> None:
+def test_normalise_accepts_any_text_or_refuses_it_in_one_printable_line(text: str) -> None:
     if not accept(text):
         with pytest.raises(BadInput) as caught:
             normalise(text)
@@ -170,7 +170,7 @@ def test_any_text_is_accepted_or_refused_in_one_printable_line(text: str) -> Non
 
 
 @given(st.one_of(names.map("{}.com".format), nearly_names))
-def test_whatever_is_accepted_is_a_strict_host_name_and_stays_as_it_is(text: str) -> None:
+def test_normalise_returns_a_strict_host_name_and_is_idempotent(text: str) -> None:
     name = accept(text)
     if not name:
         return
@@ -183,24 +183,24 @@ def test_whatever_is_accepted_is_a_strict_host_name_and_stays_as_it_is(text: str
 
 
 @given(hidden, st.integers(min_value=0, max_value=len("shop.example.com")))
-def test_a_hidden_character_is_never_dropped_in_silence(character: str, place: int) -> None:
+def test_normalise_refuses_hidden_characters(character: str, place: int) -> None:
     with pytest.raises(BadInput):
         normalise("shop.example.com"[:place] + character + "shop.example.com"[place:])
 
 
-def test_several_names_keep_their_order() -> None:
+def test_normalise_all_keeps_the_order() -> None:
     assert normalise_all(["b.example.com", "A.example.com."]) == ("b.example.com", "a.example.com")
     assert normalise_all([]) == ()
 
 
-def test_the_same_name_twice_is_refused_whatever_its_spelling() -> None:
+def test_normalise_all_raises_bad_input_for_the_same_name_in_two_spellings() -> None:
     with pytest.raises(
         BadInput, match=r'"xn--bcher-kva\.example\.com" is given twice.*"Bücher\.example\.com"'
     ):
         normalise_all(["Bücher.example.com", "a.example.com", "xn--bcher-kva.example.com"])
 
 
-def test_importing_the_module_does_not_read_the_public_suffix_list() -> None:
+def test_import_does_not_read_the_public_suffix_list() -> None:
     program = "import sslctl.rules.names as names; assert names._suffixes.cache_info().currsize == 0"
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -211,7 +211,7 @@ _labels = st.text("abxnXZ019-", min_size=1, max_size=6) | st.sampled_from(
 
 
 @given(labels=st.lists(_labels, min_size=1, max_size=60), end=st.sampled_from(("", ".", "..", "\n", " ")))
-def test_the_short_way_for_plain_names_gives_what_the_long_way_gives(labels: list[str], end: str) -> None:
+def test_read_plain_agrees_with_read_any(labels: list[str], end: str) -> None:
     text = ".".join(labels) + end
     name = _read_plain(text)
     assert name in ("", text.lower().removesuffix("."))
@@ -220,7 +220,7 @@ def test_the_short_way_for_plain_names_gives_what_the_long_way_gives(labels: lis
 
 
 @pytest.mark.parametrize("text", ["shop.example.com", "WWW.a-b--c.1and1.example.co.uk.", LONGEST])
-def test_most_names_are_plain(text: str) -> None:
+def test_read_plain_accepts_ordinary_names(text: str) -> None:
     assert _read_plain(text)
 
 
@@ -237,6 +237,6 @@ def test_most_names_are_plain(text: str) -> None:
         ("xn--bcher-kva.example.xn--p1ai", "example.xn--p1ai"),
     ],
 )
-def test_the_domain_that_a_name_was_registered_under(name: str, domain: str) -> None:
-    """Private owners' suffixes count too, and a suffix stands for itself, as at Let's Encrypt."""
+def test_registered_domain_follows_the_public_suffix_list(name: str, domain: str) -> None:
+    """Private suffixes count too, and a suffix is its own registered domain, as at Let's Encrypt."""
     assert registered_domain(name) == domain

@@ -1,4 +1,4 @@
-"""When a certificate is renewed: by its expiry, and as far as `renewal.ari` has it by the CA's own word."""
+"""When a certificate is renewed: by its expiry and, depending on `renewal.ari`, by the window of the CA."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEEK, DAY, HOUR = timedelta(days=7), timedelta(days=1), timedelta(hours=1)
 
 
 def served(asked: timedelta | None, lifetime: timedelta = timedelta(days=100), url: str = "") -> Certificate:
-    """Give a certificate issued now; `asked` after that the CA wants it renewed."""
+    """Return a certificate issued now that the CA wants renewed `asked` after now, or None for no window."""
     leaf = Leaf(("a.test",), "ab" * 32, "1f", "CN=CA", "ECDSA P-256", NOW, NOW + lifetime)
     info = (
         None if asked is None else RenewalInfo(NOW + asked - HOUR, NOW + asked + HOUR, NOW + asked, NOW, url)
@@ -46,25 +46,29 @@ _rules = st.builds(RenewalRule, _lengths, st.sampled_from(Ari))
 
 
 @given(_certificates, _rules)
-def test_the_ca_makes_no_renewal_later(certificate: Certificate, rule: RenewalRule) -> None:
+def test_renew_at_is_never_later_than_the_time_by_expiry(certificate: Certificate, rule: RenewalRule) -> None:
     assert rule.renew_at(certificate) <= renewal_at(certificate.leaf, rule.before)
     assert rule.renew_at(certificate) < certificate.not_after
 
 
 @given(_certificates, _lengths)
-def test_off_is_as_if_the_ca_had_said_nothing(certificate: Certificate, before: timedelta) -> None:
+def test_renew_at_ignores_the_ca_when_ari_is_off(certificate: Certificate, before: timedelta) -> None:
     assert RenewalRule(before, Ari.OFF).renew_at(certificate) == renewal_at(certificate.leaf, before)
 
 
 @given(_certificates, _lengths)
-def test_follow_takes_the_earlier_of_the_two_times(certificate: Certificate, before: timedelta) -> None:
+def test_renew_at_takes_the_earlier_time_when_ari_is_follow(
+    certificate: Certificate, before: timedelta
+) -> None:
     by_expiry, info = renewal_at(certificate.leaf, before), certificate.renewal_info
     expected = by_expiry if info is None else min(by_expiry, info.renew_at)
     assert RenewalRule(before, Ari.FOLLOW).renew_at(certificate) == expected
 
 
 @given(_certificates, _lengths)
-def test_an_incident_is_followed_and_nothing_else_is(certificate: Certificate, before: timedelta) -> None:
+def test_renew_at_follows_only_an_incident_when_ari_is_incident(
+    certificate: Certificate, before: timedelta
+) -> None:
     info = certificate.renewal_info
     early = info is not None and asked_early(certificate.leaf, info)
     as_if = RenewalRule(before, Ari.FOLLOW if early else Ari.OFF)
@@ -72,7 +76,7 @@ def test_an_incident_is_followed_and_nothing_else_is(certificate: Certificate, b
 
 
 @given(_certificates, _rules, st.timedeltas(timedelta(days=-400), timedelta(days=800)))
-def test_the_tick_finds_it_due_from_that_very_time_on(
+def test_find_due_work_agrees_with_renew_at(
     certificate: Certificate, rule: RenewalRule, after: timedelta
 ) -> None:
     assert (due(certificate, after, rule) is not None) == (rule.renew_at(certificate) <= NOW + after)
@@ -82,7 +86,7 @@ def test_the_tick_finds_it_due_from_that_very_time_on(
     ("asked", "early"),
     [(60 * DAY - timedelta(seconds=1), True), (60 * DAY, False), (-DAY, True), (99 * DAY, False)],
 )
-def test_before_60_percent_of_the_lifetime_it_is_an_incident(asked: timedelta, early: bool) -> None:
+def test_asked_early_is_true_before_60_percent_of_the_lifetime(asked: timedelta, early: bool) -> None:
     certificate = served(asked)
     assert certificate.renewal_info is not None
     assert asked_early(certificate.leaf, certificate.renewal_info) is early
@@ -100,18 +104,18 @@ def test_before_60_percent_of_the_lifetime_it_is_an_incident(asked: timedelta, e
         (Ari.FOLLOW, 99 * DAY, 93 * DAY, Work.RENEW),
         (Ari.OFF, 10 * DAY, 92 * DAY, None),
         (Ari.OFF, 10 * DAY, 93 * DAY, Work.RENEW),
-        # Whatever was asked before, it now expires.
+        # Near its expiry the certificate is renewed, whatever the CA asked before.
         (Ari.INCIDENT, 10 * DAY, 95 * DAY, Work.RENEW),
     ],
 )
-def test_what_is_asked_for_early_is_replaced_and_the_rest_renewed(
+def test_find_due_work_replaces_after_an_early_request_and_renews_otherwise(
     ari: Ari, asked: timedelta, after: timedelta, expected: Work | None
 ) -> None:
     found = due(served(asked), after, RenewalRule(WEEK, ari))
     assert (found.work if found else None) is expected
 
 
-def test_the_reason_is_the_cas_own() -> None:
+def test_due_work_names_the_reason_of_the_ca() -> None:
     early = due(served(DAY, url="https://ca.test/why"), 2 * DAY, RenewalRule())
     assert early == DueWork(Work.REPLACE, "the CA asks for its replacement early: https://ca.test/why")
     later = due(served(70 * DAY), 70 * DAY, RenewalRule(ari=Ari.FOLLOW))
@@ -121,7 +125,7 @@ def test_the_reason_is_the_cas_own() -> None:
     assert usual.why == "its certificate expires 2027-03-03 12:00 SGT"
 
 
-def test_a_revoked_certificate_is_renewed_whatever_the_ca_suggests() -> None:
+def test_find_due_work_renews_a_revoked_certificate_at_once() -> None:
     revoked = served(70 * DAY)
     revoked = Certificate(
         1, 1, 1, Source.C4, revoked.leaf, NOW, revoked_at=NOW, renewal_info=revoked.renewal_info
@@ -130,7 +134,7 @@ def test_a_revoked_certificate_is_renewed_whatever_the_ca_suggests() -> None:
     assert found == DueWork(Work.RENEW, "its certificate is revoked")
 
 
-# What the CA suggests, and what is kept of it
+# The window of the CA, and what is stored of it
 
 _suggestions = st.builds(
     lambda start, length: RenewalWindow(NOW + start, NOW + start + length, "", None),
@@ -140,7 +144,7 @@ _suggestions = st.builds(
 
 
 @given(_suggestions, st.randoms(use_true_random=False))
-def test_the_time_is_picked_in_the_window_and_to_the_second(
+def test_renewal_time_is_picked_inside_the_window_in_whole_seconds(
     suggestion: RenewalWindow, random: Random
 ) -> None:
     kept = to_renewal_info(suggestion, None, NOW, random)
@@ -148,7 +152,7 @@ def test_the_time_is_picked_in_the_window_and_to_the_second(
     assert kept.renew_at.microsecond == 0
 
 
-def test_the_times_picked_for_many_fill_the_window_evenly() -> None:
+def test_renewal_times_are_distributed_evenly_over_the_window() -> None:
     suggestion = RenewalWindow(NOW, NOW + DAY)
     random = picks()
     hours = [(to_renewal_info(suggestion, None, NOW, random).renew_at - NOW) // HOUR for _ in range(24_000)]
@@ -157,7 +161,7 @@ def test_the_times_picked_for_many_fill_the_window_evenly() -> None:
     assert all(800 < count < 1200 for count in counts)
 
 
-def test_the_time_is_kept_until_the_window_changes() -> None:
+def test_renewal_time_is_kept_until_the_window_changes() -> None:
     random = picks()
     first = to_renewal_info(RenewalWindow(NOW, NOW + DAY), None, NOW, random)
     again = to_renewal_info(RenewalWindow(NOW, NOW + DAY, "https://ca.test/new"), first, NOW + HOUR, random)
@@ -169,7 +173,7 @@ def test_the_time_is_kept_until_the_window_changes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "wait"),
+    ("retry_after", "wait"),
     [
         (None, USUAL),
         (timedelta(0), SOONEST),
@@ -180,10 +184,10 @@ def test_the_time_is_kept_until_the_window_changes() -> None:
         (3650 * DAY, LATEST),
     ],
 )
-def test_the_ca_is_asked_again_when_it_says_between_a_minute_and_a_day(
-    wish: timedelta | None, wait: timedelta
+def test_poll_at_follows_the_retry_after_of_the_ca_between_a_minute_and_a_day(
+    retry_after: timedelta | None, wait: timedelta
 ) -> None:
-    retry_at = None if wish is None else NOW + wish
+    retry_at = None if retry_after is None else NOW + retry_after
     assert (
         to_renewal_info(RenewalWindow(NOW, NOW + DAY, "", retry_at), None, NOW, picks()).poll_at == NOW + wait
     )

@@ -1,4 +1,4 @@
-"""Spreading: as many renewals are made early as the coming days need, no more and no sooner, and none is ever too late."""
+"""Spreading: renewals are made early as few and as late as the coming days allow, and none is too late."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIFE = 90 * DAY
 
 
 def due(in_days: int, *, earliest: int | None = None, late: int = 6) -> DayWindow:
-    """Give a window that is due `in_days` from today, open `earliest` days from today (default: long ago)."""
+    """Return a window that is due `in_days` from today and opens `earliest` days from today (default: long ago)."""
     start = in_days - 38 if earliest is None else earliest
     return DayWindow(TODAY + in_days + late, TODAY + in_days, TODAY + start, LIFE)
 
@@ -43,21 +43,21 @@ def simulate(fleet: RenewalCounts, days: int, **assumptions: int | None) -> list
 # Windows
 
 
-def test_a_window_has_the_day_it_is_due_half_the_life_and_the_day_before_the_expiry() -> None:
+def test_renewal_window_reaches_from_half_of_the_lifetime_to_the_day_before_expiry() -> None:
     found = renewal_days.day_window(datetime(2027, 2, 22, 4, 0, tzinfo=UTC), LIFE, WEEK)
     days = [date.fromordinal(day).isoformat() for day in (found.earliest, found.due, found.latest)]
-    # Half the life is over at noon of 8 January: from the next midnight on it may be renewed.
+    # Half of the lifetime is over at noon of 8 January, so it may be renewed from the next midnight on.
     assert days == ["2027-01-09", "2027-02-15", "2027-02-21"]
 
 
-def test_what_falls_due_after_the_last_tick_of_a_day_is_the_next_days() -> None:
+def test_renewal_due_after_the_last_tick_of_a_day_counts_for_the_next_day() -> None:
     def falls(hour: int) -> int:
         return renewal_days.day_window(datetime(2027, 2, 22, hour, tzinfo=SGT), LIFE, WEEK).due
 
     assert [date.fromordinal(falls(hour)).day for hour in (0, 22, 23)] == [15, 15, 16]
 
 
-def test_a_short_lived_certificate_is_never_renewed_early() -> None:
+def test_renewal_window_of_a_short_lived_certificate_has_no_early_days() -> None:
     expires = datetime(2026, 11, 30, 4, 0, tzinfo=UTC)
     found = renewal_days.day_window(expires, timedelta(hours=160), WEEK)
     assert found.earliest == found.due == renewal_days.day_of(expires - timedelta(hours=80))
@@ -68,64 +68,66 @@ def test_a_short_lived_certificate_is_never_renewed_early() -> None:
     st.integers(1, 4000).map(lambda hours: timedelta(hours=hours)),
     st.floats(0.1, 60).map(lambda days: timedelta(days=days)),
 )
-def test_the_days_of_a_window_are_in_order(expires: datetime, lifetime: timedelta, before: timedelta) -> None:
+def test_days_of_a_renewal_window_are_in_order(
+    expires: datetime, lifetime: timedelta, before: timedelta
+) -> None:
     found = renewal_days.day_window(expires, lifetime, before)
     assert found.earliest <= found.due <= found.latest
-    # The first tick of the day finds half of the life over, unless it is the due day itself.
+    # At the first tick of the day half of the lifetime is over, unless it is the due day itself.
     assert found.earliest == found.due or renewal_days.start_of(found.earliest) >= expires - lifetime / 2
-    # Made on the last day, it is in time for one that was due by then.
+    # A renewal on the last day is in time.
     assert found.latest == found.due or renewal_days.start_of(found.latest + 1) <= expires
 
 
-def test_days_begin_at_midnight_in_singapore() -> None:
+def test_days_start_at_midnight_in_singapore() -> None:
     midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
     assert renewal_days.start_of(TODAY) == midnight
     assert renewal_days.day_of(midnight) == renewal_days.day_of(midnight - timedelta(seconds=1)) + 1 == TODAY
 
 
-# How much, and which
+# How many renewals, and which
 
 
-def test_nothing_is_pulled_in_while_every_day_has_room() -> None:
+def test_no_renewal_is_early_while_every_day_fits_the_budget() -> None:
     fleet = {due(day): 10 for day in range(30)}
     assert renewal_days.count_needed_today(fleet, TODAY, 10) == 10
     assert renewal_days.pick_renewals(fleet, TODAY, 10) == {due(0): 10}
 
 
-def test_a_cohort_is_pulled_in_as_late_as_will_do() -> None:
+def test_cohort_is_renewed_early_as_late_as_possible() -> None:
     fleet = {due(20): 100}
-    # 100 at 10 a day take ten days, the last of them the twentieth: so they begin on the eleventh.
+    # 100 renewals at 10 a day take ten days. The last of them is day 20, so the first is day 11.
     assert [renewal_days.count_needed_today(fleet, TODAY + day, 10) for day in (0, 10, 11)] == [0, 0, 10]
     days = simulate(fleet, 21, budget=10)
     assert [day.renewals for day in days] == [0] * 11 + [10] * 10
     assert [day.early for day in days] == [0] * 11 + [10] * 9 + [0]
 
 
-def test_the_next_to_fall_due_are_pulled_in_first() -> None:
+def test_early_renewals_take_the_next_due_first() -> None:
     fleet = {due(0): 4, due(1): 30, due(2): 10, due(3): 10}
     assert renewal_days.pick_renewals(fleet, TODAY, 10) == {due(0): 4, due(1): 6}
     assert renewal_days.pick_renewals(fleet, TODAY, 25) == {due(0): 4, due(1): 5}
 
 
-def test_one_before_half_of_its_life_is_left_alone_however_full_its_day_will_be() -> None:
+def test_certificate_before_half_of_its_lifetime_is_never_picked() -> None:
     young = due(5, earliest=4)
     assert renewal_days.pick_renewals({young: 100}, TODAY, 10) == {}
     assert renewal_days.pick_renewals({young: 100}, TODAY + 4, 10) == {young: 10}
 
 
-def test_room_is_left_where_the_young_need_it() -> None:
-    """Day 5 is full of those that cannot go earlier: the old that are due then go before."""
+def test_old_certificates_are_renewed_early_when_young_ones_fill_their_day() -> None:
+    """Day 5 is full of certificates that cannot go earlier, so the old ones due then go before it."""
     old, young = due(5), due(5, earliest=5)
     assert [day.renewals for day in simulate({old: 10, young: 10}, 6, budget=10)] == [0, 0, 0, 0, 10, 10]
 
 
-def test_those_that_find_no_room_pull_in_nobody_else() -> None:
+def test_certificates_that_cannot_fit_cause_no_early_renewals_of_others() -> None:
     fleet = {due(4): 10, due(5, earliest=5): 100, due(20): 10}
     assert renewal_days.count_needed_today(fleet, TODAY + 3, 10) == 0
 
 
-def test_room_is_left_for_those_that_will_be_late() -> None:
-    """Days 5 and 9 have each more young ones than they can take: the old between them make way before either comes."""
+def test_old_certificates_are_renewed_early_when_young_ones_will_be_late() -> None:
+    """Days 5 and 9 each have more young certificates than budget, so the old ones between them go before day 5."""
     young = {due(5, earliest=5, late=2): 3, due(9, earliest=9, late=2): 3}
     old = {due(day, late=2): 1 for day in (6, 7, 8)}
     days = simulate(young | old, 12, budget=1)
@@ -133,13 +135,13 @@ def test_room_is_left_for_those_that_will_be_late() -> None:
     assert [day.early for day in days] == [0, 0, 0, 1, 1, *[0] * 7]
 
 
-def test_without_a_budget_each_is_renewed_on_its_day() -> None:
+def test_every_renewal_is_on_its_due_day_without_a_budget() -> None:
     days = simulate({due(2): 500, due(4): 7}, 5)
     assert [day.renewals for day in days] == [0, 0, 500, 0, 7]
     assert sum(day.early + day.late for day in days) == 0
 
 
-def test_what_is_due_and_does_not_fit_waits_and_the_nearest_expiry_goes_first() -> None:
+def test_due_renewals_beyond_the_budget_wait_and_the_nearest_expiry_goes_first() -> None:
     soon, later = due(0, late=2), due(0, late=6)
     assert renewal_days.pick_renewals({later: 10, soon: 6}, TODAY, 10) == {soon: 6, later: 4}
     assert [(day.renewals, day.late) for day in simulate({later: 10, soon: 6}, 2, budget=10)] == [
@@ -148,16 +150,16 @@ def test_what_is_due_and_does_not_fit_waits_and_the_nearest_expiry_goes_first() 
     ]
 
 
-def test_what_would_expire_is_renewed_beyond_the_budget() -> None:
+def test_certificates_about_to_expire_are_renewed_beyond_the_budget() -> None:
     assert renewal_days.pick_renewals({due(-6): 25, due(0): 5}, TODAY, 10) == {due(-6): 25}
 
 
-def test_a_renewed_certificate_falls_due_again() -> None:
+def test_renewed_certificate_falls_due_again() -> None:
     days = simulate({due(0): 3}, 90)
     assert [day.day - TODAY for day in days if day.renewals] == [0, 83]
 
 
-def test_new_domains_come_in_as_fast_as_the_ca_takes_them_and_fall_due_too() -> None:
+def test_new_domains_are_limited_per_day_and_fall_due_later() -> None:
     assumptions = Assumptions(WEEK, same, new_a_day=40)
     days = list(islice(renewal_days.simulate({}, TODAY, assumptions, {TODAY: 100}.__getitem__), 1))
     assert [(day.new, day.waiting, day.orders) for day in days] == [(40, 60, 40)]
@@ -166,17 +168,17 @@ def test_new_domains_come_in_as_fast_as_the_ca_takes_them_and_fall_due_too() -> 
     assert [day.renewals for day in days[83:]] == [40, 40, 20]
 
 
-def test_an_expiry_is_counted_once_where_a_day_cannot_do_more() -> None:
+def test_expiry_is_counted_once_when_the_capacity_is_too_small() -> None:
     days = simulate({due(0, late=1): 10}, 5, capacity=3)
     assert [(day.renewals, day.expired) for day in days] == [(3, 0), (3, 0), (3, 4), (1, 0), (0, 0)]
 
 
-# Whatever the fleet
+# Random fleets
 
 
 @st.composite
 def fleets(draw: st.DrawFn) -> RenewalCounts:
-    """Give a fleet of which all have the same days between due and latest, but for the short-lived, which have fewer."""
+    """Return a fleet with equal days between due and latest, except for short-lived certificates, which have fewer."""
     late = draw(st.integers(0, 4))
 
     def one() -> DayWindow:
@@ -189,9 +191,9 @@ def fleets(draw: st.DrawFn) -> RenewalCounts:
 
 
 def fits(fleet: RenewalCounts, first: int, budget: int, end: str) -> bool:
-    """Say whether each can be renewed on a day from `first` on that it is open to: Hall's condition, day by day.
+    """Return whether every certificate can be renewed on an open day from `first` on (Hall's condition, by days).
 
-    For every stretch of days, those open to no day outside it are no more than its days have room for.
+    For every interval of days, the certificates open only inside it must be no more than its total budget.
     """
     until = max((getattr(each, end) for each in fleet), default=first)
     return all(
@@ -203,7 +205,9 @@ def fits(fleet: RenewalCounts, first: int, budget: int, end: str) -> bool:
 
 
 @given(fleets(), st.integers(1, 12))
-def test_what_can_be_kept_within_the_budget_is_and_none_is_late(fleet: RenewalCounts, budget: int) -> None:
+def test_simulation_keeps_the_budget_and_is_never_late_if_that_is_possible(
+    fleet: RenewalCounts, budget: int
+) -> None:
     assume(fits(fleet, TODAY, budget, "due"))
     days = simulate(fleet, 25, budget=budget)
     assert max(day.renewals for day in days) <= budget
@@ -211,7 +215,9 @@ def test_what_can_be_kept_within_the_budget_is_and_none_is_late(fleet: RenewalCo
 
 
 @given(fleets(), st.integers(1, 12))
-def test_none_expires_and_only_what_would_goes_beyond_the_budget(fleet: RenewalCounts, budget: int) -> None:
+def test_simulation_lets_nothing_expire_and_exceeds_the_budget_only_for_that(
+    fleet: RenewalCounts, budget: int
+) -> None:
     days = simulate(fleet, 25, budget=budget)
     assert sum(day.expired for day in days) == 0
     assert sum(day.renewals for day in days) == sum(fleet.values())
@@ -220,8 +226,8 @@ def test_none_expires_and_only_what_would_goes_beyond_the_budget(fleet: RenewalC
 
 
 @given(fleets(), st.integers(1, 12))
-def test_no_fewer_would_do_today(fleet: RenewalCounts, budget: int) -> None:
-    """One renewal less today than `owed` says, and a later day would not have room."""
+def test_count_needed_today_is_the_minimum(fleet: RenewalCounts, budget: int) -> None:
+    """With one renewal less than `count_needed_today`, a later day would exceed the budget."""
     assume(fits(fleet, TODAY, budget, "due"))
     number = renewal_days.count_needed_today(fleet, TODAY, budget)
     for less in (0, 1):
@@ -231,24 +237,24 @@ def test_no_fewer_would_do_today(fleet: RenewalCounts, budget: int) -> None:
 
 
 @given(fleets(), st.integers(1, 12))
-def test_none_is_renewed_before_half_of_its_life(fleet: RenewalCounts, budget: int) -> None:
+def test_nothing_is_renewed_before_half_of_its_lifetime(fleet: RenewalCounts, budget: int) -> None:
     for day in range(TODAY, TODAY + 15):
         assert all(each.earliest <= day for each in renewal_days.pick_renewals(fleet, day, budget))
 
 
-# Two years, small: the whole of it is tests/bench/simulate_two_years.py
+# Two years in small; the full simulation is tests/bench/simulate_two_years.py
 
 CHANGES = {date(2027, 2, 10): 64, date(2028, 2, 16): 45}
 
 
 def calendar(day: int, _old: timedelta | None) -> timedelta:
-    """Give the lifetime that Let's Encrypt has announced for `day`."""
+    """Return the lifetime that Let's Encrypt has announced for `day`."""
     return next((n for since, n in reversed(CHANGES.items()) if day >= since.toordinal()), 90) * DAY
 
 
 @pytest.mark.parametrize("spread", [True, False])
-def test_ten_thousand_in_five_cohorts_over_two_years(spread: bool) -> None:
-    """38 days of 270 renewals hold a fleet of 10,000 with 45 days to live; a cohort of 4,000 on one day does not fit."""
+def test_10000_domains_in_five_cohorts_over_two_years_need_spreading(spread: bool) -> None:
+    """38 days of 270 renewals carry 10,000 certificates of 45 days; an unspread cohort of 4,000 does not fit."""
     cohorts = {TODAY: 2000, TODAY + 60: 4000, TODAY + 61: 1000, TODAY + 300: 2000, TODAY + 500: 1000}
     assumptions = Assumptions(WEEK, calendar, budget=270 if spread else None, capacity=270)
     days = list(islice(renewal_days.simulate({}, TODAY, assumptions, lambda day: cohorts.get(day, 0)), 731))

@@ -16,7 +16,7 @@ from tests.unit.rules.builders import NOW, WEEK, certificate, domain, finding, l
 @pytest.mark.parametrize(
     ("lifetime_days", "expected_days"), [(90, 7), (64, 7), (45, 7), (14, 7), (13, 6.5), (6, 3), (1, 0.5)]
 )
-def test_renewal_is_seven_days_before_expiry_but_never_before_half_of_the_lifetime(
+def test_renewal_at_is_seven_days_before_expiry_but_not_before_half_of_the_lifetime(
     lifetime_days: float, expected_days: float
 ) -> None:
     short = leaf(left=timedelta(days=lifetime_days), lifetime=timedelta(days=lifetime_days))
@@ -46,17 +46,17 @@ def test_renewal_is_seven_days_before_expiry_but_never_before_half_of_the_lifeti
         ({**serving(left=WEEK), "finding": finding(Code.CNAME_ELSEWHERE, retry=timedelta(hours=1))}, None),
     ],
 )
-def test_what_the_tick_owes(state: dict[str, object], work: Work | None) -> None:
+def test_find_due_work_returns_the_work_of_each_state(state: dict[str, object], work: Work | None) -> None:
     due = find_due_work(domain(**state), NOW, RenewalRule(WEEK))
     assert (due.work if due else None) is work
 
 
-def test_failure_waits_for_the_next_midnight_in_singapore() -> None:
+def test_retry_at_of_a_failure_is_the_next_midnight_in_singapore() -> None:
     assert retry_at(Code.NXDOMAIN, NOW) == datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("code", [Code.CA_UNAVAILABLE, Code.C4_ACTIVATING, Code.CHALLENGE_FAILED], ids=str)
-def test_what_may_pass_by_itself_is_tried_again_ever_more_seldom_but_never_past_midnight(code: Code) -> None:
+def test_retry_at_of_a_temporary_problem_backs_off_until_midnight_at_the_latest(code: Code) -> None:
     waits = [retry_at(code, NOW, tries=tries) for tries in (1, 2, 3, 4, 5)]
     midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
     assert waits == [*(NOW + timedelta(minutes=m) for m in (1, 10, 100)), midnight, midnight]
@@ -64,9 +64,9 @@ def test_what_may_pass_by_itself_is_tried_again_ever_more_seldom_but_never_past_
     assert retry_at(code, late) == midnight
 
 
-@pytest.mark.parametrize("wish", [timedelta(seconds=1), timedelta(days=42)])
-def test_what_is_held_back_is_taken_up_at_its_own_time(wish: timedelta) -> None:
-    assert retry_at(Code.BUDGET_HELD, NOW, NOW + wish) == NOW + wish
+@pytest.mark.parametrize("retry_after", [timedelta(seconds=1), timedelta(days=42)])
+def test_retry_at_of_budget_held_is_its_given_time(retry_after: timedelta) -> None:
+    assert retry_at(Code.BUDGET_HELD, NOW, NOW + retry_after) == NOW + retry_after
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_is_held_back_is_taken_up_at_its_own_time(wish: timedelta) -> None:
         ([Code.QUEUED, Code.BUDGET_HELD, Code.BUDGET_HELD, Code.CA_UNAVAILABLE], 1),
     ],
 )
-def test_only_trouble_that_backs_off_is_counted_and_only_in_a_row(
+def test_count_tries_counts_only_consecutive_problems_that_back_off(
     codes: list[Code | None], tries: int
 ) -> None:
     before: Finding | None = None
@@ -93,13 +93,13 @@ def test_only_trouble_that_backs_off_is_counted_and_only_in_a_row(
     assert before.tries == tries
 
 
-def test_emergency_is_for_the_next_tick_and_discard_for_a_person() -> None:
+def test_retry_at_is_now_for_emergency_and_none_for_discard() -> None:
     assert retry_at(Code.C4_REJECTED, NOW) == NOW
     assert retry_at(Code.C4_UNKNOWN_DOMAIN, NOW) is None
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("retry_after", "expected"),
     [
         (timedelta(hours=30), timedelta(hours=30)),
         (timedelta(seconds=1), timedelta(minutes=1)),
@@ -107,13 +107,13 @@ def test_emergency_is_for_the_next_tick_and_discard_for_a_person() -> None:
         (timedelta(days=400), timedelta(days=7)),
     ],
 )
-def test_the_wish_of_the_ca_is_honoured_between_a_minute_and_a_week(
-    wish: timedelta, expected: timedelta
+def test_retry_at_follows_the_retry_after_of_the_ca_between_a_minute_and_a_week(
+    retry_after: timedelta, expected: timedelta
 ) -> None:
-    assert retry_at(Code.CA_RATE_LIMITED, NOW, NOW + wish) == NOW + expected
+    assert retry_at(Code.CA_RATE_LIMITED, NOW, NOW + retry_after) == NOW + expected
 
 
-def test_the_wish_of_c4_never_skips_the_daily_recheck() -> None:
+def test_retry_at_follows_the_retry_after_of_c4_until_midnight_at_the_latest() -> None:
     midnight = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
     soon = NOW + timedelta(minutes=5)
     assert retry_at(Code.C4_UNANSWERED, NOW, soon) == soon
@@ -131,7 +131,7 @@ def test_the_wish_of_c4_never_skips_the_daily_recheck() -> None:
         (Code.C4_UNKNOWN_DOMAIN, None, False),
     ],
 )
-def test_what_a_clock_that_ran_ahead_put_off_is_due(
+def test_find_due_work_ignores_a_retry_time_too_far_in_the_future(
     code: Code, retry: timedelta | None, *, is_due: bool
 ) -> None:
     found = domain(finding=finding(code, retry=retry))

@@ -12,7 +12,7 @@ from sslctl.rules.singapore import format_duration, next_midnight
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - hypothesis adds the zone
-def test_next_midnight_is_singapores_and_within_a_day(at: datetime) -> None:
+def test_next_midnight_is_midnight_in_singapore_within_a_day(at: datetime) -> None:
     midnight = next_midnight(at)
     assert timedelta(0) < midnight - at <= timedelta(days=1)
     assert (midnight.hour, midnight.minute, midnight.second, midnight.microsecond) == (16, 0, 0, 0)

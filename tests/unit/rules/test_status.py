@@ -12,14 +12,14 @@ from sslctl.rules.status import derive_status, describe_serving
 from tests.unit.rules.builders import NOW, WEEK, certificate, domain, finding, serving
 
 
-def test_a_domain_that_is_served_and_without_finding_is_well() -> None:
+def test_served_domain_without_a_finding_is_success() -> None:
     verdict = derive_status(domain(**serving()), NOW)
     assert verdict.status is Status.SUCCESS
     assert verdict.code is None
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.CERT_EXPIRED])
-def test_every_reason_gives_its_status_an_owner_and_a_next_step(code: Code) -> None:
+def test_every_code_has_a_status_an_owner_and_a_next_step(code: Code) -> None:
     verdict = derive_status(domain(finding=finding(code)), NOW)
     assert (verdict.status, verdict.code) == (REASONS[code].status, code)
     assert verdict.owner is not None
@@ -27,7 +27,7 @@ def test_every_reason_gives_its_status_an_owner_and_a_next_step(code: Code) -> N
     assert verdict.next_step.endswith(".")
 
 
-def test_expired_comes_true_at_the_very_second_without_any_tick() -> None:
+def test_status_becomes_expired_at_the_exact_second_of_expiry() -> None:
     held = domain(**serving(left=timedelta(seconds=1)))
     assert derive_status(held, NOW).status is Status.SUCCESS
     assert derive_status(held, NOW + timedelta(seconds=1)).status is Status.EXPIRED
@@ -43,7 +43,9 @@ def test_expired_comes_true_at_the_very_second_without_any_tick() -> None:
         (None, Status.EXPIRED),
     ],
 )
-def test_precedence_over_and_under_expired(code: Code | None, status: Status) -> None:
+def test_discard_and_emergency_precede_expired_and_expired_precedes_the_rest(
+    code: Code | None, status: Status
+) -> None:
     held = domain(
         serving=certificate(1, left=-WEEK),
         wanted=certificate(2),
@@ -52,14 +54,14 @@ def test_precedence_over_and_under_expired(code: Code | None, status: Status) ->
     assert derive_status(held, NOW).status is status
 
 
-def test_what_c4_did_not_take_is_no_emergency_any_more_once_it_has_expired() -> None:
+def test_emergency_becomes_expired_when_the_undelivered_certificate_expires() -> None:
     pasted = certificate(1, left=-WEEK, source=Source.TEXT)
     held = domain(source=Source.TEXT, wanted=pasted, finding=finding(Code.C4_REJECTED))
     assert derive_status(held, NOW).status is Status.EXPIRED
     assert derive_status(held, NOW - 2 * WEEK).status is Status.EMERGENCY
 
 
-def test_an_expired_domain_says_why_its_renewal_fails_and_who_must_act() -> None:
+def test_expired_domain_reports_why_its_renewal_fails_and_its_owner() -> None:
     verdict = derive_status(domain(**serving(left=-WEEK), finding=finding(Code.CNAME_ELSEWHERE)), NOW)
     assert verdict.code is Code.CERT_EXPIRED
     assert verdict.also is not None
@@ -68,12 +70,12 @@ def test_an_expired_domain_says_why_its_renewal_fails_and_who_must_act() -> None
     assert "found this, wanted that" in verdict.sentence
 
 
-def test_a_held_certificate_that_expired_before_it_was_served_is_expired() -> None:
+def test_certificate_that_expired_before_delivery_is_expired() -> None:
     held = domain(wanted=certificate(left=-WEEK))
     assert derive_status(held, NOW).status is Status.EXPIRED
 
 
-def test_a_failing_renewal_shows_failure_and_what_is_still_served() -> None:
+def test_failing_renewal_is_failure_and_still_describes_what_is_served() -> None:
     held = domain(**serving(left=timedelta(days=9, hours=1)), finding=finding(Code.CNAME_ELSEWHERE))
     assert derive_status(held, NOW).status is Status.FAILURE
     assert describe_serving(held, NOW) == "valid, 9 days left"

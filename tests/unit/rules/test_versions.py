@@ -11,7 +11,7 @@ from sslctl.rules.versions import days_left, pick_reusable, version_state
 from tests.unit.rules.builders import NOW, WEEK, certificate, domain, leaf
 
 
-def test_the_version_put_back_is_the_usable_one_that_lasts_longest() -> None:
+def test_pick_reusable_returns_the_usable_version_with_the_latest_expiry() -> None:
     short, long = certificate(1, left=WEEK), certificate(2, left=2 * WEEK)
     gone = [
         certificate(3, left=-WEEK),
@@ -32,7 +32,7 @@ def test_the_version_put_back_is_the_usable_one_that_lasts_longest() -> None:
         (timedelta(days=-2.5), -2),
     ],
 )
-def test_days_left_and_days_since(left: timedelta, days: int) -> None:
+def test_days_left_is_negative_after_the_expiry(left: timedelta, days: int) -> None:
     assert days_left(leaf(left=left), NOW) == days
 
 

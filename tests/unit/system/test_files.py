@@ -1,4 +1,4 @@
-"""Files that somebody named are read without waiting for ever or filling the memory."""
+"""Files named by a user are read without blocking forever and without filling the memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sslctl.store.keyring import Keyring
 from sslctl.system.files import read_bounded, read_regular
 
 
-def test_a_regular_file_is_read_whole_up_to_its_limit(tmp_path: Path) -> None:
+def test_regular_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"12345")
     assert read_regular(file, 5)[0] == read_bounded(file, 5) == b"12345"
@@ -23,7 +23,7 @@ def test_a_regular_file_is_read_whole_up_to_its_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["fifo", "/dev/zero", "folder"])
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, place: str) -> None:
+def test_read_regular_refuses_anything_but_a_regular_file(tmp_path: Path, place: str) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match=r"regular file|directory"):
@@ -34,6 +34,6 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, place: str) 
         Keyring(tmp_path / place).decrypt(b"")
 
 
-def test_an_endless_file_is_not_read_to_its_end() -> None:
+def test_read_bounded_stops_at_its_limit_on_an_endless_file() -> None:
     with pytest.raises(OSError, match="larger than 1000 bytes"):
         read_bounded(Path("/dev/zero"), 1000)
