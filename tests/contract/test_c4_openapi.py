@@ -1,4 +1,4 @@
-"""The reference C4 keeps the published contract, `sslctl/control_plane/c4/openapi.yaml`, whatever it is asked."""
+"""The reference C4 keeps the published contract, `sslctl/control_plane/c4/openapi.yaml`, for any request."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def upload_of(leaf: trustme.LeafCert, source: str = "c4") -> dict[str, str]:
 
 
 def narrow_to_what_exists() -> dict[str, Any]:
-    """Give the document with domains and PEM that exist as its only values, so that requests get past the first check."""
+    """Return the document with existing domains and PEM as its only values, so that requests pass the first check."""
     document: dict[str, Any] = yaml.safe_load(yaml.safe_dump(DOCUMENT))
     good, bad = upload_of(LEAF), upload_of(OTHER)
     components = document["components"]
@@ -75,7 +75,7 @@ def narrow_to_what_exists() -> dict[str, Any]:
 
 
 def load(document: dict[str, Any], *accepted: str) -> schemathesis.BaseSchema:
-    """Give the document to test by; `accepted` are the statuses for requests that have the documented form."""
+    """Return the schema of `document`; `accepted` are the statuses for requests of the documented form."""
     config = schemathesis.Config.from_dict(
         {
             "generation": {"deterministic": True},
@@ -85,7 +85,7 @@ def load(document: dict[str, Any], *accepted: str) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_dict(document, config=config)
 
 
-# A well-formed upload can still be refused for what it holds: 422, or 400 for an Idempotency-Key that is another's.
+# A well-formed upload can still be refused for its content: 422, or 400 for the Idempotency-Key of another upload.
 as_published = load(DOCUMENT, "2xx", "400", "404", "422")
 narrowed = load(narrow_to_what_exists(), "2xx", "404", "409", "422")
 without_token = load(narrow_to_what_exists(), "401")
@@ -103,7 +103,7 @@ def ca_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def clock() -> list[datetime]:
-    """Give the time that C4 goes by, as the one item of a list; a test moves it."""
+    """The time of C4, as the only item of a list, so that a test can move it."""
     return [datetime.now(UTC)]
 
 
@@ -120,7 +120,7 @@ def c4(tmp_path_factory: pytest.TempPathFactory, clock: list[datetime]) -> Itera
 
 
 class Checked:
-    """Sends requests, holds every answer against the document, and notes what was seen."""
+    """A client that checks every response against the document and records the statuses and codes."""
 
     def __init__(self, url: str, session: requests.Session) -> None:
         self._url = url
@@ -162,7 +162,7 @@ def checked(c4: ReferenceC4, ca_file: str) -> Iterator[Checked]:
 
 @pytest.fixture
 def furnished(c4: ReferenceC4, ca_file: str) -> ReferenceC4:
-    """Give C4 with a c4 certificate, a text certificate, and a domain that has none."""
+    """C4 with a c4 certificate, a text certificate, and a domain without a certificate."""
     for domain, source in ((DOMAIN, "c4"), (TEXT, "text")):
         body = upload_of(LEAF, source)
         headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": body["fingerprint_sha256"]}
@@ -172,20 +172,20 @@ def furnished(c4: ReferenceC4, ca_file: str) -> ReferenceC4:
     return c4
 
 
-def test_the_document_is_valid_openapi_3_1() -> None:
+def test_document_is_valid_openapi_3_1() -> None:
     assert DOCUMENT["openapi"].startswith("3.1.")
     as_published.validate()
 
 
 @as_published.parametrize()
 @bounded
-def test_any_request_is_answered_as_documented(case: Case, c4: ReferenceC4, ca_file: str) -> None:
+def test_c4_answers_any_request_as_documented(case: Case, c4: ReferenceC4, ca_file: str) -> None:
     case.call_and_validate(base_url=c4.url, verify=ca_file, headers={"Authorization": f"Bearer {TOKEN}"})
 
 
 @narrowed.parametrize()
 @bounded
-def test_requests_for_domains_and_certificates_that_exist_are_answered_as_documented(
+def test_c4_answers_requests_for_existing_domains_as_documented(
     case: Case, furnished: ReferenceC4, ca_file: str
 ) -> None:
     case.call_and_validate(
@@ -195,7 +195,7 @@ def test_requests_for_domains_and_certificates_that_exist_are_answered_as_docume
 
 @without_token.parametrize()
 @bounded
-def test_without_the_token_every_request_is_refused_and_nothing_else_said(
+def test_c4_answers_every_request_without_the_token_with_401(
     case: Case, c4: ReferenceC4, ca_file: str
 ) -> None:
     response = case.call(base_url=c4.url, verify=ca_file)
@@ -203,7 +203,7 @@ def test_without_the_token_every_request_is_refused_and_nothing_else_said(
     case.validate_response(response)
 
 
-def test_every_documented_status_and_code_is_answered_in_its_documented_form(
+def test_c4_returns_every_documented_status_and_code_in_the_documented_form(
     c4: ReferenceC4, checked: Checked, clock: list[datetime]
 ) -> None:
     operations = [

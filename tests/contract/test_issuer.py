@@ -1,4 +1,4 @@
-"""What every `Issuer` keeps: the fake CA of the tests, and certbot against Pebble."""
+"""The contract of `Issuer`, for the fake CA of the tests and for certbot against Pebble."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.fakes import START, Clock, FakeIssuer
 
 @dataclass
 class Case:
-    """An issuer, and how its next order is made to fail its challenge."""
+    """An issuer whose next challenge can be made to fail."""
 
     issuer: Issuer
     sandbox: SandboxCdn | None
@@ -30,7 +30,7 @@ class Case:
     orders: int = 0
 
     def order(self, *names: str) -> tuple[Order, str]:
-        """Make an order that was not placed yet, for names that point at the CDN, with its key."""
+        """Return an order that was not placed yet, for names that point at the CDN, and its key."""
         self.orders += 1
         key = make_key("ecdsa")
         if self.sandbox is not None:
@@ -39,9 +39,9 @@ class Case:
         return Order(self.orders, 1, names, make_csr(key, names), self.clock()), key
 
     def spoil(self, name: str) -> None:
-        """Let the challenge for `name` fail."""
+        """Make the challenge for `name` fail."""
         if self.sandbox is not None:
-            # The CA connects to an address where nobody listens on its HTTP port.
+            # The CA connects to an address where nothing listens on the HTTP port.
             self.sandbox.pebble.clear_cname(name)
             self.sandbox.pebble.set_addresses(name, ipv4=["127.0.0.99"])
         else:
@@ -65,7 +65,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         issuer.close()
 
 
-def test_an_order_becomes_a_certificate_for_its_key_and_names(case: Case) -> None:
+def test_issue_returns_a_certificate_for_the_key_and_names_of_the_order(case: Case) -> None:
     order, key = case.order("a.example.test", "b.example.test")
     urls: list[str] = []
     issued = case.issuer.issue(order, urls.append)
@@ -81,7 +81,7 @@ def test_an_order_becomes_a_certificate_for_its_key_and_names(case: Case) -> Non
     )
 
 
-def test_a_failed_challenge_is_told_with_its_reason_and_settles_the_order(case: Case) -> None:
+def test_issue_raises_issue_error_with_the_reason_when_a_challenge_fails(case: Case) -> None:
     order, _ = case.order("closed.example.test")
     case.spoil("closed.example.test")
     urls: list[str] = []
@@ -93,7 +93,7 @@ def test_a_failed_challenge_is_told_with_its_reason_and_settles_the_order(case: 
     assert len(urls) == 1
 
 
-def test_what_was_issued_can_be_collected_again_by_its_url(case: Case) -> None:
+def test_collect_returns_the_issued_certificate_by_the_url_of_its_order(case: Case) -> None:
     order, _ = case.order("late.example.test")
     urls: list[str] = []
     issued = case.issuer.issue(order, urls.append)
@@ -104,7 +104,7 @@ def test_what_was_issued_can_be_collected_again_by_its_url(case: Case) -> None:
     )
 
 
-def test_an_order_the_ca_never_heard_of_came_to_nothing(case: Case) -> None:
+def test_collect_returns_none_for_an_order_unknown_to_the_ca(case: Case) -> None:
     order, _ = case.order("unheard.example.test")
     assert case.issuer.collect(order) is None
     unknown = "https://ca.test/order/999"
@@ -115,7 +115,7 @@ def test_an_order_the_ca_never_heard_of_came_to_nothing(case: Case) -> None:
     )
 
 
-def test_revoking_twice_is_fine_and_revoking_a_strangers_is_not(case: Case) -> None:
+def test_revoke_is_idempotent_and_raises_issue_error_for_a_foreign_certificate(case: Case) -> None:
     order, key = case.order("revoked.example.test")
     bundle = _bundle(case.issuer.issue(order, lambda _url: None), key)
     case.issuer.revoke(bundle)
@@ -133,18 +133,18 @@ def _bundle(issued: Issued, key: str) -> Bundle:
     return Bundle(issued.certificate, issued.chain, key)
 
 
-# When to renew (ARI). Debian 12's Pebble has none, so it is asked of a server of the tests'.
+# ARI (RFC 9773). Debian 12's Pebble does not support it, so a server of the tests answers.
 
 
 @dataclass
 class Ari:
-    """An issuer whose CA suggests to renew the certificates `known` by their ids, or has no ARI when that is None."""
+    """An issuer whose CA has a renewal window for each id in `known`, or no ARI if `known` is None."""
 
     issuer: Issuer
     server: AriServer | None
 
     def suggest(self, known: Mapping[str, RenewalWindow] | None) -> None:
-        """Make it say so."""
+        """Set the renewal windows of the CA."""
         if self.server is not None:
             said = {
                 id_: window(each.start_at, each.end_at, each.explanation_url)
@@ -170,7 +170,7 @@ def ari(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ari]:
         issuer.close()
 
 
-def test_what_the_ca_suggests_is_told_by_id_and_of_the_rest_that_it_says_nothing(ari: Ari) -> None:
+def test_renewal_infos_returns_the_window_of_each_id_and_none_for_unknown_ids(ari: Ari) -> None:
     known = {
         "aki.1": RenewalWindow(START, START + timedelta(days=1), "https://ca.test/why"),
         "aki.2": RenewalWindow(START + timedelta(days=9), START + timedelta(days=10)),
@@ -181,6 +181,6 @@ def test_what_the_ca_suggests_is_told_by_id_and_of_the_rest_that_it_says_nothing
     )
 
 
-def test_of_a_ca_without_ari_nothing_is_told(ari: Ari) -> None:
+def test_renewal_infos_returns_none_when_the_ca_has_no_ari(ari: Ari) -> None:
     ari.suggest(None)
     assert ari.issuer.renewal_infos(["aki.1"], 20) is None

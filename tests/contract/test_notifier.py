@@ -1,4 +1,4 @@
-"""What every `Notifier` keeps: the fake of the tests, and apprise against a real server."""
+"""The contract of `Notifier`, for the fake of the tests and for apprise against a real server."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ MESSAGE = Message(MessageKind.TROUBLE, "a title", "first line\n\nsecond & <third
 
 @dataclass
 class Case:
-    """A notifier with two URLs, and what leads there."""
+    """A notifier with two URLs, and the servers behind them."""
 
     notifier: Notifier
     webhooks: list[Webhook]
 
     def deafen(self, position: int) -> None:
-        """Let the URL at `position` take nothing."""
+        """Make the URL at `position` refuse every message."""
         if isinstance(self.notifier, FakeNotifier):
             self.notifier.deaf.add(position)
         else:
             self.webhooks[position - 1].status = 500
 
     def received(self, position: int) -> list[tuple[str, str, str]]:
-        """Give kind, title and text of what came to `position`, and was not refused."""
+        """Return kind, title and text of the messages delivered to `position`."""
         if isinstance(self.notifier, FakeNotifier):
             found = [message for message, to in self.notifier.sent if position in to]
             return [(each.kind, each.title, each.body) for each in found]
@@ -49,13 +49,13 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
         yield Case(AppriseNotifier([webhook.url() for webhook in webhooks]), webhooks)
 
 
-def test_a_message_arrives_as_it_was_written(case: Case) -> None:
+def test_send_delivers_the_message_unchanged(case: Case) -> None:
     assert case.notifier.schemes == ("json", "json")
     assert case.notifier.send(MESSAGE, (1, 2)) == []
     assert case.received(1) == case.received(2) == [("failure", MESSAGE.title, MESSAGE.body)]
 
 
-def test_it_goes_to_the_positions_asked_for_that_there_are(case: Case) -> None:
+def test_send_delivers_to_the_requested_positions_and_ignores_unknown_ones(case: Case) -> None:
     assert case.notifier.send(MESSAGE, (2, 3, 99)) == []
     assert (len(case.received(1)), len(case.received(2))) == (0, 1)
     assert case.notifier.send(MESSAGE, ()) == []
@@ -63,7 +63,7 @@ def test_it_goes_to_the_positions_asked_for_that_there_are(case: Case) -> None:
     assert (len(case.received(1)), len(case.received(2))) == (0, 1)
 
 
-def test_who_did_not_take_it_is_named_and_keeps_nobody_else_from_it(case: Case) -> None:
+def test_send_reports_an_undelivered_url_and_delivers_to_the_others(case: Case) -> None:
     case.deafen(1)
     (missed,) = case.notifier.send(MESSAGE, range(1, 3))
     assert (missed.position, missed.scheme) == (1, "json")

@@ -207,7 +207,9 @@ def test_certificate_returns_times_in_utc(client: C4Client, c4: responses.Reques
     assert installed.not_after.tzinfo is UTC
 
 
-def test_certificate_returns_none_and_remove_returns_false_without_a_certificate(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_certificate_returns_none_and_remove_returns_false_without_a_certificate(
+    client: C4Client, c4: responses.RequestsMock
+) -> None:
     c4.get(CERTIFICATE_URL, **_problem("no_certificate", 404))
     c4.delete(CERTIFICATE_URL, **_problem("no_certificate", 404))
     assert client.certificate(NAME) is None
@@ -228,7 +230,9 @@ def test_health_raises_unanswered_unless_c4_reports_ok(client: C4Client, c4: res
 
 
 @pytest.mark.parametrize("call", ABOUT_A_DOMAIN)
-def test_call_raises_unknown_domain_after_a_404_with_that_code(client: C4Client, c4: responses.RequestsMock, call: str) -> None:
+def test_call_raises_unknown_domain_after_a_404_with_that_code(
+    client: C4Client, c4: responses.RequestsMock, call: str
+) -> None:
     method, url, ask = CALLS[call]
     c4.add(method, url, **_problem("unknown_domain", 404))
     with pytest.raises(UnknownDomain):
@@ -268,7 +272,9 @@ def test_call_raises_unauthorized_after_401_or_403(
         ask(client)
 
 
-def test_upload_raises_text_certificate_present_after_409_with_that_code(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_upload_raises_text_certificate_present_after_409_with_that_code(
+    client: C4Client, c4: responses.RequestsMock
+) -> None:
     c4.put(CERTIFICATE_URL, **_problem("text_certificate_present", 409))
     with pytest.raises(TextCertificatePresent):
         client.upload(NAME, _bundle(), Source.C4)
@@ -287,7 +293,9 @@ def test_upload_raises_rejected_with_the_code_of_c4(
     assert caught.value.code == code
 
 
-def test_upload_raises_rejected_without_a_code_after_a_refusal_by_a_gateway(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_upload_raises_rejected_without_a_code_after_a_refusal_by_a_gateway(
+    client: C4Client, c4: responses.RequestsMock
+) -> None:
     c4.put(CERTIFICATE_URL, status=413, body="<html>", content_type="text/html")
     with pytest.raises(Rejected, match=r"^answered 413$") as caught:
         client.upload(NAME, _bundle(), Source.C4)
@@ -420,7 +428,9 @@ def test_domain_escapes_the_name_in_the_path(connect: Connect) -> None:
         assert len(server.requests) == 2
 
 
-def test_error_text_of_c4_is_cleaned_and_contains_no_secret(client: C4Client, c4: responses.RequestsMock) -> None:
+def test_error_text_of_c4_is_cleaned_and_contains_no_secret(
+    client: C4Client, c4: responses.RequestsMock
+) -> None:
     key_line = _bundle().private_key.splitlines()[1]
     for status, expected in ((422, Rejected), (500, Unanswered), (401, Unauthorized)):
         detail = f"\x1b[31mno\n {TOKEN} and {_bundle().private_key}"
@@ -534,7 +544,9 @@ Connect = Callable[..., C4Client]
         ),
     ],
 )
-def test_call_times_out_for_every_kind_of_slow_response(connect: Connect, behaviour: Behaviour, said: str) -> None:
+def test_call_times_out_for_every_kind_of_slow_response(
+    connect: Connect, behaviour: Behaviour, said: str
+) -> None:
     with Misbehaving(behaviour) as server:
         with pytest.raises(Unanswered, match=f"^{said}$"):
             connect(server, timeout_seconds=0.3).domain(NAME)
@@ -611,7 +623,9 @@ def test_upload_times_out_when_the_server_does_not_read(token_file: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["a", "A", "=", "a ", "\x1b[", "aaaaaaaaaaaaaaa "], ids=ascii)
-def test_call_handles_a_very_long_error_text_quickly(client: C4Client, c4: responses.RequestsMock, text: str) -> None:
+def test_call_handles_a_very_long_error_text_quickly(
+    client: C4Client, c4: responses.RequestsMock, text: str
+) -> None:
     detail = (text * 900_000)[: 900_000 // len(json.dumps(text)[1:-1]) * len(text)]
     c4.get(DOMAIN_URL, **_problem("internal", 500, detail))
     began = time.monotonic()
@@ -643,7 +657,9 @@ def test_call_does_not_decompress_a_response(connect: Connect) -> None:
         (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers there does not speak HTTP"),
     ],
 )
-def test_call_raises_unanswered_for_a_truncated_or_invalid_response(connect: Connect, data: bytes, said: str) -> None:
+def test_call_raises_unanswered_for_a_truncated_or_invalid_response(
+    connect: Connect, data: bytes, said: str
+) -> None:
     with Misbehaving(sending(data)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
         connect(server).domain(NAME)
 
@@ -712,7 +728,9 @@ def test_call_waits_for_the_retry_after_before_it_retries(connect: Connect) -> N
         assert connect(server).domain(NAME).name == NAME
 
 
-def test_call_raises_unanswered_after_three_attempts(client: C4Client, c4: responses.RequestsMock, pauses: list[float]) -> None:
+def test_call_raises_unanswered_after_three_attempts(
+    client: C4Client, c4: responses.RequestsMock, pauses: list[float]
+) -> None:
     c4.get(DOMAIN_URL, **_only_a_code("unavailable", 503), headers={"Retry-After": "0"})
     with pytest.raises(Unanswered, match=r"^answered 503: unavailable$") as caught:
         client.domain(NAME)
@@ -800,7 +818,9 @@ def test_client_trusts_only_the_configured_cas(connect: Connect, tmp_path: Path)
 @pytest.mark.parametrize(
     "behaviour", [dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), dripping(http_head(200, GIGABYTE), b" ")]
 )
-def test_call_times_out_over_tls_for_a_slow_response(connect: Connect, tmp_path: Path, behaviour: Behaviour) -> None:
+def test_call_times_out_over_tls_for_a_slow_response(
+    connect: Connect, tmp_path: Path, behaviour: Behaviour
+) -> None:
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
