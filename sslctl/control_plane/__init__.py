@@ -1,7 +1,16 @@
-"""C4, the CDN's control plane, as sslctl sees it.
+"""The Protocol of a control plane: the system that knows the CDN's domains and installs certificates on its edge.
 
-`ControlPlane` is the seam: `c4.client` speaks the published contract (`openapi.yaml`) over HTTPS, and another
-control plane would be one more class with these methods.
+`c4.client.C4Client` implements it for C4. To add another control plane, write a class with the methods of `ControlPlane`:
+
+1. Return only what the control plane really said. If there is no response, or not a usable one, raise `Unanswered`; never
+   guess.
+2. Raise `UnknownDomain` only if the control plane itself said that the domain does not exist: the domain may then become
+   Discard. A 404 of a gateway is `Unanswered`.
+3. Make `upload` and `remove` idempotent: both are repeated after a crash.
+4. Refuse to replace a `text` certificate by a `c4` one: raise `TextCertificatePresent`.
+5. Bound each call in time, and be safe for use by many threads.
+6. Keep keys and tokens out of every message and every `__cause__`; clean each message (`text.clean`).
+7. Raise `ConfigError` in the constructor if the configuration cannot work.
 """
 
 from __future__ import annotations
@@ -15,7 +24,7 @@ from sslctl.rules.model import Bundle, Source
 
 
 class State(StrEnum):
-    """How far C4 is with a certificate it has accepted."""
+    """How far the control plane is with a certificate that it accepted."""
 
     ACTIVATING = "activating"
     ACTIVE = "active"
@@ -23,7 +32,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The certificate that C4 has for a domain; never its key. `fingerprint` is SHA-256 in lower-case hex."""
+    """The certificate that is installed for a domain, without its key. `fingerprint` is SHA-256 in lower-case hex."""
 
     source: Source
     fingerprint: str
@@ -33,7 +42,7 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What C4 knows of a domain."""
+    """What the control plane knows about a domain. `cname_target` is the name that its CNAME must point at."""
 
     name: str
     cname_target: str
@@ -42,19 +51,19 @@ class Record:
 
 
 class ControlPlaneError(Exception):
-    """C4 did not do what was asked; `str()` of it is cleaned text for an operator."""
+    """A request to the control plane failed. `str()` of it is cleaned text for an operator."""
 
 
 class UnknownDomain(ControlPlaneError):
-    """C4 answered that it has no such domain (404 `unknown_domain`)."""
+    """The control plane has no such domain."""
 
 
 class Unauthorized(ControlPlaneError):
-    """C4 refused the token (401 or 403)."""
+    """The control plane refused the token."""
 
 
 class Rejected(ControlPlaneError):
-    """C4 understood the upload and refused it (413, 422 or another 4xx). `code` is C4's own, cleaned."""
+    """The control plane refused the upload for good. `code` is the control plane's own, cleaned; empty if there is none."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -62,13 +71,13 @@ class Rejected(ControlPlaneError):
 
 
 class TextCertificatePresent(ControlPlaneError):
-    """A `c4` certificate was sent while a `text` one is installed (409 `text_certificate_present`)."""
+    """A `c4` certificate was uploaded while a `text` one is installed."""
 
 
 class Unanswered(ControlPlaneError):
-    """C4 could not be asked or gave no usable answer: nothing follows from that.
+    """There was no usable response: whether the request had an effect is unknown.
 
-    `retry_at` is C4's own wish (`Retry-After`, already capped), where it gave one.
+    `retry_at` is the time from `Retry-After` (aware, at most a day ahead), None if there was none.
     """
 
     def __init__(self, message: str, retry_at: datetime | None = None) -> None:
@@ -77,25 +86,25 @@ class Unanswered(ControlPlaneError):
 
 
 class ControlPlane(Protocol):
-    """The five things asked of C4. Each may raise `Unauthorized` and `Unanswered` besides what it names."""
+    """A client of a control plane. Each method but `close` may also raise `Unauthorized` and `Unanswered`."""
 
     def domain(self, name: str) -> Record:
-        """Give C4's record of `name`. Raises `UnknownDomain`."""
+        """Return the record of the domain `name`. Raise `UnknownDomain` if there is none."""
 
     def upload(self, name: str, bundle: Bundle, source: Source) -> State:
-        """Install `bundle` for `name`; the same upload twice is harmless.
+        """Install `bundle` for the domain `name` and return its state. Idempotent.
 
-        Raises `UnknownDomain`, `Rejected` and `TextCertificatePresent`.
+        Raise `UnknownDomain`, `Rejected` or `TextCertificatePresent`.
         """
 
     def certificate(self, name: str) -> Installed | None:
-        """Give what is installed for `name` now, None where there is nothing. Raises `UnknownDomain`."""
+        """Return the certificate that is installed for `name`, None if there is none. Raise `UnknownDomain`."""
 
     def remove(self, name: str) -> bool:
-        """Remove the certificate of `name`; False where there was none. Raises `UnknownDomain`."""
+        """Remove the certificate of `name`; return False if there was none. Raise `UnknownDomain`."""
 
     def health(self) -> datetime | None:
-        """Return when C4 answers and accepts the token; give the time by its clock, where it tells it."""
+        """Check that the control plane responds and accepts the token; return its clock (aware), None if it sends none."""
 
     def close(self) -> None:
-        """Let go of what was kept for the next call; this one raises nothing."""
+        """Close the connections that are kept for the next call. Raise nothing."""

@@ -1,9 +1,9 @@
-"""BoundedAdapter to one server, shared between threads, on which every answer is bounded in time and in bytes.
+"""A `requests` adapter for one server that bounds each response in time and in bytes.
 
-They are those of `requests`, without its session: that is what follows redirects, keeps cookies, and takes proxies and
-passwords from the environment. `requests` and `urllib3` bound the single read, and neither the sum of many small ones
-nor all that is read. So each answer is read from a socket that does: each read has what is left of the time and of the
-bytes.
+It is used without a `requests` session, which would follow redirects, keep cookies, and read proxies and passwords from
+the environment. `requests` and `urllib3` bound each single read only: a server that sends one byte at a time, or without
+end, would never be stopped. So each response is read through `_BoundedStream`, which gives every read only the time and
+the bytes that are left.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool
 
 MAX_RESPONSE_BYTES = 1 << 20
-"""Bytes, headers included; the contract promises a body of less than 64 KiB."""
+"""The limit of one response, headers included; the contract promises a body of less than 64 KiB."""
 
-# Above what threads there ever are: a connection beyond it is not kept.
+# More than there are threads: a connection beyond this number is not kept.
 _MAX_KEPT = 1024
 
 
 class ResponseTooLarge(HTTPException):
-    """The answer has more than `MAX_RESPONSE_BYTES` bytes."""
+    """The response is larger than `MAX_RESPONSE_BYTES`."""
 
 
 class BoundedAdapter(HTTPAdapter):
-    """BoundedAdapter to one server, over TLS as `tls` judges it; kept alive between exchanges. Safe for use by many threads.
+    """The connections to one server, kept alive between requests. Safe for use by many threads.
 
-    Each exchange has a connection to itself, so there are as many as there were exchanges at once. The timeout to read
-    bounds the wait for the complete headers, and again that for the complete body.
+    `tls` verifies the server's certificate; None for plain HTTP. Each request has a connection to itself. The read timeout
+    bounds the wait for the complete headers, and again the wait for the complete body.
     """
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
@@ -44,40 +44,40 @@ class BoundedAdapter(HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=_MAX_KEPT)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pool, of connections of ours."""
+        """Create the pool manager, with the pools of this module."""
         super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
-        """Give the pool, which is always the same: to look it up costs as much as to read an answer."""
+        """Return the only pool. It is kept: to look it up costs as much as to read a response."""
         if self._pool is None:
             self._pool = super().get_connection_with_tls_context(*args, **kwargs)
         return self._pool
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        # They are closed as the pool goes, so nobody may keep it.
+        # The connections are closed when the pool is collected, so drop our reference.
         self._pool = None
         super().close()
 
     def cert_verify(self, *_args: object, **_kwargs: object) -> None:
-        """Leave the judgement to `tls`: requests would read its own CAs into that, for each connection anew."""
+        """Do nothing: `tls` verifies. requests would load its own CAs into `tls` for each connection."""
 
 
 class _BoundedStream(io.RawIOBase):
-    """What comes in on a socket: `MAX_RESPONSE_BYTES` bytes, and these within the time that a single read has there."""
+    """What a socket receives: at most `MAX_RESPONSE_BYTES`, all within the timeout that the socket has for one read."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__()
         self._sock = sock
-        # Of its own: the connection may be let go of before the answer is read.
+        # A stream of its own: the connection may be released before the response is read.
         self._stream = sock.makefile("rb", buffering=0)
         self._seconds = sock.gettimeout()
         self._left = MAX_RESPONSE_BYTES
         self.restart_timer()
 
     def restart_timer(self) -> None:
-        """Let what follows have the whole time again."""
+        """Give the bytes that follow the whole timeout again."""
         self._until = None if self._seconds is None else time.monotonic() + self._seconds
 
     def readable(self) -> bool:
@@ -106,7 +106,7 @@ class _BoundedStream(io.RawIOBase):
 class _Response(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         self._incoming = _BoundedStream(sock)
-        # Of the socket, `makefile` alone is used.
+        # http.client only calls `makefile` of the socket.
         super().__init__(self._incoming, *args, **kwargs)  # type: ignore[arg-type]
 
     def begin(self) -> None:

@@ -1,4 +1,4 @@
-"""Why an exchange over the network came to nothing, in an operator's words."""
+"""The text for an operator about a failed HTTP request."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _OTHER_NAME = frozenset({62, 64})
 
 
 def describe_error(error: BaseException) -> str:
-    """Give one short, cleaned sentence for what `requests` or `urllib3` raised. Never raises.
+    """Return one short, cleaned sentence about an exception of `requests` or `urllib3`. Never raise.
 
-    Their own words are not used: those hold addresses of objects and parts of the request.
+    Their own messages are not used: they contain object addresses and parts of the request.
     """
     for cause in causes(error):
-        said = _say_tls(cause) if isinstance(cause, ssl.SSLError) else _say(cause)
-        if said:
-            return said
-    return "no usable answer"
+        text = _describe_tls(cause) if isinstance(cause, ssl.SSLError) else _describe(cause)
+        if text:
+            return text
+    return "no usable response"
 
 
-def _say_tls(error: ssl.SSLError) -> str:
+def _describe_tls(error: ssl.SSLError) -> str:
     if not isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: {clean((error.reason or 'handshake failed').replace('_', ' ').lower(), 80)}"
     if error.verify_code in _OTHER_NAME:
@@ -36,7 +36,7 @@ def _say_tls(error: ssl.SSLError) -> str:
     return f"TLS: its certificate is not trusted ({clean(error.verify_message, 80)})"
 
 
-def _say(cause: BaseException) -> str:
+def _describe(cause: BaseException) -> str:
     match cause:
         case socket.gaierror() | LocationParseError():
             return "its host name could not be resolved"
@@ -45,21 +45,21 @@ def _say(cause: BaseException) -> str:
         case ConnectTimeoutError() if not isinstance(cause, NewConnectionError):
             return "no connection in time"
         case TimeoutError():
-            return "no complete answer in time"
+            return "no complete response in time"
         case IncompleteRead():
-            return "the answer was cut short"
+            return "the response was cut short"
         case ConnectionResetError() | BrokenPipeError() | RemoteDisconnected():
-            return "connection closed without an answer"
-        # http.client reads a chunk whose length is negative, and stumbles.
+            return "connection closed without a response"
+        # ValueError: http.client reads a chunk with a negative length.
         case HTTPException() | ValueError():
-            return "what answers there does not speak HTTP"
+            return "the server does not speak HTTP"
         case OSError(errno=int(number)):
             return clean(os.strerror(number).lower(), 80)
     return ""
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk from `error` to what lies below: urllib3 keeps that as the cause, among the arguments or as the context."""
+    """Yield `error` and its causes, outermost first: urllib3 keeps them as cause, as argument or as context."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         yield error

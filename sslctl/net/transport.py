@@ -1,6 +1,7 @@
-"""HTTPS to one server, each exchange bounded in time, bytes and attempts, whatever the other side does.
+"""HTTPS requests to one server: each is bounded in time, bytes and attempts, whatever the server does.
 
-No redirects, no cookies, and nothing from the environment: neither a proxy nor a netrc.
+Redirects are not followed, cookies are not kept, and nothing is read from the environment: no proxy, no netrc.
+429, 502, 503 and 504 are retried here, at most twice; every other status goes to the caller.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from sslctl.net.bounded_adapter import MAX_RESPONSE_BYTES, BoundedAdapter, Respo
 from sslctl.net.error_text import causes, describe_error
 
 MAX_PAUSE = timedelta(seconds=5)
-"""The longest `Retry-After` that is waited for within a call; a worker that sleeps longer serves nobody."""
+"""The longest `Retry-After` that is waited for within a call. A longer one goes to the caller: the worker is needed elsewhere."""
 
 MAX_RETRY_AFTER = timedelta(days=1)
-"""The longest `Retry-After` that is believed at all."""
+"""The longest `Retry-After` that is accepted; a longer one is cut to this."""
 
 _CONNECT_SECONDS = 5.0
-# Before the second attempt and the third, where the server names no time. Many who failed at once do not come back at once.
+# Before the second and third attempt, if the server names no time. The jitter spreads requests that failed together.
 _PAUSES = (0.0, 0.4)
-_LONGEST_JITTER = 0.2
-_PIECE = 1 << 16
+_MAX_JITTER = 0.2
+_PIECE_BYTES = 1 << 16
 _RETRIED = frozenset({429, 502, 503, 504})
 
 Clock = Callable[[], datetime]
 
 
 class NoResponse(Exception):
-    """The server could not be asked, or gave no complete answer; `str()` of it is cleaned text for an operator.
+    """There was no complete response. `str()` of it is cleaned text for an operator.
 
-    `retry_at` is the server's own wish (`Retry-After`, already capped, UTC), where it gave one.
+    `retry_at` is the time from `Retry-After` (aware, at most a day ahead), None if there was none.
     """
 
     def __init__(self, message: str, retry_at: datetime | None = None) -> None:
@@ -50,7 +51,11 @@ class NoResponse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """A complete answer. `media_type` is in lower case; `retry_at` and `date`, the server's clock, are aware, and None where it named no time."""
+    """A complete response. `media_type` is in lower case.
+
+    `retry_at` is from `Retry-After`, at most a day ahead, and `date` is the server's clock; both are aware, or None if the
+    server did not send them.
+    """
 
     status: int
     media_type: str
@@ -60,11 +65,11 @@ class HttpResponse:
 
 
 class Transport:
-    """Asks one server, with one token, over connections that its callers share. Safe for use by many threads.
+    """Requests to one server, with one token, over shared connections. Safe for use by many threads.
 
-    `base_url` is `https`, and the server is judged by `tls`; or `http`, without one. `timeout_seconds` bounds, in each
-    attempt, the wait for the complete headers and again the wait for the complete body. `clock` gives the aware time
-    that a `Retry-After` counts from.
+    `base_url` is `https`, and `tls` verifies the server; or it is `http`, and `tls` is None. `timeout_seconds` bounds, in
+    each attempt, the wait for the complete headers and again the wait for the complete body. `clock` returns the aware
+    time from which `Retry-After` counts.
     """
 
     def __init__(
@@ -73,7 +78,7 @@ class Transport:
         self._base_url = base_url
         self._headers = {
             "Accept": "application/json, application/problem+json",
-            # No compression: an answer is small, and a bomb cannot go off.
+            # No compression: responses are small, and a decompression bomb is impossible.
             "Accept-Encoding": "identity",
             "Authorization": f"Bearer {token}",
             "User-Agent": f"sslctl/{__version__}",
@@ -85,9 +90,9 @@ class Transport:
     def call(
         self, method: str, path: str, *, document: object = None, headers: Mapping[str, str] | None = None
     ) -> HttpResponse:
-        """Send one idempotent request and give the answer, whatever its status. Raises `NoResponse`.
+        """Send one idempotent request and return the response, whatever its status. Raise `NoResponse` if there is none.
 
-        `path` follows that of the base URL, and is percent-encoded. `document` is sent as JSON.
+        `path` is percent-encoded and appended to the base URL. `document` is sent as JSON.
         """
         pauses = iter(_PAUSES)
         while True:
@@ -96,25 +101,25 @@ class Transport:
                 request = self._request(method, path, headers or {}, document)
                 response = self._connections.send(request, stream=True, timeout=self._timeouts)
             except (RequestException, HTTPError, OSError) as error:
-                if pause is None or not _may_pass(error):
+                if pause is None or not _is_retryable(error):
                     # From None: the cause holds the request, and with it the token and a private key.
                     raise NoResponse(describe_error(error)) from None
             else:
                 with response:
                     now = self._clock()
                     retry_at = retry_time(response.headers.get("Retry-After"), now)
-                    wish = timedelta() if retry_at is None else retry_at - now
-                    if pause is None or response.status_code not in _RETRIED or wish > MAX_PAUSE:
+                    delay = timedelta() if retry_at is None else retry_at - now
+                    if pause is None or response.status_code not in _RETRIED or delay > MAX_PAUSE:
                         return _read(response, retry_at)
-                    # What else it says is not waited for.
-                pause = wish.total_seconds() or pause
+                    # A retry follows, so the body is not read.
+                pause = delay.total_seconds() or pause
             if pause:
-                time.sleep(pause + random.uniform(0, _LONGEST_JITTER))  # noqa: S311 - no secret
+                time.sleep(pause + random.uniform(0, _MAX_JITTER))  # noqa: S311 - no secret
 
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], document: object
     ) -> PreparedRequest:
-        # Step by step: to prepare all of it would read the URL anew for each call, and look for a netrc.
+        # Not `prepare`: it would parse the URL for each call and look for a netrc.
         request = PreparedRequest()
         request.method, request.url = method, self._base_url + path
         request.prepare_headers({**self._headers, **headers})
@@ -127,30 +132,30 @@ class Transport:
 
 
 def retry_time(value: str | None, now: datetime) -> datetime | None:
-    """Read a `Retry-After` header as `retry_after.read` does, at most a day after `now`."""
-    wish = retry_after.read(value, now)
-    return wish and min(wish, now + MAX_RETRY_AFTER)
+    """Return what `retry_after.read` returns, at most `MAX_RETRY_AFTER` after `now`."""
+    at = retry_after.read(value, now)
+    return at and min(at, now + MAX_RETRY_AFTER)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Say whether another attempt may do better than one that ended in `error`."""
+def _is_retryable(error: Exception) -> bool:
+    """Return whether another attempt may succeed after one that raised `error`."""
     found = list(causes(error))
-    # A certificate that is not trusted will not be in a second either; the end of a connection is no matter of trust.
+    # An untrusted certificate stays untrusted. `SSLEOFError` is a closed connection, not a matter of trust.
     is_about_tls = any(
         isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError) for one in found
     )
-    # After a timeout, the time that an operator grants C4 is used up.
+    # After a timeout, the time that the operator configured is used up.
     return not is_about_tls and not any(isinstance(one, (Timeout, TimeoutError)) for one in found)
 
 
 def _read(response: Response, retry_at: datetime | None) -> HttpResponse:
     try:
-        # In pieces: for as much as the other side says that it sends, room would be made at once.
-        body = b"".join(iter(lambda: response.raw.read(_PIECE, decode_content=False), b""))
+        # In pieces: one read would allocate as much as Content-Length claims.
+        body = b"".join(iter(lambda: response.raw.read(_PIECE_BYTES, decode_content=False), b""))
     except (HTTPError, OSError, ValueError) as error:
         if any(isinstance(cause, ResponseTooLarge) for cause in causes(error)):
-            said = f"answered {response.status_code} with over {MAX_RESPONSE_BYTES} bytes"
-            raise NoResponse(said, retry_at) from None
+            message = f"answered {response.status_code} with over {MAX_RESPONSE_BYTES} bytes"
+            raise NoResponse(message, retry_at) from None
         raise NoResponse(describe_error(error)) from None
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return HttpResponse(

@@ -1,1 +1,1 @@
-"""C4 over its published contract, `openapi.yaml`."""
+"""The adapter of C4: `client` sends the requests of the contract `openapi.yaml`, `shapes` checks the responses."""

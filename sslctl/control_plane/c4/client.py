@@ -1,7 +1,23 @@
-"""The client of C4: the published contract (`openapi.yaml`) as a `ControlPlane`.
+"""The client of C4: a `ControlPlane` that speaks the contract `openapi.yaml`.
 
-An answer counts for what it says only where it has the form that the contract gives it. A proxy's error page, a
-wrong address or half an answer is `Unanswered`: nothing follows from it.
+What a response of C4 becomes (`C4Client._error` for all calls, `C4Client._upload_error` for `PUT`):
+
+| status | `code` | result |
+|---|---|---|
+| 200, 202, 204 as in the contract | | the method's return value |
+| 401, 403 | any | `Unauthorized` |
+| 404 | `unknown_domain` | `UnknownDomain` |
+| 404 | `no_certificate` | None from `certificate`, False from `remove`; else `Unanswered` |
+| 404 | anything else | `Unanswered`: the address may be wrong |
+| 409 to `PUT` | `text_certificate_present` | `TextCertificatePresent` |
+| 408, 425, 429 | any | `Unanswered`, with `Retry-After` |
+| any other 4xx to `PUT` | any | `Rejected` |
+| any other status | any | `Unanswered` |
+| a body that breaks the contract (`shapes`) | | `Unanswered` |
+| no or no complete response (`net.transport`) | | `Unanswered` |
+
+`code` counts only in `application/problem+json`, so that an error page of a proxy never decides about a domain.
+`net.transport` sends 429, 502, 503 and 504 again, at most three attempts in all, before this table applies.
 """
 
 from __future__ import annotations
@@ -39,14 +55,14 @@ from sslctl.system.files import read_regular
 from sslctl.text import clean
 
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-_LONGEST_DETAIL = 160
-_LARGEST_BUNDLE = 1 << 24
-# What a server may echo of a key or a token, cut, shifted or encoded anew, is a long run that no word is. Found in two
-# steps: to look ahead at each place would take time that grows with the square of the text.
+_MAX_DETAIL_LENGTH = 160
+_MAX_BUNDLE_BYTES = 1 << 24
+# A server may echo a key or a token in parts or in another encoding. Each is a long run with digits or capitals, as no
+# word is. Matched in two steps: a look-ahead at each position would take quadratic time.
 _RUN = re.compile(r"[A-Za-z0-9+/=_%-]{16,}")
 _NO_WORD = re.compile("[0-9A-Z]")
 _REDIRECTS = range(300, 400)
-_ABOUT_THE_UPLOAD = frozenset(range(400, 500)) - {
+_REJECTING = frozenset(range(400, 500)) - {
     HTTPStatus.NOT_FOUND,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
@@ -55,11 +71,11 @@ _ABOUT_THE_UPLOAD = frozenset(range(400, 500)) - {
 
 
 class C4Client:
-    """A `ControlPlane` over HTTPS. Safe for use by many threads.
+    """A `ControlPlane` for C4 over HTTPS. Safe for use by many threads.
 
-    `base_url` is what comes before `/v1`. `token_file` is read once, here; so a wrong configuration is known before
-    any domain is touched, as `ConfigError`. `ca_bundle` is a PEM file that replaces the public CAs. A call takes a
-    few times `timeout_seconds` at the very most. `clock` gives the aware time that `Retry-After` counts from.
+    `base_url` is the address without `/v1`. `token_file` is read once, in the constructor, which raises `ConfigError` if
+    the configuration cannot work. `ca_bundle` is a PEM file that replaces the public CAs. A call takes at most a few times
+    `timeout_seconds`. `clock` returns the aware time from which `Retry-After` counts.
     """
 
     def __init__(
@@ -77,21 +93,21 @@ class C4Client:
         self._transport = Transport(base_url.rstrip("/"), self._token, tls, timeout_seconds, clock)
 
     def domain(self, name: str) -> Record:
-        """Give C4's record of `name`. Raises `UnknownDomain`, `Unauthorized` and `Unanswered`."""
-        answer = self._call("GET", self._address(name))
-        if answer.status == HTTPStatus.OK:
-            return read_record(answer, name)
-        raise self._error(answer)
+        """See `ControlPlane.domain`. Raise `UnknownDomain`, `Unauthorized` or `Unanswered`."""
+        response = self._call("GET", self._address(name))
+        if response.status == HTTPStatus.OK:
+            return read_record(response, name)
+        raise self._error(response)
 
     def upload(self, name: str, bundle: Bundle, source: Source) -> State:
-        """Install `bundle` for `name` and say how far C4 is with it; the same upload twice is harmless.
+        """See `ControlPlane.upload`. The certificate's fingerprint is the idempotency key.
 
-        Raises `UnknownDomain`, `Rejected`, `TextCertificatePresent`, `Unauthorized` and `Unanswered`; after the
-        last, C4 may or may not have the certificate.
+        Raise `UnknownDomain`, `Rejected`, `TextCertificatePresent`, `Unauthorized` or `Unanswered`. After
+        `Unanswered`, C4 may or may not have the certificate.
         """
         leaf = x509.load_pem_x509_certificate(bundle.certificate.encode())
         fingerprint = leaf.fingerprint(SHA256()).hex()
-        answer = self._call(
+        response = self._call(
             "PUT",
             self._address(name) + "/certificate",
             headers={"Idempotency-Key": fingerprint},
@@ -103,49 +119,43 @@ class C4Client:
                 "fingerprint_sha256": fingerprint,
             },
         )
-        if answer.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
-            raise self._upload_error(answer, bundle.private_key)
-        installed = read_certificate(answer)
+        if response.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
+            raise self._upload_error(response, bundle.private_key)
+        installed = read_certificate(response)
         if installed.fingerprint != fingerprint:
-            raise Unanswered(f"answered {answer.status} for another certificate than the one that was sent")
+            raise Unanswered(f"answered {response.status} for another certificate than the one that was sent")
         return installed.state
 
     def certificate(self, name: str) -> Installed | None:
-        """Give what is installed for `name` now, None where C4 says that there is nothing.
-
-        Raises `UnknownDomain`, `Unauthorized` and `Unanswered`.
-        """
-        answer = self._call("GET", self._address(name) + "/certificate")
-        if answer.status == HTTPStatus.OK:
-            return read_certificate(answer)
-        if _has_none(answer):
+        """See `ControlPlane.certificate`. Raise `UnknownDomain`, `Unauthorized` or `Unanswered`."""
+        response = self._call("GET", self._address(name) + "/certificate")
+        if response.status == HTTPStatus.OK:
+            return read_certificate(response)
+        if _has_none(response):
             return None
-        raise self._error(answer)
+        raise self._error(response)
 
     def remove(self, name: str) -> bool:
-        """Remove the certificate of `name`; False where C4 says that there was none.
+        """See `ControlPlane.remove`.
 
-        Also False where it was this call that removed it, but the answer was lost and the request sent again.
-        Raises `UnknownDomain`, `Unauthorized` and `Unanswered`.
+        Also return False if this call removed the certificate, but the response was lost and the request sent again.
+        Raise `UnknownDomain`, `Unauthorized` or `Unanswered`.
         """
-        answer = self._call("DELETE", self._address(name) + "/certificate")
-        if answer.status == HTTPStatus.NO_CONTENT:
+        response = self._call("DELETE", self._address(name) + "/certificate")
+        if response.status == HTTPStatus.NO_CONTENT:
             return True
-        if _has_none(answer):
+        if _has_none(response):
             return False
-        raise self._error(answer)
+        raise self._error(response)
 
     def health(self) -> datetime | None:
-        """Return when C4 answers and accepts the token; give the time by its clock, where it tells it.
-
-        Raises `Unauthorized` and `Unanswered`.
-        """
-        answer = self._call("GET", "/v1/health")
-        if answer.status != HTTPStatus.OK:
-            raise self._error(answer)
-        if read_object(answer).get("status") != "ok":
+        """See `ControlPlane.health`. Raise `Unauthorized` or `Unanswered`."""
+        response = self._call("GET", "/v1/health")
+        if response.status != HTTPStatus.OK:
+            raise self._error(response)
+        if read_object(response).get("status") != "ok":
             raise Unanswered("answered 200, but its health is not ok")
-        return answer.date
+        return response.date
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -157,58 +167,60 @@ class C4Client:
         try:
             return self._transport.call(method, path, document=document, headers=headers)
         except NoResponse as error:
-            # From None: what lies below holds the request, and with it the token and a private key.
+            # From None: the cause holds the request, and with it the token and a private key.
             raise Unanswered(str(error), error.retry_at) from None
 
     def _address(self, name: str) -> str:
-        # A dot segment would vanish from the path (RFC 3986, section 5.2.4) and the request go to another resource.
+        # A dot segment is removed from the path (RFC 3986, section 5.2.4): the request would go to another resource.
         if not name.strip("."):
             raise ValueError("not the name of a domain")
         return f"/v1/domains/{quote(name, safe='')}"
 
-    def _error(self, answer: HttpResponse, *secrets: str) -> ControlPlaneError:
-        said = self._said(answer, *secrets)
-        if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            return Unauthorized(said)
-        if answer.status == HTTPStatus.NOT_FOUND and read_problem(answer).code == "unknown_domain":
-            return UnknownDomain(said)
-        return Unanswered(said, answer.retry_at)
+    def _error(self, response: HttpResponse, *secrets: str) -> ControlPlaneError:
+        """Return the error for a response to any request, by the table at the top of this module."""
+        message = self._describe(response, *secrets)
+        if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            return Unauthorized(message)
+        if response.status == HTTPStatus.NOT_FOUND and read_problem(response).code == "unknown_domain":
+            return UnknownDomain(message)
+        return Unanswered(message, response.retry_at)
 
-    def _upload_error(self, answer: HttpResponse, private_key: str) -> ControlPlaneError:
+    def _upload_error(self, response: HttpResponse, private_key: str) -> ControlPlaneError:
+        """Return the error for a response to `PUT`, which alone can be `Rejected` or `TextCertificatePresent`."""
         key_lines = [line for line in private_key.split("\n") if line and not line.startswith("-----")]
-        error = self._error(answer, *key_lines)
-        if not isinstance(error, Unanswered) or answer.status not in _ABOUT_THE_UPLOAD:
+        error = self._error(response, *key_lines)
+        if not isinstance(error, Unanswered) or response.status not in _REJECTING:
             return error
-        code = read_problem(answer).code
-        if answer.status == HTTPStatus.CONFLICT and code == "text_certificate_present":
+        code = read_problem(response).code
+        if response.status == HTTPStatus.CONFLICT and code == "text_certificate_present":
             return TextCertificatePresent(str(error))
         return Rejected(str(error), code)
 
-    def _said(self, answer: HttpResponse, *secrets: str) -> str:
-        """Give the answer in one line for an operator, without what we sent in confidence."""
-        problem = read_problem(answer)
+    def _describe(self, response: HttpResponse, *secrets: str) -> str:
+        """Return one line about a response for an operator, without the token and without `secrets`."""
+        problem = read_problem(response)
         detail = problem.detail
         for secret in (self._token, *secrets):
             detail = detail.replace(secret, "[hidden]")
         detail = _RUN.sub(lambda run: "[hidden]" if _NO_WORD.search(run[0]) else run[0], detail)
-        if answer.status in _REDIRECTS:
+        if response.status in _REDIRECTS:
             detail = "a redirect, which is not followed"
-        elif answer.status == HTTPStatus.NOT_FOUND and problem.code in {"", "not_found"}:
+        elif response.status == HTTPStatus.NOT_FOUND and problem.code in {"", "not_found"}:
             detail = "there is no C4 at this address; c4.base_url may be wrong"
-        words = [f"answered {answer.status}", problem.code]
-        detail = clean(detail, _LONGEST_DETAIL).rstrip(".")
-        # Many servers say nothing there but the name of the status, or the code once more.
-        if detail.lower() not in (problem.code, http.client.responses.get(answer.status, "").lower()):
+        words = [f"answered {response.status}", problem.code]
+        detail = clean(detail, _MAX_DETAIL_LENGTH).rstrip(".")
+        # Many servers only repeat the name of the status or the code here.
+        if detail.lower() not in (problem.code, http.client.responses.get(response.status, "").lower()):
             words.append(detail)
         return ": ".join(filter(None, words))
 
 
-def _has_none(answer: HttpResponse) -> bool:
-    return answer.status == HTTPStatus.NOT_FOUND and read_problem(answer).code == "no_certificate"
+def _has_none(response: HttpResponse) -> bool:
+    return response.status == HTTPStatus.NOT_FOUND and read_problem(response).code == "no_certificate"
 
 
 def _read_token(path: Path | None) -> str:
-    """Read the token: one line of printable ASCII in a file that others cannot read. Raises `ConfigError`."""
+    """Return the token: one line of printable ASCII in a file that others cannot read. Raise `ConfigError`."""
     if path is None:
         raise ConfigError(
             "c4.token_file is not set", hint="it names a file that holds C4's token and nothing else"
@@ -221,15 +233,15 @@ def _read_token(path: Path | None) -> str:
 
 
 def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Give what judges C4's certificate: by the CAs of `ca_bundle`, else by certifi's. Raises `ConfigError`."""
-    # Not `create_default_context`: it would write the keys of every connection where SSLKEYLOGFILE says.
+    """Return a TLS context that trusts the CAs in `ca_bundle`, or those of certifi. Raise `ConfigError`."""
+    # Not `create_default_context`: it writes the keys of every connection to the file that SSLKEYLOGFILE names.
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.set_alpn_protocols(["http/1.1"])
     if ca_bundle is None:
         tls.load_verify_locations(certifi.where())
         return tls
     try:
-        read_regular(ca_bundle, _LARGEST_BUNDLE)
+        read_regular(ca_bundle, _MAX_BUNDLE_BYTES)
         tls.load_verify_locations(ca_bundle)
     except (OSError, ValueError) as error:
         raise ConfigError(

@@ -1,6 +1,6 @@
-"""C4's JSON, checked member by member against the contract before anything is believed.
+"""C4's JSON, checked member by member against the contract before it is used.
 
-Members that the contract does not name are passed over. Whatever does not have its shape is `Unanswered`.
+Members that the contract does not name are ignored. A body that breaks the contract raises `Unanswered`.
 """
 
 from __future__ import annotations
@@ -20,91 +20,91 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _CODE = re.compile(r"[a-z][a-z_]{0,63}")
 _MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,40}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
-_MOST_PORTS = 1000
-_HIGHEST_PORT = 65535
-_LONGEST_NAME = 253
+_MAX_PORTS = 1000
+_MAX_PORT = 65535
+_MAX_NAME_LENGTH = 253
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error of C4's own (RFC 9457). Both are empty where the answer is none; `detail` is not cleaned yet."""
+    """A problem of C4 (RFC 9457). Both are empty if the response is not one; `detail` is not cleaned yet."""
 
     code: str = ""
     detail: str = ""
 
 
-def read_object(answer: HttpResponse) -> dict[str, Any]:
-    """Give the JSON object of a successful answer. Raises `Unanswered`."""
-    if answer.media_type != "application/json":
-        shown = answer.media_type or "no content type"
-        if answer.media_type and not _MEDIA_TYPE.fullmatch(answer.media_type):
+def read_object(response: HttpResponse) -> dict[str, Any]:
+    """Return the JSON object of a successful response. Raise `Unanswered` if there is none."""
+    if response.media_type != "application/json":
+        shown = response.media_type or "no content type"
+        if response.media_type and not _MEDIA_TYPE.fullmatch(response.media_type):
             shown = "something"
-        _refuse(answer, f"with {shown} instead of JSON")
-    found = _parse(answer.body)
+        _raise_unanswered(response, f"with {shown} instead of JSON")
+    found = _parse(response.body)
     if found is None:
-        _refuse(answer, "with something that is no JSON object")
+        _raise_unanswered(response, "with something that is not a JSON object")
     return found
 
 
-def read_record(answer: HttpResponse, name: str) -> Record:
-    """Give the record of `name`. Raises `Unanswered`, also when the record is another domain's."""
-    found = read_object(answer)
+def read_record(response: HttpResponse, name: str) -> Record:
+    """Return the record of the domain `name`. Raise `Unanswered`, also if the record is another domain's."""
+    found = read_object(response)
     if found.get("domain") != name:
-        _refuse(answer, "with the record of another domain")
+        _raise_unanswered(response, "with the record of another domain")
     target = found.get("cname_target")
-    if not isinstance(target, str) or not 0 < len(target) <= _LONGEST_NAME or clean(target) != target:
-        _refuse(answer, "without a usable cname_target")
+    if not isinstance(target, str) or not 0 < len(target) <= _MAX_NAME_LENGTH or clean(target) != target:
+        _raise_unanswered(response, "without a usable cname_target")
     ports = found.get("ports")
-    if not isinstance(ports, list) or len(ports) > _MOST_PORTS or not all(map(_is_port, ports)):
-        _refuse(answer, "without usable ports")
+    if not isinstance(ports, list) or len(ports) > _MAX_PORTS or not all(map(_is_port, ports)):
+        _raise_unanswered(response, "without usable ports")
     if "certificate" not in found:
-        _refuse(answer, "without certificate")
+        _raise_unanswered(response, "without certificate")
     certificate = found["certificate"]
     return Record(
         name=name,
         cname_target=target.rstrip(".").lower(),
         ports=frozenset(ports),
-        certificate=None if certificate is None else _read_installed(answer, certificate),
+        certificate=None if certificate is None else _read_installed(response, certificate),
     )
 
 
-def read_certificate(answer: HttpResponse) -> Installed:
-    """Give the certificate that the answer describes. Raises `Unanswered`."""
-    return _read_installed(answer, read_object(answer))
+def read_certificate(response: HttpResponse) -> Installed:
+    """Return the certificate that the response describes. Raise `Unanswered` if it breaks the contract."""
+    return _read_installed(response, read_object(response))
 
 
-def read_problem(answer: HttpResponse) -> Problem:
-    """Give code and detail (or title) of an error answer; an empty problem for what is none. Never raises."""
-    found = _parse(answer.body) if answer.media_type == "application/problem+json" else None
+def read_problem(response: HttpResponse) -> Problem:
+    """Return code and detail (or title) of an error response; an empty `Problem` if it is none. Never raise."""
+    found = _parse(response.body) if response.media_type == "application/problem+json" else None
     if found is None:
         return Problem()
     code = found.get("code")
-    said = (found.get(member) for member in ("detail", "title"))
+    texts = (found.get(member) for member in ("detail", "title"))
     return Problem(
         code=code if isinstance(code, str) and _CODE.fullmatch(code) else "",
-        detail=next((text for text in said if isinstance(text, str) and text), ""),
+        detail=next((text for text in texts if isinstance(text, str) and text), ""),
     )
 
 
-def _read_installed(answer: HttpResponse, found: object) -> Installed:
+def _read_installed(response: HttpResponse, found: object) -> Installed:
     if not isinstance(found, dict):
-        _refuse(answer, "with a certificate that is no JSON object")
+        _raise_unanswered(response, "with a certificate that is not a JSON object")
     source, state = found.get("source"), found.get("state")
     if not isinstance(source, str) or source not in set(Source):
-        _refuse(answer, "without a usable source of the certificate")
+        _raise_unanswered(response, "without a usable source of the certificate")
     if not isinstance(state, str) or state not in set(State):
-        _refuse(answer, "without a usable state of the certificate")
+        _raise_unanswered(response, "without a usable state of the certificate")
     fingerprint = found.get("fingerprint_sha256")
     if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
-        _refuse(answer, "without a usable fingerprint_sha256")
+        _raise_unanswered(response, "without a usable fingerprint_sha256")
     not_after = _read_date(found.get("not_after"))
     if not_after is None:
-        _refuse(answer, "without a usable not_after")
+        _raise_unanswered(response, "without a usable not_after")
     return Installed(Source(source), fingerprint, not_after, State(state))
 
 
 def _read_date(text: object) -> datetime | None:
-    """Read an RFC 3339 date-time; the offset is part of it, so that the result is aware. Given in UTC."""
+    """Return an RFC 3339 date-time in UTC, None if `text` is none. An offset is required."""
     if not isinstance(text, str) or not _DATE.fullmatch(text):
         return None
     try:
@@ -114,17 +114,17 @@ def _read_date(text: object) -> datetime | None:
 
 
 def _is_port(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _HIGHEST_PORT
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_PORT
 
 
 def _parse(body: bytes) -> dict[str, Any] | None:
     try:
         found = json.loads(body)
-    # RecursionError: a megabyte of "[" is a valid beginning.
+    # RecursionError: deeply nested JSON.
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def _refuse(answer: HttpResponse, how: str) -> NoReturn:
-    raise Unanswered(f"answered {answer.status} {how}", answer.retry_at)
+def _raise_unanswered(response: HttpResponse, how: str) -> NoReturn:
+    raise Unanswered(f"answered {response.status} {how}", response.retry_at)

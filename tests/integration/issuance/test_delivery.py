@@ -112,7 +112,7 @@ def test_delivery_keeps_our_certificate_when_the_response_to_its_upload_over_tex
             self.uploads += 1
             done = self._real.upload(*arguments)
             if self.uploads == 2:
-                raise control_plane.Unanswered("connection closed without an answer")
+                raise control_plane.Unanswered("connection closed without a response")
             return done
 
     app = shop.app()

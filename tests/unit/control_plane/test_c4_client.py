@@ -520,26 +520,28 @@ Connect = Callable[..., C4Client]
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        pytest.param(silence, "no complete answer in time", id="silence"),
-        pytest.param(dripping(b"HTTP/1.1 200", b"x"), "no complete answer in time", id="status line drips"),
+        pytest.param(silence, "no complete response in time", id="silence"),
+        pytest.param(dripping(b"HTTP/1.1 200", b"x"), "no complete response in time", id="status line drips"),
         pytest.param(
-            dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), "no complete answer in time", id="headers drip"
+            dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), "no complete response in time", id="headers drip"
         ),
         pytest.param(
-            dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "no complete answer in time", id="100 drips"
+            dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "no complete response in time", id="100 drips"
         ),
-        pytest.param(dripping(http_head(200, GIGABYTE), b" "), "no complete answer in time", id="body drips"),
         pytest.param(
-            dripping(http_head(200), b" "), "no complete answer in time", id="body without length drips"
+            dripping(http_head(200, GIGABYTE), b" "), "no complete response in time", id="body drips"
+        ),
+        pytest.param(
+            dripping(http_head(200), b" "), "no complete response in time", id="body without length drips"
         ),
         pytest.param(
             dripping(http_head(200, "Transfer-Encoding: chunked\r\n"), b"1\r\n \r\n"),
-            "no complete answer in time",
+            "no complete response in time",
             id="chunks drip",
         ),
         pytest.param(
             dripping(http_head(302, f"Location: /\r\n{GIGABYTE}"), b" "),
-            "no complete answer in time",
+            "no complete response in time",
             id="body of a redirect drips",
         ),
     ],
@@ -591,7 +593,7 @@ def test_call_does_not_read_a_huge_body_to_its_end(connect: Connect, head: bytes
 @pytest.mark.parametrize(
     ("head", "said"),
     [
-        pytest.param(b"HTTP/1.1 200 OK\r\nA: ", "what answers there does not speak HTTP", id="header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nA: ", "the server does not speak HTTP", id="header"),
         pytest.param(
             http_head(200, "Transfer-Encoding: chunked\r\n") + b"-1\r\n",
             "answered 200 with over 1048576 bytes",
@@ -599,7 +601,7 @@ def test_call_does_not_read_a_huge_body_to_its_end(connect: Connect, head: bytes
         ),
         pytest.param(
             http_head(200, "Transfer-Encoding: chunked\r\n") + b"-2\r\n",
-            "what answers there does not speak HTTP",
+            "the server does not speak HTTP",
             id="chunk of even less",
         ),
     ],
@@ -618,7 +620,7 @@ def test_upload_times_out_when_the_server_does_not_read(token_file: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         client = C4Client(url, token_file, None, 0.3, lambda: NOW)
-        with pytest.raises(Unanswered, match=r"^no complete answer in time$"):
+        with pytest.raises(Unanswered, match=r"^no complete response in time$"):
             client.upload(NAME, large, Source.C4)
 
 
@@ -639,7 +641,7 @@ def test_call_does_not_decompress_a_response(connect: Connect) -> None:
     head = http_head(200, f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n")
     with (
         Misbehaving(sending(head + bomb)) as server,
-        pytest.raises(Unanswered, match=r"^answered 200 with something that is no JSON object$"),
+        pytest.raises(Unanswered, match=r"^answered 200 with something that is not a JSON object$"),
     ):
         connect(server).domain(NAME)
     assert b"\r\nAccept-Encoding: identity\r\n" in server.requests[0]
@@ -648,13 +650,13 @@ def test_call_does_not_decompress_a_response(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (http_head(200, "Content-Length: 500\r\n") + b'{"domain"', "the answer was cut short"),
-        (http_head(200, "Transfer-Encoding: chunked\r\n") + b"5\r\n{", "the answer was cut short"),
-        (http_head(200, "Transfer-Encoding: chunked\r\n") + b"zz\r\n{", "the answer was cut short"),
-        (http_head(200) + b'{"domain"', "answered 200 with something that is no JSON object"),
+        (http_head(200, "Content-Length: 500\r\n") + b'{"domain"', "the response was cut short"),
+        (http_head(200, "Transfer-Encoding: chunked\r\n") + b"5\r\n{", "the response was cut short"),
+        (http_head(200, "Transfer-Encoding: chunked\r\n") + b"zz\r\n{", "the response was cut short"),
+        (http_head(200) + b'{"domain"', "answered 200 with something that is not a JSON object"),
         (b"HTTP/1.1 200 OK\r\nContent-Ty", "answered 200 with no content type instead of JSON"),
-        (b"", "connection closed without an answer"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers there does not speak HTTP"),
+        (b"", "connection closed without a response"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the server does not speak HTTP"),
     ],
 )
 def test_call_raises_unanswered_for_a_truncated_or_invalid_response(
@@ -672,7 +674,7 @@ def test_call_retries_a_broken_connection(connect: Connect) -> None:
 
 def test_call_raises_unanswered_after_three_broken_connections(connect: Connect) -> None:
     with Misbehaving(reset) as server:
-        with pytest.raises(Unanswered, match=r"^connection closed without an answer$"):
+        with pytest.raises(Unanswered, match=r"^connection closed without a response$"):
             connect(server).upload(NAME, _bundle(), Source.C4)
         assert len(server.requests) == 3
 
@@ -827,7 +829,7 @@ def test_call_times_out_over_tls_for_a_slow_response(
     ca.issue_cert("127.0.0.1").configure_cert(context)
     with (
         Misbehaving(behaviour, tls=context) as server,
-        pytest.raises(Unanswered, match=r"^no complete answer in time$"),
+        pytest.raises(Unanswered, match=r"^no complete response in time$"),
     ):
         connect(server, timeout_seconds=0.3, ca_bundle=tmp_path / "ca.pem").domain(NAME)
 
@@ -848,7 +850,7 @@ def test_call_times_out_when_the_server_speaks_plain_http(token_file: Path) -> N
         url = server.url.replace("http:", "https:")
         # The server waits for the end of a request that never comes, so only the timeout ends the handshake.
         client = C4Client(url, token_file, None, 0.3, lambda: NOW)
-        with pytest.raises(Unanswered, match=r"^no complete answer in time$"):
+        with pytest.raises(Unanswered, match=r"^no complete response in time$"):
             client.domain(NAME)
         assert server.requests == []
 
