@@ -1,1 +1,1 @@
-"""The rules of sslctl, as pure functions and immutable values: nothing here reads a file, a clock or the network."""
+"""The rules of sslctl: pure functions and immutable values, without access to files, clocks or the network."""

@@ -1,12 +1,12 @@
-"""The names of claims, under which processes take turns; nothing else spells one."""
+"""The names of claims. No other module spells one."""
 
 from __future__ import annotations
 
 TICK = "tick"
-"""Held by the tick that runs."""
+"""Held by the running tick."""
 
 KEY_ROTATION = "keys rotate"
-"""Held while the keys that encrypt the state are rotated."""
+"""Held while the encryption keys of the state are rotated."""
 
 
 def domain_claim(name: str) -> str:

@@ -1,7 +1,8 @@
-"""The CA's limits: how many of what in which time, what each of them covers, and how they are written.
+"""The CA's rate limits: what they count, what they cover, and how they are written.
 
-A limit is kept by a window that slides: never more than `count` within any `window`. Let's Encrypt refills steadily up
-to `count` instead (https://letsencrypt.org/docs/rate-limits/), which allows everything that this does, and more.
+A limit is a sliding window: never more than `count` within any `window`. Let's Encrypt uses a token bucket instead, which
+refills steadily up to `count` (https://letsencrypt.org/docs/rate-limits/). It allows everything that the sliding window
+allows, and more.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _LONGEST_WINDOW = timedelta(days=366)
 
 
 class LimitKind(StrEnum):
-    """What is limited, or paused: all that is asked of the CA, or one kind of order."""
+    """What is limited or paused: all requests to the CA, one kind of orders, or renewal information."""
 
     ACCOUNT = "account"
     BREAKER = "breaker"
@@ -40,10 +41,13 @@ class LimitKind(StrEnum):
 class Scope:
     """What a limit or a pause covers.
 
-    `ACCOUNT` and `BREAKER` cover everything that is asked of the CA, the first by its own word, the second because it
-    cannot be reached; the other kinds but the last cover new orders alone. `ORDERS` covers the account's, renewals excepted. For the
-    rest `key` says whose: `CERTIFICATES` has a registered domain, renewals excepted too, `DUPLICATES` an exact set of
-    names (`set_key`), `FAILURES` one name. `RENEWAL_INFO` covers asking when certificates are to be renewed, and no order.
+    `ACCOUNT` and `BREAKER` cover all requests to the CA: `ACCOUNT` because the CA asked for a pause, `BREAKER` because the
+    CA cannot be reached. `RENEWAL_INFO` covers queries for renewal information (ARI), and no orders. All other kinds cover
+    only new orders:
+    - `ORDERS`: the orders of the account, except renewals.
+    - `CERTIFICATES`: the orders below one registered domain, `key`, except renewals.
+    - `DUPLICATES`: the orders for one exact set of names; `key` is its `set_key`.
+    - `FAILURES`: the orders for one name, `key`.
     """
 
     kind: LimitKind
@@ -54,14 +58,14 @@ class Scope:
 
 
 def scope_of(text: str) -> Scope:
-    """Read what `str()` made of a scope. Raises `ValueError`."""
+    """Parse the `str()` of a scope. Raise `ValueError` if it is none."""
     kind, _, key = text.partition(":")
     return Scope(LimitKind(kind), key)
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Until when nothing is asked of the CA that `scope` covers, and why (cleaned)."""
+    """A pause: sslctl sends nothing to the CA that `scope` covers before `until`. `why` is cleaned text."""
 
     scope: Scope
     until: datetime
@@ -70,7 +74,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `count` within any `window`, a whole number of seconds."""
+    """A limit of `count` within any `window`, a whole number of seconds."""
 
     count: int
     window: timedelta
@@ -92,11 +96,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a CA allows; None is no limit.
+    """The limits of a CA; None means no limit.
 
-    `orders`: new orders of the account. `certificates`: new certificates for names below one registered domain.
-    Renewals, orders for an exact set of names that has had a certificate before, count for neither. `duplicates`:
-    certificates for one exact set of names. `failures`: failed validations of one name.
+    `orders`: new orders of the account. `certificates`: new certificates for names below one registered domain. Neither
+    counts renewals: orders for an exact set of names that had a certificate before. `duplicates`: certificates for one
+    exact set of names. `failures`: failed validations of one name.
     """
 
     orders: Limit | None = None
@@ -117,15 +121,16 @@ _BY_DIRECTORY = {"https://acme-v02.api.letsencrypt.org/directory": LETS_ENCRYPT}
 
 
 def for_directory(url: str) -> Limits:
-    """Give the limits of the CA whose directory is at `url`: Let's Encrypt's, or none.
+    """Return the limits of the CA with the directory `url`: Let's Encrypt's, or no limits.
 
-    Its staging environment has its own, which change and are hardly reached; there the CA's word is waited for.
+    Let's Encrypt's staging environment has other limits, which change and are rarely reached. There sslctl relies on the
+    CA's refusals.
     """
     return _BY_DIRECTORY.get(url, NO_LIMITS)
 
 
 def limit_of(text: str) -> Limit | None:
-    """Read a limit as it is written, `300/3h` (days, hours, minutes or seconds), or `none`. Raises `ValueError`."""
+    """Parse a limit: `300/3h` (units d, h, m and s), or `none`. Raise `ValueError` for any other text."""
     if text == "none":
         return None
     parts = _LIMIT.fullmatch(text)
@@ -136,5 +141,5 @@ def limit_of(text: str) -> Limit | None:
 
 
 def set_key(names: Iterable[str]) -> str:
-    """Give an exact set of names as text, a sorted JSON array: for equal sets it is equal."""
+    """Return a set of names as text, a sorted JSON array. Equal sets have equal keys."""
     return json.dumps(sorted(set(names)))

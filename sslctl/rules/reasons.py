@@ -1,6 +1,6 @@
-"""The one table of reasons: why a domain is not well, who must act, and what comes next.
+"""The table of reasons: why a domain is not in Success, who must act, and the next step.
 
-docs/reasons.md is generated from this table. Codes are part of the JSON: add, never rename.
+docs/reasons.md is generated from this table. The codes are part of the JSON: codes are added and never renamed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The CDN's six words for the state of a domain; declared in order of precedence, worst first."""
+    """The status of a domain, in the CDN's terms. The members are in order of precedence, worst first."""
 
     DISCARD = "Discard"
     EMERGENCY = "Emergency"
@@ -21,12 +21,12 @@ class Status(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Place in the order of precedence; 0 outranks all others."""
+        """The position in the order of precedence, from 0 for the worst status."""
         return list(Status).index(self)
 
 
 class Owner(StrEnum):
-    """Who must act for a domain to get on."""
+    """Who must act next for a domain."""
 
     CUSTOMER = "customer"
     CDN = "cdn"
@@ -36,7 +36,7 @@ class Owner(StrEnum):
 
 
 class Code(StrEnum):
-    """Stable reason codes."""
+    """A stable reason code."""
 
     CNAME_MISSING = "CNAME_MISSING"
     CNAME_ELSEWHERE = "CNAME_ELSEWHERE"
@@ -73,8 +73,8 @@ class Code(StrEnum):
 class Reason:
     """One row of the table.
 
-    `sentence` is a template over `{found}` and `{wanted}`; `next_step` is what its owner does. A sentence that
-    has no `{wanted}` needs none.
+    `sentence` says what is wrong. It is a template with `{found}`, and with `{wanted}` if a certain value is expected.
+    `next_step` says what to do next: a request to the operator, or what another owner must do.
     """
 
     status: Status
@@ -83,7 +83,7 @@ class Reason:
     next_step: str
 
     def explain(self, found: str, wanted: str) -> str:
-        """Give the sentence with what was found and what was wanted (both already cleaned) filled in."""
+        """Return the sentence with `found` and `wanted`, both cleaned text, filled in."""
         return self.sentence.format(
             found=found.rstrip(".") or "nothing", wanted=wanted.rstrip(".") or "nothing"
         )
@@ -270,5 +270,5 @@ REASONS: dict[Code, Reason] = {
 
 
 def codes_of(status: Status) -> list[Code]:
-    """Give every code that stands for `status`, in the table's order."""
+    """Return every code of `status`, in the order of the table."""
     return [code for code, reason in REASONS.items() if reason.status is status]

@@ -1,4 +1,4 @@
-"""When the tick takes a domain up, and for what work: pure functions of stored facts and `now`."""
+"""When the tick works on a domain, and what it does: pure functions of the stored facts and of `now`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sslctl.rules.versions import is_expired, needs_upload
 
 RETRY_SOONEST = timedelta(minutes=1)
 RETRY_LATEST = timedelta(days=7)
-# What may pass by itself is tried again after these, then once a day.
+# A problem that may end by itself is retried after these, then once a day.
 _BACKOFF = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100))
 _UNTRIED = (Code.QUEUED, Code.BUDGET_HELD)
 
 
 class Work(StrEnum):
-    """What the tick would do for a domain. `REPLACE` is a renewal that the CA asks for early (`renewal.asked_early`)."""
+    """What the tick does for a domain. `REPLACE` is an early renewal that the CA asks for (`renewal.asked_early`)."""
 
     UPLOAD = "upload"
     REPLACE = "replace"
@@ -31,24 +31,24 @@ class Work(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DueWork:
-    """Work that is due, with the reason in words."""
+    """Work that is due, with the reason in words: `why`."""
 
     work: Work
     why: str
 
 
 def find_due_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork | None:
-    """Say what the tick owes `domain` at `now`, None when it can be left alone. Renewals go by `rule`.
+    """Return the work that is due for `domain` at `now`, or None. Renewals follow `rule`.
 
-    A finding is left alone until its `retry_at`, unless that is further off than any pass is put off. An upload that is
-    owed is finished whatever its source is; beyond that, certificates of source text are never rechecked or renewed.
-    Discard waits for a person.
+    A domain with a finding waits until `retry_at`, unless that is later than any retry is ever scheduled. A missing
+    upload is done for every source; apart from that, certificates of source text are never rechecked or renewed. A domain
+    in Discard waits for a person.
     """
     finding = domain.finding
     if domain.deleted_at is not None or (finding is not None and not _retries(finding, now)):
         return None
     if needs_upload(domain, now):
-        return DueWork(Work.UPLOAD, "its certificate is issued and not yet confirmed on C4")
+        return DueWork(Work.UPLOAD, "its certificate is issued, and C4 has not confirmed it")
     if domain.source is Source.TEXT:
         return None
     if domain.serving is not None and rule.renew_at(domain.serving) <= now:
@@ -56,11 +56,11 @@ def find_due_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork |
     if domain.serving is not None and domain.serving.revoked_at is not None:
         return DueWork(Work.RENEW, "its certificate is revoked")
     if finding is not None and finding.code is Code.BUDGET_HELD and domain.serving is None:
-        return DueWork(Work.ISSUE, "it was held back, and its turn has come")
+        return DueWork(Work.ISSUE, "the CA's limits allow its order now")
     if finding is not None and finding.code is not Code.QUEUED:
         return DueWork(Work.RECHECK, f"it is in {finding.reason.status} ({finding.code})")
     if finding is not None or domain.serving is None:
-        return DueWork(Work.ISSUE, "it is recorded and has not been tried")
+        return DueWork(Work.ISSUE, "it is recorded, and no attempt was made yet")
     return None
 
 
@@ -78,33 +78,40 @@ def _renewal(certificate: Certificate, now: datetime, rule: RenewalRule) -> DueW
 def _retries(finding: Finding, now: datetime) -> bool:
     if finding.retry_at is None:
         return False
-    # Nothing but the CA's limits puts a pass off for so long: the clock ran ahead when this was found.
+    # Only the CA's limits postpone a retry for so long. Otherwise the clock was ahead when this was recorded.
     ran_ahead = finding.code is not Code.BUDGET_HELD and finding.retry_at > now + RETRY_LATEST
     return ran_ahead or finding.retry_at <= now
 
 
-# What the daily recheck covers, in domains of source c4.
+# The statuses that the daily recheck covers, for domains of source c4.
 RECHECKED = (Status.FAILURE, Status.PENDING, Status.EXPIRED)
 
 
-def retry_at(code: Code, now: datetime, wish: datetime | None = None, tries: int = 1) -> datetime | None:
-    """Give when the tick takes a domain up again after finding `code`.
+def retry_at(
+    code: Code, now: datetime, retry_after: datetime | None = None, tries: int = 1
+) -> datetime | None:
+    """Return when the tick retries a domain after a pass that ended with `code`, or None if a person must act first.
 
-    `wish` is what the CA or C4 asked for (`Retry-After`); it is honoured from a minute on, the CA's up to a week,
-    C4's up to the next midnight in Singapore. For `BUDGET_HELD` it is kept as it is: by then the order may be placed.
-    Without one, what may pass by itself (Pending, and a challenge that failed) is tried again after 1, 10 and 100
-    minutes, `tries` being 1, 2 and 3, but never past that midnight, for which all later tries wait. Failure waits for
-    it at once, since a person must act first; Emergency for the next tick. Discard waits for a person: None.
+    `retry_after` is the time that the CA or C4 asked for. It is at least a minute away; at most a week for the CA, and at
+    most the next midnight in Singapore for C4. For `BUDGET_HELD` it is the time at which the order may be placed, and is
+    used unchanged.
+
+    Without `retry_after`:
+    - Pending and `CHALLENGE_FAILED` may end by themselves. They are retried after 1, 10 and 100 minutes (`tries` is 1, 2
+      and 3), but at the next midnight in Singapore at the latest, and from then on at every midnight.
+    - Failure is retried at the next midnight, because a person must act first.
+    - Emergency is retried at the next tick.
+    - Discard is not retried: None.
     """
     status = REASONS[code].status
     if status is Status.DISCARD:
         return None
-    if wish is not None and code is Code.BUDGET_HELD:
-        return max(wish, now)
-    if wish is not None:
-        # An order against the CA's word would be refused, and cost the account its standing; C4 loses nothing.
+    if retry_after is not None and code is Code.BUDGET_HELD:
+        return max(retry_after, now)
+    if retry_after is not None:
+        # An order before that time would be refused and harm the account's reputation with the CA. C4 has no such cost.
         latest = now + RETRY_LATEST if REASONS[code].owner is Owner.CA else next_midnight(now)
-        return min(max(wish, now + RETRY_SOONEST), latest)
+        return min(max(retry_after, now + RETRY_SOONEST), latest)
     if status is Status.PENDING or code is Code.CHALLENGE_FAILED:
         waits = _BACKOFF[max(tries, 1) - 1 :]
         return min(now + waits[0], next_midnight(now)) if waits else next_midnight(now)
@@ -112,10 +119,10 @@ def retry_at(code: Code, now: datetime, wish: datetime | None = None, tries: int
 
 
 def count_tries(before: Finding | None, code: Code) -> int:
-    """Give how many passes in a row ended in trouble that backs off, with the one that finds `code` now.
+    """Return how many passes in a row failed with a code that backs off, including this pass, which ended with `code`.
 
-    `before` is what the pass before found. Only while a domain waits untried, for its first pass or for the CA's limits,
-    does the count stand still; an end of another kind begins it anew.
+    `before` is the finding of the previous pass. `QUEUED` and `BUDGET_HELD` keep the count, because nothing was attempted;
+    any other code restarts it.
     """
     known = before is not None and (_backs_off(before.code) or before.code is Code.BUDGET_HELD)
     so_far = before.tries if before is not None and known else 0

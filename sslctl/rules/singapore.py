@@ -1,4 +1,4 @@
-"""Singapore time, in which days begin and times are shown to people."""
+"""Singapore time: days begin in it, and people see times in it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ SGT = timezone(timedelta(hours=8), "SGT")
 
 
 def next_midnight(now: datetime) -> datetime:
-    """Give the first 00:00 in Singapore after `now`, in UTC."""
+    """Return the first 00:00 in Singapore after `now`, in UTC."""
     day = now.astimezone(SGT).date() + timedelta(days=1)
     return datetime(day.year, day.month, day.day, tzinfo=SGT).astimezone(UTC)
 
 
 def format_duration(length: timedelta) -> str:
-    """Give a length of time in its largest fitting unit, rounded down: `9 days`, `1 hour`, `40 seconds`."""
+    """Return `length` in its largest unit, rounded down: `9 days`, `1 hour`, `40 seconds`."""
     seconds = int(length.total_seconds())
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= size:
@@ -28,5 +28,5 @@ def _count(number: int, unit: str) -> str:
 
 
 def format_sgt(at: datetime) -> str:
-    """Give a time for people: in Singapore time, to the minute."""
+    """Return `at` in Singapore time, to the minute: `2026-11-23 12:00 SGT`."""
     return at.astimezone(SGT).strftime("%Y-%m-%d %H:%M SGT")

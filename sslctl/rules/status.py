@@ -1,7 +1,7 @@
-"""The rules of status and time: pure functions of what is stored and of `now`.
+"""The status of a domain: a pure function of the stored facts and of `now`.
 
-Facts are stored, status is derived here and nowhere else; the store's SQL copy of `verdict`, which `list` filters
-and sorts with, is tested against it over generated facts.
+Status is not stored, it is derived here. The store has a copy of this rule in SQL, with which `list` filters and sorts;
+tests compare the two over generated facts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _WELL = Verdict(Status.SUCCESS)
 
 
 def derive_status(domain: Domain | DomainSummary, now: datetime) -> Verdict:
-    """Derive the status of `domain` at `now` with its reason.
+    """Return the status of `domain` at `now`, with its reason.
 
-    When several statuses hold, the first in the order Discard, Emergency, Expired, Failure, Pending, Success counts.
+    If several statuses apply, the first one counts, in this order: Discard, Emergency, Expired, Failure, Pending, Success.
     """
     finding = domain.finding
     current = domain.serving or domain.wanted
@@ -33,7 +33,10 @@ def derive_status(domain: Domain | DomainSummary, now: datetime) -> Verdict:
 
 
 def _outranks(domain: Domain | DomainSummary, finding: Finding | None, now: datetime) -> bool:
-    """Say whether `finding` counts before Expired: an Emergency does while what C4 did not take can still be used."""
+    """Return whether `finding` outranks Expired.
+
+    An Emergency does as long as the certificate that C4 did not take is not expired.
+    """
     if finding is None or finding.reason.status.rank > Status.EXPIRED.rank:
         return False
     is_over = domain.wanted is None or is_expired(domain.wanted, now)
@@ -63,12 +66,12 @@ def _troubled(finding: Finding) -> Verdict:
 
 
 def queued_finding(at: datetime) -> Finding:
-    """Give the finding of a domain that was recorded at `at` and not tried yet: due at once."""
+    """Return the finding of a domain that was recorded at `at` and not attempted yet. It is due at once."""
     return Finding(Code.QUEUED, "", "", at, at)
 
 
 def describe_serving(domain: Domain | DomainSummary, now: datetime) -> str:
-    """Say in words what C4 was last seen to serve: `valid, 9 days left`, `expired 2 days ago` or `nothing`."""
+    """Return in words what C4 served when last checked: `valid, 9 days left`, `expired 2 days ago` or `nothing`."""
     if domain.serving is None:
         return "nothing"
     left = domain.serving.not_after - now

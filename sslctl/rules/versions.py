@@ -1,4 +1,4 @@
-"""The versions of a domain's certificate: which may be used, which is owed to C4, whose key is still needed."""
+"""The versions of a domain's certificate: which is usable, which must be uploaded, whose key is still needed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from sslctl.rules.model import Certificate, Domain, Source
 
 
 class Expiring(Protocol):
-    """What has an expiry date: a leaf, or a certificate."""
+    """A leaf or a certificate: anything with an expiry date."""
 
     @property
     def not_after(self) -> datetime:
-        """The last moment at which it is valid."""
+        """The expiry date, aware UTC."""
 
 
 def is_expired(certificate: Expiring, now: datetime) -> bool:
-    """Say whether `certificate` has passed its expiry date: `not_after <= now`."""
+    """Return whether `certificate` has passed its expiry date: `not_after <= now`."""
     return certificate.not_after <= now
 
 
 def needs_upload(domain: Domain, now: datetime) -> bool:
-    """Say whether a usable certificate is held that C4 has not been seen to serve."""
+    """Return whether the store holds a usable certificate that C4 is not known to serve."""
     wanted = domain.wanted
     if wanted is None or (domain.serving is not None and domain.serving.id == wanted.id):
         return False
@@ -31,9 +31,10 @@ def needs_upload(domain: Domain, now: datetime) -> bool:
 
 
 def is_usable(certificate: Certificate, names: Iterable[str], now: datetime) -> bool:
-    """Say whether `certificate` may go on the edge for exactly these names: not expired, not revoked, its key here.
+    """Return whether `certificate` may be installed for exactly these names.
 
-    A text certificate may carry more names than were asked for; one of the CA's carries what was ordered.
+    It must not be expired or revoked, and its key must be stored. A text certificate may have more names than
+    requested; a certificate that the CA issued must have exactly those.
     """
     if certificate.revoked_at or certificate.key_destroyed_at or is_expired(certificate, now):
         return False
@@ -43,7 +44,7 @@ def is_usable(certificate: Certificate, names: Iterable[str], now: datetime) -> 
 def pick_reusable(
     certificates: Iterable[Certificate], names: Iterable[str], now: datetime
 ) -> Certificate | None:
-    """Pick the version to put back when a deleted domain is added again: the usable `c4` one that lasts longest."""
+    """Return the version to reinstall when a deleted domain is added again: the usable `c4` one that expires last."""
     wanted = set(names)
     fitting = [c for c in certificates if c.source is Source.C4 and is_usable(c, wanted, now)]
     return max(fitting, key=lambda c: c.not_after, default=None)
@@ -52,11 +53,13 @@ def pick_reusable(
 def key_unneeded_since(
     certificate: Certificate, domain: Domain, versions: Sequence[Certificate], now: datetime
 ) -> datetime | None:
-    """Give since when nobody needs the key of `certificate` any more; None while somebody does, or may.
+    """Return when the key of `certificate` became unneeded, or None while it is needed.
 
-    That is since it was replaced, revoked or expired, or was passed over: a newer one of the domain's `versions` was
-    issued, or the domain deleted, before it was ever served. What is wanted or served is needed, and what would be put
-    back: when a deleted domain is added again, or in the place of an upload that failed, where it is not yet replaced.
+    The key is unneeded from the time at which the certificate was replaced or revoked or expired. If the certificate
+    was never served, the key is also unneeded from the time at which a newer one of the domain's `versions` was issued or
+    the domain was deleted. The keys of the wanted and the served certificate are needed. Needed too is the key of a
+    version that may be reinstalled: when a deleted domain is added again, or after a failed upload, as long as the version
+    is not replaced.
     """
     in_use = {one.id for one in (domain.wanted, domain.serving) if one is not None}
     if domain.deleted_at is not None:
@@ -73,14 +76,17 @@ def key_unneeded_since(
 
 
 def days_left(certificate: Expiring, now: datetime) -> int:
-    """Give the whole days until expiry, rounded down; once expired the days since, at least one, as a negative number."""
+    """Return the whole days until expiry, rounded down.
+
+    After the expiry, return the days since then as a negative number, -1 or less.
+    """
     if is_expired(certificate, now):
         return -max(1, (now - certificate.not_after).days)
     return (certificate.not_after - now).days
 
 
 def version_state(certificate: Certificate, domain: Domain, now: datetime) -> str:
-    """Say in one word what became of a certificate version."""
+    """Return the state of a certificate version in one word."""
     if certificate.revoked_at is not None:
         return "revoked"
     if domain.serving is not None and domain.serving.id == certificate.id:

@@ -194,8 +194,8 @@ def test_tick_dry_run_lists_work_and_reasons_and_changes_nothing(cdn: Cdn) -> No
     cdn.sslctl("add", "held.example.com")
     before = (len(cdn.c4.requests), len(cdn.zone.queries), len(cdn.issuer.orders))
     assert cdn.sslctl("daemon-tick", "--dry-run").stdout.splitlines() == [
-        "held.example.com: upload, because its certificate is issued and not yet confirmed on C4",
-        "queued.example.com: issue, because it is recorded and has not been tried",
+        "held.example.com: upload, because its certificate is issued, and C4 has not confirmed it",
+        "queued.example.com: issue, because it is recorded, and no attempt was made yet",
         "2026-11-23 12:00 SGT: 2 due; nothing was done (--dry-run)",
     ]
     later = cdn.sslctl("daemon-tick", "--dry-run", "--now", "2027-02-15", "--json")
