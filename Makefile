@@ -45,7 +45,7 @@ $(VENV)/.bench: $(VENV)/.sandbox
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.bench $(ARGS)
 
-# About an hour. ARGS="kill disk" for some classes of harm, ARGS="--publish" for docs/reliability.md.
+# About an hour. ARGS="kill disk" for some classes of faults, ARGS="--publish" for docs/reliability.md.
 torture: $(VENV)/.test
 	$(BIN)/python -m tests.torture $(ARGS)
 

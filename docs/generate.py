@@ -111,8 +111,8 @@ def _measured(name: str = "scale") -> dict[str, Any]:
     return found
 
 
-def harms() -> str:
-    """Give what `make torture ARGS=--publish` did and what came of it, one class of harm after the other."""
+def faults() -> str:
+    """Return the results of `make torture ARGS=--publish`: for each class of faults, its cases."""
     return "\n\n".join(
         f"### {found['title']}\n\nWanted: {found['target']}. `make torture ARGS={name}`, {found['measured_on']},"
         f" {_duration(found['seconds'])}.\n\n{_cases(found['cases'])}"
@@ -121,9 +121,9 @@ def harms() -> str:
 
 
 def _cases(cases: Sequence[dict[str, Any]]) -> str:
-    columns = ("harm", "tries", "verdict", "found")
+    columns = ("fault", "tries", "verdict", "found")
     rows = [[case[column].replace("|", "\\|") for column in columns] for case in cases]
-    return _table(("what was done", "times", "the invariants", "what was seen"), rows)
+    return _table(("fault", "tries", "invariants", "observed"), rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -144,7 +144,7 @@ PARTS = (
     ("docs/scale.md", "ticks", partial(figures, "ticks")),
     ("docs/scale.md", "scale", partial(figures, "scale")),
     ("docs/scale.md", "capacity", capacity),
-    ("docs/reliability.md", "harms", harms),
+    ("docs/reliability.md", "faults", faults),
 )
 
 

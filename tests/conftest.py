@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock
+
+_ONE_BY_ONE = "tests/torture/test_classes.py::"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,6 +33,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker(package):
                 item.add_marker(pytest.mark.skip(reason=f"Debian's package {package} is not installed"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile` keep the tests of a file in one process, except the classes of faults: each is as long as a file."""
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - this hook is called only where it is installed
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if nodeid.startswith(_ONE_BY_ONE) else str(super()._split_scope(nodeid))
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture

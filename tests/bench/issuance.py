@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -11,22 +10,22 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from tests.bench.competitors import CADDY, CERTBOT, DEHYDRATED, LEGO, Competitor
 from tests.bench.fleet import names
 from tests.bench.meter import Cost
 from tests.bench.program import Sslctl
 from tests.bench.report import MIB, Part, Row, Table, at_least, number, under
-from tests.bench.rivals import CADDY, CERTBOT, DEHYDRATED, LEGO, Rival
 from tests.bench.servers import Servers
+from tests.support import fast_folder
+from tests.support.suite import Progress
 
-# The outside world's disk is not what is measured.
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a random name and mode 0700 is made in it
 _SAMPLE_SECONDS = 0.1
 _MODES = ("webroot", "standalone")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured. A rival is asked for fewer certificates: what counts is the time of one.
+    """How much is measured. A competitor is asked for fewer certificates: what counts is the time of one.
 
     Memory is measured with `workers`, and time with as many as sslctl has by default.
     """
@@ -35,7 +34,7 @@ class Sizes:
     domains: int = 200
     workers: int = 32
     slow: tuple[int, ...] = (32, 48, 64)
-    rivals: tuple[tuple[Rival, int], ...] = ((CERTBOT, 12), (LEGO, 5), (DEHYDRATED, 6), (CADDY, 50))
+    competitors: tuple[tuple[Competitor, int], ...] = ((CERTBOT, 12), (LEGO, 5), (DEHYDRATED, 6), (CADDY, 50))
 
 
 @dataclass(slots=True)
@@ -59,32 +58,28 @@ class _Measured:
 
 @contextmanager
 def world(**pebble: str) -> Iterator[Servers]:
-    """Run a world with its files in memory, where there is such a place and TMPDIR names no other."""
-    place = _MEMORY if _MEMORY.is_dir() and "TMPDIR" not in os.environ else None
-    with (
-        TemporaryDirectory(prefix="sslctl-bench-", dir=place) as folder,
-        Servers(Path(folder), **pebble) as servers,
-    ):
+    """Yield a CDN and a CA with their files in memory: their disk is not what is measured."""
+    with fast_folder("bench") as folder, Servers(folder, **pebble) as servers:
         yield servers
 
 
-def measure(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> Part:
-    """Measure everything that orders certificates. Needs Pebble; a rival that is not installed is left out."""
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
+    """Measure everything that orders certificates. Needs Pebble; a competitor that is not installed is left out."""
     measured = _Measured()
     spent: dict[str, float] = {}
     with world(PEBBLE_WFE_NONCEREJECT="0") as servers:
         for repetition in range(sizes.repetitions):
-            _repeat(servers, folder, sizes, repetition, measured, spent, say)
+            _repeat(servers, folder, sizes, repetition, measured, spent, progress)
         memory = [
             _tick(servers, folder, sizes.domains, f"memory{number}", workers=sizes.workers, sample=True)
             for number in range(sizes.repetitions)
         ]
     with world() as servers:
-        say("sslctl, at 5 % rejected nonces")
+        progress("sslctl, at 5 % rejected nonces")
         cost = _tick(servers, folder, sizes.domains, "nonce", mode="webroot")
         measured.add("sslctl, webroot, 5 % of nonces rejected", sizes.domains, cost)
     part = Part(_rows(measured, sizes, memory))
-    part.tables = [_compared(measured), _spent(measured, spent), _slow(folder, sizes, say)]
+    part.tables = [_compared(measured), _spent(measured, spent), _slow(folder, sizes, progress)]
     part.facts = {
         "per_second": 1 / median(measured.walls["sslctl, webroot"]),
         "cpu_seconds": median(measured.cpus["sslctl, webroot"]),
@@ -99,19 +94,19 @@ def _repeat(
     repetition: int,
     measured: _Measured,
     spent: dict[str, float],
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> None:
-    """Let sslctl and its rivals take turns, so that all meet the same state of the machine."""
-    for competitor, mode in zip_longest(sizes.rivals, _MODES):
-        if competitor and competitor[0].is_there:
-            rival, count = competitor
-            say(f"{repetition + 1} of {sizes.repetitions}: {rival.name}, {count} certificates")
-            many = names(count, f"{rival.program}{repetition}")
+    """Let sslctl and its competitors take turns, so that all meet the same state of the machine."""
+    for entry, mode in zip_longest(sizes.competitors, _MODES):
+        if entry and entry[0].is_installed:
+            competitor, count = entry
+            progress(f"{repetition + 1} of {sizes.repetitions}: {competitor.name}, {count} certificates")
+            many = names(count, f"{competitor.program}{repetition}")
             servers.add(many)
             with TemporaryDirectory(dir=folder) as own:
-                measured.add(rival.name, count, rival.get(servers, Path(own), many))
+                measured.add(competitor.name, count, competitor.get(servers, Path(own), many))
         if mode:
-            say(f"{repetition + 1} of {sizes.repetitions}: sslctl, {mode}, {sizes.domains} certificates")
+            progress(f"{repetition + 1} of {sizes.repetitions}: sslctl, {mode}, {sizes.domains} certificates")
             before = servers.cpu_seconds()
             cost = _tick(servers, folder, sizes.domains, f"{mode}{repetition}", mode=mode)
             measured.add(f"sslctl, {mode}", sizes.domains, cost)
@@ -158,11 +153,13 @@ def _rows(measured: _Measured, sizes: Sizes, memory: Sequence[Cost]) -> list[Row
     what = f"{sizes.domains} due domains, one tick with upload and read-back, against"
     wanted = {CERTBOT: 30, CADDY: 10, LEGO: 60, DEHYDRATED: 45}
     rows = []
-    for rival, count in sorted(sizes.rivals, key=lambda pair: list(wanted).index(pair[0])):
-        faster = measured.times_faster("sslctl, webroot", rival.name)
-        note = "" if faster else f"{rival.program} is not installed"
+    for competitor, count in sorted(sizes.competitors, key=lambda pair: list(wanted).index(pair[0])):
+        faster = measured.times_faster("sslctl, webroot", competitor.name)
+        note = "" if faster else f"{competitor.program} is not installed"
         rows.append(
-            at_least(f"{what} {rival.name} ({count} names)", wanted[rival], "times faster", faster, note)
+            at_least(
+                f"{what} {competitor.name} ({count} names)", wanted[competitor], "times faster", faster, note
+            )
         )
     slower = [
         standalone / webroot
@@ -196,12 +193,12 @@ def _compared(measured: _Measured) -> Table:
     return Table("Certificates from the same CA", head, rows)
 
 
-def _slow(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> Table:
+def _slow(folder: Path, sizes: Sizes, progress: Progress) -> Table:
     """Measure the same against a CA that takes its time: Pebble's default, 0 to 4 seconds before each validation."""
     rows = []
     with world(PEBBLE_VA_NOSLEEP="0", PEBBLE_WFE_NONCEREJECT="0") as servers:
         for workers in sizes.slow:
-            say(f"sslctl, {workers} workers, a slow CA")
+            progress(f"sslctl, {workers} workers, a slow CA")
             cost = _tick(servers, folder, sizes.domains, f"slow{workers}", workers=workers)
             rows.append((f"{workers}", number(sizes.domains / cost.wall)))
     return Table(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-_SCRIPT = Path(__file__).with_name("metered.py")
+_SCRIPT = Path(__file__).with_name("metering_child.py")
 _LAST_WORDS = 2000
 
 

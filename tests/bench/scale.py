@@ -10,7 +10,6 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.bench.fleet import Fleet, names
 from tests.bench.meter import Cost, Failed, Job
 from tests.bench.program import Sslctl, installed
 from tests.bench.report import MIB, Part, Row, Table, number, under
+from tests.support.suite import Progress
 
 _PAGE = 50
 _ROWS_AND_COLUMNS = (50, 160)
@@ -61,17 +61,17 @@ class _Grown:
         return median(self.sizes[operation, count]) / MIB
 
 
-def measure(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> Part:
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
     """Measure at each of the counts; the rows speak of the largest."""
     grown = _Grown()
     pages: list[float] = []
     for count in (_TINY, *sizes.counts):
         with TemporaryDirectory(dir=folder) as own:
-            sslctl = _settled(Path(own), count, say)
+            sslctl = _settled(Path(own), count, progress)
             if count == _TINY:
                 rows = _starts(sslctl, sizes)
             for _ in range(sizes.repetitions):
-                _measure_at(sslctl, count, grown, say)
+                _measure_at(sslctl, count, grown, progress)
             if count == sizes.counts[-1]:
                 pages = [
                     max(_page_of_pipe(sslctl), _page_of_terminal(sslctl)) for _ in range(sizes.repetitions)
@@ -85,9 +85,9 @@ def measure(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> Part:
     return part
 
 
-def _settled(own: Path, count: int, say: Callable[[str], None]) -> Sslctl:
+def _settled(own: Path, count: int, progress: Progress) -> Sslctl:
     """Make a store of `count` domains with nothing due. Nobody outside is asked, so nobody is there."""
-    say(f"making a store of {count:,} domains")
+    progress(f"making a store of {count:,} domains")
     (own / "token").write_text("s3cret-token\n")
     (own / "token").chmod(0o600)
     config = own / "config.toml"
@@ -101,8 +101,8 @@ def _settled(own: Path, count: int, say: Callable[[str], None]) -> Sslctl:
     return sslctl
 
 
-def _measure_at(sslctl: Sslctl, count: int, grown: _Grown, say: Callable[[str], None]) -> None:
-    say(f"{count:,} domains: tick, list, add")
+def _measure_at(sslctl: Sslctl, count: int, grown: _Grown, progress: Progress) -> None:
+    progress(f"{count:,} domains: tick, list, add")
     grown.add("tick", count, sslctl.run("daemon-tick", "--quiet"))
     output = sslctl.state.parent / "list.json"
     output.unlink(missing_ok=True)

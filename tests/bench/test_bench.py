@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import ROOT, module_command
+from tests.support import environment_without_settings, module_command
 from tests.support.processes import with_default_signals
 
 BENCH = [*module_command("tests.bench"), "--small"]
@@ -22,9 +22,8 @@ pytestmark = pytest.mark.pebble
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Everything that the bench makes goes below `folder`, and its processes can be told by it."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("SSLCTL_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+    """Return an environment in which the bench makes everything below `folder`, which also marks its processes."""
+    return environment_without_settings(TMPDIR=str(folder))
 
 
 def processes_of(folder: Path) -> list[str]:

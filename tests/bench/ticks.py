@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -14,6 +13,7 @@ from tests.bench.meter import Cost
 from tests.bench.program import Sslctl
 from tests.bench.report import Part, Table, at_least, number
 from tests.bench.servers import Servers
+from tests.support.suite import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class _Measured:
         self.cpus.append({"sslctl": cost.cpu_seconds / count, **world_cpu})
 
 
-def measure(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> Part:
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
     """Measure both kinds of ticks against a local DNS and the reference C4."""
     with world() as servers:
-        rechecks = _rechecks(servers, folder, sizes, say)
+        rechecks = _rechecks(servers, folder, sizes, progress)
     uploads = _Measured()
     for repetition in range(sizes.repetitions):
-        say(f"{repetition + 1} of {sizes.repetitions}: {sizes.domains} uploads")
+        progress(f"{repetition + 1} of {sizes.repetitions}: {sizes.domains} uploads")
         # A C4 that has no certificate yet.
         with world() as servers:
             _upload(servers, folder, sizes, uploads)
@@ -59,7 +59,7 @@ def measure(folder: Path, sizes: Sizes, say: Callable[[str], None]) -> Part:
     return part
 
 
-def _rechecks(servers: Servers, folder: Path, sizes: Sizes, say: Callable[[str], None]) -> _Measured:
+def _rechecks(servers: Servers, folder: Path, sizes: Sizes, progress: Progress) -> _Measured:
     many = names(sizes.domains, "failing")
     servers.add(many, elsewhere=True)
     measured = _Measured()
@@ -69,7 +69,7 @@ def _rechecks(servers: Servers, folder: Path, sizes: Sizes, say: Callable[[str],
         Fleet(sslctl).fill(many, Fleet.failing)
         sslctl.state.rename(template)
         for repetition in range(sizes.repetitions):
-            say(f"{repetition + 1} of {sizes.repetitions}: {sizes.domains} rechecks")
+            progress(f"{repetition + 1} of {sizes.repetitions}: {sizes.domains} rechecks")
             sslctl.reset(copy_of=template)
             before = servers.cpu_seconds()
             # It says 5: none of them is well.

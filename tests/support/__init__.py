@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's folder."""
 
 
 def module_command(name: str) -> tuple[str, ...]:
-    """Return the command that runs the module `name` of this project, such as `tests.torture.dying`, from any folder."""
-    program = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_module({name!r}, alter_sys=True, run_name='__main__')"
-    return (sys.executable, "-c", program)
+    """Return the command that runs the module `name` of this project, such as `tests.bench`, from any folder."""
+    return ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", name)
 
 
 def environment() -> dict[str, str]:
     """Return the environment for a Python program that imports from this project."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def environment_without_settings(**more: str) -> dict[str, str]:
+    """Return this process's environment without the settings of sslctl, and with `more`."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("SSLCTL_")}
+    return {**plain, **more}
+
+
+@contextmanager
+def fast_folder(prefix: str, otherwise: Path | None = None) -> Iterator[Path]:
+    """Yield a new folder in memory; where there is no such place it is made in `otherwise`, or where temporary files go.
+
+    TMPDIR decides if it is set.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - the folder has a random name and mode 0700
+    in_memory = memory.is_dir() and "TMPDIR" not in os.environ
+    with TemporaryDirectory(prefix=f"sslctl-{prefix}-", dir=memory if in_memory else otherwise) as folder:
+        yield Path(folder)

@@ -1,9 +1,11 @@
-"""kill -9 at the n-th write, played in this process."""
+"""A store whose process is killed at its n-th write."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 # `reset_breaker` is missing: it is called after every answer of the CA, and mostly writes nothing.
 WRITES = frozenset(
@@ -17,40 +19,67 @@ WRITES = frozenset(
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nobody catches it."""
+    """Stands for kill -9 within the test's process: no code of ours catches it."""
+
+
+def _raise_killed() -> NoReturn:
+    raise Killed
 
 
 class DyingStore:
-    """The real store, in a process that is killed right before or right after its `fatal`-th write.
+    """The real store, whose process is killed right before or right after the `fatal`-th call of one of `methods`.
 
-    From then on nothing is written any more, by no thread. Claims can be given up: those of a dead process are void.
+    `kill` kills it, and is called for every later call of these methods as well: a dead process writes nothing. Claims
+    can be released: those of a dead process are void. The call of `transaction` is the commit at the end of its block.
     """
 
-    def __init__(self, store: Any, fatal: int, *, before: bool) -> None:
+    def __init__(
+        self,
+        store: Any,
+        fatal: int,
+        *,
+        before: bool,
+        methods: Collection[str] = WRITES,
+        kill: Callable[[], NoReturn] = _raise_killed,
+    ) -> None:
         self._store = store
         self._left = fatal
         self._before = before
+        self._methods = methods
+        self._kill = kill
         self._counting = threading.Lock()
 
     @property
     def is_dead(self) -> bool:
-        """Say whether the process was killed."""
+        """Return whether the process was killed."""
         return self._left <= 0
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
-        if name not in WRITES:
+        if name not in self._methods:
             return method
 
-        def write(*arguments: Any, **options: Any) -> Any:
-            with self._counting:
-                self._left -= 1
-                left = self._left
+        def call(*arguments: Any, **options: Any) -> Any:
+            left = self._count()
             if left < 0 or (left == 0 and self._before):
-                raise Killed
+                self._kill()
             result = method(*arguments, **options)
             if left == 0:
-                raise Killed
+                self._kill()
             return result
 
-        return write
+        return call
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See `Store.transaction`."""
+        with self._store.transaction():
+            yield
+        if "transaction" in self._methods and self._count() <= 0:
+            self._kill()
+
+    def _count(self) -> int:
+        """Count a call; return how many are left."""
+        with self._counting:
+            self._left -= 1
+            return self._left

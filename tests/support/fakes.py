@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sslctl.certificates.x509 import read_leaf
 from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindow, RenewalWindows
 from sslctl.notify import Message, Undelivered
 from sslctl.rules.model import Bundle, Order
@@ -95,6 +97,14 @@ class FakeIssuer:
 
     def close(self) -> None:
         """See `Issuer.close`."""
+
+    def serials(self) -> list[str]:
+        """Return the serial numbers of all certificates that it issued, in lower-case hexadecimal."""
+        return [read_leaf(issued.certificate).serial for issued in self.issued.values()]
+
+    def orders_by_name(self) -> Counter[str]:
+        """Return how many orders were placed, by their first name."""
+        return Counter(names[0] for names in self.orders)
 
     def _sign(self, order: Order) -> str:
         csr = x509.load_pem_x509_csr(order.csr_pem.encode())

@@ -12,7 +12,7 @@ from typing import Any
 from sslctl.errors import Exit
 from tests.support.cdn import Result
 from tests.torture.case import Case
-from tests.torture.one_of_each import AWAY, HEALTHY, ORDERS, OWED, OneOfEach
+from tests.torture.sample_fleet import AWAY, HEALTHY, ORDERS, OWED, SampleFleet
 
 _SEED = 20261123
 _READING = (("list", "--json"), *(("view", name, "--json") for name in (*HEALTHY, AWAY)))
@@ -20,7 +20,7 @@ _READING = (("list", "--json"), *(("view", name, "--json") for name in (*HEALTHY
 _ASIDE = ("reason", "events", "created_at", "checked_at", "actor")
 
 
-def run(fleet: OneOfEach, flips: int) -> Iterator[Case]:
+def run(fleet: SampleFleet, flips: int) -> Iterator[Case]:
     """Flip a bit at random, read, and run a tick; `flips` times, each time with the world as it was before."""
     trial = _Trial(fleet)
     for number in range(flips):
@@ -32,7 +32,7 @@ def run(fleet: OneOfEach, flips: int) -> Iterator[Case]:
 class _Trial:
     """Knows what is right, and compares."""
 
-    def __init__(self, fleet: OneOfEach) -> None:
+    def __init__(self, fleet: SampleFleet) -> None:
         self._fleet = fleet
         self.misread: list[str] = []
         self.misled: list[str] = []
@@ -88,7 +88,7 @@ class _Trial:
     def _tick(self, content: bytes, moment: str) -> str:
         fleet, was_well_formed = self._fleet, self._is_well_formed()
         result = fleet.cdn.sslctl("daemon-tick")
-        self.misled += [f"{each} ({moment})" for each in self._harm()]
+        self.misled += [f"{each} ({moment})" for each in self._misdeeds()]
         if _is_refusal(result):
             if not was_well_formed:
                 if fleet.database.read_bytes() != content:
@@ -106,7 +106,7 @@ class _Trial:
         self.misled.append(f"{said} ({moment})")
         return "wrong"
 
-    def _harm(self) -> Iterator[str]:
+    def _misdeeds(self) -> Iterator[str]:
         """Give what a tick has done outside that it must not do."""
         fleet = self._fleet
         orders = fleet.ca.orders_by_name()

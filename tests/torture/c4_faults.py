@@ -18,7 +18,6 @@ from typing import Any, Self
 
 import trustme
 
-from sslctl.certificates import x509
 from sslctl.control_plane.c4.client import C4Client
 from sslctl.errors import Exit
 from sslctl.rules.model import Source
@@ -27,7 +26,7 @@ from sslctl.sandbox.c4.faults import Operation
 from tests.support.cdn import Cdn, Result
 from tests.support.fakes import START, Clock
 from tests.support.misbehaving import Behaviour, Misbehaving, answering
-from tests.torture.c4_table import (
+from tests.torture.c4_fault_table import (
     DELETING,
     LOOKUP,
     OPERATIONS,
@@ -35,11 +34,11 @@ from tests.torture.c4_table import (
     RENEWAL,
     REPLACING,
     UPLOAD,
-    Hurt,
+    C4Fault,
     faults,
 )
+from tests.torture.c4_proxy import C4Proxy, context_of, distrusted
 from tests.torture.case import Case
-from tests.torture.front import Front, context_of, distrusted
 from tests.torture.invariants import Outside, violations
 
 TITLE = "C4"
@@ -83,20 +82,20 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
     ):
         elsewhere = {"http": plain.url, "another host": other.url.replace("127.0.0.1", "localhost")}
         redirects, clock = 0, Clock()
-        for number, hurt in enumerate(faults(clock, elsewhere, distrusted(authority))):
-            if hurt.small or not small:
-                redirects += "redirect" in hurt.name
+        for number, fault in enumerate(faults(clock, elsewhere, distrusted(authority))):
+            if fault.small or not small:
+                redirects += "redirect" in fault.name
                 clock.at = START
                 with _World(folder / str(number), authority, clock) as world:
-                    yield _case(world, hurt)
+                    yield _case(world, fault)
         came = [
             f"{each.connections} connections to {each.url}" for each in (plain, other) if each.connections
         ]
         yield Case("who is redirected to, http and another host", redirects * len(OPERATIONS), came)
-    for number, (harm, do) in enumerate(_OTHERS.items()):
-        world = _World(folder / f"other-{number}", authority, Clock(), _ACTIVATION[harm])
+    for number, (name, do) in enumerate(_OTHERS.items()):
+        world = _World(folder / f"other-{number}", authority, Clock(), _ACTIVATION[name])
         with world:
-            yield Case(harm, 1, [*do(world), *world.check()])
+            yield Case(name, 1, [*do(world), *world.check()])
 
 
 class _World:
@@ -113,13 +112,13 @@ class _World:
         self._stack = ExitStack()
         self.cdn = Cdn(folder, clock, authority=authority, activation_seconds=activation_seconds)
         self._authority = authority
-        self._outside = Outside(self._issued, self.orders, self.cdn.installed)
+        self._outside = Outside(self.cdn.issuer.serials, self.orders, self.cdn.installed)
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.cdn)
-        self.front = self._stack.enter_context(Front(self.cdn.c4.url, self._authority))
+        self.proxy = self._stack.enter_context(C4Proxy(self.cdn.c4.url, self._authority))
         config = self.cdn.config_path
-        text = config.read_text().replace(self.cdn.c4.url, self.front.url)
+        text = config.read_text().replace(self.cdn.c4.url, self.proxy.url)
         config.write_text(text.replace("timeout_seconds = 5", "timeout_seconds = 1"))
         return self
 
@@ -127,8 +126,8 @@ class _World:
         self._stack.close()
 
     def orders(self) -> Counter[str]:
-        """Count the orders by name."""
-        return Counter(names[0] for names in self.cdn.issuer.orders)
+        """Return how many orders were placed, by name."""
+        return self.cdn.issuer.orders_by_name()
 
     def look(self, name: str) -> Any:
         """Give the domain as `view --json` does."""
@@ -144,35 +143,32 @@ class _World:
             healthy=healthy,
         )
 
-    def _issued(self) -> list[str]:
-        return [x509.read_leaf(one.certificate).serial for one in self.cdn.issuer.issued.values()]
 
-
-def _case(world: _World, hurt: Hurt) -> Case:
-    """Do `hurt` at each operation in turn, each to a domain of its own."""
+def _case(world: _World, fault: C4Fault) -> Case:
+    """Do `fault` at each operation in turn, each to a domain of its own."""
     found, slowest, largest, tries = list[str](), 0.0, 0, 0
-    for operation in (each for each in OPERATIONS if each in hurt.operations):
-        attempt = _Attempt(world, hurt, operation, f"d{tries}.shop.test")
+    for operation in (each for each in OPERATIONS if each in fault.operations):
+        attempt = _Attempt(world, fault, operation, f"d{tries}.shop.test")
         found += [f"{operation}: {what}" for what in attempt.violations()]
         slowest, largest = max(slowest, attempt.seconds), max(largest, attempt.kib)
         tries += 1
-    return Case(hurt.name, tries, found, f"at most {slowest:.1f} s, {largest >> 10} MB more memory")
+    return Case(fault.name, tries, found, f"at most {slowest:.1f} s, {largest >> 10} MB more memory")
 
 
 class _Attempt:
     """One operation that is met by one fault. `seconds` and `kib` are what the command took, once it was run."""
 
-    def __init__(self, world: _World, hurt: Hurt, operation: str, name: str) -> None:
-        self._world, self._cdn, self._front = world, world.cdn, world.front
-        self._hurt, self._operation, self._name = hurt, operation, name
+    def __init__(self, world: _World, fault: C4Fault, operation: str, name: str) -> None:
+        self._world, self._cdn, self._proxy = world, world.cdn, world.proxy
+        self._fault, self._operation, self._name = fault, operation, name
         self._orders = 2 if operation == RENEWAL else 1
         world.most_orders[name] = self._orders
         self.seconds, self.kib = 0.0, 0
 
     def violations(self) -> Iterator[str]:
-        """Prepare the domain, hurt, look, heal, look again."""
+        """Prepare the domain, fault, look, heal, look again."""
         self._prepare()
-        self._front.hurt(_KINDS[self._operation], self._hurt.fault, after=_BEFORE.get(self._operation))
+        self._proxy.inject(_KINDS[self._operation], self._fault.fault, after=_BEFORE.get(self._operation))
         result = self._measured(self._command)
         yield from self._bounds()
         yield from self._secrets(result)
@@ -193,7 +189,7 @@ class _Attempt:
             self._cdn.clock.move(days=83)
 
     def _require(self, result: Result) -> None:
-        assert result.exit_code == Exit.OK, (self._hurt.name, self._operation, result)
+        assert result.exit_code == Exit.OK, (self._fault.name, self._operation, result)
 
     def _command(self) -> Result:
         if self._operation == DELETING:
@@ -217,7 +213,7 @@ class _Attempt:
     def _secrets(self, result: Result) -> Iterator[str]:
         said = result.stdout + result.stderr + self._cdn.sslctl("view", self._name, "--json").stdout
         sent = [
-            json.loads(each.partition(b"\r\n\r\n")[2]) for each in self._front.requests if each[:3] == b"PUT"
+            json.loads(each.partition(b"\r\n\r\n")[2]) for each in self._proxy.requests if each[:3] == b"PUT"
         ]
         keys = {
             line for each in sent for line in each["private_key"].split("\n") if line[:5] not in ("", "-----")
@@ -227,9 +223,9 @@ class _Attempt:
             yield "I5: the token or a key was shown"
 
     def _after_delete(self, result: Result) -> Iterator[str]:
-        if result.exit_code != self._hurt.exit_code:
-            yield f"I8: delete ended with {result.exit_code} instead of {self._hurt.exit_code}: {result.stderr}"
-        self._front.heal()
+        if result.exit_code != self._fault.exit_code:
+            yield f"I8: delete ended with {result.exit_code} instead of {self._fault.exit_code}: {result.stderr}"
+        self._proxy.heal()
         if result.exit_code != Exit.OK:
             # Where C4 cannot be looked at either, the domain is Pending until the tick has seen to it.
             yield from self._world.check(healthy=())
@@ -240,7 +236,7 @@ class _Attempt:
                 yield "I6: what is deleted is still on C4"
 
     def _after_pass(self, result: Result) -> Iterator[str]:
-        code = self._hurt.codes[self._operation]
+        code = self._fault.codes[self._operation]
         status = REASONS[code].status if code else Status.SUCCESS
         yield from self._judged(result, code, status)
         domain = self._world.look(self._name)
@@ -249,7 +245,7 @@ class _Attempt:
             yield f"I2: {self._world.orders()[self._name]} orders while C4 misbehaves, {owed} are owed"
         yield from self._world.check(healthy=())
         retry_at = domain["reason"] and domain["reason"]["retry_at"]
-        wanted = _retry_at(status, self._hurt.wish, self._cdn.clock())
+        wanted = _retry_at(status, self._fault.wish, self._cdn.clock())
         if retry_at != (wanted and f"{wanted:%Y-%m-%dT%H:%M:%SZ}"):
             yield f"it is taken up again at {retry_at} instead of {wanted}"
         yield from self._healed(wanted, owed)
@@ -274,7 +270,7 @@ class _Attempt:
             if self._asked() != asked:
                 yield "C4 is asked again before its time"
             self._cdn.clock.at = retry_at
-        self._front.heal()
+        self._proxy.heal()
         waits_for_a_person = retry_at is None and self._world.look(self._name)["reason"]
         again = self._cdn.sslctl(*(("recheck", self._name) if waits_for_a_person else ("daemon-tick",)))
         found = self._world.look(self._name)
@@ -285,7 +281,7 @@ class _Attempt:
             yield f"I2: {self._world.orders()[self._name]} orders once it is healed, {wanted} would do"
 
     def _asked(self) -> int:
-        return sum(self._name.encode() in each.partition(b"\r\n")[0] for each in self._front.requests)
+        return sum(self._name.encode() in each.partition(b"\r\n")[0] for each in self._proxy.requests)
 
 
 def _retry_at(status: Status, wish: timedelta | None, now: datetime) -> datetime | None:
@@ -336,14 +332,14 @@ def _read_back_another(world: _World) -> Iterator[str]:
         intruder.upload("other.test", cdn.text_pair("other.test"), Source.C4)
         return lambda sock, server: server.send(sock, ask())
 
-    world.front.hurt(Operation.READBACK, intrude)
+    world.proxy.inject(Operation.READBACK, intrude)
     for command in (("add", "other.test"), ("daemon-tick",), ("daemon-tick",)):
         result = cdn.sslctl(*command)
         if (world.look("other.test")["reason"] or {}).get("code") != Code.C4_MISMATCH:
             yield f"it is {world.look('other.test')['status']}: {result.stdout}"
         if result.exit_code != Exit.EMERGENCY:
             yield f"I8: it ended with {result.exit_code}"
-    world.front.heal()
+    world.proxy.heal()
     cdn.sslctl("daemon-tick")
     intruder.close()
 
@@ -358,7 +354,7 @@ def _waited_within_a_call(world: _World) -> Iterator[str]:
             return answering(429, {}, "Retry-After: 2\r\n")
         return lambda sock, server: server.send(sock, ask())
 
-    world.front.hurt(Operation.LOOKUP, be_busy)
+    world.proxy.inject(Operation.LOOKUP, be_busy)
     world.cdn.add_domain("soon.test")
     result = world.cdn.sslctl("add", "soon.test")
     if result.exit_code != Exit.OK:
@@ -380,7 +376,7 @@ def _plain_http(world: _World) -> Iterator[str]:
         "0x7f000001",
         "[::ffff:7f00:1]",
     ):
-        config.write_text(text.replace(world.front.url, f"http://{host}"))
+        config.write_text(text.replace(world.proxy.url, f"http://{host}"))
         result = world.cdn.sslctl("add", "plain.test")
         if result.exit_code != Exit.UNUSABLE:
             yield f"http://{host} is accepted"

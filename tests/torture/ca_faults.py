@@ -16,8 +16,8 @@ from sslctl.sandbox.pebble import Pebble
 from tests.torture.acme_proxy import SILENCE, Answer, Question, problem
 from tests.torture.case import Case
 from tests.torture.faulty_ca import FaultyCa, Scene, Wanted
-from tests.torture.sick_edge import ADDRESS as SICK_ADDRESS
-from tests.torture.sick_edge import SickEdge, Sickness
+from tests.torture.faulty_edge import ADDRESS as EDGE_ADDRESS
+from tests.torture.faulty_edge import EdgeFault, FaultyEdge
 
 TITLE = "The CA"
 TARGET = (
@@ -35,8 +35,8 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """See `case.FaultClass`."""
     yield from _bad_nonces(folder, small=small)
     with FaultyCa(folder / "faults") as ca:
-        for harm in _SLICE if small else _HARMS:
-            yield harm(ca)
+        for case in _SMALL_CASES if small else _CASES:
+            yield case(ca)
     if not small:
         yield _reused(folder)
         yield _chains(folder)
@@ -262,11 +262,11 @@ def _but_for(lost: int, scene: Scene) -> list[str]:
 
 def _sick_edge(ca: FaultyCa) -> Case:
     wrong, found = [], []
-    sicknesses: tuple[Sickness, ...] = ("wrong", "loop")
+    sicknesses: tuple[EdgeFault, ...] = ("wrong", "loop")
     for sickness in sicknesses:
-        with ca.scene(f"edge-{sickness}") as scene, SickEdge(ca.world.edge, sickness) as edge:
+        with ca.scene(f"edge-{sickness}") as scene, FaultyEdge(ca.world.edge, sickness) as edge:
             wanted, (name,) = Wanted(), scene.names(1)
-            ca.world.pebble.set_addresses(cname_target(name), [SICK_ADDRESS])
+            ca.world.pebble.set_addresses(cname_target(name), [EDGE_ADDRESS])
             scene.add([name])
             found.append(f"{sickness}: {scene.code(name)}")
             wanted.same("code", scene.code(name), "CHALLENGE_FAILED")
@@ -285,9 +285,9 @@ def _sick_edge(ca: FaultyCa) -> Case:
 
 
 def _failing_for_hours(ca: FaultyCa) -> Case:
-    with ca.scene("failing") as scene, SickEdge(ca.world.edge, "absent"):
+    with ca.scene("failing") as scene, FaultyEdge(ca.world.edge, "absent"):
         name, well = scene.names(2)
-        ca.world.pebble.set_addresses(cname_target(name), [SICK_ADDRESS])
+        ca.world.pebble.set_addresses(cname_target(name), [EDGE_ADDRESS])
         scene.add([name, well])
         failed: list[datetime] = [scene.clock()] * scene.proxy.validations(name)
         for _ in range(36):
@@ -413,8 +413,8 @@ def _chains(folder: Path) -> Case:
     return Case("chains of 1 to 4", 4, wrong, f"kept and served: {', '.join(found)}")
 
 
-_SLICE = (_unavailable, partial(_bad_token, tokens=_TOKENS[:1]))
-_HARMS = (
+_SMALL_CASES = (_unavailable, partial(_bad_token, tokens=_TOKENS[:1]))
+_CASES = (
     _rate_limited,
     _unavailable,
     _server_internal,

@@ -1,26 +1,30 @@
-"""What a class of harm is made of: cases, each done many times, and what came of it.
-
-A class is a module with a `TITLE`, a `TARGET` in words, and `run(folder, small=…)`, which gives its `Case`s one by
-one. With `small` it does the same a few times only: that is the slice that `make test` runs.
-"""
+"""A class of faults: cases, each tried many times, and what came of them."""
 
 from __future__ import annotations
 
+import importlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
+
+CLASSES = (
+    "kill", "secret_leaks", "c4_faults", "concurrency", "hostile_names", "hostile_files", "clocks", "ca_faults", "ssrf",
+    "disk", "random_steps", "power",
+)  # fmt: skip
+"""The classes of faults by the names of their modules, those with the longest small slices first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kind of harm, done `tries` times.
+    """One fault that was injected `tries` times.
 
-    `violations` are sentences, one for each invariant that did not hold, with the moment at which it did not; none is
-    well. `found` are figures in words, such as "whole again after at most 1 tick".
+    `violations` has one sentence for each invariant that did not hold, with the moment. `found` are figures in words,
+    such as "recovered after at most 1 tick".
     """
 
-    harm: str
+    fault: str
     tries: int
     violations: Sequence[str] = ()
     found: str = ""
@@ -31,23 +35,24 @@ class Case:
         verdict = (
             "held" if not self.violations else f"{len(self.violations)} violations: {self.violations[0]}"
         )
-        return {"harm": self.harm, "tries": f"{self.tries:,}", "verdict": verdict, "found": self.found}
+        return {"fault": self.fault, "tries": f"{self.tries:,}", "verdict": verdict, "found": self.found}
 
 
 class FaultClass(Protocol):
-    """A class of harm, as its module."""
+    """A class of faults, which is a module. `TITLE` and `TARGET` are for its readers."""
 
     TITLE: str
     TARGET: str
 
     def run(self, folder: Path, *, small: bool) -> Iterator[Case]:
-        """Do the harm, with files in `folder`, an empty one."""
+        """Inject the faults, with files in the empty folder `folder`; with `small` only the slice that `make test` runs."""
 
 
-def require_held(harm: FaultClass, folder: Path) -> None:
-    """Run the small slice of `harm` and fail where an invariant did not hold, or nothing was tried."""
-    cases = list(harm.run(folder, small=True))
-    assert cases
-    assert all(case.tries > 0 for case in cases), [case.harm for case in cases if not case.tries]
-    violations = [(case.harm, violation) for case in cases for violation in case.violations]
-    assert violations == [], violations
+def load(name: str) -> FaultClass:
+    """Return the class of faults `name`, one of `CLASSES`."""
+    return cast("FaultClass", importlib.import_module(f"tests.torture.{name}"))
+
+
+def describe_exit_codes(codes: Counter[int]) -> str:
+    """Return how often commands ended with which exit code."""
+    return "exit codes: " + ", ".join(f"{code} ({count}x)" for code, count in sorted(codes.items()))

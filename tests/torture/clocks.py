@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from sslctl.certificates import x509
 from sslctl.errors import Exit
 from tests.support.cdn import Cdn, Result
 from tests.support.fakes import START, Clock
@@ -47,10 +46,10 @@ _SMALL_ZONES = (
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """Move the clock in every way."""
-    for number, (harm, (do, apart)) in enumerate(_HARMS.items()):
+    for number, (fault, (do, apart)) in enumerate(_CASES.items()):
         with _Fleet(folder / str(number), well=4 if small else 36, failing=2, apart=apart) as fleet:
             do(fleet)
-            yield fleet.case(harm)
+            yield fleet.case(fault)
     zones = _SMALL_ZONES if small else sorted(available_timezones())
     with _Fleet(folder / "zones", well=2 if small else 6, failing=2) as fleet:
         _edges(fleet, zones)
@@ -80,7 +79,7 @@ class _Fleet:
         self.days: set[int] = set()
         self.ticks = 0
         self.most_orders = 1
-        self._outside = Outside(self._issued, self.orders, self.cdn.installed)
+        self._outside = Outside(self.cdn.issuer.serials, self.orders, self.cdn.installed)
 
     def __enter__(self) -> Self:
         self.cdn.__enter__()
@@ -97,12 +96,12 @@ class _Fleet:
     def __exit__(self, *_: object) -> None:
         self.cdn.__exit__()
 
-    def case(self, harm: str) -> Case:
+    def case(self, fault: str) -> Case:
         """Check everything, and give what came of it."""
         self.check()
         orders = self.orders()
         most = max(orders.values(), default=0)
-        return Case(harm, self.ticks, self.found, f"{orders.total()} orders, at most {most} a domain")
+        return Case(fault, self.ticks, self.found, f"{orders.total()} orders, at most {most} a domain")
 
     def move(self, to: datetime) -> None:
         """Set sslctl's clock."""
@@ -155,8 +154,8 @@ class _Fleet:
         return self.cdn.sslctl("view", name, "--json").json["domain"]
 
     def orders(self) -> Counter[str]:
-        """Count the orders by name."""
-        return Counter(names[0] for names in self.cdn.issuer.orders)
+        """Return how many orders were placed, by name."""
+        return self.cdn.issuer.orders_by_name()
 
     def check(self) -> None:
         """See that the invariants hold, and that whoever fails is taken up again at the next midnight in Singapore."""
@@ -167,9 +166,6 @@ class _Fleet:
             most_orders=lambda _name: self.most_orders,
             healthy=self.well,
         )
-
-    def _issued(self) -> list[str]:
-        return [x509.read_leaf(one.certificate).serial for one in self.cdn.issuer.issued.values()]
 
 
 def _day(at: datetime) -> int:
@@ -297,7 +293,7 @@ def _leaps(fleet: _Fleet) -> None:
     _expect_daily_looks(fleet)
 
 
-_HARMS: dict[str, tuple[Callable[[_Fleet], None], bool]] = {
+_CASES: dict[str, tuple[Callable[[_Fleet], None], bool]] = {
     "±1 s": (_jitters, False),
     "±1 d": (_jumps_a_day, False),
     "-400 d": (_back_to_the_past, False),

@@ -7,17 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from tests.support import fast_folder
 from tests.torture import bit_flips, full_disks
-from tests.torture.case import Case
-from tests.torture.forked import Injury
-from tests.torture.one_of_each import OneOfEach
+from tests.torture.case import Case, describe_exit_codes
+from tests.torture.faulty_process import InjectedFault
+from tests.torture.sample_fleet import SampleFleet
 
 TITLE = "Disk"
 TARGET = "no CA call with unwritable state; a corrupt file is refused, never overwritten"
-
-_FAST = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class _Failure:
     step: int
 
     @property
-    def harm(self) -> str:
+    def fault(self) -> str:
         """Say what happens."""
         later = " and all later ones" if self.all_later else ""
         return f"{self.error} at the n-th {self.calls.replace('?', '')} of each thread{later}"
@@ -52,8 +50,8 @@ _NO_MORE = 400
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """Have the disk fail under a tick that renews, issues, uploads and rechecks."""
     with (
-        TemporaryDirectory(prefix="sslctl-disk-", dir=_FAST if _FAST.is_dir() else folder) as fast,
-        OneOfEach(Path(fast)) as fleet,
+        fast_folder("disk", folder) as fast,
+        SampleFleet(fast) as fleet,
     ):
         for failure in _FAILURES:
             yield _fail(fleet, failure, _SMALL if small else range(1, _NO_MORE, failure.step))
@@ -63,7 +61,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
         yield from bit_flips.run(fleet, 20 if small else 500)
 
 
-def _fail(fleet: OneOfEach, failure: _Failure, places: Iterable[int]) -> Case:
+def _fail(fleet: SampleFleet, failure: _Failure, places: Iterable[int]) -> Case:
     found, codes, tried, extra = [], Counter[int](), list[int](), 0
     database = fleet.database
     files = (
@@ -74,8 +72,8 @@ def _fail(fleet: OneOfEach, failure: _Failure, places: Iterable[int]) -> Case:
     )
     for place in places:
         fleet.put_back()
-        ended = fleet.tick(Injury(failure.calls, failure.error, place, failure.all_later, files))
-        if not ended.hurt:
+        ended = fleet.tick(InjectedFault(failure.calls, failure.error, place, failure.all_later, files))
+        if not ended.injected:
             break
         tried.append(place)
         codes[ended.exit_code] += 1
@@ -87,27 +85,27 @@ def _fail(fleet: OneOfEach, failure: _Failure, places: Iterable[int]) -> Case:
         extra += fleet.extra_orders
     places_told = f"n = {', '.join(map(str, tried[:3]))} ... {tried[-1]}" if tried else "none"
     return Case(
-        failure.harm, len(tried), found, f"{places_told}; {extra} extra orders; {full_disks.told(codes)}"
+        failure.fault, len(tried), found, f"{places_told}; {extra} extra orders; {describe_exit_codes(codes)}"
     )
 
 
-def _limit(fleet: OneOfEach, step: int) -> Case:
+def _limit(fleet: SampleFleet, step: int) -> Case:
     """Run ticks whose files may not grow beyond a bound (RLIMIT_FSIZE): up to the database's size and beyond."""
     found, codes = [], Counter[int]()
     fleet.put_back()
     bounds = range(0, fleet.database.stat().st_size + 5 * 8192, step)
     for largest in bounds:
         fleet.put_back()
-        ended = fleet.tick(Injury(largest=largest))
+        ended = fleet.tick(InjectedFault(largest=largest))
         codes[ended.exit_code] += 1
         found += [
             f"at most {largest} bytes: {each}"
             for each in fleet.judge(ended, most_orders=None if largest else 0)
         ]
-    return Case("tick with bounded files (RLIMIT_FSIZE)", len(bounds), found, full_disks.told(codes))
+    return Case("tick with bounded files (RLIMIT_FSIZE)", len(bounds), found, describe_exit_codes(codes))
 
 
-def _mounts(fleet: OneOfEach, folder: Path) -> Iterator[Case]:
+def _mounts(fleet: SampleFleet, folder: Path) -> Iterator[Case]:
     if os.geteuid():
         yield Case("full and read-only disks", 0, ["not tried: only root may mount one"])
         return

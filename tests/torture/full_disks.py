@@ -9,15 +9,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
+from sslctl.app import utc_now
 from sslctl.errors import Exit
 from sslctl.sandbox.cdn import SandboxCdn
 from tests.torture import invariants
-from tests.torture.case import Case
-from tests.torture.forked import Injury
-from tests.torture.one_of_each import OneOfEach
+from tests.torture.case import Case, describe_exit_codes
+from tests.torture.faulty_process import InjectedFault
+from tests.torture.sample_fleet import SampleFleet
 
 _MEGABYTE = 1 << 20
 _BALLAST = "ballast"
@@ -29,22 +29,22 @@ _ORDERED = re.compile(r'Added order "\S+" to the db')
 _ISSUED = re.compile(r"Issued certificate serial (\S+) for order")
 
 
-def full(fleet: OneOfEach) -> Case:
+def full(fleet: SampleFleet) -> Case:
     """Run ticks with so many kilobytes left."""
     found, codes = [], Counter[int]()
     with mounted(fleet.state, "size=4m"):
         for kilobytes in _LEFT:
             fleet.put_back()
             fill(fleet.state, kilobytes)
-            ended = fleet.tick(Injury())
+            ended = fleet.tick(InjectedFault())
             (fleet.state / _BALLAST).unlink()
             codes[ended.exit_code] += 1
             judged = fleet.judge(ended, most_orders=None if kilobytes else 0)
             found += [f"{kilobytes} KB left: {each}" for each in judged]
-    return Case("tick on a full disk (tmpfs)", len(_LEFT), found, told(codes))
+    return Case("tick on a full disk (tmpfs)", len(_LEFT), found, describe_exit_codes(codes))
 
 
-def without_inodes(fleet: OneOfEach) -> Case:
+def without_inodes(fleet: SampleFleet) -> Case:
     """Run ticks where so many files more may be made; each commit makes one, its journal."""
     found, codes = [], Counter[int]()
     with mounted(fleet.state, "size=4m,nr_inodes=60"):
@@ -54,7 +54,7 @@ def without_inodes(fleet: OneOfEach) -> Case:
             ballast.mkdir()
             for number in range(os.statvfs(fleet.state).f_ffree - inodes):
                 (ballast / str(number)).touch()
-            ended = fleet.tick(Injury())
+            ended = fleet.tick(InjectedFault())
             for path in ballast.iterdir():
                 path.unlink()
             ballast.rmdir()
@@ -63,29 +63,29 @@ def without_inodes(fleet: OneOfEach) -> Case:
                 f"{inodes} inodes left: {each}"
                 for each in fleet.judge(ended, most_orders=None if inodes else 0)
             ]
-    return Case("tick on a disk without inodes (tmpfs)", len(_INODES), found, told(codes))
+    return Case("tick on a disk without inodes (tmpfs)", len(_INODES), found, describe_exit_codes(codes))
 
 
-def read_only(fleet: OneOfEach) -> Case:
+def read_only(fleet: SampleFleet) -> Case:
     """Run a tick where the disk was mounted read-only after an error, as file systems do."""
     with mounted(fleet.state, "size=4m"):
         fleet.put_back()
         _mount("-o", "remount,ro", str(fleet.state))
-        ended = fleet.tick(Injury())
+        ended = fleet.tick(InjectedFault())
         _mount("-o", "remount,rw", str(fleet.state))
         found = [] if ended.exit_code == Exit.UNUSABLE else [f"I8: exit code {ended.exit_code}, wanted 8"]
         found += fleet.judge(ended, most_orders=0)
-    return Case("tick on a read-only disk", 1, found, told(Counter([ended.exit_code])))
+    return Case("tick on a read-only disk", 1, found, describe_exit_codes(Counter([ended.exit_code])))
 
 
-def new_state(fleet: OneOfEach) -> Case:
+def new_state(fleet: SampleFleet) -> Case:
     """Have the state made where there is no room for it, then where there is."""
     found, codes = [], Counter[int]()
     with mounted(fleet.state, "size=4m"):
         for kilobytes in _LEFT:
             fleet.clear()
             fill(fleet.state, kilobytes)
-            ended = fleet.tick(Injury())
+            ended = fleet.tick(InjectedFault())
             codes[ended.exit_code] += 1
             if ended.exit_code not in (Exit.OK, Exit.UNUSABLE):
                 found.append(f"{kilobytes} KB left: exit code {ended.exit_code}: {ended.stderr}")
@@ -95,13 +95,13 @@ def new_state(fleet: OneOfEach) -> Case:
                 found.append(
                     f"{kilobytes} KB were left: with room, exit code {result.exit_code}: {result.stderr}"
                 )
-    return Case("the state made on a full disk (tmpfs)", len(_LEFT), found, told(codes))
+    return Case("the state made on a full disk (tmpfs)", len(_LEFT), found, describe_exit_codes(codes))
 
 
 def certbot(folder: Path) -> Case:
     """Add domains through real certbot with so many kilobytes left, then make room and go on."""
     found, codes, extra = [], Counter[int](), 0
-    with SandboxCdn(folder, clock=_now) as world:
+    with SandboxCdn(folder, clock=utc_now) as world:
         for number, kilobytes in enumerate(_LEFT_FOR_CERTBOT):
             state, name, log = (
                 folder / f"state-{number}",
@@ -131,8 +131,8 @@ def certbot(folder: Path) -> Case:
                 found += [
                     f"{kilobytes} KB were left: {each}" for each in _held(world, state, name, begins, orders)
                 ]
-    told_extra = f"{extra} extra orders; {told(codes)}"
-    return Case("add with real certbot on a full disk (tmpfs)", len(_LEFT_FOR_CERTBOT), found, told_extra)
+    found_orders = f"{extra} extra orders; {describe_exit_codes(codes)}"
+    return Case("add with real certbot on a full disk (tmpfs)", len(_LEFT_FOR_CERTBOT), found, found_orders)
 
 
 def _held(world: SandboxCdn, state: Path, name: str, begins: int, orders: int) -> list[str]:
@@ -143,7 +143,7 @@ def _held(world: SandboxCdn, state: Path, name: str, begins: int, orders: int) -
         return None if placed is None else placed.fingerprint
 
     outside = invariants.Outside(lambda: _ISSUED.findall(log), lambda: {name: orders}, installed)
-    return invariants.violations(state, outside, _now(), most_orders=lambda _: 2, acknowledged=[name])
+    return invariants.violations(state, outside, utc_now(), most_orders=lambda _: 2, acknowledged=[name])
 
 
 def _sslctl(world: SandboxCdn, state: Path, *arguments: str) -> tuple[int, str]:
@@ -157,11 +157,6 @@ def _sslctl(world: SandboxCdn, state: Path, *arguments: str) -> tuple[int, str]:
         timeout=240,
     )
     return done.returncode, done.stdout + done.stderr
-
-
-def told(codes: Counter[int]) -> str:
-    """Say with which exit codes the commands ended."""
-    return "ended with " + ", ".join(f"{code} ({count}x)" for code, count in sorted(codes.items()))
 
 
 def fill(folder: Path, kilobytes: int) -> None:
@@ -182,7 +177,3 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
 
 def _mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -21,8 +21,8 @@ _PLACE = Path(".well-known") / "acme-challenge"
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """See `case.FaultClass`."""
     with FaultyCa(folder / "files") as ca:
-        for harm in _SLICE if small else _HARMS:
-            yield harm(ca)
+        for case in _SMALL_CASES if small else _CASES:
+            yield case(ca)
 
 
 # The webroot
@@ -262,5 +262,5 @@ def _content(state: Path) -> dict[str, bytes]:
     return {name: (state / name).read_bytes() for name in ("sslctl.db", "master.key")}
 
 
-_HARMS = (_linked_webroot, _open_webroot, _in_the_way, _umask, _state)
-_SLICE = (_in_the_way, _umask)
+_CASES = (_linked_webroot, _open_webroot, _in_the_way, _umask, _state)
+_SMALL_CASES = (_in_the_way, _umask)

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from random import Random
 
 from tests.torture.case import Case
-from tests.torture.ground import DYING, Ground, State
+from tests.torture.environment import DYING_PROCESS, Environment, State
 
 TITLE = "kill -9"
 TARGET = "0 violations, whole again in at most 2 ticks, at most 1 order in excess a name and crash"
@@ -80,18 +80,18 @@ class Survival:
         self.left += other.left
         self.violations += other.violations
 
-    def case(self, harm: str) -> Case:
+    def case(self, fault: str) -> Case:
         """Give it as a case."""
         whole = ", ".join(f"{count} after {ticks}" for ticks, count in sorted(self.ticks.items()))
         left = ", ".join(f"{count} {what}" for what, count in sorted(self.left.items())) or "nothing"
         found = f"ticks until whole: {whole}; {self.excess} orders in excess; left behind: {left}"
-        return Case(harm, self.kills, self.violations, found)
+        return Case(fault, self.kills, self.violations, found)
 
 
 class Arena:
-    """A ground with the state that is in use, and how long an unharmed tick takes there."""
+    """A ground with the state that is in use, and how long an unfaulted tick takes there."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Environment) -> None:
         self._ground = ground
         self._left = 0
         self.state: State
@@ -136,7 +136,7 @@ def at(boundary: Boundary) -> Blow:
         state = arena.take()
         names = prepare(state)
         number = boundary.after * _DOMAINS + chance.randint(1, _DOMAINS)
-        process = state.start(boundary.method, boundary.when, str(number), *_TICK, through=DYING)
+        process = state.start(boundary.method, boundary.when, str(number), *_TICK, through=DYING_PROCESS)
         killed = process.end().code < 0
         if boundary.loses_runs:
             state.lose_runs()
@@ -218,7 +218,8 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
     with ExitStack() as stack:
         # Started by this thread, which outlives the others: the CAs end with the thread that started them.
         grounds = [
-            stack.enter_context(Ground(folder / str(number))) for number in range(2 if small else _GROUNDS)
+            stack.enter_context(Environment(folder / str(number)))
+            for number in range(2 if small else _GROUNDS)
         ]
         arenas = SimpleQueue[Arena]()
         for ground in grounds:
@@ -234,14 +235,14 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
             finally:
                 arenas.put(arena)
 
-        for harm, blow, tries in _harms(small=small):
+        for fault, blow, tries in _cases(small=small):
             came = Survival()
             for survival in pool.map(strike, [blow] * tries, range(tries)):
                 came.add(survival)
-            yield came.case(harm)
+            yield came.case(fault)
 
 
-def _harms(*, small: bool) -> Iterable[tuple[str, Blow, int]]:
+def _cases(*, small: bool) -> Iterable[tuple[str, Blow, int]]:
     for boundary in BOUNDARIES:
         if not small or boundary.what in _FEW:
             yield f"kill -9 where {boundary.what}", at(boundary), 1 if small else 20

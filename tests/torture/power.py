@@ -12,18 +12,17 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 
 from sslctl.errors import SslctlError
 from sslctl.rules.claim_names import TICK
 from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
-from tests.support import module_command
+from tests.support import fast_folder, module_command
 from tests.support.fakes import Clock
 from tests.torture.case import Case
-from tests.torture.platter import Content, Platter
-from tests.torture.recording import Call, record
+from tests.torture.disk_trace import Call, record
+from tests.torture.simulated_disk import Content, SimulatedDisk
 
 TITLE = "Power loss"
 TARGET = "0 lost, 0 corrupt"
@@ -37,8 +36,6 @@ _SEED = 20261123
 _DRAWS = 4
 # What sslctl would be without what it takes care of.
 _CONTROLS = (("synchronous=OFF",), ("synchronous=FULL",), ("journal_mode=WAL", "synchronous=NORMAL"))
-# The fastest disk there is, and the states are many.
-_FAST = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 
 Fact = tuple[str, str]
 
@@ -61,25 +58,26 @@ class _Toll:
     lost: list[str] = field(default_factory=list)
     corrupt: list[str] = field(default_factory=list)
 
-    def case(self, harm: str) -> Case:
+    def case(self, fault: str) -> Case:
         """Give it where nothing may be lost."""
         found = f"0 lost, 0 corrupt; {self.commits} commits, {self.rolled_back} states with a hot journal"
         if self.lost or self.corrupt:
             found = f"{len(self.lost)} lost, {len(self.corrupt)} corrupt"
-        return Case(harm, self.states, [*self.lost, *self.corrupt], found)
+        return Case(fault, self.states, [*self.lost, *self.corrupt], found)
 
-    def control(self, harm: str) -> Case:
+    def control(self, fault: str) -> Case:
         """Give it where something must be: a harness that finds nothing here sees nothing anywhere."""
         found = f"{len(self.lost)} lost, {len(self.corrupt)} corrupt, as it should be"
         blind = [] if self.lost or self.corrupt else ["I3: the control lost nothing, so the harness is blind"]
-        return Case(harm, self.states, blind, found)
+        return Case(fault, self.states, blind, found)
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """Cut the power while one process works, while threads share commits, in a large commit, and in a recovery."""
     most = 60 if small else 4300
-    with TemporaryDirectory(prefix="sslctl-power-", dir=_FAST if _FAST.is_dir() else folder) as fast:
-        bench = _Bench(Path(fast))
+    # The states are many, and this is the fastest disk there is.
+    with fast_folder("power", folder) as fast:
+        bench = _Bench(fast)
         alone = bench.record("alone", 2 if small else 6)
         yield bench.cut(alone, most).case("power cut while passes write, from the making of the state on")
         together = bench.record("transaction", 4 if small else 24)
@@ -119,7 +117,7 @@ class _Bench:
         _lay_out(self._box, before)
         arguments = (str(self._box / "state"), work, str(number), *pragmas)
         calls = record([*_WORKER, *arguments], self._box, self._log)
-        platter, commits = Platter(before), [(0, self._require(before))]
+        platter, commits = SimulatedDisk(before), [(0, self._require(before))]
         for index, call in enumerate(calls, 1):
             platter.take(call)
             if call.what == "remove" and call.path == _JOURNAL:
@@ -131,7 +129,7 @@ class _Bench:
         random = Random(_SEED)
         found: list[_Recording] = []
         while len(found) < number:
-            platter = Platter(recording.before)
+            platter = SimulatedDisk(recording.before)
             for call in recording.calls[: random.randrange(len(recording.calls))]:
                 platter.take(call)
             content = platter.after_cut(random)
@@ -149,7 +147,7 @@ class _Bench:
         """
         toll = toll or _Toll()
         toll.commits += len(recording.commits) - 1
-        platter, acknowledged, sure = Platter(recording.before), set[Fact](), 0
+        platter, acknowledged, sure = SimulatedDisk(recording.before), set[Fact](), 0
         seen, looked, moments = set[tuple[bytes, int]](), 0, len(recording.calls) + 1
         for index in range(moments):
             if index:

@@ -16,7 +16,7 @@ from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import Clock, FakeIssuer
-from tests.torture.recording import ACKNOWLEDGED
+from tests.torture.disk_trace import ACKNOWLEDGED
 
 _AT_A_TIME = 8
 

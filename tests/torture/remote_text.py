@@ -23,8 +23,8 @@ from sslctl.text import instant
 from tests.support.cdn import Cdn
 from tests.support.fakes import START, Clock, FakeIssuer
 from tests.support.misbehaving import answering
+from tests.torture.c4_proxy import C4Proxy, Fault
 from tests.torture.case import Case
-from tests.torture.front import Fault, Front
 from tests.torture.hostile_text import TEXTS, harmful
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -39,25 +39,25 @@ def said_by_others(folder: Path, *, small: bool) -> Iterator[Case]:
     texts = TEXTS[::16] if small else TEXTS
     for number, (who, say) in enumerate(_SPEAKERS.items()):
         found = list[str]()
-        with _speaking(folder / f"said-{number}") as (cdn, front):
+        with _speaking(folder / f"said-{number}") as (cdn, proxy):
             for index, text in enumerate(texts):
                 name = f"t{index}.said.test"
                 cdn.add_domain(name)
-                found += [f"{ascii(text)[:60]}: {what}" for what in say(cdn, front, name, text) or ()]
+                found += [f"{ascii(text)[:60]}: {what}" for what in say(cdn, proxy, name, text) or ()]
                 found += [f"{ascii(text)[:60]}: {what}" for what in _shown(cdn, *_of_one(name))]
                 found += [f"{ascii(text)[:60]}: {what}" for what in _formulas(cdn)]
-                front.heal()
+                proxy.heal()
             found += _shown(cdn, *_OF_ALL)
         yield Case(f"hostile text from {who}", len(texts), found)
 
 
 @contextmanager
-def _speaking(folder: Path) -> Iterator[tuple[Cdn, Front]]:
+def _speaking(folder: Path) -> Iterator[tuple[Cdn, C4Proxy]]:
     folder.mkdir()
     authority = trustme.CA()
-    with Cdn(folder, Clock(), authority=authority) as cdn, Front(cdn.c4.url, authority) as front:
-        cdn.config_path.write_text(cdn.config_path.read_text().replace(cdn.c4.url, front.url))
-        yield cdn, front
+    with Cdn(folder, Clock(), authority=authority) as cdn, C4Proxy(cdn.c4.url, authority) as proxy:
+        cdn.config_path.write_text(cdn.config_path.read_text().replace(cdn.c4.url, proxy.url))
+        yield cdn, proxy
 
 
 def _of_one(name: str) -> tuple[tuple[str, ...], ...]:
@@ -114,19 +114,19 @@ def _formulas(cdn: Cdn) -> Iterator[str]:
 # Who speaks
 
 
-def _c4_at_lookup(cdn: Cdn, front: Front, name: str, text: str) -> None:
-    front.hurt(Operation.LOOKUP, _problem(500, text))
+def _c4_at_lookup(cdn: Cdn, proxy: C4Proxy, name: str, text: str) -> None:
+    proxy.inject(Operation.LOOKUP, _problem(500, text))
     cdn.sslctl("add", name)
 
 
-def _c4_at_upload(cdn: Cdn, front: Front, name: str, text: str) -> None:
-    front.hurt(Operation.UPLOAD, _problem(422, text))
+def _c4_at_upload(cdn: Cdn, proxy: C4Proxy, name: str, text: str) -> None:
+    proxy.inject(Operation.UPLOAD, _problem(422, text))
     cdn.sslctl("add", name)
 
 
-def _c4_in_a_record(cdn: Cdn, front: Front, name: str, text: str) -> None:
+def _c4_in_a_record(cdn: Cdn, proxy: C4Proxy, name: str, text: str) -> None:
     record = {"domain": name, "cname_target": text, "ports": [80, 443, text], "certificate": {"state": text}}
-    front.hurt(
+    proxy.inject(
         Operation.LOOKUP, lambda _: answering(200, record, f"X-Header: {_HEADER.sub('', text)[:500]}\r\n")
     )
     cdn.sslctl("add", name)
@@ -138,14 +138,14 @@ def _problem(status: int, text: str) -> Fault:
     return lambda _: answering(status, body, f"Retry-After: {retry}\r\n")
 
 
-def _ca_error(cdn: Cdn, _: Front, name: str, text: str) -> None:
+def _ca_error(cdn: Cdn, _: C4Proxy, name: str, text: str) -> None:
     failure = {"failed": "acme", "type": text, "detail": text, "retry_after": text, "problems": []}
     cdn.issuer.refusals.append(problems.to_issue_error(failure, START, order_placed=True))
     cdn.sslctl("add", name)
     cdn.issuer.refusals.clear()
 
 
-def _ca_pause(cdn: Cdn, _: Front, name: str, text: str) -> None:
+def _ca_pause(cdn: Cdn, _: C4Proxy, name: str, text: str) -> None:
     kind = "urn:ietf:params:acme:error:rateLimited"
     failure = {"failed": "acme", "type": kind, "detail": text, "retry_after": "60", "problems": []}
     cdn.issuer.refusals.append(problems.to_issue_error(failure, cdn.clock(), order_placed=True))
@@ -153,14 +153,14 @@ def _ca_pause(cdn: Cdn, _: Front, name: str, text: str) -> None:
     cdn.issuer.refusals.clear()
 
 
-def _ca_challenge(cdn: Cdn, _: Front, name: str, text: str) -> None:
+def _ca_challenge(cdn: Cdn, _: C4Proxy, name: str, text: str) -> None:
     problem = {"name": text, "type": text, "detail": text}
     failure = {"failed": "authorization", "detail": text, "problems": [problem, problem]}
     cdn.issuer.refusals.append(problems.to_issue_error(failure, START, order_placed=True))
     cdn.sslctl("add", name)
 
 
-def _ca_explanation(cdn: Cdn, _: Front, name: str, text: str) -> Iterator[str]:
+def _ca_explanation(cdn: Cdn, _: C4Proxy, name: str, text: str) -> Iterator[str]:
     start, end = instant(cdn.clock() - timedelta(days=2)), instant(cdn.clock() - timedelta(days=1))
     for url in (text, f"https://ca.test/{text}"):
         raw = {"start": start, "end": end, "explanation_url": url, "retry_after": text}
@@ -179,13 +179,13 @@ def _ca_explanation(cdn: Cdn, _: Front, name: str, text: str) -> Iterator[str]:
     cdn.issuer.suggested = lambda _id: None
 
 
-def _dns_cname(cdn: Cdn, _: Front, name: str, text: str) -> None:
+def _dns_cname(cdn: Cdn, _: C4Proxy, name: str, text: str) -> None:
     cdn.clear_dns(name)
     cdn.zone.add(name, "CNAME", f"{_escaped(text, 60)}.example.")
     cdn.sslctl("add", name)
 
 
-def _dns_caa(cdn: Cdn, _: Front, name: str, text: str) -> None:
+def _dns_caa(cdn: Cdn, _: C4Proxy, name: str, text: str) -> None:
     cdn.zone.add(f"{name}.cdn.test", "CAA", f'0 issue "{_escaped(text, 200)}"')
     cdn.zone.add(f"{name}.cdn.test", "TXT", f'"{_escaped(text, 200)}"')
     cdn.sslctl("add", name)
@@ -196,7 +196,7 @@ def _escaped(text: str, most: int) -> str:
     return "".join(f"\\{byte:03}" for byte in text.encode(errors="surrogatepass")[:most]) or "x"
 
 
-def _certificate(cdn: Cdn, _: Front, name: str, text: str) -> None:
+def _certificate(cdn: Cdn, _: C4Proxy, name: str, text: str) -> None:
     """Paste a certificate whose issuer and other names are hostile."""
     issuer = FakeIssuer(cdn.clock, timedelta(days=60))
     word = text.encode(errors="replace").decode()[:60] or "x"

@@ -15,9 +15,9 @@ from sslctl.rules.model import Source
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import START, Clock
-from tests.torture.folder_ca import FolderCa
-from tests.torture.forked import Ended, Injury, sslctl
+from tests.torture.faulty_process import Ended, InjectedFault, sslctl
 from tests.torture.invariants import Outside, violations
+from tests.torture.persistent_ca import PersistentCa
 
 # What a tick does for each of these: renew, issue, upload, and nothing.
 OLD, NEW, OWED, WELL, TEXT, AWAY = (f"{kind}.test" for kind in ("old", "new", "owed", "well", "text", "away"))
@@ -29,12 +29,12 @@ _DOCUMENTED = (
 )  # fmt: skip
 
 
-class OneOfEach:
+class SampleFleet:
     """Use as a context manager. The clock stands at the moment of the tick in which `OLD` is renewed."""
 
     def __init__(self, folder: Path) -> None:
         self.cdn = Cdn(folder, Clock())
-        self.ca = FolderCa(folder / "ca.json", self.cdn.clock)
+        self.ca = PersistentCa(folder / "ca.json", self.cdn.clock)
         self.cdn.issuer = self.ca
         self.state = folder / "state"
         self.database = self.state / "sslctl.db"
@@ -92,10 +92,10 @@ class OneOfEach:
         for path in self.state.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def tick(self, injury: Injury) -> Ended:
-        """Run a tick in a process of its own, hurt by `injury`."""
+    def tick(self, fault: InjectedFault) -> Ended:
+        """Run a tick in a process of its own, hurt by `fault`."""
         ca = self.cdn.folder / "ca.json"
-        return sslctl(self.cdn.config_path, ca, self.cdn.clock(), ["daemon-tick"], injury)
+        return sslctl(self.cdn.config_path, ca, self.cdn.clock(), ["daemon-tick"], fault)
 
     def judge(self, ended: Ended, *, most_orders: int | None = None) -> list[str]:
         """Give what does not hold after a tick that `ended` so: at once, and once another tick has had its turn unhurt.

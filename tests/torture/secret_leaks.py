@@ -6,17 +6,16 @@ of the run, and the database and its copy at the end.
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from sslctl.app import utc_now
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.cli.main import COMMANDS
 from sslctl.rules.model import Bundle, Order
@@ -25,11 +24,12 @@ from sslctl.sandbox.cdn import SandboxCdn
 from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from tests.support import environment_without_settings
 from tests.support.fakes import FakeIssuer
-from tests.torture import canaries
-from tests.torture.canaries import Canary
+from tests.torture import secret_search
 from tests.torture.case import Case
-from tests.torture.watched import Watched, descendants, open_read_only
+from tests.torture.process_observer import ProcessObserver, descendants, open_read_only
+from tests.torture.secret_search import Secret
 
 TITLE = "Secrets stay secret"
 TARGET = "0 hits of any key or token where it does not belong; no core; nothing that others can read"
@@ -48,7 +48,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """See `case`."""
     lives = []
     for number in range(_LIVES[small]):
-        with SandboxCdn(folder / str(number), clock=_now) as world:
+        with SandboxCdn(folder / str(number), clock=utc_now) as world:
             life = _Life(world)
             life.live(small=small)
             life.look_at_the_end()
@@ -63,13 +63,13 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
     yield _case(lives, "downloaded keys: mode, and that they are the key's only other place", "downloads")
 
 
-def _case(lives: Iterable[_Life], harm: str, counted: str) -> Case:
+def _case(lives: Iterable[_Life], fault: str, counted: str) -> Case:
     lives = list(lives)
     violations = [violation for life in lives for violation in life.violations[counted]]
     tries = sum(life.counts[counted] for life in lives)
-    secrets = sum(life.counts["canaries"] for life in lives)
+    secrets = sum(life.counts["secrets"] for life in lives)
     found = f"{secrets} secrets in {len(lives)} lives" if counted == "texts" else ""
-    return Case(harm, tries, violations, found)
+    return Case(fault, tries, violations, found)
 
 
 class _Life:
@@ -88,9 +88,8 @@ class _Life:
         )
         for made in (self._inputs, self._scratch):
             made.mkdir(mode=0o700)
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("SSLCTL_")}
-        settings = {"SSLCTL_CONFIG": str(world.config_path), "SSLCTL_DEBUG": "1"}
-        self._watched = Watched({**plain, **settings}, self._state, self._scratch)
+        environment = environment_without_settings(SSLCTL_CONFIG=str(world.config_path), SSLCTL_DEBUG="1")
+        self._observer = ProcessObserver(environment, self._state, self._scratch)
         self._pasted = make_key("ecdsa")
         self._codes: list[tuple[str, int]] = []
 
@@ -117,7 +116,7 @@ class _Life:
         self._sslctl(0, "list", "--deleted")
 
     def _sslctl(self, expected: int, *arguments: str, **more: str) -> None:
-        code = self._watched.run(*arguments, settings=more)
+        code = self._observer.run(*arguments, settings=more)
         if code != expected:
             # Whoever was not asked or did not answer had no chance to give anything away.
             told = f"{' '.join(arguments)} ended with {code}, wanted {expected}"
@@ -149,14 +148,14 @@ class _Life:
 
     def _be_killed(self) -> None:
         """Be killed and aborted amid an order, and go on with it."""
-        self._watched.run("add", _KILLED, end_by=signal.SIGKILL, once=self._is_ordered)
+        self._observer.run("add", _KILLED, end_by=signal.SIGKILL, once=self._is_ordered)
         # The warm process, and its fork at work.
-        code = self._watched.run(
+        code = self._observer.run(
             "recheck", _KILLED, end_by=signal.SIGABRT, once=lambda process: len(descendants(process)) > 1
         )
         self.counts["aborted"] += code == -signal.SIGABRT
         self._sslctl(0, "recheck", _KILLED)
-        seen = self._watched.seen
+        seen = self._observer.seen
         cores = [path for path in seen.files if path.name.startswith("core")]
         self.violations["aborted"] += [f"{path} was written" for path in cores]
         self.violations["aborted"] += [f"cores are allowed for {command}" for command in seen.with_cores]
@@ -194,8 +193,8 @@ class _Life:
     def _write_pair(self) -> tuple[str, ...]:
         """Write a pair with the known key, and give the options of `add` that name it."""
         names = (_PASTED,)
-        issued = FakeIssuer(_now).issue(
-            Order(0, 0, names, make_csr(self._pasted, names), _now()), lambda _url: None
+        issued = FakeIssuer(utc_now).issue(
+            Order(0, 0, names, make_csr(self._pasted, names), utc_now()), lambda _url: None
         )
         bundle = Bundle(issued.certificate, issued.chain, self._pasted)
         parts = {"cert": bundle.certificate, "key": bundle.private_key, "chain": bundle.chain}
@@ -221,17 +220,17 @@ class _Life:
     # What came of it
 
     def look_at_the_end(self) -> None:
-        """Search for all secrets in all that was seen, and in what is left."""
-        seen, database = self._watched.seen, self._state / "sslctl.db"
+        """Search for all secrets in everything observed and in what is left."""
+        seen, database = self._observer.seen, self._state / "sslctl.db"
         self._copy(database)
         seen.look_into(self._world.folder / "pebble")
-        every = self._canaries()
+        every = self._secrets()
         self.counts.update(texts=len(seen.texts), processes=len(seen.processes), files=len(seen.files))
-        self.counts["canaries"] = len(every)
-        for canary, where in canaries.hits(every, seen.texts.values()):
-            if not self._belongs(canary, where):
+        self.counts["secrets"] = len(every)
+        for secret, where in secret_search.find(every, seen.texts.values()):
+            if not self._belongs(secret, where):
                 kind = "processes" if where.startswith(("cmdline", "environ")) else "texts"
-                self.violations[kind].append(f"{canary.what} stands in {where}")
+                self.violations[kind].append(f"{secret.what} stands in {where}")
         self.violations["files"] += [f"others can read {path}" for path in sorted(seen.open_to_others)]
         self.counts["closed orders"] = len(seen.sealed_keys)
         self.violations["closed orders"] += [
@@ -240,26 +239,29 @@ class _Life:
         self._look_at_downloads()
         self._require_sight(every)
 
-    def _canaries(self) -> list[Canary]:
+    def _secrets(self) -> list[Secret]:
         master = self._state / "master.key"
         account = next((self._state / "acme" / "accounts").rglob("private_key.json"))
         fernet = Fernet(master.read_bytes().split()[0])
-        orders = {fernet.decrypt(sealed).decode() for sealed in self._watched.seen.sealed_keys}
+        orders = {fernet.decrypt(sealed).decode() for sealed in self._observer.seen.sealed_keys}
         return [
-            canaries.of_text("C4's token", (self._world.folder / "c4-token").read_bytes().strip()),
-            canaries.of_text("the password", _PASSWORD),
-            canaries.of_key("the pasted key", self._pasted),
-            canaries.of_account(account),
-            *canaries.of_master(master),
-            *(canaries.of_key("a certificate's key", key) for key in self._stored_keys() - {self._pasted}),
-            *(canaries.of_key("an order's key", key) for key in orders),
+            secret_search.from_text("C4's token", (self._world.folder / "c4-token").read_bytes().strip()),
+            secret_search.from_text("the password", _PASSWORD),
+            secret_search.from_key("the pasted key", self._pasted),
+            secret_search.from_account(account),
+            *secret_search.from_key_file(master),
+            *(
+                secret_search.from_key("a certificate's key", key)
+                for key in self._stored_keys() - {self._pasted}
+            ),
+            *(secret_search.from_key("an order's key", key) for key in orders),
         ]
 
     def _stored_keys(self) -> set[str]:
         keyring = Keyring(self._state / "master.key")
-        store = SqliteStore(self._state / "sslctl.db", keyring, clock=_now, actor="checker (torture)")
+        store = SqliteStore(self._state / "sslctl.db", keyring, clock=utc_now, actor="checker (torture)")
         with closing(store):
-            deleted = list(store.domains(Query(deleted=True), _now()))
+            deleted = list(store.domains(Query(deleted=True), utc_now()))
             versions = [version for domain in deleted for version in store.certificates(domain)]
             return {store.bundle(version).private_key for version in versions}
 
@@ -268,17 +270,17 @@ class _Life:
         copy = self._world.folder / "copy.db"
         with closing(sqlite3.connect(database)) as ours, closing(sqlite3.connect(copy)) as theirs:
             ours.backup(theirs)
-        self._watched.seen.add("a copy of the database", copy.read_bytes())
-        self._watched.seen.add("the database", database.read_bytes())
+        self._observer.seen.add("a copy of the database", copy.read_bytes())
+        self._observer.seen.add("the database", database.read_bytes())
 
-    def _belongs(self, canary: Canary, where: str) -> bool:
-        """Say whether `canary` may stand in the file `where`."""
+    def _belongs(self, secret: Secret, where: str) -> bool:
+        """Say whether `secret` may stand in the file `where`."""
         homes = {
             # The second for the moment in which the key file is made.
             "the master key": (self._state / "master.key", self._state / ".master.key.new"),
             "the account's key": (self._state / "acme" / "accounts",),
         }
-        return any(Path(where).is_relative_to(home) for home in homes.get(canary.what, ()))
+        return any(Path(where).is_relative_to(home) for home in homes.get(secret.what, ()))
 
     def _look_at_downloads(self) -> None:
         files = [path for path in self._downloads.rglob("*") if path.is_file()]
@@ -287,7 +289,7 @@ class _Life:
             f"others can read {path}" for path in files if path.stat().st_mode & 0o777 != _OWNER_ALONE
         ]
 
-    def _require_sight(self, every: Iterable[Canary]) -> None:
+    def _require_sight(self, every: Iterable[Secret]) -> None:
         """See that the search finds what is there to be found: what was downloaded, what C4 has, and what is ours."""
         places = {
             "the pasted key": self._downloads / _PASTED / "privkey.pem",
@@ -296,12 +298,8 @@ class _Life:
             "C4's token": self._world.folder / "c4-token",
         }
         for what, path in places.items():
-            if not any(canary.what == what and canary.is_in(path.read_bytes()) for canary in every):
+            if not any(secret.what == what and secret.is_in(path.read_bytes()) for secret in every):
                 self.violations["texts"].append(f"the search does not find {what} in {path}, where it is")
         issued = (self._downloads / _ISSUED / "privkey.pem").read_bytes()
-        if not any(canary.what == "a certificate's key" and canary.is_in(issued) for canary in every):
+        if not any(secret.what == "a certificate's key" and secret.is_in(issued) for secret in every):
             self.violations["texts"].append("the search does not find the key that was downloaded")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -18,8 +18,8 @@ from random import Random
 import trustme
 
 from sslctl.errors import Exit
-from tests.torture.case import Case
-from tests.torture.ground import GATED, Ended, Ground, State
+from tests.torture.case import Case, describe_exit_codes
+from tests.torture.environment import SYNCHRONIZED, Ended, Environment, State
 
 TITLE = "Overlap"
 TARGET = "0 orders in duplicate, 0 lost updates; of several ticks one runs, the others end with 75"
@@ -47,7 +47,7 @@ Command = tuple[str, ...]
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    with Ground(folder / "1") as ground:
+    with Environment(folder / "1") as ground:
         for number, tries in ((5, 1),) if small else ((2, 10), (5, 10), (20, 5)):
             yield _ticks(ground, number, tries)
         pairs = Pairs(folder)
@@ -75,7 +75,7 @@ class Pairs:
 # Ticks
 
 
-def _ticks(ground: Ground, number: int, tries: int) -> Case:
+def _ticks(ground: Environment, number: int, tries: int) -> Case:
     violations: list[str] = []
     all_codes = Counter[int]()
     state = ground.state()
@@ -92,14 +92,14 @@ def _ticks(ground: Ground, number: int, tries: int) -> Case:
                 f"I8: they ended with {dict(codes)}: {[each.said for each in ended if each.said][:2]}"
             )
         violations += [f"turn {turn}: {violation}" for violation in found]
-    return Case(f"{number} ticks at once", tries, violations, _shown(all_codes))
+    return Case(f"{number} ticks at once", tries, violations, describe_exit_codes(all_codes))
 
 
 def at_once(state: State, commands: Sequence[Command]) -> list[Ended]:
     """Begin all commands at the same moment, and give how each ended."""
     gate, opener = os.pipe()
     with os.fdopen(gate, "rb"), os.fdopen(opener, "wb"):
-        processes = [state.start(*command, through=GATED, gate=gate) for command in commands]
+        processes = [state.start(*command, through=SYNCHRONIZED, gate=gate) for command in commands]
         for process in processes:
             process.await_gate()
     return [process.end() for process in processes]
@@ -159,7 +159,7 @@ def _strange(command: Command, ended: Ended) -> list[str]:
 # Two commands that change C4, on one domain
 
 
-def _two_commands(ground: Ground, pairs: Pairs, tries: int) -> Case:
+def _two_commands(ground: Environment, pairs: Pairs, tries: int) -> Case:
     violations: list[str] = []
     codes = Counter[int]()
     for turn in range(tries):
@@ -182,7 +182,7 @@ def _two_commands(ground: Ground, pairs: Pairs, tries: int) -> Case:
         "two commands that change C4, on one domain at once",
         tries * len(_COUPLES),
         violations,
-        _shown(codes),
+        describe_exit_codes(codes),
     )
 
 
@@ -208,14 +208,10 @@ def _in_either_order(commands: Sequence[Command], ended: Sequence[Ended]) -> set
     }
 
 
-def _shown(codes: Counter[int]) -> str:
-    return "they ended: " + ", ".join(f"{times} with {code}" for code, times in sorted(codes.items()))
-
-
 # Ticks and operators
 
 
-def _operators(ground: Ground, pairs: Pairs, seconds: float) -> Case:
+def _operators(ground: Environment, pairs: Pairs, seconds: float) -> Case:
     state = ground.state()
     state.record([])
     until = time.monotonic() + seconds
@@ -229,7 +225,7 @@ def _operators(ground: Ground, pairs: Pairs, seconds: float) -> Case:
             codes += its_codes
             violations += its_violations
     violations += _settle(state)
-    found = f"{ticks} ticks; {_shown(codes)}"
+    found = f"{ticks} ticks; {describe_exit_codes(codes)}"
     return Case("a tick after the other, and operators' commands", codes.total(), violations, found)
 
 

@@ -31,8 +31,8 @@ from sslctl.rules.model import Order
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock
 from tests.support.misbehaving import Behaviour, Misbehaving, sending
+from tests.torture.c4_proxy import context_of
 from tests.torture.case import Case
-from tests.torture.front import context_of
 
 TITLE = "Probes"
 TARGET = "0 connections"
@@ -73,9 +73,9 @@ _RANGES = {
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """Have names answer with each kind of address; then resolvers and CAs that mean ill."""
     with _World(folder / "cdn") as world:
-        for number, (harm, (network, examples)) in enumerate(_RANGES.items()):
+        for number, (kind, (network, examples)) in enumerate(_RANGES.items()):
             some = examples[:1] if small else examples
-            yield _range(world, harm, number, ip_network(network), some, tries=20 if small else 2000)
+            yield _range(world, kind, number, ip_network(network), some, tries=20 if small else 2000)
         yield _mixed(world, most=8 if small else None)
         yield _rebound(world)
         yield _redirected(world)
@@ -189,7 +189,7 @@ class _Trap:
 
 def _range(
     world: _World,
-    harm: str,
+    kind: str,
     number: int,
     network: IPv4Network | IPv6Network,
     examples: Sequence[str],
@@ -206,14 +206,14 @@ def _range(
         # It could not be asked, from which nothing follows: the CA judges from where it stands.
         if result.exit_code != Exit.OK:
             found.append(f"{address}: it ended with {result.exit_code}: {result.stdout}")
-    random = Random(f"{_SEED} {harm}")
+    random = Random(f"{_SEED} {kind}")
     with _WATCH.watching() as seen:
         for _ in range(tries):
             find_refusal([network[random.randrange(network.num_addresses)]], 443, private=False)
     found += [f"seed {_SEED}: {what}" for what in world.strange(seen)]
     if world.trap.connections:
         found.append(f"{world.trap.connections} connections reached a listener on loopback")
-    return Case(f"a name that leads to {harm}", len(examples) + tries, found)
+    return Case(f"a name that leads to {kind}", len(examples) + tries, found)
 
 
 def _mixed(world: _World, most: int | None) -> Case:

@@ -43,7 +43,7 @@ class Distrust:
     tls: ssl.SSLContext
 
 
-class Front(Misbehaving):
+class C4Proxy(Misbehaving):
     """A server before the C4 at `url`, whose certificates come from `authority`. Use as a context manager.
 
     `hurt` has `operation` met by `fault`, or TLS fail right after the operation `after` (None: at once); until `heal`.
@@ -58,7 +58,9 @@ class Front(Misbehaving):
         self._fault: tuple[Operation, Fault] | None = None
         self._distrust: tuple[Operation, Distrust] | None = None
 
-    def hurt(self, operation: Operation, fault: Fault | Distrust, *, after: Operation | None = None) -> None:
+    def inject(
+        self, operation: Operation, fault: Fault | Distrust, *, after: Operation | None = None
+    ) -> None:
         """Meet `operation` so from now on."""
         if not isinstance(fault, Distrust):
             self._fault = (operation, fault)

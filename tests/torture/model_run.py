@@ -24,7 +24,7 @@ from tests.support.dns_zone import Trouble as DnsTrouble
 from tests.support.dying_store import DyingStore, Killed
 from tests.support.fakes import Clock
 from tests.torture import invariants
-from tests.torture.booked_ca import BookedCa
+from tests.torture.auditing_ca import AuditingCa
 
 NAMES = ("shop.example.com", "news.example.org", "blog.example.net")
 ELSEWHERE = "parking.elsewhere.test"
@@ -43,7 +43,7 @@ Facts = tuple[bool, str, tuple[str, ...], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Intent:
     """What a person wants of a domain. `pasted` is the leaf that was pasted last, however long ago."""
 
     managed: bool = False
@@ -74,7 +74,7 @@ class Violated(AssertionError):
     """An invariant does not hold."""
 
 
-class Life:
+class ModelRun:
     """Use as a context manager. `activation_seconds` is how long C4 takes for an upload."""
 
     def __init__(self, folder: Path, *, activation_seconds: float = 0) -> None:
@@ -84,18 +84,16 @@ class Life:
         self.cdn = Cdn(
             folder, self.clock, activation_seconds=activation_seconds, outside=lambda: self._latest
         )
-        self.ca = BookedCa(self.clock, lambda: self._latest)
+        self.ca = AuditingCa(self.clock, lambda: self._latest)
         self.cdn.issuer = self.ca
-        self.wishes = dict.fromkeys(NAMES, Wish())
+        self.wishes = dict.fromkeys(NAMES, Intent())
         self.crashes = 0
         # What belongs on the edge for domains that were deleted.
         self._remnants: dict[str, str | None] = {}
         self._unwell: set[str] = set()
         self._faulty = False
         self._instant = activation_seconds == 0
-        self._outside = invariants.Outside(
-            self.ca.serials, lambda: {name: self._ordered(name) for name in NAMES}, self.cdn.installed
-        )
+        self._outside = invariants.Outside(self.ca.serials, self.ca.orders_by_name, self.cdn.installed)
 
     def __enter__(self) -> Self:
         self.cdn.__enter__()
@@ -126,7 +124,11 @@ class Life:
         return result
 
     def change(
-        self, arguments: Sequence[str], wishes: dict[str, Wish], expected: Iterable[int], crash: Crash | None
+        self,
+        arguments: Sequence[str],
+        wishes: dict[str, Intent],
+        expected: Iterable[int],
+        crash: Crash | None,
     ) -> int | None:
         """Run a command after which `wishes` hold. With `crash` it may be killed: then each holds, or does not.
 
@@ -156,7 +158,7 @@ class Life:
                 self._wish(name, wish)
         return code
 
-    def _wish(self, name: str, wish: Wish) -> None:
+    def _wish(self, name: str, wish: Intent) -> None:
         before, self.wishes[name] = self.wishes[name], wish
         if wish.source == "text":
             self.ca.surpass(name)
@@ -166,7 +168,7 @@ class Life:
             self._outside.served_until.pop(name, None)
 
     def run(
-        self, name: str, arguments: Sequence[str], wish: Wish, crash: Crash | None, *, passes: bool = True
+        self, name: str, arguments: Sequence[str], wish: Intent, crash: Crash | None, *, passes: bool = True
     ) -> None:
         """Run a command that makes a pass over `name` or, without `passes`, only records it; see that it tells the truth."""
         healthy = passes and self._is_healthy(name, wish)
@@ -319,18 +321,15 @@ class Life:
             raise Violated(f"I7: all is healed, and {name} has no certificate for {wish.sans}")
         return leaf
 
-    def _is_healthy(self, name: str, wish: Wish) -> bool:
+    def _is_healthy(self, name: str, wish: Intent) -> bool:
         """Say whether a pass over `name` has nothing that it could stumble on."""
         is_calm = not (self._faulty or self.ca.refused or self.ca.troubles.get(name) or name in self._unwell)
         return self._instant and self._is_usable(wish) and is_calm
 
-    def _is_usable(self, wish: Wish) -> bool:
+    def _is_usable(self, wish: Intent) -> bool:
         return wish.expires_at is None or wish.expires_at > self.clock()
 
     # Facts, read from the database itself
-
-    def _ordered(self, name: str) -> int:
-        return sum(names[0] == name for names in self.ca.orders)
 
     def _recorded(self) -> dict[str, Facts]:
         pasted = """SELECT fingerprint FROM certificate WHERE domain_id = domain.id AND source = 'text'
@@ -339,7 +338,7 @@ class Life:
         known: dict[str, Facts] = {
             row[0]: (bool(row[1]), row[2], tuple(json.loads(row[3])), row[4]) for row in rows
         }
-        return {name: known.get(name, Wish().facts) for name in NAMES}
+        return {name: known.get(name, Intent().facts) for name in NAMES}
 
     def _serving(self, name: str) -> str | None:
         sql = "SELECT fingerprint FROM certificate JOIN domain ON serving_id = certificate.id WHERE name = ?"
@@ -356,5 +355,5 @@ def www(name: str) -> str:
     return f"www.{name}"
 
 
-def _names(name: str, wish: Wish) -> frozenset[str]:
+def _names(name: str, wish: Intent) -> frozenset[str]:
     return frozenset({name, *wish.sans})

@@ -1,6 +1,6 @@
 """sslctl in a process that has everything imported and waits at a gate, its standard input, until that is closed.
 
-`python -m tests.torture.gated ARGUMENT...`; so many can begin at the same moment, whenever the machine got round to starting them.
+`python -m tests.torture.synchronized_start ARGUMENT...`; so many can begin at the same moment, whenever the machine got round to starting them.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ from sslctl.sandbox.listeners import Listener
 
 ADDRESS = "127.0.0.2"
 
-Sickness = Literal["absent", "wrong", "loop"]
+EdgeFault = Literal["absent", "wrong", "loop"]
 
 
-class SickEdge:
+class FaultyEdge:
     """Use as a context manager. `asked` counts the requests."""
 
-    def __init__(self, edge: Edge, sickness: Sickness) -> None:
+    def __init__(self, edge: Edge, sickness: EdgeFault) -> None:
         self._edge = edge
         self.sickness = sickness
         self.asked = 0
@@ -41,7 +41,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def __init__(self, edge: SickEdge, *connection: Any) -> None:
+    def __init__(self, edge: FaultyEdge, *connection: Any) -> None:
         self._edge = edge
         super().__init__(*connection)
 

@@ -31,16 +31,16 @@ from sslctl.certificates.x509 import read_leaf
 from sslctl.rules.limits import LimitKind
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Drop, Fault, Operation
-from tests.torture.booked_ca import Stage, Trouble
+from tests.support import fast_folder
+from tests.torture.auditing_ca import Stage, Trouble
 from tests.torture.case import Case
-from tests.torture.life import MANY, NAMES, NOT_MANAGED, USAGE, Crash, Life, Wish, www
+from tests.torture.model_run import MANY, NAMES, NOT_MANAGED, USAGE, Crash, Intent, ModelRun, www
 
 TITLE = "Random steps against a model"
 TARGET = "10,000 steps; I1 to I7 hold after each, and all is well three ticks after everything is healed"
 
 _STEPS = 40
 _EXAMPLES = {True: 10, False: 320}
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
 
 _names = st.sampled_from(NAMES)
 _flag = st.booleans()
@@ -136,16 +136,16 @@ class Lives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._stack = ExitStack()
-        self._life: Life | None = None
+        self._life: ModelRun | None = None
         self._checks = 0
 
     @initialize(activation_seconds=st.sampled_from((0, 0, 90)))
     def begin(self, activation_seconds: float) -> None:
         folder = self._stack.enter_context(TemporaryDirectory(dir=self.folder))
-        self._life = self._stack.enter_context(Life(Path(folder), activation_seconds=activation_seconds))
+        self._life = self._stack.enter_context(ModelRun(Path(folder), activation_seconds=activation_seconds))
 
     @property
-    def life(self) -> Life:
+    def life(self) -> ModelRun:
         assert self._life is not None
         return self._life
 
@@ -173,7 +173,7 @@ class Lives(RuleBasedStateMachine):
     def paste(self, name: str, days: int, crash: Crash | None) -> None:
         before = self.life.wishes[name]
         pair = self.life.cdn.text_pair(name, *before.sans, days=days)
-        wish = Wish(managed=True, source="text", sans=before.sans, pasted=read_leaf(pair.certificate))
+        wish = Intent(managed=True, source="text", sans=before.sans, pasted=read_leaf(pair.certificate))
         self.life.run(name, ["add", name, *self.life.cdn.paste(pair)], wish, crash)
 
     @rule(name=_names, options=st.sampled_from(((), (), ("--keep-on-c4",), ("--revoke",))), crash=_crash)
@@ -274,9 +274,8 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
 def explore(folder: Path, number: int | None, *, examples: int) -> Case:
     """Live `examples` lives, those of the seed `number`; without one the same every time."""
     with ExitStack() as stack:
-        if _MEMORY.is_dir():
-            # What a power cut leaves is another class's; a commit to a disk would take most of the time here.
-            folder = Path(stack.enter_context(TemporaryDirectory(dir=_MEMORY, prefix="sslctl-model-")))
+        # Power cuts are another class of faults; commits to a disk would take most of the time here.
+        folder = stack.enter_context(fast_folder("model", folder))
         made = Counter[str]()
         machine = type("Machine", (Lives,), {"folder": folder, "made": made})
         wanted = settings(

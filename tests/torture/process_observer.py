@@ -25,7 +25,7 @@ _OTHERS = 0o077
 
 
 @dataclass(slots=True)
-class Seen:
+class Observations:
     """All that was seen of all processes. `texts` has each text once, with where it was seen first.
 
     `sealed_keys` are those of orders, and `left_keys` those of them that were in the database after their order's end.
@@ -59,11 +59,11 @@ class Seen:
                     self.add(str(path), path.read_bytes())
 
 
-class Watched:
+class ProcessObserver:
     """Runs sslctl with `environment`, its temporary files in `scratch` and its state in `state`."""
 
     def __init__(self, environment: Mapping[str, str], state: Path, scratch: Path) -> None:
-        self.seen = Seen()
+        self.seen = Observations()
         self._environment = {**environment, "TMPDIR": str(scratch)}
         self._state = state
         self._scratch = scratch

@@ -11,14 +11,13 @@ from threading import RLock
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sslctl.certificates import x509
 from sslctl.certificates.pem import read_key, write_key
 from sslctl.issuer import Issued
 from sslctl.rules.model import Order
 from tests.support.fakes import FakeIssuer
 
 
-class FolderCa(FakeIssuer):
+class PersistentCa(FakeIssuer):
     """`FakeIssuer` with its memory in the file `path`."""
 
     def __init__(self, path: Path, clock: Callable[[], datetime]) -> None:
@@ -46,14 +45,14 @@ class FolderCa(FakeIssuer):
             return super().collect(order)
 
     def serials(self) -> list[str]:
-        """Give the serial numbers of all that was issued."""
+        """See `FakeIssuer.serials`."""
         self._recall()
-        return [x509.read_leaf(issued.certificate).serial for issued in self.issued.values()]
+        return super().serials()
 
     def orders_by_name(self) -> Counter[str]:
-        """Count the orders that were placed for each name."""
+        """See `FakeIssuer.orders_by_name`."""
         self._recall()
-        return Counter(names[0] for names in self.orders)
+        return super().orders_by_name()
 
     def _recall(self) -> None:
         memory = json.loads(self._path.read_text())

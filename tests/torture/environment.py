@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -14,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -27,16 +25,17 @@ from acme.messages import Error, Order, RegistrationResource
 from josepy.jwa import ES256
 from josepy.jwk import JWK
 
+from sslctl.app import utc_now
 from sslctl.fleet import enrolment
 from sslctl.sandbox.cdn import SandboxCdn
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
-from tests.support import module_command
+from tests.support import environment_without_settings, module_command
 from tests.torture import invariants
 
 SSLCTL = (sys.executable, "-m", "sslctl")
-DYING = module_command("tests.torture.dying")
-GATED = module_command("tests.torture.gated")
+DYING_PROCESS = module_command("tests.torture.dying_process")
+SYNCHRONIZED = module_command("tests.torture.synchronized_start")
 
 _NINETY_DAYS = 90 * 86_400
 _ORDERED = re.compile(r'Added order "(\S+)" to the db')
@@ -99,12 +98,12 @@ class Process:
             return Ended(self._process.returncode, self._stderr.read().decode(errors="replace").strip())
 
 
-class Ground:
+class Environment:
     """A world of its own in `folder`; use as a context manager. Work in its states is for one thread at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._world = SandboxCdn(folder, clock=_now, certificate_seconds=_NINETY_DAYS)
+        self._world = SandboxCdn(folder, clock=utc_now, certificate_seconds=_NINETY_DAYS)
         self._numbers = count(1)
 
     def __enter__(self) -> Self:
@@ -150,20 +149,19 @@ class State:
     def record(self, names: Sequence[str]) -> None:
         """Put domains under management, as `add --no-wait` does."""
         store = SqliteStore(
-            self.folder / "sslctl.db", Keyring(self.folder / "master.key"), clock=_now, actor="torture"
+            self.folder / "sslctl.db", Keyring(self.folder / "master.key"), clock=utc_now, actor="torture"
         )
         with closing(store):
-            enrolment.enrol_many(store, names, _now())
+            enrolment.enrol_many(store, names, utc_now())
 
     def start(self, *arguments: str, through: Sequence[str] = SSLCTL, gate: int | None = None) -> Process:
         """Start sslctl with `arguments`. `gate` is the standard input of one that waits at its gate."""
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("SSLCTL_")}
-        named = {
-            "SSLCTL_CONFIG": str(self._world.config_path),
-            "SSLCTL_STATE_DIR": str(self.folder),
-            _MARK: str(self.folder),
-        }
-        return Process([*through, *arguments], {**plain, **named}, gate=gate)
+        environment = environment_without_settings(
+            SSLCTL_CONFIG=str(self._world.config_path),
+            SSLCTL_STATE_DIR=str(self.folder),
+            **{_MARK: str(self.folder)},
+        )
+        return Process([*through, *arguments], environment, gate=gate)
 
     def run(self, *arguments: str) -> Ended:
         """Run sslctl to its end."""
@@ -183,7 +181,7 @@ class State:
         return invariants.violations(
             self.folder,
             self._outside,
-            _now(),
+            utc_now(),
             most_orders=lambda name: self.most_orders[name],
             acknowledged=acknowledged,
             healthy=healthy,
@@ -299,7 +297,3 @@ class State:
             )
             for path in (self.folder / "acme" / "accounts").rglob("regr.json")
         ]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -1,4 +1,4 @@
-"""Commands of sslctl in processes of their own, hurt by the kernel; forked off one that has imported everything.
+"""Commands of sslctl in processes of their own, injected by the kernel; forked off one that has imported everything.
 
 A process of Python takes half a second to begin, and there are a thousand.
 """
@@ -29,14 +29,14 @@ from sslctl.control_plane.c4 import client  # noqa: F401
 from sslctl.fleet import ari_polling  # noqa: F401
 from sslctl.store.sqlite import store  # noqa: F401
 from tests.support.fakes import Clock
-from tests.torture.folder_ca import FolderCa
+from tests.torture.persistent_ca import PersistentCa
 
 _PATIENCE = 60.0
 _SET_PTRACER, _ANY = 0x59616D61, -1  # prctl(2)
 
 
 @dataclass(frozen=True, slots=True)
-class Injury:
+class InjectedFault:
     """What the kernel does to a process: the calls `calls` on the files `paths` fail with `error`.
 
     It is the `first` one of each thread, and with `all_later` every later one. `largest` is how many bytes a file may
@@ -53,29 +53,29 @@ class Injury:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended, and whether it was `hurt` at all."""
+    """How a command ended, and whether it was `injected` at all."""
 
     exit_code: int
     stderr: str
-    hurt: bool
+    injected: bool
 
 
-def sslctl(config: Path, ca: Path, now: datetime, arguments: Sequence[str], injury: Injury) -> Ended:
+def sslctl(config: Path, ca: Path, now: datetime, arguments: Sequence[str], fault: InjectedFault) -> Ended:
     """Run the command `arguments` at the time `now`, with the fake CA whose memory is the file `ca`."""
     here, there = multiprocessing.Pipe()
-    process = _processes().Process(target=_command, args=(there, config, ca, now, arguments, injury.largest))
+    process = _processes().Process(target=_command, args=(there, config, ca, now, arguments, fault.largest))
     process.start()
     there.close()
     try:
         here.recv_bytes()
-        with _traced(process.pid or 0, injury, ca.with_suffix(".strace")) as log:
+        with _traced(process.pid or 0, fault, ca.with_suffix(".strace")) as log:
             here.send_bytes(b"go")
             if not here.poll(_PATIENCE):
-                raise TimeoutError(f"sslctl did not end within {_PATIENCE:g} seconds: {injury}")
+                raise TimeoutError(f"sslctl did not end within {_PATIENCE:g} seconds: {fault}")
             exit_code, stderr = here.recv()
             process.join(_PATIENCE)
-        hurt = injury.largest is not None or "(INJECTED)" in log.read_text()
-        return Ended(exit_code, stderr, hurt)
+        injected = fault.largest is not None or "(INJECTED)" in log.read_text()
+        return Ended(exit_code, stderr, injected)
     finally:
         if process.is_alive():
             process.kill()
@@ -86,7 +86,7 @@ def sslctl(config: Path, ca: Path, now: datetime, arguments: Sequence[str], inju
 @cache
 def _processes() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["forked"])
+    context.set_forkserver_preload([__name__])
     return context
 
 
@@ -100,7 +100,7 @@ def _command(
     os.umask(0o077)
     clock, stdout, stderr = Clock(now), io.StringIO(), io.StringIO()
     app = App(config, clock)
-    app.issuer = FolderCa(ca, clock)
+    app.issuer = PersistentCa(ca, clock)
     if largest is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     with redirect_stdout(stdout), redirect_stderr(stderr):
@@ -109,16 +109,16 @@ def _command(
 
 
 @contextmanager
-def _traced(pid: int, injury: Injury, log: Path) -> Iterator[Path]:
+def _traced(pid: int, fault: InjectedFault, log: Path) -> Iterator[Path]:
     log.write_text("")
-    if not injury.calls:
+    if not fault.calls:
         yield log
         return
-    when = f"{injury.first}{'+' if injury.all_later else ''}"
+    when = f"{fault.first}{'+' if fault.all_later else ''}"
     command = ["strace", "-f", "-o", str(log), "-p", str(pid)]
-    for path in injury.paths:
+    for path in fault.paths:
         command += ["-P", str(path)]
-    command += ["-e", f"inject={injury.calls}:error={injury.error}:when={when}"]
+    command += ["-e", f"inject={fault.calls}:error={fault.error}:when={when}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         try:
             assert strace.stderr is not None

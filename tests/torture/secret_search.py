@@ -16,7 +16,7 @@ _HEADER = "-----"
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class Secret:
     """A secret, what it is, and its forms."""
 
     what: str
@@ -27,40 +27,40 @@ class Canary:
         return any(form in content for form in self.forms)
 
 
-def of_text(what: str, secret: bytes) -> Canary:
+def from_text(what: str, secret: bytes) -> Secret:
     """Give the canary of a secret that is text, such as a token."""
-    return Canary(what, frozenset(_encoded(secret)))
+    return Secret(what, frozenset(_encoded(secret)))
 
 
-def of_key(what: str, pem: str) -> Canary:
+def from_key(what: str, pem: str) -> Secret:
     """Give the canary of an EC private key: the number itself, in PEM and in DER."""
     key = serialization.load_pem_private_key(pem.encode(), password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     number = key.private_numbers().private_value.to_bytes(_P256_OCTETS)
     # The last line holds no more than the public key.
     lines = [line.encode() for line in pem.splitlines() if line and not line.startswith(_HEADER)][:-1]
-    return Canary(what, frozenset({*_encoded(number), *lines}))
+    return Secret(what, frozenset({*_encoded(number), *lines}))
 
 
-def of_account(path: Path) -> Canary:
+def from_account(path: Path) -> Secret:
     """Give the canary of an account's EC key, which certbot keeps as a JWK in the file `path`."""
     number = json.loads(path.read_text())["d"]
-    return Canary("the account's key", frozenset(_encoded(base64.urlsafe_b64decode(number + "="))))
+    return Secret("the account's key", frozenset(_encoded(base64.urlsafe_b64decode(number + "="))))
 
 
-def of_master(path: Path) -> list[Canary]:
+def from_key_file(path: Path) -> list[Secret]:
     """Give the canaries of the Fernet keys in the file `path`: as they stand there, and what that means."""
     return [
-        Canary("the master key", frozenset({*_encoded(line), *_encoded(base64.urlsafe_b64decode(line))}))
+        Secret("the master key", frozenset({*_encoded(line), *_encoded(base64.urlsafe_b64decode(line))}))
         for line in path.read_bytes().split()
     ]
 
 
-def hits(canaries: Iterable[Canary], contents: Iterable[tuple[str, bytes]]) -> Iterator[tuple[Canary, str]]:
+def find(secrets: Iterable[Secret], contents: Iterable[tuple[str, bytes]]) -> Iterator[tuple[Secret, str]]:
     """Give which canary stands in which of `contents`, pairs of where it is and what it is."""
-    wanted = list(canaries)
+    wanted = list(secrets)
     for where, content in contents:
-        yield from ((canary, where) for canary in wanted if canary.is_in(content))
+        yield from ((secret, where) for secret in wanted if secret.is_in(content))
 
 
 def _encoded(secret: bytes) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ _CADDY_CERTIFICATES = "storage/certificates"
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class Competitor:
     """A way to get certificates. `get` gets one for each name and gives the cost; a folder of its own is its to use."""
 
     name: str
@@ -26,7 +26,7 @@ class Rival:
     get: Callable[[Servers, Path, Sequence[str]], Cost]
 
     @property
-    def is_there(self) -> bool:
+    def is_installed(self) -> bool:
         """Say whether its program is installed."""
         return self.program == "certbot" or shutil.which(self.program) is not None
 
@@ -125,7 +125,7 @@ def _counted(cost: Cost, folder: Path, pattern: str, wanted: int) -> Cost:
     return cost
 
 
-CERTBOT = Rival("certbot in a loop", "certbot", _certbot)
-LEGO = Rival("lego in a loop", "lego", _lego)
-DEHYDRATED = Rival("dehydrated, its own batch", "dehydrated", _dehydrated)
-CADDY = Rival("Caddy, automatic HTTPS", "caddy", _caddy)
+CERTBOT = Competitor("certbot in a loop", "certbot", _certbot)
+LEGO = Competitor("lego in a loop", "lego", _lego)
+DEHYDRATED = Competitor("dehydrated, its own batch", "dehydrated", _dehydrated)
+CADDY = Competitor("Caddy, automatic HTTPS", "caddy", _caddy)

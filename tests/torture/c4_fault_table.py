@@ -26,7 +26,7 @@ from tests.support.misbehaving import (
     sending,
     silence,
 )
-from tests.torture.front import Distrust, Fault
+from tests.torture.c4_proxy import Distrust, Fault
 
 # What is hurt: an operation of the contract, in the pass or the command that makes it.
 LOOKUP, UPLOAD, RENEWAL, READBACK = "lookup", "upload", "upload of a renewal", "read-back"
@@ -54,7 +54,7 @@ NO_HARM = _codes(None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Hurt:
+class C4Fault:
     """A way to misbehave. `wish` is the time that C4 asks for, None where it asks for none that makes sense.
 
     `exit_code` is what `delete` ends with. `small` is in the slice that `make test` runs.
@@ -71,7 +71,7 @@ class Hurt:
 
 def faults(
     clock: Callable[[], datetime], elsewhere: Mapping[str, str], distrust: Mapping[str, Distrust]
-) -> Iterator[Hurt]:
+) -> Iterator[C4Fault]:
     """Give them all. `clock` is C4's; `elsewhere` has the addresses to which redirects lead, by what they are."""
     yield from _statuses()
     yield from _times()
@@ -81,14 +81,14 @@ def faults(
     for name, address in elsewhere.items():
         for status in (301, 302, 307, 308):
             location = f"Location: {address}/v1/domains/shop.test\r\n"
-            yield Hurt(
+            yield C4Fault(
                 f"{status}, redirect to {name}",
                 _problem(status, headers=location),
                 NO_ANSWER,
                 small=(status, name) == (307, "http"),
             )
     for name, each in distrust.items():
-        yield Hurt(f"TLS: {name}", each, NO_ANSWER, small=name == "an expired certificate")
+        yield C4Fault(f"TLS: {name}", each, NO_ANSWER, small=name == "an expired certificate")
 
 
 def _problem(status: int, code: str = "", headers: str = "") -> Fault:
@@ -101,25 +101,25 @@ def _always(behaviour: Behaviour) -> Fault:
     return lambda _ask: behaviour
 
 
-def _statuses() -> Iterator[Hurt]:
+def _statuses() -> Iterator[C4Fault]:
     for status, code in ((400, "bad_request"), (409, "locked"), (413, "too_large"), (422, "bad_pair")):
-        yield Hurt(f"{status} {code}", _problem(status, code), REFUSED)
+        yield C4Fault(f"{status} {code}", _problem(status, code), REFUSED)
     for status in (401, 403):
-        yield Hurt(f"{status}", _problem(status), NO_TOKEN, Exit.UNUSABLE)
-    yield Hurt("404 of a gateway", _always(sending(_html(404))), NO_ANSWER)
-    yield Hurt("404 unknown_domain", _problem(404, "unknown_domain"), NO_DOMAIN, Exit.OK)
-    yield Hurt(
+        yield C4Fault(f"{status}", _problem(status), NO_TOKEN, Exit.UNUSABLE)
+    yield C4Fault("404 of a gateway", _always(sending(_html(404))), NO_ANSWER)
+    yield C4Fault("404 unknown_domain", _problem(404, "unknown_domain"), NO_DOMAIN, Exit.OK)
+    yield C4Fault(
         "409 text_certificate_present, whatever is removed",
         _problem(409, "text_certificate_present"),
         REFUSED,
         operations=(UPLOAD, RENEWAL),
     )
     for status in (429, 500, 502, 503):
-        yield Hurt(f"{status}", _problem(status), NO_ANSWER)
-    yield Hurt("422 that echoes the request", _echo, REFUSED, small=True)
+        yield C4Fault(f"{status}", _problem(status), NO_ANSWER)
+    yield C4Fault("422 that echoes the request", _echo, REFUSED, small=True)
 
 
-def _times() -> Iterator[Hurt]:
+def _times() -> Iterator[C4Fault]:
     """`Retry-After` in seconds, and absurd."""
     # By the contract: kept to, from a minute on, and for a domain's pass up to the next midnight in Singapore.
     wishes = {
@@ -140,10 +140,10 @@ def _times() -> Iterator[Hurt]:
             shown = header.replace("\x1b", "ESC")[:30]
             fault = _problem(status, headers=f"Retry-After: {header}\r\n")
             small = (status, header) == (429, "9" * 40)
-            yield Hurt(f"{status}, Retry-After: {shown}", fault, NO_ANSWER, wish=wish, small=small)
+            yield C4Fault(f"{status}, Retry-After: {shown}", fault, NO_ANSWER, wish=wish, small=small)
 
 
-def _dates(clock: Callable[[], datetime]) -> Iterator[Hurt]:
+def _dates(clock: Callable[[], datetime]) -> Iterator[C4Fault]:
     """`Retry-After` as a date."""
     for status in (429, 503):
         for minutes, wish in ((77, timedelta(minutes=77)), (-5, timedelta(minutes=1))):
@@ -153,42 +153,42 @@ def _dates(clock: Callable[[], datetime]) -> Iterator[Hurt]:
                 return answering(status, {}, f"Retry-After: {at}\r\n")
 
             name = f"{status}, Retry-After: the date in {minutes} minutes"
-            yield Hurt(name, answer, NO_ANSWER, wish=wish, small=(status, minutes) == (503, 77))
+            yield C4Fault(name, answer, NO_ANSWER, wish=wish, small=(status, minutes) == (503, 77))
 
 
-def _connections() -> Iterator[Hurt]:
-    yield Hurt("no answer", _always(silence), NO_ANSWER)
-    yield Hurt("connection reset", _always(reset), NO_ANSWER)
-    yield Hurt("connection closed", _always(sending(b"")), NO_ANSWER)
-    yield Hurt("answer lost after success", _lost, DONE, Exit.OK, small=True)
-    yield Hurt("answer lost after success, once", _Once(_lost), NO_HARM, Exit.OK)
-    yield Hurt("answer too late after success", _late, DONE, Exit.OK)
-    yield Hurt("slow-loris, the headers", _always(dripping(b"HTTP/1.1 200", b"x")), NO_ANSWER)
+def _connections() -> Iterator[C4Fault]:
+    yield C4Fault("no answer", _always(silence), NO_ANSWER)
+    yield C4Fault("connection reset", _always(reset), NO_ANSWER)
+    yield C4Fault("connection closed", _always(sending(b"")), NO_ANSWER)
+    yield C4Fault("answer lost after success", _lost, DONE, Exit.OK, small=True)
+    yield C4Fault("answer lost after success, once", _Once(_lost), NO_HARM, Exit.OK)
+    yield C4Fault("answer too late after success", _late, DONE, Exit.OK)
+    yield C4Fault("slow-loris, the headers", _always(dripping(b"HTTP/1.1 200", b"x")), NO_ANSWER)
     drops = _drop_by_drop(http_head(200, "Content-Length: 64\r\n"))
-    yield Hurt("slow-loris, all of it byte by byte", _always(drops), NO_ANSWER)
+    yield C4Fault("slow-loris, all of it byte by byte", _always(drops), NO_ANSWER)
     body = dripping(http_head(200, GIGABYTE), b" ")
-    yield Hurt("slow-loris, the body", _always(body), NO_ANSWER)
+    yield C4Fault("slow-loris, the body", _always(body), NO_ANSWER)
 
 
-def _bodies() -> Iterator[Hurt]:
+def _bodies() -> Iterator[C4Fault]:
     half = http_head(200, "Content-Length: 500\r\n") + b'{"domain": "sh'
-    yield Hurt("truncated JSON", _always(sending(half)), NO_ANSWER)
+    yield C4Fault("truncated JSON", _always(sending(half)), NO_ANSWER)
     whole = b'{"domain": "sh'
     told = http_head(200, f"Content-Length: {len(whole)}\r\n") + whole
-    yield Hurt("truncated JSON of the length that was told", _always(sending(told)), NO_ANSWER)
+    yield C4Fault("truncated JSON of the length that was told", _always(sending(told)), NO_ANSWER)
     for status in (200, 500):
         flood = flooding(http_head(status, GIGABYTE))
-        yield Hurt(f"{status} with 1 GB", _always(flood), NO_ANSWER, small=status == 200)
+        yield C4Fault(f"{status} with 1 GB", _always(flood), NO_ANSWER, small=status == 200)
     endless = flooding(http_head(200, "Transfer-Encoding: chunked\r\n") + b"40000000\r\n")
-    yield Hurt("200 with 1 GB in one chunk", _always(endless), NO_ANSWER)
-    yield Hurt("1 GB of headers", _always(flooding(b"HTTP/1.1 200 OK\r\nA: ")), NO_ANSWER)
-    yield Hurt("HTML with 200", _always(sending(_html(200))), NO_ANSWER)
+    yield C4Fault("200 with 1 GB in one chunk", _always(endless), NO_ANSWER)
+    yield C4Fault("1 GB of headers", _always(flooding(b"HTTP/1.1 200 OK\r\nA: ")), NO_ANSWER)
+    yield C4Fault("HTML with 200", _always(sending(_html(200))), NO_ANSWER)
     deep = http_head(200, "Content-Length: 200000\r\n") + b"[" * 200_000
-    yield Hurt("JSON 200,000 levels deep", _always(sending(deep)), NO_ANSWER)
+    yield C4Fault("JSON 200,000 levels deep", _always(sending(deep)), NO_ANSWER)
     words = {"title": "t", "status": 500, "code": "internal", "detail": "a" * 900_000}
-    yield Hurt("500 with a word of 900,000 letters", _always(answering(500, words)), NO_ANSWER)
+    yield C4Fault("500 with a word of 900,000 letters", _always(answering(500, words)), NO_ANSWER)
     other = {"domain": "other.test", "cname_target": "cdn.test", "ports": [80, 443], "certificate": None}
-    yield Hurt("another domain's record", _always(answering(200, other)), NO_ANSWER)
+    yield C4Fault("another domain's record", _always(answering(200, other)), NO_ANSWER)
 
 
 def _html(status: int) -> bytes:

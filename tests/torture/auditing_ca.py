@@ -55,7 +55,7 @@ class State(StrEnum):
 
 
 @dataclass(slots=True)
-class Booked:
+class AuditedOrder:
     """An order. `leaf` is what was issued, `kept` says that sslctl stored it, `excuse` why it may be let go."""
 
     name: str
@@ -74,7 +74,7 @@ class Booked:
         )
 
 
-class BookedCa(FakeIssuer):
+class AuditingCa(FakeIssuer):
     """Use `troubles` to have it refuse what is asked next for a name. `now` is sslctl's clock, `clock` its own.
 
     `wrongs` are sentences, one for each order that should not have been placed. `wished` are names for which a person
@@ -84,7 +84,7 @@ class BookedCa(FakeIssuer):
     def __init__(self, now: Callable[[], datetime], clock: Callable[[], datetime]) -> None:
         super().__init__(clock)
         self.now = now
-        self.book: dict[str, Booked] = {}
+        self.book: dict[str, AuditedOrder] = {}
         self.troubles: dict[str, list[Trouble]] = {}
         self.wrongs: list[str] = []
         self.wished: set[str] = set()
@@ -175,7 +175,7 @@ class BookedCa(FakeIssuer):
         every = list(self.book.values())
         return [booked.leaf.serial for booked in every if booked.leaf is not None and not booked.excuse]
 
-    def _of(self, name: str) -> list[Booked]:
+    def _of(self, name: str) -> list[AuditedOrder]:
         return [booked for booked in self.book.values() if booked.name == name]
 
     def _next_trouble(self, name: str) -> Trouble | None:
@@ -196,7 +196,7 @@ class BookedCa(FakeIssuer):
                 self.justified[name] += 1
             self.orders.append(order.names)
             url = f"https://ca.test/order/{len(self.orders)}"
-            self.book[url] = Booked(name, names)
+            self.book[url] = AuditedOrder(name, names)
             return url
 
     def _wrong(self, name: str, names: frozenset[str]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
-from tests.torture.recording import Call
+from tests.torture.disk_trace import Call
 
 _SECTOR = 512
 
@@ -62,7 +62,7 @@ _FOLDER = "folder"
 _Entry = _File | str | None
 
 
-class Platter:
+class SimulatedDisk:
     """The files below a folder that is itself safe, from `content` on, as `Call`s come. A folder's content is None."""
 
     def __init__(self, content: Mapping[str, bytes | None]) -> None:
