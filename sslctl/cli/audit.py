@@ -55,7 +55,7 @@ def verify(app: App, *, noted: Head | None, as_json: bool) -> int:
     if found.broken:
         raise StateError(
             f"the history was edited: {found.broken}",
-            hint=f"{_count(found.whole)} before that are as they were written; find out who could write to the database",
+            hint=f"{_count(found.intact)} before that are as they were written; find out who could write to the database",
         )
     render.line(_whole(found))
     return Exit.OK
@@ -66,7 +66,7 @@ def _whole(found: Audit) -> str:
     if found.inherited:
         begun += f", when {found.inherited} were there already"
     head = f"head {found.head}" if found.head else "no head yet"
-    return f"{_count(found.whole)} as written ({begun}); {head}"
+    return f"{_count(found.intact)} as written ({begun}); {head}"
 
 
 def _count(number: int) -> str:

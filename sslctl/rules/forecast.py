@@ -1,4 +1,4 @@
-"""What the coming days bring a fleet, and whether that fits: `sslctl forecast`."""
+"""The orders of the coming days, and whether they fit the limits: the rules of `sslctl forecast`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from itertools import islice
 from sslctl.rules import renewal_days
 from sslctl.rules.renewal_days import Assumptions, Day, RenewalCounts
 
-# What most CAs give, and Let's Encrypt until 2027, for want of certificates to go by.
+# Most CAs use this lifetime, and Let's Encrypt does until 2027. It is assumed if there are no certificates to count.
 USUAL_LIFETIME = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is asked: `days` days from `today` on, with `new` domains to take in.
+    """The parameters of a forecast: `days` days from `today` on, with `new` domains to add.
 
-    `renewed` were renewed today already. `budget` is `renewal.max_per_day`, None for no limit. `new_a_day` is how many
-    new domains the CA takes, None for any number. Certificates live as long as those they replace, unless `lifetime`.
+    `renewed` certificates were renewed today already. `budget` is `renewal.max_per_day`, None for no limit. `new_a_day` is
+    the number of new domains a day that the CA accepts, None for any number. `lifetime` is the lifetime of new certificates;
+    if it is None, a certificate lives as long as the one that it replaces.
     """
 
     today: int
@@ -34,20 +35,20 @@ class Scenario:
     lifetime: timedelta | None = None
 
     def beyond_budget(self, day: Day) -> int:
-        """Give how many renewals `day` has beyond the budget."""
+        """Return how many renewals `day` has beyond the budget."""
         made = self.renewed if day.day == self.today else 0
         return 0 if self.budget is None else max(0, min(day.renewals, day.renewals + made - self.budget))
 
     def is_met_by(self, days: Iterable[Day]) -> bool:
-        """Say whether each renewal is made by the day it is due, within the budget."""
+        """Return whether every renewal is made by its due day, within the budget."""
         return not any(day.late or self.beyond_budget(day) for day in days)
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The answer. `unspread` is how many renewals each day would have without spreading.
+    """The result of a forecast. `unspread` is the number of renewals of each day without spreading.
 
-    `enough` is the least budget that would do, None where the one there is does.
+    `enough` is the smallest sufficient budget, None if the budget of the scenario is sufficient.
     """
 
     scenario: Scenario
@@ -57,23 +58,23 @@ class Forecast:
 
     @property
     def breaks_on(self) -> date | None:
-        """The first day that cannot keep to the budget; None where all can."""
+        """The first day that exceeds the budget, or None."""
         return next(
             (date.fromordinal(day.day) for day in self.days if self.scenario.beyond_budget(day)), None
         )
 
     @property
     def fits(self) -> bool:
-        """Say whether each renewal is made by the day it is due, within the budget."""
+        """Whether every renewal is made by its due day, within the budget."""
         return self.scenario.is_met_by(self.days)
 
     def busiest(self, number: int) -> list[Day]:
-        """Give the `number` days with most orders, most first; days without any are left out."""
+        """Return the `number` days with the most orders, the busiest first, without days that have none."""
         return sorted((day for day in self.days if day.orders), key=lambda day: -day.orders)[:number]
 
 
 def make_forecast(fleet: RenewalCounts, scenario: Scenario) -> Forecast:
-    """Play the days that `scenario` asks for."""
+    """Return the forecast for `scenario`."""
     spread = list(_simulate(fleet, scenario))
     if scenario.budget is None:
         return Forecast(scenario, spread, [day.renewals for day in spread])
@@ -83,15 +84,15 @@ def make_forecast(fleet: RenewalCounts, scenario: Scenario) -> Forecast:
 
 
 def _enough(fleet: RenewalCounts, scenario: Scenario, most: int) -> int:
-    """Find the least budget with which all fits; with the busiest day's own number it surely does."""
+    """Return the smallest sufficient budget. The number of renewals of the busiest day, `most`, is always sufficient."""
 
     def fits(budget: int) -> bool:
         asked = replace(scenario, budget=budget)
         return asked.is_met_by(_simulate(fleet, asked))
 
-    assert scenario.budget is not None  # noqa: S101 - there is one that is too small
+    assert scenario.budget is not None  # noqa: S101 - only an insufficient budget leads here
     least = scenario.budget + 1
-    return least + bisect_left(range(least, scenario.renewed + most), True, key=fits)  # noqa: FBT003 - what is searched for
+    return least + bisect_left(range(least, scenario.renewed + most), True, key=fits)  # noqa: FBT003 - the value to find
 
 
 def _simulate(fleet: RenewalCounts, scenario: Scenario) -> Iterator[Day]:
@@ -112,7 +113,7 @@ def _simulate(fleet: RenewalCounts, scenario: Scenario) -> Iterator[Day]:
 
 
 def _usual(fleet: RenewalCounts) -> timedelta:
-    """Give the lifetime that most certificates of `fleet` have."""
+    """Return the most frequent lifetime in `fleet`."""
     counts: Counter[timedelta] = Counter()
     for window, count in fleet.items():
         counts[window.lifetime] += count
@@ -120,19 +121,19 @@ def _usual(fleet: RenewalCounts) -> timedelta:
 
 
 def count(number: int, noun: str) -> str:
-    """Give a number with its noun, in the plural where that is due."""
+    """Return a number with its noun: `1 day`, `2,000 days`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def summarise(forecast: Forecast) -> list[str]:
-    """Say in sentences whether it fits, and why not."""
+    """Return sentences that say whether the orders fit the limits, and if not, why."""
     sentences = [_of_renewals(forecast)]
     if forecast.enough is not None:
-        sentences.append(f"A renewal.max_per_day of {forecast.enough:,} would do.")
+        sentences.append(f"A renewal.max_per_day of {forecast.enough:,} would be enough.")
     if forecast.unspread != [day.renewals for day in forecast.days]:
         most = max(forecast.unspread)
         day = date.fromordinal(forecast.scenario.today + forecast.unspread.index(most))
-        sentences.append(f"Without spreading {day} would have {most:,}.")
+        sentences.append(f"Without spreading, {day} would have {most:,}.")
     return [*sentences, *_of_new_domains(forecast)]
 
 
@@ -140,7 +141,7 @@ def _of_renewals(forecast: Forecast) -> str:
     budget, days = forecast.scenario.budget, forecast.days
     most = max(day.renewals for day in days)
     if not most:
-        return "No renewal falls due in these days."
+        return "No renewal is due in these days."
     if budget is None:
         return f"No day has more than {count(most, 'renewal')}; renewal.max_per_day sets no limit."
     if forecast.fits:
@@ -151,13 +152,13 @@ def _of_renewals(forecast: Forecast) -> str:
     worst = max(days, key=over)
     if over(worst):
         return (
-            f"It breaks on {forecast.breaks_on}: from then on certificates expire unless more is renewed than"
-            f" renewal.max_per_day, {budget:,}; {date.fromordinal(worst.day)} has {over(worst):,} more."
+            f"It does not fit: from {forecast.breaks_on} on, certificates expire unless more are renewed a day than"
+            f" renewal.max_per_day, {budget:,}; {date.fromordinal(worst.day)} needs {over(worst):,} more."
         )
     first = next(day for day in days if day.late)
     return (
-        f"It is tight for a renewal.max_per_day of {budget:,}: from {date.fromordinal(first.day)} on up to"
-        f" {max(day.late for day in days):,} renewals wait beyond the day they are due, none until it expires."
+        f"It is tight for a renewal.max_per_day of {budget:,}: from {date.fromordinal(first.day)} on, up to"
+        f" {max(day.late for day in days):,} renewals are made after their due day, but before the expiry."
     )
 
 
@@ -165,5 +166,7 @@ def _of_new_domains(forecast: Forecast) -> list[str]:
     taken, limit = [day for day in forecast.days if day.new], forecast.scenario.new_a_day
     if limit is not None and forecast.days[-1].waiting:
         waiting = count(forecast.days[-1].waiting, "domain")
-        return [f"The CA takes {count(limit, 'new domain')} a day: on the last day {waiting} more wait."]
-    return [f"The last new domain is taken in on {date.fromordinal(taken[-1].day)}."] if taken else []
+        return [f"The CA accepts {count(limit, 'new domain')} a day; on the last day {waiting} still wait."]
+    return (
+        [f"The last new domain gets its certificate on {date.fromordinal(taken[-1].day)}."] if taken else []
+    )

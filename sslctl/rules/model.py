@@ -1,6 +1,6 @@
-"""What sslctl knows: domains, certificates, orders, findings and events, as immutable values.
+"""The immutable values of sslctl: domains, certificates, orders, findings and events.
 
-Every `datetime` here is aware and in UTC; every name is a lower-case A-label without a trailing dot.
+Every `datetime` is aware and in UTC. Every name is a lower-case A-label without a trailing dot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sslctl.rules.reasons import REASONS, Code, Owner, Reason, Status
 
 
 class Source(StrEnum):
-    """Where a certificate comes from: generated here by the CA (`c4`), or pasted by someone (`text`)."""
+    """The source of a certificate: issued by the CA through sslctl (`c4`), or a pasted PEM pair (`text`)."""
 
     C4 = "c4"
     TEXT = "text"
@@ -22,7 +22,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A certificate with its chain and key, as PEM text. The key stays out of every repr; it is empty once destroyed."""
+    """A certificate with its chain and key, as PEM text. No repr shows the key. A destroyed key is empty."""
 
     certificate: str
     chain: str
@@ -30,15 +30,15 @@ class Bundle:
 
     @property
     def fullchain(self) -> str:
-        """Leaf first, then the chain, as a TLS server sends it."""
+        """The leaf, then the chain, as a TLS server sends them."""
         return self.certificate + self.chain
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """The facts of one leaf certificate, read from its PEM.
+    """The fields of a leaf certificate, read from its PEM text.
 
-    `fingerprint` is the SHA-256 of the DER form and `serial` the serial number, both in lower-case hex.
+    `fingerprint` is the SHA-256 of the DER encoding and `serial` the serial number, both in lower-case hexadecimal.
     """
 
     names: tuple[str, ...]
@@ -52,10 +52,10 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class RenewalInfo:
-    """What the CA last said of when a certificate should be renewed (ARI, RFC 9773, section 4.2).
+    """The CA's last renewal information for a certificate (ARI, RFC 9773, section 4.2).
 
-    `renew_at` was picked at random in the window from `start_at` to `end_at`, and is kept until the window changes.
-    `poll_at` is when the CA is asked again. `explanation_url` is the CA's, cleaned, empty where it gave none.
+    The suggested window is `start_at` to `end_at`. `renew_at` is a random time in it, and is kept until the window changes.
+    `poll_at` is the time of the next query. `explanation_url` is the CA's, cleaned, or empty.
     """
 
     start_at: datetime
@@ -67,7 +67,7 @@ class RenewalInfo:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """One version of a domain's certificate, as stored. Key and PEM are fetched apart, as a `Bundle`."""
+    """A stored version of a domain's certificate. Its key and PEM text are read separately, as a `Bundle`."""
 
     id: int
     domain_id: int
@@ -84,18 +84,18 @@ class Certificate:
 
     @property
     def fingerprint(self) -> str:
-        """That of its leaf."""
+        """The fingerprint of the leaf."""
         return self.leaf.fingerprint
 
     @property
     def not_after(self) -> datetime:
-        """That of its leaf."""
+        """The expiry date of the leaf."""
         return self.leaf.not_after
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order for one certificate, from the moment its key exists. `url` is known once the CA has accepted it."""
+    """An order for one certificate. It exists from the creation of its key; `url` is set when the CA has accepted it."""
 
     id: int
     domain_id: int
@@ -107,10 +107,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why the last pass over a domain did not end well.
+    """Why the last pass over a domain did not succeed.
 
-    `retry_at` is when the tick takes it up again, None when that waits for a person. `tries` counts the passes in a
-    row that ended in trouble which backs off (`schedule.retry_at`), this one included.
+    `retry_at` is the time of the next try, or None if a person must act first. `tries` counts the passes in a row that
+    failed with a code that backs off (`schedule.retry_at`), including this pass.
     """
 
     code: Code
@@ -122,17 +122,17 @@ class Finding:
 
     @property
     def reason(self) -> Reason:
-        """The row of the table of reasons that this finding stands for."""
+        """The row of the table of reasons for `code`."""
         return REASONS[self.code]
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A managed domain and the facts of now; its status is derived by `status.derive_status`.
+    """A managed domain with its current facts; `status.derive_status` derives its status from them.
 
-    `wanted` is the certificate that belongs on the edge, `serving` the one that C4 was last seen to serve. They
-    differ while an upload is owed. `finding` is None when the last pass ended well, or none was made
-    (`checked_at` is None). `revision` counts the changes, for compare-and-set.
+    `wanted` is the certificate that belongs on the edge. `serving` is the one that C4 served when last checked. They
+    differ while an upload is missing. `finding` is None if the last pass succeeded or no pass was made (`checked_at` is
+    None). `revision` counts the changes, for compare-and-set.
     """
 
     id: int
@@ -149,12 +149,12 @@ class Domain:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that the certificate must carry, the domain itself first."""
+        """Every name that the certificate must have, the domain itself first."""
         return (self.name, *self.sans)
 
 
 class CertificateSummary(NamedTuple):
-    """What a list of domains shows of a `Certificate`."""
+    """The part of a `Certificate` that a list of domains shows."""
 
     version: int
     source: Source
@@ -163,7 +163,7 @@ class CertificateSummary(NamedTuple):
 
 
 class DomainSummary(NamedTuple):
-    """What a list of domains shows of a `Domain`: enough for its status, and read in half the time."""
+    """The part of a `Domain` that a list of domains shows. It is enough to derive the status, and is read in half the time."""
 
     name: str
     sans: tuple[str, ...]
@@ -180,8 +180,8 @@ class DomainSummary(NamedTuple):
 class Verdict:
     """A derived status with its reason. For Success `code` is None.
 
-    `also` is a finding that holds below an Expired certificate: why the renewal does not succeed. `owner`,
-    `next_step` and `retry_at` speak of what must happen next, so they are those of `also` where it exists.
+    For an Expired domain `also` is the finding that keeps the renewal from succeeding, if there is one. `owner`,
+    `next_step` and `retry_at` are then those of `also`, because it must be solved first.
     """
 
     status: Status
@@ -195,11 +195,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The last message that was to reach a person, and whether it did.
+    """The last notification, and whether it was delivered.
 
-    It was made up at `at` (None: there was none yet), and told of `troubles`, domains with their statuses; of none
-    where it said that all is well again. `missed` has the positions of the URLs that did not take it, none since
-    `missed_since`, because of `why` (cleaned).
+    It was composed at `at` (None if there was none yet). It reported `troubles`, domains with their statuses; none if it
+    reported recovery. `missed` has the positions of the URLs to which delivery failed, since `missed_since` and because of
+    `why` (cleaned).
     """
 
     at: datetime | None = None
@@ -211,7 +211,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a domain's history: who did what, when."""
+    """An entry in a domain's history: who did what, and when."""
 
     id: int
     domain_id: int
@@ -224,7 +224,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A place in the chain of all events: right after the event `id`, whose MAC (hex) covers all before it."""
+    """A position in the audit chain: after the event `id`, whose MAC (hexadecimal) covers all events up to it."""
 
     id: int
     mac: str
@@ -235,14 +235,14 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What a look at the whole chain of events found.
+    """The result of a verification of the whole audit chain.
 
-    `whole` events, from the first on, are as they were written; `head` is the last of them. `broken` says what comes
-    next (cleaned), empty where nothing is amiss. The chain was begun at `begun_at`, over `inherited` events that were
-    there already.
+    The first `intact` events are unchanged; `head` is the position of the last of them. `broken` describes the first
+    deviation after it (cleaned), or is empty. The chain was started at `begun_at`, over `inherited` events that existed
+    before it.
     """
 
-    whole: int
+    intact: int
     head: Head | None
     begun_at: datetime
     inherited: int
@@ -250,7 +250,7 @@ class Audit:
 
 
 class Milestone(StrEnum):
-    """What concerns the whole state, and is of interest when it was last done."""
+    """An action on the whole state whose last time is recorded."""
 
     TICK = "tick"
     KEYS_ROTATED = "keys rotated"
@@ -261,7 +261,7 @@ class Milestone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """When a milestone was last reached, by whom, and what came of it, for people."""
+    """The last time of a milestone, its actor, and the result in words."""
 
     at: datetime
     actor: str

@@ -1,7 +1,7 @@
-"""How many renewals fall on which day, and how many of them are made earlier so that no day gets too many.
+"""How many renewals fall on which day, and how many are made earlier so that no day has too many.
 
-Pure functions over counts: certificates that are alike count together, so a million cost as little as a hundred. A day
-is Singapore's, by its `date.toordinal`.
+These are pure functions over counts: certificates with the same days are counted together, so a million of them cost as
+little as a hundred. A day is a day in Singapore, as its `date.toordinal`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
 class DayWindow(NamedTuple):
-    """The days that a renewal is open to.
+    """The days on which a renewal may be made.
 
-    `due` is its day; from `earliest` on it may be made earlier, half of the certificate's `lifetime` having passed. On
-    `latest`, the day before the expiry, it is made whatever the budget says.
+    It is due on `due`. From `earliest` it may be made early, because half of the certificate's `lifetime` has passed. On
+    `latest`, the day before the expiry, it is made without regard to the budget.
     """
 
     latest: int
@@ -34,23 +34,24 @@ class DayWindow(NamedTuple):
 
 
 RenewalCounts = Mapping[DayWindow, int]
-"""How many certificates have which window."""
+"""The number of certificates for each window."""
 
 
 def day_of(at: datetime) -> int:
-    """Give the day of `at` in Singapore."""
+    """Return the day of `at` in Singapore."""
     return at.astimezone(SGT).toordinal()
 
 
 def start_of(day: int) -> datetime:
-    """Give 00:00 in Singapore of `day`."""
+    """Return 00:00 in Singapore of `day`."""
     return datetime.combine(date.fromordinal(day), time(), SGT)
 
 
 def day_window(expires_at: datetime, lifetime: timedelta, before: timedelta) -> DayWindow:
-    """Give the window of a certificate that expires in the hour that begins at `expires_at`.
+    """Return the window of a certificate that expires within the hour from `expires_at` on.
 
-    `before` is `renewal.before_days`. Ticks are hourly: what falls due in the last hour of a day is the next day's.
+    `before` is `renewal.before_days`. Ticks are hourly, so a renewal that falls due in the last hour of a day belongs to the
+    next day.
     """
     due = day_of(expires_at - renewal_margin(lifetime, before) + _HOUR)
     earliest = day_of(expires_at - lifetime / 2 + _DAY - timedelta.resolution)
@@ -58,25 +59,25 @@ def day_window(expires_at: datetime, lifetime: timedelta, before: timedelta) -> 
 
 
 def due_after(day: int, before: timedelta) -> datetime:
-    """Give the time from which on an expiry means a renewal due after `day`, lifetimes under twice `before` apart."""
+    """Return the first expiry whose renewal is due after `day`, for lifetimes of at least twice `before`."""
     return start_of(day + 1) + before - _HOUR
 
 
 def count_needed_today(fleet: RenewalCounts, today: int, budget: int) -> int:
-    """Give how many renewals of `fleet` are made by the end of `today` at least, so that no later day needs more than `budget`.
+    """Return how many renewals of `fleet` must be made by the end of `today`, so that no later day needs more than `budget`.
 
-    What falls due by `today` counts, budget or not. The rest is pulled in from days to come: as little as will do, and
-    as late as will do. Those for which there is no room on any day that they are open to count on their day alone.
+    Renewals that are due by `today` count without regard to the budget. The rest is moved forward from later days: as few
+    as possible, and as late as possible. A renewal that fits on none of its days counts on the day on which it is due.
     """
-    # By their last days too: where a day is too full whatever is done, what is late must still find room.
+    # Also by their latest days: if a day is overfull in any case, the renewals that become late must still fit.
     return max(_count_overflow(fleet, today, budget, attrgetter(end)) for end in ("due", "latest"))
 
 
 def _count_overflow(fleet: RenewalCounts, today: int, budget: int, end: Callable[[DayWindow], int]) -> int:
-    """Fill the days after `today`, the farthest first, and give what no room is left for.
+    """Fill the days after `today`, the farthest first, and return how many renewals do not fit.
 
-    A day takes first what is ripe last, since that has the fewest days before: the rule of the earliest deadline
-    (Glover 1967), run backward, which finds room for as many as can have it.
+    A day takes first the renewals with the latest `earliest` day, because they have the fewest days left. This is the
+    earliest-deadline-first rule (Glover 1967) run backward. It places as many renewals as possible.
     """
     ending: dict[int, list[list[int]]] = defaultdict(list)
     for each, count in fleet.items():
@@ -100,10 +101,11 @@ def _count_overflow(fleet: RenewalCounts, today: int, budget: int, end: Callable
 def pick_renewals(
     fleet: RenewalCounts, today: int, budget: int | None, made: int = 0
 ) -> dict[DayWindow, int]:
-    """Give what is renewed on `today`, of which `made` are made already: how many of each window.
+    """Return how many certificates of each window are renewed on `today`, if `made` renewals are made already.
 
-    Without a budget that is what falls due; with one, what `owed` says, at most the budget, the nearest expiry first.
-    What would expire before the end of tomorrow is renewed whatever the budget is.
+    Without a budget those are the renewals that are due. With a budget it is the number of `count_needed_today`, at most
+    the budget, the nearest expiry first. Certificates that would expire before the end of tomorrow are renewed without
+    regard to the budget.
     """
     if budget is None:
         return {each: count for each, count in fleet.items() if each.due <= today}
@@ -113,7 +115,7 @@ def pick_renewals(
 
 
 def _most_urgent(fleet: RenewalCounts, today: int, number: int) -> dict[DayWindow, int]:
-    """Give the `number` renewals that come first: what is due, then what may be early, each by its expiry."""
+    """Return the `number` most urgent renewals: first those that are due, then early ones, each by expiry."""
     taken = {}
     for each in sorted((w for w in fleet if w.earliest <= today), key=lambda w: (w.due > today, w)):
         if not number:
@@ -125,11 +127,12 @@ def _most_urgent(fleet: RenewalCounts, today: int, number: int) -> dict[DayWindo
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Under which conditions days are played forward.
+    """The assumptions of a simulation.
 
-    `budget` renewals a day are what spreading aims at, None for no spreading; `capacity` is what a day can do at
-    most, come what may. `new_a_day` is how many new domains the CA takes in. `lifetime` gives that of a certificate
-    issued on a day, from that of the one it replaces, None for a new domain's.
+    `budget` is the number of renewals a day at which spreading aims, None for no spreading. `capacity` is the highest
+    number of renewals that a day can make. `new_a_day` is the number of new domains a day that the CA accepts. `lifetime`
+    returns the lifetime of a certificate from the day of its issuance and the lifetime of the certificate that it replaces,
+    None for a new domain.
     """
 
     before: timedelta
@@ -141,10 +144,10 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What one day brings.
+    """The numbers of one simulated day.
 
-    `renewals` are made, `early` of them before their day; `late` were due and wait for a later day. `new` domains are
-    taken in while `waiting` more are not yet. `expired` ran out for want of a renewal.
+    `renewals` were made, `early` of them before their due day. `late` were due and wait for a later day. `new` domains got
+    their first certificate and `waiting` domains have none yet. `expired` certificates were not renewed in time.
     """
 
     day: int
@@ -157,7 +160,7 @@ class Day:
 
     @property
     def orders(self) -> int:
-        """All that the CA is asked for."""
+        """All orders of the day: renewals and new domains."""
         return self.renewals + self.new
 
 
@@ -169,10 +172,10 @@ def simulate(
     *,
     made: int = 0,
 ) -> Iterator[Day]:
-    """Play the days from `first` on, without end; `arrivals` gives how many new domains a day brings.
+    """Yield the simulated days from `first` on, without end. `arrivals` returns the number of new domains of a day.
 
-    Every renewal succeeds, and a certificate is issued at the beginning of its day. On the first day `made` renewals
-    are made already; it counts those to come.
+    Every renewal succeeds, and a certificate is issued at the beginning of its day. On the first day `made` renewals are
+    made already; only the others are counted.
     """
     held = Counter(fleet)
     waiting, day = 0, first

@@ -156,7 +156,7 @@ def audit(found: Audit) -> dict[str, Any]:
     """Give whether the history is as it was written."""
     return {
         "whole": not found.broken,
-        "events": found.whole,
+        "events": found.intact,
         "head": found.head and str(found.head),
         "begun_at": instant(found.begun_at),
         "inherited": found.inherited,

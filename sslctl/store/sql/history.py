@@ -167,16 +167,16 @@ class History:
             )
         stand = standing[0]
         chain = opened(self._keyring, stand["sealed"])
-        state, whole, head, is_noted = chain.first(), 0, None, noted is None
+        state, intact, head, is_noted = chain.first(), 0, None, noted is None
 
         def ended(broken: str = "") -> Audit:
-            return Audit(whole, head, rows.time_of(chain.begun_at), chain.inherited, broken)
+            return Audit(intact, head, rows.time_of(chain.begun_at), chain.inherited, broken)
 
         for record, mac in self._recorded(stand["last"]):
             state = chain.advance(state, record)
             if mac != mac_of(state):
                 return ended(f"{_shown(record)} is not what was written next")
-            whole, head = whole + 1, Head(record[0], mac)
+            intact, head = intact + 1, Head(record[0], mac)
             if noted is not None and noted.id == head.id:
                 is_noted = noted == head
                 if not is_noted:

@@ -116,14 +116,14 @@ def test_forecast_prints_bars_and_a_verdict(fleet: Cdn) -> None:
     assert said[0] == "Orders a day, 90 days from 2026-11-23: 6 certificates, 0 new domains"
     assert "2027-02-08       6            2  " + "█" * 44 + "│" in said
     assert "It fits: no day has more than 2 renewals, and renewal.max_per_day is 2." in said
-    assert "Without spreading 2027-02-14 would have 6." in said
+    assert "Without spreading, 2027-02-14 would have 6." in said
 
 
 def test_forecast_names_the_breaking_day_and_a_sufficient_budget_when_it_does_not_fit(fleet: Cdn) -> None:
     fleet.clock.at = datetime(2027, 2, 18, 4, 0, tzinfo=UTC)
     answer = ask(fleet, "--max-per-day", "1")
     assert (answer["fits"], answer["breaks_on"], answer["enough"]) == (False, "2027-02-20", 6)
-    assert answer["verdict"].startswith("It breaks on 2027-02-20: ")
+    assert answer["verdict"].startswith("It does not fit: from 2027-02-20 on, ")
 
 
 def test_forecast_csv_has_one_row_per_day(fleet: Cdn) -> None:

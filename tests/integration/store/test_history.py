@@ -101,14 +101,14 @@ def rows(folder: Path) -> list[tuple[object, ...]]:
 
 def test_an_untouched_history_is_whole(folder: Path) -> None:
     found = audit(folder)
-    assert (found.whole, found.broken, found.inherited, found.begun_at) == (7, "", 0, START)
+    assert (found.intact, found.broken, found.inherited, found.begun_at) == (7, "", 0, START)
     assert found.head == Head(7, str(rows(folder)[-1][-1]))
     assert audit(folder, found.head) == found
 
 
 def test_an_empty_history_is_whole(tmp_path: Path) -> None:
     found = audit(tmp_path)
-    assert (found.whole, found.head, found.broken) == (0, None, "")
+    assert (found.intact, found.head, found.broken) == (0, None, "")
 
 
 # Any single edit
@@ -175,7 +175,7 @@ def test_every_single_edit_is_found_and_where_it_begins(folder: Path) -> None:
         found = audit(folder)
         tried += 1
         assert found.broken, name
-        assert found.whole == place, name
+        assert found.intact == place, name
     assert tried > 130
     database_of(folder).write_bytes(whole)
     assert not audit(folder).broken
@@ -207,7 +207,7 @@ def _other_chain(folder: Path) -> Chain:
 
 def test_a_chain_computed_anew_with_another_key_is_found(folder: Path) -> None:
     edit(folder, sql("UPDATE event SET actor = 'nobody'"), _forge(_other_chain(folder)))
-    assert (audit(folder).whole, bool(audit(folder).broken)) == (0, True)
+    assert (audit(folder).intact, bool(audit(folder).broken)) == (0, True)
 
 
 def test_a_chain_whose_key_is_sealed_with_another_key_file_is_found(folder: Path, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_chain_begun_anew_over_an_edited_history_says_so_and_a_noted_head_find
     head = audit(folder).head
     edit(folder, sql("UPDATE event SET actor = 'nobody', mac = NULL"), sql("DELETE FROM audit_chain"))
     found = audit(folder)
-    assert (found.whole, found.inherited, found.broken) == (7, 7, "")
+    assert (found.intact, found.inherited, found.broken) == (7, 7, "")
     assert "another one than when 7:" in audit(folder, head).broken
 
 
@@ -245,7 +245,7 @@ def test_what_is_written_after_a_cut_does_not_hide_it(folder: Path) -> None:
     store.add_domain("later.test", (), Source.C4)
     store.close()
     found = audit(folder)
-    assert (found.whole, found.broken[:8]) == (6, "event 7 ")
+    assert (found.intact, found.broken[:8]) == (6, "event 7 ")
 
 
 def test_an_older_file_in_the_place_of_this_one_is_found_by_a_noted_head(
@@ -295,7 +295,7 @@ def test_whatever_an_event_tells_it_is_whole(
         store.record_event(domain, text, text[::-1])
     found = store.verify_history()
     store.close()
-    assert (found.whole, found.broken) == (len(texts) + 1, "")
+    assert (found.intact, found.broken) == (len(texts) + 1, "")
 
 
 # Many at once
@@ -306,7 +306,7 @@ def test_many_more_events_than_are_read_at_a_time(store: SqliteStore) -> None:
     assert store.add_domains(names) == []
     assert store.add_domains([*names[:5], "new.test"]) == names[:5]
     found = store.verify_history()
-    assert (found.whole, found.broken) == (2501, "")
+    assert (found.intact, found.broken) == (2501, "")
     assert [name for name, _ in store.audit_trail()] == [*names, "new.test"]
 
 
@@ -323,7 +323,7 @@ def test_threads_that_share_commits_and_lose_some_work_leave_it_whole(store: Sql
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     found = store.verify_history()
-    assert (found.whole, found.broken) == (8 * (1 + 25 + 16), "")
+    assert (found.intact, found.broken) == (8 * (1 + 25 + 16), "")
 
 
 def test_processes_that_write_at_once_leave_it_whole(folder: Path) -> None:
@@ -334,7 +334,7 @@ def test_processes_that_write_at_once_leave_it_whole(folder: Path) -> None:
         process.join(PATIENCE)
         assert process.exitcode == 0
     found = audit(folder)
-    assert (found.whole, found.broken) == (7 + 4 * 15 * 2, "")
+    assert (found.intact, found.broken) == (7 + 4 * 15 * 2, "")
 
 
 def test_killed_at_any_moment_it_is_whole(folder: Path) -> None:
@@ -358,7 +358,7 @@ def test_after_a_full_disk_it_is_whole(folder: Path) -> None:
     acknowledged = results.get(timeout=PATIENCE)
     process.join(PATIENCE)
     found = audit(folder)
-    assert (found.whole, found.broken) == (7 + len(acknowledged), "")
+    assert (found.intact, found.broken) == (7 + len(acknowledged), "")
 
 
 # Older databases
@@ -397,13 +397,13 @@ BEFORE = len(MIGRATIONS[: next(place for place, each in enumerate(MIGRATIONS) if
 def test_the_events_of_an_older_database_are_taken_in(tmp_path: Path, version: int) -> None:
     _older(tmp_path, version)
     found = audit(tmp_path)
-    assert (found.whole, found.inherited, found.begun_at, found.broken) == (3, 3, START, "")
+    assert (found.intact, found.inherited, found.begun_at, found.broken) == (3, 3, START, "")
     store = open_store(tmp_path)
     store.record_event(store.domain(NAME), "key downloaded", "pem")
     store.close()
-    assert audit(tmp_path).whole == 4
+    assert audit(tmp_path).intact == 4
     edit(tmp_path, sql("UPDATE event SET detail = 'x' WHERE id = 2"))
-    assert (audit(tmp_path).whole, audit(tmp_path).broken[:8]) == (1, "event 2 ")
+    assert (audit(tmp_path).intact, audit(tmp_path).broken[:8]) == (1, "event 2 ")
 
 
 def test_an_older_database_without_its_key_file_is_read_and_begun_when_it_is_back(tmp_path: Path) -> None:
@@ -422,7 +422,7 @@ def test_an_older_database_without_its_key_file_is_read_and_begun_when_it_is_bac
     key_of(tmp_path).chmod(0o600)
     store.record_finding(domain, finding())
     found = store.verify_history()
-    assert (found.whole, found.inherited, found.broken) == (4, 3, "")
+    assert (found.intact, found.inherited, found.broken) == (4, 3, "")
     store.close()
 
 

@@ -59,9 +59,9 @@ def test_new_domains_get_the_most_common_lifetime() -> None:
 def test_new_domains_are_limited_by_the_daily_limit_of_the_ca() -> None:
     found = ask(new=5000, new_a_day=2400)
     assert [day.new for day in found.days[:4]] == [2400, 2400, 200, 0]
-    assert forecast.summarise(found)[-1] == "The last new domain is taken in on 2026-11-26."
+    assert forecast.summarise(found)[-1] == "The last new domain gets its certificate on 2026-11-26."
     assert forecast.summarise(ask(new=5000, new_a_day=100))[-1] == (
-        "The CA takes 100 new domains a day: on the last day 2,000 domains more wait."
+        "The CA accepts 100 new domains a day; on the last day 2,000 domains still wait."
     )
 
 
@@ -78,7 +78,7 @@ def test_summary_reports_a_fit_and_the_peak_without_spreading() -> None:
     assert (found.fits, found.breaks_on, found.enough) == (True, None, None)
     assert forecast.summarise(found) == [
         "It fits: no day has more than 10 renewals, and renewal.max_per_day is 10.",
-        "Without spreading 2026-12-14 would have 100.",
+        "Without spreading, 2026-12-14 would have 100.",
     ]
 
 
@@ -91,7 +91,7 @@ def test_summary_reports_the_busiest_day_without_a_limit() -> None:
 
 
 def test_summary_reports_that_no_renewal_falls_due() -> None:
-    assert forecast.summarise(ask({due(300): 70}, days=20)) == ["No renewal falls due in these days."]
+    assert forecast.summarise(ask({due(300): 70}, days=20)) == ["No renewal is due in these days."]
 
 
 def test_summary_reports_a_tight_budget_when_renewals_must_wait() -> None:
@@ -99,10 +99,10 @@ def test_summary_reports_a_tight_budget_when_renewals_must_wait() -> None:
     assert (found.fits, found.breaks_on, found.enough) == (False, None, 100)
     assert forecast.summarise(found)[:2] == [
         (
-            "It is tight for a renewal.max_per_day of 20: from 2026-11-24 on up to 80 renewals wait beyond the day"
-            " they are due, none until it expires."
+            "It is tight for a renewal.max_per_day of 20: from 2026-11-24 on, up to 80 renewals are made after their"
+            " due day, but before the expiry."
         ),
-        "A renewal.max_per_day of 100 would do.",
+        "A renewal.max_per_day of 100 would be enough.",
     ]
 
 
@@ -111,8 +111,8 @@ def test_summary_names_the_day_on_which_the_budget_breaks() -> None:
     assert found.breaks_on == date(2026, 11, 30)
     assert not found.fits
     assert forecast.summarise(found)[0] == (
-        "It breaks on 2026-11-30: from then on certificates expire unless more is renewed than"
-        " renewal.max_per_day, 10; 2026-11-30 has 30 more."
+        "It does not fit: from 2026-11-30 on, certificates expire unless more are renewed a day than"
+        " renewal.max_per_day, 10; 2026-11-30 needs 30 more."
     )
 
 
