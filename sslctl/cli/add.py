@@ -209,5 +209,5 @@ def _enter_recorded(
             render.outcome(domain, app.clock())
     if tell and is_long:
         render.line(
-            f"{intake.recorded} domains recorded, {intake.known} managed already; the next ticks do what is due"
+            f"{intake.added} domains recorded, {intake.already_managed} managed already; the next ticks do what is due"
         )

@@ -32,7 +32,7 @@ def command(
 
     The history is kept (`list --deleted`), and adding a domain again puts its certificate back while that is valid.
     """
-    found = enrolment.managed(app.store, names.normalise_all(domains))
+    found = enrolment.require_managed(app.store, names.normalise_all(domains))
     if not (yes or _ask(found, keep_on_c4=keep_on_c4, revoke=revoke)):
         click.echo("Nothing was deleted.", err=True)
         return Exit.INTERRUPTED

@@ -11,7 +11,7 @@ from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import BadInput
 from sslctl.fleet import enrolment
-from sslctl.fleet.planning import rechecked
+from sslctl.fleet.planning import domains_to_recheck
 from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Source
@@ -29,7 +29,7 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: b
 
     Without names: all of source c4 that are in Failure, Pending or Expired, as every midnight in Singapore.
     """
-    found = enrolment.managed(app.store, names.normalise_all(domains))
+    found = enrolment.require_managed(app.store, names.normalise_all(domains))
     if force_renew:
         if not found:
             raise click.UsageError("--force-renew spends an order for each domain, so name them")
@@ -39,7 +39,7 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: b
                     f"the certificate of {domain.name} was added by text",
                     hint=f"`sslctl add {domain.name}` gets one from the CA in its place",
                 )
-    checked = [domain.name for domain in found] if domains else rechecked(app.store, app.clock())
+    checked = [domain.name for domain in found] if domains else domains_to_recheck(app.store, app.clock())
     report = Report(checked, batch=len(domains) != 1)
     if checked:
         run_passes(app, checked, report, renew=checked if force_renew else (), print_each=not as_json)

@@ -1,1 +1,1 @@
-"""Many domains: taking them in, planning a tick and running it, spreading renewals, telling people."""
+"""Many domains: enrolment, planning, the tick, ARI polling, spreading, notices, key pruning."""

@@ -1,4 +1,4 @@
-"""Asking the CA when it wants certificates renewed (ARI, RFC 9773), for many of them, at the pace that it sets."""
+"""Ask the CA when to renew certificates (ARI, RFC 9773), for many of them, as often as it allows."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ from sslctl.rules.renewal import Alert, asked_early
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.renewals import Renewals
 
-# RFC 9773, sections 4.3.2 and 4.3.3: what the CA may ask for, and when it is asked again where it says nothing.
-SOONEST, LATEST, USUAL = timedelta(minutes=1), timedelta(days=1), timedelta(hours=6)
+# RFC 9773, sections 4.3.2 and 4.3.3: the bounds of the CA's retry-after, and the default without one.
+MIN_RETRY_AFTER, MAX_RETRY_AFTER, DEFAULT_RETRY_AFTER = (
+    timedelta(minutes=1),
+    timedelta(days=1),
+    timedelta(hours=6),
+)
 
 _POLLING = Scope(LimitKind.RENEWAL_INFO)
-_AT_ONCE = 500
-# So long a question may go on after `stopped` said so.
-_MOMENT_SECONDS = 15
-_NO_ARI = timedelta(days=1)
+_BATCH_SIZE = 500
+# A batch takes at most this long, so polling ends this soon after `stopped` returns true.
+_BATCH_SECONDS = 15
+_PAUSE_WITHOUT_ARI = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What came of asking: about how many certificates the CA was asked, and what it newly wants renewed early."""
+    """The number of certificates that the CA answered about, and what it newly wants renewed early."""
 
     asked: int = 0
     alerts: tuple[Alert, ...] = ()
@@ -46,35 +50,39 @@ def poll(
     seconds: float,
     stopped: Callable[[], bool] = lambda: False,
     random: Random | None = None,
-    at_once: int = _AT_ONCE,
+    batch_size: int = _BATCH_SIZE,
 ) -> Poll:
-    """Ask the CA about every certificate whose turn it is, `at_once` a question, and keep its answers as they come.
+    """Ask the CA about each certificate that is due for polling, and record its answers.
 
-    Ends after about `seconds`, soon after `stopped` says so, or when the CA does not answer: it is left alone then for
-    as long as it asks, or for ever longer, up to an hour. A CA without ARI is looked at once a day. What `random` picks
-    are the times of renewal. Raises `StateError`.
+    1. Take the next `batch_size` certificates. Those without an ARI id are not polled again.
+    2. Ask the CA about them, for at most 15 seconds.
+    3. Record each answer: the renewal window, a time in it picked by `random`, and when to ask again.
+    4. If the CA did not answer, pause polling for its retry-after; without one, back off exponentially, at most one hour.
+
+    Repeat until none is due, `seconds` have passed, `stopped` returns true or the CA did not answer. A CA without ARI is
+    asked again after a day. Raise `StateError`.
     """
     random, end = random or SystemRandom(), clock() + timedelta(seconds=seconds)
-    asked, turned = 0, list[tuple[Certificate, RenewalInfo]]()
+    asked, newly_early = 0, list[tuple[Certificate, RenewalInfo]]()
     while clock() < end and not stopped() and store.active_pause(clock(), _POLLING) is None:
-        due = _with_ids(store, clock(), at_once)
+        due = _next_batch(store, clock(), batch_size)
         if not due:
             break
-        found = _ask(store, issuer, list(due), min(_MOMENT_SECONDS, (end - clock()).total_seconds()), clock())
+        found = _ask(store, issuer, list(due), min(_BATCH_SECONDS, (end - clock()).total_seconds()), clock())
         if found is None:
             break
-        said = _keep(store, due, found, clock(), random)
+        recorded = _record(store, due, found, clock(), random)
         asked += len(found.by_id)
-        turned += [(old, info) for old, info in said if _turned_early(old, info)]
+        newly_early += [(old, info) for old, info in recorded if _is_newly_early(old, info)]
         if found.trouble:
-            _leave_alone(store, found.trouble, found.retry_at, clock())
+            _back_off(store, found.trouble, found.retry_at, clock())
             break
         store.reset_breaker(_POLLING.kind)
-    return Poll(asked, tuple(alerts(turned)))
+    return Poll(asked, tuple(group_alerts(newly_early)))
 
 
-def _with_ids(store: _Store, now: datetime, number: int) -> dict[str, Certificate]:
-    """Give those that are next, by their ARI ids; who has none is not looked at again."""
+def _next_batch(store: _Store, now: datetime, number: int) -> dict[str, Certificate]:
+    """Return the certificates to ask about, by ARI id. Those without an id are postponed to their expiry."""
     due: dict[str, Certificate] = {}
     without = []
     for certificate, pem in store.renewal_infos_due(now, number):
@@ -90,72 +98,74 @@ def _with_ids(store: _Store, now: datetime, number: int) -> dict[str, Certificat
 def _ask(
     store: _Store, issuer: Issuer, ids: Sequence[str], seconds: float, now: datetime
 ) -> RenewalWindows | None:
-    """Give what the CA answers; None where it does not, and is left alone for a while."""
+    """Return the CA's answer; None if it gave none, and polling is paused."""
     try:
         found = issuer.renewal_infos(ids, seconds)
     except IssueError as error:
-        _leave_alone(store, error.found, error.retry_at, now)
+        _back_off(store, error.found, error.retry_at, now)
         return None
     if found is None:
-        store.pause(_POLLING, now + _NO_ARI, "the CA has no renewal information")
+        store.pause(_POLLING, now + _PAUSE_WITHOUT_ARI, "the CA has no renewal information")
         return None
     if not found.by_id:
-        return RenewalWindows({}, found.trouble or "it answered nothing in time", found.retry_at)
+        return RenewalWindows({}, found.trouble or "it did not answer in time", found.retry_at)
     return found
 
 
-def _leave_alone(store: _Store, why: str, wish: datetime | None, now: datetime) -> None:
-    if wish is None:
+def _back_off(store: _Store, why: str, retry_at: datetime | None, now: datetime) -> None:
+    if retry_at is None:
         store.trip_breaker(why, _POLLING.kind)
     else:
-        store.pause(_POLLING, _bounded(wish, now), why)
+        store.pause(_POLLING, _bounded(retry_at, now), why)
 
 
-def _bounded(wish: datetime, now: datetime) -> datetime:
-    return min(max(wish, now + SOONEST), now + LATEST)
+def _bounded(retry_at: datetime, now: datetime) -> datetime:
+    return min(max(retry_at, now + MIN_RETRY_AFTER), now + MAX_RETRY_AFTER)
 
 
-def _keep(
+def _record(
     store: _Store, due: dict[str, Certificate], found: RenewalWindows, now: datetime, random: Random
 ) -> list[tuple[Certificate, RenewalInfo]]:
-    """Keep the CA's answers, and give them."""
+    """Record the CA's answers, and return those that have a renewal window."""
     answered = [(due[id_], suggestion) for id_, suggestion in found.by_id.items() if id_ in due]
-    said = [
+    infos = [
         (each, to_renewal_info(suggestion, each.renewal_info, now, random))
         for each, suggestion in answered
         if suggestion
     ]
-    store.record_renewal_infos(said)
-    store.postpone_renewal_infos((each, now + USUAL) for each, suggestion in answered if not suggestion)
-    return said
+    store.record_renewal_infos(infos)
+    store.postpone_renewal_infos(
+        (each, now + DEFAULT_RETRY_AFTER) for each, suggestion in answered if not suggestion
+    )
+    return infos
 
 
 def to_renewal_info(
     suggestion: RenewalWindow, before: RenewalInfo | None, now: datetime, random: Random
 ) -> RenewalInfo:
-    """Turn what the CA suggests at `now` into what is kept, `before` being what was kept last.
+    """Return what to record of the window that the CA suggests at `now`; `before` was recorded last.
 
-    The time of renewal is picked by `random`, uniformly in the window, and stays while the window does. The CA is asked
-    again when it wants to be, but after a minute at the soonest and a day at the latest; six hours where it does not say.
+    `random` picks the renewal time uniformly from the window (RFC 9773, section 4.2); it stays as long as the window
+    does. The next poll is after the CA's retry-after, at least a minute and at most a day; without one, after six hours.
     """
     start_at, end_at = suggestion.start_at, suggestion.end_at
     if before is not None and (before.start_at, before.end_at) == (start_at, end_at):
         renew_at = before.renew_at
     else:
         renew_at = start_at + timedelta(seconds=random.randint(0, int((end_at - start_at).total_seconds())))
-    poll_at = now + USUAL if suggestion.retry_at is None else _bounded(suggestion.retry_at, now)
+    poll_at = now + DEFAULT_RETRY_AFTER if suggestion.retry_at is None else _bounded(suggestion.retry_at, now)
     return RenewalInfo(start_at, end_at, renew_at, poll_at, suggestion.explanation_url)
 
 
-def _turned_early(old: Certificate, info: RenewalInfo) -> bool:
+def _is_newly_early(old: Certificate, info: RenewalInfo) -> bool:
     was_early = old.renewal_info is not None and asked_early(old.leaf, old.renewal_info)
     return asked_early(old.leaf, info) and not was_early
 
 
-def alerts(turned: Iterable[tuple[Certificate, RenewalInfo]]) -> list[Alert]:
-    """Put together what the CA explains alike; what concerns most domains comes first."""
+def group_alerts(newly_early: Iterable[tuple[Certificate, RenewalInfo]]) -> list[Alert]:
+    """Return one alert for each explanation URL, the one about the most domains first."""
     grouped: dict[str, list[tuple[Certificate, RenewalInfo]]] = {}
-    for certificate, info in turned:
+    for certificate, info in newly_early:
         grouped.setdefault(info.explanation_url, []).append((certificate, info))
     found = [
         Alert(

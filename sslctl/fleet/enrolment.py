@@ -1,4 +1,4 @@
-"""Taking domains in and letting them go."""
+"""Take domains under management, and out of it."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ from sslctl.store.interface.history import History
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
-# Threads share their commits (`interface.database`).
-_AT_ONCE = 32
-_MOST_QUEUED = 1000
+# Several threads, because the store commits their writes together.
+_THREADS = 32
+_BLOCK = 1000
 
 
 class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
-    """What taking domains in and out of management reads and writes."""
+    """What enrolment and removal read and write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What became of many names: how many came under management, how many were there already, and what was refused."""
+    """How many names were added, how many were managed already, and the errors of the names that were refused."""
 
-    recorded: int
-    known: int
+    added: int
+    already_managed: int
     refused: dict[str, Busy]
 
 
 def enrol(
     store: _Store, name: str, sans: tuple[str, ...] | None, now: datetime, *, new: bool = False
 ) -> Domain:
-    """Take `name` under management with a certificate of source c4; harmless when it is managed already.
+    """Take `name` under management with a certificate of source c4, and return the domain. Idempotent.
 
-    `sans` None leaves the other names as they are. A deleted domain comes back with its certificate where that may
-    still be used, unless `new`. Raises `Busy`, `StateError`.
+    If `sans` is None, the other names stay as they are. A deleted domain gets its last certificate back if that is
+    usable and `new` is false. Raise `Busy` if another process works on the domain, `StateError`.
     """
     known = store.find(name)
     if known is None:
         return store.add_domain(name, sans or (), Source.C4)
-    if _is_as_wished(known, sans):
+    if _is_up_to_date(known, sans):
         return known
     names = known.sans if sans is None else sans
     with claimed(store, name):
@@ -65,7 +65,7 @@ def enrol(
         return store.add_domain(name, names, Source.C4, pick_reusable(versions, (name, *names), now))
 
 
-def _is_as_wished(domain: Domain, sans: tuple[str, ...] | None) -> bool:
+def _is_up_to_date(domain: Domain, sans: tuple[str, ...] | None) -> bool:
     return domain.deleted_at is None and domain.source is Source.C4 and sans in (None, domain.sans)
 
 
@@ -78,14 +78,14 @@ def enrol_many(
     new: bool = False,
     requeue: bool = False,
 ) -> Enrolled:
-    """Do for each of `names` what `enrol` does, and with `requeue` what `queue` does.
+    """Call `enrol` for each of `names`, and with `requeue` also `queue`.
 
-    The other names of those that are known are left as they are, unless `drop_sans`. One that somebody else works on
-    does not stop the others. Raises `StateError`; what was done before stays.
+    Domains that are managed keep their other names, unless `drop_sans` is true. A domain that another process works on
+    is refused, and the rest go on. Raise `StateError`; what was recorded before it stays.
     """
     sans = () if drop_sans else None
 
-    def take_up(domain: Domain) -> Busy | None:
+    def update(domain: Domain) -> Busy | None:
         try:
             enrolled = enrol(store, domain.name, sans, now, new=new)
             if requeue:
@@ -95,40 +95,44 @@ def enrol_many(
         return None
 
     known = store.add_domains(names)
-    unlike = (
+    outdated = (
         domain
         for domain in store.domains_named(known)
-        if not _is_as_wished(domain, sans) or (requeue and _waits_long(domain))
+        if not _is_up_to_date(domain, sans) or (requeue and _is_deferred(domain))
     )
-    taken_back, refused = 0, {}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        while queued := list(islice(unlike, _MOST_QUEUED)):
-            for domain, error in zip(queued, pool.map(take_up, queued), strict=True):
+    restored, refused = 0, {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        while block := list(islice(outdated, _BLOCK)):
+            for domain, error in zip(block, pool.map(update, block), strict=True):
                 if error is not None:
                     refused[domain.name] = error
                 elif domain.deleted_at is not None:
-                    taken_back += 1
-    recorded = len(names) - len(known) + taken_back
-    return Enrolled(recorded, len(names) - recorded - len(refused), refused)
+                    restored += 1
+    added = len(names) - len(known) + restored
+    return Enrolled(added, len(names) - added - len(refused), refused)
 
 
 def queue(store: _Store, domain: Domain, now: datetime) -> Domain:
-    """Have the next tick take `domain` up where it would wait for midnight or for a person: a person has spoken."""
-    if not _waits_long(domain):
+    """Make `domain` due at the next tick if it would wait for midnight or for a person; return the domain.
+
+    Raise `Busy` if another process works on it.
+    """
+    if not _is_deferred(domain):
         return domain
     with claimed(store, domain.name):
         return store.record_finding(domain, status.queued_finding(now))
 
 
-def _waits_long(domain: Domain) -> bool:
+def _is_deferred(domain: Domain) -> bool:
+    """Return whether `domain` waits for midnight (Failure) or for a person (Discard)."""
     return domain.finding is not None and domain.finding.reason.status in (Status.FAILURE, Status.DISCARD)
 
 
 def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle, now: datetime) -> Domain:
-    """Take `name` under management with the pasted `bundle`; the same pair again is harmless.
+    """Take `name` under management with the pasted `bundle`, and return the domain. Idempotent.
 
-    `sans` None leaves the other names as they are. Raises `BadInput` saying which of key, name, date or chain is
-    wrong; nothing is recorded then.
+    If `sans` is None, the other names stay as they are. Raise `BadInput` if the key, a name, a date or the chain is
+    wrong (the message says which), `Busy` if another process works on the domain; nothing is recorded then.
     """
     known = store.find(name)
     if sans is None:
@@ -143,7 +147,7 @@ def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle
 
 
 def _is_pasted(domain: Domain, leaf: Leaf, sans: tuple[str, ...]) -> bool:
-    # A failed `add` over text leaves the pasted certificate wanted, and the source changed.
+    # After a failed `add` over a text certificate, that certificate is still the wanted one, but the source is c4.
     return (
         domain.source is Source.TEXT
         and domain.sans == sans
@@ -161,10 +165,15 @@ def remove(
     *,
     revoke: bool = False,
 ) -> Domain:
-    """Take the managed domain `name` out of management: at the CA where wanted, from C4, then here.
+    """Take the managed domain `name` out of management, and return it as deleted.
 
-    Without a `control_plane` the certificate stays on C4. Every step is harmless when done twice, so a delete that failed midway is simply repeated. Raises `NotManaged`,
-    `Busy`, `BadInput` when there is nothing to revoke, `TryLater` when C4 or the CA could not be asked.
+    1. With `revoke`: revoke its certificates at the CA.
+    2. Remove the certificate from C4; without a `control_plane` it stays there.
+    3. Mark the domain as deleted; its history stays.
+
+    Each step is idempotent, so a delete that failed can be repeated. Raise `NotManaged`; `Busy` if another process works
+    on the domain; `BadInput` if there is nothing to revoke; `ConfigError` if C4 refuses the token; `TryLater` if C4 or
+    the CA did not answer.
     """
     with claimed(store, name):
         domain = store.domain(name)
@@ -178,14 +187,17 @@ def remove(
 
 
 def _revocable(domain: Domain) -> list[Certificate]:
-    """Give what is served and what was to be served, as far as the CA issued it and did not revoke it yet."""
+    """Return the served and the wanted certificate, if the CA issued them and has not revoked them.
+
+    Raise `BadInput` if there is none, or none from the CA.
+    """
     current = {one.id: one for one in (domain.serving, domain.wanted) if one is not None}
     if not current:
         raise BadInput(f"{domain.name} has no certificate to revoke", hint="delete it without --revoke")
     issued = [one for one in current.values() if one.source is Source.C4]
     if not issued:
         raise BadInput(
-            f"the certificate of {domain.name} was added by text, so only who ordered it can revoke it",
+            f"the certificate of {domain.name} was added by text, so only its owner can revoke it",
             hint="delete it without --revoke",
         )
     return [one for one in issued if one.revoked_at is None]
@@ -194,15 +206,15 @@ def _revocable(domain: Domain) -> list[Certificate]:
 def _remove_from_c4(store: _Store, control_plane: ControlPlane, domain: Domain, now: datetime) -> None:
     served = domain.serving
     if served is not None:
-        # A kill may keep us from hearing that C4 did it: until it is seen there again, nobody says that it is served.
+        # If this process is killed before C4 answers, the certificate may be gone: do not claim that it is served.
         domain = store.mark_not_serving(domain, "it is being removed from C4")
     try:
         removed = delivery.remove(control_plane, domain.name)
     except UnknownDomain:
         removed = False
     except ControlPlaneError as error:
-        if isinstance(error, delivery.Doubtful):
-            _leave_to_tick(store, domain, error, now)
+        if isinstance(error, delivery.OutcomeUnknown):
+            _record_unanswered(store, domain, error, now)
         elif served is not None:
             store.mark_serving(domain, served, wanted=domain.wanted)
         if isinstance(error, Unauthorized):
@@ -210,15 +222,15 @@ def _remove_from_c4(store: _Store, control_plane: ControlPlane, domain: Domain, 
                 f"C4 refused our token, so {domain.name} stays managed: {error}", hint="see c4.token_file"
             ) from error
         raise TryLater(
-            f"C4 could not be asked, so {domain.name} stays managed: {error}",
-            hint="try again later, or leave the certificate there with --keep-on-c4",
+            f"C4 did not remove the certificate, so {domain.name} stays managed: {error}",
+            hint="try again later, or leave the certificate on C4 with --keep-on-c4",
         ) from error
     if removed:
         store.record_event(domain, "removed", "from C4", served.version if served else None)
 
 
-def _leave_to_tick(store: Domains, domain: Domain, error: Unanswered, now: datetime) -> None:
-    """Have the tick see what C4 has of a domain whose certificate may be gone."""
+def _record_unanswered(store: Domains, domain: Domain, error: Unanswered, now: datetime) -> None:
+    """Record that C4 did not answer, so that the next tick looks at what C4 has."""
     code = Code.C4_UNANSWERED
     tries = count_tries(domain.finding, code)
     retry_at = schedule.retry_at(code, now, error.retry_at, tries)
@@ -237,20 +249,20 @@ def _revoke(store: Versions, issuer: Issuer, domain: Domain, certificate: Certif
 
 
 def reverify(store: _Store, now: datetime, why: str) -> None:
-    """Have the next tick see for itself what C4 serves: of what is well, nobody has seen it since.
+    """Re-verify healthy domains on C4 in the next tick; `why` is written into their history.
 
-    What is not well is looked at again anyhow. An upload of what C4 has already is not made, and no order is placed.
+    Other domains are rechecked anyway. This places no order, and uploads nothing that C4 has already.
     """
     names = [domain.name for domain in store.domains(Query(statuses=(Status.SUCCESS,)), now)]
-    for start in range(0, len(names), _MOST_QUEUED):
+    for start in range(0, len(names), _BLOCK):
         with store.transaction():
-            for domain in store.domains_named(names[start : start + _MOST_QUEUED]):
+            for domain in store.domains_named(names[start : start + _BLOCK]):
                 if domain.serving is not None and domain.serving == domain.wanted:
                     store.mark_not_serving(domain, why)
 
 
-def managed(store: Domains, names: Iterable[str]) -> list[Domain]:
-    """Give the managed domains `names`, in that order. Raises `NotManaged` for the first that is not."""
+def require_managed(store: Domains, names: Iterable[str]) -> list[Domain]:
+    """Return the managed domains `names`, in that order. Raise `NotManaged` for the first one that is not managed."""
     wanted = list(names)
     try:
         return [store.domain(name) for name in wanted]

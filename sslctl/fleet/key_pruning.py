@@ -1,4 +1,4 @@
-"""Destroying private keys that nobody needs any more: what is not there cannot be stolen."""
+"""Destroy private keys that are no longer needed: a key that does not exist cannot be stolen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sslctl.store.interface.maintenance import Maintenance
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
-# As many domains are claimed, and their keys destroyed in one commit.
+# The number of domains that are claimed together, and whose keys are destroyed in one transaction.
 _BLOCK = 200
 
 
@@ -27,7 +27,7 @@ class _Store(Claims, Domains, Keys, Maintenance, Transactions, Versions, Protoco
 
 @dataclass(frozen=True, slots=True)
 class SpareKey:
-    """The key of a certificate's version that nobody needs since then."""
+    """A private key that is not needed since `superseded_at` (UTC), and the version that it belongs to."""
 
     domain: Domain
     certificate: Certificate
@@ -36,24 +36,24 @@ class SpareKey:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The keys that were destroyed, and how many domains were left out: somebody else works on them."""
+    """The destroyed keys, and the number of domains skipped because another process works on them."""
 
     keys: list[SpareKey]
     busy: int
 
 
 def find(store: _Store, now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
-    """Give the keys that nobody has needed for so long (`versions.superseded_at`), by the names of their domains."""
+    """Yield the keys that have not been needed for `older_than`, by domain name; see `versions.key_unneeded_since`."""
     return _spare(store, store.domains_with_spare_keys(now - older_than), now, older_than)
 
 
 def prune(store: _Store, now: datetime, older_than: timedelta) -> Pruned:
-    """Destroy the keys that `find` gives. Killed midway, it has destroyed some of them; the next run does the rest."""
+    """Destroy the keys that `find` yields. If it is killed, some are destroyed; the next run destroys the rest."""
     names = store.domains_with_spare_keys(now - older_than)
     keys, busy = list[SpareKey](), 0
     for start in range(0, len(names), _BLOCK):
         block = names[start : start + _BLOCK]
-        # An `add` may be about to take an old version up again.
+        # Without the claim, an `add` running now could make an old version the wanted one again.
         ours = claim_domains(store, block)
         busy += len(block) - len(ours)
         try:

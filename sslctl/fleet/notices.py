@@ -1,7 +1,7 @@
-"""What people are told, and when: at most one message a tick, of all troubled domains together.
+"""Notify people of domains that need them: at most one message a tick, about all of these domains together.
 
-What is new is told at once, and what lasts again after a while; that nothing is left, once. What some of the URLs did
-not take is sent to these again at the next tick.
+A new problem is reported at once, a lasting one again after a configured time, and recovery once. A message that some
+URLs did not take is sent to these again at the next tick.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Troubles = frozenset[tuple[str, Status]]
 
 _MOST_NAMES = 10
 _MOST_GROUPS = 8
-# Ticks an hour apart are never so to the second: a day later the one at the same hour is to do.
+# Hourly ticks are not an hour apart to the second; with a repeat of 24 hours, the tick at the same hour must notify.
 _SLACK = timedelta(minutes=10)
 
 
-class Errand(Enum):
-    """To whom a message goes now."""
+class Recipients(Enum):
+    """Which URLs a message goes to now; `MISSED` are those that did not take the last one."""
 
-    NOBODY = auto()
-    THE_MISSED = auto()
+    NONE = auto()
+    MISSED = auto()
     ALL = auto()
 
 
@@ -43,7 +43,7 @@ class _Store(Domains, Notices, Protocol):
 
 @dataclass(slots=True)
 class Group:
-    """Domains with one reason and one next step. `names` are the first ones of them, `sentence` is of the very first."""
+    """`number` domains with the same reason. `names` has the first ones; `sentence` and `next_step` are the first one's."""
 
     status: Status
     code: Code
@@ -58,15 +58,18 @@ class Group:
 def notify(
     store: _Store, notifier: Notifier, statuses: Collection[Status], repeat: timedelta, now: datetime
 ) -> Notice:
-    """Send what is to be told at `now` of domains in `statuses`; give, and keep, what has become of the last message."""
-    troubles, groups = survey(store.listing(Query(statuses=tuple(statuses)), now).domains, now)
+    """Send the message that is due at `now` about domains in `statuses`, if any; return and record the last message.
+
+    A lasting problem is reported again after `repeat`.
+    """
+    troubles, groups = group_troubles(store.listing(Query(statuses=tuple(statuses)), now).domains, now)
     before = store.last_notice()
-    errand = decide(before, troubles, repeat, now)
-    if errand is Errand.NOBODY:
+    recipients = choose_recipients(before, troubles, repeat, now)
+    if recipients is Recipients.NONE:
         return before
     everyone = range(1, len(notifier.schemes) + 1)
-    after = replace(before, at=now, troubles=troubles) if errand is Errand.ALL else before
-    missed = notifier.send(compose(groups), everyone if errand is Errand.ALL else before.missed)
+    after = replace(before, at=now, troubles=troubles) if recipients is Recipients.ALL else before
+    missed = notifier.send(compose(groups), everyone if recipients is Recipients.ALL else before.missed)
     after = replace(
         after,
         missed=tuple(each.position for each in missed),
@@ -77,14 +80,17 @@ def notify(
     return after
 
 
-def survey(domains: Iterable[Domain | DomainSummary], now: datetime) -> tuple[Troubles, list[Group]]:
-    """Give which domains are troubled, and the same in groups: the gravest status first, then the largest."""
+def group_troubles(domains: Iterable[Domain | DomainSummary], now: datetime) -> tuple[Troubles, list[Group]]:
+    """Return the domains in trouble with their statuses, and the same in groups by reason.
+
+    The groups with the gravest status come first, then the largest.
+    """
     troubles: set[tuple[str, Status]] = set()
     groups: dict[tuple[object, ...], Group] = {}
     for domain in domains:
         verdict = derive_status(domain, now)
         if verdict.code is None or verdict.owner is None:
-            # It got well since it was looked for.
+            # It recovered since the query.
             continue
         troubles.add((domain.name, verdict.status))
         also = verdict.also.code if verdict.also else None
@@ -99,23 +105,23 @@ def survey(domains: Iterable[Domain | DomainSummary], now: datetime) -> tuple[Tr
     return frozenset(troubles), order
 
 
-def decide(before: Notice, troubles: Troubles, repeat: timedelta, now: datetime) -> Errand:
-    """Say to whom a message about `troubles` goes at `now`, `before` being the last one."""
+def choose_recipients(before: Notice, troubles: Troubles, repeat: timedelta, now: datetime) -> Recipients:
+    """Return who gets a message about `troubles` at `now`; `before` is the last one."""
     is_new = not troubles <= before.troubles
-    is_cured = not troubles and before.troubles
-    is_old = troubles and before.at is not None and now - before.at >= repeat - _SLACK
-    if is_new or is_cured or is_old:
-        return Errand.ALL
-    return Errand.THE_MISSED if before.missed else Errand.NOBODY
+    is_recovered = not troubles and before.troubles
+    is_repeat_due = troubles and before.at is not None and now - before.at >= repeat - _SLACK
+    if is_new or is_recovered or is_repeat_due:
+        return Recipients.ALL
+    return Recipients.MISSED if before.missed else Recipients.NONE
 
 
 def compose(groups: Sequence[Group]) -> Message:
-    """Write the message about `groups`; where there are none, the one that all is well again."""
+    """Return the message about `groups`; without groups, the message that all domains have recovered."""
     if not groups:
         return Message(
             MessageKind.RECOVERED,
-            "sslctl: all is well again",
-            "No domain is left of those that sslctl told you of.",
+            "sslctl: all domains have recovered",
+            "None of the domains that sslctl reported needs attention any more.",
         )
     count: Counter[Status] = Counter()
     for group in groups:
@@ -142,7 +148,7 @@ def _part(group: Group) -> str:
 
 
 def _line(text: str) -> str:
-    # Names may be long, and there are several: no line is cut within what they can come to.
+    # Long enough for a line with several names of the greatest length.
     return clean(text, 4000)
 
 

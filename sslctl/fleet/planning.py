@@ -1,4 +1,4 @@
-"""What a tick owes to which domains, and in what order."""
+"""Plan a tick: which domains are due, for what work, and in what order."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.renewals import Renewals
 
-# Uploads cost no order and cure an Emergency; then what the CA wants replaced; then what expires first; then what is new; then what failed before.
-_LANES = (Work.UPLOAD, Work.REPLACE, Work.RENEW, Work.ISSUE, Work.RECHECK)
+# Uploads cost no order and end an Emergency. Then come replacements that the CA asks for, renewals by expiry, new
+# domains, and last those that failed before.
+_ORDER = (Work.UPLOAD, Work.REPLACE, Work.RENEW, Work.ISSUE, Work.RECHECK)
 
 
 class _Store(Budget, Domains, Renewals, Protocol):
@@ -26,7 +27,7 @@ class _Store(Budget, Domains, Renewals, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A domain and why it is its turn. `early` is a renewal that is not due yet."""
+    """A domain and the work that is due for it. `early` marks a renewal that is made before it is due."""
 
     name: str
     due: DueWork
@@ -35,7 +36,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a tick owes, most urgent first, and how many renewals are due and held until tomorrow."""
+    """The work of a tick, most urgent first; `held` is the number of due renewals that are postponed until tomorrow."""
 
     tasks: Sequence[Task]
     held: int = 0
@@ -44,14 +45,15 @@ class Plan:
 def plan(
     store: _Store, now: datetime, rule: RenewalRule, *, max_per_day: int = 0, force: bool = False
 ) -> Plan:
-    """Give what a tick at `now` owes.
+    """Return the work of a tick at `now` (UTC).
 
-    Renewals go by `rule`, and are spread so that no day has more than `max_per_day` (`spreading.share`); 0 is no limit.
-    What the CA wants replaced early is not held. Where the CA's limits have more room than is needed for what is due, those that wait for it have their turn before it was foreseen.
+    `rule` decides when a renewal is due. Renewals are spread so that no day has more than `max_per_day`
+    (`spreading.select_renewals`); 0 means no limit. Replacements that the CA asks for are never postponed. If the CA's
+    limits allow more orders than the due domains need, domains that wait for these limits are planned before their time.
 
-    Every finding carries the time at which it is taken up again, for Failure the next midnight in Singapore: so the
-    daily recheck needs no memory of its own, and a missed midnight is made up by the next run. `force` adds what
-    the recheck covers and is not due again yet.
+    Each finding stores when it is retried; for Failure that is the next midnight in Singapore. So the daily recheck needs
+    no state of its own, and the next run makes up for a missed midnight. `force` adds the domains that the recheck covers
+    and that are not due yet.
     """
     tasks: list[Task] = []
     renewals: list[Domain] = []
@@ -61,36 +63,36 @@ def plan(
             tasks.append(Task(domain.name, due))
             if max_per_day and due.work is Work.RENEW:
                 renewals.append(domain)
-    share = spreading.share(store, renewals, now, rule.before, max_per_day)
-    held = {domain.name for domain in share.held}
+    selection = spreading.select_renewals(store, renewals, now, rule.before, max_per_day)
+    held = {domain.name for domain in selection.held}
     tasks = [task for task in tasks if task.name not in held]
     planned = {task.name for task in tasks}
-    ahead = DueWork(Work.RENEW, spreading.EARLY)
-    tasks += [Task(each.name, ahead, early=True) for each in share.early if each.name not in planned]
-    tasks += _fill(tasks, store, now)
-    # No renewal of theirs needs to be due: one was begun, and what the CA may have issued for it is not to be lost.
+    early = DueWork(Work.RENEW, spreading.EARLY)
+    tasks += [Task(each.name, early, early=True) for each in selection.early if each.name not in planned]
+    tasks += _use_spare_budget(tasks, store, now)
+    # Even if no renewal of theirs is due: the CA may have issued a certificate for the open order.
     planned = {task.name for task in tasks}
-    midway = DueWork(Work.RENEW, "its renewal was cut off midway")
-    tasks += [Task(each.name, midway) for each in store.interrupted() if each.name not in planned]
+    interrupted = DueWork(Work.RENEW, "its renewal was interrupted")
+    tasks += [Task(each.name, interrupted) for each in store.interrupted() if each.name not in planned]
     if force:
         planned = {task.name for task in tasks}
         forced = DueWork(Work.RECHECK, "the daily recheck is forced")
-        tasks += [Task(name, forced) for name in rechecked(store, now) if name not in planned]
-    # The sort is stable, and candidates come by expiry.
-    return Plan(sorted(tasks, key=lambda task: _LANES.index(task.due.work)), len(held))
+        tasks += [Task(name, forced) for name in domains_to_recheck(store, now) if name not in planned]
+    # The sort is stable, so the order by expiry of `candidates` stays.
+    return Plan(sorted(tasks, key=lambda task: _ORDER.index(task.due.work)), len(held))
 
 
-def _fill(tasks: Sequence[Task], store: _Store, now: datetime) -> list[Task]:
-    """Take up who waits for the CA's limits where `tasks` leave room: some before them needed no order after all."""
+def _use_spare_budget(tasks: Sequence[Task], store: _Store, now: datetime) -> list[Task]:
+    """Return tasks for domains that wait for the CA's limits, as many as `tasks` leave orders for."""
     spare = store.orders_left(now)
     if spare is not None:
         spare -= sum(task.due.work is Work.ISSUE for task in tasks)
     if not spare or spare < 0:
         return []
-    has_room = DueWork(Work.ISSUE, "it was held back, and the CA's limits have room already")
-    return [Task(domain.name, has_room) for domain in store.waiting_for_budget(now, spare)]
+    allowed = DueWork(Work.ISSUE, "it was held back, and the CA's limits allow its order now")
+    return [Task(domain.name, allowed) for domain in store.waiting_for_budget(now, spare)]
 
 
-def rechecked(store: _Store, now: datetime) -> list[str]:
-    """Name the domains that the daily recheck covers: source c4, in Failure, Pending or Expired."""
+def domains_to_recheck(store: _Store, now: datetime) -> list[str]:
+    """Return the names of the domains that the daily recheck covers: source c4, in Failure, Pending or Expired."""
     return [domain.name for domain in store.domains(Query(statuses=RECHECKED, source=Source.C4), now)]

@@ -1,4 +1,4 @@
-"""Which renewals a tick makes today: what is due, what is made earlier, and what may wait, within `renewal.max_per_day`."""
+"""Spread renewals over days: within `renewal.max_per_day`, postpone due renewals or make some early."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FAILING = (Status.FAILURE, Status.DISCARD)
 
 @dataclass(frozen=True, slots=True)
 class FleetCounts:
-    """Where the managed domains of source c4 stand.
+    """The numbers of managed domains of source c4.
 
-    `fleet` counts those for which a renewal is to come. `queued` wait for their first certificate. `failing` fail and
-    have none, or one whose renewal is due: nothing is ordered for them until somebody acts.
+    `fleet` counts the coming renewals by their days. `queued` domains wait for their first certificate. `failing`
+    domains fail and have no certificate, or one that is due: nothing is ordered for them until a person acts.
     """
 
     fleet: RenewalCounts
@@ -32,15 +32,15 @@ class FleetCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """Today's share: of the renewals that are due those that are `held` until tomorrow, and those made `early`."""
+class Selection:
+    """The due renewals that are `held` until tomorrow, and the renewals that are made `early`, before they are due."""
 
     held: Sequence[Domain] = field(default=())
     early: Sequence[Domain] = field(default=())
 
 
 def count_fleet(store: Renewals, now: datetime, before: timedelta) -> FleetCounts:
-    """Count the domains of `store`. `before` is `renewal.before_days`."""
+    """Return the numbers of domains as of `now`. `before` is `renewal.before_days`."""
     today = renewal_days.day_of(now)
     fleet: Counter[renewal_days.DayWindow] = Counter()
     queued = failing = 0
@@ -65,44 +65,44 @@ def _fails(cohort: Cohort) -> bool:
     return cohort.code is not None and REASONS[cohort.code].status in _FAILING
 
 
-def share(
+def select_renewals(
     store: Renewals, due: Sequence[Domain], now: datetime, before: timedelta, max_per_day: int
-) -> Share:
-    """Say which of the renewals `due` are held until tomorrow, and which domains beyond them are renewed already.
+) -> Selection:
+    """Return which of the renewals `due` are held until tomorrow, and which domains are renewed before they are due.
 
-    `before` is `renewal.before_days`; a `max_per_day` of 0 is no limit. What was renewed since midnight in Singapore
-    counts, so ticks may come as often as they like. Held is what expires last, and only what is well and expires after
-    the end of tomorrow: a limit of our own lets nothing expire, and keeps nobody from the daily recheck.
+    `before` is `renewal.before_days`; a `max_per_day` of 0 means no limit. Renewals since midnight in Singapore count,
+    so the result does not depend on how often ticks run. The domains that expire last are held, and only healthy ones
+    that expire after the end of tomorrow: our own limit never causes an expiry and never prevents the daily recheck.
     """
     if not max_per_day:
-        return Share()
+        return Selection()
     today = renewal_days.day_of(now)
-    room = max(0, max_per_day - store.renewed_since(renewal_days.start_of(today)))
-    patient = sorted((each for each in due if _can_wait(each, now)), key=_expiry)
-    pressing = sum(1 for each in due if _is_likely(each)) - len(patient)
-    held = patient[max(0, room - pressing) :]
+    left_today = max(0, max_per_day - store.renewed_since(renewal_days.start_of(today)))
+    deferrable = sorted((each for each in due if _is_deferrable(each, now)), key=_expiry)
+    urgent = sum(1 for each in due if _is_renewable(each)) - len(deferrable)
+    held = deferrable[max(0, left_today - urgent) :]
     if held:
-        return Share(held=held)
+        return Selection(held=held)
     fleet = count_fleet(store, now, before).fleet
-    falling_due = sum(count for each, count in fleet.items() if each.due <= today)
-    number = min(renewal_days.count_needed_today(fleet, today, max_per_day), room) - falling_due
+    due_today = sum(count for each, count in fleet.items() if each.due <= today)
+    number = min(renewal_days.count_needed_today(fleet, today, max_per_day), left_today) - due_today
     if number <= 0:
-        return Share()
-    return Share(early=store.renewable(now, renewal_days.due_after(today, before), number))
+        return Selection()
+    return Selection(early=store.renewable(now, renewal_days.due_after(today, before), number))
 
 
-def _can_wait(domain: Domain, now: datetime) -> bool:
+def _is_deferrable(domain: Domain, now: datetime) -> bool:
     serving = domain.serving
     if domain.finding is not None or serving is None or serving.revoked_at is not None:
         return False
     return serving.leaf.not_after > renewal_days.start_of(renewal_days.day_of(now) + 2)
 
 
-def _is_likely(domain: Domain) -> bool:
-    """Say whether a pass over `domain` will most likely renew it."""
+def _is_renewable(domain: Domain) -> bool:
+    """Return whether a pass over `domain` will probably renew it."""
     return domain.finding is None or domain.finding.reason.status not in _FAILING
 
 
 def _expiry(domain: Domain) -> datetime:
-    assert domain.serving is not None  # noqa: S101 - what can wait is served
+    assert domain.serving is not None  # noqa: S101 - a deferrable domain is served
     return domain.serving.leaf.not_after

@@ -41,7 +41,7 @@ class Stop(Exception):  # it ends a pass with a finding; that is no error of the
         self.wish = wish
 
 
-class Doubtful(Unanswered):
+class OutcomeUnknown(Unanswered):
     """Nobody can tell whether C4 did what it was asked."""
 
 
@@ -144,7 +144,7 @@ class Delivery:
             remove(self._c4, domain.name)
         except ControlPlaneError as error:
             state = "; the text certificate is still installed"
-            if isinstance(error, Doubtful):
+            if isinstance(error, OutcomeUnknown):
                 state = "; whether the text certificate is still installed is not known"
             if held is not None:
                 self._store.mark_serving(domain, held, wanted=certificate)
@@ -205,7 +205,7 @@ class Delivery:
 def remove(control_plane: ControlPlane, name: str) -> bool:
     """Remove what is installed for `name`; False where nothing was.
 
-    Raises what `ControlPlane.remove` does, and `Doubtful` where it may have been removed all the same.
+    Raises what `ControlPlane.remove` does, and `OutcomeUnknown` where it may have been removed all the same.
     """
     try:
         return control_plane.remove(name)
@@ -213,7 +213,7 @@ def remove(control_plane: ControlPlane, name: str) -> bool:
         # The answer may have been lost after C4 did what it was asked.
         record = _glance(control_plane, name)
         if record is None:
-            raise Doubtful(str(error), error.retry_at) from error
+            raise OutcomeUnknown(str(error), error.retry_at) from error
         if record.certificate is not None:
             raise
         return True

@@ -151,7 +151,9 @@ def test_delete_continues_with_the_other_domains_when_one_fails(shop: Cdn) -> No
         (NAME, "TRY_LATER", None),
         ("www.example.com", None, "2026-11-23T04:00:00Z"),
     ]
-    assert result.stderr.startswith(f"sslctl: error: C4 could not be asked, so {NAME} stays managed")
+    assert result.stderr.startswith(
+        f"sslctl: error: C4 did not remove the certificate, so {NAME} stays managed"
+    )
     assert managed(shop) == [NAME]
 
 

@@ -384,10 +384,12 @@ def test_poll_stops_at_its_deadline_or_when_stopped(
         clock.move(seconds=10)
 
     issuer.suggested = suggest
-    assert poll(store, issuer, clock, seconds=15, at_once=2).asked == 2
-    assert poll(store, issuer, clock, seconds=60, at_once=2, stopped=lambda: len(issuer.asked) > 2).asked == 2
+    assert poll(store, issuer, clock, seconds=15, batch_size=2).asked == 2
+    assert (
+        poll(store, issuer, clock, seconds=60, batch_size=2, stopped=lambda: len(issuer.asked) > 2).asked == 2
+    )
     assert poll(store, issuer, clock, seconds=0).asked == 0
-    assert poll(store, issuer, clock, seconds=60, at_once=2).asked == 1
+    assert poll(store, issuer, clock, seconds=60, batch_size=2).asked == 1
 
 
 def test_poll_reports_newly_early_windows_once_and_grouped_by_explanation(

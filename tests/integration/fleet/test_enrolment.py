@@ -134,7 +134,7 @@ def test_enrol_many_has_the_same_effect_as_enrolling_one_by_one(
             enrolment.queue(one_by_one, domain, clock())
     intake = enrolment.enrol_many(together, names, clock(), drop_sans=drop_sans, new=new, requeue=requeue)
     # "fresh" is new, and "delete" was taken back.
-    assert (intake.recorded, intake.known, intake.refused) == (2, len(names) - 2, {})
+    assert (intake.added, intake.already_managed, intake.refused) == (2, len(names) - 2, {})
     for name in names:
         alone, among_many = one_by_one.domain(name), together.domain(name)
         assert replace(among_many, id=alone.id, wanted=None, serving=None) == replace(
@@ -156,7 +156,7 @@ def test_enrol_many_reports_a_claimed_domain_and_enrols_the_others(
     other._owner = "elsewhere.test/1/1"
     other.claim([domain_claim("busy.test")], timedelta(hours=1))
     intake = enrolment.enrol_many(store, ["a.test", "busy.test", "b.test"], clock(), requeue=True)
-    assert (intake.recorded, intake.known) == (2, 0)
+    assert (intake.added, intake.already_managed) == (2, 0)
     assert isinstance(intake.refused["busy.test"], Busy)
     assert store.domain("busy.test").finding == finding(Code.CNAME_ELSEWHERE)
     assert store.domain("b.test").finding == queued_finding(clock())

@@ -71,7 +71,7 @@ def tick(cdn: Cdn, **hours: float) -> Any:
 
 ONE = "sslctl: 1 domain in Emergency"
 TWO = "sslctl: 2 domains in Emergency"
-WELL = "sslctl: all is well again"
+WELL = "sslctl: all domains have recovered"
 
 
 def test_emergency_is_notified_once_a_day_until_it_is_resolved(notifying: NotifyingCdn) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sslctl.fleet import spreading
-from sslctl.fleet.spreading import Share
+from sslctl.fleet.spreading import Selection
 from sslctl.rules import renewal_days
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
@@ -46,8 +46,8 @@ def names(domains: Iterable[Domain]) -> list[str]:
     return [domain.name for domain in domains]
 
 
-def share(store: SqliteStore, due: Iterable[Domain] = (), *, at: datetime = NOW, most: int = 2) -> Share:
-    return spreading.share(store, list(due), at, WEEK, most)
+def select(store: SqliteStore, due: Iterable[Domain] = (), *, at: datetime = NOW, most: int = 2) -> Selection:
+    return spreading.select_renewals(store, list(due), at, WEEK, most)
 
 
 # Cohorts in the store
@@ -138,12 +138,12 @@ def test_renewed_since_counts_renewals_and_excludes_first_certificates(
 
 def test_share_holds_nothing_and_makes_nothing_early_without_a_limit(store: SqliteStore) -> None:
     due = fleet(store, [5, 5, 5, *[20] * 9])[:3]
-    assert share(store, due, most=0) == Share()
+    assert select(store, due, most=0) == Selection()
 
 
 def test_share_holds_the_latest_expiries_beyond_the_limit(store: SqliteStore) -> None:
     due = fleet(store, [6, 4, 5, 3])
-    found = share(store, due)
+    found = select(store, due)
     assert (names(found.held), found.early) == (["d2.test", "d0.test"], ())
 
 
@@ -151,15 +151,15 @@ def test_share_counts_renewals_of_earlier_ticks_of_the_same_day(store: SqliteSto
     first, second, third = fleet(store, [4, 5, 6])
     issue(store, first, at=NOW)  # type: ignore[arg-type]
     clock.move(hours=5)
-    assert names(share(store, [second, third], at=clock()).held) == ["d2.test"]
+    assert names(select(store, [second, third], at=clock()).held) == ["d2.test"]
     # The next day begins at 16:00 UTC.
     clock.move(hours=19)
-    assert share(store, [second, third], at=clock()).held == ()
+    assert select(store, [second, third], at=clock()).held == ()
 
 
 def test_share_never_holds_a_certificate_that_expires_before_the_end_of_tomorrow(store: SqliteStore) -> None:
     due = fleet(store, [-1, 0.5, 1.9, 2, 2.1, 3])
-    assert names(share(store, due).held) == ["d4.test", "d5.test"]
+    assert names(select(store, due).held) == ["d4.test", "d5.test"]
 
 
 def test_share_never_holds_a_domain_with_a_finding(store: SqliteStore) -> None:
@@ -171,16 +171,16 @@ def test_share_never_holds_a_domain_with_a_finding(store: SqliteStore) -> None:
             strict=True,
         )
     ]
-    assert share(store, troubled, most=1) == Share()
+    assert select(store, troubled, most=1) == Selection()
     # Two of them may be renewed; the one that fails is not counted.
     well = fleet(store, [5, 5, 5])
-    assert names(share(store, troubled + well, most=4).held) == ["d2.test"]
+    assert names(select(store, troubled + well, most=4).held) == ["d2.test"]
 
 
 def test_share_never_holds_a_revoked_certificate(store: SqliteStore) -> None:
     due = fleet(store, [60, 5, 5])
     store.mark_revoked(held(due[0]))
-    assert names(share(store, [store.domain(each.name) for each in due], most=1).held) == [
+    assert names(select(store, [store.domain(each.name) for each in due], most=1).held) == [
         "d1.test",
         "d2.test",
     ]
@@ -192,7 +192,7 @@ def test_share_never_holds_a_revoked_certificate(store: SqliteStore) -> None:
 def test_share_starts_a_cohort_on_the_latest_sufficient_day(store: SqliteStore) -> None:
     """Six due in 20 days, at two a day: the first two are renewed two days before."""
     fleet(store, [27] * 6)
-    early = [share(store, at=NOW + timedelta(days=days)).early for days in (17, 18)]
+    early = [select(store, at=NOW + timedelta(days=days)).early for days in (17, 18)]
     assert [names(each) for each in early] == [[], ["d0.test", "d1.test"]]
 
 
@@ -200,7 +200,7 @@ def test_share_makes_early_only_what_the_renewals_of_today_leave_of_the_limit(st
     (due,) = fleet(store, [6.9], "now")
     fleet(store, [7.5], "today")
     fleet(store, [8.5] * 6, "tomorrow")
-    found = share(store, [due], most=4)
+    found = select(store, [due], most=4)
     # One is due, and another one will be in the course of the day.
     assert (found.held, names(found.early)) == ((), ["tomorrow0.test", "tomorrow1.test"])
 
@@ -210,8 +210,8 @@ def test_share_makes_early_the_next_due_domains_without_a_finding(store: SqliteS
     store.record_finding(store.domain("d4.test"), finding(Code.CNAME_ELSEWHERE))
     store.record_finding(store.domain("d3.test"), queued_finding(NOW))
     # Five in two days do not fit into one a day.
-    assert names(share(store, most=1).early) == ["d2.test"]
-    assert names(share(store, most=10).early) == []
+    assert names(select(store, most=1).early) == ["d2.test"]
+    assert names(select(store, most=10).early) == []
     store.mark_revoked(held(store.domain("d2.test")))
     assert names(store.renewable(NOW, NOW, 9)) == ["d1.test", "d0.test"]
 
@@ -230,12 +230,12 @@ def test_cohort_due_in_the_last_hour_of_a_day_counts_for_the_next_day(
     fleet(store, [8 - 1 / 48] * 4)
     found = spreading.count_fleet(store, NOW, WEEK).fleet
     assert {each.due - renewal_days.day_of(NOW) for each in found} == {1}
-    assert len(share(store).early) == 2
+    assert len(select(store).early) == 2
 
 
 def test_share_makes_no_more_domains_early_than_the_limit(store: SqliteStore) -> None:
     fleet(store, [8.5] * 12)
-    assert len(share(store, most=5).early) == 5
+    assert len(select(store, most=5).early) == 5
 
 
 def test_share_makes_nothing_early_when_the_limit_of_today_is_used_up(
@@ -243,9 +243,9 @@ def test_share_makes_nothing_early_when_the_limit_of_today_is_used_up(
 ) -> None:
     fleet(store, [8.5] * 6)
     done = fleet(store, [5, 5], "done")
-    assert len(share(store, most=2).early) == 0
+    assert len(select(store, most=2).early) == 0
     for domain in done:
         issue(store, domain, at=NOW)  # type: ignore[arg-type]
     clock.move(hours=1)
-    assert share(store, at=clock()).early == ()
-    assert len(share(store, at=clock(), most=3).early) == 1
+    assert select(store, at=clock()).early == ()
+    assert len(select(store, at=clock(), most=3).early) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from sslctl.fleet.notices import Errand, compose, decide, survey
+from sslctl.fleet.notices import Recipients, choose_recipients, compose, group_troubles
 from sslctl.notify import MessageKind
 from sslctl.rules.model import Certificate, Domain, Finding, Notice, Source
 from sslctl.rules.reasons import Code, Status
@@ -31,42 +31,42 @@ def told(*names: str, hours: float = 0, missed: tuple[int, ...] = ()) -> Notice:
     return Notice(START - timedelta(hours=hours), frozenset((name, EMERGENCY) for name in names), missed)
 
 
-def errand(before: Notice, *names: str, status: Status = EMERGENCY) -> Errand:
-    return decide(before, frozenset((name, status) for name in names), DAY, START)
+def recipients(before: Notice, *names: str, status: Status = EMERGENCY) -> Recipients:
+    return choose_recipients(before, frozenset((name, status) for name in names), DAY, START)
 
 
 def test_decide_notifies_everybody_at_once_of_a_new_problem() -> None:
-    assert errand(Notice(), "a.test") is Errand.ALL
-    assert errand(told("a.test"), "a.test", "b.test") is Errand.ALL
-    assert errand(told("a.test"), "b.test") is Errand.ALL
+    assert recipients(Notice(), "a.test") is Recipients.ALL
+    assert recipients(told("a.test"), "a.test", "b.test") is Recipients.ALL
+    assert recipients(told("a.test"), "b.test") is Recipients.ALL
 
 
 def test_decide_treats_a_worse_status_as_new() -> None:
-    assert errand(told("a.test"), "a.test", status=Status.EXPIRED) is Errand.ALL
+    assert recipients(told("a.test"), "a.test", status=Status.EXPIRED) is Recipients.ALL
 
 
 def test_decide_repeats_the_same_notice_after_the_repeat_interval() -> None:
-    assert errand(told("a.test", "b.test", hours=23), "a.test", "b.test") is Errand.NOBODY
-    assert errand(told("a.test", "b.test", hours=23.99), "a.test", "b.test") is Errand.ALL
-    assert errand(told("a.test", "b.test", hours=24), "a.test") is Errand.ALL
+    assert recipients(told("a.test", "b.test", hours=23), "a.test", "b.test") is Recipients.NONE
+    assert recipients(told("a.test", "b.test", hours=23.99), "a.test", "b.test") is Recipients.ALL
+    assert recipients(told("a.test", "b.test", hours=24), "a.test") is Recipients.ALL
 
 
 def test_decide_ignores_a_partial_recovery_and_its_return() -> None:
-    assert errand(told("a.test", "b.test"), "a.test") is Errand.NOBODY
-    assert errand(told("a.test", "b.test"), "a.test", "b.test") is Errand.NOBODY
+    assert recipients(told("a.test", "b.test"), "a.test") is Recipients.NONE
+    assert recipients(told("a.test", "b.test"), "a.test", "b.test") is Recipients.NONE
 
 
 def test_decide_notifies_of_full_recovery_once() -> None:
-    assert errand(told("a.test")) is Errand.ALL
-    assert errand(told()) is Errand.NOBODY
-    assert errand(told(hours=1000)) is Errand.NOBODY
-    assert errand(Notice()) is Errand.NOBODY
+    assert recipients(told("a.test")) is Recipients.ALL
+    assert recipients(told()) is Recipients.NONE
+    assert recipients(told(hours=1000)) is Recipients.NONE
+    assert recipients(Notice()) is Recipients.NONE
 
 
 def test_decide_retries_undelivered_urls_unless_all_are_notified() -> None:
-    assert errand(told("a.test", missed=(2,)), "a.test") is Errand.THE_MISSED
-    assert errand(told(missed=(2,))) is Errand.THE_MISSED
-    assert errand(told("a.test", missed=(2,)), "b.test") is Errand.ALL
+    assert recipients(told("a.test", missed=(2,)), "a.test") is Recipients.MISSED
+    assert recipients(told(missed=(2,))) is Recipients.MISSED
+    assert recipients(told("a.test", missed=(2,)), "b.test") is Recipients.ALL
 
 
 def test_survey_groups_domains_by_reason_with_the_worst_and_largest_group_first() -> None:
@@ -76,7 +76,7 @@ def test_survey_groups_domains_by_reason_with_the_worst_and_largest_group_first(
         *(domain(f"{number:02}.test") for number in range(12)),
         domain("well.test", None),
     ]
-    troubles, groups = survey(domains, START)
+    troubles, groups = group_troubles(domains, START)
     assert ("expired.test", Status.EXPIRED) in troubles
     assert len(troubles) == 14
     assert [(group.code, group.number, group.names[0]) for group in groups] == [
@@ -106,7 +106,7 @@ def test_survey_groups_domains_by_reason_with_the_worst_and_largest_group_first(
 
 
 def test_compose_names_the_reason_that_blocks_the_renewal_of_an_expired_domain() -> None:
-    _, groups = survey([domain("a.test", Code.CNAME_MISSING, days=-1)], START)
+    _, groups = group_troubles([domain("a.test", Code.CNAME_MISSING, days=-1)], START)
     first, *rest = compose(groups).body.splitlines()
     assert first == "Expired, CERT_EXPIRED (CNAME_MISSING): 1 domain; customer must act"
     assert rest[1] == "The customer must set the CNAME; an apex domain needs the CDN's addresses instead."
@@ -121,7 +121,7 @@ def test_compose_returns_a_bounded_and_printable_message() -> None:
         )
         for number in range(2000)
     ]
-    message = compose(survey(domains, START)[1])
+    message = compose(group_troubles(domains, START)[1])
     assert len(message.body) < 60_000
     assert "more for other reasons: sslctl list --sort status" in message.body
     for line in message.body.splitlines():
@@ -132,8 +132,8 @@ def test_compose_returns_a_bounded_and_printable_message() -> None:
 def test_compose_returns_a_recovery_message_without_groups() -> None:
     message = compose([])
     assert message.kind is MessageKind.RECOVERED
-    assert message.title == "sslctl: all is well again"
+    assert message.title == "sslctl: all domains have recovered"
 
 
 def test_survey_excludes_domains_that_have_recovered() -> None:
-    assert survey([replace(domain("a.test", None))], START) == (frozenset(), [])
+    assert group_troubles([replace(domain("a.test", None))], START) == (frozenset(), [])

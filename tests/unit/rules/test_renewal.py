@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslctl.fleet.ari_polling import LATEST, SOONEST, USUAL, to_renewal_info
+from sslctl.fleet.ari_polling import DEFAULT_RETRY_AFTER, MAX_RETRY_AFTER, MIN_RETRY_AFTER, to_renewal_info
 from sslctl.issuer import RenewalWindow
 from sslctl.rules import schedule
 from sslctl.rules.model import Certificate, Domain, Leaf, RenewalInfo, Source
@@ -166,7 +166,7 @@ def test_renewal_time_is_kept_until_the_window_changes() -> None:
     first = to_renewal_info(RenewalWindow(NOW, NOW + DAY), None, NOW, random)
     again = to_renewal_info(RenewalWindow(NOW, NOW + DAY, "https://ca.test/new"), first, NOW + HOUR, random)
     assert again.renew_at == first.renew_at
-    assert (again.explanation_url, again.poll_at) == ("https://ca.test/new", NOW + HOUR + USUAL)
+    assert (again.explanation_url, again.poll_at) == ("https://ca.test/new", NOW + HOUR + DEFAULT_RETRY_AFTER)
     for start, end in ((NOW + HOUR, NOW + DAY), (NOW, NOW + DAY + HOUR)):
         times = {to_renewal_info(RenewalWindow(start, end), first, NOW, random).renew_at for _ in range(5)}
         assert times != {first.renew_at}
@@ -175,13 +175,13 @@ def test_renewal_time_is_kept_until_the_window_changes() -> None:
 @pytest.mark.parametrize(
     ("retry_after", "wait"),
     [
-        (None, USUAL),
-        (timedelta(0), SOONEST),
-        (-DAY, SOONEST),
+        (None, DEFAULT_RETRY_AFTER),
+        (timedelta(0), MIN_RETRY_AFTER),
+        (-DAY, MIN_RETRY_AFTER),
         (timedelta(seconds=61), timedelta(seconds=61)),
         (HOUR, HOUR),
-        (DAY, LATEST),
-        (3650 * DAY, LATEST),
+        (DAY, MAX_RETRY_AFTER),
+        (3650 * DAY, MAX_RETRY_AFTER),
     ],
 )
 def test_poll_at_follows_the_retry_after_of_the_ca_between_a_minute_and_a_day(
