@@ -25,6 +25,9 @@ README = (ROOT / "README.md").read_text()
 JSON = (ROOT / "docs" / "json.md").read_text()
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+# A name in backticks that is a path of this repository: below one of its folders, or a file in its root.
+_PATH = re.compile(rf"(?:\.ci|{'|'.join(_FOLDERS)})/[\w./*-]*|[\w-]+\.(?:py|md|toml|yaml|json)|Makefile")
+_TEST = re.compile(r"test_\w+")
 
 
 def _name_of(page: Path) -> str:
@@ -86,6 +89,16 @@ def test_link_check_rejects_missing_files_and_headings(tmp_path: Path) -> None:
 
 def test_readme_stays_short() -> None:
     assert len(README.split()) <= 2200
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_path_and_test_named_in_backticks_exists(page: str) -> None:
+    named = re.findall(r"`([^`\n]+)`", (ROOT / page).read_text())
+    paths = [name for name in named if _PATH.fullmatch(name)]
+    assert len(paths) > 20
+    assert [path for path in paths if not list(ROOT.glob(path))] == []
+    source = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in named if _TEST.fullmatch(name) and f"def {name}(" not in source] == []
 
 
 def _commands() -> list[click.Command]:
