@@ -1,4 +1,4 @@
-"""What the shared SQL asks of a database, whichever it is."""
+"""What the shared SQL needs of a database: `Connection`, and `Dialect` for what databases spell differently."""
 
 from __future__ import annotations
 
@@ -37,23 +37,43 @@ class Cursor(Protocol):
 
 
 class Run(Protocol):
-    """Runs one statement inside a transaction."""
+    """A function that runs one statement inside a transaction."""
 
     def __call__(self, sql: str, values: Values = (), /) -> Cursor:
         """Run `sql` with `values`: positional for `?`, by name for `:name`."""
 
 
+class Dialect(Protocol):
+    """The few expressions that databases spell differently; all other SQL in this package is common to them."""
+
+    def texts(self, parameter: str) -> str:
+        """Return a table whose column `value` has the elements of `parameter`, a JSON array of strings."""
+
+    def integers(self, parameter: str) -> str:
+        """Return a table whose column `value` has the elements of `parameter`, a JSON array of integers."""
+
+    def index_hint(self, index: str) -> str:
+        """Return what follows a table's name to have it read through `index` alone; it may be empty."""
+
+    def days_of(self, time: str) -> str:
+        """Return the stored time `time` as a number of days, to compute with."""
+
+
 class Connection(Protocol):
     """A database, used by all threads of the process."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """How this database spells what is not common SQL."""
+
     def read(self, make: Callable[[Any], T], sql: str, values: Values = ()) -> list[T]:
-        """Return what `make` reads out of each row of a query. Raise `StateError` if a row makes no sense to it."""
+        """Return the result of `make` for each row of a query. Raise `StateError` if it cannot read a row."""
 
     def transaction(self) -> AbstractContextManager[Run]:
-        """Return a block that runs in one transaction, committed at its end; within another one it is part of that."""
+        """Return a block that runs in one transaction, committed at its end. A nested block is part of the outer one."""
 
 
 def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - like `assert`
-    """Raise `Busy` with the message `otherwise` unless the condition holds: another process was faster."""
+    """Raise `Busy` with the message `otherwise` unless the condition `holds`: another process was faster."""
     if not holds:
         raise Busy(otherwise, hint="look again, then try again")

@@ -1,4 +1,4 @@
-"""The last message that was to reach a person, in the SQLite store."""
+"""The last notification that was to be delivered to people."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import json
 
 from sslctl.rules.model import Notice
 from sslctl.rules.reasons import Status
-from sslctl.store.sql.connection import Connection, Row
+from sslctl.store.sql.connection import Row
+from sslctl.store.sql.part import SqlPart
 from sslctl.store.sql.rows import time_of
 from sslctl.text import instant
 
+_REPLACE = """INSERT INTO notice (only_row, at, troubles, missed, missed_since, why) VALUES (1, ?, ?, ?, ?, ?)
+    ON CONFLICT (only_row) DO UPDATE SET at = excluded.at, troubles = excluded.troubles, missed = excluded.missed,
+    missed_since = excluded.missed_since, why = excluded.why"""
 
-class Notices:
-    """The part of `Store` that remembers what people were told."""
 
-    _database: Connection
+class SqlNotices(SqlPart):
+    """The store's `Notices`."""
 
     def last_notice(self) -> Notice:
         found = self._database.read(_notice_of, "SELECT * FROM notice")
@@ -29,7 +32,7 @@ class Notices:
             notice.why,
         )
         with self._database.transaction() as run:
-            run("INSERT OR REPLACE INTO notice VALUES (1, ?, ?, ?, ?, ?)", values)
+            run(_REPLACE, values)
 
 
 def _notice_of(row: Row) -> Notice:

@@ -1,4 +1,4 @@
-"""What is read from the SQLite store, apart from what is changed in it."""
+"""Queries of domains. None of them changes anything."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sslctl.errors import NotManaged
-from sslctl.rules.model import Bundle, Certificate, Domain, Event, Mark, Milestone, Order
+from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Status
 from sslctl.rules.schedule import RETRY_LATEST
 from sslctl.store.interface.domains import Listing, Query, Sort
-from sslctl.store.keyring import Keyring
 from sslctl.store.sql import rows
-from sslctl.store.sql.connection import Connection, Row, T, expect
+from sslctl.store.sql.connection import Row, T
+from sslctl.store.sql.part import SqlPart
 from sslctl.text import instant
 
 _BLOCK = 500
-
-CLOSED = "the order was closed by another sslctl meanwhile"
 
 _ORDER_BY = {
     Sort.NAME: "domain.name",
@@ -28,11 +26,8 @@ _ORDER_BY = {
 }
 
 
-class Queries:
-    """The reading half of `Store`."""
-
-    _database: Connection
-    _keyring: Keyring
+class SqlQueries(SqlPart):
+    """The reading half of the store's `Domains`."""
 
     def domain(self, name: str) -> Domain:
         found = self.find(name)
@@ -50,32 +45,32 @@ class Queries:
         return found[0] if found else None
 
     def listing(self, query: Query, now: datetime) -> Listing:
-        where, values = _asked(query, now)
+        where, values = _condition(query, now)
         found = self._found(query, where, values)
-        domains = self._in_turn(rows.summary_of, rows.SELECT_DOMAIN_SUMMARY, where, values, found)
+        domains = self._in_turn(
+            rows.summary_of, rows.select_domain_summary(self._database.dialect), where, values, found
+        )
         return Listing(len(found), max(found.values(), default=0), domains)
 
     def domains(self, query: Query, now: datetime) -> Iterator[Domain]:
-        where, values = _asked(query, now)
+        where, values = _condition(query, now)
         found = self._found(query, where, values)
         return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
 
     def domains_named(self, names: Sequence[str]) -> Iterator[Domain]:
-        sql = f"{rows.SELECT_DOMAIN} WHERE domain.name IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
+        sql = f"{rows.SELECT_DOMAIN} WHERE domain.name IN (SELECT value FROM {self._database.dialect.texts('?')})"  # noqa: S608 - constants
         for start in range(0, len(names), _BLOCK):
             block = names[start : start + _BLOCK]
-            made = {
-                domain.name: domain
-                for domain in self._database.read(rows.domain_of, sql, (json.dumps(block),))
-            }
-            yield from [made[each] for each in block if each in made]
+            found = self._database.read(rows.domain_of, sql, (json.dumps(block),))
+            domains = {domain.name: domain for domain in found}
+            yield from [domains[name] for name in block if name in domains]
 
     def candidates(self, now: datetime, horizon: timedelta) -> Iterator[Domain]:
-        # Where another certificate is served than is wanted, the domain is one anyhow.
+        # A domain that serves another certificate than the wanted one is always a candidate.
         where = """domain.deleted_at IS NULL AND (
             domain.retry_at <= :now OR domain.retry_at > :latest AND domain.finding_code <> 'BUDGET_HELD'
             OR domain.finding_code IS NULL AND (
-                domain.serving_id IS NULL OR domain.wanted_id IS NOT domain.serving_id
+                domain.serving_id IS NULL OR domain.wanted_id IS DISTINCT FROM domain.serving_id
                 OR wanted.not_after <= :horizon OR wanted.revoked_at IS NOT NULL
                 OR domain.serving_id IN (
                   SELECT id FROM certificate WHERE ari_renew_at <= :now AND replaced_at IS NULL
@@ -92,13 +87,15 @@ class Queries:
         return self._database.read(rows.domain_of, sql)
 
     def _found(self, query: Query, where: str, values: dict[str, object]) -> dict[int, int]:
-        """Give the ids of the domains for which `where` holds, as `query` sorts and cuts them, with their names' lengths."""
-        sql = f"WHERE {where} ORDER BY {_ORDER_BY[query.sort]} LIMIT :limit"
-        # Without the hint SQLite leaves tables out that nothing is asked of.
-        tables = rows.FROM_DOMAIN_FACTS if "wanted." in sql else rows.FROM_DOMAIN
-        sql = f"SELECT domain.id, length(domain.name) {tables} {sql}"
-        limit = -1 if query.limit is None else query.limit
-        return dict(self._database.read(tuple, sql, {**values, "limit": limit}))
+        """Return the ids of the domains for which `where` holds, sorted and limited as in `query`, with their names' lengths."""
+        sql = f"WHERE {where} ORDER BY {_ORDER_BY[query.sort]}"
+        if query.limit is not None:
+            sql, values = f"{sql} LIMIT :limit", {**values, "limit": query.limit}
+        # Without the hint the database leaves out joined tables that the query does not use.
+        tables = rows.from_domain_facts(self._database.dialect) if "wanted." in sql else rows.FROM_DOMAIN
+        return dict(
+            self._database.read(tuple, f"SELECT domain.id, length(domain.name) {tables} {sql}", values)
+        )
 
     def _in_turn(
         self,
@@ -108,8 +105,9 @@ class Queries:
         values: dict[str, object],
         found: Iterable[int],
     ) -> Iterator[T]:
-        """Give what `make` reads out of the rows of the domains `found`, as far as `where` still holds."""
-        sql = f"{select} WHERE domain.id IN (SELECT value FROM json_each(:ids)) AND {where}"  # noqa: S608 - constants
+        """Yield the result of `make` for the rows of the domains `found` for which `where` still holds."""
+        wanted = f"(SELECT value FROM {self._database.dialect.integers(':ids')})"  # noqa: S608 - constants
+        sql = f"{select} WHERE domain.id IN {wanted} AND {where}"
         ids = list(found)
         for start in range(0, len(ids), _BLOCK):
             block = ids[start : start + _BLOCK]
@@ -118,46 +116,13 @@ class Queries:
             yield from [made[each] for each in block if each in made]
 
     def count_by_status(self, now: datetime) -> dict[Status, int]:
-        sql = f"SELECT {rows.STATUS} AS status, count(*) AS number {rows.FROM_DOMAIN_FACTS}"
+        sql = f"SELECT {rows.STATUS} AS status, count(*) AS number {rows.from_domain_facts(self._database.dialect)}"
         sql += " WHERE domain.deleted_at IS NULL GROUP BY 1"
         return dict(self._database.read(rows.count_of, sql, {"now": instant(now)}))
 
-    def certificates(self, domain: Domain) -> list[Certificate]:
-        sql = f"{rows.SELECT_CERTIFICATE} WHERE domain_id = ? ORDER BY version DESC"
-        return self._database.read(rows.certificate_of, sql, (domain.id,))
 
-    def bundle(self, certificate: Certificate) -> Bundle:
-        return self._database.read(self._bundle_of, rows.SELECT_BUNDLE, (certificate.id,))[0]
-
-    def require_unchanged(self, certificate: Certificate) -> None:
-        self._database.read(rows.require_unchanged, rows.SELECT_BUNDLE, (certificate.id,))
-
-    def _bundle_of(self, row: Row) -> Bundle:
-        rows.require_unchanged(row)
-        key = self._keyring.decrypt(row["sealed_key"]) if row["sealed_key"] else ""
-        return Bundle(row["pem"], row["chain_pem"], key)
-
-    def find_open_order(self, domain: Domain) -> Order | None:
-        sql = "SELECT * FROM acme_order WHERE domain_id = ? AND closed_at IS NULL"
-        found = self._database.read(rows.order_of, sql, (domain.id,))
-        return found[0] if found else None
-
-    def order_key(self, order: Order) -> str:
-        sql = "SELECT sealed_key FROM acme_order WHERE id = ? AND closed_at IS NULL"
-        found = self._database.read(lambda row: self._keyring.decrypt(row["sealed_key"]), sql, (order.id,))
-        expect(found != [], CLOSED)
-        return found[0]
-
-    def milestones(self) -> dict[Milestone, Mark]:
-        return dict(self._database.read(rows.mark_of, "SELECT * FROM milestone"))
-
-    def events(self, domain: Domain) -> list[Event]:
-        sql = "SELECT * FROM event WHERE domain_id = ? ORDER BY id"
-        return self._database.read(rows.event_of, sql, (domain.id,))
-
-
-def _asked(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
-    """Give the SQL condition that `query` stands for, with its values."""
+def _condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
+    """Return `query` as an SQL condition, with its values."""
     where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
     values: dict[str, object] = {"now": instant(now)}
     if query.statuses:

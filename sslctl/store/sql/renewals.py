@@ -1,4 +1,4 @@
-"""What the SQLite store tells of renewals to come, and of those made already, and what the CA says of them."""
+"""Renewals to come, renewals made, and the CA's renewal information (ARI, RFC 9773)."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from sslctl.rules.model import Certificate, Domain, RenewalInfo
 from sslctl.rules.reasons import Code
 from sslctl.store.interface.renewals import Cohort
 from sslctl.store.sql import rows
-from sslctl.store.sql.connection import Connection, Row
+from sslctl.store.sql.connection import Row
+from sslctl.store.sql.part import SqlPart
 from sslctl.text import instant
 
 
-class Renewals:
-    """The part of `Store` that spreading, the forecast and the polling of the CA's renewal information use."""
-
-    _database: Connection
+class SqlRenewals(SqlPart):
+    """The store's `Renewals`."""
 
     def cohorts(self) -> list[Cohort]:
-        # Hours are cut out of the text: to compute with times would take SQLite several times as long.
-        sql = """SELECT count(*) AS number, domain.finding_code AS code, substr(held.not_before, 1, 13) AS since,
+        # Hours are cut out of the text: computing with times takes several times as long.
+        hint = self._database.dialect.index_hint("certificate_facts")
+        sql = f"""SELECT count(*) AS number, domain.finding_code AS code, substr(held.not_before, 1, 13) AS since,
             substr(held.not_after, 1, 13) AS until, substr(held.revoked_at, 1, 13) AS revoked
-            FROM domain LEFT JOIN certificate AS held INDEXED BY certificate_facts
+            FROM domain LEFT JOIN certificate AS held {hint}
             ON held.id = coalesce(domain.wanted_id, domain.serving_id) AND held.source = 'c4'
-            WHERE domain.deleted_at IS NULL AND domain.source = 'c4' GROUP BY 2, 3, 4, 5"""
+            WHERE domain.deleted_at IS NULL AND domain.source = 'c4' GROUP BY 2, 3, 4, 5"""  # noqa: S608 - constants
         return self._database.read(_cohort_of, sql)
 
     def renewed_since(self, at: datetime) -> int:
-        # Certificates are numbered as they come, so the search for the first one goes back no further than `at`.
+        # Ids ascend with time, so the search for the first certificate goes back no further than `at`.
         sql = """SELECT count(*) FROM certificate AS made WHERE made.source = 'c4'
             AND made.id > coalesce((SELECT id FROM certificate WHERE issued_at < ? ORDER BY id DESC LIMIT 1), 0)
             AND EXISTS (SELECT 1 FROM certificate AS old
@@ -36,12 +36,14 @@ class Renewals:
         return self._database.read(lambda row: int(row[0]), sql, (instant(at),))[0]
 
     def renewable(self, now: datetime, expires_from: datetime, limit: int) -> list[Domain]:
+        dialect = self._database.dialect
+        begin, end, today = map(dialect.days_of, ("held.not_before", "held.not_after", ":now"))
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
-            SELECT domain.id FROM domain JOIN certificate AS held INDEXED BY certificate_facts
+            SELECT domain.id FROM domain JOIN certificate AS held {dialect.index_hint("certificate_facts")}
             ON held.id = domain.serving_id AND held.id = domain.wanted_id AND held.source = 'c4'
             WHERE domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL
             AND held.not_after >= :expires AND held.revoked_at IS NULL
-            AND julianday(held.not_before) + julianday(held.not_after) <= 2 * julianday(:now)
+            AND {begin} + {end} <= 2 * {today}
             ORDER BY held.not_after LIMIT :limit)
             ORDER BY wanted.not_after, domain.name"""  # noqa: S608 - constants
         values = {"now": instant(now), "expires": instant(expires_from), "limit": limit}
@@ -56,9 +58,9 @@ class Renewals:
         values = {"now": instant(now), "limit": limit}
         return self._database.read(rows.certificate_and_pem_of, sql, values)
 
-    def record_renewal_infos(self, said: Iterable[tuple[Certificate, RenewalInfo]]) -> None:
+    def record_renewal_infos(self, infos: Iterable[tuple[Certificate, RenewalInfo]]) -> None:
         with self._database.transaction() as run:
-            for certificate, info in said:
+            for certificate, info in infos:
                 run(
                     "UPDATE certificate SET ari_start_at = ?, ari_end_at = ?, ari_renew_at = ?, ari_poll_at = ?,"
                     " ari_explanation = ? WHERE id = ?",

@@ -1,7 +1,7 @@
 """Rows to model values and back, and the SQL copy of the status rule.
 
-What is read a hundred thousand times is read by place, not by name: the columns and the values made of them stand in
-the same order.
+Rows that are read a hundred thousand times are read by position, not by name: the columns and the values made of them
+have the same order.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sslctl.rules.model import (
     Source,
 )
 from sslctl.rules.reasons import Code, Status, codes_of
-from sslctl.store.sql.connection import Row
+from sslctl.store.sql.connection import Dialect, Row
 from sslctl.text import clean
 
 # fmt: off
@@ -62,18 +62,20 @@ SELECT_CERTIFICATE_AND_PEM = f"SELECT {_columns('certificate', (*_CERTIFICATE, '
 
 
 def _from_domain(hint: str = "") -> str:
-    # What is served is most often what is wanted: it is looked up once, and `serving` is empty then.
+    # The served certificate is usually the wanted one: it is looked up once then, and `serving` is empty.
     return (
         f"FROM domain LEFT JOIN certificate AS wanted {hint} ON wanted.id = domain.wanted_id"
         f" LEFT JOIN certificate AS serving {hint} ON serving.id = domain.serving_id"
-        " AND domain.serving_id IS NOT domain.wanted_id"
+        " AND domain.serving_id IS DISTINCT FROM domain.wanted_id"
     )
 
 
 FROM_DOMAIN = _from_domain()
 
-# For questions over many domains that the index answers alone: a certificate's own row is long, and there are many.
-FROM_DOMAIN_FACTS = _from_domain("INDEXED BY certificate_facts")
+
+def from_domain_facts(dialect: Dialect) -> str:
+    """Return `FROM_DOMAIN` for queries over many domains that an index answers alone: a certificate's own row is long."""
+    return _from_domain(dialect.index_hint("certificate_facts"))
 
 
 def _select_domain(domain: Iterable[str], certificate: Iterable[str]) -> str:
@@ -85,44 +87,49 @@ def _select_domain(domain: Iterable[str], certificate: Iterable[str]) -> str:
 
 SELECT_DOMAIN = f"{_select_domain(_DOMAIN, _CERTIFICATE)} {FROM_DOMAIN}"
 
-SELECT_DOMAIN_SUMMARY = f"{_select_domain(_DOMAIN_SUMMARY, _CERTIFICATE_SUMMARY)} {FROM_DOMAIN_FACTS}"
+_SELECT_SUMMARY = _select_domain(_DOMAIN_SUMMARY, _CERTIFICATE_SUMMARY)
 
 
-# The columns `UNCHANGING`, whose `digest` is in `digest`, and the key, which is sealed.
+def select_domain_summary(dialect: Dialect) -> str:
+    """Return the query of the summaries of domains."""
+    return f"{_SELECT_SUMMARY} {from_domain_facts(dialect)}"
+
+
+# The columns `UNCHANGING`, their `digest`, and the encrypted key.
 SELECT_BUNDLE = (
     f"SELECT {_columns('certificate', UNCHANGING)}, digest, sealed_key FROM certificate WHERE id = ?"  # noqa: S608 - constants
 )
 
 
 def digest(values: Iterable[object]) -> str:
-    """Give the digest by which it is seen whether the columns `UNCHANGING`, here as `values`, are as they were stored."""
+    """Return the SHA-256 digest of `values`, the columns `UNCHANGING`: it shows whether they are as they were stored."""
     return sha256(json.dumps(list(values)).encode()).hexdigest()
 
 
 def require_unchanged(row: Row) -> None:
-    """Raise `ValueError` where a row of `SELECT_BUNDLE` is not as it was stored."""
+    """Raise `ValueError` if the digest of a row of `SELECT_BUNDLE` does not match."""
     if digest(row[name] for name in UNCHANGING) != row["digest"]:
         raise ValueError(f"the certificate for {clean(row['names'], 100)} is not as it was stored")
 
 
 def literals(words: Iterable[str]) -> str:
-    """Give words of our own vocabulary (codes, statuses) as a list of SQL literals."""
+    """Return constants of ours (codes, statuses) as a list of SQL literals."""
     return ", ".join(f"'{word}'" for word in words)
 
 
 def codes(status: Status) -> str:
-    """Give the codes that stand for `status` as a list of SQL literals."""
+    """Return the codes that mean `status` as a list of SQL literals."""
     return literals(codes_of(status))
 
 
-# When the certificate that `status.derive_status` goes by expires; NULL without one.
+# The expiry of the certificate that `status.derive_status` uses; NULL without one.
 EXPIRY = "coalesce(serving.not_after, wanted.not_after)"
 
-# `status.derive_status` in SQL, for filters and counts over many domains; held to it by a property test.
+# `status.derive_status` in SQL, for filters and counts over many domains. A property test compares them.
 STATUS = f"""CASE
   WHEN domain.finding_code IN ({codes(Status.DISCARD)}) THEN '{Status.DISCARD}'
   WHEN domain.finding_code IN ({codes(Status.EMERGENCY)})
-    AND NOT coalesce({EXPIRY} <= :now AND coalesce(wanted.not_after, '') <= :now, 0) THEN '{Status.EMERGENCY}'
+    AND NOT coalesce({EXPIRY} <= :now AND coalesce(wanted.not_after, '') <= :now, FALSE) THEN '{Status.EMERGENCY}'
   WHEN {EXPIRY} <= :now OR domain.finding_code IN ({codes(Status.EXPIRED)}) THEN '{Status.EXPIRED}'
   WHEN domain.finding_code IN ({codes(Status.FAILURE)}) THEN '{Status.FAILURE}'
   WHEN domain.finding_code IN ({codes(Status.PENDING)}) THEN '{Status.PENDING}'
@@ -135,7 +142,7 @@ STATUS_RANK = (
 
 
 def time_of(text: str) -> datetime:
-    """Give a stored time as an aware UTC value."""
+    """Return a stored time as an aware UTC value."""
     return datetime.fromisoformat(text)
 
 
@@ -144,7 +151,7 @@ def _time_or_none(text: str | None) -> datetime | None:
 
 
 def names_text(names: Iterable[str]) -> str:
-    """Give names as stored: a JSON array."""
+    """Return names as they are stored: a JSON array."""
     return json.dumps(list(names))
 
 
@@ -153,7 +160,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def certificate_of(row: Iterable[Any]) -> Certificate:
-    """Read a certificate out of a row of `SELECT_CERTIFICATE`."""
+    """Return the certificate in a row of `SELECT_CERTIFICATE`."""
     # fmt: off
     (
         identity, domain_id, version, source, names, fingerprint, serial, issuer, key_type, not_before,
@@ -185,7 +192,7 @@ def certificate_of(row: Iterable[Any]) -> Certificate:
 
 
 def certificate_and_pem_of(row: Iterable[Any]) -> tuple[Certificate, str]:
-    """Read a certificate and its PEM out of a row of `SELECT_CERTIFICATE_AND_PEM`."""
+    """Return the certificate and its PEM in a row of `SELECT_CERTIFICATE_AND_PEM`."""
     *certificate, pem = row
     return certificate_of(certificate), pem
 
@@ -199,7 +206,7 @@ def _renewal_info(
 
 
 def domain_of(row: Iterable[Any]) -> Domain:
-    """Read a domain with its wanted and serving certificates out of a row of `SELECT_DOMAIN`."""
+    """Return the domain, with its wanted and serving certificates, in a row of `SELECT_DOMAIN`."""
     values, wanted_at = tuple(row), len(_DOMAIN)
     serving_at, finding_at = wanted_at + len(_CERTIFICATE), wanted_at + 2 * len(_CERTIFICATE)
     # fmt: off
@@ -229,7 +236,7 @@ def domain_of(row: Iterable[Any]) -> Domain:
 
 
 def summary_of(row: Iterable[Any]) -> DomainSummary:
-    """Read a domain's summary out of a row of `SELECT_DOMAIN_SUMMARY`."""
+    """Return the domain's summary in a row of `select_domain_summary`."""
     # fmt: off
     (
         _, name, sans, source, created_at, deleted_at, checked_at, wanted_id, serving_id,
@@ -271,12 +278,12 @@ def _finding(
 
 
 def count_of(row: Row) -> tuple[Status, int]:
-    """Read how many domains are in which status."""
+    """Return a status and its number of domains."""
     return Status(row["status"]), row["number"]
 
 
 def order_of(row: Row) -> Order:
-    """Read an order from a row of `SELECT * FROM acme_order`."""
+    """Return the order in a row of `SELECT * FROM acme_order`."""
     return Order(
         id=row["id"],
         domain_id=row["domain_id"],
@@ -288,7 +295,7 @@ def order_of(row: Row) -> Order:
 
 
 def event_of(row: Row) -> Event:
-    """Read an event from a row of `SELECT * FROM event`."""
+    """Return the event in a row of `SELECT * FROM event`."""
     return Event(
         id=row["id"],
         domain_id=row["domain_id"],
@@ -300,11 +307,11 @@ def event_of(row: Row) -> Event:
     )
 
 
-def told_event_of(row: Row) -> tuple[str, Event]:
-    """Read an event and the name of its domain from a row of `SELECT event.*, domain.name`."""
+def named_event_of(row: Row) -> tuple[str, Event]:
+    """Return the name of the domain and the event in a row of `SELECT event.*, domain.name`."""
     return row["name"], event_of(row)
 
 
 def mark_of(row: Row) -> tuple[Milestone, Mark]:
-    """Read a milestone from a row of `SELECT * FROM milestone`."""
+    """Return the milestone in a row of `SELECT * FROM milestone`."""
     return Milestone(row["name"]), Mark(time_of(row["at"]), row["actor"], row["detail"])

@@ -14,6 +14,7 @@ from typing import Any
 from sslctl.errors import Busy, SslctlError, StateError
 from sslctl.store.sql.connection import Run, T
 from sslctl.store.sqlite import schema
+from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.system.files import sync_folder
 
 _BUSY_SECONDS = 15.0
@@ -60,6 +61,7 @@ class Database:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.dialect = SqliteDialect()
         self._path = path
         self._lock = threading.RLock()
         self._holder: int | None = None

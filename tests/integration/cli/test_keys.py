@@ -19,7 +19,7 @@ from sslctl.rules.claim_names import KEY_ROTATION, domain_claim
 from sslctl.rules.model import Milestone, Source
 from sslctl.rules.versions import key_unneeded_since
 from sslctl.store.keyring import Keyring
-from sslctl.store.sql.maintenance import SEALED
+from sslctl.store.sql.keys import ENCRYPTED
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support import environment
 from tests.support.cdn import Cdn
@@ -70,7 +70,7 @@ def tokens(folder: Path) -> list[bytes]:
     with look_into(database_of(folder)) as connection:
         return [
             token
-            for table, column in SEALED
+            for table, _, column in ENCRYPTED
             for (token,) in connection.execute(f"SELECT {column} FROM {table} WHERE length({column}) > 0")  # noqa: S608
         ]
 
@@ -85,7 +85,7 @@ def test_rotation_covers_every_encrypted_column(folder: Path) -> None:
             WHERE schema.type = 'table' AND info.type = 'BLOB'"""
         ).fetchall()
     # The state of the audit's chain is no secret: without the sealed key nothing can be done with it.
-    assert set(blobs) - {("audit_chain", "state")} == set(SEALED)
+    assert set(blobs) - {("audit_chain", "state")} == {(table, column) for table, _, column in ENCRYPTED}
 
 
 def test_rotate_keys_re_encrypts_everything_with_the_new_key_alone(folder: Path, store: SqliteStore) -> None:
@@ -100,7 +100,7 @@ def test_rotate_keys_re_encrypts_everything_with_the_new_key_alone(folder: Path,
     for token in tokens(folder):
         Fernet(new).decrypt(token)
     assert store.bundle(held(store.domain("0.test"))).private_key == private_key()
-    assert store.milestones()[Milestone.KEYS_ROTATED].detail == f"{number} sealed anew"
+    assert store.milestones()[Milestone.KEYS_ROTATED].detail == f"{number} re-encrypted"
 
 
 def test_rotate_keys_leaves_no_old_ciphertext_in_the_database_file(folder: Path, store: SqliteStore) -> None:

@@ -21,7 +21,7 @@ from sslctl.rules.limits import Limit, LimitKind, Limits, Scope
 from sslctl.rules.model import Domain, Finding, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.store.keyring import Keyring
-from sslctl.store.sql.budget import _MOMENTS
+from sslctl.store.sql.budget import _TIMES
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START, Clock
 from tests.support.store_cases import (
@@ -213,7 +213,7 @@ def _take(
     # Sets of names meet although no domain has two orders open: each order is of a domain of its own.
     domain = store.add_domain(f"{number}.test", (), Source.C4)
     is_renewal = any(entry.outcome == "issued" and entry.names == wanted for entry in book)
-    store._queues.clear()
+    store._rules._queues.clear()
     if not is_safe(book, wanted, now, is_renewal=is_renewal):
         with pytest.raises(BudgetHeld) as caught:
             store.open_order(domain, names, private_key(), CSR)
@@ -543,12 +543,12 @@ def test_threads_of_one_store_never_overspend_together(folder: Path) -> None:
 # Cost
 
 
-@pytest.mark.parametrize("kind", _MOMENTS, ids=str)
+@pytest.mark.parametrize("kind", _TIMES, ids=str)
 def test_nothing_is_counted_by_reading_all_orders(folder: Path, kind: LimitKind) -> None:
     with opened(folder, LETS_ENCRYPTS) as store:
         plan = store._database.read(
             lambda row: str(row["detail"]),
-            f"EXPLAIN QUERY PLAN {_MOMENTS[kind]} ORDER BY at DESC LIMIT 1 OFFSET 4",
+            f"EXPLAIN QUERY PLAN {_TIMES[kind]} ORDER BY at DESC LIMIT 1 OFFSET 4",
             {"ca": CA, "key": "a.test", "since": "2026-11-23T00:00:00Z", "ahead": "2026-12-23T00:00:00Z"},
         )
     assert [step for step in plan if step.startswith("SCAN")] == []

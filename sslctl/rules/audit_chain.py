@@ -1,0 +1,101 @@
+"""The audit chain: an HMAC chain over all events, which shows any change made without the key file.
+
+The chain has a state of 32 bytes. Each event advances it: HMAC-SHA256, with a key of the chain's own, over the state
+before and the event. The event stores the first half of the new state, its MAC; the whole state is stored once. So a changed,
+removed, added or moved event does not match the MACs from there on. If events are cut off at the end, the last one does not
+match the stored state, and that state cannot be restored: a MAC holds only half of each state. An event that is added after
+such a cut continues from the stored state, so the cut stays visible.
+
+The chain cannot show that the whole database was replaced by an older copy. For that, note a head (`Head`) elsewhere.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sslctl.rules.model import Audit, Head
+from sslctl.text import clean
+
+_MAC_BYTES = 16
+_KEY_BYTES = 32
+
+Record = tuple[int, int, str | None, str, str, str, str, int | None]
+"""What the chain covers of an event: id, domain's id, domain's name, time, actor, kind, detail, version."""
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The chain's secret key, when it began (RFC 3339), and how many events existed before and were taken in."""
+
+    key: bytes
+    begun_at: str
+    inherited: int
+
+    @classmethod
+    def begin(cls, at: str, inherited: int) -> Chain:
+        """Return a chain with a new key."""
+        return cls(secrets.token_bytes(_KEY_BYTES), at, inherited)
+
+    @classmethod
+    def from_json(cls, text: str) -> Chain:
+        """Return the chain that `to_json` wrote. Raise `ValueError` if `text` is not one."""
+        try:
+            content = json.loads(text)
+            return cls(bytes.fromhex(content["key"]), content["begun_at"], content["inherited"])
+        except (LookupError, TypeError) as error:
+            raise ValueError("not an audit chain") from error
+
+    def to_json(self) -> str:
+        """Return all of it as text, to be encrypted: it holds the key."""
+        return _encode({"key": self.key.hex(), "begun_at": self.begun_at, "inherited": self.inherited})
+
+    def first(self) -> bytes:
+        """Return the state before the first event."""
+        return hmac.digest(self.key, _encode([self.begun_at, self.inherited]).encode(), "sha256")
+
+    def advance(self, state: bytes, record: Record) -> bytes:
+        """Return the state after the event `record`."""
+        return hmac.digest(self.key, state + _encode(record).encode(), "sha256")
+
+
+def mac_of(state: bytes) -> str:
+    """Return the MAC that an event stores of the state after it, in hexadecimal digits."""
+    return state[:_MAC_BYTES].hex()
+
+
+def verify(
+    chain: Chain, events: Iterable[tuple[Record, str | None]], stored: bytes, noted: Head | None
+) -> Audit:
+    """Compare all `events`, oldest first and each with its MAC, with the chain and its `stored` state.
+
+    `noted` is a head of an earlier time, which must be among them.
+    """
+    state, intact, head, is_noted = chain.first(), 0, None, noted is None
+
+    def ended(broken: str = "") -> Audit:
+        return Audit(intact, head, datetime.fromisoformat(chain.begun_at), chain.inherited, broken)
+
+    for record, mac in events:
+        state = chain.advance(state, record)
+        if mac != mac_of(state):
+            return ended(f"{_shown(record)} does not match the chain: it, or its place, was changed")
+        intact, head = intact + 1, Head(record[0], mac)
+        if noted is not None and noted.id == head.id:
+            is_noted = noted == head
+            if not is_noted:
+                return ended(f"{_shown(record)} differs from the head {noted} that was noted")
+    if state != stored:
+        return ended(f"events after {head or 'the beginning'} are missing")
+    return ended("" if is_noted else f"event {noted and noted.id}, which was noted as a head, is missing")
+
+
+def _shown(record: Record) -> str:
+    identity, _, name, at, _, kind, *_ = record
+    return f"event {identity} ({clean(at)}, {clean(name)}, {clean(kind)})"

@@ -1,0 +1,144 @@
+"""Domains: what is wanted of each, and what the last pass found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sslctl.rules.model import Certificate, Domain, Finding, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import queued_finding
+from sslctl.store.sql.connection import Run, expect
+from sslctl.store.sql.history import SqlHistory
+from sslctl.store.sql.queries import SqlQueries
+from sslctl.store.sql.rows import names_text
+from sslctl.text import instant
+
+# A bulk insert of so many takes a fraction of a second, for which other processes wait.
+_MOST_IN_ONE_COMMIT = 5000
+
+_UPSERT = """INSERT INTO domain
+    (name, sans, source, created_at, finding_code, finding_found, finding_wanted, finding_at, retry_at, wanted_id)
+    VALUES (:name, :sans, :source, :now, :code, '', '', :now, :now, :wanted)
+    ON CONFLICT (name) DO UPDATE SET sans = excluded.sans, source = excluded.source, deleted_at = NULL,
+    wanted_id = excluded.wanted_id, finding_code = excluded.finding_code, finding_found = '', finding_wanted = '',
+    finding_at = excluded.finding_at, retry_at = excluded.retry_at, revision = domain.revision + 1
+    WHERE domain.deleted_at IS NOT NULL"""
+
+_REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain AND id IS DISTINCT FROM :by
+    AND verified_at IS NOT NULL AND replaced_at IS NULL"""
+
+
+class SqlDomains(SqlQueries, SqlHistory):
+    """The store's `Domains`."""
+
+    def add_domain(
+        self, name: str, sans: tuple[str, ...], source: Source, wanted: Certificate | None = None
+    ) -> Domain:
+        with self._database.transaction() as run:
+            values = {
+                "name": name,
+                "sans": names_text(sans),
+                "source": source,
+                "now": instant(self._clock()),
+                "code": Code.QUEUED,
+                "wanted": wanted.id if wanted else None,
+            }
+            expect(run(_UPSERT, values).rowcount == 1, f"{name} was added by somebody else meanwhile")
+            domain = self.domain(name)
+            self._append_event(domain.id, "added", _described(sans, source))
+            if wanted is not None:
+                self._append_event(domain.id, "taken up again", "", wanted.version)
+            return domain
+
+    def add_domains(self, names: Sequence[str]) -> list[str]:
+        known = []
+        for start in range(0, len(names), _MOST_IN_ONE_COMMIT):
+            batch = names[start : start + _MOST_IN_ONE_COMMIT]
+            with self._database.transaction() as run:
+                new = self._insert_new(run, batch)
+                self._append(run, new, "added", _described((), Source.C4))
+            known += [name for name in batch if name not in new]
+        return known
+
+    def _insert_new(self, run: Run, names: Sequence[str]) -> dict[str, int]:
+        """Insert those of `names` that were never added; return them with their ids, in the order of the ids."""
+        # Sorted, the names go into the indexes side by side.
+        sql = f"""INSERT INTO domain
+            (name, sans, source, created_at, finding_code, finding_found, finding_wanted, finding_at, retry_at)
+            SELECT value, '[]', '{Source.C4}', :at, '{Code.QUEUED}', '', '', :at, :at
+            FROM {self._database.dialect.texts(":names")} WHERE true ORDER BY value
+            ON CONFLICT (name) DO NOTHING RETURNING name, id"""  # noqa: S608 - constants
+        new = run(sql, {"names": json.dumps(names), "at": instant(self._clock())}).fetchall()
+        return {row["name"]: row["id"] for row in sorted(new, key=lambda row: row["id"])}
+
+    def update_domain(self, domain: Domain, sans: tuple[str, ...], source: Source) -> Domain:
+        with self._advance(domain, "sans = :sans, source = :source", sans=names_text(sans), source=source):
+            before, after = _described(domain.sans, domain.source), _described(sans, source)
+            if before != after:
+                self._append_event(domain.id, "changed", f"{after}; was {before}")
+            return self.record_finding(self.domain(domain.name), queued_finding(self._clock()))
+
+    def record_finding(self, domain: Domain, finding: Finding | None) -> Domain:
+        values: dict[str, object] = {
+            "finding_code": finding and finding.code,
+            "finding_found": finding and finding.found,
+            "finding_wanted": finding and finding.wanted,
+            "finding_at": finding and instant(finding.at),
+            "retry_at": finding and finding.retry_at and instant(finding.retry_at),
+            "finding_tries": finding.tries if finding else 1,
+        }
+        tried = finding is None or finding.code is not Code.QUEUED
+        if tried:
+            values["checked_at"] = instant(self._clock())
+        with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
+            if tried and _reported(finding) != _reported(domain.finding):
+                self._append_event(domain.id, "found", "well" if finding is None else _reported(finding))
+            return self.domain(domain.name)
+
+    def delete_domain(self, domain: Domain) -> Domain:
+        at = instant(self._clock())
+        change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
+        with self._advance(domain, change, at=at) as run:
+            self._mark_replaced(run, domain, at)
+            self._append_event(domain.id, "deleted", "")
+            deleted = self.find(domain.name)
+        assert deleted is not None  # noqa: S101 - rows are never removed
+        return deleted
+
+    def _mark_replaced(self, run: Run, domain: Domain, at: str, *, by: Certificate | None = None) -> None:
+        """Record that `by`, or nothing, is served in place of the domain's other certificates."""
+        run(_REPLACE, {"at": at, "domain": domain.id, "by": by.id if by else None})
+
+    # Compare-and-set
+
+    @contextmanager
+    def _advance(self, domain: Domain, change: str, **values: object) -> Iterator[Run]:
+        """Change `domain` if it is as the caller read it, then run the block in the same transaction. Raise `Busy`."""
+        with self._database.transaction() as run:
+            changed = run(
+                f"UPDATE domain SET {change}, revision = revision + 1 WHERE id = :domain AND revision = :revision",  # noqa: S608 - constants
+                {**values, "domain": domain.id, "revision": domain.revision},
+            )
+            expect(changed.rowcount == 1, _changed(domain))
+            yield run
+
+    def _require_revision(self, domain: Domain) -> None:
+        """Raise `Busy` unless `domain` is as the caller read it."""
+        expect(self.domain(domain.name).revision == domain.revision, _changed(domain))
+
+
+def _changed(domain: Domain) -> str:
+    return f"{domain.name} was changed by another sslctl meanwhile"
+
+
+def _described(sans: tuple[str, ...], source: Source) -> str:
+    return f"source {source}, other names: {', '.join(sans)}" if sans else f"source {source}, no other names"
+
+
+def _reported(finding: Finding | None) -> str:
+    """Return what an event reports of a finding. It holds no times: the same fault on the next day is no news."""
+    if finding is None or finding.code is Code.QUEUED:
+        return ""
+    return f"{finding.code}: {finding.reason.explain(finding.found, finding.wanted)}"

@@ -1,0 +1,58 @@
+"""The whole store over any SQL database: all parts put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+
+from sslctl.rules.limits import Limits
+from sslctl.store.keyring import Keyring
+from sslctl.store.sql.budget import SqlBudget
+from sslctl.store.sql.claims import this_process
+from sslctl.store.sql.connection import Connection
+from sslctl.store.sql.keys import SqlKeys
+from sslctl.store.sql.notices import SqlNotices
+from sslctl.store.sql.renewals import SqlRenewals
+from sslctl.store.sql.versions import SqlVersions
+
+
+class SqlStore(SqlVersions, SqlRenewals, SqlKeys, SqlNotices):
+    """Everything of `Store` that is common to SQL databases; see `SqliteStore` for the arguments."""
+
+    def __init__(
+        self,
+        database: Connection,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], datetime],
+        actor: str,
+        ca: str,
+        limits: Limits,
+    ) -> None:
+        SqlBudget.__init__(self, ca, limits)
+        self._database = database
+        self._keyring = keyring
+        self._clock = clock
+        self._actor = actor
+        self._owner = this_process()
+        self._check_keyring()
+
+    def _check_keyring(self) -> None:
+        """Make the key file together with the database, and never again: a new one would decrypt none of the old keys."""
+        select = "SELECT sealed FROM key_check"
+        if not self._database.read(tuple, select):
+            with self._database.transaction() as run:
+                if run(select).fetchone() is None:
+                    if not self._keyring.exists:
+                        self._keyring.make()
+                    token = self._keyring.encrypt("sslctl")
+                    run("INSERT INTO key_check (only_row, sealed) VALUES (1, ?)", (token,))
+        elif self._keyring.exists:
+            self._keyring.load()
+            self._database.read(lambda row: self._keyring.decrypt(row["sealed"]), select)
+        if self._keyring.exists:
+            self._require_chain()
+
+    def transaction(self) -> AbstractContextManager[object]:
+        return self._database.transaction()

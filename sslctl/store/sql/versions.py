@@ -1,0 +1,116 @@
+"""Versions: every certificate that a domain had, with its chain and key, and how far its delivery got."""
+
+from __future__ import annotations
+
+from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order, Source
+from sslctl.store.sql import rows
+from sslctl.store.sql.connection import Row
+from sslctl.store.sql.orders import SqlOrders
+from sslctl.store.sql.rows import names_text
+from sslctl.text import instant
+
+
+class SqlVersions(SqlOrders):
+    """The store's `Versions`."""
+
+    # Reading
+
+    def certificates(self, domain: Domain) -> list[Certificate]:
+        sql = f"{rows.SELECT_CERTIFICATE} WHERE domain_id = ? ORDER BY version DESC"
+        return self._database.read(rows.certificate_of, sql, (domain.id,))
+
+    def bundle(self, certificate: Certificate) -> Bundle:
+        return self._database.read(self._bundle_of, rows.SELECT_BUNDLE, (certificate.id,))[0]
+
+    def _bundle_of(self, row: Row) -> Bundle:
+        rows.require_unchanged(row)
+        key = self._keyring.decrypt(row["sealed_key"]) if row["sealed_key"] else ""
+        return Bundle(row["pem"], row["chain_pem"], key)
+
+    def require_unchanged(self, certificate: Certificate) -> None:
+        self._database.read(rows.require_unchanged, rows.SELECT_BUNDLE, (certificate.id,))
+
+    # New versions
+
+    def add_issued_certificate(
+        self, domain: Domain, order: Order, certificate: str, chain: str, leaf: Leaf
+    ) -> Domain:
+        bundle = Bundle(certificate, chain, self.order_key(order))
+        with self._database.transaction():
+            self.close_order(order, "issued")
+            return self._add_version(domain, Source.C4, bundle, leaf)
+
+    def add_text_certificate(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
+        with self._database.transaction():
+            known = self.find(name)
+            if known is None or known.deleted_at is not None:
+                domain = self.add_domain(name, sans, Source.TEXT)
+            else:
+                domain = self.update_domain(known, sans, Source.TEXT)
+            return self._add_version(domain, Source.TEXT, bundle, leaf)
+
+    def _add_version(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
+        values: dict[str, object] = {
+            "domain_id": domain.id,
+            "source": source,
+            "names": names_text(leaf.names),
+            "fingerprint": leaf.fingerprint,
+            "serial": leaf.serial,
+            "issuer": leaf.issuer,
+            "key_type": leaf.key_type,
+            "not_before": instant(leaf.not_before),
+            "not_after": instant(leaf.not_after),
+            "pem": bundle.certificate,
+            "chain_pem": bundle.chain,
+            "sealed_key": self._keyring.encrypt(bundle.private_key),
+            "issued_at": instant(self._clock()),
+        }
+        values["digest"] = rows.digest(values[column] for column in rows.UNCHANGING)
+        insert = f"""INSERT INTO certificate (version, {", ".join(values)})
+            VALUES ((SELECT coalesce(max(version), 0) + 1 FROM certificate WHERE domain_id = :domain_id),
+            {", ".join(f":{column}" for column in values)}) RETURNING id"""  # noqa: S608 - constants
+        with self._database.transaction() as run:
+            identity = run(insert, values).fetchone()["id"]
+            with self._advance(domain, "wanted_id = :id", id=identity):
+                newest = self.certificates(domain)[0]
+                kind = "issued" if source is Source.C4 else "pasted"
+                self._append_event(domain.id, kind, f"serial {leaf.serial}", newest.version)
+                return self.domain(domain.name)
+
+    # Delivery
+
+    def mark_uploading(self, certificate: Certificate) -> None:
+        self._stamp(certificate, "uploading_at")
+
+    def mark_uploaded(self, certificate: Certificate) -> None:
+        self._stamp(certificate, "uploaded_at", "uploaded")
+
+    def mark_revoked(self, certificate: Certificate) -> None:
+        self._stamp(certificate, "revoked_at", "revoked")
+
+    def _stamp(self, certificate: Certificate, column: str, event: str | None = None) -> None:
+        """Record the time in `column` of `certificate`, and an event."""
+        with self._database.transaction() as run:
+            at = instant(self._clock())
+            run(f"UPDATE certificate SET {column} = ? WHERE id = ?", (at, certificate.id))  # noqa: S608 - a constant
+            if event is not None:
+                self._append_event(certificate.domain_id, event, "", certificate.version)
+
+    def mark_serving(self, domain: Domain, certificate: Certificate, *, wanted: Certificate | None) -> Domain:
+        at = instant(self._clock())
+        change = {"serving": certificate.id, "wanted": wanted.id if wanted else None}
+        with self._advance(domain, "serving_id = :serving, wanted_id = :wanted", **change) as run:
+            self._mark_replaced(run, domain, at, by=certificate)
+            run(
+                "UPDATE certificate SET verified_at = ?, replaced_at = NULL WHERE id = ?",
+                (at, certificate.id),
+            )
+            if domain.serving is None or domain.serving.id != certificate.id:
+                self._append_event(domain.id, "serving", "C4 confirmed it", certificate.version)
+            return self.domain(domain.name)
+
+    def mark_not_serving(self, domain: Domain, why: str) -> Domain:
+        with self._advance(domain, "serving_id = NULL"):
+            version = domain.serving.version if domain.serving else None
+            self._append_event(domain.id, "not serving", why, version)
+            return self.domain(domain.name)

@@ -1,0 +1,23 @@
+"""How SQLite spells what is not common SQL (`sql.connection.Dialect`)."""
+
+from __future__ import annotations
+
+
+class SqliteDialect:
+    """SQLite's spelling. It needs SQLite 3.39 for `IS DISTINCT FROM`, which is common SQL."""
+
+    def texts(self, parameter: str) -> str:
+        """See `Dialect`."""
+        return f"json_each({parameter})"
+
+    def integers(self, parameter: str) -> str:
+        """See `Dialect`."""
+        return f"json_each({parameter})"
+
+    def index_hint(self, index: str) -> str:
+        """See `Dialect`."""
+        return f"INDEXED BY {index}"
+
+    def days_of(self, time: str) -> str:
+        """See `Dialect`."""
+        return f"julianday({time})"
