@@ -20,7 +20,7 @@ _ONE_BY_ONE = "tests/torture/test_classes.py::"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs Pebble or systemd where they are missing, unless SSLCTL_REQUIRE_PEBBLE=1 says that they must be there."""
+    """Skip tests that need Pebble or systemd if they are missing, unless SSLCTL_REQUIRE_PEBBLE=1 requires them."""
     programs = {"pebble": ("pebble", "pebble-challtestsrv"), "systemd": ("systemd-analyze",)}
     for package, needed in programs.items():
         if all(map(shutil.which, needed)):
@@ -49,7 +49,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
     return Clock()
 
 
@@ -75,7 +75,7 @@ def cdn(tmp_path: Path, clock: Clock) -> Iterator[Cdn]:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A port of loopback that somebody listens on."""
+    """A listening socket on a loopback port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
         yield server
@@ -83,8 +83,8 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of loopback that refuses connections."""
-    # Bound and not listening: nobody else can take the port, and a connection is refused.
+    """A loopback port that refuses connections."""
+    # Bound but not listening: no other program can take the port, and connections are refused.
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]

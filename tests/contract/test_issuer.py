@@ -146,11 +146,11 @@ class Ari:
     def suggest(self, known: Mapping[str, RenewalWindow] | None) -> None:
         """Set the renewal windows of the CA."""
         if self.server is not None:
-            said = {
+            answers = {
                 id_: window(each.start_at, each.end_at, each.explanation_url)
                 for id_, each in (known or {}).items()
             }
-            self.server.answers = said
+            self.server.answers = answers
             if known is None:
                 self.server.directory = Answer({})
         else:

@@ -79,7 +79,7 @@ def _no_fix_needed(_cdn: Cdn) -> None:
     """Do nothing: the problem occurs only once."""
 
 
-TROUBLES: dict[Code, tuple[int, int, Step, Step]] = {
+PROBLEMS: dict[Code, tuple[int, int, Step, Step]] = {
     Code.CNAME_MISSING: (
         4,
         1,
@@ -135,19 +135,19 @@ TROUBLES: dict[Code, tuple[int, int, Step, Step]] = {
 }
 
 
-@pytest.mark.parametrize("reason", TROUBLES, ids=str)
+@pytest.mark.parametrize("reason", PROBLEMS, ids=str)
 def test_add_reports_reason_and_owner_and_succeeds_after_the_problem_is_fixed(cdn: Cdn, reason: Code) -> None:
-    exit_code, orders, trouble, cure = TROUBLES[reason]
+    exit_code, orders, cause, fix = PROBLEMS[reason]
     cdn.add_domain(NAME)
-    trouble(cdn)
-    told = cdn.sslctl("add", NAME)
-    assert (told.exit_code, told.stderr) == (exit_code, "")
-    first, second = told.stdout.splitlines()
+    cause(cdn)
+    result = cdn.sslctl("add", NAME)
+    assert (result.exit_code, result.stderr) == (exit_code, "")
+    first, second = result.stdout.splitlines()
     assert first.startswith(f"{NAME}: ")
     assert f" {reason}: " in first
     assert second.startswith("  next (")
     assert cdn.installed(NAME) is None
-    cure(cdn)
+    fix(cdn)
     assert cdn.sslctl("add", NAME).exit_code == 0
     assert len(cdn.issuer.orders) == orders
     assert cdn.installed(NAME) is not None
@@ -265,13 +265,13 @@ def test_add_no_wait_sends_no_request_and_a_later_command_does_the_work(cdn: Cdn
     assert cdn.installed(NAME) is not None
 
 
-@pytest.mark.parametrize("trouble", [Code.CNAME_ELSEWHERE, Code.C4_UNKNOWN_DOMAIN], ids=str)
-def test_add_no_wait_queues_a_failed_domain_again(cdn: Cdn, trouble: Code) -> None:
-    exit_code, _, spoil, cure = TROUBLES[trouble]
+@pytest.mark.parametrize("problem", [Code.CNAME_ELSEWHERE, Code.C4_UNKNOWN_DOMAIN], ids=str)
+def test_add_no_wait_queues_a_failed_domain_again(cdn: Cdn, problem: Code) -> None:
+    exit_code, _, spoil, fix = PROBLEMS[problem]
     cdn.add_domain(NAME)
     spoil(cdn)
     assert cdn.sslctl("add", NAME).exit_code == exit_code
-    cure(cdn)
+    fix(cdn)
     assert cdn.sslctl("daemon-tick", "--json").json["domains"] == []
     assert cdn.sslctl("add", NAME, "--no-wait").exit_code == 3
     assert statuses(cdn.sslctl("daemon-tick", "--json")) == {NAME: "Success"}
@@ -500,7 +500,7 @@ def test_add_rejects_an_invalid_name_in_one_line_before_any_request(cdn: Cdn, na
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "name a domain, or --from-file FILE"),
         ([NAME, f"{NAME.upper()}."], "is given twice"),
@@ -517,12 +517,12 @@ def test_add_rejects_an_invalid_name_in_one_line_before_any_request(cdn: Cdn, na
         ([NAME, "--cert", "missing.pem", "--key", "PEM"], "'missing.pem' does not exist"),
     ],
 )
-def test_add_rejects_options_that_do_not_fit_together(cdn: Cdn, arguments: list[str], said: str) -> None:
+def test_add_rejects_options_that_do_not_fit_together(cdn: Cdn, arguments: list[str], message: str) -> None:
     pem = cdn.folder / "some.pem"
     pem.write_text(cdn.text_pair(NAME).fullchain)
     result = cdn.sslctl("add", *(str(pem) if word == "PEM" else word for word in arguments))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert said in result.stderr
+    assert message in result.stderr
     assert not (cdn.folder / "state").exists()
 
 

@@ -82,12 +82,12 @@ def _aged(cdn: Cdn, days: float) -> Bundle:
 
 @pytest.mark.parametrize("part", WRONG)
 def test_add_pair_names_the_part_that_is_wrong(cdn: Cdn, part: str) -> None:
-    spoil, said = WRONG[part]
+    spoil, message = WRONG[part]
     cdn.add_domain(NAME)
     pair = spoil(cdn, cdn.text_pair(NAME))
     result = cdn.sslctl("add", NAME, *cdn.paste(pair))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.splitlines()[0] == f"sslctl: error: {said}"
+    assert result.stderr.splitlines()[0] == f"sslctl: error: {message}"
     assert "PRIVATE KEY-----" not in result.stderr
     assert (cdn.c4.requests, cdn.zone.queries) == ((), [])
     assert cdn.sslctl("list", "--json").json["domains"] == []

@@ -88,13 +88,13 @@ def test_restored_backup_of_a_running_batch_continues_without_a_second_order(
     running.start()
     for _ in range(4):
         assert issuer.placed.acquire(timeout=30)
-    said = cdn.sslctl("backup", str(file), "--json")
+    result = cdn.sslctl("backup", str(file), "--json")
     issuer.gate.set()
     running.join()
     app.close()
-    assert said.exit_code == Exit.OK
-    assert said.json["domains"] == len(NAMES)
-    assert 0 < said.json["certificates"] < len(NAMES)
+    assert result.exit_code == Exit.OK
+    assert result.json["domains"] == len(NAMES)
+    assert 0 < result.json["certificates"] < len(NAMES)
     assert len(issuer.orders) == len(NAMES)
     uploads = sum(len(cdn.uploads(name)) for name in NAMES)
 
@@ -102,7 +102,7 @@ def test_restored_backup_of_a_running_batch_continues_without_a_second_order(
     use_empty_state(cdn, monkeypatch)
     restored = cdn.sslctl("restore", str(file), "--json")
     assert restored.exit_code == Exit.OK, restored.stderr
-    assert restored.json["certificates"] == said.json["certificates"]
+    assert restored.json["certificates"] == result.json["certificates"]
     listed = cdn.sslctl("list", "--json").json["domains"]
     assert [domain["domain"] for domain in listed] == NAMES
     assert {domain["status"] for domain in listed} == {Status.PENDING}
@@ -116,10 +116,10 @@ def test_restored_backup_of_a_running_batch_continues_without_a_second_order(
 
 
 def test_backup_is_private_and_does_not_contain_the_key(used: Cdn, file: Path) -> None:
-    said = used.sslctl("backup", str(file))
-    assert said.exit_code == Exit.OK
-    assert said.stdout.startswith(f"{file}: 1 domains, 1 certificates, ")
-    assert f"keep a copy of {used.folder}/state/master.key elsewhere" in said.stderr
+    result = used.sslctl("backup", str(file))
+    assert result.exit_code == Exit.OK
+    assert result.stdout.startswith(f"{file}: 1 domains, 1 certificates, ")
+    assert f"keep a copy of {used.folder}/state/master.key elsewhere" in result.stderr
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     key = (used.folder / "state" / "master.key").read_bytes().strip()
@@ -169,10 +169,10 @@ def backup(used: Cdn, file: Path) -> Path:
 
 def assert_restore_refused(cdn: Cdn, file: Path, folder: Path, *words: str) -> None:
     before = sorted(os.listdir(folder))  # noqa: PTH208 - names
-    said = cdn.sslctl("restore", str(file))
-    assert said.exit_code == Exit.UNUSABLE, said
+    result = cdn.sslctl("restore", str(file))
+    assert result.exit_code == Exit.UNUSABLE, result
     for word in words:
-        assert word in said.stderr
+        assert word in result.stderr
     assert sorted(os.listdir(folder)) == before  # noqa: PTH208 - names
 
 
@@ -274,8 +274,8 @@ def test_tick_verifies_served_domains_after_a_restore(
     used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_empty_state(used, monkeypatch)
-    said = used.sslctl("restore", str(backup))
-    assert "daemon-tick" in said.stderr
+    result = used.sslctl("restore", str(backup))
+    assert "daemon-tick" in result.stderr
     view = used.sslctl("view", "shop.example.com", "--json").json["domain"]
     assert (view["status"], view["serving"]) == (Status.PENDING, None)
     assert (view["events"][-1]["kind"], view["events"][-1]["detail"]) == (

@@ -60,7 +60,7 @@ def run(
 
 
 class Terminal:
-    """sslctl on a terminal of its own. `screen` is all that was written, escape sequences included."""
+    """sslctl on its own terminal. `screen` is all output, escape sequences included."""
 
     def __init__(self, cdn: Cdn, *arguments: str, columns: int = 160, **more: str) -> None:
         self.screen = ""
@@ -98,7 +98,7 @@ class Terminal:
         _await(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
 
     def type(self, text: str) -> None:
-        """Type `text`."""
+        """Type `text` on the terminal."""
         os.write(self._end, text.encode())
 
     def end(self) -> int:

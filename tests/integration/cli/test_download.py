@@ -187,10 +187,10 @@ def test_download_works_for_a_deleted_domain(shop: Cdn, out: Path) -> None:
 
 def test_download_exits_with_9_before_the_first_certificate(cdn: Cdn, out: Path) -> None:
     cdn.sslctl("add", NAME, "--no-wait")
-    for name, said in ((NAME, "has no certificate yet"), ("other.example.com", "is not managed here")):
+    for name, message in ((NAME, "has no certificate yet"), ("other.example.com", "is not managed here")):
         result = cdn.sslctl("download", name, "-o", str(out))
         assert result.exit_code == 9
-        assert said in result.stderr
+        assert message in result.stderr
     assert list(out.iterdir()) == []
 
 

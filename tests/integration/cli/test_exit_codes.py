@@ -173,7 +173,7 @@ def test_command_refuses_a_foreign_or_corrupt_database_and_does_not_change_it(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("SSLCTL_STATE_DIR", "/dev/null/state", "/dev/null/state"),
         ("SSLCTL_STATE_DIR", "/proc/sslctl", "/proc/sslctl"),
@@ -182,12 +182,12 @@ def test_command_refuses_a_foreign_or_corrupt_database_and_does_not_change_it(
     ],
 )
 def test_command_names_the_setting_that_cannot_be_used(
-    cdn: Cdn, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, value)
     result = cdn.sslctl("list")
     assert (result.exit_code, result.stdout) == (Exit.UNUSABLE, "")
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 

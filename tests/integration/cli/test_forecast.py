@@ -107,16 +107,16 @@ def test_forecast_counts_queued_domains_as_new_and_excludes_failing_ones(cdn: Cd
     cdn.sslctl("add", "queued.example.com", "--no-wait")
     answer = ask(cdn)
     assert (answer["queued"], answer["failing"], answer["days"][0]["new"]) == (1, 1, 1)
-    said = cdn.sslctl("forecast").stdout
-    assert "Not counted: 1 domain that fails" in said
+    output = cdn.sslctl("forecast").stdout
+    assert "Not counted: 1 domain that fails" in output
 
 
 def test_forecast_prints_bars_and_a_verdict(fleet: Cdn) -> None:
-    said = fleet.sslctl("forecast", "--max-per-day", "2", "--days", "90").stdout.splitlines()
-    assert said[0] == "Orders a day, 90 days from 2026-11-23: 6 certificates, 0 new domains"
-    assert "2027-02-08       6            2  " + "█" * 44 + "│" in said
-    assert "It fits: no day has more than 2 renewals, and renewal.max_per_day is 2." in said
-    assert "Without spreading, 2027-02-14 would have 6." in said
+    output = fleet.sslctl("forecast", "--max-per-day", "2", "--days", "90").stdout.splitlines()
+    assert output[0] == "Orders a day, 90 days from 2026-11-23: 6 certificates, 0 new domains"
+    assert "2027-02-08       6            2  " + "█" * 44 + "│" in output
+    assert "It fits: no day has more than 2 renewals, and renewal.max_per_day is 2." in output
+    assert "Without spreading, 2027-02-14 would have 6." in output
 
 
 def test_forecast_names_the_breaking_day_and_a_sufficient_budget_when_it_does_not_fit(fleet: Cdn) -> None:

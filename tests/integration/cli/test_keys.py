@@ -376,12 +376,12 @@ def test_command_accepts_a_key_file_in_the_credentials_directory(
 def test_keys_rotate_reports_how_many_secrets_it_re_encrypted(cdn: Cdn) -> None:
     cdn.add_domain("shop.example.com")
     cdn.sslctl("add", "shop.example.com")
-    said = cdn.sslctl("keys", "rotate")
-    assert said.exit_code == Exit.OK
-    assert said.stdout.startswith("3 private keys and checks are sealed with the first key of ")
-    assert "new backup" in said.stderr
-    told = cdn.sslctl("keys", "rotate", "--json").json
-    assert (told["rewrapped"], told["went_on"], told["left"]) == (3, False, 0)
+    result = cdn.sslctl("keys", "rotate")
+    assert result.exit_code == Exit.OK
+    assert result.stdout.startswith("3 private keys and checks are sealed with the first key of ")
+    assert "new backup" in result.stderr
+    report = cdn.sslctl("keys", "rotate", "--json").json
+    assert (report["rewrapped"], report["went_on"], report["left"]) == (3, False, 0)
     assert cdn.sslctl("download", "shop.example.com", "-o", str(cdn.folder / "files")).exit_code == Exit.OK
 
 
@@ -397,9 +397,9 @@ def renewed(cdn: Cdn) -> str:
 
 
 def prune(cdn: Cdn, *arguments: str) -> list[tuple[str, int]]:
-    said = cdn.sslctl("keys", "prune", "--json", *arguments)
-    assert said.exit_code == Exit.OK, said.stderr
-    return [(key["domain"], key["version"]) for key in said.json["keys"]]
+    result = cdn.sslctl("keys", "prune", "--json", *arguments)
+    assert result.exit_code == Exit.OK, result.stderr
+    return [(key["domain"], key["version"]) for key in result.json["keys"]]
 
 
 def test_keys_prune_destroys_the_key_of_a_replaced_certificate_after_30_days(cdn: Cdn, renewed: str) -> None:
@@ -461,10 +461,10 @@ def test_keys_prune_skips_a_domain_that_another_process_has_claimed(cdn: Cdn, re
     ) as other:
         assert other.stdout is not None
         assert domain_claim(renewed).encode() in other.stdout.readline()
-        said = cdn.sslctl("keys", "prune", "--older-than", "0", "--json")
+        result = cdn.sslctl("keys", "prune", "--older-than", "0", "--json")
         other.kill()
-    assert (said.exit_code, said.json["keys"], said.json["busy"]) == (Exit.TRY_LATER, [], 1)
-    assert "1 domains left out" in said.stderr
+    assert (result.exit_code, result.json["keys"], result.json["busy"]) == (Exit.TRY_LATER, [], 1)
+    assert "1 domains left out" in result.stderr
     assert prune(cdn, "--older-than", "0") == [(renewed, 1)]
 
 
@@ -494,8 +494,8 @@ def test_certificate_that_was_never_served_is_superseded_by_the_next_one(store: 
 
 
 def test_keys_prune_prints_each_key_and_a_total(cdn: Cdn, renewed: str) -> None:
-    said = cdn.sslctl("keys", "prune", "--older-than", "0", "--dry-run").stdout
-    assert said == (
+    output = cdn.sslctl("keys", "prune", "--older-than", "0", "--dry-run").stdout
+    assert output == (
         f"{renewed}: version 1, superseded 2026-11-24 12:00 SGT\n1 private key would be destroyed (--dry-run)\n"
     )
     assert cdn.sslctl("keys", "prune").stdout == "0 private keys destroyed\n"

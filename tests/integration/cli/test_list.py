@@ -124,7 +124,7 @@ def test_list_deleted_shows_the_deletion_time_and_no_status(fleet: Cdn) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ([], "No domains are managed yet in "),
         (["--sort", "expires"], "No domains are managed yet in "),
@@ -132,10 +132,10 @@ def test_list_deleted_shows_the_deletion_time_and_no_status(fleet: Cdn) -> None:
         (["--deleted"], "No domain was deleted.\n"),
     ],
 )
-def test_list_reports_an_empty_result_on_standard_error(cdn: Cdn, options: list[str], said: str) -> None:
+def test_list_reports_an_empty_result_on_standard_error(cdn: Cdn, options: list[str], message: str) -> None:
     result = cdn.sslctl("list", *options)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.startswith(said)
+    assert result.stderr.startswith(message)
     as_json = cdn.sslctl("list", "--json", *options)
     assert (as_json.json, as_json.stderr) == (
         {"schema_version": 1, "ca_pauses": [], "notice": None, "domains": []},

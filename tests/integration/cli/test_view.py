@@ -45,16 +45,16 @@ def test_view_shows_the_renewal_window_that_the_ca_suggests(cdn: Cdn) -> None:
     assert "CA's window" not in cdn.sslctl("view", NAME).stdout
     assert cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"][0]["renewal_info"] is None
     start = cdn.clock() + timedelta(days=60)
-    said = RenewalWindow(start, start + timedelta(seconds=1), "https://ca.test/why")
-    cdn.issuer.suggested = lambda _id: said
+    window = RenewalWindow(start, start + timedelta(seconds=1), "https://ca.test/why")
+    cdn.issuer.suggested = lambda _id: window
     cdn.sslctl("daemon-tick")
     shown = cdn.sslctl("view", NAME).stdout
     assert "  CA's window:  renewal from 2027-01-22 12:00 SGT to 2027-01-22 12:00 SGT\n" in shown
     assert "  Time picked:  2027-01-22 12:00 SGT (2027-01-22 04:00 UTC)\n" in shown
     assert "  CA explains:  https://ca.test/why\n" in shown
-    told = cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"][0]["renewal_info"]
-    assert told.pop("renew_at") in ("2027-01-22T04:00:00Z", "2027-01-22T04:00:01Z")
-    assert told == {
+    info = cdn.sslctl("view", NAME, "--json").json["domain"]["certificates"][0]["renewal_info"]
+    assert info.pop("renew_at") in ("2027-01-22T04:00:00Z", "2027-01-22T04:00:01Z")
+    assert info == {
         "start_at": "2027-01-22T04:00:00Z",
         "end_at": "2027-01-22T04:00:01Z",
         "poll_at": "2026-11-23T10:00:00Z",

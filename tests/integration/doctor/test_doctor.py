@@ -47,15 +47,15 @@ def well(cdn: Cdn, ca: AriServer, monkeypatch: pytest.MonkeyPatch) -> Cdn:
     return cdn
 
 
-def checks(said: Result) -> dict[str, dict[str, Any]]:
-    return {check["check"]: check for check in said.json["checks"]}
+def checks(result: Result) -> dict[str, dict[str, Any]]:
+    return {check["check"]: check for check in result.json["checks"]}
 
 
 def found(cdn: Cdn, name: str, grade: str, code: int) -> dict[str, Any]:
     """Return the check `name`; assert its grade, the exit code, and that every other check is ok."""
-    said = cdn.sslctl("doctor", "--json")
-    made = checks(said)
-    assert (made[name]["grade"], said.exit_code) == (grade, code), made
+    result = cdn.sslctl("doctor", "--json")
+    made = checks(result)
+    assert (made[name]["grade"], result.exit_code) == (grade, code), made
     assert {check["grade"] for other, check in made.items() if other != name} <= {"ok"}, made
     assert (grade == "ok") == (made[name]["hint"] is None)
     check: dict[str, Any] = made[name]
@@ -63,10 +63,10 @@ def found(cdn: Cdn, name: str, grade: str, code: int) -> dict[str, Any]:
 
 
 def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) -> None:
-    said = well.sslctl("doctor", "--json")
-    made = checks(said)
+    result = well.sslctl("doctor", "--json")
+    made = checks(result)
     assert {check["grade"] for check in made.values()} == {"ok"}, made
-    assert said.exit_code == Exit.OK
+    assert result.exit_code == Exit.OK
     assert set(made) == {
         "configuration", "state folder", "database file", "certbot's folder", "key file", "disk space", "inodes",
         "database", "last tick", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
@@ -76,9 +76,9 @@ def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) 
 
 def test_doctor_prints_one_line_per_check_and_a_hint_for_a_problem(well: Cdn) -> None:
     (well.folder / "webroot").rmdir()
-    said = well.sslctl("doctor")
-    assert said.exit_code == Exit.UNUSABLE
-    lines = said.stdout.splitlines()
+    result = well.sslctl("doctor")
+    assert result.exit_code == Exit.UNUSABLE
+    lines = result.stdout.splitlines()
     assert f"ok    configuration: {well.config_path}" in lines
     at = lines.index(f"bad   webroot: {well.folder}/webroot is not there")
     assert lines[at + 1].startswith("      make it")
@@ -100,18 +100,18 @@ def test_doctor_warns_when_there_is_no_state_and_creates_none(
     well: Cdn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLCTL_STATE_DIR", str(well.folder / "new"))
-    said = well.sslctl("doctor", "--json")
-    made = checks(said)
-    assert said.exit_code == Exit.OK
+    result = well.sslctl("doctor", "--json")
+    made = checks(result)
+    assert result.exit_code == Exit.OK
     assert {made[name]["grade"] for name in ("state folder", "database file", "key file")} == {"warn"}
     assert not (well.folder / "new").exists()
 
 
 def test_doctor_reports_only_the_configuration_when_it_is_invalid(well: Cdn) -> None:
     well.config_path.write_text("[acme]\nworkers = 'many'\n")
-    said = well.sslctl("doctor", "--json")
-    assert said.exit_code == Exit.UNUSABLE
-    [check] = said.json["checks"]
+    result = well.sslctl("doctor", "--json")
+    assert result.exit_code == Exit.UNUSABLE
+    [check] = result.json["checks"]
     assert (check["check"], check["grade"]) == ("configuration", "bad")
     assert "acme.workers" in check["detail"]
 
@@ -177,9 +177,9 @@ def test_doctor_exits_with_8_for_a_problem_of_this_machine(
 
 def test_doctor_reports_a_file_that_is_not_a_database(well: Cdn) -> None:
     (well.folder / "state" / "sslctl.db").write_bytes(b"no database")
-    said = well.sslctl("doctor", "--json")
-    assert said.exit_code == Exit.UNUSABLE
-    assert "cannot be read" in checks(said)["database"]["detail"]
+    result = well.sslctl("doctor", "--json")
+    assert result.exit_code == Exit.UNUSABLE
+    assert "cannot be read" in checks(result)["database"]["detail"]
 
 
 def test_doctor_warns_when_other_users_can_list_the_state_folder(well: Cdn) -> None:
@@ -196,8 +196,8 @@ def test_doctor_warns_of_an_unfinished_key_rotation(well: Cdn) -> None:
 def test_doctor_reports_an_older_schema_and_does_not_migrate_it(well: Cdn) -> None:
     with look_into(well.folder / "state" / "sslctl.db") as connection:
         connection.execute("PRAGMA user_version = 1")
-    said = well.sslctl("doctor", "--json")
-    assert "older sslctl" in checks(said)["database"]["detail"]
+    result = well.sslctl("doctor", "--json")
+    assert "older sslctl" in checks(result)["database"]["detail"]
     with look_into(well.folder / "state" / "sslctl.db") as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 
@@ -258,8 +258,8 @@ def test_doctor_warns_when_there_is_no_ca_account_yet(
 ) -> None:
     monkeypatch.setenv("SSLCTL_ACME_DIRECTORY_URL", f"{ca.url}/dir?")
     ca.answers["/dir?"] = ca.directory
-    said = well.sslctl("doctor", "--json")
-    assert checks(said)["account at the CA"]["grade"] == "warn"
+    result = well.sslctl("doctor", "--json")
+    assert checks(result)["account at the CA"]["grade"] == "warn"
 
 
 def test_doctor_exits_with_8_when_c4_refuses_the_token(well: Cdn) -> None:
@@ -269,9 +269,9 @@ def test_doctor_exits_with_8_when_c4_refuses_the_token(well: Cdn) -> None:
 
 def test_doctor_exits_with_8_when_the_token_file_is_world_readable(well: Cdn) -> None:
     (well.folder / "token").chmod(0o644)
-    said = well.sslctl("doctor", "--json")
-    assert said.exit_code == Exit.UNUSABLE
-    assert "everyone can reach" in checks(said)["C4"]["detail"]
+    result = well.sslctl("doctor", "--json")
+    assert result.exit_code == Exit.UNUSABLE
+    assert "everyone can reach" in checks(result)["C4"]["detail"]
 
 
 def test_doctor_exits_with_75_when_c4_is_down(
@@ -296,20 +296,20 @@ def test_doctor_ends_within_20_seconds_when_nothing_answers(
     monkeypatch.setenv("SSLCTL_ACME_DIRECTORY_URL", f"{silent}/dir")
     monkeypatch.setenv("SSLCTL_C4_BASE_URL", silent)
     began = time.monotonic()
-    said = well.sslctl("doctor", "--json")
+    result = well.sslctl("doctor", "--json")
     assert time.monotonic() - began < 20
-    assert said.exit_code == Exit.TRY_LATER
-    assert {checks(said)[name]["grade"] for name in ("CA", "C4")} == {"bad"}
+    assert result.exit_code == Exit.TRY_LATER
+    assert {checks(result)[name]["grade"] for name in ("CA", "C4")} == {"bad"}
 
 
 def test_doctor_warns_when_the_local_clock_is_wrong(well: Cdn) -> None:
     well.clock.move(seconds=90)
-    said = well.sslctl("doctor", "--json")
-    told = [check for check in said.json["checks"] if check["check"] == "clock"]
-    assert [check["grade"] for check in told] == ["warn", "warn"]
-    assert "ahead of the clock of the CA" in told[0]["detail"]
-    assert "ahead of the clock of C4" in told[1]["detail"]
-    assert said.exit_code == Exit.OK
+    result = well.sslctl("doctor", "--json")
+    clocks = [check for check in result.json["checks"] if check["check"] == "clock"]
+    assert [check["grade"] for check in clocks] == ["warn", "warn"]
+    assert "ahead of the clock of the CA" in clocks[0]["detail"]
+    assert "ahead of the clock of C4" in clocks[1]["detail"]
+    assert result.exit_code == Exit.OK
 
 
 def test_doctor_exits_with_8_when_both_this_machine_and_c4_have_problems(

@@ -261,8 +261,8 @@ def test_poll_retries_after_six_hours_and_keeps_the_old_window_when_the_ca_does_
     suggestion = RenewalWindow(START + 60 * DAY, START + 61 * DAY)
     issuer.suggested = lambda id_: suggestion if id_ == first else None
     ask_all(store, issuer, clock)
-    said = serving_of(store, "a.test").renewal_info
-    assert said is not None
+    before = serving_of(store, "a.test").renewal_info
+    assert before is not None
     assert serving_of(store, "b.test").renewal_info is None
     issuer.suggested = lambda _id: None
     issuer.asked.clear()
@@ -272,7 +272,7 @@ def test_poll_retries_after_six_hours_and_keeps_the_old_window_when_the_ca_does_
     assert ask_all(store, issuer, clock).asked == 2
     now = serving_of(store, "a.test").renewal_info
     assert now is not None
-    assert (now.renew_at, now.poll_at) == (said.renew_at, clock() + 6 * HOUR)
+    assert (now.renew_at, now.poll_at) == (before.renew_at, clock() + 6 * HOUR)
 
 
 def test_poll_never_queries_a_certificate_without_an_ari_id(
@@ -435,11 +435,11 @@ def test_tick_replaces_only_the_certificates_of_an_incident_at_the_ca(
     ca.answers.update(dict.fromkeys(ids[:30], early))
     ca.otherwise = usual
     before, cdn.issuer.replaced[:] = [cdn.installed(name) for name in names], []
-    told = cdn.sslctl("daemon-tick", "-q")
-    assert (told.exit_code, told.stderr) == (0, "")
-    assert told.stdout.count("replaced early") == 1
-    assert "30 certificates" in told.stdout
-    assert WHY in told.stdout
+    result = cdn.sslctl("daemon-tick", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.count("replaced early") == 1
+    assert "30 certificates" in result.stdout
+    assert WHY in result.stdout
     assert sorted(cdn.issuer.replaced) == sorted(ids[:30])
     changed = [cdn.installed(name) != old for name, old in zip(names, before, strict=True)]
     assert changed == [True] * 30 + [False] * 3

@@ -142,8 +142,8 @@ def test_enrol_many_has_the_same_effect_as_enrolling_one_by_one(
         )
         for mine, its in ((among_many.wanted, alone.wanted), (among_many.serving, alone.serving)):
             assert (mine and mine.version) == (its and its.version)
-        told = [(event.kind, event.detail) for event in together.events(among_many)]
-        assert told == [(event.kind, event.detail) for event in one_by_one.events(alone)]
+        history = [(event.kind, event.detail) for event in together.events(among_many)]
+        assert history == [(event.kind, event.detail) for event in one_by_one.events(alone)]
     one_by_one.close()
     together.close()
 

@@ -108,7 +108,7 @@ def test_service_sandbox_refuses_what_sslctl_does_not_need(machine: Machine) -> 
         "print('key', open(os.environ['SSLCTL_STATE_KEY_FILE']).read().count('='), os.stat(os.environ['SSLCTL_STATE_KEY_FILE']).st_mode & 0o777)\n"
         "open('/var/www/acme/x', 'w'); os.unlink('/var/www/acme/x')\n"
     )
-    said = machine.try_in_sandbox(program).splitlines()
+    output = machine.try_in_sandbox(program).splitlines()
     for what in ("etc", "opt", "unix", "netlink", "port", "wx", "home"):
-        assert f"{what} refused" in said
-    assert "state True" in said
+        assert f"{what} refused" in output
+    assert "state True" in output

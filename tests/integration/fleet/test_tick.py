@@ -166,9 +166,9 @@ def test_tick_prints_one_line_without_problems_and_nothing_with_quiet(cdn: Cdn) 
 
 def test_tick_quiet_prints_new_failures(failing: Cdn) -> None:
     failing.clock.at = MIDNIGHT
-    told = failing.sslctl("daemon-tick", "-q")
-    assert told.exit_code == 5
-    summary, first, second = told.stdout.splitlines()
+    result = failing.sslctl("daemon-tick", "-q")
+    assert result.exit_code == 5
+    summary, first, second = result.stdout.splitlines()
     assert summary == "2026-11-24 00:00 SGT: 1 due, 0 now well, 1 not; 1 managed: 1 Failure"
     assert first.startswith(f"{NAME}: Failure CNAME_ELSEWHERE: ")
     assert second.startswith("  next (customer): ")
@@ -309,10 +309,10 @@ def test_tick_replaces_certificates_of_an_incident_and_reports_it_once(cdn: Cdn)
     old = [cdn.installed(name) for name in names]
     cdn.clock.move(days=10)
     cdn.issuer.suggested = _at(cdn.clock() - timedelta(days=1))
-    told = cdn.sslctl("daemon-tick", "-q")
-    assert (told.exit_code, told.stderr) == (0, "")
-    assert "The CA wants 3 certificates replaced early" in told.stdout
-    assert "https://ca.test/incident" in told.stdout
+    result = cdn.sslctl("daemon-tick", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "The CA wants 3 certificates replaced early" in result.stdout
+    assert "https://ca.test/incident" in result.stdout
     assert all(cdn.installed(name) not in (None, before) for name, before in zip(names, old, strict=True))
     assert len(cdn.issuer.orders) == 6
     assert len(set(filter(None, cdn.issuer.replaced))) == 3

@@ -72,18 +72,18 @@ def test_ticks_order_queued_domains_at_their_promised_times_within_the_order_lim
     began_at = cdn.clock()
     ended = tick(cdn)
     assert sorted(ended.values()) == ["", "", *[Code.BUDGET_HELD] * 3]
-    told = {name: reason(cdn, name) for name, code in ended.items() if code}
-    assert {each["sentence"] for each in told.values()} == {
+    reasons = {name: reason(cdn, name) for name, code in ended.items() if code}
+    assert {each["sentence"] for each in reasons.values()} == {
         "The order waits, because the CA would not accept it now: 2 of 2 new orders in 3 hours."
     }
-    assert sorted(each["retry_at"] for each in told.values()) == [
+    assert sorted(each["retry_at"] for each in reasons.values()) == [
         at(hours * HOUR, began_at) for hours in (3, 3, 6)
     ]
     assert tick(cdn) == {}
     cdn.clock.at = began_at + 3 * HOUR - timedelta(seconds=1)
     assert tick(cdn) == {}
     cdn.clock.move(seconds=1)
-    turns = {name: each["retry_at"] for name, each in told.items()}
+    turns = {name: each["retry_at"] for name, each in reasons.items()}
     assert tick(cdn) == {name: "" for name, turn in turns.items() if turn == at(3 * HOUR, began_at)}
     cdn.clock.move(hours=3)
     assert tick(cdn) == {name: "" for name, turn in turns.items() if turn == at(6 * HOUR, began_at)}
@@ -208,7 +208,7 @@ def refusal(
 ) -> Callable[[], IssueError]:
     """Return a function that returns the error of a CA that asks for a pause of `length` from now."""
     until = None if length is None else cdn.clock() + length
-    return lambda: IssueError(code, "so it said", retry_at=until, pause=scope, order_dead=True)
+    return lambda: IssueError(code, "too busy", retry_at=until, pause=scope, order_dead=True)
 
 
 def pause_everything(cdn: Cdn) -> None:
@@ -231,7 +231,7 @@ def test_pause_for_the_account_or_for_new_orders_holds_all_domains_until_its_exa
     assert sorted(ended.values()) == [Code.BUDGET_HELD, Code.BUDGET_HELD, Code.CA_RATE_LIMITED]
     assert {reason(cdn, name)["retry_at"] for name in ended} == {until}
     for name in (name for name, code in ended.items() if code == Code.BUDGET_HELD):
-        assert "the CA asked for a pause: so it said" in reason(cdn, name)["sentence"]
+        assert "the CA asked for a pause: too busy" in reason(cdn, name)["sentence"]
     assert gate.asked == 1
     assert cdn.sslctl("recheck").exit_code == 5
     assert gate.asked == 1
@@ -250,8 +250,8 @@ def test_domains_held_by_a_pause_of_new_orders_get_staggered_retry_times(
     enrol(cdn, "a.test", "b.test", "c.test")
     gate.error = refusal(Scope(LimitKind.ORDERS), HOUR, cdn)
     held = [name for name, code in tick(cdn).items() if code == Code.BUDGET_HELD]
-    told = sorted(reason(cdn, name)["retry_at"] for name in held)
-    assert told == [at(HOUR, cdn.clock()), at(HOUR + timedelta(seconds=36), cdn.clock())]
+    retry_times = sorted(reason(cdn, name)["retry_at"] for name in held)
+    assert retry_times == [at(HOUR, cdn.clock()), at(HOUR + timedelta(seconds=36), cdn.clock())]
 
 
 def test_renewal_is_placed_during_a_pause_of_new_orders(cdn: Cdn, limited: Callable[..., None]) -> None:

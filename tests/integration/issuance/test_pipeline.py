@@ -170,8 +170,8 @@ def replaced_id(cdn: Cdn, app: App, name: str = NAME) -> str:
     """Force a renewal and return the ARI id that its order names as replaced."""
     cdn.issuer.replaced.clear()
     app.pipeline(lambda _domain, _step: None).run(name, renew=True)
-    [told] = cdn.issuer.replaced
-    return told
+    [ari_id] = cdn.issuer.replaced
+    return ari_id
 
 
 def test_only_a_renewal_names_the_certificate_that_it_replaces(cdn: Cdn) -> None:

@@ -437,12 +437,12 @@ def test_error_text_of_c4_is_cleaned_and_contains_no_secret(
         c4.put(CERTIFICATE_URL, **_problem("bad_pair", status, detail))
         with pytest.raises(expected) as caught:
             client.upload(NAME, _bundle(), Source.C4)
-        said = str(caught.value)
-        assert said.startswith(f"answered {status}: bad_pair: no [hidden] and")
-        assert TOKEN not in said
-        assert key_line not in said
-        assert said.isprintable()
-        assert len(said) < 250
+        message = str(caught.value)
+        assert message.startswith(f"answered {status}: bad_pair: no [hidden] and")
+        assert TOKEN not in message
+        assert key_line not in message
+        assert message.isprintable()
+        assert len(message) < 250
 
 
 # The token and the CAs
@@ -518,7 +518,7 @@ Connect = Callable[..., C4Client]
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "said"),
+    ("behaviour", "message"),
     [
         pytest.param(silence, "no complete response in time", id="silence"),
         pytest.param(dripping(b"HTTP/1.1 200", b"x"), "no complete response in time", id="status line drips"),
@@ -547,10 +547,10 @@ Connect = Callable[..., C4Client]
     ],
 )
 def test_call_times_out_for_every_kind_of_slow_response(
-    connect: Connect, behaviour: Behaviour, said: str
+    connect: Connect, behaviour: Behaviour, message: str
 ) -> None:
     with Misbehaving(behaviour) as server:
-        with pytest.raises(Unanswered, match=f"^{said}$"):
+        with pytest.raises(Unanswered, match=f"^{message}$"):
             connect(server, timeout_seconds=0.3).domain(NAME)
         assert len(server.requests) == 1, "the time is used up; there is no second attempt"
 
@@ -591,7 +591,7 @@ def test_call_does_not_read_a_huge_body_to_its_end(connect: Connect, head: bytes
 
 
 @pytest.mark.parametrize(
-    ("head", "said"),
+    ("head", "message"),
     [
         pytest.param(b"HTTP/1.1 200 OK\r\nA: ", "the server does not speak HTTP", id="header"),
         pytest.param(
@@ -607,9 +607,9 @@ def test_call_does_not_read_a_huge_body_to_its_end(connect: Connect, head: bytes
     ],
 )
 def test_call_does_not_read_endless_headers_or_negative_chunks(
-    connect: Connect, head: bytes, said: str
+    connect: Connect, head: bytes, message: str
 ) -> None:
-    with Misbehaving(flooding(head)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
+    with Misbehaving(flooding(head)) as server, pytest.raises(Unanswered, match=f"^{message}$"):
         connect(server).domain(NAME)
     assert server.sent < 1 << 27
 
@@ -648,7 +648,7 @@ def test_call_does_not_decompress_a_response(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (http_head(200, "Content-Length: 500\r\n") + b'{"domain"', "the response was cut short"),
         (http_head(200, "Transfer-Encoding: chunked\r\n") + b"5\r\n{", "the response was cut short"),
@@ -660,9 +660,9 @@ def test_call_does_not_decompress_a_response(connect: Connect) -> None:
     ],
 )
 def test_call_raises_unanswered_for_a_truncated_or_invalid_response(
-    connect: Connect, data: bytes, said: str
+    connect: Connect, data: bytes, message: str
 ) -> None:
-    with Misbehaving(sending(data)) as server, pytest.raises(Unanswered, match=f"^{said}$"):
+    with Misbehaving(sending(data)) as server, pytest.raises(Unanswered, match=f"^{message}$"):
         connect(server).domain(NAME)
 
 

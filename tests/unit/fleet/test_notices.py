@@ -1,4 +1,4 @@
-"""What people are told: in one message, grouped by reason, at once when it is new, and not every hour."""
+"""Notices: one message grouped by reason, sent at once for a new problem and then repeated daily."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def domain(
     return Domain(1, name, (), Source.C4, START, finding=finding, wanted=wanted, serving=serving)
 
 
-def told(*names: str, hours: float = 0, missed: tuple[int, ...] = ()) -> Notice:
-    """Make the notice of `hours` ago that told of `names`."""
+def notice_of(*names: str, hours: float = 0, missed: tuple[int, ...] = ()) -> Notice:
+    """Return the notice sent `hours` ago of `names`."""
     return Notice(START - timedelta(hours=hours), frozenset((name, EMERGENCY) for name in names), missed)
 
 
@@ -37,36 +37,36 @@ def recipients(before: Notice, *names: str, status: Status = EMERGENCY) -> Recip
 
 def test_decide_notifies_everybody_at_once_of_a_new_problem() -> None:
     assert recipients(Notice(), "a.test") is Recipients.ALL
-    assert recipients(told("a.test"), "a.test", "b.test") is Recipients.ALL
-    assert recipients(told("a.test"), "b.test") is Recipients.ALL
+    assert recipients(notice_of("a.test"), "a.test", "b.test") is Recipients.ALL
+    assert recipients(notice_of("a.test"), "b.test") is Recipients.ALL
 
 
 def test_decide_treats_a_worse_status_as_new() -> None:
-    assert recipients(told("a.test"), "a.test", status=Status.EXPIRED) is Recipients.ALL
+    assert recipients(notice_of("a.test"), "a.test", status=Status.EXPIRED) is Recipients.ALL
 
 
 def test_decide_repeats_the_same_notice_after_the_repeat_interval() -> None:
-    assert recipients(told("a.test", "b.test", hours=23), "a.test", "b.test") is Recipients.NONE
-    assert recipients(told("a.test", "b.test", hours=23.99), "a.test", "b.test") is Recipients.ALL
-    assert recipients(told("a.test", "b.test", hours=24), "a.test") is Recipients.ALL
+    assert recipients(notice_of("a.test", "b.test", hours=23), "a.test", "b.test") is Recipients.NONE
+    assert recipients(notice_of("a.test", "b.test", hours=23.99), "a.test", "b.test") is Recipients.ALL
+    assert recipients(notice_of("a.test", "b.test", hours=24), "a.test") is Recipients.ALL
 
 
 def test_decide_ignores_a_partial_recovery_and_its_return() -> None:
-    assert recipients(told("a.test", "b.test"), "a.test") is Recipients.NONE
-    assert recipients(told("a.test", "b.test"), "a.test", "b.test") is Recipients.NONE
+    assert recipients(notice_of("a.test", "b.test"), "a.test") is Recipients.NONE
+    assert recipients(notice_of("a.test", "b.test"), "a.test", "b.test") is Recipients.NONE
 
 
 def test_decide_notifies_of_full_recovery_once() -> None:
-    assert recipients(told("a.test")) is Recipients.ALL
-    assert recipients(told()) is Recipients.NONE
-    assert recipients(told(hours=1000)) is Recipients.NONE
+    assert recipients(notice_of("a.test")) is Recipients.ALL
+    assert recipients(notice_of()) is Recipients.NONE
+    assert recipients(notice_of(hours=1000)) is Recipients.NONE
     assert recipients(Notice()) is Recipients.NONE
 
 
 def test_decide_retries_undelivered_urls_unless_all_are_notified() -> None:
-    assert recipients(told("a.test", missed=(2,)), "a.test") is Recipients.MISSED
-    assert recipients(told(missed=(2,))) is Recipients.MISSED
-    assert recipients(told("a.test", missed=(2,)), "b.test") is Recipients.ALL
+    assert recipients(notice_of("a.test", missed=(2,)), "a.test") is Recipients.MISSED
+    assert recipients(notice_of(missed=(2,))) is Recipients.MISSED
+    assert recipients(notice_of("a.test", missed=(2,)), "b.test") is Recipients.ALL
 
 
 def test_survey_groups_domains_by_reason_with_the_worst_and_largest_group_first() -> None:

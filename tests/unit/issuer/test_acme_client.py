@@ -76,10 +76,10 @@ class Network:
 
     def __init__(self, *answers: Exception | None) -> None:
         self._answers = list(answers)
-        self.told: list[object] = []
+        self.sent: list[object] = []
 
     def post(self, _url: str, order: messages.NewOrder, **_: object) -> str:
-        self.told.append(order.to_json().get("replaces"))
+        self.sent.append(order.to_json().get("replaces"))
         answer = self._answers.pop(0)
         if answer is not None:
             raise answer
@@ -101,7 +101,7 @@ def place(network: Network, replaces: str, *, ari: bool = True) -> object:
 def test_new_order_names_the_replaced_certificate_when_the_ca_supports_ari() -> None:
     network = Network(None)
     assert place(network, "key.serial") == "taken"
-    assert network.told == ["key.serial"]
+    assert network.sent == ["key.serial"]
 
 
 @pytest.mark.parametrize(("replaces", "ari"), [("key.serial", False), ("", True)])
@@ -110,7 +110,7 @@ def test_new_order_omits_replaces_when_the_ca_has_no_ari_or_nothing_is_replaced(
 ) -> None:
     network = Network(None)
     assert place(network, replaces, ari=ari) == "taken"
-    assert network.told == [None]
+    assert network.sent == [None]
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,11 @@ def test_new_order_omits_replaces_when_the_ca_has_no_ari_or_nothing_is_replaced(
 def test_new_order_is_repeated_without_replaces_when_the_ca_refuses_it(refusal: Exception) -> None:
     network = Network(refusal, None)
     assert place(network, "key.serial") == "taken"
-    assert network.told == ["key.serial", None]
+    assert network.sent == ["key.serial", None]
 
 
 def test_new_order_is_not_repeated_after_any_other_refusal() -> None:
     network = Network(problem(ACME + "rateLimited"))
     with pytest.raises(messages.Error):
         place(network, "key.serial")
-    assert network.told == ["key.serial"]
+    assert network.sent == ["key.serial"]

@@ -164,15 +164,15 @@ SEE = "see https://letsencrypt.org/docs/rate-limits/"
 def test_rate_limit_text_maps_to_the_scope_of_the_pause(detail: str, pause: Scope | None) -> None:
     """The texts are those of Boulder (ratelimits/limiter.go). The time is only in the text, as certbot drops the header."""
     at = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-    told = f"{detail}, retry after 2026-11-24 12:00:00 UTC: {SEE}"
-    error = to_issue_error(acme("rateLimited", told), NOW, order_placed=False)
+    text = f"{detail}, retry after 2026-11-24 12:00:00 UTC: {SEE}"
+    error = to_issue_error(acme("rateLimited", text), NOW, order_placed=False)
     assert (error.code, error.pause, error.retry_at) == (Code.CA_RATE_LIMITED, pause, at)
     assert error.order_dead
 
 
 def test_retry_after_header_overrides_the_time_in_the_text() -> None:
-    told = acme("rateLimited", "retry after 2026-11-24 12:00:00 UTC", retry_after="61")
-    assert to_issue_error(told, NOW, order_placed=False).retry_at == NOW + timedelta(seconds=61)
+    failure = acme("rateLimited", "retry after 2026-11-24 12:00:00 UTC", retry_after="61")
+    assert to_issue_error(failure, NOW, order_placed=False).retry_at == NOW + timedelta(seconds=61)
 
 
 @pytest.mark.parametrize(

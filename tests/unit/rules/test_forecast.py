@@ -1,4 +1,4 @@
-"""What `forecast` says: the verdict, the least budget that would do, and a chart for every width and encoding."""
+"""The forecast: its verdict, the smallest sufficient budget, and a chart for every width and encoding."""
 
 from __future__ import annotations
 
