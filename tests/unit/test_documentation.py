@@ -190,8 +190,8 @@ def test_every_event_kind_is_documented() -> None:
     written = set()
     for path in (ROOT / "sslctl").rglob("*.py"):
         text = path.read_text()
-        written |= set(re.findall(r'_write_event\(\s*\w+(?:\.\w+)?, "([^"]+)"', text))
-        written |= set(re.findall(r'\.record\(\s*\w+, "([^"]+)"', text))
+        written |= set(re.findall(r'_append_event\(\s*\w+(?:\.\w+)?, "([^"]+)"', text))
+        written |= set(re.findall(r'\.record_event\(\s*\w+, "([^"]+)"', text))
         written |= set(re.findall(r'self\._stamp\(\w+, "\w+", "([^"]+)"', text))
     written |= {"issued", "pasted"}
     assert len(written) > 10
