@@ -1,7 +1,7 @@
-"""The errors that reach an operator, each with its exit code.
+"""The errors that an operator sees, each with its exit code.
 
-The exit codes are frozen (README, "Exit codes"). The core raises these and never exits; `cli.main.main` is the only
-place where one becomes an exit code.
+The exit codes are frozen (README, "Exit codes"). The core raises these errors and never exits; only `cli.main.main` turns
+them into exit codes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What a run of sslctl ends with; scripts depend on these numbers."""
+    """The exit codes of sslctl. Scripts depend on these numbers."""
 
     OK = 0
     BUG = 1
@@ -27,7 +27,7 @@ class Exit(IntEnum):
 
 
 class SslctlError(Exception):
-    """A trouble that an operator can act on: one sentence, perhaps a hint, a stable code and an exit code."""
+    """A problem that an operator can solve: one sentence, an optional hint, a stable code and an exit code."""
 
     code = "BUG"
     exit_code = Exit.BUG
@@ -39,42 +39,42 @@ class SslctlError(Exception):
 
 
 class BadInput(SslctlError):
-    """What was typed or pasted cannot be used; nothing was recorded and nobody was asked."""
+    """Invalid input. Nothing was recorded, and no request was sent."""
 
     code = "BAD_INPUT"
     exit_code = Exit.USAGE
 
 
 class ConfigError(SslctlError):
-    """The configuration cannot be used; the message names the key and, where known, the line."""
+    """An unusable configuration. The message names the key and, if known, the line."""
 
     code = "CONFIG"
     exit_code = Exit.UNUSABLE
 
 
 class StateError(SslctlError):
-    """The database, the key file or a folder cannot be used. It is never overwritten to get on."""
+    """An unusable database, key file or folder. sslctl never overwrites it to continue."""
 
     code = "STATE"
     exit_code = Exit.UNUSABLE
 
 
 class NotManaged(SslctlError):
-    """The named domain, or version of its certificate, is not in this store."""
+    """A domain, or a version of its certificate, that is not in the store."""
 
     code = "NOT_MANAGED"
     exit_code = Exit.NOT_MANAGED
 
 
 class Busy(SslctlError):
-    """Another sslctl works on this domain, or another tick runs; trying again later is right."""
+    """A conflict with another process: it works on this domain, or it is the running tick. A later retry is right."""
 
     code = "BUSY"
     exit_code = Exit.TRY_LATER
 
 
 class TryLater(SslctlError):
-    """Somebody outside could not be asked just now; nothing was decided from that."""
+    """A failure of DNS, the CA, C4 or another remote service. Nothing was concluded from it."""
 
     code = "TRY_LATER"
     exit_code = Exit.TRY_LATER

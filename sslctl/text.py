@@ -1,4 +1,4 @@
-"""Text from outside (the CA, C4, DNS, a pasted file) is hostile until it went through `clean`."""
+"""The cleaning of text from outside (the CA, C4, DNS, pasted files), which may be hostile; and times as text."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
 
-# CSI, OSC and two-byte escape sequences (ECMA-48): removed whole, or "\x1b[31m" would leave "[31m" behind.
+# CSI, OSC and two-byte escape sequences (ECMA-48). They are removed whole; otherwise "\x1b[31m" would leave "[31m".
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]|\x9b[0-?]*[ -/]*[@-~]"
 )
-# Characters that show nothing and yet are letters, marks or symbols by category: the rest of Unicode's property
+# Invisible characters whose category is letter, mark or symbol: the rest of Unicode's property
 # Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and the blank Braille pattern.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -20,15 +20,15 @@ _LONGEST = 300
 
 
 def clean(text: object, limit: int = _LONGEST) -> str:
-    """Make `text` safe for a terminal or a log line.
+    """Return `text`, any object, as one line that is safe for a terminal or a log.
 
-    Takes anything (it is turned into a string), gives one line of at most `limit` (at least 1) characters without
-    control characters, escape sequences, bidirectional or other invisible characters (Unicode TR36 section 3.6);
-    white space is folded. Never raises. It does not make a CSV cell safe: a leading `=` stays.
+    The line has at most `limit` characters, at least 1. It has no control characters, escape sequences, bidirectional or
+    other invisible characters (Unicode TR36, section 3.6), and its white space is folded. This function never raises. It
+    does not make a CSV cell safe: a leading `=` stays.
     """
-    # Cut before the work, so that a huge answer costs bounded time.
+    # Cut first, so that a huge text takes bounded time.
     raw = _INVISIBLE.sub(" ", _ESCAPES.sub(" ", _read(text)[: limit * 8]))
-    kept = (character if _harmless(character) else " " for character in raw)
+    kept = (character if _is_allowed(character) else " " for character in raw)
     folded = " ".join("".join(kept).split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
@@ -36,22 +36,22 @@ def clean(text: object, limit: int = _LONGEST) -> str:
 def _read(text: object) -> str:
     try:
         return str(text)
-    except Exception:  # noqa: BLE001 - a foreign error whose __str__ fails must not hide the trouble it reports
+    except Exception:  # noqa: BLE001 - an error whose __str__ fails must not hide the problem that it reports
         return type(text).__name__
 
 
-def _harmless(character: str) -> bool:
+def _is_allowed(character: str) -> bool:
     return character == " " or not unicodedata.category(character).startswith(("C", "Z"))
 
 
-# In a list of many domains the same moments come again and again.
+# In a list of many domains the same times occur often.
 @lru_cache(maxsize=1024)
 def instant(at: datetime) -> str:
-    """Give an aware time for programs: RFC 3339 in UTC, to the second, `2026-11-23T16:00:00Z`.
+    """Return an aware time in RFC 3339, in UTC, to the second: `2026-11-23T16:00:00Z`.
 
-    In this form the order of texts is the order of times.
+    Texts of this form sort in the order of their times.
     """
     in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-    # Not strftime: it gives years below 1000, which a pasted certificate may carry, fewer than four digits. Date and
-    # time apart take half as long as with the zone.
+    # Not strftime: it writes years below 1000, which a pasted certificate may have, with fewer than four digits.
+    # isoformat() of date and time takes half as long as that of the datetime with its zone.
     return f"{in_utc.date().isoformat()}T{in_utc.time().isoformat('seconds')}Z"

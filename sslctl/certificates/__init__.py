@@ -1,1 +1,1 @@
-"""Certificates and keys: reading, checking and writing PEM, X.509 and PKCS#12."""
+"""Certificates and keys: PEM, X.509 and PKCS#12."""

@@ -1,6 +1,6 @@
-"""Keys, requests and certificates: made, described and judged. Pure functions of PEM text.
+"""The creation, description and verification of keys, requests and certificates: pure functions of PEM text.
 
-Whatever text comes in, `BadInput` is the only error that comes out, and no message holds key material.
+For any text, `BadInput` is the only error that is raised, and no message contains key material.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sslctl.certificates.pem import (
     Key,
     read_certificates,
     read_key,
-    readable,
+    translating_errors,
     write_certificate,
     write_key,
 )
@@ -46,38 +46,38 @@ class _Pair:
 
 
 def make_key(key_type: str) -> str:
-    """Make a private key, PEM PKCS#8: P-256 for `ecdsa`, 2048 bits for `rsa`. Raises `BadInput` on another type."""
+    """Return a new private key as PKCS#8 PEM text: P-256 for `ecdsa`, 2048 bits for `rsa`. Raise `BadInput` for other types."""
     if key_type == "ecdsa":
         return write_key(ec.generate_private_key(ec.SECP256R1()))
     if key_type == "rsa":
         return write_key(rsa.generate_private_key(public_exponent=65537, key_size=SHORTEST_RSA))
-    raise BadInput(f"there is no key type {clean(key_type, 40)!r}; wanted ecdsa or rsa")
+    raise BadInput(f"unknown key type {clean(key_type, 40)!r}; use ecdsa or rsa")
 
 
 def make_csr(key_pem: str, names: Sequence[str]) -> str:
-    """Make a certificate signing request, PEM, for `names` (A-labels), signed by `key_pem`.
+    """Return a certificate signing request as PEM text, for `names` (A-labels), signed by `key_pem`.
 
-    Every name becomes a dNSName; the first is the common name too where it fits (64 octets, RFC 5280 appendix A.1).
-    Raises `BadInput` on a key that cannot be used, on no names and on a name that is not ASCII.
+    Every name becomes a dNSName. The first is also the common name, if it fits (64 octets, RFC 5280, appendix A.1). Raise
+    `BadInput` for an unusable key, without names, and for a name that is not ASCII.
     """
     key = read_key(key_pem)
     if not names:
         raise BadInput("a certificate needs at least one name")
-    with readable("the names cannot stand in a certificate"):
+    with translating_errors("the names cannot be used in a certificate"):
         fits = len(names[0]) <= _LONGEST_COMMON_NAME
         subject = [x509.NameAttribute(NameOID.COMMON_NAME, names[0])] if fits else []
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         request = x509.CertificateSigningRequestBuilder(x509.Name(subject))
-        # RFC 5280 section 4.2.1.6: with an empty subject the alternative names are critical.
+        # With an empty subject the alternative names are critical (RFC 5280, section 4.2.1.6).
         signed = request.add_extension(alternatives, critical=not subject).sign(key, SHA256())
     return signed.public_bytes(Encoding.PEM).decode()
 
 
 def read_leaf(pem: str) -> Leaf:
-    """Give the facts of the one certificate in `pem`; `names` are its dNSNames, in order and without duplicates.
+    """Return the fields of the certificate in `pem`. `names` are its dNSNames, in order and without duplicates.
 
-    A certificate with a common name alone has no names (RFC 9525 section 2). Raises `BadInput` on anything that is
-    not exactly one certificate.
+    A certificate that has only a common name has no names (RFC 9525, section 2). Raise `BadInput` unless `pem` is exactly
+    one certificate.
     """
     return _describe(_read_one(pem))
 
@@ -85,34 +85,34 @@ def read_leaf(pem: str) -> Leaf:
 def _read_one(pem: str) -> x509.Certificate:
     found = read_certificates(pem, "the certificate")
     if len(found) != 1:
-        raise BadInput(f"wanted one certificate, found {len(found)}")
+        raise BadInput(f"expected one certificate, found {len(found)}")
     return found[0]
 
 
 def renewal_id(pem: str) -> str | None:
-    """Give the id by which the CA knows the one certificate in `pem` in its renewal information (RFC 9773, section 4.1).
+    """Return the unique identifier of the certificate in `pem` for renewal information (ARI, RFC 9773, section 4.1).
 
-    None where there is none: the certificate does not name its issuer's key, or cannot be read.
+    Return None if the certificate has no authority key identifier, or cannot be read.
     """
     try:
         certificate = _read_one(pem)
-        with readable("the certificate cannot be read"):
+        with translating_errors("the certificate cannot be read"):
             authority = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
             serial = certificate.serial_number
     except (BadInput, x509.ExtensionNotFound):
         return None
     if authority.key_identifier is None:
         return None
-    # As in DER: with a bit more than the number needs, for its sign.
+    # As in DER: one bit more than the number needs, for the sign.
     octets = serial.to_bytes(serial.bit_length() // 8 + 1, signed=True)
     parts = (authority.key_identifier, octets)
     return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
 def split_fullchain(pem: str) -> tuple[str, str]:
-    """Give `(leaf, chain)` of a PEM text that holds the leaf first.
+    """Return `(leaf, chain)` of a PEM text that starts with the leaf.
 
-    Raises `BadInput` on text without a certificate, on a block that is none, and on a chain of more than 10.
+    Raise `BadInput` if it has no certificate, if a block is no certificate, or if the chain has more than 10.
     """
     leaf, *chain = read_certificates(pem, "the full chain")
     _check_length(chain)
@@ -120,9 +120,9 @@ def split_fullchain(pem: str) -> tuple[str, str]:
 
 
 def covers(leaf_names: Iterable[str], name: str) -> bool:
-    """Say whether a certificate with `leaf_names` is valid for `name`.
+    """Return whether a certificate with `leaf_names` is valid for `name`.
 
-    A wildcard stands for exactly one whole label, the leftmost (RFC 9525 section 6.3).
+    A wildcard matches exactly one whole label, the leftmost (RFC 9525, section 6.3).
     """
     wanted = name.lower()
     label, _, parent = wanted.partition(".")
@@ -131,10 +131,10 @@ def covers(leaf_names: Iterable[str], name: str) -> bool:
 
 
 def normalise_pair(certificate_pem: str, key_pem: str, chain_pem: str) -> Bundle:
-    """Give a pasted pair as clean PEM: leaf, chain in the order given, key as PKCS#8.
+    """Return a pasted pair as normalised PEM text: the leaf, the chain in its original order, the key as PKCS#8.
 
-    Where `certificate_pem` holds several certificates the first is the leaf and the rest the chain. Raises
-    `BadInput` when a part cannot be read or used; whether the parts belong together is for `check_pair`.
+    If `certificate_pem` has several certificates, the first is the leaf and the others are the chain. Raise `BadInput` if a
+    part cannot be read or used. `check_pair` checks whether the parts belong together.
     """
     pair = _read_pair(certificate_pem, key_pem, chain_pem)
     return Bundle(write_certificate(pair.leaf), _join(pair.chain), write_key(pair.key))
@@ -143,10 +143,10 @@ def normalise_pair(certificate_pem: str, key_pem: str, chain_pem: str) -> Bundle
 def check_pair(
     certificate_pem: str, key_pem: str, chain_pem: str, names: Sequence[str], now: datetime
 ) -> None:
-    """Return when certificate, key and chain belong together, cover `names` and are valid at `now` (aware).
+    """Raise `BadInput` unless certificate, key and chain belong together, cover `names` and are valid at `now` (aware).
 
-    Raises `BadInput` that says which is wrong: the key, a name, the date or the chain. An empty chain is right,
-    and whether the public trusts the chain's end is not asked.
+    The message says what is wrong: the key, a name, the date or the chain. An empty chain is accepted. Whether the end of
+    the chain is publicly trusted is not checked.
     """
     pair = _read_pair(certificate_pem, key_pem, chain_pem)
     leaf = _describe(pair.leaf)
@@ -157,16 +157,16 @@ def check_pair(
 
 
 def to_pkcs12(bundle: Bundle, name: str, password: bytes) -> bytes:
-    """Pack `bundle` into a PKCS#12 file (RFC 7292) under the friendly name `name`, encrypted with `password`.
+    """Return `bundle` as a PKCS#12 file (RFC 7292) with the friendly name `name`, encrypted with `password`.
 
-    `password` is UTF-8. Raises `BadInput` on an empty or unusable password, and on a bundle that cannot be read or
-    whose key is not the certificate's.
+    `password` is UTF-8. Raise `BadInput` for an empty or unusable password, an unreadable bundle, and a key that does not
+    match the certificate.
     """
     pair = _read_pair(bundle.certificate, bundle.private_key, bundle.chain)
     _check_key(pair)
     if not password:
         raise BadInput("a PKCS#12 file needs a password")
-    with readable("the name or the password cannot be used in a PKCS#12 file"):
+    with translating_errors("the name or the password cannot be used in a PKCS#12 file"):
         lock = BestAvailableEncryption(password)
         return pkcs12.serialize_key_and_certificates(
             name.encode(), pair.key, pair.leaf, pair.chain or None, lock
@@ -180,17 +180,17 @@ def _read_chain(pem: str) -> list[x509.Certificate]:
 
 
 def _read_pair(certificate_pem: str, key_pem: str, chain_pem: str) -> _Pair:
-    # One file with everything in it, key included, is what `openssl pkcs12 -nodes` writes.
+    # `openssl pkcs12 -nodes` writes one file with everything in it, also the key.
     leaf, *rest = read_certificates(certificate_pem, "the certificate", among_others=True)
     _check_length(rest)
     chain = _read_chain(chain_pem)
     if chain and rest and chain != rest:
-        raise BadInput("the chain is wrong: the certificate's file holds another chain than the one given")
+        raise BadInput("the chain is wrong: it is not the chain in the certificate's file")
     return _Pair(leaf, chain or rest, read_key(key_pem))
 
 
 def _describe(certificate: x509.Certificate) -> Leaf:
-    with readable("the certificate cannot be read"):
+    with translating_errors("the certificate cannot be read"):
         return Leaf(
             names=_names(certificate),
             fingerprint=certificate.fingerprint(SHA256()).hex(),
@@ -208,9 +208,9 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     names = tuple(dict.fromkeys(name.lower() for name in extension.value.get_values_for_type(x509.DNSName)))
-    # Never repaired: "shop.example.com" followed by a NUL must not become the name it imitates.
+    # Never repaired: "shop.example.com" followed by a NUL must not become the name that it imitates.
     if any(clean(name) != name for name in names):
-        raise BadInput("the certificate holds a name that is not a host name")
+        raise BadInput("the certificate contains a name that is not a host name")
     return names
 
 
@@ -233,25 +233,27 @@ def _key_type(key: object) -> str:
 
 def _check_length(chain: Sequence[x509.Certificate]) -> None:
     if len(chain) > _LONGEST_CHAIN:
-        raise BadInput(f"the chain is too long: {len(chain)} certificates, wanted at most {_LONGEST_CHAIN}")
+        raise BadInput(
+            f"the chain is too long: {len(chain)} certificates, at most {_LONGEST_CHAIN} are allowed"
+        )
 
 
 def _check_chain(pair: _Pair) -> None:
     if pair.leaf in pair.chain:
-        raise BadInput("the chain is wrong: it holds the certificate itself")
+        raise BadInput("the chain is wrong: it contains the certificate itself")
     for place, (one, issuer) in enumerate(pairwise([pair.leaf, *pair.chain])):
         if not _is_issued_by(one, issuer):
             child = f"certificate {place} of the chain" if place else "the certificate"
             raise BadInput(
                 f"the chain is wrong or not in order: {child} was not issued by certificate {place + 1} of the chain",
-                hint="The chain starts with the certificate that issued yours, then the one that issued that.",
+                hint="The chain must start with the certificate that issued yours, followed by the certificate that issued that one.",
             )
 
 
 def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-        # Any key can sign; only a CA's signature counts (RFC 5280 section 4.2.1.9).
+        # Any key can sign, but only the signature of a CA counts (RFC 5280, section 4.2.1.9).
         return issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (InvalidSignature, x509.ExtensionNotFound, *UNREADABLE):
         return False
@@ -259,7 +261,7 @@ def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
 
 def _check_key(pair: _Pair) -> None:
     wanted = pair.key.public_key()
-    with readable("the certificate's own key cannot be read"):
+    with translating_errors("the certificate's public key cannot be read"):
         if pair.leaf.public_key() == wanted:
             return
     raise BadInput("the key is wrong: it does not match the certificate")

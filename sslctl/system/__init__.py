@@ -1,1 +1,1 @@
-"""What the operating system does for sslctl: files that outlive a power cut, locks, no core dumps."""
+"""Services of the operating system: durable files, locks, no core dumps, the user of the process."""

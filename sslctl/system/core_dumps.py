@@ -1,4 +1,4 @@
-"""No core dumps: whoever reads one reads the keys that the process held."""
+"""The prevention of core dumps, which would hold private keys."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _PR_SET_DUMPABLE = 4
 
 
 def forbid() -> None:
-    """Have the kernel write no core of this process, whatever ends it, nor let others of the same user look into it.
+    """Forbid core dumps of this process, and the access of the user's other processes to its memory.
 
-    The limit holds for all children too. It does not hold where cores are piped into a program (core(5)); for that
-    there is the flag, which a new program starts without.
+    Children inherit the limit. It does not apply to cores that are piped into a program (core(5)); the dumpable flag
+    covers those, but a new program starts without that flag.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

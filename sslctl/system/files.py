@@ -1,4 +1,4 @@
-"""Reading files that somebody named, without waiting for ever or filling the memory; putting new ones in their places."""
+"""Bounded reads of named files, and the atomic publication of new ones."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """Give the content of `path`, of at most `most` bytes; it may be a pipe. Raises `OSError`, also for more."""
+    """Return the content of `path`, which may be a pipe. Raise `OSError`, also for more than `most` bytes."""
     with path.open("rb") as file:
         return _bounded(file.read(most + 1), path, most)
 
 
 def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
-    """Give the content and the state of the regular file `path`, of at most `most` bytes.
+    """Return the content of the regular file `path`, and its `stat`.
 
-    A pipe or a device would make a run from cron wait for ever. Raises `OSError`, also for such a file and for more.
+    Raise `OSError`, also for more than `most` bytes, and for a pipe or a device: a run from cron would wait for it for ever.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
@@ -28,9 +28,9 @@ def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
 
 
 def publish(temporary: Path, path: Path, *, force: bool) -> None:
-    """Give the finished file `temporary` the name `path`, for good: whole or not at all.
+    """Rename the finished file `temporary` to `path`, atomically and durably.
 
-    Without `force` a file that is there is left alone: `FileExistsError`. Raises `OSError`.
+    Without `force`, raise `FileExistsError` if `path` exists. Raise `OSError` for other failures.
     """
     if force:
         temporary.replace(path)
@@ -42,7 +42,7 @@ def publish(temporary: Path, path: Path, *, force: bool) -> None:
 
 def _name_new(temporary: Path, path: Path) -> None:
     try:
-        # link() fails where the file exists, which rename() would not.
+        # link() fails if the file exists; rename() would replace it.
         path.hardlink_to(temporary)
     except FileExistsError:
         raise
@@ -54,7 +54,7 @@ def _name_new(temporary: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have it on the disk which files `folder` holds (fsync(2): a file's own sync does not do that). Raises `OSError`."""
+    """Write the entries of `folder` to the disk; fsync(2) of a file does not do that. Raise `OSError`."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

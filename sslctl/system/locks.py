@@ -1,4 +1,4 @@
-"""Locks of the kernel: they end with the process that holds them, however it ends, and leave nothing stale behind."""
+"""Kernel locks. They end with the process that holds them, so none is ever stale."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from sslctl.errors import StateError
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock on the file `path`, made where it is missing, for the block; False where somebody else holds it.
+    """Hold an exclusive lock on the file `path` for the block. Yield False if another process holds the lock.
 
-    The file stays: who removes it lets in a second one, which locks a new file of that name. Raises `StateError`.
+    The file is created if it is missing, and is never removed: a second process could otherwise lock a new file of that
+    name. Raise `StateError` if the file cannot be opened.
     """
     try:
         # O_CLOEXEC: a child that outlives this process must not keep the lock.

@@ -48,7 +48,7 @@ WRONG: dict[str, tuple[Spoil, str]] = {
     ),
     "no key": (
         lambda _cdn, pair: replace(pair, private_key=pair.certificate),
-        "wanted one PEM private key, found none",
+        "expected one PEM private key, found none",
     ),
     "name": (
         lambda cdn, _pair: cdn.text_pair("other.example.com"),
@@ -68,7 +68,7 @@ WRONG: dict[str, tuple[Spoil, str]] = {
     ),
     "no certificate": (
         lambda _cdn, pair: replace(pair, certificate="MIIB"),
-        "the certificate holds no PEM certificate",
+        "the certificate contains no PEM certificate",
     ),
 }
 

@@ -261,11 +261,14 @@ def test_read_leaf_describes_an_issuer_without_organization_and_common_name() ->
     [
         ("", "no PEM certificate"),
         ("hello", "no PEM certificate"),
-        (LEAF + ROOT.pem, "wanted one certificate, found 2"),
+        (LEAF + ROOT.pem, "expected one certificate, found 2"),
         (KEY, "'PRIVATE KEY', which is no certificate"),
         (x509.make_csr(KEY, NAMES), "'CERTIFICATE REQUEST', which is no certificate"),
-        (LEAF[: len(LEAF) // 2], "cut off"),
-        (LEAF.replace("END CERTIFICATE", "END PRIVATE KEY"), "does not end as it began"),
+        (LEAF[: len(LEAF) // 2], "incomplete"),
+        (
+            LEAF.replace("END CERTIFICATE", "END PRIVATE KEY"),
+            "END line of a PEM block does not match its BEGIN line",
+        ),
         (LEAF.replace("MII", "M!I", 1), "cannot be read"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
         ("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", "cannot be read"),
@@ -374,7 +377,7 @@ def test_untidy_pem_text_is_accepted_and_cleaned(untidy) -> None:  # type: ignor
 def test_normalise_pair_takes_the_chain_from_the_certificate_file() -> None:
     assert x509.normalise_pair(LEAF + CHAIN, KEY, "\n") == Bundle(LEAF, CHAIN, KEY)
     assert x509.normalise_pair(LEAF + CHAIN, KEY, CHAIN) == Bundle(LEAF, CHAIN, KEY)
-    assert "holds another chain" in str(_refusal(LEAF + CHAIN, chain=STRANGER.pem))
+    assert "not the chain in the certificate's file" in str(_refusal(LEAF + CHAIN, chain=STRANGER.pem))
 
 
 def test_normalise_pair_accepts_one_file_as_both_certificate_and_key() -> None:
@@ -423,9 +426,9 @@ def test_check_pair_dates_are_inclusive_at_the_start_and_exclusive_at_the_end() 
         (LEAF, STRANGER.pem, "the certificate was not issued by certificate 1"),
         (LEAF, IMITATOR.pem, "the certificate was not issued by certificate 1"),
         (INTERMEDIATE.pem, LEAF, "the certificate was not issued by certificate 1"),
-        (LEAF, LEAF + CHAIN, "holds the certificate itself"),
-        (LEAF, CHAIN + LEAF, "holds the certificate itself"),
-        (LEAF + LEAF, "", "holds the certificate itself"),
+        (LEAF, LEAF + CHAIN, "contains the certificate itself"),
+        (LEAF, CHAIN + LEAF, "contains the certificate itself"),
+        (LEAF + LEAF, "", "contains the certificate itself"),
     ],
     ids=["swapped", "foreign end", "foreign", "same name", "leaf and chain swapped", "full", "last", "twice"],
 )
@@ -448,14 +451,14 @@ def test_check_pair_accepts_a_self_signed_certificate_without_a_chain() -> None:
     key = _load(KEY)
     own = _certify(_name("leaf"), key, _name("leaf"), key.public_key(), NAMES)
     x509.check_pair(own, KEY, "", NAMES, NOW)
-    assert "holds the certificate itself" in str(_refusal(own, KEY, own))
+    assert "contains the certificate itself" in str(_refusal(own, KEY, own))
 
 
 @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
 def test_check_pair_reports_an_encrypted_key(form: PrivateFormat) -> None:
     lock = serialization.BestAvailableEncryption(b"hunter2")
     encrypted = _load(KEY).private_bytes(Encoding.PEM, form, lock).decode()
-    assert str(_refusal(key=encrypted)) == "the key is encrypted; give it without a passphrase"
+    assert str(_refusal(key=encrypted)) == "the key is encrypted; use a key without a passphrase"
 
 
 def test_check_pair_refuses_keys_that_no_public_ca_certifies() -> None:
@@ -471,8 +474,8 @@ def test_check_pair_refuses_keys_that_no_public_ca_certifies() -> None:
 
 
 def test_check_pair_refuses_no_key_two_keys_and_oversized_keys() -> None:
-    assert "wanted one PEM private key, found none" in str(_refusal(key=LEAF))
-    assert "wanted one PEM private key, found 2" in str(_refusal(key=KEY + OTHER_KEY))
+    assert "expected one PEM private key, found none" in str(_refusal(key=LEAF))
+    assert "expected one PEM private key, found 2" in str(_refusal(key=KEY + OTHER_KEY))
     assert "the key is larger than" in str(_refusal(key=KEY + " " * 256 * 1024))
     padded = KEY.replace("-----\n", "-----\n" + "A" * 9_000, 1)
     assert "the key is too large" in str(_refusal(key=padded))
