@@ -482,6 +482,7 @@ def test_sandbox_is_administered_over_https(c4: ReferenceC4, client: Client) -> 
         [{"body": 1}],
         [{"echo": "yes"}],
     ],
+    ids=str,
 )
 def test_invalid_fault_returns_400(c4: ReferenceC4, client: Client, faults: object) -> None:
     assert code_of(client.ask(c4, "PUT", "/sandbox/faults", json=faults)) == (400, "bad_request")
@@ -499,6 +500,7 @@ def test_invalid_fault_returns_400(c4: ReferenceC4, client: Client, faults: obje
         {"ports": 80},
         {"cname_target": ""},
     ],
+    ids=str,
 )
 def test_invalid_domain_returns_400(c4: ReferenceC4, client: Client, change: dict[str, object]) -> None:
     wanted = {"domain": "new.example.com", "cname_target": "target.example.net", "ports": [80]} | change

@@ -39,3 +39,8 @@ def fast_folder(prefix: str, otherwise: Path | None = None) -> Iterator[Path]:
     in_memory = memory.is_dir() and "TMPDIR" not in os.environ
     with TemporaryDirectory(prefix=f"sslctl-{prefix}-", dir=memory if in_memory else otherwise) as folder:
         yield Path(folder)
+
+
+def words(value: object) -> str | None:
+    """Return the id of a parameter that is a list of words; None leaves other values to pytest."""
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else None

@@ -13,6 +13,7 @@ from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Drop, Fault, Operation
+from tests.support import words
 from tests.support.cdn import Cdn, Result
 from tests.support.dns_zone import Trouble
 from tests.support.fakes import Clock
@@ -211,6 +212,7 @@ def test_add_succeeds_when_the_response_to_the_upload_is_lost(cdn: Cdn) -> None:
         (["unknown", "elsewhere"], 5),
         (["good", "refused", "unknown"], 7),
     ],
+    ids=words,
 )
 def test_add_processes_every_name_when_some_of_them_fail(cdn: Cdn, names: list[str], exit_code: int) -> None:
     cdn.add_domain("good.example.com")
@@ -254,7 +256,7 @@ def test_add_names_the_san_that_fails_its_check(cdn: Cdn) -> None:
     assert cdn.issuer.orders == []
 
 
-@pytest.mark.parametrize("work", [["recheck"], ["recheck", NAME], ["daemon-tick"], ["add", NAME]])
+@pytest.mark.parametrize("work", [["recheck"], ["recheck", NAME], ["daemon-tick"], ["add", NAME]], ids=words)
 def test_add_no_wait_sends_no_request_and_a_later_command_does_the_work(cdn: Cdn, work: list[str]) -> None:
     cdn.add_domain(NAME)
     result = cdn.sslctl("add", NAME, "--no-wait")
@@ -424,7 +426,7 @@ def test_add_new_places_an_order_when_nothing_is_due(cdn: Cdn) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "days", "orders"), [([], 0, 1), (["--new"], 0, 2), ([], 84, 2), ([], 91, 2)]
+    ("options", "days", "orders"), [([], 0, 1), (["--new"], 0, 2), ([], 84, 2), ([], 91, 2)], ids=words
 )
 def test_add_reuses_the_certificate_of_a_deleted_domain_while_it_is_valid(
     cdn: Cdn, options: list[str], days: int, orders: int
@@ -516,6 +518,7 @@ def test_add_rejects_an_invalid_name_in_one_line_before_any_request(cdn: Cdn, na
         (["--from-file", "missing.txt"], "'missing.txt': No such file or directory"),
         ([NAME, "--cert", "missing.pem", "--key", "PEM"], "'missing.pem' does not exist"),
     ],
+    ids=words,
 )
 def test_add_rejects_options_that_do_not_fit_together(cdn: Cdn, arguments: list[str], message: str) -> None:
     pem = cdn.folder / "some.pem"

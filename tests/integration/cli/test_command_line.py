@@ -22,6 +22,7 @@ import pytest
 
 from sslctl.cli.main import COMMANDS
 from sslctl.sandbox.c4.faults import Fault, Operation
+from tests.support import words
 from tests.support.cdn import Cdn
 from tests.support.processes import with_default_signals
 
@@ -159,6 +160,7 @@ def test_help_exists_for_every_command(cdn: Cdn) -> None:
         (["list", "--source", "C4"], "Invalid value for '--source': 'C4' is not one of 'c4', 'text'", "list"),
         (["add", "-x.example.com"], "No such option '-x'", "see `sslctl add --help`"),
     ],
+    ids=words,
 )
 def test_usage_error_is_one_line_with_a_hint(cdn: Cdn, arguments: list[str], error: str, hint: str) -> None:
     result = cdn.sslctl(*arguments)
@@ -204,7 +206,9 @@ def test_written_files_are_private_even_with_umask_0(cdn: Cdn) -> None:
 # Standard output and input
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["list", "--csv"], ["view", NAME]])
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["list", "--json"], ["list", "--csv"], ["view", NAME]], ids=words
+)
 def test_command_exits_with_0_when_its_reader_closed_the_pipe(shop: Cdn, arguments: list[str]) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
@@ -236,7 +240,7 @@ def test_add_finishes_its_work_when_its_reader_closed_the_pipe(cdn: Cdn) -> None
     assert len(cdn.sslctl("list", "--status", "discard", "--json").json["domains"]) == 6
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["list", "--csv"], ["view", NAME, "--json"]])
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--csv"], ["view", NAME, "--json"]], ids=words)
 def test_command_exits_with_8_when_the_output_cannot_be_written(shop: Cdn, arguments: list[str]) -> None:
     result = run(shop, *arguments, redirect=">/dev/full")
     assert result.returncode == 8

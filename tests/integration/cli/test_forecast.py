@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import words
 from tests.support.cdn import Cdn
 
 NAMES = [f"d{number}.example.com" for number in range(6)]
@@ -89,6 +90,7 @@ def test_forecast_counts_the_domains_of_the_add_option(fleet: Cdn) -> None:
         ("10000/7d", 1428, [1428, 1428, 1428]),
         ("none", None, [5000, 0, 0]),
     ],
+    ids=words,
 )
 def test_forecast_adds_new_domains_as_fast_as_the_order_limit_allows(
     fleet: Cdn, limit: str, a_day: int | None, taken: list[int]

@@ -12,6 +12,7 @@ from sslctl.cli.output.render import _cell
 from sslctl.issuer import IssueError
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Fault, Operation
+from tests.support import words
 from tests.support.cdn import Cdn
 
 
@@ -131,6 +132,7 @@ def test_list_deleted_shows_the_deletion_time_and_no_status(fleet: Cdn) -> None:
         (["--status", "failure"], "No domain is like that.\n"),
         (["--deleted"], "No domain was deleted.\n"),
     ],
+    ids=words,
 )
 def test_list_reports_an_empty_result_on_standard_error(cdn: Cdn, options: list[str], message: str) -> None:
     result = cdn.sslctl("list", *options)

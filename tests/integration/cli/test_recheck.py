@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sslctl.sandbox.c4.faults import Fault, Operation
+from tests.support import words
 from tests.support.cdn import Cdn
 
 NAME = "shop.example.com"
@@ -58,7 +59,9 @@ def test_recheck_of_a_named_domain_checks_it_whatever_its_status(cdn: Cdn) -> No
     assert cdn.issuer.orders == [(NAME,), ("unknown.example.com",)]
 
 
-@pytest.mark.parametrize("command", [["recheck"], ["recheck", "--force-renew"], ["delete", "--yes"]])
+@pytest.mark.parametrize(
+    "command", [["recheck"], ["recheck", "--force-renew"], ["delete", "--yes"]], ids=words
+)
 def test_command_exits_with_9_when_a_domain_is_not_managed(cdn: Cdn, command: list[str]) -> None:
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)

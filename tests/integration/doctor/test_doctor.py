@@ -244,7 +244,9 @@ def test_doctor_exits_with_75_when_the_ca_cannot_be_reached(
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(b"<html>", 200), Answer({}, 503), Answer({"newOrder": ""}, 500), Answer([])]
+    "answer",
+    [Answer(b"<html>", 200), Answer({}, 503), Answer({"newOrder": ""}, 500), Answer([])],
+    ids=["no JSON", "503", "500", "no object"],
 )
 def test_doctor_exits_with_75_when_the_ca_returns_no_directory(
     well: Cdn, ca: AriServer, answer: Answer

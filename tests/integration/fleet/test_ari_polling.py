@@ -135,6 +135,7 @@ def test_renewal_infos_ignores_an_invalid_response_and_keeps_the_others(
         ("2027-01-01T08:00:00+08:00", "2027-01-02T00:00:00.999999999Z", (1, 2)),
         ("2027-01-01T00:00:00.25Z", "2027-01-02T00:00:00+00:00", (1, 2)),
     ],
+    ids=str,
 )
 def test_renewal_infos_converts_times_to_utc_and_whole_seconds(
     ca: AriServer, certbot: CertbotIssuer, start: str, end: str, expected: tuple[int, int]
@@ -320,7 +321,9 @@ class Silent(FakeIssuer):
 
 @pytest.mark.parametrize("raises", [False, True])
 @pytest.mark.parametrize(
-    ("retry_after", "wait"), [(2 * HOUR, 2 * HOUR), (timedelta(0), timedelta(minutes=1)), (30 * DAY, DAY)]
+    ("retry_after", "wait"),
+    [(2 * HOUR, 2 * HOUR), (timedelta(0), timedelta(minutes=1)), (30 * DAY, DAY)],
+    ids=str,
 )
 def test_poll_pauses_for_the_retry_after_of_the_ca_and_keeps_the_windows_it_received(
     store: SqliteStore, clock: Clock, retry_after: timedelta, wait: timedelta, *, raises: bool

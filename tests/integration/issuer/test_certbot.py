@@ -291,6 +291,7 @@ def test_certbot_is_killed_after_its_deadline(acme: AcmeSection, tmp_path: Path)
         ({"profile": "--nonsense"}, Code.ISSUER_FAILED, "error: argument --required-profile"),
         ({"webroot": Path("/nonexistent/webroot")}, Code.ISSUER_FAILED, "cannot use /nonexistent for"),
     ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else str(value),
 )
 def test_issue_reports_the_cause_when_the_ca_or_the_settings_are_unusable(
     sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path, change: dict[str, object], code: Code, found: str

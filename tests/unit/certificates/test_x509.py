@@ -171,7 +171,7 @@ def test_make_csr_omits_the_common_name_when_the_first_name_exceeds_64_octets(
     assert extension.critical is not stands
 
 
-@pytest.mark.parametrize("names", [[], ["münchen.example"], [""]])
+@pytest.mark.parametrize("names", [[], ["münchen.example"], [""]], ids=str)
 def test_make_csr_raises_bad_input_for_missing_or_non_ascii_names(names: list[str]) -> None:
     with pytest.raises(BadInput):
         x509.make_csr(KEY, names)
@@ -454,7 +454,7 @@ def test_check_pair_accepts_a_self_signed_certificate_without_a_chain() -> None:
     assert "contains the certificate itself" in str(_refusal(own, KEY, own))
 
 
-@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL], ids=str)
 def test_check_pair_reports_an_encrypted_key(form: PrivateFormat) -> None:
     lock = serialization.BestAvailableEncryption(b"hunter2")
     encrypted = _load(KEY).private_bytes(Encoding.PEM, form, lock).decode()

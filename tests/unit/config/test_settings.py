@@ -190,6 +190,7 @@ def test_load_makes_the_path_of_the_file_absolute(tmp_path: Path, monkeypatch: p
         ("SSLCTL_DNS_RESOLVERS", "127.0.0.1:8053,::1", (("127.0.0.1", 8053), ("::1", 53))),
         ("SSLCTL_RENEWAL_BEFORE_DAYS", "30", 30.0),
     ],
+    ids=str,
 )
 def test_environment_variable_overrides_the_file(
     tmp_path: Path, variable: str, text: str, value: object
@@ -363,6 +364,7 @@ def _accepts(tmp_path: Path, dotted: str, toml: str) -> Any:
         ("renewal.ari", '"off"', "off"),
         ("c4.token_file", '"/etc/sslctl/token"', Path("/etc/sslctl/token")),
     ],
+    ids=str,
 )
 def test_load_accepts_a_valid_value(tmp_path: Path, dotted: str, toml: str, value: object) -> None:
     assert _accepts(tmp_path, dotted, toml) == value

@@ -250,6 +250,7 @@ def test_call_raises_unknown_domain_after_a_404_with_that_code(
         _problem("not_found", 404),
         _problem("unknown_domain", 410) | {"status": 500},
     ],
+    ids=["html", "another content type", "no object", "empty", "another code", "500"],
 )
 def test_call_raises_unanswered_after_a_404_that_is_not_from_c4(
     client: C4Client, c4: responses.RequestsMock, call: str, answer: dict[str, Any]
@@ -338,6 +339,7 @@ def test_call_other_than_upload_raises_unanswered_after_a_4xx_status(
         ('{"domain": ' + "9" * 5000 + "}", "application/json"),
         (b"\xff\xfe\xfa", "application/json"),
     ],
+    ids=["html", "text", "incomplete", "empty", "list", "null", "deep nesting", "huge number", "no UTF-8"],
 )
 def test_call_raises_unanswered_after_a_200_that_is_not_a_json_object(
     client: C4Client, c4: responses.RequestsMock, call: str, body: str | bytes, content_type: str
@@ -371,6 +373,7 @@ def test_call_raises_unanswered_after_a_200_that_is_not_a_json_object(
         ("certificate", []),
         ("certificate", False),
     ],
+    ids=lambda value: "absent" if value is ABSENT else ascii(value)[:40],
 )
 def test_domain_raises_unanswered_for_a_record_that_violates_the_contract(
     client: C4Client, c4: responses.RequestsMock, member: str, value: object
@@ -403,6 +406,7 @@ def test_domain_raises_unanswered_for_a_record_that_violates_the_contract(
         ("not_after", "0001-01-01T00:00:00+23:59"),
         ("not_after", "٢٠٢٦-05-30T00:00:00Z"),
     ],
+    ids=lambda value: "absent" if value is ABSENT else ascii(value)[:40],
 )
 def test_call_raises_unanswered_for_a_certificate_that_violates_the_contract(
     client: C4Client, c4: responses.RequestsMock, member: str, value: object
@@ -770,6 +774,7 @@ def test_call_is_not_retried_after_a_500(client: C4Client, c4: responses.Request
         ("Sun Mar  1 13:00:00 2026", timedelta(hours=1)),
         ("Sun, 01 Mar 2099 13:00:00 GMT", timedelta(days=1)),
     ],
+    ids=str,
 )
 def test_call_returns_a_long_retry_after_as_retry_at_without_a_retry(
     client: C4Client, c4: responses.RequestsMock, status: int, retry_after: str, after: timedelta
@@ -818,7 +823,9 @@ def test_client_trusts_only_the_configured_cas(connect: Connect, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "behaviour", [dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), dripping(http_head(200, GIGABYTE), b" ")]
+    "behaviour",
+    [dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), dripping(http_head(200, GIGABYTE), b" ")],
+    ids=["headers drip", "body drips"],
 )
 def test_call_times_out_over_tls_for_a_slow_response(
     connect: Connect, tmp_path: Path, behaviour: Behaviour

@@ -39,6 +39,7 @@ def problem(typ: str) -> messages.Error:
         (500, problem(ACME + "malformed"), False),
         (502, errors.ClientError("no JSON"), False),
     ],
+    ids=str,
 )
 def test_is_gone_is_true_only_for_a_final_response_of_the_ca_itself(
     status: int, error: Exception, gone: bool
@@ -122,6 +123,7 @@ def test_new_order_omits_replaces_when_the_ca_has_no_ari_or_nothing_is_replaced(
         problem(ACME + "malformed"),
         problem(ACME + "unauthorized"),
     ],
+    ids=lambda refusal: type(refusal).__name__ + str(getattr(refusal, "typ", "")),
 )
 def test_new_order_is_repeated_without_replaces_when_the_ca_refuses_it(refusal: Exception) -> None:
     network = Network(refusal, None)

@@ -160,6 +160,7 @@ SEE = "see https://letsencrypt.org/docs/rate-limits/"
         ('too many certificates (50) already issued for "\\x1b[31m" in the last 168h0m0s', None),
         ("Your account is temporarily prevented from requesting certificates for a.example.com.", None),
     ],
+    ids=lambda value: str(value)[:60],
 )
 def test_rate_limit_text_maps_to_the_scope_of_the_pause(detail: str, pause: Scope | None) -> None:
     """The texts are those of Boulder (ratelimits/limiter.go). The time is only in the text, as certbot drops the header."""
@@ -213,6 +214,7 @@ def test_unavailable_ca_pauses_the_account(failure: dict[str, object]) -> None:
         {"failed": "undecided", "detail": ""},
         {"failed": "certbot", "detail": "it broke"},
     ],
+    ids=lambda failure: " ".join(str(failure.get(key, "")) for key in ("failed", "type")),
 )
 def test_error_of_one_order_causes_no_pause(failure: dict[str, object]) -> None:
     assert to_issue_error(failure, NOW, order_placed=True).pause is None

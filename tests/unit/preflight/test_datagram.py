@@ -171,6 +171,16 @@ SOA = ("example.com", "SOA", AUTHORITY["SOA"])
         ([SOA], "NOERROR", 0),
         ([], "NOERROR", 0),
     ],
+    ids=[
+        "address",
+        "two addresses",
+        "cname and address",
+        "cname without address",
+        "cname to nothing",
+        "nxdomain",
+        "no data",
+        "empty",
+    ],
 )
 def test_usual_responses_are_read(records: list[tuple[str, str, str]], rcode: str, links: int) -> None:
     query = dns.message.make_query(NAME, A).to_wire()
@@ -260,7 +270,9 @@ def test_ask_ignores_a_response_from_another_address() -> None:
         thread.join(10)
 
 
-@pytest.mark.parametrize("answer", [lambda *_: None, lambda wire, send: send(bytes(2) + wire[2:])])
+@pytest.mark.parametrize(
+    "answer", [lambda *_: None, lambda wire, send: send(bytes(2) + wire[2:])], ids=["silence", "another id"]
+)
 def test_ask_returns_none_after_its_timeout(answer: Callable[..., object]) -> None:
     with server(answer) as address:
         assert ask(address, 0.1) is None

@@ -49,6 +49,7 @@ def test_for_directory_returns_no_limits_for_any_other_ca(url: str) -> None:
         ("7/48h", Limit(7, timedelta(days=2)), "2 days"),
         ("7/366d", Limit(7, timedelta(days=366)), "366 days"),
     ],
+    ids=str,
 )
 def test_limit_of_reads_a_limit_and_period_describes_it(text: str, limit: Limit, period: str) -> None:
     assert limit_of(text) == limit

@@ -85,6 +85,7 @@ def test_find_due_work_agrees_with_renew_at(
 @pytest.mark.parametrize(
     ("asked", "early"),
     [(60 * DAY - timedelta(seconds=1), True), (60 * DAY, False), (-DAY, True), (99 * DAY, False)],
+    ids=str,
 )
 def test_asked_early_is_true_before_60_percent_of_the_lifetime(asked: timedelta, early: bool) -> None:
     certificate = served(asked)
@@ -107,6 +108,7 @@ def test_asked_early_is_true_before_60_percent_of_the_lifetime(asked: timedelta,
         # Near its expiry the certificate is renewed, whatever the CA asked before.
         (Ari.INCIDENT, 10 * DAY, 95 * DAY, Work.RENEW),
     ],
+    ids=str,
 )
 def test_find_due_work_replaces_after_an_early_request_and_renews_otherwise(
     ari: Ari, asked: timedelta, after: timedelta, expected: Work | None
@@ -183,6 +185,7 @@ def test_renewal_time_is_kept_until_the_window_changes() -> None:
         (DAY, MAX_RETRY_AFTER),
         (3650 * DAY, MAX_RETRY_AFTER),
     ],
+    ids=str,
 )
 def test_poll_at_follows_the_retry_after_of_the_ca_between_a_minute_and_a_day(
     retry_after: timedelta | None, wait: timedelta

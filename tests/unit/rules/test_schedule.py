@@ -10,6 +10,7 @@ from sslctl.rules.model import Finding, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule, renewal_at
 from sslctl.rules.schedule import Work, count_tries, find_due_work, retry_at
+from tests.support import words
 from tests.unit.rules.builders import NOW, WEEK, certificate, domain, finding, leaf, serving
 
 
@@ -45,6 +46,26 @@ def test_renewal_at_is_seven_days_before_expiry_but_not_before_half_of_the_lifet
         ({"deleted_at": NOW}, None),
         ({**serving(left=WEEK), "finding": finding(Code.CNAME_ELSEWHERE, retry=timedelta(hours=1))}, None),
     ],
+    ids=[
+        "served",
+        "due",
+        "due in a second",
+        "expired",
+        "revoked",
+        "new",
+        "queued",
+        "failure due",
+        "failure later",
+        "discard",
+        "emergency",
+        "emergency expired",
+        "text domain with expired c4 certificate",
+        "text expired",
+        "text not uploaded",
+        "text without pair",
+        "deleted",
+        "due with failure later",
+    ],
 )
 def test_find_due_work_returns_the_work_of_each_state(state: dict[str, object], work: Work | None) -> None:
     due = find_due_work(domain(**state), NOW, RenewalRule(WEEK))
@@ -64,7 +85,7 @@ def test_retry_at_of_a_temporary_problem_backs_off_until_midnight_at_the_latest(
     assert retry_at(code, late) == midnight
 
 
-@pytest.mark.parametrize("retry_after", [timedelta(seconds=1), timedelta(days=42)])
+@pytest.mark.parametrize("retry_after", [timedelta(seconds=1), timedelta(days=42)], ids=str)
 def test_retry_at_of_budget_held_is_its_given_time(retry_after: timedelta) -> None:
     assert retry_at(Code.BUDGET_HELD, NOW, NOW + retry_after) == NOW + retry_after
 
@@ -81,6 +102,7 @@ def test_retry_at_of_budget_held_is_its_given_time(retry_after: timedelta) -> No
         ([Code.CA_UNAVAILABLE, Code.CA_UNAVAILABLE, Code.BUDGET_HELD, Code.CA_UNAVAILABLE], 3),
         ([Code.QUEUED, Code.BUDGET_HELD, Code.BUDGET_HELD, Code.CA_UNAVAILABLE], 1),
     ],
+    ids=words,
 )
 def test_count_tries_counts_only_consecutive_problems_that_back_off(
     codes: list[Code | None], tries: int
@@ -106,6 +128,7 @@ def test_retry_at_is_now_for_emergency_and_none_for_discard() -> None:
         (timedelta(days=-400), timedelta(minutes=1)),
         (timedelta(days=400), timedelta(days=7)),
     ],
+    ids=str,
 )
 def test_retry_at_follows_the_retry_after_of_the_ca_between_a_minute_and_a_week(
     retry_after: timedelta, expected: timedelta
@@ -130,6 +153,7 @@ def test_retry_at_follows_the_retry_after_of_c4_until_midnight_at_the_latest() -
         (Code.BUDGET_HELD, timedelta(days=40), False),
         (Code.C4_UNKNOWN_DOMAIN, None, False),
     ],
+    ids=str,
 )
 def test_find_due_work_ignores_a_retry_time_too_far_in_the_future(
     code: Code, retry: timedelta | None, *, is_due: bool

@@ -27,6 +27,7 @@ def test_next_midnight_is_midnight_in_singapore_within_a_day(at: datetime) -> No
         (timedelta(seconds=59), "59 seconds"),
         (timedelta(0), "0 seconds"),
     ],
+    ids=str,
 )
 def test_format_duration_rounds_down_to_one_unit(length: timedelta, text: str) -> None:
     assert format_duration(length) == text

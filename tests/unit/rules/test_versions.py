@@ -31,6 +31,7 @@ def test_pick_reusable_returns_the_usable_version_with_the_latest_expiry() -> No
         (timedelta(hours=-1), -1),
         (timedelta(days=-2.5), -2),
     ],
+    ids=str,
 )
 def test_days_left_is_negative_after_the_expiry(left: timedelta, days: int) -> None:
     assert days_left(leaf(left=left), NOW) == days
@@ -48,6 +49,7 @@ def test_days_left_is_negative_after_the_expiry(left: timedelta, days: int) -> N
         ({"left": -WEEK}, "both", "expired"),
         ({"revoked_at": NOW}, "both", "revoked"),
     ],
+    ids=lambda value: " ".join(value) or "no stamp" if isinstance(value, dict) else None,
 )
 def test_version_state_follows_from_stamps_and_place(
     stamps: dict[str, object], place: str, state: str
