@@ -1,1 +1,1 @@
-"""One domain, from C4's record to the verified upload; and many of them at once."""
+"""Issuance for one domain, from C4's record to the verified upload, and batches of it."""

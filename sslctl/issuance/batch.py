@@ -1,4 +1,4 @@
-"""Many domains: what is due, in what order, and how many at once; one domain's trouble stays that domain's."""
+"""Run passes over many domains in parallel; an error with one domain does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sslctl.issuance.pipeline import Pipeline
 from sslctl.issuance.slots import Slots, SlotsClosed
 from sslctl.rules.model import Domain
 
-# A pass mostly waits: for C4, DNS, and its turn at the CA, where the issuer's own bound counts. So many are far enough
-# ahead that issuance never waits for a look-up, and that some that hang delay nobody.
+# A pass mostly waits: for C4, for DNS and for a slot at the CA. With this many passes in flight, there is always one
+# that is ready for the CA, even if some of them hang.
 IN_FLIGHT = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A domain after its pass; or `error` where there was none: somebody else works on it, or we have a bug."""
+    """The domain after its pass, or the `error` that prevented it: `Busy`, `NotManaged`, or a bug."""
 
     name: str
     domain: Domain | None = None
@@ -28,9 +28,9 @@ class Outcome:
 
 
 class Batch:
-    """Runs passes over many domains, at most `in_flight` at once. `slots` are those of `pipeline`, at the CA.
+    """Passes over many domains, at most `in_flight` at once. `slots` must be those of `pipeline`.
 
-    After `stop` no new pass begins, and none that is under way begins to ask the CA; the others are finished.
+    After `stop` no pass starts, and no pass under way places an order; passes that are at the CA are finished.
     """
 
     def __init__(self, pipeline: Pipeline, slots: Slots, in_flight: int = IN_FLIGHT) -> None:
@@ -39,12 +39,12 @@ class Batch:
         self._in_flight = in_flight
 
     def stop(self) -> None:
-        """Begin nothing more."""
+        """Start no further pass and place no further order."""
         self._slots.close()
 
     @property
     def stopped(self) -> bool:
-        """Say whether `stop` was called."""
+        """Whether `stop` was called."""
         return self._slots.closed
 
     def run(
@@ -54,17 +54,17 @@ class Batch:
         renew: Container[str] = (),
         on_done: Callable[[Outcome], None],
     ) -> None:
-        """Make a pass over each of `names`, begun in that order; `on_done` hears of each as it ends, in this thread.
+        """Run a pass over each of `names`, started in that order; call `on_done` in this thread as each one ends.
 
-        `renew` has those for which a new certificate is ordered even when none is due. Of domains that `stop` left out
-        nothing is heard. Raises `StateError`, which no other domain would escape either.
+        Domains in `renew` get a new certificate even if none is due. `on_done` is not called for domains that were not
+        reached before `stop`. Raise `StateError`, because it would hit every other domain too.
         """
-        following, ended = iter(names), SimpleQueue[Outcome | None]()
-        taking = threading.Lock()
+        remaining, ended = iter(names), SimpleQueue[Outcome | None]()
+        lock = threading.Lock()
 
         def take() -> str | None:
-            with taking:
-                return None if self.stopped else next(following, None)
+            with lock:
+                return None if self.stopped else next(remaining, None)
 
         def work() -> None:
             try:
@@ -82,7 +82,7 @@ class Batch:
         with ThreadPoolExecutor(max(1, count), thread_name_prefix="pass") as pool:
             workers = [pool.submit(work) for _ in range(count)]
             try:
-                for outcome in _until_all_left(ended, count):
+                for outcome in _outcomes(ended, count):
                     on_done(outcome)
             except BaseException:
                 self.stop()
@@ -95,12 +95,12 @@ class Batch:
             return Outcome(name, self._pipeline.run(name, renew=renew))
         except (StateError, SlotsClosed):
             raise
-        except Exception as error:  # noqa: BLE001 - a bug met by one domain must not end the night for the others
+        except Exception as error:  # noqa: BLE001 - a bug with one domain must not stop the others
             return Outcome(name, error=error)
 
 
-def _until_all_left(ended: SimpleQueue[Outcome | None], workers: int) -> Iterator[Outcome]:
-    """Give what comes out of `ended` until each of the `workers` said that it has left."""
+def _outcomes(ended: SimpleQueue[Outcome | None], workers: int) -> Iterator[Outcome]:
+    """Yield the outcomes in the queue `ended` until each of the `workers` has put None into it."""
     while workers:
         outcome = ended.get()
         if outcome is None:

@@ -1,4 +1,4 @@
-"""Claims on domains: who changes a domain, or destroys its keys, takes turns with every other process."""
+"""Claims on domains: only one process at a time changes a domain or destroys its keys."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sslctl.errors import Busy
 from sslctl.rules.claim_names import domain_claim
 from sslctl.store.interface.claims import Claims
 
-# Longer than any pass, a wait for the port in standalone mode included. The claim of a process that has ended on the
-# same host is void at once, whatever is left of this.
+# Longer than any pass, including the wait for the port in standalone mode. On the same host, the claim of a process
+# that has ended is void at once.
 _DURATION = timedelta(days=1)
 
 
@@ -28,7 +28,7 @@ def claim_domains(store: Claims, names: Sequence[str]) -> list[str]:
 
 
 def release_domains(store: Claims, names: Sequence[str]) -> None:
-    """Give up the claims of this process on the domains `names`."""
+    """Release the claims of this process on the domains `names`."""
     store.release(map(domain_claim, names))
 
 

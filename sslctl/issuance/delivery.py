@@ -1,7 +1,7 @@
-"""Putting a certificate that is held on C4, and seeing it there.
+"""Upload a certificate to C4 and verify that C4 serves it.
 
-The intent is stored before C4 hears of it and the outcome after, so that a pass killed in between is gone on with: an
-upload that is owed is made again, and the same upload twice is harmless.
+The intent is stored before the upload and the outcome after it. If a pass is killed in between, the next one uploads
+again; the same upload twice is harmless.
 """
 
 from __future__ import annotations
@@ -30,19 +30,21 @@ from sslctl.store.interface.versions import Versions
 _POLL_SECONDS = 0.5
 
 
-class Stop(Exception):  # it ends a pass with a finding; that is no error of the program
-    """The pass ends here, with this finding. `wish` is when somebody outside wants to be asked again."""
+class PassEnded(Exception):
+    """The pass ends with this finding. `retry_after` is the earliest retry (UTC) that C4 or the CA asked for."""
 
-    def __init__(self, code: Code, found: str = "", wanted: str = "", wish: datetime | None = None) -> None:
+    def __init__(
+        self, code: Code, found: str = "", wanted: str = "", retry_after: datetime | None = None
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.found = found
         self.wanted = wanted
-        self.wish = wish
+        self.retry_after = retry_after
 
 
 class OutcomeUnknown(Unanswered):
-    """Nobody can tell whether C4 did what it was asked."""
+    """C4 did not answer, and whether it carried out the request is unknown."""
 
 
 class _Store(History, Versions, Protocol):
@@ -50,7 +52,7 @@ class _Store(History, Versions, Protocol):
 
 
 class Delivery:
-    """Speaks with C4 about one domain after the other. Every method may raise `Stop`."""
+    """The steps of a pass at C4. Every method may raise `PassEnded`."""
 
     def __init__(
         self,
@@ -70,37 +72,37 @@ class Delivery:
         self._on_step = on_step
 
     def look_up(self, domain: Domain) -> tuple[Domain, Record]:
-        """Give C4's record of `domain`, and the domain with what that tells of the certificate served."""
-        self._on_step(domain, "asking C4")
+        """Return `domain`, updated with which certificate C4 serves, and C4's record of it."""
+        self._on_step(domain, "querying C4")
         try:
             record = self._c4.domain(domain.name)
         except UnknownDomain as error:
             if domain.serving is not None:
                 self._store.mark_not_serving(domain, "C4 has no such domain")
-            raise Stop(Code.C4_UNKNOWN_DOMAIN) from error
+            raise PassEnded(Code.C4_UNKNOWN_DOMAIN) from error
         except Unauthorized as error:
-            raise Stop(Code.C4_TOKEN_REFUSED, str(error)) from error
+            raise PassEnded(Code.C4_TOKEN_REFUSED, str(error)) from error
         except ControlPlaneError as error:
-            raise Stop(Code.C4_UNANSWERED, str(error), wish=_wish(error)) from error
+            raise PassEnded(Code.C4_UNANSWERED, str(error), retry_after=_retry_after(error)) from error
         return self._reconcile(domain, record.certificate), record
 
     def _reconcile(self, domain: Domain, installed: Installed | None) -> Domain:
-        """Record it where C4 serves something else than it was last seen to.
+        """Record it if C4 serves another certificate than before; return the domain.
 
-        While C4 activates the wanted certificate, it goes on serving the one before.
+        While C4 activates the wanted certificate, it still serves the previous one.
         """
         is_active = installed is not None and installed.state is State.ACTIVE
-        awaited = None if is_active else domain.wanted
-        if domain.serving is None or _is_one_of(installed, domain.serving, awaited):
+        activating = None if is_active else domain.wanted
+        if domain.serving is None or _is_one_of(installed, domain.serving, activating):
             return domain
-        held = self._held(domain, installed) if is_active else None
-        if held is not None:
-            return self._store.mark_serving(domain, held, wanted=domain.wanted)
+        known = self._find_version(domain, installed) if is_active else None
+        if known is not None:
+            return self._store.mark_serving(domain, known, wanted=domain.wanted)
         why = "C4 has no certificate" if installed is None else "C4 has another certificate"
         return self._store.mark_not_serving(domain, why)
 
     def deliver(self, domain: Domain, certificate: Certificate, record: Record) -> None:
-        """Upload `certificate` unless C4 has it already, and see that C4 serves it."""
+        """Upload `certificate` unless C4 has it already, then wait until C4 serves it."""
         if not _is_one_of(record.certificate, certificate):
             self._on_step(domain, "uploading to C4")
             self._store.mark_uploading(certificate)
@@ -110,7 +112,7 @@ class Delivery:
         self._read_back(domain, certificate)
 
     def _put(self, domain: Domain, certificate: Certificate, installed: Installed | None) -> Domain:
-        """Upload `certificate`; give the domain, which serves nothing now where a text certificate made way."""
+        """Upload `certificate` and return the domain; if a text certificate was replaced, the domain serves nothing yet."""
         bundle = self._store.bundle(certificate)
         try:
             self._send(domain, certificate, bundle)
@@ -119,8 +121,8 @@ class Delivery:
         except ControlPlaneError as error:
             state = ""
             if installed is None and not isinstance(error, Unanswered):
-                # A pass may have been killed after it had made way for this upload.
-                state = self._put_back(domain, self._last_served_text(domain))
+                # An earlier pass may have been killed after it removed the text certificate.
+                state = self._restore(domain, self._last_served_text(domain))
             raise _refused(error, state) from error
         return domain
 
@@ -128,42 +130,42 @@ class Delivery:
         try:
             self._c4.upload(domain.name, bundle, certificate.source)
         except Unanswered:
-            # The answer may have been lost after C4 did what it was asked.
-            record = _glance(self._c4, domain.name)
+            # C4 may have carried out the request although its answer was lost.
+            record = _try_record(self._c4, domain.name)
             if record is None or not _is_one_of(record.certificate, certificate):
                 raise
 
     def _replace_text(
         self, domain: Domain, certificate: Certificate, bundle: Bundle, installed: Installed | None
     ) -> Domain:
-        """Remove the `text` certificate that is in the way, upload ours, put the old one back if that fails."""
-        held = self._held(domain, installed)
+        """Remove the text certificate from C4 and upload ours; restore the text certificate if the upload fails."""
+        text = self._find_version(domain, installed)
         if domain.serving is not None:
-            domain = self._store.mark_not_serving(domain, "the text certificate makes way")
+            domain = self._store.mark_not_serving(domain, "the text certificate is being replaced")
         try:
             remove(self._c4, domain.name)
         except ControlPlaneError as error:
             state = "; the text certificate is still installed"
             if isinstance(error, OutcomeUnknown):
-                state = "; whether the text certificate is still installed is not known"
-            if held is not None:
-                self._store.mark_serving(domain, held, wanted=certificate)
+                state = "; whether the text certificate is still installed is unknown"
+            if text is not None:
+                self._store.mark_serving(domain, text, wanted=certificate)
             raise _refused(error, state) from error
         self._store.record_event(
-            domain, "removed", "the text certificate, from C4", held.version if held else None
+            domain, "removed", "the text certificate, from C4", text.version if text else None
         )
         try:
             self._send(domain, certificate, bundle)
         except ControlPlaneError as error:
-            raise _refused(error, self._put_back(domain, held)) from error
+            raise _refused(error, self._restore(domain, text)) from error
         return domain
 
-    def _held(self, domain: Domain, installed: Installed | None) -> Certificate | None:
-        """Give the version in our history that is installed on C4."""
+    def _find_version(self, domain: Domain, installed: Installed | None) -> Certificate | None:
+        """Return the version in our history that is installed on C4; None if we do not have it."""
         return next((one for one in self._store.certificates(domain) if _is_one_of(installed, one)), None)
 
     def _last_served_text(self, domain: Domain) -> Certificate | None:
-        """Give the version that C4 served last, if it is a text one that may still be used."""
+        """Return the version that C4 served last, if it is a text certificate that is still usable."""
         versions = self._store.certificates(domain)
         served = [one for one in versions if one.verified_at is not None and one.replaced_at is None]
         last = max(served, key=lambda one: (one.verified_at, one.version), default=None)
@@ -171,47 +173,49 @@ class Delivery:
             return None
         return last if is_usable(last, domain.names, self._clock()) else None
 
-    def _put_back(self, domain: Domain, held: Certificate | None) -> str:
-        """Put a removed text certificate back where we have it, and say what is installed now."""
-        if held is None:
+    def _restore(self, domain: Domain, text: Certificate | None) -> str:
+        """Upload the removed certificate `text` again if we have it; return what is installed now, in words."""
+        if text is None:
             return "; nothing is installed now"
         try:
-            self._c4.upload(domain.name, self._store.bundle(held), held.source)
+            self._c4.upload(domain.name, self._store.bundle(text), text.source)
         except ControlPlaneError as error:
-            return f"; nothing is installed now, for the text certificate could not be put back: {error}"
-        self._store.mark_serving(domain, held, wanted=domain.wanted)
-        self._store.record_event(domain, "put back", "the text certificate is on C4 again", held.version)
+            return f"; nothing is installed now, because the text certificate could not be restored: {error}"
+        self._store.mark_serving(domain, text, wanted=domain.wanted)
+        self._store.record_event(domain, "put back", "the text certificate is on C4 again", text.version)
         return "; the text certificate is installed again"
 
     def _read_back(self, domain: Domain, certificate: Certificate) -> None:
-        """Wait until C4 serves exactly `certificate`: an upload that nobody verified is not a Success."""
+        """Wait until C4 serves exactly `certificate`: an upload is a Success only after it is verified."""
         for poll in range(1 + round(self._activation_seconds / _POLL_SECONDS)):
             if poll:
                 self._sleep(_POLL_SECONDS)
             try:
                 active = self._c4.certificate(domain.name)
             except ControlPlaneError as error:
-                raise Stop(Code.C4_UNANSWERED, str(error), wish=_wish(error)) from error
+                raise PassEnded(Code.C4_UNANSWERED, str(error), retry_after=_retry_after(error)) from error
             if active is not None and active.state is State.ACTIVE and _is_one_of(active, certificate):
                 self._store.mark_serving(domain, certificate, wanted=certificate)
                 return
         _, record = self.look_up(domain)
         if _is_one_of(record.certificate, certificate):
-            raise Stop(Code.C4_ACTIVATING, f"uploaded, not active after {self._activation_seconds:g} seconds")
+            raise PassEnded(
+                Code.C4_ACTIVATING, f"uploaded, not active after {self._activation_seconds:g} seconds"
+            )
         found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]
-        raise Stop(Code.C4_MISMATCH, found, certificate.leaf.fingerprint[:16])
+        raise PassEnded(Code.C4_MISMATCH, found, certificate.leaf.fingerprint[:16])
 
 
 def remove(control_plane: ControlPlane, name: str) -> bool:
-    """Remove what is installed for `name`; False where nothing was.
+    """Remove the certificate of `name` from C4; return False if there was none.
 
-    Raises what `ControlPlane.remove` does, and `OutcomeUnknown` where it may have been removed all the same.
+    Raise what `ControlPlane.remove` raises, and `OutcomeUnknown` if it may have been removed although C4 did not answer.
     """
     try:
         return control_plane.remove(name)
     except Unanswered as error:
-        # The answer may have been lost after C4 did what it was asked.
-        record = _glance(control_plane, name)
+        # C4 may have carried out the request although its answer was lost.
+        record = _try_record(control_plane, name)
         if record is None:
             raise OutcomeUnknown(str(error), error.retry_at) from error
         if record.certificate is not None:
@@ -219,8 +223,8 @@ def remove(control_plane: ControlPlane, name: str) -> bool:
         return True
 
 
-def _glance(control_plane: ControlPlane, name: str) -> Record | None:
-    """Give C4's record of `name`, None where it cannot be had just now."""
+def _try_record(control_plane: ControlPlane, name: str) -> Record | None:
+    """Return C4's record of `name`; None if C4 does not return it now."""
     try:
         return control_plane.domain(name)
     except ControlPlaneError:
@@ -233,16 +237,16 @@ def _is_one_of(installed: Installed | None, *certificates: Certificate | None) -
     )
 
 
-def _refused(error: ControlPlaneError, state: str) -> Stop:
+def _refused(error: ControlPlaneError, state: str) -> PassEnded:
     found = f"{error}{state}"
     if isinstance(error, UnknownDomain):
-        return Stop(Code.C4_UNKNOWN_DOMAIN)
+        return PassEnded(Code.C4_UNKNOWN_DOMAIN)
     if isinstance(error, Unauthorized):
-        return Stop(Code.C4_UNAUTHORIZED, found)
+        return PassEnded(Code.C4_UNAUTHORIZED, found)
     if isinstance(error, Unanswered):
-        return Stop(Code.C4_UPLOAD_FAILED, found, wish=error.retry_at)
-    return Stop(Code.C4_REJECTED, found)
+        return PassEnded(Code.C4_UPLOAD_FAILED, found, retry_after=error.retry_at)
+    return PassEnded(Code.C4_REJECTED, found)
 
 
-def _wish(error: ControlPlaneError) -> datetime | None:
+def _retry_after(error: ControlPlaneError) -> datetime | None:
     return error.retry_at if isinstance(error, Unanswered) else None

@@ -1,7 +1,21 @@
-"""One domain, one pass: C4's record, preflight, order, store, upload, read back.
+"""One pass over one domain.
 
-Every step is committed before the next begins, so a kill between any two leaves a state from which the next pass goes
-on: with the order that is open, or with the upload that is owed.
+A pass goes through these steps, in this order:
+
+1. Claim the domain, and check that its stored certificates are intact.
+2. Read C4's record, and record which certificate C4 serves.
+3. Collect or drop the order that an earlier pass left open.
+4. If an issued certificate is not confirmed on C4, upload it (step 9). If no order is needed, verify what C4 serves
+   (step 9).
+5. Check the ports, then DNS and CAA.
+6. Wait for a slot at the CA.
+7. Store key and CSR, within the CA's limits; place the order; store its URL as soon as the CA returns it.
+8. Check the issued certificate, and store it as the wanted one.
+9. Upload it to C4 unless C4 has it, read it back, and record that C4 serves it.
+10. Record the finding (none for Success), and release the claim.
+
+Each step is committed before the next one starts. If the process is killed between two steps, the next pass continues
+with the open order or with the missing upload, and places no second order.
 """
 
 from __future__ import annotations
@@ -16,7 +30,7 @@ from sslctl.control_plane import ControlPlane, Record
 from sslctl.errors import BadInput
 from sslctl.issuance.circuit_breaker import CircuitBreaker
 from sslctl.issuance.claims import claim_domain, release_domains
-from sslctl.issuance.delivery import Delivery, Stop
+from sslctl.issuance.delivery import Delivery, PassEnded
 from sslctl.issuance.slots import Slots
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import PreflightError, Prober
@@ -38,14 +52,14 @@ from sslctl.store.interface.versions import Versions
 
 REQUIRED_PORTS = frozenset({80, 443})
 _CLOCK_SKEW = timedelta(days=1)
-# A CA that is down comes back sooner; an order that nothing is heard of for so long is given up, and its domain gets on.
-_PATIENCE = timedelta(days=2)
+# An order without an answer for so long is dropped, so that its domain can order again; no outage of a CA lasts longer.
+_ORDER_TIMEOUT = timedelta(days=2)
 _MOST_PORTS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class PassPolicy:
-    """How a pass goes about its work; from the configuration."""
+    """The configuration of a pass."""
 
     webroot: bool = True
     key_type: str = "ecdsa"
@@ -53,8 +67,8 @@ class PassPolicy:
     activation_seconds: float = 10
 
 
-def _quiet(_domain: Domain, _step: str) -> None:
-    """Tell nobody."""
+def _ignore(_domain: Domain, _step: str) -> None:
+    """Ignore the step."""
 
 
 class _Store(Budget, Claims, Domains, History, Orders, Transactions, Versions, Protocol):
@@ -62,9 +76,9 @@ class _Store(Budget, Claims, Domains, History, Orders, Transactions, Versions, P
 
 
 class Pipeline:
-    """Takes one domain as far as it goes. Safe to use from several threads, for different domains.
+    """Runs passes. Safe to use from several threads, for different domains.
 
-    `slots` are those at asking the CA for certificates.
+    Requests to the CA are made within `slots`. `on_step` is called at each step with the domain and what is being done.
     """
 
     def __init__(
@@ -78,7 +92,7 @@ class Pipeline:
         sleep: Callable[[float], None],
         policy: PassPolicy,
         slots: Slots,
-        on_step: Callable[[Domain, str], None] = _quiet,
+        on_step: Callable[[Domain, str], None] = _ignore,
     ) -> None:
         self._store = store
         self._delivery = Delivery(
@@ -98,11 +112,11 @@ class Pipeline:
         self._on_step = on_step
 
     def run(self, name: str, *, renew: bool = False) -> Domain:
-        """Make one pass over the managed domain `name` and give it as it is afterwards.
+        """Run one pass over the managed domain `name` and return the domain as it is afterwards.
 
-        `renew` orders a new certificate even when none is due. What goes wrong outside ends up in the finding. Raises
-        `Busy` when another process works on the domain, `NotManaged`, `StateError`, and `SlotsClosed` where it would begin to
-        ask the CA after its slots were stopped: the domain is then as it was, an open order included.
+        `renew` orders a new certificate even if none is due. Failures of C4, DNS or the CA are in the finding. Raise
+        `Busy` if another process works on the domain, `NotManaged`, `StateError` if a stored certificate is damaged, and
+        `SlotsClosed` if the slots were closed before the CA was reached: the domain and its open order are unchanged.
         """
         with self._store.transaction():
             claim_domain(self._store, name)
@@ -118,23 +132,23 @@ class Pipeline:
             raise
 
     def _require_unchanged(self, domain: Domain) -> None:
-        """Return where nothing will be decided from, or uploaded of, a certificate that is not as it was stored."""
+        """Raise `StateError` if a stored certificate's digest does not match."""
         for certificate in filter(None, (domain.wanted, domain.serving)):
             self._store.require_unchanged(certificate)
 
     def _attempt(self, domain: Domain, *, renew: bool) -> Finding | None:
         try:
             self._advance(domain, renew=renew)
-        except Stop as stop:
-            now, tries = self._clock(), count_tries(domain.finding, stop.code)
-            retry_at = schedule.retry_at(stop.code, now, stop.wish, tries)
-            return Finding(stop.code, stop.found, stop.wanted, now, retry_at, tries)
+        except PassEnded as ended:
+            now, tries = self._clock(), count_tries(domain.finding, ended.code)
+            retry_at = schedule.retry_at(ended.code, now, ended.retry_after, tries)
+            return Finding(ended.code, ended.found, ended.wanted, now, retry_at, tries)
         return None
 
     def _advance(self, domain: Domain, *, renew: bool) -> None:
         domain, record = self._delivery.look_up(domain)
-        domain, pending, collected = self._settle_order(domain)
-        if collected or not renew:
+        domain, pending, is_collected = self._finish_open_order(domain)
+        if is_collected or not renew:
             if domain.wanted is not None and needs_upload(domain, self._clock()):
                 self._delivery.deliver(domain, domain.wanted, record)
                 return
@@ -164,22 +178,22 @@ class Pipeline:
 
     def _check_ports(self, record: Record) -> None:
         if not record.ports >= REQUIRED_PORTS:
-            raise Stop(Code.PORTS_NOT_ENABLED, _ports(record.ports), _ports(REQUIRED_PORTS))
+            raise PassEnded(Code.PORTS_NOT_ENABLED, _ports(record.ports), _ports(REQUIRED_PORTS))
 
     def _check_dns(self, domain: Domain, record: Record) -> None:
         self._on_step(domain, "checking DNS")
         try:
             self._prober.check(domain.names, record.cname_target, http_expected=self._policy.webroot)
         except PreflightError as error:
-            raise Stop(error.code, error.found, error.wanted) from error
+            raise PassEnded(error.code, error.found, error.wanted) from error
 
     # The order
 
-    def _settle_order(self, domain: Domain) -> tuple[Domain, Order | None, bool]:
-        """Finish or let go an order that an earlier pass left open.
+    def _finish_open_order(self, domain: Domain) -> tuple[Domain, Order | None, bool]:
+        """Collect or drop the order that an earlier pass left open.
 
-        Gives the domain, the order where it still waits for its challenges, and whether a certificate came of it. Where
-        a pair was pasted since, the order is left as it is: it is collected if the CA's is wanted again.
+        Return the domain, the order if it still waits for its challenges, and whether a certificate was collected. If the
+        source is text by now, the order stays open: it is collected if the source becomes c4 again.
         """
         order = self._store.find_open_order(domain) if domain.source is Source.C4 else None
         if order is None:
@@ -188,36 +202,36 @@ class Pipeline:
         if set(order.names) == set(domain.names):
             try:
                 with self._slots.slot():
-                    # Who had a turn before may have been told to ask no more.
+                    # A pass that held the slot before may have been asked to pause.
                     self._require_ca()
-                    with self._breaker.asking(order):
+                    with self._breaker.watch(order):
                         issued = self._issuer.collect(order)
                 if issued is not None:
-                    return self._keep(domain, order, issued), None, True
+                    return self._store_issued(domain, order, issued), None, True
             except OrderPending:
                 return domain, order, False
             except IssueError as error:
-                if self._clock() - order.opened_at < _PATIENCE:
-                    raise self._stop(order, error) from error
+                if self._clock() - order.opened_at < _ORDER_TIMEOUT:
+                    raise self._end_pass(order, error) from error
             except BadInput:
-                pass  # it has expired, for one: the order lay open that long
+                pass  # for example, it has expired: the order was open that long
         self._drop(order, "came to nothing")
         return domain, None, False
 
     def _require_ca(self) -> None:
-        """Raise `Stop` while nothing at all is asked of the CA."""
+        """Raise `PassEnded` while all requests to the CA are paused."""
         pause = self._store.active_pause(self._clock())
         if pause is not None:
-            raise Stop(Code.BUDGET_HELD, pause.why, str(pause.scope), pause.until)
+            raise PassEnded(Code.BUDGET_HELD, pause.why, str(pause.scope), pause.until)
 
     def _open_order(self, domain: Domain) -> Order:
         try:
-            # Asked before a key is made in vain, and again where it counts, with the order itself.
+            # Checked before a key is made, which would be wasted; `open_order` checks again, in its transaction.
             self._store.require_budget(domain, domain.names)
             key = x509.make_key(self._policy.key_type)
             return self._store.open_order(domain, domain.names, key, x509.make_csr(key, domain.names))
         except BudgetHeld as held:
-            raise Stop(Code.BUDGET_HELD, held.found, str(held.scope), held.until) from held
+            raise PassEnded(Code.BUDGET_HELD, held.found, str(held.scope), held.until) from held
 
     def _issue(self, domain: Domain, order: Order) -> Domain:
         self._on_step(domain, "ordering a certificate")
@@ -226,34 +240,36 @@ class Pipeline:
             self._store.record_order_url(order, url)
 
         try:
-            with self._breaker.asking(order):
+            with self._breaker.watch(order):
                 issued = self._issuer.issue(order, keep_url, replaces=self._replaced(domain))
-            return self._keep(domain, order, issued)
+            return self._store_issued(domain, order, issued)
         except IssueError as error:
-            raise self._stop(order, error) from error
+            raise self._end_pass(order, error) from error
         except BadInput as error:
             self._drop(order, "unusable")
-            raise Stop(Code.ISSUER_FAILED, f"what the CA issued cannot be used: {error.message}") from error
+            raise PassEnded(
+                Code.ISSUER_FAILED, f"the issued certificate cannot be used: {error.message}"
+            ) from error
 
     def _replaced(self, domain: Domain) -> str:
-        """Give the ARI id of the certificate whose place an order for `domain` takes, empty where none is to be told."""
+        """Return the ARI id of the certificate that an order for `domain` replaces; empty if the CA is not to know one."""
         serving = domain.serving
         if serving is None or serving.source is not Source.C4 or self._policy.renewal.ari is Ari.OFF:
             return ""
         return x509.renewal_id(self._store.bundle(serving).certificate) or ""
 
-    def _stop(self, order: Order, error: IssueError) -> Stop:
-        # Anything but the CA's own word may still become a certificate: the order stays open, and its key is kept.
+    def _end_pass(self, order: Order, error: IssueError) -> PassEnded:
+        # Unless the CA itself ended the order, it may still become a certificate: keep it open, with its key.
         if error.order_dead:
             self._drop(order, error.code)
-        return Stop(error.code, error.found, error.wanted, error.retry_at)
+        return PassEnded(error.code, error.found, error.wanted, error.retry_at)
 
-    def _keep(self, domain: Domain, order: Order, issued: Issued) -> Domain:
-        """Keep what was issued for `order`. Raises `BadInput` for what must not go on the edge."""
+    def _store_issued(self, domain: Domain, order: Order, issued: Issued) -> Domain:
+        """Store what was issued for `order` and return the domain. Raise `BadInput` if it must not be installed."""
         leaf = x509.read_leaf(issued.certificate)
         _check_ordered(leaf, order)
         _check_clock(leaf, order, self._clock())
-        # A clock of ours that is a little behind the CA's is no reason to spend another order.
+        # If our clock is a little behind the CA's, accept the certificate: another order would bring the same.
         now = max(self._clock(), leaf.not_before)
         key = self._store.order_key(order)
         x509.check_pair(issued.certificate, key, issued.chain, order.names, now)
@@ -268,17 +284,17 @@ class Pipeline:
 
 def _check_ordered(leaf: Leaf, order: Order) -> None:
     if set(leaf.names) != set(order.names):
-        raise BadInput("it is not for exactly the names that were ordered")
+        raise BadInput("its names are not exactly those that were ordered")
 
 
 def _check_clock(leaf: Leaf, order: Order, now: datetime) -> None:
-    """Raise `Stop` where `leaf`, issued for `order`, cannot be what the clock says: not valid yet, or expired before it was ordered.
+    """Raise `PassEnded` if our clock must be wrong: `leaf` is not valid yet, or expired before `order` was opened.
 
-    The order stays open then: to order anew would bring the same, again and again.
+    The order stays open, because a new one would end the same way.
     """
     if leaf.not_before > now + _CLOCK_SKEW or leaf.not_after <= min(order.opened_at, now):
         valid = f"{format_sgt(leaf.not_before)} to {format_sgt(leaf.not_after)}"
-        raise Stop(Code.CLOCK_WRONG, format_sgt(now), valid)
+        raise PassEnded(Code.CLOCK_WRONG, format_sgt(now), valid)
 
 
 def _ports(ports: frozenset[int]) -> str:

@@ -1,4 +1,4 @@
-"""Taking turns at what only so many may do at a time."""
+"""A semaphore that can be closed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 
 class SlotsClosed(Exception):
-    """There are no more turns: what would have begun is left for another time."""
+    """The slots were closed; the caller does not start its work."""
 
 
 class Slots:
-    """Lets `count` threads in at a time. After `stop` nobody more gets in, whoever waits included."""
+    """A semaphore of `count` slots that can be closed. Safe to use from several threads."""
 
     def __init__(self, count: int) -> None:
         self._free = count
@@ -21,7 +21,7 @@ class Slots:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait for a turn, and keep it for the block. Raises `SlotsClosed`."""
+        """Wait for a free slot and hold it for the block. Raise `SlotsClosed` if the slots are or become closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._free or self._closed)
             if self._closed:
@@ -35,12 +35,12 @@ class Slots:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Refuse every further slot, also to threads that wait for one. Slots that are held stay valid."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     @property
     def closed(self) -> bool:
-        """Say whether `stop` was called."""
+        """Whether `close` was called."""
         return self._closed

@@ -370,7 +370,7 @@ def test_progress_is_one_line_that_is_erased_and_absent_without_a_terminal(shop:
     shown = [piece for piece in re.split(r"\r\x1b\[K|\r\n", terminal.screen) if "done  " in piece]
     assert shown
     assert max(map(len, shown)) < 40
-    assert any("asking C4" in piece for piece in shown)
+    assert any("querying C4" in piece for piece in shown)
     # Every progress line was erased before anything else was written.
     assert not [piece for piece in shown if "Success" in piece or "Discard" in piece]
     quiet = run(shop, "recheck", NAME, redirect=f">{tmp_path / 'out'}")
@@ -380,7 +380,7 @@ def test_progress_is_one_line_that_is_erased_and_absent_without_a_terminal(shop:
 def test_recheck_finishes_normally_when_interrupted_after_all_work_has_started(shop: Cdn) -> None:
     shop.c4.set_faults(Fault(kind=Operation.LOOKUP, domain="unknown.example.com", delay_seconds=0.7))
     with Terminal(shop, "recheck", "unknown.example.com") as terminal:
-        terminal.await_text("asking C4")
+        terminal.await_text("querying C4")
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 6
     assert "finishing the passes under way" in terminal.screen

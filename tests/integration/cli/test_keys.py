@@ -472,7 +472,7 @@ def test_removed_text_certificate_keeps_its_key_until_the_new_one_is_served(stor
     domain = serve(store, store.add_text_certificate("text.test", (), bundle(), leaf(names=("text.test",))))
     text = held(domain)
     domain = store.mark_not_serving(
-        issue(store, store.update_domain(domain, (), Source.C4)), "the text certificate makes way"
+        issue(store, store.update_domain(domain, (), Source.C4)), "the text certificate is being replaced"
     )
     with pytest.raises(Busy):
         store.destroy_key(domain, held(domain))

@@ -256,7 +256,7 @@ def test_pass_reports_its_steps(cdn: Cdn) -> None:
     steps: list[str] = []
     app.pipeline(lambda _domain, step: steps.append(step)).run(NAME)
     assert steps == [
-        "asking C4",
+        "querying C4",
         "checking DNS",
         "ordering a certificate",
         "uploading to C4",
