@@ -1,1 +1,1 @@
-"""The configuration: one TOML file, overridden by environment variables, read into immutable settings."""
+"""The configuration: one TOML file, overridden by environment variables, as immutable settings."""

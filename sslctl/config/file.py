@@ -1,4 +1,4 @@
-"""The configuration file: which one counts, what it says as plain TOML, and where in it something stands."""
+"""The configuration file: its choice, its content as plain TOML, and the line numbers of its keys."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _LARGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A file that was read; `path` is absolute. `is_public` says whether everyone can read it."""
+    """A file and its content. `path` is absolute; `is_public` is true if everyone can read the file."""
 
     path: Path
     text: str
     is_public: bool = False
 
     def tables(self) -> dict[str, Any]:
-        """Give what the file says, unchecked. Raises `ConfigError` where it is not TOML."""
+        """Return the unchecked content. Raise `ConfigError` if it is not TOML."""
         try:
             return tomllib.loads(self.text)
-        # ValueError also stands for a number with thousands of digits, RecursionError for as many brackets.
+        # A number with thousands of digits raises ValueError, as many brackets raise RecursionError.
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{clean(self.path)}: not TOML: {clean(error)}") from None
 
     def place(self, *keys: str) -> str:
-        """Name the file, and the line where the statement begins that sets `keys`, which the file must hold.
+        """Return the path of the file and the line of the statement that sets `keys`. The file must have them.
 
-        tomllib keeps no lines. But whatever ends before that statement is TOML without the keys, and whatever ends
-        after it is TOML with them; so the line is searched for by halves.
+        tomllib keeps no line numbers. But the lines before that statement are TOML without the keys, and together with it
+        they are TOML with the keys; so a binary search finds the line.
         """
         lines = self.text.replace("\r\n", "\n").split("\n")
 
         def read_statements(count: int) -> tuple[int, Any]:
-            """Give how many of the first `count` lines are whole statements, and what these say."""
+            """Return how many of the first `count` lines are complete statements, and their content."""
             while True:
                 try:
                     return count, tomllib.loads("\n".join(lines[:count]))
@@ -58,15 +58,15 @@ class ConfigFile:
             return True
 
         end = bisect.bisect_left(range(len(lines)), x=True, key=is_set)
-        whole, _ = read_statements(end - 1)
-        return f"{clean(self.path)}, line {whole + 1}"
+        before, _ = read_statements(end - 1)
+        return f"{clean(self.path)}, line {before + 1}"
 
 
 def open_file(named: Path | None, environ: Mapping[str, str], system_file: Path) -> ConfigFile | None:
-    """Read the one file that counts; None where none was named and none is there.
+    """Return the configuration file, or None if none was named and none exists.
 
-    That is `named`, else SSLCTL_CONFIG, else the user's, else `system_file`. Raises `ConfigError` for a file that
-    was named and is missing, and for any that is there and cannot be read.
+    It is the first of: `named`, the file in SSLCTL_CONFIG, the user's file, `system_file`. Raise `ConfigError` if a named
+    file is missing, or if an existing file cannot be read.
     """
     if named is None and environ.get("SSLCTL_CONFIG"):
         named = Path(environ["SSLCTL_CONFIG"])
@@ -86,7 +86,7 @@ def open_file(named: Path | None, environ: Mapping[str, str], system_file: Path)
 
 
 def _user_files(environ: Mapping[str, str]) -> Iterator[Path]:
-    # A relative XDG_CONFIG_HOME does not count (XDG Base Directory Specification, "Basics").
+    # A relative XDG_CONFIG_HOME is ignored (XDG Base Directory Specification, "Basics").
     folder = Path(environ.get("XDG_CONFIG_HOME", ""))
     if not folder.is_absolute():
         folder = Path(environ.get("HOME", ""), ".config")

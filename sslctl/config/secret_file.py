@@ -1,4 +1,4 @@
-"""Files that hold a secret and nothing else: C4's token, the URLs of notices."""
+"""Files that contain only a secret: C4's token, the URLs for notifications."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sslctl.text import clean
 
 _LARGEST = 1 << 16
 EVERYONE = 0o007
-"""The bits of a mode that let everyone reach a file."""
+"""The bits of a file mode that give access to everyone."""
 
 
 def read_secret(path: Path, key: str, what: str) -> bytes:
-    """Give the content of `path`, which the configuration's `key` names and which holds `what`.
+    """Return the content of `path`, which the configuration's `key` names and which contains `what`.
 
-    Raises `ConfigError` where it cannot be read, and where everyone can; no message tells of the content.
+    Raise `ConfigError` if it cannot be read, or if everyone can read it. No message quotes the content.
     """
     shown = clean(path)
     try:
@@ -25,9 +25,9 @@ def read_secret(path: Path, key: str, what: str) -> bytes:
     except (OSError, ValueError) as error:
         why = clean(getattr(error, "strerror", None) or error).lower()
         raise ConfigError(
-            f"{key}: {shown} cannot be read: {why}", hint=f"it holds {what} and nothing else, mode 0600"
+            f"{key}: {shown} cannot be read: {why}", hint=f"the file must contain only {what}, with mode 0600"
         ) from error
     mode = stat.S_IMODE(state.st_mode)
     if mode & EVERYONE:
-        raise ConfigError(f"{key}: everyone can reach {shown} (mode {mode:04o})", hint=f"chmod 600 {shown}")
+        raise ConfigError(f"{key}: everyone has access to {shown} (mode {mode:04o})", hint=f"chmod 600 {shown}")
     return content

@@ -1,4 +1,4 @@
-"""Configuration: one TOML file and the environment, to one frozen, wholly validated value.
+"""The configuration: one TOML file and the environment, validated and turned into one immutable value.
 
 docs/configuration.md describes the order of precedence and lists every key.
 """
@@ -23,29 +23,29 @@ from sslctl.text import clean
 
 @dataclass(frozen=True, slots=True)
 class StateSection:
-    """Where state lives. An empty `key_file` means `dir/master.key`."""
+    """The location of the state. An empty `key_file` means `dir/master.key`."""
 
     dir: Path = Path("/var/lib/sslctl")
     key_file: Path | None = None
 
     @property
     def master_key_path(self) -> Path:
-        """The key file that wraps the private keys."""
+        """The file with the keys that encrypt the private keys."""
         return self.key_file or self.dir / "master.key"
 
     @property
     def database_path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite database."""
         return self.dir / "sslctl.db"
 
     @property
     def tick_lock_path(self) -> Path:
-        """The file that a running tick holds locked."""
+        """The file that a running tick locks."""
         return self.dir / "tick.lock"
 
     @property
     def acme_dir(self) -> Path:
-        """The folder of certbot's accounts, work and logs."""
+        """The folder of certbot's accounts, work files and logs."""
         return self.dir / "acme"
 
 
@@ -80,7 +80,7 @@ class C4Section:
 
 @dataclass(frozen=True, slots=True)
 class CdnSection:
-    """How a domain that points at the CDN looks. The ports differ from 80 and 443 in a sandbox alone."""
+    """How to recognise a domain that points at the CDN. The ports differ from 80 and 443 only in a sandbox."""
 
     cname_suffixes: tuple[str, ...] = ("cdn.example.net",)
     ip_ranges: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -92,7 +92,7 @@ class CdnSection:
 
 @dataclass(frozen=True, slots=True)
 class DnsSection:
-    """`(address, port)` of each resolver; empty means the system's."""
+    """The DNS resolvers, each as `(address, port)`; none means the system's."""
 
     resolvers: tuple[tuple[str, int], ...] = ()
     timeout_seconds: float = 5
@@ -100,7 +100,7 @@ class DnsSection:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSection:
-    """How much may be asked of the CA: `300/3h`; `none` is no limit, empty the CA's own (`limits.for_directory`)."""
+    """The CA's rate limits: `300/3h`; `none` for no limit; empty for the CA's own (`limits.for_directory`)."""
 
     orders: str = ""
     certificates: str = ""
@@ -112,9 +112,9 @@ class LimitsSection:
 class RenewalSection:
     """When a certificate is renewed.
 
-    `ari` (`off`, `incident` or `follow`) says how far the CA's own word counts (`renewal.Ari`). `max_per_day` is how many
-    renewals a day in Singapore is to have at most: where a coming one would have more, some are made earlier. 0 is no
-    limit.
+    `ari` (`off`, `incident` or `follow`) says how far sslctl follows the CA's renewal information (`renewal.Ari`).
+    `max_per_day` is the highest number of renewals for a day in Singapore: if a coming day would have more, some are made
+    earlier. 0 means no limit.
     """
 
     before_days: float = 7
@@ -124,10 +124,10 @@ class RenewalSection:
 
 @dataclass(frozen=True, slots=True)
 class NotifySection:
-    """How a person is reached, and when. The URLs are secrets, and stay out of every repr.
+    """Whom sslctl notifies, and when. The URLs are secrets, and no repr shows them.
 
-    `statuses` are those that a person is told of, again after `repeat_hours`. `ping_url` is asked for after every good
-    tick; whoever watches it notices when that stops.
+    `statuses` are the statuses that are notified, and again after `repeat_hours`. `ping_url` is requested after every
+    successful tick, so that a monitoring service notices when ticks stop.
     """
 
     urls: tuple[str, ...] = field(default=(), repr=False)
@@ -139,7 +139,7 @@ class NotifySection:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration. `path` is the file it came from, None where there was none."""
+    """The whole configuration. `path` is its file, or None if there is none."""
 
     state: StateSection = field(default_factory=StateSection)
     acme: AcmeSection = field(default_factory=AcmeSection)
@@ -153,7 +153,7 @@ class Config:
 
     @property
     def ca_limits(self) -> Limits:
-        """What may be asked of the configured CA."""
+        """The rate limits of the configured CA."""
         configured = {each.name: getattr(self.limits, each.name) for each in fields(self.limits)}
         return replace(
             for_directory(self.acme.directory_url),
@@ -173,7 +173,7 @@ _READ: dict[str, Callable[[object], object]] = {
     "acme.http01_address": read.address,
     "acme.key_type": read.choice("ecdsa", "rsa"),
     "acme.profile": read.token,
-    "acme.workers": read.whole(1, 64),
+    "acme.workers": read.integer(1, 64),
     "acme.timeout_seconds": read.seconds,
     "acme.caa_identities": read.many(read.name),
     "c4.base_url": read.base_url,
@@ -194,7 +194,7 @@ _READ: dict[str, Callable[[object], object]] = {
     "limits.duplicates": read.limit,
     "limits.failures": read.limit,
     "renewal.before_days": read.days,
-    "renewal.max_per_day": read.whole(0, 10_000_000),
+    "renewal.max_per_day": read.integer(0, 10_000_000),
     "renewal.ari": read.choice("off", "incident", "follow"),
     "notify.urls": read.many(read.notify_url),
     "notify.urls_file": read.optional_path,
@@ -202,7 +202,7 @@ _READ: dict[str, Callable[[object], object]] = {
     "notify.statuses": read.many(read.choice(*(status for status in Status if status is not Status.SUCCESS))),
     "notify.repeat_hours": read.hours,
 }
-"""How each key is read. A new key is a field with its default above, and a line here."""
+"""The reader of each key. A new key needs a field with its default above, and a line here."""
 
 _DEFAULTS = Config()
 _SECTIONS = tuple(each.name for each in fields(Config) if each.name != "path")
@@ -211,7 +211,7 @@ _PREFIX = "SSLCTL_"
 
 
 def keys() -> list[tuple[str, str, object]]:
-    """Give every key as (section, key, default), in the order of the sections and their fields."""
+    """Return every key as (section, key, default), in the order of the sections and their fields."""
     found = []
     for section in _SECTIONS:
         values = getattr(_DEFAULTS, section)
@@ -220,12 +220,11 @@ def keys() -> list[tuple[str, str, object]]:
 
 
 def load(path: Path | None, environ: Mapping[str, str], *, system_file: Path = _SYSTEM_FILE) -> Config:
-    """Read the configuration file, and over it the environment.
+    """Return the configuration: the defaults, overridden by one file, overridden by the environment.
 
-    The file is `path`, else SSLCTL_CONFIG, else sslctl/config.toml in XDG_CONFIG_HOME (`~/.config`), else
-    `system_file`; the first that is there counts alone. One that was named must be there; where none was named and
-    none is there, the defaults hold. Raises `ConfigError`, which names the file with its line, or the variable, and
-    the key.
+    The file is the first that exists of: `path`, SSLCTL_CONFIG, sslctl/config.toml in XDG_CONFIG_HOME (`~/.config`),
+    `system_file`. A named file must exist. If no file is named and none exists, the defaults are used. Raise
+    `ConfigError`, whose message names the key, and the file with its line or the variable.
     """
     config, file = _DEFAULTS, open_file(path, environ, system_file)
     if file is not None:
@@ -235,18 +234,18 @@ def load(path: Path | None, environ: Mapping[str, str], *, system_file: Path = _
 
 
 def _require_private(notify: NotifySection, file: ConfigFile) -> None:
-    """Raise `ConfigError` where everyone can read a file that holds URLs which are secrets."""
+    """Raise `ConfigError` if everyone can read a file that contains secret URLs."""
     for key in ("urls", "ping_url"):
         if getattr(notify, key) and file.is_public:
             raise ConfigError(
-                f"{file.place('notify', key)}: notify.{key} is a secret, and everyone can read this file",
+                f"{file.place('notify', key)}: notify.{key} is a secret, but everyone can read this file",
                 hint=f"chmod o-rwx {clean(file.path)}",
             )
 
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """One value on its way in. `place` gives where it stands, for a message."""
+    """A value that is not checked yet. `place` returns its location, for a message."""
 
     section: str
     key: str
@@ -294,7 +293,7 @@ def _with_settings(config: Config, settings: Iterable[_Setting]) -> Config:
 
 
 def _hint(word: str, section: str | None = None) -> str | None:
-    """Guess what was meant: a section, or a key of `section`; else a key of that name somewhere else."""
+    """Return a hint with what was probably meant: a section, a key of `section`, or a key of that name in another one."""
     near = {key: f"{owner}.{key}" for owner, key, _ in keys() if owner == section}
     if section is None:
         near = {name: f"[{name}]" for name in _SECTIONS}

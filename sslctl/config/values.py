@@ -1,8 +1,8 @@
-"""How the single values of the configuration are read.
+"""Readers for the values of the configuration.
 
-Each reader takes what TOML gave (or `from_text` made of an environment variable) and gives the checked value. It raises
-`ValueError` with the end of a sentence that begins with the key: "must be …". No message repeats a path or a URL,
-because that is where a secret is pasted by mistake.
+A reader takes a TOML value (or the result of `from_text` for an environment variable) and returns the checked value. It
+raises `ValueError` with the end of a sentence that begins with the key: "must be …". No message repeats a path or a URL,
+because people paste secrets there by mistake.
 """
 
 # ruff: noqa: TRY004 - one kind of error, whether the type is wrong or the value
@@ -28,7 +28,7 @@ _LONGEST_DAYS = 365
 _LONGEST_HOURS = 24 * 365
 _LONGEST_NAME = 253
 
-# RFC 3986, section 2; a backslash or a space is read differently by different parsers.
+# RFC 3986, section 2. Parsers differ about backslashes and spaces.
 _URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 _NOTIFY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,29}://[!-~]+")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -40,9 +40,9 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def from_text(text: str, default: object) -> object:
-    """Give the value of an environment variable the type that TOML would have given it, judged by the default's.
+    """Return the value of an environment variable with the type that it would have in TOML, the type of `default`.
 
-    Lists are separated by commas. Text that does not fit is given back as it is, for the reader to refuse.
+    Lists are separated by commas. Text of another form is returned unchanged, and the reader refuses it.
     """
     try:
         if isinstance(default, bool):
@@ -63,8 +63,8 @@ def boolean(value: object) -> bool:
     return value
 
 
-def whole(least: int, most: int) -> Callable[[object], int]:
-    """Give a reader of an integer from `least` to `most`."""
+def integer(least: int, most: int) -> Callable[[object], int]:
+    """Return a reader for an integer from `least` to `most`."""
 
     def read(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -74,16 +74,16 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     return read
 
 
-port = whole(1, _HIGHEST_PORT)
+port = integer(1, _HIGHEST_PORT)
 
 
 def seconds(value: object) -> float:
-    """Read a time span of more than no time and at most a day."""
+    """Read a number of seconds, more than 0 and at most a day."""
     return _number(value, _LONGEST_SECONDS, "of seconds")
 
 
 def seconds_or_none(value: object) -> float:
-    """Read a time span that may be 0."""
+    """Read a number of seconds, from 0 to a day."""
     return 0.0 if value == 0 and not isinstance(value, bool) else seconds(value)
 
 
@@ -108,7 +108,7 @@ def limit(value: object) -> str:
 
 
 def choice(*words: str) -> Callable[[object], str]:
-    """Give a reader of one of `words`."""
+    """Return a reader for one of `words`."""
 
     def read(value: object) -> str:
         if value not in words:
@@ -119,7 +119,7 @@ def choice(*words: str) -> Callable[[object], str]:
 
 
 def many(read_one: Callable[[object], _T]) -> Callable[[object], tuple[_T, ...]]:
-    """Give a reader of an array whose elements are read by `read_one`."""
+    """Return a reader for an array whose elements `read_one` reads."""
 
     def read(value: object) -> tuple[_T, ...]:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
@@ -130,7 +130,7 @@ def many(read_one: Callable[[object], _T]) -> Callable[[object], tuple[_T, ...]]
 
 
 def path(value: object) -> Path:
-    """Read a path; `~` is the home folder of who runs sslctl. Whether it exists is seen when it is used."""
+    """Read a path; `~` is the home folder of the user who runs sslctl. The path need not exist."""
     text = _text(value)
     try:
         found = Path(text if text.isprintable() else "").expanduser()
@@ -152,12 +152,12 @@ def directory_url(value: object) -> str:
 
 
 def base_url(value: object) -> str:
-    """Read the URL that all of C4's resources begin with; may be empty."""
+    """Read the base URL of C4's resources; may be empty."""
     return "" if value == "" else _url(value, query=False)
 
 
 def notify_url(value: object) -> str:
-    """Read a URL in apprise's form; whether apprise knows it is seen when something is sent."""
+    """Read a URL of apprise's form. Whether apprise supports it is only known when it sends something."""
     text = _text(value).strip()
     if not _NOTIFY_URL.fullmatch(text):
         raise ValueError("must be a URL of apprise, like mailto://... or slack://...")
@@ -165,7 +165,7 @@ def notify_url(value: object) -> str:
 
 
 def ping_url(value: object) -> str:
-    """Read the URL that is asked for after a good tick; may be empty."""
+    """Read the URL that is requested after a successful tick; may be empty."""
     return "" if value == "" else _url(value, query=True)
 
 
@@ -178,7 +178,7 @@ def email(value: object) -> str:
 
 
 def token(value: object) -> str:
-    """Read a word that is handed on to the CA; may be empty."""
+    """Read a word that is passed on to the CA; may be empty."""
     text = _text(value)
     if text and not _TOKEN.fullmatch(text):
         raise ValueError("must be letters, digits, '.', '_' and '-', or empty")
@@ -186,7 +186,7 @@ def token(value: object) -> str:
 
 
 def name(value: object) -> str:
-    """Read a domain name of two labels or more, to lower case; a dot before or after it is dropped."""
+    """Read a domain name of two or more labels, in lower case and without a leading or trailing dot."""
     text = _text(value).lower().removeprefix(".").removesuffix(".")
     if len(text) > _LONGEST_NAME or not _NAME.fullmatch(text):
         raise ValueError(f"must be domain names, not {_shown(value)}")
@@ -227,7 +227,7 @@ def _text(value: object) -> str:
 
 
 def _number(value: object, most: float, unit: str) -> float:
-    # Written so that NaN, which compares false with everything, is refused.
+    # This form also refuses NaN, for which every comparison is false.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
         raise ValueError(f"must be a number {unit}, more than 0 and at most {most}")
     return float(value)
@@ -244,15 +244,15 @@ def _url(value: object, *, query: bool) -> str:
     text = _text(value)
     try:
         parts = urlsplit(text)
-        usable = bool(parts.hostname) and parts.port != 0
+        is_url = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable or not _URL.fullmatch(text):
+        is_url = False
+    if not is_url or not _URL.fullmatch(text):
         raise ValueError("must be a URL like https://name/path")
     if "@" in parts.netloc:
-        raise ValueError("must not hold a user name or password")
+        raise ValueError("must not contain a user name or password")
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts)):
-        raise ValueError("must begin with https:// (http:// is for loopback addresses alone)")
+        raise ValueError("must begin with https:// (http:// is allowed only for loopback addresses)")
     if parts.fragment or (parts.query and not query):
         raise ValueError("must end with the path")
     return text

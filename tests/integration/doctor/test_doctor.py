@@ -273,7 +273,7 @@ def test_doctor_exits_with_8_when_the_token_file_is_world_readable(well: Cdn) ->
     (well.folder / "token").chmod(0o644)
     result = well.sslctl("doctor", "--json")
     assert result.exit_code == Exit.UNUSABLE
-    assert "everyone can reach" in checks(result)["C4"]["detail"]
+    assert "everyone has access to" in checks(result)["C4"]["detail"]
 
 
 def test_doctor_exits_with_75_when_c4_is_down(

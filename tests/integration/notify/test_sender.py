@@ -152,7 +152,7 @@ def test_read_urls_refuses_a_world_readable_or_missing_file(tmp_path: Path) -> N
     file = tmp_path / "urls"
     file.write_text("json://example.com\n")
     file.chmod(0o644)
-    with pytest.raises(ConfigError, match="everyone can reach"):
+    with pytest.raises(ConfigError, match="everyone has access to"):
         read_urls(NotifySection(urls_file=file))
     with pytest.raises(ConfigError, match="cannot be read"):
         read_urls(NotifySection(urls_file=tmp_path / "nowhere"))

@@ -465,7 +465,7 @@ def test_client_refuses_a_token_that_is_not_one_printable_line(token_file: Path,
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o601, 0o644, 0o777])
 def test_client_refuses_a_token_file_that_everyone_can_access(token_file: Path, mode: int) -> None:
     token_file.chmod(mode)
-    with pytest.raises(ConfigError, match=r"^c4\.token_file: everyone can reach ") as caught:
+    with pytest.raises(ConfigError, match=r"^c4\.token_file: everyone has access to ") as caught:
         C4Client(ADDRESS, token_file, None, 5, lambda: NOW)
     assert caught.value.hint == f"chmod 600 {token_file}"
 
