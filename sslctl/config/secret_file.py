@@ -29,5 +29,7 @@ def read_secret(path: Path, key: str, what: str) -> bytes:
         ) from error
     mode = stat.S_IMODE(state.st_mode)
     if mode & EVERYONE:
-        raise ConfigError(f"{key}: everyone has access to {shown} (mode {mode:04o})", hint=f"chmod 600 {shown}")
+        raise ConfigError(
+            f"{key}: everyone has access to {shown} (mode {mode:04o})", hint=f"chmod 600 {shown}"
+        )
     return content
