@@ -23,7 +23,8 @@ from sslctl.rules.limits import set_key
 from sslctl.rules.model import Audit, Head, Source
 from sslctl.rules.names import registered_domain
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from sslctl.store.sqlite.migrations import MIGRATIONS
+from sslctl.store.sqlite.schema import APPLICATION_ID
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.cdn import Cdn
 from tests.support.fakes import START

@@ -18,7 +18,8 @@ from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code, Status
 from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from sslctl.store.sqlite.migrations import MIGRATIONS
+from sslctl.store.sqlite.schema import APPLICATION_ID
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START, Clock
 from tests.support.store_cases import (

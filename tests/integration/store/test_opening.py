@@ -23,7 +23,8 @@ from sslctl.rules.model import Bundle, Source
 from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import schema
-from sslctl.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from sslctl.store.sqlite.migrations import MIGRATIONS
+from sslctl.store.sqlite.schema import APPLICATION_ID
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support import environment
 from tests.support.fakes import START
