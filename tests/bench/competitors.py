@@ -19,7 +19,7 @@ _CADDY_CERTIFICATES = "storage/certificates"
 
 @dataclass(frozen=True, slots=True)
 class Competitor:
-    """A way to get certificates. `get` gets one for each name and gives the cost; a folder of its own is its to use."""
+    """Another ACME client. `get` orders one certificate for each name, with files in the given folder, and returns the cost."""
 
     name: str
     program: str
@@ -27,12 +27,12 @@ class Competitor:
 
     @property
     def is_installed(self) -> bool:
-        """Say whether its program is installed."""
+        """Return whether its program is installed."""
         return self.program == "certbot" or shutil.which(self.program) is not None
 
 
 def _certbot(servers: Servers, folder: Path, names: Sequence[str]) -> Cost:
-    """`certbot certonly --webroot`, once a name; the account is there before."""
+    """`certbot certonly --webroot`, once a name; the account exists already."""
     certbot = [*installed("certbot"), "--non-interactive", "--server", servers.directory_url]
     certbot += [f"--{place}-dir={folder / place}" for place in ("config", "work", "logs")]
     trust = environment(folder, REQUESTS_CA_BUNDLE=servers.ca_bundle)
@@ -44,7 +44,7 @@ def _certbot(servers: Servers, folder: Path, names: Sequence[str]) -> Cost:
 
 
 def _lego(servers: Servers, folder: Path, names: Sequence[str]) -> Cost:
-    """`lego run`, once a name; the first one makes the account, as lego has no other way to."""
+    """`lego run`, once a name; the first one makes the account, since lego has no other way."""
     lego = ["lego", "--server", servers.directory_url, "--accept-tos", "--email", _EMAIL]
     lego += ["--path", str(folder / "lego"), "--http", "--http.webroot", servers.webroot]
     trust = environment(folder, LEGO_CA_CERTIFICATES=servers.ca_bundle)
@@ -54,7 +54,7 @@ def _lego(servers: Servers, folder: Path, names: Sequence[str]) -> Cost:
 
 
 def _dehydrated(servers: Servers, folder: Path, names: Sequence[str]) -> Cost:
-    """`dehydrated --cron` over a list of names: its own batch; the account is there before."""
+    """`dehydrated --cron` over a list of names: its own batch; the account exists already."""
     challenges = Path(servers.webroot) / ".well-known" / "acme-challenge"
     challenges.mkdir(parents=True, exist_ok=True)
     (folder / "domains.txt").write_text("".join(f"{name}\n" for name in names))
@@ -76,9 +76,9 @@ def _dehydrated(servers: Servers, folder: Path, names: Sequence[str]) -> Cost:
 
 
 def _caddy(servers: Servers, folder: Path, names: Sequence[str]) -> Cost:
-    """A Caddy that finds so many names in its configuration, until the last certificate is on its disk.
+    """Caddy with these names in its configuration, until the last certificate is on its disk.
 
-    The account is there before: of many at once without one, each makes its own, and some meet the CA with a wrong key.
+    The account exists already: without one, concurrent orders create several, and some use a wrong key.
     """
     meter.run(_caddy_job(servers, folder, names[:1]))
     shutil.rmtree(folder / _CADDY_CERTIFICATES)

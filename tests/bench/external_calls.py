@@ -1,7 +1,7 @@
-"""What the outside costs: passes over many domains by threads of one process, and single calls of C4 and DNS.
+"""What calls to other services cost: passes over many domains by threads of one process, and single calls of C4 and DNS.
 
 The passes are the pipeline's own, over a real store, against the reference C4 and Pebble's DNS in a process of their
-own. Prints one JSON object. Wall times say something on an idle machine alone; CPU times do elsewhere too.
+own. Prints one JSON object. Wall times are valid only on an idle machine; CPU times also elsewhere.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Bench:
         self._threads = threads
 
     def run_passes(self, count: int, kind: Callable[..., Any], *, elsewhere: bool) -> Figures:
-        """Make a pass over each of `count` domains of one kind. Raises `AssertionError` where one ends otherwise."""
+        """Make a pass over each of `count` domains of one kind. Raise `AssertionError` if one ends with another result."""
         many = names(count, "outside" if elsewhere else "upload")
         self._servers.add(many, elsewhere=elsewhere)
         app = self._app(kind.__name__)
@@ -75,7 +75,7 @@ class _Bench:
         return figures
 
     def call(self, count: int, threads: int) -> Figures:
-        """Ask C4 and DNS for one domain, again and again."""
+        """Query C4 and DNS for one domain `count` times each."""
         (name,) = names(1, "outside")
         app = self._app("calls")
         resolver, asked = Resolver(app.config.dns), dns.name.from_text(name)
@@ -85,7 +85,7 @@ class _Bench:
         }
         figures: Figures = {"threads": threads}
         for kind, call in calls.items():
-            # Everybody has connected before it counts.
+            # Connect first, so that only the calls are measured.
             self._measure(call, range(4 * threads), threads)
             figures[kind] = self._measure(call, range(count), threads)
         app.close()
@@ -98,7 +98,7 @@ class _Bench:
         return app
 
     def _measure(self, work: Callable[[Any], object], items: Iterable[Any], threads: int) -> Figures:
-        """Do `work` with each of `items`."""
+        """Call `work` with each of `items` in `threads` threads; return the figures."""
         many: Sequence[Any] = list(items)
         served, began, cpu = self._servers.cpu_seconds(), time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(threads) as pool:

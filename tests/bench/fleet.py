@@ -29,7 +29,7 @@ _ISSUER = "CN=Bench CA"
 
 
 def names(count: int, prefix: str) -> list[str]:
-    """Give `count` names, each below a registered domain of its own."""
+    """Return `count` names, each below a registered domain of its own."""
     return [f"www.{prefix}-{number:06}.example" for number in range(count)]
 
 
@@ -46,7 +46,7 @@ class Fleet:
         self._keyring = Keyring(sslctl.state / "master.key")
 
     def fill(self, many: Sequence[str], kind: Callable[[Fleet, int, str], tuple[Row, Row | None]]) -> None:
-        """Record each of the names as `kind` has it: `settled`, `failing` or `owed`."""
+        """Record each of the names by the method `kind`: `settled`, `failing` or `owed`."""
         connection = sqlite3.connect(self._sslctl.state / "sslctl.db", isolation_level=None)
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
@@ -71,9 +71,9 @@ class Fleet:
     # Kinds of domains
 
     def settled(self, number: int, _name: str) -> tuple[Row, Row | None]:
-        """Give a domain for which nothing is due: of a hundred 90 well, 3 by text, 5 waiting, 2 unknown to C4."""
+        """Return a domain for which nothing is due: of a hundred 90 healthy, 3 by text, 5 waiting, 2 unknown to C4."""
         place = number % 100
-        # Spread over the days from a little beyond the renewal to the end, as a fleet of many months is.
+        # Expiry dates spread evenly, from right after the renewal time on, as in a fleet of many months.
         left = timedelta(days=8) + (_LIFETIME - timedelta(days=8)) * (number * 7919 % 1000 / 1000)
         source = "text" if place in (1, 2, 3) else "c4"
         domain: Row = {"source": source, "created_at": self._at(-200), "checked_at": self._at(-1)}
@@ -86,12 +86,12 @@ class Fleet:
         return {**domain, "wanted_id": 0, "serving_id": 0}, certificate
 
     def failing(self, _number: int, _name: str) -> tuple[Row, Row | None]:
-        """Give a domain in Failure whose recheck is due; it never had a certificate."""
+        """Return a domain in Failure whose recheck is due; it never had a certificate."""
         domain: Row = {"source": "c4", "created_at": self._at(-2), "checked_at": self._at(-1)}
         return {**domain, **self._finding(Code.NXDOMAIN, retry_in=-1)}, None
 
     def owed(self, _number: int, name: str) -> tuple[Row, Row | None]:
-        """Give a domain in Emergency: a certificate and a key of its own are held, and C4 did not take them."""
+        """Return a domain in Emergency: its certificate and key are stored, and C4 did not accept them."""
         domain: Row = {"source": "c4", "created_at": self._at(-2), "checked_at": self._at(-1)}
         certificate = self._synthetic(name, _LIFETIME) | self._authority.sign(name)
         key = str(certificate.pop("key"))
@@ -114,7 +114,7 @@ class Fleet:
         }
 
     def _synthetic(self, name: str, left: timedelta) -> Row:
-        """Give a certificate with facts of its own, over the PEM and the sealed key of another one, which nobody opens."""
+        """Return a certificate with facts of its own, and the PEM and encrypted key of another one, which nothing reads."""
         end = self._now + left
         return {
             "names": json.dumps([name]),
@@ -145,7 +145,7 @@ class Fleet:
 
 
 class Authority:
-    """A CA that signs at once. `pem` is its certificate, `example` one that it issued."""
+    """A CA that signs at once; `pem` is its certificate, `example` one that it issued."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
@@ -157,7 +157,7 @@ class Authority:
         self.example = str(self.sign("shop.example")["pem"])
 
     def sign(self, name: str) -> Row:
-        """Give a certificate for `name` with its facts, and its `key`, PEM."""
+        """Return a certificate for `name` with its facts, and its `key`, PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issued = self._issue(subject, key.public_key(), x509.SubjectAlternativeName([x509.DNSName(name)]))

@@ -25,7 +25,7 @@ _MODES = ("webroot", "standalone")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured. A competitor is asked for fewer certificates: what counts is the time of one.
+    """How much is measured. Competitors get fewer certificates, since the time of one is compared.
 
     Memory is measured with `workers`, and time with as many as sslctl has by default.
     """
@@ -51,7 +51,7 @@ class _Measured:
         self.counts[who] = count
 
     def times_faster(self, who: str, than: str) -> list[float]:
-        """Give how many certificates `who` made while `than` made one, in each repetition."""
+        """Return how many certificates `who` made while `than` made one, in each repetition."""
         pairs = zip(self.walls.get(than, []), self.walls[who], strict=False)
         return [slow / fast for slow, fast in pairs]
 
@@ -96,7 +96,7 @@ def _repeat(
     spent: dict[str, float],
     progress: Progress,
 ) -> None:
-    """Let sslctl and its competitors take turns, so that all meet the same state of the machine."""
+    """Run sslctl and its competitors alternately, so that all meet the same state of the machine."""
     for entry, mode in zip_longest(sizes.competitors, _MODES):
         if entry and entry[0].is_installed:
             competitor, count = entry
@@ -132,7 +132,7 @@ def _tick(
     workers: int | None = None,
     sample: bool = False,
 ) -> Cost:
-    """Let one tick take `count` recorded domains to Success, and give its cost. The account is there before."""
+    """Run one tick that takes `count` recorded domains to Success; return its cost. The account exists already."""
     first, *many = names(count + 1, prefix)
     servers.add([first, *many])
     with TemporaryDirectory(dir=folder) as own:
@@ -142,7 +142,7 @@ def _tick(
         listed = Path(own) / "names.txt"
         listed.write_text("\n".join(many))
         sslctl.run("add", first)
-        # It says 5: so many are Pending now.
+        # Exit code 5: all of them are Pending now.
         sslctl.run("add", "--no-wait", "--from-file", str(listed), accept=(5,))
         cost = sslctl.run("daemon-tick", "--quiet", sample_seconds=_SAMPLE_SECONDS if sample else 0)
         sslctl.require(count + 1, "Success")
@@ -194,7 +194,7 @@ def _compared(measured: _Measured) -> Table:
 
 
 def _slow(folder: Path, sizes: Sizes, progress: Progress) -> Table:
-    """Measure the same against a CA that takes its time: Pebble's default, 0 to 4 seconds before each validation."""
+    """Measure the same with a slow CA: Pebble's default, 0 to 4 seconds before each validation."""
     rows = []
     with world(PEBBLE_VA_NOSLEEP="0", PEBBLE_WFE_NONCEREJECT="0") as servers:
         for workers in sizes.slow:
@@ -207,7 +207,7 @@ def _slow(folder: Path, sizes: Sizes, progress: Progress) -> Table:
 
 
 def _spent(measured: _Measured, spent: dict[str, float]) -> Table:
-    """Say who used the cores while sslctl's tick ran, in webroot mode."""
+    """Return the CPU time of each part during sslctl's tick in webroot mode."""
     parts = {"sslctl and its children": median(measured.cpus["sslctl, webroot"]), **spent}
     total = sum(parts.values())
     rows = [(who, number(seconds), f"{seconds / total:.0%}") for who, seconds in parts.items()]

@@ -59,7 +59,7 @@ class Cost:
 
 
 def run(job: Job, *, accept: Sequence[int] = (0,)) -> Cost:
-    """Run `job` and give its cost. Raises `Failed` for an exit code that is not in `accept`, or a process left behind."""
+    """Run `job` and return its cost. Raise `Failed` for an exit code that is not in `accept`, or a process left behind."""
     metered = subprocess.Popen(
         [sys.executable, str(_SCRIPT)],
         stdin=subprocess.PIPE,

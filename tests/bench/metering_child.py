@@ -1,4 +1,4 @@
-"""Run commands one after another, and say what they cost with all their descendants.
+"""Run commands one after another and measure them with all their descendants.
 
 A process of its own: as the subreaper of its tree (prctl(2)) it also inherits what a command leaves behind, so that no
 CPU time escapes; what the sampling costs is in nobody's account; and when its standard input ends, because whoever
@@ -23,19 +23,19 @@ from typing import Any
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _POLL_SECONDS = 0.02
-# What a command started may go on for so long after it; then it counts as left behind.
+# How long descendants may outlive their command before they count as left behind.
 _GRACE_SECONDS = 3.0
 
 
 def become_subreaper() -> None:
-    """Inherit the orphans among the descendants. Raises `OSError`."""
+    """Become the parent of orphaned descendants. Raise `OSError` if that fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def descendants() -> list[int]:
-    """Give the process ids below this one, zombies left out."""
+    """Return the process ids below this one, without zombies."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -51,7 +51,7 @@ def descendants() -> list[int]:
 
 
 def kill_tree() -> int:
-    """Kill all descendants, those that are forked meanwhile too; give how many there were."""
+    """Kill all descendants, including those forked meanwhile; return how many there were."""
     first = descendants()
     for _ in range(100):
         alive = descendants()
@@ -65,7 +65,7 @@ def kill_tree() -> int:
 
 
 class Sampler:
-    """Looks at the memory of the tree every `seconds`; 0 is never."""
+    """Samples the memory of the process tree every `seconds`; 0 is never."""
 
     def __init__(self, seconds: float) -> None:
         self.peak_pss = 0
@@ -77,7 +77,7 @@ class Sampler:
             self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop sampling."""
         self._ended.set()
         if self._seconds:
             self._thread.join()
@@ -90,7 +90,7 @@ class Sampler:
 
 
 def _pss(process: int) -> int:
-    """Give the proportional set size in bytes: pages that several share count once in their sum."""
+    """Return the proportional set size in bytes: pages that several share count once in their sum."""
     with suppress(OSError):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -99,7 +99,7 @@ def _pss(process: int) -> int:
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Run the job's commands and give the cost."""
+    """Run the job's commands and return the cost."""
     sampler = Sampler(job["sample_seconds"])
     walls, codes = [], []
     deadline = threading.Timer(job["timeout_seconds"], kill_tree)
@@ -126,7 +126,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_one(command: list[str], job: dict[str, Any]) -> tuple[float, int]:
-    """Run `command` to its end, or until as many files are there as the job waits for; give that moment and the code."""
+    """Run `command` to its end, or until the files that the job waits for exist; return that moment and the exit code."""
     with Path(job["output"]).open("ab") as output, Path(job["log"]).open("ab") as log:
         child = subprocess.Popen(
             command,
@@ -152,7 +152,7 @@ def _run_one(command: list[str], job: dict[str, Any]) -> tuple[float, int]:
 
 
 def _wait(process: int) -> int:
-    """Wait for `process`, reaping orphans on the way; give its exit code, negative for a signal."""
+    """Wait for `process`, also reaping orphans; return its exit code, negative for a signal."""
     while True:
         ended, status = os.wait()
         if ended == process:
@@ -160,7 +160,7 @@ def _wait(process: int) -> int:
 
 
 def _reap() -> int:
-    """Reap what the commands left behind; what stays is killed. Give how many had to be."""
+    """Reap the processes that the commands left behind; return how many had to be killed."""
     end = time.monotonic() + _GRACE_SECONDS
     while _has_children():
         if time.monotonic() > end:
@@ -170,7 +170,7 @@ def _reap() -> int:
 
 
 def _has_children() -> bool:
-    """Reap the children that have ended, and say whether others go on."""
+    """Reap the children that have ended; return whether others are running."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -186,7 +186,7 @@ def _end_when_abandoned() -> None:
 
 
 def main() -> None:
-    """Read the job, do it, write the cost."""
+    """Read the job, run it, write the cost."""
     job = json.loads(sys.stdin.readline())
     become_subreaper()
     threading.Thread(target=_end_when_abandoned, daemon=True).start()

@@ -34,7 +34,7 @@ def draw(facts: Mapping[str, Sequence[float]], path: Path) -> None:
 
 
 def _linear(facts: Mapping[str, Sequence[float]]) -> tuple[Sequence[float], list[float]]:
-    """Give a line that grows as the domains do, and ends where the slowest operation does."""
+    """Return a line proportional to the domains that ends at the slowest operation."""
     counts = facts["counts"]
     end = max(facts[f"{operation}_seconds"][-1] for operation in _OPERATIONS)
     return counts, [end * count / counts[-1] for count in counts]

@@ -14,18 +14,18 @@ from typing import Any
 from tests.bench import meter
 from tests.bench.meter import Cost, Failed, Job
 
-# What a shell of a user has; a proxy, a CA bundle or Python's own switches would change what is measured.
+# A user's plain environment; a proxy, a CA bundle or options of Python would change the measurement.
 _KEPT = ("PATH", "LANG", "TZ", "PYTHONPATH")
 
 
 def installed(name: str) -> list[str]:
-    """Give the command `name` of this interpreter's environment, or the module where it has none."""
+    """Return the command `name` of this interpreter's environment, or its module if it has no such command."""
     script = Path(sys.executable).with_name(name)
     return [str(script)] if script.exists() else [sys.executable, "-m", name]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """Give a plain environment with `home` and `more`."""
+    """Return a plain environment with `home` and `more`."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**kept, "HOME": str(home), **more}
 
@@ -39,12 +39,12 @@ class Sslctl:
     settings: tuple[tuple[str, str], ...] = ()
 
     def with_settings(self, **settings: str) -> Sslctl:
-        """Give the same with more keys, such as `acme_workers="32"`."""
+        """Return a copy with more keys, such as `acme_workers="32"`."""
         named = tuple((f"SSLCTL_{key.upper()}", value) for key, value in settings.items())
         return replace(self, settings=self.settings + named)
 
     def environment(self) -> dict[str, str]:
-        """Give the environment that it runs in."""
+        """Return the environment that it runs in."""
         return environment(
             self.state.parent,
             SSLCTL_CONFIG=str(self.config),
@@ -53,7 +53,7 @@ class Sslctl:
         )
 
     def job(self, *arguments: str, output: str = os.devnull, sample_seconds: float = 0) -> Job:
-        """Give the job of one call."""
+        """Return the job of one call."""
         return Job(
             [[*installed("sslctl"), *arguments]],
             folder=str(self.state.parent),
@@ -64,11 +64,11 @@ class Sslctl:
         )
 
     def run(self, *arguments: str, accept: Sequence[int] = (0,), sample_seconds: float = 0) -> Cost:
-        """Run it, output thrown away, and give what it cost. Raises `Failed`."""
+        """Run it without its output and return the cost. Raise `Failed` for another exit code than those in `accept`."""
         return meter.run(self.job(*arguments, sample_seconds=sample_seconds), accept=accept)
 
     def ask(self, *arguments: str) -> Any:
-        """Run it with `--json` and give the answer."""
+        """Run it with `--json` and return the result."""
         output = self.state.parent / "answer.json"
         output.unlink(missing_ok=True)
         meter.run(self.job(*arguments, "--json", output=str(output)))
@@ -84,7 +84,7 @@ class Sslctl:
             )
 
     def reset(self, copy_of: Path | None = None) -> None:
-        """Put an empty state, or a copy of another, in the place of the state."""
+        """Replace the state by an empty one, or by a copy of another."""
         shutil.rmtree(self.state, ignore_errors=True)
         if copy_of is not None:
             shutil.copytree(copy_of, self.state)

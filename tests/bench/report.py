@@ -1,4 +1,4 @@
-"""What was measured: rows that are judged against what is wanted, and tables that only tell."""
+"""What was measured: rows that are compared with a target, and tables without one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure: `value` is the median of `runs`, in `unit`; the wanted limit is a floor, or else a ceiling."""
+    """One figure: `value` is the median of `runs`, in `unit`; `wanted` is a floor or a ceiling."""
 
     what: str
     unit: str
@@ -22,7 +22,7 @@ class Row:
 
     @property
     def value(self) -> float | None:
-        """The median; None where it could not be measured, and the note says why."""
+        """The median; None if it could not be measured, with the reason in `note`."""
         return median(self.runs) if self.runs else None
 
     @property
@@ -48,12 +48,12 @@ class Row:
 
 
 def at_least(what: str, wanted: float, unit: str, runs: Sequence[float], note: str = "") -> Row:
-    """Give the row of a figure that must not be smaller than `wanted`."""
+    """Return the row of a figure that must not be smaller than `wanted`."""
     return Row(what, unit, wanted, is_floor=True, runs=tuple(runs), note=note)
 
 
 def under(what: str, wanted: float, unit: str, runs: Sequence[float], note: str = "") -> Row:
-    """Give the row of a figure that must not be larger than `wanted`."""
+    """Return the row of a figure that must not be larger than `wanted`."""
     return Row(what, unit, wanted, is_floor=False, runs=tuple(runs), note=note)
 
 
@@ -68,7 +68,7 @@ class Table:
 
 @dataclass(slots=True)
 class Part:
-    """What one part of the bench found. `facts` are figures that others are worked out from."""
+    """What one part of the bench found. `facts` are the figures from which others are computed."""
 
     rows: list[Row] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Part:
 
 
 def number(value: float) -> str:
-    """Give a figure to three digits that count, thousands parted: `0.142`, `31.4`, `1,720`."""
+    """Return a figure with three significant digits and thousands separators: `0.142`, `31.4`, `1,720`."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

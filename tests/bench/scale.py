@@ -25,7 +25,7 @@ from tests.support.suite import Progress
 
 _PAGE = 50
 _ROWS_AND_COLUMNS = (50, 160)
-# A store so small that what it takes is the start of the program.
+# A store so small that only the start of the program takes time.
 _TINY = 10
 _OPERATIONS = {
     "tick": "a tick with nothing due",
@@ -62,7 +62,7 @@ class _Grown:
 
 
 def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
-    """Measure at each of the counts; the rows speak of the largest."""
+    """Measure at each of the counts; the rows are about the largest."""
     grown = _Grown()
     pages: list[float] = []
     for count in (_TINY, *sizes.counts):
@@ -86,7 +86,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
 
 
 def _settled(own: Path, count: int, progress: Progress) -> Sslctl:
-    """Make a store of `count` domains with nothing due. Nobody outside is asked, so nobody is there."""
+    """Create a store of `count` domains with nothing due. No service is called, so none is running."""
     progress(f"making a store of {count:,} domains")
     (own / "token").write_text("s3cret-token\n")
     (own / "token").chmod(0o600)
@@ -97,7 +97,7 @@ def _settled(own: Path, count: int, progress: Progress) -> Sslctl:
         '[renewal]\nari = "off"\n'
     )
     sslctl = Sslctl(config, own / "state")
-    Fleet(sslctl).fill(names(count, "settled"), Fleet.settled)
+    Fleet(sslctl).fill(names(count, "the result is recorded"), Fleet.settled)
     return sslctl
 
 
@@ -111,14 +111,14 @@ def _measure_at(sslctl: Sslctl, count: int, grown: _Grown, progress: Progress) -
         listed = Path(own) / "names.txt"
         listed.write_text("\n".join(names(count, "added")))
         empty = Sslctl(sslctl.config, Path(own) / "state")
-        # It says 5: so many are Pending now.
+        # Exit code 5: all of them are Pending now.
         grown.add("add", count, empty.run("add", "--no-wait", "--from-file", str(listed), accept=(5,)))
         if len(empty.ask("list", "--status", "pending")["domains"]) != count:
             raise Failed("add did not record every name")
 
 
 def _starts(sslctl: Sslctl, sizes: Sizes) -> list[Row]:
-    """Measure short commands over the start of Python itself, taking turns."""
+    """Measure short commands against the start of Python itself, alternately."""
     commands = {"bare": [sys.executable, "-c", "pass"]}
     commands |= {"help": [*installed("sslctl"), "--help"], "list": [*installed("sslctl"), "list"]}
     turns = [command for _ in range(sizes.starts) for command in commands.values()]
@@ -136,7 +136,7 @@ def _starts(sslctl: Sslctl, sizes: Sizes) -> list[Row]:
 
 
 def _page_of_pipe(sslctl: Sslctl) -> float:
-    """Give the seconds until the first page has come through a pipe."""
+    """Return the seconds until the first page has come through a pipe."""
     began = time.perf_counter()
     with subprocess.Popen(
         [*installed("sslctl"), "list"],
@@ -150,7 +150,7 @@ def _page_of_pipe(sslctl: Sslctl) -> float:
 
 
 def _page_of_terminal(sslctl: Sslctl) -> float:
-    """Give the seconds until the first page stands on a terminal."""
+    """Return the seconds until the first page is on a terminal."""
     ours, its = pty.openpty()
     try:
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", *_ROWS_AND_COLUMNS, 0, 0))
@@ -173,7 +173,7 @@ def _page_of_terminal(sslctl: Sslctl) -> float:
 
 def _until_page(descriptor: int, began: float) -> float:
     lines = 0
-    # A terminal whose program has ended gives an error, not an end.
+    # Reading from a terminal raises an error when its program has ended.
     with suppress(OSError):
         while lines < _PAGE and (read := os.read(descriptor, 1 << 16)):
             lines += read.count(b"\n")
@@ -192,13 +192,13 @@ def _largest(grown: _Grown, count: int, pages: list[float]) -> list[Row]:
 
 
 def _growth(grown: _Grown, counts: tuple[int, ...]) -> list[Row]:
-    """Judge the last step in size: not more than so many times what the one before took beyond the program's start."""
+    """Compare the growth from the second largest to the largest count with linear growth, without the program's start."""
     before, last = counts[-2:]
     rows = []
     for operation, what in _OPERATIONS.items():
         for measure, unit, least in ((grown.seconds, "time", 0.01), (grown.mebibytes, "memory", 1.0)):
             start = measure(operation, _TINY)
-            # Below `least` it is noise that would be multiplied.
+            # Below `least` the difference is noise.
             linear = start + last / before * max(measure(operation, before) - start, least)
             label = f"{what.capitalize()}: {unit} from {before:,} to {last:,}, against linear"
             rows.append(under(label, 1.1, "times", [measure(operation, last) / linear]))

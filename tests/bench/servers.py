@@ -62,11 +62,11 @@ class Servers:
         self._process.wait()
 
     def add(self, names: Sequence[str], *, elsewhere: bool = False) -> None:
-        """Make customers' domains in C4, with their CNAMEs to the CDN, or to somebody else."""
+        """Make customers' domains in C4, with CNAMEs to the CDN or elsewhere."""
         self._ask({"do": "add", "domains": list(names), "points_at": ELSEWHERE if elsewhere else None})
 
     def cpu_seconds(self) -> dict[str, float]:
-        """Give the CPU time that each part has used since its start."""
+        """Return the CPU time that each part has used since its start."""
         found: dict[str, float] = self._ask({"do": "cpu"})
         return found
 
@@ -105,7 +105,7 @@ def _cpu_of(process: int) -> float:
 
 
 def main() -> None:
-    """Start the world, do what is asked, stop when nobody asks any more."""
+    """Start the world, do what is asked, stop when standard input ends."""
     first = json.loads(sys.stdin.readline())
     world = SandboxCdn(
         Path(first["folder"]),

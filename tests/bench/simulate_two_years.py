@@ -1,4 +1,4 @@
-"""Two years and a million domains, with spreading and without: which certificates expire for want of a renewal.
+"""Two years and a million domains, with spreading and without: which certificates expire because they were not renewed.
 
 Run as `python tests/bench/simulate_two_years.py [--png FILE]`; it takes seconds. It plays the days with the functions
 that the tick itself goes by (`sslctl.rules.renewal_days`) and prints a table. The exit code is 1 if with spreading anything
@@ -16,7 +16,7 @@ What is simulated:
   100,000 a day, takes it in within days, and has it fall due within days.
 - Renewals are exempt from the CA's limits, and every one succeeds. Domains that fail for their own reasons would be
   the same with spreading and without.
-- An expiry is counted where no renewal was made by the end of the day before.
+- An expiry is counted if no renewal was made by the end of the day before.
 
 The night without a limit ("any") shows what it would take to renew everything on the day that it is due.
 """
@@ -52,12 +52,12 @@ LIFETIMES = ((date(2028, 2, 16), 45), (date(2027, 2, 10), 64), (date.min, 90))
 
 
 def lifetime(day: int, _old: timedelta | None) -> timedelta:
-    """Give how long a certificate lives that Let's Encrypt issues on `day`, by its calendar."""
+    """Return the lifetime of a certificate that Let's Encrypt issues on `day`, by its published schedule."""
     return timedelta(days=next(days for since, days in LIFETIMES if day >= since.toordinal()))
 
 
 def arrivals(day: int) -> int:
-    """Give how many domains are added on `day`."""
+    """Return how many domains are added on `day`."""
     return GROWTH + COHORTS.get(date.fromordinal(day), 0)
 
 
@@ -71,7 +71,7 @@ class Scenario:
     spread: bool
 
     def days(self) -> list[Day]:
-        """Play it."""
+        """Simulate every day."""
         budget = self.capacity if self.spread else None
         assumptions = Assumptions(BEFORE, lifetime, budget, self.capacity, self.new_a_day)
         return list(islice(simulate({}, START.toordinal(), assumptions, arrivals), DAYS))
@@ -95,7 +95,7 @@ def least(new_a_day: int, *, spread: bool, late: bool) -> int:
 
 
 def row(scenario: Scenario, days: Sequence[Day]) -> list[str]:
-    """Give the line of the table."""
+    """Return the line of the table."""
     expired = [day for day in days if day.expired]
     busiest = max(days, key=lambda day: day.renewals)
     return [
@@ -151,7 +151,7 @@ def draw(played: Sequence[tuple[Scenario, Sequence[Day]]], path: Path) -> None:
 
 
 def main() -> int:
-    """Play every scenario, print the tables, and give the exit code."""
+    """Simulate every scenario and print the tables; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw the nights; needs matplotlib")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""`make bench` works: every part, with tiny numbers and without a word on how fast; and it leaves nothing behind."""
+"""`make bench` works: every part with tiny numbers, without checking speed; and it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Give the command lines of the processes that have `folder` in it or in their environment."""
+    """Return the command lines of the processes that have `folder` in it or in their environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -41,7 +41,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("part", ["issuance", "scale", "ticks"])
-def test_a_part_tells_and_keeps_its_figures(tmp_path: Path, part: str) -> None:
+def test_part_prints_and_writes_its_figures(tmp_path: Path, part: str) -> None:
     scratch, out = tmp_path / "scratch", tmp_path / "bench.json"
     scratch.mkdir()
     run = subprocess.run(
@@ -65,7 +65,7 @@ def test_a_part_tells_and_keeps_its_figures(tmp_path: Path, part: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_bench_that_is_interrupted_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
+def test_interrupted_bench_leaves_no_process_and_no_file(tmp_path: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
         with_default_signals(*BENCH, "issuance", "--out", str(tmp_path / "bench.json")),
         env=environment(tmp_path),
@@ -85,6 +85,6 @@ def test_a_bench_that_is_interrupted_leaves_nothing_running(tmp_path: Path, numb
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_part_is_refused() -> None:
+def test_unknown_part_is_refused_with_exit_code_2() -> None:
     run = subprocess.run([*BENCH, "nonsense"], capture_output=True, text=True, check=False)
     assert (run.returncode, "there is no part nonsense" in run.stderr) == (2, True)

@@ -44,7 +44,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
     uploads = _Measured()
     for repetition in range(sizes.repetitions):
         progress(f"{repetition + 1} of {sizes.repetitions}: {sizes.domains} uploads")
-        # A C4 that has no certificate yet.
+        # C4 must have no certificate yet.
         with world() as servers:
             _upload(servers, folder, sizes, uploads)
     what = f"A tick over {sizes.domains:,}"
@@ -72,10 +72,10 @@ def _rechecks(servers: Servers, folder: Path, sizes: Sizes, progress: Progress) 
             progress(f"{repetition + 1} of {sizes.repetitions}: {sizes.domains} rechecks")
             sslctl.reset(copy_of=template)
             before = servers.cpu_seconds()
-            # It says 5: none of them is well.
+            # Exit code 5: none of them is healthy.
             cost = sslctl.run("daemon-tick", "--quiet", accept=(5,))
             measured.add(sizes.domains, cost, before, servers.cpu_seconds())
-            # They were recorded with another reason.
+            # They were recorded with another reason, so the tick really looked at them.
             sslctl.require(sizes.domains, "Failure", "CNAME_ELSEWHERE")
     return measured
 

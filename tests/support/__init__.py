@@ -1,4 +1,4 @@
-"""What several tests need: the fakes, a CDN with real sockets, helpers for the store and for processes."""
+"""Helpers of several tests: the fakes, a CDN with real sockets, helpers for the store and for processes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def environment_without_settings(**more: str) -> dict[str, str]:
 
 @contextmanager
 def fast_folder(prefix: str, otherwise: Path | None = None) -> Iterator[Path]:
-    """Yield a new folder in memory; where there is no such place it is made in `otherwise`, or where temporary files go.
+    """Yield a new folder in memory; without such a place it is in `otherwise`, or in the default folder for temporary files.
 
-    TMPDIR decides if it is set.
+    If TMPDIR is set, memory is not used either.
     """
     memory = Path("/dev/shm")  # noqa: S108 - the folder has a random name and mode 0700
     in_memory = memory.is_dir() and "TMPDIR" not in os.environ

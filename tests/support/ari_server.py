@@ -1,4 +1,4 @@
-"""A CA's renewal information over real HTTPS: its directory and what it says of each certificate (RFC 9773)."""
+"""A CA's renewal information over real HTTPS: its directory and the renewal window of each certificate (RFC 9773)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Answer:
 
 
 def window(start: datetime, end: datetime, url: str | None = None, **headers: str) -> Answer:
-    """Give the answer that suggests a renewal from `start` to `end`; `Retry_After` sets that header."""
+    """Return the answer that suggests a renewal from `start` to `end`; `Retry_After` sets that header."""
     body: dict[str, Any] = {"suggestedWindow": {"start": instant(start), "end": instant(end)}}
     if url is not None:
         body["explanationURL"] = url
@@ -79,7 +79,7 @@ class AriServer:
 def _handler(server: AriServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # A client that lets go of its connection is not waited for longer.
+        # The longest wait for a client that leaves its connection idle.
         timeout = 10
 
         def setup(self) -> None:
@@ -98,6 +98,6 @@ def _handler(server: AriServer) -> type[BaseHTTPRequestHandler]:
             self.close_connection = len(body) != int(answer.headers.get("Content-Length", len(body)))
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Log nothing."""
 
     return Handler

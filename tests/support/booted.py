@@ -35,7 +35,7 @@ _SOON = 20.0
 
 
 def can_boot() -> bool:
-    """Say whether such a machine can be made here: it takes root's rights."""
+    """Return whether such a machine can be started here, which needs root."""
     if os.geteuid() != 0 or not shutil.which("unshare") or not Path("/lib/systemd/systemd").exists():
         return False
     make = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/a /mnt/b /mnt/c && mount -t cgroup2 cgroup2 /mnt/a"
@@ -110,7 +110,7 @@ class Machine:
 
     @contextmanager
     def holding(self, name: str) -> Iterator[None]:
-        """Let an operator work on the domain `name` as long as the block lasts."""
+        """Let an operator hold the claim of the domain `name` during the block."""
         program = (
             "import sys\n"
             "from datetime import timedelta\n"
@@ -135,7 +135,7 @@ class Machine:
             operator.communicate("")
 
     def try_in_sandbox(self, program: str) -> str:
-        """Give what a Python program writes as a service with the settings of sslctl.service."""
+        """Return what a Python program writes as a service with the settings of sslctl.service."""
         units = "/etc/systemd/system"
         script = (
             f"cp -r {units}/sslctl.service.d /run/systemd/system/try.service.d"
@@ -147,12 +147,12 @@ class Machine:
         return self.run("sh", "-c", script).stdout
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
-        """Give properties of a unit."""
+        """Return properties of a unit."""
         shown = self.run("systemctl", "show", unit, *(f"--property={each}" for each in properties)).stdout
         return dict(line.split("=", 1) for line in shown.splitlines())
 
     def said(self) -> str:
-        """Give what the ticks wrote."""
+        """Return what the ticks wrote."""
         return self.run("cat", "/run/tick").stdout
 
     def _enter(self, *command: str) -> list[str]:

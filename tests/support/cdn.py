@@ -30,7 +30,7 @@ SUFFIX = "cdn.test"
 
 @dataclass(frozen=True)
 class Result:
-    """What a command gave."""
+    """The result of a command."""
 
     exit_code: int
     stdout: str
@@ -43,7 +43,7 @@ class Result:
 
 
 class Cdn:
-    """Use as a context manager. `clock` is everybody's: sslctl's, C4's and the CA's, unless `outside` is theirs.
+    """A CDN for tests; use as a context manager. `clock` is that of sslctl, and of C4 and the CA unless `outside` is given.
 
     C4's own certificate comes from `authority`, which sslctl trusts.
     """
@@ -83,7 +83,7 @@ class Cdn:
     def add_domain(
         self, name: str, *, points_at: str | None = None, ports: Sequence[int] = (80, 443)
     ) -> None:
-        """Make a customer's domain, pointing at the CDN unless `points_at` names another target."""
+        """Create a customer's domain that points at the CDN, or at `points_at`."""
         target = f"{name}.{SUFFIX}"
         self.c4.create_domain(name, cname_target=target, ports=ports)
         self.point(name, points_at or target)
@@ -94,7 +94,7 @@ class Cdn:
         self.zone.add(target, "A", "192.0.2.1")
 
     def clear_dns(self, name: str) -> DnsZone:
-        """Take the records and troubles of `name` out of DNS; give the zone."""
+        """Remove the records and faults of `name` from DNS; return the zone."""
         owner = dns.name.from_text(name)
         self.zone._troubles.pop(owner, None)
         for key in [key for key in self.zone._records if key[0] == owner]:
@@ -102,26 +102,26 @@ class Cdn:
         return self.zone
 
     def uploads(self, name: str) -> list[int | None]:
-        """Give C4's answers to the uploads for `name`, in order."""
+        """Return C4's answers to the uploads for `name`, in order."""
         path = f"/v1/domains/{name}/certificate"
         return [
             request.status for request in self.c4.requests if (request.method, request.path) == ("PUT", path)
         ]
 
     def installed(self, name: str) -> str | None:
-        """Give the fingerprint of what the edge serves for `name`."""
+        """Return the fingerprint of what the edge serves for `name`."""
         placed = self.c4.serving(name)
         return None if placed is None else placed.fingerprint
 
     def text_pair(self, *names: str, days: float = 90) -> Bundle:
-        """Make a pair such as a customer brings: from a CA that sslctl does not know, valid from now on."""
+        """Return a customer's own pair, from a CA that sslctl does not know, valid from now on."""
         key = make_key("ecdsa")
         order = Order(0, 0, names, make_csr(key, names), self.clock())
         issued = FakeIssuer(self.clock, timedelta(days=days)).issue(order, lambda _url: None)
         return Bundle(issued.certificate, issued.chain, key)
 
     def paste(self, bundle: Bundle) -> tuple[str, ...]:
-        """Write a pair into files and give the options of `add` that name them."""
+        """Write a pair into files; return the options of `add` that name them."""
         parts = {"cert": bundle.certificate, "key": bundle.private_key, "chain": bundle.chain}
         options = []
         for part, text in parts.items():
@@ -131,13 +131,13 @@ class Cdn:
         return tuple(options)
 
     def app(self) -> App:
-        """Give sslctl's parts, as one command would put them together."""
+        """Return sslctl's components, as one command composes them."""
         app = App(self.config_path, self.clock)
         app.issuer = self.issuer
         return app
 
     def sslctl(self, *arguments: str, stdin: str = "", app: App | None = None) -> Result:
-        """Run a command in this process, with parts of its own unless `app` gives them."""
+        """Run a command in this process, with components of its own unless `app` is given."""
         stdout, stderr = io.StringIO(), io.StringIO()
         with redirect_stdout(stdout), redirect_stderr(stderr), _stdin(stdin):
             code = run(list(arguments), app or self.app())

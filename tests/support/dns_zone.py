@@ -78,7 +78,7 @@ class DnsZone:
         return self
 
     def turn(self, name: str, kind: str, *values: str) -> Self:
-        """Answer with these records of type `kind` at `name` from the second question on."""
+        """Answer with these records of type `kind` at `name` from the second query on."""
         self._slots[_name(name), RdataType.make(kind)] = values
         return self
 
@@ -93,7 +93,7 @@ class DnsZone:
         return self
 
     def _respond(self, wire: bytes, *, over_udp: bool) -> bytes:
-        """Give the bytes to answer with; none at all for silence."""
+        """Return the bytes of the response; empty for no response."""
         query = dns.message.from_wire(wire)
         question = query.question[0]
         self.queries.append((question.name.to_text(omit_final_dot=True), question.rdtype.name))
@@ -104,12 +104,12 @@ class DnsZone:
         if trouble is Trouble.SILENCE:
             return b""
         if trouble is Trouble.GARBAGE:
-            # The right header with a count of records that never come.
+            # The right header, with a count of records that are missing.
             return wire[:2] + b"\x81\x80\x00\x01\x00\x09" + wire[8:12] + b"\xff\xff\xff"
         return _pack(response, over_udp=over_udp)
 
     def _resolve(self, response: dns.message.Message, name: dns.name.Name, kind: RdataType) -> Trouble | None:
-        """Fill `response`, following CNAMEs, once around where they lead in a circle."""
+        """Fill `response`, following CNAMEs, each at most once in a loop."""
         seen: set[dns.name.Name] = set()
         while name not in seen:
             seen.add(name)

@@ -1,4 +1,4 @@
-"""Stand-ins at the seams. Each passes the same contract tests as the real thing."""
+"""Fakes of the interfaces. Each passes the same contract tests as the real implementation."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Clock:
         self.at = at
 
     def __call__(self) -> datetime:
-        """Give the time."""
+        """Return the time."""
         return self.at
 
     def move(self, **length: float) -> None:
-        """Go on by `length`, the arguments of `timedelta`."""
+        """Move forward by `length`, the arguments of `timedelta`."""
         self.at += timedelta(**length)
 
 
@@ -142,7 +142,7 @@ class FakeIssuer:
 
 
 class FakeNotifier:
-    """People in memory: `sent` has each message with the positions it went to. Those in `deaf` take none."""
+    """People in memory: `sent` has each message with the positions it went to. Those in `deaf` get none."""
 
     def __init__(self, *schemes: str) -> None:
         self.schemes = schemes

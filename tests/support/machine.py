@@ -1,4 +1,4 @@
-"""The machine that measures: what it is made of and which versions run on it; no names of hosts, users or places."""
+"""The machine that measures: its hardware and versions, without names of hosts, users or places."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def describe() -> dict[str, str]:
-    """Give the facts of this machine, as text."""
+    """Return the facts of this machine, as text."""
     return {
         "CPU": f"{_field('/proc/cpuinfo', 'model name')}, {len(os.sched_getaffinity(0))} cores",
         "RAM": f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) / (1 << 20):.0f} GiB",
@@ -29,7 +29,7 @@ def describe() -> dict[str, str]:
 
 
 def load() -> float:
-    """Give the load average of the last minute: what else the machine was busy with."""
+    """Return the load average of the last minute: what else the machine was busy with."""
     return os.getloadavg()[0]
 
 
@@ -42,7 +42,7 @@ def _field(path: str, name: str, between: str = ":") -> str:
 
 
 def _debian(package: str) -> str:
-    """Give the version of an installed Debian package, empty where it is not one."""
+    """Return the version of an installed Debian package, or an empty string."""
     with suppress(OSError):
         asked = subprocess.run(
             ["dpkg-query", "--show", "--showformat=${Version}", package],

@@ -1,4 +1,4 @@
-"""A server on a real socket that misbehaves as it is told, below HTTP and below TLS."""
+"""A server on a real socket that misbehaves on request, below HTTP and below TLS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Behaviour = Callable[[socket.socket, "Misbehaving"], object]
 
 
 class Misbehaving:
-    """A server on loopback that answers its n-th request by its n-th behaviour, and the last one ever after.
+    """A server on loopback that answers its n-th request by its n-th behaviour, and later ones by the last.
 
     `tls` may be changed between two connections. `requests` has what came, `sent` counts the bytes that went.
     """
@@ -57,7 +57,7 @@ class Misbehaving:
         return len(self._socks)
 
     def pause(self, seconds: float) -> bool:
-        """Wait, and say whether there is still somebody to wait for."""
+        """Wait; return whether the server is still running."""
         return not self._ended.wait(seconds)
 
     def send(self, sock: socket.socket, data: bytes) -> None:
@@ -119,7 +119,7 @@ def http_head(status: int, headers: str = "", content_type: str = "application/j
 
 
 def answering(status: int, body: object, headers: str = "") -> Behaviour:
-    """Send a complete answer of C4's, with `body` as JSON."""
+    """Send a complete response with `body` as JSON."""
     content = json.dumps(body).encode()
     content_type = PROBLEM if status >= 400 else "application/json"
     data = http_head(status, f"Content-Length: {len(content)}\r\n{headers}", content_type) + content
@@ -127,7 +127,7 @@ def answering(status: int, body: object, headers: str = "") -> Behaviour:
 
 
 def sending(data: bytes) -> Behaviour:
-    """Send this and hang up."""
+    """Send `data` and close the connection."""
 
     def behave(sock: socket.socket, server: Misbehaving) -> None:
         server.send(sock, data)
@@ -137,7 +137,7 @@ def sending(data: bytes) -> Behaviour:
 
 
 def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Do one after the other."""
+    """Perform the behaviours one after the other."""
 
     def behave(sock: socket.socket, server: Misbehaving) -> None:
         for each in behaviours:

@@ -1,4 +1,4 @@
-"""A tick as a process of its own, with a CA that takes its time."""
+"""A tick as a process of its own, with a slow CA."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sslctl.cli import daemon_tick
 from sslctl.cli.main import run
 from sslctl.control_plane.c4 import client
 
-# What a tick imports on its way is here before the processes are forked off.
+# A tick imports these late; here they are imported before the fork.
 from sslctl.issuance import pipeline
 from sslctl.preflight import checks
 from sslctl.store.sqlite import store
@@ -38,7 +38,7 @@ class WaitingIssuer(FakeIssuer):
 
 
 def tick(config: Path, start: Barrier, may_issue: Event, results: Queue[tuple[int, str, int]]) -> None:
-    """Run a tick together with others; tell its exit code, what it complained of, and how many orders it placed."""
+    """Run a tick at the same time as others; put its exit code, standard error and number of orders into `results`."""
     clock = Clock()
     app = App(config, clock)
     app.issuer = issuer = WaitingIssuer(clock, may_issue)

@@ -1,4 +1,4 @@
-"""A service for notices on loopback: it keeps what it gets, and misbehaves on demand."""
+"""A notification service on loopback that records what it receives and misbehaves on request."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Webhook:
         return f"127.0.0.1:{self._server.server_port}"
 
     def url(self, secret: str = "s3cret-path") -> str:  # noqa: S107 - of a test
-        """Give the URL of apprise that leads here; `secret` is a part of it."""
+        """Return the apprise URL of this service, which contains `secret`."""
         return f"json://user:{secret}-word@{self.address}/{secret}"
 
     @property
@@ -58,7 +58,7 @@ class Webhook:
         return [f"{message['title']}\n{message['message']}" for message in self.messages]
 
     def _drip(self, handler: BaseHTTPRequestHandler) -> None:
-        # A byte now and then: no timeout of a single read ever ends that.
+        # A byte now and then, so that no timeout of a single read expires.
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         while not self._leave.wait(0.2):
             try:

@@ -1,6 +1,6 @@
-"""A CA that misbehaves: a proxy before Pebble, which answers in its place, alters what it says, and notes what it is asked.
+"""A CA that misbehaves: a proxy in front of Pebble that records requests, answers in its place and alters its responses.
 
-It passes the Host header on, so the URLs that Pebble names lead back to the proxy.
+It forwards the Host header, so the URLs in Pebble's responses lead back to the proxy.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ class Answer:
         return body if isinstance(body, dict) else {}
 
     def with_json(self, **changes: object) -> Answer:
-        """Give the same with other members; None takes one out."""
+        """Return a copy with other JSON members; None removes one."""
         body = {key: value for key, value in {**self.json, **changes}.items() if value is not None}
         return replace(self, body=json.dumps(body).encode())
 
 
-# The connection is closed instead.
+# The connection is closed without a response.
 SILENCE = Answer(0)
 
 
 def problem(status: int, typ: str, detail: str, **headers: str) -> Answer:
-    """Give an error as ACME has it (RFC 8555, section 6.7); `Retry_After` is the header of that name."""
+    """Return an ACME error (RFC 8555, section 6.7). A keyword such as `Retry_After` is a header."""
     body = {"type": f"urn:ietf:params:acme:error:{typ}", "detail": detail, "status": status}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, {"Content-Type": "application/problem+json", **named}, json.dumps(body).encode())
@@ -72,7 +72,7 @@ def problem(status: int, typ: str, detail: str, **headers: str) -> Answer:
 
 @dataclass(slots=True)
 class Question:
-    """What the CA was asked: by its `kind`, with what was signed. `status` is what Pebble answered, 0 where it was not asked."""
+    """A request to the CA, with its signed payload. `status` is that of Pebble's response, 0 if Pebble was not asked."""
 
     kind: str
     path: str
@@ -90,9 +90,10 @@ def _nothing(_question: Question) -> Answer | None:
 
 
 class AcmeProxy:
-    """Use as a context manager. `instead` gives an answer in Pebble's place, `altered` another one for Pebble's.
+    """A proxy in front of Pebble; use as a context manager.
 
-    With `is_down` connections are closed without a word.
+    `instead` returns a response in Pebble's place, or None to ask Pebble; `altered` returns what is sent instead of
+    Pebble's response. While `is_down` every connection is closed without a response.
     """
 
     def __init__(self, folder: Path, pebble: Pebble) -> None:
@@ -107,7 +108,7 @@ class AcmeProxy:
         self.behave()
 
     def behave(self) -> None:
-        """Be as good a CA as Pebble, and forget what was asked."""
+        """Reset: forward everything unchanged, and forget the recorded requests."""
         self.instead: Callable[[Question], Answer | None] = _nothing
         self.altered: Callable[[Question, Answer], Answer] = _as_it_is
         self.is_down = False
@@ -128,11 +129,11 @@ class AcmeProxy:
     # What was seen
 
     def count(self, kind: str, name: str | None = None) -> int:
-        """Give how many questions of `kind` there were, about `name` or any."""
+        """Return how many requests of `kind` there were, about `name` or about any name."""
         return sum(one.kind == kind and name in (None, one.name) for one in list(self.asked))
 
     def orders(self) -> Counter[str]:
-        """Give how many orders Pebble took, by name."""
+        """Return how many orders Pebble accepted, by name."""
         return Counter(
             name
             for one in list(self.asked)
@@ -141,7 +142,7 @@ class AcmeProxy:
         )
 
     def validations(self, name: str) -> int:
-        """Give how often Pebble was told to validate `name`."""
+        """Return how often Pebble was asked to validate `name`."""
         return sum(
             one.kind == "challenge" and one.name == name and one.payload is not None and one.status == 200
             for one in list(self.asked)
@@ -159,7 +160,7 @@ class AcmeProxy:
         return question
 
     def learn(self, question: Question, answer: Answer) -> None:
-        """Learn which URLs are about which name."""
+        """Record which URLs in Pebble's response belong to which name."""
         question.status, body = answer.status, answer.json
         if "identifier" in body:
             question.name = body["identifier"]["value"]
@@ -173,7 +174,7 @@ class AcmeProxy:
 
 
 def _payload(body: bytes) -> Any:
-    """Give what a JWS signs; None where that is nothing (POST-as-GET), and for no JWS."""
+    """Return the payload of a JWS; None if it is empty (POST-as-GET) or `body` is no JWS."""
     try:
         signed = json.loads(body)["payload"]
         return json.loads(base64.urlsafe_b64decode(signed + "=" * (-len(signed) % 4))) if signed else None
@@ -191,13 +192,13 @@ class _Server(socketserver.ThreadingTCPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up, or are killed, are no trouble of the CA's."""
+        """Ignore clients that hang up or are killed."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
-    # Headers and body in one piece: a client would else wait for the second.
+    # Headers and body in one packet; otherwise a client waits for the second.
     wbufsize = -1
 
     def __init__(self, proxy: AcmeProxy, *connection: Any) -> None:
@@ -265,5 +266,5 @@ class _Handler(BaseHTTPRequestHandler):
         except (OSError, HTTPException):
             self._hang_up()
             raise
-        # Link may come several times, and is for the directory and for other chains alone.
+        # Link may occur several times; only the directory and alternative chains use it.
         return Answer(response.status, dict(response.getheaders()), content)

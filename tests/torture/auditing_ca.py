@@ -1,4 +1,4 @@
-"""A fake CA that keeps books: what it was asked for, what came of it, and which order was one too many."""
+"""A fake CA that audits: it records every order and its outcome, and which orders were not justified."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARGIN = timedelta(days=7)
 
 
 class Stage(StrEnum):
-    """At what the CA refuses: the order, what follows, or not at all, except that its last answer is lost."""
+    """What the CA refuses: the order or the challenge; with `ANSWER` nothing, but its last response is lost."""
 
     ORDER = auto()
     CHALLENGE = auto()
@@ -39,7 +39,7 @@ class Trouble:
     dead: bool = False
 
     def error(self, name: str, now: datetime, *, dead: bool) -> IssueError:
-        """Give what the issuer would raise at `now` about an order for `name`."""
+        """Return the error that the issuer raises at `now` for an order of `name`."""
         keys = {LimitKind.CERTIFICATES: name, LimitKind.FAILURES: name}
         pause = None if self.pause is None else Scope(self.pause, keys.get(self.pause, ""))
         retry_at = None if self.retry_in is None else now + self.retry_in
@@ -47,7 +47,7 @@ class Trouble:
 
 
 class State(StrEnum):
-    """How far an order is."""
+    """The state of an order."""
 
     PENDING = auto()
     VALID = auto()
@@ -56,7 +56,7 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class AuditedOrder:
-    """An order. `leaf` is what was issued, `kept` says that sslctl stored it, `excuse` why it may be let go."""
+    """An order. `leaf` is what was issued; `kept` is true once sslctl stored it; `excuse` is why it may be abandoned."""
 
     name: str
     names: frozenset[str]
@@ -68,17 +68,17 @@ class AuditedOrder:
 
     @property
     def is_open(self) -> bool:
-        """Say whether another order for the same would be one too many."""
+        """Return whether another order for the same name would be a duplicate."""
         return not self.excuse and (
             self.state is State.PENDING or (self.state is State.VALID and not self.kept)
         )
 
 
 class AuditingCa(FakeIssuer):
-    """Use `troubles` to have it refuse what is asked next for a name. `now` is sslctl's clock, `clock` its own.
+    """A CA that records every order. `now` is sslctl's clock, `clock` its own.
 
-    `wrongs` are sentences, one for each order that should not have been placed. `wished` are names for which a person
-    wants a new certificate, until it is issued.
+    `troubles` are the refusals of the next requests, by name. `wrongs` has one sentence for each order that should not
+    have been placed. `wished` are names for which a person requested a new certificate that is not issued yet.
     """
 
     def __init__(self, now: Callable[[], datetime], clock: Callable[[], datetime]) -> None:
@@ -92,7 +92,7 @@ class AuditingCa(FakeIssuer):
         self.refused = False
         self._lock = threading.Lock()
 
-    # What sslctl asks
+    # Called by sslctl
 
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""
@@ -128,7 +128,7 @@ class AuditingCa(FakeIssuer):
             if booked is not None and dead:
                 booked.state = State.INVALID
             if booked is not None and self.now() - order.opened_at >= _PATIENCE:
-                booked.excuse = "nothing was heard of it for two days"
+                booked.excuse = "there was no answer about it for two days"
             raise trouble.error(order.names[0], self.now(), dead=dead)
         if booked is None or booked.state is State.INVALID:
             return None
@@ -147,31 +147,31 @@ class AuditingCa(FakeIssuer):
         super().revoke(bundle)
         self.surpass(leaf.names[0])
 
-    # What the model asks
+    # Called by the model
 
     def surpass(self, name: str) -> None:
-        """Let the next order for `name` be, since what was issued is not what is wanted any more."""
+        """Allow the next order for `name`: its issued certificates are not wanted any more."""
         for booked in self._of(name):
             booked.surpassed = True
 
     def let_go(self, name: str, names: frozenset[str]) -> None:
-        """Excuse the open orders of `name` that are for other names than these."""
+        """Excuse the open orders of `name` whose set of names is not `names`."""
         for booked in self._of(name):
             if booked.is_open and booked.names != names:
                 booked.excuse = "other names are wanted"
 
     def keep(self, serials: set[str]) -> None:
-        """Note what sslctl has stored."""
+        """Record the serial numbers that sslctl has stored."""
         for booked in self.book.values():
             booked.kept = booked.kept or (booked.leaf is not None and booked.leaf.serial in serials)
 
     def latest(self, name: str) -> Leaf | None:
-        """Give what was issued last for `name`."""
+        """Return the leaf that was issued last for `name`, or None."""
         issued = [booked.leaf for booked in self._of(name) if booked.leaf is not None]
         return issued[-1] if issued else None
 
     def serials(self) -> list[str]:
-        """Give the serial numbers of all that was issued and must be with sslctl, or still come to it."""
+        """Return the serial numbers that sslctl must have stored or still be able to collect."""
         every = list(self.book.values())
         return [booked.leaf.serial for booked in every if booked.leaf is not None and not booked.excuse]
 
@@ -200,7 +200,7 @@ class AuditingCa(FakeIssuer):
             return url
 
     def _wrong(self, name: str, names: frozenset[str]) -> str:
-        """Say why an order for `names` should not be placed; empty where it may be."""
+        """Return why an order for `names` is not justified; empty if it is."""
         earlier = self._of(name)
         if any(booked.is_open for booked in earlier):
             return f"I2: another order for {name} was placed while one is open"

@@ -1,4 +1,4 @@
-"""One bit of the database is another than was written; SQLite has no checksums."""
+"""Bit rot: one bit of the database is flipped. SQLite has no checksums."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.torture.sample_fleet import AWAY, HEALTHY, ORDERS, OWED, SampleFleet
 
 _SEED = 20261123
 _READING = (("list", "--json"), *(("view", name, "--json") for name in (*HEALTHY, AWAY)))
-# What is told of a domain besides facts that something is decided from.
+# Fields of a domain that no decision depends on.
 _ASIDE = ("reason", "events", "created_at", "checked_at", "actor")
 
 
 def run(fleet: SampleFleet, flips: int) -> Iterator[Case]:
-    """Flip a bit at random, read, and run a tick; `flips` times, each time with the world as it was before."""
+    """Flip a random bit, read, and run a tick; `flips` times, each time from the same state of the whole CDN."""
     trial = _Trial(fleet)
     for number in range(flips):
         trial.flip(Random(f"{_SEED}/{number}"), f"flip {_SEED}/{number}")
@@ -30,7 +30,7 @@ def run(fleet: SampleFleet, flips: int) -> Iterator[Case]:
 
 
 class _Trial:
-    """Knows what is right, and compares."""
+    """Bit flips in one fleet, whose correct output is known."""
 
     def __init__(self, fleet: SampleFleet) -> None:
         self._fleet = fleet
@@ -38,7 +38,7 @@ class _Trial:
         self.misled: list[str] = []
         self.readings = Counter[str]()
         self.ticks = Counter[str]()
-        fleet.put_back()
+        fleet.restore()
         self._content = fleet.database.read_bytes()
         self._right = {command: fleet.cdn.sslctl(*command).json for command in _READING}
         app = fleet.cdn.app()
@@ -56,9 +56,9 @@ class _Trial:
         self._statuses = _statuses(fleet.cdn.sslctl("list", "--json"))
 
     def flip(self, random: Random, moment: str) -> None:
-        """Flip one bit and see what comes of it."""
+        """Flip one bit; record how reading commands and a tick react."""
         fleet, bit = self._fleet, random.randrange(len(self._content) * 8)
-        fleet.put_back()
+        fleet.restore()
         content = bytearray(self._content)
         content[bit // 8] ^= 1 << bit % 8
         fleet.database.write_bytes(content)
@@ -79,35 +79,35 @@ class _Trial:
             elif result.json == self._right[command]:
                 ends.add("right")
             elif _facts(result.json) == _facts(self._right[command]):
-                ends.add("told with a wrong letter in the history, a reason or when it was checked")
+                ends.add("wrong text in the history, a reason or a time of a check")
             else:
-                self.misread.append(f"{' '.join(command[:2])} shows what is not so ({moment})")
-        # The worst of all commands.
+                self.misread.append(f"{' '.join(command[:2])} prints wrong facts ({moment})")
+        # The worst outcome of all commands.
         return next((end for end in ("refused", *sorted(ends - {"right"})) if end in ends), "right")
 
     def _tick(self, content: bytes, moment: str) -> str:
         fleet, was_well_formed = self._fleet, self._is_well_formed()
         result = fleet.cdn.sslctl("daemon-tick")
-        self.misled += [f"{each} ({moment})" for each in self._misdeeds()]
+        self.misled += [f"{each} ({moment})" for each in self._side_effects()]
         if _is_refusal(result):
             if not was_well_formed:
                 if fleet.database.read_bytes() != content:
                     self.misled.append(f"a corrupt database was written to ({moment})")
-                return "refused at once, and the file left as it was"
+                return "refused at once, file unchanged"
             if not self._is_well_formed():
                 self.misled.append(f"a tick broke the database ({moment})")
-            return "refused when it came to a damaged row"
+            return "refused at a damaged row"
         found = fleet.cdn.sslctl("list", "--json")
         if _is_refusal(found):
-            return "right, where a row that was not due is damaged"
+            return "right; a row that was not due is damaged"
         if _statuses(found) == self._statuses and fleet.ca.orders_by_name() == ORDERS:
             return "right"
         said = f"a tick ended with {result.exit_code}: {result.stderr or _statuses(found)}"
         self.misled.append(f"{said} ({moment})")
         return "wrong"
 
-    def _misdeeds(self) -> Iterator[str]:
-        """Give what a tick has done outside that it must not do."""
+    def _side_effects(self) -> Iterator[str]:
+        """Yield what a tick did to the CA and C4 that it must not do."""
         fleet = self._fleet
         orders = fleet.ca.orders_by_name()
         yield from (
@@ -116,9 +116,9 @@ class _Trial:
         good = self._good | {(issued.certificate, issued.chain) for issued in fleet.ca.issued.values()}
         for name, site in fleet.cdn.c4._records._sites.items():
             if site.latest is None and name in self._served:
-                yield f"C4 has no certificate for {name} any more"
+                yield f"C4 lost its certificate for {name}"
             elif site.latest is not None and (site.latest.certificate, site.latest.chain) not in good:
-                yield f"C4 was given a damaged certificate or chain for {name}"
+                yield f"a damaged certificate or chain was uploaded for {name}"
 
     def _is_well_formed(self) -> bool:
         with closing(sqlite3.connect(self._fleet.database)) as connection:
@@ -140,7 +140,7 @@ def _is_refusal(result: Result) -> bool:
 
 
 def _facts(told: Any) -> Any:
-    """Give what was told without what nothing is decided from."""
+    """Return the output without the fields that no decision depends on."""
     if isinstance(told, dict):
         return {name: _facts(value) for name, value in told.items() if name not in _ASIDE}
     return [_facts(value) for value in told] if isinstance(told, list) else told

@@ -1,4 +1,4 @@
-"""The ways in which C4 misbehaves, and what sslctl must say of each: status and code by operation.
+"""The faults of C4, and the status and reason code that sslctl must report for each, by operation.
 
 Written from the contract (`openapi.yaml`) and the table of reasons in docs/reasons.md, not from the client's code.
 """
@@ -28,13 +28,13 @@ from tests.support.misbehaving import (
 )
 from tests.torture.c4_proxy import Distrust, Fault
 
-# What is hurt: an operation of the contract, in the pass or the command that makes it.
+# Where a fault is injected: an operation of the contract, in the pass or command that performs it.
 LOOKUP, UPLOAD, RENEWAL, READBACK = "lookup", "upload", "upload of a renewal", "read-back"
 REPLACING, DELETING = "removal of a text certificate", "removal by delete"
 OPERATIONS = (RENEWAL, LOOKUP, UPLOAD, READBACK, REPLACING, DELETING)
 
 Codes = Mapping[str, Code | None]
-"""The finding by operation; None where the pass ends in Success all the same."""
+"""The finding by operation; None if the pass ends in Success all the same."""
 
 
 def _codes(
@@ -44,27 +44,27 @@ def _codes(
 
 
 NO_ANSWER = _codes(Code.C4_UNANSWERED, Code.C4_UPLOAD_FAILED)
-# A 4xx to an upload is C4's word about the upload; to anything else it says nothing that the contract knows.
+# A 4xx to an upload is C4's verdict about the upload; for other operations the contract gives it no meaning.
 REFUSED = _codes(Code.C4_UNANSWERED, Code.C4_REJECTED) | {REPLACING: Code.C4_UPLOAD_FAILED}
 NO_TOKEN = _codes(Code.C4_TOKEN_REFUSED, Code.C4_UNAUTHORIZED)
 NO_DOMAIN = _codes(Code.C4_UNKNOWN_DOMAIN, Code.C4_UNKNOWN_DOMAIN)
-# C4 did what it was asked, and only its answer was lost: that is found out by looking.
+# C4 performed the operation and only its response was lost: the read-back shows that.
 DONE = _codes(Code.C4_UNANSWERED, None) | {REPLACING: None}
-NO_HARM = _codes(None, None, None)
+NO_EFFECT = _codes(None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class C4Fault:
-    """A way to misbehave. `wish` is the time that C4 asks for, None where it asks for none that makes sense.
+    """A fault of C4. `retry_after` is the delay that C4 asks for, None if it asks for no sensible one.
 
-    `exit_code` is what `delete` ends with. `small` is in the slice that `make test` runs.
+    `exit_code` is that of `delete`. `small` puts it into the slice that `make test` runs.
     """
 
     name: str
     fault: Fault | Distrust
     codes: Codes
     exit_code: int = Exit.TRY_LATER
-    wish: timedelta | None = None
+    retry_after: timedelta | None = None
     small: bool = False
     operations: tuple[str, ...] = field(default=OPERATIONS)
 
@@ -72,7 +72,7 @@ class C4Fault:
 def faults(
     clock: Callable[[], datetime], elsewhere: Mapping[str, str], distrust: Mapping[str, Distrust]
 ) -> Iterator[C4Fault]:
-    """Give them all. `clock` is C4's; `elsewhere` has the addresses to which redirects lead, by what they are."""
+    """Yield all faults. `clock` is C4's; `elsewhere` has the targets of redirects, by description."""
     yield from _statuses()
     yield from _times()
     yield from _dates(clock)
@@ -97,7 +97,7 @@ def _problem(status: int, code: str = "", headers: str = "") -> Fault:
 
 
 def _always(behaviour: Behaviour) -> Fault:
-    """Give the fault of which C4 never hears."""
+    """Return the fault that answers with `behaviour` without asking C4."""
     return lambda _ask: behaviour
 
 
@@ -109,7 +109,7 @@ def _statuses() -> Iterator[C4Fault]:
     yield C4Fault("404 of a gateway", _always(sending(_html(404))), NO_ANSWER)
     yield C4Fault("404 unknown_domain", _problem(404, "unknown_domain"), NO_DOMAIN, Exit.OK)
     yield C4Fault(
-        "409 text_certificate_present, whatever is removed",
+        "409 text_certificate_present, again after the removal",
         _problem(409, "text_certificate_present"),
         REFUSED,
         operations=(UPLOAD, RENEWAL),
@@ -121,8 +121,8 @@ def _statuses() -> Iterator[C4Fault]:
 
 def _times() -> Iterator[C4Fault]:
     """`Retry-After` in seconds, and absurd."""
-    # By the contract: kept to, from a minute on, and for a domain's pass up to the next midnight in Singapore.
-    wishes = {
+    # By the contract: honoured, at least a minute, and at most until the next midnight in Singapore for a domain's pass.
+    delays = {
         "0": timedelta(minutes=1),
         "7": timedelta(minutes=1),
         "7200": timedelta(hours=2),
@@ -136,36 +136,40 @@ def _times() -> Iterator[C4Fault]:
         "٣٠٠": None,
     }
     for status in (429, 503):
-        for header, wish in wishes.items():
+        for header, retry_after in delays.items():
             shown = header.replace("\x1b", "ESC")[:30]
             fault = _problem(status, headers=f"Retry-After: {header}\r\n")
             small = (status, header) == (429, "9" * 40)
-            yield C4Fault(f"{status}, Retry-After: {shown}", fault, NO_ANSWER, wish=wish, small=small)
+            yield C4Fault(
+                f"{status}, Retry-After: {shown}", fault, NO_ANSWER, retry_after=retry_after, small=small
+            )
 
 
 def _dates(clock: Callable[[], datetime]) -> Iterator[C4Fault]:
     """`Retry-After` as a date."""
     for status in (429, 503):
-        for minutes, wish in ((77, timedelta(minutes=77)), (-5, timedelta(minutes=1))):
+        for minutes, retry_after in ((77, timedelta(minutes=77)), (-5, timedelta(minutes=1))):
 
             def answer(_: object, status: int = status, minutes: int = minutes) -> Behaviour:
                 at = format_datetime(clock() + timedelta(minutes=minutes), usegmt=True)
                 return answering(status, {}, f"Retry-After: {at}\r\n")
 
             name = f"{status}, Retry-After: the date in {minutes} minutes"
-            yield C4Fault(name, answer, NO_ANSWER, wish=wish, small=(status, minutes) == (503, 77))
+            yield C4Fault(
+                name, answer, NO_ANSWER, retry_after=retry_after, small=(status, minutes) == (503, 77)
+            )
 
 
 def _connections() -> Iterator[C4Fault]:
-    yield C4Fault("no answer", _always(silence), NO_ANSWER)
+    yield C4Fault("no response", _always(silence), NO_ANSWER)
     yield C4Fault("connection reset", _always(reset), NO_ANSWER)
     yield C4Fault("connection closed", _always(sending(b"")), NO_ANSWER)
-    yield C4Fault("answer lost after success", _lost, DONE, Exit.OK, small=True)
-    yield C4Fault("answer lost after success, once", _Once(_lost), NO_HARM, Exit.OK)
-    yield C4Fault("answer too late after success", _late, DONE, Exit.OK)
+    yield C4Fault("response lost after success", _lost, DONE, Exit.OK, small=True)
+    yield C4Fault("response lost after success, once", _Once(_lost), NO_EFFECT, Exit.OK)
+    yield C4Fault("response too late after success", _late, DONE, Exit.OK)
     yield C4Fault("slow-loris, the headers", _always(dripping(b"HTTP/1.1 200", b"x")), NO_ANSWER)
-    drops = _drop_by_drop(http_head(200, "Content-Length: 64\r\n"))
-    yield C4Fault("slow-loris, all of it byte by byte", _always(drops), NO_ANSWER)
+    drops = _byte_by_byte(http_head(200, "Content-Length: 64\r\n"))
+    yield C4Fault("slow-loris, the whole response byte by byte", _always(drops), NO_ANSWER)
     body = dripping(http_head(200, GIGABYTE), b" ")
     yield C4Fault("slow-loris, the body", _always(body), NO_ANSWER)
 
@@ -175,7 +179,7 @@ def _bodies() -> Iterator[C4Fault]:
     yield C4Fault("truncated JSON", _always(sending(half)), NO_ANSWER)
     whole = b'{"domain": "sh'
     told = http_head(200, f"Content-Length: {len(whole)}\r\n") + whole
-    yield C4Fault("truncated JSON of the length that was told", _always(sending(told)), NO_ANSWER)
+    yield C4Fault("truncated JSON with a matching Content-Length", _always(sending(told)), NO_ANSWER)
     for status in (200, 500):
         flood = flooding(http_head(status, GIGABYTE))
         yield C4Fault(f"{status} with 1 GB", _always(flood), NO_ANSWER, small=status == 200)
@@ -186,7 +190,7 @@ def _bodies() -> Iterator[C4Fault]:
     deep = http_head(200, "Content-Length: 200000\r\n") + b"[" * 200_000
     yield C4Fault("JSON 200,000 levels deep", _always(sending(deep)), NO_ANSWER)
     words = {"title": "t", "status": 500, "code": "internal", "detail": "a" * 900_000}
-    yield C4Fault("500 with a word of 900,000 letters", _always(answering(500, words)), NO_ANSWER)
+    yield C4Fault("500 with a detail of 900,000 characters", _always(answering(500, words)), NO_ANSWER)
     other = {"domain": "other.test", "cname_target": "cdn.test", "ports": [80, 443], "certificate": None}
     yield C4Fault("another domain's record", _always(answering(200, other)), NO_ANSWER)
 
@@ -196,7 +200,7 @@ def _html(status: int) -> bytes:
     return http_head(status, f"Content-Length: {len(page)}\r\n", "text/html") + page
 
 
-def _drop_by_drop(data: bytes) -> Behaviour:
+def _byte_by_byte(data: bytes) -> Behaviour:
     def behave(sock: socket.socket, server: Misbehaving) -> None:
         for position in range(len(data)):
             server.send(sock, data[position : position + 1])
@@ -207,7 +211,7 @@ def _drop_by_drop(data: bytes) -> Behaviour:
 
 
 def _echo(_: Callable[[], bytes]) -> Behaviour:
-    """Answer with the token and the key that came, wherever there is room for words."""
+    """Quote the request's token and key in every text member of the response."""
 
     def behave(sock: socket.socket, server: Misbehaving) -> None:
         head, _, body = server.requests[-1].partition(b"\r\n\r\n")
@@ -236,7 +240,7 @@ def _late(ask: Callable[[], bytes]) -> Behaviour:
 
 
 class _Once:
-    """A fault for the first request of each name, and none for those after it."""
+    """A fault for the first request to each URL; later ones are forwarded."""
 
     def __init__(self, fault: Fault) -> None:
         self._fault = fault

@@ -1,7 +1,7 @@
-"""C4 misbehaves in every way, at every operation: the right status, no order, nothing given away, and well again after.
+"""Every fault of C4 at every operation: the right status, no extra order, no secret disclosed, and recovery afterwards.
 
-sslctl runs in this process, with real HTTPS against the reference C4, behind a server that misbehaves below HTTP and
-below TLS (`front`). What must come of each fault is in `c4_table`. C4 has a second for each part of an answer here.
+sslctl runs in this process, with real HTTPS to the reference C4 through a proxy that misbehaves below HTTP and below
+TLS (`c4_proxy`). `c4_fault_table` has the expected outcome of each fault. The timeout of a read is one second here.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TARGET = "invariants; token to no other host; 0 orders caused"
 
 _TOKEN = "s3cret-token"
 _SECOND = timedelta(seconds=1)
-# A few parts of an answer, each with its second, and the attempts between them; on a machine that is busy besides.
+# A few reads with a timeout of a second each, and the retries between them, on a busy machine.
 _LONGEST_SECONDS = 15
 _MOST_KIB = 32 << 10
 _EXITS = {
@@ -56,7 +56,7 @@ _EXITS = {
     Status.DISCARD: Exit.DISCARD,
     Status.EMERGENCY: Exit.EMERGENCY,
 }
-# What is asked of C4 last before the operation: from there on TLS fails.
+# The request to C4 right before the operation: TLS fails after it.
 _BEFORE = {
     RENEWAL: Operation.LOOKUP,
     UPLOAD: Operation.LOOKUP,
@@ -74,7 +74,7 @@ _KINDS = {
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """Do each fault at each operation, then what is more than one fault."""
+    """Inject each fault at each operation, then the faults that take several steps."""
     authority = trustme.CA()
     with (
         Misbehaving(answering(200, {})) as plain,
@@ -91,7 +91,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
         came = [
             f"{each.connections} connections to {each.url}" for each in (plain, other) if each.connections
         ]
-        yield Case("who is redirected to, http and another host", redirects * len(OPERATIONS), came)
+        yield Case("targets of redirects: plain http, another host", redirects * len(OPERATIONS), came)
     for number, (name, do) in enumerate(_OTHERS.items()):
         world = _World(folder / f"other-{number}", authority, Clock(), _ACTIVATION[name])
         with world:
@@ -99,9 +99,9 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
 
 
 class _World:
-    """A CDN with the front before its C4. Use as a context manager.
+    """A CDN with a proxy in front of its C4; use as a context manager.
 
-    `most_orders` has how many orders a name may have cost, where that is not 1.
+    `most_orders` is how many orders a name may have cost, if not 1.
     """
 
     def __init__(
@@ -130,11 +130,11 @@ class _World:
         return self.cdn.issuer.orders_by_name()
 
     def look(self, name: str) -> Any:
-        """Give the domain as `view --json` does."""
+        """Return the domain as `view --json` prints it."""
         return self.cdn.sslctl("view", name, "--json").json["domain"]
 
     def check(self, *, healthy: Iterable[str] | None = None) -> list[str]:
-        """Give what does not hold now."""
+        """Return which invariants do not hold now."""
         return violations(
             self.cdn.folder / "state",
             self._outside,
@@ -145,7 +145,7 @@ class _World:
 
 
 def _case(world: _World, fault: C4Fault) -> Case:
-    """Do `fault` at each operation in turn, each to a domain of its own."""
+    """Inject `fault` at each operation in turn, each time with a domain of its own."""
     found, slowest, largest, tries = list[str](), 0.0, 0, 0
     for operation in (each for each in OPERATIONS if each in fault.operations):
         attempt = _Attempt(world, fault, operation, f"d{tries}.shop.test")
@@ -156,7 +156,7 @@ def _case(world: _World, fault: C4Fault) -> Case:
 
 
 class _Attempt:
-    """One operation that is met by one fault. `seconds` and `kib` are what the command took, once it was run."""
+    """One operation that meets one fault. `seconds` and `kib` are the time and memory of the command."""
 
     def __init__(self, world: _World, fault: C4Fault, operation: str, name: str) -> None:
         self._world, self._cdn, self._proxy = world, world.cdn, world.proxy
@@ -220,20 +220,20 @@ class _Attempt:
         }
         parts = {line[start : start + 16] for line in keys for start in range(0, len(line) - 16, 16)}
         if _TOKEN in said or any(part in said for part in parts):
-            yield "I5: the token or a key was shown"
+            yield "I5: the token or a key was printed"
 
     def _after_delete(self, result: Result) -> Iterator[str]:
         if result.exit_code != self._fault.exit_code:
             yield f"I8: delete ended with {result.exit_code} instead of {self._fault.exit_code}: {result.stderr}"
         self._proxy.heal()
         if result.exit_code != Exit.OK:
-            # Where C4 cannot be looked at either, the domain is Pending until the tick has seen to it.
+            # If the look-up fails too, the domain is Pending until the next tick.
             yield from self._world.check(healthy=())
             again = self._cdn.sslctl("delete", self._name, "--yes")
             if again.exit_code != Exit.OK:
-                yield f"not healed: delete ends with {again.exit_code}: {again.stderr}"
+                yield f"no recovery: delete ends with {again.exit_code}: {again.stderr}"
             if self._cdn.installed(self._name):
-                yield "I6: what is deleted is still on C4"
+                yield "I6: the deleted certificate is still on C4"
 
     def _after_pass(self, result: Result) -> Iterator[str]:
         code = self._fault.codes[self._operation]
@@ -242,12 +242,12 @@ class _Attempt:
         domain = self._world.look(self._name)
         owed = 0 if self._operation == LOOKUP and code else self._orders
         if self._world.orders()[self._name] != owed:
-            yield f"I2: {self._world.orders()[self._name]} orders while C4 misbehaves, {owed} are owed"
+            yield f"I2: {self._world.orders()[self._name]} orders during the fault, wanted {owed}"
         yield from self._world.check(healthy=())
         retry_at = domain["reason"] and domain["reason"]["retry_at"]
-        wanted = _retry_at(status, self._fault.wish, self._cdn.clock())
+        wanted = _retry_at(status, self._fault.retry_after, self._cdn.clock())
         if retry_at != (wanted and f"{wanted:%Y-%m-%dT%H:%M:%SZ}"):
-            yield f"it is taken up again at {retry_at} instead of {wanted}"
+            yield f"retry at {retry_at}, wanted {wanted}"
         yield from self._healed(wanted, owed)
 
     def _judged(self, result: Result, code: Code | None, status: Status) -> Iterator[str]:
@@ -262,52 +262,52 @@ class _Attempt:
             yield f"I8: it ended with {result.exit_code} instead of {wanted}: {result.stdout} {result.stderr}"
 
     def _healed(self, retry_at: datetime | None, orders: int) -> Iterator[str]:
-        """Heal C4, and see that the domain is taken up again when it should be, not a second before."""
+        """Remove the fault; yield an error unless the domain is retried at `retry_at`, and not a second before."""
         asked = self._asked()
         if retry_at is not None and retry_at > self._cdn.clock():
             self._cdn.clock.at = retry_at - _SECOND
             self._cdn.sslctl("daemon-tick")
             if self._asked() != asked:
-                yield "C4 is asked again before its time"
+                yield "C4 is asked again before the retry time"
             self._cdn.clock.at = retry_at
         self._proxy.heal()
         waits_for_a_person = retry_at is None and self._world.look(self._name)["reason"]
         again = self._cdn.sslctl(*(("recheck", self._name) if waits_for_a_person else ("daemon-tick",)))
         found = self._world.look(self._name)
         if (again.exit_code, found["status"]) != (Exit.OK, Status.SUCCESS):
-            yield f"not healed: {again.exit_code}, {found['status']}: {again.stdout} {again.stderr}"
+            yield f"no recovery: {again.exit_code}, {found['status']}: {again.stdout} {again.stderr}"
         wanted = orders or 1
         if self._world.orders()[self._name] != wanted:
-            yield f"I2: {self._world.orders()[self._name]} orders once it is healed, {wanted} would do"
+            yield f"I2: {self._world.orders()[self._name]} orders after recovery, wanted {wanted}"
 
     def _asked(self) -> int:
         return sum(self._name.encode() in each.partition(b"\r\n")[0] for each in self._proxy.requests)
 
 
-def _retry_at(status: Status, wish: timedelta | None, now: datetime) -> datetime | None:
-    """Give when the tick takes a domain up again, as docs/reasons.md states."""
+def _retry_at(status: Status, retry_after: timedelta | None, now: datetime) -> datetime | None:
+    """Return when the tick takes a domain up again, as docs/reasons.md states."""
     if status in (Status.SUCCESS, Status.DISCARD):
         return None
-    if wish is None:
+    if retry_after is None:
         return now + timedelta(minutes=1) if status is Status.PENDING else now
     seconds = int(now.timestamp())
     midnight = datetime.fromtimestamp(seconds - (seconds + 8 * 3600) % 86_400 + 86_400, UTC)
-    return min(now + wish, midnight)
+    return min(now + retry_after, midnight)
 
 
 def _peak(*, anew: bool = False) -> int:
-    """Give the most memory that this process ever had, in KiB; or begin anew, and give what it has now."""
+    """Return the peak memory of this process in KiB; with `anew` reset it first, so that it is the current memory."""
     if anew:
         Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
-# What is more than one fault
+# Faults that take several steps
 
 
 def _activated_late(world: _World) -> Iterator[str]:
-    """C4 takes an hour to activate: nothing is uploaded or ordered twice meanwhile."""
+    """C4 takes an hour to activate: nothing is uploaded or ordered twice in that time."""
     world.cdn.add_domain("late.test")
     result = world.cdn.sslctl("add", "late.test")
     for minutes in (1, 10, 30):
@@ -322,7 +322,7 @@ def _activated_late(world: _World) -> Iterator[str]:
 
 
 def _read_back_another(world: _World) -> Iterator[str]:
-    """Somebody else puts another certificate on C4 each time that ours is there."""
+    """Another client replaces our certificate on C4 right after each upload."""
     cdn = world.cdn
     cdn.add_domain("other.test")
     token, bundle = cdn.folder / "token", cdn.folder / "ca.pem"
@@ -345,7 +345,7 @@ def _read_back_another(world: _World) -> Iterator[str]:
 
 
 def _waited_within_a_call(world: _World) -> Iterator[str]:
-    """A short `Retry-After` is waited for within the call, to the second."""
+    """The call itself waits for a short `Retry-After`, to the second."""
     at = list[float]()
 
     def be_busy(ask: Callable[[], bytes]) -> Behaviour:
@@ -365,7 +365,7 @@ def _waited_within_a_call(world: _World) -> Iterator[str]:
 
 
 def _plain_http(world: _World) -> Iterator[str]:
-    """An address of C4 that is no https is refused before the token is read, whatever it looks like."""
+    """A C4 URL without https is refused before the token is read, whatever its host looks like."""
     config = world.cdn.config_path
     text = config.read_text()
     for host in (
@@ -386,9 +386,9 @@ def _plain_http(world: _World) -> Iterator[str]:
 
 
 _OTHERS: dict[str, Callable[[_World], Iterator[str]]] = {
-    "read-back late: C4 activates for an hour": _activated_late,
-    "read-back of another certificate, put there by another": _read_back_another,
+    "late activation: C4 takes an hour": _activated_late,
+    "read-back of a certificate that another client uploaded": _read_back_another,
     "429 with Retry-After: 2, twice": _waited_within_a_call,
-    "an address of C4 over plain http": _plain_http,
+    "a C4 URL with plain http": _plain_http,
 }
-_ACTIVATION = dict.fromkeys(_OTHERS, 0.0) | {"read-back late: C4 activates for an hour": 3600.0}
+_ACTIVATION = dict.fromkeys(_OTHERS, 0.0) | {"late activation: C4 takes an hour": 3600.0}

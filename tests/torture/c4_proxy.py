@@ -1,6 +1,6 @@
-"""What stands between sslctl and the reference C4 and misbehaves: any operation can be met by any fault.
+"""A proxy between sslctl and the reference C4 that injects any fault at any operation.
 
-Everything else is passed on, so that what sslctl does next meets a C4 that remembers.
+It forwards everything else, so that the next request meets a C4 with its state.
 """
 
 from __future__ import annotations
@@ -33,21 +33,18 @@ _ADDRESS = "127.0.0.1"
 _DAY = timedelta(days=1)
 
 Fault = Callable[[Callable[[], bytes]], Behaviour]
-"""How a request is met; it is given what passes the request on to C4 and gives C4's answer, as it came."""
+"""How a request is answered. Its argument forwards the request to C4 and returns C4's raw response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distrust:
-    """TLS that must not be trusted, shown from a moment on instead of C4's own."""
+    """TLS that must not be trusted, served instead of C4's own from some moment on."""
 
     tls: ssl.SSLContext
 
 
 class C4Proxy(Misbehaving):
-    """A server before the C4 at `url`, whose certificates come from `authority`. Use as a context manager.
-
-    `hurt` has `operation` met by `fault`, or TLS fail right after the operation `after` (None: at once); until `heal`.
-    """
+    """A proxy in front of the C4 at `url`, with certificates from `authority`; use as a context manager."""
 
     def __init__(self, url: str, authority: trustme.CA) -> None:
         super().__init__(silence, tls=context_of(authority.issue_cert(_ADDRESS)))
@@ -61,7 +58,7 @@ class C4Proxy(Misbehaving):
     def inject(
         self, operation: Operation, fault: Fault | Distrust, *, after: Operation | None = None
     ) -> None:
-        """Meet `operation` so from now on."""
+        """Answer `operation` by `fault` until `heal`. `Distrust` begins right after the operation `after`, or at once."""
         if not isinstance(fault, Distrust):
             self._fault = (operation, fault)
         elif after is None:
@@ -70,7 +67,7 @@ class C4Proxy(Misbehaving):
             self._distrust = (after, fault)
 
     def heal(self) -> None:
-        """Pass everything on."""
+        """Forward everything."""
         self._fault = self._distrust = None
         self.tls = self._own
 
@@ -87,7 +84,7 @@ class C4Proxy(Misbehaving):
             assert self._distrust is not None
             pass_on(sock, server)
             self.tls = self._distrust[1].tls
-            # What is asked next needs a connection of its own, and meets the other certificate.
+            # The next request needs a new connection, which gets the other certificate.
             sock.shutdown(socket.SHUT_RDWR)
 
         if self._fault is not None and operation is self._fault[0]:
@@ -108,14 +105,14 @@ class C4Proxy(Misbehaving):
 
 
 def context_of(pair: trustme.LeafCert) -> ssl.SSLContext:
-    """Give a server's TLS with the certificate and key of `pair`."""
+    """Return a server's TLS context with the certificate and key of `pair`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     pair.configure_cert(context)
     return context
 
 
 def distrusted(authority: trustme.CA) -> dict[str, Distrust]:
-    """Give every kind of TLS that must not be trusted, by what is wrong with it."""
+    """Return every kind of TLS that must not be trusted, by its flaw."""
     ago = datetime.now(UTC) - _DAY
     pairs = {
         "an expired certificate": authority.issue_cert(_ADDRESS, not_before=ago - _DAY, not_after=ago),

@@ -1,4 +1,4 @@
-"""The CA misbehaves: real certbot before real Pebble, with a proxy between them that answers, alters, delays and counts."""
+"""Faults of the CA: real certbot and real Pebble, with a proxy between them that answers, alters, delays and counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sslctl.sandbox.cdn import cname_target
 from sslctl.sandbox.pebble import Pebble
 from tests.torture.acme_proxy import SILENCE, Answer, Question, problem
 from tests.torture.case import Case
-from tests.torture.faulty_ca import FaultyCa, Scene, Wanted
+from tests.torture.faulty_ca import Expectations, FaultyCa, Scene
 from tests.torture.faulty_edge import ADDRESS as EDGE_ADDRESS
 from tests.torture.faulty_edge import EdgeFault, FaultyEdge
 
@@ -27,12 +27,12 @@ TARGET = (
 
 Form = Literal["seconds", "date", "absurd"]
 
-# certbot's child is ended after so long, instead of its 180 seconds.
+# The timeout of certbot's child process, instead of 180 seconds.
 _SHORT = 5
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """See `case.FaultClass`."""
+    """See `FaultClass.run`."""
     yield from _bad_nonces(folder, small=small)
     with FaultyCa(folder / "faults") as ca:
         for case in _SMALL_CASES if small else _CASES:
@@ -84,18 +84,18 @@ def _rate_limited(ca: FaultyCa) -> Case:
         "429 rateLimited to new orders, Retry-After in seconds, as a date, absurd",
         len(forms),
         wrong,
-        "no order asked for before; placed in the very second; a week at most is waited",
+        "no order before that second, then at once; waits a week at most",
     )
 
 
 def _unavailable(ca: FaultyCa) -> Case:
     with ca.scene("unavailable") as scene:
         wrong = _honour(scene, "seconds", covers_all=True)
-    return Case("503 with Retry-After from a gateway", 1, wrong, "nothing at all was asked before")
+    return Case("503 with Retry-After from a gateway", 1, wrong, "no request before that second")
 
 
 def _honour(scene: Scene, form: Form, *, covers_all: bool) -> list[str]:
-    wanted, (first, second) = Wanted(), scene.names(2)
+    wanted, (first, second) = Expectations(), scene.names(2)
     at, wait = scene.clock(), timedelta(seconds=7321)
     header = {"seconds": "7321", "date": format_datetime(at + wait, usegmt=True), "absurd": "9" * 12}[form]
     if covers_all:
@@ -109,7 +109,7 @@ def _honour(scene: Scene, form: Form, *, covers_all: bool) -> list[str]:
     wanted.same("code", scene.code(first), "CA_UNAVAILABLE" if covers_all else "CA_RATE_LIMITED")
     wanted.same("retry_at", scene.retry_at(first), at + wait)
     asked = _asked(scene, covers_all=covers_all)
-    # Another domain is told to wait as well, and so is the tick until one second before.
+    # Another domain waits as well, and so does the tick until one second before.
     scene.add([second])
     wanted.same("the other's code", scene.code(second), "BUDGET_HELD")
     while scene.clock() < at + wait - timedelta(seconds=1):
@@ -131,7 +131,7 @@ def _server_internal(ca: FaultyCa) -> Case:
     for kind in kinds:
         with ca.scene(f"internal-{kind}", timeout_seconds=_SHORT) as scene:
             scene.proxy.instead = _refuse(kind, problem(500, "serverInternal", "so sorry"))
-            wrong += [f"{kind}: {each}" for each in _then_well(scene, "CA_UNAVAILABLE", "CA_VALIDATING")]
+            wrong += [f"{kind}: {each}" for each in _recovers(scene, "CA_UNAVAILABLE", "CA_VALIDATING")]
     return Case("500 serverInternal to each kind of request", len(kinds), wrong, "1 order each")
 
 
@@ -141,15 +141,15 @@ def _answers_lost(ca: FaultyCa) -> Case:
     for kind in kinds:
         with ca.scene(f"lost-{kind}", timeout_seconds=_SHORT) as scene:
             scene.proxy.altered = partial(_lose, kind)
-            # An order that the CA took and whose URL was lost cannot be asked about.
+            # Nobody can look up an order whose URL was lost.
             orders = 2 if kind == "new-order" else 1
-            found = _then_well(scene, "CA_UNAVAILABLE", "CA_VALIDATING", orders=orders)
+            found = _recovers(scene, "CA_UNAVAILABLE", "CA_VALIDATING", orders=orders)
             wrong += [f"{kind}: {each}" for each in found]
     return Case(
-        "the answer lost after the CA did what it was asked",
+        "the response lost after the CA performed the request",
         len(kinds),
         wrong,
-        "1 order each; 1 more where the answer to the order itself was lost",
+        "1 order each; 1 more if the response to newOrder was lost",
     )
 
 
@@ -160,15 +160,15 @@ def _lose(kind: str, question: Question, answer: Answer) -> Answer:
 def _not_ready(ca: FaultyCa) -> Case:
     with ca.scene("notready", timeout_seconds=_SHORT) as scene:
         scene.proxy.instead = _refuse("finalize", problem(403, "orderNotReady", "not yet"))
-        wrong = _then_well(scene, "CA_VALIDATING")
+        wrong = _recovers(scene, "CA_VALIDATING")
     return Case(
-        "orderNotReady to every finalization, then no more", 1, wrong, "the same order was gone on with"
+        "orderNotReady to every finalization, later accepted", 1, wrong, "the same order is continued"
     )
 
 
-def _then_well(scene: Scene, *codes: str, orders: int = 1) -> list[str]:
-    """See that a domain ends in one of `codes`, and that once the CA behaves the next tick makes it well."""
-    wanted, (name,) = Wanted(), scene.names(1)
+def _recovers(scene: Scene, *codes: str, orders: int = 1) -> list[str]:
+    """Return an error unless a domain ends in one of `codes`, and the next tick after the fault makes it healthy."""
+    wanted, (name,) = Expectations(), scene.names(1)
     scene.add([name])
     wanted.true(f"code {scene.code(name)}, wanted {codes}", holds=scene.code(name) in codes)
     wanted.wrong += scene.violations(healthy=())
@@ -178,7 +178,7 @@ def _then_well(scene: Scene, *codes: str, orders: int = 1) -> list[str]:
     return [*wanted.wrong, *scene.violations(most_orders=lambda _name: orders)]
 
 
-def _last_words(ca: FaultyCa) -> Case:
+def _final_refusals(ca: FaultyCa) -> Case:
     wrong = []
     cases = (
         ("finalize", problem(403, "caa", "CAA record for it prevents issuance"), "CAA_FORBIDS", 1),
@@ -186,19 +186,17 @@ def _last_words(ca: FaultyCa) -> Case:
     )
     for kind, answer, code, orders in cases:
         with ca.scene(f"last-{code.lower().replace('_', '')}") as scene:
-            wanted, (name,) = Wanted(), scene.names(1)
+            wanted, (name,) = Expectations(), scene.names(1)
             scene.proxy.instead = _refuse(kind, answer)
             scene.add([name])
             wanted.same("code", scene.code(name), code)
             for _ in range(3):
                 scene.tick(hours=1)
-            # Until midnight in Singapore, or for three hours: nobody but the customer can change it.
+            # Until midnight in Singapore, or for three hours: only the customer can change it.
             wanted.true("asked again", holds=scene.proxy.count(kind) <= 2)
             wanted.true("orders", holds=scene.proxy.orders()[name] <= 2 * orders)
             wrong += [*wanted.wrong, *scene.violations(healthy=(), most_orders=lambda _name: 2)]
-    return Case(
-        "caa, rejectedIdentifier", len(cases), wrong, "Failure, and not asked again before the next day"
-    )
+    return Case("caa, rejectedIdentifier", len(cases), wrong, "Failure; no retry before the next day")
 
 
 # Orders that take long
@@ -212,7 +210,7 @@ def _never_done(question: Question, answer: Answer) -> Answer:
 
 def _processing(ca: FaultyCa) -> Case:
     with ca.scene("processing", timeout_seconds=_SHORT) as scene:
-        wanted, (name,) = Wanted(), scene.names(1)
+        wanted, (name,) = Expectations(), scene.names(1)
         scene.proxy.altered = _never_done
         scene.add([name])
         for later in (1, 10):
@@ -224,32 +222,32 @@ def _processing(ca: FaultyCa) -> Case:
         scene.tick(minutes=100)
         wanted.same("orders", scene.proxy.orders()[name], 1)
         wrong = [*wanted.wrong, *scene.violations()]
-    found = f"over 3 runs; certbot ended after {_SHORT} s instead of 180 s; collected from the same order"
-    return Case("`processing` for 11 minutes of a moved clock, then valid", 1, wrong, found)
+    found = f"over 3 runs; certbot's timeout is {_SHORT} s instead of 180 s; collected from the same order"
+    return Case("`processing` for 11 simulated minutes, then valid", 1, wrong, found)
 
 
 def _processing_for_ever(ca: FaultyCa) -> Case:
     with ca.scene("forever", timeout_seconds=_SHORT) as scene:
-        wanted, (name,), began = Wanted(), scene.names(1), scene.clock()
+        wanted, (name,), began = Expectations(), scene.names(1), scene.clock()
         scene.proxy.altered = _never_done
         scene.add([name])
         while scene.proxy.orders()[name] == 1 and scene.clock() < began + timedelta(days=5):
             scene.tick(hours=1)
         patience = scene.clock() - began
-        wanted.true(f"given up after {patience}", holds=timedelta(days=2) <= patience <= timedelta(days=3))
+        wanted.true(f"abandoned after {patience}", holds=timedelta(days=2) <= patience <= timedelta(days=3))
         scene.proxy.altered = lambda _question, answer: answer
         scene.tick(days=1)
         wanted.same("orders", scene.proxy.orders()[name], 2)
-        # What Pebble issued for the order that it kept saying it was at work on, nobody can have.
+        # Nobody can collect what Pebble issued for an order that it always reports as `processing`.
         lost = 1
-        wrong = [*wanted.wrong, *_but_for(lost, scene)]
+        wrong = [*wanted.wrong, *_violations_except(lost, scene)]
     hours = round(patience.total_seconds() / 3600)
     return Case(
-        "`processing` for ever", 1, wrong, f"given up after {hours} hours of a moved clock, then 1 more order"
+        "`processing` without end", 1, wrong, f"abandoned after {hours} simulated hours, then 1 more order"
     )
 
 
-def _but_for(lost: int, scene: Scene) -> list[str]:
+def _violations_except(lost: int, scene: Scene) -> list[str]:
     issued = scene.outside.issued
     kept = {int(serial, 16) for (serial,) in scene.rows("SELECT serial FROM certificate")}
     unknown = [serial for serial in issued() if int(serial, 16) not in kept]
@@ -260,25 +258,25 @@ def _but_for(lost: int, scene: Scene) -> list[str]:
 # Validation
 
 
-def _sick_edge(ca: FaultyCa) -> Case:
+def _wrong_challenge_answers(ca: FaultyCa) -> Case:
     wrong, found = [], []
-    sicknesses: tuple[EdgeFault, ...] = ("wrong", "loop")
-    for sickness in sicknesses:
-        with ca.scene(f"edge-{sickness}") as scene, FaultyEdge(ca.world.edge, sickness) as edge:
-            wanted, (name,) = Wanted(), scene.names(1)
+    edge_faults: tuple[EdgeFault, ...] = ("wrong", "loop")
+    for edge_fault in edge_faults:
+        with ca.scene(f"edge-{edge_fault}") as scene, FaultyEdge(ca.world.edge, edge_fault) as edge:
+            wanted, (name,) = Expectations(), scene.names(1)
             ca.world.pebble.set_addresses(cname_target(name), [EDGE_ADDRESS])
             scene.add([name])
-            found.append(f"{sickness}: {scene.code(name)}")
+            found.append(f"{edge_fault}: {scene.code(name)}")
             wanted.same("code", scene.code(name), "CHALLENGE_FAILED")
-            # Pebble looks from three places, and follows up to 10 redirects.
-            wanted.true(f"the CA looked {edge.asked} times", holds=1 <= edge.asked <= 33)
+            # Pebble validates from three places, and follows up to 10 redirects.
+            wanted.true(f"{edge.asked} requests of the CA", holds=1 <= edge.asked <= 33)
             wanted.wrong += scene.violations(healthy=())
             ca.world.pebble.set_addresses(cname_target(name), ["127.0.0.1"])
             scene.tick(minutes=1)
             wrong += [*wanted.wrong, *scene.violations(most_orders=lambda _name: 2)]
     return Case(
-        "the edge answers a challenge wrongly, or with a redirect loop",
-        len(sicknesses),
+        "the edge answers a challenge with wrong content, or with a redirect loop",
+        len(edge_faults),
         wrong,
         ", ".join(found),
     )
@@ -310,10 +308,10 @@ def _bad_token(ca: FaultyCa, tokens: Sequence[str] = _TOKENS) -> Case:
         with ca.scene(f"token-{number}") as scene:
             before = _files(ca.world.folder)
             scene.proxy.altered = lambda question, answer, token=token: _with_token(question, answer, token)  # type: ignore[misc]
-            wrong += [f"{token!r}: {each}" for each in _then_well(scene, "CA_UNAVAILABLE")]
+            wrong += [f"{token!r}: {each}" for each in _recovers(scene, "CA_UNAVAILABLE")]
             wrong += [f"{token!r} made {path}" for path in _files(ca.world.folder) - before]
             wrong += ["an escape in the output"] * ("\x1b" in scene.output)
-    return Case("a challenge's token that would be a path", len(tokens), wrong, "nothing written")
+    return Case("a challenge token that is a path", len(tokens), wrong, "no file written")
 
 
 def _with_token(question: Question, answer: Answer, token: str) -> Answer:
@@ -329,12 +327,12 @@ def _files(folder: Path) -> set[Path]:
     }
 
 
-# The CA's memory, and its absence
+# The CA's account and availability
 
 
 def _account_gone(ca: FaultyCa) -> Case:
     with ca.scene("gone") as scene:
-        wanted, (old, *new) = Wanted(), scene.names(4)
+        wanted, (old, *new) = Expectations(), scene.names(4)
         scene.add([old])
         with Pebble(ca.folder / "another-pebble", http_port=ca.world.edge.http_port) as another:
             for name in new:
@@ -345,22 +343,24 @@ def _account_gone(ca: FaultyCa) -> Case:
                 for name in new:
                     wanted.same("code", scene.code(name), "CA_REFUSED")
                     finding = scene.finding(name)
-                    told = finding is not None and "accountDoesNotExist" in finding.found
-                    wanted.true("the operator is told", holds=told and "registered again" in scene.output)
+                    notified = finding is not None and "accountDoesNotExist" in finding.found
+                    wanted.true(
+                        "the operator is not notified", holds=notified and "registered again" in scene.output
+                    )
                 wanted.same("accounts made", scene.proxy.count("account"), 2)
                 scene.tick(minutes=1)
             finally:
                 scene.proxy.pebble = before
         wanted.same("accounts made", scene.proxy.count("account"), 2)
         wrong = [*wanted.wrong, *scene.violations()]
-    found = "registered again once, with the same key; the finding says so; issued a minute later"
-    return Case("the CA no longer knows the account (another Pebble takes its place)", 3, wrong, found)
+    found = "registered again once, with the same key; the finding reports it; issued a minute later"
+    return Case("the account is unknown to the CA (another Pebble replaces it)", 3, wrong, found)
 
 
 def _down(ca: FaultyCa) -> Case:
-    # More domains than are asked about at once, or no breaker could help.
+    # More domains than passes at a time, or the circuit breaker could not help.
     with ca.scene("down", workers=4) as scene:
-        wanted, names = Wanted(), scene.names(31)
+        wanted, names = Expectations(), scene.names(31)
         scene.add(names[:1])
         scene.proxy.is_down, asked = True, [len(scene.proxy.asked)]
         scene.sslctl("add", "--no-wait", *names[1:])
@@ -380,14 +380,14 @@ def _down(ca: FaultyCa) -> Case:
         wrong = [*wanted.wrong, *scene.violations()]
     found = (
         f"for 30 domains {first} requests in the first tick and at most {max(later)} in each later one, 4 at once; "
-        f"all well {ticks} hourly ticks after it was back"
+        f"all healthy {ticks} hourly ticks after its return"
     )
-    return Case("the CA down for 8 hours, hourly ticks", 9, wrong, found)
+    return Case("the CA down for 8 hours, with hourly ticks", 9, wrong, found)
 
 
 def _reused(folder: Path) -> Case:
     with FaultyCa(folder / "reused", PEBBLE_AUTHZREUSE="100") as ca, ca.scene("reused") as scene:
-        wanted, (name,) = Wanted(), scene.names(1)
+        wanted, (name,) = Expectations(), scene.names(1)
         scene.add([name])
         scene.tick(days=84)
         wanted.same("orders", scene.proxy.orders()[name], 2)
@@ -410,7 +410,7 @@ def _chains(folder: Path) -> Case:
             wrong += [f"length {length}: {each}" for each in scene.violations()]
     if found != ["1", "2", "3", "4"]:
         wrong.append(f"chains of {found}")
-    return Case("chains of 1 to 4", 4, wrong, f"kept and served: {', '.join(found)}")
+    return Case("chains of 1 to 4", 4, wrong, f"stored and served: {', '.join(found)}")
 
 
 _SMALL_CASES = (_unavailable, partial(_bad_token, tokens=_TOKENS[:1]))
@@ -420,10 +420,10 @@ _CASES = (
     _server_internal,
     _answers_lost,
     _not_ready,
-    _last_words,
+    _final_refusals,
     _processing,
     _processing_for_ever,
-    _sick_edge,
+    _wrong_challenge_answers,
     _failing_for_hours,
     _bad_token,
     _account_gone,

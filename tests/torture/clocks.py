@@ -1,7 +1,7 @@
-"""The clock goes wrong: it jumps, stands still, says another year, and the process is told another time zone.
+"""Faults of the clock: jumps, standstill, another year, and other time zones of the process.
 
-A fleet with the fake CA and the reference C4, in this process; for a few cases, real processes under faketime. What is
-right is reckoned here from seconds since 1970, without time zones.
+A fleet with the fake CA and the reference C4 in this process; a few cases use real processes under faketime. The
+expected days are computed from seconds since 1970, without time zones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TITLE = "Time"
 TARGET = "no storm of orders; SGT days right"
 
 _SECOND, _MINUTE, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
-# 90 days of a certificate's life, without the 7 before its end.
+# Days until the renewal: a lifetime of 90 days without the last 7.
 _LIFE = 83
 _SGT = 8 * 3600
 _TICK_ENDS = (Exit.OK, Exit.SOME_NOT_WELL)
@@ -45,7 +45,7 @@ _SMALL_ZONES = (
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """Move the clock in every way."""
+    """Inject each fault of the clock, then change time zones."""
     for number, (fault, (do, apart)) in enumerate(_CASES.items()):
         with _Fleet(folder / str(number), well=4 if small else 36, failing=2, apart=apart) as fleet:
             do(fleet)
@@ -53,7 +53,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
     zones = _SMALL_ZONES if small else sorted(available_timezones())
     with _Fleet(folder / "zones", well=2 if small else 6, failing=2) as fleet:
         _edges(fleet, zones)
-        yield fleet.case(f"the edges of daylight saving time in {len(zones)} time zones")
+        yield fleet.case(f"changes of the UTC offset in {len(zones)} time zones")
     with _Fleet(folder / "midnights", well=2 if small else 6, failing=2) as fleet:
         _midnights(fleet, zones)
         yield fleet.case(f"midnight in Singapore in {len(zones)} time zones")
@@ -64,9 +64,9 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
 
 
 class _Fleet:
-    """A CDN with domains that are well and some that point elsewhere. Use as a context manager.
+    """A CDN with healthy domains and some that point elsewhere; use as a context manager.
 
-    With `apart` only sslctl's clock is moved, and C4's and the CA's go right.
+    With `apart` only sslctl's clock is wrong, and those of C4 and the CA are right.
     """
 
     def __init__(self, folder: Path, *, well: int, failing: int, apart: bool = False) -> None:
@@ -97,7 +97,7 @@ class _Fleet:
         self.cdn.__exit__()
 
     def case(self, fault: str) -> Case:
-        """Check everything, and give what came of it."""
+        """Check the invariants and return the result."""
         self.check()
         orders = self.orders()
         most = max(orders.values(), default=0)
@@ -108,13 +108,13 @@ class _Fleet:
         self.clock.at = to
 
     def expect(self, *, holds: bool, otherwise: str) -> None:
-        """Note what does not hold."""
+        """Record `otherwise` as a violation unless it holds."""
         if not holds:
             zone = f", TZ={os.environ['TZ']}" if "TZ" in os.environ else ""
             self.found.append(f"at {self.clock():%Y-%m-%dT%H:%M:%SZ}{zone}: {otherwise}")
 
     def tick(self) -> Result:
-        """Run the tick, and see that it ends as it may."""
+        """Run the tick, which must end with one of its exit codes."""
         self.ticks += 1
         self.days.add(_day(self.clock()))
         result = self.cdn.sslctl("daemon-tick")
@@ -125,7 +125,7 @@ class _Fleet:
         return result
 
     def order_nothing(self, *times: datetime) -> None:
-        """Run the tick at each of `times`, and see that nothing is ordered."""
+        """Run the tick at each of `times`; none may order anything."""
         before = self.orders().total()
         for at in times:
             self.move(at)
@@ -136,7 +136,7 @@ class _Fleet:
             )
 
     def order_once_each(self, *times: datetime) -> None:
-        """Run the tick at each of `times`, and see that each domain that is well is renewed once."""
+        """Run the tick at each of `times`; together they must renew each healthy domain once."""
         before = self.orders()
         self.most_orders += 1
         for at in times:
@@ -146,11 +146,11 @@ class _Fleet:
         self.expect(holds=now == Counter(self.well), otherwise=f"renewed {dict(now)}, wanted once each")
 
     def looks(self, name: str) -> int:
-        """Count how often C4 was asked for the record of `name`: once a pass, for a domain that fails."""
+        """Return how often C4 was asked for the record of `name`, which is once a pass for a domain in Failure."""
         return sum(each.path == f"/v1/domains/{name}" for each in self.cdn.c4.requests)
 
     def view(self, name: str) -> Any:
-        """Give what `view` says of `name`."""
+        """Return `name` as `view --json` prints it."""
         return self.cdn.sslctl("view", name, "--json").json["domain"]
 
     def orders(self) -> Counter[str]:
@@ -158,7 +158,7 @@ class _Fleet:
         return self.cdn.issuer.orders_by_name()
 
     def check(self) -> None:
-        """See that the invariants hold, and that whoever fails is taken up again at the next midnight in Singapore."""
+        """Record the invariants that do not hold."""
         self.found += violations(
             self.cdn.folder / "state",
             self._outside,
@@ -169,25 +169,25 @@ class _Fleet:
 
 
 def _day(at: datetime) -> int:
-    """Give the day in Singapore, counted from 1970."""
+    """Return the day in Singapore, counted from 1970."""
     return (int(at.timestamp()) + _SGT) // 86_400
 
 
 def _midnight(at: datetime) -> datetime:
-    """Give the first midnight in Singapore after `at`."""
+    """Return the first midnight in Singapore after `at`."""
     return datetime.fromtimestamp((_day(at) + 1) * 86_400 - _SGT, UTC)
 
 
 def _date(at: datetime) -> str:
-    """Give the day in Singapore as it is written."""
+    """Return the day in Singapore as YYYY-MM-DD."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=_day(at))).strftime("%Y-%m-%d")
 
 
-# What the clock does
+# Faults of the clock
 
 
 def _jitters(fleet: _Fleet) -> None:
-    """A second forth and back, also around the moment at which all renewals fall due, and around midnight."""
+    """A second forth and back, also around the moment when all renewals become due, and around midnight."""
     due = START + timedelta(days=_LIFE)
     steps = (0, 1, -1, 0, 1, -1, 2)
     fleet.order_nothing(*(START + step * _SECOND for step in steps))
@@ -197,7 +197,7 @@ def _jitters(fleet: _Fleet) -> None:
 
 
 def _jumps_a_day(fleet: _Fleet) -> None:
-    """A day forth and back, over the moment at which all renewals fall due."""
+    """A day forth and back, across the moment when all renewals become due."""
     due = START + timedelta(days=_LIFE)
     fleet.order_nothing(due - _DAY / 2, due - _DAY, due - _DAY / 2)
     fleet.order_once_each(due + _DAY / 2, due - _DAY / 2, due + _DAY / 2, due - _DAY / 2)
@@ -205,12 +205,13 @@ def _jumps_a_day(fleet: _Fleet) -> None:
 
 
 def _back_to_the_past(fleet: _Fleet) -> None:
-    """400 days back, for everybody: certificates are not valid yet, and nothing falls due."""
+    """400 days back, for C4 and the CA too: certificates are not valid yet, and nothing becomes due."""
     past = START - 400 * _DAY
     before = fleet.looks(fleet.failing[0])
     fleet.order_nothing(past, past + _MINUTE, past + _DAY, past + 2 * _DAY)
     fleet.expect(
-        holds=fleet.looks(fleet.failing[0]) >= before + 3, otherwise="who fails is not looked at any more"
+        holds=fleet.looks(fleet.failing[0]) >= before + 3,
+        otherwise="domains in Failure are not rechecked any more",
     )
     for command in (("list",), ("list", "--csv"), ("forecast",), ("view", fleet.well[0])):
         result = fleet.cdn.sslctl(*command)
@@ -221,12 +222,12 @@ def _back_to_the_past(fleet: _Fleet) -> None:
 
 
 def _alone_in_the_past(fleet: _Fleet) -> None:
-    """400 days back, for sslctl alone: what the CA issues is not valid yet."""
+    """400 days back, only for sslctl: what the CA issues is not valid yet."""
     _alone(fleet, -400 * _DAY)
 
 
 def _alone_in_the_future(fleet: _Fleet) -> None:
-    """400 days ahead, for sslctl alone: all has expired, and so has what the CA issues."""
+    """400 days ahead, only for sslctl: everything has expired, also what the CA issues."""
     fleet.most_orders += 1
     _alone(fleet, 400 * _DAY)
 
@@ -249,17 +250,17 @@ def _alone(fleet: _Fleet, wrong: timedelta) -> None:
     fleet.tick()
     fleet.expect(
         holds=fleet.orders() == spent,
-        otherwise=f"{(fleet.orders() - spent).total()} orders once it goes right",
+        otherwise=f"{(fleet.orders() - spent).total()} orders after the clock was corrected",
     )
     fleet.expect(
         holds=max(spent.values()) <= fleet.most_orders,
-        otherwise=f"{max(spent.values())} orders a domain while it went wrong",
+        otherwise=f"{max(spent.values())} orders a domain while the clock was wrong",
     )
     fleet.order_nothing(START + 2 * _MINUTE, START + _DAY)
 
 
 def _far_ahead(fleet: _Fleet) -> None:
-    """Past the ends of 32 bits: signed, GeneralizedTime instead of UTCTime, unsigned."""
+    """Past the limits of signed 32 bits, of UTCTime in certificates, and of unsigned 32 bits."""
     for at in (
         datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC),
         datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC),
@@ -273,12 +274,12 @@ def _far_ahead(fleet: _Fleet) -> None:
         )
         fleet.expect(
             holds=fleet.view(fleet.failing[0])["reason"]["retry_at"] == f"{_midnight(at):%Y-%m-%dT%H:%M:%SZ}",
-            otherwise="who fails is not taken up again at midnight",
+            otherwise="a domain in Failure is not retried at midnight",
         )
 
 
 def _leaps(fleet: _Fleet) -> None:
-    """A leap second, as clocks show it: the second before midnight UTC, or Singapore's, twice; and a clock that stands."""
+    """A leap second as clocks show it, the second before midnight UTC or Singapore time twice; and a clock that stands still."""
     for second in (_midnight(START) - _SECOND, datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)):
         shown = (
             second - _SECOND,
@@ -297,10 +298,10 @@ _CASES: dict[str, tuple[Callable[[_Fleet], None], bool]] = {
     "±1 s": (_jitters, False),
     "±1 d": (_jumps_a_day, False),
     "-400 d": (_back_to_the_past, False),
-    "-400 d, for sslctl alone": (_alone_in_the_past, True),
-    "+400 d, for sslctl alone": (_alone_in_the_future, True),
+    "-400 d, only for sslctl": (_alone_in_the_past, True),
+    "+400 d, only for sslctl": (_alone_in_the_future, True),
     "past 2038, 2050 and 2106": (_far_ahead, False),
-    "a leap second's repeat, a clock that stands": (_leaps, False),
+    "a repeated leap second, a clock that stands still": (_leaps, False),
 }
 
 
@@ -308,8 +309,8 @@ _CASES: dict[str, tuple[Callable[[_Fleet], None], bool]] = {
 
 
 @contextmanager
-def _told(zone: str) -> Iterator[None]:
-    """Have the process live in `zone`."""
+def _time_zone(zone: str) -> Iterator[None]:
+    """Set the time zone of this process to `zone` within the block."""
     os.environ["TZ"] = zone
     time.tzset()
     try:
@@ -323,7 +324,7 @@ def _edges(fleet: _Fleet, zones: Sequence[str]) -> None:
     """Run the tick at each change of each zone's offset in the coming year, and a second before and after."""
     edges = sorted((at, zone) for zone in zones for at in _changes(zone, START, START + 365 * _DAY))
     for at, zone in edges:
-        with _told(zone):
+        with _time_zone(zone):
             for step in (-_SECOND, timedelta(), _SECOND):
                 fleet.move(at + step)
                 fleet.tick()
@@ -336,7 +337,7 @@ def _midnights(fleet: _Fleet, zones: Sequence[str]) -> None:
     """Run the tick around midnight in Singapore, each day in another zone."""
     for zone in zones:
         at = _midnight(fleet.clock())
-        with _told(zone):
+        with _time_zone(zone):
             for step in (-_SECOND, timedelta()):
                 fleet.move(at + step)
                 fleet.tick()
@@ -346,7 +347,7 @@ def _midnights(fleet: _Fleet, zones: Sequence[str]) -> None:
 
 
 def _changes(zone: str, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Give the moments between `start` and `end` at which the offset of `zone` changes, to the second."""
+    """Yield the moments between `start` and `end` when the UTC offset of `zone` changes, to the second."""
     known = ZoneInfo(zone)
 
     def offset(at: datetime) -> timedelta | None:
@@ -364,7 +365,7 @@ def _changes(zone: str, start: datetime, end: datetime) -> Iterator[datetime]:
 
 
 def _expect_singapore(fleet: _Fleet) -> None:
-    """See that what is shown and planned goes by Singapore's days."""
+    """Check that output and plans use days in Singapore."""
     now = fleet.clock()
     shown = fleet.cdn.sslctl("daemon-tick", "--dry-run").stdout
     fleet.expect(
@@ -373,25 +374,25 @@ def _expect_singapore(fleet: _Fleet) -> None:
     reason = fleet.view(fleet.failing[0])["reason"]
     fleet.expect(
         holds=reason["retry_at"] == f"{_midnight(now):%Y-%m-%dT%H:%M:%SZ}",
-        otherwise=f"who fails is taken up again at {reason['retry_at']} instead of {_midnight(now)}",
+        otherwise=f"a domain in Failure is retried at {reason['retry_at']} instead of {_midnight(now)}",
     )
     row = next(line for line in fleet.cdn.sslctl("list").stdout.splitlines() if fleet.well[0] in line)
     fleet.expect(holds=_date(START) in row, otherwise=f"it was created on {_date(START)} in Singapore: {row}")
 
 
 def _expect_renewals(fleet: _Fleet) -> None:
-    """See that nobody was renewed more often than fell due."""
+    """Check that no domain was renewed more often than it became due."""
     fleet.most_orders = 1 + (fleet.clock() - START).days // _LIFE
     fleet.move(fleet.clock() + _MINUTE)
     fleet.tick()
 
 
 def _expect_daily_looks(fleet: _Fleet) -> None:
-    """See that who fails was looked at once on each day in Singapore on which a tick ran."""
+    """Check that each domain in Failure was rechecked once on every day in Singapore with a tick."""
     for name in fleet.failing:
         fleet.expect(
             holds=fleet.looks(name) == len(fleet.days),
-            otherwise=f"{name} was looked at {fleet.looks(name)} times on {len(fleet.days)} days",
+            otherwise=f"{name} was rechecked {fleet.looks(name)} times on {len(fleet.days)} days",
         )
 
 
@@ -399,7 +400,7 @@ def _expect_daily_looks(fleet: _Fleet) -> None:
 
 
 def _processes(fleet: _Fleet) -> None:
-    """Run `list`, and the tick without doing anything, at other times, in other zones."""
+    """Run `list` and the tick's dry run at other times, in other time zones."""
     faketime = shutil.which("faketime")
     fleet.expect(holds=faketime is not None, otherwise="faketime is not installed")
     if faketime is None:
@@ -429,7 +430,7 @@ def _processes(fleet: _Fleet) -> None:
 
 def _process(fleet: _Fleet, faketime: str, at: datetime, zone: str, *arguments: str) -> Any:
     fleet.ticks += 1
-    # faketime reads the time as that of the zone that the process is told.
+    # faketime reads its time in the time zone of the process.
     local = at.astimezone(ZoneInfo(zone))
     done = subprocess.run(
         [

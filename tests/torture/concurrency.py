@@ -1,7 +1,7 @@
-"""Real sslctl processes at the same time over one state: ticks, operators' commands, and both.
+"""Concurrent sslctl processes with one state: ticks, operators' commands, and both.
 
-What an operator was told is held against what is there in the end. Exit code 75 says that another one works on the
-domain: then a command may have recorded what it was asked for, or not.
+The exit codes are compared with the final state. Exit code 75 means that another process works on the domain: then the
+command may or may not have recorded its change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sslctl.errors import Exit
 from tests.torture.case import Case, describe_exit_codes
 from tests.torture.environment import SYNCHRONIZED, Ended, Environment, State
 
-TITLE = "Overlap"
+TITLE = "Concurrent processes"
 TARGET = "0 orders in duplicate, 0 lost updates; of several ticks one runs, the others end with 75"
 
 _DOMAINS = 3
@@ -30,10 +30,10 @@ _DOCUMENTED = frozenset(Exit) - {Exit.BUG, Exit.USAGE, Exit.UNUSABLE, Exit.INTER
 # What may be recorded of a domain.
 _ABSENT, _C4, _TEXT = "absent", "c4", "text"
 
-# What is only recorded gives the ticks something to do.
+# `record` only records domains, which gives the ticks work.
 _WORK = ("record", "record", "record", "add", "recheck", "renew", "paste", "delete", "delete", "list")
 
-# What is done to one domain at once.
+# Pairs of commands that run on one domain at the same time.
 _COUPLES = (
     ("renew", "renew"),
     ("renew", "delete"),
@@ -47,16 +47,16 @@ Command = tuple[str, ...]
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    with Environment(folder / "1") as ground:
+    with Environment(folder / "1") as environment:
         for number, tries in ((5, 1),) if small else ((2, 10), (5, 10), (20, 5)):
-            yield _ticks(ground, number, tries)
+            yield _ticks(environment, number, tries)
         pairs = Pairs(folder)
-        yield _two_commands(ground, pairs, 1 if small else 5)
-        yield _operators(ground, pairs, 4 if small else 120)
+        yield _two_commands(environment, pairs, 1 if small else 5)
+        yield _operators(environment, pairs, 4 if small else 120)
 
 
 class Pairs:
-    """Certificates such as customers bring, in files in `folder`."""
+    """Customers' own certificates, in files in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -64,7 +64,7 @@ class Pairs:
         self._numbers = count(1)
 
     def add(self, name: str) -> Command:
-        """Give the command that adds a new one for `name`."""
+        """Return the command that adds a new certificate for `name`."""
         issued, number = self._authority.issue_cert(name), next(self._numbers)
         certificate, key = (self._folder / f"{number}.{part}.pem" for part in ("cert", "key"))
         certificate.write_bytes(issued.cert_chain_pems[0].bytes())
@@ -75,10 +75,10 @@ class Pairs:
 # Ticks
 
 
-def _ticks(ground: Environment, number: int, tries: int) -> Case:
+def _ticks(environment: Environment, number: int, tries: int) -> Case:
     violations: list[str] = []
     all_codes = Counter[int]()
-    state = ground.state()
+    state = environment.state()
     for turn in range(tries):
         names = state.customers(_DOMAINS)
         state.record(names)
@@ -92,11 +92,11 @@ def _ticks(ground: Environment, number: int, tries: int) -> Case:
                 f"I8: they ended with {dict(codes)}: {[each.said for each in ended if each.said][:2]}"
             )
         violations += [f"turn {turn}: {violation}" for violation in found]
-    return Case(f"{number} ticks at once", tries, violations, describe_exit_codes(all_codes))
+    return Case(f"{number} concurrent ticks", tries, violations, describe_exit_codes(all_codes))
 
 
 def at_once(state: State, commands: Sequence[Command]) -> list[Ended]:
-    """Begin all commands at the same moment, and give how each ended."""
+    """Start all commands at the same moment and return their results, in order."""
     gate, opener = os.pipe()
     with os.fdopen(gate, "rb"), os.fdopen(opener, "wb"):
         processes = [state.start(*command, through=SYNCHRONIZED, gate=gate) for command in commands]
@@ -109,7 +109,7 @@ def at_once(state: State, commands: Sequence[Command]) -> list[Ended]:
 
 
 def _after(command: Command, code: int, before: str) -> set[str]:
-    """Give what may be recorded of a domain once `command` ended with `code`; nothing where it cannot have ended so."""
+    """Return what may be recorded of a domain after `command` ended with `code`; empty if that exit code is wrong."""
     what = command[0]
     if what == "delete":
         fits: dict[int, bool] = {
@@ -123,7 +123,7 @@ def _after(command: Command, code: int, before: str) -> set[str]:
         only = refused.get(code)
         return {before} if before == only or (only is None and before != _ABSENT) else set()
     added = _TEXT if "--cert" in command else _C4
-    # Somebody else may have worked on the domain before it was recorded, or after that, or have deleted it by then.
+    # Another process may have claimed the domain before or after it was recorded, or deleted it in between.
     return {before, added} if code in (Exit.TRY_LATER, Exit.NOT_MANAGED) else {added}
 
 
@@ -133,7 +133,7 @@ def _recorded(state: State, name: str) -> str:
 
 
 def _settle(state: State) -> list[str]:
-    """Let the next tick do what is due, and a recheck stand for the one after it; give what does not hold then."""
+    """Run a tick, and if needed a recheck in place of the next one; return which invariants do not hold then."""
     found: list[str] = []
     for command in ("daemon-tick", "recheck"):
         ended = state.run(command)
@@ -150,7 +150,7 @@ def _settle(state: State) -> list[str]:
 
 
 def _strange(command: Command, ended: Ended) -> list[str]:
-    # A certificate that was added by text is not renewed.
+    # A text certificate is not renewed.
     if ended.code in _DOCUMENTED or (command[0] == "recheck" and ended.code == Exit.USAGE):
         return []
     return [f"I8: {' '.join(command[:2])} ended with {ended.code}: {ended.said}"]
@@ -159,11 +159,11 @@ def _strange(command: Command, ended: Ended) -> list[str]:
 # Two commands that change C4, on one domain
 
 
-def _two_commands(ground: Environment, pairs: Pairs, tries: int) -> Case:
+def _two_commands(environment: Environment, pairs: Pairs, tries: int) -> Case:
     violations: list[str] = []
     codes = Counter[int]()
     for turn in range(tries):
-        state = ground.state()
+        state = environment.state()
         names = state.customers(len(_COUPLES))
         state.run("add", *names)
         found: list[str] = []
@@ -179,7 +179,7 @@ def _two_commands(ground: Environment, pairs: Pairs, tries: int) -> Case:
                 found.append(f"I3: {told}, and {name} is {_recorded(state, name)}")
         violations += [f"turn {turn}: {violation}" for violation in found + _settle(state)]
     return Case(
-        "two commands that change C4, on one domain at once",
+        "two concurrent commands that change C4, on one domain",
         tries * len(_COUPLES),
         violations,
         describe_exit_codes(codes),
@@ -198,7 +198,7 @@ def _command(what: str, name: str, pairs: Pairs) -> Command:
 
 
 def _in_either_order(commands: Sequence[Command], ended: Sequence[Ended]) -> set[str]:
-    """Give what may be recorded after two commands on a domain of source c4, whichever was first."""
+    """Return what may be recorded after two commands on a domain of source c4, in either order."""
     told = list(zip(commands, ended, strict=True))
     return {
         last
@@ -211,8 +211,8 @@ def _in_either_order(commands: Sequence[Command], ended: Sequence[Ended]) -> set
 # Ticks and operators
 
 
-def _operators(ground: Environment, pairs: Pairs, seconds: float) -> Case:
-    state = ground.state()
+def _operators(environment: Environment, pairs: Pairs, seconds: float) -> Case:
+    state = environment.state()
     state.record([])
     until = time.monotonic() + seconds
     with ThreadPoolExecutor(_OPERATORS + 1) as pool:
@@ -226,7 +226,7 @@ def _operators(ground: Environment, pairs: Pairs, seconds: float) -> Case:
             violations += its_violations
     violations += _settle(state)
     found = f"{ticks} ticks; {describe_exit_codes(codes)}"
-    return Case("a tick after the other, and operators' commands", codes.total(), violations, found)
+    return Case("consecutive ticks, with concurrent operators' commands", codes.total(), violations, found)
 
 
 def _tick_until(state: State, until: float) -> tuple[Counter[int], list[str]]:
@@ -240,7 +240,7 @@ def _tick_until(state: State, until: float) -> tuple[Counter[int], list[str]]:
 
 
 def _operate(state: State, pairs: Pairs, seed: int, until: float) -> tuple[Counter[int], list[str]]:
-    """Be an operator with domains of one's own: what is recorded of them must be what the commands said."""
+    """Act as an operator with domains of its own; return exit codes, and where the record contradicts them."""
     chance = Random(seed)
     codes, violations = Counter[int](), list[str]()
     may_be = {name: {_ABSENT} for name in state.customers(2)}
@@ -250,7 +250,7 @@ def _operate(state: State, pairs: Pairs, seed: int, until: float) -> tuple[Count
         name = chance.choice(sorted(may_be))
         what = chance.choice(_WORK)
         command = ("list",) if what == "list" else _command(what, name, pairs)
-        # A certificate by text makes way for a new one of the CA's.
+        # After a text certificate the CA may issue a new one.
         state.most_orders[name] += what in ("renew", "paste")
         ended = state.run(*command)
         codes[ended.code] += 1

@@ -1,4 +1,4 @@
-"""Disks that fail, are full, cannot be written, or give back other bits than were written."""
+"""Disks that fail, are full or read-only, or return corrupt data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TARGET = "no CA call with unwritable state; a corrupt file is refused, never ove
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """System calls that fail: the n-th of each thread, for n = 1, 1 + `step`, ... until none is left to fail."""
+    """System calls that fail: the n-th of each thread, for n = 1, 1 + `step`, ... until a run has fewer calls."""
 
     calls: str
     error: str
@@ -29,7 +29,7 @@ class _Failure:
 
     @property
     def fault(self) -> str:
-        """Say what happens."""
+        """The fault in words."""
         later = " and all later ones" if self.all_later else ""
         return f"{self.error} at the n-th {self.calls.replace('?', '')} of each thread{later}"
 
@@ -42,13 +42,13 @@ _FAILURES = (
     _Failure("?unlink,?unlinkat", "EIO", all_later=False, step=1),
     _Failure("pread64", "EIO", all_later=False, step=5),
 )
-# In the small slice the first one is tried, and one in the midst.
+# The values of n in the small slice.
 _SMALL = (1, 14)
 _NO_MORE = 400
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """Have the disk fail under a tick that renews, issues, uploads and rechecks."""
+    """Run a tick that renews, issues, uploads and rechecks, with a faulty disk."""
     with (
         fast_folder("disk", folder) as fast,
         SampleFleet(fast) as fleet,
@@ -71,7 +71,7 @@ def _fail(fleet: SampleFleet, failure: _Failure, places: Iterable[int]) -> Case:
         fleet.state / "master.key",
     )
     for place in places:
-        fleet.put_back()
+        fleet.restore()
         ended = fleet.tick(InjectedFault(failure.calls, failure.error, place, failure.all_later, files))
         if not ended.injected:
             break
@@ -90,24 +90,24 @@ def _fail(fleet: SampleFleet, failure: _Failure, places: Iterable[int]) -> Case:
 
 
 def _limit(fleet: SampleFleet, step: int) -> Case:
-    """Run ticks whose files may not grow beyond a bound (RLIMIT_FSIZE): up to the database's size and beyond."""
+    """Run ticks with a limit on file sizes (RLIMIT_FSIZE), from 0 to beyond the database's size."""
     found, codes = [], Counter[int]()
-    fleet.put_back()
+    fleet.restore()
     bounds = range(0, fleet.database.stat().st_size + 5 * 8192, step)
     for largest in bounds:
-        fleet.put_back()
+        fleet.restore()
         ended = fleet.tick(InjectedFault(largest=largest))
         codes[ended.exit_code] += 1
         found += [
             f"at most {largest} bytes: {each}"
             for each in fleet.judge(ended, most_orders=None if largest else 0)
         ]
-    return Case("tick with bounded files (RLIMIT_FSIZE)", len(bounds), found, describe_exit_codes(codes))
+    return Case("tick with limited file sizes (RLIMIT_FSIZE)", len(bounds), found, describe_exit_codes(codes))
 
 
 def _mounts(fleet: SampleFleet, folder: Path) -> Iterator[Case]:
     if os.geteuid():
-        yield Case("full and read-only disks", 0, ["not tried: only root may mount one"])
+        yield Case("full and read-only disks", 0, ["not tried: only root can mount one"])
         return
     yield full_disks.full(fleet)
     yield full_disks.without_inodes(fleet)

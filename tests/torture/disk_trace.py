@@ -1,7 +1,7 @@
-"""What a process asked of the disk, recorded by strace: the real program, the real SQLite, and nothing between them.
+"""What a process does to the disk, recorded by strace: the real program with the real SQLite.
 
-A file system of our own (a VFS) would see SQLite alone. This sees the key file and the folders as well, and runs
-neither another SQLite nor another code of ours than a customer's.
+A SQLite VFS of our own would see only SQLite. This also sees the key file and the folders, and runs the same SQLite and
+the same code as in production.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ACKNOWLEDGED = b"done "
 
-# All that can change a file or a folder. What `_WHAT` does not know of these is an error where it is met in the folder.
+# Every call that can change a file or folder. One that is not in `_WHAT` is an error if it concerns the folder.
 _CHANGES = (
     "open", "openat", "creat", "mkdir", "mkdirat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2",
     "link", "linkat", "symlink", "symlinkat", "truncate", "ftruncate", "fallocate", "write", "writev", "pwrite64",
@@ -39,10 +39,10 @@ _WHAT = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One thing that was done: `what` to the file or folder `path`, relative to the folder that was watched.
+    """One recorded call: `what` happened to the file or folder `path`, relative to the recorded folder.
 
-    `what` is write, append, truncate, sync, make, make folder, link or remove, with `data` the bytes or the path of what
-    is linked; or done, with `data` telling what was acknowledged to the outside.
+    `what` is write, append, truncate, sync, make, make folder, link or remove; `data` has the bytes, or the path of the
+    linked file. Or it is done, and `data` is what the process acknowledged.
     """
 
     what: str
@@ -52,12 +52,12 @@ class Call:
 
 
 def record(command: Sequence[str], folder: Path, log: Path) -> list[Call]:
-    """Run `command` to its end and give what it did in `folder`, in order, and what it acknowledged.
+    """Run `command` to its end; return what it did in `folder` and what it acknowledged, in order.
 
-    It acknowledges by writing a line to standard output that begins with `ACKNOWLEDGED`, at once.
+    It acknowledges by a line on standard output that begins with `ACKNOWLEDGED`.
     """
     trace = ",".join(f"?{name}" for name in _CHANGES)
-    # Every text in hexadecimal, descriptors with their paths, data in whole.
+    # Strings in hexadecimal, descriptors with their paths, data not shortened.
     strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-y", "-xx", "-s", "1000000", "-o", str(log), "-e"]
     done = subprocess.run(
         [*strace, f"trace={trace}", "-e", "signal=none", *command],
@@ -66,7 +66,7 @@ def record(command: Sequence[str], folder: Path, log: Path) -> list[Call]:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"what was to be recorded ended with {done.returncode}: {done.stderr}")
+        raise RuntimeError(f"the recorded command ended with {done.returncode}: {done.stderr}")
     with log.open() as lines:
         return list(_calls(lines, f"{folder}/"))
 
@@ -79,7 +79,7 @@ def _calls(lines: Iterator[str], folder: str) -> Iterator[Call]:
 
 
 def _whole(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Give name and rest of each call that succeeded, at its end; strace cuts those in two that overlap with others."""
+    """Yield name and arguments of each successful call at its end; strace splits the lines of overlapping calls."""
     begun = {}
     for line in lines:
         thread, _, text = line.rstrip("\n").partition(" ")
@@ -107,7 +107,7 @@ def _call(name: str, rest: str, folder: str) -> Call | None:
             return None
         what = "make"
     if what is None or what == "open":
-        raise ValueError(f"a power cut in {name} of {path} is not understood")
+        raise ValueError(f"the simulated disk does not know {name} (of {path})")
     if what == "link":
         return Call(what, texts[1].decode().removeprefix(folder), path.removeprefix(folder).encode())
     last = rest.rpartition(" = ")[0].rstrip(" )").rpartition(", ")[2]
@@ -116,6 +116,6 @@ def _call(name: str, rest: str, folder: str) -> Call | None:
 
 
 def _descriptor(rest: str) -> str:
-    """Give the path of the descriptor that a call's first argument is."""
+    """Return the path of the descriptor in a call's first argument."""
     path = rest.partition("<")[2].partition(">")[0]
     return bytes.fromhex(path.replace("\\x", "")).decode() if path.startswith("\\x") else path

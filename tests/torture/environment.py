@@ -1,4 +1,4 @@
-"""The ground that real sslctl processes are hurt on: a world with real Pebble, and in it one state after another."""
+"""The environment of real sslctl processes under test: a CDN with real Pebble, and in it one state after another."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ SYNCHRONIZED = module_command("tests.torture.synchronized_start")
 _NINETY_DAYS = 90 * 86_400
 _ORDERED = re.compile(r'Added order "(\S+)" to the db')
 _ISSUED = re.compile(r"Issued certificate serial (\S+) for order")
-# By this a process and its children are known; sslctl's own settings are kept from certbot.
+# Marks a process and its children; sslctl's own settings do not reach certbot.
 _MARK = "TORTURE_STATE"
 _LONGEST_SECONDS = 240
-# A child notices the end of its parent at once; on a busy machine it takes its time.
+# A child notices the end of its parent at once, but a busy machine may delay that.
 _END_SECONDS = 10
 _TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended, and what it wrote to standard error."""
+    """The exit code of a command, and what it wrote to standard error."""
 
     code: int
     said: str
 
 
 class Process:
-    """A command under way."""
+    """A running command."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, gate: int | None) -> None:
         self._stderr = TemporaryFile()  # noqa: SIM115 - it lives as long as the process
@@ -72,12 +72,12 @@ class Process:
         )
 
     def await_gate(self) -> None:
-        """Return once it stands at its gate."""
+        """Wait until it is ready to start."""
         assert self._process.stdout is not None
         self._process.stdout.readline()
 
     def kill_after(self, seconds: float) -> bool:
-        """Kill it that long from now; False where it had ended before."""
+        """Kill it after `seconds`; return False if it ended before."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -85,9 +85,9 @@ class Process:
         return self.end().code < 0
 
     def end(self) -> Ended:
-        """Wait for its end."""
+        """Wait for its end and return the result."""
         try:
-            # Nobody reads along, so what it prints beyond a pipe's size is not to hold it up.
+            # Reads the pipe while it waits, so that a full pipe does not block the command.
             self._process.communicate(timeout=_LONGEST_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
@@ -99,7 +99,7 @@ class Process:
 
 
 class Environment:
-    """A world of its own in `folder`; use as a context manager. Work in its states is for one thread at a time."""
+    """A CDN in `folder`; use as a context manager. Only one thread at a time may work in its states."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -116,12 +116,12 @@ class Environment:
         self._world.__exit__(kind, error, trace)
 
     def state(self) -> State:
-        """Give an empty state, with a log of the CA that begins now: what came before is another state's."""
+        """Return an empty state. Its view of the CA's log begins now, since the entries so far belong to other states."""
         return State(self._world, self._folder / "states" / str(next(self._numbers)))
 
 
 class State:
-    """A state of sslctl, and what the outside knows of its domains. `most_orders` is what each name may have cost."""
+    """A state folder of sslctl, with what CA and C4 know of its domains. `most_orders` limits the orders of each name."""
 
     def __init__(self, world: SandboxCdn, folder: Path) -> None:
         self.folder = folder
@@ -134,10 +134,10 @@ class State:
         self._outside = invariants.Outside(self.issued, self.orders, self.installed)
         folder.parent.mkdir(mode=0o700, exist_ok=True)
 
-    # Doing
+    # Actions
 
     def customers(self, number: int) -> list[str]:
-        """Make domains that nothing is wrong with."""
+        """Create healthy domains."""
         made = [
             f"{next(self._names)}.state-{self.folder.name}.world-{self._world.folder.name}.test"
             for _ in range(number)
@@ -147,7 +147,7 @@ class State:
         return made
 
     def record(self, names: Sequence[str]) -> None:
-        """Put domains under management, as `add --no-wait` does."""
+        """Record domains, as `add --no-wait` does."""
         store = SqliteStore(
             self.folder / "sslctl.db", Keyring(self.folder / "master.key"), clock=utc_now, actor="torture"
         )
@@ -155,7 +155,7 @@ class State:
             enrolment.enrol_many(store, names, utc_now())
 
     def start(self, *arguments: str, through: Sequence[str] = SSLCTL, gate: int | None = None) -> Process:
-        """Start sslctl with `arguments`. `gate` is the standard input of one that waits at its gate."""
+        """Start sslctl with `arguments`. `gate` is the standard input of a process that waits for it to be closed."""
         environment = environment_without_settings(
             SSLCTL_CONFIG=str(self._world.config_path),
             SSLCTL_STATE_DIR=str(self.folder),
@@ -168,16 +168,16 @@ class State:
         return self.start(*arguments).end()
 
     def lose_runs(self) -> None:
-        """Take away what certbot wrote, as if it had been killed right before it wrote it."""
+        """Delete what certbot wrote, as if it had been killed right before writing it."""
         for path in (self.folder / "acme" / "runs").glob("*/*.pem"):
             path.unlink()
 
-    # What came of it
+    # Results
 
     def violations(
         self, *, acknowledged: Iterable[str] = (), healthy: Iterable[str] | None = None
     ) -> list[str]:
-        """Give which invariants do not hold, once nobody works on the state any more."""
+        """Return which invariants do not hold. No process may be working on the state."""
         return invariants.violations(
             self.folder,
             self._outside,
@@ -188,7 +188,7 @@ class State:
         )
 
     def unfinished(self) -> list[str]:
-        """Give what is not as it must be where all are wanted from the CA: each order that it was known to have is issued."""
+        """Return the orders that are not issued although the CA had them and all domains are wanted."""
         lost = self.rows("SELECT url, outcome FROM acme_order WHERE url IS NOT NULL AND outcome <> 'issued'")
         still_open = self.rows("SELECT names FROM acme_order WHERE closed_at IS NULL")
         return [
@@ -197,34 +197,34 @@ class State:
         ]
 
     def issued(self) -> list[str]:
-        """Give the serial numbers of what the CA issued."""
-        return _ISSUED.findall(self._ca_said)
+        """Return the serial numbers of all certificates that the CA issued."""
+        return _ISSUED.findall(self._ca_log)
 
     def orders(self) -> Mapping[str, int]:
-        """Count the orders that the CA took, by name."""
+        """Return how many orders the CA accepted, by name."""
         known = {
             str(url).rpartition("/")[2]: json.loads(str(names))[0]
             for url, names in self.rows("SELECT url, names FROM acme_order WHERE url IS NOT NULL")
         }
-        for order in _ORDERED.findall(self._ca_said):
+        for order in _ORDERED.findall(self._ca_log):
             if order not in self._ordered_by:
                 self._ordered_by[order] = known.get(order) or self._name_of(order)
         return Counter(self._ordered_by.values())
 
     def installed(self, name: str) -> str | None:
-        """Give the fingerprint of what C4 serves for `name`."""
+        """Return the fingerprint of the certificate that C4 serves for `name`, or None."""
         placed = self._world.c4.serving(name)
         return None if placed is None else placed.fingerprint
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask the database, without a right to change it; nothing while it is not made yet."""
+        """Query the database read-only; return no rows if it does not exist yet."""
         if not (self.folder / "sslctl.db").exists():
             return []
         with closing(sqlite3.connect(f"file:{self.folder / 'sslctl.db'}?mode=ro", uri=True)) as connection:
             return connection.execute(sql).fetchall()
 
     def sweep(self) -> Counter[str]:
-        """Count the files and folders that runs which are over left behind, and take them away."""
+        """Delete the files and folders that ended runs left behind; return how many of each kind."""
         acme, challenges = (
             self.folder / "acme",
             self._world.folder / "webroot" / ".well-known" / "acme-challenge",
@@ -245,7 +245,7 @@ class State:
         return found
 
     def processes(self) -> int:
-        """Give how many processes are still there, where they had some seconds to end."""
+        """Return how many processes are still running after a grace of some seconds."""
         deadline = time.monotonic() + _END_SECONDS
         while (left := self._living()) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -258,19 +258,19 @@ class State:
             try:
                 left += mark in path.read_bytes()
             except OSError:
-                continue  # it is gone, or not ours
+                continue  # it has ended, or belongs to another user
         return left
 
     @property
-    def _ca_said(self) -> str:
+    def _ca_log(self) -> str:
         with self._log.open("rb") as file:
             file.seek(self._begins)
             return file.read().decode(errors="replace")
 
-    # An order whose URL nobody kept
+    # Orders whose URL was not recorded
 
     def _name_of(self, order: str) -> str:
-        """Ask the CA, with the account's key, for which name an order is that we have no record of."""
+        """Ask the CA, with the account's key, which name an unrecorded order is for."""
         url = self._world.pebble.directory_url.replace("/dir", f"/my-order/{order}")
         for network in self._accounts:
             for _ in range(_TRIES):
@@ -283,7 +283,7 @@ class State:
                         continue
                     break  # it is another account's
                 return str(Order.from_json(answer.json()).identifiers[0].value)
-        return f"somebody else's order {order}"
+        return f"unknown order {order}"
 
     @cached_property
     def _accounts(self) -> list[ClientNetwork]:

@@ -1,4 +1,4 @@
-"""A whole CDN with real certbot and real Pebble, a proxy that makes the CA misbehave, and a clock that can be moved."""
+"""A whole CDN with real certbot and real Pebble, a proxy that injects faults of the CA, and a clock that can be moved."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ISSUED = re.compile(r"Issued certificate serial ([0-9a-f]+) for order")
 
 
 class FaultyCa:
-    """Use as a context manager. `pebble` are Pebble's own switches."""
+    """A CDN whose CA can misbehave; use as a context manager. `pebble` are environment variables of Pebble."""
 
     def __init__(self, folder: Path, **pebble: str) -> None:
         folder.mkdir(parents=True)
@@ -53,12 +53,12 @@ class FaultyCa:
         self._stack.close()
 
     def issued(self) -> list[str]:
-        """Give the serial numbers of all that Pebble ever issued."""
+        """Return the serial numbers of all certificates that Pebble issued."""
         return _ISSUED.findall((self.world.folder / "pebble" / "pebble.log").read_text(errors="replace"))
 
     @contextmanager
     def scene(self, name: str, **settings: object) -> Iterator[Scene]:
-        """Begin with a new state and a CA that behaves; `settings` are keys of the section `acme`."""
+        """Yield a new state with a CA that behaves; `settings` are keys of the section `acme`."""
         self.clock.at = _soon()
         self.proxy.behave()
         yield Scene(self, name, settings)
@@ -66,13 +66,13 @@ class FaultyCa:
 
 
 def _soon() -> datetime:
-    # Ahead of the machine's clock, so that nothing that Pebble issues meanwhile is from the future.
+    # Ahead of the machine's clock, so that nothing that Pebble issues begins in the future.
     return datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
 
 
 @dataclass(slots=True)
 class Scene:
-    """sslctl with a state of its own before the faulty CA."""
+    """sslctl with a state of its own and the faulty CA."""
 
     ca: FaultyCa
     name: str
@@ -119,14 +119,14 @@ class Scene:
         return self.ca.proxy
 
     def names(self, count: int) -> list[str]:
-        """Make customers' domains."""
+        """Create customers' domains."""
         made = [f"{self.name}-{number}.example.test" for number in range(1, count + 1)]
         for name in made:
             self.ca.world.add_domain(name)
         return made
 
     def sslctl(self, *arguments: str) -> int:
-        """Run a command in this process; keeps what it wrote in `output`."""
+        """Run a command in this process; store its output in `output` and return its exit code."""
         written = io.StringIO()
         umask = os.umask(0o077)  # as the program has it
         try:
@@ -138,7 +138,7 @@ class Scene:
         return self.exit_code
 
     def run_program(self, *arguments: str, umask: int) -> int:
-        """Run the program itself, with the machine's clock and `umask`."""
+        """Run the program as a process, with the machine's clock and `umask`."""
         result = subprocess.run(
             [sys.executable, "-m", "sslctl", *arguments],
             env={**os.environ, "SSLCTL_CONFIG": str(self.config)},
@@ -151,13 +151,13 @@ class Scene:
         return self.exit_code
 
     def add(self, names: Sequence[str]) -> int:
-        """Record `names`, and get their certificates."""
+        """Record `names` and order their certificates; return the exit code."""
         path = self.config.with_name("names.txt")
         path.write_text("\n".join(names))
         return self.sslctl("add", "--from-file", str(path))
 
     def tick(self, **later: float) -> int:
-        """Move the clock on, and do what is due."""
+        """Move the clock forward by `later` and run the tick; return the exit code."""
         self.clock.move(**later)
         return self.sslctl("daemon-tick")
 
@@ -175,7 +175,7 @@ class Scene:
         return self.domain(name).finding
 
     def code(self, name: str) -> str:
-        """Give the code of what was found, `Success` where nothing is amiss."""
+        """Return the code of the finding, or `Success` if there is none."""
         finding = self.finding(name)
         return "Success" if finding is None else finding.code.value
 
@@ -190,7 +190,7 @@ class Scene:
     def violations(
         self, *, healthy: Iterable[str] | None = None, most_orders: Callable[[str], int] = lambda _name: 1
     ) -> list[str]:
-        """Give what does not hold of the invariants."""
+        """Return which invariants do not hold."""
         return invariants.violations(
             self.state, self.outside, self.clock(), healthy=healthy, most_orders=most_orders
         )
@@ -201,8 +201,8 @@ class Scene:
 
 
 @dataclass(slots=True)
-class Wanted:
-    """Collects what was not as it should be."""
+class Expectations:
+    """Collects expectations that do not hold."""
 
     wrong: list[str] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""An edge that answers HTTP challenges wrongly: on an address of its own, with the ports of the real one."""
+"""An edge that answers HTTP challenges wrongly, on an address of its own with the ports of the real edge."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ EdgeFault = Literal["absent", "wrong", "loop"]
 
 
 class FaultyEdge:
-    """Use as a context manager. `asked` counts the requests."""
+    """A faulty edge; use as a context manager. `asked` counts the requests."""
 
-    def __init__(self, edge: Edge, sickness: EdgeFault) -> None:
+    def __init__(self, edge: Edge, edge_fault: EdgeFault) -> None:
         self._edge = edge
-        self.sickness = sickness
+        self.edge_fault = edge_fault
         self.asked = 0
 
     def __enter__(self) -> Self:
@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
             "absent": (404, b""),
             "wrong": (200, b"<html>parked</html>"),
             "loop": (302, b""),
-        }[self._edge.sickness]
+        }[self._edge.edge_fault]
         self.send_response(status)
         if status == 302:
             self.send_header("Location", self.path)

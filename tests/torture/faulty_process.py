@@ -1,6 +1,6 @@
-"""Commands of sslctl in processes of their own, injected by the kernel; forked off one that has imported everything.
+"""Commands of sslctl in processes whose system calls fail, forked from one that has imported everything.
 
-A process of Python takes half a second to begin, and there are a thousand.
+Python takes half a second to start, and there are a thousand processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sslctl.cli import daemon_tick  # noqa: F401
 from sslctl.cli.main import run
 from sslctl.control_plane.c4 import client  # noqa: F401
 
-# What the command line imports late, so that it is there before the fork.
+# What commands import late; here it is imported before the fork.
 from sslctl.fleet import ari_polling  # noqa: F401
 from sslctl.store.sqlite import store  # noqa: F401
 from tests.support.fakes import Clock
@@ -37,10 +37,10 @@ _SET_PTRACER, _ANY = 0x59616D61, -1  # prctl(2)
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:
-    """What the kernel does to a process: the calls `calls` on the files `paths` fail with `error`.
+    """A fault that the kernel injects: the system calls `calls` on the files `paths` fail with `error`.
 
-    It is the `first` one of each thread, and with `all_later` every later one. `largest` is how many bytes a file may
-    have; None is no bound.
+    The `first`-th of each thread fails, and with `all_later` every later one. `largest` is the limit of a file's size in
+    bytes; None is no limit.
     """
 
     calls: str = ""
@@ -53,7 +53,7 @@ class InjectedFault:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended, and whether it was `injected` at all."""
+    """How a command ended, and whether the fault was `injected` at all."""
 
     exit_code: int
     stderr: str
@@ -61,7 +61,7 @@ class Ended:
 
 
 def sslctl(config: Path, ca: Path, now: datetime, arguments: Sequence[str], fault: InjectedFault) -> Ended:
-    """Run the command `arguments` at the time `now`, with the fake CA whose memory is the file `ca`."""
+    """Run the command `arguments` at the time `now`, with the fake CA whose state is the file `ca`."""
     here, there = multiprocessing.Pipe()
     process = _processes().Process(target=_command, args=(there, config, ca, now, arguments, fault.largest))
     process.start()
@@ -93,7 +93,7 @@ def _processes() -> ForkServerContext:
 def _command(
     go: Connection, config: Path, ca: Path, now: datetime, arguments: Sequence[str], largest: int | None
 ) -> None:
-    # Where a process may trace its children alone, this one lets itself be traced.
+    # Some systems allow a process to trace only its children; this one allows any tracer.
     ctypes.CDLL(None).prctl(_SET_PTRACER, ctypes.c_ulong(_ANY), 0, 0, 0)
     go.send_bytes(b"ready")
     go.recv_bytes()

@@ -1,4 +1,4 @@
-"""Disks that are really full, without inodes or read-only: small ones of memory, mounted where the state is."""
+"""Disks that are really full, without inodes, or read-only: small tmpfs mounts in place of the state folder."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _ISSUED = re.compile(r"Issued certificate serial (\S+) for order")
 
 
 def full(fleet: SampleFleet) -> Case:
-    """Run ticks with so many kilobytes left."""
+    """Run ticks with little disk space left."""
     found, codes = [], Counter[int]()
     with mounted(fleet.state, "size=4m"):
         for kilobytes in _LEFT:
-            fleet.put_back()
+            fleet.restore()
             fill(fleet.state, kilobytes)
             ended = fleet.tick(InjectedFault())
             (fleet.state / _BALLAST).unlink()
@@ -45,11 +45,11 @@ def full(fleet: SampleFleet) -> Case:
 
 
 def without_inodes(fleet: SampleFleet) -> Case:
-    """Run ticks where so many files more may be made; each commit makes one, its journal."""
+    """Run ticks with few inodes left; each commit creates a file, its journal."""
     found, codes = [], Counter[int]()
     with mounted(fleet.state, "size=4m,nr_inodes=60"):
         for inodes in _INODES:
-            fleet.put_back()
+            fleet.restore()
             ballast = fleet.state / _BALLAST
             ballast.mkdir()
             for number in range(os.statvfs(fleet.state).f_ffree - inodes):
@@ -67,9 +67,9 @@ def without_inodes(fleet: SampleFleet) -> Case:
 
 
 def read_only(fleet: SampleFleet) -> Case:
-    """Run a tick where the disk was mounted read-only after an error, as file systems do."""
+    """Run a tick on a disk that was remounted read-only, as file systems do after an error."""
     with mounted(fleet.state, "size=4m"):
-        fleet.put_back()
+        fleet.restore()
         _mount("-o", "remount,ro", str(fleet.state))
         ended = fleet.tick(InjectedFault())
         _mount("-o", "remount,rw", str(fleet.state))
@@ -79,7 +79,7 @@ def read_only(fleet: SampleFleet) -> Case:
 
 
 def new_state(fleet: SampleFleet) -> Case:
-    """Have the state made where there is no room for it, then where there is."""
+    """Let a command create the state with too little disk space, then with enough."""
     found, codes = [], Counter[int]()
     with mounted(fleet.state, "size=4m"):
         for kilobytes in _LEFT:
@@ -93,13 +93,13 @@ def new_state(fleet: SampleFleet) -> Case:
             result = fleet.cdn.sslctl("list")
             if result.exit_code:
                 found.append(
-                    f"{kilobytes} KB were left: with room, exit code {result.exit_code}: {result.stderr}"
+                    f"{kilobytes} KB were left: with enough disk space, exit code {result.exit_code}: {result.stderr}"
                 )
-    return Case("the state made on a full disk (tmpfs)", len(_LEFT), found, describe_exit_codes(codes))
+    return Case("creating the state on a full disk (tmpfs)", len(_LEFT), found, describe_exit_codes(codes))
 
 
 def certbot(folder: Path) -> Case:
-    """Add domains through real certbot with so many kilobytes left, then make room and go on."""
+    """Add domains through real certbot with little disk space left, then free the space and add them again."""
     found, codes, extra = [], Counter[int](), 0
     with SandboxCdn(folder, clock=utc_now) as world:
         for number, kilobytes in enumerate(_LEFT_FOR_CERTBOT):
@@ -111,7 +111,7 @@ def certbot(folder: Path) -> Case:
             world.add_domain(name)
             state.mkdir(0o700)
             begins = len(log.read_text())
-            # More than the room without which nothing is ordered.
+            # Larger than the free space without which sslctl orders nothing.
             with mounted(state, f"size={_MEGABYTE * 96}"):
                 _sslctl(world, state, "list")
                 fill(state, kilobytes)
@@ -125,7 +125,9 @@ def certbot(folder: Path) -> Case:
                 (state / _BALLAST).unlink()
                 code, said = _sslctl(world, state, "add", name)
                 if code != Exit.OK:
-                    found.append(f"{kilobytes} KB were left: with room, exit code {code}: {said}")
+                    found.append(
+                        f"{kilobytes} KB were left: with enough disk space, exit code {code}: {said}"
+                    )
                 orders = len(_ORDERED.findall(log.read_text()[begins:]))
                 extra += orders - 1
                 found += [
@@ -160,14 +162,14 @@ def _sslctl(world: SandboxCdn, state: Path, *arguments: str) -> tuple[int, str]:
 
 
 def fill(folder: Path, kilobytes: int) -> None:
-    """Leave so much room on the disk of `folder`."""
+    """Fill the disk of `folder` except for `kilobytes`."""
     free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
     (folder / _BALLAST).write_bytes(bytes(free - kilobytes * 1024))
 
 
 @contextmanager
 def mounted(folder: Path, options: str) -> Iterator[None]:
-    """Have a disk of memory in the place of `folder`, which must be there. Needs root."""
+    """Mount a tmpfs on the existing folder `folder` within the block. Needs root."""
     _mount("-t", "tmpfs", "-o", f"mode=0700,{options}", "tmpfs", str(folder))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Files and folders that are not as they should be: real certbot before real Pebble, and what lies in the way is put there first."""
+"""Files and folders with wrong types, modes or links, with real certbot and real Pebble."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from tests.torture.acme_proxy import Answer, Question
 from tests.torture.case import Case
-from tests.torture.faulty_ca import FaultyCa, Scene, Wanted
+from tests.torture.faulty_ca import Expectations, FaultyCa, Scene
 
 TITLE = "Files"
-TARGET = "refused or put right, and said so; nothing is ordered in vain; nothing is written elsewhere"
+TARGET = "refused or corrected, and reported; no useless order; nothing written elsewhere"
 
 _PLACE = Path(".well-known") / "acme-challenge"
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """See `case.FaultClass`."""
+    """See `FaultClass.run`."""
     with FaultyCa(folder / "files") as ca:
         for case in _SMALL_CASES if small else _CASES:
             yield case(ca)
@@ -30,7 +30,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
 
 @contextmanager
 def _webroot(ca: FaultyCa, name: str) -> Iterator[tuple[Scene, Path]]:
-    """Begin a scene with a webroot of its own, two folders deep."""
+    """Yield a scene with a webroot of its own, two folders deep."""
     webroot = ca.folder / name / "srv" / "webroot"
     with ca.scene(name, webroot=str(webroot)) as scene:
         (webroot / _PLACE).mkdir(parents=True)
@@ -43,17 +43,17 @@ def _webroot(ca: FaultyCa, name: str) -> Iterator[tuple[Scene, Path]]:
             ca.world.edge.webroot = before
 
 
-def _refused_until_mended(scene: Scene, words: str, mend: Callable[[], object]) -> list[str]:
-    """See that nothing is ordered and the finding has `words`, and that after `mend` the domain gets well by itself."""
-    wanted, (name,) = Wanted(), scene.names(1)
+def _refused_until_repaired(scene: Scene, words: str, repair: Callable[[], object]) -> list[str]:
+    """Check that nothing is ordered and the finding contains `words`, and that after `repair` the next tick succeeds."""
+    wanted, (name,) = Expectations(), scene.names(1)
     scene.add([name])
     finding = scene.finding(name)
     wanted.same("code", scene.code(name), "ISSUER_FAILED")
     found = "" if finding is None else finding.found
-    wanted.true(f"it says {found!r}, wanted {words!r}", holds=words in found and words in scene.output)
+    wanted.true(f"the finding is {found!r}, wanted {words!r}", holds=words in found and words in scene.output)
     wanted.same("orders", scene.proxy.orders()[name], 0)
     wanted.wrong += scene.violations(healthy=())
-    mend()
+    repair()
     scene.tick(minutes=1)
     return [*wanted.wrong, *scene.violations()]
 
@@ -65,22 +65,25 @@ def _linked_webroot(ca: FaultyCa) -> Case:
             path = scene.config.parent / place
             real, outside = path.with_name("real"), scene.config.parent / "outside"
             path.rename(real)
-            # Where the link leads, everything is as certbot would want it.
+            # The target of the link is as certbot wants it.
             real.rename(outside)
             path.symlink_to(outside)
 
-            def mend(path: Path = path, outside: Path = outside) -> None:
+            def repair(path: Path = path, outside: Path = outside) -> None:
                 path.unlink()
                 outside.rename(path)
 
             before = set(outside.rglob("*"))
             wrong += [
                 f"{place}: {each}"
-                for each in _refused_until_mended(scene, f"{path} is a symbolic link", mend)
+                for each in _refused_until_repaired(scene, f"{path} is a symbolic link", repair)
             ]
             wrong += [f"{place}: {path} was written" for path in set(outside.rglob("*")) - before]
     return Case(
-        "each part of the way to the answers a symbolic link", len(places), wrong, "refused, and named"
+        "each part of the challenge folder's path a symbolic link",
+        len(places),
+        wrong,
+        "refused, with its path",
     )
 
 
@@ -91,18 +94,20 @@ def _open_webroot(ca: FaultyCa) -> Case:
         with _webroot(ca, f"open-{number}") as (scene, _):
             path = scene.config.parent / place
             path.chmod(mode)
-            found = _refused_until_mended(scene, f"other users can change {path}", partial(path.chmod, 0o755))
+            found = _refused_until_repaired(
+                scene, f"other users can change {path}", partial(path.chmod, 0o755)
+            )
             wrong += [f"{place} {mode:o}: {each}" for each in found]
     return Case(
-        "each part of the way writable by everybody, or by a group",
+        "each part of the path writable by everybody, or by a group",
         len(tries),
         wrong,
-        "refused, with the chmod that mends it",
+        "refused, with the chmod that repairs it",
     )
 
 
 def _in_the_way(ca: FaultyCa) -> Case:
-    """Put something where the answer is to be, between the CA's word of its token and certbot's writing."""
+    """Create something at the challenge file's path, between the CA's response with the token and certbot's write."""
     wrong = []
     makers: dict[str, Callable[[Path], object]] = {
         "FIFO": os.mkfifo,
@@ -112,22 +117,22 @@ def _in_the_way(ca: FaultyCa) -> Case:
     for kind, make in makers.items():
         with _webroot(ca, f"way-{kind.lower()}") as (scene, webroot):
             placed: list[Path] = []
-            scene.proxy.altered = partial(_squat, webroot / _PLACE, make, placed)
-            wrong += [f"{kind}: {each}" for each in _waits_for_room(scene, placed)]
+            scene.proxy.altered = partial(_occupy, webroot / _PLACE, make, placed)
+            wrong += [f"{kind}: {each}" for each in _waits_for_the_path(scene, placed)]
             if (ca.folder / "escaped").exists():
                 wrong.append(f"{kind}: written through it")
     return Case(
-        "a FIFO, a folder, a link where the answer is to be",
+        "a FIFO, a folder, a link at the challenge file's path",
         len(makers),
         wrong,
         "refused; the same order later",
     )
 
 
-def _squat(
+def _occupy(
     folder: Path, make: Callable[[Path], object], placed: list[Path], question: Question, answer: Answer
 ) -> Answer:
-    """Make something in `folder` where the answer to the first challenge is to be."""
+    """Create something in `folder` at the path of the first challenge's file."""
     if question.kind == "authorization" and not placed:
         for challenge in answer.json.get("challenges", ()):
             if challenge["type"] == "http-01":
@@ -136,16 +141,16 @@ def _squat(
     return answer
 
 
-def _waits_for_room(scene: Scene, placed: list[Path]) -> list[str]:
-    wanted, (name,) = Wanted(), scene.names(1)
+def _waits_for_the_path(scene: Scene, placed: list[Path]) -> list[str]:
+    wanted, (name,) = Expectations(), scene.names(1)
     scene.add([name])
     finding = scene.finding(name)
     wanted.same("code", scene.code(name), "ISSUER_FAILED")
     wanted.true(
-        f"it does not say so: {finding}", holds=finding is not None and "there is no file" in finding.found
+        f"wrong finding: {finding}", holds=finding is not None and "there is no file" in finding.found
     )
     wanted.same("validations", scene.proxy.validations(name), 0)
-    wanted.true("what somebody put there was removed", holds=all(map(os.path.lexists, placed)))
+    wanted.true("what was created there was removed", holds=all(map(os.path.lexists, placed)))
     for path in placed:
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     scene.tick(minutes=1)
@@ -154,7 +159,7 @@ def _waits_for_room(scene: Scene, placed: list[Path]) -> list[str]:
 
 
 def _umask(ca: FaultyCa) -> Case:
-    """See that with the most open umask the state is private and the answers can be read, by everybody and no more."""
+    """With the most open umask the state is private, and challenge files can be read by everybody but not written."""
     with _webroot(ca, "umask") as (scene, webroot):
         (webroot / _PLACE).rmdir()
         (webroot / _PLACE.parent).rmdir()
@@ -162,11 +167,13 @@ def _umask(ca: FaultyCa) -> Case:
         scene.proxy.instead = lambda question: (
             modes.update(_modes(webroot)) if question.kind == "challenge" else None
         )
-        wanted, names = Wanted(), scene.names(1)
+        wanted, names = Expectations(), scene.names(1)
         scene.run_program("add", *names, umask=0)
         wanted.same("modes", {oct(mode) for mode in modes}, {"0o755", "0o644"})
         wrong = [*wanted.wrong, *scene.violations()]
-    return Case("umask 000", 1, wrong, "put right: 0600 and 0700 in the state, 0644 and 0755 for the answers")
+    return Case(
+        "umask 000", 1, wrong, "corrected: 0600 and 0700 in the state, 0644 and 0755 for challenge files"
+    )
 
 
 def _modes(webroot: Path) -> set[int]:
@@ -177,43 +184,43 @@ def _modes(webroot: Path) -> set[int]:
 
 
 def _state(ca: FaultyCa) -> Case:
-    """Spoil the state of a domain that is well, and see that sslctl refuses it with exit code 8 and changes nothing."""
+    """Damage the state of a healthy domain: sslctl must refuse it with exit code 8 and change nothing."""
     wrong = []
-    spoils = _spoils()
-    for number, (what, spoil) in enumerate(spoils.items()):
+    damages = _damages()
+    for number, (what, damage) in enumerate(damages.items()):
         with ca.scene(f"state-{number}") as scene:
-            wanted, names = Wanted(), scene.names(1)
+            wanted, names = Expectations(), scene.names(1)
             scene.add(names)
             before = _content(scene.state)
-            mend = spoil(scene.state)
+            repair = damage(scene.state)
             asked = len(scene.proxy.asked)
             scene.clock.move(days=84)
             scene.sslctl("daemon-tick")
             wanted.same("exit code", scene.exit_code, 8)
-            wanted.true(f"it does not name it: {scene.output}", holds=str(scene.state) in scene.output)
-            wanted.same("asked of the CA", len(scene.proxy.asked) - asked, 0)
-            mend()
+            wanted.true(f"its path is not printed: {scene.output}", holds=str(scene.state) in scene.output)
+            wanted.same("requests to the CA", len(scene.proxy.asked) - asked, 0)
+            repair()
             wanted.true("the state was changed", holds=_content(scene.state) == before)
             scene.tick()
             wrong += [
                 f"{what}: {each}" for each in (*wanted.wrong, *scene.violations(most_orders=lambda _name: 2))
             ]
     return Case(
-        "the state's parts linked, open to others, or no files: " + ", ".join(spoils),
-        len(spoils),
+        "parts of the state linked, open to others, or of a wrong type: " + ", ".join(damages),
+        len(damages),
         wrong,
         "refused, exit 8",
     )
 
 
-Spoil = Callable[[Path], Callable[[], object]]
+Damage = Callable[[Path], Callable[[], object]]
 
 
-def _spoils() -> dict[str, Spoil]:
+def _damages() -> dict[str, Damage]:
     return {
         "folder linked": _link,
         "database linked": lambda state: _link(state / "sslctl.db"),
-        # A link alone is the operator's: nobody else can put one there. What it leads to must be as private.
+        # Only the operator can create a link here, so it is allowed. Its target must be as private.
         "key linked to a file 644": lambda state: _link(state / "master.key", 0o644),
         "folder 777": lambda state: _chmod(state, 0o777, 0o700),
         "folder 770": lambda state: _chmod(state, 0o770, 0o700),
@@ -233,12 +240,12 @@ def _link(path: Path, mode: int | None = None) -> Callable[[], object]:
     if mode is not None:
         real.chmod(mode)
 
-    def mend() -> None:
+    def repair() -> None:
         path.unlink()
         real.rename(path)
         path.chmod(before)
 
-    return mend
+    return repair
 
 
 def _chmod(path: Path, mode: int, before: int) -> Callable[[], object]:
@@ -251,11 +258,11 @@ def _replace(path: Path, make: Callable[[Path], object]) -> Callable[[], object]
     path.rename(real)
     make(path)
 
-    def mend() -> None:
+    def repair() -> None:
         path.rmdir() if path.is_dir() else path.unlink()
         real.rename(path)
 
-    return mend
+    return repair
 
 
 def _content(state: Path) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
-"""Hostile names are refused before anybody is called, and hostile words from outside are shown to do no harm.
+"""Hostile names are refused before any request, and hostile text from outside cannot affect the output.
 
-Names are made by chance (`hostile_text`), and what is accepted is judged by rules written here anew, from RFC 1123, 1035
-and 5891, without a word from `sslctl.rules.names`.
+Names are random (`hostile_text`). Accepted names are checked by independent rules from RFC 1123, 1035 and 5891, without
+any code of `sslctl.rules.names`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sslctl.rules.names import normalise
 from tests.support.cdn import Cdn, Result
 from tests.support.fakes import Clock
 from tests.torture.case import Case
-from tests.torture.hostile_text import harmful
+from tests.torture.hostile_text import find_control_character
 from tests.torture.hostile_text import name as hostile_name
-from tests.torture.remote_text import said_by_others
+from tests.torture.remote_text import from_every_source
 
 TITLE = "Names and remote text"
-TARGET = "0 accepted wrongly, 0 escapes, 0 calls out"
+TARGET = "0 wrongly accepted, 0 escape sequences, 0 requests"
 
 _SEED = 20261123
 _LONGEST_MESSAGE = 400
@@ -36,7 +36,7 @@ _SUFFIXES = PublicSuffixList(only_icann=True)
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """Judge many names, then give some of them to the commands, then have everybody outside say hostile things."""
+    """Check many names, then pass some of them to the commands, then let C4, CA, DNS and certificates send hostile text."""
     accepted, refused = dict[str, str](), list[str]()
     yield _judged(2_000 if small else 100_000, accepted, refused)
     random = Random(_SEED)
@@ -47,7 +47,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
         yield _given_to_processes(cdn, some[: 1 if small else 25])
     with Cdn(_made(folder / "accepted"), Clock()) as cdn:
         yield _taken(cdn, random.sample(list(accepted.items()), 10 if small else 200))
-    yield from said_by_others(folder, small=small)
+    yield from from_every_source(folder, small=small)
 
 
 def _made(folder: Path) -> Path:
@@ -56,7 +56,7 @@ def _made(folder: Path) -> Path:
 
 
 def _judged(tries: int, accepted: dict[str, str], refused: list[str]) -> Case:
-    """Sort `tries` names into `accepted`, by what was typed, and `refused`."""
+    """Put `tries` names into `accepted` (by the typed text) or `refused`."""
     found = list[str]()
     for number in range(tries):
         text = hostile_name(Random(_SEED + number))
@@ -65,7 +65,7 @@ def _judged(tries: int, accepted: dict[str, str], refused: list[str]) -> Case:
         except BadInput as error:
             refused.append(text)
             wrong = _wrong_message(error.message)
-        except Exception as error:  # noqa: BLE001 - that it fails otherwise is what is looked for
+        except Exception as error:  # noqa: BLE001 - any other exception is a violation
             wrong = f"{type(error).__name__} instead of a refusal"
         else:
             wrong = _wrong(text, accepted[text])
@@ -75,7 +75,7 @@ def _judged(tries: int, accepted: dict[str, str], refused: list[str]) -> Case:
 
 
 def _wrong(text: str, name: str) -> str:
-    """Say why `name` must not have come of `text`, by rules of our own; nothing where it may."""
+    """Return why `name` is a wrong result for `text`, by independent rules; empty if it is right."""
     labels = name.split(".")
     if not 4 <= len(name) <= 253 or len(labels) < 2:
         return "accepted at that length"
@@ -88,7 +88,7 @@ def _wrong(text: str, name: str) -> str:
     if text.isascii() and name != text.lower().removesuffix("."):
         return f"accepted as {name}, which was not typed"
     if normalise(name) != name:
-        return f"accepted as {name}, which is something else a second time"
+        return f"accepted as {name}, which normalises to something else"
     return next(filter(None, map(_wrong_label, labels)), "")
 
 
@@ -99,7 +99,11 @@ def _wrong_label(label: str) -> str:
         return f"accepted with {label}, which RFC 5891 reserves"
     try:
         read = idna.ulabel(label)
-        if idna.alabel(read).decode() != label or read.isascii() or harmful(read, "\u200c\u200d"):
+        if (
+            idna.alabel(read).decode() != label
+            or read.isascii()
+            or find_control_character(read, "\u200c\u200d")
+        ):
             return f"accepted with {label}, which reads {read!a}"
     except idna.IDNAError as error:
         return f"accepted with {label}: {error}"
@@ -109,7 +113,7 @@ def _wrong_label(label: str) -> str:
 def _wrong_message(message: str) -> str:
     if len(message) > _LONGEST_MESSAGE:
         return f"a message of {len(message)} characters"
-    bad = harmful(message, "")
+    bad = find_control_character(message, "")
     return f"a message with {bad}" if bad else ""
 
 
@@ -117,7 +121,7 @@ def _wrong_message(message: str) -> str:
 
 
 def _given(cdn: Cdn, texts: Sequence[str]) -> Case:
-    """Name them to each command."""
+    """Pass refused names to each command."""
     found = list[str]()
     for number, text in enumerate(texts):
         command = (("add",), ("add", "--san=www.example.com"), ("recheck",), ("view",), ("delete", "--yes"))[
@@ -131,9 +135,9 @@ def _given(cdn: Cdn, texts: Sequence[str]) -> Case:
 
 
 def _given_in_a_file(cdn: Cdn, texts: Sequence[str]) -> Case:
-    """List them in a file, all and one by one, also in bytes that are no text."""
+    """List refused names in a file, all together and one by one, also as bytes that are no text."""
     found, file = list[str](), cdn.folder / "names.txt"
-    # What the reader of lines leaves of it may be a good name, or none.
+    # Others may become a good name, or none, when lines are read.
     lines = [each for each in texts if not re.search(r"[#\n]|^\s|\s$", each) and each.strip()]
     for content in ("\n".join(lines), *lines[:40]):
         file.write_bytes(content.encode(errors="surrogateescape" if _escapes(content) else "surrogatepass"))
@@ -149,7 +153,7 @@ def _escapes(text: str) -> bool:
 
 
 def _given_to_processes(cdn: Cdn, texts: Sequence[str]) -> Case:
-    """Name them to real processes, as bytes."""
+    """Pass refused names to real processes, as bytes."""
     found, tries = list[str](), 0
     program = [sys.executable, "-m", "sslctl", "--config", str(cdn.config_path), "add", "--"]
     for text in texts:
@@ -168,38 +172,38 @@ def _given_to_processes(cdn: Cdn, texts: Sequence[str]) -> Case:
 
 
 def _refusal(result: Result) -> Iterator[str]:
-    """Give what is wrong with how a command refused a name."""
+    """Yield what is wrong in a command's refusal of a name."""
     if result.exit_code != Exit.USAGE:
         yield f"I8: it ended with {result.exit_code}: {ascii(result.stderr)[:200]}"
     if result.stdout:
         yield "it wrote to standard output"
     lines = result.stderr.splitlines()
     if len(lines) > 2 or any(len(line) > 2100 for line in lines):
-        yield f"it complained in {len(lines)} lines, {len(result.stderr)} characters"
-    bad = harmful(result.stderr)
+        yield f"its error has {len(lines)} lines, {len(result.stderr)} characters"
+    bad = find_control_character(result.stderr)
     if bad:
         yield f"it wrote {bad}"
 
 
 def _called(cdn: Cdn) -> Iterator[str]:
-    """Give who was called, or what was kept, though all names were refused."""
+    """Yield the requests and records that there are although all names were refused."""
     if cdn.zone.queries or cdn.c4.requests or cdn.issuer.orders:
-        yield f"called: {cdn.zone.queries[:2]} {cdn.c4.requests[:2]} {cdn.issuer.orders[:2]}"
+        yield f"requests: {cdn.zone.queries[:2]} {cdn.c4.requests[:2]} {cdn.issuer.orders[:2]}"
     if cdn.sslctl("list", "--json").json["domains"]:
         yield "something was recorded"
 
 
 def _taken(cdn: Cdn, accepted: Sequence[tuple[str, str]]) -> Case:
-    """Take in the names that are accepted: they stand in the list in their one form, and C4 hears of no other."""
+    """Add accepted names: output and requests to C4 must use only their normalised form."""
     found = list[str]()
     for text, name in accepted:
         result = cdn.sslctl("add", "--", text)
-        if result.exit_code != Exit.DISCARD or harmful(result.stdout + result.stderr):
+        if result.exit_code != Exit.DISCARD or find_control_character(result.stdout + result.stderr):
             found.append(
                 f"{ascii(text)[:80]}: it ended with {result.exit_code}: {ascii(result.stderr)[:200]}"
             )
         if not result.stdout.startswith(f"{name}: "):
-            found.append(f"{ascii(text)[:80]}: it is not called {name}")
+            found.append(f"{ascii(text)[:80]}: the output does not begin with {name}")
     asked = {request.path for request in cdn.c4.requests}
     odd = asked - {f"/v1/domains/{name}" for _, name in accepted}
     found += [f"C4 was asked for {path}" for path in sorted(odd)]

@@ -1,4 +1,4 @@
-"""Names and texts that mean ill, made by chance from a seed, and what of them must never be shown."""
+"""Random hostile names, hostile texts, and the characters that no output may contain."""
 
 # ruff: noqa: RUF001 - what looks like something else is the point
 
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from random import Random
 
 _GOOD = "abcdefghijklmnopqrstuvwxyz0123456789"
-# Letters of other scripts that look like ours, or that IDNA 2008 maps, joins, forbids or allows in some places alone.
+# Letters of other scripts that look like ASCII, or that IDNA 2008 maps, joins, forbids or allows only in some contexts.
 _STRANGE = "аеорсухіјѕԁɡαοнкʏßςıſﬀⅷ①ｅ̧̈·・ー゠٠۵०〇ªºÅΩ℀ℓ™ⓔ🤷🏽☃\u0640\u0660\u06f0\u05f3\u0375\u30fb"
-# Dots, hyphens and slashes that are none.
+# Characters that look like dots, hyphens and slashes.
 _MARKS = "。．｡․‥…•∙⁄∕／＼﹨＿﹍‐‑‒–—−﹣－＠％＃？：；＝＋"
 _CONTROLS = "\0\x01\x07\x08\t\n\v\f\r\x1b\x7f\x85\x9b\xa0\xad"
 _INVISIBLE = (
@@ -37,7 +37,7 @@ _PASTED = (
 
 
 def name(random: Random) -> str:
-    """Make a name, good or bad."""
+    """Return a random name, valid or not."""
     return random.choice(_WAYS)(random)
 
 
@@ -50,8 +50,8 @@ def _good(random: Random) -> str:
     return ".".join([*labels, random.choice(("com", "example", "test", "de", "co.uk", "xn--p1ai"))])
 
 
-def _spoilt(random: Random) -> str:
-    """Put something strange into a good name."""
+def _damaged(random: Random) -> str:
+    """Insert strange characters into a valid name."""
     made = list(_good(random))
     for _ in range(random.randint(1, 3)):
         strange = random.choice((_STRANGE, _MARKS, _CONTROLS, _INVISIBLE, _SHELL, "-", ".", "--"))
@@ -60,7 +60,7 @@ def _spoilt(random: Random) -> str:
 
 
 def _long(random: Random) -> str:
-    """Make a name about as long as a name or a label may be."""
+    """Return a name near the length limit of a name or a label."""
     if random.random() < 0.3:
         return random.choice(("a", "é", "я", "9")) * random.randint(50, 1100) + ".com"
     labels: list[str] = []
@@ -70,7 +70,7 @@ def _long(random: Random) -> str:
 
 
 def _punycode(random: Random) -> str:
-    """Make a label that says it is punycode: mostly it lies."""
+    """Return a label that is marked as punycode and mostly is not."""
     if random.random() < 0.5:
         return f"xn--{''.join(random.choices(_GOOD + '-', k=random.randint(0, 20)))}.example.com"
     word = "".join(random.choices(_STRANGE + "äöüéñжщ例え", k=random.randint(1, 6)))
@@ -78,7 +78,7 @@ def _punycode(random: Random) -> str:
 
 
 def _foreign(random: Random) -> str:
-    """Make a name of letters of the world's scripts, or of any characters at all."""
+    """Return a name of letters of many scripts, or of any characters."""
     if random.random() < 0.5:
         begin = random.choice(
             (0xC0, 0x370, 0x400, 0x530, 0x590, 0x600, 0x900, 0xE00, 0x10A0, 0x3040, 0x4E00, 0xAC00)
@@ -100,8 +100,8 @@ def _pasted(random: Random) -> str:
 
 _WAYS: tuple[Callable[[Random], str], ...] = (
     _good,
-    _spoilt,
-    _spoilt,
+    _damaged,
+    _damaged,
     _long,
     _punycode,
     _foreign,
@@ -109,7 +109,7 @@ _WAYS: tuple[Callable[[Random], str], ...] = (
     _pasted,
 )
 
-# What C4, a CA, DNS or a certificate may say.
+# Texts that C4, a CA, DNS or a certificate may send.
 TEXTS = (
     "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1bPq\x1b\\", "\x9b31mc1\x85", "two\r\nlines: yes", "\rover",
     "\u202egnp.exe", "\u2066isolated\u2069", "zero\u200bwidth\u200d", "tag\U000e0041", "\ufeffmark", "nul\0byte",
@@ -119,11 +119,11 @@ TEXTS = (
 )  # fmt: skip
 
 
-def harmful(text: str, allowed: str = "\n") -> str:
-    """Give the first character of `text` that no output may have, by its number; empty where there is none.
+def find_control_character(text: str, allowed: str = "\n") -> str:
+    """Return the code point of the first character of `text` that no output may have; empty if there is none.
 
-    Controls, escapes, bidirectional and other format characters, line and paragraph separators, and halves of
-    surrogates: by Unicode's category, so that this asks nobody's list.
+    These are controls, escapes, bidirectional and other format characters, line and paragraph separators, and
+    surrogates, by Unicode's category.
     """
     for character in text:
         if character not in allowed and unicodedata.category(character) in (

@@ -1,15 +1,16 @@
-"""The one checker of what must hold after every harm.
+"""The checker of the invariants that must hold after every fault.
 
-I1 every certificate that the CA issued is stored with its key, or its order is open and will be collected.
-I2 at most one extra order a crash, and none while one is open.
-I3 the database is whole, and what was acknowledged is in it.
-I4 key, chain and names of what is stored match; what is served of the CA's never expires earlier than before.
-I5 nothing of the state can be read by another user.
-I6 C4 has exactly the certificate that sslctl says it serves; while something is wrong, none but one that is held.
-   The status that is derived from what it knows is the one under which `list --status` finds it.
-I7 domains that nothing is wrong with are in Success.
+I1 Every certificate that the CA issued is stored with its key, or its order is open and will be collected.
+I2 At most one extra order a crash, and none while an order is open.
+I3 The database is intact, and contains what was acknowledged.
+I4 Key, chain and names of stored certificates match; a certificate of the CA is never replaced on C4 by one that expires
+   earlier.
+I5 No other user can read any file of the state.
+I6 C4 has exactly the certificate that sslctl reports as served, or one of the stored ones while there is a finding.
+   `list --status` finds a domain by the status that is derived from its facts.
+I7 Healthy domains are in Success.
 
-I8, that a tick ends in time with the right exit code, is seen where the tick is run.
+I8, that a tick ends in time with the right exit code, is checked by the code that runs the tick.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ _OTHERS = 0o077
 
 @dataclass(slots=True)
 class Outside:
-    """What the outside knows: serial numbers (lower-case hex) that the CA issued, and how many orders it took, by name.
+    """What CA and C4 know: serial numbers (lower-case hex) that were issued, and the number of orders, by name.
 
-    `installed` gives the fingerprint that C4 serves for a name. `unseen` are domains that somebody else changed on C4
-    since sslctl last asked. From one check to the next are remembered: in `served_until` when what was served expires,
-    in `matching` what was found to belong together.
+    `installed` returns the fingerprint that C4 serves for a name. `unseen` are domains that another client changed on C4
+    since sslctl last asked. Kept between checks: `served_until`, the expiry of what was served, and `matching`, the pairs
+    that were already verified.
     """
 
     issued: Callable[[], Iterable[str]]
@@ -60,9 +61,9 @@ def violations(
     acknowledged: Iterable[str] = (),
     healthy: Iterable[str] | None = None,
 ) -> list[str]:
-    """Give what does not hold of the state in the folder `state`, once nobody works on it any more.
+    """Return the violations in the state folder `state`, on which no process may be working.
 
-    `most_orders` is how many orders a name may have cost by now, `acknowledged` the domains that a command said were
+    `most_orders` returns how many orders a name may have cost, `acknowledged` are the domains that a command reported as
     recorded, `healthy` those that must be in Success (default: all that are managed).
     """
     found = [*_broken(state / "sslctl.db"), *_readable(state)]
@@ -74,7 +75,7 @@ def violations(
     try:
         found += _of_store(store, outside, now, healthy=healthy, acknowledged=acknowledged)
         found += [
-            f"I2: {count} orders were placed for {name}, {most_orders(name)} would do"
+            f"I2: {count} orders were placed for {name}, at most {most_orders(name)} are allowed"
             for name, count in outside.orders().items()
             if count > most_orders(name)
         ]
@@ -97,18 +98,18 @@ def _broken(database: Path) -> Iterator[str]:
     if answer != ["ok"]:
         yield f"I3: integrity_check says {answer[:2]}"
     if strays:
-        yield f"I3: {len(strays)} rows refer to rows that are not there"
+        yield f"I3: {len(strays)} rows refer to missing rows"
     if twice:
         yield f"I2: {len(twice)} domains have two open orders"
 
 
 def _readable(state: Path) -> Iterator[str]:
     for path in (state, *state.rglob("*")):
-        # What a CA's validation reads is public by its nature.
+        # Challenge files are public.
         if path.is_symlink() or "webroot" in path.parts:
             continue
         if path.stat().st_mode & _OTHERS:
-            yield f"I5: others can reach {path.relative_to(state.parent)}"
+            yield f"I5: other users can access {path.relative_to(state.parent)}"
 
 
 def _of_store(
@@ -120,11 +121,9 @@ def _of_store(
     acknowledged: Iterable[str],
 ) -> Iterator[str]:
     domains = {domain.name: domain for domain in store.domains(Query(), now)}
-    yield from (
-        f"I3: {name} was acknowledged and is not there" for name in acknowledged if name not in domains
-    )
+    yield from (f"I3: {name} was acknowledged and is missing" for name in acknowledged if name not in domains)
     serials = set[int]()
-    # Of a deleted domain the history stays, and an order is collected if it is added again.
+    # The history of a deleted domain stays, and its order is collected if it is added again.
     every = [*domains.values(), *store.domains(Query(deleted=True), now)]
     for domain in every:
         yield from _certificates(store, domain, serials, outside.matching)
@@ -148,11 +147,11 @@ def _certificates(
     for certificate in store.certificates(domain):
         serials.add(int(certificate.leaf.serial, 16))
         bundle = store.bundle(certificate)
-        # Versions never change, and to look at all of them anew takes longer than everything else here.
+        # Versions never change, and verifying all of them again takes longer than everything else here.
         if (certificate.fingerprint, bundle) in matching:
             continue
         try:
-            # Whether it has expired meanwhile is not the question.
+            # A certificate that has expired since is no violation.
             valid_at = certificate.leaf.not_before + timedelta(seconds=1)
             x509.check_pair(
                 bundle.certificate, bundle.private_key, bundle.chain, certificate.leaf.names, valid_at
@@ -166,14 +165,14 @@ def _certificates(
 def _served(store: Store, domain: Domain, outside: Outside) -> Iterator[str]:
     installed = outside.installed(domain.name)
     said = domain.serving.fingerprint if domain.serving else None
-    # While an upload is owed C4 may have taken it already, and the answer was lost.
+    # While an upload is due C4 may have it already, if its response was lost.
     allowed = {said, domain.wanted.fingerprint if domain.wanted else None} - {None} or {None}
     if domain.finding is not None or domain.serving is None:
-        # It says that something is wrong, or that nothing is served: what C4 has is then not more than a remnant.
+        # With a finding, or nothing served, C4 may have any stored certificate, or none.
         allowed |= {None, *(certificate.fingerprint for certificate in store.certificates(domain))}
     if installed not in allowed and domain.name not in outside.unseen:
-        yield f"I6: C4 serves {installed} for {domain.name}, and sslctl says {said}"
-    # A person may paste what expires earlier.
+        yield f"I6: C4 serves {installed} for {domain.name}, and sslctl reports {said}"
+    # A person may add a text certificate that expires earlier.
     if domain.serving is not None and domain.serving.source is Source.C4:
         before = outside.served_until.get(domain.name)
         if before is not None and domain.serving.not_after < before:

@@ -1,9 +1,9 @@
-"""kill -9 of real sslctl processes with real certbot at work, and what the next runs make of it.
+"""kill -9 of real sslctl processes with real certbot, and how the next runs recover.
 
-After each kill the next tick begins at once, while children of the killed one may still be ending. It must make all
-whole; where it does not, a `recheck` stands for the tick after that, so that nobody waits for a retry's minute.
-Several domains are under way in each process, and one kill hits all of them: at most one order in excess a crash is
-counted for each name, and all that were there are shown.
+After each kill the next tick begins at once, while children of the killed process may still be ending. It must recover
+everything; if it does not, a `recheck` takes the place of the tick after it, which saves the minute until the retry.
+Each process works on several domains and a kill affects all of them: for each name one excess order a crash is allowed,
+and all excess orders are reported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.torture.case import Case
 from tests.torture.environment import DYING_PROCESS, Environment, State
 
 TITLE = "kill -9"
-TARGET = "0 violations, whole again in at most 2 ticks, at most 1 order in excess a name and crash"
+TARGET = "0 violations, recovery within 2 ticks, at most 1 excess order a name and crash"
 
 _DOMAINS = 3
 _TRIES_A_STATE = 10
@@ -33,9 +33,9 @@ _RENEW = ("recheck", "--force-renew")
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """A moment between two steps of a pass: `when` a method of the store is called, in the first such round of calls.
+    """A moment between two steps of a pass: before or after (`when`) the call of a method of the store.
 
-    `after` so many calls for each domain. With `loses_runs` what certbot wrote is lost as well.
+    `after` skips that many calls for each domain. With `loses_runs` what certbot wrote is lost as well.
     """
 
     what: str
@@ -47,24 +47,24 @@ class Boundary:
 
 BOUNDARIES = (
     Boundary("the domain is claimed", "transaction", "after"),
-    Boundary("key and CSR are kept", "open_order", "after"),
-    Boundary("the CA has the order, its URL is not kept", "record_order_url", "before"),
-    Boundary("the order's URL is kept", "record_order_url", "after"),
-    Boundary("issued, on disk, not kept", "add_issued_certificate", "before"),
+    Boundary("key and CSR are stored", "open_order", "after"),
+    Boundary("the CA has the order, its URL is not stored", "record_order_url", "before"),
+    Boundary("the order's URL is stored", "record_order_url", "after"),
+    Boundary("issued, on disk, not stored", "add_issued_certificate", "before"),
     Boundary("issued at the CA, not on disk", "add_issued_certificate", "before", loses_runs=True),
-    Boundary("the certificate is kept", "add_issued_certificate", "after"),
-    Boundary("the intent to upload is kept", "mark_uploading", "after"),
+    Boundary("the certificate is stored", "add_issued_certificate", "after"),
+    Boundary("the intent to upload is stored", "mark_uploading", "after"),
     Boundary("C4 has it, not recorded", "mark_uploaded", "before"),
     Boundary("the upload is recorded", "mark_uploaded", "after"),
     Boundary("read back and recorded", "mark_serving", "after"),
-    Boundary("settled", "transaction", "after", after=1),
+    Boundary("the result is recorded", "transaction", "after", after=1),
 )
-_FEW = ("the CA has the order, its URL is not kept", "issued at the CA, not on disk")
+_FEW = ("the CA has the order, its URL is not stored", "issued at the CA, not on disk")
 
 
 @dataclass(slots=True)
-class Survival:
-    """What came of tries. `ticks` counts how many it took to be whole, `left` what was left behind."""
+class Recovery:
+    """The results of some kills. `ticks` counts how many ticks the recovery took, `left` what was left behind."""
 
     kills: int = 0
     ticks: Counter[int] = field(default_factory=Counter)
@@ -72,8 +72,8 @@ class Survival:
     left: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
-    def add(self, other: Survival) -> None:
-        """Take in another one's."""
+    def add(self, other: Recovery) -> None:
+        """Add the results of `other`."""
         self.kills += other.kills
         self.ticks += other.ticks
         self.excess += other.excess
@@ -81,36 +81,36 @@ class Survival:
         self.violations += other.violations
 
     def case(self, fault: str) -> Case:
-        """Give it as a case."""
+        """Return the results as a case."""
         whole = ", ".join(f"{count} after {ticks}" for ticks, count in sorted(self.ticks.items()))
         left = ", ".join(f"{count} {what}" for what, count in sorted(self.left.items())) or "nothing"
-        found = f"ticks until whole: {whole}; {self.excess} orders in excess; left behind: {left}"
+        found = f"ticks until recovery: {whole}; {self.excess} excess orders; left behind: {left}"
         return Case(fault, self.kills, self.violations, found)
 
 
 class Arena:
     """A ground with the state that is in use, and how long an unfaulted tick takes there."""
 
-    def __init__(self, ground: Environment) -> None:
-        self._ground = ground
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self._left = 0
         self.state: State
         self.length = 0.0
         self.renew()
 
     def renew(self) -> None:
-        """Begin with an empty state."""
-        self.state, self._left = self._ground.state(), _TRIES_A_STATE
+        """Start an empty state."""
+        self.state, self._left = self._environment.state(), _TRIES_A_STATE
 
     def take(self) -> State:
-        """Give the state for a try; the checker looks at all of it, so it is not to grow for ever."""
+        """Return the state for a try; after some tries a new one, since the checker reads all of it."""
         if not self._left:
             self.renew()
         self._left -= 1
         return self.state
 
     def measure(self) -> None:
-        """Measure a tick over as many domains as are killed in."""
+        """Measure a tick over as many domains as the killed ticks have."""
         prepare(self.state)
         process = self.state.start(*_TICK)
         process.end()
@@ -118,21 +118,21 @@ class Arena:
 
 
 def prepare(state: State) -> list[str]:
-    """Record new domains; each may cost an order."""
+    """Record new domains, each of which may cost an order; return their names."""
     names = state.customers(_DOMAINS)
     state.record(names)
     state.most_orders.update(names)
     return names
 
 
-# Each kills, and gives the domains that were hit, how many kills there were, and the commands that make it whole.
-Blow = Callable[[Arena, Random], tuple[list[str], int, Sequence[Sequence[str]]]]
+# Kills; returns the affected domains, the number of kills, and the commands that must recover them.
+Kill = Callable[[Arena, Random], tuple[list[str], int, Sequence[Sequence[str]]]]
 
 
-def at(boundary: Boundary) -> Blow:
-    """Kill a tick at a boundary, for one of the domains; where the others are at that moment is left to chance."""
+def at(boundary: Boundary) -> Kill:
+    """Return a kill of a tick at a boundary of one domain; the other domains are anywhere at that moment."""
 
-    def blow(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[Sequence[str]]]:
+    def kill(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[Sequence[str]]]:
         state = arena.take()
         names = prepare(state)
         number = boundary.after * _DOMAINS + chance.randint(1, _DOMAINS)
@@ -142,11 +142,11 @@ def at(boundary: Boundary) -> Blow:
             state.lose_runs()
         return names, int(killed), (_TICK, _RECHECK)
 
-    return blow
+    return kill
 
 
 def in_tick(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[Sequence[str]]]:
-    """Kill a tick at a random moment of its length; one that had ended before counts for nothing."""
+    """Kill a tick at a random moment; one that ended before does not count."""
     state = arena.take()
     names = prepare(state)
     while not state.start(*_TICK).kill_after(chance.uniform(0, arena.length)):
@@ -155,14 +155,14 @@ def in_tick(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[Sequ
 
 
 def in_recovery(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[Sequence[str]]]:
-    """Kill a tick at a random moment, and the one that goes on with it, too."""
+    """Kill a tick at a random moment, and also the tick that continues its work."""
     names, kills, following = in_tick(arena, chance)
     kills += arena.state.start(*_TICK).kill_after(chance.uniform(0, arena.length))
     return names, kills, following
 
 
 def in_add(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[Sequence[str]]]:
-    """Kill the very first command: it makes the database, the key file and the account. The operator repeats it."""
+    """Kill the very first command, which creates the database, the key file and the account. The operator repeats it."""
     while True:
         arena.renew()
         names = arena.state.customers(_DOMAINS)
@@ -172,7 +172,7 @@ def in_add(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[Seque
 
 
 def in_renewal(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[Sequence[str]]]:
-    """Kill a renewal at a random moment: what is served must stay, and what was ordered must not be forgotten."""
+    """Kill a renewal at a random moment: the served certificate must stay, and the order must not be lost."""
     state = arena.take()
     names = prepare(state)
     state.run(*_TICK)
@@ -182,15 +182,15 @@ def in_renewal(arena: Arena, chance: Random) -> tuple[list[str], int, Sequence[S
             return names, 1, (_TICK, _RECHECK)
 
 
-def endure(arena: Arena, blow: Blow, seed: int) -> Survival:
-    """Strike once, let the next runs recover, and look."""
-    names, kills, following = blow(arena, Random(seed))
+def kill_and_recover(arena: Arena, kill: Kill, seed: int) -> Recovery:
+    """Kill once, let the next runs recover, and check."""
+    names, kills, following = kill(arena, Random(seed))
     state = arena.state
-    # The one extra order that a crash may cost each name under way.
+    # A crash may cost each name that was being processed one extra order.
     needed = sum(state.most_orders[name] for name in names)
     for name in names:
         state.most_orders[name] += kills
-    came = Survival(kills)
+    came = Recovery(kills)
     found: list[str] = []
     for ticks, arguments in enumerate(following, 1):
         ended = state.run(*arguments)
@@ -204,11 +204,11 @@ def endure(arena: Arena, blow: Blow, seed: int) -> Survival:
     came.excess = max(0, sum(orders.get(name, 0) for name in names) - needed)
     came.left += state.sweep()
     if not kills:
-        found.append("I8: it was not killed: the moment never came")
+        found.append("I8: not killed: the moment did not occur")
     if left := state.processes():
         found.append(f"I8: {left} processes outlived their parent")
     if found:
-        # What does not hold is told once.
+        # Report a violation only once.
         arena.renew()
     came.violations = [f"seed {seed}: {violation}" for violation in found]
     return came
@@ -216,38 +216,38 @@ def endure(arena: Arena, blow: Blow, seed: int) -> Survival:
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     with ExitStack() as stack:
-        # Started by this thread, which outlives the others: the CAs end with the thread that started them.
-        grounds = [
+        # Started by this thread, which lives longest: a CA ends with the thread that started it.
+        environments = [
             stack.enter_context(Environment(folder / str(number)))
             for number in range(2 if small else _GROUNDS)
         ]
         arenas = SimpleQueue[Arena]()
-        for ground in grounds:
-            arenas.put(Arena(ground))
-        pool = stack.enter_context(ThreadPoolExecutor(len(grounds)))
+        for environment in environments:
+            arenas.put(Arena(environment))
+        pool = stack.enter_context(ThreadPoolExecutor(len(environments)))
 
-        def strike(blow: Blow, seed: int) -> Survival:
+        def run_one(kill: Kill, seed: int) -> Recovery:
             arena = arenas.get()
             try:
                 if not arena.length:
                     arena.measure()
-                return endure(arena, blow, seed)
+                return kill_and_recover(arena, kill, seed)
             finally:
                 arenas.put(arena)
 
-        for fault, blow, tries in _cases(small=small):
-            came = Survival()
-            for survival in pool.map(strike, [blow] * tries, range(tries)):
-                came.add(survival)
+        for fault, kill, tries in _cases(small=small):
+            came = Recovery()
+            for recovery in pool.map(run_one, [kill] * tries, range(tries)):
+                came.add(recovery)
             yield came.case(fault)
 
 
-def _cases(*, small: bool) -> Iterable[tuple[str, Blow, int]]:
+def _cases(*, small: bool) -> Iterable[tuple[str, Kill, int]]:
     for boundary in BOUNDARIES:
         if not small or boundary.what in _FEW:
-            yield f"kill -9 where {boundary.what}", at(boundary), 1 if small else 20
+            yield f"kill -9: {boundary.what}", at(boundary), 1 if small else 20
     yield "kill -9 at a random moment of a tick", in_tick, 2 if small else 500
-    yield "kill -9 of a tick, and of the tick that recovers from that", in_recovery, 1 if small else 40
+    yield "kill -9 of a tick, and of the tick that recovers from it", in_recovery, 1 if small else 40
     if not small:
         yield "kill -9 at a random moment of a renewal", in_renewal, 40
-        yield "kill -9 of the first command of all, which makes the state", in_add, 20
+        yield "kill -9 of the very first command, which creates the state", in_add, 20

@@ -1,7 +1,7 @@
-"""One life of sslctl in a whole CDN with a fake CA, beside a small model of what must be so.
+"""A run of sslctl in a whole CDN with a fake CA, compared with a small model.
 
-The model has what a person would remember: which domains were added, with which names and from which source, and
-what the CA issued. It knows nothing of how sslctl works.
+The model has what a person would remember: which domains were added, with which names and source, and what the CA
+issued. It does not know how sslctl works.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OF_STATUS = {"Success": 0, "Pending": 3, "Failure": 4, "Expired": 4, "Discard":
 ONE = frozenset(_OF_STATUS.values())
 MANY = frozenset({0, 5, 7})
 USAGE, UNUSABLE, NOT_MANAGED, TRY_LATER = 2, 8, 9, 75
-# Longer than any pause or wait for the next try.
+# Longer than any pause and any delay before a retry.
 _PAST_EVERY_RETRY = timedelta(days=8)
 _FARTHEST_BACK = timedelta(hours=12)
 
@@ -44,7 +44,7 @@ Facts = tuple[bool, str, tuple[str, ...], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a person wants of a domain. `pasted` is the leaf that was pasted last, however long ago."""
+    """What a person asked for: the recorded facts of a domain. `pasted` is the leaf of its newest text certificate."""
 
     managed: bool = False
     source: str = "c4"
@@ -53,12 +53,12 @@ class Intent:
 
     @property
     def facts(self) -> Facts:
-        """What must be recorded of it."""
+        """What must be recorded of the domain."""
         return self.managed, self.source, self.sans, None if self.pasted is None else self.pasted.fingerprint
 
     @property
     def expires_at(self) -> datetime | None:
-        """When what it is to have expires, where that was pasted."""
+        """When the text certificate that it must have expires, or None."""
         return self.pasted.not_after if self.source == "text" and self.pasted else None
 
 
@@ -75,20 +75,20 @@ class Violated(AssertionError):
 
 
 class ModelRun:
-    """Use as a context manager. `activation_seconds` is how long C4 takes for an upload."""
+    """A run beside its model; use as a context manager. `activation_seconds` is how long C4 takes for an upload."""
 
     def __init__(self, folder: Path, *, activation_seconds: float = 0) -> None:
         self.clock = Clock()
         self._latest = self.clock.at
-        # Their clocks are right, whatever ours does.
+        # The clocks of C4 and the CA are right, whatever happens to ours.
         self.cdn = Cdn(
             folder, self.clock, activation_seconds=activation_seconds, outside=lambda: self._latest
         )
         self.ca = AuditingCa(self.clock, lambda: self._latest)
         self.cdn.issuer = self.ca
-        self.wishes = dict.fromkeys(NAMES, Intent())
+        self.intents = dict.fromkeys(NAMES, Intent())
         self.crashes = 0
-        # What belongs on the edge for domains that were deleted.
+        # What the edge must serve for deleted domains.
         self._remnants: dict[str, str | None] = {}
         self._unwell: set[str] = set()
         self._faulty = False
@@ -113,7 +113,7 @@ class ModelRun:
     # Commands
 
     def sslctl(self, *arguments: str, expected: Iterable[int]) -> Result:
-        """Run a command to its end."""
+        """Run a command. Raise `Violated` unless its exit code is in `expected`."""
         return self._expect(self.cdn.sslctl(*arguments), arguments, expected)
 
     def _expect(self, result: Result, arguments: Sequence[str], expected: Iterable[int]) -> Result:
@@ -126,17 +126,17 @@ class ModelRun:
     def change(
         self,
         arguments: Sequence[str],
-        wishes: dict[str, Intent],
+        intents: dict[str, Intent],
         expected: Iterable[int],
         crash: Crash | None,
     ) -> int | None:
-        """Run a command after which `wishes` hold. With `crash` it may be killed: then each holds, or does not.
+        """Run a command after which `intents` hold. With `crash` it may be killed: then each of them may or may not hold.
 
-        Gives the exit code, None for a killed one.
+        Return the exit code, or None if it was killed.
         """
-        before = dict(self.wishes)
-        for name, wish in wishes.items():
-            self.ca.let_go(name, _names(name, wish))
+        before = dict(self.intents)
+        for name, intent in intents.items():
+            self.ca.let_go(name, _names(name, intent))
         if crash is None:
             code = self.sslctl(*arguments, expected=expected).exit_code
         else:
@@ -147,32 +147,32 @@ class ModelRun:
             except Killed:
                 self.crashes += 1
                 recorded = self._recorded()
-                for name, wish in wishes.items():
-                    if recorded[name] not in (wish.facts, before[name].facts):
-                        raise Violated(f"I3: {name} was neither changed nor left alone") from None
-                    if recorded[name] == wish.facts:
-                        self._wish(name, wish)
+                for name, intent in intents.items():
+                    if recorded[name] not in (intent.facts, before[name].facts):
+                        raise Violated(f"I3: {name} was neither changed nor left unchanged") from None
+                    if recorded[name] == intent.facts:
+                        self._record_intent(name, intent)
                 return None
         if code not in (USAGE, UNUSABLE, NOT_MANAGED, TRY_LATER):
-            for name, wish in wishes.items():
-                self._wish(name, wish)
+            for name, intent in intents.items():
+                self._record_intent(name, intent)
         return code
 
-    def _wish(self, name: str, wish: Intent) -> None:
-        before, self.wishes[name] = self.wishes[name], wish
-        if wish.source == "text":
+    def _record_intent(self, name: str, intent: Intent) -> None:
+        before, self.intents[name] = self.intents[name], intent
+        if intent.source == "text":
             self.ca.surpass(name)
-        if wish.managed:
+        if intent.managed:
             self._remnants.pop(name, None)
         elif before.managed:
             self._outside.served_until.pop(name, None)
 
     def run(
-        self, name: str, arguments: Sequence[str], wish: Intent, crash: Crash | None, *, passes: bool = True
+        self, name: str, arguments: Sequence[str], intent: Intent, crash: Crash | None, *, passes: bool = True
     ) -> None:
-        """Run a command that makes a pass over `name` or, without `passes`, only records it; see that it tells the truth."""
-        healthy = passes and self._is_healthy(name, wish)
-        code = self.change(arguments, {name: wish}, ONE, crash)
+        """Run a command that makes a pass over `name`, or without `passes` only records it; check its exit code."""
+        healthy = passes and self._is_healthy(name, intent)
+        code = self.change(arguments, {name: intent}, ONE, crash)
         if code is None:
             return
         status = self.status(name)
@@ -180,26 +180,26 @@ class ModelRun:
             raise Violated(f"I8: {' '.join(arguments)} ended with {code}, and list says {status}")
         if healthy and code != 0:
             told = self.cdn.sslctl("view", name).stdout
-            raise Violated(f"I7: nothing is wrong with {name}, and it is not in Success: {told}")
+            raise Violated(f"I7: {name} is healthy and not in Success: {told}")
         if passes and not self._faulty:
             self._outside.unseen.discard(name)
 
     def delete(self, name: str, options: Sequence[str], crash: Crash | None) -> None:
-        """Delete `name`, managed or not."""
-        wish, installed = self.wishes[name], self.cdn.installed(name)
-        expected = {0, USAGE, UNUSABLE, TRY_LATER} if wish.managed else {NOT_MANAGED}
-        if "--revoke" in options and wish.managed:
+        """Run `delete` for `name`, managed or not."""
+        intent, installed = self.intents[name], self.cdn.installed(name)
+        expected = {0, USAGE, UNUSABLE, TRY_LATER} if intent.managed else {NOT_MANAGED}
+        if "--revoke" in options and intent.managed:
             self.ca.surpass(name)
-        elif wish.managed:
+        elif intent.managed:
             expected -= {USAGE}
         self.change(
-            ["delete", name, "--yes", *options], {name: replace(wish, managed=False)}, expected, crash
+            ["delete", name, "--yes", *options], {name: replace(intent, managed=False)}, expected, crash
         )
-        if wish.managed and not self.wishes[name].managed:
+        if intent.managed and not self.intents[name].managed:
             self._remnants[name] = installed if "--keep-on-c4" in options else None
 
     def status(self, name: str) -> int:
-        """Give the exit code that stands for what `list` says of `name`."""
+        """Return the exit code for the status that `list` prints for `name`."""
         told = self._told()[name]
         also = told["reason"]["also"] if told["reason"] else None
         return _OF_STATUS[REASONS[Code(also)].status if also else told["status"]]
@@ -208,20 +208,20 @@ class ModelRun:
         listed = self.sslctl("list", "--json", expected={0}).json["domains"]
         return {domain["domain"]: domain for domain in listed}
 
-    # The outside
+    # C4, the CA, DNS and the clock
 
     def break_c4(self, fault: Fault) -> None:
-        """Have C4 misbehave."""
+        """Inject `fault` into C4."""
         self._faulty = True
         self.cdn.c4.set_faults(fault)
 
     def heal_c4(self) -> None:
-        """Have C4 behave again."""
+        """Remove all faults of C4."""
         self._faulty = False
         self.cdn.c4.heal()
 
     def forget(self, name: str) -> None:
-        """Have C4 lose the domain, and its certificate with it."""
+        """Delete the domain and its certificate in C4."""
         self.cdn.c4.delete_domain(name)
         self._unwell.add(name)
         self._outside.unseen.add(name)
@@ -229,12 +229,12 @@ class ModelRun:
             self._remnants[name] = None
 
     def bring_back(self, name: str) -> None:
-        """Have C4 know the domain again."""
+        """Create the domain in C4 again."""
         self.cdn.c4.create_domain(name, cname_target=f"{name}.{SUFFIX}")
         self.point(name, "here")
 
     def point(self, name: str, where: str) -> None:
-        """Have DNS lead `name` here, elsewhere or nowhere, or fail."""
+        """Set the DNS of `name`: to the CDN (`here`), `elsewhere`, `nowhere` or `failing`."""
         self.cdn.clear_dns(name)
         if where == "failing":
             self.cdn.zone.spoil(name, DnsTrouble.SERVFAIL)
@@ -246,14 +246,14 @@ class ModelRun:
             self._unwell.add(name)
 
     def move(self, seconds: float) -> None:
-        """Move the clock, back too; never far from the right time."""
+        """Move sslctl's clock, also backwards, but never far from the right time."""
         self.clock.at = max(self.clock.at + timedelta(seconds=seconds), self._latest - _FARTHEST_BACK)
         self._latest = max(self._latest, self.clock.at)
 
-    # What must hold
+    # Invariants
 
     def check(self) -> None:
-        """Raise `Violated` where something does not hold."""
+        """Raise `Violated` if an invariant does not hold."""
         for name in list(self._outside.unseen):
             if self.cdn.installed(name) == self._serving(name):
                 self._outside.unseen.discard(name)
@@ -266,13 +266,13 @@ class ModelRun:
                 self._outside,
                 self.clock(),
                 most_orders=lambda name: self.ca.justified[name],
-                acknowledged=[name for name, wish in self.wishes.items() if wish.managed],
+                acknowledged=[name for name, intent in self.intents.items() if intent.managed],
                 healthy=(),
             ),
             *(
-                f"I3: {name} is recorded as {recorded[name]}, wanted {wish.facts}"
-                for name, wish in self.wishes.items()
-                if recorded[name] != wish.facts
+                f"I3: {name} is recorded as {recorded[name]}, wanted {intent.facts}"
+                for name, intent in self.intents.items()
+                if recorded[name] != intent.facts
             ),
             *(
                 f"I6: {name} was deleted, and C4 serves {self.cdn.installed(name)}, not {remnant}"
@@ -284,12 +284,12 @@ class ModelRun:
             raise Violated("; ".join(found))
 
     def settle(self) -> None:
-        """Heal everything, and require that three ticks bring all of it into order."""
+        """Remove all faults and run three ticks. Raise `Violated` unless every domain is then as the model wants it."""
         self.heal_c4()
         self.ca.troubles.clear()
         for name in NAMES:
             self.bring_back(name)
-        # Discard waits for a person, what was pasted is never rechecked by itself, and what is well not until it is due.
+        # Discard waits for a person, text certificates are not rechecked automatically, healthy ones only when they are due.
         for name, told in self._told().items():
             is_left_alone = told["status"] == "Discard" or name in self._outside.unseen
             if is_left_alone or (told["source"] == "text" and told["status"] != "Success"):
@@ -298,7 +298,7 @@ class ModelRun:
         for expected in (MANY, MANY, {0}):
             self.sslctl("daemon-tick", expected=expected)
             self.check()
-            # Past the next try of what C4 took and has not activated yet.
+            # Past the next check of an upload that C4 has not activated yet.
             self.move(86_400)
         self.ca.refused = False
         self._outside.unseen.clear()
@@ -309,27 +309,27 @@ class ModelRun:
                 leaf.fingerprint,
             ):
                 said = self.cdn.sslctl("view", name).stdout
-                raise Violated(f"I7: all is healed, and C4 does not serve what {name} is to have: {said}")
+                raise Violated(f"I7: no fault is left, and C4 does not serve what {name} must have: {said}")
 
     def _awaited(self, name: str) -> Leaf | None:
-        """Give the leaf that C4 must serve for `name`; None where what was pasted has expired."""
-        wish = self.wishes[name]
-        if wish.source == "text":
-            return wish.pasted if self._is_usable(wish) else None
+        """Return the leaf that C4 must serve for `name`; None if its text certificate has expired."""
+        intent = self.intents[name]
+        if intent.source == "text":
+            return intent.pasted if self._is_usable(intent) else None
         leaf = self.ca.latest(name)
-        if leaf is None or set(leaf.names) != _names(name, wish):
-            raise Violated(f"I7: all is healed, and {name} has no certificate for {wish.sans}")
+        if leaf is None or set(leaf.names) != _names(name, intent):
+            raise Violated(f"I7: no fault is left, and {name} has no certificate for {intent.sans}")
         return leaf
 
-    def _is_healthy(self, name: str, wish: Intent) -> bool:
-        """Say whether a pass over `name` has nothing that it could stumble on."""
+    def _is_healthy(self, name: str, intent: Intent) -> bool:
+        """Return whether no fault can affect a pass over `name`."""
         is_calm = not (self._faulty or self.ca.refused or self.ca.troubles.get(name) or name in self._unwell)
-        return self._instant and self._is_usable(wish) and is_calm
+        return self._instant and self._is_usable(intent) and is_calm
 
-    def _is_usable(self, wish: Intent) -> bool:
-        return wish.expires_at is None or wish.expires_at > self.clock()
+    def _is_usable(self, intent: Intent) -> bool:
+        return intent.expires_at is None or intent.expires_at > self.clock()
 
-    # Facts, read from the database itself
+    # Facts, read directly from the database
 
     def _recorded(self) -> dict[str, Facts]:
         pasted = """SELECT fingerprint FROM certificate WHERE domain_id = domain.id AND source = 'text'
@@ -351,9 +351,9 @@ class ModelRun:
 
 
 def www(name: str) -> str:
-    """Give the other name that a certificate of `name` may carry."""
+    """Return the additional name that a certificate of `name` may have."""
     return f"www.{name}"
 
 
-def _names(name: str, wish: Intent) -> frozenset[str]:
-    return frozenset({name, *wish.sans})
+def _names(name: str, intent: Intent) -> frozenset[str]:
+    return frozenset({name, *intent.sans})

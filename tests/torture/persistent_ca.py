@@ -1,4 +1,4 @@
-"""The fake CA with its memory in a file, so that several processes, one after the other, meet the same CA."""
+"""The fake CA with its state in a file, so that consecutive processes use the same CA."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from tests.support.fakes import FakeIssuer
 
 
 class PersistentCa(FakeIssuer):
-    """`FakeIssuer` with its memory in the file `path`."""
+    """`FakeIssuer` with its state in the file `path`."""
 
     def __init__(self, path: Path, clock: Callable[[], datetime]) -> None:
         super().__init__(clock)
         self._path = path
         self._lock = RLock()
         if path.exists():
-            self._recall()
+            self._load()
         else:
-            self._remember()
+            self._save()
 
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""
         with self._lock:
-            self._recall()
+            self._load()
             try:
                 return super().issue(order, on_url, replaces=replaces)
             finally:
-                self._remember()
+                self._save()
 
     def collect(self, order: Order) -> Issued | None:
         """See `Issuer.collect`."""
         with self._lock:
-            self._recall()
+            self._load()
             return super().collect(order)
 
     def serials(self) -> list[str]:
         """See `FakeIssuer.serials`."""
-        self._recall()
+        self._load()
         return super().serials()
 
     def orders_by_name(self) -> Counter[str]:
         """See `FakeIssuer.orders_by_name`."""
-        self._recall()
+        self._load()
         return super().orders_by_name()
 
-    def _recall(self) -> None:
+    def _load(self) -> None:
         memory = json.loads(self._path.read_text())
         key = read_key(memory["key"])
         assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -62,7 +62,7 @@ class PersistentCa(FakeIssuer):
         self.orders = [tuple(names) for names in memory["orders"]]
         self.issued = {url: Issued(*parts) for url, parts in memory["issued"].items()}
 
-    def _remember(self) -> None:
+    def _save(self) -> None:
         issued = {url: (each.certificate, each.chain) for url, each in self.issued.items()}
         memory = {"key": write_key(self._key), "orders": self.orders, "issued": issued}
         self._path.write_text(json.dumps(memory))

@@ -1,4 +1,4 @@
-"""Power cuts: every state that one could leave on the disk is opened by the real store, and nothing may be missing."""
+"""Power cuts: the real store opens the states that one could leave on the disk, and nothing may be missing."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _DATABASE, _KEY = "state/sslctl.db", "state/master.key"
 _JOURNAL = f"{_DATABASE}-journal"
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
 _SEED = 20261123
-# A state that came up before is drawn anew, so often.
+# How often a state that was already seen is drawn again.
 _DRAWS = 4
-# What sslctl would be without what it takes care of.
+# Settings with which SQLite does lose commits.
 _CONTROLS = (("synchronous=OFF",), ("synchronous=FULL",), ("journal_mode=WAL", "synchronous=NORMAL"))
 
 Fact = tuple[str, str]
@@ -42,7 +42,7 @@ Fact = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a database holds: `mark` tells any two contents apart, `facts` are what can be acknowledged of it."""
+    """The content of a database: `mark` identifies it, `facts` are what can be acknowledged of it."""
 
     mark: str
     facts: frozenset[Fact]
@@ -50,7 +50,7 @@ class _Found:
 
 @dataclass(slots=True)
 class _Toll:
-    """What came of the power cuts in one recording."""
+    """The results of the power cuts in one recording."""
 
     states: int = 0
     commits: int = 0
@@ -59,27 +59,31 @@ class _Toll:
     corrupt: list[str] = field(default_factory=list)
 
     def case(self, fault: str) -> Case:
-        """Give it where nothing may be lost."""
+        """Return the results as a case in which nothing may be lost."""
         found = f"0 lost, 0 corrupt; {self.commits} commits, {self.rolled_back} states with a hot journal"
         if self.lost or self.corrupt:
             found = f"{len(self.lost)} lost, {len(self.corrupt)} corrupt"
         return Case(fault, self.states, [*self.lost, *self.corrupt], found)
 
     def control(self, fault: str) -> Case:
-        """Give it where something must be: a harness that finds nothing here sees nothing anywhere."""
-        found = f"{len(self.lost)} lost, {len(self.corrupt)} corrupt, as it should be"
-        blind = [] if self.lost or self.corrupt else ["I3: the control lost nothing, so the harness is blind"]
+        """Return the results as a control, in which something must be lost: otherwise the harness detects nothing."""
+        found = f"{len(self.lost)} lost, {len(self.corrupt)} corrupt, as expected"
+        blind = (
+            []
+            if self.lost or self.corrupt
+            else ["I3: the control lost nothing, so the harness detects nothing"]
+        )
         return Case(fault, self.states, blind, found)
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """Cut the power while one process works, while threads share commits, in a large commit, and in a recovery."""
+    """Cut the power during single passes, shared commits of threads, a large commit, and a recovery."""
     most = 60 if small else 4300
     # The states are many, and this is the fastest disk there is.
     with fast_folder("power", folder) as fast:
         bench = _Bench(fast)
         alone = bench.record("alone", 2 if small else 6)
-        yield bench.cut(alone, most).case("power cut while passes write, from the making of the state on")
+        yield bench.cut(alone, most).case("power cut while passes write, from the creation of the state on")
         together = bench.record("transaction", 4 if small else 24)
         yield bench.cut(together, most).case("power cut while 8 threads share commits")
         many = bench.record("many", 50 if small else 300)
@@ -96,7 +100,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """What a process did to the disk, from `before` on, and what the database held after each commit: (call, what)."""
+    """What a process did to the disk, starting from `before`; `commits` has (call, content) after each commit."""
 
     before: Content
     calls: Sequence[Call]
@@ -104,7 +108,7 @@ class _Recording:
 
 
 class _Bench:
-    """Records and replays in the folder `fast`."""
+    """Recordings and power cuts in the folder `fast`."""
 
     def __init__(self, fast: Path) -> None:
         self._box = fast / "box"
@@ -112,7 +116,7 @@ class _Bench:
         self._looked: dict[bytes, _Found | str] = {}
 
     def record(self, work: str, number: int, *pragmas: str, before: Content | None = None) -> _Recording:
-        """Record the worker at `work`, from the files `before` on."""
+        """Record the worker at `work`, starting from the files `before`."""
         before = before or {}
         _lay_out(self._box, before)
         arguments = (str(self._box / "state"), work, str(number), *pragmas)
@@ -125,7 +129,7 @@ class _Bench:
         return _Recording(before, calls, commits)
 
     def recoveries(self, recording: _Recording, number: int) -> list[_Recording]:
-        """Cut the power in `recording` so that a hot journal is left, and record how the next run gets on."""
+        """Cut the power in `recording` so that a hot journal is left, and record the recovery by the next run."""
         random = Random(_SEED)
         found: list[_Recording] = []
         while len(found) < number:
@@ -140,10 +144,10 @@ class _Bench:
     def cut(
         self, recording: _Recording, states: int, toll: _Toll | None = None, *, exact: bool = True
     ) -> _Toll:
-        """Cut the power at every call of `recording`, and look at `states` different states that may be left.
+        """Cut the power at every call of `recording`, and check `states` different states that may be left.
 
-        With `exact` each must be what the database held after a commit: the last one before the last thing
-        acknowledged, or one later, and none that had not begun.
+        With `exact` each must be the database's content after a commit: the last one before the latest acknowledgement,
+        or a later one that had begun.
         """
         toll = toll or _Toll()
         toll.commits += len(recording.commits) - 1
@@ -158,7 +162,7 @@ class _Bench:
                     acknowledged.add((name, what))
                     sure = index
             possible = _possible(recording.commits, sure, index) if exact else None
-            # Spread over all moments; what one of them has too few states for goes to the next.
+            # Spread over all moments; if one has too few states, the next one takes the rest.
             wanted = states * (index + 1) // moments - looked
             for draw in range(wanted * _DRAWS):
                 seed = f"{_SEED}/{index}/{draw}"
@@ -184,9 +188,9 @@ class _Bench:
             return
         missing = acknowledged - found.facts
         if missing:
-            toll.lost.append(f"I3: {len(missing)} acknowledged, not there: {min(missing)} ({moment})")
+            toll.lost.append(f"I3: {len(missing)} acknowledged and missing: {min(missing)} ({moment})")
         elif possible is not None and found.mark not in possible:
-            toll.corrupt.append(f"I3: half of a commit is there, or an older one ({moment})")
+            toll.corrupt.append(f"I3: a partial or an older commit was found ({moment})")
 
     def _require(self, content: Content) -> _Found:
         found = self._look(content)
@@ -195,7 +199,7 @@ class _Bench:
         return found
 
     def _look(self, content: Content) -> _Found | str:
-        """Give what the next run finds in `content`, or in words why it cannot use it."""
+        """Return what the next run finds in `content`, or the error message if it cannot use it."""
         digest = _digest(content)
         if digest not in self._looked:
             _lay_out(self._box, content)
@@ -207,9 +211,9 @@ class _Bench:
 
 
 def _possible(commits: Sequence[tuple[int, _Found]], sure: int, index: int) -> set[str]:
-    """Give the marks that may be found when the power goes after call `index`, and all until call `sure` is acknowledged."""
+    """Return the marks that may be found if the power is cut after call `index`, and `sure` is the latest acknowledgement."""
     first = max(place for place, (at, _) in enumerate(commits) if at <= sure)
-    # The one that is being made is there as soon as its journal is gone.
+    # A commit in progress is complete as soon as its journal is removed.
     last = max(place for place, (at, _) in enumerate(commits) if at <= index)
     return {found.mark for _, found in commits[first : last + 1]}
 
@@ -237,7 +241,7 @@ def _is_hot(content: Content) -> bool:
 
 
 def _read(box: Path) -> _Found:
-    """Let SQLite recover the database, see that it is whole, read all of it, and have the real store work with it."""
+    """Let SQLite recover the database, check and read all of it, then use it through the real store."""
     (box / "state").mkdir(0o700, exist_ok=True)
     with closing(sqlite3.connect(box / _DATABASE)) as connection:
         (answer,) = connection.execute("PRAGMA integrity_check").fetchone()

@@ -1,4 +1,7 @@
-"""What power cuts are made in: `python -m tests.torture.power_worker STATE WORK NUMBER [PRAGMA...]`, with every result acknowledged at once."""
+"""The process that suffers power cuts: `python -m tests.torture.power_worker STATE WORK NUMBER [PRAGMA...]`.
+
+It acknowledges every result at once.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def _acknowledge(name: str, what: str) -> None:
 
 
 class _Fleet:
-    """Takes domains through what a pass does to the store, with what the CA gives."""
+    """Performs the writes of passes, with certificates of the fake CA."""
 
     def __init__(self, store: SqliteStore, clock: Clock) -> None:
         self._store = store
@@ -61,7 +64,7 @@ class _Fleet:
         return order
 
     def serve(self, domain: Domain) -> None:
-        """Have a certificate issued for `domain` and served."""
+        """Issue and deliver a certificate for `domain`."""
         store, name = self._store, domain.name
         order = self._open(domain)
 
@@ -104,7 +107,7 @@ def _many(fleet: _Fleet, number: int) -> None:
 
 
 def _reopen(_fleet: _Fleet, _number: int) -> None:
-    """Do nothing: to open the store has recovered it."""
+    """Do nothing: opening the store has recovered it."""
 
 
 WORK: dict[str, Callable[[_Fleet, int], None]] = {
@@ -116,7 +119,7 @@ WORK: dict[str, Callable[[_Fleet, int], None]] = {
 
 
 def main() -> None:
-    """Do it."""
+    """Do the work that the command line names."""
     os.umask(0o077)
     state, work, number, *pragmas = Path(sys.argv[1]), *sys.argv[2:]
     clock = Clock()
@@ -124,7 +127,7 @@ def main() -> None:
         state / "sslctl.db", Keyring(state / "master.key"), clock=clock, actor="worker (torture)"
     )
     for pragma in pragmas:
-        # For the controls: what sslctl would be without what it takes care of.
+        # For the controls: settings with which SQLite does lose commits.
         store._database._connection.execute(f"PRAGMA {pragma}")
     WORK[work](_Fleet(store, clock), int(number))
     store.close()

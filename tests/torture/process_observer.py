@@ -1,4 +1,4 @@
-"""sslctl as a process that is looked at from outside all the time: what it writes, and what others could see of it."""
+"""Observes sslctl processes: what they write, and what other users could see of them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _OTHERS = 0o077
 
 @dataclass(slots=True)
 class Observations:
-    """All that was seen of all processes. `texts` has each text once, with where it was seen first.
+    """Everything observed of all processes. `texts` has each text once, with the place where it was first seen.
 
-    `sealed_keys` are those of orders, and `left_keys` those of them that were in the database after their order's end.
+    `sealed_keys` are the encrypted keys of orders; `left_keys` are those that the database still had after the order's end.
     """
 
     texts: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -41,14 +41,14 @@ class Observations:
     left_keys: set[bytes] = field(default_factory=set)
 
     def add(self, where: str, content: bytes) -> None:
-        """Keep what was seen."""
+        """Add a text that was seen at `where`."""
         self.texts.setdefault(sha256(content).hexdigest(), (where, content))
 
     def look_into(self, folder: Path) -> None:
-        """Keep what the files below `folder` hold, and which of them others could read."""
+        """Add the contents of the files below `folder`, and record which of them other users can access."""
         found = (Path(root) / name for root, names, files in os.walk(folder) for name in (*names, *files))
         for path in (folder, *found):
-            # It may be gone by now.
+            # It may have been removed since.
             with suppress(OSError):
                 if path.is_symlink():
                     continue
@@ -60,7 +60,7 @@ class Observations:
 
 
 class ProcessObserver:
-    """Runs sslctl with `environment`, its temporary files in `scratch` and its state in `state`."""
+    """Runs and observes sslctl with `environment`, its temporary files in `scratch` and its state in `state`."""
 
     def __init__(self, environment: Mapping[str, str], state: Path, scratch: Path) -> None:
         self.seen = Observations()
@@ -75,7 +75,10 @@ class ProcessObserver:
         once: Callable[[int], bool] = lambda _process: True,
         settings: Mapping[str, str] | None = None,
     ) -> int:
-        """Run it, with more `settings` in its environment, to its end, or send it and its children `end_by` as soon as `once` says so; give the exit code."""
+        """Run sslctl with more `settings` in its environment; return the exit code.
+
+        With `end_by` that signal is sent to it and its children as soon as `once` is true for its process id.
+        """
         process = subprocess.Popen(
             [*_SSLCTL, *arguments],
             env={**self._environment, **(settings or {})},
@@ -106,7 +109,7 @@ class ProcessObserver:
     def _end(process: subprocess.Popen[bytes], end_by: signal.Signals, once: Callable[[int], bool]) -> None:
         while process.poll() is None and not once(process.pid):
             time.sleep(_MOMENT_SECONDS)
-        # The children first, which would else end with their parent, and in peace.
+        # The children first: otherwise they end with their parent before they get the signal.
         for number in (*descendants(process.pid), process.pid):
             with suppress(ProcessLookupError):
                 os.kill(number, end_by)
@@ -123,19 +126,19 @@ class ProcessObserver:
             for part in ("cmdline", "environ"):
                 self.seen.add(f"{part} of {number}", Path(f"/proc/{number}/{part}").read_bytes())
             self.seen.processes.add(number)
-            # The first moments of sslctl itself are Python's, and there is no key yet.
+            # sslctl itself has no key yet while Python starts.
             if not is_root and not _is_without_cores(number):
                 self.seen.with_cores.add(Path(f"/proc/{number}/cmdline").read_text().replace("\0", " "))
 
     def _look(self) -> None:
         for folder in (self._state, self._scratch):
             self.seen.look_into(folder)
-        # Opened orders hold keys that may be destroyed a moment later.
+        # Open orders hold keys that may be destroyed a moment later.
         with suppress(sqlite3.Error):
             self.seen.sealed_keys |= self._held_keys()
 
     def _look_for_left_keys(self) -> None:
-        """Look into the database's raw bytes while nobody works on it: later writes may cover what was left."""
+        """Search the database's raw bytes between commands: later writes may overwrite what was left."""
         with suppress(sqlite3.Error):
             ended = self.seen.sealed_keys - self._held_keys()
             content = (self._state / "sslctl.db").read_bytes()
@@ -148,12 +151,12 @@ class ProcessObserver:
 
 
 def open_read_only(database: Path) -> sqlite3.Connection:
-    """Open a database without a right to change it. Raises `sqlite3.Error`."""
+    """Open a database read-only. Raise `sqlite3.Error` if that fails."""
     return sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=0)
 
 
 def descendants(root: int) -> list[int]:
-    """Give the ids of the processes below `root`, the nearest first."""
+    """Return the ids of the processes below `root`, the nearest first."""
     children: dict[int, list[int]] = {}
     for number, parent in _parents():
         children.setdefault(parent, []).append(number)

@@ -1,6 +1,6 @@
-"""Random lives of sslctl: everything that people, the CA, C4, DNS, the clock and kill -9 may do, in any order.
+"""Random steps of people, the CA, C4, DNS, the clock and kill -9 in any order, compared with a model.
 
-`TORTURE_SEED=NUMBER` plays again what a seed gave.
+`TORTURE_SEED=NUMBER` repeats the steps of a seed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ from tests.torture.case import Case
 from tests.torture.model_run import MANY, NAMES, NOT_MANAGED, USAGE, Crash, Intent, ModelRun, www
 
 TITLE = "Random steps against a model"
-TARGET = "10,000 steps; I1 to I7 hold after each, and all is well three ticks after everything is healed"
+TARGET = (
+    "10,000 steps; I1 to I7 hold after each, and every domain is healthy three ticks after the last fault"
+)
 
 _STEPS = 40
 _EXAMPLES = {True: 10, False: 320}
@@ -45,7 +47,7 @@ _EXAMPLES = {True: 10, False: 320}
 _names = st.sampled_from(NAMES)
 _flag = st.booleans()
 _crash = st.none() | st.builds(Crash, st.integers(1, 16), _flag)
-# Above 5 seconds C4 is not waited for within a call, which would make these lives ten times as long.
+# A call does not wait longer than 5 seconds for C4; shorter values would make the runs ten times as long.
 _waits = st.sampled_from((6, 3600, 10**9))
 _whose = st.none() | _names
 _kind = st.none() | st.sampled_from(Operation)
@@ -127,8 +129,8 @@ _lengths = st.sampled_from(
 _backwards = st.sampled_from((-1, -61, -3600))
 
 
-class Lives(RuleBasedStateMachine):
-    """Each example is one life. What is drawn never depends on what came before: any order of steps is a life."""
+class RandomSteps(RuleBasedStateMachine):
+    """One run an example. Drawn values never depend on earlier steps, so any order of steps is valid."""
 
     folder: Path
     made: Counter[str]
@@ -136,148 +138,152 @@ class Lives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._stack = ExitStack()
-        self._life: ModelRun | None = None
+        self._run: ModelRun | None = None
         self._checks = 0
 
     @initialize(activation_seconds=st.sampled_from((0, 0, 90)))
     def begin(self, activation_seconds: float) -> None:
         folder = self._stack.enter_context(TemporaryDirectory(dir=self.folder))
-        self._life = self._stack.enter_context(ModelRun(Path(folder), activation_seconds=activation_seconds))
+        self._run = self._stack.enter_context(ModelRun(Path(folder), activation_seconds=activation_seconds))
 
     @property
-    def life(self) -> ModelRun:
-        assert self._life is not None
-        return self._life
+    def current(self) -> ModelRun:
+        assert self._run is not None
+        return self._run
 
     # People
 
     @rule(name=_names, other_name=_flag, how=st.sampled_from(("", "", "--no-wait", "--new")), crash=_crash)
     def add(self, name: str, other_name: bool, how: str, crash: Crash | None) -> None:
-        wish = replace(self.life.wishes[name], managed=True, source="c4")
+        intent = replace(self.current.intents[name], managed=True, source="c4")
         arguments = ["add", name, *([how] if how else [])]
         if other_name:
-            wish = replace(wish, sans=(www(name),))
+            intent = replace(intent, sans=(www(name),))
             arguments += ["--san", www(name)]
-        self._wishing(
+        self._requesting(
             [name] if how == "--new" else [],
             crash,
-            lambda: self.life.run(name, arguments, wish, crash, passes=how != "--no-wait"),
+            lambda: self.current.run(name, arguments, intent, crash, passes=how != "--no-wait"),
         )
 
     @rule(names=st.permutations(NAMES), number=st.integers(2, len(NAMES)), no_wait=_flag, crash=_crash)
     def add_several(self, names: list[str], number: int, no_wait: bool, crash: Crash | None) -> None:
-        wishes = {name: replace(self.life.wishes[name], managed=True, source="c4") for name in names[:number]}
-        self.life.change(["add", *wishes, *(["--no-wait"] if no_wait else [])], wishes, MANY, crash)
+        intents = {
+            name: replace(self.current.intents[name], managed=True, source="c4") for name in names[:number]
+        }
+        self.current.change(["add", *intents, *(["--no-wait"] if no_wait else [])], intents, MANY, crash)
 
     @rule(name=_names, days=st.sampled_from((3, 90, 400)), crash=_crash)
     def paste(self, name: str, days: int, crash: Crash | None) -> None:
-        before = self.life.wishes[name]
-        pair = self.life.cdn.text_pair(name, *before.sans, days=days)
-        wish = Intent(managed=True, source="text", sans=before.sans, pasted=read_leaf(pair.certificate))
-        self.life.run(name, ["add", name, *self.life.cdn.paste(pair)], wish, crash)
+        before = self.current.intents[name]
+        pair = self.current.cdn.text_pair(name, *before.sans, days=days)
+        intent = Intent(managed=True, source="text", sans=before.sans, pasted=read_leaf(pair.certificate))
+        self.current.run(name, ["add", name, *self.current.cdn.paste(pair)], intent, crash)
 
     @rule(name=_names, options=st.sampled_from(((), (), ("--keep-on-c4",), ("--revoke",))), crash=_crash)
     def delete(self, name: str, options: tuple[str, ...], crash: Crash | None) -> None:
-        self.life.delete(name, options, crash)
+        self.current.delete(name, options, crash)
 
     @rule(name=_names, force=_flag, crash=_crash)
     def recheck(self, name: str, force: bool, crash: Crash | None) -> None:
-        wish = self.life.wishes[name]
+        intent = self.current.intents[name]
         arguments = ["recheck", name, *(["--force-renew"] if force else [])]
-        if not wish.managed or (force and wish.source == "text"):
-            self.life.sslctl(*arguments, expected={USAGE if wish.managed else NOT_MANAGED})
+        if not intent.managed or (force and intent.source == "text"):
+            self.current.sslctl(*arguments, expected={USAGE if intent.managed else NOT_MANAGED})
         else:
-            self._wishing([name] if force else [], crash, lambda: self.life.run(name, arguments, wish, crash))
+            self._requesting(
+                [name] if force else [], crash, lambda: self.current.run(name, arguments, intent, crash)
+            )
 
     @rule(crash=_crash)
     def recheck_all(self, crash: Crash | None) -> None:
-        self.life.change(["recheck"], {}, MANY, crash)
+        self.current.change(["recheck"], {}, MANY, crash)
 
     @rule(force=_flag, crash=_crash)
     def tick(self, force: bool, crash: Crash | None) -> None:
-        self.life.change(["daemon-tick", *(["--force"] if force else [])], {}, MANY, crash)
+        self.current.change(["daemon-tick", *(["--force"] if force else [])], {}, MANY, crash)
 
-    def _wishing(self, names: list[str], crash: Crash | None, run: Callable[[], None]) -> None:
-        self.life.ca.wished.update(names)
+    def _requesting(self, names: list[str], crash: Crash | None, run: Callable[[], None]) -> None:
+        self.current.ca.wished.update(names)
         run()
-        # What a killed command had recorded before it was killed is ordered later.
+        # A killed command may have recorded the request, which is then ordered later.
         if crash is None:
-            self.life.ca.wished.clear()
+            self.current.ca.wished.clear()
 
-    # The outside
+    # C4, the CA, DNS and the clock
 
     @rule(fault=_faults)
     def break_c4(self, fault: Fault) -> None:
-        self.life.break_c4(fault)
+        self.current.break_c4(fault)
 
     @rule()
     def heal_c4(self) -> None:
-        self.life.heal_c4()
+        self.current.heal_c4()
 
     @rule(name=_names)
     def forget(self, name: str) -> None:
-        self.life.forget(name)
+        self.current.forget(name)
 
     @rule(name=_names)
     def bring_back(self, name: str) -> None:
-        self.life.bring_back(name)
+        self.current.bring_back(name)
 
     @rule(name=_names, where=st.sampled_from(("here", "elsewhere", "nowhere", "failing")))
     def point(self, name: str, where: str) -> None:
-        self.life.point(name, where)
+        self.current.point(name, where)
 
     @rule(name=_names, troubles=st.lists(_troubles, min_size=1, max_size=3))
     def break_ca(self, name: str, troubles: list[Trouble]) -> None:
-        self.life.ca.troubles[name] = troubles
+        self.current.ca.troubles[name] = troubles
 
     @rule()
     def heal_ca(self) -> None:
-        self.life.ca.troubles.clear()
+        self.current.ca.troubles.clear()
 
     @rule(seconds=_lengths)
     def wait(self, seconds: float) -> None:
-        self.life.move(seconds)
+        self.current.move(seconds)
 
     @rule(seconds=_backwards)
     def set_clock_back(self, seconds: float) -> None:
-        self.life.move(seconds)
+        self.current.move(seconds)
 
     @rule()
     def settle(self) -> None:
-        self.life.settle()
+        self.current.settle()
 
-    # What must hold
+    # Invariants
 
     @invariant()
     def holds(self) -> None:
-        if self._life is not None:
+        if self._run is not None:
             self._checks += 1
-            self._life.check()
+            self._run.check()
 
     def teardown(self) -> None:
         with self._stack:
-            if self._life is not None and sys.exc_info()[0] is None:
-                self._life.settle()
-                # The first one was before any step.
+            if self._run is not None and sys.exc_info()[0] is None:
+                self._run.settle()
+                # The first check was before any step.
                 self.made["steps"] += self._checks - 1
-                self.made["lives"] += 1
-                self.made["kills"] += self._life.crashes
-                self.made["orders"] += len(self._life.ca.orders)
+                self.made["runs"] += 1
+                self.made["kills"] += self._run.crashes
+                self.made["orders"] += len(self._run.ca.orders)
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """See `case`."""
+    """See `FaultClass.run`."""
     number = None if small else int(os.environ.get("TORTURE_SEED") or randbits(32))
     yield explore(folder, number, examples=_EXAMPLES[small])
 
 
 def explore(folder: Path, number: int | None, *, examples: int) -> Case:
-    """Live `examples` lives, those of the seed `number`; without one the same every time."""
+    """Run `examples` examples of the seed `number`; without a seed they are the same every time."""
     with ExitStack() as stack:
         # Power cuts are another class of faults; commits to a disk would take most of the time here.
         folder = stack.enter_context(fast_folder("model", folder))
         made = Counter[str]()
-        machine = type("Machine", (Lives,), {"folder": folder, "made": made})
+        machine = type("Machine", (RandomSteps,), {"folder": folder, "made": made})
         wanted = settings(
             max_examples=examples,
             stateful_step_count=_STEPS,
@@ -295,14 +301,14 @@ def explore(folder: Path, number: int | None, *, examples: int) -> Case:
                 run_state_machine_as_test(
                     seed(number)(machine) if number is not None else machine, settings=wanted
                 )
-        except Exception as error:  # noqa: BLE001 - a life that ends in an error has found something too
+        except Exception as error:  # noqa: BLE001 - any other error is a violation too
             steps = [
                 line
                 for line in "\n".join([*map(str, told), *getattr(error, "__notes__", ())]).splitlines()
                 if "(" in line
             ]
             violations.append(f"{type(error).__name__}: {error}; seed {number}; after {' '.join(steps)}")
-    found = f"{made['lives']} lives with {made['kills']} kills and {made['orders']} orders; seed {number or 'fixed'}"
+    found = f"{made['runs']} runs with {made['kills']} kills and {made['orders']} orders; seed {number or 'fixed'}"
     return Case(
         "steps of people, CA, C4, DNS, clock and kill -9, in any order", made["steps"], violations, found
     )

@@ -1,4 +1,4 @@
-"""What C4, the CA, DNS and pasted certificates say, shown by every command: never a control character or a formula."""
+"""Hostile text from C4, the CA, DNS and text certificates: no command may print control characters or formulas."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.fakes import START, Clock, FakeIssuer
 from tests.support.misbehaving import answering
 from tests.torture.c4_proxy import C4Proxy, Fault
 from tests.torture.case import Case
-from tests.torture.hostile_text import TEXTS, harmful
+from tests.torture.hostile_text import TEXTS, find_control_character
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST_SECONDS = 15
@@ -34,12 +34,12 @@ _ESCAPED = re.compile(r"\\u(00[01]|007f|00[89]|20[26][0-9a-e]|feff|d[89a-f])", r
 _HEADER = re.compile("[\\x00\\r\\n]")
 
 
-def said_by_others(folder: Path, *, small: bool) -> Iterator[Case]:
-    """Have each of them say each of `TEXTS`, and look at what is shown."""
+def from_every_source(folder: Path, *, small: bool) -> Iterator[Case]:
+    """Let each source send each of `TEXTS`, and check the output of every command."""
     texts = TEXTS[::16] if small else TEXTS
-    for number, (who, say) in enumerate(_SPEAKERS.items()):
+    for number, (who, say) in enumerate(_SOURCES.items()):
         found = list[str]()
-        with _speaking(folder / f"said-{number}") as (cdn, proxy):
+        with _source_cdn(folder / f"said-{number}") as (cdn, proxy):
             for index, text in enumerate(texts):
                 name = f"t{index}.said.test"
                 cdn.add_domain(name)
@@ -52,7 +52,7 @@ def said_by_others(folder: Path, *, small: bool) -> Iterator[Case]:
 
 
 @contextmanager
-def _speaking(folder: Path) -> Iterator[tuple[Cdn, C4Proxy]]:
+def _source_cdn(folder: Path) -> Iterator[tuple[Cdn, C4Proxy]]:
     folder.mkdir()
     authority = trustme.CA()
     with Cdn(folder, Clock(), authority=authority) as cdn, C4Proxy(cdn.c4.url, authority) as proxy:
@@ -61,7 +61,7 @@ def _speaking(folder: Path) -> Iterator[tuple[Cdn, C4Proxy]]:
 
 
 def _of_one(name: str) -> tuple[tuple[str, ...], ...]:
-    """Give the commands that tell of the domain `name` and of what just happened to it."""
+    """Return the commands that print the domain `name` and its latest events."""
     return (
         ("view", name),
         ("view", name, "--json"),
@@ -78,7 +78,7 @@ _OF_ALL = (
 
 
 def _shown(cdn: Cdn, *commands: tuple[str, ...]) -> Iterator[str]:
-    """Run `commands`, and give what must not be in what they write, and which took long."""
+    """Run `commands`; yield what their output must not contain, and which took too long."""
     for command in commands:
         began = time.monotonic()
         result = cdn.sslctl(*command)
@@ -86,23 +86,23 @@ def _shown(cdn: Cdn, *commands: tuple[str, ...]) -> Iterator[str]:
         if seconds > _LONGEST_SECONDS:
             yield f"`{' '.join(command)}` took {seconds:.0f} s"
         said = f"`{' '.join(command)}`"
-        bad = harmful(result.stdout + result.stderr)
+        bad = find_control_character(result.stdout + result.stderr)
         if bad:
-            yield f"{said} shows {bad}"
+            yield f"{said} prints {bad}"
         if result.exit_code in (1, 2) or len(result.stderr) > 20_000:
             yield f"{said} ended with {result.exit_code}: {ascii(result.stderr)[:200]}"
-        # JSON may not hide it behind an escape either.
+        # Nor may JSON contain it as an escape.
         escaped = _ESCAPED.search(result.stdout)
         if escaped:
-            yield f"{said} shows {escaped[0]}"
+            yield f"{said} prints {escaped[0]}"
 
 
 def _formulas(cdn: Cdn) -> Iterator[str]:
-    """Give the cells of `list --csv` that a spreadsheet would run."""
+    """Yield the cells of `list --csv` that a spreadsheet would execute."""
     table = cdn.sslctl("list", "--csv").stdout
-    bad = harmful(table, "\r\n")
+    bad = find_control_character(table, "\r\n")
     if bad:
-        yield f"`list --csv` shows {bad}"
+        yield f"`list --csv` prints {bad}"
     cells = [cell for row in csv.reader(io.StringIO(table, newline="")) for cell in row]
     yield from (
         f"a cell of `list --csv` begins a formula: {cell[:40]}"
@@ -111,7 +111,7 @@ def _formulas(cdn: Cdn) -> Iterator[str]:
     )
 
 
-# Who speaks
+# Sources
 
 
 def _c4_at_lookup(cdn: Cdn, proxy: C4Proxy, name: str, text: str) -> None:
@@ -166,16 +166,16 @@ def _ca_explanation(cdn: Cdn, _: C4Proxy, name: str, text: str) -> Iterator[str]
         raw = {"start": start, "end": end, "explanation_url": url, "retry_after": text}
         read = ari.read({"answers": {"id": raw}, "trouble": {"detail": text, "retry_after": text}}, START)
         assert read is not None
-        if harmful(read.trouble, ""):
-            yield "a trouble with ARI is not cleaned"
+        if find_control_character(read.trouble, ""):
+            yield "an ARI error is not sanitised"
         suggestion: RenewalWindow | None = read.by_id["id"]
         cdn.issuer.suggested = lambda _id, said=suggestion: said
         cdn.sslctl("add", name)
         for command in (("daemon-tick",), ("daemon-tick", "--json")):
             result = cdn.sslctl(*command)
-            bad = harmful(result.stdout + result.stderr)
+            bad = find_control_character(result.stdout + result.stderr)
             if bad:
-                yield f"the tick tells of it with {bad}"
+                yield f"the tick prints {bad}"
     cdn.issuer.suggested = lambda _id: None
 
 
@@ -192,12 +192,12 @@ def _dns_caa(cdn: Cdn, _: C4Proxy, name: str, text: str) -> None:
 
 
 def _escaped(text: str, most: int) -> str:
-    """Give `text` as it stands in a zone file, each byte by its number."""
+    """Return `text` in zone file form, each byte as a decimal escape."""
     return "".join(f"\\{byte:03}" for byte in text.encode(errors="surrogatepass")[:most]) or "x"
 
 
 def _certificate(cdn: Cdn, _: C4Proxy, name: str, text: str) -> None:
-    """Paste a certificate whose issuer and other names are hostile."""
+    """Add a text certificate whose issuer and additional names are hostile."""
     issuer = FakeIssuer(cdn.clock, timedelta(days=60))
     word = text.encode(errors="replace").decode()[:60] or "x"
     issuer._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, word)])
@@ -210,7 +210,7 @@ def _certificate(cdn: Cdn, _: C4Proxy, name: str, text: str) -> None:
         cdn.sslctl("add", name)
 
 
-_SPEAKERS = {
+_SOURCES = {
     "C4, at a lookup": _c4_at_lookup,
     "C4, at an upload": _c4_at_upload,
     "C4, in a record": _c4_in_a_record,

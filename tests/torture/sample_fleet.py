@@ -1,4 +1,4 @@
-"""A small fleet with one domain of each kind, whose whole world, inside and outside, can be put back as it was."""
+"""A small fleet with one domain of each kind, whose state, CA and C4 can be restored together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.torture.persistent_ca import PersistentCa
 # What a tick does for each of these: renew, issue, upload, and nothing.
 OLD, NEW, OWED, WELL, TEXT, AWAY = (f"{kind}.test" for kind in ("old", "new", "owed", "well", "text", "away"))
 HEALTHY = (OLD, NEW, OWED, WELL, TEXT)
-# How many orders each costs, the tick's included.
+# How many orders each costs, including the tick.
 ORDERS = {OLD: 2, NEW: 1, OWED: 1, WELL: 1}
 _DOCUMENTED = (
     Exit.OK, Exit.PENDING, Exit.FAILURE, Exit.SOME_NOT_WELL, Exit.EMERGENCY, Exit.UNUSABLE, Exit.TRY_LATER,
@@ -30,7 +30,7 @@ _DOCUMENTED = (
 
 
 class SampleFleet:
-    """Use as a context manager. The clock stands at the moment of the tick in which `OLD` is renewed."""
+    """A fleet right before the tick that renews `OLD`; use as a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self.cdn = Cdn(folder, Clock())
@@ -42,7 +42,7 @@ class SampleFleet:
 
     def __enter__(self) -> Self:
         self.cdn.__enter__()
-        # On a busy machine a late answer would look like harm.
+        # On a busy machine a slow response would look like a fault.
         config = self.cdn.config_path.read_text()
         self.cdn.config_path.write_text(re.sub(r"(?<=\btimeout_seconds = )\d+", "20", config))
         self._make_fleet()
@@ -78,8 +78,8 @@ class SampleFleet:
         result = self.cdn.sslctl(*arguments)
         assert result.exit_code == exit_code, (arguments, result)
 
-    def put_back(self) -> None:
-        """Have everything as it was in the beginning, in the same folder."""
+    def restore(self) -> None:
+        """Restore everything as it was in the beginning, in the same folder."""
         self.clear()
         shutil.copytree(self._saved, self.state, dirs_exist_ok=True)
         self.cdn.c4._records._sites.clear()
@@ -88,23 +88,23 @@ class SampleFleet:
         self.cdn.clock.at = self._at
 
     def clear(self) -> None:
-        """Take all of the state away."""
+        """Delete the content of the state folder."""
         for path in self.state.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def tick(self, fault: InjectedFault) -> Ended:
-        """Run a tick in a process of its own, hurt by `fault`."""
+        """Run a tick in a process of its own, with `fault` injected."""
         ca = self.cdn.folder / "ca.json"
         return sslctl(self.cdn.config_path, ca, self.cdn.clock(), ["daemon-tick"], fault)
 
     def judge(self, ended: Ended, *, most_orders: int | None = None) -> list[str]:
-        """Give what does not hold after a tick that `ended` so: at once, and once another tick has had its turn unhurt.
+        """Return the violations after a faulty tick that ended as `ended`, then run another tick and check again.
 
-        `most_orders` is how many orders the hurt tick may have placed; None is no bound but the invariants'.
+        `most_orders` is how many orders the faulty tick may have placed; None leaves that to the invariants.
         """
         found = [] if ended.exit_code in _DOCUMENTED else [f"I8: exit code {ended.exit_code}: {ended.stderr}"]
         if ended.exit_code == Exit.UNUSABLE and "sslctl: error: " not in ended.stderr:
-            found.append("I8: exit code 8 without a word")
+            found.append("I8: exit code 8 without a message")
         orders = self.ca.orders_by_name()
         placed = orders.total() - sum(ORDERS.values()) + 2
         if most_orders is not None and placed > most_orders:
@@ -124,7 +124,7 @@ class SampleFleet:
             self.state,
             outside,
             self.cdn.clock(),
-            # One more where the order's URL could not be kept.
+            # One more if the order's URL could not be stored.
             most_orders=lambda name: ORDERS.get(name, 0) + 1,
             acknowledged=(*HEALTHY, AWAY),
             healthy=HEALTHY,
@@ -132,7 +132,7 @@ class SampleFleet:
 
     @property
     def extra_orders(self) -> int:
-        """How many orders were placed beyond those that a tick without trouble costs."""
+        """How many orders were placed beyond those of a tick without faults."""
         return self.ca.orders_by_name().total() - sum(ORDERS.values())
 
     def _recorded_orders(self) -> dict[str, int]:

@@ -1,7 +1,7 @@
-"""Keys and tokens in a whole life with real certbot: searched for in everything that others could come by.
+"""Keys and tokens in runs with real certbot, searched for in everything that others could get.
 
-What is searched is every output, argument, environment, file, journal and temporary file, each as it was at any moment
-of the run, and the database and its copy at the end.
+The search covers every output, argument, environment, file, journal and temporary file at any moment of the run, and
+the database and its copy at the end.
 """
 
 from __future__ import annotations
@@ -31,49 +31,47 @@ from tests.torture.case import Case
 from tests.torture.process_observer import ProcessObserver, descendants, open_read_only
 from tests.torture.secret_search import Secret
 
-TITLE = "Secrets stay secret"
-TARGET = "0 hits of any key or token where it does not belong; no core; nothing that others can read"
+TITLE = "Secrets"
+TARGET = "0 keys or tokens in a wrong place; no core dump; no file that other users can read"
 
 _LIVES = {True: 1, False: 4}
 _ISSUED, _PASTED, _KILLED, _REFUSED = (
     f"{name}.example.test" for name in ("issued", "pasted", "killed", "refused")
 )
-# How C4 refuses an upload.
+# The status codes with which C4 refuses an upload.
 _STATUSES = {True: (422,), False: (400, 422, 500)}
 _PASSWORD = b"the password of the PKCS#12 file"
 _OWNER_ALONE = 0o600
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """See `case`."""
+    """See `FaultClass.run`."""
     lives = []
     for number in range(_LIVES[small]):
         with SandboxCdn(folder / str(number), clock=utc_now) as world:
-            life = _Life(world)
+            life = _Run(world)
             life.live(small=small)
             life.look_at_the_end()
             lives.append(life)
-    yield _case(lives, "keys, tokens and a password, in all that was written or could be seen", "texts")
+    yield _case(lives, "keys, tokens and a password in every output and file", "texts")
     yield _case(lives, "arguments and environment of sslctl, certbot and its forks", "processes")
-    yield _case(
-        lives, "files of the state and temporary files, at any moment: whom they are open to", "files"
-    )
-    yield _case(lives, "keys of orders that are over, sealed, in the database's raw bytes", "closed orders")
-    yield _case(lives, "SIGABRT for sslctl and all its children amid an order, cores allowed", "aborted")
-    yield _case(lives, "downloaded keys: mode, and that they are the key's only other place", "downloads")
+    yield _case(lives, "modes of the state's files and temporary files, at any moment", "files")
+    yield _case(lives, "encrypted keys of ended orders in the database's raw bytes", "closed orders")
+    yield _case(lives, "SIGABRT of sslctl and its children during an order, core dumps allowed", "aborted")
+    yield _case(lives, "downloaded keys: their mode, and no other copy", "downloads")
 
 
-def _case(lives: Iterable[_Life], fault: str, counted: str) -> Case:
+def _case(lives: Iterable[_Run], fault: str, counted: str) -> Case:
     lives = list(lives)
     violations = [violation for life in lives for violation in life.violations[counted]]
     tries = sum(life.counts[counted] for life in lives)
     secrets = sum(life.counts["secrets"] for life in lives)
-    found = f"{secrets} secrets in {len(lives)} lives" if counted == "texts" else ""
+    found = f"{secrets} secrets in {len(lives)} runs" if counted == "texts" else ""
     return Case(fault, tries, violations, found)
 
 
-class _Life:
-    """One life in `world`; what is counted, and what was wrong with it."""
+class _Run:
+    """One run; `counts` and `violations` are by what was checked."""
 
     def __init__(self, world: SandboxCdn) -> None:
         self.counts = Counter[str]()
@@ -93,10 +91,10 @@ class _Life:
         self._pasted = make_key("ecdsa")
         self._codes: list[tuple[str, int]] = []
 
-    # What happens
+    # Actions
 
     def live(self, *, small: bool) -> None:
-        """Do all that a domain may go through."""
+        """Take domains through everything that can happen to them."""
         names = (_ISSUED, _PASTED, _KILLED, _REFUSED)
         for name in names:
             self._world.add_domain(name)
@@ -118,12 +116,12 @@ class _Life:
     def _sslctl(self, expected: int, *arguments: str, **more: str) -> None:
         code = self._observer.run(*arguments, settings=more)
         if code != expected:
-            # Whoever was not asked or did not answer had no chance to give anything away.
+            # Code that did not run had no chance to disclose anything.
             told = f"{' '.join(arguments)} ended with {code}, wanted {expected}"
-            self.violations["texts"].append(f"the life went another way: {told}")
+            self.violations["texts"].append(f"the run took another path: {told}")
 
     def _hear_everything_back(self, pair: tuple[str, ...], statuses: Iterable[int]) -> None:
-        """Have C4 quote the token and the key in its refusals."""
+        """Let C4 quote the token and the key in its refusals."""
         for status in statuses:
             self._world.c4.set_faults(Fault(kind=Operation.UPLOAD, status=status, echo=True))
             self._sslctl(7, "recheck", _ISSUED, "--force-renew")
@@ -138,7 +136,7 @@ class _Life:
         self._sslctl(0, "add", _PASTED, *pair)
 
     def _fail_at_the_ca(self) -> None:
-        """Have the CA be down, and then find no answer to its challenge, which ends the order and its key."""
+        """Let the CA be down, then find no challenge file, which ends the order and destroys its key."""
         nowhere = {"SSLCTL_ACME_DIRECTORY_URL": "https://127.0.0.1:1/dir"}
         self._sslctl(3, "recheck", _ISSUED, "--force-renew", **nowhere)
         empty = self._world.folder / "empty"
@@ -147,9 +145,9 @@ class _Life:
         self._sslctl(0, "recheck", _ISSUED, _REFUSED)
 
     def _be_killed(self) -> None:
-        """Be killed and aborted amid an order, and go on with it."""
+        """Kill and abort sslctl during an order, then continue the order."""
         self._observer.run("add", _KILLED, end_by=signal.SIGKILL, once=self._is_ordered)
-        # The warm process, and its fork at work.
+        # The fork server and its child at work.
         code = self._observer.run(
             "recheck", _KILLED, end_by=signal.SIGABRT, once=lambda process: len(descendants(process)) > 1
         )
@@ -158,10 +156,10 @@ class _Life:
         seen = self._observer.seen
         cores = [path for path in seen.files if path.name.startswith("core")]
         self.violations["aborted"] += [f"{path} was written" for path in cores]
-        self.violations["aborted"] += [f"cores are allowed for {command}" for command in seen.with_cores]
+        self.violations["aborted"] += [f"core dumps are enabled for {command}" for command in seen.with_cores]
 
     def _misplace(self, pair: tuple[str, ...], *, small: bool) -> None:
-        """Give secrets where others belong: what is said of them must not quote them."""
+        """Pass secrets in place of other files: error messages must not quote them."""
         _, certificate, _, key, *_ = pair
         self._sslctl(2, "add", "--from-file", key)
         if small:
@@ -191,7 +189,7 @@ class _Life:
             self._sslctl(2, "download", name, "-o", folder)
 
     def _write_pair(self) -> tuple[str, ...]:
-        """Write a pair with the known key, and give the options of `add` that name it."""
+        """Write a pair with the known key; return the options of `add` that name it."""
         names = (_PASTED,)
         issued = FakeIssuer(utc_now).issue(
             Order(0, 0, names, make_csr(self._pasted, names), utc_now()), lambda _url: None
@@ -217,7 +215,7 @@ class _Life:
         except sqlite3.Error:
             return False
 
-    # What came of it
+    # Results
 
     def look_at_the_end(self) -> None:
         """Search for all secrets in everything observed and in what is left."""
@@ -230,11 +228,11 @@ class _Life:
         for secret, where in secret_search.find(every, seen.texts.values()):
             if not self._belongs(secret, where):
                 kind = "processes" if where.startswith(("cmdline", "environ")) else "texts"
-                self.violations[kind].append(f"{secret.what} stands in {where}")
+                self.violations[kind].append(f"{secret.what} was found in {where}")
         self.violations["files"] += [f"others can read {path}" for path in sorted(seen.open_to_others)]
         self.counts["closed orders"] = len(seen.sealed_keys)
         self.violations["closed orders"] += [
-            "the sealed key of an order that is over is still in the database" for _ in seen.left_keys
+            "the encrypted key of an ended order is still in the database" for _ in seen.left_keys
         ]
         self._look_at_downloads()
         self._require_sight(every)
@@ -266,7 +264,7 @@ class _Life:
             return {store.bundle(version).private_key for version in versions}
 
     def _copy(self, database: Path) -> None:
-        """Make a copy of the database as a backup would, and see to it that it is searched."""
+        """Copy the database as a backup does, and have the copy searched too."""
         copy = self._world.folder / "copy.db"
         with closing(sqlite3.connect(database)) as ours, closing(sqlite3.connect(copy)) as theirs:
             ours.backup(theirs)
@@ -274,9 +272,9 @@ class _Life:
         self._observer.seen.add("the database", database.read_bytes())
 
     def _belongs(self, secret: Secret, where: str) -> bool:
-        """Say whether `secret` may stand in the file `where`."""
+        """Return whether `secret` may stand in the file `where`."""
         homes = {
-            # The second for the moment in which the key file is made.
+            # The second exists while the key file is being created.
             "the master key": (self._state / "master.key", self._state / ".master.key.new"),
             "the account's key": (self._state / "acme" / "accounts",),
         }
@@ -290,7 +288,7 @@ class _Life:
         ]
 
     def _require_sight(self, every: Iterable[Secret]) -> None:
-        """See that the search finds what is there to be found: what was downloaded, what C4 has, and what is ours."""
+        """Check that the search finds each secret in a place where it must be."""
         places = {
             "the pasted key": self._downloads / _PASTED / "privkey.pem",
             "the master key": self._state / "master.key",

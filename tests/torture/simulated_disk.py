@@ -1,9 +1,8 @@
-"""What a disk may hold after a power cut, by what was asked of it before: the worst that POSIX allows.
+"""The content that a disk may have after a power cut: the worst that POSIX allows.
 
-What was written since the last sync of a file may be there or not, each sector of 512 bytes for itself: thus missing,
-torn and in another order. A file may have its new length and anything at all in place of the new data. That a file
-was made or removed is only sure once its folder is synced, and that for each entry for itself: a removed file may come
-back, with what a power cut leaves of it.
+Each 512-byte sector that was written since the last sync of a file may or may not be on the disk, so writes can be
+missing, torn or reordered. A file may have its new length with any bytes in place of the new data. The creation or
+removal of a file is durable only after a sync of its folder, each entry separately: a removed file may come back.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from tests.torture.disk_trace import Call
 
 _SECTOR = 512
 
-# Files and folders below the one that was watched, by path; a folder has no bytes.
+# Files and folders below the recorded folder, by path; a folder has None.
 Content = dict[str, bytes | None]
 
 
 class _File:
-    """What is sure of a file, and what came since: `(at, data)`, or with None for the data a new length."""
+    """A file: its durable content and the changes since, as `(at, data)`; None as data is a new length."""
 
     def __init__(self, content: bytes = b"") -> None:
         self._sure = content
@@ -49,7 +48,7 @@ class _File:
             return self.now
         content = bytearray(self._sure)
         if random.random() < 0.25:
-            # The length comes first, and what was on the disk before is the data.
+            # The length is durable first; the data are whatever the disk had there.
             content += random.randbytes(max(0, len(self._now) - len(content)))
         for at, data in self._since if policy == "writes" else _sectors(self._since):
             if random.random() < 0.5:
@@ -57,22 +56,22 @@ class _File:
         return bytes(content)
 
 
-# What a name in a folder stands for; None where there is nothing of that name.
+# What a name in a folder refers to; None if it does not exist.
 _FOLDER = "folder"
 _Entry = _File | str | None
 
 
 class SimulatedDisk:
-    """The files below a folder that is itself safe, from `content` on, as `Call`s come. A folder's content is None."""
+    """The files below a durable folder, from `content` on, with each `Call` applied. A folder has None."""
 
     def __init__(self, content: Mapping[str, bytes | None]) -> None:
-        # What stood in a place, from what is sure to what is there now: several only until the folder is synced.
+        # The entries of a path, from the durable one to the current one: several only until the folder is synced.
         self._places: dict[str, list[_Entry]] = {
             path: [_FOLDER if data is None else _File(data)] for path, data in content.items()
         }
 
     def take(self, call: Call) -> None:
-        """Do what `call` did."""
+        """Apply `call`."""
         place: list[_Entry] = self._places.setdefault(call.path, [None]) if call.path else [_FOLDER]
         match call.what:
             case "make" if place[-1] is None:
@@ -91,18 +90,18 @@ class SimulatedDisk:
                 file.take(call)
 
     def _settle(self, folder: str) -> None:
-        """Have it sure what the folder holds."""
+        """Make the entries of the folder durable."""
         for path, entries in self._places.items():
             if path.rpartition("/")[0] == folder:
                 del entries[:-1]
 
     @property
     def now(self) -> Content:
-        """What is there while there is power."""
+        """The current content, as a running system sees it."""
         return self._content(lambda entries: entries[-1], lambda file: file.now)
 
     def after_cut(self, random: Random) -> Content:
-        """Give one of the contents that may be found after a power cut now."""
+        """Return one of the contents that a power cut may leave now."""
         return self._content(random.choice, lambda file: file.after_cut(random))
 
     def _content(self, pick: Callable[[list[_Entry]], _Entry], read: Callable[[_File], bytes]) -> Content:

@@ -1,7 +1,7 @@
-"""What a customer's DNS, or the CA, would have sslctl connect to: loopback, private networks, metadata services.
+"""Server-side request forgery: a customer's DNS or the CA names loopback, private networks or metadata services.
 
-An audit hook of the interpreter sees every connection that this process begins (`socket.connect`), and refuses those
-that would leave the machine. What may be connected to is C4 and the resolver of the test, and nothing else.
+An audit hook of the interpreter sees every connection of this process (`socket.connect`), and refuses those that would
+leave the machine. Only connections to C4 and the resolver of the test are allowed.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from tests.support.misbehaving import Behaviour, Misbehaving, sending
 from tests.torture.c4_proxy import context_of
 from tests.torture.case import Case
 
-TITLE = "Probes"
+TITLE = "Forged connections (SSRF)"
 TARGET = "0 connections"
 
 _SEED = 20261123
-# Two addresses of the Internet, to which nothing is ever sent here.
+# Two public addresses, to which nothing is ever sent here.
 _PUBLIC = ("20.1.2.3", "2606:4700::1111")
-# RFC 6890 and what is like it; of each, addresses that mean this machine, its network, or nobody that a CA could reach.
+# RFC 6890 and similar ranges, with addresses of this machine, its network, or hosts that no CA can reach.
 _RANGES = {
     "127/8": ("127.0.0.0/8", ("127.0.0.1", "127.1.2.3", "127.255.255.254")),
     "::1 and ::": ("::/127", ("::1", "::")),
@@ -71,7 +71,7 @@ _RANGES = {
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """Have names answer with each kind of address; then resolvers and CAs that mean ill."""
+    """Let names resolve to each kind of address; then use hostile resolvers and CAs."""
     with _World(folder / "cdn") as world:
         for number, (kind, (network, examples)) in enumerate(_RANGES.items()):
             some = examples[:1] if small else examples
@@ -83,11 +83,11 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
 
 
 class _Watch:
-    """Every connection that is begun while `watching`; one that would leave the machine is refused, and noted all the same."""
+    """Records every connection that is started while `watching`; refuses those that would leave the machine."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[str, int]] | None = None
-        # It stays for as long as the interpreter does.
+        # An audit hook cannot be removed.
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -97,7 +97,7 @@ class _Watch:
         if not isinstance(address, tuple):
             return
         stays = str(address[0]).startswith("127.")
-        # The resolver of the test answers from this process too.
+        # The resolver of the test sends from this process too.
         if event == "socket.connect" or not stays:
             self._seen.append((str(address[0]), int(address[1])))
         if not stays:
@@ -105,7 +105,7 @@ class _Watch:
 
     @contextmanager
     def watching(self) -> Iterator[list[tuple[str, int]]]:
-        """Give the list that fills while the block lasts."""
+        """Yield the list to which the connections of the block are added."""
         self._seen = seen = list[tuple[str, int]]()
         try:
             yield seen
@@ -117,7 +117,7 @@ _WATCH = _Watch()
 
 
 class _World:
-    """A CDN that probes ports, with listeners where a probe of loopback would arrive. Use as a context manager."""
+    """A CDN with port probes, and listeners that a probe of loopback would reach; use as a context manager."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -126,7 +126,7 @@ class _World:
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.cdn)
-        # It would lead on, if it were asked anything.
+        # The target of the redirects.
         elsewhere = self._stack.enter_context(Misbehaving(sending(b"")))
         self.elsewhere = elsewhere
         self.trap = self._stack.enter_context(_Trap(elsewhere.url))
@@ -139,7 +139,7 @@ class _World:
         self._stack.close()
 
     def point(self, name: str, *addresses: str) -> None:
-        """Have `name` lead through the CDN to `addresses`."""
+        """Let `name` resolve through the CDN to `addresses`."""
         self.cdn.add_domain(name)
         target = f"{name}.cdn.test"
         self.cdn.clear_dns(target)
@@ -149,16 +149,16 @@ class _World:
                 self.cdn.zone.add(target, kind, *of_kind)
 
     def strange(self, seen: Sequence[tuple[str, int]], *allowed: str) -> list[str]:
-        """Give who was connected to, but for C4, the resolver and the addresses `allowed`."""
+        """Return the connections to others than C4, the resolver and the addresses `allowed`."""
         usual = {self.cdn.zone.address, ("127.0.0.1", int(self.cdn.c4.url.rpartition(":")[2]))}
         odd = {each for each in seen if each not in usual and each[0] not in allowed}
-        return [f"a connection to {host} port {port} was begun" for host, port in sorted(odd)]
+        return [f"a connection to {host} port {port} was started" for host, port in sorted(odd)]
 
 
 class _Trap:
-    """A listener on loopback that answers whoever connects with a redirect before it is asked. Use as a context manager.
+    """A listener on loopback that sends a redirect to every client at once; use as a context manager.
 
-    `connections` counts who connected, `came` has what they sent.
+    `connections` counts the clients, `came` has what they sent.
     """
 
     def __init__(self, leads_to: str) -> None:
@@ -182,7 +182,7 @@ class _Trap:
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
-        # It waits for its handlers, so that what they saw is all there is.
+        # This waits for the handlers, so that their records are complete.
         self._server.server_close()
         self._thread.join()
 
@@ -195,7 +195,7 @@ def _range(
     examples: Sequence[str],
     tries: int,
 ) -> Case:
-    """Take in names that lead to `examples`, and judge random addresses of `network`."""
+    """Add names that resolve to `examples`, and probe random addresses of `network`."""
     found = list[str]()
     for index, address in enumerate(examples):
         name = f"p{number}-{index}.probe.test"
@@ -203,7 +203,7 @@ def _range(
         with _WATCH.watching() as seen:
             result = world.cdn.sslctl("add", name)
         found += [f"{address}: {what}" for what in world.strange(seen)]
-        # It could not be asked, from which nothing follows: the CA judges from where it stands.
+        # Nothing follows from a probe that was not made: the CA validates from its own network.
         if result.exit_code != Exit.OK:
             found.append(f"{address}: it ended with {result.exit_code}: {result.stdout}")
     random = Random(f"{_SEED} {kind}")
@@ -213,11 +213,11 @@ def _range(
     found += [f"seed {_SEED}: {what}" for what in world.strange(seen)]
     if world.trap.connections:
         found.append(f"{world.trap.connections} connections reached a listener on loopback")
-    return Case(f"a name that leads to {kind}", len(examples) + tries, found)
+    return Case(f"a name that resolves to {kind}", len(examples) + tries, found)
 
 
 def _mixed(world: _World, most: int | None) -> Case:
-    """An address of the Internet that refuses, and another one beside it."""
+    """A public address that refuses connections, together with another address."""
     found, random = list[str](), Random(_SEED)
     others = [address for _, examples in _RANGES.values() for address in examples][:most]
     for index, other in enumerate(others):
@@ -228,11 +228,11 @@ def _mixed(world: _World, most: int | None) -> Case:
         with _WATCH.watching() as seen:
             world.cdn.sslctl("add", name)
         found += [f"{both}: {what}" for what in world.strange(seen, *_PUBLIC)]
-    return Case("a name that leads there and to the Internet", len(others), found)
+    return Case("a name that resolves to one of these and to a public address", len(others), found)
 
 
 def _rebound(world: _World) -> Case:
-    """The resolver answers with an address of the Internet first, and with loopback ever after."""
+    """The resolver answers with a public address first, and with a private one from then on."""
     found, tries = list[str](), 0
     for public, then in ((_PUBLIC[0], "127.0.0.1"), (_PUBLIC[1], "::1"), (_PUBLIC[0], "169.254.169.254")):
         name = f"r{tries}.rebind.test"
@@ -249,11 +249,11 @@ def _rebound(world: _World) -> Case:
         times = world.cdn.zone.queries[asked:].count((name, kind))
         if times != 1:
             found.append(f"{name} was resolved {times} times")
-    return Case("rebinding: the resolver answers otherwise the second time", tries, found)
+    return Case("DNS rebinding: another answer the second time", tries, found)
 
 
 def _redirected(world: _World) -> Case:
-    """Where a sandbox lets the probes reach loopback they connect, say nothing, and follow nothing."""
+    """With `probe_private` probes reach loopback: they connect, send nothing and follow no redirect."""
     config = world.cdn.config_path
     config.write_text(
         config.read_text().replace("probe_ports = true", "probe_ports = true\nprobe_private = true")
@@ -269,21 +269,21 @@ def _redirected(world: _World) -> Case:
         found.append("something was sent to the port")
     if world.elsewhere.connections:
         found.append("a redirect to another port was followed")
-    return Case("a port that redirects to another one, where loopback is allowed", 1, found, "0 bytes sent")
+    return Case("a port that redirects to another port, with loopback allowed", 1, found, "0 bytes sent")
 
 
 def _wait(happened: Callable[[], bool]) -> None:
-    """Give the listener's threads a moment to note who connected."""
+    """Wait until `happened`, or 5 seconds: the listener's threads record connections with a delay."""
     until = time.monotonic() + 5
     while not happened() and time.monotonic() < until:
         time.sleep(0.01)
 
 
-# The CA, which names URLs
+# URLs from the CA
 
 
 class _Ca(Misbehaving):
-    """A CA over TLS, as far as it takes to name the URL `at` as `value`; all else is its own, and good."""
+    """As much of a CA over TLS as it takes to send `value` as the URL `at`; its other URLs are its own."""
 
     def __init__(self, authority: trustme.CA, at: str, value: str) -> None:
         super().__init__(sending(b""), tls=context_of(authority.issue_cert("127.0.0.1")))
@@ -336,7 +336,7 @@ _NAMED = (
 
 
 def _cas(folder: Path, named: Sequence[str]) -> Iterator[Case]:
-    """A CA names URLs without TLS, leads elsewhere, and explains itself."""
+    """A CA sends URLs without TLS: of resources, of a redirect, and of an explanation."""
     authority = trustme.CA()
     bundle = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -355,11 +355,11 @@ def _cas(folder: Path, named: Sequence[str]) -> Iterator[Case]:
                 issuer.close()
             if rogue.connections:
                 found.append(f"{rogue.connections} connections were made there")
-            yield Case(f"a CA that names {at} over plain http", 1, found)
+            yield Case(f"a CA with a plain http URL: {at}", 1, found)
 
 
 def _met(issuer: CertbotIssuer, at: str) -> Iterator[str]:
-    """Order, or ask for a suggestion, at a CA that names its URL `at` so."""
+    """Order, or request renewal information, from a CA with the hostile URL `at`."""
     if at in ("renewalInfo", "explanation"):
         with suppress(IssueError):
             issuer.renewal_infos(["aki.1"], 10)

@@ -1,6 +1,6 @@
-"""sslctl in a process that has everything imported and waits at a gate, its standard input, until that is closed.
+"""sslctl in a process that imports everything, then waits until its standard input is closed.
 
-`python -m tests.torture.synchronized_start ARGUMENT...`; so many can begin at the same moment, whenever the machine got round to starting them.
+`python -m tests.torture.synchronized_start ARGUMENT...`; so several can start at the same moment, however long each takes to import.
 """
 
 from __future__ import annotations
