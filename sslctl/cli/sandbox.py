@@ -36,7 +36,7 @@ def command() -> None:
     """
 
 
-@command.command("up", short_help="Start it and print how to use it.")
+@command.command("up", short_help="Start a sandbox and print how to use it.")
 @click.option(
     "--certificate-seconds",
     type=click.IntRange(min=10),
@@ -57,7 +57,7 @@ def command() -> None:
     help="How certbot answers challenges.",
 )
 def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> None:
-    """Start it, print the line that makes sslctl use it, and stop it on Ctrl-C."""
+    """Start a sandbox, print the line that makes sslctl use it, and stop it on Ctrl-C."""
     with _extra():
         from sslctl.sandbox.cdn import ELSEWHERE  # noqa: PLC0415 - needs the extra
 
@@ -72,9 +72,9 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
         cdn.add_domain(_SEED_ELSEWHERE, points_at=ELSEWHERE)
         render.line(f"export SSLCTL_CONFIG={shlex.quote(str(cdn.config_path))}")
         click.echo(
-            f"\nC4 knows {', '.join(_SEED)}, and {_SEED_ELSEWHERE}, whose CNAME is elsewhere.\n"
+            f"\nC4 knows {', '.join(_SEED)}, and {_SEED_ELSEWHERE}, whose CNAME points elsewhere.\n"
             f"Paste the line above into another terminal, then: sslctl add {_SEED[0]} {_SEED_ELSEWHERE}\n"
-            f"To mend the CNAME: sslctl sandbox domain {_SEED_ELSEWHERE}; to let C4 fail: sslctl sandbox break upload\n"
+            f"To correct the CNAME: sslctl sandbox domain {_SEED_ELSEWHERE}; to make uploads fail: sslctl sandbox break upload\n"
             f"The edge serves https on port {cdn.edge.https_port}. Ctrl-C stops everything.",
             err=True,
         )
@@ -83,12 +83,12 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
     click.echo("Stopped.", err=True)
 
 
-@command.command("domain", short_help="Make a domain, or point it elsewhere.")
+@command.command("domain", short_help="Create a domain, or change its CNAME.")
 @click.argument("name")
 @click.option("--points-at", metavar="TARGET", help="The target of its CNAME, instead of the CDN.")
 @click.pass_obj
 def domain(app: App, *, name: str, points_at: str | None) -> None:
-    """Make a customer's domain known to the running sandbox's C4, and set its CNAME."""
+    """Create a customer's domain in C4 of the running sandbox, and set its CNAME."""
     with _extra():
         from sslctl.sandbox.cdn import cname_target  # noqa: PLC0415 - needs the extra
 
@@ -97,25 +97,25 @@ def domain(app: App, *, name: str, points_at: str | None) -> None:
     _remote_control(app).set_domain(name, target, names.normalise(points_at) if points_at else target)
 
 
-@command.command("break", short_help="Let C4 fail.")
+@command.command("break", short_help="Inject a fault into C4.")
 @click.argument("call", type=click.Choice(["lookup", "upload", "readback", "remove"]))
 @click.option(
     "--status", type=click.IntRange(400, 599), default=503, show_default=True, help="What C4 answers."
 )
 @click.pass_obj
 def break_c4(app: App, *, call: str, status: int) -> None:
-    """Let the running sandbox's C4 answer every call of one kind with an error, until it is healed."""
+    """Make C4 of the running sandbox answer every request of one kind with an error, until `sslctl sandbox heal`."""
     with _extra():
         from sslctl.sandbox.c4.faults import Operation  # noqa: PLC0415 - needs the extra
 
-    _remote_control(app).break_c4(Operation(call), status)
+    _remote_control(app).inject_fault(Operation(call), status)
 
 
-@command.command("heal", short_help="Let C4 work again.")
+@command.command("heal", short_help="Clear the faults of C4.")
 @click.pass_obj
 def heal(app: App) -> None:
-    """Let the running sandbox's C4 answer as it should again."""
-    _remote_control(app).heal_c4()
+    """Clear all faults of C4 of the running sandbox."""
+    _remote_control(app).clear_faults()
 
 
 def _remote_control(app: App) -> RemoteControl:
@@ -125,9 +125,9 @@ def _remote_control(app: App) -> RemoteControl:
     return RemoteControl(app.config.path)
 
 
-@command.command("demo", short_help="Play the whole story on it.")
+@command.command("demo", short_help="Run a demonstration in a sandbox.")
 def demo() -> int:
-    """Play the whole story: add, list, view, download, renew, a failing C4, text into C4, delete."""
+    """Run a demonstration: add, list, view, download, renew, a failing C4, a certificate by text, delete."""
     with _extra():
         from sslctl.sandbox.demo import CERTIFICATE_SECONDS, Demo  # noqa: PLC0415 - needs the extra
 
@@ -136,11 +136,11 @@ def demo() -> int:
         _sandbox_cdn(folder, certificate_seconds=CERTIFICATE_SECONDS, activation_seconds=0.5) as cdn,
     ):
         story = Demo(cdn, render.line)
-        story.play()
+        story.run()
     if story.failures:
-        render.line(f"\nThe demo failed: {len(story.failures)} things were not so.")
+        render.line(f"\nThe demo failed: {len(story.failures)} checks failed.")
         return Exit.BUG
-    render.line("\nThe demo is done; everything was as it should be, and nothing is left running.")
+    render.line("\nThe demo is done: all checks passed, and nothing is left running.")
     return Exit.OK
 
 

@@ -1,1 +1,1 @@
-"""A whole CDN on one machine: Pebble, its DNS, and the reference C4 with its edge (extra `sandbox`)."""
+"""A whole CDN on one machine: Pebble and its DNS server, and the reference C4 with its edge (extra `sandbox`)."""

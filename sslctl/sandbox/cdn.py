@@ -1,4 +1,4 @@
-"""A whole CDN on loopback: Pebble and its DNS, the reference C4 and its edge, and a configuration that joins them."""
+"""A whole CDN on loopback: Pebble and its DNS server, the reference C4 and its edge, and a configuration for them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ELSEWHERE = "parking.elsewhere.test"
 
 
 class SandboxCdn:
-    """Starts everything in `folder` and stops it again; use as a context manager.
+    """A CDN whose files are in `folder`; a context manager that starts and stops it.
 
-    `certificate_seconds` is how long Pebble's certificates live (its own default: five years), `activation_seconds`
-    how long C4 takes to activate an upload, `mode` how certbot answers challenges, `pebble_environment` Pebble's own
-    switches. Raises `StateError` where Pebble is missing.
+    `certificate_seconds` is the lifetime of Pebble's certificates (Pebble's default is five years). `activation_seconds` is
+    the time that C4 takes to activate an upload. `mode` is certbot's way to answer challenges. `pebble_environment` has
+    environment variables for Pebble. Entering raises `StateError` if Pebble is missing.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class SandboxCdn:
     def add_domain(
         self, name: str, *, points_at: str | None = None, ports: Sequence[int] = (80, 443)
     ) -> None:
-        """Make a customer's domain in C4, and its CNAME in DNS: to the CDN unless `points_at` names another target."""
+        """Create a customer's domain in C4, and its CNAME in DNS: to the CDN, or to `points_at`."""
         target = cname_target(name)
         self.c4.create_domain(name, cname_target=target, ports=ports)
         self.pebble.set_cname(name, points_at or target)
@@ -132,7 +132,7 @@ class SandboxCdn:
         }
         lines = ["# Written by the sandbox. Everything here is on loopback and ends with it."]
         for section, values in sections.items():
-            # What JSON writes for strings, numbers, booleans and arrays of these is TOML as well.
+            # JSON strings, numbers, booleans and arrays of them are also TOML.
             lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         self._write(self.config_path.name, "\n".join(lines) + "\n")
 
@@ -148,7 +148,7 @@ class SandboxCdn:
 
 
 def cname_target(name: str) -> str:
-    """Give the name on the CDN that the customer's `name` must point at."""
+    """Return the name on the CDN that the customer's `name` must point at."""
     return f"{name}.{CDN_SUFFIX}"
 
 

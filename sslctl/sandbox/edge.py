@@ -31,10 +31,10 @@ _FORWARD_SECONDS = 10
 
 
 class Edge:
-    """Two listeners on loopback before a `ReferenceC4`; use as a context manager, or `start` and `stop`.
+    """Two listeners on loopback in front of a `ReferenceC4`; use as a context manager, or `start` and `stop`.
 
-    A challenge is answered from `webroot`/.well-known/acme-challenge/, else by whatever listens on loopback at
-    `standalone_port`, where either is given. Port 0 takes a free port, which is kept from the first start on.
+    A challenge is answered from `webroot`/.well-known/acme-challenge/, or forwarded to `standalone_port` on loopback, if
+    they are given. Port 0 takes a free port, which is kept from the first start on.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Edge:
         self._contexts: dict[str, tuple[Placed, ssl.SSLContext]] = {}
 
     def start(self) -> None:
-        """Listen on both ports. Raises `OSError` where one is taken."""
+        """Listen on both ports. Raise `OSError` if one is in use."""
         plain = _Server((ADDRESS, self.http_port), partial(_PlainHandler, self))
         try:
             secure = _Server((ADDRESS, self.https_port), partial(_SecureHandler, self))
         except OSError:
             plain.server_close()
             raise
-        # The handshake is made in the connection's own thread, or one silent client would hold up all others.
+        # The handshake is made in the connection's own thread; otherwise one silent client would block all others.
         secure.socket = self._front().wrap_socket(
             secure.socket, server_side=True, do_handshake_on_connect=False
         )
@@ -69,7 +69,7 @@ class Edge:
         self._listeners = [Listener(plain), Listener(secure)]
 
     def stop(self) -> None:
-        """Close both ports; harmless when not started."""
+        """Close both ports. Do nothing if they are not open."""
         while self._listeners:
             self._listeners.pop().stop()
 
@@ -83,7 +83,7 @@ class Edge:
     def _front(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # No resumption: every handshake must show the certificate of now.
+        # No resumption: every handshake must send the current certificate.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
         context.sni_callback = self._choose
@@ -92,7 +92,7 @@ class Edge:
     def _choose(
         self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: ssl.SSLContext
     ) -> int | None:
-        """Switch the handshake to the certificate of `name` (RFC 6066, section 3), or give the alert to refuse it with."""
+        """Use the certificate of `name` in the handshake (RFC 6066, section 3), or return the alert that refuses it."""
         domain = (name or "").lower()
         placed = self.c4.serving(domain)
         if placed is None:
@@ -102,7 +102,7 @@ class Edge:
             try:
                 known = self._contexts[domain] = (placed, _load(placed, self.c4.folder))
             except OSError:
-                # OpenSSL's own policy (a key too short, say) is stricter than the contract.
+                # OpenSSL's own policy, such as on key lengths, is stricter than the contract.
                 return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = known[1]
         return None
@@ -111,7 +111,7 @@ class Edge:
 def _load(placed: Placed, folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # `ssl` reads keys from files alone; this one is 0600 and lives for these two lines.
+    # `ssl` reads keys only from files. This one has mode 0600 and exists only in this block.
     with tempfile.NamedTemporaryFile("w", encoding="ascii", prefix=".", dir=folder) as file:
         file.write(f"{placed.private_key}\n{placed.certificate}\n{placed.chain}")
         file.flush()
@@ -128,7 +128,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(address, handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that hangs up, is silent or dislikes the certificate is no trouble of the edge's.
+        # A client that hangs up, is silent or refuses the certificate is no error of the edge.
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def host(self) -> str:
-        """Give the name in the Host header in lower case, without its port; empty where there is no usable one."""
+        """Return the name in the Host header in lower case and without its port, or "" if it is invalid."""
         name = self.headers.get("Host", "").partition(":")[0]
         return name.lower() if _HOST.fullmatch(name) else ""
 
@@ -175,15 +175,15 @@ class _PlainHandler(_Handler):
         path = self.path.partition("?")[0]
         host = self.host()
         if path.startswith(_CHALLENGES):
-            self.answer(*self._meet_challenge(path.removeprefix(_CHALLENGES)))
+            self.answer(*self._answer_challenge(path.removeprefix(_CHALLENGES)))
         elif self.edge.c4.knows(host):
             location = f"https://{host}:{self.edge.https_port}{self.path}"
             self.answer(HTTPStatus.MOVED_PERMANENTLY, b"Moved to https.\n", Location=location)
         else:
             self.answer(HTTPStatus.NOT_FOUND, b"The CDN has no such domain.\n")
 
-    def _meet_challenge(self, token: str) -> tuple[int, bytes]:
-        """Give status and content for `token`: from the webroot, else from the standalone port."""
+    def _answer_challenge(self, token: str) -> tuple[int, bytes]:
+        """Return status and content for `token`, from the webroot or from the standalone port."""
         if not _TOKEN.fullmatch(token):
             return HTTPStatus.NOT_FOUND, b"Not a challenge.\n"
         content = None if self.edge.webroot is None else _read(self.edge.webroot, token)
@@ -195,7 +195,7 @@ class _PlainHandler(_Handler):
 
 
 def _read(webroot: Path, token: str) -> bytes | None:
-    """Give the webroot's file for `token`, None where there is no regular file; a link is not followed out of it."""
+    """Return the content of the webroot's file for `token`, or None if it is no regular file. Links are not followed."""
     try:
         descriptor = os.open(f"{webroot}{_CHALLENGES}{token}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

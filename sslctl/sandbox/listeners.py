@@ -1,4 +1,4 @@
-"""A server of the standard library's kind, run in a thread of its own."""
+"""A server of the standard library in a thread of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ADDRESS = "127.0.0.1"
 
 
 class Listener:
-    """Runs a bound server from now on until `stop`; every connection gets a thread."""
+    """A bound server that runs in a thread until `stop`."""
 
     def __init__(self, server: socketserver.BaseServer) -> None:
         self._server = server
@@ -19,7 +19,7 @@ class Listener:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close the port; answers under way may still be finished."""
+        """Close the port. Responses in progress may still be completed."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -1,7 +1,7 @@
-"""Pebble, Let's Encrypt's small test CA, and its DNS server, on loopback and on ports that were free.
+"""Pebble, Let's Encrypt's small test CA, and its DNS server, on free ports of loopback.
 
-`Pebble` runs the two programs of Debian's package `pebble`. Its life is that of a `with` block; its children get a
-session of their own, so that Ctrl-C in a terminal reaches the parent alone, which then stops them in order.
+`Pebble` runs the two programs of Debian's package `pebble` for a `with` block. They have a session of their own, so that
+Ctrl-C in a terminal reaches only the parent, which stops them in order.
 """
 
 from __future__ import annotations
@@ -42,20 +42,21 @@ class _PortTaken(Exception):
 
 
 def missing() -> str | None:
-    """Say why Pebble cannot run here; None when it can."""
+    """Return why Pebble cannot run here, or None if it can."""
     absent = [program for program in _PROGRAMS if shutil.which(program) is None]
     return f"not installed: {', '.join(absent)}" if absent else None
 
 
 class Pebble:
-    """A running test CA with a DNS of its own.
+    """A running test CA with a DNS server of its own.
 
-    Made with `folder` (created, 0700; configuration, `ca.pem` and logs go there), `http_port` (where Pebble looks
-    for HTTP-01 answers, on the addresses that its DNS gives), `certificate_seconds` (lifetime of what it issues;
-    None is Pebble's own, five years) and `env` (its `PEBBLE_…` variables; `PEBBLE_VA_NOSLEEP` is 1 unless given).
+    `folder` is created with mode 0700, for the configuration, `ca.pem` and the logs. `http_port` is the port on which
+    Pebble validates HTTP-01, at the addresses that its DNS server returns. `certificate_seconds` is the lifetime of its
+    certificates, None for Pebble's default of five years. `env` has its `PEBBLE_…` variables; `PEBBLE_VA_NOSLEEP` is 1 by
+    default.
 
-    Start it in a thread that outlives it: where `setpriv` exists, the kernel kills the children as soon as the
-    thread that started them is gone, however it ended (prctl(2), PR_SET_PDEATHSIG).
+    Start it in a thread that outlives it. If `setpriv` exists, the kernel kills the children as soon as the thread that
+    started them has ended (prctl(2), PR_SET_PDEATHSIG).
     """
 
     def __init__(
@@ -84,12 +85,12 @@ class Pebble:
 
     @property
     def directory_url(self) -> str:
-        """The URL of the ACME directory (RFC 8555 section 7.1.1)."""
+        """The URL of the ACME directory (RFC 8555, section 7.1.1)."""
         return f"https://127.0.0.1:{self._acme_port}/dir"
 
     @property
     def ca_bundle(self) -> Path:
-        """The CA certificate that clients trust for `directory_url`; not the root of what Pebble issues."""
+        """The CA certificate that clients trust for `directory_url`; not the root of the certificates that Pebble issues."""
         return self._folder / "ca.pem"
 
     @property
@@ -109,13 +110,13 @@ class Pebble:
 
     @property
     def process_ids(self) -> tuple[int, ...]:
-        """The process ids of the children: the DNS first, then Pebble; none when stopped."""
+        """The process ids of the children: the DNS server, then Pebble; none if stopped."""
         return tuple(child.pid for child in self._children)
 
     def start(self) -> None:
-        """Start both programs and return when both answer. Does nothing when they run already.
+        """Start both programs, and return when both answer. Do nothing if they run already.
 
-        Raises `StateError` when they are not installed, or end or do not answer within 15 s.
+        Raise `StateError` if they are not installed, if they end, or if they do not answer within 15 s.
         """
         if self._children:
             return
@@ -135,10 +136,10 @@ class Pebble:
                 raise
             else:
                 return
-        raise StateError(f"Pebble found its ports taken {_ATTEMPTS} times")
+        raise StateError(f"the ports chosen for Pebble were in use {_ATTEMPTS} times")
 
     def stop(self) -> None:
-        """Stop both programs, Pebble first, and return when they are gone. Harmless when they are stopped."""
+        """Stop both programs, Pebble first, and return when they have ended. Do nothing if they are stopped."""
         while self._children:
             child = self._children[-1]
             child.terminate()
@@ -150,43 +151,43 @@ class Pebble:
             self._children.pop()
 
     def roots(self) -> str:
-        """Give the root certificate of this run, PEM: it ends the chains that Pebble issues. Raises `StateError`."""
+        """Return the root of the chains that Pebble issues in this run, as PEM text. Raise `StateError`."""
         return self._fetch("/roots/0")
 
     def intermediates(self) -> str:
-        """Give the intermediate certificate of this run, PEM. Raises `StateError`."""
+        """Return the intermediate certificate of this run, as PEM text. Raise `StateError`."""
         return self._fetch("/intermediates/0")
 
     def set_cname(self, host: str, target: str) -> None:
-        """Let `host` be a CNAME to `target`; an address query gets both. Raises `StateError`, as all below do."""
-        self._tell("set-cname", host=host, target=target)
+        """Make `host` a CNAME to `target`; an address query returns both. Raise `StateError`, as all methods below."""
+        self._send("set-cname", host=host, target=target)
 
     def clear_cname(self, host: str) -> None:
         """Remove the CNAME of `host`, if any."""
-        self._tell("clear-cname", host=host)
+        self._send("clear-cname", host=host)
 
     def set_addresses(self, host: str, ipv4: Sequence[str] = (), ipv6: Sequence[str] = ()) -> None:
         """Replace the addresses of `host`. Without an IPv4 address it has the default, 127.0.0.1."""
         for kind, addresses in (("a", ipv4), ("aaaa", ipv6)):
-            self._tell(f"clear-{kind}", host=host)
+            self._send(f"clear-{kind}", host=host)
             if addresses:
-                self._tell(f"add-{kind}", host=host, addresses=list(addresses))
+                self._send(f"add-{kind}", host=host, addresses=list(addresses))
 
     def add_caa(self, host: str, issuer: str) -> None:
-        """Add a CAA record to `host` that lets `issuer` alone issue (RFC 8659 section 4.2)."""
-        self._tell("add-caa", host=host, policies=[{"tag": "issue", "value": issuer}])
+        """Add a CAA record to `host` that allows only `issuer` to issue (RFC 8659, section 4.2)."""
+        self._send("add-caa", host=host, policies=[{"tag": "issue", "value": issuer}])
 
     def clear_caa(self, host: str) -> None:
         """Remove the CAA records of `host`, if any."""
-        self._tell("clear-caa", host=host)
+        self._send("clear-caa", host=host)
 
     def set_servfail(self, host: str) -> None:
-        """Let every query for `host` be answered with SERVFAIL."""
-        self._tell("set-servfail", host=host)
+        """Make the DNS server answer every query for `host` with SERVFAIL."""
+        self._send("set-servfail", host=host)
 
     def clear_servfail(self, host: str) -> None:
-        """Let queries for `host` be answered again."""
-        self._tell("clear-servfail", host=host)
+        """Make the DNS server answer queries for `host` again."""
+        self._send("clear-servfail", host=host)
 
     def _write_certificate(self) -> None:
         authority = trustme.CA()
@@ -231,13 +232,13 @@ class Pebble:
             "certificate": str(self._folder / "cert.pem"),
             "privateKey": str(self._folder / "key.pem"),
             "httpPort": self._http_port,
-            # For TLS-ALPN-01, which nobody answers here; Pebble wants a port all the same.
+            # For TLS-ALPN-01, which is not used here, but Pebble requires a port.
             "tlsPort": self._http_port,
             **lifetime,
         }
 
     def _spawn(self, program: str, *arguments: Sequence[str]) -> None:
-        # setpriv asks the kernel in the child itself, before exec: safe where threads run, as preexec_fn is not.
+        # setpriv makes the system call in the child, before exec. That is safe with threads; preexec_fn is not.
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         command = [*leash, program, *(argument for group in arguments for argument in group)]
         with os.fdopen(_open(self._log(program)), "wb") as log:
@@ -246,7 +247,7 @@ class Pebble:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Nothing of the caller's surroundings, such as a proxy or another PEBBLE_ variable, may leak in.
+                # The caller's environment, such as a proxy or other PEBBLE_ variables, must not be inherited.
                 env={"PATH": os.environ.get("PATH", os.defpath), **self._env},
                 start_new_session=True,
             )
@@ -255,24 +256,26 @@ class Pebble:
     def _await(self, program: str, answers: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not answers():
-            # In this order: what a program prints before it ends must be seen when its end is.
+            # In this order: if the end of a program is seen, all its output must be read too.
             ended = self._children[-1].poll() is not None
             printed = self._log(program).read_text(errors="replace")
-            # challtestsrv goes on without the port it could not have, so its own words must be read.
+            # challtestsrv continues without a port that is in use, so its output must be read.
             if "address already in use" in printed:
                 raise _PortTaken
-            said = clean(" ".join(printed.splitlines()[-3:])) or "nothing"
+            output = clean(" ".join(printed.splitlines()[-3:])) or "nothing"
             if ended:
-                raise StateError(f"{program} ended at once; it said: {said}")
+                raise StateError(f"{program} ended at once; it printed: {output}")
             if time.monotonic() > deadline:
-                raise StateError(f"{program} did not answer within {_START_SECONDS:.0f} s; it said: {said}")
+                raise StateError(
+                    f"{program} did not answer within {_START_SECONDS:.0f} s; it printed: {output}"
+                )
             time.sleep(_POLL_SECONDS)
 
     def _log(self, program: str) -> Path:
         return self._folder / f"{program}.log"
 
     def _dns_answers(self) -> bool:
-        """Say whether a record set over the management port comes back over DNS: then both are ours."""
+        """Return whether a record set over the management port comes back over DNS: then both ports are ours."""
         probe = f"{uuid4().hex}.invalid"
         with suppress(StateError, dns.exception.DNSException, OSError, EOFError):
             self.set_addresses(probe, ["192.0.2.1"])
@@ -281,25 +284,25 @@ class Pebble:
                 answer = ask(query, "127.0.0.1", timeout=1, port=self._dns_port)
                 if "192.0.2.1" not in str(answer):
                     return False
-            self._tell("clear-a", host=probe)
+            self._send("clear-a", host=probe)
             return True
         return False
 
     def _ca_answers(self) -> bool:
-        """Say whether both of Pebble's ports answer over TLS with the certificate made for this run."""
+        """Return whether both of Pebble's ports answer over TLS with the certificate made for this run."""
         with suppress(StateError):
             self.roots()
-            self._ask("GET", self.directory_url)
+            self._request("GET", self.directory_url)
             return True
         return False
 
     def _fetch(self, path: str) -> str:
-        return self._ask("GET", self.management_url + path)
+        return self._request("GET", self.management_url + path)
 
-    def _tell(self, action: str, **facts: object) -> None:
-        self._ask("POST", f"http://127.0.0.1:{self._records_port}/{action}", facts)
+    def _send(self, action: str, **facts: object) -> None:
+        self._request("POST", f"http://127.0.0.1:{self._records_port}/{action}", facts)
 
-    def _ask(self, method: str, url: str, facts: Mapping[str, object] | None = None) -> str:
+    def _request(self, method: str, url: str, facts: Mapping[str, object] | None = None) -> str:
         with requests.Session() as session:
             session.trust_env = False
             try:
@@ -308,12 +311,12 @@ class Pebble:
                 )
                 answer.raise_for_status()
             except (requests.RequestException, OSError) as error:
-                raise StateError(f"Pebble does not answer as it should: {clean(error)}") from error
+                raise StateError(f"Pebble gave no usable answer: {clean(error)}") from error
             return answer.text
 
 
 def _free_ports(count: int) -> list[int]:
-    """Give `count` different loopback ports that nobody has now, neither for TCP nor for UDP."""
+    """Return `count` different loopback ports that are free for both TCP and UDP."""
     held: list[socket.socket] = []
     ports: list[int] = []
     try:

@@ -1,4 +1,4 @@
-"""Changing a sandbox that runs in another process, through the interfaces it has for that."""
+"""The remote control of a sandbox that runs in another process."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from sslctl.errors import ConfigError, TryLater
 from sslctl.sandbox.c4.faults import Operation
 
 MAP = "sandbox.json"
-"""The file beside the sandbox's configuration that says where its interfaces are."""
+"""The file beside the sandbox's configuration that has the URLs of its interfaces."""
 
 _SECONDS = 10
 
 
 class RemoteControl:
-    """The sandbox whose configuration is `config_path`. Raises `ConfigError` where that is no sandbox's."""
+    """A remote control for the sandbox with the configuration `config_path`.
+
+    Raise `ConfigError` if that is not the configuration of a sandbox.
+    """
 
     def __init__(self, config_path: Path | None) -> None:
         self._folder = config_path.parent if config_path else Path()
@@ -31,16 +34,16 @@ class RemoteControl:
             ) from error
 
     def set_domain(self, name: str, target: str, points_at: str) -> None:
-        """Make `name` known to C4 with the CNAME target `target`, and let its CNAME point at `points_at`."""
+        """Create `name` in C4 with the CNAME target `target`, and set its CNAME in DNS to `points_at`."""
         self._ask_c4("POST", "domains", {"domain": name, "cname_target": target, "ports": [80, 443]})
         self._send("POST", f"{self._map['records_url']}/set-cname", {"host": name, "target": points_at})
 
-    def break_c4(self, kind: Operation, status: int) -> None:
-        """Let C4 answer every call of `kind` with `status`."""
+    def inject_fault(self, kind: Operation, status: int) -> None:
+        """Make C4 answer every request of `kind` with `status`."""
         self._ask_c4("PUT", "faults", [{"kind": kind.value, "status": status}])
 
-    def heal_c4(self) -> None:
-        """Let C4 answer as it should again."""
+    def clear_faults(self) -> None:
+        """Clear all faults of C4."""
         self._ask_c4("DELETE", "faults", None)
 
     def _ask_c4(self, method: str, path: str, facts: object) -> None:

@@ -1,1 +1,1 @@
-"""The reference C4: the whole published contract, with switches for faults."""
+"""The reference C4: the whole published contract, with fault injection."""

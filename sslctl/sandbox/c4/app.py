@@ -1,10 +1,10 @@
-"""The reference C4 as a web application: the published contract (`sslctl/control_plane/c4/openapi.yaml`), rule by rule.
+"""The reference C4 as a web application. It implements every rule of `sslctl/control_plane/c4/openapi.yaml`.
 
-Besides the contract it answers, with the same token, the administration of the sandbox:
+It also has, with the same token, an interface for the administration of the sandbox:
 
 - `POST /sandbox/domains` `{domain, cname_target, ports}` creates or changes a domain; `DELETE
   /sandbox/domains/{domain}` removes it with its certificate.
-- `PUT /sandbox/faults` `[{…}]` switches on exactly these faults (`faults.Fault`); `DELETE /sandbox/faults` heals.
+- `PUT /sandbox/faults` `[{…}]` replaces the injected faults (`faults.Fault`); `DELETE /sandbox/faults` clears them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _UPLOAD_MEMBERS = {"source", "certificate", "chain", "private_key", "fingerprint
 def build_app(
     records: Records, faults: Faults, *, token: str, clock: Callable[[], datetime], activation: timedelta
 ) -> Flask:
-    """Give the WSGI application. An upload becomes active `activation` after it came. Raises `ValueError` without a token."""
+    """Return the WSGI application. An upload becomes active after `activation`. Raise `ValueError` without a token."""
     if not token:
         raise ValueError("The reference C4 needs a token.")
     app = Flask(__name__, static_folder=None)
-    # werkzeug cuts a chunked body off at its limit in silence, so one byte more shows that there was more.
+    # werkzeug silently truncates a chunked body at its limit; one byte more shows that the body is too large.
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY + 1
     # A path with two slashes is another path: C4 never redirects.
     app.url_map.merge_slashes = False
@@ -170,7 +170,7 @@ def _malformed(detail: str) -> Problem:
 
 
 def _read_json() -> Any:
-    # The body first: one that is too large is 413, whatever it claims to be.
+    # The body first: one that is too large is 413, whatever its type.
     body = request.get_data(cache=False)
     if len(body) > LARGEST_BODY:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -179,12 +179,12 @@ def _read_json() -> Any:
     try:
         return json.loads(body.decode())
     except (ValueError, RecursionError):
-        # Without the cause: its text quotes the body, which holds a key.
+        # Without the cause: its text quotes the body, which contains a key.
         raise _malformed("The body is not JSON.") from None
 
 
 def _read_upload(domain: str, now: datetime, activation: timedelta) -> Placed:
-    """Give the uploaded certificate. Raises `Problem` 413, 400 and 422."""
+    """Return the uploaded certificate. Raise `Problem` 413, 400 or 422."""
     sent = _read_json()
     if not isinstance(sent, dict) or sent.keys() != _UPLOAD_MEMBERS:
         raise _malformed(f"The members are {', '.join(sorted(_UPLOAD_MEMBERS))}.")

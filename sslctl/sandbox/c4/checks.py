@@ -1,7 +1,7 @@
-"""What the reference C4 demands of an uploaded certificate.
+"""The checks of the reference C4 on an uploaded certificate.
 
-Written against `cryptography` alone, on purpose: a mistake in sslctl's own reading of certificates must not be
-repeated here, or no test would find it.
+They deliberately use only `cryptography`: if they shared sslctl's own code for certificates, no test would find a mistake
+in it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtens
 def check_upload(
     domain: str, *, certificate: str, chain: str, private_key: str, fingerprint: str, now: datetime
 ) -> datetime:
-    """Check PEM text that is to be installed for `domain`; give the end of its validity, UTC.
+    """Check the PEM text of an upload for `domain`, and return its expiry date, UTC.
 
-    Raises `Problem` 422 with the contract's codes, in the contract's order: `bad_pair`, `name_mismatch`, `expired`.
+    Raise `Problem` 422 with the contract's codes, in the contract's order: `bad_pair`, `name_mismatch`, `expired`.
     """
     leaf = _read_leaf(certificate)
     if leaf.fingerprint(hashes.SHA256()).hex() != fingerprint:
@@ -58,7 +58,7 @@ def _read_public_key(pem: str) -> bytes:
         key = load_pem_private_key(pem.encode("ascii"), password=None)
         return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except _UNREADABLE:
-        # Without the cause: nothing that has seen the key goes into a traceback.
+        # Without the cause: no error that may quote the key goes into a traceback.
         raise _refuse("bad_pair", "private_key is not an unencrypted PEM private key.") from None
 
 
@@ -92,7 +92,7 @@ def _read_names(leaf: x509.Certificate) -> list[str]:
 
 
 def _covers(name: str, domain: str) -> bool:
-    """RFC 9525, section 6.3: a wildcard is the whole leftmost label and stands for exactly one."""
+    """Return whether `name` covers `domain`: a wildcard matches one whole leftmost label (RFC 9525, section 6.3)."""
     name = name.lower()
     if name.startswith("*."):
         return domain.partition(".")[2] == name[2:]

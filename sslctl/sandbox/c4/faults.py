@@ -1,4 +1,4 @@
-"""Switches that make the reference C4 misbehave on demand, and the log of what it was asked."""
+"""Fault injection for the reference C4, and the log of its requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DOMAIN_PATH = re.compile(r"/v1/domains/([^/]+)(/certificate)?")
 
 
 class Operation(StrEnum):
-    """The operations of the contract."""
+    """An operation of the contract."""
 
     HEALTH = "health"
     LOOKUP = "lookup"
@@ -33,7 +33,7 @@ class Operation(StrEnum):
 
 
 class Drop(StrEnum):
-    """When the connection is closed without an answer: before C4 acts, or after it has acted."""
+    """When the connection is closed without a response: before or after C4 acts."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -41,12 +41,16 @@ class Drop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One misbehaviour. `method`, `kind` and `domain` say which requests it meets, None meaning any.
+    """A fault. `method`, `kind` and `domain` select the requests that it applies to; None selects all.
 
-    First the request waits for `delay_seconds`. Then, with `drop`, the connection is closed without an answer; or, with
-    `status`, `body` (raw text, sent as application/json) or `echo` (the request itself, its token and its body, as the
-    problem's detail), that is answered without acting; or the request goes its usual way. `retry_after` is in seconds. `times` is how many requests it meets before it is spent, None
-    meaning all. Raises `ValueError` for values that cannot be.
+    First the request is delayed by `delay_seconds`. Then one of these happens:
+    - With `drop`, the connection is closed without a response.
+    - With `status`, `body` or `echo`, C4 responds without acting. `body` is raw text, sent as application/json. `echo` sends
+      the request's own token and body as the problem's detail.
+    - Otherwise the request is processed as usual.
+
+    `retry_after` is in seconds. `times` is the number of requests that the fault applies to, None for all. Raise
+    `ValueError` for invalid values.
     """
 
     method: str | None = None
@@ -68,15 +72,15 @@ class Fault:
         if self.times is not None and self.times < 1:
             raise ValueError("times is at least 1, or null.")
 
-    def meets(self, method: str, kind: Operation | None, domain: str | None) -> bool:
-        """Say whether the fault is meant for such a request."""
+    def applies_to(self, method: str, kind: Operation | None, domain: str | None) -> bool:
+        """Return whether the fault applies to such a request."""
         wanted = ((self.method, method), (self.kind, kind), (self.domain, domain))
         return all(mine is None or mine == its for mine, its in wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that C4 had, as logged: never a body, a query or a header. `status` is None where none was sent."""
+    """The log entry of a request to C4, without body, query and headers. `status` is None if no response was sent."""
 
     method: str
     path: str
@@ -84,12 +88,12 @@ class Request:
 
 
 def read_faults(document: object) -> list[Fault]:
-    """Turn parsed JSON, a list of objects with the members of `Fault`, into faults.
+    """Return the faults in parsed JSON, a list of objects with the members of `Fault`.
 
-    Raises `ValueError` with a sentence that says what is wrong.
+    Raise `ValueError` with a sentence that says what is wrong.
     """
     if not isinstance(document, list):
-        raise ValueError("Faults are a list.")  # noqa: TRY004 - callers ask whether the text can be used
+        raise ValueError("Faults are a list.")  # noqa: TRY004 - callers handle one kind of error
     return [_read_fault(item) for item in document]
 
 
@@ -111,23 +115,23 @@ def _read_fault(item: Any) -> Fault:
 
 
 class Faults:
-    """The faults that are switched on, in order; the first that meets a request is the one that acts."""
+    """The injected faults, in order. Only the first that applies to a request acts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._left: list[tuple[Fault, int | None]] = []
 
     def set(self, faults: Iterable[Fault]) -> None:
-        """Switch on these faults instead of the ones before."""
+        """Replace the injected faults."""
         with self._lock:
             self._left = [(fault, fault.times) for fault in faults]
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Give the fault that meets this request, and count it."""
+        """Return the fault that applies to this request, or None, and count the request."""
         kind, domain = _classify(method, path)
         with self._lock:
             for index, (fault, left) in enumerate(self._left):
-                if fault.meets(method, kind, domain):
+                if fault.applies_to(method, kind, domain):
                     if left == 1:
                         del self._left[index]
                     elif left is not None:
@@ -149,10 +153,10 @@ def _classify(method: str, path: str) -> tuple[Operation | None, str | None]:
 
 
 class FaultyGateway:
-    """WSGI application before C4: logs every request of the contract and lets the faults act on it.
+    """A WSGI application in front of C4 that logs every request of the contract and injects the faults.
 
-    C4 itself knows nothing of faults. `stopping` cuts delays short. The administration under /sandbox/ is neither
-    logged nor met by faults, or nobody could heal.
+    C4 itself has no code for faults. `stopping` ends delays early. The administration under /sandbox/ is not logged, and
+    faults do not apply to it, so that they can always be cleared.
     """
 
     def __init__(self, app: WSGIApplication, faults: Faults, stopping: threading.Event) -> None:
@@ -163,11 +167,11 @@ class FaultyGateway:
 
     @property
     def requests(self) -> Sequence[Request]:
-        """Every request so far, in the order of the answers."""
+        """Every request so far, in the order of the responses."""
         return tuple(self._log)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request. Raises `ConnectionAbortedError` where the connection is to be dropped."""
+        """Answer one request. Raise `ConnectionAbortedError` if a fault drops the connection."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if path.startswith("/sandbox/"):
             return self._app(environ, start_response)
@@ -177,7 +181,7 @@ class FaultyGateway:
         if fault.drop is not None or response is None:
             self._log.append(Request(method, path, None))
             raise ConnectionAbortedError
-        # Logged before it is sent: whoever has the answer finds it in the log.
+        # Logged before it is sent, so that a client with the response finds it in the log.
         self._log.append(Request(method, path, response.status_code))
         return response(environ, start_response)
 
@@ -197,6 +201,6 @@ class FaultyGateway:
 
 
 def _repeat(environ: WSGIEnvironment) -> str:
-    """Give a request as a careless server would quote it."""
+    """Return the request as a careless server would quote it."""
     request = WsgiRequest(environ)
     return f"{request.headers.get('Authorization', '')} {request.get_data(as_text=True)}"

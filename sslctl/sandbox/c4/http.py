@@ -1,6 +1,6 @@
-"""A web application over HTTPS, on connections that stay open between requests, as a control plane's do.
+"""An HTTPS server for a web application, with persistent connections.
 
-werkzeug's own handler closes every connection, so that each request would cost a TLS handshake on both sides.
+werkzeug's own handler closes every connection, so that each request would need a TLS handshake.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 _LENGTH = re.compile("[0-9]{1,12}")
-# What is longer is not read to its end; who sends it may not see the answer.
+# A longer request is not read to its end, and its client may not see the response.
 _LARGEST_REQUEST = 1 << 24
 
 
 class Server(ThreadedWSGIServer):
-    """Serves `app` on the listening socket `bound`, which it copies. Ends its connections when it is closed itself."""
+    """A server of `app` on a copy of the listening socket `bound`. Closing it ends its connections."""
 
     def __init__(self, bound: socket.socket, app: WSGIApplication, tls: ssl.SSLContext) -> None:
         host, port = bound.getsockname()
         self._open: set[socket.socket] = set()
         super().__init__(host, port, app, _Handler, fd=bound.fileno())
-        # The handshake is made in the connection's own thread: a silent client must not hold up the others.
+        # The handshake is made in the connection's own thread: a silent client must not block the others.
         self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.ssl_context = tls
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Keep in mind that this connection is open, and serve it."""
+        """Register the open connection, and serve it."""
         self._open.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """End this connection."""
+        """Close the connection."""
         self._open.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Complain of what is no trouble of a client's: one that was killed leaves in the middle of an answer."""
+        """Report an error, unless it is a client that disconnects in the middle of a response."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -55,17 +55,17 @@ class Server(ThreadedWSGIServer):
         super().server_close()
         for connection in tuple(self._open):
             with suppress(OSError):
-                # Not TLS's own, which would wait for the other side.
+                # Not the TLS shutdown, which would wait for the other side.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class _Handler(WSGIRequestHandler):
-    """Silent about requests, which the gateway logs; bounded in its patience."""
+    """A handler with a timeout. It prints no requests, because the gateway logs them."""
 
     timeout = 30
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # an answer is sent as one piece
+    wbufsize = -1  # a response is sent in one piece
 
     def run_wsgi(self) -> None:
         """Answer one request."""
@@ -77,7 +77,7 @@ class _Handler(WSGIRequestHandler):
             self._read_body(environ)
             response = Response.from_app(self.server.app, environ, buffered=True)
         except OSError:
-            # The client is gone, or a fault drops the connection.
+            # The client disconnected, or a fault drops the connection.
             self.close_connection = True
             return
         self.send_response(response.status_code)
@@ -89,15 +89,15 @@ class _Handler(WSGIRequestHandler):
         self.wfile.write(response.get_data())
 
     def _read_body(self, environ: WSGIEnvironment) -> None:
-        """Read the body before it is asked for: what the application left of it would be taken for the next request."""
+        """Read the whole body first. Unread parts would be taken for the next request."""
         if environ.get("wsgi.input_terminated"):
             body = io.BufferedReader(environ["wsgi.input"]).read(_LARGEST_REQUEST)
             self.close_connection = True
         else:
-            told = environ.get("CONTENT_LENGTH", "0")
-            wanted = int(told) if _LENGTH.fullmatch(told) else 0
+            length = environ.get("CONTENT_LENGTH", "0")
+            wanted = int(length) if _LENGTH.fullmatch(length) else 0
             body = self.rfile.read(min(wanted, _LARGEST_REQUEST))
-            self.close_connection |= told != str(len(body))
+            self.close_connection |= length != str(len(body))
         environ["wsgi.input"] = io.BytesIO(body)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name

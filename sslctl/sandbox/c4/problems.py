@@ -1,4 +1,4 @@
-"""The errors of the reference C4: RFC 9457 problems with the codes of the published contract."""
+"""The error responses of the reference C4: RFC 9457 problems with the codes of the published contract."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from werkzeug.wrappers import Response
 
-# The code that goes with a status when nothing more is known.
+# The default code of each status.
 _CODES = {
     401: "unauthorized",
     403: "forbidden",
@@ -22,7 +22,7 @@ _CODES = {
 
 
 class Problem(Exception):
-    """An answer other than the one that was asked for."""
+    """An error response, raised by a handler."""
 
     def __init__(self, status: int, code: str | None = None, detail: str = "") -> None:
         super().__init__(detail)
@@ -32,10 +32,10 @@ class Problem(Exception):
 
 
 def answer_problem(status: int, code: str | None = None, detail: str = "") -> Response:
-    """Give the `application/problem+json` answer for `status`, an HTTP error.
+    """Return the `application/problem+json` response for `status`, an HTTP error.
 
-    Without a `code` the usual one for the status is taken. A 401 names the scheme that is wanted (RFC 9110, section
-    11.6.1) and a 429 says when to ask again, as the contract demands; a caller may set another `Retry-After`.
+    The default code of the status is used if `code` is None. A 401 names the required scheme (RFC 9110, section 11.6.1). A
+    429 has a `Retry-After`, as the contract requires; a caller may change it.
     """
     usual = "unavailable" if status > HTTPStatus.INTERNAL_SERVER_ERROR else "bad_request"
     body = {"title": _title(status), "status": status, "code": code or _CODES.get(status, usual)}

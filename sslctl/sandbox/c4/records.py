@@ -1,4 +1,4 @@
-"""What the reference C4 remembers: its domains and their certificates, on disk."""
+"""The records of the reference C4 on disk: its domains and their certificates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAME = re.compile(r"(?=.{3,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An uploaded certificate, which the edge serves from `active_at` on. PEM text; the key stays out of the repr."""
+    """An uploaded certificate as PEM text. The edge serves it from `active_at` on. The repr does not show the key."""
 
     source: str
     certificate: str
@@ -35,7 +35,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A domain of the CDN. `latest` was uploaded last; `before` is what the edge serves until that is active."""
+    """A domain of the CDN. `latest` is the last upload; the edge serves `before` until `latest` is active."""
 
     domain: str
     cname_target: str
@@ -44,13 +44,13 @@ class Site:
     before: Placed | None = None
 
     def serving(self, now: datetime) -> Placed | None:
-        """Give what the edge serves at `now`."""
+        """Return the certificate that the edge serves at `now`, or None."""
         return self.latest if self.latest is not None and self.latest.active_at <= now else self.before
 
     def install(self, placed: Placed, now: datetime) -> Site:
-        """Give the site with `placed` installed; what was active stays so until `placed` is.
+        """Return the site with `placed` installed. The active certificate stays active until `placed` is.
 
-        Raises `Problem` 409 where a `c4` certificate would replace a `text` one.
+        Raise `Problem` 409 if a `c4` certificate would replace a `text` one.
         """
         if self.latest is not None and (self.latest.source, placed.source) == ("text", "c4"):
             raise Problem(HTTPStatus.CONFLICT, detail="A text certificate is installed; remove it first.")
@@ -61,15 +61,15 @@ class Site:
         return replace(self, latest=placed, before=None if placed.active_at <= now else self.serving(now))
 
     def clear(self) -> Site:
-        """Give the site without a certificate."""
+        """Return the site without a certificate."""
         return replace(self, latest=None, before=None)
 
 
 class Records:
-    """The sites, one JSON file each in `folder`/domains, mode 0600, written whole or not at all.
+    """The sites, as JSON files in `folder`/domains, with mode 0600, written atomically.
 
-    One file a domain, so that an upload costs the same among thousands of domains as among three. Raises
-    `StateError` where a file is not one of these.
+    There is one file for each domain, so that the time of an upload does not depend on the number of domains. Raise
+    `StateError` if a file is not a record.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,14 +80,14 @@ class Records:
         self._sites = {path.name: _read(path) for path in self._folder.iterdir() if path.name[0] != "."}
 
     def find(self, domain: str) -> Site | None:
-        """Give the site of `domain`, None where there is none."""
+        """Return the site of `domain`, or None."""
         with self.lock:
             return self._sites.get(domain)
 
     def create(self, domain: str, cname_target: str, ports: Sequence[int]) -> None:
-        """Create `domain`, or change what an existing one has besides its certificate.
+        """Create `domain`, or change an existing one, which keeps its certificate.
 
-        Raises `ValueError` for a name that is no lower-case A-label or a port that is none.
+        Raise `ValueError` for a name that is no lower-case A-label, an invalid port or an empty target.
         """
         if not _NAME.fullmatch(domain):
             raise ValueError("domain is not a lower-case A-label with at least two labels.")
@@ -100,13 +100,13 @@ class Records:
             self.save(replace(site, cname_target=cname_target, ports=tuple(sorted(set(ports)))))
 
     def save(self, site: Site) -> None:
-        """Write the site to disk, then take it for true."""
+        """Write the site to the disk, then use it."""
         with self.lock:
             _write(self._folder / site.domain, json.dumps(asdict(site), default=datetime.isoformat))
             self._sites[site.domain] = site
 
     def delete(self, domain: str) -> bool:
-        """Remove `domain` and its certificate; False where there was none."""
+        """Remove `domain` and its certificate. Return False if there is no such domain."""
         with self.lock:
             if self._sites.pop(domain, None) is None:
                 return False

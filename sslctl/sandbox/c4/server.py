@@ -1,6 +1,6 @@
 """The reference C4, served over HTTPS on loopback.
 
-It keeps the published contract for real: what is uploaded is checked, stored, activated and, by `edge.Edge`, served.
+It implements the published contract completely: an upload is checked, stored, activated and served by `edge.Edge`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _BACKLOG = 512
 
 
 class ReferenceC4:
-    """A C4 whose state lives in `folder` and survives it; use as a context manager, or `start` and `stop`.
+    """A C4 with its persistent state in `folder`; use as a context manager, or `start` and `stop`.
 
-    `tls` holds the server's own certificate, for 127.0.0.1. `clock` gives aware UTC. An upload becomes active
-    `activation_seconds` after it came. Port 0 takes a free port, which is kept from the first start on. Raises
-    `ValueError` for an empty token and `StateError` for a folder that holds something else.
+    `tls` has the server's own certificate, for 127.0.0.1. `clock` returns aware UTC. An upload becomes active after
+    `activation_seconds`. Port 0 takes a free port, which is kept from the first start on. Raise `ValueError` for an empty
+    token, and `StateError` if `folder` contains other files.
     """
 
     def __init__(
@@ -54,25 +54,25 @@ class ReferenceC4:
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at the end; known once started."""
+        """The base URL without a slash at the end. It is valid after the first start."""
         return f"https://{ADDRESS}:{self._port}"
 
     @property
     def requests(self) -> Sequence[Request]:
-        """Every request of the contract so far; what the sandbox's administration was asked is not among them."""
+        """Every request of the contract so far, without those to the sandbox's administration."""
         return self._gateway.requests
 
     def start(self) -> None:
-        """Listen. Raises `OSError` where the port is taken."""
+        """Listen. Raise `OSError` if the port is in use."""
         self._stopping.clear()
-        # werkzeug would end the whole process over a port that is taken, so the socket is ours.
+        # werkzeug would end the whole process if the port is in use, so the socket is created here.
         with socket.create_server((ADDRESS, self._port), backlog=_BACKLOG) as bound:
             self._port = bound.getsockname()[1]
             server = Server(bound, self._gateway, self._tls)
         self._listener = Listener(server)
 
     def stop(self) -> None:
-        """Stop listening and cut delayed answers short; harmless when not started."""
+        """Stop listening, and end delayed responses early. Do nothing if not started."""
         self._stopping.set()
         if self._listener is not None:
             self._listener.stop()
@@ -88,27 +88,27 @@ class ReferenceC4:
     def create_domain(self, domain: str, *, cname_target: str, ports: Sequence[int] = (80, 443)) -> None:
         """Create `domain`, a lower-case A-label, or change an existing one, which keeps its certificate.
 
-        Raises `ValueError` for what cannot be.
+        Raise `ValueError` for invalid values.
         """
         self._records.create(domain, cname_target, ports)
 
     def delete_domain(self, domain: str) -> bool:
-        """Remove `domain` with its certificate; False where there was none."""
+        """Remove `domain` with its certificate. Return False if there is no such domain."""
         return self._records.delete(domain)
 
     def set_faults(self, *faults: Fault) -> None:
-        """Switch on exactly these faults; the first one that meets a request acts."""
+        """Replace the injected faults. Only the first that applies to a request acts."""
         self._faults.set(faults)
 
     def heal(self) -> None:
-        """Switch all faults off."""
+        """Clear all faults."""
         self._faults.set(())
 
     def knows(self, domain: str) -> bool:
-        """Say whether `domain` exists."""
+        """Return whether `domain` exists."""
         return self._records.find(domain) is not None
 
     def serving(self, domain: str) -> Placed | None:
-        """Give what the edge must serve for `domain` now, key included; None where there is nothing."""
+        """Return the certificate, with its key, that the edge must serve for `domain` now, or None."""
         site = self._records.find(domain)
         return None if site is None else site.serving(self._clock())

@@ -202,7 +202,7 @@ def test_stop_leaves_no_process_and_no_open_port_and_is_idempotent(tmp_path: Pat
     assert pebble.process_ids == ()
     assert not any(map(_is_alive, children))
     assert not any(map(_is_open, ports))
-    with pytest.raises(StateError, match="does not answer"):
+    with pytest.raises(StateError, match="gave no usable answer"):
         pebble.roots()
 
 
@@ -290,14 +290,14 @@ def test_start_never_mistakes_the_ports_of_another_pebble_for_its_own(
 
 def test_start_raises_state_error_when_ports_are_always_taken(tmp_path: Path, taken_port: int) -> None:
     pebble = _Crowded(tmp_path, "_acme_port", taken_port, 99)
-    with pytest.raises(StateError, match="ports taken 5 times"):
+    with pytest.raises(StateError, match="the ports chosen for Pebble were in use 5 times"):
         pebble.start()
     assert pebble.process_ids == ()
 
 
 def test_start_error_quotes_a_program_that_ends_at_once(tmp_path: Path) -> None:
     pebble = Pebble(tmp_path, http_port=5002, certificate_seconds=-1)
-    with pytest.raises(StateError, match=r"pebble ended at once; it said: .*CertificateValidityPeriod"):
+    with pytest.raises(StateError, match=r"pebble ended at once; it printed: .*CertificateValidityPeriod"):
         pebble.start()
     assert pebble.process_ids == ()
 

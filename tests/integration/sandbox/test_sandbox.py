@@ -46,7 +46,7 @@ def test_demo_runs_every_command_and_leaves_nothing_behind(tmp_path: Path) -> No
         timeout=180,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "NOT SO" not in result.stdout
+    assert "CHECK FAILED" not in result.stdout
     typed = re.findall(r"^\$ sslctl (\S+)", result.stdout, re.MULTILINE)
     assert {"add", "list", "view", "download", "daemon-tick", "recheck", "delete"} == set(typed)
     assert list(tmp_path.iterdir()) == []
