@@ -50,7 +50,7 @@ def test_normalise_returns_the_canonical_form(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "trouble"),
+    ("text", "problem"),
     [
         ("", "it is empty"),
         ("*.example.com", "wildcard"),
@@ -122,10 +122,10 @@ def test_normalise_returns_the_canonical_form(text: str, name: str) -> None:
         ("\u0301a.example.com", "IDNA 2008"),
     ],
 )
-def test_normalise_raises_bad_input_with_the_reason_for_an_unusable_name(text: str, trouble: str) -> None:
+def test_normalise_raises_bad_input_with_the_reason_for_an_unusable_name(text: str, problem: str) -> None:
     with pytest.raises(BadInput) as caught:
         normalise(text)
-    assert trouble in caught.value.message
+    assert problem in caught.value.message
     assert caught.value.message.isprintable()
     assert caught.value.exit_code is Exit.USAGE
 
