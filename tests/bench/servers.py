@@ -1,7 +1,7 @@
 """The world around sslctl, as a process of its own: Pebble and its DNS, the reference C4 and its edge.
 
-Its CPU time is then not sslctl's, and the other way round. It ends when its standard input does. What it is told is
-one line of JSON, and so is every answer: first `{"folder", "environment"}`, answered with the places of the world;
+Its CPU time is then not sslctl's, and the other way round. It ends when its standard input does. Each request is
+one line of JSON, and so is each response: first `{"folder", "environment"}`, answered with the places of the world;
 then any number of `{"do": "add", "domains", "points_at"}` and `{"do": "cpu"}`.
 """
 

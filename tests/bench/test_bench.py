@@ -32,10 +32,10 @@ def processes_of(folder: Path) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_text()
-            told = line + (process / "environ").read_text(errors="replace")
+            described = line + (process / "environ").read_text(errors="replace")
         except OSError:
             continue
-        if str(folder) in told and process.name != str(os.getpid()):
+        if str(folder) in described and process.name != str(os.getpid()):
             found.append(line.replace("\0", " "))
     return found
 

@@ -25,8 +25,8 @@ def run(fleet: SampleFleet, flips: int) -> Iterator[Case]:
     trial = _Trial(fleet)
     for number in range(flips):
         trial.flip(Random(f"{_SEED}/{number}"), f"flip {_SEED}/{number}")
-    yield Case("bit flip, then list and view", flips, trial.misread, _told(trial.readings))
-    yield Case("bit flip, then a tick", flips, trial.misled, _told(trial.ticks))
+    yield Case("bit flip, then list and view", flips, trial.misread, _describe(trial.readings))
+    yield Case("bit flip, then a tick", flips, trial.misled, _describe(trial.ticks))
 
 
 class _Trial:
@@ -102,8 +102,8 @@ class _Trial:
             return "right; a row that was not due is damaged"
         if _statuses(found) == self._statuses and fleet.ca.orders_by_name() == ORDERS:
             return "right"
-        said = f"a tick ended with {result.exit_code}: {result.stderr or _statuses(found)}"
-        self.misled.append(f"{said} ({moment})")
+        message = f"a tick ended with {result.exit_code}: {result.stderr or _statuses(found)}"
+        self.misled.append(f"{message} ({moment})")
         return "wrong"
 
     def _side_effects(self) -> Iterator[str]:
@@ -139,12 +139,12 @@ def _is_refusal(result: Result) -> bool:
     return result.exit_code == Exit.UNUSABLE and "sslctl: error: " in result.stderr
 
 
-def _facts(told: Any) -> Any:
+def _facts(output: Any) -> Any:
     """Return the output without the fields that no decision depends on."""
-    if isinstance(told, dict):
-        return {name: _facts(value) for name, value in told.items() if name not in _ASIDE}
-    return [_facts(value) for value in told] if isinstance(told, list) else told
+    if isinstance(output, dict):
+        return {name: _facts(value) for name, value in output.items() if name not in _ASIDE}
+    return [_facts(value) for value in output] if isinstance(output, list) else output
 
 
-def _told(ends: Counter[str]) -> str:
+def _describe(ends: Counter[str]) -> str:
     return ", ".join(f"{count} {end}" for end, count in ends.most_common())

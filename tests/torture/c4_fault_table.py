@@ -178,8 +178,8 @@ def _bodies() -> Iterator[C4Fault]:
     half = http_head(200, "Content-Length: 500\r\n") + b'{"domain": "sh'
     yield C4Fault("truncated JSON", _always(sending(half)), NO_ANSWER)
     whole = b'{"domain": "sh'
-    told = http_head(200, f"Content-Length: {len(whole)}\r\n") + whole
-    yield C4Fault("truncated JSON with a matching Content-Length", _always(sending(told)), NO_ANSWER)
+    complete = http_head(200, f"Content-Length: {len(whole)}\r\n") + whole
+    yield C4Fault("truncated JSON with a matching Content-Length", _always(sending(complete)), NO_ANSWER)
     for status in (200, 500):
         flood = flooding(http_head(status, GIGABYTE))
         yield C4Fault(f"{status} with 1 GB", _always(flood), NO_ANSWER, small=status == 200)
@@ -217,8 +217,8 @@ def _echo(_: Callable[[], bytes]) -> Behaviour:
         head, _, body = server.requests[-1].partition(b"\r\n\r\n")
         token = next(line.split()[-1] for line in head.split(b"\r\n") if line.startswith(b"Authorization:"))
         key = "".join(json.loads(body)["private_key"].split("\n")[1:]) if body else ""
-        said = {"title": "t", "status": 422, "code": token.decode(), "detail": f"{token.decode()} {key}"}
-        answering(422, {**said, "instance": key})(sock, server)
+        problem = {"title": "t", "status": 422, "code": token.decode(), "detail": f"{token.decode()} {key}"}
+        answering(422, {**problem, "instance": key})(sock, server)
 
     return behave
 

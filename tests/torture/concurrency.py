@@ -89,7 +89,7 @@ def _ticks(environment: Environment, number: int, tries: int) -> Case:
         found = state.violations(acknowledged=names) + state.unfinished()
         if codes != {Exit.OK: 1, Exit.TRY_LATER: number - 1}:
             found.append(
-                f"I8: they ended with {dict(codes)}: {[each.said for each in ended if each.said][:2]}"
+                f"I8: they ended with {dict(codes)}: {[each.stderr for each in ended if each.stderr][:2]}"
             )
         violations += [f"turn {turn}: {violation}" for violation in found]
     return Case(f"{number} concurrent ticks", tries, violations, describe_exit_codes(all_codes))
@@ -143,7 +143,7 @@ def _settle(state: State) -> list[str]:
             if state.installed(name) is not None
         ]
         if ended.code:
-            found.append(f"I8: {command} ended with {ended.code}: {ended.said}")
+            found.append(f"I8: {command} ended with {ended.code}: {ended.stderr}")
         if not found:
             break
     return found
@@ -153,7 +153,7 @@ def _strange(command: Command, ended: Ended) -> list[str]:
     # A text certificate is not renewed.
     if ended.code in _DOCUMENTED or (command[0] == "recheck" and ended.code == Exit.USAGE):
         return []
-    return [f"I8: {' '.join(command[:2])} ended with {ended.code}: {ended.said}"]
+    return [f"I8: {' '.join(command[:2])} ended with {ended.code}: {ended.stderr}"]
 
 
 # Two commands that change C4, on one domain
@@ -175,8 +175,8 @@ def _two_commands(environment: Environment, pairs: Pairs, tries: int) -> Case:
             for command, each in zip(commands, ended, strict=True):
                 found += _strange(command, each)
             if _recorded(state, name) not in _in_either_order(commands, ended):
-                told = f"{couple} ended with {[each.code for each in ended]}"
-                found.append(f"I3: {told}, and {name} is {_recorded(state, name)}")
+                outcome = f"{couple} ended with {[each.code for each in ended]}"
+                found.append(f"I3: {outcome}, and {name} is {_recorded(state, name)}")
         violations += [f"turn {turn}: {violation}" for violation in found + _settle(state)]
     return Case(
         "two concurrent commands that change C4, on one domain",
@@ -199,10 +199,10 @@ def _command(what: str, name: str, pairs: Pairs) -> Command:
 
 def _in_either_order(commands: Sequence[Command], ended: Sequence[Ended]) -> set[str]:
     """Return what may be recorded after two commands on a domain of source c4, in either order."""
-    told = list(zip(commands, ended, strict=True))
+    both = list(zip(commands, ended, strict=True))
     return {
         last
-        for (one, its_end), (other, other_end) in (told, told[::-1])
+        for (one, its_end), (other, other_end) in (both, both[::-1])
         for between in _after(one, its_end.code, _C4)
         for last in _after(other, other_end.code, between)
     }
@@ -235,7 +235,7 @@ def _tick_until(state: State, until: float) -> tuple[Counter[int], list[str]]:
         ended = state.run("daemon-tick")
         codes[ended.code] += 1
         if ended.code != Exit.OK:
-            violations.append(f"I8: a tick ended with {ended.code}: {ended.said}")
+            violations.append(f"I8: a tick ended with {ended.code}: {ended.stderr}")
     return codes, violations
 
 
@@ -259,7 +259,7 @@ def _operate(state: State, pairs: Pairs, seed: int, until: float) -> tuple[Count
             continue
         may_be[name] = {last for before in may_be[name] for last in _after(command, ended.code, before)}
         if _recorded(state, name) not in may_be[name]:
-            told = f"{' '.join(command[:3])} ended with {ended.code}"
-            violations.append(f"seed {seed}: I3: {told}, and {name} is {_recorded(state, name)}")
+            outcome = f"{' '.join(command[:3])} ended with {ended.code}"
+            violations.append(f"seed {seed}: I3: {outcome}, and {name} is {_recorded(state, name)}")
             may_be[name] = {_recorded(state, name)}
     return codes, violations

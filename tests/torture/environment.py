@@ -53,7 +53,7 @@ class Ended:
     """The exit code of a command, and what it wrote to standard error."""
 
     code: int
-    said: str
+    stderr: str
 
 
 class Process:

@@ -196,7 +196,7 @@ def kill_and_recover(arena: Arena, kill: Kill, seed: int) -> Recovery:
         ended = state.run(*arguments)
         found = state.violations() + state.unfinished()
         if ended.code:
-            found.append(f"I8: {arguments[0]} ended with {ended.code}: {ended.said}")
+            found.append(f"I8: {arguments[0]} ended with {ended.code}: {ended.stderr}")
         if not found:
             came.ticks[ticks] += 1
             break

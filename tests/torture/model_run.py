@@ -90,7 +90,7 @@ class ModelRun:
         self.crashes = 0
         # What the edge must serve for deleted domains.
         self._remnants: dict[str, str | None] = {}
-        self._unwell: set[str] = set()
+        self._unhealthy: set[str] = set()
         self._faulty = False
         self._instant = activation_seconds == 0
         self._outside = invariants.Outside(self.ca.serials, self.ca.orders_by_name, self.cdn.installed)
@@ -179,8 +179,8 @@ class ModelRun:
         if code != status:
             raise Violated(f"I8: {' '.join(arguments)} ended with {code}, and list says {status}")
         if healthy and code != 0:
-            told = self.cdn.sslctl("view", name).stdout
-            raise Violated(f"I7: {name} is healthy and not in Success: {told}")
+            output = self.cdn.sslctl("view", name).stdout
+            raise Violated(f"I7: {name} is healthy and not in Success: {output}")
         if passes and not self._faulty:
             self._outside.unseen.discard(name)
 
@@ -200,11 +200,11 @@ class ModelRun:
 
     def status(self, name: str) -> int:
         """Return the exit code for the status that `list` prints for `name`."""
-        told = self._told()[name]
-        also = told["reason"]["also"] if told["reason"] else None
-        return _OF_STATUS[REASONS[Code(also)].status if also else told["status"]]
+        listed = self._listed()[name]
+        also = listed["reason"]["also"] if listed["reason"] else None
+        return _OF_STATUS[REASONS[Code(also)].status if also else listed["status"]]
 
-    def _told(self) -> dict[str, Any]:
+    def _listed(self) -> dict[str, Any]:
         listed = self.sslctl("list", "--json", expected={0}).json["domains"]
         return {domain["domain"]: domain for domain in listed}
 
@@ -223,7 +223,7 @@ class ModelRun:
     def forget(self, name: str) -> None:
         """Delete the domain and its certificate in C4."""
         self.cdn.c4.delete_domain(name)
-        self._unwell.add(name)
+        self._unhealthy.add(name)
         self._outside.unseen.add(name)
         if name in self._remnants:
             self._remnants[name] = None
@@ -241,9 +241,9 @@ class ModelRun:
         elif where != "nowhere":
             self.cdn.point(name, f"{name}.{SUFFIX}" if where == "here" else ELSEWHERE)
         if where == "here" and self.cdn.c4.knows(name):
-            self._unwell.discard(name)
+            self._unhealthy.discard(name)
         else:
-            self._unwell.add(name)
+            self._unhealthy.add(name)
 
     def move(self, seconds: float) -> None:
         """Move sslctl's clock, also backwards, but never far from the right time."""
@@ -290,9 +290,9 @@ class ModelRun:
         for name in NAMES:
             self.bring_back(name)
         # Discard waits for a person, text certificates are not rechecked automatically, healthy ones only when they are due.
-        for name, told in self._told().items():
-            is_left_alone = told["status"] == "Discard" or name in self._outside.unseen
-            if is_left_alone or (told["source"] == "text" and told["status"] != "Success"):
+        for name, listed in self._listed().items():
+            is_left_alone = listed["status"] == "Discard" or name in self._outside.unseen
+            if is_left_alone or (listed["source"] == "text" and listed["status"] != "Success"):
                 self.sslctl("recheck", name, expected=ONE)
         self.clock.at = self._latest = self._latest + _PAST_EVERY_RETRY
         for expected in (MANY, MANY, {0}):
@@ -302,14 +302,14 @@ class ModelRun:
             self.move(86_400)
         self.ca.refused = False
         self._outside.unseen.clear()
-        for name, told in self._told().items():
+        for name, listed in self._listed().items():
             leaf = self._awaited(name)
-            if leaf is not None and (told["status"], self.cdn.installed(name)) != (
+            if leaf is not None and (listed["status"], self.cdn.installed(name)) != (
                 "Success",
                 leaf.fingerprint,
             ):
-                said = self.cdn.sslctl("view", name).stdout
-                raise Violated(f"I7: no fault is left, and C4 does not serve what {name} must have: {said}")
+                output = self.cdn.sslctl("view", name).stdout
+                raise Violated(f"I7: no fault is left, and C4 does not serve what {name} must have: {output}")
 
     def _awaited(self, name: str) -> Leaf | None:
         """Return the leaf that C4 must serve for `name`; None if its text certificate has expired."""
@@ -323,7 +323,9 @@ class ModelRun:
 
     def _is_healthy(self, name: str, intent: Intent) -> bool:
         """Return whether no fault can affect a pass over `name`."""
-        is_calm = not (self._faulty or self.ca.refused or self.ca.troubles.get(name) or name in self._unwell)
+        is_calm = not (
+            self._faulty or self.ca.refused or self.ca.troubles.get(name) or name in self._unhealthy
+        )
         return self._instant and self._is_usable(intent) and is_calm
 
     def _is_usable(self, intent: Intent) -> bool:

@@ -266,13 +266,13 @@ def _read(box: Path) -> _Found:
 
 def _mark(connection: sqlite3.Connection) -> str:
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    said = [
+    content = [
         connection.execute(f"PRAGMA {pragma}").fetchone() for pragma in ("user_version", "application_id")
     ]
-    said += connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+    content += connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
     for table in sorted(tables):
-        said += [table, *connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]  # noqa: S608 - a table's name
-    return sha256(repr(said).encode()).hexdigest()
+        content += [table, *connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]  # noqa: S608 - a table's name
+    return sha256(repr(content).encode()).hexdigest()
 
 
 def _facts(connection: sqlite3.Connection) -> frozenset[Fact]:

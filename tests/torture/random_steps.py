@@ -294,17 +294,17 @@ def explore(folder: Path, number: int | None, *, examples: int) -> Case:
             suppress_health_check=list(HealthCheck),
             phases=(Phase.generate, Phase.shrink),
         )
-        told: list[object] = []
+        reported: list[object] = []
         violations: list[str] = []
         try:
-            with with_reporter(told.append):
+            with with_reporter(reported.append):
                 run_state_machine_as_test(
                     seed(number)(machine) if number is not None else machine, settings=wanted
                 )
         except Exception as error:  # noqa: BLE001 - any other error is a violation too
             steps = [
                 line
-                for line in "\n".join([*map(str, told), *getattr(error, "__notes__", ())]).splitlines()
+                for line in "\n".join([*map(str, reported), *getattr(error, "__notes__", ())]).splitlines()
                 if "(" in line
             ]
             violations.append(f"{type(error).__name__}: {error}; seed {number}; after {' '.join(steps)}")

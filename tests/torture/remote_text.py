@@ -39,9 +39,9 @@ def from_every_source(folder: Path, *, small: bool) -> Iterator[Case]:
     texts = TEXTS[::16] if small else TEXTS
     for number, (who, say) in enumerate(_SOURCES.items()):
         found = list[str]()
-        with _source_cdn(folder / f"said-{number}") as (cdn, proxy):
+        with _source_cdn(folder / f"source-{number}") as (cdn, proxy):
             for index, text in enumerate(texts):
-                name = f"t{index}.said.test"
+                name = f"t{index}.hostile.test"
                 cdn.add_domain(name)
                 found += [f"{ascii(text)[:60]}: {what}" for what in say(cdn, proxy, name, text) or ()]
                 found += [f"{ascii(text)[:60]}: {what}" for what in _shown(cdn, *_of_one(name))]
@@ -85,16 +85,16 @@ def _shown(cdn: Cdn, *commands: tuple[str, ...]) -> Iterator[str]:
         seconds = time.monotonic() - began
         if seconds > _LONGEST_SECONDS:
             yield f"`{' '.join(command)}` took {seconds:.0f} s"
-        said = f"`{' '.join(command)}`"
+        command_line = f"`{' '.join(command)}`"
         bad = find_control_character(result.stdout + result.stderr)
         if bad:
-            yield f"{said} prints {bad}"
+            yield f"{command_line} prints {bad}"
         if result.exit_code in (1, 2) or len(result.stderr) > 20_000:
-            yield f"{said} ended with {result.exit_code}: {ascii(result.stderr)[:200]}"
+            yield f"{command_line} ended with {result.exit_code}: {ascii(result.stderr)[:200]}"
         # Nor may JSON contain it as an escape.
         escaped = _ESCAPED.search(result.stdout)
         if escaped:
-            yield f"{said} prints {escaped[0]}"
+            yield f"{command_line} prints {escaped[0]}"
 
 
 def _formulas(cdn: Cdn) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _ca_explanation(cdn: Cdn, _: C4Proxy, name: str, text: str) -> Iterator[str]
         if find_control_character(read.trouble, ""):
             yield "an ARI error is not sanitised"
         suggestion: RenewalWindow | None = read.by_id["id"]
-        cdn.issuer.suggested = lambda _id, said=suggestion: said
+        cdn.issuer.suggested = lambda _id, window=suggestion: window
         cdn.sslctl("add", name)
         for command in (("daemon-tick",), ("daemon-tick", "--json")):
             result = cdn.sslctl(*command)

@@ -46,27 +46,27 @@ _OWNER_ALONE = 0o600
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
     """See `FaultClass.run`."""
-    lives = []
+    runs = []
     for number in range(_LIVES[small]):
         with SandboxCdn(folder / str(number), clock=utc_now) as world:
-            life = _Run(world)
-            life.live(small=small)
-            life.look_at_the_end()
-            lives.append(life)
-    yield _case(lives, "keys, tokens and a password in every output and file", "texts")
-    yield _case(lives, "arguments and environment of sslctl, certbot and its forks", "processes")
-    yield _case(lives, "modes of the state's files and temporary files, at any moment", "files")
-    yield _case(lives, "encrypted keys of ended orders in the database's raw bytes", "closed orders")
-    yield _case(lives, "SIGABRT of sslctl and its children during an order, core dumps allowed", "aborted")
-    yield _case(lives, "downloaded keys: their mode, and no other copy", "downloads")
+            run = _Run(world)
+            run.perform(small=small)
+            run.look_at_the_end()
+            runs.append(run)
+    yield _case(runs, "keys, tokens and a password in every output and file", "texts")
+    yield _case(runs, "arguments and environment of sslctl, certbot and its forks", "processes")
+    yield _case(runs, "modes of the state's files and temporary files, at any moment", "files")
+    yield _case(runs, "encrypted keys of ended orders in the database's raw bytes", "closed orders")
+    yield _case(runs, "SIGABRT of sslctl and its children during an order, core dumps allowed", "aborted")
+    yield _case(runs, "downloaded keys: their mode, and no other copy", "downloads")
 
 
-def _case(lives: Iterable[_Run], fault: str, counted: str) -> Case:
-    lives = list(lives)
-    violations = [violation for life in lives for violation in life.violations[counted]]
-    tries = sum(life.counts[counted] for life in lives)
-    secrets = sum(life.counts["secrets"] for life in lives)
-    found = f"{secrets} secrets in {len(lives)} runs" if counted == "texts" else ""
+def _case(runs: Iterable[_Run], fault: str, counted: str) -> Case:
+    runs = list(runs)
+    violations = [violation for run in runs for violation in run.violations[counted]]
+    tries = sum(run.counts[counted] for run in runs)
+    secrets = sum(run.counts["secrets"] for run in runs)
+    found = f"{secrets} secrets in {len(runs)} runs" if counted == "texts" else ""
     return Case(fault, tries, violations, found)
 
 
@@ -93,7 +93,7 @@ class _Run:
 
     # Actions
 
-    def live(self, *, small: bool) -> None:
+    def perform(self, *, small: bool) -> None:
         """Take domains through everything that can happen to them."""
         names = (_ISSUED, _PASTED, _KILLED, _REFUSED)
         for name in names:
@@ -117,8 +117,8 @@ class _Run:
         code = self._observer.run(*arguments, settings=more)
         if code != expected:
             # Code that did not run had no chance to disclose anything.
-            told = f"{' '.join(arguments)} ended with {code}, wanted {expected}"
-            self.violations["texts"].append(f"the run took another path: {told}")
+            outcome = f"{' '.join(arguments)} ended with {code}, wanted {expected}"
+            self.violations["texts"].append(f"the run took another path: {outcome}")
 
     def _hear_everything_back(self, pair: tuple[str, ...], statuses: Iterable[int]) -> None:
         """Let C4 quote the token and the key in its refusals."""
