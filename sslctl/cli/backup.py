@@ -8,36 +8,34 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.output import json_shapes, render
+from sslctl.cli.output import json_shapes
+from sslctl.cli.output.stdout import write_json, write_line
 from sslctl.store.interface.maintenance import Copy
 from sslctl.text import clean
 
 
 @click.command("backup")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Write over the file where it exists.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @json_option
 @click.pass_obj
 def command(app: App, *, file: Path, force: bool, as_json: bool) -> None:
-    """Write a copy of the state into FILE, mode 0600, while others work.
+    """Write a copy of the state into FILE, mode 0600. Other commands may run meanwhile.
 
-    It is read back and checked before it has that name. The key file is not in it, so nobody who has FILE alone can read
-    a private key: keep a copy of the key file in another place.
+    The copy is read back and checked before it gets that name. The key file is not part of it, so FILE alone reveals no
+    private key. A restore needs both: back the key file up too, in another place.
     """
     copy = app.store.back_up(file, force=force)
-    say(app, file, copy, as_json=as_json)
+    print_copy(app, file, copy, as_json=as_json)
     key = clean(app.keyring.path)
-    click.echo(
-        f"Without the key file it is of no use, and that is not in it: keep a copy of {key} elsewhere.",
-        err=True,
-    )
+    click.echo(f"It cannot be restored without the key file {key}; back that up separately.", err=True)
 
 
-def say(app: App, file: Path, copy: Copy, *, as_json: bool) -> None:
-    """Tell what the backup `file` holds."""
+def print_copy(app: App, file: Path, copy: Copy, *, as_json: bool) -> None:
+    """Print what the backup `file` contains."""
     if as_json:
         counts = {"domains": copy.domains, "certificates": copy.certificates, "bytes": copy.size}
-        render.json_object(json_shapes.envelope(file=str(file), key_file=str(app.keyring.path), **counts))
+        write_json(json_shapes.envelope(file=str(file), key_file=str(app.keyring.path), **counts))
         return
-    what = f"{copy.domains} domains, {copy.certificates} certificates, {copy.size:,} bytes"
-    render.line(f"{clean(file, 4096)}: {what}")
+    contents = f"{copy.domains} domains, {copy.certificates} certificates, {copy.size:,} bytes"
+    write_line(f"{clean(file, 4096)}: {contents}")

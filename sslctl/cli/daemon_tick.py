@@ -10,8 +10,9 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.options import json_option, moment
-from sslctl.cli.output import json_shapes, render, warnings
-from sslctl.cli.output.outcomes import domains_json
+from sslctl.cli.output import json_shapes, warnings
+from sslctl.cli.output.outcomes import domains_json, write_outcome
+from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import Exit
 from sslctl.fleet.planning import Plan
@@ -57,13 +58,13 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
 def _print_plan(plan: Plan, at: datetime, *, as_json: bool) -> None:
     if as_json:
         planned = ({"domain": task.name, "work": task.due.work, "why": task.due.why} for task in plan.tasks)
-        render.json_list(
+        write_json_list(
             json_shapes.envelope(at=json_shapes.instant(at), held_renewals=plan.held), "planned", planned
         )
         return
-    render.lines(f"{task.name}: {task.due.work}, because {task.due.why}" for task in plan.tasks)
-    render.lines(_held_lines(plan.held))
-    render.line(f"{singapore.format_sgt(at)}: {len(plan.tasks)} due; nothing was done (--dry-run)")
+    write_lines(f"{task.name}: {task.due.work}, because {task.due.why}" for task in plan.tasks)
+    write_lines(_held_lines(plan.held))
+    write_line(f"{singapore.format_sgt(at)}: {len(plan.tasks)} due; nothing was done (--dry-run)")
 
 
 def _print_json(app: App, result: TickResult) -> None:
@@ -76,7 +77,7 @@ def _print_json(app: App, result: TickResult) -> None:
         notice=json_shapes.notice(result.notice),
         pinged=result.pinged,
     )
-    render.json_list(answer, "domains", domains_json(app.store, result.names, result.errors, result.at))
+    write_json_list(answer, "domains", domains_json(app.store, result.names, result.errors, result.at))
 
 
 def _print_text(app: App, result: TickResult) -> None:
@@ -86,10 +87,10 @@ def _print_text(app: App, result: TickResult) -> None:
         if result.ended
         else "nothing due"
     )
-    render.line(f"{singapore.format_sgt(result.at)}: {done}; {_managed(result.counts)}")
-    render.lines(_warnings(result))
+    write_line(f"{singapore.format_sgt(result.at)}: {done}; {_managed(result.counts)}")
+    write_lines(_warnings(result))
     for domain in app.store.domains_named([name for name in result.unwell if name not in result.errors]):
-        render.outcome(domain, result.at)
+        write_outcome(domain, result.at)
 
 
 def _managed(counts: Mapping[Status, int]) -> str:

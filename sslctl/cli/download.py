@@ -10,8 +10,9 @@ import click
 from sslctl.app import App
 from sslctl.certificates import x509
 from sslctl.cli.options import json_option
-from sslctl.cli.output import json_shapes, render
+from sslctl.cli.output import json_shapes
 from sslctl.cli.output.files import check_absent, write_new
+from sslctl.cli.output.stdout import write_json, write_line
 from sslctl.errors import BadInput, NotManaged
 from sslctl.rules import names
 from sslctl.rules.model import Bundle, Certificate, Domain
@@ -28,11 +29,11 @@ _LARGEST_PASSWORD = 1 << 16
     "version",
     type=click.IntRange(min=1),
     metavar="N",
-    help="This version; default: the current one.",
+    help="The version to write; default: the current one.",
 )
 @click.option(
     "-o", "--output", "folder", type=click.Path(file_okay=False, path_type=Path), default=".", metavar="DIR",
-    help="The folder to write into, made where it is missing; default: the current one.",
+    help="The folder to write into, created if it is missing; default: the current one.",
 )  # fmt: skip
 @click.option(
     "--format",
@@ -44,10 +45,10 @@ _LARGEST_PASSWORD = 1 << 16
 )
 @click.option(
     "--password-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-    help="The password of the PKCS#12 file; without it you are asked.",
+    help="The file with the password of the PKCS#12 file; default: ask for it.",
 )  # fmt: skip
-@click.option("--reason", default="", metavar="TEXT", help="Why; it is kept in the history.")
-@click.option("--force", is_flag=True, help="Write over existing files.")
+@click.option("--reason", default="", metavar="TEXT", help="The reason, recorded in the history.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @json_option
 @click.pass_obj
 def command(
@@ -64,8 +65,8 @@ def command(
 ) -> None:
     """Write a certificate and its key into files, mode 0600.
 
-    PEM: cert.pem, chain.pem, fullchain.pem and privkey.pem. PKCS#12: DOMAIN.p12. That a key left the store is noted in
-    the history first, with who took it and the reason.
+    PEM: cert.pem, chain.pem, fullchain.pem and privkey.pem. PKCS#12: DOMAIN.p12. The download is recorded in the history
+    first, with the actor and the reason.
     """
     if password_file is not None and kind != "pkcs12":
         raise click.UsageError("--password-file goes with --format pkcs12")
@@ -74,8 +75,8 @@ def command(
     bundle = app.store.bundle(certificate)
     if not bundle.private_key:
         raise NotManaged(
-            f"the private key of version {certificate.version} of {found.name} was destroyed, as it was superseded",
-            hint=f"`sslctl view {found.name}` says when, and which versions still have theirs",
+            f"the private key of version {certificate.version} of {found.name} was destroyed after it was superseded",
+            hint=f"`sslctl view {found.name}` shows when, and which versions still have their key",
         )
     files = (
         _pem_files(bundle)
@@ -84,23 +85,23 @@ def command(
     )
     if not force:
         check_absent(folder, files)
-    # First the history: a key that got out unnoticed is worse than a note of one that did not.
-    app.store.record_event(found, "key downloaded", _told(kind, reason), certificate.version)
+    # The history comes first: an unrecorded download is worse than a record of one that failed.
+    app.store.record_event(found, "key downloaded", _detail(kind, reason), certificate.version)
     written = write_new(folder, files, force=force)
     if as_json:
-        render.json_object(
+        write_json(
             json_shapes.envelope(
                 domain=found.name, version=certificate.version, files=[str(path) for path in written]
             )
         )
     else:
         for path in written:
-            render.line(clean(path, 4096))
+            write_line(clean(path, 4096))
 
 
-def _told(kind: str, reason: str) -> str:
-    why = clean(reason)
-    return f"{kind}: {why}" if why else kind
+def _detail(kind: str, reason: str) -> str:
+    cleaned = clean(reason)
+    return f"{kind}: {cleaned}" if cleaned else kind
 
 
 def _find(app: App, name: str) -> Domain:
@@ -114,14 +115,14 @@ def _choose(app: App, domain: Domain, version: int | None) -> Certificate:
         current = domain.serving or domain.wanted or (held[0] if held else None)
         if current is None:
             raise NotManaged(
-                f"{domain.name} has no certificate yet", hint=f"`sslctl view {domain.name}` says why"
+                f"{domain.name} has no certificate yet", hint=f"`sslctl view {domain.name}` shows why"
             )
         return current
     for certificate in held:
         if certificate.version == version:
             return certificate
     known = ", ".join(str(certificate.version) for certificate in reversed(held)) or "none"
-    raise NotManaged(f"{domain.name} has no version {version}", hint=f"there are: {known}")
+    raise NotManaged(f"{domain.name} has no version {version}", hint=f"existing versions: {known}")
 
 
 def _pem_files(bundle: Bundle) -> dict[str, bytes]:
@@ -135,7 +136,7 @@ def _pem_files(bundle: Bundle) -> dict[str, bytes]:
 
 def _password(file: Path | None) -> bytes:
     if file is None and not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask for the password, so name a --password-file")
+        raise click.UsageError("there is no terminal to ask for the password; give it with --password-file")
     if file is None:
         password: str = click.prompt(
             "Password for the PKCS#12 file", hide_input=True, confirmation_prompt=True, err=True
@@ -146,5 +147,5 @@ def _password(file: Path | None) -> bytes:
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror}") from error
     if not password_line:
-        raise BadInput(f"{file} is empty, and a PKCS#12 file with a key needs a password")
+        raise BadInput(f"the password file {file} is empty; a PKCS#12 file with a key needs a password")
     return password_line

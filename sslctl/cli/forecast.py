@@ -9,7 +9,9 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.options import duration, json_option
-from sslctl.cli.output import chart, json_shapes, render, table
+from sslctl.cli.output import chart, json_shapes
+from sslctl.cli.output.stdout import write_csv, write_json, write_line, write_lines
+from sslctl.cli.output.width import paragraph, terminal_width
 from sslctl.fleet import spreading
 from sslctl.fleet.spreading import FleetCounts
 from sslctl.rules import forecast, renewal_days
@@ -27,7 +29,7 @@ def _lifetime(_context: click.Context, _option: click.Parameter, text: str | Non
         return None
     value = duration(text)
     if not _DAY <= value <= _LONGEST_LIFETIME:
-        raise click.BadParameter("a certificate lives from 1d to 400d here")
+        raise click.BadParameter("a lifetime is from 1d to 400d")
     return value
 
 
@@ -38,13 +40,13 @@ def _lifetime(_context: click.Context, _option: click.Parameter, text: str | Non
     default=90,
     show_default=True,
     metavar="N",
-    help="How many days to look ahead, today included.",
+    help="The number of days to forecast, including today.",
 )
 @click.option(
     "--lifetime",
     callback=_lifetime,
     metavar="TIME",
-    help="What if every certificate issued from now on lived so long, such as 45d.",
+    help="Assume this lifetime, such as 45d, for every certificate issued from now on.",
 )
 @click.option(
     "--add",
@@ -52,15 +54,15 @@ def _lifetime(_context: click.Context, _option: click.Parameter, text: str | Non
     type=click.IntRange(0, 10_000_000),
     default=0,
     metavar="N",
-    help="What if N more domains were added today; they come in as fast as the CA's limits allow.",
+    help="Assume that N more domains are added today; they are ordered as fast as the CA's limits allow.",
 )
 @click.option(
     "--max-per-day",
     type=click.IntRange(0, 10_000_000),
     metavar="N",
-    help="What if renewal.max_per_day were N; 0 for no limit.",
+    help="Assume that renewal.max_per_day is N; 0 for no limit.",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Write CSV, a row a day.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one row for each day.")
 @json_option
 @click.pass_obj
 def command(
@@ -75,12 +77,12 @@ def command(
 ) -> None:
     """Show how many orders the coming days bring, and whether that fits the limits.
 
-    Counted from what is managed now, each day begun at 00:00 Singapore time, as if every order succeeded: certificates
-    are renewed when they are due, or earlier where renewal.max_per_day asks for it, and fall due again; new domains
-    wait for the CA's limit of new orders, from which renewals are exempt.
+    The forecast starts from the domains managed now and assumes that every order succeeds. Days begin at 00:00 Singapore
+    time. Certificates are renewed when they are due, or earlier to stay within renewal.max_per_day. New domains wait for
+    the CA's limit of new orders; renewals are exempt from it.
     """
     if as_csv and as_json:
-        raise click.UsageError("--csv or --json, not both")
+        raise click.UsageError("--csv and --json exclude each other")
     now = app.clock()
     today = renewal_days.day_of(now)
     counts = spreading.count_fleet(app.store, now, app.renewal.before)
@@ -96,13 +98,13 @@ def command(
     )
     found = forecast.make_forecast(counts.fleet, scenario)
     if as_json:
-        render.json_object(_json(found, counts, now))
+        write_json(_json(found, counts, now))
     elif as_csv:
-        render.csv_rows([_CSV, *(row.values() for row in _rows(found))])
+        write_csv([_CSV, *(row.values() for row in _rows(found))])
     elif not counts.fleet and not scenario.new:
         click.echo(_nothing(counts), err=True)
     else:
-        _say(found, counts)
+        _print(found, counts)
 
 
 def _new_a_day(limit: Limit | None) -> int | None:
@@ -142,18 +144,17 @@ def _json(found: Forecast, counts: FleetCounts, now: datetime) -> dict[str, Any]
     )
 
 
-def _say(found: Forecast, counts: FleetCounts) -> None:
+def _print(found: Forecast, counts: FleetCounts) -> None:
     scenario = found.scenario
     days = f"{forecast.count(scenario.days, 'day')} from {date.fromordinal(scenario.today)}"
     certificates = forecast.count(sum(counts.fleet.values()), "certificate")
     new = forecast.count(scenario.new, "new domain")
-    render.line(table.paragraph(f"Orders a day, {days}: {certificates}, {new}"))
-    render.line("")
-    for line in chart.draw(found, table.terminal_width()):
-        render.line(line)
-    render.line("")
+    write_line(paragraph(f"Orders a day, {days}: {certificates}, {new}"))
+    write_line("")
+    write_lines(chart.draw(found, terminal_width()))
+    write_line("")
     for sentence in [*_figures(found), *forecast.summarise(found), *_failing(counts)]:
-        render.line(table.paragraph(sentence))
+        write_line(paragraph(sentence))
 
 
 def _figures(found: Forecast) -> list[str]:
@@ -163,20 +164,19 @@ def _figures(found: Forecast) -> list[str]:
     busiest = "; ".join(f"{date.fromordinal(day.day)} with {day.orders:,}" for day in found.busiest(_BUSIEST))
     of_them = f", {early:,} of them early" if early else ""
     figures = [
-        f"In all {forecast.count(renewals, 'renewal')}{of_them}, and {forecast.count(new, 'new domain')}."
+        f"Total: {forecast.count(renewals, 'renewal')}{of_them}, and {forecast.count(new, 'new domain')}."
     ]
-    return [*figures, f"The busiest: {busiest}."] if busiest else figures
+    return [*figures, f"Busiest days: {busiest}."] if busiest else figures
 
 
 def _failing(counts: FleetCounts) -> list[str]:
     if not counts.failing:
         return []
-    fail = "that fails" if counts.failing == 1 else "that fail"
     return [
-        f"Not counted: {forecast.count(counts.failing, 'domain')} {fail}; each is an order once it is mended."
+        f"Not counted: {forecast.count(counts.failing, 'failing domain')}; each needs one order when it is repaired."
     ]
 
 
 def _nothing(counts: FleetCounts) -> str:
-    nothing = "Nothing to forecast: no certificate of source c4 is managed here. `--add N` asks what N domains would bring."
+    nothing = "Nothing to forecast: no certificate of source c4 is managed here. Use `--add N` to forecast N new domains."
     return " ".join([nothing, *_failing(counts)])

@@ -8,7 +8,9 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.output import json_shapes, render
+from sslctl.cli.output import json_shapes
+from sslctl.cli.output.stdout import write_json, write_json_list, write_line
+from sslctl.cli.output.table import table
 from sslctl.errors import Exit
 from sslctl.fleet import key_pruning
 from sslctl.rules.singapore import format_sgt
@@ -16,35 +18,37 @@ from sslctl.rules.singapore import format_sgt
 
 @click.group("keys")
 def command() -> None:
-    """Look after the keys: the one that seals, and the private keys of certificates."""
+    """Manage the encryption key of the key file, and the private keys of old certificates."""
 
 
-@command.command("rotate", short_help="Seal all private keys with a new key, and drop the old one.")
+@command.command("rotate", short_help="Re-encrypt all private keys with a new key.")
 @json_option
 @click.pass_obj
 def rotate(app: App, *, as_json: bool) -> None:
-    """Seal all private keys with a new key, and drop the old one from the key file.
+    """Re-encrypt all private keys with a new key, and remove the old key from the key file.
 
-    Ticks and other commands may run meanwhile. Killed at any moment, nothing is lost: the file then holds both keys, and
-    the next `keys rotate` does the rest. A backup made before is opened by the key file of before alone.
+    Ticks and other commands may run meanwhile. If the command is killed, nothing is lost: the key file then contains both
+    keys, and the next `keys rotate` completes the rotation. Backups made before can only be restored with the old key
+    file.
     """
     rotated = app.store.rotate_keys()
     path = app.keyring.path
     if as_json:
         fields = {"rewrapped": rotated.rewrapped, "went_on": rotated.went_on, "left": rotated.left}
-        render.json_object(json_shapes.envelope(key_file=str(path), **fields))
+        write_json(json_shapes.envelope(key_file=str(path), **fields))
     else:
-        render.line(f"{rotated.rewrapped} private keys and checks are sealed with the first key of {path}")
+        secrets = "1 secret" if rotated.rewrapped == 1 else f"{rotated.rewrapped:,} secrets"
+        write_line(f"Re-encrypted {secrets} with the new key in {path}.")
     if rotated.went_on:
-        click.echo("The file held a new key already, so no other one was made.", err=True)
+        click.echo("An earlier rotation was interrupted; its new key was used.", err=True)
     if rotated.left:
         click.echo(
-            f"It is not sslctl's to write: now delete all of its lines but the first ({rotated.left}).",
+            f"sslctl may not write the key file; now delete all of its lines except the first ({rotated.left}).",
             err=True,
         )
     else:
         click.echo(
-            "Back the key file up, and make a new backup: the old ones need the old key file.", err=True
+            "Back the key file up, and make a new backup: older backups need the old key file.", err=True
         )
 
 
@@ -56,16 +60,16 @@ def rotate(app: App, *, as_json: bool) -> None:
     default=30,
     show_default=True,
     metavar="DAYS",
-    help="Only of certificates superseded for so long.",
+    help="Only of certificates superseded for at least so many days.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say which.")
+@click.option("--dry-run", is_flag=True, help="Only list these keys.")
 @json_option
 @click.pass_obj
 def prune(app: App, *, days: int, dry_run: bool, as_json: bool) -> int:
-    """Destroy the private keys of certificates that were replaced, revoked, passed over or have expired.
+    """Destroy the private keys of certificates that were replaced, revoked or never installed, or have expired.
 
-    Never of what is served or is to be, and of a deleted domain never of the certificate that adding it again would put
-    back. The certificates stay, and so does the history.
+    Never destroys the key of a certificate that is served or about to be, nor, of a deleted domain, of the certificate
+    that would be installed if the domain were added again. The certificates and the history are kept.
     """
     now, older_than = app.clock(), timedelta(days=days)
     busy = 0
@@ -75,19 +79,19 @@ def prune(app: App, *, days: int, dry_run: bool, as_json: bool) -> int:
         pruned = key_pruning.prune(app.store, now, older_than)
         keys, busy = pruned.keys, pruned.busy
     if as_json:
-        render.json_list(
+        write_json_list(
             json_shapes.envelope(dry_run=dry_run, busy=busy), "keys", map(json_shapes.spare_key, keys)
         )
     else:
-        render.lines(
-            f"{key.domain.name}: version {key.certificate.version}, superseded {format_sgt(key.superseded_at)}"
-            for key in keys
-        )
+        if keys:
+            rows = [
+                (key.domain.name, str(key.certificate.version), format_sgt(key.superseded_at)) for key in keys
+            ]
+            write_line(table(rows, ("DOMAIN", "VERSION", "SUPERSEDED")))
         done = "would be destroyed (--dry-run)" if dry_run else "destroyed"
-        render.line(f"{len(keys)} private {'key' if len(keys) == 1 else 'keys'} {done}")
+        write_line(f"{len(keys)} private {'key' if len(keys) == 1 else 'keys'} {done}")
     if busy:
-        click.echo(
-            f"sslctl: {busy} domains left out: another sslctl works on them; try again later", err=True
-        )
+        domains = "1 domain" if busy == 1 else f"{busy} domains"
+        click.echo(f"sslctl: skipped {domains} that another command works on; try again later", err=True)
         return Exit.TRY_LATER
     return Exit.OK

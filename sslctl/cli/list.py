@@ -8,7 +8,9 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.options import duration, json_option
-from sslctl.cli.output import json_shapes, render, warnings
+from sslctl.cli.output import json_shapes, warnings
+from sslctl.cli.output.domain_list import write_deleted, write_domains, write_domains_csv
+from sslctl.cli.output.stdout import write_json_list
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import Query, Sort
@@ -20,29 +22,29 @@ from sslctl.store.interface.domains import Query, Sort
     "statuses",
     multiple=True,
     type=click.Choice([status.value for status in Status], case_sensitive=False),
-    help="Only domains in this status; repeatable.",
+    help="Only domains in this status; may be repeated.",
 )
 @click.option(
     "--source",
     type=click.Choice([source.value for source in Source]),
-    help="Only certificates from this source.",
+    help="Only domains whose certificate has this source.",
 )
 @click.option(
     "--expiring-within",
     type=duration,
     metavar="TIME",
-    help="Only what expires within 14d, 12h, …; expired ones too.",
+    help="Only certificates that expire within 14d, 12h, …, or have expired.",
 )
 @click.option(
     "--sort",
     type=click.Choice([sort.value for sort in Sort]),
     default=Sort.NAME.value,
     show_default=True,
-    help="The order of rows.",
+    help="The order of the rows.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N rows.")
-@click.option("--deleted", is_flag=True, help="The deleted domains instead of the managed ones.")
-@click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
+@click.option("--deleted", is_flag=True, help="List the deleted domains instead of the managed ones.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
 @click.pass_obj
 def command(
@@ -57,14 +59,16 @@ def command(
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """List the managed domains: status, source, dates, what is served, why not well and who acts.
+    """List the managed domains: status, source, dates, the certificate served, the reason and who must act.
 
-    Dates are Singapore's in the table, UTC in JSON and CSV.
+    Dates are in Singapore time in the table, and in UTC in JSON and CSV.
     """
     if as_csv and as_json:
-        raise click.UsageError("--csv or --json, not both")
+        raise click.UsageError("--csv and --json exclude each other")
     if deleted and (statuses or expiring_within is not None):
-        raise click.UsageError("a deleted domain has no status and no expiry date; leave those options out")
+        raise click.UsageError(
+            "deleted domains have no status and no expiry date; use --deleted without --status and --expiring-within"
+        )
     now = app.clock()
     query = Query(
         tuple(map(Status, statuses)),
@@ -77,29 +81,30 @@ def command(
     found = app.store.listing(query, now)
     paused, noticed = app.store.pauses(now), app.store.last_notice()
     if as_json:
-        told = json_shapes.envelope(
+        answer = json_shapes.envelope(
             ca_pauses=list(map(json_shapes.pause, paused)), notice=json_shapes.notice(noticed)
         )
-        render.json_list(told, "domains", (json_shapes.domain(domain, now) for domain in found.domains))
+        write_json_list(answer, "domains", (json_shapes.domain(domain, now) for domain in found.domains))
         return
     for line in (*warnings.pause_lines(paused), *warnings.notice_lines(noticed)):
         click.echo(f"sslctl: {line}", err=True)
     if as_csv:
-        render.domain_csv(found.domains, now)
+        write_domains_csv(found.domains, now)
     elif not found.number:
         click.echo(_empty(app, query), err=True)
     elif deleted:
-        render.deleted_table(found)
+        write_deleted(found)
     else:
-        render.domain_table(found, now)
+        write_domains(found, now)
 
 
 def _empty(app: App, query: Query) -> str:
     if query == Query(sort=query.sort, limit=query.limit):
-        # Who forgot to name the configuration would else think that all is gone.
-        given = f"by {app.config.path}" if app.config.path else "as there is no configuration file"
-        where = f"{app.config.state.dir}, {given}"
-        return f"No domains are managed yet in {where}; `sslctl add DOMAIN` takes one in."
+        # If the configuration was not named, an empty list would look like a lost fleet.
+        origin = (
+            f"set by {app.config.path}" if app.config.path else "the default, without a configuration file"
+        )
+        return f"No domains are managed yet in {app.config.state.dir} ({origin}); add one with `sslctl add DOMAIN`."
     if query == Query(deleted=True, sort=query.sort, limit=query.limit):
-        return "No domain was deleted."
-    return "No domain is like that."
+        return "No domains were deleted."
+    return "No domains match."

@@ -1,4 +1,4 @@
-"""The kinds of values that several commands take, and the options they share."""
+"""Option types and options that several commands share."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from sslctl.text import clean
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-# Nearer to the ends of the calendar a time zone or a week more or less has no date.
+# Near the ends of the calendar, adding a time zone or a week would overflow.
 _YEARS = range(1970, 9000)
 
 
 def duration(text: str) -> timedelta:
-    """Read a length of time: `14d`, `12h`, `30m` or `2w`. Raises `click.BadParameter`."""
+    """Return the duration in `text`: `14d`, `12h`, `30m` or `2w`. Raise `click.BadParameter` if it is none."""
     match = re.fullmatch(r"([0-9]{1,5})([mhdw])", text)
     if match is None:
-        raise click.BadParameter(f"{clean(text)!r} is no length of time; write 14d, 12h, 30m or 2w")
+        raise click.BadParameter(f"{clean(text)!r} is not a duration; write 14d, 12h, 30m or 2w")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def moment(text: str) -> datetime:
-    """Read a time, RFC 3339, or a date and time of day in Singapore time; aware, to the second.
+    """Return the aware time in `text`, to the second: RFC 3339, or a date and time without a zone in Singapore time.
 
-    Raises `click.BadParameter`.
+    Raise `click.BadParameter` if it is none, or not between the years 1970 and 9000.
     """
     try:
         at = parser.isoparse(text.strip().replace(" ", "T"))
     except ValueError as error:
         raise click.BadParameter(
-            f"{clean(text)!r} is no time; write 2026-12-01, '2026-12-01 00:05' or 2026-12-01T00:05:00Z"
+            f"{clean(text)!r} is not a time; write 2026-12-01, '2026-12-01 00:05' or 2026-12-01T00:05:00Z"
         ) from error
     if at.year not in _YEARS:
-        raise click.BadParameter(f"{clean(text)!r} is too far away")
+        raise click.BadParameter(f"{clean(text)!r} is not between the years 1970 and 9000")
     return (at if at.tzinfo else at.replace(tzinfo=SGT)).replace(microsecond=0)
 
 
 def json_option(function: Function) -> Function:
-    """Add `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Write one JSON object (docs/json.md).")(
+    """Add the option `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/json.md).")(
         function
     )

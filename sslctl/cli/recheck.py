@@ -6,8 +6,9 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.output import json_shapes, render
+from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json
+from sslctl.cli.output.stdout import write_json_list
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import BadInput
 from sslctl.fleet import enrolment
@@ -20,32 +21,34 @@ from sslctl.rules.model import Source
 @click.command("recheck")
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
 @click.option(
-    "--force-renew", is_flag=True, help="Order a new certificate even when none is due; name the domains."
+    "--force-renew",
+    is_flag=True,
+    help="Order new certificates even if none is due; needs the domains' names.",
 )
 @json_option
 @click.pass_obj
 def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: bool) -> int:
-    """Check domains now.
+    """Check domains now, and order or upload what is due.
 
-    Without names: all of source c4 that are in Failure, Pending or Expired, as every midnight in Singapore.
+    Without names: all domains of source c4 in Failure, Pending or Expired, as at every midnight in Singapore.
     """
     found = enrolment.require_managed(app.store, names.normalise_all(domains))
     if force_renew:
         if not found:
-            raise click.UsageError("--force-renew spends an order for each domain, so name them")
+            raise click.UsageError("--force-renew places an order for each domain; name the domains")
         for domain in found:
             if domain.source is Source.TEXT:
                 raise BadInput(
                     f"the certificate of {domain.name} was added by text",
-                    hint=f"`sslctl add {domain.name}` gets one from the CA in its place",
+                    hint=f"`sslctl add {domain.name}` replaces it with one from the CA",
                 )
     checked = [domain.name for domain in found] if domains else domains_to_recheck(app.store, app.clock())
     report = Report(checked, batch=len(domains) != 1)
     if checked:
         run_passes(app, checked, report, renew=checked if force_renew else (), print_each=not as_json)
     if as_json:
-        told = domains_json(app.store, checked, report.errors, app.clock())
-        render.json_list(json_shapes.envelope(), "domains", told)
+        found_json = domains_json(app.store, checked, report.errors, app.clock())
+        write_json_list(json_shapes.envelope(), "domains", found_json)
     elif not checked:
         click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
     return report.exit_code

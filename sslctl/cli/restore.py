@@ -16,13 +16,13 @@ from sslctl.cli.options import json_option
 @json_option
 @click.pass_obj
 def command(app: App, *, file: Path, as_json: bool) -> None:
-    """Make the state out of the backup FILE, where state.dir has none yet.
+    """Restore the state from the backup FILE. state.dir must not contain a state yet.
 
-    The key file must be in its place first, and open every private key in FILE. The next tick sees for itself what C4
-    serves; until then what was well is Pending.
+    Put the key file in its place first; it must decrypt every private key in FILE. Domains that were in Success are
+    Pending until the next tick has verified what C4 serves.
     """
     copy = app.restore(file)
-    backup.say(app, file, copy, as_json=as_json)
+    backup.print_copy(app, file, copy, as_json=as_json)
     click.echo(
         f"Restored into {app.config.state.dir}. Next: `sslctl doctor`, then `sslctl daemon-tick`.", err=True
     )

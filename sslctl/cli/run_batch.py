@@ -11,9 +11,9 @@ from types import FrameType
 import click
 
 from sslctl.app import App
-from sslctl.cli.output import render
-from sslctl.cli.output.outcomes import complain
+from sslctl.cli.output.outcomes import print_error, write_outcome
 from sslctl.cli.output.progress import Progress
+from sslctl.cli.output.stdout import discard_stdout
 from sslctl.errors import Exit
 from sslctl.issuance.batch import Batch, Outcome
 from sslctl.issuance.report import CONCURRENT_CHANGE, Report
@@ -60,13 +60,13 @@ def run_passes(
 
 def _print(app: App, outcome: Outcome, *, print_each: bool) -> None:
     if outcome.error is not None and (print_each or not isinstance(outcome.error, CONCURRENT_CHANGE)):
-        complain(outcome.name, outcome.error)
+        print_error(outcome.name, outcome.error)
     elif outcome.domain is not None and print_each:
         try:
-            render.outcome(outcome.domain, app.clock())
+            write_outcome(outcome.domain, app.clock())
         except BrokenPipeError:
             # The reader of the output has left; the passes go on for the sake of the exit code and the edge.
-            render.let_go()
+            discard_stdout()
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sslctl.app import App, utc_now
-from sslctl.cli.output import render
+from sslctl.cli.output.stdout import write_line
+from sslctl.cli.output.table import table
 from sslctl.errors import ConfigError, Exit
 from sslctl.rules import names
 
@@ -43,18 +44,18 @@ def command() -> None:
     default=_NINETY_DAYS,
     show_default=True,
     metavar="N",
-    help="How long certificates live.",
+    help="The lifetime of certificates.",
 )
 @click.option(
     "--activation-seconds", type=click.FloatRange(min=0), default=0.5, show_default=True, metavar="N",
-    help="How long C4 takes to activate an upload.",
+    help="The time that C4 takes to activate an upload.",
 )  # fmt: skip
 @click.option(
     "--mode",
     type=click.Choice(["webroot", "standalone"]),
     default="webroot",
     show_default=True,
-    help="How certbot answers challenges.",
+    help="The way in which certbot answers challenges.",
 )
 def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> None:
     """Start a sandbox, print the line that makes sslctl use it, and stop it on Ctrl-C."""
@@ -70,12 +71,11 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
         for name in _SEED:
             cdn.add_domain(name)
         cdn.add_domain(_SEED_ELSEWHERE, points_at=ELSEWHERE)
-        render.line(f"export SSLCTL_CONFIG={shlex.quote(str(cdn.config_path))}")
+        write_line(f"export SSLCTL_CONFIG={shlex.quote(str(cdn.config_path))}")
         click.echo(
-            f"\nC4 knows {', '.join(_SEED)}, and {_SEED_ELSEWHERE}, whose CNAME points elsewhere.\n"
-            f"Paste the line above into another terminal, then: sslctl add {_SEED[0]} {_SEED_ELSEWHERE}\n"
-            f"To correct the CNAME: sslctl sandbox domain {_SEED_ELSEWHERE}; to make uploads fail: sslctl sandbox break upload\n"
-            f"The edge serves https on port {cdn.edge.https_port}. Ctrl-C stops everything.",
+            f"\nThe sandbox is running. C4 knows these domains:\n{_domains()}\n\n"
+            f"Paste the line above into another terminal, then try:\n{_examples()}\n\n"
+            f"The edge serves HTTPS on port {cdn.edge.https_port}. Ctrl-C stops the sandbox.",
             err=True,
         )
         sys.stdout.flush()
@@ -83,9 +83,23 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
     click.echo("Stopped.", err=True)
 
 
+def _domains() -> str:
+    rows = [*((name, "the CDN") for name in _SEED), (_SEED_ELSEWHERE, "elsewhere")]
+    return table(rows, ("DOMAIN", "CNAME POINTS AT"), indent="  ")
+
+
+def _examples() -> str:
+    rows = [
+        (f"sslctl add {_SEED[0]} {_SEED_ELSEWHERE}", "one Success and one Failure"),
+        (f"sslctl sandbox domain {_SEED_ELSEWHERE}", "correct the CNAME"),
+        ("sslctl sandbox break upload", "make uploads fail"),
+    ]
+    return table(rows, indent="  ")
+
+
 @command.command("domain", short_help="Create a domain, or change its CNAME.")
 @click.argument("name")
-@click.option("--points-at", metavar="TARGET", help="The target of its CNAME, instead of the CDN.")
+@click.option("--points-at", metavar="TARGET", help="The target of its CNAME; default: the CDN.")
 @click.pass_obj
 def domain(app: App, *, name: str, points_at: str | None) -> None:
     """Create a customer's domain in C4 of the running sandbox, and set its CNAME."""
@@ -100,7 +114,11 @@ def domain(app: App, *, name: str, points_at: str | None) -> None:
 @command.command("break", short_help="Inject a fault into C4.")
 @click.argument("call", type=click.Choice(["lookup", "upload", "readback", "remove"]))
 @click.option(
-    "--status", type=click.IntRange(400, 599), default=503, show_default=True, help="What C4 answers."
+    "--status",
+    type=click.IntRange(400, 599),
+    default=503,
+    show_default=True,
+    help="The HTTP status that C4 answers with.",
 )
 @click.pass_obj
 def break_c4(app: App, *, call: str, status: int) -> None:
@@ -135,12 +153,12 @@ def demo() -> int:
         _folder() as folder,
         _sandbox_cdn(folder, certificate_seconds=CERTIFICATE_SECONDS, activation_seconds=0.5) as cdn,
     ):
-        story = Demo(cdn, render.line)
+        story = Demo(cdn, write_line)
         story.run()
     if story.failures:
-        render.line(f"\nThe demo failed: {len(story.failures)} checks failed.")
+        write_line(f"\nThe demo failed: {len(story.failures)} checks failed.")
         return Exit.BUG
-    render.line("\nThe demo is done: all checks passed, and nothing is left running.")
+    write_line("\nThe demo is done: all checks passed, and nothing is left running.")
     return Exit.OK
 
 
@@ -169,8 +187,8 @@ def _extra() -> Iterator[None]:
         yield
     except ImportError as error:
         raise ConfigError(
-            f"the sandbox needs the package {error.name}",
-            hint="pip install '.[sandbox]' in sslctl's source folder",
+            f"the sandbox needs the package {error.name}, which is not installed",
+            hint="run pip install '.[sandbox]' in sslctl's source folder",
         ) from error
 
 

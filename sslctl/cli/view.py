@@ -6,7 +6,9 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.output import json_shapes, render
+from sslctl.cli.output import json_shapes
+from sslctl.cli.output.domain_view import write_domain
+from sslctl.cli.output.stdout import write_json
 from sslctl.errors import NotManaged
 from sslctl.rules import names
 
@@ -16,16 +18,16 @@ from sslctl.rules import names
 @json_option
 @click.pass_obj
 def command(app: App, *, domain: str, as_json: bool) -> None:
-    """Show all there is to know of a domain: the facts of now, every certificate version, and the history.
+    """Show everything about a domain: its status, every certificate version, and its history.
 
-    A deleted domain can be viewed too.
+    Deleted domains can be viewed too.
     """
     name = names.normalise(domain)
     found = app.store.find(name)
     if found is None:
         raise NotManaged(
             f"{name} is not managed here",
-            hint=f"`sslctl list` shows what is; `sslctl add {name}` takes it in",
+            hint=f"`sslctl list` shows the managed domains; `sslctl add {name}` adds this one",
         )
     now = app.clock()
     certificates, events = app.store.certificates(found), app.store.events(found)
@@ -37,6 +39,6 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
             json_shapes.certificate(certificate, found, now) for certificate in certificates
         ]
         view["events"] = [json_shapes.event(event) for event in events]
-        render.json_object(json_shapes.envelope(domain=view))
+        write_json(json_shapes.envelope(domain=view))
     else:
-        render.domain_view(found, certificates, events, now)
+        write_domain(found, certificates, events, now)

@@ -1,7 +1,6 @@
-"""Whether all is there that sslctl needs: one check after the other, none of which changes anything.
+"""Checks of everything that sslctl needs. No check changes anything, and no check's failure ends the others.
 
-A check catches its own trouble and none ends the others. `machine` looks at this machine's files and ports, `state` at
-the database, `outside` asks those whom a pass would ask.
+`machine` checks the files and ports of this machine, `state` the database, and `outside` DNS, the CA and C4.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sslctl.text import clean
 
 
 class Grade(StrEnum):
-    """How a check went."""
+    """The grade of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -26,7 +25,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at and what was found; `hint` says what to do. With `is_outside` somebody else did not answer."""
+    """What was checked and the result; `hint` is what to do. `is_outside`: DNS, the CA or C4 did not answer."""
 
     name: str
     grade: Grade
@@ -39,32 +38,32 @@ Probe = Callable[[], Iterable[Check]]
 
 
 def ok(name: str, detail: str) -> Check:
-    """Give a check that went well."""
+    """Return a check that passed."""
     return Check(name, Grade.OK, detail)
 
 
 def warn(name: str, detail: str, hint: str) -> Check:
-    """Give a check that found what should be looked at, and stops nobody."""
+    """Return a check that found a problem which does not stop sslctl."""
     return Check(name, Grade.WARN, detail, hint)
 
 
 def bad(name: str, detail: str, hint: str) -> Check:
-    """Give a check that found what keeps sslctl from its work."""
+    """Return a check that found a problem which stops sslctl."""
     return Check(name, Grade.BAD, detail, hint)
 
 
 def examine(name: str, probe: Probe) -> Iterator[Check]:
-    """Give what `probe` finds; what it raises is a finding too, of the check `name`."""
+    """Yield the checks of `probe`; an exception that it raises becomes a bad check `name`."""
     try:
         yield from probe()
     except SslctlError as error:
         yield bad(name, clean(error.message), clean(error.hint or ""))
-    except Exception as error:  # noqa: BLE001 - whatever is broken is to be told, and the other checks to be made
-        yield bad(name, f"could not be looked at: {clean(error) or type(error).__name__}", "")
+    except Exception as error:  # noqa: BLE001 - any failure is reported, and the other checks are made
+        yield bad(name, f"cannot be checked: {clean(error) or type(error).__name__}", "")
 
 
 def examine_together(probes: Sequence[tuple[str, Probe]], seconds: float) -> Iterator[Check]:
-    """Give what `probes` find, all at once; of one that takes more than `seconds`, that it did."""
+    """Run `probes` concurrently and yield their checks; one that takes more than `seconds` is unanswered."""
     begun = [(name, _begin(name, probe)) for name, probe in probes]
     for name, found in begun:
         try:
@@ -74,20 +73,20 @@ def examine_together(probes: Sequence[tuple[str, Probe]], seconds: float) -> Ite
 
 
 def unanswered(name: str, detail: str, hint: str) -> Check:
-    """Give a check that could not be made, since somebody outside could not be asked."""
+    """Return a check that could not be made, because DNS, the CA or C4 did not answer."""
     return Check(name, Grade.BAD, detail, hint, is_outside=True)
 
 
 def _begin(name: str, probe: Probe) -> SimpleQueue[list[Check]]:
     found = SimpleQueue[list[Check]]()
-    # A daemon: one that hangs does not keep the process.
+    # A daemon thread, because one that hangs must not keep the process from ending.
     threading.Thread(target=lambda: found.put(list(examine(name, probe))), name=name, daemon=True).start()
     return found
 
 
 def exit_code(checks: Iterable[Check]) -> Exit:
-    """Give the worst: 8 where something of ours is bad, 75 where only somebody outside could not be asked, else 0."""
-    troubles = [check for check in checks if check.grade is Grade.BAD]
-    if any(not check.is_outside for check in troubles):
+    """Return 8 if something of ours is bad, 75 if only DNS, the CA or C4 did not answer, otherwise 0."""
+    problems = [check for check in checks if check.grade is Grade.BAD]
+    if any(not check.is_outside for check in problems):
         return Exit.UNUSABLE
-    return Exit.TRY_LATER if troubles else Exit.OK
+    return Exit.TRY_LATER if problems else Exit.OK

@@ -1,4 +1,4 @@
-"""All checks in their order: this machine first, then the state, then those outside."""
+"""All checks in their order: this machine, the state, then DNS, the CA and C4."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.inspection import Inspection
 from sslctl.text import clean
 
-# To connect, to send and to be answered each have theirs.
-_ROUNDS = 3
+# Connecting, sending and receiving each have their own timeout.
+_TIMEOUTS = 3
 
 
 def run_checks(
@@ -25,25 +25,26 @@ def run_checks(
     connect: Callable[[], ControlPlane],
     clock: Callable[[], datetime],
 ) -> Iterator[Check]:
-    """Make every check; `connect` makes what speaks with C4."""
+    """Yield every check; `connect` returns a client of C4."""
     yield ok(
-        "configuration", clean(config.path) if config.path else "no file: the defaults, and the environment"
+        "configuration",
+        clean(config.path) if config.path else "no file; the defaults and the environment apply",
     )
     yield from examine("permissions", lambda: machine.permissions(config.state))
     yield from examine("key file", lambda: machine.key_file(keyring, config.state))
-    yield from examine("disk", lambda: machine.room(config.state.dir))
-    yield from _look_at_state(config, clock())
+    yield from examine("disk", lambda: machine.disk_space(config.state.dir))
+    yield from _check_state(config, clock())
     outside = Outside(config, connect, clock)
     yield from examine("account at the CA", outside.account)
     asked = (("DNS", outside.dns), ("CA", outside.ca), ("C4", outside.c4))
-    yield from examine_together(asked, SECONDS * _ROUNDS)
+    yield from examine_together(asked, SECONDS * _TIMEOUTS)
     yield from examine("clock", outside.skew)
 
 
-def _look_at_state(config: Config, now: datetime) -> Iterator[Check]:
+def _check_state(config: Config, now: datetime) -> Iterator[Check]:
     path, is_ticking = config.state.database_path, False
 
-    def look() -> Iterator[Check]:
+    def check_database() -> Iterator[Check]:
         nonlocal is_ticking
         if not path.exists():
             return
@@ -53,5 +54,5 @@ def _look_at_state(config: Config, now: datetime) -> Iterator[Check]:
             yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))
             yield from examine(state.PAUSES, lambda: state.pauses(found, now))
 
-    yield from examine("database", look)
+    yield from examine("database", check_database)
     yield from examine("challenges", lambda: machine.challenges(config.acme, is_ticking=is_ticking))

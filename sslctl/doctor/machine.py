@@ -1,4 +1,4 @@
-"""Of this machine: who can read and write what, how much room there is, and where challenges are answered."""
+"""Checks of this machine: permissions, the key file, disk space, and where challenges are answered."""
 
 from __future__ import annotations
 
@@ -19,58 +19,58 @@ _BAD_INODES, _FEW_INODES = 1_000, 10_000
 
 
 def permissions(state: StateSection) -> Iterator[Check]:
-    """Look at the folder of the state, the database, and what certbot keeps."""
-    yield _ours("state folder", state.dir)
-    yield _ours("database file", state.database_path)
+    """Check the permissions of the state folder, the database and certbot's folder."""
+    yield _permission("state folder", state.dir)
+    yield _permission("database file", state.database_path)
     if state.acme_dir.exists():
-        yield _ours("certbot's folder", state.acme_dir)
+        yield _permission("certbot's folder", state.acme_dir)
 
 
-def _ours(name: str, place: Path) -> Check:
+def _permission(name: str, place: Path) -> Check:
     if place.is_symlink():
-        return bad(name, f"{clean(place)} is a symbolic link", "name the real place in state.dir")
+        return bad(name, f"{clean(place)} is a symbolic link", "set state.dir to the real path")
     if not place.exists():
-        return warn(name, f"{clean(place)} is not there yet", "the first command that writes makes it")
+        return warn(name, f"{clean(place)} does not exist yet", "the first command that writes creates it")
     found, mode = place.stat(), f"mode {stat.S_IMODE(place.stat().st_mode):04o}"
     if found.st_uid not in (0, os.geteuid()):
-        return bad(name, f"{clean(place)} is another user's", "run sslctl as the user whose state it is")
+        return bad(name, f"{clean(place)} belongs to another user", "run sslctl as the owner of the state")
     if found.st_mode & _OTHERS_WRITE:
         return bad(name, f"other users can change {clean(place)} ({mode})", f"chmod go-w {clean(place)}")
     if found.st_mode & _OTHERS_READ:
         return warn(name, f"other users can read {clean(place)} ({mode})", f"chmod go= {clean(place)}")
     if not os.access(place, os.W_OK):
-        return bad(name, f"{clean(place)} cannot be written", "run sslctl as the user whose state it is")
+        return bad(name, f"{clean(place)} cannot be written", "run sslctl as the owner of the state")
     return ok(name, f"{clean(place)}, {mode}")
 
 
 def key_file(keyring: Keyring, state: StateSection) -> Iterator[Check]:
-    """Look at the key file: it can be read, by us alone, and holds keys."""
+    """Check that the key file exists, contains keys, and can be read by us alone."""
     name = "key file"
     if not keyring.exists and not state.database_path.exists():
-        yield warn(name, f"{clean(keyring.path)} is not there yet", "it is made with the database")
+        yield warn(name, f"{clean(keyring.path)} does not exist yet", "it is created with the database")
         return
     keys = len(keyring.read())
     if keys > 1:
-        hint = "`sslctl keys rotate` seals everything with the first one and drops the others"
-        yield warn(name, f"{clean(keyring.path)} holds {keys} keys: a rotation is not finished", hint)
+        hint = "run `sslctl keys rotate`: it re-encrypts everything with the first key and removes the others"
+        yield warn(name, f"{clean(keyring.path)} contains {keys} keys: a rotation is not complete", hint)
         return
     yield ok(name, clean(keyring.path))
 
 
-def room(folder: Path) -> Iterator[Check]:
-    """Look at how much can be stored on the disk of `folder`, or of the first folder above it that is there."""
+def disk_space(folder: Path) -> Iterator[Check]:
+    """Check the free space on the disk of `folder`, or of the nearest parent that exists."""
     place = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
     disk = os.statvfs(place)
     free = disk.f_bavail * disk.f_frsize
     detail = f"{free >> 20:,} MiB free at {clean(place)}"
     yield _enough("disk space", detail, free, _BAD_BYTES, _FEW_BYTES)
-    # btrfs and others have no fixed number of them, and say 0.
+    # btrfs and others have no fixed number of inodes, and report 0.
     if disk.f_files:
         yield _enough("inodes", f"{disk.f_favail:,} free", disk.f_favail, _BAD_INODES, _FEW_INODES)
 
 
 def _enough(name: str, detail: str, found: int, least: int, few: int) -> Check:
-    hint = "make room: without it nothing is ordered or renewed"
+    hint = "free some disk space; without it no certificate is ordered or renewed"
     return (
         bad(name, detail, hint)
         if found < least
@@ -81,7 +81,7 @@ def _enough(name: str, detail: str, found: int, least: int, few: int) -> Check:
 
 
 def challenges(acme: AcmeSection, *, is_ticking: bool) -> Iterator[Check]:
-    """Look at where the CA's challenges are answered; a tick that runs listens itself in standalone mode."""
+    """Check where the CA's challenges are answered; in standalone mode a running tick uses the port itself."""
     if acme.mode == "webroot":
         yield _webroot(acme.webroot)
         return
@@ -89,14 +89,14 @@ def challenges(acme: AcmeSection, *, is_ticking: bool) -> Iterator[Check]:
         "port for challenges",
         f"port {acme.http01_port} of {acme.http01_address or 'all addresses'}",
     )
-    trouble = listener.find_trouble(acme.http01_address, acme.http01_port)
-    if not trouble:
+    problem = listener.find_trouble(acme.http01_address, acme.http01_port)
+    if not problem:
         yield ok(name, f"{where} is free")
     elif is_ticking:
-        yield ok(name, f"{where} is in use, and a tick is running")
+        yield ok(name, f"{where} is in use by a running tick")
     else:
-        hint = "let no other program listen there, and let sslctl's user do so (below 1024: CAP_NET_BIND_SERVICE)"
-        yield bad(name, f"cannot listen on {where}: {trouble}", hint)
+        hint = "stop other programs that listen there, and allow sslctl's user to (below port 1024: CAP_NET_BIND_SERVICE)"
+        yield bad(name, f"cannot listen on {where}: {problem}", hint)
 
 
 def _webroot(folder: Path) -> Check:
@@ -104,12 +104,12 @@ def _webroot(folder: Path) -> Check:
     if not folder.is_dir():
         return bad(
             name,
-            f"{clean(folder)} is not there",
-            f"make it, and let the edge lead challenges there: mkdir {clean(folder)}",
+            f"{clean(folder)} does not exist",
+            f"create it, and let the edge route challenges there: mkdir {clean(folder)}",
         )
     if folder.stat().st_mode & stat.S_IWOTH:
-        hint = f"anybody on this machine could answer challenges there: chmod o-w {clean(folder)}"
-        return bad(name, f"everybody can write to {clean(folder)}", hint)
+        hint = f"chmod o-w {clean(folder)}; otherwise every user of this machine can answer challenges"
+        return bad(name, f"every user can write to {clean(folder)}", hint)
     if not os.access(folder, os.W_OK | os.X_OK):
-        return bad(name, f"{clean(folder)} cannot be written", "give it to the user who runs sslctl")
+        return bad(name, f"{clean(folder)} cannot be written", "make the user who runs sslctl its owner")
     return ok(name, clean(folder))

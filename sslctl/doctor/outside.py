@@ -1,4 +1,4 @@
-"""Those outside: DNS, the CA, C4, and how far their clocks are from ours."""
+"""Checks of DNS, the CA and C4, and of our clock against theirs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sslctl.preflight.lookup import DnsUnanswered, Resolver
 from sslctl.text import clean
 
 SECONDS = 5.0
-"""How long each of them has for an answer."""
+"""The timeout of each request."""
 
 _MOST_SKEW = timedelta(seconds=60)
 
 
 class Outside:
-    """Asks those outside. `connect` makes what speaks with C4; `clock` is ours."""
+    """The checks of DNS, the CA and C4. `connect` returns a client of C4; `clock` is our clock."""
 
     def __init__(
         self, config: Config, connect: Callable[[], ControlPlane], clock: Callable[[], datetime]
@@ -36,66 +36,66 @@ class Outside:
         self._skews: dict[str, timedelta] = {}
 
     def dns(self) -> Iterator[Check]:
-        """Ask the resolvers anything: also that a name does not exist is an answer."""
+        """Query the resolvers. NXDOMAIN is an answer too."""
         settings = self._config.dns
         resolver = Resolver(replace(settings, timeout_seconds=min(SECONDS, settings.timeout_seconds)))
         name = next(iter(self._config.cdn.cname_suffixes), "example.com")
         try:
             resolver.look_up(dns.name.from_text(name), A)
         except DnsUnanswered as error:
-            yield unanswered("DNS", str(error), "see dns.resolvers, or /etc/resolv.conf")
+            yield unanswered("DNS", str(error), "check dns.resolvers, or /etc/resolv.conf")
         else:
-            yield ok("DNS", f"answers about {clean(name)}")
+            yield ok("DNS", f"answers queries for {clean(name)}")
 
     def ca(self) -> Iterator[Check]:
-        """Ask the CA for its directory."""
+        """Get the CA's directory."""
         acme = self._config.acme
         try:
             at = directory.ask(acme, SECONDS)
         except IssueError as error:
-            hint = "see acme.directory_url and acme.ca_bundle"
+            hint = "check acme.directory_url and acme.ca_bundle"
             yield unanswered("CA", f"{clean(acme.directory_url)}: {error.found}", hint)
         else:
             self._compare("the CA", at)
             yield ok("CA", f"{clean(acme.directory_url)} answers")
 
     def account(self) -> Iterator[Check]:
-        """Look for our account at the CA; nobody is asked."""
+        """Check that our account at the CA is recorded; no request is made."""
         acme, folder = self._config.acme, self._config.state.acme_dir
         if directory.find_account(folder, acme.directory_url) is None:
             yield warn(
-                "account at the CA", f"there is none in {clean(folder)} yet", "the first order makes it"
+                "account at the CA", f"not registered yet in {clean(folder)}", "the first order registers it"
             )
         else:
-            yield ok("account at the CA", "it is there")
+            yield ok("account at the CA", "registered")
 
     def c4(self) -> Iterator[Check]:
-        """Ask C4 how it is, with our token."""
+        """Get C4's health, with our token."""
         with closing(self._connect()) as control_plane:
             yield ok("token file", clean(self._config.c4.token_file))
             try:
                 at = control_plane.health()
             except Unauthorized as error:
-                yield bad("C4", f"it refuses our token: {error}", "put a valid token into c4.token_file")
+                yield bad("C4", f"refuses our token: {error}", "write a valid token into c4.token_file")
             except ControlPlaneError as error:
-                yield unanswered("C4", f"{clean(self._config.c4.base_url)}: {error}", "see c4.base_url")
+                yield unanswered("C4", f"{clean(self._config.c4.base_url)}: {error}", "check c4.base_url")
             else:
                 self._compare("C4", at)
-                yield ok("C4", f"{clean(self._config.c4.base_url)} answers, and takes our token")
+                yield ok("C4", f"{clean(self._config.c4.base_url)} answers and accepts our token")
 
     def _compare(self, whose: str, at: datetime | None) -> None:
         if at is not None:
             self._skews[whose] = self._clock() - at
 
     def skew(self) -> Iterator[Check]:
-        """Compare our clock with what those who were asked before said."""
-        # They are filled in by other threads, one of which may still be waiting.
+        """Compare our clock with those of the CA and C4, as far as they have answered."""
+        # Other threads fill in the skews, and one of them may still be waiting.
         for whose, skew in sorted(self._skews.items(), reverse=True):
             seconds = round(abs(skew).total_seconds())
             detail = (
                 f"{seconds:,} seconds {'ahead of' if skew > timedelta() else 'behind'} the clock of {whose}"
             )
             if abs(skew) > _MOST_SKEW:
-                yield warn("clock", detail, "set it by NTP: expiry and limits are judged by it")
+                yield warn("clock", detail, "synchronise it with NTP; expiry and limits depend on it")
             else:
-                yield ok("clock", detail if seconds else f"as that of {whose}")
+                yield ok("clock", detail if seconds else f"agrees with the clock of {whose}")

@@ -1,1 +1,1 @@
-"""What the commands print and write: the only writer of standard output."""
+"""The output of the commands. Nothing outside this package writes to standard output."""

@@ -1,4 +1,4 @@
-"""The bar chart of `sslctl forecast`: a bar a day, or the busiest day of each week or month where there are many days."""
+"""The bar chart of `sslctl forecast`: one bar for each day; for long forecasts, for the busiest day of each week or month."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
+from sslctl.cli.output.table import table
 from sslctl.rules.forecast import Forecast
 from sslctl.rules.renewal_days import Day
 
@@ -20,7 +21,7 @@ _USUAL_WIDTH = 80
 
 @dataclass(frozen=True, slots=True)
 class _Ink:
-    """What bars are drawn with."""
+    """The characters that bars are drawn with."""
 
     renewals: str
     new: str
@@ -32,7 +33,7 @@ _BLOCKS, _ASCII = _Ink("█", "▒", "│"), _Ink("#", "+", "|")
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One bar: that of the busiest day among those that begin with `label`."""
+    """One bar, for the busiest day of the day, week or month `label`."""
 
     label: str
     total: int
@@ -41,9 +42,9 @@ class _Row:
 
 
 def draw(forecast: Forecast, width: int | None) -> list[str]:
-    """Give the chart, its key below it, in lines of at most `width` columns (40 at least), of 80 where that is None.
+    """Return the chart and its key, in lines of at most `width` columns (at least 40), or 80 if `width` is None.
 
-    Standard output's encoding says whether it has blocks or plain ASCII.
+    Bars consist of block characters if the encoding of standard output has them, otherwise of ASCII.
     """
     ink = _BLOCKS if _can_write(_BLOCKS) else _ASCII
     head, rows = _rows(forecast)
@@ -55,8 +56,9 @@ def draw(forecast: Forecast, width: int | None) -> list[str]:
     else:
         kept = [0, 2] if width < _NARROW else [0, 1, 2]
         heads[2] = "MOST" if width < _NARROW else heads[2]
-    lines = _columns([[line[place] for place in kept] for line in [heads, *columns]])
-    # Two blanks before the bar; the budget and the mark come after it.
+    shown_heads, *shown = ([line[place] for place in kept] for line in [heads, *columns])
+    lines = table(shown, shown_heads, right=shown_heads[1:], wrap=False).split("\n")
+    # Two blanks stand before the bar; the budget and the mark stand after it.
     room = max(_SHORTEST_BAR, width - len(lines[0]) - 5)
     budget = forecast.scenario.budget
     scale = max(row.busiest.orders for row in rows) or 1
@@ -68,7 +70,7 @@ def draw(forecast: Forecast, width: int | None) -> list[str]:
 
 
 def _rows(forecast: Forecast) -> tuple[str, list[_Row]]:
-    """Give the name of the first column, and the rows."""
+    """Return the name of the first column, and the rows."""
     days, first = forecast.days, forecast.scenario.today
     if len(days) <= _MOST_DAYS:
         head, start = "DAY", {day.day: str(date.fromordinal(day.day)) for day in days}
@@ -89,17 +91,6 @@ def _rows(forecast: Forecast) -> tuple[str, list[_Row]]:
     ]
 
 
-def _columns(lines: list[list[str]]) -> list[str]:
-    """Lay out the first column to the left, and the numbers to the right."""
-    first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
-    return [
-        "  ".join(
-            [f"{line[0]:<{first}}", *(f"{cell:>{size}}" for cell, size in zip(line[1:], others, strict=True))]
-        )
-        for line in lines
-    ]
-
-
 def _bar(day: Day, budget: int | None, scale: int, room: int, ink: _Ink) -> str:
     renewals = _cells(day.renewals, scale, room)
     cells = list(ink.renewals * renewals + ink.new * (_cells(day.orders, scale, room) - renewals))
@@ -111,7 +102,7 @@ def _bar(day: Day, budget: int | None, scale: int, room: int, ink: _Ink) -> str:
 
 
 def _cells(count: int, scale: int, room: int) -> int:
-    """Give the length of `count`, rounded up: what there is, is seen."""
+    """Return the length of the bar for `count`, rounded up so that even one order is visible."""
     return -(-count * room // scale)
 
 

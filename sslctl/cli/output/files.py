@@ -1,4 +1,4 @@
-"""Writing downloaded files: private, whole or not at all, and never over what is there."""
+"""Downloaded files: private, written completely or not at all, and not overwritten unless asked."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sslctl.system.files import publish
 
 
 def check_absent(folder: Path, names: Iterable[str]) -> None:
-    """Return when `folder` holds none of the files `names`, not even as a dangling link. Raises `BadInput`."""
+    """Raise `BadInput` if `folder` contains one of the files `names`, even as a dangling link."""
     for name in names:
         if os.path.lexists(folder / name):
-            raise BadInput(f"{folder / name} exists already", hint="--force writes over it")
+            raise BadInput(f"{folder / name} exists already", hint="--force overwrites it")
 
 
 def write_new(folder: Path, files: dict[str, bytes], *, force: bool) -> list[Path]:
-    """Write `files` (name to content) into `folder`, mode 0600, and give their paths.
+    """Write `files` (name to content) into `folder`, mode 0600, and return their paths.
 
-    Each file appears whole or not at all. Without `force` a file that exists is left alone. Raises `BadInput`; files
-    before the one in trouble are written then, so that `check_absent` belongs before this.
+    Each file appears completely or not at all. Raise `BadInput` if a file cannot be written, or exists and `force` is
+    false. The files before it are written then; call `check_absent` first.
     """
     paths = {name: folder / name for name in files}
     try:
@@ -35,7 +35,7 @@ def write_new(folder: Path, files: dict[str, bytes], *, force: bool) -> list[Pat
 
 
 def _write(path: Path, content: bytes, *, force: bool) -> None:
-    # mkstemp makes the file with mode 0600.
+    # mkstemp creates the file with mode 0600.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
@@ -45,6 +45,6 @@ def _write(path: Path, content: bytes, *, force: bool) -> None:
             os.fsync(file.fileno())
         publish(temporary, path, force=force)
     except FileExistsError as error:
-        raise BadInput(f"{path} exists already", hint="--force writes over it") from error
+        raise BadInput(f"{path} exists already", hint="--force overwrites it") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -28,17 +28,17 @@ SCHEMA_VERSION = 1
 
 
 def envelope(**fields: Any) -> dict[str, Any]:
-    """Give the outermost object of an answer."""
+    """Return the outermost object of the output."""
     return {"schema_version": SCHEMA_VERSION, **fields}
 
 
 def instant(at: datetime | None) -> str | None:
-    """Give a time as in the JSON: `2026-11-23T16:00:00Z`."""
+    """Return a time as in the JSON: `2026-11-23T16:00:00Z`."""
     return None if at is None else text.instant(at)
 
 
 def domain(domain: Domain | DomainSummary, now: datetime) -> dict[str, Any]:
-    """Give a domain with its status as of `now`."""
+    """Return a domain with its status as of `now`."""
     current = domain.serving or domain.wanted
     verdict = None if domain.deleted_at else derive_status(domain, now)
     return {
@@ -67,7 +67,7 @@ def _serving(certificate: Certificate | CertificateSummary, now: datetime) -> di
 
 
 def reason(verdict: Verdict) -> dict[str, Any] | None:
-    """Give why a domain is not well, None for Success."""
+    """Return why a domain is not well, None for Success."""
     if verdict.code is None:
         return None
     return {
@@ -81,7 +81,7 @@ def reason(verdict: Verdict) -> dict[str, Any] | None:
 
 
 def pause(pause: Pause) -> dict[str, Any]:
-    """Give until when the CA is not asked for what."""
+    """Return which requests to the CA are paused, and until when."""
     return {
         "kind": pause.scope.kind,
         "key": pause.scope.key or None,
@@ -91,7 +91,7 @@ def pause(pause: Pause) -> dict[str, Any]:
 
 
 def notice(notice: Notice) -> dict[str, Any] | None:
-    """Give what became of the last message to people, None where there was none."""
+    """Return the result of the last notice, None if there was none."""
     if notice.at is None:
         return None
     return {
@@ -104,12 +104,12 @@ def notice(notice: Notice) -> dict[str, Any] | None:
 
 
 def delivery(position: int, scheme: str, why: str | None) -> dict[str, Any]:
-    """Give whether one URL took a message."""
+    """Return whether a message was delivered to one URL."""
     return {"position": position, "scheme": scheme, "delivered": why is None, "why": why}
 
 
 def alert(alert: Alert) -> dict[str, Any]:
-    """Give what the CA newly wants replaced early."""
+    """Return which certificates the CA newly wants replaced early."""
     return {
         "domains": alert.domains,
         "start_at": instant(alert.start_at),
@@ -119,7 +119,7 @@ def alert(alert: Alert) -> dict[str, Any]:
 
 
 def certificate(certificate: Certificate, domain: Domain, now: datetime) -> dict[str, Any]:
-    """Give one version of a certificate and what became of it."""
+    """Return one version of a certificate and its state."""
     leaf = certificate.leaf
     return {
         "version": certificate.version,
@@ -153,7 +153,7 @@ def _renewal_info(info: RenewalInfo) -> dict[str, Any]:
 
 
 def audit(found: Audit) -> dict[str, Any]:
-    """Give whether the history is as it was written."""
+    """Return the result of verifying the history."""
     return {
         "whole": not found.broken,
         "events": found.intact,
@@ -165,7 +165,7 @@ def audit(found: Audit) -> dict[str, Any]:
 
 
 def event(event: Event) -> dict[str, Any]:
-    """Give one line of a domain's history."""
+    """Return one event of a domain's history."""
     return {
         "at": instant(event.at),
         "actor": event.actor,
@@ -176,7 +176,7 @@ def event(event: Event) -> dict[str, Any]:
 
 
 def spare_key(key: SpareKey) -> dict[str, Any]:
-    """Give a private key that nobody needs any more."""
+    """Return a private key that is no longer needed."""
     return {
         "domain": key.domain.name,
         "version": key.certificate.version,
@@ -185,5 +185,5 @@ def spare_key(key: SpareKey) -> dict[str, Any]:
 
 
 def check(check: Check) -> dict[str, Any]:
-    """Give what a check of `doctor` found."""
+    """Return the result of one check of `doctor`."""
     return {"check": check.name, "grade": check.grade, "detail": check.detail, "hint": check.hint or None}

@@ -1,4 +1,4 @@
-"""Printing the results of passes: JSON on standard output, errors on standard error."""
+"""The results of passes: text and JSON on standard output, errors on standard error."""
 
 from __future__ import annotations
 
@@ -8,9 +8,31 @@ from datetime import datetime
 import click
 
 from sslctl.cli.output import json_shapes
+from sslctl.cli.output.phrases import both_times, coloured, next_try, reason_codes
+from sslctl.cli.output.stdout import write_line
+from sslctl.cli.output.width import paragraph
 from sslctl.errors import SslctlError
+from sslctl.rules.model import Domain
+from sslctl.rules.status import derive_status, describe_serving
 from sslctl.store.interface.domains import Domains
 from sslctl.text import clean
+
+
+def write_outcome(domain: Domain, now: datetime) -> None:
+    """Write how a pass over `domain` ended: its status, and in trouble who must do what."""
+    verdict = derive_status(domain, now)
+    head = f"{domain.name}: {coloured(verdict.status)}"
+    if verdict.code is None:
+        assert domain.serving is not None  # noqa: S101 - in Success a certificate is served
+        expiry = both_times(domain.serving.leaf.not_after)
+        write_line(paragraph(f"{head}, {describe_serving(domain, now)}, expires {expiry}"))
+        return
+    write_line(paragraph(f"{head} {reason_codes(verdict)}: {verdict.sentence}"))
+    if domain.serving is not None:
+        write_line(f"  serving: {describe_serving(domain, now)}")
+    retry = next_try(verdict, now)
+    step = f"next ({verdict.owner}): {verdict.next_step}"
+    write_line(paragraph(f"{step} Next try: {retry}." if retry else step, "  "))
 
 
 def domains_json(
@@ -26,7 +48,7 @@ def _error_code(error: Exception) -> str:
     return error.code if isinstance(error, SslctlError) else SslctlError.code
 
 
-def complain(name: str, error: Exception) -> None:
+def print_error(name: str, error: Exception) -> None:
     """Print on standard error why no pass over `name` was made."""
     text = error.message if isinstance(error, SslctlError) else f"bug: {type(error).__name__}: {clean(error)}"
     click.echo(f"sslctl: error: {name}: {text}", err=True)

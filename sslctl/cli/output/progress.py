@@ -1,4 +1,4 @@
-"""What goes on, on one line of a terminal's standard error; nothing where there is no terminal."""
+"""Progress on one line of standard error; nothing is shown if standard error is not a terminal."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from typing import Self
 
 import click
 
+from sslctl.cli.output.width import clip
 from sslctl.rules.model import Domain
 from sslctl.rules.singapore import format_duration
 
 _WIPE = "\r\x1b[K"
 _USUAL_COLUMNS = 80
 _CELLS = 16
-# More often would cost more than it shows.
+# Painting more often would cost more than it shows.
 _PAINT_SECONDS = 0.1
 _LOOK_BACK_SECONDS = 60
 _SHORTEST_SECONDS = 1
 
 
 class Pace:
-    """How fast `total` things end, over the last minute. Times are in seconds, of any clock that only goes forward."""
+    """The rate at which `total` passes end, over the last minute. Times are seconds of a monotonic clock."""
 
     def __init__(self, total: int, at: float) -> None:
         self._total = total
         self._done = 0
-        # When how many were done, a second apart.
+        # (time, number done), at least one second apart.
         self._marks = deque([(at, 0)])
 
     def count(self, at: float) -> None:
-        """One more ended at `at`."""
+        """Count one more pass, which ended at `at`."""
         self._done += 1
         if at - self._marks[-1][0] >= 1:
             self._marks.append((at, self._done))
@@ -46,11 +47,11 @@ class Pace:
 
     @property
     def done(self) -> int:
-        """How many have ended."""
+        """The number of passes that have ended."""
         return self._done
 
     def rate(self, at: float) -> float | None:
-        """Give how many end in a second; None while that cannot be told."""
+        """Return the passes that end in one second; None while that is unknown."""
         since, before = self._marks[0]
         length = at - since
         if length < _SHORTEST_SECONDS or self._done == before:
@@ -58,13 +59,13 @@ class Pace:
         return (self._done - before) / length
 
     def left(self, at: float) -> timedelta | None:
-        """Give the time until all have ended, at this rate; None while that cannot be told."""
+        """Return the time until all have ended at this rate; None while that is unknown."""
         rate = self.rate(at)
         return None if rate is None else timedelta(seconds=(self._total - self._done) / rate)
 
 
 class Progress:
-    """A line that says how many are done of `total`, how fast, and which domain is at which step."""
+    """A line with the number of passes done out of `total`, their rate, and the step of one domain."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -72,21 +73,21 @@ class Progress:
         self._shown = sys.stderr.isatty()
         self._painted_at = 0.0
         self._cells = _cells_of(sys.stderr.encoding)
-        # Ctrl-C takes the line away too, in the thread that may be at it already.
+        # Ctrl-C clears the line too, in the thread that may already hold the lock.
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return the progress itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the line away."""
+        """Clear the line."""
         self.clear()
 
     def step(self, domain: Domain, step: str) -> None:
-        """Show that `domain` is at `step`. Called from any thread."""
+        """Show that `domain` is at `step`. May be called from any thread."""
         if not self._shown:
             return
         with self._lock:
@@ -97,14 +98,14 @@ class Progress:
 
     @contextmanager
     def done(self) -> Iterator[None]:
-        """Count one domain more, and leave the terminal to the block, which writes its line of output."""
+        """Count one more pass, and clear the line while the block prints its output."""
         with self._lock:
             self._pace.count(time.monotonic())
             self.clear()
             yield
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Clear the line."""
         if self._shown:
             with self._lock:
                 self._painted_at = 0.0
@@ -124,7 +125,7 @@ class Progress:
         return f"{self._cells[0] * full}{self._cells[1] * (_CELLS - full)}  {text}"
 
     def _write(self, text: str) -> None:
-        click.echo(_WIPE + text[: _columns() - 1], err=True, nl=False)
+        click.echo(_WIPE + clip(text, _columns() - 1), err=True, nl=False)
 
 
 def _pace_of(rate: float) -> str:
@@ -132,7 +133,7 @@ def _pace_of(rate: float) -> str:
 
 
 def _cells_of(encoding: str | None) -> str:
-    """Give what a bar is drawn with, done and to do: blocks where the encoding has them."""
+    """Return the characters of the bar, done and to do: blocks if the encoding has them."""
     try:
         "█░".encode(encoding or "utf-8")
     except UnicodeEncodeError:
@@ -141,5 +142,5 @@ def _cells_of(encoding: str | None) -> str:
 
 
 def _columns() -> int:
-    # Of standard error: shutil.get_terminal_size() would ask standard output, which may be a file.
+    # shutil.get_terminal_size() would ask standard output, which may be a file.
     return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS

@@ -1,35 +1,104 @@
-"""Text laid out for people: aligned, and on a terminal no wider than that.
-
-Where standard output is no terminal nothing is wrapped, shortened or left out.
-"""
+"""Tables for people, on a terminal no wider than that; elsewhere each row is one line and nothing is left out."""
 
 from __future__ import annotations
 
-import shutil
-import sys
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import click
+from sslctl.cli.output.width import display_width, fit, pad, shorten, terminal_width, truncate
 
-_ESCAPE = "\x1b"
-_RESET = "\x1b[0m"
-_SHORTEST_NAME = 12
-_NARROW = 40
 _GAP = "  "
-
-
-def terminal_width() -> int | None:
-    """Give the columns of the terminal that is standard output; None where it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+_SHORTEST_NAME = 12
+_READ_AS_BOOLEANS = frozenset({"True", "False"})
 
 
 class Table:
-    """Rows below `headers`, block after block, in columns as wide as what they have held so far.
+    """A table of rows that are at hand, laid out by tabulate; long cells are wrapped in their columns.
 
-    `first_width` is the width of the first column where that is known beforehand. On a terminal that is too narrow the
-    table goes without the columns `spare`, one after the other, as many as it takes for the first block; then the
-    cells of the first column are shortened; at last the rows are cut.
+    Several calls of `lay_out` continue one table: the headers stand above the first rows, and no column is narrower
+    than it was above. `right` names the headers of columns that are aligned to the right. Without `wrap`, cells are not
+    wrapped even if the terminal is too narrow.
+    """
+
+    def __init__(
+        self, headers: Sequence[str] = (), right: Sequence[str] = (), *, indent: str = "", wrap: bool = True
+    ) -> None:
+        self._heading = [list(headers)] if headers else []
+        self._aligns = ["right" if header in right else "left" for header in headers]
+        self._indent = indent
+        self._limit = terminal_width() if wrap else None
+        self._natural: list[int] = []
+        self._least: list[int] = []
+
+    def lay_out(self, rows: Sequence[Sequence[str]]) -> str:
+        """Return the lines of `rows`, the headers above the first ones. A cell may hold several lines."""
+        from tabulate import tabulate  # noqa: PLC0415 - slow to import, and `list` needs none of it
+
+        lines = [*self._heading, *map(list, rows)]
+        self._heading = []
+        if not lines:
+            return ""
+        widths = self._fit(lines)
+        # A first row as wide as the columns, removed below, keeps the columns as wide as in earlier calls.
+        ruler = ["-" * width for width in widths]
+        is_wrapped = widths != self._natural
+        laid_out = tabulate(
+            [ruler, *(map(_as_text, line) for line in lines)] if is_wrapped else [ruler, *lines],
+            tablefmt="plain",
+            disable_numparse=True,
+            preserve_whitespace=True,
+            colalign=self._aligns or None,
+            maxcolwidths=widths if is_wrapped else None,
+            break_on_hyphens=False,
+        )
+        return "\n".join(f"{self._indent}{line}" for line in laid_out.split("\n")[1:])
+
+    def _fit(self, lines: Sequence[Sequence[str]]) -> list[int]:
+        columns = list(zip(*lines, strict=True))
+        known = self._natural or [0] * len(columns), self._least or [0] * len(columns)
+        self._natural = [
+            max(most, *map(_longest_line, cells)) for most, cells in zip(known[0], columns, strict=True)
+        ]
+        self._least = [
+            max(most, *map(_longest_word, cells)) for most, cells in zip(known[1], columns, strict=True)
+        ]
+        if self._limit is None:
+            return self._natural
+        return fit(
+            self._natural, self._least, self._limit - len(self._indent) - len(_GAP) * (len(columns) - 1)
+        )
+
+
+def _longest_line(cell: str) -> int:
+    return max(map(display_width, cell.split("\n")))
+
+
+def _longest_word(cell: str) -> int:
+    return max(map(display_width, cell.split()), default=0)
+
+
+def _as_text(cell: str) -> str:
+    """Return `cell` so that tabulate's wrapping keeps it: it would turn "False" into True."""
+    return f"{cell} " if cell in _READ_AS_BOOLEANS else cell
+
+
+def table(
+    rows: Sequence[Sequence[str]],
+    headers: Sequence[str] = (),
+    *,
+    right: Sequence[str] = (),
+    indent: str = "",
+    wrap: bool = True,
+) -> str:
+    """Return a whole `Table`."""
+    return Table(headers, right, indent=indent, wrap=wrap).lay_out(rows)
+
+
+class StreamedTable:
+    """The table of `list`. tabulate needs all rows before it returns the first, and a fleet may have 100,000.
+
+    Rows come in blocks, in columns as wide as what they have held so far. `first_width` is the width of the first
+    column if it is known beforehand. On a terminal that is too narrow for the first block, the columns `spare` are left
+    out one after the other; then the cells of the first column are shortened; at last the rows are truncated.
     """
 
     def __init__(self, headers: Sequence[str], spare: Sequence[str] = (), first_width: int = 0) -> None:
@@ -41,9 +110,9 @@ class Table:
         self._is_new = True
 
     def lay_out(self, rows: Sequence[Sequence[str]]) -> str:
-        """Give the lines of `rows`, the headers above the first ones."""
+        """Return the lines of `rows`, the headers above the first ones."""
         lines = [self._headers, *rows] if self._is_new else rows
-        sizes = [[_size(cell) for cell in line] for line in lines]
+        sizes = [[display_width(cell) for cell in line] for line in lines]
         self._widths = list(map(max, self._widths, *sizes))
         if self._is_new:
             self._drop_spare()
@@ -58,7 +127,7 @@ class Table:
             self._kept.remove(self._headers.index(header))
 
     def _excess(self) -> int:
-        """Give by how many columns the rows are wider than the terminal; 0 where there is none."""
+        """Return by how many columns the rows are wider than the terminal; 0 if there is none."""
         if self._limit is None:
             return 0
         return (
@@ -66,75 +135,13 @@ class Table:
         )
 
     def _fit(self) -> list[int]:
-        """Give the widths of the columns that are kept."""
+        """Return the widths of the columns that are kept."""
         first, *others = (self._widths[place] for place in self._kept)
         excess = self._excess()
         return [first if excess <= 0 else max(_SHORTEST_NAME, first - excess), *others]
 
     def _line(self, cells: Sequence[str], sizes: Sequence[int], widths: dict[int, int]) -> str:
         shown = [cells[place] + " " * (width - sizes[place]) for place, width in widths.items()]
-        shown[0] = _shorten(cells[0], widths[0]).ljust(widths[0])
+        shown[0] = pad(shorten(cells[0], widths[0]), widths[0])
         line = _GAP.join(shown).rstrip()
-        return line if self._excess() <= 0 or self._limit is None else _cut(line, self._limit)
-
-
-def table(rows: Sequence[Sequence[str]], headers: Sequence[str], spare: Sequence[str] = ()) -> str:
-    """Give a whole `Table`."""
-    return Table(headers, spare).lay_out(rows)
-
-
-def _size(cell: str) -> int:
-    """Give the columns that a cell takes; colours take none."""
-    return len(click.unstyle(cell)) if _ESCAPE in cell else len(cell)
-
-
-def _shorten(cell: str, limit: int) -> str:
-    """Take the middle out of a name: both ends tell more."""
-    if len(cell) <= limit:
-        return cell
-    head = limit // 2
-    return f"{cell[:head]}…{cell[len(cell) - (limit - head - 1) :]}"
-
-
-def _cut(row: str, width: int) -> str:
-    """Cut a row to `width` columns; colours take none."""
-    plain = click.unstyle(row)
-    if len(plain) <= width:
-        return row
-    kept = row[: width - 1 - len(plain)]
-    # A row cut within its coloured word would keep half an escape sequence, and colour all that follows.
-    return (kept if _RESET in kept else plain[: width - 1]).rstrip() + "…"
-
-
-def hanging(rows: Iterable[Sequence[str]]) -> str:
-    """Give rows, indented, whose last cell is wrapped below itself, or below the row where there is no room."""
-    cells = [list(row) for row in rows]
-    sizes = [max(map(len, column)) for column in list(zip(*cells, strict=True))[:-1]]
-    lines = []
-    for row in cells:
-        head = "  " + "".join(f"{cell:<{size}}  " for cell, size in zip(row, sizes, strict=False))
-        lines.append(_hang(head, row[-1]))
-    return "\n".join(lines)
-
-
-def _hang(head: str, text: str) -> str:
-    width = terminal_width()
-    if width is None or len(head) + len(click.unstyle(text)) <= width:
-        return (head + text).rstrip()
-    if width - len(head) >= _NARROW:
-        return _wrap(text, width, head, " " * len(head))
-    return f"{head.rstrip()}\n{_wrap(text, width, '      ', '      ')}"
-
-
-def paragraph(text: str, indent: str = "") -> str:
-    """Give `text` wrapped at words, its further lines indented by two more than `indent`, its first one."""
-    width = terminal_width()
-    if width is None or len(indent) + len(click.unstyle(text)) <= width:
-        return indent + text
-    return _wrap(text, width, indent, indent + "  ")
-
-
-def _wrap(text: str, width: int, first: str, further: str) -> str:
-    return textwrap.fill(
-        text, max(width, _NARROW), initial_indent=first, subsequent_indent=further, break_on_hyphens=False
-    )
+        return line if self._excess() <= 0 or self._limit is None else truncate(line, self._limit)

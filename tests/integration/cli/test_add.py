@@ -317,7 +317,7 @@ def test_add_from_file_rejects_the_whole_file_and_names_the_bad_lines(cdn: Cdn) 
     assert error.startswith(
         f'sslctl: error: {path}, line 2: "a_b.example.com" cannot be used as a domain name'
     )
-    assert hint.endswith(f"not usable either: {path}, line 3; {path}, line 4; {path}, line 6")
+    assert hint.endswith(f"also unusable: {path}, line 3; {path}, line 4; {path}, line 6")
     assert cdn.sslctl("list", "--json").json["domains"] == []
 
 
@@ -333,7 +333,7 @@ def test_add_from_file_rejects_a_file_that_is_not_utf8(cdn: Cdn) -> None:
     path = cdn.folder / "names.txt"
     path.write_bytes("shöp.example.com".encode("utf-16"))
     result = cdn.sslctl("add", "--from-file", str(path))
-    assert (result.exit_code, result.stderr) == (2, f"sslctl: error: {path} is not text in UTF-8\n")
+    assert (result.exit_code, result.stderr) == (2, f"sslctl: error: {path} is not UTF-8 text\n")
 
 
 # A domain that has a text certificate: C4 answers 409, and sslctl replaces it in one command.
@@ -504,15 +504,15 @@ def test_add_rejects_an_invalid_name_in_one_line_before_any_request(cdn: Cdn, na
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name a domain, or --from-file FILE"),
+        ([], "name a domain, or give --from-file FILE"),
         ([NAME, f"{NAME.upper()}."], "is given twice"),
         ([NAME, "--san", NAME], "is the domain itself"),
         ([NAME, "--san", "a.example.com", "--san", "A.example.com"], "is given twice"),
-        ([NAME, "b.example.com", "--san", "a.example.com"], "name just one"),
+        ([NAME, "b.example.com", "--san", "a.example.com"], "name only one"),
         ([NAME, "--cert", "PEM"], "--cert and --key go together"),
         ([NAME, "--key", "PEM"], "--cert and --key go together"),
         ([NAME, "--chain", "PEM"], "--chain goes with them"),
-        ([NAME, "b.example.com", "--cert", "PEM", "--key", "PEM"], "name just one"),
+        ([NAME, "b.example.com", "--cert", "PEM", "--key", "PEM"], "name only one"),
         ([NAME, "--new", "--cert", "PEM", "--key", "PEM"], "--new orders from the CA"),
         ([NAME, "--new", "--no-wait"], "--new orders from the CA"),
         (["--from-file", "missing.txt"], "'missing.txt': No such file or directory"),

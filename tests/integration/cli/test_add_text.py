@@ -170,7 +170,7 @@ def test_recheck_force_renew_of_a_text_certificate_suggests_add(cdn: Cdn) -> Non
     cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
     result = cdn.sslctl("recheck", NAME, "--force-renew")
     assert result.exit_code == 2
-    assert f"hint: `sslctl add {NAME}` gets one from the CA" in result.stderr
+    assert f"hint: `sslctl add {NAME}` replaces it with one from the CA" in result.stderr
     assert cdn.issuer.orders == []
 
 

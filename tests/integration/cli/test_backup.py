@@ -119,7 +119,7 @@ def test_backup_is_private_and_does_not_contain_the_key(used: Cdn, file: Path) -
     result = used.sslctl("backup", str(file))
     assert result.exit_code == Exit.OK
     assert result.stdout.startswith(f"{file}: 1 domains, 1 certificates, ")
-    assert f"keep a copy of {used.folder}/state/master.key elsewhere" in result.stderr
+    assert f"without the key file {used.folder}/state/master.key; back that up separately" in result.stderr
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     key = (used.folder / "state" / "master.key").read_bytes().strip()

@@ -332,7 +332,7 @@ def test_delete_changes_nothing_when_interrupted_at_the_question(shop: Cdn) -> N
 
 def test_delete_proceeds_when_the_answer_is_yes(shop: Cdn) -> None:
     with Terminal(shop, "delete", NAME, "--keep-on-c4") as terminal:
-        terminal.await_text("What C4 serves stays. [y/N]: ")
+        terminal.await_text("C4 keeps what it serves. [y/N]: ")
         terminal.type("y\n")
         assert terminal.end() == 0
     assert terminal.lines[-1] == f"{NAME}: deleted"

@@ -31,7 +31,7 @@ def test_delete_is_rejected_without_a_terminal_unless_yes_is_given(shop: Cdn) ->
     for answer in ("", "y\n"):
         result = shop.sslctl("delete", NAME, stdin=answer)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert "there is no terminal to ask, so say --yes" in result.stderr
+        assert "; confirm it with --yes" in result.stderr
     assert managed(shop) == [NAME]
     assert removals(shop) == []
 

@@ -82,7 +82,7 @@ def test_download_version_writes_the_requested_version(shop: Cdn, out: Path) -> 
         assert f"{leaf.serial_number:x}" == row["serial"]
     missing = shop.sslctl("download", NAME, "--version", "3", "-o", str(out))
     assert (missing.exit_code, list(out.glob("*.pem"))) == (9, [])
-    assert "has no version 3\nsslctl: hint: there are: 1, 2\n" in missing.stderr
+    assert "has no version 3\nsslctl: hint: existing versions: 1, 2\n" in missing.stderr
 
 
 def test_download_overwrites_an_existing_file_only_with_force(shop: Cdn, out: Path) -> None:
@@ -90,9 +90,7 @@ def test_download_overwrites_an_existing_file_only_with_force(shop: Cdn, out: Pa
     theirs.write_text("mine")
     result = shop.sslctl("download", NAME, "-o", str(out))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == (
-        f"sslctl: error: {theirs} exists already\nsslctl: hint: --force writes over it\n"
-    )
+    assert result.stderr == (f"sslctl: error: {theirs} exists already\nsslctl: hint: --force overwrites it\n")
     assert [path.name for path in out.iterdir()] == ["privkey.pem"]
     assert theirs.read_text() == "mine"
     assert downloads(shop) == []
@@ -174,7 +172,7 @@ def test_download_pkcs12_is_rejected_without_a_password(shop: Cdn, out: Path) ->
     assert (refused.exit_code, downloads(shop)) == (2, [])
     unasked = shop.sslctl("download", NAME, *options)
     assert unasked.exit_code == 2
-    assert "name a --password-file" in unasked.stderr
+    assert "give it with --password-file" in unasked.stderr
     assert shop.sslctl("download", NAME, "--password-file", str(empty)).exit_code == 2
     assert list(out.iterdir()) == [empty]
 

@@ -110,7 +110,7 @@ def test_forecast_counts_queued_domains_as_new_and_excludes_failing_ones(cdn: Cd
     answer = ask(cdn)
     assert (answer["queued"], answer["failing"], answer["days"][0]["new"]) == (1, 1, 1)
     output = cdn.sslctl("forecast").stdout
-    assert "Not counted: 1 domain that fails" in output
+    assert "Not counted: 1 failing domain" in output
 
 
 def test_forecast_prints_bars_and_a_verdict(fleet: Cdn) -> None:

@@ -378,7 +378,7 @@ def test_keys_rotate_reports_how_many_secrets_it_re_encrypted(cdn: Cdn) -> None:
     cdn.sslctl("add", "shop.example.com")
     result = cdn.sslctl("keys", "rotate")
     assert result.exit_code == Exit.OK
-    assert result.stdout.startswith("3 private keys and checks are sealed with the first key of ")
+    assert result.stdout.startswith("Re-encrypted 3 secrets with the new key in ")
     assert "new backup" in result.stderr
     report = cdn.sslctl("keys", "rotate", "--json").json
     assert (report["rewrapped"], report["went_on"], report["left"]) == (3, False, 0)
@@ -464,7 +464,7 @@ def test_keys_prune_skips_a_domain_that_another_process_has_claimed(cdn: Cdn, re
         result = cdn.sslctl("keys", "prune", "--older-than", "0", "--json")
         other.kill()
     assert (result.exit_code, result.json["keys"], result.json["busy"]) == (Exit.TRY_LATER, [], 1)
-    assert "1 domains left out" in result.stderr
+    assert "skipped 1 domain that another command works on" in result.stderr
     assert prune(cdn, "--older-than", "0") == [(renewed, 1)]
 
 
@@ -496,7 +496,9 @@ def test_certificate_that_was_never_served_is_superseded_by_the_next_one(store: 
 def test_keys_prune_prints_each_key_and_a_total(cdn: Cdn, renewed: str) -> None:
     output = cdn.sslctl("keys", "prune", "--older-than", "0", "--dry-run").stdout
     assert output == (
-        f"{renewed}: version 1, superseded 2026-11-24 12:00 SGT\n1 private key would be destroyed (--dry-run)\n"
+        "DOMAIN            VERSION  SUPERSEDED\n"
+        f"{renewed}  1        2026-11-24 12:00 SGT\n"
+        "1 private key would be destroyed (--dry-run)\n"
     )
     assert cdn.sslctl("keys", "prune").stdout == "0 private keys destroyed\n"
     assert json.loads(cdn.sslctl("keys", "prune", "--json").stdout)["dry_run"] is False

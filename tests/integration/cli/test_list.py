@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sslctl.cli.output.render import _cell
+from sslctl.cli.output.stdout import _safe_cell
 from sslctl.issuer import IssueError
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Fault, Operation
@@ -102,7 +102,13 @@ def test_list_csv_can_be_parsed_and_contains_no_formula(fleet: Cdn) -> None:
     cells = [cell for row in rows.values() for cell in row.values()]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t"))]
     # No column begins with text from outside today; the guard is for columns that may come.
-    assert [_cell(text) for text in ("=1", "+1", "-1", "@x", "a=1")] == ["'=1", "'+1", "'-1", "'@x", "a=1"]
+    assert [_safe_cell(text) for text in ("=1", "+1", "-1", "@x", "a=1")] == [
+        "'=1",
+        "'+1",
+        "'-1",
+        "'@x",
+        "a=1",
+    ]
 
 
 def test_list_csv_is_a_header_when_there_are_no_domains(cdn: Cdn) -> None:
@@ -129,8 +135,8 @@ def test_list_deleted_shows_the_deletion_time_and_no_status(fleet: Cdn) -> None:
     [
         ([], "No domains are managed yet in "),
         (["--sort", "expires"], "No domains are managed yet in "),
-        (["--status", "failure"], "No domain is like that.\n"),
-        (["--deleted"], "No domain was deleted.\n"),
+        (["--status", "failure"], "No domains match.\n"),
+        (["--deleted"], "No domains were deleted.\n"),
     ],
     ids=words,
 )

@@ -84,7 +84,7 @@ def test_recheck_force_renew_places_an_order_when_nothing_is_due(cdn: Cdn) -> No
 def test_recheck_force_renew_is_rejected_without_names(cdn: Cdn) -> None:
     result = cdn.sslctl("recheck", "--force-renew")
     assert result.exit_code == 2
-    assert "--force-renew spends an order for each domain, so name them" in result.stderr
+    assert "--force-renew places an order for each domain; name the domains" in result.stderr
 
 
 def test_recheck_reinstalls_our_certificate_after_it_was_removed_from_c4(cdn: Cdn) -> None:

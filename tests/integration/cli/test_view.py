@@ -72,7 +72,7 @@ def test_view_shows_the_reason_the_owner_and_the_next_step_of_a_failure(cdn: Cdn
     )
     assert "  Who acts:      customer\n" in shown
     assert (
-        "  Next step:     The customer must point the CNAME at the CDN. Taken up again at 2026-11-24 00:00 SGT.\n"
+        "  Next step:     The customer must point the CNAME at the CDN.\n  Next try:      2026-11-24 00:00 SGT\n"
         in shown
     )
     assert "\nCertificate\n" not in shown
@@ -122,5 +122,5 @@ def test_view_exits_with_9_when_the_domain_is_not_managed(cdn: Cdn) -> None:
     assert (result.exit_code, result.stdout) == (9, "")
     assert result.stderr == (
         "sslctl: error: nobody.example.com is not managed here\n"
-        "sslctl: hint: `sslctl list` shows what is; `sslctl add nobody.example.com` takes it in\n"
+        "sslctl: hint: `sslctl list` shows the managed domains; `sslctl add nobody.example.com` adds this one\n"
     )

@@ -79,9 +79,11 @@ def test_doctor_prints_one_line_per_check_and_a_hint_for_a_problem(well: Cdn) ->
     result = well.sslctl("doctor")
     assert result.exit_code == Exit.UNUSABLE
     lines = result.stdout.splitlines()
-    assert f"ok    configuration: {well.config_path}" in lines
-    at = lines.index(f"bad   webroot: {well.folder}/webroot is not there")
-    assert lines[at + 1].startswith("      make it")
+    assert lines[1].split() == ["ok", "configuration", str(well.config_path)]
+    at = next(number for number, line in enumerate(lines) if line.startswith("bad "))
+    assert lines[at].endswith(f"  webroot            {well.folder}/webroot does not exist")
+    assert lines[at + 1].strip().startswith("→ create it")
+    assert lines[at + 1].index("→") == lines[at].index(str(well.folder))
 
 
 def test_doctor_changes_nothing(well: Cdn) -> None:
@@ -162,8 +164,8 @@ def _miss_ticks(cdn: Cdn) -> None:
         (_open_database, "database file", "other users can change"),
         (_open_key, "key file", "can be read by other users"),
         (_lose_key, "key file", "is missing"),
-        (_lose_webroot, "webroot", "is not there"),
-        (_open_webroot, "webroot", "everybody can write"),
+        (_lose_webroot, "webroot", "does not exist"),
+        (_open_webroot, "webroot", "every user can write"),
         (_damage, "database", "damaged"),
         (_miss_ticks, "last tick", "ended"),
     ],

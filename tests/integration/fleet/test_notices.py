@@ -114,7 +114,7 @@ def test_tick_retries_an_undelivered_notice_and_commands_warn_of_it(notifying: N
         "why": "URL 2 (mailto) could not be reached, or refused it",
     }
     tick(notifying, hours=1)
-    line = "The last notice could not be delivered since 2026-11-23 12:00 SGT: URL 2 (mailto) could not be reached, or refused it"
+    line = "The last notice has not been delivered since 2026-11-23 12:00 SGT: URL 2 (mailto) could not be reached, or refused it"
     assert line in notifying.sslctl("list").stderr
     assert notifying.sslctl("list", "--json").json["notice"]["missed"] == [2]
     quiet = notifying.sslctl("daemon-tick", "-q")
@@ -257,7 +257,9 @@ def test_notify_command_tests_every_url_and_reports_which_failed(
     monkeypatch.setenv("SSLCTL_NOTIFY_URLS_FILE", str(file))
     result = cdn.sslctl("notify")
     assert result.exit_code == 75
-    assert result.stdout == "URL 1 (json) took it\nURL 2 (nosuch) is not one that apprise knows\n"
+    assert result.stdout == (
+        "URL 1 (json):    delivered\nURL 2 (nosuch):  not delivered (is not one that apprise knows)\n"
+    )
     assert webhook.messages[0]["type"] == "info"
     assert SECRET not in result.stdout + result.stderr
     file.write_text(webhook.url())

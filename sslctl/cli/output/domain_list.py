@@ -1,0 +1,95 @@
+"""The output of `sslctl list`: tables and CSV, written while the domains are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import chain
+
+from sslctl.cli.output.phrases import coloured, reason_codes
+from sslctl.cli.output.stdout import blocks, write_csv, write_line
+from sslctl.cli.output.table import StreamedTable
+from sslctl.rules.model import DomainSummary
+from sslctl.rules.singapore import SGT
+from sslctl.rules.status import derive_status, describe_serving
+from sslctl.rules.versions import days_left
+from sslctl.store.interface.domains import Listing
+from sslctl.text import instant
+
+_HEADERS = ("DOMAIN", "STATUS", "SOURCE", "CREATED", "EXPIRES", "DAYS", "SERVED", "REASON", "WHO ACTS")
+_SPARE = ("CREATED", "SOURCE", "SERVED", "EXPIRES", "DAYS")
+_DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
+_CSV = (
+    "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
+    "deleted_at",
+)  # fmt: skip
+
+
+def write_domains(listing: Listing, now: datetime) -> None:
+    """Write the table of the managed domains, with their statuses as of `now`."""
+    table = StreamedTable(_HEADERS, _SPARE, listing.longest_name)
+    _write(table, (_row(domain, now) for domain in listing.domains))
+
+
+def write_deleted(listing: Listing) -> None:
+    """Write the table of the deleted domains."""
+    rows = (
+        [domain.name, domain.source, _day(domain.created_at), _day(domain.deleted_at)]
+        for domain in listing.domains
+        if domain.deleted_at
+    )
+    _write(StreamedTable(_DELETED, first_width=listing.longest_name), rows)
+
+
+def _write(table: StreamedTable, rows: Iterable[Sequence[str]]) -> None:
+    for block in blocks(rows):
+        write_line(table.lay_out(block))
+
+
+def _row(domain: DomainSummary, now: datetime) -> list[str]:
+    verdict = derive_status(domain, now)
+    current = domain.serving or domain.wanted
+    return [
+        domain.name,
+        coloured(verdict.status),
+        domain.source,
+        _day(domain.created_at),
+        _day(current.not_after) if current else "",
+        str(days_left(current, now)) if current else "",
+        describe_serving(domain, now),
+        reason_codes(verdict),
+        verdict.owner or "",
+    ]
+
+
+def _day(at: datetime) -> str:
+    return at.astimezone(SGT).date().isoformat()
+
+
+def write_domains_csv(domains: Iterable[DomainSummary], now: datetime) -> None:
+    """Write `domains` as CSV; times are RFC 3339 in UTC."""
+    write_csv(chain([_CSV], (_csv_row(domain, now) for domain in domains)))
+
+
+def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
+    status, *reason = _status_and_reason(domain, now)
+    current = domain.serving or domain.wanted
+    return [
+        domain.name,
+        status,
+        domain.source,
+        instant(domain.created_at),
+        instant(current.not_after) if current else "",
+        days_left(current, now) if current else "",
+        describe_serving(domain, now),
+        *reason,
+        instant(domain.deleted_at) if domain.deleted_at else "",
+    ]
+
+
+def _status_and_reason(domain: DomainSummary, now: datetime) -> tuple[str, str, str, str]:
+    """Return status, reason codes, owner and sentence; all are empty for a deleted domain."""
+    if domain.deleted_at:
+        return "", "", "", ""
+    verdict = derive_status(domain, now)
+    return verdict.status, reason_codes(verdict), verdict.owner or "", verdict.sentence

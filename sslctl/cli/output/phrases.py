@@ -1,0 +1,47 @@
+"""Phrases that several outputs share: a coloured status, reason codes, times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from sslctl.rules.model import Event, Verdict
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.singapore import format_sgt
+
+_COLOURS = {
+    Status.SUCCESS: "green",
+    Status.PENDING: "yellow",
+    Status.FAILURE: "red",
+    Status.EXPIRED: "red",
+    Status.EMERGENCY: "magenta",
+    Status.DISCARD: "bright_black",
+}
+
+
+def coloured(status: Status) -> str:
+    """Return `status` in its colour."""
+    return click.style(status, fg=_COLOURS[status])
+
+
+def reason_codes(verdict: Verdict) -> str:
+    """Return the code of the reason and that of the second reason, if there is one; empty for Success."""
+    return " ".join(filter(None, [verdict.code, verdict.also.code if verdict.also else None]))
+
+
+def next_try(verdict: Verdict, now: datetime) -> str:
+    """Return when sslctl tries again; empty if no time is set or the domain is queued."""
+    if verdict.retry_at is None or verdict.code is Code.QUEUED:
+        return ""
+    return "at the next tick" if verdict.retry_at <= now else format_sgt(verdict.retry_at)
+
+
+def both_times(at: datetime) -> str:
+    """Return a time in Singapore time and in UTC, to the minute."""
+    return f"{format_sgt(at)} ({at.astimezone(UTC).strftime('%Y-%m-%d %H:%M UTC')})"
+
+
+def event_kind(event: Event) -> str:
+    """Return what kind of event it was, with the version of the certificate that it concerns."""
+    return event.kind if event.version is None else f"{event.kind} (version {event.version})"
