@@ -444,7 +444,7 @@ def test_verify_says_that_all_is_whole_and_gives_the_head(shop: Cdn) -> None:
     assert (found.exit_code, found.json["whole"], found.json["broken"]) == (0, True, None)
     head = found.json["head"]
     assert shop.sslctl("audit", "verify").stdout == (
-        f"{found.json['events']} events as written (chained since 2026-11-23 12:00 SGT); head {head}\n"
+        f"{found.json['events']} events unchanged (chained since 2026-11-23 12:00 SGT); head {head}\n"
     )
     shop.sslctl("add", "third.example.com", "--no-wait")
     assert shop.sslctl("audit", "verify", "--head", head).exit_code == 0
@@ -473,7 +473,7 @@ def test_list_tells_who_did_what(shop: Cdn) -> None:
     only = shop.sslctl("audit", "list", "--domain", "SHOP.example.com", "--json").json["events"]
     assert [event["kind"] for event in only] == ["added", "ordered", "issued", "uploaded", "serving"]
     late = shop.sslctl("audit", "list", "--since", "2026-11-23 12:30").stdout
-    assert [line.split()[-1] for line in late.splitlines()] == ["names"]
+    assert [line.split()[-1] for line in late.splitlines()] == ["DETAIL", "names"]
     assert "other.example.com" in late
     assert shop.sslctl("audit", "list", "--actor", "(script)", "--json").json["events"] == events
     assert shop.sslctl("audit", "list", "--actor", "nobody").stdout == ""
