@@ -20,14 +20,19 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from threading import Lock, main_thread
+from typing import TYPE_CHECKING
 
 from sslctl.certificates import x509
 from sslctl.errors import Busy, StateError
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Order, Source
 from sslctl.rules.reasons import Code
+from sslctl.store.interface import Store
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START, Clock
+
+if TYPE_CHECKING:
+    from tests.support.store_backends import Backend
 
 NAME = "a.test"
 CSR = "-----BEGIN CERTIFICATE REQUEST-----\nrequest\n-----END CERTIFICATE REQUEST-----\n"
@@ -85,17 +90,17 @@ def finding(code: Code = Code.CNAME_ELSEWHERE, found: str = "this", *, at: datet
     )
 
 
-def open_order(store: SqliteStore, domain: Domain, key: str | None = None) -> Order:
+def open_order(store: Store, domain: Domain, key: str | None = None) -> Order:
     return store.open_order(domain, domain.names, key or private_key(), CSR)
 
 
-def issue(store: SqliteStore, domain: Domain, **kinds: float) -> Domain:
+def issue(store: Store, domain: Domain, **kinds: float) -> Domain:
     """Order and keep a certificate for `domain`."""
     order = open_order(store, domain)
     return store.add_issued_certificate(domain, order, CERTIFICATE, CHAIN, leaf(names=domain.names, **kinds))  # type: ignore[arg-type]
 
 
-def serve(store: SqliteStore, domain: Domain) -> Domain:
+def serve(store: Store, domain: Domain) -> Domain:
     """See the wanted certificate through its upload."""
     certificate = held(domain)
     store.mark_uploading(certificate)
@@ -108,17 +113,17 @@ def held(domain: Domain) -> Certificate:
     return domain.wanted
 
 
-def kinds(store: SqliteStore, domain: Domain) -> list[str]:
+def kinds(store: Store, domain: Domain) -> list[str]:
     return [event.kind for event in store.events(domain)]
 
 
-def _add_issued_certificate(store: SqliteStore, domain: Domain) -> object:
+def _add_issued_certificate(store: Store, domain: Domain) -> object:
     order = store.find_open_order(domain)
     assert order is not None
     return store.add_issued_certificate(domain, order, CERTIFICATE, CHAIN, leaf())
 
 
-Step = Callable[[SqliteStore, Domain], object]
+Step = Callable[[Store, Domain], object]
 
 # Every method that starts from a domain as the caller knows it, for a domain that is served and has an order open.
 ADVANCES: dict[str, Step] = {
@@ -138,13 +143,13 @@ ADVANCES: dict[str, Step] = {
 @cache
 def processes() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["store_cases", "tick_cases"])
+    context.set_forkserver_preload(["tests.support.store_backends", "tests.support.tick_cases"])
     return context
 
 
-def race(folder: Path, name: str, rounds: int, start: Barrier, results: Queue[list[str]]) -> None:
+def race(backend: Backend, name: str, rounds: int, start: Barrier, results: Queue[list[str]]) -> None:
     """Settle `name` once a round, from the same value as everybody else at `start`; tell how each round ended."""
-    store, ended = open_store(folder), []
+    store, ended = backend.open(), []
     for number in range(rounds):
         start.wait(PATIENCE)
         domain = store.domain(name)
@@ -171,16 +176,16 @@ def open_first(folder: Path, start: Barrier, results: Queue[str]) -> None:
         raise
 
 
-def claim_and_hold(folder: Path, name: str, told: Connection) -> None:
+def claim_and_hold(backend: Backend, name: str, told: Connection) -> None:
     """Claim `name`, say whether that succeeded, and live on."""
-    store = open_store(folder)
+    store = backend.open()
     told.send(store.claim([name], timedelta(hours=1)) == {name})
     time.sleep(PATIENCE)
 
 
-def write_and_tell(folder: Path, told: Connection) -> None:
+def write_and_tell(backend: Backend, told: Connection) -> None:
     """Write without end, and tell of each write once it is acknowledged."""
-    store, number = open_store(folder), 0
+    store, number = backend.open(), 0
     while True:
         domain = store.add_domain(f"{number}.p{os.getpid()}.test", (), Source.C4)
         order = open_order(store, domain)
@@ -189,9 +194,9 @@ def write_and_tell(folder: Path, told: Connection) -> None:
         number += 1
 
 
-def write_in_threads_and_tell(folder: Path, told: Connection) -> None:
+def write_in_threads_and_tell(backend: Backend, told: Connection) -> None:
     """Write without end in several threads, and tell of each write once it is acknowledged."""
-    store, turn = open_store(folder), Lock()
+    store, turn = backend.open(), Lock()
 
     def write(thread: int) -> None:
         for number in count():
@@ -262,9 +267,9 @@ def write_while_interrupted(folder: Path, results: Queue[tuple[int, list[str]]])
     results.put((interrupts, acknowledged))
 
 
-def write_some(folder: Path, number: int) -> None:
+def write_some(backend: Backend, number: int) -> None:
     """Write two events for each of `number` domains."""
-    store = open_store(folder)
+    store = backend.open()
     for each in range(number):
         store.record_finding(store.add_domain(f"{each}.p{os.getpid()}.test", (), Source.C4), finding())
     store.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import apprise
@@ -13,13 +12,9 @@ import pytest
 
 from sslctl.app import App
 from sslctl.notify import MessageKind
-from sslctl.rules.model import Notice
-from sslctl.rules.reasons import Status
 from sslctl.sandbox.c4.faults import Fault, Operation
-from sslctl.store.sqlite.store import SqliteStore
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeNotifier
-from tests.support.store_cases import open_store
 from tests.support.webhook import Webhook
 
 NAME, OTHER = "shop.example.com", "www.example.org"
@@ -266,21 +261,6 @@ def test_notify_command_tests_every_url_and_reports_which_failed(
     result = cdn.sslctl("notify", "--json")
     assert result.exit_code == 0
     assert result.json["urls"] == [{"position": 1, "scheme": "json", "delivered": True, "why": None}]
-
-
-def test_store_keeps_the_last_notice(tmp_path: Path, store: SqliteStore) -> None:
-    assert store.last_notice() == Notice()
-    folder = tmp_path / "other"
-    opened = open_store(folder)
-    at = opened._clock()
-    notice = Notice(at, frozenset({(NAME, Status.EXPIRED)}), (1, 3), at - timedelta(hours=2), "a, b")
-    opened.record_notice(notice)
-    opened.close()
-    again = open_store(folder)
-    assert again.last_notice() == notice
-    again.record_notice(Notice())
-    assert again.last_notice() == Notice()
-    again.close()
 
 
 def test_message_kinds_are_known_to_apprise() -> None:

@@ -13,10 +13,9 @@ from sslctl.rules import renewal_days
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued_finding
-from sslctl.store.interface.renewals import Cohort
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import Clock
-from tests.support.store_cases import bundle, finding, held, issue, leaf, serve
+from tests.support.store_cases import finding, held, issue, serve
 
 WEEK = timedelta(days=7)
 NOW = datetime(2027, 3, 1, 16, 0, tzinfo=UTC)  # 00:00 of the 2nd in Singapore
@@ -51,32 +50,6 @@ def select(store: SqliteStore, due: Iterable[Domain] = (), *, at: datetime = NOW
 
 
 # Cohorts in the store
-
-
-def test_cohorts_groups_domains_by_finding_expiry_hour_and_lifetime(store: SqliteStore) -> None:
-    fleet(store, [20, 20, 20.01, 30])
-    served(store, "short.test", 3, days=6)
-    store.add_domain("new.test", (), Source.C4)
-    found = {(each.count, each.code, each.expires_at, each.lifetime) for each in store.cohorts()}
-    assert found == {
-        (3, None, NOW + timedelta(days=20), timedelta(days=90)),
-        (1, None, NOW + timedelta(days=30), timedelta(days=90)),
-        (1, None, NOW + timedelta(days=3), timedelta(days=6)),
-        (1, Code.QUEUED, None, None),
-    }
-
-
-def test_cohorts_excludes_deleted_and_text_domains(store: SqliteStore) -> None:
-    store.delete_domain(served(store, "deleted.test", 20))
-    pasted = serve(store, issue(store, store.add_domain("pasted.test", (), Source.C4)))
-    store.update_domain(pasted, (), Source.TEXT)
-    assert store.cohorts() == []
-
-
-def test_cohorts_counts_a_domain_that_changed_from_text_to_c4_as_queued(store: SqliteStore) -> None:
-    pasted = store.add_text_certificate("pasted.test", (), bundle(), leaf(NOW, names=("pasted.test",)))
-    store.update_domain(serve(store, pasted), (), Source.C4)
-    assert store.cohorts() == [Cohort(1, Code.QUEUED)]
 
 
 def test_standing_counts_a_revoked_certificate_as_due_today(store: SqliteStore) -> None:
@@ -120,17 +93,6 @@ def test_standing_agrees_with_the_renewal_rule_of_the_tick(store: SqliteStore) -
 
 
 # Renewals of today
-
-
-def test_renewed_since_counts_renewals_and_excludes_first_certificates(
-    store: SqliteStore, clock: Clock
-) -> None:
-    for number, domain in enumerate(fleet(store, [5, 5, 5])):
-        clock.at = NOW + timedelta(hours=number - 1)
-        issue(store, domain, at=clock.at)  # type: ignore[arg-type]
-    clock.at = NOW + timedelta(hours=3)
-    issue(store, store.add_domain("new.test", (), Source.C4), at=clock.at)  # type: ignore[arg-type]
-    assert [store.renewed_since(NOW + timedelta(hours=hours)) for hours in (-1, 0, 1, 2)] == [3, 2, 1, 0]
 
 
 # Due renewals beyond the limit
@@ -214,14 +176,6 @@ def test_share_makes_early_the_next_due_domains_without_a_finding(store: SqliteS
     assert names(select(store, most=10).early) == []
     store.mark_revoked(held(store.domain("d2.test")))
     assert names(store.renewable(NOW, NOW, 9)) == ["d1.test", "d0.test"]
-
-
-def test_renewable_excludes_certificates_before_half_of_their_lifetime(store: SqliteStore) -> None:
-    for number in range(6):
-        served(store, f"short{number}.test", 20, days=39.9)
-    # 19.95 days of it are over in 72 minutes.
-    minutes = [timedelta(minutes=71), timedelta(minutes=72)]
-    assert [len(store.renewable(NOW + each, NOW, 9)) for each in minutes] == [0, 6]
 
 
 def test_cohort_due_in_the_last_hour_of_a_day_counts_for_the_next_day(

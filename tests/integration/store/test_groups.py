@@ -22,6 +22,7 @@ from sslctl.store.interface.domains import Query
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START
+from tests.support.store_backends import SqliteBackend
 from tests.support.store_cases import (
     NAME,
     PATIENCE,
@@ -339,7 +340,7 @@ def test_of_threads_killed_at_any_moment_nothing_is_lost_that_was_acknowledged(
     acknowledged: list[str] = []
     for turn in range(8):
         here, there = context.Pipe(duplex=False)
-        process = context.Process(target=write_in_threads_and_tell, args=(folder, there))
+        process = context.Process(target=write_in_threads_and_tell, args=(SqliteBackend(folder), there))
         process.start()
         there.close()
         for _ in range(turn * 25):

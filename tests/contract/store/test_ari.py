@@ -9,7 +9,7 @@ import pytest
 
 from sslctl.rules.limits import LimitKind, Pause, Scope
 from sslctl.rules.model import Domain, RenewalInfo, Source
-from sslctl.store.sqlite.store import SqliteStore
+from sslctl.store.interface import Store
 from tests.support.fakes import START, Clock
 from tests.support.store_cases import CERTIFICATE, bundle, held, issue, leaf, serve
 
@@ -22,15 +22,15 @@ def info(
     return RenewalInfo(START + renew - HOUR, START + renew + HOUR, START + renew, START + poll, url)
 
 
-def served(store: SqliteStore, name: str) -> Domain:
+def served(store: Store, name: str) -> Domain:
     return serve(store, issue(store, store.add_domain(name, (), Source.C4)))
 
 
-def due(store: SqliteStore, clock: Clock, limit: int = 99) -> list[int]:
+def due(store: Store, clock: Clock, limit: int = 99) -> list[int]:
     return [certificate.domain_id for certificate, _ in store.renewal_infos_due(clock(), limit)]
 
 
-def test_what_was_said_comes_back_with_the_certificate(store: SqliteStore) -> None:
+def test_what_was_said_comes_back_with_the_certificate(store: Store) -> None:
     domain = served(store, "a.test")
     assert held(domain).renewal_info is None
     for said in (info(), info(renew=DAY, url="")):
@@ -42,7 +42,7 @@ def test_what_was_said_comes_back_with_the_certificate(store: SqliteStore) -> No
 
 
 def test_a_certificate_is_asked_about_at_first_and_then_when_its_time_comes(
-    store: SqliteStore, clock: Clock
+    store: Store, clock: Clock
 ) -> None:
     domain = served(store, "a.test")
     assert store.renewal_infos_due(clock(), 9) == [(held(domain), CERTIFICATE)]
@@ -53,7 +53,7 @@ def test_a_certificate_is_asked_about_at_first_and_then_when_its_time_comes(
     assert due(store, clock) == [domain.id]
 
 
-def test_who_is_put_off_keeps_what_was_said(store: SqliteStore, clock: Clock) -> None:
+def test_who_is_put_off_keeps_what_was_said(store: Store, clock: Clock) -> None:
     domains = [served(store, name) for name in ("a.test", "b.test")]
     store.record_renewal_infos([(held(domains[0]), info())])
     store.postpone_renewal_infos([(held(domain), START + 9 * HOUR) for domain in domains])
@@ -65,7 +65,7 @@ def test_who_is_put_off_keeps_what_was_said(store: SqliteStore, clock: Clock) ->
     assert due(store, clock) == [domain.id for domain in domains]
 
 
-def test_a_pause_of_the_polling_concerns_nothing_else(store: SqliteStore, clock: Clock) -> None:
+def test_a_pause_of_the_polling_concerns_nothing_else(store: Store, clock: Clock) -> None:
     polling = Scope(LimitKind.RENEWAL_INFO)
     store.pause(polling, START + HOUR, "slow down")
     domain = store.add_domain("a.test", (), Source.C4)
@@ -79,7 +79,7 @@ def test_a_pause_of_the_polling_concerns_nothing_else(store: SqliteStore, clock:
     )
 
 
-def test_each_breaker_is_closed_by_itself(store: SqliteStore, clock: Clock) -> None:
+def test_each_breaker_is_closed_by_itself(store: Store, clock: Clock) -> None:
     polling = Scope(LimitKind.RENEWAL_INFO)
     store.trip_breaker("down", LimitKind.RENEWAL_INFO)
     assert not store.is_breaker_open
@@ -91,9 +91,7 @@ def test_each_breaker_is_closed_by_itself(store: SqliteStore, clock: Clock) -> N
     assert store.active_pause(clock(), polling) is None
 
 
-def test_those_never_asked_about_come_first_and_then_who_waits_longest(
-    store: SqliteStore, clock: Clock
-) -> None:
+def test_those_never_asked_about_come_first_and_then_who_waits_longest(store: Store, clock: Clock) -> None:
     domains = [served(store, name) for name in ("a.test", "b.test", "c.test")]
     store.record_renewal_infos([(held(domains[0]), info(poll=2 * HOUR))])
     store.record_renewal_infos([(held(domains[1]), info(poll=HOUR))])
@@ -102,7 +100,7 @@ def test_those_never_asked_about_come_first_and_then_who_waits_longest(
     assert due(store, clock, 2) == [domains[2].id, domains[1].id]
 
 
-def _replace(store: SqliteStore, domain: Domain) -> None:
+def _replace(store: Store, domain: Domain) -> None:
     serve(store, issue(store, domain, serial="2f"))  # type: ignore[arg-type]
     [newest, _] = store.certificates(domain)
     store.record_renewal_infos([(newest, info())])
@@ -119,13 +117,13 @@ def _replace(store: SqliteStore, domain: Domain) -> None:
     ids=["revoked", "deleted", "not served", "replaced"],
 )
 def test_what_is_of_no_use_is_not_asked_about(
-    store: SqliteStore, clock: Clock, end: Callable[[SqliteStore, Domain], object]
+    store: Store, clock: Clock, end: Callable[[Store, Domain], object]
 ) -> None:
     end(store, served(store, "a.test"))
     assert due(store, clock) == []
 
 
-def test_an_expired_certificate_is_not_asked_about(store: SqliteStore, clock: Clock) -> None:
+def test_an_expired_certificate_is_not_asked_about(store: Store, clock: Clock) -> None:
     served(store, "a.test")
     clock.move(days=90, seconds=-1)
     assert len(due(store, clock)) == 1
@@ -133,13 +131,13 @@ def test_an_expired_certificate_is_not_asked_about(store: SqliteStore, clock: Cl
     assert due(store, clock) == []
 
 
-def test_a_pasted_certificate_is_not_asked_about(store: SqliteStore, clock: Clock) -> None:
+def test_a_pasted_certificate_is_not_asked_about(store: Store, clock: Clock) -> None:
     serve(store, store.add_text_certificate("a.test", (), bundle(), leaf(names=("a.test",))))
     issue(store, store.add_domain("not-yet-served.test", (), Source.C4))
     assert due(store, clock) == []
 
 
-def test_the_time_that_was_picked_makes_a_candidate(store: SqliteStore, clock: Clock) -> None:
+def test_the_time_that_was_picked_makes_a_candidate(store: Store, clock: Clock) -> None:
     domain, other = served(store, "a.test"), served(store, "b.test")
     for each, renew in ((domain, DAY), (other, 2 * DAY)):
         store.record_renewal_infos([(held(each), info(renew=renew))])
@@ -148,15 +146,3 @@ def test_the_time_that_was_picked_makes_a_candidate(store: SqliteStore, clock: C
     assert list(store.candidates(clock(), 7 * DAY)) == []
     clock.move(seconds=1)
     assert [each.name for each in store.candidates(clock(), 7 * DAY)] == ["a.test"]
-
-
-def test_nothing_is_found_by_reading_all_certificates(store: SqliteStore) -> None:
-    asked: list[str] = []
-    connection = store._database._connection
-    connection.set_trace_callback(asked.append)
-    store.renewal_infos_due(START, 9)
-    connection.set_trace_callback(None)
-    [sql] = asked
-    steps = [str(row["detail"]) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
-    assert any("certificate_by_poll" in step for step in steps)
-    assert [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step] == []

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,17 +18,14 @@ from sslctl.rules.budget import BudgetHeld
 from sslctl.rules.limits import Limit, LimitKind, Limits, Scope
 from sslctl.rules.model import Domain, Finding, Order, Source
 from sslctl.rules.reasons import Code
-from sslctl.store.keyring import Keyring
-from sslctl.store.sql.budget import _TIMES
-from sslctl.store.sqlite.store import SqliteStore
+from sslctl.store.interface import Store
 from tests.support.fakes import START, Clock
+from tests.support.store_backends import Backend
 from tests.support.store_cases import (
     CERTIFICATE,
     CHAIN,
     CSR,
     PATIENCE,
-    database_of,
-    key_of,
     leaf,
     private_key,
     processes,
@@ -41,45 +36,34 @@ HOUR = timedelta(hours=1)
 LETS_ENCRYPTS = Limits(Limit(300, 3 * HOUR), Limit(50, 168 * HOUR), Limit(5, 168 * HOUR), Limit(5, HOUR))
 
 
-def open_store(folder: Path, limits: Limits, clock: Clock | None = None, ca: str = CA) -> SqliteStore:
-    return SqliteStore(
-        database_of(folder),
-        Keyring(key_of(folder)),
-        clock=clock or Clock(),
-        actor="tester (test)",
-        ca=ca,
-        limits=limits,
-    )
-
-
 @contextmanager
-def opened(folder: Path, limits: Limits, clock: Clock | None = None, ca: str = CA) -> Iterator[SqliteStore]:
-    store = open_store(folder, limits, clock, ca)
+def opened(backend: Backend, limits: Limits, clock: Clock | None = None, ca: str = CA) -> Iterator[Store]:
+    store = backend.open(clock, ca=ca, limits=limits)
     try:
         yield store
     finally:
         store.close()
 
 
-def place(store: SqliteStore, name: str, *sans: str) -> Order:
+def place(store: Store, name: str, *sans: str) -> Order:
     """Open an order that the CA accepts; `name` is taken in where it is new."""
     domain = store.find(name) or store.add_domain(name, sans, Source.C4)
     order = store.open_order(domain, domain.names, private_key(), CSR)
     return store.record_order_url(order, f"{CA}/{order.id}")
 
 
-def issue(store: SqliteStore, name: str, *sans: str) -> Domain:
+def issue(store: Store, name: str, *sans: str) -> Domain:
     order = place(store, name, *sans)
     return store.add_issued_certificate(
         store.domain(name), order, CERTIFICATE, CHAIN, leaf(names=order.names)
     )
 
 
-def fail(store: SqliteStore, name: str, code: Code = Code.CHALLENGE_FAILED) -> None:
+def fail(store: Store, name: str, code: Code = Code.CHALLENGE_FAILED) -> None:
     store.close_order(place(store, name), code)
 
 
-def held(store: SqliteStore, name: str) -> BudgetHeld:
+def held(store: Store, name: str) -> BudgetHeld:
     domain = store.find(name) or store.add_domain(name, (), Source.C4)
     with pytest.raises(BudgetHeld) as caught:
         store.open_order(domain, domain.names, private_key(), CSR)
@@ -189,18 +173,19 @@ waits = st.sampled_from([0, 1, 600, 1799, 1800, 3600, 5400, 3 * 3600, 5 * 3600])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(names_sets, ends, waits, waits), min_size=5, max_size=30))
 def test_it_holds_exactly_what_would_go_beyond_a_limit_and_until_exactly_when(
-    history: list[tuple[tuple[str, ...], str, int, int]],
+    new_backend: Callable[[], Backend], history: list[tuple[tuple[str, ...], str, int, int]]
 ) -> None:
-    clock, book = Clock(), list[Entry]()
-    with tempfile.TemporaryDirectory() as folder, opened(Path(folder) / "state", TIGHT, clock) as store:
-        for number, (names, end, before, after) in enumerate(history):
-            clock.move(seconds=before)
+    clock, book, backend = Clock(), list[Entry](), new_backend()
+    for number, (names, end, before, after) in enumerate(history):
+        clock.move(seconds=before)
+        # A new process each time: its queue is empty.
+        with opened(backend, TIGHT, clock) as store:
             _take(store, clock, book, names, number, end, after)
-        _compare(book)
+    _compare(book)
 
 
 def _take(
-    store: SqliteStore,
+    store: Store,
     clock: Clock,
     book: list[Entry],
     names: tuple[str, ...],
@@ -213,7 +198,6 @@ def _take(
     # Sets of names meet although no domain has two orders open: each order is of a domain of its own.
     domain = store.add_domain(f"{number}.test", (), Source.C4)
     is_renewal = any(entry.outcome == "issued" and entry.names == wanted for entry in book)
-    store._rules._queues.clear()
     if not is_safe(book, wanted, now, is_renewal=is_renewal):
         with pytest.raises(BudgetHeld) as caught:
             store.open_order(domain, names, private_key(), CSR)
@@ -254,15 +238,9 @@ def _compare(book: list[Entry]) -> None:
 # What each limit counts, and how it is told
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder for a state."""
-    return tmp_path / "state"
-
-
-def test_new_orders_of_the_account(folder: Path) -> None:
+def test_new_orders_of_the_account(backend: Backend) -> None:
     clock = Clock()
-    with opened(folder, Limits(orders=Limit(2, 3 * HOUR)), clock) as store:
+    with opened(backend, Limits(orders=Limit(2, 3 * HOUR)), clock) as store:
         for minute, name in enumerate(("a.test", "b.test")):
             clock.at = START + timedelta(minutes=minute)
             place(store, name)
@@ -281,8 +259,8 @@ def test_new_orders_of_the_account(folder: Path) -> None:
         assert held(store, "d.test").until == START + 3 * HOUR + timedelta(minutes=1)
 
 
-def test_an_order_that_the_ca_never_accepted_costs_nothing_and_one_under_way_does(folder: Path) -> None:
-    with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
+def test_an_order_that_the_ca_never_accepted_costs_nothing_and_one_under_way_does(backend: Backend) -> None:
+    with opened(backend, Limits(orders=Limit(1, HOUR))) as store:
         domain = store.add_domain("a.test", (), Source.C4)
         order = store.open_order(domain, domain.names, private_key(), CSR)
         assert store.orders_left(START) == 0
@@ -290,8 +268,8 @@ def test_an_order_that_the_ca_never_accepted_costs_nothing_and_one_under_way_doe
         assert store.orders_left(START) == 1
 
 
-def test_new_certificates_below_a_registered_domain(folder: Path) -> None:
-    with opened(folder, Limits(certificates=Limit(2, 168 * HOUR))) as store:
+def test_new_certificates_below_a_registered_domain(backend: Backend) -> None:
+    with opened(backend, Limits(certificates=Limit(2, 168 * HOUR))) as store:
         issue(store, "a.shop.example.co.uk")
         place(store, "b.example.co.uk", "x.example.com")
         assert held(store, "c.example.co.uk").found == "2 of 2 new certificates for example.co.uk in 7 days"
@@ -302,8 +280,8 @@ def test_new_certificates_below_a_registered_domain(folder: Path) -> None:
         assert held(store, "w.example.com").found == "2 of 2 new certificates for example.com in 7 days"
 
 
-def test_certificates_for_exactly_the_same_names(folder: Path) -> None:
-    with opened(folder, Limits(duplicates=Limit(2, 168 * HOUR))) as store:
+def test_certificates_for_exactly_the_same_names(backend: Backend) -> None:
+    with opened(backend, Limits(duplicates=Limit(2, 168 * HOUR))) as store:
         for _ in range(2):
             issue(store, "a.test", "b.test")
         assert held(store, "a.test").found == "2 of 2 certificates for exactly these names in 7 days"
@@ -312,9 +290,9 @@ def test_certificates_for_exactly_the_same_names(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [Code.CHALLENGE_FAILED, Code.PORT_80_CLOSED, Code.NXDOMAIN], ids=str)
-def test_failed_validations_of_a_name(folder: Path, code: Code) -> None:
+def test_failed_validations_of_a_name(backend: Backend, code: Code) -> None:
     clock = Clock()
-    with opened(folder, Limits(failures=Limit(2, HOUR)), clock) as store:
+    with opened(backend, Limits(failures=Limit(2, HOUR)), clock) as store:
         fail(store, "a.test", code)
         clock.move(minutes=20)
         order = place(store, "a.test")
@@ -330,67 +308,67 @@ def test_failed_validations_of_a_name(folder: Path, code: Code) -> None:
         assert held(store, "other.test").scope == Scope(LimitKind.FAILURES, "a.test")
 
 
-def test_a_renewal_is_exempt_from_what_is_new_and_from_nothing_else(folder: Path) -> None:
-    with opened(folder, Limits()) as store:
+def test_a_renewal_is_exempt_from_what_is_new_and_from_nothing_else(backend: Backend) -> None:
+    with opened(backend, Limits()) as store:
         issue(store, "a.example.com")
-    with opened(folder, Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(2, HOUR))) as store:
+    with opened(backend, Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(2, HOUR))) as store:
         assert held(store, "b.example.com").scope.kind in (LimitKind.ORDERS, LimitKind.CERTIFICATES)
         issue(store, "a.example.com")
         assert store.orders_left(START) == 0, "the first one was new, the second one is not counted"
         assert held(store, "a.example.com").scope.kind is LimitKind.DUPLICATES
 
 
-def test_a_certificate_of_another_ca_makes_no_renewal(folder: Path) -> None:
+def test_a_certificate_of_another_ca_makes_no_renewal(backend: Backend) -> None:
     """Who tried everything at a CA's staging first would else ask the real one for far too much."""
-    with opened(folder, Limits(), ca="https://staging.test/directory") as store:
+    with opened(backend, Limits(), ca="https://staging.test/directory") as store:
         issue(store, "a.test")
         issue(store, "b.test")
-    with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
+    with opened(backend, Limits(orders=Limit(1, HOUR))) as store:
         issue(store, "a.test")
         assert held(store, "b.test")
         issue(store, "a.test")
 
 
-def test_a_pasted_certificate_makes_no_renewal(folder: Path) -> None:
-    with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
+def test_a_pasted_certificate_makes_no_renewal(backend: Backend) -> None:
+    with opened(backend, Limits(orders=Limit(1, HOUR))) as store:
         issue(store, "b.test")
         bundle = store.bundle(store.certificates(store.domain("b.test"))[0])
         store.add_text_certificate("a.test", (), bundle, leaf(names=("a.test",)))
         assert held(store, "a.test")
 
 
-def test_each_ca_has_its_own_account(folder: Path) -> None:
+def test_each_ca_has_its_own_account(backend: Backend) -> None:
     limits = Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(1, HOUR), Limit(1, HOUR))
-    with opened(folder, limits) as store:
+    with opened(backend, limits) as store:
         issue(store, "a.test")
         assert store.orders_left(START) == 0
-    with opened(folder, limits, ca="https://other.test/directory") as store:
+    with opened(backend, limits, ca="https://other.test/directory") as store:
         assert store.orders_left(START) == 1
         place(store, "b.a.test")
         assert held(store, "c.test")
 
 
-def test_without_limits_there_is_always_room(folder: Path) -> None:
-    with opened(folder, Limits()) as store:
+def test_without_limits_there_is_always_room(backend: Backend) -> None:
+    with opened(backend, Limits()) as store:
         for number in range(20):
             issue(store, f"{number}.example.com")
         assert store.orders_left(START) is None
 
 
-def test_of_several_limits_the_one_that_lasts_longest_is_told(folder: Path) -> None:
-    with opened(folder, Limits(Limit(1, HOUR), Limit(1, 24 * HOUR))) as store:
+def test_of_several_limits_the_one_that_lasts_longest_is_told(backend: Backend) -> None:
+    with opened(backend, Limits(Limit(1, HOUR), Limit(1, 24 * HOUR))) as store:
         issue(store, "a.example.com")
         assert held(store, "b.test").until == START + HOUR
         assert held(store, "b.example.com").until == START + 24 * HOUR
 
 
-def test_a_lower_limit_than_before_holds_until_enough_has_left(folder: Path) -> None:
+def test_a_lower_limit_than_before_holds_until_enough_has_left(backend: Backend) -> None:
     clock = Clock()
-    with opened(folder, Limits(), clock) as store:
+    with opened(backend, Limits(), clock) as store:
         for number in range(4):
             clock.at = START + timedelta(minutes=number)
             place(store, f"{number}.test")
-    with opened(folder, Limits(orders=Limit(2, HOUR)), clock) as store:
+    with opened(backend, Limits(orders=Limit(2, HOUR)), clock) as store:
         assert held(store, "b.test").found == "4 of 2 new orders in 1 hour"
         assert held(store, "b.test").until == START + HOUR + timedelta(minutes=2)
         assert store.orders_left(clock()) == 0
@@ -399,9 +377,9 @@ def test_a_lower_limit_than_before_holds_until_enough_has_left(folder: Path) -> 
 # Many who wait
 
 
-def test_each_of_many_that_wait_is_told_when_its_own_turn_comes(folder: Path) -> None:
+def test_each_of_many_that_wait_is_told_when_its_own_turn_comes(backend: Backend) -> None:
     clock = Clock()
-    with opened(folder, Limits(orders=Limit(3, HOUR)), clock) as store:
+    with opened(backend, Limits(orders=Limit(3, HOUR)), clock) as store:
         for minute in (0, 10, 30):
             clock.at = START + timedelta(minutes=minute)
             place(store, f"{minute}.test")
@@ -410,9 +388,9 @@ def test_each_of_many_that_wait_is_told_when_its_own_turn_comes(folder: Path) ->
         assert held(store, "late-1.test").until == told[1], "its place stays"
 
 
-def test_whoever_waits_in_turn_is_never_refused_at_the_time_that_was_told(folder: Path) -> None:
+def test_whoever_waits_in_turn_is_never_refused_at_the_time_that_was_told(backend: Backend) -> None:
     clock = Clock()
-    with opened(folder, Limits(orders=Limit(3, HOUR), certificates=Limit(50, HOUR)), clock) as store:
+    with opened(backend, Limits(orders=Limit(3, HOUR), certificates=Limit(50, HOUR)), clock) as store:
         for minute in (0, 10, 30):
             clock.at = START + timedelta(minutes=minute)
             place(store, f"{minute}.test")
@@ -422,31 +400,31 @@ def test_whoever_waits_in_turn_is_never_refused_at_the_time_that_was_told(folder
             place(store, name)
 
 
-def test_who_is_new_comes_after_all_that_were_told_a_time_by_whatever_process(folder: Path) -> None:
+def test_who_is_new_comes_after_all_that_were_told_a_time_by_whatever_process(backend: Backend) -> None:
     limits, clock = Limits(orders=Limit(2, HOUR)), Clock()
-    with opened(folder, limits, clock) as store:
+    with opened(backend, limits, clock) as store:
         for minute in (0, 10):
             clock.at = START + timedelta(minutes=minute)
             place(store, f"{minute}.test")
         for name in ("a.test", "b.test", "c.test"):
             _settle_held(store, name)
-    with opened(folder, limits, clock) as store:
+    with opened(backend, limits, clock) as store:
         told = [held(store, name).until for name in ("d.test", "e.test", "a.test", "c.test")]
         assert [(at - START) / timedelta(minutes=1) for at in told] == [130, 180, 60, 120]
         store.delete_domain(store.domain("b.test"))
-    with opened(folder, limits, clock) as store:
+    with opened(backend, limits, clock) as store:
         assert held(store, "d.test").until == START + 2 * HOUR
 
 
-def test_who_finds_no_room_at_the_time_that_was_told_is_not_put_at_the_end(folder: Path) -> None:
+def test_who_finds_no_room_at_the_time_that_was_told_is_not_put_at_the_end(backend: Backend) -> None:
     limits, clock = Limits(orders=Limit(1, HOUR)), Clock()
-    with opened(folder, limits, clock) as store:
+    with opened(backend, limits, clock) as store:
         place(store, "first.test")
         for name in ("a.test", "b.test", "c.test"):
             _settle_held(store, name)
         clock.at = START + HOUR
         place(store, "hasty.test")
-    with opened(folder, limits, clock) as store:
+    with opened(backend, limits, clock) as store:
         assert [held(store, name).until for name in ("a.test", "b.test", "d.test")] == [
             START + 2 * HOUR,
             START + 2 * HOUR,
@@ -454,8 +432,8 @@ def test_who_finds_no_room_at_the_time_that_was_told_is_not_put_at_the_end(folde
         ]
 
 
-def test_for_a_name_of_its_own_nobody_waits_for_anybody(folder: Path) -> None:
-    with opened(folder, Limits(failures=Limit(1, HOUR))) as store:
+def test_for_a_name_of_its_own_nobody_waits_for_anybody(backend: Backend) -> None:
+    with opened(backend, Limits(failures=Limit(1, HOUR))) as store:
         for name in ("a.test", "b.test", "c.test"):
             fail(store, name)
         for name in ("a.test", "c.test"):
@@ -463,9 +441,9 @@ def test_for_a_name_of_its_own_nobody_waits_for_anybody(folder: Path) -> None:
         assert held(store, "b.test").until == START + HOUR
 
 
-def test_who_waits_longest_is_first_when_there_is_room_sooner(folder: Path) -> None:
+def test_who_waits_longest_is_first_when_there_is_room_sooner(backend: Backend) -> None:
     """A limit was raised, or others have gone: `waiting_for_budget` gives those who may go now, whatever they were told."""
-    with opened(folder, Limits(orders=Limit(1, HOUR))) as store:
+    with opened(backend, Limits(orders=Limit(1, HOUR))) as store:
         issue(store, "a.test")
         for name in ("c.test", "b.test", "e.test", "d.test"):
             _settle_held(store, name)
@@ -474,14 +452,14 @@ def test_who_waits_longest_is_first_when_there_is_room_sooner(folder: Path) -> N
         assert store.waiting_for_budget(START + 24 * HOUR, 9) == []
 
 
-def test_who_waits_for_something_else_is_not_called_for_new_orders(folder: Path) -> None:
-    with opened(folder, Limits(certificates=Limit(1, HOUR))) as store:
+def test_who_waits_for_something_else_is_not_called_for_new_orders(backend: Backend) -> None:
+    with opened(backend, Limits(certificates=Limit(1, HOUR))) as store:
         issue(store, "a.example.com")
         _settle_held(store, "b.example.com")
         assert store.waiting_for_budget(START, 9) == []
 
 
-def _settle_held(store: SqliteStore, name: str) -> None:
+def _settle_held(store: Store, name: str) -> None:
     caught = held(store, name)
     finding = Finding(Code.BUDGET_HELD, caught.found, str(caught.scope), START, caught.until)
     store.record_finding(store.domain(name), finding)
@@ -490,15 +468,15 @@ def _settle_held(store: SqliteStore, name: str) -> None:
 # Together
 
 
-def spend(folder: Path, limits: Limits, number: int, start: Barrier, results: Queue[int]) -> None:
+def spend(backend: Backend, limits: Limits, number: int, start: Barrier, results: Queue[int]) -> None:
     """Place as many orders as the ledger lets us, together with others."""
-    store = open_store(folder, limits)
+    store = backend.open(ca=CA, limits=limits)
     start.wait(PATIENCE)
     results.put(_spend(store, f"p{number}"))
     store.close()
 
 
-def _spend(store: SqliteStore, label: str) -> int:
+def _spend(store: Store, label: str) -> int:
     placed = 0
     for number in range(12):
         try:
@@ -512,11 +490,11 @@ def _spend(store: SqliteStore, label: str) -> int:
 SHARED = Limits(orders=Limit(20, HOUR), certificates=Limit(19, HOUR))
 
 
-def test_processes_at_once_never_overspend_together(folder: Path) -> None:
-    open_store(folder, SHARED).close()
+def test_processes_at_once_never_overspend_together(backend: Backend) -> None:
+    backend.open(limits=SHARED).close()
     context = processes()
     start, results = context.Barrier(4), context.Queue()
-    workers = [context.Process(target=spend, args=(folder, SHARED, n, start, results)) for n in range(4)]
+    workers = [context.Process(target=spend, args=(backend, SHARED, n, start, results)) for n in range(4)]
     for worker in workers:
         worker.start()
     assert sum(results.get(timeout=PATIENCE) for _ in workers) == 19
@@ -525,8 +503,8 @@ def test_processes_at_once_never_overspend_together(folder: Path) -> None:
         assert worker.exitcode == 0
 
 
-def test_threads_of_one_store_never_overspend_together(folder: Path) -> None:
-    with opened(folder, SHARED) as store:
+def test_threads_of_one_store_never_overspend_together(backend: Backend) -> None:
+    with opened(backend, SHARED) as store:
         placed: list[int] = []
         threads = [
             threading.Thread(target=lambda label=label: placed.append(_spend(store, f"t{label}")))
@@ -538,17 +516,3 @@ def test_threads_of_one_store_never_overspend_together(folder: Path) -> None:
             thread.join(PATIENCE)
         assert sum(placed) == 19
         assert store.orders_left(START) == 1
-
-
-# Cost
-
-
-@pytest.mark.parametrize("kind", _TIMES, ids=str)
-def test_nothing_is_counted_by_reading_all_orders(folder: Path, kind: LimitKind) -> None:
-    with opened(folder, LETS_ENCRYPTS) as store:
-        plan = store._database.read(
-            lambda row: str(row["detail"]),
-            f"EXPLAIN QUERY PLAN {_TIMES[kind]} ORDER BY at DESC LIMIT 1 OFFSET 4",
-            {"ca": CA, "key": "a.test", "since": "2026-11-23T00:00:00Z", "ahead": "2026-12-23T00:00:00Z"},
-        )
-    assert [step for step in plan if step.startswith("SCAN")] == []

@@ -8,29 +8,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import pytest
 
-from sslctl.errors import Busy, StateError
+from sslctl.errors import Busy
 from sslctl.rules.model import Source
+from sslctl.store.interface import Store
 from sslctl.store.interface.domains import Query
-from sslctl.store.sqlite.database import Database
-from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START, Clock
+from tests.support.store_backends import Backend
 from tests.support.store_cases import (
-    CERTIFICATE,
-    CHAIN,
     NAME,
     PATIENCE,
-    database_of,
-    dump,
     finding,
     issue,
-    leaf,
-    look_into,
     open_order,
-    open_store,
     processes,
     race,
     serve,
@@ -38,12 +30,6 @@ from tests.support.store_cases import (
 )
 
 THREADS = 16
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The folder of the fixture `store`."""
-    return tmp_path / "state"
 
 
 def together(work: Callable[[int], object]) -> None:
@@ -62,7 +48,7 @@ def together(work: Callable[[int], object]) -> None:
 # Threads
 
 
-def test_threads_work_on_domains_of_their_own(store: SqliteStore, clock: Clock) -> None:
+def test_threads_work_on_domains_of_their_own(store: Store, clock: Clock) -> None:
     def work(number: int) -> None:
         for turn in range(5):
             domain = store.add_domain(f"{number}-{turn}.test", (), Source.C4)
@@ -79,7 +65,7 @@ def test_threads_work_on_domains_of_their_own(store: SqliteStore, clock: Clock) 
         assert [event.kind for event in store.events(domain)] == ["added", "issued", "uploaded", "serving"]
 
 
-def test_threads_that_change_one_domain_lose_no_change(store: SqliteStore) -> None:
+def test_threads_that_change_one_domain_lose_no_change(store: Store) -> None:
     first = store.add_domain(NAME, (), Source.C4)
     turns = 10
 
@@ -99,7 +85,7 @@ def test_threads_that_change_one_domain_lose_no_change(store: SqliteStore) -> No
     assert set(told.values()) == {1}
 
 
-def test_of_threads_that_add_the_same_domain_or_order_for_it_one_succeeds(store: SqliteStore) -> None:
+def test_of_threads_that_add_the_same_domain_or_order_for_it_one_succeeds(store: Store) -> None:
     ended: list[str] = []
 
     def attempt(step: Callable[[], object]) -> None:
@@ -119,25 +105,25 @@ def test_of_threads_that_add_the_same_domain_or_order_for_it_one_succeeds(store:
 # Transactions
 
 
-def _fail_inside(database: Database, error: BaseException) -> None:
-    with database.transaction() as run:
-        run("UPDATE domain SET sans = '[1]'")
-        with database.transaction() as inner:
-            inner("UPDATE domain SET sans = '[2]'")
+def _fail_inside(store: Store, error: BaseException) -> None:
+    with store.transaction():
+        changed = store.update_domain(store.domain(NAME), ("1.test",), Source.C4)
+        with store.transaction():
+            store.update_domain(changed, ("2.test",), Source.C4)
             raise error
 
 
 @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(), GeneratorExit()])
 def test_whatever_ends_a_transaction_early_takes_all_of_it_back(
-    store: SqliteStore, folder: Path, error: BaseException
+    store: Store, backend: Backend, error: BaseException
 ) -> None:
     store.add_domain(NAME, (), Source.C4)
-    before = dump(database_of(folder))
+    before = backend.dump()
     with pytest.raises(type(error)):
-        _fail_inside(store._database, error)
-    assert dump(database_of(folder)) == before
+        _fail_inside(store, error)
+    assert backend.dump() == before
     # Neither this connection nor its lock is left in a transaction: others can write, and so can we.
-    second = open_store(folder)
+    second = backend.open()
     second.record_finding(second.domain(NAME), finding())
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(store.domain, NAME).result(PATIENCE).finding == finding()
@@ -146,39 +132,26 @@ def test_whatever_ends_a_transaction_early_takes_all_of_it_back(
 
 
 def test_what_an_inner_transaction_wrote_is_committed_with_the_outer_one(
-    store: SqliteStore, folder: Path
+    store: Store, backend: Backend
 ) -> None:
     store.add_domain(NAME, (), Source.C4)
-    before = dump(database_of(folder))
-    with store._database.transaction():
+    before = backend.dump()
+    with store.transaction():
         store.record_finding(store.domain(NAME), finding())
-        assert dump(database_of(folder)) == before
+        assert backend.dump() == before
     assert store.domain(NAME).finding == finding()
-    assert dump(database_of(folder)) != before
-
-
-def test_a_full_disk_ends_in_a_refusal_and_changes_nothing(store: SqliteStore, folder: Path) -> None:
-    domain = store.add_domain(NAME, (), Source.C4)
-    order = open_order(store, domain)
-    before = dump(database_of(folder))
-    [pages] = store._database.read(lambda row: int(row[0]), "PRAGMA page_count")
-    store._database.read(tuple, f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StateError, match=r"cannot use the database .*sslctl\.db: database or disk is full"):
-        store.add_issued_certificate(domain, order, CERTIFICATE * 1000, CHAIN, leaf())
-    assert dump(database_of(folder)) == before
-    store._database.read(tuple, f"PRAGMA max_page_count = {pages + 1000}")
-    assert store.add_issued_certificate(domain, order, CERTIFICATE * 1000, CHAIN, leaf()).wanted is not None
+    assert backend.dump() != before
 
 
 # Processes
 
 
 def test_of_two_processes_that_advance_the_same_domain_exactly_one_wins(
-    store: SqliteStore, folder: Path
+    store: Store, backend: Backend
 ) -> None:
     first, rounds, context = store.add_domain(NAME, (), Source.C4), 25, processes()
     start, results = context.Barrier(2), context.Queue()
-    racers = [context.Process(target=race, args=(folder, NAME, rounds, start, results)) for _ in range(2)]
+    racers = [context.Process(target=race, args=(backend, NAME, rounds, start, results)) for _ in range(2)]
     for racer in racers:
         racer.start()
     one, other = (results.get(timeout=PATIENCE) for _ in racers)
@@ -190,13 +163,13 @@ def test_of_two_processes_that_advance_the_same_domain_exactly_one_wins(
 
 
 def test_a_process_killed_at_any_moment_loses_nothing_that_it_was_told_is_kept(
-    store: SqliteStore, folder: Path
+    store: Store, backend: Backend
 ) -> None:
     context = processes()
     acknowledged: list[str] = []
     for turn in range(20):
         here, there = context.Pipe(duplex=False)
-        process = context.Process(target=write_and_tell, args=(folder, there))
+        process = context.Process(target=write_and_tell, args=(backend, there))
         process.start()
         there.close()
         # Each is killed at another place of its work: some while it opens the state, most while it writes.
@@ -206,9 +179,7 @@ def test_a_process_killed_at_any_moment_loses_nothing_that_it_was_told_is_kept(
         process.kill()
         acknowledged += _rest(here)
         process.join(PATIENCE)
-        with look_into(database_of(folder)) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        backend.require_intact()
     kept = {domain.name: domain for domain in store.domains(Query(), START)}
     assert len(acknowledged) >= sum(range(20))
     for name in acknowledged:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -24,12 +22,13 @@ from sslctl.rules.model import (
     Source,
 )
 from sslctl.rules.reasons import Code, Status
+from sslctl.store.interface import Store
 from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sql.rows import names_text
-from sslctl.store.sqlite.store import SqliteStore
 from sslctl.text import instant
 from tests.support.fakes import START
-from tests.support.store_cases import database_of, finding, look_into, open_store
+from tests.support.store_backends import Backend, Sql
+from tests.support.store_cases import finding
 
 MANY = [f"{number * 7919 % 1200:05}.test" for number in range(1200)]
 
@@ -100,8 +99,8 @@ def _stored(value: object) -> object:
     return names_text(value) if isinstance(value, tuple) else value
 
 
-def _insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
-    connection.execute(
+def _insert(sql: Sql, table: str, row: dict[str, object]) -> None:
+    sql(
         f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 - ours
         [_stored(value) for value in row.values()],
     )
@@ -115,32 +114,32 @@ def _plain(value: object, *, without: tuple[str, ...] = ()) -> dict[str, object]
     }
 
 
-def _put(connection: sqlite3.Connection, domain: Domain) -> None:
+def _put(sql: Sql, domain: Domain) -> None:
     row = _plain(domain, without=("finding", "wanted", "serving"))
     if domain.finding is not None:
         found = _plain(domain.finding, without=("retry_at",))
         row |= {f"finding_{name}": value for name, value in found.items()}
         row["retry_at"] = domain.finding.retry_at
-    _insert(connection, "domain", row)
+    _insert(sql, "domain", row)
     for certificate in {one.id: one for one in (domain.wanted, domain.serving) if one}.values():
         row = _plain(certificate, without=("leaf", "renewal_info")) | _plain(certificate.leaf)
         if certificate.renewal_info is not None:
             told = _plain(certificate.renewal_info)
             told["explanation"] = told.pop("explanation_url")
             row |= {f"ari_{name}": value for name, value in told.items()}
-        _insert(connection, "certificate", {**row, "pem": "", "chain_pem": "", "sealed_key": b""})
+        _insert(sql, "certificate", {**row, "pem": "", "chain_pem": "", "sealed_key": b""})
     for place, one in (("wanted_id", domain.wanted), ("serving_id", domain.serving)):
-        connection.execute(f"UPDATE domain SET {place} = ? WHERE id = ?", (one and one.id, domain.id))  # noqa: S608 - ours
+        sql(f"UPDATE domain SET {place} = ? WHERE id = ?", (one and one.id, domain.id))  # noqa: S608 - ours
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
+def shared_backend(new_backend: Callable[[], Backend]) -> Backend:
+    return new_backend()
 
 
 @pytest.fixture(scope="module")
-def shared(folder: Path) -> Iterator[SqliteStore]:
-    store = open_store(folder)
+def shared(shared_backend: Backend) -> Iterator[Store]:
+    store = shared_backend.open()
     yield store
     store.close()
 
@@ -167,17 +166,14 @@ def _summary(domain: Domain) -> DomainSummary:
 @given(fleet=_fleets)
 @settings(max_examples=150, deadline=None)
 def test_what_is_read_is_what_was_written(
-    shared: SqliteStore, folder: Path, fleet: tuple[Domain, ...]
+    shared: Store, shared_backend: Backend, fleet: tuple[Domain, ...]
 ) -> None:
-    with look_into(database_of(folder)) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE domain SET wanted_id = NULL, serving_id = NULL")
+    with shared_backend.sql() as sql:
+        sql("UPDATE domain SET wanted_id = NULL, serving_id = NULL", ())
         for table in ("certificate", "domain"):
-            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
+            sql(f"DELETE FROM {table}", ())  # noqa: S608 - ours
         for domain in fleet:
-            _put(connection, domain)
-        connection.execute("COMMIT")
+            _put(sql, domain)
     for domain in fleet:
         assert shared.find(domain.name) == domain
         known = {one.id: one for one in (domain.wanted, domain.serving) if one}
@@ -198,14 +194,14 @@ def test_what_is_read_is_what_was_written(
 
 
 @pytest.fixture
-def fleet(store: SqliteStore) -> SqliteStore:
+def fleet(store: Store) -> Store:
     """More domains than are read at a time, added in another order than that of their names."""
     store.add_domains(MANY)
     return store
 
 
 @pytest.mark.parametrize("sort", Sort)
-def test_each_domain_comes_once_and_in_order(fleet: SqliteStore, sort: Sort) -> None:
+def test_each_domain_comes_once_and_in_order(fleet: Store, sort: Sort) -> None:
     names = [domain.name for domain in fleet.domains(Query(sort=sort), START)]
     assert names == sorted(MANY)
     listing = fleet.listing(Query(sort=sort), START)
@@ -215,7 +211,7 @@ def test_each_domain_comes_once_and_in_order(fleet: SqliteStore, sort: Sort) -> 
     assert [domain.name for domain in fleet.domains(Query(limit=700), START)] == names[:700]
 
 
-def test_a_domain_is_as_it_is_when_its_turn_comes(fleet: SqliteStore) -> None:
+def test_a_domain_is_as_it_is_when_its_turn_comes(fleet: Store) -> None:
     order = sorted(MANY)
     reading = iter(fleet.listing(Query(statuses=(Status.PENDING,)), START).domains)
     assert next(reading).name == order[0]
@@ -229,29 +225,10 @@ def test_a_domain_is_as_it_is_when_its_turn_comes(fleet: SqliteStore) -> None:
     assert rest[1099].finding == finding(Code.DNS_UNANSWERED)
 
 
-def test_nobody_waits_for_a_reader_that_is_slow(fleet: SqliteStore, tmp_path: Path) -> None:
+def test_nobody_waits_for_a_reader_that_is_slow(fleet: Store, backend: Backend) -> None:
     """`sslctl list | less` may stay open all night."""
     reading = iter(fleet.domains(Query(), START))
     next(reading)
-    with look_into(database_of(tmp_path / "state")) as other:
-        other.execute("PRAGMA busy_timeout = 0")
-        other.execute("UPDATE domain SET checked_at = '2026-11-23T04:00:00Z'")
+    with backend.sql(patience=0) as sql:
+        sql("UPDATE domain SET checked_at = '2026-11-23T04:00:00Z'", ())
     assert len(list(reading)) == 1199
-
-
-def test_the_questions_of_every_tick_are_answered_by_indexes_alone(fleet: SqliteStore) -> None:
-    """A row of `certificate` fills a page; a hundred thousand pages that are not in memory take many seconds."""
-    asked: list[str] = []
-    connection = fleet._database._connection
-    connection.set_trace_callback(asked.append)
-    fleet.count_by_status(START)
-    assert list(fleet.candidates(START - timedelta(days=1), timedelta(days=7))) == []
-    connection.set_trace_callback(None)
-    assert len(asked) == 2
-    for sql in asked:
-        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
-        tables = [
-            step for step in plan if step.startswith(("SCAN domain", "SEARCH wanted", "SEARCH serving"))
-        ]
-        assert len(tables) == 3
-        assert all("COVERING INDEX" in step for step in tables), plan

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,12 +17,13 @@ from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import RECHECKED
 from sslctl.rules.status import derive_status
+from sslctl.store.interface import Store
 from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sql.rows import names_text
-from sslctl.store.sqlite.store import SqliteStore
 from sslctl.text import instant
 from tests.support.fakes import START, Clock
-from tests.support.store_cases import database_of, finding, issue, look_into, open_store, serve
+from tests.support.store_backends import Backend, Sql
+from tests.support.store_cases import finding, issue, serve
 
 DAY = 86_400
 WEEK = timedelta(days=7)
@@ -83,33 +82,29 @@ def _name(number: int) -> str:
     return f"{number:03}.test"
 
 
-def _put(connection: sqlite3.Connection, number: int, facts: Facts) -> None:
+def _put(sql: Sql, number: int, facts: Facts) -> None:
     name, at = _name(number), instant(START)
     retry_at = None if facts.retry is None else instant(START + timedelta(seconds=facts.retry))
-    connection.execute(
+    sql(
         "INSERT INTO domain (id, name, sans, source, created_at, deleted_at, finding_code, finding_found,"
         " finding_wanted, finding_at, retry_at) VALUES (?, ?, '[]', ?, ?, ?, ?, 'this', 'that', ?, ?)",
         (number, name, facts.source, at, at if facts.deleted else None, facts.code, at, retry_at),
     )
-    wanted = None if facts.wanted is None else _put_certificate(connection, number, name, 1, facts.wanted)
+    wanted = None if facts.wanted is None else _put_certificate(sql, number, name, 1, facts.wanted)
     serving = wanted if facts.same else None
     if facts.serving is not None and not facts.same:
-        serving = _put_certificate(connection, number, name, 2, facts.serving)
-    connection.execute(
-        "UPDATE domain SET wanted_id = ?, serving_id = ? WHERE id = ?", (wanted, serving, number)
-    )
+        serving = _put_certificate(sql, number, name, 2, facts.serving)
+    sql("UPDATE domain SET wanted_id = ?, serving_id = ? WHERE id = ?", (wanted, serving, number))
 
 
-def _put_certificate(
-    connection: sqlite3.Connection, number: int, name: str, version: int, held: Held
-) -> int | None:
+def _put_certificate(sql: Sql, number: int, name: str, version: int, held: Held) -> int | None:
     end, at = START + timedelta(seconds=held.left), instant(START)
     names = names_text([name] if held.fits else [name, "more.test"])
-    return connection.execute(
+    identity: int = sql(
         "INSERT INTO certificate (domain_id, version, source, names, fingerprint, serial, issuer, key_type,"
         " not_before, not_after, pem, chain_pem, sealed_key, issued_at, revoked_at,"
         " ari_start_at, ari_end_at, ari_renew_at, ari_poll_at, ari_explanation)"
-        " VALUES (?, ?, ?, ?, '', '', '', '', ?, ?, '', '', x'00', ?, ?, ?, ?, ?, ?, '')",
+        " VALUES (?, ?, ?, ?, '', '', '', '', ?, ?, '', '', ?, ?, ?, ?, ?, ?, ?, '') RETURNING id",
         (
             *(
                 number,
@@ -119,43 +114,37 @@ def _put_certificate(
                 instant(end - timedelta(seconds=held.lifetime)),
                 instant(end),
             ),
-            *(at, at if held.revoked else None),
+            *(b"\0", at, at if held.revoked else None),
             *[None if held.asked is None else instant(START + timedelta(seconds=held.asked))] * 4,
         ),
-    ).lastrowid
+    )[0][0]
+    return identity
 
 
-def _refill(path: Path, stored: list[Facts]) -> None:
-    with look_into(path) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in (
-            "DROP TRIGGER IF EXISTS event_kept",
-            "UPDATE domain SET wanted_id = NULL, serving_id = NULL",
-            *_EMPTY,
-        ):
-            connection.execute(statement)
+def _refill(backend: Backend, stored: list[Facts]) -> None:
+    with backend.sql(guarded=False) as sql:
+        for statement in ("UPDATE domain SET wanted_id = NULL, serving_id = NULL", *_EMPTY):
+            sql(statement, ())
         for number, facts in enumerate(stored, start=1):
-            _put(connection, number, facts)
-        connection.execute("COMMIT")
+            _put(sql, number, facts)
 
 
 _EMPTY = ("DELETE FROM event", "DELETE FROM acme_order", "DELETE FROM certificate", "DELETE FROM domain")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
+def shared_backend(new_backend: Callable[[], Backend]) -> Backend:
+    return new_backend()
 
 
 @pytest.fixture(scope="module")
-def shared(folder: Path) -> Iterator[SqliteStore]:
-    store = open_store(folder)
+def shared(shared_backend: Backend) -> Iterator[Store]:
+    store = shared_backend.open()
     yield store
     store.close()
 
 
-def _managed(store: SqliteStore, number: int) -> list[Domain]:
+def _managed(store: Store, number: int) -> list[Domain]:
     found = [store.find(_name(each + 1)) for each in range(number)]
     return [domain for domain in found if domain is not None and domain.deleted_at is None]
 
@@ -170,9 +159,9 @@ _many = st.lists(_facts, min_size=4, max_size=12)
 @given(stored=_many, now=_now)
 @settings(max_examples=150, deadline=None)
 def test_filters_counts_and_order_by_status_agree_with_the_rule(
-    shared: SqliteStore, folder: Path, stored: list[Facts], now: datetime
+    shared: Store, shared_backend: Backend, stored: list[Facts], now: datetime
 ) -> None:
-    _refill(database_of(folder), stored)
+    _refill(shared_backend, stored)
     derived = {domain: derive_status(domain, now).status for domain in _managed(shared, len(stored))}
     for status in Status:
         expected = [domain for domain, its in derived.items() if its is status]
@@ -194,9 +183,15 @@ def test_filters_counts_and_order_by_status_agree_with_the_rule(
 )
 @settings(max_examples=150, deadline=None)
 def test_candidates_leave_out_nothing_that_is_due(
-    shared: SqliteStore, folder: Path, stored: list[Facts], now: datetime, before: int, more: int, ari: Ari
+    shared: Store,
+    shared_backend: Backend,
+    stored: list[Facts],
+    now: datetime,
+    before: int,
+    more: int,
+    ari: Ari,
 ) -> None:
-    _refill(database_of(folder), stored)
+    _refill(shared_backend, stored)
     candidates = list(shared.candidates(now, timedelta(days=before + more)))
     due = {
         domain
@@ -213,9 +208,9 @@ def test_candidates_leave_out_nothing_that_is_due(
 @given(stored=_many, now=_now, within=st.sampled_from((0, 1, DAY, 7 * DAY)))
 @settings(max_examples=50, deadline=None)
 def test_expiring_within_goes_by_the_expiry_that_the_list_shows(
-    shared: SqliteStore, folder: Path, stored: list[Facts], now: datetime, within: int
+    shared: Store, shared_backend: Backend, stored: list[Facts], now: datetime, within: int
 ) -> None:
-    _refill(database_of(folder), stored)
+    _refill(shared_backend, stored)
     length = timedelta(seconds=within)
     expected = {
         domain
@@ -227,7 +222,7 @@ def test_expiring_within_goes_by_the_expiry_that_the_list_shows(
 
 @pytest.mark.parametrize("state", ["nothing", "owed", "served", "renewed"])
 def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after_expiry(
-    store: SqliteStore, clock: Clock, state: str
+    store: Store, clock: Clock, state: str
 ) -> None:
     for number, code in enumerate((None, *Code)):
         domain = store.add_domain(_name(number), (), Source.C4)
@@ -255,7 +250,7 @@ def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after
         clock.move(days=10)
 
 
-def test_the_filters_restrict_and_the_limit_cuts(store: SqliteStore, clock: Clock) -> None:
+def test_the_filters_restrict_and_the_limit_cuts(store: Store, clock: Clock) -> None:
     for name, source in (("b.test", Source.C4), ("a.test", Source.TEXT), ("c.test", Source.C4)):
         store.add_domain(name, (), source)
         clock.move(hours=-1)
@@ -272,7 +267,7 @@ def test_the_filters_restrict_and_the_limit_cuts(store: SqliteStore, clock: Cloc
     assert list(store.domains(Query(deleted=True), clock())) == [gone]
 
 
-def test_sorted_by_expiry_what_has_none_comes_last(store: SqliteStore, clock: Clock) -> None:
+def test_sorted_by_expiry_what_has_none_comes_last(store: Store, clock: Clock) -> None:
     for name, days in (("a.test", 30), ("b.test", 10), ("c.test", None)):
         domain = store.add_domain(name, (), Source.C4)
         if days is not None:

@@ -1,0 +1,143 @@
+"""Domains: added, updated, deleted and added again, and what the last pass found."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta, timezone
+
+import pytest
+
+from sslctl.errors import Busy, NotManaged
+from sslctl.rules.model import Domain, Source
+from sslctl.rules.reasons import Code
+from sslctl.rules.status import queued_finding
+from sslctl.store.interface import Store
+from sslctl.store.interface.domains import Query
+from tests.support.fakes import START, Clock
+from tests.support.store_backends import Backend
+from tests.support.store_cases import (
+    NAME,
+    bundle,
+    finding,
+    issue,
+    kinds,
+    leaf,
+    private_key,
+    serve,
+)
+
+
+def test_a_new_domain_is_queued_and_due_at_once(store: Store, clock: Clock) -> None:
+    domain = store.add_domain(NAME, ("b.test", "xn--bcher-kva.test"), Source.C4)
+    assert domain.names == (NAME, "b.test", "xn--bcher-kva.test")
+    assert (domain.finding, domain.checked_at, domain.created_at) == (queued_finding(clock()), None, clock())
+    event = store.events(domain)[0]
+    assert (event.kind, event.actor, event.at, event.version) == ("added", "tester (pytest)", clock(), None)
+    assert event.detail == "source c4, other names: b.test, xn--bcher-kva.test"
+
+
+def test_times_are_kept_in_utc_to_the_second(store: Store, clock: Clock) -> None:
+    clock.at = START.astimezone(timezone(timedelta(hours=8))) + timedelta(microseconds=999_999)
+    created_at = store.add_domain(NAME, (), Source.C4).created_at
+    assert (created_at, created_at.tzinfo) == (START, UTC)
+
+
+def test_a_managed_domain_is_not_added_again(store: Store, domain: Domain, backend: Backend) -> None:
+    before = backend.dump()
+    with pytest.raises(Busy, match=r"a\.test was added by somebody else meanwhile"):
+        store.add_domain(NAME, ("b.test",), Source.TEXT)
+    assert backend.dump() == before
+    assert store.domain(NAME) == domain
+
+
+def test_a_domain_that_was_never_added_is_not_managed(store: Store) -> None:
+    assert store.find(NAME) is None
+    with pytest.raises(NotManaged, match=r"^a\.test is not managed here$"):
+        store.domain(NAME)
+
+
+def test_delete_ends_management_and_keeps_the_history(store: Store, domain: Domain, clock: Clock) -> None:
+    served = serve(store, issue(store, domain))
+    clock.move(days=1)
+    deleted = store.delete_domain(served)
+    assert (deleted.deleted_at, deleted.wanted, deleted.serving, deleted.finding) == (
+        clock(),
+        None,
+        None,
+        None,
+    )
+    assert store.find(NAME) == deleted
+    assert list(store.domains(Query(), clock())) == []
+    assert list(store.candidates(clock(), timedelta(days=365))) == []
+    assert store.count_by_status(clock()) == {}
+    with pytest.raises(NotManaged, match=r"^a\.test was deleted$"):
+        store.domain(NAME)
+    [version] = store.certificates(deleted)
+    assert (version.verified_at, version.replaced_at) == (START, clock())
+    assert store.bundle(version).private_key == private_key()
+    assert kinds(store, deleted) == ["added", "issued", "uploaded", "serving", "deleted"]
+
+
+def test_a_deleted_domain_comes_back_with_its_history(store: Store, domain: Domain, clock: Clock) -> None:
+    deleted = store.delete_domain(serve(store, issue(store, domain)))
+    clock.move(days=1)
+    back = store.add_domain(NAME, ("b.test",), Source.TEXT)
+    assert (back.id, back.sans, back.source, back.created_at) == (deleted.id, ("b.test",), Source.TEXT, START)
+    assert (back.deleted_at, back.wanted, back.serving, back.finding) == (
+        None,
+        None,
+        None,
+        queued_finding(clock()),
+    )
+    assert kinds(store, back)[-2:] == ["deleted", "added"]
+    again = store.add_text_certificate(back.name, back.sans, bundle(), leaf())
+    assert [version.version for version in store.certificates(again)] == [2, 1]
+
+
+def test_what_is_wanted_of_a_domain_may_change(store: Store, domain: Domain, clock: Clock) -> None:
+    served = store.record_finding(serve(store, issue(store, domain)), None)
+    clock.move(days=1)
+    amended = store.update_domain(served, ("b.test",), Source.TEXT)
+    assert (amended.sans, amended.source, amended.finding) == (
+        ("b.test",),
+        Source.TEXT,
+        queued_finding(clock()),
+    )
+    assert (amended.serving, amended.checked_at) == (served.serving, START)
+    assert (
+        store.events(amended)[-1].detail == "source text, other names: b.test; was source c4, no other names"
+    )
+
+
+# Findings
+
+
+def test_a_finding_is_news_only_when_its_text_changed(store: Store, domain: Domain, clock: Clock) -> None:
+    for found in ("here", "here", "there"):
+        clock.move(hours=1)
+        domain = store.record_finding(domain, finding(found=found, at=clock()))
+        assert (domain.finding, domain.checked_at) == (finding(found=found, at=clock()), clock())
+    for _ in range(2):
+        clock.move(hours=1)
+        domain = store.record_finding(domain, None)
+        assert (domain.finding, domain.checked_at) == (None, clock())
+    told = [event.detail for event in store.events(domain) if event.kind == "found"]
+    assert told == [
+        "CNAME_ELSEWHERE: The CNAME does not point at the CDN: found here, wanted that.",
+        "CNAME_ELSEWHERE: The CNAME does not point at the CDN: found there, wanted that.",
+        "well",
+    ]
+
+
+def test_a_finding_that_waits_for_a_person_has_no_time(store: Store, domain: Domain) -> None:
+    settled = store.record_finding(domain, finding(Code.C4_UNKNOWN_DOMAIN))
+    assert settled.finding is not None
+    assert settled.finding.retry_at is None
+
+
+def test_queued_is_neither_a_check_nor_news(store: Store, domain: Domain, clock: Clock) -> None:
+    checked = store.record_finding(domain, finding())
+    before = kinds(store, checked)
+    clock.move(hours=1)
+    requeued = store.record_finding(checked, queued_finding(clock()))
+    assert (requeued.finding, requeued.checked_at) == (queued_finding(clock()), START)
+    assert kinds(store, requeued) == before

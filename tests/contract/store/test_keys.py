@@ -1,0 +1,116 @@
+"""Keys at rest: rotated, verified, found when no one needs them, and destroyed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sslctl.errors import Busy, StateError
+from sslctl.rules.claim_names import KEY_ROTATION
+from sslctl.rules.model import Domain, Source
+from sslctl.store.interface import Store
+from sslctl.text import instant
+from tests.support.fakes import START, Clock
+from tests.support.store_backends import Backend
+from tests.support.store_cases import NAME, finding, held, issue, open_order, private_key, serve
+
+DAY = timedelta(days=1)
+
+
+def test_rotate_keys_replaces_the_key_and_every_secret_is_still_decrypted(
+    store: Store, busy_domain: Domain, backend: Backend
+) -> None:
+    old = backend.key_file.read_bytes()
+    rotated = store.rotate_keys()
+    # The check of the key file, the audit chain, the order and the certificate.
+    assert (rotated.rewrapped, rotated.went_on, rotated.left) == (4, False, 0)
+    assert old.strip() not in backend.key_file.read_bytes()
+    for each in (store, backend.open()):
+        each.require_keys()
+        order = each.find_open_order(busy_domain)
+        assert order is not None
+        assert each.order_key(order) == each.bundle(held(busy_domain)).private_key == private_key()
+        assert each.verify_history().broken == ""
+
+
+def test_rotate_keys_raises_busy_while_another_host_rotates(
+    store: Store, backend: Backend, clock: Clock
+) -> None:
+    before = backend.key_file.read_bytes()
+    with backend.sql() as sql:
+        until = instant(clock() + DAY)
+        sql(
+            "INSERT INTO lease (name, owner, until) VALUES (?, ?, ?)",
+            (KEY_ROTATION, "elsewhere.test/1/1", until),
+        )
+    with pytest.raises(Busy, match="the keys are being rotated already"):
+        store.rotate_keys()
+    assert backend.key_file.read_bytes() == before
+
+
+def test_state_is_refused_with_another_key_file(
+    store: Store, busy_domain: Domain, backend: Backend, clock: Clock
+) -> None:
+    assert busy_domain.wanted is not None
+    store.require_keys()
+    other = backend.key_file.with_name("other.key")
+    backend.key_file.rename(other)
+    lines = other.read_bytes()
+    backend.key_file.write_bytes(b"A" * 43 + b"=\n")
+    backend.key_file.chmod(0o600)
+    with pytest.raises(StateError, match="does not open this database"):
+        backend.open(clock)
+    backend.key_file.write_bytes(lines)
+    backend.open(clock).require_keys()
+
+
+def test_domains_with_spare_keys_are_those_with_a_version_neither_wanted_nor_served(
+    store: Store, domain: Domain, clock: Clock
+) -> None:
+    served = serve(store, issue(store, domain))
+    assert store.domains_with_spare_keys(START) == []
+    clock.move(days=1)
+    renewed = issue(store, served)
+    assert store.domains_with_spare_keys(START) == [], "it is still served"
+    serve(store, renewed)
+    assert store.domains_with_spare_keys(START - DAY) == []
+    assert store.domains_with_spare_keys(START) == [NAME]
+
+
+def test_destroy_key_leaves_the_certificate_without_its_key(
+    store: Store, domain: Domain, clock: Clock
+) -> None:
+    serve(store, issue(store, serve(store, issue(store, domain))))
+    new, old = store.certificates(domain)
+    clock.move(days=1)
+    store.destroy_key(domain, old)
+    [_, destroyed] = store.certificates(domain)
+    assert destroyed.key_destroyed_at == clock()
+    assert store.bundle(destroyed).private_key == ""
+    assert store.bundle(new).private_key == private_key()
+    assert store.domains_with_spare_keys(clock()) == []
+    event = store.events(domain)[-1]
+    assert (event.kind, event.version) == ("key destroyed", 1)
+    store.require_keys()
+
+
+def test_destroy_key_raises_busy_for_a_wanted_or_served_version(store: Store, domain: Domain) -> None:
+    served = serve(store, issue(store, domain))
+    renewed = issue(store, served)
+    for version in store.certificates(renewed):
+        with pytest.raises(Busy, match="is in use"):
+            store.destroy_key(renewed, version)
+        assert store.bundle(version).private_key == private_key()
+
+
+def test_order_opened_after_a_rotation_is_encrypted_with_the_new_key(
+    store: Store, domain: Domain, backend: Backend
+) -> None:
+    other = backend.open()
+    store.rotate_keys()
+    order = open_order(other, domain)
+    assert store.order_key(order) == private_key()
+    store.record_finding(other.add_domain("b.test", (), Source.C4), finding())
+    store.require_keys()
+    other.close()

@@ -1,0 +1,52 @@
+"""Query plans: queries that every tick and every order make read indexes, not whole tables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sslctl.rules.limits import LimitKind
+from sslctl.store.sql.budget import _TIMES
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import START
+
+
+def test_the_questions_of_every_tick_are_answered_by_indexes_alone(store: SqliteStore) -> None:
+    """A row of `certificate` fills a page; a hundred thousand pages that are not in memory take many seconds."""
+    asked: list[str] = []
+    connection = store._database._connection
+    connection.set_trace_callback(asked.append)
+    store.count_by_status(START)
+    assert list(store.candidates(START - timedelta(days=1), timedelta(days=7))) == []
+    connection.set_trace_callback(None)
+    assert len(asked) == 2
+    for sql in asked:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        tables = [
+            step for step in plan if step.startswith(("SCAN domain", "SEARCH wanted", "SEARCH serving"))
+        ]
+        assert len(tables) == 3
+        assert all("COVERING INDEX" in step for step in tables), plan
+
+
+def test_nothing_is_found_by_reading_all_certificates(store: SqliteStore) -> None:
+    asked: list[str] = []
+    connection = store._database._connection
+    connection.set_trace_callback(asked.append)
+    store.renewal_infos_due(START, 9)
+    connection.set_trace_callback(None)
+    [sql] = asked
+    steps = [str(row["detail"]) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    assert any("certificate_by_poll" in step for step in steps)
+    assert [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step] == []
+
+
+@pytest.mark.parametrize("kind", _TIMES, ids=str)
+def test_nothing_is_counted_by_reading_all_orders(store: SqliteStore, kind: LimitKind) -> None:
+    plan = store._database.read(
+        lambda row: str(row["detail"]),
+        f"EXPLAIN QUERY PLAN {_TIMES[kind]} ORDER BY at DESC LIMIT 1 OFFSET 4",
+        {"ca": "", "key": "a.test", "since": "2026-11-23T00:00:00Z", "ahead": "2026-12-23T00:00:00Z"},
+    )
+    assert [step for step in plan if step.startswith("SCAN")] == []
