@@ -44,4 +44,4 @@ def both_times(at: datetime) -> str:
 
 def event_kind(event: Event) -> str:
     """Return what kind of event it was, with the version of the certificate that it concerns."""
-    return event.kind if event.version is None else f"{event.kind} (version {event.version})"
+    return event.kind if event.version is None else f"{event.kind} v{event.version}"

@@ -84,16 +84,16 @@ def paragraph(text: str, indent: str = "") -> str:
 def fit(natural: Sequence[int], least: Sequence[int], available: int) -> list[int]:
     """Return a width for each column, such that together they take at most `available` columns where possible.
 
-    `natural` holds the widths of the longest cells, `least` those of the longest words. What is left beyond the words
-    is shared in proportion to what each column lacks, as browsers do; words are broken only if they do not fit.
+    `natural` holds the widths of the longest cells, `least` those of the longest words. As few columns as possible are
+    narrowed, those first that can lose most; words are broken only if they do not fit otherwise.
     """
-    spare = available - sum(least)
-    if spare < 0:
+    if sum(least) > available:
         return _limit(least, available)
-    lacking = [longest - word for longest, word in zip(natural, least, strict=True)]
-    if sum(lacking) <= spare:
-        return list(natural)
-    return [word + spare * lack // sum(lacking) for word, lack in zip(least, lacking, strict=True)]
+    widths = list(natural)
+    for column in sorted(range(len(widths)), key=lambda each: least[each] - natural[each]):
+        excess = sum(widths) - available
+        widths[column] = max(least[column], widths[column] - max(excess, 0))
+    return widths
 
 
 def _limit(widths: Sequence[int], available: int) -> list[int]:
