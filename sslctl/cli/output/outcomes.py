@@ -19,7 +19,7 @@ from sslctl.text import clean
 
 
 def write_outcome(domain: Domain, now: datetime) -> None:
-    """Write how a pass over `domain` ended: its status, and in trouble who must do what."""
+    """Write how a pass over `domain` ended: its status and, unless it is Success, the next step."""
     verdict = derive_status(domain, now)
     head = f"{domain.name}: {coloured(verdict.status)}"
     if verdict.code is None:
