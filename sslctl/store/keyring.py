@@ -1,4 +1,4 @@
-"""Private keys at rest: sealed with a key that lives outside the database (`cryptography.fernet.MultiFernet`)."""
+"""Private keys at rest: encrypted with a key outside the database (`cryptography.fernet.MultiFernet`)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from sslctl.errors import Busy, StateError
 from sslctl.system.files import publish, read_regular
 
 _OTHERS = 0o077
-# systemd gives a credential to the service's user by an access list, which shows as rights of the group.
+# systemd grants the service's user access to a credential by an access list, which shows as rights of the group.
 _OTHERS_OF_CREDENTIAL = 0o007
 _LARGEST = 1 << 20
-_PUT_BACK = "put back the key file that was in use when the database was written"
+_PUT_BACK = "restore the key file that was in use when the database was written"
 _MAKE = "`openssl rand -base64 32 | tr +/ -_` makes one"
 
 
 class Keyring:
-    """Seals and opens private keys. The key file holds one Fernet key a line; the first one seals.
+    """Encrypts and decrypts private keys. The key file holds one Fernet key a line; the first one encrypts.
 
-    Where the file lies inside `credentials`, systemd put it there (`LoadCredential=`, systemd.exec(5)): it is read and
-    never written.
+    If the file is inside `credentials`, systemd provides it (`LoadCredential=`, systemd.exec(5)): it is read and never
+    written.
 
-    The file may change while this runs (`sslctl keys rotate`). So it is read anew before each sealing, and when no key
-    that was ever seen in it opens something. Keys that went out of it meanwhile still open what was read before.
+    The file may change while the process runs (`sslctl keys rotate`). So it is read before each encryption, and again if no
+    key that was ever in it decrypts a value. Keys that left the file still decrypt what was read before.
     """
 
     def __init__(self, path: Path, *, credentials: Path | None = None) -> None:
@@ -36,12 +36,12 @@ class Keyring:
 
     @property
     def path(self) -> Path:
-        """Where the key file is, or belongs."""
+        """The path of the key file, whether it exists or not."""
         return self._path
 
     @property
     def exists(self) -> bool:
-        """Say whether the key file is there. Raises `StateError` where its folder cannot be searched."""
+        """Whether the key file exists. Raise `StateError` if its folder cannot be searched."""
         try:
             return self._path.exists()
         except OSError as error:
@@ -49,22 +49,22 @@ class Keyring:
 
     @property
     def is_writable(self) -> bool:
-        """Say whether the key file is sslctl's to change."""
+        """Whether sslctl may change the key file."""
         return not self._is_credential and os.access(self._real_path.parent, os.W_OK | os.X_OK)
 
     @property
     def _real_path(self) -> Path:
-        # What the file's name may be a link to is changed, not the link.
+        # If the file is a symbolic link, its target is changed, not the link.
         return Path(os.path.realpath(self._path))
 
     def make(self) -> None:
-        """Make the key file, mode 0600, whole or not at all, and on the disk for good. Raises `StateError`."""
+        """Create the key file, mode 0600, atomically and durably. Raise `StateError` if that fails."""
         if self._is_credential:
             raise StateError(
-                f"the credential {self._path} is missing, and sslctl does not make it",
+                f"the credential {self._path} is missing, and sslctl does not create it",
                 hint=f"write a key into the file that LoadCredential= names: {_MAKE}",
             )
-        # One fixed name: what a power cut left there is taken away by the next run.
+        # One fixed name: the next run removes what a power cut left there.
         temporary = self._path.with_name(f".{self._path.name}.new")
         try:
             temporary.unlink(missing_ok=True)
@@ -78,41 +78,41 @@ class Keyring:
         """Encrypt `text`, inside the transaction that stores it (`Rotation` says why)."""
         return Fernet(self.read()[0]).encrypt(text.encode())
 
-    def decrypt(self, sealed: bytes) -> str:
-        """Decrypt what `seal` gave. Raises `StateError` when no key of the file opens it."""
+    def decrypt(self, token: bytes) -> str:
+        """Decrypt what `encrypt` returned. Raise `StateError` if no key of the file decrypts it."""
         if not self._held:
             self.load()
         for look_again in (self.load, self._fail):
             try:
-                return MultiFernet(list(self._held.values())).decrypt(sealed).decode()
+                return MultiFernet(list(self._held.values())).decrypt(token).decode()
             except InvalidToken:
                 look_again()
         raise AssertionError
 
     def load(self) -> None:
-        """Take in what the file holds.
+        """Read the keys in the file, in addition to those that were read before.
 
-        Who does so before it reads a sealed value always has the key for that, however far a rotation is.
+        After it, every encrypted value that is then read can be decrypted, however far a rotation is.
         """
         self._held = {key: Fernet(key) for key in dict.fromkeys((*self.read(), *self._held))}
 
     def read(self) -> list[bytes]:
-        """Give the keys of the file, at least one. Raises `StateError` where it cannot be read or trusted."""
+        """Return the keys of the file, at least one. Raise `StateError` if it cannot be read or trusted."""
         try:
             content, state = read_regular(self._path, _LARGEST)
-            # What others can read they may have read: it is not quietly put right.
+            # Other users may have read it already, so the mode is not silently corrected.
             if state.st_mode & (_OTHERS_OF_CREDENTIAL if self._is_credential else _OTHERS):
                 raise StateError(
                     f"the key file {self._path} can be read by other users",
-                    hint=f"chmod 600 {self._path}, and consider what was readable as known to them",
+                    hint=f"run chmod 600 {self._path}, and treat the keys in it as known to them",
                 )
             keys = list(dict.fromkeys(content.split()))
-            # Each is looked at, the first one included.
+            # Every key is checked, the first one included.
             MultiFernet([Fernet(key) for key in keys])
         except FileNotFoundError as error:
             raise StateError(
                 f"the key file {self._path} is missing, and without it no private key can be read",
-                hint="put it back from its backup, or name it in state.key_file",
+                hint="restore it from its backup, or set state.key_file",
             ) from error
         except OSError as error:
             raise self._unreadable(error) from error
@@ -123,27 +123,29 @@ class Keyring:
         return keys
 
     def replace(self, before: Sequence[bytes], keys: Sequence[bytes]) -> None:
-        """Have the file hold `keys`, all at once, where it holds the keys `before`.
+        """Replace the keys `before` in the file by `keys`, atomically.
 
-        Raises `Busy` where it does not, and `StateError` where it cannot be written; then it is as it was.
+        Raise `Busy` if the file does not hold `before`, and `StateError` if it cannot be written. It is unchanged then.
         """
         if self.read() != list(before):
-            raise Busy(f"the key file {self._path} was changed by somebody else meanwhile", hint="look at it")
+            raise Busy(
+                f"the key file {self._path} was changed by another process meanwhile", hint="examine it"
+            )
         place = self._real_path
-        # One fixed name: what a run that was killed left there is taken away by the next one.
+        # One fixed name: the next run removes what a killed one left there.
         temporary = place.with_name(f".{place.name}.new")
         try:
             owner = place.stat()
             temporary.unlink(missing_ok=True)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            # root may do this for the user whose file it is.
+            # root may run this for the user who owns the file.
             _write_through(descriptor, keys, owner)
             publish(temporary, place, force=True)
         except OSError as error:
             raise StateError(f"cannot change the key file {self._path}: {error.strerror}") from error
 
     def _fail(self) -> None:
-        raise StateError(f"the key file {self._path} does not open this database", hint=_PUT_BACK)
+        raise StateError(f"the key file {self._path} does not decrypt this database", hint=_PUT_BACK)
 
     def _unreadable(self, error: OSError) -> StateError:
         return StateError(
@@ -153,15 +155,18 @@ class Keyring:
 
 
 class Rotation:
-    """The way from old keys to a new one, in steps that each leave a file that opens everything.
+    """A key rotation, in steps that each leave a file that decrypts everything.
 
-    The new key is written in front of the old ones; all that is sealed is sealed with it; then the old ones are dropped.
-    Where the file holds several keys at the start, that is the rest of a rotation which was killed, or of one by hand:
-    its first key is the new one.
+    1. The new key is written in front of the old ones.
+    2. Every secret is re-encrypted with it.
+    3. The old keys are dropped.
 
-    Nobody is kept from working meanwhile. Whoever seals does so inside a transaction that writes, and reads the file
-    there. Such a transaction either ended before the first one that rewraps began, and is seen by it, or it began after
-    the new key was in the file, and seals with that.
+    If the file holds several keys at the start, an earlier rotation was killed or someone rotates by hand: the first key
+    is the new one.
+
+    Other processes may work in the meantime. They encrypt inside a writing transaction, and read the file there. Such a
+    transaction either ended before the first one that re-encrypts began, which then sees its work, or it began after the
+    new key was in the file, and encrypts with that.
     """
 
     def __init__(self, keyring: Keyring) -> None:
@@ -171,32 +176,32 @@ class Rotation:
         if not self.goes_on:
             if not keyring.is_writable:
                 raise StateError(
-                    f"the key file {keyring.path} is not sslctl's to write",
-                    hint=f"put a new key on its first line by hand, the old one behind it ({_MAKE}), then run this again",
+                    f"the key file {keyring.path} must not be changed by sslctl",
+                    hint=f"insert a new key as its first line by hand, before the old one ({_MAKE}), then run this again",
                 )
             before, keys = keys, [Fernet.generate_key(), *keys]
             keyring.replace(before, keys)
         self._keys = keys
         self._first, self._all = Fernet(keys[0]), MultiFernet([Fernet(key) for key in keys])
 
-    def rewrap(self, sealed: bytes, what: str) -> bytes | None:
-        """Give `sealed` as the new key seals it, None where it did so already.
+    def rewrap(self, token: bytes, what: str) -> bytes | None:
+        """Return `token` re-encrypted with the new key; None if it is already.
 
-        Raises `StateError`, naming `what`, when no key opens it.
+        Raise `StateError`, naming `what`, if no key decrypts it.
         """
         try:
-            self._first.decrypt(sealed)
+            self._first.decrypt(token)
         except InvalidToken:
             try:
-                return self._all.rotate(sealed)
+                return self._all.rotate(token)
             except InvalidToken as error:
                 raise StateError(
-                    f"no key of {self._keyring.path} opens {what}, so no key was dropped", hint=_PUT_BACK
+                    f"no key of {self._keyring.path} decrypts {what}, so no key was dropped", hint=_PUT_BACK
                 ) from error
         return None
 
     def end(self) -> int:
-        """Drop the old keys; give how many are left, in a file that is not sslctl's to write."""
+        """Drop the old keys. Return how many remain, in a file that sslctl may not write."""
         if not self._keyring.is_writable:
             return len(self._keys) - 1
         self._keyring.replace(self._keys, self._keys[:1])

@@ -45,7 +45,7 @@ class SqlDomains(SqlQueries, SqlHistory):
                 "code": Code.QUEUED,
                 "wanted": wanted.id if wanted else None,
             }
-            expect(run(_UPSERT, values).rowcount == 1, f"{name} was added by somebody else meanwhile")
+            expect(run(_UPSERT, values).rowcount == 1, f"{name} was added by another sslctl meanwhile")
             domain = self.domain(name)
             self._append_event(domain.id, "added", _described(sans, source))
             if wanted is not None:

@@ -1,6 +1,6 @@
-"""Copies of the SQLite file: a backup while others work, and the way back.
+"""Copies of the SQLite file: a backup while other processes work, and the restore.
 
-SQLite's own backup is used both ways, since only that gives one moment's state of a database that others write to.
+Both use SQLite's own backup, because only that copies the state of one moment of a database that others write to.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _OPEN_READ_ONLY = "mode=ro"
 
 
 def back_up(source: Path, path: Path, *, force: bool) -> Copy:
-    """Write a copy of the database `source` into the file `path`; see `Store.back_up`."""
+    """Write a copy of the database `source` into the file `path`; see `Maintenance.back_up`."""
     if not force and os.path.lexists(path):
-        raise BadInput(f"{path} exists already", hint="--force writes over it")
+        raise BadInput(f"{path} exists already", hint="--force overwrites it")
     try:
         with _temporary(path) as temporary:
             _copy(source, temporary)
@@ -34,7 +34,7 @@ def back_up(source: Path, path: Path, *, force: bool) -> Copy:
             _sync(temporary)
             publish(temporary, path, force=force)
     except FileExistsError as error:
-        raise BadInput(f"{path} exists already", hint="--force writes over it") from error
+        raise BadInput(f"{path} exists already", hint="--force overwrites it") from error
     except OSError as error:
         raise BadInput(f"cannot write {path}: {error.strerror}") from error
     return found
@@ -42,10 +42,10 @@ def back_up(source: Path, path: Path, *, force: bool) -> Copy:
 
 @contextmanager
 def unpacked(backup: Path, path: Path) -> Iterator[tuple[Path, Copy]]:
-    """Give a copy of `backup` to be put in order, which becomes the database `path` at the end of the block.
+    """Yield a copy of `backup` and what it holds; at the end of the block the copy becomes the database `path`.
 
-    It has the schema of this version, and nobody's claims. Where the block raises nothing is left. Raises `StateError`
-    where there is state at `path`, or `backup` is not sslctl's or is damaged.
+    It has the schema of this version and no claims. If the block raises, nothing is left of it. Raise `StateError` if
+    there is state at `path`, or if `backup` is damaged or not sslctl's.
     """
     _require_empty(path)
     try:
@@ -66,7 +66,7 @@ def unpacked(backup: Path, path: Path) -> Iterator[tuple[Path, Copy]]:
 
 
 def _require_empty(path: Path) -> None:
-    # SQLite would play a journal that is left there back into the new database.
+    # SQLite would replay a leftover journal into the new database.
     for place in (path, path.with_name(f"{path.name}-journal")):
         if os.path.lexists(place):
             raise _occupied(place)
@@ -74,13 +74,13 @@ def _require_empty(path: Path) -> None:
 
 def _occupied(place: Path) -> StateError:
     return StateError(
-        f"{place} is there already, and nothing is restored over it",
+        f"{place} exists already, and restore overwrites nothing",
         hint="move it away, or name an empty folder in state.dir",
     )
 
 
 def _require_known(backup: Path) -> None:
-    with _telling(backup), closing(_connect(backup, _OPEN_READ_ONLY)) as connection:
+    with _translating_errors(backup), closing(_connect(backup, _OPEN_READ_ONLY)) as connection:
         schema.require_known(connection, str(backup))
 
 
@@ -98,35 +98,35 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy the database `source` as it is at one moment into the empty file `target`.
+    """Copy the state of one moment of the database `source` into the empty file `target`.
 
-    In one step: a copy in many begins anew with every commit of another process, and may never end. Others read
-    meanwhile, and who wants to commit waits.
+    It is one step: a copy in several starts again after each commit of another process, and may never end. In the
+    meantime other processes can read; their commits wait. Raise `Busy` if it does not succeed in time.
     """
     end = time.monotonic() + _LONGEST_SECONDS
 
-    def give_up_in_time(_status: int, _remaining: int, _total: int) -> None:
+    def stop_in_time(_status: int, _remaining: int, _total: int) -> None:
         if time.monotonic() > end:
             raise Busy("the database is in use by another sslctl", hint="try again in a minute")
 
     with (
-        _telling(source),
+        _translating_errors(source),
         closing(_connect(source, _OPEN_READ_ONLY)) as read,
         closing(_connect(target, "mode=rw")) as write,
     ):
-        # Nobody has `target` before it is finished and synced.
+        # No one uses `target` before it is finished and synced.
         write.execute("PRAGMA journal_mode = OFF")
         write.execute("PRAGMA synchronous = OFF")
-        read.backup(write, sleep=_LOOK_AGAIN_SECONDS, progress=give_up_in_time)
+        read.backup(write, sleep=_LOOK_AGAIN_SECONDS, progress=stop_in_time)
 
 
 def _examine(copy: Path, shown_as: str) -> Copy:
-    """Read a copy back, bring its schema up to date, and drop the claims of those who used what it was made of."""
-    with _telling(Path(shown_as)), closing(_connect(copy, "mode=rw")) as connection:
+    """Verify a copy, migrate its schema, and delete the claims of the processes that used the original."""
+    with _translating_errors(Path(shown_as)), closing(_connect(copy, "mode=rw")) as connection:
         schema.require_known(connection, shown_as)
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
-            raise StateError(f"{shown_as} is damaged: {found}", hint="nothing was kept of the copy")
+            raise StateError(f"{shown_as} is damaged: {found}", hint="the copy was deleted")
         schema.prepare(connection, shown_as)
         connection.execute("DELETE FROM lease")
         counts = "SELECT (SELECT count(*) FROM domain), (SELECT count(*) FROM certificate)"
@@ -144,10 +144,12 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _translating_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except SslctlError:
         raise
     except sqlite3.Error as error:
-        raise StateError(f"{path} cannot be copied: {error}", hint="is it a database of sslctl?") from error
+        raise StateError(
+            f"{path} cannot be copied: {error}", hint="check that it is a database of sslctl"
+        ) from error

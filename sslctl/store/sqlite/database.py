@@ -1,4 +1,4 @@
-"""One SQLite connection, its transactions, and its errors told as ours."""
+"""One SQLite connection for all threads of a process: its transactions, groups of commits, and errors."""
 
 from __future__ import annotations
 
@@ -18,46 +18,50 @@ from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.system.files import sync_folder
 
 _BUSY_SECONDS = 15.0
-# A group ends when nobody waits to join it, and at the latest here: other processes want to write too.
+# A group ends when no thread waits to join it, and at the latest here: other processes want to write too.
 _MOST_MEMBERS = 64
 _LONGEST_SECONDS = 0.05
-_LOOK_AGAIN_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _OTHERS_WRITE = 0o022
-_STEPS_BETWEEN_LOOKS = 100_000
+_STEPS_BETWEEN_CHECKS = 100_000
 
 
 class _Group:
-    """The transactions of several threads that share one commit. Changed under the connection's lock alone."""
+    """The transactions of several threads that share one commit. It is changed only under the connection's lock."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.members = 0
         self.ended = threading.Event()
-        self.is_kept = False
+        self.is_committed = False
         self.error: sqlite3.Error | None = None
 
     @property
     def is_full(self) -> bool:
-        """Say whether nobody more may join."""
+        """Whether no further thread may join."""
         return self.members >= _MOST_MEMBERS or time.monotonic() - self.began > _LONGEST_SECONDS
 
 
 class Database:
-    """The SQLite file `path`, made where it is missing, with the schema of this version.
+    """The SQLite file `path`, created if it is missing, with the schema of this version.
 
-    With `read_only` nothing is made or changed, and a file that is missing or has an older schema is refused.
+    With `read_only` nothing is created or changed. A file that is missing or has an older schema is then refused.
 
-    One connection serves all threads of the process behind a lock: transactions are short, and none is held while
-    anybody outside is asked.
+    One connection behind a lock serves all threads of the process: transactions are short, and none is open during a
+    network call.
 
-    A commit waits for the disk several times, so threads share it: each block runs inside a savepoint of one SQLite
-    transaction, whoever finds nobody waiting behind it commits for all, and each caller returns once the commit that
-    holds its work succeeded, or raises when it failed. A block that raises takes back its own work alone. Where SQLite
-    itself takes back everything (a full disk, an I/O error), everyone in the group is told.
+    A commit waits for the disk several times, so threads share commits as a group:
 
-    On one connection a read sees what others of the open group wrote and may yet lose. It is given out when that
-    group's commit succeeded: nobody ever acts on what is not on the disk. Inside a block, what was read goes nowhere
-    before the block's own commit, which is the same one; only an error that the block raises comes at once.
+    1. Each block runs inside a savepoint of one SQLite transaction.
+    2. The thread that leaves its block and finds no other waiting commits for the whole group.
+    3. Each caller returns after the commit that holds its work, or raises the error of that commit.
+
+    A block that raises rolls back its own work only. If SQLite rolls back everything (full disk, I/O error), every member
+    of the group raises.
+
+    On one connection a read sees uncommitted work of the open group. So reads outside a block return only after the group
+    has committed: no one acts on what is not on the disk. Reads inside a block return at once, because their result leaves
+    the block only after the same commit.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -69,7 +73,7 @@ class Database:
         self._group: _Group | None = None
         try:
             if not read_only:
-                _make_ready(path)
+                _prepare_file(path)
             uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
             self._connection = sqlite3.connect(
                 uri, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
@@ -80,15 +84,15 @@ class Database:
             ) from error
         self._connection.row_factory = sqlite3.Row
         try:
-            with self._telling():
+            with self._translating_errors():
                 (schema.require_current if read_only else schema.prepare)(self._connection, str(path))
         except BaseException:
             self._connection.close()
             raise
 
     def read(self, make: Callable[[sqlite3.Row], T], sql: str, values: Any = ()) -> list[T]:
-        """Give what `make` reads out of each row of a query. Raises `StateError` where a row makes no sense to it."""
-        with self._telling(), self._lock:
+        """Return the result of `make` for each row of a query. Raise `StateError` if it cannot read a row."""
+        with self._translating_errors(), self._lock:
             found = self._connection.execute(sql, values).fetchall()
             group = None if self._is_mine else self._group
         if group is not None:
@@ -96,27 +100,27 @@ class Database:
         try:
             return [make(row) for row in found]
         except (LookupError, TypeError, ValueError) as error:
-            # SQLite has no checksums: a damaged page may still look like one.
+            # SQLite has no checksums: a damaged page may look valid.
             raise self._unreadable(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
-        """Run the block in one transaction, committed when this returns; inside another one it is part of that."""
+        """Run the block in one transaction, committed at its end. A nested block is part of the outer transaction."""
         if self._is_mine:
-            with self._telling():
+            with self._translating_errors():
                 yield self._connection.execute
             return
-        with self._telling(), self._turn() as group:
+        with self._translating_errors(), self._member() as group:
             yield self._connection.execute
         self._await(group)
 
     def find_damage(self, seconds: float) -> str | None:
-        """Look for damage to the file for so long; give what was found, empty for none, None where that was too short."""
+        """Search the file for damage for at most `seconds`; return it, empty for none, None if the time was too short."""
         end = time.monotonic() + seconds
-        with self._telling(), self._lock:
-            self._connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS)
+        with self._translating_errors(), self._lock:
+            self._connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
             try:
-                # Unlike quick_check it compares the indexes with the rows: most facts stand in both.
+                # Unlike quick_check it compares the indexes with the rows: most data is in both.
                 found: str = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
@@ -127,7 +131,7 @@ class Database:
         return "" if found == "ok" else found
 
     def check_integrity(self, seconds: float) -> bool:
-        """Look for damage for so long, and say whether that was long enough for all. Raises `StateError` for damage."""
+        """Search for damage for at most `seconds`; return whether all was searched. Raise `StateError` for damage."""
         found = self.find_damage(seconds)
         if found:
             raise self._unreadable(sqlite3.DatabaseError(found))
@@ -135,12 +139,12 @@ class Database:
 
     @property
     def _is_mine(self) -> bool:
-        """Say whether this thread is inside a transaction."""
+        """Whether this thread is inside a transaction."""
         return self._holder == threading.get_ident()
 
     @contextmanager
-    def _turn(self) -> Iterator[_Group]:
-        """Run the block as a member of the open group, or of a new one; commit where nobody waits to join."""
+    def _member(self) -> Iterator[_Group]:
+        """Run the block as a member of the open group, or of a new one. Commit if no thread waits to join."""
         thread = threading.get_ident()
         self._arriving.add(thread)
         try:
@@ -148,11 +152,11 @@ class Database:
                 self._arriving.discard(thread)
                 self._holder = thread
                 try:
-                    # Inside the block: Ctrl-C may come as soon as the transaction is open.
+                    # Inside the try: Ctrl-C may arrive as soon as the transaction is open.
                     yield self._join()
                     self._connection.execute("RELEASE member")
                 except BaseException as error:
-                    self._take_back(error)
+                    self._roll_back(error)
                     raise
                 finally:
                     self._holder = None
@@ -161,7 +165,7 @@ class Database:
             self._arriving.discard(thread)
 
     def _join(self) -> _Group:
-        # Ctrl-C may have come while a group was ended: those who wait for it see that it is no more.
+        # If Ctrl-C arrived while a group ended, `_await` finds that the group is gone.
         if self._group is None or not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
             self._group = _Group()
@@ -169,8 +173,8 @@ class Database:
         self._group.members += 1
         return self._group
 
-    def _take_back(self, error: BaseException) -> None:
-        """Undo what the member that raised `error` wrote; where that cannot be done apart, what all wrote."""
+    def _roll_back(self, error: BaseException) -> None:
+        """Roll back the work of the member that raised `error`; if that is impossible, the work of the whole group."""
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO member")
@@ -192,7 +196,7 @@ class Database:
             self._end(group)
 
     def _end(self, group: _Group) -> None:
-        """Commit for all of `group`, and let them know."""
+        """Commit for all of `group`, and wake its members."""
         is_open = self._connection.in_transaction
         try:
             if is_open:
@@ -200,8 +204,8 @@ class Database:
         except sqlite3.Error as error:
             group.error, is_open = error, False
         finally:
-            # Ctrl-C may have come before the commit.
-            group.is_kept = is_open and not self._connection.in_transaction
+            # Ctrl-C may have arrived before the commit.
+            group.is_committed = is_open and not self._connection.in_transaction
             self._group = None
             try:
                 if self._connection.in_transaction:
@@ -210,15 +214,15 @@ class Database:
                 group.ended.set()
 
     def _await(self, group: _Group) -> None:
-        """Return once the commit of `group` succeeded. Raises what it failed with."""
-        while not group.ended.wait(_LOOK_AGAIN_SECONDS):
-            # The one who was to commit may have been interrupted while it waited for its turn, or while it did.
+        """Wait for the commit of `group`. Raise its error if it failed."""
+        while not group.ended.wait(_POLL_SECONDS):
+            # The thread that had to commit may have been interrupted before or during the commit.
             with self._lock:
                 if self._group is not group:
                     break
                 self._end(group)
-        if not group.is_kept:
-            raise self._told(group.error) from group.error
+        if not group.is_committed:
+            raise self._translated(group.error) from group.error
 
     def close(self) -> None:
         """Close the connection."""
@@ -228,16 +232,16 @@ class Database:
             self._connection.close()
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise self._told(error) from error
+            raise self._translated(error) from error
 
-    def _told(self, error: Exception | None) -> SslctlError:
-        """Give what went wrong in SQLite as one of our errors."""
+    def _translated(self, error: Exception | None) -> SslctlError:
+        """Return an error of SQLite as one of ours."""
         if isinstance(error, sqlite3.OperationalError):
-            # What Python itself found, text that is no UTF-8, has no code.
+            # Errors that Python itself found (text that is not UTF-8) have no code.
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 return Busy("the database is in use by another sslctl", hint="try again in a minute")
             return StateError(f"cannot use the database {self._path}: {error}")
@@ -249,20 +253,20 @@ class Database:
     def _unreadable(self, error: Exception) -> StateError:
         return StateError(
             f"the database {self._path} cannot be read: {error}",
-            hint="it was left as it is; restore a backup, or name another folder in state.dir",
+            hint="it was not changed; restore a backup, or name another folder in state.dir",
         )
 
 
-def _make_ready(path: Path) -> None:
+def _prepare_file(path: Path) -> None:
     _make_folder(path.parent)
     for place in (path.parent, path):
         _require_ours(place)
-    # SQLite would make the file with the umask's mode; keys are sealed, but names are nobody's business either.
+    # SQLite would create the file with the umask's mode. Keys are encrypted, but names are private too.
     path.touch(mode=0o600)
 
 
 def _make_folder(folder: Path) -> None:
-    """Make `folder` where it is missing, and what is missing above it, for good: a power cut must not take it back."""
+    """Create `folder` and its missing parents durably: they must survive a power cut."""
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for place in made:
@@ -270,9 +274,9 @@ def _make_folder(folder: Path) -> None:
 
 
 def _require_ours(place: Path) -> None:
-    """Raise `StateError` where somebody else could put other state in the place of ours."""
+    """Raise `StateError` if another user could replace `place`."""
     if place.is_symlink():
-        raise StateError(f"{place} is a symbolic link", hint="name the real place in state.dir")
+        raise StateError(f"{place} is a symbolic link", hint="set state.dir to the real path")
     if not place.exists():
         return
     state = place.stat()

@@ -43,7 +43,7 @@ def test_times_are_kept_in_utc_to_the_second(store: Store, clock: Clock) -> None
 
 def test_a_managed_domain_is_not_added_again(store: Store, domain: Domain, backend: Backend) -> None:
     before = backend.dump()
-    with pytest.raises(Busy, match=r"a\.test was added by somebody else meanwhile"):
+    with pytest.raises(Busy, match=r"a\.test was added by another sslctl meanwhile"):
         store.add_domain(NAME, ("b.test",), Source.TEXT)
     assert backend.dump() == before
     assert store.domain(NAME) == domain

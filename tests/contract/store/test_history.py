@@ -155,7 +155,7 @@ def test_a_chain_whose_key_is_sealed_with_another_key_file_is_found(written: Bac
     other = Keyring(tmp_path / "other.key")
     other.make()
     edit(written, _forge(_other_chain(written), sealed_by=other))
-    with pytest.raises(StateError, match="does not open this database"):
+    with pytest.raises(StateError, match="does not decrypt this database"):
         audit(written)
 
 

@@ -59,7 +59,7 @@ def test_state_is_refused_with_another_key_file(
     lines = other.read_bytes()
     backend.key_file.write_bytes(b"A" * 43 + b"=\n")
     backend.key_file.chmod(0o600)
-    with pytest.raises(StateError, match="does not open this database"):
+    with pytest.raises(StateError, match="does not decrypt this database"):
         backend.open(clock)
     backend.key_file.write_bytes(lines)
     backend.open(clock).require_keys()

@@ -178,7 +178,7 @@ def assert_restore_refused(cdn: Cdn, file: Path, folder: Path, *words: str) -> N
 
 def test_restore_is_refused_when_a_state_exists(used: Cdn, backup: Path) -> None:
     assert_restore_refused(
-        used, backup, used.folder / "state", "is there already, and nothing is restored over it"
+        used, backup, used.folder / "state", "exists already, and restore overwrites nothing"
     )
 
 
@@ -187,7 +187,7 @@ def test_restore_is_refused_when_a_journal_exists(
 ) -> None:
     folder = use_empty_state(used, monkeypatch)
     (folder / "sslctl.db-journal").touch()
-    assert_restore_refused(used, backup, folder, "sslctl.db-journal is there already")
+    assert_restore_refused(used, backup, folder, "sslctl.db-journal exists already")
 
 
 def test_restore_is_refused_without_the_key_file(
@@ -202,7 +202,7 @@ def test_restore_is_refused_when_the_key_file_does_not_match(
 ) -> None:
     folder = use_empty_state(used, monkeypatch)
     (folder / "master.key").write_bytes(Fernet.generate_key())
-    assert_restore_refused(used, backup, folder, "does not open this database")
+    assert_restore_refused(used, backup, folder, "does not decrypt this database")
 
 
 def test_restore_is_refused_when_a_private_key_cannot_be_decrypted(
@@ -210,7 +210,7 @@ def test_restore_is_refused_when_a_private_key_cannot_be_decrypted(
 ) -> None:
     with look_into(backup) as connection:
         connection.execute("UPDATE certificate SET sealed_key = x'00'")
-    assert_restore_refused(used, backup, use_empty_state(used, monkeypatch), "does not open this database")
+    assert_restore_refused(used, backup, use_empty_state(used, monkeypatch), "does not decrypt this database")
 
 
 def _truncate(file: Path) -> None:

@@ -264,7 +264,7 @@ def test_rotate_keys_drops_no_key_when_a_value_cannot_be_decrypted(folder: Path,
     with look_into(database_of(folder)) as connection:
         connection.execute("UPDATE certificate SET sealed_key = ? WHERE id = 2", (stranger,))
     for _ in range(2):
-        with pytest.raises(StateError, match="opens certificate 2, so no key was dropped"):
+        with pytest.raises(StateError, match="decrypts certificate 2, so no key was dropped"):
             store.rotate_keys()
         assert lines(folder)[1:] == [old]
 
@@ -272,7 +272,7 @@ def test_rotate_keys_drops_no_key_when_a_value_cannot_be_decrypted(folder: Path,
 def test_keyring_replace_raises_busy_when_the_file_was_changed_meanwhile(folder: Path) -> None:
     keyring = Keyring(key_of(folder))
     other = Fernet.generate_key()
-    with pytest.raises(Busy, match="changed by somebody else"):
+    with pytest.raises(Busy, match="changed by another process"):
         keyring.replace([other], [other])
     assert lines(folder) != [other]
 
@@ -329,7 +329,7 @@ def test_world_readable_credential_is_refused(folder: Path, credentials: Path) -
 
 def test_missing_credential_is_never_created(tmp_path: Path) -> None:
     (tmp_path / "credentials").mkdir()
-    with pytest.raises(StateError, match="sslctl does not make it") as refused:
+    with pytest.raises(StateError, match="sslctl does not create it") as refused:
         with_credential(tmp_path / "new", tmp_path / "credentials")
     assert "LoadCredential=" in str(refused.value.hint)
     assert list((tmp_path / "credentials").iterdir()) == []
@@ -339,9 +339,9 @@ def test_rotate_keys_of_a_credential_is_done_by_hand_in_two_steps(folder: Path, 
     store = with_credential(folder, credentials)
     file = credentials / "master.key"
     old, new = file.read_bytes(), Fernet.generate_key() + b"\n"
-    with pytest.raises(StateError, match="not sslctl's to write") as refused:
+    with pytest.raises(StateError, match="must not be changed by sslctl") as refused:
         store.rotate_keys()
-    assert "on its first line by hand" in str(refused.value.hint)
+    assert "as its first line by hand" in str(refused.value.hint)
     assert file.read_bytes() == old
     file.write_bytes(new + old)
     rotated = store.rotate_keys()

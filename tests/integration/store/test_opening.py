@@ -403,7 +403,7 @@ def _replace_by_a_folder(path: Path) -> None:
     [
         (_expose, "can be read by other users"),
         (_share, "can be read by other users"),
-        (_exchange, "does not open this database"),
+        (_exchange, "does not decrypt this database"),
         (_empty, "does not hold Fernet keys"),
         (_garble, "does not hold Fernet keys"),
         (_replace_by_a_folder, "cannot read the key file"),
@@ -471,7 +471,7 @@ def test_a_key_added_in_front_seals_and_the_old_one_still_opens(used: Path) -> N
     new = held(issue(store, store.domain(NAME)))
     store.close()
     key_of(used).write_bytes(key_of(used).read_bytes().splitlines()[0])
-    with pytest.raises(StateError, match="does not open this database"):
+    with pytest.raises(StateError, match="does not decrypt this database"):
         open_store(used)
     with look_into(database_of(used)) as connection:
         sealed = connection.execute("SELECT sealed_key FROM certificate WHERE id = ?", (new.id,)).fetchone()[
