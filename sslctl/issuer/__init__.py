@@ -1,6 +1,16 @@
-"""The CA, as sslctl sees it: an `Issuer` turns a CSR into a certificate.
+"""The Protocol of a CA client: an `Issuer` turns a CSR into a certificate.
 
-`issuer.certbot` is the only one that production uses; certbot itself runs in a child process (`issuer.child`).
+`certbot.issuer.CertbotIssuer` implements it with certbot. To add another CA client, write a class with the methods of
+`Issuer`:
+
+1. Call `on_url` as soon as the CA has accepted an order, and go on only after it returned: the order's URL must be stored
+   before anything else happens to the order.
+2. If `Order.url` is set, go on with that order; never place a second one for it.
+3. Survive a kill at any point: `collect` must find the certificate of an order that an earlier process placed.
+4. Turn every failure into an `IssueError` with a reason code, and clean its texts (`text.clean`). Set `order_dead` only if
+   nothing can come of the order: otherwise the order is collected before another one is placed.
+5. Use the key and the CSR of the order; never make a key.
+6. Bound each call in time, and be safe for use by many threads.
 """
 
 from __future__ import annotations
@@ -25,10 +35,10 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class RenewalWindow:
-    """When the CA suggests to renew a certificate (ARI, RFC 9773, section 4.2): some time from `start_at` to `end_at`.
+    """The window in which the CA suggests to renew a certificate (ARI, RFC 9773, section 4.2).
 
-    Both are whole seconds, the end after the start. `explanation_url` is http or https, cleaned, or empty. At
-    `retry_at` the CA wants to be asked again, None where it did not say.
+    `start_at` and `end_at` are aware, in whole seconds, the end after the start. `explanation_url` is http or https, or
+    empty. `retry_at` is from `Retry-After`, None if there was none.
     """
 
     start_at: datetime
@@ -39,9 +49,9 @@ class RenewalWindow:
 
 @dataclass(frozen=True, slots=True)
 class RenewalWindows:
-    """What the CA suggests, by ARI id: None where it has nothing sensible to say; who is missing was not asked about.
+    """The renewal windows by ARI id. None means that the CA has no usable window; missing ids were not queried.
 
-    `trouble` is what kept the CA from answering further (cleaned), and `retry_at` when it wants to be asked again.
+    `trouble` is the error that ended the queries (cleaned), empty if there was none; `retry_at` is its `Retry-After`.
     """
 
     by_id: Mapping[str, RenewalWindow | None]
@@ -50,12 +60,12 @@ class RenewalWindows:
 
 
 class IssueError(Exception):
-    """No certificate came of it: `code` says why, `found` what was seen (cleaned), `wanted` what would have done.
+    """A request to the CA failed.
 
-    `retry_at` is the CA's wish where it gave one. `pause` is what else the CA would refuse, until then or for a while;
-    None where this concerns the one order. For `Kind.DUPLICATES` it has no key: the order's names are meant.
-    `order_dead` says that nothing can come of the order any more; otherwise it must be collected before another one is
-    placed.
+    `code` is the reason, `found` what was observed and `wanted` what is needed instead (both cleaned). `retry_at` is the
+    time that the CA named, None if it named none. `pause` is the scope that the CA would refuse too, until `retry_at` or
+    for a while; None if only this order is affected. For `LimitKind.DUPLICATES` it has no key: it means the order's names.
+    `order_dead` means that nothing can come of the order; otherwise it must be collected before another one is placed.
     """
 
     def __init__(
@@ -78,40 +88,38 @@ class IssueError(Exception):
 
 
 class OrderPending(Exception):
-    """The CA still waits for the order's challenges: `Issuer.issue` goes on with it."""
+    """The order's challenges are not answered yet: `Issuer.issue` goes on with the order."""
 
 
 class Issuer(Protocol):
-    """Orders, collects and revokes certificates."""
+    """A client of a CA that orders, collects and revokes certificates."""
 
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
-        """Place the order, or go on with it where its URL is known, and see it through.
+        """Place the order, or go on with it if it has a URL, and return the certificate. Raise `IssueError`.
 
-        `on_url` is called with the order's URL as soon as the CA has accepted the order, and returns before
-        anything more is asked of the CA, so that the URL is stored first. `replaces` is the ARI id
-        (`x509.renewal_id`) of the certificate whose place the new one takes; CAs without ARI do not hear of it.
-        Raises `IssueError`.
+        Call `on_url` with the order's URL when the CA has accepted the order; send the next request after it returned, so
+        that the URL is stored first. `replaces` is the ARI id (`x509.renewal_id`) of the certificate that the new one
+        replaces; it is sent only to CAs with ARI.
         """
 
     def collect(self, order: Order) -> Issued | None:
-        """Give the certificate of an order placed earlier: left on disk by a crash, or fetched from its URL.
+        """Return the certificate of an order that was placed earlier: from disk after a crash, or from the order's URL.
 
-        None when the order came to nothing and may be let go. Raises `OrderPending`, and `IssueError` where the CA
-        could not be asked or has not decided.
+        Return None if the order failed and can be closed. Raise `OrderPending` if its challenges are not answered yet, and
+        `IssueError` if the CA did not respond or has not decided.
         """
 
     def forget(self, order: Order) -> None:
-        """Remove what a settled order left on disk."""
+        """Remove the files of a closed order."""
 
     def revoke(self, bundle: Bundle) -> None:
-        """Revoke a certificate at the CA; one revoked already is fine. Raises `IssueError`."""
+        """Revoke a certificate at the CA; a revoked one is no error. Raise `IssueError`."""
 
     def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
-        """Ask the CA when it suggests to renew the certificates with these ARI ids (`x509.renewal_id`).
+        """Return the renewal windows of the certificates with these ARI ids (`x509.renewal_id`); None if the CA has no ARI.
 
-        After about `seconds` no more are asked about. None where the CA has no ARI. Raises `IssueError` where it could
-        not be asked at all.
+        Start no further query after about `seconds`. Raise `IssueError` if the CA could not be reached at all.
         """
 
     def close(self) -> None:
-        """Let go of what runs for this issuer."""
+        """End the processes and threads of this issuer."""

@@ -1,6 +1,7 @@
-"""acme's client as sslctl uses it: it tells of orders, goes on with them, and keeps what the CA said of the challenges.
+"""The ACME client: that of the `acme` library, extended.
 
-certbot looks these classes up where it makes its client (`issuer.child`).
+It reports an order's URL, goes on with an order, sends `replaces`, and keeps the problems of challenges. `job` puts these
+classes in the place of the library's, where certbot looks them up.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from sslctl.issuer.certbot import authenticator, challenge_files
 from sslctl.issuer.certbot.challenge_files import TOKEN
 from sslctl.text import clean
 
-# Between two tries a fresh nonce is fetched. Pebble rejects 5 % of good nonces on purpose, and a CA behind several
-# front ends can reject more; certbot itself gives up after the second.
+# A fresh nonce is fetched before each try. Pebble rejects 5 % of good nonces on purpose, and a CA with several front ends
+# can reject more; certbot itself gives up after the second.
 _NONCE_TRIES = 20
-# What a CA may answer to a `replaces` that it does not like; a hint must not cost the certificate.
+# Errors of a CA that does not accept `replaces`. It is only a hint, so the order is placed without it.
 _REPLACES_REFUSED = ("malformed", "unauthorized")
 
 
 class Observer(acme.client.ClientNetwork):
-    """acme's HTTP client, which also tells of orders and remembers the CA's problems."""
+    """acme's HTTP client, which also reports orders and keeps the CA's problems."""
 
     scheme: str
     on_order: Callable[[str], None]
@@ -34,7 +35,7 @@ class Observer(acme.client.ClientNetwork):
     status: int
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """POST as acme does, but stay patient with rejected nonces (RFC 8555, section 6.5)."""
+        """POST as acme does, and retry rejected nonces (RFC 8555, section 6.5)."""
         for _ in range(_NONCE_TRIES):
             try:
                 return self._post_once(*args, **kwargs)
@@ -43,12 +44,12 @@ class Observer(acme.client.ClientNetwork):
                     raise
         return self._post_once(*args, **kwargs)
 
-    def look_at(self, url: str) -> requests.Response:
-        """GET `url` and give the answer, whatever its status."""
+    def fetch(self, url: str) -> requests.Response:
+        """GET `url` and return the response, whatever its status."""
         return self._send_request("GET", url)
 
     def _send_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
-        # The directory names the other URLs, and none of them may lead away from TLS.
+        # The directory names the other URLs, and none of them may leave TLS.
         if not url.startswith(Observer.scheme):
             raise errors.ClientError(f"the CA names a URL that does not begin with {Observer.scheme}")
         response: requests.Response = super()._send_request(
@@ -67,19 +68,19 @@ class Observer(acme.client.ClientNetwork):
 
 
 class NewOrder(messages.NewOrder):
-    """An order that says which certificate it replaces (RFC 9773, section 5)."""
+    """An order with the certificate that it replaces (RFC 9773, section 5)."""
 
     replaces: str = field("replaces", omitempty=True)
 
 
 class Client(acme.client.ClientV2):
-    """acme's client, which can go on with the order that the CA has already, and say what an order replaces."""
+    """acme's client, which can also go on with an existing order and send `replaces`."""
 
     order_url: str
     replaces: str
 
     def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:
-        """Place the order or, where one is given, go on with it (RFC 8555, section 7.4: it stays until it expires)."""
+        """Place the order, or go on with the one at `order_url` (RFC 8555, section 7.4: it exists until it expires)."""
         if not Client.order_url:
             return super().new_order(csr_pem, profile)
         body = messages.Order.from_json(self._post_as_get(Client.order_url).json())
@@ -91,7 +92,7 @@ class Client(acme.client.ClientV2):
         )
 
     def remove_challenge_files(self, order: messages.Order) -> None:
-        """Remove what a killed run answered to the challenges of `order`."""
+        """Remove the files that a killed run wrote for the challenges of `order`."""
         challenges = [
             challenge
             for url in order.authorizations
@@ -104,9 +105,9 @@ class Client(acme.client.ClientV2):
 
     def _post(self, url: str, obj: Any = None, *args: Any, **kwargs: Any) -> requests.Response:
         if isinstance(obj, messages.NewOrder) and Client.replaces and renewal_info_url(self.directory):
-            told = NewOrder(identifiers=obj.identifiers, profile=obj.profile, replaces=Client.replaces)
+            extended = NewOrder(identifiers=obj.identifiers, profile=obj.profile, replaces=Client.replaces)
             try:
-                return super()._post(url, told, *args, **kwargs)
+                return super()._post(url, extended, *args, **kwargs)
             except errors.ConflictError:
                 pass  # `alreadyReplaced` comes with status 409, which acme takes for this
             except messages.Error as error:
@@ -116,9 +117,9 @@ class Client(acme.client.ClientV2):
 
 
 def _require_safe_tokens(body: dict[str, Any]) -> None:
-    """Raise `ClientError` where an authorization has an HTTP challenge whose token must not become a path.
+    """Raise `ClientError` if the token of an HTTP challenge is not safe as a file name.
 
-    acme drops what it does not know from a token, and would go on with another one.
+    acme drops unknown characters from a token and would go on with another one.
     """
     for challenge in body.get("challenges", ()):
         token = challenge.get("token")
@@ -136,7 +137,7 @@ def _json_object(response: requests.Response) -> dict[str, Any]:
 
 
 def _problems(authorization: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Give the problems of a failed authorization (RFC 8555, section 7.1.4), one for each failed challenge."""
+    """Yield the problems of a failed authorization (RFC 8555, section 7.1.4), one for each failed challenge."""
     if authorization.get("status") != "invalid" or "challenges" not in authorization:
         return
     for challenge in authorization["challenges"]:
@@ -150,14 +151,17 @@ def _problems(authorization: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def renewal_info_url(directory: messages.Directory) -> str | None:
-    """Give the URL at which the CA tells when to renew, None where it has no ARI (RFC 9773, section 3)."""
-    # acme's directory cannot be asked with `in`.
+    """Return the CA's URL for renewal information, None if it has no ARI (RFC 9773, section 3)."""
+    # acme's directory does not support `in`.
     url = getattr(directory, "renewalInfo", None)
     return None if url is None else str(url)
 
 
 def is_gone(error: Exception) -> bool:
-    """Say whether the CA's last answer says that it does not know what was asked for; a gateway's 503 says nothing."""
+    """Return whether the CA's last response means that it does not have the resource.
+
+    A gateway's 503 does not: it comes from no CA, whatever its body is.
+    """
     if Observer.status in (requests.codes.not_found, requests.codes.gone):
         return True
     return (

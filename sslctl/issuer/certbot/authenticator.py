@@ -1,4 +1,4 @@
-"""certbot's webroot plugin with its files in our hands: its own would follow links (`issuer.answers`)."""
+"""A certbot plugin in the place of its webroot plugin, which would follow symbolic links (see `challenge_files`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sslctl.issuer.certbot import challenge_files
 
 
 class Authenticator(webroot.Authenticator):
-    """Answers HTTP challenges below `folder`; what it has written it removes, and nothing else."""
+    """An authenticator that writes challenge files below `folder`, and removes only files that it wrote."""
 
     folder: Path
 
@@ -22,7 +22,7 @@ class Authenticator(webroot.Authenticator):
         self._written: dict[str, challenge_files.Identity] = {}
 
     def perform(self, achalls: list[AnnotatedChallenge]) -> list[ChallengeResponse]:
-        """Write the answers; give what the CA is told of each."""
+        """Write the challenge files and return the responses for the CA."""
         responses = []
         with challenge_files.opened(self.folder) as folder:
             for each in achalls:
@@ -33,7 +33,7 @@ class Authenticator(webroot.Authenticator):
         return responses
 
     def cleanup(self, achalls: list[AnnotatedChallenge]) -> None:
-        """Remove the answers."""
+        """Remove the challenge files."""
         with challenge_files.opened(self.folder) as folder:
             for each in achalls:
                 token = each.chall.encode("token")
@@ -42,7 +42,7 @@ class Authenticator(webroot.Authenticator):
 
 
 def install(folder: Path) -> None:
-    """Let certbot find this plugin in the place of its own, with its files below `folder`."""
+    """Replace certbot's webroot plugin by this one, with its files below `folder`."""
     Authenticator.folder = folder
-    # certbot looks it up in the module whenever it looks for its plugins.
+    # certbot looks the class up in this module each time it discovers plugins.
     setattr(webroot, "Authenticator", Authenticator)  # noqa: B010 - mypy takes a class for a type, not a variable

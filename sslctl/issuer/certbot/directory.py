@@ -1,4 +1,4 @@
-"""The CA's directory (RFC 8555, section 7.1.1), asked for nothing but whether it is there, and our account there."""
+"""The CA's directory (RFC 8555, section 7.1.1): whether it is up, and where certbot keeps our account at this CA."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sslctl.rules.reasons import Code
 
 ACCOUNTS = "accounts"
 _LARGEST = 1 << 16
-_WORDS = (
+_TEXTS = (
     (requests.exceptions.SSLError, "its certificate is not trusted"),
-    (requests.exceptions.Timeout, "no answer in time"),
+    (requests.exceptions.Timeout, "no response in time"),
     (requests.exceptions.ConnectionError, "no connection"),
 )
 
 
 def ask(acme: AcmeSection, seconds: float) -> datetime | None:
-    """Return when the CA answers with its directory; give the time by its clock, where it tells it.
+    """Check that the CA responds with its directory; return its clock (aware), None if it sends none.
 
-    `seconds` bounds each wait. Raises `IssueError`.
+    `seconds` bounds each wait. Raise `IssueError` if there is no directory.
     """
     try:
         with requests.get(
@@ -38,8 +38,8 @@ def ask(acme: AcmeSection, seconds: float) -> datetime | None:
             body = response.raw.read(_LARGEST, decode_content=True)
             date = retry_after.read_date(response.headers.get("Date"))
     except (requests.RequestException, OSError, ValueError) as error:
-        words = (said for kind, said in _WORDS if isinstance(error, kind))
-        raise IssueError(Code.CA_UNAVAILABLE, next(words, type(error).__name__)) from error
+        texts = (text for kind, text in _TEXTS if isinstance(error, kind))
+        raise IssueError(Code.CA_UNAVAILABLE, next(texts, type(error).__name__)) from error
     if response.status_code != requests.codes.ok or not _is_directory(body):
         found = f"it answered {response.status_code}, and not with a directory"
         raise IssueError(Code.CA_UNAVAILABLE, found)
@@ -55,6 +55,6 @@ def _is_directory(body: bytes) -> bool:
 
 
 def find_account(folder: Path, directory_url: str) -> Path | None:
-    """Give the folder, below the issuer's `folder`, in which certbot keeps its account at this CA; None for none."""
+    """Return the folder of certbot's account at this CA, below the issuer's `folder`; None if there is no account."""
     server = directory_url.partition("://")[2]
     return min((path.parent for path in (folder / ACCOUNTS / server).glob("*/regr.json")), default=None)

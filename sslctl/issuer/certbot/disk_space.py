@@ -1,4 +1,4 @@
-"""Whether an order's files will find room, looked into before the CA is asked: a full disk must not cost an order."""
+"""Checks of disk space before an order is placed: a full disk must not cost an order at the CA."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from sslctl.issuer import IssueError
 from sslctl.rules.reasons import Code
 
-# Logs, certificates and the database of a whole night: below this a tick would fill the disk on its way.
+# Logs, certificates and database of one night: with less, a tick would fill the disk.
 MIN_FREE_BYTES = 64 << 20
 MIN_FREE_FILES = 1000
 # More than a certificate with its chain and the log of its order.
@@ -17,24 +17,23 @@ TEST_FILE_BYTES = 64 << 10
 
 
 def require_disk_space(folder: Path) -> None:
-    """Raise `IssueError` where the disk of `folder` is nearly full."""
+    """Raise `IssueError` if the file system of `folder` is nearly full."""
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize
     if free < MIN_FREE_BYTES:
-        found = f"{free >> 20} MiB are free in {folder}; {MIN_FREE_BYTES >> 20} MiB are wanted"
-        raise IssueError(Code.ISSUER_FAILED, f"nothing is ordered on a disk that is nearly full: {found}")
-    # Some file systems have no such number.
+        found = f"{free >> 20} MiB are free in {folder}; {MIN_FREE_BYTES >> 20} MiB are needed"
+        raise IssueError(Code.ISSUER_FAILED, f"no order was placed, because the disk is nearly full: {found}")
+    # Some file systems do not report a number of files.
     if disk.f_files and disk.f_favail < MIN_FREE_FILES:
-        found = f"{disk.f_favail} more files can be made in {folder}; {MIN_FREE_FILES} are wanted"
-        raise IssueError(Code.ISSUER_FAILED, f"nothing is ordered on a disk that is nearly full: {found}")
+        found = f"{disk.f_favail} more files can be made in {folder}; {MIN_FREE_FILES} are needed"
+        raise IssueError(Code.ISSUER_FAILED, f"no order was placed, because the disk is nearly full: {found}")
 
 
 def require_writable(folder: Path, size: int = TEST_FILE_BYTES) -> None:
-    """Write `size` bytes into a file of `folder`, and let go of it. Raises `OSError`.
+    """Write `size` bytes to a temporary file in `folder`. Raise `OSError` if that fails.
 
-    The file has no name where the file system can do that, so that a kill leaves nothing, and no web server gives it
-    out. It is not written through to the disk: room is set aside when it is written, and whether the disk works the
-    commit of the order has shown a moment ago.
+    The file has no name if the file system supports that, so that a kill leaves nothing and no web server serves it. There
+    is no fsync: the write allocates the space, and the commit of the order has just shown that the disk works.
     """
     with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
         left = size

@@ -1,7 +1,8 @@
-"""The warm process: `python -m sslctl.issuer.certbot.fork_server FD`, where FD is a socket over which `worker_pool` asks for children.
+"""The fork server: a process that has certbot imported and forks one process for each job.
 
-Each message brings two file descriptors: the channel and the standard error of one child. The process has a single
-thread, so that a fork of it is whole, and ends when the socket is closed.
+`worker_pool` starts it as `python -m sslctl.issuer.certbot.fork_server FD`, where FD is a socket. Each message on it
+carries two file descriptors: the channel and the standard error of one job. The fork server has a single thread, so that
+its forks are consistent. It ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from sslctl.system import core_dumps
 
 
 def main() -> None:
-    """Import certbot with its plugins, then fork for every message until there are no more."""
-    # A fork keeps to this too.
+    """Import certbot and its plugins, then fork a job for every message until the socket is closed."""
+    # Forks inherit this.
     core_dumps.forbid()
     PluginsRegistry.find_all()
     signal.signal(signal.SIGCHLD, _reap)
-    # What is imported stays, and a collection in a child would only copy its pages.
+    # Imported objects stay; a garbage collection in a fork would only copy their pages.
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as control:
         while True:
@@ -48,11 +49,11 @@ def _run_job(channel: int, stderr: int) -> None:
         with socket.socket(fileno=channel) as connection:
             job.serve(connection)
     except SystemExit:
-        pass  # certbot has said why
-    except BaseException:  # noqa: BLE001 - the last words of this process, whatever ends it
+        pass  # certbot has written the reason to standard error
+    except BaseException:  # noqa: BLE001 - report whatever ends this process
         sys.excepthook(*sys.exc_info())
     finally:
-        # Nothing that the warm process would do at its end is done in a child.
+        # Skip the exit handlers of the fork server.
         os._exit(0)
 
 

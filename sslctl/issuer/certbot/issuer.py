@@ -1,8 +1,8 @@
-"""The issuer of production: certbot, one child process an order.
+"""The issuer that uses certbot: each order is one job in a process of its own.
 
-Every order has a folder of its own, named by its id, because certbot locks its folders; the account is shared. Key and
-CSR are ours, so certbot keeps no lineage and nothing but the certificate comes out of it. certbot always writes its
-answers to challenges into a webroot: in standalone mode into one of ours, which one listener serves for all orders.
+Each order has a folder of its own, named by its id, because certbot locks its folders; the account is shared. Key and CSR
+are ours, so certbot keeps no lineage and writes only the certificate. Challenge files are always written to a webroot: in
+standalone mode to a folder of ours, which one listener serves for all orders.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from sslctl.rules.reasons import Code
 from sslctl.text import clean
 
 _CHALLENGES = Path(".well-known") / "acme-challenge"
-# A token, a dot and the thumbprint of the account's key take some 90 bytes.
-_LARGEST_ANSWER = 1 << 10
+# More than is needed: a token, a dot and the thumbprint of the account's key take some 90 bytes.
+_CHALLENGE_FILE_BYTES = 1 << 10
 _COLLECT_SECONDS = 20
-_LONGEST_URL = 2000
+_MAX_URL_LENGTH = 2000
 # Longer than any CA keeps an order open.
 _STALE_SECONDS = 30 * 86_400
 _LEFT_BEHIND = ("runs/*", "child-*", "register-*", "revoke-*")
 
 
 class CertbotIssuer:
-    """`Issuer` over certbot, with its folders below `folder`."""
+    """An `Issuer` that uses certbot, with its folders below `folder`. `clock` returns the aware time."""
 
     def __init__(self, acme: AcmeSection, folder: Path, *, clock: Callable[[], datetime]) -> None:
         self._acme = acme
@@ -73,7 +73,7 @@ class CertbotIssuer:
         with _translating_os_errors():
             (run / "csr.pem").write_text(order.csr_pem)
             if (self._webroot / _CHALLENGES).is_dir():
-                require_writable(self._webroot / _CHALLENGES, _LARGEST_ANSWER)
+                require_writable(self._webroot / _CHALLENGES, _CHALLENGE_FILE_BYTES)
         argv = ["certonly", "--csr", str(run / "csr.pem"), "--webroot", "--webroot-path", str(self._webroot)]
         argv += [f"--{name}-path={run / f'{name}.pem'}" for name in ("cert", "chain", "fullchain")]
         if self._acme.profile:
@@ -88,7 +88,7 @@ class CertbotIssuer:
         self._run_for_order(order, job, on_url)
         issued = self._on_disk(order)
         if issued is None:
-            raise IssueError(Code.ISSUER_FAILED, "certbot ended well but left no certificate")
+            raise IssueError(Code.ISSUER_FAILED, "certbot succeeded but wrote no certificate")
         return issued
 
     def collect(self, order: Order) -> Issued | None:
@@ -96,7 +96,7 @@ class CertbotIssuer:
         try:
             issued = self._on_disk(order)
         except IssueError:
-            # Cut off by a crash while it was written; the CA still has it.
+            # A crash cut the file off; the CA still has the certificate.
             issued = None
         if issued is not None or order.url is None:
             return issued
@@ -119,11 +119,11 @@ class CertbotIssuer:
         try:
             return _split(result["fullchain"])
         except IssueError as error:
-            error.order_dead = True  # the CA would give the same again
+            error.order_dead = True  # the CA would send the same again
             raise
 
     def _is_of_another_ca(self, order: Order) -> bool:
-        """Say whether another CA was configured when the order was placed: that one knows neither account nor nonce."""
+        """Return whether the order was placed at another CA, which does not know this account."""
         try:
             return (self._run_path(order) / "directory").read_text() != self._acme.directory_url
         except OSError:
@@ -152,20 +152,20 @@ class CertbotIssuer:
 
     def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
         """See `Issuer.renewal_infos`."""
-        # In the other half of its time the child waits for the last answers.
+        # The other half of the time is for the last responses.
         bound = min(seconds, self._acme.timeout_seconds / 2)
         result = self._run({"do": "renewal_info", "ids": list(ids), "seconds": bound}, _no_order)
         return ari.read(result, self._clock())
 
     def _require_storage(self) -> None:
-        """Return where what comes of an order can be kept. Raises `IssueError`."""
+        """Raise `IssueError` if there is no disk space for the files of an order."""
         self._make_folder(self._folder)
         with _translating_os_errors():
             require_disk_space(self._folder)
             require_writable(self._folder)
 
     def _prepare(self) -> None:
-        """Do once what every order needs."""
+        """Do once what every order needs: account, webroot, removal of stale folders."""
         with self._preparing:
             if not self._prepared:
                 self._register()
@@ -174,12 +174,12 @@ class CertbotIssuer:
                 self._prepared = True
 
     def _register(self) -> None:
-        """Make the account before the first order, or parallel orders would each make one."""
+        """Make the account before the first order; otherwise each parallel order would make one."""
         if self._account() is not None:
             return
         self._make_folder(self._folder)
         with _translating_os_errors(), (self._folder / "account.lock").open("w") as lock:
-            # Also against other processes; the kernel gives it up with the process that holds it.
+            # Against other processes too; the kernel releases the lock when its process ends.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._account() is not None:
                 return
@@ -191,7 +191,7 @@ class CertbotIssuer:
     def _run_for_order(
         self, order: Order, job: dict[str, Any], on_url: Callable[[str], None]
     ) -> dict[str, Any]:
-        """Do `job`, and where the CA no longer knows our account, have one for the next pass, and say so."""
+        """Run `job`. If the CA no longer knows our account, register it again and report that; the next pass uses it."""
         try:
             return self._run(job, on_url, url=order.url or "")
         except IssueError as error:
@@ -202,7 +202,7 @@ class CertbotIssuer:
             raise IssueError(error.code, found, order_dead=error.order_dead) from error
 
     def _register_again(self, *, order_dead: bool) -> None:
-        """Register our account's key anew, once for all orders: if the CA has it after all, no second account comes of it."""
+        """Register our account's key again, once for all orders. If the CA has the key after all, no second account is made."""
         with self._preparing:
             account = self._account()
             if account is None or self._registered_again:
@@ -217,24 +217,24 @@ class CertbotIssuer:
                 try:
                     self._run({"do": "register_again", "account": str(account), "argv": argv}, _no_order)
                 except IssueError as error:
-                    # It is said of the account; the order that met it may still come to something.
+                    # The error is about the account; the order may still succeed.
                     error.order_dead = order_dead
                     raise
             self._registered_again = True
 
     def _account(self) -> Path | None:
-        """Give the folder in which certbot keeps its account at this CA, None where there is none."""
+        """Return the folder of certbot's account at this CA, None if there is none."""
         return directory.find_account(self._folder, self._acme.directory_url)
 
     @cached_property
     def _webroot(self) -> Path:
         if self._acme.mode == "webroot":
             return self._acme.webroot.absolute()
-        # The folder of the state is ours, however it is reached.
+        # The state's folder is ours, so symbolic links to it are fine.
         return self._folder.resolve() / "webroot"
 
     def _prepare_webroot(self) -> None:
-        """Make the folder of the answers, before an order is placed in vain; in standalone mode see that they are served."""
+        """Make the folder of challenge files, before an order depends on it. In standalone mode start the listener."""
         with _translating_os_errors():
             if self._acme.mode == "standalone":
                 self._make_folder(self._webroot)
@@ -251,18 +251,18 @@ class CertbotIssuer:
             contact = ["--register-unsafely-without-email"]
         account = self._account()
         if account is not None:
-            # Where there are two, certbot would ask which one.
+            # With two accounts, certbot would ask which one to use.
             contact += ["--account", account.name]
         return [
-            # Quiet: the last line that it writes is to be the one that tells why it ended.
+            # Quiet: the last line on standard error must be the reason why it ended.
             *("--quiet", "--non-interactive", "--agree-tos", *contact, "--server", self._acme.directory_url),
             *("--config-dir", str(run / "config"), "--work-dir", str(run / "work")),
-            # The logs hold challenge answers: they live and go with the run's folder, which is ours alone.
+            # The logs contain key authorizations: they stay in the run's private folder and are removed with it.
             *("--logs-dir", str(run / "logs"), "--max-log-backups", "0"),
         ]
 
     def _run(self, job: dict[str, Any], on_url: Callable[[str], None], *, url: str = "") -> dict[str, Any]:
-        """Do `job` in a child process and give its result; `url` is that of an order placed earlier. Raises `IssueError`."""
+        """Run `job` in a process of its own and return its result. `url` is that of an order placed earlier. Raise `IssueError`."""
         self._make_folder(self._folder)
         with (
             _translating_os_errors(),
@@ -273,7 +273,7 @@ class CertbotIssuer:
             channel.send({**job, **self._bounds(), "scratch": scratch})
             for message in channel:
                 if "order" in message:
-                    # Going on with an order, its URL is known already.
+                    # When it goes on with an order, the URL is stored already.
                     if message["order"] != url:
                         url = self._check_url(message["order"])
                         on_url(url)
@@ -282,9 +282,9 @@ class CertbotIssuer:
                     raise to_issue_error(message["result"], self._clock(), order_placed=bool(url))
                 else:
                     return dict(message["result"])
-            words = channel.last_error_line()
-        found = f"certbot ended: {words}" if words else "certbot was killed; it may take "
-        if not words:
+            reason = channel.last_error_line()
+        found = f"certbot ended: {reason}" if reason else "certbot was killed; it may take "
+        if not reason:
             found += f"{self._acme.timeout_seconds:g} seconds"
         raise IssueError(Code.CA_VALIDATING if url else Code.ISSUER_FAILED, found, order_dead=not url)
 
@@ -295,10 +295,10 @@ class CertbotIssuer:
         }
 
     def _check_url(self, url: str) -> str:
-        """Give the order's URL where it may be kept, shown and used again."""
+        """Return the order's URL. Raise `IssueError` if it is not safe to store, show and use."""
         scheme = self._acme.directory_url.partition("://")[0]
-        if re.fullmatch(rf"{scheme}://[!-~]{{1,{_LONGEST_URL}}}", url) is None:
-            raise IssueError(Code.CA_UNAVAILABLE, "it gave the order a URL that cannot be used")
+        if re.fullmatch(rf"{scheme}://[!-~]{{1,{_MAX_URL_LENGTH}}}", url) is None:
+            raise IssueError(Code.CA_UNAVAILABLE, "the order's URL cannot be used")
         return url
 
     def _on_disk(self, order: Order) -> Issued | None:
@@ -311,7 +311,7 @@ class CertbotIssuer:
         return self._folder / "runs" / str(order.id)
 
     def _run_folder(self, order: Order) -> Path:
-        """Make the folder of a run anew."""
+        """Make an empty folder for a run."""
         run = self._run_path(order)
         shutil.rmtree(run, ignore_errors=True)
         with _translating_os_errors():
@@ -321,9 +321,9 @@ class CertbotIssuer:
         return run
 
     def _clear_stale_runs(self) -> None:
-        """Clear what runs left behind that were killed, or killed after they were settled."""
+        """Remove old folders of runs that were killed, before or after their order was closed."""
         for path in (path for pattern in _LEFT_BEHIND for path in self._folder.glob(pattern)):
-            # Another process may clear the same at this moment.
+            # Another process may remove the same folder at this moment.
             with suppress(FileNotFoundError):
                 if self._clock().timestamp() - path.stat().st_mtime > _STALE_SECONDS:
                     shutil.rmtree(path, ignore_errors=True)
@@ -331,7 +331,7 @@ class CertbotIssuer:
     def _link_accounts(self, run: Path) -> None:
         self._make_folder(self._accounts)
         for name in ("config", "work"):
-            # certbot would make the latter for others to read.
+            # certbot would make `work` readable for others.
             (run / name).mkdir(mode=0o700)
         (run / "config" / "accounts").symlink_to(self._accounts, target_is_directory=True)
 
@@ -343,7 +343,7 @@ class CertbotIssuer:
 
 @contextmanager
 def _translating_os_errors() -> Iterator[None]:
-    """Turn the machine's own troubles (a full disk, a missing right) into a finding."""
+    """Turn an `OSError` of this machine (a full disk, a missing permission) into an `IssueError`."""
     try:
         yield
     except OSError as error:
@@ -354,7 +354,9 @@ def _split(fullchain: str) -> Issued:
     try:
         return Issued(*split_fullchain(fullchain))
     except BadInput as error:
-        raise IssueError(Code.ISSUER_FAILED, f"what the CA issued cannot be used: {error.message}") from error
+        raise IssueError(
+            Code.ISSUER_FAILED, f"the certificate from the CA cannot be used: {error.message}"
+        ) from error
 
 
 def _environment(acme: AcmeSection) -> dict[str, str]:
@@ -365,4 +367,4 @@ def _environment(acme: AcmeSection) -> dict[str, str]:
 
 
 def _no_order(_url: str) -> None:
-    """Jobs that place no order tell of none."""
+    """Ignore the URL: these jobs place no order."""

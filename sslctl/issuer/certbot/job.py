@@ -1,9 +1,12 @@
-"""One job in a process of its own, in which certbot runs: a forked child of the warm one (`issuer.warm`).
+"""One job: a process, forked by the `fork_server`, in which certbot runs.
 
-It reads the job, a JSON object, from the first line of its channel and writes JSON lines back: perhaps
-`{"order": URL}`, then one last `{"result": …}`. After an order's URL it waits for a line, so that the URL is stored
-before the order goes on. certbot's own display goes nowhere; what the CA said is taken from the ACME messages
-themselves, since certbot's exceptions leave out the problems of the single challenges.
+1. It reads the job, a JSON object, from the first line of its channel.
+2. It writes `{"order": URL}` if the CA accepted an order, and waits for a line, so that the URL is stored before the order
+   goes on.
+3. It writes `{"result": …}` and ends.
+
+certbot's display is discarded. What the CA said is taken from the ACME messages, since certbot's exceptions leave out the
+problems of the single challenges.
 """
 
 from __future__ import annotations
@@ -39,22 +42,22 @@ from sslctl.issuer.certbot import ari, authenticator
 from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
 
 _MOST_MEMORY = 1 << 30
-# For an answer that is looked up, not made.
+# The CA looks the response up; it computes nothing.
 _SUGGESTION_SECONDS = 10
 
 
-def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Do `job` and give its result: `{"done": true}`, what the job gives, or what went wrong.
+def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Run `job` and return its result: `{"done": true}` with the job's own members, or a failure (`_failure`).
 
-    `tell` is called with `{"order": URL}` when the CA has accepted an order.
+    Call `send` with `{"order": URL}` when the CA has accepted an order.
     """
     Observer.scheme = job["directory_url"].partition("://")[0] + "://"
-    Observer.on_order = staticmethod(_once(lambda url: tell({"order": url})))
+    Observer.on_order = staticmethod(_once(lambda url: send({"order": url})))
     Observer.problems = []
     Observer.retry_after = ""
-    # A cli.ini of the machine's could bring in hooks or other names: all that counts is in the job.
+    # A cli.ini on the machine could add hooks or names: only the job's arguments count.
     constants.CLI_DEFAULTS["config_files"] = []
-    # certbot looks the classes up in the module whenever it makes a client.
+    # certbot looks the classes up in this module each time it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
     setattr(acme.client, "ClientV2", Client)  # noqa: B010
     Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
@@ -62,8 +65,8 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str
     try:
         if job["do"] in _OURS:
             return {"done": True, **_OURS[job["do"]](job)}
-        trouble = certbot.main.main(job["argv"])
-        return {"failed": "certbot", "detail": str(trouble)} if trouble else {"done": True}
+        error = certbot.main.main(job["argv"])
+        return {"failed": "certbot", "detail": str(error)} if error else {"done": True}
     except messages.Error as error:
         return _failure("acme", error.detail or error.description or "", error.typ or "")
     except errors.IssuanceError as error:
@@ -76,7 +79,7 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str
         return _failure("authorization", str(error))
     except (certbot.errors.Error, errors.Error, OSError) as error:
         return _failure("certbot", str(error))
-    except Exception as error:  # noqa: BLE001 - an answer of the CA that nobody thought of
+    except Exception as error:  # noqa: BLE001 - an unforeseen response of the CA
         return _failure("certbot", f"{type(error).__name__}: {error}")
 
 
@@ -102,7 +105,7 @@ def _once(function: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def _short(error: Exception) -> str:
-    """Give the innermost cause of a network error, without the object addresses that requests puts around it."""
+    """Return the innermost cause of a network error as text, without the object addresses of requests."""
     innermost: BaseException = error
     while (cause := getattr(innermost, "reason", None) or innermost.__context__) is not None:
         if not isinstance(cause, BaseException):
@@ -112,7 +115,7 @@ def _short(error: Exception) -> str:
 
 
 def _register(job: dict[str, Any]) -> dict[str, Any]:
-    """Make certbot's account, with a P-256 key: its own RSA key costs every later run its loading and six signatures."""
+    """Make certbot's account, with a P-256 key: certbot's own RSA key would cost each run its loading and six signatures."""
     config = cli.prepare_and_parse_args(PluginsRegistry.find_all(), job["argv"])
     key = JWKEC(key=ComparableECKey(ec.generate_private_key(ec.SECP256R1())))
     client = certbot_client.create_acme_client(config, key)
@@ -122,7 +125,7 @@ def _register(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _register_again(job: dict[str, Any]) -> dict[str, Any]:
-    """Register the key of the account that the CA said it does not know; where it does, learn what it calls it."""
+    """Register the key of an account that the CA does not know; if the CA has it after all, store its URL."""
     config = cli.prepare_and_parse_args(PluginsRegistry.find_all(), job["argv"])
     key = JWK.json_loads((Path(job["account"]) / "private_key.json").read_text())
     client = certbot_client.create_acme_client(config, key)
@@ -135,30 +138,30 @@ def _register_again(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:
-    """Give the CA's `answers` to what it suggests for each of `ids` (`suggestions.ask`), None where it has no ARI."""
+    """Return the renewal windows of `ids` as `ari.ask` does; `answers` is None if the CA has no ARI."""
     directory = acme.client.ClientV2.get_directory(
         job["directory_url"], Observer(timeout=_SUGGESTION_SECONDS)
     )
     url = renewal_info_url(directory)
     if url is None:
         return {"answers": None}
-    return ari.ask(url, job["ids"], job["seconds"], lambda: Observer(timeout=_SUGGESTION_SECONDS).look_at)
+    return ari.ask(url, job["ids"], job["seconds"], lambda: Observer(timeout=_SUGGESTION_SECONDS).fetch)
 
 
 def _collect(job: dict[str, Any]) -> dict[str, Any]:
-    """Give the `fullchain` of the order at `job["order_url"]`, or that it is `pending`; nothing when it is dead."""
+    """Return the `fullchain` of the order at `job["order_url"]`, or `pending`; an empty result if the order is dead."""
     client = _client(job["directory_url"], Path(job["account"]))
     try:
         response = client.net.post(job["order_url"], None, new_nonce_url=client.directory["newNonce"])
     except (messages.Error, errors.ClientError) as error:
         if is_gone(error):
-            return {}  # the CA no longer knows the order, or us
+            return {}  # the CA no longer has the order, or our account
         raise
     body = messages.Order.from_json(response.json())
     if body.status == messages.STATUS_PENDING:
         return {"pending": True}
     found = {} if body.status == messages.STATUS_INVALID else _fetch(client, body, job)
-    # The certificate counts; the answers are nobody's secret, only litter.
+    # The certificate counts; leftover challenge files are no secret.
     with suppress(Exception):
         client.remove_challenge_files(body)
     return found
@@ -166,18 +169,18 @@ def _collect(job: dict[str, Any]) -> dict[str, Any]:
 
 def _fetch(client: Any, body: messages.Order, job: dict[str, Any]) -> dict[str, Any]:
     order = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
-    # acme counts its deadline in naive local time.
+    # acme expects a deadline in naive local time.
     deadline = datetime.now() + timedelta(seconds=job["wait_seconds"])  # noqa: DTZ005
     try:
         return {"fullchain": client.poll_finalization(order, deadline).fullchain_pem}
     except (messages.Error, errors.ClientError) as error:
         if body.status == messages.STATUS_VALID and is_gone(error):
-            return {}  # it issued, and has the certificate no more
+            return {}  # the CA issued the certificate and no longer has it
         raise
 
 
 def _client(directory_url: str, account: Path) -> Any:
-    """Make an ACME client for certbot's own account, kept in the folder `account`."""
+    """Return an ACME client for certbot's account in the folder `account`."""
     key = JWK.json_loads((account / "private_key.json").read_text())
     registration = messages.RegistrationResource.json_loads((account / "regr.json").read_text())
     network = Observer(key, account=registration, alg=ES256 if key.typ == "EC" else RS256)
@@ -193,28 +196,28 @@ _OURS = {
 
 
 def serve(connection: socket.socket) -> None:
-    """Read the job from `connection`, do it, tell its result."""
+    """Read the job from `connection`, run it, and write its result."""
     lines = connection.makefile("r", encoding="utf-8")
     job = json.loads(lines.readline())
-    # Its default action ends the process whatever it is at: nothing waits longer for it.
+    # The default action of SIGALRM ends the process, whatever it does.
     signal.setitimer(signal.ITIMER_REAL, job["deadline_seconds"])
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-    # certbot leaves empty folders for its log there.
+    # certbot leaves empty folders for its log in the temporary folder.
     tempfile.tempdir = job["scratch"]
     acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def tell(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> None:
         connection.sendall(json.dumps(message).encode() + b"\n")
         if "order" in message:
             acknowledged.get()
 
     def listen() -> None:
-        # Where the parent ended before it heard all that we told, its end is not an end of file but an error.
+        # If the parent ended before it read all our messages, this raises an error instead of an end of file.
         with suppress(OSError):
             for line in lines:
                 acknowledged.put(line)
-        # The parent is gone. The next one collects the order, and must not meet us at it.
+        # The parent ended. Its successor collects the order; this process must not work on it too.
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    tell({"result": run(job, tell)})
+    send({"result": run(job, send)})

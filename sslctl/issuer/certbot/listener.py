@@ -1,6 +1,6 @@
-"""Standalone mode: one listener on the HTTP-01 port answers the challenges of every order under way.
+"""Standalone mode: one HTTP server on the HTTP-01 port for the challenges of all orders.
 
-certbot writes the answers into a folder, as in webroot mode, and this serves them and nothing else.
+The challenge files are written to a folder, as in webroot mode. The listener serves these files and nothing else.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sslctl.issuer.certbot.challenge_files import TOKEN
 
 _PATH = re.compile(rf"/\.well-known/acme-challenge/({TOKEN.pattern})")
 _READ_SECONDS = 10
-# The port is open to everybody; a CA needs a handful of connections for each of the orders under way.
-_MOST_CONNECTIONS = 512
+# The port is open to everybody; a CA needs a few connections for each open order.
+_MAX_CONNECTIONS = 512
 
 
 class Listener:
-    """Answers on `port` of `address`, or of all addresses, IPv4 and IPv6, where `address` is empty, from `folder`.
+    """An HTTP server on `port` of `address` for the files of `folder`. Raise `OSError` if it cannot listen.
 
-    Several processes of one user may listen at once, and any of them may be asked, since they share the folder.
-    Raises `OSError`.
+    An empty `address` means all addresses, IPv4 and IPv6. Several processes of one user may listen on the same port: they
+    share the folder, so any of them can respond.
     """
 
     def __init__(self, address: str, port: int, folder: Path) -> None:
@@ -51,33 +51,36 @@ def _bind(address: str, port: int) -> socket.socket:
     return socket.create_server(
         (address, port),
         family=socket.AF_INET6 if dualstack or ":" in address else socket.AF_INET,
-        backlog=_MOST_CONNECTIONS,
+        backlog=_MAX_CONNECTIONS,
         reuse_port=True,
         dualstack_ipv6=dualstack,
     )
 
 
 def _is_free(address: str, port: int, folder: Path) -> bool:
-    """Say whether nobody listens there but those who serve `folder`: a shared port would hide anybody else."""
-    asked = secrets.token_urlsafe()
-    answer = folder / asked
+    """Return whether the port is free, or used only by listeners that serve `folder`.
+
+    A shared port (`SO_REUSEPORT`) would hide any other listener of our user.
+    """
+    name = secrets.token_urlsafe()
+    file = folder / name
     connection = http.client.HTTPConnection(address or "localhost", port, timeout=_READ_SECONDS)
     try:
         connection.connect()
-        answer.write_text(asked)
-        connection.request("GET", f"/.well-known/acme-challenge/{asked}")
-        return connection.getresponse().read(len(asked) + 1) == asked.encode()
+        file.write_text(name)
+        connection.request("GET", f"/.well-known/acme-challenge/{name}")
+        return connection.getresponse().read(len(name) + 1) == name.encode()
     except ConnectionRefusedError:
         return True
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
-        answer.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
 
 
 def find_trouble(address: str, port: int) -> str:
-    """Give why nobody could listen there now, empty where one could; only tried, and given up at once."""
+    """Try to bind the port and release it at once. Return why that failed, an empty string if it did not."""
     dualstack = not address and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dualstack or ":" in address else socket.AF_INET
     try:
@@ -92,7 +95,7 @@ def find_trouble(address: str, port: int) -> str:
 
 
 class _Server(ThreadingMixIn, BaseServer):
-    """A server on a socket that listens already."""
+    """A server on a socket that already listens."""
 
     daemon_threads = True
     block_on_close = False
@@ -101,10 +104,10 @@ class _Server(ThreadingMixIn, BaseServer):
         super().__init__(listening.getsockname(), _Handler)
         self.socket = listening
         self.folder = folder
-        self._room = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
 
     def fileno(self) -> int:
-        """For the selector of `serve_forever`."""
+        """Return the descriptor for the selector of `serve_forever`."""
         return self.socket.fileno()
 
     def get_request(self) -> tuple[socket.socket, object]:
@@ -112,19 +115,19 @@ class _Server(ThreadingMixIn, BaseServer):
         return self.socket.accept()
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]  # narrower
-        """Answer in a thread; a connection too many is closed at once."""
-        if not self._room.acquire(blocking=False):
+        """Handle a connection in a thread; close it at once if there are too many."""
+        if not self._slots.acquire(blocking=False):
             request.close()
             return
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]  # narrower
-        """End a connection that was answered."""
-        self._room.release()
+        """Close a connection and free its slot."""
+        self._slots.release()
         request.close()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep a visitor's broken connection to ourselves."""
+        """Ignore broken connections of clients."""
 
     def server_close(self) -> None:
         """Stop listening."""
@@ -138,20 +141,20 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        """Give the answer to a challenge."""
+        """Serve a challenge file."""
         found = _PATH.fullmatch(self.path)
         try:
-            answer = (self.server.folder / found[1]).read_bytes() if found else None
+            content = (self.server.folder / found[1]).read_bytes() if found else None
         except FileNotFoundError:
-            answer = None
-        if answer is None:
+            content = None
+        if content is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server names it
-        """Whoever visits the port is nobody's business here."""
+        """Do not log requests."""

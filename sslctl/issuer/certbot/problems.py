@@ -1,4 +1,4 @@
-"""From what the CA or certbot said to a reason code: one pure function."""
+"""The reason code and the `IssueError` for a failed job: pure functions over what the CA or certbot reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sslctl.text import clean
 
 _PREFIX = "urn:ietf:params:acme:error:"
 
-# RFC 8555, section 6.7. What is not listed is a refusal of the request, not of the name.
+# RFC 8555, section 6.7. Types that are not listed refuse the request, not the name.
 _BY_TYPE = {
     "rateLimited": Code.CA_RATE_LIMITED,
     "serverInternal": Code.CA_UNAVAILABLE,
@@ -32,8 +32,8 @@ _BY_CHALLENGE_TYPE = {
     "rejectedIdentifier": Code.NAME_REFUSED,
     "unsupportedIdentifier": Code.NAME_REFUSED,
 }
-# What Let's Encrypt says of its limits (Boulder, ratelimits/limiter.go, Decision.Result), most telling first. None is
-# one name's, and it cannot be told whose; whatever else is limited is the account's.
+# Let's Encrypt's texts about its limits (Boulder, ratelimits/limiter.go, Decision.Result), most specific first. None: the
+# limit belongs to a name that the text does not tell. Any other limit belongs to the account.
 _NAMED = r'"(?P<key>[a-z0-9.-]{1,253})"'
 _LIMITED = (
     (re.compile(r"too many new orders\b"), LimitKind.ORDERS),
@@ -43,40 +43,40 @@ _LIMITED = (
     (re.compile(r"too many (?:certificates|failed)|prevented from requesting certificates for"), None),
 )
 _RETRY_AFTER = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)? ?(?:UTC|Z)", re.ASCII)
-# What Boulder and Pebble say of redirects that lead nowhere; they call it a trouble of the connection too.
-_MISLED = re.compile(
+# Boulder's and Pebble's texts about redirects that lead nowhere; their type is `connection` too.
+_BAD_REDIRECT = re.compile(
     r"redirect loop|too many redirects|redirect target|stopped after \d+ redirects", re.IGNORECASE
 )
-_LAST_WORDS = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
-# The same CSR would be refused again, and the order would stay ready until it expires.
-_HOPELESS = ("badCSR", "badPublicKey")
+_FINAL_CODES = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
+# The CA would refuse the same CSR again, and the order would stay ready until it expires.
+_FINAL_TYPES = ("badCSR", "badPublicKey")
 _WANTED = {
-    Code.CHALLENGE_FAILED: "the answer that certbot put there",
-    Code.PORT_80_CLOSED: "an answer on port 80",
+    Code.CHALLENGE_FAILED: "the response that certbot put there",
+    Code.PORT_80_CLOSED: "a response on port 80",
     Code.CAA_FORBIDS: "a CAA record that allows the CA",
 }
 
 
 def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool) -> IssueError:
-    """Turn a failed result of the child into the error that the pipeline understands.
+    """Return the `IssueError` for a job's failed result.
 
-    `order_placed` says that the CA has the order: it is dead then only if the CA's own word says so.
+    `order_placed` means that the CA has the order: then it is dead only if the CA said so.
     """
     kind, detail = failure["failed"], str(failure.get("detail", ""))
-    wish = retry_after.read(failure.get("retry_after"), now) or _named_time(detail)
+    retry_at = retry_after.read(failure.get("retry_after"), now) or _named_time(detail)
     problems = failure.get("problems") or []
     if kind in ("authorization", "acme") and problems:
         # With an authorization the order becomes invalid too (RFC 8555, section 7.1.6).
         code, found = _judge_challenges(problems)
-        return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=wish, order_dead=True)
+        return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=retry_at, order_dead=True)
     code, found = _judge(kind, detail, _short(str(failure.get("type", ""))))
-    dead = not order_placed or code in _LAST_WORDS or _short(str(failure.get("type", ""))) in _HOPELESS
-    wanted, pause = _WANTED.get(code, ""), _covered(code, detail)
-    return IssueError(code, found, wanted=wanted, retry_at=wish, pause=pause, order_dead=dead)
+    dead = not order_placed or code in _FINAL_CODES or _short(str(failure.get("type", ""))) in _FINAL_TYPES
+    wanted, pause = _WANTED.get(code, ""), _refused_scope(code, detail)
+    return IssueError(code, found, wanted=wanted, retry_at=retry_at, pause=pause, order_dead=dead)
 
 
 def _named_time(detail: str) -> datetime | None:
-    """Give the time that the CA names in its text alone."""
+    """Return the time that the CA names only in its text, None if there is none."""
     parts = _RETRY_AFTER.search(detail)
     try:
         return None if parts is None else datetime.fromisoformat(f"{parts[1]}T{parts[2]}Z")
@@ -84,8 +84,8 @@ def _named_time(detail: str) -> datetime | None:
         return None
 
 
-def _covered(code: Code, detail: str) -> Scope | None:
-    """Give what a refusal covers beside the one order that met it."""
+def _refused_scope(code: Code, detail: str) -> Scope | None:
+    """Return the scope that a refusal also covers, None if it covers only the one order."""
     if code is Code.CA_RATE_LIMITED:
         for text, kind in _LIMITED:
             if found := text.search(detail):
@@ -104,7 +104,7 @@ def _judge(kind: str, detail: str, typ: str) -> tuple[Code, str]:
 
 
 def _judge_challenges(problems: list[dict[str, str]]) -> tuple[Code, str]:
-    """Pick the worst problem to name the trouble, and tell of all."""
+    """Return the code of the worst problem, and a text about all of them."""
     codes = [_challenge_code(problem) for problem in problems]
     found = "; ".join(
         dict.fromkeys(
@@ -118,7 +118,7 @@ def _challenge_code(problem: dict[str, str]) -> Code:
     short = _short(problem["type"])
     if short == "dns":
         return Code.NXDOMAIN if "NXDOMAIN" in problem["detail"] else Code.DNS_UNANSWERED
-    if short == "connection" and _MISLED.search(problem["detail"]):
+    if short == "connection" and _BAD_REDIRECT.search(problem["detail"]):
         return Code.CHALLENGE_FAILED
     return _BY_CHALLENGE_TYPE.get(short, Code.CHALLENGE_FAILED)
 

@@ -1,7 +1,7 @@
-"""Warm certbot: one process that has certbot imported, and a forked child of it for each job.
+"""The pool of certbot jobs: one fork server, which has certbot imported, and one forked process for each job.
 
-Importing certbot costs more than a whole order does in a process that has it already. The warm process
-(`issuer.warm`) is told of a job by one end of a socket pair, forks, and the child talks to us over it alone.
+To import certbot costs more than a whole order costs in a process that has it imported. The pool sends the fork server
+(`fork_server`) one end of a socket pair for each job. The forked job (`job`) communicates with the pool over it only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from sslctl.text import clean
 
-# A child ends itself at its deadline; this is for one that cannot, and for the time until certbot is imported.
+# A job ends itself at its deadline. This covers a job that cannot, and the time until certbot is imported.
 _GRACE_SECONDS = 30
 _END_SECONDS = 5
 _MOMENT_SECONDS = 0.2
@@ -28,9 +28,9 @@ _MAX_LINE_BYTES = 1000
 
 
 class WorkerPool:
-    """At most `count` children at a time. Safe for use by many threads.
+    """A pool of at most `count` jobs at a time. Safe for use by many threads.
 
-    `environment` is that of the children, which end by themselves `deadline_seconds` after they got their job.
+    `environment` is that of the jobs. A job ends itself `deadline_seconds` after it started.
     """
 
     def __init__(self, count: int, *, environment: Mapping[str, str], deadline_seconds: float) -> None:
@@ -42,21 +42,21 @@ class WorkerPool:
 
     @contextmanager
     def job(self, stderr: IO[bytes]) -> Iterator[Channel]:
-        """Give the channel to a new child, which writes what it has to complain of to `stderr`.
+        """Yield the channel to a new job, which writes its errors to `stderr`. Raise `OSError`.
 
-        Waits while `count` others are at work. A child that is still there at the end of the block loses its channel,
-        and so ends. Raises `OSError`.
+        Wait while `count` other jobs run. At the end of the block the channel is closed, which ends the job if it still
+        runs.
         """
         with self._slots:
             ours, theirs = socket.socketpair()
             with ours:
                 with theirs:
-                    server = self._hand_over(theirs, stderr)
+                    server = self._start_job(theirs, stderr)
                 yield Channel(
                     ours, self._deadline_seconds, lambda: _last_line(stderr) or server.last_error_line()
                 )
 
-    def _hand_over(self, connection: socket.socket, stderr: IO[bytes]) -> _ForkServer:
+    def _start_job(self, connection: socket.socket, stderr: IO[bytes]) -> _ForkServer:
         with self._lock:
             if self._fork_server is not None and not self._fork_server.is_alive:
                 self._fork_server.close()
@@ -67,7 +67,7 @@ class WorkerPool:
             return self._fork_server
 
     def close(self) -> None:
-        """End the warm process; children that are at work are left to their channels."""
+        """End the fork server. Jobs that run end with their channels."""
         with self._lock:
             if self._fork_server is not None:
                 self._fork_server.close()
@@ -75,13 +75,13 @@ class WorkerPool:
 
 
 class _ForkServer:
-    """The running warm process."""
+    """The running fork server."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._reading = threading.Lock()
         self._error_line = ""
-        # One message for each job, which an ordinary stream would not keep apart.
+        # SEQPACKET keeps messages apart: one for each job.
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -92,7 +92,7 @@ class _ForkServer:
                 stderr=self._stderr,
                 env=environment,
                 pass_fds=(theirs.fileno(),),
-                # Ctrl-C reaches sslctl alone, which lets its children finish.
+                # Ctrl-C reaches sslctl only, which lets its jobs finish.
                 start_new_session=True,
             )
 
@@ -101,14 +101,14 @@ class _ForkServer:
         return self._process.poll() is None
 
     def fork(self, connection: socket.socket, stderr: IO[bytes]) -> None:
-        # Where it ended a moment ago, the channel is at its end too, which tells.
+        # If the fork server has just ended, the channel is closed too, and its reader reports that.
         with suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._control, [b"."], [connection.fileno(), stderr.fileno()])
 
     def last_error_line(self) -> str:
-        """Give the last line that it wrote before it ended; empty while it is alive."""
+        """Return the last line that it wrote before it ended; empty while it runs."""
         with suppress(subprocess.TimeoutExpired):
-            # Its sockets close a moment before it is gone.
+            # Its sockets close a moment before the process ends.
             self._process.wait(_MOMENT_SECONDS)
             with self._reading:
                 return self._error_line if self._stderr.closed else _last_line(self._stderr)
@@ -127,9 +127,10 @@ class _ForkServer:
 
 
 class Channel:
-    """The conversation with one child, in lines of JSON. It ends at the child's end, or when it takes too long.
+    """A connection to one job that carries lines of JSON. It ends when the job ends or its deadline passes.
 
-    `last_error_line` gives what the child, or the process that was to fork it, complained of last; empty where it was killed.
+    `last_error_line` returns the last line that the job, or else the fork server, wrote to standard error; it is empty if
+    the process was killed.
     """
 
     def __init__(self, connection: socket.socket, seconds: float, last_error_line: Callable[[], str]) -> None:
@@ -139,8 +140,7 @@ class Channel:
         self._rest = b""
 
     def send(self, message: object) -> None:
-        """Send one message."""
-        # Its answer, or the lack of one, tells why it cannot hear.
+        """Send one message. A closed connection raises nothing here: the reader reports it."""
         with suppress(BrokenPipeError, ConnectionResetError):
             self._connection.sendall(json.dumps(message).encode() + b"\n")
 
@@ -168,7 +168,7 @@ class Channel:
 
 
 def _last_line(file: IO[bytes]) -> str:
-    """Give the last line of `file` that is not empty, cleaned."""
+    """Return the last line of `file` that is not empty, cleaned."""
     file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_LINE_BYTES))
     lines = file.read().decode(errors="replace").split("\n")
     return clean(next(filter(None, reversed(lines)), ""))

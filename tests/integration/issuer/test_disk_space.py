@@ -91,7 +91,7 @@ def with_account(folder: Path, acme: AcmeSection) -> Path:
 def test_issue_places_no_order_when_the_disk_is_nearly_full(acme: AcmeSection, tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "size=8m") as small:
         error = refusal(acme, small / "acme")
-    assert (error.code, error.found[-23:]) == (Code.ISSUER_FAILED, "acme; 64 MiB are wanted")
+    assert (error.code, error.found[-23:]) == (Code.ISSUER_FAILED, "acme; 64 MiB are needed")
     assert (
         "nearly full: 8 MiB are free in " in error.found or "nearly full: 7 MiB are free in " in error.found
     )
@@ -186,7 +186,7 @@ def test_tick_reports_a_nearly_full_disk_and_places_no_order(
         result = sslctl(cdn, state, acme.directory_url, "daemon-tick")
         assert result.returncode == 5
         assert f"{NAME}: Pending ISSUER_FAILED" in result.stdout
-        assert "MiB are wanted" in result.stdout
+        assert "MiB are needed" in result.stdout
         with look_into(state / "sslctl.db") as connection:
             assert connection.execute("SELECT url FROM acme_order").fetchall() == [(None,)]
 

@@ -139,7 +139,7 @@ def test_write_raises_os_error_when_the_target_is_not_a_regular_file(
 ) -> None:
     _remove(webroot, _write(webroot))
     make(webroot / PLACE / "token")
-    with pytest.raises(OSError, match="there is no file: remove token"):
+    with pytest.raises(OSError, match="challenge file token is not a regular file: remove it"):
         _write(webroot)
 
 
