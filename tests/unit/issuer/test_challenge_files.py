@@ -92,7 +92,7 @@ def test_write_raises_os_error_when_other_users_can_change_a_folder(
 ) -> None:
     _remove(webroot, _write(webroot))
     (tmp_path / place).chmod(mode)
-    with pytest.raises(OSError, match=f"other users can change {tmp_path / place}, .*chmod go-w"):
+    with pytest.raises(OSError, match=f"other users can change {tmp_path / place} and .*chmod go-w"):
         _write(webroot)
     assert list(tmp_path.rglob("token")) == []
 
