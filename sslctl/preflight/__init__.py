@@ -1,8 +1,8 @@
-"""Preflight: whether a name points at the CDN, the CA may issue for it, and its ports answer.
+"""The Protocol of the checks before an order: a name points at the CDN, CAA allows the CA, and the ports are open.
 
-Asked before an order is placed, because a failed validation costs the customer a share of the CA's limits. `Prober`
-is the seam; `checks.Preflight` asks the real DNS. `lookup` makes one DNS lookup, `caa` reads CAA records, `ports`
-connects.
+The checks run first because each failed validation counts against the CA's rate limits. `checks.Preflight` implements
+`Prober` with the real DNS: `lookup` makes one DNS lookup (`datagram` is its fast path), `caa` evaluates CAA records, and
+`ports` connects.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sslctl.rules.reasons import Code
 
 
 class PreflightError(Exception):
-    """A name is not ready for a certificate: `code` says why, `found` and `wanted` (both cleaned) what was seen."""
+    """A name is not ready for an order. `code` is the reason; `found` was observed, `wanted` is needed (both cleaned)."""
 
     def __init__(self, code: Code, found: str, wanted: str) -> None:
         super().__init__(f"{code}: found {found}, wanted {wanted}")
@@ -23,12 +23,11 @@ class PreflightError(Exception):
 
 
 class Prober(Protocol):
-    """Says whether names are ready for an order."""
+    """A check that names are ready for an order."""
 
     def check(self, names: tuple[str, ...], cname_target: str, *, http_expected: bool) -> None:
-        """Return when every one of `names` (normalised) may be ordered.
+        """Raise `PreflightError` for the first problem that would make an order of `names` (normalised) fail.
 
-        `cname_target` is the name that C4 gives the domain on the CDN; with `http_expected` somebody must answer on
-        the HTTP port already. Raises `PreflightError` for the first trouble; `DNS_UNANSWERED` when DNS could not be
-        asked, from which nothing else follows.
+        `cname_target` is the domain's name on the CDN, from C4's record. With `http_expected` the HTTP port must be open
+        already. Code `DNS_UNANSWERED` means that DNS did not respond: nothing is known about the name.
         """

@@ -1,4 +1,4 @@
-"""CAA, the records in which a domain says who may issue for it (RFC 8659), read as the CA will read them."""
+"""CAA records (RFC 8659): which CAs may issue for a domain, evaluated as the CA evaluates them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dns.rdtypes.ANY.CAA import CAA
 
 _CRITICAL = 128  # RFC 8659 section 4.1: bit 0 of the flags, counted from the most significant
-# RFC 8659 section 4 and RFC 9495 section 3. `issuemail` has no say in TLS certificates, but it is known.
+# RFC 8659 section 4 and RFC 9495 section 3. `issuemail` does not apply to TLS certificates, but it is known.
 _KNOWN_TAGS = frozenset({b"issue", b"issuewild", b"iodef", b"issuemail"})
 
 # The grammar of an issue value, RFC 8659 section 4.2, between its semicolons and without the white space around.
@@ -18,11 +18,10 @@ _PARAMETER = re.compile(rf"({_LABEL})[ \t]*=[ \t]*([\x21-\x3a\x3c-\x7e]*)", re.A
 
 
 def permit(records: Iterable[CAA], identities: Iterable[str]) -> bool:
-    """Tell whether `records`, the relevant RRset of a name, let the CA issue by HTTP-01.
+    """Return whether `records`, the relevant RRset of a name, allow the CA to issue by HTTP-01.
 
-    `identities` are the issuer domain names that the CA answers to. `issuewild` has no say in a certificate without
-    wildcards, and a set without any `issue` restricts nobody (RFC 8659 section 4.2). An unknown property that is
-    marked critical forbids (section 4.1).
+    `identities` are the CA's issuer domain names. `issuewild` does not apply to a certificate without wildcards, and a set
+    without `issue` restricts no CA (RFC 8659 section 4.2). An unknown critical property forbids (section 4.1).
     """
     properties = [(record.tag.lower(), record) for record in records]
     if any(record.flags & _CRITICAL and tag not in _KNOWN_TAGS for tag, record in properties):
@@ -35,7 +34,7 @@ def permit(records: Iterable[CAA], identities: Iterable[str]) -> bool:
 def _names_issuer(value: str, identities: set[str]) -> bool:
     issuer, *rest = (part.strip(" \t") for part in value.split(";"))
     parameters = [_PARAMETER.fullmatch(part) for part in rest] if rest != [""] else []
-    # RFC 8659 section 4.2: a value outside of the grammar names nobody, as a bare ";" does.
+    # RFC 8659 section 4.2: a value outside of the grammar names no issuer, like a bare ";".
     if not _ISSUER.fullmatch(issuer) or issuer.lower() not in identities:
         return False
     return all(parameter is not None and _lets_http01(*parameter.groups()) for parameter in parameters)

@@ -1,4 +1,4 @@
-"""The checks themselves: CNAME or addresses, CAA and ports."""
+"""The checks of `Prober` with the real DNS: CNAME or addresses, CAA and ports."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from sslctl.preflight.ports import Address, find_refusal
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
 
-_MOST_LINKS_SHOWN = 4
+_MAX_LINKS_SHOWN = 4
 
 
 class Preflight:
-    """Asks DNS and the addresses it gives. Holds no state between checks, so threads may share one."""
+    """A `Prober` that queries DNS and connects to the addresses. Without state, so safe for use by many threads."""
 
     def __init__(self, cdn: CdnSection, dns_settings: DnsSection, caa_identities: tuple[str, ...]) -> None:
         self._cdn = cdn
@@ -33,24 +33,24 @@ class Preflight:
         self._suffixes = tuple(dns.name.from_text(suffix.strip(".")) for suffix in cdn.cname_suffixes)
 
     def check(self, names: tuple[str, ...], cname_target: str, *, http_expected: bool) -> None:
-        """See `Prober.check`. Per name: first where it points (A, AAAA, CNAME), then CAA, then the ports."""
+        """See `Prober.check`. For each name: first A, AAAA and CNAME, then CAA, then the ports."""
         for name in names:
             try:
                 addresses = self._require_cdn(dns.name.from_text(name), cname_target)
                 self._require_caa(dns.name.from_text(name))
-            except DnsUnanswered as trouble:
-                raise PreflightError(Code.DNS_UNANSWERED, str(trouble), "an answer") from trouble
+            except DnsUnanswered as error:
+                raise PreflightError(Code.DNS_UNANSWERED, str(error), "an answer") from error
             if self._cdn.probe_ports:
                 self._require_ports(addresses, http_expected=http_expected)
 
     def _require_cdn(self, name: dns.name.Name, cname_target: str) -> tuple[Address, ...]:
-        """Give the addresses of `name`, which all belong to the CDN."""
+        """Return the addresses of `name`. Raise `PreflightError` if it does not lead to the CDN in both families."""
         wanted = self._describe_wanted(cname_target)
         v4 = self._resolver.look_up(name, A)
         if not self._is_cdn(v4):
-            # Whatever the other family says.
+            # The result is the same for any AAAA records.
             raise PreflightError(_elsewhere(v4), _describe(v4), wanted)
-        # Both are needed: where one cannot be asked, the other does not tell where the CA would be led.
+        # Both lookups are needed: without one of them it is unknown where the CA would connect.
         v6 = self._resolver.look_up(name, AAAA)
         if not (v4.links or v6.links or v4.records or v6.records):
             if v4.exists or v6.exists:
@@ -70,26 +70,27 @@ class Preflight:
         return addresses
 
     def _is_cdn(self, answer: DnsAnswer) -> bool:
-        """Tell whether the answer leads to the CDN: by name or, as an apex must, by address.
+        """Return whether the answer leads to the CDN, by name or by address.
 
-        A www that is a CNAME to such an apex comes here by address too. Without any record it leads nowhere else.
+        An apex can only lead by address, and so does a `www` that is a CNAME to such an apex. An answer without records
+        leads nowhere else, so it counts as true.
         """
         return self._passes_cdn(answer) or all(
             any(address in network for network in self._cdn.ip_ranges) for address in _addresses(answer)
         )
 
     def _passes_cdn(self, answer: DnsAnswer) -> bool:
-        """Tell whether a link lies under one of the CDN's suffixes, label by label.
+        """Return whether a link of the chain is below one of the CDN's suffixes, label by label.
 
-        Passing through is enough: from that link on the CDN's own DNS decides, wherever it leads.
+        Any link is enough: from there on the CDN's own DNS decides where the chain leads.
         """
         return any(link.is_subdomain(suffix) for link in answer.links for suffix in self._suffixes)
 
     def _blame_target(self, answer: DnsAnswer, cname_target: str, wanted: str) -> PreflightError:
-        """Say whose trouble it is that the name leads into the CDN, and there to no address.
+        """Return the error for a name that leads to the CDN, but to no address there.
 
-        C4's own target without an address is for the CDN to mend. Another name under its suffix is most likely the
-        customer's mistyping.
+        If C4's own target has no address, the CDN must fix it. Another name below its suffix is most likely a typing
+        error of the customer.
         """
         target = _parse(cname_target)
         if target in answer.links or (target is None and self._passes_cdn(answer)):
@@ -103,14 +104,14 @@ class Preflight:
         return f"a name under {' or '.join(map(to_text, self._suffixes))}"
 
     def _require_caa(self, name: dns.name.Name) -> None:
-        """Climb from `name` to its top-level domain; the closest CAA RRset decides (RFC 8659 section 3).
+        """Raise `PreflightError` if CAA forbids the CA. The closest RRset on the way to the root decides (RFC 8659 section 3).
 
-        A name that does not exist has no CAA record. Each lookup follows CNAMEs, the climb does not.
+        A name that does not exist has no CAA record. Each lookup follows CNAMEs; the climb to the parents does not.
         """
         if not self._caa_identities:
             return
         for ancestor in _climb(name):
-            # A lookup gives records of the type that it asks for; dnspython's types do not say so.
+            # A lookup returns records of the type in the query; dnspython's type hints do not say so.
             records = cast(
                 "tuple[dns.rdtypes.ANY.CAA.CAA, ...]", self._resolver.look_up(ancestor, CAA).records
             )
@@ -123,7 +124,7 @@ class Preflight:
             return
 
     def _require_ports(self, addresses: tuple[Address, ...], *, http_expected: bool) -> None:
-        """Connect to the very addresses that were judged: asking DNS again could give others (DNS rebinding)."""
+        """Connect to the addresses that were checked: another lookup could return others (DNS rebinding)."""
         wanted_ports = [(self._cdn.https_port, Code.PORT_443_CLOSED)]
         if http_expected:
             wanted_ports.insert(0, (self._cdn.http_port, Code.PORT_80_CLOSED))
@@ -155,10 +156,10 @@ def _parse(cname_target: str) -> dns.name.Name | None:
 
 
 def _describe(answer: DnsAnswer) -> str:
-    """Show the way that an answer goes, as "name → link → addresses"."""
+    """Return the chain of an answer as "name → link → addresses"."""
     chain = [to_text(link) for link in answer.chain]
-    if len(chain) > _MOST_LINKS_SHOWN:
-        chain[_MOST_LINKS_SHOWN - 1 : -1] = [f"({len(chain) - _MOST_LINKS_SHOWN} more)"]
+    if len(chain) > _MAX_LINKS_SHOWN:
+        chain[_MAX_LINKS_SHOWN - 1 : -1] = [f"({len(chain) - _MAX_LINKS_SHOWN} more)"]
     addresses = ", ".join(map(str, _addresses(answer)))
     return clean(" → ".join(chain) + _describe_end(answer, addresses))
 

@@ -1,7 +1,7 @@
-"""The plain answer to a DNS question: one datagram from one server, as nearly every lookup has it.
+"""The fast path of a DNS lookup: one query and one response datagram, which is enough for nearly every lookup.
 
-dnspython understands every answer, and retries, at a multiple of the time. So what is not plain is no answer here,
-and left to dnspython altogether: this module decides nothing that it would decide otherwise.
+dnspython handles every response, and retries, but takes a multiple of the time. So any response that is not plain yields
+None here, and dnspython makes the whole lookup again: this module never disagrees with dnspython.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ _HEADER = struct.Struct("!HHHHHH")  # RFC 1035 section 4.1.1
 _QUESTION = struct.Struct("!HH")  # section 4.1.2, after the name
 _RECORD = struct.Struct("!HHIH")  # section 4.1.3, after the name
 _OPCODE, _RCODE = 0x7800, 0x000F
-_POINTER = 0xC0  # section 4.1.4: the two bits that tell a pointer from a label
-SENSELESS = (dns.exception.DNSException, struct.error, IndexError)
-"""What is raised by reading an answer that makes no sense."""
-_LARGEST = 4096  # without EDNS, which is not used, an answer has 512 bytes at most
+_POINTER = 0xC0  # section 4.1.4: the two bits that mark a pointer
+MALFORMED = (dns.exception.DNSException, struct.error, IndexError)
+"""The exceptions that a malformed response raises."""
+_MAX_BYTES = 4096  # without EDNS, which is not used, a response has at most 512 bytes
 
 
 def ask(server: tuple[str, int], name: dns.name.Name, kind: RdataType, seconds: float) -> DnsAnswer | None:
-    """Ask `server`, an address with its port, for the records of type `kind` of an absolute `name`.
+    """Return the answer of `server` (address and port) for the records of type `kind` of an absolute `name`.
 
-    None where no plain answer came within `seconds`, for whatever reason. Raises nothing.
+    Return None if there is no plain answer within `seconds`, for whatever reason. Raise nothing.
     """
     query = (
         _HEADER.pack(secrets.randbits(16), RD, 1, 0, 0, 0) + name.to_digestable() + _QUESTION.pack(kind, IN)
     )
     try:
-        wire = _exchange(server, query, seconds)
+        wire = _send_and_receive(server, query, seconds)
         return _read(wire, query, name, kind)
-    except (OSError, *SENSELESS):
+    except (OSError, *MALFORMED):
         return None
 
 
-def _exchange(server: tuple[str, int], query: bytes, seconds: float) -> bytes:
-    """Send `query` and give the first datagram with its id. Raises `OSError`, `TimeoutError` among them."""
+def _send_and_receive(server: tuple[str, int], query: bytes, seconds: float) -> bytes:
+    """Send `query` and return the first datagram with its id. Raise `OSError`, `TimeoutError` included."""
     until = time.monotonic() + seconds
-    # A socket for each question has a port that nobody can guess, and no belated answer to the one before. Connected,
-    # it takes datagrams from the server alone.
+    # A new socket for each query has an unpredictable port and cannot receive a late response to an earlier query.
+    # A connected socket receives datagrams from the server only.
     with socket.socket(socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(server)
         sock.send(query)
         while (left := until - time.monotonic()) > 0:
             sock.settimeout(left)
-            wire = sock.recv(_LARGEST)
+            wire = sock.recv(_MAX_BYTES)
             if wire[:2] == query[:2]:
                 return wire
     raise TimeoutError
@@ -67,10 +67,10 @@ def _read(wire: bytes, query: bytes, name: dns.name.Name, kind: RdataType) -> Dn
     rcode = flags & _RCODE
     if flags & (QR | _OPCODE | TC) != QR or rcode not in (NOERROR, NXDOMAIN):
         return None
-    # A label's length is below "A", so that this changes letters alone.
+    # The length of a label is below "A", so `lower` changes letters only.
     if questions != 1 or wire[_HEADER.size : len(query)].lower() != query[_HEADER.size :].lower():
         return None
-    reading = _Reading(wire, len(query), name)
+    reading = _Parser(wire, len(query), name)
     targets: dict[dns.name.Name, dns.name.Name] = {}
     records: dict[dns.name.Name, dict[bytes, dns.rdata.Rdata]] = {}
     for _ in range(counts[0]):
@@ -94,32 +94,32 @@ def _read(wire: bytes, query: bytes, name: dns.name.Name, kind: RdataType) -> Dn
     return DnsAnswer(chain, own, rcode == NOERROR, endless)
 
 
-class _Reading:
-    """A message that is read from `position` on; `asked` is the name at the beginning of its question.
+class _Parser:
+    """A parser of a DNS message, from `position` on; `asked` is the name in its question.
 
-    Its methods raise `DNSException`, `struct.error` and `IndexError` where the message makes no sense.
+    The methods raise `DNSException`, `struct.error` or `IndexError` if the message is malformed.
     """
 
     def __init__(self, wire: bytes, position: int, asked: dns.name.Name) -> None:
         self._wire = wire
         self.position = position
-        # By where they begin: nearly every owner is a pointer to the name asked for, or to a target before.
+        # By offset: nearly every owner is a pointer to the name in the question, or to an earlier target.
         self._names = {_HEADER.size: asked}
 
     def read_record(self) -> tuple[dns.name.Name, int, range]:
-        """Give the owner of the record here, its type and where its data are; go on to the next."""
+        """Return the owner, the type and the range of the data of the record here; move to the next record."""
         owner, self.position = self._name_at(self.position)
         return owner, *self._read_head()
 
     def skip_record(self) -> int:
-        """Give the type of the record here; go on to the next."""
+        """Return the type of the record here; move to the next record."""
         while (length := self._wire[self.position]) and length < _POINTER:
             self.position += 1 + length
         self.position += 2 if length else 1
         return self._read_head()[0]
 
     def read_name(self, content: range) -> dns.name.Name:
-        """Give the name that the data of a record are."""
+        """Return the name that is the data of a record."""
         name, end = self._name_at(content.start)
         if end != content.stop:
             raise dns.exception.FormError
@@ -129,7 +129,7 @@ class _Reading:
     def _read_head(self) -> tuple[int, range]:
         kind, group, _, length = _RECORD.unpack_from(self._wire, self.position)
         if group != IN:
-            # OPT and TSIG have none either, and change what the rest means.
+            # OPT and TSIG have another class too, and change the meaning of the message.
             raise dns.exception.FormError
         begin = self.position + _RECORD.size
         self.position = begin + length

@@ -1,4 +1,4 @@
-"""One DNS lookup: an answer, or `DnsUnanswered`. "Could not ask" and "the answer is no" never mix."""
+"""One DNS lookup: a `DnsAnswer`, or `DnsUnanswered`. "No response" is never taken for "no such record"."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ from sslctl.text import clean
 
 
 class DnsUnanswered(Exception):
-    """No name server gave a usable answer: nothing follows from that. `str()` of it is cleaned text."""
+    """No name server sent a usable response: nothing is known about the name. `str()` of it is cleaned text."""
 
 
 class Resolver:
-    """Asks the configured resolvers, else the system's. Threads may share one.
+    """A client of the configured resolvers, or else of the system's. Safe for use by many threads.
 
-    The first of several resolvers that answers is believed, whatever the others say or fail to say. Each lookup ends
-    within `settings.timeout_seconds`.
+    The first resolver that responds decides. Each lookup ends within `settings.timeout_seconds`.
     """
 
     def __init__(self, settings: DnsSection) -> None:
@@ -37,7 +36,7 @@ class Resolver:
         self._first = _address_of_first(self._resolver)
 
     def look_up(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> DnsAnswer:
-        """Ask for the records of type `kind` of an absolute `name`. Raises `DnsUnanswered`."""
+        """Return the answer for the records of type `kind` of an absolute `name`. Raise `DnsUnanswered`."""
         until = time.monotonic() + self._resolver.lifetime
         if self._first is not None:
             plain = datagram.ask(self._first, name, kind, self._resolver.timeout)
@@ -46,16 +45,16 @@ class Resolver:
         return self._look_further(name, kind, max(0.0, until - time.monotonic()))
 
     def _look_further(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, seconds: float) -> DnsAnswer:
-        """Begin anew, with all that dnspython knows to do about an answer that is not plain, or none."""
+        """Make the whole lookup again with dnspython, which handles every response and retries."""
         try:
             response = self._ask(name, kind, seconds)
-        except dns.resolver.NoNameservers as trouble:
-            overlong = _find_overlong_chain(trouble)
+        except dns.resolver.NoNameservers as error:
+            overlong = _find_overlong_chain(error)
             if overlong is None:
-                raise DnsUnanswered(_describe(name, kind, trouble)) from trouble
+                raise DnsUnanswered(_describe(name, kind, error)) from error
             response = overlong
-        except dns.exception.DNSException as trouble:
-            raise DnsUnanswered(_describe(name, kind, trouble)) from trouble
+        except dns.exception.DNSException as error:
+            raise DnsUnanswered(_describe(name, kind, error)) from error
         answer = _read(response, name, kind)
         if not answer.records and _is_referral(response):
             raise DnsUnanswered(f"{kind.name} of {to_text(name)}: the name server refers to others")
@@ -71,7 +70,7 @@ class Resolver:
 
 
 def to_text(name: dns.name.Name) -> str:
-    """Give `name` in lower case, without its trailing dot, safe to show: a label in DNS may hold any byte."""
+    """Return `name` in lower case, without trailing dot, and cleaned: a DNS label may contain any byte."""
     return clean(name.to_text(omit_final_dot=True).lower())
 
 
@@ -79,12 +78,12 @@ def _build(settings: DnsSection) -> dns.resolver.Resolver:
     try:
         resolver = dns.resolver.Resolver(configure=not settings.resolvers)
     except dns.resolver.NoResolverConfiguration:
-        # A machine without name servers can still list what it manages; every lookup will say `DnsUnanswered`.
+        # Without name servers the other commands still work; every lookup raises `DnsUnanswered`.
         resolver = dns.resolver.Resolver(configure=False)
     if settings.resolvers:
         resolver.nameservers = [dns.nameserver.Do53Nameserver(*address) for address in settings.resolvers]
-    # Silence of one resolver must leave time to ask each of the others, and each of them once more; the first one is
-    # asked for a plain answer before that.
+    # If one resolver is silent, there must be time for two queries to each of the others. The first one also gets a query
+    # on the fast path before that.
     resolver.timeout = settings.timeout_seconds / (1 + 2 * max(1, len(resolver.nameservers)))
     resolver.lifetime = settings.timeout_seconds
     return resolver
@@ -95,7 +94,7 @@ def _address_of_first(resolver: dns.resolver.Resolver) -> tuple[str, int] | None
         case [dns.nameserver.Do53Nameserver(address=str(address), port=int(port)), *_]:
             return address, port
         case [str(address), *_]:
-            # As dnspython reads resolv.conf.
+            # The form that dnspython uses for resolv.conf.
             return address, resolver.port
     return None
 
@@ -114,14 +113,14 @@ def _read(response: dns.message.Message, name: dns.name.Name, kind: dns.rdatatyp
     )
 
 
-def _find_overlong_chain(trouble: dns.resolver.NoNameservers) -> dns.message.Message | None:
-    """Give the answer that dnspython threw away for its CNAME chain alone: it is an answer, and tells a lot."""
-    rejected = (error[4] for error in _errors(trouble) if isinstance(error[3], dns.message.ChainTooLong))
+def _find_overlong_chain(error: dns.resolver.NoNameservers) -> dns.message.Message | None:
+    """Return the response that dnspython rejected only for its long CNAME chain, None if there is none."""
+    rejected = (error[4] for error in _errors(error) if isinstance(error[3], dns.message.ChainTooLong))
     return next(rejected, None)
 
 
 def _is_referral(response: dns.message.Message) -> bool:
-    """Tell whether the server merely names other servers, as one that does not recurse does (RFC 2308 section 2.2).
+    """Return whether the server only refers to other servers, as one without recursion does (RFC 2308 section 2.2).
 
     Its empty answer says nothing about the name.
     """
@@ -130,15 +129,15 @@ def _is_referral(response: dns.message.Message) -> bool:
     return not authoritative and dns.rdatatype.NS in kinds and dns.rdatatype.SOA not in kinds
 
 
-def _errors(trouble: dns.exception.DNSException) -> list[dns.resolver.ErrorTuple]:
-    errors: list[dns.resolver.ErrorTuple] = trouble.kwargs.get("errors", [])
+def _errors(error: dns.exception.DNSException) -> list[dns.resolver.ErrorTuple]:
+    errors: list[dns.resolver.ErrorTuple] = error.kwargs.get("errors", [])
     return errors
 
 
-def _describe(name: dns.name.Name, kind: dns.rdatatype.RdataType, trouble: dns.exception.DNSException) -> str:
-    """Say what each name server did, once each."""
+def _describe(name: dns.name.Name, kind: dns.rdatatype.RdataType, error: dns.exception.DNSException) -> str:
+    """Return a text about the error of each name server, without repetition."""
     seen = dict.fromkeys(
-        f"{_shown(server)} said {clean(what, 80)}" for server, _, _, what, _ in _errors(trouble)
+        f"{_shown(server)} said {clean(what, 80)}" for server, _, _, what, _ in _errors(error)
     )
     return clean(f"{kind.name} of {to_text(name)}: {'; '.join(seen) or 'no name server answered'}")
 

@@ -1,4 +1,4 @@
-"""Whether a port answers: a TCP connection to addresses that were resolved before, and nothing is sent."""
+"""Whether a port is open: a TCP connection to addresses that were resolved before. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Address = IPv4Address | IPv6Address
 _CONNECT_SECONDS = 3
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291 section 2.4; IPv4-mapped and NAT64 forms lie outside
-# What `ipaddress` of some Python 3.11 calls global and is not, and forms of IPv6 that embed an IPv4 address.
+# Not public, though `ipaddress` of some Python 3.11 says so, and IPv6 forms that embed an IPv4 address.
 _NEVER_PUBLIC: tuple[IPv4Network | IPv6Network, ...] = (
     IPv4Network("168.63.129.16/32"),  # the metadata service of one cloud
     IPv4Network("192.0.0.0/24"),  # RFC 6890, the metadata service of another
@@ -23,12 +23,11 @@ _NEVER_PUBLIC: tuple[IPv4Network | IPv6Network, ...] = (
 
 
 def find_refusal(addresses: Iterable[Address], port: int, *, private: bool) -> str:
-    """Give the text of the refusal where every address refuses a connection to `port`, else an empty string.
+    """Return a text about the refusal if every address refuses a connection to `port`, else an empty string.
 
-    One address that accepts is enough. A timeout, an unreachable network, and an address that is not public (such
-    as loopback, RFC 1918, link-local with its metadata services, multicast, and forms that embed an IPv4 address)
-    mean that it could not be asked, and nothing follows; the last are connected to only with `private`. Waits at
-    most 3 seconds.
+    One address that accepts is enough. A timeout or an unreachable network says nothing about the port, so the result is
+    empty too. An address that is not public (such as loopback, RFC 1918, link-local with its metadata services, multicast,
+    and forms that embed an IPv4 address) is connected to only with `private`. Each connection waits at most 3 seconds.
     """
     refused = []
     for address in addresses:
@@ -46,7 +45,7 @@ def find_refusal(addresses: Iterable[Address], port: int, *, private: bool) -> s
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether `address` is one that the CA, out on the Internet, could mean by it too."""
+    """Return whether `address` is public, so that it means the same host to the CA on the Internet."""
     if any(address in network for network in _NEVER_PUBLIC):
         return False
     if isinstance(address, IPv6Address):

@@ -355,7 +355,7 @@ def _split(fullchain: str) -> Issued:
         return Issued(*split_fullchain(fullchain))
     except BadInput as error:
         raise IssueError(
-            Code.ISSUER_FAILED, f"the certificate from the CA cannot be used: {error.message}"
+            Code.ISSUER_FAILED, f"the issued certificate cannot be used: {error.message}"
         ) from error
 
 

@@ -83,7 +83,7 @@ def read(wire: bytes, query: bytes, kind: RdataType) -> DnsAnswer | None:
         return None
     try:
         return datagram._read(wire, query, NAME, kind)
-    except datagram.SENSELESS:
+    except datagram.MALFORMED:
         return None
 
 
