@@ -1,4 +1,4 @@
-"""What the store's tests share: facts to keep, steps to take, and what other processes do with the same file."""
+"""What the store's tests share: values to store, steps, and the work of other processes."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ def open_store(folder: Path, clock: Callable[[], datetime] | None = None) -> Sql
 
 @contextmanager
 def look_into(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection of the test's own; what is changed with it is committed statement by statement."""
+    """Yield a connection of the test's own, which commits each statement."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)) as connection:
         yield connection
 
 
 def dump(path: Path) -> str:
-    """Give everything that a database holds, but for the table of claims."""
+    """Return everything that a database holds, except claims."""
     with look_into(path) as connection:
         return "\n".join(line for line in connection.iterdump() if not line.startswith('INSERT INTO "lease"'))
 
 
 @cache
 def private_key(kind: str = "ecdsa") -> str:
-    """Give a private key, PEM; the same one for the same kind."""
+    """Return a private key, PEM: the same one for the same kind."""
     return x509.make_key(kind)
 
 
@@ -95,13 +95,13 @@ def open_order(store: Store, domain: Domain, key: str | None = None) -> Order:
 
 
 def issue(store: Store, domain: Domain, **kinds: float) -> Domain:
-    """Order and keep a certificate for `domain`."""
+    """Order a certificate for `domain` and store it."""
     order = open_order(store, domain)
     return store.add_issued_certificate(domain, order, CERTIFICATE, CHAIN, leaf(names=domain.names, **kinds))  # type: ignore[arg-type]
 
 
 def serve(store: Store, domain: Domain) -> Domain:
-    """See the wanted certificate through its upload."""
+    """Record each step of the upload of the wanted certificate."""
     certificate = held(domain)
     store.mark_uploading(certificate)
     store.mark_uploaded(certificate)
@@ -125,7 +125,7 @@ def _add_issued_certificate(store: Store, domain: Domain) -> object:
 
 Step = Callable[[Store, Domain], object]
 
-# Every method that starts from a domain as the caller knows it, for a domain that is served and has an order open.
+# Every compare-and-set method, for a domain that is served and has an open order.
 ADVANCES: dict[str, Step] = {
     "update_domain": lambda store, domain: store.update_domain(domain, ("b.test",), Source.TEXT),
     "record_finding": lambda store, domain: store.record_finding(domain, finding()),
@@ -137,7 +137,7 @@ ADVANCES: dict[str, Step] = {
 }
 
 
-# Other processes. They are forked off a server that has everything imported, so that many cost little.
+# Other processes. They are forked from a server that has imported everything, so that many cost little.
 
 
 @cache
@@ -148,7 +148,7 @@ def processes() -> ForkServerContext:
 
 
 def race(backend: Backend, name: str, rounds: int, start: Barrier, results: Queue[list[str]]) -> None:
-    """Settle `name` once a round, from the same value as everybody else at `start`; tell how each round ended."""
+    """Record a finding of `name` once a round, from the same value as the other processes; send how each round ended."""
     store, ended = backend.open(), []
     for number in range(rounds):
         start.wait(PATIENCE)
@@ -164,7 +164,7 @@ def race(backend: Backend, name: str, rounds: int, start: Barrier, results: Queu
 
 
 def open_first(folder: Path, start: Barrier, results: Queue[str]) -> None:
-    """Open a store that nobody has made yet, together with others, and use it."""
+    """Open a store that does not exist yet, at the same time as other processes, and use it."""
     start.wait(PATIENCE)
     try:
         store = open_store(folder)
@@ -176,41 +176,41 @@ def open_first(folder: Path, start: Barrier, results: Queue[str]) -> None:
         raise
 
 
-def claim_and_hold(backend: Backend, name: str, told: Connection) -> None:
-    """Claim `name`, say whether that succeeded, and live on."""
+def claim_and_hold(backend: Backend, name: str, pipe: Connection) -> None:
+    """Claim `name`, send whether that succeeded, and stay alive."""
     store = backend.open()
-    told.send(store.claim([name], timedelta(hours=1)) == {name})
+    pipe.send(store.claim([name], timedelta(hours=1)) == {name})
     time.sleep(PATIENCE)
 
 
-def write_and_tell(backend: Backend, told: Connection) -> None:
-    """Write without end, and tell of each write once it is acknowledged."""
+def write_and_acknowledge(backend: Backend, pipe: Connection) -> None:
+    """Write without end, and send each name once its write is acknowledged."""
     store, number = backend.open(), 0
     while True:
         domain = store.add_domain(f"{number}.p{os.getpid()}.test", (), Source.C4)
         order = open_order(store, domain)
         store.add_issued_certificate(domain, order, CERTIFICATE, CHAIN, leaf())
-        told.send(domain.name)
+        pipe.send(domain.name)
         number += 1
 
 
-def write_in_threads_and_tell(backend: Backend, told: Connection) -> None:
-    """Write without end in several threads, and tell of each write once it is acknowledged."""
-    store, turn = backend.open(), Lock()
+def write_in_threads_and_acknowledge(backend: Backend, pipe: Connection) -> None:
+    """Write without end in several threads, and send each name once its write is acknowledged."""
+    store, lock = backend.open(), Lock()
 
     def write(thread: int) -> None:
         for number in count():
             domain = store.add_domain(f"{number}.t{thread}.p{os.getpid()}.test", (), Source.C4)
             domain = store.record_finding(domain, finding())
-            with turn:
-                told.send(domain.name)
+            with lock:
+                pipe.send(domain.name)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
 
 
 def write_until_the_disk_is_full(folder: Path, left: int, results: Queue[list[str]]) -> None:
-    """Write in several threads until no file may grow by more than `left` bytes; tell what was acknowledged."""
+    """Write in several threads until no file may grow by more than `left` bytes; send what was acknowledged."""
     store, acknowledged = open_store(folder), list[str]()
     size = database_of(folder).stat().st_size + left
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -224,13 +224,13 @@ def write_until_the_disk_is_full(folder: Path, left: int, results: Queue[list[st
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    # The store goes on as soon as there is room.
+    # The store works again as soon as there is disk space.
     acknowledged.append(store.add_domain("afterwards.test", (), Source.C4).name)
     results.put(acknowledged)
 
 
 def write_while_interrupted(folder: Path, results: Queue[tuple[int, list[str]]]) -> None:
-    """Write in threads while Ctrl-C comes to the main thread, which writes too.
+    """Write in threads while Ctrl-C interrupts the main thread, which writes too.
 
     Tells how often it came to a write, and what was acknowledged to the others.
     """

@@ -54,7 +54,7 @@ class Domains(Protocol):
     def find(self, name: str) -> Domain | None:
         """Return the domain `name`, deleted or not, or None if it was never added."""
 
-    # Iterators read some hundred domains at a time and hold no transaction open, so nobody else is blocked. The call
+    # Iterators read some hundred domains at a time and hold no transaction open, so they block no other process. The call
     # fixes which domains and their order. Each is then read when its turn comes, and skipped if it no longer matches.
 
     def listing(self, query: Query, now: datetime) -> Listing:

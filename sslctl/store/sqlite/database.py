@@ -17,6 +17,9 @@ from sslctl.store.sqlite import schema
 from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.system.files import sync_folder
 
+OLDEST_SQLITE = (3, 39)
+"""The oldest SQLite with `IS DISTINCT FROM`. Debian 12 has 3.40."""
+
 _BUSY_SECONDS = 15.0
 # A group ends when no thread waits to join it, and at the latest here: other processes want to write too.
 _MOST_MEMBERS = 64
@@ -65,6 +68,11 @@ class Database:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise StateError(
+                f"SQLite 3.39 or newer is needed, and this Python has {sqlite3.sqlite_version}",
+                hint="use a Python with a newer SQLite, such as Debian 12's",
+            )
         self.dialect = SqliteDialect()
         self._path = path
         self._lock = threading.RLock()

@@ -1,4 +1,4 @@
-"""What the CA says of when to renew (ARI, RFC 9773) is kept with the certificate, and asked for again when it is due."""
+"""The CA's renewal information (ARI, RFC 9773) is stored with its certificate and polled again when it is due."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def due(store: Store, clock: Clock, limit: int = 99) -> list[int]:
     return [certificate.domain_id for certificate, _ in store.renewal_infos_due(clock(), limit)]
 
 
-def test_what_was_said_comes_back_with_the_certificate(store: Store) -> None:
+def test_recorded_renewal_info_is_returned_with_the_certificate(store: Store) -> None:
     domain = served(store, "a.test")
     assert held(domain).renewal_info is None
     for said in (info(), info(renew=DAY, url="")):
@@ -41,9 +41,7 @@ def test_what_was_said_comes_back_with_the_certificate(store: Store) -> None:
         assert store.certificates(domain)[0].renewal_info == said
 
 
-def test_a_certificate_is_asked_about_at_first_and_then_when_its_time_comes(
-    store: Store, clock: Clock
-) -> None:
+def test_renewal_info_is_due_at_first_and_again_at_its_poll_time(store: Store, clock: Clock) -> None:
     domain = served(store, "a.test")
     assert store.renewal_infos_due(clock(), 9) == [(held(domain), CERTIFICATE)]
     store.record_renewal_infos([(held(domain), info(poll=6 * HOUR))])
@@ -53,7 +51,7 @@ def test_a_certificate_is_asked_about_at_first_and_then_when_its_time_comes(
     assert due(store, clock) == [domain.id]
 
 
-def test_who_is_put_off_keeps_what_was_said(store: Store, clock: Clock) -> None:
+def test_postponed_renewal_info_is_kept(store: Store, clock: Clock) -> None:
     domains = [served(store, name) for name in ("a.test", "b.test")]
     store.record_renewal_infos([(held(domains[0]), info())])
     store.postpone_renewal_infos([(held(domain), START + 9 * HOUR) for domain in domains])
@@ -65,7 +63,7 @@ def test_who_is_put_off_keeps_what_was_said(store: Store, clock: Clock) -> None:
     assert due(store, clock) == [domain.id for domain in domains]
 
 
-def test_a_pause_of_the_polling_concerns_nothing_else(store: Store, clock: Clock) -> None:
+def test_pause_of_ari_polling_holds_back_no_order(store: Store, clock: Clock) -> None:
     polling = Scope(LimitKind.RENEWAL_INFO)
     store.pause(polling, START + HOUR, "slow down")
     domain = store.add_domain("a.test", (), Source.C4)
@@ -79,7 +77,7 @@ def test_a_pause_of_the_polling_concerns_nothing_else(store: Store, clock: Clock
     )
 
 
-def test_each_breaker_is_closed_by_itself(store: Store, clock: Clock) -> None:
+def test_reset_closes_one_breaker_only(store: Store, clock: Clock) -> None:
     polling = Scope(LimitKind.RENEWAL_INFO)
     store.trip_breaker("down", LimitKind.RENEWAL_INFO)
     assert not store.is_breaker_open
@@ -91,7 +89,7 @@ def test_each_breaker_is_closed_by_itself(store: Store, clock: Clock) -> None:
     assert store.active_pause(clock(), polling) is None
 
 
-def test_those_never_asked_about_come_first_and_then_who_waits_longest(store: Store, clock: Clock) -> None:
+def test_certificates_never_polled_come_first_then_the_longest_overdue(store: Store, clock: Clock) -> None:
     domains = [served(store, name) for name in ("a.test", "b.test", "c.test")]
     store.record_renewal_infos([(held(domains[0]), info(poll=2 * HOUR))])
     store.record_renewal_infos([(held(domains[1]), info(poll=HOUR))])
@@ -116,14 +114,14 @@ def _replace(store: Store, domain: Domain) -> None:
     ],
     ids=["revoked", "deleted", "not served", "replaced"],
 )
-def test_what_is_of_no_use_is_not_asked_about(
+def test_certificate_out_of_service_is_not_polled(
     store: Store, clock: Clock, end: Callable[[Store, Domain], object]
 ) -> None:
     end(store, served(store, "a.test"))
     assert due(store, clock) == []
 
 
-def test_an_expired_certificate_is_not_asked_about(store: Store, clock: Clock) -> None:
+def test_expired_certificate_is_not_polled(store: Store, clock: Clock) -> None:
     served(store, "a.test")
     clock.move(days=90, seconds=-1)
     assert len(due(store, clock)) == 1
@@ -131,13 +129,13 @@ def test_an_expired_certificate_is_not_asked_about(store: Store, clock: Clock) -
     assert due(store, clock) == []
 
 
-def test_a_pasted_certificate_is_not_asked_about(store: Store, clock: Clock) -> None:
+def test_text_certificate_is_not_polled(store: Store, clock: Clock) -> None:
     serve(store, store.add_text_certificate("a.test", (), bundle(), leaf(names=("a.test",))))
     issue(store, store.add_domain("not-yet-served.test", (), Source.C4))
     assert due(store, clock) == []
 
 
-def test_the_time_that_was_picked_makes_a_candidate(store: Store, clock: Clock) -> None:
+def test_domain_is_a_candidate_from_its_ari_renewal_time_on(store: Store, clock: Clock) -> None:
     domain, other = served(store, "a.test"), served(store, "b.test")
     for each, renew in ((domain, DAY), (other, 2 * DAY)):
         store.record_renewal_infos([(held(each), info(renew=renew))])

@@ -1,4 +1,4 @@
-"""The ledger of the CA's limits: nothing is ordered beyond them, nothing is held back within them, by nobody."""
+"""The CA's budget: no process orders beyond its limits, and no order within them is held back."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def opened(backend: Backend, limits: Limits, clock: Clock | None = None, ca: str
 
 
 def place(store: Store, name: str, *sans: str) -> Order:
-    """Open an order that the CA accepts; `name` is taken in where it is new."""
+    """Open an order that the CA accepts; add `name` if it is new."""
     domain = store.find(name) or store.add_domain(name, sans, Source.C4)
     order = store.open_order(domain, domain.names, private_key(), CSR)
     return store.record_order_url(order, f"{CA}/{order.id}")
@@ -71,12 +71,12 @@ def held(store: Store, name: str) -> BudgetHeld:
     return caught.value
 
 
-# Against an oracle
+# Compared with an oracle
 
 
 @dataclass
 class Entry:
-    """An order as the oracle remembers it."""
+    """An order in the records of the oracle."""
 
     names: frozenset[str]
     opened_at: datetime
@@ -109,7 +109,7 @@ TIGHT = Limits(Limit(4, 3 * HOUR), Limit(2, 7 * HOUR), Limit(2, 5 * HOUR), Limit
 
 
 def moments(book: list[Entry], kind: LimitKind, key: str, names: frozenset[str]) -> list[datetime]:
-    """Give the moments of all that ever counted against one limit."""
+    """Return the times of all events that count against one limit."""
     if kind is LimitKind.ORDERS:
         return [e.opened_at for e in book if e.counts and not e.is_renewal]
     if kind is LimitKind.CERTIFICATES:
@@ -139,7 +139,7 @@ def against(
 
 
 def is_safe(book: list[Entry], names: frozenset[str], at: datetime, *, is_renewal: bool) -> bool:
-    """Count, one by one, whether an order at `at` stays within every limit."""
+    """Return whether an order at `at` stays within every limit, counted one by one."""
     return all(
         sum(at - limit.window < moment <= at for moment in moments(book, kind, key, names)) < limit.count
         for kind, key, limit in against(TIGHT, names, is_renewal=is_renewal)
@@ -147,7 +147,7 @@ def is_safe(book: list[Entry], names: frozenset[str], at: datetime, *, is_renewa
 
 
 def first_safe(book: list[Entry], names: frozenset[str], now: datetime, *, is_renewal: bool) -> datetime:
-    """Try every moment at which anything leaves any window."""
+    """Return the first time at which the order is safe, out of all times at which an event leaves a window."""
     ends = {
         moment + limit.window
         for kind, key, limit in against(TIGHT, names, is_renewal=is_renewal)
@@ -158,7 +158,7 @@ def first_safe(book: list[Entry], names: frozenset[str], now: datetime, *, is_re
 
 
 def most_within(at: Iterable[datetime], window: timedelta) -> int:
-    """Give the most of the moments `at` that lie within any `window`."""
+    """Return the greatest number of the times `at` within any `window`."""
     ordered = list(at)
     return max((sum(one <= other < one + window for other in ordered) for one in ordered), default=0)
 
@@ -172,7 +172,7 @@ waits = st.sampled_from([0, 1, 600, 1799, 1800, 3600, 5400, 3 * 3600, 5 * 3600])
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(names_sets, ends, waits, waits), min_size=5, max_size=30))
-def test_it_holds_exactly_what_would_go_beyond_a_limit_and_until_exactly_when(
+def test_orders_are_held_exactly_as_the_oracle_computes(
     new_backend: Callable[[], Backend], history: list[tuple[tuple[str, ...], str, int, int]]
 ) -> None:
     clock, book, backend = Clock(), list[Entry](), new_backend()
@@ -193,9 +193,9 @@ def _take(
     end: str,
     after: int,
 ) -> None:
-    """Order `names` if the ledger lets us, in agreement with the oracle, and end the order `after` seconds."""
+    """Order `names` if the budget allows it, compare that with the oracle, and close the order `after` seconds later."""
     wanted, now = frozenset(names), clock()
-    # Sets of names meet although no domain has two orders open: each order is of a domain of its own.
+    # Each order belongs to a domain of its own, so that orders for the same names can be open together.
     domain = store.add_domain(f"{number}.test", (), Source.C4)
     is_renewal = any(entry.outcome == "issued" and entry.names == wanted for entry in book)
     if not is_safe(book, wanted, now, is_renewal=is_renewal):
@@ -219,7 +219,7 @@ def _take(
 
 
 def _compare(book: list[Entry]) -> None:
-    """Look at all that was ordered in the end: in no window, wherever it begins, was there too much."""
+    """Verify that no window, wherever it begins, holds more than its limit."""
     assert TIGHT.orders
     assert TIGHT.certificates
     assert TIGHT.duplicates
@@ -235,10 +235,10 @@ def _compare(book: list[Entry]) -> None:
         assert most_within(bought, TIGHT.duplicates.window) <= TIGHT.duplicates.count
 
 
-# What each limit counts, and how it is told
+# What each limit counts, and its message
 
 
-def test_new_orders_of_the_account(backend: Backend) -> None:
+def test_new_orders_are_held_at_the_limit_of_the_account(backend: Backend) -> None:
     clock = Clock()
     with opened(backend, Limits(orders=Limit(2, 3 * HOUR)), clock) as store:
         for minute, name in enumerate(("a.test", "b.test")):
@@ -259,7 +259,7 @@ def test_new_orders_of_the_account(backend: Backend) -> None:
         assert held(store, "d.test").until == START + 3 * HOUR + timedelta(minutes=1)
 
 
-def test_an_order_that_the_ca_never_accepted_costs_nothing_and_one_under_way_does(backend: Backend) -> None:
+def test_open_order_counts_and_one_that_the_ca_never_accepted_does_not(backend: Backend) -> None:
     with opened(backend, Limits(orders=Limit(1, HOUR))) as store:
         domain = store.add_domain("a.test", (), Source.C4)
         order = store.open_order(domain, domain.names, private_key(), CSR)
@@ -268,7 +268,7 @@ def test_an_order_that_the_ca_never_accepted_costs_nothing_and_one_under_way_doe
         assert store.orders_left(START) == 1
 
 
-def test_new_certificates_below_a_registered_domain(backend: Backend) -> None:
+def test_new_certificates_are_limited_by_registered_domain(backend: Backend) -> None:
     with opened(backend, Limits(certificates=Limit(2, 168 * HOUR))) as store:
         issue(store, "a.shop.example.co.uk")
         place(store, "b.example.co.uk", "x.example.com")
@@ -280,7 +280,7 @@ def test_new_certificates_below_a_registered_domain(backend: Backend) -> None:
         assert held(store, "w.example.com").found == "2 of 2 new certificates for example.com in 7 days"
 
 
-def test_certificates_for_exactly_the_same_names(backend: Backend) -> None:
+def test_certificates_for_exactly_the_same_names_are_limited(backend: Backend) -> None:
     with opened(backend, Limits(duplicates=Limit(2, 168 * HOUR))) as store:
         for _ in range(2):
             issue(store, "a.test", "b.test")
@@ -290,7 +290,7 @@ def test_certificates_for_exactly_the_same_names(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("code", [Code.CHALLENGE_FAILED, Code.PORT_80_CLOSED, Code.NXDOMAIN], ids=str)
-def test_failed_validations_of_a_name(backend: Backend, code: Code) -> None:
+def test_failed_validations_are_limited_by_name(backend: Backend, code: Code) -> None:
     clock = Clock()
     with opened(backend, Limits(failures=Limit(2, HOUR)), clock) as store:
         fail(store, "a.test", code)
@@ -308,7 +308,7 @@ def test_failed_validations_of_a_name(backend: Backend, code: Code) -> None:
         assert held(store, "other.test").scope == Scope(LimitKind.FAILURES, "a.test")
 
 
-def test_a_renewal_is_exempt_from_what_is_new_and_from_nothing_else(backend: Backend) -> None:
+def test_renewal_is_exempt_from_the_limits_of_new_orders_only(backend: Backend) -> None:
     with opened(backend, Limits()) as store:
         issue(store, "a.example.com")
     with opened(backend, Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(2, HOUR))) as store:
@@ -318,8 +318,8 @@ def test_a_renewal_is_exempt_from_what_is_new_and_from_nothing_else(backend: Bac
         assert held(store, "a.example.com").scope.kind is LimitKind.DUPLICATES
 
 
-def test_a_certificate_of_another_ca_makes_no_renewal(backend: Backend) -> None:
-    """Who tried everything at a CA's staging first would else ask the real one for far too much."""
+def test_certificate_of_another_ca_makes_no_renewal(backend: Backend) -> None:
+    """Otherwise an operator who tested at a CA's staging environment would exceed the limits of the real one."""
     with opened(backend, Limits(), ca="https://staging.test/directory") as store:
         issue(store, "a.test")
         issue(store, "b.test")
@@ -329,7 +329,7 @@ def test_a_certificate_of_another_ca_makes_no_renewal(backend: Backend) -> None:
         issue(store, "a.test")
 
 
-def test_a_pasted_certificate_makes_no_renewal(backend: Backend) -> None:
+def test_text_certificate_makes_no_renewal(backend: Backend) -> None:
     with opened(backend, Limits(orders=Limit(1, HOUR))) as store:
         issue(store, "b.test")
         bundle = store.bundle(store.certificates(store.domain("b.test"))[0])
@@ -337,7 +337,7 @@ def test_a_pasted_certificate_makes_no_renewal(backend: Backend) -> None:
         assert held(store, "a.test")
 
 
-def test_each_ca_has_its_own_account(backend: Backend) -> None:
+def test_each_ca_has_a_budget_of_its_own(backend: Backend) -> None:
     limits = Limits(Limit(1, HOUR), Limit(1, HOUR), Limit(1, HOUR), Limit(1, HOUR))
     with opened(backend, limits) as store:
         issue(store, "a.test")
@@ -348,21 +348,21 @@ def test_each_ca_has_its_own_account(backend: Backend) -> None:
         assert held(store, "c.test")
 
 
-def test_without_limits_there_is_always_room(backend: Backend) -> None:
+def test_orders_left_is_none_without_limits(backend: Backend) -> None:
     with opened(backend, Limits()) as store:
         for number in range(20):
             issue(store, f"{number}.example.com")
         assert store.orders_left(START) is None
 
 
-def test_of_several_limits_the_one_that_lasts_longest_is_told(backend: Backend) -> None:
+def test_limit_that_lasts_longest_is_reported(backend: Backend) -> None:
     with opened(backend, Limits(Limit(1, HOUR), Limit(1, 24 * HOUR))) as store:
         issue(store, "a.example.com")
         assert held(store, "b.test").until == START + HOUR
         assert held(store, "b.example.com").until == START + 24 * HOUR
 
 
-def test_a_lower_limit_than_before_holds_until_enough_has_left(backend: Backend) -> None:
+def test_lowered_limit_holds_until_enough_orders_have_left(backend: Backend) -> None:
     clock = Clock()
     with opened(backend, Limits(), clock) as store:
         for number in range(4):
@@ -374,33 +374,33 @@ def test_a_lower_limit_than_before_holds_until_enough_has_left(backend: Backend)
         assert store.orders_left(clock()) == 0
 
 
-# Many who wait
+# Many waiting domains
 
 
-def test_each_of_many_that_wait_is_told_when_its_own_turn_comes(backend: Backend) -> None:
+def test_each_waiting_domain_gets_its_own_turn(backend: Backend) -> None:
     clock = Clock()
     with opened(backend, Limits(orders=Limit(3, HOUR)), clock) as store:
         for minute in (0, 10, 30):
             clock.at = START + timedelta(minutes=minute)
             place(store, f"{minute}.test")
-        told = [held(store, f"late-{number}.test").until for number in range(7)]
-        assert [(at - START) / timedelta(minutes=1) for at in told] == [60, 70, 90, 120, 130, 150, 180]
-        assert held(store, "late-1.test").until == told[1], "its place stays"
+        turns = [held(store, f"late-{number}.test").until for number in range(7)]
+        assert [(at - START) / timedelta(minutes=1) for at in turns] == [60, 70, 90, 120, 130, 150, 180]
+        assert held(store, "late-1.test").until == turns[1], "its position stays"
 
 
-def test_whoever_waits_in_turn_is_never_refused_at_the_time_that_was_told(backend: Backend) -> None:
+def test_domain_is_not_held_again_at_its_turn(backend: Backend) -> None:
     clock = Clock()
     with opened(backend, Limits(orders=Limit(3, HOUR), certificates=Limit(50, HOUR)), clock) as store:
         for minute in (0, 10, 30):
             clock.at = START + timedelta(minutes=minute)
             place(store, f"{minute}.test")
-        told = {f"late-{number}.test": held(store, f"late-{number}.test").until for number in range(20)}
-        for name, at in told.items():
+        turns = {f"late-{number}.test": held(store, f"late-{number}.test").until for number in range(20)}
+        for name, at in turns.items():
             clock.at = at
             place(store, name)
 
 
-def test_who_is_new_comes_after_all_that_were_told_a_time_by_whatever_process(backend: Backend) -> None:
+def test_newcomers_come_after_the_domains_that_any_process_holds(backend: Backend) -> None:
     limits, clock = Limits(orders=Limit(2, HOUR)), Clock()
     with opened(backend, limits, clock) as store:
         for minute in (0, 10):
@@ -409,14 +409,14 @@ def test_who_is_new_comes_after_all_that_were_told_a_time_by_whatever_process(ba
         for name in ("a.test", "b.test", "c.test"):
             _settle_held(store, name)
     with opened(backend, limits, clock) as store:
-        told = [held(store, name).until for name in ("d.test", "e.test", "a.test", "c.test")]
-        assert [(at - START) / timedelta(minutes=1) for at in told] == [130, 180, 60, 120]
+        turns = [held(store, name).until for name in ("d.test", "e.test", "a.test", "c.test")]
+        assert [(at - START) / timedelta(minutes=1) for at in turns] == [130, 180, 60, 120]
         store.delete_domain(store.domain("b.test"))
     with opened(backend, limits, clock) as store:
         assert held(store, "d.test").until == START + 2 * HOUR
 
 
-def test_who_finds_no_room_at_the_time_that_was_told_is_not_put_at_the_end(backend: Backend) -> None:
+def test_overdue_domain_is_not_moved_to_the_end(backend: Backend) -> None:
     limits, clock = Limits(orders=Limit(1, HOUR)), Clock()
     with opened(backend, limits, clock) as store:
         place(store, "first.test")
@@ -432,7 +432,7 @@ def test_who_finds_no_room_at_the_time_that_was_told_is_not_put_at_the_end(backe
         ]
 
 
-def test_for_a_name_of_its_own_nobody_waits_for_anybody(backend: Backend) -> None:
+def test_limits_of_different_names_share_no_queue(backend: Backend) -> None:
     with opened(backend, Limits(failures=Limit(1, HOUR))) as store:
         for name in ("a.test", "b.test", "c.test"):
             fail(store, name)
@@ -441,8 +441,8 @@ def test_for_a_name_of_its_own_nobody_waits_for_anybody(backend: Backend) -> Non
         assert held(store, "b.test").until == START + HOUR
 
 
-def test_who_waits_longest_is_first_when_there_is_room_sooner(backend: Backend) -> None:
-    """A limit was raised, or others have gone: `waiting_for_budget` gives those who may go now, whatever they were told."""
+def test_waiting_for_budget_returns_the_longest_waiting_first(backend: Backend) -> None:
+    """If a limit was raised or others left, domains may go before the time that they were given."""
     with opened(backend, Limits(orders=Limit(1, HOUR))) as store:
         issue(store, "a.test")
         for name in ("c.test", "b.test", "e.test", "d.test"):
@@ -452,7 +452,7 @@ def test_who_waits_longest_is_first_when_there_is_room_sooner(backend: Backend) 
         assert store.waiting_for_budget(START + 24 * HOUR, 9) == []
 
 
-def test_who_waits_for_something_else_is_not_called_for_new_orders(backend: Backend) -> None:
+def test_waiting_for_budget_excludes_domains_held_by_another_limit(backend: Backend) -> None:
     with opened(backend, Limits(certificates=Limit(1, HOUR))) as store:
         issue(store, "a.example.com")
         _settle_held(store, "b.example.com")
@@ -465,11 +465,11 @@ def _settle_held(store: Store, name: str) -> None:
     store.record_finding(store.domain(name), finding)
 
 
-# Together
+# At the same time
 
 
 def spend(backend: Backend, limits: Limits, number: int, start: Barrier, results: Queue[int]) -> None:
-    """Place as many orders as the ledger lets us, together with others."""
+    """Place as many orders as the budget allows, at the same time as other processes."""
     store = backend.open(ca=CA, limits=limits)
     start.wait(PATIENCE)
     results.put(_spend(store, f"p{number}"))
@@ -490,7 +490,7 @@ def _spend(store: Store, label: str) -> int:
 SHARED = Limits(orders=Limit(20, HOUR), certificates=Limit(19, HOUR))
 
 
-def test_processes_at_once_never_overspend_together(backend: Backend) -> None:
+def test_concurrent_processes_never_overspend(backend: Backend) -> None:
     backend.open(limits=SHARED).close()
     context = processes()
     start, results = context.Barrier(4), context.Queue()
@@ -503,7 +503,7 @@ def test_processes_at_once_never_overspend_together(backend: Backend) -> None:
         assert worker.exitcode == 0
 
 
-def test_threads_of_one_store_never_overspend_together(backend: Backend) -> None:
+def test_concurrent_threads_never_overspend(backend: Backend) -> None:
     with opened(backend, SHARED) as store:
         placed: list[int] = []
         threads = [

@@ -26,7 +26,9 @@ from tests.support.store_cases import (
 
 
 @pytest.mark.parametrize("step", [*ADVANCES.values(), open_order], ids=[*ADVANCES, "open_order"])
-def test_old_facts_change_nothing(store: Store, domain: Domain, backend: Backend, step: Step) -> None:
+def test_change_of_a_stale_domain_raises_busy_and_writes_nothing(
+    store: Store, domain: Domain, backend: Backend, step: Step
+) -> None:
     served = serve(store, issue(store, domain))
     if step is not open_order:
         open_order(store, served)
@@ -39,23 +41,21 @@ def test_old_facts_change_nothing(store: Store, domain: Domain, backend: Backend
 
 
 @pytest.mark.parametrize("step", ADVANCES.values(), ids=ADVANCES)
-def test_every_change_makes_what_was_known_before_old(store: Store, busy_domain: Domain, step: Step) -> None:
+def test_every_change_makes_the_earlier_domain_stale(store: Store, busy_domain: Domain, step: Step) -> None:
     assert isinstance(step(store, busy_domain), Domain)
     with pytest.raises(Busy):
         store.record_finding(busy_domain, None)
 
 
 @pytest.mark.parametrize("step", [step for name, step in ADVANCES.items() if name != "delete_domain"])
-def test_what_a_change_gives_is_what_the_next_one_starts_from(
-    store: Store, busy_domain: Domain, step: Step
-) -> None:
+def test_returned_domain_is_the_one_to_change_next(store: Store, busy_domain: Domain, step: Step) -> None:
     changed = step(store, busy_domain)
     assert changed == store.domain(NAME)
     assert isinstance(changed, Domain)
     assert store.record_finding(changed, None).revision == changed.revision + 1
 
 
-def test_a_deleted_domain_cannot_be_changed_by_who_knew_it_before(store: Store, domain: Domain) -> None:
+def test_deleted_domain_cannot_be_changed(store: Store, domain: Domain) -> None:
     store.delete_domain(domain)
     for known in (domain, replace(domain, revision=domain.revision + 1)):
         with pytest.raises((Busy, NotManaged)):
@@ -70,15 +70,17 @@ _STAMPS: dict[str, Step] = {
     "mark_revoked": lambda store, domain: store.mark_revoked(held(domain)),
     "add_domain": lambda store, _: store.add_domain("b.test", (), Source.C4),
 }
-# Steps that tell something for a domain that is served: what was wanted is wanted still, so that is no news there.
-_TOLD = {name: step for name, step in {**ADVANCES, **_STAMPS}.items() if name != "record_finding healthy"}
+# The steps that write an event for a domain that is served.
+_WITH_EVENT = {
+    name: step for name, step in {**ADVANCES, **_STAMPS}.items() if name != "record_finding healthy"
+}
 
 
-@pytest.mark.parametrize("step", _TOLD.values(), ids=_TOLD)
-def test_a_change_whose_event_cannot_be_written_does_not_happen(
+@pytest.mark.parametrize("step", _WITH_EVENT.values(), ids=_WITH_EVENT)
+def test_change_is_rolled_back_when_its_event_cannot_be_written(
     store: Store, busy_domain: Domain, backend: Backend, step: Step
 ) -> None:
-    # A certificate that is served already is served without an event; another one is not.
+    # A certificate that is served already writes no event.
     known = store.mark_not_serving(busy_domain, "") if step is ADVANCES["mark_serving"] else busy_domain
     before = backend.dump()
     with backend.refusing_events():
@@ -91,14 +93,16 @@ def test_a_change_whose_event_cannot_be_written_does_not_happen(
     assert backend.dump() != before
 
 
-@pytest.mark.parametrize("step", _TOLD.values(), ids=_TOLD)
-def test_a_change_is_told_once(store: Store, busy_domain: Domain, backend: Backend, step: Step) -> None:
+@pytest.mark.parametrize("step", _WITH_EVENT.values(), ids=_WITH_EVENT)
+def test_change_writes_exactly_one_event(
+    store: Store, busy_domain: Domain, backend: Backend, step: Step
+) -> None:
     known = store.mark_not_serving(busy_domain, "") if step is ADVANCES["mark_serving"] else busy_domain
 
-    def told() -> int:
+    def count_events() -> int:
         with backend.sql() as sql:
             return int(sql("SELECT count(*) FROM event", ())[0][0])
 
-    before = told()
+    before = count_events()
     step(store, known)
-    assert told() == before + 1
+    assert count_events() == before + 1

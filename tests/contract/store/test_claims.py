@@ -1,4 +1,4 @@
-"""A claim keeps others off a domain until it is released, its deadline is over, or its owner is gone."""
+"""A claim lasts until it is released, its deadline is over, or its owner has ended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 
 @contextmanager
 def held_by_another_process(backend: Backend, name: str) -> Iterator[ForkServerProcess]:
-    """Have another process claim `name` for an hour and live on."""
+    """Run another process that claims `name` for an hour and stays alive."""
     context = processes()
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=claim_and_hold, args=(backend, name, there))
@@ -40,38 +40,36 @@ def held_by_another_process(backend: Backend, name: str) -> Iterator[ForkServerP
 
 
 def write_claim(backend: Backend, name: str, owner: str, clock: Clock) -> None:
-    """Write the claim of `owner`, for an hour from now."""
+    """Write a claim of `owner` for an hour from now."""
     with backend.sql() as sql:
         sql("INSERT INTO lease (name, owner, until) VALUES (?, ?, ?)", (name, owner, instant(clock() + HOUR)))
 
 
 def claims(backend: Backend) -> dict[str, str]:
-    """Give each claim with its deadline."""
+    """Return each claim with its deadline."""
     with backend.sql() as sql:
         return dict(sql("SELECT name, until FROM lease", ()))
 
 
-def test_what_is_free_is_claimed_and_what_is_released_is_free(store: Store, backend: Backend) -> None:
+def test_free_names_are_claimed_and_released(store: Store, backend: Backend) -> None:
     assert store.claim(["a", "b"], HOUR) == {"a", "b"}
     store.release(["a", "never claimed"])
     assert set(claims(backend)) == {"b"}
 
 
-def test_of_several_names_those_are_given_that_were_free(store: Store, backend: Backend) -> None:
+def test_claim_returns_the_names_that_were_free(store: Store, backend: Backend) -> None:
     with held_by_another_process(backend, "b"):
         assert store.claim(["a", "b", "c"], HOUR) == {"a", "c"}
 
 
-def test_claimed_again_by_the_same_process_a_claim_is_prolonged(
-    store: Store, backend: Backend, clock: Clock
-) -> None:
+def test_claiming_again_renews_a_claim(store: Store, backend: Backend, clock: Clock) -> None:
     store.claim(["a"], HOUR)
     clock.move(minutes=30)
     assert store.claim(["a"], HOUR) == {"a"}
     assert claims(backend) == {"a": instant(clock() + HOUR)}
 
 
-def test_a_living_owner_keeps_its_claim_until_the_deadline_and_not_longer(
+def test_living_owner_keeps_its_claim_until_the_deadline(
     store: Store, backend: Backend, clock: Clock
 ) -> None:
     with held_by_another_process(backend, "a") as owner:
@@ -82,13 +80,13 @@ def test_a_living_owner_keeps_its_claim_until_the_deadline_and_not_longer(
         assert owner.is_alive()
 
 
-def test_the_claim_of_somebody_else_is_not_released(store: Store, backend: Backend) -> None:
+def test_claim_of_another_process_is_not_released(store: Store, backend: Backend) -> None:
     with held_by_another_process(backend, "a"):
         store.release(["a"])
         assert store.claim(["a"], HOUR) == set()
 
 
-def test_the_claim_of_a_killed_process_is_free_at_once(store: Store, backend: Backend) -> None:
+def test_claim_of_a_killed_process_is_free_at_once(store: Store, backend: Backend) -> None:
     with held_by_another_process(backend, "a") as owner:
         assert store.claim(["a"], HOUR) == set()
         owner.kill()
@@ -96,10 +94,8 @@ def test_the_claim_of_a_killed_process_is_free_at_once(store: Store, backend: Ba
         assert store.claim(["a"], HOUR) == {"a"}
 
 
-def test_the_claim_of_a_dead_process_that_nobody_waits_for_is_free(
-    store: Store, backend: Backend, clock: Clock
-) -> None:
-    """A zombie still has its entry in /proc, and in a container without an init may have it for ever."""
+def test_claim_of_a_zombie_process_is_free(store: Store, backend: Backend, clock: Clock) -> None:
+    """A zombie keeps its entry in /proc; in a container without an init possibly for ever."""
     with subprocess.Popen(["sleep", str(PATIENCE)]) as child:
         write_claim(backend, "a", f"{socket.gethostname()}/{child.pid}/{_stat(child.pid)[19]}", clock)
         assert store.claim(["a"], HOUR) == set()
@@ -112,27 +108,25 @@ def test_the_claim_of_a_dead_process_that_nobody_waits_for_is_free(
 
 
 def _stat(process: int) -> list[str]:
-    """Give the fields of /proc/PID/stat from the third on, the state (proc(5))."""
+    """Return the fields of /proc/PID/stat from the third on, the state (proc(5))."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
-def test_the_owner_of_another_host_is_respected_until_its_deadline(
-    store: Store, backend: Backend, clock: Clock
-) -> None:
+def test_claim_of_another_host_lasts_until_its_deadline(store: Store, backend: Backend, clock: Clock) -> None:
     write_claim(backend, "a", "elsewhere.test/1/1", clock)
     assert store.claim(["a"], HOUR) == set()
     clock.move(hours=1)
     assert store.claim(["a"], HOUR) == {"a"}
 
 
-def test_a_later_process_with_the_same_number_is_not_the_owner(
+def test_later_process_with_the_same_number_is_not_the_owner(
     store: Store, backend: Backend, clock: Clock
 ) -> None:
     write_claim(backend, "a", f"{socket.gethostname()}/{os.getpid()}/1", clock)
     assert store.claim(["a"], HOUR) == {"a"}
 
 
-def test_a_claim_that_is_interrupted_claims_nothing(store: Store, backend: Backend) -> None:
+def test_interrupted_claim_claims_nothing(store: Store, backend: Backend) -> None:
     def names() -> Iterator[str]:
         yield "a"
         raise KeyboardInterrupt

@@ -26,7 +26,7 @@ from tests.support.store_cases import (
 )
 
 
-def test_a_new_domain_is_queued_and_due_at_once(store: Store, clock: Clock) -> None:
+def test_new_domain_is_queued_and_due_at_once(store: Store, clock: Clock) -> None:
     domain = store.add_domain(NAME, ("b.test", "xn--bcher-kva.test"), Source.C4)
     assert domain.names == (NAME, "b.test", "xn--bcher-kva.test")
     assert (domain.finding, domain.checked_at, domain.created_at) == (queued_finding(clock()), None, clock())
@@ -35,13 +35,13 @@ def test_a_new_domain_is_queued_and_due_at_once(store: Store, clock: Clock) -> N
     assert event.detail == "source c4, other names: b.test, xn--bcher-kva.test"
 
 
-def test_times_are_kept_in_utc_to_the_second(store: Store, clock: Clock) -> None:
+def test_times_are_stored_in_utc_to_the_second(store: Store, clock: Clock) -> None:
     clock.at = START.astimezone(timezone(timedelta(hours=8))) + timedelta(microseconds=999_999)
     created_at = store.add_domain(NAME, (), Source.C4).created_at
     assert (created_at, created_at.tzinfo) == (START, UTC)
 
 
-def test_a_managed_domain_is_not_added_again(store: Store, domain: Domain, backend: Backend) -> None:
+def test_adding_a_managed_domain_raises_busy(store: Store, domain: Domain, backend: Backend) -> None:
     before = backend.dump()
     with pytest.raises(Busy, match=r"a\.test was added by another sslctl meanwhile"):
         store.add_domain(NAME, ("b.test",), Source.TEXT)
@@ -49,13 +49,13 @@ def test_a_managed_domain_is_not_added_again(store: Store, domain: Domain, backe
     assert store.domain(NAME) == domain
 
 
-def test_a_domain_that_was_never_added_is_not_managed(store: Store) -> None:
+def test_domain_that_was_never_added_is_not_managed(store: Store) -> None:
     assert store.find(NAME) is None
     with pytest.raises(NotManaged, match=r"^a\.test is not managed here$"):
         store.domain(NAME)
 
 
-def test_delete_ends_management_and_keeps_the_history(store: Store, domain: Domain, clock: Clock) -> None:
+def test_deletion_ends_management_and_keeps_the_history(store: Store, domain: Domain, clock: Clock) -> None:
     served = serve(store, issue(store, domain))
     clock.move(days=1)
     deleted = store.delete_domain(served)
@@ -77,7 +77,7 @@ def test_delete_ends_management_and_keeps_the_history(store: Store, domain: Doma
     assert kinds(store, deleted) == ["added", "issued", "uploaded", "serving", "deleted"]
 
 
-def test_a_deleted_domain_comes_back_with_its_history(store: Store, domain: Domain, clock: Clock) -> None:
+def test_deleted_domain_comes_back_with_its_history(store: Store, domain: Domain, clock: Clock) -> None:
     deleted = store.delete_domain(serve(store, issue(store, domain)))
     clock.move(days=1)
     back = store.add_domain(NAME, ("b.test",), Source.TEXT)
@@ -93,7 +93,9 @@ def test_a_deleted_domain_comes_back_with_its_history(store: Store, domain: Doma
     assert [version.version for version in store.certificates(again)] == [2, 1]
 
 
-def test_what_is_wanted_of_a_domain_may_change(store: Store, domain: Domain, clock: Clock) -> None:
+def test_update_changes_names_and_source_and_queues_the_domain(
+    store: Store, domain: Domain, clock: Clock
+) -> None:
     served = store.record_finding(serve(store, issue(store, domain)), None)
     clock.move(days=1)
     amended = store.update_domain(served, ("b.test",), Source.TEXT)
@@ -111,7 +113,7 @@ def test_what_is_wanted_of_a_domain_may_change(store: Store, domain: Domain, clo
 # Findings
 
 
-def test_a_finding_is_news_only_when_its_text_changed(store: Store, domain: Domain, clock: Clock) -> None:
+def test_finding_writes_an_event_only_if_its_text_changed(store: Store, domain: Domain, clock: Clock) -> None:
     for found in ("here", "here", "there"):
         clock.move(hours=1)
         domain = store.record_finding(domain, finding(found=found, at=clock()))
@@ -120,21 +122,21 @@ def test_a_finding_is_news_only_when_its_text_changed(store: Store, domain: Doma
         clock.move(hours=1)
         domain = store.record_finding(domain, None)
         assert (domain.finding, domain.checked_at) == (None, clock())
-    told = [event.detail for event in store.events(domain) if event.kind == "found"]
-    assert told == [
+    details = [event.detail for event in store.events(domain) if event.kind == "found"]
+    assert details == [
         "CNAME_ELSEWHERE: The CNAME does not point at the CDN: found here, wanted that.",
         "CNAME_ELSEWHERE: The CNAME does not point at the CDN: found there, wanted that.",
         "well",
     ]
 
 
-def test_a_finding_that_waits_for_a_person_has_no_time(store: Store, domain: Domain) -> None:
+def test_finding_that_waits_for_a_person_has_no_retry_time(store: Store, domain: Domain) -> None:
     settled = store.record_finding(domain, finding(Code.C4_UNKNOWN_DOMAIN))
     assert settled.finding is not None
     assert settled.finding.retry_at is None
 
 
-def test_queued_is_neither_a_check_nor_news(store: Store, domain: Domain, clock: Clock) -> None:
+def test_queued_finding_is_no_check_and_writes_no_event(store: Store, domain: Domain, clock: Clock) -> None:
     checked = store.record_finding(domain, finding())
     before = kinds(store, checked)
     clock.move(hours=1)

@@ -1,4 +1,4 @@
-"""The history is append-only: what is edited in the file without the key file is found, and where it begins."""
+"""The history: any edit without the key file is found, and the first event that it concerns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.store_cases import (
     PATIENCE,
     finding,
     processes,
-    write_in_threads_and_tell,
+    write_in_threads_and_acknowledge,
     write_some,
 )
 
@@ -39,14 +39,14 @@ def written(backend: Backend) -> Backend:
     return backend
 
 
-def test_an_untouched_history_is_whole(written: Backend) -> None:
+def test_unchanged_history_is_verified(written: Backend) -> None:
     found = audit(written)
     assert (found.intact, found.broken, found.inherited, found.begun_at) == (7, "", 0, START)
     assert found.head == Head(7, str(rows(written)[-1][-1]))
     assert audit(written, found.head) == found
 
 
-def test_an_empty_history_is_whole(backend: Backend) -> None:
+def test_empty_history_is_verified(backend: Backend) -> None:
     found = audit(backend)
     assert (found.intact, found.head, found.broken) == (0, None, "")
 
@@ -59,11 +59,11 @@ def _other(value: object) -> object:
 
 
 def _single_edits(backend: Backend) -> Iterator[tuple[str, int, tuple[Edit, ...]]]:
-    """Give every edit with its name, and how many events before it are as they were."""
+    """Yield each edit with its name, and the number of unchanged events before it."""
     stored = rows(backend)
     put = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
     for place, row in enumerate(stored):
-        # An id that is moved to the end leaves a gap where it was.
+        # An event with a higher id moves to the end and leaves a gap.
         for column, value in zip(COLUMNS, row, strict=True):
             yield f"{column} of {place}", place, (set_column(column, _other(value), row[0]),)
         for column in ("version", "mac"):
@@ -104,7 +104,7 @@ def _single_edits(backend: Backend) -> Iterator[tuple[str, int, tuple[Edit, ...]
     yield "another state", len(stored), (sql("UPDATE audit_chain SET state = ?", bytes(32)),)
 
 
-def test_every_single_edit_is_found_and_where_it_begins(written: Backend) -> None:
+def test_every_single_edit_is_found_at_its_event(written: Backend) -> None:
     saved = written.save()
     before, tried = rows(written), 0
     for name, place, edits in list(_single_edits(written)):
@@ -121,8 +121,8 @@ def test_every_single_edit_is_found_and_where_it_begins(written: Backend) -> Non
     assert not audit(written).broken
 
 
-def _forge(chain: Chain, *, sealed_by: Keyring | None = None) -> Edit:
-    """Compute the whole chain anew with another key, and seal that where a keyring is given."""
+def _forge(chain: Chain, *, encrypted_by: Keyring | None = None) -> Edit:
+    """Recompute the whole chain with another key, and encrypt that key if a keyring is given."""
 
     def forge(run: Sql) -> None:
         state = chain.first()
@@ -135,8 +135,8 @@ def _forge(chain: Chain, *, sealed_by: Keyring | None = None) -> Edit:
             state = chain.advance(state, record)
             run("UPDATE event SET mac = ? WHERE id = ?", (mac_of(state), record[0]))
         run("UPDATE audit_chain SET state = ?", (state,))
-        if sealed_by is not None:
-            run("UPDATE audit_chain SET sealed = ?", (sealed_by.encrypt(chain.to_json()),))
+        if encrypted_by is not None:
+            run("UPDATE audit_chain SET sealed = ?", (encrypted_by.encrypt(chain.to_json()),))
 
     return forge
 
@@ -146,33 +146,33 @@ def _other_chain(backend: Backend) -> Chain:
     return Chain(secrets.token_bytes(32), found.begun_at.isoformat(), found.inherited)
 
 
-def test_a_chain_computed_anew_with_another_key_is_found(written: Backend) -> None:
+def test_chain_recomputed_with_another_key_is_found(written: Backend) -> None:
     edit(written, sql("UPDATE event SET actor = 'nobody'"), _forge(_other_chain(written)))
     assert (audit(written).intact, bool(audit(written).broken)) == (0, True)
 
 
-def test_a_chain_whose_key_is_sealed_with_another_key_file_is_found(written: Backend, tmp_path: Path) -> None:
+def test_chain_key_encrypted_with_another_key_file_is_refused(written: Backend, tmp_path: Path) -> None:
     other = Keyring(tmp_path / "other.key")
     other.make()
-    edit(written, _forge(_other_chain(written), sealed_by=other))
+    edit(written, _forge(_other_chain(written), encrypted_by=other))
     with pytest.raises(StateError, match="does not decrypt this database"):
         audit(written)
 
 
-def test_something_else_that_the_key_file_sealed_is_no_key_of_the_chain(written: Backend) -> None:
+def test_another_secret_in_place_of_the_chain_key_is_refused(written: Backend) -> None:
     edit(written, sql("UPDATE audit_chain SET sealed = (SELECT sealed FROM key_check)"))
     with pytest.raises(StateError, match="the key of the audit trail is not one") as refused:
         audit(written)
     assert refused.value.hint is not None
 
 
-def test_a_chain_that_lost_its_key_is_not_begun_anew(written: Backend) -> None:
+def test_chain_without_its_key_is_not_begun_again(written: Backend) -> None:
     edit(written, sql("DELETE FROM audit_chain"))
     with pytest.raises(StateError, match="the audit trail has lost its key"):
         written.open()
 
 
-def test_a_chain_begun_anew_over_an_edited_history_says_so_and_a_noted_head_finds_it(
+def test_chain_begun_again_over_an_edited_history_is_found_by_a_noted_head(
     written: Backend,
 ) -> None:
     head = audit(written).head
@@ -182,7 +182,7 @@ def test_a_chain_begun_anew_over_an_edited_history_says_so_and_a_noted_head_find
     assert "differs from the head 7:" in audit(written, head).broken
 
 
-def test_what_is_written_after_a_cut_does_not_hide_it(written: Backend) -> None:
+def test_event_written_after_a_cut_does_not_hide_it(written: Backend) -> None:
     edit(written, sql("DELETE FROM event WHERE id = 7"))
     store = written.open()
     store.add_domain("later.test", (), Source.C4)
@@ -191,7 +191,7 @@ def test_what_is_written_after_a_cut_does_not_hide_it(written: Backend) -> None:
     assert (found.intact, found.broken[:8]) == (6, "event 7 ")
 
 
-def test_an_older_file_in_the_place_of_this_one_is_found_by_a_noted_head(
+def test_older_database_in_its_place_is_found_by_a_noted_head(
     written: Backend,
 ) -> None:
     older = written.save()
@@ -201,14 +201,14 @@ def test_an_older_file_in_the_place_of_this_one_is_found_by_a_noted_head(
     store.close()
     assert head is not None
     written.restore(older)
-    assert audit(written).broken == "", "nothing in the file itself tells"
+    assert audit(written).broken == "", "nothing in the database itself shows it"
     assert audit(written, head).broken == "event 8, which was noted as a head, is missing"
     assert "differs from the head" in audit(written, replace(head, id=7)).broken
 
 
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
 @settings(max_examples=30, deadline=None)
-def test_whatever_an_event_tells_it_is_whole(new_backend: Callable[[], Backend], texts: list[str]) -> None:
+def test_history_with_any_text_is_verified(new_backend: Callable[[], Backend], texts: list[str]) -> None:
     store = new_backend().open()
     domain = store.add_domain(NAME, (), Source.C4)
     for text in texts:
@@ -218,10 +218,10 @@ def test_whatever_an_event_tells_it_is_whole(new_backend: Callable[[], Backend],
     assert (found.intact, found.broken) == (len(texts) + 1, "")
 
 
-# Many at once
+# Concurrent writers
 
 
-def test_many_more_events_than_are_read_at_a_time(store: Store) -> None:
+def test_history_longer_than_a_block_is_verified(store: Store) -> None:
     names = [f"{number:04}.test" for number in range(2500)]
     assert store.add_domains(names) == []
     assert store.add_domains([*names[:5], "new.test"]) == names[:5]
@@ -230,7 +230,7 @@ def test_many_more_events_than_are_read_at_a_time(store: Store) -> None:
     assert [name for name, _ in store.audit_trail()] == [*names, "new.test"]
 
 
-def test_threads_that_share_commits_and_lose_some_work_leave_it_whole(store: Store) -> None:
+def test_history_is_verified_after_threads_rolled_back_some_work(store: Store) -> None:
     def work(thread: int) -> None:
         domain = store.add_domain(f"{thread}.test", (), Source.C4)
         for number in range(25):
@@ -246,7 +246,7 @@ def test_threads_that_share_commits_and_lose_some_work_leave_it_whole(store: Sto
     assert (found.intact, found.broken) == (8 * (1 + 25 + 16), "")
 
 
-def test_processes_that_write_at_once_leave_it_whole(written: Backend) -> None:
+def test_history_is_verified_after_concurrent_processes(written: Backend) -> None:
     running = [processes().Process(target=write_some, args=(written, 15)) for _ in range(4)]
     for process in running:
         process.start()
@@ -257,10 +257,10 @@ def test_processes_that_write_at_once_leave_it_whole(written: Backend) -> None:
     assert (found.intact, found.broken) == (7 + 4 * 15 * 2, "")
 
 
-def test_killed_at_any_moment_it_is_whole(written: Backend) -> None:
+def test_history_is_verified_after_a_kill_at_any_moment(written: Backend) -> None:
     for turn in range(4):
         here, there = processes().Pipe(duplex=False)
-        process = processes().Process(target=write_in_threads_and_tell, args=(written, there))
+        process = processes().Process(target=write_in_threads_and_acknowledge, args=(written, there))
         process.start()
         there.close()
         for _ in range(10 * turn + 1):

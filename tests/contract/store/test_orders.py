@@ -22,9 +22,7 @@ from tests.support.store_cases import (
 )
 
 
-def test_key_and_request_are_on_disk_before_the_order_is_placed(
-    store: Store, domain: Domain, backend: Backend
-) -> None:
+def test_open_order_stores_key_and_csr(store: Store, domain: Domain, backend: Backend) -> None:
     order = store.open_order(domain, (NAME, "b.test"), private_key(), CSR)
     assert (order.names, order.csr_pem, order.url, order.opened_at) == ((NAME, "b.test"), CSR, None, START)
     assert store.domain(NAME) == domain
@@ -34,9 +32,7 @@ def test_key_and_request_are_on_disk_before_the_order_is_placed(
     next_run.close()
 
 
-def test_the_url_of_the_order_is_on_disk_as_soon_as_it_is_known(
-    store: Store, domain: Domain, backend: Backend
-) -> None:
+def test_order_url_is_stored_at_once(store: Store, domain: Domain, backend: Backend) -> None:
     url = "https://ca.test/order/1"
     order = store.record_order_url(open_order(store, domain), url)
     next_run = backend.open()
@@ -46,7 +42,7 @@ def test_the_url_of_the_order_is_on_disk_as_soon_as_it_is_known(
     next_run.close()
 
 
-def test_a_domain_has_one_open_order(store: Store, domain: Domain) -> None:
+def test_second_open_order_of_a_domain_raises_busy(store: Store, domain: Domain) -> None:
     first = open_order(store, domain)
     with pytest.raises(Busy, match=r"an order for a\.test is open already"):
         open_order(store, domain)
@@ -55,7 +51,7 @@ def test_a_domain_has_one_open_order(store: Store, domain: Domain) -> None:
     assert open_order(store, domain).id != first.id
 
 
-def test_another_domain_may_have_an_order_of_its_own(store: Store, domain: Domain) -> None:
+def test_each_domain_may_have_an_open_order(store: Store, domain: Domain) -> None:
     other = store.add_domain("b.test", (), Source.C4)
     assert open_order(store, domain).domain_id == domain.id
     assert open_order(store, other).domain_id == other.id
@@ -73,7 +69,7 @@ def test_another_domain_may_have_an_order_of_its_own(store: Store, domain: Domai
     ],
     ids=["record_order_url", "close_order", "order_key", "add_issued_certificate"],
 )
-def test_nothing_is_done_with_an_order_that_somebody_closed(
+def test_step_with_a_closed_order_raises_busy_and_writes_nothing(
     store: Store, domain: Domain, backend: Backend, step: Callable[[Store, object], object]
 ) -> None:
     order = open_order(store, domain)

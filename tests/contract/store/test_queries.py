@@ -1,4 +1,4 @@
-"""A fleet is read fast, block by block, and what is read is what was written, in the order asked for."""
+"""Queries: domains are read in blocks, as they were written, and in the requested order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.store_cases import finding
 
 MANY = [f"{number * 7919 % 1200:05}.test" for number in range(1200)]
 
-# What was written: whole values, put into the tables column by column.
+# Whole values, written into the tables column by column.
 
 _instants = st.builds(
     lambda seconds: START + timedelta(seconds=seconds), st.integers(-2_000_000_000, 2_000_000_000)
@@ -124,9 +124,9 @@ def _put(sql: Sql, domain: Domain) -> None:
     for certificate in {one.id: one for one in (domain.wanted, domain.serving) if one}.values():
         row = _plain(certificate, without=("leaf", "renewal_info")) | _plain(certificate.leaf)
         if certificate.renewal_info is not None:
-            told = _plain(certificate.renewal_info)
-            told["explanation"] = told.pop("explanation_url")
-            row |= {f"ari_{name}": value for name, value in told.items()}
+            info = _plain(certificate.renewal_info)
+            info["explanation"] = info.pop("explanation_url")
+            row |= {f"ari_{name}": value for name, value in info.items()}
         _insert(sql, "certificate", {**row, "pem": "", "chain_pem": "", "sealed_key": b""})
     for place, one in (("wanted_id", domain.wanted), ("serving_id", domain.serving)):
         sql(f"UPDATE domain SET {place} = ? WHERE id = ?", (one and one.id, domain.id))  # noqa: S608 - ours
@@ -165,7 +165,7 @@ def _summary(domain: Domain) -> DomainSummary:
 
 @given(fleet=_fleets)
 @settings(max_examples=150, deadline=None)
-def test_what_is_read_is_what_was_written(
+def test_domains_are_read_as_they_were_written(
     shared: Store, shared_backend: Backend, fleet: tuple[Domain, ...]
 ) -> None:
     with shared_backend.sql() as sql:
@@ -186,22 +186,22 @@ def test_what_is_read_is_what_was_written(
         assert (listing.number, listing.longest_name) == (len(expected), 6 if expected else 0)
         summaries = list(listing.domains)
         assert summaries == [_summary(domain) for domain in expected]
-        told = [json_shapes.domain(summary, START) for summary in summaries]
-        assert told == [json_shapes.domain(domain, START) for domain in expected]
+        shapes = [json_shapes.domain(summary, START) for summary in summaries]
+        assert shapes == [json_shapes.domain(domain, START) for domain in expected]
 
 
-# Block by block
+# In blocks
 
 
 @pytest.fixture
 def fleet(store: Store) -> Store:
-    """More domains than are read at a time, added in another order than that of their names."""
+    """A store with more domains than one block, added in another order than that of their names."""
     store.add_domains(MANY)
     return store
 
 
 @pytest.mark.parametrize("sort", Sort)
-def test_each_domain_comes_once_and_in_order(fleet: Store, sort: Sort) -> None:
+def test_each_domain_is_yielded_once_and_in_order(fleet: Store, sort: Sort) -> None:
     names = [domain.name for domain in fleet.domains(Query(sort=sort), START)]
     assert names == sorted(MANY)
     listing = fleet.listing(Query(sort=sort), START)
@@ -211,7 +211,7 @@ def test_each_domain_comes_once_and_in_order(fleet: Store, sort: Sort) -> None:
     assert [domain.name for domain in fleet.domains(Query(limit=700), START)] == names[:700]
 
 
-def test_a_domain_is_as_it_is_when_its_turn_comes(fleet: Store) -> None:
+def test_domain_is_read_when_its_turn_comes(fleet: Store) -> None:
     order = sorted(MANY)
     reading = iter(fleet.listing(Query(statuses=(Status.PENDING,)), START).domains)
     assert next(reading).name == order[0]
@@ -220,13 +220,13 @@ def test_a_domain_is_as_it_is_when_its_turn_comes(fleet: Store) -> None:
     fleet.record_finding(fleet.domain(order[1102]), finding(Code.DNS_UNANSWERED))
     fleet.add_domain("zzz.test", (), Source.C4)
     rest = list(reading)
-    # What is no longer managed, or no longer what was asked for, is left out; what is new was not asked for.
+    # Domains that no longer match are skipped; new ones are not included.
     assert [domain.name for domain in rest] == order[1:1100] + order[1102:]
     assert rest[1099].finding == finding(Code.DNS_UNANSWERED)
 
 
-def test_nobody_waits_for_a_reader_that_is_slow(fleet: Store, backend: Backend) -> None:
-    """`sslctl list | less` may stay open all night."""
+def test_slow_reader_blocks_no_writer(fleet: Store, backend: Backend) -> None:
+    """`sslctl list | less` may stay open for hours."""
     reading = iter(fleet.domains(Query(), START))
     next(reading)
     with backend.sql(patience=0) as sql:

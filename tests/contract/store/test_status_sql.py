@@ -1,4 +1,4 @@
-"""The SQL that filters, counts and sorts by status gives what `lifecycle` says, for whatever facts are stored."""
+"""Filters, counts and sorting by status in SQL agree with `derive_status`, for any facts that are stored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Held:
-    """A certificate in the store; lengths in seconds from now. `asked` is when the CA wants it renewed."""
+    """A certificate in the store. Lengths are in seconds from now; `asked` is when the CA wants it renewed."""
 
     left: int
     lifetime: int
@@ -43,7 +43,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is stored of one domain."""
+    """The stored facts of one domain."""
 
     source: Source
     deleted: bool
@@ -74,7 +74,7 @@ _facts = st.builds(
     serving=st.none() | _held,
     same=st.booleans(),
 )
-# Facts are stored to the second; the clock that asks may be finer.
+# Facts are stored to the second; the time of a query may be finer.
 _now = st.sampled_from((0, 1, 999_999)).map(lambda micros: START + timedelta(microseconds=micros))
 
 
@@ -158,7 +158,7 @@ _many = st.lists(_facts, min_size=4, max_size=12)
 
 @given(stored=_many, now=_now)
 @settings(max_examples=150, deadline=None)
-def test_filters_counts_and_order_by_status_agree_with_the_rule(
+def test_sql_status_agrees_with_derive_status(
     shared: Store, shared_backend: Backend, stored: list[Facts], now: datetime
 ) -> None:
     _refill(shared_backend, stored)
@@ -182,7 +182,7 @@ def test_filters_counts_and_order_by_status_agree_with_the_rule(
     ari=st.sampled_from(Ari),
 )
 @settings(max_examples=150, deadline=None)
-def test_candidates_leave_out_nothing_that_is_due(
+def test_candidates_include_every_domain_with_due_work(
     shared: Store,
     shared_backend: Backend,
     stored: list[Facts],
@@ -207,7 +207,7 @@ def test_candidates_leave_out_nothing_that_is_due(
 
 @given(stored=_many, now=_now, within=st.sampled_from((0, 1, DAY, 7 * DAY)))
 @settings(max_examples=50, deadline=None)
-def test_expiring_within_goes_by_the_expiry_that_the_list_shows(
+def test_expiring_within_uses_the_expiry_that_list_shows(
     shared: Store, shared_backend: Backend, stored: list[Facts], now: datetime, within: int
 ) -> None:
     _refill(shared_backend, stored)
@@ -221,9 +221,7 @@ def test_expiring_within_goes_by_the_expiry_that_the_list_shows(
 
 
 @pytest.mark.parametrize("state", ["nothing", "owed", "served", "renewed"])
-def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after_expiry(
-    store: Store, clock: Clock, state: str
-) -> None:
+def test_sql_status_agrees_for_facts_that_the_store_wrote(store: Store, clock: Clock, state: str) -> None:
     for number, code in enumerate((None, *Code)):
         domain = store.add_domain(_name(number), (), Source.C4)
         if state != "nothing":
@@ -250,7 +248,7 @@ def test_facts_written_by_the_store_itself_give_the_same_status_before_and_after
         clock.move(days=10)
 
 
-def test_the_filters_restrict_and_the_limit_cuts(store: Store, clock: Clock) -> None:
+def test_query_filters_and_limits_domains(store: Store, clock: Clock) -> None:
     for name, source in (("b.test", Source.C4), ("a.test", Source.TEXT), ("c.test", Source.C4)):
         store.add_domain(name, (), source)
         clock.move(hours=-1)
@@ -267,7 +265,7 @@ def test_the_filters_restrict_and_the_limit_cuts(store: Store, clock: Clock) -> 
     assert list(store.domains(Query(deleted=True), clock())) == [gone]
 
 
-def test_sorted_by_expiry_what_has_none_comes_last(store: Store, clock: Clock) -> None:
+def test_domains_without_expiry_are_sorted_last(store: Store, clock: Clock) -> None:
     for name, days in (("a.test", 30), ("b.test", 10), ("c.test", None)):
         domain = store.add_domain(name, (), Source.C4)
         if days is not None:

@@ -1,4 +1,4 @@
-"""Several threads and processes use one state: nothing is lost, nothing is half done, whoever is killed when."""
+"""Several threads and processes use one state: no work is lost or half done, even if one is killed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from tests.support.store_cases import (
     processes,
     race,
     serve,
-    write_and_tell,
+    write_and_acknowledge,
 )
 
 THREADS = 16
 
 
 def together(work: Callable[[int], object]) -> None:
-    """Do `work` in all threads, from one start."""
+    """Run `work` in all threads, started at the same time."""
     start = threading.Barrier(THREADS)
 
     def begin(number: int) -> None:
@@ -48,7 +48,7 @@ def together(work: Callable[[int], object]) -> None:
 # Threads
 
 
-def test_threads_work_on_domains_of_their_own(store: Store, clock: Clock) -> None:
+def test_threads_work_on_separate_domains(store: Store, clock: Clock) -> None:
     def work(number: int) -> None:
         for turn in range(5):
             domain = store.add_domain(f"{number}-{turn}.test", (), Source.C4)
@@ -80,12 +80,12 @@ def test_threads_that_change_one_domain_lose_no_change(store: Store) -> None:
 
     together(work)
     assert store.domain(NAME).revision == first.revision + THREADS * turns
-    told = Counter(event.detail for event in store.events(first) if event.kind == "found")
-    assert len(told) == THREADS * turns
-    assert set(told.values()) == {1}
+    sent = Counter(event.detail for event in store.events(first) if event.kind == "found")
+    assert len(sent) == THREADS * turns
+    assert set(sent.values()) == {1}
 
 
-def test_of_threads_that_add_the_same_domain_or_order_for_it_one_succeeds(store: Store) -> None:
+def test_one_of_several_threads_adds_a_domain_or_opens_its_order(store: Store) -> None:
     ended: list[str] = []
 
     def attempt(step: Callable[[], object]) -> None:
@@ -114,7 +114,7 @@ def _fail_inside(store: Store, error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt(), SystemExit(), GeneratorExit()])
-def test_whatever_ends_a_transaction_early_takes_all_of_it_back(
+def test_transaction_is_rolled_back_by_any_exception(
     store: Store, backend: Backend, error: BaseException
 ) -> None:
     store.add_domain(NAME, (), Source.C4)
@@ -122,7 +122,7 @@ def test_whatever_ends_a_transaction_early_takes_all_of_it_back(
     with pytest.raises(type(error)):
         _fail_inside(store, error)
     assert backend.dump() == before
-    # Neither this connection nor its lock is left in a transaction: others can write, and so can we.
+    # No transaction stays open, and no lock stays held: other handles can write, and so can this one.
     second = backend.open()
     second.record_finding(second.domain(NAME), finding())
     with ThreadPoolExecutor(1) as pool:
@@ -131,9 +131,7 @@ def test_whatever_ends_a_transaction_early_takes_all_of_it_back(
     second.close()
 
 
-def test_what_an_inner_transaction_wrote_is_committed_with_the_outer_one(
-    store: Store, backend: Backend
-) -> None:
+def test_nested_transaction_is_committed_with_the_outer_one(store: Store, backend: Backend) -> None:
     store.add_domain(NAME, (), Source.C4)
     before = backend.dump()
     with store.transaction():
@@ -146,9 +144,7 @@ def test_what_an_inner_transaction_wrote_is_committed_with_the_outer_one(
 # Processes
 
 
-def test_of_two_processes_that_advance_the_same_domain_exactly_one_wins(
-    store: Store, backend: Backend
-) -> None:
+def test_exactly_one_of_two_processes_changes_a_domain(store: Store, backend: Backend) -> None:
     first, rounds, context = store.add_domain(NAME, (), Source.C4), 25, processes()
     start, results = context.Barrier(2), context.Queue()
     racers = [context.Process(target=race, args=(backend, NAME, rounds, start, results)) for _ in range(2)]
@@ -162,17 +158,15 @@ def test_of_two_processes_that_advance_the_same_domain_exactly_one_wins(
     assert [event.kind for event in store.events(first)] == ["added"] + ["found"] * rounds
 
 
-def test_a_process_killed_at_any_moment_loses_nothing_that_it_was_told_is_kept(
-    store: Store, backend: Backend
-) -> None:
+def test_process_killed_at_any_moment_loses_no_acknowledged_work(store: Store, backend: Backend) -> None:
     context = processes()
     acknowledged: list[str] = []
     for turn in range(20):
         here, there = context.Pipe(duplex=False)
-        process = context.Process(target=write_and_tell, args=(backend, there))
+        process = context.Process(target=write_and_acknowledge, args=(backend, there))
         process.start()
         there.close()
-        # Each is killed at another place of its work: some while it opens the state, most while it writes.
+        # Each is killed at another step: some while they open the state, most while they write.
         for _ in range(turn):
             assert here.poll(PATIENCE)
             acknowledged.append(here.recv())
@@ -186,7 +180,7 @@ def test_a_process_killed_at_any_moment_loses_nothing_that_it_was_told_is_kept(
         assert kept[name].wanted is not None
     for domain in kept.values():
         order, version = store.find_open_order(domain), domain.wanted
-        # What was cut off in the middle stands before or after one of its steps, with its event and its key.
+        # Interrupted work is complete up to one of its steps, with its event and its key.
         assert [event.kind for event in store.events(domain)] == ["added"] + ["issued"] * (
             version is not None
         )
@@ -195,12 +189,12 @@ def test_a_process_killed_at_any_moment_loses_nothing_that_it_was_told_is_kept(
         assert version is None or "PRIVATE KEY" in store.bundle(version).private_key
 
 
-def _rest(told: Connection) -> list[str]:
-    """Give what a killed process still told, up to the message that it did not finish."""
+def _rest(sent: Connection) -> list[str]:
+    """Return what a killed process still sent, up to the message that it did not finish."""
     rest: list[str] = []
     try:
-        while told.poll(PATIENCE):
-            rest.append(told.recv())
+        while sent.poll(PATIENCE):
+            rest.append(sent.recv())
     except (EOFError, OSError):
         pass
     return rest

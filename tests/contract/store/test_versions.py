@@ -28,7 +28,7 @@ from tests.support.store_cases import (
 )
 
 
-def test_what_was_issued_is_kept_with_the_key_of_its_order(
+def test_issued_certificate_is_stored_with_the_key_of_its_order(
     store: Store, domain: Domain, backend: Backend
 ) -> None:
     key = private_key("rsa")
@@ -48,10 +48,8 @@ def test_what_was_issued_is_kept_with_the_key_of_its_order(
     next_run.close()
 
 
-def test_an_order_stays_open_with_its_key_when_its_certificate_cannot_be_kept(
-    store: Store, domain: Domain
-) -> None:
-    """`add_issued_certificate` closes the order first; what fails after that takes it back."""
+def test_order_stays_open_when_its_certificate_cannot_be_stored(store: Store, domain: Domain) -> None:
+    """`add_issued_certificate` closes the order first; a later failure rolls that back."""
     order = open_order(store, domain)
     store.record_finding(domain, finding())
     with pytest.raises(Busy):
@@ -61,7 +59,7 @@ def test_an_order_stays_open_with_its_key_when_its_certificate_cannot_be_kept(
     assert store.certificates(domain) == []
 
 
-def test_versions_count_up_for_each_domain_by_itself(store: Store, domain: Domain) -> None:
+def test_versions_are_numbered_for_each_domain(store: Store, domain: Domain) -> None:
     other = store.add_domain("b.test", (), Source.TEXT)
     domain = issue(store, domain)
     other = store.add_text_certificate(other.name, other.sans, bundle(), leaf())
@@ -77,7 +75,7 @@ def test_versions_count_up_for_each_domain_by_itself(store: Store, domain: Domai
     assert kinds(store, other) == ["added", "pasted"]
 
 
-def test_each_step_of_an_upload_is_stamped_when_it_happens(
+def test_each_step_of_an_upload_records_its_time(
     store: Store, domain: Domain, clock: Clock, backend: Backend
 ) -> None:
     version = held(issue(store, domain))
@@ -102,7 +100,7 @@ def test_each_step_of_an_upload_is_stamped_when_it_happens(
     ]
 
 
-def test_the_old_certificate_is_replaced_when_the_new_one_is_served_and_not_before(
+def test_old_certificate_is_replaced_when_the_new_one_is_served(
     store: Store, domain: Domain, clock: Clock
 ) -> None:
     first = serve(store, issue(store, domain))
@@ -120,16 +118,14 @@ def test_the_old_certificate_is_replaced_when_the_new_one_is_served_and_not_befo
     )
 
 
-def test_a_version_that_was_never_served_is_not_replaced(store: Store, domain: Domain) -> None:
+def test_version_that_was_never_served_is_not_replaced(store: Store, domain: Domain) -> None:
     served = serve(store, issue(store, issue(store, domain)))
     assert [version.replaced_at for version in store.certificates(served)] == [None, None]
     store.delete_domain(served)
     assert [version.replaced_at for version in store.certificates(served)] == [START, None]
 
 
-def test_a_certificate_that_is_put_back_is_no_longer_replaced(
-    store: Store, domain: Domain, clock: Clock
-) -> None:
+def test_certificate_served_again_is_no_longer_replaced(store: Store, domain: Domain, clock: Clock) -> None:
     first = serve(store, issue(store, domain))
     old = held(first)
     second = serve(store, issue(store, first))
@@ -143,14 +139,14 @@ def test_a_certificate_that_is_put_back_is_no_longer_replaced(
     assert kinds(store, back)[-1] == "serving"
 
 
-def test_serving_the_same_as_before_is_no_news(store: Store, domain: Domain) -> None:
+def test_serving_the_same_certificate_writes_no_event(store: Store, domain: Domain) -> None:
     served = serve(store, issue(store, domain))
     before = kinds(store, served)
     served = store.mark_serving(served, held(served), wanted=served.wanted)
     assert kinds(store, served) == before
 
 
-def test_a_certificate_that_c4_lost_is_wanted_still(store: Store, domain: Domain) -> None:
+def test_certificate_that_c4_lost_stays_wanted(store: Store, domain: Domain) -> None:
     served = serve(store, issue(store, domain))
     lost = store.mark_not_serving(served, "C4 has no certificate")
     assert (lost.serving, held(lost).id) == (None, held(served).id)
@@ -159,7 +155,7 @@ def test_a_certificate_that_c4_lost_is_wanted_still(store: Store, domain: Domain
 
 
 @pytest.mark.parametrize("year", [1, 950, 9999])
-def test_a_certificate_with_strange_dates_is_kept_as_it_is(store: Store, domain: Domain, year: int) -> None:
+def test_certificate_with_extreme_dates_is_stored_unchanged(store: Store, domain: Domain, year: int) -> None:
     facts = replace(
         leaf(), not_before=datetime(1, 1, 1, tzinfo=UTC), not_after=datetime(year, 12, 31, tzinfo=UTC)
     )
@@ -167,14 +163,14 @@ def test_a_certificate_with_strange_dates_is_kept_as_it_is(store: Store, domain:
     assert held(store.domain(NAME)).leaf == facts
 
 
-def test_a_revocation_is_stamped_and_told(store: Store, domain: Domain) -> None:
+def test_revocation_records_its_time_and_an_event(store: Store, domain: Domain) -> None:
     domain = issue(store, domain)
     store.mark_revoked(held(domain))
     assert held(store.domain(NAME)).revoked_at == START
     assert (store.events(domain)[-1].kind, store.events(domain)[-1].version) == ("revoked", 1)
 
 
-def test_the_history_can_be_written_to(store: Store, domain: Domain) -> None:
+def test_record_event_appends_to_the_history(store: Store, domain: Domain) -> None:
     store.record_event(domain, "key downloaded", "pem", 7)
     event = store.events(domain)[-1]
     assert (event.kind, event.detail, event.version, event.domain_id) == (

@@ -1,4 +1,4 @@
-"""Disks give back other bits than were written, and SQLite has no checksums: nothing is done with what is damaged."""
+"""Bit rot: SQLite has no checksums, so damaged data is detected and not used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def opened(cdn: Cdn) -> Iterator[sqlite3.Connection]:
 
 
 def spoil(cdn: Cdn, change: str) -> None:
-    """Change a text of a certificate as a decaying disk does: where it stands, and nothing else."""
+    """Change a text of a certificate in place in the file, as bit rot does."""
     with opened(cdn) as connection:
         connection.execute("DROP INDEX certificate_facts")
         connection.execute(f"UPDATE certificate SET {change}")  # noqa: S608 - constants
@@ -39,7 +39,7 @@ def spoil(cdn: Cdn, change: str) -> None:
 
 @pytest.fixture
 def owing(cdn: Cdn) -> Cdn:
-    """A domain whose certificate is issued, and which C4 did not take."""
+    """A domain with an issued certificate that C4 did not accept."""
     cdn.add_domain(NAME)
     cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=503))
     assert cdn.sslctl("add", NAME).exit_code == 7
@@ -57,9 +57,7 @@ def owing(cdn: Cdn) -> Cdn:
         "names = replace(names, 'shop', 'shnp')",
     ],
 )
-def test_a_certificate_that_is_not_as_it_was_stored_is_neither_uploaded_nor_shown_nor_given_out(
-    owing: Cdn, change: str
-) -> None:
+def test_damaged_certificate_is_neither_uploaded_nor_shown_nor_downloaded(owing: Cdn, change: str) -> None:
     spoil(owing, change)
     uploads = len(owing.uploads(NAME))
     for command in (
@@ -76,7 +74,7 @@ def test_a_certificate_that_is_not_as_it_was_stored_is_neither_uploaded_nor_show
     assert len(owing.issuer.orders) == 1
 
 
-def test_a_domain_that_has_the_certificate_of_another_one_is_refused(cdn: Cdn) -> None:
+def test_domain_with_the_certificate_of_another_one_is_refused(cdn: Cdn) -> None:
     for name in (NAME, OTHER):
         cdn.add_domain(name)
         assert cdn.sslctl("add", name).exit_code == 0
@@ -87,8 +85,8 @@ def test_a_domain_that_has_the_certificate_of_another_one_is_refused(cdn: Cdn) -
     assert "has the certificate of another domain" in result.stderr
 
 
-def test_a_tick_leaves_a_damaged_database_as_it_is_and_asks_nobody(cdn: Cdn) -> None:
-    """What the index and the row say of one fact differs, which costs no structure."""
+def test_tick_leaves_a_damaged_database_unchanged_and_sends_no_request(cdn: Cdn) -> None:
+    """The index and the row hold different values, and the file's structure is intact."""
     cdn.add_domain(NAME)
     assert cdn.sslctl("add", NAME).exit_code == 0
     content = database(cdn).read_bytes()

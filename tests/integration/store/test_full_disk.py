@@ -1,4 +1,4 @@
-"""A full disk: what cannot be written is refused, and nothing else is changed."""
+"""A full disk: a write raises, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def test_a_full_disk_ends_in_a_refusal_and_changes_nothing(store: SqliteStore, folder: Path) -> None:
+def test_full_disk_raises_state_error_and_changes_nothing(store: SqliteStore, folder: Path) -> None:
     domain = store.add_domain(NAME, (), Source.C4)
     order = open_order(store, domain)
     before = dump(database_of(folder))

@@ -1,6 +1,6 @@
 """Threads of one process share their commits, and each still has its own transaction.
 
-Whoever is told that a write is kept can rely on it, whatever becomes of the others in the group.
+A write that returned is on the disk, whatever happens to the other members of the group.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.support.store_cases import (
     look_into,
     open_store,
     processes,
-    write_in_threads_and_tell,
+    write_in_threads_and_acknowledge,
     write_until_the_disk_is_full,
     write_while_interrupted,
 )
@@ -62,7 +62,7 @@ def commits(store: SqliteStore) -> Iterator[list[str]]:
 
 
 def names(folder: Path) -> list[str]:
-    """Give the names that are on the disk."""
+    """Return the names that are on the disk."""
     with look_into(database_of(folder)) as connection:
         return [name for (name,) in connection.execute("SELECT name FROM domain ORDER BY name")]
 
@@ -73,7 +73,7 @@ def enrol(store: SqliteStore, name: str) -> str:
 
 @contextmanager
 def held(store: SqliteStore) -> Iterator[None]:
-    """Hold the connection, as one who is in the middle of a transaction does; what was written is taken back."""
+    """Hold the connection as a thread inside a transaction does; its writes are rolled back."""
     with suppress(ZeroDivisionError), store._database.transaction():
         yield
         raise ZeroDivisionError
@@ -91,7 +91,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
 def in_one_group(
     store: SqliteStore, pool: ThreadPoolExecutor, *works: Callable[[], Any]
 ) -> list[Future[Any]]:
-    """Begin `works` in threads of their own, in that order, behind one who holds the connection."""
+    """Start `works` in separate threads, in that order, while another thread holds the connection."""
     futures = []
     database = store._database
     with held(store):
@@ -102,7 +102,7 @@ def in_one_group(
 
 
 def ended(future: Future[Any]) -> str:
-    """Say how a thread ended: what it gave, or the name of its error."""
+    """Return how a thread ended: its result, or the name of its error."""
     error = future.exception(PATIENCE)
     return str(future.result()) if error is None else type(error).__name__
 
@@ -110,19 +110,19 @@ def ended(future: Future[Any]) -> str:
 # Sharing
 
 
-def test_those_who_wait_share_a_commit(
+def test_waiting_threads_share_a_commit(
     store: SqliteStore, folder: Path, pool: ThreadPoolExecutor, commits: list[str]
 ) -> None:
     wanted = [f"{number:02}.test" for number in range(30)]
     futures = in_one_group(store, pool, *(partial(enrol, store, name) for name in wanted))
     assert [ended(future) for future in futures] == wanted
     assert names(folder) == wanted
-    # One, where no group lasts too long on a slow machine.
+    # Exactly one, unless a group takes too long on a slow machine.
     assert 1 <= len(commits) < 10
 
 
-def test_a_group_is_bounded(store: SqliteStore, pool: ThreadPoolExecutor, commits: list[str]) -> None:
-    """Another process must get its turn while a hundred threads of this one write without end."""
+def test_group_is_bounded(store: SqliteStore, pool: ThreadPoolExecutor, commits: list[str]) -> None:
+    """Another process must be able to write while a hundred threads of this one write without end."""
     futures = in_one_group(
         store,
         pool,
@@ -132,15 +132,13 @@ def test_a_group_is_bounded(store: SqliteStore, pool: ThreadPoolExecutor, commit
     assert len(commits) >= 2
 
 
-def test_one_who_is_alone_commits_at_once(store: SqliteStore, folder: Path, commits: list[str]) -> None:
+def test_single_thread_commits_at_once(store: SqliteStore, folder: Path, commits: list[str]) -> None:
     for number in range(3):
         enrol(store, f"{number}.test")
         assert len(names(folder)) == len(commits) == number + 1
 
 
-def test_what_is_acknowledged_is_on_the_disk(
-    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
-) -> None:
+def test_acknowledged_work_is_on_the_disk(store: SqliteStore, folder: Path, pool: ThreadPoolExecutor) -> None:
     def work(thread: int) -> None:
         for number in range(10):
             name = enrol(store, f"{thread}-{number}.test")
@@ -153,7 +151,7 @@ def test_what_is_acknowledged_is_on_the_disk(
 # Failing
 
 
-def test_a_member_that_fails_takes_back_its_own_work_alone(
+def test_failing_member_rolls_back_its_own_work_only(
     store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
 ) -> None:
     def fail() -> None:
@@ -176,10 +174,10 @@ def test_a_member_that_fails_takes_back_its_own_work_alone(
         lambda: enrol(store, "a.test"),
         lambda: enrol(store, "c.test"),
     )
-    told = [ended(future) for future in futures]
-    # Who comes first depends on the operating system.
-    assert told.count("Busy") == 1
-    assert sorted(told) == ["Busy", "KeyboardInterrupt", "StateError", "a.test", "b.test", "c.test"]
+    outcomes = [ended(future) for future in futures]
+    # The order of the threads depends on the operating system.
+    assert outcomes.count("Busy") == 1
+    assert sorted(outcomes) == ["Busy", "KeyboardInterrupt", "StateError", "a.test", "b.test", "c.test"]
     assert names(folder) == ["a.test", "b.test", "c.test"]
     assert store.record_finding(store.domain("a.test"), finding()).finding == finding()
 
@@ -187,29 +185,29 @@ def test_a_member_that_fails_takes_back_its_own_work_alone(
 def _everyone_is_told(
     store: SqliteStore, folder: Path, pool: ThreadPoolExecutor, poison: Callable[[], Any]
 ) -> None:
-    """Show that with one who poisons the group nobody in it is told that its work is kept."""
+    """Verify that no member of a group returns successfully if one member makes the commit fail."""
     for turn in range(20):
         good = [f"{turn}-{number}.test" for number in range(5)]
         works: list[Callable[[], Any]] = [*(partial(enrol, store, name) for name in good), poison]
         futures = in_one_group(store, pool, *works)
-        told = [ended(future) for future in futures]
-        # Each hears what it was, not only that it was in vain.
+        outcomes = [ended(future) for future in futures]
+        # Each raises the error itself, not only that the commit failed.
         assert not any("interrupted" in str(future.exception()) for future in futures)
-        # Who had its turn after the poison was in a group of its own.
-        kept = [name for name in told if name in good]
+        # A thread that came after the failing member was in another group.
+        kept = [name for name in outcomes if name in good]
         assert [name for name in names(folder) if name in good] == kept
-        assert told[-1] == "StateError"
-        assert set(told) - set(good) == {"StateError"}
+        assert outcomes[-1] == "StateError"
+        assert set(outcomes) - set(good) == {"StateError"}
         if len(kept) < len(good):
             assert enrol(store, "later.test") in names(folder)
             return
     raise AssertionError("the poison always came first")
 
 
-def test_everyone_is_told_when_sqlite_takes_everything_back(
+def test_every_member_raises_when_sqlite_rolls_everything_back(
     store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
 ) -> None:
-    """As it does after some failures of the disk."""
+    """SQLite does so after some disk errors."""
     with look_into(database_of(folder)) as connection:
         connection.execute(
             "CREATE TRIGGER poison BEFORE INSERT ON domain WHEN NEW.name = 'poison.test'"
@@ -218,10 +216,10 @@ def test_everyone_is_told_when_sqlite_takes_everything_back(
     _everyone_is_told(store, folder, pool, lambda: enrol(store, "poison.test"))
 
 
-def test_everyone_is_told_when_the_commit_fails(
+def test_every_member_raises_when_the_commit_fails(
     store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
 ) -> None:
-    """On a reference to nothing, which might have been mended until then."""
+    """A broken reference is checked at the commit, because it might be repaired before."""
     enrol(store, NAME)
 
     def refer_to_nothing() -> None:
@@ -233,7 +231,7 @@ def test_everyone_is_told_when_the_commit_fails(
     assert store.domain(NAME).wanted is None
 
 
-def test_everyone_may_try_again_when_another_process_reads_too_long(
+def test_every_member_raises_busy_when_another_process_reads_too_long(
     store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
 ) -> None:
     enrol(store, NAME)
@@ -247,16 +245,16 @@ def test_everyone_may_try_again_when_another_process_reads_too_long(
     assert enrol(store, "b.test") in names(folder)
 
 
-def test_nobody_hangs_when_the_one_who_was_to_commit_never_comes(
+def test_members_do_not_hang_when_the_committing_thread_never_comes(
     store: SqliteStore, folder: Path, commits: list[str]
 ) -> None:
-    """Ctrl-C may take a thread out of the queue at any moment."""
+    """Ctrl-C may interrupt a waiting thread at any moment."""
     store._database._arriving.add(NOBODY)
     assert enrol(store, NAME) in names(folder)
     assert len(commits) == 1
 
 
-def test_nobody_hangs_when_the_one_who_committed_was_interrupted_before_it_told(
+def test_members_do_not_hang_when_the_committing_thread_was_interrupted(
     store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
 ) -> None:
     database = store._database
@@ -264,7 +262,7 @@ def test_nobody_hangs_when_the_one_who_committed_was_interrupted_before_it_told(
     future = pool.submit(enrol, store, NAME)
     wait_for(lambda: database._group is not None)
     with database._lock:
-        # Ours, unless it was ended a moment ago.
+        # The group of this test, unless it ended a moment ago.
         group, database._group = database._group, None
         if group is not None:
             database._connection.execute("ROLLBACK")
@@ -272,7 +270,7 @@ def test_nobody_hangs_when_the_one_who_committed_was_interrupted_before_it_told(
     assert enrol(store, "later.test") in names(folder)
 
 
-def test_a_group_that_was_left_half_ended_takes_nobody_more_in(
+def test_half_ended_group_takes_no_new_member(
     store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
 ) -> None:
     database = store._database
@@ -290,7 +288,7 @@ def test_a_group_that_was_left_half_ended_takes_nobody_more_in(
         assert names(folder) == ["later.test"]
 
 
-def test_closing_commits_for_those_who_wait(
+def test_closing_commits_for_waiting_members(
     store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
 ) -> None:
     store._database._arriving.add(NOBODY)
@@ -304,8 +302,10 @@ def test_closing_commits_for_those_who_wait(
 # Reading
 
 
-def test_what_is_read_is_on_the_disk(store: SqliteStore, folder: Path, pool: ThreadPoolExecutor) -> None:
-    """Nobody acts on what another thread wrote and may still lose."""
+def test_read_returns_after_the_commit_of_its_group(
+    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    """No thread acts on uncommitted work of another one."""
     store._database._arriving.add(NOBODY)
     writer = pool.submit(enrol, store, NAME)
     wait_for(lambda: store._database._group is not None)
@@ -314,7 +314,7 @@ def test_what_is_read_is_on_the_disk(store: SqliteStore, folder: Path, pool: Thr
     assert writer.result(PATIENCE) == NAME
 
 
-def test_who_read_what_is_lost_is_told(store: SqliteStore, folder: Path, pool: ThreadPoolExecutor) -> None:
+def test_read_of_lost_work_raises(store: SqliteStore, folder: Path, pool: ThreadPoolExecutor) -> None:
     database: Database = store._database
     enrol(store, NAME)
     database._arriving.add(NOBODY)
@@ -326,21 +326,21 @@ def test_who_read_what_is_lost_is_told(store: SqliteStore, folder: Path, pool: T
         other.execute("SELECT * FROM domain").fetchone()
         reader = pool.submit(store.domain, NAME)
         assert isinstance(writer.exception(PATIENCE), Busy)
-        told = reader.exception(PATIENCE)
-        assert isinstance(told, Busy) or reader.result().finding != finding()
+        error = reader.exception(PATIENCE)
+        assert isinstance(error, Busy) or reader.result().finding != finding()
 
 
 # Processes
 
 
-def test_of_threads_killed_at_any_moment_nothing_is_lost_that_was_acknowledged(
-    store: SqliteStore, folder: Path
-) -> None:
+def test_threads_killed_at_any_moment_lose_no_acknowledged_work(store: SqliteStore, folder: Path) -> None:
     context = processes()
     acknowledged: list[str] = []
     for turn in range(8):
         here, there = context.Pipe(duplex=False)
-        process = context.Process(target=write_in_threads_and_tell, args=(SqliteBackend(folder), there))
+        process = context.Process(
+            target=write_in_threads_and_acknowledge, args=(SqliteBackend(folder), there)
+        )
         process.start()
         there.close()
         for _ in range(turn * 25):
@@ -358,17 +358,17 @@ def test_of_threads_killed_at_any_moment_nothing_is_lost_that_was_acknowledged(
         assert kept[name].finding == finding()
 
 
-def _rest(told: Connection) -> list[str]:
+def _rest(pipe: Connection) -> list[str]:
     rest: list[str] = []
     try:
-        while told.poll(PATIENCE):
-            rest.append(told.recv())
+        while pipe.poll(PATIENCE):
+            rest.append(pipe.recv())
     except (EOFError, OSError):
         pass
     return rest
 
 
-def test_on_a_full_disk_exactly_what_was_acknowledged_is_kept(store: SqliteStore, folder: Path) -> None:
+def test_full_disk_keeps_exactly_the_acknowledged_work(store: SqliteStore, folder: Path) -> None:
     context = processes()
     results = context.Queue()
     process = context.Process(target=write_until_the_disk_is_full, args=(folder, 200_000, results))
@@ -383,7 +383,7 @@ def test_on_a_full_disk_exactly_what_was_acknowledged_is_kept(store: SqliteStore
     assert store.events(store.domain("afterwards.test"))[0].kind == "added"
 
 
-def test_ctrl_c_in_one_thread_is_that_threads_alone(store: SqliteStore, folder: Path) -> None:
+def test_ctrl_c_interrupts_one_thread_only(store: SqliteStore, folder: Path) -> None:
     context = processes()
     results = context.Queue()
     process = context.Process(target=write_while_interrupted, args=(folder, results))
@@ -394,6 +394,6 @@ def test_ctrl_c_in_one_thread_is_that_threads_alone(store: SqliteStore, folder: 
     assert interrupts > 0
     assert len(acknowledged) == 8 * 40
     for thread in range(8):
-        told = [event.detail for event in store.events(store.domain(f"t{thread}.test"))]
-        assert len(told) == 41
+        details = [event.detail for event in store.events(store.domain(f"t{thread}.test"))]
+        assert len(details) == 41
     assert open_store(folder).domain(NAME) == store.domain(NAME)

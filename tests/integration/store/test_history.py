@@ -1,4 +1,4 @@
-"""The history in the SQLite file: its triggers, a full disk, and events from before there was a chain."""
+"""The history in the SQLite file: its triggers, a full disk, and events from before the chain existed."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def backend(tmp_path: Path) -> SqliteBackend:
         "INSERT OR REPLACE INTO event SELECT * FROM event WHERE id = 3",
     ],
 )
-def test_the_database_itself_refuses_to_change_or_delete_an_event(
-    backend: SqliteBackend, statement: str
-) -> None:
+def test_database_refuses_to_change_or_delete_an_event(backend: SqliteBackend, statement: str) -> None:
     before = rows(backend)
     with (
         look_into(database_of(backend.folder)) as connection,
@@ -59,7 +57,7 @@ def test_the_database_itself_refuses_to_change_or_delete_an_event(
     assert rows(backend) == before
 
 
-def test_after_a_full_disk_it_is_whole(backend: SqliteBackend) -> None:
+def test_history_is_verified_after_a_full_disk(backend: SqliteBackend) -> None:
     results = processes().Queue()
     process = processes().Process(
         target=write_until_the_disk_is_full, args=(backend.folder, 200_000, results)
@@ -75,7 +73,7 @@ def test_after_a_full_disk_it_is_whole(backend: SqliteBackend) -> None:
 
 
 def _older(folder: Path, version: int) -> None:
-    """Make a state of schema `version` with three events."""
+    """Create a state of schema `version` with three events."""
     folder.mkdir(exist_ok=True)
     keyring = Keyring(key_of(folder))
     keyring.make()
@@ -104,7 +102,7 @@ BEFORE = len(MIGRATIONS[: next(place for place, each in enumerate(MIGRATIONS) if
 
 
 @pytest.mark.parametrize("version", range(1, BEFORE + 1))
-def test_the_events_of_an_older_database_are_taken_in(tmp_path: Path, version: int) -> None:
+def test_events_of_an_older_database_are_chained(tmp_path: Path, version: int) -> None:
     _older(tmp_path, version)
     found = audit(SqliteBackend(tmp_path))
     assert (found.intact, found.inherited, found.begun_at, found.broken) == (3, 3, START, "")
@@ -119,7 +117,7 @@ def test_the_events_of_an_older_database_are_taken_in(tmp_path: Path, version: i
     )
 
 
-def test_an_older_database_without_its_key_file_is_read_and_begun_when_it_is_back(tmp_path: Path) -> None:
+def test_older_database_is_chained_when_its_key_file_is_back(tmp_path: Path) -> None:
     _older(tmp_path, BEFORE)
     key = key_of(tmp_path).read_bytes()
     key_of(tmp_path).unlink()

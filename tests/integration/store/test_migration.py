@@ -1,4 +1,4 @@
-"""A database of the first released schema goes on as if it had been written today."""
+"""A database of the first released schema is migrated and used further."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.store_cases import (
     private_key,
 )
 
-# The schema of version 0.1, to the letter.
+# The schema of version 0.1, verbatim.
 FIRST = """
 CREATE TABLE certificate (
   id            INTEGER PRIMARY KEY,
@@ -120,7 +120,7 @@ CREATE TABLE key_check (
 ) STRICT;
 """
 SERVED, FAILING, WAITING, DELETED, PASTED = "www.example.com", "a.test", "b.test", "c.test", "d.test"
-# What the rows below say: one order for SERVED's names was issued, and then one as its renewal.
+# In the rows below, an order for SERVED's names was issued, and then another one as its renewal.
 NAMES = (SERVED, "example.com")
 ORDERED, FAILED = "2026-11-22T04:00:00Z", "2026-11-23T03:30:00Z"
 
@@ -291,7 +291,7 @@ def store(folder: Path) -> Iterator[SqliteStore]:
     store.close()
 
 
-def test_everything_in_it_is_read_as_before(store: SqliteStore) -> None:
+def test_old_database_is_read_as_before(store: SqliteStore) -> None:
     assert {domain.name for domain in store.domains(Query(), START)} == {SERVED, FAILING, WAITING, PASTED}
     assert [each.name for each in store.domains(Query(deleted=True), START)] == [DELETED]
     assert store.count_by_status(START) == {Status.SUCCESS: 2, Status.FAILURE: 1, Status.PENDING: 1}
@@ -313,7 +313,7 @@ def test_everything_in_it_is_read_as_before(store: SqliteStore) -> None:
     assert (finding.code, finding.tries) == (Code.CHALLENGE_FAILED, 1)
 
 
-def test_work_goes_on_in_it(store: SqliteStore) -> None:
+def test_work_continues_in_an_old_database(store: SqliteStore) -> None:
     waiting = store.domain(WAITING)
     order = store.find_open_order(waiting)
     assert order is not None
@@ -325,7 +325,7 @@ def test_work_goes_on_in_it(store: SqliteStore) -> None:
     assert store.add_domain(DELETED, (), Source.C4).deleted_at is None
 
 
-def test_what_was_ordered_before_counts_against_the_limits(folder: Path) -> None:
+def test_old_orders_count_against_the_limits(folder: Path) -> None:
     week, day = timedelta(days=7), timedelta(days=1)
     store = opened(
         folder, Limits(Limit(3, day), Limit(1, week), Limit(2, 100 * week), Limit(1, timedelta(hours=1)))
@@ -339,7 +339,7 @@ def test_what_was_ordered_before_counts_against_the_limits(folder: Path) -> None
         store.require_budget(failing, failing.names)
     assert held.value.until == START + timedelta(minutes=30)
     store.close()
-    # The second one for SERVED's names was a renewal, which none of the first two limits counts.
+    # The second order for SERVED's names was a renewal, which the first two limits do not count.
     store = opened(folder, Limits(certificates=Limit(1, 30 * week)))
     other = store.add_domain("other.example.com", (), Source.C4)
     with pytest.raises(BudgetHeld, match=r"1 of 1 new certificates for example\.com in 210 days"):
@@ -348,7 +348,7 @@ def test_what_was_ordered_before_counts_against_the_limits(folder: Path) -> None
     store.close()
 
 
-def test_it_is_migrated_once_and_for_good(folder: Path) -> None:
+def test_database_is_migrated_once(folder: Path) -> None:
     opened(folder).close()
     with look_into(database_of(folder)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
@@ -359,7 +359,7 @@ def test_it_is_migrated_once_and_for_good(folder: Path) -> None:
     assert dump(database_of(folder)) == content
 
 
-def test_a_migrated_database_has_the_schema_of_a_new_one(folder: Path, tmp_path: Path) -> None:
+def test_migrated_database_has_the_schema_of_a_new_one(folder: Path, tmp_path: Path) -> None:
     opened(folder).close()
     (tmp_path / "new").mkdir(mode=0o700)
     opened(tmp_path / "new").close()
@@ -370,7 +370,7 @@ def test_a_migrated_database_has_the_schema_of_a_new_one(folder: Path, tmp_path:
     assert schemas[0] == schemas[1]
 
 
-def test_what_cannot_be_migrated_is_left_as_it_was(folder: Path) -> None:
+def test_failed_migration_leaves_the_database_unchanged(folder: Path) -> None:
     with look_into(database_of(folder)) as connection:
         connection.execute("UPDATE acme_order SET names = 'no JSON' WHERE id = 2")
     before = dump(database_of(folder))

@@ -1,4 +1,4 @@
-"""Opening the state: made privately where there is none, refused and left alone where it is not sslctl's to use."""
+"""Opening the state: created with private modes if missing; refused and unchanged if it cannot be used."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from sslctl.rules.model import Bundle, Source
 from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import schema
+from sslctl.store.sqlite.database import OLDEST_SQLITE
 from sslctl.store.sqlite.migrations import MIGRATIONS
 from sslctl.store.sqlite.schema import APPLICATION_ID
 from sslctl.store.sqlite.store import SqliteStore
@@ -47,13 +48,13 @@ from tests.support.store_cases import (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that is not there yet."""
+    """A folder that does not exist yet."""
     return tmp_path / "state"
 
 
 @pytest.fixture
 def used(folder: Path) -> Path:
-    """The folder of a state that has been used and closed."""
+    """The folder of a state that was used and closed."""
     store = open_store(folder)
     for number in range(40):
         store.add_text_certificate(f"{number}.test", (), _bundle(), leaf())
@@ -67,7 +68,7 @@ def _bundle() -> Bundle:
 
 
 def content(folder: Path) -> dict[str, bytes | None]:
-    """Give every file below `folder` with its bytes; None stands for a folder."""
+    """Return every file below `folder` with its bytes; None means a folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
@@ -91,7 +92,7 @@ def use(folder: Path) -> None:
 
 
 def assert_refused(folder: Path, *words: str, path: Path | None = None) -> StateError:
-    """Using the state is refused with the file's name and `words`, and changes nothing in it."""
+    """Assert that using the state raises an error with the file's name and `words`, and changes nothing."""
     before = content(folder)
     with pytest.raises(StateError) as refused:
         use(folder)
@@ -102,19 +103,19 @@ def assert_refused(folder: Path, *words: str, path: Path | None = None) -> State
     return refused.value
 
 
-# Made
+# Created
 
 
 @pytest.fixture
 def no_umask() -> Iterator[None]:
-    """Let the program alone decide about modes."""
+    """Let only the program decide the modes of files."""
     before = os.umask(0)
     yield
     os.umask(before)
 
 
 @pytest.mark.usefixtures("no_umask")
-def test_folder_database_journal_and_key_are_the_owners_alone(folder: Path) -> None:
+def test_only_the_owner_can_read_the_files(folder: Path) -> None:
     store = open_store(folder)
     domain = store.add_domain(NAME, (), Source.C4)
     with store._database.transaction() as run:
@@ -127,7 +128,7 @@ def test_folder_database_journal_and_key_are_the_owners_alone(folder: Path) -> N
     store.close()
 
 
-def test_an_empty_file_becomes_a_database(folder: Path) -> None:
+def test_empty_file_becomes_a_database(folder: Path) -> None:
     folder.mkdir()
     database_of(folder).touch()
     use(folder)
@@ -136,8 +137,8 @@ def test_an_empty_file_becomes_a_database(folder: Path) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
-def test_a_power_cut_loses_nothing_that_was_acknowledged(folder: Path) -> None:
-    """What the guarantee rests on: a rollback journal, synced with its folder at every commit (sqlite.org/pragma.html)."""
+def test_pragmas_make_commits_survive_a_power_cut(folder: Path) -> None:
+    """Durability needs a rollback journal that is synced with its folder at every commit (sqlite.org/pragma.html)."""
     store = open_store(folder)
     pragmas = {}
     for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "trusted_schema"):
@@ -158,7 +159,7 @@ def test_opening_again_changes_nothing(used: Path) -> None:
     assert content(used) == before
 
 
-def test_several_first_runs_at_once_make_one_state(tmp_path: Path) -> None:
+def test_concurrent_first_runs_make_one_state(tmp_path: Path) -> None:
     context = processes()
     for round_number in range(3):
         folder = tmp_path / f"state{round_number}"
@@ -174,13 +175,13 @@ def test_several_first_runs_at_once_make_one_state(tmp_path: Path) -> None:
         for name in names:
             order = store.find_open_order(store.domain(name))
             assert order is not None
-            # Each process sealed a key of its own, and the one key file opens them all.
+            # Each process encrypted a key of its own, and the one key file decrypts them all.
             assert store.order_key(order).startswith("-----BEGIN PRIVATE KEY-----")
         store.close()
 
 
-def test_who_waited_while_another_run_made_the_database_makes_nothing(used: Path) -> None:
-    """It looked before the other run was done, and comes to the migrations after it."""
+def test_migration_by_another_run_is_not_repeated(used: Path) -> None:
+    """It read the version before the other run was done, and migrates after it."""
     before = content(used)
     with look_into(database_of(used)) as connection:
         schema._migrate(connection)
@@ -200,23 +201,23 @@ def _make_foreign(path: Path, *pragmas: str, table: bool = True) -> None:
             connection.execute(f"PRAGMA {pragma}")
 
 
-def test_a_database_of_another_program_is_refused(folder: Path) -> None:
+def test_database_of_another_program_is_refused(folder: Path) -> None:
     _make_foreign(database_of(folder))
     assert assert_refused(folder, "is a database of another program").hint is not None
 
 
 @pytest.mark.parametrize("table", [True, False])
-def test_a_database_with_the_mark_of_another_program_is_refused(folder: Path, *, table: bool) -> None:
+def test_database_with_the_application_id_of_another_program_is_refused(folder: Path, *, table: bool) -> None:
     _make_foreign(database_of(folder), "application_id = 252006674", table=table)
     assert_refused(folder, "is a database of another program")
 
 
-def test_a_database_in_another_journal_mode_is_not_converted_when_it_is_foreign(folder: Path) -> None:
+def test_foreign_database_is_not_converted_to_another_journal_mode(folder: Path) -> None:
     _make_foreign(database_of(folder), "journal_mode = WAL")
     assert_refused(folder, "is a database of another program")
 
 
-def test_a_database_of_a_newer_sslctl_is_refused(used: Path) -> None:
+def test_database_of_a_newer_sslctl_is_refused(used: Path) -> None:
     with look_into(database_of(used)) as connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     assert assert_refused(used, "was written by a newer sslctl").hint == "update sslctl on this machine"
@@ -227,46 +228,46 @@ def test_a_database_of_a_newer_sslctl_is_refused(used: Path) -> None:
     [b"hi", b"domains:\n  - shop.example.com\n", b"\0" * 4096, b"SQLite format 3\0" + b"\xff" * 4080],
     ids=["short", "text", "zeros", "header alone"],
 )
-def test_a_file_that_is_no_database_is_refused(folder: Path, text: bytes) -> None:
+def test_file_that_is_no_database_is_refused(folder: Path, text: bytes) -> None:
     folder.mkdir()
     database_of(folder).write_bytes(text)
     assert assert_refused(folder, "cannot be read").hint is not None
 
 
 @pytest.mark.parametrize("kept", [100, 5000, 0.5, -4096])
-def test_a_truncated_database_is_refused(used: Path, kept: float) -> None:
+def test_truncated_database_is_refused(used: Path, kept: float) -> None:
     whole = database_of(used).read_bytes()
     length = int(len(whole) * kept) if isinstance(kept, float) else kept
     database_of(used).write_bytes(whole[:length])
     assert_refused(used, "cannot be read")
 
 
-def test_a_database_whose_pages_are_overwritten_is_refused(used: Path) -> None:
+def test_database_with_overwritten_pages_is_refused(used: Path) -> None:
     whole = database_of(used).read_bytes()
     database_of(used).write_bytes(whole[:4096] + b"\x5a" * (len(whole) - 4096))
     assert_refused(used, "cannot be read")
 
 
-def test_a_directory_in_place_of_the_database_is_refused(folder: Path) -> None:
+def test_directory_in_place_of_the_database_is_refused(folder: Path) -> None:
     database_of(folder).mkdir(parents=True)
     assert assert_refused(folder, "cannot open the database").hint is not None
 
 
-def test_a_file_in_place_of_the_folder_is_refused(folder: Path) -> None:
+def test_file_in_place_of_the_folder_is_refused(folder: Path) -> None:
     folder.write_text("mine")
     with pytest.raises(StateError, match=r"cannot open the database .*/state/sslctl\.db"):
         use(folder)
     assert folder.read_text() == "mine"
 
 
-def test_text_that_is_no_utf8_is_refused(used: Path) -> None:
+def test_text_that_is_not_utf8_is_refused(used: Path) -> None:
     with look_into(database_of(used)) as connection:
         connection.execute("DROP TRIGGER event_unchanged")
         connection.execute("UPDATE event SET detail = CAST (x'ff' AS TEXT)")
     assert_refused(used, "cannot use the database")
 
 
-# Root may write anywhere: a run of sslctl without that power stands for everybody else's.
+# Root may write anywhere, so these tests run sslctl without that capability.
 _UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
 
@@ -298,7 +299,7 @@ except StateError as error:
 
 @contextmanager
 def read_only(*paths: Path) -> Iterator[None]:
-    """Take the right to write from everybody."""
+    """Remove the write permission of all users."""
     modes = {path: mode(path) for path in paths}
     for path, its in modes.items():
         path.chmod(its & ~0o222)
@@ -307,7 +308,7 @@ def read_only(*paths: Path) -> Iterator[None]:
         path.chmod(its)
 
 
-def test_a_folder_that_cannot_be_written_is_refused(folder: Path) -> None:
+def test_folder_without_write_permission_is_refused(folder: Path) -> None:
     folder.mkdir(mode=0o700)
     with read_only(folder):
         said = _run_unprivileged(folder, "print('opened')")
@@ -315,7 +316,7 @@ def test_a_folder_that_cannot_be_written_is_refused(folder: Path) -> None:
     assert content(folder) == {}
 
 
-def test_a_state_that_became_read_only_can_be_read_and_is_not_written(used: Path) -> None:
+def test_read_only_state_can_be_read_and_is_not_written(used: Path) -> None:
     before = content(used)
     with read_only(used, database_of(used)):
         said = _run_unprivileged(
@@ -334,7 +335,7 @@ def _certificate_key(store: SqliteStore) -> str:
     return store.bundle(held(store.domain(NAME))).private_key
 
 
-def test_private_keys_are_not_in_the_files_in_plain(used: Path) -> None:
+def test_files_hold_no_private_key_in_plain_text(used: Path) -> None:
     body = "".join(private_key().splitlines()[1:-1])
     plain = [b"PRIVATE KEY", *(line.encode() for line in private_key().splitlines()), base64.b64decode(body)]
     assert not [
@@ -343,7 +344,7 @@ def test_private_keys_are_not_in_the_files_in_plain(used: Path) -> None:
 
 
 @pytest.mark.parametrize("other_key", [False, True])
-def test_a_copy_of_the_database_alone_reveals_no_key(used: Path, tmp_path: Path, *, other_key: bool) -> None:
+def test_copy_of_the_database_alone_reveals_no_key(used: Path, tmp_path: Path, *, other_key: bool) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     shutil.copy(database_of(used), database_of(copy))
@@ -356,7 +357,7 @@ def test_a_copy_of_the_database_alone_reveals_no_key(used: Path, tmp_path: Path,
     assert content(copy) == before
 
 
-def test_without_its_key_file_the_state_can_be_listed_and_no_key_be_read_or_made(used: Path) -> None:
+def test_state_without_its_key_file_is_listed_and_keys_are_refused(used: Path) -> None:
     key = key_of(used).read_bytes()
     key_of(used).unlink()
     before = content(used)
@@ -409,14 +410,12 @@ def _replace_by_a_folder(path: Path) -> None:
         (_replace_by_a_folder, "cannot read the key file"),
     ],
 )
-def test_a_key_file_that_cannot_be_trusted_is_refused(
-    used: Path, spoil: Callable[[Path], None], words: str
-) -> None:
+def test_untrusted_key_file_is_refused(used: Path, spoil: Callable[[Path], None], words: str) -> None:
     spoil(key_of(used))
     assert assert_refused(used, words, path=key_of(used)).hint is not None
 
 
-def test_a_key_file_in_a_folder_that_cannot_be_searched_is_refused(used: Path, tmp_path: Path) -> None:
+def test_key_file_in_an_unsearchable_folder_is_refused(used: Path, tmp_path: Path) -> None:
     locked = tmp_path / "keys"
     locked.mkdir()
     key_of(used).rename(locked / "master.key")
@@ -427,7 +426,7 @@ def test_a_key_file_in_a_folder_that_cannot_be_searched_is_refused(used: Path, t
     assert said == f"cannot read the key file {key_of(used)}: Permission denied\n"
 
 
-def test_an_empty_key_file_is_not_taken_for_a_new_database(folder: Path) -> None:
+def test_empty_key_file_is_refused_for_a_new_database(folder: Path) -> None:
     folder.mkdir()
     key_of(folder).touch(mode=0o600)
     with pytest.raises(StateError, match=r"master\.key does not hold Fernet keys"):
@@ -435,7 +434,7 @@ def test_an_empty_key_file_is_not_taken_for_a_new_database(folder: Path) -> None
     assert key_of(folder).read_bytes() == b""
 
 
-def test_a_key_file_that_a_power_cut_left_half_made_is_made_anew(folder: Path) -> None:
+def test_key_file_that_a_power_cut_left_unfinished_is_made_again(folder: Path) -> None:
     folder.mkdir()
     half = key_of(folder).with_name(".master.key.new")
     half.write_bytes(Fernet.generate_key()[:10])
@@ -445,7 +444,7 @@ def test_a_key_file_that_a_power_cut_left_half_made_is_made_anew(folder: Path) -
     use(folder)
 
 
-def test_a_key_file_that_is_there_first_is_used_and_left_as_it_is(folder: Path) -> None:
+def test_existing_key_file_is_used_unchanged(folder: Path) -> None:
     folder.mkdir()
     Keyring(key_of(folder)).make()
     before = key_of(folder).read_bytes()
@@ -453,7 +452,7 @@ def test_a_key_file_that_is_there_first_is_used_and_left_as_it_is(folder: Path) 
     assert key_of(folder).read_bytes() == before
 
 
-def test_a_key_file_in_a_folder_that_is_missing_is_refused_and_no_database_begun(tmp_path: Path) -> None:
+def test_key_file_in_a_missing_folder_is_refused_before_a_database_is_made(tmp_path: Path) -> None:
     key = tmp_path / "keys" / "master.key"
     for _ in range(2):
         with pytest.raises(StateError, match=r"cannot make the key file .*keys/master\.key"):
@@ -463,7 +462,7 @@ def test_a_key_file_in_a_folder_that_is_missing_is_refused_and_no_database_begun
     assert mode(key) == 0o600
 
 
-def test_a_key_added_in_front_seals_and_the_old_one_still_opens(used: Path) -> None:
+def test_key_added_in_front_encrypts_and_the_old_one_still_decrypts(used: Path) -> None:
     old = key_of(used).read_bytes()
     key_of(used).write_bytes(Fernet.generate_key() + b"\n" + old)
     store = open_store(used)
@@ -480,7 +479,7 @@ def test_a_key_added_in_front_seals_and_the_old_one_still_opens(used: Path) -> N
     assert Keyring(key_of(used)).decrypt(sealed) == private_key()
 
 
-# Whatever happened to the file
+# Any damage of the file
 
 
 @given(data=st.data())
@@ -490,7 +489,7 @@ def test_a_key_added_in_front_seals_and_the_old_one_still_opens(used: Path) -> N
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # the file is put back after each example
 )
-def test_a_damaged_database_is_read_or_refused_and_nothing_else(used: Path, data: st.DataObject) -> None:
+def test_damaged_database_is_either_read_or_refused(used: Path, data: st.DataObject) -> None:
     path = database_of(used)
     whole = path.read_bytes()
     damaged = bytearray(whole)
@@ -507,6 +506,14 @@ def test_a_damaged_database_is_read_or_refused_and_nothing_else(used: Path, data
         path.write_bytes(whole)
 
 
-def test_the_sqlite_in_use_is_one_with_strict_tables() -> None:
-    """STRICT came with SQLite 3.37."""
-    assert sqlite3.sqlite_version_info >= (3, 37)
+def test_sqlite_is_new_enough() -> None:
+    """The store uses `IS DISTINCT FROM` (3.39), STRICT tables (3.37) and RETURNING (3.35)."""
+    assert sqlite3.sqlite_version_info >= OLDEST_SQLITE
+
+
+def test_older_sqlite_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 38, 5))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.38.5")
+    with pytest.raises(StateError, match=r"SQLite 3\.39 or newer is needed, and this Python has 3\.38\.5"):
+        open_store(folder)
+    assert not folder.exists()

@@ -1,4 +1,4 @@
-"""Orders in the SQLite file: the database refuses a second open one, and a closed one leaves no key in the file."""
+"""Orders in the SQLite file: the database refuses a second open order, and a closed order leaves no key in the file."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def _keep(store: Store, domain: Domain) -> None:
 
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
 @pytest.mark.parametrize("end", [_close, _keep])
-def test_of_a_closed_order_no_key_is_left_in_the_file(
+def test_closed_order_leaves_no_key_in_the_file(
     store: Store, path: Path, end: Callable[[Store, Domain], None], kind: str
 ) -> None:
-    """Many orders, so that rows have moved between the pages of the file before their keys are wiped."""
+    """There are many orders, so that rows move between pages before their keys are overwritten."""
     domains = [store.add_domain(f"{number}.test", (), Source.C4) for number in range(40)]
     for domain in domains:
         open_order(store, domain, private_key(kind))

@@ -1,4 +1,4 @@
-"""Query plans: queries that every tick and every order make read indexes, not whole tables."""
+"""Query plans: the queries of every tick and every order read indexes, not whole tables."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START
 
 
-def test_the_questions_of_every_tick_are_answered_by_indexes_alone(store: SqliteStore) -> None:
-    """A row of `certificate` fills a page; a hundred thousand pages that are not in memory take many seconds."""
+def test_queries_of_every_tick_read_indexes_only(store: SqliteStore) -> None:
+    """A row of `certificate` fills a page: reading 100,000 pages that are not in memory takes many seconds."""
     asked: list[str] = []
     connection = store._database._connection
     connection.set_trace_callback(asked.append)
@@ -30,7 +30,7 @@ def test_the_questions_of_every_tick_are_answered_by_indexes_alone(store: Sqlite
         assert all("COVERING INDEX" in step for step in tables), plan
 
 
-def test_nothing_is_found_by_reading_all_certificates(store: SqliteStore) -> None:
+def test_due_renewal_infos_are_found_by_an_index(store: SqliteStore) -> None:
     asked: list[str] = []
     connection = store._database._connection
     connection.set_trace_callback(asked.append)
@@ -43,7 +43,7 @@ def test_nothing_is_found_by_reading_all_certificates(store: SqliteStore) -> Non
 
 
 @pytest.mark.parametrize("kind", _TIMES, ids=str)
-def test_nothing_is_counted_by_reading_all_orders(store: SqliteStore, kind: LimitKind) -> None:
+def test_orders_are_counted_by_an_index(store: SqliteStore, kind: LimitKind) -> None:
     plan = store._database.read(
         lambda row: str(row["detail"]),
         f"EXPLAIN QUERY PLAN {_TIMES[kind]} ORDER BY at DESC LIMIT 1 OFFSET 4",

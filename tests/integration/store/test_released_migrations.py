@@ -14,7 +14,7 @@ from sslctl.store.sqlite import migrations
 from sslctl.store.sqlite.migrations import MIGRATIONS
 
 # For each migration, a digest of its SQL and of all that a database holds after it. Add one line for a new migration, and
-# never change a line: whatever is wrong in a released migration is mended by the next one.
+# never change a line: a fault in a released migration is corrected by the next one.
 RELEASED = (
     "da7e813eb4c7c9fb7f7f6fe7c6d5ab3562bbdcd7155f950922fe1e1ec18a00a7",
     "c99b303b5b94274422ed03031683c772dec36123d7bc2b5b62a1ea20b6dee2de",
