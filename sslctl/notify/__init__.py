@@ -1,7 +1,7 @@
-"""How a person is reached. `Notifier` is the seam: apprise in a process of its own, whatever service it speaks to.
+"""The Protocol of a notifier, which sends messages to people. `sender.AppriseNotifier` implements it with apprise.
 
-The URLs that lead to people are secrets: whoever has one can write to them. Nothing here tells more of a URL than its
-place in the list and its scheme.
+The URLs of notifications are secrets: whoever has one can write to these people. Messages, logs and errors contain only a
+URL's position in the list and its scheme.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 class MessageKind(StrEnum):
-    """What a message is, in apprise's words: services show it as a colour or a symbol."""
+    """The type of a message, with apprise's values: services show it as a colour or a symbol."""
 
     TROUBLE = "failure"
     RECOVERED = "success"
@@ -22,7 +22,7 @@ class MessageKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a person is to read: plain text, cleaned line by line."""
+    """A message to a person: plain text, cleaned line by line."""
 
     kind: MessageKind
     title: str
@@ -31,7 +31,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A URL that did not take a message: its place in the list, from 1, its scheme, and why (cleaned)."""
+    """A failed delivery: the URL's position in the list, from 1, its scheme, and the reason (cleaned)."""
 
     position: int
     scheme: str
@@ -42,13 +42,13 @@ class Undelivered:
 
 
 class Notifier(Protocol):
-    """Sends messages to people. `schemes` has the scheme of each URL, in order."""
+    """A sender of messages to people. `schemes` holds the scheme of each URL, in order."""
 
     schemes: tuple[str, ...]
 
     def send(self, message: Message, positions: Collection[int]) -> list[Undelivered]:
-        """Send `message` to the URLs at `positions`, from 1, and give those that did not take it, in order.
+        """Send `message` to the URLs at `positions`, from 1, and return the failed deliveries, in order.
 
-        Positions that there are not are left out. It never takes longer than a bounded time, nor raises because of
-        what the other side does.
+        Unknown positions are ignored. The call takes a bounded time and raises nothing, whatever the receiving service
+        does.
         """

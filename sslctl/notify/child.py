@@ -1,8 +1,8 @@
-"""One message in a process of its own, in which apprise runs.
+"""The child process in which apprise sends one message.
 
-It reads the errand, a JSON object, from its standard input, and writes a line of JSON for each URL as soon as that is
-done with: `[position, why it failed]`. In a process of its own, because a service that hangs holds a thread that nobody
-can end, and Python waits for some of apprise's at its own end.
+It reads a JSON object with the message and the URLs from standard input. For each URL it writes a line of JSON,
+`[position, error]`, as soon as the delivery ended. It is a process of its own because a service that hangs blocks a thread
+that cannot be ended, and Python waits for some of apprise's threads when it exits.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from typing import Any
 
 import apprise
 
-# Of what apprise says, the status of HTTP alone is taken: the rest may hold parts of the URL, or what a server said.
+# Only the HTTP status is taken from apprise's log: the rest may contain parts of the URL or text of the server.
 _STATUS = re.compile(r"\berror[=:]\s*([1-5][0-9]{2})\b")
-_MOST_AT_ONCE = 32
-# What was heard of the URL that a thread works for: apprise hands the context on to threads of its own.
-_HEARD: ContextVar[list[str]] = ContextVar("heard")
+_MAX_THREADS = 32
+# The HTTP statuses that were logged for a thread's URL: apprise passes the context on to its own threads.
+_STATUSES: ContextVar[list[str]] = ContextVar("statuses")
 
 
-class _Ear(logging.Handler):
-    """Hears the statuses of HTTP that are complained of."""
+class _StatusHandler(logging.Handler):
+    """A log handler that collects the HTTP statuses of failed deliveries."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if found := _STATUS.search(record.getMessage()):
-            _HEARD.get([]).append(found[1])
+            _STATUSES.get([]).append(found[1])
 
 
 def deliver(url: str, message: Mapping[str, Any]) -> str:
-    """Send `message` to `url`; give why that failed, or nothing."""
-    heard: list[str] = []
-    _HEARD.set(heard)
+    """Send `message` to `url`; return why that failed, or an empty string."""
+    statuses: list[str] = []
+    _STATUSES.set(statuses)
     asset = apprise.AppriseAsset(
         app_id="sslctl",
         app_desc="sslctl",
@@ -48,7 +48,7 @@ def deliver(url: str, message: Mapping[str, Any]) -> str:
     )
     service = apprise.Apprise(asset=asset)
     if not service.add(url):
-        return "is not one that apprise knows"
+        return "is not a URL that apprise supports"
     delivered = service.notify(
         body=message["body"],
         title=message["title"],
@@ -57,23 +57,23 @@ def deliver(url: str, message: Mapping[str, Any]) -> str:
     )
     if delivered:
         return ""
-    return f"answered {heard[-1]}" if heard else "could not be reached, or refused it"
+    return f"answered {statuses[-1]}" if statuses else "could not be reached, or refused the message"
 
 
 def main() -> None:
-    """Do the errand."""
-    errand = json.load(sys.stdin)
+    """Send the message on standard input and write the result for each URL."""
+    request = json.load(sys.stdin)
     log = logging.getLogger("apprise")
-    log.addHandler(_Ear(logging.WARNING))
+    log.addHandler(_StatusHandler(logging.WARNING))
     log.propagate = False
-    with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
-        under_way = {pool.submit(deliver, url, errand): int(number) for number, url in errand["urls"].items()}
-        for done in as_completed(under_way):
-            trouble = done.exception()
-            why = done.result() if trouble is None else f"made apprise fail ({type(trouble).__name__})"
-            sys.stdout.write(json.dumps([under_way[done], why]) + "\n")
+    with ThreadPoolExecutor(_MAX_THREADS) as pool:
+        futures = {pool.submit(deliver, url, request): int(number) for number, url in request["urls"].items()}
+        for done in as_completed(futures):
+            error = done.exception()
+            why = done.result() if error is None else f"made apprise fail ({type(error).__name__})"
+            sys.stdout.write(json.dumps([futures[done], why]) + "\n")
             sys.stdout.flush()
-    # Threads that apprise made and that hang are not waited for.
+    # Do not wait for threads of apprise that hang.
     os._exit(0)
 
 

@@ -1,6 +1,6 @@
-"""The dead-man's ping: a URL that is asked for after every good tick, so that somebody notices when ticks stop.
+"""The dead man's switch: a URL that is requested after every good tick, so that a monitor notices when ticks stop.
 
-Python's own HTTP client, which neither follows redirects nor logs what it asks for: the URL is a secret.
+The URL is a secret. So `http.client` requests it, which does not follow redirects and does not log the URL.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _GOOD = range(200, 300)
 
 
 def ping(url: str, seconds: float = SECONDS) -> str:
-    """Ask for `url` once; give why that failed, empty where the answer was good. It takes at most `seconds`."""
-    answers: list[str] = []
+    """Request `url` once; return why that failed, or an empty string for a 2xx response. Take at most `seconds`."""
+    results: list[str] = []
 
-    def ask() -> None:
+    def request() -> None:
         try:
-            answers.append(_ask(urlsplit(url), seconds))
+            results.append(_request(urlsplit(url), seconds))
         except (OSError, ValueError, http.client.HTTPException) as error:
             # The message of an error may hold the URL.
-            answers.append(f"could not be reached ({type(error).__name__})")
+            results.append(f"could not be reached ({type(error).__name__})")
 
-    # A server that sends a byte now and then keeps every timeout of a socket: so the thread is left behind.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(seconds)
-    return answers[0] if answers else f"did not answer within {seconds:g} seconds"
+    # A server that sends a byte now and then never exceeds a socket timeout. So the thread is abandoned after `seconds`.
+    thread = threading.Thread(target=request, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return results[0] if results else f"did not answer within {seconds:g} seconds"
 
 
-def _ask(parts: SplitResult, seconds: float) -> str:
+def _request(parts: SplitResult, seconds: float) -> str:
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,4 +1,4 @@
-"""Where messages go: apprise's URLs, from a file of their own or from the configuration."""
+"""The apprise URLs for notifications, from the configuration and from a file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sslctl.text import clean
 
 
 def read_urls(section: NotifySection) -> tuple[str, ...]:
-    """Give the URLs of `notify.urls`, then those of `notify.urls_file`: one a line, `#` begins a comment line.
+    """Return the URLs of `notify.urls`, then those of `notify.urls_file`: one a line, `#` begins a comment line.
 
-    Raises `ConfigError`, which names a line and never a URL.
+    Raise `ConfigError`, which names a line and never a URL.
     """
     if section.urls_file is None:
         return section.urls
@@ -33,5 +33,5 @@ def read_urls(section: NotifySection) -> tuple[str, ...]:
 
 
 def scheme_of(url: str) -> str:
-    """Give the scheme of a URL, which is all of it that may be told."""
+    """Return the scheme of a URL, the only part that may be shown."""
     return url.partition("://")[0].lower()

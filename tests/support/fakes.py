@@ -155,7 +155,7 @@ class FakeNotifier:
         if to:
             self.sent.append((message, to))
         return [
-            Undelivered(number, self.schemes[number - 1], "could not be reached, or refused it")
+            Undelivered(number, self.schemes[number - 1], "could not be reached, or refused the message")
             for number in to
             if number in self.deaf
         ]

@@ -106,10 +106,10 @@ def test_tick_retries_an_undelivered_notice_and_commands_warn_of_it(notifying: N
         "troubled": 1,
         "missed": [2],
         "missed_since": "2026-11-23T04:00:00Z",
-        "why": "URL 2 (mailto) could not be reached, or refused it",
+        "why": "URL 2 (mailto) could not be reached, or refused the message",
     }
     tick(notifying, hours=1)
-    line = "The last notice has not been delivered since 2026-11-23 12:00 SGT: URL 2 (mailto) could not be reached, or refused it"
+    line = "The last notice has not been delivered since 2026-11-23 12:00 SGT: URL 2 (mailto) could not be reached, or refused the message"
     assert line in notifying.sslctl("list").stderr
     assert notifying.sslctl("list", "--json").json["notice"]["missed"] == [2]
     quiet = notifying.sslctl("daemon-tick", "-q")
@@ -253,7 +253,7 @@ def test_notify_command_tests_every_url_and_reports_which_failed(
     result = cdn.sslctl("notify")
     assert result.exit_code == 75
     assert result.stdout == (
-        "URL 1 (json):    delivered\nURL 2 (nosuch):  not delivered (is not one that apprise knows)\n"
+        "URL 1 (json):    delivered\nURL 2 (nosuch):  not delivered (is not a URL that apprise supports)\n"
     )
     assert webhook.messages[0]["type"] == "info"
     assert SECRET not in result.stdout + result.stderr

@@ -43,12 +43,12 @@ def test_send_reports_the_http_status_of_a_refusal(webhook: Webhook, status: int
 
 
 def test_send_reports_a_closed_port(closed_port: int) -> None:
-    assert why(f"json://127.0.0.1:{closed_port}/{SECRET}") == "could not be reached, or refused it"
+    assert why(f"json://127.0.0.1:{closed_port}/{SECRET}") == "could not be reached, or refused the message"
 
 
 @pytest.mark.parametrize("url", [f"nosuch://{SECRET}", f"slack://{SECRET}", f"json://{SECRET}:99999999/"])
 def test_send_reports_a_url_that_apprise_cannot_use(url: str) -> None:
-    assert why(url) in ("is not one that apprise knows", "could not be reached, or refused it")
+    assert why(url) in ("is not a URL that apprise supports", "could not be reached, or refused the message")
 
 
 def test_send_times_out_for_a_hanging_url_and_delivers_to_the_others(webhook: Webhook) -> None:
@@ -57,7 +57,9 @@ def test_send_times_out_for_a_hanging_url_and_delivers_to_the_others(webhook: We
         before = time.monotonic()
         missed = AppriseNotifier([webhook.url(), other.url()], 5).send(MESSAGE, (1, 2))
         assert time.monotonic() - before < 8
-        assert [(each.position, each.why) for each in missed] == [(1, "did not take it within 5 seconds")]
+        assert [(each.position, each.why) for each in missed] == [
+            (1, "did not take the message within 5 seconds")
+        ]
         assert other.bodies == ["a title\na text"]
 
 
