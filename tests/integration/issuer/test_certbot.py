@@ -25,7 +25,7 @@ from josepy.util import ComparableECKey
 
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf
 from sslctl.config.settings import AcmeSection, load
-from sslctl.issuer import IssueError, OrderPending
+from sslctl.issuer import Issued, IssueError, OrderPending
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.issuer.certbot.worker_pool import WorkerPool
 from sslctl.rules.model import Order
@@ -65,8 +65,21 @@ def _closed() -> Iterator[None]:
         _made.pop().close()
 
 
+@pytest.fixture
+def issuer(acme: AcmeSection, tmp_path: Path) -> CertbotIssuer:
+    return _certbot(acme, tmp_path / "acme")
+
+
 def _order(number: int, *names: str) -> Order:
     return Order(number, 1, names, make_csr(make_key("ecdsa"), names), _now())
+
+
+def _place(issuer: CertbotIssuer, name: str) -> tuple[Issued, Order]:
+    """Issue a certificate for `name`; return it with its order, as an interrupted pass finds it: with a URL, not closed."""
+    urls: list[str] = []
+    order = _order(1, name)
+    issued = issuer.issue(order, urls.append)
+    return issued, dataclasses.replace(order, url=urls[0])
 
 
 def _no_url(_url: str) -> None:
@@ -95,22 +108,20 @@ def test_parallel_standalone_orders_share_the_port(
 
 
 def test_parallel_first_orders_register_one_account(
-    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, issuer: CertbotIssuer, tmp_path: Path
 ) -> None:
     names = [f"parallel{number}.example.test" for number in range(3)]
     for name in names:
         sandbox.add_domain(name)
-    issuer = _certbot(acme, tmp_path / "acme")
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda pair: issuer.issue(_order(*pair), _no_url), enumerate(names, 1)))
     assert len(list((tmp_path / "acme" / "accounts").glob("**/regr.json"))) == 1
 
 
 def test_run_folders_are_private_and_removed_by_forget(
-    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, issuer: CertbotIssuer, tmp_path: Path
 ) -> None:
     sandbox.add_domain("private.example.test")
-    issuer = _certbot(acme, tmp_path / "acme")
     order = _order(7, "private.example.test")
     for name, age in (("3", 31), ("4", 29)):
         (tmp_path / "acme" / "runs" / name).mkdir(parents=True)
@@ -200,10 +211,9 @@ def test_issue_ignores_certbot_settings_of_the_machine_and_the_current_folder(
 
 
 def test_issue_registers_the_account_again_when_the_ca_does_not_know_it(
-    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, issuer: CertbotIssuer, tmp_path: Path
 ) -> None:
     sandbox.add_domain("account.example.test")
-    issuer = _certbot(acme, tmp_path / "acme")
     issuer.issue(_order(1, "account.example.test"), _no_url)
     folder = next((tmp_path / "acme" / "accounts").glob("**/regr.json")).parent
     key, registration = ((folder / name).read_text() for name in ("private_key.json", "regr.json"))
@@ -234,10 +244,9 @@ def test_issue_places_no_order_when_other_users_can_change_the_webroot(
 
 
 def test_order_continues_to_a_certificate_after_certbot_was_killed(
-    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, issuer: CertbotIssuer
 ) -> None:
     sandbox.add_domain("killed.example.test")
-    issuer = _certbot(acme, tmp_path / "acme")
     order = _order(1, "killed.example.test")
     urls: list[str] = []
 
@@ -259,10 +268,7 @@ def test_order_continues_to_a_certificate_after_certbot_was_killed(
     assert issuer.collect(dataclasses.replace(order, id=2, url=urls[0])) == issued
 
 
-def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(
-    acme: AcmeSection, tmp_path: Path
-) -> None:
-    issuer = _certbot(acme, tmp_path / "acme")
+def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(issuer: CertbotIssuer) -> None:
 
     def kill() -> None:
         while not _kill_children():
@@ -337,37 +343,29 @@ def _processes() -> Iterator[tuple[int, int]]:
 
 
 def test_collect_fetches_the_certificate_from_its_order_when_the_file_is_truncated(
-    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, issuer: CertbotIssuer, acme: AcmeSection, tmp_path: Path
 ) -> None:
     sandbox.add_domain("cut.example.test")
-    issuer = _certbot(acme, tmp_path / "acme")
-    order = _order(1, "cut.example.test")
-    urls: list[str] = []
-    issued = issuer.issue(order, urls.append)
+    issued, order = _place(issuer, "cut.example.test")
     file = tmp_path / "acme" / "runs" / "1" / "fullchain.pem"
     file.write_text(file.read_text()[:700])
-    assert issuer.collect(dataclasses.replace(order, url=urls[0])) == issued
+    assert issuer.collect(order) == issued
     # Without the CA the order stays undecided.
     nowhere = _certbot(dataclasses.replace(acme, ca_bundle=None), tmp_path / "acme")
     with pytest.raises(IssueError) as caught:
-        nowhere.collect(dataclasses.replace(order, url=urls[0]))
+        nowhere.collect(order)
     assert (caught.value.code, caught.value.order_dead) == (Code.CA_UNAVAILABLE, False)
 
 
-def test_collect_removes_challenge_files_of_a_killed_run(
-    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
-) -> None:
+def test_collect_removes_challenge_files_of_a_killed_run(sandbox: SandboxCdn, issuer: CertbotIssuer) -> None:
     sandbox.add_domain("litter.example.test")
-    issuer = _certbot(acme, tmp_path / "acme")
-    order = _order(1, "litter.example.test")
-    urls: list[str] = []
-    issued = issuer.issue(order, urls.append)
+    issued, order = _place(issuer, "litter.example.test")
     issuer.forget(order)
     asked = (sandbox.folder / "pebble" / "pebble.log").read_text()
     token = re.findall(r"http://litter\S+/acme-challenge/(\S+)", asked)[-1]
     answer = sandbox.folder / "webroot" / ".well-known" / "acme-challenge" / token
     answer.write_text("left by a run that was killed once the CA had looked at it")
-    assert issuer.collect(dataclasses.replace(order, url=urls[0])) == issued
+    assert issuer.collect(order) == issued
     assert not answer.exists()
 
 
@@ -433,9 +431,8 @@ def test_child_ends_when_its_channel_is_closed(tmp_path: Path, *, tells: bool) -
 
 
 def test_next_order_starts_a_new_fork_server_after_the_old_one_was_killed(
-    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
+    sandbox: SandboxCdn, issuer: CertbotIssuer
 ) -> None:
-    issuer = _certbot(acme, tmp_path / "acme")
     for number, name in enumerate(("before.example.test", "after.example.test"), 1):
         sandbox.add_domain(name)
         assert read_leaf(issuer.issue(_order(number, name), _no_url).certificate).names == (name,)
@@ -484,9 +481,8 @@ def _await_end(pid: int) -> None:
     ],
 )
 def test_order_url_is_refused_when_it_is_unprintable_too_long_or_not_https(
-    acme: AcmeSection, tmp_path: Path, url: str
+    issuer: CertbotIssuer, url: str
 ) -> None:
-    issuer = _certbot(acme, tmp_path / "acme")
     with pytest.raises(IssueError) as caught:
         issuer._check_url(url)
     assert caught.value.code is Code.CA_UNAVAILABLE
