@@ -147,7 +147,7 @@ def _waits_for_the_path(scene: Scene, placed: list[Path]) -> list[str]:
     finding = scene.finding(name)
     wanted.same("code", scene.code(name), "ISSUER_FAILED")
     wanted.true(
-        f"wrong finding: {finding}", holds=finding is not None and "there is no file" in finding.found
+        f"wrong finding: {finding}", holds=finding is not None and "is not a regular file" in finding.found
     )
     wanted.same("validations", scene.proxy.validations(name), 0)
     wanted.true("what was created there was removed", holds=all(map(os.path.lexists, placed)))
