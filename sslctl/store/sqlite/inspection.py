@@ -15,7 +15,7 @@ from sslctl.store.sqlite.database import Database
 class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMilestones):
     """What can be read of the store in `path` without its keys. `ca` is the URL of the CA's directory.
 
-    Raises `StateError`, also if the database has another version's schema.
+    Raise `StateError`, also if the database has another version's schema.
     """
 
     _database: Database
