@@ -171,7 +171,9 @@ def test_add_no_wait_of_a_long_list_prints_one_summary_line(cdn: Cdn) -> None:
     text = "\n".join(MANY)
     result = cdn.sslctl("add", "--no-wait", "--from-file", "-", stdin=text)
     assert (result.exit_code, result.stderr) == (5, "")
-    assert result.stdout == "5999 domains recorded, 1 managed already; the next ticks do what is due\n"
+    assert result.stdout == (
+        "Recorded 5999 domains; 1 were managed already. The next ticks order their certificates.\n"
+    )
     again = cdn.sslctl("add", "--no-wait", "--from-file", "-", "--json", stdin=text)
     assert [domain["domain"] for domain in again.json["domains"]] == MANY
     assert {domain["reason"]["code"] for domain in again.json["domains"]} == {"QUEUED"}

@@ -458,8 +458,8 @@ def test_list_and_tick_report_the_pauses_of_the_ca(cdn: Cdn) -> None:
     store.close()
     lines = [
         "No new orders are placed until 2026-11-23 14:00 SGT: the CA asked for a pause: too many new orders",
-        "Nothing is asked of the CA until 2026-11-23 12:01 SGT: the CA did not answer several times in a row: refused",
-        "No new orders for 2 names or sets of names until 2026-11-23 15:00 SGT at the latest, as the CA asked",
+        "No requests are sent to the CA until 2026-11-23 12:01 SGT: the CA did not answer several times in a row: refused",
+        "No new orders for 2 names or sets of names until 2026-11-23 15:00 SGT at the latest, as the CA requested",
     ]
     assert cdn.sslctl("list").stderr.splitlines()[:3] == [f"sslctl: {line}" for line in lines]
     assert cdn.sslctl("daemon-tick", "--quiet").stdout.splitlines()[1:] == lines
