@@ -77,7 +77,7 @@ class _BoundedStream(io.RawIOBase):
         self.restart_timer()
 
     def restart_timer(self) -> None:
-        """Give the bytes that follow the whole timeout again."""
+        """Restart the timeout for the bytes that follow."""
         self._until = None if self._seconds is None else time.monotonic() + self._seconds
 
     def readable(self) -> bool:
