@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING
 
 from sslctl.config.settings import Config, load
 from sslctl.errors import ConfigError, StateError
-from sslctl.issuance.slots import Slots
 from sslctl.rules.model import Domain, Milestone
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Ari, RenewalRule
-from sslctl.store.interface import Store
-from sslctl.store.interface.maintenance import Copy
 from sslctl.system.actor import describe_actor
 from sslctl.text import clean
 
@@ -29,8 +26,11 @@ if TYPE_CHECKING:
     from sslctl.fleet.planning import Plan
     from sslctl.fleet.tick import RunPasses, Tick
     from sslctl.issuance.pipeline import Pipeline
+    from sslctl.issuance.slots import Slots
     from sslctl.issuer import Issuer
     from sslctl.notify import Notifier
+    from sslctl.store.interface import Store
+    from sslctl.store.interface.maintenance import Copy
     from sslctl.store.keyring import Keyring
     from sslctl.store.sqlite.store import SqliteStore
 
@@ -155,6 +155,7 @@ class App:
         Raise `ConfigError` if C4 is not configured, `StateError` if the database cannot be used.
         """
         from sslctl.issuance.pipeline import PassPolicy, Pipeline  # noqa: PLC0415
+        from sslctl.issuance.slots import Slots  # noqa: PLC0415
         from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
         config = self.config

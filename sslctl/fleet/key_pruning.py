@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from sslctl.issuance.claims import claim_domains, release_domains
-from sslctl.rules import versions as versions_
-from sslctl.rules.model import Certificate, Domain, Milestone
+from sslctl.rules.model import Milestone
+from sslctl.rules.versions import SpareKey, key_unneeded_since
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.keys import Keys
@@ -23,15 +23,6 @@ _BLOCK = 200
 
 class _Store(Claims, Domains, Keys, Maintenance, Transactions, Versions, Protocol):
     """What pruning reads and writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpareKey:
-    """A private key that is not needed since `superseded_at` (UTC), and the version that it belongs to."""
-
-    domain: Domain
-    certificate: Certificate
-    superseded_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +63,6 @@ def _spare(store: _Store, names: list[str], now: datetime, older_than: timedelta
     for domain in store.domains_named(names):
         versions = store.certificates(domain)
         for certificate in reversed(versions):
-            since = versions_.key_unneeded_since(certificate, domain, versions, now)
+            since = key_unneeded_since(certificate, domain, versions, now)
             if certificate.key_destroyed_at is None and since is not None and since <= now - older_than:
                 yield SpareKey(domain, certificate, since)

@@ -34,15 +34,16 @@ _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _PLAIN_LABEL = r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _PLAIN = re.compile(rf"(?:{_PLAIN_LABEL}\.)+(?=[a-z]){_PLAIN_LABEL}", re.ASCII)
 
-# What people paste instead of a name, with the most specific sign first.
+# What people paste instead of a name, with the most specific sign first; compiled when a name is refused, since every
+# command imports this.
 _MISTAKEN_FOR_A_NAME = (
-    (re.compile(r"\*"), "it is a wildcard, which HTTP-01 cannot validate"),
-    (re.compile(r"://"), "it is a URL; use the name alone"),
-    (re.compile(r"@"), "it is an e-mail address; use the name alone"),
-    (re.compile(r"[/\\?#]"), "it contains a path; use the name alone"),
-    (re.compile(r":"), "it contains a port; use the name alone"),
-    (re.compile(r"_"), "it contains an underscore, which a host name must not have"),
-    (re.compile(r"[^a-zA-Z0-9.\-\u0080-\U0010ffff]"), "only letters, digits, hyphens and dots are allowed"),
+    (r"\*", "it is a wildcard, which HTTP-01 cannot validate"),
+    (r"://", "it is a URL; use the name alone"),
+    (r"@", "it is an e-mail address; use the name alone"),
+    (r"[/\\?#]", "it contains a path; use the name alone"),
+    (r":", "it contains a port; use the name alone"),
+    (r"_", "it contains an underscore, which a host name must not have"),
+    (r"[^a-zA-Z0-9.\-\u0080-\U0010ffff]", "only letters, digits, hyphens and dots are allowed"),
 )
 
 
@@ -140,7 +141,7 @@ def _find_mistake(text: str) -> str:
         return "it contains a control or an invisible character"
     if _is_ip_address(text):
         return "it is an IP address; a certificate is for a name"
-    return next((problem for sign, problem in _MISTAKEN_FOR_A_NAME if sign.search(text)), "")
+    return next((problem for sign, problem in _MISTAKEN_FOR_A_NAME if re.search(sign, text)), "")
 
 
 def _is_ip_address(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -48,6 +49,15 @@ def pick_reusable(
     wanted = set(names)
     fitting = [c for c in certificates if c.source is Source.C4 and is_usable(c, wanted, now)]
     return max(fitting, key=lambda c: c.not_after, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SpareKey:
+    """A private key that is not needed since `superseded_at` (UTC), and the version that it belongs to."""
+
+    domain: Domain
+    certificate: Certificate
+    superseded_at: datetime
 
 
 def key_unneeded_since(

@@ -7,7 +7,6 @@ from typing import Any
 
 from sslctl import text
 from sslctl.doctor import Check
-from sslctl.fleet.key_pruning import SpareKey
 from sslctl.rules.limits import Pause
 from sslctl.rules.model import (
     Audit,
@@ -22,7 +21,7 @@ from sslctl.rules.model import (
 )
 from sslctl.rules.renewal import Alert
 from sslctl.rules.status import derive_status
-from sslctl.rules.versions import days_left, is_expired, version_state
+from sslctl.rules.versions import SpareKey, days_left, is_expired, version_state
 
 SCHEMA_VERSION = 1
 
