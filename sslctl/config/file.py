@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sslctl.config.secret_file import require_trusted
 from sslctl.errors import ConfigError
 from sslctl.system.files import read_regular
 from sslctl.text import clean
@@ -66,13 +67,14 @@ def open_file(named: Path | None, environ: Mapping[str, str], system_file: Path)
     """Return the configuration file, or None if none was named and none exists.
 
     It is the first of: `named`, the file in SSLCTL_CONFIG, the user's file, `system_file`. Raise `ConfigError` if a named
-    file is missing, or if an existing file cannot be read.
+    file is missing, or if an existing file cannot be read or could have been changed by another user.
     """
     if named is None and environ.get("SSLCTL_CONFIG"):
         named = Path(environ["SSLCTL_CONFIG"])
     for path in [named] if named else [*_user_files(environ), system_file]:
         try:
             content, state = read_regular(path, _LARGEST)
+            require_trusted(path, "the configuration")
             return ConfigFile(path.absolute(), content.decode(), bool(state.st_mode & stat.S_IROTH))
         except UnicodeDecodeError:
             raise ConfigError(f"{clean(path)}: not TOML: not in UTF-8") from None

@@ -1,4 +1,4 @@
-"""Files that contain only a secret: C4's token, the URLs for notifications."""
+"""Files that decide whom sslctl trusts: they must be its user's own. Some contain only a secret: C4's token, the URLs for notifications."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sslctl.errors import ConfigError
 from sslctl.system.files import read_regular
+from sslctl.system.ownership import find_intruder
 from sslctl.text import clean
 
 _LARGEST = 1 << 16
@@ -17,7 +18,8 @@ EVERYONE = 0o007
 def read_secret(path: Path, key: str, what: str) -> bytes:
     """Return the content of `path`, which the configuration's `key` names and which contains `what`.
 
-    Raise `ConfigError` if it cannot be read, or if everyone can read it. No message quotes the content.
+    Raise `ConfigError` if it cannot be read, if everyone can read it, or if another user can change it. No message quotes
+    the content.
     """
     shown = clean(path)
     try:
@@ -32,4 +34,23 @@ def read_secret(path: Path, key: str, what: str) -> bytes:
         raise ConfigError(
             f"{key}: everyone has access to {shown} (mode {mode:04o})", hint=f"chmod 600 {shown}"
         )
+    require_trusted(path, key)
     return content
+
+
+def require_trusted(path: Path, shown_as: str) -> None:
+    """Raise `ConfigError` if another user than root and ours can change `path` or a folder above it.
+
+    Such a user could send our token and the private keys to a server of their own.
+    """
+    try:
+        intruder = find_intruder(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{shown_as}: {clean(path)} cannot be examined: {clean(error.strerror).lower()}"
+        ) from error
+    if intruder is not None:
+        raise ConfigError(
+            f"{shown_as} is not used: {clean(intruder.problem)}",
+            hint=f"make sure that nobody changed it, then: {clean(intruder.cure)}",
+        )

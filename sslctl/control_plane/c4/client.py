@@ -35,7 +35,7 @@ import certifi
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sslctl.config.secret_file import read_secret
+from sslctl.config.secret_file import read_secret, require_trusted
 from sslctl.control_plane import (
     ControlPlaneError,
     Installed,
@@ -247,6 +247,7 @@ def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
         raise ConfigError(
             f"c4.ca_bundle: {clean(ca_bundle)} is not a readable PEM file with certificates"
         ) from error
+    require_trusted(ca_bundle, "c4.ca_bundle")
     if not tls.cert_store_stats()["x509"]:
         raise ConfigError(f"c4.ca_bundle: {clean(ca_bundle)} holds no certificate")
     return tls

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -16,6 +15,7 @@ from sslctl.store.sql.connection import Run, T
 from sslctl.store.sqlite import schema
 from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.system.files import sync_folder
+from sslctl.system.ownership import judge
 
 OLDEST_SQLITE = (3, 39)
 """The oldest SQLite with `IS DISTINCT FROM`. Debian 12 has 3.40."""
@@ -25,7 +25,6 @@ _BUSY_SECONDS = 15.0
 _MOST_MEMBERS = 64
 _LONGEST_SECONDS = 0.05
 _POLL_SECONDS = 0.1
-_OTHERS_WRITE = 0o022
 _STEPS_BETWEEN_CHECKS = 100_000
 
 
@@ -285,11 +284,7 @@ def _require_ours(place: Path) -> None:
     """Raise `StateError` if another user could replace `place`."""
     if place.is_symlink():
         raise StateError(f"{place} is a symbolic link", hint="set state.dir to the real path")
-    if not place.exists():
-        return
-    state = place.stat()
-    if state.st_uid not in (0, os.geteuid()) or state.st_mode & _OTHERS_WRITE:
-        raise StateError(
-            f"other users can change {place}",
-            hint=f"give it to the user who runs sslctl, and chmod go-w {place}",
-        )
+    if place.exists():
+        intruder = judge(place, place.stat())
+        if intruder is not None:
+            raise StateError(intruder.problem, hint=intruder.cure)
