@@ -127,6 +127,8 @@ def _examine(copy: Path, shown_as: str) -> Copy:
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
             raise StateError(f"{shown_as} is damaged: {found}", hint="the copy was deleted")
+        # Before anything is written: a trigger that somebody added would run.
+        schema.require_unaltered(connection, shown_as)
         schema.prepare(connection, shown_as)
         connection.execute("DELETE FROM lease")
         counts = "SELECT (SELECT count(*) FROM domain), (SELECT count(*) FROM certificate)"

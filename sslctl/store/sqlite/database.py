@@ -125,6 +125,9 @@ class Database:
         """Search the file for damage for at most `seconds`; return it, empty for none, None if the time was too short."""
         end = time.monotonic() + seconds
         with self._translating_errors(), self._lock:
+            alteration = schema.find_alteration(self._connection)
+            if alteration:
+                return alteration
             self._connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
             try:
                 # Unlike quick_check it compares the indexes with the rows: most data is in both.

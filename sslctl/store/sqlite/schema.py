@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 from sslctl.errors import StateError
 from sslctl.store.sqlite import migrations
 from sslctl.store.sqlite.migrations import MIGRATIONS
+from sslctl.text import clean
 
 APPLICATION_ID = 0x73736C63  # "sslc"
 
@@ -55,6 +57,43 @@ def require_current(connection: sqlite3.Connection, shown_as: str) -> None:
         raise StateError(
             f"{shown_as} was written by an older sslctl", hint="the next command brings it up to date"
         )
+
+
+def find_alteration(connection: sqlite3.Connection) -> str:
+    """Return how the schema differs from the one that sslctl made for its version, in words; empty if it does not.
+
+    A trigger or a view that somebody added would be run or read by every command. What `ANALYZE` keeps is ignored. The
+    names in the result are not cleaned.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as unaltered:
+        migrations.add_functions(unaltered)
+        for number in range(_pragma(connection, "user_version")):
+            migrations.apply(unaltered, number)
+        expected = _objects(unaltered)
+    found = _objects(connection)
+    for key in sorted(expected.keys() | found.keys()):
+        if found.get(key) != expected.get(key):
+            change = "missing" if key not in found else "changed" if key in expected else "not sslctl's"
+            return f"the {key[0]} {key[1]} is {change}"
+    return ""
+
+
+def require_unaltered(connection: sqlite3.Connection, shown_as: str) -> None:
+    """Raise `StateError` if the schema is not the one that sslctl made for its version. Nothing is written."""
+    alteration = find_alteration(connection)
+    if alteration:
+        raise StateError(
+            f"{shown_as} is not as sslctl made it: {clean(alteration)}",
+            hint="use another backup, and find out who could write to this one",
+        )
+
+
+def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """Return the tables, indexes, triggers and views by type and name, each with its table and its SQL."""
+    sql = (
+        r"SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\_stat%' ESCAPE '\'"
+    )
+    return {(kind, name): (table, text) for kind, name, table, text in connection.execute(sql)}
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -236,9 +236,50 @@ def _newer(file: Path) -> None:
         connection.execute("PRAGMA user_version = 999")
 
 
+def _add_trigger(file: Path) -> None:
+    with look_into(file) as connection:
+        connection.execute(
+            "CREATE TRIGGER kept BEFORE DELETE ON lease BEGIN UPDATE domain SET deleted_at = created_at; END"
+        )
+
+
+def _add_view(file: Path) -> None:
+    with look_into(file) as connection:
+        connection.execute("ALTER TABLE notice RENAME TO real_notice")
+        connection.execute("CREATE VIEW notice AS SELECT * FROM real_notice")
+
+
+def _add_column(file: Path) -> None:
+    with look_into(file) as connection:
+        connection.execute("ALTER TABLE domain ADD COLUMN extra TEXT")
+
+
+def _drop_trigger(file: Path) -> None:
+    with look_into(file) as connection:
+        connection.execute("DROP TRIGGER event_kept")
+
+
+def _drop_index(file: Path) -> None:
+    with look_into(file) as connection:
+        connection.execute("DROP INDEX certificate_facts")
+
+
+def _weaken(file: Path) -> None:
+    """Take a constraint out of a table's definition, as SQLite itself lets a writer do."""
+    with look_into(file) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'domain'")
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
+        (_add_trigger, "the trigger kept is not sslctl's"),
+        (_add_view, "the table notice is missing"),
+        (_add_column, "the table domain is changed"),
+        (_drop_trigger, "the trigger event_kept is missing"),
+        (_drop_index, "the index certificate_facts is missing"),
+        (_weaken, "the table domain is changed"),
         (_truncate, "cannot be copied"),
         (_empty, "database of another program"),
         (_text, "cannot be copied"),

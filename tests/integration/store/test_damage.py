@@ -101,3 +101,21 @@ def test_tick_leaves_a_damaged_database_unchanged_and_sends_no_request(cdn: Cdn)
     assert "missing from index" in result.stderr
     assert database(cdn).read_bytes() == damaged
     assert len(cdn.c4.requests) == asked
+
+
+def test_tick_refuses_a_database_whose_schema_somebody_changed(owing: Cdn) -> None:
+    with opened(owing) as connection:
+        connection.execute(
+            "CREATE TRIGGER mine AFTER INSERT ON event BEGIN UPDATE domain SET revision = 0; END"
+        )
+    before = len(owing.uploads(NAME))
+    result = owing.sslctl("daemon-tick")
+    assert result.exit_code == 8
+    assert "the trigger mine is not sslctl's" in result.stderr
+    assert len(owing.uploads(NAME)) == before
+
+
+def test_tick_accepts_a_database_that_was_analyzed(owing: Cdn) -> None:
+    with opened(owing) as connection:
+        connection.execute("ANALYZE")
+    assert owing.sslctl("daemon-tick").exit_code == 0
