@@ -184,4 +184,4 @@ def _in_force_at(now: datetime) -> dict[str, object]:
 
 
 def _pause_of(row: Row) -> Pause:
-    return Pause(scope_of(row["scope"]), rows.time_of(row["until"]), row["why"])
+    return Pause(scope_of(row["scope"]), rows.time_of(row["until"]), rows.text_of(row["why"]))

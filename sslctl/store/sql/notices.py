@@ -8,7 +8,7 @@ from sslctl.rules.model import Notice
 from sslctl.rules.reasons import Status
 from sslctl.store.sql.connection import Row
 from sslctl.store.sql.part import SqlPart
-from sslctl.store.sql.rows import time_of
+from sslctl.store.sql.rows import text_of, time_of
 from sslctl.text import instant
 
 _REPLACE = """INSERT INTO notice (only_row, at, troubles, missed, missed_since, why) VALUES (1, ?, ?, ?, ?, ?)
@@ -41,5 +41,5 @@ def _notice_of(row: Row) -> Notice:
         frozenset((str(name), Status(status)) for name, status in json.loads(row["troubles"])),
         tuple(map(int, json.loads(row["missed"]))),
         row["missed_since"] and time_of(row["missed_since"]),
-        row["why"],
+        text_of(row["why"]),
     )

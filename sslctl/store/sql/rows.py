@@ -49,6 +49,7 @@ _DOMAIN_SUMMARY = (
     "id", "name", "sans", "source", "created_at", "deleted_at", "checked_at", "wanted_id", "serving_id",
 )
 # fmt: on
+_LONGEST_TEXT = 4096
 _SOURCES = {source.value: source for source in Source}
 
 
@@ -146,6 +147,15 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def text_of(stored: str) -> str:
+    """Return a stored text as it may be shown.
+
+    It was cleaned before it was stored. But whoever can write to the database, or made the backup that was restored, could
+    have put escape sequences or bidirectional characters into it, which a terminal would obey.
+    """
+    return stored if stored.isascii() and stored.isprintable() else clean(stored, _LONGEST_TEXT)
+
+
 def _time_or_none(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
@@ -156,7 +166,7 @@ def names_text(names: Iterable[str]) -> str:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return () if text == "[]" else tuple(json.loads(text))
+    return () if text == "[]" else tuple(map(text_of, json.loads(text)))
 
 
 def certificate_of(row: Iterable[Any]) -> Certificate:
@@ -174,10 +184,10 @@ def certificate_of(row: Iterable[Any]) -> Certificate:
         source=_SOURCES[source],
         leaf=Leaf(
             names=_names(names),
-            fingerprint=fingerprint,
-            serial=serial,
-            issuer=issuer,
-            key_type=key_type,
+            fingerprint=text_of(fingerprint),
+            serial=text_of(serial),
+            issuer=text_of(issuer),
+            key_type=text_of(key_type),
             not_before=time_of(not_before),
             not_after=time_of(not_after),
         ),
@@ -202,7 +212,9 @@ def _renewal_info(
 ) -> RenewalInfo | None:
     if start_at is None:
         return None
-    return RenewalInfo(time_of(start_at), time_of(end_at), time_of(renew_at), time_of(poll_at), explanation)
+    return RenewalInfo(
+        time_of(start_at), time_of(end_at), time_of(renew_at), time_of(poll_at), text_of(explanation)
+    )
 
 
 def domain_of(row: Iterable[Any]) -> Domain:
@@ -222,7 +234,7 @@ def domain_of(row: Iterable[Any]) -> Domain:
         raise ValueError(f"{clean(name)} has the certificate of another domain in it")
     return Domain(
         id=identity,
-        name=name,
+        name=text_of(name),
         sans=_names(sans),
         source=_SOURCES[source],
         created_at=time_of(created_at),
@@ -257,7 +269,7 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
             serving_version, _SOURCES[serving_source], serving_fingerprint, time_of(serving_not_after)
         )
     return DomainSummary(
-        name,
+        text_of(name),
         _names(sans),
         _SOURCES[source],
         time_of(created_at),
@@ -274,7 +286,7 @@ def _finding(
 ) -> Finding | None:
     if code is None:
         return None
-    return Finding(Code(code), found, wanted, time_of(at), _time_or_none(retry_at), tries)
+    return Finding(Code(code), text_of(found), text_of(wanted), time_of(at), _time_or_none(retry_at), tries)
 
 
 def count_of(row: Row) -> tuple[Status, int]:
@@ -300,18 +312,18 @@ def event_of(row: Row) -> Event:
         id=row["id"],
         domain_id=row["domain_id"],
         at=time_of(row["at"]),
-        actor=row["actor"],
-        kind=row["kind"],
-        detail=row["detail"],
+        actor=text_of(row["actor"]),
+        kind=text_of(row["kind"]),
+        detail=text_of(row["detail"]),
         version=row["version"],
     )
 
 
 def named_event_of(row: Row) -> tuple[str, Event]:
     """Return the name of the domain and the event in a row of `SELECT event.*, domain.name`."""
-    return row["name"], event_of(row)
+    return text_of(row["name"]), event_of(row)
 
 
 def mark_of(row: Row) -> tuple[Milestone, Mark]:
     """Return the milestone in a row of `SELECT * FROM milestone`."""
-    return Milestone(row["name"]), Mark(time_of(row["at"]), row["actor"], row["detail"])
+    return Milestone(row["name"]), Mark(time_of(row["at"]), text_of(row["actor"]), text_of(row["detail"]))

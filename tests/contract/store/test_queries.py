@@ -25,7 +25,7 @@ from sslctl.rules.reasons import Code, Status
 from sslctl.store.interface import Store
 from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sql.rows import names_text
-from sslctl.text import instant
+from sslctl.text import clean, instant
 from tests.support.fakes import START
 from tests.support.store_backends import Backend, Sql
 from tests.support.store_cases import finding
@@ -38,7 +38,9 @@ _instants = st.builds(
     lambda seconds: START + timedelta(seconds=seconds), st.integers(-2_000_000_000, 2_000_000_000)
 )
 _maybe = st.none() | _instants
-_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12).map(
+    clean
+)  # as they are stored
 _names = st.lists(_texts, max_size=3).map(tuple)
 _leaves = st.builds(Leaf, _names, _texts, _texts, _texts, _texts, _instants, _instants)
 _renewals = st.builds(RenewalInfo, _instants, _instants, _instants, _instants, _texts)
