@@ -11,9 +11,10 @@ from sslctl.config.settings import AcmeSection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer.certbot import listener
 from sslctl.store.keyring import Keyring
+from sslctl.system.ownership import can_others_change
 from sslctl.text import clean
 
-_OTHERS_READ, _OTHERS_WRITE = 0o055, 0o022
+_OTHERS_READ = 0o055
 _BAD_BYTES, _FEW_BYTES = 100 << 20, 1 << 30
 _BAD_INODES, _FEW_INODES = 1_000, 10_000
 
@@ -34,7 +35,7 @@ def _permission(name: str, place: Path) -> Check:
     found, mode = place.stat(), f"mode {stat.S_IMODE(place.stat().st_mode):04o}"
     if found.st_uid not in (0, os.geteuid()):
         return bad(name, f"{clean(place)} belongs to another user", "run sslctl as the owner of the state")
-    if found.st_mode & _OTHERS_WRITE:
+    if can_others_change(found):
         return bad(name, f"other users can change {clean(place)} ({mode})", f"chmod go-w {clean(place)}")
     if found.st_mode & _OTHERS_READ:
         return warn(name, f"other users can read {clean(place)} ({mode})", f"chmod go= {clean(place)}")

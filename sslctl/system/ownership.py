@@ -31,24 +31,30 @@ def find_intruder(path: Path) -> Intruder | None:
         if stat.S_ISLNK(found.st_mode):
             # A link has no mode of its own; the folder that holds it decides who can replace it.
             continue
-        intruder = judge(place, found)
-        if intruder is not None:
-            return intruder
+        if can_others_change(found, is_above=stat.S_ISDIR(found.st_mode)):
+            return _describe(place, found)
     return None
 
 
-def judge(place: Path, found: os.stat_result) -> Intruder | None:
-    """Return how another user can change `place`, whose state is `found`; None if only root and this user can."""
+def can_others_change(found: os.stat_result, *owners: int, is_above: bool = False) -> bool:
+    """Return whether a user other than root, ours and `owners` (uids) can change the file or folder whose state is `found`.
+
+    With `is_above` it is a folder above the one that matters: there the sticky bit keeps others from replacing what is in it
+    (inode(7)). In the folder itself they could still create files, such as a journal for the database.
+    """
+    is_foreign = found.st_uid not in (0, os.geteuid(), *owners)
+    is_sticky = is_above and bool(found.st_mode & stat.S_ISVTX)
+    return is_foreign or bool(found.st_mode & _OTHERS_WRITE and not is_sticky)
+
+
+def _describe(place: Path, found: os.stat_result) -> Intruder:
     user = os.geteuid()
     if found.st_uid not in (0, user):
         return Intruder(
             f"{place} belongs to another user (uid {found.st_uid})", f"chown {user or 'root'} {place}"
         )
-    is_sticky_folder = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
-    if found.st_mode & _OTHERS_WRITE and not is_sticky_folder:
-        mode = stat.S_IMODE(found.st_mode)
-        return Intruder(f"other users can change {place} (mode {mode:04o})", f"chmod go-w {place}")
-    return None
+    mode = stat.S_IMODE(found.st_mode)
+    return Intruder(f"other users can change {place} (mode {mode:04o})", f"chmod go-w {place}")
 
 
 def _places(path: Path) -> Iterator[Path]:

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from sslctl.system.ownership import can_others_change
+
 # RFC 8555, section 8.3: a token consists of base64url characters. It becomes a file name.
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _PLACE = (".well-known", "acme-challenge")
-_OTHERS_WRITE = 0o022
 # O_PATH: a folder may be passable without being readable.
 _PASS_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -120,9 +121,7 @@ def _require_protected(
 
     In a folder above the webroot the sticky bit prevents that.
     """
-    is_ours = state.st_uid in (0, os.geteuid(), owner.st_uid)
-    is_sticky = is_above and state.st_mode & stat.S_ISVTX
-    if not is_ours or (state.st_mode & _OTHERS_WRITE and not is_sticky):
+    if can_others_change(state, owner.st_uid, is_above=is_above):
         raise OSError(
             f"other users can change {path} and so pass the CA's validation for every domain: chmod go-w {path}"
         )

@@ -15,7 +15,7 @@ from sslctl.store.sql.connection import Run, T
 from sslctl.store.sqlite import schema
 from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.system.files import sync_folder
-from sslctl.system.ownership import judge
+from sslctl.system.ownership import can_others_change
 
 OLDEST_SQLITE = (3, 39)
 """The oldest SQLite with `IS DISTINCT FROM`. Debian 12 has 3.40."""
@@ -287,7 +287,8 @@ def _require_ours(place: Path) -> None:
     """Raise `StateError` if another user could replace `place`."""
     if place.is_symlink():
         raise StateError(f"{place} is a symbolic link", hint="set state.dir to the real path")
-    if place.exists():
-        intruder = judge(place, place.stat())
-        if intruder is not None:
-            raise StateError(intruder.problem, hint=intruder.cure)
+    if place.exists() and can_others_change(place.stat()):
+        raise StateError(
+            f"other users can change {place}",
+            hint=f"give it to the user who runs sslctl, and chmod go-w {place}",
+        )

@@ -316,6 +316,22 @@ def test_folder_without_write_permission_is_refused(folder: Path) -> None:
     assert content(folder) == {}
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o1777], ids=oct)
+def test_folder_that_others_can_write_is_refused(used: Path, mode: int) -> None:
+    """The sticky bit does not help: others could still put a journal beside the database, which SQLite would play back."""
+    used.chmod(mode)
+    with pytest.raises(StateError, match=f"other users can change {used}"):
+        open_store(used)
+    used.chmod(0o700)
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o606, 0o1606], ids=oct)
+def test_database_that_others_can_write_is_refused(used: Path, mode: int) -> None:
+    database_of(used).chmod(mode)
+    with pytest.raises(StateError, match=f"other users can change {database_of(used)}"):
+        open_store(used)
+
+
 def test_read_only_state_can_be_read_and_is_not_written(used: Path) -> None:
     before = content(used)
     with read_only(used, database_of(used)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sslctl.system.ownership import find_intruder
+from sslctl.system.ownership import can_others_change, find_intruder
 
 NOBODY = 65534
 
@@ -85,3 +85,29 @@ def test_find_intruder_raises_oserror_for_a_missing_file(file: Path) -> None:
     file.unlink()
     with pytest.raises(FileNotFoundError):
         find_intruder(file)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_above", "expected"),
+    [
+        (0o755, False, False),
+        (0o775, False, True),
+        (0o757, True, True),
+        (0o777 | stat.S_ISVTX, False, True),
+        (0o777 | stat.S_ISVTX, True, False),
+    ],
+)
+def test_can_others_change_accepts_the_sticky_bit_only_above(
+    tmp_path: Path, mode: int, *, is_above: bool, expected: bool
+) -> None:
+    tmp_path.chmod(mode)
+    found = tmp_path.stat()
+    tmp_path.chmod(0o700)
+    assert can_others_change(found, is_above=is_above) is expected
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_can_others_change_accepts_the_named_owners(file: Path) -> None:
+    os.chown(file, NOBODY, -1)
+    assert can_others_change(file.stat())
+    assert not can_others_change(file.stat(), NOBODY)
