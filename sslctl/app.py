@@ -74,10 +74,28 @@ class App:
 
     @cached_property
     def store(self) -> Store:
-        """The database. Raise `StateError` if it cannot be used."""
+        """The database. Raise `StateError` if there is none, or if it cannot be used; nothing is created then."""
+        from sslctl.store.sqlite import presence  # noqa: PLC0415
+
+        presence.require_state(self.config.state)
         return self._open(self.config.state.database_path)
 
-    def _open(self, path: Path) -> SqliteStore:
+    def make_state(self, *, with_key: bool = False) -> bool:
+        """Create the state if there is none, and return whether it was created.
+
+        Raise `StateError` if something of a state is there without its database: the state was lost. With `with_key` a key
+        file that was prepared for a new state is accepted.
+        """
+        from sslctl.store.sqlite import presence  # noqa: PLC0415
+
+        if "store" in self.__dict__:
+            return False
+        is_new = presence.require_creatable(self.config.state, with_key=with_key)
+        # An interrupted creation is completed too.
+        self.__dict__["store"] = self._open(self.config.state.database_path, create=True)
+        return is_new
+
+    def _open(self, path: Path, *, create: bool = False) -> SqliteStore:
         from sslctl.store.sqlite.store import SqliteStore  # noqa: PLC0415 - cryptography is slow to import
 
         return SqliteStore(
@@ -87,6 +105,7 @@ class App:
             actor=describe_actor(self.via),
             ca=self.config.acme.directory_url,
             limits=self.config.ca_limits,
+            create=create,
         )
 
     def restore(self, backup: Path) -> Copy:

@@ -61,6 +61,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
         Keyring(tmp_path / "state" / "master.key"),
         clock=clock,
         actor="tester (pytest)",
+        create=True,
     )
     yield opened
     opened.close()
@@ -70,6 +71,13 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
 def cdn(tmp_path: Path, clock: Clock) -> Iterator[Cdn]:
     """A running CDN with the fake CA."""
     with Cdn(tmp_path, clock) as running:
+        yield running
+
+
+@pytest.fixture
+def new_cdn(tmp_path: Path, clock: Clock) -> Iterator[Cdn]:
+    """A running CDN with the fake CA, where sslctl has no state yet."""
+    with Cdn(tmp_path, clock, has_state=False) as running:
         yield running
 
 

@@ -13,6 +13,7 @@ from sslctl.certificates import x509
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
+from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import BadInput
@@ -72,7 +73,7 @@ def command(
     """Get certificates for domains and install them on the edge.
 
     A domain that is managed already is checked again if it is not well, and not changed otherwise. If its certificate was
-    added by text, it is replaced by one from the CA.
+    added by text, it is replaced by one from the CA. If there is no state yet, one is created.
     """
     wanted = _normalise([*(("", text) for text in domains), *(_lines(from_file) if from_file else ())])
     if not wanted and from_file is not None:
@@ -91,8 +92,10 @@ def command(
 
     if not no_wait:
         app.require_outside()
+    pair = _read_pair(cert, key, chain) if cert and key else None
+    if app.make_state():
+        print_created(app)
     if len(wanted) == 1:
-        pair = _read_pair(cert, key, chain) if cert and key else None
         enrolled = _record(app, wanted[0], sans_wanted, pair, new=new, requeue=no_wait)
     else:
         enrolled = enrolment.enrol_many(

@@ -32,6 +32,7 @@ COMMANDS = {
     "forecast": "Show how many orders the coming days bring.",
     "audit": "Show who did what, and verify that nobody edited the history.",
     "keys": "Rotate the encryption key, and destroy old private keys.",
+    "init": "Create an empty state, which every command except add and restore needs.",
     "backup": "Write a copy of the state into one file.",
     "restore": "Restore the state from a backup.",
     "doctor": "Check the installation, without changing anything.",

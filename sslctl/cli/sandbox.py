@@ -8,15 +8,17 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sslctl.app import App, utc_now
+from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
+from sslctl.config.settings import load
 from sslctl.errors import ConfigError, Exit
 from sslctl.rules import names
 
@@ -71,6 +73,7 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
         for name in _SEED:
             cdn.add_domain(name)
         cdn.add_domain(_SEED_ELSEWHERE, points_at=ELSEWHERE)
+        _make_state(cdn)
         write_line(f"export SSLCTL_CONFIG={shlex.quote(str(cdn.config_path))}")
         click.echo(
             f"\nThe sandbox is running. C4 knows these domains:\n{_domains()}\n\n"
@@ -153,6 +156,7 @@ def demo() -> int:
         _folder() as folder,
         _sandbox_cdn(folder, certificate_seconds=CERTIFICATE_SECONDS, activation_seconds=0.5) as cdn,
     ):
+        _make_state(cdn)
         story = Demo(cdn, write_line)
         story.run()
     if story.failures:
@@ -179,6 +183,14 @@ def _sandbox_cdn(
         activation_seconds=activation_seconds,
         mode=mode,
     )
+
+
+def _make_state(cdn: SandboxCdn) -> None:
+    with closing(App(cdn.config_path)) as app:
+        # SSLCTL_STATE_DIR may name the state of another installation.
+        app.config = load(cdn.config_path, {})
+        if app.make_state():
+            print_created(app)
 
 
 @contextmanager

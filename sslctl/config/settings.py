@@ -48,6 +48,11 @@ class StateSection:
         """The folder of certbot's accounts, work files and logs."""
         return self.dir / "acme"
 
+    @property
+    def accounts_dir(self) -> Path:
+        """The folder of the accounts at CAs."""
+        return self.acme_dir / "accounts"
+
 
 @dataclass(frozen=True, slots=True)
 class AcmeSection:

@@ -12,6 +12,7 @@ from sslctl.doctor import Check, examine, examine_together, machine, ok, state
 from sslctl.doctor.outside import SECONDS, Outside
 from sslctl.rules.claim_names import TICK
 from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import presence
 from sslctl.store.sqlite.inspection import Inspection
 from sslctl.text import clean
 
@@ -46,8 +47,7 @@ def _check_state(config: Config, now: datetime) -> Iterator[Check]:
 
     def check_database() -> Iterator[Check]:
         nonlocal is_ticking
-        if not path.exists():
-            return
+        presence.require_state(config.state)
         with closing(Inspection(path, config.acme.directory_url)) as found:
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found))

@@ -20,18 +20,20 @@ _BAD_INODES, _FEW_INODES = 1_000, 10_000
 
 
 def permissions(state: StateSection) -> Iterator[Check]:
-    """Check the permissions of the state folder, the database and certbot's folder."""
-    yield _permission("state folder", state.dir)
-    yield _permission("database file", state.database_path)
-    if state.acme_dir.exists():
-        yield _permission("certbot's folder", state.acme_dir)
+    """Check the permissions of the state folder, the database and certbot's folder, as far as they exist."""
+    places = (
+        ("state folder", state.dir),
+        ("database file", state.database_path),
+        ("certbot's folder", state.acme_dir),
+    )
+    for name, place in places:
+        if os.path.lexists(place):
+            yield _permission(name, place)
 
 
 def _permission(name: str, place: Path) -> Check:
     if place.is_symlink():
         return bad(name, f"{clean(place)} is a symbolic link", "set state.dir to the real path")
-    if not place.exists():
-        return warn(name, f"{clean(place)} does not exist yet", "the first command that writes creates it")
     found, mode = place.stat(), f"mode {stat.S_IMODE(place.stat().st_mode):04o}"
     if found.st_uid not in (0, os.geteuid()):
         return bad(name, f"{clean(place)} belongs to another user", "run sslctl as the owner of the state")
@@ -48,7 +50,9 @@ def key_file(keyring: Keyring, state: StateSection) -> Iterator[Check]:
     """Check that the key file exists, contains keys, and can be read by us alone."""
     name = "key file"
     if not keyring.exists and not state.database_path.exists():
-        yield warn(name, f"{clean(keyring.path)} does not exist yet", "it is created with the database")
+        yield warn(
+            name, f"{clean(keyring.path)} does not exist yet", "`sslctl init` creates it with the database"
+        )
         return
     keys = len(keyring.read())
     if keys > 1:

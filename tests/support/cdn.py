@@ -45,7 +45,7 @@ class Result:
 class Cdn:
     """A CDN for tests; use as a context manager. `clock` is that of sslctl, and of C4 and the CA unless `outside` is given.
 
-    C4's own certificate comes from `authority`, which sslctl trusts.
+    C4's own certificate comes from `authority`, which sslctl trusts. With `has_state` sslctl begins with an empty state.
     """
 
     def __init__(
@@ -56,7 +56,9 @@ class Cdn:
         activation_seconds: float = 0,
         authority: trustme.CA | None = None,
         outside: Callable[[], datetime] | None = None,
+        has_state: bool = True,
     ) -> None:
+        self._has_state = has_state
         self.folder = folder
         self.clock = clock
         self.issuer = FakeIssuer(outside or clock)
@@ -75,6 +77,8 @@ class Cdn:
         self._stack.enter_context(self.zone)
         self._stack.enter_context(self.c4)
         self._configure()
+        if self._has_state:
+            self.make_state()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,6 +133,12 @@ class Cdn:
             path.write_text(text)
             options += [f"--{part}", str(path)]
         return tuple(options)
+
+    def make_state(self) -> None:
+        """Create the state, as `sslctl init` does."""
+        app = self.app()
+        app.make_state()
+        app.close()
 
     def app(self) -> App:
         """Return sslctl's components, as one command composes them."""

@@ -89,7 +89,9 @@ class SqliteBackend:
     ) -> SqliteStore:
         """See `Backend`."""
         keyring = Keyring(self.key_file)
-        return SqliteStore(self._path, keyring, clock=clock or Clock(), actor=actor, ca=ca, limits=limits)
+        return SqliteStore(
+            self._path, keyring, clock=clock or Clock(), actor=actor, ca=ca, limits=limits, create=True
+        )
 
     @contextmanager
     def sql(self, *, guarded: bool = True, patience: float = PATIENCE) -> Iterator[Sql]:

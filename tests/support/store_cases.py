@@ -50,8 +50,13 @@ def key_of(folder: Path) -> Path:
 
 
 def open_store(folder: Path, clock: Callable[[], datetime] | None = None) -> SqliteStore:
+    """Open the state in `folder`, and create it if there is none."""
     return SqliteStore(
-        database_of(folder), Keyring(key_of(folder)), clock=clock or Clock(), actor="tester (test)"
+        database_of(folder),
+        Keyring(key_of(folder)),
+        clock=clock or Clock(),
+        actor="tester (test)",
+        create=True,
     )
 
 

@@ -149,7 +149,11 @@ class State:
     def record(self, names: Sequence[str]) -> None:
         """Record domains, as `add --no-wait` does."""
         store = SqliteStore(
-            self.folder / "sslctl.db", Keyring(self.folder / "master.key"), clock=utc_now, actor="torture"
+            self.folder / "sslctl.db",
+            Keyring(self.folder / "master.key"),
+            clock=utc_now,
+            actor="torture",
+            create=True,
         )
         with closing(store):
             enrolment.enrol_many(store, names, utc_now())

@@ -250,7 +250,9 @@ def _read(box: Path) -> _Found:
         mark, facts = _mark(connection), _facts(connection)
     (box / _DATABASE).chmod(0o600)
     clock = Clock()
-    store = SqliteStore(box / _DATABASE, Keyring(box / _KEY), clock=clock, actor="checker (torture)")
+    store = SqliteStore(
+        box / _DATABASE, Keyring(box / _KEY), clock=clock, actor="checker (torture)", create=True
+    )
     try:
         for domain in store.domains(Query(), clock()):
             if domain.wanted is not None:

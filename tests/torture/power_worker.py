@@ -124,7 +124,11 @@ def main() -> None:
     state, work, number, *pragmas = Path(sys.argv[1]), *sys.argv[2:]
     clock = Clock()
     store = SqliteStore(
-        state / "sslctl.db", Keyring(state / "master.key"), clock=clock, actor="worker (torture)"
+        state / "sslctl.db",
+        Keyring(state / "master.key"),
+        clock=clock,
+        actor="worker (torture)",
+        create=True,
     )
     for pragma in pragmas:
         # For the controls: settings with which SQLite does lose commits.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 
+from sslctl.errors import StateError
 from sslctl.rules.limits import Limits
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.budget import SqlBudget
@@ -29,6 +30,7 @@ class SqlStore(SqlVersions, SqlRenewals, SqlKeys, SqlNotices):
         actor: str,
         ca: str,
         limits: Limits,
+        create: bool,
     ) -> None:
         SqlBudget.__init__(self, ca, limits)
         self._database = database
@@ -36,12 +38,17 @@ class SqlStore(SqlVersions, SqlRenewals, SqlKeys, SqlNotices):
         self._clock = clock
         self._actor = actor
         self._owner = this_process()
-        self._check_keyring()
+        self._check_keyring(create=create)
 
-    def _check_keyring(self) -> None:
+    def _check_keyring(self, *, create: bool) -> None:
         """Make the key file together with the database, and never again: a new one would decrypt none of the old keys."""
         select = "SELECT sealed FROM key_check"
         if not self._database.read(tuple, select):
+            if not create:
+                raise StateError(
+                    "the state is not complete: its creation was interrupted",
+                    hint="`sslctl init` completes it; it holds no domains yet",
+                )
             with self._database.transaction() as run:
                 if run(select).fetchone() is None:
                     if not self._keyring.exists:

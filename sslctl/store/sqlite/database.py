@@ -13,8 +13,9 @@ from typing import Any
 from sslctl.errors import Busy, SslctlError, StateError
 from sslctl.store.sql.connection import Run, T
 from sslctl.store.sqlite import schema
+from sslctl.store.sqlite.creation import make_database, make_folder
 from sslctl.store.sqlite.dialect import SqliteDialect
-from sslctl.system.files import sync_folder
+from sslctl.store.sqlite.presence import MAKE_HINT, find_gap
 from sslctl.system.ownership import can_others_change
 
 OLDEST_SQLITE = (3, 39)
@@ -45,9 +46,10 @@ class _Group:
 
 
 class Database:
-    """The SQLite file `path`, created if it is missing, with the schema of this version.
+    """The SQLite file `path`, with the schema of this version.
 
-    With `read_only` nothing is created or changed. A file that is missing or has an older schema is then refused.
+    A file that is missing or empty is refused, unless `create`. With `read_only` nothing is changed, and a file with an
+    older schema is refused.
 
     One connection behind a lock serves all threads of the process: transactions are short, and none is open during a
     network call.
@@ -66,7 +68,7 @@ class Database:
     the block only after the same commit.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StateError(
                 f"SQLite 3.39 or newer is needed, and this Python has {sqlite3.sqlite_version}",
@@ -80,7 +82,10 @@ class Database:
         self._group: _Group | None = None
         try:
             if not read_only:
-                _prepare_file(path)
+                _prepare_file(path, create=create)
+            gap = find_gap(path)
+            if gap and not create:
+                raise StateError(f"there is no state in {path.parent}: {path.name} {gap}", hint=MAKE_HINT)
             uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
             self._connection = sqlite3.connect(
                 uri, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
@@ -92,7 +97,10 @@ class Database:
         self._connection.row_factory = sqlite3.Row
         try:
             with self._translating_errors():
-                (schema.require_current if read_only else schema.prepare)(self._connection, str(path))
+                if read_only:
+                    schema.require_current(self._connection, str(path))
+                else:
+                    schema.prepare(self._connection, str(path), may_be_empty=bool(gap))
         except BaseException:
             self._connection.close()
             raise
@@ -263,24 +271,17 @@ class Database:
     def _unreadable(self, error: Exception) -> StateError:
         return StateError(
             f"the database {self._path} cannot be read: {error}",
-            hint="it was not changed; restore a backup, or name another folder in state.dir",
+            hint="it was not changed; restore a backup with `sslctl restore FILE`, or name another folder in state.dir",
         )
 
 
-def _prepare_file(path: Path) -> None:
-    _make_folder(path.parent)
+def _prepare_file(path: Path, *, create: bool) -> None:
+    if create:
+        make_folder(path.parent)
     for place in (path.parent, path):
         _require_ours(place)
-    # SQLite would create the file with the umask's mode. Keys are encrypted, but names are private too.
-    path.touch(mode=0o600)
-
-
-def _make_folder(folder: Path) -> None:
-    """Create `folder` and its missing parents durably: they must survive a power cut."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for place in made:
-        sync_folder(place.parent)
+    if create:
+        make_database(path)
 
 
 def _require_ours(place: Path) -> None:

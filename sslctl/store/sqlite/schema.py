@@ -17,14 +17,19 @@ from sslctl.text import clean
 APPLICATION_ID = 0x73736C63  # "sslc"
 
 
-def prepare(connection: sqlite3.Connection, shown_as: str) -> None:
+def prepare(connection: sqlite3.Connection, shown_as: str, *, may_be_empty: bool = False) -> None:
     """Set the connection's pragmas, refuse a foreign or newer database, and apply the migrations that are missing.
 
-    Raise `StateError`, naming the file `shown_as`, and `sqlite3.DatabaseError` if it is not an SQLite database.
+    A database without tables is refused too, unless it `may_be_empty` because it is being created. Raise `StateError`, naming the file `shown_as`, and `sqlite3.DatabaseError` if it is not an SQLite database.
     """
     is_empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     if not (is_empty and _pragma(connection, "application_id") == 0):
         require_known(connection, shown_as)
+    elif not may_be_empty:
+        raise StateError(
+            f"the state was lost: {shown_as} has no tables",
+            hint="`sslctl restore FILE` brings it back from a backup; nothing was changed",
+        )
     # With a rollback journal, EXTRA also syncs the folder after the journal is deleted: an acknowledged commit survives a
     # power cut. secure_delete overwrites deleted keys.
     for pragma in (

@@ -20,6 +20,7 @@ from sslctl.text import clean
 class SqliteStore(SqlStore, Store):
     """`Store` in the SQLite file `path`.
 
+    With `create` what is missing of the state is made: the database, and the key file if the database is new.
     `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` are its rate limits.
     """
 
@@ -34,11 +35,12 @@ class SqliteStore(SqlStore, Store):
         actor: str,
         ca: str = "",
         limits: Limits = NO_LIMITS,
+        create: bool = False,
     ) -> None:
         self._path = path
-        database = Database(path)
+        database = Database(path, create=create)
         try:
-            super().__init__(database, keyring, clock=clock, actor=actor, ca=ca, limits=limits)
+            super().__init__(database, keyring, clock=clock, actor=actor, ca=ca, limits=limits, create=create)
         except BaseException:
             database.close()
             raise

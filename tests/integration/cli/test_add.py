@@ -485,20 +485,20 @@ BAD = [
 
 
 @pytest.mark.parametrize("name", BAD, ids=ascii)
-def test_add_rejects_an_invalid_name_in_one_line_before_any_request(cdn: Cdn, name: str) -> None:
+def test_add_rejects_an_invalid_name_in_one_line_before_any_request(new_cdn: Cdn, name: str) -> None:
     ways = [["--", name], ["--", "good.example.com", name], ["good.example.com", f"--san={name}"]]
     # A blank line in a file is no name.
     ways += [["good.example.com", "--from-file", "-"]] if name.strip() else []
     for way in ways:
-        result = cdn.sslctl("add", *way, stdin=f"{name.partition(chr(10))[0]}\n-x.example.com")
+        result = new_cdn.sslctl("add", *way, stdin=f"{name.partition(chr(10))[0]}\n-x.example.com")
         assert (result.exit_code, result.stdout) == (2, "")
         refusal, *hint = result.stderr.splitlines()
         assert refusal.startswith("sslctl: error: ")
         assert " cannot be used as a domain name: " in refusal
         assert len(hint) <= 1
         assert result.stderr.replace("\n", "").isprintable()
-    assert (cdn.c4.requests, cdn.zone.queries, cdn.issuer.orders) == ((), [], [])
-    assert not (cdn.folder / "state").exists()
+    assert (new_cdn.c4.requests, new_cdn.zone.queries, new_cdn.issuer.orders) == ((), [], [])
+    assert not (new_cdn.folder / "state").exists()
 
 
 @pytest.mark.parametrize(
@@ -520,13 +520,15 @@ def test_add_rejects_an_invalid_name_in_one_line_before_any_request(cdn: Cdn, na
     ],
     ids=words,
 )
-def test_add_rejects_options_that_do_not_fit_together(cdn: Cdn, arguments: list[str], message: str) -> None:
-    pem = cdn.folder / "some.pem"
-    pem.write_text(cdn.text_pair(NAME).fullchain)
-    result = cdn.sslctl("add", *(str(pem) if word == "PEM" else word for word in arguments))
+def test_add_rejects_options_that_do_not_fit_together(
+    new_cdn: Cdn, arguments: list[str], message: str
+) -> None:
+    pem = new_cdn.folder / "some.pem"
+    pem.write_text(new_cdn.text_pair(NAME).fullchain)
+    result = new_cdn.sslctl("add", *(str(pem) if word == "PEM" else word for word in arguments))
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
-    assert not (cdn.folder / "state").exists()
+    assert not (new_cdn.folder / "state").exists()
 
 
 def test_add_keeps_changes_and_drops_the_sans(cdn: Cdn) -> None:

@@ -135,17 +135,17 @@ def shop(cdn: Cdn) -> Cdn:
 # Help and mistakes
 
 
-def test_help_exists_for_every_command(cdn: Cdn) -> None:
-    overview = cdn.sslctl("--help")
+def test_help_exists_for_every_command(new_cdn: Cdn) -> None:
+    overview = new_cdn.sslctl("--help")
     assert overview.exit_code == 0
     for name in COMMANDS:
         assert f"\n  {name} " in overview.stdout
-        shown = cdn.sslctl(name, "-h")
+        shown = new_cdn.sslctl(name, "-h")
         assert (shown.exit_code, shown.stderr) == (0, "")
         assert shown.stdout.startswith(f"Usage: sslctl {name} ")
         assert max(map(len, shown.stdout.splitlines())) <= 100
-    assert cdn.sslctl("--version").stdout.startswith("sslctl, version ")
-    assert not (cdn.folder / "state").exists()
+    assert new_cdn.sslctl("--version").stdout.startswith("sslctl, version ")
+    assert not (new_cdn.folder / "state").exists()
 
 
 @pytest.mark.parametrize(

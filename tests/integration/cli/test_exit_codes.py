@@ -159,14 +159,14 @@ def _corrupt(path: Path) -> None:
 @pytest.mark.parametrize("spoil", [_foreign, _corrupt])
 @pytest.mark.parametrize("command", ["list", f"add {NAME}", "daemon-tick"])
 def test_command_refuses_a_foreign_or_corrupt_database_and_does_not_change_it(
-    cdn: Cdn, spoil: Callable[[Path], None], command: str
+    new_cdn: Cdn, spoil: Callable[[Path], None], command: str
 ) -> None:
-    folder = cdn.folder / "state"
+    folder = new_cdn.folder / "state"
     folder.mkdir(mode=0o700)
     database = folder / "sslctl.db"
     spoil(database)
     before = database.read_bytes()
-    result = cdn.sslctl(*command.split())
+    result = new_cdn.sslctl(*command.split())
     assert (result.exit_code, result.stdout) == (Exit.UNUSABLE, "")
     assert str(database) in result.stderr
     assert database.read_bytes() == before

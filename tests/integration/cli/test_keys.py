@@ -304,9 +304,9 @@ def credentials(folder: Path, tmp_path: Path) -> Path:
     return credentials
 
 
-def with_credential(folder: Path, credentials: Path) -> SqliteStore:
+def with_credential(folder: Path, credentials: Path, *, create: bool = False) -> SqliteStore:
     keyring = Keyring(credentials / "master.key", credentials=credentials)
-    return SqliteStore(database_of(folder), keyring, clock=Clock(), actor="tester")
+    return SqliteStore(database_of(folder), keyring, clock=Clock(), actor="tester", create=create)
 
 
 def test_group_readable_key_file_is_accepted_only_as_a_systemd_credential(
@@ -330,7 +330,7 @@ def test_world_readable_credential_is_refused(folder: Path, credentials: Path) -
 def test_missing_credential_is_never_created(tmp_path: Path) -> None:
     (tmp_path / "credentials").mkdir()
     with pytest.raises(StateError, match="sslctl does not create it") as refused:
-        with_credential(tmp_path / "new", tmp_path / "credentials")
+        with_credential(tmp_path / "new", tmp_path / "credentials", create=True)
     assert "LoadCredential=" in str(refused.value.hint)
     assert list((tmp_path / "credentials").iterdir()) == []
 
@@ -355,17 +355,18 @@ def test_rotate_keys_of_a_credential_is_done_by_hand_in_two_steps(folder: Path, 
 
 
 def test_command_accepts_a_key_file_in_the_credentials_directory(
-    cdn: Cdn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    new_cdn: Cdn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = tmp_path / "credentials"
     folder.mkdir()
     (folder / "key").write_bytes(Fernet.generate_key())
     (folder / "key").chmod(0o440)
     monkeypatch.setenv("SSLCTL_STATE_KEY_FILE", str(folder / "key"))
-    assert cdn.sslctl("list").exit_code == Exit.UNUSABLE
+    assert new_cdn.sslctl("init").exit_code == Exit.UNUSABLE
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
-    assert cdn.sslctl("list").exit_code == Exit.OK
-    refused = cdn.sslctl("keys", "rotate")
+    assert new_cdn.sslctl("init").exit_code == Exit.OK
+    assert new_cdn.sslctl("list").exit_code == Exit.OK
+    refused = new_cdn.sslctl("keys", "rotate")
     assert refused.exit_code == Exit.UNUSABLE
     assert "by hand" in refused.stderr
 

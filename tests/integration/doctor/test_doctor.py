@@ -98,15 +98,29 @@ def test_doctor_changes_nothing(well: Cdn) -> None:
     assert state() == before
 
 
-def test_doctor_warns_when_there_is_no_state_and_creates_none(
+def test_doctor_fails_when_there_is_no_state_and_creates_none(
     well: Cdn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLCTL_STATE_DIR", str(well.folder / "new"))
     result = well.sslctl("doctor", "--json")
     made = checks(result)
-    assert result.exit_code == Exit.OK
-    assert {made[name]["grade"] for name in ("state folder", "database file", "key file")} == {"warn"}
+    assert result.exit_code == Exit.UNUSABLE
+    assert (made["database"]["grade"], made["key file"]["grade"]) == ("bad", "warn")
+    assert f"there is no state in {well.folder / 'new'}" in made["database"]["detail"]
+    assert "`sslctl init`" in made["database"]["hint"]
+    assert "state folder" not in made
     assert not (well.folder / "new").exists()
+
+
+def test_doctor_fails_when_the_database_is_lost_and_the_key_file_is_there(well: Cdn) -> None:
+    (well.folder / "state" / "sslctl.db").unlink()
+    result = well.sslctl("doctor", "--json")
+    assert result.exit_code == Exit.UNUSABLE
+    found = checks(result)["database"]
+    assert found["grade"] == "bad"
+    assert "the state was lost" in found["detail"]
+    assert "`sslctl restore FILE`" in found["hint"]
+    assert not (well.folder / "state" / "sslctl.db").exists()
 
 
 def test_doctor_reports_only_the_configuration_when_it_is_invalid(well: Cdn) -> None:

@@ -30,6 +30,7 @@ from tests.support.store_cases import (
     dump,
     key_of,
     look_into,
+    open_store,
     private_key,
 )
 
@@ -362,7 +363,7 @@ def test_database_is_migrated_once(folder: Path) -> None:
 def test_migrated_database_has_the_schema_of_a_new_one(folder: Path, tmp_path: Path) -> None:
     opened(folder).close()
     (tmp_path / "new").mkdir(mode=0o700)
-    opened(tmp_path / "new").close()
+    open_store(tmp_path / "new").close()
     schemas = []
     for place in (folder, tmp_path / "new"):
         with look_into(database_of(place)) as connection:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -470,11 +471,19 @@ def test_existing_key_file_is_used_unchanged(folder: Path) -> None:
 
 def test_key_file_in_a_missing_folder_is_refused_before_a_database_is_made(tmp_path: Path) -> None:
     key = tmp_path / "keys" / "master.key"
+    create = partial(
+        SqliteStore,
+        tmp_path / "sslctl.db",
+        Keyring(key),
+        clock=lambda: START,
+        actor="tester",
+        create=True,
+    )
     for _ in range(2):
         with pytest.raises(StateError, match=r"cannot make the key file .*keys/master\.key"):
-            SqliteStore(tmp_path / "sslctl.db", Keyring(key), clock=lambda: START, actor="tester")
+            create()
     key.parent.mkdir()
-    SqliteStore(tmp_path / "sslctl.db", Keyring(key), clock=lambda: START, actor="tester").close()
+    create().close()
     assert mode(key) == 0o600
 
 
