@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
-from sslctl.errors import ConfigError, StateError
+from sslctl.errors import Busy, ConfigError, StateError
 from sslctl.rules.model import Domain, Milestone
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.system.actor import describe_actor
+from sslctl.system.locks import locked
 from sslctl.text import clean
 
 # Slow imports are made where they are first needed, so that `list` and `view` start without requests and dnspython.
@@ -108,27 +110,31 @@ class App:
             create=create,
         )
 
-    def restore(self, backup: Path) -> Copy:
-        """Create the database from `backup` and return what it holds.
+    def restore(self, backup: Path) -> tuple[Copy, Path | None]:
+        """Create the database from `backup`; return what it holds, and where an unreadable database was kept.
 
-        Raise `StateError` if a database exists, or if the backup or the key file cannot be used; nothing is created then.
+        A state that never held a domain is replaced. Raise `StateError` if there is another one, or if the backup or the
+        key file cannot be used; raise `Busy` if a tick or another restore runs. Nothing is created or changed then.
         """
         from sslctl.fleet import enrolment  # noqa: PLC0415
-        from sslctl.store.sqlite import copies  # noqa: PLC0415
+        from sslctl.store.sqlite import copies, replacement  # noqa: PLC0415
 
         if not self.keyring.exists:
             raise StateError(
                 f"the key file {self.keyring.path} is missing, and without it no private key in the backup can be read",
                 hint="put it back first",
             )
-        with (
-            copies.unpacked(backup, self.config.state.database_path) as (path, copy),
-            closing(self._open(path)) as store,
-        ):
-            store.require_keys()
-            enrolment.reverify(store, self.clock(), "restored from a backup")
-            store.record_milestone(Milestone.RESTORED, clean(backup))
-        return copy
+        path = self.config.state.database_path
+        replacement.require_replaceable(path)
+        with ExitStack() as stack:
+            if path.exists() and not stack.enter_context(locked(self.config.state.tick_lock_path)):
+                raise Busy("a tick or another restore is running")
+            made, copy = stack.enter_context(copies.unpacked(backup, path))
+            with closing(self._open(made)) as store:
+                store.require_keys()
+                enrolment.reverify(store, self.clock(), "restored from a backup")
+                store.record_milestone(Milestone.RESTORED, clean(backup))
+            return copy, replacement.put_in_place(made, path, self.clock())
 
     @cached_property
     def control_plane(self) -> ControlPlane:
@@ -154,8 +160,10 @@ class App:
 
     @cached_property
     def issuer(self) -> Issuer:
-        """The client of the CA, which runs certbot."""
+        """The client of the CA, which runs certbot. Raise `ConfigError` if another user can change `acme.ca_bundle`."""
         from sslctl.issuer.certbot.issuer import CertbotIssuer  # noqa: PLC0415
+
+        self._require_trusted_ca()
 
         return CertbotIssuer(self.config.acme, self.config.state.acme_dir, clock=self.clock)
 
@@ -230,12 +238,18 @@ class App:
         )
 
     def require_outside(self) -> None:
-        """Raise `ConfigError` if C4 or the CDN is not configured; call it before anything is recorded."""
+        """Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured; call it before anything is recorded."""
         if not self.config.cdn.cname_suffixes and not self.config.cdn.ip_ranges:
             raise ConfigError(
                 "cdn.cname_suffixes and cdn.ip_ranges are both empty, so no domain could point at the CDN"
             )
+        self._require_trusted_ca()
         _ = self.control_plane
+
+    def _require_trusted_ca(self) -> None:
+        """Raise `ConfigError` if another user can change the file that says which CA is the right one."""
+        if self.config.acme.ca_bundle is not None:
+            require_trusted(self.config.acme.ca_bundle, "acme.ca_bundle")
 
     def run_checks(self) -> Iterator[Check]:
         """Run the checks of `doctor` one by one; they change nothing."""

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import dns.name
 from dns.rdatatype import A
 
+from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Unauthorized
 from sslctl.doctor import Check, bad, ok, unanswered, warn
@@ -50,6 +51,8 @@ class Outside:
     def ca(self) -> Iterator[Check]:
         """Get the CA's directory."""
         acme = self._config.acme
+        if acme.ca_bundle is not None:
+            require_trusted(acme.ca_bundle, "acme.ca_bundle")
         try:
             at = directory.ask(acme, SECONDS)
         except IssueError as error:

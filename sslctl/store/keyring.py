@@ -10,6 +10,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from sslctl.errors import Busy, StateError
 from sslctl.system.files import publish, read_regular
+from sslctl.system.ownership import find_intruder
 
 _OTHERS = 0o077
 # systemd grants the service's user access to a credential by an access list, which shows as rights of the group.
@@ -106,6 +107,7 @@ class Keyring:
                     f"the key file {self._path} can be read by other users",
                     hint=f"run chmod 600 {self._path}, and treat the keys in it as known to them",
                 )
+            self._require_trusted()
             keys = list(dict.fromkeys(content.split()))
             # Every key is checked, the first one included.
             MultiFernet([Fernet(key) for key in keys])
@@ -121,6 +123,15 @@ class Keyring:
                 f"the key file {self._path} does not hold Fernet keys", hint=_PUT_BACK
             ) from error
         return keys
+
+    def _require_trusted(self) -> None:
+        """Raise `StateError` if another user can replace the key file: they would know the keys of what is stored from then on."""
+        intruder = find_intruder(self._path)
+        if intruder is not None:
+            raise StateError(
+                f"the key file {self._path} is not used: {intruder.problem}",
+                hint=f"make sure that nobody changed it, then: {intruder.cure}",
+            )
 
     def replace(self, before: Sequence[bytes], keys: Sequence[bytes]) -> None:
         """Replace the keys `before` in the file by `keys`, atomically.

@@ -41,8 +41,7 @@ class Fleet:
         self._now = datetime.now(UTC).replace(microsecond=0)
         self._authority = Authority(self._now)
         sslctl.reset()
-        # Any command makes the database and the key file.
-        sslctl.run("list")
+        sslctl.run("init")
         self._keyring = Keyring(sslctl.state / "master.key")
 
     def fill(self, many: Sequence[str], kind: Callable[[Fleet, int, str], tuple[Row, Row | None]]) -> None:

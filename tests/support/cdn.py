@@ -137,7 +137,7 @@ class Cdn:
     def make_state(self) -> None:
         """Create the state, as `sslctl init` does."""
         app = self.app()
-        app.make_state()
+        app.make_state(with_key=True)
         app.close()
 
     def app(self) -> App:

@@ -79,18 +79,18 @@ def read_only(fleet: SampleFleet) -> Case:
 
 
 def new_state(fleet: SampleFleet) -> Case:
-    """Let a command create the state with too little disk space, then with enough."""
+    """Let `init` create the state with too little disk space, then with enough."""
     found, codes = [], Counter[int]()
     with mounted(fleet.state, "size=4m"):
         for kilobytes in _LEFT:
             fleet.clear()
             fill(fleet.state, kilobytes)
-            ended = fleet.tick(InjectedFault())
+            ended = fleet.cdn.sslctl("init")
             codes[ended.exit_code] += 1
             if ended.exit_code not in (Exit.OK, Exit.UNUSABLE):
                 found.append(f"{kilobytes} KB left: exit code {ended.exit_code}: {ended.stderr}")
             (fleet.state / _BALLAST).unlink()
-            result = fleet.cdn.sslctl("list")
+            result = fleet.cdn.sslctl("init")
             if result.exit_code:
                 found.append(
                     f"{kilobytes} KB were left: with enough disk space, exit code {result.exit_code}: {result.stderr}"
@@ -113,7 +113,7 @@ def certbot(folder: Path) -> Case:
             begins = len(log.read_text())
             # Larger than the free space without which sslctl orders nothing.
             with mounted(state, f"size={_MEGABYTE * 96}"):
-                _sslctl(world, state, "list")
+                _sslctl(world, state, "init")
                 fill(state, kilobytes)
                 code, said = _sslctl(world, state, "add", name)
                 codes[code] += 1

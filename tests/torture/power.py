@@ -124,7 +124,8 @@ class _Bench:
         platter, commits = SimulatedDisk(before), [(0, self._require(before))]
         for index, call in enumerate(calls, 1):
             platter.take(call)
-            if call.what == "remove" and call.path == _JOURNAL:
+            # A new database gets its name with its schema in it.
+            if (call.what, call.path) in (("remove", _JOURNAL), ("link", _DATABASE)):
                 commits.append((index, self._require(platter.now)))
         return _Recording(before, calls, commits)
 

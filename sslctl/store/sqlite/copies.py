@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sslctl.errors import BadInput, Busy, SslctlError, StateError
 from sslctl.store.interface.maintenance import Copy
-from sslctl.store.sqlite import schema
+from sslctl.store.sqlite import replacement, schema
+from sslctl.store.sqlite.creation import make_folder, sync, temporary
 from sslctl.system.files import publish
 
 _LONGEST_SECONDS = 60
@@ -23,16 +23,18 @@ _LOOK_AGAIN_SECONDS = 0.05
 _OPEN_READ_ONLY = "mode=ro"
 
 
-def back_up(source: Path, path: Path, *, force: bool) -> Copy:
-    """Write a copy of the database `source` into the file `path`; see `Maintenance.back_up`."""
+def back_up(source: Path, path: Path, *, force: bool, spared: Iterable[Path]) -> Copy:
+    """Write a copy of the database `source` into the file `path`, which is none of `spared`; see `Maintenance.back_up`."""
+    if any(_is_same(path, each) for each in spared):
+        raise BadInput(f"{path} is in use by sslctl itself", hint="name a file in another folder")
     if not force and os.path.lexists(path):
         raise BadInput(f"{path} exists already", hint="--force overwrites it")
     try:
-        with _temporary(path) as temporary:
-            _copy(source, temporary)
-            found = _examine(temporary, str(path))
-            _sync(temporary)
-            publish(temporary, path, force=force)
+        with temporary(path) as made:
+            _copy(source, made)
+            found = _examine(made, str(path))
+            sync(made)
+            publish(made, path, force=force)
     except FileExistsError as error:
         raise BadInput(f"{path} exists already", hint="--force overwrites it") from error
     except OSError as error:
@@ -40,61 +42,36 @@ def back_up(source: Path, path: Path, *, force: bool) -> Copy:
     return found
 
 
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
 @contextmanager
 def unpacked(backup: Path, path: Path) -> Iterator[tuple[Path, Copy]]:
-    """Yield a copy of `backup` and what it holds; at the end of the block the copy becomes the database `path`.
+    """Yield a copy of `backup` in the folder of the database `path`, and what it holds. The copy is deleted after the block.
 
-    It has the schema of this version and no claims. If the block raises, nothing is left of it. Raise `StateError` if
-    there is state at `path`, or if `backup` is damaged or not sslctl's.
+    It has the schema of this version and no claims. Raise `StateError` if a state at `path` may not be replaced, or if
+    `backup` is damaged or not sslctl's.
     """
-    _require_empty(path)
+    replacement.require_replaceable(path)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _temporary(path) as temporary:
+        make_folder(path.parent)
+        with temporary(path) as copy:
             _require_known(backup)
-            _copy(backup, temporary)
-            found = _examine(temporary, str(backup))
-            yield temporary, found
-            _sync(temporary)
-            publish(temporary, path, force=False)
-    except FileExistsError as error:
-        raise _occupied(path) from error
+            _copy(backup, copy)
+            yield copy, _examine(copy, str(backup))
     except OSError as error:
         raise StateError(
             f"cannot restore {path}: {error.strerror}", hint="state.dir names the folder"
         ) from error
 
 
-def _require_empty(path: Path) -> None:
-    # SQLite would replay a leftover journal into the new database.
-    for place in (path, path.with_name(f"{path.name}-journal")):
-        if os.path.lexists(place):
-            raise _occupied(place)
-
-
-def _occupied(place: Path) -> StateError:
-    return StateError(
-        f"{place} exists already, and restore overwrites nothing",
-        hint="move it away, or name an empty folder in state.dir",
-    )
-
-
 def _require_known(backup: Path) -> None:
     with _translating_errors(backup), closing(_connect(backup, _OPEN_READ_ONLY)) as connection:
         schema.require_known(connection, str(backup))
-
-
-@contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    # mkstemp makes the file with mode 0600.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        yield temporary
-    finally:
-        for left in (temporary, temporary.with_name(f"{temporary.name}-journal")):
-            left.unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -138,11 +115,6 @@ def _examine(copy: Path, shown_as: str) -> Copy:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextmanager

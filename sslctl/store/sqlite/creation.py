@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from sslctl.errors import StateError
 from sslctl.store.sqlite import schema
 from sslctl.store.sqlite.presence import MISSING, find_gap, journal_of
 from sslctl.system.files import publish, sync_folder
+from sslctl.system.ownership import can_others_change
 
 
 def make_folder(folder: Path) -> None:
@@ -36,6 +38,17 @@ def make_database(path: Path) -> None:
         # If another process has made the database meanwhile, that one is used.
         with suppress(FileExistsError):
             publish(made, path, force=False)
+
+
+def require_ours(place: Path) -> None:
+    """Raise `StateError` if another user could replace `place`."""
+    if place.is_symlink():
+        raise StateError(f"{place} is a symbolic link", hint="set state.dir to the real path")
+    if place.exists() and can_others_change(place.stat()):
+        raise StateError(
+            f"other users can change {place}",
+            hint=f"give it to the user who runs sslctl, and chmod go-w {place}",
+        )
 
 
 @contextmanager

@@ -13,10 +13,9 @@ from typing import Any
 from sslctl.errors import Busy, SslctlError, StateError
 from sslctl.store.sql.connection import Run, T
 from sslctl.store.sqlite import schema
-from sslctl.store.sqlite.creation import make_database, make_folder
+from sslctl.store.sqlite.creation import make_database, make_folder, require_ours
 from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.store.sqlite.presence import MAKE_HINT, find_gap
-from sslctl.system.ownership import can_others_change
 
 OLDEST_SQLITE = (3, 39)
 """The oldest SQLite with `IS DISTINCT FROM`. Debian 12 has 3.40."""
@@ -279,17 +278,6 @@ def _prepare_file(path: Path, *, create: bool) -> None:
     if create:
         make_folder(path.parent)
     for place in (path.parent, path):
-        _require_ours(place)
+        require_ours(place)
     if create:
         make_database(path)
-
-
-def _require_ours(place: Path) -> None:
-    """Raise `StateError` if another user could replace `place`."""
-    if place.is_symlink():
-        raise StateError(f"{place} is a symbolic link", hint="set state.dir to the real path")
-    if place.exists() and can_others_change(place.stat()):
-        raise StateError(
-            f"other users can change {place}",
-            hint=f"give it to the user who runs sslctl, and chmod go-w {place}",
-        )

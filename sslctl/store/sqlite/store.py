@@ -46,7 +46,7 @@ class SqliteStore(SqlStore, Store):
             raise
 
     def back_up(self, path: Path, *, force: bool = False) -> Copy:
-        copy = copies.back_up(self._path, path, force=force)
+        copy = copies.back_up(self._path, path, force=force, spared=(self._path, self._keyring.path))
         self.record_milestone(Milestone.BACKED_UP, clean(path))
         return copy
 

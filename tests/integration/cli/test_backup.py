@@ -21,8 +21,11 @@ from sslctl.fleet import enrolment
 from sslctl.issuance.batch import Batch
 from sslctl.issuance.slots import Slots
 from sslctl.issuer import Issued
-from sslctl.rules.model import Milestone, Order
+from sslctl.rules.claim_names import KEY_ROTATION
+from sslctl.rules.model import Milestone, Order, Source
 from sslctl.rules.reasons import Status
+from sslctl.store.interface.domains import Query
+from sslctl.system.locks import locked
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeIssuer
 from tests.support.store_cases import look_into
@@ -146,6 +149,17 @@ def test_backup_is_rejected_when_the_folder_is_missing(used: Cdn, file: Path) ->
     assert "No such file or directory" in refused.stderr
 
 
+@pytest.mark.parametrize("name", ["sslctl.db", "master.key"])
+def test_backup_never_replaces_the_database_or_the_key_file(used: Cdn, name: str) -> None:
+    """Other processes would go on with a file that has no name any more."""
+    place = used.folder / "state" / name
+    before = place.stat().st_ino, place.read_bytes()
+    refused = used.sslctl("backup", str(place), "--force")
+    assert (refused.exit_code, refused.stdout) == (Exit.USAGE, "")
+    assert "is in use by sslctl itself" in refused.stderr
+    assert (place.stat().st_ino, place.read_bytes()) == before
+
+
 def test_backup_writes_nothing_when_the_database_is_damaged(used: Cdn, file: Path) -> None:
     database = used.folder / "state" / "sslctl.db"
     with look_into(database) as connection:
@@ -178,7 +192,10 @@ def assert_restore_refused(cdn: Cdn, file: Path, folder: Path, *words: str) -> N
 
 def test_restore_is_refused_when_a_state_exists(used: Cdn, backup: Path) -> None:
     assert_restore_refused(
-        used, backup, used.folder / "state", "exists already, and restore overwrites nothing"
+        used,
+        backup,
+        used.folder / "state",
+        "exists already and holds 1 domains, and restore overwrites nothing",
     )
 
 
@@ -188,6 +205,115 @@ def test_restore_is_refused_when_a_journal_exists(
     folder = use_empty_state(used, monkeypatch)
     (folder / "sslctl.db-journal").touch()
     assert_restore_refused(used, backup, folder, "sslctl.db-journal exists already")
+
+
+def _key(folder: Path) -> bytes:
+    return (folder / "master.key").read_bytes()
+
+
+def test_restore_replaces_a_state_that_never_held_a_domain(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if that state was made with another key file, and a tick ran over it."""
+    folder = use_empty_state(used, monkeypatch, key=False)
+    assert used.sslctl("init").exit_code == Exit.OK
+    assert used.sslctl("daemon-tick").exit_code == Exit.OK
+    (folder / "master.key").write_bytes(_key(used.folder / "state"))
+    result = used.sslctl("restore", str(backup))
+    assert result.exit_code == Exit.OK, result.stderr
+    assert used.sslctl("list", "--json").json["domains"][0]["domain"] == "shop.example.com"
+    assert used.sslctl("daemon-tick").exit_code == Exit.OK
+    assert used.sslctl("audit", "verify").exit_code == Exit.OK
+    assert set(os.listdir(folder)) == {"sslctl.db", "master.key", "tick.lock"}  # noqa: PTH208 - names
+
+
+def test_process_that_has_the_replaced_state_open_writes_into_the_restored_one(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_empty_state(used, monkeypatch)
+    used.make_state()
+    app = used.app()
+    assert not list(app.store.domains(Query(), used.clock()))
+    assert used.sslctl("restore", str(backup)).exit_code == Exit.OK
+    app.store.add_domain("late.example.com", (), Source.C4)
+    app.close()
+    listed = {domain["domain"] for domain in used.sslctl("list", "--json").json["domains"]}
+    assert listed == {"shop.example.com", "late.example.com"}
+    assert used.sslctl("audit", "verify").exit_code == Exit.OK
+
+
+def test_restore_waits_for_whoever_works_on_the_empty_state(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation of the keys would drop the key that decrypts the backup."""
+    folder = use_empty_state(used, monkeypatch)
+    used.make_state()
+    with closing(used.app()) as app:
+        assert app.store.claim([KEY_ROTATION], timedelta(hours=1))
+        refused = used.sslctl("restore", str(backup))
+        assert refused.exit_code == Exit.TRY_LATER
+        app.store.release([KEY_ROTATION])
+    with locked(folder / "tick.lock"):
+        assert used.sslctl("restore", str(backup)).exit_code == Exit.TRY_LATER
+    assert used.sslctl("list", "--json").json["domains"] == []
+    assert used.sslctl("restore", str(backup)).exit_code == Exit.OK
+
+
+def test_restore_is_refused_when_the_state_held_a_domain_that_was_deleted(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = use_empty_state(used, monkeypatch)
+    used.make_state()
+    assert used.sslctl("add", "b.example.com", "--no-wait").exit_code == Exit.PENDING
+    assert used.sslctl("delete", "b.example.com", "--yes", "--keep-on-c4").exit_code == Exit.OK
+    assert_restore_refused(used, backup, folder, "holds 1 domains, and restore overwrites nothing")
+
+
+def _kept(folder: Path) -> list[Path]:
+    return list(folder.glob("sslctl.db.damaged-*"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * 8192, b"no database" * 100, None],
+    ids=["empty", "zeros", "text", "truncated"],
+)
+def test_restore_replaces_an_empty_or_unreadable_database(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    folder = use_empty_state(used, monkeypatch)
+    if content is None:
+        content = backup.read_bytes()[:5000]
+    (folder / "sslctl.db").write_bytes(content)
+    assert used.sslctl("daemon-tick").exit_code == Exit.UNUSABLE
+    result = used.sslctl("restore", str(backup))
+    assert result.exit_code == Exit.OK, result.stderr
+    assert [path.read_bytes() for path in _kept(folder)] == ([content] if content else [])
+    assert all(str(path) in result.stderr for path in _kept(folder))
+    assert used.sslctl("daemon-tick").exit_code == Exit.OK
+    assert used.sslctl("list", "--json").json["domains"][0]["domain"] == "shop.example.com"
+
+
+def test_failed_restore_does_not_change_the_empty_state(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = use_empty_state(used, monkeypatch)
+    used.make_state()
+    before = (folder / "sslctl.db").read_bytes()
+    backup.write_bytes(backup.read_bytes()[:5000])
+    assert used.sslctl("restore", str(backup)).exit_code == Exit.UNUSABLE
+    assert (folder / "sslctl.db").read_bytes() == before
+    assert set(os.listdir(folder)) == {"sslctl.db", "master.key", "tick.lock"}  # noqa: PTH208 - names
+
+
+def test_restore_does_not_replace_a_database_of_another_program(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = use_empty_state(used, monkeypatch)
+    with look_into(folder / "sslctl.db") as connection:
+        connection.execute("CREATE TABLE bookmark (url TEXT)")
+    (folder / "sslctl.db").chmod(0o600)
+    assert_restore_refused(used, backup, folder, "is a database of another program")
 
 
 def test_restore_is_refused_without_the_key_file(

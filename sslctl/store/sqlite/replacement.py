@@ -1,0 +1,152 @@
+"""The place of the database in a restore: what may be replaced there, and how, while other processes may have it open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from datetime import datetime
+from enum import Enum, auto
+from pathlib import Path
+
+from sslctl.errors import Busy, StateError
+from sslctl.store.sql.claims import is_gone
+from sslctl.store.sqlite import schema
+from sslctl.store.sqlite.creation import require_ours, sync
+from sslctl.store.sqlite.presence import EMPTY, find_gap, journal_of
+from sslctl.system.files import publish, sync_folder
+from sslctl.text import instant
+
+_UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PATIENCE = 15.0
+# Deleted domains stay in `domain`, and events are never deleted.
+_USES = (
+    ("domain", "domains"),
+    ("certificate", "certificates"),
+    ("acme_order", "orders"),
+    ("event", "events"),
+)
+
+
+class _Found(Enum):
+    """What is at the place of the database, if it may be replaced."""
+
+    NOTHING = auto()
+    EMPTY_FILE = auto()
+    UNREADABLE = auto()
+    NEVER_USED = auto()
+
+
+def require_replaceable(path: Path) -> None:
+    """Raise `StateError` if there is a state at `path` that holds domains or held some, or a file that is not sslctl's."""
+    _examine(path)
+
+
+def put_in_place(copy: Path, path: Path, now: datetime) -> Path | None:
+    """Make the finished database `copy` the database `path`. Return where an unreadable one was kept, None if there was none.
+
+    A state that never held a domain is overwritten in one transaction, so that a process that has it open goes on with the
+    restored one. Raise `StateError` if there is a state that may not be replaced, `Busy` if a process works on it.
+    """
+    sync(copy)
+    found = _examine(path)
+    if found is _Found.NEVER_USED:
+        _overwrite(copy, path, now)
+        return None
+    kept = None
+    if found is _Found.UNREADABLE:
+        kept = path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}")
+        _keep(path, kept)
+    try:
+        publish(copy, path, force=found is not _Found.NOTHING)
+    except FileExistsError as error:
+        raise _occupied(path, "exists already") from error
+    return kept
+
+
+def _examine(path: Path) -> _Found:
+    gap = find_gap(path)
+    require_ours(path)
+    found = (_Found.EMPTY_FILE if gap == EMPTY else _Found.NOTHING) if gap else _read(path)
+    journal = journal_of(path)
+    # SQLite would play it back into the new database.
+    if found is not _Found.NEVER_USED and os.path.lexists(journal):
+        raise _occupied(journal, "exists already")
+    return found
+
+
+def _read(path: Path) -> _Found:
+    try:
+        with closing(_connect(path)) as connection:
+            if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                return _Found.UNREADABLE
+            schema.require_known(connection, str(path))
+            _require_unused(connection, path)
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNREADABLE:
+            return _Found.UNREADABLE
+        raise _translated(path, error) from error
+    return _Found.NEVER_USED
+
+
+def _require_unused(connection: sqlite3.Connection, path: Path) -> None:
+    for table, what in _USES:
+        count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - constants
+        if count:
+            raise _occupied(path, f"exists already and holds {count:,} {what}")
+
+
+def _overwrite(copy: Path, path: Path, now: datetime) -> None:
+    """Copy the database `copy` over the database `path`, in one transaction of SQLite."""
+    try:
+        with closing(_connect(path)) as write, closing(_connect(copy)) as read:
+            for pragma in ("synchronous = EXTRA", "secure_delete = ON", "locking_mode = EXCLUSIVE"):
+                write.execute(f"PRAGMA {pragma}")
+            # In this locking mode the lock outlasts the transaction: nobody can write between the checks and the copy.
+            write.execute("BEGIN EXCLUSIVE")
+            _require_unused(write, path)
+            _require_unclaimed(write, now)
+            write.execute("COMMIT")
+            read.backup(write)
+    except sqlite3.Error as error:
+        raise _translated(path, error) from error
+
+
+def _require_unclaimed(connection: sqlite3.Connection, now: datetime) -> None:
+    """Raise `Busy` if a living process has a claim: a rotation of the keys would lose those of the backup."""
+    owners = connection.execute("SELECT owner FROM lease WHERE until > ?", (instant(now),))
+    if not all(is_gone(owner) for (owner,) in owners):
+        raise Busy("another sslctl works on the state", hint="try again when it has ended")
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Add the second name `kept` to the file `path`, so that its content survives the replacement."""
+    try:
+        kept.hardlink_to(path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems have no hard links.
+        path.rename(kept)
+    sync_folder(path.parent)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_PATIENCE
+    )
+
+
+def _translated(path: Path, error: sqlite3.Error) -> Busy | StateError:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Busy("the database is in use by another sslctl", hint="try again in a minute")
+    return StateError(
+        f"cannot replace {path}: {error}", hint="move it away, or name an empty folder in state.dir"
+    )
+
+
+def _occupied(place: Path, why: str) -> StateError:
+    return StateError(
+        f"{place} {why}, and restore overwrites nothing",
+        hint="move it away and keep it, or name an empty folder in state.dir",
+    )
