@@ -13,10 +13,12 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+from sslctl.config.settings import StateSection
 from sslctl.errors import SslctlError
 from sslctl.rules.claim_names import TICK
 from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import presence
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support import fast_folder, module_command
 from tests.support.fakes import Clock
@@ -243,6 +245,8 @@ def _is_hot(content: Content) -> bool:
 
 def _read(box: Path) -> _Found:
     """Let SQLite recover the database, check and read all of it, then use it through the real store."""
+    # A command must not take what the cut left for the rest of a lost state.
+    presence.require_creatable(StateSection(box / "state"), with_key=False)
     (box / "state").mkdir(0o700, exist_ok=True)
     with closing(sqlite3.connect(box / _DATABASE)) as connection:
         (answer,) = connection.execute("PRAGMA integrity_check").fetchone()

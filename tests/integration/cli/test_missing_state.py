@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -99,16 +100,19 @@ def test_database_that_is_a_dangling_link_or_a_folder_is_refused(new_cdn: Cdn, p
     assert not key_of(state_of(new_cdn)).exists()
 
 
-def test_tick_from_cron_with_a_wrong_state_folder_sends_no_ping(
+def test_tick_from_cron_without_its_state_ends_with_8_and_sends_no_ping(
     cdn: Cdn, listener: socket.socket, tmp_path: Path
 ) -> None:
-    """A typo in the path: a real process, which a monitor must miss."""
+    """A typo in a path, or a lost database: a real process, whose ping a monitor must miss."""
     host, port = listener.getsockname()
     with cdn.config_path.open("a") as file:
         file.write(f'\n[notify]\nping_url = "http://{host}:{port}/ping"\n')
     cdn.config_path.chmod(0o600)
-    missing = tmp_path / "sate"
+    missing, lost = tmp_path / "sate", tmp_path / "lost"
+    shutil.copytree(state_of(cdn), lost)
+    database_of(lost).write_bytes(b"")
     for arguments, settings in (
+        (["--config", str(cdn.config_path)], {"SSLCTL_STATE_DIR": str(lost)}),
         (["--config", str(cdn.config_path)], {"SSLCTL_STATE_DIR": str(missing)}),
         (["--config", str(cdn.config_path.with_name("confg.toml"))], {}),
     ):
@@ -123,6 +127,7 @@ def test_tick_from_cron_with_a_wrong_state_folder_sends_no_ping(
         assert (ended.returncode, ended.stdout) == (Exit.UNUSABLE, "")
         assert "error: " in ended.stderr
     assert not missing.exists()
+    assert content(lost) == {"sslctl.db": b"", "master.key": key_of(state_of(cdn)).read_bytes()}
     with pytest.raises(BlockingIOError):
         listener.accept()
 
@@ -156,6 +161,29 @@ def test_add_creates_a_state_and_reports_it_once(new_cdn: Cdn, option: list[str]
         f"sslctl: created a new state: {database_of(state)}, with the key file {key_of(state)}\n"
     )
     assert new_cdn.sslctl("add", NAME, *option).stderr == ""
+
+
+def test_several_first_commands_at_once_create_one_state(new_cdn: Cdn) -> None:
+    """A key file of one of them is no remains of a lost state for the others."""
+    for attempt in range(3):
+        state = new_cdn.folder / f"state{attempt}"
+        settings = {"SSLCTL_CONFIG": str(new_cdn.config_path), "SSLCTL_STATE_DIR": str(state)}
+        program = [sys.executable, "-m", "sslctl", "add", "--no-wait"]
+        running = [
+            subprocess.Popen(
+                [*program, f"{number}.example.com"],
+                env=environment_without_settings(**settings),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(4)
+        ]
+        ended = [(process.communicate(timeout=PATIENCE)[1], process.returncode) for process in running]
+        assert {code for _, code in ended} == {Exit.PENDING}, ended
+        with look_into(database_of(state)) as connection:
+            assert connection.execute("SELECT count(*) FROM domain").fetchone() == (4,)
+        assert set(content(state)) == {"sslctl.db", "master.key"}
 
 
 def test_init_uses_a_key_file_that_was_prepared(new_cdn: Cdn) -> None:
