@@ -17,27 +17,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
 from sslctl.rules.model import Bundle, Source
-
-
-class State(StrEnum):
-    """How far the control plane is with a certificate that it accepted."""
-
-    ACTIVATING = "activating"
-    ACTIVE = "active"
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """The certificate that is installed for a domain, without its key. `fingerprint` is SHA-256 in lower-case hex."""
-
-    source: Source
-    fingerprint: str
-    not_after: datetime
-    state: State
+from sslctl.rules.model import Installed as Installed
+from sslctl.rules.model import State as State
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,26 @@ class Source(StrEnum):
     TEXT = "text"
 
 
+class State(StrEnum):
+    """How far the control plane is with a certificate that it accepted."""
+
+    ACTIVATING = "activating"
+    ACTIVE = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The certificate that the control plane has for a domain, without its key.
+
+    `fingerprint` is the SHA-256 of the DER encoding in lower-case hexadecimal.
+    """
+
+    source: Source
+    fingerprint: str
+    not_after: datetime
+    state: State
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A certificate with its chain and key, as PEM text. No repr shows the key. A destroyed key is empty."""
@@ -127,12 +147,64 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """The step of a pass that did not answer since `since`, so that what was known before could not be confirmed.
+
+    `code` and `found` are the reason. `retry_at` and `tries` are as in `Finding`.
+    """
+
+    code: Code
+    found: str
+    since: datetime
+    retry_at: datetime
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A bad answer of a shared party (C4, DNS) about a domain that is served; it is not believed yet.
+
+    It was first given at `since` and last at `at`. `fleet.suspicions` decides when it becomes a finding or a warning.
+    """
+
+    code: Code
+    found: str
+    wanted: str
+    since: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """A stored warning: DNS, CAA or the ports would fail an order, but what is served is valid and not due yet."""
+
+    code: Code
+    found: str
+    wanted: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """What is known of a domain after a pass. `finding` is None if the domain is well."""
+
+    finding: Finding | None = None
+    unconfirmed: Unconfirmed | None = None
+    suspicion: Suspicion | None = None
+    caution: Caution | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """A managed domain with its current facts; `status.derive_status` derives its status from them.
 
-    `wanted` is the certificate that belongs on the edge. `serving` is the one that C4 served when last checked. They
-    differ while an upload is missing. `finding` is None if the last pass succeeded or no pass was made (`checked_at` is
-    None). `revision` counts the changes, for compare-and-set.
+    `wanted` is the certificate that belongs on the edge. `serving` is the one of ours that C4 served when last checked.
+    They differ while an upload is missing. `foreign` is what C4 has instead of ours; then `serving` is None.
+    `finding` is None if the last pass succeeded or no pass was made (`checked_at` is None).
+
+    `observed_at` is when C4's record was last read, `dns_checked_at` when DNS, CAA and ports were last good or bad.
+    `text_consent` is the fingerprint of the text certificate that a person agreed to replace; empty without consent.
+    `revision` counts the changes, for compare-and-set.
     """
 
     id: int
@@ -145,7 +217,24 @@ class Domain:
     finding: Finding | None = None
     wanted: Certificate | None = None
     serving: Certificate | None = None
+    foreign: Installed | None = None
+    unconfirmed: Unconfirmed | None = None
+    suspicion: Suspicion | None = None
+    caution: Caution | None = None
+    observed_at: datetime | None = None
+    dns_checked_at: datetime | None = None
+    text_consent: str = ""
     revision: int = 0
+
+    @property
+    def result(self) -> PassResult:
+        """What was known after the last pass."""
+        return PassResult(self.finding, self.unconfirmed, self.suspicion, self.caution)
+
+    @property
+    def in_service(self) -> Certificate | Installed | None:
+        """The certificate that C4 had when its record was last read, ours or not."""
+        return self.foreign or self.serving
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -174,6 +263,16 @@ class DomainSummary(NamedTuple):
     finding: Finding | None
     wanted: CertificateSummary | None
     serving: CertificateSummary | None
+    foreign: Installed | None
+    unconfirmed: Unconfirmed | None
+    suspicion: Suspicion | None
+    caution: Caution | None
+    observed_at: datetime | None
+
+    @property
+    def in_service(self) -> CertificateSummary | Installed | None:
+        """The certificate that C4 had when its record was last read, ours or not."""
+        return self.foreign or self.serving
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ class Code(StrEnum):
     C4_REJECTED = "C4_REJECTED"
     C4_UNAUTHORIZED = "C4_UNAUTHORIZED"
     C4_MISMATCH = "C4_MISMATCH"
+    FOREIGN_TEXT = "FOREIGN_TEXT"
+    CERT_WORSE = "CERT_WORSE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,18 @@ REASONS: dict[Code, Reason] = {
         Owner.OPERATOR,
         "C4 has no such domain.",
         "Delete it here, or create it in C4 and run `sslctl recheck`.",
+    ),
+    Code.FOREIGN_TEXT: Reason(
+        _PENDING,
+        Owner.OPERATOR,
+        "C4 has a valid text certificate that sslctl did not install, so it is not replaced: found {found}.",
+        "Replace it with `sslctl add`, or keep it with `sslctl adopt`. It is replaced when it has expired.",
+    ),
+    Code.CERT_WORSE: Reason(
+        _FAILURE,
+        Owner.OPERATOR,
+        "The new certificate is worse than the one in service, so it was not installed: found {found}, wanted {wanted}.",
+        "Find out why the CA issues such a certificate. `sslctl recheck --force-renew --force` installs one all the same.",
     ),
     Code.CERT_EXPIRED: Reason(
         Status.EXPIRED,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sslctl.rules.model import Certificate, Domain, Finding, Source
+from sslctl.rules.model import Certificate, Domain, Finding, Installed, Source
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.renewal import RenewalRule, asked_early, renewal_at
 from sslctl.rules.singapore import format_sgt, next_midnight
-from sslctl.rules.versions import is_expired, needs_upload
+from sslctl.rules.versions import is_expired, may_replace, needs_upload
 
 RETRY_SOONEST = timedelta(minutes=1)
 RETRY_LATEST = timedelta(days=7)
@@ -44,23 +44,49 @@ def find_due_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork |
     upload is done for every source; apart from that, certificates of source text are never rechecked or renewed. A domain
     in Discard waits for a person.
     """
-    finding = domain.finding
-    if domain.deleted_at is not None or (finding is not None and not _retries(finding, now)):
+    if domain.deleted_at is not None or not _is_time(domain, now):
         return None
     if needs_upload(domain, now):
         return DueWork(Work.UPLOAD, "its certificate is issued, and C4 has not confirmed it")
-    if domain.source is Source.TEXT:
-        return None
-    if domain.serving is not None and rule.renew_at(domain.serving) <= now:
-        return _renewal(domain.serving, now, rule)
-    if domain.serving is not None and domain.serving.revoked_at is not None:
+    if domain.source is Source.C4:
+        work = _find_work(domain, now, rule)
+        if work is not None:
+            return work
+    if domain.unconfirmed is not None:
+        return DueWork(Work.RECHECK, f"it could not be confirmed ({domain.unconfirmed.code})")
+    return None
+
+
+def _find_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork | None:
+    """Return the work that is due for a domain of source c4 that misses no upload and waits for no retry."""
+    finding, serving = domain.finding, domain.serving
+    if domain.foreign is not None:
+        work = _find_work_on_foreign(domain, domain.foreign, now, rule)
+        if work is not None:
+            return work
+    if serving is not None and rule.renew_at(serving) <= now:
+        return _renewal(serving, now, rule)
+    if serving is not None and serving.revoked_at is not None:
         return DueWork(Work.RENEW, "its certificate is revoked")
-    if finding is not None and finding.code is Code.BUDGET_HELD and domain.serving is None:
+    if finding is not None and finding.code is Code.BUDGET_HELD and serving is None:
         return DueWork(Work.ISSUE, "the CA's limits allow its order now")
     if finding is not None and finding.code is not Code.QUEUED:
         return DueWork(Work.RECHECK, f"it is in {finding.reason.status} ({finding.code})")
-    if finding is not None or domain.serving is None:
+    if finding is not None or domain.in_service is None:
         return DueWork(Work.ISSUE, "it is recorded, and no attempt was made yet")
+    return None
+
+
+def _find_work_on_foreign(
+    domain: Domain, foreign: Installed, now: datetime, rule: RenewalRule
+) -> DueWork | None:
+    """Return the work that is due for a domain for which C4 has `foreign` instead of our certificate."""
+    if is_expired(foreign, now):
+        return DueWork(Work.RENEW, f"C4's other certificate expired {format_sgt(foreign.not_after)}")
+    if may_replace(domain, now):
+        return DueWork(Work.ISSUE, "the text certificate on C4 is to be replaced")
+    if foreign.source is Source.C4 and foreign.not_after - rule.before <= now:
+        return DueWork(Work.RENEW, f"C4's other certificate expires {format_sgt(foreign.not_after)}")
     return None
 
 
@@ -73,6 +99,14 @@ def _renewal(certificate: Certificate, now: datetime, rule: RenewalRule) -> DueW
         return DueWork(Work.RENEW, "the CA asks for its renewal now")
     see = f": {info.explanation_url}" if info.explanation_url else ""
     return DueWork(Work.REPLACE, f"the CA asks for its replacement early{see}")
+
+
+def _is_time(domain: Domain, now: datetime) -> bool:
+    """Return whether no retry is awaited. After a step that did not answer, its retry counts, not the finding's."""
+    if domain.unconfirmed is not None:
+        retry_at = domain.unconfirmed.retry_at
+        return retry_at <= now or retry_at > now + RETRY_LATEST
+    return domain.finding is None or _retries(domain.finding, now)
 
 
 def _retries(finding: Finding, now: datetime) -> bool:

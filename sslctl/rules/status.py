@@ -22,12 +22,12 @@ def derive_status(domain: Domain | DomainSummary, now: datetime) -> Verdict:
     If several statuses apply, the first one counts, in this order: Discard, Emergency, Expired, Failure, Pending, Success.
     """
     finding = domain.finding
-    current = domain.serving or domain.wanted
+    current = domain.in_service or domain.wanted
     if current is not None and is_expired(current, now) and not _outranks(domain, finding, now):
         return _expired(current, finding)
     if finding is not None:
         return _troubled(finding)
-    if domain.serving is None:
+    if domain.in_service is None:
         return _troubled(queued_finding(domain.created_at))
     return _WELL
 
@@ -72,9 +72,9 @@ def queued_finding(at: datetime) -> Finding:
 
 def describe_serving(domain: Domain | DomainSummary, now: datetime) -> str:
     """Return in words what C4 served when last checked: `valid, 9 days left`, `expired 2 days ago` or `nothing`."""
-    if domain.serving is None:
+    if domain.in_service is None:
         return "nothing"
-    left = domain.serving.not_after - now
+    left = domain.in_service.not_after - now
     if left > timedelta(0):
         return f"valid, {format_duration(left)} left"
     return f"expired {format_duration(-left)} ago"

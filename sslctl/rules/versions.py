@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sslctl.rules.model import Certificate, Domain, Source
+from sslctl.rules.model import Certificate, Domain, Installed, Source
 
 
 class Expiring(Protocol):
@@ -24,11 +24,29 @@ def is_expired(certificate: Expiring, now: datetime) -> bool:
 
 
 def needs_upload(domain: Domain, now: datetime) -> bool:
-    """Return whether the store holds a usable certificate that C4 is not known to serve."""
+    """Return whether the store holds a usable certificate that C4 is not known to serve, and that may replace what is there."""
     wanted = domain.wanted
     if wanted is None or (domain.serving is not None and domain.serving.id == wanted.id):
         return False
-    return is_usable(wanted, domain.names, now) and wanted.source is domain.source
+    if not is_usable(wanted, domain.names, now) or wanted.source is not domain.source:
+        return False
+    foreign = domain.foreign
+    return foreign is None or may_replace(domain, now) or _is_newer(wanted, foreign)
+
+
+def may_replace(domain: Domain, now: datetime) -> bool:
+    """Return whether the foreign certificate of `domain` may be replaced before it is due.
+
+    It may if it has expired, or if it is the text certificate that a person agreed to replace.
+    """
+    foreign = domain.foreign
+    if foreign is None or is_expired(foreign, now):
+        return True
+    return foreign.source is Source.TEXT and foreign.fingerprint == domain.text_consent
+
+
+def _is_newer(wanted: Certificate, foreign: Installed) -> bool:
+    return foreign.source is Source.C4 and wanted.not_after > foreign.not_after
 
 
 def is_usable(certificate: Certificate, names: Iterable[str], now: datetime) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from sslctl.rules.model import Certificate, Domain, DomainSummary, Finding, Source
+from sslctl.rules.model import Certificate, Domain, DomainSummary, Finding, Installed, PassResult, Source
 from sslctl.rules.reasons import Status
 
 
@@ -98,6 +98,30 @@ class Domains(Protocol):
 
     def record_finding(self, domain: Domain, finding: Finding | None) -> Domain:
         """Record the result of a pass over `domain`; None means healthy. An event is written if the result changed."""
+
+    def record_result(self, domain: Domain, result: PassResult) -> Domain:
+        """Record all that is known of `domain` after a pass. An event is written for each part that changed."""
+
+    def record_dns_check(self, domain: Domain, result: PassResult) -> Domain:
+        """Record that DNS, CAA and ports of `domain` were checked now, and what is known since."""
+
+    def record_observation(self, domain: Domain, foreign: Installed | None) -> Domain:
+        """Record that C4's record was read now, and what C4 has instead of our certificate (None: nothing else)."""
+
+    def confirm_observations(self, names: Sequence[str], at: datetime) -> None:
+        """Bulk record that C4's records of `names` were read at `at`, and are as they were known."""
+
+    def record_text_consent(self, domain: Domain, fingerprint: str) -> Domain:
+        """Record that a person agreed to replace the text certificate `fingerprint` on C4."""
+
+    def suspected(self, since: datetime) -> list[Domain]:
+        """Return the domains with a suspicion that was heard at `since` or later, by name."""
+
+    def least_observed(self, before: datetime, limit: int) -> list[Domain]:
+        """Return at most `limit` domains whose C4 record was last read before `before` or never, the oldest first."""
+
+    def least_dns_checked(self, before: datetime, limit: int) -> list[Domain]:
+        """Return at most `limit` domains whose DNS was last checked before `before` or never, the oldest first."""
 
     def delete_domain(self, domain: Domain) -> Domain:
         """Stop managing `domain`. Its history stays."""

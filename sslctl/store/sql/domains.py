@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 
-from sslctl.rules.model import Certificate, Domain, Finding, Source
-from sslctl.rules.reasons import Code
+from sslctl.rules.model import (
+    Caution,
+    Certificate,
+    Domain,
+    Finding,
+    Installed,
+    PassResult,
+    Source,
+    Suspicion,
+    Unconfirmed,
+)
+from sslctl.rules.reasons import REASONS, Code
+from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import queued_finding
+from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Run, expect
 from sslctl.store.sql.history import SqlHistory
 from sslctl.store.sql.queries import SqlQueries
@@ -81,25 +95,50 @@ class SqlDomains(SqlQueries, SqlHistory):
             return self.record_finding(self.domain(domain.name), queued_finding(self._clock()))
 
     def record_finding(self, domain: Domain, finding: Finding | None) -> Domain:
-        values: dict[str, object] = {
-            "finding_code": finding and finding.code,
-            "finding_found": finding and finding.found,
-            "finding_wanted": finding and finding.wanted,
-            "finding_at": finding and instant(finding.at),
-            "retry_at": finding and finding.retry_at and instant(finding.retry_at),
-            "finding_tries": finding.tries if finding else 1,
-        }
-        tried = finding is None or finding.code is not Code.QUEUED
+        return self.record_result(domain, replace(domain.result, finding=finding, unconfirmed=None))
+
+    def record_result(self, domain: Domain, result: PassResult) -> Domain:
+        values = rows.result_columns(result)
+        tried = result.finding is None or result.finding.code is not Code.QUEUED
         if tried:
             values["checked_at"] = instant(self._clock())
         with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
-            if tried and _reported(finding) != _reported(domain.finding):
-                self._append_event(domain.id, "found", "well" if finding is None else _reported(finding))
+            for kind, detail in _news(domain.result, result) if tried else ():
+                self._append_event(domain.id, kind, detail)
+            return self.domain(domain.name)
+
+    def record_dns_check(self, domain: Domain, result: PassResult) -> Domain:
+        at = instant(self._clock())
+        with self._advance(domain, "dns_checked_at = :at", at=at):
+            found = self.domain(domain.name)
+            return found if found.result == result else self.record_result(found, result)
+
+    def record_observation(self, domain: Domain, foreign: Installed | None) -> Domain:
+        values = {**rows.installed_columns(foreign), "observed_at": instant(self._clock())}
+        with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
+            if foreign is not None and foreign != domain.foreign:
+                self._append_event(domain.id, "foreign", _described_foreign(foreign))
+            return self.domain(domain.name)
+
+    def confirm_observations(self, names: Sequence[str], at: datetime) -> None:
+        sql = f"""UPDATE domain SET observed_at = :at
+            WHERE name IN (SELECT value FROM {self._database.dialect.texts(":names")})"""  # noqa: S608 - constants
+        for start in range(0, len(names), _MOST_IN_ONE_COMMIT):
+            block = json.dumps(names[start : start + _MOST_IN_ONE_COMMIT])
+            with self._database.transaction() as run:
+                run(sql, {"names": block, "at": instant(at)})
+
+    def record_text_consent(self, domain: Domain, fingerprint: str) -> Domain:
+        with self._advance(domain, "text_consent = :fingerprint", fingerprint=fingerprint):
+            self._append_event(
+                domain.id, "consent", f"the text certificate {fingerprint[:16]} may be replaced"
+            )
             return self.domain(domain.name)
 
     def delete_domain(self, domain: Domain) -> Domain:
         at = instant(self._clock())
         change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
+        change += f", observed_at = NULL, dns_checked_at = NULL, text_consent = '', {rows.NOTHING_OBSERVED}"
         with self._advance(domain, change, at=at) as run:
             self._mark_replaced(run, domain, at)
             self._append_event(domain.id, "deleted", "")
@@ -135,6 +174,37 @@ def _changed(domain: Domain) -> str:
 
 def _described(sans: tuple[str, ...], source: Source) -> str:
     return f"source {source}, other names: {', '.join(sans)}" if sans else f"source {source}, no other names"
+
+
+def _described_foreign(foreign: Installed) -> str:
+    return (
+        f"C4 has another {foreign.source} certificate, {foreign.fingerprint[:16]},"
+        f" which expires {format_sgt(foreign.not_after)}"
+    )
+
+
+def _news(before: PassResult, after: PassResult) -> Iterator[tuple[str, str]]:
+    """Yield kind and detail of an event for each part of a result that changed. Times alone are no news."""
+    if _reported(after.finding) != _reported(before.finding):
+        yield "found", "well" if after.finding is None else _reported(after.finding)
+    if after.unconfirmed and _code(after.unconfirmed) != _code(before.unconfirmed):
+        yield "unconfirmed", f"{after.unconfirmed.code}: {after.unconfirmed.found}"
+    if after.suspicion and _code(after.suspicion) != _code(before.suspicion):
+        yield "suspected", _explained(after.suspicion)
+    if before.suspicion and not after.suspicion and _reported(after.finding) == _reported(before.finding):
+        yield "suspicion ended", before.suspicion.code
+    if after.caution and _code(after.caution) != _code(before.caution):
+        yield "warned", _explained(after.caution)
+    if before.caution and not after.caution:
+        yield "warning ended", before.caution.code
+
+
+def _code(part: Unconfirmed | Suspicion | Caution | None) -> Code | None:
+    return None if part is None else part.code
+
+
+def _explained(part: Suspicion | Caution) -> str:
+    return f"{part.code}: {REASONS[part.code].explain(part.found, part.wanted)}"
 
 
 def _reported(finding: Finding | None) -> str:

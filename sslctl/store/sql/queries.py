@@ -69,6 +69,7 @@ class SqlQueries(SqlPart):
         # A domain that serves another certificate than the wanted one is always a candidate.
         where = """domain.deleted_at IS NULL AND (
             domain.retry_at <= :now OR domain.retry_at > :latest AND domain.finding_code <> 'BUDGET_HELD'
+            OR domain.unconfirmed_retry_at <= :now OR domain.unconfirmed_retry_at > :latest
             OR domain.finding_code IS NULL AND (
                 domain.serving_id IS NULL OR domain.wanted_id IS DISTINCT FROM domain.serving_id
                 OR wanted.not_after <= :horizon OR wanted.revoked_at IS NOT NULL
@@ -85,6 +86,25 @@ class SqlQueries(SqlPart):
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.finding_code IS NULL AND domain.deleted_at IS NULL
             AND domain.source = 'c4' AND domain.id IN (SELECT domain_id FROM acme_order WHERE closed_at IS NULL)"""  # noqa: S608 - constants
         return self._database.read(rows.domain_of, sql)
+
+    def suspected(self, since: datetime) -> list[Domain]:
+        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.suspicion_code IS NOT NULL AND domain.deleted_at IS NULL
+            AND domain.suspicion_at >= ? ORDER BY domain.name"""
+        return self._database.read(rows.domain_of, sql, (instant(since),))
+
+    def least_observed(self, before: datetime, limit: int) -> list[Domain]:
+        return self._oldest("observed_at", before, limit)
+
+    def least_dns_checked(self, before: datetime, limit: int) -> list[Domain]:
+        return self._oldest("dns_checked_at", before, limit)
+
+    def _oldest(self, column: str, before: datetime, limit: int) -> list[Domain]:
+        """Return managed domains whose `column` is empty or before `before`, the oldest first."""
+        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
+            SELECT id FROM domain WHERE deleted_at IS NULL AND ({column} IS NULL OR {column} < :before)
+            ORDER BY {column} IS NOT NULL, {column} LIMIT :limit)
+            ORDER BY domain.{column} IS NOT NULL, domain.{column}, domain.name"""  # noqa: S608 - constants
+        return self._database.read(rows.domain_of, sql, {"before": instant(before), "limit": limit})
 
     def _found(self, query: Query, where: str, values: dict[str, object]) -> dict[int, int]:
         """Return the ids of the domains for which `where` holds, sorted and limited as in `query`, with their names' lengths."""

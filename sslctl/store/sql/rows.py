@@ -7,28 +7,34 @@ have the same order.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 from sslctl.rules.model import (
+    Caution,
     Certificate,
     CertificateSummary,
     Domain,
     DomainSummary,
     Event,
     Finding,
+    Installed,
     Leaf,
     Mark,
     Milestone,
     Order,
+    PassResult,
     RenewalInfo,
     Source,
+    State,
+    Suspicion,
+    Unconfirmed,
 )
 from sslctl.rules.reasons import Code, Status, codes_of
 from sslctl.store.sql.connection import Dialect, Row
-from sslctl.text import clean
+from sslctl.text import clean, instant
 
 # fmt: off
 _CERTIFICATE = (
@@ -41,12 +47,21 @@ UNCHANGING = (
     "chain_pem",
 )
 _FINDING = ("finding_code", "finding_found", "finding_wanted", "finding_at", "retry_at", "finding_tries")
+# The columns of `model.Installed`, `Unconfirmed`, `Suspicion` and `Caution`, each in the order of its fields.
+_OBSERVATIONS = (
+    "foreign_source", "foreign_fingerprint", "foreign_not_after", "foreign_state",
+    "unconfirmed_code", "unconfirmed_found", "unconfirmed_since", "unconfirmed_retry_at", "unconfirmed_tries",
+    "suspicion_code", "suspicion_found", "suspicion_wanted", "suspicion_since", "suspicion_at",
+    "caution_code", "caution_found", "caution_wanted", "caution_since",
+)
 _DOMAIN = (
     "id", "name", "sans", "source", "created_at", "deleted_at", "checked_at", "revision", "wanted_id", "serving_id",
+    "observed_at", "dns_checked_at", "text_consent",
 )
 _CERTIFICATE_SUMMARY = ("version", "source", "fingerprint", "not_after")
 _DOMAIN_SUMMARY = (
     "id", "name", "sans", "source", "created_at", "deleted_at", "checked_at", "wanted_id", "serving_id",
+    "observed_at",
 )
 # fmt: on
 _LONGEST_TEXT = 4096
@@ -82,7 +97,7 @@ def from_domain_facts(dialect: Dialect) -> str:
 def _select_domain(domain: Iterable[str], certificate: Iterable[str]) -> str:
     return (
         f"SELECT {_columns('domain', domain)}, {_columns('wanted', certificate)}, {_columns('serving', certificate)},"
-        f" {_columns('domain', _FINDING)}"
+        f" {_columns('domain', _FINDING)}, {_columns('domain', _OBSERVATIONS)}"
     )
 
 
@@ -124,7 +139,7 @@ def codes(status: Status) -> str:
 
 
 # The expiry of the certificate that `status.derive_status` uses; NULL without one.
-EXPIRY = "coalesce(serving.not_after, wanted.not_after)"
+EXPIRY = "coalesce(domain.foreign_not_after, serving.not_after, wanted.not_after)"
 
 # `status.derive_status` in SQL, for filters and counts over many domains. A property test compares them.
 STATUS = f"""CASE
@@ -134,7 +149,7 @@ STATUS = f"""CASE
   WHEN {EXPIRY} <= :now OR domain.finding_code IN ({codes(Status.EXPIRED)}) THEN '{Status.EXPIRED}'
   WHEN domain.finding_code IN ({codes(Status.FAILURE)}) THEN '{Status.FAILURE}'
   WHEN domain.finding_code IN ({codes(Status.PENDING)}) THEN '{Status.PENDING}'
-  WHEN domain.serving_id IS NULL THEN '{Status.PENDING}'
+  WHEN domain.serving_id IS NULL AND domain.foreign_not_after IS NULL THEN '{Status.PENDING}'
   ELSE '{Status.SUCCESS}' END"""
 
 STATUS_RANK = (
@@ -221,9 +236,11 @@ def domain_of(row: Iterable[Any]) -> Domain:
     """Return the domain, with its wanted and serving certificates, in a row of `SELECT_DOMAIN`."""
     values, wanted_at = tuple(row), len(_DOMAIN)
     serving_at, finding_at = wanted_at + len(_CERTIFICATE), wanted_at + 2 * len(_CERTIFICATE)
+    observations_at = finding_at + len(_FINDING)
     # fmt: off
     (
         identity, name, sans, source, created_at, deleted_at, checked_at, revision, wanted_id, serving_id,
+        observed_at, dns_checked_at, text_consent,
     ) = values[:wanted_at]
     # fmt: on
     wanted = None if wanted_id is None else certificate_of(values[wanted_at:serving_at])
@@ -232,6 +249,7 @@ def domain_of(row: Iterable[Any]) -> Domain:
         serving = None if serving_id is None else certificate_of(values[serving_at:finding_at])
     if any(one is not None and one.domain_id != identity for one in (wanted, serving)):
         raise ValueError(f"{clean(name)} has the certificate of another domain in it")
+    foreign, unconfirmed, suspicion, caution = _observations(values[observations_at:])
     return Domain(
         id=identity,
         name=text_of(name),
@@ -240,9 +258,16 @@ def domain_of(row: Iterable[Any]) -> Domain:
         created_at=time_of(created_at),
         deleted_at=_time_or_none(deleted_at),
         checked_at=_time_or_none(checked_at),
-        finding=_finding(*values[finding_at:]),
+        finding=_finding(*values[finding_at:observations_at]),
         wanted=wanted,
         serving=serving,
+        foreign=foreign,
+        unconfirmed=unconfirmed,
+        suspicion=suspicion,
+        caution=caution,
+        observed_at=_time_or_none(observed_at),
+        dns_checked_at=_time_or_none(dns_checked_at),
+        text_consent=text_of(text_consent),
         revision=revision,
     )
 
@@ -251,10 +276,10 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
     """Return the domain's summary in a row of `select_domain_summary`."""
     # fmt: off
     (
-        _, name, sans, source, created_at, deleted_at, checked_at, wanted_id, serving_id,
+        _, name, sans, source, created_at, deleted_at, checked_at, wanted_id, serving_id, observed_at,
         wanted_version, wanted_source, wanted_fingerprint, wanted_not_after,
         serving_version, serving_source, serving_fingerprint, serving_not_after,
-        *finding,
+        *rest,
     ) = row
     # fmt: on
     wanted = serving = None
@@ -268,6 +293,7 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
         serving = CertificateSummary(
             serving_version, _SOURCES[serving_source], serving_fingerprint, time_of(serving_not_after)
         )
+    foreign, unconfirmed, suspicion, caution = _observations(rest[len(_FINDING) :])
     return DomainSummary(
         text_of(name),
         _names(sans),
@@ -275,9 +301,14 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
         time_of(created_at),
         _time_or_none(deleted_at),
         _time_or_none(checked_at),
-        _finding(*finding),
+        _finding(*rest[: len(_FINDING)]),
         wanted,
         serving,
+        foreign,
+        unconfirmed,
+        suspicion,
+        caution,
+        _time_or_none(observed_at),
     )
 
 
@@ -287,6 +318,83 @@ def _finding(
     if code is None:
         return None
     return Finding(Code(code), text_of(found), text_of(wanted), time_of(at), _time_or_none(retry_at), tries)
+
+
+# Changes of a domain that empty columns: those of a foreign certificate, and all observations.
+NO_FOREIGN = ", ".join(f"{column} = NULL" for column in _OBSERVATIONS[:4])
+NOTHING_OBSERVED = ", ".join(f"{column} = NULL" for column in _OBSERVATIONS)
+
+_NOTHING_OBSERVED = (None,) * len(_OBSERVATIONS)
+
+
+def _observations(
+    values: Sequence[Any],
+) -> tuple[Installed | None, Unconfirmed | None, Suspicion | None, Caution | None]:
+    """Return the values in the columns `_OBSERVATIONS`; most domains have none."""
+    if tuple(values) == _NOTHING_OBSERVED:
+        return None, None, None, None
+    foreign, unconfirmed, suspicion, caution = values[:4], values[4:9], values[9:14], values[14:]
+    return (
+        None if foreign[0] is None else _installed(*foreign),
+        None if unconfirmed[0] is None else _unconfirmed(*unconfirmed),
+        None if suspicion[0] is None else _suspicion(*suspicion),
+        None if caution[0] is None else _caution(*caution),
+    )
+
+
+def _installed(source: str, fingerprint: str, not_after: str, state: str) -> Installed:
+    return Installed(Source(source), text_of(fingerprint), time_of(not_after), State(state))
+
+
+def _unconfirmed(code: str, found: str, since: str, retry_at: str, tries: int) -> Unconfirmed:
+    return Unconfirmed(Code(code), text_of(found), time_of(since), time_of(retry_at), tries)
+
+
+def _suspicion(code: str, found: str, wanted: str, since: str, at: str) -> Suspicion:
+    return Suspicion(Code(code), text_of(found), text_of(wanted), time_of(since), time_of(at))
+
+
+def _caution(code: str, found: str, wanted: str, since: str) -> Caution:
+    return Caution(Code(code), text_of(found), text_of(wanted), time_of(since))
+
+
+def installed_columns(installed: Installed | None) -> dict[str, object]:
+    """Return the columns of a domain's `foreign` certificate with their values."""
+    return {
+        "foreign_source": installed and installed.source,
+        "foreign_fingerprint": installed and installed.fingerprint,
+        "foreign_not_after": installed and instant(installed.not_after),
+        "foreign_state": installed and installed.state,
+    }
+
+
+def result_columns(result: PassResult) -> dict[str, object]:
+    """Return the columns of a domain's `PassResult` with their values."""
+    finding, unconfirmed, suspicion, caution = (
+        result.finding, result.unconfirmed, result.suspicion, result.caution,
+    )  # fmt: skip
+    return {
+        "finding_code": finding and finding.code,
+        "finding_found": finding and finding.found,
+        "finding_wanted": finding and finding.wanted,
+        "finding_at": finding and instant(finding.at),
+        "retry_at": finding and finding.retry_at and instant(finding.retry_at),
+        "finding_tries": finding.tries if finding else 1,
+        "unconfirmed_code": unconfirmed and unconfirmed.code,
+        "unconfirmed_found": unconfirmed and unconfirmed.found,
+        "unconfirmed_since": unconfirmed and instant(unconfirmed.since),
+        "unconfirmed_retry_at": unconfirmed and instant(unconfirmed.retry_at),
+        "unconfirmed_tries": unconfirmed and unconfirmed.tries,
+        "suspicion_code": suspicion and suspicion.code,
+        "suspicion_found": suspicion and suspicion.found,
+        "suspicion_wanted": suspicion and suspicion.wanted,
+        "suspicion_since": suspicion and instant(suspicion.since),
+        "suspicion_at": suspicion and instant(suspicion.at),
+        "caution_code": caution and caution.code,
+        "caution_found": caution and caution.found,
+        "caution_wanted": caution and caution.wanted,
+        "caution_since": caution and instant(caution.since),
+    }
 
 
 def count_of(row: Row) -> tuple[Status, int]:

@@ -71,7 +71,11 @@ class SqlVersions(SqlOrders):
             {", ".join(f":{column}" for column in values)}) RETURNING id"""  # noqa: S608 - constants
         with self._database.transaction() as run:
             identity = run(insert, values).fetchone()["id"]
-            with self._advance(domain, "wanted_id = :id", id=identity):
+            sql = "wanted_id = :id"
+            if source is Source.C4:
+                # The CA issued it, so DNS, CAA and the ports are good.
+                sql += ", dns_checked_at = :at"
+            with self._advance(domain, sql, id=identity, at=values["issued_at"]):
                 newest = self.certificates(domain)[0]
                 kind = "issued" if source is Source.C4 else "pasted"
                 self._append_event(domain.id, kind, f"serial {leaf.serial}", newest.version)
@@ -99,7 +103,8 @@ class SqlVersions(SqlOrders):
     def mark_serving(self, domain: Domain, certificate: Certificate, *, wanted: Certificate | None) -> Domain:
         at = instant(self._clock())
         change = {"serving": certificate.id, "wanted": wanted.id if wanted else None}
-        with self._advance(domain, "serving_id = :serving, wanted_id = :wanted", **change) as run:
+        sql = f"serving_id = :serving, wanted_id = :wanted, observed_at = :at, {rows.NO_FOREIGN}"
+        with self._advance(domain, sql, at=at, **change) as run:
             self._mark_replaced(run, domain, at, by=certificate)
             run(
                 "UPDATE certificate SET verified_at = ?, replaced_at = NULL WHERE id = ?",

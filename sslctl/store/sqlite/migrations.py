@@ -227,7 +227,51 @@ UPDATE certificate SET digest = digest_of(
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS, _LIMITS, _AUDIT, _KEYS_AND_MILESTONES, _NOTICES, _DIGESTS)
+# What C4 has instead of our certificate (`foreign_`), and what is known, not known, suspected and warned of since the last
+# passes (`model.PassResult`). Each group is empty as a whole if there is nothing.
+_OBSERVATIONS = """
+ALTER TABLE domain ADD COLUMN observed_at TEXT;
+ALTER TABLE domain ADD COLUMN foreign_source TEXT;
+ALTER TABLE domain ADD COLUMN foreign_fingerprint TEXT;
+ALTER TABLE domain ADD COLUMN foreign_not_after TEXT;
+ALTER TABLE domain ADD COLUMN foreign_state TEXT;
+ALTER TABLE domain ADD COLUMN text_consent TEXT NOT NULL DEFAULT '';
+ALTER TABLE domain ADD COLUMN dns_checked_at TEXT;
+ALTER TABLE domain ADD COLUMN unconfirmed_code TEXT;
+ALTER TABLE domain ADD COLUMN unconfirmed_found TEXT;
+ALTER TABLE domain ADD COLUMN unconfirmed_since TEXT;
+ALTER TABLE domain ADD COLUMN unconfirmed_retry_at TEXT;
+ALTER TABLE domain ADD COLUMN unconfirmed_tries INTEGER;
+ALTER TABLE domain ADD COLUMN suspicion_code TEXT;
+ALTER TABLE domain ADD COLUMN suspicion_found TEXT;
+ALTER TABLE domain ADD COLUMN suspicion_wanted TEXT;
+ALTER TABLE domain ADD COLUMN suspicion_since TEXT;
+ALTER TABLE domain ADD COLUMN suspicion_at TEXT;
+ALTER TABLE domain ADD COLUMN caution_code TEXT;
+ALTER TABLE domain ADD COLUMN caution_found TEXT;
+ALTER TABLE domain ADD COLUMN caution_wanted TEXT;
+ALTER TABLE domain ADD COLUMN caution_since TEXT;
+
+DROP INDEX domain_facts;
+CREATE INDEX domain_facts
+  ON domain (name, source, created_at, deleted_at, finding_code, retry_at, wanted_id, serving_id, foreign_not_after,
+    unconfirmed_retry_at)
+  WHERE deleted_at IS NULL;
+CREATE INDEX domain_by_observation ON domain (observed_at) WHERE deleted_at IS NULL;
+CREATE INDEX domain_by_dns_check ON domain (dns_checked_at) WHERE deleted_at IS NULL;
+CREATE INDEX domain_by_suspicion ON domain (suspicion_code) WHERE suspicion_code IS NOT NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    _INITIAL,
+    _FACTS,
+    _LIMITS,
+    _AUDIT,
+    _KEYS_AND_MILESTONES,
+    _NOTICES,
+    _DIGESTS,
+    _OBSERVATIONS,
+)
 
 
 def add_functions(connection: sqlite3.Connection) -> None:

@@ -12,14 +12,19 @@ from hypothesis import strategies as st
 
 from sslctl.cli.output import json_shapes
 from sslctl.rules.model import (
+    Caution,
     Certificate,
     CertificateSummary,
     Domain,
     DomainSummary,
     Finding,
+    Installed,
     Leaf,
     RenewalInfo,
     Source,
+    State,
+    Suspicion,
+    Unconfirmed,
 )
 from sslctl.rules.reasons import Code, Status
 from sslctl.store.interface import Store
@@ -63,6 +68,15 @@ def _certificates(number: int, version: int) -> st.SearchStrategy[Certificate]:
     )
 
 
+_installed = st.builds(Installed, st.sampled_from(Source), _texts, _instants, st.sampled_from(State))
+_unconfirmed = st.builds(
+    Unconfirmed, st.sampled_from(Code), _texts, _instants, _instants, tries=st.integers(1, 9)
+)
+_suspicions = st.builds(Suspicion, st.sampled_from(Code), _texts, _texts, _instants, _instants)
+_cautions = st.builds(Caution, st.sampled_from(Code), _texts, _texts, _instants)
+_PARTS = ("foreign", "unconfirmed", "suspicion", "caution")
+
+
 @st.composite
 def _domains(draw: st.DrawFn, number: int) -> Domain:
     wanted, other = draw(st.none() | _certificates(number, 1)), draw(_certificates(number, 2))
@@ -88,6 +102,13 @@ def _domains(draw: st.DrawFn, number: int) -> Domain:
         ),
         wanted,
         draw(st.sampled_from((None, wanted, other))),
+        draw(st.none() | _installed),
+        draw(st.none() | _unconfirmed),
+        draw(st.none() | _suspicions),
+        draw(st.none() | _cautions),
+        draw(_maybe),
+        draw(_maybe),
+        draw(_texts),
         draw(st.integers(0, 9)),
     )
 
@@ -117,7 +138,10 @@ def _plain(value: object, *, without: tuple[str, ...] = ()) -> dict[str, object]
 
 
 def _put(sql: Sql, domain: Domain) -> None:
-    row = _plain(domain, without=("finding", "wanted", "serving"))
+    row = _plain(domain, without=("finding", "wanted", "serving", *_PARTS))
+    for part in _PARTS:
+        value = getattr(domain, part)
+        row |= {f"{part}_{name}": one for name, one in (_plain(value) if value else {}).items()}
     if domain.finding is not None:
         found = _plain(domain.finding, without=("retry_at",))
         row |= {f"finding_{name}": value for name, value in found.items()}
@@ -162,6 +186,11 @@ def _summary(domain: Domain) -> DomainSummary:
         domain.finding,
         of(domain.wanted),
         of(domain.serving),
+        domain.foreign,
+        domain.unconfirmed,
+        domain.suspicion,
+        domain.caution,
+        domain.observed_at,
     )
 
 

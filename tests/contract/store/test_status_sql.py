@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslctl.rules import schedule
-from sslctl.rules.model import Certificate, Domain, Source
+from sslctl.rules.model import Certificate, Domain, Installed, Source
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import RECHECKED
@@ -52,6 +52,8 @@ class Facts:
     wanted: Held | None
     serving: Held | None
     same: bool
+    foreign: tuple[Source, int, bool] | None
+    unconfirmed: int | None
 
 
 _near_now = st.sampled_from((-DAY, -1, 0, 1, DAY))
@@ -73,6 +75,9 @@ _facts = st.builds(
     wanted=st.none() | _held,
     serving=st.none() | _held,
     same=st.booleans(),
+    foreign=st.none()
+    | st.tuples(st.sampled_from(Source), _near_now | st.sampled_from((7 * DAY, 60 * DAY)), st.booleans()),
+    unconfirmed=st.none() | _near_now,
 )
 # Facts are stored to the second; the time of a query may be finer.
 _now = st.sampled_from((0, 1, 999_999)).map(lambda micros: START + timedelta(microseconds=micros))
@@ -94,6 +99,23 @@ def _put(sql: Sql, number: int, facts: Facts) -> None:
     serving = wanted if facts.same else None
     if facts.serving is not None and not facts.same:
         serving = _put_certificate(sql, number, name, 2, facts.serving)
+    if facts.foreign is not None:
+        # C4 has another certificate than ours.
+        serving = None
+        source, left, is_agreed = facts.foreign
+        expiry, consent = instant(START + timedelta(seconds=left)), "ab" if is_agreed else ""
+        sql(
+            "UPDATE domain SET foreign_source = ?, foreign_fingerprint = 'ab', foreign_not_after = ?,"
+            " foreign_state = 'active', text_consent = ? WHERE id = ?",
+            (source, expiry, consent, number),
+        )
+    if facts.unconfirmed is not None:
+        retry_at = instant(START + timedelta(seconds=facts.unconfirmed))
+        sql(
+            "UPDATE domain SET unconfirmed_code = 'C4_UNANSWERED', unconfirmed_found = '', unconfirmed_since = ?,"
+            " unconfirmed_retry_at = ?, unconfirmed_tries = 1 WHERE id = ?",
+            (at, retry_at, number),
+        )
     sql("UPDATE domain SET wanted_id = ?, serving_id = ? WHERE id = ?", (wanted, serving, number))
 
 
@@ -149,8 +171,8 @@ def _managed(store: Store, number: int) -> list[Domain]:
     return [domain for domain in found if domain is not None and domain.deleted_at is None]
 
 
-def _current(domain: Domain) -> Certificate | None:
-    return domain.serving or domain.wanted
+def _current(domain: Domain) -> Certificate | Installed | None:
+    return domain.in_service or domain.wanted
 
 
 _many = st.lists(_facts, min_size=4, max_size=12)
@@ -200,7 +222,7 @@ def test_candidates_include_every_domain_with_due_work(
     }
     assert due <= set(candidates)
     assert all(domain.deleted_at is None for domain in candidates)
-    ends = [None if current is None else current.leaf.not_after for current in map(_current, candidates)]
+    ends = [None if current is None else current.not_after for current in map(_current, candidates)]
     known = [end for end in ends if end is not None]
     assert ends == sorted(known) + [None] * (len(ends) - len(known))
 
@@ -215,7 +237,7 @@ def test_expiring_within_uses_the_expiry_that_list_shows(
     expected = {
         domain
         for domain in _managed(shared, len(stored))
-        if (current := _current(domain)) is not None and current.leaf.not_after <= now + length
+        if (current := _current(domain)) is not None and current.not_after <= now + length
     }
     assert set(shared.domains(Query(expiring_within=length), now)) == expected
 

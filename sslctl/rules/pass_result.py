@@ -1,0 +1,242 @@
+"""What a pass that failed changes about a domain: a pure function of its facts, the problem and `now`.
+
+A pass goes through steps (`Step`). A step that did not answer never means "no": it keeps what an earlier pass found at the
+same step or a later one. A bad answer of a shared party about a domain that is served is a suspicion first. Trouble that
+would only prevent a renewal that is not due yet is a warning (`Caution`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from sslctl.rules import schedule
+from sslctl.rules.model import Caution, Domain, Finding, PassResult, Suspicion, Unconfirmed
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.versions import is_expired
+
+# C4 does not know a served domain: believed when a second tick hears the same so much later.
+DISCARD_AFTER = timedelta(minutes=50)
+
+
+class Step(IntEnum):
+    """The steps of a pass, in their order."""
+
+    QUEUE = 0
+    C4_RECORD = 1
+    PORTS = 2
+    DNS = 3
+    CAA = 4
+    PROBE = 5
+    CA = 6
+    UPLOAD = 7
+    READ_BACK = 8
+
+
+_STEPS = {
+    Code.QUEUED: Step.QUEUE,
+    Code.C4_UNANSWERED: Step.C4_RECORD,
+    Code.C4_TOKEN_REFUSED: Step.C4_RECORD,
+    Code.C4_UNKNOWN_DOMAIN: Step.C4_RECORD,
+    Code.FOREIGN_TEXT: Step.C4_RECORD,
+    Code.PORTS_NOT_ENABLED: Step.PORTS,
+    Code.CNAME_MISSING: Step.DNS,
+    Code.CNAME_ELSEWHERE: Step.DNS,
+    Code.NXDOMAIN: Step.DNS,
+    Code.TARGET_MISSING: Step.DNS,
+    Code.AAAA_ELSEWHERE: Step.DNS,
+    Code.DNS_UNANSWERED: Step.DNS,
+    Code.CAA_FORBIDS: Step.CAA,
+    Code.PORT_80_CLOSED: Step.PROBE,
+    Code.PORT_443_CLOSED: Step.PROBE,
+    Code.CERT_WORSE: Step.UPLOAD,
+    Code.C4_UPLOAD_FAILED: Step.UPLOAD,
+    Code.C4_REJECTED: Step.UPLOAD,
+    Code.C4_UNAUTHORIZED: Step.UPLOAD,
+    Code.C4_MISMATCH: Step.READ_BACK,
+    Code.C4_ACTIVATING: Step.READ_BACK,
+}
+_UNANSWERED = frozenset(
+    {
+        Code.C4_UNANSWERED,
+        Code.C4_TOKEN_REFUSED,
+        Code.DNS_UNANSWERED,
+        Code.CA_UNAVAILABLE,
+        Code.CA_RATE_LIMITED,
+    }
+)
+# Wrong at once for all domains if C4 or a resolver is wrong: suspicious at any time.
+_ALWAYS_SUSPICIOUS = frozenset({Code.C4_UNKNOWN_DOMAIN, Code.NXDOMAIN, Code.CNAME_MISSING})
+
+
+def step_of(code: Code) -> Step:
+    """Return the step of a pass that ends with `code`. A code that is not of a certain step is the CA's."""
+    return _STEPS.get(code, Step.CA)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a pass ended: the reason, and the step at which it ended.
+
+    `retry_after` is the earliest retry (UTC) that C4 or the CA asked for. `step` is that of `code` unless it is given.
+    """
+
+    code: Code
+    found: str = ""
+    wanted: str = ""
+    retry_after: datetime | None = None
+    step: Step | None = None
+
+    @property
+    def at_step(self) -> Step:
+        """The step at which the pass ended."""
+        return step_of(self.code) if self.step is None else self.step
+
+
+def conclude_pass(domain: Domain, problem: Problem | None, now: datetime, *, is_due: bool) -> PassResult:
+    """Return what is known of `domain` after a pass that ended with `problem` at `now`; None means that it succeeded.
+
+    `is_due` is whether the domain needs a new certificate now.
+    """
+    if problem is None:
+        return PassResult(suspicion=_dns_only(domain.suspicion), caution=domain.caution)
+    before = _without_passed(domain, problem.at_step)
+    if _keeps_what_is_known(domain, problem, now):
+        return _unconfirmed(domain, before, problem, now)
+    if is_suspicious(domain, problem.code, now, is_due=is_due):
+        return PassResult(before.finding, None, _suspicion(domain, problem, now), before.caution)
+    if _is_early(domain, problem, now, is_due=is_due):
+        return PassResult(before.finding, None, before.suspicion, _caution(domain, problem, now))
+    return PassResult(_finding(domain, problem, now), None, before.suspicion, None)
+
+
+def conclude_suspicion(domain: Domain, now: datetime, *, is_due: bool, accepted: bool = False) -> PassResult:
+    """Return what is known of `domain` if its suspicion is to be believed; a served domain is Discard only at the second time.
+
+    With `accepted` a person looked, and it is believed at once.
+    """
+    suspicion = domain.suspicion
+    if suspicion is None:
+        return domain.result
+    is_young = now - suspicion.since < DISCARD_AFTER
+    if suspicion.code is Code.C4_UNKNOWN_DOMAIN and is_young and not accepted:
+        return domain.result
+    problem = Problem(suspicion.code, suspicion.found, suspicion.wanted)
+    if _is_early(domain, problem, now, is_due=is_due):
+        return PassResult(domain.finding, domain.unconfirmed, None, _caution(domain, problem, now))
+    return PassResult(_finding(domain, problem, now))
+
+
+def conclude_dns_check(domain: Domain, problem: Problem | None, now: datetime) -> PassResult:
+    """Return what is known of `domain`, which is not due, after a check of its ports, DNS and CAA."""
+    if problem is None:
+        suspicion = (
+            domain.suspicion if domain.suspicion is not None and not _is_dns(domain.suspicion) else None
+        )
+        return PassResult(domain.finding, domain.unconfirmed, suspicion)
+    if problem.code in _UNANSWERED:
+        return domain.result
+    if is_suspicious(domain, problem.code, now, is_due=False):
+        return PassResult(
+            domain.finding, domain.unconfirmed, _suspicion(domain, problem, now), domain.caution
+        )
+    return PassResult(domain.finding, domain.unconfirmed, domain.suspicion, _caution(domain, problem, now))
+
+
+def is_suspicious(domain: Domain, code: Code, now: datetime, *, is_due: bool) -> bool:
+    """Return whether `code` about `domain` is only a suspicion: a shared party may be wrong about all domains.
+
+    The domain must be served, with a certificate that is valid, or at all if C4 does not know the domain; and the answer
+    must be news. Of a domain that is due, any bad answer of C4's record, DNS or CAA would change the status.
+    """
+    current = domain.in_service
+    known = {part.code for part in (domain.finding, domain.caution) if part is not None}
+    if current is None or code in known:
+        return False
+    if code is Code.C4_UNKNOWN_DOMAIN:
+        return True
+    if is_expired(current, now) or code in _UNANSWERED:
+        return False
+    is_shared = Step.PORTS <= step_of(code) <= Step.PROBE
+    return code in _ALWAYS_SUSPICIOUS or (is_due and is_shared)
+
+
+def _without_passed(domain: Domain, step: Step) -> PassResult:
+    """Return what is known without the findings, suspicions and warnings of steps before `step`, which were passed."""
+    finding, suspicion, caution = domain.finding, domain.suspicion, domain.caution
+    return PassResult(
+        finding if finding is not None and step_of(finding.code) >= step else None,
+        None,
+        suspicion if suspicion is not None and step_of(suspicion.code) >= step else None,
+        caution if caution is not None and step_of(caution.code) >= step else None,
+    )
+
+
+def _keeps_what_is_known(domain: Domain, problem: Problem, now: datetime) -> bool:
+    """Return whether `problem` is "did not answer", and something is known that it does not contradict."""
+    if problem.code not in _UNANSWERED:
+        return False
+    finding = domain.finding
+    if finding is not None and finding.code not in _UNANSWERED:
+        return step_of(finding.code) >= problem.at_step
+    # Of a healthy domain it is known that it is served. Once the CA is asked or an upload began, it is under way.
+    current = domain.in_service
+    is_served = current is not None and not is_expired(current, now)
+    return is_served and problem.at_step < Step.CA
+
+
+def _unconfirmed(domain: Domain, before: PassResult, problem: Problem, now: datetime) -> PassResult:
+    known = domain.unconfirmed
+    tries = known.tries + 1 if known is not None else 1
+    retry_at = schedule.retry_at(problem.code, now, problem.retry_after, tries)
+    assert retry_at is not None  # noqa: S101 - only Discard has no retry
+    since = now if known is None else known.since
+    finding = before.finding
+    if finding is not None and finding.code in _UNANSWERED:
+        since, finding = min(since, finding.at), None
+    return PassResult(
+        finding,
+        Unconfirmed(problem.code, problem.found, since, retry_at, tries),
+        before.suspicion,
+        before.caution,
+    )
+
+
+def _is_early(domain: Domain, problem: Problem, now: datetime, *, is_due: bool) -> bool:
+    """Return whether `problem` would prevent an order that is not due: what is served is valid."""
+    current = domain.in_service
+    is_served = current is not None and not is_expired(current, now)
+    return is_served and not is_due and Step.PORTS <= problem.at_step <= Step.PROBE
+
+
+def _finding(domain: Domain, problem: Problem, now: datetime) -> Finding:
+    tries = schedule.count_tries(domain.finding, problem.code)
+    retry_at = schedule.retry_at(problem.code, now, problem.retry_after, tries)
+    return Finding(problem.code, problem.found, problem.wanted, now, retry_at, tries)
+
+
+def _suspicion(domain: Domain, problem: Problem, now: datetime) -> Suspicion:
+    known = domain.suspicion
+    since = known.since if known is not None and known.code is problem.code else now
+    return Suspicion(problem.code, problem.found, problem.wanted, since, now)
+
+
+def _caution(domain: Domain, problem: Problem, now: datetime) -> Caution:
+    known = domain.caution
+    since = known.since if known is not None and known.code is problem.code else now
+    return Caution(problem.code, problem.found, problem.wanted, since)
+
+
+def _dns_only(suspicion: Suspicion | None) -> Suspicion | None:
+    """Return the suspicion if it is about DNS: a pass that placed no order did not look there."""
+    return suspicion if suspicion is not None and _is_dns(suspicion) else None
+
+
+def _is_dns(suspicion: Suspicion) -> bool:
+    return step_of(suspicion.code) > Step.C4_RECORD
+
+
+def is_discard(result: PassResult) -> bool:
+    """Return whether the finding of `result` is Discard."""
+    return result.finding is not None and result.finding.reason.status is Status.DISCARD
