@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sslctl.fleet.tick import RunPasses, Tick
     from sslctl.issuance.pipeline import Pipeline
     from sslctl.issuance.slots import Slots
+    from sslctl.issuance.suspicions import SuspicionLimit, Withheld
     from sslctl.issuer import Issuer
     from sslctl.notify import Notifier
     from sslctl.store.interface import Store
@@ -203,6 +204,27 @@ class App:
             on_step=on_step,
         )
 
+    @property
+    def suspicion_limit(self) -> SuspicionLimit:
+        """How many bad answers of one reason about served domains are believed."""
+        from sslctl.issuance.suspicions import SuspicionLimit  # noqa: PLC0415
+
+        section = self.config.safety
+        return SuspicionLimit(section.max_suspicions, section.max_suspicions_percent)
+
+    def conclude_suspicions(self, since: datetime, looked_at: int) -> Sequence[Withheld]:
+        """Conclude the suspicions heard at `since` or later; see `suspicions.conclude`."""
+        from sslctl.issuance import suspicions  # noqa: PLC0415
+
+        return suspicions.conclude(
+            self.store,
+            self.renewal,
+            self.suspicion_limit,
+            since=since,
+            now=self.clock(),
+            looked_at=looked_at,
+        )
+
     def plan(self, at: datetime, *, force: bool = False) -> Plan:
         """Return what a tick at `at` would run; see `planning.plan`."""
         from sslctl.fleet import planning  # noqa: PLC0415
@@ -234,6 +256,7 @@ class App:
                 max_per_day=config.renewal.max_per_day,
                 notify_statuses=tuple(map(Status, config.notify.statuses)),
                 notify_repeat=timedelta(hours=config.notify.repeat_hours),
+                suspicion_limit=self.suspicion_limit,
             ),
         )
 

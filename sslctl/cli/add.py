@@ -15,11 +15,12 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
-from sslctl.cli.run_batch import run_passes
+from sslctl.cli.run_batch import run_requested_passes
 from sslctl.errors import BadInput
 from sslctl.fleet import enrolment
 from sslctl.fleet.enrolment import Enrolled
 from sslctl.issuance.batch import Outcome
+from sslctl.issuance.pipeline import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Bundle
@@ -107,7 +108,14 @@ def command(
     if no_wait:
         _report_recorded(app, enrolled, recorded, report, print_each=not as_json)
     else:
-        run_passes(app, recorded, report, renew=set(recorded) if new else (), print_each=not as_json)
+        run_requested_passes(
+            app,
+            recorded,
+            report,
+            renew=set(recorded) if new else (),
+            consent=Consent(replace_text=True),
+            print_each=not as_json,
+        )
     if as_json:
         write_json_list(
             json_shapes.envelope(), "domains", domains_json(app.store, wanted, report.errors, app.clock())

@@ -76,6 +76,7 @@ def _print_json(app: App, result: TickResult) -> None:
         managed={status.value: result.counts.get(status, 0) for status in Status},
         notice=json_shapes.notice(result.notice),
         pinged=result.pinged,
+        withheld=list(map(json_shapes.withheld, result.withheld)),
     )
     write_json_list(answer, "domains", domains_json(app.store, result.names, result.errors, result.at))
 
@@ -99,6 +100,7 @@ def _managed(counts: Mapping[Status, int]) -> str:
 
 
 def _warnings(result: TickResult) -> Iterator[str]:
+    yield from warnings.withheld_lines(result.withheld)
     yield from map(_alert_line, result.alerts)
     yield from warnings.pause_lines(result.pauses)
     yield from _held_lines(result.held_renewals)

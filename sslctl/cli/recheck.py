@@ -9,7 +9,7 @@ from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.output.stdout import write_json_list
-from sslctl.cli.run_batch import run_passes
+from sslctl.cli.run_batch import run_requested_passes
 from sslctl.errors import BadInput
 from sslctl.fleet import enrolment
 from sslctl.fleet.planning import domains_to_recheck
@@ -43,9 +43,11 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, as_json: b
                     hint=f"`sslctl add {domain.name}` replaces it with one from the CA",
                 )
     checked = [domain.name for domain in found] if domains else domains_to_recheck(app.store, app.clock())
-    report = Report(checked, batch=len(domains) != 1)
+    report = Report(checked, batch=len(domains) != 1, renewing=force_renew)
     if checked:
-        run_passes(app, checked, report, renew=checked if force_renew else (), print_each=not as_json)
+        run_requested_passes(
+            app, checked, report, renew=checked if force_renew else (), print_each=not as_json
+        )
     if as_json:
         found_json = domains_json(app.store, checked, report.errors, app.clock())
         write_json_list(json_shapes.envelope(), "domains", found_json)

@@ -6,16 +6,19 @@ import os
 import signal
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 
 import click
 
 from sslctl.app import App
+from sslctl.cli.output import warnings
 from sslctl.cli.output.outcomes import print_error, write_outcome
 from sslctl.cli.output.progress import Progress
 from sslctl.cli.output.stdout import discard_stdout
 from sslctl.errors import Exit
 from sslctl.issuance.batch import Batch, Outcome
+from sslctl.issuance.pipeline import NO_CONSENT, Consent
 from sslctl.issuance.report import CONCURRENT_CHANGE, Report
 from sslctl.issuance.slots import Slots
 
@@ -26,11 +29,12 @@ def run_passes(
     report: Report,
     *,
     renew: Container[str] = (),
+    consent: Consent = NO_CONSENT,
     print_each: bool = True,
 ) -> None:
     """Run a pass over each of `names`, show progress on a terminal, and add each outcome to `report`.
 
-    Domains in `renew` get a new certificate even if none is due. With `print_each`, print each outcome as soon as the
+    Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. With `print_each`, print each outcome as soon as the
     pass ends, and report the domains that another command works on. After the first Ctrl-C no order is placed and the
     passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any moment. Raise
     `click.Abort` if domains were not reached.
@@ -49,13 +53,40 @@ def run_passes(
         slots = Slots(app.config.acme.workers)
         batch = Batch(app.pipeline(progress.step, slots), slots)
         with _interruptible(batch, progress):
-            batch.run(names, renew=renew, on_done=on_done)
+            batch.run(names, renew=renew, consent=consent, on_done=on_done)
     if left:
         click.echo(
             f"sslctl: {left} of {len(names)} domains not reached; the next tick takes up those that are due",
             err=True,
         )
         raise click.Abort
+
+
+def run_requested_passes(
+    app: App,
+    names: Sequence[str],
+    report: Report,
+    *,
+    renew: Container[str] = (),
+    consent: Consent = NO_CONSENT,
+    print_each: bool = True,
+) -> None:
+    """Run the passes that a person asked for, as `run_passes` does, and conclude what they make suspicious.
+
+    Of a few domains the person sees each result, so it is believed at once. Of many it is concluded after the last one,
+    like in a tick.
+    """
+    since = app.clock()
+    few = len(names) <= app.suspicion_limit.of(len(names))
+    try:
+        run_passes(
+            app, names, report, renew=renew, consent=replace(consent, believe=few), print_each=print_each
+        )
+    finally:
+        if not few:
+            report.withhold(app.conclude_suspicions(since, len(names)))
+            for line in warnings.withheld_lines(report.withheld):
+                click.echo(f"sslctl: {line}", err=True)
 
 
 def _print(app: App, outcome: Outcome, *, print_each: bool) -> None:

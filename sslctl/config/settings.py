@@ -143,6 +143,20 @@ class NotifySection:
 
 
 @dataclass(frozen=True, slots=True)
+class SafetySection:
+    """How far one wrong answer, or one wrong certificate, may go.
+
+    Of the domains that are looked at together, at most `max_suspicions`, or `max_suspicions_percent` if that is more, are
+    believed to be gone for one reason. `trusted_roots` is a PEM file with the CAs that browsers trust; without it, those of
+    the system.
+    """
+
+    max_suspicions: int = 5
+    max_suspicions_percent: float = 1
+    trusted_roots: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. `path` is its file, or None if there is none."""
 
@@ -154,6 +168,7 @@ class Config:
     limits: LimitsSection = field(default_factory=LimitsSection)
     renewal: RenewalSection = field(default_factory=RenewalSection)
     notify: NotifySection = field(default_factory=NotifySection)
+    safety: SafetySection = field(default_factory=SafetySection)
     path: Path | None = None
 
     @property
@@ -206,6 +221,9 @@ _READ: dict[str, Callable[[object], object]] = {
     "notify.ping_url": read.ping_url,
     "notify.statuses": read.many(read.choice(*(status for status in Status if status is not Status.SUCCESS))),
     "notify.repeat_hours": read.hours,
+    "safety.max_suspicions": read.integer(0, 10_000_000),
+    "safety.max_suspicions_percent": read.percent,
+    "safety.trusted_roots": read.optional_path,
 }
 """The reader of each key. A new key needs a field with its default above, and a line here."""
 

@@ -97,6 +97,11 @@ def hours(value: object) -> float:
     return _number(value, _LONGEST_HOURS, "of hours")
 
 
+def percent(value: object) -> float:
+    """Read a number of percent, more than 0 and at most 100."""
+    return _number(value, 100, "of percent")
+
+
 def limit(value: object) -> str:
     """Read a limit of the CA, in the form of `limits.limit_of`; may be empty."""
     text = _text(value).strip()

@@ -8,17 +8,18 @@ A tick goes through these steps, in this order:
 4. If there is work and step 1 did not get through the whole database, check it for up to 60 seconds.
 5. Run a pass over each planned domain.
 6. Ask the CA for renewal information (ARI), unless that is off. Plan again, and run the passes that are due now.
-7. Record the milestone.
-8. Notify people of the domains in the configured statuses.
-9. Release the claim and the lock.
-10. Send the ping, unless a pass met a bug or the notice of step 8 reached nobody.
+7. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
+8. Record the milestone.
+9. Notify people of the domains in the configured statuses.
+10. Release the claim and the lock.
+11. Send the ping, unless a pass met a bug, step 7 withheld something, or the notice of step 9 reached nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +27,9 @@ from typing import Protocol
 from sslctl.errors import Busy, Exit
 from sslctl.fleet import ari_polling, notices, planning
 from sslctl.fleet.planning import Plan
+from sslctl.issuance import suspicions
 from sslctl.issuance.report import Report
+from sslctl.issuance.suspicions import SuspicionLimit, Withheld
 from sslctl.issuer import Issuer
 from sslctl.notify import Notifier
 from sslctl.rules.claim_names import TICK
@@ -40,6 +43,8 @@ from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.maintenance import Maintenance
 from sslctl.store.interface.notices import Notices
 from sslctl.store.interface.renewals import Renewals
+from sslctl.store.interface.transactions import Transactions
+from sslctl.store.interface.versions import Versions
 from sslctl.system.locks import locked
 
 # For a tick whose host died; on the same host the claim of a dead process is void at once.
@@ -52,7 +57,7 @@ _SHORT_CHECK_SECONDS = 0.2
 _LONG_CHECK_SECONDS = 60
 
 
-class _Store(Budget, Claims, Domains, Maintenance, Notices, Renewals, Protocol):
+class _Store(Budget, Claims, Domains, Maintenance, Notices, Renewals, Transactions, Versions, Protocol):
     """What a tick reads and writes, apart from its passes."""
 
 
@@ -79,6 +84,7 @@ class TickSettings:
     max_per_day: int
     notify_statuses: tuple[Status, ...]
     notify_repeat: timedelta
+    suspicion_limit: SuspicionLimit = field(default_factory=SuspicionLimit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class TickResult:
     ping_error: str | None
     counts: Mapping[Status, int]
     pauses: Sequence[Pause]
+    withheld: Sequence[Withheld]
 
     @property
     def pinged(self) -> bool | None:
@@ -112,7 +119,7 @@ class TickResult:
     def needs_attention(self) -> bool:
         """Whether there is more to report than that all went well."""
         is_undelivered = self.notice.missed_since is not None or bool(self.ping_error)
-        return bool(self.unwell or self.pauses or self.alerts or is_undelivered)
+        return bool(self.unwell or self.pauses or self.alerts or self.withheld or is_undelivered)
 
 
 class Tick:
@@ -141,6 +148,7 @@ class Tick:
         self._clock = clock
         self._settings = settings
         self._is_checked = False
+        self._looked_at = 0
         # What another command works on is due again at the next tick; what it deleted needs no pass.
         self._report = Report([], batch=True, skip_concurrent=True)
 
@@ -149,11 +157,13 @@ class Tick:
 
         Raise `Busy` if another tick runs, and `StateError` if the state is damaged or cannot be used.
         """
+        started_at = self._clock()
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
         with self._exclusive():
             plan = self._plan(force=force)
             self._carry_out(plan)
             alerts = self._poll_renewal_info()
+            self._conclude_suspicions(started_at)
             report = self._report
             self._store.record_milestone(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
             notice = self._notify()
@@ -172,6 +182,7 @@ class Tick:
             ping_error=ping_error,
             counts=self._store.count_by_status(now),
             pauses=self._store.pauses(now),
+            withheld=tuple(report.withheld),
         )
 
     @contextmanager
@@ -212,6 +223,19 @@ class Tick:
             self._carry_out(self._plan(force=False))
         return poll.alerts
 
+    def _conclude_suspicions(self, started_at: datetime) -> None:
+        """Believe the bad answers about served domains that this tick heard, unless they are too many."""
+        settings = self._settings
+        withheld = suspicions.conclude(
+            self._store,
+            settings.renewal,
+            settings.suspicion_limit,
+            since=started_at,
+            now=self._clock(),
+            looked_at=self._looked_at + self._report.ended,
+        )
+        self._report.withhold(withheld)
+
     def _notify(self) -> Notice:
         """Notify people; if nobody is to be notified, delete the record of the last notice."""
         if self._notifier is None:
@@ -226,9 +250,10 @@ class Tick:
     def _send_ping(self, notice: Notice) -> str | None:
         """Report a good tick to the monitor of the pings; return why that failed, None if no ping was due.
 
-        If a pass met a bug or the notice reached nobody, no ping is sent: then the missing ping alerts people.
+        If a pass met a bug, bad answers were too many to be believed, or the notice reached nobody, no ping is sent: then the missing ping alerts people.
         """
         reached_nobody = self._notifier is not None and len(notice.missed) == len(self._notifier.schemes)
-        if self._ping is None or reached_nobody or self._report.exit_code == Exit.BUG:
+        is_bad = self._report.exit_code == Exit.BUG or bool(self._report.withheld)
+        if self._ping is None or reached_nobody or is_bad:
             return None
         return self._ping()

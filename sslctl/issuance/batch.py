@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from sslctl.errors import StateError
-from sslctl.issuance.pipeline import Pipeline
+from sslctl.issuance.pipeline import NO_CONSENT, Consent, Pipeline
 from sslctl.issuance.slots import Slots, SlotsClosed
 from sslctl.rules.model import Domain
 
@@ -52,11 +52,12 @@ class Batch:
         names: Sequence[str],
         *,
         renew: Container[str] = (),
+        consent: Consent = NO_CONSENT,
         on_done: Callable[[Outcome], None],
     ) -> None:
         """Run a pass over each of `names`, started in that order; call `on_done` in this thread as each one ends.
 
-        Domains in `renew` get a new certificate even if none is due. `on_done` is not called for domains that were not
+        Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. `on_done` is not called for domains that were not
         reached before `stop`. Raise `StateError`, because it would hit every other domain too.
         """
         remaining, ended = iter(names), SimpleQueue[Outcome | None]()
@@ -69,7 +70,7 @@ class Batch:
         def work() -> None:
             try:
                 while (name := take()) is not None:
-                    ended.put(self._pass(name, renew=name in renew))
+                    ended.put(self._pass(name, consent, renew=name in renew))
             except SlotsClosed:
                 pass
             except BaseException:
@@ -90,9 +91,9 @@ class Batch:
         for worker in workers:
             worker.result()
 
-    def _pass(self, name: str, *, renew: bool) -> Outcome:
+    def _pass(self, name: str, consent: Consent, *, renew: bool) -> Outcome:
         try:
-            return Outcome(name, self._pipeline.run(name, renew=renew))
+            return Outcome(name, self._pipeline.run(name, renew=renew, consent=consent))
         except (StateError, SlotsClosed):
             raise
         except Exception as error:  # noqa: BLE001 - a bug with one domain must not stop the others

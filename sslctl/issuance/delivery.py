@@ -22,32 +22,38 @@ from sslctl.control_plane import (
     UnknownDomain,
 )
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
+from sslctl.rules.pass_result import Problem, Step
 from sslctl.rules.reasons import Code
-from sslctl.rules.versions import is_usable
+from sslctl.rules.singapore import format_sgt
+from sslctl.rules.versions import is_usable, may_replace
+from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
+from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
 _POLL_SECONDS = 0.5
 
 
 class PassEnded(Exception):
-    """The pass ends with this finding. `retry_after` is the earliest retry (UTC) that C4 or the CA asked for."""
+    """The pass ends with this problem; the arguments are those of `Problem`."""
 
     def __init__(
-        self, code: Code, found: str = "", wanted: str = "", retry_after: datetime | None = None
+        self,
+        code: Code,
+        found: str = "",
+        wanted: str = "",
+        retry_after: datetime | None = None,
+        step: Step | None = None,
     ) -> None:
         super().__init__(code)
-        self.code = code
-        self.found = found
-        self.wanted = wanted
-        self.retry_after = retry_after
+        self.problem = Problem(code, found, wanted, retry_after, step)
 
 
 class OutcomeUnknown(Unanswered):
     """C4 did not answer, and whether it carried out the request is unknown."""
 
 
-class _Store(History, Versions, Protocol):
+class _Store(Domains, History, Transactions, Versions, Protocol):
     """What delivery reads and writes."""
 
 
@@ -77,29 +83,63 @@ class Delivery:
         try:
             record = self._c4.domain(domain.name)
         except UnknownDomain as error:
-            if domain.serving is not None:
-                self._store.mark_not_serving(domain, "C4 has no such domain")
             raise PassEnded(Code.C4_UNKNOWN_DOMAIN) from error
         except Unauthorized as error:
             raise PassEnded(Code.C4_TOKEN_REFUSED, str(error)) from error
         except ControlPlaneError as error:
             raise PassEnded(Code.C4_UNANSWERED, str(error), retry_after=_retry_after(error)) from error
-        return self._reconcile(domain, record.certificate), record
+        return self.reconcile(domain, record.certificate), record
 
-    def _reconcile(self, domain: Domain, installed: Installed | None) -> Domain:
-        """Record it if C4 serves another certificate than before; return the domain.
+    def reconcile(self, domain: Domain, installed: Installed | None) -> Domain:
+        """Record it if C4 has another certificate than before; return the domain.
 
         While C4 activates the wanted certificate, it still serves the previous one.
         """
-        is_active = installed is not None and installed.state is State.ACTIVE
-        activating = None if is_active else domain.wanted
-        if domain.serving is None or _is_one_of(installed, domain.serving, activating):
-            return domain
-        known = self._find_version(domain, installed) if is_active else None
-        if known is not None:
+        if installed is None:
+            return self._not_serving(domain, None, "C4 has no certificate")
+        is_active = installed.state is State.ACTIVE
+        if _is_one_of(installed, domain.serving, domain.wanted if domain.serving is None else None):
+            return self._not_foreign(domain)
+        if not is_active and _is_one_of(installed, domain.wanted):
+            return self._not_foreign(domain)
+        known = self._find_version(domain, installed)
+        if known is None:
+            return self._not_serving(domain, installed, "C4 has another certificate")
+        if is_active:
             return self._store.mark_serving(domain, known, wanted=domain.wanted)
-        why = "C4 has no certificate" if installed is None else "C4 has another certificate"
-        return self._store.mark_not_serving(domain, why)
+        return domain
+
+    def _not_foreign(self, domain: Domain) -> Domain:
+        return domain if domain.foreign is None else self._store.record_observation(domain, None)
+
+    def _not_serving(self, domain: Domain, foreign: Installed | None, why: str) -> Domain:
+        if domain.serving is None and domain.foreign == foreign:
+            return domain
+        with self._store.transaction():
+            if domain.serving is not None:
+                domain = self._store.mark_not_serving(domain, why)
+            return self._store.record_observation(domain, foreign)
+
+    def agree_to_replace_text(self, domain: Domain) -> Domain:
+        """Record a person's consent to replace the text certificate that C4 has now, if sslctl did not install it."""
+        foreign = domain.foreign
+        if foreign is None or foreign.source is not Source.TEXT or foreign.fingerprint == domain.text_consent:
+            return domain
+        return self._store.record_text_consent(domain, foreign.fingerprint)
+
+    def require_replaceable(self, domain: Domain, *, renew: bool) -> None:
+        """Raise `PassEnded` if C4 has a valid text certificate that nobody agreed to replace.
+
+        If C4 had one of ours before, the customer has replaced it: that is a warning, unless `renew` asks for an order.
+        """
+        foreign = domain.foreign
+        if foreign is None or foreign.source is not Source.TEXT or may_replace(domain, self._clock()):
+            return
+        was_ours = any(one.verified_at is not None for one in self._store.certificates(domain))
+        if renew or not was_ours:
+            raise PassEnded(
+                Code.FOREIGN_TEXT, f"{foreign.fingerprint[:16]}, valid until {format_sgt(foreign.not_after)}"
+            )
 
     def deliver(self, domain: Domain, certificate: Certificate, record: Record) -> None:
         """Upload `certificate` unless C4 has it already, then wait until C4 serves it."""
@@ -193,7 +233,9 @@ class Delivery:
             try:
                 active = self._c4.certificate(domain.name)
             except ControlPlaneError as error:
-                raise PassEnded(Code.C4_UNANSWERED, str(error), retry_after=_retry_after(error)) from error
+                raise PassEnded(
+                    Code.C4_UNANSWERED, str(error), retry_after=_retry_after(error), step=Step.READ_BACK
+                ) from error
             if active is not None and active.state is State.ACTIVE and _is_one_of(active, certificate):
                 self._store.mark_serving(domain, certificate, wanted=certificate)
                 return

@@ -32,16 +32,17 @@ from sslctl.issuance.circuit_breaker import CircuitBreaker
 from sslctl.issuance.claims import claim_domain, release_domains
 from sslctl.issuance.delivery import Delivery, PassEnded
 from sslctl.issuance.slots import Slots
+from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import PreflightError, Prober
-from sslctl.rules import schedule
 from sslctl.rules.budget import BudgetHeld
-from sslctl.rules.model import Domain, Finding, Leaf, Order, Source
+from sslctl.rules.model import Domain, Leaf, Order, Source
+from sslctl.rules.pass_result import Problem, Step, conclude_pass, conclude_suspicion
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
-from sslctl.rules.schedule import count_tries
+from sslctl.rules.schedule import is_order_due
 from sslctl.rules.singapore import format_sgt
-from sslctl.rules.versions import is_usable, needs_upload
+from sslctl.rules.versions import needs_upload
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
@@ -65,6 +66,22 @@ class PassPolicy:
     key_type: str = "ecdsa"
     renewal: RenewalRule = field(default_factory=RenewalRule)
     activation_seconds: float = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the person who ran the command agreed to; a tick has no consent.
+
+    `replace_text`: replace the text certificate that C4 has now. `force`: install even what is worse than what is
+    served. `believe`: the person sees the result of these few passes, so a bad answer about a served domain is believed.
+    """
+
+    replace_text: bool = False
+    force: bool = False
+    believe: bool = False
+
+
+NO_CONSENT = Consent()
 
 
 def _ignore(_domain: Domain, _step: str) -> None:
@@ -111,22 +128,23 @@ class Pipeline:
         self._policy = policy
         self._on_step = on_step
 
-    def run(self, name: str, *, renew: bool = False) -> Domain:
+    def run(self, name: str, *, renew: bool = False, consent: Consent = NO_CONSENT) -> Domain:
         """Run one pass over the managed domain `name` and return the domain as it is afterwards.
 
         `renew` orders a new certificate even if none is due. Failures of C4, DNS or the CA are in the finding. Raise
         `Busy` if another process works on the domain, `NotManaged`, `StateError` if a stored certificate is damaged, and
         `SlotsClosed` if the slots were closed before the CA was reached: the domain and its open order are unchanged.
         """
+        started_at = self._clock()
         with self._store.transaction():
             claim_domain(self._store, name)
             domain = self._store.domain(name)
         try:
             self._require_unchanged(domain)
-            finding = self._attempt(domain, renew=renew)
+            problem = self._attempt(domain, consent, renew=renew)
             with self._store.transaction():
                 release_domains(self._store, [name])
-                return self._store.record_finding(self._store.domain(name), finding)
+                return self._conclude(self._store.domain(name), problem, started_at, believe=consent.believe)
         except BaseException:
             release_domains(self._store, [name])
             raise
@@ -136,18 +154,37 @@ class Pipeline:
         for certificate in filter(None, (domain.wanted, domain.serving)):
             self._store.require_unchanged(certificate)
 
-    def _attempt(self, domain: Domain, *, renew: bool) -> Finding | None:
+    def _attempt(self, domain: Domain, consent: Consent, *, renew: bool) -> Problem | None:
         try:
-            self._advance(domain, renew=renew)
+            self._advance(domain, consent, renew=renew)
         except PassEnded as ended:
-            now, tries = self._clock(), count_tries(domain.finding, ended.code)
-            retry_at = schedule.retry_at(ended.code, now, ended.retry_after, tries)
-            return Finding(ended.code, ended.found, ended.wanted, now, retry_at, tries)
+            return ended.problem
         return None
 
-    def _advance(self, domain: Domain, *, renew: bool) -> None:
+    def _conclude(
+        self, domain: Domain, problem: Problem | None, started_at: datetime, *, believe: bool
+    ) -> Domain:
+        """Record the result of a pass that ended with `problem`, None if it succeeded."""
+        now, checked_at, is_due = self._clock(), domain.dns_checked_at, self._needs_order(domain)
+        result = conclude_pass(
+            domain,
+            problem,
+            now,
+            is_due=is_due,
+            is_dns_good=checked_at is not None and checked_at >= started_at.replace(microsecond=0),
+        )
+        concluded = self._store.record_result(domain, result)
+        if believe and concluded.suspicion is not None:
+            result = conclude_suspicion(concluded, now, is_due=is_due)
+            concluded = record_conclusion(self._store, concluded, result)
+        return concluded
+
+    def _advance(self, domain: Domain, consent: Consent, *, renew: bool) -> None:
         domain, record = self._delivery.look_up(domain)
+        if consent.replace_text:
+            domain = self._delivery.agree_to_replace_text(domain)
         domain, pending, is_collected = self._finish_open_order(domain)
+        self._delivery.require_replaceable(domain, renew=renew)
         if is_collected or not renew:
             if domain.wanted is not None and needs_upload(domain, self._clock()):
                 self._delivery.deliver(domain, domain.wanted, record)
@@ -166,13 +203,7 @@ class Pipeline:
         self._delivery.deliver(domain, domain.wanted, record)
 
     def _needs_order(self, domain: Domain) -> bool:
-        now, serving = self._clock(), domain.serving
-        return domain.source is Source.C4 and (
-            serving is None
-            or serving.source is not domain.source
-            or not is_usable(serving, domain.names, now)
-            or self._policy.renewal.renew_at(serving) <= now
-        )
+        return is_order_due(domain, self._clock(), self._policy.renewal)
 
     # Before the order
 
@@ -185,7 +216,8 @@ class Pipeline:
         try:
             self._prober.check(domain.names, record.cname_target, http_expected=self._policy.webroot)
         except PreflightError as error:
-            raise PassEnded(error.code, error.found, error.wanted) from error
+            step = Step.CAA if error.is_caa else None
+            raise PassEnded(error.code, error.found, error.wanted, step=step) from error
 
     # The order
 

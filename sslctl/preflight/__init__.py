@@ -13,13 +13,17 @@ from sslctl.rules.reasons import Code
 
 
 class PreflightError(Exception):
-    """A name is not ready for an order. `code` is the reason; `found` was observed, `wanted` is needed (both cleaned)."""
+    """A name is not ready for an order. `code` is the reason; `found` was observed, `wanted` is needed (both cleaned).
 
-    def __init__(self, code: Code, found: str, wanted: str) -> None:
+    `is_caa` is whether the problem came up at the check of CAA.
+    """
+
+    def __init__(self, code: Code, found: str, wanted: str, *, is_caa: bool = False) -> None:
         super().__init__(f"{code}: found {found}, wanted {wanted}")
         self.code = code
         self.found = found
         self.wanted = wanted
+        self.is_caa = is_caa
 
 
 class Prober(Protocol):

@@ -35,11 +35,13 @@ class Preflight:
     def check(self, names: tuple[str, ...], cname_target: str, *, http_expected: bool) -> None:
         """See `Prober.check`. For each name: first A, AAAA and CNAME, then CAA, then the ports."""
         for name in names:
+            is_caa = False
             try:
                 addresses = self._require_cdn(dns.name.from_text(name), cname_target)
+                is_caa = True
                 self._require_caa(dns.name.from_text(name))
             except DnsUnanswered as error:
-                raise PreflightError(Code.DNS_UNANSWERED, str(error), "an answer") from error
+                raise PreflightError(Code.DNS_UNANSWERED, str(error), "an answer", is_caa=is_caa) from error
             if self._cdn.probe_ports:
                 self._require_ports(addresses, http_expected=http_expected)
 

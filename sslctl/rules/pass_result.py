@@ -94,11 +94,16 @@ class Problem:
         return step_of(self.code) if self.step is None else self.step
 
 
-def conclude_pass(domain: Domain, problem: Problem | None, now: datetime, *, is_due: bool) -> PassResult:
+def conclude_pass(
+    domain: Domain, problem: Problem | None, now: datetime, *, is_due: bool, is_dns_good: bool
+) -> PassResult:
     """Return what is known of `domain` after a pass that ended with `problem` at `now`; None means that it succeeded.
 
-    `is_due` is whether the domain needs a new certificate now.
+    `is_due` is whether the domain needs a new certificate now, `is_dns_good` whether the pass found its DNS good. A pass
+    that verified only what C4 serves leaves what is known about DNS as it is.
     """
+    if problem is None and is_dns_good:
+        return PassResult()
     if problem is None:
         return PassResult(suspicion=_dns_only(domain.suspicion), caution=domain.caution)
     before = _without_passed(domain, problem.at_step)

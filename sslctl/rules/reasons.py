@@ -69,6 +69,10 @@ class Code(StrEnum):
     C4_MISMATCH = "C4_MISMATCH"
     FOREIGN_TEXT = "FOREIGN_TEXT"
     CERT_WORSE = "CERT_WORSE"
+    OTHER_CERTIFICATE = "OTHER_CERTIFICATE"
+    KEY_MISSING = "KEY_MISSING"
+    TEXT_EXPIRES = "TEXT_EXPIRES"
+    DEPARTED = "DEPARTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +285,37 @@ REASONS: dict[Code, Reason] = {
         "The next tick uploads again. If the problem persists, find out who else writes to C4.",
     ),
 }
+
+# These codes are of warnings only: the domain is in Success if nothing else is wrong.
+REASONS |= {
+    Code.OTHER_CERTIFICATE: Reason(
+        Status.SUCCESS,
+        Owner.OPERATOR,
+        "C4 has a valid text certificate that sslctl did not install: found {found}, wanted {wanted}.",
+        "Keep it with `sslctl adopt`, or replace it with `sslctl add`.",
+    ),
+    Code.KEY_MISSING: Reason(
+        Status.SUCCESS,
+        Owner.OPERATOR,
+        "C4 has a certificate of source c4 whose key is not stored here: found {found}, wanted {wanted}.",
+        "Nothing to do: it is replaced when it is due. `sslctl recheck --force-renew` replaces it now.",
+    ),
+    Code.TEXT_EXPIRES: Reason(
+        Status.SUCCESS,
+        Owner.CUSTOMER,
+        "The text certificate expires soon, and sslctl does not renew it: {found}.",
+        "Ask the customer for a new certificate, or replace it with `sslctl add`.",
+    ),
+    Code.DEPARTED: Reason(
+        Status.SUCCESS,
+        Owner.CUSTOMER,
+        "The domain has not pointed at the CDN for a week or more: found {found}, wanted {wanted}.",
+        "Ask the customer whether the domain stays on the CDN; `sslctl delete` takes it out.",
+    ),
+}
+
+FINDINGS = tuple(code for code, reason in REASONS.items() if reason.status is not Status.SUCCESS)
+"""The codes that a finding can have; the others are of warnings only."""
 
 
 def codes_of(status: Status) -> list[Code]:

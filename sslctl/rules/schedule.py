@@ -10,7 +10,7 @@ from sslctl.rules.model import Certificate, Domain, Finding, Installed, Source
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.renewal import RenewalRule, asked_early, renewal_at
 from sslctl.rules.singapore import format_sgt, next_midnight
-from sslctl.rules.versions import is_expired, may_replace, needs_upload
+from sslctl.rules.versions import is_expired, is_replacement_due, is_usable, may_replace, needs_upload
 
 RETRY_SOONEST = timedelta(minutes=1)
 RETRY_LATEST = timedelta(days=7)
@@ -77,6 +77,21 @@ def _find_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork | No
     return None
 
 
+def is_order_due(domain: Domain, now: datetime, rule: RenewalRule) -> bool:
+    """Return whether `domain` needs a new certificate from the CA at `now`. A usable one that waits for its upload counts."""
+    if domain.source is not Source.C4:
+        return False
+    if domain.foreign is not None:
+        return is_replacement_due(domain, now, rule.before)
+    serving = domain.serving
+    return (
+        serving is None
+        or serving.source is not domain.source
+        or not is_usable(serving, domain.names, now)
+        or rule.renew_at(serving) <= now
+    )
+
+
 def _find_work_on_foreign(
     domain: Domain, foreign: Installed, now: datetime, rule: RenewalRule
 ) -> DueWork | None:
@@ -85,7 +100,7 @@ def _find_work_on_foreign(
         return DueWork(Work.RENEW, f"C4's other certificate expired {format_sgt(foreign.not_after)}")
     if may_replace(domain, now):
         return DueWork(Work.ISSUE, "the text certificate on C4 is to be replaced")
-    if foreign.source is Source.C4 and foreign.not_after - rule.before <= now:
+    if is_replacement_due(domain, now, rule.before):
         return DueWork(Work.RENEW, f"C4's other certificate expires {format_sgt(foreign.not_after)}")
     return None
 

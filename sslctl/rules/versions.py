@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from sslctl.rules.model import Certificate, Domain, Installed, Source
@@ -43,6 +43,14 @@ def may_replace(domain: Domain, now: datetime) -> bool:
     if foreign is None or is_expired(foreign, now):
         return True
     return foreign.source is Source.TEXT and foreign.fingerprint == domain.text_consent
+
+
+def is_replacement_due(domain: Domain, now: datetime, before: timedelta) -> bool:
+    """Return whether the foreign certificate of `domain` is to be replaced at `now`: a valid text one never is by itself."""
+    foreign = domain.foreign
+    if may_replace(domain, now):
+        return True
+    return foreign is not None and foreign.source is Source.C4 and foreign.not_after - before <= now
 
 
 def _is_newer(wanted: Certificate, foreign: Installed) -> bool:

@@ -13,7 +13,8 @@ WRITES = frozenset(
         "add_domain", "add_domains", "add_issued_certificate", "add_text_certificate", "close_order",
         "delete_domain", "mark_not_serving", "mark_revoked", "mark_serving", "mark_uploaded",
         "mark_uploading", "open_order", "pause", "record_event", "record_finding", "record_order_url",
-        "trip_breaker", "update_domain",
+        "trip_breaker", "update_domain", "confirm_observations", "record_dns_check", "record_observation",
+        "record_result", "record_text_consent",
     }
 )  # fmt: skip
 

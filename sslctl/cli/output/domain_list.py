@@ -48,7 +48,7 @@ def _write(table: StreamedTable, rows: Iterable[Sequence[str]]) -> None:
 
 def _row(domain: DomainSummary, now: datetime) -> list[str]:
     verdict = derive_status(domain, now)
-    current = domain.serving or domain.wanted
+    current = domain.in_service or domain.wanted
     return [
         domain.name,
         coloured(verdict.status),
@@ -73,7 +73,7 @@ def write_domains_csv(domains: Iterable[DomainSummary], now: datetime) -> None:
 
 def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
     status, *reason = _status_and_reason(domain, now)
-    current = domain.serving or domain.wanted
+    current = domain.in_service or domain.wanted
     return [
         domain.name,
         status,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sslctl.cli.output.phrases import both_times, coloured, event_kind, next_try, reason_codes
+from sslctl.cli.output.phrases import both_times, coloured, doubt_lines, event_kind, next_try, reason_codes
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.rules import names
@@ -61,6 +61,7 @@ def _facts(domain: Domain, now: datetime) -> list[tuple[str, str]]:
             ("Next step", verdict.next_step),
             ("Next try", next_try(verdict, now)),
         ]
+    facts += [("Note", line) for line in doubt_lines(domain, now)]
     return facts
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sslctl import text
 from sslctl.doctor import Check
+from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.limits import Pause
 from sslctl.rules.model import (
     Audit,
@@ -17,11 +18,14 @@ from sslctl.rules.model import (
     Event,
     Notice,
     RenewalInfo,
+    Unconfirmed,
     Verdict,
 )
+from sslctl.rules.reasons import REASONS
 from sslctl.rules.renewal import Alert
 from sslctl.rules.status import derive_status
 from sslctl.rules.versions import SpareKey, days_left, is_expired, version_state
+from sslctl.rules.warnings import DomainWarning, find_warnings
 
 SCHEMA_VERSION = 1
 
@@ -38,7 +42,7 @@ def instant(at: datetime | None) -> str | None:
 
 def domain(domain: Domain | DomainSummary, now: datetime) -> dict[str, Any]:
     """Return a domain with its status as of `now`."""
-    current = domain.serving or domain.wanted
+    current = domain.in_service or domain.wanted
     verdict = None if domain.deleted_at else derive_status(domain, now)
     return {
         "domain": domain.name,
@@ -52,6 +56,44 @@ def domain(domain: Domain | DomainSummary, now: datetime) -> dict[str, Any]:
         "days_left": days_left(current, now) if current else None,
         "serving": domain.serving and _serving(domain.serving, now),
         "reason": verdict and reason(verdict),
+        "observed": _observed(domain),
+        "unconfirmed": domain.unconfirmed and _unconfirmed(domain.unconfirmed),
+        "warnings": list(map(_warning, find_warnings(domain, now))),
+    }
+
+
+def _observed(domain: Domain | DomainSummary) -> dict[str, Any] | None:
+    """Return what C4 was last seen to have, None if its record was not read yet."""
+    if domain.observed_at is None:
+        return None
+    seen = domain.in_service
+    return {
+        "at": text.instant(domain.observed_at),
+        "source": seen and seen.source,
+        "fingerprint_sha256": seen and seen.fingerprint,
+        "expires_at": seen and text.instant(seen.not_after),
+        "ours": None if seen is None else domain.foreign is None,
+    }
+
+
+def _unconfirmed(unconfirmed: Unconfirmed) -> dict[str, Any]:
+    return {
+        "since": text.instant(unconfirmed.since),
+        "code": unconfirmed.code,
+        "owner": REASONS[unconfirmed.code].owner,
+        "sentence": REASONS[unconfirmed.code].explain(unconfirmed.found, ""),
+        "retry_at": text.instant(unconfirmed.retry_at),
+    }
+
+
+def _warning(warning: DomainWarning) -> dict[str, Any]:
+    return {
+        "code": warning.code,
+        "owner": warning.owner,
+        "sentence": warning.sentence,
+        "next_step": warning.next_step,
+        "since": instant(warning.since),
+        "suspected": not warning.is_certain,
     }
 
 
@@ -77,6 +119,11 @@ def reason(verdict: Verdict) -> dict[str, Any] | None:
         "next_step": verdict.next_step,
         "retry_at": instant(verdict.retry_at),
     }
+
+
+def withheld(withheld: Withheld) -> dict[str, Any]:
+    """Return which bad answers about served domains were too many to be believed."""
+    return {"code": withheld.code, "domains": withheld.domains, "looked_at": withheld.looked_at}
 
 
 def pause(pause: Pause) -> dict[str, Any]:

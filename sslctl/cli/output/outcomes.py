@@ -8,7 +8,7 @@ from datetime import datetime
 import click
 
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.phrases import both_times, coloured, next_try, reason_codes
+from sslctl.cli.output.phrases import both_times, coloured, doubt_lines, next_try, reason_codes
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.width import paragraph
 from sslctl.errors import SslctlError
@@ -23,16 +23,20 @@ def write_outcome(domain: Domain, now: datetime) -> None:
     verdict = derive_status(domain, now)
     head = f"{domain.name}: {coloured(verdict.status)}"
     if verdict.code is None:
-        assert domain.serving is not None  # noqa: S101 - in Success a certificate is served
-        expiry = both_times(domain.serving.leaf.not_after)
+        assert domain.in_service is not None  # noqa: S101 - in Success a certificate is served
+        expiry = both_times(domain.in_service.not_after)
         write_line(paragraph(f"{head}, {describe_serving(domain, now)}, expires {expiry}"))
+        for line in doubt_lines(domain, now):
+            write_line(paragraph(line, "  "))
         return
     write_line(paragraph(f"{head} {reason_codes(verdict)}: {verdict.sentence}"))
-    if domain.serving is not None:
+    if domain.in_service is not None:
         write_line(f"  serving: {describe_serving(domain, now)}")
     retry = next_try(verdict, now)
     step = f"next ({verdict.owner}): {verdict.next_step}"
     write_line(paragraph(f"{step} Next try: {retry}." if retry else step, "  "))
+    for line in doubt_lines(domain, now):
+        write_line(paragraph(line, "  "))
 
 
 def domains_json(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import click
 
-from sslctl.rules.model import Event, Verdict
-from sslctl.rules.reasons import Code, Status
+from sslctl.rules.model import Domain, Event, Verdict
+from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.singapore import format_sgt
+from sslctl.rules.warnings import find_warnings
 
 _COLOURS = {
     Status.SUCCESS: "green",
@@ -35,6 +37,18 @@ def next_try(verdict: Verdict, now: datetime) -> str:
     if verdict.retry_at is None or verdict.code is Code.QUEUED:
         return ""
     return "at the next tick" if verdict.retry_at <= now else format_sgt(verdict.retry_at)
+
+
+def doubt_lines(domain: Domain, now: datetime) -> Iterator[str]:
+    """Yield a line for the step that did not answer, and one for each warning about `domain`."""
+    unconfirmed = domain.unconfirmed
+    if unconfirmed is not None:
+        sentence = REASONS[unconfirmed.code].explain(unconfirmed.found, "")
+        retry = "at the next tick" if unconfirmed.retry_at <= now else format_sgt(unconfirmed.retry_at)
+        yield f"not confirmed since {format_sgt(unconfirmed.since)}, {unconfirmed.code}: {sentence} Next try: {retry}."
+    for warning in find_warnings(domain, now):
+        kind = "warning" if warning.is_certain else "suspected"
+        yield f"{kind}, {warning.code}: {warning.sentence} next ({warning.owner}): {warning.next_step}"
 
 
 def both_times(at: datetime) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sslctl.rules import schedule
 from sslctl.rules.model import Certificate, Domain, Installed, Source
-from sslctl.rules.reasons import Code, Status
+from sslctl.rules.reasons import FINDINGS, Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import RECHECKED
 from sslctl.rules.status import derive_status
@@ -70,7 +70,7 @@ _facts = st.builds(
     Facts,
     source=st.sampled_from(Source),
     deleted=st.booleans(),
-    code=st.none() | st.sampled_from(Code),
+    code=st.none() | st.sampled_from(FINDINGS),
     retry=st.none() | _near_now,
     wanted=st.none() | _held,
     serving=st.none() | _held,
@@ -244,7 +244,7 @@ def test_expiring_within_uses_the_expiry_that_list_shows(
 
 @pytest.mark.parametrize("state", ["nothing", "owed", "served", "renewed"])
 def test_sql_status_agrees_for_facts_that_the_store_wrote(store: Store, clock: Clock, state: str) -> None:
-    for number, code in enumerate((None, *Code)):
+    for number, code in enumerate((None, *FINDINGS)):
         domain = store.add_domain(_name(number), (), Source.C4)
         if state != "nothing":
             domain = issue(store, domain, days=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -26,6 +27,7 @@ from sslctl.rules.model import Milestone, Order, Source
 from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import Query
 from sslctl.system.locks import locked
+from sslctl.store.sqlite.migrations import MIGRATIONS
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeIssuer
 from tests.support.store_cases import look_into
@@ -475,6 +477,11 @@ def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: 
         connection.execute("DROP TABLE notice")
         for column in ("key_destroyed_at", "digest"):
             connection.execute(f"ALTER TABLE certificate DROP COLUMN {column}")
+        for index in ("domain_by_observation", "domain_by_dns_check", "domain_by_suspicion", "domain_facts"):
+            connection.execute(f"DROP INDEX {index}")
+        for column in re.findall(r"ALTER TABLE domain ADD COLUMN (\w+)", MIGRATIONS[-1]):
+            connection.execute(f"ALTER TABLE domain DROP COLUMN {column}")
+        connection.execute(re.findall(r"CREATE INDEX domain_facts[^;]*", MIGRATIONS[1])[0])
         connection.execute("PRAGMA user_version = 4")
         connection.commit()
     use_empty_state(used, monkeypatch)

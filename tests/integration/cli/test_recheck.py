@@ -51,7 +51,8 @@ def test_recheck_of_a_named_domain_checks_it_whatever_its_status(cdn: Cdn) -> No
     cdn.c4.delete_domain(NAME)
     result = cdn.sslctl("recheck", NAME, "unknown.example.com")
     assert result.exit_code == 5
-    assert result.stdout.count("Discard C4_UNKNOWN_DOMAIN") == 2
+    assert result.stdout.count("Discard C4_UNKNOWN_DOMAIN") == 1
+    assert result.stdout.count("suspected, C4_UNKNOWN_DOMAIN") == 1
     cdn.add_domain(NAME)
     cdn.add_domain("unknown.example.com")
     assert cdn.sslctl("recheck", "unknown.example.com", NAME).exit_code == 0

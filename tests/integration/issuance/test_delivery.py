@@ -69,11 +69,20 @@ def test_recheck_reinstalls_a_lost_certificate_before_it_checks_dns(shop: Cdn) -
     assert view(shop)["serving"]["fingerprint_sha256"] == before
 
 
-def test_recheck_reports_nothing_served_when_c4_no_longer_knows_the_domain(shop: Cdn) -> None:
+def test_recheck_believes_that_c4_does_not_know_a_served_domain_only_when_it_hears_so_again_later(
+    shop: Cdn,
+) -> None:
     shop.sslctl("add", NAME)
     shop.c4.delete_domain(NAME)
+    for minutes in (0, 49):
+        shop.clock.move(minutes=minutes)
+        result = shop.sslctl("recheck", NAME)
+        assert (result.exit_code, view(shop)["status"]) == (75, "Success")
+        assert "suspected, C4_UNKNOWN_DOMAIN" in result.stdout
+        assert view(shop)["serving"] is not None
+    shop.clock.move(minutes=1)
     assert shop.sslctl("recheck", NAME).exit_code == 6
-    assert view(shop)["serving"] is None
+    assert (view(shop)["status"], view(shop)["serving"]) == ("Discard", None)
 
 
 def test_recheck_after_a_kill_reinstalls_the_removed_text_certificate_when_ours_is_refused(shop: Cdn) -> None:

@@ -12,6 +12,7 @@ from sslctl.certificates.x509 import make_csr, make_key, renewal_id
 from sslctl.control_plane import State
 from sslctl.errors import Busy
 from sslctl.fleet import enrolment
+from sslctl.issuance.pipeline import Consent
 from sslctl.issuer import IssueError
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Order
@@ -31,8 +32,9 @@ def enrolled(cdn: Cdn) -> tuple[App, Domain]:
     return app, enrolment.enrol(app.store, NAME, None, cdn.clock())
 
 
-def run(app: App, **policy: bool) -> Domain:
-    return app.pipeline(lambda _domain, _step: None).run(NAME, **policy)
+def run(app: App, *, renew: bool = False, believe: bool = False) -> Domain:
+    pipeline = app.pipeline(lambda _domain, _step: None)
+    return pipeline.run(NAME, renew=renew, consent=Consent(believe=believe))
 
 
 def run_and_kill(cdn: Cdn, app: App, fatal: int, *, before: bool) -> None:
@@ -159,7 +161,7 @@ def test_pass_keeps_the_served_certificate_when_the_renewal_fails(cdn: Cdn) -> N
     first = run(app)
     cdn.point(NAME, "elsewhere.example.org")
     cdn.clock.move(days=84)
-    domain = run(app)
+    domain = run(app, believe=True)
     assert reason(app, domain) is Code.CNAME_ELSEWHERE
     assert domain.serving == first.serving
     assert describe_serving(domain, cdn.clock()) == "valid, 6 days left"

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sslctl.rules.model import Source
-from sslctl.rules.reasons import REASONS, Code, Status
+from sslctl.rules.reasons import FINDINGS, REASONS, Code, Status
 from sslctl.rules.status import derive_status, describe_serving
 from tests.unit.rules.builders import NOW, WEEK, certificate, domain, finding, serving
 
@@ -18,7 +18,7 @@ def test_served_domain_without_a_finding_is_success() -> None:
     assert verdict.code is None
 
 
-@pytest.mark.parametrize("code", [code for code in Code if code is not Code.CERT_EXPIRED])
+@pytest.mark.parametrize("code", [code for code in FINDINGS if code is not Code.CERT_EXPIRED])
 def test_every_code_has_a_status_an_owner_and_a_next_step(code: Code) -> None:
     verdict = derive_status(domain(finding=finding(code)), NOW)
     assert (verdict.status, verdict.code) == (REASONS[code].status, code)

@@ -1,0 +1,113 @@
+"""Bad answers of a shared party about domains that are served: believed together, or not at all.
+
+C4, a resolver or this machine's configuration can be wrong about every domain at once. So such an answer only becomes a
+`Suspicion` of the domain. After a batch, the suspicions that it heard are concluded: if there are few of one reason, each
+becomes a finding or a warning; if there are many, none does until a person accepts them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from sslctl.errors import Busy
+from sslctl.rules.model import Domain, PassResult
+from sslctl.rules.pass_result import conclude_suspicion, is_discard
+from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.schedule import is_order_due
+from sslctl.store.interface.domains import Domains
+from sslctl.store.interface.transactions import Transactions
+from sslctl.store.interface.versions import Versions
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+class _Store(Domains, Transactions, Versions, Protocol):
+    """What the conclusion reads and writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuspicionLimit:
+    """The most suspicions of one reason that are believed: `most`, or `percent` of the domains looked at if that is more."""
+
+    most: int = 5
+    percent: float = 1
+
+    def of(self, looked_at: int) -> int:
+        """Return the limit for a batch that looked at so many domains."""
+        return max(self.most, int(looked_at * self.percent / 100))
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Suspicions of one reason that were too many to be believed: `domains` of the `looked_at` ones."""
+
+    code: Code
+    domains: int
+    looked_at: int
+
+
+def conclude(
+    store: _Store,
+    rule: RenewalRule,
+    limit: SuspicionLimit,
+    *,
+    since: datetime,
+    now: datetime,
+    looked_at: int,
+) -> Sequence[Withheld]:
+    """Conclude the suspicions that were heard at `since` or later by a batch that looked at `looked_at` domains.
+
+    Return those that were not, by reason. `rule` decides which domains are due for renewal. A domain that another process
+    works on keeps its suspicion.
+    """
+    by_code: dict[Code, list[Domain]] = defaultdict(list)
+    for domain in store.suspected(since):
+        if domain.suspicion is not None:
+            by_code[domain.suspicion.code].append(domain)
+    withheld = []
+    for code, domains in sorted(by_code.items()):
+        if len(domains) > limit.of(looked_at):
+            withheld.append(Withheld(code, len(domains), looked_at))
+            continue
+        for domain in domains:
+            _conclude(store, domain, rule, now, accepted=False)
+    return withheld
+
+
+def accept(store: _Store, code: Code, rule: RenewalRule, now: datetime) -> list[Domain]:
+    """Conclude all suspicions of `code`, because a person looked; return the domains as they are then."""
+    accepted = []
+    for domain in store.suspected(_EVER):
+        if domain.suspicion is not None and domain.suspicion.code is code:
+            concluded = _conclude(store, domain, rule, now, accepted=True)
+            accepted += [] if concluded is None else [concluded]
+    return accepted
+
+
+def record_conclusion(store: _Store, domain: Domain, result: PassResult) -> Domain:
+    """Record the conclusion `result` of the suspicion of `domain`; return the domain. Raise `Busy`."""
+    if result == domain.result:
+        return domain
+    with store.transaction():
+        if is_discard(result) and domain.serving is not None:
+            domain = store.mark_not_serving(domain, "C4 has no such domain")
+        if is_discard(result) and domain.foreign is not None:
+            domain = store.record_observation(domain, None)
+        return store.record_result(domain, result)
+
+
+def _conclude(
+    store: _Store, domain: Domain, rule: RenewalRule, now: datetime, *, accepted: bool
+) -> Domain | None:
+    is_due = is_order_due(domain, now, rule)
+    try:
+        return record_conclusion(
+            store, domain, conclude_suspicion(domain, now, is_due=is_due, accepted=accepted)
+        )
+    except Busy:
+        return None

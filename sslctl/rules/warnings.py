@@ -1,0 +1,76 @@
+"""The warnings about a domain: facts that a person should know although the domain may be in Success."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sslctl.rules.model import Domain, DomainSummary, Installed, Source
+from sslctl.rules.reasons import REASONS, Code, Owner
+from sslctl.rules.singapore import format_duration, format_sgt
+from sslctl.rules.versions import is_expired
+
+_DEPARTED_AFTER = timedelta(days=7)
+_LEFT_THE_CDN = (Code.CNAME_ELSEWHERE, Code.CNAME_MISSING, Code.NXDOMAIN)
+# A text certificate is not renewed, so a person must hear early.
+_TEXT_EXPIRES_SOON = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainWarning:
+    """One warning, with its reason. `since` is None if the time is not known; `is_certain` is false for a suspicion."""
+
+    code: Code
+    sentence: str
+    owner: Owner
+    next_step: str
+    since: datetime | None
+    is_certain: bool = True
+
+
+def find_warnings(domain: Domain | DomainSummary, now: datetime) -> list[DomainWarning]:
+    """Return the warnings about `domain` at `now`, the most urgent first. A deleted domain has none."""
+    return [] if domain.deleted_at is not None else list(_warnings(domain, now))
+
+
+def _warnings(domain: Domain | DomainSummary, now: datetime) -> Iterator[DomainWarning]:
+    if domain.foreign is not None and not is_expired(domain.foreign, now):
+        yield from _foreign(domain, domain.foreign, now)
+    if domain.suspicion is not None:
+        suspicion = domain.suspicion
+        yield _warning(suspicion.code, suspicion.found, suspicion.wanted, suspicion.since, is_certain=False)
+    current = domain.in_service
+    if current is not None and current.source is Source.TEXT:
+        left = current.not_after - now
+        if timedelta(0) < left <= _TEXT_EXPIRES_SOON:
+            found = f"{format_duration(left)} left, until {format_sgt(current.not_after)}"
+            yield _warning(Code.TEXT_EXPIRES, found, "", None)
+    if domain.caution is not None:
+        caution = domain.caution
+        has_left = caution.code in _LEFT_THE_CDN and now - caution.since >= _DEPARTED_AFTER
+        code = Code.DEPARTED if has_left else caution.code
+        yield _warning(code, caution.found, caution.wanted, caution.since)
+
+
+def _foreign(domain: Domain | DomainSummary, foreign: Installed, now: datetime) -> Iterator[DomainWarning]:
+    """Yield the warning that C4 has another certificate, unless that is what the domain waits for or was adopted."""
+    if domain.finding is not None and domain.finding.code is Code.FOREIGN_TEXT:
+        return
+    if domain.source is Source.TEXT and domain.wanted is None:
+        return
+    found = f"{foreign.fingerprint[:16]}, {format_duration(foreign.not_after - now)} left"
+    code = Code.OTHER_CERTIFICATE if foreign.source is Source.TEXT else Code.KEY_MISSING
+    wanted = "" if domain.wanted is None else domain.wanted.fingerprint[:16]
+    yield _warning(code, found, wanted, None)
+
+
+def _warning(
+    code: Code, found: str, wanted: str, since: datetime | None, *, is_certain: bool = True
+) -> DomainWarning:
+    reason = REASONS[code]
+    next_step = reason.next_step if is_certain else _NOT_BELIEVED
+    return DomainWarning(code, reason.explain(found, wanted), reason.owner, next_step, since, is_certain)
+
+
+_NOT_BELIEVED = "This answer is not believed yet. The next ticks ask again."
