@@ -26,8 +26,8 @@ from sslctl.rules.claim_names import KEY_ROTATION
 from sslctl.rules.model import Milestone, Order, Source
 from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import Query
-from sslctl.system.locks import locked
 from sslctl.store.sqlite.migrations import MIGRATIONS
+from sslctl.system.locks import locked
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeIssuer
 from tests.support.store_cases import look_into
