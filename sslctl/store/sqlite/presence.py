@@ -10,7 +10,7 @@ from sslctl.config.settings import StateSection
 from sslctl.errors import StateError
 
 MISSING, EMPTY = "does not exist", "is empty"
-MAKE_HINT = "`sslctl init` makes a new one, and `sslctl restore FILE` brings one back from a backup"
+MAKE_HINT = "`sslctl init` creates a new one, and `sslctl restore FILE` brings one back from a backup"
 
 
 def find_gap(path: Path) -> str:
@@ -70,7 +70,7 @@ def _lost(state: StateSection, gap: str, remains: list[str]) -> StateError:
         if gap == EMPTY:
             hint += f"; if there never was a state, delete {state.database_path} and run `sslctl init`"
         else:
-            hint += "; if the key file was prepared for a new state, `sslctl init` makes that"
+            hint += "; if the key file was prepared for a new state, `sslctl init` creates that"
     return StateError(
         f"the state was lost: {state.database_path} {gap}, but there is still {' and '.join(remains)}",
         hint=hint,

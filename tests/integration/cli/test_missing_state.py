@@ -194,7 +194,7 @@ def test_init_uses_a_key_file_that_was_prepared(new_cdn: Cdn) -> None:
     key_of(state).chmod(0o600)
     refused = new_cdn.sslctl("add", NAME, "--no-wait")
     assert refused.exit_code == Exit.UNUSABLE
-    assert "`sslctl init` makes that" in refused.stderr
+    assert "`sslctl init` creates that" in refused.stderr
     assert not database_of(state).exists()
     assert new_cdn.sslctl("init").exit_code == Exit.OK
     assert key_of(state).read_bytes() == key
