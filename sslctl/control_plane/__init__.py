@@ -7,6 +7,8 @@
 2. Raise `UnknownDomain` only if the control plane itself said that the domain does not exist: the domain may then become
    Discard. A 404 of a gateway is `Unanswered`.
 3. Make `upload` and `remove` idempotent: both are repeated after a crash.
+   Pass `expected` on to the control plane, which alone can compare and change in one step; raise `Changed` if it refuses.
+   If the control plane has no such condition, ignore `expected`.
 4. Refuse to replace a `text` certificate by a `c4` one: raise `TextCertificatePresent`.
 5. Bound each call in time, and be safe for use by many threads.
 6. Keep keys and tokens out of every message and every `__cause__`; clean each message (`text.clean`).
@@ -15,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -22,6 +25,9 @@ from typing import Protocol
 from sslctl.rules.model import Bundle, Source
 from sslctl.rules.model import Installed as Installed
 from sslctl.rules.model import State as State
+
+NOTHING = ""
+"""As `expected`: no certificate may be installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,14 @@ class TextCertificatePresent(ControlPlaneError):
     """A `c4` certificate was uploaded while a `text` one is installed."""
 
 
+class Changed(ControlPlaneError):
+    """Another certificate than the expected one is installed. The request changed nothing."""
+
+
+class NoInventory(ControlPlaneError):
+    """The control plane cannot list its domains."""
+
+
 class Unanswered(ControlPlaneError):
     """There was no usable response: whether the request had an effect is unknown.
 
@@ -75,17 +89,29 @@ class ControlPlane(Protocol):
     def domain(self, name: str) -> Record:
         """Return the record of the domain `name`. Raise `UnknownDomain` if there is none."""
 
-    def upload(self, name: str, bundle: Bundle, source: Source) -> State:
+    def inventory(self) -> Iterator[Record]:
+        """Yield the records of all domains, in any order, each domain once. Raise `NoInventory` if there is no such list.
+
+        The iterator ends whatever the control plane sends. It leaves out what it cannot read, and a domain may be created
+        while it runs: only `domain` can say that a domain is unknown. After `Unanswered` the list is incomplete.
+        """
+
+    def upload(self, name: str, bundle: Bundle, source: Source, expected: str | None = None) -> State:
         """Install `bundle` for the domain `name` and return its state. Idempotent.
 
-        Raise `UnknownDomain`, `Rejected` or `TextCertificatePresent`.
+        `expected` is the fingerprint of the certificate that may be replaced, `NOTHING` if there must be none, None without
+        a condition. Raise `UnknownDomain`, `Rejected`, `TextCertificatePresent` or `Changed`.
         """
 
     def certificate(self, name: str) -> Installed | None:
         """Return the certificate that is installed for `name`, None if there is none. Raise `UnknownDomain`."""
 
-    def remove(self, name: str) -> bool:
-        """Remove the certificate of `name`; return False if there was none. Raise `UnknownDomain`."""
+    def remove(self, name: str, expected: str | None = None) -> bool:
+        """Remove the certificate of `name`; return False if there was none.
+
+        `expected` is the fingerprint of the certificate that may be removed, None without a condition. Raise
+        `UnknownDomain` or `Changed`.
+        """
 
     def health(self) -> datetime | None:
         """Check that the control plane responds and accepts the token; return its clock (aware), None if it sends none."""

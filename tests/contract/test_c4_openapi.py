@@ -67,6 +67,10 @@ def narrow_to_what_exists() -> dict[str, Any]:
         "type": "string",
         "enum": [good["fingerprint_sha256"]],
     }
+    components["parameters"]["IfMatch"]["schema"]["enum"] = [
+        f'"{each["fingerprint_sha256"]}"' for each in (good, bad)
+    ]
+    del document["paths"]["/v1/domains"]["get"]["parameters"][0]  # a cursor that C4 did not send is 400
     properties = components["schemas"]["Upload"]["properties"]
     properties["fingerprint_sha256"] = {"type": "string", "enum": [good["fingerprint_sha256"]]}
     for name in ("certificate", "chain", "private_key"):
@@ -87,7 +91,7 @@ def load(document: dict[str, Any], *accepted: str) -> schemathesis.BaseSchema:
 
 # A well-formed upload can still be refused for its content: 422, or 400 for the Idempotency-Key of another upload.
 as_published = load(DOCUMENT, "2xx", "400", "404", "422")
-narrowed = load(narrow_to_what_exists(), "2xx", "404", "409", "422")
+narrowed = load(narrow_to_what_exists(), "2xx", "404", "409", "412", "422")
 without_token = load(narrow_to_what_exists(), "401")
 bounded = settings(
     max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -217,8 +221,11 @@ def test_c4_returns_every_documented_status_and_code_in_the_documented_form(
         for method, path, _ in operations:
             checked.ask(method, path, status)
     c4.heal()
+    answer_list(c4, checked)
     answer_by_domain(c4, checked)
     answer_uploads(checked, clock)
+    checked.ask("DELETE", CERTIFICATE_PATH, 400, headers={"If-Match": "anything"})
+    checked.ask("DELETE", CERTIFICATE_PATH, 412, headers={"If-Match": f'"{"0" * 64}"'})
     checked.ask("DELETE", CERTIFICATE_PATH, 204)
     checked.ask_beside_the_contract("GET", "/v1/nothing", 404)
     checked.ask_beside_the_contract("POST", "/v1/health", 405)
@@ -230,6 +237,14 @@ def test_c4_returns_every_documented_status_and_code_in_the_documented_form(
     }
     assert checked.statuses == documented
     assert checked.codes == set(DOCUMENT["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
+
+
+def answer_list(c4: ReferenceC4, checked: Checked) -> None:
+    checked.ask("GET", "/v1/domains", 200)
+    checked.ask("GET", "/v1/domains", 400, params={"limit": "0"})
+    c4.features.inventory = False
+    checked.ask("GET", "/v1/domains", 501)
+    c4.features.inventory = True
 
 
 def answer_by_domain(c4: ReferenceC4, checked: Checked) -> None:
@@ -255,6 +270,10 @@ def answer_uploads(checked: Checked, clock: list[datetime]) -> None:
     clock[0] = now
     checked.put(upload_of(LEAF, "text"), 202)
     checked.put(good, 409)
+    # Of another fingerprint than the installed one: the same upload again fulfils every precondition.
+    renewed = upload_of(CA.issue_cert(DOMAIN))
+    key = {"Idempotency-Key": renewed["fingerprint_sha256"], "If-None-Match": "*"}
+    checked.ask("PUT", CERTIFICATE_PATH, 412, json=renewed, headers=key)
     checked.ask("GET", CERTIFICATE_PATH, 200)
     clock[0] += timedelta(seconds=60)
     checked.put(upload_of(LEAF, "text"), 200)

@@ -9,7 +9,9 @@ What a response of C4 becomes (`C4Client._error` for all calls, `C4Client._uploa
 | 404 | `unknown_domain` | `UnknownDomain` |
 | 404 | `no_certificate` | None from `certificate`, False from `remove`; else `Unanswered` |
 | 404 | anything else | `Unanswered`: the address may be wrong |
+| 404, 405, 501 to the first page of the inventory | any | `NoInventory` |
 | 409 to `PUT` | `text_certificate_present` | `TextCertificatePresent` |
+| 412 to `PUT` or `DELETE` with a precondition | any | `Changed` |
 | 408, 425, 429 | any | `Unanswered`, with `Retry-After` |
 | any other 4xx to `PUT` | any | `Rejected` |
 | any other status | any | `Unanswered` |
@@ -25,8 +27,8 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -37,8 +39,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from sslctl.config.secret_file import read_secret, require_trusted
 from sslctl.control_plane import (
+    NOTHING,
+    Changed,
     ControlPlaneError,
     Installed,
+    NoInventory,
     Record,
     Rejected,
     State,
@@ -47,7 +52,13 @@ from sslctl.control_plane import (
     Unauthorized,
     UnknownDomain,
 )
-from sslctl.control_plane.c4.shapes import read_certificate, read_object, read_problem, read_record
+from sslctl.control_plane.c4.shapes import (
+    read_certificate,
+    read_object,
+    read_page,
+    read_problem,
+    read_record,
+)
 from sslctl.errors import ConfigError
 from sslctl.net.transport import Clock, HttpResponse, NoResponse, Transport
 from sslctl.rules.model import Bundle, Source
@@ -57,6 +68,11 @@ from sslctl.text import clean
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _MAX_DETAIL_LENGTH = 160
 _MAX_BUNDLE_BYTES = 1 << 24
+# The inventory: at most five million domains, so that a list without end is an error.
+_PAGE_SIZE = 1000
+_MAX_PAGES = 5000
+_MAX_INVENTORY = timedelta(minutes=15)
+_NO_INVENTORY = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 # A server may echo a key or a token in parts or in another encoding. Each is a long run with digits or capitals, as no
 # word is. Matched in two steps: a look-ahead at each position would take quadratic time.
 _RUN = re.compile(r"[A-Za-z0-9+/=_%-]{16,}")
@@ -89,6 +105,7 @@ class C4Client:
         if not base_url:
             raise ConfigError("c4.base_url is not set", hint="it is the address of C4, without /v1")
         tls = _trust(ca_bundle) if urlsplit(base_url).scheme == "https" else None
+        self._clock = clock
         self._token = _read_token(token_file)
         self._transport = Transport(base_url.rstrip("/"), self._token, tls, timeout_seconds, clock)
 
@@ -99,10 +116,37 @@ class C4Client:
             return read_record(response, name)
         raise self._error(response)
 
-    def upload(self, name: str, bundle: Bundle, source: Source) -> State:
+    def inventory(self) -> Iterator[Record]:
+        """See `ControlPlane.inventory`. Raise `NoInventory`, `Unauthorized` or `Unanswered`, also after some records.
+
+        `Unanswered` is also raised for a list that is longer than five million domains or takes more than 15 minutes, and
+        for a page before the last one that has no domain that is new.
+        """
+        seen: set[str] = set()
+        until = self._clock() + _MAX_INVENTORY
+        cursor: str | None = ""
+        for page in range(_MAX_PAGES):
+            if self._clock() > until:
+                raise Unanswered("did not end its list of domains in time")
+            response = self._call("GET", f"/v1/domains?limit={_PAGE_SIZE}" + _cursor_query(cursor))
+            if response.status in _NO_INVENTORY and not page:
+                raise NoInventory(self._describe(response))
+            if response.status != HTTPStatus.OK:
+                raise self._page_error(response)
+            records, cursor = read_page(response, _PAGE_SIZE)
+            fresh = {record.name: record for record in records if record.name not in seen}
+            seen.update(fresh)
+            yield from fresh.values()
+            if cursor is None:
+                return
+            if not fresh:
+                raise Unanswered("answered with a page of its list that has no domain that is new")
+        raise Unanswered(f"did not end its list of domains after {_MAX_PAGES} pages")
+
+    def upload(self, name: str, bundle: Bundle, source: Source, expected: str | None = None) -> State:
         """See `ControlPlane.upload`. The certificate's fingerprint is the idempotency key.
 
-        Raise `UnknownDomain`, `Rejected`, `TextCertificatePresent`, `Unauthorized` or `Unanswered`. After
+        Raise `UnknownDomain`, `Rejected`, `TextCertificatePresent`, `Changed`, `Unauthorized` or `Unanswered`. After
         `Unanswered`, C4 may or may not have the certificate.
         """
         leaf = x509.load_pem_x509_certificate(bundle.certificate.encode())
@@ -110,7 +154,7 @@ class C4Client:
         response = self._call(
             "PUT",
             self._address(name) + "/certificate",
-            headers={"Idempotency-Key": fingerprint},
+            headers={"Idempotency-Key": fingerprint, **_precondition(expected)},
             document={
                 "source": source.value,
                 "certificate": bundle.certificate,
@@ -119,6 +163,8 @@ class C4Client:
                 "fingerprint_sha256": fingerprint,
             },
         )
+        if response.status == HTTPStatus.PRECONDITION_FAILED and expected is not None:
+            raise Changed(self._describe(response, *_lines(bundle.private_key)))
         if response.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
             raise self._upload_error(response, bundle.private_key)
         installed = read_certificate(response)
@@ -135,13 +181,15 @@ class C4Client:
             return None
         raise self._error(response)
 
-    def remove(self, name: str) -> bool:
+    def remove(self, name: str, expected: str | None = None) -> bool:
         """See `ControlPlane.remove`.
 
         Also return False if this call removed the certificate, but the response was lost and the request sent again.
-        Raise `UnknownDomain`, `Unauthorized` or `Unanswered`.
+        Raise `UnknownDomain`, `Changed`, `Unauthorized` or `Unanswered`.
         """
-        response = self._call("DELETE", self._address(name) + "/certificate")
+        response = self._call("DELETE", self._address(name) + "/certificate", headers=_precondition(expected))
+        if response.status == HTTPStatus.PRECONDITION_FAILED and expected is not None:
+            raise Changed(self._describe(response))
         if response.status == HTTPStatus.NO_CONTENT:
             return True
         if _has_none(response):
@@ -185,10 +233,14 @@ class C4Client:
             return UnknownDomain(message)
         return Unanswered(message, response.retry_at)
 
+    def _page_error(self, response: HttpResponse) -> ControlPlaneError:
+        error = self._error(response)
+        # A list is about no single domain.
+        return Unanswered(str(error)) if isinstance(error, UnknownDomain) else error
+
     def _upload_error(self, response: HttpResponse, private_key: str) -> ControlPlaneError:
         """Return the error for a response to `PUT`, which alone can be `Rejected` or `TextCertificatePresent`."""
-        key_lines = [line for line in private_key.split("\n") if line and not line.startswith("-----")]
-        error = self._error(response, *key_lines)
+        error = self._error(response, *_lines(private_key))
         if not isinstance(error, Unanswered) or response.status not in _REJECTING:
             return error
         code = read_problem(response).code
@@ -213,6 +265,22 @@ class C4Client:
         if detail.lower() not in (problem.code, http.client.responses.get(response.status, "").lower()):
             words.append(detail)
         return ": ".join(filter(None, words))
+
+
+def _precondition(expected: str | None) -> dict[str, str]:
+    """Return the header that makes a request conditional (RFC 9110, section 13.1)."""
+    if expected is None:
+        return {}
+    return {"If-None-Match": "*"} if expected == NOTHING else {"If-Match": f'"{expected}"'}
+
+
+def _cursor_query(cursor: str | None) -> str:
+    return f"&cursor={quote(cursor, safe='')}" if cursor else ""
+
+
+def _lines(private_key: str) -> list[str]:
+    """Return the secret lines of a PEM key, so that each can be removed from a message."""
+    return [line for line in private_key.split("\n") if line and not line.startswith("-----")]
 
 
 def _has_none(response: HttpResponse) -> bool:

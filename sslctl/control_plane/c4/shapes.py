@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -16,6 +17,10 @@ from sslctl.net.transport import HttpResponse
 from sslctl.rules.model import Source
 from sslctl.text import clean
 
+_NAME = re.compile(
+    r"(?=.{3,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII
+)
+_CURSOR = re.compile(r"[!-~]{1,1024}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _CODE = re.compile(r"[a-z][a-z_]{0,63}")
 _MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,40}")
@@ -51,6 +56,31 @@ def read_record(response: HttpResponse, name: str) -> Record:
     found = read_object(response)
     if found.get("domain") != name:
         _raise_unanswered(response, "with the record of another domain")
+    return _read_record(response, found, name)
+
+
+def read_page(response: HttpResponse, limit: int) -> tuple[list[Record], str | None]:
+    """Return the records of a page of the inventory, and the cursor of the next page, None after the last one.
+
+    Leave out items that break the contract. Raise `Unanswered` if the page itself breaks it, or has over `limit` items.
+    """
+    found = read_object(response)
+    items = found.get("domains")
+    if not isinstance(items, list) or len(items) > limit:
+        _raise_unanswered(response, "without usable domains")
+    cursor = found.get("next", "")
+    if cursor is not None and not (isinstance(cursor, str) and _CURSOR.fullmatch(cursor)):
+        _raise_unanswered(response, "without a usable next")
+    records = []
+    for item in items:
+        name = item.get("domain") if isinstance(item, dict) else None
+        if isinstance(name, str) and _NAME.fullmatch(name):
+            with suppress(Unanswered):
+                records.append(_read_record(response, item, name))
+    return records, cursor
+
+
+def _read_record(response: HttpResponse, found: dict[str, Any], name: str) -> Record:
     target = found.get("cname_target")
     if not isinstance(target, str) or not 0 < len(target) <= _MAX_NAME_LENGTH or clean(target) != target:
         _raise_unanswered(response, "without a usable cname_target")

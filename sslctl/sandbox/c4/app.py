@@ -13,6 +13,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -24,16 +25,36 @@ from werkzeug.wrappers import Response
 from sslctl.sandbox.c4.checks import check_upload
 from sslctl.sandbox.c4.faults import Faults, read_faults
 from sslctl.sandbox.c4.problems import Problem, answer_problem
-from sslctl.sandbox.c4.records import Placed, Records, Site
+from sslctl.sandbox.c4.records import DOMAIN_NAME, Placed, Records, Site
 
 LARGEST_BODY = 256 * 1024
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_ENTITY_TAG = re.compile('"([0-9a-f]{64})"')
+_LIMIT = re.compile("[0-9]{1,4}")
+_DEFAULT_LIMIT, _LARGEST_LIMIT = 100, 1000
 _UPLOAD_MEMBERS = {"source", "certificate", "chain", "private_key", "fingerprint_sha256"}
 
 
+@dataclass(slots=True)
+class Features:
+    """What the contract leaves to the server; may be changed while it runs.
+
+    Without `preconditions` the server ignores `If-Match` and `If-None-Match`. Without `inventory` it cannot list domains.
+    """
+
+    preconditions: bool = True
+    inventory: bool = True
+
+
 def build_app(
-    records: Records, faults: Faults, *, token: str, clock: Callable[[], datetime], activation: timedelta
+    records: Records,
+    faults: Faults,
+    *,
+    token: str,
+    clock: Callable[[], datetime],
+    activation: timedelta,
+    features: Features,
 ) -> Flask:
     """Return the WSGI application. An upload becomes active after `activation`. Raise `ValueError` without a token."""
     if not token:
@@ -48,7 +69,7 @@ def build_app(
         Problem, lambda problem: answer_problem(problem.status, problem.code, str(problem))
     )
     app.register_error_handler(HTTPException, _answer_http_exception)
-    app.register_blueprint(_contract(records, clock, activation), url_prefix="/v1")
+    app.register_blueprint(_contract(records, clock, activation, features), url_prefix="/v1")
     app.register_blueprint(_administration(records, faults), url_prefix="/sandbox")
     return app
 
@@ -67,19 +88,27 @@ def _answer_http_exception(error: HTTPException) -> Response:
     return response
 
 
-def _contract(records: Records, clock: Callable[[], datetime], activation: timedelta) -> Blueprint:
+def _contract(
+    records: Records, clock: Callable[[], datetime], activation: timedelta, features: Features
+) -> Blueprint:
     contract = Blueprint("contract", __name__)
 
     @contract.get("/health")
     def health() -> Response:
         return _answer({"status": "ok"})
 
+    @contract.get("/domains")
+    def inventory() -> Response:
+        if not features.inventory:
+            raise Problem(HTTPStatus.NOT_IMPLEMENTED, detail="This C4 cannot list its domains.")
+        sites, has_more = records.after(*_read_page_query())
+        now = clock()
+        page = [_describe_site(site, now) for site in sites]
+        return _answer({"domains": page, "next": sites[-1].domain if has_more else None})
+
     @contract.get("/domains/<domain>")
     def lookup(domain: str) -> Response:
-        site = _find(records, domain)
-        certificate = None if site.latest is None else _describe(site.latest, clock())
-        record = {"domain": domain, "cname_target": site.cname_target, "ports": site.ports}
-        return _answer({**record, "certificate": certificate})
+        return _answer(_describe_site(_find(records, domain), clock()))
 
     @contract.get("/domains/<domain>/certificate")
     def read_back(domain: str) -> Response:
@@ -90,8 +119,13 @@ def _contract(records: Records, clock: Callable[[], datetime], activation: timed
         _find(records, domain)
         now = clock()
         placed = _read_upload(domain, now, activation)
+        preconditions = _read_preconditions(features)
         with records.lock:
-            site = _find(records, domain).install(placed, now)
+            site = _find(records, domain)
+            # An upload that was repeated because its response was lost is no change.
+            if site.latest is None or site.latest.fingerprint != placed.fingerprint:
+                preconditions.check(site)
+            site = site.install(placed, now)
             records.save(site)
         description = _describe(_installed(site), now)
         return _answer(
@@ -103,10 +137,55 @@ def _contract(records: Records, clock: Callable[[], datetime], activation: timed
         with records.lock:
             site = _find(records, domain)
             _installed(site)
+            _read_preconditions(features).check(site)
             records.save(site.clear())
         return Response(status=HTTPStatus.NO_CONTENT)
 
     return contract
+
+
+@dataclass(frozen=True, slots=True)
+class _Preconditions:
+    """The preconditions of a request (RFC 9110, section 13.1): the wanted fingerprint, and whether there must be none."""
+
+    fingerprint: str | None = None
+    nothing: bool = False
+
+    def check(self, site: Site) -> None:
+        """Raise `Problem` 412 if another certificate is installed than the request expects."""
+        installed = None if site.latest is None else site.latest.fingerprint
+        if self.fingerprint not in (None, installed) or (self.nothing and installed is not None):
+            raise Problem(
+                HTTPStatus.PRECONDITION_FAILED,
+                detail="Another certificate is installed than the expected one.",
+            )
+
+
+def _read_preconditions(features: Features) -> _Preconditions:
+    """Return the preconditions of the request. Raise `Problem` 400 for an invalid header."""
+    wanted, unwanted = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    if not features.preconditions:
+        return _Preconditions()
+    match = _ENTITY_TAG.fullmatch(wanted or "")
+    if wanted is not None and match is None:
+        raise _malformed("If-Match is one fingerprint in quotes.")
+    if unwanted not in (None, "*"):
+        raise _malformed("If-None-Match is *.")
+    return _Preconditions(match[1] if match else None, unwanted is not None)
+
+
+def _read_page_query() -> tuple[str, int]:
+    """Return the cursor, which is the last name of the page before, and the limit. Raise `Problem` 400."""
+    given = request.args.to_dict(flat=False)
+    if not given.keys() <= {"cursor", "limit"} or any(len(values) > 1 for values in given.values()):
+        raise _malformed("The parameters are cursor and limit.")
+    limit = request.args.get("limit", str(_DEFAULT_LIMIT))
+    cursor = request.args.get("cursor")
+    if not _LIMIT.fullmatch(limit) or not 0 < int(limit) <= _LARGEST_LIMIT:
+        raise _malformed(f"limit is a number from 1 to {_LARGEST_LIMIT}.")
+    if cursor is not None and not DOMAIN_NAME.fullmatch(cursor):
+        raise _malformed("cursor is not one that C4 sent.")
+    return cursor or "", int(limit)
 
 
 def _administration(records: Records, faults: Faults) -> Blueprint:
@@ -206,6 +285,16 @@ def _read_upload(domain: str, now: datetime, activation: timedelta) -> Placed:
 
 def _are_integers(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def _describe_site(site: Site, now: datetime) -> dict[str, object]:
+    certificate = None if site.latest is None else _describe(site.latest, now)
+    return {
+        "domain": site.domain,
+        "cname_target": site.cname_target,
+        "ports": site.ports,
+        "certificate": certificate,
+    }
 
 
 def _describe(placed: Placed, now: datetime) -> dict[str, str]:

@@ -26,6 +26,7 @@ class Operation(StrEnum):
     """An operation of the contract."""
 
     HEALTH = "health"
+    INVENTORY = "inventory"
     LOOKUP = "lookup"
     UPLOAD = "upload"
     READBACK = "readback"
@@ -143,6 +144,8 @@ class Faults:
 def _classify(method: str, path: str) -> tuple[Operation | None, str | None]:
     if path == "/v1/health":
         return Operation.HEALTH, None
+    if path == "/v1/domains":
+        return Operation.INVENTORY, None
     match = _DOMAIN_PATH.fullmatch(path)
     if match is None:
         return None, None

@@ -14,10 +14,12 @@ _CODES = {
     404: "not_found",
     405: "method_not_allowed",
     409: "text_certificate_present",
+    412: "precondition_failed",
     413: "too_large",
     422: "bad_pair",
     429: "rate_limited",
     500: "internal",
+    501: "not_implemented",
 }
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 import threading
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -17,7 +18,9 @@ from typing import Any
 from sslctl.errors import StateError
 from sslctl.sandbox.c4.problems import Problem
 
-_NAME = re.compile(r"(?=.{3,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DOMAIN_NAME = re.compile(
+    r"(?=.{3,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,20 @@ class Records:
         with self.lock:
             return self._sites.get(domain)
 
+    def after(self, domain: str, limit: int) -> tuple[list[Site], bool]:
+        """Return the first `limit` sites whose names sort after `domain`, and whether there are more."""
+        with self.lock:
+            names = sorted(self._sites)
+            start = bisect_right(names, domain)
+            sites = [self._sites[name] for name in names[start : start + limit]]
+            return sites, start + limit < len(names)
+
     def create(self, domain: str, cname_target: str, ports: Sequence[int]) -> None:
         """Create `domain`, or change an existing one, which keeps its certificate.
 
         Raise `ValueError` for a name that is no lower-case A-label, an invalid port or an empty target.
         """
-        if not _NAME.fullmatch(domain):
+        if not DOMAIN_NAME.fullmatch(domain):
             raise ValueError("domain is not a lower-case A-label with at least two labels.")
         if not all(0 < port < 1 << 16 for port in ports):
             raise ValueError("ports are numbers from 1 to 65535.")

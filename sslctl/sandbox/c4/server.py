@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from sslctl.sandbox.c4.app import build_app
+from sslctl.sandbox.c4.app import Features, build_app
 from sslctl.sandbox.c4.faults import Fault, Faults, FaultyGateway, Request
 from sslctl.sandbox.c4.http import Server
 from sslctl.sandbox.c4.records import Placed, Records
@@ -27,7 +27,7 @@ class ReferenceC4:
 
     `tls` has the server's own certificate, for 127.0.0.1. `clock` returns aware UTC. An upload becomes active after
     `activation_seconds`. Port 0 takes a free port, which is kept from the first start on. Raise `ValueError` for an empty
-    token, and `StateError` if `folder` contains other files.
+    token, and `StateError` if `folder` contains other files. `features` are the optional parts of the contract that it has.
     """
 
     def __init__(
@@ -44,8 +44,15 @@ class ReferenceC4:
         self._records = Records(folder)
         self._faults = Faults()
         self._clock = clock
-        activation = timedelta(seconds=activation_seconds)
-        app = build_app(self._records, self._faults, token=token, clock=clock, activation=activation)
+        self.features = Features()
+        app = build_app(
+            self._records,
+            self._faults,
+            token=token,
+            clock=clock,
+            activation=timedelta(seconds=activation_seconds),
+            features=self.features,
+        )
         self._stopping = threading.Event()
         self._gateway = FaultyGateway(app, self._faults, self._stopping)
         self._tls = tls
