@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from sslctl.store.interface.maintenance import Copy
     from sslctl.store.keyring import Keyring
     from sslctl.store.sqlite.store import SqliteStore
+    from sslctl.store.sqlite.waiting import Waiting
+
+# A command that only reads loses nothing if it ends early.
+_READ_WAIT_SECONDS = 30
 
 
 def utc_now() -> datetime:
@@ -43,16 +48,31 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
+def _ignore_notice(_message: str) -> None:
+    """Ignore the notice."""
+
+
 class App:
     """The parts of one run of sslctl, each created when first used.
 
-    `via` is written into the history beside the user, such as `tick`; if it is empty, the terminal or `script` is.
+    `via` is written into the history beside the user, such as `tick`; if it is empty, the terminal or `script` is. `waiting` is how
+    long to wait for a locked database; with `only_reads`, reads wait for at most 30 seconds. `on_wait` is called with a notice
+    when a wait takes longer, from any thread.
     """
 
-    def __init__(self, config_path: Path | None, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        config_path: Path | None,
+        clock: Callable[[], datetime] = utc_now,
+        *,
+        waiting: Waiting | None = None,
+    ) -> None:
         self._config_path = config_path
+        self._waiting = waiting
         self.clock = clock
         self.via = ""
+        self.only_reads = False
+        self.on_wait = _ignore_notice
 
     @cached_property
     def config(self) -> Config:
@@ -109,7 +129,16 @@ class App:
             ca=self.config.acme.directory_url,
             limits=self.config.ca_limits,
             create=create,
+            waiting=self._choose_waiting(),
         )
+
+    def _choose_waiting(self) -> Waiting:
+        from sslctl.store.sqlite.waiting import Waiting  # noqa: PLC0415
+
+        waiting = replace(self._waiting or Waiting(), on_notice=self.on_wait)
+        if not self.only_reads:
+            return waiting
+        return replace(waiting, read_seconds=min(waiting.read_seconds, _READ_WAIT_SECONDS))
 
     def restore(self, backup: Path) -> tuple[Copy, Path | None]:
         """Create the database from `backup`; return what it holds, and where an unreadable database was kept.

@@ -73,6 +73,16 @@ class Busy(SslctlError):
     exit_code = Exit.TRY_LATER
 
 
+class StateBusy(SslctlError):
+    """A database that another process kept locked for too long, such as a backup program or a reader that hangs.
+
+    Unlike `Busy` it does not mean that another sslctl does the work: what was to be recorded is not recorded.
+    """
+
+    code = "STATE_BUSY"
+    exit_code = Exit.TRY_LATER
+
+
 class TryLater(SslctlError):
     """A failure of DNS, the CA, C4 or another remote service. Nothing was concluded from it."""
 

@@ -53,6 +53,7 @@ def verify(app: App, *, noted: Head | None, as_json: bool) -> int:
     Keep the head that is printed in another place. With --head it proves later that the database was not replaced by an
     older one. Exit code 8 if the history was edited.
     """
+    app.only_reads = True
     found = app.store.verify_history(noted)
     if as_json:
         write_json(json_shapes.envelope(**json_shapes.audit(found)))
@@ -93,6 +94,7 @@ def _count(number: int) -> str:
 @click.pass_obj
 def show(app: App, *, since: datetime | None, actor: str, name: str | None, as_json: bool) -> None:
     """List who did what to which domain and certificate version, when and why; the oldest event first."""
+    app.only_reads = True
     domain = None if name is None else _find(app, names.normalise(name))
     found = app.store.audit_trail(since=since, actor=actor, domain=domain)
     if as_json:

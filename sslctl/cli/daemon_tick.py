@@ -43,6 +43,7 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     """
     if now is not None and not dry_run:
         raise click.UsageError("--now goes with --dry-run")
+    app.only_reads = dry_run
     if dry_run:
         at = now or app.clock()
         _print_plan(app.plan(at, force=force), at, as_json=as_json)

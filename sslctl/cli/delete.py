@@ -11,7 +11,7 @@ from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.output.stdout import write_json_list, write_line
-from sslctl.errors import Exit, SslctlError
+from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import enrolment
 from sslctl.rules import names
 from sslctl.rules.model import Domain
@@ -46,7 +46,7 @@ def command(
                 app.store, control_plane, app.issuer, domain.name, app.clock(), revoke=revoke
             )
         except SslctlError as error:
-            if len(found) == 1:
+            if len(found) == 1 or isinstance(error, StateBusy):
                 raise
             errors[domain.name] = error
             click.echo(f"sslctl: error: {error.message}", err=True)

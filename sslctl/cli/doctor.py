@@ -25,7 +25,7 @@ def command(app: App, *, as_json: bool) -> int:
     Each check is graded ok, warn or bad; what to do follows an arrow. DNS, the CA and C4 have 15 seconds to answer.
 
     Exit codes: 0 no check is bad; 8 something here is bad: the configuration, the state, the disk, a token that C4
-    refuses, or no tick for 26 hours; 75 only DNS, the CA or C4 did not answer.
+    refuses, or no tick for 26 hours; 75 only DNS, the CA or C4 did not answer, or the database is locked.
     """
     checks = list(doctor.examine("configuration", app.run_checks))
     if as_json:

@@ -70,6 +70,7 @@ def command(
     """
     if password_file is not None and kind != "pkcs12":
         raise click.UsageError("--password-file goes with --format pkcs12")
+    app.only_reads = True  # except for one event
     found = _find(app, names.normalise(domain))
     certificate = _choose(app, found, version)
     bundle = app.store.bundle(certificate)

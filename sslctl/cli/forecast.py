@@ -83,6 +83,7 @@ def command(
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
+    app.only_reads = True
     now = app.clock()
     today = renewal_days.day_of(now)
     counts = spreading.count_fleet(app.store, now, app.renewal.before)

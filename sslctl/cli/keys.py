@@ -73,6 +73,7 @@ def prune(app: App, *, days: int, dry_run: bool, as_json: bool) -> int:
     """
     now, older_than = app.clock(), timedelta(days=days)
     busy = 0
+    app.only_reads = dry_run
     if dry_run:
         keys = list(key_pruning.find(app.store, now, older_than))
     else:

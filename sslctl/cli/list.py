@@ -69,6 +69,7 @@ def command(
         raise click.UsageError(
             "deleted domains have no status and no expiry date; use --deleted without --status and --expiring-within"
         )
+    app.only_reads = True
     now = app.clock()
     query = Query(
         tuple(map(Status, statuses)),

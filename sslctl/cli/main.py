@@ -15,6 +15,7 @@ import click
 
 from sslctl import __version__
 from sslctl.app import App
+from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.stdout import discard_stdout
 from sslctl.errors import Exit, SslctlError
 from sslctl.system import core_dumps
@@ -100,6 +101,7 @@ def sslctl(ctx: click.Context, config_path: Path | None) -> None:
         ctx.color = False
     if ctx.obj is None:
         ctx.obj = App(config_path)
+    ctx.obj.on_wait = print_notice
     ctx.call_on_close(ctx.obj.close)
 
 

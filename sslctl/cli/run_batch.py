@@ -13,10 +13,10 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.output import warnings
-from sslctl.cli.output.outcomes import print_error, write_outcome
+from sslctl.cli.output.outcomes import print_error, print_unrecorded, write_outcome
 from sslctl.cli.output.progress import Progress
 from sslctl.cli.output.stdout import discard_stdout
-from sslctl.errors import Exit
+from sslctl.errors import Exit, StateBusy
 from sslctl.issuance.batch import Batch, Outcome
 from sslctl.issuance.pipeline import NO_CONSENT, Consent
 from sslctl.issuance.report import CONCURRENT_CHANGE, Report
@@ -36,8 +36,9 @@ def run_passes(
 
     Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. With `print_each`, print each outcome as soon as the
     pass ends, and report the domains that another command works on. After the first Ctrl-C no order is placed and the
-    passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any moment. Raise
-    `click.Abort` if domains were not reached.
+    passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any moment. If results could not
+    be recorded, no further pass is started either; `report` has these domains. Otherwise raise `click.Abort` if domains were
+    not reached.
     """
     left = len(names)
 
@@ -59,6 +60,9 @@ def run_passes(
             f"sslctl: {left} of {len(names)} domains not reached; the next tick takes up those that are due",
             err=True,
         )
+    if unrecorded := set(report.unrecorded).intersection(names):
+        print_unrecorded([name for name in names if name in unrecorded], report.errors)
+    elif left:
         raise click.Abort
 
 
@@ -90,6 +94,8 @@ def run_requested_passes(
 
 
 def _print(app: App, outcome: Outcome, *, print_each: bool) -> None:
+    if isinstance(outcome.error, StateBusy):
+        return  # reported for all domains together
     if outcome.error is not None and (print_each or not isinstance(outcome.error, CONCURRENT_CHANGE)):
         print_error(outcome.name, outcome.error)
     elif outcome.domain is not None and print_each:

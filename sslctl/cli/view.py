@@ -22,6 +22,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
 
     Deleted domains can be viewed too.
     """
+    app.only_reads = True
     name = names.normalise(domain)
     found = app.store.find(name)
     if found is None:

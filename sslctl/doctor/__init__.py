@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from queue import Empty, SimpleQueue
 
-from sslctl.errors import Exit, SslctlError
+from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.text import clean
 
 
@@ -56,6 +56,8 @@ def examine(name: str, probe: Probe) -> Iterator[Check]:
     """Yield the checks of `probe`; an exception that it raises becomes a bad check `name`."""
     try:
         yield from probe()
+    except StateBusy as error:
+        yield unanswered(name, clean(error.message), clean(error.hint or ""))
     except SslctlError as error:
         yield bad(name, clean(error.message), clean(error.hint or ""))
     except Exception as error:  # noqa: BLE001 - any failure is reported, and the other checks are made
@@ -73,7 +75,7 @@ def examine_together(probes: Sequence[tuple[str, Probe]], seconds: float) -> Ite
 
 
 def unanswered(name: str, detail: str, hint: str) -> Check:
-    """Return a check that could not be made, because DNS, the CA or C4 did not answer."""
+    """Return a check that could not be made: DNS, the CA or C4 did not answer, or the database is locked."""
     return Check(name, Grade.BAD, detail, hint, is_outside=True)
 
 
@@ -85,7 +87,7 @@ def _begin(name: str, probe: Probe) -> SimpleQueue[list[Check]]:
 
 
 def exit_code(checks: Iterable[Check]) -> Exit:
-    """Return 8 if something of ours is bad, 75 if only DNS, the CA or C4 did not answer, otherwise 0."""
+    """Return 8 if something of ours is bad, 75 if only checks could not be made (`unanswered`), otherwise 0."""
     problems = [check for check in checks if check.grade is Grade.BAD]
     if any(not check.is_outside for check in problems):
         return Exit.UNUSABLE

@@ -12,19 +12,23 @@ A tick goes through these steps, in this order:
 8. Record the milestone.
 9. Notify people of the domains in the configured statuses.
 10. Release the claim and the lock.
-11. Send the ping, unless a pass met a bug, step 7 withheld something, or the notice of step 9 reached nobody.
+11. Send the ping, unless a pass met a bug, its result could not be recorded, step 7 withheld something, or the notice of step
+    9 reached nobody.
+
+While another process keeps the database locked, each step waits for it. Where that is in vain, `StateBusy` is raised by a
+step, or the passes stop and the tick ends with exit code 75.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from sslctl.errors import Busy, Exit
+from sslctl.errors import Busy, Exit, StateBusy
 from sslctl.fleet import ari_polling, notices, planning
 from sslctl.fleet.planning import Plan
 from sslctl.issuance import suspicions
@@ -155,7 +159,8 @@ class Tick:
     def run(self, *, force: bool = False) -> TickResult:
         """Run the tick. `force` repeats the daily recheck even if it was done today.
 
-        Raise `Busy` if another tick runs, and `StateError` if the state is damaged or cannot be used.
+        Raise `Busy` if another tick runs, `StateBusy` if another process keeps the database locked, and `StateError` if the
+        state is damaged or cannot be used.
         """
         started_at = self._clock()
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
@@ -194,7 +199,9 @@ class Tick:
             try:
                 yield
             finally:
-                self._store.release([TICK])
+                # While the database is locked the claim stays until this process ends, which voids it.
+                with suppress(StateBusy):
+                    self._store.release([TICK])
 
     def _plan(self, *, force: bool) -> Plan:
         settings = self._settings
@@ -250,10 +257,12 @@ class Tick:
     def _send_ping(self, notice: Notice) -> str | None:
         """Report a good tick to the monitor of the pings; return why that failed, None if no ping was due.
 
-        If a pass met a bug, bad answers were too many to be believed, or the notice reached nobody, no ping is sent: then the missing ping alerts people.
+        If a pass met a bug, its result could not be recorded, bad answers were too many to be believed, or the notice reached
+        nobody, no ping is sent: then the missing ping alerts people.
         """
         reached_nobody = self._notifier is not None and len(notice.missed) == len(self._notifier.schemes)
-        is_bad = self._report.exit_code == Exit.BUG or bool(self._report.withheld)
+        report = self._report
+        is_bad = report.exit_code == Exit.BUG or bool(report.withheld or report.unrecorded)
         if self._ping is None or reached_nobody or is_bad:
             return None
         return self._ping()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from sslctl.errors import StateError
+from sslctl.errors import StateBusy, StateError
 from sslctl.issuance.pipeline import NO_CONSENT, Consent, Pipeline
 from sslctl.issuance.slots import Slots, SlotsClosed
 from sslctl.rules.model import Domain
@@ -20,7 +20,7 @@ IN_FLIGHT = 128
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The domain after its pass, or the `error` that prevented it: `Busy`, `NotManaged`, or a bug."""
+    """The domain after its pass, or the `error` that prevented it: `Busy`, `NotManaged`, `StateBusy`, or a bug."""
 
     name: str
     domain: Domain | None = None
@@ -58,7 +58,8 @@ class Batch:
         """Run a pass over each of `names`, started in that order; call `on_done` in this thread as each one ends.
 
         Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. `on_done` is not called for domains that were not
-        reached before `stop`. Raise `StateError`, because it would hit every other domain too.
+        reached before `stop`. Raise `StateError`, because it would hit every other domain too. `StateBusy` stops the batch:
+        nothing more can be recorded, so nothing more may be ordered.
         """
         remaining, ended = iter(names), SimpleQueue[Outcome | None]()
         lock = threading.Lock()
@@ -96,6 +97,9 @@ class Batch:
             return Outcome(name, self._pipeline.run(name, renew=renew, consent=consent))
         except (StateError, SlotsClosed):
             raise
+        except StateBusy as error:
+            self.stop()
+            return Outcome(name, error=error)
         except Exception as error:  # noqa: BLE001 - a bug with one domain must not stop the others
             return Outcome(name, error=error)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
-from sslctl.errors import Busy
+from sslctl.errors import Busy, StateBusy
 from sslctl.rules.claim_names import domain_claim
 from sslctl.store.interface.claims import Claims
 
@@ -28,8 +28,13 @@ def claim_domains(store: Claims, names: Sequence[str]) -> list[str]:
 
 
 def release_domains(store: Claims, names: Sequence[str]) -> None:
-    """Release the claims of this process on the domains `names`."""
-    store.release(map(domain_claim, names))
+    """Release the claims of this process on the domains `names`.
+
+    While the database is locked they stay until this process ends, which voids them. The outcome of the work is not changed
+    by that, and no error is replaced.
+    """
+    with suppress(StateBusy):
+        store.release(map(domain_claim, names))
 
 
 @contextmanager

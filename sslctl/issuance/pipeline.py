@@ -132,8 +132,8 @@ class Pipeline:
         """Run one pass over the managed domain `name` and return the domain as it is afterwards.
 
         `renew` orders a new certificate even if none is due. Failures of C4, DNS or the CA are in the finding. Raise
-        `Busy` if another process works on the domain, `NotManaged`, `StateError` if a stored certificate is damaged, and
-        `SlotsClosed` if the slots were closed before the CA was reached: the domain and its open order are unchanged.
+        `Busy` if another process works on the domain, `NotManaged`, `StateError` if a stored certificate is damaged,
+        `StateBusy` if the result cannot be recorded because another process keeps the database locked, and `SlotsClosed` if the slots were closed before the CA was reached: the domain and its open order are unchanged.
         """
         started_at = self._clock()
         with self._store.transaction():

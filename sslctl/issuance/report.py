@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sslctl.errors import Busy, Exit, NotManaged, SslctlError
+from sslctl.errors import Busy, Exit, NotManaged, SslctlError, StateBusy
 from sslctl.issuance.batch import Outcome
 from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.model import Domain
@@ -69,12 +69,17 @@ class Report:
         return [name for name in self.names if name in self._unwell]
 
     @property
+    def unrecorded(self) -> list[str]:
+        """The domains whose result could not be recorded, in the order of `names`; see `StateBusy`."""
+        return [name for name in self.names if isinstance(self.errors.get(name), StateBusy)]
+
+    @property
     def exit_code(self) -> int:
         """The exit code (README, "Exit codes")."""
         for gravest in (Exit.EMERGENCY, Exit.BUG):
             if gravest in self._codes:
                 return gravest
-        if self.withheld:
+        if self.withheld or self.unrecorded:
             return Exit.TRY_LATER
         if not self._batch:
             (code,) = self._codes

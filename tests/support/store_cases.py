@@ -29,6 +29,7 @@ from sslctl.rules.reasons import Code
 from sslctl.store.interface import Store
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from sslctl.store.sqlite.waiting import Waiting
 from tests.support.fakes import START, Clock
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def key_of(folder: Path) -> Path:
     return folder / "master.key"
 
 
-def open_store(folder: Path, clock: Callable[[], datetime] | None = None) -> SqliteStore:
+def open_store(
+    folder: Path, clock: Callable[[], datetime] | None = None, *, waiting: Waiting | None = None
+) -> SqliteStore:
     """Open the state in `folder`, and create it if there is none."""
     return SqliteStore(
         database_of(folder),
@@ -57,6 +60,7 @@ def open_store(folder: Path, clock: Callable[[], datetime] | None = None) -> Sql
         clock=clock or Clock(),
         actor="tester (test)",
         create=True,
+        waiting=waiting,
     )
 
 

@@ -52,6 +52,20 @@ def _error_code(error: Exception) -> str:
     return error.code if isinstance(error, SslctlError) else SslctlError.code
 
 
+def print_unrecorded(names: Sequence[str], errors: Mapping[str, Exception]) -> None:
+    """Print on standard error that the results of the domains `names` were not recorded, and why."""
+    error = errors[names[0]]
+    domains = "1 domain" if len(names) == 1 else f"{len(names)} domains"
+    click.echo(
+        f"sslctl: error: {error.message if isinstance(error, SslctlError) else clean(error)}", err=True
+    )
+    click.echo(f"sslctl: the results of {domains} were not recorded: {', '.join(names)}", err=True)
+    click.echo(
+        "sslctl: the next tick, or `sslctl recheck` with these names, collects what the CA has issued",
+        err=True,
+    )
+
+
 def print_error(name: str, error: Exception) -> None:
     """Print on standard error why no pass over `name` was made."""
     text = error.message if isinstance(error, SslctlError) else f"bug: {type(error).__name__}: {clean(error)}"

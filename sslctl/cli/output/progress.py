@@ -128,6 +128,11 @@ class Progress:
         click.echo(_WIPE + clip(text, _columns() - 1), err=True, nl=False)
 
 
+def print_notice(message: str) -> None:
+    """Print `message` on a line of its own on standard error, in place of a line of progress. May be called from any thread."""
+    click.echo(f"{_WIPE if sys.stderr.isatty() else ''}sslctl: {message}", err=True)
+
+
 def _pace_of(rate: float) -> str:
     return f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
 

@@ -12,18 +12,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sslctl.errors import BadInput, Busy, SslctlError, StateError
+from sslctl.errors import BadInput, SslctlError, StateError
 from sslctl.store.interface.maintenance import Copy
 from sslctl.store.sqlite import replacement, schema
 from sslctl.store.sqlite.creation import make_folder, sync, temporary
+from sslctl.store.sqlite.waiting import SQLITE_SECONDS, Waiting, busy_error
 from sslctl.system.files import publish
 
-_LONGEST_SECONDS = 60
-_LOOK_AGAIN_SECONDS = 0.05
 _OPEN_READ_ONLY = "mode=ro"
 
 
-def back_up(source: Path, path: Path, *, force: bool, spared: Iterable[Path]) -> Copy:
+def back_up(source: Path, path: Path, waiting: Waiting, *, force: bool, spared: Iterable[Path]) -> Copy:
     """Write a copy of the database `source` into the file `path`, which is none of `spared`; see `Maintenance.back_up`."""
     if any(_is_same(path, each) for each in spared):
         raise BadInput(f"{path} is in use by sslctl itself", hint="name a file in another folder")
@@ -31,7 +30,7 @@ def back_up(source: Path, path: Path, *, force: bool, spared: Iterable[Path]) ->
         raise BadInput(f"{path} exists already", hint="--force overwrites it")
     try:
         with temporary(path) as made:
-            _copy(source, made)
+            _copy(source, made, waiting)
             found = _examine(made, str(path))
             sync(made)
             publish(made, path, force=force)
@@ -61,7 +60,7 @@ def unpacked(backup: Path, path: Path) -> Iterator[tuple[Path, Copy]]:
         make_folder(path.parent)
         with temporary(path) as copy:
             _require_known(backup)
-            _copy(backup, copy)
+            _copy(backup, copy, Waiting())
             yield copy, _examine(copy, str(backup))
     except OSError as error:
         raise StateError(
@@ -74,17 +73,25 @@ def _require_known(backup: Path) -> None:
         schema.require_known(connection, str(backup))
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, waiting: Waiting) -> None:
     """Copy the state of one moment of the database `source` into the empty file `target`.
 
     It is one step: a copy in several starts again after each commit of another process, and may never end. In the
-    meantime other processes can read; their commits wait. Raise `Busy` if it does not succeed in time.
+    meantime other processes can read; their commits wait, however long it takes. Before it starts it waits for a commit under way,
+    as long as a change of the database waits. Raise `StateBusy` if that is in vain.
     """
-    end = time.monotonic() + _LONGEST_SECONDS
+    began, is_reported = time.monotonic(), False
 
-    def stop_in_time(_status: int, _remaining: int, _total: int) -> None:
-        if time.monotonic() > end:
-            raise Busy("the database is in use by another sslctl", hint="try again in a minute")
+    def report_wait(status: int, _remaining: int, _total: int) -> None:
+        nonlocal is_reported
+        waited = time.monotonic() - began
+        if status not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return
+        if waited >= waiting.write_seconds:
+            raise busy_error(source)
+        if waited >= waiting.notice_seconds and not is_reported:
+            is_reported = True
+            waiting.report(source)
 
     with (
         _translating_errors(source),
@@ -94,7 +101,7 @@ def _copy(source: Path, target: Path) -> None:
         # No one uses `target` before it is finished and synced.
         write.execute("PRAGMA journal_mode = OFF")
         write.execute("PRAGMA synchronous = OFF")
-        read.backup(write, sleep=_LOOK_AGAIN_SECONDS, progress=stop_in_time)
+        read.backup(write, sleep=SQLITE_SECONDS, progress=report_wait)
 
 
 def _examine(copy: Path, shown_as: str) -> Copy:
@@ -114,7 +121,9 @@ def _examine(copy: Path, shown_as: str) -> Copy:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=SQLITE_SECONDS
+    )
 
 
 @contextmanager

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sslctl.errors import Busy, SslctlError, StateError
+from sslctl.errors import SslctlError, StateError
 from sslctl.store.sql.connection import Run, T
 from sslctl.store.sqlite import schema
 from sslctl.store.sqlite.creation import make_database, make_folder, require_ours
 from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.store.sqlite.presence import MAKE_HINT, find_gap
+from sslctl.store.sqlite.waiting import SQLITE_SECONDS, LockWait, Waiting, busy_error, is_locked
 
 OLDEST_SQLITE = (3, 39)
 """The oldest SQLite with `IS DISTINCT FROM`. Debian 12 has 3.40."""
 
-_BUSY_SECONDS = 15.0
 # A group ends when no thread waits to join it, and at the latest here: other processes want to write too.
 _MOST_MEMBERS = 64
 _LONGEST_SECONDS = 0.05
@@ -50,6 +50,9 @@ class Database:
     A file that is missing or empty is refused, unless `create`. With `read_only` nothing is changed, and a file with an
     older schema is refused.
 
+    `waiting` is how long to wait while another process has locked the file. Then `StateBusy` is raised, by every method
+    that reads or writes.
+
     One connection behind a lock serves all threads of the process: transactions are short, and none is open during a
     network call.
 
@@ -67,7 +70,9 @@ class Database:
     the block only after the same commit.
     """
 
-    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = False, read_only: bool = False, waiting: Waiting | None = None
+    ) -> None:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StateError(
                 f"SQLite 3.39 or newer is needed, and this Python has {sqlite3.sqlite_version}",
@@ -79,6 +84,10 @@ class Database:
         self._holder: int | None = None
         self._arriving: set[int] = set()
         self._group: _Group | None = None
+        waiting = waiting or Waiting()
+        self._closing = threading.Event()
+        self._reads = LockWait(path, waiting.read_seconds, waiting, self._closing)
+        self._writes = LockWait(path, waiting.write_seconds, waiting, self._closing)
         try:
             if not read_only:
                 _prepare_file(path, create=create)
@@ -87,7 +96,7 @@ class Database:
                 raise StateError(f"there is no state in {path.parent}: {path.name} {gap}", hint=MAKE_HINT)
             uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
             self._connection = sqlite3.connect(
-                uri, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+                uri, timeout=SQLITE_SECONDS, isolation_level=None, check_same_thread=False, uri=True
             )
         except (OSError, sqlite3.Error) as error:
             raise StateError(
@@ -96,18 +105,22 @@ class Database:
         self._connection.row_factory = sqlite3.Row
         try:
             with self._translating_errors():
-                if read_only:
-                    schema.require_current(self._connection, str(path))
-                else:
-                    schema.prepare(self._connection, str(path), may_be_empty=bool(gap))
+                self._reads.run(lambda: self._check_schema(read_only=read_only, may_be_empty=bool(gap)))
         except BaseException:
             self._connection.close()
             raise
 
+    def _check_schema(self, *, read_only: bool, may_be_empty: bool) -> None:
+        if read_only:
+            schema.require_current(self._connection, str(self._path))
+        else:
+            schema.prepare(self._connection, str(self._path), may_be_empty=may_be_empty)
+
     def read(self, make: Callable[[sqlite3.Row], T], sql: str, values: Any = ()) -> list[T]:
         """Return the result of `make` for each row of a query. Raise `StateError` if it cannot read a row."""
         with self._translating_errors(), self._lock:
-            found = self._connection.execute(sql, values).fetchall()
+            found = self._reads.run(lambda: self._connection.execute(sql, values).fetchall())
+            self._reads.succeeded()
             group = None if self._is_mine else self._group
         if group is not None:
             self._await(group)
@@ -130,21 +143,24 @@ class Database:
 
     def find_damage(self, seconds: float) -> str | None:
         """Search the file for damage for at most `seconds`; return it, empty for none, None if the time was too short."""
-        end = time.monotonic() + seconds
         with self._translating_errors(), self._lock:
-            alteration = schema.find_alteration(self._connection)
-            if alteration:
-                return alteration
-            self._connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
-            try:
-                # Unlike quick_check it compares the indexes with the rows: most data is in both.
-                found: str = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                    return None
-                raise
-            finally:
-                self._connection.set_progress_handler(None, 0)
+            return self._reads.run(lambda: self._find_damage(seconds))
+
+    def _find_damage(self, seconds: float) -> str | None:
+        end = time.monotonic() + seconds
+        alteration = schema.find_alteration(self._connection)
+        if alteration:
+            return alteration
+        self._connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
+        try:
+            # Unlike quick_check it compares the indexes with the rows: most data is in both.
+            found: str = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                return None
+            raise
+        finally:
+            self._connection.set_progress_handler(None, 0)
         return "" if found == "ok" else found
 
     def check_integrity(self, seconds: float) -> bool:
@@ -184,7 +200,7 @@ class Database:
     def _join(self) -> _Group:
         # If Ctrl-C arrived while a group ended, `_await` finds that the group is gone.
         if self._group is None or not self._connection.in_transaction:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._writes.run(lambda: self._connection.execute("BEGIN IMMEDIATE"))
             self._group = _Group()
         self._connection.execute("SAVEPOINT member")
         self._group.members += 1
@@ -217,7 +233,8 @@ class Database:
         is_open = self._connection.in_transaction
         try:
             if is_open:
-                self._connection.execute("COMMIT")
+                self._writes.run(lambda: self._connection.execute("COMMIT"))
+                self._writes.succeeded()
         except sqlite3.Error as error:
             group.error, is_open = error, False
         finally:
@@ -242,7 +259,8 @@ class Database:
             raise self._translated(group.error) from group.error
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. Threads that wait for the database give up."""
+        self._closing.set()
         with self._lock:
             if self._group is not None:
                 self._end(self._group)
@@ -257,10 +275,9 @@ class Database:
 
     def _translated(self, error: Exception | None) -> SslctlError:
         """Return an error of SQLite as one of ours."""
+        if is_locked(error):
+            return busy_error(self._path)
         if isinstance(error, sqlite3.OperationalError):
-            # Errors that Python itself found (text that is not UTF-8) have no code.
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                return Busy("the database is in use by another sslctl", hint="try again in a minute")
             return StateError(f"cannot use the database {self._path}: {error}")
         if error is None:
             return StateError(f"cannot use the database {self._path}: interrupted")

@@ -10,19 +10,22 @@ from sslctl.store.sql.claims import SqlClaims
 from sslctl.store.sql.maintenance import SqlMilestones
 from sslctl.store.sql.queries import SqlQueries
 from sslctl.store.sqlite.database import Database
+from sslctl.store.sqlite.waiting import Waiting
+
+_WAIT_SECONDS = 15
 
 
 class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMilestones):
     """What can be read of the store in `path` without its keys. `ca` is the URL of the CA's directory.
 
-    Raise `StateError`, also if the database has another version's schema.
+    Raise `StateError`, also if the database has another version's schema, and `StateBusy` if it is locked for 15 seconds.
     """
 
     _database: Database
 
     def __init__(self, path: Path, ca: str) -> None:
         SqlBudget.__init__(self, ca, NO_LIMITS)
-        self._database = Database(path, read_only=True)
+        self._database = Database(path, read_only=True, waiting=Waiting(read_seconds=_WAIT_SECONDS))
 
     def find_damage(self, seconds: float) -> str | None:
         """Search for damage for at most `seconds`; return it, empty for none, None if the time was too short."""

@@ -9,11 +9,12 @@ from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
 
-from sslctl.errors import Busy, StateError
+from sslctl.errors import Busy, StateBusy, StateError
 from sslctl.store.sql.claims import is_gone
 from sslctl.store.sqlite import schema
 from sslctl.store.sqlite.creation import require_ours, sync
 from sslctl.store.sqlite.presence import EMPTY, find_gap, journal_of
+from sslctl.store.sqlite.waiting import busy_error, is_locked
 from sslctl.system.files import publish, sync_folder
 from sslctl.text import instant
 
@@ -137,9 +138,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
 
 
-def _translated(path: Path, error: sqlite3.Error) -> Busy | StateError:
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Busy("the database is in use by another sslctl", hint="try again in a minute")
+def _translated(path: Path, error: sqlite3.Error) -> StateBusy | StateError:
+    if is_locked(error):
+        return busy_error(path)
     return StateError(
         f"cannot replace {path}: {error}", hint="move it away, or name an empty folder in state.dir"
     )

@@ -14,6 +14,7 @@ from sslctl.store.keyring import Keyring
 from sslctl.store.sql.store import SqlStore
 from sslctl.store.sqlite import copies
 from sslctl.store.sqlite.database import Database
+from sslctl.store.sqlite.waiting import Waiting
 from sslctl.text import clean
 
 
@@ -21,7 +22,8 @@ class SqliteStore(SqlStore, Store):
     """`Store` in the SQLite file `path`.
 
     With `create` what is missing of the state is made: the database, and the key file if the database is new.
-    `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` are its rate limits.
+    `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` are its rate limits. `waiting` is how
+    long to wait while another process has locked the file; then `StateBusy` is raised.
     """
 
     _database: Database
@@ -36,9 +38,11 @@ class SqliteStore(SqlStore, Store):
         ca: str = "",
         limits: Limits = NO_LIMITS,
         create: bool = False,
+        waiting: Waiting | None = None,
     ) -> None:
         self._path = path
-        database = Database(path, create=create)
+        self._waiting = waiting or Waiting()
+        database = Database(path, create=create, waiting=self._waiting)
         try:
             super().__init__(database, keyring, clock=clock, actor=actor, ca=ca, limits=limits, create=create)
         except BaseException:
@@ -46,7 +50,8 @@ class SqliteStore(SqlStore, Store):
             raise
 
     def back_up(self, path: Path, *, force: bool = False) -> Copy:
-        copy = copies.back_up(self._path, path, force=force, spared=(self._path, self._keyring.path))
+        spared = (self._path, self._keyring.path)
+        copy = copies.back_up(self._path, path, self._waiting, force=force, spared=spared)
         self.record_milestone(Milestone.BACKED_UP, clean(path))
         return copy
 

@@ -39,17 +39,18 @@ def test_exactly_one_of_several_simultaneous_ticks_runs(cdn: Cdn, number: int) -
     for process in running:
         process.join(PATIENCE)
     assert {(code, orders) for code, _, orders in refused} == {(75, 0)}
-    # On a busy machine some time out on the database before they reach the lock.
-    assert {stderr.splitlines()[0] for _, stderr, _ in refused} <= {
-        "sslctl: error: another tick is running",
-        "sslctl: error: the database is in use by another sslctl",
-    }
-    assert ran == (0, "", len(NAMES))
+    assert {without_notices(stderr) for _, stderr, _ in refused} == {"sslctl: error: another tick is running"}
+    assert (ran[0], without_notices(ran[1]), ran[2]) == (0, "", len(NAMES))
     assert [len(cdn.uploads(name)) for name in NAMES] == [1, 1, 1]
     with look_into(cdn.folder / "state" / "sslctl.db") as connection:
         orders = connection.execute("SELECT domain_id, count(*) FROM acme_order GROUP BY 1").fetchall()
     assert orders == [(1, 1), (2, 1), (3, 1)]
     assert cdn.sslctl("daemon-tick").exit_code == 0
+
+
+def without_notices(stderr: str) -> str:
+    """Return `stderr` without the notices of waiting for the database, which depend on the speed of the machine."""
+    return "\n".join(line for line in stderr.splitlines() if not line.startswith("sslctl: waiting"))
 
 
 # The lock

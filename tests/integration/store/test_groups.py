@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from sslctl.errors import Busy
+from sslctl.errors import StateBusy
 from sslctl.rules.model import Source
 from sslctl.store.interface.domains import Query
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.store import SqliteStore
+from sslctl.store.sqlite.waiting import Waiting
 from tests.support.fakes import START
 from tests.support.store_backends import SqliteBackend
 from tests.support.store_cases import (
@@ -231,16 +232,16 @@ def test_every_member_raises_when_the_commit_fails(
     assert store.domain(NAME).wanted is None
 
 
-def test_every_member_raises_busy_when_another_process_reads_too_long(
-    store: SqliteStore, folder: Path, pool: ThreadPoolExecutor
+def test_every_member_raises_state_busy_when_another_process_reads_too_long(
+    folder: Path, pool: ThreadPoolExecutor
 ) -> None:
+    store = open_store(folder, waiting=Waiting(write_seconds=0))
     enrol(store, NAME)
-    store._database.read(tuple, "PRAGMA busy_timeout = 0")
     with look_into(database_of(folder)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM domain").fetchone()
         futures = in_one_group(store, pool, *(partial(enrol, store, name) for name in ("b.test", "c.test")))
-        assert [type(future.exception(PATIENCE)) for future in futures] == [Busy, Busy]
+        assert [type(future.exception(PATIENCE)) for future in futures] == [StateBusy, StateBusy]
     assert names(folder) == [NAME]
     assert enrol(store, "b.test") in names(folder)
 
@@ -314,20 +315,20 @@ def test_read_returns_after_the_commit_of_its_group(
     assert writer.result(PATIENCE) == NAME
 
 
-def test_read_of_lost_work_raises(store: SqliteStore, folder: Path, pool: ThreadPoolExecutor) -> None:
+def test_read_of_lost_work_raises(folder: Path, pool: ThreadPoolExecutor) -> None:
+    store = open_store(folder, waiting=Waiting(write_seconds=0, read_seconds=0))
     database: Database = store._database
     enrol(store, NAME)
     database._arriving.add(NOBODY)
     with look_into(database_of(folder)) as other:
-        database.read(tuple, "PRAGMA busy_timeout = 0")
         writer = pool.submit(store.record_finding, store.domain(NAME), finding())
         wait_for(lambda: database._group is not None)
         other.execute("BEGIN")
         other.execute("SELECT * FROM domain").fetchone()
         reader = pool.submit(store.domain, NAME)
-        assert isinstance(writer.exception(PATIENCE), Busy)
+        assert isinstance(writer.exception(PATIENCE), StateBusy)
         error = reader.exception(PATIENCE)
-        assert isinstance(error, Busy) or reader.result().finding != finding()
+        assert isinstance(error, StateBusy) or reader.result().finding != finding()
 
 
 # Processes
