@@ -26,6 +26,7 @@ from sslctl.text import clean
 if TYPE_CHECKING:
     from sslctl.control_plane import ControlPlane
     from sslctl.doctor import Check
+    from sslctl.fleet.looks import Looks
     from sslctl.fleet.planning import Plan
     from sslctl.fleet.tick import RunPasses, Tick
     from sslctl.issuance.pipeline import Pipeline
@@ -276,6 +277,7 @@ class App:
             self.store,
             None if self.renewal.ari is Ari.OFF else self.issuer,
             notifier,
+            self._looks(),
             run_passes=run_passes,
             ping=partial(ping, config.notify.ping_url) if config.notify.ping_url else None,
             clock=self.clock,
@@ -287,6 +289,31 @@ class App:
                 notify_repeat=timedelta(hours=config.notify.repeat_hours),
                 suspicion_limit=self.suspicion_limit,
             ),
+        )
+
+    def _looks(self) -> Looks:
+        from sslctl.fleet.looks import Looks  # noqa: PLC0415
+        from sslctl.issuance.delivery import Delivery  # noqa: PLC0415
+        from sslctl.preflight.checks import Preflight  # noqa: PLC0415
+
+        config = self.config
+        delivery = Delivery(
+            self.store,
+            self.control_plane,
+            clock=self.clock,
+            sleep=time.sleep,
+            activation_seconds=config.c4.activation_seconds,
+            on_step=lambda _domain, _step: None,
+        )
+        return Looks(
+            self.store,
+            self.control_plane,
+            Preflight(config.cdn, config.dns, config.acme.caa_identities),
+            delivery.reconcile,
+            clock=self.clock,
+            rule=self.renewal,
+            limit=self.suspicion_limit,
+            http_expected=config.acme.mode == "webroot",
         )
 
     def require_outside(self) -> None:

@@ -77,6 +77,8 @@ def _print_json(app: App, result: TickResult) -> None:
         managed={status.value: result.counts.get(status, 0) for status in Status},
         notice=json_shapes.notice(result.notice),
         pinged=result.pinged,
+        lost_on_c4=result.lost,
+        look_trouble=result.look_trouble or None,
         withheld=list(map(json_shapes.withheld, result.withheld)),
     )
     write_json_list(answer, "domains", domains_json(app.store, result.names, result.errors, result.at))
@@ -102,6 +104,10 @@ def _managed(counts: Mapping[Status, int]) -> str:
 
 def _warnings(result: TickResult) -> Iterator[str]:
     yield from warnings.withheld_lines(result.withheld)
+    if result.look_trouble:
+        yield f"The daily look at C4 was not finished; the next tick continues: {result.look_trouble}"
+    if result.lost:
+        yield f"C4 had lost the certificates of {result.lost} domains; the tick uploads them again"
     yield from map(_alert_line, result.alerts)
     yield from warnings.pause_lines(result.pauses)
     yield from _held_lines(result.held_renewals)

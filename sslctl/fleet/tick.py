@@ -8,12 +8,13 @@ A tick goes through these steps, in this order:
 4. If there is work and step 1 did not get through the whole database, check it for up to 60 seconds.
 5. Run a pass over each planned domain.
 6. Ask the CA for renewal information (ARI), unless that is off. Plan again, and run the passes that are due now.
-7. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
-8. Record the milestone.
-9. Notify people of the domains in the configured statuses.
-10. Release the claim and the lock.
-11. Send the ping, unless a pass met a bug, its result could not be recorded, step 7 withheld something, or the notice of step
-    9 reached nobody.
+7. Look at what C4 has for each domain once a day, and at its DNS once a week (`looks`). Upload what C4 has lost.
+8. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
+9. Record the milestone.
+10. Notify people of the domains in the configured statuses.
+11. Release the claim and the lock.
+12. Send the ping, unless a pass met a bug, its result could not be recorded, step 8 withheld something, or the notice of step
+    10 reached nobody.
 
 While another process keeps the database locked, each step waits for it. Where that is in vain, `StateBusy` is raised by a
 step, or the passes stop and the tick ends with exit code 75.
@@ -30,6 +31,7 @@ from typing import Protocol
 
 from sslctl.errors import Busy, Exit, StateBusy
 from sslctl.fleet import ari_polling, notices, planning
+from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.planning import Plan
 from sslctl.issuance import suspicions
 from sslctl.issuance.report import Report
@@ -39,7 +41,7 @@ from sslctl.notify import Notifier
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.limits import Pause
 from sslctl.rules.model import Milestone, Notice
-from sslctl.rules.reasons import Status
+from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
@@ -95,9 +97,10 @@ class TickSettings:
 class TickResult:
     """What a tick did, and the state of the fleet at its end, `at`.
 
-    `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over
-    `unwell` not in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping
-    failed, empty if it succeeded, None if none was sent.
+    `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over `unwell` not
+    in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
+    succeeded, None if none was sent. `lost` is the number of certificates that C4 had lost, `look_trouble` is why the daily
+    look was not finished, empty if it was.
     """
 
     at: datetime
@@ -113,6 +116,8 @@ class TickResult:
     counts: Mapping[Status, int]
     pauses: Sequence[Pause]
     withheld: Sequence[Withheld]
+    lost: int
+    look_trouble: str
 
     @property
     def pinged(self) -> bool | None:
@@ -123,13 +128,15 @@ class TickResult:
     def needs_attention(self) -> bool:
         """Whether there is more to report than that all went well."""
         is_undelivered = self.notice.missed_since is not None or bool(self.ping_error)
-        return bool(self.unwell or self.pauses or self.alerts or self.withheld or is_undelivered)
+        is_looked_at = not (self.withheld or self.lost or self.look_trouble)
+        return bool(self.unwell or self.pauses or self.alerts or is_undelivered) or not is_looked_at
 
 
 class Tick:
     """One tick over the fleet in `store`; run it once.
 
-    Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified. `ping`
+    Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified, without
+    `looks` no domain is looked at that is not due. `ping`
     returns why it failed, empty if it succeeded; None sends no ping.
     """
 
@@ -138,6 +145,7 @@ class Tick:
         store: _Store,
         issuer: Issuer | None,
         notifier: Notifier | None,
+        looks: Looks | None,
         *,
         run_passes: RunPasses,
         ping: Callable[[], str] | None,
@@ -147,6 +155,7 @@ class Tick:
         self._store = store
         self._issuer = issuer
         self._notifier = notifier
+        self._looks = looks
         self._run_passes = run_passes
         self._ping = ping
         self._clock = clock
@@ -168,6 +177,7 @@ class Tick:
             plan = self._plan(force=force)
             self._carry_out(plan)
             alerts = self._poll_renewal_info()
+            looked = self._look()
             self._conclude_suspicions(started_at)
             report = self._report
             self._store.record_milestone(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
@@ -188,6 +198,8 @@ class Tick:
             counts=self._store.count_by_status(now),
             pauses=self._store.pauses(now),
             withheld=tuple(report.withheld),
+            lost=len(looked.lost) + len(looked.lost_withheld),
+            look_trouble=looked.trouble,
         )
 
     @contextmanager
@@ -229,6 +241,28 @@ class Tick:
         if poll.asked:
             self._carry_out(self._plan(force=False))
         return poll.alerts
+
+    def _look(self) -> Looked:
+        """Look at what C4 and DNS have, and upload again what C4 has lost.
+
+        If C4 has lost many, the first few are uploaded, and the others only if that helped: C4 may just answer wrongly.
+        """
+        if self._looks is None:
+            return Looked()
+        last = self._store.milestones().get(Milestone.TICK)
+        looked = self._looks.run(None if last is None else last.at)
+        self._looked_at = looked.domains
+        self._looks.reinstall_lost(looked.lost)
+        if looked.lost or looked.is_work_due:
+            self._carry_out(self._plan(force=False))
+        if looked.lost_withheld:
+            if all(domain.serving is not None for domain in self._store.domains_named(looked.lost)):
+                self._looks.reinstall_lost(looked.lost_withheld)
+                self._carry_out(self._plan(force=False))
+            else:
+                self._looks.withhold_lost(looked.lost_withheld)
+                self._report.withhold([Withheld(Code.C4_LOST, len(looked.lost_withheld), looked.domains)])
+        return looked
 
     def _conclude_suspicions(self, started_at: datetime) -> None:
         """Believe the bad answers about served domains that this tick heard, unless they are too many."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 from sslctl.errors import Busy
@@ -22,8 +22,6 @@ from sslctl.rules.schedule import is_order_due
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
-
-_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 class _Store(Domains, Transactions, Versions, Protocol):
@@ -67,7 +65,8 @@ def conclude(
     """
     by_code: dict[Code, list[Domain]] = defaultdict(list)
     for domain in store.suspected(since):
-        if domain.suspicion is not None:
+        # The tick itself finds out whether C4 has lost certificates.
+        if domain.suspicion is not None and domain.suspicion.code is not Code.C4_LOST:
             by_code[domain.suspicion.code].append(domain)
     withheld = []
     for code, domains in sorted(by_code.items()):
@@ -82,7 +81,7 @@ def conclude(
 def accept(store: _Store, code: Code, rule: RenewalRule, now: datetime) -> list[Domain]:
     """Conclude all suspicions of `code`, because a person looked; return the domains as they are then."""
     accepted = []
-    for domain in store.suspected(_EVER):
+    for domain in store.suspected(None):
         if domain.suspicion is not None and domain.suspicion.code is code:
             concluded = _conclude(store, domain, rule, now, accepted=True)
             accepted += [] if concluded is None else [concluded]

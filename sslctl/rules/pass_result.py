@@ -7,7 +7,7 @@ would only prevent a renewal that is not due yet is a warning (`Caution`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -39,6 +39,8 @@ _STEPS = {
     Code.C4_UNANSWERED: Step.C4_RECORD,
     Code.C4_TOKEN_REFUSED: Step.C4_RECORD,
     Code.C4_UNKNOWN_DOMAIN: Step.C4_RECORD,
+    Code.C4_LOST: Step.C4_RECORD,
+    Code.OTHER_CERTIFICATE: Step.C4_RECORD,
     Code.FOREIGN_TEXT: Step.C4_RECORD,
     Code.PORTS_NOT_ENABLED: Step.PORTS,
     Code.CNAME_MISSING: Step.DNS,
@@ -124,6 +126,9 @@ def conclude_suspicion(domain: Domain, now: datetime, *, is_due: bool, accepted:
     suspicion = domain.suspicion
     if suspicion is None:
         return domain.result
+    if suspicion.code in (Code.C4_LOST, Code.OTHER_CERTIFICATE):
+        # The next look records what C4 has; with `accepted`, however many it are.
+        return replace(domain.result, suspicion=None) if accepted else domain.result
     is_young = now - suspicion.since < DISCARD_AFTER
     if suspicion.code is Code.C4_UNKNOWN_DOMAIN and is_young and not accepted:
         return domain.result

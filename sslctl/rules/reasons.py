@@ -69,6 +69,7 @@ class Code(StrEnum):
     C4_MISMATCH = "C4_MISMATCH"
     FOREIGN_TEXT = "FOREIGN_TEXT"
     CERT_WORSE = "CERT_WORSE"
+    C4_LOST = "C4_LOST"
     OTHER_CERTIFICATE = "OTHER_CERTIFICATE"
     KEY_MISSING = "KEY_MISSING"
     TEXT_EXPIRES = "TEXT_EXPIRES"
@@ -288,6 +289,12 @@ REASONS: dict[Code, Reason] = {
 
 # These codes are of warnings only: the domain is in Success if nothing else is wrong.
 REASONS |= {
+    Code.C4_LOST: Reason(
+        Status.SUCCESS,
+        Owner.C4,
+        "C4 has no certificate for the domain any more, although sslctl installed one.",
+        "The tick uploads it again.",
+    ),
     Code.OTHER_CERTIFICATE: Reason(
         Status.SUCCESS,
         Owner.OPERATOR,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Finding, Installed, PassResult, Source
 from sslctl.rules.reasons import Status
@@ -43,6 +43,18 @@ class Listing:
     number: int
     longest_name: int
     domains: Iterator[DomainSummary]
+
+
+class Seen(NamedTuple):
+    """What C4 was last seen to have for a domain: the fingerprint, None for nothing.
+
+    `is_unknown` is whether the domain is in Discard, `is_suspected` whether it has a suspicion.
+    """
+
+    name: str
+    fingerprint: str | None
+    is_unknown: bool
+    is_suspected: bool
 
 
 class Domains(Protocol):
@@ -114,14 +126,24 @@ class Domains(Protocol):
     def record_text_consent(self, domain: Domain, fingerprint: str) -> Domain:
         """Record that a person agreed to replace the text certificate `fingerprint` on C4."""
 
-    def suspected(self, since: datetime) -> list[Domain]:
-        """Return the domains with a suspicion that was heard at `since` or later, by name."""
+    def confirm_dns_checks(self, names: Sequence[str], at: datetime) -> None:
+        """Bulk record that DNS, CAA and ports of `names` were checked at `at`, and nothing changed."""
+
+    def suspected(self, since: datetime | None) -> list[Domain]:
+        """Return the domains with a suspicion, by name; with `since`, those that was heard then or later."""
+
+    def seen(self) -> list[Seen]:
+        """Return what C4 was last seen to have for each managed domain."""
 
     def least_observed(self, before: datetime, limit: int) -> list[Domain]:
         """Return at most `limit` domains whose C4 record was last read before `before` or never, the oldest first."""
 
-    def least_dns_checked(self, before: datetime, limit: int) -> list[Domain]:
-        """Return at most `limit` domains whose DNS was last checked before `before` or never, the oldest first."""
+    def dns_checks_due(self, now: datetime, every: timedelta, margin: timedelta, limit: int) -> list[Domain]:
+        """Return domains of source c4 that are well and served, and whose DNS is to be checked, the oldest check first.
+
+        At most `limit` were last checked longer than `every` ago. Others were not checked since `margin` before the expiry
+        of the served certificate, and that time has come.
+        """
 
     def delete_domain(self, domain: Domain) -> Domain:
         """Stop managing `domain`. Its history stays."""

@@ -121,7 +121,14 @@ class SqlDomains(SqlQueries, SqlHistory):
             return self.domain(domain.name)
 
     def confirm_observations(self, names: Sequence[str], at: datetime) -> None:
-        sql = f"""UPDATE domain SET observed_at = :at
+        self._stamp_domains("observed_at", names, at)
+
+    def confirm_dns_checks(self, names: Sequence[str], at: datetime) -> None:
+        self._stamp_domains("dns_checked_at", names, at)
+
+    def _stamp_domains(self, column: str, names: Sequence[str], at: datetime) -> None:
+        """Set `column` of the domains `names` to `at`. This changes no revision: nothing else depends on it."""
+        sql = f"""UPDATE domain SET {column} = :at
             WHERE name IN (SELECT value FROM {self._database.dialect.texts(":names")})"""  # noqa: S608 - constants
         for start in range(0, len(names), _MOST_IN_ONE_COMMIT):
             block = json.dumps(names[start : start + _MOST_IN_ONE_COMMIT])

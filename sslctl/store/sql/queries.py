@@ -10,7 +10,7 @@ from sslctl.errors import NotManaged
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Status
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store.interface.domains import Listing, Query, Sort
+from sslctl.store.interface.domains import Listing, Query, Seen, Sort
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Row, T
 from sslctl.store.sql.part import SqlPart
@@ -87,24 +87,49 @@ class SqlQueries(SqlPart):
             AND domain.source = 'c4' AND domain.id IN (SELECT domain_id FROM acme_order WHERE closed_at IS NULL)"""  # noqa: S608 - constants
         return self._database.read(rows.domain_of, sql)
 
-    def suspected(self, since: datetime) -> list[Domain]:
+    def suspected(self, since: datetime | None) -> list[Domain]:
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.suspicion_code IS NOT NULL AND domain.deleted_at IS NULL
             AND domain.suspicion_at >= ? ORDER BY domain.name"""
-        return self._database.read(rows.domain_of, sql, (instant(since),))
+        return self._database.read(rows.domain_of, sql, ("" if since is None else instant(since),))
+
+    def seen(self) -> list[Seen]:
+        fingerprint = "coalesce(domain.foreign_fingerprint, serving.fingerprint)"
+        hint = self._database.dialect.index_hint("certificate_facts")
+        sql = f"""SELECT domain.name, {fingerprint}, domain.finding_code IN ({rows.codes(Status.DISCARD)}),
+            domain.suspicion_code IS NOT NULL
+            FROM domain LEFT JOIN certificate AS serving {hint} ON serving.id = domain.serving_id
+            WHERE domain.deleted_at IS NULL"""  # noqa: S608 - constants
+        return self._database.read(lambda row: Seen(row[0], row[1], bool(row[2]), bool(row[3])), sql)
 
     def least_observed(self, before: datetime, limit: int) -> list[Domain]:
-        return self._oldest("observed_at", before, limit)
-
-    def least_dns_checked(self, before: datetime, limit: int) -> list[Domain]:
-        return self._oldest("dns_checked_at", before, limit)
-
-    def _oldest(self, column: str, before: datetime, limit: int) -> list[Domain]:
-        """Return managed domains whose `column` is empty or before `before`, the oldest first."""
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
-            SELECT id FROM domain WHERE deleted_at IS NULL AND ({column} IS NULL OR {column} < :before)
-            ORDER BY {column} IS NOT NULL, {column} LIMIT :limit)
-            ORDER BY domain.{column} IS NOT NULL, domain.{column}, domain.name"""  # noqa: S608 - constants
+            SELECT id FROM domain WHERE deleted_at IS NULL AND (observed_at IS NULL OR observed_at < :before)
+            ORDER BY observed_at IS NOT NULL, observed_at LIMIT :limit)
+            ORDER BY domain.observed_at IS NOT NULL, domain.observed_at, domain.name"""  # noqa: S608 - constants
         return self._database.read(rows.domain_of, sql, {"before": instant(before), "limit": limit})
+
+    def dns_checks_due(self, now: datetime, every: timedelta, margin: timedelta, limit: int) -> list[Domain]:
+        dialect = self._database.dialect
+        checked, end = map(dialect.days_of, ("domain.dns_checked_at", "held.not_after"))
+        well = "domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL"
+        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
+            SELECT * FROM (SELECT id FROM domain
+              WHERE {well} AND domain.serving_id IS NOT NULL
+              AND (domain.dns_checked_at IS NULL OR domain.dns_checked_at < :before)
+              ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at LIMIT :limit) AS weekly
+            UNION
+            SELECT domain.id FROM domain
+              JOIN certificate AS held {dialect.index_hint("certificate_facts")} ON held.id = domain.serving_id
+              WHERE {well} AND held.not_after <= :horizon AND domain.dns_checked_at IS NOT NULL
+              AND {checked} < {end} - :days)
+            ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at, domain.name"""  # noqa: S608 - constants
+        values = {
+            "before": instant(now - every),
+            "limit": limit,
+            "horizon": instant(now + margin),
+            "days": margin / timedelta(days=1),
+        }
+        return self._database.read(rows.domain_of, sql, values)
 
     def _found(self, query: Query, where: str, values: dict[str, object]) -> dict[int, int]:
         """Return the ids of the domains for which `where` holds, sorted and limited as in `query`, with their names' lengths."""

@@ -115,6 +115,7 @@ class Fixture:
             self.checked,  # type: ignore[arg-type]  # the rest is the store's own
             self.issuer,
             self.notifier,
+            None,
             run_passes=self.passes,
             ping=self.pings,
             clock=self.clock,

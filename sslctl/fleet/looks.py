@@ -1,0 +1,341 @@
+"""Look at what C4 has for every managed domain once a day, and at DNS once a week.
+
+A look places no order and uploads nothing. It records what C4 has, or that C4 has lost our certificate: then the domain is
+due for its upload. A bad answer about a domain that is served becomes a suspicion (`issuance.suspicions`).
+
+C4's inventory, if it has one, is compared with the store first; then only what differs is looked at one by one. Without an
+inventory each tick looks at a share of the fleet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Protocol, TypeVar
+
+from sslctl.control_plane import (
+    ControlPlane,
+    ControlPlaneError,
+    NoInventory,
+    Record,
+    Unauthorized,
+    UnknownDomain,
+)
+from sslctl.errors import Busy
+from sslctl.issuance.claims import claimed
+from sslctl.issuance.suspicions import SuspicionLimit
+from sslctl.preflight import PreflightError, Prober
+from sslctl.rules.model import Domain, Installed, PassResult, Suspicion
+from sslctl.rules.pass_result import Problem, Step, conclude_dns_check, conclude_pass, is_discard, step_of
+from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.schedule import is_order_due
+from sslctl.rules.status import queued_finding
+from sslctl.store.interface.claims import Claims
+from sslctl.store.interface.domains import Domains, Seen
+from sslctl.store.interface.history import History
+from sslctl.store.interface.transactions import Transactions
+from sslctl.store.interface.versions import Versions
+
+# A little less than a day, so that a daily tick that starts a little early still looks.
+_LOOK_EVERY = timedelta(hours=23, minutes=30)
+_CHECK_DNS_EVERY = timedelta(days=7)
+_DAY = timedelta(days=1)
+# So many single requests cost less than the inventory of a large fleet.
+_FEW = 200
+# More than is due, so that the fleet is through in time even if ticks fail.
+_RESERVE = 1.25
+_THREADS = 32
+# When so many requests in a row were not answered, C4 is down: the next tick looks again.
+_GIVE_UP_AFTER = 2 * _THREADS
+
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
+    """What the looks read and write."""
+
+
+@dataclass(slots=True)
+class Looked:
+    """The result of the looks of a tick.
+
+    `domains` were looked at. `lost` are those of which C4 has lost our certificate; they are due for their upload, except
+    for `lost_withheld`, which are too many to be believed. `is_work_due` is whether other work fell due. `trouble` is why C4
+    did not answer, so that the look was not finished; empty if it was.
+    """
+
+    domains: int = 0
+    lost: list[str] = field(default_factory=list)
+    lost_withheld: list[str] = field(default_factory=list)
+    is_work_due: bool = False
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """C4's answer about a domain: its record, or None if C4 does not know the domain."""
+
+    domain: Domain
+    record: Record | None
+
+
+class Looks:
+    """The looks of a tick. `reconcile` records what C4 has for a domain (`Delivery.reconcile`)."""
+
+    def __init__(
+        self,
+        store: _Store,
+        control_plane: ControlPlane,
+        prober: Prober,
+        reconcile: Callable[[Domain, Installed | None], Domain],
+        *,
+        clock: Callable[[], datetime],
+        rule: RenewalRule,
+        limit: SuspicionLimit,
+        http_expected: bool,
+    ) -> None:
+        self._store = store
+        self._c4 = control_plane
+        self._prober = prober
+        self._reconcile = reconcile
+        self._clock = clock
+        self._rule = rule
+        self._limit = limit
+        self._http_expected = http_expected
+        self._unanswered = 0
+        self._looked = Looked()
+
+    def run(self, last_tick: datetime | None) -> Looked:
+        """Look at the domains whose turn it is; return what was seen. Raise `StateError`.
+
+        `last_tick` is when the tick before this one ended, None if there was none.
+        """
+        now = self._clock()
+        since = _DAY if last_tick is None else min(max(now - last_tick, timedelta(0)), _DAY)
+        number = sum(self._store.count_by_status(now).values())
+        self._look_at_c4(_share(number, since, _DAY), now)
+        if not self._looked.trouble:
+            self._check_dns(_share(number, since, _CHECK_DNS_EVERY), now)
+        return self._looked
+
+    def reinstall_lost(self, names: Sequence[str]) -> None:
+        """Record that C4 has lost the certificates of `names`, so that they are due for their upload."""
+        for domain in self._store.domains_named(names):
+            self._update(domain, None)
+
+    def withhold_lost(self, names: Sequence[str]) -> None:
+        """Record the suspicion that C4 has lost the certificates of `names`."""
+        for domain in self._store.domains_named(names):
+            self._suspect(domain, Code.C4_LOST)
+
+    # C4
+
+    def _look_at_c4(self, share: int, now: datetime) -> None:
+        before = now - _LOOK_EVERY
+        due = self._store.least_observed(before, max(share, _FEW) + 1)
+        doubted = [domain for domain in self._store.suspected(None) if _doubts_c4(domain)]
+        if len(due) + len(doubted) > _FEW:
+            names = self._compare_inventory(now)
+            if names is not None:
+                cap = 2 * self._limit.of(self._looked.domains) + _FEW
+                due, doubted = list(self._store.domains_named(names[:cap])), []
+        domains = {domain.name: domain for domain in [*doubted, *due[: max(share, _FEW)]]}
+        self._settle(list(self._ask(list(domains.values()))), now)
+
+    def _compare_inventory(self, now: datetime) -> list[str] | None:
+        """Compare C4's inventory with the store; return the names of what differs, None if C4 has no inventory."""
+        unseen = {seen.name: seen for seen in self._store.seen()}
+        number, same, differing = len(unseen), list[str](), list[str]()
+        try:
+            for record in self._c4.inventory():
+                seen = unseen.pop(record.name, None)
+                if seen is not None:
+                    (same if _is_same(seen, record.certificate) else differing).append(seen.name)
+        except NoInventory:
+            return None
+        except ControlPlaneError as error:
+            self._looked.trouble = str(error)
+            return []
+        self._store.confirm_observations(same, now)
+        self._looked.domains += number
+        # What C4 is known not to know is looked at one by one when its turn comes.
+        return differing + [name for name, seen in unseen.items() if not seen.is_unknown]
+
+    def _ask(self, domains: Sequence[Domain]) -> Iterator[_Answer]:
+        """Yield C4's answer about each of `domains` that it gives one about. End early if C4 is down."""
+        for answer in _in_threads(self._ask_about, domains):
+            if answer is not None:
+                yield answer
+
+    def _ask_about(self, domain: Domain) -> _Answer | None:
+        if self._looked.trouble:
+            return None
+        try:
+            answer = _Answer(domain, self._c4.domain(domain.name))
+        except UnknownDomain:
+            answer = _Answer(domain, None)
+        except ControlPlaneError as error:
+            self._unanswered += 1
+            if self._unanswered >= _GIVE_UP_AFTER or isinstance(error, Unauthorized):
+                self._looked.trouble = str(error)
+            return None
+        self._unanswered = 0
+        return answer
+
+    def _settle(self, answers: Sequence[_Answer], now: datetime) -> None:
+        """Record the answers of C4; many that are bad in the same way are not believed."""
+        same, lost, foreign = list[str](), list[Domain](), list[_Answer]()
+        self._looked.domains += len(answers)
+        for answer in answers:
+            domain, record = answer.domain, answer.record
+            if record is None:
+                self._hear_unknown(domain, now)
+                continue
+            if _is_unknown(domain):
+                self._requeue(domain, now)
+            elif _has(domain, record.certificate):
+                same.append(domain.name)
+                self._end_doubt(domain)
+            elif record.certificate is None and domain.serving is not None:
+                lost.append(domain)
+            else:
+                foreign.append(answer)
+        self._store.confirm_observations(same, now)
+        limit = self._limit.of(self._looked.domains)
+        for answer in foreign:
+            assert answer.record is not None  # noqa: S101 - of the loop above
+            if len(foreign) > limit and answer.domain.serving is not None:
+                self._suspect(answer.domain, Code.OTHER_CERTIFICATE)
+            else:
+                self._update(answer.domain, answer.record.certificate)
+                self._looked.is_work_due = True
+        names = [domain.name for domain in lost]
+        self._looked.lost, self._looked.lost_withheld = names[:limit], names[limit:]
+
+    def _hear_unknown(self, domain: Domain, now: datetime) -> None:
+        if _is_unknown(domain):
+            self._store.confirm_observations([domain.name], now)
+            return
+        problem = Problem(Code.C4_UNKNOWN_DOMAIN)
+        result = conclude_pass(domain, problem, now, is_due=False, is_dns_good=False)
+        self._record(domain, result)
+
+    def _requeue(self, domain: Domain, now: datetime) -> None:
+        """Queue a domain that was in Discard: C4 knows it again."""
+        self._record(domain, PassResult(queued_finding(now)))
+        self._looked.is_work_due = True
+
+    def _end_doubt(self, domain: Domain) -> None:
+        if _doubts_c4(domain):
+            self._record(domain, replace(domain.result, suspicion=None))
+
+    def _suspect(self, domain: Domain, code: Code) -> None:
+        now, known = self._clock(), domain.suspicion
+        since = known.since if known is not None and known.code is code else now
+        self._record(domain, replace(domain.result, suspicion=Suspicion(code, "", "", since, now)))
+
+    def _update(self, domain: Domain, installed: Installed | None) -> None:
+        """Record what C4 has for `domain`, unless another process works on it."""
+        try:
+            with claimed(self._store, domain.name):
+                current = self._store.domain(domain.name)
+                if current.revision == domain.revision:
+                    self._end_doubt(self._reconcile(current, installed))
+        except Busy:
+            pass
+
+    def _record(self, domain: Domain, result: PassResult) -> None:
+        """Record `result`, unless another process changed `domain` meanwhile."""
+        if result == domain.result:
+            return
+        try:
+            with claimed(self._store, domain.name):
+                self._store.record_result(domain, result)
+        except Busy:
+            pass
+
+    # DNS
+
+    def _check_dns(self, share: int, now: datetime) -> None:
+        """Check ports, DNS and CAA of served domains that are not due: the trouble is known before the renewal."""
+        doubted = [domain for domain in self._store.suspected(None) if not _doubts_c4(domain)]
+        due = self._store.dns_checks_due(now, _CHECK_DNS_EVERY, 2 * self._rule.before, max(share, _FEW))
+        domains = {
+            domain.name: domain
+            for domain in [*doubted[:_FEW], *due]
+            if not is_order_due(domain, now, self._rule)
+        }
+        good: list[str] = []
+        for answer, problem in self._probe(list(domains.values())):
+            result = conclude_dns_check(answer.domain, problem, now)
+            if result != answer.domain.result:
+                self._record_dns(answer.domain, result)
+            else:
+                good.append(answer.domain.name)
+        self._store.confirm_dns_checks(good, now)
+
+    def _probe(self, domains: Sequence[Domain]) -> Iterator[tuple[_Answer, Problem | None]]:
+        answers = [answer for answer in self._ask(domains) if answer.record is not None]
+        yield from zip(answers, _in_threads(self._find_problem, answers), strict=True)
+
+    def _find_problem(self, answer: _Answer) -> Problem | None:
+        assert answer.record is not None  # noqa: S101 - of `_probe`
+        try:
+            self._prober.check(
+                answer.domain.names, answer.record.cname_target, http_expected=self._http_expected
+            )
+        except PreflightError as error:
+            step = Step.CAA if error.is_caa else None
+            return Problem(error.code, error.found, error.wanted, step=step)
+        return None
+
+    def _record_dns(self, domain: Domain, result: PassResult) -> None:
+        try:
+            with claimed(self._store, domain.name):
+                self._store.record_dns_check(domain, result)
+        except Busy:
+            pass
+
+
+def _in_threads(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
+    """Yield the results of `function` for `items`, in order. If the caller ends early, what was not begun is dropped."""
+    if not items:
+        return
+    pool = ThreadPoolExecutor(min(_THREADS, len(items)), thread_name_prefix="look")
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _share(number: int, since: timedelta, period: timedelta) -> int:
+    """Return how many of `number` domains are looked at after `since`, to be through with all in `period`."""
+    return ceil(number * min(since / period * _RESERVE, 1))
+
+
+def _is_same(seen: Seen, installed: Installed | None) -> bool:
+    fingerprint = installed.fingerprint if installed is not None else None
+    return seen.fingerprint == fingerprint and not seen.is_unknown and not seen.is_suspected
+
+
+def _has(domain: Domain, installed: Installed | None) -> bool:
+    """Return whether C4 has what was known of `domain`."""
+    known = domain.in_service
+    if installed is None or known is None:
+        return installed is None and known is None
+    return known.fingerprint == installed.fingerprint
+
+
+def _is_unknown(domain: Domain) -> bool:
+    return is_discard(domain.result)
+
+
+def _doubts_c4(domain: Domain) -> bool:
+    suspicion = domain.suspicion
+    return suspicion is not None and step_of(suspicion.code) is Step.C4_RECORD
