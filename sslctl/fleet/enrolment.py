@@ -209,7 +209,7 @@ def _remove_from_c4(store: _Store, control_plane: ControlPlane, domain: Domain, 
         # If this process is killed before C4 answers, the certificate may be gone: do not claim that it is served.
         domain = store.mark_not_serving(domain, "it is being removed from C4")
     try:
-        removed = delivery.remove(control_plane, domain.name)
+        removed = delivery.remove(control_plane, domain.name, served.leaf.fingerprint if served else "")
     except UnknownDomain:
         removed = False
     except ControlPlaneError as error:

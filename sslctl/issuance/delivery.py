@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Protocol
 
 from sslctl.control_plane import (
+    NOTHING,
+    Changed,
     ControlPlane,
     ControlPlaneError,
     Installed,
@@ -25,6 +27,7 @@ from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.pass_result import Problem, Step
 from sslctl.rules.reasons import Code
 from sslctl.rules.singapore import format_sgt
+from sslctl.rules.status import queued_finding
 from sslctl.rules.versions import is_usable, may_replace
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
@@ -32,6 +35,9 @@ from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
 _POLL_SECONDS = 0.5
+# Before each further attempt while nothing is installed, in seconds, and the longest Retry-After that is waited for then.
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+_LONGEST_WAIT = 30.0
 
 
 class PassEnded(Exception):
@@ -152,12 +158,14 @@ class Delivery:
         self._read_back(domain, certificate)
 
     def _put(self, domain: Domain, certificate: Certificate, installed: Installed | None) -> Domain:
-        """Upload `certificate` and return the domain; if a text certificate was replaced, the domain serves nothing yet."""
+        """Upload `certificate` over `installed`, and return the domain; if a text certificate was replaced, it serves nothing yet."""
         bundle = self._store.bundle(certificate)
         try:
-            self._send(domain, certificate, bundle)
+            self._send(domain, certificate, bundle, NOTHING if installed is None else installed.fingerprint)
         except TextCertificatePresent:
-            return self._replace_text(domain, certificate, bundle, installed)
+            return self._replace_text(domain, certificate, bundle)
+        except Changed as error:
+            raise self._changed(domain) from error
         except ControlPlaneError as error:
             state = ""
             if installed is None and not isinstance(error, Unanswered):
@@ -166,39 +174,136 @@ class Delivery:
             raise _refused(error, state) from error
         return domain
 
-    def _send(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> None:
+    def _send(self, domain: Domain, certificate: Certificate, bundle: Bundle, expected: str) -> None:
+        """Upload `certificate` if the certificate with the fingerprint `expected`, or `NOTHING`, is installed."""
         try:
-            self._c4.upload(domain.name, bundle, certificate.source)
-        except Unanswered:
+            self._c4.upload(domain.name, bundle, certificate.source, expected)
+        except (Unanswered, Changed):
             # C4 may have carried out the request although its answer was lost.
             record = _try_record(self._c4, domain.name)
             if record is None or not _is_one_of(record.certificate, certificate):
                 raise
 
-    def _replace_text(
-        self, domain: Domain, certificate: Certificate, bundle: Bundle, installed: Installed | None
-    ) -> Domain:
-        """Remove the text certificate from C4 and upload ours; restore the text certificate if the upload fails."""
+    def _insist(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> ControlPlaneError | None:
+        """Upload `certificate` while nothing is installed, and try again for a short time if C4 does not answer.
+
+        Return None if C4 has it, or the last error. This touches only C4, so that a busy database does not delay it.
+        """
+        for pause in (*_PAUSES, None):
+            try:
+                self._send(domain, certificate, bundle, NOTHING)
+            except Unanswered as error:
+                wait = 0.0 if error.retry_at is None else (error.retry_at - self._clock()).total_seconds()
+                if pause is None or wait > _LONGEST_WAIT:
+                    return error
+                self._sleep(max(pause, wait))
+            except ControlPlaneError as error:
+                return error
+            else:
+                break
+        return None
+
+    def _changed(self, domain: Domain) -> PassEnded:
+        """Return the end of a pass that met another certificate on C4 than it had seen there. Nothing was changed."""
+        domain, record = self.look_up(domain)
+        self.require_replaceable(domain, renew=True)
+        found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]
+        return PassEnded(Code.C4_CHANGED, found)
+
+    def _replace_text(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> Domain:
+        """Remove the text certificate from C4 and upload `certificate`; install the text certificate again if that fails.
+
+        1. Look at C4 again: the text certificate may be another one by now. Read everything that is needed later.
+        2. Commit the intent: if this process is killed, the next tick uploads at once.
+        3. `DELETE` that certificate, and `PUT` ours. Nothing touches the store in between: it may be busy or full.
+        4. Record the outcome.
+        """
+        domain, installed = self._look_at_text(domain)
         text = self._find_version(domain, installed)
-        if domain.serving is not None:
-            domain = self._store.mark_not_serving(domain, "the text certificate is being replaced")
+        old = None if text is None or text.key_destroyed_at is not None else self._store.bundle(text)
+        domain = self._begin_replacement(domain, installed, text)
+        unknown = self._remove_text(domain, certificate, installed, text)
+        failed = self._insist(domain, certificate, bundle)
+        if failed is not None:
+            is_taken = isinstance(failed, (Changed, TextCertificatePresent))
+            if is_taken and unknown is None:
+                self._record_removed(domain, text)
+                raise self._changed(domain) from failed
+            restored = text is not None and old is not None and self._insist(domain, text, old) is None
+            raise self._end_replacement(domain, text if restored else None, failed, unknown) from failed
+        self._record_removed(domain, text)
+        return domain
+
+    def _look_at_text(self, domain: Domain) -> tuple[Domain, Installed]:
+        """Return the domain, and the text certificate that C4 has now and that may be replaced."""
         try:
-            remove(self._c4, domain.name)
+            installed = self._c4.domain(domain.name).certificate
         except ControlPlaneError as error:
-            state = "; the text certificate is still installed"
-            if isinstance(error, OutcomeUnknown):
-                state = "; whether the text certificate is still installed is unknown"
+            raise _refused(error, "; the text certificate is still installed") from error
+        domain = self.reconcile(domain, installed)
+        self.require_replaceable(domain, renew=True)
+        if installed is None or installed.source is not Source.TEXT:
+            raise self._changed(domain)
+        return domain, installed
+
+    def _remove_text(
+        self, domain: Domain, certificate: Certificate, installed: Installed, text: Certificate | None
+    ) -> OutcomeUnknown | None:
+        """Remove the text certificate `installed`; return the error if C4 may or may not have done so."""
+        try:
+            remove(self._c4, domain.name, installed.fingerprint)
+        except OutcomeUnknown as error:
+            return error
+        except Changed as error:
+            raise self._changed(domain) from error
+        except ControlPlaneError as error:
             if text is not None:
                 self._store.mark_serving(domain, text, wanted=certificate)
-            raise _refused(error, state) from error
-        self._store.record_event(
-            domain, "removed", "the text certificate, from C4", text.version if text else None
-        )
-        try:
-            self._send(domain, certificate, bundle)
-        except ControlPlaneError as error:
-            raise _refused(error, self._restore(domain, text)) from error
-        return domain
+            raise _refused(error, "; the text certificate is still installed") from error
+        return None
+
+    def _record_removed(self, domain: Domain, text: Certificate | None) -> None:
+        version = text.version if text else None
+        self._store.record_event(domain, "removed", "the text certificate, from C4", version)
+
+    def _end_replacement(
+        self,
+        domain: Domain,
+        restored: Certificate | None,
+        failed: ControlPlaneError,
+        unknown: OutcomeUnknown | None,
+    ) -> PassEnded:
+        """Record that the upload `failed` after the removal, and that `restored` is installed again, if given.
+
+        Return the end of the pass. `unknown` is the error if C4 may or may not have removed the text certificate.
+        """
+        with self._store.transaction():
+            if unknown is None:
+                self._record_removed(domain, restored)
+            if restored is not None:
+                self._record_restored(domain, restored)
+                return _refused(failed, "; the text certificate is installed again")
+            if unknown is not None:
+                return _refused(unknown, "; whether the text certificate is still installed is unknown")
+            self._not_serving(domain, None, "C4 has no certificate")
+            self._store.record_event(domain, "nothing installed", str(failed))
+        if isinstance(failed, UnknownDomain):
+            return _refused(failed, "")
+        return PassEnded(Code.NOTHING_INSTALLED, str(failed), retry_after=_retry_after(failed))
+
+    def _begin_replacement(self, domain: Domain, installed: Installed, text: Certificate | None) -> Domain:
+        """Commit that the text certificate is about to be removed; return the domain, which serves nothing now."""
+        with self._store.transaction():
+            if domain.serving is not None:
+                domain = self._store.mark_not_serving(domain, "the text certificate is being replaced")
+            self._store.record_event(
+                domain,
+                "replacing",
+                f"the text certificate {installed.fingerprint[:16]} on C4",
+                text.version if text else None,
+            )
+            # Due at once if this process is killed; the end of the pass replaces it.
+            return self._store.record_finding(domain, queued_finding(self._clock()))
 
     def _find_version(self, domain: Domain, installed: Installed | None) -> Certificate | None:
         """Return the version in our history that is installed on C4; None if we do not have it."""
@@ -217,13 +322,16 @@ class Delivery:
         """Upload the removed certificate `text` again if we have it; return what is installed now, in words."""
         if text is None:
             return "; nothing is installed now"
-        try:
-            self._c4.upload(domain.name, self._store.bundle(text), text.source)
-        except ControlPlaneError as error:
+        error = self._insist(domain, text, self._store.bundle(text))
+        if error is not None:
             return f"; nothing is installed now, because the text certificate could not be restored: {error}"
+        with self._store.transaction():
+            self._record_restored(domain, text)
+        return "; the text certificate is installed again"
+
+    def _record_restored(self, domain: Domain, text: Certificate) -> None:
         self._store.mark_serving(domain, text, wanted=domain.wanted)
         self._store.record_event(domain, "put back", "the text certificate is on C4 again", text.version)
-        return "; the text certificate is installed again"
 
     def _read_back(self, domain: Domain, certificate: Certificate) -> None:
         """Wait until C4 serves exactly `certificate`: an upload is a Success only after it is verified."""
@@ -248,21 +356,23 @@ class Delivery:
         raise PassEnded(Code.C4_MISMATCH, found, certificate.leaf.fingerprint[:16])
 
 
-def remove(control_plane: ControlPlane, name: str) -> bool:
-    """Remove the certificate of `name` from C4; return False if there was none.
+def remove(control_plane: ControlPlane, name: str, expected: str) -> bool:
+    """Remove the certificate of `name` with the fingerprint `expected` from C4; return False if there was none.
 
     Raise what `ControlPlane.remove` raises, and `OutcomeUnknown` if it may have been removed although C4 did not answer.
     """
     try:
-        return control_plane.remove(name)
+        return control_plane.remove(name, expected)
     except Unanswered as error:
         # C4 may have carried out the request although its answer was lost.
         record = _try_record(control_plane, name)
         if record is None:
             raise OutcomeUnknown(str(error), error.retry_at) from error
-        if record.certificate is not None:
-            raise
-        return True
+        if record.certificate is None:
+            return True
+        if record.certificate.fingerprint != expected:
+            raise Changed(str(error)) from error
+        raise
 
 
 def _try_record(control_plane: ControlPlane, name: str) -> Record | None:

@@ -67,6 +67,8 @@ class Code(StrEnum):
     C4_REJECTED = "C4_REJECTED"
     C4_UNAUTHORIZED = "C4_UNAUTHORIZED"
     C4_MISMATCH = "C4_MISMATCH"
+    C4_CHANGED = "C4_CHANGED"
+    NOTHING_INSTALLED = "NOTHING_INSTALLED"
     FOREIGN_TEXT = "FOREIGN_TEXT"
     CERT_WORSE = "CERT_WORSE"
     C4_LOST = "C4_LOST"
@@ -284,6 +286,18 @@ REASONS: dict[Code, Reason] = {
         Owner.C4,
         "After the upload, C4 has another certificate: found {found}, wanted {wanted}.",
         "The next tick uploads again. If the problem persists, find out who else writes to C4.",
+    ),
+    Code.C4_CHANGED: Reason(
+        _PENDING,
+        Owner.OPERATOR,
+        "Somebody changed the certificate on C4 while sslctl worked on the domain, so nothing was uploaded: found {found}.",
+        "A tick looks again within minutes. If the problem persists, find out who else writes to C4.",
+    ),
+    Code.NOTHING_INSTALLED: Reason(
+        _EMERGENCY,
+        Owner.C4,
+        "The edge serves nothing: sslctl removed the text certificate from C4, and C4 did not take the new one: {found}.",
+        "The next tick uploads it again. Ask the C4 team why C4 does not take it, and run `sslctl recheck` at once.",
     ),
 }
 

@@ -384,7 +384,7 @@ def test_add_reports_that_nothing_is_installed_when_a_foreign_text_certificate_w
     )
     result = cdn.sslctl("add", NAME)
     assert result.exit_code == 7
-    assert "; nothing is installed now" in result.stdout
+    assert "Emergency NOTHING_INSTALLED" in result.stdout
     assert cdn.installed(NAME) is None
     cdn.c4.heal()
     assert cdn.sslctl("add", NAME).exit_code == 0

@@ -142,9 +142,11 @@ def test_delivery_verifies_the_removal_of_a_text_certificate_when_the_response_i
 def test_add_reports_unknown_when_the_removal_of_the_text_certificate_cannot_be_verified(shop: Cdn) -> None:
     pasted(shop)
     shop.c4.set_faults(
-        Fault(kind=Operation.LOOKUP, times=1),
+        Fault(kind=Operation.LOOKUP, times=2),
+        Fault(kind=Operation.UPLOAD, times=1),
         Fault(kind=Operation.REMOVE, drop=Drop.AFTER),
         Fault(kind=Operation.LOOKUP, status=503),
+        Fault(kind=Operation.UPLOAD, status=503, retry_after=60),
     )
     result = shop.sslctl("add", NAME)
     assert result.exit_code == 7
