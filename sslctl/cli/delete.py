@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import click
 
@@ -11,10 +12,11 @@ from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.output.stdout import write_json_list, write_line
-from sslctl.errors import Exit, SslctlError, StateBusy
+from sslctl.errors import Exit, SslctlError
 from sslctl.fleet import enrolment
 from sslctl.rules import names
-from sslctl.rules.model import Domain
+from sslctl.rules.model import Domain, Installed
+from sslctl.rules.singapore import format_sgt
 
 _MOST_SHOWN = 5
 
@@ -23,43 +25,87 @@ _MOST_SHOWN = 5
 @click.argument("domains", metavar="DOMAIN...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--keep-on-c4", is_flag=True, help="Leave the certificates on C4.")
+@click.option("--force", is_flag=True, help="Remove certificates from C4 that sslctl did not install, too.")
 @click.option("--revoke", is_flag=True, help="Revoke the certificates at the CA.")
 @json_option
 @click.pass_obj
 def command(
-    app: App, *, domains: tuple[str, ...], yes: bool, keep_on_c4: bool, revoke: bool, as_json: bool
+    app: App,
+    *,
+    domains: tuple[str, ...],
+    yes: bool,
+    keep_on_c4: bool,
+    force: bool,
+    revoke: bool,
+    as_json: bool,
 ) -> int:
     """Stop managing domains, and remove their certificates from the edge.
+
+    A certificate on C4 that sslctl did not install stays there, and the edge serves it as before.
 
     The history is kept (`list --deleted`). If a domain is added again while its certificate is valid, that certificate is
     installed again.
     """
+    if force and keep_on_c4:
+        raise click.UsageError("--force removes from C4 what --keep-on-c4 leaves there: give one of them")
     found = enrolment.require_managed(app.store, names.normalise_all(domains))
-    if not (yes or _confirm(found, keep_on_c4=keep_on_c4, revoke=revoke)):
+    control_plane = None if keep_on_c4 else app.control_plane
+    # A person agrees to the removal of the certificates that the question names, and of no later ones.
+    foreign = enrolment.find_foreign(app.store, app.control_plane, found) if force and not yes else {}
+    if not (yes or _confirm(found, foreign, keep_on_c4=keep_on_c4, revoke=revoke)):
         click.echo("Nothing was deleted.", err=True)
         return Exit.INTERRUPTED
-    control_plane = None if keep_on_c4 else app.control_plane
+    agreed = {installed.fingerprint for installed in foreign.values()}
+
+    def may_remove(installed: Installed) -> bool:
+        return force and (yes or installed.fingerprint in agreed)
+
+    removals: dict[str, enrolment.Removal] = {}
     errors: dict[str, Exception] = {}
     for domain in found:
         try:
-            gone = enrolment.remove(
-                app.store, control_plane, app.issuer, domain.name, app.clock(), revoke=revoke
+            removal = enrolment.remove(
+                app.store,
+                control_plane,
+                app.issuer,
+                domain.name,
+                app.clock(),
+                revoke=revoke,
+                may_remove=may_remove,
             )
         except SslctlError as error:
-            if len(found) == 1 or isinstance(error, StateBusy):
+            if len(found) == 1:
                 raise
             errors[domain.name] = error
             click.echo(f"sslctl: error: {error.message}", err=True)
             continue
+        removals[domain.name] = removal
         if not as_json:
-            write_line(f"{gone.name}: deleted")
+            write_line(f"{domain.name}: deleted")
+            if removal.foreign is not None:
+                write_line(f"  C4 keeps {_describe(removal.foreign)}, which sslctl did not install")
     if as_json:
-        deleted = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
+        rows = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
+        deleted = ({**row, "certificate_on_c4": _on_c4(removals, str(row["domain"]))} for row in rows)
         write_json_list(json_shapes.envelope(), "domains", deleted)
     return Exit.SOME_NOT_WELL if errors else Exit.OK
 
 
-def _confirm(domains: list[Domain], *, keep_on_c4: bool, revoke: bool) -> bool:
+def _on_c4(removals: Mapping[str, enrolment.Removal], name: str) -> str | None:
+    """Return what became of the certificate on C4, None if the domain was not deleted."""
+    return removals[name].on_c4 if name in removals else None
+
+
+def _describe(installed: Installed) -> str:
+    return (
+        f"the {installed.source} certificate {installed.fingerprint[:16]},"
+        f" valid until {format_sgt(installed.not_after)}"
+    )
+
+
+def _confirm(
+    domains: list[Domain], foreign: Mapping[str, Installed], *, keep_on_c4: bool, revoke: bool
+) -> bool:
     listed = ", ".join(domain.name for domain in domains[:_MOST_SHOWN])
     what = (
         listed
@@ -67,6 +113,11 @@ def _confirm(domains: list[Domain], *, keep_on_c4: bool, revoke: bool) -> bool:
         else f"{len(domains)} domains ({listed}{', …' if domains[_MOST_SHOWN:] else ''})"
     )
     consequence = "C4 keeps what it serves" if keep_on_c4 else "HTTPS stops working on the edge"
+    for name, installed in foreign.items():
+        click.echo(
+            f"{name}: C4 has {_describe(installed)}, which sslctl did not install. It is removed, and sslctl has no copy.",
+            err=True,
+        )
     if revoke:
         consequence += ", and the certificates in use are revoked for good"
     if not sys.stdin.isatty():

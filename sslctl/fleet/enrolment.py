@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from itertools import islice
 from typing import Protocol
 
 from sslctl.certificates import x509
-from sslctl.control_plane import ControlPlane, ControlPlaneError, Unanswered, Unauthorized, UnknownDomain
-from sslctl.errors import BadInput, Busy, ConfigError, NotManaged, TryLater
+from sslctl.control_plane import (
+    Changed,
+    ControlPlane,
+    ControlPlaneError,
+    Installed,
+    Unanswered,
+    Unauthorized,
+    UnknownDomain,
+)
+from sslctl.errors import BadInput, Busy, ConfigError, NotManaged, SslctlError, TryLater
 from sslctl.issuance import delivery
 from sslctl.issuance.claims import claimed
 from sslctl.issuer import IssueError, Issuer
@@ -29,6 +38,8 @@ from sslctl.store.interface.versions import Versions
 # Several threads, because the store commits their writes together.
 _THREADS = 32
 _BLOCK = 1000
+# Before each removal. If the certificate changes so often, somebody is at work there.
+_LOOKS = 3
 
 
 class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
@@ -156,6 +167,28 @@ def _is_pasted(domain: Domain, leaf: Leaf, sans: tuple[str, ...]) -> bool:
     )
 
 
+class OnC4(StrEnum):
+    """What became of the certificate on C4 when a domain was deleted."""
+
+    REMOVED = "removed"
+    NONE = "none"
+    KEPT = "kept"
+    KEPT_FOREIGN = "kept_foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A deleted domain, and what became of its certificate on C4. `foreign` is the one that stays, if sslctl did not install it."""
+
+    domain: Domain
+    on_c4: OnC4
+    foreign: Installed | None = None
+
+
+def _is_foreign_kept(_foreign: Installed) -> bool:
+    return False
+
+
 def remove(
     store: _Store,
     control_plane: ControlPlane | None,
@@ -164,12 +197,15 @@ def remove(
     now: datetime,
     *,
     revoke: bool = False,
-) -> Domain:
-    """Take the managed domain `name` out of management, and return it as deleted.
+    may_remove: Callable[[Installed], bool] = _is_foreign_kept,
+) -> Removal:
+    """Take the managed domain `name` out of management.
 
-    1. With `revoke`: revoke its certificates at the CA.
-    2. Remove the certificate from C4; without a `control_plane` it stays there.
-    3. Mark the domain as deleted; its history stays.
+    1. Look which certificate C4 has; without a `control_plane` it stays there.
+    2. With `revoke`: revoke its certificates at the CA.
+    3. Remove the certificate from C4 if it is one of the domain's versions here. A foreign one stays, unless
+       `may_remove` returns true for it.
+    4. Mark the domain as deleted; its history stays.
 
     Each step is idempotent, so a delete that failed can be repeated. Raise `NotManaged`; `Busy` if another process works
     on the domain; `BadInput` if there is nothing to revoke; `ConfigError` if C4 refuses the token; `TryLater` if C4 or
@@ -177,13 +213,27 @@ def remove(
     """
     with claimed(store, name):
         domain = store.domain(name)
-        for certificate in _revocable(domain) if revoke else ():
+        revocable = _revocable(domain) if revoke else ()
+        installed = None if control_plane is None else _look(control_plane, domain)
+        for certificate in revocable:
             _revoke(store, issuer, domain, certificate)
         if control_plane is None:
             store.record_event(domain, "kept on C4", "", domain.serving.version if domain.serving else None)
-        else:
-            _remove_from_c4(store, control_plane, domain, now)
-        return store.delete_domain(store.domain(name))
+            return Removal(store.delete_domain(store.domain(name)), OnC4.KEPT)
+        on_c4, foreign = _clear_c4(store, control_plane, domain, installed, may_remove, now)
+        return Removal(store.delete_domain(store.domain(name)), on_c4, foreign)
+
+
+def find_foreign(
+    store: Versions, control_plane: ControlPlane, domains: Iterable[Domain]
+) -> dict[str, Installed]:
+    """Return the certificates on C4 that sslctl did not install, by domain. Raise `ConfigError` or `TryLater`."""
+    found = {domain.name: (domain, _look(control_plane, domain)) for domain in domains}
+    return {
+        name: installed
+        for name, (domain, installed) in found.items()
+        if installed is not None and not _is_ours(store, domain, installed)
+    }
 
 
 def _revocable(domain: Domain) -> list[Certificate]:
@@ -203,30 +253,88 @@ def _revocable(domain: Domain) -> list[Certificate]:
     return [one for one in issued if one.revoked_at is None]
 
 
-def _remove_from_c4(store: _Store, control_plane: ControlPlane, domain: Domain, now: datetime) -> None:
+def _look(control_plane: ControlPlane, domain: Domain) -> Installed | None:
+    """Return the certificate that C4 has for `domain`; None if there is none, or if C4 does not know the domain."""
+    try:
+        return control_plane.domain(domain.name).certificate
+    except UnknownDomain:
+        return None
+    except ControlPlaneError as error:
+        raise _not_removed(domain, "C4 did not answer which certificate it has", error) from error
+
+
+def _is_ours(store: Versions, domain: Domain, installed: Installed) -> bool:
+    return any(one.leaf.fingerprint == installed.fingerprint for one in store.certificates(domain))
+
+
+def _clear_c4(
+    store: _Store,
+    control_plane: ControlPlane,
+    domain: Domain,
+    installed: Installed | None,
+    may_remove: Callable[[Installed], bool],
+    now: datetime,
+) -> tuple[OnC4, Installed | None]:
+    """Remove `installed`, which C4 has for `domain`, if it is ours or `may_remove` allows it; look again if it changed."""
+    for _ in range(_LOOKS):
+        if installed is None:
+            return OnC4.NONE, None
+        is_ours = _is_ours(store, domain, installed)
+        if not is_ours and not may_remove(installed):
+            detail = (
+                f"{installed.source} certificate {installed.fingerprint[:16]}, which sslctl did not install"
+            )
+            store.record_event(domain, "kept on C4", detail)
+            return OnC4.KEPT_FOREIGN, installed
+        try:
+            _remove_from_c4(store, control_plane, domain, installed, now)
+        except Changed:
+            domain = store.domain(domain.name)
+            installed = _look(control_plane, domain)
+        else:
+            return OnC4.REMOVED, None
+    raise TryLater(
+        f"the certificate on C4 is changed again and again, so {domain.name} stays managed",
+        hint="find out who else writes to C4",
+    )
+
+
+def _remove_from_c4(
+    store: _Store, control_plane: ControlPlane, domain: Domain, installed: Installed, now: datetime
+) -> None:
+    """Remove `installed` from C4. Raise `Changed` if C4 has another certificate by now; `ConfigError` or `TryLater`."""
     served = domain.serving
     if served is not None:
         # If this process is killed before C4 answers, the certificate may be gone: do not claim that it is served.
         domain = store.mark_not_serving(domain, "it is being removed from C4")
     try:
-        removed = delivery.remove(control_plane, domain.name, served.leaf.fingerprint if served else "")
+        delivery.remove(control_plane, domain.name, installed.fingerprint)
     except UnknownDomain:
-        removed = False
+        return
+    except Changed:
+        raise
     except ControlPlaneError as error:
         if isinstance(error, delivery.OutcomeUnknown):
             _record_unanswered(store, domain, error, now)
-        elif served is not None:
+        elif served is not None and served.leaf.fingerprint == installed.fingerprint:
             store.mark_serving(domain, served, wanted=domain.wanted)
-        if isinstance(error, Unauthorized):
-            raise ConfigError(
-                f"C4 refused our token, so {domain.name} stays managed: {error}", hint="see c4.token_file"
-            ) from error
-        raise TryLater(
-            f"C4 did not remove the certificate, so {domain.name} stays managed: {error}",
-            hint="try again later, or leave the certificate on C4 with --keep-on-c4",
-        ) from error
-    if removed:
-        store.record_event(domain, "removed", "from C4", served.version if served else None)
+        raise _not_removed(domain, "C4 did not remove the certificate", error) from error
+    version = next(
+        (one.version for one in store.certificates(domain) if one.leaf.fingerprint == installed.fingerprint),
+        None,
+    )
+    store.record_event(domain, "removed", f"{installed.fingerprint[:16]}, from C4", version)
+
+
+def _not_removed(domain: Domain, what: str, error: ControlPlaneError) -> SslctlError:
+    if isinstance(error, Unauthorized):
+        return ConfigError(
+            f"C4 refused our token, so {domain.name} stays managed: {error}", hint="see c4.token_file"
+        )
+    return TryLater(
+        f"{what}, so {domain.name} stays managed: {error}",
+        hint="try again later, or leave the certificate on C4 with --keep-on-c4",
+    )
 
 
 def _record_unanswered(store: Domains, domain: Domain, error: Unanswered, now: datetime) -> None:

@@ -20,7 +20,9 @@ from typing import Self
 
 import pytest
 
+from sslctl.certificates.x509 import read_leaf
 from sslctl.cli.main import COMMANDS
+from sslctl.rules.model import Source
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support import words
 from tests.support.cdn import Cdn
@@ -336,6 +338,22 @@ def test_delete_proceeds_when_the_answer_is_yes(shop: Cdn) -> None:
         terminal.type("y\n")
         assert terminal.end() == 0
     assert terminal.lines[-1] == f"{NAME}: deleted"
+
+
+def test_delete_force_names_the_foreign_certificate_in_the_question_and_removes_no_later_one(
+    shop: Cdn,
+) -> None:
+    named, later = shop.text_pair(NAME, days=365), shop.text_pair(NAME, days=200)
+    shop.app().control_plane.upload(NAME, named, Source.TEXT)
+    with Terminal(shop, "delete", NAME, "--force") as terminal:
+        terminal.await_question(f"Delete {NAME}? HTTPS stops working on the edge. [y/N]: ")
+        shop.app().control_plane.upload(NAME, later, Source.TEXT)
+        terminal.type("y\n")
+        assert terminal.end() == 0
+    fingerprints = [read_leaf(pair.certificate).fingerprint for pair in (named, later)]
+    assert f"{NAME}: C4 has the text certificate {fingerprints[0][:16]}, valid until" in terminal.screen
+    assert terminal.lines[-1].startswith(f"  C4 keeps the text certificate {fingerprints[1][:16]}")
+    assert shop.installed(NAME) == fingerprints[1]
 
 
 def test_download_asks_for_the_pkcs12_password_twice_without_echo(shop: Cdn, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -332,7 +333,7 @@ def test_change_raises_busy_while_another_process_has_the_claim(cdn: Cdn, change
     other = cdn.app()
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
     other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
-    changes = {
+    changes: dict[str, Callable[[], object]] = {
         "remove": lambda: enrolment.remove(app.store, app.control_plane, app.issuer, NAME, app.clock()),
         "paste": lambda: enrolment.paste(app.store, NAME, None, cdn.text_pair(NAME), cdn.clock()),
         "enrol": lambda: enrolment.enrol(app.store, NAME, ("www.example.com",), cdn.clock()),
