@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 CLASSES = (
     "kill", "secret_leaks", "c4_faults", "concurrency", "hostile_names", "hostile_files", "clocks", "ca_faults", "ssrf",
-    "disk", "random_steps", "power",
+    "disk", "random_steps", "slips", "power",
 )  # fmt: skip
 """The classes of faults by the names of their modules, those with the longest small slices first."""
 
