@@ -2,7 +2,7 @@
 
 Its CPU time is then not sslctl's, and the other way round. It ends when its standard input does. Each request is
 one line of JSON, and so is each response: first `{"folder", "environment"}`, answered with the places of the world;
-then any number of `{"do": "add", "domains", "points_at"}` and `{"do": "cpu"}`.
+then any number of `{"do": "add", "domains", "points_at"}`, `{"do": "inventory", "exists"}` and `{"do": "cpu"}`.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ class Servers:
         """Make customers' domains in C4, with CNAMEs to the CDN or elsewhere."""
         self._ask({"do": "add", "domains": list(names), "points_at": ELSEWHERE if elsewhere else None})
 
+    def set_inventory(self, *, exists: bool) -> None:
+        """Let C4 have an inventory of its domains, or none."""
+        self._ask({"do": "inventory", "exists": exists})
+
     def cpu_seconds(self) -> dict[str, float]:
         """Return the CPU time that each part has used since its start."""
         found: dict[str, float] = self._ask({"do": "cpu"})
@@ -125,6 +129,9 @@ def main() -> None:
             question = json.loads(line)
             if question["do"] == "add":
                 _add(world, question["domains"], question["points_at"])
+                print("{}", flush=True)
+            elif question["do"] == "inventory":
+                world.c4.features.inventory = question["exists"]
                 print("{}", flush=True)
             else:
                 print(json.dumps(_cpu_seconds(world)), flush=True)

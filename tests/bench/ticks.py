@@ -1,7 +1,9 @@
-"""Ticks over thousands of domains that need no order: the daily recheck of Failures, and uploads that are owed."""
+"""Ticks over thousands of domains that need no order: the daily recheck of Failures, owed uploads, and the daily look."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -9,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 from tests.bench.fleet import Fleet, names
 from tests.bench.issuance import world
-from tests.bench.meter import Cost
+from tests.bench.meter import Cost, Failed
 from tests.bench.program import Sslctl
-from tests.bench.report import Part, Table, at_least, number
+from tests.bench.report import Part, Table, at_least, number, under
 from tests.bench.servers import Servers
 from tests.support.suite import Progress
 
@@ -41,21 +43,29 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
     """Measure both kinds of ticks against a local DNS and the reference C4."""
     with world() as servers:
         rechecks = _rechecks(servers, folder, sizes, progress)
-    uploads = _Measured()
+    uploads, looks = _Measured(), {kind: _Measured() for kind in _LOOKS}
     for repetition in range(sizes.repetitions):
         progress(f"{repetition + 1} of {sizes.repetitions}: {sizes.domains} uploads")
         # C4 must have no certificate yet.
         with world() as servers:
-            _upload(servers, folder, sizes, uploads)
+            _upload_and_look(servers, folder, sizes, uploads, looks)
     what = f"A tick over {sizes.domains:,}"
     part = Part(
         [
             at_least(f"{what} Failure domains: C4, DNS, no order", 500, "a second", rechecks.rates),
             at_least(f"{what} owed uploads, read-back included", 150, "a second", uploads.rates),
+            *(
+                under(f"{what} domains: {kind}, CPU a domain", 1.6, "ms", _cpu_milliseconds(looks[kind]))
+                for kind in _LOOKS
+            ),
         ]
     )
-    part.tables.append(_spent(rechecks, uploads))
-    part.facts = {"rechecks_per_second": median(rechecks.rates), "uploads_per_second": median(uploads.rates)}
+    part.tables.append(_spent({"a recheck": rechecks, "an upload": uploads, **looks}))
+    part.facts = {
+        "rechecks_per_second": median(rechecks.rates),
+        "uploads_per_second": median(uploads.rates),
+        "look_milliseconds": {kind: median(_cpu_milliseconds(looks[kind])) for kind in _LOOKS},
+    }
     return part
 
 
@@ -80,7 +90,9 @@ def _rechecks(servers: Servers, folder: Path, sizes: Sizes, progress: Progress) 
     return measured
 
 
-def _upload(servers: Servers, folder: Path, sizes: Sizes, measured: _Measured) -> None:
+def _upload_and_look(
+    servers: Servers, folder: Path, sizes: Sizes, uploads: _Measured, looks: dict[str, _Measured]
+) -> None:
     many = names(sizes.domains, "owed")
     servers.add(many)
     with TemporaryDirectory(dir=folder) as own:
@@ -89,13 +101,54 @@ def _upload(servers: Servers, folder: Path, sizes: Sizes, measured: _Measured) -
         sslctl.require(sizes.domains, "Emergency")
         before = servers.cpu_seconds()
         cost = sslctl.run("daemon-tick", "--quiet")
-        measured.add(sizes.domains, cost, before, servers.cpu_seconds())
+        uploads.add(sizes.domains, cost, before, servers.cpu_seconds())
         sslctl.require(sizes.domains, "Success")
+        for kind, (has_inventory, column) in _LOOKS.items():
+            servers.set_inventory(exists=has_inventory)
+            _make_due(sslctl, column)
+            before = servers.cpu_seconds()
+            cost = sslctl.run("daemon-tick", "--quiet")
+            looks[kind].add(sizes.domains, cost, before, servers.cpu_seconds())
+            _require_looked_at(sslctl, column, sizes.domains)
 
 
-def _spent(rechecks: _Measured, uploads: _Measured) -> Table:
+# Whether C4 has an inventory, and the column that shows when the look was made.
+_LOOKS = {
+    "the daily look, by C4's inventory": (True, "observed_at"),
+    "the daily look, one request each": (False, "observed_at"),
+    "the weekly check: C4, DNS, CAA": (True, "dns_checked_at"),
+}
+
+
+def _make_due(sslctl: Sslctl, column: str) -> None:
+    """Let all domains be due for a look, and the last tick be long ago."""
+    with closing(sqlite3.connect(sslctl.state / "sslctl.db")) as connection, connection:
+        connection.execute("UPDATE domain SET observed_at = ?, dns_checked_at = ?", (_SOON, _SOON))
+        connection.execute(f"UPDATE domain SET {column} = ?", (_LONG_AGO,))  # noqa: S608 - ours
+        connection.execute("UPDATE milestone SET at = ? WHERE name = 'tick'", (_LONG_AGO,))
+
+
+_LONG_AGO, _SOON = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
+
+
+def _require_looked_at(sslctl: Sslctl, column: str, count: int) -> None:
+    """Raise `Failed` unless all domains were looked at, and all are in Success."""
+    sql = f"SELECT count(*) FROM domain WHERE {column} > ?"  # noqa: S608 - ours
+    with closing(sqlite3.connect(sslctl.state / "sslctl.db")) as connection:
+        looked_at = connection.execute(sql, (_LONG_AGO,)).fetchone()[0]
+    if looked_at != count:
+        raise Failed(f"{looked_at} of {count} domains were looked at ({column})")
+    sslctl.require(count, "Success")
+
+
+def _cpu_milliseconds(measured: _Measured) -> list[float]:
+    return [1000 * cpu["sslctl"] for cpu in measured.cpus]
+
+
+def _spent(kinds: dict[str, _Measured]) -> Table:
+    parts = next(iter(kinds.values())).cpus[0]
     rows = [
-        (who, *(number(1000 * median(cpu[who] for cpu in kind.cpus)) for kind in (rechecks, uploads)))
-        for who in rechecks.cpus[0]
+        (who, *(number(1000 * median(cpu[who] for cpu in kind.cpus)) for kind in kinds.values()))
+        for who in parts
     ]
-    return Table("CPU for one domain, in milliseconds", ("who", "a recheck", "an upload"), rows)
+    return Table("CPU for one domain, in milliseconds", ("who", *kinds), rows)
