@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sslctl.fleet.looks import Looks
     from sslctl.fleet.planning import Plan
     from sslctl.fleet.tick import RunPasses, Tick
+    from sslctl.issuance.delivery import ReplacementRules
     from sslctl.issuance.pipeline import Pipeline
     from sslctl.issuance.slots import Slots
     from sslctl.issuance.suspicions import SuspicionLimit, Withheld
@@ -227,12 +228,22 @@ class App:
             policy=PassPolicy(
                 webroot=config.acme.mode == "webroot",
                 key_type=config.acme.key_type,
-                renewal=self.renewal,
+                replacement=self._replacement,
                 activation_seconds=config.c4.activation_seconds,
             ),
             slots=slots or Slots(config.acme.workers),
             on_step=on_step,
         )
+
+    @cached_property
+    def _replacement(self) -> ReplacementRules:
+        from sslctl.certificates.trust import TrustedRoots  # noqa: PLC0415
+        from sslctl.issuance.delivery import ReplacementRules  # noqa: PLC0415
+
+        roots = self.config.safety.trusted_roots
+        if roots is not None:
+            require_trusted(roots, "safety.trusted_roots")
+        return ReplacementRules(self.renewal, TrustedRoots(roots), self.config.acme.ca_bundle is not None)
 
     @property
     def suspicion_limit(self) -> SuspicionLimit:
@@ -304,6 +315,7 @@ class App:
             sleep=time.sleep,
             activation_seconds=config.c4.activation_seconds,
             on_step=lambda _domain, _step: None,
+            rules=self._replacement,
         )
         return Looks(
             self.store,

@@ -10,7 +10,7 @@ import click
 
 from sslctl.app import App
 from sslctl.certificates import x509
-from sslctl.cli.options import json_option
+from sslctl.cli.options import force_option, json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.state import print_created
@@ -55,6 +55,7 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--no-wait", is_flag=True, help="Only record the domains; `recheck` or the next tick does the rest."
 )
 @click.option("--new", is_flag=True, help="Order a new certificate even if an existing one can be used.")
+@force_option
 @json_option
 @click.pass_obj
 def command(
@@ -69,6 +70,7 @@ def command(
     chain: Path | None,
     no_wait: bool,
     new: bool,
+    force: bool,
     as_json: bool,
 ) -> int:
     """Get certificates for domains and install them on the edge.
@@ -83,12 +85,9 @@ def command(
         raise click.UsageError("name a domain, or give --from-file FILE")
     extra = names.normalise_all(sans)
     _check_usage(wanted, extra, cert, key, chain)
-    if new and (cert or no_wait):
-        raise click.UsageError(
-            "--new orders from the CA at once; it cannot be combined with --cert or --no-wait"
-        )
-    if no_san and extra:
-        raise click.UsageError("--no-san and --san exclude each other")
+    _check_options(
+        new=new, force=force, no_wait=no_wait, has_pair=cert is not None, no_san=no_san, extra=extra
+    )
     sans_wanted = () if no_san else extra or None
 
     if not no_wait:
@@ -113,7 +112,7 @@ def command(
             recorded,
             report,
             renew=set(recorded) if new else (),
-            consent=Consent(replace_text=True),
+            consent=Consent(replace_text=True, force=force),
             print_each=not as_json,
         )
     if as_json:
@@ -187,6 +186,19 @@ def _check_usage(
         raise click.UsageError("--san and --cert apply to one domain; name only one")
     if set(extra) & set(wanted):
         raise BadInput(f"{wanted[0]} is the domain itself; --san adds other names")
+
+
+def _check_options(
+    *, new: bool, force: bool, no_wait: bool, has_pair: bool, no_san: bool, extra: tuple[str, ...]
+) -> None:
+    if new and (has_pair or no_wait):
+        raise click.UsageError(
+            "--new orders from the CA at once; it cannot be combined with --cert or --no-wait"
+        )
+    if force and no_wait:
+        raise click.UsageError("--force concerns what is installed now; it cannot be combined with --no-wait")
+    if no_san and extra:
+        raise click.UsageError("--no-san and --san exclude each other")
 
 
 def _read_pair(cert: Path, key: Path, chain: Path | None) -> Bundle:

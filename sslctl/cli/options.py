@@ -49,3 +49,10 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/json.md).")(
         function
     )
+
+
+force_option = click.option(
+    "--force",
+    is_flag=True,
+    help="Install a certificate even if it is worse than the one in service: if it expires sooner, or browsers do not trust it.",
+)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from types import FrameType
 
 import click
@@ -91,6 +92,15 @@ def run_requested_passes(
             report.withhold(app.conclude_suspicions(since, len(names)))
             for line in warnings.withheld_lines(report.withheld):
                 click.echo(f"sslctl: {line}", err=True)
+        if consent.force:
+            _print_forced(app, names, since)
+
+
+def _print_forced(app: App, names: Sequence[str], since: datetime) -> None:
+    """Print what got worse on the edge because of --force."""
+    for name, event in app.store.audit_trail(since=since):
+        if event.kind == "forced" and name in names:
+            click.echo(f"sslctl: {name}: installed because of --force, although {event.detail}", err=True)
 
 
 def _print(app: App, outcome: Outcome, *, print_each: bool) -> None:

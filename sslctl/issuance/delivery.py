@@ -7,9 +7,11 @@ again; the same upload twice is harmless.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from sslctl.certificates.trust import TrustedRoots
 from sslctl.control_plane import (
     NOTHING,
     Changed,
@@ -26,9 +28,11 @@ from sslctl.control_plane import (
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.pass_result import Problem, Step
 from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.replacement import TRUST_LOST, find_loss
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import queued_finding
-from sslctl.rules.versions import is_usable, may_replace
+from sslctl.rules.versions import is_expired, is_usable, may_replace
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
 from sslctl.store.interface.transactions import Transactions
@@ -55,6 +59,19 @@ class PassEnded(Exception):
         self.problem = Problem(code, found, wanted, retry_after, step)
 
 
+@dataclass(frozen=True, slots=True)
+class ReplacementRules:
+    """What decides whether a certificate may replace another.
+
+    `renewal` says when one is due, `trusted` whom browsers trust. `is_private_ca` is whether the configured CA is known to
+    this machine by a bundle of its own, so that browsers need not trust what is in service.
+    """
+
+    renewal: RenewalRule = field(default_factory=RenewalRule)
+    trusted: TrustedRoots = field(default_factory=TrustedRoots)
+    is_private_ca: bool = False
+
+
 class OutcomeUnknown(Unanswered):
     """C4 did not answer, and whether it carried out the request is unknown."""
 
@@ -75,6 +92,7 @@ class Delivery:
         sleep: Callable[[float], None],
         activation_seconds: float,
         on_step: Callable[[Domain, str], None],
+        rules: ReplacementRules,
     ) -> None:
         self._store = store
         self._c4 = control_plane
@@ -82,6 +100,7 @@ class Delivery:
         self._sleep = sleep
         self._activation_seconds = activation_seconds
         self._on_step = on_step
+        self._rules = rules
 
     def look_up(self, domain: Domain) -> tuple[Domain, Record]:
         """Return `domain`, updated with which certificate C4 serves, and C4's record of it."""
@@ -147,15 +166,64 @@ class Delivery:
                 Code.FOREIGN_TEXT, f"{foreign.fingerprint[:16]}, valid until {format_sgt(foreign.not_after)}"
             )
 
-    def deliver(self, domain: Domain, certificate: Certificate, record: Record) -> None:
-        """Upload `certificate` unless C4 has it already, then wait until C4 serves it."""
+    def deliver(
+        self, domain: Domain, certificate: Certificate, record: Record, *, force: bool = False
+    ) -> None:
+        """Upload `certificate` unless C4 has it already, then wait until C4 serves it.
+
+        Raise `PassEnded` if something would get worse on the edge, unless `force` is true.
+        """
         if not _is_one_of(record.certificate, certificate):
+            self._require_no_loss(domain, certificate, record.certificate, force=force)
             self._on_step(domain, "uploading to C4")
             self._store.mark_uploading(certificate)
             domain = self._put(domain, certificate, record.certificate)
             self._store.mark_uploaded(certificate)
         self._on_step(domain, "reading back from C4")
         self._read_back(domain, certificate)
+
+    def _require_no_loss(
+        self, domain: Domain, certificate: Certificate, installed: Installed | None, *, force: bool
+    ) -> None:
+        """Raise `PassEnded` if `certificate` is worse than what is installed; then the domain keeps that one."""
+        if installed is None:
+            return
+        loss = self._find_loss(domain, certificate, installed)
+        if loss and force:
+            self._store.record_event(domain, "forced", loss, certificate.version)
+            self._on_step(domain, f"replacing it although {loss}")
+        elif loss:
+            if certificate.source is Source.C4:
+                # The next pass orders a new one; a pasted pair stays what is wanted.
+                self._store.drop_wanted(domain, certificate, loss)
+            better = "a certificate that browsers trust and that lasts at least as long"
+            raise PassEnded(Code.CERT_WORSE, loss, better)
+
+    def _find_loss(self, domain: Domain, certificate: Certificate, installed: Installed) -> str:
+        """Return what gets worse if `certificate` replaces what is installed, in words; empty if nothing does."""
+        now, known = self._clock(), self._find_version(domain, installed)
+        if known is None:
+            is_due = installed.not_after - self._rules.renewal.before <= now
+        else:
+            is_due = known.revoked_at is not None or self._rules.renewal.renew_at(known) <= now
+        # Whoever asked for a certificate of the CA in place of one by text knows that it is renewed from then on.
+        is_asked = installed.source is Source.TEXT and certificate.source is Source.C4
+        if is_expired(installed, now):
+            return ""
+        is_trust_lost = self._is_trust_lost(certificate, known)
+        if is_asked:
+            return TRUST_LOST if is_trust_lost else ""
+        return find_loss(certificate, installed, now, may_end_sooner=is_due, is_trust_lost=is_trust_lost)
+
+    def _is_trust_lost(self, certificate: Certificate, known: Certificate | None) -> bool:
+        """Return whether browsers trust what is installed (`known`, None if it is foreign), and not `certificate`."""
+        now, trusted = self._clock(), self._rules.trusted
+        if trusted.trust(self._store.bundle(certificate), now):
+            return False
+        if known is None:
+            # Its chain is not known. With the CA of a test or of a company, it is most likely of that CA.
+            return not self._rules.is_private_ca
+        return trusted.trust(self._store.bundle(known), now)
 
     def _put(self, domain: Domain, certificate: Certificate, installed: Installed | None) -> Domain:
         """Upload `certificate` over `installed`, and return the domain; if a text certificate was replaced, it serves nothing yet."""

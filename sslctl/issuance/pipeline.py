@@ -30,7 +30,7 @@ from sslctl.control_plane import ControlPlane, Record
 from sslctl.errors import BadInput
 from sslctl.issuance.circuit_breaker import CircuitBreaker
 from sslctl.issuance.claims import claim_domain, release_domains
-from sslctl.issuance.delivery import Delivery, PassEnded
+from sslctl.issuance.delivery import Delivery, PassEnded, ReplacementRules
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
@@ -64,8 +64,13 @@ class PassPolicy:
 
     webroot: bool = True
     key_type: str = "ecdsa"
-    renewal: RenewalRule = field(default_factory=RenewalRule)
+    replacement: ReplacementRules = field(default_factory=ReplacementRules)
     activation_seconds: float = 10
+
+    @property
+    def renewal(self) -> RenewalRule:
+        """When a certificate is renewed."""
+        return self.replacement.renewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class Pipeline:
             sleep=sleep,
             activation_seconds=policy.activation_seconds,
             on_step=on_step,
+            rules=policy.replacement,
         )
         self._issuer = issuer
         self._breaker = CircuitBreaker(store, clock)
@@ -187,7 +193,7 @@ class Pipeline:
         self._delivery.require_replaceable(domain, renew=renew)
         if is_collected or not renew:
             if domain.wanted is not None and needs_upload(domain, self._clock()):
-                self._delivery.deliver(domain, domain.wanted, record)
+                self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
                 return
             if pending is None and not self._needs_order(domain):
                 if domain.serving is not None:
@@ -200,7 +206,7 @@ class Pipeline:
                 self._require_ca()
             domain = self._issue(domain, pending or self._open_order(domain))
         assert domain.wanted is not None  # noqa: S101 - just issued
-        self._delivery.deliver(domain, domain.wanted, record)
+        self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
 
     def _needs_order(self, domain: Domain) -> bool:
         return is_order_due(domain, self._clock(), self._policy.renewal)

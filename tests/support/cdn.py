@@ -173,6 +173,7 @@ class Cdn:
             dir = "{self.folder}/state"
             [acme]
             directory_url = "https://ca.test/directory"
+            ca_bundle = "{bundle}"
             workers = 4
             caa_identities = ["ca.test"]
             [c4]

@@ -27,6 +27,9 @@ class Versions(Protocol):
     def add_text_certificate(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
         """Store a PEM pair as a new version of the domain `name`, managed or not, and make it the wanted one."""
 
+    def drop_wanted(self, domain: Domain, certificate: Certificate, why: str) -> Domain:
+        """Record that `certificate`, the wanted one, is not installed; what is served is wanted again, if it is ours."""
+
     def mark_uploading(self, certificate: Certificate) -> None:
         """Record the intent to upload, before the upload starts."""
 

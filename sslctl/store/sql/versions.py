@@ -83,6 +83,11 @@ class SqlVersions(SqlOrders):
 
     # Delivery
 
+    def drop_wanted(self, domain: Domain, certificate: Certificate, why: str) -> Domain:
+        with self._advance(domain, "wanted_id = serving_id"):
+            self._append_event(domain.id, "not installed", why, certificate.version)
+            return self.domain(domain.name)
+
     def mark_uploading(self, certificate: Certificate) -> None:
         self._stamp(certificate, "uploading_at")
 

@@ -28,7 +28,9 @@ def _ca(cdn: Cdn) -> Path:
     path.write_bytes((cdn.folder / "ca.pem").read_bytes())
     config = cdn.config_path.read_text()
     if "acme-ca.pem" not in config:
-        cdn.config_path.write_text(config.replace("[acme]", f'[acme]\nca_bundle = "{path}"'))
+        cdn.config_path.write_text(
+            config.replace(f'ca_bundle = "{cdn.folder}/ca.pem"', f'ca_bundle = "{path}"', 1)
+        )
     return path
 
 

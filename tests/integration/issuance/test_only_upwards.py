@@ -1,0 +1,170 @@
+"""Only upwards: what is served is replaced only by something at least as good, unless a person forces it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sslctl.rules.model import Source
+from tests.support.cdn import Cdn
+from tests.support.fakes import FakeIssuer
+
+NAME = "shop.example.com"
+DAY = timedelta(days=1)
+
+
+def view(cdn: Cdn) -> Any:
+    return cdn.sslctl("view", NAME, "--json").json["domain"]
+
+
+def reason(cdn: Cdn) -> str | None:
+    found = view(cdn)["reason"]
+    return None if found is None else found["code"]
+
+
+@pytest.fixture
+def shop(cdn: Cdn) -> Cdn:
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    return cdn
+
+
+def set_ca(cdn: Cdn, lifetime: timedelta) -> None:
+    """Let the CA issue certificates of `lifetime` from now on."""
+    cdn.issuer.lifetime = lifetime
+
+
+def trust(cdn: Cdn, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let browsers trust only `issuer`."""
+    path = Path(cdn.folder) / "roots.pem"
+    path.write_text(issuer._chain())
+    monkeypatch.setenv("SSLCTL_SAFETY_TRUSTED_ROOTS", str(path))
+
+
+def test_renewal_that_lasts_a_minute_is_not_installed_and_ordered_at_most_once_a_day(shop: Cdn) -> None:
+    before = shop.installed(NAME)
+    shop.clock.move(days=84)
+    set_ca(shop, timedelta(minutes=1))
+    codes = []
+    for _ in range(5 * 24):
+        codes.append(shop.sslctl("daemon-tick").exit_code)
+        shop.clock.move(hours=1)
+    assert shop.installed(NAME) == before
+    assert codes[0] == 5
+    # One order a day, and the first one.
+    assert len(shop.issuer.orders) <= 1 + 6
+    assert (reason(shop), view(shop)["status"]) == ("CERT_WORSE", "Failure")
+    assert "not installed" in [event["kind"] for event in view(shop)["events"]]
+    set_ca(shop, 90 * DAY)
+    assert shop.sslctl("recheck", NAME).exit_code == 0
+    assert shop.installed(NAME) != before
+
+
+@pytest.mark.parametrize(
+    ("days", "is_installed"), [(2, False), (3, False), (3.1, True), (5, True), (90, True)]
+)
+def test_renewal_that_is_due_needs_half_the_time_left(shop: Cdn, days: float, *, is_installed: bool) -> None:
+    before = shop.installed(NAME)
+    # 6 days and a little are left.
+    shop.clock.move(days=83, hours=23)
+    set_ca(shop, days * DAY)
+    shop.sslctl("daemon-tick")
+    assert (shop.installed(NAME) != before) is is_installed
+
+
+def test_forced_renewal_that_is_not_due_is_not_installed_if_it_ends_sooner(shop: Cdn) -> None:
+    before = shop.installed(NAME)
+    set_ca(shop, 80 * DAY)
+    result = shop.sslctl("recheck", NAME, "--force-renew")
+    assert (result.exit_code, shop.installed(NAME)) == (4, before)
+    assert "CERT_WORSE" in result.stdout
+    assert len(shop.issuer.orders) == 2
+    forced = shop.sslctl("recheck", NAME, "--force-renew", "--force")
+    assert forced.exit_code == 0
+    assert "installed because of --force, although it expires" in forced.stderr
+    assert shop.installed(NAME) != before
+    assert reason(shop) is None
+
+
+def test_certificate_that_browsers_do_not_trust_never_replaces_one_that_they_do(
+    shop: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(shop, shop.issuer, monkeypatch)
+    before, trusted = shop.installed(NAME), shop.issuer
+    shop.clock.move(days=84)
+    shop.issuer = FakeIssuer(shop.clock)  # staging
+    assert shop.sslctl("daemon-tick").exit_code == 5
+    assert (shop.installed(NAME), reason(shop)) == (before, "CERT_WORSE")
+    assert "browsers trust the certificate in service" in view(shop)["reason"]["sentence"]
+    # The configuration is right again.
+    shop.issuer = trusted
+    assert shop.sslctl("recheck", NAME).exit_code == 0
+    assert shop.installed(NAME) != before
+
+
+def test_first_steps_with_staging_install_certificates_that_browsers_do_not_trust(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(cdn, FakeIssuer(cdn.clock), monkeypatch)
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    cdn.clock.move(days=84)
+    before = cdn.installed(NAME)
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    assert cdn.installed(NAME) != before
+
+
+def test_pasted_pair_that_is_worse_needs_force(shop: Cdn) -> None:
+    before = shop.installed(NAME)
+    pair = shop.paste(shop.text_pair(NAME, days=30))
+    result = shop.sslctl("add", NAME, *pair)
+    assert (result.exit_code, shop.installed(NAME)) == (4, before)
+    assert shop.sslctl("daemon-tick").exit_code in (0, 5)
+    assert shop.installed(NAME) == before
+    assert shop.sslctl("add", NAME, *pair, "--force").exit_code == 0
+    assert shop.installed(NAME) != before
+
+
+def test_restored_older_backup_places_no_order_and_keeps_the_newer_certificate(shop: Cdn) -> None:
+    backup = shop.folder / "backup"
+    assert shop.sslctl("backup", str(backup)).exit_code == 0
+    shop.clock.move(days=84)
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    newer, orders = shop.installed(NAME), len(shop.issuer.orders)
+    (shop.folder / "state" / "sslctl.db").unlink()
+    assert shop.sslctl("restore", str(backup)).exit_code == 0
+    for _ in range(48):
+        shop.sslctl("daemon-tick")
+        shop.clock.move(hours=1)
+    assert (shop.installed(NAME), len(shop.issuer.orders)) == (newer, orders)
+    domain = view(shop)
+    assert domain["status"] == "Success"
+    assert [warning["code"] for warning in domain["warnings"]] == ["KEY_MISSING"]
+    shop.clock.move(days=85)
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert len(shop.issuer.orders) == orders + 1
+    assert shop.installed(NAME) != newer
+    assert view(shop)["warnings"] == []
+
+
+def test_foreign_c4_certificate_is_adopted_and_replaced_when_it_is_due(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.app().control_plane.upload(NAME, cdn.text_pair(NAME, days=60), Source.C4)
+    theirs = cdn.installed(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert (cdn.installed(NAME), cdn.issuer.orders) == (theirs, [])
+    cdn.clock.move(days=54)
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    assert cdn.installed(NAME) != theirs
+    assert len(cdn.issuer.orders) == 1
+
+
+def test_trusted_roots_that_others_can_change_are_refused(shop: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+    trust(shop, shop.issuer, monkeypatch)
+    (shop.folder / "roots.pem").chmod(0o666)
+    result = shop.sslctl("recheck", NAME)
+    assert result.exit_code == 8
+    assert "safety.trusted_roots" in result.stderr
