@@ -73,6 +73,13 @@ class Busy(SslctlError):
     exit_code = Exit.TRY_LATER
 
 
+class ClaimLost(SslctlError):
+    """A claim of this process that a person broke, or that another process took over. Nothing more may be changed under it."""
+
+    code = "CLAIM_LOST"
+    exit_code = Exit.TRY_LATER
+
+
 class StateBusy(SslctlError):
     """A database that another process kept locked for too long, such as a backup program or a reader that hangs.
 

@@ -22,7 +22,7 @@ from sslctl.control_plane import (
 )
 from sslctl.errors import BadInput, Busy, ConfigError, NotManaged, SslctlError, TryLater
 from sslctl.issuance import delivery
-from sslctl.issuance.claims import claimed
+from sslctl.issuance.claims import claimed, require_claim
 from sslctl.issuer import IssueError, Issuer
 from sslctl.rules import schedule, status
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Source
@@ -216,11 +216,14 @@ def remove(
         revocable = _revocable(domain) if revoke else ()
         installed = None if control_plane is None else _look(control_plane, domain)
         for certificate in revocable:
+            require_claim(store, name)
             _revoke(store, issuer, domain, certificate)
         if control_plane is None:
             store.record_event(domain, "kept on C4", "", domain.serving.version if domain.serving else None)
             return Removal(store.delete_domain(store.domain(name)), OnC4.KEPT)
+        require_claim(store, name)
         on_c4, foreign = _clear_c4(store, control_plane, domain, installed, may_remove, now)
+        require_claim(store, name)
         return Removal(store.delete_domain(store.domain(name)), on_c4, foreign)
 
 

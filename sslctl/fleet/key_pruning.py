@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sslctl.issuance.claims import claim_domains, release_domains
+from sslctl.issuance.claims import claim_domains, release_domains, require_claim
 from sslctl.rules.model import Milestone
 from sslctl.rules.versions import SpareKey, key_unneeded_since
 from sslctl.store.interface.claims import Claims
@@ -49,6 +49,8 @@ def prune(store: _Store, now: datetime, older_than: timedelta) -> Pruned:
         busy += len(block) - len(ours)
         try:
             with store.transaction():
+                for name in ours:
+                    require_claim(store, name)
                 found = list(_spare(store, ours, now, older_than))
                 for key in found:
                     store.destroy_key(key.domain, key.certificate)

@@ -10,8 +10,7 @@ from sslctl.errors import Busy, StateBusy
 from sslctl.rules.claim_names import domain_claim
 from sslctl.store.interface.claims import Claims
 
-# Longer than any pass, including the wait for the port in standalone mode. On the same host, the claim of a process
-# that has ended is void at once.
+# Longer than any pass, including the wait for the port in standalone mode. A process that lives longer keeps its claim.
 _DURATION = timedelta(days=1)
 
 
@@ -25,6 +24,11 @@ def claim_domains(store: Claims, names: Sequence[str]) -> list[str]:
     """Claim the domains `names` for this process; return those that no other process holds, in order."""
     ours = store.claim(map(domain_claim, names), _DURATION)
     return [name for name in names if domain_claim(name) in ours]
+
+
+def require_claim(store: Claims, name: str) -> None:
+    """Raise `ClaimLost` unless this process still holds the claim on the domain `name`; call it before each change."""
+    store.require_claims([domain_claim(name)])
 
 
 def release_domains(store: Claims, names: Sequence[str]) -> None:

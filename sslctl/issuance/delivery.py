@@ -25,6 +25,7 @@ from sslctl.control_plane import (
     Unauthorized,
     UnknownDomain,
 )
+from sslctl.issuance.claims import require_claim
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.pass_result import Problem, Step
 from sslctl.rules.reasons import Code
@@ -33,6 +34,7 @@ from sslctl.rules.replacement import TRUST_LOST, find_loss
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import queued_finding
 from sslctl.rules.versions import is_expired, is_usable, may_replace
+from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
 from sslctl.store.interface.transactions import Transactions
@@ -76,7 +78,7 @@ class OutcomeUnknown(Unanswered):
     """C4 did not answer, and whether it carried out the request is unknown."""
 
 
-class _Store(Domains, History, Transactions, Versions, Protocol):
+class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
     """What delivery reads and writes."""
 
 
@@ -228,6 +230,7 @@ class Delivery:
     def _put(self, domain: Domain, certificate: Certificate, installed: Installed | None) -> Domain:
         """Upload `certificate` over `installed`, and return the domain; if a text certificate was replaced, it serves nothing yet."""
         bundle = self._store.bundle(certificate)
+        require_claim(self._store, domain.name)
         try:
             self._send(domain, certificate, bundle, NOTHING if installed is None else installed.fingerprint)
         except TextCertificatePresent:
@@ -362,6 +365,8 @@ class Delivery:
     def _begin_replacement(self, domain: Domain, installed: Installed, text: Certificate | None) -> Domain:
         """Commit that the text certificate is about to be removed; return the domain, which serves nothing now."""
         with self._store.transaction():
+            # Not again before the upload: what is removed must be replaced.
+            require_claim(self._store, domain.name)
             if domain.serving is not None:
                 domain = self._store.mark_not_serving(domain, "the text certificate is being replaced")
             self._store.record_event(

@@ -29,7 +29,7 @@ from sslctl.certificates import x509
 from sslctl.control_plane import ControlPlane, Record
 from sslctl.errors import BadInput
 from sslctl.issuance.circuit_breaker import CircuitBreaker
-from sslctl.issuance.claims import claim_domain, release_domains
+from sslctl.issuance.claims import claim_domain, release_domains, require_claim
 from sslctl.issuance.delivery import Delivery, PassEnded, ReplacementRules
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
@@ -149,6 +149,7 @@ class Pipeline:
             self._require_unchanged(domain)
             problem = self._attempt(domain, consent, renew=renew)
             with self._store.transaction():
+                require_claim(self._store, name)
                 release_domains(self._store, [name])
                 return self._conclude(self._store.domain(name), problem, started_at, believe=consent.believe)
         except BaseException:
@@ -242,6 +243,7 @@ class Pipeline:
                 with self._slots.slot():
                     # A pass that held the slot before may have been asked to pause.
                     self._require_ca()
+                    require_claim(self._store, domain.name)
                     with self._breaker.watch(order):
                         issued = self._issuer.collect(order)
                 if issued is not None:
@@ -264,6 +266,7 @@ class Pipeline:
 
     def _open_order(self, domain: Domain) -> Order:
         try:
+            require_claim(self._store, domain.name)
             # Checked before a key is made, which would be wasted; `open_order` checks again, in its transaction.
             self._store.require_budget(domain, domain.names)
             key = x509.make_key(self._policy.key_type)
@@ -275,7 +278,9 @@ class Pipeline:
         self._on_step(domain, "ordering a certificate")
 
         def keep_url(url: str) -> None:
-            self._store.record_order_url(order, url)
+            with self._store.transaction():
+                require_claim(self._store, domain.name)
+                self._store.record_order_url(order, url)
 
         try:
             with self._breaker.watch(order):
@@ -309,6 +314,7 @@ class Pipeline:
         _check_clock(leaf, order, self._clock())
         # If our clock is a little behind the CA's, accept the certificate: another order would bring the same.
         now = max(self._clock(), leaf.not_before)
+        require_claim(self._store, domain.name)
         key = self._store.order_key(order)
         x509.check_pair(issued.certificate, key, issued.chain, order.names, now)
         kept = self._store.add_issued_certificate(domain, order, issued.certificate, issued.chain, leaf)

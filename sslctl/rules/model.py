@@ -356,6 +356,41 @@ class Milestone(StrEnum):
     KEYS_PRUNED = "keys pruned"
     BACKED_UP = "backed up"
     RESTORED = "restored"
+    CLAIM_BROKEN = "claim broken"
+
+
+class Life(StrEnum):
+    """Whether the owner of a claim lives."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The process that holds a claim. Owners written by earlier releases have no `since`, `boot` and `pid_namespace`."""
+
+    host: str
+    pid: int
+    since: datetime | None
+    boot: str = ""
+    pid_namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim: its name, its owner, when it should have ended at the latest, and whether the owner lives."""
+
+    name: str
+    owner: Process
+    until: datetime
+    life: Life
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the claim keeps other processes out."""
+        return self.life is not Life.DEAD
 
 
 @dataclass(frozen=True, slots=True)

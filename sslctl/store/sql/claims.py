@@ -1,28 +1,53 @@
-"""Claims: leases with an owner and a deadline.
+"""Claims: leases with an owner, a process.
 
-The owner is a process of a host. Its start time distinguishes it from a later process with the same number.
+An owner lives as long as its lock (`system.process_lock`) is held, whatever its deadline, the clock and the host name are.
+Owners written by earlier releases have no lock: their claim lasts until its deadline, or until the process of this host with
+that number and start time has ended.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
-from sslctl.store.sql.connection import Run
-from sslctl.store.sql.part import SqlPart
+from sslctl.errors import Busy, ClaimLost
+from sslctl.rules.claim_names import describe, describe_owner, domain_of
+from sslctl.rules.model import Claim, Life, Milestone, Process
+from sslctl.store.sql.connection import Row, Run
+from sslctl.store.sql.history import SqlHistory
+from sslctl.store.sql.maintenance import SqlMilestones
 from sslctl.store.sql.rows import time_of
-from sslctl.text import instant
+from sslctl.system import process_lock
+from sslctl.system.process_lock import ProcessLock
+from sslctl.text import clean, instant
 
 _ENDED = ("Z", "X")
 _TAKE = """INSERT INTO lease (name, owner, until) VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until"""
 
 
-class SqlClaims(SqlPart):
-    """The store's `Claims`."""
+class SqlClaims(SqlMilestones, SqlHistory):
+    """The store's `Claims`. `_lock_folder` is the folder of the locks by which the owners of claims prove that they live."""
+
+    _lock_folder: Path
+    _lock: ProcessLock | None = None
+
+    @cached_property
+    def _owner(self) -> str:
+        """The owner of the claims that this process makes. The first use makes its lock."""
+        self._lock = process_lock.hold(self._lock_folder)
+        return _this_process(self._lock.id, self._clock())
+
+    def _end_claims(self) -> None:
+        """Release the lock of this process: the claims that it still has are void then."""
+        if self._lock is not None:
+            self._lock = None
+            process_lock.release(self._lock_folder)
 
     def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
         with self._database.transaction() as run:
@@ -31,13 +56,8 @@ class SqlClaims(SqlPart):
 
     def _take(self, run: Run, name: str, now: datetime, until: datetime) -> bool:
         """Claim `name` for this process; return False while another living process holds it."""
-        row = run("SELECT owner, until FROM lease WHERE name = ?", (name,)).fetchone()
-        if (
-            row is not None
-            and row["owner"] != self._owner
-            and time_of(row["until"]) > now
-            and not is_gone(row["owner"])
-        ):
+        row = run("SELECT name, owner, until FROM lease WHERE name = ?", (name,)).fetchone()
+        if row is not None and row["owner"] != self._owner and self._is_valid(row, now):
             return False
         run(_TAKE, (name, self._owner, instant(until)))
         return True
@@ -47,22 +67,96 @@ class SqlClaims(SqlPart):
             for name in names:
                 run("DELETE FROM lease WHERE name = ? AND owner = ?", (name, self._owner))
 
+    def require_claims(self, names: Iterable[str]) -> None:
+        sql = "SELECT owner FROM lease WHERE name = ?"
+        for name in names:
+            if self._database.read(lambda row: str(row["owner"]), sql, (name,)) != [self._owner]:
+                raise ClaimLost(
+                    f"this process lost its claim on {describe(name)}, so it stops before it changes anything more",
+                    hint="somebody broke the claim with `sslctl claims break`; run the command again",
+                )
+
     def is_claimed(self, name: str) -> bool:
         """Return whether a process that is not known to have ended claims `name`."""
-        sql = "SELECT owner FROM lease WHERE name = ?"
-        return any(
-            not is_gone(owner) for owner in self._database.read(lambda row: str(row["owner"]), sql, (name,))
+        return any(claim.is_valid for claim in self.claims() if claim.name == name)
+
+    def claims(self) -> list[Claim]:
+        now = self._clock()
+        sql = "SELECT name, owner, until FROM lease ORDER BY name"
+        return self._database.read(lambda row: claim_of(row, self._lock_folder, now), sql)
+
+    def break_claim(self, name: str, *, force: bool = False) -> Claim | None:
+        with self._database.transaction() as run:
+            row = run("SELECT name, owner, until FROM lease WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                return None
+            claim = claim_of(row, self._lock_folder, self._clock())
+            if claim.is_valid and not force:
+                life = "is alive" if claim.life is Life.ALIVE else "may be alive"
+                raise Busy(
+                    f"{describe_owner(claim.owner)} holds the claim on {describe(name)}, and {life}",
+                    hint="end that process first; --force breaks the claim, and the process stops before its next change",
+                )
+            run("DELETE FROM lease WHERE name = ?", (name,))
+            detail = clean(f"{describe(name)}, held by {describe_owner(claim.owner)} ({claim.life})")
+            self.record_milestone(Milestone.CLAIM_BROKEN, detail)
+            domain = run("SELECT id FROM domain WHERE name = ?", (domain_of(name) or "",)).fetchone()
+            if domain is not None:
+                self._append_event(domain["id"], "claim broken", detail)
+            return claim
+
+    def _is_valid(self, row: Row, now: datetime) -> bool:
+        """Return whether the claim in `row` keeps others out."""
+        return claim_of(row, self._lock_folder, now).is_valid
+
+
+def claim_of(row: Row, folder: Path, now: datetime) -> Claim:
+    """Return the claim in a row of `lease`; `folder` is that of the locks, `now` the time for claims without a lock."""
+    name, text, until = str(row["name"]), str(row["owner"]), time_of(row["until"])
+    identity, owner = _parse(text)
+    if identity:
+        alive = process_lock.is_alive(folder, identity)
+        life = Life.UNKNOWN if alive is None else Life.ALIVE if alive else Life.DEAD
+    elif is_gone(text) or until <= now:
+        life = Life.DEAD
+    else:
+        life = Life.ALIVE if owner.host == socket.gethostname() else Life.UNKNOWN
+    return Claim(name, owner, until, life)
+
+
+def _this_process(identity: str, now: datetime) -> str:
+    """Return this process as an owner of claims: a JSON object."""
+    owner = {
+        "lock": identity,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": instant(now),
+        "boot": _read(Path("/proc/sys/kernel/random/boot_id")),
+        "pid_namespace": _read_link(Path("/proc/self/ns/pid")),
+    }
+    return json.dumps(owner)
+
+
+def _parse(owner: str) -> tuple[str, Process]:
+    """Return the id of the owner's lock and the owner; without a lock the id is empty."""
+    if not owner.startswith("{"):
+        host, _, process = owner.rpartition("/")[0].rpartition("/")
+        return "", Process(clean(host), int(process) if process.isdecimal() else 0, None)
+    try:
+        found = json.loads(owner)
+        return str(found["lock"]), Process(
+            clean(found["host"]),
+            int(found["pid"]),
+            time_of(found["since"]),
+            clean(found["boot"]),
+            clean(found["pid_namespace"]),
         )
-
-
-def this_process() -> str:
-    """Return this process as an owner of claims: host, process id and start time."""
-    pid = os.getpid()
-    return f"{socket.gethostname()}/{pid}/{_started(pid)}"
+    except (KeyError, TypeError) as error:
+        raise ValueError(owner) from error
 
 
 def is_gone(owner: str) -> bool:
-    """Return whether `owner` is a process of this host that has ended. Processes of other hosts cannot be examined."""
+    """Return whether the owner without a lock is a process of this host that has ended. Other hosts cannot be examined."""
     host, _, process = owner.rpartition("/")[0].rpartition("/")
     started = owner.rpartition("/")[2]
     if host != socket.gethostname():
@@ -77,4 +171,18 @@ def _started(pid: int) -> str:
         # A zombie has ended, but stays until its parent waits for it.
         return "" if fields[0] in _ENDED else fields[19]
     except (OSError, IndexError):
+        return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _read_link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
         return ""

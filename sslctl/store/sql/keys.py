@@ -10,8 +10,6 @@ from sslctl.store.interface.keys import Rotated
 from sslctl.store.keyring import Rotation
 from sslctl.store.sql.claims import SqlClaims
 from sslctl.store.sql.connection import expect
-from sslctl.store.sql.history import SqlHistory
-from sslctl.store.sql.maintenance import SqlMilestones
 from sslctl.text import instant
 
 ENCRYPTED = (
@@ -28,7 +26,7 @@ _CLAIM_TIME = timedelta(hours=12)
 _BLOCK = 500
 
 
-class SqlKeys(SqlClaims, SqlMilestones, SqlHistory):
+class SqlKeys(SqlClaims):
     """The store's `Keys`."""
 
     def rotate_keys(self) -> Rotated:
@@ -51,6 +49,7 @@ class SqlKeys(SqlClaims, SqlMilestones, SqlHistory):
         last, rewrapped = 0, 0
         while True:
             with self._database.transaction() as run:
+                self.require_claims([KEY_ROTATION])
                 found = self._encrypted(table, key, column, last)
                 for identity, token in found:
                     renewed = rotation.rewrap(token, f"{table} {identity}")

@@ -12,11 +12,10 @@ from sslctl.store.sql.connection import Connection
 class SqlPart:
     """A part of the store. `SqlStore` puts the parts together and sets these attributes.
 
-    `_actor` is written into every event. `_owner` is the process in whose name claims are made.
+    `_actor` is written into every event.
     """
 
     _database: Connection
     _keyring: Keyring
     _clock: Callable[[], datetime]
     _actor: str
-    _owner: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 
 from sslctl.errors import StateError
 from sslctl.rules.limits import Limits
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.budget import SqlBudget
-from sslctl.store.sql.claims import this_process
 from sslctl.store.sql.connection import Connection
 from sslctl.store.sql.keys import SqlKeys
 from sslctl.store.sql.notices import SqlNotices
@@ -31,13 +31,14 @@ class SqlStore(SqlVersions, SqlRenewals, SqlKeys, SqlNotices):
         ca: str,
         limits: Limits,
         create: bool,
+        lock_folder: Path,
     ) -> None:
         SqlBudget.__init__(self, ca, limits)
         self._database = database
         self._keyring = keyring
         self._clock = clock
         self._actor = actor
-        self._owner = this_process()
+        self._lock_folder = lock_folder
         self._check_keyring(create=create)
 
     def _check_keyring(self, *, create: bool) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sslctl.rules.limits import NO_LIMITS
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.claims import SqlClaims
-from sslctl.store.sql.maintenance import SqlMilestones
 from sslctl.store.sql.queries import SqlQueries
 from sslctl.store.sqlite.database import Database
+from sslctl.store.sqlite.presence import lock_folder_of
 from sslctl.store.sqlite.waiting import Waiting
 
 _WAIT_SECONDS = 15
 
 
-class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMilestones):
+class Inspection(SqlQueries, SqlBudget, SqlClaims):
     """What can be read of the store in `path` without its keys. `ca` is the URL of the CA's directory.
 
     Raise `StateError`, also if the database has another version's schema, and `StateBusy` if it is locked for 15 seconds.
@@ -25,6 +26,8 @@ class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMilestones):
 
     def __init__(self, path: Path, ca: str) -> None:
         SqlBudget.__init__(self, ca, NO_LIMITS)
+        self._clock = lambda: datetime.now(UTC)
+        self._lock_folder = lock_folder_of(path)
         self._database = Database(path, read_only=True, waiting=Waiting(read_seconds=_WAIT_SECONDS))
 
     def find_damage(self, seconds: float) -> str | None:

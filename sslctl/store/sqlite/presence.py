@@ -86,6 +86,11 @@ def journal_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-journal")
 
 
+def lock_folder_of(path: Path) -> Path:
+    """Return the folder of the files that the processes with claims in the database `path` lock."""
+    return path.parent / "processes"
+
+
 def _remains(state: StateSection) -> Iterator[str]:
     if _is_there(state.master_key_path):
         yield _key_of(state)

@@ -10,13 +10,13 @@ from enum import Enum, auto
 from pathlib import Path
 
 from sslctl.errors import Busy, StateBusy, StateError
-from sslctl.store.sql.claims import is_gone
+from sslctl.store.sql.claims import claim_of
 from sslctl.store.sqlite import schema
 from sslctl.store.sqlite.creation import require_ours, sync
-from sslctl.store.sqlite.presence import EMPTY, find_gap, journal_of
+from sslctl.store.sqlite.presence import EMPTY, find_gap, journal_of, lock_folder_of
 from sslctl.store.sqlite.waiting import busy_error, is_locked
+from sslctl.system import process_lock
 from sslctl.system.files import publish, sync_folder
-from sslctl.text import instant
 
 _UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PATIENCE = 15.0
@@ -51,6 +51,7 @@ def put_in_place(copy: Path, path: Path, now: datetime) -> Path | None:
     """
     sync(copy)
     found = _examine(path)
+    require_unused_locks(path)
     if found is _Found.NEVER_USED:
         _overwrite(copy, path, now)
         return None
@@ -106,18 +107,32 @@ def _overwrite(copy: Path, path: Path, now: datetime) -> None:
             # In this locking mode the lock outlasts the transaction: nobody can write between the checks and the copy.
             write.execute("BEGIN EXCLUSIVE")
             _require_unused(write, path)
-            _require_unclaimed(write, now)
+            _require_unclaimed(write, path, now)
             write.execute("COMMIT")
             read.backup(write)
     except sqlite3.Error as error:
         raise _translated(path, error) from error
 
 
-def _require_unclaimed(connection: sqlite3.Connection, now: datetime) -> None:
+def _require_unclaimed(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
     """Raise `Busy` if a living process has a claim: a rotation of the keys would lose those of the backup."""
-    owners = connection.execute("SELECT owner FROM lease WHERE until > ?", (instant(now),))
-    if not all(is_gone(owner) for (owner,) in owners):
-        raise Busy("another sslctl works on the state", hint="try again when it has ended")
+    connection.row_factory = sqlite3.Row
+    rows = connection.execute("SELECT name, owner, until FROM lease").fetchall()
+    if any(claim_of(row, lock_folder_of(path), now).is_valid for row in rows):
+        raise _in_use()
+
+
+def require_unused_locks(path: Path) -> None:
+    """Raise `Busy` if a living process has claims in the database `path`, even one that cannot be read any more."""
+    if process_lock.count_alive(lock_folder_of(path)):
+        raise _in_use()
+
+
+def _in_use() -> Busy:
+    return Busy(
+        "another sslctl works on the state",
+        hint="try again when it has ended; `sslctl claims` lists the processes if the database can be read",
+    )
 
 
 def _keep(path: Path, kept: Path) -> None:

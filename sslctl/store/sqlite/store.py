@@ -14,6 +14,7 @@ from sslctl.store.keyring import Keyring
 from sslctl.store.sql.store import SqlStore
 from sslctl.store.sqlite import copies
 from sslctl.store.sqlite.database import Database
+from sslctl.store.sqlite.presence import lock_folder_of
 from sslctl.store.sqlite.waiting import Waiting
 from sslctl.text import clean
 
@@ -44,7 +45,16 @@ class SqliteStore(SqlStore, Store):
         self._waiting = waiting or Waiting()
         database = Database(path, create=create, waiting=self._waiting)
         try:
-            super().__init__(database, keyring, clock=clock, actor=actor, ca=ca, limits=limits, create=create)
+            super().__init__(
+                database,
+                keyring,
+                clock=clock,
+                actor=actor,
+                ca=ca,
+                limits=limits,
+                create=create,
+                lock_folder=lock_folder_of(path),
+            )
         except BaseException:
             database.close()
             raise
@@ -59,4 +69,5 @@ class SqliteStore(SqlStore, Store):
         return self._database.check_integrity(seconds)
 
     def close(self) -> None:
+        self._end_claims()
         self._database.close()

@@ -1,8 +1,9 @@
-"""A claim lasts until it is released, its deadline is over, or its owner has ended."""
+"""A claim lasts until it is released or broken, or its owner has ended; without a lock of its owner, until its deadline."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -14,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from sslctl.errors import Busy, ClaimLost
+from sslctl.rules.claim_names import domain_claim
+from sslctl.rules.model import Life, Milestone, Source
 from sslctl.store.interface import Store
 from sslctl.text import instant
 from tests.support.fakes import Clock
@@ -69,15 +73,86 @@ def test_claiming_again_renews_a_claim(store: Store, backend: Backend, clock: Cl
     assert claims(backend) == {"a": instant(clock() + HOUR)}
 
 
-def test_living_owner_keeps_its_claim_until_the_deadline(
+def test_living_owner_keeps_its_claim_after_the_deadline(
     store: Store, backend: Backend, clock: Clock
 ) -> None:
-    with held_by_another_process(backend, "a") as owner:
-        clock.move(seconds=3599)
+    with held_by_another_process(backend, "a"):
+        clock.move(days=2)
         assert store.claim(["a"], HOUR) == set()
-        clock.move(seconds=1)
-        assert store.claim(["a"], HOUR) == {"a"}
-        assert owner.is_alive()
+
+
+def test_stopped_owner_keeps_its_claim(store: Store, backend: Backend, clock: Clock) -> None:
+    with held_by_another_process(backend, "a") as owner:
+        assert owner.pid is not None
+        os.kill(owner.pid, signal.SIGSTOP)
+        clock.move(days=2)
+        assert store.claim(["a"], HOUR) == set()
+
+
+def test_lost_claim_is_noticed(store: Store, backend: Backend, clock: Clock) -> None:
+    store.claim(["a"], HOUR)
+    store.require_claims(["a"])
+    with backend.sql() as sql:
+        sql("DELETE FROM lease", ())
+    with pytest.raises(ClaimLost):
+        store.require_claims(["a"])
+    write_claim(backend, "a", "elsewhere.test/1/1", clock)
+    with pytest.raises(ClaimLost):
+        store.require_claims(["a"])
+
+
+def test_claims_are_listed_with_their_owners(store: Store, backend: Backend, clock: Clock) -> None:
+    store.claim(["b"], HOUR)
+    write_claim(backend, "a", "elsewhere.test/7/1", clock)
+    with held_by_another_process(backend, "c") as owner:
+        pid = owner.pid
+        a, b, c = store.claims()
+        assert (a.name, a.owner.host, a.owner.pid, a.owner.since, a.life) == (
+            "a", "elsewhere.test", 7, None, Life.UNKNOWN,
+        )  # fmt: skip
+        assert (b.name, b.owner.host, b.owner.pid, b.owner.since, b.life) == (
+            "b", socket.gethostname(), os.getpid(), clock(), Life.ALIVE,
+        )  # fmt: skip
+        assert b.owner.boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        assert b.owner.pid_namespace == str(Path("/proc/self/ns/pid").readlink())
+        assert (c.owner.pid, c.life) == (pid, Life.ALIVE)
+    assert [claim.life for claim in store.claims()] == [Life.UNKNOWN, Life.ALIVE, Life.DEAD]
+
+
+def test_claim_is_broken_by_force_if_its_owner_lives(store: Store, backend: Backend) -> None:
+    with held_by_another_process(backend, "a") as owner:
+        with pytest.raises(Busy, match=f"process {owner.pid} on .* is alive"):
+            store.break_claim("a")
+        assert set(claims(backend)) == {"a"}
+        broken = store.break_claim("a", force=True)
+        assert broken is not None
+        assert broken.life is Life.ALIVE
+    assert claims(backend) == {}
+    assert Milestone.CLAIM_BROKEN in store.milestones()
+    assert store.break_claim("a") is None
+
+
+def test_claim_of_a_dead_process_is_broken_without_force(store: Store, backend: Backend) -> None:
+    with held_by_another_process(backend, "a"):
+        pass
+    broken = store.break_claim("a")
+    assert broken is not None
+    assert broken.life is Life.DEAD
+
+
+def test_broken_claim_on_a_domain_is_an_event(store: Store, backend: Backend, clock: Clock) -> None:
+    domain = store.add_domain("a.test", (), Source.C4)
+    write_claim(backend, domain_claim("a.test"), "elsewhere.test/7/1", clock)
+    store.break_claim(domain_claim("a.test"), force=True)
+    assert store.events(domain)[-1].kind == "claim broken"
+
+
+def test_claim_is_void_after_its_handle_was_closed(store: Store, backend: Backend) -> None:
+    other = backend.open()
+    other.claim(["a"], HOUR)
+    other.close()
+    with held_by_another_process(backend, "a"):
+        assert store.claim(["a"], HOUR) == set()
 
 
 def test_claim_of_another_process_is_not_released(store: Store, backend: Backend) -> None:

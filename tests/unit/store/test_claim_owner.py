@@ -1,12 +1,20 @@
-"""The owner of a claim: a process, distinguished from a later one with the same number."""
+"""The owner of a claim of an earlier release: a process, distinguished from a later one with the same number."""
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
-from sslctl.store.sql.claims import is_gone, this_process
+from sslctl.store.sql.claims import is_gone
+
+
+def this_process() -> str:
+    """Return this process as earlier releases wrote it: host, process id and start time."""
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    return f"{socket.gethostname()}/{os.getpid()}/{started}"
 
 
 @pytest.mark.parametrize(
