@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
 from sslctl.errors import Busy, ConfigError, StateError
-from sslctl.rules.model import Domain, Milestone
+from sslctl.rules.claim_names import TICK
+from sslctl.rules.model import Claim, Domain, Milestone
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.system.actor import describe_actor
@@ -133,6 +134,16 @@ class App:
             create=create,
             waiting=self._choose_waiting(),
         )
+
+    def break_claim(self, name: str, *, force: bool) -> Claim | None:
+        """Break the claim `name`; see `Claims.break_claim`. For the tick also set its lock file aside.
+
+        A tick that hangs still has that file locked; the next one locks a new file.
+        """
+        broken = self.store.break_claim(name, force=force)
+        if broken is not None and name == TICK:
+            self.config.state.tick_lock_path.unlink(missing_ok=True)
+        return broken
 
     def _choose_waiting(self) -> Waiting:
         from sslctl.store.sqlite.waiting import Waiting  # noqa: PLC0415

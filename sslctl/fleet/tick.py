@@ -3,7 +3,7 @@
 A tick goes through these steps, in this order:
 
 1. Check the database for damage, for 0.2 seconds. Raise `StateError` if it is damaged.
-2. Take the lock of this host (the kernel's) and the claim that keeps out other hosts. Raise `Busy` if another tick runs.
+2. Take the kernel's lock and the claim. Raise `Busy` if another tick runs.
 3. Plan: find the domains that are due, most urgent first.
 4. If there is work and step 1 did not get through the whole database, check it for up to 60 seconds.
 5. Run a pass over each planned domain.
@@ -38,11 +38,12 @@ from sslctl.issuance.report import Report
 from sslctl.issuance.suspicions import SuspicionLimit, Withheld
 from sslctl.issuer import Issuer
 from sslctl.notify import Notifier
-from sslctl.rules.claim_names import TICK
+from sslctl.rules.claim_names import TICK, describe_owner
 from sslctl.rules.limits import Pause
 from sslctl.rules.model import Milestone, Notice
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Alert, RenewalRule
+from sslctl.rules.singapore import format_sgt
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
@@ -53,7 +54,7 @@ from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 from sslctl.system.locks import locked
 
-# For a tick whose host died; on the same host the claim of a dead process is void at once.
+# No tick lasts so long unless it hangs: the next one reports it then.
 _CLAIM_DURATION = timedelta(hours=12)
 # A fleet of 100,000 takes some minutes over the internet; the next tick asks about the rest.
 _POLLING_SECONDS = 300
@@ -178,6 +179,7 @@ class Tick:
             self._carry_out(plan)
             alerts = self._poll_renewal_info()
             looked = self._look()
+            self._require_claim()
             self._conclude_suspicions(started_at)
             report = self._report
             self._store.record_milestone(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
@@ -204,16 +206,33 @@ class Tick:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Keep out other ticks for the block: on this host by the kernel's lock, on others by a claim."""
+        """Keep out other ticks for the block, also those of this process and of other PID namespaces."""
         with locked(self._settings.lock_path) as is_free:
             if not is_free or not self._store.claim([TICK], _CLAIM_DURATION):
-                raise Busy("another tick is running")
+                raise self._busy()
             try:
                 yield
             finally:
                 # While the database is locked the claim stays until this process ends, which voids it.
                 with suppress(StateBusy):
                     self._store.release([TICK])
+
+    def _require_claim(self) -> None:
+        """Raise `ClaimLost` if somebody broke the claim: another tick may run by now."""
+        self._store.require_claims([TICK])
+
+    def _busy(self) -> Busy:
+        """Return the error of a tick that finds another one running."""
+        claim = next((one for one in self._store.claims() if one.name == TICK and one.is_valid), None)
+        if claim is None:
+            return Busy("another tick is running")
+        who = describe_owner(claim.owner)
+        if claim.until > self._clock():
+            return Busy(f"another tick is running: {who}")
+        return Busy(
+            f"a tick should have ended by {format_sgt(claim.until)} and still runs: {who}; it may hang",
+            hint="end that process; if that is impossible, run `sslctl claims break tick --force`",
+        )
 
     def _plan(self, *, force: bool) -> Plan:
         settings = self._settings
@@ -227,6 +246,7 @@ class Tick:
         names = [task.name for task in plan.tasks if task.name not in done]
         if not names:
             return
+        self._require_claim()
         if not self._is_checked:
             self._store.check_integrity(_LONG_CHECK_SECONDS)
             self._is_checked = True

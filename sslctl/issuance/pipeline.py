@@ -278,9 +278,8 @@ class Pipeline:
         self._on_step(domain, "ordering a certificate")
 
         def keep_url(url: str) -> None:
-            with self._store.transaction():
-                require_claim(self._store, domain.name)
-                self._store.record_order_url(order, url)
+            require_claim(self._store, domain.name)
+            self._store.record_order_url(order, url)
 
         try:
             with self._breaker.watch(order):

@@ -59,18 +59,24 @@ def hold(folder: Path) -> ProcessLock:
     with _guard:
         lock = _held.get(folder)
         if lock is None:
-            try:
-                folder.mkdir(mode=0o700, exist_ok=True)
-                remove_dead(folder)
-                lock = ProcessLock(folder)
-            except OSError as error:
-                raise StateError(
-                    f"cannot lock a file in {folder}: {error.strerror}",
-                    hint="state.dir must be on a local disk with free space, and belong to the user who runs sslctl",
-                ) from error
-            _held[folder] = lock
+            lock = _held[folder] = _begin(folder)
         lock.holders += 1
         return lock
+
+
+def _begin(folder: Path, tries: int = 100) -> ProcessLock:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        remove_dead(folder)
+        return ProcessLock(folder)
+    except OSError as error:
+        # Another process that ended may have removed the empty folder in between.
+        if isinstance(error, FileNotFoundError) and folder.parent.is_dir() and tries:
+            return _begin(folder, tries - 1)
+        raise StateError(
+            f"cannot lock a file in {folder}: {error.strerror}",
+            hint="state.dir must be on a local disk with free space, and belong to the user who runs sslctl",
+        ) from error
 
 
 def release(folder: Path) -> None:
@@ -84,6 +90,9 @@ def release(folder: Path) -> None:
         if not lock.holders:
             del _held[folder]
             lock.end()
+            # Fails unless it is empty.
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def is_alive(folder: Path, identity: str) -> bool | None:

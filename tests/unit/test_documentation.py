@@ -165,6 +165,7 @@ def test_every_json_field_is_documented(cdn: Cdn, tmp_path: Path, monkeypatch: p
         cdn.sslctl("audit", "list", "--json").json,
         cdn.sslctl("notify", "--json").json,
         cdn.sslctl("delete", "shop.example.com", "--yes", "--json").json,
+        _claims(cdn),
         cdn.sslctl("keys", "rotate", "--json").json,
         cdn.sslctl("add", "shop.example.com", "--new", "--json").json,
         cdn.sslctl("keys", "prune", "--older-than", "0", "--json").json,
@@ -175,6 +176,16 @@ def test_every_json_field_is_documented(cdn: Cdn, tmp_path: Path, monkeypatch: p
     assert len(fields) > 30
     undocumented = {field for field in fields if not re.search(rf"^\|[^|]*`{field}`", JSON, re.MULTILINE)}
     assert undocumented == set()
+
+
+def _claims(cdn: Cdn) -> Any:
+    app = cdn.app()
+    app.store.claim(["tick"], timedelta(hours=1))
+    try:
+        listed = cdn.sslctl("claims", "--json").json
+        return [listed, cdn.sslctl("claims", "break", "tick", "--force", "--json").json]
+    finally:
+        app.close()
 
 
 def _fields(answer: Any) -> set[str]:

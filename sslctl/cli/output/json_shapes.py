@@ -8,11 +8,13 @@ from typing import Any
 from sslctl import text
 from sslctl.doctor import Check
 from sslctl.issuance.suspicions import Withheld
+from sslctl.rules.claim_names import describe
 from sslctl.rules.limits import Pause
 from sslctl.rules.model import (
     Audit,
     Certificate,
     CertificateSummary,
+    Claim,
     Domain,
     DomainSummary,
     Event,
@@ -233,3 +235,19 @@ def spare_key(key: SpareKey) -> dict[str, Any]:
 def check(check: Check) -> dict[str, Any]:
     """Return the result of one check of `doctor`."""
     return {"check": check.name, "grade": check.grade, "detail": check.detail, "hint": check.hint or None}
+
+
+def claim(claim: Claim) -> dict[str, Any]:
+    """Return a claim with its owner."""
+    owner = claim.owner
+    return {
+        "claim": text.clean(claim.name),
+        "about": text.clean(describe(claim.name)),
+        "host": owner.host,
+        "pid": owner.pid,
+        "since": instant(owner.since),
+        "until": instant(claim.until),
+        "boot_id": owner.boot or None,
+        "pid_namespace": owner.pid_namespace or None,
+        "life": claim.life,
+    }

@@ -39,8 +39,12 @@ class _Found(Enum):
 
 
 def require_replaceable(path: Path) -> None:
-    """Raise `StateError` if there is a state at `path` that holds domains or held some, or a file that is not sslctl's."""
+    """Raise `StateError` if there is a state at `path` that holds domains or held some, or a file that is not sslctl's.
+
+    Raise `Busy` if a living process has claims there.
+    """
     _examine(path)
+    _require_unused_locks(path)
 
 
 def put_in_place(copy: Path, path: Path, now: datetime) -> Path | None:
@@ -51,7 +55,7 @@ def put_in_place(copy: Path, path: Path, now: datetime) -> Path | None:
     """
     sync(copy)
     found = _examine(path)
-    require_unused_locks(path)
+    _require_unused_locks(path)
     if found is _Found.NEVER_USED:
         _overwrite(copy, path, now)
         return None
@@ -122,7 +126,7 @@ def _require_unclaimed(connection: sqlite3.Connection, path: Path, now: datetime
         raise _in_use()
 
 
-def require_unused_locks(path: Path) -> None:
+def _require_unused_locks(path: Path) -> None:
     """Raise `Busy` if a living process has claims in the database `path`, even one that cannot be read any more."""
     if process_lock.count_alive(lock_folder_of(path)):
         raise _in_use()

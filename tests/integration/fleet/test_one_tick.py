@@ -39,7 +39,8 @@ def test_exactly_one_of_several_simultaneous_ticks_runs(cdn: Cdn, number: int) -
     for process in running:
         process.join(PATIENCE)
     assert {(code, orders) for code, _, orders in refused} == {(75, 0)}
-    assert {without_notices(stderr) for _, stderr, _ in refused} == {"sslctl: error: another tick is running"}
+    assert {without_notices(stderr).partition(":")[0] for _, stderr, _ in refused} == {"sslctl"}
+    assert all("another tick is running" in stderr for _, stderr, _ in refused)
     assert (ran[0], without_notices(ran[1]), ran[2]) == (0, "", len(NAMES))
     assert [len(cdn.uploads(name)) for name in NAMES] == [1, 1, 1]
     with look_into(cdn.folder / "state" / "sslctl.db") as connection:

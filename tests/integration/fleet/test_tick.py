@@ -245,7 +245,7 @@ def test_tick_exits_with_75_while_another_tick_has_the_claim(failing: Cdn) -> No
     assert other.claim([TICK], timedelta(hours=1)) == {TICK}
     result = failing.sslctl("daemon-tick")
     assert (result.exit_code, result.stdout) == (75, "")
-    assert result.stderr == "sslctl: error: another tick is running\n"
+    assert result.stderr == "sslctl: error: another tick is running: process 1 on elsewhere\n"
     assert failing.sslctl("daemon-tick", "--dry-run").exit_code == 0
     failing.clock.move(hours=1)
     assert failing.sslctl("daemon-tick").exit_code == 5
