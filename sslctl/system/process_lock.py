@@ -66,7 +66,9 @@ def hold(folder: Path) -> ProcessLock:
 
 def _begin(folder: Path, tries: int = 100) -> ProcessLock:
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        # Not `exist_ok`: that raises if the folder is removed at the same time.
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         remove_dead(folder)
         return ProcessLock(folder)
     except OSError as error:
