@@ -221,7 +221,6 @@ def remove(
         if control_plane is None:
             store.record_event(domain, "kept on C4", "", domain.serving.version if domain.serving else None)
             return Removal(store.delete_domain(store.domain(name)), OnC4.KEPT)
-        require_claim(store, name)
         on_c4, foreign = _clear_c4(store, control_plane, domain, installed, may_remove, now)
         require_claim(store, name)
         return Removal(store.delete_domain(store.domain(name)), on_c4, foreign)
@@ -289,6 +288,7 @@ def _clear_c4(
             )
             store.record_event(domain, "kept on C4", detail)
             return OnC4.KEPT_FOREIGN, installed
+        require_claim(store, domain.name)
         try:
             _remove_from_c4(store, control_plane, domain, installed, now)
         except Changed:
