@@ -234,7 +234,7 @@ class Delivery:
         try:
             self._send(domain, certificate, bundle, NOTHING if installed is None else installed.fingerprint)
         except TextCertificatePresent:
-            return self._replace_text(domain, certificate, bundle)
+            return self._replace_text(domain, certificate, bundle, installed)
         except Changed as error:
             raise self._changed(domain) from error
         except ControlPlaneError as error:
@@ -281,15 +281,17 @@ class Delivery:
         found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]
         return PassEnded(Code.C4_CHANGED, found)
 
-    def _replace_text(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> Domain:
+    def _replace_text(
+        self, domain: Domain, certificate: Certificate, bundle: Bundle, seen: Installed | None
+    ) -> Domain:
         """Remove the text certificate from C4 and upload `certificate`; install the text certificate again if that fails.
 
-        1. Look at C4 again: the text certificate may be another one by now. Read everything that is needed later.
+        1. Look at C4 again: the text certificate must be the one that was `seen`. Read everything that is needed later.
         2. Commit the intent: if this process is killed, the next tick uploads at once.
         3. `DELETE` that certificate, and `PUT` ours. Nothing touches the store in between: it may be busy or full.
         4. Record the outcome.
         """
-        domain, installed = self._look_at_text(domain)
+        domain, installed = self._look_at_text(domain, seen)
         text = self._find_version(domain, installed)
         old = None if text is None or text.key_destroyed_at is not None else self._store.bundle(text)
         domain = self._begin_replacement(domain, installed, text)
@@ -305,15 +307,16 @@ class Delivery:
         self._record_removed(domain, text)
         return domain
 
-    def _look_at_text(self, domain: Domain) -> tuple[Domain, Installed]:
-        """Return the domain, and the text certificate that C4 has now and that may be replaced."""
+    def _look_at_text(self, domain: Domain, seen: Installed | None) -> tuple[Domain, Installed]:
+        """Return the domain, and the text certificate that C4 has now: the one that was `seen`, and that may be replaced."""
         try:
             installed = self._c4.domain(domain.name).certificate
         except ControlPlaneError as error:
             raise _refused(error, "; the text certificate is still installed") from error
         domain = self.reconcile(domain, installed)
         self.require_replaceable(domain, renew=True)
-        if installed is None or installed.source is not Source.TEXT:
+        is_seen = installed is not None and seen is not None and installed.fingerprint == seen.fingerprint
+        if installed is None or not is_seen or installed.source is not Source.TEXT:
             raise self._changed(domain)
         return domain, installed
 

@@ -149,6 +149,21 @@ def test_consent_does_not_cover_another_text_certificate_that_was_installed_befo
     assert removals(shop) == []
 
 
+def test_upload_does_not_replace_our_former_text_certificate_that_was_installed_after_the_look(
+    shop: Cdn,
+) -> None:
+    former = shop.text_pair(NAME, days=365)
+    shop.sslctl("add", NAME, *shop.paste(former))
+    shop.sslctl("add", NAME)
+    shop.c4.features.preconditions = False
+    before = removals(shop)
+    app = app_with(shop, before_upload=lambda number: install(shop, former) if number == 1 else None)
+    result = shop.sslctl("recheck", NAME, "--force-renew", app=app)
+    assert shop.installed(NAME) == fingerprint(former)
+    assert (result.exit_code, removals(shop)) == (3, before)
+    assert "C4_CHANGED" in result.stdout
+
+
 @pytest.mark.usefixtures("text")
 def test_removal_spares_a_text_certificate_that_was_installed_right_before_it(
     shop: Cdn, theirs: Bundle
