@@ -10,6 +10,8 @@ from pathlib import Path
 
 from sslctl.errors import StateError
 
+_open: set[int] = set()
+
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
@@ -19,14 +21,18 @@ def locked(path: Path) -> Iterator[bool]:
     name. Raise `StateError` if the file cannot be opened.
     """
     try:
-        # O_CLOEXEC: a child that outlives this process must not keep the lock.
+        # A child that outlives this process must not keep the lock: `_forget_all` and O_CLOEXEC.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StateError(f"cannot open the lock {path}: {error.strerror}") from error
+    _open.add(descriptor)
     try:
         yield _take(descriptor)
     finally:
-        os.close(descriptor)
+        # Not in a forked child, where it is closed already.
+        if descriptor in _open:
+            _open.discard(descriptor)
+            os.close(descriptor)
 
 
 def _take(descriptor: int) -> bool:
@@ -35,3 +41,13 @@ def _take(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _forget_all() -> None:
+    """Leave the locks to the parent. Closing does not unlock as long as the parent has the file open (flock(2))."""
+    for descriptor in _open:
+        os.close(descriptor)
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -59,16 +59,26 @@ def in_container(name: str) -> tuple[str, ...]:
     return (*CONTAINER, "sh", "-c", f'hostname {name} && exec "$@"', "sh")
 
 
+def fork_child() -> int:
+    """Fork a child that lives for two minutes, wait until it runs, and return its process id."""
+    here, there = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(there, b".")
+        for descriptor in (here, there, 1):
+            os.close(descriptor)
+        time.sleep(_LIFETIME)
+        os._exit(0)
+    os.close(there)
+    os.read(here, 1)
+    os.close(here)
+    return child
+
+
 def main(folder: Path, *, fork: bool) -> None:
     """Hold the lock, and print about it."""
-    lock, child = process_lock.hold(folder), 0
-    if fork:
-        child = os.fork()
-        if not child:
-            sys.stdout = None
-            os.close(1)
-            time.sleep(_LIFETIME)
-            os._exit(0)
+    lock = process_lock.hold(folder)
+    child = fork_child() if fork else 0
     print(lock.id, os.getpid(), socket.gethostname(), child, flush=True)
     time.sleep(_LIFETIME)
 

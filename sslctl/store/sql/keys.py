@@ -37,6 +37,7 @@ class SqlKeys(SqlClaims):
             # One round is enough (`Rotation`). A second one that finds nothing proves it before an old key is dropped.
             while count := sum(self._rewrap(rotation, *column) for column in ENCRYPTED):
                 rewrapped += count
+            self.require_claims([KEY_ROTATION])
             left = rotation.end()
             self.record_milestone(Milestone.KEYS_ROTATED, f"{rewrapped} re-encrypted")
         finally:

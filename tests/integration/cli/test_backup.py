@@ -27,9 +27,11 @@ from sslctl.rules.model import Milestone, Order, Source
 from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import Query
 from sslctl.store.sqlite.migrations import MIGRATIONS
+from sslctl.store.sqlite.presence import lock_folder_of
 from sslctl.system.locks import locked
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeIssuer
+from tests.support.lock_holder import holder
 from tests.support.store_cases import look_into
 
 NAMES = [f"{number}.example.com" for number in range(8)]
@@ -487,6 +489,27 @@ def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: 
     use_empty_state(used, monkeypatch)
     assert used.sslctl("restore", str(backup)).exit_code == Exit.OK
     assert used.sslctl("download", "shop.example.com", "-o", str(used.folder / "files")).exit_code == Exit.OK
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no database at all"], ids=["missing", "empty", "unreadable"]
+)
+def test_restore_waits_for_a_living_process_of_a_lost_database(
+    used: Cdn, backup: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    """Its claims cannot be read any more, but its lock shows that it lives and may still write."""
+    folder = use_empty_state(used, monkeypatch)
+    database = folder / "sslctl.db"
+    if content is not None:
+        database.write_bytes(content)
+    with holder(lock_folder_of(database)):
+        refused = used.sslctl("restore", str(backup))
+        assert (refused.exit_code, "another sslctl works on the state" in refused.stderr) == (
+            Exit.TRY_LATER,
+            True,
+        )
+        assert (database.read_bytes() if database.exists() else None) == content
+    assert used.sslctl("restore", str(backup)).exit_code == Exit.OK
 
 
 def test_restored_state_is_readable_only_by_its_owner(

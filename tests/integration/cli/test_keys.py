@@ -503,3 +503,22 @@ def test_keys_prune_prints_each_key_and_a_total(cdn: Cdn, renewed: str) -> None:
     )
     assert cdn.sslctl("keys", "prune").stdout == "0 private keys destroyed\n"
     assert json.loads(cdn.sslctl("keys", "prune", "--json").stdout)["dry_run"] is False
+
+
+def test_rotation_whose_claim_was_broken_stops_and_the_next_one_completes_it(cdn: Cdn) -> None:
+    """Two rotations at once could each replace the other's new key."""
+    cdn.add_domain("shop.example.com")
+    assert cdn.sslctl("add", "shop.example.com").exit_code == 0
+    database = cdn.folder / "state" / "sslctl.db"
+    with look_into(database) as connection:
+        # Breaks the claim after the first of the values was re-encrypted.
+        connection.execute("CREATE TRIGGER thief AFTER UPDATE ON key_check BEGIN DELETE FROM lease; END")
+    stopped = cdn.sslctl("keys", "rotate")
+    assert (stopped.exit_code, stopped.stdout) == (75, "")
+    assert "lost its claim on the rotation of the keys" in stopped.stderr
+    assert len((cdn.folder / "state" / "master.key").read_text().split()) == 2, "both keys are needed"
+    with look_into(database) as connection:
+        connection.execute("DROP TRIGGER thief")
+    assert cdn.sslctl("download", "shop.example.com", "-o", str(cdn.folder / "files")).exit_code == 0
+    assert cdn.sslctl("keys", "rotate").exit_code == 0
+    assert len((cdn.folder / "state" / "master.key").read_text().split()) == 1

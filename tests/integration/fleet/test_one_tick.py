@@ -14,6 +14,7 @@ import pytest
 from sslctl.errors import StateError
 from sslctl.system.locks import locked
 from tests.support.cdn import Cdn
+from tests.support.lock_holder import fork_child
 from tests.support.store_cases import PATIENCE, look_into, processes
 from tests.support.tick_cases import tick
 
@@ -87,6 +88,21 @@ def test_lock_is_released_when_its_process_dies_even_if_a_child_survives(tmp_pat
         os.killpg(holder.pid, signal.SIGKILL)
         holder.communicate()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_forked_child_neither_keeps_nor_releases_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "tick.lock"
+    with locked(path) as is_free:
+        assert is_free
+        child = fork_child()
+        with locked(path) as taken:
+            assert not taken, "the child released it"
+    try:
+        with locked(path) as taken:
+            assert taken, "the child keeps it"
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_lock_cannot_be_acquired_twice_in_one_process(tmp_path: Path) -> None:
