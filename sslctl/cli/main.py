@@ -28,6 +28,7 @@ COMMANDS = {
     "view": "Show everything about one domain.",
     "download": "Write a certificate and its key into files.",
     "delete": "Stop managing domains, and remove their certificates from the edge.",
+    "adopt": "Keep the certificates that others installed on C4.",
     "recheck": "Check domains now: those named, or all that are not well.",
     "daemon-tick": "Run everything that is due; cron runs this every hour.",
     "forecast": "Show how many orders the coming days bring.",

@@ -7,16 +7,19 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import force_option, json_option
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.outcomes import domains_json
+from sslctl.cli.output.outcomes import domains_json, write_outcome
 from sslctl.cli.output.stdout import write_json_list
-from sslctl.cli.run_batch import run_requested_passes
-from sslctl.errors import BadInput
+from sslctl.cli.run_batch import run_passes, run_requested_passes
+from sslctl.errors import BadInput, Exit
 from sslctl.fleet import enrolment
 from sslctl.fleet.planning import domains_to_recheck
+from sslctl.issuance import suspicions
 from sslctl.issuance.pipeline import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules import names
-from sslctl.rules.model import Source
+from sslctl.rules.model import Domain, Source
+from sslctl.rules.pass_result import CHECKED_AGAIN, SUSPECTED
+from sslctl.rules.reasons import Code
 
 
 @click.command("recheck")
@@ -27,25 +30,42 @@ from sslctl.rules.model import Source
     help="Order new certificates even if none is due; needs the domains' names.",
 )
 @force_option
+@click.option(
+    "--replace-text",
+    is_flag=True,
+    help="Replace the text certificates that C4 has now; needs the domains' names.",
+)
+@click.option(
+    "--accept",
+    type=click.Choice([code.value for code in SUSPECTED]),
+    metavar="CODE",
+    help="Believe an answer that was too bad to be believed: conclude the suspicions of this code.",
+)
 @json_option
 @click.pass_obj
-def command(app: App, *, domains: tuple[str, ...], force_renew: bool, force: bool, as_json: bool) -> int:
+def command(
+    app: App,
+    *,
+    domains: tuple[str, ...],
+    force_renew: bool,
+    force: bool,
+    replace_text: bool,
+    accept: str | None,
+    as_json: bool,
+) -> int:
     """Check domains now, and order or upload what is due.
 
     Without names: all domains of source c4 in Failure, Pending or Expired, as at every midnight in Singapore.
     """
     found = enrolment.require_managed(app.store, names.normalise_all(domains))
-    if force and not found:
-        raise click.UsageError("--force may make what is served worse; name the domains")
+    if (force or replace_text) and not found:
+        raise click.UsageError("--force and --replace-text change what is served; name the domains")
+    if accept is not None:
+        if force_renew or force or replace_text:
+            raise click.UsageError("--accept orders nothing; it cannot be combined with other options")
+        return _accept(app, Code(accept), [domain.name for domain in found], as_json=as_json)
     if force_renew:
-        if not found:
-            raise click.UsageError("--force-renew places an order for each domain; name the domains")
-        for domain in found:
-            if domain.source is Source.TEXT:
-                raise BadInput(
-                    f"the certificate of {domain.name} was added by text",
-                    hint=f"`sslctl add {domain.name}` replaces it with one from the CA",
-                )
+        _require_renewable(found)
     checked = [domain.name for domain in found] if domains else domains_to_recheck(app.store, app.clock())
     report = Report(checked, batch=len(domains) != 1, renewing=force_renew)
     if checked:
@@ -54,7 +74,7 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, force: boo
             checked,
             report,
             renew=checked if force_renew else (),
-            consent=Consent(force=force),
+            consent=Consent(force=force, replace_text=replace_text),
             print_each=not as_json,
         )
     if as_json:
@@ -63,3 +83,41 @@ def command(app: App, *, domains: tuple[str, ...], force_renew: bool, force: boo
     elif not checked:
         click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
     return report.exit_code
+
+
+def _require_renewable(domains: list[Domain]) -> None:
+    """Raise an error unless there are domains, and the certificate of each is from the CA."""
+    if not domains:
+        raise click.UsageError("--force-renew places an order for each domain; name the domains")
+    for domain in domains:
+        if domain.source is Source.TEXT:
+            raise BadInput(
+                f"the certificate of {domain.name} was added by text",
+                hint=f"`sslctl add {domain.name}` replaces it with one from the CA",
+            )
+
+
+def _accept(app: App, code: Code, named: list[str], *, as_json: bool) -> int:
+    """Conclude the suspicions of `code`: those of all domains, or of those that are `named`."""
+    suspected = [
+        domain
+        for domain in app.store.suspected(None)
+        if domain.suspicion is not None
+        and domain.suspicion.code is code
+        and (not named or domain.name in named)
+    ]
+    checked = [domain.name for domain in suspected]
+    if code in CHECKED_AGAIN:
+        # What C4 has now is read and recorded by a pass, which uploads what is missing.
+        report = Report(checked, batch=True)
+        if checked:
+            run_passes(app, checked, report, print_each=not as_json)
+    else:
+        for domain in suspicions.accept(app.store, suspected, app.renewal, app.clock()):
+            if not as_json:
+                write_outcome(domain, app.clock())
+    if as_json:
+        write_json_list(json_shapes.envelope(), "domains", domains_json(app.store, checked, {}, app.clock()))
+    elif not checked:
+        click.echo(f"No domain is suspected of {code}.", err=True)
+    return Exit.OK

@@ -157,6 +157,37 @@ def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle
         return store.add_text_certificate(name, sans, bundle, leaf)
 
 
+def adopt(store: _Store, control_plane: ControlPlane, name: str) -> tuple[Domain, bool]:
+    """Keep the certificate that somebody else installed on C4 as the text certificate of the managed domain `name`.
+
+    Return the domain, and whether C4 has a certificate of ours; then nothing is changed. Raise `NotManaged`; `Busy` if
+    another process works on the domain; `BadInput` if C4 has no certificate; `ConfigError` if C4 refuses the token;
+    `TryLater` if C4 did not answer.
+    """
+    with claimed(store, name):
+        domain = store.domain(name)
+        installed = _installed(control_plane, name)
+        if installed is None:
+            raise BadInput(
+                f"C4 has no certificate for {name} that could be kept",
+                hint=f"`sslctl add {name}` gets one from the CA",
+            )
+        if any(one.fingerprint == installed.fingerprint for one in store.certificates(domain)):
+            return domain, True
+        return store.adopt_certificate(domain, installed), False
+
+
+def _installed(control_plane: ControlPlane, name: str) -> Installed | None:
+    try:
+        return control_plane.domain(name).certificate
+    except UnknownDomain:
+        return None
+    except Unauthorized as error:
+        raise ConfigError(f"C4 refused our token: {error}", hint="see c4.token_file") from error
+    except ControlPlaneError as error:
+        raise TryLater(f"C4 did not answer which certificate {name} has: {error}") from error
+
+
 def _is_pasted(domain: Domain, leaf: Leaf, sans: tuple[str, ...]) -> bool:
     # After a failed `add` over a text certificate, that certificate is still the wanted one, but the source is c4.
     return (

@@ -33,7 +33,7 @@ from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.replacement import TRUST_LOST, find_loss
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import queued_finding
-from sslctl.rules.versions import is_expired, is_usable, may_replace
+from sslctl.rules.versions import is_adopted, is_expired, is_usable, may_replace
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
@@ -161,6 +161,8 @@ class Delivery:
         """
         foreign = domain.foreign
         if foreign is None or foreign.source is not Source.TEXT or may_replace(domain, self._clock()):
+            return
+        if is_adopted(domain):
             return
         was_ours = any(one.verified_at is not None for one in self._store.certificates(domain))
         if renew or not was_ours:

@@ -8,7 +8,7 @@ becomes a finding or a warning; if there are many, none does until a person acce
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -78,14 +78,13 @@ def conclude(
     return withheld
 
 
-def accept(store: _Store, code: Code, rule: RenewalRule, now: datetime) -> list[Domain]:
-    """Conclude all suspicions of `code`, because a person looked; return the domains as they are then."""
-    accepted = []
-    for domain in store.suspected(None):
-        if domain.suspicion is not None and domain.suspicion.code is code:
-            concluded = _conclude(store, domain, rule, now, accepted=True)
-            accepted += [] if concluded is None else [concluded]
-    return accepted
+def accept(store: _Store, domains: Iterable[Domain], rule: RenewalRule, now: datetime) -> list[Domain]:
+    """Conclude the suspicions of `domains`, because a person looked; return the domains as they are then.
+
+    A domain that another process works on is left out.
+    """
+    concluded = [_conclude(store, domain, rule, now, accepted=True) for domain in domains]
+    return [domain for domain in concluded if domain is not None]
 
 
 def record_conclusion(store: _Store, domain: Domain, result: PassResult) -> Domain:

@@ -7,7 +7,7 @@ would only prevent a renewal that is not due yet is a warning (`Caution`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -42,6 +42,7 @@ _STEPS = {
     Code.C4_LOST: Step.C4_RECORD,
     Code.OTHER_CERTIFICATE: Step.C4_RECORD,
     Code.FOREIGN_TEXT: Step.C4_RECORD,
+    Code.TEXT_MISSING: Step.C4_RECORD,
     Code.PORTS_NOT_ENABLED: Step.PORTS,
     Code.CNAME_MISSING: Step.DNS,
     Code.CNAME_ELSEWHERE: Step.DNS,
@@ -72,6 +73,20 @@ _UNANSWERED = frozenset(
 )
 # Wrong at once for all domains if C4 or a resolver is wrong: suspicious at any time.
 _ALWAYS_SUSPICIOUS = frozenset({Code.C4_UNKNOWN_DOMAIN, Code.NXDOMAIN, Code.CNAME_MISSING})
+
+CHECKED_AGAIN = (Code.C4_LOST, Code.OTHER_CERTIFICATE)
+"""The codes of suspicions about what C4 has installed: the next look or pass finds out."""
+
+SUSPECTED = (
+    *CHECKED_AGAIN,
+    Code.C4_UNKNOWN_DOMAIN,
+    *(
+        code
+        for code, step in _STEPS.items()
+        if Step.PORTS <= step <= Step.PROBE and code is not Code.DNS_UNANSWERED
+    ),
+)
+"""The codes that a suspicion can have."""
 
 
 def step_of(code: Code) -> Step:
@@ -128,9 +143,8 @@ def conclude_suspicion(domain: Domain, now: datetime, *, is_due: bool, accepted:
     suspicion = domain.suspicion
     if suspicion is None:
         return domain.result
-    if suspicion.code in (Code.C4_LOST, Code.OTHER_CERTIFICATE):
-        # The next look records what C4 has; with `accepted`, however many it are.
-        return replace(domain.result, suspicion=None) if accepted else domain.result
+    if suspicion.code in CHECKED_AGAIN:
+        return domain.result
     is_young = now - suspicion.since < DISCARD_AFTER
     if suspicion.code is Code.C4_UNKNOWN_DOMAIN and is_young and not accepted:
         return domain.result

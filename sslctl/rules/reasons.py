@@ -70,6 +70,7 @@ class Code(StrEnum):
     C4_CHANGED = "C4_CHANGED"
     NOTHING_INSTALLED = "NOTHING_INSTALLED"
     FOREIGN_TEXT = "FOREIGN_TEXT"
+    TEXT_MISSING = "TEXT_MISSING"
     CERT_WORSE = "CERT_WORSE"
     C4_LOST = "C4_LOST"
     OTHER_CERTIFICATE = "OTHER_CERTIFICATE"
@@ -250,6 +251,12 @@ REASONS: dict[Code, Reason] = {
         Owner.OPERATOR,
         "C4 has a valid text certificate that sslctl did not install, so it is not replaced: found {found}.",
         "Replace it with `sslctl add`, or keep it with `sslctl adopt`. It is replaced when it has expired.",
+    ),
+    Code.TEXT_MISSING: Reason(
+        _FAILURE,
+        Owner.OPERATOR,
+        "C4 has no certificate for the domain any more, and sslctl has no copy of the adopted text certificate.",
+        "Get one from the CA with `sslctl add`, or ask the customer to install theirs again.",
     ),
     Code.CERT_WORSE: Reason(
         _FAILURE,

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sslctl.rules.model import Domain, DomainSummary, Finding, Verdict
 from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.singapore import format_duration, format_sgt
-from sslctl.rules.versions import Expiring, is_expired
+from sslctl.rules.versions import Expiring, is_adopted, is_expired
 
 _WELL = Verdict(Status.SUCCESS)
 
@@ -27,6 +27,8 @@ def derive_status(domain: Domain | DomainSummary, now: datetime) -> Verdict:
         return _expired(current, finding)
     if finding is not None:
         return _troubled(finding)
+    if domain.in_service is None and is_adopted(domain):
+        return _troubled(Finding(Code.TEXT_MISSING, "", "", domain.created_at, None))
     if domain.in_service is None:
         return _troubled(queued_finding(domain.created_at))
     return _WELL

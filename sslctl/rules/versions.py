@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sslctl.rules.model import Certificate, Domain, Installed, Source
+from sslctl.rules.model import Certificate, Domain, DomainSummary, Installed, Source
 
 
 class Expiring(Protocol):
@@ -32,6 +32,11 @@ def needs_upload(domain: Domain, now: datetime) -> bool:
         return False
     foreign = domain.foreign
     return foreign is None or may_replace(domain, now) or _is_newer(wanted, foreign)
+
+
+def is_adopted(domain: Domain | DomainSummary) -> bool:
+    """Return whether the certificate of `domain` is a text certificate of which sslctl has no copy (`sslctl adopt`)."""
+    return domain.source is Source.TEXT and domain.wanted is None
 
 
 def may_replace(domain: Domain, now: datetime) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sslctl.rules.model import Domain, DomainSummary, Installed, Source
 from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.rules.singapore import format_duration, format_sgt
-from sslctl.rules.versions import is_expired
+from sslctl.rules.versions import is_adopted, is_expired
 
 _DEPARTED_AFTER = timedelta(days=7)
 _LEFT_THE_CDN = (Code.CNAME_ELSEWHERE, Code.CNAME_MISSING, Code.NXDOMAIN)
@@ -41,7 +41,7 @@ def _warnings(domain: Domain | DomainSummary, now: datetime) -> Iterator[DomainW
         suspicion = domain.suspicion
         yield _warning(suspicion.code, suspicion.found, suspicion.wanted, suspicion.since, is_certain=False)
     current = domain.in_service
-    if current is not None and current.source is Source.TEXT:
+    if current is not None and domain.source is Source.TEXT:
         left = current.not_after - now
         if timedelta(0) < left <= _TEXT_EXPIRES_SOON:
             found = f"{format_duration(left)} left, until {format_sgt(current.not_after)}"
@@ -57,7 +57,7 @@ def _foreign(domain: Domain | DomainSummary, foreign: Installed, now: datetime) 
     """Yield the warning that C4 has another certificate, unless that is what the domain waits for or was adopted."""
     if domain.finding is not None and domain.finding.code is Code.FOREIGN_TEXT:
         return
-    if domain.source is Source.TEXT and domain.wanted is None:
+    if is_adopted(domain):
         return
     found = f"{foreign.fingerprint[:16]}, {format_duration(foreign.not_after - now)} left"
     code = Code.OTHER_CERTIFICATE if foreign.source is Source.TEXT else Code.KEY_MISSING

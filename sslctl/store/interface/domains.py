@@ -120,6 +120,9 @@ class Domains(Protocol):
     def record_observation(self, domain: Domain, foreign: Installed | None) -> Domain:
         """Record that C4's record was read now, and what C4 has instead of our certificate (None: nothing else)."""
 
+    def adopt_certificate(self, domain: Domain, installed: Installed) -> Domain:
+        """Record that `installed`, whose key is not stored, is the domain's text certificate from now on."""
+
     def confirm_observations(self, names: Sequence[str], at: datetime) -> None:
         """Bulk record that C4's records of `names` were read at `at`, and are as they were known."""
 

@@ -120,6 +120,24 @@ class SqlDomains(SqlQueries, SqlHistory):
                 self._append_event(domain.id, "foreign", _described_foreign(foreign))
             return self.domain(domain.name)
 
+    def adopt_certificate(self, domain: Domain, installed: Installed) -> Domain:
+        at = instant(self._clock())
+        values = {
+            **rows.result_columns(PassResult()),
+            **rows.installed_columns(installed),
+            "observed_at": at,
+            "checked_at": at,
+            "source": Source.TEXT,
+            "wanted_id": None,
+            "serving_id": None,
+            "text_consent": "",
+        }
+        change = ", ".join(f"{column} = :{column}" for column in values)
+        with self._advance(domain, change, **values) as run:
+            self._mark_replaced(run, domain, at)
+            self._append_event(domain.id, "adopted", _described_foreign(installed))
+            return self.domain(domain.name)
+
     def confirm_observations(self, names: Sequence[str], at: datetime) -> None:
         self._stamp_domains("observed_at", names, at)
 

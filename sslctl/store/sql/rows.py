@@ -149,7 +149,8 @@ STATUS = f"""CASE
   WHEN {EXPIRY} <= :now OR domain.finding_code IN ({codes(Status.EXPIRED)}) THEN '{Status.EXPIRED}'
   WHEN domain.finding_code IN ({codes(Status.FAILURE)}) THEN '{Status.FAILURE}'
   WHEN domain.finding_code IN ({codes(Status.PENDING)}) THEN '{Status.PENDING}'
-  WHEN domain.serving_id IS NULL AND domain.foreign_not_after IS NULL THEN '{Status.PENDING}'
+  WHEN domain.serving_id IS NULL AND domain.foreign_not_after IS NULL
+    THEN CASE WHEN domain.source = 'text' AND domain.wanted_id IS NULL THEN '{Status.FAILURE}' ELSE '{Status.PENDING}' END
   ELSE '{Status.SUCCESS}' END"""
 
 STATUS_RANK = (

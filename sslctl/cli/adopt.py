@@ -1,0 +1,45 @@
+"""`sslctl adopt`."""
+
+from __future__ import annotations
+
+import click
+
+from sslctl.app import App
+from sslctl.cli.options import json_option
+from sslctl.cli.output import json_shapes
+from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
+from sslctl.cli.output.stdout import write_json_list
+from sslctl.errors import Exit, SslctlError
+from sslctl.fleet import enrolment
+from sslctl.rules import names
+
+
+@click.command("adopt")
+@click.argument("domains", metavar="DOMAIN...", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
+    """Keep the certificates that others installed on C4.
+
+    Each becomes its domain's text certificate: it is watched for its expiry, and never renewed or replaced. sslctl does not
+    have its key. `sslctl add` replaces it by one from the CA.
+    """
+    found = enrolment.require_managed(app.store, names.normalise_all(domains))
+    errors: dict[str, Exception] = {}
+    for domain in found:
+        try:
+            adopted, is_ours = enrolment.adopt(app.store, app.control_plane, domain.name)
+        except SslctlError as error:
+            if len(found) == 1:
+                raise
+            errors[domain.name] = error
+            print_error(domain.name, error)
+            continue
+        if is_ours:
+            click.echo(f"{domain.name}: C4 has sslctl's own certificate; nothing was changed", err=True)
+        if not as_json:
+            write_outcome(adopted, app.clock())
+    if as_json:
+        rows = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
+        write_json_list(json_shapes.envelope(), "domains", rows)
+    return Exit.SOME_NOT_WELL if errors else Exit.OK

@@ -1,0 +1,199 @@
+"""A certificate on C4 that sslctl did not install: a person keeps it or replaces it, and a tick does neither."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sslctl.issuer import IssueError
+from sslctl.rules.model import Bundle, Source
+from sslctl.rules.reasons import Code
+from tests.support.cdn import Cdn
+
+NAME = "shop.example.com"
+
+
+def view(cdn: Cdn) -> Any:
+    return cdn.sslctl("view", NAME, "--json").json["domain"]
+
+
+def warnings(cdn: Cdn) -> list[str]:
+    return [warning["code"] for warning in view(cdn)["warnings"]]
+
+
+def install(cdn: Cdn, pair: Bundle, source: Source = Source.TEXT) -> str | None:
+    """Let the customer install `pair` on C4; return its fingerprint."""
+    control_plane = cdn.app().control_plane
+    control_plane.remove(NAME)
+    control_plane.upload(NAME, pair, source)
+    return cdn.installed(NAME)
+
+
+@pytest.fixture
+def customer(cdn: Cdn) -> Cdn:
+    """Return a CDN with a domain for which a customer installed a text certificate of 365 days."""
+    cdn.add_domain(NAME)
+    install(cdn, cdn.text_pair(NAME, days=365))
+    return cdn
+
+
+@pytest.fixture
+def drifted(cdn: Cdn) -> Cdn:
+    """Return a CDN with a domain in Success, whose certificate a customer then replaced by one of 365 days."""
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    install(cdn, cdn.text_pair(NAME, days=365))
+    return cdn
+
+
+def run_ticks(cdn: Cdn, days: int) -> None:
+    for _ in range(days):
+        cdn.sslctl("daemon-tick")
+        cdn.clock.move(days=1)
+
+
+def test_tick_never_replaces_a_text_certificate_after_add_that_does_not_wait(customer: Cdn) -> None:
+    theirs = customer.installed(NAME)
+    assert customer.sslctl("add", NAME, "--no-wait").exit_code == 3
+    run_ticks(customer, 20)
+    assert (customer.installed(NAME), customer.issuer.orders) == (theirs, [])
+    found = view(customer)
+    assert (found["status"], found["reason"]["code"], found["reason"]["owner"]) == (
+        "Pending", "FOREIGN_TEXT", "operator",
+    )  # fmt: skip
+
+
+def test_expired_text_certificate_is_replaced_at_once(customer: Cdn) -> None:
+    theirs = customer.installed(NAME)
+    customer.sslctl("add", NAME, "--no-wait")
+    customer.clock.move(days=366)
+    customer.sslctl("daemon-tick")
+    assert customer.installed(NAME) != theirs
+    assert view(customer)["status"] == "Success"
+
+
+def test_renewal_leaves_the_certificate_of_a_customer_and_warns(drifted: Cdn) -> None:
+    theirs = drifted.installed(NAME)
+    run_ticks(drifted, 100)
+    assert (drifted.installed(NAME), len(drifted.issuer.orders)) == (theirs, 1)
+    assert (view(drifted)["status"], warnings(drifted)) == ("Success", ["OTHER_CERTIFICATE"])
+
+
+@pytest.mark.parametrize(
+    "command", [("add", NAME), ("recheck", NAME, "--replace-text")], ids=lambda it: it[0]
+)
+def test_person_replaces_the_certificate_of_a_customer(drifted: Cdn, command: tuple[str, ...]) -> None:
+    theirs = drifted.installed(NAME)
+    run_ticks(drifted, 2)
+    assert drifted.sslctl(*command).exit_code == 0
+    assert drifted.installed(NAME) != theirs
+    assert (view(drifted)["status"], warnings(drifted)) == ("Success", [])
+
+
+def test_recheck_alone_does_not_replace_the_certificate_of_a_customer(drifted: Cdn) -> None:
+    theirs = drifted.installed(NAME)
+    assert drifted.sslctl("recheck", NAME).exit_code == 0
+    assert drifted.sslctl("recheck", NAME, "--force-renew").exit_code == 3
+    assert drifted.installed(NAME) == theirs
+
+
+def test_adopted_certificate_is_watched_and_never_replaced(drifted: Cdn) -> None:
+    theirs = drifted.installed(NAME)
+    result = drifted.sslctl("adopt", NAME)
+    assert (result.exit_code, "Success, valid" in result.stdout) == (0, True)
+    assert (view(drifted)["source"], warnings(drifted)) == ("text", [])
+    run_ticks(drifted, 340)
+    assert (drifted.installed(NAME), len(drifted.issuer.orders)) == (theirs, 1)
+    assert (view(drifted)["status"], warnings(drifted)) == ("Success", ["TEXT_EXPIRES"])
+    run_ticks(drifted, 30)
+    assert view(drifted)["status"] == "Expired"
+    assert drifted.installed(NAME) == theirs
+    assert drifted.sslctl("add", NAME).exit_code == 0
+    assert view(drifted)["source"] == "c4"
+    assert drifted.installed(NAME) != theirs
+
+
+def test_adopted_certificate_that_the_customer_removes_is_a_failure(drifted: Cdn) -> None:
+    drifted.sslctl("adopt", NAME)
+    drifted.app().control_plane.remove(NAME)
+    run_ticks(drifted, 2)
+    found = view(drifted)
+    assert (found["status"], found["reason"]["code"]) == ("Failure", "TEXT_MISSING")
+    assert [
+        each["domain"] for each in drifted.sslctl("list", "--status", "failure", "--json").json["domains"]
+    ] == [NAME]
+    assert drifted.sslctl("recheck", NAME).exit_code == 4
+
+
+def test_adopted_certificate_that_the_customer_renews_is_fine(drifted: Cdn) -> None:
+    drifted.sslctl("adopt", NAME)
+    drifted.clock.move(days=350)
+    theirs = install(drifted, drifted.text_pair(NAME, days=365))
+    run_ticks(drifted, 2)
+    assert (view(drifted)["status"], warnings(drifted), drifted.installed(NAME)) == ("Success", [], theirs)
+
+
+def test_adopt_of_our_own_certificate_changes_nothing(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    before = view(cdn)
+    result = cdn.sslctl("adopt", NAME)
+    assert (result.exit_code, view(cdn)) == (0, before)
+    assert "C4 has sslctl's own certificate" in result.stderr
+
+
+def test_adopt_needs_a_certificate_on_c4_and_an_answer(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME, "--no-wait")
+    assert cdn.sslctl("adopt", NAME).exit_code == 2
+    cdn.c4.stop()
+    assert cdn.sslctl("adopt", NAME).exit_code == 75
+    cdn.c4.start()
+    assert cdn.sslctl("adopt", "nobody.example.com").exit_code == 9
+
+
+def test_consent_is_for_the_certificate_that_was_seen(customer: Cdn) -> None:
+    """The CA is slow, and the customer installs another certificate before the tick that would replace the first."""
+    customer.issuer.refusals.append(unavailable())
+    assert customer.sslctl("add", NAME).exit_code == 3
+    later = install(customer, customer.text_pair(NAME, days=200))
+    run_ticks(customer, 3)
+    assert customer.installed(NAME) == later
+    assert view(customer)["reason"]["code"] == "FOREIGN_TEXT"
+    assert customer.sslctl("add", NAME).exit_code == 0
+    assert customer.installed(NAME) != later
+
+
+def test_consent_lasts_until_the_certificate_that_was_seen_is_replaced(customer: Cdn) -> None:
+    theirs = customer.installed(NAME)
+    customer.issuer.refusals.append(unavailable())
+    assert customer.sslctl("add", NAME).exit_code == 3
+    customer.clock.move(hours=1)
+    customer.sslctl("daemon-tick")
+    assert customer.installed(NAME) != theirs
+    assert view(customer)["status"] == "Success"
+
+
+def unavailable() -> Any:
+
+    return IssueError(Code.CA_UNAVAILABLE, "the CA is down")
+
+
+def test_accept_concludes_what_was_withheld(cdn: Cdn) -> None:
+    names = [f"d{number:02}.example.com" for number in range(12)]
+    for name in names:
+        cdn.add_domain(name)
+    cdn.sslctl("add", *names)
+    cdn.clock.move(days=84)
+    for name in names:
+        cdn.clear_dns(name)
+    assert cdn.sslctl("daemon-tick").exit_code == 75
+    assert "12 served domains of" in cdn.sslctl("daemon-tick").stdout
+    assert cdn.sslctl("recheck", "--accept", "C4_UNKNOWN_DOMAIN").stderr.startswith("No domain is suspected")
+    one = cdn.sslctl("recheck", "--accept", "NXDOMAIN", names[0])
+    assert (one.exit_code, one.stdout.count("Failure NXDOMAIN")) == (0, 1)
+    rest = cdn.sslctl("recheck", "--accept", "NXDOMAIN")
+    assert (rest.exit_code, rest.stdout.count("Failure NXDOMAIN")) == (0, 11)
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    assert cdn.sslctl("recheck", "--accept", "NXDOMAIN", "--force-renew", names[0]).exit_code == 2
