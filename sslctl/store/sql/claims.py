@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from sslctl.errors import Busy, ClaimLost
+from sslctl.errors import Busy, ClaimLost, StateError
 from sslctl.rules.claim_names import describe, describe_owner, domain_of
 from sslctl.rules.model import Claim, Life, Milestone, Process
 from sslctl.store.sql.connection import Row, Run
@@ -112,7 +112,14 @@ class SqlClaims(SqlMilestones, SqlHistory):
 
 def claim_of(row: Row, folder: Path, now: datetime) -> Claim:
     """Return the claim in a row of `lease`; `folder` is that of the locks, `now` the time for claims without a lock."""
-    name, text, until = str(row["name"]), str(row["owner"]), time_of(row["until"])
+    name, text = str(row["name"]), str(row["owner"])
+    try:
+        until = time_of(row["until"])
+    except ValueError as error:
+        raise StateError(
+            f"the claim on {describe(name)} has no deadline",
+            hint="the database is damaged: keep the file, and restore a backup",
+        ) from error
     identity, owner = _parse(text)
     if identity:
         alive = process_lock.is_alive(folder, identity)
@@ -138,11 +145,14 @@ def _this_process(identity: str, now: datetime) -> str:
 
 
 def _parse(owner: str) -> tuple[str, Process]:
-    """Return the id of the owner's lock and the owner; without a lock the id is empty."""
-    if not owner.startswith("{"):
-        host, _, process = owner.rpartition("/")[0].rpartition("/")
-        return "", Process(clean(host), int(process) if process.isdecimal() else 0, None)
+    """Return the id of the owner's lock and the owner.
+
+    The id is empty for an owner without a lock, and for one that cannot be read: its claim lasts until its deadline.
+    """
     try:
+        if not owner.startswith("{"):
+            host, _, process = owner.rpartition("/")[0].rpartition("/")
+            return "", Process(clean(host), int(process) if process.isdecimal() else 0, None)
         found = json.loads(owner)
         return str(found["lock"]), Process(
             clean(found["host"]),
@@ -151,8 +161,8 @@ def _parse(owner: str) -> tuple[str, Process]:
             clean(found["boot"]),
             clean(found["pid_namespace"]),
         )
-    except (KeyError, TypeError) as error:
-        raise ValueError(owner) from error
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return "", Process("an unreadable host", 0, None)
 
 
 def is_gone(owner: str) -> bool:

@@ -180,11 +180,21 @@ def test_claim_that_does_not_exist_is_not_managed(cdn: Cdn, name: str, hint: str
     assert "\x1b" not in result.stderr
 
 
-def test_damaged_owner_is_a_state_error(cdn: Cdn) -> None:
-    for owner in ("{", '{"lock": 1}', "{}"):
-        with look_into(cdn.folder / "state" / "sslctl.db") as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO lease VALUES ('tick', ?, '2026-01-01T00:00:00Z')", (owner,)
-            )
-        result = cdn.sslctl("claims")
-        assert (result.exit_code, result.stdout) == (8, ""), owner
+@pytest.mark.parametrize(
+    "owner", ["{", "{}", '{"lock": 1}', "[" * 5000, "", "\x1b[31m/x/y", '{"lock": "../x", "host": 1}']
+)
+def test_claim_of_an_unreadable_owner_lasts_until_its_deadline_or_is_broken(cdn: Cdn, owner: str) -> None:
+    write_claim(cdn, TICK, owner)
+    (claim,) = cdn.sslctl("claims", "--json").json["claims"]
+    assert (claim["life"], claim["pid"], "\x1b" in claim["host"]) == ("unknown", 0, False)
+    assert cdn.sslctl("daemon-tick").exit_code == 75
+    assert cdn.sslctl("claims", "break", "tick", "--force").exit_code == 0
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+
+
+def test_claim_without_a_deadline_is_a_state_error(cdn: Cdn) -> None:
+    with look_into(cdn.folder / "state" / "sslctl.db") as connection:
+        connection.execute("INSERT INTO lease VALUES ('tick', 'elsewhere/1/1', 'soon')")
+    for command in (["claims"], ["daemon-tick"], ["claims", "break", "tick", "--force"]):
+        result = cdn.sslctl(*command)
+        assert (result.exit_code, result.stdout) == (8, ""), command
