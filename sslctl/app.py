@@ -27,7 +27,7 @@ from sslctl.text import clean
 if TYPE_CHECKING:
     from sslctl.control_plane import ControlPlane
     from sslctl.doctor import Check
-    from sslctl.fleet.looks import Looks
+    from sslctl.fleet.looks import Looked, Looks
     from sslctl.fleet.planning import Plan
     from sslctl.fleet.tick import RunPasses, Tick
     from sslctl.issuance.delivery import ReplacementRules
@@ -178,6 +178,13 @@ class App:
                 enrolment.reverify(store, self.clock(), "restored from a backup")
                 store.record_milestone(Milestone.RESTORED, clean(backup))
             return copy, replacement.put_in_place(made, path, self.clock())
+
+    def look_after_restore(self) -> Looked:
+        """Look at what C4 has for the restored domains, and record it; see `Looks.run_after_restore`.
+
+        Raise `ConfigError` if C4 is not configured.
+        """
+        return self._looks().run_after_restore()
 
     @cached_property
     def control_plane(self) -> ControlPlane:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -31,11 +32,14 @@ def command(app: App, *, file: Path, force: bool, as_json: bool) -> None:
     click.echo(f"It cannot be restored without the key file {key}; back that up separately.", err=True)
 
 
-def print_copy(app: App, file: Path, copy: Copy, *, as_json: bool) -> None:
-    """Print what the backup `file` contains."""
+def print_copy(
+    app: App, file: Path, copy: Copy, *, as_json: bool, keys_missing: Sequence[str] | None = None
+) -> None:
+    """Print what the backup `file` contains; after a restore also the domains whose keys it does not contain."""
     if as_json:
         counts = {"domains": copy.domains, "certificates": copy.certificates, "bytes": copy.size}
-        write_json(json_shapes.envelope(file=str(file), key_file=str(app.keyring.path), **counts))
+        more = {} if keys_missing is None else {"keys_missing": list(keys_missing)}
+        write_json(json_shapes.envelope(file=str(file), key_file=str(app.keyring.path), **counts, **more))
         return
     contents = f"{copy.domains} domains, {copy.certificates} certificates, {copy.size:,} bytes"
     write_line(f"{clean(file, 4096)}: {contents}")

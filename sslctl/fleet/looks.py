@@ -48,6 +48,8 @@ _DAY = timedelta(days=1)
 _FEW = 200
 # More than is due, so that the fleet is through in time even if ticks fail.
 _RESERVE = 1.25
+# A restore shows the first domains that differ while a person waits.
+_DIFFERENT_AFTER_RESTORE = 2000
 _THREADS = 32
 # When so many requests in a row were not answered, C4 is down: the next tick looks again.
 _GIVE_UP_AFTER = 2 * _THREADS
@@ -65,12 +67,13 @@ class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
 class Looked:
     """The result of the looks of a tick.
 
-    `domains` were looked at. `lost` are those of which C4 has lost our certificate; they are due for their upload, except
+    `domains` were looked at. Of `foreign` C4 newly has a certificate that sslctl did not install. `lost` are those of which C4 has lost our certificate; they are due for their upload, except
     for `lost_withheld`, which are too many to be believed. `is_work_due` is whether other work fell due. `trouble` is why C4
     did not answer, so that the look was not finished; empty if it was.
     """
 
     domains: int = 0
+    foreign: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     lost_withheld: list[str] = field(default_factory=list)
     is_work_due: bool = False
@@ -109,6 +112,7 @@ class Looks:
         self._limit = limit
         self._http_expected = http_expected
         self._unanswered = 0
+        self._last_error = ""
         self._looked = Looked()
 
     def run(self, last_tick: datetime | None) -> Looked:
@@ -119,9 +123,15 @@ class Looks:
         now = self._clock()
         since = _DAY if last_tick is None else min(max(now - last_tick, timedelta(0)), _DAY)
         number = sum(self._store.count_by_status(now).values())
-        self._look_at_c4(_share(number, since, _DAY), now)
+        self._look_at_c4(_share(number, since, _DAY), now, before=now - _LOOK_EVERY)
         if not self._looked.trouble:
             self._check_dns(_share(number, since, _CHECK_DNS_EVERY), now)
+        return self._looked
+
+    def run_after_restore(self) -> Looked:
+        """Look at all domains, but one by one only at the first ones that differ; the next tick looks at the others."""
+        now = self._clock()
+        self._look_at_c4(_DIFFERENT_AFTER_RESTORE, now, before=now + _DAY, cap=_DIFFERENT_AFTER_RESTORE)
         return self._looked
 
     def reinstall_lost(self, names: Sequence[str]) -> None:
@@ -136,15 +146,19 @@ class Looks:
 
     # C4
 
-    def _look_at_c4(self, share: int, now: datetime) -> None:
-        before = now - _LOOK_EVERY
+    def _look_at_c4(self, share: int, now: datetime, *, before: datetime, cap: int | None = None) -> None:
+        """Look at `share` domains that were last looked at before `before`, or compare the inventory.
+
+        Of what differs from the inventory look at `cap` domains at most.
+        """
         due = self._store.least_observed(before, max(share, _FEW) + 1)
         doubted = [domain for domain in self._store.suspected(None) if _doubts_c4(domain)]
         if len(due) + len(doubted) > _FEW:
             names = self._compare_inventory(now)
             if names is not None:
-                cap = 2 * self._limit.of(self._looked.domains) + _FEW
-                due, doubted = list(self._store.domains_named(names[:cap])), []
+                # More than would be believed, so that many bad answers are noticed as many.
+                cap = cap or 2 * self._limit.of(self._looked.domains) + _FEW
+                due, doubted, share = list(self._store.domains_named(names[:cap])), [], cap
         domains = {domain.name: domain for domain in [*doubted, *due[: max(share, _FEW)]]}
         self._settle(list(self._ask(list(domains.values()))), now)
 
@@ -169,9 +183,13 @@ class Looks:
 
     def _ask(self, domains: Sequence[Domain]) -> Iterator[_Answer]:
         """Yield C4's answer about each of `domains` that it gives one about. End early if C4 is down."""
+        is_answered = False
         for answer in _in_threads(self._ask_about, domains):
             if answer is not None:
+                is_answered = True
                 yield answer
+        if not is_answered and not self._looked.trouble:
+            self._looked.trouble = self._last_error
 
     def _ask_about(self, domain: Domain) -> _Answer | None:
         if self._looked.trouble:
@@ -182,8 +200,9 @@ class Looks:
             answer = _Answer(domain, None)
         except ControlPlaneError as error:
             self._unanswered += 1
+            self._last_error = str(error)
             if self._unanswered >= _GIVE_UP_AFTER or isinstance(error, Unauthorized):
-                self._looked.trouble = str(error)
+                self._looked.trouble = self._last_error
             return None
         self._unanswered = 0
         return answer
@@ -245,8 +264,12 @@ class Looks:
         try:
             with claimed(self._store, domain.name):
                 current = self._store.domain(domain.name)
-                if current.revision == domain.revision:
-                    self._end_doubt(self._reconcile(current, installed))
+                if current.revision != domain.revision:
+                    return
+                updated = self._reconcile(current, installed)
+                if updated.foreign is not None and updated.foreign != current.foreign:
+                    self._looked.foreign.append(domain.name)
+                self._end_doubt(updated)
         except Busy:
             pass
 

@@ -168,3 +168,28 @@ def test_trusted_roots_that_others_can_change_are_refused(shop: Cdn, monkeypatch
     result = shop.sslctl("recheck", NAME)
     assert result.exit_code == 8
     assert "safety.trusted_roots" in result.stderr
+
+
+def test_restore_names_the_domains_whose_keys_are_missing(shop: Cdn) -> None:
+    backup = shop.folder / "backup"
+    shop.sslctl("backup", str(backup))
+    shop.clock.move(days=84)
+    shop.sslctl("daemon-tick")
+    (shop.folder / "state" / "sslctl.db").unlink()
+    result = shop.sslctl("restore", str(backup), "--json")
+    assert (result.exit_code, result.json["keys_missing"]) == (0, [NAME])
+    assert f"a certificate whose key is not in this backup: {NAME}" in result.stderr
+    assert view(shop)["status"] == "Success"
+
+
+def test_restore_succeeds_when_c4_does_not_answer(shop: Cdn) -> None:
+    backup = shop.folder / "backup"
+    shop.sslctl("backup", str(backup))
+    (shop.folder / "state" / "sslctl.db").unlink()
+    shop.c4.stop()
+    result = shop.sslctl("restore", str(backup))
+    shop.c4.start()
+    assert result.exit_code == 0
+    assert "the next tick looks" in result.stderr
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert view(shop)["status"] == "Success"
