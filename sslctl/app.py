@@ -258,10 +258,13 @@ class App:
         from sslctl.certificates.trust import TrustedRoots  # noqa: PLC0415
         from sslctl.issuance.delivery import ReplacementRules  # noqa: PLC0415
 
-        roots = self.config.safety.trusted_roots
-        if roots is not None:
-            require_trusted(roots, "safety.trusted_roots")
-        return ReplacementRules(self.renewal, TrustedRoots(roots), self.config.acme.ca_bundle is not None)
+        path = self.config.safety.trusted_roots
+        trusted = TrustedRoots(path)
+        if path is not None:
+            require_trusted(path, "safety.trusted_roots")
+            # A file without roots must end the command before an order is placed.
+            _ = trusted.roots
+        return ReplacementRules(self.renewal, trusted, self.config.acme.ca_bundle is not None)
 
     @property
     def suspicion_limit(self) -> SuspicionLimit:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +21,11 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from sslctl.errors import ConfigError
 from sslctl.rules.model import Bundle
+from sslctl.text import clean
+
+_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 # Only signatures, names and dates count. A chain that browsers would refuse for its form alone is taken as trusted: it is
 # then not replaced by one of another CA.
@@ -35,23 +42,33 @@ _LENIENT = {
 class TrustedRoots:
     """The roots in the PEM file `path`, or those of the system without a path. They are read when first needed.
 
-    Safe for use by several threads.
+    Safe for use by several threads. `ConfigError` is raised if the file is configured and has no roots.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
 
     @cached_property
-    def _store(self) -> Store | None:
-        path = self._path or _system_file()
+    def roots(self) -> list[x509.Certificate]:
+        """The roots; empty if the system has none."""
+        if self._path is None:
+            return [root for path in _system_files() for root in _read(path)]
         try:
-            with warnings.catch_warnings():
-                # Some old roots have serial numbers that are not valid any more.
-                warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-                roots = x509.load_pem_x509_certificates(path.read_bytes()) if path is not None else []
-        except (OSError, ValueError):
-            roots = []
-        return Store(roots) if roots else None
+            roots = _parse(self._path.read_bytes())
+        except OSError as error:
+            raise ConfigError(
+                f"safety.trusted_roots: {clean(self._path)} cannot be read: {clean(error.strerror).lower()}"
+            ) from error
+        if not roots:
+            raise ConfigError(
+                f"safety.trusted_roots: {clean(self._path)} contains no certificate",
+                hint="name a PEM file with the CAs that browsers trust, or remove the key to use those of the system",
+            )
+        return roots
+
+    @cached_property
+    def _store(self) -> Store | None:
+        return Store(self.roots) if self.roots else None
 
     @property
     def exist(self) -> bool:
@@ -75,6 +92,31 @@ class TrustedRoots:
         return True
 
 
-def _system_file() -> Path | None:
+def _system_files() -> Sequence[Path]:
+    """Return the file with the system's roots; on a system that has only a folder of them, the files there."""
     paths = ssl.get_default_verify_paths()
-    return None if paths.cafile is None else Path(paths.cafile)
+    if paths.cafile is not None:
+        return [Path(paths.cafile)]
+    if paths.capath is None:
+        return []
+    # The same root is there under several names.
+    return sorted({path.resolve() for path in Path(paths.capath).iterdir()})
+
+
+def _read(path: Path) -> list[x509.Certificate]:
+    try:
+        return _parse(path.read_bytes())
+    except OSError:
+        return []
+
+
+def _parse(pem: bytes) -> list[x509.Certificate]:
+    """Return the certificates in `pem` without those that cannot be read: one bad root must not hide the others."""
+    found = []
+    with warnings.catch_warnings():
+        # Some old roots have serial numbers that are not valid any more.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        for block in _BLOCK.findall(pem):
+            with suppress(ValueError):
+                found.append(x509.load_pem_x509_certificate(block))
+    return found

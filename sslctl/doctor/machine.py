@@ -7,13 +7,16 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from sslctl.config.settings import AcmeSection, StateSection
+from sslctl.certificates.trust import TrustedRoots
+from sslctl.config.secret_file import require_trusted
+from sslctl.config.settings import AcmeSection, SafetySection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer.certbot import listener
 from sslctl.store.keyring import Keyring
 from sslctl.system.ownership import can_others_change
 from sslctl.text import clean
 
+TRUSTED_ROOTS = "trusted roots"
 _OTHERS_READ = 0o055
 _BAD_BYTES, _FEW_BYTES = 100 << 20, 1 << 30
 _BAD_INODES, _FEW_INODES = 1_000, 10_000
@@ -60,6 +63,21 @@ def key_file(keyring: Keyring, state: StateSection) -> Iterator[Check]:
         yield warn(name, f"{clean(keyring.path)} contains {keys} keys: a rotation is not complete", hint)
         return
     yield ok(name, clean(keyring.path))
+
+
+def trusted_roots(safety: SafetySection) -> Iterator[Check]:
+    """Check that the CAs that browsers trust are known; without them no certificate counts as trusted."""
+    if safety.trusted_roots is not None:
+        require_trusted(safety.trusted_roots, "safety.trusted_roots")
+    number = len(TrustedRoots(safety.trusted_roots).roots)
+    if number:
+        yield ok(TRUSTED_ROOTS, f"{number} CAs that browsers trust are known")
+    else:
+        yield warn(
+            TRUSTED_ROOTS,
+            "the system has no CAs, so a certificate that browsers do not trust can replace one that they do",
+            "install the package ca-certificates, or set safety.trusted_roots",
+        )
 
 
 def disk_space(folder: Path) -> Iterator[Check]:

@@ -222,7 +222,7 @@ class Delivery:
     def _is_trust_lost(self, certificate: Certificate, known: Certificate | None) -> bool:
         """Return whether browsers trust what is installed (`known`, None if it is foreign), and not `certificate`."""
         now, trusted = self._clock(), self._rules.trusted
-        if trusted.trust(self._store.bundle(certificate), now):
+        if not trusted.exist or trusted.trust(self._store.bundle(certificate), now):
             return False
         if known is None:
             # Its chain is not known. With the CA of a test or of a company, it is most likely of that CA.

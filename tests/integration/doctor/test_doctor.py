@@ -68,7 +68,7 @@ def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) 
     assert {check["grade"] for check in made.values()} == {"ok"}, made
     assert result.exit_code == Exit.OK
     assert set(made) == {
-        "configuration", "state folder", "database file", "certbot's folder", "key file", "disk space", "inodes",
+        "configuration", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "disk space", "inodes",
         "database", "last tick", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
         "clock",
     } - ({"inodes"} if not os.statvfs(well.folder).f_files else set())  # fmt: skip
@@ -84,6 +84,18 @@ def test_doctor_prints_one_line_per_check_and_a_hint_for_a_problem(well: Cdn) ->
     assert lines[at].endswith(f"  webroot            {well.folder}/webroot does not exist")
     assert lines[at + 1].strip().startswith("→ create it")
     assert lines[at + 1].index("→") == lines[at].index(str(well.folder))
+
+
+def test_doctor_warns_if_the_system_has_no_roots(well: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(well.folder / "missing"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(well.folder / "missing"))
+    assert "ca-certificates" in found(well, "trusted roots", "warn", Exit.OK)["hint"]
+
+
+def test_doctor_reports_a_file_of_roots_that_has_none(well: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+    (well.folder / "roots.pem").write_text("no certificate")
+    monkeypatch.setenv("SSLCTL_SAFETY_TRUSTED_ROOTS", str(well.folder / "roots.pem"))
+    assert "no certificate" in found(well, "trusted roots", "bad", Exit.UNUSABLE)["detail"]
 
 
 def test_doctor_changes_nothing(well: Cdn) -> None:

@@ -162,6 +162,76 @@ def test_foreign_c4_certificate_is_adopted_and_replaced_when_it_is_due(cdn: Cdn)
     assert len(cdn.issuer.orders) == 1
 
 
+def test_foreign_certificate_that_is_due_is_replaced_on_a_system_without_roots(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(cdn.folder / "missing"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(cdn.folder / "missing"))
+    monkeypatch.setenv("SSLCTL_ACME_CA_BUNDLE", "")
+    cdn.add_domain(NAME)
+    cdn.app().control_plane.upload(NAME, cdn.text_pair(NAME, days=5), Source.C4)
+    theirs = cdn.installed(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert cdn.installed(NAME) != theirs
+
+
+def test_chain_of_a_foreign_certificate_counts_as_trusted_with_a_public_ca(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(cdn, FakeIssuer(cdn.clock), monkeypatch)
+    monkeypatch.setenv("SSLCTL_ACME_CA_BUNDLE", "")
+    cdn.add_domain(NAME)
+    cdn.app().control_plane.upload(NAME, cdn.text_pair(NAME, days=5), Source.C4)
+    theirs = cdn.installed(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == 4
+    assert (cdn.installed(NAME), reason(cdn)) == (theirs, "CERT_WORSE")
+    # With a CA of our own, what is in service is most likely of that CA.
+    monkeypatch.delenv("SSLCTL_ACME_CA_BUNDLE")
+    assert cdn.sslctl("recheck", NAME).exit_code == 0
+    assert cdn.installed(NAME) != theirs
+
+
+def test_live_state_replaces_the_certificate_of_a_staging_state_when_a_person_forces_a_renewal(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(cdn, cdn.issuer, monkeypatch)
+    monkeypatch.setenv("SSLCTL_ACME_CA_BUNDLE", "")
+    cdn.add_domain(NAME)
+    cdn.app().control_plane.upload(NAME, cdn.text_pair(NAME), Source.C4)
+    theirs = cdn.installed(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    assert cdn.installed(NAME) == theirs
+    cdn.clock.move(minutes=10)
+    assert cdn.sslctl("recheck", NAME, "--force-renew").exit_code == 0
+    assert cdn.installed(NAME) != theirs
+
+
+def test_file_of_roots_without_a_certificate_ends_the_command_before_an_order(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cdn.folder / "roots.pem").write_text("no certificate")
+    monkeypatch.setenv("SSLCTL_SAFETY_TRUSTED_ROOTS", str(cdn.folder / "roots.pem"))
+    cdn.add_domain(NAME)
+    result = cdn.sslctl("add", NAME)
+    assert (result.exit_code, cdn.issuer.orders) == (8, [])
+    assert "safety.trusted_roots" in result.stderr
+
+
+def test_backup_restored_twice_and_renewals_in_between_never_make_the_edge_worse(shop: Cdn) -> None:
+    backup = shop.folder / "backup"
+    assert shop.sslctl("backup", str(backup)).exit_code == 0
+    for _ in range(2):
+        shop.clock.move(days=84)
+        shop.sslctl("daemon-tick")
+        served, orders = shop.installed(NAME), len(shop.issuer.orders)
+        (shop.folder / "state" / "sslctl.db").unlink()
+        assert shop.sslctl("restore", str(backup)).exit_code == 0
+        for _ in range(30):
+            shop.sslctl("daemon-tick")
+            shop.clock.move(hours=1)
+        assert (shop.installed(NAME), len(shop.issuer.orders)) == (served, orders)
+
+
 def test_trusted_roots_that_others_can_change_are_refused(shop: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
     trust(shop, shop.issuer, monkeypatch)
     (shop.folder / "roots.pem").chmod(0o666)
