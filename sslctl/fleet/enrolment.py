@@ -112,13 +112,17 @@ def enrol_many(
         if not _is_up_to_date(domain, sans) or (requeue and _is_deferred(domain))
     )
     restored, refused = 0, {}
-    with ThreadPoolExecutor(_THREADS) as pool:
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
         while block := list(islice(outdated, _BLOCK)):
             for domain, error in zip(block, pool.map(update, block), strict=True):
                 if error is not None:
                     refused[domain.name] = error
                 elif domain.deleted_at is not None:
                     restored += 1
+    finally:
+        # After Ctrl-C the threads may still wait for a locked database, until the store is closed.
+        pool.shutdown(wait=False, cancel_futures=True)
     added = len(names) - len(known) + restored
     return Enrolled(added, len(names) - added - len(refused), refused)
 

@@ -13,7 +13,7 @@ from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.presence import lock_folder_of
 from sslctl.store.sqlite.waiting import Waiting
 
-_WAIT_SECONDS = 15
+_WAITING = Waiting(read_seconds=15)
 
 
 class Inspection(SqlQueries, SqlBudget, SqlClaims):
@@ -24,11 +24,11 @@ class Inspection(SqlQueries, SqlBudget, SqlClaims):
 
     _database: Database
 
-    def __init__(self, path: Path, ca: str) -> None:
+    def __init__(self, path: Path, ca: str, *, waiting: Waiting = _WAITING) -> None:
         SqlBudget.__init__(self, ca, NO_LIMITS)
         self._clock = lambda: datetime.now(UTC)
         self._lock_folder = lock_folder_of(path)
-        self._database = Database(path, read_only=True, waiting=Waiting(read_seconds=_WAIT_SECONDS))
+        self._database = Database(path, read_only=True, waiting=waiting)
 
     def find_damage(self, seconds: float) -> str | None:
         """Search for damage for at most `seconds`; return it, empty for none, None if the time was too short."""
