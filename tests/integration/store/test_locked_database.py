@@ -145,7 +145,7 @@ def test_commit_that_waits_keeps_new_readers_out(folder: Path) -> None:
         writing = pool.submit(enrol, store, "b.test")
         assert held.wait(PATIENCE)
         with closing(open_store_to_read(folder)) as other, pytest.raises(StateBusy):
-            other.milestones()
+            other.find(NAME)
         holder.release()
         assert writing.result(PATIENCE) in names(folder)
 
@@ -254,6 +254,9 @@ def test_closing_ends_the_wait_of_other_threads(folder: Path) -> None:
 
 def test_other_errors_are_not_waited_for(folder: Path) -> None:
     assert not waiting_module.is_locked(None)
-    with closing(open_store(folder)) as store, store._database.transaction() as run:
-        with pytest.raises(Exception, match="NOT NULL"):
-            run("INSERT INTO domain (name) VALUES (NULL)")
+    with (
+        closing(open_store(folder)) as store,
+        store._database.transaction() as run,
+        pytest.raises(Exception, match="NOT NULL"),
+    ):
+        run("INSERT INTO domain (name) VALUES (NULL)")
