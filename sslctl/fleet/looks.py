@@ -9,7 +9,7 @@ inventory each tick looks at a share of the fleet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ from sslctl.issuance.suspicions import SuspicionLimit
 from sslctl.preflight import PreflightError, Prober
 from sslctl.rules.model import Domain, Installed, PassResult, Suspicion
 from sslctl.rules.pass_result import Problem, Step, conclude_dns_check, conclude_pass, is_discard, step_of
-from sslctl.rules.reasons import Code
+from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.status import queued_finding
@@ -160,7 +160,7 @@ class Looks:
                 cap = cap or 2 * self._limit.of(self._looked.domains) + _FEW
                 due, doubted, share = list(self._store.domains_named(names[:cap])), [], cap
         domains = {domain.name: domain for domain in [*doubted, *due[: max(share, _FEW)]]}
-        self._settle(list(self._ask(list(domains.values()))), now)
+        self._settle(list(self._ask(_may_ask(domains.values(), now))), now)
 
     def _compare_inventory(self, now: datetime) -> list[str] | None:
         """Compare C4's inventory with the store; return the names of what differs, None if C4 has no inventory."""
@@ -295,7 +295,7 @@ class Looks:
             if not is_order_due(domain, now, self._rule)
         }
         good: list[str] = []
-        for answer, problem in self._probe(list(domains.values())):
+        for answer, problem in self._probe(_may_ask(domains.values(), now)):
             result = conclude_dns_check(answer.domain, problem, now)
             if result != answer.domain.result:
                 self._record_dns(answer.domain, result)
@@ -335,6 +335,18 @@ def _in_threads(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_
         yield from pool.map(function, items)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _may_ask(domains: Iterable[Domain], now: datetime) -> list[Domain]:
+    """Return `domains` without those about which C4 did not answer a pass, and whose next try is later."""
+    return [domain for domain in domains if not _waits_for_c4(domain, now)]
+
+
+def _waits_for_c4(domain: Domain, now: datetime) -> bool:
+    known = domain.unconfirmed or domain.finding
+    if known is None or known.retry_at is None or known.retry_at <= now:
+        return False
+    return REASONS[known.code].owner is Owner.C4 or known.code is Code.C4_TOKEN_REFUSED
 
 
 def _share(number: int, since: timedelta, period: timedelta) -> int:

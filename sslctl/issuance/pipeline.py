@@ -180,7 +180,7 @@ class Pipeline:
             is_due=is_due,
             is_dns_good=checked_at is not None and checked_at >= started_at.replace(microsecond=0),
         )
-        concluded = self._store.record_result(domain, result)
+        concluded = self._store.record_result(domain, result, observed=_is_observed(problem))
         if believe and concluded.suspicion is not None:
             result = conclude_suspicion(concluded, now, is_due=is_due)
             concluded = record_conclusion(self._store, concluded, result)
@@ -323,6 +323,13 @@ class Pipeline:
     def _drop(self, order: Order, outcome: str) -> None:
         self._store.close_order(order, outcome)
         self._issuer.forget(order)
+
+
+def _is_observed(problem: Problem | None) -> bool:
+    """Return whether a pass that ended with `problem` has read C4's record."""
+    if problem is None or problem.at_step > Step.C4_RECORD:
+        return True
+    return problem.code not in (Code.C4_UNANSWERED, Code.C4_TOKEN_REFUSED)
 
 
 def _check_ordered(leaf: Leaf, order: Order) -> None:

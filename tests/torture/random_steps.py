@@ -178,7 +178,7 @@ class RandomSteps(RuleBasedStateMachine):
         before = self.current.intents[name]
         pair = self.current.cdn.text_pair(name, *before.sans, days=days)
         intent = Intent(managed=True, source="text", sans=before.sans, pasted=read_leaf(pair.certificate))
-        self.current.run(name, ["add", name, *self.current.cdn.paste(pair)], intent, crash)
+        self.current.run(name, ["add", name, *self.current.cdn.paste(pair), "--force"], intent, crash)
 
     @rule(name=_names, options=st.sampled_from(((), (), ("--keep-on-c4",), ("--revoke",))), crash=_crash)
     def delete(self, name: str, options: tuple[str, ...], crash: Crash | None) -> None:

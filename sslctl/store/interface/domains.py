@@ -111,8 +111,11 @@ class Domains(Protocol):
     def record_finding(self, domain: Domain, finding: Finding | None) -> Domain:
         """Record the result of a pass over `domain`; None means healthy. An event is written if the result changed."""
 
-    def record_result(self, domain: Domain, result: PassResult) -> Domain:
-        """Record all that is known of `domain` after a pass. An event is written for each part that changed."""
+    def record_result(self, domain: Domain, result: PassResult, *, observed: bool = False) -> Domain:
+        """Record all that is known of `domain` after a pass. An event is written for each part that changed.
+
+        With `observed`, C4's record was read in the pass.
+        """
 
     def record_dns_check(self, domain: Domain, result: PassResult) -> Domain:
         """Record that DNS, CAA and ports of `domain` were checked now, and what is known since."""
@@ -139,7 +142,10 @@ class Domains(Protocol):
         """Return what C4 was last seen to have for each managed domain."""
 
     def least_observed(self, before: datetime, limit: int) -> list[Domain]:
-        """Return at most `limit` domains whose C4 record was last read before `before` or never, the oldest first."""
+        """Return at most `limit` domains whose C4 record was last read before `before` or never, the oldest first.
+
+        A domain that is retried within a day is left out: its pass reads the record.
+        """
 
     def dns_checks_due(self, now: datetime, every: timedelta, margin: timedelta, limit: int) -> list[Domain]:
         """Return domains of source c4 that are well and served, and whose DNS is to be checked, the oldest check first.

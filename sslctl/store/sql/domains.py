@@ -97,8 +97,10 @@ class SqlDomains(SqlQueries, SqlHistory):
     def record_finding(self, domain: Domain, finding: Finding | None) -> Domain:
         return self.record_result(domain, replace(domain.result, finding=finding, unconfirmed=None))
 
-    def record_result(self, domain: Domain, result: PassResult) -> Domain:
+    def record_result(self, domain: Domain, result: PassResult, *, observed: bool = False) -> Domain:
         values = rows.result_columns(result)
+        if observed:
+            values["observed_at"] = instant(self._clock())
         tried = result.finding is None or result.finding.code is not Code.QUEUED
         if tried:
             values["checked_at"] = instant(self._clock())

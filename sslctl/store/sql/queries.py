@@ -104,9 +104,12 @@ class SqlQueries(SqlPart):
     def least_observed(self, before: datetime, limit: int) -> list[Domain]:
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
             SELECT id FROM domain WHERE deleted_at IS NULL AND (observed_at IS NULL OR observed_at < :before)
+            AND (retry_at IS NULL OR retry_at > :tomorrow)
             ORDER BY observed_at IS NOT NULL, observed_at LIMIT :limit)
             ORDER BY domain.observed_at IS NOT NULL, domain.observed_at, domain.name"""  # noqa: S608 - constants
-        return self._database.read(rows.domain_of, sql, {"before": instant(before), "limit": limit})
+        tomorrow = instant(self._clock() + timedelta(days=1))
+        values = {"before": instant(before), "limit": limit, "tomorrow": tomorrow}
+        return self._database.read(rows.domain_of, sql, values)
 
     def dns_checks_due(self, now: datetime, every: timedelta, margin: timedelta, limit: int) -> list[Domain]:
         dialect = self._database.dialect
