@@ -322,7 +322,7 @@ def _activated_late(world: _World) -> Iterator[str]:
 
 
 def _read_back_another(world: _World) -> Iterator[str]:
-    """Another client replaces our certificate on C4 right after each upload."""
+    """Another client replaces our certificate on C4 right after our upload; it stays, and is replaced when it is due."""
     cdn = world.cdn
     cdn.add_domain("other.test")
     token, bundle = cdn.folder / "token", cdn.folder / "ca.pem"
@@ -333,14 +333,21 @@ def _read_back_another(world: _World) -> Iterator[str]:
         return lambda sock, server: server.send(sock, ask())
 
     world.proxy.inject(Operation.READBACK, intrude)
-    for command in (("add", "other.test"), ("daemon-tick",), ("daemon-tick",)):
-        result = cdn.sslctl(*command)
-        if (world.look("other.test")["reason"] or {}).get("code") != Code.C4_MISMATCH:
-            yield f"it is {world.look('other.test')['status']}: {result.stdout}"
-        if result.exit_code != Exit.EMERGENCY:
-            yield f"I8: it ended with {result.exit_code}"
+    result = cdn.sslctl("add", "other.test")
+    if (world.look("other.test")["reason"] or {}).get("code") != Code.C4_MISMATCH:
+        yield f"it is {world.look('other.test')['status']}: {result.stdout}"
+    if result.exit_code != Exit.EMERGENCY:
+        yield f"I8: it ended with {result.exit_code}"
+    theirs = cdn.installed("other.test")
+    for _ in range(2):
+        result = cdn.sslctl("daemon-tick")
+        if result.exit_code != Exit.OK or cdn.installed("other.test") != theirs:
+            yield f"I9: it was replaced, or the tick ended with {result.exit_code}: {result.stdout}"
+    if [warning["code"] for warning in world.look("other.test")["warnings"]] != [Code.KEY_MISSING]:
+        yield "nobody is warned of the other certificate"
     world.proxy.heal()
-    cdn.sslctl("daemon-tick")
+    intruder.remove("other.test")
+    cdn.sslctl("recheck", "other.test")
     intruder.close()
 
 

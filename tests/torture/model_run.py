@@ -31,9 +31,10 @@ ELSEWHERE = "parking.elsewhere.test"
 
 # README, "Exit codes".
 _OF_STATUS = {"Success": 0, "Pending": 3, "Failure": 4, "Expired": 4, "Discard": 6, "Emergency": 7}
-ONE = frozenset(_OF_STATUS.values())
-MANY = frozenset({0, 5, 7})
 USAGE, UNUSABLE, NOT_MANAGED, TRY_LATER = 2, 8, 9, 75
+# TRY_LATER: a step did not answer, or a bad answer is not believed yet.
+ONE = frozenset({*_OF_STATUS.values(), TRY_LATER})
+MANY = frozenset({0, 5, 7, TRY_LATER})
 # Longer than any pause and any delay before a retry.
 _PAST_EVERY_RETRY = timedelta(days=8)
 _FARTHEST_BACK = timedelta(hours=12)
@@ -201,6 +202,8 @@ class ModelRun:
     def status(self, name: str) -> int:
         """Return the exit code for the status that `list` prints for `name`."""
         listed = self._listed()[name]
+        if listed["unconfirmed"] or any(warning["suspected"] for warning in listed["warnings"]):
+            return TRY_LATER
         also = listed["reason"]["also"] if listed["reason"] else None
         return _OF_STATUS[REASONS[Code(also)].status if also else listed["status"]]
 
