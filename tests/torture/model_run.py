@@ -154,7 +154,13 @@ class ModelRun:
                     if recorded[name] == intent.facts:
                         self._record_intent(name, intent)
                 return None
-        if code not in (USAGE, UNUSABLE, NOT_MANAGED, TRY_LATER):
+        # TRY_LATER of a command that makes passes says only that a pass could not confirm something.
+        refused = (
+            (USAGE, UNUSABLE, NOT_MANAGED)
+            if arguments[0] != "delete"
+            else (USAGE, UNUSABLE, NOT_MANAGED, TRY_LATER)
+        )
+        if code not in refused:
             for name, intent in intents.items():
                 self._record_intent(name, intent)
         return code
@@ -182,7 +188,7 @@ class ModelRun:
         if healthy and code != 0:
             output = self.cdn.sslctl("view", name).stdout
             raise Violated(f"I7: {name} is healthy and not in Success: {output}")
-        if passes and not self._faulty:
+        if passes and not self._faulty and code != TRY_LATER:
             self._outside.unseen.discard(name)
 
     def delete(self, name: str, options: Sequence[str], crash: Crash | None) -> None:
