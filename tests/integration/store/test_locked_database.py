@@ -144,9 +144,11 @@ def test_commit_that_waits_keeps_new_readers_out(folder: Path) -> None:
     ):
         writing = pool.submit(enrol, store, "b.test")
         assert held.wait(PATIENCE)
-        with closing(open_store_to_read(folder)) as other, pytest.raises(StateBusy):
-            other.find(NAME)
-        holder.release()
+        try:
+            with pytest.raises(StateBusy), closing(open_store_to_read(folder)) as other:
+                other.find(NAME)
+        finally:
+            holder.release()
         assert writing.result(PATIENCE) in names(folder)
 
 
