@@ -118,7 +118,8 @@ class SqlQueries(SqlPart):
         sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
             SELECT * FROM (SELECT id FROM domain
               WHERE {well} AND domain.serving_id IS NOT NULL
-              AND (domain.dns_checked_at IS NULL OR domain.dns_checked_at < :before)
+              AND (domain.dns_checked_at IS NULL OR domain.dns_checked_at < :before
+                OR domain.caution_code IS NOT NULL AND domain.dns_checked_at < :yesterday)
               ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at LIMIT :limit) AS weekly
             UNION
             SELECT domain.id FROM domain
@@ -128,6 +129,7 @@ class SqlQueries(SqlPart):
             ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at, domain.name"""  # noqa: S608 - constants
         values = {
             "before": instant(now - every),
+            "yesterday": instant(now - timedelta(hours=23, minutes=30)),
             "limit": limit,
             "horizon": instant(now + margin),
             "days": margin / timedelta(days=1),
