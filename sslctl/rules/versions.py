@@ -132,6 +132,6 @@ def version_state(certificate: Certificate, domain: Domain, now: datetime) -> st
         return "revoked"
     if domain.serving is not None and domain.serving.id == certificate.id:
         return "expired" if is_expired(certificate, now) else "serving"
-    if domain.wanted is not None and domain.wanted.id == certificate.id:
+    if domain.wanted is not None and domain.wanted.id == certificate.id and domain.foreign is None:
         return "uploading" if certificate.uploaded_at is None else "activating"
     return "expired" if is_expired(certificate, now) else "replaced" if certificate.verified_at else "unused"

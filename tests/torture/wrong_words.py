@@ -14,12 +14,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
-from sslctl.control_plane import Installed, NoInventory, Record, Unanswered, Unauthorized, UnknownDomain
+from sslctl.control_plane import Installed, Record, Unanswered, Unauthorized, UnknownDomain
 from sslctl.errors import Exit
 from sslctl.rules.model import Source, State
 from tests.support.cdn import SUFFIX, Cdn
 from tests.support.dns_zone import Trouble
 from tests.support.fakes import Clock
+from tests.support.lying_c4 import LyingC4
 from tests.torture.case import Case, describe_exit_codes
 
 TITLE = "Wrong words, drift and silent loss"
@@ -97,23 +98,6 @@ _DNS_LIES: dict[str, Callable[[Cdn, str], None]] = {
     "DNS: SERVFAIL": _fail,
     "DNS: CAA forbids": _forbid,
 }
-
-
-class _LyingC4:
-    """The real client, for which C4 answers wrongly about each domain and has no inventory."""
-
-    def __init__(self, real: Any, lie: Callable[[str], Record]) -> None:
-        self._real = real
-        self.domain = lie
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def certificate(self, name: str) -> Installed | None:
-        return self.domain(name).certificate
-
-    def inventory(self) -> Iterator[Record]:
-        raise NoInventory("C4 cannot list its domains")
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
@@ -245,7 +229,7 @@ class _World:
         """Run a tick, in which C4 may answer wrongly; return its exit code."""
         app = self.cdn.app()
         if lie is not None:
-            lying: Any = _LyingC4(app.control_plane, lie)
+            lying: Any = LyingC4(app.control_plane, lie)
             app.control_plane = lying
         code = self.cdn.sslctl("daemon-tick", app=app).exit_code
         self.codes[code] += 1

@@ -9,10 +9,11 @@ from itertools import chain
 from sslctl.cli.output.phrases import coloured, reason_codes
 from sslctl.cli.output.stdout import blocks, write_csv, write_line
 from sslctl.cli.output.table import StreamedTable
-from sslctl.rules.model import DomainSummary
+from sslctl.rules.model import DomainSummary, Verdict
 from sslctl.rules.singapore import SGT
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import days_left
+from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.domains import Listing
 from sslctl.text import instant
 
@@ -21,7 +22,7 @@ _SPARE = ("CREATED", "SOURCE", "SERVED", "EXPIRES", "DAYS")
 _DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
 _CSV = (
     "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
-    "deleted_at",
+    "deleted_at", "warnings",
 )  # fmt: skip
 
 
@@ -57,9 +58,18 @@ def _row(domain: DomainSummary, now: datetime) -> list[str]:
         _day(current.not_after) if current else "",
         str(days_left(current, now)) if current else "",
         describe_serving(domain, now),
-        reason_codes(verdict),
-        verdict.owner or "",
+        *_reason_and_owner(domain, verdict, now),
     ]
+
+
+def _reason_and_owner(domain: DomainSummary, verdict: Verdict, now: datetime) -> tuple[str, str]:
+    """Return the codes of the reason and who must act; of a domain in Success those of its first warning, in brackets."""
+    if verdict.code is not None:
+        return reason_codes(verdict), verdict.owner or ""
+    warning = next(iter(find_warnings(domain, now)), None)
+    if warning is not None:
+        return f"({warning.code})", warning.owner
+    return ("", "") if domain.unconfirmed is None else (f"({domain.unconfirmed.code})", "")
 
 
 def _day(at: datetime) -> str:
@@ -84,6 +94,7 @@ def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
         describe_serving(domain, now),
         *reason,
         instant(domain.deleted_at) if domain.deleted_at else "",
+        " ".join(warning.code for warning in find_warnings(domain, now)),
     ]
 
 

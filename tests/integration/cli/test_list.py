@@ -84,7 +84,7 @@ def test_list_table_has_the_columns_that_support_needs(fleet: Cdn) -> None:
         "DOMAIN", "STATUS", "SOURCE", "CREATED", "EXPIRES", "DAYS", "SERVED", "REASON", "WHO", "ACTS",
     ]  # fmt: skip
     text = next(row for row in rows if row.startswith("text.example.com"))
-    assert text.endswith(" valid, 8 days left")
+    assert text.endswith(" valid, 8 days left   (TEXT_EXPIRES)     customer")
     failure = next(row for row in rows if row.startswith("failure.example.com"))
     assert failure.split()[-3:] == ["nothing", "CHALLENGE_FAILED", "cdn"]
     assert "\x1b" not in result.stdout

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from sslctl.control_plane import ControlPlane, NoInventory, Record, UnknownDomain
-from sslctl.rules.model import Installed, Source
+from sslctl.control_plane import Record, UnknownDomain
+from sslctl.rules.model import Source
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
+from tests.support.lying_c4 import LyingC4
 
 NAME = "shop.example.com"
-
-
-class LyingC4:
-    """The real client, for which C4 answers wrongly about each domain."""
-
-    def __init__(self, real: ControlPlane, lie: Callable[[str], Record]) -> None:
-        self._real = real
-        self.domain = lie
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def certificate(self, name: str) -> Installed | None:
-        """Answer as `domain` does."""
-        return self.domain(name).certificate
-
-    def inventory(self) -> Iterator[Record]:
-        """Raise `NoInventory`."""
-        raise NoInventory("C4 has no inventory")
 
 
 def unknown(name: str) -> Record:
