@@ -37,6 +37,10 @@ _WHAT = {
 }
 
 
+# The files by which living processes prove that they live: after a power cut none lives, so their loss is right.
+_LOCKS = "/state/processes/"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One recorded call: `what` happened to the file or folder `path`, relative to the recorded folder.
@@ -99,7 +103,7 @@ def _call(name: str, rest: str, folder: str) -> Call | None:
     if name == "write" and texts and texts[0].startswith(ACKNOWLEDGED):
         return Call("done", data=texts[0].removeprefix(ACKNOWLEDGED).strip())
     path = _descriptor(rest) if name in _ON_DESCRIPTORS else texts[0].decode() if texts else ""
-    if not f"{path}/".startswith(folder):
+    if not f"{path}/".startswith(folder) or _LOCKS in f"{path}/":
         return None
     what = _WHAT.get(name)
     if what == "open" and "O_TRUNC" not in rest:

@@ -129,7 +129,8 @@ class _Run:
             self._sslctl(7, "daemon-tick", "--json")
             self._look()
             self._world.c4.set_faults(Fault(status=status, echo=True))
-            self._sslctl(5, "recheck", _ISSUED, _PASTED)
+            # The Emergencies are kept while C4 does not answer.
+            self._sslctl(7, "recheck", _ISSUED, _PASTED)
             self._sslctl(75, "delete", _ISSUED, "--yes")
         self._world.c4.heal()
         self._sslctl(0, "recheck", _ISSUED)
