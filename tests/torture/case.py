@@ -12,7 +12,7 @@ from typing import Protocol, cast
 CLASSES = (
     "kill", "secret_leaks", "c4_faults", "concurrency", "hostile_names", "hostile_files", "clocks", "ca_faults", "ssrf",
     "namespaces_and_clocks",
-    "disk", "random_steps", "wrong_words", "slips", "restores", "power",
+    "disk", "random_steps", "wrong_words", "slips", "restores", "busy_database", "power",
 )  # fmt: skip
 """The classes of faults by the names of their modules, those with the longest small slices first."""
 
