@@ -51,11 +51,12 @@ class Fleet:
         connection.execute("BEGIN")
         insert_domain, insert_certificate = _Insert(connection, "domain"), _Insert(connection, "certificate")
         insert_event = _Insert(connection, "event")
+        looked_at: Row = {"observed_at": self._at(0), "dns_checked_at": self._at(0)}
         for number, name in enumerate(many, 1):
             domain, certificate = kind(self, number, name)
             # The two refer to each other: the domain first, with nothing wanted yet.
             references = {key: domain.pop(key) for key in ("wanted_id", "serving_id") if key in domain}
-            insert_domain({"id": number, "name": name, "sans": "[]", **domain})
+            insert_domain({"id": number, "name": name, "sans": "[]", **looked_at, **domain})
             if certificate is not None:
                 row = {"id": number, "domain_id": number, "version": 1, **certificate}
                 row["digest"] = rows.digest(row[column] for column in rows.UNCHANGING)
