@@ -204,9 +204,9 @@ def _keeps_what_is_known(domain: Domain, problem: Problem, now: datetime) -> boo
     if problem.code not in _UNANSWERED:
         return False
     finding = domain.finding
-    if finding is not None and finding.code not in _UNANSWERED:
-        return step_of(finding.code) >= problem.at_step
-    # Of a healthy domain it is known that it is served. Once the CA is asked or an upload began, it is under way.
+    if finding is not None and finding.code not in _UNANSWERED and step_of(finding.code) >= problem.at_step:
+        return True
+    # Findings of steps that were passed are gone. Of a healthy domain it is known that it is served. Once the CA is asked or an upload began, it is under way.
     current = domain.in_service
     is_served = current is not None and not is_expired(current, now)
     return is_served and problem.at_step < Step.CA
