@@ -34,6 +34,7 @@ from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.status import queued_finding
+from sslctl.rules.versions import is_adopted
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains, Seen
 from sslctl.store.interface.history import History
@@ -217,7 +218,7 @@ class Looks:
                 self._hear_unknown(domain, now)
                 continue
             if _is_unknown(domain):
-                self._requeue(domain, now)
+                self._requeue(domain, record.certificate, now)
             elif _has(domain, record.certificate):
                 same.append(domain.name)
                 self._end_doubt(domain)
@@ -245,10 +246,15 @@ class Looks:
         result = conclude_pass(domain, problem, now, is_due=False, is_dns_good=False)
         self._record(domain, result)
 
-    def _requeue(self, domain: Domain, now: datetime) -> None:
-        """Queue a domain that was in Discard: C4 knows it again."""
-        self._record(domain, PassResult(queued_finding(now)))
-        self._looked.is_work_due = True
+    def _requeue(self, domain: Domain, installed: Installed | None, now: datetime) -> None:
+        """Queue a domain that was in Discard: C4 knows it again. An adopted one needs no pass: record what C4 has."""
+        if not is_adopted(domain):
+            self._record(domain, PassResult(queued_finding(now)))
+            self._looked.is_work_due = True
+            return
+        self._record(domain, PassResult())
+        for current in self._store.domains_named([domain.name]):
+            self._update(current, installed)
 
     def _end_doubt(self, domain: Domain) -> None:
         if _doubts_c4(domain):
