@@ -320,8 +320,7 @@ class Looks:
                 answer.domain.names, answer.record.cname_target, http_expected=self._http_expected
             )
         except PreflightError as error:
-            step = Step.CAA if error.is_caa else None
-            return Problem(error.code, error.found, error.wanted, step=step)
+            return Problem(error.code, error.found, error.wanted, step=error.step)
         return None
 
     def _record_dns(self, domain: Domain, result: PassResult) -> None:

@@ -139,7 +139,8 @@ class Pipeline:
 
         `renew` orders a new certificate even if none is due. Failures of C4, DNS or the CA are in the finding. Raise
         `Busy` if another process works on the domain, `NotManaged`, `StateError` if a stored certificate is damaged,
-        `StateBusy` if the result cannot be recorded because another process keeps the database locked, and `SlotsClosed` if the slots were closed before the CA was reached: the domain and its open order are unchanged.
+        `StateBusy` if the result cannot be recorded because another process keeps the database locked, and `SlotsClosed` if
+        the slots were closed before the CA was reached: the domain and its open order are unchanged.
         """
         started_at = self._clock()
         with self._store.transaction():
@@ -223,8 +224,7 @@ class Pipeline:
         try:
             self._prober.check(domain.names, record.cname_target, http_expected=self._policy.webroot)
         except PreflightError as error:
-            step = Step.CAA if error.is_caa else None
-            raise PassEnded(error.code, error.found, error.wanted, step=step) from error
+            raise PassEnded(error.code, error.found, error.wanted, step=error.step) from error
 
     # The order
 

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sslctl.rules.pass_result import Step
 from sslctl.rules.reasons import Code
 
 
 class PreflightError(Exception):
     """A name is not ready for an order. `code` is the reason; `found` was observed, `wanted` is needed (both cleaned).
 
-    `is_caa` is whether the problem came up at the check of CAA.
+    `step` is that of `code` unless it is given: DNS may also not answer at the check of CAA.
     """
 
-    def __init__(self, code: Code, found: str, wanted: str, *, is_caa: bool = False) -> None:
+    def __init__(self, code: Code, found: str, wanted: str, *, step: Step | None = None) -> None:
         super().__init__(f"{code}: found {found}, wanted {wanted}")
         self.code = code
         self.found = found
         self.wanted = wanted
-        self.is_caa = is_caa
+        self.step = step
 
 
 class Prober(Protocol):

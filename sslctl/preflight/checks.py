@@ -17,6 +17,7 @@ from sslctl.preflight.caa import permit
 from sslctl.preflight.dns_answer import DnsAnswer
 from sslctl.preflight.lookup import DnsUnanswered, Resolver, to_text
 from sslctl.preflight.ports import Address, find_refusal
+from sslctl.rules.pass_result import Step
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
 
@@ -35,13 +36,13 @@ class Preflight:
     def check(self, names: tuple[str, ...], cname_target: str, *, http_expected: bool) -> None:
         """See `Prober.check`. For each name: first A, AAAA and CNAME, then CAA, then the ports."""
         for name in names:
-            is_caa = False
+            step = Step.DNS
             try:
                 addresses = self._require_cdn(dns.name.from_text(name), cname_target)
-                is_caa = True
+                step = Step.CAA
                 self._require_caa(dns.name.from_text(name))
             except DnsUnanswered as error:
-                raise PreflightError(Code.DNS_UNANSWERED, str(error), "an answer", is_caa=is_caa) from error
+                raise PreflightError(Code.DNS_UNANSWERED, str(error), "an answer", step=step) from error
             if self._cdn.probe_ports:
                 self._require_ports(addresses, http_expected=http_expected)
 
