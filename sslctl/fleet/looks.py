@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil
@@ -28,8 +29,16 @@ from sslctl.errors import Busy
 from sslctl.issuance.claims import claimed
 from sslctl.issuance.suspicions import SuspicionLimit
 from sslctl.preflight import PreflightError, Prober
-from sslctl.rules.model import Domain, Installed, PassResult, Suspicion
-from sslctl.rules.pass_result import Problem, Step, conclude_dns_check, conclude_pass, is_discard, step_of
+from sslctl.rules.model import Domain, Installed, PassResult
+from sslctl.rules.pass_result import (
+    Problem,
+    Step,
+    conclude_dns_check,
+    conclude_pass,
+    is_discard,
+    step_of,
+    suspect,
+)
 from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
@@ -68,9 +77,10 @@ class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
 class Looked:
     """The result of the looks of a tick.
 
-    `domains` were looked at. Of `foreign` C4 newly has a certificate that sslctl did not install. `lost` are those of which C4 has lost our certificate; they are due for their upload, except
-    for `lost_withheld`, which are too many to be believed. `is_work_due` is whether other work fell due. `trouble` is why C4
-    did not answer, so that the look was not finished; empty if it was.
+    `domains` were looked at. Of `foreign` C4 newly has a certificate that sslctl did not install. `lost` are those of which
+    C4 has lost our certificate; they are due for their upload, except for `lost_withheld`, which are too many to be believed.
+    `is_work_due` is whether other work fell due. `trouble` is why C4 did not answer, so that the look was not finished; empty
+    if it was.
     """
 
     domains: int = 0
@@ -261,33 +271,26 @@ class Looks:
             self._record(domain, replace(domain.result, suspicion=None))
 
     def _suspect(self, domain: Domain, code: Code) -> None:
-        now, known = self._clock(), domain.suspicion
-        since = known.since if known is not None and known.code is code else now
-        self._record(domain, replace(domain.result, suspicion=Suspicion(code, "", "", since, now)))
+        suspicion = suspect(domain, Problem(code), self._clock())
+        self._record(domain, replace(domain.result, suspicion=suspicion))
 
     def _update(self, domain: Domain, installed: Installed | None) -> None:
         """Record what C4 has for `domain`, unless another process works on it."""
-        try:
-            with claimed(self._store, domain.name):
-                current = self._store.domain(domain.name)
-                if current.revision != domain.revision:
-                    return
-                updated = self._reconcile(current, installed)
-                if updated.foreign is not None and updated.foreign != current.foreign:
-                    self._looked.foreign.append(domain.name)
-                self._end_doubt(updated)
-        except Busy:
-            pass
+        with suppress(Busy), claimed(self._store, domain.name):
+            current = self._store.domain(domain.name)
+            if current.revision != domain.revision:
+                return
+            updated = self._reconcile(current, installed)
+            if updated.foreign is not None and updated.foreign != current.foreign:
+                self._looked.foreign.append(domain.name)
+            self._end_doubt(updated)
 
     def _record(self, domain: Domain, result: PassResult) -> None:
         """Record `result`, unless another process changed `domain` meanwhile."""
         if result == domain.result:
             return
-        try:
-            with claimed(self._store, domain.name):
-                self._store.record_result(domain, result)
-        except Busy:
-            pass
+        with suppress(Busy), claimed(self._store, domain.name):
+            self._store.record_result(domain, result)
 
     # DNS
 
@@ -324,11 +327,8 @@ class Looks:
         return None
 
     def _record_dns(self, domain: Domain, result: PassResult) -> None:
-        try:
-            with claimed(self._store, domain.name):
-                self._store.record_dns_check(domain, result)
-        except Busy:
-            pass
+        with suppress(Busy), claimed(self._store, domain.name):
+            self._store.record_dns_check(domain, result)
 
 
 def _in_threads(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:

@@ -80,11 +80,7 @@ CHECKED_AGAIN = (Code.C4_LOST, Code.OTHER_CERTIFICATE)
 SUSPECTED = (
     *CHECKED_AGAIN,
     Code.C4_UNKNOWN_DOMAIN,
-    *(
-        code
-        for code, step in _STEPS.items()
-        if Step.PORTS <= step <= Step.PROBE and code is not Code.DNS_UNANSWERED
-    ),
+    *(code for code, step in _STEPS.items() if Step.PORTS <= step <= Step.PROBE and code not in _UNANSWERED),
 )
 """The codes that a suspicion can have."""
 
@@ -124,12 +120,12 @@ def conclude_pass(
     if problem is None and is_dns_good:
         return PassResult()
     if problem is None:
-        return PassResult(suspicion=_dns_only(domain.suspicion), caution=domain.caution)
+        return PassResult(suspicion=_about_dns(domain.suspicion), caution=domain.caution)
     before = _without_passed(domain, problem.at_step)
     if _keeps_what_is_known(domain, problem, now):
         return _unconfirmed(domain, before, problem, now)
     if is_suspicious(domain, problem.code, now, is_due=is_due):
-        return PassResult(before.finding, None, _suspicion(domain, problem, now), before.caution)
+        return PassResult(before.finding, None, suspect(domain, problem, now), before.caution)
     if _is_early(domain, problem, now, is_due=is_due):
         return PassResult(before.finding, None, before.suspicion, _caution(domain, problem, now))
     return PassResult(_finding(domain, problem, now), None, before.suspicion, None)
@@ -141,9 +137,7 @@ def conclude_suspicion(domain: Domain, now: datetime, *, is_due: bool, accepted:
     With `accepted` a person looked, and it is believed at once.
     """
     suspicion = domain.suspicion
-    if suspicion is None:
-        return domain.result
-    if suspicion.code in CHECKED_AGAIN:
+    if suspicion is None or suspicion.code in CHECKED_AGAIN:
         return domain.result
     is_young = now - suspicion.since < DISCARD_AFTER
     if suspicion.code is Code.C4_UNKNOWN_DOMAIN and is_young and not accepted:
@@ -157,16 +151,12 @@ def conclude_suspicion(domain: Domain, now: datetime, *, is_due: bool, accepted:
 def conclude_dns_check(domain: Domain, problem: Problem | None, now: datetime) -> PassResult:
     """Return what is known of `domain`, which is not due, after a check of its ports, DNS and CAA."""
     if problem is None:
-        suspicion = (
-            domain.suspicion if domain.suspicion is not None and not _is_dns(domain.suspicion) else None
-        )
-        return PassResult(domain.finding, domain.unconfirmed, suspicion)
+        about_c4 = None if _about_dns(domain.suspicion) else domain.suspicion
+        return PassResult(domain.finding, domain.unconfirmed, about_c4)
     if problem.code in _UNANSWERED:
         return domain.result
     if is_suspicious(domain, problem.code, now, is_due=False):
-        return PassResult(
-            domain.finding, domain.unconfirmed, _suspicion(domain, problem, now), domain.caution
-        )
+        return PassResult(domain.finding, domain.unconfirmed, suspect(domain, problem, now), domain.caution)
     return PassResult(domain.finding, domain.unconfirmed, domain.suspicion, _caution(domain, problem, now))
 
 
@@ -176,16 +166,25 @@ def is_suspicious(domain: Domain, code: Code, now: datetime, *, is_due: bool) ->
     The domain must be served, with a certificate that is valid, or at all if C4 does not know the domain; and the answer
     must be news. Of a domain that is due, any bad answer of C4's record, DNS or CAA would change the status.
     """
-    current = domain.in_service
     known = {part.code for part in (domain.finding, domain.caution) if part is not None}
-    if current is None or code in known:
+    if domain.in_service is None or code in known:
         return False
     if code is Code.C4_UNKNOWN_DOMAIN:
         return True
-    if is_expired(current, now) or code in _UNANSWERED:
+    if not _is_served(domain, now) or code in _UNANSWERED:
         return False
-    is_shared = Step.PORTS <= step_of(code) <= Step.PROBE
-    return code in _ALWAYS_SUSPICIOUS or (is_due and is_shared)
+    return code in _ALWAYS_SUSPICIOUS or (is_due and _is_before_order(step_of(code)))
+
+
+def _is_served(domain: Domain, now: datetime) -> bool:
+    """Return whether a valid certificate is in service, ours or not."""
+    current = domain.in_service
+    return current is not None and not is_expired(current, now)
+
+
+def _is_before_order(step: Step) -> bool:
+    """Return whether `step` checks what an order needs: ports, DNS, CAA."""
+    return Step.PORTS <= step <= Step.PROBE
 
 
 def _without_passed(domain: Domain, step: Step) -> PassResult:
@@ -206,10 +205,9 @@ def _keeps_what_is_known(domain: Domain, problem: Problem, now: datetime) -> boo
     finding = domain.finding
     if finding is not None and finding.code not in _UNANSWERED and step_of(finding.code) >= problem.at_step:
         return True
-    # Findings of steps that were passed are gone. Of a healthy domain it is known that it is served. Once the CA is asked or an upload began, it is under way.
-    current = domain.in_service
-    is_served = current is not None and not is_expired(current, now)
-    return is_served and problem.at_step < Step.CA
+    # Findings of steps that were passed are gone. Of a healthy domain it is known that it is served. Once the CA is asked or
+    # an upload began, it is under way.
+    return _is_served(domain, now) and problem.at_step < Step.CA
 
 
 def _unconfirmed(domain: Domain, before: PassResult, problem: Problem, now: datetime) -> PassResult:
@@ -231,9 +229,7 @@ def _unconfirmed(domain: Domain, before: PassResult, problem: Problem, now: date
 
 def _is_early(domain: Domain, problem: Problem, now: datetime, *, is_due: bool) -> bool:
     """Return whether `problem` would prevent an order that is not due: what is served is valid."""
-    current = domain.in_service
-    is_served = current is not None and not is_expired(current, now)
-    return is_served and not is_due and Step.PORTS <= problem.at_step <= Step.PROBE
+    return _is_served(domain, now) and not is_due and _is_before_order(problem.at_step)
 
 
 def _finding(domain: Domain, problem: Problem, now: datetime) -> Finding:
@@ -242,25 +238,24 @@ def _finding(domain: Domain, problem: Problem, now: datetime) -> Finding:
     return Finding(problem.code, problem.found, problem.wanted, now, retry_at, tries)
 
 
-def _suspicion(domain: Domain, problem: Problem, now: datetime) -> Suspicion:
-    known = domain.suspicion
-    since = known.since if known is not None and known.code is problem.code else now
+def suspect(domain: Domain, problem: Problem, now: datetime) -> Suspicion:
+    """Return the suspicion that `problem` makes of `domain` at `now`. It began when the same one did."""
+    since = _began_at(domain.suspicion, problem.code, now)
     return Suspicion(problem.code, problem.found, problem.wanted, since, now)
 
 
 def _caution(domain: Domain, problem: Problem, now: datetime) -> Caution:
-    known = domain.caution
-    since = known.since if known is not None and known.code is problem.code else now
-    return Caution(problem.code, problem.found, problem.wanted, since)
+    return Caution(problem.code, problem.found, problem.wanted, _began_at(domain.caution, problem.code, now))
 
 
-def _dns_only(suspicion: Suspicion | None) -> Suspicion | None:
-    """Return the suspicion if it is about DNS: a pass that placed no order did not look there."""
-    return suspicion if suspicion is not None and _is_dns(suspicion) else None
+def _began_at(known: Suspicion | Caution | None, code: Code, now: datetime) -> datetime:
+    """Return since when `code` is known; `now` if `known` is of another code."""
+    return known.since if known is not None and known.code is code else now
 
 
-def _is_dns(suspicion: Suspicion) -> bool:
-    return step_of(suspicion.code) > Step.C4_RECORD
+def _about_dns(suspicion: Suspicion | None) -> Suspicion | None:
+    """Return the suspicion if it is about ports, DNS or CAA; None if it is about C4's record, or if there is none."""
+    return suspicion if suspicion is not None and step_of(suspicion.code) > Step.C4_RECORD else None
 
 
 def is_discard(result: PassResult) -> bool:
