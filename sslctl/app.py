@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sslctl.issuance.suspicions import SuspicionLimit, Withheld
     from sslctl.issuer import Issuer
     from sslctl.notify import Notifier
+    from sslctl.preflight import Prober
     from sslctl.store.interface import Store
     from sslctl.store.interface.maintenance import Copy
     from sslctl.store.keyring import Keyring
@@ -58,9 +59,9 @@ def _ignore_notice(_message: str) -> None:
 class App:
     """The parts of one run of sslctl, each created when first used.
 
-    `via` is written into the history beside the user, such as `tick`; if it is empty, the terminal or `script` is. `waiting` is how
-    long to wait for a locked database; with `only_reads`, reads wait for at most 30 seconds. `on_wait` is called with a notice
-    when a wait takes longer, from any thread.
+    `via` is written into the history beside the user, such as `tick`; if it is empty, the terminal or `script` is. `waiting`
+    is how long to wait for a locked database; with `only_reads`, reads wait for at most 30 seconds. `on_wait` is called with a
+    notice when a wait takes longer, from any thread.
     """
 
     def __init__(
@@ -233,14 +234,13 @@ class App:
         """
         from sslctl.issuance.pipeline import PassPolicy, Pipeline  # noqa: PLC0415
         from sslctl.issuance.slots import Slots  # noqa: PLC0415
-        from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
         config = self.config
         return Pipeline(
             self.store,
             self.control_plane,
             self.issuer,
-            Preflight(config.cdn, config.dns, config.acme.caa_identities),
+            self._prober,
             clock=self.clock,
             sleep=time.sleep,
             policy=PassPolicy(
@@ -252,6 +252,13 @@ class App:
             slots=slots or Slots(config.acme.workers),
             on_step=on_step,
         )
+
+    @cached_property
+    def _prober(self) -> Prober:
+        """The checks before an order."""
+        from sslctl.preflight.checks import Preflight  # noqa: PLC0415
+
+        return Preflight(self.config.cdn, self.config.dns, self.config.acme.caa_identities)
 
     @cached_property
     def _replacement(self) -> ReplacementRules:
@@ -326,7 +333,6 @@ class App:
     def _looks(self) -> Looks:
         from sslctl.fleet.looks import Looks  # noqa: PLC0415
         from sslctl.issuance.delivery import Delivery  # noqa: PLC0415
-        from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
         config = self.config
         delivery = Delivery(
@@ -341,7 +347,7 @@ class App:
         return Looks(
             self.store,
             self.control_plane,
-            Preflight(config.cdn, config.dns, config.acme.caa_identities),
+            self._prober,
             delivery.reconcile,
             clock=self.clock,
             rule=self.renewal,

@@ -35,11 +35,11 @@ def run_passes(
 ) -> None:
     """Run a pass over each of `names`, show progress on a terminal, and add each outcome to `report`.
 
-    Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. With `print_each`, print each outcome as soon as the
-    pass ends, and report the domains that another command works on. After the first Ctrl-C no order is placed and the
-    passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any moment. If results could not
-    be recorded, no further pass is started either; `report` has these domains. Otherwise raise `click.Abort` if domains were
-    not reached.
+    Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. With `print_each`, print
+    each outcome as soon as the pass ends, and report the domains that another command works on. After the first Ctrl-C no
+    order is placed and the passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any
+    moment. If results could not be recorded, no further pass is started either; `report` has these domains. Otherwise raise
+    `click.Abort` if domains were not reached.
     """
     left = len(names)
 

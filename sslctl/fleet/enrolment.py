@@ -176,7 +176,7 @@ def adopt(store: _Store, control_plane: ControlPlane, name: str) -> tuple[Domain
                 f"C4 has no certificate for {name} that could be kept",
                 hint=f"`sslctl add {name}` gets one from the CA",
             )
-        if any(one.fingerprint == installed.fingerprint for one in store.certificates(domain)):
+        if _is_ours(store, domain, installed):
             return domain, True
         return store.adopt_certificate(domain, installed), False
 

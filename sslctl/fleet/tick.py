@@ -136,9 +136,8 @@ class TickResult:
 class Tick:
     """One tick over the fleet in `store`; run it once.
 
-    Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified, without
-    `looks` no domain is looked at that is not due. `ping`
-    returns why it failed, empty if it succeeded; None sends no ping.
+    Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified, without `looks`
+    no domain is looked at that is not due. `ping` returns why it failed, empty if it succeeded; None sends no ping.
     """
 
     def __init__(

@@ -160,9 +160,9 @@ class Delivery:
         If C4 had one of ours before, the customer has replaced it: that is a warning, unless `renew` asks for an order.
         """
         foreign = domain.foreign
-        if foreign is None or foreign.source is not Source.TEXT or may_replace(domain, self._clock()):
+        if foreign is None or foreign.source is not Source.TEXT:
             return
-        if is_adopted(domain):
+        if is_adopted(domain) or may_replace(domain, self._clock()):
             return
         was_ours = any(one.verified_at is not None for one in self._store.certificates(domain))
         if renew or not was_ours:
@@ -205,18 +205,18 @@ class Delivery:
 
     def _find_loss(self, domain: Domain, certificate: Certificate, installed: Installed) -> str:
         """Return what gets worse if `certificate` replaces what is installed, in words; empty if nothing does."""
-        now, known = self._clock(), self._find_version(domain, installed)
+        now = self._clock()
+        if is_expired(installed, now):
+            return ""
+        known = self._find_version(domain, installed)
+        is_trust_lost = self._is_trust_lost(certificate, known)
+        if installed.source is Source.TEXT and certificate.source is Source.C4:
+            # Whoever asked for a certificate of the CA in place of one by text knows that it is renewed from then on.
+            return TRUST_LOST if is_trust_lost else ""
         if known is None:
             is_due = installed.not_after - self._rules.renewal.before <= now
         else:
             is_due = known.revoked_at is not None or self._rules.renewal.renew_at(known) <= now
-        # Whoever asked for a certificate of the CA in place of one by text knows that it is renewed from then on.
-        is_asked = installed.source is Source.TEXT and certificate.source is Source.C4
-        if is_expired(installed, now):
-            return ""
-        is_trust_lost = self._is_trust_lost(certificate, known)
-        if is_asked:
-            return TRUST_LOST if is_trust_lost else ""
         return find_loss(certificate, installed, now, may_end_sooner=is_due, is_trust_lost=is_trust_lost)
 
     def _is_trust_lost(self, certificate: Certificate, known: Certificate | None) -> bool:

@@ -201,7 +201,7 @@ class _Run:
         app.close()
 
     def _slip(self) -> None:
-        """Give a command, sometimes twice."""
+        """Run a command, sometimes twice."""
         name = self._random.choice(_NAMES)
         several = self._random.sample(_NAMES, 2)
         consent = frozenset[str]()

@@ -101,7 +101,7 @@ _DNS_LIES: dict[str, Callable[[Cdn, str], None]] = {
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """Tell each lie about a fleet that is due and one that is not; then lose and replace certificates."""
+    """Inject each wrong answer about a fleet that is due and one that is not; then lose and replace certificates."""
     for is_due in (True, False):
         when = "renewals are due" if is_due else "nothing is due"
         for what, lie in _C4_LIES.items():
@@ -151,7 +151,7 @@ class _World:
         dns: Callable[[Cdn, str], None] | None = None,
         is_due: bool,
     ) -> Case:
-        """Tell a lie for one tick, then the truth; check the edge, the statuses and the orders."""
+        """Inject a wrong answer for one tick, then none; check the edge, the statuses and the orders."""
         self.clock.move(days=84 if is_due else 8)
         before = self.edge()
         if dns is not None:
