@@ -133,7 +133,7 @@ class Looks:
         """
         now = self._clock()
         since = _DAY if last_tick is None else min(max(now - last_tick, timedelta(0)), _DAY)
-        number = sum(self._store.count_by_status(now).values())
+        number = self._store.count_managed()
         self._look_at_c4(_share(number, since, _DAY), now, before=now - _LOOK_EVERY)
         if not self._looked.trouble:
             self._check_dns(_share(number, since, _CHECK_DNS_EVERY), now)

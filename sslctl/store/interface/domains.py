@@ -87,6 +87,9 @@ class Domains(Protocol):
     def interrupted(self) -> list[Domain]:
         """Return c4 domains with an open order and no finding: their pass was interrupted."""
 
+    def count_managed(self) -> int:
+        """Return the number of managed domains. It costs much less than `count_by_status`."""
+
     def count_by_status(self, now: datetime) -> dict[Status, int]:
         """Return the number of managed domains by status as of `now`. Statuses without a domain are left out."""
 

@@ -189,6 +189,7 @@ def test_sql_status_agrees_with_derive_status(
         expected = [domain for domain, its in derived.items() if its is status]
         assert list(shared.domains(Query(statuses=(status,)), now)) == expected
     assert shared.count_by_status(now) == Counter(derived.values())
+    assert shared.count_managed() == len(derived)
     ranked = sorted(derived, key=lambda domain: (derived[domain].rank, domain.name))
     assert list(shared.domains(Query(sort=Sort.STATUS), now)) == ranked
     assert set(shared.domains(Query(statuses=RECHECKED, source=Source.C4), now)) == {
