@@ -203,7 +203,8 @@ class Domain:
     `finding` is None if the last pass succeeded or no pass was made (`checked_at` is None).
 
     `observed_at` is when C4's record was last read, `dns_checked_at` when DNS, CAA and ports were last good or bad.
-    `text_consent` is the fingerprint of the text certificate that a person agreed to replace; empty without consent.
+    `text_consent` is the fingerprint of the text certificate that a person agreed to replace; empty without consent, and as
+    soon as C4 does not have that one any more.
     `revision` counts the changes, for compare-and-set.
     """
 

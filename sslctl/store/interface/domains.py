@@ -124,7 +124,10 @@ class Domains(Protocol):
         """Record that DNS, CAA and ports of `domain` were checked now, and what is known since."""
 
     def record_observation(self, domain: Domain, foreign: Installed | None) -> Domain:
-        """Record that C4's record was read now, and what C4 has instead of our certificate (None: nothing else)."""
+        """Record that C4's record was read now, and what C4 has instead of our certificate (None: nothing else).
+
+        Consent to replace a text certificate ends if C4 does not have that one any more.
+        """
 
     def adopt_certificate(self, domain: Domain, installed: Installed) -> Domain:
         """Record that `installed`, whose key is not stored, is the domain's text certificate from now on."""
@@ -133,7 +136,7 @@ class Domains(Protocol):
         """Bulk record that C4's records of `names` were read at `at`, and are as they were known."""
 
     def record_text_consent(self, domain: Domain, fingerprint: str) -> Domain:
-        """Record that a person agreed to replace the text certificate `fingerprint` on C4."""
+        """Record that a person agreed to replace the text certificate `fingerprint`, as long as C4 has it."""
 
     def confirm_dns_checks(self, names: Sequence[str], at: datetime) -> None:
         """Bulk record that DNS, CAA and ports of `names` were checked at `at`, and nothing changed."""

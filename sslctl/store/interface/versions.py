@@ -37,7 +37,10 @@ class Versions(Protocol):
         """Record that C4 accepted the upload."""
 
     def mark_serving(self, domain: Domain, certificate: Certificate, *, wanted: Certificate | None) -> Domain:
-        """Record that C4 serves `certificate`, and that `wanted` belongs there. The version served before is replaced."""
+        """Record that C4 serves `certificate`, and that `wanted` belongs there. The version served before is replaced.
+
+        Consent to replace a text certificate ends.
+        """
 
     def mark_not_serving(self, domain: Domain, why: str) -> Domain:
         """Record that C4 no longer serves the domain's certificate. It stays wanted."""

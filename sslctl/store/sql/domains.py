@@ -116,7 +116,12 @@ class SqlDomains(SqlQueries, SqlHistory):
             return found if found.result == result else self.record_result(found, result)
 
     def record_observation(self, domain: Domain, foreign: Installed | None) -> Domain:
-        values = {**rows.installed_columns(foreign), "observed_at": instant(self._clock())}
+        is_agreed = foreign is not None and foreign.fingerprint == domain.text_consent
+        values = {
+            **rows.installed_columns(foreign),
+            "observed_at": instant(self._clock()),
+            "text_consent": domain.text_consent if is_agreed else "",
+        }
         with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
             if foreign is not None and foreign != domain.foreign:
                 self._append_event(domain.id, "foreign", _described_foreign(foreign))

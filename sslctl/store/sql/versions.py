@@ -108,7 +108,8 @@ class SqlVersions(SqlOrders):
     def mark_serving(self, domain: Domain, certificate: Certificate, *, wanted: Certificate | None) -> Domain:
         at = instant(self._clock())
         change = {"serving": certificate.id, "wanted": wanted.id if wanted else None}
-        sql = f"serving_id = :serving, wanted_id = :wanted, observed_at = :at, {rows.NO_FOREIGN}"
+        # Consent is for the text certificate that was seen: whoever installs the same one again needs another.
+        sql = f"serving_id = :serving, wanted_id = :wanted, observed_at = :at, text_consent = '', {rows.NO_FOREIGN}"
         with self._advance(domain, sql, at=at, **change) as run:
             self._mark_replaced(run, domain, at, by=certificate)
             run(

@@ -175,6 +175,34 @@ def test_consent_lasts_until_the_certificate_that_was_seen_is_replaced(customer:
     assert view(customer)["status"] == "Success"
 
 
+@pytest.mark.parametrize(
+    "command", [("add", NAME), ("recheck", NAME, "--replace-text")], ids=lambda it: it[0]
+)
+def test_consent_ends_when_the_certificate_is_replaced(drifted: Cdn, command: tuple[str, ...]) -> None:
+    """The customer insists, and installs the same pair a second time: that is a later installation."""
+    pair = drifted.text_pair(NAME, days=365)
+    install(drifted, pair)
+    assert drifted.sslctl(*command).exit_code == 0
+    theirs = install(drifted, pair)
+    run_ticks(drifted, 3)
+    assert (drifted.installed(NAME), warnings(drifted)) == (theirs, ["OTHER_CERTIFICATE"])
+    assert drifted.sslctl(*command).exit_code == 0
+    assert drifted.installed(NAME) != theirs
+
+
+def test_consent_ends_when_another_certificate_is_installed_meanwhile(customer: Cdn) -> None:
+    first = customer.text_pair(NAME, days=300)
+    install(customer, first)
+    customer.issuer.refusals.append(unavailable())
+    assert customer.sslctl("add", NAME).exit_code == 3
+    install(customer, customer.text_pair(NAME, days=200))
+    run_ticks(customer, 2)
+    theirs = install(customer, first)
+    run_ticks(customer, 3)
+    assert customer.installed(NAME) == theirs
+    assert view(customer)["reason"]["code"] == "FOREIGN_TEXT"
+
+
 def unavailable() -> Any:
 
     return IssueError(Code.CA_UNAVAILABLE, "the CA is down")
