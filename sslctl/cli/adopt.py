@@ -22,13 +22,13 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
     """Keep the certificates that others installed on C4.
 
     Each becomes its domain's text certificate: it is watched for its expiry, and never renewed or replaced. sslctl does not
-    have its key. `sslctl add` replaces it by one from the CA.
+    have its key. `sslctl add` replaces it by one from the CA. One that has expired is refused.
     """
     found = enrolment.require_managed(app.store, names.normalise_all(domains))
     errors: dict[str, Exception] = {}
     for domain in found:
         try:
-            adopted, is_ours = enrolment.adopt(app.store, app.control_plane, domain.name)
+            adopted, is_ours = enrolment.adopt(app.store, app.control_plane, domain.name, app.clock())
         except SslctlError as error:
             if len(found) == 1:
                 raise

@@ -16,6 +16,7 @@ from sslctl.cli.output.stdout import write_json, write_line
 from sslctl.errors import BadInput, NotManaged
 from sslctl.rules import names
 from sslctl.rules.model import Bundle, Certificate, Domain
+from sslctl.rules.versions import is_adopted
 from sslctl.system.files import read_bounded
 from sslctl.text import clean
 
@@ -113,6 +114,7 @@ def _find(app: App, name: str) -> Domain:
 def _choose(app: App, domain: Domain, version: int | None) -> Certificate:
     held = app.store.certificates(domain)
     if version is None:
+        _require_ours(domain)
         current = domain.serving or domain.wanted or (held[0] if held else None)
         if current is None:
             raise NotManaged(
@@ -124,6 +126,22 @@ def _choose(app: App, domain: Domain, version: int | None) -> Certificate:
             return certificate
     known = ", ".join(str(certificate.version) for certificate in reversed(held)) or "none"
     raise NotManaged(f"{domain.name} has no version {version}", hint=f"existing versions: {known}")
+
+
+def _require_ours(domain: Domain) -> None:
+    """Raise `NotManaged` if the certificate of `domain` was adopted; print a note if C4 has one of others in place of ours."""
+    foreign = domain.foreign
+    if domain.deleted_at is not None or foreign is None:
+        return
+    if is_adopted(domain):
+        raise NotManaged(
+            f"the certificate of {domain.name} was kept with `sslctl adopt`, so its key is not stored here",
+            hint=f"`sslctl view {domain.name}` shows earlier versions; --version N writes one",
+        )
+    click.echo(
+        f"sslctl: {domain.name}: C4 has another certificate ({foreign.fingerprint[:16]}), which sslctl did not install",
+        err=True,
+    )
 
 
 def _pem_files(bundle: Bundle) -> dict[str, bytes]:

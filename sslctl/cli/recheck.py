@@ -7,10 +7,10 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import force_option, json_option
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.outcomes import domains_json, write_outcome
+from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.stdout import write_json_list
 from sslctl.cli.run_batch import run_passes, run_requested_passes
-from sslctl.errors import BadInput, Exit
+from sslctl.errors import BadInput, Busy, Exit
 from sslctl.fleet import enrolment
 from sslctl.fleet.planning import domains_to_recheck
 from sslctl.issuance import suspicions
@@ -20,6 +20,7 @@ from sslctl.rules import names
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, SUSPECTED
 from sslctl.rules.reasons import Code
+from sslctl.rules.versions import is_adopted
 
 
 @click.command("recheck")
@@ -66,6 +67,8 @@ def command(
         return _accept(app, Code(accept), [domain.name for domain in found], as_json=as_json)
     if force_renew:
         _require_renewable(found)
+    if replace_text:
+        _require_replaceable(found)
     checked = [domain.name for domain in found] if domains else domains_to_recheck(app.store, app.clock())
     report = Report(checked, batch=len(domains) != 1, renewing=force_renew)
     if checked:
@@ -97,27 +100,53 @@ def _require_renewable(domains: list[Domain]) -> None:
             )
 
 
+def _require_replaceable(domains: list[Domain]) -> None:
+    """Raise an error if the certificate of one of `domains` was adopted: sslctl has none to install in its place."""
+    for domain in domains:
+        if is_adopted(domain):
+            raise BadInput(
+                f"the certificate of {domain.name} was kept with `sslctl adopt`, and sslctl has no other for it",
+                hint=f"`sslctl add {domain.name}` replaces it with one from the CA",
+            )
+
+
 def _accept(app: App, code: Code, named: list[str], *, as_json: bool) -> int:
-    """Conclude the suspicions of `code`: those of all domains, or of those that are `named`."""
-    suspected = [
-        domain
+    """Conclude the suspicions of `code`: those of all domains, or of those that are `named`. Return the exit code."""
+    suspected = {
+        domain.name: domain
         for domain in app.store.suspected(None)
-        if domain.suspicion is not None
-        and domain.suspicion.code is code
-        and (not named or domain.name in named)
-    ]
-    checked = [domain.name for domain in suspected]
-    if code in CHECKED_AGAIN:
+        if domain.suspicion is not None and domain.suspicion.code is code
+    }
+    checked = [name for name in named or suspected if name in suspected]
+    report = Report(checked, batch=len(named) != 1)
+    if checked and code in CHECKED_AGAIN:
         # What C4 has now is read and recorded by a pass, which uploads what is missing.
-        report = Report(checked, batch=True)
-        if checked:
-            run_passes(app, checked, report, print_each=not as_json)
+        run_passes(app, checked, report, print_each=not as_json)
+        exit_code = report.exit_code
     else:
-        for domain in suspicions.accept(app.store, suspected, app.renewal, app.clock()):
-            if not as_json:
-                write_outcome(domain, app.clock())
+        exit_code = _conclude(app, [suspected[name] for name in checked], report, print_each=not as_json)
+    for name in named if checked else ():
+        if name not in suspected:
+            click.echo(f"{name}: not suspected of {code}; nothing was changed", err=True)
     if as_json:
-        write_json_list(json_shapes.envelope(), "domains", domains_json(app.store, checked, {}, app.clock()))
+        found_json = domains_json(app.store, checked, report.errors, app.clock())
+        write_json_list(json_shapes.envelope(), "domains", found_json)
     elif not checked:
         click.echo(f"No domain is suspected of {code}.", err=True)
-    return Exit.OK
+    return exit_code
+
+
+def _conclude(app: App, domains: list[Domain], report: Report, *, print_each: bool) -> int:
+    """Conclude the suspicions of `domains`, and print each. Return 0 if all are concluded, whatever their status is then."""
+    for domain in domains:
+        try:
+            concluded = suspicions.accept(app.store, domain, app.renewal, app.clock())
+        except Busy as error:
+            report.errors[domain.name] = error
+            print_error(domain.name, error)
+            continue
+        if print_each:
+            write_outcome(concluded, app.clock())
+    if not report.errors:
+        return Exit.OK
+    return Exit.TRY_LATER if len(domains) == 1 else Exit.SOME_NOT_WELL

@@ -28,7 +28,8 @@ from sslctl.rules import schedule, status
 from sslctl.rules.model import Bundle, Certificate, Domain, Finding, Leaf, Source
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.schedule import count_tries
-from sslctl.rules.versions import pick_reusable
+from sslctl.rules.singapore import format_sgt
+from sslctl.rules.versions import is_expired, pick_reusable
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.history import History
@@ -161,12 +162,12 @@ def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle
         return store.add_text_certificate(name, sans, bundle, leaf)
 
 
-def adopt(store: _Store, control_plane: ControlPlane, name: str) -> tuple[Domain, bool]:
+def adopt(store: _Store, control_plane: ControlPlane, name: str, now: datetime) -> tuple[Domain, bool]:
     """Keep the certificate that somebody else installed on C4 as the text certificate of the managed domain `name`.
 
     Return the domain, and whether C4 has a certificate of ours; then nothing is changed. Raise `NotManaged`; `Busy` if
-    another process works on the domain; `BadInput` if C4 has no certificate; `ConfigError` if C4 refuses the token;
-    `TryLater` if C4 did not answer.
+    another process works on the domain; `BadInput` if C4 has no certificate, or one that is expired at `now`; `ConfigError`
+    if C4 refuses the token; `TryLater` if C4 did not answer.
     """
     with claimed(store, name):
         domain = store.domain(name)
@@ -178,6 +179,11 @@ def adopt(store: _Store, control_plane: ControlPlane, name: str) -> tuple[Domain
             )
         if _is_ours(store, domain, installed):
             return domain, True
+        if is_expired(installed, now):
+            raise BadInput(
+                f"C4's certificate for {name} expired {format_sgt(installed.not_after)}, so it is not worth keeping",
+                hint=f"`sslctl add {name}` replaces it with one from the CA",
+            )
         return store.adopt_certificate(domain, installed), False
 
 

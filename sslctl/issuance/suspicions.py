@@ -8,17 +8,20 @@ becomes a finding or a warning; if there are many, none does until a person acce
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from sslctl.errors import Busy
+from sslctl.issuance.claims import claimed
 from sslctl.rules.model import Domain, PassResult
 from sslctl.rules.pass_result import conclude_suspicion, is_discard
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
+from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
@@ -26,6 +29,10 @@ from sslctl.store.interface.versions import Versions
 
 class _Store(Domains, Transactions, Versions, Protocol):
     """What the conclusion reads and writes."""
+
+
+class _AcceptStore(_Store, Claims, Protocol):
+    """What the conclusion by a person reads and writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +81,18 @@ def conclude(
             withheld.append(Withheld(code, len(domains), looked_at))
             continue
         for domain in domains:
-            _conclude(store, domain, rule, now, accepted=False)
+            _conclude(store, domain, rule, now)
     return withheld
 
 
-def accept(store: _Store, domains: Iterable[Domain], rule: RenewalRule, now: datetime) -> list[Domain]:
-    """Conclude the suspicions of `domains`, because a person looked; return the domains as they are then.
+def accept(store: _AcceptStore, domain: Domain, rule: RenewalRule, now: datetime) -> Domain:
+    """Conclude the suspicion of `domain`, because a person looked; return the domain as it is then.
 
-    A domain that another process works on is left out.
+    Raise `Busy` if another process works on the domain or has changed it.
     """
-    concluded = [_conclude(store, domain, rule, now, accepted=True) for domain in domains]
-    return [domain for domain in concluded if domain is not None]
+    with claimed(store, domain.name):
+        is_due = is_order_due(domain, now, rule)
+        return record_conclusion(store, domain, conclude_suspicion(domain, now, is_due=is_due, accepted=True))
 
 
 def record_conclusion(store: _Store, domain: Domain, result: PassResult) -> Domain:
@@ -99,13 +107,7 @@ def record_conclusion(store: _Store, domain: Domain, result: PassResult) -> Doma
         return store.record_result(domain, result)
 
 
-def _conclude(
-    store: _Store, domain: Domain, rule: RenewalRule, now: datetime, *, accepted: bool
-) -> Domain | None:
+def _conclude(store: _Store, domain: Domain, rule: RenewalRule, now: datetime) -> None:
     is_due = is_order_due(domain, now, rule)
-    try:
-        return record_conclusion(
-            store, domain, conclude_suspicion(domain, now, is_due=is_due, accepted=accepted)
-        )
-    except Busy:
-        return None
+    with suppress(Busy):
+        record_conclusion(store, domain, conclude_suspicion(domain, now, is_due=is_due))

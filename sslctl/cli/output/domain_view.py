@@ -9,7 +9,7 @@ from sslctl.cli.output.phrases import both_times, coloured, doubt_lines, event_k
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.rules import names
-from sslctl.rules.model import Certificate, Domain, Event, RenewalInfo
+from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import version_state
@@ -50,6 +50,7 @@ def _facts(domain: Domain, now: datetime) -> list[tuple[str, str]]:
         ("Status", "deleted" if domain.deleted_at else coloured(verdict.status)),
         ("Source", domain.source),
         ("Serving", describe_serving(domain, now)),
+        ("On C4", _describe_foreign(domain.foreign) if domain.foreign else ""),
         ("Created", both_times(domain.created_at)),
         ("Deleted", both_times(domain.deleted_at) if domain.deleted_at else ""),
         ("Last checked", both_times(domain.checked_at) if domain.checked_at else "never"),
@@ -63,6 +64,11 @@ def _facts(domain: Domain, now: datetime) -> list[tuple[str, str]]:
         ]
     facts += [("Note", line) for line in doubt_lines(domain, now)]
     return facts
+
+
+def _describe_foreign(foreign: Installed) -> str:
+    expiry = format_sgt(foreign.not_after)
+    return f"{foreign.source} certificate {foreign.fingerprint[:16]}, not installed by sslctl, valid until {expiry}"
 
 
 def _leaf_facts(certificate: Certificate) -> list[tuple[str, str]]:
