@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from sslctl.config.settings import Config, load
 from sslctl.errors import Busy, ConfigError, StateError
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Claim, Domain, Milestone
-from sslctl.rules.reasons import Status
+from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.system.actor import describe_actor
 from sslctl.system.locks import locked
@@ -293,6 +293,12 @@ class App:
             now=self.clock(),
             looked_at=looked_at,
         )
+
+    def domains_to_check_again(self, since: datetime) -> Mapping[Code, Sequence[str]]:
+        """Return the domains whose certificate C4 seems not to have any more; see `suspicions.to_check_again`."""
+        from sslctl.issuance import suspicions  # noqa: PLC0415
+
+        return suspicions.to_check_again(self.store, since)
 
     def plan(self, at: datetime, *, force: bool = False) -> Plan:
         """Return what a tick at `at` would run; see `planning.plan`."""

@@ -121,7 +121,8 @@ def _accept(app: App, code: Code, named: list[str], *, as_json: bool) -> int:
     report = Report(checked, batch=len(named) != 1)
     if checked and code in CHECKED_AGAIN:
         # What C4 has now is read and recorded by a pass, which uploads what is missing.
-        run_passes(app, checked, report, print_each=not as_json)
+        consent = Consent(believe=frozenset({code}))
+        run_passes(app, checked, report, consent=consent, print_each=not as_json)
         exit_code = report.exit_code
     else:
         exit_code = _conclude(app, [suspected[name] for name in checked], report, print_each=not as_json)

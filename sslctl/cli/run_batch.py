@@ -22,6 +22,7 @@ from sslctl.issuance.batch import Batch, Outcome
 from sslctl.issuance.pipeline import NO_CONSENT, Consent
 from sslctl.issuance.report import CONCURRENT_CHANGE, Report
 from sslctl.issuance.slots import Slots
+from sslctl.rules.pass_result import SUSPECTED
 
 
 def run_passes(
@@ -83,10 +84,12 @@ def run_requested_passes(
     """
     since = app.clock()
     few = len(names) <= app.suspicion_limit.of(len(names))
+    if few:
+        consent = replace(consent, believe=frozenset(SUSPECTED))
     try:
-        run_passes(
-            app, names, report, renew=renew, consent=replace(consent, believe=few), print_each=print_each
-        )
+        run_passes(app, names, report, renew=renew, consent=consent, print_each=print_each)
+        if not few:
+            _check_again(app, names, report, since, renew=renew, consent=consent, print_each=print_each)
     finally:
         if not few:
             report.withhold(app.conclude_suspicions(since, len(names)))
@@ -94,6 +97,25 @@ def run_requested_passes(
                 click.echo(f"sslctl: {line}", err=True)
         if consent.force:
             _print_forced(app, names, since)
+
+
+def _check_again(
+    app: App,
+    names: Sequence[str],
+    report: Report,
+    since: datetime,
+    *,
+    renew: Container[str],
+    consent: Consent,
+    print_each: bool,
+) -> None:
+    """Run a second pass over those of `names` of which C4 seems to have another certificate or none, if these are few."""
+    requested = set(names)
+    for code, doubted in app.domains_to_check_again(since).items():
+        again = [name for name in doubted if name in requested]
+        if again and len(again) <= app.suspicion_limit.of(len(names)):
+            believing = replace(consent, believe=frozenset({code}))
+            run_passes(app, again, report, renew=renew, consent=believing, print_each=print_each)
 
 
 def _print_forced(app: App, names: Sequence[str], since: datetime) -> None:

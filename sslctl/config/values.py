@@ -98,8 +98,8 @@ def hours(value: object) -> float:
 
 
 def percent(value: object) -> float:
-    """Read a number of percent, more than 0 and at most 100."""
-    return _number(value, 100, "of percent")
+    """Read a number of percent, from 0 to 100."""
+    return _number(value, 100, "of percent", zero=True)
 
 
 def limit(value: object) -> str:
@@ -231,10 +231,15 @@ def _text(value: object) -> str:
     return value
 
 
-def _number(value: object, most: float, unit: str) -> float:
+def _number(value: object, most: float, unit: str, *, zero: bool = False) -> float:
+    """Read a number of at most `most`; it must be more than 0, or may be 0 if `zero` is true."""
+    least = "from 0 to" if zero else "more than 0 and at most"
+    problem = f"must be a number {unit}, {least} {most}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(problem)
     # This form also refuses NaN, for which every comparison is false.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-        raise ValueError(f"must be a number {unit}, more than 0 and at most {most}")
+    if not (0 < value <= most or (zero and value == 0)):
+        raise ValueError(problem)
     return float(value)
 
 

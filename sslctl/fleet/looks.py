@@ -39,7 +39,7 @@ from sslctl.rules.pass_result import (
     step_of,
     suspect,
 )
-from sslctl.rules.reasons import REASONS, Code, Owner
+from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.status import queued_finding
@@ -246,7 +246,12 @@ class Looks:
                 self._update(answer.domain, answer.record.certificate)
                 self._looked.is_work_due = True
         names = [domain.name for domain in lost]
-        self._looked.lost, self._looked.lost_withheld = names[:limit], names[limit:]
+        first = limit if len(names) <= limit else self._first_wave(limit, now)
+        self._looked.lost, self._looked.lost_withheld = names[:first], names[first:]
+
+    def _first_wave(self, limit: int, now: datetime) -> int:
+        """Return how many of many lost certificates are uploaded first: none if such uploads have failed in earlier ticks."""
+        return max(0, limit - self._store.count_by_status(now).get(Status.EMERGENCY, 0))
 
     def _hear_unknown(self, domain: Domain, now: datetime) -> None:
         if _is_unknown(domain):

@@ -26,6 +26,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -177,7 +178,7 @@ class Tick:
             plan = self._plan(force=force)
             self._carry_out(plan)
             alerts = self._poll_renewal_info()
-            looked = self._look()
+            looked = self._look(started_at)
             self._require_claim()
             self._conclude_suspicions(started_at)
             report = self._report
@@ -239,17 +240,18 @@ class Tick:
             self._store, self._clock(), settings.renewal, max_per_day=settings.max_per_day, force=force
         )
 
-    def _carry_out(self, plan: Plan) -> None:
-        """Run the passes of `plan`, except for domains that had one in this tick."""
-        done = set(self._report.names)
-        names = [task.name for task in plan.tasks if task.name not in done]
+    def _carry_out(self, plan: Plan, again: Sequence[str] = ()) -> None:
+        """Run the passes of `plan`, except for domains that had one in this tick, and passes over the domains `again`."""
+        known, repeated = set(self._report.names), set(again)
+        planned = [task.name for task in plan.tasks if task.name not in known | repeated]
+        names = [*planned, *again]
         if not names:
             return
         self._require_claim()
         if not self._is_checked:
             self._store.check_integrity(_LONG_CHECK_SECONDS)
             self._is_checked = True
-        self._report.names += names
+        self._report.names += [name for name in names if name not in known]
         self._run_passes(names, self._report, renew={task.name for task in plan.tasks if task.early})
 
     def _poll_renewal_info(self) -> Sequence[Alert]:
@@ -261,27 +263,40 @@ class Tick:
             self._carry_out(self._plan(force=False))
         return poll.alerts
 
-    def _look(self) -> Looked:
+    def _look(self, started_at: datetime) -> Looked:
         """Look at what C4 and DNS have, and upload again what C4 has lost.
 
         If C4 has lost many, the first few are uploaded, and the others only if that helped: C4 may just answer wrongly.
+        A domain whose pass ended because C4 seemed to have lost its certificate gets a second one once that is known.
         """
         if self._looks is None:
             return Looked()
         last = self._store.milestones().get(Milestone.TICK)
+        doubted = self._doubted(started_at)
         looked = self._looks.run(None if last is None else last.at)
         self._looked_at = looked.domains
         self._looks.reinstall_lost(looked.lost)
-        if looked.lost or looked.is_work_due:
-            self._carry_out(self._plan(force=False))
+        self._repeat(doubted, is_work_due=bool(looked.lost) or looked.is_work_due)
         if looked.lost_withheld:
-            if all(domain.serving is not None for domain in self._store.domains_named(looked.lost)):
+            if looked.lost and all(one.serving is not None for one in self._store.domains_named(looked.lost)):
+                still_doubted = [name for name in doubted if name in set(looked.lost_withheld)]
                 self._looks.reinstall_lost(looked.lost_withheld)
-                self._carry_out(self._plan(force=False))
+                self._repeat(still_doubted, is_work_due=True)
             else:
                 self._looks.withhold_lost(looked.lost_withheld)
                 self._report.withhold([Withheld(Code.C4_LOST, len(looked.lost_withheld), looked.domains)])
         return looked
+
+    def _doubted(self, since: datetime | None) -> list[str]:
+        """Return the domains whose passes ended because C4 seemed to have another certificate than ours, or none."""
+        return list(chain.from_iterable(suspicions.to_check_again(self._store, since).values()))
+
+    def _repeat(self, doubted: Sequence[str], *, is_work_due: bool) -> None:
+        """Run a second pass over each of `doubted` whose doubt has ended, and the passes that are due if `is_work_due`."""
+        still = set(self._doubted(None)) if doubted else ()
+        again = [name for name in doubted if name not in still]
+        if again or is_work_due:
+            self._carry_out(self._plan(force=False), again)
 
     def _conclude_suspicions(self, started_at: datetime) -> None:
         """Believe the bad answers about served domains that this tick heard, unless they are too many."""

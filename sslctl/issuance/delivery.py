@@ -6,7 +6,7 @@ again; the same upload twice is harmless.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -27,7 +27,7 @@ from sslctl.control_plane import (
 )
 from sslctl.issuance.claims import require_claim
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
-from sslctl.rules.pass_result import Problem, Step
+from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.replacement import TRUST_LOST, find_loss
@@ -104,8 +104,11 @@ class Delivery:
         self._on_step = on_step
         self._rules = rules
 
-    def look_up(self, domain: Domain) -> tuple[Domain, Record]:
-        """Return `domain`, updated with which certificate C4 serves, and C4's record of it."""
+    def look_up(self, domain: Domain, believe: Container[Code] = CHECKED_AGAIN) -> tuple[Domain, Record]:
+        """Return `domain`, updated with which certificate C4 serves, and C4's record of it.
+
+        If C4 has another certificate than ours or none, raise `PassEnded` instead, unless `believe` has the code of that.
+        """
         self._on_step(domain, "querying C4")
         try:
             record = self._c4.domain(domain.name)
@@ -115,7 +118,20 @@ class Delivery:
             raise PassEnded(Code.C4_TOKEN_REFUSED, str(error)) from error
         except ControlPlaneError as error:
             raise PassEnded(Code.C4_UNANSWERED, str(error), retry_after=_retry_after(error)) from error
+        doubt = self._find_doubt(domain, record.certificate)
+        if doubt is not None and doubt.problem.code not in believe:
+            raise doubt
         return self.reconcile(domain, record.certificate), record
+
+    def _find_doubt(self, domain: Domain, installed: Installed | None) -> PassEnded | None:
+        """Return that ours is not in service any more, according to C4, although it is valid; None if C4 has one of ours."""
+        if domain.serving is None or is_expired(domain.serving, self._clock()):
+            return None
+        if installed is None:
+            return PassEnded(Code.C4_LOST)
+        if _is_one_of(installed, domain.serving, domain.wanted) or self._find_version(domain, installed):
+            return None
+        return PassEnded(Code.OTHER_CERTIFICATE, installed.fingerprint[:16], domain.serving.fingerprint[:16])
 
     def reconcile(self, domain: Domain, installed: Installed | None) -> Domain:
         """Record it if C4 has another certificate than before; return the domain.

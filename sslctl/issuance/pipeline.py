@@ -20,7 +20,7 @@ with the open order or with the missing upload, and places no second order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -37,7 +37,7 @@ from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import PreflightError, Prober
 from sslctl.rules.budget import BudgetHeld
 from sslctl.rules.model import Domain, Leaf, Order, Source
-from sslctl.rules.pass_result import Problem, Step, conclude_pass, conclude_suspicion
+from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import is_order_due
@@ -78,12 +78,12 @@ class Consent:
     """What the person who ran the command agreed to; a tick has no consent.
 
     `replace_text`: replace the text certificate that C4 has now. `force`: install even what is worse than what is
-    served. `believe`: the person sees the result of these few passes, so a bad answer about a served domain is believed.
+    served. `believe`: the bad answers about served domains that are believed at once, by their codes.
     """
 
     replace_text: bool = False
     force: bool = False
-    believe: bool = False
+    believe: frozenset[Code] = frozenset()
 
 
 NO_CONSENT = Consent()
@@ -152,7 +152,7 @@ class Pipeline:
             with self._store.transaction():
                 require_claim(self._store, name)
                 release_domains(self._store, [name])
-                return self._conclude(self._store.domain(name), problem, started_at, believe=consent.believe)
+                return self._conclude(self._store.domain(name), problem, started_at, consent.believe)
         except BaseException:
             release_domains(self._store, [name])
             raise
@@ -170,7 +170,7 @@ class Pipeline:
         return None
 
     def _conclude(
-        self, domain: Domain, problem: Problem | None, started_at: datetime, *, believe: bool
+        self, domain: Domain, problem: Problem | None, started_at: datetime, believe: Container[Code]
     ) -> Domain:
         """Record the result of a pass that ended with `problem`, None if it succeeded."""
         now, checked_at, is_due = self._clock(), domain.dns_checked_at, self._needs_order(domain)
@@ -182,13 +182,13 @@ class Pipeline:
             is_dns_good=checked_at is not None and checked_at >= started_at.replace(microsecond=0),
         )
         concluded = self._store.record_result(domain, result, observed=_is_observed(problem))
-        if believe and concluded.suspicion is not None:
+        if concluded.suspicion is not None and concluded.suspicion.code in believe:
             result = conclude_suspicion(concluded, now, is_due=is_due)
             concluded = record_conclusion(self._store, concluded, result)
         return concluded
 
     def _advance(self, domain: Domain, consent: Consent, *, renew: bool) -> None:
-        domain, record = self._delivery.look_up(domain)
+        domain, record = self._delivery.look_up(domain, consent.believe)
         if consent.replace_text:
             domain = self._delivery.agree_to_replace_text(domain)
         domain, pending, is_collected = self._finish_open_order(domain)
@@ -326,10 +326,10 @@ class Pipeline:
 
 
 def _is_observed(problem: Problem | None) -> bool:
-    """Return whether a pass that ended with `problem` has read C4's record."""
+    """Return whether a pass that ended with `problem` has read C4's record, and recorded what C4 has."""
     if problem is None or problem.at_step > Step.C4_RECORD:
         return True
-    return problem.code not in (Code.C4_UNANSWERED, Code.C4_TOKEN_REFUSED)
+    return problem.code not in (Code.C4_UNANSWERED, Code.C4_TOKEN_REFUSED, *CHECKED_AGAIN)
 
 
 def _check_ordered(leaf: Leaf, order: Order) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from sslctl.errors import Busy, Exit, NotManaged, SslctlError, StateBusy
 from sslctl.issuance.batch import Outcome
 from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.model import Domain
-from sslctl.rules.reasons import REASONS, Status
+from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.status import derive_status
 
 CONCURRENT_CHANGE = (Busy, NotManaged)
@@ -26,7 +26,7 @@ _EXIT = {
 
 
 class Report:
-    """The results of passes over the domains `names`; of each domain it keeps only the name.
+    """The results of passes over the domains `names`; of each domain it keeps only the name and its exit code.
 
     If `batch` is true, the exit code is that of a batch, otherwise that of the only domain. If `skip_concurrent` is
     true, a domain that another command works on or has deleted is neither counted nor part of the exit code. If `renewing`
@@ -41,32 +41,27 @@ class Report:
         self._batch = batch
         self._skip_concurrent = skip_concurrent
         self._renewing = renewing
-        self._ended = 0
-        self._unwell: set[str] = set()
-        self._codes: set[int] = set()
-        self.withheld: list[Withheld] = []
+        self._codes: dict[str, int] = {}
+        self._withheld: dict[Code, Withheld] = {}
 
     def add(self, outcome: Outcome, now: datetime) -> None:
-        """Add the outcome of one pass, with the domain's status as of `now`."""
+        """Add the outcome of one pass, with the domain's status as of `now`. It replaces an earlier one of the domain."""
+        self.errors.pop(outcome.name, None)
         if outcome.error is not None:
             self.errors[outcome.name] = outcome.error
             if self._skip_concurrent and isinstance(outcome.error, CONCURRENT_CHANGE):
                 return
-        self._ended += 1
-        code = self._exit_code(outcome, now)
-        self._codes.add(code)
-        if code != Exit.OK:
-            self._unwell.add(outcome.name)
+        self._codes[outcome.name] = self._exit_code(outcome, now)
 
     @property
     def ended(self) -> int:
-        """The number of passes that ended, without those skipped."""
-        return self._ended
+        """The number of domains whose pass ended, without those skipped."""
+        return len(self._codes)
 
     @property
     def unwell(self) -> list[str]:
         """The domains that did not end in Success, in the order of `names`."""
-        return [name for name in self.names if name in self._unwell]
+        return [name for name in self.names if self._codes.get(name, Exit.OK) != Exit.OK]
 
     @property
     def unrecorded(self) -> list[str]:
@@ -76,19 +71,25 @@ class Report:
     @property
     def exit_code(self) -> int:
         """The exit code (README, "Exit codes")."""
+        codes = set(self._codes.values())
         for gravest in (Exit.EMERGENCY, Exit.BUG):
-            if gravest in self._codes:
+            if gravest in codes:
                 return gravest
         if self.withheld or self.unrecorded:
             return Exit.TRY_LATER
         if not self._batch:
-            (code,) = self._codes
+            (code,) = codes
             return code
-        return Exit.OK if self._codes <= {Exit.OK} else Exit.SOME_NOT_WELL
+        return Exit.OK if codes <= {Exit.OK} else Exit.SOME_NOT_WELL
 
-    def withhold(self, withheld: Sequence[Withheld]) -> None:
-        """Add suspicions that were too many to be believed."""
-        self.withheld += withheld
+    @property
+    def withheld(self) -> list[Withheld]:
+        """The suspicions that were too many to be believed, by reason."""
+        return list(self._withheld.values())
+
+    def withhold(self, withheld: Iterable[Withheld]) -> None:
+        """Add suspicions that were too many to be believed; what was added of the same reason before counts no more."""
+        self._withheld |= {each.code: each for each in withheld}
 
     def _exit_code(self, outcome: Outcome, now: datetime) -> int:
         domain = outcome.domain

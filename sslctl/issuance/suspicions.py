@@ -17,7 +17,7 @@ from typing import Protocol
 from sslctl.errors import Busy
 from sslctl.issuance.claims import claimed
 from sslctl.rules.model import Domain, PassResult
-from sslctl.rules.pass_result import conclude_suspicion, is_discard
+from sslctl.rules.pass_result import CHECKED_AGAIN, conclude_suspicion, is_discard
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
@@ -68,21 +68,34 @@ def conclude(
     """Conclude the suspicions that were heard at `since` or later by a batch that looked at `looked_at` domains.
 
     Return those that were not, by reason. `rule` decides which domains are due for renewal. A domain that another process
-    works on keeps its suspicion.
+    works on keeps its suspicion, and so does one whose suspicion is of `CHECKED_AGAIN`.
     """
-    by_code: dict[Code, list[Domain]] = defaultdict(list)
-    for domain in store.suspected(since):
-        # The tick itself finds out whether C4 has lost certificates.
-        if domain.suspicion is not None and domain.suspicion.code is not Code.C4_LOST:
-            by_code[domain.suspicion.code].append(domain)
     withheld = []
-    for code, domains in sorted(by_code.items()):
+    for code, domains in sorted(_by_code(store, since).items()):
         if len(domains) > limit.of(looked_at):
             withheld.append(Withheld(code, len(domains), looked_at))
             continue
         for domain in domains:
             _conclude(store, domain, rule, now)
     return withheld
+
+
+def to_check_again(store: Domains, since: datetime | None) -> dict[Code, list[str]]:
+    """Return the domains of which C4 seems to have another certificate or none, by code (`CHECKED_AGAIN`).
+
+    With `since`, return those of which that was heard then or later.
+    """
+    by_code = _by_code(store, since)
+    return {code: [domain.name for domain in by_code[code]] for code in CHECKED_AGAIN if code in by_code}
+
+
+def _by_code(store: Domains, since: datetime | None) -> dict[Code, list[Domain]]:
+    """Return the domains with suspicions, by code; with `since`, those that were heard then or later."""
+    by_code: dict[Code, list[Domain]] = defaultdict(list)
+    for domain in store.suspected(since):
+        if domain.suspicion is not None:
+            by_code[domain.suspicion.code].append(domain)
+    return by_code
 
 
 def accept(store: _AcceptStore, domain: Domain, rule: RenewalRule, now: datetime) -> Domain:

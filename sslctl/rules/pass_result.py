@@ -71,11 +71,12 @@ _UNANSWERED = frozenset(
         Code.CA_RATE_LIMITED,
     }
 )
-# Wrong at once for all domains if C4 or a resolver is wrong: suspicious at any time.
-_ALWAYS_SUSPICIOUS = frozenset({Code.C4_UNKNOWN_DOMAIN, Code.NXDOMAIN, Code.CNAME_MISSING})
 
 CHECKED_AGAIN = (Code.C4_LOST, Code.OTHER_CERTIFICATE)
-"""The codes of suspicions about what C4 has installed: the next look or pass finds out."""
+"""The codes of suspicions about what C4 has installed: a second look or pass finds out."""
+
+# Wrong at once for all domains if C4 or a resolver is wrong: suspicious at any time.
+_ALWAYS_SUSPICIOUS = frozenset({Code.C4_UNKNOWN_DOMAIN, Code.NXDOMAIN, Code.CNAME_MISSING, *CHECKED_AGAIN})
 
 SUSPECTED = (
     *CHECKED_AGAIN,

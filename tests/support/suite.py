@@ -55,13 +55,14 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asks for."""
+    """What the command line asks for. Results are published in `folder`."""
 
     suite: Suite
     parts: Sequence[str]
     out: Path
     small: bool
     publish: bool
+    folder: Path = ROOT / "docs"
 
 
 class Results:
@@ -80,9 +81,12 @@ class Results:
             "seconds": round(time.monotonic() - began),
         }
         self._known[part] = {**measured, **found}
-        content = {"machine": machine.describe(), self._kinds: self._known}
-        self._request.out.parent.mkdir(parents=True, exist_ok=True)
-        self._request.out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        self._write(self._request.out, self._known)
+
+    def _write(self, file: Path, found: dict[str, Any]) -> None:
+        content = {"machine": machine.describe(), self._kinds: found}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def of(self, part: str) -> dict[str, Any]:
         """Return what `part` found, now or in an earlier run. Raise `KeyError` if it never ran."""
@@ -90,10 +94,17 @@ class Results:
         return found
 
     def publish(self) -> None:
-        """Make these the results that the documentation shows, if the command line asks for it."""
-        if self._request.publish:
-            page = ROOT / "docs" / f"{self._request.suite.published}.json"
-            page.write_text(self._request.out.read_text())
+        """Make these the results that the documentation shows, if the command line asks for it.
+
+        It keeps the published results of the parts that did not run now.
+        """
+        if not self._request.publish:
+            return
+        page = self._request.folder / f"{self._request.suite.published}.json"
+        published = json.loads(page.read_text())[self._kinds] if page.exists() else {}
+        published |= {part: self._known[part] for part in self._request.parts}
+        in_order = {part: published[part] for part in self._request.suite.parts if part in published}
+        self._write(page, in_order)
 
 
 def show_progress(text: str) -> None:

@@ -180,10 +180,74 @@ def test_wrong_certificate_of_all_is_neither_replaced_nor_ordered_for(
     serve(cdn, *FLEET)
     cdn.clock.move(days=84 if is_due else 8)
     before = edge(cdn)
-    tick(cdn, lie)
-    require_no_worse(cdn, before)
+    for hours in (0, 1, 1):
+        result = tick(cdn, lie, hours=hours)
+        assert result["exit_code"] in (Exit.EMERGENCY, Exit.TRY_LATER)
+        assert result["pinged"] is None
+        assert len([each for each in statuses(cdn).values() if each != "Success"]) <= 5
+        require_no_worse(cdn, before)
     require_healed(cdn, before)
-    assert len(cdn.issuer.orders) <= len(FLEET) * (2 if is_due else 1) + (0 if is_due else 5)
+    assert len(cdn.issuer.orders) <= len(FLEET) * (2 if is_due else 1)
+
+
+def lose(cdn: Cdn, *names: str) -> None:
+    """Let C4 lose the certificates of `names`."""
+    for name in names:
+        assert cdn.app().control_plane.remove(name)
+
+
+@pytest.mark.parametrize("number", [1, 5, 6, len(FLEET)])
+def test_loss_is_found_by_the_renewal_and_repaired_in_the_same_tick(due: Cdn, number: int) -> None:
+    before = edge(due)
+    lose(due, *FLEET[:number])
+    assert tick(due)["exit_code"] == Exit.OK
+    require_no_worse(due, before)
+    assert set(statuses(due).values()) == {"Success"}
+    # What sslctl still has is uploaded first; the next tick renews it.
+    assert tick(due, hours=1)["exit_code"] == Exit.OK
+    assert len(due.issuer.orders) == 2 * len(FLEET)
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_other_certificate_of_a_few_is_recorded_by_the_renewal_as_a_warning(due: Cdn, number: int) -> None:
+    replaced = FLEET[:number]
+    lose(due, *replaced)
+    for name in replaced:
+        due.app().control_plane.upload(name, due.text_pair(name, days=365), Source.TEXT)
+    before = edge(due)
+    assert tick(due)["exit_code"] == Exit.OK
+    assert {name for name in replaced if edge(due)[name] == before[name]} == set(replaced)
+    for name in replaced:
+        assert [each["code"] for each in view(due, name)["warnings"]] == ["OTHER_CERTIFICATE"]
+        assert view(due, name)["observed"]["ours"] is False
+    assert len(due.issuer.orders) == 2 * len(FLEET) - number
+
+
+@pytest.mark.parametrize(
+    ("lie", "code"), [(answer(None), "C4_LOST"), (other(Source.TEXT, FAR), "OTHER_CERTIFICATE")]
+)
+def test_recheck_of_many_believes_no_wrong_certificate_of_all(
+    due: Cdn, lie: Callable[[str], Record], code: str
+) -> None:
+    before = edge(due)
+    app = due.app()
+    lying: Any = LyingC4(app.control_plane, lie)
+    app.control_plane = lying
+    result = due.sslctl("recheck", *FLEET, app=app)
+    assert result.exit_code == Exit.TRY_LATER
+    assert f"{code} about {len(FLEET)} served domains of {len(FLEET)}" in result.stderr
+    assert set(statuses(due).values()) == {"Success"}
+    assert {view(due, name)["observed"]["ours"] for name in FLEET} == {True}
+    assert edge(due) == before
+    require_healed(due, before)
+
+
+def test_recheck_of_many_uploads_what_c4_has_lost_of_a_few(due: Cdn) -> None:
+    before = edge(due)
+    lose(due, *FLEET[:3])
+    assert due.sslctl("recheck", *FLEET).exit_code == Exit.OK
+    require_no_worse(due, before)
+    assert set(statuses(due).values()) == {"Success"}
 
 
 @pytest.mark.parametrize(
@@ -339,7 +403,7 @@ def test_true_loss_of_one_domain_among_many_is_believed_and_not_suspected_again(
 
 @pytest.mark.parametrize(
     ("most", "percent", "is_believed"),
-    [(0, 0.001, False), (0, 100, True), (12, 0.001, True), (11, 0.001, False)],
+    [(0, 0, False), (0, 100, True), (12, 0, True), (11, 0, False)],
 )
 def test_limit_of_suspicions_is_configurable(
     due: Cdn, most: int, percent: float, *, is_believed: bool

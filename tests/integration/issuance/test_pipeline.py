@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any
 
@@ -33,9 +33,9 @@ def enrolled(cdn: Cdn) -> tuple[App, Domain]:
     return app, enrolment.enrol(app.store, NAME, None, cdn.clock())
 
 
-def run(app: App, *, renew: bool = False, believe: bool = False) -> Domain:
+def run(app: App, *, renew: bool = False, believe: Collection[Code] = ()) -> Domain:
     pipeline = app.pipeline(lambda _domain, _step: None)
-    return pipeline.run(NAME, renew=renew, consent=Consent(believe=believe))
+    return pipeline.run(NAME, renew=renew, consent=Consent(believe=frozenset(believe)))
 
 
 def run_and_kill(cdn: Cdn, app: App, fatal: int, *, before: bool) -> None:
@@ -147,7 +147,10 @@ def test_pass_reinstalls_a_certificate_that_c4_lost(cdn: Cdn) -> None:
     first = run(app)
     cdn.c4.delete_domain(NAME)
     cdn.add_domain(NAME)
-    domain = run(app)
+    doubted = run(app)
+    assert doubted.suspicion is not None
+    assert (doubted.suspicion.code, doubted.serving) == (Code.C4_LOST, first.serving)
+    domain = run(app, believe=[Code.C4_LOST])
     assert reason(app, domain) is None
     assert domain.serving is not None
     assert first.serving is not None
@@ -162,7 +165,7 @@ def test_pass_keeps_the_served_certificate_when_the_renewal_fails(cdn: Cdn) -> N
     first = run(app)
     cdn.point(NAME, "elsewhere.example.org")
     cdn.clock.move(days=84)
-    domain = run(app, believe=True)
+    domain = run(app, believe=[Code.CNAME_ELSEWHERE])
     assert reason(app, domain) is Code.CNAME_ELSEWHERE
     assert domain.serving == first.serving
     assert describe_serving(domain, cdn.clock()) == "valid, 6 days left"
