@@ -218,8 +218,11 @@ def _unconfirmed(domain: Domain, before: PassResult, problem: Problem, now: date
     assert retry_at is not None  # noqa: S101 - only Discard has no retry
     since = now if known is None else known.since
     finding = before.finding
-    if finding is not None and finding.code in _UNANSWERED:
+    if finding is not None and finding.code in _UNANSWERED and step_of(finding.code) == problem.at_step:
         since, finding = min(since, finding.at), None
+    if finding is not None and finding.reason.status is Status.EMERGENCY and problem.retry_after is None:
+        # C4 is the only one that is asked, and the edge waits for the upload: at each tick, as always in Emergency.
+        retry_at = now
     return PassResult(
         finding,
         Unconfirmed(problem.code, problem.found, since, retry_at, tries),

@@ -99,7 +99,7 @@ def test_unconfirmed_keeps_its_first_time_and_counts_its_tries(
     first: Code, second: Code, second_step: Step
 ) -> None:
     known = domain(
-        finding=finding(Code.C4_MISMATCH),
+        finding=finding(Code.C4_ACTIVATING),
         unconfirmed=Unconfirmed(first, "", NOW - HOUR, NOW, 2),
         **serving(),
     )
@@ -107,6 +107,29 @@ def test_unconfirmed_keeps_its_first_time_and_counts_its_tries(
     assert after is not None
     assert (after.code, after.since, after.tries) == (second, NOW - HOUR, 3)
     assert after.retry_at > NOW
+
+
+@pytest.mark.parametrize("code", [Code.C4_MISMATCH, Code.C4_UPLOAD_FAILED, Code.C4_REJECTED])
+def test_owed_upload_is_retried_at_the_next_tick_while_c4_does_not_answer(code: Code) -> None:
+    known = domain(finding=finding(code), unconfirmed=Unconfirmed(Code.C4_UNANSWERED, "", NOW, NOW, 9))
+    after = ended(known, Code.C4_UNANSWERED)
+    assert (after.finding, after.unconfirmed and after.unconfirmed.retry_at) == (known.finding, NOW)
+    asked = Problem(Code.C4_UNANSWERED, retry_after=NOW + HOUR)
+    result = conclude_pass(known, asked, NOW, is_due=True, is_dns_good=False)
+    assert result.unconfirmed is not None
+    assert result.unconfirmed.retry_at == NOW + HOUR
+
+
+@pytest.mark.parametrize("later", [Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED])
+@pytest.mark.parametrize("code", [Code.DNS_UNANSWERED, Code.C4_UNANSWERED])
+def test_served_domain_stays_pending_if_an_earlier_step_does_not_answer_than_before(
+    later: Code, code: Code
+) -> None:
+    known = domain(finding=finding(later), **serving())
+    after = ended(known, code)
+    assert (after.finding, after.unconfirmed and after.unconfirmed.code) == (known.finding, code)
+    again = ended(domain(finding=finding(code), **serving()), code)
+    assert (again.finding, again.unconfirmed and again.unconfirmed.code) == (None, code)
 
 
 @pytest.mark.parametrize(("code", "step"), UNANSWERED)
