@@ -13,7 +13,7 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.errors import Exit, SslctlError
-from sslctl.fleet import enrolment
+from sslctl.fleet import enrolment, removal
 from sslctl.rules import names
 from sslctl.rules.model import Domain, Installed
 from sslctl.rules.singapore import format_sgt
@@ -51,7 +51,7 @@ def command(
     found = enrolment.require_managed(app.store, names.normalise_all(domains))
     control_plane = None if keep_on_c4 else app.control_plane
     # A person agrees to the removal of the certificates that the question names, and of no later ones.
-    foreign = enrolment.find_foreign(app.store, app.control_plane, found) if force and not yes else {}
+    foreign = removal.find_foreign(app.store, app.control_plane, found) if force and not yes else {}
     if not (yes or _confirm(found, foreign, keep_on_c4=keep_on_c4, revoke=revoke)):
         click.echo("Nothing was deleted.", err=True)
         return Exit.INTERRUPTED
@@ -60,11 +60,11 @@ def command(
     def may_remove(installed: Installed) -> bool:
         return force and (yes or installed.fingerprint in agreed)
 
-    removals: dict[str, enrolment.Removal] = {}
+    removals: dict[str, removal.Removal] = {}
     errors: dict[str, Exception] = {}
     for domain in found:
         try:
-            removal = enrolment.remove(
+            removed = removal.remove(
                 app.store,
                 control_plane,
                 app.issuer,
@@ -79,11 +79,11 @@ def command(
             errors[domain.name] = error
             click.echo(f"sslctl: error: {error.message}", err=True)
             continue
-        removals[domain.name] = removal
+        removals[domain.name] = removed
         if not as_json:
             write_line(f"{domain.name}: deleted")
-            if removal.foreign is not None:
-                write_line(f"  C4 keeps {_describe(removal.foreign)}, which sslctl did not install")
+            if removed.foreign is not None:
+                write_line(f"  C4 keeps {_describe(removed.foreign)}, which sslctl did not install")
     if as_json:
         rows = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
         deleted = ({**row, "certificate_on_c4": _on_c4(removals, str(row["domain"]))} for row in rows)
@@ -91,7 +91,7 @@ def command(
     return Exit.SOME_NOT_WELL if errors else Exit.OK
 
 
-def _on_c4(removals: Mapping[str, enrolment.Removal], name: str) -> str | None:
+def _on_c4(removals: Mapping[str, removal.Removal], name: str) -> str | None:
     """Return what became of the certificate on C4, None if the domain was not deleted."""
     return removals[name].on_c4 if name in removals else None
 

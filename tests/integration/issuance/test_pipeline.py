@@ -12,7 +12,7 @@ from sslctl.app import App
 from sslctl.certificates.x509 import make_csr, make_key, renewal_id
 from sslctl.control_plane import State
 from sslctl.errors import Busy
-from sslctl.fleet import enrolment
+from sslctl.fleet import enrolment, removal
 from sslctl.issuance.pipeline import Consent
 from sslctl.issuer import IssueError
 from sslctl.rules.claim_names import domain_claim
@@ -337,7 +337,7 @@ def test_change_raises_busy_while_another_process_has_the_claim(cdn: Cdn, change
     other.store._owner = "elsewhere/1/1"  # type: ignore[attr-defined]  # as if on another host
     other.store.claim([domain_claim(NAME)], timedelta(minutes=5))
     changes: dict[str, Callable[[], object]] = {
-        "remove": lambda: enrolment.remove(app.store, app.control_plane, app.issuer, NAME, app.clock()),
+        "remove": lambda: removal.remove(app.store, app.control_plane, app.issuer, NAME, app.clock()),
         "paste": lambda: enrolment.paste(app.store, NAME, None, cdn.text_pair(NAME), cdn.clock()),
         "enrol": lambda: enrolment.enrol(app.store, NAME, ("www.example.com",), cdn.clock()),
         "queue": lambda: enrolment.queue(app.store, domain, cdn.clock()),

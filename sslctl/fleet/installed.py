@@ -1,0 +1,47 @@
+"""Which certificate C4 has, for commands that a person runs: an answer, or an error that ends the command."""
+
+from __future__ import annotations
+
+from sslctl.control_plane import (
+    ControlPlane,
+    ControlPlaneError,
+    Installed,
+    Unauthorized,
+    UnknownDomain,
+)
+from sslctl.errors import ConfigError, SslctlError, TryLater
+from sslctl.rules.model import Domain
+from sslctl.store.interface.versions import Versions
+
+
+def read_installed(
+    control_plane: ControlPlane, name: str, consequence: str, hint: str | None = None
+) -> Installed | None:
+    """Return the certificate that C4 has for `name`; None if there is none, or if C4 does not know the domain.
+
+    Raise `not_answered` if C4 does not answer.
+    """
+    try:
+        return control_plane.domain(name).certificate
+    except UnknownDomain:
+        return None
+    except ControlPlaneError as error:
+        what = f"C4 did not answer which certificate {name} has"
+        raise not_answered(what, consequence, error, hint) from error
+
+
+def not_answered(
+    what: str, consequence: str, error: ControlPlaneError, hint: str | None = None
+) -> SslctlError:
+    """Return the error of a command for which C4 did not answer: what happened, its consequence, and a hint what to do.
+
+    It is `ConfigError` if C4 refused the token, and `TryLater` otherwise.
+    """
+    if isinstance(error, Unauthorized):
+        return ConfigError(f"C4 refused our token, so {consequence}: {error}", hint="see c4.token_file")
+    return TryLater(f"{what}, so {consequence}: {error}", hint=hint)
+
+
+def is_ours(store: Versions, domain: Domain, installed: Installed) -> bool:
+    """Return whether `installed` is one of the stored versions of `domain`."""
+    return any(one.leaf.fingerprint == installed.fingerprint for one in store.certificates(domain))
