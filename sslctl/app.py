@@ -338,27 +338,20 @@ class App:
 
     def _looks(self) -> Looks:
         from sslctl.fleet.looks import Looks  # noqa: PLC0415
-        from sslctl.issuance.delivery import Delivery  # noqa: PLC0415
+        from sslctl.issuance.observation import Observation  # noqa: PLC0415
 
-        config = self.config
-        delivery = Delivery(
-            self.store,
-            self.control_plane,
-            clock=self.clock,
-            sleep=time.sleep,
-            activation_seconds=config.c4.activation_seconds,
-            on_step=lambda _domain, _step: None,
-            rules=self._replacement,
+        observation = Observation(
+            self.store, self.control_plane, clock=self.clock, on_step=lambda _domain, _step: None
         )
         return Looks(
             self.store,
             self.control_plane,
             self._prober,
-            delivery.reconcile,
+            observation.reconcile,
             clock=self.clock,
             rule=self.renewal,
             limit=self.suspicion_limit,
-            http_expected=config.acme.mode == "webroot",
+            http_expected=self.config.acme.mode == "webroot",
         )
 
     def require_outside(self) -> None:

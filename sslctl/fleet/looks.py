@@ -100,7 +100,7 @@ class _Answer:
 
 
 class Looks:
-    """The looks of a tick. `reconcile` records what C4 has for a domain (`Delivery.reconcile`)."""
+    """The looks of a tick. `reconcile` records what C4 has for a domain (`Observation.reconcile`)."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ again; the same upload twice is harmless.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -26,14 +26,15 @@ from sslctl.control_plane import (
     UnknownDomain,
 )
 from sslctl.issuance.claims import require_claim
+from sslctl.issuance.observation import Observation, is_one_of, retry_after
+from sslctl.issuance.pass_ended import PassEnded
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
-from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step
+from sslctl.rules.pass_result import Step
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.replacement import TRUST_LOST, find_loss
-from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import queued_finding
-from sslctl.rules.versions import is_adopted, is_expired, is_usable, may_replace
+from sslctl.rules.versions import is_expired, is_usable
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
@@ -44,21 +45,6 @@ _POLL_SECONDS = 0.5
 # Before each further attempt while nothing is installed, in seconds, and the longest Retry-After that is waited for then.
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _LONGEST_WAIT = 30.0
-
-
-class PassEnded(Exception):
-    """The pass ends with this problem; the arguments are those of `Problem`."""
-
-    def __init__(
-        self,
-        code: Code,
-        found: str = "",
-        wanted: str = "",
-        retry_after: datetime | None = None,
-        step: Step | None = None,
-    ) -> None:
-        super().__init__(code)
-        self.problem = Problem(code, found, wanted, retry_after, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +75,7 @@ class Delivery:
         self,
         store: _Store,
         control_plane: ControlPlane,
+        observation: Observation,
         *,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
@@ -98,93 +85,12 @@ class Delivery:
     ) -> None:
         self._store = store
         self._c4 = control_plane
+        self._observation = observation
         self._clock = clock
         self._sleep = sleep
         self._activation_seconds = activation_seconds
         self._on_step = on_step
         self._rules = rules
-
-    def look_up(self, domain: Domain, believe: Container[Code] = CHECKED_AGAIN) -> tuple[Domain, Record]:
-        """Return `domain`, updated with which certificate C4 serves, and C4's record of it.
-
-        If C4 has another certificate than ours or none, raise `PassEnded` instead, unless `believe` has the code of that.
-        """
-        self._on_step(domain, "querying C4")
-        try:
-            record = self._c4.domain(domain.name)
-        except UnknownDomain as error:
-            raise PassEnded(Code.C4_UNKNOWN_DOMAIN) from error
-        except Unauthorized as error:
-            raise PassEnded(Code.C4_TOKEN_REFUSED, str(error)) from error
-        except ControlPlaneError as error:
-            raise PassEnded(Code.C4_UNANSWERED, str(error), retry_after=_retry_after(error)) from error
-        doubt = self._find_doubt(domain, record.certificate)
-        if doubt is not None and doubt.problem.code not in believe:
-            raise doubt
-        return self.reconcile(domain, record.certificate), record
-
-    def _find_doubt(self, domain: Domain, installed: Installed | None) -> PassEnded | None:
-        """Return that ours is not in service any more, according to C4, although it is valid; None if C4 has one of ours."""
-        if domain.serving is None or is_expired(domain.serving, self._clock()):
-            return None
-        if installed is None:
-            return PassEnded(Code.C4_LOST)
-        if _is_one_of(installed, domain.serving, domain.wanted) or self._find_version(domain, installed):
-            return None
-        return PassEnded(Code.OTHER_CERTIFICATE, installed.fingerprint[:16], domain.serving.fingerprint[:16])
-
-    def reconcile(self, domain: Domain, installed: Installed | None) -> Domain:
-        """Record it if C4 has another certificate than before; return the domain.
-
-        While C4 activates the wanted certificate, it still serves the previous one.
-        """
-        if installed is None:
-            return self._not_serving(domain, None, "C4 has no certificate")
-        is_active = installed.state is State.ACTIVE
-        if _is_one_of(installed, domain.serving, domain.wanted if domain.serving is None else None):
-            return self._not_foreign(domain)
-        if not is_active and _is_one_of(installed, domain.wanted):
-            return self._not_foreign(domain)
-        known = self._find_version(domain, installed)
-        if known is None:
-            return self._not_serving(domain, installed, "C4 has another certificate")
-        if is_active:
-            return self._store.mark_serving(domain, known, wanted=domain.wanted)
-        return domain
-
-    def _not_foreign(self, domain: Domain) -> Domain:
-        return domain if domain.foreign is None else self._store.record_observation(domain, None)
-
-    def _not_serving(self, domain: Domain, foreign: Installed | None, why: str) -> Domain:
-        if domain.serving is None and domain.foreign == foreign:
-            return domain
-        with self._store.transaction():
-            if domain.serving is not None:
-                domain = self._store.mark_not_serving(domain, why)
-            return self._store.record_observation(domain, foreign)
-
-    def agree_to_replace_text(self, domain: Domain) -> Domain:
-        """Record a person's consent to replace the text certificate that C4 has now, if sslctl did not install it."""
-        foreign = domain.foreign
-        if foreign is None or foreign.source is not Source.TEXT or foreign.fingerprint == domain.text_consent:
-            return domain
-        return self._store.record_text_consent(domain, foreign.fingerprint)
-
-    def require_replaceable(self, domain: Domain, *, renew: bool) -> None:
-        """Raise `PassEnded` if C4 has a valid text certificate that nobody agreed to replace.
-
-        If C4 had one of ours before, the customer has replaced it: that is a warning, unless `renew` asks for an order.
-        """
-        foreign = domain.foreign
-        if foreign is None or foreign.source is not Source.TEXT:
-            return
-        if is_adopted(domain) or may_replace(domain, self._clock()):
-            return
-        was_ours = any(one.verified_at is not None for one in self._store.certificates(domain))
-        if renew or not was_ours:
-            raise PassEnded(
-                Code.FOREIGN_TEXT, f"{foreign.fingerprint[:16]}, valid until {format_sgt(foreign.not_after)}"
-            )
 
     def deliver(
         self, domain: Domain, certificate: Certificate, record: Record, *, force: bool = False
@@ -193,7 +99,7 @@ class Delivery:
 
         Raise `PassEnded` if something would get worse on the edge, unless `force` is true.
         """
-        if not _is_one_of(record.certificate, certificate):
+        if not is_one_of(record.certificate, certificate):
             self._require_no_loss(domain, certificate, record.certificate, force=force)
             self._on_step(domain, "uploading to C4")
             self._store.mark_uploading(certificate)
@@ -224,7 +130,7 @@ class Delivery:
         now = self._clock()
         if is_expired(installed, now):
             return ""
-        known = self._find_version(domain, installed)
+        known = self._observation.find_version(domain, installed)
         is_trust_lost = self._is_trust_lost(certificate, known)
         if installed.source is Source.TEXT and certificate.source is Source.C4:
             # Whoever asked for a certificate of the CA in place of one by text knows that it is renewed from then on.
@@ -270,7 +176,7 @@ class Delivery:
         except (Unanswered, Changed):
             # C4 may have carried out the request although its answer was lost.
             record = _try_record(self._c4, domain.name)
-            if record is None or not _is_one_of(record.certificate, certificate):
+            if record is None or not is_one_of(record.certificate, certificate):
                 raise
 
     def _insist(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> ControlPlaneError | None:
@@ -294,8 +200,8 @@ class Delivery:
 
     def _changed(self, domain: Domain) -> PassEnded:
         """Return the end of a pass that met another certificate on C4 than it had seen there. Nothing was changed."""
-        domain, record = self.look_up(domain)
-        self.require_replaceable(domain, renew=True)
+        domain, record = self._observation.look_up(domain)
+        self._observation.require_replaceable(domain, renew=True)
         found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]
         return PassEnded(Code.C4_CHANGED, found)
 
@@ -310,7 +216,7 @@ class Delivery:
         4. Record the outcome.
         """
         domain, installed = self._look_at_text(domain, seen)
-        text = self._find_version(domain, installed)
+        text = self._observation.find_version(domain, installed)
         old = None if text is None or text.key_destroyed_at is not None else self._store.bundle(text)
         domain = self._begin_replacement(domain, installed, text)
         unknown = self._remove_text(domain, certificate, installed, text)
@@ -331,8 +237,8 @@ class Delivery:
             installed = self._c4.domain(domain.name).certificate
         except ControlPlaneError as error:
             raise _refused(error, "; the text certificate is still installed") from error
-        domain = self.reconcile(domain, installed)
-        self.require_replaceable(domain, renew=True)
+        domain = self._observation.reconcile(domain, installed)
+        self._observation.require_replaceable(domain, renew=True)
         is_seen = installed is not None and seen is not None and installed.fingerprint == seen.fingerprint
         if installed is None or not is_seen or installed.source is not Source.TEXT:
             raise self._changed(domain)
@@ -377,11 +283,11 @@ class Delivery:
                 return _refused(failed, "; the text certificate is installed again")
             if unknown is not None:
                 return _refused(unknown, "; whether the text certificate is still installed is unknown")
-            self._not_serving(domain, None, "C4 has no certificate")
+            self._observation.record_not_serving(domain, None, "C4 has no certificate")
             self._store.record_event(domain, "nothing installed", str(failed))
         if isinstance(failed, UnknownDomain):
             return _refused(failed, "")
-        return PassEnded(Code.NOTHING_INSTALLED, str(failed), retry_after=_retry_after(failed))
+        return PassEnded(Code.NOTHING_INSTALLED, str(failed), retry_after=retry_after(failed))
 
     def _begin_replacement(self, domain: Domain, installed: Installed, text: Certificate | None) -> Domain:
         """Commit that the text certificate is about to be removed; return the domain, which serves nothing now."""
@@ -398,10 +304,6 @@ class Delivery:
             )
             # Due at once if this process is killed; the end of the pass replaces it.
             return self._store.record_finding(domain, queued_finding(self._clock()))
-
-    def _find_version(self, domain: Domain, installed: Installed | None) -> Certificate | None:
-        """Return the version in our history that is installed on C4; None if we do not have it."""
-        return next((one for one in self._store.certificates(domain) if _is_one_of(installed, one)), None)
 
     def _last_served_text(self, domain: Domain) -> Certificate | None:
         """Return the version that C4 served last, if it is a text certificate that is still usable."""
@@ -436,13 +338,13 @@ class Delivery:
                 active = self._c4.certificate(domain.name)
             except ControlPlaneError as error:
                 raise PassEnded(
-                    Code.C4_UNANSWERED, str(error), retry_after=_retry_after(error), step=Step.READ_BACK
+                    Code.C4_UNANSWERED, str(error), retry_after=retry_after(error), step=Step.READ_BACK
                 ) from error
-            if active is not None and active.state is State.ACTIVE and _is_one_of(active, certificate):
+            if active is not None and active.state is State.ACTIVE and is_one_of(active, certificate):
                 self._store.mark_serving(domain, certificate, wanted=certificate)
                 return
-        _, record = self.look_up(domain)
-        if _is_one_of(record.certificate, certificate):
+        _, record = self._observation.look_up(domain)
+        if is_one_of(record.certificate, certificate):
             raise PassEnded(
                 Code.C4_ACTIVATING, f"uploaded, not active after {self._activation_seconds:g} seconds"
             )
@@ -477,12 +379,6 @@ def _try_record(control_plane: ControlPlane, name: str) -> Record | None:
         return None
 
 
-def _is_one_of(installed: Installed | None, *certificates: Certificate | None) -> bool:
-    return installed is not None and any(
-        one is not None and one.leaf.fingerprint == installed.fingerprint for one in certificates
-    )
-
-
 def _refused(error: ControlPlaneError, state: str) -> PassEnded:
     found = f"{error}{state}"
     if isinstance(error, UnknownDomain):
@@ -492,7 +388,3 @@ def _refused(error: ControlPlaneError, state: str) -> PassEnded:
     if isinstance(error, Unanswered):
         return PassEnded(Code.C4_UPLOAD_FAILED, found, retry_after=error.retry_at)
     return PassEnded(Code.C4_REJECTED, found)
-
-
-def _retry_after(error: ControlPlaneError) -> datetime | None:
-    return error.retry_at if isinstance(error, Unanswered) else None

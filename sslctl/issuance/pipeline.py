@@ -30,7 +30,9 @@ from sslctl.control_plane import ControlPlane, Record
 from sslctl.errors import BadInput
 from sslctl.issuance.circuit_breaker import CircuitBreaker
 from sslctl.issuance.claims import claim_domain, release_domains, require_claim
-from sslctl.issuance.delivery import Delivery, PassEnded, ReplacementRules
+from sslctl.issuance.delivery import Delivery, ReplacementRules
+from sslctl.issuance.observation import Observation
+from sslctl.issuance.pass_ended import PassEnded
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
@@ -117,9 +119,11 @@ class Pipeline:
         on_step: Callable[[Domain, str], None] = _ignore,
     ) -> None:
         self._store = store
+        self._observation = Observation(store, control_plane, clock=clock, on_step=on_step)
         self._delivery = Delivery(
             store,
             control_plane,
+            self._observation,
             clock=clock,
             sleep=sleep,
             activation_seconds=policy.activation_seconds,
@@ -188,11 +192,11 @@ class Pipeline:
         return concluded
 
     def _advance(self, domain: Domain, consent: Consent, *, renew: bool) -> None:
-        domain, record = self._delivery.look_up(domain, consent.believe)
+        domain, record = self._observation.look_up(domain, consent.believe)
         if consent.replace_text:
-            domain = self._delivery.agree_to_replace_text(domain)
+            domain = self._observation.agree_to_replace_text(domain)
         domain, pending, is_collected = self._finish_open_order(domain)
-        self._delivery.require_replaceable(domain, renew=renew)
+        self._observation.require_replaceable(domain, renew=renew)
         if is_collected or not renew:
             if domain.wanted is not None and needs_upload(domain, self._clock()):
                 self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
