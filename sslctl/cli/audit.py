@@ -15,7 +15,8 @@ from sslctl.cli.output.stdout import blocks, write_json, write_json_list, write_
 from sslctl.cli.output.table import Table
 from sslctl.errors import Exit, NotManaged, StateError
 from sslctl.rules import names, singapore
-from sslctl.rules.model import Audit, Domain, Head
+from sslctl.rules.audit_chain import Audit, Head
+from sslctl.rules.model import Domain
 from sslctl.text import clean
 
 _HEADERS = ("TIME", "ACTOR", "DOMAIN", "EVENT", "DETAIL")

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sslctl.rules.model import Audit, Head
 from sslctl.text import clean
 
 _MAC_BYTES = 16
@@ -28,6 +27,33 @@ Record = tuple[int, int, str | None, str, str, str, str, int | None]
 """What the chain covers of an event: id, domain's id, domain's name, time, actor, kind, detail, version."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A position in the audit chain: after the event `id`, whose MAC (hexadecimal) covers all events up to it."""
+
+    id: int
+    mac: str
+
+    def __str__(self) -> str:
+        return f"{self.id}:{self.mac}"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The result of a verification of the whole audit chain.
+
+    The first `intact` events are unchanged; `head` is the position of the last of them. `broken` describes the first
+    deviation after it (cleaned), or is empty. The chain was started at `begun_at`, over `inherited` events that existed
+    before it.
+    """
+
+    intact: int
+    head: Head | None
+    begun_at: datetime
+    inherited: int
+    broken: str = ""
 
 
 @dataclass(frozen=True, slots=True)

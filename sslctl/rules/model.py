@@ -164,7 +164,7 @@ class Unconfirmed:
 class Suspicion:
     """A bad answer of a shared party (C4, DNS) about a domain that is served; it is not believed yet.
 
-    It was first given at `since` and last at `at`. `fleet.suspicions` decides when it becomes a finding or a warning.
+    It was first given at `since` and last at `at`. `issuance.suspicions` decides when it becomes a finding or a warning.
     """
 
     code: Code
@@ -320,33 +320,6 @@ class Event:
     kind: str
     detail: str
     version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A position in the audit chain: after the event `id`, whose MAC (hexadecimal) covers all events up to it."""
-
-    id: int
-    mac: str
-
-    def __str__(self) -> str:
-        return f"{self.id}:{self.mac}"
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """The result of a verification of the whole audit chain.
-
-    The first `intact` events are unchanged; `head` is the position of the last of them. `broken` describes the first
-    deviation after it (cleaned), or is empty. The chain was started at `begun_at`, over `inherited` events that existed
-    before it.
-    """
-
-    intact: int
-    head: Head | None
-    begun_at: datetime
-    inherited: int
-    broken: str = ""
 
 
 class Milestone(StrEnum):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sslctl.rules.model import Audit, Head, Source
+from sslctl.rules.audit_chain import Audit, Head
+from sslctl.rules.model import Source
 from tests.support.store_backends import Backend, Sql
 from tests.support.store_cases import NAME, finding, held, issue, serve
 

@@ -8,10 +8,10 @@ from typing import Any
 from sslctl import text
 from sslctl.doctor import Check
 from sslctl.issuance.suspicions import Withheld
+from sslctl.rules.audit_chain import Audit
 from sslctl.rules.claim_names import describe
 from sslctl.rules.limits import Pause
 from sslctl.rules.model import (
-    Audit,
     Certificate,
     CertificateSummary,
     Claim,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol
 
-from sslctl.rules.model import Audit, Domain, Event, Head
+from sslctl.rules.audit_chain import Audit, Head
+from sslctl.rules.model import Domain, Event
 
 
 class History(Protocol):

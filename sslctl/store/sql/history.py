@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sslctl.errors import StateError
 from sslctl.rules import audit_chain
-from sslctl.rules.audit_chain import Chain, Record, mac_of
-from sslctl.rules.model import Audit, Domain, Event, Head
+from sslctl.rules.audit_chain import Audit, Chain, Head, Record, mac_of
+from sslctl.rules.model import Domain, Event
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Row, Run
 from sslctl.store.sql.part import SqlPart

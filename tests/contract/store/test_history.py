@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslctl.errors import StateError
-from sslctl.rules.audit_chain import Chain, mac_of
-from sslctl.rules.model import Head, Source
+from sslctl.rules.audit_chain import Chain, Head, mac_of
+from sslctl.rules.model import Source
 from sslctl.store.interface import Store
 from sslctl.store.keyring import Keyring
 from tests.support.fakes import START

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslctl.rules.audit_chain import Chain, Record, mac_of, verify
-from sslctl.rules.model import Head
+from sslctl.rules.audit_chain import Chain, Head, Record, mac_of, verify
 
 BEGUN_AT = "2026-11-23T04:00:00Z"
 CHAIN = Chain(bytes(32), BEGUN_AT, 0)
