@@ -17,6 +17,7 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _LONGEST = 300
+_FULLWIDTH = {ord(each): ord(each) + 0xFEE0 for each in "@<>&*_~|`[]#!\\"}
 
 
 def clean(text: object, limit: int = _LONGEST) -> str:
@@ -31,6 +32,15 @@ def clean(text: object, limit: int = _LONGEST) -> str:
     kept = (character if _is_allowed(character) else " " for character in raw)
     folded = " ".join("".join(kept).split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def without_markup(text: str) -> str:
+    """Return `text` with the characters that start a mention or markup replaced by their fullwidth forms (U+FF00).
+
+    Chat services and mail programs read Markdown, HTML or a dialect of their own, often in messages that were sent as plain
+    text: `@everyone`, `<!channel>`, `[click](https://…)`. A person still reads what it said.
+    """
+    return text.translate(_FULLWIDTH)
 
 
 def _read(text: object) -> str:

@@ -19,7 +19,7 @@ from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.status import derive_status
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.notices import Notices
-from sslctl.text import clean
+from sslctl.text import clean, without_markup
 
 Troubles = frozenset[tuple[str, Status]]
 
@@ -136,10 +136,12 @@ def compose(groups: Sequence[Group]) -> Message:
 
 def _part(group: Group) -> str:
     first, left = group.names[0], group.number - len(group.names)
+    # It quotes what servers of customers answered.
+    sentence = without_markup(group.sentence)
     reason = f"{group.code} ({group.also})" if group.also else group.code
     lines = [
         f"{group.status}, {reason}: {group.number} {_domains(group.number)}; {group.owner} must act",
-        group.sentence if group.number == 1 else f"{first}: {group.sentence}",
+        sentence if group.number == 1 else f"{first}: {sentence}",
         group.next_step,
         ", ".join(group.names) + (f" and {left} more" if left else ""),
         f"sslctl view {first}",

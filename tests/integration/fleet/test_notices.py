@@ -11,7 +11,9 @@ import apprise
 import pytest
 
 from sslctl.app import App
+from sslctl.issuer import IssueError
 from sslctl.notify import MessageKind
+from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeNotifier
@@ -261,6 +263,22 @@ def test_notify_command_tests_every_url_and_reports_which_failed(
     result = cdn.sslctl("notify", "--json")
     assert result.exit_code == 0
     assert result.json["urls"] == [{"position": 1, "scheme": "json", "delivered": True, "why": None}]
+
+
+@pytest.mark.parametrize("how", ["text", "markdown", "html"])
+def test_words_of_a_server_are_no_mention_in_any_format(
+    cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv("SSLCTL_NOTIFY_URLS", f"{webhook.url()}?format={how}")
+    monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Failure")
+    answer = "<!channel> @everyone [x](https://evil.test) <b>"
+    cdn.issuer.refusals.append(IssueError(Code.CHALLENGE_FAILED, answer))
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == 4
+    tick(cdn)
+    (body,) = webhook.bodies
+    assert "everyone" in body
+    assert not [each for each in ("@everyone", "<!", "<b>", "](", "&lt;b&gt;") if each in body]
 
 
 def test_message_kinds_are_known_to_apprise() -> None:

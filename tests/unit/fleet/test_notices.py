@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from sslctl.fleet.notices import Recipients, choose_recipients, compose, group_troubles
 from sslctl.notify import MessageKind
 from sslctl.rules.model import Certificate, Domain, Finding, Notice, Source
-from sslctl.rules.reasons import Code, Status
+from sslctl.rules.reasons import REASONS, Code, Status
+from sslctl.text import without_markup
 from tests.support.fakes import START
 from tests.support.store_cases import leaf
 
@@ -127,6 +131,29 @@ def test_compose_returns_a_bounded_and_printable_message() -> None:
     for line in message.body.splitlines():
         assert line == "" or line.isprintable()
         assert "\u202e" not in line
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "@everyone", "@here and @channel", "<!channel>", "<@U024BE7LH>", "<#C024BE7LR>", "<@&1234>", "@room",
+        "[reset your password](https://evil.test)", "![x](https://evil.test/x.png)", "<https://evil.test|login>",
+        "<b>x</b>", "&lt;b&gt;", "*bold* _it_ ~~no~~ ||spoiler|| `code`", "# heading", "\\@everyone",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("number", [1, 2])
+def test_compose_neutralises_mentions_and_markup_of_a_server(found: str, number: int) -> None:
+    domains = [domain(f"{each}.test", Code.CHALLENGE_FAILED, found) for each in range(number)]
+    body = compose(group_troubles(domains, START)[1]).body
+    quoted = next(line for line in body.splitlines() if "could not validate" in line)
+    assert not set(quoted) & set("@<>&*_~|`[]#!\\")
+    # A person still reads what the server said.
+    assert unicodedata.normalize("NFKC", found) in unicodedata.normalize("NFKC", quoted)
+
+
+def test_no_sentence_of_the_reasons_needs_a_character_that_is_neutralised() -> None:
+    sentences = {reason.explain("", "") for reason in REASONS.values()}
+    assert sentences == set(map(without_markup, sentences))
 
 
 def test_compose_returns_a_recovery_message_without_groups() -> None:
