@@ -6,21 +6,38 @@ The challenge files are written to a folder, as in webroot mode. The listener se
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import re
 import secrets
 import socket
 import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import BaseServer, ThreadingMixIn
+from typing import Any
 
 from sslctl.issuer.certbot.challenge_files import TOKEN
 
 _PATH = re.compile(rf"/\.well-known/acme-challenge/({TOKEN.pattern})")
-_READ_SECONDS = 10
-# The port is open to everybody; a CA needs a few connections for each open order.
-_MAX_CONNECTIONS = 512
+_PROBE_SECONDS = 10
+_BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How many connections may be open at once: `most` in all, `most_per_network` from one network, each for `seconds`.
+
+    The port is open to everybody. A CA needs a few connections for each open order, from a handful of addresses, and each
+    of them lasts for milliseconds.
+    """
+
+    most: int = 512
+    most_per_network: int = 128
+    seconds: float = 10
 
 
 class Listener:
@@ -30,12 +47,14 @@ class Listener:
     share the folder, so any of them can respond.
     """
 
-    def __init__(self, address: str, port: int, folder: Path) -> None:
+    def __init__(
+        self, address: str, port: int, folder: Path, limits: ConnectionLimits = ConnectionLimits()
+    ) -> None:
         where = f"port {port} of {address}" if address else f"port {port}"
         if not _is_free(address, port, folder):
             raise OSError(f"{where}, which HTTP-01 needs, is used by another program")
         try:
-            self._server = _Server(_bind(address, port), folder)
+            self._server = _Server(_bind(address, port), folder, limits)
         except OSError as error:
             raise OSError(f"cannot listen on {where} for HTTP-01: {error.strerror}") from error
         threading.Thread(target=self._server.serve_forever, name="http-01", daemon=True).start()
@@ -51,7 +70,7 @@ def _bind(address: str, port: int) -> socket.socket:
     return socket.create_server(
         (address, port),
         family=socket.AF_INET6 if dualstack or ":" in address else socket.AF_INET,
-        backlog=_MAX_CONNECTIONS,
+        backlog=_BACKLOG,
         reuse_port=True,
         dualstack_ipv6=dualstack,
     )
@@ -64,7 +83,7 @@ def _is_free(address: str, port: int, folder: Path) -> bool:
     """
     name = secrets.token_urlsafe()
     file = folder / name
-    connection = http.client.HTTPConnection(address or "localhost", port, timeout=_READ_SECONDS)
+    connection = http.client.HTTPConnection(address or "localhost", port, timeout=_PROBE_SECONDS)
     try:
         connection.connect()
         file.write_text(name)
@@ -100,11 +119,11 @@ class _Server(ThreadingMixIn, BaseServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listening: socket.socket, folder: Path) -> None:
+    def __init__(self, listening: socket.socket, folder: Path, limits: ConnectionLimits) -> None:
         super().__init__(listening.getsockname(), _Handler)
         self.socket = listening
         self.folder = folder
-        self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._connections = _Connections(limits)
 
     def fileno(self) -> int:
         """Return the descriptor for the selector of `serve_forever`."""
@@ -114,17 +133,19 @@ class _Server(ThreadingMixIn, BaseServer):
         """Accept a connection."""
         return self.socket.accept()
 
-    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]  # narrower
-        """Handle a connection in a thread; close it at once if there are too many."""
-        if not self._slots.acquire(blocking=False):
-            request.close()
-            return
+    def process_request(self, request: socket.socket, client_address: Any) -> None:  # type: ignore[override]  # narrower
+        """Handle a connection in a thread of its own."""
+        self._connections.add(request, client_address[0])
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]  # narrower
-        """Close a connection and free its slot."""
-        self._slots.release()
+        """Close a connection."""
+        self._connections.remove(request)
         request.close()
+
+    def service_actions(self) -> None:
+        """End the connections that last too long; `serve_forever` calls this twice a second, and after each connection."""
+        self._connections.expire()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore broken connections of clients."""
@@ -134,9 +155,58 @@ class _Server(ThreadingMixIn, BaseServer):
         self.socket.close()
 
 
+class _Connections:
+    """The open connections, the oldest first. A new one always gets in: if there are too many, the oldest one is ended.
+
+    A request of the CA ends within milliseconds, so those that are old are not the CA's. A time limit for each read would not
+    end a client that sends a byte now and then.
+    """
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._open: dict[socket.socket, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, connection: socket.socket, address: str) -> None:
+        """Add a connection from `address`, and end another one if there are too many."""
+        network = _network(address)
+        with self._lock:
+            of_network = [each for each, (known, _) in self._open.items() if known == network]
+            if len(of_network) >= self._limits.most_per_network:
+                self._end(of_network[0])
+            elif len(self._open) >= self._limits.most:
+                self._end(next(iter(self._open)))
+            self._open[connection] = (network, time.monotonic())
+
+    def remove(self, connection: socket.socket) -> None:
+        """Remove a connection that is about to be closed."""
+        with self._lock:
+            self._open.pop(connection, None)
+
+    def expire(self) -> None:
+        """End the connections that are open for too long."""
+        oldest = time.monotonic() - self._limits.seconds
+        with self._lock:
+            for connection in [each for each, (_, since) in self._open.items() if since < oldest]:
+                self._end(connection)
+
+    def _end(self, connection: socket.socket) -> None:
+        """End a connection: its thread, which reads from it, closes it then."""
+        del self._open[connection]
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def _network(address: str) -> str:
+    """Return the network of `address` that one client can have for itself: the IPv4 address, or the /64 of an IPv6 one."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv4Address) or parsed.ipv4_mapped is not None:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = _READ_SECONDS
     server_version = "sslctl"
     sys_version = ""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from sslctl.issuer.certbot.listener import Listener
+from sslctl.issuer.certbot.listener import ConnectionLimits, Listener
 
 ANSWER = "/.well-known/acme-challenge/"
 
@@ -88,6 +89,81 @@ def test_listener_is_not_delayed_by_idle_connections(port: int) -> None:
     assert ask(port, ANSWER + "token-1_A")[0] == 200
     for each in held:
         each.close()
+
+
+class Dripping:
+    """Half-open connections to `port` from the addresses `sources`, each of which sends a byte now and then."""
+
+    def __init__(self, port: int, sources: Sequence[str]) -> None:
+        self._open = [
+            socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0))
+            for source in sources
+        ]
+        self.drip()
+
+    def drip(self) -> None:
+        for each in self._open:
+            with suppress(OSError):
+                each.sendall(b"G")
+
+    def wait_for_end(self) -> None:
+        """Send bytes until the listener has ended every connection."""
+        for each in self._open:
+            each.settimeout(0.2)
+            assert any(self._is_ended(each) for _ in range(200))
+
+    def _is_ended(self, connection: socket.socket) -> bool:
+        self.drip()
+        try:
+            return connection.recv(1) == b""
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
+
+    def close(self) -> None:
+        for each in self._open:
+            each.close()
+
+
+@pytest.fixture
+def listening(folder: Path) -> Iterator[Callable[..., int]]:
+    """Return a function that starts a listener with these `ConnectionLimits`, and returns its port."""
+    listeners: list[Listener] = []
+
+    def start(**limits: float) -> int:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            number: int = free.getsockname()[1]
+        listeners.append(Listener("", number, folder, ConnectionLimits(**limits)))  # type: ignore[arg-type]
+        return number
+
+    yield start
+    for each in listeners:
+        each.close()
+
+
+@pytest.mark.parametrize(
+    "sources", [["127.0.0.9"] * 60, [f"127.0.0.{each}" for each in range(2, 62)]], ids=["one", "many"]
+)
+def test_slow_connections_keep_no_request_of_the_ca_out(
+    listening: Callable[..., int], sources: list[str]
+) -> None:
+    port = listening(most=20, most_per_network=5, seconds=600)
+    slow = Dripping(port, sources)
+    for _ in range(30):
+        slow.drip()
+        assert ask(port, ANSWER + "token-1_A")[0] == 200
+    slow.close()
+
+
+def test_connection_that_sends_a_byte_now_and_then_is_ended_after_its_time(
+    listening: Callable[..., int],
+) -> None:
+    port = listening(seconds=0.5)
+    slow = Dripping(port, ["127.0.0.1"] * 5)
+    slow.wait_for_end()
+    slow.close()
+    assert ask(port, ANSWER + "token-1_A")[0] == 200
 
 
 def test_two_listeners_share_one_port_for_the_same_folder(port: int, folder: Path) -> None:
