@@ -11,8 +11,9 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import json_option, moment
 from sslctl.cli.output import json_shapes, warnings
-from sslctl.cli.output.outcomes import domains_json, write_outcome
+from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
+from sslctl.cli.output.unwell import write_unwell
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import Exit
 from sslctl.fleet.planning import Plan
@@ -93,8 +94,8 @@ def _print_text(app: App, result: TickResult) -> None:
     )
     write_line(f"{singapore.format_sgt(result.at)}: {done}; {_managed(result.counts)}")
     write_lines(_warnings(result))
-    for domain in app.store.domains_named([name for name in result.unwell if name not in result.errors]):
-        write_outcome(domain, result.at)
+    names = [name for name in result.unwell if name not in result.errors]
+    write_unwell(app.store.domains_named(names), len(names), result.at)
 
 
 def _managed(counts: Mapping[Status, int]) -> str:

@@ -54,6 +54,17 @@ class Group:
     number: int = 0
     names: list[str] = field(default_factory=list)
 
+    def add(self, name: str) -> None:
+        """Count the domain `name`."""
+        self.number += 1
+        if len(self.names) < _MOST_NAMES:
+            self.names.append(name)
+
+    @property
+    def reason(self) -> str:
+        """The code of the reason, with that of the second reason if there is one."""
+        return f"{self.code} ({self.also})" if self.also else self.code
+
 
 def notify(
     store: _Store, notifier: Notifier, statuses: Collection[Status], repeat: timedelta, now: datetime
@@ -98,9 +109,7 @@ def group_troubles(domains: Iterable[Domain | DomainSummary], now: datetime) -> 
             (verdict.status, verdict.code, also),
             Group(verdict.status, verdict.code, also, verdict.owner, verdict.sentence, verdict.next_step),
         )
-        group.number += 1
-        if len(group.names) < _MOST_NAMES:
-            group.names.append(domain.name)
+        group.add(domain.name)
     order = sorted(groups.values(), key=lambda group: (group.status.rank, -group.number, group.code))
     return frozenset(troubles), order
 
@@ -126,7 +135,7 @@ def compose(groups: Sequence[Group]) -> Message:
     count: Counter[Status] = Counter()
     for group in groups:
         count[group.status] += group.number
-    title = ", ".join(f"{number} {_domains(number)} in {status}" for status, number in count.items())
+    title = ", ".join(f"{count_domains(number)} in {status}" for status, number in count.items())
     parts = [_part(group) for group in groups[:_MOST_GROUPS]]
     if len(groups) > _MOST_GROUPS:
         left = sum(group.number for group in groups[_MOST_GROUPS:])
@@ -138,9 +147,8 @@ def _part(group: Group) -> str:
     first, left = group.names[0], group.number - len(group.names)
     # It quotes what servers of customers answered.
     sentence = without_markup(group.sentence)
-    reason = f"{group.code} ({group.also})" if group.also else group.code
     lines = [
-        f"{group.status}, {reason}: {group.number} {_domains(group.number)}; {group.owner} must act",
+        f"{group.status}, {group.reason}: {count_domains(group.number)}; {group.owner} must act",
         sentence if group.number == 1 else f"{first}: {sentence}",
         group.next_step,
         ", ".join(group.names) + (f" and {left} more" if left else ""),
@@ -154,5 +162,6 @@ def _line(text: str) -> str:
     return clean(text, 4000)
 
 
-def _domains(number: int) -> str:
-    return "domain" if number == 1 else "domains"
+def count_domains(number: int) -> str:
+    """Return a number of domains in words."""
+    return "1 domain" if number == 1 else f"{number} domains"

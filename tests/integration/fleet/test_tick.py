@@ -176,6 +176,42 @@ def test_tick_quiet_prints_new_failures(failing: Cdn) -> None:
     assert failing.sslctl("daemon-tick", "-q").stdout == ""
 
 
+def test_tick_prints_many_failures_in_groups_with_the_most_urgent_domains(cdn: Cdn) -> None:
+    gone = [f"gone{number:02}.example.com" for number in range(30)]
+    moved = [f"moved{number:02}.example.com" for number in range(12)]
+    for name in moved:
+        cdn.add_domain(name)
+        cdn.clear_dns(name)
+        cdn.point(name, "elsewhere.example.org")
+    cdn.sslctl("add", "--no-wait", *gone, *moved)
+    result = cdn.sslctl("daemon-tick", "-q")
+    assert result.exit_code == 5
+    summary, *lines = result.stdout.splitlines()
+    assert summary == "2026-11-23 12:00 SGT: 42 due, 0 now well, 42 not; 42 managed: 12 Failure, 30 Discard"
+    for group, status, names in (
+        (lines[:4], "Discard C4_UNKNOWN_DOMAIN", gone),
+        (lines[4:], "Failure CNAME_ELSEWHERE", moved),
+    ):
+        assert group[0] == f"{status}: {len(names)} domains"
+        assert group[1].startswith(f"  {names[0]}: ")
+        assert group[2].startswith("  next (")
+        listed = f"sslctl list --status {status.partition(' ')[0]} --sort expires"
+        assert group[3] == f"  {', '.join(names[:10])} and {len(names) - 10} more: {listed}"
+
+
+def test_tick_prints_many_domains_that_were_not_confirmed_as_one_group(cdn: Cdn) -> None:
+    names = [f"d{number:02}.example.com" for number in range(12)]
+    for name in names:
+        cdn.add_domain(name)
+    assert cdn.sslctl("add", *names).exit_code == 0
+    cdn.clock.move(days=84)
+    cdn.c4.set_faults(Fault(status=503))
+    result = cdn.sslctl("daemon-tick", "-q")
+    assert result.exit_code == 5
+    assert "Success, not confirmed, C4_UNANSWERED: 12 domains" in result.stdout.splitlines()
+    assert len(result.stdout.splitlines()) < 10
+
+
 def test_tick_json_counts_managed_domains_by_status(failing: Cdn) -> None:
     answer: dict[str, Any] = failing.sslctl("daemon-tick", "--json").json
     assert (answer["schema_version"], answer["at"], answer["domains"]) == (1, "2026-11-23T04:00:00Z", [])
