@@ -79,6 +79,7 @@ def _print_json(app: App, result: TickResult) -> None:
         notice=json_shapes.notice(result.notice),
         pinged=result.pinged,
         lost_on_c4=result.lost,
+        new_warnings=dict(sorted(result.warned.items())),
         look_trouble=result.look_trouble or None,
         withheld=list(map(json_shapes.withheld, result.withheld)),
     )
@@ -109,6 +110,9 @@ def _warnings(result: TickResult) -> Iterator[str]:
         yield f"The daily look at C4 was not finished; the next tick continues: {result.look_trouble}"
     if result.lost:
         yield f"C4 had lost the certificates of {result.lost} domains; the tick uploads them again"
+    if result.warned:
+        codes = ", ".join(f"{number} {code}" for code, number in sorted(result.warned.items()))
+        yield f"Domains with a new warning: {codes}; `sslctl list` shows them"
     yield from map(_alert_line, result.alerts)
     yield from warnings.pause_lines(result.pauses)
     yield from _held_lines(result.held_renewals)

@@ -9,6 +9,7 @@ inventory each tick looks at a share of the fleet.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -44,6 +45,7 @@ from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.status import queued_finding
 from sslctl.rules.versions import is_adopted
+from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains, Seen
 from sslctl.store.interface.history import History
@@ -77,14 +79,16 @@ class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
 class Looked:
     """The result of the looks of a tick.
 
-    `domains` were looked at. Of `foreign` C4 newly has a certificate that sslctl did not install. `lost` are those of which
-    C4 has lost our certificate; they are due for their upload, except for `lost_withheld`, which are too many to be believed.
+    `domains` were looked at. Of `foreign` C4 newly has a certificate that sslctl did not install; `warned` counts the domains
+    with a new warning, by its code. `lost` are those of which C4 has lost our certificate; they are due for their upload,
+    except for `lost_withheld`, which are too many to be believed.
     `is_work_due` is whether other work fell due. `trouble` is why C4 did not answer, so that the look was not finished; empty
     if it was.
     """
 
     domains: int = 0
     foreign: list[str] = field(default_factory=list)
+    warned: Counter[Code] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     lost_withheld: list[str] = field(default_factory=list)
     is_work_due: bool = False
@@ -288,6 +292,7 @@ class Looks:
             updated = self._reconcile(current, installed)
             if updated.foreign is not None and updated.foreign != current.foreign:
                 self._looked.foreign.append(domain.name)
+            self._count_new_warnings(current, updated)
             self._end_doubt(updated)
 
     def _record(self, domain: Domain, result: PassResult) -> None:
@@ -333,7 +338,16 @@ class Looks:
 
     def _record_dns(self, domain: Domain, result: PassResult) -> None:
         with suppress(Busy), claimed(self._store, domain.name):
-            self._store.record_dns_check(domain, result)
+            self._count_new_warnings(domain, self._store.record_dns_check(domain, result))
+
+    def _count_new_warnings(self, before: Domain, after: Domain) -> None:
+        now = self._clock()
+        known = {warning.code for warning in find_warnings(before, now)}
+        self._looked.warned.update(
+            warning.code
+            for warning in find_warnings(after, now)
+            if warning.is_certain and warning.code not in known
+        )
 
 
 def _in_threads(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:

@@ -101,8 +101,8 @@ class TickResult:
 
     `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over `unwell` not
     in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
-    succeeded, None if none was sent. `lost` is the number of certificates that C4 had lost, `look_trouble` is why the daily
-    look was not finished, empty if it was.
+    succeeded, None if none was sent. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
+    new warning by its code, and `look_trouble` is why the daily look was not finished, empty if it was.
     """
 
     at: datetime
@@ -119,6 +119,7 @@ class TickResult:
     pauses: Sequence[Pause]
     withheld: Sequence[Withheld]
     lost: int
+    warned: Mapping[Code, int]
     look_trouble: str
 
     @property
@@ -130,8 +131,8 @@ class TickResult:
     def needs_attention(self) -> bool:
         """Whether there is more to report than that all went well."""
         is_undelivered = self.notice.missed_since is not None or bool(self.ping_error)
-        is_looked_at = not (self.withheld or self.lost or self.look_trouble)
-        return bool(self.unwell or self.pauses or self.alerts or is_undelivered) or not is_looked_at
+        is_quiet = not (self.withheld or self.lost or self.warned or self.look_trouble)
+        return bool(self.unwell or self.pauses or self.alerts or is_undelivered) or not is_quiet
 
 
 class Tick:
@@ -201,6 +202,7 @@ class Tick:
             pauses=self._store.pauses(now),
             withheld=tuple(report.withheld),
             lost=len(looked.lost) + len(looked.lost_withheld),
+            warned=looked.warned,
             look_trouble=looked.trouble,
         )
 

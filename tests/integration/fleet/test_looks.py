@@ -119,7 +119,8 @@ def test_foreign_certificate_is_a_warning_and_is_not_replaced(either: Cdn) -> No
     lose(either)
     either.app().control_plane.upload(NAME, pair, Source.TEXT)
     theirs = either.installed(NAME)
-    tick(either, days=1)
+    assert tick(either, days=1)["new_warnings"] == {"OTHER_CERTIFICATE": 1}
+    assert tick(either, days=1)["new_warnings"] == {}
     domain = view(either)
     assert (domain["status"], domain["observed"]["ours"]) == ("Success", False)
     assert [warning["code"] for warning in domain["warnings"]] == ["OTHER_CERTIFICATE"]
@@ -147,6 +148,19 @@ def test_domain_that_leaves_the_cdn_is_a_warning_within_a_week_and_departed_afte
     for _ in range(8):
         tick(cdn, days=1)
     assert view(cdn)["warnings"] == []
+
+
+def test_tick_prints_how_many_domains_have_a_new_warning(cdn: Cdn) -> None:
+    fleet = names(12)
+    served(cdn, *fleet)
+    for name in fleet:
+        cdn.clear_dns(name)
+        cdn.point(name, "elsewhere.example.org")
+    cdn.clock.move(days=8)
+    result = cdn.sslctl("daemon-tick", "-q")
+    assert result.exit_code == 0
+    assert "Domains with a new warning: 12 CNAME_ELSEWHERE; `sslctl list` shows them" in result.stdout
+    assert cdn.sslctl("daemon-tick", "-q").stdout == ""
 
 
 def test_dns_is_checked_at_twice_the_renewal_margin(cdn: Cdn) -> None:
