@@ -105,7 +105,7 @@ def _managed(counts: Mapping[Status, int]) -> str:
 
 
 def _warnings(result: TickResult) -> Iterator[str]:
-    yield from warnings.withheld_lines(result.withheld)
+    yield from (each.describe() for each in result.withheld)
     if result.look_trouble:
         yield f"The daily look at C4 was not finished; the next tick continues: {result.look_trouble}"
     if result.lost:

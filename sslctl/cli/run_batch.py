@@ -13,7 +13,6 @@ from types import FrameType
 import click
 
 from sslctl.app import App
-from sslctl.cli.output import warnings
 from sslctl.cli.output.outcomes import print_error, print_unrecorded, write_outcome
 from sslctl.cli.output.progress import Progress
 from sslctl.cli.output.stdout import discard_stdout
@@ -93,8 +92,8 @@ def run_requested_passes(
     finally:
         if not few:
             report.withhold(app.conclude_suspicions(since, len(names)))
-            for line in warnings.withheld_lines(report.withheld):
-                click.echo(f"sslctl: {line}", err=True)
+            for each in report.withheld:
+                click.echo(f"sslctl: {each.describe()}", err=True)
         if consent.force:
             _print_forced(app, names, since)
 

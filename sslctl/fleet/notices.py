@@ -1,7 +1,9 @@
 """Notify people of domains that need them: at most one message a tick, about all of these domains together.
 
-A new problem is reported at once, a lasting one again after a configured time, and recovery once. A message that some
-URLs did not take is sent to these again at the next tick.
+Reported are the domains in certain statuses, the certificates that expire soon without a successor (`rules.expiry`), and bad
+answers about so many domains that they were not believed. What is new is reported at once, an expiry once at each threshold,
+other lasting trouble again after a configured time, and recovery once. A message that some URLs did not take is sent to these
+again at the next tick.
 """
 
 from __future__ import annotations
@@ -11,20 +13,27 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from itertools import chain
 from typing import Protocol
 
+from sslctl.issuance.suspicions import Withheld
 from sslctl.notify import Message, MessageKind, Notifier
-from sslctl.rules.model import Domain, DomainSummary, Notice
+from sslctl.rules.expiry import LONGEST, Expiring, find_expiring
+from sslctl.rules.model import Domain, DomainSummary, Notice, Source
 from sslctl.rules.reasons import Code, Owner, Status
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.singapore import format_duration
 from sslctl.rules.status import derive_status
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.notices import Notices
 from sslctl.text import clean, without_markup
 
-Troubles = frozenset[tuple[str, Status]]
+Troubles = frozenset[tuple[str, str]]
 
 _MOST_NAMES = 10
-_MOST_GROUPS = 8
+_MOST_PARTS = 8
+# What is reported of a code whose answers were withheld.
+_WITHHELD = "not believed"
 # Hourly ticks are not an hour apart to the second; with a repeat of 24 hours, the tick at the same hour must notify.
 _SLACK = timedelta(minutes=10)
 
@@ -67,20 +76,33 @@ class Group:
 
 
 def notify(
-    store: _Store, notifier: Notifier, statuses: Collection[Status], repeat: timedelta, now: datetime
+    store: _Store,
+    notifier: Notifier,
+    statuses: Collection[Status],
+    repeat: timedelta,
+    now: datetime,
+    *,
+    rule: RenewalRule,
+    withheld: Sequence[Withheld] = (),
 ) -> Notice:
-    """Send the message that is due at `now` about domains in `statuses`, if any; return and record the last message.
+    """Send the message that is due at `now`, if any; return and record the last message.
 
-    A lasting problem is reported again after `repeat`.
+    It is about domains in `statuses`, certificates that `rule` does not renew in time, and bad answers that were `withheld`.
+    Lasting trouble is reported again after `repeat`.
     """
-    troubles, groups = group_troubles(store.listing(Query(statuses=tuple(statuses)), now).domains, now)
+    in_statuses, groups = group_troubles(store.listing(Query(statuses=tuple(statuses)), now).domains, now)
+    reported = {name for name, _ in in_statuses}
+    expiring = [each for each in find_all_expiring(store, now, rule) if each.name not in reported]
+    lasting = in_statuses | {(each.code, _WITHHELD) for each in withheld}
+    troubles = lasting | {(each.name, _expiry_label(each)) for each in expiring}
     before = store.last_notice()
-    recipients = choose_recipients(before, troubles, repeat, now)
+    recipients = choose_recipients(before, troubles, lasting, repeat, now)
     if recipients is Recipients.NONE:
         return before
     everyone = range(1, len(notifier.schemes) + 1)
     after = replace(before, at=now, troubles=troubles) if recipients is Recipients.ALL else before
-    missed = notifier.send(compose(groups), everyone if recipients is Recipients.ALL else before.missed)
+    message = compose(groups, expiring, withheld)
+    missed = notifier.send(message, everyone if recipients is Recipients.ALL else before.missed)
     after = replace(
         after,
         missed=tuple(each.position for each in missed),
@@ -91,12 +113,24 @@ def notify(
     return after
 
 
+def find_all_expiring(store: Domains, now: datetime, rule: RenewalRule) -> list[Expiring]:
+    """Return the certificates that expire soon without a successor, the soonest first."""
+    soon = store.domains(Query(expiring_within=rule.before), now)
+    text = store.domains(Query(source=Source.TEXT, expiring_within=LONGEST), now)
+    found = {domain.name: find_expiring(domain, now, rule) for domain in chain(soon, text)}
+    return sorted((each for each in found.values() if each is not None), key=lambda each: each.left)
+
+
+def _expiry_label(expiring: Expiring) -> str:
+    return f"expires within {format_duration(expiring.threshold)}"
+
+
 def group_troubles(domains: Iterable[Domain | DomainSummary], now: datetime) -> tuple[Troubles, list[Group]]:
     """Return the domains in trouble with their statuses, and the same in groups by reason.
 
     The groups with the gravest status come first, then the largest.
     """
-    troubles: set[tuple[str, Status]] = set()
+    troubles: set[tuple[str, str]] = set()
     groups: dict[tuple[object, ...], Group] = {}
     for domain in domains:
         verdict = derive_status(domain, now)
@@ -114,19 +148,23 @@ def group_troubles(domains: Iterable[Domain | DomainSummary], now: datetime) -> 
     return frozenset(troubles), order
 
 
-def choose_recipients(before: Notice, troubles: Troubles, repeat: timedelta, now: datetime) -> Recipients:
-    """Return who gets a message about `troubles` at `now`; `before` is the last one."""
+def choose_recipients(
+    before: Notice, troubles: Troubles, lasting: Troubles, repeat: timedelta, now: datetime
+) -> Recipients:
+    """Return who gets a message about `troubles` at `now`; `before` is the last one, `lasting` what is repeated."""
     is_new = not troubles <= before.troubles
     is_recovered = not troubles and before.troubles
-    is_repeat_due = troubles and before.at is not None and now - before.at >= repeat - _SLACK
+    is_repeat_due = lasting and before.at is not None and now - before.at >= repeat - _SLACK
     if is_new or is_recovered or is_repeat_due:
         return Recipients.ALL
     return Recipients.MISSED if before.missed else Recipients.NONE
 
 
-def compose(groups: Sequence[Group]) -> Message:
-    """Return the message about `groups`; without groups, the message that all domains have recovered."""
-    if not groups:
+def compose(
+    groups: Sequence[Group], expiring: Sequence[Expiring] = (), withheld: Sequence[Withheld] = ()
+) -> Message:
+    """Return the message about all of these; without any, the message that all domains have recovered."""
+    if not (groups or expiring or withheld):
         return Message(
             MessageKind.RECOVERED,
             "sslctl: all domains have recovered",
@@ -135,12 +173,41 @@ def compose(groups: Sequence[Group]) -> Message:
     count: Counter[Status] = Counter()
     for group in groups:
         count[group.status] += group.number
-    title = ", ".join(f"{count_domains(number)} in {status}" for status, number in count.items())
-    parts = [_part(group) for group in groups[:_MOST_GROUPS]]
-    if len(groups) > _MOST_GROUPS:
-        left = sum(group.number for group in groups[_MOST_GROUPS:])
-        parts.append(f"And {left} more for other reasons: sslctl list --sort status")
-    return Message(MessageKind.TROUBLE, f"sslctl: {title}", "\n\n".join(parts))
+    titles = [f"{each.code} about {count_domains(each.domains)}, not believed" for each in withheld]
+    titles += [f"{count_domains(number)} in {status}" for status, number in count.items()]
+    if expiring:
+        soonest = format_duration(expiring[0].left)
+        verb = "expires" if len(expiring) == 1 else "expire, the first"
+        titles.append(f"{count_domains(len(expiring))} {verb} in {soonest}")
+    parts = [
+        *(each.describe() for each in withheld), *map(_part, groups), *map(_expiring_part, _by_cause(expiring)),
+    ]  # fmt: skip
+    if len(parts) > _MOST_PARTS:
+        left = len(parts) - _MOST_PARTS
+        parts[_MOST_PARTS:] = [f"And {left} more reasons: sslctl list --sort status"]
+    return Message(MessageKind.TROUBLE, f"sslctl: {', '.join(titles)}", "\n\n".join(parts))
+
+
+def _by_cause(expiring: Iterable[Expiring]) -> list[list[Expiring]]:
+    """Return `expiring` by owner and code, the cause with the soonest expiry first."""
+    causes: dict[tuple[Owner, Code], list[Expiring]] = {}
+    for each in expiring:
+        causes.setdefault((each.owner, each.code), []).append(each)
+    return list(causes.values())
+
+
+def _expiring_part(expiring: Sequence[Expiring]) -> str:
+    first, number, left = expiring[0], len(expiring), len(expiring) - _MOST_NAMES
+    sentence = without_markup(first.sentence)
+    names = ", ".join(f"{each.name} ({format_duration(each.left)})" for each in expiring[:_MOST_NAMES])
+    lines = [
+        f"Expires soon, {first.code}: {count_domains(number)}; {first.owner} must act",
+        sentence if number == 1 else f"{first.name}: {sentence}",
+        first.next_step,
+        names + (f" and {left} more: sslctl list --sort expires" if left > 0 else ""),
+        f"sslctl view {first.name}",
+    ]
+    return "\n".join(map(_line, lines))
 
 
 def _part(group: Group) -> str:

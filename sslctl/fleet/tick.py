@@ -11,7 +11,8 @@ A tick goes through these steps, in this order:
 7. Look at what C4 has for each domain once a day, and at its DNS once a week (`looks`). Upload what C4 has lost.
 8. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
 9. Record the milestone.
-10. Notify people of the domains in the configured statuses.
+10. Notify people of the domains in the configured statuses, of certificates that expire without a successor, and of what step
+    8 withheld.
 11. Release the claim and the lock.
 12. Send the ping, unless a pass met a bug, its result could not be recorded, step 8 withheld something, or the notice of step
     10 reached nobody.
@@ -321,7 +322,13 @@ class Tick:
             return Notice()
         settings = self._settings
         return notices.notify(
-            self._store, self._notifier, settings.notify_statuses, settings.notify_repeat, self._clock()
+            self._store,
+            self._notifier,
+            settings.notify_statuses,
+            settings.notify_repeat,
+            self._clock(),
+            rule=settings.renewal,
+            withheld=self._report.withheld,
         )
 
     def _send_ping(self, notice: Notice) -> str | None:

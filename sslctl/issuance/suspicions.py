@@ -55,6 +55,13 @@ class Withheld:
     domains: int
     looked_at: int
 
+    def describe(self) -> str:
+        """Return in words what happened, and what to do."""
+        return (
+            f"{self.code} about {self.domains} served domains of {self.looked_at}: too many to be believed, so nothing was"
+            f" concluded. Check C4 and the resolvers; if it is true, run `sslctl recheck --accept {self.code}`"
+        )
+
 
 def conclude(
     store: _Store,

@@ -297,13 +297,13 @@ class Verdict:
 class Notice:
     """The last notification, and whether it was delivered.
 
-    It was composed at `at` (None if there was none yet). It reported `troubles`, domains with their statuses; none if it
-    reported recovery. `missed` has the positions of the URLs to which delivery failed, since `missed_since` and because of
+    It was composed at `at` (None if there was none yet). It reported `troubles`, none if it reported recovery: each is a
+    domain, or a code that concerns many, with what was reported of it: a status, or how soon it expires. `missed` has the positions of the URLs to which delivery failed, since `missed_since` and because of
     `why` (cleaned).
     """
 
     at: datetime | None = None
-    troubles: frozenset[tuple[str, Status]] = frozenset()
+    troubles: frozenset[tuple[str, str]] = frozenset()
     missed: tuple[int, ...] = ()
     missed_since: datetime | None = None
     why: str = ""

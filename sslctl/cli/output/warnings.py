@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.limits import LimitKind, Pause
 from sslctl.rules.model import Notice
 from sslctl.rules.singapore import format_sgt
@@ -32,12 +31,3 @@ def notice_lines(notice: Notice) -> Iterator[str]:
     if notice.missed_since is not None:
         since = format_sgt(notice.missed_since)
         yield f"The last notice has not been delivered since {since}: {notice.why}"
-
-
-def withheld_lines(withheld: Sequence[Withheld]) -> Iterator[str]:
-    """Yield a line for each reason that too many served domains have at once to be believed."""
-    for each in withheld:
-        yield (
-            f"{each.code} about {each.domains} served domains of {each.looked_at}: too many to be believed, so nothing was"
-            f" concluded. Check C4 and the resolvers; if it is true, run `sslctl recheck --accept {each.code}`"
-        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from sslctl.rules.model import Notice
-from sslctl.rules.reasons import Status
 from sslctl.store.sql.connection import Row
 from sslctl.store.sql.part import SqlPart
 from sslctl.store.sql.rows import text_of, time_of
@@ -38,7 +37,7 @@ class SqlNotices(SqlPart):
 def _notice_of(row: Row) -> Notice:
     return Notice(
         row["at"] and time_of(row["at"]),
-        frozenset((str(name), Status(status)) for name, status in json.loads(row["troubles"])),
+        frozenset((str(name), str(what)) for name, what in json.loads(row["troubles"])),
         tuple(map(int, json.loads(row["missed"]))),
         row["missed_since"] and time_of(row["missed_since"]),
         text_of(row["why"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from sslctl.notify import MessageKind
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
+from tests.support.dns_zone import Trouble
 from tests.support.fakes import FakeNotifier
 from tests.support.webhook import Webhook
 
@@ -128,6 +129,106 @@ def test_tick_retries_an_undelivered_notice_and_commands_warn_of_it(notifying: N
     assert notifying.sent[-1] == (ONE, (1, 2))
 
 
+def titles(notifying: NotifyingCdn) -> list[str]:
+    return [message.title.removeprefix("sslctl: ") for message, _ in notifying.notifier.sent]
+
+
+def refuse_token(cdn: Cdn) -> None:
+    cdn.c4.set_faults(Fault(status=401))
+
+
+def stop_ca(cdn: Cdn) -> None:
+    cdn.issuer.refusals += [IssueError(Code.CA_UNAVAILABLE, "answered 503")] * 500
+
+
+def stop_dns(cdn: Cdn) -> None:
+    cdn.zone.spoil(NAME, Trouble.SERVFAIL)
+
+
+def leave(cdn: Cdn) -> None:
+    cdn.clear_dns(NAME)
+    cdn.point(NAME, "elsewhere.example.org")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "owner"),
+    [
+        (refuse_token, "C4_TOKEN_REFUSED", "operator"),
+        (stop_ca, "CA_UNAVAILABLE", "ca"),
+        (stop_dns, "DNS_UNANSWERED", "customer"),
+        (leave, "CNAME_ELSEWHERE", "customer"),
+    ],
+)
+def test_renewal_that_fails_is_notified_with_seven_three_and_one_days_left(
+    notifying: NotifyingCdn, trouble: Callable[[Cdn], None], code: str, owner: str
+) -> None:
+    # A domain that never had a certificate is no reason for a message.
+    notifying.sslctl("add", OTHER, "--no-wait")
+    notifying.add_domain(NAME)
+    assert notifying.sslctl("add", NAME).exit_code == 0
+    tick(notifying, days=82)
+    trouble(notifying)
+    for _ in range(8 * 24 - 1):
+        tick(notifying, hours=1)
+    assert titles(notifying) == [f"1 domain expires in {left}" for left in ("7 days", "3 days", "1 day")]
+    body = notifying.notifier.sent[0][0].body
+    assert f"Expires soon, {code}: 1 domain; {owner} must act" in body
+    assert f"{NAME} (7 days)" in body
+    assert OTHER not in body
+
+
+def test_text_certificate_is_notified_with_thirty_seven_and_one_days_left(notifying: NotifyingCdn) -> None:
+    notifying.add_domain(NAME)
+    pair = notifying.paste(notifying.text_pair(NAME, days=40))
+    assert notifying.sslctl("add", NAME, *pair).exit_code == 0
+    for _ in range(39):
+        tick(notifying, days=1)
+    assert titles(notifying) == [
+        "1 domain expires in 30 days",
+        "1 domain expires in 7 days",
+        "1 domain expires in 1 day",
+    ]
+
+
+def test_trouble_that_begins_late_is_notified_at_once_and_its_end_once(notifying: NotifyingCdn) -> None:
+    notifying.add_domain(NAME)
+    assert notifying.sslctl("add", NAME).exit_code == 0
+    notifying.clock.move(days=88, hours=12)
+    stop_ca(notifying)
+    tick(notifying)
+    assert titles(notifying) == ["1 domain expires in 1 day"]
+    notifying.issuer.refusals.clear()
+    tick(notifying, hours=1)
+    tick(notifying, hours=1)
+    assert titles(notifying) == ["1 domain expires in 1 day", "all domains have recovered"]
+
+
+def test_renewal_that_succeeds_is_not_notified(notifying: NotifyingCdn) -> None:
+    notifying.add_domain(NAME)
+    assert notifying.sslctl("add", NAME).exit_code == 0
+    for _ in range(200):
+        tick(notifying, days=1)
+    assert titles(notifying) == []
+
+
+def test_bad_answers_that_are_not_believed_are_notified_at_once_and_daily(notifying: NotifyingCdn) -> None:
+    names = [f"d{number}.example.com" for number in range(12)]
+    for name in names:
+        notifying.add_domain(name)
+    assert notifying.sslctl("add", *names).exit_code == 0
+    tick(notifying, days=84)
+    for name in names:
+        notifying.clear_dns(name)
+    notifying.clock.move(days=84)
+    for _ in range(26):
+        tick(notifying, hours=1)
+    withheld = "NXDOMAIN about 12 domains, not believed"
+    assert titles(notifying) == [
+        f"{withheld}, 12 domains expire, the first in {left} days" for left in (5, 4)
+    ]
+    assert "sslctl recheck --accept NXDOMAIN" in notifying.notifier.sent[0][0].body
+
+
 def test_tick_retries_an_undelivered_recovery_notice(notifying: NotifyingCdn) -> None:
     break_uploads(notifying, NAME)
     tick(notifying)
@@ -147,10 +248,12 @@ def test_expired_domain_is_notified_and_failure_is_not(notifying: NotifyingCdn) 
     notifying.point(NAME, "elsewhere.test")
     notifying.clear_dns(OTHER)
     notifying.sslctl("add", OTHER)
-    tick(notifying, days=89)
+    tick(notifying, days=80)
     assert notifying.sent == []
+    tick(notifying, days=9)
+    assert notifying.sent == [("sslctl: 1 domain expires in 1 day", (1, 2))]
     tick(notifying, days=2)
-    assert notifying.sent == [("sslctl: 1 domain in Expired", (1, 2))]
+    assert notifying.sent[1:] == [("sslctl: 1 domain in Expired", (1, 2))]
 
 
 def test_notified_statuses_follow_the_configuration(

@@ -36,7 +36,8 @@ def notice_of(*names: str, hours: float = 0, missed: tuple[int, ...] = ()) -> No
 
 
 def recipients(before: Notice, *names: str, status: Status = EMERGENCY) -> Recipients:
-    return choose_recipients(before, frozenset((name, status) for name in names), DAY, START)
+    troubles = frozenset((name, status) for name in names)
+    return choose_recipients(before, troubles, troubles, DAY, START)
 
 
 def test_decide_notifies_everybody_at_once_of_a_new_problem() -> None:
@@ -127,7 +128,7 @@ def test_compose_returns_a_bounded_and_printable_message() -> None:
     ]
     message = compose(group_troubles(domains, START)[1])
     assert len(message.body) < 60_000
-    assert "more for other reasons: sslctl list --sort status" in message.body
+    assert "more reasons: sslctl list --sort status" in message.body
     for line in message.body.splitlines():
         assert line == "" or line.isprintable()
         assert "\u202e" not in line

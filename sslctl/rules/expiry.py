@@ -1,0 +1,82 @@
+"""Which certificates expire without a successor, and how soon: people hear of them in time.
+
+A person is notified by the time that is left of what is served, not by the status: a domain may be in Success while every
+attempt to renew it fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sslctl.rules.model import Certificate, Domain, Source
+from sslctl.rules.reasons import REASONS, Code, Owner
+from sslctl.rules.renewal import RenewalRule, renewal_margin
+from sslctl.rules.singapore import format_duration
+from sslctl.rules.versions import is_expired
+
+# Shares of the renewal margin: with 7 days before the expiry these are 7, 3 and 1 days.
+_SHARES = (1.0, 3 / 7, 1 / 7)
+# A text certificate is not renewed, so a person needs longer to get a new one.
+_TEXT = (timedelta(days=30), timedelta(days=7), timedelta(days=1))
+LONGEST = _TEXT[0]
+"""No certificate is reported earlier than so long before its expiry, unless the renewal margin is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """A certificate in service that expires without a successor.
+
+    `threshold` is the smallest one that `left`, the time until the expiry, has reached. `code` is what prevents the renewal.
+    """
+
+    name: str
+    left: timedelta
+    threshold: timedelta
+    code: Code
+    owner: Owner
+    sentence: str
+    next_step: str
+
+
+def find_expiring(domain: Domain, now: datetime, rule: RenewalRule) -> Expiring | None:
+    """Return that the certificate in service of `domain` expires soon, None if nobody needs to hear of it at `now`.
+
+    One that sslctl renews is reported once an attempt has failed, or if none was made when the second threshold is reached.
+    """
+    current = domain.in_service
+    if domain.deleted_at is not None or current is None or is_expired(current, now):
+        return None
+    left = current.not_after - now
+    is_text = current.source is Source.TEXT
+    thresholds = _TEXT if is_text else _shares_of(_margin(current, rule))
+    threshold = min((each for each in thresholds if left <= each), default=None)
+    if threshold is None:
+        return None
+    code, found, wanted = _find_cause(domain, left, is_text=is_text)
+    if code is Code.QUEUED and threshold == thresholds[0]:
+        return None
+    reason = REASONS[code]
+    sentence = reason.explain(found, wanted)
+    return Expiring(domain.name, left, threshold, code, reason.owner, sentence, reason.next_step)
+
+
+def _margin(current: object, rule: RenewalRule) -> timedelta:
+    """Return how long before its expiry the certificate is renewed; the lifetime of a foreign one is not known."""
+    if not isinstance(current, Certificate):
+        return rule.before
+    return renewal_margin(current.leaf.not_after - current.leaf.not_before, rule.before)
+
+
+def _shares_of(margin: timedelta) -> tuple[timedelta, ...]:
+    return tuple(share * margin for share in _SHARES)
+
+
+def _find_cause(domain: Domain, left: timedelta, *, is_text: bool) -> tuple[Code, str, str]:
+    """Return the code of what prevents the renewal, with what was found and wanted; `QUEUED` if no attempt was made."""
+    if domain.unconfirmed is not None:
+        return domain.unconfirmed.code, domain.unconfirmed.found, ""
+    for cause in (domain.finding, domain.suspicion, domain.caution):
+        if cause is not None:
+            return cause.code, cause.found, cause.wanted
+    return (Code.TEXT_EXPIRES, f"{format_duration(left)} left", "") if is_text else (Code.QUEUED, "", "")
