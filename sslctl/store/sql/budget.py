@@ -18,6 +18,7 @@ from sslctl.rules.names import registered_domain
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Connection, Row, Run
 from sslctl.store.sql.part import SqlPart
+from sslctl.store.sql.values import literals, text_of, time_of
 from sslctl.text import instant
 
 _OF_CA = "ca IN (:ca, '')"
@@ -34,7 +35,7 @@ _TIMES = {
     LimitKind.DUPLICATES: f"""SELECT opened_at AS at FROM acme_order WHERE {_OF_CA} AND {_BOUGHT}
         AND name_set = :key AND opened_at > :since AND opened_at <= :ahead""",  # noqa: S608 - constants
     LimitKind.FAILURES: f"""SELECT closed_at AS at FROM acme_order_name JOIN acme_order ON id = order_id
-        WHERE {_OF_CA} AND name = :key AND outcome IN ({rows.literals(FAILED_VALIDATIONS)}) AND closed_at > :since
+        WHERE {_OF_CA} AND name = :key AND outcome IN ({literals(FAILED_VALIDATIONS)}) AND closed_at > :since
         AND closed_at <= :ahead""",  # noqa: S608 - constants
 }
 _IN_FORCE = "(until > :now AND until <= :latest)"
@@ -57,7 +58,7 @@ class _Usage:
     def event_time(self, scope: Scope, limit: Limit, number: int) -> datetime | None:
         sql = f"{_TIMES[scope.kind]} ORDER BY at DESC LIMIT 1 OFFSET :number"
         values = {**self._window(scope, limit), "number": number}
-        found = self.database.read(lambda row: rows.time_of(row["at"]), sql, values)
+        found = self.database.read(lambda row: time_of(row["at"]), sql, values)
         return found[0] if found else None
 
     def _window(self, scope: Scope, limit: Limit) -> dict[str, object]:
@@ -136,7 +137,7 @@ class SqlBudget(SqlPart):
     def pause(self, scope: Scope, until: datetime, why: str) -> None:
         with self._database.transaction() as run:
             now = self._clock()
-            ended = f"DELETE FROM ca_pause WHERE NOT {_IN_FORCE} AND scope NOT IN ({rows.literals(BREAKERS)})"  # noqa: S608 - constants
+            ended = f"DELETE FROM ca_pause WHERE NOT {_IN_FORCE} AND scope NOT IN ({literals(BREAKERS)})"  # noqa: S608 - constants
             run(ended, _in_force_at(now))
             run(
                 f"{_PAUSE} until = excluded.until, why = excluded.why WHERE excluded.until > ca_pause.until",
@@ -162,7 +163,7 @@ class SqlBudget(SqlPart):
         with self._database.transaction() as run:
             now = self._clock()
             row = run(*self._breaker("SELECT at, until", kind)).fetchone()
-            last = None if row is None else (rows.time_of(row["at"]), rows.time_of(row["until"]))
+            last = None if row is None else (time_of(row["at"]), time_of(row["until"]))
             length = budget.next_breaker_pause(last, now)
             if length is not None:
                 run(
@@ -184,4 +185,4 @@ def _in_force_at(now: datetime) -> dict[str, object]:
 
 
 def _pause_of(row: Row) -> Pause:
-    return Pause(scope_of(row["scope"]), rows.time_of(row["until"]), rows.text_of(row["why"]))
+    return Pause(scope_of(row["scope"]), time_of(row["until"]), text_of(row["why"]))

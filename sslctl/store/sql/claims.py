@@ -21,7 +21,7 @@ from sslctl.rules.model import Claim, Life, Milestone, Process
 from sslctl.store.sql.connection import Row, Run
 from sslctl.store.sql.history import SqlHistory
 from sslctl.store.sql.maintenance import SqlMilestones
-from sslctl.store.sql.rows import time_of
+from sslctl.store.sql.values import time_of
 from sslctl.system import process_lock
 from sslctl.system.process_lock import ProcessLock
 from sslctl.text import clean, instant

@@ -22,11 +22,11 @@ from sslctl.rules.model import (
 from sslctl.rules.reasons import REASONS, Code
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import queued_finding
-from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Run, expect
 from sslctl.store.sql.history import SqlHistory
+from sslctl.store.sql.observations import NOTHING_OBSERVED, installed_columns, result_columns
 from sslctl.store.sql.queries import SqlQueries
-from sslctl.store.sql.rows import names_text
+from sslctl.store.sql.values import names_text
 from sslctl.text import instant
 
 # A bulk insert of so many takes a fraction of a second, for which other processes wait.
@@ -98,7 +98,7 @@ class SqlDomains(SqlQueries, SqlHistory):
         return self.record_result(domain, replace(domain.result, finding=finding, unconfirmed=None))
 
     def record_result(self, domain: Domain, result: PassResult, *, observed: bool = False) -> Domain:
-        values = rows.result_columns(result)
+        values = result_columns(result)
         if observed:
             values["observed_at"] = instant(self._clock())
         tried = result.finding is None or result.finding.code is not Code.QUEUED
@@ -118,7 +118,7 @@ class SqlDomains(SqlQueries, SqlHistory):
     def record_observation(self, domain: Domain, foreign: Installed | None) -> Domain:
         is_agreed = foreign is not None and foreign.fingerprint == domain.text_consent
         values = {
-            **rows.installed_columns(foreign),
+            **installed_columns(foreign),
             "observed_at": instant(self._clock()),
             "text_consent": domain.text_consent if is_agreed else "",
         }
@@ -130,8 +130,8 @@ class SqlDomains(SqlQueries, SqlHistory):
     def adopt_certificate(self, domain: Domain, installed: Installed) -> Domain:
         at = instant(self._clock())
         values = {
-            **rows.result_columns(PassResult()),
-            **rows.installed_columns(installed),
+            **result_columns(PassResult()),
+            **installed_columns(installed),
             "observed_at": at,
             "checked_at": at,
             "source": Source.TEXT,
@@ -170,7 +170,7 @@ class SqlDomains(SqlQueries, SqlHistory):
     def delete_domain(self, domain: Domain) -> Domain:
         at = instant(self._clock())
         change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
-        change += f", observed_at = NULL, dns_checked_at = NULL, text_consent = '', {rows.NOTHING_OBSERVED}"
+        change += f", observed_at = NULL, dns_checked_at = NULL, text_consent = '', {NOTHING_OBSERVED}"
         with self._advance(domain, change, at=at) as run:
             self._mark_replaced(run, domain, at)
             self._append_event(domain.id, "deleted", "")

@@ -7,7 +7,7 @@ import json
 from sslctl.rules.model import Notice
 from sslctl.store.sql.connection import Row
 from sslctl.store.sql.part import SqlPart
-from sslctl.store.sql.rows import text_of, time_of
+from sslctl.store.sql.values import text_of, time_of
 from sslctl.text import instant
 
 _REPLACE = """INSERT INTO notice (only_row, at, troubles, missed, missed_since, why) VALUES (1, ?, ?, ?, ?, ?)

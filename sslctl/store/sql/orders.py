@@ -9,7 +9,7 @@ from sslctl.store.sql import rows
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.connection import expect
 from sslctl.store.sql.domains import SqlDomains
-from sslctl.store.sql.rows import names_text
+from sslctl.store.sql.values import names_text
 from sslctl.text import instant
 
 _CLOSED = "the order was closed by another sslctl meanwhile"

@@ -11,18 +11,19 @@ from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Status
 from sslctl.rules.schedule import RETRY_LATEST
 from sslctl.store.interface.domains import Listing, Query, Seen, Sort
-from sslctl.store.sql import rows
+from sslctl.store.sql import rows, status_sql
 from sslctl.store.sql.connection import Row, T
 from sslctl.store.sql.part import SqlPart
+from sslctl.store.sql.values import literals
 from sslctl.text import instant
 
 _BLOCK = 500
 
 _ORDER_BY = {
     Sort.NAME: "domain.name",
-    Sort.STATUS: f"{rows.STATUS_RANK}, domain.name",
+    Sort.STATUS: f"{status_sql.STATUS_RANK}, domain.name",
     Sort.CREATED: "domain.created_at, domain.name",
-    Sort.EXPIRES: f"{rows.EXPIRY} IS NULL, {rows.EXPIRY}, domain.created_at, domain.name",
+    Sort.EXPIRES: f"{status_sql.EXPIRY} IS NULL, {status_sql.EXPIRY}, domain.created_at, domain.name",
 }
 
 
@@ -97,7 +98,7 @@ class SqlQueries(SqlPart):
     def seen(self) -> list[Seen]:
         fingerprint = "coalesce(domain.foreign_fingerprint, serving.fingerprint)"
         hint = self._database.dialect.index_hint("certificate_facts")
-        sql = f"""SELECT domain.name, {fingerprint}, domain.finding_code IN ({rows.codes(Status.DISCARD)}),
+        sql = f"""SELECT domain.name, {fingerprint}, domain.finding_code IN ({status_sql.codes(Status.DISCARD)}),
             domain.suspicion_code IS NOT NULL
             FROM domain LEFT JOIN certificate AS serving {hint} ON serving.id = domain.serving_id
             WHERE domain.deleted_at IS NULL"""  # noqa: S608 - constants
@@ -172,9 +173,9 @@ class SqlQueries(SqlPart):
         return self._database.read(lambda row: int(row[0]), sql)[0]
 
     def count_by_status(self, now: datetime) -> dict[Status, int]:
-        sql = f"SELECT {rows.STATUS} AS status, count(*) AS number {rows.from_domain_facts(self._database.dialect)}"
+        sql = f"SELECT {status_sql.STATUS} AS status, count(*) AS number {rows.from_domain_facts(self._database.dialect)}"
         sql += " WHERE domain.deleted_at IS NULL GROUP BY 1"
-        return dict(self._database.read(rows.count_of, sql, {"now": instant(now)}))
+        return dict(self._database.read(status_sql.count_of, sql, {"now": instant(now)}))
 
 
 def _condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
@@ -182,11 +183,11 @@ def _condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
     where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
     values: dict[str, object] = {"now": instant(now)}
     if query.statuses:
-        where.append(f"{rows.STATUS} IN ({rows.literals(query.statuses)})")
+        where.append(f"{status_sql.STATUS} IN ({literals(query.statuses)})")
     if query.source is not None:
         where.append("domain.source = :source")
         values["source"] = query.source
     if query.expiring_within is not None:
-        where.append(f"{rows.EXPIRY} <= :horizon")
+        where.append(f"{status_sql.EXPIRY} <= :horizon")
         values["horizon"] = instant(now + query.expiring_within)
     return " AND ".join(where), values

@@ -11,6 +11,7 @@ from sslctl.store.interface.renewals import Cohort
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Row
 from sslctl.store.sql.part import SqlPart
+from sslctl.store.sql.values import time_of
 from sslctl.text import instant
 
 
@@ -87,4 +88,4 @@ def _cohort_of(row: Row) -> Cohort:
 
 
 def _hour(text: str) -> datetime:
-    return rows.time_of(f"{text}:00:00Z")
+    return time_of(f"{text}:00:00Z")

@@ -1,4 +1,4 @@
-"""Rows to model values and back, and the SQL copy of the status rule.
+"""Rows of domains, certificates, orders and events to model values, and the queries that read them.
 
 Rows that are read a hundred thousand times are read by position, not by name: the columns and the values made of them
 have the same order.
@@ -7,34 +7,28 @@ have the same order.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
 from sslctl.rules.model import (
-    Caution,
     Certificate,
     CertificateSummary,
     Domain,
     DomainSummary,
     Event,
-    Finding,
-    Installed,
     Leaf,
     Mark,
     Milestone,
     Order,
-    PassResult,
     RenewalInfo,
     Source,
-    State,
-    Suspicion,
-    Unconfirmed,
 )
-from sslctl.rules.reasons import Code, Status, codes_of
+from sslctl.store.sql import observations
 from sslctl.store.sql.connection import Dialect, Row
-from sslctl.text import clean, instant
+from sslctl.store.sql.observations import observations_of
+from sslctl.store.sql.values import names_of, optional_time_of, text_of, time_of
+from sslctl.text import clean
 
 # fmt: off
 _CERTIFICATE = (
@@ -46,14 +40,6 @@ UNCHANGING = (
     "domain_id", "source", "names", "fingerprint", "serial", "issuer", "key_type", "not_before", "not_after", "pem",
     "chain_pem",
 )
-_FINDING = ("finding_code", "finding_found", "finding_wanted", "finding_at", "retry_at", "finding_tries")
-# The columns of `model.Installed`, `Unconfirmed`, `Suspicion` and `Caution`, each in the order of its fields.
-_OBSERVATIONS = (
-    "foreign_source", "foreign_fingerprint", "foreign_not_after", "foreign_state",
-    "unconfirmed_code", "unconfirmed_found", "unconfirmed_since", "unconfirmed_retry_at", "unconfirmed_tries",
-    "suspicion_code", "suspicion_found", "suspicion_wanted", "suspicion_since", "suspicion_at",
-    "caution_code", "caution_found", "caution_wanted", "caution_since",
-)
 _DOMAIN = (
     "id", "name", "sans", "source", "created_at", "deleted_at", "checked_at", "revision", "wanted_id", "serving_id",
     "observed_at", "dns_checked_at", "text_consent",
@@ -64,7 +50,6 @@ _DOMAIN_SUMMARY = (
     "observed_at",
 )
 # fmt: on
-_LONGEST_TEXT = 4096
 _SOURCES = {source.value: source for source in Source}
 
 
@@ -97,7 +82,7 @@ def from_domain_facts(dialect: Dialect) -> str:
 def _select_domain(domain: Iterable[str], certificate: Iterable[str]) -> str:
     return (
         f"SELECT {_columns('domain', domain)}, {_columns('wanted', certificate)}, {_columns('serving', certificate)},"
-        f" {_columns('domain', _FINDING)}, {_columns('domain', _OBSERVATIONS)}"
+        f" {_columns('domain', observations.COLUMNS)}"
     )
 
 
@@ -128,63 +113,6 @@ def require_unchanged(row: Row) -> None:
         raise ValueError(f"the certificate for {clean(row['names'], 100)} is not as it was stored")
 
 
-def literals(words: Iterable[str]) -> str:
-    """Return constants of ours (codes, statuses) as a list of SQL literals."""
-    return ", ".join(f"'{word}'" for word in words)
-
-
-def codes(status: Status) -> str:
-    """Return the codes that mean `status` as a list of SQL literals."""
-    return literals(codes_of(status))
-
-
-# The expiry of the certificate that `status.derive_status` uses; NULL without one.
-EXPIRY = "coalesce(domain.foreign_not_after, serving.not_after, wanted.not_after)"
-
-# `status.derive_status` in SQL, for filters and counts over many domains. A property test compares them.
-STATUS = f"""CASE
-  WHEN domain.finding_code IN ({codes(Status.DISCARD)}) THEN '{Status.DISCARD}'
-  WHEN domain.finding_code IN ({codes(Status.EMERGENCY)})
-    AND NOT coalesce({EXPIRY} <= :now AND coalesce(wanted.not_after, '') <= :now, FALSE) THEN '{Status.EMERGENCY}'
-  WHEN {EXPIRY} <= :now OR domain.finding_code IN ({codes(Status.EXPIRED)}) THEN '{Status.EXPIRED}'
-  WHEN domain.finding_code IN ({codes(Status.FAILURE)}) THEN '{Status.FAILURE}'
-  WHEN domain.finding_code IN ({codes(Status.PENDING)}) THEN '{Status.PENDING}'
-  WHEN domain.serving_id IS NULL AND domain.foreign_not_after IS NULL
-    THEN CASE WHEN domain.source = 'text' AND domain.wanted_id IS NULL THEN '{Status.FAILURE}' ELSE '{Status.PENDING}' END
-  ELSE '{Status.SUCCESS}' END"""
-
-STATUS_RANK = (
-    f"CASE {STATUS} " + " ".join(f"WHEN '{status}' THEN {status.rank}" for status in Status) + " END"
-)
-
-
-def time_of(text: str) -> datetime:
-    """Return a stored time as an aware UTC value."""
-    return datetime.fromisoformat(text)
-
-
-def text_of(stored: str) -> str:
-    """Return a stored text as it may be shown.
-
-    It was cleaned before it was stored. But whoever can write to the database, or made the backup that was restored, could
-    have put escape sequences or bidirectional characters into it, which a terminal would obey.
-    """
-    return stored if stored.isascii() and stored.isprintable() else clean(stored, _LONGEST_TEXT)
-
-
-def _time_or_none(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def names_text(names: Iterable[str]) -> str:
-    """Return names as they are stored: a JSON array."""
-    return json.dumps(list(names))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return () if text == "[]" else tuple(map(text_of, json.loads(text)))
-
-
 def certificate_of(row: Iterable[Any]) -> Certificate:
     """Return the certificate in a row of `SELECT_CERTIFICATE`."""
     # fmt: off
@@ -199,7 +127,7 @@ def certificate_of(row: Iterable[Any]) -> Certificate:
         version=version,
         source=_SOURCES[source],
         leaf=Leaf(
-            names=_names(names),
+            names=names_of(names),
             fingerprint=text_of(fingerprint),
             serial=text_of(serial),
             issuer=text_of(issuer),
@@ -208,12 +136,12 @@ def certificate_of(row: Iterable[Any]) -> Certificate:
             not_after=time_of(not_after),
         ),
         issued_at=time_of(issued_at),
-        uploaded_at=_time_or_none(uploaded_at),
-        verified_at=_time_or_none(verified_at),
-        replaced_at=_time_or_none(replaced_at),
-        revoked_at=_time_or_none(revoked_at),
+        uploaded_at=optional_time_of(uploaded_at),
+        verified_at=optional_time_of(verified_at),
+        replaced_at=optional_time_of(replaced_at),
+        revoked_at=optional_time_of(revoked_at),
         renewal_info=_renewal_info(*renewal_info),
-        key_destroyed_at=_time_or_none(key_destroyed_at),
+        key_destroyed_at=optional_time_of(key_destroyed_at),
     )
 
 
@@ -236,8 +164,7 @@ def _renewal_info(
 def domain_of(row: Iterable[Any]) -> Domain:
     """Return the domain, with its wanted and serving certificates, in a row of `SELECT_DOMAIN`."""
     values, wanted_at = tuple(row), len(_DOMAIN)
-    serving_at, finding_at = wanted_at + len(_CERTIFICATE), wanted_at + 2 * len(_CERTIFICATE)
-    observations_at = finding_at + len(_FINDING)
+    serving_at, observations_at = wanted_at + len(_CERTIFICATE), wanted_at + 2 * len(_CERTIFICATE)
     # fmt: off
     (
         identity, name, sans, source, created_at, deleted_at, checked_at, revision, wanted_id, serving_id,
@@ -247,27 +174,27 @@ def domain_of(row: Iterable[Any]) -> Domain:
     wanted = None if wanted_id is None else certificate_of(values[wanted_at:serving_at])
     serving = wanted
     if serving_id != wanted_id:
-        serving = None if serving_id is None else certificate_of(values[serving_at:finding_at])
+        serving = None if serving_id is None else certificate_of(values[serving_at:observations_at])
     if any(one is not None and one.domain_id != identity for one in (wanted, serving)):
         raise ValueError(f"{clean(name)} has the certificate of another domain in it")
-    foreign, unconfirmed, suspicion, caution = _observations(values[observations_at:])
+    finding, foreign, unconfirmed, suspicion, caution = observations_of(values[observations_at:])
     return Domain(
         id=identity,
         name=text_of(name),
-        sans=_names(sans),
+        sans=names_of(sans),
         source=_SOURCES[source],
         created_at=time_of(created_at),
-        deleted_at=_time_or_none(deleted_at),
-        checked_at=_time_or_none(checked_at),
-        finding=_finding(*values[finding_at:observations_at]),
+        deleted_at=optional_time_of(deleted_at),
+        checked_at=optional_time_of(checked_at),
+        finding=finding,
         wanted=wanted,
         serving=serving,
         foreign=foreign,
         unconfirmed=unconfirmed,
         suspicion=suspicion,
         caution=caution,
-        observed_at=_time_or_none(observed_at),
-        dns_checked_at=_time_or_none(dns_checked_at),
+        observed_at=optional_time_of(observed_at),
+        dns_checked_at=optional_time_of(dns_checked_at),
         text_consent=text_of(text_consent),
         revision=revision,
     )
@@ -280,7 +207,7 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
         _, name, sans, source, created_at, deleted_at, checked_at, wanted_id, serving_id, observed_at,
         wanted_version, wanted_source, wanted_fingerprint, wanted_not_after,
         serving_version, serving_source, serving_fingerprint, serving_not_after,
-        *rest,
+        *observed,
     ) = row
     # fmt: on
     wanted = serving = None
@@ -294,113 +221,23 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
         serving = CertificateSummary(
             serving_version, _SOURCES[serving_source], serving_fingerprint, time_of(serving_not_after)
         )
-    foreign, unconfirmed, suspicion, caution = _observations(rest[len(_FINDING) :])
+    finding, foreign, unconfirmed, suspicion, caution = observations_of(observed)
     return DomainSummary(
         text_of(name),
-        _names(sans),
+        names_of(sans),
         _SOURCES[source],
         time_of(created_at),
-        _time_or_none(deleted_at),
-        _time_or_none(checked_at),
-        _finding(*rest[: len(_FINDING)]),
+        optional_time_of(deleted_at),
+        optional_time_of(checked_at),
+        finding,
         wanted,
         serving,
         foreign,
         unconfirmed,
         suspicion,
         caution,
-        _time_or_none(observed_at),
+        optional_time_of(observed_at),
     )
-
-
-def _finding(
-    code: str | None, found: str, wanted: str, at: str, retry_at: str | None, tries: int
-) -> Finding | None:
-    if code is None:
-        return None
-    return Finding(Code(code), text_of(found), text_of(wanted), time_of(at), _time_or_none(retry_at), tries)
-
-
-# Changes of a domain that empty columns: those of a foreign certificate, and all observations.
-NO_FOREIGN = ", ".join(f"{column} = NULL" for column in _OBSERVATIONS[:4])
-NOTHING_OBSERVED = ", ".join(f"{column} = NULL" for column in _OBSERVATIONS)
-
-_NOTHING_OBSERVED = (None,) * len(_OBSERVATIONS)
-
-
-def _observations(
-    values: Sequence[Any],
-) -> tuple[Installed | None, Unconfirmed | None, Suspicion | None, Caution | None]:
-    """Return the values in the columns `_OBSERVATIONS`; most domains have none."""
-    if tuple(values) == _NOTHING_OBSERVED:
-        return None, None, None, None
-    foreign, unconfirmed, suspicion, caution = values[:4], values[4:9], values[9:14], values[14:]
-    return (
-        None if foreign[0] is None else _installed(*foreign),
-        None if unconfirmed[0] is None else _unconfirmed(*unconfirmed),
-        None if suspicion[0] is None else _suspicion(*suspicion),
-        None if caution[0] is None else _caution(*caution),
-    )
-
-
-def _installed(source: str, fingerprint: str, not_after: str, state: str) -> Installed:
-    return Installed(Source(source), text_of(fingerprint), time_of(not_after), State(state))
-
-
-def _unconfirmed(code: str, found: str, since: str, retry_at: str, tries: int) -> Unconfirmed:
-    return Unconfirmed(Code(code), text_of(found), time_of(since), time_of(retry_at), tries)
-
-
-def _suspicion(code: str, found: str, wanted: str, since: str, at: str) -> Suspicion:
-    return Suspicion(Code(code), text_of(found), text_of(wanted), time_of(since), time_of(at))
-
-
-def _caution(code: str, found: str, wanted: str, since: str) -> Caution:
-    return Caution(Code(code), text_of(found), text_of(wanted), time_of(since))
-
-
-def installed_columns(installed: Installed | None) -> dict[str, object]:
-    """Return the columns of a domain's `foreign` certificate with their values."""
-    return {
-        "foreign_source": installed and installed.source,
-        "foreign_fingerprint": installed and installed.fingerprint,
-        "foreign_not_after": installed and instant(installed.not_after),
-        "foreign_state": installed and installed.state,
-    }
-
-
-def result_columns(result: PassResult) -> dict[str, object]:
-    """Return the columns of a domain's `PassResult` with their values."""
-    finding, unconfirmed, suspicion, caution = (
-        result.finding, result.unconfirmed, result.suspicion, result.caution,
-    )  # fmt: skip
-    return {
-        "finding_code": finding and finding.code,
-        "finding_found": finding and finding.found,
-        "finding_wanted": finding and finding.wanted,
-        "finding_at": finding and instant(finding.at),
-        "retry_at": finding and finding.retry_at and instant(finding.retry_at),
-        "finding_tries": finding.tries if finding else 1,
-        "unconfirmed_code": unconfirmed and unconfirmed.code,
-        "unconfirmed_found": unconfirmed and unconfirmed.found,
-        "unconfirmed_since": unconfirmed and instant(unconfirmed.since),
-        "unconfirmed_retry_at": unconfirmed and instant(unconfirmed.retry_at),
-        "unconfirmed_tries": unconfirmed and unconfirmed.tries,
-        "suspicion_code": suspicion and suspicion.code,
-        "suspicion_found": suspicion and suspicion.found,
-        "suspicion_wanted": suspicion and suspicion.wanted,
-        "suspicion_since": suspicion and instant(suspicion.since),
-        "suspicion_at": suspicion and instant(suspicion.at),
-        "caution_code": caution and caution.code,
-        "caution_found": caution and caution.found,
-        "caution_wanted": caution and caution.wanted,
-        "caution_since": caution and instant(caution.since),
-    }
-
-
-def count_of(row: Row) -> tuple[Status, int]:
-    """Return a status and its number of domains."""
-    return Status(row["status"]), row["number"]
 
 
 def order_of(row: Row) -> Order:
@@ -408,7 +245,7 @@ def order_of(row: Row) -> Order:
     return Order(
         id=row["id"],
         domain_id=row["domain_id"],
-        names=_names(row["names"]),
+        names=names_of(row["names"]),
         csr_pem=row["csr_pem"],
         opened_at=time_of(row["opened_at"]),
         url=row["url"],

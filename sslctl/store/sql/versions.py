@@ -5,8 +5,9 @@ from __future__ import annotations
 from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order, Source
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Row
+from sslctl.store.sql.observations import NO_FOREIGN
 from sslctl.store.sql.orders import SqlOrders
-from sslctl.store.sql.rows import names_text
+from sslctl.store.sql.values import names_text
 from sslctl.text import instant
 
 
@@ -109,7 +110,9 @@ class SqlVersions(SqlOrders):
         at = instant(self._clock())
         change = {"serving": certificate.id, "wanted": wanted.id if wanted else None}
         # Consent is for the text certificate that was seen: whoever installs the same one again needs another.
-        sql = f"serving_id = :serving, wanted_id = :wanted, observed_at = :at, text_consent = '', {rows.NO_FOREIGN}"
+        sql = (
+            f"serving_id = :serving, wanted_id = :wanted, observed_at = :at, text_consent = '', {NO_FOREIGN}"
+        )
         with self._advance(domain, sql, at=at, **change) as run:
             self._mark_replaced(run, domain, at, by=certificate)
             run(

@@ -29,7 +29,7 @@ from sslctl.rules.model import (
 from sslctl.rules.reasons import Code, Status
 from sslctl.store.interface import Store
 from sslctl.store.interface.domains import Query, Sort
-from sslctl.store.sql.rows import names_text
+from sslctl.store.sql.values import names_text
 from sslctl.text import clean, instant
 from tests.support.fakes import START
 from tests.support.store_backends import Backend, Sql

@@ -19,7 +19,7 @@ from sslctl.rules.schedule import RECHECKED
 from sslctl.rules.status import derive_status
 from sslctl.store.interface import Store
 from sslctl.store.interface.domains import Query, Sort
-from sslctl.store.sql.rows import names_text
+from sslctl.store.sql.values import names_text
 from sslctl.text import instant
 from tests.support.fakes import START, Clock
 from tests.support.store_backends import Backend, Sql
