@@ -124,7 +124,7 @@ class SqlBudget(SqlPart):
         return self._rules.orders_left(self._usage(now))
 
     def waiting_for_budget(self, now: datetime, number: int) -> list[Domain]:
-        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.finding_code = 'BUDGET_HELD' AND domain.deleted_at IS NULL
+        sql = f"""{self._select_domain} WHERE domain.finding_code = 'BUDGET_HELD' AND domain.deleted_at IS NULL
             AND domain.finding_wanted = :scope AND domain.retry_at > :now ORDER BY domain.retry_at LIMIT :number"""
         values = {"scope": str(Scope(LimitKind.ORDERS)), "now": instant(now), "number": number}
         return self._database.read(rows.domain_of, sql, values)

@@ -1,9 +1,12 @@
-"""The columns of a domain's finding and observations: rows to `PassResult`, `Installed` and back."""
+"""The columns of a domain's observations: its finding, and what else passes and looks at C4 found.
+
+Most domains have none, and a list reads a hundred thousand domains. So a query returns all of them as one value.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import json
+from typing import NamedTuple
 
 from sslctl.rules.model import (
     Caution,
@@ -16,6 +19,7 @@ from sslctl.rules.model import (
     Unconfirmed,
 )
 from sslctl.rules.reasons import Code
+from sslctl.store.sql.connection import Dialect
 from sslctl.store.sql.values import optional_time_of, text_of, time_of
 from sslctl.text import instant
 
@@ -29,11 +33,11 @@ _UNCONFIRMED = (
 _SUSPICION = ("suspicion_code", "suspicion_found", "suspicion_wanted", "suspicion_since", "suspicion_at")
 _CAUTION = ("caution_code", "caution_found", "caution_wanted", "caution_since")
 # fmt: on
-COLUMNS = _FINDING + _FOREIGN + _UNCONFIRMED + _SUSPICION + _CAUTION
+_GROUPS = (_FINDING, _FOREIGN, _UNCONFIRMED, _SUSPICION, _CAUTION)
 
 # Changes of a domain that empty columns: those of a foreign certificate, and all but those of the finding.
 NO_FOREIGN = ", ".join(f"{column} = NULL" for column in _FOREIGN)
-NOTHING_OBSERVED = ", ".join(f"{column} = NULL" for column in COLUMNS if column not in _FINDING)
+NOTHING_OBSERVED = ", ".join(f"{column} = NULL" for group in _GROUPS[1:] for column in group)
 
 
 class Observations(NamedTuple):
@@ -46,8 +50,21 @@ class Observations(NamedTuple):
     caution: Caution | None = None
 
 
-def observations_of(values: Sequence[Any]) -> Observations:
-    """Return the observations in the columns `COLUMNS`."""
+_NONE = Observations()
+
+
+def select_observations(dialect: Dialect) -> str:
+    """Return the SQL expression of a domain's observations: a JSON array, NULL if there are none."""
+    codes = ", ".join(f"domain.{group[0]}" for group in _GROUPS)
+    columns = ", ".join(f"domain.{column}" for group in _GROUPS for column in group)
+    return f"CASE WHEN coalesce({codes}) IS NOT NULL THEN {dialect.json_array(columns)} END"
+
+
+def observations_of(stored: str | None) -> Observations:
+    """Return the observations in a value of `select_observations`."""
+    if stored is None:
+        return _NONE
+    values = json.loads(stored)
     finding, foreign, unconfirmed, suspicion, caution = (
         values[:6], values[6:10], values[10:15], values[15:20], values[20:],
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sslctl.store.keyring import Keyring
+from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Connection
 
 
@@ -19,3 +20,8 @@ class SqlPart:
     _keyring: Keyring
     _clock: Callable[[], datetime]
     _actor: str
+
+    @property
+    def _select_domain(self) -> str:
+        """The query of domains, for `rows.domain_of`."""
+        return rows.select_domain(self._database.dialect)

@@ -42,7 +42,7 @@ class SqlQueries(SqlPart):
         return found
 
     def find(self, name: str) -> Domain | None:
-        found = self._database.read(rows.domain_of, f"{rows.SELECT_DOMAIN} WHERE domain.name = ?", (name,))
+        found = self._database.read(rows.domain_of, f"{self._select_domain} WHERE domain.name = ?", (name,))
         return found[0] if found else None
 
     def listing(self, query: Query, now: datetime) -> Listing:
@@ -56,10 +56,10 @@ class SqlQueries(SqlPart):
     def domains(self, query: Query, now: datetime) -> Iterator[Domain]:
         where, values = _condition(query, now)
         found = self._found(query, where, values)
-        return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
+        return self._in_turn(rows.domain_of, self._select_domain, where, values, found)
 
     def domains_named(self, names: Sequence[str]) -> Iterator[Domain]:
-        sql = f"{rows.SELECT_DOMAIN} WHERE domain.name IN (SELECT value FROM {self._database.dialect.texts('?')})"  # noqa: S608 - constants
+        sql = f"{self._select_domain} WHERE domain.name IN (SELECT value FROM {self._database.dialect.texts('?')})"  # noqa: S608 - constants
         for start in range(0, len(names), _BLOCK):
             block = names[start : start + _BLOCK]
             found = self._database.read(rows.domain_of, sql, (json.dumps(block),))
@@ -81,16 +81,16 @@ class SqlQueries(SqlPart):
         latest = instant(now + RETRY_LATEST)
         values: dict[str, object] = {"now": instant(now), "latest": latest, "horizon": instant(now + horizon)}
         found = self._found(Query(sort=Sort.EXPIRES), where, values)
-        return self._in_turn(rows.domain_of, rows.SELECT_DOMAIN, where, values, found)
+        return self._in_turn(rows.domain_of, self._select_domain, where, values, found)
 
     def interrupted(self) -> list[Domain]:
-        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.finding_code IS NULL AND domain.deleted_at IS NULL
+        sql = f"""{self._select_domain} WHERE domain.finding_code IS NULL AND domain.deleted_at IS NULL
             AND domain.source = 'c4' AND domain.id IN (SELECT domain_id FROM acme_order WHERE closed_at IS NULL)"""  # noqa: S608 - constants
         return self._database.read(rows.domain_of, sql)
 
     def suspected(self, since: datetime | None) -> list[Domain]:
         # The inner query is answered from its index alone; few domains have a suspicion.
-        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
+        sql = f"""{self._select_domain} WHERE domain.id IN (
             SELECT id FROM domain WHERE suspicion_code IS NOT NULL AND deleted_at IS NULL AND suspicion_at >= ?)
             ORDER BY domain.name"""  # noqa: S608 - constants
         return self._database.read(rows.domain_of, sql, ("" if since is None else instant(since),))
@@ -105,7 +105,7 @@ class SqlQueries(SqlPart):
         return self._database.read(lambda row: Seen(row[0], row[1], bool(row[2]), bool(row[3])), sql)
 
     def least_observed(self, before: datetime, limit: int) -> list[Domain]:
-        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
+        sql = f"""{self._select_domain} WHERE domain.id IN (
             SELECT id FROM domain WHERE deleted_at IS NULL AND (observed_at IS NULL OR observed_at < :before)
             AND (retry_at IS NULL OR retry_at > :tomorrow)
             ORDER BY observed_at IS NOT NULL, observed_at LIMIT :limit)
@@ -118,7 +118,7 @@ class SqlQueries(SqlPart):
         dialect = self._database.dialect
         checked, end = map(dialect.days_of, ("domain.dns_checked_at", "held.not_after"))
         well = "domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL"
-        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
+        sql = f"""{self._select_domain} WHERE domain.id IN (
             SELECT * FROM (SELECT id FROM domain
               WHERE {well} AND domain.serving_id IS NOT NULL
               AND (domain.dns_checked_at IS NULL OR domain.dns_checked_at < :before

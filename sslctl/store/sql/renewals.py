@@ -39,7 +39,7 @@ class SqlRenewals(SqlPart):
     def renewable(self, now: datetime, expires_from: datetime, limit: int) -> list[Domain]:
         dialect = self._database.dialect
         begin, end, today = map(dialect.days_of, ("held.not_before", "held.not_after", ":now"))
-        sql = f"""{rows.SELECT_DOMAIN} WHERE domain.id IN (
+        sql = f"""{self._select_domain} WHERE domain.id IN (
             SELECT domain.id FROM domain JOIN certificate AS held {dialect.index_hint("certificate_facts")}
             ON held.id = domain.serving_id AND held.id = domain.wanted_id AND held.source = 'c4'
             WHERE domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL

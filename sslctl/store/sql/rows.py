@@ -24,9 +24,8 @@ from sslctl.rules.model import (
     RenewalInfo,
     Source,
 )
-from sslctl.store.sql import observations
 from sslctl.store.sql.connection import Dialect, Row
-from sslctl.store.sql.observations import observations_of
+from sslctl.store.sql.observations import observations_of, select_observations
 from sslctl.store.sql.values import names_of, optional_time_of, text_of, time_of
 from sslctl.text import clean
 
@@ -79,21 +78,21 @@ def from_domain_facts(dialect: Dialect) -> str:
     return _from_domain(dialect.index_hint("certificate_facts"))
 
 
-def _select_domain(domain: Iterable[str], certificate: Iterable[str]) -> str:
+def _select(domain: Iterable[str], certificate: Iterable[str], dialect: Dialect) -> str:
     return (
         f"SELECT {_columns('domain', domain)}, {_columns('wanted', certificate)}, {_columns('serving', certificate)},"
-        f" {_columns('domain', observations.COLUMNS)}"
+        f" {select_observations(dialect)}"
     )
 
 
-SELECT_DOMAIN = f"{_select_domain(_DOMAIN, _CERTIFICATE)} {FROM_DOMAIN}"
-
-_SELECT_SUMMARY = _select_domain(_DOMAIN_SUMMARY, _CERTIFICATE_SUMMARY)
+def select_domain(dialect: Dialect) -> str:
+    """Return the query of domains with their certificates."""
+    return f"{_select(_DOMAIN, _CERTIFICATE, dialect)} {FROM_DOMAIN}"
 
 
 def select_domain_summary(dialect: Dialect) -> str:
     """Return the query of the summaries of domains."""
-    return f"{_SELECT_SUMMARY} {from_domain_facts(dialect)}"
+    return f"{_select(_DOMAIN_SUMMARY, _CERTIFICATE_SUMMARY, dialect)} {from_domain_facts(dialect)}"
 
 
 # The columns `UNCHANGING`, their `digest`, and the encrypted key.
@@ -162,9 +161,9 @@ def _renewal_info(
 
 
 def domain_of(row: Iterable[Any]) -> Domain:
-    """Return the domain, with its wanted and serving certificates, in a row of `SELECT_DOMAIN`."""
+    """Return the domain, with its wanted and serving certificates, in a row of `select_domain`."""
     values, wanted_at = tuple(row), len(_DOMAIN)
-    serving_at, observations_at = wanted_at + len(_CERTIFICATE), wanted_at + 2 * len(_CERTIFICATE)
+    serving_at = wanted_at + len(_CERTIFICATE)
     # fmt: off
     (
         identity, name, sans, source, created_at, deleted_at, checked_at, revision, wanted_id, serving_id,
@@ -174,10 +173,10 @@ def domain_of(row: Iterable[Any]) -> Domain:
     wanted = None if wanted_id is None else certificate_of(values[wanted_at:serving_at])
     serving = wanted
     if serving_id != wanted_id:
-        serving = None if serving_id is None else certificate_of(values[serving_at:observations_at])
+        serving = None if serving_id is None else certificate_of(values[serving_at:-1])
     if any(one is not None and one.domain_id != identity for one in (wanted, serving)):
         raise ValueError(f"{clean(name)} has the certificate of another domain in it")
-    finding, foreign, unconfirmed, suspicion, caution = observations_of(values[observations_at:])
+    finding, foreign, unconfirmed, suspicion, caution = observations_of(values[-1])
     return Domain(
         id=identity,
         name=text_of(name),
@@ -207,7 +206,7 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
         _, name, sans, source, created_at, deleted_at, checked_at, wanted_id, serving_id, observed_at,
         wanted_version, wanted_source, wanted_fingerprint, wanted_not_after,
         serving_version, serving_source, serving_fingerprint, serving_not_after,
-        *observed,
+        observed,
     ) = row
     # fmt: on
     wanted = serving = None

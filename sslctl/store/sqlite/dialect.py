@@ -18,6 +18,10 @@ class SqliteDialect:
         """See `Dialect`."""
         return f"INDEXED BY {index}"
 
+    def json_array(self, columns: str) -> str:
+        """See `Dialect`."""
+        return f"json_array({columns})"
+
     def days_of(self, time: str) -> str:
         """See `Dialect`."""
         return f"julianday({time})"
