@@ -10,7 +10,8 @@ from sslctl.app import App
 from sslctl.cli.options import duration, json_option
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_list import write_deleted, write_domains, write_domains_csv
-from sslctl.cli.output.stdout import write_json_list
+from sslctl.cli.output.domain_text import domain_text
+from sslctl.cli.output.stdout import write_json_texts
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import Query, Sort
@@ -85,7 +86,7 @@ def command(
         answer = json_shapes.envelope(
             ca_pauses=list(map(json_shapes.pause, paused)), notice=json_shapes.notice(noticed)
         )
-        write_json_list(answer, "domains", (json_shapes.domain(domain, now) for domain in found.domains))
+        write_json_texts(answer, "domains", (domain_text(domain, now) for domain in found.domains))
         return
     for line in (*warnings.pause_lines(paused), *warnings.notice_lines(noticed)):
         click.echo(f"sslctl: {line}", err=True)

@@ -23,7 +23,8 @@ _BLOCK = 500
 _FORMULA = ("=", "+", "-", "@")
 
 # With `indent`, json would use its encoder in Python, which takes ten times as long.
-_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+encode_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+"""Return a value as JSON text on one line."""
 
 
 def write_line(text: str) -> None:
@@ -44,10 +45,15 @@ def write_json(value: dict[str, Any]) -> None:
 
 def write_json_list(value: dict[str, Any], key: str, elements: Iterable[dict[str, Any]]) -> None:
     """Write `value` as a JSON object with one more field, `key`: an array of `elements`, each on its own line."""
-    click.echo(f'{_encode(value)[:-1]}, "{key}": [', nl=False)
+    write_json_texts(value, key, map(encode_json, elements))
+
+
+def write_json_texts(value: dict[str, Any], key: str, elements: Iterable[str]) -> None:
+    """Do the same as `write_json_list` for `elements` that are JSON text."""
+    click.echo(f'{encode_json(value)[:-1]}, "{key}": [', nl=False)
     separator = "\n"
     for block in blocks(elements):
-        click.echo(separator + ",\n".join(map(_encode, block)), nl=False)
+        click.echo(separator + ",\n".join(block), nl=False)
         separator = ",\n"
     click.echo("\n]}")
 
