@@ -55,6 +55,9 @@ class Dialect(Protocol):
     def index_hint(self, index: str) -> str:
         """Return what follows a table's name to have it read through `index` alone; it may be empty."""
 
+    def no_index_hint(self) -> str:
+        """Return what follows a table's name to have it read whole and in its own order; it may be empty."""
+
     def json_array(self, columns: str) -> str:
         """Return the text of a JSON array of `columns`, separated by commas: strings, integers and nulls."""
 

@@ -18,6 +18,10 @@ class SqliteDialect:
         """See `Dialect`."""
         return f"INDEXED BY {index}"
 
+    def no_index_hint(self) -> str:
+        """See `Dialect`."""
+        return "NOT INDEXED"
+
     def json_array(self, columns: str) -> str:
         """See `Dialect`."""
         return f"json_array({columns})"
