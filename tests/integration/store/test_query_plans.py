@@ -50,3 +50,17 @@ def test_orders_are_counted_by_an_index(store: SqliteStore, kind: LimitKind) -> 
         {"ca": "", "key": "a.test", "since": "2026-11-23T00:00:00Z", "ahead": "2026-12-23T00:00:00Z"},
     )
     assert [step for step in plan if step.startswith("SCAN")] == []
+
+
+def test_dns_checks_due_are_found_in_the_order_of_the_table(store: SqliteStore) -> None:
+    """Nearly every row is looked at: in the order of an index, each would be on another page of the file."""
+    asked: list[str] = []
+    connection = store._database._connection
+    connection.set_trace_callback(asked.append)
+    assert store.dns_checks_due(START, timedelta(days=7), timedelta(days=14), 9) == []
+    connection.set_trace_callback(None)
+    [sql] = asked
+    steps = [str(row["detail"]) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    assert steps.count("SCAN domain") == 2
+    assert [step for step in steps if step.startswith(("SCAN domain USING", "SCAN held"))] == []
+    assert any(step.startswith("SEARCH held USING COVERING INDEX certificate_facts") for step in steps)
