@@ -16,7 +16,7 @@ import click
 from sslctl import __version__
 from sslctl.app import App
 from sslctl.cli.output.progress import print_notice
-from sslctl.cli.output.stdout import discard_stdout
+from sslctl.cli.output.stdout import discard_stdout, write_json_error
 from sslctl.errors import Exit, SslctlError
 from sslctl.system import core_dumps
 from sslctl.text import clean
@@ -52,13 +52,23 @@ class Commands(click.Group):
     """The commands of `COMMANDS`, in that order."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. It is no error if the reader of its output has left (`sslctl list | head`)."""
+        """Run the command. It is no error if the reader of its output has left (`sslctl list | head`).
+
+        With `--json`, an error is written as JSON, too.
+        """
         try:
-            return super().invoke(ctx)
+            return self._invoke(ctx)
         except BrokenPipeError:
             # click itself would end the process with exit code 1.
             discard_stdout()
             return Exit.OK
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SslctlError as error:
+            write_json_error(ctx, error)
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order of `COMMANDS`."""

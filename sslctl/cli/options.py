@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 from dateutil import parser
 
+from sslctl.cli.output.stdout import expect_json
 from sslctl.rules.singapore import SGT
 from sslctl.text import clean
 
@@ -45,10 +46,20 @@ def moment(text: str) -> datetime:
 
 
 def json_option(function: Function) -> Function:
-    """Add the option `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/json.md).")(
-        function
-    )
+    """Add the option `--json`. With it an error of the command is written as JSON, too."""
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        callback=_note_json,
+        help="Print one JSON object (docs/json.md).",
+    )(function)
+
+
+def _note_json(context: click.Context, _option: click.Parameter, value: bool) -> bool:  # noqa: FBT001 - click's signature
+    if value:
+        expect_json(context)
+    return value
 
 
 force_option = click.option(

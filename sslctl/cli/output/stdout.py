@@ -12,15 +12,18 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import click
+
+from sslctl.errors import SslctlError
 
 T = TypeVar("T")
 
 _BLOCK = 500
 _FORMULA = ("=", "+", "-", "@")
+_IS_JSON_EXPECTED = "sslctl.cli.output.stdout.is_json_expected"
 
 # With `indent`, json would use its encoder in Python, which takes ten times as long.
 encode_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
@@ -38,21 +41,47 @@ def write_lines(texts: Iterable[str]) -> None:
         click.echo("\n".join(block))
 
 
+def expect_json(context: click.Context) -> None:
+    """Note that the command of `context` is to write one JSON object."""
+    context.meta[_IS_JSON_EXPECTED] = True
+
+
+def write_json_error(context: click.Context, error: SslctlError) -> None:
+    """Write `error` as the JSON object that is expected; do nothing if none is, or if it was begun."""
+    from sslctl.cli.output.json_shapes import envelope  # noqa: PLC0415 - needed for errors only
+
+    if context.meta.get(_IS_JSON_EXPECTED):
+        write_json(envelope(error=error.code, message=error.message, hint=error.hint))
+
+
+def _begin_json() -> None:
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[_IS_JSON_EXPECTED] = False
+
+
 def write_json(value: dict[str, Any]) -> None:
     """Write one JSON object."""
+    _begin_json()
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def write_json_list(value: dict[str, Any], key: str, elements: Iterable[dict[str, Any]]) -> None:
-    """Write `value` as a JSON object with one more field, `key`: an array of `elements`, each on its own line."""
+    """Write `value` as a JSON object with one more field, `key`: an array of `elements`, each on its own line.
+
+    The first elements are made before anything is written, so that an error that prevents all of them can be written instead.
+    """
     write_json_texts(value, key, map(encode_json, elements))
 
 
 def write_json_texts(value: dict[str, Any], key: str, elements: Iterable[str]) -> None:
     """Do the same as `write_json_list` for `elements` that are JSON text."""
+    found = blocks(elements)
+    first = next(found, [])
+    _begin_json()
     click.echo(f'{encode_json(value)[:-1]}, "{key}": [', nl=False)
     separator = "\n"
-    for block in blocks(elements):
+    for block in chain([first] if first else [], found):
         click.echo(separator + ",\n".join(block), nl=False)
         separator = ",\n"
     click.echo("\n]}")

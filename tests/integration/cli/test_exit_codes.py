@@ -139,14 +139,39 @@ def test_json_option_writes_only_one_json_document_to_standard_output(cdn: Cdn, 
 
 
 @pytest.mark.parametrize("command", EVERY)
-def test_command_writes_nothing_to_standard_output_when_the_configuration_is_invalid(
+def test_command_writes_nothing_but_a_json_error_to_standard_output_when_the_configuration_is_invalid(
     cdn: Cdn, command: str
 ) -> None:
     cdn.config_path.write_text("[stat]\n")
+    text, json = cdn.sslctl(*command.split()), cdn.sslctl(*command.split(), "--json")
+    for result in (text, json):
+        assert result.exit_code == Exit.UNUSABLE
+        assert "stat" in result.stderr
+        assert "[state]" in result.stderr
+    assert text.stdout == ""
+    assert set(json.json) == {"schema_version", "error", "message", "hint"}
+    assert (json.json["error"], json.json["hint"]) == ("CONFIG", "did you mean [state]?")
+    assert json.json["message"] in json.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("view unknown.example.com", "NOT_MANAGED"),
+        ("claims break none", "NOT_MANAGED"),
+        ("audit list --domain unknown.example.com", "NOT_MANAGED"),
+        ("add a..b", "BAD_INPUT"),
+    ],
+)
+def test_json_error_has_the_code_of_the_error_in_subcommands_too(cdn: Cdn, command: str, code: str) -> None:
     result = cdn.sslctl(*command.split(), "--json")
-    assert (result.exit_code, result.stdout) == (Exit.UNUSABLE, "")
-    assert "stat" in result.stderr
-    assert "[state]" in result.stderr
+    assert (result.json["schema_version"], result.json["error"]) == (1, code), result
+    assert result.stderr.startswith("sslctl: error: ")
+
+
+def test_wrong_usage_is_reported_on_standard_error_only(cdn: Cdn) -> None:
+    result = cdn.sslctl("list", "--csv", "--json")
+    assert (result.exit_code, result.stdout) == (Exit.USAGE, "")
 
 
 def _foreign(path: Path) -> None:
