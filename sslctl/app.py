@@ -374,7 +374,9 @@ class App:
         from sslctl.doctor.outside import SECONDS  # noqa: PLC0415
 
         timeout = min(SECONDS, self.config.c4.timeout_seconds)
-        return run_checks(self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock)
+        return run_checks(
+            self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock, waiting=self._waiting
+        )
 
     def close(self) -> None:
         """Close the parts that were created."""

@@ -7,9 +7,9 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
+from sslctl.cli.output.outcomes import domains_json, print_error, print_not_done, write_outcome
 from sslctl.cli.output.stdout import write_json_list
-from sslctl.errors import Exit, SslctlError
+from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import enrolment
 from sslctl.rules import names
 
@@ -29,6 +29,10 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
     for domain in found:
         try:
             adopted, is_ours = enrolment.adopt(app.store, app.control_plane, domain.name, app.clock())
+        except StateBusy:
+            # Nothing more can be recorded, so nothing more is tried.
+            print_not_done("adopted", [one.name for one in found[found.index(domain) :]])
+            raise
         except SslctlError as error:
             if len(found) == 1:
                 raise

@@ -10,9 +10,9 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.outcomes import domains_json
+from sslctl.cli.output.outcomes import domains_json, print_not_done
 from sslctl.cli.output.stdout import write_json_list, write_line
-from sslctl.errors import Exit, SslctlError
+from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import enrolment, removal
 from sslctl.rules import names
 from sslctl.rules.model import Domain, Installed
@@ -73,6 +73,10 @@ def command(
                 revoke=revoke,
                 may_remove=may_remove,
             )
+        except StateBusy:
+            # Nothing more can be recorded, so nothing more is tried.
+            print_not_done("deleted", [one.name for one in found[found.index(domain) :]])
+            raise
         except SslctlError as error:
             if len(found) == 1:
                 raise
@@ -81,9 +85,7 @@ def command(
             continue
         removals[domain.name] = removed
         if not as_json:
-            write_line(f"{domain.name}: deleted")
-            if removed.foreign is not None:
-                write_line(f"  C4 keeps {_describe(removed.foreign)}, which sslctl did not install")
+            _write_deleted(domain.name, removed)
     if as_json:
         rows = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
         deleted = ({**row, "certificate_on_c4": _on_c4(removals, str(row["domain"]))} for row in rows)
@@ -94,6 +96,12 @@ def command(
 def _on_c4(removals: Mapping[str, removal.Removal], name: str) -> str | None:
     """Return what became of the certificate on C4, None if the domain was not deleted."""
     return removals[name].on_c4 if name in removals else None
+
+
+def _write_deleted(name: str, removed: removal.Removal) -> None:
+    write_line(f"{name}: deleted")
+    if removed.foreign is not None:
+        write_line(f"  C4 keeps {_describe(removed.foreign)}, which sslctl did not install")
 
 
 def _describe(installed: Installed) -> str:

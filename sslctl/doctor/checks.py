@@ -14,6 +14,7 @@ from sslctl.rules.claim_names import TICK
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import presence
 from sslctl.store.sqlite.inspection import Inspection
+from sslctl.store.sqlite.waiting import Waiting
 from sslctl.text import clean
 
 # Connecting, sending and receiving each have their own timeout.
@@ -25,8 +26,10 @@ def run_checks(
     keyring: Keyring,
     connect: Callable[[], ControlPlane],
     clock: Callable[[], datetime],
+    *,
+    waiting: Waiting | None = None,
 ) -> Iterator[Check]:
-    """Yield every check; `connect` returns a client of C4."""
+    """Yield every check; `connect` returns a client of C4, `waiting` is how long to wait for a locked database."""
     yield ok(
         "configuration",
         clean(config.path) if config.path else "no file; the defaults and the environment apply",
@@ -35,7 +38,7 @@ def run_checks(
     yield from examine("key file", lambda: machine.key_file(keyring, config.state))
     yield from examine(machine.TRUSTED_ROOTS, lambda: machine.trusted_roots(config.safety))
     yield from examine("disk", lambda: machine.disk_space(config.state.dir))
-    yield from _check_state(config, clock())
+    yield from _check_state(config, clock(), waiting)
     outside = Outside(config, connect, clock)
     yield from examine("account at the CA", outside.account)
     asked = (("DNS", outside.dns), ("CA", outside.ca), ("C4", outside.c4))
@@ -43,13 +46,13 @@ def run_checks(
     yield from examine("clock", outside.skew)
 
 
-def _check_state(config: Config, now: datetime) -> Iterator[Check]:
+def _check_state(config: Config, now: datetime, waiting: Waiting | None) -> Iterator[Check]:
     path, is_ticking = config.state.database_path, False
 
     def check_database() -> Iterator[Check]:
         nonlocal is_ticking
         presence.require_state(config.state)
-        with closing(Inspection(path, config.acme.directory_url)) as found:
+        with closing(Inspection(path, config.acme.directory_url, waiting=waiting)) as found:
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found))
             yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))

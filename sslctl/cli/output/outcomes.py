@@ -66,6 +66,11 @@ def print_unrecorded(names: Sequence[str], errors: Mapping[str, Exception]) -> N
     )
 
 
+def print_not_done(done: str, names: Sequence[str]) -> None:
+    """Print on standard error that the domains `names` were not `done`, such as "deleted"."""
+    click.echo(f"sslctl: not {done}: {', '.join(names)}", err=True)
+
+
 def print_error(name: str, error: Exception) -> None:
     """Print on standard error why no pass over `name` was made."""
     text = error.message if isinstance(error, SslctlError) else f"bug: {type(error).__name__}: {clean(error)}"

@@ -19,16 +19,17 @@ _WAITING = Waiting(read_seconds=15)
 class Inspection(SqlQueries, SqlBudget, SqlClaims):
     """What can be read of the store in `path` without its keys. `ca` is the URL of the CA's directory.
 
-    Raise `StateError`, also if the database has another version's schema, and `StateBusy` if it is locked for 15 seconds.
+    Raise `StateError`, also if the database has another version's schema, and `StateBusy` if it is locked for longer than
+    `waiting` allows, by default for 15 seconds.
     """
 
     _database: Database
 
-    def __init__(self, path: Path, ca: str, *, waiting: Waiting = _WAITING) -> None:
+    def __init__(self, path: Path, ca: str, *, waiting: Waiting | None = None) -> None:
         SqlBudget.__init__(self, ca, NO_LIMITS)
         self._clock = lambda: datetime.now(UTC)
         self._lock_folder = lock_folder_of(path)
-        self._database = Database(path, read_only=True, waiting=waiting)
+        self._database = Database(path, read_only=True, waiting=waiting or _WAITING)
 
     def find_damage(self, seconds: float) -> str | None:
         """Search for damage for at most `seconds`; return it, empty for none, None if the time was too short."""

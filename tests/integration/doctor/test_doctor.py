@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from sslctl.app import App
 from sslctl.errors import Exit
+from sslctl.store.sqlite.waiting import Waiting
 from tests.support.ari_server import Answer, AriServer
 from tests.support.cdn import Cdn, Result
+from tests.support.database_lock import EXCLUSIVE, holding
 from tests.support.store_cases import look_into
 
 NAME = "shop.example.com"
@@ -349,3 +352,17 @@ def test_doctor_exits_with_8_when_both_this_machine_and_c4_have_problems(
     with suppress(FileNotFoundError):
         (well.folder / "webroot").rmdir()
     assert well.sslctl("doctor").exit_code == Exit.UNUSABLE
+
+
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_doctor_names_the_process_that_locks_the_database_and_ends_with_75(well: Cdn, option: str) -> None:
+    app = App(well.config_path, well.clock, waiting=Waiting(read_seconds=0.3))
+    with holding(well.folder / "state" / "sslctl.db", EXCLUSIVE) as holder:
+        result = well.sslctl("doctor", *option.split(), app=app)
+    assert (result.exit_code, result.stderr) == (Exit.TRY_LATER, "")
+    assert f"is locked by process {holder.pid} (python" in " ".join(result.stdout.split())
+    assert "bug" not in result.stdout
+    if option:
+        made = checks(result)
+        assert {name for name, check in made.items() if check["grade"] != "ok"} == {"database"}
+        assert made["database"]["hint"].startswith("let that process finish, or end it")

@@ -11,9 +11,12 @@ import pytest
 
 from sslctl.app import App
 from sslctl.certificates.x509 import read_leaf
+from sslctl.errors import Exit
 from sslctl.rules.model import Bundle, Source
 from sslctl.sandbox.c4.faults import Drop, Fault, Operation
+from sslctl.store.sqlite.waiting import Waiting
 from tests.support.cdn import Cdn
+from tests.support.database_lock import EXCLUSIVE, READ, WRITE, LockHolder
 
 NAME = "shop.example.com"
 
@@ -206,6 +209,32 @@ def test_database_that_is_locked_after_the_removal_does_not_delay_the_upload(sho
         assert shop.sslctl("add", NAME, app=app).exit_code == 0
     assert installed == [None]
     assert (view(shop)["status"], view(shop)["serving"]["source"]) == ("Success", "c4")
+
+
+@pytest.mark.usefixtures("text")
+@pytest.mark.parametrize("lock", [READ, WRITE, EXCLUSIVE], ids=["a reader", "a writer", "a commit"])
+def test_upload_follows_the_removal_although_the_database_stays_locked_for_longer_than_the_wait(
+    shop: Cdn, lock: str
+) -> None:
+    holders: list[LockHolder] = []
+    app = App(shop.config_path, shop.clock, waiting=Waiting(write_seconds=0.3, read_seconds=0.3))
+    app.issuer = shop.issuer
+    path = shop.folder / "state" / "sslctl.db"
+    app.control_plane = C4WithHooks(
+        app.control_plane, after_remove=lambda: holders.append(LockHolder(path, lock))
+    )
+    try:
+        result = shop.sslctl("add", NAME, app=app)
+    finally:
+        [holder] = holders
+        holder.release()
+    assert (result.exit_code, removals(shop)) == (Exit.TRY_LATER, [204])
+    assert f"the results of 1 domain were not recorded: {NAME}" in result.stderr
+    [issued] = shop.issuer.issued.values()
+    assert shop.installed(NAME) == read_leaf(issued.certificate).fingerprint
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert view(shop)["serving"]["fingerprint_sha256"] == shop.installed(NAME)
+    assert len(shop.issuer.orders) == 1
 
 
 @pytest.mark.usefixtures("text")
