@@ -31,7 +31,8 @@ HERE = "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n[Service]\nStan
 OPERATOR = ("--reuid=sslctl", "--regid=sslctl", "--init-groups")
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": "/opt/python/lib"}
 _VERSION = ".".join(map(str, sys.version_info[:2]))
-_SOON = 20.0
+# What takes seconds here may take minutes while other tests run.
+_PATIENCE = 300.0
 
 
 def can_boot() -> bool:
@@ -41,7 +42,10 @@ def can_boot() -> bool:
     make = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/a /mnt/b /mnt/c && mount -t cgroup2 cgroup2 /mnt/a"
     make += " && mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/b,workdir=/mnt/c /mnt/a"
     tried = subprocess.run(
-        ["unshare", "--fork", *NAMESPACES, "sh", "-c", make], capture_output=True, check=False, timeout=30
+        ["unshare", "--fork", *NAMESPACES, "sh", "-c", make],
+        capture_output=True,
+        check=False,
+        timeout=_PATIENCE,
     )
     return tried.returncode == 0
 
@@ -101,7 +105,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=_PATIENCE,
         )
 
     def sslctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -159,7 +163,7 @@ class Machine:
         return ["nsenter", "--target", str(self._first), "--all", "--root", "--wdns=/", *command]
 
     def _await_boot(self) -> None:
-        until = time.monotonic() + _SOON
+        until = time.monotonic() + _PATIENCE
         while time.monotonic() < until:
             assert self._booting is not None
             assert self._booting.poll() is None, "the machine did not come up"

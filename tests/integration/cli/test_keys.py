@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -136,40 +137,51 @@ def test_loaded_keyring_still_decrypts_after_its_key_left_the_file(folder: Path,
 
 _ORDERING = """
 import sys
-import time
+from itertools import count
 from pathlib import Path
 from sslctl.rules.model import Source
 from tests.support.store_cases import open_order, open_store
-store = open_store(Path(sys.argv[1]))
-print("open", flush=True)
-for number in range(60):
+store, stop = open_store(Path(sys.argv[1])), Path(sys.argv[3])
+for number in count():
     open_order(store, store.add_domain(f"{number}.{sys.argv[2]}.test", (), Source.C4))
-    time.sleep(0.005)
+    print(number, flush=True)
+    if stop.exists():
+        break
 """
 
 
-def test_rotate_keys_loses_nothing_while_other_processes_write(folder: Path, store: SqliteStore) -> None:
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", _ORDERING, str(folder), str(number)],
-            env=environment(),
-            stdout=subprocess.PIPE,
-        )
-        for number in range(2)
-    ]
-    for run in runs:
-        assert run.stdout is not None
-        assert run.stdout.readline() == b"open\n"
-    rotations = 0
-    while any(run.poll() is None for run in runs):
-        store.rotate_keys()
-        rotations += 1
-    for run in runs:
-        assert run.stdout is not None
-        run.stdout.close()
-        assert run.returncode == 0
-    assert rotations > 1
-    assert len(tokens(folder)) > 120
+def test_rotate_keys_loses_nothing_while_other_processes_write(
+    folder: Path, store: SqliteStore, tmp_path: Path
+) -> None:
+    stop = tmp_path / "stop"
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", _ORDERING, str(folder), str(number), str(stop)],
+                    env=environment(),
+                    stdout=subprocess.PIPE,
+                )
+            )
+            for number in range(2)
+        ]
+        stack.callback(stop.touch)
+        written = [0, 0]
+        for _ in range(5):
+            # Each rotation begins after further orders, and others are written during it.
+            for number, run in enumerate(runs):
+                assert run.stdout is not None
+                for _ in range(12):
+                    assert int(run.stdout.readline()) == written[number]
+                    written[number] += 1
+            store.rotate_keys()
+        assert [run.poll() for run in runs] == [None, None]
+        stop.touch()
+        for number, run in enumerate(runs):
+            assert run.stdout is not None
+            written[number] += len(run.stdout.read().split())
+            assert run.wait(PATIENCE) == 0
+    assert len(tokens(folder)) == sum(written) + 5
     [key] = lines(folder)
     for token in tokens(folder):
         Fernet(key).decrypt(token)

@@ -21,7 +21,11 @@ pytestmark = pytest.mark.systemd
 
 def analyze(*arguments: str) -> str:
     result = subprocess.run(
-        ["systemd-analyze", "--no-pager", *arguments], capture_output=True, text=True, check=False, timeout=60
+        ["systemd-analyze", "--no-pager", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
