@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sslctl.issuance.delivery import ReplacementRules
     from sslctl.issuance.pipeline import Pipeline
     from sslctl.issuance.slots import Slots
-    from sslctl.issuance.suspicions import SuspicionLimit, Withheld
+    from sslctl.issuance.suspicions import Conclusion, SuspicionLimit
     from sslctl.issuer import Issuer
     from sslctl.notify import Notifier
     from sslctl.preflight import Prober
@@ -177,6 +177,8 @@ class App:
             with closing(self._open(made)) as store:
                 store.require_keys()
                 enrolment.reverify(store, self.clock(), "restored from a backup")
+                # Since the backup a person may have decided otherwise.
+                store.forget_text_consents()
                 store.record_milestone(Milestone.RESTORED, clean(backup))
             return copy, replacement.put_in_place(made, path, self.clock())
 
@@ -281,7 +283,7 @@ class App:
         section = self.config.safety
         return SuspicionLimit(section.max_suspicions, section.max_suspicions_percent)
 
-    def conclude_suspicions(self, since: datetime, looked_at: int) -> Sequence[Withheld]:
+    def conclude_suspicions(self, since: datetime, looked_at: int) -> Conclusion:
         """Conclude the suspicions heard at `since` or later; see `suspicions.conclude`."""
         from sslctl.issuance import suspicions  # noqa: PLC0415
 
@@ -291,7 +293,7 @@ class App:
             self.suspicion_limit,
             since=since,
             now=self.clock(),
-            looked_at=looked_at,
+            looked_at=suspicions.LookedAt(looked_at, looked_at),
         )
 
     def domains_to_check_again(self, since: datetime) -> Mapping[Code, Sequence[str]]:

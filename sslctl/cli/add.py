@@ -20,7 +20,7 @@ from sslctl.errors import BadInput
 from sslctl.fleet import enrolment
 from sslctl.fleet.enrolment import Enrolled
 from sslctl.issuance.batch import Outcome
-from sslctl.issuance.pipeline import Consent
+from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Bundle

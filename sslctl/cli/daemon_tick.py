@@ -107,7 +107,8 @@ def _managed(counts: Mapping[Status, int]) -> str:
 def _warnings(result: TickResult) -> Iterator[str]:
     yield from (each.describe() for each in result.withheld)
     if result.look_trouble:
-        yield f"The daily look at C4 was not finished; the next tick continues: {result.look_trouble}"
+        blind = " Domains were not looked at for days." if result.is_blind else ""
+        yield f"The daily look at C4 was not finished; the next tick continues: {result.look_trouble}.{blind}"
     if result.lost:
         yield f"C4 had lost the certificates of {result.lost} domains; the tick uploads them again"
     if result.warned:

@@ -10,11 +10,12 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.stdout import write_json_list
 from sslctl.cli.run_batch import run_passes, run_requested_passes
-from sslctl.errors import BadInput, Busy, Exit
+from sslctl.control_plane import ControlPlaneError, UnknownDomain
+from sslctl.errors import BadInput, Busy, Exit, TryLater
 from sslctl.fleet import enrolment
 from sslctl.fleet.planning import domains_to_recheck
 from sslctl.issuance import suspicions
-from sslctl.issuance.pipeline import Consent
+from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Domain, Source
@@ -137,12 +138,26 @@ def _accept(app: App, code: Code, named: list[str], *, as_json: bool) -> int:
     return exit_code
 
 
+def _require_no_better_answer(app: App, domain: Domain) -> None:
+    """Raise `TryLater` if C4 is said not to know `domain`, and knows it by now or does not answer."""
+    if domain.suspicion is None or domain.suspicion.code is not Code.C4_UNKNOWN_DOMAIN:
+        return
+    try:
+        app.control_plane.domain(domain.name)
+    except UnknownDomain:
+        return
+    except ControlPlaneError as error:
+        raise TryLater(f"C4 did not answer whether it knows the domain: {error}") from error
+    raise TryLater("C4 knows this domain again; the next tick ends the suspicion")
+
+
 def _conclude(app: App, domains: list[Domain], report: Report, *, print_each: bool) -> int:
     """Conclude the suspicions of `domains`, and print each. Return 0 if all are concluded, whatever their status is then."""
     for domain in domains:
         try:
+            _require_no_better_answer(app, domain)
             concluded = suspicions.accept(app.store, domain, app.renewal, app.clock())
-        except Busy as error:
+        except (Busy, TryLater) as error:
             report.errors[domain.name] = error
             print_error(domain.name, error)
             continue

@@ -18,7 +18,7 @@ from sslctl.cli.output.progress import Progress
 from sslctl.cli.output.stdout import discard_stdout
 from sslctl.errors import Exit, StateBusy
 from sslctl.issuance.batch import Batch, Outcome
-from sslctl.issuance.pipeline import NO_CONSENT, Consent
+from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import CONCURRENT_CHANGE, Report
 from sslctl.issuance.slots import Slots
 from sslctl.rules.pass_result import SUSPECTED
@@ -82,7 +82,8 @@ def run_requested_passes(
     like in a tick.
     """
     since = app.clock()
-    few = len(names) <= app.suspicion_limit.of(len(names))
+    # Of a single domain a person always sees the result.
+    few = len(names) <= max(app.suspicion_limit.of(len(names)), 1)
     if few:
         consent = replace(consent, believe=frozenset(SUSPECTED))
     try:
@@ -91,7 +92,9 @@ def run_requested_passes(
             _check_again(app, names, report, since, renew=renew, consent=consent, print_each=print_each)
     finally:
         if not few:
-            report.withhold(app.conclude_suspicions(since, len(names)))
+            conclusion = app.conclude_suspicions(since, len(names))
+            report.withhold(conclusion.withheld)
+            report.update(conclusion.domains, app.clock())
             for each in report.withheld:
                 click.echo(f"sslctl: {each.describe()}", err=True)
         if consent.force:

@@ -28,6 +28,7 @@ from sslctl.control_plane import (
 )
 from sslctl.errors import Busy
 from sslctl.issuance.claims import claimed
+from sslctl.issuance.observation import find_missing_ports
 from sslctl.issuance.suspicions import SuspicionLimit
 from sslctl.preflight import PreflightError, Prober
 from sslctl.rules.model import Domain, Installed, PassResult
@@ -40,11 +41,11 @@ from sslctl.rules.pass_result import (
     step_of,
     suspect,
 )
-from sslctl.rules.reasons import REASONS, Code, Owner, Status
+from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.status import queued_finding
-from sslctl.rules.versions import is_adopted
+from sslctl.rules.versions import is_adopted, is_expired
 from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains, Seen
@@ -63,6 +64,8 @@ _RESERVE = 1.25
 # A restore shows the first domains that differ while a person waits.
 _DIFFERENT_AFTER_RESTORE = 2000
 _THREADS = 32
+# Every domain is looked at once a day; if a day's looks are missed as well, a person should know.
+_BLIND_AFTER = timedelta(days=2)
 # When so many requests in a row were not answered, C4 is down: the next tick looks again.
 _GIVE_UP_AFTER = 2 * _THREADS
 
@@ -81,18 +84,21 @@ class Looked:
 
     `domains` were looked at. Of `foreign` C4 newly has a certificate that sslctl did not install; `warned` counts the domains
     with a new warning, by its code. `lost` are those of which C4 has lost our certificate; they are due for their upload,
-    except for `lost_withheld`, which are too many to be believed.
-    `is_work_due` is whether other work fell due. `trouble` is why C4 did not answer, so that the look was not finished; empty
-    if it was.
+    except for `lost_withheld`, which are too many to be believed. `changed` are those of which something else was recorded.
+    `is_work_due` is whether other work fell due. DNS was asked about `dns_checks` domains. `trouble` is why the look was not
+    finished, empty if it was; `is_blind` is whether no domain, or the most neglected one, was looked at for two days.
     """
 
     domains: int = 0
+    dns_checks: int = 0
+    changed: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     warned: Counter[Code] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     lost_withheld: list[str] = field(default_factory=list)
     is_work_due: bool = False
     trouble: str = ""
+    is_blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ class Looks:
         self._http_expected = http_expected
         self._unanswered = 0
         self._last_error = ""
+        self._is_refused = False
         self._looked = Looked()
 
     def run(self, last_tick: datetime | None) -> Looked:
@@ -141,6 +148,8 @@ class Looks:
         self._look_at_c4(_share(number, since, _DAY), now, before=now - _LOOK_EVERY)
         if not self._looked.trouble:
             self._check_dns(_share(number, since, _CHECK_DNS_EVERY), now)
+        elif self._is_refused or self._store.least_observed(now - _BLIND_AFTER, 1):
+            self._looked.is_blind = True
         return self._looked
 
     def run_after_restore(self) -> Looked:
@@ -168,33 +177,40 @@ class Looks:
         """
         due = self._store.least_observed(before, max(share, _FEW) + 1)
         doubted = [domain for domain in self._store.suspected(None) if _doubts_c4(domain)]
+        trouble = ""
         if len(due) + len(doubted) > _FEW:
-            names = self._compare_inventory(now)
-            if names is not None:
+            try:
+                names = self._compare_inventory(now)
+            except NoInventory:
+                pass
+            except ControlPlaneError as error:
+                # One by one C4 may still answer.
+                trouble = f"its list of domains: {error}"
+            else:
                 # More than would be believed, so that many bad answers are noticed as many.
                 cap = cap or 2 * self._limit.of(self._looked.domains) + _FEW
                 due, doubted, share = list(self._store.domains_named(names[:cap])), [], cap
         domains = {domain.name: domain for domain in [*doubted, *due[: max(share, _FEW)]]}
         self._settle(list(self._ask(_may_ask(domains.values(), now))), now)
+        self._looked.trouble = self._looked.trouble or trouble
 
-    def _compare_inventory(self, now: datetime) -> list[str] | None:
-        """Compare C4's inventory with the store; return the names of what differs, None if C4 has no inventory."""
+    def _compare_inventory(self, now: datetime) -> list[str]:
+        """Compare C4's inventory with the store; return the names of what differs, those first that were not seen for long.
+
+        Raise `NoInventory` if C4 has none, or another `ControlPlaneError`.
+        """
         unseen = {seen.name: seen for seen in self._store.seen()}
-        number, same, differing = len(unseen), list[str](), list[str]()
-        try:
-            for record in self._c4.inventory():
-                seen = unseen.pop(record.name, None)
-                if seen is not None:
-                    (same if _is_same(seen, record.certificate) else differing).append(seen.name)
-        except NoInventory:
-            return None
-        except ControlPlaneError as error:
-            self._looked.trouble = str(error)
-            return []
+        in_turn = list(unseen)
+        same = []
+        for record in self._c4.inventory():
+            seen = unseen.get(record.name)
+            if seen is not None and _is_same(seen, record.certificate):
+                same.append(seen.name)
+                del unseen[record.name]
         self._store.confirm_observations(same, now)
-        self._looked.domains += number
+        self._looked.domains += len(in_turn)
         # What C4 is known not to know is looked at one by one when its turn comes.
-        return differing + [name for name, seen in unseen.items() if not seen.is_unknown]
+        return [name for name, seen in unseen.items() if not seen.is_unknown]
 
     def _ask(self, domains: Sequence[Domain]) -> Iterator[_Answer]:
         """Yield C4's answer about each of `domains` that it gives one about. End early if C4 is down."""
@@ -216,7 +232,8 @@ class Looks:
         except ControlPlaneError as error:
             self._unanswered += 1
             self._last_error = str(error)
-            if self._unanswered >= _GIVE_UP_AFTER or isinstance(error, Unauthorized):
+            self._is_refused = self._is_refused or isinstance(error, Unauthorized)
+            if self._unanswered >= _GIVE_UP_AFTER or self._is_refused:
                 self._looked.trouble = self._last_error
             return None
         self._unanswered = 0
@@ -236,7 +253,7 @@ class Looks:
             elif _has(domain, record.certificate):
                 same.append(domain.name)
                 self._end_doubt(domain)
-            elif record.certificate is None and domain.serving is not None:
+            elif record.certificate is None:
                 lost.append(domain)
             else:
                 foreign.append(answer)
@@ -244,18 +261,21 @@ class Looks:
         limit = self._limit.of(self._looked.domains)
         for answer in foreign:
             assert answer.record is not None  # noqa: S101 - of the loop above
-            if len(foreign) > limit and answer.domain.serving is not None:
+            if len(foreign) > limit and answer.domain.in_service is not None:
                 self._suspect(answer.domain, Code.OTHER_CERTIFICATE)
             else:
                 self._update(answer.domain, answer.record.certificate)
                 self._looked.is_work_due = True
         names = [domain.name for domain in lost]
-        first = limit if len(names) <= limit else self._first_wave(limit, now)
+        first = limit if len(names) <= limit else self._first_wave(limit)
         self._looked.lost, self._looked.lost_withheld = names[:first], names[first:]
 
-    def _first_wave(self, limit: int, now: datetime) -> int:
-        """Return how many of many lost certificates are uploaded first: none if such uploads have failed in earlier ticks."""
-        return max(0, limit - self._store.count_by_status(now).get(Status.EMERGENCY, 0))
+    def _first_wave(self, limit: int) -> int:
+        """Return how many of many lost certificates are uploaded first.
+
+        Those count that C4 took in earlier ticks, and does not have since: C4 may just answer wrongly.
+        """
+        return max(0, limit - self._store.count_findings(Code.C4_MISMATCH))
 
     def _hear_unknown(self, domain: Domain, now: datetime) -> None:
         if _is_unknown(domain):
@@ -276,7 +296,10 @@ class Looks:
             self._update(current, installed)
 
     def _end_doubt(self, domain: Domain) -> None:
-        if _doubts_c4(domain):
+        """End a suspicion about what C4 has; that a certificate has expired is decided by the clock, not by C4."""
+        foreign, now = domain.foreign, self._clock()
+        has_expired = foreign is not None and is_expired(foreign, now)
+        if _doubts_c4(domain) and not (_suspects(domain, Code.OTHER_EXPIRED) and has_expired):
             self._record(domain, replace(domain.result, suspicion=None))
 
     def _suspect(self, domain: Domain, code: Code) -> None:
@@ -293,6 +316,7 @@ class Looks:
             if updated.foreign is not None and updated.foreign != current.foreign:
                 self._looked.foreign.append(domain.name)
             self._count_new_warnings(current, updated)
+            self._looked.changed.append(domain.name)
             self._end_doubt(updated)
 
     def _record(self, domain: Domain, result: PassResult) -> None:
@@ -301,6 +325,7 @@ class Looks:
             return
         with suppress(Busy), claimed(self._store, domain.name):
             self._store.record_result(domain, result)
+            self._looked.changed.append(domain.name)
 
     # DNS
 
@@ -324,10 +349,14 @@ class Looks:
 
     def _probe(self, domains: Sequence[Domain]) -> Iterator[tuple[_Answer, Problem | None]]:
         answers = [answer for answer in self._ask(domains) if answer.record is not None]
+        self._looked.dns_checks += len(answers)
         yield from zip(answers, _in_threads(self._find_problem, answers), strict=True)
 
     def _find_problem(self, answer: _Answer) -> Problem | None:
         assert answer.record is not None  # noqa: S101 - of `_probe`
+        missing = find_missing_ports(answer.record)
+        if missing is not None:
+            return missing
         try:
             self._prober.check(
                 answer.domain.names, answer.record.cname_target, http_expected=self._http_expected
@@ -388,7 +417,8 @@ def _has(domain: Domain, installed: Installed | None) -> bool:
     known = domain.in_service
     if installed is None or known is None:
         return installed is None and known is None
-    return known.fingerprint == installed.fingerprint
+    is_same_source = domain.foreign is None or domain.foreign.source is installed.source
+    return known.fingerprint == installed.fingerprint and is_same_source
 
 
 def _is_unknown(domain: Domain) -> bool:
@@ -398,3 +428,7 @@ def _is_unknown(domain: Domain) -> bool:
 def _doubts_c4(domain: Domain) -> bool:
     suspicion = domain.suspicion
     return suspicion is not None and step_of(suspicion.code) is Step.C4_RECORD
+
+
+def _suspects(domain: Domain, code: Code) -> bool:
+    return domain.suspicion is not None and domain.suspicion.code is code

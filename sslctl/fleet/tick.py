@@ -36,8 +36,9 @@ from sslctl.fleet import ari_polling, notices, planning
 from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.planning import Plan
 from sslctl.issuance import suspicions
+from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
-from sslctl.issuance.suspicions import SuspicionLimit, Withheld
+from sslctl.issuance.suspicions import LookedAt, SuspicionLimit, Withheld
 from sslctl.issuer import Issuer
 from sslctl.notify import Notifier
 from sslctl.rules.claim_names import TICK, describe_owner
@@ -73,10 +74,17 @@ class _Store(Budget, Claims, Domains, Maintenance, Notices, Renewals, Transactio
 class RunPasses(Protocol):
     """A function that runs passes, such as `cli.run_batch.run_passes`."""
 
-    def __call__(self, names: Sequence[str], report: Report, *, renew: Container[str]) -> None:
+    def __call__(
+        self,
+        names: Sequence[str],
+        report: Report,
+        *,
+        renew: Container[str],
+        consent: Consent = NO_CONSENT,
+    ) -> None:
         """Run a pass over each of `names` and add each outcome to `report`.
 
-        Domains in `renew` get a new certificate even if none is due.
+        Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them.
         """
 
 
@@ -103,7 +111,8 @@ class TickResult:
     `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over `unwell` not
     in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
     succeeded, None if none was sent. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
-    new warning by its code, and `look_trouble` is why the daily look was not finished, empty if it was.
+    new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
+    `is_blind` whether domains were not looked at for days, or C4 refuses the token.
     """
 
     at: datetime
@@ -122,6 +131,7 @@ class TickResult:
     lost: int
     warned: Mapping[Code, int]
     look_trouble: str
+    is_blind: bool
 
     @property
     def pinged(self) -> bool | None:
@@ -164,7 +174,6 @@ class Tick:
         self._clock = clock
         self._settings = settings
         self._is_checked = False
-        self._looked_at = 0
         # What another command works on is due again at the next tick; what it deleted needs no pass.
         self._report = Report([], batch=True, skip_concurrent=True)
 
@@ -182,7 +191,7 @@ class Tick:
             alerts = self._poll_renewal_info()
             looked = self._look(started_at)
             self._require_claim()
-            self._conclude_suspicions(started_at)
+            self._conclude_suspicions(started_at, looked)
             report = self._report
             self._store.record_milestone(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
             notice = self._notify()
@@ -205,6 +214,7 @@ class Tick:
             lost=len(looked.lost) + len(looked.lost_withheld),
             warned=looked.warned,
             look_trouble=looked.trouble,
+            is_blind=looked.is_blind,
         )
 
     @contextmanager
@@ -275,9 +285,9 @@ class Tick:
         if self._looks is None:
             return Looked()
         last = self._store.milestones().get(Milestone.TICK)
+        self._replace_expired(started_at)
         doubted = self._doubted(started_at)
         looked = self._looks.run(None if last is None else last.at)
-        self._looked_at = looked.domains
         self._looks.reinstall_lost(looked.lost)
         self._repeat(doubted, is_work_due=bool(looked.lost) or looked.is_work_due)
         if looked.lost_withheld:
@@ -301,18 +311,30 @@ class Tick:
         if again or is_work_due:
             self._carry_out(self._plan(force=False), again)
 
-    def _conclude_suspicions(self, started_at: datetime) -> None:
+    def _replace_expired(self, started_at: datetime) -> None:
+        """Replace the text certificates of others that have expired, unless they are too many: the clock may be wrong."""
+        code = Code.OTHER_EXPIRED
+        names = suspicions.to_check_again(self._store, started_at).get(code, [])
+        if names and len(names) <= self._settings.suspicion_limit.of(self._report.ended):
+            self._run_passes(names, self._report, renew=(), consent=Consent(believe=frozenset({code})))
+
+    def _conclude_suspicions(self, started_at: datetime, looked: Looked) -> None:
         """Believe the bad answers about served domains that this tick heard, unless they are too many."""
-        settings = self._settings
-        withheld = suspicions.conclude(
+        settings, report, now = self._settings, self._report, self._clock()
+        conclusion = suspicions.conclude(
             self._store,
             settings.renewal,
             settings.suspicion_limit,
             since=started_at,
-            now=self._clock(),
-            looked_at=self._looked_at + self._report.ended,
+            now=now,
+            looked_at=LookedAt(looked.domains + report.ended, looked.dns_checks + report.ended),
         )
-        self._report.withhold(withheld)
+        report.withhold(conclusion.withheld)
+        looked.warned.update(one.caution.code for one in conclusion.domains if one.caution is not None)
+        report.update(conclusion.domains, now)
+        report.update(self._store.domains_named(looked.changed), now)
+        if looked.is_blind:
+            report.is_blind = True
 
     def _notify(self) -> Notice:
         """Notify people; if nobody is to be notified, delete the record of the last notice."""
@@ -334,12 +356,12 @@ class Tick:
     def _send_ping(self, notice: Notice) -> str | None:
         """Report a good tick to the monitor of the pings; return why that failed, None if no ping was due.
 
-        If a pass met a bug, its result could not be recorded, bad answers were too many to be believed, or the notice reached
-        nobody, no ping is sent: then the missing ping alerts people.
+        If a pass met a bug, its result could not be recorded, bad answers were too many to be believed, C4 could not be looked at
+        for days, or the notice reached nobody, no ping is sent: then the missing ping alerts people.
         """
         reached_nobody = self._notifier is not None and len(notice.missed) == len(self._notifier.schemes)
         report = self._report
-        is_bad = report.exit_code == Exit.BUG or bool(report.withheld or report.unrecorded)
+        is_bad = report.exit_code == Exit.BUG or bool(report.withheld or report.unrecorded or report.is_blind)
         if self._ping is None or reached_nobody or is_bad:
             return None
         return self._ping()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from sslctl.errors import StateBusy, StateError
-from sslctl.issuance.pipeline import NO_CONSENT, Consent, Pipeline
+from sslctl.issuance.consent import NO_CONSENT, Consent
+from sslctl.issuance.pipeline import Pipeline
 from sslctl.issuance.slots import Slots, SlotsClosed
 from sslctl.rules.model import Domain
 

@@ -30,8 +30,9 @@ from sslctl.control_plane import ControlPlane, Record
 from sslctl.errors import BadInput
 from sslctl.issuance.circuit_breaker import CircuitBreaker
 from sslctl.issuance.claims import claim_domain, release_domains, require_claim
+from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.delivery import Delivery, ReplacementRules
-from sslctl.issuance.observation import Observation
+from sslctl.issuance.observation import Observation, find_missing_ports
 from sslctl.issuance.pass_ended import PassEnded
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
@@ -53,11 +54,9 @@ from sslctl.store.interface.orders import Orders
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
-REQUIRED_PORTS = frozenset({80, 443})
 _CLOCK_SKEW = timedelta(days=1)
 # An order without an answer for so long is dropped, so that its domain can order again; no outage of a CA lasts longer.
 _ORDER_TIMEOUT = timedelta(days=2)
-_MOST_PORTS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +72,6 @@ class PassPolicy:
     def renewal(self) -> RenewalRule:
         """When a certificate is renewed."""
         return self.replacement.renewal
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """What the person who ran the command agreed to; a tick has no consent.
-
-    `replace_text`: replace the text certificate that C4 has now. `force`: install even what is worse than what is
-    served. `believe`: the bad answers about served domains that are believed at once, by their codes.
-    """
-
-    replace_text: bool = False
-    force: bool = False
-    believe: frozenset[Code] = frozenset()
-
-
-NO_CONSENT = Consent()
 
 
 def _ignore(_domain: Domain, _step: str) -> None:
@@ -196,7 +179,7 @@ class Pipeline:
         if consent.replace_text:
             domain = self._observation.agree_to_replace_text(domain)
         domain, pending, is_collected = self._finish_open_order(domain)
-        self._observation.require_replaceable(domain, renew=renew)
+        self._observation.require_replaceable(domain, renew=renew, believe=consent.believe)
         if is_collected or not renew:
             if domain.wanted is not None and needs_upload(domain, self._clock()):
                 self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
@@ -205,7 +188,9 @@ class Pipeline:
                 if domain.serving is not None:
                     self._delivery.deliver(domain, domain.serving, record)
                 return
-        self._check_ports(record)
+        missing = find_missing_ports(record)
+        if missing is not None:
+            raise PassEnded(missing.code, missing.found, missing.wanted)
         self._check_dns(domain, record)
         with self._slots.slot():
             if pending is not None:
@@ -218,10 +203,6 @@ class Pipeline:
         return is_order_due(domain, self._clock(), self._policy.renewal)
 
     # Before the order
-
-    def _check_ports(self, record: Record) -> None:
-        if not record.ports >= REQUIRED_PORTS:
-            raise PassEnded(Code.PORTS_NOT_ENABLED, _ports(record.ports), _ports(REQUIRED_PORTS))
 
     def _check_dns(self, domain: Domain, record: Record) -> None:
         self._on_step(domain, "checking DNS")
@@ -349,10 +330,3 @@ def _check_clock(leaf: Leaf, order: Order, now: datetime) -> None:
     if leaf.not_before > now + _CLOCK_SKEW or leaf.not_after <= min(order.opened_at, now):
         valid = f"{format_sgt(leaf.not_before)} to {format_sgt(leaf.not_after)}"
         raise PassEnded(Code.CLOCK_WRONG, format_sgt(now), valid)
-
-
-def _ports(ports: frozenset[int]) -> str:
-    shown = [f"port {port}" for port in sorted(ports)[:_MOST_PORTS_SHOWN]]
-    if len(ports) > _MOST_PORTS_SHOWN:
-        shown.append(f"{len(ports) - _MOST_PORTS_SHOWN} more")
-    return " and ".join(shown) or "no port"

@@ -30,7 +30,8 @@ class Report:
 
     If `batch` is true, the exit code is that of a batch, otherwise that of the only domain. If `skip_concurrent` is
     true, a domain that another command works on or has deleted is neither counted nor part of the exit code. If `renewing`
-    is true, each domain was to get a new certificate: what prevented it counts even if the domain is well.
+    is true, each domain was to get a new certificate: what prevented it counts even if the domain is well. `is_blind` is to be
+    set if C4 could not be looked at for days.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Report:
         self._renewing = renewing
         self._codes: dict[str, int] = {}
         self._withheld: dict[Code, Withheld] = {}
+        self.is_blind = False
 
     def add(self, outcome: Outcome, now: datetime) -> None:
         """Add the outcome of one pass, with the domain's status as of `now`. It replaces an earlier one of the domain."""
@@ -52,6 +54,16 @@ class Report:
             if self._skip_concurrent and isinstance(outcome.error, CONCURRENT_CHANGE):
                 return
         self._codes[outcome.name] = self._exit_code(outcome, now)
+
+    def update(self, domains: Iterable[Domain], now: datetime) -> None:
+        """Replace the outcomes of `domains`, and add those that are not well by now although no pass was made."""
+        for domain in domains:
+            is_new = domain.name not in self._codes
+            if is_new and derive_status(domain, now).status is Status.SUCCESS:
+                continue
+            if is_new:
+                self.names.append(domain.name)
+            self.add(Outcome(domain.name, domain), now)
 
     @property
     def ended(self) -> int:
@@ -75,7 +87,7 @@ class Report:
         for gravest in (Exit.EMERGENCY, Exit.BUG):
             if gravest in codes:
                 return gravest
-        if self.withheld or self.unrecorded:
+        if self.withheld or self.unrecorded or self.is_blind:
             return Exit.TRY_LATER
         if not self._batch:
             (code,) = codes

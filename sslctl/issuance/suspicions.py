@@ -11,13 +11,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from sslctl.errors import Busy
 from sslctl.issuance.claims import claimed
 from sslctl.rules.model import Domain, PassResult
-from sslctl.rules.pass_result import CHECKED_AGAIN, conclude_suspicion, is_discard
+from sslctl.rules.pass_result import CHECKED_AGAIN, Step, conclude_suspicion, is_discard, step_of
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
@@ -25,6 +25,8 @@ from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
+
+_DAY = timedelta(days=1)
 
 
 class _Store(Domains, Transactions, Versions, Protocol):
@@ -63,6 +65,26 @@ class Withheld:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """Of how many domains a batch read C4's record, and of how many it asked DNS."""
+
+    c4: int
+    dns: int
+
+    def of(self, code: Code) -> int:
+        """Return how many domains could have had a suspicion of `code`."""
+        return self.c4 if step_of(code) <= Step.C4_RECORD else self.dns
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """Which suspicions were `withheld`, because they were too many, and the `domains` that were concluded."""
+
+    withheld: Sequence[Withheld] = ()
+    domains: Sequence[Domain] = ()
+
+
 def conclude(
     store: _Store,
     rule: RenewalRule,
@@ -70,21 +92,29 @@ def conclude(
     *,
     since: datetime,
     now: datetime,
-    looked_at: int,
-) -> Sequence[Withheld]:
+    looked_at: LookedAt,
+) -> Conclusion:
     """Conclude the suspicions that were heard at `since` or later by a batch that looked at `looked_at` domains.
 
-    Return those that were not, by reason. `rule` decides which domains are due for renewal. A domain that another process
-    works on keeps its suspicion, and so does one whose suspicion is of `CHECKED_AGAIN`.
+    `rule` decides which domains are due for renewal. A domain that another process works on keeps its suspicion, and so does
+    one whose suspicion is of `CHECKED_AGAIN`. C4's "unknown domain" counts for a day, so that a C4 that is wrong about all
+    domains is noticed although each tick looks at a few.
     """
-    withheld = []
+    withheld, concluded = list[Withheld](), list[Domain]()
     for code, domains in sorted(_by_code(store, since).items()):
-        if len(domains) > limit.of(looked_at):
-            withheld.append(Withheld(code, len(domains), looked_at))
+        number, looked = len(domains), looked_at.of(code)
+        if code is Code.C4_UNKNOWN_DOMAIN:
+            number += store.count_findings(code, now - _DAY)
+        if number > limit.of(looked):
+            withheld.append(Withheld(code, number, max(looked, number)))
             continue
         for domain in domains:
-            _conclude(store, domain, rule, now)
-    return withheld
+            with suppress(Busy):
+                is_due = is_order_due(domain, now, rule)
+                result = conclude_suspicion(domain, now, is_due=is_due)
+                if result != domain.result:
+                    concluded.append(record_conclusion(store, domain, result))
+    return Conclusion(withheld, concluded)
 
 
 def to_check_again(store: Domains, since: datetime | None) -> dict[Code, list[str]]:
@@ -125,9 +155,3 @@ def record_conclusion(store: _Store, domain: Domain, result: PassResult) -> Doma
         if is_discard(result) and domain.foreign is not None:
             domain = store.record_observation(domain, None)
         return store.record_result(domain, result)
-
-
-def _conclude(store: _Store, domain: Domain, rule: RenewalRule, now: datetime) -> None:
-    is_due = is_order_due(domain, now, rule)
-    with suppress(Busy):
-        record_conclusion(store, domain, conclude_suspicion(domain, now, is_due=is_due))

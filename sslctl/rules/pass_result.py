@@ -41,6 +41,7 @@ _STEPS = {
     Code.C4_UNKNOWN_DOMAIN: Step.C4_RECORD,
     Code.C4_LOST: Step.C4_RECORD,
     Code.OTHER_CERTIFICATE: Step.C4_RECORD,
+    Code.OTHER_EXPIRED: Step.C4_RECORD,
     Code.FOREIGN_TEXT: Step.C4_RECORD,
     Code.TEXT_MISSING: Step.C4_RECORD,
     Code.PORTS_NOT_ENABLED: Step.PORTS,
@@ -72,11 +73,8 @@ _UNANSWERED = frozenset(
     }
 )
 
-CHECKED_AGAIN = (Code.C4_LOST, Code.OTHER_CERTIFICATE)
+CHECKED_AGAIN = (Code.C4_LOST, Code.OTHER_CERTIFICATE, Code.OTHER_EXPIRED)
 """The codes of suspicions about what C4 has installed: a second look or pass finds out."""
-
-# Wrong at once for all domains if C4 or a resolver is wrong: suspicious at any time.
-_ALWAYS_SUSPICIOUS = frozenset({Code.C4_UNKNOWN_DOMAIN, Code.NXDOMAIN, Code.CNAME_MISSING, *CHECKED_AGAIN})
 
 SUSPECTED = (
     *CHECKED_AGAIN,
@@ -164,17 +162,24 @@ def conclude_dns_check(domain: Domain, problem: Problem | None, now: datetime) -
 def is_suspicious(domain: Domain, code: Code, now: datetime, *, is_due: bool) -> bool:
     """Return whether `code` about `domain` is only a suspicion: a shared party may be wrong about all domains.
 
-    The domain must be served, with a certificate that is valid, or at all if C4 does not know the domain; and the answer
-    must be news. Of a domain that is due, any bad answer of C4's record, DNS or CAA would change the status.
+    The domain must be served, with a certificate that is valid, or have been served if C4 does not know the domain; and the
+    answer must be news. A warning is none, but once the renewal is due it would become a finding.
     """
-    known = {part.code for part in (domain.finding, domain.caution) if part is not None}
-    if domain.in_service is None or code in known:
+    if domain.finding is not None and domain.finding.code is code:
+        return False
+    if domain.caution is not None and domain.caution.code is code and not is_due:
         return False
     if code is Code.C4_UNKNOWN_DOMAIN:
-        return True
-    if not _is_served(domain, now) or code in _UNANSWERED:
-        return False
-    return code in _ALWAYS_SUSPICIOUS or (is_due and _is_before_order(step_of(code)))
+        return _was_served(domain)
+    if code is Code.OTHER_EXPIRED:
+        return domain.foreign is not None
+    return _is_served(domain, now) and code in SUSPECTED
+
+
+def _was_served(domain: Domain) -> bool:
+    """Return whether C4 has a certificate of `domain`, or had ours; after a restore it is not known what C4 has."""
+    wanted = domain.wanted
+    return domain.in_service is not None or (wanted is not None and wanted.verified_at is not None)
 
 
 def _is_served(domain: Domain, now: datetime) -> bool:

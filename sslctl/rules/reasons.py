@@ -74,6 +74,7 @@ class Code(StrEnum):
     CERT_WORSE = "CERT_WORSE"
     C4_LOST = "C4_LOST"
     OTHER_CERTIFICATE = "OTHER_CERTIFICATE"
+    OTHER_EXPIRED = "OTHER_EXPIRED"
     KEY_MISSING = "KEY_MISSING"
     TEXT_EXPIRES = "TEXT_EXPIRES"
     DEPARTED = "DEPARTED"
@@ -321,6 +322,12 @@ REASONS |= {
         Owner.OPERATOR,
         "C4 has a valid text certificate that sslctl did not install: found {found}, wanted {wanted}.",
         "Keep it with `sslctl adopt`, or replace it with `sslctl add`.",
+    ),
+    Code.OTHER_EXPIRED: Reason(
+        Status.SUCCESS,
+        Owner.OPERATOR,
+        "C4's text certificate, which sslctl did not install, has expired: {found}.",
+        "The tick replaces it. If many expire at once, check the clock of this machine and C4 first.",
     ),
     Code.KEY_MISSING: Reason(
         Status.SUCCESS,

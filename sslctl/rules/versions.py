@@ -31,7 +31,10 @@ def needs_upload(domain: Domain, now: datetime) -> bool:
     if not is_usable(wanted, domain.names, now) or wanted.source is not domain.source:
         return False
     foreign = domain.foreign
-    return foreign is None or may_replace(domain, now) or _is_newer(wanted, foreign)
+    if foreign is None or may_replace(domain, now):
+        return True
+    # One that was in service before was replaced by somebody else; one that never was is what an order was placed for.
+    return wanted.verified_at is None and _is_newer(wanted, foreign)
 
 
 def is_adopted(domain: Domain | DomainSummary) -> bool:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Finding, Installed, PassResult, Source
-from sslctl.rules.reasons import Status
+from sslctl.rules.reasons import Code, Status
 
 
 class Sort(StrEnum):
@@ -135,6 +135,9 @@ class Domains(Protocol):
     def confirm_observations(self, names: Sequence[str], at: datetime) -> None:
         """Bulk record that C4's records of `names` were read at `at`, and are as they were known."""
 
+    def forget_text_consents(self) -> None:
+        """Forget every consent to replace a text certificate."""
+
     def record_text_consent(self, domain: Domain, fingerprint: str) -> Domain:
         """Record that a person agreed to replace the text certificate `fingerprint`, as long as C4 has it."""
 
@@ -144,13 +147,17 @@ class Domains(Protocol):
     def suspected(self, since: datetime | None) -> list[Domain]:
         """Return the domains with a suspicion, by name; with `since`, those that was heard then or later."""
 
+    def count_findings(self, code: Code, since: datetime | None = None) -> int:
+        """Return the number of managed domains with a certificate that have the finding `code`; with `since`, since then."""
+
     def seen(self) -> list[Seen]:
-        """Return what C4 was last seen to have for each managed domain."""
+        """Return what C4 was last seen to have for each managed domain, the one that was looked at last at the end."""
 
     def least_observed(self, before: datetime, limit: int) -> list[Domain]:
         """Return at most `limit` domains whose C4 record was last read before `before` or never, the oldest first.
 
-        A domain that is retried within a day is left out: its pass reads the record.
+        A time in the future counts as never: the clock was ahead. A domain that is retried within a day is left out: its pass
+        reads the record.
         """
 
     def dns_checks_due(self, now: datetime, every: timedelta, margin: timedelta, limit: int) -> list[Domain]:

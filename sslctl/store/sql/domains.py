@@ -167,6 +167,10 @@ class SqlDomains(SqlQueries, SqlHistory):
             )
             return self.domain(domain.name)
 
+    def forget_text_consents(self) -> None:
+        with self._database.transaction() as run:
+            run("UPDATE domain SET text_consent = '', revision = revision + 1 WHERE text_consent != ''")
+
     def delete_domain(self, domain: Domain) -> Domain:
         at = instant(self._clock())
         change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"

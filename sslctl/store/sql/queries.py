@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sslctl.errors import NotManaged
 from sslctl.rules.model import Domain
-from sslctl.rules.reasons import Status
+from sslctl.rules.reasons import Code, Status
 from sslctl.rules.schedule import RETRY_LATEST
 from sslctl.store.interface.domains import Listing, Query, Seen, Sort
 from sslctl.store.sql import rows, status_sql
@@ -101,12 +101,14 @@ class SqlQueries(SqlPart):
         sql = f"""SELECT domain.name, {fingerprint}, domain.finding_code IN ({status_sql.codes(Status.DISCARD)}),
             domain.suspicion_code IS NOT NULL
             FROM domain LEFT JOIN certificate AS serving {hint} ON serving.id = domain.serving_id
-            WHERE domain.deleted_at IS NULL"""  # noqa: S608 - constants
+            WHERE domain.deleted_at IS NULL
+            ORDER BY domain.observed_at IS NOT NULL, domain.observed_at, domain.name"""  # noqa: S608 - constants
         return self._database.read(lambda row: Seen(row[0], row[1], bool(row[2]), bool(row[3])), sql)
 
     def least_observed(self, before: datetime, limit: int) -> list[Domain]:
         sql = f"""{self._select_domain} WHERE domain.id IN (
-            SELECT id FROM domain WHERE deleted_at IS NULL AND (observed_at IS NULL OR observed_at < :before)
+            SELECT id FROM domain WHERE deleted_at IS NULL
+            AND (observed_at IS NULL OR observed_at < :before OR observed_at > :tomorrow)
             AND (retry_at IS NULL OR retry_at > :tomorrow)
             ORDER BY observed_at IS NOT NULL, observed_at LIMIT :limit)
             ORDER BY domain.observed_at IS NOT NULL, domain.observed_at, domain.name"""  # noqa: S608 - constants
@@ -124,6 +126,7 @@ class SqlQueries(SqlPart):
             SELECT * FROM (SELECT id FROM {table}
               WHERE {well} AND domain.serving_id IS NOT NULL
               AND (domain.dns_checked_at IS NULL OR domain.dns_checked_at < :before
+                OR domain.dns_checked_at > :tomorrow
                 OR domain.caution_code IS NOT NULL AND domain.dns_checked_at < :yesterday)
               ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at LIMIT :limit) AS weekly
             UNION
@@ -135,6 +138,7 @@ class SqlQueries(SqlPart):
         values = {
             "before": instant(now - every),
             "yesterday": instant(now - timedelta(hours=23, minutes=30)),
+            "tomorrow": instant(now + timedelta(days=1)),
             "limit": limit,
             "horizon": instant(now + margin),
             "days": margin / timedelta(days=1),
@@ -173,6 +177,12 @@ class SqlQueries(SqlPart):
     def count_managed(self) -> int:
         sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL"
         return self._database.read(lambda row: int(row[0]), sql)[0]
+
+    def count_findings(self, code: Code, since: datetime | None = None) -> int:
+        sql = """SELECT count(*) FROM domain WHERE deleted_at IS NULL AND wanted_id IS NOT NULL
+            AND finding_code = :code AND finding_at >= :since"""
+        values = {"code": code, "since": "" if since is None else instant(since)}
+        return self._database.read(lambda row: int(row[0]), sql, values)[0]
 
     def count_by_status(self, now: datetime) -> dict[Status, int]:
         sql = f"SELECT {status_sql.STATUS} AS status, count(*) AS number {rows.from_domain_facts(self._database.dialect)}"

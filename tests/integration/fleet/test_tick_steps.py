@@ -13,6 +13,7 @@ from sslctl.certificates import x509
 from sslctl.errors import Busy, Exit, NotManaged, StateError
 from sslctl.fleet.tick import Tick, TickResult, TickSettings
 from sslctl.issuance.batch import Outcome
+from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
 from sslctl.issuer import RenewalWindow
 from sslctl.rules.claim_names import TICK
@@ -65,8 +66,16 @@ class Passes:
         self.calls: list[tuple[list[str], set[str]]] = []
         self.interrupt: Callable[[], None] = lambda: None
 
-    def __call__(self, names: Sequence[str], report: Report, *, renew: Container[str]) -> None:
+    def __call__(
+        self,
+        names: Sequence[str],
+        report: Report,
+        *,
+        renew: Container[str],
+        consent: Consent = NO_CONSENT,
+    ) -> None:
         """See `RunPasses`."""
+        assert consent.replace_text is consent.force is False
         self.calls.append((list(names), {name for name in names if name in renew}))
         self.interrupt()
         for name in names:

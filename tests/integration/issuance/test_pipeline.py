@@ -13,7 +13,7 @@ from sslctl.certificates.x509 import make_csr, make_key, renewal_id
 from sslctl.control_plane import State
 from sslctl.errors import Busy
 from sslctl.fleet import enrolment, removal
-from sslctl.issuance.pipeline import Consent
+from sslctl.issuance.consent import Consent
 from sslctl.issuer import IssueError
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Order

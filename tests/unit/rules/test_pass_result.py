@@ -17,7 +17,7 @@ from sslctl.rules.pass_result import (
     step_of,
 )
 from sslctl.rules.reasons import Code, Status
-from tests.unit.rules.builders import NOW, domain, finding, serving
+from tests.unit.rules.builders import NOW, certificate, domain, finding, serving
 
 UNANSWERED = (
     (Code.C4_UNANSWERED, Step.C4_RECORD),
@@ -31,10 +31,11 @@ UNANSWERED = (
 # Warnings, and what is derived: no pass ends with these.
 NO_FINDINGS = {
     Code.CERT_EXPIRED, Code.KEY_MISSING, Code.TEXT_EXPIRES, Code.DEPARTED, Code.C4_LOST, Code.OTHER_CERTIFICATE,
+    Code.OTHER_EXPIRED,
 }  # fmt: skip
 ANSWERS = sorted(set(Code) - NO_FINDINGS - {code for code, _ in UNANSWERED})
 SHARED = sorted(code for code in ANSWERS if Step.PORTS <= step_of(code) <= Step.PROBE)
-ALWAYS = (Code.C4_UNKNOWN_DOMAIN, Code.NXDOMAIN, Code.CNAME_MISSING)
+SUSPICIOUS = (Code.C4_UNKNOWN_DOMAIN, *SHARED)
 HOUR = timedelta(hours=1)
 
 
@@ -144,9 +145,14 @@ def test_answer_ends_what_was_unconfirmed(code: Code, step: Step) -> None:
 @pytest.mark.parametrize("is_due", [True, False])
 @pytest.mark.parametrize("code", ANSWERS)
 def test_only_bad_answers_of_shared_parties_are_suspicious(code: Code, *, is_due: bool) -> None:
-    wanted = code in ALWAYS or (is_due and code in SHARED)
-    assert is_suspicious(domain(**serving()), code, NOW, is_due=is_due) is wanted
+    assert is_suspicious(domain(**serving()), code, NOW, is_due=is_due) is (code in SUSPICIOUS)
     assert not is_suspicious(domain(), code, NOW, is_due=is_due)
+
+
+def test_unknown_domain_is_suspicious_after_a_restore_when_it_is_not_known_what_c4_has() -> None:
+    held = certificate(verified_at=NOW)
+    assert is_suspicious(domain(wanted=held), Code.C4_UNKNOWN_DOMAIN, NOW, is_due=True)
+    assert not is_suspicious(domain(wanted=certificate()), Code.C4_UNKNOWN_DOMAIN, NOW, is_due=True)
 
 
 @pytest.mark.parametrize("is_due", [True, False])
@@ -157,16 +163,26 @@ def test_expired_certificate_is_in_doubt_only_if_c4_does_not_know_the_domain(*, 
     ]
 
 
-@pytest.mark.parametrize("code", [*ALWAYS, Code.CAA_FORBIDS])
+@pytest.mark.parametrize("code", SUSPICIOUS)
 def test_answer_that_is_known_already_is_no_suspicion_again(code: Code) -> None:
-    for known in (
-        domain(finding=finding(code), **serving()),
-        domain(caution=Caution(code, "", "", NOW), **serving()),
-    ):
-        assert ended(known, code).suspicion is None
+    known = domain(finding=finding(code), **serving())
+    assert ended(known, code).suspicion is None
+    warned = domain(caution=Caution(code, "", "", NOW), **serving())
+    assert ended(warned, code, is_due=False).suspicion is None
 
 
-@pytest.mark.parametrize("code", [*ALWAYS, *SHARED])
+@pytest.mark.parametrize("code", SHARED)
+def test_warning_becomes_a_suspicion_once_the_renewal_is_due(code: Code) -> None:
+    warned = domain(caution=Caution(code, "", "", NOW), **serving())
+    after = ended(warned, code, is_due=True)
+    assert (after.finding, after.caution, after.suspicion and after.suspicion.code) == (
+        None,
+        warned.caution,
+        code,
+    )
+
+
+@pytest.mark.parametrize("code", SUSPICIOUS)
 def test_suspicion_changes_neither_finding_nor_what_is_served(code: Code) -> None:
     known = domain(finding=finding(Code.C4_REJECTED), **serving())
     after = ended(known, code)
