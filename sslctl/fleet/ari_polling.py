@@ -58,6 +58,7 @@ def poll(
     2. Ask the CA about them, for at most 15 seconds.
     3. Record each answer: the renewal window, a time in it picked by `random`, and when to ask again.
     4. If the CA did not answer, pause polling for its retry-after; without one, back off exponentially, at most one hour.
+       The certificates of the failed queries are due again right after the pause, behind all that are due by then.
 
     Repeat until none is due, `seconds` have passed, `stopped` returns true or the CA did not answer. A CA without ARI is
     asked again after a day. Raise `StateError`.
@@ -76,6 +77,7 @@ def poll(
         newly_early += [(old, info) for old, info in recorded if _is_newly_early(old, info)]
         if found.trouble:
             _back_off(store, found.trouble, found.retry_at, clock())
+            _postpone_unanswered(store, [due[id_] for id_ in found.unanswered if id_ in due], clock())
             break
         store.reset_breaker(_POLLING.kind)
     return Poll(asked, tuple(group_alerts(newly_early)))
@@ -107,8 +109,8 @@ def _ask(
     if found is None:
         store.pause(_POLLING, now + _PAUSE_WITHOUT_ARI, "the CA has no renewal information")
         return None
-    if not found.by_id:
-        return RenewalWindows({}, found.trouble or "it did not answer in time", found.retry_at)
+    if not found.by_id and not found.trouble:
+        return RenewalWindows({}, "it did not answer in time")
     return found
 
 
@@ -117,6 +119,13 @@ def _back_off(store: _Store, why: str, retry_at: datetime | None, now: datetime)
         store.trip_breaker(why, _POLLING.kind)
     else:
         store.pause(_POLLING, _bounded(retry_at, now), why)
+
+
+def _postpone_unanswered(store: _Store, certificates: Sequence[Certificate], now: datetime) -> None:
+    """Let the polls of `certificates` fall due when the pause ends, so that one that always fails is never in front."""
+    pause = store.active_pause(now, _POLLING)
+    if pause is not None:
+        store.postpone_renewal_infos((each, pause.until) for each in certificates)
 
 
 def _bounded(retry_at: datetime, now: datetime) -> datetime:

@@ -49,14 +49,16 @@ class RenewalWindow:
 
 @dataclass(frozen=True, slots=True)
 class RenewalWindows:
-    """The renewal windows by ARI id. None means that the CA has no usable window; missing ids were not queried.
+    """The renewal windows by ARI id. None means that the CA has no usable window.
 
-    `trouble` is the error that ended the queries (cleaned), empty if there was none; `retry_at` is its `Retry-After`.
+    `trouble` is the temporary error that ended the queries (cleaned), empty if there was none; `retry_at` is its
+    `Retry-After`. `unanswered` has the ids whose query met it. Ids that are in neither were not queried.
     """
 
     by_id: Mapping[str, RenewalWindow | None]
     trouble: str = ""
     retry_at: datetime | None = None
+    unanswered: Sequence[str] = ()
 
 
 class IssueError(Exception):

@@ -21,7 +21,7 @@ _CONNECTIONS = 8
 _MAX_TEXT_LENGTH = 100
 _MAX_URL_LENGTH = 500
 _URL = re.compile(r"(?i:https?)://[!-~]+")
-# The CA, or a gateway before it, is overloaded: the next query would fail too.
+# Temporary errors (RFC 9773, section 4.3.3): the CA, or a gateway before it, is overloaded, and the next query would fail too.
 _OVERLOADED = (429, 502, 503, 504)
 
 Get = Callable[[str], requests.Response]
@@ -31,10 +31,12 @@ def ask(url: str, ids: Sequence[str], seconds: float, connect: Callable[[], Get]
     """Query the CA's resource `url` for each of `ids`; start no query after `seconds`.
 
     `connect` returns a function that fetches a URL over one connection. The result is JSON: `answers` by id, None for a
-    response without a window; ids that were not queried are missing. All threads stop at the first error of the CA;
-    `trouble` is then its `detail` and the CA's `retry_after`, else None.
+    response without a window. All threads stop at the first temporary error of the CA; `trouble` is then its `detail` and
+    the CA's `retry_after`, else None, and `unanswered` has the ids whose query met such an error. Ids that are in neither
+    were not queried.
     """
     left, answers, troubles = deque(ids), dict[str, Any](), list[dict[str, str]]()
+    unanswered: list[str] = []
     end = time.monotonic() + seconds
 
     def query_some() -> None:
@@ -44,23 +46,24 @@ def ask(url: str, ids: Sequence[str], seconds: float, connect: Callable[[], Get]
                 id_ = left.popleft()
             except IndexError:
                 return
-            answers[id_] = None
             try:
                 response = get(f"{url.rstrip('/')}/{id_}")
             except (requests.RequestException, ValueError) as error:
+                unanswered.append(id_)
                 troubles.append({"detail": type(error).__name__, "retry_after": ""})
                 return
             if response.status_code in _OVERLOADED:
+                unanswered.append(id_)
                 troubles.append(
                     {"detail": f"HTTP status {response.status_code}", "retry_after": _retry_after(response)}
                 )
-            elif response.status_code == requests.codes.ok:
-                answers[id_] = _raw(response)
+            else:
+                answers[id_] = _raw(response) if response.status_code == requests.codes.ok else None
 
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         for thread in [pool.submit(query_some) for _ in range(_CONNECTIONS)]:
             thread.result()
-    return {"answers": answers, "trouble": troubles[0] if troubles else None}
+    return {"answers": answers, "trouble": troubles[0] if troubles else None, "unanswered": unanswered}
 
 
 def _retry_after(response: requests.Response) -> str:
@@ -90,6 +93,7 @@ def read(result: dict[str, Any], now: datetime) -> RenewalWindows | None:
         {id_: raw and _window(raw, now) for id_, raw in result["answers"].items()},
         clean(trouble["detail"]),
         retry_after.read(trouble["retry_after"], now),
+        tuple(result["unanswered"]),
     )
 
 

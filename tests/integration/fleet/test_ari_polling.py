@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -89,7 +90,7 @@ def test_renewal_infos_reports_a_broken_connection_as_a_problem_of_the_ca(
     # The response is shorter than its Content-Length.
     ca.otherwise = Answer(b"{", headers={"Content-Length": "99"})
     found = ask(certbot, "aki.1")
-    assert (found.by_id, found.trouble) == ({"aki.1": None}, "ChunkedEncodingError")
+    assert (found.by_id, found.trouble, found.unanswered) == ({}, "ChunkedEncodingError", ("aki.1",))
 
 
 GOOD = {"start": "2027-01-01T00:00:00Z", "end": "2027-01-02T00:00:00Z"}
@@ -176,8 +177,9 @@ def test_renewal_infos_stops_when_the_ca_is_overloaded(
     found = ask(certbot, *(f"aki.{number}" for number in range(200)))
     assert (found.trouble, found.retry_at) == (f"HTTP status {status}", START + 2 * HOUR)
     # Each connection sees the error once.
-    assert len(ca.asked) == len(found.by_id) <= 8
-    assert set(found.by_id.values()) == {None}
+    assert sorted(ca.asked) == sorted(found.unanswered)
+    assert len(ca.asked) <= 8
+    assert found.by_id == {}
 
 
 def test_renewal_infos_refuses_a_renewal_info_url_without_https(
@@ -344,6 +346,62 @@ def test_poll_pauses_for_the_retry_after_of_the_ca_and_keeps_the_windows_it_rece
     ask_all(store, issuer, clock)
     assert len(issuer.asked) > asked
     assert store.pauses(clock()) == []
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("is_directory", [False, True], ids=["renewal info", "directory"])
+def test_poll_asks_again_as_soon_as_the_retry_after_has_passed(
+    store: SqliteStore,
+    issuer: FakeIssuer,
+    clock: Clock,
+    ca: AriServer,
+    certbot: CertbotIssuer,
+    status: int,
+    *,
+    is_directory: bool,
+) -> None:
+    ids = served(store, issuer, *(f"d{number}.test" for number in range(12)))
+    certbot._clock = clock
+    usual, refusal = window(START + 60 * DAY, START + 61 * DAY), Answer(b"", status, {"Retry-After": "900"})
+    ca.otherwise, good = usual, ca.directory
+    if is_directory:
+        ca.directory = refusal
+    else:
+        ca.otherwise = refusal
+    assert poll(store, certbot, clock, seconds=60).asked == 0
+    clock.at = START + timedelta(seconds=899)
+    asked, ca.directory, ca.otherwise = len(ca.asked), good, usual
+    assert poll(store, certbot, clock, seconds=60).asked == 0
+    assert len(ca.asked) == asked
+    clock.at = START + timedelta(seconds=900)
+    assert poll(store, certbot, clock, seconds=60).asked == len(ids)
+    assert sorted(ca.asked[asked:]) == sorted(ids)
+    clock.at += 6 * HOUR - timedelta(seconds=1)
+    assert poll(store, certbot, clock, seconds=60).asked == 0
+
+
+def test_poll_reaches_all_certificates_although_the_ca_always_fails_for_one(
+    store: SqliteStore, clock: Clock
+) -> None:
+    class Failing(FakeIssuer):
+        """A CA that fails for the first id, and for all that are asked after it in the same batch."""
+
+        def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
+            if failing not in ids:
+                return super().renewal_infos(ids, seconds)
+            found = super().renewal_infos(ids[: ids.index(failing)], seconds)
+            assert found is not None
+            return RenewalWindows(found.by_id, "HTTP status 503", unanswered=(failing,))
+
+    issuer = Failing(clock)
+    issuer.suggested = lambda _id: RenewalWindow(START + 60 * DAY, START + 61 * DAY)
+    failing, *others = served(store, issuer, *(f"d{number}.test" for number in range(5)))
+    for _ in range(24):
+        ask_all(store, issuer, clock)
+        clock.move(hours=1)
+    counts = Counter(issuer.asked)
+    # Every six hours, an hour later at times, because the pause after the one failure is for all.
+    assert all(3 <= counts[id_] <= 4 for id_ in others)
 
 
 def test_poll_backs_off_exponentially_while_the_ca_is_down(store: SqliteStore, clock: Clock) -> None:
