@@ -12,7 +12,7 @@ from sslctl.certificates.x509 import renewal_id
 from sslctl.issuer import IssueError, Issuer, RenewalWindow, RenewalWindows
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Certificate, RenewalInfo
-from sslctl.rules.renewal import Alert, asked_early
+from sslctl.rules.renewal import Alert, RenewalRule, is_plausible
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.renewals import Renewals
 
@@ -46,6 +46,7 @@ def poll(
     store: _Store,
     issuer: Issuer,
     clock: Callable[[], datetime],
+    rule: RenewalRule,
     *,
     seconds: float,
     stopped: Callable[[], bool] = lambda: False,
@@ -59,6 +60,8 @@ def poll(
     3. Record each answer: the renewal window, a time in it picked by `random`, and when to ask again.
     4. If the CA did not answer, pause polling for its retry-after; without one, back off exponentially, at most one hour.
        The certificates of the failed queries are due again right after the pause, behind all that are due by then.
+
+    Windows that `rule` takes for an incident are reported when the CA first suggests them.
 
     Repeat until none is due, `seconds` have passed, `stopped` returns true or the CA did not answer. A CA without ARI is
     asked again after a day. Raise `StateError`.
@@ -74,7 +77,7 @@ def poll(
             break
         recorded = _record(store, due, found, clock(), random)
         asked += len(found.by_id)
-        newly_early += [(old, info) for old, info in recorded if _is_newly_early(old, info)]
+        newly_early += [(old, info) for old, info in recorded if _is_newly_early(old, info, rule)]
         if found.trouble:
             _back_off(store, found.trouble, found.retry_at, clock())
             _postpone_unanswered(store, [due[id_] for id_ in found.unanswered if id_ in due], clock())
@@ -135,17 +138,21 @@ def _bounded(retry_at: datetime, now: datetime) -> datetime:
 def _record(
     store: _Store, due: dict[str, Certificate], found: RenewalWindows, now: datetime, random: Random
 ) -> list[tuple[Certificate, RenewalInfo]]:
-    """Record the CA's answers, and return those that have a renewal window."""
-    answered = [(due[id_], suggestion) for id_, suggestion in found.by_id.items() if id_ in due]
-    infos = [
-        (each, to_renewal_info(suggestion, each.renewal_info, now, random))
-        for each, suggestion in answered
-        if suggestion
-    ]
+    """Record the CA's answers, and return those that have a usable renewal window.
+
+    A window outside the certificate's lifetime is no answer (RFC 9773, section 4.3.3): the CA is asked again in six hours.
+    """
+    infos, unusable = list[tuple[Certificate, RenewalInfo]](), list[Certificate]()
+    for id_, suggestion in found.by_id.items():
+        certificate = due.get(id_)
+        if certificate is None:
+            continue
+        if suggestion is None or not is_plausible(certificate.leaf, suggestion.start_at, suggestion.end_at):
+            unusable.append(certificate)
+        else:
+            infos.append((certificate, to_renewal_info(suggestion, certificate.renewal_info, now, random)))
     store.record_renewal_infos(infos)
-    store.postpone_renewal_infos(
-        (each, now + DEFAULT_RETRY_AFTER) for each, suggestion in answered if not suggestion
-    )
+    store.postpone_renewal_infos((each, now + DEFAULT_RETRY_AFTER) for each in unusable)
     return infos
 
 
@@ -166,9 +173,9 @@ def to_renewal_info(
     return RenewalInfo(start_at, end_at, renew_at, poll_at, suggestion.explanation_url)
 
 
-def _is_newly_early(old: Certificate, info: RenewalInfo) -> bool:
-    was_early = old.renewal_info is not None and asked_early(old.leaf, old.renewal_info)
-    return asked_early(old.leaf, info) and not was_early
+def _is_newly_early(old: Certificate, info: RenewalInfo, rule: RenewalRule) -> bool:
+    was_early = old.renewal_info is not None and rule.is_incident(old.leaf, old.renewal_info)
+    return rule.is_incident(old.leaf, info) and not was_early
 
 
 def group_alerts(newly_early: Iterable[tuple[Certificate, RenewalInfo]]) -> list[Alert]:

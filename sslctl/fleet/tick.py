@@ -271,7 +271,8 @@ class Tick:
         """Ask the CA when to renew, and run what that makes due; return what it newly wants renewed early."""
         if self._issuer is None:
             return ()
-        poll = ari_polling.poll(self._store, self._issuer, self._clock, seconds=_POLLING_SECONDS)
+        rule = self._settings.renewal
+        poll = ari_polling.poll(self._store, self._issuer, self._clock, rule, seconds=_POLLING_SECONDS)
         if poll.asked:
             self._carry_out(self._plan(force=False))
         return poll.alerts

@@ -8,20 +8,46 @@ from enum import StrEnum
 
 from sslctl.rules.model import Certificate, Leaf, RenewalInfo
 
-# A share of the lifetime. If the CA asks for the renewal before this share is over, something is wrong with the certificate.
-_EARLY = 0.6
+# Shares of the lifetime. If the CA's window ends before this share is over, something is wrong with the certificate. Usual
+# windows of Let's Encrypt are centred on two thirds of the lifetime, or on half of it if that is less than ten days, with 1 %
+# on either side.
+_EARLY, _EARLY_OF_SHORT = 0.6, 0.5
+_SHORT = timedelta(days=10)
+# A certificate is not renewed at the CA's wish before it is this old: at most one such order a domain and day.
+_YOUNG = timedelta(days=1)
 
 
 class Ari(StrEnum):
     """How far sslctl follows the CA's renewal information; the configuration key `renewal.ari`.
 
-    `OFF`: not at all; the CA is not queried. `INCIDENT`: if the CA asks for an early renewal (`asked_early`). `FOLLOW`:
-    always, but a renewal is never made later because of it.
+    `OFF`: not at all; the CA is not queried. `INCIDENT`: if the CA asks for an early renewal (`RenewalRule.is_incident`).
+    `FOLLOW`: always, but a renewal is never made later because of it.
     """
 
     OFF = "off"
     INCIDENT = "incident"
     FOLLOW = "follow"
+
+
+class Trigger(StrEnum):
+    """The rule that decides when a certificate is renewed.
+
+    `EXPIRY`: `renewal.before_days` before the expiry. `HALF_LIFETIME`: at half of the lifetime, because that is shorter than
+    twice `renewal.before_days`. `CA_WINDOW`: in the CA's window. `CA_INCIDENT`: in the CA's window, which is early.
+    """
+
+    EXPIRY = "expiry"
+    HALF_LIFETIME = "half_lifetime"
+    CA_WINDOW = "ca_window"
+    CA_INCIDENT = "ca_incident"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The time from which a certificate is renewed, and the rule that decided it."""
+
+    at: datetime
+    trigger: Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +59,38 @@ class RenewalRule:
 
     def renew_at(self, certificate: Certificate) -> datetime:
         """Return the time from which `certificate` is renewed."""
-        by_expiry = renewal_at(certificate.leaf, self.before)
-        info = certificate.renewal_info
-        if info is None or self.ari is Ari.OFF:
+        return self.renewal_of(certificate).at
+
+    def renewal_of(self, certificate: Certificate) -> Renewal:
+        """Return when and why `certificate` is renewed; a revocation does not count.
+
+        The CA's window never makes a renewal later. It makes none earlier than a day after the certificate was issued:
+        whatever the CA suggests costs at most one order a domain and day.
+        """
+        leaf, info = certificate.leaf, certificate.renewal_info
+        margin = renewal_margin(leaf.not_after - leaf.not_before, self.before)
+        by_expiry = Renewal(
+            leaf.not_after - margin, Trigger.EXPIRY if margin == self.before else Trigger.HALF_LIFETIME
+        )
+        if info is None or self.ari is Ari.OFF or not is_plausible(leaf, info.start_at, info.end_at):
             return by_expiry
-        if self.ari is Ari.INCIDENT and not asked_early(certificate.leaf, info):
+        is_incident = self.is_incident(leaf, info)
+        if self.ari is Ari.INCIDENT and not is_incident:
             return by_expiry
-        return min(info.renew_at, by_expiry)
+        at = max(info.renew_at, certificate.issued_at + _YOUNG)
+        if at >= by_expiry.at:
+            return by_expiry
+        return Renewal(at, Trigger.CA_INCIDENT if is_incident else Trigger.CA_WINDOW)
+
+    def is_incident(self, leaf: Leaf, info: RenewalInfo) -> bool:
+        """Return whether the CA asks for an early renewal of `leaf`: its window ends before any usual renewal.
+
+        That is before our own renewal time, and before 60 % of the lifetime, or 50 % if that is less than ten days.
+        """
+        lifetime = leaf.not_after - leaf.not_before
+        usual = leaf.not_before + lifetime * (_EARLY_OF_SHORT if lifetime < _SHORT else _EARLY)
+        is_early = info.end_at < min(usual, renewal_at(leaf, self.before))
+        return is_early and is_plausible(leaf, info.start_at, info.end_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +106,9 @@ class Alert:
     explanation_url: str
 
 
-def asked_early(leaf: Leaf, info: RenewalInfo) -> bool:
-    """Return whether the CA asks for the renewal of `leaf` before 60 % of its lifetime is over: an incident."""
-    return info.renew_at < leaf.not_before + _EARLY * (leaf.not_after - leaf.not_before)
+def is_plausible(leaf: Leaf, start_at: datetime, end_at: datetime) -> bool:
+    """Return whether the window that the CA suggests for `leaf` begins before it ends, and overlaps the lifetime."""
+    return start_at < end_at and leaf.not_before < end_at and start_at < leaf.not_after
 
 
 def renewal_at(leaf: Leaf, before: timedelta) -> datetime:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from sslctl.rules.model import Certificate, Domain, Finding, Installed, Source
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
-from sslctl.rules.renewal import RenewalRule, asked_early, renewal_at
+from sslctl.rules.renewal import RenewalRule, Trigger, renewal_at
 from sslctl.rules.singapore import format_sgt, next_midnight
 from sslctl.rules.versions import is_expired, is_replacement_due, is_usable, may_replace, needs_upload
 
@@ -20,7 +20,7 @@ _UNTRIED = (Code.QUEUED, Code.BUDGET_HELD)
 
 
 class Work(StrEnum):
-    """What the tick does for a domain. `REPLACE` is an early renewal that the CA asks for (`renewal.asked_early`)."""
+    """What the tick does for a domain. `REPLACE` is an early renewal that the CA asks for (`RenewalRule.is_incident`)."""
 
     UPLOAD = "upload"
     REPLACE = "replace"
@@ -110,7 +110,7 @@ def _renewal(certificate: Certificate, now: datetime, rule: RenewalRule) -> DueW
     if info is None or renewal_at(certificate.leaf, rule.before) <= now:
         tense = "expired" if is_expired(certificate, now) else "expires"
         return DueWork(Work.RENEW, f"its certificate {tense} {format_sgt(certificate.not_after)}")
-    if not asked_early(certificate.leaf, info):
+    if rule.renewal_of(certificate).trigger is not Trigger.CA_INCIDENT:
         return DueWork(Work.RENEW, "the CA asks for its renewal now")
     see = f": {info.explanation_url}" if info.explanation_url else ""
     return DueWork(Work.REPLACE, f"the CA asks for its replacement early{see}")

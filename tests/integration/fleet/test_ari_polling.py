@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -18,7 +20,7 @@ from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Certificate, Source
 from sslctl.rules.reasons import Code
-from sslctl.rules.renewal import Alert
+from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.ari_server import Answer, AriServer, window
 from tests.support.cdn import Cdn
@@ -228,7 +230,7 @@ def serving_of(store: SqliteStore, name: str) -> Certificate:
 
 
 def ask_all(store: SqliteStore, issuer: FakeIssuer, clock: Clock) -> Poll:
-    return poll(store, issuer, clock, seconds=60, random=Random(1))  # noqa: S311 - picks repeat
+    return poll(store, issuer, clock, RenewalRule(), seconds=60, random=Random(1))  # noqa: S311 - picks repeat
 
 
 def test_poll_queries_each_certificate_once_and_again_after_its_retry_after(
@@ -368,16 +370,16 @@ def test_poll_asks_again_as_soon_as_the_retry_after_has_passed(
         ca.directory = refusal
     else:
         ca.otherwise = refusal
-    assert poll(store, certbot, clock, seconds=60).asked == 0
+    assert poll(store, certbot, clock, RenewalRule(), seconds=60).asked == 0
     clock.at = START + timedelta(seconds=899)
     asked, ca.directory, ca.otherwise = len(ca.asked), good, usual
-    assert poll(store, certbot, clock, seconds=60).asked == 0
+    assert poll(store, certbot, clock, RenewalRule(), seconds=60).asked == 0
     assert len(ca.asked) == asked
     clock.at = START + timedelta(seconds=900)
-    assert poll(store, certbot, clock, seconds=60).asked == len(ids)
+    assert poll(store, certbot, clock, RenewalRule(), seconds=60).asked == len(ids)
     assert sorted(ca.asked[asked:]) == sorted(ids)
     clock.at += 6 * HOUR - timedelta(seconds=1)
-    assert poll(store, certbot, clock, seconds=60).asked == 0
+    assert poll(store, certbot, clock, RenewalRule(), seconds=60).asked == 0
 
 
 def test_poll_reaches_all_certificates_although_the_ca_always_fails_for_one(
@@ -445,12 +447,21 @@ def test_poll_stops_at_its_deadline_or_when_stopped(
         clock.move(seconds=10)
 
     issuer.suggested = suggest
-    assert poll(store, issuer, clock, seconds=15, batch_size=2).asked == 2
+    assert poll(store, issuer, clock, RenewalRule(), seconds=15, batch_size=2).asked == 2
     assert (
-        poll(store, issuer, clock, seconds=60, batch_size=2, stopped=lambda: len(issuer.asked) > 2).asked == 2
+        poll(
+            store,
+            issuer,
+            clock,
+            RenewalRule(),
+            seconds=60,
+            batch_size=2,
+            stopped=lambda: len(issuer.asked) > 2,
+        ).asked
+        == 2
     )
-    assert poll(store, issuer, clock, seconds=0).asked == 0
-    assert poll(store, issuer, clock, seconds=60, batch_size=2).asked == 1
+    assert poll(store, issuer, clock, RenewalRule(), seconds=0).asked == 0
+    assert poll(store, issuer, clock, RenewalRule(), seconds=60, batch_size=2).asked == 1
 
 
 def test_poll_reports_newly_early_windows_once_and_grouped_by_explanation(
@@ -516,3 +527,51 @@ def _id_of(cdn: Cdn, name: str) -> str:
     app.close()
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize("ari", ["incident", "follow"])
+def test_week_of_hourly_ticks_places_one_order_a_domain_and_day_although_the_ca_always_says_now(
+    cdn: Cdn, ari: str
+) -> None:
+    """The CA wants five domains renewed at once, whenever it is asked, and suggests impossible windows for two others."""
+    names = [f"d{number}.example.com" for number in range(7)]
+    for name in names:
+        cdn.add_domain(name)
+    with cdn.config_path.open("a") as config:
+        config.write(f'[renewal]\nari = "{ari}"\n')
+    cdn.sslctl("add", *names)
+
+    def suggest(id_: str) -> RenewalWindow:
+        now, issued = cdn.clock(), [one.certificate for one in cdn.issuer.issued.values()]
+        (name,) = {read_leaf(each).names[0] for each in issued if renewal_id(each) == id_}
+        start, end = {
+            names[5]: (START - 2 * DAY, START - DAY),
+            names[6]: (now + 91 * DAY, now + 92 * DAY),
+        }.get(name, (now - HOUR, now - HOUR / 2) if name < names[3] else (now, now + HOUR))
+        return RenewalWindow(start, end, WHY, now)
+
+    cdn.issuer.suggested = suggest
+    times = {name: [cdn.clock()] for name in names}
+    for _ in range(7 * 24):
+        cdn.clock.move(hours=1)
+        placed = len(cdn.issuer.orders)
+        assert cdn.sslctl("daemon-tick", "-q").exit_code == 0
+        for order in cdn.issuer.orders[placed:]:
+            times[order[0]].append(cdn.clock())
+    assert all(after - before >= DAY for each in times.values() for before, after in pairwise(each))
+    assert [len(times[name]) - 1 for name in names] == [7, 7, 7, 7, 7, 0, 0]
+
+
+def test_poll_ignores_a_window_outside_the_lifetime_and_asks_again_after_six_hours(
+    store: SqliteStore, issuer: FakeIssuer, clock: Clock
+) -> None:
+    served(store, issuer, "a.test")
+    good, bad = RenewalWindow(START + 60 * DAY, START + 61 * DAY), RenewalWindow(START - DAY, START - HOUR)
+    issuer.suggested = lambda _id: good
+    ask_all(store, issuer, clock)
+    before = serving_of(store, "a.test").renewal_info
+    assert before is not None
+    clock.move(hours=6)
+    issuer.suggested = lambda _id: bad
+    assert ask_all(store, issuer, clock) == Poll(1)
+    assert serving_of(store, "a.test").renewal_info == replace(before, poll_at=clock() + 6 * HOUR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -13,11 +14,12 @@ from sslctl.fleet.ari_polling import DEFAULT_RETRY_AFTER, MAX_RETRY_AFTER, MIN_R
 from sslctl.issuer import RenewalWindow
 from sslctl.rules import schedule
 from sslctl.rules.model import Certificate, Domain, Leaf, RenewalInfo, Source
-from sslctl.rules.renewal import Ari, RenewalRule, asked_early, renewal_at
+from sslctl.rules.renewal import Ari, Renewal, RenewalRule, Trigger, is_plausible, renewal_at
 from sslctl.rules.schedule import DueWork, Work
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 WEEK, DAY, HOUR = timedelta(days=7), timedelta(days=1), timedelta(hours=1)
+SECOND = timedelta(seconds=1)
 
 
 def served(asked: timedelta | None, lifetime: timedelta = timedelta(days=100), url: str = "") -> Certificate:
@@ -61,7 +63,9 @@ def test_renew_at_takes_the_earlier_time_when_ari_is_follow(
     certificate: Certificate, before: timedelta
 ) -> None:
     by_expiry, info = renewal_at(certificate.leaf, before), certificate.renewal_info
-    expected = by_expiry if info is None else min(by_expiry, info.renew_at)
+    is_usable = info is not None and is_plausible(certificate.leaf, info.start_at, info.end_at)
+    # A day after it was issued, at the earliest.
+    expected = min(by_expiry, max(info.renew_at, NOW + DAY)) if info is not None and is_usable else by_expiry
     assert RenewalRule(before, Ari.FOLLOW).renew_at(certificate) == expected
 
 
@@ -69,10 +73,10 @@ def test_renew_at_takes_the_earlier_time_when_ari_is_follow(
 def test_renew_at_follows_only_an_incident_when_ari_is_incident(
     certificate: Certificate, before: timedelta
 ) -> None:
-    info = certificate.renewal_info
-    early = info is not None and asked_early(certificate.leaf, info)
+    info, rule = certificate.renewal_info, RenewalRule(before, Ari.INCIDENT)
+    early = info is not None and rule.is_incident(certificate.leaf, info)
     as_if = RenewalRule(before, Ari.FOLLOW if early else Ari.OFF)
-    assert RenewalRule(before, Ari.INCIDENT).renew_at(certificate) == as_if.renew_at(certificate)
+    assert rule.renew_at(certificate) == as_if.renew_at(certificate)
 
 
 @given(_certificates, _rules, st.timedeltas(timedelta(days=-400), timedelta(days=800)))
@@ -82,15 +86,115 @@ def test_find_due_work_agrees_with_renew_at(
     assert (due(certificate, after, rule) is not None) == (rule.renew_at(certificate) <= NOW + after)
 
 
+def is_incident(start: timedelta, end: timedelta, lifetime: timedelta, before: timedelta = WEEK) -> bool:
+    """Return whether a window so long after the beginning of a certificate is an incident."""
+    leaf = served(None, lifetime).leaf
+    return RenewalRule(before).is_incident(leaf, RenewalInfo(NOW + start, NOW + end, NOW + start, NOW))
+
+
 @pytest.mark.parametrize(
-    ("asked", "early"),
-    [(60 * DAY - timedelta(seconds=1), True), (60 * DAY, False), (-DAY, True), (99 * DAY, False)],
+    ("start", "end", "lifetime", "before", "expected"),
+    [
+        (0 * DAY, 60 * DAY - SECOND, 100 * DAY, WEEK, True),
+        (0 * DAY, 60 * DAY, 100 * DAY, WEEK, False),
+        # It begins early, and ends in time.
+        (DAY, 99 * DAY, 100 * DAY, WEEK, False),
+        # Our own renewal time comes before 60 %.
+        (0 * DAY, 55 * DAY, 100 * DAY, 50 * DAY, False),
+        (0 * DAY, 50 * DAY - SECOND, 100 * DAY, 50 * DAY, True),
+        (0 * DAY, 3 * DAY, 6 * DAY, WEEK, False),
+        (0 * DAY, 3 * DAY - SECOND, 6 * DAY, WEEK, True),
+        # A window that ended before the certificate began is none.
+        (-DAY, 0 * DAY, 100 * DAY, WEEK, False),
+        (-DAY, SECOND, 100 * DAY, WEEK, True),
+    ],
     ids=str,
 )
-def test_asked_early_is_true_before_60_percent_of_the_lifetime(asked: timedelta, early: bool) -> None:
-    certificate = served(asked)
-    assert certificate.renewal_info is not None
-    assert asked_early(certificate.leaf, certificate.renewal_info) is early
+def test_incident_is_a_window_that_ends_before_60_percent_of_the_lifetime_and_our_own_renewal_time(
+    start: timedelta, end: timedelta, lifetime: timedelta, before: timedelta, expected: bool
+) -> None:
+    assert is_incident(start, end, lifetime, before) is expected
+
+
+LIFETIMES = (90 * DAY, 64 * DAY, 45 * DAY, 160 * HOUR)
+
+
+def usual_window(lifetime: timedelta) -> tuple[timedelta, timedelta]:
+    """Return the window of Let's Encrypt, after the certificate's beginning (`RenewalInfoSimple` in boulder's core/objects.go).
+
+    It is centred on two thirds of the lifetime, or on half of it below ten days, with 1 % on either side.
+    """
+    validity = lifetime + SECOND
+    ideal = lifetime - (validity / 2 if validity < 10 * DAY else validity / 3)
+    margin = validity / 100
+    return ideal - margin, ideal + margin
+
+
+@pytest.mark.parametrize("lifetime", LIFETIMES, ids=str)
+@pytest.mark.parametrize("before", [WEEK, DAY, 30 * DAY, 45 * DAY], ids=str)
+def test_usual_window_of_lets_encrypt_is_no_incident(lifetime: timedelta, before: timedelta) -> None:
+    start, end = usual_window(lifetime)
+    assert not is_incident(start, end, lifetime, before)
+    for second in range(101):
+        picked = NOW + start + (end - start) * second / 100
+        info = RenewalInfo(NOW + start, NOW + end, picked, NOW)
+        certificate = replace(served(None, lifetime), renewal_info=info)
+        by_expiry = renewal_at(certificate.leaf, before)
+        assert RenewalRule(before, Ari.INCIDENT).renew_at(certificate) == by_expiry
+        assert RenewalRule(before, Ari.FOLLOW).renew_at(certificate) == min(picked, by_expiry)
+
+
+@pytest.mark.parametrize("lifetime", LIFETIMES, ids=str)
+def test_window_of_lets_encrypt_in_the_past_is_an_incident(lifetime: timedelta) -> None:
+    """In an incident the window begins an hour ago and lasts for 30 minutes (`RenewalInfoImmediate`)."""
+    for percent in range(3, 50):
+        now = lifetime * percent / 100
+        assert is_incident(now - HOUR, now - HOUR / 2, lifetime)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (DAY, 2 * DAY, True),
+        (-400 * DAY, SECOND, True),
+        (100 * DAY - SECOND, 400 * DAY, True),
+        (-400 * DAY, 400 * DAY, True),
+        (-2 * DAY, -DAY, False),
+        (-DAY, 0 * DAY, False),
+        (100 * DAY, 101 * DAY, False),
+        (DAY, DAY, False),
+        (2 * DAY, DAY, False),
+    ],
+    ids=str,
+)
+def test_window_is_ignored_unless_it_overlaps_the_lifetime(
+    start: timedelta, end: timedelta, expected: bool
+) -> None:
+    certificate = served(None)
+    assert is_plausible(certificate.leaf, NOW + start, NOW + end) is expected
+    # A window that an earlier version stored is ignored too.
+    info = RenewalInfo(NOW + start, NOW + end, NOW + DAY, NOW)
+    renewed_at = RenewalRule(WEEK, Ari.FOLLOW).renew_at(replace(certificate, renewal_info=info))
+    assert renewed_at == NOW + (DAY if expected else 93 * DAY)
+
+
+@pytest.mark.parametrize("ari", [Ari.INCIDENT, Ari.FOLLOW])
+@pytest.mark.parametrize(
+    ("lifetime", "expected"),
+    [
+        (100 * DAY, Renewal(NOW + DAY, Trigger.CA_INCIDENT)),
+        (160 * HOUR, Renewal(NOW + DAY, Trigger.CA_INCIDENT)),
+        # It does not postpone our own renewal time.
+        (30 * HOUR, Renewal(NOW + 15 * HOUR, Trigger.HALF_LIFETIME)),
+    ],
+    ids=str,
+)
+def test_certificate_is_not_replaced_early_on_the_day_of_its_issuance(
+    ari: Ari, lifetime: timedelta, expected: Renewal
+) -> None:
+    info = RenewalInfo(NOW, NOW + HOUR, NOW + HOUR, NOW)
+    certificate = replace(served(None, lifetime), renewal_info=info)
+    assert RenewalRule(WEEK, ari).renewal_of(certificate) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,7 +222,7 @@ def test_find_due_work_replaces_after_an_early_request_and_renews_otherwise(
 
 
 def test_due_work_names_the_reason_of_the_ca() -> None:
-    early = due(served(DAY, url="https://ca.test/why"), 2 * DAY, RenewalRule())
+    early = due(served(2 * DAY, url="https://ca.test/why"), 2 * DAY, RenewalRule())
     assert early == DueWork(Work.REPLACE, "the CA asks for its replacement early: https://ca.test/why")
     later = due(served(70 * DAY), 70 * DAY, RenewalRule(ari=Ari.FOLLOW))
     assert later == DueWork(Work.RENEW, "the CA asks for its renewal now")
