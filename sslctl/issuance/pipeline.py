@@ -39,6 +39,7 @@ from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import PreflightError, Prober
 from sslctl.rules.budget import BudgetHeld
+from sslctl.rules.issued_dates import given_up_at, is_dated_wrongly, usable_from
 from sslctl.rules.model import Domain, Leaf, Order, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
 from sslctl.rules.reasons import Code
@@ -54,7 +55,6 @@ from sslctl.store.interface.orders import Orders
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
-_CLOCK_SKEW = timedelta(days=1)
 # An order without an answer for so long is dropped, so that its domain can order again; no outage of a CA lasts longer.
 _ORDER_TIMEOUT = timedelta(days=2)
 
@@ -295,7 +295,7 @@ class Pipeline:
         """Store what was issued for `order` and return the domain. Raise `BadInput` if it must not be installed."""
         leaf = x509.read_leaf(issued.certificate)
         _check_ordered(leaf, order)
-        _check_clock(leaf, order, self._clock())
+        _check_dates(leaf, order, domain, self._clock())
         # If our clock is a little behind the CA's, accept the certificate: another order would bring the same.
         now = max(self._clock(), leaf.not_before)
         require_claim(self._store, domain.name)
@@ -322,11 +322,17 @@ def _check_ordered(leaf: Leaf, order: Order) -> None:
         raise BadInput("its names are not exactly those that were ordered")
 
 
-def _check_clock(leaf: Leaf, order: Order, now: datetime) -> None:
-    """Raise `PassEnded` if our clock must be wrong: `leaf` is not valid yet, or expired before `order` was opened.
+def _check_dates(leaf: Leaf, order: Order, domain: Domain, now: datetime) -> None:
+    """Raise `PassEnded` if `leaf` is not valid yet, or expired before `order` was opened: the order stays open.
 
-    The order stays open, because a new one would end the same way.
+    If our clock is wrong, a new order would end the same way. Raise `BadInput` when the order is to be given up.
     """
-    if leaf.not_before > now + _CLOCK_SKEW or leaf.not_after <= min(order.opened_at, now):
-        valid = f"{format_sgt(leaf.not_before)} to {format_sgt(leaf.not_after)}"
-        raise PassEnded(Code.CLOCK_WRONG, format_sgt(now), valid)
+    current = domain.in_service
+    if not is_dated_wrongly(leaf, order, current, now):
+        return
+    end_at = given_up_at(leaf, order, current, now)
+    valid = f"{format_sgt(leaf.not_before)} to {format_sgt(leaf.not_after)}"
+    if end_at <= now:
+        raise BadInput(f"it is valid from {valid}")
+    valid_at = end_at if leaf.not_after <= now else usable_from(leaf, current, now)
+    raise PassEnded(Code.CLOCK_WRONG, format_sgt(now), valid, min(end_at, valid_at))

@@ -209,7 +209,7 @@ REASONS: dict[Code, Reason] = {
         _PENDING,
         Owner.OPERATOR,
         "The new certificate is not valid by this machine's clock: the clock shows {found}, the certificate is valid from {wanted}.",
-        "Set the clock. The next tick collects the same certificate, without a new order.",
+        "Set the clock, if it is wrong; the next tick then collects the same certificate. If the CA dated it wrongly, sslctl waits until it is valid, or orders a new one in a few days, before what is served expires.",
     ),
     Code.BUDGET_HELD: Reason(
         _PENDING,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sslctl.rules.model import Bundle, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import derive_status
 from sslctl.sandbox.c4.faults import Drop, Fault, Operation
+from sslctl.text import instant
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock, FakeIssuer
 
@@ -239,6 +241,88 @@ def test_wrong_local_clock_costs_one_order_only(shop: Cdn, ahead: timedelta) -> 
     shop.clock.at = right.at
     assert shop.sslctl("daemon-tick").exit_code == 0
     assert (len(shop.issuer.orders), view(shop)["status"]) == (1, "Success")
+
+
+class MisdatingIssuer(FakeIssuer):
+    """A CA whose next certificates, `number` of them, begin `later` than now."""
+
+    number = 0
+    later = timedelta(0)
+
+    def _sign(self, order: Order) -> str:
+        if self.number == 0:
+            return super()._sign(order)
+        self.number -= 1
+        real, self.clock = self.clock, lambda: real() + self.later
+        try:
+            return super()._sign(order)
+        finally:
+            self.clock = real
+
+
+def tick(shop: Cdn, days: int) -> list[datetime]:
+    """Run a tick every four hours; return the times of the orders that they placed."""
+    orders = []
+    for _ in range(days * 6):
+        shop.clock.move(hours=4)
+        placed = len(shop.issuer.orders)
+        shop.sslctl("daemon-tick", "-q")
+        orders += [shop.clock()] * (len(shop.issuer.orders) - placed)
+    return orders
+
+
+@pytest.fixture
+def misdating(shop: Cdn) -> MisdatingIssuer:
+    """A CA that dates certificates wrongly from the first renewal of NAME on, which is due in four hours."""
+    shop.issuer = issuer = MisdatingIssuer(shop.clock)
+    shop.sslctl("add", NAME)
+    shop.clock.move(days=83, hours=-4)
+    return issuer
+
+
+@pytest.mark.parametrize("later", [timedelta(days=400), timedelta(days=-400)], ids=str)
+def test_one_certificate_that_the_ca_dated_wrongly_costs_one_more_order(
+    shop: Cdn, misdating: MisdatingIssuer, later: timedelta
+) -> None:
+    misdating.number, misdating.later = 1, later
+    first, due_at = fingerprint(shop), shop.clock() + timedelta(hours=4)
+    assert tick(shop, 1) == [due_at]
+    assert (view(shop)["reason"]["code"], fingerprint(shop)) == ("CLOCK_WRONG", first)
+    (again,) = tick(shop, 2)
+    assert timedelta(days=2) <= again - due_at < timedelta(days=3)
+    assert (view(shop)["status"], fingerprint(shop) == first) == ("Success", False)
+
+
+@pytest.mark.parametrize("later", [timedelta(hours=20), timedelta(days=3), timedelta(days=5)], ids=str)
+def test_certificate_that_becomes_valid_in_time_is_installed_then_without_a_new_order(
+    shop: Cdn, misdating: MisdatingIssuer, later: timedelta
+) -> None:
+    misdating.number, misdating.later = 99, later
+    first, due_at = fingerprint(shop), shop.clock() + timedelta(hours=4)
+    while fingerprint(shop) == first:
+        assert shop.clock() <= due_at + later
+        tick(shop, 1)
+    version = view(shop)["certificates"][0]
+    assert version["not_before"] == instant(due_at + later)
+    assert version["issued_at"] >= instant(due_at + later - timedelta(minutes=10))
+    assert len(shop.issuer.orders) == 2
+
+
+def test_ca_that_dates_every_certificate_wrongly_gets_an_order_every_other_day_and_the_last_before_the_expiry(
+    shop: Cdn, misdating: MisdatingIssuer
+) -> None:
+    misdating.number, misdating.later = 99, timedelta(days=400)
+    first = fingerprint(shop)
+    expires_at = shop.clock() + timedelta(days=7, hours=4)
+    orders = tick(shop, 7)
+    assert fingerprint(shop) == first
+    orders += tick(shop, 7)
+    assert len(orders) <= 9
+    assert all(after - before >= timedelta(hours=12) for before, after in pairwise(orders))
+    misdating.number = 0
+    assert len(tick(shop, 3)) == 1
+    assert view(shop)["status"] == "Success"
+    assert any(expires_at - timedelta(days=2) < at < expires_at for at in orders)
 
 
 def test_recheck_orders_anew_when_the_certificate_of_an_open_order_has_expired(shop: Cdn) -> None:
