@@ -10,7 +10,7 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.domain_view import write_domain
 from sslctl.cli.output.stdout import write_json
 from sslctl.errors import NotManaged
-from sslctl.rules import names
+from sslctl.rules import names, schedule
 
 
 @click.command("view")
@@ -40,6 +40,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
             json_shapes.certificate(certificate, found, now) for certificate in certificates
         ]
         view["events"] = [json_shapes.event(event) for event in events]
+        view["renewal"] = json_shapes.renewal(schedule.next_renewal(found, now, app.renewal))
         write_json(json_shapes.envelope(domain=view))
     else:
-        write_domain(found, certificates, events, now)
+        write_domain(found, certificates, events, now, app.renewal)

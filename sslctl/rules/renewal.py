@@ -13,8 +13,8 @@ from sslctl.rules.model import Certificate, Leaf, RenewalInfo
 # on either side.
 _EARLY, _EARLY_OF_SHORT = 0.6, 0.5
 _SHORT = timedelta(days=10)
-# A certificate is not renewed at the CA's wish before it is this old: at most one such order a domain and day.
-_YOUNG = timedelta(days=1)
+YOUNG = timedelta(days=1)
+"""A certificate is not renewed because of the CA's window before it is this old: at most one such order a domain and day."""
 
 
 class Ari(StrEnum):
@@ -33,13 +33,16 @@ class Trigger(StrEnum):
     """The rule that decides when a certificate is renewed.
 
     `EXPIRY`: `renewal.before_days` before the expiry. `HALF_LIFETIME`: at half of the lifetime, because that is shorter than
-    twice `renewal.before_days`. `CA_WINDOW`: in the CA's window. `CA_INCIDENT`: in the CA's window, which is early.
+    twice `renewal.before_days`. `CA_WINDOW`: in the CA's window. `CA_INCIDENT`: in the CA's window, which is early. `REVOKED`:
+    at once, because the certificate is revoked. `FOREIGN_EXPIRY`: when a text certificate expires that sslctl did not install.
     """
 
     EXPIRY = "expiry"
     HALF_LIFETIME = "half_lifetime"
     CA_WINDOW = "ca_window"
     CA_INCIDENT = "ca_incident"
+    REVOKED = "revoked"
+    FOREIGN_EXPIRY = "foreign_expiry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class RenewalRule:
         is_incident = self.is_incident(leaf, info)
         if self.ari is Ari.INCIDENT and not is_incident:
             return by_expiry
-        at = max(info.renew_at, certificate.issued_at + _YOUNG)
+        at = max(info.renew_at, certificate.issued_at + YOUNG)
         if at >= by_expiry.at:
             return by_expiry
         return Renewal(at, Trigger.CA_INCIDENT if is_incident else Trigger.CA_WINDOW)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from sslctl.rules.model import Certificate, Domain, Finding, Installed, Source
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
-from sslctl.rules.renewal import RenewalRule, Trigger, renewal_at
+from sslctl.rules.renewal import Renewal, RenewalRule, Trigger, renewal_at
 from sslctl.rules.singapore import format_sgt, next_midnight
 from sslctl.rules.versions import is_expired, is_replacement_due, is_usable, may_replace, needs_upload
 
@@ -90,6 +90,33 @@ def is_order_due(domain: Domain, now: datetime, rule: RenewalRule) -> bool:
         or not is_usable(serving, domain.names, now)
         or rule.renew_at(serving) <= now
     )
+
+
+def next_renewal(domain: Domain, now: datetime, rule: RenewalRule) -> Renewal | None:
+    """Return when what C4 has for `domain` is due to be replaced by a new certificate, and by which rule.
+
+    Return None if no renewal is planned: the source is text, nothing is served, an upload is missing, a person must act first, or
+    a person agreed to replace the text certificate on C4 at once.
+    Retries after a failed pass are not considered, nor is `renewal.max_per_day`.
+    """
+    is_stopped = domain.finding is not None and domain.finding.retry_at is None
+    if (
+        domain.deleted_at is not None
+        or domain.source is not Source.C4
+        or is_stopped
+        or needs_upload(domain, now)
+    ):
+        return None
+    foreign, serving = domain.foreign, domain.serving
+    if foreign is not None and foreign.source is Source.C4:
+        return Renewal(foreign.not_after - rule.before, Trigger.EXPIRY)
+    if foreign is not None:
+        return None if domain.text_consent else Renewal(foreign.not_after, Trigger.FOREIGN_EXPIRY)
+    if serving is None:
+        return None
+    if serving.revoked_at is not None:
+        return Renewal(serving.revoked_at, Trigger.REVOKED)
+    return rule.renewal_of(serving)
 
 
 def _find_work_on_foreign(

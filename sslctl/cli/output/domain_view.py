@@ -9,8 +9,10 @@ from sslctl.cli.output.phrases import both_times, coloured, doubt_lines, event_k
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.rules import names
-from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo
-from sslctl.rules.singapore import format_sgt
+from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo, Source
+from sslctl.rules.renewal import YOUNG, Ari, Renewal, RenewalRule, Trigger, is_plausible
+from sslctl.rules.schedule import next_renewal
+from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import version_state
 
@@ -20,14 +22,18 @@ _HISTORY = ("TIME", "ACTOR", "EVENT", "DETAIL")
 
 
 def write_domain(
-    domain: Domain, certificates: Sequence[Certificate], events: Sequence[Event], now: datetime
+    domain: Domain,
+    certificates: Sequence[Certificate],
+    events: Sequence[Event],
+    now: datetime,
+    rule: RenewalRule,
 ) -> None:
-    """Write everything about `domain`, with its status as of `now`."""
-    write_line(_pairs(_facts(domain, now)))
+    """Write everything about `domain`, with its status as of `now`. Renewals follow `rule`."""
+    write_line(_pairs(_facts(domain, now, rule)))
     current = domain.serving or domain.wanted
     if current is not None:
         write_line("\nCertificate")
-        write_line(_pairs(_leaf_facts(current)))
+        write_line(_pairs(_leaf_facts(current, rule)))
     if certificates:
         write_line("\nVersions")
         rows = [_version(certificate, domain, now) for certificate in certificates]
@@ -41,7 +47,7 @@ def _pairs(facts: Iterable[tuple[str, str]]) -> str:
     return table([(f"{label}:", text) for label, text in facts if text], indent=_INDENT)
 
 
-def _facts(domain: Domain, now: datetime) -> list[tuple[str, str]]:
+def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, str]]:
     verdict = derive_status(domain, now)
     facts = [
         ("Domain", domain.name),
@@ -54,6 +60,7 @@ def _facts(domain: Domain, now: datetime) -> list[tuple[str, str]]:
         ("Created", both_times(domain.created_at)),
         ("Deleted", both_times(domain.deleted_at) if domain.deleted_at else ""),
         ("Last checked", both_times(domain.checked_at) if domain.checked_at else "never"),
+        ("Renewal", _describe_renewal(domain, now, rule)),
     ]
     if verdict.code is not None and not domain.deleted_at:
         facts += [
@@ -71,7 +78,32 @@ def _describe_foreign(foreign: Installed) -> str:
     return f"{foreign.source} certificate {foreign.fingerprint[:16]}, not installed by sslctl, valid until {expiry}"
 
 
-def _leaf_facts(certificate: Certificate) -> list[tuple[str, str]]:
+def _describe_renewal(domain: Domain, now: datetime, rule: RenewalRule) -> str:
+    """Return when the domain is due for a renewal, and why then; empty if that is not planned."""
+    if domain.source is Source.TEXT and domain.deleted_at is None:
+        return "none: sslctl never renews a text certificate"
+    renewal = next_renewal(domain, now, rule)
+    if renewal is None:
+        return ""
+    since = "due since" if renewal.at <= now else "due"
+    return f"{since} {both_times(renewal.at)}: {_describe_trigger(renewal, domain.serving, rule)}"
+
+
+def _describe_trigger(renewal: Renewal, serving: Certificate | None, rule: RenewalRule) -> str:
+    """Return the rule that decided when a renewal is due, in words."""
+    is_young = serving is not None and renewal.at == serving.issued_at + YOUNG
+    picked = "not before a day after the issuance" if is_young else "the time picked in its window"
+    return {
+        Trigger.EXPIRY: f"{format_duration(rule.before)} before the expiry",
+        Trigger.HALF_LIFETIME: "half of the lifetime",
+        Trigger.CA_WINDOW: f"the CA suggests it; {picked}",
+        Trigger.CA_INCIDENT: f"the CA asks for an early replacement; {picked}",
+        Trigger.REVOKED: "the certificate is revoked",
+        Trigger.FOREIGN_EXPIRY: "the text certificate on C4 expires; it is not replaced before",
+    }[renewal.trigger]
+
+
+def _leaf_facts(certificate: Certificate, rule: RenewalRule) -> list[tuple[str, str]]:
     leaf = certificate.leaf
     return [
         ("Version", str(certificate.version)),
@@ -82,16 +114,29 @@ def _leaf_facts(certificate: Certificate) -> list[tuple[str, str]]:
         ("Key type", leaf.key_type),
         ("Valid from", both_times(leaf.not_before)),
         ("Valid until", both_times(leaf.not_after)),
-        *(_renewal_facts(certificate.renewal_info) if certificate.renewal_info else ()),
+        *(_renewal_facts(certificate, certificate.renewal_info, rule) if certificate.renewal_info else ()),
     ]
 
 
-def _renewal_facts(info: RenewalInfo) -> list[tuple[str, str]]:
+def _renewal_facts(certificate: Certificate, info: RenewalInfo, rule: RenewalRule) -> list[tuple[str, str]]:
+    """Return the CA's window, and the time picked in it only if the renewal is due at that time."""
+    renewal = rule.renewal_of(certificate)
+    is_followed = renewal.trigger in (Trigger.CA_WINDOW, Trigger.CA_INCIDENT)
+    window = f"renewal from {format_sgt(info.start_at)} to {format_sgt(info.end_at)}"
     return [
-        ("CA's window", f"renewal from {format_sgt(info.start_at)} to {format_sgt(info.end_at)}"),
-        ("Time picked", both_times(info.renew_at)),
+        ("CA's window", window if is_followed else f"{window}; {_why_not_followed(certificate, info, rule)}"),
+        ("Time picked", both_times(info.renew_at) if is_followed and info.renew_at == renewal.at else ""),
         ("CA explains", info.explanation_url),
     ]
+
+
+def _why_not_followed(certificate: Certificate, info: RenewalInfo, rule: RenewalRule) -> str:
+    """Return why the CA's window does not decide when `certificate` is renewed, in words."""
+    if not is_plausible(certificate.leaf, info.start_at, info.end_at):
+        return "ignored: outside the lifetime"
+    if rule.ari is Ari.OFF or (rule.ari is Ari.INCIDENT and not rule.is_incident(certificate.leaf, info)):
+        return f'not followed: renewal.ari is "{rule.ari}"'
+    return "not followed: the renewal is due before"
 
 
 def _version(certificate: Certificate, domain: Domain, now: datetime) -> tuple[str, ...]:

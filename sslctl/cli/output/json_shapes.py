@@ -24,7 +24,7 @@ from sslctl.rules.model import (
     Verdict,
 )
 from sslctl.rules.reasons import REASONS
-from sslctl.rules.renewal import Alert
+from sslctl.rules.renewal import Alert, Renewal
 from sslctl.rules.status import derive_status
 from sslctl.rules.versions import SpareKey, days_left, is_expired, version_state
 from sslctl.rules.warnings import DomainWarning, find_warnings
@@ -188,6 +188,11 @@ def certificate(certificate: Certificate, domain: Domain, now: datetime) -> dict
         "key_destroyed_at": instant(certificate.key_destroyed_at),
         "renewal_info": certificate.renewal_info and _renewal_info(certificate.renewal_info),
     }
+
+
+def renewal(renewal: Renewal | None) -> dict[str, Any] | None:
+    """Return when a domain is next due for a renewal, and by which rule; None if none is planned."""
+    return None if renewal is None else {"due_at": text.instant(renewal.at), "rule": renewal.trigger}
 
 
 def _renewal_info(info: RenewalInfo) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import pytest
 
 from sslctl.issuer import RenewalWindow
 from tests.support.cdn import Cdn
@@ -48,6 +50,8 @@ def test_view_shows_the_renewal_window_that_the_ca_suggests(cdn: Cdn) -> None:
     window = RenewalWindow(start, start + timedelta(seconds=1), "https://ca.test/why")
     cdn.issuer.suggested = lambda _id: window
     cdn.sslctl("daemon-tick")
+    with cdn.config_path.open("a") as config:
+        config.write('[renewal]\nari = "follow"\n')
     shown = cdn.sslctl("view", NAME).stdout
     assert "  CA's window:  renewal from 2027-01-22 12:00 SGT to 2027-01-22 12:00 SGT\n" in shown
     assert "  Time picked:  2027-01-22 12:00 SGT (2027-01-22 04:00 UTC)\n" in shown
@@ -60,6 +64,120 @@ def test_view_shows_the_renewal_window_that_the_ca_suggests(cdn: Cdn) -> None:
         "poll_at": "2026-11-23T10:00:00Z",
         "explanation_url": "https://ca.test/why",
     }
+
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+BY_EXPIRY = "2027-02-14 12:00 SGT (2027-02-14 04:00 UTC): 7 days before the expiry"
+
+
+@pytest.mark.parametrize(
+    ("ari", "window", "lifetime", "renewal", "note", "rule"),
+    [
+        ("incident", None, 90 * DAY, f"due {BY_EXPIRY}", "", "expiry"),
+        (
+            "incident",
+            (60 * DAY, 61 * DAY),
+            90 * DAY,
+            f"due {BY_EXPIRY}",
+            'not followed: renewal.ari is "incident"',
+            "expiry",
+        ),
+        (
+            "off",
+            (10 * DAY, 11 * DAY),
+            90 * DAY,
+            f"due {BY_EXPIRY}",
+            'not followed: renewal.ari is "off"',
+            "expiry",
+        ),
+        (
+            "follow",
+            (86 * DAY, 87 * DAY),
+            90 * DAY,
+            f"due {BY_EXPIRY}",
+            "not followed: the renewal is due before",
+            "expiry",
+        ),
+        (
+            "follow",
+            (60 * DAY, 60 * DAY + timedelta(seconds=1)),
+            90 * DAY,
+            "due 2027-01-22 12:00 SGT (2027-01-22 04:00 UTC): the CA suggests it; the time picked in its window",
+            "",
+            "ca_window",
+        ),
+        (
+            "incident",
+            (10 * DAY, 10 * DAY + timedelta(seconds=1)),
+            90 * DAY,
+            "due 2026-12-03 12:00 SGT (2026-12-03 04:00 UTC): the CA asks for an early replacement; the time picked in its window",
+            "",
+            "ca_incident",
+        ),
+        (
+            "incident",
+            (-HOUR, HOUR),
+            90 * DAY,
+            "due 2026-11-24 12:00 SGT (2026-11-24 04:00 UTC): the CA asks for an early replacement; not before a day after the issuance",
+            "",
+            "ca_incident",
+        ),
+        (
+            "incident",
+            None,
+            160 * HOUR,
+            "due 2026-11-26 20:00 SGT (2026-11-26 12:00 UTC): half of the lifetime",
+            "",
+            "half_lifetime",
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_view_shows_when_the_renewal_is_due_and_by_which_rule(
+    cdn: Cdn,
+    ari: str,
+    window: tuple[timedelta, timedelta] | None,
+    lifetime: timedelta,
+    renewal: str,
+    note: str,
+    rule: str,
+) -> None:
+    cdn.add_domain(NAME)
+    cdn.issuer.lifetime, start = lifetime, cdn.clock()
+    cdn.sslctl("add", NAME)
+    if window is not None:
+        suggestion = RenewalWindow(start + window[0], start + window[1])
+        cdn.issuer.suggested = lambda _id: suggestion
+        cdn.sslctl("daemon-tick")
+    with cdn.config_path.open("a") as config:
+        config.write(f'[renewal]\nari = "{ari}"\n')
+    shown, view = cdn.sslctl("view", NAME).stdout, cdn.sslctl("view", NAME, "--json").json["domain"]
+    assert f"  Renewal:       {renewal}\n" in shown
+    assert view["renewal"]["rule"] == rule
+    assert note in shown
+    assert ("not followed" in shown) == bool(note)
+    assert ("Time picked" in shown) == ("the time picked" in renewal)
+    # The tick keeps to it.
+    cdn.issuer.suggested = None
+    cdn.clock.at = datetime.fromisoformat(view["renewal"]["due_at"]) - timedelta(minutes=1)
+    cdn.sslctl("daemon-tick")
+    assert len(cdn.issuer.orders) == 1
+    cdn.clock.move(minutes=1)
+    assert f"  Renewal:       due since {renewal.removeprefix('due ')}\n" in cdn.sslctl("view", NAME).stdout
+    cdn.sslctl("daemon-tick")
+    assert len(cdn.issuer.orders) == 2
+
+
+def test_view_shows_no_renewal_where_none_is_planned(cdn: Cdn) -> None:
+    cdn.add_domain(NAME, points_at="parking.elsewhere.test")
+    cdn.sslctl("add", NAME)
+    assert "Renewal:" not in cdn.sslctl("view", NAME).stdout
+    assert cdn.sslctl("view", NAME, "--json").json["domain"]["renewal"] is None
+    cdn.add_domain("text.example.com")
+    cdn.sslctl("add", "text.example.com", *cdn.paste(cdn.text_pair("text.example.com")))
+    shown = cdn.sslctl("view", "text.example.com").stdout
+    assert "  Renewal:       none: sslctl never renews a text certificate\n" in shown
+    assert cdn.sslctl("view", "text.example.com", "--json").json["domain"]["renewal"] is None
 
 
 def test_view_shows_the_reason_the_owner_and_the_next_step_of_a_failure(cdn: Cdn) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sslctl.fleet.ari_polling import DEFAULT_RETRY_AFTER, MAX_RETRY_AFTER, MIN_RETRY_AFTER, to_renewal_info
 from sslctl.issuer import RenewalWindow
 from sslctl.rules import schedule
-from sslctl.rules.model import Certificate, Domain, Leaf, RenewalInfo, Source
+from sslctl.rules.model import Certificate, Domain, Installed, Leaf, RenewalInfo, Source, State
 from sslctl.rules.renewal import Ari, Renewal, RenewalRule, Trigger, is_plausible, renewal_at
 from sslctl.rules.schedule import DueWork, Work
 
@@ -84,6 +84,33 @@ def test_find_due_work_agrees_with_renew_at(
     certificate: Certificate, rule: RenewalRule, after: timedelta
 ) -> None:
     assert (due(certificate, after, rule) is not None) == (rule.renew_at(certificate) <= NOW + after)
+
+
+@given(_certificates, _rules, st.timedeltas(timedelta(days=-400), timedelta(days=800)), st.booleans())
+def test_next_renewal_is_the_time_from_which_work_is_due(
+    certificate: Certificate, rule: RenewalRule, after: timedelta, is_revoked: bool
+) -> None:
+    now = NOW + after
+    certificate = replace(certificate, revoked_at=now if is_revoked else None)
+    domain = Domain(1, "a.test", (), Source.C4, NOW, wanted=certificate, serving=certificate)
+    renewal = schedule.next_renewal(domain, now, rule)
+    assert renewal is not None
+    assert (schedule.find_due_work(domain, now, rule) is not None) == (renewal.at <= now)
+
+
+@pytest.mark.parametrize(
+    ("source", "at", "trigger"),
+    [(Source.C4, 43 * DAY, Trigger.EXPIRY), (Source.TEXT, 50 * DAY, Trigger.FOREIGN_EXPIRY)],
+    ids=str,
+)
+def test_next_renewal_replaces_another_certificate_on_c4_when_it_is_due(
+    source: Source, at: timedelta, trigger: Trigger
+) -> None:
+    foreign = Installed(source, "cd" * 32, NOW + 50 * DAY, State.ACTIVE)
+    domain = Domain(1, "a.test", (), Source.C4, NOW, foreign=foreign)
+    assert schedule.next_renewal(domain, NOW, RenewalRule()) == Renewal(NOW + at, trigger)
+    assert schedule.find_due_work(domain, NOW + at - SECOND, RenewalRule()) is None
+    assert schedule.find_due_work(domain, NOW + at, RenewalRule()) is not None
 
 
 def is_incident(start: timedelta, end: timedelta, lifetime: timedelta, before: timedelta = WEEK) -> bool:
