@@ -55,7 +55,7 @@ from sslctl.store.interface.orders import Orders
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
-# An order without an answer for so long is dropped, so that its domain can order again; no outage of a CA lasts longer.
+# An order without a usable certificate for so long is dropped, so that its domain can order again; no outage of a CA lasts longer.
 _ORDER_TIMEOUT = timedelta(days=2)
 
 
@@ -224,6 +224,7 @@ class Pipeline:
             return domain, None, False
         self._on_step(domain, "collecting the open order")
         if set(order.names) == set(domain.names):
+            issued = None
             try:
                 with self._slots.slot():
                     # A pass that held the slot before may have been asked to pause.
@@ -236,10 +237,11 @@ class Pipeline:
             except OrderPending:
                 return domain, order, False
             except IssueError as error:
-                if self._clock() - order.opened_at < _ORDER_TIMEOUT:
+                if self._is_young(order):
                     raise self._end_pass(order, error) from error
-            except BadInput:
-                pass  # for example, it has expired: the order was open that long
+            except BadInput as error:
+                if self._is_young(order) and not _has_expired(issued, self._clock()):
+                    raise self._reject(order, error) from error
         self._drop(order, "came to nothing")
         return domain, None, False
 
@@ -273,10 +275,7 @@ class Pipeline:
         except IssueError as error:
             raise self._end_pass(order, error) from error
         except BadInput as error:
-            self._drop(order, "unusable")
-            raise PassEnded(
-                Code.ISSUER_FAILED, f"the issued certificate cannot be used: {error.message}"
-            ) from error
+            raise self._reject(order, error) from error
 
     def _replaced(self, domain: Domain) -> str:
         """Return the ARI id of the certificate that an order for `domain` replaces; empty if the CA is not to know one."""
@@ -290,6 +289,18 @@ class Pipeline:
         if error.order_dead:
             self._drop(order, error.code)
         return PassEnded(error.code, error.found, error.wanted, error.retry_at)
+
+    def _is_young(self, order: Order) -> bool:
+        return self._clock() - order.opened_at < _ORDER_TIMEOUT
+
+    def _reject(self, order: Order, error: BadInput) -> PassEnded:
+        """End the pass after the CA returned a certificate that cannot be used.
+
+        The order stays open: the next pass asks the CA for the certificate, which may be right then. A new order would
+        probably bring the same.
+        """
+        self._issuer.forget(order)
+        return PassEnded(Code.ISSUER_FAILED, f"the issued certificate cannot be used: {error.message}")
 
     def _store_issued(self, domain: Domain, order: Order, issued: Issued) -> Domain:
         """Store what was issued for `order` and return the domain. Raise `BadInput` if it must not be installed."""
@@ -315,6 +326,14 @@ def _is_observed(problem: Problem | None) -> bool:
     if problem is None or problem.at_step > Step.C4_RECORD:
         return True
     return problem.code not in (Code.C4_UNANSWERED, Code.C4_TOKEN_REFUSED, *CHECKED_AGAIN)
+
+
+def _has_expired(issued: Issued | None, now: datetime) -> bool:
+    """Return whether a certificate was issued that has expired; not if it cannot be read."""
+    try:
+        return issued is not None and x509.read_leaf(issued.certificate).not_after <= now
+    except BadInput:
+        return False
 
 
 def _check_ordered(leaf: Leaf, order: Order) -> None:

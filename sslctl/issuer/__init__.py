@@ -112,7 +112,10 @@ class Issuer(Protocol):
         """
 
     def forget(self, order: Order) -> None:
-        """Remove the files of a closed order."""
+        """Remove the files of an order: it is closed, or its certificate on disk cannot be used.
+
+        In the second case, `collect` asks the CA for the certificate.
+        """
 
     def revoke(self, bundle: Bundle) -> None:
         """Revoke a certificate at the CA; a revoked one is no error. Raise `IssueError`."""

@@ -33,6 +33,8 @@ class Observer(acme.client.ClientNetwork):
     problems: list[dict[str, str]]
     retry_after: str
     status: int
+    # Whether the CA has said that the order is valid: then it has issued the certificate.
+    is_issued: bool
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
         """POST as acme does, and retry rejected nonces (RFC 8555, section 6.5)."""
@@ -62,6 +64,8 @@ class Observer(acme.client.ClientNetwork):
         body = _json_object(response)
         if "finalize" in body and "Location" in response.headers:
             Observer.on_order(response.headers["Location"])
+        if "finalize" in body and body.get("status") == "valid":
+            Observer.is_issued = True
         Observer.problems.extend(_problems(body))
         _require_safe_tokens(body)
         return response

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ _CHALLENGES = Path(".well-known") / "acme-challenge"
 # More than is needed: a token, a dot and the thumbprint of the account's key take some 90 bytes.
 _CHALLENGE_FILE_BYTES = 1 << 10
 _COLLECT_SECONDS = 20
+# An order that the CA does not know is kept for so long: a wrong answer must not cost the order. And if the CA knows no
+# order, each domain places at most one a day.
+_UNKNOWN_ORDER_KEPT = timedelta(days=1)
 _MAX_URL_LENGTH = 2000
 # Longer than any CA keeps an order open.
 _STALE_SECONDS = 30 * 86_400
@@ -114,13 +117,9 @@ class CertbotIssuer:
         result = self._run_for_order(order, job, _no_order)
         if result.get("pending"):
             raise OrderPending
-        if "fullchain" not in result:
-            return None
-        try:
-            return _split(result["fullchain"])
-        except IssueError as error:
-            error.order_dead = True  # the CA would send the same again
-            raise
+        if "unknown" in result and self._clock() - order.opened_at < _UNKNOWN_ORDER_KEPT:
+            raise IssueError(Code.CA_REFUSED, f"it does not know the order: {clean(result['unknown'])}")
+        return _split(result["fullchain"]) if "fullchain" in result else None
 
     def _is_of_another_ca(self, order: Order) -> bool:
         """Return whether the order was placed at another CA, which does not know this account."""

@@ -55,6 +55,8 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     Observer.on_order = staticmethod(_once(lambda url: send({"order": url})))
     Observer.problems = []
     Observer.retry_after = ""
+    Observer.is_issued = False
+    Observer.status = 0
     # A cli.ini on the machine could add hooks or names: only the job's arguments count.
     constants.CLI_DEFAULTS["config_files"] = []
     # certbot looks the classes up in this module each time it makes a client.
@@ -90,6 +92,8 @@ def _failure(kind: str, detail: str, typ: str = "") -> dict[str, Any]:
         "detail": detail,
         "problems": Observer.problems,
         "retry_after": Observer.retry_after,
+        "issued": Observer.is_issued,
+        "status": Observer.status,
     }
 
 
@@ -149,13 +153,16 @@ def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _collect(job: dict[str, Any]) -> dict[str, Any]:
-    """Return the `fullchain` of the order at `job["order_url"]`, or `pending`; an empty result if the order is dead."""
+    """Return the `fullchain` of the order at `job["order_url"]`, or `pending`, or `unknown` if the CA does not know the order.
+
+    The result is empty if the order is invalid.
+    """
     client = _client(job["directory_url"], Path(job["account"]))
     try:
         response = client.net.post(job["order_url"], None, new_nonce_url=client.directory["newNonce"])
     except (messages.Error, errors.ClientError) as error:
         if is_gone(error):
-            return {}  # the CA no longer has the order, or our account
+            return {"unknown": getattr(error, "detail", None) or str(error)}
         raise
     body = messages.Order.from_json(response.json())
     if body.status == messages.STATUS_PENDING:
@@ -171,12 +178,7 @@ def _fetch(client: Any, body: messages.Order, job: dict[str, Any]) -> dict[str, 
     order = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
     # acme expects a deadline in naive local time.
     deadline = datetime.now() + timedelta(seconds=job["wait_seconds"])  # noqa: DTZ005
-    try:
-        return {"fullchain": client.poll_finalization(order, deadline).fullchain_pem}
-    except (messages.Error, errors.ClientError) as error:
-        if body.status == messages.STATUS_VALID and is_gone(error):
-            return {}  # the CA issued the certificate and no longer has it
-        raise
+    return {"fullchain": client.poll_finalization(order, deadline).fullchain_pem}
 
 
 def _client(directory_url: str, account: Path) -> Any:

@@ -50,6 +50,8 @@ _BAD_REDIRECT = re.compile(
 _FINAL_CODES = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
 # The CA would refuse the same CSR again, and the order would stay ready until it expires.
 _FINAL_TYPES = ("badCSR", "badPublicKey")
+# HTTP statuses of a certificate that the CA does not return. They concern that certificate only.
+_ABSENT = (403, 404, 410)
 _WANTED = {
     Code.CHALLENGE_FAILED: "the response that certbot put there",
     Code.PORT_80_CLOSED: "a response on port 80",
@@ -70,9 +72,24 @@ def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool
         code, found = _judge_challenges(problems)
         return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=retry_at, order_dead=True)
     code, found = _judge(kind, detail, _short(str(failure.get("type", ""))))
+    if failure.get("issued") and kind in ("acme", "network"):
+        is_absent = failure.get("status") in _ABSENT
+        return _not_returned(code, found, retry_at, None if is_absent else _refused_scope(code, detail))
     dead = not order_placed or code in _FINAL_CODES or _short(str(failure.get("type", ""))) in _FINAL_TYPES
     wanted, pause = _WANTED.get(code, ""), _refused_scope(code, detail)
     return IssueError(code, found, wanted=wanted, retry_at=retry_at, pause=pause, order_dead=dead)
+
+
+def _not_returned(code: Code, found: str, retry_at: datetime | None, pause: Scope | None) -> IssueError:
+    """Return the error of a CA that has issued the certificate and does not return it now.
+
+    The order stays open, whatever the CA answered: the certificate can be downloaded later.
+    """
+    if code is not Code.CA_RATE_LIMITED:
+        code = Code.CA_UNAVAILABLE
+    return IssueError(
+        code, f"it issued the certificate, but did not return it: {found}", retry_at=retry_at, pause=pause
+    )
 
 
 def _named_time(detail: str) -> datetime | None:

@@ -14,7 +14,7 @@ from sslctl.control_plane import State
 from sslctl.errors import Busy
 from sslctl.fleet import enrolment, removal
 from sslctl.issuance.consent import Consent
-from sslctl.issuer import IssueError
+from sslctl.issuer import Issued, IssueError
 from sslctl.rules.claim_names import domain_claim
 from sslctl.rules.model import Domain, Order
 from sslctl.rules.reasons import Code, Status
@@ -226,13 +226,30 @@ def test_pass_refuses_a_certificate_for_another_key_and_does_not_upload_it(cdn: 
             return super()._sign(other)
 
     app, _ = enrolled(cdn)
-    app.issuer = Wrong(cdn.clock)
+    app.issuer = issuer = Wrong(cdn.clock)
     domain = run(app)
     assert reason(app, domain) is Code.ISSUER_FAILED
     assert domain.finding is not None
     assert "key" in domain.finding.found
     assert cdn.uploads(NAME) == []
-    assert app.store.find_open_order(domain) is None
+    # The next passes ask for the same certificate again; after two days a new order is placed.
+    for hours, orders in ((1, 1), (46, 1), (2, 2)):
+        cdn.clock.move(hours=hours)
+        assert reason(app, run(app)) is Code.ISSUER_FAILED
+        assert len(issuer.orders) == orders
+
+
+def test_pass_accepts_a_certificate_that_was_wrong_once(cdn: Cdn) -> None:
+    class WrongOnce(FakeIssuer):
+        def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
+            issued = super().issue(order, on_url, replaces=replaces)
+            return Issued(issued.certificate, issued.certificate)
+
+    app, _ = enrolled(cdn)
+    app.issuer = issuer = WrongOnce(cdn.clock)
+    assert reason(app, run(app)) is Code.ISSUER_FAILED
+    assert reason(app, run(app)) is None
+    assert len(issuer.orders) == 1
 
 
 def test_pass_raises_busy_while_another_process_has_the_claim(cdn: Cdn) -> None:
