@@ -34,6 +34,7 @@ COMMANDS = {
     "forecast": "Show how many orders the coming days bring.",
     "audit": "Show who did what, and verify that nobody edited the history.",
     "claims": "List which process works on what, and break the claim of one that hangs.",
+    "pauses": "List for how long requests to the CA are paused, and lift a pause.",
     "keys": "Rotate the encryption key, and destroy old private keys.",
     "init": "Create an empty state, which every command except add and restore needs.",
     "backup": "Write a copy of the state into one file.",

@@ -50,7 +50,11 @@ def pauses(state: Inspection, now: datetime) -> Iterator[Check]:
     found = state.pauses(now)
     for pause in found:
         detail = f"{pause.scope} until {format_sgt(pause.until)}: {pause.why}"
-        yield warn(PAUSES, detail, "wait: it ends by itself; until then what it covers is postponed")
+        yield warn(
+            PAUSES,
+            detail,
+            f"it ends by itself; if the CA works, `sslctl pauses lift {pause.scope.kind}` ends it now",
+        )
     if not found:
         tripped = "; the CA has not answered since it last failed" if state.is_breaker_open else ""
         yield ok(PAUSES, f"none{tripped}")

@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from sslctl.issuer import IssueError, OrderPending
-from sslctl.rules.limits import LimitKind, set_key
+from sslctl.rules.budget import URGENT_INTERVAL, longest_wait
+from sslctl.rules.limits import LimitKind, Scope, set_key
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
-from sslctl.rules.schedule import RETRY_LATEST
 from sslctl.store.interface.budget import Budget
 
 FAILURE_THRESHOLD = 5
@@ -23,7 +23,8 @@ _INCONCLUSIVE = (Code.CA_UNAVAILABLE, Code.ISSUER_FAILED, Code.CA_VALIDATING)
 class CircuitBreaker:
     """A circuit breaker that all passes share. Safe to use from several threads.
 
-    A pause that the CA asks for is kept as long as it asks, at most a week. After `FAILURE_THRESHOLD` requests in a row
+    A pause that the CA asks for is kept as long as it asks, at most as long as such a pause can be right
+    (`budget.longest_wait`). After `FAILURE_THRESHOLD` requests in a row
     without an answer, from any pass, the breaker opens for a minute. If the next request fails too, it opens for twice
     as long, at most an hour. The first answer closes it.
     """
@@ -49,11 +50,15 @@ class CircuitBreaker:
 
     def _record_error(self, order: Order, error: IssueError) -> None:
         scope = error.pause
+        if error.retry_at is not None:
+            error.retry_at = min(error.retry_at, self._clock() + longest_wait(error.code, scope))
         if scope is not None and error.retry_at is not None:
             if scope.kind is LimitKind.DUPLICATES:
                 scope = replace(scope, key=set_key(order.names))
-            until = min(error.retry_at, self._clock() + RETRY_LATEST)
-            self._store.pause(scope, until, f"the CA asked for a pause: {error.found}")
+            self._store.pause(scope, error.retry_at, f"the CA asked for a pause: {error.found}")
+            # The next order that goes ahead nevertheless comes an hour after this one.
+            until = self._clock() + URGENT_INTERVAL
+            self._store.pause(Scope(LimitKind.URGENT), until, "an order was refused")
         elif scope is not None and scope.kind is LimitKind.ACCOUNT:
             self._record_failure(error.found)
             return

@@ -38,7 +38,7 @@ from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import PreflightError, Prober
-from sslctl.rules.budget import BudgetHeld
+from sslctl.rules.budget import URGENT_INTERVAL, BudgetHeld, expires_before
 from sslctl.rules.issued_dates import given_up_at, is_dated_wrongly, usable_from
 from sslctl.rules.model import Domain, Leaf, Order, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
@@ -194,7 +194,7 @@ class Pipeline:
         self._check_dns(domain, record)
         with self._slots.slot():
             if pending is not None:
-                self._require_ca()
+                self._require_ca(domain)
             domain = self._issue(domain, pending or self._open_order(domain))
         assert domain.wanted is not None  # noqa: S101 - just issued
         self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
@@ -228,7 +228,7 @@ class Pipeline:
             try:
                 with self._slots.slot():
                     # A pass that held the slot before may have been asked to pause.
-                    self._require_ca()
+                    self._require_ca(domain)
                     require_claim(self._store, domain.name)
                     with self._breaker.watch(order):
                         issued = self._issuer.collect(order)
@@ -238,18 +238,19 @@ class Pipeline:
                 return domain, order, False
             except IssueError as error:
                 if self._is_young(order):
-                    raise self._end_pass(order, error) from error
+                    raise self._end_pass(domain, order, error) from error
             except BadInput as error:
                 if self._is_young(order) and not _has_expired(issued, self._clock()):
                     raise self._reject(order, error) from error
         self._drop(order, "came to nothing")
         return domain, None, False
 
-    def _require_ca(self) -> None:
-        """Raise `PassEnded` while all requests to the CA are paused."""
-        pause = self._store.active_pause(self._clock())
-        if pause is not None:
-            raise PassEnded(Code.BUDGET_HELD, pause.why, str(pause.scope), pause.until)
+    def _require_ca(self, domain: Domain) -> None:
+        """Raise `PassEnded` while all requests to the CA are paused, unless it is the turn of `domain` nevertheless."""
+        try:
+            self._store.require_ca(domain)
+        except BudgetHeld as held:
+            raise PassEnded(Code.BUDGET_HELD, held.found, str(held.scope), held.until) from held
 
     def _open_order(self, domain: Domain) -> Order:
         try:
@@ -273,7 +274,7 @@ class Pipeline:
                 issued = self._issuer.issue(order, keep_url, replaces=self._replaced(domain))
             return self._store_issued(domain, order, issued)
         except IssueError as error:
-            raise self._end_pass(order, error) from error
+            raise self._end_pass(domain, order, error) from error
         except BadInput as error:
             raise self._reject(order, error) from error
 
@@ -284,11 +285,14 @@ class Pipeline:
             return ""
         return x509.renewal_id(self._store.bundle(serving).certificate) or ""
 
-    def _end_pass(self, order: Order, error: IssueError) -> PassEnded:
+    def _end_pass(self, domain: Domain, order: Order, error: IssueError) -> PassEnded:
         # Unless the CA itself ended the order, it may still become a certificate: keep it open, with its key.
         if error.order_dead:
             self._drop(order, error.code)
-        return PassEnded(error.code, error.found, error.wanted, error.retry_at)
+        retry_at = error.retry_at
+        if retry_at is not None and expires_before(domain, retry_at):
+            retry_at = min(retry_at, self._clock() + URGENT_INTERVAL)
+        return PassEnded(error.code, error.found, error.wanted, retry_at)
 
     def _is_young(self, order: Order) -> bool:
         return self._clock() - order.opened_at < _ORDER_TIMEOUT

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sslctl.rules.limits import Limit, LimitKind, Limits, Pause, Scope, set_key
+from sslctl.rules.limits import Limit, LimitKind, Limits, Pause, Scope, longest_pause, set_key
 from sslctl.rules.model import Domain
 from sslctl.rules.names import registered_domain
 from sslctl.rules.reasons import Code
@@ -19,6 +19,21 @@ from sslctl.rules.schedule import RETRY_LATEST
 FIRST_BREAKER_PAUSE, LONGEST_BREAKER_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 LONGEST_PAUSE = RETRY_LATEST
 """A pause that lasts longer was stored while the clock was ahead, and is ignored."""
+
+LONGEST_OUTAGE = timedelta(hours=1)
+"""For how long a 503 of the CA, or of a gateway before it, is believed."""
+
+_LONGEST_OTHER_WAIT = timedelta(days=1)
+
+URGENT_INTERVAL = timedelta(minutes=55)
+"""The time between two orders that go ahead during a pause, so that each hourly tick places one.
+
+Such an order is for a certificate that would expire before the pause ends.
+"""
+
+_URGENT = (Scope(LimitKind.URGENT),)
+REFUSALS = (Code.CA_RATE_LIMITED, Code.CA_UNAVAILABLE)
+"""The reasons of a request that the CA refused, and that others would be refused for too."""
 
 EVERY_REQUEST = (Scope(LimitKind.ACCOUNT), Scope(LimitKind.BREAKER))
 """The scopes whose pauses cover every request to the CA."""
@@ -77,6 +92,31 @@ class Usage(Protocol):
 
     def longest_pause(self, scopes: tuple[Scope, ...]) -> Pause | None:
         """Return the pause in force that ends last among those that cover one of `scopes`."""
+
+    def has_more_urgent(self, domain: Domain, pause: Pause, tries: int) -> bool:
+        """Return whether another domain that `pause` holds back has its turn before `domain`, which had `tries` in vain.
+
+        Its certificate in service expires before `pause` ends. Those with fewer tries come first, among them those that expire
+        sooner, and expired ones last. A domain that did not come when it was its turn, hours ago, is not counted.
+        """
+
+
+def longest_wait(code: Code, pause: Scope | None) -> timedelta:
+    """Return for how long a `Retry-After` of the CA is followed that came with the reason `code` about `pause`.
+
+    A wrong one must not stop the fleet until certificates expire.
+    """
+    if code is Code.CA_UNAVAILABLE:
+        return LONGEST_OUTAGE
+    if code is Code.CA_RATE_LIMITED:
+        return longest_pause(None if pause is None else pause.kind)
+    return _LONGEST_OTHER_WAIT
+
+
+def expires_before(domain: Domain, at: datetime) -> bool:
+    """Return whether what is served for `domain` expires before `at`, or has expired."""
+    current = domain.in_service
+    return current is not None and current.not_after <= at
 
 
 def limits_on_order(limits: Limits, names: tuple[str, ...], *, is_renewal: bool) -> Iterator[AppliedLimit]:
@@ -167,22 +207,31 @@ class BudgetRules:
         self._limits = limits
         self._queues: dict[Scope, Queue] = {}
 
-    def require(self, domain: Domain, names: tuple[str, ...], usage: Usage, *, is_renewal: bool) -> None:
+    def require(self, domain: Domain, names: tuple[str, ...], usage: Usage, *, is_renewal: bool) -> bool:
         """Raise `BudgetHeld` if an order of `domain` for `names` must not be placed now.
 
-        If several limits and pauses hold it back, the one that lasts longest is reported.
+        Return whether it goes ahead during a pause, because the certificate in service would expire before the pause ends.
+        If several limits and pauses hold the order back, the one that lasts longest is reported.
         """
         limits = limits_on_order(self._limits, names, is_renewal=is_renewal)
         holds = [held for each in limits if (held := self._limited(domain, each, usage)) is not None]
         pause = usage.longest_pause(scopes_of_order(names, is_renewal=is_renewal))
-        if pause is not None:
-            holds.append(self._paused(domain, pause, usage))
+        is_urgent = pause is not None and expires_before(domain, pause.until)
+        if pause is not None and (held := self._paused(domain, pause, usage)) is not None:
+            holds.append(held)
         if holds:
             last = max(holds, key=lambda held: held.until)
             self._queue(last.scope, usage).enter(domain, last.scope)
             raise last
         for queue in self._queues.values():
             queue.leave(domain)
+        return is_urgent
+
+    def require_ca(self, domain: Domain, usage: Usage) -> None:
+        """Raise `BudgetHeld` if the CA must not be asked about an open order of `domain` now."""
+        pause = usage.longest_pause(EVERY_REQUEST)
+        if pause is not None and (held := self._paused(domain, pause, usage)) is not None:
+            raise held
 
     def orders_left(self, usage: Usage) -> int | None:
         """Return how many orders that are no renewals may be placed now; None if there is no limit."""
@@ -210,8 +259,14 @@ class BudgetRules:
         found = f"{usage.count(scope, limit)} of {limit.count} {applied.what} in {limit.period}"
         return BudgetHeld(scope, found, self._turn(domain, scope, usage, free_at))
 
-    def _paused(self, domain: Domain, pause: Pause, usage: Usage) -> BudgetHeld:
-        """Return how `pause` holds an order back; if it is one of a limit, the waiting domains are spread after its end."""
+    def _paused(self, domain: Domain, pause: Pause, usage: Usage) -> BudgetHeld | None:
+        """Return how `pause` holds an order back, None if the order goes ahead.
+
+        If the pause is one of a limit, the waiting domains are spread after its end.
+        """
+        if expires_before(domain, pause.until):
+            turn = _urgent_turn(domain, pause, usage)
+            return None if turn is None else BudgetHeld(pause.scope, pause.why, min(turn, pause.until))
         limit = {
             LimitKind.ORDERS: self._limits.orders,
             LimitKind.CERTIFICATES: self._limits.certificates,
@@ -240,3 +295,16 @@ class BudgetRules:
         if scope not in self._queues:
             self._queues[scope] = Queue(usage.waiting(scope))
         return self._queues[scope]
+
+
+def _urgent_turn(domain: Domain, pause: Pause, usage: Usage) -> datetime | None:
+    """Return when `domain` may try again to go ahead during `pause`; None if it may go ahead now.
+
+    Its certificate would expire before the end of `pause`.
+    """
+    last = usage.longest_pause(_URGENT)
+    if last is not None:
+        return last.until
+    parts = (part for part in (domain.finding, domain.unconfirmed) if part is not None)
+    tries = sum(part.tries for part in parts if part.code in (*REFUSALS, Code.BUDGET_HELD))
+    return usage.now + URGENT_INTERVAL if usage.has_more_urgent(domain, pause, tries) else None

@@ -35,6 +35,7 @@ class LimitKind(StrEnum):
     DUPLICATES = "duplicates"
     FAILURES = "failures"
     RENEWAL_INFO = "renewal_info"
+    URGENT = "urgent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Scope:
     """What a limit or a pause covers.
 
     `ACCOUNT` and `BREAKER` cover all requests to the CA: `ACCOUNT` because the CA asked for a pause, `BREAKER` because the
-    CA cannot be reached. `RENEWAL_INFO` covers queries for renewal information (ARI), and no orders. All other kinds cover
-    only new orders:
+    CA cannot be reached. `RENEWAL_INFO` covers queries for renewal information (ARI), and no orders. `URGENT` covers the
+    orders that go ahead during a pause (`budget.URGENT_INTERVAL`). All other kinds cover only new orders:
     - `ORDERS`: the orders of the account, except renewals.
     - `CERTIFICATES`: the orders below one registered domain, `key`, except renewals.
     - `DUPLICATES`: the orders for one exact set of names; `key` is its `set_key`.
@@ -110,6 +111,7 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+_UNKNOWN_LIMIT = timedelta(days=1)
 # https://letsencrypt.org/docs/rate-limits/
 LETS_ENCRYPT = Limits(
     orders=Limit(300, timedelta(hours=3)),
@@ -127,6 +129,22 @@ def for_directory(url: str) -> Limits:
     CA's refusals.
     """
     return _BY_DIRECTORY.get(url, NO_LIMITS)
+
+
+def longest_pause(kind: LimitKind | None) -> timedelta:
+    """Return for how long a 429 of the CA about a limit of `kind` is believed: that limit's window, a day for an unknown limit.
+
+    None is a limit of a name that the CA did not tell.
+    """
+    windows = {
+        LimitKind.ORDERS: LETS_ENCRYPT.orders,
+        LimitKind.CERTIFICATES: LETS_ENCRYPT.certificates,
+        LimitKind.DUPLICATES: LETS_ENCRYPT.duplicates,
+        LimitKind.FAILURES: LETS_ENCRYPT.failures,
+        None: LETS_ENCRYPT.certificates,
+    }
+    limit = windows.get(kind)
+    return _UNKNOWN_LIMIT if limit is None else limit.window
 
 
 def limit_of(text: str) -> Limit | None:

@@ -331,6 +331,7 @@ class Milestone(StrEnum):
     BACKED_UP = "backed up"
     RESTORED = "restored"
     CLAIM_BROKEN = "claim broken"
+    PAUSE_LIFTED = "pause lifted"
 
 
 class Life(StrEnum):

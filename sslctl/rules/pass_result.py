@@ -72,6 +72,7 @@ _UNANSWERED = frozenset(
         Code.CA_RATE_LIMITED,
     }
 )
+_UNANSWERED_BY_CA = (Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED)
 
 CHECKED_AGAIN = (Code.C4_LOST, Code.OTHER_CERTIFICATE, Code.OTHER_EXPIRED)
 """The codes of suspicions about what C4 has installed: a second look or pass finds out."""
@@ -243,6 +244,9 @@ def _is_early(domain: Domain, problem: Problem, now: datetime, *, is_due: bool) 
 
 def _finding(domain: Domain, problem: Problem, now: datetime) -> Finding:
     tries = schedule.count_tries(domain.finding, problem.code)
+    if problem.code is Code.BUDGET_HELD and domain.unconfirmed is not None:
+        # What the CA refused was tried, although the earlier finding stayed.
+        tries += domain.unconfirmed.tries if domain.unconfirmed.code in _UNANSWERED_BY_CA else 0
     retry_at = schedule.retry_at(problem.code, now, problem.retry_after, tries)
     return Finding(problem.code, problem.found, problem.wanted, now, retry_at, tries)
 

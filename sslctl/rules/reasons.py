@@ -215,7 +215,7 @@ REASONS: dict[Code, Reason] = {
         _PENDING,
         Owner.OPERATOR,
         "The order waits, because the CA would not accept it now: {found}.",
-        "Nothing to do: the tick places the order as soon as the limits allow it.",
+        "The tick places the order as soon as the limits allow it. `sslctl pauses` lists what the CA asked for.",
     ),
     Code.DNS_UNANSWERED: Reason(
         _PENDING,

@@ -168,8 +168,8 @@ def retry_at(
 ) -> datetime | None:
     """Return when the tick retries a domain after a pass that ended with `code`, or None if a person must act first.
 
-    `retry_after` is the time that the CA or C4 asked for. It is at least a minute away; at most a week for the CA, and at
-    most the next midnight in Singapore for C4. For `BUDGET_HELD` it is the time at which the order may be placed, and is
+    `retry_after` is the time that the CA or C4 asked for. It is at least a minute away; at most a week for the CA
+    (`budget.longest_wait` bounds it further), and at most the next midnight in Singapore for C4. For `BUDGET_HELD` it is the time at which the order may be placed, and is
     used unchanged.
 
     Without `retry_after`:

@@ -84,7 +84,7 @@ def _rate_limited(ca: FaultyCa) -> Case:
         "429 rateLimited to new orders, Retry-After in seconds, as a date, absurd",
         len(forms),
         wrong,
-        "no order before that second, then at once; waits a week at most",
+        "no order before that second, then at once; waits at most 3 hours, the window of that limit",
     )
 
 
@@ -96,15 +96,18 @@ def _unavailable(ca: FaultyCa) -> Case:
 
 def _honour(scene: Scene, form: Form, *, covers_all: bool) -> list[str]:
     wanted, (first, second) = Expectations(), scene.names(2)
-    at, wait = scene.clock(), timedelta(seconds=7321)
-    header = {"seconds": "7321", "date": format_datetime(at + wait, usegmt=True), "absurd": "9" * 12}[form]
+    at, seconds = scene.clock(), 3321 if covers_all else 7321
+    wait = timedelta(seconds=seconds)
+    header = {"seconds": str(seconds), "date": format_datetime(at + wait, usegmt=True), "absurd": "9" * 12}[
+        form
+    ]
     if covers_all:
         scene.proxy.instead = lambda _question: Answer(503, {"Retry-After": header}, b"<html>busy</html>")
     else:
         text = "too many new orders (300) from this account in the last 3h0m0s"
         scene.proxy.instead = _refuse("new-order", problem(429, "rateLimited", text, Retry_After=header))
     if form == "absurd":
-        wait = timedelta(days=7)
+        wait = timedelta(hours=3)
     scene.add([first])
     wanted.same("code", scene.code(first), "CA_UNAVAILABLE" if covers_all else "CA_RATE_LIMITED")
     wanted.same("retry_at", scene.retry_at(first), at + wait)

@@ -166,6 +166,7 @@ def test_every_json_field_is_documented(cdn: Cdn, tmp_path: Path, monkeypatch: p
         cdn.sslctl("notify", "--json").json,
         cdn.sslctl("delete", "shop.example.com", "--yes", "--json").json,
         _claims(cdn),
+        cdn.sslctl("pauses", "--json").json,
         cdn.sslctl("keys", "rotate", "--json").json,
         cdn.sslctl("add", "shop.example.com", "--new", "--json").json,
         cdn.sslctl("keys", "prune", "--older-than", "0", "--json").json,

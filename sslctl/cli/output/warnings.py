@@ -19,7 +19,10 @@ def pause_lines(pauses: Sequence[Pause]) -> Iterator[str]:
     """Yield one line for each pause that concerns all domains, and one line for all others."""
     for pause in pauses:
         if pause.scope.kind in _WIDE:
-            yield f"{_WIDE[pause.scope.kind]} until {format_sgt(pause.until)}: {pause.why}"
+            yield (
+                f"{_WIDE[pause.scope.kind]} until {format_sgt(pause.until)}: {pause.why}."
+                f" `sslctl pauses lift {pause.scope}` ends this pause"
+            )
     narrow = [pause for pause in pauses if pause.scope.kind not in _WIDE]
     if narrow:
         names = "one name or set of names" if len(narrow) == 1 else f"{len(narrow)} names or sets of names"

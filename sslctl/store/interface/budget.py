@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -17,7 +18,14 @@ class Budget(Protocol):
     def require_budget(self, domain: Domain, names: tuple[str, ...]) -> None:
         """Raise `BudgetHeld` if a limit or pause of the CA rules out an order of `domain` for `names` now.
 
-        An order for a set of names that already had a certificate, exactly these, is a renewal and limited less.
+        An order for a set of names that already had a certificate, exactly these, is a renewal and limited less. During a
+        pause that would outlast the certificate in service, one order an hour goes ahead, the soonest expiry first.
+        """
+
+    def require_ca(self, domain: Domain) -> None:
+        """Raise `BudgetHeld` if a pause rules out requests about an open order of `domain` now.
+
+        It does not if the certificate in service would expire before the pause ends, and it is the turn of `domain`.
         """
 
     def orders_left(self, now: datetime) -> int | None:
@@ -31,8 +39,11 @@ class Budget(Protocol):
     def pause(self, scope: Scope, until: datetime, why: str) -> None:
         """Send the CA no request that `scope` covers before `until`, because of `why` (cleaned)."""
 
-    def pauses(self, now: datetime) -> list[Pause]:
+    def pauses(self, now: datetime, *, also_of_renewal_info: bool = False) -> list[Pause]:
         """Return the pauses in force at `now` that hold back orders, the longest first."""
+
+    def lift_pauses(self, scopes: Sequence[Scope]) -> None:
+        """End the pauses of `scopes`, and record who did. The domains that they held back are due at once."""
 
     def active_pause(self, now: datetime, *scopes: Scope) -> Pause | None:
         """Return the longest pause in force at `now` that covers every request to the CA, or one of `scopes`.

@@ -7,19 +7,27 @@ one. So passes in any number of threads and processes cannot overspend together.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sslctl.rules import budget
-from sslctl.rules.budget import BREAKERS, EVERY_REQUEST, FAILED_VALIDATIONS, LONGEST_PAUSE, BudgetRules
+from sslctl.rules.budget import (
+    BREAKERS,
+    EVERY_REQUEST,
+    FAILED_VALIDATIONS,
+    LONGEST_PAUSE,
+    REFUSALS,
+    BudgetRules,
+)
 from sslctl.rules.limits import Limit, LimitKind, Limits, Pause, Scope, scope_of, set_key
-from sslctl.rules.model import Domain
+from sslctl.rules.model import Domain, Milestone
 from sslctl.rules.names import registered_domain
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Connection, Row, Run
-from sslctl.store.sql.part import SqlPart
+from sslctl.store.sql.maintenance import SqlMilestones
 from sslctl.store.sql.values import literals, text_of, time_of
-from sslctl.text import instant
+from sslctl.text import clean, instant
 
 _OF_CA = "ca IN (:ca, '')"
 _BOUGHT = "(outcome = 'issued' OR closed_at IS NULL)"
@@ -38,9 +46,19 @@ _TIMES = {
         WHERE {_OF_CA} AND name = :key AND outcome IN ({literals(FAILED_VALIDATIONS)}) AND closed_at > :since
         AND closed_at <= :ahead""",  # noqa: S608 - constants
 }
+_TURN_MISSED_AFTER = timedelta(hours=3)
 _IN_FORCE = "(until > :now AND until <= :latest)"
 _PAUSE = """INSERT INTO ca_pause (ca, scope, at, until, why) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (ca, scope) DO UPDATE SET"""
+
+# After a pause was lifted, the next tick tries what it held back, and those that the CA refused. The revision stays, so that
+# passes under way go on.
+_REFUSED = f"IN ({literals(REFUSALS)}) AND deleted_at IS NULL"
+_DUE_AFTER_PAUSE = """UPDATE domain SET retry_at = :now WHERE finding_code = 'BUDGET_HELD' AND deleted_at IS NULL
+    AND finding_wanted = :scope AND retry_at > :now"""
+_DUE_AFTER_REFUSAL = f"UPDATE domain SET retry_at = :now WHERE finding_code {_REFUSED} AND retry_at > :now"  # noqa: S608 - constants
+_CONFIRMED_AFTER_REFUSAL = f"""UPDATE domain SET unconfirmed_retry_at = :now WHERE unconfirmed_code {_REFUSED}
+    AND unconfirmed_retry_at > :now"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +100,31 @@ class _Usage:
         found = self.database.read(_pause_of, sql, values)
         return found[0] if found else None
 
+    def has_more_urgent(self, domain: Domain, pause: Pause, tries: int) -> bool:
+        sql = """SELECT 1 FROM (
+            SELECT domain.finding_tries AS tries, coalesce(domain.foreign_not_after, serving.not_after) AS expiry
+            FROM domain LEFT JOIN certificate AS serving ON serving.id = domain.serving_id
+            WHERE domain.finding_code = 'BUDGET_HELD' AND domain.deleted_at IS NULL
+            AND domain.finding_wanted = :scope AND domain.unconfirmed_code IS NULL AND domain.suspicion_code IS NULL
+            AND domain.retry_at > :recently AND domain.id <> :id
+            ) AS held WHERE expiry <= :until
+            AND (tries, CASE WHEN expiry <= :now THEN 1 ELSE 0 END, expiry) < (:tries, :expired, :expiry) LIMIT 1"""
+        current, now = domain.in_service, instant(self.now)
+        expiry = "" if current is None else instant(current.not_after)
+        values = {
+            "scope": str(pause.scope),
+            "recently": instant(self.now - _TURN_MISSED_AFTER),
+            "id": domain.id,
+            "until": instant(pause.until),
+            "now": now,
+            "tries": tries,
+            "expired": int(expiry <= now),
+            "expiry": expiry,
+        }
+        return self.database.read(tuple, sql, values) != []
 
-class SqlBudget(SqlPart):
+
+class SqlBudget(SqlMilestones):
     """The store's `Budget`. `ca` is the URL of the CA's directory, `limits` are its rate limits."""
 
     def __init__(self, ca: str, limits: Limits) -> None:
@@ -94,12 +135,22 @@ class SqlBudget(SqlPart):
 
     def require_budget(self, domain: Domain, names: tuple[str, ...]) -> None:
         with self._database.transaction():
-            self._require_budget(domain, names)
+            is_renewal = self._is_renewal(names)
+            self._rules.require(domain, names, self._usage(self._clock()), is_renewal=is_renewal)
 
-    def _require_budget(self, domain: Domain, names: tuple[str, ...]) -> bool:
-        """Return whether an order of `domain` for `names` is a renewal. Raise `BudgetHeld` if it must not be placed now."""
-        is_renewal = self._is_renewal(names)
-        self._rules.require(domain, names, self._usage(self._clock()), is_renewal=is_renewal)
+    def require_ca(self, domain: Domain) -> None:
+        with self._database.transaction():
+            self._rules.require_ca(domain, self._usage(self._clock()))
+
+    def _spend_budget(self, domain: Domain, names: tuple[str, ...]) -> bool:
+        """Return whether an order of `domain` for `names` is a renewal. Raise `BudgetHeld` if it must not be placed now.
+
+        If it goes ahead during a pause, the next such order waits for its turn.
+        """
+        is_renewal, now = self._is_renewal(names), self._clock()
+        if self._rules.require(domain, names, self._usage(now), is_renewal=is_renewal):
+            why = f"{domain.name} was ordered during a pause, because its certificate would expire before the end"
+            self.pause(Scope(LimitKind.URGENT), now + budget.URGENT_INTERVAL, why)
         return is_renewal
 
     def _is_renewal(self, names: tuple[str, ...]) -> bool:
@@ -144,11 +195,22 @@ class SqlBudget(SqlPart):
                 (self._ca, str(scope), instant(now), instant(until), why),
             )
 
-    def pauses(self, now: datetime) -> list[Pause]:
-        sql = f"""SELECT scope, until, why FROM ca_pause WHERE {_IN_FORCE} AND ca = :ca AND scope <> :scope
-            ORDER BY until DESC, scope"""  # noqa: S608 - constants
-        values = {**_in_force_at(now), "ca": self._ca, "scope": LimitKind.RENEWAL_INFO}
+    def pauses(self, now: datetime, *, also_of_renewal_info: bool = False) -> list[Pause]:
+        hidden = [LimitKind.URGENT] if also_of_renewal_info else [LimitKind.URGENT, LimitKind.RENEWAL_INFO]
+        sql = f"""SELECT scope, until, why FROM ca_pause WHERE {_IN_FORCE} AND ca = :ca
+            AND scope NOT IN ({literals(hidden)}) ORDER BY until DESC, scope"""  # noqa: S608 - constants
+        values = {**_in_force_at(now), "ca": self._ca}
         return self._database.read(_pause_of, sql, values)
+
+    def lift_pauses(self, scopes: Sequence[Scope]) -> None:
+        with self._database.transaction() as run:
+            now = instant(self._clock())
+            for scope in scopes:
+                run("DELETE FROM ca_pause WHERE ca = ? AND scope = ?", (self._ca, str(scope)))
+                run(_DUE_AFTER_PAUSE, {"now": now, "scope": str(scope)})
+            run(_DUE_AFTER_REFUSAL, {"now": now})
+            run(_CONFIRMED_AFTER_REFUSAL, {"now": now})
+            self.record_milestone(Milestone.PAUSE_LIFTED, clean(", ".join(map(str, scopes))))
 
     def active_pause(self, now: datetime, *scopes: Scope) -> Pause | None:
         return self._usage(now).longest_pause((*EVERY_REQUEST, *scopes))

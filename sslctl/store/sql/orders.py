@@ -17,7 +17,7 @@ _INSERT = """INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, open
     VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
 
 
-class SqlOrders(SqlDomains, SqlBudget):
+class SqlOrders(SqlBudget, SqlDomains):
     """The store's `Orders`."""
 
     def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
@@ -25,7 +25,7 @@ class SqlOrders(SqlDomains, SqlBudget):
             self._require_revision(domain)
             if self.find_open_order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
-            is_renewal, at = self._require_budget(domain, names), instant(self._clock())
+            is_renewal, at = self._spend_budget(domain, names), instant(self._clock())
             token = self._keyring.encrypt(key_pem)
             values = (
                 domain.id,

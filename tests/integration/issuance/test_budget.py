@@ -13,7 +13,7 @@ import pytest
 
 from sslctl.issuer import Issued, IssueError
 from sslctl.rules.limits import LimitKind, Scope
-from sslctl.rules.model import Order
+from sslctl.rules.model import Milestone, Order
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
@@ -184,11 +184,13 @@ class Gate:
     def __init__(self, cdn: Cdn) -> None:
         self.error: Callable[[], IssueError | None] = lambda: None
         self.asked = 0
+        self.names: list[str] = []
         self._issue, self._collect = cdn.issuer.issue, cdn.issuer.collect
         cdn.issuer.issue = self.issue  # type: ignore[method-assign]
         cdn.issuer.collect = self.collect  # type: ignore[method-assign]
 
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
+        self.names.append(order.names[0])
         self._refuse()
         return self._issue(order, on_url, replaces=replaces)
 
@@ -217,16 +219,18 @@ def pause_everything(cdn: Cdn) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("scope", [Scope(LimitKind.ACCOUNT), Scope(LimitKind.ORDERS)], ids=str)
+@pytest.mark.parametrize(
+    ("scope", "hours"), [(Scope(LimitKind.ACCOUNT), 20), (Scope(LimitKind.ORDERS), 2)], ids=str
+)
 def test_pause_for_the_account_or_for_new_orders_holds_all_domains_until_its_exact_end(
-    cdn: Cdn, limited: Callable[..., None], scope: Scope
+    cdn: Cdn, limited: Callable[..., None], scope: Scope, hours: int
 ) -> None:
     limited()
     gate = Gate(cdn)
     enrol(cdn, "a.test", "b.test", "c.test")
-    # The pause lasts past midnight in Singapore, which must not shorten it.
-    gate.error = refusal(scope, timedelta(hours=30, seconds=7), cdn)
-    until = at(timedelta(hours=30, seconds=7), cdn.clock())
+    # The first pause lasts past midnight in Singapore, which must not shorten it.
+    gate.error = refusal(scope, timedelta(hours=hours, seconds=7), cdn)
+    until = at(timedelta(hours=hours, seconds=7), cdn.clock())
     ended = tick(cdn)
     assert sorted(ended.values()) == [Code.BUDGET_HELD, Code.BUDGET_HELD, Code.CA_RATE_LIMITED]
     assert {reason(cdn, name)["retry_at"] for name in ended} == {until}
@@ -236,7 +240,7 @@ def test_pause_for_the_account_or_for_new_orders_holds_all_domains_until_its_exa
     assert cdn.sslctl("recheck").exit_code == 5
     assert gate.asked == 1
     gate.error = lambda: None
-    cdn.clock.move(hours=30, seconds=6)
+    cdn.clock.move(hours=hours, seconds=6)
     assert tick(cdn) == {}
     cdn.clock.move(seconds=1)
     assert tick(cdn) == {"a.test": "", "b.test": "", "c.test": ""}
@@ -336,13 +340,145 @@ def test_recheck_queries_no_further_open_order_after_the_ca_asks_for_a_pause(
     assert gate.asked == 1
 
 
-def test_pause_is_limited_to_seven_days(cdn: Cdn, limited: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    ("scope", "code", "length"),
+    [
+        (Scope(LimitKind.ACCOUNT), Code.CA_UNAVAILABLE, HOUR),
+        (Scope(LimitKind.ACCOUNT), Code.CA_RATE_LIMITED, 24 * HOUR),
+        (Scope(LimitKind.ORDERS), Code.CA_RATE_LIMITED, 3 * HOUR),
+    ],
+    ids=str,
+)
+def test_pause_is_limited_to_what_can_be_right(
+    cdn: Cdn, limited: Callable[..., None], scope: Scope, code: Code, length: timedelta
+) -> None:
     limited()
     gate = Gate(cdn)
     enrol(cdn, "a.test", "b.test")
-    gate.error = refusal(Scope(LimitKind.ACCOUNT), timedelta(days=3650), cdn)
+    gate.error = refusal(scope, timedelta(days=3650), cdn, code)
+    assert sorted(tick(cdn).values()) == [Code.BUDGET_HELD, code]
+    # Those that were refused wait no longer than those that are held back.
+    assert {reason(cdn, name)["retry_at"] for name in ("a.test", "b.test")} == {at(length, cdn.clock())}
+
+
+WEEK = timedelta(days=7)
+
+
+def served(cdn: Cdn, *names: str) -> None:
+    """Issue certificates that expire one after the other, an hour apart."""
+    for name in names:
+        enrol(cdn, name)
+        assert tick(cdn) == {name: ""}
+        cdn.clock.move(hours=1)
+
+
+def test_pause_lets_one_order_an_hour_ahead_for_what_would_expire(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited()
+    served(cdn, "a.test", "b.test", "c.test", "d.test")
+    gate = Gate(cdn)
+    cdn.clock.move(days=89)
+    # All of them expire within 24 hours, and the CA asks for a week.
+    gate.error = refusal(Scope(LimitKind.ACCOUNT), WEEK, cdn)
     tick(cdn)
-    assert reason(cdn, "b.test")["retry_at"] == at(timedelta(days=7), cdn.clock())
+    (refused,) = gate.names
+    enrol(cdn, "new.test")
+    gate.error = lambda: None
+    gate.names.clear()
+    renewed = []
+    for _ in range(8):
+        cdn.clock.move(hours=1)
+        tick(cdn)
+        renewed.append([*gate.names])
+        gate.names.clear()
+    # The one that the CA refused comes after those that had no turn yet.
+    others = [[name] for name in ("a.test", "b.test", "c.test", "d.test") if name != refused]
+    assert renewed == [*others, [refused], [], [], [], []]
+    assert reason(cdn, "new.test")["code"] == Code.BUDGET_HELD
+    assert cdn.sslctl("list", "--json").json["ca_pauses"] != []
+
+
+def test_wrong_retry_after_for_a_week_costs_no_certificate(cdn: Cdn, limited: Callable[..., None]) -> None:
+    """From the renewal time on, the CA refuses everything until 12 hours before the first certificate expires."""
+    limited()
+    served(cdn, "a.test", "b.test", "c.test")
+    gate = Gate(cdn)
+    cdn.clock.move(days=83)
+    gate.error = lambda: IssueError(
+        Code.CA_RATE_LIMITED,
+        "too busy",
+        retry_at=cdn.clock() + WEEK,
+        pause=Scope(LimitKind.ACCOUNT),
+        order_dead=True,
+    )
+    for _ in range(24):
+        tick(cdn)
+        cdn.clock.move(hours=6)
+    assert 5 <= gate.asked <= 8, "once a day"
+    gate.asked = 0
+    for _ in range(12):
+        tick(cdn)
+        cdn.clock.move(hours=1)
+    assert 10 <= gate.asked <= 12, "once an hour on the last day"
+    gate.error = lambda: None
+    for _ in range(5):
+        tick(cdn)
+        cdn.clock.move(hours=1)
+    domains = cdn.sslctl("list", "--json").json["domains"]
+    assert [(each["domain"], each["status"], each["days_left"]) for each in domains] == [
+        (name, "Success", 89) for name in ("a.test", "b.test", "c.test")
+    ]
+
+
+def test_pause_lets_an_open_order_ahead_for_what_would_expire(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited()
+    served(cdn, "a.test")
+    cdn.clock.move(days=89, hours=12)
+    cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "no decision in time"))
+    assert tick(cdn) == {"a.test": Code.CA_VALIDATING}
+    gate = Gate(cdn)
+    store = cdn.app().store
+    store.pause(Scope(LimitKind.ACCOUNT), cdn.clock() + 24 * HOUR, "a test")
+    store.close()
+    cdn.clock.move(hours=1)
+    assert tick(cdn) == {"a.test": ""}
+    assert gate.asked == 2
+
+
+def test_lifting_a_pause_makes_what_it_held_back_due_at_once(cdn: Cdn, limited: Callable[..., None]) -> None:
+    limited()
+    gate = Gate(cdn)
+    enrol(cdn, "a.test", "b.test", "c.test")
+    gate.error = refusal(Scope(LimitKind.ACCOUNT), WEEK, cdn)
+    tick(cdn)
+    gate.error = lambda: None
+    cdn.clock.move(minutes=1)
+    assert tick(cdn) == {}
+    assert cdn.sslctl("pauses", "lift", "acount").exit_code == 9
+    assert "did you mean account?" in cdn.sslctl("pauses", "lift", "acount").stderr
+    assert "account" in cdn.sslctl("pauses").stdout
+    assert cdn.sslctl("pauses", "--json").json["pauses"][0]["kind"] == "account"
+    lifted = cdn.sslctl("pauses", "lift", "account", "--json")
+    assert (lifted.exit_code, [pause["kind"] for pause in lifted.json["pauses"]]) == (0, ["account"])
+    assert tick(cdn) == {"a.test": "", "b.test": "", "c.test": ""}
+    assert "account" not in cdn.sslctl("pauses").stdout
+    store = cdn.app().store
+    assert Milestone.PAUSE_LIFTED in store.milestones()
+    store.close()
+
+
+def test_lifting_all_pauses_includes_those_of_names_and_of_renewal_information(cdn: Cdn) -> None:
+    assert cdn.sslctl("pauses", "lift", "all").exit_code == 0
+    store = cdn.app().store
+    for scope in (Scope(LimitKind.FAILURES, "a.test"), Scope(LimitKind.RENEWAL_INFO)):
+        store.pause(scope, cdn.clock() + HOUR, "a test")
+    store.trip_breaker("a test")
+    assert "did you mean failures:a.test?" in cdn.sslctl("pauses", "lift", "a.test").stderr
+    assert len(cdn.sslctl("pauses", "lift", "all", "--json").json["pauses"]) == 3
+    assert store.pauses(cdn.clock(), also_of_renewal_info=True) == []
+    assert not store.is_breaker_open
+    store.close()
 
 
 def test_longest_of_several_pauses_counts(cdn: Cdn) -> None:
@@ -456,9 +592,13 @@ def test_list_and_tick_report_the_pauses_of_the_ca(cdn: Cdn) -> None:
     store.pause(Scope(LimitKind.CERTIFICATES, "b.test"), START + 3 * HOUR, "x")
     store.trip_breaker("the CA did not answer several times in a row: refused")
     store.close()
+    orders = (
+        "No new orders are placed until 2026-11-23 14:00 SGT: the CA asked for a pause: too many new orders."
+    )
+    breaker = "the CA did not answer several times in a row: refused."
     lines = [
-        "No new orders are placed until 2026-11-23 14:00 SGT: the CA asked for a pause: too many new orders",
-        "No requests are sent to the CA until 2026-11-23 12:01 SGT: the CA did not answer several times in a row: refused",
+        f"{orders} `sslctl pauses lift orders` ends this pause",
+        f"No requests are sent to the CA until 2026-11-23 12:01 SGT: {breaker} `sslctl pauses lift breaker` ends this pause",
         "No new orders for 2 names or sets of names until 2026-11-23 15:00 SGT at the latest, as the CA requested",
     ]
     assert cdn.sslctl("list").stderr.splitlines()[:3] == [f"sslctl: {line}" for line in lines]

@@ -20,6 +20,7 @@ from sslctl.rules.budget import (
     BudgetRules,
     Queue,
     limits_on_order,
+    longest_wait,
     next_breaker_pause,
     scopes_of_order,
     waits_for,
@@ -58,6 +59,30 @@ class FakeUsage:
     def longest_pause(self, scopes: tuple[Scope, ...]) -> Pause | None:
         covering = [pause for pause in self.pauses if pause.scope in scopes]
         return max(covering, key=lambda pause: pause.until, default=None)
+
+    def has_more_urgent(self, domain: Domain, pause: Pause, tries: int) -> bool:  # noqa: ARG002 - as it is called
+        return False
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "longest"),
+    [
+        (Code.CA_UNAVAILABLE, LimitKind.ACCOUNT, HOUR),
+        (Code.CA_UNAVAILABLE, None, HOUR),
+        (Code.CA_RATE_LIMITED, LimitKind.ACCOUNT, 24 * HOUR),
+        (Code.CA_RATE_LIMITED, LimitKind.ORDERS, 3 * HOUR),
+        (Code.CA_RATE_LIMITED, LimitKind.FAILURES, HOUR),
+        (Code.CA_RATE_LIMITED, LimitKind.CERTIFICATES, 7 * 24 * HOUR),
+        (Code.CA_RATE_LIMITED, LimitKind.DUPLICATES, 7 * 24 * HOUR),
+        (Code.CA_RATE_LIMITED, None, 7 * 24 * HOUR),
+        (Code.CA_REFUSED, None, 24 * HOUR),
+        (Code.CHALLENGE_FAILED, None, 24 * HOUR),
+    ],
+)
+def test_retry_after_is_followed_no_longer_than_it_can_be_right(
+    code: Code, kind: LimitKind | None, longest: timedelta
+) -> None:
+    assert longest_wait(code, None if kind is None else Scope(kind)) == longest
 
 
 def ago(*minutes: float) -> list[datetime]:

@@ -1,0 +1,82 @@
+"""`sslctl pauses`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import click
+
+from sslctl.app import App
+from sslctl.cli.options import json_option
+from sslctl.cli.output import json_shapes
+from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.cli.output.table import table
+from sslctl.errors import NotManaged
+from sslctl.rules.limits import Pause
+from sslctl.rules.singapore import format_sgt
+from sslctl.text import clean
+
+_HEADERS = ("PAUSE", "UNTIL", "WHY")
+_ALL = "all"
+
+
+@click.group("pauses", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(context: click.Context, *, as_json: bool) -> None:
+    """List the pauses: what is not requested from the CA, until when, and why.
+
+    A pause is set if the CA asks for one, refuses requests or does not answer, and ends by itself. While it lasts, one order
+    an hour goes ahead for a certificate that would expire before the end of the pause.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    app: App = context.obj
+    app.only_reads = True
+    found = _pauses(app)
+    if as_json:
+        write_json_list(json_shapes.envelope(), "pauses", map(json_shapes.pause, found))
+    elif found:
+        rows = [(clean(pause.scope), format_sgt(pause.until), pause.why) for pause in found]
+        write_line(table(rows, _HEADERS))
+    else:
+        write_line("There are no pauses: requests to the CA are sent when they are due.")
+
+
+def _pauses(app: App) -> list[Pause]:
+    return app.store.pauses(app.clock(), also_of_renewal_info=True)
+
+
+@command.command("lift", short_help="End a pause, so that the next tick sends requests again.")
+@click.argument("name")
+@json_option
+@click.pass_obj
+def lift(app: App, *, name: str, as_json: bool) -> None:
+    """End the pause NAME, as `sslctl pauses` lists it, or all of them: `all`.
+
+    Do it if the CA works again, or if what it answered is wrong. The next tick sends the requests that were held back; if the
+    CA still refuses them, a new pause begins. That is recorded with the user who lifted the pause.
+    """
+    found = _pauses(app)
+    lifted = found if name == _ALL else [pause for pause in found if str(pause.scope) == name]
+    if not lifted and (found or name != _ALL):
+        raise _missing(name, found)
+    if lifted:
+        app.store.lift_pauses([pause.scope for pause in lifted])
+    if as_json:
+        write_json_list(json_shapes.envelope(), "pauses", map(json_shapes.pause, lifted))
+        return
+    for pause in lifted:
+        write_line(clean(f"Lifted the pause {pause.scope}, which would have ended {format_sgt(pause.until)}"))
+    write_line(
+        "The next tick sends what was held back." if lifted else "There are no pauses, so nothing was lifted."
+    )
+
+
+def _missing(name: str, found: Sequence[Pause]) -> NotManaged:
+    known = [str(pause.scope) for pause in found]
+    near = difflib.get_close_matches(name.lower(), known, n=3)
+    near = near or [each for each in known if each.partition(":")[2] == name.lower()]
+    hint = f"did you mean {' or '.join(map(clean, near))}?" if near else "`sslctl pauses` lists the pauses"
+    return NotManaged(f"there is no pause {clean(name)!r}", hint=hint)
