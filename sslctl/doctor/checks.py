@@ -40,7 +40,6 @@ def run_checks(
     yield from examine("disk", lambda: machine.disk_space(config.state.dir))
     yield from _check_state(config, clock(), waiting)
     outside = Outside(config, connect, clock)
-    yield from examine("account at the CA", outside.account)
     asked = (("DNS", outside.dns), ("CA", outside.ca), ("C4", outside.c4))
     yield from examine_together(asked, SECONDS * _TIMEOUTS)
     yield from examine("clock", outside.skew)

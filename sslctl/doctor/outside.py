@@ -16,9 +16,12 @@ from sslctl.control_plane import ControlPlane, ControlPlaneError, Unauthorized
 from sslctl.doctor import Check, bad, ok, unanswered, warn
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import directory
+from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.preflight.lookup import DnsUnanswered, Resolver
+from sslctl.rules.reasons import Code
 from sslctl.text import clean
 
+ACCOUNT = "account at the CA"
 SECONDS = 5.0
 """The timeout of each request."""
 
@@ -49,28 +52,55 @@ class Outside:
             yield ok("DNS", f"answers queries for {clean(name)}")
 
     def ca(self) -> Iterator[Check]:
-        """Get the CA's directory."""
+        """Get the CA's directory, and ask the CA about our account."""
         acme = self._config.acme
         if acme.ca_bundle is not None:
             require_trusted(acme.ca_bundle, "acme.ca_bundle")
+        is_reachable = False
         try:
             at = directory.ask(acme, SECONDS)
         except IssueError as error:
             hint = "check acme.directory_url and acme.ca_bundle"
             yield unanswered("CA", f"{clean(acme.directory_url)}: {error.found}", hint)
         else:
+            is_reachable = True
             self._compare("the CA", at)
             yield ok("CA", f"{clean(acme.directory_url)} answers")
+        yield from self._account(is_reachable=is_reachable)
 
-    def account(self) -> Iterator[Check]:
-        """Check that our account at the CA is recorded; no request is made."""
+    def _account(self, *, is_reachable: bool) -> Iterator[Check]:
         acme, folder = self._config.acme, self._config.state.acme_dir
-        if directory.find_account(folder, acme.directory_url) is None:
-            yield warn(
-                "account at the CA", f"not registered yet in {clean(folder)}", "the first order registers it"
+        account = directory.find_account(folder, acme.directory_url)
+        if account is None:
+            yield warn(ACCOUNT, f"not registered yet in {clean(folder)}", "the first order registers it")
+            return
+        if not is_reachable:
+            yield ok(ACCOUNT, "registered; the CA was not asked, because it does not answer")
+            return
+        bounded = replace(acme, timeout_seconds=min(acme.timeout_seconds, SECONDS))
+        issuer = CertbotIssuer(bounded, folder, clock=self._clock)
+        hint = (
+            f"if the CA deactivated it, move {clean(account)} away: the next order registers another account"
+        )
+        try:
+            status = issuer.account_status()
+        except IssueError as error:
+            is_refused = error.code is Code.CA_REFUSED
+            yield (
+                bad(ACCOUNT, f"refused by the CA: {error.found}", hint)
+                if is_refused
+                else unanswered(
+                    ACCOUNT, f"the CA did not answer about it: {error.found}", "see the check `CA`"
+                )
             )
         else:
-            yield ok("account at the CA", "registered")
+            yield (
+                ok(ACCOUNT, "valid")
+                if status == "valid"
+                else bad(ACCOUNT, f"its status is {clean(status)}", hint)
+            )
+        finally:
+            issuer.close()
 
     def c4(self) -> Iterator[Check]:
         """Get C4's health, with our token."""

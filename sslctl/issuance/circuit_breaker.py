@@ -25,7 +25,7 @@ class CircuitBreaker:
 
     A pause that the CA asks for is kept as long as it asks, at most as long as such a pause can be right
     (`budget.longest_wait`). After `FAILURE_THRESHOLD` requests in a row
-    without an answer, from any pass, the breaker opens for a minute. If the next request fails too, it opens for twice
+    without an answer, from any pass, or one that refuses the account, the breaker opens for a minute. If the next request fails too, it opens for twice
     as long, at most an hour. The first answer closes it.
     """
 
@@ -60,7 +60,10 @@ class CircuitBreaker:
             until = self._clock() + URGENT_INTERVAL
             self._store.pause(Scope(LimitKind.URGENT), until, "an order was refused")
         elif scope is not None and scope.kind is LimitKind.ACCOUNT:
-            self._record_failure(error.found)
+            if error.code is Code.CA_REFUSED:
+                self._store.trip_breaker(f"the CA refuses all requests of the account: {error.found}")
+            else:
+                self._record_failure(error.found)
             return
         if error.code not in _INCONCLUSIVE:
             self._record_answer()

@@ -97,6 +97,19 @@ def _handler(server: AriServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
             self.close_connection = len(body) != int(answer.headers.get("Content-Length", len(body)))
 
+        def do_HEAD(self) -> None:
+            self._send_empty()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.do_GET()
+
+        def _send_empty(self) -> None:
+            self.send_response(200)
+            self.send_header("Replay-Nonce", "bm9uY2U")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 

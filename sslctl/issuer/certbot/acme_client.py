@@ -16,6 +16,7 @@ from josepy.json_util import field
 
 from sslctl.issuer.certbot import authenticator, challenge_files
 from sslctl.issuer.certbot.challenge_files import TOKEN
+from sslctl.issuer.certbot.problems import is_account_refused
 from sslctl.text import clean
 
 # A fresh nonce is fetched before each try. Pebble rejects 5 % of good nonces on purpose, and a CA with several front ends
@@ -35,6 +36,9 @@ class Observer(acme.client.ClientNetwork):
     status: int
     # Whether the CA has said that the order is valid: then it has issued the certificate.
     is_issued: bool
+    new_order_url: str
+    # Whether the CA accepted an order without its URL.
+    is_order_lost: bool
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
         """POST as acme does, and retry rejected nonces (RFC 8555, section 6.5)."""
@@ -62,8 +66,12 @@ class Observer(acme.client.ClientNetwork):
             Observer.retry_after = response.headers.get("Retry-After", "")
             return response
         body = _json_object(response)
-        if "finalize" in body and "Location" in response.headers:
+        # Whatever the body is: with its URL the order can be collected later.
+        is_new_order = method == "POST" and url == Observer.new_order_url
+        if (is_new_order or "finalize" in body) and "Location" in response.headers:
             Observer.on_order(response.headers["Location"])
+        elif is_new_order:
+            Observer.is_order_lost = True
         if "finalize" in body and body.get("status") == "valid":
             Observer.is_issued = True
         Observer.problems.extend(_problems(body))
@@ -86,6 +94,7 @@ class Client(acme.client.ClientV2):
     def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:
         """Place the order, or go on with the one at `order_url` (RFC 8555, section 7.4: it exists until it expires)."""
         if not Client.order_url:
+            Observer.new_order_url = self.directory["newOrder"]
             return super().new_order(csr_pem, profile)
         body = messages.Order.from_json(self._post_as_get(Client.order_url).json())
         authorizations = [
@@ -172,4 +181,5 @@ def is_gone(error: Exception) -> bool:
         isinstance(error, messages.Error)
         and Observer.status < requests.codes.server_error
         and error.code in ("malformed", "unauthorized")
+        and not is_account_refused(error.code, error.detail or "")
     )

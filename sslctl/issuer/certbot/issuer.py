@@ -37,9 +37,9 @@ _CHALLENGES = Path(".well-known") / "acme-challenge"
 # More than is needed: a token, a dot and the thumbprint of the account's key take some 90 bytes.
 _CHALLENGE_FILE_BYTES = 1 << 10
 _COLLECT_SECONDS = 20
-# An order that the CA does not know is kept for so long: a wrong answer must not cost the order. And if the CA knows no
-# order, each domain places at most one a day.
-_UNKNOWN_ORDER_KEPT = timedelta(days=1)
+# An order that the CA does not know, or that it ended for no fault of a challenge, is kept for so long: a wrong answer must not
+# cost the order. And if the CA does so with every order, each domain places at most one a day.
+_LOST_ORDER_KEPT = timedelta(days=1)
 _MAX_URL_LENGTH = 2000
 # Longer than any CA keeps an order open.
 _STALE_SECONDS = 30 * 86_400
@@ -117,7 +117,10 @@ class CertbotIssuer:
         result = self._run_for_order(order, job, _no_order)
         if result.get("pending"):
             raise OrderPending
-        if "unknown" in result and self._clock() - order.opened_at < _UNKNOWN_ORDER_KEPT:
+        is_kept = self._clock() - order.opened_at < _LOST_ORDER_KEPT
+        if "invalid" in result and is_kept:
+            raise to_issue_error(result["invalid"], self._clock(), order_placed=True)
+        if "unknown" in result and is_kept:
             raise IssueError(Code.CA_REFUSED, f"it does not know the order: {clean(result['unknown'])}")
         return _split(result["fullchain"]) if "fullchain" in result else None
 
@@ -156,6 +159,18 @@ class CertbotIssuer:
         result = self._run({"do": "renewal_info", "ids": list(ids), "seconds": bound}, _no_order)
         return ari.read(result, self._clock())
 
+    def account_status(self) -> str | None:
+        """Return the status of our account, as the CA tells it (RFC 8555, section 7.1.2); None if there is no account here.
+
+        Nothing is written below our folder. Raise `IssueError` if the CA refuses the account, or gives no answer.
+        """
+        account = self._account()
+        if account is None:
+            return None
+        with _translating_os_errors(), tempfile.TemporaryDirectory(prefix="sslctl-") as scratch:
+            job = {"do": "account", "account": str(account)}
+            return str(self._run(job, _no_order, folder=Path(scratch))["status"])
+
     def _require_storage(self) -> None:
         """Raise `IssueError` if there is no disk space for the files of an order."""
         self._make_folder(self._folder)
@@ -191,10 +206,11 @@ class CertbotIssuer:
         self, order: Order, job: dict[str, Any], on_url: Callable[[str], None]
     ) -> dict[str, Any]:
         """Run `job`. If the CA no longer knows our account, register it again and report that; the next pass uses it."""
+        was_registered_again = self._registered_again
         try:
             return self._run(job, on_url, url=order.url or "")
         except IssueError as error:
-            if not error.found.startswith("accountDoesNotExist"):
+            if was_registered_again or not error.found.startswith("accountDoesNotExist"):
                 raise
             self._register_again(order_dead=error.order_dead)
             found = f"{error.found.rstrip('.')}; the account was registered again, with the same key"
@@ -260,12 +276,23 @@ class CertbotIssuer:
             *("--logs-dir", str(run / "logs"), "--max-log-backups", "0"),
         ]
 
-    def _run(self, job: dict[str, Any], on_url: Callable[[str], None], *, url: str = "") -> dict[str, Any]:
-        """Run `job` in a process of its own and return its result. `url` is that of an order placed earlier. Raise `IssueError`."""
-        self._make_folder(self._folder)
+    def _run(
+        self,
+        job: dict[str, Any],
+        on_url: Callable[[str], None],
+        *,
+        url: str = "",
+        folder: Path | None = None,
+    ) -> dict[str, Any]:
+        """Run `job` in a process of its own and return its result. Raise `IssueError`.
+
+        `url` is that of an order placed earlier. Temporary files are in `folder`, by default in ours.
+        """
+        folder = folder or self._folder
+        self._make_folder(folder)
         with (
             _translating_os_errors(),
-            tempfile.TemporaryDirectory(dir=self._folder, prefix="child-") as scratch,
+            tempfile.TemporaryDirectory(dir=folder, prefix="child-") as scratch,
             tempfile.TemporaryFile(dir=scratch) as stderr,
             self._pool.job(stderr) as channel,
         ):
@@ -297,7 +324,8 @@ class CertbotIssuer:
         """Return the order's URL. Raise `IssueError` if it is not safe to store, show and use."""
         scheme = self._acme.directory_url.partition("://")[0]
         if re.fullmatch(rf"{scheme}://[!-~]{{1,{_MAX_URL_LENGTH}}}", url) is None:
-            raise IssueError(Code.CA_UNAVAILABLE, "the order's URL cannot be used")
+            retry_at = self._clock() + _LOST_ORDER_KEPT
+            raise IssueError(Code.CA_REFUSED, "the order's URL cannot be used", retry_at=retry_at)
         return url
 
     def _on_disk(self, order: Order) -> Issued | None:

@@ -55,7 +55,8 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     Observer.on_order = staticmethod(_once(lambda url: send({"order": url})))
     Observer.problems = []
     Observer.retry_after = ""
-    Observer.is_issued = False
+    Observer.is_issued = Observer.is_order_lost = False
+    Observer.new_order_url = ""
     Observer.status = 0
     # A cli.ini on the machine could add hooks or names: only the job's arguments count.
     constants.CLI_DEFAULTS["config_files"] = []
@@ -93,6 +94,7 @@ def _failure(kind: str, detail: str, typ: str = "") -> dict[str, Any]:
         "problems": Observer.problems,
         "retry_after": Observer.retry_after,
         "issued": Observer.is_issued,
+        "lost": Observer.is_order_lost,
         "status": Observer.status,
     }
 
@@ -155,7 +157,7 @@ def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:
 def _collect(job: dict[str, Any]) -> dict[str, Any]:
     """Return the `fullchain` of the order at `job["order_url"]`, or `pending`, or `unknown` if the CA does not know the order.
 
-    The result is empty if the order is invalid.
+    The result is empty if a challenge of the order failed, and has the CA's problem if the order is `invalid` for another reason.
     """
     client = _client(job["directory_url"], Path(job["account"]))
     try:
@@ -167,11 +169,22 @@ def _collect(job: dict[str, Any]) -> dict[str, Any]:
     body = messages.Order.from_json(response.json())
     if body.status == messages.STATUS_PENDING:
         return {"pending": True}
-    found = {} if body.status == messages.STATUS_INVALID else _fetch(client, body, job)
+    is_invalid = body.status == messages.STATUS_INVALID
+    found = {} if is_invalid else _fetch(client, body, job)
     # The certificate counts; leftover challenge files are no secret.
     with suppress(Exception):
         client.remove_challenge_files(body)
+    if is_invalid and body.error is not None and not Observer.problems:
+        return {"invalid": _failure("acme", body.error.detail or "", body.error.typ or "")}
     return found
+
+
+def _ask_account(job: dict[str, Any]) -> dict[str, Any]:
+    """Return the `status` of the account at the CA (RFC 8555, section 7.1.2)."""
+    client = _client(job["directory_url"], Path(job["account"]))
+    response = client.net.post(client.net.account.uri, None, new_nonce_url=client.directory["newNonce"])
+    body = response.json()
+    return {"status": str(body.get("status", "")) if isinstance(body, dict) else ""}
 
 
 def _fetch(client: Any, body: messages.Order, job: dict[str, Any]) -> dict[str, Any]:
@@ -190,6 +203,7 @@ def _client(directory_url: str, account: Path) -> Any:
 
 
 _OURS = {
+    "account": _ask_account,
     "collect": _collect,
     "register": _register,
     "register_again": _register_again,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sslctl.issuer import IssueError
@@ -50,6 +50,13 @@ _BAD_REDIRECT = re.compile(
 _FINAL_CODES = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
 # The CA would refuse the same CSR again, and the order would stay ready until it expires.
 _FINAL_TYPES = ("badCSR", "badPublicKey")
+# When another order may be placed after one that ended for a reason that the next would probably end for too.
+_NEXT_ORDER = timedelta(days=1)
+# The CA refuses whatever this account asks for. Boulder's text is `Account is not valid, has status "deactivated"`.
+_ACCOUNT_TYPES = ("accountDoesNotExist", "userActionRequired", "externalAccountRequired")
+_ACCOUNT_REFUSED = re.compile(
+    r"\baccount (?:is not valid|has status|(?:is|has been) (?:deactivated|revoked))", re.IGNORECASE
+)
 # HTTP statuses of a certificate that the CA does not return. They concern that certificate only.
 _ABSENT = (403, 404, 410)
 _WANTED = {
@@ -71,13 +78,25 @@ def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool
         # With an authorization the order becomes invalid too (RFC 8555, section 7.1.6).
         code, found = _judge_challenges(problems)
         return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=retry_at, order_dead=True)
-    code, found = _judge(kind, detail, _short(str(failure.get("type", ""))))
+    typ = _short(str(failure.get("type", "")))
+    code, found = _judge(kind, detail, typ)
     if failure.get("issued") and kind in ("acme", "network"):
         is_absent = failure.get("status") in _ABSENT
         return _not_returned(code, found, retry_at, None if is_absent else _refused_scope(code, detail))
-    dead = not order_placed or code in _FINAL_CODES or _short(str(failure.get("type", ""))) in _FINAL_TYPES
+    dead = not order_placed or code in _FINAL_CODES or typ in _FINAL_TYPES
     wanted, pause = _WANTED.get(code, ""), _refused_scope(code, detail)
+    if is_account_refused(typ, detail):
+        pause = Scope(LimitKind.ACCOUNT)
+    if failure.get("lost") and not order_placed:
+        code, found, pause = Code.CA_REFUSED, f"it accepted an order without its URL; {found}", None
+    if (failure.get("lost") and not order_placed) or typ in _FINAL_TYPES:
+        retry_at = max(retry_at or now, now + _NEXT_ORDER)
     return IssueError(code, found, wanted=wanted, retry_at=retry_at, pause=pause, order_dead=dead)
+
+
+def is_account_refused(typ: str, detail: str) -> bool:
+    """Return whether an ACME error, by its type without the prefix and its detail, refuses every request of the account."""
+    return typ in _ACCOUNT_TYPES or (typ == "unauthorized" and _ACCOUNT_REFUSED.search(detail) is not None)
 
 
 def _not_returned(code: Code, found: str, retry_at: datetime | None, pause: Scope | None) -> IssueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from josepy.jwk import JWKEC
+from josepy.util import ComparableECKey
 
 from sslctl.app import App
 from sslctl.errors import Exit
@@ -28,7 +32,9 @@ NAME = "shop.example.com"
 def ca(tmp_path: Path) -> Iterator[AriServer]:
     """A CA that serves only its directory."""
     with AriServer(tmp_path) as running:
-        running.directory = Answer({"newOrder": "https://ca.test/order"})
+        urls = {"newNonce": f"{running.url}/nonce", "newOrder": "https://ca.test/order"}
+        running.directory = Answer(urls)
+        running.answers["/account"] = Answer({"status": "valid"}, headers={"Replay-Nonce": "bm9uY2U"})
         yield running
 
 
@@ -46,7 +52,9 @@ def well(cdn: Cdn, ca: AriServer, monkeypatch: pytest.MonkeyPatch) -> Cdn:
     assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
     (cdn.folder / "state" / "acme").mkdir(mode=0o700)
     account.mkdir(parents=True)
-    (account / "regr.json").write_text("{}")
+    (account / "regr.json").write_text(json.dumps({"body": {}, "uri": f"{ca.url}/account"}))
+    key = JWKEC(key=ComparableECKey(ec.generate_private_key(ec.SECP256R1())))
+    (account / "private_key.json").write_text(key.json_dumps())
     return cdn
 
 

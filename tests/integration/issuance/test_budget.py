@@ -573,6 +573,24 @@ def test_circuit_breaker_count_does_not_restart_after_an_error_of_certbot(
     assert (ended.count(Code.CA_UNAVAILABLE), ended.count(Code.BUDGET_HELD)) == (5, 3)
 
 
+def test_circuit_breaker_opens_at_once_when_the_ca_refuses_the_account(
+    cdn: Cdn, limited: Callable[..., None]
+) -> None:
+    limited()
+    gate = Gate(cdn)
+    fleet(cdn, 7)
+    gate.error = refusal(Scope(LimitKind.ACCOUNT), None, cdn, Code.CA_REFUSED)
+    ended = list(tick(cdn).values())
+    assert (ended.count(Code.CA_REFUSED), ended.count(Code.BUDGET_HELD), gate.asked) == (1, 6, 1)
+    for minutes in (1, 2, 4):
+        cdn.clock.move(minutes=minutes)
+        cdn.sslctl("recheck")
+    assert gate.asked == 4, "once each time that the breaker closes"
+    gate.error = lambda: None
+    cdn.clock.move(hours=1)
+    assert set(tick(cdn).values()) == {""}
+
+
 def test_circuit_breaker_does_not_count_errors_of_certbot(cdn: Cdn, limited: Callable[..., None]) -> None:
     limited()
     gate = Gate(cdn)

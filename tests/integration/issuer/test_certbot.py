@@ -490,7 +490,7 @@ def test_order_url_is_refused_when_it_is_unprintable_too_long_or_not_https(
 ) -> None:
     with pytest.raises(IssueError) as caught:
         issuer._check_url(url)
-    assert caught.value.code is Code.CA_UNAVAILABLE
+    assert caught.value.code is Code.CA_REFUSED
     assert issuer._check_url("https://ca.example/order/1") == "https://ca.example/order/1"
 
 

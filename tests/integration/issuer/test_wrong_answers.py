@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +17,8 @@ pytestmark = pytest.mark.pebble
 
 HTML = Answer(404, {"Content-Type": "text/html"}, b"<html>not found</html>")
 LIST = Answer(200, {"Content-Type": "application/json"}, b"[]")
+ORDER_LIST = Answer(201, {"Content-Type": "application/json"}, b"[]")
+ORDER_HTML = Answer(201, {"Content-Type": "text/html"}, b"<html>made</html>")
 CUT_OFF = Answer(
     200, {"Content-Type": "application/pem-certificate-chain"}, b"-----BEGIN CERTIFICATE-----\nMIIB"
 )
@@ -31,6 +34,7 @@ WRONG = (
     pytest.param("certificate", Answer(200), Code.ISSUER_FAILED, id="empty"),
     pytest.param("certificate", LIST, Code.ISSUER_FAILED, id="a list"),
     pytest.param("order", problem(404, "malformed", "none"), Code.CA_REFUSED, id="order 404"),
+    pytest.param("challenge", LIST, Code.CA_VALIDATING, id="challenge a list"),
     pytest.param("order", LIST, Code.CA_VALIDATING, id="order a list"),
 )
 
@@ -75,3 +79,98 @@ def test_order_survives_an_hour_of_wrong_answers(scene: Scene, kind: str, answer
     scene.tick(minutes=100)
     assert (scene.code(name), _orders(scene, name)) == ("Success", 1)
     assert scene.violations() == []
+
+
+@pytest.mark.parametrize("answer", [ORDER_LIST, ORDER_HTML], ids=["a list", "HTML"])
+def test_order_whose_first_answer_is_unreadable_is_continued(scene: Scene, answer: Answer) -> None:
+    (name,) = scene.names(1)
+    scene.proxy.altered = partial(_alter, "new-order", answer)
+    scene.add([name])
+    assert scene.finding(name) is not None
+    scene.tick(minutes=1)
+    assert (scene.code(name), _orders(scene, name)) == ("Success", 1)
+    assert scene.violations() == []
+
+
+def _without_location(question: Question, right: Answer) -> Answer:
+    headers = {name: value for name, value in right.headers.items() if name != "Location"}
+    return replace(right, headers=headers, body=b"[]") if question.kind == "new-order" else right
+
+
+def _with_bad_location(question: Question, right: Answer) -> Answer:
+    headers = {**right.headers, "Location": "http://plain.example/order"}
+    return replace(right, headers=headers) if question.kind == "new-order" else right
+
+
+def _bad_csr(question: Question, right: Answer) -> Answer:
+    wrong = problem(400, "badCSR", "the CSR is not good")
+    return _alter("finalize", wrong, question, right)
+
+
+def _invalid(question: Question, right: Answer) -> Answer:
+    if question.kind not in ("order", "finalize") or right.json.get("status") not in ("processing", "valid"):
+        return right
+    return right.with_json(
+        status="invalid", certificate=None, error={"type": "urn:ietf:params:acme:error:serverInternal"}
+    )
+
+
+# An order that the CA called invalid by mistake is collected when it says so.
+@pytest.mark.parametrize(
+    ("altered", "orders"), [(_without_location, 2), (_with_bad_location, 2), (_bad_csr, 2), (_invalid, 1)]
+)
+def test_answer_that_no_order_survives_costs_one_order_a_day(
+    scene: Scene, altered: Callable[[Question, Answer], Answer], orders: int
+) -> None:
+    (name,) = scene.names(1)
+    scene.proxy.altered = altered
+    scene.add([name])
+    for minutes in (1, 10, 100, 720, 300):
+        scene.tick(minutes=minutes)
+    assert (scene.code(name) != "Success", _orders(scene, name)) == (True, 1), scene.finding(name)
+    scene.proxy.altered = _behave
+    scene.tick(days=1)
+    assert (scene.code(name), _orders(scene, name)) == ("Success", orders)
+
+
+@pytest.fixture
+def narrow(ca: FaultyCa) -> Iterator[Scene]:
+    with ca.scene("narrow", workers=2) as made:
+        yield made
+
+
+def test_deactivated_account_is_not_asked_about_for_each_domain(narrow: Scene) -> None:
+    """The text is Boulder's."""
+    scene = narrow
+    first, *names = scene.names(6)
+    scene.add([first])
+    assert scene.code(first) == "Success"
+    refusal = problem(403, "unauthorized", 'Account is not valid, has status "deactivated"')
+    scene.proxy.altered = partial(_alter, "new-order", refusal)
+    before = scene.proxy.count("new-order")
+    scene.add(names)
+    assert scene.proxy.count("new-order") - before <= 2, "those that two workers sent at the same moment"
+    assert {scene.code(name) for name in names} == {"CA_REFUSED", "BUDGET_HELD"}
+    assert "the CA refuses all requests of the account" in scene.output
+
+
+def test_doctor_reports_an_account_that_the_ca_deactivated(scene: Scene) -> None:
+    (name,) = scene.names(1)
+    scene.add([name])
+    scene.sslctl("doctor", "--json")
+    assert _account_check(scene)["grade"] == "ok", scene.output
+    refusal = problem(403, "unauthorized", "Account has been deactivated")
+    scene.proxy.altered = partial(_alter, "other", refusal)
+    assert scene.sslctl("doctor", "--json") != 0
+    found = _account_check(scene)
+    assert (found["grade"], "deactivated" in found["detail"]) == ("bad", True)
+    scene.proxy.altered = lambda question, right: (
+        right.with_json(status="revoked") if question.kind == "other" else right
+    )
+    scene.sslctl("doctor", "--json")
+    assert _account_check(scene)["detail"] == "its status is revoked"
+
+
+def _account_check(scene: Scene) -> dict[str, str]:
+    (found,) = (each for each in json.loads(scene.output)["checks"] if each["check"] == "account at the CA")
+    return dict(found)

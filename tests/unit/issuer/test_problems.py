@@ -205,6 +205,32 @@ def test_unavailable_ca_pauses_the_account(failure: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typ", "detail"),
+    [
+        ("unauthorized", 'Account is not valid, has status "deactivated"'),
+        ("unauthorized", "Account has been deactivated"),
+        ("accountDoesNotExist", "unable to find registered account"),
+        ("userActionRequired", "terms of service have changed"),
+        ("externalAccountRequired", "no external account"),
+    ],
+)
+def test_refused_account_pauses_the_account(typ: str, detail: str) -> None:
+    error = to_issue_error(acme(typ, detail), NOW, order_placed=False)
+    assert (error.code, error.pause, error.retry_at) == (Code.CA_REFUSED, Scope(LimitKind.ACCOUNT), None)
+
+
+@pytest.mark.parametrize("detail", ["Account does not own authorization", "no such certificate"])
+def test_refusal_of_something_else_pauses_nothing(detail: str) -> None:
+    assert to_issue_error(acme("unauthorized", detail), NOW, order_placed=False).pause is None
+
+
+@pytest.mark.parametrize("typ", ["badCSR", "badPublicKey"])
+def test_refused_csr_is_tried_again_a_day_later(typ: str) -> None:
+    error = to_issue_error(acme(typ), NOW, order_placed=True)
+    assert (error.order_dead, error.retry_at) == (True, NOW + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
     "failure",
     [
         authorization(problem("rateLimited", "too many new orders (300) from this account")),
