@@ -281,7 +281,8 @@ class Verdict:
     """A derived status with its reason. For Success `code` is None.
 
     For an Expired domain `also` is the finding that keeps the renewal from succeeding, if there is one. `owner`,
-    `next_step` and `retry_at` are then those of `also`, because it must be solved first.
+    `next_step`, `retry_at` and `link` are then those of `also`, because it must be solved first. `link` is a URL of the CA
+    that a person must open, empty if there is none.
     """
 
     status: Status
@@ -291,6 +292,7 @@ class Verdict:
     next_step: str = ""
     retry_at: datetime | None = None
     also: Finding | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class Code(StrEnum):
     CA_RATE_LIMITED = "CA_RATE_LIMITED"
     CA_UNAVAILABLE = "CA_UNAVAILABLE"
     CA_REFUSED = "CA_REFUSED"
+    CA_PAUSED = "CA_PAUSED"
     ISSUER_FAILED = "ISSUER_FAILED"
     CLOCK_WRONG = "CLOCK_WRONG"
     BUDGET_HELD = "BUDGET_HELD"
@@ -168,6 +169,12 @@ REASONS: dict[Code, Reason] = {
         Owner.CA,
         "The CA refuses to issue for this name: {found}.",
         "Ask the CA why it refuses this name; the customer can use another name meanwhile.",
+    ),
+    Code.CA_PAUSED: Reason(
+        _FAILURE,
+        Owner.OPERATOR,
+        "The CA has paused the name, because too many validations in a row failed: {found}.",
+        "Solve what made them fail, open the CA's link, which `sslctl view` shows, and run `sslctl recheck`.",
     ),
     Code.QUEUED: Reason(
         _PENDING,

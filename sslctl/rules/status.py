@@ -52,7 +52,9 @@ def _expired(certificate: Expiring, finding: Finding | None) -> Verdict:
     if finding is not None:
         owner, next_step, retry_at = finding.reason.owner, finding.reason.next_step, finding.retry_at
         sentence += " " + finding.reason.explain(finding.found, finding.wanted)
-    return Verdict(Status.EXPIRED, Code.CERT_EXPIRED, sentence, owner, next_step, retry_at, finding)
+    return Verdict(
+        Status.EXPIRED, Code.CERT_EXPIRED, sentence, owner, next_step, retry_at, finding, _link(finding)
+    )
 
 
 def _troubled(finding: Finding) -> Verdict:
@@ -64,7 +66,13 @@ def _troubled(finding: Finding) -> Verdict:
         reason.owner,
         reason.next_step,
         finding.retry_at,
+        link=_link(finding),
     )
+
+
+def _link(finding: Finding | None) -> str:
+    """Return the URL of the CA that a person must open, empty if there is none."""
+    return finding.wanted if finding is not None and finding.code is Code.CA_PAUSED else ""
 
 
 def queued_finding(at: datetime) -> Finding:

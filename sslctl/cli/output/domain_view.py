@@ -67,6 +67,7 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
             ("Reason", f"{reason_codes(verdict)}: {verdict.sentence}"),
             ("Who acts", str(verdict.owner)),
             ("Next step", verdict.next_step),
+            ("CA's link", verdict.link),
             ("Next try", next_try(verdict, now)),
         ]
     facts += [("Note", line) for line in doubt_lines(domain, now)]

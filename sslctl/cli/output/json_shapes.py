@@ -119,6 +119,7 @@ def reason(verdict: Verdict) -> dict[str, Any] | None:
         "owner": verdict.owner,
         "sentence": verdict.sentence,
         "next_step": verdict.next_step,
+        "link": verdict.link or None,
         "retry_at": instant(verdict.retry_at),
     }
 

@@ -40,13 +40,18 @@ _LIMITED = (
     (re.compile(rf"too many certificates \(\d+\) already issued for {_NAMED}"), LimitKind.CERTIFICATES),
     (re.compile(r"too many certificates \(\d+\) already issued for this exact set\b"), LimitKind.DUPLICATES),
     (re.compile(rf"too many failed authorizations \(\d+\) for {_NAMED}"), LimitKind.FAILURES),
-    (re.compile(r"too many (?:certificates|failed)|prevented from requesting certificates for"), None),
+    (re.compile(r"too many (?:certificates|failed)"), None),
 )
+# The name is paused after many failed validations in a row; only the link in the text ends that (Boulder, wfe2, newOrder).
+_PAUSED = re.compile(r"prevented from requesting certificates for\b")
+_LINK = re.compile(r"https?://[!-~]+", re.ASCII)
+_LONGEST_LINK = 2000
 _RETRY_AFTER = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)? ?(?:UTC|Z)", re.ASCII)
 # Boulder's and Pebble's texts about redirects that lead nowhere; their type is `connection` too.
 _BAD_REDIRECT = re.compile(
     r"redirect loop|too many redirects|redirect target|stopped after \d+ redirects", re.IGNORECASE
 )
+_LONGEST_TEXT = 300
 _FINAL_CODES = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
 # The CA would refuse the same CSR again, and the order would stay ready until it expires.
 _FINAL_TYPES = ("badCSR", "badPublicKey")
@@ -79,6 +84,8 @@ def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool
         code, found = _judge_challenges(problems)
         return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=retry_at, order_dead=True)
     typ = _short(str(failure.get("type", "")))
+    if kind == "acme" and typ == "rateLimited" and _PAUSED.search(detail):
+        return _paused(detail, order_dead=not order_placed)
     code, found = _judge(kind, detail, typ)
     if failure.get("issued") and kind in ("acme", "network"):
         is_absent = failure.get("status") in _ABSENT
@@ -92,6 +99,30 @@ def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool
     if (failure.get("lost") and not order_placed) or typ in _FINAL_TYPES:
         retry_at = max(retry_at or now, now + _NEXT_ORDER)
     return IssueError(code, found, wanted=wanted, retry_at=retry_at, pause=pause, order_dead=dead)
+
+
+def _paused(detail: str, *, order_dead: bool) -> IssueError:
+    """Return the error for a paused name; `wanted` is the link that ends the pause, empty if there is none.
+
+    A retry before a person opened the link is in vain, whatever time the CA names.
+    """
+    links = [
+        link for found in _LINK.finditer(detail) if len(link := found[0].rstrip(".,;)")) <= _LONGEST_LINK
+    ]
+    link = next((link for link in links if "unpause" in link), next(iter(links), ""))
+    text = detail.partition(link)[0] if link else detail
+    found = text.strip().removesuffix("Please visit:").strip()
+    return IssueError(Code.CA_PAUSED, clean(found), wanted=link, order_dead=order_dead)
+
+
+def _clean_whole(text: str, limit: int) -> str:
+    """Return `text` as `clean` does; a link that the limit would cut stays whole, and what follows it is cut."""
+    cut = clean(text, limit)
+    whole = clean(text, limit + _LONGEST_LINK)
+    for link in _LINK.finditer(whole):
+        if link.start() < limit - 1 < link.end() and cut != whole:
+            return whole[: link.end()] + ("" if link.end() == len(whole) else "…")
+    return cut
 
 
 def is_account_refused(typ: str, detail: str) -> bool:
@@ -135,7 +166,7 @@ def _judge(kind: str, detail: str, typ: str) -> tuple[Code, str]:
     if kind == "network":
         return Code.CA_UNAVAILABLE, clean(detail)
     if kind == "acme":
-        return _BY_TYPE.get(typ, Code.CA_REFUSED), clean(f"{typ}: {detail}")
+        return _BY_TYPE.get(typ, Code.CA_REFUSED), _clean_whole(f"{typ}: {detail}", _LONGEST_TEXT)
     return Code.ISSUER_FAILED, clean(detail) or "it gave no reason"
 
 
@@ -144,10 +175,11 @@ def _judge_challenges(problems: list[dict[str, str]]) -> tuple[Code, str]:
     codes = [_challenge_code(problem) for problem in problems]
     found = "; ".join(
         dict.fromkeys(
-            f"{clean(p['name'], 100)}: {_short(p['type'])}: {clean(p['detail'], 200)}" for p in problems
+            f"{clean(p['name'], 100)}: {_short(p['type'])}: {_clean_whole(p['detail'], 200)}"
+            for p in problems
         )
     )
-    return min(codes, key=lambda code: REASONS[code].status.rank), clean(found, 600)
+    return min(codes, key=lambda code: REASONS[code].status.rank), _clean_whole(found, 600)
 
 
 def _challenge_code(problem: dict[str, str]) -> Code:

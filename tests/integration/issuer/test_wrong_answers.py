@@ -174,3 +174,29 @@ def test_doctor_reports_an_account_that_the_ca_deactivated(scene: Scene) -> None
 def _account_check(scene: Scene) -> dict[str, str]:
     (found,) = (each for each in json.loads(scene.output)["checks"] if each["check"] == "account at the CA")
     return dict(found)
+
+
+def test_paused_name_shows_the_link_and_is_asked_about_once_a_day(scene: Scene) -> None:
+    paused, well = scene.names(2)
+    link = "https://sfe.example/sfe/v1/unpause?jwt=" + "abcdefghijklmnopqrst" * 19
+    text = f"Your account is temporarily prevented from requesting certificates for {paused} and possibly others. "
+    refusal = problem(429, "rateLimited", f"{text}Please visit: {link}", Retry_After="60")
+    scene.proxy.instead = lambda question: (
+        refusal if question.kind == "new-order" and question.name == paused else None
+    )
+    scene.add([paused, well])
+    assert (scene.code(paused), scene.code(well)) == ("CA_PAUSED", "Success")
+    before = scene.proxy.count("new-order", paused)
+    for _ in range(4):
+        scene.tick(hours=1)
+    assert scene.proxy.count("new-order", paused) - before <= 1, "at midnight in Singapore"
+    assert scene.sslctl("pauses", "--json") == 0
+    assert {pause["kind"] for pause in json.loads(scene.output)["pauses"]} <= {"renewal_info"}
+    scene.sslctl("view", paused, "--json")
+    reason = json.loads(scene.output)["domain"]["reason"]
+    assert (reason["link"], reason["owner"]) == (link, "operator")
+    assert "…" not in reason["sentence"]
+    scene.sslctl("view", paused)
+    assert link in scene.output
+    scene.proxy.instead = lambda _question: None
+    assert scene.sslctl("recheck", paused) == 0

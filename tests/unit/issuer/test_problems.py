@@ -158,7 +158,6 @@ SEE = "see https://letsencrypt.org/docs/rate-limits/"
         ("something that nobody thought of", Scope(LimitKind.ACCOUNT)),
         ("too many failed authorizations recently", None),
         ('too many certificates (50) already issued for "\\x1b[31m" in the last 168h0m0s', None),
-        ("Your account is temporarily prevented from requesting certificates for a.example.com.", None),
     ],
     ids=lambda value: str(value)[:60],
 )
@@ -169,6 +168,35 @@ def test_rate_limit_text_maps_to_the_scope_of_the_pause(detail: str, pause: Scop
     error = to_issue_error(acme("rateLimited", text), NOW, order_placed=False)
     assert (error.code, error.pause, error.retry_at) == (Code.CA_RATE_LIMITED, pause, at)
     assert error.order_dead
+
+
+LINK = "https://sfe.letsencrypt.org/sfe/v1/unpause?jwt=" + "eyJhbGciOiJIUzI1NiJ9." * 18 + "c2ln"
+PAUSED = (
+    "Your account is temporarily prevented from requesting certificates for a.example.com and possibly others. "
+    "Please visit: "
+)
+
+
+def test_paused_name_keeps_the_link_of_the_ca_whole() -> None:
+    assert len(LINK) > 420
+    error = to_issue_error(acme("rateLimited", PAUSED + LINK, retry_after="60"), NOW, order_placed=False)
+    assert (error.code, error.wanted, error.pause, error.retry_at) == (Code.CA_PAUSED, LINK, None, None)
+    assert error.found == PAUSED.removesuffix(" Please visit: ")
+
+
+@pytest.mark.parametrize("link", ["", "https://x/" + "a" * 3000, "javascript:alert(1)", "https://\u202ex"])
+def test_paused_name_without_a_usable_link_has_none(link: str) -> None:
+    error = to_issue_error(acme("rateLimited", PAUSED + link), NOW, order_placed=False)
+    assert (error.code, error.wanted) == (Code.CA_PAUSED, "")
+    assert error.found.isprintable()
+
+
+@pytest.mark.parametrize("before", [0, 200, 270, 290, 299, 310])
+def test_link_in_a_text_of_the_ca_is_whole_or_absent(before: int) -> None:
+    text = "x" * before + " " + LINK + " and more words" * 30
+    found = to_issue_error(acme("malformed", text), NOW, order_placed=False).found
+    assert LINK in found or "https:" not in found
+    assert len(found) <= 300 + len(LINK)
 
 
 def test_retry_after_header_overrides_the_time_in_the_text() -> None:
