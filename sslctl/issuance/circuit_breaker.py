@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sslctl.issuer import IssueError, OrderPending
-from sslctl.rules.budget import URGENT_INTERVAL, longest_wait
+from sslctl.rules.budget import EVERY_REQUEST, URGENT_INTERVAL, longest_wait
 from sslctl.rules.limits import LimitKind, Scope, set_key
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
@@ -56,9 +56,10 @@ class CircuitBreaker:
             if scope.kind is LimitKind.DUPLICATES:
                 scope = replace(scope, key=set_key(order.names))
             self._store.pause(scope, error.retry_at, f"the CA asked for a pause: {error.found}")
-            # The next order that goes ahead nevertheless comes an hour after this one.
-            until = self._clock() + URGENT_INTERVAL
-            self._store.pause(Scope(LimitKind.URGENT), until, "an order was refused")
+            if scope in EVERY_REQUEST:
+                # The next order that goes ahead nevertheless comes an hour after this one.
+                until = self._clock() + URGENT_INTERVAL
+                self._store.pause(Scope(LimitKind.URGENT), until, "an order was refused")
         elif scope is not None and scope.kind is LimitKind.ACCOUNT:
             if error.code is Code.CA_REFUSED:
                 self._store.trip_breaker(f"the CA refuses all requests of the account: {error.found}")

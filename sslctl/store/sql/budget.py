@@ -139,8 +139,7 @@ class SqlBudget(SqlMilestones):
             self._rules.require(domain, names, self._usage(self._clock()), is_renewal=is_renewal)
 
     def require_ca(self, domain: Domain) -> None:
-        with self._database.transaction():
-            self._rules.require_ca(domain, self._usage(self._clock()))
+        self._rules.require_ca(domain, self._usage(self._clock()))
 
     def _spend_budget(self, domain: Domain, names: tuple[str, ...]) -> bool:
         """Return whether an order of `domain` for `names` is a renewal. Raise `BudgetHeld` if it must not be placed now.
