@@ -218,7 +218,9 @@ class App:
 
         self._require_trusted_ca()
 
-        return CertbotIssuer(self.config.acme, self.config.state.acme_dir, clock=self.clock)
+        return CertbotIssuer(
+            self.config.acme, self.config.state.acme_dir, clock=self.clock, on_notice=self.on_wait
+        )
 
     @cached_property
     def notifier(self) -> Notifier | None:

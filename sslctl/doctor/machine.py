@@ -11,7 +11,7 @@ from sslctl.certificates.trust import TrustedRoots
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import AcmeSection, SafetySection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
-from sslctl.issuer.certbot import listener
+from sslctl.issuer.certbot import listener, versions
 from sslctl.store.keyring import Keyring
 from sslctl.system.ownership import can_others_change
 from sslctl.text import clean
@@ -20,6 +20,16 @@ TRUSTED_ROOTS = "trusted roots"
 _OTHERS_READ = 0o055
 _BAD_BYTES, _FEW_BYTES = 100 << 20, 1 << 30
 _BAD_INODES, _FEW_INODES = 1_000, 10_000
+
+
+def certbot() -> Iterator[Check]:
+    """Check that the installed versions of certbot and acme were tested with this sslctl."""
+    name, untested = "certbot", versions.find_untested()
+    if untested:
+        hint = "install a tested version, or look at the first orders; an update of sslctl may have tested it"
+        yield warn(name, untested, hint)
+    else:
+        yield ok(name, versions.describe())
 
 
 def permissions(state: StateSection) -> Iterator[Check]:

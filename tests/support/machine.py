@@ -11,6 +11,8 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 
 def describe() -> dict[str, str]:
     """Return the facts of this machine, as text."""
@@ -52,3 +54,11 @@ def _debian(package: str) -> str:
         )
         return asked.stdout if asked.returncode == 0 else ""
     return ""
+
+
+def install_other_certbot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the metadata of the installed packages name another version of certbot, 99.0.1."""
+    information = folder / "packages" / "certbot-99.0.1.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: certbot\nVersion: 99.0.1\n")
+    monkeypatch.syspath_prepend(information.parent)

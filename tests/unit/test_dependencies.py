@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from sslctl.issuer.certbot import versions
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -54,6 +56,17 @@ def _imports_of(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.partition(".")[0])
     return found
+
+
+def test_certbot_and_acme_are_capped_at_the_tested_major_version() -> None:
+    wanted = f">={'.'.join(map(str, versions.LOWEST))},<{versions.NEWEST[0] + 1}"
+    for package in ("acme", "certbot"):
+        assert f"{package}{wanted}" in PROJECT["dependencies"]
+
+
+def test_installed_certbot_and_acme_are_within_the_tested_versions() -> None:
+    """Where this fails the tests run with a version that `versions` does not name: name it if they pass."""
+    assert versions.find_untested() == ""
 
 
 def test_runtime_dependencies_are_the_packages_that_sslctl_imports() -> None:

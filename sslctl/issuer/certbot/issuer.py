@@ -24,7 +24,7 @@ from sslctl.certificates.x509 import split_fullchain
 from sslctl.config.settings import AcmeSection
 from sslctl.errors import BadInput
 from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindows
-from sslctl.issuer.certbot import ari, challenge_files, directory
+from sslctl.issuer.certbot import ari, challenge_files, directory, versions
 from sslctl.issuer.certbot.disk_space import require_disk_space, require_writable
 from sslctl.issuer.certbot.listener import Listener
 from sslctl.issuer.certbot.problems import to_issue_error
@@ -47,9 +47,20 @@ _LEFT_BEHIND = ("runs/*", "child-*", "register-*", "revoke-*")
 
 
 class CertbotIssuer:
-    """An `Issuer` that uses certbot, with its folders below `folder`. `clock` returns the aware time."""
+    """An `Issuer` that uses certbot, with its folders below `folder`.
 
-    def __init__(self, acme: AcmeSection, folder: Path, *, clock: Callable[[], datetime]) -> None:
+    `clock` returns the aware time. `on_notice` is called with a sentence for people, before the first order.
+    """
+
+    def __init__(
+        self,
+        acme: AcmeSection,
+        folder: Path,
+        *,
+        clock: Callable[[], datetime],
+        on_notice: Callable[[str], None] = lambda _notice: None,
+    ) -> None:
+        self._on_notice = on_notice
         self._acme = acme
         self._folder = folder
         self._accounts = folder / directory.ACCOUNTS
@@ -182,6 +193,8 @@ class CertbotIssuer:
         """Do once what every order needs: account, webroot, removal of stale folders."""
         with self._preparing:
             if not self._prepared:
+                if untested := versions.find_untested():
+                    self._on_notice(untested)
                 self._register()
                 self._prepare_webroot()
                 self._clear_stale_runs()

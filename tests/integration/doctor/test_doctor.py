@@ -23,6 +23,7 @@ from sslctl.store.sqlite.waiting import Waiting
 from tests.support.ari_server import Answer, AriServer
 from tests.support.cdn import Cdn, Result
 from tests.support.database_lock import EXCLUSIVE, holding
+from tests.support.machine import install_other_certbot
 from tests.support.store_cases import look_into
 
 NAME = "shop.example.com"
@@ -79,7 +80,7 @@ def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) 
     assert {check["grade"] for check in made.values()} == {"ok"}, made
     assert result.exit_code == Exit.OK
     assert set(made) == {
-        "configuration", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "disk space", "inodes",
+        "configuration", "certbot", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "disk space", "inodes",
         "database", "last tick", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
         "clock",
     } - ({"inodes"} if not os.statvfs(well.folder).f_files else set())  # fmt: skip
@@ -95,6 +96,12 @@ def test_doctor_prints_one_line_per_check_and_a_hint_for_a_problem(well: Cdn) ->
     assert lines[at].endswith(f"  webroot            {well.folder}/webroot does not exist")
     assert lines[at + 1].strip().startswith("→ create it")
     assert lines[at + 1].index("→") == lines[at].index(str(well.folder))
+
+
+def test_doctor_warns_of_an_untested_certbot(well: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_other_certbot(well.folder, monkeypatch)
+    check = found(well, "certbot", "warn", Exit.OK)
+    assert check["detail"].startswith("certbot 99.0.1: not tested with this sslctl")
 
 
 def test_doctor_warns_if_the_system_has_no_roots(well: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ from sslctl.issuer.certbot.worker_pool import WorkerPool
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.cdn import SandboxCdn
+from tests.support.machine import install_other_certbot
 
 pytestmark = pytest.mark.pebble
 
@@ -228,6 +229,20 @@ def test_issue_registers_the_account_again_when_the_ca_does_not_know_it(
     assert (folder / "private_key.json").read_text() == key
     issued = issuer.issue(_order(3, "account.example.test"), _no_url)
     assert read_leaf(issued.certificate).names == ("account.example.test",)
+
+
+def test_issuer_reports_an_untested_certbot_once_before_its_first_order(
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_other_certbot(tmp_path, monkeypatch)
+    notices: list[str] = []
+    issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now, on_notice=notices.append)
+    _made.append(issuer)
+    sandbox.add_domain("untested.example.test")
+    for number in (1, 2):
+        issuer.issue(_order(number, "untested.example.test"), _no_url)
+    (notice,) = notices
+    assert notice.startswith("certbot 99.0.1: not tested with this sslctl")
 
 
 def test_issue_places_no_order_when_other_users_can_change_the_webroot(
