@@ -12,6 +12,7 @@ from typing import Any
 import acme.client
 import requests
 from acme import errors, messages
+from josepy.errors import DeserializationError
 from josepy.json_util import field
 
 from sslctl.issuer.certbot import authenticator, challenge_files
@@ -103,6 +104,20 @@ class Client(acme.client.ClientV2):
         return messages.OrderResource(
             body=body, uri=Client.order_url, authorizations=authorizations, csr_pem=csr_pem
         )
+
+    def answer_challenge(self, challb: Any, response: Any) -> Any:
+        """Ask the CA to validate the challenge `challb`.
+
+        Once the CA has accepted that, an answer that cannot be read must not end the run: the challenge file would be removed
+        while the CA validates. The authorization is polled afterwards.
+        """
+        Observer.status = 0
+        try:
+            return super().answer_challenge(challb, response)
+        except (errors.ClientError, errors.UnexpectedUpdate, DeserializationError):
+            if Observer.status != requests.codes.ok:
+                raise
+        return None
 
     def remove_challenge_files(self, order: messages.Order) -> None:
         """Remove the files that a killed run wrote for the challenges of `order`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import metadata
 
-LOWEST, NEWEST = (5, 8), (5, 9)
+LOWEST, NEWEST = (5, 0), (5, 9)
 """The lowest and the newest version that the tests ran with: major and minor. Other minor versions may be installed."""
 
 _PACKAGES = ("certbot", "acme")

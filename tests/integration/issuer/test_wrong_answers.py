@@ -34,7 +34,6 @@ WRONG = (
     pytest.param("certificate", Answer(200), Code.ISSUER_FAILED, id="empty"),
     pytest.param("certificate", LIST, Code.ISSUER_FAILED, id="a list"),
     pytest.param("order", problem(404, "malformed", "none"), Code.CA_REFUSED, id="order 404"),
-    pytest.param("challenge", LIST, Code.CA_VALIDATING, id="challenge a list"),
     pytest.param("order", LIST, Code.CA_VALIDATING, id="order a list"),
 )
 
@@ -79,6 +78,13 @@ def test_order_survives_an_hour_of_wrong_answers(scene: Scene, kind: str, answer
     scene.tick(minutes=100)
     assert (scene.code(name), _orders(scene, name)) == ("Success", 1)
     assert scene.violations() == []
+
+
+def test_order_survives_an_unreadable_answer_to_its_challenge(scene: Scene) -> None:
+    (name,) = scene.names(1)
+    scene.proxy.altered = partial(_alter, "challenge", LIST)
+    scene.add([name])
+    assert (scene.code(name), _orders(scene, name)) == ("Success", 1), scene.finding(name)
 
 
 @pytest.mark.parametrize("answer", [ORDER_LIST, ORDER_HTML], ids=["a list", "HTML"])
