@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from sslctl.app import App
@@ -20,7 +22,7 @@ from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, SUSPECTED
-from sslctl.rules.reasons import Code
+from sslctl.rules.reasons import REASONS, Code
 from sslctl.rules.versions import is_adopted
 
 
@@ -81,12 +83,22 @@ def command(
             consent=Consent(force=force, replace_text=replace_text),
             print_each=not as_json,
         )
+        if force_renew:
+            _print_not_renewed(app, checked)
     if as_json:
         found_json = domains_json(app.store, checked, report.errors, app.clock())
         write_json_list(json_shapes.envelope(), "domains", found_json)
     elif not checked:
         click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
     return report.exit_code
+
+
+def _print_not_renewed(app: App, names: Sequence[str]) -> None:
+    """Print for which of the domains `names` no certificate was ordered, although what they serve is well."""
+    for domain in app.store.domains_named(names):
+        if domain.finding is None and domain.caution is not None:
+            reason = REASONS[domain.caution.code].explain(domain.caution.found, domain.caution.wanted)
+            click.echo(f"sslctl: {domain.name}: no certificate was ordered: {reason}", err=True)
 
 
 def _require_renewable(domains: list[Domain]) -> None:

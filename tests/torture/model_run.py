@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sslctl.rules.model import Leaf
-from sslctl.rules.reasons import REASONS, Code
+from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.sandbox.c4.faults import Fault
 from tests.support.cdn import SUFFIX, Cdn, Result
 from tests.support.dns_zone import Trouble as DnsTrouble
@@ -182,7 +182,7 @@ class ModelRun:
         code = self.change(arguments, {name: intent}, ONE, crash)
         if code is None:
             return
-        status = self.status(name)
+        status = self.status(name, renewing="--force-renew" in arguments)
         if code != status:
             raise Violated(f"I8: {' '.join(arguments)} ended with {code}, and list says {status}")
         if healthy and code != 0:
@@ -205,11 +205,14 @@ class ModelRun:
         if intent.managed and not self.intents[name].managed:
             self._remnants[name] = installed if "--keep-on-c4" in options else None
 
-    def status(self, name: str) -> int:
-        """Return the exit code for the status that `list` prints for `name`."""
+    def status(self, name: str, *, renewing: bool = False) -> int:
+        """Return the exit code for what `list` prints of `name`; with `renewing`, a warning may have prevented an order."""
         listed = self._listed()[name]
         if listed["unconfirmed"] or any(warning["suspected"] for warning in listed["warnings"]):
             return TRY_LATER
+        prevented = [REASONS[Code(warning["code"])].status for warning in listed["warnings"]]
+        if renewing and listed["status"] == Status.SUCCESS and Status.FAILURE in prevented:
+            return _OF_STATUS[Status.FAILURE]
         also = listed["reason"]["also"] if listed["reason"] else None
         return _OF_STATUS[REASONS[Code(also)].status if also else listed["status"]]
 

@@ -82,6 +82,17 @@ def test_recheck_force_renew_places_an_order_when_nothing_is_due(cdn: Cdn) -> No
     assert len(cdn.issuer.orders) == 2
 
 
+def test_recheck_force_renew_prints_why_no_certificate_was_ordered(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    cdn.clear_dns(NAME)
+    cdn.point(NAME, "elsewhere.example.org")
+    result = cdn.sslctl("recheck", NAME, "--force-renew")
+    assert result.exit_code == 4
+    assert f"{NAME}: no certificate was ordered: " in result.stderr
+    assert len(cdn.issuer.orders) == 1
+
+
 def test_recheck_force_renew_is_rejected_without_names(cdn: Cdn) -> None:
     result = cdn.sslctl("recheck", "--force-renew")
     assert result.exit_code == 2
