@@ -90,6 +90,13 @@ class StateBusy(SslctlError):
     exit_code = Exit.TRY_LATER
 
 
+class PairRefused(SslctlError):
+    """A pasted pair that is worse than the certificate in service. It is in the history; nothing else was changed."""
+
+    code = "PAIR_WORSE"
+    exit_code = Exit.FAILURE
+
+
 class TryLater(SslctlError):
     """A failure of DNS, the CA, C4 or another remote service. Nothing was concluded from it."""
 

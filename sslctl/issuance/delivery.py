@@ -25,6 +25,7 @@ from sslctl.control_plane import (
     Unauthorized,
     UnknownDomain,
 )
+from sslctl.errors import PairRefused
 from sslctl.issuance.claims import require_claim
 from sslctl.issuance.observation import Observation, is_one_of, retry_after
 from sslctl.issuance.pass_ended import PassEnded
@@ -111,7 +112,10 @@ class Delivery:
     def _require_no_loss(
         self, domain: Domain, certificate: Certificate, installed: Installed | None, *, force: bool
     ) -> None:
-        """Raise `PassEnded` if `certificate` is worse than what is installed; then the domain keeps that one."""
+        """Raise `PassEnded` if `certificate` is worse than what is installed; then the domain keeps that one.
+
+        If it was pasted over a managed domain, raise `PairRefused`: source, wanted certificate and renewal are as before.
+        """
         if installed is None:
             return
         loss = self._find_loss(domain, certificate, installed)
@@ -119,10 +123,15 @@ class Delivery:
             self._store.record_event(domain, "forced", loss, certificate.version)
             self._on_step(domain, f"replacing it although {loss}")
         elif loss:
-            if certificate.source is Source.C4:
-                # The next pass orders a new one; a pasted pair stays what is wanted.
-                self._store.drop_wanted(domain, certificate, loss)
             better = "a certificate that browsers trust and that lasts at least as long"
+            if certificate.source is Source.TEXT:
+                is_new = certificate.verified_at is None
+                if is_new and self._store.withdraw_pair(domain, certificate, loss) is not None:
+                    raise _refused_pair(domain.name, certificate, loss)
+                # There is nothing to return to: the pair is installed when it is not worse any more.
+                raise PassEnded(Code.PAIR_WORSE, loss, better, step=Step.UPLOAD)
+            # The next pass orders a new one.
+            self._store.drop_wanted(domain, certificate, loss)
             raise PassEnded(Code.CERT_WORSE, loss, better)
 
     def _find_loss(self, domain: Domain, certificate: Certificate, installed: Installed) -> str:
@@ -377,6 +386,14 @@ def _try_record(control_plane: ControlPlane, name: str) -> Record | None:
         return control_plane.domain(name)
     except ControlPlaneError:
         return None
+
+
+def _refused_pair(name: str, certificate: Certificate, loss: str) -> PairRefused:
+    """Return the error of a pasted pair that was withdrawn because of `loss`."""
+    return PairRefused(
+        f"the pasted certificate (version {certificate.version}) was not installed, because it is worse than the one in service: "
+        f"{loss}. {name} stays as it was; `sslctl add {name} --cert … --key … --force` installs it all the same"
+    )
 
 
 def _refused(error: ControlPlaneError, state: str) -> PassEnded:

@@ -46,7 +46,7 @@ from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.singapore import format_duration, format_sgt
-from sslctl.rules.versions import is_expired, needs_upload
+from sslctl.rules.versions import is_expired, is_usable, needs_upload
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
@@ -183,7 +183,7 @@ class Pipeline:
         domain, pending, is_collected = self._finish_open_order(domain)
         self._observation.require_replaceable(domain, renew=renew, believe=consent.believe)
         if is_collected or not renew:
-            if domain.wanted is not None and needs_upload(domain, self._clock()):
+            if domain.wanted is not None and self._owes_upload(domain):
                 self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
                 return
             if pending is None and not self._needs_order(domain):
@@ -200,6 +200,18 @@ class Pipeline:
             domain = self._issue(domain, pending or self._open_order(domain))
         assert domain.wanted is not None  # noqa: S101 - just issued
         self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
+
+    def _owes_upload(self, domain: Domain) -> bool:
+        """Return whether the wanted certificate is to be uploaded, or to be refused as worse than what is installed."""
+        foreign, wanted = domain.foreign, domain.wanted
+        if needs_upload(domain, self._clock()):
+            return True
+        if wanted is None or wanted.source is not Source.TEXT or domain.source is not Source.TEXT:
+            return False
+        # A person asked for a new pair in place of what C4 has. A text certificate there needs consent.
+        is_over_c4 = foreign is not None and foreign.source is Source.C4
+        is_new = wanted.verified_at is None and is_usable(wanted, domain.names, self._clock())
+        return is_over_c4 and is_new
 
     def _needs_order(self, domain: Domain) -> bool:
         return is_order_due(domain, self._clock(), self._policy.renewal)

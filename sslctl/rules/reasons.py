@@ -73,6 +73,7 @@ class Code(StrEnum):
     FOREIGN_TEXT = "FOREIGN_TEXT"
     TEXT_MISSING = "TEXT_MISSING"
     CERT_WORSE = "CERT_WORSE"
+    PAIR_WORSE = "PAIR_WORSE"
     C4_LOST = "C4_LOST"
     OTHER_CERTIFICATE = "OTHER_CERTIFICATE"
     OTHER_EXPIRED = "OTHER_EXPIRED"
@@ -269,8 +270,14 @@ REASONS: dict[Code, Reason] = {
     Code.CERT_WORSE: Reason(
         _FAILURE,
         Owner.OPERATOR,
-        "The new certificate is worse than the one in service, so it was not installed: found {found}, wanted {wanted}.",
+        "The new certificate is worse than the one in service, so it was not installed: {found}.",
         "Find out why the CA issues such a certificate. `sslctl recheck --force-renew --force` installs one all the same.",
+    ),
+    Code.PAIR_WORSE: Reason(
+        _FAILURE,
+        Owner.OPERATOR,
+        "The pasted certificate is worse than the one in service, so it was not installed: {found}.",
+        "Add a better pair, or get one from the CA with `sslctl add`. `sslctl add DOMAIN --cert … --key … --force` installs this one all the same.",
     ),
     Code.CERT_EXPIRED: Reason(
         Status.EXPIRED,

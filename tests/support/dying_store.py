@@ -14,7 +14,7 @@ WRITES = frozenset(
         "delete_domain", "mark_not_serving", "mark_revoked", "mark_serving", "mark_uploaded",
         "mark_uploading", "open_order", "pause", "record_event", "record_finding", "record_order_url",
         "trip_breaker", "update_domain", "confirm_observations", "record_dns_check", "record_observation",
-        "record_result", "record_text_consent", "drop_wanted",
+        "record_result", "record_text_consent", "drop_wanted", "withdraw_pair",
     }
 )  # fmt: skip
 

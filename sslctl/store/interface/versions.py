@@ -30,6 +30,13 @@ class Versions(Protocol):
     def drop_wanted(self, domain: Domain, certificate: Certificate, why: str) -> Domain:
         """Record that `certificate`, the wanted one, is not installed; what is served is wanted again, if it is ours."""
 
+    def withdraw_pair(self, domain: Domain, certificate: Certificate, why: str) -> Domain | None:
+        """Record that `certificate`, a pasted pair that is the wanted one, is not installed, and return the domain.
+
+        Its source, its other names and its wanted certificate are again those from before the pair was pasted, and consent to
+        replace a text certificate ends. Return None, and change nothing, if the domain was not managed before.
+        """
+
     def mark_uploading(self, certificate: Certificate) -> None:
         """Record the intent to upload, before the upload starts."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order, Source
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Row
 from sslctl.store.sql.observations import NO_FOREIGN
 from sslctl.store.sql.orders import SqlOrders
-from sslctl.store.sql.values import names_text
+from sslctl.store.sql.values import names_of, names_text, text_of
 from sslctl.text import instant
 
 
@@ -46,11 +48,13 @@ class SqlVersions(SqlOrders):
             known = self.find(name)
             if known is None or known.deleted_at is not None:
                 domain = self.add_domain(name, sans, Source.TEXT)
-            else:
-                domain = self.update_domain(known, sans, Source.TEXT)
-            return self._add_version(domain, Source.TEXT, bundle, leaf)
+                return self._add_version(domain, Source.TEXT, bundle, leaf)
+            domain = self.update_domain(known, sans, Source.TEXT)
+            return self._add_version(domain, Source.TEXT, bundle, leaf, pasted_over=known)
 
-    def _add_version(self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf) -> Domain:
+    def _add_version(
+        self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf, *, pasted_over: Domain | None = None
+    ) -> Domain:
         values: dict[str, object] = {
             "domain_id": domain.id,
             "source": source,
@@ -66,6 +70,8 @@ class SqlVersions(SqlOrders):
             "sealed_key": self._keyring.encrypt(bundle.private_key),
             "issued_at": instant(self._clock()),
         }
+        if pasted_over is not None:
+            values["pasted_over"] = _state_before(pasted_over)
         values["digest"] = rows.digest(values[column] for column in rows.UNCHANGING)
         insert = f"""INSERT INTO certificate (version, {", ".join(values)})
             VALUES ((SELECT coalesce(max(version), 0) + 1 FROM certificate WHERE domain_id = :domain_id),
@@ -88,6 +94,24 @@ class SqlVersions(SqlOrders):
         with self._advance(domain, "wanted_id = serving_id"):
             self._append_event(domain.id, "not installed", why, certificate.version)
             return self.domain(domain.name)
+
+    def withdraw_pair(self, domain: Domain, certificate: Certificate, why: str) -> Domain | None:
+        sql = "SELECT pasted_over FROM certificate WHERE id = ? AND pasted_over IS NOT NULL"
+        stored = self._database.read(lambda row: text_of(row["pasted_over"]), sql, (certificate.id,))
+        if not stored:
+            return None
+        before = json.loads(stored[0])
+        with self._database.transaction():
+            sans, source = names_of(before["sans"]), Source(before["source"])
+            domain = self.update_domain(domain, sans, source)
+            with self._advance(domain, "wanted_id = :wanted, text_consent = ''", wanted=before["wanted"]):
+                self._append_event(domain.id, "not installed", why, certificate.version)
+                domain = self.domain(domain.name)
+            # What a tick does not look at again is as it is served. Everything else is looked at by the next tick.
+            is_settled = source is Source.TEXT or (
+                domain.wanted is not None and domain.serving == domain.wanted
+            )
+            return self.record_finding(domain, None) if is_settled else domain
 
     def mark_uploading(self, certificate: Certificate) -> None:
         self._stamp(certificate, "uploading_at")
@@ -128,3 +152,9 @@ class SqlVersions(SqlOrders):
             version = domain.serving.version if domain.serving else None
             self._append_event(domain.id, "not serving", why, version)
             return self.domain(domain.name)
+
+
+def _state_before(domain: Domain) -> str:
+    """Return what a pasted pair changes of `domain`, as `withdraw_pair` reads it."""
+    wanted = domain.wanted.id if domain.wanted else None
+    return json.dumps({"source": domain.source, "sans": names_text(domain.sans), "wanted": wanted})

@@ -262,6 +262,12 @@ CREATE INDEX domain_by_dns_check ON domain (dns_checked_at) WHERE deleted_at IS 
 CREATE INDEX domain_by_suspicion ON domain (suspicion_code) WHERE suspicion_code IS NOT NULL;
 """
 
+# For a certificate that was pasted over a managed domain: source, other names and wanted certificate of the domain before, as
+# a JSON object. NULL for every other certificate.
+_PASTED_OVER = """
+ALTER TABLE certificate ADD COLUMN pasted_over TEXT;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _INITIAL,
     _FACTS,
@@ -271,6 +277,7 @@ MIGRATIONS: tuple[str, ...] = (
     _NOTICES,
     _DIGESTS,
     _OBSERVATIONS,
+    _PASTED_OVER,
 )
 
 

@@ -179,3 +179,28 @@ def test_record_event_appends_to_the_history(store: Store, domain: Domain) -> No
         7,
         domain.id,
     )
+
+
+def test_withdrawn_pair_returns_source_other_names_and_wanted_certificate(
+    store: Store, domain: Domain
+) -> None:
+    served = serve(store, issue(store, domain))
+    store.record_text_consent(served, "ab" * 32)
+    pasted = store.add_text_certificate(NAME, ("new.example.com",), bundle(), leaf())
+    assert (pasted.source, held(pasted).version) == (Source.TEXT, 2)
+    back = store.withdraw_pair(pasted, held(pasted), "it expires sooner")
+    assert back is not None
+    assert (back.source, back.sans, back.wanted, back.finding, back.text_consent) == (
+        Source.C4, domain.sans, served.wanted, None, "",
+    )  # fmt: skip
+    refused = [event for event in store.events(back) if event.kind == "not installed"]
+    assert [(event.detail, event.version) for event in refused] == [("it expires sooner", 2)]
+    assert [version.version for version in store.certificates(back)] == [2, 1]
+
+
+def test_pair_of_a_domain_that_was_not_managed_before_is_not_withdrawn(store: Store, domain: Domain) -> None:
+    store.delete_domain(domain)
+    for name in (NAME, "new.example.com"):
+        pasted = store.add_text_certificate(name, (), bundle(), leaf())
+        assert store.withdraw_pair(pasted, held(pasted), "worse") is None
+        assert store.domain(name) == pasted

@@ -130,15 +130,155 @@ def test_first_steps_with_staging_install_certificates_that_browsers_do_not_trus
     assert cdn.installed(NAME) != before
 
 
+def state_of(cdn: Cdn) -> tuple[object, ...]:
+    """Return what a refused pair must leave as it is."""
+    found = view(cdn)
+    keys = ("source", "sans", "status", "reason", "serving")
+    codes = [warning["code"] for warning in found["warnings"]]
+    return (cdn.installed(NAME), *(found[key] for key in keys), codes)
+
+
 def test_pasted_pair_that_is_worse_needs_force(shop: Cdn) -> None:
     before = shop.installed(NAME)
     pair = shop.paste(shop.text_pair(NAME, days=30))
     result = shop.sslctl("add", NAME, *pair)
     assert (result.exit_code, shop.installed(NAME)) == (4, before)
-    assert shop.sslctl("daemon-tick").exit_code in (0, 5)
+    assert (
+        f"{NAME} stays as it was; `sslctl add {NAME} --cert … --key … --force` installs it" in result.stderr
+    )
+    assert "worse than the one in service: it expires 2026-12-23" in result.stderr
+    assert shop.sslctl("daemon-tick").exit_code == 0
     assert shop.installed(NAME) == before
     assert shop.sslctl("add", NAME, *pair, "--force").exit_code == 0
     assert shop.installed(NAME) != before
+
+
+def test_refused_pair_leaves_the_domain_as_it_was_and_its_certificate_is_renewed(shop: Cdn) -> None:
+    before = state_of(shop)
+    pair = shop.paste(shop.text_pair(NAME, days=30))
+    result = shop.sslctl("add", NAME, *pair, "--json")
+    assert [row["error"] for row in result.json["domains"]] == ["PAIR_WORSE"]
+    assert state_of(shop) == before
+    assert [each["fate"] for each in view(shop)["certificates"]] == ["unused", "serving"]
+    shop.clock.move(days=84)
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert len(shop.issuer.orders) == 2
+    assert shop.installed(NAME) != before[0]
+
+
+def test_pair_that_a_tick_refuses_leaves_the_domain_as_it_was(shop: Cdn) -> None:
+    before = state_of(shop)
+    pair = shop.paste(shop.text_pair(NAME, days=30))
+    assert shop.sslctl("add", NAME, *pair, "--no-wait").exit_code == 3
+    tick = shop.sslctl("daemon-tick")
+    assert (tick.exit_code, "the pasted certificate (version 2) was not installed" in tick.stderr) == (
+        5,
+        True,
+    )
+    assert state_of(shop) == before
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    shop.clock.move(days=84)
+    assert shop.sslctl("daemon-tick").exit_code == 0
+    assert len(shop.issuer.orders) == 2
+
+
+def test_refused_pair_restores_the_other_names(cdn: Cdn) -> None:
+    for name in (NAME, "www.example.com"):
+        cdn.add_domain(name)
+    assert cdn.sslctl("add", NAME, "--san", "www.example.com").exit_code == 0
+    before = state_of(cdn)
+    assert cdn.sslctl("add", NAME, "--no-san", *cdn.paste(cdn.text_pair(NAME, days=30))).exit_code == 4
+    assert state_of(cdn) == before
+
+
+def test_refused_pair_leaves_an_earlier_pair_in_success(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, days=365))).exit_code == 0
+    before = state_of(cdn)
+    assert cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, days=30))).exit_code == 4
+    assert state_of(cdn) == before
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    assert state_of(cdn) == before
+
+
+def test_refused_pair_leaves_an_adopted_certificate_adopted(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.app().control_plane.upload(NAME, cdn.text_pair(NAME, days=365), Source.TEXT)
+    cdn.sslctl("add", NAME, "--no-wait")
+    assert cdn.sslctl("adopt", NAME).exit_code == 0
+    before = state_of(cdn)
+    assert cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, days=30))).exit_code == 4
+    cdn.sslctl("daemon-tick")
+    assert state_of(cdn) == before
+
+
+def test_refused_pair_over_a_foreign_certificate_leaves_source_and_consent_as_they_were(shop: Cdn) -> None:
+    control_plane = shop.app().control_plane
+    control_plane.remove(NAME)
+    control_plane.upload(NAME, shop.text_pair(NAME, days=365), Source.TEXT)
+    shop.clock.move(days=1)
+    shop.sslctl("daemon-tick")
+    before = state_of(shop)
+    assert before[-1] == ["OTHER_CERTIFICATE"]
+    assert shop.sslctl("add", NAME, *shop.paste(shop.text_pair(NAME, days=30))).exit_code == 4
+    for _ in range(3):
+        shop.sslctl("daemon-tick")
+        shop.clock.move(hours=8)
+    # The person agreed to replace it by the pair, and not by a certificate from the CA.
+    assert (state_of(shop), len(shop.issuer.orders)) == (before, 1)
+
+
+def test_two_refused_pairs_in_a_row_leave_the_domain_as_it_was(shop: Cdn) -> None:
+    before = state_of(shop)
+    for _ in range(2):
+        pair = shop.paste(shop.text_pair(NAME, days=30))
+        assert shop.sslctl("add", NAME, *pair, "--no-wait").exit_code == 3
+    shop.sslctl("daemon-tick")
+    shop.sslctl("daemon-tick")
+    assert state_of(shop) == before
+
+
+def test_refused_pair_over_a_c4_certificate_whose_key_is_missing_leaves_its_renewal(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.app().control_plane.upload(NAME, cdn.text_pair(NAME, days=60), Source.C4)
+    assert cdn.sslctl("add", NAME).exit_code == 0
+    before = state_of(cdn)
+    pair = cdn.paste(cdn.text_pair(NAME, days=30))
+    assert cdn.sslctl("add", NAME, *pair).exit_code == 4
+    cdn.sslctl("daemon-tick")
+    assert state_of(cdn) == before
+    assert cdn.sslctl("add", NAME, *pair, "--force").exit_code == 0
+    assert (cdn.installed(NAME) != before[0], view(cdn)["source"]) == (True, "text")
+
+
+def test_pair_that_was_served_is_not_withdrawn_when_others_install_a_c4_certificate(shop: Cdn) -> None:
+    assert shop.sslctl("add", NAME, *shop.paste(shop.text_pair(NAME, days=95))).exit_code == 0
+    control_plane = shop.app().control_plane
+    control_plane.remove(NAME)
+    control_plane.upload(NAME, shop.text_pair(NAME, days=365), Source.C4)
+    assert shop.sslctl("recheck", NAME).exit_code == 0
+    assert (view(shop)["source"], view(shop)["warnings"][0]["code"]) == ("text", "KEY_MISSING")
+
+
+def test_worse_pair_of_a_new_domain_is_not_installed_over_a_foreign_c4_certificate(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.app().control_plane.upload(NAME, cdn.text_pair(NAME, days=100), Source.C4)
+    theirs = cdn.installed(NAME)
+    assert cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, days=99))).exit_code == 4
+    assert (cdn.installed(NAME), reason(cdn)) == (theirs, "PAIR_WORSE")
+
+
+def test_worse_pair_of_a_new_domain_stays_wanted_until_it_is_not_worse(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.app().control_plane.upload(NAME, cdn.text_pair(NAME, days=100), Source.TEXT)
+    theirs = cdn.installed(NAME)
+    result = cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, days=99)))
+    assert (result.exit_code, cdn.installed(NAME), reason(cdn)) == (4, theirs, "PAIR_WORSE")
+    assert "--cert … --key … --force` installs this one all the same" in result.stdout
+    cdn.clock.move(days=94)
+    cdn.sslctl("daemon-tick")
+    assert cdn.installed(NAME) != theirs
+    assert (reason(cdn), view(cdn)["source"], cdn.issuer.orders) == (None, "text", [])
 
 
 def test_restored_older_backup_places_no_order_and_keeps_the_newer_certificate(shop: Cdn) -> None:
