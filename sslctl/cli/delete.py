@@ -10,13 +10,13 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.outcomes import domains_json, print_not_done
+from sslctl.cli.output.outcomes import domains_json, print_not_done, print_removed
+from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import enrolment, removal
 from sslctl.rules import names
 from sslctl.rules.model import Domain, Installed
-from sslctl.rules.singapore import format_sgt
 
 _MOST_SHOWN = 5
 
@@ -84,8 +84,7 @@ def command(
             click.echo(f"sslctl: error: {error.message}", err=True)
             continue
         removals[domain.name] = removed
-        if not as_json:
-            _write_deleted(domain.name, removed)
+        _report(domain.name, removed, write_each=not as_json)
     if as_json:
         rows = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
         deleted = ({**row, "certificate_on_c4": _on_c4(removals, str(row["domain"]))} for row in rows)
@@ -93,22 +92,20 @@ def command(
     return Exit.SOME_NOT_WELL if errors else Exit.OK
 
 
+def _report(name: str, removed: removal.Removal, *, write_each: bool) -> None:
+    """Report that `name` was deleted, and what became of a certificate on C4 that sslctl did not install."""
+    if removed.removed_foreign is not None:
+        print_removed(name, removed.removed_foreign)
+    if not write_each:
+        return
+    write_line(f"{name}: deleted")
+    if removed.foreign is not None:
+        write_line(f"  C4 keeps {describe_installed(removed.foreign)}, which sslctl did not install")
+
+
 def _on_c4(removals: Mapping[str, removal.Removal], name: str) -> str | None:
     """Return what became of the certificate on C4, None if the domain was not deleted."""
     return removals[name].on_c4 if name in removals else None
-
-
-def _write_deleted(name: str, removed: removal.Removal) -> None:
-    write_line(f"{name}: deleted")
-    if removed.foreign is not None:
-        write_line(f"  C4 keeps {_describe(removed.foreign)}, which sslctl did not install")
-
-
-def _describe(installed: Installed) -> str:
-    return (
-        f"the {installed.source} certificate {installed.fingerprint[:16]},"
-        f" valid until {format_sgt(installed.not_after)}"
-    )
 
 
 def _confirm(
@@ -123,7 +120,7 @@ def _confirm(
     consequence = "C4 keeps what it serves" if keep_on_c4 else "HTTPS stops working on the edge"
     for name, installed in foreign.items():
         click.echo(
-            f"{name}: C4 has {_describe(installed)}, which sslctl did not install. It is removed, and sslctl has no copy.",
+            f"{name}: C4 has {describe_installed(installed)}, which sslctl did not install. It is removed, and sslctl has no copy.",
             err=True,
         )
     if revoke:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from sslctl.app import App
-from sslctl.cli.output.outcomes import print_error, print_unrecorded, write_outcome
+from sslctl.cli.output.outcomes import print_error, print_removed, print_unrecorded, write_outcome
 from sslctl.cli.output.progress import Progress
 from sslctl.cli.output.stdout import discard_stdout
 from sslctl.errors import Exit, StateBusy
@@ -21,6 +21,7 @@ from sslctl.issuance.batch import Batch, Outcome
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import CONCURRENT_CHANGE, Report
 from sslctl.issuance.slots import Slots
+from sslctl.rules.model import Domain, Installed
 from sslctl.rules.pass_result import SUSPECTED
 
 
@@ -32,6 +33,7 @@ def run_passes(
     renew: Container[str] = (),
     consent: Consent = NO_CONSENT,
     print_each: bool = True,
+    on_step: Callable[[Domain, str], None] | None = None,
 ) -> None:
     """Run a pass over each of `names`, show progress on a terminal, and add each outcome to `report`.
 
@@ -39,7 +41,7 @@ def run_passes(
     each outcome as soon as the pass ends, and report the domains that another command works on. After the first Ctrl-C no
     order is placed and the passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any
     moment. If results could not be recorded, no further pass is started either; `report` has these domains. Otherwise raise
-    `click.Abort` if domains were not reached.
+    `click.Abort` if domains were not reached. `on_step` is called at each step, from any thread.
     """
     left = len(names)
 
@@ -52,8 +54,13 @@ def run_passes(
                 report.add(outcome, app.clock())
                 _print(app, outcome, print_each=print_each)
 
+        def show_step(domain: Domain, step: str) -> None:
+            progress.step(domain, step)
+            if on_step is not None:
+                on_step(domain, step)
+
         slots = Slots(app.config.acme.workers)
-        batch = Batch(app.pipeline(progress.step, slots), slots)
+        batch = Batch(app.pipeline(show_step, slots), slots)
         with _interruptible(batch, progress):
             batch.run(names, renew=renew, consent=consent, on_done=on_done)
     if left:
@@ -86,10 +93,23 @@ def run_requested_passes(
     few = len(names) <= max(app.suspicion_limit.of(len(names)), 1)
     if few:
         consent = replace(consent, believe=frozenset(SUSPECTED))
+    # Times are stored to the second: events of commands right before this one are known by their ids.
+    earlier = {event.id for _, event in app.store.audit_trail(since=since)}
+    # What C4 had of others at the last step of each pass: what an upload replaces.
+    foreign: dict[str, Installed | None] = {}
+
+    def keep_foreign(domain: Domain, _step: str) -> None:
+        foreign[domain.name] = domain.foreign
+
+    def run(again: Sequence[str], consent: Consent) -> None:
+        run_passes(
+            app, again, report, renew=renew, consent=consent, print_each=print_each, on_step=keep_foreign
+        )
+
     try:
-        run_passes(app, names, report, renew=renew, consent=consent, print_each=print_each)
+        run(names, consent)
         if not few:
-            _check_again(app, names, report, since, renew=renew, consent=consent, print_each=print_each)
+            _check_again(app, names, since, consent, run)
     finally:
         if not few:
             conclusion = app.conclude_suspicions(since, len(names))
@@ -97,33 +117,45 @@ def run_requested_passes(
             report.update(conclusion.domains, app.clock())
             for each in report.withheld:
                 click.echo(f"sslctl: {each.describe()}", err=True)
-        if consent.force:
-            _print_forced(app, names, since)
+        _print_changes(app, names, foreign, since, earlier)
 
 
 def _check_again(
     app: App,
     names: Sequence[str],
-    report: Report,
     since: datetime,
-    *,
-    renew: Container[str],
     consent: Consent,
-    print_each: bool,
+    run: Callable[[Sequence[str], Consent], None],
 ) -> None:
     """Run a second pass over those of `names` of which C4 seems to have another certificate or none, if these are few."""
     requested = set(names)
     for code, doubted in app.domains_to_check_again(since).items():
         again = [name for name in doubted if name in requested]
         if again and len(again) <= app.suspicion_limit.of(len(names)):
-            believing = replace(consent, believe=frozenset({code}))
-            run_passes(app, again, report, renew=renew, consent=believing, print_each=print_each)
+            run(again, replace(consent, believe=frozenset({code})))
 
 
-def _print_forced(app: App, names: Sequence[str], since: datetime) -> None:
-    """Print what got worse on the edge because of --force."""
+def _print_changes(
+    app: App,
+    names: Sequence[str],
+    foreign: Mapping[str, Installed | None],
+    since: datetime,
+    earlier: Container[int],
+) -> None:
+    """Print what was lost on the edge since `since`, without the events with the ids `earlier`.
+
+    That is what got worse because of --force, and which certificates are gone that sslctl did not install: `foreign`, by
+    domain.
+    """
+    left = {name: installed for name, installed in foreign.items() if installed is not None}
+    requested = set(names)
     for name, event in app.store.audit_trail(since=since):
-        if event.kind == "forced" and name in names:
+        if name not in requested or event.id in earlier:
+            continue
+        # An upload replaces what was there; before it, a text certificate is removed.
+        if event.kind in ("removed", "uploaded") and name in left:
+            print_removed(name, left.pop(name))
+        elif event.kind == "forced":
             click.echo(f"sslctl: {name}: installed because of --force, although {event.detail}", err=True)
 
 

@@ -51,11 +51,15 @@ class OnC4(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A deleted domain, and what became of its certificate on C4. `foreign` is the one that stays, if sslctl did not install it."""
+    """A deleted domain, and what became of its certificate on C4.
+
+    If sslctl did not install that certificate, `foreign` is the one that stays, or `removed_foreign` the one that was removed.
+    """
 
     domain: Domain
     on_c4: OnC4
     foreign: Installed | None = None
+    removed_foreign: Installed | None = None
 
 
 def _is_foreign_kept(_foreign: Installed) -> bool:
@@ -96,7 +100,10 @@ def remove(
             return Removal(store.delete_domain(store.domain(name)), OnC4.KEPT)
         on_c4, foreign = _clear_c4(store, control_plane, domain, installed, may_remove, now)
         require_claim(store, name)
-        return Removal(store.delete_domain(store.domain(name)), on_c4, foreign)
+        deleted = store.delete_domain(store.domain(name))
+        if on_c4 is OnC4.REMOVED:
+            return Removal(deleted, on_c4, removed_foreign=foreign)
+        return Removal(deleted, on_c4, foreign)
 
 
 def find_foreign(
@@ -136,7 +143,10 @@ def _clear_c4(
     may_remove: Callable[[Installed], bool],
     now: datetime,
 ) -> tuple[OnC4, Installed | None]:
-    """Remove `installed`, which C4 has for `domain`, if it is ours or `may_remove` allows it; look again if it changed."""
+    """Remove `installed`, which C4 has for `domain`, if it is ours or `may_remove` allows it; look again if it changed.
+
+    Return what became of it, and the certificate if it is foreign.
+    """
     for _ in range(_LOOKS):
         if installed is None:
             return OnC4.NONE, None
@@ -154,7 +164,7 @@ def _clear_c4(
             domain = store.domain(domain.name)
             installed = _read(control_plane, domain)
         else:
-            return OnC4.REMOVED, None
+            return OnC4.REMOVED, None if is_known else installed
     raise TryLater(
         f"the certificate on C4 is changed again and again, so {domain.name} stays managed",
         hint="find out who else writes to C4",

@@ -12,7 +12,8 @@ from sslctl.cli.output.phrases import both_times, coloured, doubt_lines, next_tr
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.width import paragraph
 from sslctl.errors import SslctlError
-from sslctl.rules.model import Domain
+from sslctl.rules.model import Domain, Installed
+from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.store.interface.domains import Domains
 from sslctl.text import clean
@@ -75,3 +76,13 @@ def print_error(name: str, error: Exception) -> None:
     """Print on standard error why no pass over `name` was made."""
     text = error.message if isinstance(error, SslctlError) else f"bug: {type(error).__name__}: {clean(error)}"
     click.echo(f"sslctl: error: {name}: {text}", err=True)
+
+
+def print_removed(name: str, installed: Installed) -> None:
+    """Print on standard error that `installed`, which sslctl did not install, was removed from C4."""
+    certificate = f"{installed.source} certificate {installed.fingerprint[:16]}"
+    expiry = format_sgt(installed.not_after)
+    click.echo(
+        f"sslctl: {name}: removed the {certificate} from C4, valid until {expiry}, which sslctl did not install",
+        err=True,
+    )

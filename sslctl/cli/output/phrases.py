@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from sslctl.rules.model import Domain, Event, Verdict
+from sslctl.rules.model import Domain, Event, Installed, Verdict
 from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.warnings import find_warnings
@@ -59,3 +59,11 @@ def both_times(at: datetime) -> str:
 def event_kind(event: Event) -> str:
     """Return what kind of event it was, with the version of the certificate that it concerns."""
     return event.kind if event.version is None else f"{event.kind} v{event.version}"
+
+
+def describe_installed(installed: Installed) -> str:
+    """Return a certificate that C4 has, in words: its source, its fingerprint and its expiry."""
+    return (
+        f"the {installed.source} certificate {installed.fingerprint[:16]},"
+        f" valid until {format_sgt(installed.not_after)}"
+    )

@@ -322,3 +322,47 @@ def test_accept_of_a_loss_ends_like_the_uploads_that_it_makes(cdn: Cdn) -> None:
     cdn.c4.heal()
     cdn.sslctl("daemon-tick")
     assert all(cdn.installed(name) for name in FLEET)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("add", NAME), ("recheck", NAME, "--replace-text"), ("delete", NAME, "--force", "--yes")],
+    ids=lambda it: it[0],
+)
+def test_command_that_removes_the_certificate_of_a_customer_prints_which_one(
+    drifted: Cdn, command: tuple[str, ...]
+) -> None:
+    theirs = drifted.installed(NAME)
+    assert theirs is not None
+    result = drifted.sslctl(*command)
+    assert result.exit_code == 0
+    assert result.stderr == (
+        f"sslctl: {NAME}: removed the text certificate {theirs[:16]} from C4, valid until 2027-11-23 12:00 SGT,"
+        " which sslctl did not install\n"
+    )
+
+
+def test_pair_that_replaces_the_certificate_of_a_customer_prints_which_one(customer: Cdn) -> None:
+    theirs = customer.installed(NAME)
+    assert theirs is not None
+    result = customer.sslctl("add", NAME, *customer.paste(customer.text_pair(NAME, days=400)))
+    assert result.exit_code == 0
+    assert f"removed the text certificate {theirs[:16]} from C4" in result.stderr
+
+
+def test_command_that_keeps_the_certificate_of_a_customer_prints_no_removal(drifted: Cdn) -> None:
+    for command in (("recheck", NAME), ("recheck", NAME, "--force-renew"), ("delete", NAME, "--yes")):
+        assert "removed the" not in drifted.sslctl(*command).stderr
+
+
+def test_removal_is_printed_when_the_upload_after_it_fails(customer: Cdn) -> None:
+    customer.c4.set_faults(
+        Fault(kind=Operation.UPLOAD, times=1, status=409), Fault(kind=Operation.UPLOAD, status=422)
+    )
+    theirs = customer.installed(NAME)
+    assert theirs is not None
+    result = customer.sslctl("add", NAME)
+    assert (customer.installed(NAME), f"removed the text certificate {theirs[:16]}" in result.stderr) == (
+        None,
+        True,
+    )
