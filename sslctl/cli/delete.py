@@ -25,7 +25,11 @@ _MOST_SHOWN = 5
 @click.argument("domains", metavar="DOMAIN...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--keep-on-c4", is_flag=True, help="Leave the certificates on C4.")
-@click.option("--force", is_flag=True, help="Remove certificates from C4 that sslctl did not install, too.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also remove certificates that sslctl did not install, and revoke one that C4 has no more.",
+)
 @click.option("--revoke", is_flag=True, help="Revoke the certificates at the CA.")
 @json_option
 @click.pass_obj
@@ -50,12 +54,15 @@ def command(
         raise click.UsageError("--force removes from C4 what --keep-on-c4 leaves there: give one of them")
     found = enrolment.require_managed(app.store, names.normalise_all(domains))
     control_plane = None if keep_on_c4 else app.control_plane
-    # A person agrees to the removal of the certificates that the question names, and of no later ones.
-    foreign = removal.find_foreign(app.store, app.control_plane, found) if force and not yes else {}
-    if not (yes or _confirm(found, foreign, keep_on_c4=keep_on_c4, revoke=revoke)):
-        click.echo("Nothing was deleted.", err=True)
-        return Exit.INTERRUPTED
-    agreed = {installed.fingerprint for installed in foreign.values()}
+    agreed: set[str] = set()
+    if not yes:
+        _require_terminal(found)
+        # A person agrees to the removal of the certificates that the question names, and of no later ones.
+        on_c4 = {} if keep_on_c4 else removal.find_installed(app.store, app.control_plane, found)
+        if not _confirm(found, on_c4, force=force, revoke=revoke):
+            click.echo("Nothing was deleted.", err=True)
+            return Exit.INTERRUPTED
+        agreed = {each.installed.fingerprint for each in on_c4.values() if each.installed is not None}
 
     def may_remove(installed: Installed) -> bool:
         return force and (yes or installed.fingerprint in agreed)
@@ -72,6 +79,7 @@ def command(
                 app.clock(),
                 revoke=revoke,
                 may_remove=may_remove,
+                force=force,
             )
         except StateBusy:
             # Nothing more can be recorded, so nothing more is tried.
@@ -96,6 +104,11 @@ def _report(name: str, removed: removal.Removal, *, write_each: bool) -> None:
     """Report that `name` was deleted, and what became of a certificate on C4 that sslctl did not install."""
     if removed.removed_foreign is not None:
         print_removed(name, removed.removed_foreign)
+    if removed.is_missing:
+        click.echo(
+            f"sslctl: {name}: C4 has no certificate for it, although it had ours when it was last looked at",
+            err=True,
+        )
     if not write_each:
         return
     write_line(f"{name}: deleted")
@@ -108,29 +121,53 @@ def _on_c4(removals: Mapping[str, removal.Removal], name: str) -> str | None:
     return removals[name].on_c4 if name in removals else None
 
 
-def _confirm(
-    domains: list[Domain], foreign: Mapping[str, Installed], *, keep_on_c4: bool, revoke: bool
-) -> bool:
-    listed = ", ".join(domain.name for domain in domains[:_MOST_SHOWN])
-    what = (
-        listed
-        if len(domains) == 1
-        else f"{len(domains)} domains ({listed}{', …' if domains[_MOST_SHOWN:] else ''})"
-    )
-    consequence = "C4 keeps what it serves" if keep_on_c4 else "HTTPS stops working on the edge"
-    for name, installed in foreign.items():
-        click.echo(
-            f"{name}: C4 has {describe_installed(installed)}, which sslctl did not install. It is removed, and sslctl has no copy.",
-            err=True,
-        )
-    if revoke:
-        consequence += ", and the certificates in use are revoked for good"
+def _require_terminal(domains: list[Domain]) -> None:
+    """Raise `UsageError` if there is nobody to ask."""
     if not sys.stdin.isatty():
         raise click.UsageError(
-            f"there is no terminal to confirm the deletion of {what}; confirm it with --yes"
+            f"there is no terminal to confirm the deletion of {_listed(domains)}; confirm it with --yes"
         )
+
+
+def _listed(domains: list[Domain]) -> str:
+    listed = ", ".join(domain.name for domain in domains[:_MOST_SHOWN])
+    if len(domains) == 1:
+        return listed
+    return f"{len(domains)} domains ({listed}{', …' if domains[_MOST_SHOWN:] else ''})"
+
+
+def _confirm(domains: list[Domain], on_c4: Mapping[str, removal.Found], *, force: bool, revoke: bool) -> bool:
+    """Ask whether to delete `domains`; `on_c4` is what C4 has for them, empty if it keeps that."""
+    for name, found in on_c4.items():
+        if found.installed is not None and not found.is_ours:
+            certificate = (
+                f"{name}: C4 has {describe_installed(found.installed)}, which sslctl did not install."
+            )
+            click.echo(
+                f"{certificate} It would be removed, and sslctl has no copy."
+                if force
+                else f"{certificate} C4 would keep it.",
+                err=True,
+            )
+    consequence = _describe_consequence(on_c4, force=force)
+    if revoke:
+        consequence += ", and the certificates in use would be revoked for good"
     try:
-        return click.confirm(f"Delete {what}? {consequence[0].upper()}{consequence[1:]}.", err=True)
+        return click.confirm(f"Delete {_listed(domains)}? {consequence}.", err=True)
     except click.Abort:
         click.echo(err=True)  # end the line of the prompt
         raise
+
+
+def _describe_consequence(on_c4: Mapping[str, removal.Found], *, force: bool) -> str:
+    """Return what the edge would serve after the deletion, in words; `on_c4` is empty if C4 keeps what it has."""
+    if not on_c4:
+        return "C4 would keep what it serves"
+    stopped = sum(each.installed is not None and (each.is_ours or force) for each in on_c4.values())
+    if stopped == len(on_c4):
+        return "HTTPS would stop working on the edge"
+    if stopped:
+        return f"HTTPS would stop working on the edge for {stopped} of them"
+    if any(each.installed is not None for each in on_c4.values()):
+        return "The edge would serve what it serves now"
+    return "C4 has no certificate to remove"

@@ -14,7 +14,7 @@ from sslctl.control_plane import (
     ControlPlane,
 )
 from sslctl.errors import BadInput, Busy, NotManaged
-from sslctl.fleet.installed import is_ours, read_installed
+from sslctl.fleet.installed import is_stored, read_installed
 from sslctl.issuance.claims import claimed
 from sslctl.rules import status
 from sslctl.rules.model import Bundle, Domain, Leaf, Source
@@ -166,7 +166,7 @@ def adopt(store: _Store, control_plane: ControlPlane, name: str, now: datetime) 
                 f"C4 has no certificate for {name} that could be kept",
                 hint=f"`sslctl add {name}` gets one from the CA",
             )
-        if is_ours(store, domain, installed):
+        if is_stored(store, domain, installed):
             return domain, True
         if is_expired(installed, now):
             raise BadInput(

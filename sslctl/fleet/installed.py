@@ -10,7 +10,7 @@ from sslctl.control_plane import (
     UnknownDomain,
 )
 from sslctl.errors import ConfigError, SslctlError, TryLater
-from sslctl.rules.model import Domain
+from sslctl.rules.model import Domain, Source
 from sslctl.store.interface.versions import Versions
 
 
@@ -43,5 +43,17 @@ def not_answered(
 
 
 def is_ours(store: Versions, domain: Domain, installed: Installed) -> bool:
-    """Return whether `installed` is one of the stored versions of `domain`."""
+    """Return whether `installed` is one of the versions of `domain` that sslctl installed, or that the CA issued to it.
+
+    A pasted pair that was only recorded is the customer's: if C4 has it, the customer installed it.
+    """
+    return any(
+        one.leaf.fingerprint == installed.fingerprint
+        and (one.source is Source.C4 or one.uploaded_at is not None or one.verified_at is not None)
+        for one in store.certificates(domain)
+    )
+
+
+def is_stored(store: Versions, domain: Domain, installed: Installed) -> bool:
+    """Return whether `installed` is one of the stored versions of `domain`, so that sslctl has its key."""
     return any(one.leaf.fingerprint == installed.fingerprint for one in store.certificates(domain))

@@ -54,12 +54,14 @@ class Removal:
     """A deleted domain, and what became of its certificate on C4.
 
     If sslctl did not install that certificate, `foreign` is the one that stays, or `removed_foreign` the one that was removed.
+    `is_missing` is whether C4 had none, although it had ours when it was last looked at.
     """
 
     domain: Domain
     on_c4: OnC4
     foreign: Installed | None = None
     removed_foreign: Installed | None = None
+    is_missing: bool = False
 
 
 def _is_foreign_kept(_foreign: Installed) -> bool:
@@ -75,10 +77,12 @@ def remove(
     *,
     revoke: bool = False,
     may_remove: Callable[[Installed], bool] = _is_foreign_kept,
+    force: bool = False,
 ) -> Removal:
     """Take the managed domain `name` out of management.
 
-    1. Look which certificate C4 has; without a `control_plane` it stays there.
+    1. Look which certificate C4 has; without a `control_plane` it stays there. If C4 has none although it had ours when it
+       was last looked at, nothing is revoked without `force`: C4 may be wrong, and the edge would serve a revoked one.
     2. With `revoke`: revoke its certificates at the CA.
     3. Remove the certificate from C4 if it is one of the domain's versions here. A foreign one stays, unless
        `may_remove` returns true for it.
@@ -86,12 +90,19 @@ def remove(
 
     Each step is idempotent, so a delete that failed can be repeated. Raise `NotManaged`; `Busy` if another process works
     on the domain; `BadInput` if there is nothing to revoke; `ConfigError` if C4 refuses the token; `TryLater` if C4 or
-    the CA did not answer.
+    the CA did not answer, or if C4's answer may be wrong.
     """
     with claimed(store, name):
         domain = store.domain(name)
         revocable = _revocable(domain) if revoke else ()
         installed = None if control_plane is None else _read(control_plane, domain)
+        is_missing = control_plane is not None and installed is None and domain.serving is not None
+        if is_missing and revocable and not force:
+            raise TryLater(
+                f"C4 has no certificate for {name}, although it had ours when it was last looked at, so nothing was revoked and"
+                f" {name} stays managed",
+                hint="if C4 is right, --force revokes it all the same; without --revoke it is only deleted",
+            )
         for certificate in revocable:
             require_claim(store, name)
             _revoke(store, issuer, domain, certificate)
@@ -103,19 +114,27 @@ def remove(
         deleted = store.delete_domain(store.domain(name))
         if on_c4 is OnC4.REMOVED:
             return Removal(deleted, on_c4, removed_foreign=foreign)
-        return Removal(deleted, on_c4, foreign)
+        return Removal(deleted, on_c4, foreign, is_missing=is_missing)
 
 
-def find_foreign(
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The certificate that C4 has for a domain, None for nothing, and whether sslctl installed it."""
+
+    installed: Installed | None
+    is_ours: bool
+
+
+def find_installed(
     store: Versions, control_plane: ControlPlane, domains: Iterable[Domain]
-) -> dict[str, Installed]:
-    """Return the certificates on C4 that sslctl did not install, by domain. Raise `ConfigError` or `TryLater`."""
-    found = {domain.name: (domain, _read(control_plane, domain)) for domain in domains}
-    return {
-        name: installed
-        for name, (domain, installed) in found.items()
-        if installed is not None and not is_ours(store, domain, installed)
-    }
+) -> dict[str, Found]:
+    """Return what C4 has for each of `domains`, by name. Raise `ConfigError` or `TryLater`."""
+    found = {}
+    for domain in domains:
+        installed = _read(control_plane, domain)
+        is_known = installed is not None and is_ours(store, domain, installed)
+        found[domain.name] = Found(installed, is_known)
+    return found
 
 
 def _revocable(domain: Domain) -> list[Certificate]:

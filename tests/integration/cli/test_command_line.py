@@ -313,7 +313,7 @@ def test_list_uses_colour_only_on_a_terminal_without_no_color(shop: Cdn) -> None
 @pytest.mark.parametrize("answer", ["n", "", "no"])
 def test_delete_changes_nothing_when_the_answer_is_no(shop: Cdn, answer: str) -> None:
     with Terminal(shop, "delete", NAME) as terminal:
-        terminal.await_text("Delete shop.example.com? HTTPS stops working on the edge. [y/N]: ")
+        terminal.await_text("Delete shop.example.com? HTTPS would stop working on the edge. [y/N]: ")
         terminal.type(f"{answer}\n")
         assert terminal.end() == 130
     assert terminal.lines[-1] == "Nothing was deleted."
@@ -323,7 +323,7 @@ def test_delete_changes_nothing_when_the_answer_is_no(shop: Cdn, answer: str) ->
 def test_delete_changes_nothing_when_interrupted_at_the_question(shop: Cdn) -> None:
     with Terminal(shop, "delete", NAME, LONG) as terminal:
         terminal.await_question(
-            f"Delete 2 domains ({NAME}, {LONG})? HTTPS stops working on the edge. [y/N]: "
+            f"Delete 2 domains ({NAME}, {LONG})? HTTPS would stop working on the edge for 1 of them. [y/N]: "
         )
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 130
@@ -334,7 +334,7 @@ def test_delete_changes_nothing_when_interrupted_at_the_question(shop: Cdn) -> N
 
 def test_delete_proceeds_when_the_answer_is_yes(shop: Cdn) -> None:
     with Terminal(shop, "delete", NAME, "--keep-on-c4") as terminal:
-        terminal.await_text("C4 keeps what it serves. [y/N]: ")
+        terminal.await_text("C4 would keep what it serves. [y/N]: ")
         terminal.type("y\n")
         assert terminal.end() == 0
     assert terminal.lines[-1] == f"{NAME}: deleted"
@@ -346,7 +346,7 @@ def test_delete_force_names_the_foreign_certificate_in_the_question_and_removes_
     named, later = shop.text_pair(NAME, days=365), shop.text_pair(NAME, days=200)
     shop.app().control_plane.upload(NAME, named, Source.TEXT)
     with Terminal(shop, "delete", NAME, "--force") as terminal:
-        terminal.await_question(f"Delete {NAME}? HTTPS stops working on the edge. [y/N]: ")
+        terminal.await_question(f"Delete {NAME}? HTTPS would stop working on the edge. [y/N]: ")
         shop.app().control_plane.upload(NAME, later, Source.TEXT)
         terminal.type("y\n")
         assert terminal.end() == 0
@@ -354,6 +354,23 @@ def test_delete_force_names_the_foreign_certificate_in_the_question_and_removes_
     assert f"{NAME}: C4 has the text certificate {fingerprints[0][:16]}, valid until" in terminal.screen
     assert terminal.lines[-1].startswith(f"  C4 keeps the text certificate {fingerprints[1][:16]}")
     assert shop.installed(NAME) == fingerprints[1]
+
+
+def test_delete_asks_with_what_would_happen_to_a_foreign_certificate_and_to_an_unknown_domain(
+    shop: Cdn,
+) -> None:
+    shop.app().control_plane.upload(NAME, shop.text_pair(NAME, days=365), Source.TEXT)
+    theirs = str(shop.installed(NAME))[:16]
+    for name, consequence in (
+        (NAME, "The edge would serve what it serves now"),
+        ("unknown.example.com", "C4 has no certificate to remove"),
+    ):
+        with Terminal(shop, "delete", name) as terminal:
+            terminal.await_question(f"Delete {name}? {consequence}. [y/N]: ")
+            terminal.type("n\n")
+            assert terminal.end() == 130
+        is_named = f"the text certificate {theirs}, valid until" in terminal.screen
+        assert (is_named, "C4 would keep it." in terminal.screen) == (name == NAME, name == NAME)
 
 
 def test_download_asks_for_the_pkcs12_password_twice_without_echo(shop: Cdn, tmp_path: Path) -> None:

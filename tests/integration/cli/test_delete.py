@@ -332,3 +332,39 @@ def test_delete_keeps_a_certificate_that_is_newer_than_the_restored_backup(shop:
     assert shop.sslctl("restore", str(backup)).exit_code == 0
     assert on_c4(shop, NAME) == {NAME: "kept_foreign"}
     assert shop.installed(NAME) == newer
+
+
+def test_delete_notes_that_c4_has_lost_the_certificate(shop: Cdn) -> None:
+    shop.app().control_plane.remove(NAME)
+    result = shop.sslctl("delete", NAME, "--yes")
+    assert (result.exit_code, managed(shop)) == (0, [])
+    assert result.stderr == (
+        f"sslctl: {NAME}: C4 has no certificate for it, although it had ours when it was last looked at\n"
+    )
+
+
+@pytest.mark.parametrize("is_unknown", [False, True])
+def test_delete_revokes_a_certificate_that_c4_does_not_have_only_with_force(
+    shop: Cdn, *, is_unknown: bool
+) -> None:
+    """C4 may be wrong, and the edge would serve a revoked certificate."""
+    if is_unknown:
+        shop.c4.delete_domain(NAME)
+    else:
+        shop.app().control_plane.remove(NAME)
+    result = shop.sslctl("delete", NAME, "--yes", "--revoke")
+    assert (result.exit_code, managed(shop), shop.issuer.revoked) == (75, [NAME], [])
+    assert "so nothing was revoked and" in result.stderr
+    assert shop.sslctl("delete", NAME, "--yes", "--revoke", "--force").exit_code == 0
+    assert (managed(shop), len(shop.issuer.revoked)) == ([], 1)
+
+
+def test_delete_keeps_a_certificate_that_the_customer_installed_although_the_same_pair_was_recorded(
+    cdn: Cdn,
+) -> None:
+    cdn.add_domain(NAME)
+    pair = cdn.text_pair(NAME)
+    theirs = install(cdn, pair)
+    cdn.sslctl("add", NAME, "--no-wait", *cdn.paste(pair))
+    assert on_c4(cdn, NAME) == {NAME: "kept_foreign"}
+    assert cdn.installed(NAME) == theirs
