@@ -75,8 +75,12 @@ def command(
 ) -> int:
     """Get certificates for domains and install them on the edge.
 
-    A domain that is managed already is checked again if it is not well, and not changed otherwise. If its certificate was
-    added by text, it is replaced by one from the CA. If there is no state yet, one is created.
+    A domain that is managed already is checked again if it is not well. Its text certificate is replaced by one from the CA,
+    also an adopted one. If there is no state yet, one is created.
+
+    To name a domain here is your consent to replace the text certificate that C4 has for it now, even if sslctl did not
+    install it and has no copy. With --no-wait or --from-file there is no such consent: the certificate stays, and the domain is
+    Pending or has a warning. `recheck --replace-text` replaces it later, `adopt` keeps it.
     """
     wanted = _normalise([*(("", text) for text in domains), *(_lines(from_file) if from_file else ())])
     if not wanted and from_file is not None:
@@ -95,11 +99,13 @@ def command(
     pair = _read_pair(cert, key, chain) if cert and key else None
     if app.make_state():
         print_created(app)
+    # A long list is not read name by name, and a certificate that is gone cannot be restored.
+    consents = not no_wait and from_file is None
     if len(wanted) == 1:
-        enrolled = _record(app, wanted[0], sans_wanted, pair, new=new, requeue=no_wait)
+        enrolled = _record(app, wanted[0], sans_wanted, pair, new=new, requeue=no_wait, consents=consents)
     else:
         enrolled = enrolment.enrol_many(
-            app.store, wanted, app.clock(), drop_sans=no_san, new=new, requeue=no_wait
+            app.store, wanted, app.clock(), drop_sans=no_san, new=new, requeue=no_wait, consents=consents
         )
     report = Report(list(wanted), batch=len(wanted) > 1 or from_file is not None)
     _report_refused(app, enrolled, report)
@@ -112,7 +118,7 @@ def command(
             recorded,
             report,
             renew=set(recorded) if new else (),
-            consent=Consent(replace_text=True, force=force),
+            consent=Consent(replace_text=consents, force=force),
             print_each=not as_json,
         )
     if as_json:
@@ -206,13 +212,20 @@ def _read_pair(cert: Path, key: Path, chain: Path | None) -> Bundle:
 
 
 def _record(
-    app: App, name: str, sans: tuple[str, ...] | None, pair: Bundle | None, *, new: bool, requeue: bool
+    app: App,
+    name: str,
+    sans: tuple[str, ...] | None,
+    pair: Bundle | None,
+    *,
+    new: bool,
+    requeue: bool,
+    consents: bool,
 ) -> Enrolled:
-    """Record one domain. Raise `Busy` if another command works on it."""
+    """Record one domain. Raise `Busy` if another command works on it, `BadInput` if it is adopted and nobody consents."""
     if pair is not None:
         enrolment.paste(app.store, name, sans, pair, app.clock())
     else:
-        domain = enrolment.enrol(app.store, name, sans, app.clock(), new=new)
+        domain = enrolment.enrol(app.store, name, sans, app.clock(), new=new, consents=consents)
         if requeue:
             enrolment.queue(app.store, domain, app.clock())
     return Enrolled(1, 0, {})

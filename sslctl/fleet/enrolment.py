@@ -13,14 +13,14 @@ from sslctl.certificates import x509
 from sslctl.control_plane import (
     ControlPlane,
 )
-from sslctl.errors import BadInput, Busy, NotManaged
+from sslctl.errors import BadInput, Busy, NotManaged, SslctlError
 from sslctl.fleet.installed import is_stored, read_installed
 from sslctl.issuance.claims import claimed
 from sslctl.rules import status
 from sslctl.rules.model import Bundle, Domain, Leaf, Source
 from sslctl.rules.reasons import Status
 from sslctl.rules.singapore import format_sgt
-from sslctl.rules.versions import is_expired, pick_reusable
+from sslctl.rules.versions import is_adopted, is_expired, pick_reusable
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.history import History
@@ -42,22 +42,34 @@ class Enrolled:
 
     added: int
     already_managed: int
-    refused: dict[str, Busy]
+    refused: dict[str, SslctlError]
 
 
 def enrol(
-    store: _Store, name: str, sans: tuple[str, ...] | None, now: datetime, *, new: bool = False
+    store: _Store,
+    name: str,
+    sans: tuple[str, ...] | None,
+    now: datetime,
+    *,
+    new: bool = False,
+    consents: bool = True,
 ) -> Domain:
     """Take `name` under management with a certificate of source c4, and return the domain. Idempotent.
 
     If `sans` is None, the other names stay as they are. A deleted domain gets its last certificate back if that is
-    usable and `new` is false. Raise `Busy` if another process works on the domain, `StateError`.
+    usable and `new` is false. `consents` is whether a person agreed to replace what C4 has: without that, an adopted
+    certificate stays, and `BadInput` is raised. Raise `Busy` if another process works on the domain, `StateError`.
     """
     known = store.find(name)
     if known is None:
         return store.add_domain(name, sans or (), Source.C4)
     if _is_up_to_date(known, sans):
         return known
+    if known.deleted_at is None and is_adopted(known) and not consents:
+        raise BadInput(
+            f"the certificate of {name} was kept with `sslctl adopt`, so it stays; nothing was changed",
+            hint=f"`sslctl add {name}`, without --no-wait and --from-file, replaces it with one from the CA",
+        )
     names = known.sans if sans is None else sans
     with claimed(store, name):
         if known.deleted_at is None:
@@ -78,20 +90,21 @@ def enrol_many(
     drop_sans: bool = False,
     new: bool = False,
     requeue: bool = False,
+    consents: bool = True,
 ) -> Enrolled:
     """Call `enrol` for each of `names`, and with `requeue` also `queue`.
 
-    Domains that are managed keep their other names, unless `drop_sans` is true. A domain that another process works on
-    is refused, and the rest go on. Raise `StateError`; what was recorded before it stays.
+    Domains that are managed keep their other names, unless `drop_sans` is true. A domain that another process works on, and
+    without consent one that is adopted, is refused, and the rest go on. Raise `StateError`; what was recorded before it stays.
     """
     sans = () if drop_sans else None
 
-    def update(domain: Domain) -> Busy | None:
+    def update(domain: Domain) -> SslctlError | None:
         try:
-            enrolled = enrol(store, domain.name, sans, now, new=new)
+            enrolled = enrol(store, domain.name, sans, now, new=new, consents=consents)
             if requeue:
                 queue(store, enrolled, now)
-        except Busy as error:
+        except (Busy, BadInput) as error:
             return error
         return None
 
@@ -101,7 +114,8 @@ def enrol_many(
         for domain in store.domains_named(known)
         if not _is_up_to_date(domain, sans) or (requeue and _is_deferred(domain))
     )
-    restored, refused = 0, {}
+    refused: dict[str, SslctlError] = {}
+    restored = 0
     pool = ThreadPoolExecutor(_THREADS)
     try:
         while block := list(islice(outdated, _BLOCK)):

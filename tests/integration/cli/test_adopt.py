@@ -366,3 +366,32 @@ def test_removal_is_printed_when_the_upload_after_it_fails(customer: Cdn) -> Non
         None,
         True,
     )
+
+
+@pytest.mark.parametrize("others", [(), ("other.example.com",)])
+@pytest.mark.parametrize("is_file", [False, True])
+def test_add_without_consent_refuses_an_adopted_domain(
+    drifted: Cdn, others: tuple[str, ...], *, is_file: bool
+) -> None:
+    drifted.sslctl("adopt", NAME)
+    before = view(drifted)
+    given = ("--from-file", "-") if is_file else (NAME, *others, "--no-wait")
+    result = drifted.sslctl("add", *given, stdin="\n".join((NAME, *others)))
+    assert result.exit_code == (5 if others else 2)
+    assert f"the certificate of {NAME} was kept with `sslctl adopt`, so it stays" in result.stderr
+    assert view(drifted) == before
+
+
+def test_name_in_a_file_is_no_consent_to_replace_the_certificate_of_a_customer(customer: Cdn) -> None:
+    theirs = customer.installed(NAME)
+    result = customer.sslctl("add", "--from-file", "-", stdin=f"{NAME}\n")
+    assert (result.exit_code, customer.installed(NAME), "FOREIGN_TEXT" in result.stdout) == (5, theirs, True)
+    run_ticks(customer, 2)
+    assert customer.installed(NAME) == theirs
+
+
+def test_help_of_add_explains_consent(cdn: Cdn) -> None:
+    output = " ".join(cdn.sslctl("add", "--help").stdout.split())
+    assert "consent to replace the text certificate that C4 has for it now" in output
+    assert "With --no-wait or --from-file there is no such consent" in output
+    assert "not changed otherwise" not in output
