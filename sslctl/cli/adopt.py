@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 from sslctl.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, print_not_done, write_outcome
-from sslctl.cli.output.stdout import write_json_list
+from sslctl.cli.output.phrases import describe_installed
+from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import enrolment
+from sslctl.fleet.enrolment import Adoption
 from sslctl.rules import names
+from sslctl.rules.model import Domain
 
 
 @click.command("adopt")
@@ -28,7 +33,7 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
     errors: dict[str, Exception] = {}
     for domain in found:
         try:
-            adopted, is_ours = enrolment.adopt(app.store, app.control_plane, domain.name, app.clock())
+            adopted, adoption = enrolment.adopt(app.store, app.control_plane, domain.name, app.clock())
         except StateBusy:
             # Nothing more can be recorded, so nothing more is tried.
             print_not_done("adopted", [one.name for one in found[found.index(domain) :]])
@@ -39,11 +44,19 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
             errors[domain.name] = error
             print_error(domain.name, error)
             continue
-        if is_ours:
+        if adoption is Adoption.OURS:
             click.echo(f"{domain.name}: C4 has sslctl's own certificate; nothing was changed", err=True)
         if not as_json:
-            write_outcome(adopted, app.clock())
+            _write(adopted, adoption, app.clock())
     if as_json:
         rows = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
         write_json_list(json_shapes.envelope(), "domains", rows)
     return Exit.SOME_NOT_WELL if errors else Exit.OK
+
+
+def _write(domain: Domain, adoption: Adoption, now: datetime) -> None:
+    """Write which certificate was adopted, and the status of `domain`."""
+    if adoption is not Adoption.OURS and domain.foreign is not None:
+        already = "" if adoption is Adoption.ADOPTED else "had already "
+        write_line(f"{domain.name}: {already}adopted {describe_installed(domain.foreign)}")
+    write_outcome(domain, now)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from itertools import islice
 from typing import Protocol
 
@@ -14,10 +15,10 @@ from sslctl.control_plane import (
     ControlPlane,
 )
 from sslctl.errors import BadInput, Busy, NotManaged, SslctlError
-from sslctl.fleet.installed import is_stored, read_installed
+from sslctl.fleet.installed import is_stored, require_installed
 from sslctl.issuance.claims import claimed
 from sslctl.rules import status
-from sslctl.rules.model import Bundle, Domain, Leaf, Source
+from sslctl.rules.model import Bundle, Domain, Installed, Leaf, PassResult, Source
 from sslctl.rules.reasons import Status
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.versions import is_adopted, is_expired, pick_reusable
@@ -165,29 +166,40 @@ def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle
         return store.add_text_certificate(name, sans, bundle, leaf)
 
 
-def adopt(store: _Store, control_plane: ControlPlane, name: str, now: datetime) -> tuple[Domain, bool]:
+class Adoption(StrEnum):
+    """What `adopt` did."""
+
+    ADOPTED = "adopted"
+    ADOPTED_BEFORE = "adopted before"
+    OURS = "ours"
+
+
+def adopt(store: _Store, control_plane: ControlPlane, name: str, now: datetime) -> tuple[Domain, Adoption]:
     """Keep the certificate that somebody else installed on C4 as the text certificate of the managed domain `name`.
 
-    Return the domain, and whether C4 has a certificate of ours; then nothing is changed. Raise `NotManaged`; `Busy` if
-    another process works on the domain; `BadInput` if C4 has no certificate, or one that is expired at `now`; `ConfigError`
-    if C4 refuses the token; `TryLater` if C4 did not answer.
+    Return the domain, and what was done: nothing is changed if C4 has a certificate of ours, or if the same one was adopted
+    before. Raise `NotManaged`; `Busy` if another process works on the domain; `BadInput` if C4 has no certificate, or one that
+    is expired at `now`, or does not know the domain; `ConfigError` if C4 refuses the token; `TryLater` if C4 did not answer.
     """
     with claimed(store, name):
         domain = store.domain(name)
-        installed = read_installed(control_plane, name, "nothing was changed")
-        if installed is None:
-            raise BadInput(
-                f"C4 has no certificate for {name} that could be kept",
-                hint=f"`sslctl add {name}` gets one from the CA",
-            )
+        installed = require_installed(control_plane, name, "nothing was changed")
         if is_stored(store, domain, installed):
-            return domain, True
+            return domain, Adoption.OURS
         if is_expired(installed, now):
             raise BadInput(
                 f"C4's certificate for {name} expired {format_sgt(installed.not_after)}, so it is not worth keeping",
                 hint=f"`sslctl add {name}` replaces it with one from the CA",
             )
-        return store.adopt_certificate(domain, installed), False
+        if _is_known_adoption(domain, installed):
+            return domain, Adoption.ADOPTED_BEFORE
+        return store.adopt_certificate(domain, installed), Adoption.ADOPTED
+
+
+def _is_known_adoption(domain: Domain, installed: Installed) -> bool:
+    """Return whether `installed` was adopted before, and there is no finding or warning that an adoption would end."""
+    is_same = domain.foreign is not None and domain.foreign.fingerprint == installed.fingerprint
+    return is_same and is_adopted(domain) and domain.result == PassResult() and not domain.text_consent
 
 
 def _is_pasted(domain: Domain, leaf: Leaf, sans: tuple[str, ...]) -> bool:

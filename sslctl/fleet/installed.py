@@ -9,7 +9,7 @@ from sslctl.control_plane import (
     Unauthorized,
     UnknownDomain,
 )
-from sslctl.errors import ConfigError, SslctlError, TryLater
+from sslctl.errors import BadInput, ConfigError, SslctlError, TryLater
 from sslctl.rules.model import Domain, Source
 from sslctl.store.interface.versions import Versions
 
@@ -28,6 +28,26 @@ def read_installed(
     except ControlPlaneError as error:
         what = f"C4 did not answer which certificate {name} has"
         raise not_answered(what, consequence, error, hint) from error
+
+
+def require_installed(control_plane: ControlPlane, name: str, consequence: str) -> Installed:
+    """Return the certificate that C4 has for `name`. Raise `BadInput` if there is none, or `not_answered`."""
+    try:
+        installed = control_plane.domain(name).certificate
+    except UnknownDomain as error:
+        raise BadInput(
+            f"C4 has no such domain as {name}, so there is no certificate to keep; {consequence}",
+            hint=f"create it in C4, or take it out here with `sslctl delete {name}`",
+        ) from error
+    except ControlPlaneError as error:
+        what = f"C4 did not answer which certificate {name} has"
+        raise not_answered(what, consequence, error) from error
+    if installed is None:
+        raise BadInput(
+            f"C4 has no certificate for {name} that could be kept",
+            hint=f"`sslctl add {name}` gets one from the CA",
+        )
+    return installed
 
 
 def not_answered(

@@ -14,7 +14,7 @@ from sslctl.rules.renewal import YOUNG, Ari, Renewal, RenewalRule, Trigger, is_p
 from sslctl.rules.schedule import next_renewal
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.status import derive_status, describe_serving
-from sslctl.rules.versions import version_state
+from sslctl.rules.versions import is_adopted, version_state
 
 _INDENT = "  "
 _VERSIONS = ("VERSION", "STATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256")
@@ -56,7 +56,8 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
         ("Status", "deleted" if domain.deleted_at else coloured(verdict.status)),
         ("Source", domain.source),
         ("Serving", describe_serving(domain, now)),
-        ("On C4", _describe_foreign(domain.foreign) if domain.foreign else ""),
+        ("On C4", _describe_foreign(domain, domain.foreign) if domain.foreign else ""),
+        ("Consent", _describe_consent(domain)),
         ("Created", both_times(domain.created_at)),
         ("Deleted", both_times(domain.deleted_at) if domain.deleted_at else ""),
         ("Last checked", both_times(domain.checked_at) if domain.checked_at else "never"),
@@ -74,9 +75,22 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
     return facts
 
 
-def _describe_foreign(foreign: Installed) -> str:
+def _describe_foreign(domain: Domain, foreign: Installed) -> str:
+    certificate = f"{foreign.source} certificate {foreign.fingerprint[:16]}"
     expiry = format_sgt(foreign.not_after)
-    return f"{foreign.source} certificate {foreign.fingerprint[:16]}, not installed by sslctl, valid until {expiry}"
+    if is_adopted(domain):
+        return f"{certificate}, adopted with `sslctl adopt`, key not stored here, valid until {expiry}"
+    return f"{certificate}, not installed by sslctl, valid until {expiry}"
+
+
+def _describe_consent(domain: Domain) -> str:
+    """Return which certificate a person agreed to replace, and how to take that back; empty without consent."""
+    if not domain.text_consent or domain.deleted_at is not None:
+        return ""
+    return (
+        f"you agreed to replace the text certificate {domain.text_consent[:16]}; the next tick that can does it."
+        f" `sslctl adopt {domain.name}` takes that back"
+    )
 
 
 def _describe_renewal(domain: Domain, now: datetime, rule: RenewalRule) -> str:

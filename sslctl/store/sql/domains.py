@@ -124,7 +124,7 @@ class SqlDomains(SqlQueries, SqlHistory):
         }
         with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
             if foreign is not None and foreign != domain.foreign:
-                self._append_event(domain.id, "foreign", _described_foreign(foreign))
+                self._append_event(domain.id, "foreign", f"C4 has another {_described_installed(foreign)}")
             return self.domain(domain.name)
 
     def adopt_certificate(self, domain: Domain, installed: Installed) -> Domain:
@@ -142,7 +142,8 @@ class SqlDomains(SqlQueries, SqlHistory):
         change = ", ".join(f"{column} = :{column}" for column in values)
         with self._advance(domain, change, **values) as run:
             self._mark_replaced(run, domain, at)
-            self._append_event(domain.id, "adopted", _described_foreign(installed))
+            detail = f"the {_described_installed(installed)}, whose key is not stored here"
+            self._append_event(domain.id, "adopted", detail)
             return self.domain(domain.name)
 
     def confirm_observations(self, names: Sequence[str], at: datetime) -> None:
@@ -212,10 +213,10 @@ def _described(sans: tuple[str, ...], source: Source) -> str:
     return f"source {source}, other names: {', '.join(sans)}" if sans else f"source {source}, no other names"
 
 
-def _described_foreign(foreign: Installed) -> str:
+def _described_installed(installed: Installed) -> str:
     return (
-        f"C4 has another {foreign.source} certificate, {foreign.fingerprint[:16]},"
-        f" which expires {format_sgt(foreign.not_after)}"
+        f"{installed.source} certificate, {installed.fingerprint[:16]},"
+        f" which expires {format_sgt(installed.not_after)}"
     )
 
 

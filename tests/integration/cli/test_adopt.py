@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -257,7 +258,8 @@ def test_view_shows_the_certificate_of_others_on_c4(drifted: Cdn, *, is_adopted:
     theirs = drifted.installed(NAME)
     assert theirs is not None
     shown = " ".join(drifted.sslctl("view", NAME).stdout.split())
-    assert f"On C4: text certificate {theirs[:16]}, not installed by sslctl" in shown
+    origin = "adopted with `sslctl adopt`" if is_adopted else "not installed by sslctl"
+    assert f"On C4: text certificate {theirs[:16]}, {origin}" in shown
 
 
 def unavailable() -> Any:
@@ -395,3 +397,43 @@ def test_help_of_add_explains_consent(cdn: Cdn) -> None:
     assert "consent to replace the text certificate that C4 has for it now" in output
     assert "With --no-wait or --from-file there is no such consent" in output
     assert "not changed otherwise" not in output
+
+
+def test_view_shows_a_consent_that_adopt_takes_back(customer: Cdn) -> None:
+    theirs = str(customer.installed(NAME))
+    customer.issuer.refusals.append(unavailable())
+    assert customer.sslctl("add", NAME).exit_code == 3
+    shown = customer.sslctl("view", NAME).stdout
+    assert f"Consent: you agreed to replace the text certificate {theirs[:16]}; the next tick" in re.sub(
+        " +", " ", shown
+    )
+    assert f"`sslctl adopt {NAME}` takes that back" in shown
+    assert customer.sslctl("adopt", NAME).exit_code == 0
+    assert "you agreed" not in customer.sslctl("view", NAME).stdout
+    run_ticks(customer, 3)
+    assert (customer.installed(NAME), view(customer)["source"]) == (theirs, "text")
+
+
+def test_adopt_prints_what_it_adopted_and_changes_nothing_when_repeated(drifted: Cdn) -> None:
+    theirs = str(drifted.installed(NAME))
+    described = f"adopted the text certificate {theirs[:16]}, valid until 2027-11-23 12:00 SGT"
+    assert drifted.sslctl("adopt", NAME).stdout.startswith(f"{NAME}: {described}\n")
+    event = view(drifted)["events"][-1]
+    assert (event["kind"], event["detail"].startswith(f"the text certificate, {theirs[:16]}")) == (
+        "adopted",
+        True,
+    )
+    before = view(drifted)
+    assert drifted.sslctl("adopt", NAME).stdout.startswith(f"{NAME}: had already {described}\n")
+    assert view(drifted) == before
+    assert "adopted with `sslctl adopt`" in drifted.sslctl("view", NAME).stdout
+    # Another one is adopted anew.
+    later = str(install(drifted, drifted.text_pair(NAME, days=200)))
+    assert f"{NAME}: adopted the text certificate {later[:16]}" in drifted.sslctl("adopt", NAME).stdout
+
+
+def test_adopt_reports_that_c4_does_not_know_the_domain(cdn: Cdn) -> None:
+    cdn.sslctl("add", NAME, "--no-wait")
+    result = cdn.sslctl("adopt", NAME)
+    assert (result.exit_code, "gets one from the CA" in result.stderr) == (2, False)
+    assert f"C4 has no such domain as {NAME}" in result.stderr
