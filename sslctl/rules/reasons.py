@@ -283,7 +283,7 @@ REASONS: dict[Code, Reason] = {
         Status.EXPIRED,
         Owner.OPERATOR,
         "The certificate expired on {found}.",
-        "The tick renews a certificate of source c4. Replace a certificate of source text by hand.",
+        "The tick renews a certificate of source c4. One of source text is replaced with `sslctl add`, with or without a new pair.",
     ),
     Code.C4_UPLOAD_FAILED: Reason(
         _EMERGENCY,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sslctl.rules.model import Domain, DomainSummary, Finding, Verdict
+from sslctl.rules.model import Domain, DomainSummary, Finding, Source, Verdict
 from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.versions import Expiring, is_adopted, is_expired
@@ -24,7 +24,7 @@ def derive_status(domain: Domain | DomainSummary, now: datetime) -> Verdict:
     finding = domain.finding
     current = domain.in_service or domain.wanted
     if current is not None and is_expired(current, now) and not _outranks(domain, finding, now):
-        return _expired(current, finding)
+        return _expired(domain, current, finding)
     if finding is not None:
         return _troubled(finding)
     if domain.in_service is None and is_adopted(domain):
@@ -45,15 +45,26 @@ def _outranks(domain: Domain | DomainSummary, finding: Finding | None, now: date
     return finding.reason.status is Status.DISCARD or not is_over
 
 
-def _expired(certificate: Expiring, finding: Finding | None) -> Verdict:
+def _expired(domain: Domain | DomainSummary, certificate: Expiring, finding: Finding | None) -> Verdict:
     reason = REASONS[Code.CERT_EXPIRED]
     sentence = reason.explain(format_sgt(certificate.not_after), "")
-    owner, next_step, retry_at = reason.owner, reason.next_step, None
+    owner, next_step, retry_at = reason.owner, _after_expiry(domain), None
     if finding is not None:
         owner, next_step, retry_at = finding.reason.owner, finding.reason.next_step, finding.retry_at
         sentence += " " + finding.reason.explain(finding.found, finding.wanted)
     return Verdict(
         Status.EXPIRED, Code.CERT_EXPIRED, sentence, owner, next_step, retry_at, finding, _link(finding)
+    )
+
+
+def _after_expiry(domain: Domain | DomainSummary) -> str:
+    """Return the next step for an expired certificate of `domain`."""
+    if domain.source is Source.C4:
+        return f"The next tick renews it; `sslctl recheck {domain.name}` does so at once."
+    name = domain.name
+    return (
+        f"sslctl never renews a text certificate: `sslctl add {name}` replaces it by one from the CA,"
+        f" `sslctl add {name} --cert … --key …` by a new pair."
     )
 
 

@@ -112,6 +112,10 @@ def test_adopted_certificate_is_watched_and_never_replaced(drifted: Cdn) -> None
     assert (view(drifted)["status"], warnings(drifted)) == ("Success", ["TEXT_EXPIRES"])
     run_ticks(drifted, 30)
     assert view(drifted)["status"] == "Expired"
+    assert view(drifted)["reason"]["next_step"] == (
+        f"sslctl never renews a text certificate: `sslctl add {NAME}` replaces it by one from the CA,"
+        f" `sslctl add {NAME} --cert … --key …` by a new pair."
+    )
     assert drifted.installed(NAME) == theirs
     assert drifted.sslctl("add", NAME).exit_code == 0
     assert view(drifted)["source"] == "c4"
@@ -437,3 +441,13 @@ def test_adopt_reports_that_c4_does_not_know_the_domain(cdn: Cdn) -> None:
     result = cdn.sslctl("adopt", NAME)
     assert (result.exit_code, "gets one from the CA" in result.stderr) == (2, False)
     assert f"C4 has no such domain as {NAME}" in result.stderr
+
+
+def test_expired_certificate_from_the_ca_is_renewed_by_the_tick(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    cdn.clock.move(days=91)
+    found = view(cdn)
+    assert (found["status"], found["reason"]["next_step"]) == (
+        "Expired", f"The next tick renews it; `sslctl recheck {NAME}` does so at once.",
+    )  # fmt: skip
