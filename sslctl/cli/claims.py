@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-
 import click
 
 from sslctl.app import App
@@ -14,8 +11,8 @@ from sslctl.cli.output.stdout import write_json, write_json_list, write_line
 from sslctl.cli.output.table import table
 from sslctl.errors import BadInput, NotManaged
 from sslctl.rules import names
-from sslctl.rules.claim_names import describe, describe_owner, domain_claim, domain_of
-from sslctl.rules.model import Claim, Process
+from sslctl.rules.claim_names import describe, describe_owner, domain_claim
+from sslctl.rules.model import Claim, Milestone, Process
 from sslctl.rules.singapore import format_sgt
 from sslctl.text import clean
 
@@ -36,13 +33,20 @@ def command(context: click.Context, *, as_json: bool) -> None:
     app: App = context.obj
     app.only_reads = True
     found = app.store.claims()
+    broken = app.store.milestones().get(Milestone.CLAIM_BROKEN)
     if as_json:
-        write_json_list(json_shapes.envelope(), "claims", map(json_shapes.claim, found))
-    elif found:
+        last = None if broken is None else json_shapes.mark(broken)
+        write_json_list(json_shapes.envelope(last_broken=last), "claims", map(json_shapes.claim, found))
+        return
+    if found:
         write_line(table([_row(claim, claim.owner) for claim in found], _HEADERS))
     else:
         write_line(
             "There are no claims: no sslctl process works on a domain, runs a tick, or rotates the keys."
+        )
+    if broken is not None:
+        write_line(
+            f"The last claim that was broken: {broken.detail}; {format_sgt(broken.at)}, by {broken.actor}"
         )
 
 
@@ -60,23 +64,24 @@ def break_(app: App, *, name: str, force: bool, as_json: bool) -> None:
     """Delete the claim NAME: a domain, `tick` or `keys rotate`.
 
     The claim of a process that is or may be alive is broken only with --force. Such a process stops before its next change
-    at the CA, on C4 or in the state. That is recorded with the user who broke the claim.
+    at the CA, on C4 or in the state. `sslctl claims` shows the last claim that was broken, and by whom; for a domain it is also
+    in the history.
     """
     broken = app.break_claim(_find(app, name), force=force)
     if broken is None:
-        raise _missing(name, ())
+        raise _missing(name)
     if as_json:
         write_json(json_shapes.envelope(claim=json_shapes.claim(broken)))
         return
     write_line(
         clean(
-            f"Broke the claim on {describe(broken.name)}: held by {describe_owner(broken.owner)} ({broken.life})"
+            f"Broke the claim on {describe(broken.name)}: held by {describe_owner(broken.owner)}, {broken.life}"
         )
     )
 
 
 def _find(app: App, name: str) -> str:
-    """Return the claim that a person means by `name`. Raise `NotManaged`, with a similar name if there is one."""
+    """Return the claim that a person means by `name`. Raise `NotManaged` if there is none."""
     known = [claim.name for claim in app.store.claims()]
     if name in known:
         return name
@@ -85,12 +90,10 @@ def _find(app: App, name: str) -> str:
     except BadInput:
         claim = name
     if claim not in known:
-        raise _missing(name, known)
+        raise _missing(name)
     return claim
 
 
-def _missing(name: str, known: Sequence[str]) -> NotManaged:
-    shown = [domain_of(claim) or claim for claim in known]
-    near = difflib.get_close_matches(name.lower(), shown, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`sslctl claims` lists the claims"
-    return NotManaged(f"there is no claim {clean(name)!r}", hint=hint)
+def _missing(name: str) -> NotManaged:
+    # No similar name: it would be that of another process, whose claim should stay.
+    return NotManaged(f"there is no claim {clean(name)!r}", hint="`sslctl claims` lists the claims")

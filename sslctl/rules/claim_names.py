@@ -33,5 +33,5 @@ def describe(claim: str) -> str:
 
 def describe_owner(owner: Process) -> str:
     """Return the process that holds a claim, in words."""
-    since = f", since {format_sgt(owner.since)}" if owner.since else ""
+    since = f" (since {format_sgt(owner.since)})" if owner.since else ""
     return f"process {owner.pid} on {owner.host}{since}"

@@ -18,6 +18,7 @@ from sslctl.rules.model import (
     Domain,
     DomainSummary,
     Event,
+    Mark,
     Notice,
     RenewalInfo,
     Unconfirmed,
@@ -241,6 +242,11 @@ def spare_key(key: SpareKey) -> dict[str, Any]:
 def check(check: Check) -> dict[str, Any]:
     """Return the result of one check of `doctor`."""
     return {"check": check.name, "grade": check.grade, "detail": check.detail, "hint": check.hint or None}
+
+
+def mark(mark: Mark) -> dict[str, Any]:
+    """Return when something was done last, by whom, and the result in words."""
+    return {"at": instant(mark.at), "actor": mark.actor, "detail": mark.detail}
 
 
 def claim(claim: Claim) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class SqlClaims(SqlMilestones, SqlHistory):
                     hint="end that process first; --force breaks the claim, and the process stops before its next change",
                 )
             run("DELETE FROM lease WHERE name = ?", (name,))
-            detail = clean(f"{describe(name)}, held by {describe_owner(claim.owner)} ({claim.life})")
+            detail = clean(f"{describe(name)}, held by {describe_owner(claim.owner)}, {claim.life}")
             self.record_milestone(Milestone.CLAIM_BROKEN, detail)
             domain = run("SELECT id FROM domain WHERE name = ?", (domain_of(name) or "",)).fetchone()
             if domain is not None:

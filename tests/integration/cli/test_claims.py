@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
@@ -95,7 +96,7 @@ def test_clock_that_is_days_ahead_takes_no_claim_and_throws_no_certificate_away(
 def test_tick_that_hangs_is_reported_with_its_process_and_the_cure(cdn: Cdn) -> None:
     with running_tick(cdn) as (process, _, _):
         young = cdn.sslctl("daemon-tick")
-        who = f"process {process.pid} on {socket.gethostname()}, since 2026-11-23 12:00 SGT"
+        who = f"process {process.pid} on {socket.gethostname()} (since 2026-11-23 12:00 SGT)"
         assert (young.exit_code, young.stderr) == (
             75,
             f"sslctl: error: another tick is running: {who}\n",
@@ -167,7 +168,7 @@ def test_claim_of_an_earlier_release_is_unknown_on_another_host(cdn: Cdn) -> Non
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("shop.exampel.com", "did you mean shop.example.com?"),
+        ("shop.exampel.com", "`sslctl claims` lists the claims"),
         ("x" * 300, "`sslctl claims` lists"),
         ("\x1b[0m", "lists"),
     ],
@@ -198,3 +199,26 @@ def test_claim_without_a_deadline_is_a_state_error(cdn: Cdn) -> None:
     for command in (["claims"], ["daemon-tick"], ["claims", "break", "tick", "--force"]):
         result = cdn.sslctl(*command)
         assert (result.exit_code, result.stdout) == (8, ""), command
+
+
+@pytest.mark.parametrize("name", ["tick", A])
+def test_claims_shows_the_last_claim_that_was_broken(cdn: Cdn, name: str) -> None:
+    assert cdn.sslctl("claims", "--json").json["last_broken"] is None
+    cdn.sslctl("add", A, "--no-wait")
+    write_claim(cdn, domain_claim(name) if name == A else name, "far/7/1")
+    assert cdn.sslctl("claims", "break", name, "--force").exit_code == 0
+    about = "the tick" if name == "tick" else A
+    last = cdn.sslctl("claims", "--json").json["last_broken"]
+    assert last["detail"].startswith(f"{about}, held by process ")
+    shown = cdn.sslctl("claims").stdout
+    assert (
+        f"The last claim that was broken: {last['detail']}; 2026-11-23 12:00 SGT, by {last['actor']}" in shown
+    )
+
+
+def test_owner_in_a_message_has_its_start_in_brackets(cdn: Cdn) -> None:
+    with running_tick(cdn):
+        refused = cdn.sslctl("claims", "break", "tick").stderr
+    assert re.search(
+        r"process \d+ on \S+ \(since 2026-11-23 12:00 SGT\) holds the claim on the tick", refused
+    )
