@@ -12,6 +12,7 @@ from sslctl.certificates import x509
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.files import check_absent, write_new
+from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json, write_line
 from sslctl.errors import BadInput, NotManaged
 from sslctl.rules import names
@@ -90,6 +91,7 @@ def command(
     # The history comes first: an unrecorded download is worse than a record of one that failed.
     app.store.record_event(found, "key downloaded", _detail(kind, reason), certificate.version)
     written = write_new(folder, files, force=force)
+    _note_what_is_served(found, certificate)
     if as_json:
         write_json(
             json_shapes.envelope(
@@ -129,19 +131,27 @@ def _choose(app: App, domain: Domain, version: int | None) -> Certificate:
 
 
 def _require_ours(domain: Domain) -> None:
-    """Raise `NotManaged` if the certificate of `domain` was adopted; print a note if C4 has one of others in place of ours."""
-    foreign = domain.foreign
-    if domain.deleted_at is not None or foreign is None:
-        return
-    if is_adopted(domain):
+    """Raise `NotManaged` if the certificate of `domain` was adopted."""
+    if domain.deleted_at is None and domain.foreign is not None and is_adopted(domain):
         raise NotManaged(
             f"the certificate of {domain.name} was kept with `sslctl adopt`, so its key is not stored here",
             hint=f"`sslctl view {domain.name}` shows earlier versions; --version N writes one",
         )
-    click.echo(
-        f"sslctl: {domain.name}: C4 has another certificate ({foreign.fingerprint[:16]}), which sslctl did not install",
-        err=True,
-    )
+
+
+def _note_what_is_served(domain: Domain, certificate: Certificate) -> None:
+    """Print a note if `certificate` is not what the edge serves, as far as C4 was last seen."""
+    if domain.deleted_at is not None:
+        return
+    if domain.foreign is not None:
+        served = f"C4 has {describe_installed(domain.foreign)}, which sslctl did not install"
+    elif domain.serving is None:
+        served = "C4 was last seen without a certificate of this domain"
+    elif domain.serving.fingerprint == certificate.fingerprint:
+        return
+    else:
+        served = f"C4 has version {domain.serving.version}"
+    click.echo(f"sslctl: {domain.name}: these files are not what the edge serves: {served}", err=True)
 
 
 def _pem_files(bundle: Bundle) -> dict[str, bytes]:

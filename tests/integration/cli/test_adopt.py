@@ -451,3 +451,19 @@ def test_expired_certificate_from_the_ca_is_renewed_by_the_tick(cdn: Cdn) -> Non
     assert (found["status"], found["reason"]["next_step"]) == (
         "Expired", f"The next tick renews it; `sslctl recheck {NAME}` does so at once.",
     )  # fmt: skip
+
+
+def test_download_of_an_earlier_version_notes_that_the_edge_serves_another(drifted: Cdn) -> None:
+    theirs = str(drifted.installed(NAME))
+    drifted.sslctl("adopt", NAME)
+    folder = ("-o", str(drifted.folder / "out"), "--force")
+    note = f"sslctl: {NAME}: these files are not what the edge serves: "
+    result = drifted.sslctl("download", NAME, "--version", "1", *folder)
+    assert result.exit_code == 0
+    assert result.stderr.startswith(f"{note}C4 has the text certificate {theirs[:16]}, valid until ")
+    assert drifted.sslctl("add", NAME).exit_code == 0
+    assert drifted.sslctl("download", NAME, "--version", "1", *folder).stderr == f"{note}C4 has version 2\n"
+    assert drifted.sslctl("download", NAME, "--version", "2", *folder).stderr == ""
+    drifted.app().control_plane.remove(NAME)
+    drifted.sslctl("delete", NAME, "--yes")
+    assert drifted.sslctl("download", NAME, *folder).stderr == ""
