@@ -41,9 +41,10 @@ from sslctl.rules.versions import is_adopted
 )
 @click.option(
     "--accept",
-    type=click.Choice([code.value for code in SUSPECTED]),
+    type=click.Choice([code.value for code in SUSPECTED], case_sensitive=False),
     metavar="CODE",
-    help="Believe an answer that was too bad to be believed: conclude the suspicions of this code.",
+    help="Believe an answer that was too bad to be believed: conclude the suspicions of this code, one of "
+    f"{', '.join(SUSPECTED)}.",
 )
 @json_option
 @click.pass_obj
@@ -159,7 +160,7 @@ def _require_no_better_answer(app: App, domain: Domain) -> None:
     except UnknownDomain:
         return
     except ControlPlaneError as error:
-        raise TryLater(f"C4 did not answer whether it knows the domain: {error}") from error
+        raise TryLater(f"C4 gave no usable answer about the domain: {error}") from error
     raise TryLater("C4 knows this domain again; the next tick ends the suspicion")
 
 

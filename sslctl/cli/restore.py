@@ -49,7 +49,7 @@ def _look(app: App) -> Looked:
 
 def _missing_keys(looked: Looked) -> Iterator[str]:
     if looked.trouble:
-        yield f"C4 did not answer what it serves; the next tick looks: {looked.trouble}"
+        yield f"C4 gave no usable answer about what it serves; the next tick looks: {looked.trouble}"
     if looked.foreign:
         shown = ", ".join(looked.foreign[:_MOST_SHOWN])
         more = f" and {len(looked.foreign) - _MOST_SHOWN} more" if len(looked.foreign) > _MOST_SHOWN else ""

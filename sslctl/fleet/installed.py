@@ -26,7 +26,7 @@ def read_installed(
     except UnknownDomain:
         return None
     except ControlPlaneError as error:
-        what = f"C4 did not answer which certificate {name} has"
+        what = f"C4 gave no usable answer about the certificate of {name}"
         raise not_answered(what, consequence, error, hint) from error
 
 
@@ -40,7 +40,7 @@ def require_installed(control_plane: ControlPlane, name: str, consequence: str) 
             hint=f"create it in C4, or take it out here with `sslctl delete {name}`",
         ) from error
     except ControlPlaneError as error:
-        what = f"C4 did not answer which certificate {name} has"
+        what = f"C4 gave no usable answer about the certificate of {name}"
         raise not_answered(what, consequence, error) from error
     if installed is None:
         raise BadInput(

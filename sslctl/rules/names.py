@@ -90,9 +90,8 @@ def normalise_all(names: Iterable[str]) -> tuple[str, ...]:
     for text in names:
         name = normalise(text)
         if name in seen:
-            raise BadInput(
-                f'"{clean(text, 100)}" is given twice: it is the same name as "{clean(seen[name], 100)}"'
-            )
+            same = "" if text == seen[name] else f': it is the same name as "{clean(seen[name], 100)}"'
+            raise BadInput(f'"{clean(text, 100)}" is given twice{same}')
         seen[name] = text
     return tuple(seen)
 

@@ -467,3 +467,18 @@ def test_download_of_an_earlier_version_notes_that_the_edge_serves_another(drift
     drifted.app().control_plane.remove(NAME)
     drifted.sslctl("delete", NAME, "--yes")
     assert drifted.sslctl("download", NAME, *folder).stderr == ""
+
+
+def test_accept_lists_its_codes_and_takes_them_in_lower_case(suspected: Cdn) -> None:
+    assert "C4_UNKNOWN_DOMAIN" in suspected.sslctl("recheck", "--help").stdout
+    suspected.clock.move(hours=1)
+    result = suspected.sslctl("recheck", "--accept", "nxdomain")
+    assert (result.exit_code, result.stdout.count("Failure NXDOMAIN")) == (0, 11)
+
+
+def test_answer_of_c4_that_cannot_be_used_is_not_called_no_answer(drifted: Cdn) -> None:
+    drifted.c4.set_faults(Fault(kind=Operation.LOOKUP, status=503))
+    assert (
+        f"C4 gave no usable answer about the certificate of {NAME}, so nothing was changed: answered 503"
+        in drifted.sslctl("adopt", NAME).stderr
+    )

@@ -240,3 +240,9 @@ def test_read_plain_accepts_ordinary_names(text: str) -> None:
 def test_registered_domain_follows_the_public_suffix_list(name: str, domain: str) -> None:
     """Private suffixes count too, and a suffix is its own registered domain, as at Let's Encrypt."""
     assert registered_domain(name) == domain
+
+
+def test_same_text_given_twice_is_not_explained_as_another_spelling() -> None:
+    with pytest.raises(BadInput) as caught:
+        normalise_all(["d1.example.test", "d1.example.test"])
+    assert caught.value.message == '"d1.example.test" is given twice'
