@@ -357,8 +357,8 @@ class Tick:
     def _send_ping(self, notice: Notice) -> str | None:
         """Report a good tick to the monitor of the pings; return why that failed, None if no ping was due.
 
-        If a pass met a bug, its result could not be recorded, bad answers were too many to be believed, C4 could not be looked at
-        for days, or the notice reached nobody, no ping is sent: then the missing ping alerts people.
+        If a pass met a bug, its result could not be recorded, bad answers were too many to be believed, C4 could not be
+        looked at for days, or the notice reached nobody, no ping is sent: then the missing ping alerts people.
         """
         reached_nobody = self._notifier is not None and len(notice.missed) == len(self._notifier.schemes)
         report = self._report

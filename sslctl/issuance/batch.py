@@ -58,9 +58,9 @@ class Batch:
     ) -> None:
         """Run a pass over each of `names`, started in that order; call `on_done` in this thread as each one ends.
 
-        Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. `on_done` is not called for domains that were not
-        reached before `stop`. Raise `StateError`, because it would hit every other domain too. `StateBusy` stops the batch:
-        nothing more can be recorded, so nothing more may be ordered.
+        Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. `on_done` is not
+        called for domains that were not reached before `stop`. Raise `StateError`, because it would hit every other domain
+        too. `StateBusy` stops the batch: nothing more can be recorded, so nothing more may be ordered.
         """
         remaining, ended = iter(names), SimpleQueue[Outcome | None]()
         lock = threading.Lock()

@@ -24,9 +24,9 @@ class CircuitBreaker:
     """A circuit breaker that all passes share. Safe to use from several threads.
 
     A pause that the CA asks for is kept as long as it asks, at most as long as such a pause can be right
-    (`budget.longest_wait`). After `FAILURE_THRESHOLD` requests in a row
-    without an answer, from any pass, or one that refuses the account, the breaker opens for a minute. If the next request fails too, it opens for twice
-    as long, at most an hour. The first answer closes it.
+    (`budget.longest_wait`). After `FAILURE_THRESHOLD` requests in a row without an answer, from any pass, or one that
+    refuses the account, the breaker opens for a minute. If the next request fails too, it opens for twice as long, at most
+    an hour. The first answer closes it.
     """
 
     def __init__(self, store: Budget, clock: Callable[[], datetime]) -> None:

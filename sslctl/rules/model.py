@@ -300,8 +300,8 @@ class Notice:
     """The last notification, and whether it was delivered.
 
     It was composed at `at` (None if there was none yet). It reported `troubles`, none if it reported recovery: each is a
-    domain, or a code that concerns many, with what was reported of it: a status, or how soon it expires. `missed` has the positions of the URLs to which delivery failed, since `missed_since` and because of
-    `why` (cleaned).
+    domain, or a code that concerns many, with what was reported of it: a status, or how soon it expires. `missed` has the
+    positions of the URLs to which delivery failed, since `missed_since` and because of `why` (cleaned).
     """
 
     at: datetime | None = None

@@ -96,9 +96,9 @@ def is_order_due(domain: Domain, now: datetime, rule: RenewalRule) -> bool:
 def next_renewal(domain: Domain, now: datetime, rule: RenewalRule) -> Renewal | None:
     """Return when what C4 has for `domain` is due to be replaced by a new certificate, and by which rule.
 
-    Return None if no renewal is planned: the source is text, nothing is served, an upload is missing, a person must act first, or
-    a person agreed to replace the text certificate on C4 at once.
-    Retries after a failed pass are not considered, nor is `renewal.max_per_day`.
+    Return None if no renewal is planned: the source is text, nothing is served, an upload is missing, a person must act
+    first, or a person agreed to replace the text certificate on C4 at once. Retries after a failed pass are not considered,
+    nor is `renewal.max_per_day`.
     """
     is_stopped = domain.finding is not None and domain.finding.retry_at is None
     if (
@@ -170,8 +170,8 @@ def retry_at(
     """Return when the tick retries a domain after a pass that ended with `code`, or None if a person must act first.
 
     `retry_after` is the time that the CA or C4 asked for. It is at least a minute away; at most a week for the CA
-    (`budget.longest_wait` bounds it further), and at most the next midnight in Singapore for C4. For `BUDGET_HELD` it is the time at which the order may be placed, and is
-    used unchanged.
+    (`budget.longest_wait` bounds it further), and at most the next midnight in Singapore for C4. For `BUDGET_HELD` it is
+    the time at which the order may be placed, and is used unchanged.
 
     Without `retry_after`:
     - Pending and `CHALLENGE_FAILED` may end by themselves. They are retried after 1, 10 and 100 minutes (`tries` is 1, 2

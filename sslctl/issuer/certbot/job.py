@@ -157,7 +157,8 @@ def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:
 def _collect(job: dict[str, Any]) -> dict[str, Any]:
     """Return the `fullchain` of the order at `job["order_url"]`, or `pending`, or `unknown` if the CA does not know the order.
 
-    The result is empty if a challenge of the order failed, and has the CA's problem if the order is `invalid` for another reason.
+    The result is empty if a challenge of the order failed, and has the CA's problem if the order is `invalid` for another
+    reason.
     """
     client = _client(job["directory_url"], Path(job["account"]))
     try:

@@ -163,8 +163,8 @@ class Domains(Protocol):
     def dns_checks_due(self, now: datetime, every: timedelta, margin: timedelta, limit: int) -> list[Domain]:
         """Return domains of source c4 that are well and served, and whose DNS is to be checked, the oldest check first.
 
-        At most `limit` were last checked longer than `every` ago, or longer than a day ago if they have a warning. Others were not checked since `margin` before the expiry
-        of the served certificate, and that time has come.
+        At most `limit` were last checked longer than `every` ago, or longer than a day ago if they have a warning. Others
+        were not checked since `margin` before the expiry of the served certificate, and that time has come.
         """
 
     def delete_domain(self, domain: Domain) -> Domain:
