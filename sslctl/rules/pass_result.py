@@ -55,6 +55,7 @@ _STEPS = {
     Code.PORT_80_CLOSED: Step.PROBE,
     Code.PORT_443_CLOSED: Step.PROBE,
     Code.CERT_WORSE: Step.UPLOAD,
+    Code.PAIR_WORSE: Step.UPLOAD,
     Code.C4_UPLOAD_FAILED: Step.UPLOAD,
     Code.C4_REJECTED: Step.UPLOAD,
     Code.C4_UNAUTHORIZED: Step.UPLOAD,

@@ -164,7 +164,8 @@ def _ca_explanation(cdn: Cdn, _: C4Proxy, name: str, text: str) -> Iterator[str]
     start, end = instant(cdn.clock() - timedelta(days=2)), instant(cdn.clock() - timedelta(days=1))
     for url in (text, f"https://ca.test/{text}"):
         raw = {"start": start, "end": end, "explanation_url": url, "retry_after": text}
-        read = ari.read({"answers": {"id": raw}, "trouble": {"detail": text, "retry_after": text}}, START)
+        trouble = {"detail": text, "retry_after": text}
+        read = ari.read({"answers": {"id": raw}, "unanswered": [], "trouble": trouble}, START)
         assert read is not None
         if find_control_character(read.trouble, ""):
             yield "an ARI error is not sanitised"

@@ -9,27 +9,17 @@ from typing import Any
 
 import pytest
 
-from sslctl.control_plane import Record, UnknownDomain
+from sslctl.control_plane import Record
 from sslctl.errors import Exit
 from sslctl.rules.model import Source
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
+from tests.support.fleet_ticks import serve, tick, unknown, withheld
 from tests.support.lying_c4 import LyingC4
 
 FLEET = [f"d{number:02}.example.com" for number in range(12)]
 PORTS = frozenset({80, 443})
 SHOP = FLEET[0]
-
-
-def tick(cdn: Cdn, lie: Callable[[str], Record] | None = None, **moved: float) -> Any:
-    """Run a tick later by `moved`, in which C4 answers with `lie`; return its JSON with the exit code."""
-    cdn.clock.move(**moved)
-    app = cdn.app()
-    if lie is not None:
-        lying: Any = LyingC4(app.control_plane, lie)
-        app.control_plane = lying
-    result = cdn.sslctl("daemon-tick", "--json", app=app)
-    return {**result.json, "exit_code": result.exit_code}
 
 
 def rows(cdn: Cdn) -> list[Any]:
@@ -41,23 +31,12 @@ def edge(cdn: Cdn) -> dict[str, str | None]:
     return {name: cdn.installed(name) for name in FLEET}
 
 
-def withheld(result: Any) -> list[tuple[str, int]]:
-    return [(each["code"], each["domains"]) for each in result["withheld"]]
-
-
 def put_text(cdn: Cdn, *names: str, days: float) -> None:
     """Let customers install their own pairs in place of what C4 has."""
     control_plane = cdn.app().control_plane
     for name in names:
         control_plane.remove(name)
         control_plane.upload(name, cdn.text_pair(name, days=days), Source.TEXT)
-
-
-def serve(cdn: Cdn, *names: str) -> None:
-    for name in names:
-        cdn.add_domain(name)
-    assert cdn.sslctl("add", *names).exit_code == 0
-    tick(cdn)
 
 
 @pytest.fixture
@@ -179,9 +158,25 @@ def test_loss_is_found_after_the_clock_was_ahead(cdn: Cdn) -> None:
     assert edge(cdn) == before
 
 
+def test_many_expired_text_certificates_are_replaced_a_few_at_a_time_after_a_day(waiting: Cdn) -> None:
+    before = edge(waiting)
+    results = [tick(waiting, days=41), *(tick(waiting, hours=1) for _ in range(23))]
+    assert {result["exit_code"] for result in results} == {Exit.TRY_LATER}
+    assert edge(waiting) == before
+    replaced = []
+    for _ in range(3):
+        tick(waiting, hours=1)
+        replaced.append(sum(edge(waiting)[name] != before[name] for name in FLEET))
+    assert replaced == [5, 10, 12]
+    assert {row["status"] for row in rows(waiting)} == {"Success"}
+
+
 @pytest.fixture
-def large(cdn: Cdn) -> Cdn:
+def large(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> Cdn:
     """Return a CDN with 230 domains in Success."""
+    # A hundred passes at once share this process with C4 and DNS.
+    for key in ("C4", "DNS"):
+        monkeypatch.setenv(f"SSLCTL_{key}_TIMEOUT_SECONDS", "120")
     names = [f"n{number:03}.example.com" for number in range(230)]
     for name in names:
         cdn.add_domain(name)
@@ -224,10 +219,6 @@ def test_c4_that_does_not_answer_for_days_is_reported_although_nothing_is_due(cd
     assert "Domains were not looked at for days." in cdn.sslctl("daemon-tick").stdout
     cdn.c4.heal()
     assert tick(cdn, hours=1)["exit_code"] == Exit.OK
-
-
-def unknown(name: str) -> Record:
-    raise UnknownDomain(f"C4 has no domain {name}")
 
 
 def test_c4_that_knows_no_domain_for_a_day_is_noticed_although_each_tick_looks_at_a_few(cdn: Cdn) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sslctl.control_plane import Installed, Record, UnknownDomain
+from sslctl.control_plane import Installed, Record
 from sslctl.errors import Exit
 from sslctl.issuer import IssueError
 from sslctl.rules.model import Source, State
@@ -19,6 +19,7 @@ from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.dns_zone import Trouble
 from tests.support.fakes import Clock
+from tests.support.fleet_ticks import lose, serve, tick, unknown, withheld
 from tests.support.lying_c4 import LyingC4
 
 # More than the limit of five; the torture class `wrong_words` takes 40.
@@ -27,27 +28,12 @@ PORTS = frozenset({80, 443})
 SHOP = "shop.example.com"
 
 
-def unknown(name: str) -> Record:
-    raise UnknownDomain(f"C4 has no domain {name}")
-
-
 def answer(certificate: Installed | None, ports: frozenset[int] = PORTS) -> Callable[[str], Record]:
     return lambda name: Record(name, f"{name}.cdn.test", ports, certificate)
 
 
 def other(source: Source, not_after: datetime) -> Callable[[str], Record]:
     return answer(Installed(source, "ab" * 32, not_after, State.ACTIVE))
-
-
-def tick(cdn: Cdn, lie: Callable[[str], Record] | None = None, **moved: float) -> Any:
-    """Run a tick later by `moved`, in which C4 answers with `lie`; return its JSON with the exit code."""
-    cdn.clock.move(**moved)
-    app = cdn.app()
-    if lie is not None:
-        lying: Any = LyingC4(app.control_plane, lie)
-        app.control_plane = lying
-    result = cdn.sslctl("daemon-tick", "--json", app=app)
-    return {**result.json, "exit_code": result.exit_code}
 
 
 def statuses(cdn: Cdn) -> dict[str, str]:
@@ -69,10 +55,6 @@ def require_no_worse(cdn: Cdn, before: dict[str, tuple[str, datetime] | None]) -
         assert was is None or (now is not None and now[1] >= was[1]), name
 
 
-def withheld(result: Any) -> list[tuple[str, int]]:
-    return [(each["code"], each["domains"]) for each in result["withheld"]]
-
-
 def require_healed(cdn: Cdn, before: dict[str, tuple[str, datetime] | None]) -> None:
     """Run honest ticks for two days; every domain must be in Success, without a person's help."""
     for hours in (1, 1, 22, 24):
@@ -81,13 +63,6 @@ def require_healed(cdn: Cdn, before: dict[str, tuple[str, datetime] | None]) -> 
     assert set(statuses(cdn).values()) == {"Success"}
     assert not [each for each in cdn.sslctl("list", "--json").json["domains"] if each["warnings"]]
     assert tick(cdn, days=1)["exit_code"] == Exit.OK
-
-
-def serve(cdn: Cdn, *names: str) -> None:
-    for name in names:
-        cdn.add_domain(name)
-    assert cdn.sslctl("add", *names).exit_code == 0
-    tick(cdn)
 
 
 @pytest.fixture
@@ -188,12 +163,6 @@ def test_wrong_certificate_of_all_is_neither_replaced_nor_ordered_for(
         require_no_worse(cdn, before)
     require_healed(cdn, before)
     assert len(cdn.issuer.orders) <= len(FLEET) * (2 if is_due else 1)
-
-
-def lose(cdn: Cdn, *names: str) -> None:
-    """Let C4 lose the certificates of `names`."""
-    for name in names:
-        assert cdn.app().control_plane.remove(name)
 
 
 @pytest.mark.parametrize("number", [1, 5, 6, len(FLEET)])
