@@ -45,7 +45,7 @@ from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.status import queued_finding
-from sslctl.rules.versions import is_adopted, is_expired
+from sslctl.rules.versions import is_adopted, is_expired, needs_upload
 from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains, Seen
@@ -296,10 +296,17 @@ class Looks:
             self._update(current, installed)
 
     def _end_doubt(self, domain: Domain) -> None:
-        """End a suspicion about what C4 has; that a certificate has expired is decided by the clock, not by C4."""
+        """End a suspicion about what C4 has, which this look did not confirm.
+
+        Two a look cannot end: that a certificate has expired is decided by the clock, and that C4 does not know the domain may
+        have been its answer to an upload that is still missing.
+        """
         foreign, now = domain.foreign, self._clock()
         has_expired = foreign is not None and is_expired(foreign, now)
-        if _doubts_c4(domain) and not (_suspects(domain, Code.OTHER_EXPIRED) and has_expired):
+        is_open = (_suspects(domain, Code.OTHER_EXPIRED) and has_expired) or (
+            _suspects(domain, Code.C4_UNKNOWN_DOMAIN) and needs_upload(domain, now)
+        )
+        if _doubts_c4(domain) and not is_open:
             self._record(domain, replace(domain.result, suspicion=None))
 
     def _suspect(self, domain: Domain, code: Code) -> None:

@@ -209,9 +209,18 @@ class Delivery:
 
     def _changed(self, domain: Domain) -> PassEnded:
         """Return the end of a pass that met another certificate on C4 than it had seen there. Nothing was changed."""
+        was_changed = domain.finding is not None and domain.finding.code in (
+            Code.C4_CHANGED,
+            Code.C4_REJECTED,
+        )
         domain, record = self._observation.look_up(domain)
         self._observation.require_replaceable(domain, renew=True)
         found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]
+        if was_changed:
+            # Nobody is that fast twice: C4 contradicts itself, and the certificate is not on the edge.
+            return PassEnded(
+                Code.C4_REJECTED, f"it has another certificate than its record shows ({found}), again"
+            )
         return PassEnded(Code.C4_CHANGED, found)
 
     def _replace_text(

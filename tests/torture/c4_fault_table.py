@@ -57,7 +57,8 @@ NO_EFFECT = _codes(None, None, None)
 class C4Fault:
     """A fault of C4. `retry_after` is the delay that C4 asks for, None if it asks for no sensible one.
 
-    `exit_code` is that of `delete`. `small` puts it into the slice that `make test` runs.
+    `exit_code` is that of `delete`. In the operations `suspected` the domain is served, and the answer is only a suspicion.
+    `small` puts it into the slice that `make test` runs.
     """
 
     name: str
@@ -67,6 +68,7 @@ class C4Fault:
     retry_after: timedelta | None = None
     small: bool = False
     operations: tuple[str, ...] = field(default=OPERATIONS)
+    suspected: tuple[str, ...] = ()
 
 
 def faults(
@@ -107,11 +109,19 @@ def _statuses() -> Iterator[C4Fault]:
     for status in (401, 403):
         yield C4Fault(f"{status}", _problem(status), NO_TOKEN, Exit.UNUSABLE)
     yield C4Fault("404 of a gateway", _always(sending(_html(404))), NO_ANSWER)
-    yield C4Fault("404 unknown_domain", _problem(404, "unknown_domain"), NO_DOMAIN, Exit.OK)
     yield C4Fault(
-        "409 text_certificate_present, again after the removal",
+        "404 unknown_domain",
+        _problem(404, "unknown_domain"),
+        NO_DOMAIN,
+        Exit.OK,
+        small=True,
+        suspected=(RENEWAL, REPLACING),
+    )
+    yield C4Fault(
+        "409 text_certificate_present, although there is none",
         _problem(409, "text_certificate_present"),
-        REFUSED,
+        _codes(None, Code.C4_CHANGED),
+        small=True,
         operations=(UPLOAD, RENEWAL),
     )
     for status in (429, 500, 502, 503):

@@ -236,7 +236,7 @@ class _Attempt:
                 yield "I6: the deleted certificate is still on C4"
 
     def _after_pass(self, result: Result) -> Iterator[str]:
-        code = self._fault.codes[self._operation]
+        code = None if self._is_suspected else self._fault.codes[self._operation]
         status = REASONS[code].status if code else Status.SUCCESS
         yield from self._judged(result, code, status)
         domain = self._world.look(self._name)
@@ -255,11 +255,15 @@ class _Attempt:
         found = (domain["status"], domain["reason"] and domain["reason"]["code"])
         if found != (status, code):
             yield f"found {found} instead of {(status.value, code and code.value)}: {result.stdout}"
-        wanted = _EXITS[status]
+        wanted = Exit.TRY_LATER if self._is_suspected else _EXITS[status]
         if self._operation == RENEWAL and wanted not in (Exit.OK, Exit.EMERGENCY):
             wanted = Exit.SOME_NOT_WELL
         if result.exit_code != wanted:
             yield f"I8: it ended with {result.exit_code} instead of {wanted}: {result.stdout} {result.stderr}"
+
+    @property
+    def _is_suspected(self) -> bool:
+        return self._operation in self._fault.suspected
 
     def _healed(self, retry_at: datetime | None, orders: int) -> Iterator[str]:
         """Remove the fault; yield an error unless the domain is retried at `retry_at`, and not a second before."""

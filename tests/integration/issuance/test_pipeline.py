@@ -409,3 +409,17 @@ def test_pass_abandons_an_undecided_order_after_two_days(cdn: Cdn) -> None:
         cdn.issuer.refusals = [IssueError(Code.CA_VALIDATING, "processing")]
         run(app)
         assert len(cdn.issuer.orders) == orders
+
+
+def test_c4_that_contradicts_its_record_twice_is_an_emergency(cdn: Cdn) -> None:
+    app, _ = enrolled(cdn)
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=409))
+    assert reason(app, run(app)) is Code.C4_CHANGED
+    for _ in range(2):
+        cdn.clock.move(minutes=1)
+        domain = run(app)
+        assert reason(app, domain) is Code.C4_REJECTED
+        assert derive_status(domain, cdn.clock()).status is Status.EMERGENCY
+    cdn.c4.heal()
+    assert reason(app, run(app)) is None
+    assert len(cdn.issuer.orders) == 1
