@@ -40,7 +40,7 @@ _ISSUED, _PASTED, _KILLED, _REFUSED = (
 )
 # The status codes with which C4 refuses an upload.
 _STATUSES = {True: (422,), False: (400, 422, 500)}
-_PASSWORD = b"the password of the PKCS#12 file"
+_PASSWORD = b"pass w0rd of a PKCS#12 file, 5b1e"
 _OWNER_ALONE = 0o600
 
 
