@@ -45,8 +45,8 @@ from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import is_order_due
-from sslctl.rules.singapore import format_duration, format_sgt
-from sslctl.rules.versions import is_expired, is_usable, needs_upload
+from sslctl.rules.singapore import format_sgt
+from sslctl.rules.versions import is_usable, needs_upload
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
@@ -57,8 +57,6 @@ from sslctl.store.interface.versions import Versions
 
 # An order without a usable certificate for so long is dropped, so that its domain can order again; no outage of a CA lasts longer.
 _ORDER_TIMEOUT = timedelta(days=2)
-# Ticks are an hour apart: a shorter certificate expires before the next one, and each tick would order another.
-_SHORTEST_LIFETIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,14 +323,6 @@ class Pipeline:
         leaf = x509.read_leaf(issued.certificate)
         _check_ordered(leaf, order)
         _check_dates(leaf, order, domain, self._clock())
-        lifetime = leaf.not_after - leaf.not_before
-        if lifetime < _SHORTEST_LIFETIME and not _is_served(domain, self._clock()):
-            self._drop(order, "unusable")
-            raise PassEnded(
-                Code.CERT_WORSE,
-                f"it lasts for {format_duration(lifetime)}",
-                "one that lasts for an hour at least",
-            )
         # If our clock is a little behind the CA's, accept the certificate: another order would bring the same.
         now = max(self._clock(), leaf.not_before)
         require_claim(self._store, domain.name)
@@ -360,10 +350,6 @@ def _has_expired(issued: Issued | None, now: datetime) -> bool:
         return issued is not None and x509.read_leaf(issued.certificate).not_after <= now
     except BadInput:
         return False
-
-
-def _is_served(domain: Domain, now: datetime) -> bool:
-    return domain.in_service is not None and not is_expired(domain.in_service, now)
 
 
 def _check_ordered(leaf: Leaf, order: Order) -> None:

@@ -205,7 +205,7 @@ def test_batch_places_no_more_simultaneous_orders_than_slots(cdn: Cdn) -> None:
             with self.lock:
                 self.now += 1
                 self.most = max(self.most, self.now)
-            time.sleep(0.02)
+            time.sleep(0.2)
             with self.lock:
                 self.now -= 1
                 return super().issue(order, on_url, replaces=replaces)

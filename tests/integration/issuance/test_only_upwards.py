@@ -63,19 +63,6 @@ def test_renewal_that_lasts_a_minute_is_not_installed_and_ordered_at_most_once_a
     assert shop.installed(NAME) != before
 
 
-def test_first_certificate_that_lasts_a_minute_is_ordered_at_most_once_a_day(cdn: Cdn) -> None:
-    set_ca(cdn, timedelta(minutes=1))
-    cdn.add_domain(NAME)
-    assert cdn.sslctl("add", NAME).exit_code == 4
-    for _ in range(5 * 24):
-        cdn.clock.move(hours=1)
-        cdn.sslctl("daemon-tick")
-    assert len(cdn.issuer.orders) <= 1 + 6
-    assert (reason(cdn), cdn.installed(NAME)) == ("CERT_WORSE", None)
-    set_ca(cdn, 90 * DAY)
-    assert cdn.sslctl("recheck", NAME).exit_code == 0
-
-
 @pytest.mark.parametrize(
     ("days", "is_installed"), [(2, False), (3, False), (3.1, True), (5, True), (90, True)]
 )
