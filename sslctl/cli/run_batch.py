@@ -93,8 +93,7 @@ def run_requested_passes(
     few = len(names) <= max(app.suspicion_limit.of(len(names)), 1)
     if few:
         consent = replace(consent, believe=frozenset(SUSPECTED))
-    # Times are stored to the second: events of commands right before this one are known by their ids.
-    earlier = {event.id for _, event in app.store.audit_trail(since=since)}
+    last_event = app.store.last_event()
     # What C4 had of others at the last step of each pass: what an upload replaces.
     foreign: dict[str, Installed | None] = {}
 
@@ -117,7 +116,7 @@ def run_requested_passes(
             report.update(conclusion.domains, app.clock())
             for each in report.withheld:
                 click.echo(f"sslctl: {each.describe()}", err=True)
-        _print_changes(app, names, foreign, since, earlier)
+        _print_changes(app, names, foreign, last_event)
 
 
 def _check_again(
@@ -139,18 +138,17 @@ def _print_changes(
     app: App,
     names: Sequence[str],
     foreign: Mapping[str, Installed | None],
-    since: datetime,
-    earlier: Container[int],
+    last_event: int,
 ) -> None:
-    """Print what was lost on the edge since `since`, without the events with the ids `earlier`.
+    """Print what was lost on the edge according to the events after the one with the id `last_event`.
 
     That is what got worse because of --force, and which certificates are gone that sslctl did not install: `foreign`, by
     domain.
     """
     left = {name: installed for name, installed in foreign.items() if installed is not None}
     requested = set(names)
-    for name, event in app.store.audit_trail(since=since):
-        if name not in requested or event.id in earlier:
+    for name, event in app.store.audit_trail(after=last_event):
+        if name not in requested:
             continue
         # An upload replaces what was there; before it, a text certificate is removed.
         if event.kind in ("removed", "uploaded") and name in left:

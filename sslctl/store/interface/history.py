@@ -19,12 +19,21 @@ class History(Protocol):
     def events(self, domain: Domain) -> list[Event]:
         """Return the history of `domain`, oldest first."""
 
+    def last_event(self) -> int:
+        """Return the id of the last event, 0 if there is none."""
+
     def audit_trail(
-        self, *, since: datetime | None = None, actor: str = "", domain: Domain | None = None
+        self,
+        *,
+        after: int | None = None,
+        since: datetime | None = None,
+        actor: str = "",
+        domain: Domain | None = None,
     ) -> Iterator[tuple[str, Event]]:
         """Yield every event with the name of its domain, oldest first.
 
-        `since`, `actor` (part of an actor's name) and `domain` restrict the events.
+        `after` (an event's id), `since`, `actor` (part of an actor's name) and `domain` restrict the events. With `after`
+        earlier events are not read at all.
         """
 
     def verify_history(self, noted: Head | None = None) -> Audit:

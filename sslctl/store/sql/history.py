@@ -16,6 +16,7 @@ from sslctl.text import instant
 
 _BLOCK = 1000
 _LOWEST_ID = -(1 << 63)
+_LAST = "SELECT coalesce(max(id), 0) FROM event"
 _RECORD = (
     "event.id, event.domain_id, domain.name, event.at, event.actor, event.kind, event.detail, event.version"
 )
@@ -46,7 +47,7 @@ class SqlHistory(SqlPart):
         """Append the same event for each of `domains`, names with their ids."""
         chain, state = self._chain_and_state(run)
         at = instant(self._clock())
-        last = run("SELECT coalesce(max(id), 0) FROM event").fetchone()[0]
+        last = run(_LAST).fetchone()[0]
         for identity, (name, domain_id) in enumerate(domains.items(), last + 1):
             content = (at, self._actor, kind, detail, version)
             state = chain.advance(state, (identity, domain_id, name, *content))
@@ -98,10 +99,19 @@ class SqlHistory(SqlPart):
         sql = "SELECT * FROM event WHERE domain_id = ? ORDER BY id"
         return self._database.read(rows.event_of, sql, (domain.id,))
 
+    def last_event(self) -> int:
+        return self._database.read(lambda row: int(row[0]), _LAST)[0]
+
     def audit_trail(
-        self, *, since: datetime | None = None, actor: str = "", domain: Domain | None = None
+        self,
+        *,
+        after: int | None = None,
+        since: datetime | None = None,
+        actor: str = "",
+        domain: Domain | None = None,
     ) -> Iterator[tuple[str, Event]]:
-        where, values = ["event.id >= :following"], dict[str, object](following=_LOWEST_ID)
+        following = _LOWEST_ID if after is None else after + 1
+        where, values = ["event.id >= :following"], dict[str, object](following=following)
         if since is not None:
             where.append("event.at >= :since")
             values["since"] = instant(since)

@@ -228,6 +228,9 @@ def test_history_longer_than_a_block_is_verified(store: Store) -> None:
     found = store.verify_history()
     assert (found.intact, found.broken) == (2501, "")
     assert [name for name, _ in store.audit_trail()] == [*names, "new.test"]
+    last = store.last_event()
+    assert list(store.audit_trail(after=last)) == []
+    assert [name for name, _ in store.audit_trail(after=last - 1)] == ["new.test"]
 
 
 def test_history_is_verified_after_threads_rolled_back_some_work(store: Store) -> None:
