@@ -11,12 +11,11 @@ from itertools import islice
 from typing import Protocol
 
 from sslctl.certificates import x509
-from sslctl.control_plane import (
-    ControlPlane,
-)
+from sslctl.control_plane import ControlPlane
 from sslctl.errors import BadInput, Busy, NotManaged, SslctlError
-from sslctl.fleet.installed import is_stored, require_installed
+from sslctl.fleet.installed import require_installed
 from sslctl.issuance.claims import claimed
+from sslctl.issuance.observation import find_version
 from sslctl.rules import status
 from sslctl.rules.model import Bundle, Domain, Installed, Leaf, PassResult, Source
 from sslctl.rules.reasons import Status
@@ -184,7 +183,7 @@ def adopt(store: _Store, control_plane: ControlPlane, name: str, now: datetime) 
     with claimed(store, name):
         domain = store.domain(name)
         installed = require_installed(control_plane, name, "nothing was changed")
-        if is_stored(store, domain, installed):
+        if find_version(store, domain, installed) is not None:
             return domain, Adoption.OURS
         if is_expired(installed, now):
             raise BadInput(

@@ -10,6 +10,7 @@ from sslctl.control_plane import (
     UnknownDomain,
 )
 from sslctl.errors import BadInput, ConfigError, SslctlError, TryLater
+from sslctl.issuance.observation import is_one_of
 from sslctl.rules.model import Domain, Source
 from sslctl.store.interface.versions import Versions
 
@@ -22,32 +23,39 @@ def read_installed(
     Raise `not_answered` if C4 does not answer.
     """
     try:
-        return control_plane.domain(name).certificate
+        return _read(control_plane, name, consequence, hint)
     except UnknownDomain:
         return None
-    except ControlPlaneError as error:
-        what = f"C4 gave no usable answer about the certificate of {name}"
-        raise not_answered(what, consequence, error, hint) from error
 
 
 def require_installed(control_plane: ControlPlane, name: str, consequence: str) -> Installed:
     """Return the certificate that C4 has for `name`. Raise `BadInput` if there is none, or `not_answered`."""
     try:
-        installed = control_plane.domain(name).certificate
+        installed = _read(control_plane, name, consequence)
     except UnknownDomain as error:
         raise BadInput(
             f"C4 has no such domain as {name}, so there is no certificate to keep; {consequence}",
             hint=f"create it in C4, or take it out here with `sslctl delete {name}`",
         ) from error
-    except ControlPlaneError as error:
-        what = f"C4 gave no usable answer about the certificate of {name}"
-        raise not_answered(what, consequence, error) from error
     if installed is None:
         raise BadInput(
             f"C4 has no certificate for {name} that could be kept",
             hint=f"`sslctl add {name}` gets one from the CA",
         )
     return installed
+
+
+def _read(
+    control_plane: ControlPlane, name: str, consequence: str, hint: str | None = None
+) -> Installed | None:
+    """Return the certificate that C4 has for `name`, None if there is none. Raise `UnknownDomain` or `not_answered`."""
+    try:
+        return control_plane.domain(name).certificate
+    except UnknownDomain:
+        raise
+    except ControlPlaneError as error:
+        what = f"C4 gave no usable answer about the certificate of {name}"
+        raise not_answered(what, consequence, error, hint) from error
 
 
 def not_answered(
@@ -68,12 +76,7 @@ def is_ours(store: Versions, domain: Domain, installed: Installed) -> bool:
     A pasted pair that was only recorded is the customer's: if C4 has it, the customer installed it.
     """
     return any(
-        one.leaf.fingerprint == installed.fingerprint
-        and (one.source is Source.C4 or one.uploaded_at is not None or one.verified_at is not None)
+        one.source is Source.C4 or one.uploaded_at is not None or one.verified_at is not None
         for one in store.certificates(domain)
+        if is_one_of(installed, one)
     )
-
-
-def is_stored(store: Versions, domain: Domain, installed: Installed) -> bool:
-    """Return whether `installed` is one of the stored versions of `domain`, so that sslctl has its key."""
-    return any(one.leaf.fingerprint == installed.fingerprint for one in store.certificates(domain))

@@ -20,6 +20,7 @@ from sslctl.errors import BadInput, SslctlError, TryLater
 from sslctl.fleet.installed import is_ours, not_answered, read_installed
 from sslctl.issuance import delivery
 from sslctl.issuance.claims import claimed, require_claim
+from sslctl.issuance.observation import find_version
 from sslctl.issuer import IssueError, Issuer
 from sslctl.rules import schedule
 from sslctl.rules.model import Certificate, Domain, Finding, Source
@@ -210,10 +211,8 @@ def _remove_from_c4(
         elif served is not None and served.leaf.fingerprint == installed.fingerprint:
             store.mark_serving(domain, served, wanted=domain.wanted)
         raise _not_removed(domain, error) from error
-    version = next(
-        (one.version for one in store.certificates(domain) if one.leaf.fingerprint == installed.fingerprint),
-        None,
-    )
+    known = find_version(store, domain, installed)
+    version = None if known is None else known.version
     store.record_event(domain, "removed", f"{installed.fingerprint[:16]}, from C4", version)
 
 

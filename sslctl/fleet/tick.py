@@ -322,9 +322,7 @@ class Tick:
         """
         code, now = Code.OTHER_EXPIRED, self._clock()
         limit = self._settings.suspicion_limit.of(self._report.ended)
-        heard = [
-            one for one in self._store.suspected(started_at) if one.suspicion and one.suspicion.code is code
-        ]
+        heard = suspicions.suspected_by_code(self._store, started_at).get(code, [])
         if len(heard) > limit:
             heard = [one for one in heard if one.suspicion and now - one.suspicion.since >= _EXPIRED_FOR]
         names = [domain.name for domain in heard[:limit]]
@@ -346,8 +344,7 @@ class Tick:
         looked.warned.update(one.caution.code for one in conclusion.domains if one.caution is not None)
         report.update(conclusion.domains, now)
         report.update(self._store.domains_named(looked.changed), now)
-        if looked.is_blind:
-            report.is_blind = True
+        report.is_blind = looked.is_blind
 
     def _notify(self) -> Notice:
         """Notify people; if nobody is to be notified, delete the record of the last notice."""

@@ -27,7 +27,7 @@ from sslctl.control_plane import (
 )
 from sslctl.errors import PairRefused
 from sslctl.issuance.claims import require_claim
-from sslctl.issuance.observation import Observation, is_one_of, retry_after
+from sslctl.issuance.observation import Observation, find_version, is_one_of, retry_after
 from sslctl.issuance.pass_ended import PassEnded
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.pass_result import Step
@@ -139,7 +139,7 @@ class Delivery:
         now = self._clock()
         if is_expired(installed, now):
             return ""
-        known = self._observation.find_version(domain, installed)
+        known = find_version(self._store, domain, installed)
         is_trust_lost = self._is_trust_lost(certificate, known)
         if installed.source is Source.TEXT and certificate.source is Source.C4:
             # Whoever asked for a certificate of the CA in place of one by text knows that it is renewed from then on.
@@ -234,7 +234,7 @@ class Delivery:
         4. Record the outcome.
         """
         domain, installed = self._look_at_text(domain, seen)
-        text = self._observation.find_version(domain, installed)
+        text = find_version(self._store, domain, installed)
         old = None if text is None or text.key_destroyed_at is not None else self._store.bundle(text)
         domain = self._begin_replacement(domain, installed, text)
         unknown = self._remove_text(domain, certificate, installed, text)

@@ -83,7 +83,7 @@ class Observation:
             return replace(installed, not_after=max(installed.not_after, foreign.not_after))
         current = (domain.serving, domain.wanted)
         known = next((one for one in current if is_one_of(installed, one)), None)
-        known = known or self.find_version(domain, installed)
+        known = known or find_version(self._store, domain, installed)
         return installed if known is None else replace(installed, not_after=known.not_after)
 
     def _find_doubt(self, domain: Domain, installed: Installed | None) -> PassEnded | None:
@@ -98,7 +98,9 @@ class Observation:
             return PassEnded(Code.C4_LOST)
         if installed.fingerprint == current.fingerprint and installed.source is current.source:
             return None
-        if is_one_of(installed, domain.serving, domain.wanted) or self.find_version(domain, installed):
+        if is_one_of(installed, domain.serving, domain.wanted) or find_version(
+            self._store, domain, installed
+        ):
             return None
         return PassEnded(Code.OTHER_CERTIFICATE, installed.fingerprint[:16], current.fingerprint[:16])
 
@@ -116,7 +118,7 @@ class Observation:
             return self._not_foreign(domain)
         if not is_active and is_one_of(installed, domain.wanted):
             return self._not_foreign(domain)
-        known = self.find_version(domain, installed)
+        known = find_version(self._store, domain, installed)
         if known is None:
             return self.record_not_serving(domain, installed, "C4 has another certificate")
         if not is_active:
@@ -169,10 +171,6 @@ class Observation:
                 Code.FOREIGN_TEXT, f"{foreign.fingerprint[:16]}, valid until {format_sgt(foreign.not_after)}"
             )
 
-    def find_version(self, domain: Domain, installed: Installed | None) -> Certificate | None:
-        """Return the version in our history that is installed on C4; None if we do not have it."""
-        return next((one for one in self._store.certificates(domain) if is_one_of(installed, one)), None)
-
 
 def find_missing_ports(record: Record) -> Problem | None:
     """Return that `record` lacks port 80 or 443, which a certificate needs; None if it has both."""
@@ -186,6 +184,11 @@ def _ports(ports: frozenset[int]) -> str:
     if len(ports) > _MOST_PORTS_SHOWN:
         shown.append(f"{len(ports) - _MOST_PORTS_SHOWN} more")
     return " and ".join(shown) or "no port"
+
+
+def find_version(store: Versions, domain: Domain, installed: Installed | None) -> Certificate | None:
+    """Return the version in the history of `domain` that is installed on C4; None if we do not have it."""
+    return next((one for one in store.certificates(domain) if is_one_of(installed, one)), None)
 
 
 def is_one_of(installed: Installed | None, *certificates: Certificate | None) -> bool:

@@ -101,7 +101,7 @@ def conclude(
     domains is noticed although each tick looks at a few.
     """
     withheld, concluded = list[Withheld](), list[Domain]()
-    for code, domains in sorted(_by_code(store, since).items()):
+    for code, domains in sorted(suspected_by_code(store, since).items()):
         number, looked = len(domains), looked_at.of(code)
         if code is Code.C4_UNKNOWN_DOMAIN:
             number += store.count_findings(code, now - _DAY)
@@ -122,11 +122,11 @@ def to_check_again(store: Domains, since: datetime | None) -> dict[Code, list[st
 
     With `since`, return those of which that was heard then or later.
     """
-    by_code = _by_code(store, since)
+    by_code = suspected_by_code(store, since)
     return {code: [domain.name for domain in by_code[code]] for code in CHECKED_AGAIN if code in by_code}
 
 
-def _by_code(store: Domains, since: datetime | None) -> dict[Code, list[Domain]]:
+def suspected_by_code(store: Domains, since: datetime | None) -> dict[Code, list[Domain]]:
     """Return the domains with suspicions, by code; with `since`, those that were heard then or later."""
     by_code: dict[Code, list[Domain]] = defaultdict(list)
     for domain in store.suspected(since):

@@ -10,7 +10,7 @@ from sslctl.cli.output.phrases import coloured
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.width import paragraph
 from sslctl.fleet.notices import Group, count_domains, group_troubles
-from sslctl.rules.model import Domain
+from sslctl.rules.model import Domain, Suspicion
 from sslctl.rules.reasons import REASONS, Status
 from sslctl.rules.status import derive_status
 
@@ -37,7 +37,7 @@ def _without_doubted(domains: Iterable[Domain], doubted: dict[str, Group], now: 
             yield domain
         elif doubt is not None:
             reason = REASONS[doubt.code]
-            sentence = reason.explain(doubt.found, getattr(doubt, "wanted", ""))
+            sentence = reason.explain(doubt.found, doubt.wanted if isinstance(doubt, Suspicion) else "")
             group = doubted.setdefault(
                 doubt.code, Group(Status.SUCCESS, doubt.code, None, reason.owner, sentence, reason.next_step)
             )
