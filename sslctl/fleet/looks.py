@@ -11,22 +11,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from sslctl.control_plane import (
-    ControlPlane,
-    ControlPlaneError,
-    NoInventory,
-    Record,
-    Unauthorized,
-    UnknownDomain,
-)
+from sslctl.control_plane import ControlPlane, ControlPlaneError, NoInventory
 from sslctl.errors import Busy
+from sslctl.fleet.record_reader import Answer, RecordReader, in_threads
 from sslctl.issuance.claims import claimed
 from sslctl.issuance.observation import find_missing_ports
 from sslctl.issuance.suspicions import SuspicionLimit
@@ -63,15 +56,8 @@ _FEW = 200
 _RESERVE = 1.25
 # A restore shows the first domains that differ while a person waits.
 _DIFFERENT_AFTER_RESTORE = 2000
-_THREADS = 32
 # Every domain is looked at once a day; if a day's looks are missed as well, a person should know.
 _BLIND_AFTER = timedelta(days=2)
-# When so many requests in a row were not answered, C4 is down: the next tick looks again.
-_GIVE_UP_AFTER = 2 * _THREADS
-
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
@@ -101,14 +87,6 @@ class Looked:
     is_blind: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """C4's answer about a domain: its record, or None if C4 does not know the domain."""
-
-    domain: Domain
-    record: Record | None
-
-
 class Looks:
     """The looks of a tick. `reconcile` records what C4 has for a domain (`Observation.reconcile`)."""
 
@@ -132,9 +110,7 @@ class Looks:
         self._rule = rule
         self._limit = limit
         self._http_expected = http_expected
-        self._unanswered = 0
-        self._last_error = ""
-        self._is_refused = False
+        self._reader = RecordReader(control_plane)
         self._looked = Looked()
 
     def run(self, last_tick: datetime | None) -> Looked:
@@ -148,7 +124,7 @@ class Looks:
         self._look_at_c4(_share(number, since, _DAY), now, before=now - _LOOK_EVERY)
         if not self._looked.trouble:
             self._check_dns(_share(number, since, _CHECK_DNS_EVERY), now)
-        elif self._is_refused or self._store.least_observed(now - _BLIND_AFTER, 1):
+        elif self._reader.is_refused or self._store.least_observed(now - _BLIND_AFTER, 1):
             self._looked.is_blind = True
         return self._looked
 
@@ -191,8 +167,8 @@ class Looks:
                 cap = cap or 2 * self._limit.of(self._looked.domains) + _FEW
                 due, doubted, share = list(self._store.domains_named(names[:cap])), [], cap
         domains = {domain.name: domain for domain in [*doubted, *due[: max(share, _FEW)]]}
-        self._settle(list(self._ask(_may_ask(domains.values(), now))), now)
-        self._looked.trouble = self._looked.trouble or trouble
+        self._settle(list(self._reader.read(_may_ask(domains.values(), now))), now)
+        self._looked.trouble = self._reader.trouble or trouble
 
     def _compare_inventory(self, now: datetime) -> list[str]:
         """Compare C4's inventory with the store; return the names of what differs, those first that were not seen for long.
@@ -212,36 +188,9 @@ class Looks:
         # What C4 is known not to know is looked at one by one when its turn comes.
         return [name for name, seen in unseen.items() if not seen.is_unknown]
 
-    def _ask(self, domains: Sequence[Domain]) -> Iterator[_Answer]:
-        """Yield C4's answer about each of `domains` that it gives one about. End early if C4 is down."""
-        is_answered = False
-        for answer in _in_threads(self._ask_about, domains):
-            if answer is not None:
-                is_answered = True
-                yield answer
-        if not is_answered and not self._looked.trouble:
-            self._looked.trouble = self._last_error
-
-    def _ask_about(self, domain: Domain) -> _Answer | None:
-        if self._looked.trouble:
-            return None
-        try:
-            answer = _Answer(domain, self._c4.domain(domain.name))
-        except UnknownDomain:
-            answer = _Answer(domain, None)
-        except ControlPlaneError as error:
-            self._unanswered += 1
-            self._last_error = str(error)
-            self._is_refused = self._is_refused or isinstance(error, Unauthorized)
-            if self._unanswered >= _GIVE_UP_AFTER or self._is_refused:
-                self._looked.trouble = self._last_error
-            return None
-        self._unanswered = 0
-        return answer
-
-    def _settle(self, answers: Sequence[_Answer], now: datetime) -> None:
+    def _settle(self, answers: Sequence[Answer], now: datetime) -> None:
         """Record the answers of C4; many that are bad in the same way are not believed."""
-        same, lost, foreign = list[str](), list[Domain](), list[_Answer]()
+        same, lost, foreign = list[str](), list[Domain](), list[Answer]()
         self._looked.domains += len(answers)
         for answer in answers:
             domain, record = answer.domain, answer.record
@@ -354,12 +303,13 @@ class Looks:
                 good.append(answer.domain.name)
         self._store.confirm_dns_checks(good, now)
 
-    def _probe(self, domains: Sequence[Domain]) -> Iterator[tuple[_Answer, Problem | None]]:
-        answers = [answer for answer in self._ask(domains) if answer.record is not None]
+    def _probe(self, domains: Sequence[Domain]) -> Iterator[tuple[Answer, Problem | None]]:
+        answers = [answer for answer in self._reader.read(domains) if answer.record is not None]
+        self._looked.trouble = self._reader.trouble
         self._looked.dns_checks += len(answers)
-        yield from zip(answers, _in_threads(self._find_problem, answers), strict=True)
+        yield from zip(answers, in_threads(self._find_problem, answers), strict=True)
 
-    def _find_problem(self, answer: _Answer) -> Problem | None:
+    def _find_problem(self, answer: Answer) -> Problem | None:
         assert answer.record is not None  # noqa: S101 - of `_probe`
         missing = find_missing_ports(answer.record)
         if missing is not None:
@@ -384,17 +334,6 @@ class Looks:
             for warning in find_warnings(after, now)
             if warning.is_certain and warning.code not in known
         )
-
-
-def _in_threads(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
-    """Yield the results of `function` for `items`, in order. If the caller ends early, what was not begun is dropped."""
-    if not items:
-        return
-    pool = ThreadPoolExecutor(min(_THREADS, len(items)), thread_name_prefix="look")
-    try:
-        yield from pool.map(function, items)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _may_ask(domains: Iterable[Domain], now: datetime) -> list[Domain]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sslctl.control_plane import Record, UnknownDomain
+from sslctl.control_plane import Record, Unanswered, UnknownDomain
 from sslctl.rules.model import Source
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
@@ -243,3 +243,15 @@ def test_unknown_domain_answers_about_all_are_withheld_and_heal(cdn: Cdn) -> Non
     tick(cdn, hours=1)
     assert {domain["status"] for domain in cdn.sslctl("list", "--json").json["domains"]} == {"Success"}
     assert all(domain["warnings"] == [] for domain in cdn.sslctl("list", "--json").json["domains"])
+
+
+def test_look_is_finished_if_one_domain_is_unanswered_and_no_dns_check_is_due(cdn: Cdn) -> None:
+    served(cdn, *names(3))
+
+    def answer(name: str) -> Record:
+        if name == names(3)[1]:
+            raise Unanswered("HTTP status 500")
+        return cdn.app().control_plane.domain(name)
+
+    result = tick(cdn, lie=answer, days=1)
+    assert result["look_trouble"] is None
