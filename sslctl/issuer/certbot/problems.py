@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sslctl.issuer import IssueError
+from sslctl.issuer.certbot.challenge_problems import describe_hop, find_code
 from sslctl.net import retry_after
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.reasons import REASONS, Code
@@ -21,14 +22,6 @@ _BY_TYPE = {
     "badNonce": Code.CA_UNAVAILABLE,
     "orderNotReady": Code.CA_VALIDATING,
     "caa": Code.CAA_FORBIDS,
-    "rejectedIdentifier": Code.NAME_REFUSED,
-    "unsupportedIdentifier": Code.NAME_REFUSED,
-}
-_BY_CHALLENGE_TYPE = {
-    "rateLimited": Code.CA_RATE_LIMITED,
-    "serverInternal": Code.CA_UNAVAILABLE,
-    "caa": Code.CAA_FORBIDS,
-    "connection": Code.PORT_80_CLOSED,
     "rejectedIdentifier": Code.NAME_REFUSED,
     "unsupportedIdentifier": Code.NAME_REFUSED,
 }
@@ -47,10 +40,6 @@ _PAUSED = re.compile(r"prevented from requesting certificates for\b")
 _LINK = re.compile(r"https?://[!-~]+", re.ASCII)
 _LONGEST_LINK = 2000
 _RETRY_AFTER = re.compile(r"retry after (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.\d+)? ?(?:UTC|Z)", re.ASCII)
-# Boulder's and Pebble's texts about redirects that lead nowhere; their type is `connection` too.
-_BAD_REDIRECT = re.compile(
-    r"redirect loop|too many redirects|redirect target|stopped after \d+ redirects", re.IGNORECASE
-)
 _LONGEST_TEXT = 300
 _FINAL_CODES = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
 # The CA would refuse the same CSR again, and the order would stay ready until it expires.
@@ -172,23 +161,15 @@ def _judge(kind: str, detail: str, typ: str) -> tuple[Code, str]:
 
 def _judge_challenges(problems: list[dict[str, str]]) -> tuple[Code, str]:
     """Return the code of the worst problem, and a text about all of them."""
-    codes = [_challenge_code(problem) for problem in problems]
-    found = "; ".join(
-        dict.fromkeys(
-            f"{clean(p['name'], 100)}: {_short(p['type'])}: {_clean_whole(p['detail'], 200)}"
-            for p in problems
-        )
-    )
+    codes = [find_code(p["name"].lower(), _short(p["type"]), p["detail"]) for p in problems]
+    found = "; ".join(dict.fromkeys(map(_describe, problems)))
     return min(codes, key=lambda code: REASONS[code].status.rank), _clean_whole(found, 600)
 
 
-def _challenge_code(problem: dict[str, str]) -> Code:
-    short = _short(problem["type"])
-    if short == "dns":
-        return Code.NXDOMAIN if "NXDOMAIN" in problem["detail"] else Code.DNS_UNANSWERED
-    if short == "connection" and _BAD_REDIRECT.search(problem["detail"]):
-        return Code.CHALLENGE_FAILED
-    return _BY_CHALLENGE_TYPE.get(short, Code.CHALLENGE_FAILED)
+def _describe(problem: dict[str, str]) -> str:
+    text = f"{clean(problem['name'], 100)}: {_short(problem['type'])}: {_clean_whole(problem['detail'], 200)}"
+    hop = describe_hop(problem["name"].lower(), problem["detail"])
+    return f"{text} ({_clean_whole(hop, 300)})" if hop else text
 
 
 def _short(typ: str) -> str:

@@ -36,10 +36,6 @@ def acme(short: str, detail: str = "so it is", retry_after: str = "") -> dict[st
     ("short", "detail", "code"),
     [
         ("connection", "Connection refused", Code.PORT_80_CLOSED),
-        ("connection", "Fetching http://shop.test/a: Redirect loop detected", Code.CHALLENGE_FAILED),
-        ("connection", "Fetching http://shop.test/a: Too many redirects", Code.CHALLENGE_FAILED),
-        ("connection", "Invalid port in redirect target. Only ports 80 and 443 are", Code.CHALLENGE_FAILED),
-        ("connection", 'Get "/a": stopped after 10 redirects', Code.CHALLENGE_FAILED),
         ("unauthorized", "Invalid response: 404", Code.CHALLENGE_FAILED),
         ("incorrectResponse", "", Code.CHALLENGE_FAILED),
         ("tls", "", Code.CHALLENGE_FAILED),
@@ -124,7 +120,7 @@ def test_issue_error_contains_only_printable_text() -> None:
 
 def test_challenge_that_failed_in_an_earlier_run_is_reported_as_failed() -> None:
     failure = acme("malformed", "Cannot update challenge with status invalid") | {
-        "problems": [problem("connection")]
+        "problems": [problem("connection", "Connection refused")]
     }
     error = to_issue_error(failure, NOW, order_placed=True)
     assert (error.code, error.order_dead) == (Code.PORT_80_CLOSED, True)
@@ -272,3 +268,12 @@ def test_refused_csr_is_tried_again_a_day_later(typ: str) -> None:
 )
 def test_error_of_one_order_causes_no_pause(failure: dict[str, object]) -> None:
     assert to_issue_error(failure, NOW, order_placed=True).pause is None
+
+
+def test_failed_redirect_is_reported_with_the_url_and_whose_it_is() -> None:
+    detail = "192.0.2.1: Fetching https://login.example.net/: Connection refused"
+    error = to_issue_error(authorization(problem("connection", detail)), NOW, order_placed=True)
+    assert error.code is Code.CHALLENGE_FAILED
+    assert error.found == (
+        f"a.example.com: connection: {detail} (a.example.com redirects to https://login.example.net, another host)"
+    )
