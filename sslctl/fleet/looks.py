@@ -345,7 +345,7 @@ def _waits_for_c4(domain: Domain, now: datetime) -> bool:
     known = domain.unconfirmed or domain.finding
     if known is None or known.retry_at is None or known.retry_at <= now:
         return False
-    return REASONS[known.code].owner is Owner.C4 or known.code is Code.C4_TOKEN_REFUSED
+    return REASONS[known.code].owner is Owner.C4 or known.code in (Code.C4_ACTIVATING, Code.C4_TOKEN_REFUSED)
 
 
 def _share(number: int, since: timedelta, period: timedelta) -> int:

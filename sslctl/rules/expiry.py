@@ -57,8 +57,10 @@ def find_expiring(domain: Domain, now: datetime, rule: RenewalRule) -> Expiring 
     if code is Code.QUEUED and threshold == thresholds[0]:
         return None
     reason = REASONS[code]
+    # What only waits must not wait until the certificate has expired.
+    owner = Owner.OPERATOR if reason.owner is Owner.NOBODY else reason.owner
     sentence = reason.explain(found, wanted)
-    return Expiring(domain.name, left, threshold, code, reason.owner, sentence, reason.next_step)
+    return Expiring(domain.name, left, threshold, code, owner, sentence, reason.next_step)
 
 
 def _margin(current: object, rule: RenewalRule) -> timedelta:

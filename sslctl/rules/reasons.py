@@ -26,13 +26,14 @@ class Status(StrEnum):
 
 
 class Owner(StrEnum):
-    """Who must act next for a domain."""
+    """Who must act next for a domain; nobody, if waiting is all that is needed."""
 
     CUSTOMER = "customer"
     CDN = "cdn"
     CA = "ca"
     C4 = "c4"
     OPERATOR = "operator"
+    NOBODY = "nobody"
 
 
 class Code(StrEnum):
@@ -179,13 +180,13 @@ REASONS: dict[Code, Reason] = {
     ),
     Code.QUEUED: Reason(
         _PENDING,
-        Owner.OPERATOR,
+        Owner.NOBODY,
         "The domain is recorded; no attempt was made yet.",
         "The next tick makes the first attempt; `sslctl recheck` makes it at once.",
     ),
     Code.CA_VALIDATING: Reason(
         _PENDING,
-        Owner.CA,
+        Owner.NOBODY,
         "The CA has not decided yet: {found}.",
         "The next tick checks the same order again.",
     ),
@@ -221,7 +222,7 @@ REASONS: dict[Code, Reason] = {
     ),
     Code.BUDGET_HELD: Reason(
         _PENDING,
-        Owner.OPERATOR,
+        Owner.NOBODY,
         "The order waits, because the CA would not accept it now: {found}.",
         "The tick places the order as soon as the limits allow it. `sslctl pauses` lists what the CA asked for.",
     ),
@@ -245,7 +246,7 @@ REASONS: dict[Code, Reason] = {
     ),
     Code.C4_ACTIVATING: Reason(
         _PENDING,
-        Owner.C4,
+        Owner.NOBODY,
         "C4 has the certificate and is still activating it: {found}.",
         "The next tick checks whether C4 serves it.",
     ),

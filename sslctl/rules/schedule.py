@@ -16,7 +16,7 @@ RETRY_SOONEST = timedelta(minutes=1)
 RETRY_LATEST = timedelta(days=7)
 # A problem that may end by itself is retried after these, then once a day.
 _BACKOFF = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100))
-_REFUSED_BY_CA = (Code.CA_REFUSED, Code.ISSUER_FAILED)
+_OF_CA = (Code.CA_REFUSED, Code.CA_VALIDATING, Code.ISSUER_FAILED)
 _UNTRIED = (Code.QUEUED, Code.BUDGET_HELD)
 
 
@@ -187,7 +187,7 @@ def retry_at(
         return max(retry_after, now)
     if retry_after is not None:
         # An order before that time would be refused and harm the account's reputation with the CA. C4 has no such cost.
-        is_of_ca = REASONS[code].owner is Owner.CA or code in _REFUSED_BY_CA
+        is_of_ca = REASONS[code].owner is Owner.CA or code in _OF_CA
         latest = now + RETRY_LATEST if is_of_ca else next_midnight(now)
         return min(max(retry_after, now + RETRY_SOONEST), latest)
     if status is Status.PENDING or code is Code.CHALLENGE_FAILED:
