@@ -60,7 +60,8 @@ def command(
 ) -> int:
     """Check domains now, and order or upload what is due.
 
-    Without names: all domains of source c4 in Failure, Pending or Expired, as at every midnight in Singapore.
+    Without names: all domains of source c4 in Failure, Pending or Expired, as at every midnight in Singapore. With names,
+    ports, DNS and CAA are checked even if no order is due: what would prevent the renewal is a warning until then.
     """
     found = enrolment.require_managed(app.store, names.normalise_all(domains))
     if (force or replace_text) and not found:
@@ -82,6 +83,7 @@ def command(
             report,
             renew=checked if force_renew else (),
             consent=Consent(force=force, replace_text=replace_text),
+            check_dns=bool(domains),
             print_each=not as_json,
         )
         if force_renew:

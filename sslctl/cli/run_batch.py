@@ -32,12 +32,13 @@ def run_passes(
     *,
     renew: Container[str] = (),
     consent: Consent = NO_CONSENT,
+    check_dns: bool = False,
     print_each: bool = True,
     on_step: Callable[[Domain, str], None] | None = None,
 ) -> None:
     """Run a pass over each of `names`, show progress on a terminal, and add each outcome to `report`.
 
-    Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. With `print_each`, print
+    Domains in `renew` get a new certificate even if none is due; `consent` and `check_dns` hold for all of them. With `print_each`, print
     each outcome as soon as the pass ends, and report the domains that another command works on. After the first Ctrl-C no
     order is placed and the passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any
     moment. If results could not be recorded, no further pass is started either; `report` has these domains. Otherwise raise
@@ -62,7 +63,7 @@ def run_passes(
         slots = Slots(app.config.acme.workers)
         batch = Batch(app.pipeline(show_step, slots), slots)
         with _interruptible(batch, progress):
-            batch.run(names, renew=renew, consent=consent, on_done=on_done)
+            batch.run(names, renew=renew, consent=consent, check_dns=check_dns, on_done=on_done)
     if left:
         click.echo(
             f"sslctl: {left} of {len(names)} domains not reached; the next tick takes up those that are due",
@@ -81,6 +82,7 @@ def run_requested_passes(
     *,
     renew: Container[str] = (),
     consent: Consent = NO_CONSENT,
+    check_dns: bool = False,
     print_each: bool = True,
 ) -> None:
     """Run the passes that a person asked for, as `run_passes` does, and conclude what they make suspicious.
@@ -102,7 +104,14 @@ def run_requested_passes(
 
     def run(again: Sequence[str], consent: Consent) -> None:
         run_passes(
-            app, again, report, renew=renew, consent=consent, print_each=print_each, on_step=keep_foreign
+            app,
+            again,
+            report,
+            renew=renew,
+            consent=consent,
+            check_dns=check_dns,
+            print_each=print_each,
+            on_step=keep_foreign,
         )
 
     try:

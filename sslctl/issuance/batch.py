@@ -54,12 +54,13 @@ class Batch:
         *,
         renew: Container[str] = (),
         consent: Consent = NO_CONSENT,
+        check_dns: bool = False,
         on_done: Callable[[Outcome], None],
     ) -> None:
         """Run a pass over each of `names`, started in that order; call `on_done` in this thread as each one ends.
 
-        Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. `on_done` is not
-        called for domains that were not reached before `stop`. Raise `StateError`, because it would hit every other domain
+        Domains in `renew` get a new certificate even if none is due; `consent` and `check_dns` hold for all of them, as in
+        `Pipeline.run`. `on_done` is not called for domains that were not reached before `stop`. Raise `StateError`, because it would hit every other domain
         too. `StateBusy` stops the batch: nothing more can be recorded, so nothing more may be ordered.
         """
         remaining, ended = iter(names), SimpleQueue[Outcome | None]()
@@ -72,7 +73,7 @@ class Batch:
         def work() -> None:
             try:
                 while (name := take()) is not None:
-                    ended.put(self._pass(name, consent, renew=name in renew))
+                    ended.put(self._pass(name, consent, renew=name in renew, check_dns=check_dns))
             except SlotsClosed:
                 pass
             except BaseException:
@@ -93,9 +94,10 @@ class Batch:
         for worker in workers:
             worker.result()
 
-    def _pass(self, name: str, consent: Consent, *, renew: bool) -> Outcome:
+    def _pass(self, name: str, consent: Consent, *, renew: bool, check_dns: bool) -> Outcome:
         try:
-            return Outcome(name, self._pipeline.run(name, renew=renew, consent=consent))
+            domain = self._pipeline.run(name, renew=renew, consent=consent, check_dns=check_dns)
+            return Outcome(name, domain)
         except (StateError, SlotsClosed):
             raise
         except StateBusy as error:

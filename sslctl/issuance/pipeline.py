@@ -21,7 +21,7 @@ with the open order or with the missing upload, and places no second order.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -121,10 +121,13 @@ class Pipeline:
         self._policy = policy
         self._on_step = on_step
 
-    def run(self, name: str, *, renew: bool = False, consent: Consent = NO_CONSENT) -> Domain:
+    def run(
+        self, name: str, *, renew: bool = False, consent: Consent = NO_CONSENT, check_dns: bool = False
+    ) -> Domain:
         """Run one pass over the managed domain `name` and return the domain as it is afterwards.
 
-        `renew` orders a new certificate even if none is due. Failures of C4, DNS or the CA are in the finding. Raise
+        `renew` orders a new certificate even if none is due. `check_dns` checks ports, DNS and CAA even if no order is due.
+        Failures of C4, DNS or the CA are in the finding. Raise
         `Busy` if another process works on the domain, `NotManaged`, `StateError` if a stored certificate is damaged,
         `StateBusy` if the result cannot be recorded because another process keeps the database locked, and `SlotsClosed` if
         the slots were closed before the CA was reached: the domain and its open order are unchanged.
@@ -135,7 +138,7 @@ class Pipeline:
             domain = self._store.domain(name)
         try:
             self._require_unchanged(domain)
-            problem = self._attempt(domain, consent, renew=renew)
+            problem = self._attempt(domain, consent, renew=renew, check_dns=check_dns)
             with self._store.transaction():
                 require_claim(self._store, name)
                 release_domains(self._store, [name])
@@ -149,9 +152,9 @@ class Pipeline:
         for certificate in filter(None, (domain.wanted, domain.serving)):
             self._store.require_unchanged(certificate)
 
-    def _attempt(self, domain: Domain, consent: Consent, *, renew: bool) -> Problem | None:
+    def _attempt(self, domain: Domain, consent: Consent, *, renew: bool, check_dns: bool) -> Problem | None:
         try:
-            self._advance(domain, consent, renew=renew)
+            self._advance(domain, consent, renew=renew, check_dns=check_dns)
         except PassEnded as ended:
             return ended.problem
         return None
@@ -174,7 +177,7 @@ class Pipeline:
             concluded = record_conclusion(self._store, concluded, result)
         return concluded
 
-    def _advance(self, domain: Domain, consent: Consent, *, renew: bool) -> None:
+    def _advance(self, domain: Domain, consent: Consent, *, renew: bool, check_dns: bool) -> None:
         domain, record = self._observation.look_up(domain, consent.believe)
         if consent.replace_text:
             domain = self._observation.agree_to_replace_text(domain)
@@ -183,15 +186,16 @@ class Pipeline:
         if is_collected or not renew:
             if domain.wanted is not None and self._owes_upload(domain):
                 self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
+                if check_dns:
+                    self._check_served(domain, record)
                 return
             if pending is None and not self._needs_order(domain):
                 if domain.serving is not None:
                     self._delivery.deliver(domain, domain.serving, record)
+                    if check_dns:
+                        self._check_served(domain, record)
                 return
-        missing = find_missing_ports(record)
-        if missing is not None:
-            raise PassEnded(missing.code, missing.found, missing.wanted)
-        self._check_dns(domain, record)
+        self._require_preflight(domain, record)
         with self._slots.slot():
             if pending is not None:
                 self._require_ca(domain)
@@ -216,7 +220,22 @@ class Pipeline:
 
     # Before the order
 
-    def _check_dns(self, domain: Domain, record: Record) -> None:
+    def _check_served(self, domain: Domain, record: Record) -> None:
+        """Check what the next order of `domain` will meet. What C4 serves was verified before, and no order is due."""
+        if domain.source is not Source.C4:
+            return
+        try:
+            self._require_preflight(domain, record)
+        except PassEnded as ended:
+            ended.problem = replace(ended.problem, is_served=True)
+            raise
+        self._store.confirm_dns_checks([domain.name], self._clock())
+
+    def _require_preflight(self, domain: Domain, record: Record) -> None:
+        """Raise `PassEnded` unless the ports, DNS and CAA allow an order."""
+        missing = find_missing_ports(record)
+        if missing is not None:
+            raise PassEnded(missing.code, missing.found, missing.wanted)
         self._on_step(domain, "checking DNS")
         try:
             self._prober.check(domain.names, record.cname_target, http_expected=self._policy.webroot)

@@ -7,7 +7,7 @@ would only prevent a renewal that is not due yet is a warning (`Caution`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -96,6 +96,7 @@ class Problem:
     """Why a pass ended: the reason, and the step at which it ended.
 
     `retry_after` is the earliest retry (UTC) that C4 or the CA asked for. `step` is that of `code` unless it is given.
+    `is_served` is whether the pass had verified what C4 serves, so that all that is left of it was a check ahead of time.
     """
 
     code: Code
@@ -103,6 +104,7 @@ class Problem:
     wanted: str = ""
     retry_after: datetime | None = None
     step: Step | None = None
+    is_served: bool = False
 
     @property
     def at_step(self) -> Step:
@@ -122,6 +124,11 @@ def conclude_pass(
         return PassResult()
     if problem is None:
         return PassResult(suspicion=_about_dns(domain.suspicion), caution=domain.caution)
+    if problem.is_served:
+        verified = conclude_pass(domain, None, now, is_due=is_due, is_dns_good=False)
+        domain = replace(
+            domain, finding=None, unconfirmed=None, suspicion=verified.suspicion, caution=verified.caution
+        )
     before = _without_passed(domain, problem.at_step)
     if _keeps_what_is_known(domain, problem, now):
         return _unconfirmed(domain, before, problem, now)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support import words
 from tests.support.cdn import Cdn
+from tests.support.dns_zone import Trouble
 
 NAME = "shop.example.com"
 
@@ -108,3 +111,85 @@ def test_recheck_reinstalls_our_certificate_after_it_was_removed_from_c4(cdn: Cd
     assert cdn.sslctl("recheck", NAME).exit_code == 0
     assert cdn.installed(NAME) == ours
     assert len(cdn.issuer.orders) == 1
+
+
+def _leave(cdn: Cdn) -> None:
+    cdn.clear_dns(NAME)
+    cdn.point(NAME, "elsewhere.example.org")
+
+
+def _vanish(cdn: Cdn) -> None:
+    cdn.clear_dns(NAME)
+
+
+def _forbid(cdn: Cdn) -> None:
+    cdn.zone.add(NAME, "CAA", '0 issue "other-ca.example"')
+
+
+def _close_port(cdn: Cdn) -> None:
+    cdn.c4.delete_domain(NAME)
+    cdn.add_domain(NAME, ports=[80])
+    assert cdn.sslctl("recheck", NAME).exit_code == 0  # it uploads again
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [
+        (_leave, "CNAME_ELSEWHERE"),
+        (_vanish, "NXDOMAIN"),
+        (_forbid, "CAA_FORBIDS"),
+        (_close_port, "PORTS_NOT_ENABLED"),
+    ],
+)
+def test_named_recheck_warns_of_what_will_prevent_the_renewal(
+    cdn: Cdn, trouble: Callable[[Cdn], None], code: str
+) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    trouble(cdn)
+    cdn.clock.move(days=1)
+    result = cdn.sslctl("recheck", NAME)
+    assert result.exit_code == 0
+    assert "Success" in result.stdout
+    assert f"warning, {code}: " in result.stdout
+    assert f"warning, {code}: " in cdn.sslctl("view", NAME).stdout
+    assert len(cdn.issuer.orders) == 1
+    cdn.clock.move(days=83)
+    due = cdn.sslctl("recheck", NAME)
+    assert due.exit_code == 4
+    assert f"Failure {code}" in due.stdout
+
+
+def test_named_recheck_ends_the_warning_once_the_domain_points_here_again(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    _leave(cdn)
+    assert "warning, CNAME_ELSEWHERE: " in cdn.sslctl("recheck", NAME).stdout
+    cdn.clear_dns(NAME)
+    cdn.point(NAME, f"{NAME}.cdn.test")
+    result = cdn.sslctl("recheck", NAME, "--json")
+    assert (result.exit_code, result.json["domains"][0]["warnings"]) == (0, [])
+
+
+def test_named_recheck_exits_with_75_if_dns_does_not_answer(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    cdn.zone.spoil(NAME, Trouble.SERVFAIL)
+    result = cdn.sslctl("recheck", NAME)
+    assert result.exit_code == 75
+    assert "not confirmed since" in result.stdout
+    cdn.clear_dns(NAME)
+    cdn.point(NAME, f"{NAME}.cdn.test")
+    assert cdn.sslctl("recheck", NAME).exit_code == 0
+
+
+def test_named_recheck_that_uploads_again_ends_the_emergency_and_warns(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=500))
+    assert cdn.sslctl("add", NAME).exit_code == 7
+    cdn.c4.heal()
+    _leave(cdn)
+    result = cdn.sslctl("recheck", NAME)
+    assert result.exit_code == 0
+    assert f"{NAME}: Success" in result.stdout
+    assert "warning, CNAME_ELSEWHERE: " in result.stdout
