@@ -107,6 +107,11 @@ def command(
         enrolled = enrolment.enrol_many(
             app.store, wanted, app.clock(), drop_sans=no_san, new=new, requeue=no_wait, consents=consents
         )
+    for other in app.store.domains_named(extra):
+        if other.deleted_at is None:
+            click.echo(
+                f"sslctl: {other.name} is also a domain of its own here, with its own certificate", err=True
+            )
     report = Report(list(wanted), batch=len(wanted) > 1 or from_file is not None)
     _report_refused(app, enrolled, report)
     recorded = [name for name in wanted if name not in enrolled.refused]

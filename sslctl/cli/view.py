@@ -9,8 +9,8 @@ from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.domain_view import write_domain
 from sslctl.cli.output.stdout import write_json
-from sslctl.errors import NotManaged
 from sslctl.rules import names, schedule
+from sslctl.rules.model import Domain
 
 
 @click.command("view")
@@ -20,16 +20,10 @@ from sslctl.rules import names, schedule
 def command(app: App, *, domain: str, as_json: bool) -> None:
     """Show everything about a domain: its status, every certificate version, and its history.
 
-    Deleted domains can be viewed too.
+    Deleted domains can be viewed too. Another name of a certificate shows the domain that has it.
     """
     app.only_reads = True
-    name = names.normalise(domain)
-    found = app.store.find(name)
-    if found is None:
-        raise NotManaged(
-            f"{name} is not managed here",
-            hint=f"`sslctl list` shows the managed domains; `sslctl add {name}` adds this one",
-        )
+    found = _find(app, names.normalise(domain))
     now = app.clock()
     certificates, events = app.store.certificates(found), app.store.events(found)
     for certificate in certificates:
@@ -44,3 +38,15 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
         write_json(json_shapes.envelope(domain=view))
     else:
         write_domain(found, certificates, events, now, app.renewal)
+
+
+def _find(app: App, name: str) -> Domain:
+    """Return the domain `name`, or the one whose certificate has that name too. Raise `NotManaged`."""
+    found = app.store.find(name)
+    if found is not None and found.deleted_at is None:
+        return found
+    holder = app.store.holders([name]).get(name)
+    if holder is None:
+        return found or app.store.domain(name)
+    click.echo(f"sslctl: {name} is another name of the certificate of {holder}", err=True)
+    return app.store.domain(holder)

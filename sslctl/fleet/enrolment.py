@@ -58,9 +58,14 @@ def enrol(
 
     If `sans` is None, the other names stay as they are. A deleted domain gets its last certificate back if that is
     usable and `new` is false. `consents` is whether a person agreed to replace what C4 has: without that, an adopted
-    certificate stays, and `BadInput` is raised. Raise `Busy` if another process works on the domain, `StateError`.
+    certificate stays, and `BadInput` is raised. So it is without `new` if the certificate of another domain has `name`. Raise
+    `Busy` if another process works on the domain, `StateError`.
     """
     known = store.find(name)
+    if not new and (known is None or known.deleted_at is not None):
+        holder = store.holders([name]).get(name)
+        if holder is not None:
+            raise _held(name, holder)
     if known is None:
         return store.add_domain(name, sans or (), Source.C4)
     if _is_up_to_date(known, sans):
@@ -76,6 +81,14 @@ def enrol(
             return store.update_domain(known, names, Source.C4)
         versions = [] if new else store.certificates(known)
         return store.add_domain(name, names, Source.C4, pick_reusable(versions, (name, *names), now))
+
+
+def _held(name: str, holder: str) -> BadInput:
+    """Return the error of a name that the certificate of another domain, `holder`, has already."""
+    return BadInput(
+        f"the certificate of {holder} has the name {name} already, so nothing was recorded for it",
+        hint=f"`sslctl view {holder}` shows it; `sslctl add {name} --new` gets one of its own",
+    )
 
 
 def _is_up_to_date(domain: Domain, sans: tuple[str, ...] | None) -> bool:
@@ -108,13 +121,14 @@ def enrol_many(
             return error
         return None
 
-    known = store.add_domains(names)
+    refused = {} if new else _find_held(store, names)
+    held = len(refused)
+    known = store.add_domains([name for name in names if name not in refused])
     outdated = (
         domain
         for domain in store.domains_named(known)
         if not _is_up_to_date(domain, sans) or (requeue and _is_deferred(domain))
     )
-    refused: dict[str, SslctlError] = {}
     restored = 0
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -127,8 +141,18 @@ def enrol_many(
     finally:
         # After Ctrl-C the threads may still wait for a locked database, until the store is closed.
         pool.shutdown(wait=False, cancel_futures=True)
-    added = len(names) - len(known) + restored
+    added = len(names) - held - len(known) + restored
     return Enrolled(added, len(names) - added - len(refused), refused)
+
+
+def _find_held(store: _Store, names: Sequence[str]) -> dict[str, SslctlError]:
+    """Return an error for each of `names` that is in the certificate of another domain, and is not managed itself."""
+    refused: dict[str, SslctlError] = {}
+    for name, holder in store.holders(names).items():
+        known = store.find(name)
+        if known is None or known.deleted_at is not None:
+            refused[name] = _held(name, holder)
+    return refused
 
 
 def queue(store: _Store, domain: Domain, now: datetime) -> Domain:

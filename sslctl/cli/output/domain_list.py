@@ -22,7 +22,7 @@ _SPARE = ("CREATED", "SOURCE", "SERVED", "EXPIRES", "DAYS")
 _DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
 _CSV = (
     "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
-    "deleted_at", "warnings",
+    "deleted_at", "warnings", "sans",
 )  # fmt: skip
 
 
@@ -95,6 +95,7 @@ def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
         *reason,
         instant(domain.deleted_at) if domain.deleted_at else "",
         " ".join(warning.code for warning in find_warnings(domain, now)),
+        " ".join(domain.sans),
     ]
 
 

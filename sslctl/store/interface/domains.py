@@ -61,10 +61,16 @@ class Domains(Protocol):
     """The managed domains. Each change is compare-and-set (see `sslctl.store.interface`)."""
 
     def domain(self, name: str) -> Domain:
-        """Return the managed domain `name`. Raise `NotManaged` if it was never added or is deleted."""
+        """Return the managed domain `name`. Raise `NotManaged` if it was never added or is deleted.
+
+        The error says whose certificate has `name`, if one has it.
+        """
 
     def find(self, name: str) -> Domain | None:
         """Return the domain `name`, deleted or not, or None if it was never added."""
+
+    def holders(self, names: Sequence[str]) -> dict[str, str]:
+        """Return those of `names` that are other names (SANs) of a managed domain, each with that domain, the first by name."""
 
     # Iterators read some hundred domains at a time and hold no transaction open, so they block no other process. The call
     # fixes which domains and their order. Each is then read when its turn comes, and skipped if it no longer matches.

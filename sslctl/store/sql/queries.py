@@ -14,7 +14,7 @@ from sslctl.store.interface.domains import Listing, Query, Seen, Sort
 from sslctl.store.sql import rows, status_sql
 from sslctl.store.sql.connection import Row, T
 from sslctl.store.sql.part import SqlPart
-from sslctl.store.sql.values import literals
+from sslctl.store.sql.values import literals, names_of, text_of
 from sslctl.text import instant
 
 _BLOCK = 500
@@ -32,18 +32,30 @@ class SqlQueries(SqlPart):
 
     def domain(self, name: str) -> Domain:
         found = self.find(name)
+        if found is not None and found.deleted_at is None:
+            return found
+        holder = self.holders([name]).get(name)
+        if holder is not None:
+            raise NotManaged(
+                f"{name} is another name of the certificate of {holder}, and no domain of its own here",
+                hint=f"name {holder} instead",
+            )
         if found is None:
             raise NotManaged(
                 f"{name} is not managed here",
                 hint=f"`sslctl list` shows what is; `sslctl add {name}` takes it in",
             )
-        if found.deleted_at is not None:
-            raise NotManaged(f"{name} was deleted", hint=f"`sslctl add {name}` takes it in again")
-        return found
+        raise NotManaged(f"{name} was deleted", hint=f"`sslctl add {name}` takes it in again")
 
     def find(self, name: str) -> Domain | None:
         found = self._database.read(rows.domain_of, f"{self._select_domain} WHERE domain.name = ?", (name,))
         return found[0] if found else None
+
+    def holders(self, names: Sequence[str]) -> dict[str, str]:
+        wanted = set(names)
+        sql = "SELECT name, sans FROM domain WHERE deleted_at IS NULL AND sans <> '[]' ORDER BY name DESC"
+        found = self._database.read(lambda row: (text_of(row["name"]), names_of(row["sans"])), sql)
+        return {san: name for name, sans in found for san in sans if san in wanted}
 
     def listing(self, query: Query, now: datetime) -> Listing:
         where, values = _condition(query, now)

@@ -143,3 +143,14 @@ def test_queued_finding_is_no_check_and_writes_no_event(store: Store, domain: Do
     requeued = store.record_finding(checked, queued_finding(clock()))
     assert (requeued.finding, requeued.checked_at) == (queued_finding(clock()), START)
     assert kinds(store, requeued) == before
+
+
+def test_holders_are_the_managed_domains_that_have_a_name_as_another_one(store: Store) -> None:
+    store.add_domain("b.test", ("www.test", "both.test"), Source.C4)
+    store.add_domain("a.test", ("both.test",), Source.TEXT)
+    store.delete_domain(store.add_domain("gone.test", ("left.test",), Source.C4))
+    asked = ["www.test", "both.test", "left.test", "a.test", "ww.test"]
+    assert store.holders(asked) == {"www.test": "b.test", "both.test": "a.test"}
+    assert store.holders([]) == {}
+    with pytest.raises(NotManaged, match=r"^www\.test is another name of the certificate of b\.test,"):
+        store.domain("www.test")

@@ -240,5 +240,5 @@ def test_view_exits_with_9_when_the_domain_is_not_managed(cdn: Cdn) -> None:
     assert (result.exit_code, result.stdout) == (9, "")
     assert result.stderr == (
         "sslctl: error: nobody.example.com is not managed here\n"
-        "sslctl: hint: `sslctl list` shows the managed domains; `sslctl add nobody.example.com` adds this one\n"
+        "sslctl: hint: `sslctl list` shows what is; `sslctl add nobody.example.com` takes it in\n"
     )
