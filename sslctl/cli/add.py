@@ -16,7 +16,7 @@ from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.run_batch import run_requested_passes
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, Exit
 from sslctl.fleet import enrolment
 from sslctl.fleet.enrolment import Enrolled
 from sslctl.issuance.batch import Outcome
@@ -52,7 +52,9 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--key", type=_PEM, metavar="FILE", help="Add by text: its private key in PEM.")
 @click.option("--chain", type=_PEM, metavar="FILE", help="Add by text: the intermediate certificates in PEM.")
 @click.option(
-    "--no-wait", is_flag=True, help="Only record the domains; `recheck` or the next tick does the rest."
+    "--no-wait",
+    is_flag=True,
+    help="Only record the domains, and exit with 0; `recheck` or the next tick does the rest.",
 )
 @click.option("--new", is_flag=True, help="Order a new certificate even if an existing one can be used.")
 @force_option
@@ -116,7 +118,7 @@ def command(
     _report_refused(app, enrolled, report)
     recorded = [name for name in wanted if name not in enrolled.refused]
     if no_wait:
-        _report_recorded(app, enrolled, recorded, report, print_each=not as_json)
+        _print_recorded(app, enrolled, recorded, print_each=not as_json)
     else:
         run_requested_passes(
             app,
@@ -130,7 +132,8 @@ def command(
         write_json_list(
             json_shapes.envelope(), "domains", domains_json(app.store, wanted, report.errors, app.clock())
         )
-    return report.exit_code
+    # With --no-wait, recording is all that was asked.
+    return Exit.OK if no_wait and not report.errors else report.exit_code
 
 
 def _lines(file: TextIO) -> list[tuple[str, str]]:
@@ -242,16 +245,14 @@ def _report_refused(app: App, enrolled: Enrolled, report: Report) -> None:
         report.add(Outcome(name, error=error), app.clock())
 
 
-def _report_recorded(
-    app: App, enrolled: Enrolled, recorded: Sequence[str], report: Report, *, print_each: bool
-) -> None:
-    """Add the recorded domains to `report`; with `print_each`, print each of them, or a summary of a long list."""
-    is_long = len(recorded) > _MOST_PRINTED
-    for domain in app.store.domains_named(recorded):
-        report.add(Outcome(domain.name, domain), app.clock())
-        if print_each and not is_long:
+def _print_recorded(app: App, enrolled: Enrolled, recorded: Sequence[str], *, print_each: bool) -> None:
+    """Print each recorded domain with `print_each`, or a summary of a long list."""
+    if not print_each:
+        return
+    if len(recorded) <= _MOST_PRINTED:
+        for domain in app.store.domains_named(recorded):
             write_outcome(domain, app.clock())
-    if print_each and is_long:
+    else:
         write_line(
             f"Recorded {enrolled.added} domains; {enrolled.already_managed} were managed already. The next ticks order their certificates."
         )

@@ -16,7 +16,7 @@ import click
 from sslctl import __version__
 from sslctl.app import App
 from sslctl.cli.output.progress import print_notice
-from sslctl.cli.output.stdout import discard_stdout, write_json_error
+from sslctl.cli.output.stdout import discard_stdout, write_any_text, write_json_error, write_line
 from sslctl.errors import Exit, SslctlError
 from sslctl.system import core_dumps
 from sslctl.text import clean
@@ -91,7 +91,7 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
-    no_args_is_help=False,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
@@ -109,13 +109,15 @@ def sslctl(ctx: click.Context, config_path: Path | None) -> None:
     Exit codes: 0 done, 2 usage, 3 Pending, 4 Failure, 5 some domains are not well, 6 Discard, 7 Emergency,
     8 configuration or state unusable, 9 no such domain here, 75 busy or try later.
     """
-    if os.environ.get("NO_COLOR"):
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         # https://no-color.org
         ctx.color = False
     if ctx.obj is None:
         ctx.obj = App(config_path)
     ctx.obj.on_wait = print_notice
     ctx.call_on_close(ctx.obj.close)
+    if ctx.invoked_subcommand is None:
+        write_line(ctx.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -126,6 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     # OpenSSL would write the session keys of our connections to this file; they reveal the token.
     os.environ.pop("SSLKEYLOGFILE", None)
     _open_closed_streams()
+    write_any_text()
     # Listing a fleet creates millions of objects without reference cycles. Collecting after every 700 objects, Python's
     # default, takes a tenth of the time.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)

@@ -62,7 +62,7 @@ def run_passes(
 
         slots = Slots(app.config.acme.workers)
         batch = Batch(app.pipeline(show_step, slots), slots)
-        with _interruptible(batch, progress):
+        with _interruptible(batch, progress, lambda: f"{left} of {len(names)}"):
             batch.run(names, renew=renew, consent=consent, check_dns=check_dns, on_done=on_done)
     if left:
         click.echo(
@@ -180,10 +180,17 @@ def _print(app: App, outcome: Outcome, *, print_each: bool) -> None:
 
 
 @contextmanager
-def _interruptible(batch: Batch, progress: Progress) -> Iterator[None]:
+def _interruptible(batch: Batch, progress: Progress, count_left: Callable[[], str]) -> Iterator[None]:
+    """Stop `batch` at the first Ctrl-C in the block, and the process at the second; `count_left` is what has no result then."""
+
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         if batch.stopped:
-            # An order under way stays open, and the next pass collects it.
+            # Python's own streams must not be used here: the signal may have come in the middle of a write.
+            os.write(
+                2,
+                f"sslctl: stopped; {count_left()} domains have no result. Orders under way stay open, and the next tick "
+                "goes on with them.\n".encode(),
+            )
             os._exit(Exit.INTERRUPTED)
         batch.stop()
         progress.clear()

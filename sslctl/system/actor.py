@@ -27,4 +27,8 @@ def describe_actor(via: str = "") -> str:
 def _terminal() -> str:
     if sys.stdin is None or not sys.stdin.isatty():
         return ""
-    return os.ttyname(sys.stdin.fileno()).removeprefix("/dev/")
+    try:
+        return os.ttyname(sys.stdin.fileno()).removeprefix("/dev/")
+    except OSError:
+        # In a container or a chroot, the terminal may have no name below /dev.
+        return "terminal"

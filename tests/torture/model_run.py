@@ -182,7 +182,8 @@ class ModelRun:
         code = self.change(arguments, {name: intent}, ONE, crash)
         if code is None:
             return
-        status = self.status(name, renewing="--force-renew" in arguments)
+        # What was only recorded is done.
+        status = self.status(name, renewing="--force-renew" in arguments) if passes else 0
         if code != status:
             raise Violated(f"I8: {' '.join(arguments)} ended with {code}, and list says {status}")
         if healthy and code != 0:

@@ -70,7 +70,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         self._total = total
         self._pace = Pace(total, time.monotonic())
-        self._shown = sys.stderr.isatty()
+        self._shown = _can_wipe()
         self._painted_at = 0.0
         self._cells = _cells_of(sys.stderr.encoding)
         # Ctrl-C clears the line too, in the thread that may already hold the lock.
@@ -130,7 +130,12 @@ class Progress:
 
 def print_notice(message: str) -> None:
     """Print `message` on a line of its own on standard error, in place of a line of progress. May be called from any thread."""
-    click.echo(f"{_WIPE if sys.stderr.isatty() else ''}sslctl: {message}", err=True)
+    click.echo(f"{_WIPE if _can_wipe() else ''}sslctl: {message}", err=True)
+
+
+def _can_wipe() -> bool:
+    """Return whether a line on standard error can be written again."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _pace_of(rate: float) -> str:

@@ -30,6 +30,22 @@ encode_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 """Return a value as JSON text on one line."""
 
 
+def write_any_text() -> None:
+    """Escape what the encoding of the locale lacks in all further output, which would end the command with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        _escape_unencodable(stream)
+
+
+def _write_utf8() -> None:
+    """Write UTF-8 to standard output from now on, whatever the locale is: JSON (RFC 8259, section 8.1) and CSV for programs."""
+    _escape_unencodable(sys.stdout, encoding="utf-8")
+
+
+def _escape_unencodable(stream: object, encoding: str | None = None) -> None:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
 def write_line(text: str) -> None:
     """Write one line of text, or several that are joined already."""
     click.echo(text)
@@ -55,6 +71,7 @@ def write_json_error(context: click.Context, error: SslctlError) -> None:
 
 
 def _begin_json() -> None:
+    _write_utf8()
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[_IS_JSON_EXPECTED] = False
@@ -89,6 +106,7 @@ def write_json_texts(value: dict[str, Any], key: str, elements: Iterable[str]) -
 
 def write_csv(rows: Iterable[Iterable[object]]) -> None:
     """Write rows as CSV (RFC 4180), in blocks. No cell begins like a formula, which a spreadsheet would run."""
+    _write_utf8()
     for block in blocks(rows):
         text = io.StringIO()
         csv.writer(text, lineterminator="\r\n").writerows(map(_safe_cell, row) for row in block)

@@ -25,7 +25,7 @@ NAMES = [f"{number}.example.com" for number in range(3)]
 def test_exactly_one_of_several_simultaneous_ticks_runs(cdn: Cdn, number: int) -> None:
     for name in NAMES:
         cdn.add_domain(name)
-        assert cdn.sslctl("add", name, "--no-wait").exit_code == 3
+        assert cdn.sslctl("add", name, "--no-wait").exit_code == 0
     context = processes()
     start, may_issue, results = context.Barrier(number), context.Event(), context.Queue()
     running = [
@@ -150,7 +150,7 @@ def _commands(cdn: Cdn) -> dict[str, list[str]]:
 def test_commands_are_refused_for_a_domain_that_a_running_tick_has_claimed(cdn: Cdn) -> None:
     for name in NAMES:
         cdn.add_domain(name)
-    assert cdn.sslctl("add", NAMES[0], "--no-wait").exit_code == 3
+    assert cdn.sslctl("add", NAMES[0], "--no-wait").exit_code == 0
     context = processes()
     start, may_issue, results = context.Barrier(1), context.Event(), context.Queue()
     running = context.Process(target=tick, args=(cdn.config_path, start, may_issue, results))

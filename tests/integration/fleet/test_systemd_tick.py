@@ -34,7 +34,7 @@ def machine(cdn: SandboxCdn, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def test_service_obtains_a_certificate_inside_its_sandbox(cdn: SandboxCdn, machine: Machine) -> None:
     cdn.add_domain("shop.example.test")
-    assert machine.sslctl("add", "shop.example.test", "--no-wait").returncode == 3
+    assert machine.sslctl("add", "shop.example.test", "--no-wait").returncode == 0
     started = machine.run("systemctl", "start", "sslctl.service")
     assert (started.returncode, started.stderr) == (0, ""), machine.said()
     assert machine.show("sslctl.service", *RESULT) == {

@@ -27,7 +27,7 @@ def enrol(cdn: Cdn, *names: str) -> None:
     for name in names:
         cdn.add_domain(name)
         cdn.clock.move(seconds=1)
-        assert cdn.sslctl("add", name, "--no-wait").exit_code == 3
+        assert cdn.sslctl("add", name, "--no-wait").exit_code == 0
 
 
 def tick(cdn: Cdn) -> dict[str, str]:
