@@ -303,7 +303,7 @@ def test_pause_for_an_exact_set_of_names_holds_that_set(cdn: Cdn, limited: Calla
     cdn.sslctl("add", "a.example.com", "--san", "b.example.com")
     gate.error = lambda: None
     assert reason(cdn, "a.example.com")["code"] == "CA_RATE_LIMITED"
-    assert cdn.sslctl("add", "b.example.com", "--san", "a.example.com").exit_code == 3
+    assert cdn.sslctl("add", "b.example.com", "--san", "a.example.com", "--new").exit_code == 3
     assert (reason(cdn, "b.example.com")["code"], gate.asked) == ("BUDGET_HELD", 1)
     [pause] = cdn.sslctl("list", "--json").json["ca_pauses"]
     assert (pause["kind"], pause["key"]) == ("duplicates", '["a.example.com", "b.example.com"]')
