@@ -13,7 +13,7 @@ from sslctl.config.settings import AcmeSection, SafetySection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer.certbot import listener, versions
 from sslctl.store.keyring import Keyring
-from sslctl.system.ownership import can_others_change
+from sslctl.system.ownership import can_others_change, user_name
 from sslctl.text import clean
 
 TRUSTED_ROOTS = "trusted roots"
@@ -49,7 +49,12 @@ def _permission(name: str, place: Path) -> Check:
         return bad(name, f"{clean(place)} is a symbolic link", "set state.dir to the real path")
     found, mode = place.stat(), f"mode {stat.S_IMODE(place.stat().st_mode):04o}"
     if found.st_uid not in (0, os.geteuid()):
-        return bad(name, f"{clean(place)} belongs to another user", "run sslctl as the owner of the state")
+        owner = user_name(found.st_uid)
+        return bad(
+            name,
+            f"{clean(place)} belongs to the user {owner}",
+            f"run sslctl as its owner: sudo -u {owner} sslctl …",
+        )
     if can_others_change(found):
         return bad(name, f"other users can change {clean(place)} ({mode})", f"chmod go-w {clean(place)}")
     if found.st_mode & _OTHERS_READ:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,14 @@ def find_intruder(path: Path) -> Intruder | None:
     return None
 
 
+def user_name(uid: int) -> str:
+    """Return the name of a user; `#UID`, which sudo understands too, if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
 def can_others_change(found: os.stat_result, *owners: int, is_above: bool = False) -> bool:
     """Return whether a user other than root, ours and `owners` (uids) can change the file or folder whose state is `found`.
 
@@ -50,9 +59,10 @@ def can_others_change(found: os.stat_result, *owners: int, is_above: bool = Fals
 def _describe(place: Path, found: os.stat_result) -> Intruder:
     user = os.geteuid()
     if found.st_uid not in (0, user):
-        return Intruder(
-            f"{place} belongs to another user (uid {found.st_uid})", f"chown {user or 'root'} {place}"
-        )
+        name = user_name(found.st_uid)
+        # Root on the files of a service must not take them from it.
+        cure = f"sudo -u {name} sslctl …" if user == 0 else f"chown {user} {place}"
+        return Intruder(f"{place} belongs to the user {name}", cure)
     mode = stat.S_IMODE(found.st_mode)
     return Intruder(f"other users can change {place} (mode {mode:04o})", f"chmod go-w {place}")
 

@@ -13,7 +13,7 @@ from sslctl.errors import StateError
 from sslctl.store.sqlite import schema
 from sslctl.store.sqlite.presence import MISSING, find_gap, journal_of
 from sslctl.system.files import publish, sync_folder
-from sslctl.system.ownership import can_others_change
+from sslctl.system.ownership import can_others_change, user_name
 
 
 def make_folder(folder: Path) -> None:
@@ -44,11 +44,15 @@ def require_ours(place: Path) -> None:
     """Raise `StateError` if another user could replace `place`."""
     if place.is_symlink():
         raise StateError(f"{place} is a symbolic link", hint="set state.dir to the real path")
-    if place.exists() and can_others_change(place.stat()):
+    if not place.exists() or not can_others_change(found := place.stat()):
+        return
+    if found.st_uid not in (0, os.geteuid()):
+        owner = user_name(found.st_uid)
         raise StateError(
-            f"other users can change {place}",
-            hint=f"give it to the user who runs sslctl, and chmod go-w {place}",
+            f"{place} belongs to the user {owner}, so other users than this one can change it",
+            hint=f"run sslctl as its owner: sudo -u {owner} sslctl …",
         )
+    raise StateError(f"other users can change {place}", hint=f"chmod go-w {place}")
 
 
 @contextmanager

@@ -317,6 +317,17 @@ def test_folder_without_write_permission_is_refused(folder: Path) -> None:
     assert content(folder) == {}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize(("uid", "name"), [(65534, "nobody"), (54321, "#54321")])
+def test_root_is_told_to_become_the_owner_of_the_state(used: Path, uid: int, name: str) -> None:
+    for place in (used, database_of(used)):
+        os.chown(used, 0, 0)
+        os.chown(place, uid, uid)
+        with pytest.raises(StateError, match=f"{place} belongs to the user {name}") as caught:
+            open_store(used)
+        assert caught.value.hint == f"run sslctl as its owner: sudo -u {name} sslctl …"
+
+
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o1777], ids=oct)
 def test_folder_that_others_can_write_is_refused(used: Path, mode: int) -> None:
     """The sticky bit does not help: others could still put a journal beside the database, which SQLite would play back."""

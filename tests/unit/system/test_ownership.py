@@ -63,7 +63,8 @@ def test_find_intruder_reports_another_owner_of_the_file_or_a_folder(file: Path,
     os.chown(place, NOBODY, -1)
     intruder = find_intruder(file)
     assert intruder is not None
-    assert intruder.problem == f"{place} belongs to another user (uid {NOBODY})"
+    assert intruder.problem == f"{place} belongs to the user nobody"
+    assert intruder.cure == "sudo -u nobody sslctl …"
 
 
 def test_find_intruder_examines_the_folders_of_a_link_and_those_of_its_target(
