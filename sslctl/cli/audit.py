@@ -105,7 +105,7 @@ def show(app: App, *, since: datetime | None, actor: str, name: str | None, as_j
     table = Table(_HEADERS)
     for block in blocks(found):
         rows = [
-            (singapore.format_sgt(event.at), event.actor, of, event_kind(event), event.detail)
+            (singapore.format_sgt(event.at), event.actor, of or "-", event_kind(event), event.detail)
             for of, event in block
         ]
         write_line(table.lay_out(rows))

@@ -23,8 +23,9 @@ from sslctl.text import clean
 _MAC_BYTES = 16
 _KEY_BYTES = 32
 
-Record = tuple[int, int, str | None, str, str, str, str, int | None]
-"""What the chain covers of an event: id, domain's id, domain's name, time, actor, kind, detail, version."""
+Record = tuple[int, int | None, str | None, str, str, str, str, int | None]
+"""What the chain covers of an event: id, domain's id, domain's name, time, actor, kind, detail, version. An event
+that concerns no single domain has neither id nor name."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -124,4 +125,4 @@ def verify(
 
 def _shown(record: Record) -> str:
     identity, _, name, at, _, kind, *_ = record
-    return f"event {identity} ({clean(at)}, {clean(name)}, {clean(kind)})"
+    return f"event {identity} ({clean(at)}, {clean(name or 'no domain')}, {clean(kind)})"

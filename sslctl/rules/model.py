@@ -312,11 +312,24 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class MaintenancePause:
+    """A pause of all orders and of all changes on C4, which an operator set.
+
+    `actor` set it at `at`. It lasts until `until`; `reason` is cleaned text, never empty.
+    """
+
+    at: datetime
+    until: datetime
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """An entry in a domain's history: who did what, and when."""
+    """An entry in the history: who did what, and when. `domain_id` is None if it concerns no single domain."""
 
     id: int
-    domain_id: int
+    domain_id: int | None
     at: datetime
     actor: str
     kind: str

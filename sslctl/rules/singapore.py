@@ -27,6 +27,11 @@ def _count(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
+def format_both(at: datetime) -> str:
+    """Return `at` in Singapore time and in UTC, to the minute: `2026-11-23 12:00 SGT (2026-11-23 04:00 UTC)`."""
+    return f"{format_sgt(at)} ({at.astimezone(UTC).strftime('%Y-%m-%d %H:%M UTC')})"
+
+
 def format_sgt(at: datetime) -> str:
     """Return `at` in Singapore time, to the minute: `2026-11-23 12:00 SGT`."""
     return at.astimezone(SGT).strftime("%Y-%m-%d %H:%M SGT")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sslctl.cli.output.phrases import both_times, coloured, doubt_lines, event_kind, next_try, reason_codes
+from sslctl.cli.output.phrases import coloured, doubt_lines, event_kind, next_try, reason_codes
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.rules import names
 from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo, Source
 from sslctl.rules.renewal import YOUNG, Ari, Renewal, RenewalRule, Trigger, is_plausible
 from sslctl.rules.schedule import next_renewal
-from sslctl.rules.singapore import format_duration, format_sgt
+from sslctl.rules.singapore import format_both, format_duration, format_sgt
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import is_adopted, version_state
 
@@ -58,9 +58,9 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
         ("Serving", describe_serving(domain, now)),
         ("On C4", _describe_foreign(domain, domain.foreign) if domain.foreign else ""),
         ("Consent", _describe_consent(domain)),
-        ("Created", both_times(domain.created_at)),
-        ("Deleted", both_times(domain.deleted_at) if domain.deleted_at else ""),
-        ("Last checked", both_times(domain.checked_at) if domain.checked_at else "never"),
+        ("Created", format_both(domain.created_at)),
+        ("Deleted", format_both(domain.deleted_at) if domain.deleted_at else ""),
+        ("Last checked", format_both(domain.checked_at) if domain.checked_at else "never"),
         ("Renewal", _describe_renewal(domain, now, rule)),
     ]
     if verdict.code is not None and not domain.deleted_at:
@@ -101,7 +101,7 @@ def _describe_renewal(domain: Domain, now: datetime, rule: RenewalRule) -> str:
     if renewal is None:
         return ""
     since = "due since" if renewal.at <= now else "due"
-    return f"{since} {both_times(renewal.at)}: {_describe_trigger(renewal, domain.serving, rule)}"
+    return f"{since} {format_both(renewal.at)}: {_describe_trigger(renewal, domain.serving, rule)}"
 
 
 def _describe_trigger(renewal: Renewal, serving: Certificate | None, rule: RenewalRule) -> str:
@@ -127,8 +127,8 @@ def _leaf_facts(certificate: Certificate, rule: RenewalRule) -> list[tuple[str, 
         ("SHA-256", leaf.fingerprint),
         ("Issuer", leaf.issuer),
         ("Key type", leaf.key_type),
-        ("Valid from", both_times(leaf.not_before)),
-        ("Valid until", both_times(leaf.not_after)),
+        ("Valid from", format_both(leaf.not_before)),
+        ("Valid until", format_both(leaf.not_after)),
         *(_renewal_facts(certificate, certificate.renewal_info, rule) if certificate.renewal_info else ()),
     ]
 
@@ -140,7 +140,7 @@ def _renewal_facts(certificate: Certificate, info: RenewalInfo, rule: RenewalRul
     window = f"renewal from {format_sgt(info.start_at)} to {format_sgt(info.end_at)}"
     return [
         ("CA's window", window if is_followed else f"{window}; {_why_not_followed(certificate, info, rule)}"),
-        ("Time picked", both_times(info.renew_at) if is_followed and info.renew_at == renewal.at else ""),
+        ("Time picked", format_both(info.renew_at) if is_followed and info.renew_at == renewal.at else ""),
         ("CA explains", info.explanation_url),
     ]
 

@@ -8,12 +8,12 @@ from datetime import datetime
 import click
 
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.phrases import both_times, coloured, doubt_lines, next_try, reason_codes
+from sslctl.cli.output.phrases import coloured, doubt_lines, next_try, reason_codes
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.width import paragraph
 from sslctl.errors import SslctlError
 from sslctl.rules.model import Domain, Installed
-from sslctl.rules.singapore import format_sgt
+from sslctl.rules.singapore import format_both, format_sgt
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.store.interface.domains import Domains
 from sslctl.text import clean
@@ -25,7 +25,7 @@ def write_outcome(domain: Domain, now: datetime) -> None:
     head = f"{domain.name}: {coloured(verdict.status)}"
     if verdict.code is None:
         assert domain.in_service is not None  # noqa: S101 - in Success a certificate is served
-        expiry = both_times(domain.in_service.not_after)
+        expiry = format_both(domain.in_service.not_after)
         write_line(paragraph(f"{head}, {describe_serving(domain, now)}, expires {expiry}"))
         for line in doubt_lines(domain, now):
             write_line(paragraph(line, "  "))

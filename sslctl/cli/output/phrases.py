@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -49,11 +49,6 @@ def doubt_lines(domain: Domain, now: datetime) -> Iterator[str]:
     for warning in find_warnings(domain, now):
         kind = "warning" if warning.is_certain else "suspected"
         yield f"{kind}, {warning.code}: {warning.sentence} next ({warning.owner}): {warning.next_step}"
-
-
-def both_times(at: datetime) -> str:
-    """Return a time in Singapore time and in UTC, to the minute."""
-    return f"{format_sgt(at)} ({at.astimezone(UTC).strftime('%Y-%m-%d %H:%M UTC')})"
 
 
 def event_kind(event: Event) -> str:

@@ -15,6 +15,7 @@ from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
 from sslctl.store.interface.keys import Keys
 from sslctl.store.interface.maintenance import Maintenance
+from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.notices import Notices
 from sslctl.store.interface.orders import Orders
 from sslctl.store.interface.renewals import Renewals
@@ -33,6 +34,7 @@ class Store(
     Claims,
     Notices,
     Maintenance,
+    MaintenancePauses,
     Transactions,
     Protocol,
 ):

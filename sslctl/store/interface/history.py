@@ -29,8 +29,8 @@ class History(Protocol):
         since: datetime | None = None,
         actor: str = "",
         domain: Domain | None = None,
-    ) -> Iterator[tuple[str, Event]]:
-        """Yield every event with the name of its domain, oldest first.
+    ) -> Iterator[tuple[str | None, Event]]:
+        """Yield every event with the name of its domain (None if it concerns no single domain), oldest first.
 
         `after` (an event's id), `since`, `actor` (part of an actor's name) and `domain` restrict the events. With `after`
         earlier events are not read at all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from sslctl.errors import StateError
@@ -45,10 +45,25 @@ class SqlHistory(SqlPart):
         self, run: Run, domains: Mapping[str, int], kind: str, detail: str, version: int | None = None
     ) -> None:
         """Append the same event for each of `domains`, names with their ids."""
+        self._append_all(run, domains.items(), kind, detail, version)
+
+    def _append_general_event(self, run: Run, kind: str, detail: str) -> None:
+        """Append an event that concerns no single domain."""
+        self._append_all(run, [(None, None)], kind, detail, None)
+
+    def _append_all(
+        self,
+        run: Run,
+        subjects: Iterable[tuple[str | None, int | None]],
+        kind: str,
+        detail: str,
+        version: int | None,
+    ) -> None:
+        """Append the same event for each of `subjects`: a domain's name and id, or None and None."""
         chain, state = self._chain_and_state(run)
         at = instant(self._clock())
         last = run(_LAST).fetchone()[0]
-        for identity, (name, domain_id) in enumerate(domains.items(), last + 1):
+        for identity, (name, domain_id) in enumerate(subjects, last + 1):
             content = (at, self._actor, kind, detail, version)
             state = chain.advance(state, (identity, domain_id, name, *content))
             run(_INSERT, (identity, domain_id, *content, mac_of(state)))
@@ -109,7 +124,7 @@ class SqlHistory(SqlPart):
         since: datetime | None = None,
         actor: str = "",
         domain: Domain | None = None,
-    ) -> Iterator[tuple[str, Event]]:
+    ) -> Iterator[tuple[str | None, Event]]:
         following = _LOWEST_ID if after is None else after + 1
         where, values = ["event.id >= :following"], dict[str, object](following=following)
         if since is not None:

@@ -264,9 +264,9 @@ def event_of(row: Row) -> Event:
     )
 
 
-def named_event_of(row: Row) -> tuple[str, Event]:
-    """Return the name of the domain and the event in a row of `SELECT event.*, domain.name`."""
-    return text_of(row["name"]), event_of(row)
+def named_event_of(row: Row) -> tuple[str | None, Event]:
+    """Return the name of the domain, None without one, and the event in a row of `SELECT event.*, domain.name`."""
+    return None if row["name"] is None else text_of(row["name"]), event_of(row)
 
 
 def mark_of(row: Row) -> tuple[Milestone, Mark]:

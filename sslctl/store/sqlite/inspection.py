@@ -8,6 +8,7 @@ from pathlib import Path
 from sslctl.rules.limits import NO_LIMITS
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.claims import SqlClaims
+from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.queries import SqlQueries
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.presence import lock_folder_of
@@ -16,7 +17,7 @@ from sslctl.store.sqlite.waiting import Waiting
 _WAITING = Waiting(read_seconds=15)
 
 
-class Inspection(SqlQueries, SqlBudget, SqlClaims):
+class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses):
     """What can be read of the store in `path` without its keys. `ca` is the URL of the CA's directory.
 
     Raise `StateError`, also if the database has another version's schema, and `StateBusy` if it is locked for longer than

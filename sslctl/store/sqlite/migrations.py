@@ -268,6 +268,25 @@ _PASTED_OVER = """
 ALTER TABLE certificate ADD COLUMN pasted_over TEXT;
 """
 
+# The last maintenance pause that an operator set (`model.MaintenancePause`); no row if there was none, or it was ended.
+#
+# An event may concern no domain from here on. ALTER TABLE cannot remove a NOT NULL. What is stored of a row does not depend on
+# it, so the text of the schema may be edited (https://www.sqlite.org/lang_altertable.html, section 8), and no row is copied.
+_MAINTENANCE = """
+CREATE TABLE maintenance_pause (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  at       TEXT NOT NULL,
+  until    TEXT NOT NULL,
+  reason   TEXT NOT NULL,
+  actor    TEXT NOT NULL
+) STRICT;
+
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(sql, 'domain_id INTEGER NOT NULL', 'domain_id INTEGER')
+  WHERE type = 'table' AND name = 'event';
+PRAGMA writable_schema = RESET;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _INITIAL,
     _FACTS,
@@ -278,6 +297,7 @@ MIGRATIONS: tuple[str, ...] = (
     _DIGESTS,
     _OBSERVATIONS,
     _PASTED_OVER,
+    _MAINTENANCE,
 )
 
 

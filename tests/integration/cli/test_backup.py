@@ -476,6 +476,13 @@ def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: 
     with closing(sqlite3.connect(backup)) as connection:
         connection.execute("DROP TABLE milestone")
         connection.execute("DROP TABLE notice")
+        connection.execute("DROP TABLE maintenance_pause")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET sql = replace(sql, 'domain_id INTEGER REF', 'domain_id INTEGER NOT NULL REF')"
+            " WHERE name = 'event'"
+        )
+        connection.execute("PRAGMA writable_schema = RESET")
         for column in ("key_destroyed_at", "digest", "pasted_over"):
             connection.execute(f"ALTER TABLE certificate DROP COLUMN {column}")
         for index in ("domain_by_observation", "domain_by_dns_check", "domain_by_suspicion", "domain_facts"):

@@ -349,6 +349,26 @@ def test_old_orders_count_against_the_limits(folder: Path) -> None:
     store.close()
 
 
+def test_maintenance_is_paused_in_an_old_database_and_its_history_stays_protected(
+    folder: Path, store: SqliteStore
+) -> None:
+    before = store.events(store.domain(SERVED))
+    pause = store.set_maintenance_pause(START + timedelta(hours=1), "C4")
+    assert store.maintenance_pause(START) == pause
+    trail = [(name, event.kind) for name, event in store.audit_trail()]
+    assert trail == [(SERVED, "added"), (None, "paused")]
+    assert store.events(store.domain(SERVED)) == before
+    assert store.verify_history().broken == ""
+    with look_into(database_of(folder)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        with pytest.raises(sqlite3.IntegrityError, match="never deleted"):
+            connection.execute("DELETE FROM event WHERE domain_id IS NULL")
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            connection.execute(
+                "INSERT INTO event (domain_id, at, actor, kind, detail) VALUES (99, '', '', '', '')"
+            )
+
+
 def test_database_is_migrated_once(folder: Path) -> None:
     opened(folder).close()
     with look_into(database_of(folder)) as connection:
