@@ -11,7 +11,7 @@ import click
 from sslctl.app import App
 from sslctl.certificates import x509
 from sslctl.cli.options import force_option, json_option
-from sslctl.cli.output import json_shapes
+from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
@@ -118,6 +118,7 @@ def command(
     _report_refused(app, enrolled, report)
     recorded = [name for name in wanted if name not in enrolled.refused]
     if no_wait:
+        warnings.print_maintenance(app.store.maintenance_pause(app.clock()))
         _print_recorded(app, enrolled, recorded, print_each=not as_json)
     else:
         run_requested_passes(

@@ -19,6 +19,7 @@ from sslctl.errors import Exit
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.tick import TickResult
 from sslctl.rules import singapore
+from sslctl.rules.model import MaintenancePause
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert
 
@@ -47,7 +48,7 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     app.only_reads = dry_run
     if dry_run:
         at = now or app.clock()
-        _print_plan(app.plan(at, force=force), at, as_json=as_json)
+        _print_plan(app.plan(at, force=force), at, app.store.maintenance_pause(at), as_json=as_json)
         return Exit.OK
     result = app.tick(partial(run_passes, app, print_each=False)).run(force=force)
     if as_json:
@@ -57,14 +58,21 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     return result.exit_code
 
 
-def _print_plan(plan: Plan, at: datetime, *, as_json: bool) -> None:
+def _print_plan(plan: Plan, at: datetime, maintenance: MaintenancePause | None, *, as_json: bool) -> None:
     if as_json:
         planned = ({"domain": task.name, "work": task.due.work, "why": task.due.why} for task in plan.tasks)
         write_json_list(
-            json_shapes.envelope(at=json_shapes.instant(at), held_renewals=plan.held), "planned", planned
+            json_shapes.envelope(
+                at=json_shapes.instant(at),
+                held_renewals=plan.held,
+                maintenance=json_shapes.maintenance(maintenance),
+            ),
+            "planned",
+            planned,
         )
         return
     write_lines(f"{task.name}: {task.due.work}, because {task.due.why}" for task in plan.tasks)
+    write_lines(warnings.maintenance_lines(maintenance))
     write_lines(_held_lines(plan.held))
     write_line(f"{singapore.format_sgt(at)}: {len(plan.tasks)} due; nothing was done (--dry-run)")
 
@@ -81,6 +89,7 @@ def _print_json(app: App, result: TickResult) -> None:
         lost_on_c4=result.lost,
         new_warnings=dict(sorted(result.warned.items())),
         look_trouble=result.look_trouble or None,
+        maintenance=json_shapes.maintenance(result.maintenance),
         withheld=list(map(json_shapes.withheld, result.withheld)),
     )
     write_json_list(answer, "domains", domains_json(app.store, result.names, result.errors, result.at))
@@ -105,12 +114,14 @@ def _managed(counts: Mapping[Status, int]) -> str:
 
 
 def _warnings(result: TickResult) -> Iterator[str]:
+    yield from warnings.maintenance_lines(result.maintenance)
     yield from (each.describe() for each in result.withheld)
     if result.look_trouble:
         blind = " Domains were not looked at for days." if result.is_blind else ""
         yield f"The daily look at C4 was not finished; the next tick continues: {result.look_trouble}.{blind}"
     if result.lost:
-        yield f"C4 had lost the certificates of {result.lost} domains; the tick uploads them again"
+        when = "the tick uploads them again" if result.maintenance is None else "their upload is paused"
+        yield f"C4 had lost the certificates of {result.lost} domains; {when}"
     if result.warned:
         codes = ", ".join(f"{number} {code}" for code, number in sorted(result.warned.items()))
         yield f"Domains with a new warning: {codes}; `sslctl list` shows them"

@@ -13,6 +13,7 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_not_done, print_removed
 from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.control_plane import ControlPlane
 from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import enrolment, removal
 from sslctl.rules import names
@@ -53,7 +54,7 @@ def command(
     if force and keep_on_c4:
         raise click.UsageError("--force removes from C4 what --keep-on-c4 leaves there: give one of them")
     found = enrolment.require_managed(app.store, names.normalise_all(domains))
-    control_plane = None if keep_on_c4 else app.control_plane
+    control_plane = None if keep_on_c4 else _changeable_c4(app)
     agreed: set[str] = set()
     if not yes:
         _require_terminal(found)
@@ -98,6 +99,12 @@ def command(
         deleted = ({**row, "certificate_on_c4": _on_c4(removals, str(row["domain"]))} for row in rows)
         write_json_list(json_shapes.envelope(), "domains", deleted)
     return Exit.SOME_NOT_WELL if errors else Exit.OK
+
+
+def _changeable_c4(app: App) -> ControlPlane:
+    """Return C4. Raise `TryLater` while changes there are paused, before anybody is asked."""
+    removal.require_no_pause(app.store, app.clock(), "nothing was deleted")
+    return app.control_plane
 
 
 def _report(name: str, removed: removal.Removal, *, write_each: bool) -> None:

@@ -81,14 +81,21 @@ def command(
         limit,
     )
     found = app.store.listing(query, now)
-    paused, noticed = app.store.pauses(now), app.store.last_notice()
+    maintenance, paused = app.store.maintenance_pause(now), app.store.pauses(now)
+    noticed = app.store.last_notice()
     if as_json:
         answer = json_shapes.envelope(
-            ca_pauses=list(map(json_shapes.pause, paused)), notice=json_shapes.notice(noticed)
+            ca_pauses=list(map(json_shapes.pause, paused)),
+            maintenance=json_shapes.maintenance(maintenance),
+            notice=json_shapes.notice(noticed),
         )
         write_json_texts(answer, "domains", (domain_text(domain, now) for domain in found.domains))
         return
-    for line in (*warnings.pause_lines(paused), *warnings.notice_lines(noticed)):
+    for line in (
+        *warnings.maintenance_lines(maintenance),
+        *warnings.pause_lines(paused),
+        *warnings.notice_lines(noticed),
+    ):
         click.echo(f"sslctl: {line}", err=True)
     if as_csv:
         write_domains_csv(found.domains, now)

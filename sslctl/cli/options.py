@@ -45,6 +45,26 @@ def moment(text: str) -> datetime:
     return (at if at.tzinfo else at.replace(tzinfo=SGT)).replace(microsecond=0)
 
 
+def parse_end(text: str, now: datetime) -> datetime:
+    """Return the time in `text`, aware and to the second: a `duration` from `now` on, or a `moment`.
+
+    The date of a `moment` may be `today` or `tomorrow`, in Singapore. Raise `click.BadParameter` if `text` is neither.
+    """
+    word, _, rest = text.strip().partition(" ")
+    if re.fullmatch(r"[0-9]+[a-z]", word) and not rest:
+        return now + duration(word)
+    days = {"today": 0, "tomorrow": 1}.get(word.lower())
+    if days is not None:
+        day = (now.astimezone(SGT) + timedelta(days=days)).date()
+        text = f"{day.isoformat()} {rest.strip()}".strip()
+    try:
+        return moment(text)
+    except click.BadParameter as error:
+        raise click.BadParameter(
+            f"{clean(text)!r} is not a time; write 2h, 'tomorrow 06:00', '2026-12-01 06:00' or 2026-12-01T06:00:00Z"
+        ) from error
+
+
 def json_option(function: Function) -> Function:
     """Add the option `--json`. With it an error of the command is written as JSON, too."""
     return click.option(

@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 from sslctl.app import App
+from sslctl.cli.output import warnings
 from sslctl.cli.output.outcomes import print_error, print_removed, print_unrecorded, write_outcome
 from sslctl.cli.output.progress import Progress
 from sslctl.cli.output.stdout import discard_stdout
@@ -91,6 +92,7 @@ def run_requested_passes(
     like in a tick.
     """
     since = app.clock()
+    warnings.print_maintenance(app.store.maintenance_pause(since))
     # Of a single domain a person always sees the result.
     few = len(names) <= max(app.suspicion_limit.of(len(names)), 1)
     if few:

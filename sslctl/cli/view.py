@@ -6,7 +6,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.options import json_option
-from sslctl.cli.output import json_shapes
+from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_view import write_domain
 from sslctl.cli.output.stdout import write_json
 from sslctl.rules import names, schedule
@@ -25,6 +25,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
     app.only_reads = True
     found = _find(app, names.normalise(domain))
     now = app.clock()
+    maintenance = app.store.maintenance_pause(now)
     certificates, events = app.store.certificates(found), app.store.events(found)
     for certificate in certificates:
         app.store.require_unchanged(certificate)
@@ -35,8 +36,9 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
         ]
         view["events"] = [json_shapes.event(event) for event in events]
         view["renewal"] = json_shapes.renewal(schedule.next_renewal(found, now, app.renewal))
-        write_json(json_shapes.envelope(domain=view))
+        write_json(json_shapes.envelope(domain=view, maintenance=json_shapes.maintenance(maintenance)))
     else:
+        warnings.print_maintenance(maintenance)
         write_domain(found, certificates, events, now, app.renewal)
 
 

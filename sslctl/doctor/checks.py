@@ -56,6 +56,7 @@ def _check_state(config: Config, now: datetime, waiting: Waiting | None) -> Iter
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found))
             yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))
+            yield from examine(state.MAINTENANCE, lambda: state.maintenance(found, now))
             yield from examine(state.PAUSES, lambda: state.pauses(found, now))
 
     yield from examine("database", check_database)

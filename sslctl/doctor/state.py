@@ -1,4 +1,4 @@
-"""Checks of the database: damage, its schema, the last tick, and pauses at the CA."""
+"""Checks of the database: damage, its schema, the last tick, and pauses."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.rules.claim_names import TICK
+from sslctl.rules.maintenance_pause import describe
 from sslctl.rules.model import Milestone
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sqlite.inspection import Inspection
 
 LAST_TICK = "last tick"
+MAINTENANCE = "maintenance pause"
 PAUSES = "pauses at the CA"
 # A machine that was down may miss one night and make up for it an hour later.
 _OLDEST_TICK = timedelta(hours=26)
@@ -43,6 +45,16 @@ def ticks(state: Inspection, now: datetime) -> Iterator[Check]:
         return
     detail = f"ended {format_sgt(last.at)}, {format_duration(abs(now - last.at))} ago{running}"
     yield bad(LAST_TICK, detail, _CRON) if now - last.at > _OLDEST_TICK else ok(LAST_TICK, detail)
+
+
+def maintenance(state: Inspection, now: datetime) -> Iterator[Check]:
+    """Check whether an operator has paused orders and uploads."""
+    pause = state.maintenance_pause(now)
+    if pause is None:
+        yield ok(MAINTENANCE, "none")
+        return
+    detail = f"orders and uploads are paused {describe(pause)}; set by {pause.actor}"
+    yield warn(MAINTENANCE, detail, "it ends by itself; `sslctl resume` ends it now")
 
 
 def pauses(state: Inspection, now: datetime) -> Iterator[Check]:

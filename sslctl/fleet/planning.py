@@ -14,6 +14,7 @@ from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import RECHECKED, DueWork, Work
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.domains import Domains, Query
+from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.renewals import Renewals
 
 # Uploads cost no order and end an Emergency. Then come replacements that the CA asks for, renewals by expiry, new
@@ -21,7 +22,7 @@ from sslctl.store.interface.renewals import Renewals
 _ORDER = (Work.UPLOAD, Work.REPLACE, Work.RENEW, Work.ISSUE, Work.RECHECK)
 
 
-class _Store(Budget, Domains, Renewals, Protocol):
+class _Store(Budget, Domains, MaintenancePauses, Renewals, Protocol):
     """What a plan is made from."""
 
 
@@ -50,6 +51,7 @@ def plan(
     `rule` decides when a renewal is due. Renewals are spread so that no day has more than `max_per_day`
     (`spreading.select_renewals`); 0 means no limit. Replacements that the CA asks for are never postponed. If the CA's
     limits allow more orders than the due domains need, domains that wait for these limits are planned before their time.
+    During a maintenance pause nothing is planned before it is due: what is due is looked at, and nothing is ordered.
 
     Each finding stores when it is retried; for Failure that is the next midnight in Singapore. So the daily recheck needs
     no state of its own, and the next run makes up for a missed midnight. `force` adds the domains that the recheck covers
@@ -66,10 +68,11 @@ def plan(
     selection = spreading.select_renewals(store, renewals, now, rule.before, max_per_day)
     held = {domain.name for domain in selection.held}
     tasks = [task for task in tasks if task.name not in held]
-    planned = {task.name for task in tasks}
-    early = DueWork(Work.RENEW, spreading.EARLY)
-    tasks += [Task(each.name, early, early=True) for each in selection.early if each.name not in planned]
-    tasks += _use_spare_budget(tasks, store, now)
+    if store.maintenance_pause(now) is None:
+        planned = {task.name for task in tasks}
+        early = DueWork(Work.RENEW, spreading.EARLY)
+        tasks += [Task(each.name, early, early=True) for each in selection.early if each.name not in planned]
+        tasks += _use_spare_budget(tasks, store, now)
     # Even if no renewal of theirs is due: the CA may have issued a certificate for the open order.
     planned = {task.name for task in tasks}
     interrupted = DueWork(Work.RENEW, "its renewal was interrupted")

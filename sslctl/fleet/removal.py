@@ -18,17 +18,19 @@ from sslctl.control_plane import (
 )
 from sslctl.errors import BadInput, SslctlError, TryLater
 from sslctl.fleet.installed import is_ours, not_answered, read_installed
-from sslctl.issuance import delivery
+from sslctl.issuance import changes_on_c4
 from sslctl.issuance.claims import claimed, require_claim
 from sslctl.issuance.observation import find_version
 from sslctl.issuer import IssueError, Issuer
 from sslctl.rules import schedule
+from sslctl.rules.maintenance_pause import describe
 from sslctl.rules.model import Certificate, Domain, Finding, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.schedule import count_tries
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
+from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
@@ -37,7 +39,7 @@ _LOOKS = 3
 _HINT = "try again later, or leave the certificate on C4 with --keep-on-c4"
 
 
-class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
+class _Store(Claims, Domains, History, MaintenancePauses, Transactions, Versions, Protocol):
     """What removal reads and writes."""
 
 
@@ -91,10 +93,13 @@ def remove(
 
     Each step is idempotent, so a delete that failed can be repeated. Raise `NotManaged`; `Busy` if another process works
     on the domain; `BadInput` if there is nothing to revoke; `ConfigError` if C4 refuses the token; `TryLater` if C4 or
-    the CA did not answer, or if C4's answer may be wrong.
+    the CA did not answer, if C4's answer may be wrong, or if changes on C4 are paused.
     """
     with claimed(store, name):
         domain = store.domain(name)
+        if control_plane is not None:
+            # Before the revocation, too: the edge would serve a revoked certificate.
+            require_no_pause(store, now, f"{name} stays managed")
         revocable = _revocable(domain) if revoke else ()
         installed = None if control_plane is None else _read(control_plane, domain)
         is_missing = control_plane is not None and installed is None and domain.serving is not None
@@ -138,6 +143,16 @@ def find_installed(
     return found
 
 
+def require_no_pause(store: MaintenancePauses, now: datetime, consequence: str) -> None:
+    """Raise `TryLater` while an operator has paused all changes on C4; `consequence` says what stays as it is."""
+    pause = store.maintenance_pause(now)
+    if pause is not None:
+        raise TryLater(
+            f"nothing is removed from C4, because changes there are paused {describe(pause)}; {consequence}",
+            hint="delete it after the pause, or leave the certificate on C4 with --keep-on-c4",
+        )
+
+
 def _revocable(domain: Domain) -> list[Certificate]:
     """Return the served and the wanted certificate, if the CA issued them and has not revoked them.
 
@@ -178,6 +193,7 @@ def _clear_c4(
             store.record_event(domain, "kept on C4", detail)
             return OnC4.KEPT_FOREIGN, installed
         require_claim(store, domain.name)
+        require_no_pause(store, now, f"{domain.name} stays managed")
         try:
             _remove_from_c4(store, control_plane, domain, installed, now)
         except Changed:
@@ -200,13 +216,13 @@ def _remove_from_c4(
         # If this process is killed before C4 answers, the certificate may be gone: do not claim that it is served.
         domain = store.mark_not_serving(domain, "it is being removed from C4")
     try:
-        delivery.remove(control_plane, domain.name, installed.fingerprint)
+        changes_on_c4.remove(control_plane, domain.name, installed.fingerprint)
     except UnknownDomain:
         return
     except Changed:
         raise
     except ControlPlaneError as error:
-        if isinstance(error, delivery.OutcomeUnknown):
+        if isinstance(error, changes_on_c4.OutcomeUnknown):
             _record_unanswered(store, domain, error, now)
         elif served is not None and served.leaf.fingerprint == installed.fingerprint:
             store.mark_serving(domain, served, wanted=domain.wanted)

@@ -17,6 +17,8 @@ A tick goes through these steps, in this order:
 12. Send the ping, unless a pass met a bug, its result could not be recorded, step 8 withheld something, or the notice of step
     10 reached nobody.
 
+During a maintenance pause all steps are done, but the passes order nothing and change nothing on C4.
+
 While another process keeps the database locked, each step waits for it. Where that is in vain, `StateBusy` is raised by a
 step, or the passes stop and the tick ends with exit code 75.
 """
@@ -43,7 +45,7 @@ from sslctl.issuer import Issuer
 from sslctl.notify import Notifier
 from sslctl.rules.claim_names import TICK, describe_owner
 from sslctl.rules.limits import Pause
-from sslctl.rules.model import Milestone, Notice
+from sslctl.rules.model import MaintenancePause, Milestone, Notice
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.rules.singapore import format_sgt
@@ -51,6 +53,7 @@ from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.maintenance import Maintenance
+from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.notices import Notices
 from sslctl.store.interface.renewals import Renewals
 from sslctl.store.interface.transactions import Transactions
@@ -69,7 +72,18 @@ _SHORT_CHECK_SECONDS = 0.2
 _LONG_CHECK_SECONDS = 60
 
 
-class _Store(Budget, Claims, Domains, Maintenance, Notices, Renewals, Transactions, Versions, Protocol):
+class _Store(
+    Budget,
+    Claims,
+    Domains,
+    Maintenance,
+    MaintenancePauses,
+    Notices,
+    Renewals,
+    Transactions,
+    Versions,
+    Protocol,
+):
     """What a tick reads and writes, apart from its passes."""
 
 
@@ -114,7 +128,8 @@ class TickResult:
     in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
     succeeded, None if none was sent. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
     new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
-    `is_blind` whether domains were not looked at for days, or C4 refuses the token.
+    `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
+    uploads in force.
     """
 
     at: datetime
@@ -134,6 +149,7 @@ class TickResult:
     warned: Mapping[Code, int]
     look_trouble: str
     is_blind: bool
+    maintenance: MaintenancePause | None
 
     @property
     def pinged(self) -> bool | None:
@@ -145,7 +161,8 @@ class TickResult:
         """Whether there is more to report than that all went well."""
         is_undelivered = self.notice.missed_since is not None or bool(self.ping_error)
         is_quiet = not (self.withheld or self.lost or self.warned or self.look_trouble)
-        return bool(self.unwell or self.pauses or self.alerts or is_undelivered) or not is_quiet
+        is_paused = self.pauses or self.maintenance is not None
+        return bool(self.unwell or is_paused or self.alerts or is_undelivered) or not is_quiet
 
 
 class Tick:
@@ -217,6 +234,7 @@ class Tick:
             warned=looked.warned,
             look_trouble=looked.trouble,
             is_blind=looked.is_blind,
+            maintenance=self._store.maintenance_pause(now),
         )
 
     @contextmanager

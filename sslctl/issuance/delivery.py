@@ -26,7 +26,9 @@ from sslctl.control_plane import (
     UnknownDomain,
 )
 from sslctl.errors import PairRefused
+from sslctl.issuance.changes_on_c4 import OutcomeUnknown, remove, upload
 from sslctl.issuance.claims import require_claim
+from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation, find_version, is_one_of, retry_after
 from sslctl.issuance.pass_ended import PassEnded
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
@@ -39,6 +41,7 @@ from sslctl.rules.versions import is_expired, is_usable
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
+from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
@@ -61,11 +64,7 @@ class ReplacementRules:
     is_private_ca: bool = False
 
 
-class OutcomeUnknown(Unanswered):
-    """C4 did not answer, and whether it carried out the request is unknown."""
-
-
-class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
+class _Store(Claims, Domains, History, MaintenancePauses, Transactions, Versions, Protocol):
     """What delivery reads and writes."""
 
 
@@ -98,10 +97,11 @@ class Delivery:
     ) -> None:
         """Upload `certificate` unless C4 has it already, then wait until C4 serves it.
 
-        Raise `PassEnded` if something would get worse on the edge, unless `force` is true.
+        Raise `PassEnded` if something would get worse on the edge, unless `force` is true, and while uploads are paused.
         """
         if not is_one_of(record.certificate, certificate):
             self._require_no_loss(domain, certificate, record.certificate, force=force)
+            self._require_no_pause(domain, record.certificate)
             self._on_step(domain, "uploading to C4")
             self._store.mark_uploading(certificate)
             domain = self._put(domain, certificate, record.certificate)
@@ -134,6 +134,21 @@ class Delivery:
             self._store.drop_wanted(domain, certificate, loss)
             raise PassEnded(Code.CERT_WORSE, loss, better)
 
+    def _require_no_pause(self, domain: Domain, installed: Installed | None) -> None:
+        """Raise `PassEnded` while an operator has paused all changes on C4. `installed` is what C4 has for `domain`.
+
+        If the edge served `domain` before and serves nothing valid now, that is an Emergency.
+        """
+        is_dark = installed is None or is_expired(installed, self._clock())
+        code = Code.UPLOAD_PAUSED if is_dark and self._was_served(domain) else Code.MAINTENANCE
+        require_no_pause(self._store, self._clock(), Step.UPLOAD, code)
+
+    def _was_served(self, domain: Domain) -> bool:
+        """Return whether C4 had a certificate of `domain` before: one of ours, or one that sslctl began to replace."""
+        if any(one.verified_at is not None for one in self._store.certificates(domain)):
+            return True
+        return any(event.kind == "replacing" for event in self._store.events(domain))
+
     def _find_loss(self, domain: Domain, certificate: Certificate, installed: Installed) -> str:
         """Return what gets worse if `certificate` replaces what is installed, in words; empty if nothing does."""
         now = self._clock()
@@ -164,8 +179,10 @@ class Delivery:
         """Upload `certificate` over `installed`, and return the domain; if a text certificate was replaced, it serves nothing yet."""
         bundle = self._store.bundle(certificate)
         require_claim(self._store, domain.name)
+        self._require_no_pause(domain, installed)
         try:
-            self._send(domain, certificate, bundle, NOTHING if installed is None else installed.fingerprint)
+            expected = NOTHING if installed is None else installed.fingerprint
+            upload(self._c4, domain.name, bundle, certificate, expected)
         except TextCertificatePresent:
             return self._replace_text(domain, certificate, bundle, installed)
         except Changed as error:
@@ -178,16 +195,6 @@ class Delivery:
             raise _refused(error, state) from error
         return domain
 
-    def _send(self, domain: Domain, certificate: Certificate, bundle: Bundle, expected: str) -> None:
-        """Upload `certificate` if the certificate with the fingerprint `expected`, or `NOTHING`, is installed."""
-        try:
-            self._c4.upload(domain.name, bundle, certificate.source, expected)
-        except (Unanswered, Changed):
-            # C4 may have carried out the request although its answer was lost.
-            record = _try_record(self._c4, domain.name)
-            if record is None or not is_one_of(record.certificate, certificate):
-                raise
-
     def _insist(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> ControlPlaneError | None:
         """Upload `certificate` while nothing is installed, and try again for a short time if C4 does not answer.
 
@@ -195,7 +202,7 @@ class Delivery:
         """
         for pause in (*_PAUSES, None):
             try:
-                self._send(domain, certificate, bundle, NOTHING)
+                upload(self._c4, domain.name, bundle, certificate, NOTHING)
             except Unanswered as error:
                 wait = 0.0 if error.retry_at is None else (error.retry_at - self._clock()).total_seconds()
                 if pause is None or wait > _LONGEST_WAIT:
@@ -312,6 +319,7 @@ class Delivery:
         with self._store.transaction():
             # Not again before the upload: what is removed must be replaced.
             require_claim(self._store, domain.name)
+            self._require_no_pause(domain, installed)
             if domain.serving is not None:
                 domain = self._store.mark_not_serving(domain, "the text certificate is being replaced")
             self._store.record_event(
@@ -368,33 +376,6 @@ class Delivery:
             )
         found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]
         raise PassEnded(Code.C4_MISMATCH, found, certificate.leaf.fingerprint[:16])
-
-
-def remove(control_plane: ControlPlane, name: str, expected: str) -> bool:
-    """Remove the certificate of `name` with the fingerprint `expected` from C4; return False if there was none.
-
-    Raise what `ControlPlane.remove` raises, and `OutcomeUnknown` if it may have been removed although C4 did not answer.
-    """
-    try:
-        return control_plane.remove(name, expected)
-    except Unanswered as error:
-        # C4 may have carried out the request although its answer was lost.
-        record = _try_record(control_plane, name)
-        if record is None:
-            raise OutcomeUnknown(str(error), error.retry_at) from error
-        if record.certificate is None:
-            return True
-        if record.certificate.fingerprint != expected:
-            raise Changed(str(error)) from error
-        raise
-
-
-def _try_record(control_plane: ControlPlane, name: str) -> Record | None:
-    """Return C4's record of `name`; None if C4 does not return it now."""
-    try:
-        return control_plane.domain(name)
-    except ControlPlaneError:
-        return None
 
 
 def _refused_pair(name: str, certificate: Certificate, loss: str) -> PairRefused:

@@ -16,6 +16,9 @@ A pass goes through these steps, in this order:
 
 Each step is committed before the next one starts. If the process is killed between two steps, the next pass continues
 with the open order or with the missing upload, and places no second order.
+
+While an operator has paused orders and uploads for maintenance, a pass ends before step 6 or before the upload of step 9. An
+open order is still collected, and what C4 serves is verified. The pause is read again before each order and each change on C4.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ from sslctl.issuance.circuit_breaker import CircuitBreaker
 from sslctl.issuance.claims import claim_domain, release_domains, require_claim
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.delivery import Delivery, ReplacementRules
+from sslctl.issuance.issued_checks import check_dates, check_ordered, has_expired
+from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation, find_missing_ports
 from sslctl.issuance.pass_ended import PassEnded
 from sslctl.issuance.slots import Slots
@@ -39,18 +44,17 @@ from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import PreflightError, Prober
 from sslctl.rules.budget import URGENT_INTERVAL, BudgetHeld, expires_before
-from sslctl.rules.issued_dates import given_up_at, is_dated_wrongly, usable_from
-from sslctl.rules.model import Domain, Leaf, Order, Source
+from sslctl.rules.model import Domain, Order, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import is_order_due
-from sslctl.rules.singapore import format_sgt
 from sslctl.rules.versions import is_usable, needs_upload
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
+from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.orders import Orders
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
@@ -78,7 +82,7 @@ def _ignore(_domain: Domain, _step: str) -> None:
     """Ignore the step."""
 
 
-class _Store(Budget, Claims, Domains, History, Orders, Transactions, Versions, Protocol):
+class _Store(Budget, Claims, Domains, History, MaintenancePauses, Orders, Transactions, Versions, Protocol):
     """What one pass reads and writes."""
 
 
@@ -196,6 +200,8 @@ class Pipeline:
                         self._check_served(domain, record)
                 return
         self._require_preflight(domain, record)
+        # Also before the wait for a slot: many domains may be held.
+        self._require_no_pause()
         with self._slots.slot():
             if pending is not None:
                 self._require_ca(domain)
@@ -271,7 +277,7 @@ class Pipeline:
                 if self._is_young(order):
                     raise self._end_pass(domain, order, error) from error
             except BadInput as error:
-                if self._is_young(order) and not _has_expired(issued, self._clock()):
+                if self._is_young(order) and not has_expired(issued, self._clock()):
                     raise self._reject(order, error) from error
         self._drop(order, "came to nothing")
         return domain, None, False
@@ -283,9 +289,14 @@ class Pipeline:
         except BudgetHeld as held:
             raise PassEnded(Code.BUDGET_HELD, held.found, str(held.scope), held.until) from held
 
+    def _require_no_pause(self) -> None:
+        """Raise `PassEnded` while no order may be placed, nor its challenges be answered, because of maintenance."""
+        require_no_pause(self._store, self._clock(), Step.CA)
+
     def _open_order(self, domain: Domain) -> Order:
         try:
             require_claim(self._store, domain.name)
+            self._require_no_pause()
             # Checked before a key is made, which would be wasted; `open_order` checks again, in its transaction.
             self._store.require_budget(domain, domain.names)
             key = x509.make_key(self._policy.key_type)
@@ -300,6 +311,13 @@ class Pipeline:
             require_claim(self._store, domain.name)
             self._store.record_order_url(order, url)
 
+        try:
+            # Again: a large key takes a while to make.
+            self._require_no_pause()
+        except PassEnded:
+            if order.url is None:
+                self._drop(order, "not placed")
+            raise
         try:
             with self._breaker.watch(order):
                 issued = self._issuer.issue(order, keep_url, replaces=self._replaced(domain))
@@ -340,8 +358,8 @@ class Pipeline:
     def _store_issued(self, domain: Domain, order: Order, issued: Issued) -> Domain:
         """Store what was issued for `order` and return the domain. Raise `BadInput` if it must not be installed."""
         leaf = x509.read_leaf(issued.certificate)
-        _check_ordered(leaf, order)
-        _check_dates(leaf, order, domain, self._clock())
+        check_ordered(leaf, order)
+        check_dates(leaf, order, domain, self._clock())
         # If our clock is a little behind the CA's, accept the certificate: another order would bring the same.
         now = max(self._clock(), leaf.not_before)
         require_claim(self._store, domain.name)
@@ -361,32 +379,3 @@ def _is_observed(problem: Problem | None) -> bool:
     if problem is None or problem.at_step > Step.C4_RECORD:
         return True
     return problem.code not in (Code.C4_UNANSWERED, Code.C4_TOKEN_REFUSED, *CHECKED_AGAIN)
-
-
-def _has_expired(issued: Issued | None, now: datetime) -> bool:
-    """Return whether a certificate was issued that has expired; not if it cannot be read."""
-    try:
-        return issued is not None and x509.read_leaf(issued.certificate).not_after <= now
-    except BadInput:
-        return False
-
-
-def _check_ordered(leaf: Leaf, order: Order) -> None:
-    if set(leaf.names) != set(order.names):
-        raise BadInput("its names are not exactly those that were ordered")
-
-
-def _check_dates(leaf: Leaf, order: Order, domain: Domain, now: datetime) -> None:
-    """Raise `PassEnded` if `leaf` is not valid yet, or expired before `order` was opened: the order stays open.
-
-    If our clock is wrong, a new order would end the same way. Raise `BadInput` when the order is to be given up.
-    """
-    current = domain.in_service
-    if not is_dated_wrongly(leaf, order, current, now):
-        return
-    end_at = given_up_at(leaf, order, current, now)
-    valid = f"{format_sgt(leaf.not_before)} to {format_sgt(leaf.not_after)}"
-    if end_at <= now:
-        raise BadInput(f"it is valid from {valid}")
-    valid_at = end_at if leaf.not_after <= now else usable_from(leaf, current, now)
-    raise PassEnded(Code.CLOCK_WRONG, format_sgt(now), valid, min(end_at, valid_at))

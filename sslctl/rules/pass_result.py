@@ -61,6 +61,7 @@ _STEPS = {
     Code.C4_UNAUTHORIZED: Step.UPLOAD,
     Code.C4_CHANGED: Step.UPLOAD,
     Code.NOTHING_INSTALLED: Step.UPLOAD,
+    Code.UPLOAD_PAUSED: Step.UPLOAD,
     Code.C4_MISMATCH: Step.READ_BACK,
     Code.C4_ACTIVATING: Step.READ_BACK,
 }
@@ -71,6 +72,8 @@ _UNANSWERED = frozenset(
         Code.DNS_UNANSWERED,
         Code.CA_UNAVAILABLE,
         Code.CA_RATE_LIMITED,
+        # Nobody was asked.
+        Code.MAINTENANCE,
     }
 )
 _UNANSWERED_BY_CA = (Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED)
@@ -218,7 +221,13 @@ def _keeps_what_is_known(domain: Domain, problem: Problem, now: datetime) -> boo
     if problem.code not in _UNANSWERED:
         return False
     finding = domain.finding
-    if finding is not None and finding.code not in _UNANSWERED and step_of(finding.code) >= problem.at_step:
+    is_over = finding is not None and (finding.code, problem.code) == (Code.UPLOAD_PAUSED, Code.MAINTENANCE)
+    if (
+        finding is not None
+        and not is_over
+        and finding.code not in _UNANSWERED
+        and step_of(finding.code) >= problem.at_step
+    ):
         return True
     # Findings of steps that were passed are gone. Of a healthy domain it is known that it is served. Once the CA is asked or
     # an upload began, it is under way.

@@ -59,6 +59,7 @@ class Code(StrEnum):
     ISSUER_FAILED = "ISSUER_FAILED"
     CLOCK_WRONG = "CLOCK_WRONG"
     BUDGET_HELD = "BUDGET_HELD"
+    MAINTENANCE = "MAINTENANCE"
     DNS_UNANSWERED = "DNS_UNANSWERED"
     C4_UNANSWERED = "C4_UNANSWERED"
     C4_TOKEN_REFUSED = "C4_TOKEN_REFUSED"  # noqa: S105 - a code, not a token
@@ -71,6 +72,7 @@ class Code(StrEnum):
     C4_MISMATCH = "C4_MISMATCH"
     C4_CHANGED = "C4_CHANGED"
     NOTHING_INSTALLED = "NOTHING_INSTALLED"
+    UPLOAD_PAUSED = "UPLOAD_PAUSED"
     FOREIGN_TEXT = "FOREIGN_TEXT"
     TEXT_MISSING = "TEXT_MISSING"
     CERT_WORSE = "CERT_WORSE"
@@ -226,6 +228,12 @@ REASONS: dict[Code, Reason] = {
         "The order waits, because the CA would not accept it now: {found}.",
         "The tick places the order as soon as the limits allow it. `sslctl pauses` lists what the CA asked for.",
     ),
+    Code.MAINTENANCE: Reason(
+        _PENDING,
+        Owner.NOBODY,
+        "Orders and uploads are paused {found}.",
+        "The first tick after the pause goes on. `sslctl resume` ends the pause now.",
+    ),
     Code.DNS_UNANSWERED: Reason(
         _PENDING,
         Owner.CUSTOMER,
@@ -321,6 +329,12 @@ REASONS: dict[Code, Reason] = {
         Owner.C4,
         "The edge serves nothing: sslctl removed the text certificate from C4, and C4 did not take the new one: {found}.",
         "The next tick uploads it again. Ask the C4 team why C4 does not take it, and run `sslctl recheck` at once.",
+    ),
+    Code.UPLOAD_PAUSED: Reason(
+        _EMERGENCY,
+        Owner.OPERATOR,
+        "The edge serves no valid certificate any more, and the upload of one is paused {found}.",
+        "If C4 can take it, upload it now with `sslctl resume` and `sslctl recheck`. Otherwise the first tick after the pause does.",
     ),
 }
 

@@ -17,7 +17,7 @@ RETRY_LATEST = timedelta(days=7)
 # A problem that may end by itself is retried after these, then once a day.
 _BACKOFF = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100))
 _OF_CA = (Code.CA_REFUSED, Code.CA_VALIDATING, Code.ISSUER_FAILED)
-_UNTRIED = (Code.QUEUED, Code.BUDGET_HELD)
+_UNTRIED = (Code.QUEUED, Code.BUDGET_HELD, Code.MAINTENANCE)
 
 
 class Work(StrEnum):
@@ -71,6 +71,8 @@ def _find_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork | No
         return DueWork(Work.RENEW, "its certificate is revoked")
     if finding is not None and finding.code is Code.BUDGET_HELD and serving is None:
         return DueWork(Work.ISSUE, "the CA's limits allow its order now")
+    if finding is not None and finding.code is Code.MAINTENANCE and serving is None:
+        return DueWork(Work.ISSUE, "it waits for the end of the maintenance pause")
     if finding is not None and finding.code is not Code.QUEUED:
         return DueWork(Work.RECHECK, f"it is in {finding.reason.status} ({finding.code})")
     if finding is not None or domain.in_service is None:
@@ -177,7 +179,7 @@ def retry_at(
     - Pending and `CHALLENGE_FAILED` may end by themselves. They are retried after 1, 10 and 100 minutes (`tries` is 1, 2
       and 3), but at the next midnight in Singapore at the latest, and from then on at every midnight.
     - Failure is retried at the next midnight, because a person must act first.
-    - Emergency is retried at the next tick.
+    - Emergency and `MAINTENANCE` are retried at the next tick.
     - Discard is not retried: None.
     """
     status = REASONS[code].status
@@ -190,6 +192,8 @@ def retry_at(
         is_of_ca = REASONS[code].owner is Owner.CA or code in _OF_CA
         latest = now + RETRY_LATEST if is_of_ca else next_midnight(now)
         return min(max(retry_after, now + RETRY_SOONEST), latest)
+    if code is Code.MAINTENANCE:
+        return now
     if status is Status.PENDING or code is Code.CHALLENGE_FAILED:
         waits = _BACKOFF[max(tries, 1) - 1 :]
         return min(now + waits[0], next_midnight(now)) if waits else next_midnight(now)
@@ -199,10 +203,11 @@ def retry_at(
 def count_tries(before: Finding | None, code: Code) -> int:
     """Return how many passes in a row failed with a code that backs off, including this pass, which ended with `code`.
 
-    `before` is the finding of the previous pass. `QUEUED` and `BUDGET_HELD` keep the count, because nothing was attempted;
-    any other code restarts it.
+    `before` is the finding of the previous pass. `QUEUED`, `BUDGET_HELD` and `MAINTENANCE` keep the count, because nothing was
+    attempted; any other code restarts it.
     """
-    known = before is not None and (_backs_off(before.code) or before.code is Code.BUDGET_HELD)
+    held = (Code.BUDGET_HELD, Code.MAINTENANCE)
+    known = before is not None and (_backs_off(before.code) or before.code in held)
     so_far = before.tries if before is not None and known else 0
     if code in _UNTRIED:
         return so_far

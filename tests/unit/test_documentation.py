@@ -167,6 +167,8 @@ def test_every_json_field_is_documented(cdn: Cdn, tmp_path: Path, monkeypatch: p
         cdn.sslctl("delete", "shop.example.com", "--yes", "--json").json,
         _claims(cdn),
         cdn.sslctl("pauses", "--json").json,
+        cdn.sslctl("pause", "--until", "2h", "--reason", "C4", "--json").json,
+        cdn.sslctl("resume", "--json").json,
         cdn.sslctl("keys", "rotate", "--json").json,
         cdn.sslctl("add", "shop.example.com", "--new", "--json").json,
         cdn.sslctl("keys", "prune", "--older-than", "0", "--json").json,
@@ -203,6 +205,7 @@ def test_every_event_kind_is_documented() -> None:
     for path in (ROOT / "sslctl").rglob("*.py"):
         text = path.read_text()
         written |= set(re.findall(r'_append_event\(\s*\w+(?:\.\w+)?, "([^"]+)"', text))
+        written |= set(re.findall(r'_append_general_event\(\w+, "([^"]+)"', text))
         written |= set(re.findall(r'\.record_event\(\s*\w+, "([^"]+)"', text))
         written |= set(re.findall(r'self\._stamp\(\w+, "\w+", "([^"]+)"', text))
     written |= {"issued", "pasted"}

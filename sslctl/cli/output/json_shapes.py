@@ -11,6 +11,7 @@ from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.audit_chain import Audit
 from sslctl.rules.claim_names import describe
 from sslctl.rules.limits import Pause
+from sslctl.rules.maintenance_pause import Endangered
 from sslctl.rules.model import (
     Certificate,
     CertificateSummary,
@@ -18,6 +19,7 @@ from sslctl.rules.model import (
     Domain,
     DomainSummary,
     Event,
+    MaintenancePause,
     Mark,
     Notice,
     RenewalInfo,
@@ -151,6 +153,23 @@ def notice(notice: Notice) -> dict[str, Any] | None:
         "missed_since": instant(notice.missed_since),
         "why": notice.why or None,
     }
+
+
+def maintenance(pause: MaintenancePause | None) -> dict[str, Any] | None:
+    """Return a maintenance pause; None if there is none."""
+    if pause is None:
+        return None
+    return {
+        "since": instant(pause.at),
+        "until": instant(pause.until),
+        "reason": pause.reason,
+        "actor": pause.actor,
+    }
+
+
+def endangered(each: Endangered) -> dict[str, Any]:
+    """Return a certificate that a maintenance pause lets expire."""
+    return {"domain": each.name, "expires_at": instant(each.expires_at)}
 
 
 def delivery(position: int, scheme: str, why: str | None) -> dict[str, Any]:

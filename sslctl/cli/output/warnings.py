@@ -1,11 +1,14 @@
-"""Warnings that concern no single domain: pauses at the CA, and a notice that was not delivered."""
+"""Warnings that concern no single domain: pauses, and a notice that was not delivered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import click
+
 from sslctl.rules.limits import LimitKind, Pause
-from sslctl.rules.model import Notice
+from sslctl.rules.maintenance_pause import describe
+from sslctl.rules.model import MaintenancePause, Notice
 from sslctl.rules.singapore import format_sgt
 
 _WIDE = {
@@ -13,6 +16,21 @@ _WIDE = {
     LimitKind.BREAKER: "No requests are sent to the CA",
     LimitKind.ORDERS: "No new orders are placed",
 }
+
+
+def maintenance_lines(pause: MaintenancePause | None) -> Iterator[str]:
+    """Yield a line if orders and uploads are paused for maintenance."""
+    if pause is not None:
+        yield (
+            f"Orders and uploads are paused {describe(pause)}. Set by {pause.actor};"
+            f" `sslctl resume` ends the pause"
+        )
+
+
+def print_maintenance(pause: MaintenancePause | None) -> None:
+    """Print on standard error that orders and uploads are paused for maintenance; nothing if they are not."""
+    for line in maintenance_lines(pause):
+        click.echo(f"sslctl: {line}", err=True)
 
 
 def pause_lines(pauses: Sequence[Pause]) -> Iterator[str]:

@@ -33,7 +33,9 @@ NO_FINDINGS = {
     Code.CERT_EXPIRED, Code.KEY_MISSING, Code.TEXT_EXPIRES, Code.DEPARTED, Code.C4_LOST, Code.OTHER_CERTIFICATE,
     Code.OTHER_EXPIRED,
 }  # fmt: skip
-ANSWERS = sorted(set(Code) - NO_FINDINGS - {code for code, _ in UNANSWERED})
+# Nobody was asked. Its tests are in test_maintenance_pause.py.
+HELD = {Code.MAINTENANCE}
+ANSWERS = sorted(set(Code) - NO_FINDINGS - HELD - {code for code, _ in UNANSWERED})
 SHARED = sorted(code for code in ANSWERS if Step.PORTS <= step_of(code) <= Step.PROBE)
 SUSPICIOUS = (Code.C4_UNKNOWN_DOMAIN, *SHARED)
 HOUR = timedelta(hours=1)
@@ -121,7 +123,7 @@ def test_owed_upload_is_retried_at_the_next_tick_while_c4_does_not_answer(code: 
     assert result.unconfirmed.retry_at == NOW + HOUR
 
 
-@pytest.mark.parametrize("later", [Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED])
+@pytest.mark.parametrize("later", [Code.CA_UNAVAILABLE, Code.CA_RATE_LIMITED, Code.MAINTENANCE])
 @pytest.mark.parametrize("code", [Code.DNS_UNANSWERED, Code.C4_UNANSWERED])
 def test_served_domain_stays_pending_if_an_earlier_step_does_not_answer_than_before(
     later: Code, code: Code
