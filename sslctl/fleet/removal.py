@@ -97,9 +97,6 @@ def remove(
     """
     with claimed(store, name):
         domain = store.domain(name)
-        if control_plane is not None:
-            # Before the revocation, too: the edge would serve a revoked certificate.
-            require_no_pause(store, now, f"{name} stays managed")
         revocable = _revocable(domain) if revoke else ()
         installed = None if control_plane is None else _read(control_plane, domain)
         is_missing = control_plane is not None and installed is None and domain.serving is not None
@@ -109,13 +106,17 @@ def remove(
                 f" {name} stays managed",
                 hint="if C4 is right, --force revokes it all the same; without --revoke it is only deleted",
             )
+        if control_plane is not None:
+            require_no_pause(store, now, f"{name} stays managed")
         for certificate in revocable:
             require_claim(store, name)
             _revoke(store, issuer, domain, certificate)
         if control_plane is None:
             store.record_event(domain, "kept on C4", "", domain.serving.version if domain.serving else None)
             return Removal(store.delete_domain(store.domain(name)), OnC4.KEPT)
-        on_c4, foreign = _clear_c4(store, control_plane, domain, installed, may_remove, now)
+        on_c4, foreign = _clear_c4(
+            store, control_plane, domain, installed, may_remove, now, is_revoked=bool(revocable)
+        )
         require_claim(store, name)
         deleted = store.delete_domain(store.domain(name))
         if on_c4 is OnC4.REMOVED:
@@ -177,9 +178,12 @@ def _clear_c4(
     installed: Installed | None,
     may_remove: Callable[[Installed], bool],
     now: datetime,
+    *,
+    is_revoked: bool,
 ) -> tuple[OnC4, Installed | None]:
     """Remove `installed`, which C4 has for `domain`, if it is ours or `may_remove` allows it; look again if it changed.
 
+    A maintenance pause that began after the certificate was revoked stops nothing: the edge would serve it until the end.
     Return what became of it, and the certificate if it is foreign.
     """
     for _ in range(_LOOKS):
@@ -193,7 +197,8 @@ def _clear_c4(
             store.record_event(domain, "kept on C4", detail)
             return OnC4.KEPT_FOREIGN, installed
         require_claim(store, domain.name)
-        require_no_pause(store, now, f"{domain.name} stays managed")
+        if not is_revoked:
+            require_no_pause(store, now, f"{domain.name} stays managed")
         try:
             _remove_from_c4(store, control_plane, domain, installed, now)
         except Changed:

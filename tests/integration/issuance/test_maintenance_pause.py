@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from sslctl.rules.model import Domain
+from sslctl.rules.model import Bundle, Domain
 from sslctl.rules.reasons import Code
 from tests.support.cdn import Cdn
+from tests.support.fakes import FakeIssuer
 
 NAME = "shop.example.com"
 CHANGES = ("PUT", "DELETE")
@@ -103,13 +104,32 @@ def test_replacement_that_began_is_finished_during_a_pause(shop: Cdn) -> None:
     assert changes(shop)[-2:] == ["DELETE", "PUT"]
 
 
-def test_pause_that_is_set_during_a_deletion_stops_the_removal(shop: Cdn) -> None:
+def test_pause_that_is_set_after_a_revocation_does_not_stop_the_removal(shop: Cdn) -> None:
+    """The edge would serve a revoked certificate until the end of the pause."""
     assert shop.sslctl("add", NAME).exit_code == 0
-    before = changes(shop)
+    real = shop.issuer
+
+    class PausingIssuer(FakeIssuer):
+        def revoke(self, bundle: Bundle) -> None:
+            """See `Issuer.revoke`."""
+            real.revoke(bundle)
+            pause(shop)
+
     app = shop.app()
+    app.issuer = PausingIssuer(shop.clock)
+    assert shop.sslctl("delete", NAME, "--yes", "--revoke", app=app).exit_code == 0
+    assert (shop.installed(NAME), changes(shop)[-1]) == (None, "DELETE")
+
+
+@pytest.mark.parametrize("options", [(), ("--revoke",)])
+def test_pause_that_is_set_during_a_deletion_stops_the_revocation_and_the_removal(
+    shop: Cdn, options: tuple[str, ...]
+) -> None:
+    assert shop.sslctl("add", NAME).exit_code == 0
+    app, before = shop.app(), changes(shop)
     app.control_plane = WatchedC4(app.control_plane, 1, lambda: pause(shop))
-    result = shop.sslctl("delete", NAME, "--yes", app=app)
-    assert (result.exit_code, changes(shop)) == (75, before)
+    result = shop.sslctl("delete", NAME, "--yes", *options, app=app)
+    assert (result.exit_code, changes(shop), shop.issuer.revoked) == (75, before, [])
     assert f"{NAME} stays managed" in result.stderr
     assert shop.sslctl("view", NAME, "--json").json["domain"]["status"] == "Success"
 
