@@ -15,6 +15,7 @@ from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeIssuer, FakeNotifier
+from tests.support.store_cases import look_into
 
 NAME, OTHER = "shop.example.com", "www.example.org"
 CHANGES = ("PUT", "DELETE")
@@ -188,6 +189,11 @@ def test_batch_under_way_stops_placing_orders_when_a_pause_is_set_and_finishes_w
     assert {domain["reason"]["code"] for domain in found} == {"MAINTENANCE"}
     assert sum(len(domain["certificates"]) for domain in found) == placed
     assert changes(cdn) == 0
+    with look_into(cdn.folder / "state" / "sslctl.db") as database:
+        [(opened,)] = database.execute("SELECT count(*) FROM acme_order").fetchall()
+        [(marked,)] = database.execute("SELECT count(uploading_at) FROM certificate").fetchall()
+    # The others had to wait for the CA, and prepared nothing.
+    assert (opened <= 4, marked) == (True, 0)
     cdn.sslctl("resume")
     tick(cdn, minutes=1)
     assert {view(cdn, name)["status"] for name in names} == {"Success"}
