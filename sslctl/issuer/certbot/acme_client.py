@@ -6,7 +6,8 @@ classes in the place of the library's, where certbot looks them up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import acme.client
@@ -23,6 +24,7 @@ from sslctl.text import clean
 # A fresh nonce is fetched before each try. Pebble rejects 5 % of good nonces on purpose, and a CA with several front ends
 # can reject more; certbot itself gives up after the second.
 _NONCE_TRIES = 20
+_POLL_SECONDS = 1
 # Errors of a CA that does not accept `replaces`. It is only a hint, so the order is placed without it.
 _REPLACES_REFUSED = ("malformed", "unauthorized")
 
@@ -33,6 +35,8 @@ class Observer(acme.client.ClientNetwork):
     scheme: str
     on_order: Callable[[str], None]
     problems: list[dict[str, str]]
+    # Of challenges that the CA tries again by itself (RFC 8555, section 8.2), by name.
+    retried: dict[str, dict[str, str]]
     retry_after: str
     status: int
     # Whether the CA has said that the order is valid: then it has issued the certificate.
@@ -77,6 +81,7 @@ class Observer(acme.client.ClientNetwork):
             Observer.is_issued = True
         Observer.problems.extend(_problems(body))
         _require_safe_tokens(body)
+        _note_decision(body)
         return response
 
 
@@ -91,6 +96,8 @@ class Client(acme.client.ClientV2):
 
     order_url: str
     replaces: str
+    # For how long a validation that an earlier run asked for is awaited.
+    decision_seconds: float
 
     def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:
         """Place the order, or go on with the one at `order_url` (RFC 8555, section 7.4: it exists until it expires)."""
@@ -98,12 +105,30 @@ class Client(acme.client.ClientV2):
             Observer.new_order_url = self.directory["newOrder"]
             return super().new_order(csr_pem, profile)
         body = messages.Order.from_json(self._post_as_get(Client.order_url).json())
-        authorizations = [
-            self._authzr_from_response(self._post_as_get(url), uri=url) for url in body.authorizations
-        ]
+        authorizations = self._await_decisions(body.authorizations)
         return messages.OrderResource(
             body=body, uri=Client.order_url, authorizations=authorizations, csr_pem=csr_pem
         )
+
+    def _await_decisions(self, urls: Sequence[str]) -> list[messages.AuthorizationResource]:
+        """Return the authorizations at `urls`.
+
+        If an earlier run asked the CA to validate their challenges, wait until it has decided: it may still be at it, and must
+        not be asked a second time. A request that was lost is made again after that wait.
+        """
+        answers = authenticator.Authenticator.answers
+        until = time.monotonic() + (Client.decision_seconds if answers.has_asked else 0)
+        found = {url: self._authorization(url) for url in urls}
+        while pending := [url for url in urls if found[url].body.status == messages.STATUS_PENDING]:
+            if time.monotonic() >= until:
+                break
+            time.sleep(_POLL_SECONDS)
+            found |= {url: self._authorization(url) for url in pending}
+        answers.remove_final(authenticator.Authenticator.folder)
+        return [found[url] for url in urls]
+
+    def _authorization(self, url: str) -> messages.AuthorizationResource:
+        return self._authzr_from_response(self._post_as_get(url), uri=url)
 
     def answer_challenge(self, challb: Any, response: Any) -> Any:
         """Ask the CA to validate the challenge `challb`.
@@ -112,6 +137,7 @@ class Client(acme.client.ClientV2):
         while the CA validates. The authorization is polled afterwards.
         """
         Observer.status = 0
+        authenticator.Authenticator.answers.note_asked(challb.chall.encode("token"))
         try:
             return super().answer_challenge(challb, response)
         except (errors.ClientError, errors.UnexpectedUpdate, DeserializationError):
@@ -164,18 +190,42 @@ def _json_object(response: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _problems(authorization: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield the problems of a failed authorization (RFC 8555, section 7.1.4), one for each failed challenge."""
+def _problems(authorization: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the problems of a failed authorization (RFC 8555, section 7.1.4), one for each failed challenge.
+
+    The `error` of a challenge is optional (section 8): that it failed is a problem too.
+    """
     if authorization.get("status") != "invalid" or "challenges" not in authorization:
+        return []
+    challenges = authorization["challenges"]
+    found = [
+        _problem(authorization, one["error"]) for one in challenges if isinstance(one.get("error"), dict)
+    ]
+    return found or [_problem(authorization, {"detail": "the CA gave no reason"})]
+
+
+def _problem(authorization: dict[str, Any], problem: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": str(authorization["identifier"]["value"]),
+        "type": str(problem.get("type", "")),
+        "detail": str(problem.get("detail", "")),
+    }
+
+
+def _note_decision(authorization: dict[str, Any]) -> None:
+    """Note the tokens of an authorization that the CA has decided about, or the error of one that it tries again."""
+    challenges, identifier = authorization.get("challenges"), authorization.get("identifier")
+    if not isinstance(challenges, list) or not isinstance(identifier, dict):
         return
-    for challenge in authorization["challenges"]:
-        problem = challenge.get("error")
-        if isinstance(problem, dict):
-            yield {
-                "name": str(authorization["identifier"]["value"]),
-                "type": str(problem.get("type", "")),
-                "detail": str(problem.get("detail", "")),
-            }
+    name, status = str(identifier.get("value")), authorization.get("status")
+    Observer.retried.pop(name, None)
+    if status != "pending":
+        tokens = (str(challenge.get("token")) for challenge in challenges)
+        authenticator.Authenticator.answers.final.update(tokens)
+        return
+    for challenge in challenges:
+        if isinstance(challenge.get("error"), dict):
+            Observer.retried[name] = _problem(authorization, challenge["error"])
 
 
 def renewal_info_url(directory: messages.Directory) -> str | None:

@@ -10,12 +10,17 @@ from certbot._internal.plugins import webroot
 from certbot.achallenges import AnnotatedChallenge
 
 from sslctl.issuer.certbot import challenge_files
+from sslctl.issuer.certbot.answers import Answers
 
 
 class Authenticator(webroot.Authenticator):
-    """An authenticator that writes challenge files below `folder`, and removes only files that it wrote."""
+    """An authenticator that writes challenge files below `folder`, and removes only files that it wrote.
+
+    It notes them in `answers`. The file of an answer that the CA may still validate stays.
+    """
 
     folder: Path
+    answers: Answers
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -28,21 +33,23 @@ class Authenticator(webroot.Authenticator):
             for each in achalls:
                 response, validation = each.response_and_validation()
                 token = each.chall.encode("token")
+                self.answers.note(token)
                 self._written[token] = challenge_files.write(folder, token, validation.encode())
                 responses.append(response)
         return responses
 
     def cleanup(self, achalls: list[AnnotatedChallenge]) -> None:
-        """Remove the challenge files."""
+        """Remove the challenge files that are needed no more."""
         with challenge_files.opened(self.folder) as folder:
             for each in achalls:
                 token = each.chall.encode("token")
-                if token in self._written:
+                if token in self._written and self.answers.may_end(token):
                     challenge_files.remove(folder, token, self._written.pop(token))
+                    self.answers.drop(token)
 
 
-def install(folder: Path) -> None:
-    """Replace certbot's webroot plugin by this one, with its files below `folder`."""
-    Authenticator.folder = folder
+def install(folder: Path, answers: Answers) -> None:
+    """Replace certbot's webroot plugin by this one, with its files below `folder`, which it notes in `answers`."""
+    Authenticator.folder, Authenticator.answers = folder, answers
     # certbot looks the class up in this module each time it discovers plugins.
     setattr(webroot, "Authenticator", Authenticator)  # noqa: B010 - mypy takes a class for a type, not a variable

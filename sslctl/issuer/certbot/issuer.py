@@ -25,6 +25,7 @@ from sslctl.config.settings import AcmeSection
 from sslctl.errors import BadInput
 from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindows
 from sslctl.issuer.certbot import ari, challenge_files, directory, versions
+from sslctl.issuer.certbot.answers import Answers
 from sslctl.issuer.certbot.disk_space import require_disk_space, require_writable
 from sslctl.issuer.certbot.listener import Listener
 from sslctl.issuer.certbot.problems import to_issue_error
@@ -43,7 +44,8 @@ _LOST_ORDER_KEPT = timedelta(days=1)
 _MAX_URL_LENGTH = 2000
 # Longer than any CA keeps an order open.
 _STALE_SECONDS = 30 * 86_400
-_LEFT_BEHIND = ("runs/*", "child-*", "register-*", "revoke-*")
+_ANSWERS = "answers"
+_LEFT_BEHIND = ("runs/*", f"{_ANSWERS}/*", "child-*", "register-*", "revoke-*")
 
 
 class CertbotIssuer:
@@ -97,6 +99,7 @@ class CertbotIssuer:
             "order_url": order.url or "",
             "replaces": replaces,
             "webroot": str(self._webroot),
+            "answers": str(self._answers_path(order)),
             "argv": [*argv, *self._common_arguments(run)],
         }
         self._run_for_order(order, job, on_url)
@@ -117,6 +120,9 @@ class CertbotIssuer:
         account = self._account()
         if account is None or self._is_of_another_ca(order):
             return None
+        if Answers(self._answers_path(order)).has_asked:
+            # The CA may be validating at this moment: in standalone mode somebody must answer.
+            self._prepare()
         job = {
             "do": "collect",
             "account": str(account),
@@ -145,6 +151,13 @@ class CertbotIssuer:
     def forget(self, order: Order) -> None:
         """See `Issuer.forget`."""
         shutil.rmtree(self._run_path(order), ignore_errors=True)
+        self._remove_answers(self._answers_path(order))
+
+    def _remove_answers(self, folder: Path) -> None:
+        """Remove the challenge files of a closed order, which are no secret."""
+        if folder.is_dir():
+            with suppress(OSError):
+                Answers(folder).remove_all(self._webroot)
 
     def revoke(self, bundle: Bundle) -> None:
         """See `Issuer.revoke`."""
@@ -347,6 +360,9 @@ class CertbotIssuer:
         except FileNotFoundError:
             return None
 
+    def _answers_path(self, order: Order) -> Path:
+        return self._folder / _ANSWERS / str(order.id)
+
     def _run_path(self, order: Order) -> Path:
         return self._folder / "runs" / str(order.id)
 
@@ -366,6 +382,8 @@ class CertbotIssuer:
             # Another process may remove the same folder at this moment.
             with suppress(FileNotFoundError):
                 if self._clock().timestamp() - path.stat().st_mtime > _STALE_SECONDS:
+                    if path.parent.name == _ANSWERS:
+                        self._remove_answers(path)
                     shutil.rmtree(path, ignore_errors=True)
 
     def _link_accounts(self, run: Path) -> None:

@@ -40,10 +40,13 @@ from josepy.util import ComparableECKey
 
 from sslctl.issuer.certbot import ari, authenticator
 from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
+from sslctl.issuer.certbot.answers import Answers
 
 _MOST_MEMORY = 1 << 30
 # The CA looks the response up; it computes nothing.
 _SUGGESTION_SECONDS = 10
+# Longer than a CA takes for a validation: Boulder gives up on each connection after 10 seconds, Pebble after 15.
+_DECISION_SECONDS = 30
 
 
 def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     """
     Observer.scheme = job["directory_url"].partition("://")[0] + "://"
     Observer.on_order = staticmethod(_once(lambda url: send({"order": url})))
-    Observer.problems = []
+    Observer.problems, Observer.retried = [], {}
     Observer.retry_after = ""
     Observer.is_issued = Observer.is_order_lost = False
     Observer.new_order_url = ""
@@ -63,8 +66,11 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     # certbot looks the classes up in this module each time it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
     setattr(acme.client, "ClientV2", Client)  # noqa: B010
+    Client.decision_seconds = min(_DECISION_SECONDS, job["deadline_seconds"] / 2)
     Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
-    authenticator.install(Path(job.get("webroot", "")))
+    authenticator.install(
+        Path(job.get("webroot", "")), Answers(Path(job.get("answers") or Path(job["scratch"]) / "answers"))
+    )
     try:
         if job["do"] in _OURS:
             return {"done": True, **_OURS[job["do"]](job)}
@@ -92,6 +98,7 @@ def _failure(kind: str, detail: str, typ: str = "") -> dict[str, Any]:
         "type": typ,
         "detail": detail,
         "problems": Observer.problems,
+        "retried": list(Observer.retried.values()),
         "retry_after": Observer.retry_after,
         "issued": Observer.is_issued,
         "lost": Observer.is_order_lost,

@@ -46,6 +46,7 @@ _FINAL_CODES = (Code.CAA_FORBIDS, Code.NAME_REFUSED)
 _FINAL_TYPES = ("badCSR", "badPublicKey")
 # When another order may be placed after one that ended for a reason that the next would probably end for too.
 _NEXT_ORDER = timedelta(days=1)
+_LOOK_AGAIN = timedelta(minutes=10)
 # The CA refuses whatever this account asks for. Boulder's text is `Account is not valid, has status "deactivated"`.
 _ACCOUNT_TYPES = ("accountDoesNotExist", "userActionRequired", "externalAccountRequired")
 _ACCOUNT_REFUSED = re.compile(
@@ -72,6 +73,12 @@ def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool
         # With an authorization the order becomes invalid too (RFC 8555, section 7.1.6).
         code, found = _judge_challenges(problems)
         return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=retry_at, order_dead=True)
+    if kind in ("authorization", "undecided") and failure.get("retried"):
+        # The CA tries again by itself (RFC 8555, section 8.2): the order stays open, and a pass looks again soon.
+        code, found = _judge_challenges(failure["retried"])
+        return IssueError(
+            code, f"{found}; the CA tries again", wanted=_WANTED.get(code, ""), retry_at=now + _LOOK_AGAIN
+        )
     typ = _short(str(failure.get("type", "")))
     if kind == "acme" and typ == "rateLimited" and _PAUSED.search(detail):
         return _paused(detail, order_dead=not order_placed)

@@ -12,6 +12,7 @@ from certbot._internal.plugins import webroot as certbots
 from certbot._internal.plugins.disco import PluginsRegistry
 
 from sslctl.issuer.certbot import authenticator, challenge_files
+from sslctl.issuer.certbot.answers import Answers
 
 PLACE = Path(".well-known") / "acme-challenge"
 
@@ -152,5 +153,5 @@ def test_install_replaces_the_webroot_plugin_of_certbot(
     webroot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(certbots, "Authenticator", certbots.Authenticator)
-    authenticator.install(webroot)
+    authenticator.install(webroot, Answers(webroot / "answers"))
     assert PluginsRegistry.find_all()["webroot"].plugin_cls is authenticator.Authenticator

@@ -277,3 +277,11 @@ def test_failed_redirect_is_reported_with_the_url_and_whose_it_is() -> None:
     assert error.found == (
         f"a.example.com: connection: {detail} (a.example.com redirects to https://login.example.net, another host)"
     )
+
+
+def test_error_of_a_challenge_that_the_ca_tries_again_is_shown_with_its_owner_and_the_order_stays() -> None:
+    failure = authorization() | {"retried": [problem("connection", "Connection refused")]}
+    error = to_issue_error(failure, NOW, order_placed=True)
+    assert (error.code, error.order_dead) == (Code.PORT_80_CLOSED, False)
+    assert error.found == "a.example.com: connection: Connection refused; the CA tries again"
+    assert error.retry_at == NOW + timedelta(minutes=10)

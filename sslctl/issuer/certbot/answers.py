@@ -1,0 +1,75 @@
+"""The answers to an order's challenges that were put up, kept from one run to the next.
+
+A run may be killed, or end without a decision, while the CA validates. Its challenge files must stay until the CA has decided,
+and the next run must not ask the CA to validate a second time: it would remove the files while that validation runs. So
+each answer is noted in a folder of the order, as a file named by its token; the file is not empty once the CA was asked.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from sslctl.issuer.certbot import challenge_files
+from sslctl.issuer.certbot.challenge_files import TOKEN
+
+
+class Answers:
+    """The notes in `folder` about the answers of one order. `final` has the tokens of those that the CA has decided about."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.final: set[str] = set()
+
+    def note(self, token: str) -> None:
+        """Note that the file for `token` is about to be written."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._folder / token).touch(mode=0o600)
+
+    def note_asked(self, token: str) -> None:
+        """Note that the CA is about to be asked to validate `token`."""
+        (self._folder / token).write_text("asked")
+
+    def is_asked(self, token: str) -> bool:
+        """Return whether the CA may have been asked to validate `token`, in this run or an earlier one."""
+        try:
+            return (self._folder / token).stat().st_size > 0
+        except FileNotFoundError:
+            return False
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether the CA may have been asked to validate any of the answers."""
+        return any(map(self.is_asked, self._tokens()))
+
+    def may_end(self, token: str) -> bool:
+        """Return whether the file for `token` is needed no more: the CA has decided, or was never asked."""
+        return token in self.final or not self.is_asked(token)
+
+    def drop(self, token: str) -> None:
+        """Forget the answer for `token`, whose file is gone."""
+        (self._folder / token).unlink(missing_ok=True)
+
+    def remove_final(self, webroot: Path) -> None:
+        """Remove the files below `webroot` of what the CA has decided about, and forget these answers."""
+        self._remove(webroot, self.final.intersection(self._tokens()))
+
+    def remove_all(self, webroot: Path) -> None:
+        """Remove every file below `webroot`, and forget all answers: the order is closed. Raise `OSError`."""
+        self._remove(webroot, set(self._tokens()))
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _remove(self, webroot: Path, tokens: set[str]) -> None:
+        if not tokens:
+            return
+        with challenge_files.opened(webroot) as folder:
+            for token in tokens:
+                challenge_files.clear(folder, token)
+                self.drop(token)
+
+    def _tokens(self) -> Iterator[str]:
+        try:
+            yield from [path.name for path in self._folder.iterdir() if TOKEN.fullmatch(path.name)]
+        except FileNotFoundError:
+            return
