@@ -99,11 +99,20 @@ class Process:
 
 
 class Environment:
-    """A CDN in `folder`; use as a context manager. Only one thread at a time may work in its states."""
+    """A CDN in `folder`; use as a context manager. Only one thread at a time may work in its states.
 
-    def __init__(self, folder: Path) -> None:
+    `validation_seconds` is the longest time that the CA waits before each validation, which takes no time otherwise.
+    """
+
+    def __init__(self, folder: Path, *, validation_seconds: int = 0) -> None:
         self._folder = folder
-        self._world = SandboxCdn(folder, clock=utc_now, certificate_seconds=_NINETY_DAYS)
+        slow = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": str(validation_seconds)}
+        self._world = SandboxCdn(
+            folder,
+            clock=utc_now,
+            certificate_seconds=_NINETY_DAYS,
+            pebble_environment=slow if validation_seconds else None,
+        )
         self._numbers = count(1)
 
     def __enter__(self) -> Self:

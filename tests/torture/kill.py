@@ -2,6 +2,7 @@
 
 After each kill the next tick begins at once, while children of the killed process may still be ending. It must recover
 everything; if it does not, a `recheck` takes the place of the tick after it, which saves the minute until the retry.
+While the CA validates, the kill and the next run fall into its validation: for these cases it takes up to 3 seconds.
 Each process works on several domains and a kill affects all of them: for each name one excess order a crash is allowed,
 and all excess orders are reported.
 """
@@ -26,6 +27,7 @@ TARGET = "0 violations, recovery within 2 ticks, at most 1 excess order a name a
 _DOMAINS = 3
 _TRIES_A_STATE = 10
 _GROUNDS = 4
+_VALIDATION_SECONDS = 3
 _TICK = ("daemon-tick",)
 _RECHECK = ("recheck",)
 _RENEW = ("recheck", "--force-renew")
@@ -215,11 +217,21 @@ def kill_and_recover(arena: Arena, kill: Kill, seed: int) -> Recovery:
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
+    yield from _run_cases(folder, _cases(small=small), grounds=2 if small else _GROUNDS)
+    slow = [("kill -9 of a tick while the CA validates", in_tick, 2 if small else 80)]
+    yield from _run_cases(
+        folder / "slow", slow, grounds=1 if small else _GROUNDS, validation_seconds=_VALIDATION_SECONDS
+    )
+
+
+def _run_cases(
+    folder: Path, cases: Iterable[tuple[str, Kill, int]], *, grounds: int, validation_seconds: int = 0
+) -> Iterator[Case]:
     with ExitStack() as stack:
         # Started by this thread, which lives longest: a CA ends with the thread that started it.
         environments = [
-            stack.enter_context(Environment(folder / str(number)))
-            for number in range(2 if small else _GROUNDS)
+            stack.enter_context(Environment(folder / str(number), validation_seconds=validation_seconds))
+            for number in range(grounds)
         ]
         arenas = SimpleQueue[Arena]()
         for environment in environments:
@@ -235,7 +247,7 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
             finally:
                 arenas.put(arena)
 
-        for fault, kill, tries in _cases(small=small):
+        for fault, kill, tries in cases:
             came = Recovery()
             for recovery in pool.map(run_one, [kill] * tries, range(tries)):
                 came.add(recovery)
