@@ -79,14 +79,15 @@ def command(
 
     The forecast starts from the domains managed now and assumes that every order succeeds. Days begin at 00:00 Singapore
     time. Certificates are renewed when they are due, or earlier to stay within renewal.max_per_day. New domains wait for
-    the CA's limit of new orders; renewals are exempt from it.
+    the CA's limit of new orders; renewals are exempt from it, unless the last certificate was issued too long ago
+    (limits.renewal_days).
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
     app.only_reads = True
     now = app.clock()
-    today = renewal_days.day_of(now)
-    counts = spreading.count_fleet(app.store, now, app.renewal.before)
+    today, limits = renewal_days.day_of(now), app.config.ca_limits
+    counts = spreading.count_fleet(app.store, now, app.renewal.before, limits.renewable_for)
     scenario = Scenario(
         today,
         days,
@@ -94,7 +95,7 @@ def command(
         new=counts.queued + added,
         renewed=app.store.renewed_since(renewal_days.start_of(today)),
         budget=(app.config.renewal.max_per_day if max_per_day is None else max_per_day) or None,
-        new_a_day=_new_a_day(app.config.ca_limits.orders),
+        new_a_day=_new_a_day(limits.orders),
         lifetime=lifetime,
     )
     found = forecast.make_forecast(counts.fleet, scenario)

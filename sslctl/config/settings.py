@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from sslctl.config import values as read
 from sslctl.config.file import ConfigFile, open_file
 from sslctl.errors import ConfigError
-from sslctl.rules.limits import Limits, for_directory, limit_of
+from sslctl.rules.limits import RENEWABLE_FOR, Limits, for_directory, limit_of
 from sslctl.rules.reasons import Status
 from sslctl.text import clean
 
@@ -105,12 +106,17 @@ class DnsSection:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSection:
-    """The CA's rate limits: `300/3h`; `none` for no limit; empty for the CA's own (`limits.for_directory`)."""
+    """The CA's rate limits: `300/3h`; `none` for no limit; empty for the CA's own (`limits.for_directory`).
+
+    An order is a renewal, exempt from `orders` and `certificates`, for `renewal_days` after the last certificate for the
+    same names was issued.
+    """
 
     orders: str = ""
     certificates: str = ""
     duplicates: str = ""
     failures: str = ""
+    renewal_days: float = RENEWABLE_FOR.days
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +180,12 @@ class Config:
     @property
     def ca_limits(self) -> Limits:
         """The rate limits of the configured CA."""
-        configured = {each.name: getattr(self.limits, each.name) for each in fields(self.limits)}
+        names = ("orders", "certificates", "duplicates", "failures")
+        configured = {name: text for name in names if (text := getattr(self.limits, name))}
         return replace(
             for_directory(self.acme.directory_url),
-            **{name: limit_of(text) for name, text in configured.items() if text},
+            renewable_for=timedelta(days=self.limits.renewal_days),
+            **{name: limit_of(text) for name, text in configured.items()},
         )
 
 
@@ -213,6 +221,7 @@ _READ: dict[str, Callable[[object], object]] = {
     "limits.certificates": read.limit,
     "limits.duplicates": read.limit,
     "limits.failures": read.limit,
+    "limits.renewal_days": read.days,
     "renewal.before_days": read.days,
     "renewal.max_per_day": read.integer(0, 10_000_000),
     "renewal.ari": read.choice("off", "incident", "follow"),

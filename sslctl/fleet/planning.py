@@ -20,6 +20,7 @@ from sslctl.store.interface.renewals import Renewals
 # Uploads cost no order and end an Emergency. Then come replacements that the CA asks for, renewals by expiry, new
 # domains, and last those that failed before.
 _ORDER = (Work.UPLOAD, Work.REPLACE, Work.RENEW, Work.ISSUE, Work.RECHECK)
+_ORDERING = (Work.REPLACE, Work.RENEW, Work.ISSUE)
 
 
 class _Store(Budget, Domains, MaintenancePauses, Renewals, Protocol):
@@ -58,13 +59,14 @@ def plan(
     and that are not due yet.
     """
     tasks: list[Task] = []
-    renewals: list[Domain] = []
+    ordering: dict[str, Domain] = {}
     for domain in store.candidates(now, rule.before):
         due = schedule.find_due_work(domain, now, rule)
         if due is not None:
             tasks.append(Task(domain.name, due))
-            if max_per_day and due.work is Work.RENEW:
-                renewals.append(domain)
+            if due.work in _ORDERING:
+                ordering[domain.name] = domain
+    renewals = [ordering[task.name] for task in tasks if task.due.work is Work.RENEW] if max_per_day else []
     selection = spreading.select_renewals(store, renewals, now, rule.before, max_per_day)
     held = {domain.name for domain in selection.held}
     tasks = [task for task in tasks if task.name not in held]
@@ -72,7 +74,7 @@ def plan(
         planned = {task.name for task in tasks}
         early = DueWork(Work.RENEW, spreading.EARLY)
         tasks += [Task(each.name, early, early=True) for each in selection.early if each.name not in planned]
-        tasks += _use_spare_budget(tasks, store, now)
+        tasks += _use_spare_budget([ordering[name] for name in planned if name in ordering], store, now)
     # Even if no renewal of theirs is due: the CA may have issued a certificate for the open order.
     planned = {task.name for task in tasks}
     interrupted = DueWork(Work.RENEW, "its renewal was interrupted")
@@ -85,11 +87,12 @@ def plan(
     return Plan(sorted(tasks, key=lambda task: _ORDER.index(task.due.work)), len(held))
 
 
-def _use_spare_budget(tasks: Sequence[Task], store: _Store, now: datetime) -> list[Task]:
-    """Return tasks for domains that wait for the CA's limits, as many as `tasks` leave orders for."""
+def _use_spare_budget(ordering: Sequence[Domain], store: _Store, now: datetime) -> list[Task]:
+    """Return tasks for domains that wait for the CA's limits, as many as the orders for `ordering` leave orders for."""
     spare = store.orders_left(now)
-    if spare is not None:
-        spare -= sum(task.due.work is Work.ISSUE for task in tasks)
+    if spare:
+        # The names of a domain that expired long ago, or has other names now, count as new too.
+        spare -= sum(not store.is_renewal(domain.names) for domain in ordering)
     if not spare or spare < 0:
         return []
     allowed = DueWork(Work.ISSUE, "it was held back, and the CA's limits allow its order now")

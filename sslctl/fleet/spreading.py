@@ -22,8 +22,8 @@ _FAILING = (Status.FAILURE, Status.DISCARD)
 class FleetCounts:
     """The numbers of managed domains of source c4.
 
-    `fleet` counts the coming renewals by their days. `queued` domains wait for their first certificate. `failing`
-    domains fail and have no certificate, or one that is due: nothing is ordered for them until a person acts.
+    `fleet` counts the coming renewals by their days. `queued` domains wait for their first certificate, or for one that is no
+    renewal any more. `failing` domains fail and have no certificate, or one that is due: nothing is ordered for them until a person acts.
     """
 
     fleet: RenewalCounts
@@ -39,8 +39,14 @@ class Selection:
     early: Sequence[Domain] = field(default=())
 
 
-def count_fleet(store: Renewals, now: datetime, before: timedelta) -> FleetCounts:
-    """Return the numbers of domains as of `now`. `before` is `renewal.before_days`."""
+def count_fleet(
+    store: Renewals, now: datetime, before: timedelta, renewable_for: timedelta = timedelta.max
+) -> FleetCounts:
+    """Return the numbers of domains as of `now`. `before` is `renewal.before_days`.
+
+    Domains whose renewal is due, and whose certificate was issued `renewable_for` ago or earlier, are queued: to the CA their
+    orders are new ones (`Limits.renewable_for`).
+    """
     today = renewal_days.day_of(now)
     fleet: Counter[renewal_days.DayWindow] = Counter()
     queued = failing = 0
@@ -48,7 +54,7 @@ def count_fleet(store: Renewals, now: datetime, before: timedelta) -> FleetCount
         each = _window(cohort, before)
         if _fails(cohort) and (each is None or each.due <= today):
             failing += cohort.count
-        elif each is None:
+        elif each is None or (each.due <= today and _has_lapsed(cohort, now, renewable_for)):
             queued += cohort.count
         else:
             fleet[each] += cohort.count
@@ -59,6 +65,10 @@ def _window(cohort: Cohort, before: timedelta) -> renewal_days.DayWindow | None:
     if cohort.expires_at is None or cohort.lifetime is None:
         return None
     return renewal_days.day_window(cohort.expires_at, cohort.lifetime, before)
+
+
+def _has_lapsed(cohort: Cohort, now: datetime, renewable_for: timedelta) -> bool:
+    return cohort.issued_at is not None and now - cohort.issued_at >= renewable_for
 
 
 def _fails(cohort: Cohort) -> bool:

@@ -95,19 +95,27 @@ class Limit:
         return self.window // _UNITS[unit], unit
 
 
+RENEWABLE_FOR = timedelta(days=120)
+"""How long after a certificate was issued an order for the same names is a renewal at Let's Encrypt.
+
+Boulder counts from `not_before` (wfe2, newOrder; sa, FQDNSetTimestampsForWindow).
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits of a CA; None means no limit.
 
     `orders`: new orders of the account. `certificates`: new certificates for names below one registered domain. Neither
-    counts renewals: orders for an exact set of names that had a certificate before. `duplicates`: certificates for one
-    exact set of names. `failures`: failed validations of one name.
+    counts renewals: orders for an exact set of names for which the CA issued a certificate less than `renewable_for` ago.
+    `duplicates`: certificates for one exact set of names. `failures`: failed validations of one name.
     """
 
     orders: Limit | None = None
     certificates: Limit | None = None
     duplicates: Limit | None = None
     failures: Limit | None = None
+    renewable_for: timedelta = RENEWABLE_FOR
 
 
 NO_LIMITS = Limits()

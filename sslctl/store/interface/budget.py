@@ -18,7 +18,7 @@ class Budget(Protocol):
     def require_budget(self, domain: Domain, names: tuple[str, ...]) -> None:
         """Raise `BudgetHeld` if a limit or pause of the CA rules out an order of `domain` for `names` now.
 
-        An order for a set of names that already had a certificate, exactly these, is a renewal and limited less. During a
+        A renewal (`is_renewal`) is limited less. During a
         pause that would outlast the certificate in service, one order an hour goes ahead, the soonest expiry first.
         """
 
@@ -26,6 +26,13 @@ class Budget(Protocol):
         """Raise `BudgetHeld` if a pause rules out requests about an open order of `domain` now.
 
         It does not if the certificate in service would expire before the pause ends, and it is the turn of `domain`.
+        """
+
+    def is_renewal(self, names: tuple[str, ...]) -> bool:
+        """Return whether an order for exactly `names` is a renewal now: exempt from the limits of new orders.
+
+        The configured CA issued a certificate for them on an order of ours, and its `not_before` is less than
+        `Limits.renewable_for` ago.
         """
 
     def orders_left(self, now: datetime) -> int | None:

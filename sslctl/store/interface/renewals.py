@@ -15,14 +15,15 @@ from sslctl.rules.reasons import Code
 class Cohort:
     """The number of managed c4 domains with the same finding code, expiry and lifetime.
 
-    `expires_at` is rounded down to the hour; for a revoked certificate it is the time of revocation. `expires_at` and
-    `lifetime` are None for domains without a certificate from the CA.
+    `expires_at` is rounded down to the hour; for a revoked certificate it is the time of revocation. `issued_at` is its
+    `not_before`, rounded down too. All three are None for domains without a certificate from the CA.
     """
 
     count: int
     code: Code | None
     expires_at: datetime | None = None
     lifetime: timedelta | None = None
+    issued_at: datetime | None = None
 
 
 class Renewals(Protocol):

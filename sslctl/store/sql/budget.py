@@ -46,6 +46,11 @@ _TIMES = {
         WHERE {_OF_CA} AND name = :key AND outcome IN ({literals(FAILED_VALIDATIONS)}) AND closed_at > :since
         AND closed_at <= :ahead""",  # noqa: S608 - constants
 }
+# A certificate is stored in the transaction that closes its order. So the first version of the domain from then on is its.
+# The CA counts from `not_before`; when we collected the certificate may be days later.
+_RENEWED = f"""SELECT 1 FROM acme_order WHERE {_OF_CA} AND name_set = :key AND outcome = 'issued' AND (
+    SELECT not_before FROM certificate WHERE certificate.domain_id = acme_order.domain_id AND source = 'c4'
+    AND issued_at >= closed_at ORDER BY version LIMIT 1) > :since LIMIT 1"""  # noqa: S608 - constants
 _TURN_MISSED_AFTER = timedelta(hours=3)
 _IN_FORCE = "(until > :now AND until <= :latest)"
 _PAUSE = """INSERT INTO ca_pause (ca, scope, at, until, why) VALUES (?, ?, ?, ?, ?)
@@ -130,12 +135,13 @@ class SqlBudget(SqlMilestones):
     def __init__(self, ca: str, limits: Limits) -> None:
         self._ca = ca
         self._rules = BudgetRules(limits)
+        self._renewable_for = limits.renewable_for
 
     # Limits
 
     def require_budget(self, domain: Domain, names: tuple[str, ...]) -> None:
         with self._database.transaction():
-            is_renewal = self._is_renewal(names)
+            is_renewal = self.is_renewal(names)
             self._rules.require(domain, names, self._usage(self._clock()), is_renewal=is_renewal)
 
     def require_ca(self, domain: Domain) -> None:
@@ -146,18 +152,16 @@ class SqlBudget(SqlMilestones):
 
         If it goes ahead during a pause, the next such order waits for its turn.
         """
-        is_renewal, now = self._is_renewal(names), self._clock()
+        is_renewal, now = self.is_renewal(names), self._clock()
         if self._rules.require(domain, names, self._usage(now), is_renewal=is_renewal):
             why = f"{domain.name} was ordered during a pause, because its certificate would expire before the end"
             self.pause(Scope(LimitKind.URGENT), now + budget.URGENT_INTERVAL, why)
         return is_renewal
 
-    def _is_renewal(self, names: tuple[str, ...]) -> bool:
-        """Return whether exactly these names had a certificate of this CA before."""
-        ordered = (
-            f"SELECT 1 FROM acme_order WHERE {_OF_CA} AND name_set = :key AND outcome = 'issued' LIMIT 1"  # noqa: S608 - constants
-        )
-        return self._database.read(tuple, ordered, {"key": set_key(names), "ca": self._ca}) != []
+    def is_renewal(self, names: tuple[str, ...]) -> bool:
+        since = instant(self._clock() - self._renewable_for)
+        values = {"key": set_key(names), "ca": self._ca, "since": since}
+        return self._database.read(tuple, _RENEWED, values) != []
 
     def _count_order(
         self, run: Run, order_id: int, names: tuple[str, ...], opened_at: str, *, is_renewal: bool

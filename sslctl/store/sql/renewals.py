@@ -82,9 +82,9 @@ def _cohort_of(row: Row) -> Cohort:
     code = None if row["code"] is None else Code(row["code"])
     if row["until"] is None:
         return Cohort(row["number"], code)
-    until = _hour(row["until"])
+    since, until = _hour(row["since"]), _hour(row["until"])
     expires_at = until if row["revoked"] is None else min(until, _hour(row["revoked"]))
-    return Cohort(row["number"], code, expires_at, until - _hour(row["since"]))
+    return Cohort(row["number"], code, expires_at, until - since, since)
 
 
 def _hour(text: str) -> datetime:

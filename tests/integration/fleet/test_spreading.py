@@ -203,3 +203,16 @@ def test_share_makes_nothing_early_when_the_limit_of_today_is_used_up(
     clock.move(hours=1)
     assert select(store, at=clock()).early == ()
     assert len(select(store, at=clock(), most=3).early) == 1
+
+
+# Renewals that count as new orders
+
+
+def test_domain_that_expired_long_ago_is_counted_as_a_new_one_by_the_forecast(store: SqliteStore) -> None:
+    # Issued 110, 119, 120 and 200 days ago, and one that is not due.
+    for number, left in enumerate((-20.0, -29.0, -30.0, -110.0, 40.0)):
+        domain = served(store, f"d{number}.test", left)
+        store.record_finding(domain, finding(Code.BUDGET_HELD))
+    found = spreading.count_fleet(store, NOW, WEEK, timedelta(days=120))
+    assert (sum(found.fleet.values()), found.queued, found.failing) == (3, 2, 0)
+    assert sum(spreading.count_fleet(store, NOW, WEEK).fleet.values()) == 5
