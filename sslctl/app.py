@@ -219,7 +219,11 @@ class App:
         self._require_trusted_ca()
 
         return CertbotIssuer(
-            self.config.acme, self.config.state.acme_dir, clock=self.clock, on_notice=self.on_wait
+            self.config.acme,
+            self.config.state.acme_dir,
+            clock=self.clock,
+            pacing=self.config.pacing,
+            on_notice=self.on_wait,
         )
 
     @cached_property

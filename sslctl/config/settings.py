@@ -120,6 +120,19 @@ class LimitsSection:
 
 
 @dataclass(frozen=True, slots=True)
+class PacingSection:
+    """The highest number of requests a second to the CA from this machine, by kind; 0 means no limit.
+
+    The defaults are Let's Encrypt's limits per IP address (https://letsencrypt.org/docs/rate-limits/#overall-requests-limit).
+    Each order needs one new nonce, so `new_nonce` is also the highest number of orders a second.
+    """
+
+    directory: int = 40
+    new_nonce: int = 20
+    other: int = 250
+
+
+@dataclass(frozen=True, slots=True)
 class RenewalSection:
     """When a certificate is renewed.
 
@@ -172,6 +185,7 @@ class Config:
     cdn: CdnSection = field(default_factory=CdnSection)
     dns: DnsSection = field(default_factory=DnsSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
+    pacing: PacingSection = field(default_factory=PacingSection)
     renewal: RenewalSection = field(default_factory=RenewalSection)
     notify: NotifySection = field(default_factory=NotifySection)
     safety: SafetySection = field(default_factory=SafetySection)
@@ -222,6 +236,9 @@ _READ: dict[str, Callable[[object], object]] = {
     "limits.duplicates": read.limit,
     "limits.failures": read.limit,
     "limits.renewal_days": read.days,
+    "pacing.directory": read.integer(0, 10_000),
+    "pacing.new_nonce": read.integer(0, 10_000),
+    "pacing.other": read.integer(0, 10_000),
     "renewal.before_days": read.days,
     "renewal.max_per_day": read.integer(0, 10_000_000),
     "renewal.ari": read.choice("off", "incident", "follow"),

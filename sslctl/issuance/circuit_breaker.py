@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sslctl.issuer import IssueError, OrderPending
-from sslctl.rules.budget import EVERY_REQUEST, URGENT_INTERVAL, longest_wait
+from sslctl.rules.budget import EVERY_REQUEST, LONGEST_BUSY, URGENT_INTERVAL, longest_wait
 from sslctl.rules.limits import LimitKind, Scope, set_key
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
@@ -24,7 +24,7 @@ class CircuitBreaker:
     """A circuit breaker that all passes share. Safe to use from several threads.
 
     A pause that the CA asks for is kept as long as it asks, at most as long as such a pause can be right
-    (`budget.longest_wait`). After `FAILURE_THRESHOLD` requests in a row without an answer, from any pass, or one that
+    (`budget.longest_wait`); a busy moment (`budget.LONGEST_BUSY`) is no pause. After `FAILURE_THRESHOLD` requests in a row without an answer, from any pass, or one that
     refuses the account, the breaker opens for a minute. If the next request fails too, it opens for twice as long, at most
     an hour. The first answer closes it.
     """
@@ -52,6 +52,9 @@ class CircuitBreaker:
         scope = error.pause
         if error.retry_at is not None:
             error.retry_at = min(error.retry_at, self._clock() + longest_wait(error.code, scope))
+        if scope in EVERY_REQUEST and self._is_busy(error):
+            self._record_failure(error.found)
+            return
         if scope is not None and error.retry_at is not None:
             if scope.kind is LimitKind.DUPLICATES:
                 scope = replace(scope, key=set_key(order.names))
@@ -68,6 +71,12 @@ class CircuitBreaker:
             return
         if error.code not in _INCONCLUSIVE:
             self._record_answer()
+
+    def _is_busy(self, error: IssueError) -> bool:
+        """Return whether the CA was only busy for a moment, which must not end the passes of all other domains."""
+        if error.code is not Code.CA_UNAVAILABLE or error.retry_at is None:
+            return False
+        return error.retry_at - self._clock() <= LONGEST_BUSY
 
     def _record_failure(self, found: str) -> None:
         with self._lock:

@@ -23,6 +23,12 @@ LONGEST_PAUSE = RETRY_LATEST
 LONGEST_OUTAGE = timedelta(hours=1)
 """For how long a 503 of the CA, or of a gateway before it, is believed."""
 
+LONGEST_BUSY = timedelta(minutes=1)
+"""Up to this `Retry-After` a 503 is a busy moment of the CA, for example of its limits per IP address, and pauses nothing.
+
+Requests of the same kind wait for it where they are (`issuer.certbot.pacing`).
+"""
+
 _LONGEST_OTHER_WAIT = timedelta(days=1)
 
 URGENT_INTERVAL = timedelta(minutes=55)

@@ -1,13 +1,16 @@
 """The ACME client: that of the `acme` library, extended.
 
-It reports an order's URL, goes on with an order, sends `replaces`, and keeps the problems of challenges. `job` puts these
-classes in the place of the library's, where certbot looks them up.
+It reports an order's URL, goes on with an order, sends `replaces`, keeps the problems of challenges, uses a directory that was
+fetched before, and keeps to the CA's limits per IP address (`pacing`). `job` puts these classes in the place of the library's, where
+certbot looks them up.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import acme.client
@@ -18,10 +21,12 @@ from josepy.json_util import field
 
 from sslctl.issuer.certbot import authenticator, challenge_files
 from sslctl.issuer.certbot.challenge_files import TOKEN
+from sslctl.issuer.certbot.pacing import Kind, Pace
 from sslctl.issuer.certbot.problems import is_account_refused
+from sslctl.net import retry_after
 from sslctl.text import clean
 
-# A fresh nonce is fetched before each try. Pebble rejects 5 % of good nonces on purpose, and a CA with several front ends
+# Each try uses the nonce of the last response. Pebble rejects 5 % of good nonces on purpose, and a CA with several front ends
 # can reject more; certbot itself gives up after the second.
 _NONCE_TRIES = 20
 _POLL_SECONDS = 1
@@ -44,6 +49,11 @@ class Observer(acme.client.ClientNetwork):
     new_order_url: str
     # Whether the CA accepted an order without its URL.
     is_order_lost: bool
+    pace: Pace
+    # The kinds of requests, by URL; all others are `Kind.OTHER`.
+    kinds: dict[str, Kind]
+    # How long this job may still wait, in seconds, because the CA is busy.
+    patience: float
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
         """POST as acme does, and retry rejected nonces (RFC 8555, section 6.5)."""
@@ -63,12 +73,13 @@ class Observer(acme.client.ClientNetwork):
         # The directory names the other URLs, and none of them may leave TLS.
         if not url.startswith(Observer.scheme):
             raise errors.ClientError(f"the CA names a URL that does not begin with {Observer.scheme}")
-        response: requests.Response = super()._send_request(
-            method, url, *args, **{**kwargs, "allow_redirects": False}
-        )
+        response = self._send_in_turn(method, url, *args, **{**kwargs, "allow_redirects": False})
         Observer.status = response.status_code
         if not response.ok:
             Observer.retry_after = response.headers.get("Retry-After", "")
+            # RFC 8555, section 6.5: errors carry a nonce too. acme would ask for another one.
+            with suppress(errors.NonceError):
+                self._add_nonce(response)
             return response
         body = _json_object(response)
         # Whatever the body is: with its URL the order can be collected later.
@@ -84,6 +95,31 @@ class Observer(acme.client.ClientNetwork):
         _note_decision(body)
         return response
 
+    def _send_in_turn(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request at the pace of all jobs.
+
+        If the CA is busy for a moment (503 with a short `Retry-After`), hold back all requests of this kind, and try again. If it
+        used up the nonce of a request that it refused, `post` signs another one.
+        """
+        kind = Observer.kinds.get(url, Kind.OTHER)
+        while True:
+            Observer.pace.wait(kind)
+            response: requests.Response = super()._send_request(method, url, *args, **kwargs)
+            seconds = _busy_seconds(response)
+            if seconds is None or seconds > Observer.patience:
+                return response
+            Observer.patience -= seconds
+            Observer.pace.hold(kind, seconds)
+
+
+def _busy_seconds(response: requests.Response) -> float | None:
+    """Return for how many seconds the CA, or its load balancer, is busy, at least one; None if it named no time."""
+    if response.status_code != requests.codes.service_unavailable:
+        return None
+    now = datetime.now(UTC)
+    until = retry_after.read(response.headers.get("Retry-After"), now)
+    return None if until is None else max(1.0, (until - now).total_seconds())
+
 
 class NewOrder(messages.NewOrder):
     """An order with the certificate that it replaces (RFC 9773, section 5)."""
@@ -98,6 +134,18 @@ class Client(acme.client.ClientV2):
     replaces: str
     # For how long a validation that an earlier run asked for is awaited.
     decision_seconds: float
+    # The directory that another job has fetched; None if this job is to fetch it.
+    shared_directory: dict[str, Any] | None
+
+    @classmethod
+    def get_directory(cls, url: str, net: acme.client.ClientNetwork) -> messages.Directory:
+        """Return the CA's directory: the shared one, or one that is fetched from `url`."""
+        content = cls.shared_directory
+        directory = messages.Directory.from_json(dict(net.get(url).json() if content is None else content))
+        new_nonce_url = getattr(directory, "newNonce", None)
+        if new_nonce_url is not None:
+            Observer.kinds[new_nonce_url] = Kind.NEW_NONCE
+        return directory
 
     def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:
         """Place the order, or go on with the one at `order_url` (RFC 8555, section 7.4: it exists until it expires)."""

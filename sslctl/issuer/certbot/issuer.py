@@ -8,28 +8,26 @@ standalone mode to a folder of ours, which one listener serves for all orders.
 from __future__ import annotations
 
 import fcntl
-import os
-import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sslctl.certificates.x509 import split_fullchain
-from sslctl.config.settings import AcmeSection
+from sslctl.config.settings import AcmeSection, PacingSection
 from sslctl.errors import BadInput
 from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindows
 from sslctl.issuer.certbot import ari, challenge_files, directory, versions
 from sslctl.issuer.certbot.answers import Answers
 from sslctl.issuer.certbot.disk_space import require_disk_space, require_writable
+from sslctl.issuer.certbot.job_runner import LOST_ORDER_KEPT, JobRunner, make_folder, translating_os_errors
 from sslctl.issuer.certbot.listener import Listener
 from sslctl.issuer.certbot.problems import to_issue_error
-from sslctl.issuer.certbot.worker_pool import WorkerPool
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
@@ -38,10 +36,7 @@ _CHALLENGES = Path(".well-known") / "acme-challenge"
 # More than is needed: a token, a dot and the thumbprint of the account's key take some 90 bytes.
 _CHALLENGE_FILE_BYTES = 1 << 10
 _COLLECT_SECONDS = 20
-# An order that the CA does not know, or that it ended for no fault of a challenge, is kept for so long: a wrong answer must not
-# cost the order. And if the CA does so with every order, each domain places at most one a day.
-_LOST_ORDER_KEPT = timedelta(days=1)
-_MAX_URL_LENGTH = 2000
+_LETS_ENCRYPTS_PACE = PacingSection()
 # Longer than any CA keeps an order open.
 _STALE_SECONDS = 30 * 86_400
 _ANSWERS = "answers"
@@ -51,7 +46,8 @@ _LEFT_BEHIND = ("runs/*", f"{_ANSWERS}/*", "child-*", "register-*", "revoke-*")
 class CertbotIssuer:
     """An `Issuer` that uses certbot, with its folders below `folder`.
 
-    `clock` returns the aware time. `on_notice` is called with a sentence for people, before the first order.
+    `clock` returns the aware time. `pacing` bounds the requests a second. `on_notice` is called with a sentence for people,
+    before the first order.
     """
 
     def __init__(
@@ -60,6 +56,7 @@ class CertbotIssuer:
         folder: Path,
         *,
         clock: Callable[[], datetime],
+        pacing: PacingSection = _LETS_ENCRYPTS_PACE,
         on_notice: Callable[[str], None] = lambda _notice: None,
     ) -> None:
         self._on_notice = on_notice
@@ -67,9 +64,7 @@ class CertbotIssuer:
         self._folder = folder
         self._accounts = folder / directory.ACCOUNTS
         self._clock = clock
-        self._pool = WorkerPool(
-            acme.workers, environment=_environment(acme), deadline_seconds=acme.timeout_seconds
-        )
+        self._jobs = JobRunner(acme, pacing, folder, clock=clock)
         self._listener: Listener | None = None
         self._preparing = threading.Lock()
         self._prepared = False
@@ -77,7 +72,7 @@ class CertbotIssuer:
 
     def close(self) -> None:
         """See `Issuer.close`."""
-        self._pool.close()
+        self._jobs.close()
         if self._listener is not None:
             self._listener.close()
 
@@ -86,7 +81,7 @@ class CertbotIssuer:
         self._require_storage()
         self._prepare()
         run = self._run_folder(order)
-        with _translating_os_errors():
+        with translating_os_errors():
             (run / "csr.pem").write_text(order.csr_pem)
             if (self._webroot / _CHALLENGES).is_dir():
                 require_writable(self._webroot / _CHALLENGES, _CHALLENGE_FILE_BYTES)
@@ -131,10 +126,10 @@ class CertbotIssuer:
             "webroot": str(self._webroot),
             "wait_seconds": _COLLECT_SECONDS,
         }
-        result = self._run_for_order(order, job, _no_order)
+        result = self._run_for_order(order, job)
         if result.get("pending"):
             raise OrderPending
-        is_kept = self._clock() - order.opened_at < _LOST_ORDER_KEPT
+        is_kept = self._clock() - order.opened_at < LOST_ORDER_KEPT
         if "invalid" in result and is_kept:
             raise to_issue_error(result["invalid"], self._clock(), order_placed=True)
         if "unknown" in result and is_kept:
@@ -161,9 +156,9 @@ class CertbotIssuer:
 
     def revoke(self, bundle: Bundle) -> None:
         """See `Issuer.revoke`."""
-        self._make_folder(self._folder)
+        make_folder(self._folder)
         with (
-            _translating_os_errors(),
+            translating_os_errors(),
             tempfile.TemporaryDirectory(dir=self._folder, prefix="revoke-") as name,
         ):
             run = Path(name)
@@ -171,7 +166,7 @@ class CertbotIssuer:
             (run / "cert.pem").write_text(bundle.certificate)
             argv = ["revoke", "--cert-path", str(run / "cert.pem"), "--no-delete-after-revoke"]
             try:
-                self._run({"do": "revoke", "argv": [*argv, *self._common_arguments(run)]}, _no_order)
+                self._jobs.run({"do": "revoke", "argv": [*argv, *self._common_arguments(run)]})
             except IssueError as error:
                 if not error.found.startswith("alreadyRevoked"):
                     raise
@@ -180,7 +175,7 @@ class CertbotIssuer:
         """See `Issuer.renewal_infos`."""
         # The other half of the time is for the last responses.
         bound = min(seconds, self._acme.timeout_seconds / 2)
-        result = self._run({"do": "renewal_info", "ids": list(ids), "seconds": bound}, _no_order)
+        result = self._jobs.run({"do": "renewal_info", "ids": list(ids), "seconds": bound})
         return ari.read(result, self._clock())
 
     def account_status(self) -> str | None:
@@ -191,14 +186,14 @@ class CertbotIssuer:
         account = self._account()
         if account is None:
             return None
-        with _translating_os_errors(), tempfile.TemporaryDirectory(prefix="sslctl-") as scratch:
+        with translating_os_errors(), tempfile.TemporaryDirectory(prefix="sslctl-") as scratch:
             job = {"do": "account", "account": str(account)}
-            return str(self._run(job, _no_order, folder=Path(scratch))["status"])
+            return str(self._jobs.run_apart(job, Path(scratch))["status"])
 
     def _require_storage(self) -> None:
         """Raise `IssueError` if there is no disk space for the files of an order."""
-        self._make_folder(self._folder)
-        with _translating_os_errors():
+        make_folder(self._folder)
+        with translating_os_errors():
             require_disk_space(self._folder)
             require_writable(self._folder)
 
@@ -217,8 +212,8 @@ class CertbotIssuer:
         """Make the account before the first order; otherwise each parallel order would make one."""
         if self._account() is not None:
             return
-        self._make_folder(self._folder)
-        with _translating_os_errors(), (self._folder / "account.lock").open("w") as lock:
+        make_folder(self._folder)
+        with translating_os_errors(), (self._folder / "account.lock").open("w") as lock:
             # Against other processes too; the kernel releases the lock when its process ends.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._account() is not None:
@@ -226,15 +221,15 @@ class CertbotIssuer:
             with tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name:
                 run = Path(name)
                 self._link_accounts(run)
-                self._run({"do": "register", "argv": ["register", *self._common_arguments(run)]}, _no_order)
+                self._jobs.run({"do": "register", "argv": ["register", *self._common_arguments(run)]})
 
     def _run_for_order(
-        self, order: Order, job: dict[str, Any], on_url: Callable[[str], None]
+        self, order: Order, job: dict[str, Any], on_url: Callable[[str], None] | None = None
     ) -> dict[str, Any]:
         """Run `job`. If the CA no longer knows our account, register it again and report that; the next pass uses it."""
         was_registered_again = self._registered_again
         try:
-            return self._run(job, on_url, url=order.url or "")
+            return self._jobs.run(job, on_url, url=order.url or "")
         except IssueError as error:
             if was_registered_again or not error.found.startswith("accountDoesNotExist"):
                 raise
@@ -249,14 +244,14 @@ class CertbotIssuer:
             if account is None or self._registered_again:
                 return
             with (
-                _translating_os_errors(),
+                translating_os_errors(),
                 tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name,
             ):
                 run = Path(name)
                 self._link_accounts(run)
                 argv = ["register", *self._common_arguments(run)]
                 try:
-                    self._run({"do": "register_again", "account": str(account), "argv": argv}, _no_order)
+                    self._jobs.run({"do": "register_again", "account": str(account), "argv": argv})
                 except IssueError as error:
                     # The error is about the account; the order may still succeed.
                     error.order_dead = order_dead
@@ -276,9 +271,9 @@ class CertbotIssuer:
 
     def _prepare_webroot(self) -> None:
         """Make the folder of challenge files, before an order depends on it. In standalone mode start the listener."""
-        with _translating_os_errors():
+        with translating_os_errors():
             if self._acme.mode == "standalone":
-                self._make_folder(self._webroot)
+                make_folder(self._webroot)
             with challenge_files.opened(self._webroot):
                 pass
             if self._acme.mode == "standalone":
@@ -302,58 +297,6 @@ class CertbotIssuer:
             *("--logs-dir", str(run / "logs"), "--max-log-backups", "0"),
         ]
 
-    def _run(
-        self,
-        job: dict[str, Any],
-        on_url: Callable[[str], None],
-        *,
-        url: str = "",
-        folder: Path | None = None,
-    ) -> dict[str, Any]:
-        """Run `job` in a process of its own and return its result. Raise `IssueError`.
-
-        `url` is that of an order placed earlier. Temporary files are in `folder`, by default in ours.
-        """
-        folder = folder or self._folder
-        self._make_folder(folder)
-        with (
-            _translating_os_errors(),
-            tempfile.TemporaryDirectory(dir=folder, prefix="child-") as scratch,
-            tempfile.TemporaryFile(dir=scratch) as stderr,
-            self._pool.job(stderr) as channel,
-        ):
-            channel.send({**job, **self._bounds(), "scratch": scratch})
-            for message in channel:
-                if "order" in message:
-                    # When it goes on with an order, the URL is stored already.
-                    if message["order"] != url:
-                        url = self._check_url(message["order"])
-                        on_url(url)
-                    channel.send({})
-                elif "failed" in message["result"]:
-                    raise to_issue_error(message["result"], self._clock(), order_placed=bool(url))
-                else:
-                    return dict(message["result"])
-            reason = channel.last_error_line()
-        found = f"certbot ended: {reason}" if reason else "certbot was killed; it may take "
-        if not reason:
-            found += f"{self._acme.timeout_seconds:g} seconds"
-        raise IssueError(Code.CA_VALIDATING if url else Code.ISSUER_FAILED, found, order_dead=not url)
-
-    def _bounds(self) -> dict[str, Any]:
-        return {
-            "directory_url": self._acme.directory_url,
-            "deadline_seconds": self._acme.timeout_seconds,
-        }
-
-    def _check_url(self, url: str) -> str:
-        """Return the order's URL. Raise `IssueError` if it is not safe to store, show and use."""
-        scheme = self._acme.directory_url.partition("://")[0]
-        if re.fullmatch(rf"{scheme}://[!-~]{{1,{_MAX_URL_LENGTH}}}", url) is None:
-            retry_at = self._clock() + _LOST_ORDER_KEPT
-            raise IssueError(Code.CA_REFUSED, "the order's URL cannot be used", retry_at=retry_at)
-        return url
-
     def _on_disk(self, order: Order) -> Issued | None:
         try:
             return _split((self._run_path(order) / "fullchain.pem").read_text(errors="replace"))
@@ -370,8 +313,8 @@ class CertbotIssuer:
         """Make an empty folder for a run."""
         run = self._run_path(order)
         shutil.rmtree(run, ignore_errors=True)
-        with _translating_os_errors():
-            self._make_folder(run)
+        with translating_os_errors():
+            make_folder(run)
             (run / "directory").write_text(self._acme.directory_url)
             self._link_accounts(run)
         return run
@@ -387,25 +330,11 @@ class CertbotIssuer:
                     shutil.rmtree(path, ignore_errors=True)
 
     def _link_accounts(self, run: Path) -> None:
-        self._make_folder(self._accounts)
+        make_folder(self._accounts)
         for name in ("config", "work"):
             # certbot would make `work` readable for others.
             (run / name).mkdir(mode=0o700)
         (run / "config" / "accounts").symlink_to(self._accounts, target_is_directory=True)
-
-    @staticmethod
-    def _make_folder(folder: Path) -> None:
-        with _translating_os_errors():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-@contextmanager
-def _translating_os_errors() -> Iterator[None]:
-    """Turn an `OSError` of this machine (a full disk, a missing permission) into an `IssueError`."""
-    try:
-        yield
-    except OSError as error:
-        raise IssueError(Code.ISSUER_FAILED, clean(error)) from error
 
 
 def _split(fullchain: str) -> Issued:
@@ -415,14 +344,3 @@ def _split(fullchain: str) -> Issued:
         raise IssueError(
             Code.ISSUER_FAILED, f"the issued certificate cannot be used: {error.message}"
         ) from error
-
-
-def _environment(acme: AcmeSection) -> dict[str, str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("SSLCTL_")}
-    if acme.ca_bundle is not None:
-        environment["REQUESTS_CA_BUNDLE"] = str(acme.ca_bundle)
-    return environment
-
-
-def _no_order(_url: str) -> None:
-    """Ignore the URL: these jobs place no order."""

@@ -41,12 +41,14 @@ from josepy.util import ComparableECKey
 from sslctl.issuer.certbot import ari, authenticator
 from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
 from sslctl.issuer.certbot.answers import Answers
+from sslctl.issuer.certbot.pacing import LONGEST_HOLD, Kind, Pace
 
 _MOST_MEMORY = 1 << 30
 # The CA looks the response up; it computes nothing.
 _SUGGESTION_SECONDS = 10
 # Longer than a CA takes for a validation: Boulder gives up on each connection after 10 seconds, Pebble after 15.
 _DECISION_SECONDS = 30
+_LARGEST_DIRECTORY = 1 << 16
 
 
 def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -71,6 +73,10 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     authenticator.install(
         Path(job.get("webroot", "")), Answers(Path(job.get("answers") or Path(job["scratch"]) / "answers"))
     )
+    Client.shared_directory = job.get("directory")
+    Observer.kinds = {job["directory_url"]: Kind.DIRECTORY}
+    Observer.pace = _pace(job)
+    Observer.patience = min(LONGEST_HOLD, job["deadline_seconds"] / 3)
     try:
         if job["do"] in _OURS:
             return {"done": True, **_OURS[job["do"]](job)}
@@ -90,6 +96,14 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
         return _failure("certbot", str(error))
     except Exception as error:  # noqa: BLE001 - an unforeseen response of the CA
         return _failure("certbot", f"{type(error).__name__}: {error}")
+
+
+def _pace(job: dict[str, Any]) -> Pace:
+    path = job.get("pace_file")
+    return Pace(
+        None if path is None else Path(path),
+        {Kind(int(kind)): rate for kind, rate in job.get("rates", {}).items()},
+    )
 
 
 def _failure(kind: str, detail: str, typ: str = "") -> dict[str, Any]:
@@ -187,6 +201,14 @@ def _collect(job: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _fetch_directory(job: dict[str, Any]) -> dict[str, Any]:
+    """Return the `directory` of the CA for other jobs; None if it cannot be one, and each job is to see that for itself."""
+    response = Observer().get(job["directory_url"])
+    content = response.json()
+    is_usable = isinstance(content, dict) and len(response.content) <= _LARGEST_DIRECTORY
+    return {"directory": content if is_usable else None}
+
+
 def _ask_account(job: dict[str, Any]) -> dict[str, Any]:
     """Return the `status` of the account at the CA (RFC 8555, section 7.1.2)."""
     client = _client(job["directory_url"], Path(job["account"]))
@@ -213,6 +235,7 @@ def _client(directory_url: str, account: Path) -> Any:
 _OURS = {
     "account": _ask_account,
     "collect": _collect,
+    "directory": _fetch_directory,
     "register": _register,
     "register_again": _register_again,
     "renewal_info": _ask_renewal_info,

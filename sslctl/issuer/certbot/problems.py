@@ -54,6 +54,7 @@ _ACCOUNT_REFUSED = re.compile(
 )
 # HTTP statuses of a certificate that the CA does not return. They concern that certificate only.
 _ABSENT = (403, 404, 410)
+_BUSY = 503
 _WANTED = {
     Code.CHALLENGE_FAILED: "the response that certbot put there",
     Code.PORT_80_CLOSED: "a response on port 80",
@@ -83,6 +84,9 @@ def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool
     if kind == "acme" and typ == "rateLimited" and _PAUSED.search(detail):
         return _paused(detail, order_dead=not order_placed)
     code, found = _judge(kind, detail, typ)
+    if code is Code.CA_RATE_LIMITED and failure.get("status") == _BUSY:
+        # `Service busy; retry later.`: the CA as a whole, or its limit per IP address, and no limit of the account.
+        code = Code.CA_UNAVAILABLE
     if failure.get("issued") and kind in ("acme", "network"):
         is_absent = failure.get("status") in _ABSENT
         return _not_returned(code, found, retry_at, None if is_absent else _refused_scope(code, detail))

@@ -504,9 +504,9 @@ def test_order_url_is_refused_when_it_is_unprintable_too_long_or_not_https(
     issuer: CertbotIssuer, url: str
 ) -> None:
     with pytest.raises(IssueError) as caught:
-        issuer._check_url(url)
+        issuer._jobs._check_url(url)
     assert caught.value.code is Code.CA_REFUSED
-    assert issuer._check_url("https://ca.example/order/1") == "https://ca.example/order/1"
+    assert issuer._jobs._check_url("https://ca.example/order/1") == "https://ca.example/order/1"
 
 
 def test_issue_reports_issuer_failed_when_its_folder_cannot_be_created(

@@ -217,6 +217,13 @@ def test_retry_time_is_none_when_the_time_in_the_text_is_invalid(text: str) -> N
     )
 
 
+@pytest.mark.parametrize(("status", "code"), [(503, Code.CA_UNAVAILABLE), (429, Code.CA_RATE_LIMITED)])
+def test_service_busy_with_503_is_no_limit_of_the_account(status: int, code: Code) -> None:
+    failure = {**acme("rateLimited", "Service busy; retry later.", retry_after="30"), "status": status}
+    error = to_issue_error(failure, NOW, order_placed=True)
+    assert (error.code, error.pause, error.order_dead) == (code, Scope(LimitKind.ACCOUNT), False)
+
+
 @pytest.mark.parametrize(
     "failure",
     [acme("serverInternal", retry_after="30"), {"failed": "network", "detail": "503", "retry_after": "30"}],
