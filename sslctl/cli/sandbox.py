@@ -59,7 +59,12 @@ def command() -> None:
     show_default=True,
     help="The way in which certbot answers challenges.",
 )
-def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> None:
+@click.option(
+    "--ca-limits",
+    is_flag=True,
+    help="Let the CA refuse more requests a second than Let's Encrypt accepts from one IP address.",
+)
+def up(*, certificate_seconds: int, activation_seconds: float, mode: str, ca_limits: bool) -> None:
     """Start a sandbox, print the line that makes sslctl use it, and stop it on Ctrl-C."""
     with _extra():
         from sslctl.sandbox.cdn import ELSEWHERE  # noqa: PLC0415 - needs the extra
@@ -67,7 +72,11 @@ def up(*, certificate_seconds: int, activation_seconds: float, mode: str) -> Non
     with (
         _folder() as folder,
         _sandbox_cdn(
-            folder, certificate_seconds=certificate_seconds, activation_seconds=activation_seconds, mode=mode
+            folder,
+            certificate_seconds=certificate_seconds,
+            activation_seconds=activation_seconds,
+            mode=mode,
+            ca_limits=ca_limits,
         ) as cdn,
     ):
         for name in _SEED:
@@ -154,7 +163,9 @@ def demo() -> int:
 
     with (
         _folder() as folder,
-        _sandbox_cdn(folder, certificate_seconds=CERTIFICATE_SECONDS, activation_seconds=0.5) as cdn,
+        _sandbox_cdn(
+            folder, certificate_seconds=CERTIFICATE_SECONDS, activation_seconds=0.5, ca_limits=True
+        ) as cdn,
     ):
         _make_state(cdn)
         story = Demo(cdn, write_line)
@@ -171,10 +182,16 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _sandbox_cdn(
-    folder: str, *, certificate_seconds: int, activation_seconds: float, mode: str = "webroot"
+    folder: str,
+    *,
+    certificate_seconds: int,
+    activation_seconds: float,
+    mode: str = "webroot",
+    ca_limits: bool = False,
 ) -> SandboxCdn:
     with _extra():
         from sslctl.sandbox.cdn import SandboxCdn  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.limited_ca import LETS_ENCRYPTS  # noqa: PLC0415 - needs the extra
 
     return SandboxCdn(
         Path(folder),
@@ -182,6 +199,7 @@ def _sandbox_cdn(
         certificate_seconds=certificate_seconds,
         activation_seconds=activation_seconds,
         mode=mode,
+        ca_limits=LETS_ENCRYPTS if ca_limits else None,
     )
 
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import trustme
 
 from sslctl.sandbox.c4.server import ReferenceC4
 from sslctl.sandbox.edge import Edge
+from sslctl.sandbox.limited_ca import LimitedCa, RequestLimit
 from sslctl.sandbox.listeners import ADDRESS
 from sslctl.sandbox.pebble import Pebble
 from sslctl.sandbox.remote_control import MAP
@@ -30,7 +31,7 @@ class SandboxCdn:
 
     `certificate_seconds` is the lifetime of Pebble's certificates (Pebble's default is five years). `activation_seconds` is
     the time that C4 takes to activate an upload. `mode` is certbot's way to answer challenges. `pebble_environment` has
-    environment variables for Pebble. Entering raises `StateError` if Pebble is missing.
+    environment variables for Pebble. With `ca_limits` the CA enforces these limits per IP address. Entering raises `StateError` if Pebble is missing.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class SandboxCdn:
         activation_seconds: float = 0,
         mode: str = "webroot",
         pebble_environment: dict[str, str] | None = None,
+        ca_limits: Mapping[str, RequestLimit] | None = None,
     ) -> None:
         self.folder = folder
         self._mode = mode
@@ -62,7 +64,9 @@ class SandboxCdn:
         self.edge = Edge(self.c4, webroot, self._challenge_port)
         self._certificate_seconds = certificate_seconds
         self._pebble_environment = pebble_environment
+        self._ca_limits = ca_limits
         self.pebble: Pebble
+        self.limited_ca: LimitedCa | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
@@ -76,6 +80,8 @@ class SandboxCdn:
                     env=self._pebble_environment,
                 )
             )
+            if self._ca_limits is not None:
+                self.limited_ca = starting.enter_context(LimitedCa(self.pebble, self._ca_limits))
             self._write_configuration()
             self._stack = starting.pop_all()
         return self
@@ -108,7 +114,7 @@ class SandboxCdn:
         sections: dict[str, dict[str, object]] = {
             "state": {"dir": str(self.folder / "state")},
             "acme": {
-                "directory_url": self.pebble.directory_url,
+                "directory_url": (self.limited_ca or self.pebble).directory_url,
                 "ca_bundle": str(self.pebble.ca_bundle),
                 "email": "operator@sandbox.test",
                 "mode": self._mode,

@@ -94,6 +94,11 @@ class Pebble:
         return self._folder / "ca.pem"
 
     @property
+    def server_certificate(self) -> tuple[Path, Path]:
+        """The chain and the key with which Pebble serves `directory_url`."""
+        return self._folder / "cert.pem", self._folder / "key.pem"
+
+    @property
     def dns_address(self) -> str:
         """`address:port` of the DNS server, UDP and TCP."""
         return f"127.0.0.1:{self._dns_port}"
