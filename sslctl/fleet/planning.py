@@ -91,7 +91,7 @@ def _use_spare_budget(ordering: Sequence[Domain], store: _Store, now: datetime) 
     """Return tasks for domains that wait for the CA's limits, as many as the orders for `ordering` leave orders for."""
     spare = store.orders_left(now)
     if spare:
-        # The names of a domain that expired long ago, or has other names now, count as new too.
+        # A domain that expired long ago, or has other names now, counts as new too.
         spare -= sum(not store.is_renewal(domain.names) for domain in ordering)
     if not spare or spare < 0:
         return []
