@@ -32,12 +32,16 @@ NOTHING = ""
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the control plane knows about a domain. `cname_target` is the name that its CNAME must point at."""
+    """What the control plane knows about a domain. `cname_target` is the name that its CNAME must point at.
+
+    `customer` is whose domain it is, cleaned; empty if the control plane does not say.
+    """
 
     name: str
     cname_target: str
     ports: frozenset[int]
     certificate: Installed | None
+    customer: str = ""
 
 
 class ControlPlaneError(Exception):

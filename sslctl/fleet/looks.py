@@ -177,13 +177,16 @@ class Looks:
         """
         unseen = {seen.name: seen for seen in self._store.seen()}
         in_turn = list(unseen)
-        same = []
+        same, customers = [], dict[str, str]()
         for record in self._c4.inventory():
             seen = unseen.get(record.name)
+            if seen is not None and record.customer not in ("", seen.customer):
+                customers[seen.name] = record.customer
             if seen is not None and _is_same(seen, record.certificate):
                 same.append(seen.name)
                 del unseen[record.name]
         self._store.confirm_observations(same, now)
+        self._store.record_customers(customers)
         self._looked.domains += len(in_turn)
         # What C4 is known not to know is looked at one by one when its turn comes.
         return [name for name, seen in unseen.items() if not seen.is_unknown]
@@ -207,6 +210,9 @@ class Looks:
             else:
                 foreign.append(answer)
         self._store.confirm_observations(same, now)
+        self._store.record_customers(
+            {each.domain.name: each.new_customer for each in answers if each.new_customer}
+        )
         limit = self._limit.of(self._looked.domains)
         for answer in foreign:
             assert answer.record is not None  # noqa: S101 - of the loop above

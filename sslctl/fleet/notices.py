@@ -19,7 +19,7 @@ from typing import Protocol
 from sslctl.issuance.suspicions import Withheld
 from sslctl.notify import Message, MessageKind, Notifier
 from sslctl.rules.expiry import LONGEST, Expiring, find_expiring
-from sslctl.rules.model import Domain, DomainSummary, Notice, Source
+from sslctl.rules.model import Domain, DomainSummary, Notice, NoticeKey, Source
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.singapore import format_duration
@@ -95,7 +95,7 @@ def notify(
     expiring = [each for each in find_all_expiring(store, now, rule) if each.name not in reported]
     lasting = in_statuses | {(each.code, _WITHHELD) for each in withheld}
     troubles = lasting | {(each.name, _expiry_label(each)) for each in expiring}
-    before = store.last_notice()
+    before = store.notices().get(NoticeKey(), Notice())
     recipients = choose_recipients(before, troubles, lasting, repeat, now)
     if recipients is Recipients.NONE:
         return before
@@ -109,7 +109,7 @@ def notify(
         missed_since=(before.missed_since or now) if missed else None,
         why="; ".join(map(str, missed)),
     )
-    store.record_notice(after)
+    store.record_notices({NoticeKey(): after})
     return after
 
 

@@ -25,6 +25,12 @@ class Answer:
     domain: Domain
     record: Record | None
 
+    @property
+    def new_customer(self) -> str:
+        """The customer that C4 names, if that is another one than before; otherwise empty. A known one is never removed."""
+        customer = "" if self.record is None else self.record.customer
+        return "" if customer == self.domain.customer else customer
+
 
 class RecordReader:
     """A reader of C4's records.

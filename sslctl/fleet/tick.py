@@ -367,8 +367,8 @@ class Tick:
     def _notify(self) -> Notice:
         """Notify people; if nobody is to be notified, delete the record of the last notice."""
         if self._notifier is None:
-            if self._store.last_notice() != Notice():
-                self._store.record_notice(Notice())
+            if self._store.notices():
+                self._store.record_notices({})
             return Notice()
         settings = self._settings
         return notices.notify(

@@ -204,7 +204,7 @@ class Domain:
 
     `observed_at` is when C4's record was last read, `dns_checked_at` when DNS, CAA and ports were last good or bad.
     `text_consent` is the fingerprint of the text certificate that a person agreed to replace; empty without consent, and as
-    soon as C4 does not have that one any more.
+    soon as C4 does not have that one any more. `customer` is the one that C4 last named, empty if it never named one.
     `revision` counts the changes, for compare-and-set.
     """
 
@@ -226,6 +226,7 @@ class Domain:
     dns_checked_at: datetime | None = None
     text_consent: str = ""
     revision: int = 0
+    customer: str = ""
 
     @property
     def result(self) -> PassResult:
@@ -295,12 +296,27 @@ class Verdict:
     link: str = ""
 
 
+class NoticeKind(StrEnum):
+    """What a notice is about: trouble, which is reported at once, or the warnings of a day."""
+
+    TROUBLE = "trouble"
+    DIGEST = "digest"
+
+
+class NoticeKey(NamedTuple):
+    """Which notice: that of a route (`notify.Route.key`; empty for the URLs without a route), and its kind."""
+
+    route: str = ""
+    kind: NoticeKind = NoticeKind.TROUBLE
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The last notification, and whether it was delivered.
+    """The last notification of a route and kind, and whether it was delivered.
 
     It was composed at `at` (None if there was none yet). It reported `troubles`, none if it reported recovery: each is a
-    domain, or a code that concerns many, with what was reported of it: a status, or how soon it expires. `missed` has the
+    domain, or a code that concerns many, with what was reported of it: a status, how soon it expires, or a warning. Of a
+    digest, `troubles` are all warnings that were reported and still last, `news` those that it reported. `missed` has the
     positions of the URLs to which delivery failed, since `missed_since` and because of `why` (cleaned).
     """
 
@@ -309,6 +325,7 @@ class Notice:
     missed: tuple[int, ...] = ()
     missed_since: datetime | None = None
     why: str = ""
+    news: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,11 +85,16 @@ class Cdn:
         self._stack.close()
 
     def add_domain(
-        self, name: str, *, points_at: str | None = None, ports: Sequence[int] = (80, 443)
+        self,
+        name: str,
+        *,
+        points_at: str | None = None,
+        ports: Sequence[int] = (80, 443),
+        customer: str = "",
     ) -> None:
-        """Create a customer's domain that points at the CDN, or at `points_at`."""
+        """Create a domain of `customer` that points at the CDN, or at `points_at`."""
         target = f"{name}.{SUFFIX}"
-        self.c4.create_domain(name, cname_target=target, ports=ports)
+        self.c4.create_domain(name, cname_target=target, ports=ports, customer=customer)
         self.point(name, points_at or target)
 
     def point(self, name: str, target: str) -> None:

@@ -28,6 +28,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 _MAX_PORTS = 1000
 _MAX_PORT = 65535
 _MAX_NAME_LENGTH = 253
+_MAX_CUSTOMER_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,14 @@ def _read_record(response: HttpResponse, found: dict[str, Any], name: str) -> Re
         cname_target=target.rstrip(".").lower(),
         ports=frozenset(ports),
         certificate=None if certificate is None else _read_installed(response, certificate),
+        customer=_read_customer(found.get("customer")),
     )
+
+
+def _read_customer(value: object) -> str:
+    """Return the customer; empty if `value` is no usable one: only notices depend on it, so the rest of the record counts."""
+    is_usable = isinstance(value, str) and len(value) <= _MAX_CUSTOMER_LENGTH and clean(value) == value
+    return str(value) if is_usable else ""
 
 
 def read_certificate(response: HttpResponse) -> Installed:

@@ -294,6 +294,7 @@ def _describe_site(site: Site, now: datetime) -> dict[str, object]:
         "cname_target": site.cname_target,
         "ports": site.ports,
         "certificate": certificate,
+        **({"customer": site.customer} if site.customer else {}),
     }
 
 

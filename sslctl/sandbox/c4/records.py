@@ -38,13 +38,14 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A domain of the CDN. `latest` is the last upload; the edge serves `before` until `latest` is active."""
+    """A domain of the CDN, of `customer` if that is not empty. `latest` is the last upload; the edge serves `before` until `latest` is active."""
 
     domain: str
     cname_target: str
     ports: tuple[int, ...]
     latest: Placed | None = None
     before: Placed | None = None
+    customer: str = ""
 
     def serving(self, now: datetime) -> Placed | None:
         """Return the certificate that the edge serves at `now`, or None."""
@@ -95,7 +96,7 @@ class Records:
             sites = [self._sites[name] for name in names[start : start + limit]]
             return sites, start + limit < len(names)
 
-    def create(self, domain: str, cname_target: str, ports: Sequence[int]) -> None:
+    def create(self, domain: str, cname_target: str, ports: Sequence[int], customer: str = "") -> None:
         """Create `domain`, or change an existing one, which keeps its certificate.
 
         Raise `ValueError` for a name that is no lower-case A-label, an invalid port or an empty target.
@@ -108,7 +109,8 @@ class Records:
             raise ValueError("cname_target is empty.")
         with self.lock:
             site = self._sites.get(domain) or Site(domain, cname_target, ())
-            self.save(replace(site, cname_target=cname_target, ports=tuple(sorted(set(ports)))))
+            ports = tuple(sorted(set(ports)))
+            self.save(replace(site, cname_target=cname_target, ports=ports, customer=customer))
 
     def save(self, site: Site) -> None:
         """Write the site to the disk, then use it."""

@@ -92,12 +92,14 @@ class ReferenceC4:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def create_domain(self, domain: str, *, cname_target: str, ports: Sequence[int] = (80, 443)) -> None:
+    def create_domain(
+        self, domain: str, *, cname_target: str, ports: Sequence[int] = (80, 443), customer: str = ""
+    ) -> None:
         """Create `domain`, a lower-case A-label, or change an existing one, which keeps its certificate.
 
         Raise `ValueError` for invalid values.
         """
-        self._records.create(domain, cname_target, ports)
+        self._records.create(domain, cname_target, ports, customer)
 
     def delete_domain(self, domain: str) -> bool:
         """Remove `domain` with its certificate. Return False if there is no such domain."""

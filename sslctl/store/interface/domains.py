@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,7 +25,8 @@ class Sort(StrEnum):
 class Query:
     """A selection of domains. Empty fields do not restrict it.
 
-    `expiring_within` counts from now; expired domains are included.
+    `expiring_within` counts from now; expired domains are included. `warned` leaves out most of the domains without a warning
+    (`warnings.find_warnings`), and none that has one.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -34,6 +35,7 @@ class Query:
     deleted: bool = False
     sort: Sort = Sort.NAME
     limit: int | None = None
+    warned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,15 @@ class Listing:
 class Seen(NamedTuple):
     """What C4 was last seen to have for a domain: the fingerprint, None for nothing.
 
-    `is_unknown` is whether the domain is in Discard, `is_suspected` whether it has a suspicion.
+    `is_unknown` is whether the domain is in Discard, `is_suspected` whether it has a suspicion. `customer` is the one that C4
+    last named, empty if it never named one.
     """
 
     name: str
     fingerprint: str | None
     is_unknown: bool
     is_suspected: bool
+    customer: str = ""
 
 
 class Domains(Protocol):
@@ -140,6 +144,12 @@ class Domains(Protocol):
 
     def confirm_observations(self, names: Sequence[str], at: datetime) -> None:
         """Bulk record that C4's records of `names` were read at `at`, and are as they were known."""
+
+    def record_customers(self, customers: Mapping[str, str]) -> None:
+        """Bulk record the customers that C4 named, by domain. Nothing else of a domain changes, its revision included."""
+
+    def customers(self) -> dict[str, str]:
+        """Return the customer of each managed domain for which C4 named one."""
 
     def forget_text_consents(self) -> None:
         """Forget every consent to replace a text certificate."""

@@ -1,17 +1,18 @@
-"""The last notification that was to be delivered to people."""
+"""The last notifications that were to be delivered to people."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from sslctl.rules.model import Notice
+from sslctl.rules.model import Notice, NoticeKey
 
 
 class Notices(Protocol):
-    """The last notice, which decides what is news."""
+    """The last notices, which decide what is news."""
 
-    def last_notice(self) -> Notice:
-        """Return the last notice; an empty one if there was none."""
+    def notices(self) -> dict[NoticeKey, Notice]:
+        """Return the last notice of each route and kind; those that were never sent are missing."""
 
-    def record_notice(self, notice: Notice) -> None:
-        """Store `notice` in place of the last one."""
+    def record_notices(self, notices: Mapping[NoticeKey, Notice]) -> None:
+        """Store `notices` in place of all earlier ones. An empty one is not stored."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -148,6 +148,16 @@ class SqlDomains(SqlQueries, SqlHistory):
 
     def confirm_observations(self, names: Sequence[str], at: datetime) -> None:
         self._stamp_domains("observed_at", names, at)
+
+    def record_customers(self, customers: Mapping[str, str]) -> None:
+        sql = f"""UPDATE domain SET customer = :customer
+            WHERE name IN (SELECT value FROM {self._database.dialect.texts(":names")})"""  # noqa: S608 - constants
+        named: dict[str, list[str]] = {}
+        for name, customer in customers.items():
+            named.setdefault(customer, []).append(name)
+        for customer, names in named.items():
+            with self._database.transaction() as run:
+                run(sql, {"names": json.dumps(names), "customer": customer})
 
     def confirm_dns_checks(self, names: Sequence[str], at: datetime) -> None:
         self._stamp_domains("dns_checked_at", names, at)

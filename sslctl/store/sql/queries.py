@@ -18,6 +18,11 @@ from sslctl.store.sql.values import literals, names_of, text_of
 from sslctl.text import instant
 
 _BLOCK = 500
+# `warnings.find_warnings` finds none for any other domain.
+_MAY_BE_WARNED = (
+    "(domain.source = 'text' OR domain.foreign_source IS NOT NULL OR domain.suspicion_code IS NOT NULL"
+    " OR domain.caution_code IS NOT NULL)"
+)
 
 _ORDER_BY = {
     Sort.NAME: "domain.name",
@@ -111,11 +116,11 @@ class SqlQueries(SqlPart):
         fingerprint = "coalesce(domain.foreign_fingerprint, serving.fingerprint)"
         hint = self._database.dialect.index_hint("certificate_facts")
         sql = f"""SELECT domain.name, {fingerprint}, domain.finding_code IN ({status_sql.codes(Status.DISCARD)}),
-            domain.suspicion_code IS NOT NULL
+            domain.suspicion_code IS NOT NULL, domain.customer
             FROM domain LEFT JOIN certificate AS serving {hint} ON serving.id = domain.serving_id
             WHERE domain.deleted_at IS NULL
             ORDER BY domain.observed_at IS NOT NULL, domain.observed_at, domain.name"""  # noqa: S608 - constants
-        return self._database.read(lambda row: Seen(row[0], row[1], bool(row[2]), bool(row[3])), sql)
+        return self._database.read(lambda row: Seen(row[0], row[1], bool(row[2]), bool(row[3]), row[4]), sql)
 
     def least_observed(self, before: datetime, limit: int) -> list[Domain]:
         sql = f"""{self._select_domain} WHERE domain.id IN (
@@ -186,6 +191,10 @@ class SqlQueries(SqlPart):
             made = dict(self._database.read(lambda row: (row[0], make(row)), sql, of_block))
             yield from [made[each] for each in block if each in made]
 
+    def customers(self) -> dict[str, str]:
+        sql = "SELECT name, customer FROM domain WHERE customer <> '' AND deleted_at IS NULL"
+        return dict(self._database.read(lambda row: (text_of(row[0]), text_of(row[1])), sql))
+
     def count_managed(self) -> int:
         sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL"
         return self._database.read(lambda row: int(row[0]), sql)[0]
@@ -211,6 +220,8 @@ def _condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
     if query.source is not None:
         where.append("domain.source = :source")
         values["source"] = query.source
+    if query.warned:
+        where.append(_MAY_BE_WARNED)
     if query.expiring_within is not None:
         where.append(f"{status_sql.EXPIRY} <= :horizon")
         values["horizon"] = instant(now + query.expiring_within)

@@ -41,7 +41,7 @@ UNCHANGING = (
 )
 _DOMAIN = (
     "id", "name", "sans", "source", "created_at", "deleted_at", "checked_at", "revision", "wanted_id", "serving_id",
-    "observed_at", "dns_checked_at", "text_consent",
+    "observed_at", "dns_checked_at", "text_consent", "customer",
 )
 _CERTIFICATE_SUMMARY = ("version", "source", "fingerprint", "not_after")
 _DOMAIN_SUMMARY = (
@@ -167,7 +167,7 @@ def domain_of(row: Iterable[Any]) -> Domain:
     # fmt: off
     (
         identity, name, sans, source, created_at, deleted_at, checked_at, revision, wanted_id, serving_id,
-        observed_at, dns_checked_at, text_consent,
+        observed_at, dns_checked_at, text_consent, customer,
     ) = values[:wanted_at]
     # fmt: on
     wanted = None if wanted_id is None else certificate_of(values[wanted_at:serving_at])
@@ -195,6 +195,7 @@ def domain_of(row: Iterable[Any]) -> Domain:
         observed_at=optional_time_of(observed_at),
         dns_checked_at=optional_time_of(dns_checked_at),
         text_consent=text_of(text_consent),
+        customer=text_of(customer),
         revision=revision,
     )
 

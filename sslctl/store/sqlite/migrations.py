@@ -287,6 +287,28 @@ UPDATE sqlite_schema SET sql = replace(sql, 'domain_id INTEGER NOT NULL', 'domai
 PRAGMA writable_schema = RESET;
 """
 
+# The customer that C4 named for a domain, empty if it named none. And a notice for each route and kind (`model.NoticeKey`);
+# `news` is what the last one reported as new, as pairs.
+_ROUTED_NOTICES = """
+ALTER TABLE domain ADD COLUMN customer TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE routed_notice (
+  route        TEXT NOT NULL,
+  kind         TEXT NOT NULL,
+  at           TEXT,
+  troubles     TEXT NOT NULL,
+  news         TEXT NOT NULL,
+  missed       TEXT NOT NULL,
+  missed_since TEXT,
+  why          TEXT NOT NULL,
+  PRIMARY KEY (route, kind)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO routed_notice SELECT '', 'trouble', at, troubles, '[]', missed, missed_since, why FROM notice;
+DROP TABLE notice;
+ALTER TABLE routed_notice RENAME TO notice;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _INITIAL,
     _FACTS,
@@ -298,6 +320,7 @@ MIGRATIONS: tuple[str, ...] = (
     _OBSERVATIONS,
     _PASTED_OVER,
     _MAINTENANCE,
+    _ROUTED_NOTICES,
 )
 
 

@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
-from sslctl.rules.model import Mark, Milestone, Notice
-from sslctl.rules.reasons import Status
+from sslctl.rules.model import Mark, Milestone, Notice, NoticeKey, NoticeKind
+from sslctl.rules.reasons import Code, Status
 from sslctl.store.interface import Store
 from tests.support.fakes import START, Clock
 from tests.support.store_backends import Backend
 from tests.support.store_cases import NAME
 
 
-def test_store_keeps_the_last_notice(backend: Backend) -> None:
+def test_store_keeps_the_last_notice_of_each_route_and_kind(backend: Backend) -> None:
     opened = backend.open()
-    assert opened.last_notice() == Notice()
+    assert opened.notices() == {}
     notice = Notice(START, frozenset({(NAME, Status.EXPIRED)}), (1, 3), START - timedelta(hours=2), "a, b")
-    opened.record_notice(notice)
+    pair = frozenset({(NAME, Code.DEPARTED)})
+    notices = {
+        NoticeKey(): notice,
+        NoticeKey("", NoticeKind.DIGEST): Notice(START, pair, news=pair),
+        NoticeKey("owners=customer"): Notice(START),
+    }
+    opened.record_notices(notices)
     opened.close()
     again = backend.open()
-    assert again.last_notice() == notice
-    again.record_notice(Notice())
-    assert again.last_notice() == Notice()
+    assert again.notices() == notices
+    again.record_notices({NoticeKey(): Notice(), NoticeKey("owners=customer"): notice})
+    assert again.notices() == {NoticeKey("owners=customer"): notice}
     again.close()
+
+
+def test_store_keeps_the_customers_that_c4_named(store: Store) -> None:
+    store.add_domains([NAME, "b.test", "c.test"])
+    before = store.domain(NAME)
+    store.record_customers({NAME: "acme", "b.test": "acme", "unknown.test": "acme"})
+    assert store.customers() == {NAME: "acme", "b.test": "acme"}
+    assert store.domain(NAME) == replace(before, customer="acme")
+    assert {seen.name: seen.customer for seen in store.seen()} == {
+        NAME: "acme",
+        "b.test": "acme",
+        "c.test": "",
+    }
 
 
 def test_milestone_is_kept_as_of_its_last_time(store: Store, backend: Backend, clock: Clock) -> None:

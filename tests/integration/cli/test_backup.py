@@ -487,7 +487,7 @@ def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: 
             connection.execute(f"ALTER TABLE certificate DROP COLUMN {column}")
         for index in ("domain_by_observation", "domain_by_dns_check", "domain_by_suspicion", "domain_facts"):
             connection.execute(f"DROP INDEX {index}")
-        for column in re.findall(r"ALTER TABLE domain ADD COLUMN (\w+)", MIGRATIONS[7]):
+        for column in re.findall(r"ALTER TABLE domain ADD COLUMN (\w+)", MIGRATIONS[7] + MIGRATIONS[10]):
             connection.execute(f"ALTER TABLE domain DROP COLUMN {column}")
         connection.execute(re.findall(r"CREATE INDEX domain_facts[^;]*", MIGRATIONS[1])[0])
         connection.execute("PRAGMA user_version = 4")

@@ -40,7 +40,7 @@ def fleet(cdn: Cdn) -> Cdn:
             (f"{cdn.clock():%Y-%m-%dT%H:%M:%SZ}", f"{cdn.clock():%Y-%m-%d}T23:59:59Z"),
         )
         connection.execute(
-            "INSERT INTO notice VALUES (1, ?, '[]', '[0]', ?, 'why')",
+            "INSERT INTO notice VALUES ('', 'trouble', ?, '[]', '[]', '[0]', ?, 'why')",
             (f"{cdn.clock():%Y-%m-%dT%H:%M:%SZ}", f"{cdn.clock():%Y-%m-%dT%H:%M:%SZ}"),
         )
     return cdn

@@ -13,6 +13,7 @@ import pytest
 from sslctl.app import App
 from sslctl.issuer import IssueError
 from sslctl.notify import MessageKind
+from sslctl.rules.model import Notice, NoticeKey
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
@@ -279,7 +280,7 @@ def test_undelivered_notice_is_dropped_after_notification_was_switched_off(notif
     tick(notifying)
     plain = Cdn.app(notifying)
     assert plain.notifier is None
-    assert Cdn.app(notifying).store.last_notice().missed == (1, 2)
+    assert Cdn.app(notifying).store.notices().get(NoticeKey(), Notice()).missed == (1, 2)
     notifying.app = lambda: Cdn.app(notifying)  # type: ignore[method-assign]
     assert tick(notifying)["notice"] is None
     assert notifying.sslctl("list").stderr == ""

@@ -17,7 +17,7 @@ from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
 from sslctl.issuer import RenewalWindow
 from sslctl.rules.claim_names import TICK
-from sslctl.rules.model import Domain, Milestone, Notice, Source
+from sslctl.rules.model import Domain, Milestone, Notice, NoticeKey, Source
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import RenewalRule
 from sslctl.store.sqlite.store import SqliteStore
@@ -395,8 +395,8 @@ def test_record_of_the_last_notice_is_deleted_if_nobody_is_to_be_notified(failin
     assert failing.notifier is not None
     failing.notifier.deaf = {1, 2}
     failing.run()
-    assert failing.store.last_notice().missed == (1, 2)
+    assert failing.store.notices().get(NoticeKey(), Notice()).missed == (1, 2)
     failing.notifier = None
     result = failing.run()
-    assert (result.notice, failing.store.last_notice()) == (Notice(), Notice())
+    assert (result.notice, failing.store.notices().get(NoticeKey(), Notice())) == (Notice(), Notice())
     assert result.pinged is True

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,15 @@ import pytest
 from sslctl.errors import StateError
 from sslctl.rules.budget import BudgetHeld
 from sslctl.rules.limits import Limit, Limits
-from sslctl.rules.model import Source
+from sslctl.rules.model import Notice, NoticeKey, Source
 from sslctl.rules.reasons import Code, Status
 from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite import migrations
 from sslctl.store.sqlite.migrations import MIGRATIONS
 from sslctl.store.sqlite.schema import APPLICATION_ID
 from sslctl.store.sqlite.store import SqliteStore
+from sslctl.text import instant
 from tests.support.fakes import START, Clock
 from tests.support.store_cases import (
     CERTIFICATE,
@@ -367,6 +369,23 @@ def test_maintenance_is_paused_in_an_old_database_and_its_history_stays_protecte
             connection.execute(
                 "INSERT INTO event (domain_id, at, actor, kind, detail) VALUES (99, '', '', '', '')"
             )
+
+
+def test_last_notice_of_an_older_database_is_kept(folder: Path) -> None:
+    with closing(sqlite3.connect(database_of(folder), isolation_level=None)) as connection:
+        migrations.add_functions(connection)
+        for number in range(1, 10):
+            migrations.apply(connection, number)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        since = "2026-11-23T03:00:00Z"
+        values = (instant(START), '[["a.test", "Expired"]]', "[2]", since, "URL 2 (mailto) answered 500")
+        connection.execute("INSERT INTO notice VALUES (1, ?, ?, ?, ?, ?)", values)
+    store = opened(folder)
+    expected = Notice(
+        START, frozenset({("a.test", "Expired")}), (2,), datetime.fromisoformat(since), values[4]
+    )
+    assert store.notices() == {NoticeKey(): expected}
+    store.close()
 
 
 def test_database_is_migrated_once(folder: Path) -> None:

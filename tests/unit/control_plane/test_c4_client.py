@@ -161,6 +161,17 @@ def test_domain_returns_the_record_of_c4(client: C4Client, c4: responses.Request
     assert c4.calls[0].request.headers["Accept-Encoding"] == "identity"
 
 
+@pytest.mark.parametrize(
+    ("customer", "read"),
+    [("acme", "acme"), ("", ""), (None, ""), (7, ""), (["acme"], ""), ("a\x1b[31mb", ""), ("x" * 101, "")],
+)
+def test_domain_ignores_an_unusable_customer(
+    client: C4Client, c4: responses.RequestsMock, customer: object, read: str
+) -> None:
+    c4.get(DOMAIN_URL, json=RECORD | {"customer": customer})
+    assert client.domain(NAME).customer == read
+
+
 def test_domain_accepts_a_record_without_a_certificate(client: C4Client, c4: responses.RequestsMock) -> None:
     c4.get(DOMAIN_URL, json=RECORD | {"certificate": None, "ports": []})
     record = client.domain(NAME)
