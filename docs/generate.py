@@ -63,10 +63,15 @@ def _helps(command: click.Command, parent: click.Context | None, name: str) -> I
 def keys() -> str:
     """Return the table of configuration keys with their environment variables and defaults."""
     rows = [
-        f"| `{section}.{key}` | `SSLCTL_{section.upper()}_{key.upper()}` | {_shown(default)} |"
+        f"| `{section}.{key}` | {_variable(section, key)} | {_shown(default)} |"
         for section, key, default in settings.keys()
     ]
     return "\n".join(["| key | environment | default |", "|---|---|---|", *rows])
+
+
+def _variable(section: str, key: str) -> str:
+    is_table = (section, key) in settings.ARRAYS_OF_TABLES
+    return "only in the file" if is_table else f"`SSLCTL_{section.upper()}_{key.upper()}`"
 
 
 def _shown(default: object) -> str:

@@ -17,7 +17,7 @@ from sslctl.config.settings import Config, load
 from sslctl.errors import Busy, ConfigError, StateError
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Claim, Domain, Milestone
-from sslctl.rules.reasons import Code, Status
+from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.system.actor import describe_actor
 from sslctl.system.locks import locked
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sslctl.issuance.slots import Slots
     from sslctl.issuance.suspicions import Conclusion, SuspicionLimit
     from sslctl.issuer import Issuer
-    from sslctl.notify import Notifier
+    from sslctl.notify import Notifier, Route
     from sslctl.preflight import Prober
     from sslctl.store.interface import Store
     from sslctl.store.interface.maintenance import Copy
@@ -235,6 +235,23 @@ class App:
         urls = read_urls(self.config.notify)
         return AppriseNotifier(urls) if urls else None
 
+    @cached_property
+    def notify_routes(self) -> Sequence[Route]:
+        """The routes of messages to other URLs. Raise `ConfigError` if one cannot be used."""
+        from sslctl.notify import Route  # noqa: PLC0415
+        from sslctl.notify.sender import AppriseNotifier  # noqa: PLC0415
+        from sslctl.notify.urls import read_route_urls  # noqa: PLC0415
+
+        return [
+            Route(
+                section.key,
+                frozenset(map(Owner, section.owners)),
+                frozenset(section.customers),
+                AppriseNotifier(urls),
+            )
+            for section, urls in read_route_urls(self.config.notify)
+        ]
+
     def pipeline(self, on_step: Callable[[Domain, str], None], slots: Slots | None = None) -> Pipeline:
         """Return a pipeline that calls `on_step` at each step of a pass and asks the CA only within `slots`.
 
@@ -324,13 +341,14 @@ class App:
         from sslctl.notify.ping import ping  # noqa: PLC0415
 
         self.require_outside()
-        notifier, config = self.notifier, self.config
+        notifier, routes, config = self.notifier, self.notify_routes, self.config
         self.via = "tick"
         return Tick(
             self.store,
             None if self.renewal.ari is Ari.OFF else self.issuer,
             notifier,
             self._looks(),
+            routes=routes,
             run_passes=run_passes,
             ping=partial(ping, config.notify.ping_url) if config.notify.ping_url else None,
             clock=self.clock,

@@ -17,7 +17,7 @@ from sslctl.cli.output.unwell import write_unwell
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import Exit
 from sslctl.fleet.planning import Plan
-from sslctl.fleet.tick import TickResult
+from sslctl.fleet.tick_result import TickResult
 from sslctl.rules import singapore
 from sslctl.rules.model import MaintenancePause
 from sslctl.rules.reasons import Status
@@ -84,7 +84,7 @@ def _print_json(app: App, result: TickResult) -> None:
         ca_pauses=list(map(json_shapes.pause, result.pauses)),
         held_renewals=result.held_renewals,
         managed={status.value: result.counts.get(status, 0) for status in Status},
-        notice=json_shapes.notice(result.notice),
+        **json_shapes.notices(result.notices),
         pinged=result.pinged,
         lost_on_c4=result.lost,
         new_warnings=dict(sorted(result.warned.items())),
@@ -128,7 +128,7 @@ def _warnings(result: TickResult) -> Iterator[str]:
     yield from map(_alert_line, result.alerts)
     yield from warnings.pause_lines(result.pauses)
     yield from _held_lines(result.held_renewals)
-    yield from warnings.notice_lines(result.notice)
+    yield from warnings.notice_lines(result.notices)
     if result.ping_error:
         yield f"The ping of notify.ping_url failed: it {result.ping_error}"
 

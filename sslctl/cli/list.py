@@ -12,7 +12,7 @@ from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_list import write_deleted, write_domains, write_domains_csv
 from sslctl.cli.output.domain_text import domain_text
 from sslctl.cli.output.stdout import write_json_texts
-from sslctl.rules.model import Notice, NoticeKey, Source
+from sslctl.rules.model import Source
 from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import Query, Sort
 
@@ -82,12 +82,12 @@ def command(
     )
     found = app.store.listing(query, now)
     maintenance, paused = app.store.maintenance_pause(now), app.store.pauses(now)
-    noticed = app.store.notices().get(NoticeKey(), Notice())
+    noticed = app.store.notices()
     if as_json:
         answer = json_shapes.envelope(
             ca_pauses=list(map(json_shapes.pause, paused)),
             maintenance=json_shapes.maintenance(maintenance),
-            notice=json_shapes.notice(noticed),
+            **json_shapes.notices(noticed),
         )
         write_json_texts(answer, "domains", (domain_text(domain, now) for domain in found.domains))
         return

@@ -42,7 +42,7 @@ COMMANDS = {
     "backup": "Write a copy of the state into one file.",
     "restore": "Restore the state from a backup.",
     "doctor": "Check the installation, without changing anything.",
-    "notify": "Send a test message to every URL of [notify].",
+    "notify": "Send a test message to every URL of [notify] and its routes.",
     "sandbox": "Run a whole CDN on this machine, to try sslctl on.",
 }
 

@@ -10,41 +10,52 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.stdout import write_json, write_line
 from sslctl.cli.output.table import table
 from sslctl.errors import ConfigError, TryLater
-from sslctl.notify import Message, MessageKind
+from sslctl.notify import Message, MessageKind, Notifier
+from sslctl.text import clean
 
-_TEST = Message(
-    MessageKind.TEST,
-    "sslctl: a test",
-    "This is a test. sslctl will report here which domains need a person, and which commands to run.",
-)
+_TEXT = "This is a test. sslctl will report here which domains need a person, and which commands to run."
 
 
 @click.command("notify")
 @json_option
 @click.pass_obj
 def command(app: App, *, as_json: bool) -> None:
-    """Send a test message to every URL of [notify], and print to which it was delivered.
+    """Send a test message to every URL of [notify] and its routes, and print to which it was delivered.
 
     `sslctl daemon-tick` sends the real messages. Exit code 75 if the message was not delivered to every URL.
     """
     notifier = app.notifier
-    if notifier is None:
+    if notifier is None and not app.config.notify.route:
         raise ConfigError(
             "notify.urls and notify.urls_file are not set, so nobody can be notified",
             hint=f"set one in {app.config.path or 'a configuration file'}; see docs/configuration.md",
         )
-    missed = {each.position: each.why for each in notifier.send(_TEST, range(1, len(notifier.schemes) + 1))}
-    tried = [(number, scheme, missed.get(number)) for number, scheme in enumerate(notifier.schemes, 1)]
+    routes = app.notify_routes
+    notifiers = [("", notifier)] if notifier is not None else []
+    notifiers += [(route.key, route.notifier) for route in routes]
+    tried = [(*each, route) for route, one in notifiers for each in _send(one, route)]
     if as_json:
         write_json(json_shapes.envelope(urls=[json_shapes.delivery(*each) for each in tried]))
     else:
         rows = [
-            (f"URL {number} ({scheme}):", "delivered" if error is None else f"not delivered ({error})")
-            for number, scheme, error in tried
+            (
+                f"{f'{route}, ' if route else ''}URL {number} ({scheme}):",
+                "delivered" if error is None else f"not delivered ({error})",
+            )
+            for number, scheme, error, route in tried
         ]
         write_line(table(rows))
+    missed = sum(error is not None for _, _, error, _ in tried)
     if missed:
         raise TryLater(
-            f"the message was not delivered to {len(missed)} of {len(tried)} URLs",
-            hint="check these URLs in notify.urls or notify.urls_file",
+            f"the message was not delivered to {missed} of {len(tried)} URLs",
+            hint="check these URLs in notify.urls, notify.urls_file or the urls_file of the route",
         )
+
+
+def _send(notifier: Notifier, route: str) -> list[tuple[int, str, str | None]]:
+    """Send the test message to all URLs of `notifier`; return position, scheme and error of each, None if it was delivered."""
+    text = f"{_TEXT} This URL receives the messages of the route {clean(route)}." if route else _TEXT
+    message = Message(MessageKind.TEST, "sslctl: a test", text)
+    missed = {each.position: each.why for each in notifier.send(message, range(1, len(notifier.schemes) + 1))}
+    return [(number, scheme, missed.get(number)) for number, scheme in enumerate(notifier.schemes, 1)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TypeVar
@@ -132,6 +132,25 @@ def many(read_one: Callable[[object], _T]) -> Callable[[object], tuple[_T, ...]]
         return tuple(map(read_one, value))
 
     return read
+
+
+def tables(value: object, keys: Collection[str]) -> list[dict[str, object]]:
+    """Read an array of tables that have only `keys`."""
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise ValueError("must be an array of tables in the configuration file; no variable can hold it")
+    for number, table in enumerate(value, 1):
+        unknown = next((key for key in table if key not in keys), None)
+        if unknown is not None:
+            raise ValueError(f"{number}: {clean(unknown, 60)} is not a key; the keys are {', '.join(keys)}")
+    return value
+
+
+def customer(value: object) -> str:
+    """Read the name of a customer as C4 gives it."""
+    text = _text(value)
+    if not text or clean(text) != text:
+        raise ValueError("must be names of customers as C4 gives them")
+    return text
 
 
 def path(value: object) -> Path:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 from sslctl.certificates.trust import TrustedRoots
 from sslctl.config.secret_file import require_trusted
-from sslctl.config.settings import AcmeSection, SafetySection, StateSection
+from sslctl.config.settings import AcmeSection, NotifySection, SafetySection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer.certbot import listener, versions
+from sslctl.notify.sender import AppriseNotifier
+from sslctl.notify.urls import read_route_urls, read_urls
 from sslctl.store.keyring import Keyring
 from sslctl.system.ownership import can_others_change, user_name
 from sslctl.text import clean
 
 TRUSTED_ROOTS = "trusted roots"
+NOTIFICATIONS = "notifications"
 _OTHERS_READ = 0o055
 _BAD_BYTES, _FEW_BYTES = 100 << 20, 1 << 30
 _BAD_INODES, _FEW_INODES = 1_000, 10_000
@@ -93,6 +96,26 @@ def trusted_roots(safety: SafetySection) -> Iterator[Check]:
             "the system has no CAs, so a certificate that browsers do not trust can replace one that they do",
             "install the package ca-certificates, or set safety.trusted_roots",
         )
+
+
+def notifications(notify: NotifySection) -> Iterator[Check]:
+    """Check that people are notified, and that the URLs can be read; no message is sent."""
+    name, urls, routes = NOTIFICATIONS, read_urls(notify), read_route_urls(notify)
+    if not urls:
+        yield warn(
+            name, "nobody is notified of trouble", "set notify.urls_file, and test it with `sslctl notify`"
+        )
+        return
+    AppriseNotifier(urls)
+    parts = [
+        _count_urls(len(urls)),
+        *(f"route {clean(route.key)}: {_count_urls(len(own))}" for route, own in routes),
+    ]
+    yield ok(name, "; ".join(parts))
+
+
+def _count_urls(number: int) -> str:
+    return "1 URL" if number == 1 else f"{number} URLs"
 
 
 def disk_space(folder: Path) -> Iterator[Check]:

@@ -72,7 +72,8 @@ class Looked:
     with a new warning, by its code. `lost` are those of which C4 has lost our certificate; they are due for their upload,
     except for `lost_withheld`, which are too many to be believed. `changed` are those of which something else was recorded.
     `is_work_due` is whether other work fell due. DNS was asked about `dns_checks` domains. `trouble` is why the look was not
-    finished, empty if it was; `is_blind` is whether no domain, or the most neglected one, was looked at for two days.
+    finished, empty if it was; `is_blind` is whether no domain, or the most neglected one, was looked at for two days, and
+    `is_refused` whether C4 refused the token.
     """
 
     domains: int = 0
@@ -85,6 +86,7 @@ class Looked:
     is_work_due: bool = False
     trouble: str = ""
     is_blind: bool = False
+    is_refused: bool = False
 
 
 class Looks:
@@ -126,6 +128,7 @@ class Looks:
             self._check_dns(_share(number, since, _CHECK_DNS_EVERY), now)
         elif self._reader.is_refused or self._store.least_observed(now - _BLIND_AFTER, 1):
             self._looked.is_blind = True
+        self._looked.is_refused = self._reader.is_refused
         return self._looked
 
     def run_after_restore(self) -> Looked:

@@ -1,39 +1,44 @@
-"""Notify people of domains that need them: at most one message a tick, about all of these domains together.
+"""Notify people: of trouble at once, of new warnings once a day.
 
-Reported are the domains in certain statuses, the certificates that expire soon without a successor (`rules.expiry`), and bad
-answers about so many domains that they were not believed. What is new is reported at once, an expiry once at each threshold,
-other lasting trouble again after a configured time, and recovery once. A message that some URLs did not take is sent to these
-again at the next tick.
+Trouble is that of the whole fleet (`fleet_trouble`), domains in certain statuses, and certificates that expire soon without a
+successor (`rules.expiry`). What is new is reported at once, an expiry once at each threshold, other lasting trouble again after
+a configured time, and recovery once. A warning that began is reported in a digest, at most one in a day.
+
+Each route gets a message about its domains, and the URLs without a route get the rest. A message that some URLs did not take is
+sent to these again at the next tick.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from itertools import chain
 from typing import Protocol
 
-from sslctl.issuance.suspicions import Withheld
-from sslctl.notify import Message, MessageKind, Notifier
-from sslctl.rules.expiry import LONGEST, Expiring, find_expiring
-from sslctl.rules.model import Domain, DomainSummary, Notice, NoticeKey, Source
-from sslctl.rules.reasons import Code, Owner, Status
+from sslctl.fleet.fleet_trouble import FleetTrouble, Label, find_ended, find_unreached
+from sslctl.fleet.messages import compose_digest, compose_trouble
+from sslctl.fleet.troubles import (
+    Groups,
+    Trouble,
+    count_domains,
+    find_expiring_troubles,
+    find_status_trouble,
+    warning_trouble,
+)
+from sslctl.notify import Message, Notifier, Route
+from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
+from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import RenewalRule
-from sslctl.rules.singapore import format_duration
-from sslctl.rules.status import derive_status
+from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.notices import Notices
-from sslctl.text import clean, without_markup
 
-Troubles = frozenset[tuple[str, str]]
+Labels = frozenset[Label]
 
-_MOST_NAMES = 10
-_MOST_PARTS = 8
-# What is reported of a code whose answers were withheld.
-_WITHHELD = "not believed"
+_DAY = timedelta(days=1)
+_HELD: Label = ("renewal.max_per_day", "renewals are postponed")
 # Hourly ticks are not an hour apart to the second; with a repeat of 24 hours, the tick at the same hour must notify.
 _SLACK = timedelta(minutes=10)
 
@@ -47,188 +52,200 @@ class Recipients(Enum):
 
 
 class _Store(Domains, Notices, Protocol):
-    """What a notice is made from, and where the last one is stored."""
+    """What notices are made from, and where the last ones are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRules:
+    """Who is notified of what: domains in `statuses`, again after `repeat`, and what `renewal` does not renew in time."""
+
+    statuses: tuple[Status, ...]
+    repeat: timedelta
+    renewal: RenewalRule
 
 
 @dataclass(slots=True)
-class Group:
-    """`number` domains with the same reason. `names` has the first ones; `sentence` and `next_step` are the first one's."""
+class _Inbox:
+    """What concerns the URLs of one notifier. `lasting` is what is repeated."""
 
-    status: Status
-    code: Code
-    also: Code | None
-    owner: Owner
-    sentence: str
-    next_step: str
-    number: int = 0
-    names: list[str] = field(default_factory=list)
+    notifier: Notifier
+    groups: Groups = field(default_factory=Groups)
+    warnings: list[Trouble] = field(default_factory=list)
+    lasting: set[Label] = field(default_factory=set)
+    fleet: list[FleetTrouble] = field(default_factory=list)
+    held: int = 0
 
-    def add(self, name: str) -> None:
-        """Count the domain `name`."""
-        self.number += 1
-        if len(self.names) < _MOST_NAMES:
-            self.names.append(name)
 
-    @property
-    def reason(self) -> str:
-        """The code of the reason, with that of the second reason if there is one."""
-        return f"{self.code} ({self.also})" if self.also else self.code
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A message for the URLs of `notifier` at `positions`, and the notice `after` it if all of them take it."""
+
+    notifier: Notifier
+    message: Message
+    positions: Collection[int]
+    after: Notice
 
 
 def notify(
     store: _Store,
     notifier: Notifier,
-    statuses: Collection[Status],
-    repeat: timedelta,
+    routes: Sequence[Route],
+    rules: NoticeRules,
     now: datetime,
     *,
-    rule: RenewalRule,
-    withheld: Sequence[Withheld] = (),
-) -> Notice:
-    """Send the message that is due at `now`, if any; return and record the last message.
+    fleet: Sequence[FleetTrouble] = (),
+    held_renewals: int = 0,
+) -> dict[NoticeKey, Notice]:
+    """Send the messages that are due at `now`, if any; return and record the last notice of each route and kind.
 
-    It is about domains in `statuses`, certificates that `rule` does not renew in time, and bad answers that were `withheld`.
-    Lasting trouble is reported again after `repeat`.
+    `fleet` is trouble of the whole fleet. `held_renewals` is the number of due renewals that wait until tomorrow.
     """
-    in_statuses, groups = group_troubles(store.listing(Query(statuses=tuple(statuses)), now).domains, now)
-    reported = {name for name, _ in in_statuses}
-    expiring = [each for each in find_all_expiring(store, now, rule) if each.name not in reported]
-    lasting = in_statuses | {(each.code, _WITHHELD) for each in withheld}
-    troubles = lasting | {(each.name, _expiry_label(each)) for each in expiring}
-    before = store.notices().get(NoticeKey(), Notice())
-    recipients = choose_recipients(before, troubles, lasting, repeat, now)
-    if recipients is Recipients.NONE:
-        return before
-    everyone = range(1, len(notifier.schemes) + 1)
-    after = replace(before, at=now, troubles=troubles) if recipients is Recipients.ALL else before
-    message = compose(groups, expiring, withheld)
-    missed = notifier.send(message, everyone if recipients is Recipients.ALL else before.missed)
-    after = replace(
-        after,
-        missed=tuple(each.position for each in missed),
-        missed_since=(before.missed_since or now) if missed else None,
-        why="; ".join(map(str, missed)),
-    )
-    store.record_notices({NoticeKey(): after})
+    before = store.notices()
+    inboxes = {"": _Inbox(notifier, held=held_renewals)}
+    inboxes |= {route.key: _Inbox(route.notifier) for route in routes}
+    choose = _choose_inboxes(store, routes, inboxes)
+    inboxes[""].fleet = [*fleet, *find_unreached(before, routes)]
+    _sort_in(store, rules, now, choose)
+    letters: dict[NoticeKey, _Letter] = {}
+    after: dict[NoticeKey, Notice] = {}
+    for key, inbox in inboxes.items():
+        for kind, write in ((NoticeKind.TROUBLE, _write_trouble), (NoticeKind.DIGEST, _write_digest)):
+            at = NoticeKey(key, kind)
+            found = write(inbox, before.get(at, Notice()), rules, now)
+            if isinstance(found, _Letter):
+                letters[at] = found
+            else:
+                after[at] = found
+    after |= _send(letters, now)
+    after = {at: notice for at, notice in after.items() if notice != Notice()}
+    if after != before:
+        store.record_notices(after)
     return after
 
 
-def find_all_expiring(store: Domains, now: datetime, rule: RenewalRule) -> list[Expiring]:
-    """Return the certificates that expire soon without a successor, the soonest first."""
-    soon = store.domains(Query(expiring_within=rule.before), now)
-    text = store.domains(Query(source=Source.TEXT, expiring_within=LONGEST), now)
-    found = {domain.name: find_expiring(domain, now, rule) for domain in chain(soon, text)}
-    return sorted((each for each in found.values() if each is not None), key=lambda each: each.left)
+def _choose_inboxes(
+    store: Domains, routes: Sequence[Route], inboxes: Mapping[str, _Inbox]
+) -> Callable[[Trouble], list[_Inbox]]:
+    """Return a function that returns where a trouble belongs: in each route that matches, or in that without a route."""
+    customers = store.customers() if any(route.customers for route in routes) else {}
+
+    def choose(trouble: Trouble) -> list[_Inbox]:
+        customer = customers.get(trouble.name, "")
+        matching = [inboxes[route.key] for route in routes if route.matches(trouble.owner, customer)]
+        return matching or [inboxes[""]]
+
+    return choose
 
 
-def _expiry_label(expiring: Expiring) -> str:
-    return f"expires within {format_duration(expiring.threshold)}"
+def _sort_in(
+    store: Domains, rules: NoticeRules, now: datetime, choose: Callable[[Trouble], list[_Inbox]]
+) -> None:
+    """Put each trouble and warning where it belongs. A domain is reported for one reason only, the gravest one."""
+    reported: set[str] = set()
+    for domain in store.listing(Query(statuses=rules.statuses), now).domains:
+        trouble = find_status_trouble(domain, now)
+        # It may have recovered since the query.
+        if trouble is not None:
+            reported.add(trouble.name)
+            for inbox in choose(trouble):
+                inbox.groups.add(trouble)
+                inbox.lasting.add((trouble.name, trouble.label))
+    for trouble in find_expiring_troubles(store, now, rules.renewal):
+        if trouble.name not in reported:
+            reported.add(trouble.name)
+            for inbox in choose(trouble):
+                inbox.groups.add(trouble)
+    for trouble in _warnings(store, now):
+        if trouble.name not in reported:
+            for inbox in choose(trouble):
+                inbox.warnings.append(trouble)
 
 
-def group_troubles(domains: Iterable[Domain | DomainSummary], now: datetime) -> tuple[Troubles, list[Group]]:
-    """Return the domains in trouble with their statuses, and the same in groups by reason.
+def _warnings(store: Domains, now: datetime) -> Iterator[Trouble]:
+    for domain in store.listing(Query(warned=True), now).domains:
+        for warning in find_warnings(domain, now):
+            if warning.is_certain:
+                yield warning_trouble(domain, warning, now)
 
-    The groups with the gravest status come first, then the largest.
-    """
-    troubles: set[tuple[str, str]] = set()
-    groups: dict[tuple[object, ...], Group] = {}
-    for domain in domains:
-        verdict = derive_status(domain, now)
-        if verdict.code is None or verdict.owner is None:
-            # It recovered since the query.
-            continue
-        troubles.add((domain.name, verdict.status))
-        also = verdict.also.code if verdict.also else None
-        group = groups.setdefault(
-            (verdict.status, verdict.code, also),
-            Group(verdict.status, verdict.code, also, verdict.owner, verdict.sentence, verdict.next_step),
-        )
-        group.add(domain.name)
-    order = sorted(groups.values(), key=lambda group: (group.status.rank, -group.number, group.code))
-    return frozenset(troubles), order
+
+def _write_trouble(inbox: _Inbox, before: Notice, rules: NoticeRules, now: datetime) -> _Letter | Notice:
+    """Return the message of trouble that is due, or `before`."""
+    in_fleet = {each.label for each in inbox.fleet}
+    troubles = frozenset(inbox.groups.labels | in_fleet)
+    ended = find_ended(before.troubles, inbox.fleet)
+    lasting = frozenset(inbox.lasting | in_fleet)
+    recipients = choose_recipients(before, troubles, lasting, rules.repeat, now, has_ended=bool(ended))
+    if recipients is Recipients.NONE:
+        return before
+    message = compose_trouble(inbox.groups.in_order(), inbox.fleet, ended)
+    if recipients is Recipients.MISSED:
+        return _Letter(inbox.notifier, message, before.missed, before)
+    return _Letter(inbox.notifier, message, _all(inbox.notifier), replace(before, at=now, troubles=troubles))
 
 
 def choose_recipients(
-    before: Notice, troubles: Troubles, lasting: Troubles, repeat: timedelta, now: datetime
+    before: Notice,
+    troubles: Labels,
+    lasting: Labels,
+    repeat: timedelta,
+    now: datetime,
+    *,
+    has_ended: bool = False,
 ) -> Recipients:
-    """Return who gets a message about `troubles` at `now`; `before` is the last one, `lasting` what is repeated."""
+    """Return who gets a message about `troubles` at `now`.
+
+    `before` is the last notice, `lasting` what is repeated, and `has_ended` whether trouble of the whole fleet is over.
+    """
     is_new = not troubles <= before.troubles
     is_recovered = not troubles and before.troubles
     is_repeat_due = lasting and before.at is not None and now - before.at >= repeat - _SLACK
-    if is_new or is_recovered or is_repeat_due:
+    if is_new or is_recovered or is_repeat_due or has_ended:
         return Recipients.ALL
     return Recipients.MISSED if before.missed else Recipients.NONE
 
 
-def compose(
-    groups: Sequence[Group], expiring: Sequence[Expiring] = (), withheld: Sequence[Withheld] = ()
-) -> Message:
-    """Return the message about all of these; without any, the message that all domains have recovered."""
-    if not (groups or expiring or withheld):
-        return Message(
-            MessageKind.RECOVERED,
-            "sslctl: all domains have recovered",
-            "None of the domains that sslctl reported needs attention any more.",
+def _write_digest(inbox: _Inbox, before: Notice, _rules: NoticeRules, now: datetime) -> _Letter | Notice:
+    """Return the digest that is due, or `before` without the warnings that have ended: they are new when they begin again."""
+    current = {(each.name, each.label): each for each in inbox.warnings}
+    labels = frozenset(current) | (frozenset({_HELD}) if inbox.held else frozenset())
+    news = labels - before.troubles
+    is_due = before.at is None or now - before.at >= _DAY - _SLACK
+    if news and is_due:
+        after = replace(before, at=now, troubles=labels, news=news)
+        return _Letter(inbox.notifier, _digest(current, news, inbox.held), _all(inbox.notifier), after)
+    after = replace(before, troubles=before.troubles & labels, news=before.news & labels)
+    if before.missed and after.news:
+        return _Letter(inbox.notifier, _digest(current, after.news, inbox.held), before.missed, after)
+    return replace(after, missed=(), missed_since=None, why="") if before.missed else after
+
+
+def _digest(current: Mapping[Label, Trouble], news: Iterable[Label], held: int) -> Message:
+    facts = []
+    if _HELD in news:
+        facts.append(
+            f"Renewals that are due and wait until tomorrow because of renewal.max_per_day: {count_domains(held)}."
+            " Nothing expires because of that; if it lasts, raise the limit. `sslctl forecast` shows the days to come."
         )
-    count: Counter[Status] = Counter()
-    for group in groups:
-        count[group.status] += group.number
-    titles = [f"{each.code} about {count_domains(each.domains)}, not believed" for each in withheld]
-    titles += [f"{count_domains(number)} in {status}" for status, number in count.items()]
-    if expiring:
-        soonest = format_duration(expiring[0].left)
-        verb = "expires" if len(expiring) == 1 else "expire, the first"
-        titles.append(f"{count_domains(len(expiring))} {verb} in {soonest}")
-    parts = [
-        *(each.describe() for each in withheld), *map(_part, groups), *map(_expiring_part, _by_cause(expiring)),
-    ]  # fmt: skip
-    if len(parts) > _MOST_PARTS:
-        left = len(parts) - _MOST_PARTS
-        parts[_MOST_PARTS:] = [f"And {left} more reasons: sslctl list --sort status"]
-    return Message(MessageKind.TROUBLE, f"sslctl: {', '.join(titles)}", "\n\n".join(parts))
+    groups = Groups(current[label] for label in sorted(news) if label in current)
+    return compose_digest(groups.in_order(), facts)
 
 
-def _by_cause(expiring: Iterable[Expiring]) -> list[list[Expiring]]:
-    """Return `expiring` by owner and code, the cause with the soonest expiry first."""
-    causes: dict[tuple[Owner, Code], list[Expiring]] = {}
-    for each in expiring:
-        causes.setdefault((each.owner, each.code), []).append(each)
-    return list(causes.values())
+def _all(notifier: Notifier) -> range:
+    return range(1, len(notifier.schemes) + 1)
 
 
-def _expiring_part(expiring: Sequence[Expiring]) -> str:
-    first, number, left = expiring[0], len(expiring), len(expiring) - _MOST_NAMES
-    sentence = without_markup(first.sentence)
-    names = ", ".join(f"{each.name} ({format_duration(each.left)})" for each in expiring[:_MOST_NAMES])
-    lines = [
-        f"Expires soon, {first.code}: {count_domains(number)}; {first.owner} must act",
-        sentence if number == 1 else f"{first.name}: {sentence}",
-        first.next_step,
-        names + (f" and {left} more: sslctl list --sort expires" if left > 0 else ""),
-        f"sslctl view {first.name}",
-    ]
-    return "\n".join(map(_line, lines))
-
-
-def _part(group: Group) -> str:
-    first, left = group.names[0], group.number - len(group.names)
-    # It quotes what servers of customers answered.
-    sentence = without_markup(group.sentence)
-    lines = [
-        f"{group.status}, {group.reason}: {count_domains(group.number)}; {group.owner} must act",
-        sentence if group.number == 1 else f"{first}: {sentence}",
-        group.next_step,
-        ", ".join(group.names) + (f" and {left} more" if left else ""),
-        f"sslctl view {first}",
-    ]
-    return "\n".join(map(_line, lines))
-
-
-def _line(text: str) -> str:
-    # Long enough for a line with several names of the greatest length.
-    return clean(text, 4000)
-
-
-def count_domains(number: int) -> str:
-    """Return a number of domains in words."""
-    return "1 domain" if number == 1 else f"{number} domains"
+def _send(letters: Mapping[NoticeKey, _Letter], now: datetime) -> dict[NoticeKey, Notice]:
+    """Send all letters at once, because each may take as long as the slowest service; return the notices after them."""
+    if not letters:
+        return {}
+    with ThreadPoolExecutor(len(letters), thread_name_prefix="notify") as pool:
+        sent = pool.map(lambda each: each.notifier.send(each.message, each.positions), letters.values())
+        return {
+            at: replace(
+                letter.after,
+                missed=tuple(each.position for each in missed),
+                missed_since=(letter.after.missed_since or now) if missed else None,
+                why="; ".join(map(str, missed)),
+            )
+            for (at, letter), missed in zip(letters.items(), sent, strict=True)
+        }

@@ -11,10 +11,10 @@ A tick goes through these steps, in this order:
 7. Look at what C4 has for each domain once a day, and at its DNS once a week (`looks`). Upload what C4 has lost.
 8. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
 9. Record the milestone.
-10. Notify people of the domains in the configured statuses, of certificates that expire without a successor, and of what step
-    8 withheld.
+10. Notify people of the domains in the configured statuses, of certificates that expire without a successor, of trouble of the
+    whole fleet such as what step 8 withheld, and of new warnings.
 11. Release the claim and the lock.
-12. Send the ping, unless a pass met a bug, its result could not be recorded, step 8 withheld something, or the notice of step
+12. Send the ping, unless a pass met a bug, its result could not be recorded, step 8 withheld something, or a notice of step
     10 reached nobody.
 
 During a maintenance pause all steps are done, but the passes order nothing and change nothing on C4.
@@ -35,17 +35,20 @@ from typing import Protocol
 
 from sslctl.errors import Busy, Exit, StateBusy
 from sslctl.fleet import ari_polling, notices, planning
+from sslctl.fleet.fleet_trouble import find_c4_contact, find_fleet_trouble
 from sslctl.fleet.looks import Looked, Looks
+from sslctl.fleet.notices import NoticeRules
 from sslctl.fleet.planning import Plan
+from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance import suspicions
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
 from sslctl.issuance.suspicions import LookedAt, SuspicionLimit, Withheld
 from sslctl.issuer import Issuer
-from sslctl.notify import Notifier
+from sslctl.notify import Notifier, Route
 from sslctl.rules.claim_names import TICK, describe_owner
-from sslctl.rules.limits import Pause
-from sslctl.rules.model import MaintenancePause, Milestone, Notice
+from sslctl.rules.model import Milestone
+from sslctl.rules.notice import Notice, NoticeKey
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.rules.singapore import format_sgt
@@ -120,56 +123,11 @@ class TickSettings:
     suspicion_limit: SuspicionLimit = field(default_factory=SuspicionLimit)
 
 
-@dataclass(frozen=True, slots=True)
-class TickResult:
-    """What a tick did, and the state of the fleet at its end, `at`.
-
-    `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over `unwell` not
-    in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
-    succeeded, None if none was sent. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
-    new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
-    `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
-    uploads in force.
-    """
-
-    at: datetime
-    exit_code: int
-    names: Sequence[str]
-    errors: Mapping[str, Exception]
-    ended: int
-    unwell: Sequence[str]
-    held_renewals: int
-    alerts: Sequence[Alert]
-    notice: Notice
-    ping_error: str | None
-    counts: Mapping[Status, int]
-    pauses: Sequence[Pause]
-    withheld: Sequence[Withheld]
-    lost: int
-    warned: Mapping[Code, int]
-    look_trouble: str
-    is_blind: bool
-    maintenance: MaintenancePause | None
-
-    @property
-    def pinged(self) -> bool | None:
-        """Whether the ping succeeded; None if none was sent."""
-        return None if self.ping_error is None else not self.ping_error
-
-    @property
-    def needs_attention(self) -> bool:
-        """Whether there is more to report than that all went well."""
-        is_undelivered = self.notice.missed_since is not None or bool(self.ping_error)
-        is_quiet = not (self.withheld or self.lost or self.warned or self.look_trouble)
-        is_paused = self.pauses or self.maintenance is not None
-        return bool(self.unwell or is_paused or self.alerts or is_undelivered) or not is_quiet
-
-
 class Tick:
     """One tick over the fleet in `store`; run it once.
 
     Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified, without `looks`
-    no domain is looked at that is not due. `ping` returns why it failed, empty if it succeeded; None sends no ping.
+    no domain is looked at that is not due. `routes` receive the messages about their domains. `ping` returns why it failed, empty if it succeeded; None sends no ping.
     """
 
     def __init__(
@@ -180,6 +138,7 @@ class Tick:
         looks: Looks | None,
         *,
         run_passes: RunPasses,
+        routes: Sequence[Route] = (),
         ping: Callable[[], str] | None,
         clock: Callable[[], datetime],
         settings: TickSettings,
@@ -188,6 +147,7 @@ class Tick:
         self._issuer = issuer
         self._notifier = notifier
         self._looks = looks
+        self._routes = routes
         self._run_passes = run_passes
         self._ping = ping
         self._clock = clock
@@ -213,8 +173,8 @@ class Tick:
             self._conclude_suspicions(started_at, looked)
             report = self._report
             self._store.record_milestone(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
-            notice = self._notify()
-        ping_error = self._send_ping(notice)
+            sent = self._notify(started_at, looked, plan.held)
+        ping_error = self._send_ping(sent)
         now = self._clock()
         return TickResult(
             at=now,
@@ -225,7 +185,7 @@ class Tick:
             unwell=tuple(report.unwell),
             held_renewals=plan.held,
             alerts=alerts,
-            notice=notice,
+            notices=sent,
             ping_error=ping_error,
             counts=self._store.count_by_status(now),
             pauses=self._store.pauses(now),
@@ -364,30 +324,39 @@ class Tick:
         report.update(self._store.domains_named(looked.changed), now)
         report.is_blind = looked.is_blind
 
-    def _notify(self) -> Notice:
-        """Notify people; if nobody is to be notified, delete the record of the last notice."""
+    def _notify(self, started_at: datetime, looked: Looked, held: int) -> dict[NoticeKey, Notice]:
+        """Notify people; if nobody is to be notified, delete the records of the last notices."""
+        before = self._store.notices()
         if self._notifier is None:
-            if self._store.notices():
+            if before:
                 self._store.record_notices({})
-            return Notice()
-        settings = self._settings
-        return notices.notify(
+            return {}
+        settings, now = self._settings, self._clock()
+        fleet = find_fleet_trouble(
             self._store,
-            self._notifier,
-            settings.notify_statuses,
-            settings.notify_repeat,
-            self._clock(),
+            find_c4_contact(self._store, [*self._report.unwell, *self._report.names], started_at, looked),
+            self._report.withheld,
+            before.get(NoticeKey(), Notice()).troubles,
+            since=started_at,
+            now=now,
             rule=settings.renewal,
-            withheld=self._report.withheld,
+        )
+        rules = NoticeRules(settings.notify_statuses, settings.notify_repeat, settings.renewal)
+        return notices.notify(
+            self._store, self._notifier, self._routes, rules, now, fleet=fleet, held_renewals=held
         )
 
-    def _send_ping(self, notice: Notice) -> str | None:
+    def _send_ping(self, sent: Mapping[NoticeKey, Notice]) -> str | None:
         """Report a good tick to the monitor of the pings; return why that failed, None if no ping was due.
 
         If a pass met a bug, its result could not be recorded, bad answers were too many to be believed, C4 could not be
-        looked at for days, or the notice reached nobody, no ping is sent: then the missing ping alerts people.
+        looked at for days, or a notice reached nobody, no ping is sent: then the missing ping alerts people.
         """
-        reached_nobody = self._notifier is not None and len(notice.missed) == len(self._notifier.schemes)
+        notifiers = {"": self._notifier} | {route.key: route.notifier for route in self._routes}
+        reached_nobody = any(
+            notifier is not None and len(notice.missed) == len(notifier.schemes)
+            for notifier, notice in ((notifiers[at.route], notice) for at, notice in sent.items())
+        )
         report = self._report
         is_bad = report.exit_code == Exit.BUG or bool(report.withheld or report.unrecorded or report.is_blind)
         if self._ping is None or reached_nobody or is_bad:

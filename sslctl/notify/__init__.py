@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from sslctl.rules.reasons import Owner
+
 
 class MessageKind(StrEnum):
     """The type of a message, with apprise's values: services show it as a colour or a symbol."""
 
     TROUBLE = "failure"
+    DIGEST = "warning"
     RECOVERED = "success"
     TEST = "info"
 
@@ -52,3 +55,27 @@ class Notifier(Protocol):
         Unknown positions are ignored. The call takes a bounded time and raises nothing, whatever the receiving service
         does.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """URLs that receive the messages about some domains: those of `customers` for which one of `owners` must act.
+
+    An empty set restricts nothing. `key` identifies the route among all of a configuration, whatever their order is.
+    """
+
+    key: str
+    owners: frozenset[Owner]
+    customers: frozenset[str]
+    notifier: Notifier
+
+    @property
+    def title(self) -> str:
+        """The route in words."""
+        return f"the route {self.key}"
+
+    def matches(self, owner: Owner, customer: str) -> bool:
+        """Return whether messages about a domain of `customer` go to this route while `owner` must act."""
+        return (not self.owners or owner in self.owners) and (
+            not self.customers or customer in self.customers
+        )

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sslctl.config.secret_file import read_secret
-from sslctl.config.settings import NotifySection
+from sslctl.config.settings import NotifySection, RouteSection
 from sslctl.config.values import notify_url
 from sslctl.errors import ConfigError
 from sslctl.text import clean
 
 
 def read_urls(section: NotifySection) -> tuple[str, ...]:
-    """Return the URLs of `notify.urls`, then those of `notify.urls_file`: one a line, `#` begins a comment line.
+    """Return the URLs of `notify.urls`, then those of `notify.urls_file`.
 
     Raise `ConfigError`, which names a line and never a URL.
     """
     if section.urls_file is None:
         return section.urls
-    text = read_secret(section.urls_file, "notify.urls_file", "URLs of apprise, one a line,")
-    found = list(section.urls)
+    return (*section.urls, *read_urls_file(section.urls_file, "notify.urls_file"))
+
+
+def read_route_urls(section: NotifySection) -> list[tuple[RouteSection, tuple[str, ...]]]:
+    """Return each `[[notify.route]]` with the URLs of its file.
+
+    Raise `ConfigError` if a file holds none, or if there are no URLs without a route: what no route matches would reach nobody.
+    """
+    found = []
+    for number, route in enumerate(section.route, 1):
+        key = f"notify.route {number}: urls_file"
+        urls = read_urls_file(route.urls_file, key)
+        if not urls:
+            raise ConfigError(f"{key}: {clean(route.urls_file)} contains no URL", hint="write one a line")
+        found.append((route, urls))
+    if found and not read_urls(section):
+        raise ConfigError(
+            "notify.route is set, but neither notify.urls nor notify.urls_file: what no route matches would reach nobody",
+            hint="set notify.urls_file",
+        )
+    return found
+
+
+def read_urls_file(path: Path, key: str) -> tuple[str, ...]:
+    """Return the URLs in the file `path`, which `key` names: one a line, `#` begins a comment line.
+
+    Raise `ConfigError`, which names a line and never a URL.
+    """
+    text = read_secret(path, key, "URLs of apprise, one a line,")
+    found = []
     for number, line in enumerate(text.decode(errors="replace").splitlines(), 1):
         url = line.strip()
         if not url or url.startswith("#"):
@@ -26,7 +56,7 @@ def read_urls(section: NotifySection) -> tuple[str, ...]:
             found.append(notify_url(url))
         except ValueError as error:
             raise ConfigError(
-                f"notify.urls_file: {clean(section.urls_file)}, line {number} {error}",
+                f"{key}: {clean(path)}, line {number} {error}",
                 hint="https://appriseit.com/services/ lists them",
             ) from None
     return tuple(found)

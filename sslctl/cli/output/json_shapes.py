@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +22,11 @@ from sslctl.rules.model import (
     Event,
     MaintenancePause,
     Mark,
-    Notice,
     RenewalInfo,
     Unconfirmed,
     Verdict,
 )
+from sslctl.rules.notice import Notice, NoticeKey
 from sslctl.rules.reasons import REASONS
 from sslctl.rules.renewal import Alert, Renewal
 from sslctl.rules.status import derive_status
@@ -172,9 +173,25 @@ def endangered(each: Endangered) -> dict[str, Any]:
     return {"domain": each.name, "expires_at": instant(each.expires_at)}
 
 
-def delivery(position: int, scheme: str, why: str | None) -> dict[str, Any]:
-    """Return whether a message was delivered to one URL."""
-    return {"position": position, "scheme": scheme, "delivered": why is None, "why": why}
+def notices(notices: Mapping[NoticeKey, Notice]) -> dict[str, Any]:
+    """Return the fields with the results of the last notices: `notice` without a route, `notices` of each route and kind."""
+    each = [
+        {"route": key.route or None, "kind": key.kind, **shown}
+        for key, one in notices.items()
+        if (shown := notice(one)) is not None
+    ]
+    return {"notice": notice(notices.get(NoticeKey(), Notice())), "notices": each}
+
+
+def delivery(position: int, scheme: str, why: str | None, route: str = "") -> dict[str, Any]:
+    """Return whether a message was delivered to one URL, of a route if it is not empty."""
+    return {
+        "position": position,
+        "scheme": scheme,
+        "delivered": why is None,
+        "why": why,
+        "route": route or None,
+    }
 
 
 def alert(alert: Alert) -> dict[str, Any]:

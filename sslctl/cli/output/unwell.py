@@ -1,56 +1,88 @@
-"""The domains that a tick leaves not well: a few one by one, many in groups by reason, so that a mail from cron is read."""
+"""The domains that a tick leaves not well: a few one by one, many in groups by reason, so that a mail from cron is read.
+
+What expires soonest comes first, as in the notices to people (`fleet.troubles`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 
 from sslctl.cli.output.outcomes import write_outcome
 from sslctl.cli.output.phrases import coloured
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.width import paragraph
-from sslctl.fleet.notices import Group, count_domains, group_troubles
+from sslctl.fleet.troubles import (
+    MOST_NAMES,
+    Group,
+    Groups,
+    Trouble,
+    count_domains,
+    doubt_trouble,
+    find_status_trouble,
+    urgency_of,
+)
 from sslctl.rules.model import Domain, Suspicion
-from sslctl.rules.reasons import REASONS, Status
-from sslctl.rules.status import derive_status
+from sslctl.rules.reasons import Status
 
 _FEW = 10
+_MOST_GROUPS = 7
 
 
 def write_unwell(domains: Iterable[Domain], number: int, now: datetime) -> None:
     """Write the `number` domains, the most urgent first, each with its next step; more than 10 in groups by reason."""
     if number <= _FEW:
-        for domain in domains:
+        for domain in sorted(domains, key=lambda domain: urgency_of(domain, now)):
             write_outcome(domain, now)
         return
-    doubted: dict[str, Group] = {}
-    _, troubles = group_troubles(_without_doubted(domains, doubted, now), now)
-    for group in [*troubles, *doubted.values()]:
-        _write_group(group)
+    found = (_find_trouble(domain, now) for domain in domains)
+    groups = Groups(trouble for trouble in found if trouble is not None).in_order()
+    everything = chain.from_iterable(group.worst for group in groups)
+    urgent = sorted(everything, key=lambda each: each.urgency)[:MOST_NAMES]
+    if len(groups) > _MOST_GROUPS:
+        # Some of them may be in groups that are only counted.
+        write_line(paragraph(f"The most urgent: {', '.join(each.shown for each in urgent)}"))
+    for group in groups[:_MOST_GROUPS]:
+        _write_group(group, {each.name for each in urgent} if len(groups) <= _MOST_GROUPS else ())
+    if len(groups) > _MOST_GROUPS:
+        _write_rest(groups[_MOST_GROUPS:])
 
 
-def _without_doubted(domains: Iterable[Domain], doubted: dict[str, Group], now: datetime) -> Iterator[Domain]:
-    """Yield the domains that are not in Success; add the others, which could not be confirmed, to `doubted` by code."""
-    for domain in domains:
-        doubt = domain.unconfirmed or domain.suspicion
-        if derive_status(domain, now).code is not None:
-            yield domain
-        elif doubt is not None:
-            reason = REASONS[doubt.code]
-            sentence = reason.explain(doubt.found, doubt.wanted if isinstance(doubt, Suspicion) else "")
-            group = doubted.setdefault(
-                doubt.code, Group(Status.SUCCESS, doubt.code, None, reason.owner, sentence, reason.next_step)
-            )
-            group.add(domain.name)
+def _find_trouble(domain: Domain, now: datetime) -> Trouble | None:
+    """Return why `domain` is not well: its status, or that its Success could not be confirmed. None if it recovered."""
+    trouble = find_status_trouble(domain, now)
+    doubt = domain.unconfirmed or domain.suspicion
+    if trouble is not None or doubt is None:
+        return trouble
+    return doubt_trouble(
+        domain, doubt.code, doubt.found, doubt.wanted if isinstance(doubt, Suspicion) else "", now
+    )
 
 
-def _write_group(group: Group) -> None:
-    first, left = group.names[0], group.number - len(group.names)
-    is_doubted = group.status is Status.SUCCESS
-    doubt = ", not confirmed," if is_doubted else ""
-    write_line(f"{coloured(group.status)}{doubt} {group.reason}: {count_domains(group.number)}")
-    write_line(paragraph(f"{first}: {group.sentence}", "  "))
-    write_line(paragraph(f"next ({group.owner}): {group.next_step}", "  "))
-    more = f" and {left} more" if left else ""
-    command = "" if is_doubted or not left else f": sslctl list --status {group.status} --sort expires"
-    write_line(paragraph(", ".join(group.names) + more + command, "  "))
+def _write_group(group: Group, urgent: Collection[str]) -> None:
+    first = group.first
+    status = Status(first.heading)
+    doubt = ", not confirmed," if status is Status.SUCCESS else ""
+    write_line(f"{coloured(status)}{doubt} {group.reason}: {count_domains(group.number)}")
+    write_line(paragraph(f"{first.name}: {first.sentence}", "  "))
+    write_line(paragraph(f"next ({first.owner}): {first.next_step}", "  "))
+    names = [each.shown for each in group.worst if each.name in urgent] or [first.shown]
+    left = group.number - len(names)
+    more = f" and {left} more{_command([group])}" if left else ""
+    write_line(paragraph(", ".join(names) + more, "  "))
+
+
+def _write_rest(groups: Sequence[Group]) -> None:
+    number = sum(group.number for group in groups)
+    counts = ", ".join(f"{group.number} {group.reason}" for group in groups)
+    write_line(paragraph(f"Other reasons, {count_domains(number)}: {counts}{_command(groups)}"))
+
+
+def _command(groups: Sequence[Group]) -> str:
+    """Return the command that lists the domains of `groups`, after a colon. Empty if all are in Success."""
+    headings = {group.first.heading for group in groups}
+    statuses = [
+        f"--status {status}" for status in Status if status in headings and status is not Status.SUCCESS
+    ]
+    return f": sslctl list {' '.join(statuses)} --sort expires" if statuses else ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
 from sslctl.rules.limits import LimitKind, Pause
 from sslctl.rules.maintenance_pause import describe
-from sslctl.rules.model import MaintenancePause, Notice
+from sslctl.rules.model import MaintenancePause
+from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
 from sslctl.rules.singapore import format_sgt
+from sslctl.text import clean
 
 _WIDE = {
     LimitKind.ACCOUNT: "No requests are sent to the CA",
@@ -47,8 +49,11 @@ def pause_lines(pauses: Sequence[Pause]) -> Iterator[str]:
         yield f"No new orders for {names} until {format_sgt(narrow[0].until)} at the latest, as the CA requested"
 
 
-def notice_lines(notice: Notice) -> Iterator[str]:
-    """Yield a line if the last notice was not delivered to every URL."""
-    if notice.missed_since is not None:
-        since = format_sgt(notice.missed_since)
-        yield f"The last notice has not been delivered since {since}: {notice.why}"
+def notice_lines(notices: Mapping[NoticeKey, Notice]) -> Iterator[str]:
+    """Yield a line for each route and kind whose last notice was not delivered to every URL."""
+    for (route, kind), notice in notices.items():
+        if notice.missed_since is not None:
+            what = "digest" if kind is NoticeKind.DIGEST else "notice"
+            to = f" to the route {clean(route)}" if route else ""
+            since = format_sgt(notice.missed_since)
+            yield f"The last {what}{to} has not been delivered since {since}: {notice.why}"

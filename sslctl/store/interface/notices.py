@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from sslctl.rules.model import Notice, NoticeKey
+from sslctl.rules.notice import Notice, NoticeKey
 
 
 class Notices(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from sslctl.rules.model import Notice, NoticeKey, NoticeKind
+from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
 from sslctl.store.sql.connection import Row
 from sslctl.store.sql.part import SqlPart
 from sslctl.store.sql.values import text_of, time_of

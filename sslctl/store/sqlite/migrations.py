@@ -287,7 +287,7 @@ UPDATE sqlite_schema SET sql = replace(sql, 'domain_id INTEGER NOT NULL', 'domai
 PRAGMA writable_schema = RESET;
 """
 
-# The customer that C4 named for a domain, empty if it named none. And a notice for each route and kind (`model.NoticeKey`);
+# The customer that C4 named for a domain, empty if it named none. And a notice for each route and kind (`notice.NoticeKey`);
 # `news` is what the last one reported as new, as pairs.
 _ROUTED_NOTICES = """
 ALTER TABLE domain ADD COLUMN customer TEXT NOT NULL DEFAULT '';

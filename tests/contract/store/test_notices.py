@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from sslctl.rules.model import Mark, Milestone, Notice, NoticeKey, NoticeKind
+from sslctl.rules.model import Mark, Milestone
+from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
 from sslctl.rules.reasons import Code, Status
 from sslctl.store.interface import Store
 from tests.support.fakes import START, Clock

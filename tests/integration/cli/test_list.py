@@ -146,7 +146,14 @@ def test_list_reports_an_empty_result_on_standard_error(cdn: Cdn, options: list[
     assert result.stderr.startswith(message)
     as_json = cdn.sslctl("list", "--json", *options)
     assert (as_json.json, as_json.stderr) == (
-        {"schema_version": 1, "ca_pauses": [], "maintenance": None, "notice": None, "domains": []},
+        {
+            "schema_version": 1,
+            "ca_pauses": [],
+            "maintenance": None,
+            "notice": None,
+            "notices": [],
+            "domains": [],
+        },
         "",
     )
 

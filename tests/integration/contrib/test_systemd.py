@@ -44,8 +44,9 @@ def settings(path: Path = SERVICE) -> dict[str, list[str]]:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """The units with a program that exists on this machine."""
-    for unit in ("sslctl.service", "sslctl.timer"):
+    for unit in ("sslctl.service", "sslctl.timer", "sslctl-failed.service"):
         text = (FOLDER / unit).read_text().replace("/usr/local/bin/sslctl", sys.executable)
+        text = text.replace("#OnFailure=", "OnFailure=")
         (tmp_path / unit).write_text(text)
     return tmp_path
 
@@ -57,7 +58,8 @@ def exposure(unit: Path) -> float:
 
 
 def test_systemd_analyze_verify_finds_no_problem_in_the_units(installed: Path) -> None:
-    output = analyze("verify", "--man=no", str(installed / "sslctl.service"), str(installed / "sslctl.timer"))
+    units = ("sslctl.service", "sslctl.timer", "sslctl-failed.service")
+    output = analyze("verify", "--man=no", *(str(installed / unit) for unit in units))
     assert [line for line in output.splitlines() if "sslctl" in line] == []
 
 
@@ -87,6 +89,29 @@ def test_timer_is_persistent_and_exact() -> None:
     assert timer["Persistent"] == ["true"]
     assert timer["RandomizedDelaySec"] == ["0"]
     assert timer["AccuracySec"] == ["1s"]
+
+
+def test_on_failure_names_a_unit_that_uses_nothing_of_sslctl() -> None:
+    failed = FOLDER / "sslctl-failed.service"
+    assert f"#OnFailure={failed.name}\n" in SERVICE.read_text()
+    commands = settings(failed)["ExecStart"]
+    assert all(command.removeprefix("-").startswith("/bin/sh -c ") for command in commands)
+    assert not [command for command in commands if "sslctl daemon-tick" in command or "bin/sslctl" in command]
+
+
+def test_every_exit_code_of_a_tick_is_explained() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    table = operations.partition("## Exit codes of a tick")[2].partition("\n## ")[0]
+    fails = {int(row[0]): row[2] for line in table.splitlines() if (row := _cells(line)) and row[0].isdigit()}
+    succeeds = set(map(int, settings()["SuccessExitStatus"][0].split())) | {0}
+    assert {code for code, fails_unit in fails.items() if fails_unit == "no"} == succeeds
+    assert {Exit.TRY_LATER, Exit.UNUSABLE, Exit.BUG, Exit.INTERRUPTED} == {
+        code for code, fails_unit in fails.items() if fails_unit == "yes"
+    }
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("| ").split(" | ")] if line.startswith("|") else []
 
 
 def test_success_exit_status_contains_only_the_codes_of_findings() -> None:

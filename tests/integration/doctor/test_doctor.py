@@ -44,6 +44,7 @@ def well(cdn: Cdn, ca: AriServer, monkeypatch: pytest.MonkeyPatch) -> Cdn:
     """A CDN without any problem."""
     cdn.clock.at = datetime.now(UTC).replace(microsecond=0)
     (cdn.folder / "webroot").mkdir(mode=0o755)
+    monkeypatch.setenv("SSLCTL_NOTIFY_URLS", "json://127.0.0.1:1/")
     monkeypatch.setenv("SSLCTL_ACME_DIRECTORY_URL", f"{ca.url}/dir")
     monkeypatch.setenv("SSLCTL_ACME_CA_BUNDLE", str(ca.ca_bundle))
     monkeypatch.setenv("SSLCTL_ACME_WEBROOT", str(cdn.folder / "webroot"))
@@ -80,7 +81,7 @@ def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) 
     assert {check["grade"] for check in made.values()} == {"ok"}, made
     assert result.exit_code == Exit.OK
     assert set(made) == {
-        "configuration", "certbot", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "disk space", "inodes",
+        "configuration", "certbot", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "notifications", "disk space", "inodes",
         "database", "last tick", "maintenance pause", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
         "clock",
     } - ({"inodes"} if not os.statvfs(well.folder).f_files else set())  # fmt: skip
@@ -381,3 +382,18 @@ def test_doctor_names_the_process_that_locks_the_database_and_ends_with_75(well:
         made = checks(result)
         assert {name for name, check in made.items() if check["grade"] != "ok"} == {"database"}
         assert made["database"]["hint"].startswith("let that process finish, or end it")
+
+
+def test_doctor_warns_if_nobody_is_notified_and_counts_the_urls_of_routes(
+    well: Cdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(well, "notifications", "ok", Exit.OK)["detail"] == "1 URL"
+    urls = well.folder / "urls"
+    urls.write_text("json://127.0.0.1:1/s3cret\njson://127.0.0.1:1/other\n")
+    urls.chmod(0o600)
+    before = well.config_path.read_text()
+    well.config_path.write_text(f'{before}[[notify.route]]\nowners = ["c4"]\nurls_file = "{urls}"\n')
+    assert found(well, "notifications", "ok", Exit.OK)["detail"] == "1 URL; route owners=c4: 2 URLs"
+    well.config_path.write_text(before)
+    monkeypatch.delenv("SSLCTL_NOTIFY_URLS")
+    assert "nobody is notified" in found(well, "notifications", "warn", Exit.OK)["detail"]

@@ -11,13 +11,15 @@ import pytest
 
 from sslctl.certificates import x509
 from sslctl.errors import Busy, Exit, NotManaged, StateError
-from sslctl.fleet.tick import Tick, TickResult, TickSettings
+from sslctl.fleet.tick import Tick, TickSettings
+from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance.batch import Outcome
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
 from sslctl.issuer import RenewalWindow
 from sslctl.rules.claim_names import TICK
-from sslctl.rules.model import Domain, Milestone, Notice, NoticeKey, Source
+from sslctl.rules.model import Domain, Milestone, Source
+from sslctl.rules.notice import Notice, NoticeKey
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import RenewalRule
 from sslctl.store.sqlite.store import SqliteStore

@@ -14,7 +14,8 @@ import pytest
 from sslctl.errors import StateError
 from sslctl.rules.budget import BudgetHeld
 from sslctl.rules.limits import Limit, Limits
-from sslctl.rules.model import Notice, NoticeKey, Source
+from sslctl.rules.model import Source
+from sslctl.rules.notice import Notice, NoticeKey
 from sslctl.rules.reasons import Code, Status
 from sslctl.store.interface.domains import Query
 from sslctl.store.keyring import Keyring

@@ -552,3 +552,51 @@ def test_config_error_does_not_repeat_an_invalid_notify_value(tmp_path: Path, ke
     error = _refusal(tmp_path, f"[notify]\n{key} = {value}\n")
     assert f"notify.{key} must" in error.message
     assert "s3cret" not in error.message
+
+
+def test_routes_are_read_in_their_order(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[notify]\nurls_file = "/urls"\n[[notify.route]]\nowners = ["customer", "cdn"]\nurls_file = "/a"\n'
+        '[[notify.route]]\ncustomers = ["acme"]\nurls_file = "/b"\n'
+    )
+    routes = load(file, {}).notify.route
+    assert [(route.key, route.urls_file) for route in routes] == [
+        ("owners=cdn,customer", Path("/a")), ("customers=acme", Path("/b")),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("route", "problem"),
+    [
+        (
+            'owners = ["client"]\nurls_file = "/a"',
+            "1: owners, customers or urls_file must be one of customer, cdn",
+        ),
+        ('owners = "customer"\nurls_file = "/a"', "must be an array of strings"),
+        ('customers = [""]\nurls_file = "/a"', "must be names of customers"),
+        ('owners = ["c4"]', "urls_file must be a string"),
+        ('owners = ["c4"]\nurls_file = "a"', "must be an absolute path"),
+        ('urls_file = "/a"', "1 must name owners or customers"),
+        (
+            'owners = ["c4"]\nurls_file = "/a"\nurl = "json://s3cret"',
+            "1: url is not a key; the keys are owners,",
+        ),
+        (
+            'owners = ["c4", "ca"]\nurls_file = "/a"\n[[notify.route]]\nowners = ["ca", "c4"]\nurls_file = "/b"',
+            "2 names the same",
+        ),
+    ],
+)
+def test_unusable_route_is_refused_with_its_line(tmp_path: Path, route: str, problem: str) -> None:
+    error = _refusal(tmp_path, f"[notify]\nrepeat_hours = 1\n[[notify.route]]\n{route}\n")
+    assert "line 3: notify.route " in error.message
+    assert problem in error.message
+    assert "s3cret" not in error.message
+
+
+def test_routes_in_the_environment_are_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"SSLCTL_NOTIFY_ROUTE: notify\.route must be an array of tables in the"
+    ):
+        load(None, {"SSLCTL_NOTIFY_ROUTE": "customer", "HOME": "/nonexistent"})

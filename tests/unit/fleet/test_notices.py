@@ -8,9 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from sslctl.fleet.notices import Recipients, choose_recipients, compose, group_troubles
+from sslctl.fleet.messages import LONGEST, compose_trouble
+from sslctl.fleet.notices import Recipients, choose_recipients
+from sslctl.fleet.troubles import Group, Groups, find_status_trouble
 from sslctl.notify import MessageKind
-from sslctl.rules.model import Certificate, Domain, Finding, Notice, Source
+from sslctl.rules.model import Certificate, Domain, Finding, Source
+from sslctl.rules.notice import Notice
 from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.text import without_markup
 from tests.support.fakes import START
@@ -28,6 +31,11 @@ def domain(
     wanted = Certificate(1, 1, 1, Source.C4, leaf(START - 90 * DAY, days=90 + days), START)
     serving = wanted if code is None or days <= 0 else None
     return Domain(1, name, (), Source.C4, START, finding=finding, wanted=wanted, serving=serving)
+
+
+def groups_of(*domains: Domain) -> list[Group]:
+    troubles = (find_status_trouble(each, START) for each in domains)
+    return Groups(each for each in troubles if each is not None).in_order()
 
 
 def notice_of(*names: str, hours: float = 0, missed: tuple[int, ...] = ()) -> Notice:
@@ -61,6 +69,12 @@ def test_decide_ignores_a_partial_recovery_and_its_return() -> None:
     assert recipients(notice_of("a.test", "b.test"), "a.test", "b.test") is Recipients.NONE
 
 
+def test_decide_notifies_everybody_when_trouble_of_the_fleet_has_ended() -> None:
+    troubles = frozenset({("a.test", EMERGENCY)})
+    found = choose_recipients(notice_of("a.test"), troubles, troubles, DAY, START, has_ended=True)
+    assert found is Recipients.ALL
+
+
 def test_decide_notifies_of_full_recovery_once() -> None:
     assert recipients(notice_of("a.test")) is Recipients.ALL
     assert recipients(notice_of()) is Recipients.NONE
@@ -74,64 +88,111 @@ def test_decide_retries_undelivered_urls_unless_all_are_notified() -> None:
     assert recipients(notice_of("a.test", missed=(2,)), "b.test") is Recipients.ALL
 
 
-def test_survey_groups_domains_by_reason_with_the_worst_and_largest_group_first() -> None:
-    domains = [
-        domain("expired.test", Code.CNAME_MISSING, days=-1),
-        domain("one.test", Code.C4_UNAUTHORIZED, "answered 401"),
+def test_message_groups_by_owner_and_reason_and_names_the_most_urgent_first() -> None:
+    groups = groups_of(
         *(domain(f"{number:02}.test") for number in range(12)),
+        domain("one.test", Code.C4_UNAUTHORIZED, "answered 401"),
+        domain("expired.test", Code.CNAME_MISSING, days=-1),
         domain("well.test", None),
-    ]
-    troubles, groups = group_troubles(domains, START)
-    assert ("expired.test", Status.EXPIRED) in troubles
-    assert len(troubles) == 14
-    assert [(group.code, group.number, group.names[0]) for group in groups] == [
-        (Code.C4_UPLOAD_FAILED, 12, "00.test"),
-        (Code.C4_UNAUTHORIZED, 1, "one.test"),
-        (Code.CERT_EXPIRED, 1, "expired.test"),
-    ]
-    message = compose(groups)
+    )
+    message = compose_trouble(groups)
     assert message.kind is MessageKind.TROUBLE
     assert message.title == "sslctl: 13 domains in Emergency, 1 domain in Expired"
-    assert message.body.split("\n\n")[:2] == [
+    assert message.body.split("\n\n") == [
         (
             "Emergency, C4_UPLOAD_FAILED: 12 domains; c4 must act\n"
             "00.test: The certificate is issued, but its upload to C4 failed: answered 503.\n"
             "The next tick uploads the same certificate again, without a new order.\n"
-            "00.test, 01.test, 02.test, 03.test, 04.test, 05.test, 06.test, 07.test, 08.test, 09.test and 2 more\n"
+            "00.test (dark), 01.test (dark), 02.test (dark), 03.test (dark), 04.test (dark), 05.test (dark),"
+            " 06.test (dark), 07.test (dark), 08.test (dark), 09.test (dark) and 2 more\n"
             "sslctl view 00.test"
         ),
         (
             "Emergency, C4_UNAUTHORIZED: 1 domain; operator must act\n"
             "The certificate is issued, but C4 refused sslctl's token for the upload: answered 401.\n"
             "Put a valid token into the file that c4.token_file names.\n"
-            "one.test\n"
+            "one.test (dark)\n"
             "sslctl view one.test"
+        ),
+        (
+            "Expired, CERT_EXPIRED (CNAME_MISSING): 1 domain; customer must act\n"
+            + message.body.split("\n\n")[2].splitlines()[1]
+            + "\nThe customer must set the CNAME; an apex domain needs the CDN's addresses instead.\n"
+            "expired.test (expired 1 day ago)\n"
+            "sslctl view expired.test"
+        ),
+        (
+            "All of them, the soonest expiry first: sslctl list --sort expires --status Emergency --status Expired"
         ),
     ]
 
 
-def test_compose_names_the_reason_that_blocks_the_renewal_of_an_expired_domain() -> None:
-    _, groups = group_troubles([domain("a.test", Code.CNAME_MISSING, days=-1)], START)
-    first, *rest = compose(groups).body.splitlines()
-    assert first == "Expired, CERT_EXPIRED (CNAME_MISSING): 1 domain; customer must act"
-    assert rest[1] == "The customer must set the CNAME; an apex domain needs the CDN's addresses instead."
+def test_domains_that_expire_soon_come_before_many_that_never_had_a_certificate() -> None:
+    never = [
+        Domain(
+            1,
+            f"{number}.test",
+            (),
+            Source.C4,
+            START,
+            finding=Finding(Code.CNAME_MISSING, "", "", START, START),
+        )
+        for number in range(500)
+    ]
+    late = replace(
+        domain("late.test", Code.CAA_FORBIDS, days=2), serving=domain("late.test", None, days=2).wanted
+    )
+    long_ago = domain("long-ago.test", Code.CNAME_MISSING, days=-40)
+    body = compose_trouble(groups_of(*never, long_ago, late)).body
+    assert [block.split(":")[0] for block in body.split("\n\n")] == [
+        "Failure, CAA_FORBIDS", "Expired, CERT_EXPIRED (CNAME_MISSING)", "Failure, CNAME_MISSING",
+        "All of them, the soonest expiry first",
+    ]  # fmt: skip
+    assert "late.test (2 days left)" in body
 
 
-def test_compose_returns_a_bounded_and_printable_message() -> None:
-    longest = ".".join(["x" * 61] * 4)
-    codes = list(Code)
+def test_groups_of_one_owner_are_together() -> None:
+    urgent = domain("a.test", Code.CNAME_MISSING, days=-1)
+    c4 = domain("b.test", Code.C4_UPLOAD_FAILED, days=2)
+    customer = domain("c.test", Code.NXDOMAIN, days=-3)
+    order = [group.first.name for group in groups_of(c4, customer, urgent)]
+    assert order == ["b.test", "a.test", "c.test"]
+
+
+def test_message_names_the_ten_most_urgent_of_two_thousand_domains_in_forty_reasons() -> None:
+    codes = [code for code in Code if code is not Code.CERT_EXPIRED][:40]
     domains = [
         domain(
-            f"{number}.{longest}", codes[number % len(codes)], "\x1b[31mred\u202e\r\n" + "y" * 9000, days=-1
+            f"{number}.{'x' * 20}.example.com",
+            codes[number % 40],
+            "\x1b[31mred\u202e\r\n" + "y" * 9000,
+            days=-1 - number / 50,
         )
         for number in range(2000)
     ]
-    message = compose(group_troubles(domains, START)[1])
-    assert len(message.body) < 60_000
-    assert "more reasons: sslctl list --sort status" in message.body
+    message = compose_trouble(groups_of(*domains))
+    assert len(message.title) + len(message.body) <= LONGEST
+    assert "The most urgent:" in message.body
+    for number in range(10):
+        assert f"{number}.{'x' * 20}.example.com (expired " in message.body
+    assert "All of them, the soonest expiry first: sslctl list --sort expires" in message.body
     for line in message.body.splitlines():
         assert line == "" or line.isprintable()
         assert "\u202e" not in line
+
+
+@pytest.mark.parametrize("number", [1, 2, 30, 2000])
+def test_message_with_the_longest_names_is_within_the_limit_of_chats(number: int) -> None:
+    longest = ".".join(["x" * 61] * 4)
+    codes = list(Code)
+    domains = [
+        domain(f"{each:04}.{longest}"[:253], codes[each % len(codes)], "y" * 9000, days=-1 - each / 5000)
+        for each in range(number)
+    ]
+    message = compose_trouble(groups_of(*domains))
+    assert len(message.title) + len(message.body) <= LONGEST
+    assert f"0000.{longest}"[:253] in message.body
+    assert "sslctl " in message.body
 
 
 @pytest.mark.parametrize(
@@ -145,7 +206,7 @@ def test_compose_returns_a_bounded_and_printable_message() -> None:
 @pytest.mark.parametrize("number", [1, 2])
 def test_compose_neutralises_mentions_and_markup_of_a_server(found: str, number: int) -> None:
     domains = [domain(f"{each}.test", Code.CHALLENGE_FAILED, found) for each in range(number)]
-    body = compose(group_troubles(domains, START)[1]).body
+    body = compose_trouble(groups_of(*domains)).body
     quoted = next(line for line in body.splitlines() if "could not validate" in line)
     assert not set(quoted) & set("@<>&*_~|`[]#!\\")
     # A person still reads what the server said.
@@ -158,10 +219,10 @@ def test_no_sentence_of_the_reasons_needs_a_character_that_is_neutralised() -> N
 
 
 def test_compose_returns_a_recovery_message_without_groups() -> None:
-    message = compose([])
+    message = compose_trouble([])
     assert message.kind is MessageKind.RECOVERED
     assert message.title == "sslctl: all domains have recovered"
 
 
-def test_survey_excludes_domains_that_have_recovered() -> None:
-    assert group_troubles([replace(domain("a.test", None))], START) == (frozenset(), [])
+def test_domain_that_has_recovered_is_no_trouble() -> None:
+    assert find_status_trouble(replace(domain("a.test", None)), START) is None

@@ -1,0 +1,195 @@
+"""Trouble of the whole fleet: people hear of it at once, whatever the certificates have left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sslctl.fleet.looks import Looked
+from sslctl.issuance.suspicions import Withheld
+from sslctl.notify import Route
+from sslctl.rules.limits import LimitKind
+from sslctl.rules.model import Domain
+from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
+from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.schedule import is_order_due
+from sslctl.rules.singapore import format_duration, format_sgt
+from sslctl.rules.versions import is_expired
+from sslctl.store.interface.budget import Budget
+from sslctl.store.interface.domains import Domains, Query, Sort
+from sslctl.text import without_markup
+
+Label = tuple[str, str]
+
+_WITHHELD = "not believed"
+_WHOLE_FLEET = "whole fleet"
+_UNDELIVERED = "not delivered"
+_LABELS = (_WITHHELD, _WHOLE_FLEET, _UNDELIVERED)
+TOKEN_REFUSED: Label = (Code.C4_TOKEN_REFUSED, _WHOLE_FLEET)
+C4_DOWN: Label = (Code.C4_UNANSWERED, _WHOLE_FLEET)
+CA_DOWN: Label = (Code.CA_UNAVAILABLE, _WHOLE_FLEET)
+
+# Pauses in which nothing at all is ordered.
+_PAUSES = (LimitKind.ACCOUNT, LimitKind.BREAKER)
+_STOPPED_BY_CA = (Code.CA_UNAVAILABLE, Code.CA_REFUSED, Code.CA_RATE_LIMITED, Code.BUDGET_HELD)
+# A look at each domain is due every 23.5 hours. If one is an hour late, C4 has not answered at two ticks in a row: an outage
+# of some minutes, such as a restart at night, is no reason to wake people.
+_LOOK_IS_LATE = timedelta(hours=24, minutes=20)
+_MOST_COUNTED = 1000
+_SAMPLE = 100
+
+
+class _Store(Budget, Domains, Protocol):
+    """What trouble of the whole fleet is found in."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTrouble:
+    """Trouble of the whole fleet, in words: `title` for the head of a message, `text` with what to do about it."""
+
+    label: Label
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class C4Contact:
+    """How C4 answered in a tick.
+
+    `trouble` is why a look was not finished, empty if it was; `is_refused` whether C4 refused the token; `is_answered` whether
+    it answered about any domain; `is_blind` whether domains were not looked at for days.
+    """
+
+    trouble: str = ""
+    is_refused: bool = False
+    is_answered: bool = False
+    is_blind: bool = False
+
+
+def find_c4_contact(store: Domains, names: Sequence[str], since: datetime, looked: Looked) -> C4Contact:
+    """Return how C4 answered in the tick that began at `since`: the looks, and the passes over `names`.
+
+    The first of many names are enough to know.
+    """
+    sample = list(store.domains_named(names[:_SAMPLE]))
+    known = (each.unconfirmed or each.finding for each in sample)
+    is_refused = any(each is not None and each.code is Code.C4_TOKEN_REFUSED for each in known)
+    is_answered = any(each.observed_at is not None and each.observed_at >= since for each in sample)
+    return C4Contact(
+        looked.trouble,
+        is_refused=looked.is_refused or is_refused,
+        is_answered=bool(looked.domains) or is_answered,
+        is_blind=looked.is_blind,
+    )
+
+
+def find_fleet_trouble(
+    store: _Store,
+    contact: C4Contact,
+    withheld: Sequence[Withheld],
+    before: Collection[Label],
+    *,
+    since: datetime,
+    now: datetime,
+    rule: RenewalRule,
+) -> list[FleetTrouble]:
+    """Return the trouble of the fleet at the end of a tick that began at `since`. `before` is what was reported last.
+
+    Trouble that was reported lasts until the opposite was seen: a tick that asks nothing of C4 or of the CA learns nothing.
+    """
+    found = [
+        FleetTrouble(
+            (each.code, _WITHHELD), f"{each.code} about {each.domains} domains, not believed", each.describe()
+        )
+        for each in withheld
+    ]
+    found += filter(
+        None, (_c4_trouble(store, contact, before, now), _ca_trouble(store, before, since, now, rule))
+    )
+    return found
+
+
+def _c4_trouble(
+    store: Domains, contact: C4Contact, before: Collection[Label], now: datetime
+) -> FleetTrouble | None:
+    is_silent = not contact.is_answered
+    if contact.is_refused or (TOKEN_REFUSED in before and is_silent and not contact.trouble):
+        return FleetTrouble(
+            TOKEN_REFUSED,
+            "C4 refuses sslctl's token",
+            "C4 refuses the token of sslctl: nothing is looked at, uploaded or renewed. Put a valid token into the file that"
+            " c4.token_file names; `sslctl doctor` tests it.",
+        )
+    is_late = bool(contact.trouble) and is_silent and bool(store.least_observed(now - _LOOK_IS_LATE, 1))
+    if is_late or contact.is_blind or (C4_DOWN in before and is_silent):
+        why = f" The last error: {without_markup(contact.trouble)}." if contact.trouble else ""
+        return FleetTrouble(
+            C4_DOWN,
+            "C4 does not answer",
+            f"C4 does not answer: nothing can be looked at, uploaded or renewed.{why} Ask the C4 team; `sslctl doctor` tests"
+            " it.",
+        )
+    return None
+
+
+def _ca_trouble(
+    store: _Store, before: Collection[Label], since: datetime, now: datetime, rule: RenewalRule
+) -> FleetTrouble | None:
+    """Return that renewals which are due wait for the CA, None if none does.
+
+    A breaker that opened during the tick may be over by now, so the pauses since the tick began count.
+    """
+    pauses = [pause for pause in store.pauses(since) if pause.scope.kind in _PAUSES]
+    if not pauses and CA_DOWN not in before:
+        return None
+    query = Query(expiring_within=rule.before, sort=Sort.EXPIRES, limit=_MOST_COUNTED)
+    waiting = [domain for domain in store.domains(query, now) if _is_stopped_by_ca(domain, now, rule)]
+    if not waiting:
+        return None
+    first = waiting[0].in_service
+    assert first is not None  # noqa: S101 - of `_is_stopped_by_ca`
+    number = f"{len(waiting)} or more" if len(waiting) == _MOST_COUNTED else str(len(waiting))
+    why = (
+        f"Nothing is ordered until {format_sgt(pauses[0].until)}: {without_markup(pauses[0].why)}. "
+        if pauses
+        else ""
+    )
+    return FleetTrouble(
+        CA_DOWN,
+        "the CA issues nothing",
+        f"{why}Renewals that wait for the CA: {number}; the first certificate expires in"
+        f" {format_duration(first.not_after - now)}. sslctl tries again by itself. `sslctl pauses` shows the pauses and how"
+        " to end one; `sslctl doctor` tests the CA and our account.",
+    )
+
+
+def _is_stopped_by_ca(domain: Domain, now: datetime, rule: RenewalRule) -> bool:
+    current, known = domain.in_service, domain.unconfirmed or domain.finding
+    is_stopped = known is not None and known.code in _STOPPED_BY_CA
+    is_served = current is not None and not is_expired(current, now)
+    return is_stopped and is_served and is_order_due(domain, now, rule)
+
+
+def find_unreached(notices: Mapping[NoticeKey, Notice], routes: Sequence[Route]) -> Iterator[FleetTrouble]:
+    """Yield the routes none of whose URLs took the last message: the URLs without a route hear of it."""
+    for route in routes:
+        kinds = (notices.get(NoticeKey(route.key, kind), Notice()) for kind in NoticeKind)
+        for notice in kinds:
+            if notice.missed_since is not None and len(notice.missed) == len(route.notifier.schemes):
+                yield FleetTrouble(
+                    (route.key, _UNDELIVERED),
+                    f"no message reaches {route.title}",
+                    f"No URL of {route.title} has taken a message since {format_sgt(notice.missed_since)}: {notice.why}."
+                    " `sslctl notify` tests the URLs.",
+                )
+                break
+
+
+def find_ended(before: Collection[Label], found: Sequence[FleetTrouble]) -> list[str]:
+    """Return in words which trouble of the fleet was reported `before` and is not `found` any more."""
+    labels = {each.label for each in found}
+    ended = sorted(label for label in before if label[1] in _LABELS and label not in labels)
+    return [code if what == _WHOLE_FLEET else f"{code} ({what})" for code, what in ended]

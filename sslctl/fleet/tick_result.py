@@ -1,0 +1,65 @@
+"""What a tick did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sslctl.issuance.suspicions import Withheld
+from sslctl.rules.limits import Pause
+from sslctl.rules.model import MaintenancePause
+from sslctl.rules.notice import Notice, NoticeKey
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.renewal import Alert
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What a tick did, and the state of the fleet at its end, `at`.
+
+    `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over `unwell` not
+    in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
+    succeeded, None if none was sent. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
+    new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
+    `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
+    uploads in force.
+    """
+
+    at: datetime
+    exit_code: int
+    names: Sequence[str]
+    errors: Mapping[str, Exception]
+    ended: int
+    unwell: Sequence[str]
+    held_renewals: int
+    alerts: Sequence[Alert]
+    notices: Mapping[NoticeKey, Notice]
+    ping_error: str | None
+    counts: Mapping[Status, int]
+    pauses: Sequence[Pause]
+    withheld: Sequence[Withheld]
+    lost: int
+    warned: Mapping[Code, int]
+    look_trouble: str
+    is_blind: bool
+    maintenance: MaintenancePause | None
+
+    @property
+    def notice(self) -> Notice:
+        """The last notice of trouble to the URLs without a route."""
+        return self.notices.get(NoticeKey(), Notice())
+
+    @property
+    def pinged(self) -> bool | None:
+        """Whether the ping succeeded; None if none was sent."""
+        return None if self.ping_error is None else not self.ping_error
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether there is more to report than that all went well."""
+        is_missed = any(notice.missed_since is not None for notice in self.notices.values())
+        is_undelivered = is_missed or bool(self.ping_error)
+        is_quiet = not (self.withheld or self.lost or self.warned or self.look_trouble)
+        is_paused = self.pauses or self.maintenance is not None
+        return bool(self.unwell or is_paused or self.alerts or is_undelivered) or not is_quiet

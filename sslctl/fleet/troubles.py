@@ -1,0 +1,187 @@
+"""What people are notified of about single domains, in groups by who must act and by reason, the most urgent first.
+
+Urgent is what expires soon, or has expired a short time ago: a site goes dark then. A domain that never had a certificate has
+nothing to lose, and comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import chain
+
+from sslctl.rules.expiry import LONGEST, Expiring, find_expiring
+from sslctl.rules.model import Domain, DomainSummary, Source
+from sslctl.rules.reasons import REASONS, Code, Owner, Status
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.singapore import format_duration
+from sslctl.rules.status import derive_status
+from sslctl.rules.warnings import DomainWarning
+from sslctl.store.interface.domains import Domains, Query
+
+MOST_NAMES = 10
+EXPIRES_SOON, NEW_WARNING = "Expires soon", "New warning"
+_LAST = timedelta.max
+_NOTHING_LEFT = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why people are notified of the domain `name`.
+
+    `heading` is its status, or `EXPIRES_SOON` or `NEW_WARNING`; `label` is what is remembered of it, so that it is reported
+    once. `also` is what prevents the renewal of an expired domain. `left` is the time until what is served expires, negative
+    if it has; None if the domain never had a certificate.
+    """
+
+    name: str
+    heading: str
+    label: str
+    code: Code
+    also: Code | None
+    owner: Owner
+    sentence: str
+    next_step: str
+    left: timedelta | None
+
+    @property
+    def urgency(self) -> timedelta:
+        """How far the expiry is from now, before or after it; the longest time if there is none."""
+        return _LAST if self.left is None else abs(self.left)
+
+    @property
+    def shown(self) -> str:
+        """The name, with the time that is left."""
+        if self.left is None:
+            return self.name
+        if self.left > _NOTHING_LEFT:
+            return f"{self.name} ({format_duration(self.left)} left)"
+        return (
+            f"{self.name} (dark)"
+            if not self.left
+            else f"{self.name} (expired {format_duration(-self.left)} ago)"
+        )
+
+
+@dataclass(slots=True)
+class Group:
+    """`number` troubles with the same heading, owner and reason. `worst` has the most urgent ones, at most `MOST_NAMES`."""
+
+    number: int = 0
+    worst: list[Trouble] = field(default_factory=list)
+
+    def add(self, trouble: Trouble) -> None:
+        """Count `trouble`."""
+        self.number += 1
+        if len(self.worst) < MOST_NAMES or trouble.urgency < self.worst[-1].urgency:
+            self.worst.append(trouble)
+            self.worst.sort(key=lambda each: each.urgency)
+            del self.worst[MOST_NAMES:]
+
+    @property
+    def first(self) -> Trouble:
+        """The most urgent trouble."""
+        return self.worst[0]
+
+    @property
+    def reason(self) -> str:
+        """The code of the reason, with that of the second reason if there is one."""
+        first = self.first
+        return f"{first.code} ({first.also})" if first.also else first.code
+
+
+class Groups:
+    """Groups of troubles. `labels` has each domain with what is reported of it."""
+
+    def __init__(self, troubles: Iterable[Trouble] = ()) -> None:
+        self.labels: set[tuple[str, str]] = set()
+        self._groups: dict[tuple[str, Owner, Code, Code | None], Group] = {}
+        for trouble in troubles:
+            self.add(trouble)
+
+    def add(self, trouble: Trouble) -> None:
+        """Add `trouble` to its group."""
+        self.labels.add((trouble.name, trouble.label))
+        key = (trouble.heading, trouble.owner, trouble.code, trouble.also)
+        self._groups.setdefault(key, Group()).add(trouble)
+
+    def in_order(self) -> list[Group]:
+        """Return the groups, those of one owner together, by their most urgent trouble, then the largest first."""
+        groups = self._groups.values()
+        of_owner: dict[Owner, tuple[timedelta, int]] = {}
+        for group in groups:
+            rank = (group.first.urgency, -group.number)
+            of_owner[group.first.owner] = min(rank, of_owner.get(group.first.owner, rank))
+        return sorted(
+            groups,
+            key=lambda group: (
+                of_owner[group.first.owner], group.first.owner, group.first.urgency, -group.number, group.first.code,
+            ),
+        )  # fmt: skip
+
+
+def find_status_trouble(domain: Domain | DomainSummary, now: datetime) -> Trouble | None:
+    """Return the trouble of a domain that is not in Success, None if it is."""
+    verdict = derive_status(domain, now)
+    if verdict.code is None or verdict.owner is None:
+        return None
+    also = verdict.also.code if verdict.also else None
+    status, code, owner = verdict.status, verdict.code, verdict.owner
+    left = find_time_left(domain, now)
+    return Trouble(domain.name, status, status, code, also, owner, verdict.sentence, verdict.next_step, left)
+
+
+def find_time_left(domain: Domain | DomainSummary, now: datetime) -> timedelta | None:
+    """Return the time until what is served expires; 0 if nothing is served although there is a certificate; None without one."""
+    current = domain.in_service
+    if current is not None:
+        return current.not_after - now
+    if domain.wanted is None:
+        return None
+    return min(domain.wanted.not_after - now, _NOTHING_LEFT)
+
+
+def urgency_of(domain: Domain | DomainSummary, now: datetime) -> timedelta:
+    """Return how far the expiry of what is served is from `now`, before or after it; the longest time if there is none."""
+    left = find_time_left(domain, now)
+    return _LAST if left is None else abs(left)
+
+
+def find_expiring_troubles(store: Domains, now: datetime, rule: RenewalRule) -> Iterator[Trouble]:
+    """Yield the certificates that expire soon without a successor."""
+    soon = store.domains(Query(expiring_within=rule.before), now)
+    text = store.domains(Query(source=Source.TEXT, expiring_within=LONGEST), now)
+    found = {domain.name: find_expiring(domain, now, rule) for domain in chain(soon, text)}
+    yield from (_expiring_trouble(each) for each in found.values() if each is not None)
+
+
+def _expiring_trouble(expiring: Expiring) -> Trouble:
+    label = f"expires within {format_duration(expiring.threshold)}"
+    return Trouble(
+        expiring.name, EXPIRES_SOON, label, expiring.code, None, expiring.owner, expiring.sentence,
+        expiring.next_step, expiring.left,
+    )  # fmt: skip
+
+
+def warning_trouble(domain: DomainSummary, warning: DomainWarning, now: datetime) -> Trouble:
+    """Return `warning` about `domain` as a trouble."""
+    return Trouble(
+        domain.name, NEW_WARNING, warning.code, warning.code, None, warning.owner, warning.sentence,
+        warning.next_step, find_time_left(domain, now),
+    )  # fmt: skip
+
+
+def doubt_trouble(domain: Domain, code: Code, found: str, wanted: str, now: datetime) -> Trouble:
+    """Return that a domain in Success could not be confirmed, because of `code`, as a trouble."""
+    reason = REASONS[code]
+    sentence = reason.explain(found, wanted)
+    return Trouble(
+        domain.name, Status.SUCCESS, Status.SUCCESS, code, None, reason.owner, sentence, reason.next_step,
+        find_time_left(domain, now),
+    )  # fmt: skip
+
+
+def count_domains(number: int) -> str:
+    """Return a number of domains in words."""
+    return "1 domain" if number == 1 else f"{number} domains"

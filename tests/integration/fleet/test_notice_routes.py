@@ -1,0 +1,219 @@
+"""Messages about some domains go to other URLs: by who must act, and by customer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sslctl.rules.reasons import Owner
+from sslctl.sandbox.c4.faults import Fault, Operation
+from tests.support.cdn import Cdn
+from tests.support.notifying import NotifyingCdn
+from tests.support.webhook import Webhook
+
+ACME, GLOBEX, OTHER = "shop.example.com", "www.example.org", "api.example.net"
+
+
+@pytest.fixture
+def notifying(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> NotifyingCdn:
+    monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Emergency,Failure")
+    return NotifyingCdn(cdn)
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as running:
+        yield running
+
+
+def fail(cdn: Cdn, name: str, customer: str = "") -> None:
+    """Add a domain that points elsewhere."""
+    cdn.add_domain(name, points_at="elsewhere.test", customer=customer)
+    assert cdn.sslctl("add", name).exit_code == 4
+
+
+def refuse_upload(cdn: Cdn, name: str, customer: str = "") -> None:
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=400))
+    cdn.add_domain(name, customer=customer)
+    assert cdn.sslctl("add", name).exit_code == 7
+
+
+def test_message_goes_to_every_route_that_matches_and_otherwise_to_the_default(
+    notifying: NotifyingCdn,
+) -> None:
+    of_customers = notifying.add_route(Owner.CUSTOMER)
+    of_acme = notifying.add_route(customers=("acme", "initech"))
+    of_both = notifying.add_route(Owner.C4, Owner.OPERATOR, customers=("globex",))
+    fail(notifying, ACME, "acme")
+    fail(notifying, OTHER)
+    refuse_upload(notifying, GLOBEX, "globex")
+    refuse_upload(notifying, "plain.example.com")
+    notifying.tick()
+    assert [message.title for message, _ in of_customers.sent] == ["sslctl: 2 domains in Failure"]
+    assert [message.title for message, _ in of_acme.sent] == ["sslctl: 1 domain in Failure"]
+    assert ACME in of_acme.sent[0][0].body
+    assert [message.title for message, _ in of_both.sent] == ["sslctl: 1 domain in Emergency"]
+    assert notifying.titles() == ["1 domain in Emergency"]
+    assert "plain.example.com" in notifying.notifier.sent[0][0].body
+
+
+def test_urls_of_a_route_that_missed_a_message_get_it_again_and_no_others(notifying: NotifyingCdn) -> None:
+    route = notifying.add_route(Owner.CUSTOMER)
+    route.deaf = {1}
+    fail(notifying, ACME)
+    refuse_upload(notifying, GLOBEX)
+    notifying.tick()
+    assert notifying.titles() == ["1 domain in Emergency"]
+    line = "The last notice to the route customer has not been delivered since "
+    assert line in notifying.sslctl("list").stderr
+    route.deaf = set()
+    notifying.tick(hours=1)
+    assert len(route.sent) == 2
+    assert notifying.sslctl("list").stderr == ""
+    notifying.tick(hours=1)
+    assert len(route.sent) == 2
+
+
+def test_route_that_nobody_hears_is_reported_to_the_default_and_the_tick_sends_no_ping(
+    notifying: NotifyingCdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLCTL_NOTIFY_PING_URL", f"http://{webhook.address}/")
+    route = notifying.add_route(Owner.CUSTOMER)
+    route.deaf = {1}
+    fail(notifying, ACME)
+    notifying.tick()
+    assert (notifying.titles(), webhook.pings) == ([], [])
+    notifying.tick(hours=1)
+    assert notifying.titles() == ["no message reaches the route customer"]
+    assert "`sslctl notify`" in notifying.notifier.sent[0][0].body
+    route.deaf = set()
+    for _ in range(3):
+        notifying.tick(hours=1)
+    assert notifying.titles()[1:] == ["all domains have recovered"]
+    assert len(webhook.pings) == 3
+
+
+def test_trouble_of_the_fleet_goes_to_the_default(notifying: NotifyingCdn) -> None:
+    route = notifying.add_route(*Owner)
+    notifying.add_domain(ACME)
+    assert notifying.sslctl("add", ACME).exit_code == 0
+    notifying.c4.set_faults(Fault(status=401))
+    notifying.tick(days=2)
+    assert notifying.titles() == ["C4 refuses sslctl's token"]
+    assert route.sent == []
+
+
+def test_recovery_is_reported_to_the_route_that_heard_of_the_trouble(notifying: NotifyingCdn) -> None:
+    route = notifying.add_route(Owner.CUSTOMER)
+    fail(notifying, ACME)
+    notifying.tick()
+    notifying.point(ACME, f"{ACME}.cdn.test")
+    notifying.clear_dns(ACME)
+    notifying.point(ACME, f"{ACME}.cdn.test")
+    assert notifying.sslctl("recheck", ACME).exit_code == 0
+    notifying.tick(hours=1)
+    assert [message.title for message, _ in route.sent] == [
+        "sslctl: 1 domain in Failure", "sslctl: all domains have recovered",
+    ]  # fmt: skip
+    assert notifying.titles() == []
+
+
+def test_notice_of_a_removed_route_is_forgotten(notifying: NotifyingCdn) -> None:
+    route = notifying.add_route(Owner.CUSTOMER)
+    route.deaf = {1}
+    fail(notifying, ACME)
+    notifying.tick()
+    notifying.routes.clear()
+    notifying.tick(hours=1)
+    assert notifying.titles() == ["1 domain in Failure"]
+    assert notifying.sslctl("list").stderr == ""
+
+
+def configure(cdn: Cdn, *tables: str) -> None:
+    cdn.config_path.write_text(cdn.config_path.read_text() + "\n".join(tables))
+
+
+def urls_of(folder: Path, name: str, *urls: str) -> Path:
+    path = folder / name
+    path.write_text("\n".join(urls) + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_routes_of_the_configuration_are_sent_over_http_and_tested_by_notify(
+    cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Failure")
+    with Webhook() as other:
+        everything = urls_of(cdn.folder, "urls", webhook.url())
+        acme = urls_of(cdn.folder, "acme", "# support", other.url())
+        configure(
+            cdn,
+            f'[notify]\nurls_file = "{everything}"',
+            f'[[notify.route]]\nowners = ["customer"]\ncustomers = ["acme"]\nurls_file = "{acme}"',
+        )
+        result = cdn.sslctl("notify")
+        assert result.exit_code == 0
+        assert result.stdout.splitlines() == [
+            "URL 1 (json):                                  delivered",
+            "owners=customer customers=acme, URL 1 (json):  delivered",
+        ]
+        assert "the route owners=customer customers=acme" in other.bodies[0]
+        fail(cdn, ACME, "acme")
+        fail(cdn, GLOBEX, "globex")
+        result = cdn.sslctl("daemon-tick", "--json")
+        assert [body.splitlines()[0] for body in (*webhook.bodies[1:], *other.bodies[1:])] == [
+            "sslctl: 1 domain in Failure"
+        ] * 2
+        assert ACME in other.bodies[1]
+        assert GLOBEX in webhook.bodies[1]
+        assert [(each["route"], each["kind"]) for each in result.json["notices"]] == [
+            (None, "trouble"), ("owners=customer customers=acme", "trouble"),
+        ]  # fmt: skip
+        assert "s3cret" not in result.stdout + result.stderr
+
+
+def test_command_notify_ends_with_75_if_a_url_of_a_route_fails(cdn: Cdn, webhook: Webhook) -> None:
+    everything = urls_of(cdn.folder, "urls", webhook.url())
+    broken = urls_of(cdn.folder, "broken", "nosuch://s3cret")
+    configure(
+        cdn,
+        f'[notify]\nurls_file = "{everything}"',
+        f'[[notify.route]]\nowners = ["c4"]\nurls_file = "{broken}"',
+    )
+    result = cdn.sslctl("notify", "--json")
+    assert result.exit_code == 75
+    assert [(each["route"], each["delivered"]) for each in result.json["urls"]] == [
+        (None, True),
+        ("owners=c4", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("urls", "mode", "default", "message"),
+    [
+        ("# nothing\n", 0o600, True, "contains no URL"),
+        ("json://a.test\n", 0o644, True, "everyone has access to"),
+        ("json:/s3cret\n", 0o600, True, "line 1 must be a URL of apprise"),
+        ("json://a.test\n", 0o600, False, "what no route matches would reach nobody"),
+    ],
+)
+@pytest.mark.parametrize("command", ["daemon-tick", "notify", "doctor"])
+def test_unusable_route_is_refused_before_any_domain_is_touched(
+    cdn: Cdn, urls: str, mode: int, message: str, command: str, *, default: bool
+) -> None:
+    path = cdn.folder / "route"
+    path.write_text(urls)
+    path.chmod(mode)
+    everything = urls_of(cdn.folder, "urls", "json://a.test")
+    configure(
+        cdn,
+        f'[notify]\nurls_file = "{everything}"' if default else "",
+        f'[[notify.route]]\nowners = ["c4"]\nurls_file = "{path}"',
+    )
+    result = cdn.sslctl(command)
+    assert result.exit_code == 8
+    assert message in " ".join((result.stderr + result.stdout).split())
+    assert "s3cret" not in result.stderr + result.stdout
