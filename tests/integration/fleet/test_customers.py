@@ -22,6 +22,8 @@ def test_first_pass_records_the_customer(cdn: Cdn) -> None:
     cdn.add_domain(NAME, customer="acme")
     assert cdn.sslctl("add", NAME).exit_code == 0
     assert customers(cdn) == {NAME: "acme"}
+    assert "Customer:      acme" in cdn.sslctl("view", NAME).stdout
+    assert cdn.sslctl("view", NAME, "--json").json["domain"]["customer"] == "acme"
 
 
 @pytest.mark.parametrize("has_inventory", [True, False])
