@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import click
@@ -9,11 +11,12 @@ import click
 from sslctl.app import App
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.stdout import write_json, write_json_list, write_line
-from sslctl.cli.output.table import table
+from sslctl.cli.output.stdout import blocks, discard_stdout, write_json, write_json_list, write_line
+from sslctl.cli.output.table import StreamedTable
 from sslctl.errors import Exit
 from sslctl.fleet import key_pruning
 from sslctl.rules.singapore import format_sgt
+from sslctl.rules.versions import SpareKey
 
 
 @click.group("keys")
@@ -72,27 +75,46 @@ def prune(app: App, *, days: int, dry_run: bool, as_json: bool) -> int:
     that would be installed if the domain were added again. The certificates and the history are kept.
     """
     now, older_than = app.clock(), timedelta(days=days)
-    busy = 0
     app.only_reads = dry_run
     if dry_run:
-        keys = list(key_pruning.find(app.store, now, older_than))
-    else:
-        pruned = key_pruning.prune(app.store, now, older_than)
-        keys, busy = pruned.keys, pruned.busy
-    if as_json:
-        write_json_list(
-            json_shapes.envelope(dry_run=dry_run, busy=busy), "keys", map(json_shapes.spare_key, keys)
+        _write(
+            key_pruning.find(app.store, now, older_than), dry_run=True, as_json=as_json, count_busy=lambda: 0
         )
-    else:
-        if keys:
-            rows = [
-                (key.domain.name, str(key.certificate.version), format_sgt(key.superseded_at)) for key in keys
-            ]
-            write_line(table(rows, ("DOMAIN", "VERSION", "SUPERSEDED")))
-        done = "would be destroyed (--dry-run)" if dry_run else "destroyed"
-        write_line(f"{len(keys)} private {'key' if len(keys) == 1 else 'keys'} {done}")
-    if busy:
-        domains = "1 domain" if busy == 1 else f"{busy} domains"
+        return Exit.OK
+    pruning = key_pruning.Pruning(app.store, now, older_than)
+    keys = iter(pruning)
+    try:
+        _write(keys, dry_run=False, as_json=as_json, count_busy=lambda: pruning.busy)
+    except BrokenPipeError:
+        # The reader of the output has left; the other keys are destroyed all the same.
+        discard_stdout()
+        deque(keys, maxlen=0)
+    if pruning.busy:
+        domains = "1 domain" if pruning.busy == 1 else f"{pruning.busy} domains"
         click.echo(f"sslctl: skipped {domains} that another command works on; try again later", err=True)
         return Exit.TRY_LATER
     return Exit.OK
+
+
+def _write(keys: Iterable[SpareKey], *, dry_run: bool, as_json: bool, count_busy: Callable[[], int]) -> None:
+    """Write the keys as they come: a large fleet has a million. `count_busy` is called after the last one."""
+    if as_json:
+        shown = map(json_shapes.spare_key, keys)
+        write_json_list(
+            json_shapes.envelope(dry_run=dry_run), "keys", shown, last=lambda: {"busy": count_busy()}
+        )
+        return
+    rows = StreamedTable(("DOMAIN", "VERSION", "SUPERSEDED"))
+    number = 0
+    for block in blocks(keys):
+        number += len(block)
+        write_line(
+            rows.lay_out(
+                [
+                    (key.domain.name, str(key.certificate.version), format_sgt(key.superseded_at))
+                    for key in block
+                ]
+            )
+        )
+    done = "would be destroyed (--dry-run)" if dry_run else "destroyed"
+    write_line(f"{number} private {'key' if number == 1 else 'keys'} {done}")

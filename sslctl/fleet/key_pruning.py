@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Protocol
 
 from sslctl.issuance.claims import claim_domains, release_domains, require_claim
@@ -25,40 +25,53 @@ class _Store(Claims, Domains, Keys, Maintenance, Transactions, Versions, Protoco
     """What pruning reads and writes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """The destroyed keys, and the number of domains skipped because another process works on them."""
-
-    keys: list[SpareKey]
-    busy: int
-
-
 def find(store: _Store, now: datetime, older_than: timedelta) -> Iterator[SpareKey]:
     """Yield the keys that have not been needed for `older_than`, by domain name; see `versions.key_unneeded_since`."""
-    return _spare(store, store.domains_with_spare_keys(now - older_than), now, older_than)
+    for block in _blocks(store.domains_with_spare_keys(now - older_than)):
+        yield from _spare(store, block, now, older_than)
 
 
-def prune(store: _Store, now: datetime, older_than: timedelta) -> Pruned:
-    """Destroy the keys that `find` yields. If it is killed, some are destroyed; the next run destroys the rest."""
-    names = store.domains_with_spare_keys(now - older_than)
-    keys, busy = list[SpareKey](), 0
-    for start in range(0, len(names), _BLOCK):
-        block = names[start : start + _BLOCK]
+class Pruning:
+    """The destruction of the keys that `find` yields. Iterate over it once, to the end; it yields each destroyed key.
+
+    `destroyed` counts the keys, `busy` the domains that were skipped because another process works on them. If it is killed,
+    some keys are destroyed; the next one destroys the rest.
+    """
+
+    def __init__(self, store: _Store, now: datetime, older_than: timedelta) -> None:
+        self._store = store
+        self._now = now
+        self._older_than = older_than
+        self.destroyed = 0
+        self.busy = 0
+
+    def __iter__(self) -> Iterator[SpareKey]:
+        for block in _blocks(self._store.domains_with_spare_keys(self._now - self._older_than)):
+            keys = self._prune(block)
+            self.destroyed += len(keys)
+            yield from keys
+        self._store.record_milestone(Milestone.KEYS_PRUNED, f"{self.destroyed} destroyed")
+
+    def _prune(self, names: list[str]) -> list[SpareKey]:
+        store = self._store
         # Without the claim, an `add` running now could make an old version the wanted one again.
-        ours = claim_domains(store, block)
-        busy += len(block) - len(ours)
+        ours = claim_domains(store, names)
+        self.busy += len(names) - len(ours)
         try:
             with store.transaction():
                 for name in ours:
                     require_claim(store, name)
-                found = list(_spare(store, ours, now, older_than))
+                found = list(_spare(store, ours, self._now, self._older_than))
                 for key in found:
                     store.destroy_key(key.domain, key.certificate)
-            keys += found
         finally:
             release_domains(store, ours)
-    store.record_milestone(Milestone.KEYS_PRUNED, f"{len(keys)} destroyed")
-    return Pruned(keys, busy)
+        return found
+
+
+def _blocks(names: Iterator[str]) -> Iterator[list[str]]:
+    while block := list(islice(names, _BLOCK)):
+        yield block
 
 
 def _spare(store: _Store, names: list[str], now: datetime, older_than: timedelta) -> Iterator[SpareKey]:

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -83,15 +83,26 @@ def write_json(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def write_json_list(value: dict[str, Any], key: str, elements: Iterable[dict[str, Any]]) -> None:
+def write_json_list(
+    value: dict[str, Any],
+    key: str,
+    elements: Iterable[dict[str, Any]],
+    last: Callable[[], dict[str, Any]] = dict,
+) -> None:
     """Write `value` as a JSON object with one more field, `key`: an array of `elements`, each on its own line.
 
-    The first elements are made before anything is written, so that an error that prevents all of them can be written instead.
+    `last` returns fields that are known only after the last element. The first elements are made before anything is written, so
+    that an error that prevents all of them can be written instead.
     """
-    write_json_texts(value, key, map(encode_json, elements))
+    write_json_texts(value, key, map(encode_json, elements), last)
 
 
-def write_json_texts(value: dict[str, Any], key: str, elements: Iterable[str]) -> None:
+def write_json_texts(
+    value: dict[str, Any],
+    key: str,
+    elements: Iterable[str],
+    last: Callable[[], dict[str, Any]] = dict,
+) -> None:
     """Do the same as `write_json_list` for `elements` that are JSON text."""
     found = blocks(elements)
     first = next(found, [])
@@ -101,7 +112,8 @@ def write_json_texts(value: dict[str, Any], key: str, elements: Iterable[str]) -
     for block in chain([first] if first else [], found):
         click.echo(separator + ",\n".join(block), nl=False)
         separator = ",\n"
-    click.echo("\n]}")
+    ending = "".join(f", {encode_json(name)}: {encode_json(field)}" for name, field in last().items())
+    click.echo(f"\n]{ending}}}")
 
 
 def write_csv(rows: Iterable[Iterable[object]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -37,8 +38,11 @@ class Keys(Protocol):
     def require_keys(self) -> None:
         """Raise `StateError` unless the key file decrypts every stored secret."""
 
-    def domains_with_spare_keys(self, issued_until: datetime) -> list[str]:
-        """Return the names of domains with a key whose certificate is neither wanted nor served, and issued by `issued_until`."""
+    def domains_with_spare_keys(self, issued_until: datetime) -> Iterator[str]:
+        """Yield the names, sorted, of domains with a key whose certificate is neither wanted nor served, and issued by `issued_until`.
+
+        It reads some hundred domains at a time, and other processes can write in the meantime.
+        """
 
     def destroy_key(self, domain: Domain, certificate: Certificate) -> None:
         """Destroy the private key of `certificate`, for good. Raise `Busy` if it is wanted or served by now."""

@@ -69,13 +69,23 @@ def test_domains_with_spare_keys_are_those_with_a_version_neither_wanted_nor_ser
     store: Store, domain: Domain, clock: Clock
 ) -> None:
     served = serve(store, issue(store, domain))
-    assert store.domains_with_spare_keys(START) == []
+    assert list(store.domains_with_spare_keys(START)) == []
     clock.move(days=1)
     renewed = issue(store, served)
-    assert store.domains_with_spare_keys(START) == [], "it is still served"
+    assert list(store.domains_with_spare_keys(START)) == [], "it is still served"
     serve(store, renewed)
-    assert store.domains_with_spare_keys(START - DAY) == []
-    assert store.domains_with_spare_keys(START) == [NAME]
+    assert list(store.domains_with_spare_keys(START - DAY)) == []
+    assert list(store.domains_with_spare_keys(START)) == [NAME]
+
+
+def test_domains_with_spare_keys_are_found_behind_many_without_one(
+    store: Store, domain: Domain, clock: Clock
+) -> None:
+    late = store.add_domain("z.test", (), Source.C4)
+    for each in (domain, late):
+        serve(store, issue(store, serve(store, issue(store, each))))
+    store.add_domains([f"n{number:03}.test" for number in range(450)])
+    assert list(store.domains_with_spare_keys(clock())) == [NAME, "z.test"]
 
 
 def test_destroy_key_leaves_the_certificate_without_its_key(
@@ -89,7 +99,7 @@ def test_destroy_key_leaves_the_certificate_without_its_key(
     assert destroyed.key_destroyed_at == clock()
     assert store.bundle(destroyed).private_key == ""
     assert store.bundle(new).private_key == private_key()
-    assert store.domains_with_spare_keys(clock()) == []
+    assert list(store.domains_with_spare_keys(clock())) == []
     event = store.events(domain)[-1]
     assert (event.kind, event.version) == ("key destroyed", 1)
     store.require_keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -515,6 +516,34 @@ def test_keys_prune_prints_each_key_and_a_total(cdn: Cdn, renewed: str) -> None:
     )
     assert cdn.sslctl("keys", "prune").stdout == "0 private keys destroyed\n"
     assert json.loads(cdn.sslctl("keys", "prune", "--json").stdout)["dry_run"] is False
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+def test_keys_prune_destroys_all_keys_although_the_reader_of_its_output_has_left(
+    cdn: Cdn, renewed: str, form: tuple[str, ...]
+) -> None:
+    with look_into(database_of(cdn.folder / "state")) as connection, connection:
+        # The process goes by the real time.
+        connection.execute("UPDATE certificate SET issued_at = '2020-01-01T00:00:00Z'")
+        connection.execute("UPDATE certificate SET replaced_at = issued_at WHERE replaced_at IS NOT NULL")
+    command = [sys.executable, "-m", "sslctl", "--config", str(cdn.config_path), "keys", "prune"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [*command, "--older-than", "0", *form],
+        env=environment(),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=PATIENCE,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    app = cdn.app()
+    # It is recorded after the last key.
+    assert app.store.milestones()[Milestone.KEYS_PRUNED].detail == "1 destroyed"
+    app.close()
+    assert "key destroyed" in cdn.sslctl("view", renewed).stdout
 
 
 def test_rotation_whose_claim_was_broken_stops_and_the_next_one_completes_it(cdn: Cdn) -> None:

@@ -82,8 +82,8 @@ def test_pass_of_another_process_is_refused_while_prune_holds_the_domain(renewed
     renewed.clock.at = max(datetime.now(UTC).replace(microsecond=0), renewed.clock.at)
     app = renewed.app()
     store: Any = Paused(app.store)
-    pruned = key_pruning.prune(store, renewed.clock(), timedelta())
-    assert [key.certificate.version for key in pruned.keys] == [1]
+    pruned = list(key_pruning.Pruning(store, renewed.clock(), timedelta()))
+    assert [key.certificate.version for key in pruned] == [1]
     (refused,) = rechecks
     assert (refused.returncode, refused.stdout) == (75, "")
     assert f"another sslctl works on {NAME}\n" in refused.stderr
