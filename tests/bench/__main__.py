@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from tabulate import tabulate
 
-from tests.bench import issuance, plot, scale, ticks
+from tests.bench import history, issuance, plot, scale, ticks
 from tests.bench.competitors import CERTBOT
 from tests.bench.report import Part
 from tests.support import ROOT, machine
@@ -30,6 +30,7 @@ Measure = Callable[[Path, Progress], Part]
 _SMALL_ISSUANCE = issuance.Sizes(repetitions=1, domains=2, workers=2, slow=(2,), competitors=((CERTBOT, 1),))
 _SMALL_SCALE = scale.Sizes(repetitions=1, starts=1, counts=(10, 20))
 _SMALL_TICKS = ticks.Sizes(repetitions=1, domains=10)
+_SMALL_HISTORY = history.Sizes(repetitions=1, domains=20, versions=3)
 
 
 def parts(*, small: bool) -> dict[str, Measure]:
@@ -37,10 +38,12 @@ def parts(*, small: bool) -> dict[str, Measure]:
     issuing = _SMALL_ISSUANCE if small else issuance.Sizes()
     growing = _SMALL_SCALE if small else scale.Sizes()
     ticking = _SMALL_TICKS if small else ticks.Sizes()
+    aging = _SMALL_HISTORY if small else history.Sizes()
     return {
         "issuance": lambda folder, progress: issuance.measure(folder, issuing, progress),
         "scale": lambda folder, progress: scale.measure(folder, growing, progress),
         "ticks": lambda folder, progress: ticks.measure(folder, ticking, progress),
+        "history": lambda folder, progress: history.measure(folder, aging, progress),
     }
 
 

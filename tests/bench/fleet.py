@@ -68,6 +68,28 @@ class Fleet:
         connection.execute("COMMIT")
         connection.close()
 
+    def age(self, versions: int) -> None:
+        """Record `versions` older certificates of each domain that has one, with their keys and events. Use it once."""
+        connection = sqlite3.connect(self._sslctl.state / "sslctl.db", isolation_level=None)
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN")
+        insert_certificate, insert_event = _Insert(connection, "certificate"), _Insert(connection, "event")
+        sql = "SELECT domain.id, name FROM domain JOIN certificate ON certificate.id = wanted_id"
+        aged = connection.execute(sql).fetchall()
+        connection.execute("UPDATE certificate SET version = ?", (versions + 1,))
+        for version in range(1, versions + 1):
+            left = (version - versions) * _LIFETIME * 0.9 - timedelta(days=1)
+            for number, name in aged:
+                facts = self._synthetic(f"{version}.{name}", left)
+                ends = {"verified_at": facts["not_before"], "replaced_at": facts["not_after"]}
+                row = {"domain_id": number, "version": version, "source": "c4", **facts, **ends}
+                row["digest"] = rows.digest(row[column] for column in rows.UNCHANGING)
+                insert_certificate(row)
+                for event in self._events(number, has_certificate=True):
+                    insert_event({**event, "version": version})
+        connection.execute("COMMIT")
+        connection.close()
+
     # Kinds of domains
 
     def settled(self, number: int, _name: str) -> tuple[Row, Row | None]:

@@ -1,0 +1,115 @@
+"""Years of history: a tick that has work, writers meanwhile, and `keys prune`, over many versions of each certificate."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from tests.bench.fleet import Fleet, names
+from tests.bench.meter import Cost
+from tests.bench.program import Sslctl
+from tests.bench.report import MIB, Part, under
+from tests.support.suite import Progress
+
+# Patient enough to measure any wait.
+_WRITER_SECONDS = 300
+_PAUSE_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured. The full size, 40,000 domains with 30 versions each, takes 5 GB and some minutes to make."""
+
+    repetitions: int = 3
+    domains: int = 5_000
+    versions: int = 30
+
+
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
+    """Measure ticks with one domain due and none due, and `keys prune --dry-run`."""
+    with TemporaryDirectory(dir=folder) as own:
+        sslctl = _aged(Path(own), sizes, progress)
+        size = (sslctl.state / "sslctl.db").stat().st_size / MIB
+        working, idle, waits = list[float](), list[float](), list[float]()
+        prunes = list[Cost]()
+        for repetition in range(sizes.repetitions):
+            progress(f"{repetition + 1} of {sizes.repetitions}: ticks, and keys prune")
+            _make_one_due(sslctl)
+            with _Writer(sslctl.state / "sslctl.db") as writer:
+                # C4 does not answer here: the domain is Pending after its pass.
+                working.append(sslctl.run("daemon-tick", "--quiet", accept=(5, 75)).wall)
+            waits.append(writer.longest)
+            idle.append(sslctl.run("daemon-tick", "--quiet").wall)
+            prunes.append(sslctl.run("keys", "prune", "--dry-run"))
+    what = f"{sizes.domains:,} domains with {sizes.versions} versions ({size:,.0f} MiB)"
+    return Part(
+        [
+            under(f"A tick with one domain due over {what}", 5, "s", working),
+            under(f"A tick with nothing due over {what}", 1.5, "s", idle),
+            under("The longest wait of a writer during that tick", 1, "s", waits),
+            under("`keys prune --dry-run`", 120, "s", [cost.wall for cost in prunes]),
+            under("`keys prune --dry-run`, memory", 150, "MiB", [cost.largest_rss / MIB for cost in prunes]),
+        ]
+    )
+
+
+def _aged(own: Path, sizes: Sizes, progress: Progress) -> Sslctl:
+    """Create a store with nothing due, in which each certificate has replaced many. No service is running."""
+    progress(f"making a store of {sizes.domains:,} domains with {sizes.versions} versions each")
+    (own / "token").write_text("s3cret-token\n")
+    (own / "token").chmod(0o600)
+    config = own / "config.toml"
+    config.write_text(
+        f'[c4]\nbase_url = "https://127.0.0.1:9"\ntoken_file = "{own / "token"}"\n'
+        '[acme]\ndirectory_url = "https://127.0.0.1:9/directory"\n'
+        '[cdn]\ncname_suffixes = ["cdn.example.net"]\n[renewal]\nari = "off"\n'
+    )
+    sslctl = Sslctl(config, own / "state")
+    fleet = Fleet(sslctl)
+    fleet.fill(names(sizes.domains, "aged"), Fleet.settled)
+    fleet.age(sizes.versions - 1)
+    return sslctl
+
+
+def _make_one_due(sslctl: Sslctl) -> None:
+    unknown = ", ".join(
+        f"unconfirmed_{column} = NULL" for column in ("code", "found", "since", "retry_at", "tries")
+    )
+    with closing(sqlite3.connect(sslctl.state / "sslctl.db")) as connection, connection:
+        connection.execute(
+            f"UPDATE domain SET retry_at = '2020-01-01T00:00:00Z', {unknown} WHERE id ="  # noqa: S608 - ours
+            " (SELECT min(id) FROM domain WHERE finding_code = 'CNAME_ELSEWHERE')"
+        )
+
+
+class _Writer:
+    """Writes a row of its own to the database `path` again and again for the block; `longest` is the longest wait, in seconds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+        self.longest = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        with closing(
+            sqlite3.connect(self._path, isolation_level=None, timeout=_WRITER_SECONDS)
+        ) as connection:
+            while not self._ended.wait(_PAUSE_SECONDS):
+                began = time.monotonic()
+                connection.execute("UPDATE domain SET revision = revision + 1 WHERE id = 2")
+                self.longest = max(self.longest, time.monotonic() - began)
