@@ -332,6 +332,8 @@ class Milestone(StrEnum):
     RESTORED = "restored"
     CLAIM_BROKEN = "claim broken"
     PAUSE_LIFTED = "pause lifted"
+    CHECKED = "checked for damage"
+    DAMAGE_SEARCH = "damage search"
 
 
 class Life(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -31,8 +32,18 @@ class Maintenance(Protocol):
     def check_integrity(self, seconds: float) -> bool:
         """Search the state for damage for at most `seconds`, and return whether all of it was searched.
 
-        Nothing is written. Raise `StateError` if damage is found.
+        Of a state that is too large for that, search only the schema. Nothing is written. Raise `StateError` if damage is found.
         """
+
+    def continue_check(self, seconds: float) -> None:
+        """Search a state of any size for damage for about `seconds`, from where the last call stopped.
+
+        Other processes can write in the meantime. When the end is reached, record the milestone `CHECKED`; the next call starts
+        again. Raise `StateError` if damage is found: every later call finds it at once, until it is repaired.
+        """
+
+    def check_domains(self, names: Sequence[str]) -> None:
+        """Search what a pass over each of the domains `names` reads for damage. Raise `StateError` if damage is found."""
 
     def record_milestone(self, milestone: Milestone, detail: str) -> None:
         """Record that `milestone` was reached now."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sslctl.errors import SslctlError, StateError
 from sslctl.store.sql.connection import Run, T
-from sslctl.store.sqlite import schema
+from sslctl.store.sqlite import damage, schema
 from sslctl.store.sqlite.creation import make_database, make_folder, require_ours
+from sslctl.store.sqlite.damage import DamageSearch, Place
 from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.store.sqlite.presence import MAKE_HINT, find_gap
 from sslctl.store.sqlite.waiting import SQLITE_SECONDS, LockWait, Waiting, busy_error, is_locked
@@ -25,7 +26,6 @@ OLDEST_SQLITE = (3, 39)
 _MOST_MEMBERS = 64
 _LONGEST_SECONDS = 0.05
 _POLL_SECONDS = 0.1
-_STEPS_BETWEEN_CHECKS = 100_000
 
 
 class _Group:
@@ -142,33 +142,40 @@ class Database:
         self._await(group)
 
     def find_damage(self, seconds: float) -> str | None:
-        """Search the file for damage for at most `seconds`; return it, empty for none, None if the time was too short."""
+        """Search a small file for damage for at most `seconds`; return it, empty for none, None if not all was searched."""
         with self._translating_errors(), self._lock:
-            return self._reads.run(lambda: self._find_damage(seconds))
-
-    def _find_damage(self, seconds: float) -> str | None:
-        end = time.monotonic() + seconds
-        alteration = schema.find_alteration(self._connection)
-        if alteration:
-            return alteration
-        self._connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
-        try:
-            # Unlike quick_check it compares the indexes with the rows: most data is in both.
-            found: str = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                return None
-            raise
-        finally:
-            self._connection.set_progress_handler(None, 0)
-        return "" if found == "ok" else found
+            return self._reads.run(lambda: damage.find_whole(self._connection, seconds))
 
     def check_integrity(self, seconds: float) -> bool:
-        """Search for damage for at most `seconds`; return whether all was searched. Raise `StateError` for damage."""
+        """Do the same; return whether all was searched. Raise `StateError` for damage."""
         found = self.find_damage(seconds)
         if found:
             raise self._unreadable(sqlite3.DatabaseError(found))
         return found is not None
+
+    def search_on(self, place: Place, seconds: float) -> Place | None:
+        """Search a file of any size for damage for about `seconds`, from `place`, in short transactions.
+
+        Return where to go on, None at the end. Raise `StateError` for damage.
+        """
+        end = time.monotonic() + seconds
+        search, left = DamageSearch(self._fetch), place
+        with self._translating_errors():
+            while True:
+                following = search.step(left)
+                if following is None or time.monotonic() > end:
+                    return following
+                left = following
+
+    def check_domains(self, names: Sequence[str]) -> None:
+        """Search what belongs to the domains `names` for damage; see `Maintenance.check_domains`."""
+        with self._translating_errors():
+            DamageSearch(self._fetch).search_domains(names)
+
+    def _fetch(self, sql: str, values: Sequence[object]) -> list[sqlite3.Row]:
+        """Return the rows of a query of what is committed."""
+        with self._lock:
+            return self._reads.run(lambda: self._connection.execute(sql, values).fetchall())
 
     @property
     def _is_mine(self) -> bool:

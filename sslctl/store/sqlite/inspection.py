@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sslctl.rules.limits import NO_LIMITS
+from sslctl.rules.model import Milestone
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.claims import SqlClaims
 from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.queries import SqlQueries
+from sslctl.store.sqlite.damage import START, Place
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.presence import lock_folder_of
 from sslctl.store.sqlite.waiting import Waiting
@@ -33,8 +35,17 @@ class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses):
         self._database = Database(path, read_only=True, waiting=waiting or _WAITING)
 
     def find_damage(self, seconds: float) -> str | None:
-        """Search for damage for at most `seconds`; return it, empty for none, None if the time was too short."""
-        return self._database.find_damage(seconds)
+        """Search for damage for about `seconds`; return it, empty for none, None if not all was searched.
+
+        Of a large file the search begins at the part that the next tick checks.
+        """
+        found = self._database.find_damage(seconds)
+        if found is not None:
+            return found
+        last = self.milestones().get(Milestone.DAMAGE_SEARCH)
+        place = Place.load(last.detail if last else "")
+        is_whole = self._database.search_on(place, seconds) is None and place == START
+        return "" if is_whole else None
 
     def close(self) -> None:
         """Close the database."""

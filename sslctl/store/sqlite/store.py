@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -13,10 +14,14 @@ from sslctl.store.interface.maintenance import Copy
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.store import SqlStore
 from sslctl.store.sqlite import copies
+from sslctl.store.sqlite.damage import START, Place
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.presence import lock_folder_of
 from sslctl.store.sqlite.waiting import Waiting
 from sslctl.text import clean
+
+# The place of the search for damage is recorded after so many seconds.
+_CHECK_SECONDS = 0.2
 
 
 class SqliteStore(SqlStore, Store):
@@ -62,11 +67,33 @@ class SqliteStore(SqlStore, Store):
     def back_up(self, path: Path, *, force: bool = False) -> Copy:
         spared = (self._path, self._keyring.path)
         copy = copies.back_up(self._path, path, self._waiting, force=force, spared=spared)
-        self.record_milestone(Milestone.BACKED_UP, clean(path))
+        with self.transaction():
+            self.record_milestone(Milestone.BACKED_UP, clean(path))
+            # The copy was searched as a whole.
+            self.record_milestone(Milestone.CHECKED, "")
         return copy
 
     def check_integrity(self, seconds: float) -> bool:
         return self._database.check_integrity(seconds)
+
+    def continue_check(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            last = self.milestones().get(Milestone.DAMAGE_SEARCH)
+            place = self._database.search_on(Place.load(last.detail if last else ""), _CHECK_SECONDS)
+            # At once: if the next part is damaged, every later search begins with it.
+            self._record_place(place)
+            if place is None or time.monotonic() > end:
+                return
+
+    def _record_place(self, place: Place | None) -> None:
+        with self.transaction():
+            if place is None:
+                self.record_milestone(Milestone.CHECKED, "")
+            self.record_milestone(Milestone.DAMAGE_SEARCH, (place or START).dump())
+
+    def check_domains(self, names: Sequence[str]) -> None:
+        self._database.check_domains(names)
 
     def close(self) -> None:
         self._end_claims()

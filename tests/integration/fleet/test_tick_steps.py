@@ -34,21 +34,32 @@ A, B = "a.test", "b.test"
 class CheckedStore:
     """The store `inner`, whose integrity checks are scripted: `results` are returned one a call, or raised.
 
-    `checks` has the seconds of each check.
+    `checks` has the seconds of each check, or the names of the domains whose rows were checked.
     """
 
     def __init__(self, inner: SqliteStore, *results: bool | StateError) -> None:
         self._inner = inner
         self._results = list(results)
-        self.checks: list[float] = []
+        self.checks: list[float | tuple[str, ...]] = []
 
     def __getattr__(self, method: str) -> object:
         return getattr(self._inner, method)
 
     def check_integrity(self, seconds: float) -> bool:
         """See `Maintenance.check_integrity`."""
-        self.checks.append(seconds)
-        result = self._results.pop(0)
+        return self._check(seconds)
+
+    def continue_check(self, seconds: float) -> None:
+        """See `Maintenance.continue_check`."""
+        self._check(seconds)
+
+    def check_domains(self, names: Sequence[str]) -> None:
+        """See `Maintenance.check_domains`."""
+        self._check(tuple(names))
+
+    def _check(self, what: float | tuple[str, ...]) -> bool:
+        self.checks.append(what)
+        result = self._results.pop(0) if self._results else True
         if isinstance(result, StateError):
             raise result
         return result
@@ -257,30 +268,32 @@ def test_lock_and_claim_are_released_if_a_pass_raises(fixture: Fixture) -> None:
 # The check for damage
 
 
-def test_long_check_runs_if_there_is_work_and_the_short_one_did_not_finish(fixture: Fixture) -> None:
+def test_parts_and_the_rows_of_the_passes_are_checked_if_there_is_work_and_the_short_check_did_not_finish(
+    fixture: Fixture,
+) -> None:
     fixture.add(A)
-    fixture.run(checks=(False, True))
-    assert fixture.checked.checks == [0.2, 60]
-
-
-def test_long_check_does_not_run_without_work(fixture: Fixture) -> None:
     fixture.run(checks=(False,))
-    assert fixture.checked.checks == [0.2]
+    assert fixture.checked.checks == [0.2, 0.2, (A,), 2]
+    assert Milestone.CHECKED not in fixture.store.milestones()
 
 
-def test_long_check_does_not_run_if_the_short_one_finished(fixture: Fixture) -> None:
+def test_one_part_is_checked_without_work_if_the_short_check_did_not_finish(fixture: Fixture) -> None:
+    fixture.run(checks=(False,))
+    assert fixture.checked.checks == [0.2, 0.2]
+
+
+def test_nothing_else_is_checked_if_the_short_check_finished(fixture: Fixture) -> None:
     fixture.add(A)
     fixture.run(checks=(True,))
     assert fixture.checked.checks == [0.2]
+    assert fixture.store.milestones()[Milestone.CHECKED].at == fixture.clock()
 
 
-@pytest.mark.parametrize(
-    "checks", [(StateError("damaged"),), (False, StateError("damaged"))], ids=["short", "long"]
-)
-def test_no_pass_runs_on_a_damaged_database(fixture: Fixture, checks: tuple[bool | StateError, ...]) -> None:
+@pytest.mark.parametrize("place", range(4))
+def test_no_pass_runs_on_a_damaged_database(fixture: Fixture, place: int) -> None:
     fixture.add(A)
     with pytest.raises(StateError, match="damaged"):
-        fixture.run(checks=checks)
+        fixture.run(checks=(*[False] * place, StateError("damaged")))
     assert (fixture.passes.calls, fixture.pings.sent) == ([], 0)
     assert fixture.run().ended == 1
 
@@ -313,16 +326,16 @@ def test_domains_that_ari_makes_due_get_a_second_round_of_passes(suggesting: Fix
     assert result.needs_attention
 
 
-def test_second_round_is_preceded_by_the_long_check(suggesting: Fixture) -> None:
-    suggesting.run(checks=(False, True))
-    assert suggesting.checked.checks == [0.2, 60]
+def test_second_round_is_preceded_by_the_check(suggesting: Fixture) -> None:
+    suggesting.run(checks=(False,))
+    assert suggesting.checked.checks == [0.2, 0.2, (A,), 2]
     assert [names for names, _ in suggesting.passes.calls] == [[A]]
 
 
-def test_long_check_runs_once_for_both_rounds(suggesting: Fixture) -> None:
+def test_parts_are_checked_once_for_both_rounds_and_the_rows_of_each(suggesting: Fixture) -> None:
     suggesting.add(B)
-    suggesting.run(checks=(False, False))
-    assert suggesting.checked.checks == [0.2, 60]
+    suggesting.run(checks=(False,))
+    assert suggesting.checked.checks == [0.2, 0.2, (B,), 2, (A,)]
     assert len(suggesting.passes.calls) == 2
 
 

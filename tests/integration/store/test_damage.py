@@ -119,3 +119,143 @@ def test_tick_accepts_a_database_that_was_analyzed(owing: Cdn) -> None:
     with opened(owing) as connection:
         connection.execute("ANALYZE")
     assert owing.sslctl("daemon-tick").exit_code == 0
+
+
+# A database that is too large to be checked by each tick as a whole
+
+
+@pytest.fixture
+def large(cdn: Cdn) -> Cdn:
+    """A CDN with two domains in service, and a history of more than 64 MiB."""
+    for name in (NAME, OTHER):
+        cdn.add_domain(name)
+        assert cdn.sslctl("add", name).exit_code == 0
+    with opened(cdn) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(
+            """WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 60000)
+            INSERT INTO event (domain_id, at, actor, kind, detail)
+            SELECT 1, '2026-01-01T00:00:00Z', '', 'found', printf('%.1200c', 'x') FROM number"""
+        )
+    assert database(cdn).stat().st_size > 64 << 20
+    return cdn
+
+
+def damage_event(cdn: Cdn, identity: int) -> None:
+    """Let an event have another domain than in the index."""
+    with opened(cdn) as connection:
+        connection.execute("DROP TRIGGER event_unchanged")
+        (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'event_by_domain'").fetchone()
+        trigger = (
+            "CREATE TRIGGER event_unchanged BEFORE UPDATE OF id, domain_id, at, actor, kind, detail, version ON event"
+            "\nBEGIN SELECT RAISE (ABORT, 'an event is never changed'); END"
+        )
+        connection.execute("PRAGMA writable_schema = ON")
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'event_by_domain'"
+        ).fetchone()
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'event_by_domain'")
+    with opened(cdn) as connection:
+        connection.execute("UPDATE event SET domain_id = 2 WHERE id = ?", (identity,))
+        connection.execute(trigger)
+        connection.execute("PRAGMA writable_schema = ON")
+        row = ("event_by_domain", "event", root, sql)
+        connection.execute("INSERT INTO sqlite_schema VALUES ('index', ?, ?, ?, ?)", row)
+
+
+def milestones(cdn: Cdn) -> dict[str, str]:
+    with opened(cdn) as connection:
+        return dict(connection.execute("SELECT name, detail FROM milestone"))
+
+
+def test_ticks_check_all_of_a_large_database_part_by_part(large: Cdn) -> None:
+    places = []
+    for _ in range(60):
+        assert large.sslctl("daemon-tick").exit_code == 0
+        found = milestones(large)
+        places.append(found["damage search"])
+        if "checked for damage" in found:
+            break
+    else:
+        pytest.fail(f"not at the end: {places}")
+    assert places[-1] == '["sqlite_schema"]'
+
+
+def doctors_database(cdn: Cdn) -> tuple[str, str]:
+    """Return the grade and the text of doctor's check of the database."""
+    return next(
+        (each["grade"], each["detail"])
+        for each in cdn.sslctl("doctor", "--json").json["checks"]
+        if each["check"] == "database"
+    )
+
+
+def test_doctor_shows_when_ticks_last_checked_all_of_a_large_database(large: Cdn) -> None:
+    def search_from(place: str) -> None:
+        with opened(large) as connection:
+            row = ("damage search", "2026-11-23T04:00:00Z", "", place)
+            connection.execute("INSERT OR REPLACE INTO milestone VALUES (?, ?, ?, ?)", row)
+
+    search_from('["event", 100]')
+    grade, detail = doctors_database(large)
+    assert (grade, detail.partition("; ticks ")[2]) == (
+        "ok",
+        "check a part each, and have not got to the end yet",
+    )
+    assert large.sslctl("backup", str(large.folder / "copy.db")).exit_code == 0
+    grade, detail = doctors_database(large)
+    assert (grade, detail.partition("; ticks ")[2]) == (
+        "ok",
+        "have checked all of it, last 2026-11-23 12:00 SGT",
+    )
+    large.clock.move(days=15)
+    grade, detail = doctors_database(large)
+    assert (grade, detail.partition("; ticks ")[2]) == (
+        "warn",
+        "check a part each, and last got to the end 2026-11-23 12:00 SGT",
+    )
+    damage_event(large, 40_000)
+    grade, detail = doctors_database(large)
+    assert (grade, detail.endswith("row 40000 missing from index event_by_domain")) == ("bad", True)
+
+
+def test_ticks_refuse_a_large_database_once_the_search_has_found_damage(large: Cdn) -> None:
+    damage_event(large, 40_000)
+    for _ in range(60):
+        result = large.sslctl("daemon-tick")
+        if result.exit_code != 0:
+            break
+    assert result.exit_code == 8
+    assert "row 40000 missing from index event_by_domain" in result.stderr
+    large.clock.move(days=84)
+    asked, orders = len(large.c4.requests), len(large.issuer.orders)
+    for _ in range(2):
+        result = large.sslctl("daemon-tick")
+        assert result.exit_code == 8
+        assert "row 40000 missing from index event_by_domain" in result.stderr
+    assert (len(large.c4.requests), len(large.issuer.orders)) == (asked, orders)
+    assert "checked for damage" not in milestones(large)
+
+
+def test_no_pass_runs_on_damaged_rows_of_a_large_database(large: Cdn) -> None:
+    """The search is at another part of the file, and a row of a certificate that is due differs from its index."""
+    with opened(large) as connection:
+        connection.execute(
+            "INSERT INTO milestone VALUES ('damage search', '2026-11-23T04:00:00Z', '', '[\"key_check\"]')"
+        )
+    content = database(large).read_bytes()
+    fact = b"2026-11-23T04:00:00Z2027-02-21T04:00:00Z"
+    assert content.count(fact) == 2
+    database(large).write_bytes(content.replace(fact, fact.replace(b"-21T", b"-20T"), 1))
+    asked, orders = len(large.c4.requests), len(large.issuer.orders)
+    large.clock.move(days=84)
+    result = large.sslctl("daemon-tick")
+    assert result.exit_code == 8
+    assert "is not as it was stored" in result.stderr
+    assert (len(large.c4.requests), len(large.issuer.orders)) == (asked, orders)
+
+
+def test_backup_checks_all_of_a_large_database(large: Cdn) -> None:
+    assert large.sslctl("backup", str(large.folder / "copy.db")).exit_code == 0
+    assert "checked for damage" in milestones(large)
+    assert large.sslctl("daemon-tick").exit_code == 0
