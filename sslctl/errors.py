@@ -90,6 +90,21 @@ class StateBusy(SslctlError):
     exit_code = Exit.TRY_LATER
 
 
+class MachineLimit(SslctlError):
+    """A limit of the machine or of this process: no further process, thread, memory, open file or lock.
+
+    It may pass by itself, unless `is_lasting`: then a person must raise it.
+    """
+
+    code = "MACHINE_LIMIT"
+    exit_code = Exit.TRY_LATER
+
+    def __init__(self, message: str, *, hint: str, is_lasting: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        if is_lasting:
+            self.exit_code = Exit.UNUSABLE
+
+
 class PairRefused(SslctlError):
     """A pasted pair that is worse than the certificate in service. It is in the history; nothing else was changed."""
 

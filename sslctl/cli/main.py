@@ -19,6 +19,7 @@ from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.stdout import discard_stdout, write_any_text, write_json_error, write_line
 from sslctl.errors import Exit, SslctlError
 from sslctl.system import core_dumps
+from sslctl.system.limits import explain
 from sslctl.text import clean
 
 # Each command is the function `command` in its module, imported when it is run.
@@ -71,6 +72,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except SslctlError as error:
             write_json_error(ctx, error)
+            raise
+        except Exception as error:
+            limit = explain(error)
+            if limit is not None:
+                write_json_error(ctx, limit)
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -154,17 +160,21 @@ def run(arguments: list[str] | None = None, app: App | None = None) -> int:
         return Exit.USAGE
     except OSError as error:
         if error.errno not in _UNWRITABLE:
-            return _print_bug(error)
+            return _print_unforeseen(error)
         # Otherwise Python would report the same error again at exit.
         discard_stdout()
         _print_error(f"the output cannot be written: {error.strerror}")
         return Exit.UNUSABLE
-    except Exception as error:  # noqa: BLE001 - the last resort: report a bug
-        return _print_bug(error)
+    except Exception as error:  # noqa: BLE001 - the last resort: report a limit of the machine, or a bug
+        return _print_unforeseen(error)
     return result if isinstance(result, int) else Exit.OK
 
 
-def _print_bug(error: Exception) -> int:
+def _print_unforeseen(error: Exception) -> int:
+    limit = explain(error)
+    if limit is not None:
+        _print_error(limit.message, limit.hint)
+        return limit.exit_code
     _print_error(
         f"unexpected {type(error).__name__}: {clean(error)}",
         "this is a bug in sslctl; SSLCTL_DEBUG=1 prints the traceback",

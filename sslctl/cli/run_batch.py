@@ -62,7 +62,7 @@ def run_passes(
                 on_step(domain, step)
 
         slots = Slots(app.config.acme.workers)
-        batch = Batch(app.pipeline(show_step, slots), slots)
+        batch = Batch(app.pipeline(show_step, slots), slots, on_notice=app.on_wait)
         with _interruptible(batch, progress, lambda: f"{left} of {len(names)}"):
             batch.run(names, renew=renew, consent=consent, check_dns=check_dns, on_done=on_done)
     if left:

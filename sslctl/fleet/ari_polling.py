@@ -9,6 +9,7 @@ from random import Random, SystemRandom
 from typing import Protocol
 
 from sslctl.certificates.x509 import renewal_id
+from sslctl.errors import MachineLimit
 from sslctl.issuer import IssueError, Issuer, RenewalWindow, RenewalWindows
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Certificate, RenewalInfo
@@ -108,6 +109,9 @@ def _ask(
         found = issuer.renewal_infos(ids, seconds)
     except IssueError as error:
         _back_off(store, error.found, error.retry_at, now)
+        return None
+    except MachineLimit as error:
+        _back_off(store, error.message, None, now)
         return None
     if found is None:
         store.pause(_POLLING, now + _PAUSE_WITHOUT_ARI, "the CA has no renewal information")

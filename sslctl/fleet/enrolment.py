@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -26,6 +25,7 @@ from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.history import History
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
+from sslctl.system.threads import map_in_threads
 
 # Several threads, because the store commits their writes together.
 _THREADS = 32
@@ -130,17 +130,14 @@ def enrol_many(
         if not _is_up_to_date(domain, sans) or (requeue and _is_deferred(domain))
     )
     restored = 0
-    pool = ThreadPoolExecutor(_THREADS)
-    try:
-        while block := list(islice(outdated, _BLOCK)):
-            for domain, error in zip(block, pool.map(update, block), strict=True):
-                if error is not None:
-                    refused[domain.name] = error
-                elif domain.deleted_at is not None:
-                    restored += 1
-    finally:
+    while block := list(islice(outdated, _BLOCK)):
         # After Ctrl-C the threads may still wait for a locked database, until the store is closed.
-        pool.shutdown(wait=False, cancel_futures=True)
+        updated = map_in_threads(update, block, _THREADS, "enrol", wait=False)
+        for domain, error in zip(block, updated, strict=True):
+            if error is not None:
+                refused[domain.name] = error
+            elif domain.deleted_at is not None:
+                restored += 1
     added = len(names) - held - len(known) + restored
     return Enrolled(added, len(names) - added - len(refused), refused)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Record, Unauthorized, UnknownDomain
 from sslctl.rules.model import Domain
+from sslctl.system.threads import map_in_threads
 
 _THREADS = 32
 # When so many requests in a row were not answered, C4 is down: the next tick reads again.
@@ -76,10 +76,4 @@ class RecordReader:
 
 def in_threads(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
     """Yield the results of `function` for `items`, in order. If the caller ends early, what was not begun is dropped."""
-    if not items:
-        return
-    pool = ThreadPoolExecutor(min(_THREADS, len(items)), thread_name_prefix="look")
-    try:
-        yield from pool.map(function, items)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from map_in_threads(function, items, _THREADS, "look")

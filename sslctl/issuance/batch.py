@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from sslctl.errors import StateBusy, StateError
+from sslctl.errors import MachineLimit, StateBusy, StateError
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.pipeline import Pipeline
 from sslctl.issuance.slots import Slots, SlotsClosed
 from sslctl.rules.model import Domain
+from sslctl.system.limits import explain, require_memory
+from sslctl.system.threads import start_threads
 
 # A pass mostly waits: for C4, for DNS and for a slot at the CA. With this many passes in flight, there is always one
 # that is ready for the CA, even if some of them hang.
 IN_FLIGHT = 128
+# How often the last pass in flight is tried if the machine does not allow it, and the pause in between, in seconds.
+_LAST_TRIES = 5
+_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +37,22 @@ class Outcome:
 class Batch:
     """Passes over many domains, at most `in_flight` at once. `slots` must be those of `pipeline`.
 
-    After `stop` no pass starts, and no pass under way places an order; passes that are at the CA are finished.
+    After `stop` no pass starts, and no pass under way places an order; passes that are at the CA are finished. `on_notice` is
+    called once, from any thread, if the machine allows fewer passes at once.
     """
 
-    def __init__(self, pipeline: Pipeline, slots: Slots, in_flight: int = IN_FLIGHT) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        slots: Slots,
+        in_flight: int = IN_FLIGHT,
+        *,
+        on_notice: Callable[[str], None] = lambda _notice: None,
+    ) -> None:
         self._pipeline = pipeline
         self._slots = slots
         self._in_flight = in_flight
+        self._on_notice = on_notice
 
     def stop(self) -> None:
         """Start no further pass and place no further order."""
@@ -62,39 +77,76 @@ class Batch:
         Domains in `renew` get a new certificate even if none is due; `consent` and `check_dns` hold for all of them, as in
         `Pipeline.run`. `on_done` is not called for domains that were not reached before `stop`. Raise `StateError`, because it would hit every other domain
         too. `StateBusy` stops the batch: nothing more can be recorded, so nothing more may be ordered.
+
+        If the machine starts fewer threads, or a pass meets a limit of it (`MachineLimit`), the batch goes on with fewer
+        passes at once, and repeats that pass later. Raise `MachineLimit` if not even one pass at a time succeeds.
         """
-        remaining, ended = iter(names), SimpleQueue[Outcome | None]()
-        lock = threading.Lock()
+        require_memory()
+        work = _Work(names, min(self._in_flight, len(names)), lambda: self.stopped)
 
-        def take() -> str | None:
-            with lock:
-                return None if self.stopped else next(remaining, None)
+        def run_pass(name: str) -> None:
+            work.outcomes.put(self._pass(name, consent, renew=name in renew, check_dns=check_dns))
 
-        def work() -> None:
-            try:
-                while (name := take()) is not None:
-                    ended.put(self._pass(name, consent, renew=name in renew, check_dns=check_dns))
-            except SlotsClosed:
-                pass
-            except BaseException:
-                self.stop()
-                raise
-            finally:
-                ended.put(None)
-
-        count = min(self._in_flight, len(names))
-        with ThreadPoolExecutor(max(1, count), thread_name_prefix="pass") as pool:
-            workers = [pool.submit(work) for _ in range(count)]
-            try:
-                for outcome in _outcomes(ended, count):
+        threads = self._start(work, run_pass)
+        try:
+            while True:
+                for outcome in work.ended():
                     on_done(outcome)
-            except BaseException:
-                self.stop()
-                raise
-        for worker in workers:
-            worker.result()
+                if not work.begin_again():
+                    break
+                # All threads have left, or none was started.
+                self._run_passes(work, run_pass)
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+        if work.error is not None:
+            raise work.error
+
+    def _start(self, work: _Work, run_pass: Callable[[str], None]) -> list[threading.Thread]:
+        """Start the threads that work on `work`, as many as the machine allows."""
+        wanted = work.workers
+        threads, limit = start_threads(lambda: self._run_passes(work, run_pass), wanted, "pass")
+        if limit is not None:
+            self._notify_once(work, limit, max(1, len(threads)))
+            work.leave(wanted - len(threads))
+        return threads
+
+    def _run_passes(self, work: _Work, run_pass: Callable[[str], None]) -> None:
+        """Run passes until no name is left, or until the machine allows only fewer at once."""
+        failures = 0
+        try:
+            while (name := work.take()) is not None:
+                try:
+                    run_pass(name)
+                    failures = 0
+                except MachineLimit as limit:
+                    left = work.give_back(name)
+                    if left:
+                        self._notify_once(work, limit, left)
+                        return
+                    failures += 1
+                    if failures == _LAST_TRIES:
+                        raise
+                    # What the other passes used becomes free in a moment.
+                    time.sleep(_PAUSE_SECONDS)
+        except SlotsClosed:
+            work.leave()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread of the caller
+            self.stop()
+            work.error = work.error or error
+            work.leave()
+
+    def _notify_once(self, work: _Work, limit: MachineLimit, left: int) -> None:
+        if not work.is_notified:
+            work.is_notified = True
+            passes = "1 pass" if left == 1 else f"{left} passes"
+            self._on_notice(f"{limit.message}; going on with {passes} at a time")
 
     def _pass(self, name: str, consent: Consent, *, renew: bool, check_dns: bool) -> Outcome:
+        """Run one pass. Raise `MachineLimit` if the machine did not allow it."""
         try:
             domain = self._pipeline.run(name, renew=renew, consent=consent, check_dns=check_dns)
             return Outcome(name, domain)
@@ -103,15 +155,63 @@ class Batch:
         except StateBusy as error:
             self.stop()
             return Outcome(name, error=error)
-        except Exception as error:  # noqa: BLE001 - a bug with one domain must not stop the others
+        except Exception as error:
+            limit = explain(error)
+            if limit is not None:
+                raise limit from error
             return Outcome(name, error=error)
 
 
-def _outcomes(ended: SimpleQueue[Outcome | None], workers: int) -> Iterator[Outcome]:
-    """Yield the outcomes in the queue `ended` until each of the `workers` has put None into it."""
-    while workers:
-        outcome = ended.get()
-        if outcome is None:
-            workers -= 1
-        else:
+class _Work:
+    """The names that are left, and the outcomes so far, for the `workers` of one batch: its threads, or its caller."""
+
+    def __init__(self, names: Sequence[str], workers: int, is_stopped: Callable[[], bool]) -> None:
+        self.outcomes = SimpleQueue[Outcome | None]()
+        if not workers:
+            self.outcomes.put(None)
+        self.workers = workers
+        self.error: BaseException | None = None
+        self.is_notified = False
+        self._left = deque(names)
+        self._is_stopped = is_stopped
+        self._lock = threading.Lock()
+
+    def take(self) -> str | None:
+        """Return the next name. Return None, and count one worker less, if none is left or the batch was stopped."""
+        with self._lock:
+            if not self._is_stopped() and self._left:
+                return self._left.popleft()
+            self._leave(1)
+            return None
+
+    def give_back(self, name: str) -> int:
+        """Let another worker take `name` later, and count one worker less. Return how many are left; 0, and keep it, for the last."""
+        with self._lock:
+            self._left.append(name)
+            if self.workers == 1:
+                return 0
+            self._leave(1)
+            return self.workers
+
+    def leave(self, number: int = 1) -> None:
+        """Count `number` workers less."""
+        with self._lock:
+            self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        self.workers -= number
+        if not self.workers:
+            self.outcomes.put(None)
+
+    def begin_again(self) -> bool:
+        """Return whether names are left although the batch goes on; then count one worker again."""
+        with self._lock:
+            if self._is_stopped() or not self._left:
+                return False
+            self.workers = 1
+            return True
+
+    def ended(self) -> Iterator[Outcome]:
+        """Yield the outcomes until all workers have left."""
+        while (outcome := self.outcomes.get()) is not None:
             yield outcome

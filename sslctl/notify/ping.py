@@ -31,7 +31,10 @@ def ping(url: str, seconds: float = SECONDS) -> str:
 
     # A server that sends a byte now and then never exceeds a socket timeout. So the thread is abandoned after `seconds`.
     thread = threading.Thread(target=request, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        return "was not sent: the system starts no further thread"
     thread.join(seconds)
     return results[0] if results else f"did not answer within {seconds:g} seconds"
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sslctl.errors import StateError
+from sslctl.system.limits import no_lock
 
 _open: set[int] = set()
 
@@ -18,7 +19,7 @@ def locked(path: Path) -> Iterator[bool]:
     """Hold an exclusive lock on the file `path` for the block. Yield False if another process holds the lock.
 
     The file is created if it is missing, and is never removed: a second process could otherwise lock a new file of that
-    name. Raise `StateError` if the file cannot be opened.
+    name. Raise `StateError` if the file cannot be opened, `MachineLimit` if its file system has no locks.
     """
     try:
         # A child that outlives this process must not keep the lock: `_forget_all` and O_CLOEXEC.
@@ -27,7 +28,7 @@ def locked(path: Path) -> Iterator[bool]:
         raise StateError(f"cannot open the lock {path}: {error.strerror}") from error
     _open.add(descriptor)
     try:
-        yield _take(descriptor)
+        yield _take(path, descriptor)
     finally:
         # Not in a forked child, where it is closed already.
         if descriptor in _open:
@@ -35,11 +36,16 @@ def locked(path: Path) -> Iterator[bool]:
             os.close(descriptor)
 
 
-def _take(descriptor: int) -> bool:
+def _take(path: Path, descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        limit = no_lock(path, error)
+        if limit is None:
+            raise
+        raise limit from error
     return True
 
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sslctl.errors import StateError
+from sslctl.system.limits import explain, no_lock
 
 # Linux, include/uapi/asm-generic/fcntl.h; Python 3.11 does not name them on every platform.
 _GET, _SET = 36, 37
@@ -53,7 +54,8 @@ _guard = threading.Lock()
 def hold(folder: Path) -> ProcessLock:
     """Return the lock of this process in `folder`; make it, and remove files of ended processes, if there is none yet.
 
-    Call `release` once for each call. Raise `StateError` if the file cannot be made or locked.
+    Call `release` once for each call. Raise `StateError` if the file cannot be made or locked, `MachineLimit` if the machine
+    does not allow it.
     """
     folder = folder.absolute()
     with _guard:
@@ -75,6 +77,9 @@ def _begin(folder: Path, tries: int = 100) -> ProcessLock:
         # Another process that ended may have removed the empty folder in between.
         if isinstance(error, FileNotFoundError) and folder.parent.is_dir() and tries:
             return _begin(folder, tries - 1)
+        limit = explain(error) or no_lock(folder, error)
+        if limit is not None:
+            raise limit from error
         raise StateError(
             f"cannot lock a file in {folder}: {error.strerror}",
             hint="state.dir must be on a local disk with free space, and belong to the user who runs sslctl",

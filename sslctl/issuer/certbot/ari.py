@@ -6,7 +6,6 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ import requests
 
 from sslctl.issuer import RenewalWindow, RenewalWindows
 from sslctl.net import retry_after
+from sslctl.system.threads import map_in_threads
 from sslctl.text import clean
 
 # Each thread keeps its connection; most of the time of a query is the round trip.
@@ -39,7 +39,7 @@ def ask(url: str, ids: Sequence[str], seconds: float, connect: Callable[[], Get]
     unanswered: list[str] = []
     end = time.monotonic() + seconds
 
-    def query_some() -> None:
+    def query_some(_number: int) -> None:
         get = connect()
         while not troubles and time.monotonic() < end:
             try:
@@ -60,9 +60,7 @@ def ask(url: str, ids: Sequence[str], seconds: float, connect: Callable[[], Get]
             else:
                 answers[id_] = _raw(response) if response.status_code == requests.codes.ok else None
 
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        for thread in [pool.submit(query_some) for _ in range(_CONNECTIONS)]:
-            thread.result()
+    deque(map_in_threads(query_some, range(_CONNECTIONS), _CONNECTIONS, "query"), maxlen=0)
     return {"answers": answers, "trouble": troubles[0] if troubles else None, "unanswered": unanswered}
 
 

@@ -1,8 +1,9 @@
 """The fork server: a process that has certbot imported and forks one process for each job.
 
 `worker_pool` starts it as `python -m sslctl.issuer.certbot.fork_server FD`, where FD is a socket. Each message on it
-carries two file descriptors: the channel and the standard error of one job. The fork server has a single thread, so that
-its forks are consistent. It ends when the socket is closed.
+carries two file descriptors: the channel and the standard error of one job. The answer is `FORKED`, or `REFUSED` if the system
+starts no further process. The fork server has a single thread, so that its forks are consistent. It ends when the socket is
+closed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from types import FrameType
 from certbot._internal.plugins.disco import PluginsRegistry
 
 from sslctl.issuer.certbot import job
+from sslctl.issuer.certbot.worker_pool import FORKED, REFUSED
 from sslctl.system import core_dumps
 
 
@@ -34,11 +36,20 @@ def main() -> None:
             _, descriptors, _, _ = socket.recv_fds(control, 1, 2)
             if not descriptors:
                 return
-            if os.fork() == 0:
-                control.close()
-                _run_job(*descriptors)
+            try:
+                is_child = os.fork() == 0
+            except OSError:
+                # A limit of processes or of memory: the pool waits for a job that runs.
+                answer = REFUSED
+            else:
+                if is_child:
+                    control.close()
+                    _run_job(*descriptors)
+                answer = FORKED
             for descriptor in descriptors:
                 os.close(descriptor)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                control.send(answer)
 
 
 def _run_job(channel: int, stderr: int) -> None:

@@ -244,13 +244,20 @@ _OURS = {
 }
 
 
+def _limit_memory() -> None:
+    """Limit the memory of this process; a lower limit that was set before stays, since only root may raise it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = _MOST_MEMORY if hard == resource.RLIM_INFINITY else min(hard, _MOST_MEMORY)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
 def serve(connection: socket.socket) -> None:
     """Read the job from `connection`, run it, and write its result."""
     lines = connection.makefile("r", encoding="utf-8")
     job = json.loads(lines.readline())
     # The default action of SIGALRM ends the process, whatever it does.
     signal.setitimer(signal.ITIMER_REAL, job["deadline_seconds"])
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    _limit_memory()
     # certbot leaves empty folders for its log in the temporary folder.
     tempfile.tempdir = job["scratch"]
     acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()

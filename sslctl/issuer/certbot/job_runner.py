@@ -18,6 +18,7 @@ from sslctl.issuer.certbot.problems import to_issue_error
 from sslctl.issuer.certbot.shared_directory import SharedDirectory
 from sslctl.issuer.certbot.worker_pool import WorkerPool
 from sslctl.rules.reasons import Code
+from sslctl.system.limits import explain, explain_line
 from sslctl.text import clean
 
 LOST_ORDER_KEPT = timedelta(days=1)
@@ -132,6 +133,9 @@ class JobRunner:
                         on_url(url)
                 channel.send({})
             reason = channel.last_error_line()
+        limit = explain_line(reason)
+        if limit is not None:
+            raise limit
         found = f"certbot ended: {reason}" if reason else "certbot was killed; it may take "
         if not reason:
             found += f"{self._acme.timeout_seconds:g} seconds"
@@ -167,10 +171,13 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def translating_os_errors() -> Iterator[None]:
-    """Turn an `OSError` of this machine (a full disk, a missing permission) into an `IssueError`."""
+    """Turn an `OSError` of this machine into a `MachineLimit`, or (a full disk, a missing permission) into an `IssueError`."""
     try:
         yield
     except OSError as error:
+        limit = explain(error)
+        if limit is not None:
+            raise limit from error
         raise IssueError(Code.ISSUER_FAILED, clean(error)) from error
 
 

@@ -18,23 +18,29 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+from sslctl.system.limits import no_task
 from sslctl.text import clean
 
 # A job ends itself at its deadline. This covers a job that cannot, and the time until certbot is imported.
 _GRACE_SECONDS = 30
 _END_SECONDS = 5
 _MOMENT_SECONDS = 0.2
+# What the fork server answers to a request for a job.
+FORKED, REFUSED = b"+", b"-"
 _MAX_LINE_BYTES = 1000
 
 
 class WorkerPool:
     """A pool of at most `count` jobs at a time. Safe for use by many threads.
 
-    `environment` is that of the jobs. A job ends itself `deadline_seconds` after it started.
+    `environment` is that of the jobs. A job ends itself `deadline_seconds` after it started. If the system starts no further
+    process, the pool goes on with as many jobs at a time as run then.
     """
 
     def __init__(self, count: int, *, environment: Mapping[str, str], deadline_seconds: float) -> None:
-        self._slots = threading.BoundedSemaphore(count)
+        self._most = count
+        self._running = 0
+        self._changed = threading.Condition()
         self._environment = environment
         self._deadline_seconds = deadline_seconds
         self._lock = threading.Lock()
@@ -42,29 +48,60 @@ class WorkerPool:
 
     @contextmanager
     def job(self, stderr: IO[bytes]) -> Iterator[Channel]:
-        """Yield the channel to a new job, which writes its errors to `stderr`. Raise `OSError`.
+        """Yield the channel to a new job, which writes its errors to `stderr`.
 
         Wait while `count` other jobs run. At the end of the block the channel is closed, which ends the job if it still
-        runs.
+        runs. Raise `OSError`; raise `MachineLimit` if the system does not even start a single job.
         """
-        with self._slots:
-            ours, theirs = socket.socketpair()
-            with ours:
-                with theirs:
-                    server = self._start_job(theirs, stderr)
-                yield Channel(
-                    ours, self._deadline_seconds, lambda: _last_line(stderr) or server.last_error_line()
-                )
+        while True:
+            self._enter()
+            try:
+                ours, theirs = socket.socketpair()
+                with ours:
+                    with theirs:
+                        server = self._start_job(theirs, stderr)
+                    if server is not None:
+                        yield self._channel(ours, stderr, server)
+                        return
+            finally:
+                self._leave()
+            self._reduce()
 
-    def _start_job(self, connection: socket.socket, stderr: IO[bytes]) -> _ForkServer:
+    def _channel(self, connection: socket.socket, stderr: IO[bytes], server: _ForkServer) -> Channel:
+        return Channel(
+            connection, self._deadline_seconds, lambda: _last_line(stderr) or server.last_error_line()
+        )
+
+    def _enter(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._running < self._most)
+            self._running += 1
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._running -= 1
+            self._changed.notify()
+
+    def _reduce(self) -> None:
+        """Allow only as many jobs as run now. Raise `MachineLimit` if none does."""
+        with self._changed:
+            if not self._running:
+                raise no_task()
+            self._most = min(self._most, self._running)
+
+    def _start_job(self, connection: socket.socket, stderr: IO[bytes]) -> _ForkServer | None:
+        """Start a job; return the fork server that did, None if the system started no process."""
         with self._lock:
             if self._fork_server is not None and not self._fork_server.is_alive:
                 self._fork_server.close()
                 self._fork_server = None
-            if self._fork_server is None:
-                self._fork_server = _ForkServer(self._environment)
-            self._fork_server.fork(connection, stderr)
-            return self._fork_server
+            try:
+                if self._fork_server is None:
+                    self._fork_server = _ForkServer(self._environment)
+                is_forked = self._fork_server.fork(connection, stderr)
+            except BlockingIOError:
+                return None
+            return self._fork_server if is_forked else None
 
     def close(self) -> None:
         """End the fork server. Jobs that run end with their channels."""
@@ -100,10 +137,13 @@ class _ForkServer:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def fork(self, connection: socket.socket, stderr: IO[bytes]) -> None:
+    def fork(self, connection: socket.socket, stderr: IO[bytes]) -> bool:
+        """Have a job forked; return False if the system refused the process."""
         # If the fork server has just ended, the channel is closed too, and its reader reports that.
         with suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._control, [b"."], [connection.fileno(), stderr.fileno()])
+            return self._control.recv(1) != REFUSED
+        return True
 
     def last_error_line(self) -> str:
         """Return the last line that it wrote before it ended; empty while it runs."""

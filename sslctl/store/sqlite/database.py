@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sslctl.errors import SslctlError, StateError
+from sslctl.errors import MachineLimit, SslctlError, StateError
 from sslctl.store.sql.connection import Run, T
 from sslctl.store.sqlite import damage, schema
 from sslctl.store.sqlite.creation import make_database, make_folder, require_ours
@@ -18,6 +18,7 @@ from sslctl.store.sqlite.damage import DamageSearch, Place
 from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.store.sqlite.presence import MAKE_HINT, find_gap
 from sslctl.store.sqlite.waiting import SQLITE_SECONDS, LockWait, Waiting, busy_error, is_locked
+from sslctl.system.limits import find_file_limit, lock_limit
 
 OLDEST_SQLITE = (3, 39)
 """The oldest SQLite with `IS DISTINCT FROM`. Debian 12 has 3.40."""
@@ -26,6 +27,9 @@ OLDEST_SQLITE = (3, 39)
 _MOST_MEMBERS = 64
 _LONGEST_SECONDS = 0.05
 _POLL_SECONDS = 0.1
+_LOCK_ERRORS = frozenset(
+    {sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_RDLOCK, sqlite3.SQLITE_IOERR_UNLOCK}
+)
 
 
 class _Group:
@@ -285,11 +289,18 @@ class Database:
         if is_locked(error):
             return busy_error(self._path)
         if isinstance(error, sqlite3.OperationalError):
-            return StateError(f"cannot use the database {self._path}: {error}")
+            return self._limit_behind(error) or StateError(f"cannot use the database {self._path}: {error}")
         if error is None:
             return StateError(f"cannot use the database {self._path}: interrupted")
         # SQLite may quote damaged text in its message.
         return self._unreadable(error)
+
+    def _limit_behind(self, error: sqlite3.OperationalError) -> MachineLimit | None:
+        """Return the limit of the machine that SQLite met; None if it is another error."""
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF == sqlite3.SQLITE_CANTOPEN:
+            return find_file_limit()
+        return lock_limit(self._path, str(error)) if code in _LOCK_ERRORS else None
 
     def _unreadable(self, error: Exception) -> StateError:
         return StateError(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sslctl.errors import StateBusy
+from sslctl.system.limits import require_locks
 from sslctl.system.lock_holders import describe_holders
 
 T = TypeVar("T")
@@ -63,7 +64,10 @@ class LockWait:
         self._gave_up = False
 
     def run(self, attempt: Callable[[], T]) -> T:
-        """Return the result of `attempt`. Raise SQLite's last error if the database stays locked."""
+        """Return the result of `attempt`. Raise SQLite's last error if the database stays locked.
+
+        Raise `MachineLimit` if its file system has no locks.
+        """
         try:
             return self._repeat(attempt)
         except BaseException as error:
@@ -83,6 +87,8 @@ class LockWait:
                     raise
             if waited >= self._waiting.notice_seconds and not is_reported:
                 is_reported = True
+                # To SQLite a file system without locks looks like a locked database.
+                require_locks(self._path.with_name(f"{self._path.name}-lock-test"))
                 self._waiting.report(self._path)
             self._stopped.wait(_PAUSE_SECONDS)
 
