@@ -265,7 +265,7 @@ class App:
             self.store,
             self.control_plane,
             self.issuer,
-            self._prober,
+            self.prober,
             clock=self.clock,
             sleep=time.sleep,
             policy=PassPolicy(
@@ -279,7 +279,7 @@ class App:
         )
 
     @cached_property
-    def _prober(self) -> Prober:
+    def prober(self) -> Prober:
         """The checks before an order."""
         from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
@@ -372,7 +372,7 @@ class App:
         return Looks(
             self.store,
             self.control_plane,
-            self._prober,
+            self.prober,
             observation.reconcile,
             clock=self.clock,
             rule=self.renewal,

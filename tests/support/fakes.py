@@ -40,7 +40,7 @@ class FakeIssuer:
 
     `refusals` are raised one a call, `orders` lists the names of every order placed, `replaced` what each said that it
     replaces, and the orders whose URLs are in `pending` wait for their challenges. It has ARI where `suggested` gives a
-    suggestion for every certificate by its id; `asked` lists the ids that it was asked about.
+    suggestion for every certificate by its id; `asked` lists the ids that it was asked about. `chain` is its root.
     """
 
     def __init__(self, clock: Callable[[], datetime], lifetime: timedelta = timedelta(days=90)) -> None:
@@ -56,6 +56,7 @@ class FakeIssuer:
         self.asked: list[str] = []
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
+        self.chain = self._make_chain()
 
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""
@@ -67,7 +68,7 @@ class FakeIssuer:
             on_url(url)
         if self.refusals:
             raise self.refusals.pop(0)
-        self.issued[url] = Issued(self._sign(order), self._chain())
+        self.issued[url] = Issued(self._sign(order), self.chain)
         return self.issued[url]
 
     def collect(self, order: Order) -> Issued | None:
@@ -126,7 +127,7 @@ class FakeIssuer:
         )
         return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def _chain(self) -> str:
+    def _make_chain(self) -> str:
         certificate = (
             x509.CertificateBuilder()
             .subject_name(self._name)

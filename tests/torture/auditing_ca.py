@@ -112,7 +112,7 @@ class AuditingCa(FakeIssuer):
         if trouble is not None and trouble.stage is not Stage.ANSWER:
             booked.state = State.INVALID if trouble.dead else State.PENDING
             raise trouble.error(name, self.now(), dead=trouble.dead)
-        issued = self.issued[url] = Issued(self._sign(order), self._chain())
+        issued = self.issued[url] = Issued(self._sign(order), self.chain)
         booked.state, booked.leaf = State.VALID, read_leaf(issued.certificate)
         self.wished.discard(name)
         if trouble is not None:

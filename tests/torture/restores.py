@@ -88,7 +88,7 @@ class _Run:
     def __enter__(self) -> Self:
         self._cdn.__enter__()
         roots = self._cdn.folder / "roots.pem"
-        roots.write_text(self._trusted._chain())
+        roots.write_text(self._trusted.chain)
         # With a CA bundle of its own for the CA, sslctl takes the chains of unknown certificates for private ones.
         config = re.sub(r"ca_bundle = .*\n", "", self._cdn.config_path.read_text(), count=1)
         self._cdn.config_path.write_text(f'{config}\n[safety]\ntrusted_roots = "{roots}"\n')

@@ -63,7 +63,7 @@ WRONG: dict[str, tuple[Spoil, str]] = {
         "the date is wrong: the certificate is not valid before 2026-11-24 04:00 UTC",
     ),
     "chain": (
-        lambda cdn, pair: replace(pair, chain=FakeIssuer(cdn.clock)._chain()),
+        lambda cdn, pair: replace(pair, chain=FakeIssuer(cdn.clock).chain),
         "the chain is wrong or not in order: the certificate was not issued by certificate 1 of the chain",
     ),
     "no certificate": (

@@ -40,7 +40,7 @@ def set_ca(cdn: Cdn, lifetime: timedelta) -> None:
 def trust(cdn: Cdn, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let browsers trust only `issuer`."""
     path = Path(cdn.folder) / "roots.pem"
-    path.write_text(issuer._chain())
+    path.write_text(issuer.chain)
     monkeypatch.setenv("SSLCTL_SAFETY_TRUSTED_ROOTS", str(path))
 
 
