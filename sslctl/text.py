@@ -1,11 +1,13 @@
-"""The cleaning of text from outside (the CA, C4, DNS, pasted files), which may be hostile; and times as text."""
+"""Text from outside: the decoding of files, the cleaning of what may be hostile (the CA, C4, DNS); and times as text."""
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Literal
 
 # CSI, OSC and two-byte escape sequences (ECMA-48). They are removed whole; otherwise "\x1b[31m" would leave "[31m".
 _ESCAPES = re.compile(
@@ -17,7 +19,31 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _LONGEST = 300
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+# So many characters decide whether a file without a byte order mark is UTF-16.
+_SAMPLE = 64
 _FULLWIDTH = {ord(each): ord(each) + 0xFEE0 for each in "@<>&*_~|`[]#!\\"}
+
+
+def decode_text(content: bytes, errors: Literal["strict", "replace"] = "strict") -> str:
+    """Return the text of a file that a person wrote: UTF-8 or UTF-16, without byte order mark, with LF at the end of lines.
+
+    Windows writes byte order marks and CRLF, PowerShell writes UTF-16 into redirected output. Without a byte order mark,
+    text is taken as UTF-16 if every second byte of its start is NUL. Raise `UnicodeDecodeError`, which is a `ValueError`,
+    unless `errors` is "replace".
+    """
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    text = content.decode(encoding or _guess_encoding(content[: 2 * _SAMPLE]), errors)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _guess_encoding(start: bytes) -> str:
+    odd, even = start[1::2], start[::2]
+    if odd and not any(odd) and all(even):
+        return "utf-16-le"
+    if odd and not any(even) and all(odd):
+        return "utf-16-be"
+    return "utf-8"
 
 
 def clean(text: object, limit: int = _LONGEST) -> str:

@@ -23,9 +23,9 @@ from cryptography.x509.verification import (
 
 from sslctl.errors import ConfigError
 from sslctl.rules.model import Bundle
-from sslctl.text import clean
+from sslctl.text import clean, decode_text
 
-_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 # Only signatures, names and dates count. A chain that browsers would refuse for its form alone is taken as trusted: it is
 # then not replaced by one of another CA.
@@ -116,7 +116,7 @@ def _parse(pem: bytes) -> list[x509.Certificate]:
     with warnings.catch_warnings():
         # Some old roots have serial numbers that are not valid any more.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        for block in _BLOCK.findall(pem):
+        for block in _BLOCK.findall(decode_text(pem, "replace")):
             with suppress(ValueError):
-                found.append(x509.load_pem_x509_certificate(block))
+                found.append(x509.load_pem_x509_certificate(block.encode()))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 
@@ -25,7 +25,7 @@ from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Bundle
 from sslctl.system.files import read_bounded
-from sslctl.text import clean
+from sslctl.text import clean, decode_text
 
 _MOST_SHOWN = 5
 _MOST_PRINTED = 100
@@ -38,7 +38,7 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
 @click.option(
     "--from-file",
-    type=click.File(encoding="utf-8-sig"),
+    type=click.File("rb"),
     metavar="FILE",
     help="Read domains from FILE, one on each line; # begins a comment; - is standard input.",
 )
@@ -64,7 +64,7 @@ def command(
     app: App,
     *,
     domains: tuple[str, ...],
-    from_file: TextIO | None,
+    from_file: BinaryIO | None,
     sans: tuple[str, ...],
     no_san: bool,
     cert: Path | None,
@@ -137,19 +137,20 @@ def command(
     return Exit.OK if no_wait and not report.errors else report.exit_code
 
 
-def _lines(file: TextIO) -> list[tuple[str, str]]:
+def _lines(file: BinaryIO) -> list[tuple[str, str]]:
     """Return the place (file and line) and the text of each name in `file`."""
     shown = clean(file.name)
-    try:
-        content = file.read(_LARGEST_LIST + 1)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{shown} is not UTF-8 text") from error
+    content = file.read(_LARGEST_LIST + 1)
     if len(content) > _LARGEST_LIST:
         # The file is never cut: nobody would notice the domains left out.
-        raise BadInput(f"{shown} is larger than {_LARGEST_LIST} characters")
+        raise BadInput(f"{shown} is larger than {_LARGEST_LIST} bytes")
+    try:
+        lines = decode_text(content).split("\n")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{shown} is not text in UTF-8 or UTF-16") from error
     return [
         (f"{shown}, line {number}", text)
-        for number, line in enumerate(content.split("\n"), 1)
+        for number, line in enumerate(lines, 1)
         if (text := line.partition("#")[0].strip())
     ]
 

@@ -19,7 +19,7 @@ from sslctl.rules import names
 from sslctl.rules.model import Bundle, Certificate, Domain
 from sslctl.rules.versions import is_adopted
 from sslctl.system.files import read_bounded
-from sslctl.text import clean
+from sslctl.text import clean, decode_text
 
 _LARGEST_PASSWORD = 1 << 16
 
@@ -172,9 +172,11 @@ def _password(file: Path | None) -> bytes:
         )
         return password.encode()
     try:
-        password_line = read_bounded(file, _LARGEST_PASSWORD).partition(b"\n")[0].rstrip(b"\r")
+        password_line = decode_text(read_bounded(file, _LARGEST_PASSWORD)).partition("\n")[0].encode()
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise BadInput(f"the password file {file} is not text in UTF-8 or UTF-16") from None
     if not password_line:
         raise BadInput(f"the password file {file} is empty; a PKCS#12 file with a key needs a password")
     return password_line

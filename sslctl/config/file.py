@@ -13,14 +13,14 @@ from typing import Any
 from sslctl.config.secret_file import require_trusted
 from sslctl.errors import ConfigError
 from sslctl.system.files import read_regular
-from sslctl.text import clean
+from sslctl.text import clean, decode_text
 
 _LARGEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A file and its content. `path` is absolute; `is_public` is true if everyone can read the file."""
+    """A file and its content, as `decode_text` returns it. `path` is absolute; `is_public` is true if everyone can read the file."""
 
     path: Path
     text: str
@@ -40,7 +40,7 @@ class ConfigFile:
         tomllib keeps no line numbers. But the lines before that statement are TOML without the keys, and together with it
         they are TOML with the keys; so a binary search finds the line.
         """
-        lines = self.text.replace("\r\n", "\n").split("\n")
+        lines = self.text.split("\n")
 
         def read_statements(count: int) -> tuple[int, Any]:
             """Return how many of the first `count` lines are complete statements, and their content."""
@@ -75,9 +75,9 @@ def open_file(named: Path | None, environ: Mapping[str, str], system_file: Path)
         try:
             content, state = read_regular(path, _LARGEST)
             require_trusted(path, "the configuration")
-            return ConfigFile(path.absolute(), content.decode(), bool(state.st_mode & stat.S_IROTH))
+            return ConfigFile(path.absolute(), decode_text(content), bool(state.st_mode & stat.S_IROTH))
         except UnicodeDecodeError:
-            raise ConfigError(f"{clean(path)}: not TOML: not in UTF-8") from None
+            raise ConfigError(f"{clean(path)}: not TOML: not text in UTF-8 or UTF-16") from None
         except (OSError, ValueError) as error:
             if named is None and isinstance(error, FileNotFoundError | NotADirectoryError):
                 continue

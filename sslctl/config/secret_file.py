@@ -8,18 +8,18 @@ from pathlib import Path
 from sslctl.errors import ConfigError
 from sslctl.system.files import read_regular
 from sslctl.system.ownership import find_intruder
-from sslctl.text import clean
+from sslctl.text import clean, decode_text
 
 _LARGEST = 1 << 16
 EVERYONE = 0o007
 """The bits of a file mode that give access to everyone."""
 
 
-def read_secret(path: Path, key: str, what: str) -> bytes:
+def read_secret(path: Path, key: str, what: str) -> str:
     """Return the content of `path`, which the configuration's `key` names and which contains `what`.
 
-    Raise `ConfigError` if it cannot be read, if everyone can read it, or if another user can change it. No message quotes
-    the content.
+    Raise `ConfigError` if it cannot be read, is not text, if everyone can read it, or if another user can change it. No
+    message quotes the content.
     """
     shown = clean(path)
     try:
@@ -35,7 +35,10 @@ def read_secret(path: Path, key: str, what: str) -> bytes:
             f"{key}: everyone has access to {shown} (mode {mode:04o})", hint=f"chmod 600 {shown}"
         )
     require_trusted(path, key)
-    return content
+    try:
+        return decode_text(content)
+    except UnicodeDecodeError:
+        raise ConfigError(f"{key}: {shown} is not text in UTF-8 or UTF-16") from None
 
 
 def require_trusted(path: Path, shown_as: str) -> None:

@@ -48,7 +48,7 @@ def read_urls_file(path: Path, key: str) -> tuple[str, ...]:
     """
     text = read_secret(path, key, "URLs of apprise, one a line,")
     found = []
-    for number, line in enumerate(text.decode(errors="replace").splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         url = line.strip()
         if not url or url.startswith("#"):
             continue

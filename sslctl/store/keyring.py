@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sslctl.errors import Busy, StateError
 from sslctl.system.files import publish, read_regular
 from sslctl.system.ownership import find_intruder
+from sslctl.text import decode_text
 
 _OTHERS = 0o077
 # systemd grants the service's user access to a credential by an access list, which shows as rights of the group.
@@ -108,7 +109,7 @@ class Keyring:
                     hint=f"run chmod 600 {self._path}, and treat the keys in it as known to them",
                 )
             self._require_trusted()
-            keys = list(dict.fromkeys(content.split()))
+            keys = list(dict.fromkeys(decode_text(content).encode().split()))
             # Every key is checked, the first one included.
             MultiFernet([Fernet(key) for key in keys])
         except FileNotFoundError as error:

@@ -196,8 +196,13 @@ class Cdn:
             """)
 
 
-class _Stdin(io.StringIO):
-    name = "<stdin>"
+class _Stdin(io.TextIOWrapper):
+    """A standard input that holds a text, with a `buffer` of its bytes, as that of a process has."""
+
+    def __init__(self, text: str) -> None:
+        content = io.BytesIO(text.encode())
+        content.name = "<stdin>"
+        super().__init__(content, encoding="utf-8")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Any text from outside becomes one printable line without control characters."""
+"""Files are decoded whatever wrote them; any text from outside becomes one printable line without control characters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslctl.text import clean
+from sslctl.text import clean, decode_text
 
 
 class Unspeakable:
@@ -71,3 +71,34 @@ def test_clean_turns_any_text_into_one_printable_line_within_the_limit(text: obj
     assert line == line.strip()
     assert "  " not in line
     assert clean(line, limit) == line
+
+
+TEXT = "s3cret pässword\nsecond line"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_decode_text_removes_the_byte_order_mark_and_joins_line_ends(encoding: str, line_end: str) -> None:
+    assert decode_text(TEXT.replace("\n", line_end).encode(encoding)) == TEXT
+
+
+@pytest.mark.parametrize("start", [b"\xff\xfe", b"\xfe\xff"])
+def test_decode_text_reads_utf_16_of_both_byte_orders(start: bytes) -> None:
+    order = "utf-16-le" if start == b"\xff\xfe" else "utf-16-be"
+    assert decode_text(start + TEXT.encode(order)) == TEXT
+
+
+@pytest.mark.parametrize("content", [b"p\xe4ssword", b"\xff\xfea", b"\xfe\xff\xd8\x00"])
+def test_decode_text_refuses_other_encodings(content: bytes) -> None:
+    with pytest.raises(UnicodeDecodeError):
+        decode_text(content)
+    assert "\ufffd" in decode_text(content, "replace")
+
+
+@given(st.binary())
+def test_decode_text_raises_only_unicode_decode_error(content: bytes) -> None:
+    try:
+        text = decode_text(content)
+    except UnicodeDecodeError:
+        return
+    assert "\r" not in text

@@ -63,8 +63,10 @@ from sslctl.errors import ConfigError
 from sslctl.net.transport import Clock, HttpResponse, NoResponse, Transport
 from sslctl.rules.model import Bundle, Source
 from sslctl.system.files import read_regular
-from sslctl.text import clean
+from sslctl.text import clean, decode_text
 
+# The first bytes of the byte order marks of UTF-8 and UTF-16. No other text in these encodings begins with them.
+_MARKS = (b"\xef", b"\xff", b"\xfe")
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _MAX_DETAIL_LENGTH = 160
 _MAX_BUNDLE_BYTES = 1 << 24
@@ -294,7 +296,7 @@ def _read_token(path: Path | None) -> str:
             "c4.token_file is not set", hint="it names a file that holds C4's token and nothing else"
         )
     text = read_secret(path, "c4.token_file", "C4's token")
-    token = text.decode("ascii", errors="replace").strip()
+    token = text.strip()
     if not _TOKEN.fullmatch(token):
         raise ConfigError(f"c4.token_file: {clean(path)} does not hold one line of printable ASCII")
     return token
@@ -309,8 +311,12 @@ def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
         tls.load_verify_locations(certifi.where())
         return tls
     try:
-        read_regular(ca_bundle, _MAX_BUNDLE_BYTES)
-        tls.load_verify_locations(ca_bundle)
+        content, _ = read_regular(ca_bundle, _MAX_BUNDLE_BYTES)
+        if content[:1] in _MARKS:
+            # OpenSSL skips a first line that does not begin with dashes, and with it the first certificate.
+            tls.load_verify_locations(cadata=decode_text(content))
+        else:
+            tls.load_verify_locations(ca_bundle)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"c4.ca_bundle: {clean(ca_bundle)} is not a readable PEM file with certificates"

@@ -328,11 +328,23 @@ def test_a_duplicate_in_a_file_names_both_lines(cdn: Cdn) -> None:
     ), result.stderr
 
 
-def test_add_from_file_rejects_a_file_that_is_not_utf8(cdn: Cdn) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_add_from_file_reads_the_text_files_of_windows(cdn: Cdn, encoding: str, line_end: str) -> None:
     path = cdn.folder / "names.txt"
-    path.write_bytes("shöp.example.com".encode("utf-16"))
+    path.write_bytes(f"one.example.com{line_end}two.example.com".encode(encoding))
+    listed = cdn.sslctl("add", "--no-wait", "--json", "--from-file", str(path))
+    assert list(statuses(listed)) == ["one.example.com", "two.example.com"]
+
+
+def test_add_from_file_rejects_a_file_that_is_not_text(cdn: Cdn) -> None:
+    path = cdn.folder / "names.txt"
+    path.write_bytes("shöp.example.com".encode("latin-1"))
     result = cdn.sslctl("add", "--from-file", str(path))
-    assert (result.exit_code, result.stderr) == (2, f"sslctl: error: {path} is not UTF-8 text\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"sslctl: error: {path} is not text in UTF-8 or UTF-16\n",
+    )
 
 
 # A domain that has a text certificate: C4 answers 409, and sslctl replaces it in one command.
@@ -565,5 +577,5 @@ def test_add_continues_with_the_other_domains_when_one_is_claimed_by_another_pro
 def test_add_from_file_rejects_a_file_that_is_too_large(cdn: Cdn) -> None:
     result = cdn.sslctl("add", "--no-wait", "--from-file", "/dev/zero")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "/dev/zero is larger than 67108864 characters" in result.stderr
+    assert "/dev/zero is larger than 67108864 bytes" in result.stderr
     assert cdn.sslctl("list", "--json").json["domains"] == []

@@ -131,9 +131,12 @@ def test_download_names_the_folder_that_it_cannot_write_to(shop: Cdn, out: Path)
 
 
 @pytest.mark.parametrize("line_end", ["", "\n", "\r\n"])
-def test_download_pkcs12_uses_the_password_from_a_file(shop: Cdn, out: Path, line_end: str) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_download_pkcs12_uses_the_password_from_a_file(
+    shop: Cdn, out: Path, encoding: str, line_end: str
+) -> None:
     secret = out / "password"
-    secret.write_bytes(f"s3cret pässword{line_end}".encode())
+    secret.write_bytes(f"s3cret pässword{line_end}".encode(encoding))
     options = ["--format", "pkcs12", "--password-file", str(secret)]
     result = shop.sslctl("download", NAME, "-o", str(out), *options)
     assert (result.exit_code, result.stdout) == (0, f"{out}/{NAME}.p12\n")

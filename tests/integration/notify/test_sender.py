@@ -137,6 +137,22 @@ def test_read_urls_joins_configuration_and_file(tmp_path: Path) -> None:
     assert read_urls(NotifySection()) == ()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_read_urls_reads_a_file_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "urls"
+    file.write_bytes("json://example.com/x\r\nmailto://a:b@example.com".encode(encoding))
+    file.chmod(0o600)
+    assert read_urls(NotifySection(urls_file=file)) == ("json://example.com/x", "mailto://a:b@example.com")
+
+
+def test_read_urls_refuses_a_file_that_is_not_text(tmp_path: Path) -> None:
+    file = tmp_path / "urls"
+    file.write_bytes("json://exämple.com/x".encode("latin-1"))
+    file.chmod(0o600)
+    with pytest.raises(ConfigError, match=r"^notify\.urls_file: .* is not text in UTF-8 or UTF-16$"):
+        read_urls(NotifySection(urls_file=file))
+
+
 @pytest.mark.parametrize(
     "line", [f"{SECRET}", f"json:/{SECRET}", f"json://{SECRET} x", f"json://{SECRET}\x1b[31m"]
 )

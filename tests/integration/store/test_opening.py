@@ -371,6 +371,12 @@ def test_files_hold_no_private_key_in_plain_text(used: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_key_file_with_a_byte_order_mark_is_read(used: Path, encoding: str) -> None:
+    key_of(used).write_bytes(f"{key_of(used).read_text().strip()}\r\n".encode(encoding))
+    assert _certificate_key(open_store(used)) == private_key()
+
+
 @pytest.mark.parametrize("other_key", [False, True])
 def test_copy_of_the_database_alone_reveals_no_key(used: Path, tmp_path: Path, *, other_key: bool) -> None:
     copy = tmp_path / "copy"

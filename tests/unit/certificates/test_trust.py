@@ -42,6 +42,18 @@ def test_certificate_is_trusted_if_its_chain_leads_to_a_root(known: trustme.CA, 
     assert not trusted.trust(issue(trustme.CA()), NOW)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_roots_are_read_from_a_file_with_a_byte_order_mark(
+    known: trustme.CA, roots: Path, encoding: str
+) -> None:
+    text = roots.read_text()
+    roots.write_bytes(f"# Türk\r\n{text}".encode(encoding))
+    assert TrustedRoots(roots).trust(issue(known), NOW)
+    # The comments of old bundles are in Latin-1.
+    roots.write_bytes(f"# Türk\n{text}".encode("latin-1"))
+    assert TrustedRoots(roots).trust(issue(known), NOW)
+
+
 def test_certificate_is_not_trusted_after_its_expiry(known: trustme.CA, roots: Path) -> None:
     assert not TrustedRoots(roots).trust(issue(known), NOW + timedelta(days=365 * 2000))
 

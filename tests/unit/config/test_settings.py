@@ -298,7 +298,7 @@ def test_config_error_names_the_line_of_the_mistake(
     [
         (b"[acme]\nworkers =\n", "Invalid value (at line 2, column 10)"),
         (b"a = 1\na = 2\n", "Cannot overwrite a value (at line 2, column 6)"),
-        (b"\xff", "not in UTF-8"),
+        (b"\xff", "not text in UTF-8 or UTF-16"),
         (b"a = " + b"9" * 5000, ""),
         (b"a = " + b"[" * 100_000, ""),
     ],
@@ -311,6 +311,18 @@ def test_load_raises_config_error_when_the_file_is_not_toml(
     with pytest.raises(ConfigError) as caught:
         load(path, {})
     assert caught.value.message.startswith(f"{path}: not TOML: {message}")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_configuration_with_a_byte_order_mark_is_read_and_its_lines_are_counted(
+    tmp_path: Path, encoding: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes("[acme]\r\nworkers = 7\r\n".encode(encoding))
+    assert load(path, {}).acme.workers == 7
+    path.write_bytes("[acme]\r\nworkers = 7\r\nwokers = 8".encode(encoding))
+    with pytest.raises(ConfigError, match=r"config\.toml, line 3: "):
+        load(path, {})
 
 
 # What each key accepts

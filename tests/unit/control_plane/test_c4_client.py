@@ -473,6 +473,17 @@ def test_client_refuses_a_token_that_is_not_one_printable_line(token_file: Path,
     assert text.strip("\x00\n") == "" or text not in caught.value.message
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_client_reads_a_token_file_with_a_byte_order_mark(
+    token_file: Path, encoding: str, c4: responses.RequestsMock
+) -> None:
+    token_file.write_bytes(f"{TOKEN}\r\n".encode(encoding))
+    with closing(C4Client(f"{PLAIN_ADDRESS}/", token_file, None, 5, lambda: NOW)) as client:
+        c4.get(f"{PLAIN_ADDRESS}/v1/health", json={"status": "ok"})
+        client.health()
+    assert c4.calls[0].request.headers["Authorization"] == f"Bearer {TOKEN}"
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o601, 0o644, 0o777])
 def test_client_refuses_a_token_file_that_everyone_can_access(token_file: Path, mode: int) -> None:
     token_file.chmod(mode)
@@ -812,6 +823,16 @@ def _tls_server(ca: trustme.CA, name: str) -> Iterator[Misbehaving]:
     ca.issue_cert(name).configure_cert(context)
     with Misbehaving(_answer(), tls=context) as server:
         yield server
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_client_reads_cas_from_a_file_with_a_byte_order_mark(
+    connect: Connect, tmp_path: Path, encoding: str
+) -> None:
+    ca, bundle = trustme.CA(), tmp_path / "ca.pem"
+    bundle.write_bytes(ca.cert_pem.bytes().decode().encode(encoding))
+    with _tls_server(ca, "127.0.0.1") as server:
+        assert connect(server, ca_bundle=bundle).domain(NAME).name == NAME
 
 
 def test_client_trusts_only_the_configured_cas(connect: Connect, tmp_path: Path) -> None:
