@@ -25,6 +25,7 @@ from sslctl.text import clean
 
 # Slow imports are made where they are first needed, so that `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
+    from sslctl.certificates.trust import TrustedRoots
     from sslctl.control_plane import ControlPlane
     from sslctl.doctor import Check
     from sslctl.fleet.looks import Looked, Looks
@@ -286,9 +287,9 @@ class App:
         return Preflight(self.config.cdn, self.config.dns, self.config.acme.caa_identities)
 
     @cached_property
-    def _replacement(self) -> ReplacementRules:
+    def trusted_roots(self) -> TrustedRoots:
+        """The CAs that browsers trust. Raise `ConfigError` if the configured file has none, or if others can change it."""
         from sslctl.certificates.trust import TrustedRoots  # noqa: PLC0415
-        from sslctl.issuance.delivery import ReplacementRules  # noqa: PLC0415
 
         path = self.config.safety.trusted_roots
         trusted = TrustedRoots(path)
@@ -296,7 +297,13 @@ class App:
             require_trusted(path, "safety.trusted_roots")
             # A file without roots must end the command before an order is placed.
             _ = trusted.roots
-        return ReplacementRules(self.renewal, trusted, self.config.acme.ca_bundle is not None)
+        return trusted
+
+    @cached_property
+    def _replacement(self) -> ReplacementRules:
+        from sslctl.issuance.delivery import ReplacementRules  # noqa: PLC0415
+
+        return ReplacementRules(self.renewal, self.trusted_roots, self.config.acme.ca_bundle is not None)
 
     @property
     def suspicion_limit(self) -> SuspicionLimit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from sslctl.certificates.issuers import is_issued_by
 from sslctl.errors import ConfigError
 from sslctl.rules.model import Bundle
 from sslctl.text import clean, decode_text
@@ -74,6 +75,21 @@ class TrustedRoots:
     def exist(self) -> bool:
         """Whether there is at least one root. Without one nothing is trusted."""
         return self._store is not None
+
+    def find_issuers(self, certificate: x509.Certificate, now: datetime) -> list[x509.Certificate]:
+        """Return the roots that issued `certificate` directly and are valid at `now` (aware)."""
+        return [
+            root
+            for root in self._by_subject.get(certificate.issuer.public_bytes(), ())
+            if root.not_valid_before_utc <= now < root.not_valid_after_utc and is_issued_by(certificate, root)
+        ]
+
+    @cached_property
+    def _by_subject(self) -> Mapping[bytes, Sequence[x509.Certificate]]:
+        found: dict[bytes, list[x509.Certificate]] = {}
+        for root in self.roots:
+            found.setdefault(root.subject.public_bytes(), []).append(root)
+        return found
 
     def trust(self, bundle: Bundle, now: datetime) -> bool:
         """Return whether browsers trust the certificate of `bundle`, with its chain, at `now` or from its first day on."""

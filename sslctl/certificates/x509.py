@@ -12,16 +12,15 @@ from datetime import datetime
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 from cryptography.x509.oid import NameOID
 
+from sslctl.certificates.issuers import is_issued_by, readable_name
 from sslctl.certificates.pem import (
     CURVES,
     SHORTEST_RSA,
-    UNREADABLE,
     Key,
     read_certificates,
     read_key,
@@ -130,16 +129,6 @@ def covers(leaf_names: Iterable[str], name: str) -> bool:
     return any(own.lower() in acceptable for own in leaf_names)
 
 
-def normalise_pair(certificate_pem: str, key_pem: str, chain_pem: str) -> Bundle:
-    """Return a pasted pair as normalised PEM text: the leaf, the chain in its original order, the key as PKCS#8.
-
-    If `certificate_pem` has several certificates, the first is the leaf and the others are the chain. Raise `BadInput` if a
-    part cannot be read or used. `check_pair` checks whether the parts belong together.
-    """
-    pair = _read_pair(certificate_pem, key_pem, chain_pem)
-    return Bundle(write_certificate(pair.leaf), _join(pair.chain), write_key(pair.key))
-
-
 def check_pair(
     certificate_pem: str, key_pem: str, chain_pem: str, names: Sequence[str], now: datetime
 ) -> None:
@@ -149,9 +138,14 @@ def check_pair(
     the chain is publicly trusted is not checked.
     """
     pair = _read_pair(certificate_pem, key_pem, chain_pem)
-    leaf = _describe(pair.leaf)
     _check_chain(pair)
     _check_key(pair)
+    check_leaf(pair.leaf, names, now)
+
+
+def check_leaf(certificate: x509.Certificate, names: Sequence[str], now: datetime) -> None:
+    """Raise `BadInput` unless `certificate` covers `names` and is valid at `now` (aware)."""
+    leaf = _describe(certificate)
     _check_names(leaf, names)
     _check_dates(leaf, now)
 
@@ -192,17 +186,18 @@ def _read_pair(certificate_pem: str, key_pem: str, chain_pem: str) -> _Pair:
 def _describe(certificate: x509.Certificate) -> Leaf:
     with translating_errors("the certificate cannot be read"):
         return Leaf(
-            names=_names(certificate),
+            names=read_names(certificate),
             fingerprint=certificate.fingerprint(SHA256()).hex(),
             serial=f"{certificate.serial_number:x}",
-            issuer=_readable_name(certificate.issuer),
+            issuer=readable_name(certificate.issuer),
             key_type=_key_type(certificate.public_key()),
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
         )
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+def read_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return the dNSNames of `certificate`, in order and without duplicates. Raise `BadInput` for one that is no host name."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -212,15 +207,6 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     if any(clean(name) != name for name in names):
         raise BadInput("the certificate contains a name that is not a host name")
     return names
-
-
-def _readable_name(name: x509.Name) -> str:
-    parts = [
-        f"{short}={clean(attribute.value, 100)}"
-        for short, oid in (("O", NameOID.ORGANIZATION_NAME), ("CN", NameOID.COMMON_NAME))
-        for attribute in name.get_attributes_for_oid(oid)
-    ]
-    return clean(", ".join(parts) or name.rfc4514_string() or "(no name)")
 
 
 def _key_type(key: object) -> str:
@@ -242,21 +228,12 @@ def _check_chain(pair: _Pair) -> None:
     if pair.leaf in pair.chain:
         raise BadInput("the chain is wrong: it contains the certificate itself")
     for place, (one, issuer) in enumerate(pairwise([pair.leaf, *pair.chain])):
-        if not _is_issued_by(one, issuer):
+        if not is_issued_by(one, issuer):
             child = f"certificate {place} of the chain" if place else "the certificate"
             raise BadInput(
                 f"the chain is wrong or not in order: {child} was not issued by certificate {place + 1} of the chain",
                 hint="The chain must start with the certificate that issued yours, followed by the certificate that issued that one.",
             )
-
-
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-        # Any key can sign, but only the signature of a CA counts (RFC 5280, section 4.2.1.9).
-        return issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (InvalidSignature, x509.ExtensionNotFound, *UNREADABLE):
-        return False
 
 
 def _check_key(pair: _Pair) -> None:

@@ -9,12 +9,13 @@ from typing import BinaryIO
 import click
 
 from sslctl.app import App
-from sslctl.certificates import x509
+from sslctl.certificates.pasted import Pasted
 from sslctl.cli.options import force_option, json_option
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.cli.pasted_files import print_notes, read_pasted
 from sslctl.cli.run_batch import run_requested_passes
 from sslctl.errors import BadInput, Exit
 from sslctl.fleet import enrolment
@@ -23,13 +24,10 @@ from sslctl.issuance.batch import Outcome
 from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules import names
-from sslctl.rules.model import Bundle
-from sslctl.system.files import read_bounded
 from sslctl.text import clean, decode_text
 
 _MOST_SHOWN = 5
 _MOST_PRINTED = 100
-_LARGEST_PEM = 1 << 20
 _LARGEST_LIST = 1 << 26
 _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -98,13 +96,13 @@ def command(
 
     if not no_wait:
         app.require_outside()
-    pair = _read_pair(cert, key, chain) if cert and key else None
+    pasted = read_pasted(app, (*wanted, *extra), cert, key, chain) if cert and key else None
     if app.make_state():
         print_created(app)
     # A long list is not read name by name, and a certificate that is gone cannot be restored.
     consents = not no_wait and from_file is None
     if len(wanted) == 1:
-        enrolled = _record(app, wanted[0], sans_wanted, pair, new=new, requeue=no_wait, consents=consents)
+        enrolled = _record(app, wanted[0], sans_wanted, pasted, new=new, requeue=no_wait, consents=consents)
     else:
         enrolled = enrolment.enrol_many(
             app.store, wanted, app.clock(), drop_sans=no_san, new=new, requeue=no_wait, consents=consents
@@ -186,13 +184,6 @@ def _other_problems(problems: list[tuple[str, str]]) -> str | None:
     return f"nothing was recorded; also unusable: {shown}{more}"
 
 
-def _read(path: Path) -> str:
-    try:
-        return read_bounded(path, _LARGEST_PEM).decode(errors="replace")
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from error
-
-
 def _check_usage(
     wanted: tuple[str, ...], extra: tuple[str, ...], cert: Path | None, key: Path | None, chain: Path | None
 ) -> None:
@@ -217,23 +208,20 @@ def _check_options(
         raise click.UsageError("--no-san and --san exclude each other")
 
 
-def _read_pair(cert: Path, key: Path, chain: Path | None) -> Bundle:
-    return x509.normalise_pair(_read(cert), _read(key), _read(chain) if chain else "")
-
-
 def _record(
     app: App,
     name: str,
     sans: tuple[str, ...] | None,
-    pair: Bundle | None,
+    pasted: Pasted | None,
     *,
     new: bool,
     requeue: bool,
     consents: bool,
 ) -> Enrolled:
     """Record one domain. Raise `Busy` if another command works on it, `BadInput` if it is adopted and nobody consents."""
-    if pair is not None:
-        enrolment.paste(app.store, name, sans, pair, app.clock())
+    if pasted is not None:
+        enrolment.paste(app.store, name, sans, pasted.bundle, app.clock())
+        print_notes(name, pasted.notes)
     else:
         domain = enrolment.enrol(app.store, name, sans, app.clock(), new=new, consents=consents)
         if requeue:

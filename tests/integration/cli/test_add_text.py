@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from sslctl.certificates.x509 import make_key
+from sslctl.certificates import x509
 from sslctl.rules.model import Bundle
 from sslctl.sandbox.c4.faults import Fault, Operation
+from tests.support.authorities import NOW, Authority, key_pem, make_key, pem
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeIssuer
 
 NAME = "shop.example.com"
+ROOT, INTERMEDIATE = Authority("Root"), Authority("Intermediate")
+
+
+def chained_pair(cdn: Cdn) -> Bundle:
+    """Return a pair of a customer with an intermediate certificate."""
+    key = make_key()
+    days = (cdn.clock() - NOW) / timedelta(days=1)
+    leaf = INTERMEDIATE.issue(key, [NAME], days=(days - 1, days + 89))
+    chain = ROOT.certify(INTERMEDIATE, days=(days - 100, days + 900))
+    return Bundle(pem(leaf), pem(chain), key_pem(key))
 
 
 def test_add_pair_delivers_it_without_an_order_or_dns_queries(cdn: Cdn) -> None:
     cdn.add_domain(NAME, points_at="elsewhere.example.net")
     result = cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, "www.example.com")))
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        f"sslctl: {NAME}: left out of the chain: CN=Fake CA (a root, which browsers have themselves)\n",
+    )
     assert result.stdout.startswith(f"{NAME}: Success, valid, 90 days left")
     assert cdn.installed(NAME) is not None
     assert cdn.issuer.orders == []
@@ -29,7 +44,7 @@ def test_add_pair_delivers_it_without_an_order_or_dns_queries(cdn: Cdn) -> None:
 
 def test_add_pair_accepts_the_chain_inside_the_certificate_file(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
-    pair = cdn.text_pair(NAME)
+    pair = chained_pair(cdn)
     cert, key = cdn.folder / "fullchain.pem", cdn.folder / "key.pem"
     cert.write_bytes(b"\xef\xbb\xbf" + pair.fullchain.replace("\n", "\r\n").encode())
     key.write_text(pair.private_key)
@@ -39,11 +54,25 @@ def test_add_pair_accepts_the_chain_inside_the_certificate_file(cdn: Cdn) -> Non
     assert placed.chain == pair.chain
 
 
+def test_add_pair_puts_the_chain_in_order_and_prints_what_it_left_out(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    pair = chained_pair(cdn)
+    shuffled = replace(pair, certificate=pair.chain, chain=pem(ROOT.root) + pair.certificate)
+    result = cdn.sslctl("add", NAME, *cdn.paste(shuffled))
+    assert result.exit_code == 0
+    assert result.stderr == (
+        f"sslctl: {NAME}: left out of the chain: CN=Root (a root, which browsers have themselves)\n"
+    )
+    placed = cdn.c4.serving(NAME)
+    assert placed is not None
+    assert (placed.certificate, placed.chain) == (pair.certificate, pair.chain)
+
+
 Spoil = Callable[[Cdn, Bundle], Bundle]
 
 WRONG: dict[str, tuple[Spoil, str]] = {
     "key": (
-        lambda _cdn, pair: replace(pair, private_key=make_key("ecdsa")),
+        lambda _cdn, pair: replace(pair, private_key=x509.make_key("ecdsa")),
         "the key is wrong: it does not match the certificate",
     ),
     "no key": (
@@ -64,7 +93,7 @@ WRONG: dict[str, tuple[Spoil, str]] = {
     ),
     "chain": (
         lambda cdn, pair: replace(pair, chain=FakeIssuer(cdn.clock).chain),
-        "the chain is wrong or not in order: the certificate was not issued by certificate 1 of the chain",
+        "the chain is wrong: none of its certificates issued yours, which is from CN=Fake CA",
     ),
     "no certificate": (
         lambda _cdn, pair: replace(pair, certificate="MIIB"),

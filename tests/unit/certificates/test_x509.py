@@ -32,6 +32,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslctl.certificates import x509
+from sslctl.certificates.pasted import read_pair
+from sslctl.certificates.trust import TrustedRoots
 from sslctl.errors import BadInput
 from sslctl.rules.model import Bundle
 
@@ -114,6 +116,15 @@ KEY = x509.make_key("ecdsa")
 LEAF = INTERMEDIATE.certify(_load(KEY).public_key())
 CHAIN = INTERMEDIATE.pem + ROOT.pem
 OTHER_KEY = x509.make_key("ecdsa")
+
+
+# Roots are left out of a pasted chain.
+PASTED = Bundle(LEAF, INTERMEDIATE.pem, KEY)
+
+
+def _normalise(certificate: str, key: str, chain: str) -> Bundle:
+    """Return the pair that a person pasted, as it is stored."""
+    return read_pair(certificate, key, chain, NAMES, NOW, TrustedRoots()).bundle
 
 
 def _refusal(certificate: str = LEAF, key: str = KEY, chain: str = CHAIN, now: datetime = NOW) -> BadInput:
@@ -286,10 +297,10 @@ def test_read_leaf_raises_bad_input_with_the_reason_for_anything_but_one_certifi
 # Chains
 
 
-def test_normalise_pair_splits_the_chain_into_clean_blocks() -> None:
+def test_read_pair_splits_the_chain_into_clean_blocks() -> None:
     untidy = "\ufeffsubject=x\r\n" + CHAIN.replace("\n", " \r\n") + "\r\n\r\n"
-    assert x509.normalise_pair(LEAF, KEY, untidy).chain == INTERMEDIATE.pem + ROOT.pem
-    assert x509.normalise_pair(LEAF, KEY, " \r\n").chain == ""
+    assert _normalise(LEAF, KEY, untidy).chain == INTERMEDIATE.pem
+    assert _normalise(LEAF, KEY, " \r\n").chain == ""
 
 
 def test_split_fullchain_returns_the_leaf_and_the_chain() -> None:
@@ -300,12 +311,11 @@ def test_split_fullchain_returns_the_leaf_and_the_chain() -> None:
 
 
 def test_chain_of_more_than_ten_certificates_is_refused() -> None:
-    assert x509.normalise_pair(LEAF, KEY, ROOT.pem * 10).chain == ROOT.pem * 10
     assert x509.split_fullchain(LEAF + ROOT.pem * 10)[1] == ROOT.pem * 10
     for read in (
         lambda: x509.split_fullchain(LEAF + ROOT.pem * 11),
-        lambda: x509.normalise_pair(LEAF + ROOT.pem * 11, KEY, ""),
-        lambda: x509.normalise_pair(LEAF, KEY, ROOT.pem * 11),
+        lambda: x509.check_pair(LEAF + ROOT.pem * 11, KEY, "", NAMES, NOW),
+        lambda: x509.check_pair(LEAF, KEY, ROOT.pem * 11, NAMES, NOW),
     ):
         with pytest.raises(BadInput, match="chain is too long: 11"):
             read()
@@ -350,7 +360,7 @@ def test_valid_pair_is_accepted_and_normalised() -> None:
     x509.check_pair(LEAF, KEY, CHAIN, NAMES, NOW)
     x509.check_pair(LEAF, KEY, INTERMEDIATE.pem, NAMES, NOW)
     x509.check_pair(LEAF, KEY, "", NAMES, NOW)
-    assert x509.normalise_pair(LEAF, KEY, CHAIN) == Bundle(LEAF, CHAIN, KEY)
+    assert _normalise(LEAF, KEY, CHAIN) == PASTED
 
 
 def test_check_pair_accepts_a_wildcard_certificate() -> None:
@@ -371,22 +381,22 @@ def test_check_pair_accepts_a_wildcard_certificate() -> None:
 )
 def test_untidy_pem_text_is_accepted_and_cleaned(untidy) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001 - a lambda
     x509.check_pair(untidy(LEAF), untidy(KEY), untidy(CHAIN), NAMES, NOW)
-    assert x509.normalise_pair(untidy(LEAF), untidy(KEY), untidy(CHAIN)) == Bundle(LEAF, CHAIN, KEY)
+    assert _normalise(untidy(LEAF), untidy(KEY), untidy(CHAIN)) == PASTED
 
 
-def test_normalise_pair_takes_the_chain_from_the_certificate_file() -> None:
-    assert x509.normalise_pair(LEAF + CHAIN, KEY, "\n") == Bundle(LEAF, CHAIN, KEY)
-    assert x509.normalise_pair(LEAF + CHAIN, KEY, CHAIN) == Bundle(LEAF, CHAIN, KEY)
+def test_read_pair_takes_the_chain_from_the_certificate_file() -> None:
+    assert _normalise(LEAF + CHAIN, KEY, "\n") == PASTED
+    assert _normalise(LEAF + CHAIN, KEY, CHAIN) == PASTED
     assert "not the chain in the certificate's file" in str(_refusal(LEAF + CHAIN, chain=STRANGER.pem))
 
 
-def test_normalise_pair_accepts_one_file_as_both_certificate_and_key() -> None:
+def test_read_pair_accepts_one_file_as_both_certificate_and_key() -> None:
     everything = KEY + LEAF + CHAIN
-    assert x509.normalise_pair(everything, everything, "") == Bundle(LEAF, CHAIN, KEY)
+    assert _normalise(everything, everything, "") == PASTED
 
 
 @pytest.mark.parametrize("tool", ["ec", "rsa"])
-def test_normalise_pair_converts_traditional_openssl_keys_to_pkcs8(tool: str) -> None:
+def test_read_pair_converts_traditional_openssl_keys_to_pkcs8(tool: str) -> None:
     key = _load(KEY) if tool == "ec" else rsa.generate_private_key(65537, 2048)
     old = _pem(key, PrivateFormat.TraditionalOpenSSL)
     assert f"BEGIN {tool.upper()} PRIVATE KEY" in old
@@ -394,7 +404,7 @@ def test_normalise_pair_converts_traditional_openssl_keys_to_pkcs8(tool: str) ->
     parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
     leaf = INTERMEDIATE.certify(key.public_key())
     x509.check_pair(leaf, parameters + old, CHAIN, NAMES, NOW)
-    assert x509.normalise_pair(leaf, parameters + old, CHAIN).private_key == _pem(key)
+    assert _normalise(leaf, parameters + old, CHAIN).private_key == _pem(key)
 
 
 def test_check_pair_reports_a_key_that_does_not_match() -> None:
@@ -507,7 +517,7 @@ def test_to_pkcs12_output_can_be_read_by_openssl(tmp_path: Path) -> None:
     ]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "friendlyName: shop.example.com" in shown
-    assert x509.normalise_pair(shown, shown, "") == bundle
+    assert _normalise(shown, shown, "") == PASTED
     (tmp_path / "password").write_text("wrong\n")
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
 
@@ -548,7 +558,7 @@ def _read_everything(pem: str, key: str = KEY, chain: str = CHAIN) -> None:
         lambda: x509.split_fullchain(pem),
         lambda: x509.split_fullchain(pem),
         lambda: x509.make_csr(key, ["a.example.com"]),
-        lambda: x509.normalise_pair(pem, key, chain),
+        lambda: _normalise(pem, key, chain),
         lambda: x509.check_pair(pem, key, chain, NAMES, NOW),
         lambda: x509.to_pkcs12(Bundle(pem, chain, key), "x", b"secret"),
     ):
