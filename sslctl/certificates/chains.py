@@ -21,9 +21,13 @@ _MOST_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain in order, from the issuer of the leaf on, without the root; and notes for a person about what was changed."""
+    """A chain in order, from the issuer of the leaf on, without the root; and notes for a person about what was changed.
+
+    `is_complete` is whether its last certificate, or the leaf, was issued by a root that is known or was given.
+    """
 
     certificates: list[x509.Certificate]
+    is_complete: bool
     notes: tuple[str, ...] = ()
 
 
@@ -55,7 +59,11 @@ def arrange(
     if not is_complete:
         _require_usable_issuer(issuers, now)
     left_out = [one for one in pool if one not in chain]
-    return Chain(chain, tuple(_describe(chain, given, left_out, issuers, now)))
+    return Chain(
+        chain,
+        is_complete or any(map(is_root, issuers)),
+        tuple(_describe(chain, given, left_out, issuers, now)),
+    )
 
 
 def _is_usable(leaf: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> bool:
@@ -114,7 +122,7 @@ def _describe(
     for one in left_out:
         fault = find_issuer_fault(one, now)
         if is_root(one):
-            why = "a root, which browsers have themselves" if one in issuers else "a root of another CA"
+            why = "a root, which browsers do not need" if one in issuers else "a root of another CA"
         elif fault is not None:
             why = f"it {fault}"
         elif one.subject in subjects:

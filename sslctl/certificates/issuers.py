@@ -35,7 +35,10 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 def is_root(certificate: x509.Certificate) -> bool:
     """Return whether `certificate` is a CA that signed itself."""
-    return certificate.subject == certificate.issuer and is_issued_by(certificate, certificate)
+    if not is_ca(certificate) or certificate.subject != certificate.issuer:
+        return False
+    # Old roots are signed with SHA-1, which cannot be verified any more.
+    return find_signature_fault(certificate) is not None or is_issued_by(certificate, certificate)
 
 
 def readable_name(name: x509.Name) -> str:
@@ -74,6 +77,15 @@ def find_signature_fault(certificate: x509.Certificate) -> str | None:
     return f"is signed with {used.replace('SHA1', 'SHA-1')}, which browsers refuse"
 
 
+def find_extension_fault(certificate: x509.Certificate) -> str | None:
+    """Return which critical extension nobody knows, as the end of a sentence, or None (RFC 5280, section 4.2)."""
+    for extension in certificate.extensions:
+        if extension.critical and isinstance(extension.value, x509.UnrecognizedExtension):
+            oid = extension.oid.dotted_string
+            return f"has a critical extension that browsers do not know ({oid}), so they refuse it"
+    return None
+
+
 def find_issuer_fault(certificate: x509.Certificate, now: datetime) -> str | None:
     """Return why browsers refuse every chain with the CA certificate `certificate` at `now`, or None.
 
@@ -85,6 +97,7 @@ def find_issuer_fault(certificate: x509.Certificate, now: datetime) -> str | Non
             or (None if is_root(certificate) else find_signature_fault(certificate))
             or _find_key_fault(certificate)
             or _find_usage_fault(certificate)
+            or find_extension_fault(certificate)
         )
     except UNREADABLE:
         return "cannot be read"

@@ -23,6 +23,12 @@ from sslctl.certificates.pem import (
     write_key,
 )
 from sslctl.certificates.trust import TrustedRoots
+from sslctl.certificates.verification import (
+    find_warnings,
+    is_precertificate,
+    require_usable,
+    require_usable_leaf,
+)
 from sslctl.certificates.x509 import check_leaf, covers, read_names
 from sslctl.errors import BadInput
 from sslctl.rules.model import Bundle
@@ -30,7 +36,7 @@ from sslctl.rules.model import Bundle
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """A pair as normalised PEM text, and notes for a person about what was changed or left out."""
+    """A pair as normalised PEM text, and notes for a person: what was changed or left out, and who refuses the certificate."""
 
     bundle: Bundle
     notes: tuple[str, ...] = ()
@@ -48,7 +54,7 @@ def read_pair(
 
     The leaf may be anywhere: it is the certificate that belongs to the key. If there are several, it is one that covers
     `names`, is valid at `now` (aware) and expires last. Raise `BadInput` if a part cannot be read or does not belong to the
-    others, or if the leaf does not cover `names` or is not valid at `now`.
+    others, if the leaf does not cover `names` or is not valid at `now`, and if no browser accepts it (`require_usable`).
     """
     key = read_key(key_pem)
     given = read_certificates(certificate_pem, "the certificate", among_others=True)
@@ -63,11 +69,15 @@ def make_pair(
     """Return the pair of `key` and its certificate among `given`; see `read_pair`."""
     leaf = _pick_leaf(key, given, names, now)
     check_leaf(leaf, names, now)
+    # Before its chain: nobody can verify who issued it if its signature uses SHA-1.
+    require_usable_leaf(leaf)
     chain = arrange(leaf, given, now, trusted)
+    roots = [root for one in (leaf, *chain.certificates) for root in trusted.find_issuers(one, now)]
+    doubts = require_usable(leaf, chain.certificates, now, roots)
     bundle = Bundle(
         write_certificate(leaf), "".join(map(write_certificate, chain.certificates)), write_key(key)
     )
-    return Pasted(bundle, chain.notes)
+    return Pasted(bundle, (*chain.notes, *doubts, *find_warnings(leaf, chain, now, trusted)))
 
 
 def _pick_leaf(
@@ -90,10 +100,13 @@ def _has_key(certificate: x509.Certificate, key: object) -> bool:
         return False
 
 
-def _rank(certificate: x509.Certificate, names: Sequence[str], now: datetime) -> tuple[bool, bool, datetime]:
+def _rank(
+    certificate: x509.Certificate, names: Sequence[str], now: datetime
+) -> tuple[bool, bool, bool, datetime]:
     """Return what makes `certificate` the better leaf of one key, most important first."""
     own = read_names(certificate)
     return (
+        not is_precertificate(certificate),
         all(covers(own, name) for name in names),
         find_date_fault(certificate, now) is None,
         certificate.not_valid_after_utc,

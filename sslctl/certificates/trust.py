@@ -93,19 +93,36 @@ class TrustedRoots:
 
     def trust(self, bundle: Bundle, now: datetime) -> bool:
         """Return whether browsers trust the certificate of `bundle`, with its chain, at `now` or from its first day on."""
-        if self._store is None:
-            return False
         leaf = x509.load_pem_x509_certificate(bundle.certificate.encode())
         chain = x509.load_pem_x509_certificates(bundle.chain.encode()) if bundle.chain else []
-        at = max(now, leaf.not_valid_before_utc).replace(tzinfo=None)
+        return self.trust_path(leaf, chain, now)
+
+    def trust_path(self, leaf: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> bool:
+        """Return whether browsers trust `leaf` with `chain`, at `now` or from its first day on."""
+        if self._store is None:
+            return False
         try:
-            names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            name = names.get_values_for_type(x509.DNSName)[0].replace("*", "any")
-            policy = PolicyBuilder().store(self._store).time(at).extension_policies(**_LENIENT)
-            policy.build_server_verifier(x509.DNSName(name)).verify(leaf, chain)
-        except (VerificationError, ValueError, IndexError, x509.ExtensionNotFound):
+            verify_path(leaf, chain, self._store, max(now, leaf.not_valid_before_utc))
+        except (VerificationError, ValueError):
             return False
         return True
+
+
+def verify_path(
+    leaf: x509.Certificate, chain: Sequence[x509.Certificate], anchors: Store, at: datetime
+) -> None:
+    """Raise `VerificationError` unless a path leads from `leaf` over `chain` to one of `anchors` at the aware time `at`.
+
+    Signatures, dates, keys, name constraints, path lengths and critical extensions are verified. Raise `ValueError` for a
+    certificate without a DNS name.
+    """
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        name = names.get_values_for_type(x509.DNSName)[0].replace("*", "any")
+    except (x509.ExtensionNotFound, IndexError) as error:
+        raise ValueError("a certificate without a DNS name") from error
+    policy = PolicyBuilder().store(anchors).time(at.replace(tzinfo=None)).extension_policies(**_LENIENT)
+    policy.build_server_verifier(x509.DNSName(name)).verify(leaf, list(chain))
 
 
 def _system_files() -> Sequence[Path]:

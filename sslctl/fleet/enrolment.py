@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Protocol
 
 from sslctl.certificates import x509
+from sslctl.certificates.verification import check_bundle
 from sslctl.control_plane import ControlPlane
 from sslctl.errors import BadInput, Busy, NotManaged, SslctlError
 from sslctl.fleet.installed import require_installed
@@ -172,12 +173,14 @@ def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle
     """Take `name` under management with the pasted `bundle`, and return the domain. Idempotent.
 
     If `sans` is None, the other names stay as they are. Raise `BadInput` if the key, a name, a date or the chain is
-    wrong (the message says which), `Busy` if another process works on the domain; nothing is recorded then.
+    wrong (the message says which), or if no browser accepts the certificate; `Busy` if another process works on the domain.
+    Nothing is recorded then.
     """
     known = store.find(name)
     if sans is None:
         sans = known.sans if known is not None else ()
     x509.check_pair(bundle.certificate, bundle.private_key, bundle.chain, (name, *sans), now)
+    check_bundle(bundle, now)
     leaf = x509.read_leaf(bundle.certificate)
     with claimed(store, name):
         known = store.find(name)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography.x509 import PrecertPoison
 
 from sslctl.certificates import x509
 from sslctl.rules.model import Bundle
@@ -16,6 +17,7 @@ from tests.support.cdn import Cdn
 from tests.support.fakes import FakeIssuer
 
 NAME = "shop.example.com"
+UNTRUSTED = "browsers do not trust the certificate: its chain ends at CN={}, which is not one of the CAs that they know"
 ROOT, INTERMEDIATE = Authority("Root"), Authority("Intermediate")
 
 
@@ -31,9 +33,12 @@ def chained_pair(cdn: Cdn) -> Bundle:
 def test_add_pair_delivers_it_without_an_order_or_dns_queries(cdn: Cdn) -> None:
     cdn.add_domain(NAME, points_at="elsewhere.example.net")
     result = cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, "www.example.com")))
-    assert (result.exit_code, result.stderr) == (
+    assert (result.exit_code, result.stderr.splitlines()) == (
         0,
-        f"sslctl: {NAME}: left out of the chain: CN=Fake CA (a root, which browsers have themselves)\n",
+        [
+            f"sslctl: {NAME}: left out of the chain: CN=Fake CA (a root, which browsers do not need)",
+            f"sslctl: {NAME}: {UNTRUSTED.format('Fake CA')}",
+        ],
     )
     assert result.stdout.startswith(f"{NAME}: Success, valid, 90 days left")
     assert cdn.installed(NAME) is not None
@@ -60,12 +65,24 @@ def test_add_pair_puts_the_chain_in_order_and_prints_what_it_left_out(cdn: Cdn) 
     shuffled = replace(pair, certificate=pair.chain, chain=pem(ROOT.root) + pair.certificate)
     result = cdn.sslctl("add", NAME, *cdn.paste(shuffled))
     assert result.exit_code == 0
-    assert result.stderr == (
-        f"sslctl: {NAME}: left out of the chain: CN=Root (a root, which browsers have themselves)\n"
-    )
+    assert result.stderr.splitlines() == [
+        f"sslctl: {NAME}: left out of the chain: CN=Root (a root, which browsers do not need)",
+        f"sslctl: {NAME}: {UNTRUSTED.format('Root')}",
+    ]
     placed = cdn.c4.serving(NAME)
     assert placed is not None
     assert (placed.certificate, placed.chain) == (pair.certificate, pair.chain)
+
+
+def test_add_pair_refuses_a_precertificate_and_records_nothing(cdn: Cdn) -> None:
+    key = make_key()
+    days = (cdn.clock() - NOW) / timedelta(days=1)
+    poison = (PrecertPoison(), True)
+    leaf = ROOT.issue(key, [NAME], days=(days - 1, days + 89), extensions=[poison])
+    result = cdn.sslctl("add", NAME, *cdn.paste(Bundle(pem(leaf), pem(ROOT.root), key_pem(key))))
+    assert (result.exit_code, cdn.c4.requests) == (2, ())
+    assert result.stderr.startswith("sslctl: error: the certificate is a precertificate (RFC 6962)")
+    assert cdn.sslctl("list", "--json").json["domains"] == []
 
 
 Spoil = Callable[[Cdn, Bundle], Bundle]
