@@ -58,9 +58,12 @@ def read_pair(
     """
     key = read_key(key_pem)
     given = read_certificates(certificate_pem, "the certificate", among_others=True)
-    if chain_pem.strip("\ufeff \t\r\n"):
-        given += read_certificates(chain_pem, "the chain", among_others=True)
-    return make_pair(key, given, names, now, trusted)
+    return make_pair(key, [*given, *read_chain(chain_pem)], names, now, trusted)
+
+
+def read_chain(pem: str) -> list[x509.Certificate]:
+    """Return the certificates in the text `pem`, which may be blank. Raise `BadInput` for anything else than certificates and keys."""
+    return read_certificates(pem, "the chain", among_others=True) if pem.strip("\ufeff \t\r\n") else []
 
 
 def make_pair(

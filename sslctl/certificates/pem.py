@@ -123,10 +123,10 @@ def read_key(pem: str) -> Key:
         key = load_pem_private_key(
             f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n".encode(), None
         )
-    return _require_usable(key)
+    return require_usable_key(key)
 
 
-def _require_usable(key: object) -> Key:
+def require_usable_key(key: object) -> Key:
     """Return `key`. Raise `BadInput` if a public CA must not certify it (CA/Browser Forum BR, section 6.1.5)."""
     if isinstance(key, rsa.RSAPrivateKey):
         if key.key_size < SHORTEST_RSA:

@@ -15,7 +15,7 @@ from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
-from sslctl.cli.pasted_files import print_notes, read_pasted
+from sslctl.cli.pasted_files import PastedFiles, print_notes
 from sslctl.cli.run_batch import run_requested_passes
 from sslctl.errors import BadInput, Exit
 from sslctl.fleet import enrolment
@@ -45,10 +45,28 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--no-san", is_flag=True, help="Remove the other names of a domain that is managed already.")
 @click.option(
-    "--cert", type=_PEM, metavar="FILE", help="Add by text: the certificate in PEM; may include the chain."
+    "--cert",
+    type=_PEM,
+    metavar="FILE",
+    help="Add by text: the certificate in PEM, DER or PKCS#7; may include the chain.",
 )
-@click.option("--key", type=_PEM, metavar="FILE", help="Add by text: its private key in PEM.")
-@click.option("--chain", type=_PEM, metavar="FILE", help="Add by text: the intermediate certificates in PEM.")
+@click.option("--key", type=_PEM, metavar="FILE", help="Add by text: its private key in PEM or DER.")
+@click.option(
+    "--chain",
+    type=_PEM,
+    metavar="FILE",
+    help="Add by text: the intermediate certificates, in any order; with or without the root.",
+)
+@click.option(
+    "--pkcs12",
+    type=_PEM,
+    metavar="FILE",
+    help="Add by text: a PKCS#12 file (.pfx, .p12) with certificate and key.",
+)
+@click.option(
+    "--password-file", type=_PEM, metavar="FILE",
+    help="The file with the password of the PKCS#12 file; default: ask for it.",
+)  # fmt: skip
 @click.option(
     "--no-wait",
     is_flag=True,
@@ -68,6 +86,8 @@ def command(
     cert: Path | None,
     key: Path | None,
     chain: Path | None,
+    pkcs12: Path | None,
+    password_file: Path | None,
     no_wait: bool,
     new: bool,
     force: bool,
@@ -88,15 +108,15 @@ def command(
     if not wanted:
         raise click.UsageError("name a domain, or give --from-file FILE")
     extra = names.normalise_all(sans)
-    _check_usage(wanted, extra, cert, key, chain)
-    _check_options(
-        new=new, force=force, no_wait=no_wait, has_pair=cert is not None, no_san=no_san, extra=extra
-    )
+    files = PastedFiles(cert, key, chain, pkcs12, password_file)
+    files.check_usage()
+    _check_usage(wanted, extra, has_pair=files.exist)
+    _check_options(new=new, force=force, no_wait=no_wait, has_pair=files.exist, no_san=no_san, extra=extra)
     sans_wanted = () if no_san else extra or None
 
     if not no_wait:
         app.require_outside()
-    pasted = read_pasted(app, (*wanted, *extra), cert, key, chain) if cert and key else None
+    pasted = files.read(app, (*wanted, *extra)) if files.exist else None
     if app.make_state():
         print_created(app)
     # A long list is not read name by name, and a certificate that is gone cannot be restored.
@@ -184,13 +204,9 @@ def _other_problems(problems: list[tuple[str, str]]) -> str | None:
     return f"nothing was recorded; also unusable: {shown}{more}"
 
 
-def _check_usage(
-    wanted: tuple[str, ...], extra: tuple[str, ...], cert: Path | None, key: Path | None, chain: Path | None
-) -> None:
-    if (cert is None) != (key is None) or (chain is not None and cert is None):
-        raise click.UsageError("--cert and --key go together, and --chain goes with them")
-    if len(wanted) > 1 and (extra or cert):
-        raise click.UsageError("--san and --cert apply to one domain; name only one")
+def _check_usage(wanted: tuple[str, ...], extra: tuple[str, ...], *, has_pair: bool) -> None:
+    if len(wanted) > 1 and (extra or has_pair):
+        raise click.UsageError("--san, --cert and --pkcs12 apply to one domain; name only one")
     if set(extra) & set(wanted):
         raise BadInput(f"{wanted[0]} is the domain itself; --san adds other names")
 
@@ -200,7 +216,7 @@ def _check_options(
 ) -> None:
     if new and (has_pair or no_wait):
         raise click.UsageError(
-            "--new orders from the CA at once; it cannot be combined with --cert or --no-wait"
+            "--new orders from the CA at once; it cannot be combined with --cert, --pkcs12 or --no-wait"
         )
     if force and no_wait:
         raise click.UsageError("--force concerns what is installed now; it cannot be combined with --no-wait")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -14,14 +13,12 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.files import check_absent, write_new
 from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json, write_line
-from sslctl.errors import BadInput, NotManaged
+from sslctl.cli.passwords import read_password
+from sslctl.errors import NotManaged
 from sslctl.rules import names
 from sslctl.rules.model import Bundle, Certificate, Domain
 from sslctl.rules.versions import is_adopted
-from sslctl.system.files import read_bounded
-from sslctl.text import clean, decode_text
-
-_LARGEST_PASSWORD = 1 << 16
+from sslctl.text import clean
 
 
 @click.command("download")
@@ -84,7 +81,9 @@ def command(
     files = (
         _pem_files(bundle)
         if kind == "pem"
-        else {f"{found.name}.p12": x509.to_pkcs12(bundle, found.name, _password(password_file))}
+        else {
+            f"{found.name}.p12": x509.to_pkcs12(bundle, found.name, read_password(password_file, is_new=True))
+        }
     )
     if not force:
         check_absent(folder, files)
@@ -161,22 +160,3 @@ def _pem_files(bundle: Bundle) -> dict[str, bytes]:
         "fullchain.pem": bundle.fullchain.encode(),
         "privkey.pem": bundle.private_key.encode(),
     }
-
-
-def _password(file: Path | None) -> bytes:
-    if file is None and not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask for the password; give it with --password-file")
-    if file is None:
-        password: str = click.prompt(
-            "Password for the PKCS#12 file", hide_input=True, confirmation_prompt=True, err=True
-        )
-        return password.encode()
-    try:
-        password_line = decode_text(read_bounded(file, _LARGEST_PASSWORD)).partition("\n")[0].encode()
-    except OSError as error:
-        raise BadInput(f"cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise BadInput(f"the password file {file} is not text in UTF-8 or UTF-16") from None
-    if not password_line:
-        raise BadInput(f"the password file {file} is empty; a PKCS#12 file with a key needs a password")
-    return password_line

@@ -3,23 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from sslctl.app import App
-from sslctl.certificates.pasted import Pasted, read_pair
+from sslctl.certificates.formats import read_pem, read_pkcs12
+from sslctl.certificates.pasted import Pasted, make_pair, read_chain, read_pair
+from sslctl.cli.passwords import read_password
 from sslctl.errors import BadInput
 from sslctl.system.files import read_bounded
-from sslctl.text import decode_text
+from sslctl.text import clean
 
-_LARGEST_PEM = 1 << 20
+_LARGEST = 1 << 20
 
 
-def read_pasted(app: App, names: Sequence[str], cert: Path, key: Path, chain: Path | None) -> Pasted:
-    """Return the pair in these files, for a domain with `names`. Raise `BadInput` if it cannot be used."""
-    texts = [_read(path) if path else "" for path in (cert, key, chain)]
-    return read_pair(texts[0], texts[1], texts[2], names, app.clock(), app.trusted_roots)
+@dataclass(frozen=True, slots=True)
+class PastedFiles:
+    """The files that the options name: `cert` and `key`, or `pkcs12`; and with either `chain`."""
+
+    cert: Path | None
+    key: Path | None
+    chain: Path | None
+    pkcs12: Path | None
+    password_file: Path | None
+
+    @property
+    def exist(self) -> bool:
+        """Whether a certificate was given."""
+        return self.cert is not None or self.pkcs12 is not None
+
+    def check_usage(self) -> None:
+        """Raise `click.UsageError` for options that do not go together."""
+        if self.pkcs12 is not None and (self.cert is not None or self.key is not None):
+            raise click.UsageError(
+                "--pkcs12 contains certificate and key; it cannot be combined with --cert and --key"
+            )
+        if (self.cert is None) != (self.key is None) or (self.chain is not None and not self.exist):
+            raise click.UsageError(
+                "--cert and --key go together, and --chain goes with them or with --pkcs12"
+            )
+        if self.password_file is not None and self.pkcs12 is None:
+            raise click.UsageError("--password-file goes with --pkcs12")
+
+    def read(self, app: App, names: Sequence[str]) -> Pasted:
+        """Return the pair in these files, for a domain with `names`. Raise `BadInput` if it cannot be used."""
+        chain = _read_text(self.chain)
+        now, trusted = app.clock(), app.trusted_roots
+        if self.pkcs12 is not None:
+            content = _read(self.pkcs12)
+            password = read_password(self.password_file, is_new=False)
+            key, certificates = read_pkcs12(content, password, clean(self.pkcs12))
+            return make_pair(key, [*certificates, *read_chain(chain)], names, now, trusted)
+        return read_pair(_read_text(self.cert), _read_text(self.key), chain, names, now, trusted)
 
 
 def print_notes(name: str, notes: Sequence[str]) -> None:
@@ -28,8 +65,13 @@ def print_notes(name: str, notes: Sequence[str]) -> None:
         click.echo(f"sslctl: {name}: {note}", err=True)
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path | None) -> str:
+    """Return the PEM text of a file; empty without a file."""
+    return "" if path is None else read_pem(_read(path), clean(path))
+
+
+def _read(path: Path) -> bytes:
     try:
-        return decode_text(read_bounded(path, _LARGEST_PEM), "replace")
+        return read_bounded(path, _LARGEST)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.x509 import PrecertPoison
@@ -82,6 +83,67 @@ def test_add_pair_refuses_a_precertificate_and_records_nothing(cdn: Cdn) -> None
     result = cdn.sslctl("add", NAME, *cdn.paste(Bundle(pem(leaf), pem(ROOT.root), key_pem(key))))
     assert (result.exit_code, cdn.c4.requests) == (2, ())
     assert result.stderr.startswith("sslctl: error: the certificate is a precertificate (RFC 6962)")
+    assert cdn.sslctl("list", "--json").json["domains"] == []
+
+
+def _pkcs12(cdn: Cdn, pair: Bundle, password: str) -> tuple[Path, Path]:
+    """Write `pair` as a PKCS#12 file, and its password as Windows writes it; return both paths."""
+    file, secret = cdn.folder / "shop.pfx", cdn.folder / "password"
+    file.write_bytes(x509.to_pkcs12(pair, NAME, password.encode()))
+    secret.write_bytes(f"{password}\r\n".encode("utf-8-sig"))
+    return file, secret
+
+
+def test_add_pkcs12_installs_its_certificate_and_chain(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    pair = chained_pair(cdn)
+    file, secret = _pkcs12(cdn, pair, "pässword")
+    result = cdn.sslctl("add", NAME, "--pkcs12", str(file), "--password-file", str(secret))
+    assert result.exit_code == 0
+    placed = cdn.c4.serving(NAME)
+    assert placed is not None
+    assert (placed.certificate, placed.chain) == (pair.certificate, pair.chain)
+
+
+def test_add_pkcs12_without_a_chain_takes_it_from_the_chain_file(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    pair = chained_pair(cdn)
+    file, secret = _pkcs12(cdn, replace(pair, chain=""), "x")
+    chain = cdn.folder / "chain.pem"
+    chain.write_text(pair.chain)
+    options = ["--pkcs12", str(file), "--password-file", str(secret)]
+    assert cdn.sslctl("add", NAME, *options, "--chain", str(chain)).exit_code == 0
+    placed = cdn.c4.serving(NAME)
+    assert placed is not None
+    assert placed.chain == pair.chain
+
+
+def test_add_names_a_pkcs12_file_that_was_given_as_certificate(cdn: Cdn) -> None:
+    file, _ = _pkcs12(cdn, chained_pair(cdn), "x")
+    result = cdn.sslctl("add", NAME, "--cert", str(file), "--key", str(file))
+    assert (result.exit_code, result.stderr) == (
+        2,
+        (
+            f"sslctl: error: {file} is a PKCS#12 file\n"
+            "sslctl: hint: give it with --pkcs12 FILE in place of --cert and --key\n"
+        ),
+    )
+
+
+def test_add_pkcs12_with_a_wrong_password_or_other_options_records_nothing(cdn: Cdn) -> None:
+    file, secret = _pkcs12(cdn, chained_pair(cdn), "x")
+    secret.write_text("wrong")
+    pkcs12 = ["--pkcs12", str(file)]
+    table = {
+        "the password is wrong": [*pkcs12, "--password-file", str(secret)],
+        "there is no terminal to ask": pkcs12,
+        "--pkcs12 contains certificate and key": [*pkcs12, "--cert", str(file), "--key", str(file)],
+        "--new orders from the CA at once": [*pkcs12, "--new"],
+        "--password-file goes with --pkcs12": ["--password-file", str(secret)],
+    }
+    for message, options in table.items():
+        result = cdn.sslctl("add", NAME, *options)
+        assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
     assert cdn.sslctl("list", "--json").json["domains"] == []
 
 
