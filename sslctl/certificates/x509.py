@@ -13,8 +13,14 @@ from itertools import pairwise
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    PrivateFormat,
+    pkcs12,
+)
 from cryptography.x509.oid import NameOID
 
 from sslctl.certificates.issuers import is_issued_by, readable_name
@@ -33,6 +39,7 @@ from sslctl.rules.model import Bundle, Leaf
 from sslctl.text import clean
 
 _LONGEST_CHAIN = 10
+_LEGACY_ROUNDS = 50_000
 
 _LONGEST_COMMON_NAME = 64  # ub-common-name, RFC 5280 appendix A.1
 
@@ -150,10 +157,10 @@ def check_leaf(certificate: x509.Certificate, names: Sequence[str], now: datetim
     _check_dates(leaf, now)
 
 
-def to_pkcs12(bundle: Bundle, name: str, password: bytes) -> bytes:
+def to_pkcs12(bundle: Bundle, name: str, password: bytes, *, legacy: bool = False) -> bytes:
     """Return `bundle` as a PKCS#12 file (RFC 7292) with the friendly name `name`, encrypted with `password`.
 
-    `password` is UTF-8. Raise `BadInput` for an empty or unusable password, an unreadable bundle, and a key that does not
+    `legacy` is for programs that do not know AES: 3DES and SHA-1. `password` is UTF-8. Raise `BadInput` for an empty or unusable password, an unreadable bundle, and a key that does not
     match the certificate.
     """
     pair = _read_pair(bundle.certificate, bundle.private_key, bundle.chain)
@@ -161,10 +168,17 @@ def to_pkcs12(bundle: Bundle, name: str, password: bytes) -> bytes:
     if not password:
         raise BadInput("a PKCS#12 file needs a password")
     with translating_errors("the name or the password cannot be used in a PKCS#12 file"):
-        lock = BestAvailableEncryption(password)
+        lock = _legacy_encryption(password) if legacy else BestAvailableEncryption(password)
         return pkcs12.serialize_key_and_certificates(
             name.encode(), pair.key, pair.leaf, pair.chain or None, lock
         )
+
+
+def _legacy_encryption(password: bytes) -> KeySerializationEncryption:
+    """Return the encryption of PKCS#12 that Windows Server 2016 and older read."""
+    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(_LEGACY_ROUNDS)
+    builder = builder.key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC).hmac_hash(SHA1())  # noqa: S303 - what these programs read
+    return builder.build(password)
 
 
 def _read_chain(pem: str) -> list[x509.Certificate]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from sslctl.app import App
-from sslctl.certificates import x509
+from sslctl.cli.download_formats import FORMATS, LEGACY_WARNING, PKCS12, make_files, make_lines
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.files import check_absent, write_new
+from sslctl.cli.output.files import check_absent, is_private, write_new
 from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json, write_line
 from sslctl.cli.passwords import read_password
 from sslctl.errors import NotManaged
 from sslctl.rules import names
-from sslctl.rules.model import Bundle, Certificate, Domain
+from sslctl.rules.model import Certificate, Domain
 from sslctl.rules.versions import is_adopted
 from sslctl.text import clean
 
@@ -37,10 +38,10 @@ from sslctl.text import clean
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["pem", "pkcs12"]),
+    type=click.Choice(FORMATS),
     default="pem",
     show_default=True,
-    help="PEM files, or one PKCS#12 file.",
+    help="What to write; see above.",
 )
 @click.option(
     "--password-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
@@ -64,11 +65,14 @@ def command(
 ) -> None:
     """Write a certificate and its key into files, mode 0600.
 
-    PEM: cert.pem, chain.pem, fullchain.pem and privkey.pem. PKCS#12: DOMAIN.p12. The download is recorded in the history
-    first, with the actor and the reason.
+    pem: cert.pem, chain.pem, fullchain.pem and privkey.pem. combined: DOMAIN.pem with key and full chain. pkcs12: DOMAIN.p12;
+    pkcs12-legacy is for Windows Server 2016 and older, and weakly encrypted. nginx, apache, haproxy and caddy: the files that
+    the server needs, and the lines for its configuration in place of the paths.
+
+    The download is recorded in the history first, with the actor and the reason.
     """
-    if password_file is not None and kind != "pkcs12":
-        raise click.UsageError("--password-file goes with --format pkcs12")
+    if password_file is not None and kind not in PKCS12:
+        raise click.UsageError("--password-file goes with --format pkcs12 and pkcs12-legacy")
     app.only_reads = True  # except for one event
     found = _find(app, names.normalise(domain))
     certificate = _choose(app, found, version)
@@ -78,28 +82,40 @@ def command(
             f"the private key of version {certificate.version} of {found.name} was destroyed after it was superseded",
             hint=f"`sslctl view {found.name}` shows when, and which versions still have their key",
         )
-    files = (
-        _pem_files(bundle)
-        if kind == "pem"
-        else {
-            f"{found.name}.p12": x509.to_pkcs12(bundle, found.name, read_password(password_file, is_new=True))
-        }
-    )
+    password = read_password(password_file, is_new=True) if kind in PKCS12 else b""
+    files = make_files(kind, bundle, found.name, password)
+    lines = make_lines(kind, folder, files)
     if not force:
         check_absent(folder, files)
     # The history comes first: an unrecorded download is worse than a record of one that failed.
     app.store.record_event(found, "key downloaded", _detail(kind, reason), certificate.version)
-    written = write_new(folder, files, force=force)
+    written = write_new(folder, files, force=force, require_private=kind not in PKCS12)
+    _note_weakness(kind, written)
     _note_what_is_served(found, certificate)
     if as_json:
         write_json(
             json_shapes.envelope(
-                domain=found.name, version=certificate.version, files=[str(path) for path in written]
+                domain=found.name,
+                version=certificate.version,
+                files=[str(path) for path in written],
+                lines=lines,
             )
         )
     else:
-        for path in written:
-            write_line(clean(path, 4096))
+        for line in lines or [clean(path, 4096) for path in written]:
+            write_line(line)
+
+
+def _note_weakness(kind: str, written: Sequence[Path]) -> None:
+    """Print a note about a file that protects its key badly."""
+    if kind == "pkcs12-legacy":
+        click.echo(f"sslctl: warning: {LEGACY_WARNING}", err=True)
+    for path in written:
+        if not is_private(path.stat()):
+            click.echo(
+                f"sslctl: warning: other users can read {path}: its file system cannot keep the mode 0600",
+                err=True,
+            )
 
 
 def _detail(kind: str, reason: str) -> str:
@@ -151,12 +167,3 @@ def _note_what_is_served(domain: Domain, certificate: Certificate) -> None:
     else:
         served = f"C4 has version {domain.serving.version}"
     click.echo(f"sslctl: {domain.name}: these files are not what the edge serves: {served}", err=True)
-
-
-def _pem_files(bundle: Bundle) -> dict[str, bytes]:
-    return {
-        "cert.pem": bundle.certificate.encode(),
-        "chain.pem": bundle.chain.encode(),
-        "fullchain.pem": bundle.fullchain.encode(),
-        "privkey.pem": bundle.private_key.encode(),
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,28 +19,47 @@ def check_absent(folder: Path, names: Iterable[str]) -> None:
             raise BadInput(f"{folder / name} exists already", hint="--force overwrites it")
 
 
-def write_new(folder: Path, files: dict[str, bytes], *, force: bool) -> list[Path]:
+def write_new(
+    folder: Path, files: dict[str, bytes], *, force: bool, require_private: bool = True
+) -> list[Path]:
     """Write `files` (name to content) into `folder`, mode 0600, and return their paths.
 
     Each file appears completely or not at all. Raise `BadInput` if a file cannot be written, or exists and `force` is
-    false. The files before it are written then; call `check_absent` first.
+    false; with `require_private`, also if the file system cannot keep the mode, before any content is written. The files before it are written then; call `check_absent` first.
     """
     paths = {name: folder / name for name in files}
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, content in files.items():
-            _write(paths[name], content, force=force)
+            _write(paths[name], content, force=force, require_private=require_private)
     except OSError as error:
         raise BadInput(f"cannot write to {folder}: {error.strerror}") from error
     return list(paths.values())
 
 
-def _write(path: Path, content: bytes, *, force: bool) -> None:
+def is_private(state: os.stat_result) -> bool:
+    """Return whether only the owner has access. Some file systems, such as exFAT and FAT, give every file one mode."""
+    return not state.st_mode & 0o077
+
+
+def require_kept_mode(state: os.stat_result, folder: Path) -> None:
+    """Raise `BadInput` if `state`, of a file that was created with mode 0600 in `folder`, gives access to others."""
+    if not is_private(state):
+        raise BadInput(
+            f"the file system of {folder} cannot keep the mode 0600 (files there have {stat.S_IMODE(state.st_mode):04o}), "
+            "so other users could read the private key",
+            hint="write into a folder on another file system, or use --format pkcs12, which is encrypted",
+        )
+
+
+def _write(path: Path, content: bytes, *, force: bool, require_private: bool) -> None:
     # mkstemp creates the file with mode 0600.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if require_private:
+                require_kept_mode(os.fstat(descriptor), path.parent)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -65,7 +65,7 @@ def test_download_writes_to_the_current_folder_by_default(
 ) -> None:
     monkeypatch.chdir(out)
     result = shop.sslctl("download", NAME, "--json")
-    assert result.json == {"schema_version": 1, "domain": NAME, "version": 1, "files": FILES}
+    assert result.json == {"schema_version": 1, "domain": NAME, "version": 1, "files": FILES, "lines": []}
     assert sorted(path.name for path in out.iterdir()) == FILES
 
 
