@@ -65,12 +65,12 @@ def read_pem(content: bytes, what: str) -> str:
     Base64 without its BEGIN and END lines is read, too. Raise `BadInput` for a file of a kind that is known and cannot be used
     here, such as PKCS#12, and say what it is. Other text is returned as it is.
     """
-    if content.startswith(_SEQUENCE):
-        return _read_der(content, what)
     text = decode_text(content, "replace")
     if "-----BEGIN" in text:
         _refuse_labels(text, what)
         return _PKCS7_BLOCK.sub(lambda block: _read_der(_decode(block[1], what), what), text)
+    if content.startswith(_SEQUENCE):
+        return _read_der(content, what)
     for start, kind, cure in _MAGIC:
         if content.startswith(start) or text.startswith(start.decode("latin-1")):
             raise BadInput(f"{what} is {kind}", hint=cure)

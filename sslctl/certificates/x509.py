@@ -160,8 +160,8 @@ def check_leaf(certificate: x509.Certificate, names: Sequence[str], now: datetim
 def to_pkcs12(bundle: Bundle, name: str, password: bytes, *, legacy: bool = False) -> bytes:
     """Return `bundle` as a PKCS#12 file (RFC 7292) with the friendly name `name`, encrypted with `password`.
 
-    `legacy` is for programs that do not know AES: 3DES and SHA-1. `password` is UTF-8. Raise `BadInput` for an empty or unusable password, an unreadable bundle, and a key that does not
-    match the certificate.
+    `legacy` is for programs that do not know AES: 3DES and SHA-1. `password` is UTF-8. Raise `BadInput` for an empty or
+    unusable password, an unreadable bundle, and a key that does not match the certificate.
     """
     pair = _read_pair(bundle.certificate, bundle.private_key, bundle.chain)
     _check_key(pair)

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,6 +146,56 @@ def test_legacy_pkcs12_uses_3des_and_sha1_and_prints_a_warning(shop: Cdn, tmp_pa
     assert shown.stderr.count("pbeWithSHA1And3-KeyTripleDES-CBC") == 2
     assert "AES" not in shown.stderr
     assert "BEGIN PRIVATE KEY" in shown.stdout
+
+
+_EXFAT = r"""
+#define _GNU_SOURCE
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+/* Every regular file has mode 0755, as on exFAT. */
+int fstat(int descriptor, struct stat *state) {
+    int failed = syscall(SYS_fstat, descriptor, state);
+    if (!failed && S_ISREG(state->st_mode)) state->st_mode |= 0755;
+    return failed;
+}
+int fstat64(int descriptor, struct stat64 *state) { return fstat(descriptor, (struct stat *)state); }
+"""
+_WRITE = """
+import sys
+from pathlib import Path
+from sslctl.cli.output.files import write_new
+from sslctl.errors import BadInput
+folder = Path(sys.argv[1])
+try:
+    write_new(folder, {"privkey.pem": b"key"}, force=False)
+except BadInput as error:
+    print(error.message)
+write_new(folder, {"shop.p12": b"encrypted"}, force=False, require_private=False)
+print(*(path.name for path in folder.iterdir()))
+"""
+
+
+def test_process_on_a_file_system_without_modes_writes_pkcs12_and_no_plain_key(tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    (tmp_path / "exfat.c").write_text(_EXFAT)
+    built = [compiler, "-shared", "-fPIC", "-o", str(tmp_path / "exfat.so"), str(tmp_path / "exfat.c")]
+    subprocess.run(built, check=True, capture_output=True)
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", _WRITE, str(out)],
+        env={**os.environ, "LD_PRELOAD": str(tmp_path / "exfat.so")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    refusal, written = done.stdout.splitlines()
+    assert refusal.startswith(
+        f"the file system of {out} cannot keep the mode 0600 (files there have 0755), so "
+    )
+    assert written == "shop.p12"
 
 
 def test_key_is_not_written_if_the_file_system_cannot_keep_its_mode(tmp_path: Path) -> None:
