@@ -282,9 +282,16 @@ class App:
     @cached_property
     def prober(self) -> Prober:
         """The checks before an order."""
+        from sslctl.issuer.certbot.directory import find_account_url  # noqa: PLC0415
         from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
-        return Preflight(self.config.cdn, self.config.dns, self.config.acme.caa_identities)
+        config = self.config
+        return Preflight(
+            config.cdn,
+            config.dns,
+            config.acme.caa_identities,
+            find_account_url=partial(find_account_url, config.state.acme_dir, config.acme.directory_url),
+        )
 
     @cached_property
     def trusted_roots(self) -> TrustedRoots:

@@ -1,45 +1,143 @@
-"""CAA records (RFC 8659): which CAs may issue for a domain, evaluated as the CA evaluates them."""
+"""CAA records (RFC 8659): whether they allow the CA to issue for a domain, evaluated as the CA evaluates them.
+
+Where RFC 8659 leaves a choice, Boulder decides (`va/caa.go`, the CA's published code).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from dns.rdtypes.ANY.CAA import CAA
+import dns.rdata
 
-_CRITICAL = 128  # RFC 8659 section 4.1: bit 0 of the flags, counted from the most significant
-# RFC 8659 section 4 and RFC 9495 section 3. `issuemail` does not apply to TLS certificates, but it is known.
-_KNOWN_TAGS = frozenset({b"issue", b"issuewild", b"iodef", b"issuemail"})
+# RFC 8659 section 4.1: bit 0 of the flags, counted from the most significant. Many set the least significant bit instead, so
+# Boulder takes that one for the same.
+_CRITICAL = 128 | 1
+# RFC 8659 section 4 and RFC 9495 section 3. `issuemail` and `issuevmc` do not apply to TLS certificates, but Boulder knows them.
+_KNOWN_TAGS = frozenset({"issue", "issuewild", "iodef", "issuemail", "issuevmc"})
+_WHITE = " \t"
+# Stricter than RFC 8659 section 4.2, which allows hyphens in a tag, and looser: Boulder accepts an empty one.
+_PARAMETER_TAG = re.compile(r"[A-Za-z0-9]*", re.ASCII)
+_PARAMETER_VALUE = re.compile(r"[\x21-\x3a\x3c-\x7e]*")
+_METHOD = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
+_HTTP01 = "http-01"
+# Let's Encrypt also accepts the URL that an account had in ACMEv1.
+_LETS_ENCRYPT_V2 = re.compile(r"https://acme(-staging)?-v02\.api\.letsencrypt\.org/acme/acct/(\d+)", re.ASCII)
 
-# The grammar of an issue value, RFC 8659 section 4.2, between its semicolons and without the white space around.
-_LABEL = r"[a-z0-9](?:-*[a-z0-9])*"
-_ISSUER = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII | re.IGNORECASE)
-_PARAMETER = re.compile(rf"({_LABEL})[ \t]*=[ \t]*([\x21-\x3a\x3c-\x7e]*)", re.ASCII | re.IGNORECASE)
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One CAA record. Names are not decoded: `tag` and `value` have one character for each byte."""
+
+    flags: int
+    tag: str
+    value: str
+
+    def __str__(self) -> str:
+        escaped = self.value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{self.flags} {self.tag} "{escaped}"'
 
 
-def permit(records: Iterable[CAA], identities: Iterable[str]) -> bool:
-    """Return whether `records`, the relevant RRset of a name, allow the CA to issue by HTTP-01.
+@dataclass(frozen=True, slots=True)
+class CaaRefusal:
+    """Why the CA may not issue. `why` is empty if no record names the CA; `wanted` is what the CA would accept."""
 
-    `identities` are the CA's issuer domain names. `issuewild` does not apply to a certificate without wildcards, and a set
-    without `issue` restricts no CA (RFC 8659 section 4.2). An unknown critical property forbids (section 4.1).
+    why: str
+    wanted: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaaIdentity:
+    """Who asks: the CA's issuer domain names, and the URL of our account, which is empty if it is not known."""
+
+    issuers: tuple[str, ...]
+    account_url: str = ""
+
+    @property
+    def account_urls(self) -> tuple[str, ...]:
+        """Every URL by which the CA knows our account."""
+        match = _LETS_ENCRYPT_V2.fullmatch(self.account_url)
+        if match is None:
+            return (self.account_url,)
+        host = "acme-staging" if match[1] else "acme-v01"
+        return (self.account_url, f"https://{host}.api.letsencrypt.org/acme/reg/{match[2]}")
+
+
+def read_property(record: dns.rdata.Rdata) -> Property:
+    """Return the content of a CAA record. Raise `ValueError` if it is malformed (RFC 8659 section 4.1)."""
+    wire = record.to_digestable()
+    if len(wire) < 2 or len(wire) < 2 + wire[1]:  # noqa: PLR2004 - the flags and the length of the tag
+        raise ValueError("a CAA record is malformed")
+    end = 2 + wire[1]
+    return Property(wire[0], wire[2:end].decode("latin-1"), wire[end:].decode("latin-1"))
+
+
+def find_refusal(properties: Iterable[Property], identity: CaaIdentity) -> CaaRefusal | None:
+    """Return why `properties`, the relevant RRset of a name, do not allow the CA to issue by HTTP-01; None if they do.
+
+    `issuewild` does not apply to a certificate without wildcards, and a set without `issue` restricts no CA (RFC 8659
+    section 4.2). An unknown critical property forbids (section 4.1).
     """
-    properties = [(record.tag.lower(), record) for record in records]
-    if any(record.flags & _CRITICAL and tag not in _KNOWN_TAGS for tag, record in properties):
-        return False
-    issues = [record.value.decode("latin-1") for tag, record in properties if tag == b"issue"]
-    wanted = {identity.lower() for identity in identities}
-    return not issues or any(_names_issuer(value, wanted) for value in issues)
+    issues = []
+    for each in properties:
+        tag = each.tag.lower()
+        if tag not in _KNOWN_TAGS and each.flags & _CRITICAL:
+            return CaaRefusal("the CA does not know this critical tag", f"no critical {each.tag}")
+        if tag == "issue":
+            issues.append(each.value)
+    refusals = [_judge(value, identity) for value in issues]
+    if not refusals or None in refusals:
+        return None
+    # A record that names the CA shows best what has to change.
+    return next((refusal for refusal in refusals if refusal is not None and refusal.why), refusals[0])
 
 
-def _names_issuer(value: str, identities: set[str]) -> bool:
-    issuer, *rest = (part.strip(" \t") for part in value.split(";"))
-    parameters = [_PARAMETER.fullmatch(part) for part in rest] if rest != [""] else []
-    # RFC 8659 section 4.2: a value outside of the grammar names no issuer, like a bare ";".
-    if not _ISSUER.fullmatch(issuer) or issuer.lower() not in identities:
-        return False
-    return all(parameter is not None and _lets_http01(*parameter.groups()) for parameter in parameters)
+def _judge(value: str, identity: CaaIdentity) -> CaaRefusal | None:
+    """Return why an `issue` property with `value` does not allow the CA to issue; None if it does."""
+    issuer, *rest = value.split(";")
+    if issuer.strip(_WHITE) not in identity.issuers:
+        return CaaRefusal("", _issue(identity))
+    parameters = _read_parameters(rest)
+    if parameters is None:
+        return CaaRefusal("its parameters are malformed", _issue(identity))
+    accounts = [content for tag, content in parameters if tag == "accounturi"]
+    methods = [content for tag, content in parameters if tag == "validationmethods"]
+    if len(accounts) > 1:
+        return CaaRefusal("it has accounturi twice", _issue(identity))
+    if accounts and identity.account_url and accounts[0] not in identity.account_urls:
+        wanted = f'issue "{identity.issuers[0]}; accounturi={identity.account_url}"'
+        return CaaRefusal("its accounturi is not our account", wanted)
+    if len(methods) > 1:
+        return CaaRefusal("it has validationmethods twice", _issue(identity))
+    if methods and not _allow_http01(methods[0]):
+        return CaaRefusal(f"its validationmethods do not allow {_HTTP01}", _issue(identity))
+    return None
 
 
-def _lets_http01(tag: str, value: str) -> bool:
-    # RFC 8657 section 4. Its `accounturi` (section 3) is left to the CA: the account may not exist yet.
-    return tag != "validationmethods" or "http-01" in value.split(",")
+def _read_parameters(parts: list[str]) -> list[tuple[str, str]] | None:
+    """Return the parameters, as tag and value, between the semicolons of an `issue` value; None if one is malformed."""
+    if len(parts) == 1 and not parts[0].strip(_WHITE):
+        return []
+    parameters = []
+    for part in parts:
+        tag, equals, value = part.partition("=")
+        tag, value = tag.strip(_WHITE), value.strip(_WHITE)
+        if not (equals and _PARAMETER_TAG.fullmatch(tag) and _PARAMETER_VALUE.fullmatch(value)):
+            return None
+        parameters.append((tag, value))
+    return parameters
+
+
+def _allow_http01(methods: str) -> bool:
+    """Return whether `methods` (RFC 8657 section 4) allow HTTP-01. A malformed one ends the list, but not what precedes it."""
+    for method in methods.split(","):
+        if not _METHOD.fullmatch(method):
+            return False
+        if method == _HTTP01:
+            return True
+    return False
+
+
+def _issue(identity: CaaIdentity) -> str:
+    return " or ".join(f'issue "{issuer}"' for issuer in identity.issuers)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Callable, Iterator
 
 import dns.exception
 import dns.name
-import dns.rdtypes.ANY.CAA
 from dns.rdatatype import AAAA, CAA, A
 
 from sslctl.config.settings import CdnSection, DnsSection
 from sslctl.preflight import PreflightError
-from sslctl.preflight.caa import permit
+from sslctl.preflight.caa import CaaIdentity, find_refusal, read_property
 from sslctl.preflight.dns_answer import DnsAnswer
 from sslctl.preflight.lookup import DnsUnanswered, Resolver, to_text
-from sslctl.preflight.ports import Address, find_refusal
+from sslctl.preflight.ports import Address
+from sslctl.preflight.ports import find_refusal as find_closed_port
 from sslctl.rules.pass_result import Step
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
@@ -24,13 +23,29 @@ from sslctl.text import clean
 _MAX_LINKS_SHOWN = 4
 
 
-class Preflight:
-    """A `Prober` that queries DNS and connects to the addresses. Without state, so safe for use by many threads."""
+def _unknown() -> str:
+    """Return that the account is not known."""
+    return ""
 
-    def __init__(self, cdn: CdnSection, dns_settings: DnsSection, caa_identities: tuple[str, ...]) -> None:
+
+class Preflight:
+    """A `Prober` that queries DNS and connects to the addresses. Without state, so safe for use by many threads.
+
+    `find_account_url` returns the URL of our account at the CA, or an empty string if there is none yet.
+    """
+
+    def __init__(
+        self,
+        cdn: CdnSection,
+        dns_settings: DnsSection,
+        caa_identities: tuple[str, ...],
+        *,
+        find_account_url: Callable[[], str] = _unknown,
+    ) -> None:
         self._cdn = cdn
         self._resolver = Resolver(dns_settings)
         self._caa_identities = caa_identities
+        self._find_account_url = find_account_url
         self._suffixes = tuple(dns.name.from_text(suffix.strip(".")) for suffix in cdn.cname_suffixes)
 
     def check(self, names: tuple[str, ...], cname_target: str, *, http_expected: bool) -> None:
@@ -114,16 +129,16 @@ class Preflight:
         if not self._caa_identities:
             return
         for ancestor in _climb(name):
-            # A lookup returns records of the type in the query; dnspython's type hints do not say so.
-            records = cast(
-                "tuple[dns.rdtypes.ANY.CAA.CAA, ...]", self._resolver.look_up(ancestor, CAA).records
-            )
+            records = self._resolver.look_up(ancestor, CAA).records
             if not records:
                 continue
-            if not permit(records, self._caa_identities):
-                found = clean(f"{to_text(ancestor)} CAA {', '.join(sorted(map(str, records)))}")
-                wanted = " or ".join(f'issue "{identity}"' for identity in self._caa_identities)
-                raise PreflightError(Code.CAA_FORBIDS, found, wanted)
+            properties = [read_property(record) for record in records]
+            refusal = find_refusal(properties, CaaIdentity(self._caa_identities, self._find_account_url()))
+            if refusal is not None:
+                found = f"{to_text(ancestor)} CAA {', '.join(sorted(map(str, properties)))}"
+                if refusal.why:
+                    found += f" ({refusal.why})"
+                raise PreflightError(Code.CAA_FORBIDS, clean(found), clean(refusal.wanted))
             return
 
     def _require_ports(self, addresses: tuple[Address, ...], *, http_expected: bool) -> None:
@@ -132,7 +147,7 @@ class Preflight:
         if http_expected:
             wanted_ports.insert(0, (self._cdn.http_port, Code.PORT_80_CLOSED))
         for port, code in wanted_ports:
-            refusal = find_refusal(addresses, port, private=self._cdn.probe_private)
+            refusal = find_closed_port(addresses, port, private=self._cdn.probe_private)
             if refusal:
                 raise PreflightError(code, refusal, f"a listener on port {port}")
 

@@ -58,3 +58,15 @@ def find_account(folder: Path, directory_url: str) -> Path | None:
     """Return the folder of certbot's account at this CA, below the issuer's `folder`; None if there is no account."""
     server = directory_url.partition("://")[2]
     return min((path.parent for path in (folder / ACCOUNTS / server).glob("*/regr.json")), default=None)
+
+
+def find_account_url(folder: Path, directory_url: str) -> str:
+    """Return the URL of our account at this CA (RFC 8555 section 7.3), as certbot stored it; empty if it cannot be read."""
+    account = find_account(folder, directory_url)
+    if account is None:
+        return ""
+    try:
+        url = json.loads((account / "regr.json").read_text()).get("uri")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
+    return url if isinstance(url, str) else ""
