@@ -22,7 +22,7 @@ from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, SUSPECTED
-from sslctl.rules.reasons import REASONS, Code
+from sslctl.rules.reasons import FINDINGS, REASONS, Code
 from sslctl.rules.versions import is_adopted
 
 
@@ -99,7 +99,7 @@ def command(
 def _print_not_renewed(app: App, names: Sequence[str]) -> None:
     """Print for which of the domains `names` no certificate was ordered, although what they serve is well."""
     for domain in app.store.domains_named(names):
-        if domain.finding is None and domain.caution is not None:
+        if domain.finding is None and domain.caution is not None and domain.caution.code in FINDINGS:
             reason = REASONS[domain.caution.code].explain(domain.caution.found, domain.caution.wanted)
             click.echo(f"sslctl: {domain.name}: no certificate was ordered: {reason}", err=True)
 

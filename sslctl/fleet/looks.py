@@ -21,9 +21,9 @@ from sslctl.control_plane import ControlPlane, ControlPlaneError, NoInventory
 from sslctl.errors import Busy
 from sslctl.fleet.record_reader import Answer, RecordReader, in_threads
 from sslctl.issuance.claims import claimed
-from sslctl.issuance.observation import find_missing_ports
+from sslctl.issuance.order_checks import find_problem
 from sslctl.issuance.suspicions import SuspicionLimit
-from sslctl.preflight import PreflightError, Prober
+from sslctl.preflight import Prober
 from sslctl.rules.model import Domain, Installed, PassResult
 from sslctl.rules.pass_result import (
     Problem,
@@ -320,16 +320,7 @@ class Looks:
 
     def _find_problem(self, answer: Answer) -> Problem | None:
         assert answer.record is not None  # noqa: S101 - of `_probe`
-        missing = find_missing_ports(answer.record)
-        if missing is not None:
-            return missing
-        try:
-            self._prober.check(
-                answer.domain.names, answer.record.cname_target, http_expected=self._http_expected
-            )
-        except PreflightError as error:
-            return Problem(error.code, error.found, error.wanted, step=error.step)
-        return None
+        return find_problem(self._prober, answer.domain, answer.record, http_expected=self._http_expected)
 
     def _record_dns(self, domain: Domain, result: PassResult) -> None:
         with suppress(Busy), claimed(self._store, domain.name):

@@ -23,7 +23,7 @@ open order is still collected, and what C4 serves is verified. The pause is read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -37,16 +37,17 @@ from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.delivery import Delivery, ReplacementRules
 from sslctl.issuance.issued_checks import check_dates, check_ordered, has_expired
 from sslctl.issuance.maintenance import require_no_pause
-from sslctl.issuance.observation import Observation, find_missing_ports
+from sslctl.issuance.observation import Observation
+from sslctl.issuance.order_checks import find_problem
 from sslctl.issuance.pass_ended import PassEnded
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
-from sslctl.preflight import PreflightError, Prober
+from sslctl.preflight import Prober
 from sslctl.rules.budget import URGENT_INTERVAL, BudgetHeld, expires_before
 from sslctl.rules.model import Domain, Order, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
-from sslctl.rules.reasons import Code
+from sslctl.rules.reasons import FINDINGS, Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.versions import is_usable, needs_upload
@@ -142,11 +143,13 @@ class Pipeline:
             domain = self._store.domain(name)
         try:
             self._require_unchanged(domain)
-            problem = self._attempt(domain, consent, renew=renew, check_dns=check_dns)
+            warnings: list[Problem] = []
+            problem = self._attempt(domain, consent, warnings, renew=renew, check_dns=check_dns)
             with self._store.transaction():
                 require_claim(self._store, name)
                 release_domains(self._store, [name])
-                return self._conclude(self._store.domain(name), problem, started_at, consent.believe)
+                domain = self._store.domain(name)
+                return self._conclude(domain, problem, warnings, started_at, consent.believe)
         except BaseException:
             release_domains(self._store, [name])
             raise
@@ -156,15 +159,23 @@ class Pipeline:
         for certificate in filter(None, (domain.wanted, domain.serving)):
             self._store.require_unchanged(certificate)
 
-    def _attempt(self, domain: Domain, consent: Consent, *, renew: bool, check_dns: bool) -> Problem | None:
+    def _attempt(
+        self, domain: Domain, consent: Consent, warnings: list[Problem], *, renew: bool, check_dns: bool
+    ) -> Problem | None:
+        """Return the problem that ended the pass, None if it succeeded. What prevents no order is added to `warnings`."""
         try:
-            self._advance(domain, consent, renew=renew, check_dns=check_dns)
+            self._advance(domain, consent, warnings, renew=renew, check_dns=check_dns)
         except PassEnded as ended:
             return ended.problem
         return None
 
     def _conclude(
-        self, domain: Domain, problem: Problem | None, started_at: datetime, believe: Container[Code]
+        self,
+        domain: Domain,
+        problem: Problem | None,
+        warnings: Sequence[Problem],
+        started_at: datetime,
+        believe: Container[Code],
     ) -> Domain:
         """Record the result of a pass that ended with `problem`, None if it succeeded."""
         now, checked_at, is_due = self._clock(), domain.dns_checked_at, self._needs_order(domain)
@@ -174,6 +185,7 @@ class Pipeline:
             now,
             is_due=is_due,
             is_dns_good=checked_at is not None and checked_at >= started_at.replace(microsecond=0),
+            warning=next(iter(warnings), None),
         )
         concluded = self._store.record_result(domain, result, observed=_is_observed(problem))
         if concluded.suspicion is not None and concluded.suspicion.code in believe:
@@ -181,7 +193,9 @@ class Pipeline:
             concluded = record_conclusion(self._store, concluded, result)
         return concluded
 
-    def _advance(self, domain: Domain, consent: Consent, *, renew: bool, check_dns: bool) -> None:
+    def _advance(
+        self, domain: Domain, consent: Consent, warnings: list[Problem], *, renew: bool, check_dns: bool
+    ) -> None:
         domain, record = self._observation.look_up(domain, consent.believe)
         if consent.replace_text:
             domain = self._observation.agree_to_replace_text(domain)
@@ -191,15 +205,15 @@ class Pipeline:
             if domain.wanted is not None and self._owes_upload(domain):
                 self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
                 if check_dns:
-                    self._check_served(domain, record)
+                    self._check_served(domain, record, warnings)
                 return
             if pending is None and not self._needs_order(domain):
                 if domain.serving is not None:
                     self._delivery.deliver(domain, domain.serving, record)
                     if check_dns:
-                        self._check_served(domain, record)
+                        self._check_served(domain, record, warnings)
                 return
-        self._require_preflight(domain, record)
+        self._require_preflight(domain, record, warnings)
         # Also before the wait for a slot: many domains may be held.
         self._require_no_pause()
         with self._slots.slot():
@@ -226,27 +240,25 @@ class Pipeline:
 
     # Before the order
 
-    def _check_served(self, domain: Domain, record: Record) -> None:
+    def _check_served(self, domain: Domain, record: Record, warnings: list[Problem]) -> None:
         """Check what the next order of `domain` will meet. What C4 serves was verified before, and no order is due."""
         if domain.source is not Source.C4:
             return
         try:
-            self._require_preflight(domain, record)
+            self._require_preflight(domain, record, warnings)
         except PassEnded as ended:
             ended.problem = replace(ended.problem, is_served=True)
             raise
         self._store.confirm_dns_checks([domain.name], self._clock())
 
-    def _require_preflight(self, domain: Domain, record: Record) -> None:
-        """Raise `PassEnded` unless the ports, DNS and CAA allow an order."""
-        missing = find_missing_ports(record)
-        if missing is not None:
-            raise PassEnded(missing.code, missing.found, missing.wanted)
+    def _require_preflight(self, domain: Domain, record: Record, warnings: list[Problem]) -> None:
+        """Raise `PassEnded` unless the ports, DNS and CAA allow an order. Add what prevents none to `warnings`."""
         self._on_step(domain, "checking DNS")
-        try:
-            self._prober.check(domain.names, record.cname_target, http_expected=self._policy.webroot)
-        except PreflightError as error:
-            raise PassEnded(error.code, error.found, error.wanted, step=error.step) from error
+        problem = find_problem(self._prober, domain, record, http_expected=self._policy.webroot)
+        if problem is not None and problem.code in FINDINGS:
+            raise PassEnded(problem.code, problem.found, problem.wanted, step=problem.step)
+        if problem is not None:
+            warnings.append(problem)
 
     # The order
 

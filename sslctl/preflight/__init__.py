@@ -1,12 +1,13 @@
 """The Protocol of the checks before an order: a name points at the CDN, CAA allows the CA, and the ports are open.
 
 The checks run first because each failed validation counts against the CA's rate limits. `checks.Preflight` implements
-`Prober` with the real DNS: `lookup` makes one DNS lookup (`datagram` is its fast path), `caa` evaluates CAA records, and
-`ports` connects.
+`Prober` with the real DNS: `lookup` makes one DNS lookup (`datagram` is its fast path, `dnssec` explains a failure), `pointing`
+finds where a name points, `caa` evaluates CAA records, and `ports` connects.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from sslctl.rules.pass_result import Step
@@ -27,12 +28,23 @@ class PreflightError(Exception):
         self.step = step
 
 
+@dataclass(frozen=True, slots=True)
+class PreflightWarning:
+    """Something is wrong with a name, but an order would succeed. `code` is the reason; `found` was observed (cleaned)."""
+
+    code: Code
+    found: str
+
+
 class Prober(Protocol):
     """A check that names are ready for an order."""
 
-    def check(self, names: tuple[str, ...], cname_target: str, *, http_expected: bool) -> None:
-        """Raise `PreflightError` for the first problem that would make an order of `names` (normalised) fail.
+    def check(
+        self, names: tuple[str, ...], cname_target: str, *, http_expected: bool
+    ) -> PreflightWarning | None:
+        """Return the first warning about `names` (normalised), None if there is none.
 
-        `cname_target` is the domain's name on the CDN, from C4's record. With `http_expected` the HTTP port must be open
-        already. Code `DNS_UNANSWERED` means that DNS did not respond: nothing is known about the name.
+        Raise `PreflightError` for the first problem that would make an order of `names` fail. `cname_target` is the domain's
+        name on the CDN, from C4's record. With `http_expected` the HTTP port must be open already. Codes `DNS_UNANSWERED`,
+        `TARGET_UNANSWERED` and `RESOLVERS_DISAGREE` mean that nothing is known about the name.
         """

@@ -53,6 +53,7 @@ FAILED_VALIDATIONS = (
     Code.CAA_FORBIDS,
     Code.NXDOMAIN,
     Code.DNS_UNANSWERED,
+    Code.DNSSEC_BOGUS,
 )
 """The outcomes of an order whose validation failed at the CA (`issuer.certbot.problems`)."""
 

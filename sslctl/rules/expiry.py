@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sslctl.rules.model import Certificate, Domain, Source
-from sslctl.rules.reasons import REASONS, Code, Owner
+from sslctl.rules.reasons import FINDINGS, REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule, renewal_margin
 from sslctl.rules.singapore import format_duration
 from sslctl.rules.versions import is_expired
@@ -79,6 +79,6 @@ def _find_cause(domain: Domain, left: timedelta, *, is_text: bool) -> tuple[Code
     if domain.unconfirmed is not None:
         return domain.unconfirmed.code, domain.unconfirmed.found, ""
     for cause in (domain.finding, domain.suspicion, domain.caution):
-        if cause is not None:
+        if cause is not None and cause.code in FINDINGS:
             return cause.code, cause.found, cause.wanted
     return (Code.TEXT_EXPIRES, f"{format_duration(left)} left", "") if is_text else (Code.QUEUED, "", "")

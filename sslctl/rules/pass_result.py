@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from sslctl.rules import schedule
 from sslctl.rules.model import Caution, Domain, Finding, PassResult, Suspicion, Unconfirmed
-from sslctl.rules.reasons import Code, Status
+from sslctl.rules.reasons import FINDINGS, Code, Status
 from sslctl.rules.versions import is_expired
 
 # C4 does not know a served domain: believed when a second tick hears the same so much later.
@@ -51,7 +51,13 @@ _STEPS = {
     Code.TARGET_MISSING: Step.DNS,
     Code.AAAA_ELSEWHERE: Step.DNS,
     Code.DNS_UNANSWERED: Step.DNS,
+    Code.TARGET_UNANSWERED: Step.DNS,
+    Code.RESOLVERS_DISAGREE: Step.DNS,
+    Code.DNSSEC_BOGUS: Step.DNS,
+    Code.ADDRESS_UNANSWERED: Step.DNS,
+    Code.TARGET_ADDRESS_UNANSWERED: Step.DNS,
     Code.CAA_FORBIDS: Step.CAA,
+    Code.TARGET_CAA_FORBIDS: Step.CAA,
     Code.PORT_80_CLOSED: Step.PROBE,
     Code.PORT_443_CLOSED: Step.PROBE,
     Code.CERT_WORSE: Step.UPLOAD,
@@ -70,6 +76,8 @@ _UNANSWERED = frozenset(
         Code.C4_UNANSWERED,
         Code.C4_TOKEN_REFUSED,
         Code.DNS_UNANSWERED,
+        Code.TARGET_UNANSWERED,
+        Code.RESOLVERS_DISAGREE,
         Code.CA_UNAVAILABLE,
         Code.CA_RATE_LIMITED,
         # Nobody was asked.
@@ -84,7 +92,11 @@ CHECKED_AGAIN = (Code.C4_LOST, Code.OTHER_CERTIFICATE, Code.OTHER_EXPIRED)
 SUSPECTED = (
     *CHECKED_AGAIN,
     Code.C4_UNKNOWN_DOMAIN,
-    *(code for code, step in _STEPS.items() if Step.PORTS <= step <= Step.PROBE and code not in _UNANSWERED),
+    *(
+        code
+        for code, step in _STEPS.items()
+        if Step.PORTS <= step <= Step.PROBE and code in FINDINGS and code not in _UNANSWERED
+    ),
 )
 """The codes that a suspicion can have."""
 
@@ -116,13 +128,23 @@ class Problem:
 
 
 def conclude_pass(
-    domain: Domain, problem: Problem | None, now: datetime, *, is_due: bool, is_dns_good: bool
+    domain: Domain,
+    problem: Problem | None,
+    now: datetime,
+    *,
+    is_due: bool,
+    is_dns_good: bool,
+    warning: Problem | None = None,
 ) -> PassResult:
     """Return what is known of `domain` after a pass that ended with `problem` at `now`; None means that it succeeded.
 
     `is_due` is whether the domain needs a new certificate now, `is_dns_good` whether the pass found its DNS good. A pass
-    that verified only what C4 serves leaves what is known about DNS as it is.
+    that verified only what C4 serves leaves what is known about DNS as it is. `warning` is what the check of DNS noticed that
+    prevents no order.
     """
+    if warning is not None:
+        result = conclude_pass(domain, problem, now, is_due=is_due, is_dns_good=is_dns_good)
+        return replace(result, caution=_caution(domain, warning, now))
     if problem is None and is_dns_good:
         return PassResult()
     if problem is None:
@@ -160,7 +182,12 @@ def conclude_suspicion(domain: Domain, now: datetime, *, is_due: bool, accepted:
 
 
 def conclude_dns_check(domain: Domain, problem: Problem | None, now: datetime) -> PassResult:
-    """Return what is known of `domain`, which is not due, after a check of its ports, DNS and CAA."""
+    """Return what is known of `domain`, which is not due, after a check of its ports, DNS and CAA.
+
+    `problem` may be of a code that is of warnings only: then an order would succeed.
+    """
+    if problem is not None and problem.code not in FINDINGS:
+        return replace(conclude_dns_check(domain, None, now), caution=_caution(domain, problem, now))
     if problem is None:
         about_c4 = None if _about_dns(domain.suspicion) else domain.suspicion
         return PassResult(domain.finding, domain.unconfirmed, about_c4)

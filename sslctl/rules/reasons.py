@@ -21,6 +21,8 @@ class Code(StrEnum):
     TARGET_MISSING = "TARGET_MISSING"
     AAAA_ELSEWHERE = "AAAA_ELSEWHERE"
     CAA_FORBIDS = "CAA_FORBIDS"
+    TARGET_CAA_FORBIDS = "TARGET_CAA_FORBIDS"
+    DNSSEC_BOGUS = "DNSSEC_BOGUS"
     PORT_80_CLOSED = "PORT_80_CLOSED"
     PORT_443_CLOSED = "PORT_443_CLOSED"
     PORTS_NOT_ENABLED = "PORTS_NOT_ENABLED"
@@ -37,6 +39,8 @@ class Code(StrEnum):
     BUDGET_HELD = "BUDGET_HELD"
     MAINTENANCE = "MAINTENANCE"
     DNS_UNANSWERED = "DNS_UNANSWERED"
+    TARGET_UNANSWERED = "TARGET_UNANSWERED"
+    RESOLVERS_DISAGREE = "RESOLVERS_DISAGREE"
     C4_UNANSWERED = "C4_UNANSWERED"
     C4_TOKEN_REFUSED = "C4_TOKEN_REFUSED"  # noqa: S105 - a code, not a token
     C4_ACTIVATING = "C4_ACTIVATING"
@@ -59,6 +63,8 @@ class Code(StrEnum):
     KEY_MISSING = "KEY_MISSING"
     TEXT_EXPIRES = "TEXT_EXPIRES"
     DEPARTED = "DEPARTED"
+    ADDRESS_UNANSWERED = "ADDRESS_UNANSWERED"
+    TARGET_ADDRESS_UNANSWERED = "TARGET_ADDRESS_UNANSWERED"
 
 
 _FAILURE, _PENDING, _EMERGENCY = Status.FAILURE, Status.PENDING, Status.EMERGENCY
@@ -99,6 +105,18 @@ REASONS: dict[Code, Reason] = {
         Owner.CUSTOMER,
         "A CAA record does not allow the CA to issue: found {found}, wanted {wanted}.",
         "The customer must allow the CA in the CAA record, or remove the record.",
+    ),
+    Code.TARGET_CAA_FORBIDS: Reason(
+        _FAILURE,
+        Owner.CDN,
+        "The domain points at the CDN, and a CAA record there does not allow the CA to issue: found {found}, wanted {wanted}.",
+        "The CDN must allow the CA in the CAA record of the target, or remove the record.",
+    ),
+    Code.DNSSEC_BOGUS: Reason(
+        _FAILURE,
+        Owner.CUSTOMER,
+        "DNSSEC validation of the domain's records fails, so the CA does not use them: found {found}, wanted {wanted}.",
+        "The customer must repair the signatures of the zone, or have the DS record at the parent zone removed.",
     ),
     Code.PORT_80_CLOSED: Reason(
         _FAILURE,
@@ -195,6 +213,18 @@ REASONS: dict[Code, Reason] = {
         Owner.CUSTOMER,
         "DNS gave no usable answer: {found}.",
         "The next tick asks again. If the problem persists, the customer must fix the domain's name servers.",
+    ),
+    Code.TARGET_UNANSWERED: Reason(
+        _PENDING,
+        Owner.CDN,
+        "The domain points at the CDN, but DNS gave no usable answer about the target there: {found}.",
+        "The next tick asks again. If the problem persists, the CDN must fix the name servers of the target.",
+    ),
+    Code.RESOLVERS_DISAGREE: Reason(
+        _PENDING,
+        Owner.OPERATOR,
+        "The resolvers in dns.resolvers do not agree about the domain: found {found}.",
+        "The next tick asks again, because a change of DNS takes time to reach every resolver. If the problem persists, find out which resolver is wrong.",
     ),
     Code.C4_UNANSWERED: Reason(
         _PENDING,
@@ -331,6 +361,18 @@ REASONS |= {
         Owner.CUSTOMER,
         "The domain has not pointed at the CDN for a week or more: found {found}, wanted {wanted}.",
         "Ask the customer whether the domain stays on the CDN; `sslctl delete` takes it out.",
+    ),
+    Code.ADDRESS_UNANSWERED: Reason(
+        Status.SUCCESS,
+        Owner.CUSTOMER,
+        "DNS gives no usable answer for one address family of the domain, so the CA uses the other one: {found}.",
+        "Nothing is held back. The customer must fix the domain's name servers.",
+    ),
+    Code.TARGET_ADDRESS_UNANSWERED: Reason(
+        Status.SUCCESS,
+        Owner.CDN,
+        "DNS gives no usable answer for one address family of the target on the CDN, so the CA uses the other one: {found}.",
+        "Nothing is held back. The CDN must fix the name servers of the target.",
     ),
 }
 

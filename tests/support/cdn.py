@@ -105,7 +105,7 @@ class Cdn:
     def clear_dns(self, name: str) -> DnsZone:
         """Remove the records and faults of `name` from DNS; return the zone."""
         owner = dns.name.from_text(name)
-        self.zone._troubles.pop(owner, None)
+        self.zone.mend(name)
         for key in [key for key in self.zone._records if key[0] == owner]:
             del self.zone._records[key]
         return self.zone

@@ -10,15 +10,17 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Self
 
+import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
-from dns.rdatatype import CNAME, RdataType
+from dns.rdatatype import CNAME, DNAME, RdataType
 
 _TTL = 60
 _LONGEST_UDP = 512
@@ -32,6 +34,26 @@ class Trouble(Enum):
     SILENCE = auto()
     GARBAGE = auto()
     REFERRAL = auto()
+    FORMERR = auto()
+    NOTIMP = auto()
+    NOTAUTH = auto()
+    BOGUS = auto()
+    """SERVFAIL, unless the query disables validation (the CD bit)."""
+    BOGUS_WITHOUT_EDNS = auto()
+    """The same, and FORMERR for a query with EDNS (RFC 6891 section 7)."""
+    SERVFAIL_TWICE = auto()
+    """SERVFAIL for the first two queries."""
+    SERVFAIL_ONCE = auto()
+    """SERVFAIL for the first query."""
+    TRUNCATED = auto()
+    """Truncated over UDP, and silence over TCP."""
+    OTHER_NAME = auto()
+    """A record of another name than that of the question."""
+    NO_SOA = auto()
+    """No records, and an empty authority section."""
+
+
+_RCODES = (Trouble.SERVFAIL, Trouble.REFUSED, Trouble.FORMERR, Trouble.NOTIMP, Trouble.NOTAUTH)
 
 
 class DnsZone:
@@ -44,7 +66,8 @@ class DnsZone:
     def __init__(self) -> None:
         self.queries: list[tuple[str, str]] = []
         self._records: dict[tuple[dns.name.Name, RdataType], dns.rrset.RRset] = {}
-        self._troubles: dict[dns.name.Name, tuple[Trouble, str | None]] = {}
+        self._troubles: dict[tuple[dns.name.Name, str | None], Trouble] = {}
+        self._explanations: dict[dns.name.Name, tuple[int, str]] = {}
         self._slots: dict[tuple[dns.name.Name, RdataType], tuple[str, ...]] = {}
         self._delays: dict[dns.name.Name, float] = {}
         self._closing = threading.Event()
@@ -84,7 +107,24 @@ class DnsZone:
 
     def spoil(self, name: str, trouble: Trouble, kind: str | None = None) -> Self:
         """Make `name` misbehave, for all types or for one."""
-        self._troubles[_name(name)] = (trouble, kind)
+        self._troubles[_name(name), kind] = trouble
+        return self
+
+    def mend(self, name: str, kind: str | None = None) -> Self:
+        """End the trouble that `name` has, if any, for all types or for one."""
+        self._troubles.pop((_name(name), kind), None)
+        return self
+
+    def explain(self, name: str, code: int, text: str = "") -> Self:
+        """Send an extended error (RFC 8914) with a failure about `name`, if the query has EDNS."""
+        self._explanations[_name(name)] = (code, text)
+        return self
+
+    def add_raw(self, name: str, kind: str, *wires: bytes) -> Self:
+        """Set the records of type `kind` at `name` by their data, which may be what dnspython rejects."""
+        rdtype = RdataType.make(kind)
+        records = [dns.rdata.GenericRdata(dns.rdataclass.IN, rdtype, wire) for wire in wires]
+        self._records[_name(name), rdtype] = dns.rrset.from_rdata_list(_name(name), _TTL, records)
         return self
 
     def delay(self, name: str, seconds: float) -> Self:
@@ -100,9 +140,13 @@ class DnsZone:
         if question.name in self._delays:
             self._closing.wait(self._delays[question.name])
         response = dns.message.make_response(query, recursion_available=True)
+        response.flags |= query.flags & dns.flags.CD
         trouble = self._resolve(response, question.name, question.rdtype)
-        if trouble is Trouble.SILENCE:
+        if trouble is Trouble.SILENCE or (trouble is Trouble.TRUNCATED and not over_udp):
             return b""
+        if trouble is Trouble.TRUNCATED:
+            response.answer.clear()
+            response.flags |= dns.flags.TC
         if trouble is Trouble.GARBAGE:
             # The right header, with a count of records that are missing.
             return wire[:2] + b"\x81\x80\x00\x01\x00\x09" + wire[8:12] + b"\xff\xff\xff"
@@ -113,14 +157,22 @@ class DnsZone:
         seen: set[dns.name.Name] = set()
         while name not in seen:
             seen.add(name)
-            trouble, only = self._troubles.get(name, (None, None))
-            if trouble and only in (None, kind.name):
+            trouble = self._find_trouble(response, name, kind)
+            if trouble is not None:
+                if response.edns >= 0 and name in self._explanations:
+                    code, text = self._explanations[name]
+                    option = dns.edns.EDEOption(dns.edns.EDECode.make(code), text or None)
+                    response.use_edns(0, options=[option])
                 return _fail(response, name, trouble)
             if (name, kind) in self._records:
                 response.answer.append(self._records[name, kind])
                 if (name, kind) in self._slots:
                     self.add(name.to_text(), kind.name, *self._slots.pop((name, kind)))
                 return None
+            synthesized = self._follow_dname(response, name)
+            if synthesized is not None:
+                name = synthesized
+                continue
             if (name, CNAME) not in self._records:
                 break
             response.answer.append(self._records[name, CNAME])
@@ -129,6 +181,34 @@ class DnsZone:
         response.authority.append(soa)
         if not any(owner.is_subdomain(name) for owner, _ in self._records):
             response.set_rcode(dns.rcode.NXDOMAIN)
+        return None
+
+    def _find_trouble(
+        self, response: dns.message.Message, name: dns.name.Name, kind: RdataType
+    ) -> Trouble | None:
+        """Return how `name` misbehaves for the query that `response` answers; None if it does not."""
+        key = (name, kind.name) if (name, kind.name) in self._troubles else (name, None)
+        trouble = self._troubles.get(key)
+        if trouble is Trouble.SERVFAIL_TWICE:
+            self._troubles[key] = Trouble.SERVFAIL_ONCE
+            return Trouble.SERVFAIL
+        if trouble is Trouble.SERVFAIL_ONCE:
+            del self._troubles[key]
+            return Trouble.SERVFAIL
+        if trouble is Trouble.BOGUS_WITHOUT_EDNS and response.edns >= 0:
+            return Trouble.FORMERR
+        if trouble in (Trouble.BOGUS, Trouble.BOGUS_WITHOUT_EDNS):
+            return None if response.flags & dns.flags.CD else Trouble.SERVFAIL
+        return trouble
+
+    def _follow_dname(self, response: dns.message.Message, name: dns.name.Name) -> dns.name.Name | None:
+        """Add the DNAME above `name` and the CNAME that follows from it (RFC 6672); return the target."""
+        for (owner, kind), rrset in self._records.items():
+            if kind == DNAME and name != owner and name.is_subdomain(owner):
+                target = name.relativize(owner).derelativize(rrset[0].target)
+                response.answer.append(rrset)
+                response.answer.append(dns.rrset.from_text(name, _TTL, "IN", "CNAME", target.to_text()))
+                return target
         return None
 
 
@@ -141,7 +221,12 @@ def _fail(response: dns.message.Message, name: dns.name.Name, trouble: Trouble) 
         response.answer.clear()
         response.authority.append(dns.rrset.from_text(name.parent(), _TTL, "IN", "NS", "ns.invalid."))
         return None
-    if trouble in (Trouble.SERVFAIL, Trouble.REFUSED):
+    if trouble is Trouble.OTHER_NAME:
+        response.answer.append(dns.rrset.from_text("other.example.", _TTL, "IN", "A", "203.0.113.9"))
+        return None
+    if trouble is Trouble.NO_SOA:
+        return None
+    if trouble in _RCODES:
         response.answer.clear()
         response.set_rcode(dns.rcode.from_text(trouble.name))
         return None

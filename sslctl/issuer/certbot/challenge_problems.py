@@ -33,6 +33,9 @@ _REDIRECT = re.compile(
 # `DNS problem: NXDOMAIN looking up A for NAME - …` (Boulder, bdns/problem.go).
 _LOOKED_UP = re.compile(r"\blooking up [A-Z]+ for (?P<name>[^\s;,]{1,255})")
 
+# The resolver's extended error (RFC 8914), as in `looking up A for NAME: DNSSEC: Signature Expired`.
+_BOGUS = re.compile(r"\bDNSSEC: ")
+
 
 def find_code(name: str, typ: str, detail: str) -> Code:
     """Return the reason code of a problem with the challenge of `name`; `typ` is without the ACME prefix."""
@@ -74,6 +77,8 @@ def _code_of_dns(name: str, detail: str) -> Code:
         return Code.CHALLENGE_FAILED
     if "NXDOMAIN" in detail and not _SECONDARY.search(detail):
         return Code.NXDOMAIN
+    if _BOGUS.search(detail) and not _SECONDARY.search(detail):
+        return Code.DNSSEC_BOGUS
     return Code.DNS_UNANSWERED
 
 

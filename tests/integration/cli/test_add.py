@@ -117,6 +117,24 @@ PROBLEMS: dict[Code, tuple[int, int, Step, Step]] = {
         lambda cdn: cdn.zone.spoil(NAME, Trouble.SERVFAIL),
         lambda cdn: cdn.clear_dns(NAME).add(NAME, "CNAME", TARGET),
     ),
+    Code.DNSSEC_BOGUS: (
+        4,
+        1,
+        lambda cdn: cdn.zone.add("example.com", "DS", f"12345 13 2 {'ab' * 32}").spoil(NAME, Trouble.BOGUS),
+        lambda cdn: cdn.clear_dns(NAME).add(NAME, "CNAME", TARGET),
+    ),
+    Code.TARGET_UNANSWERED: (
+        3,
+        1,
+        lambda cdn: cdn.zone.spoil(TARGET, Trouble.SERVFAIL),
+        lambda cdn: cdn.zone.mend(TARGET),
+    ),
+    Code.TARGET_CAA_FORBIDS: (
+        4,
+        1,
+        lambda cdn: cdn.zone.add(TARGET, "CAA", '0 issue "other.test"'),
+        lambda cdn: cdn.zone.add(TARGET, "CAA", '0 issue "ca.test"'),
+    ),
     Code.C4_UNKNOWN_DOMAIN: (
         6,
         1,

@@ -8,52 +8,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from ipaddress import ip_network
 from itertools import pairwise
 
 import pytest
 import requests
 
 from sslctl.config.settings import CdnSection, DnsSection
-from sslctl.preflight import PreflightError, Prober
+from sslctl.preflight import PreflightError
 from sslctl.preflight.checks import Preflight
 from sslctl.rules.reasons import Code
 from tests.support.dns_zone import DnsZone, Trouble
-
-NAME = "shop.example.com"
-TARGET = "shop.cdn.example.net"
-CDN = CdnSection(
-    cname_suffixes=("cdn.example.net", "edge.example.org"),
-    ip_ranges=(ip_network("203.0.113.0/24"), ip_network("2001:db8:c::/48")),
-    probe_ports=False,
-)
-
-
-@pytest.fixture
-def zone() -> Iterator[DnsZone]:
-    with DnsZone() as zone:
-        yield zone
-
-
-def preflight(
-    *zones: DnsZone,
-    cdn: CdnSection = CDN,
-    identities: tuple[str, ...] = ("letsencrypt.org",),
-    seconds: float = 4,
-) -> Prober:
-    resolvers = tuple(zone.address for zone in zones)
-    return Preflight(cdn, DnsSection(resolvers=resolvers, timeout_seconds=seconds), identities)
-
-
-def check(prober: Prober, *names: str, target: str = TARGET, http_expected: bool = True) -> None:
-    prober.check(names or (NAME,), target, http_expected=http_expected)
-
-
-def refuse(prober: Prober, *names: str, target: str = TARGET, http_expected: bool = True) -> PreflightError:
-    with pytest.raises(PreflightError) as caught:
-        check(prober, *names, target=target, http_expected=http_expected)
-    return caught.value
-
+from tests.support.preflight_cases import CDN, NAME, TARGET, check, preflight, refuse
 
 # DNS: where a name points.
 
@@ -214,7 +179,7 @@ def test_check_message_is_printable_when_a_cname_contains_hostile_bytes(zone: Dn
 
 
 @pytest.mark.parametrize("trouble", [Trouble.SERVFAIL, Trouble.REFUSED, Trouble.GARBAGE, Trouble.REFERRAL])
-@pytest.mark.parametrize("kind", ["A", "AAAA", "CAA", None])
+@pytest.mark.parametrize("kind", ["A", "CAA", None])
 def test_check_reports_dns_unanswered_when_a_lookup_fails(
     zone: DnsZone, trouble: Trouble, kind: str | None
 ) -> None:
@@ -307,7 +272,9 @@ def test_check_applies_the_caa_record_of_the_cname_target(zone: DnsZone) -> None
     zone.add(NAME, "CNAME", TARGET).add(TARGET, "A", "198.51.100.1").add(
         TARGET, "CAA", '0 issue "pki.example"'
     )
-    assert refuse(preflight(zone)).code is Code.CAA_FORBIDS
+    error = refuse(preflight(zone))
+    assert error.code is Code.TARGET_CAA_FORBIDS
+    assert error.found == f'{NAME} → {TARGET} CAA 0 issue "pki.example"'
 
 
 def test_check_does_not_climb_from_the_cname_target(zone: DnsZone) -> None:

@@ -99,6 +99,16 @@ def test_redirect_that_fails_is_a_failed_challenge_and_names_whose_url_it_is(
         (f"DNS problem: SERVFAIL looking up A for {NAME}", Code.DNS_UNANSWERED),
         (f"DNS problem: query timed out looking up CAA for {NAME}", Code.DNS_UNANSWERED),
         (f"no valid A records found for {NAME}; no valid AAAA records found for {NAME}", Code.DNS_UNANSWERED),
+        # The extended errors of bdns/problem.go.
+        (f"DNS problem: looking up A for {NAME}: DNSSEC: Bogus", Code.DNSSEC_BOGUS),
+        (f"DNS problem: looking up CAA for {NAME}: DNSSEC: DNSKEY Missing: no keys", Code.DNSSEC_BOGUS),
+        ("DNS problem: looking up CAA for example.com: DNSSEC: Signature Expired", Code.DNSSEC_BOGUS),
+        (f"DNS problem: looking up A for {NAME}: No Reachable Authority", Code.DNS_UNANSWERED),
+        ("DNS problem: looking up A for login.example.net: DNSSEC: Bogus", Code.CHALLENGE_FAILED),
+        (
+            f"During secondary validation: DNS problem: looking up A for {NAME}: DNSSEC: Bogus",
+            Code.DNS_UNANSWERED,
+        ),
         # The name exists where the CA looked first.
         (f"During secondary validation: DNS problem: NXDOMAIN looking up A for {NAME}", Code.DNS_UNANSWERED),
         ("DNS problem: NXDOMAIN looking up A for login.example.net", Code.CHALLENGE_FAILED),

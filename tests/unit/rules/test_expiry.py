@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sslctl.rules.expiry import find_expiring
+from sslctl.rules.model import Caution
 from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule
 from tests.unit.rules.builders import NOW, WEEK, domain, finding, serving
@@ -26,3 +27,11 @@ def test_operator_is_named_if_a_certificate_expires_while_it_waits(code: Code) -
     expiring = find_expiring(waiting, NOW, RULE)
     assert expiring is not None
     assert (expiring.code, expiring.owner) == (code, Owner.OPERATOR)
+
+
+def test_warning_that_prevents_no_order_is_not_the_cause_of_an_expiry() -> None:
+    caution = Caution(Code.ADDRESS_UNANSWERED, "AAAA of a.test: SERVFAIL", "", NOW)
+    known = domain(**serving(left=timedelta(hours=20)), caution=caution)
+    expiring = find_expiring(known, NOW, RULE)
+    assert expiring is not None
+    assert expiring.code is Code.QUEUED

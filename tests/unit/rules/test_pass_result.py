@@ -11,6 +11,7 @@ from sslctl.rules.model import Caution, Domain, Finding, Suspicion, Unconfirmed
 from sslctl.rules.pass_result import (
     Problem,
     Step,
+    conclude_dns_check,
     conclude_pass,
     conclude_suspicion,
     is_suspicious,
@@ -24,6 +25,9 @@ UNANSWERED = (
     (Code.C4_TOKEN_REFUSED, Step.C4_RECORD),
     (Code.DNS_UNANSWERED, Step.DNS),
     (Code.DNS_UNANSWERED, Step.CAA),
+    (Code.TARGET_UNANSWERED, Step.DNS),
+    (Code.RESOLVERS_DISAGREE, Step.DNS),
+    (Code.RESOLVERS_DISAGREE, Step.CAA),
     (Code.CA_UNAVAILABLE, Step.CA),
     (Code.CA_RATE_LIMITED, Step.CA),
     (Code.C4_UNANSWERED, Step.READ_BACK),
@@ -31,7 +35,7 @@ UNANSWERED = (
 # Warnings, and what is derived: no pass ends with these.
 NO_FINDINGS = {
     Code.CERT_EXPIRED, Code.KEY_MISSING, Code.TEXT_EXPIRES, Code.DEPARTED, Code.C4_LOST, Code.OTHER_CERTIFICATE,
-    Code.OTHER_EXPIRED,
+    Code.OTHER_EXPIRED, Code.ADDRESS_UNANSWERED, Code.TARGET_ADDRESS_UNANSWERED,
 }  # fmt: skip
 # Nobody was asked. Its tests are in test_maintenance_pause.py.
 HELD = {Code.MAINTENANCE}
@@ -223,3 +227,29 @@ def test_believed_suspicion_is_a_warning_before_the_renewal_and_a_finding_from_t
     late = conclude_suspicion(known, NOW, is_due=True)
     assert (early.finding, early.caution and early.caution.code) == (None, code)
     assert (late.caution, late.finding and late.finding.code) == (None, code)
+
+
+@pytest.mark.parametrize("problem", [None, Problem(Code.CHALLENGE_FAILED), Problem(Code.C4_ACTIVATING)])
+@pytest.mark.parametrize("is_due", [True, False])
+def test_pass_keeps_what_prevents_no_order_as_a_warning_whatever_it_ended_with(
+    problem: Problem | None, *, is_due: bool
+) -> None:
+    warning = Problem(Code.ADDRESS_UNANSWERED, "AAAA of a.test: SERVFAIL")
+    known = domain(**serving())
+    plain = conclude_pass(known, problem, NOW, is_due=is_due, is_dns_good=True)
+    result = conclude_pass(known, problem, NOW, is_due=is_due, is_dns_good=True, warning=warning)
+    assert result == replace(plain, caution=Caution(warning.code, warning.found, "", NOW))
+
+
+def test_warning_keeps_its_time_while_it_lasts_and_ends_when_dns_is_good() -> None:
+    warning = Problem(Code.ADDRESS_UNANSWERED, "AAAA of a.test: SERVFAIL")
+    since = NOW - HOUR
+    known = domain(caution=Caution(warning.code, "AAAA of a.test: REFUSED", "", since), **serving())
+    for result in (
+        conclude_pass(known, None, NOW, is_due=False, is_dns_good=True, warning=warning),
+        conclude_dns_check(known, warning, NOW),
+    ):
+        assert result.caution == Caution(warning.code, warning.found, "", since)
+        assert (result.finding, result.suspicion) == (None, None)
+    assert conclude_pass(known, None, NOW, is_due=False, is_dns_good=True).caution is None
+    assert conclude_dns_check(known, None, NOW).caution is None

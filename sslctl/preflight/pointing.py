@@ -1,0 +1,208 @@
+"""Whether a name points at the CDN, by a CNAME or by its addresses, as one resolver sees it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dns.exception
+import dns.name
+from dns.rdatatype import AAAA, CNAME, A, RdataType
+
+from sslctl.config.settings import CdnSection
+from sslctl.preflight import PreflightError, PreflightWarning
+from sslctl.preflight.dns_answer import DnsAnswer
+from sslctl.preflight.lookup import DnssecBogus, DnsUnanswered, Resolver, to_text
+from sslctl.preflight.ports import Address
+from sslctl.rules.pass_result import Step
+from sslctl.rules.reasons import Code
+from sslctl.text import clean
+
+_MAX_LINKS_SHOWN = 4
+# One by one: a silent server costs the timeout each time.
+_MAX_LINKS_ASKED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """The addresses of a name that points at the CDN, in the families that DNS answered for."""
+
+    addresses: tuple[Address, ...]
+    warning: PreflightWarning | None = None
+
+
+class Cdn:
+    """How a domain is recognised that points at the CDN. Without state."""
+
+    def __init__(self, section: CdnSection) -> None:
+        self._ip_ranges = section.ip_ranges
+        self._suffixes = tuple(dns.name.from_text(suffix.strip(".")) for suffix in section.cname_suffixes)
+
+    def require_pointed(self, resolver: Resolver, name: dns.name.Name, cname_target: str) -> Pointed:
+        """Return the addresses of `name`, which points at the CDN.
+
+        Raise `PreflightError` if it does not lead to the CDN in both families. A family that DNS does not answer for is only
+        a warning: the CA uses the other one, and fails if it has an address in neither (Boulder, `va/dns.go`, `getAddrs`).
+        """
+        wanted = self._describe_wanted(cname_target)
+        v4 = _look_up(resolver, name, A)
+        if isinstance(v4, DnsAnswer) and not self._is_cdn(v4):
+            # The result is the same for any AAAA records.
+            raise PreflightError(_elsewhere(v4), _describe(v4), wanted)
+        v6 = _look_up(resolver, name, AAAA)
+        if isinstance(v4, DnsUnanswered):
+            return self._point_by_one(resolver, name, AAAA, v6, A, v4, wanted)
+        if isinstance(v6, DnsUnanswered):
+            return self._point_by_one(resolver, name, A, v4, AAAA, v6, wanted)
+        if not (v4.links or v6.links or v4.records or v6.records):
+            if v4.exists or v6.exists:
+                raise PreflightError(
+                    Code.CNAME_MISSING, f"no address and no CNAME at {to_text(name)}", wanted
+                )
+            raise PreflightError(Code.NXDOMAIN, f"NXDOMAIN for {to_text(name)}", wanted)
+        if not self._is_cdn(v6):
+            if v4.records:
+                raise PreflightError(
+                    Code.AAAA_ELSEWHERE, _describe(v6), "no AAAA record, or the CDN's addresses"
+                )
+            raise PreflightError(_elsewhere(v6), _describe(v6), wanted)
+        addresses = (*_addresses(v4), *_addresses(v6))
+        if not addresses:
+            raise self._blame_target(v4 if v4.links else v6, cname_target, wanted)
+        return Pointed(addresses)
+
+    def passes(self, links: Sequence[dns.name.Name]) -> bool:
+        """Return whether a link of a CNAME chain is below one of the CDN's suffixes, label by label.
+
+        Any link is enough: from there on the CDN's own DNS decides where the chain leads.
+        """
+        return self._find_link(links) is not None
+
+    def _find_link(self, links: Sequence[dns.name.Name]) -> dns.name.Name | None:
+        return next(
+            (link for link in links if any(link.is_subdomain(suffix) for suffix in self._suffixes)), None
+        )
+
+    def _is_cdn(self, answer: DnsAnswer) -> bool:
+        """Return whether the answer leads to the CDN, by name or by address.
+
+        An apex can only lead by address, and so does a `www` that is a CNAME to such an apex. An answer without records
+        leads nowhere else, so it counts as true.
+        """
+        return self.passes(answer.links) or all(
+            any(address in network for network in self._ip_ranges) for address in _addresses(answer)
+        )
+
+    def _point_by_one(
+        self,
+        resolver: Resolver,
+        name: dns.name.Name,
+        kind: RdataType,
+        answer: DnsAnswer | DnsUnanswered,
+        missing: RdataType,
+        error: DnsUnanswered,
+        wanted: str,
+    ) -> Pointed:
+        """Return the addresses of `name` by the `answer` for `kind` alone; the lookup of the type `missing` ended with `error`."""
+        if isinstance(answer, DnsUnanswered):
+            if isinstance(answer, DnssecBogus) and not isinstance(error, DnssecBogus):
+                error, missing = answer, kind
+            raise self._unanswered(resolver, _find_links(resolver, name), missing, error) from error
+        if not self._is_cdn(answer):
+            raise PreflightError(_elsewhere(answer), _describe(answer), wanted)
+        if not answer.records:
+            raise self._unanswered(resolver, answer.links, missing, error) from error
+        is_of_cdn = self._is_target_broken(resolver, answer.links, missing)
+        code = Code.TARGET_ADDRESS_UNANSWERED if is_of_cdn else Code.ADDRESS_UNANSWERED
+        return Pointed(_addresses(answer), PreflightWarning(code, str(error)))
+
+    def _unanswered(
+        self, resolver: Resolver, links: Sequence[dns.name.Name], kind: RdataType, error: DnsUnanswered
+    ) -> PreflightError:
+        """Return the error for a name without an answer, whose CNAME chain begins with `links`."""
+        if self._is_target_broken(resolver, links, kind):
+            return PreflightError(Code.TARGET_UNANSWERED, str(error), "an answer")
+        return unanswered(error, Step.DNS)
+
+    def _is_target_broken(self, resolver: Resolver, links: Sequence[dns.name.Name], kind: RdataType) -> bool:
+        """Return whether the first name of the CDN in `links` itself has no answer for `kind`."""
+        link = self._find_link(links)
+        return link is not None and isinstance(_look_up(resolver, link, kind), DnsUnanswered)
+
+    def _blame_target(self, answer: DnsAnswer, cname_target: str, wanted: str) -> PreflightError:
+        """Return the error for a name that leads to the CDN, but to no address there.
+
+        If C4's own target has no address, the CDN must fix it. Another name below its suffix is most likely a typing
+        error of the customer.
+        """
+        target = _parse(cname_target)
+        if target in answer.links or (target is None and self.passes(answer.links)):
+            return PreflightError(Code.TARGET_MISSING, _describe(answer), "an address")
+        return PreflightError(Code.CNAME_ELSEWHERE, _describe(answer), wanted)
+
+    def _describe_wanted(self, cname_target: str) -> str:
+        target = _parse(cname_target)
+        if target is not None and self.passes([target]):
+            return to_text(target)
+        return f"a name under {' or '.join(map(to_text, self._suffixes))}"
+
+
+def unanswered(error: DnsUnanswered, step: Step) -> PreflightError:
+    """Return the error for a lookup that ended with `error` at `step`."""
+    if isinstance(error, DnssecBogus):
+        return PreflightError(Code.DNSSEC_BOGUS, str(error), "valid signatures, or no DS record", step=step)
+    return PreflightError(Code.DNS_UNANSWERED, str(error), "an answer", step=step)
+
+
+def _look_up(resolver: Resolver, name: dns.name.Name, kind: RdataType) -> DnsAnswer | DnsUnanswered:
+    """Return the answer, or the error if there is none: one family without an answer is no reason to stop."""
+    try:
+        return resolver.look_up(name, kind)
+    except DnsUnanswered as error:
+        return error
+
+
+def _find_links(resolver: Resolver, name: dns.name.Name) -> list[dns.name.Name]:
+    """Return the first links of the CNAME chain of `name`, asked for one by one, as far as DNS answers."""
+    links: list[dns.name.Name] = []
+    while len(links) < _MAX_LINKS_ASKED:
+        answer = _look_up(resolver, links[-1] if links else name, CNAME)
+        if isinstance(answer, DnsUnanswered) or not answer.links:
+            break
+        links += answer.links
+    return links
+
+
+def _elsewhere(answer: DnsAnswer) -> Code:
+    return Code.CNAME_ELSEWHERE if answer.links else Code.CNAME_MISSING
+
+
+def _addresses(answer: DnsAnswer) -> tuple[Address, ...]:
+    return tuple(ipaddress.ip_address(record.to_text()) for record in answer.records)
+
+
+def _parse(cname_target: str) -> dns.name.Name | None:
+    try:
+        return dns.name.from_text(cname_target.strip(".")) if cname_target.strip(".") else None
+    except dns.exception.DNSException:
+        return None
+
+
+def _describe(answer: DnsAnswer) -> str:
+    """Return the chain of an answer as "name → link → addresses"."""
+    chain = [to_text(link) for link in answer.chain]
+    if len(chain) > _MAX_LINKS_SHOWN:
+        chain[_MAX_LINKS_SHOWN - 1 : -1] = [f"({len(chain) - _MAX_LINKS_SHOWN} more)"]
+    addresses = ", ".join(map(str, _addresses(answer)))
+    return clean(" → ".join(chain) + _describe_end(answer, addresses))
+
+
+def _describe_end(answer: DnsAnswer, addresses: str) -> str:
+    if answer.endless:
+        return ", a chain without an end"
+    if not answer.exists:
+        return ", which does not exist"
+    if answer.links:
+        return "" if addresses else ", which has no address"
+    return f" → {addresses}"
