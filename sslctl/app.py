@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -14,14 +13,12 @@ from typing import TYPE_CHECKING
 
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
-from sslctl.errors import Busy, ConfigError, StateError
+from sslctl.errors import ConfigError
 from sslctl.rules.claim_names import TICK
-from sslctl.rules.model import Claim, Domain, Milestone
-from sslctl.rules.reasons import Code, Owner, Status
+from sslctl.rules.model import Claim, Domain
+from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.system.actor import describe_actor
-from sslctl.system.locks import locked
-from sslctl.text import clean
 
 # Slow imports are made where they are first needed, so that `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
@@ -156,32 +153,10 @@ class App:
         return replace(waiting, read_seconds=min(waiting.read_seconds, _READ_WAIT_SECONDS))
 
     def restore(self, backup: Path) -> tuple[Copy, Path | None]:
-        """Create the database from `backup`; return what it holds, and where an unreadable database was kept.
+        """Create the database from `backup`; see `fleet.restoring.restore`."""
+        from sslctl.fleet.restoring import restore  # noqa: PLC0415
 
-        A state that never held a domain is replaced. Raise `StateError` if there is another one, or if the backup or the
-        key file cannot be used; raise `Busy` if a tick or another restore runs. Nothing is created or changed then.
-        """
-        from sslctl.fleet import enrolment  # noqa: PLC0415
-        from sslctl.store.sqlite import copies, replacement  # noqa: PLC0415
-
-        if not self.keyring.exists:
-            raise StateError(
-                f"the key file {self.keyring.path} is missing, and without it no private key in the backup can be read",
-                hint="put it back first",
-            )
-        path = self.config.state.database_path
-        replacement.require_replaceable(path)
-        with ExitStack() as stack:
-            if path.exists() and not stack.enter_context(locked(self.config.state.tick_lock_path)):
-                raise Busy("a tick or another restore is running")
-            made, copy = stack.enter_context(copies.unpacked(backup, path))
-            with closing(self._open(made)) as store:
-                store.require_keys()
-                enrolment.reverify(store, self.clock(), "restored from a backup")
-                # Since the backup a person may have decided otherwise.
-                store.forget_text_consents()
-                store.record_milestone(Milestone.RESTORED, clean(backup))
-            return copy, replacement.put_in_place(made, path, self.clock())
+        return restore(backup, self.config.state, self.keyring, self._open, self.clock)
 
     def look_after_restore(self) -> Looked:
         """Look at what C4 has for the restored domains, and record it; see `Looks.run_after_restore`.
@@ -230,28 +205,16 @@ class App:
     @cached_property
     def notifier(self) -> Notifier | None:
         """The notifier; None if no URL is configured. Raise `ConfigError` if a URL cannot be used."""
-        from sslctl.notify.sender import AppriseNotifier  # noqa: PLC0415
-        from sslctl.notify.urls import read_urls  # noqa: PLC0415
+        from sslctl.notify.configured import make_notifier  # noqa: PLC0415
 
-        urls = read_urls(self.config.notify)
-        return AppriseNotifier(urls) if urls else None
+        return make_notifier(self.config.notify)
 
     @cached_property
     def notify_routes(self) -> Sequence[Route]:
         """The routes of messages to other URLs. Raise `ConfigError` if one cannot be used."""
-        from sslctl.notify import Route  # noqa: PLC0415
-        from sslctl.notify.sender import AppriseNotifier  # noqa: PLC0415
-        from sslctl.notify.urls import read_route_urls  # noqa: PLC0415
+        from sslctl.notify.configured import make_routes  # noqa: PLC0415
 
-        return [
-            Route(
-                section.key,
-                frozenset(map(Owner, section.owners)),
-                frozenset(section.customers),
-                AppriseNotifier(urls),
-            )
-            for section, urls in read_route_urls(self.config.notify)
-        ]
+        return make_routes(self.config.notify)
 
     def pipeline(self, on_step: Callable[[Domain, str], None], slots: Slots | None = None) -> Pipeline:
         """Return a pipeline that calls `on_step` at each step of a pass and asks the CA only within `slots`.

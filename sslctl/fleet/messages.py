@@ -10,7 +10,7 @@ from itertools import chain
 from sslctl.fleet.fleet_trouble import FleetTrouble
 from sslctl.fleet.troubles import EXPIRES_SOON, MOST_NAMES, Group, count_domains
 from sslctl.notify import Message, MessageKind
-from sslctl.rules.reasons import Owner, Status
+from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.singapore import format_duration
 from sslctl.text import clean, without_markup
 
@@ -20,6 +20,7 @@ LONGEST = 1900
 _LONGEST_TITLE = 200
 _LONGEST_FACT = 420
 _MOST_FACTS = 3
+_MOST_LOST = 5
 _MOST_PARTS = 8
 _LONGEST_SENTENCE = 320
 # How many names a message has, and how many characters of a sentence: less and less, until it is short enough.
@@ -33,25 +34,41 @@ _RECOVERED = Message(
 
 
 def compose_trouble(
-    groups: Sequence[Group], fleet: Sequence[FleetTrouble] = (), ended: Sequence[str] = ()
+    groups: Sequence[Group],
+    fleet: Sequence[FleetTrouble] = (),
+    ended: Sequence[str] = (),
+    lost: Sequence[str] = (),
 ) -> Message:
-    """Return the message about `fleet` and `groups`, and what `ended`; without trouble, that all domains have recovered.
+    """Return the message about `fleet` and `groups`, what `ended`, and the domains whose certificates C4 had `lost`.
 
-    Its names are those of the ten most urgent domains, as far as there is room.
+    Without any of these, it says that all domains have recovered. Its names are those of the ten most urgent domains, as far as
+    there is room.
     """
-    if not (groups or fleet):
+    if not (groups or fleet or lost):
         return _RECOVERED
     count: Counter[str] = Counter()
     for group in groups:
         count[group.first.heading] += group.number
     titles = [each.title for each in fleet]
+    titles += [f"C4 had lost the certificate of {count_domains(len(lost))}"] if lost else []
     titles += [f"{count_domains(count[status])} in {status}" for status in Status if count[status]]
     if count[EXPIRES_SOON]:
         left = min(group.first.urgency for group in groups if group.first.heading == EXPIRES_SOON)
         verb = "expires" if count[EXPIRES_SOON] == 1 else "expire, the first"
         titles.append(f"{count_domains(count[EXPIRES_SOON])} {verb} in {format_duration(left)}")
-    facts = [each.text for each in fleet] + [f"Over: {each}" for each in ended]
+    facts = [each.text for each in fleet]
+    facts += [_describe_lost(lost)] if lost else []
+    facts += [f"Over: {each}" for each in ended]
     return _compose(MessageKind.TROUBLE, titles, facts, groups, _list_command(groups))
+
+
+def _describe_lost(names: Sequence[str]) -> str:
+    left = len(names) - _MOST_LOST
+    more = f" and {left} more" if left > 0 else ""
+    return (
+        f"{Code.C4_LOST}: C4 had no certificate any more of {', '.join(names[:_MOST_LOST])}{more}; sslctl uploads what it has installed before."
+        f" Find out who removes certificates; `sslctl view {names[0]}` shows the history."
+    )
 
 
 def compose_digest(groups: Sequence[Group], facts: Sequence[str] = ()) -> Message:

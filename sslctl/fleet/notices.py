@@ -73,6 +73,7 @@ class _Inbox:
     warnings: list[Trouble] = field(default_factory=list)
     lasting: set[Label] = field(default_factory=set)
     fleet: list[FleetTrouble] = field(default_factory=list)
+    lost: Sequence[str] = ()
     held: int = 0
 
 
@@ -94,14 +95,15 @@ def notify(
     now: datetime,
     *,
     fleet: Sequence[FleetTrouble] = (),
+    lost: Sequence[str] = (),
     held_renewals: int = 0,
 ) -> dict[NoticeKey, Notice]:
     """Send the messages that are due at `now`, if any; return and record the last notice of each route and kind.
 
-    `fleet` is trouble of the whole fleet. `held_renewals` is the number of due renewals that wait until tomorrow.
+    `fleet` is trouble of the whole fleet, `lost` the domains whose certificates this tick found lost on C4. `held_renewals` is the number of due renewals that wait until tomorrow.
     """
     before = store.notices()
-    inboxes = {"": _Inbox(notifier, held=held_renewals)}
+    inboxes = {"": _Inbox(notifier, lost=lost, held=held_renewals)}
     inboxes |= {route.key: _Inbox(route.notifier) for route in routes}
     choose = _choose_inboxes(store, routes, inboxes)
     inboxes[""].fleet = [*fleet, *find_unreached(before, routes)]
@@ -174,10 +176,11 @@ def _write_trouble(inbox: _Inbox, before: Notice, rules: NoticeRules, now: datet
     troubles = frozenset(inbox.groups.labels | in_fleet)
     ended = find_ended(before.troubles, inbox.fleet)
     lasting = frozenset(inbox.lasting | in_fleet)
-    recipients = choose_recipients(before, troubles, lasting, rules.repeat, now, has_ended=bool(ended))
+    has_news = bool(ended or inbox.lost)
+    recipients = choose_recipients(before, troubles, lasting, rules.repeat, now, has_news=has_news)
     if recipients is Recipients.NONE:
         return before
-    message = compose_trouble(inbox.groups.in_order(), inbox.fleet, ended)
+    message = compose_trouble(inbox.groups.in_order(), inbox.fleet, ended, inbox.lost)
     if recipients is Recipients.MISSED:
         return _Letter(inbox.notifier, message, before.missed, before)
     return _Letter(inbox.notifier, message, _all(inbox.notifier), replace(before, at=now, troubles=troubles))
@@ -190,16 +193,16 @@ def choose_recipients(
     repeat: timedelta,
     now: datetime,
     *,
-    has_ended: bool = False,
+    has_news: bool = False,
 ) -> Recipients:
     """Return who gets a message about `troubles` at `now`.
 
-    `before` is the last notice, `lasting` what is repeated, and `has_ended` whether trouble of the whole fleet is over.
+    `before` is the last notice, `lasting` what is repeated, and `has_news` whether something happened that is reported only once.
     """
     is_new = not troubles <= before.troubles
     is_recovered = not troubles and before.troubles
     is_repeat_due = lasting and before.at is not None and now - before.at >= repeat - _SLACK
-    if is_new or is_recovered or is_repeat_due or has_ended:
+    if is_new or is_recovered or is_repeat_due or has_news:
         return Recipients.ALL
     return Recipients.MISSED if before.missed else Recipients.NONE
 

@@ -358,9 +358,18 @@ class Tick:
             now=now,
             rule=settings.renewal,
         )
+        is_withheld = any(each.code is Code.C4_LOST for each in self._report.withheld)
+        lost = looked.lost if is_withheld else [*looked.lost, *looked.lost_withheld]
         rules = NoticeRules(settings.notify_statuses, settings.notify_repeat, settings.renewal)
         return notices.notify(
-            self._store, self._notifier, self._routes, rules, now, fleet=fleet, held_renewals=held
+            self._store,
+            self._notifier,
+            self._routes,
+            rules,
+            now,
+            fleet=fleet,
+            lost=lost,
+            held_renewals=held,
         )
 
     def _send_ping(self, sent: Mapping[NoticeKey, Notice]) -> str | None:

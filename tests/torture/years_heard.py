@@ -47,12 +47,11 @@ class Cause:
 
 @dataclass(slots=True)
 class Loss:
-    """A certificate that C4 lost. `printed` is whether a tick reported it within a day, `notified` whether a message did."""
+    """A certificate that C4 lost. `notified` is whether a message reported it within a day."""
 
     name: str
     at: datetime
     healed_at: datetime | None = None
-    printed: bool = False
     notified: bool = False
 
 
@@ -86,14 +85,12 @@ class Heard:
     losses: list[Loss] = field(default_factory=list)
 
     def end_tick(
-        self, at: datetime, *, messages: Sequence[Message], is_usable: bool, has_pinged: bool, lost: int
+        self, at: datetime, *, messages: Sequence[Message], is_usable: bool, has_pinged: bool
     ) -> None:
-        """Record a tick that ended at `at`, the `messages` that were delivered, and how many losses it reported."""
+        """Record a tick that ended at `at`, and the `messages` that were delivered."""
         self.ticks.append(Ended(at, is_usable, has_pinged))
         self.messages += [_read(at, message) for message in messages]
         for loss in self.losses:
-            if loss.at <= at <= loss.at + _GRACE:
-                loss.printed = loss.printed or lost > 0
             if loss.healed_at is None and self.edge.is_lit(loss.name):
                 loss.healed_at = at
 
@@ -156,7 +153,7 @@ class Heard:
             return
         if loss.healed_at is None or loss.healed_at > loss.at + _GRACE:
             yield f"I12: C4 lost the certificate of {loss.name} at {loss.at}; healed at {loss.healed_at}"
-        if not (loss.printed or loss.notified):
+        if not loss.notified:
             yield f"I12: C4 lost the certificate of {loss.name} at {loss.at}, and nobody heard of it within a day"
 
     def days(self) -> Counter[str]:

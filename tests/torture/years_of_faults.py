@@ -112,6 +112,6 @@ class _Simulation:
             f" {sum(days.values())} messages on {len(days)} days, at most {max(days.values(), default=0)} a day,"
             f" the longest of {longest} lines;"
             f" {len(losses)} losses on C4, {sum(each.healed_at is not None for each in losses)} healed,"
-            f" {sum(each.printed for each in losses)} printed by a tick, {sum(each.notified for each in losses)} in a message;"
+            f" {sum(each.notified for each in losses)} in a message;"
             f" {describe_exit_codes(self._world.codes)}"
         )

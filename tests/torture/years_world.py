@@ -164,7 +164,6 @@ class World:
             messages=() if self.chat.deaf else messages,
             is_usable="domains" in output and not (self.chat.deaf and messages),
             has_pinged=not is_alarm,
-            lost=output.get("lost_on_c4", 0),
         )
 
     def sslctl(

@@ -176,3 +176,18 @@ def test_end_of_trouble_of_the_fleet_is_heard_although_other_trouble_lasts(notif
     bodies = [message.body for message, _ in notifying.notifier.sent[before:]]
     assert sum("Over: CA_UNAVAILABLE" in body for body in bodies) == 1
     assert notifying.titles()[-1].startswith("1 domain expires in ")
+
+
+def test_certificate_that_c4_lost_and_got_again_in_the_same_tick_is_heard_once(
+    notifying: NotifyingCdn,
+) -> None:
+    serve_until(notifying, days=40)
+    assert notifying.app().control_plane.remove(NAMES[2])
+    notifying.tick(days=1)
+    assert notifying.installed(NAMES[2]) is not None
+    ((at, kind, title),) = notifying.heard
+    assert (at, kind) == (notifying.clock(), MessageKind.TROUBLE)
+    assert title == "C4 had lost the certificate of 1 domain"
+    notifying.tick(hours=1)
+    notifying.tick(days=2)
+    assert len(notifying.heard) == 1

@@ -69,9 +69,9 @@ def test_decide_ignores_a_partial_recovery_and_its_return() -> None:
     assert recipients(notice_of("a.test", "b.test"), "a.test", "b.test") is Recipients.NONE
 
 
-def test_decide_notifies_everybody_when_trouble_of_the_fleet_has_ended() -> None:
+def test_decide_notifies_everybody_of_what_is_reported_only_once() -> None:
     troubles = frozenset({("a.test", EMERGENCY)})
-    found = choose_recipients(notice_of("a.test"), troubles, troubles, DAY, START, has_ended=True)
+    found = choose_recipients(notice_of("a.test"), troubles, troubles, DAY, START, has_news=True)
     assert found is Recipients.ALL
 
 
