@@ -245,6 +245,7 @@ class State:
         found = Counter[str]()
         for what, place, pattern in (
             ("challenge files", challenges, "*"),
+            ("notes about answers", acme, "answers/*"),
             ("run folders", acme, "runs/*"),
             ("scratch folders", acme, "child-*"),
             ("scratch folders", acme, "register-*"),

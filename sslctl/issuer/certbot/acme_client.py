@@ -13,13 +13,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import acme.challenges
 import acme.client
+import certbot.errors
 import requests
 from acme import errors, messages
 from josepy.errors import DeserializationError
 from josepy.json_util import field
 
 from sslctl.issuer.certbot import authenticator, challenge_files
+from sslctl.issuer.certbot.answers import Answers
 from sslctl.issuer.certbot.challenge_files import TOKEN
 from sslctl.issuer.certbot.pacing import Kind, Pace
 from sslctl.issuer.certbot.problems import is_account_refused
@@ -30,6 +33,8 @@ from sslctl.text import clean
 # can reject more; certbot itself gives up after the second.
 _NONCE_TRIES = 20
 _POLL_SECONDS = 1
+# Statuses of an authorization that can no longer become valid (RFC 8555, section 7.1.6). acme does not know `expired`.
+_ENDED = (messages.STATUS_INVALID, messages.STATUS_DEACTIVATED, messages.STATUS_REVOKED)
 # Errors of a CA that does not accept `replaces`. It is only a hint, so the order is placed without it.
 _REPLACES_REFUSED = ("malformed", "unauthorized")
 
@@ -132,7 +137,7 @@ class Client(acme.client.ClientV2):
 
     order_url: str
     replaces: str
-    # For how long a validation that an earlier run asked for is awaited.
+    # For how long a validation is awaited after it was requested, before it is requested again.
     decision_seconds: float
     # The directory that another job has fetched; None if this job is to fetch it.
     shared_directory: dict[str, Any] | None
@@ -161,18 +166,26 @@ class Client(acme.client.ClientV2):
     def _await_decisions(self, urls: Sequence[str]) -> list[messages.AuthorizationResource]:
         """Return the authorizations at `urls`.
 
-        If an earlier run asked the CA to validate their challenges, wait until it has decided: it may still be at it, and must
-        not be asked a second time. A request that was lost is made again after that wait.
+        If an earlier run asked the CA to validate a challenge, wait until it has decided: it may still be at it, and must not be
+        asked a second time. A request that was lost is made again after that wait. Raise `AuthorizationError` if an
+        authorization failed or ended: no challenge of it can be validated any more.
         """
         answers = authenticator.Authenticator.answers
-        until = time.monotonic() + (Client.decision_seconds if answers.has_asked else 0)
         found = {url: self._authorization(url) for url in urls}
-        while pending := [url for url in urls if found[url].body.status == messages.STATUS_PENDING]:
+        until = time.monotonic() + Client.decision_seconds
+        while under_way := [url for url in urls if _is_under_way(found[url], answers)]:
             if time.monotonic() >= until:
                 break
             time.sleep(_POLL_SECONDS)
-            found |= {url: self._authorization(url) for url in pending}
-        answers.remove_final(authenticator.Authenticator.folder)
+            found |= {url: self._authorization(url) for url in under_way}
+        # The certificate counts; leftover challenge files are no secret.
+        with suppress(OSError):
+            answers.remove_final(authenticator.Authenticator.folder)
+        for each in found.values():
+            if each.body.status in _ENDED:
+                raise certbot.errors.AuthorizationError(
+                    f"the authorization of {each.body.identifier.value} is {each.body.status.name}"
+                )
         return [found[url] for url in urls]
 
     def _authorization(self, url: str) -> messages.AuthorizationResource:
@@ -216,6 +229,17 @@ class Client(acme.client.ClientV2):
                 if error.code not in _REPLACES_REFUSED:
                     raise
         return super()._post(url, obj, *args, **kwargs)
+
+
+def _is_under_way(authorization: messages.AuthorizationResource, answers: Answers) -> bool:
+    """Return whether the CA may be validating a challenge of `authorization` at this moment."""
+    if authorization.body.status != messages.STATUS_PENDING:
+        return False
+    return any(
+        answers.seconds_since_asked(each.chall.encode("token")) < Client.decision_seconds
+        for each in authorization.body.challenges
+        if isinstance(each.chall, acme.challenges.HTTP01)
+    )
 
 
 def _require_safe_tokens(body: dict[str, Any]) -> None:

@@ -8,7 +8,9 @@ each answer is noted in a folder of the order, as a file named by its token; the
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 from sslctl.issuer.certbot import challenge_files
@@ -33,10 +35,15 @@ class Answers:
 
     def is_asked(self, token: str) -> bool:
         """Return whether the CA may have been asked to validate `token`, in this run or an earlier one."""
+        return self.seconds_since_asked(token) < inf
+
+    def seconds_since_asked(self, token: str) -> float:
+        """Return how long ago the CA was last asked to validate `token`, infinity if it was not; 0 after a clock was set back."""
         try:
-            return (self._folder / token).stat().st_size > 0
-        except FileNotFoundError:
-            return False
+            state = (self._folder / token).stat()
+        except OSError:
+            return inf
+        return max(0.0, time.time() - state.st_mtime) if state.st_size else inf
 
     @property
     def has_asked(self) -> bool:
@@ -71,5 +78,5 @@ class Answers:
     def _tokens(self) -> Iterator[str]:
         try:
             yield from [path.name for path in self._folder.iterdir() if TOKEN.fullmatch(path.name)]
-        except FileNotFoundError:
+        except OSError:
             return

@@ -23,6 +23,9 @@ _PLACE = (".well-known", "acme-challenge")
 # O_PATH: a folder may be passable without being readable.
 _PASS_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a named pipe must not wait for its writer.
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FILE_MODE = 0o644
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Identity = tuple[int, int]
@@ -53,14 +56,30 @@ def opened(webroot: Path) -> Iterator[int]:
 
 
 def write(folder: int, token: str, content: bytes) -> Identity:
-    """Write the file for `token`, and replace one that a killed run left. Return the file's identity."""
+    """Write the file for `token`, and return the file's identity.
+
+    One that an earlier run left stays as it is if it is complete: the CA may be reading it at this moment.
+    """
+    if (left := _find_same(folder, token, content)) is not None:
+        return left
     clear(folder, token)
-    descriptor = os.open(token, _CREATE_FLAGS, 0o644, dir_fd=folder)
+    descriptor = os.open(token, _CREATE_FLAGS, _FILE_MODE, dir_fd=folder)
     with os.fdopen(descriptor, "wb") as file:
         # A web server of another user must be able to read it, whatever our umask is.
-        os.fchmod(descriptor, 0o644)
+        os.fchmod(descriptor, _FILE_MODE)
         file.write(content)
         return _identity(os.fstat(descriptor))
+
+
+def _find_same(folder: int, token: str, content: bytes) -> Identity | None:
+    """Return the identity of the file for `token` if it is ours, everybody can read it, and it has `content`."""
+    with suppress(OSError), os.fdopen(os.open(token, _READ_FLAGS, dir_fd=folder), "rb") as file:
+        state = os.fstat(file.fileno())
+        is_ours = stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid() and state.st_nlink == 1
+        is_served = stat.S_IMODE(state.st_mode) == _FILE_MODE
+        if is_ours and is_served and file.read(len(content) + 1) == content:
+            return _identity(state)
+    return None
 
 
 def clear(folder: int, token: str) -> None:

@@ -116,8 +116,10 @@ class CertbotIssuer:
         if account is None or self._is_of_another_ca(order):
             return None
         if Answers(self._answers_path(order)).has_asked:
-            # The CA may be validating at this moment: in standalone mode somebody must answer.
-            self._prepare()
+            # The CA may be validating at this moment: in standalone mode somebody must answer. If the CA has decided, no answer is
+            # needed, and a port that is in use must not keep the certificate from being collected.
+            with suppress(IssueError):
+                self._prepare()
         job = {
             "do": "collect",
             "account": str(account),

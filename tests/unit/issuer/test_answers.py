@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -71,3 +74,20 @@ def test_remove_all_removes_every_file_and_note_of_the_order(
     answers.remove_all(webroot)
     assert _files(webroot) == set()
     assert not (tmp_path / "answers" / "7").exists()
+
+
+def test_time_of_a_request_is_known_and_never_negative(answers: Answers, tmp_path: Path) -> None:
+    assert answers.seconds_since_asked("one") == answers.seconds_since_asked("none") == inf
+    answers.note_asked("one")
+    note = tmp_path / "answers" / "7" / "one"
+    now = time.time()
+    os.utime(note, (now - 100, now - 100))
+    assert answers.seconds_since_asked("one") >= 100
+    # As after the clock was set back.
+    os.utime(note, (now + 86_400, now + 86_400))
+    assert answers.seconds_since_asked("one") == 0
+
+
+def test_unreadable_notes_count_as_none(tmp_path: Path) -> None:
+    (tmp_path / "answers").write_text("a file in the place of the folder")
+    assert not Answers(tmp_path / "answers").has_asked

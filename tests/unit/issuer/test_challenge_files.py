@@ -60,6 +60,28 @@ def test_write_replaces_a_file_that_a_killed_run_left(webroot: Path) -> None:
     assert (webroot / PLACE / "token").read_bytes() == b"new"
 
 
+def test_write_keeps_the_same_answer_that_a_killed_run_left(webroot: Path) -> None:
+    # The CA may be reading it at this moment.
+    written = _write(webroot, b"same")
+    # While it is open, no other file can get its inode number.
+    with (webroot / PLACE / "token").open("rb"):
+        assert _write(webroot, b"same") == written
+
+
+@pytest.mark.parametrize("left", [b"", b"sam", b"same and more"])
+def test_write_replaces_an_incomplete_answer(webroot: Path, left: bytes) -> None:
+    _write(webroot, left)
+    _remove(webroot, _write(webroot, b"same"))
+    assert not (webroot / PLACE / "token").exists()
+
+
+def test_write_replaces_an_answer_that_the_web_server_cannot_read(webroot: Path) -> None:
+    _write(webroot)
+    (webroot / PLACE / "token").chmod(0o600)
+    _write(webroot)
+    assert (webroot / PLACE / "token").stat().st_mode & 0o777 == 0o644
+
+
 def test_remove_keeps_a_file_that_another_program_put_there(webroot: Path) -> None:
     written = _write(webroot, b"ours")
     # Created before our file is gone, or it could get the same inode number.
