@@ -16,6 +16,9 @@ from pathlib import Path
 from sslctl.issuer.certbot import challenge_files
 from sslctl.issuer.certbot.challenge_files import TOKEN
 
+# What a note has for each request.
+_ASKED = "asked\n"
+
 
 class Answers:
     """The notes in `folder` about the answers of one order. `final` has the tokens of those that the CA has decided about."""
@@ -31,7 +34,8 @@ class Answers:
 
     def note_asked(self, token: str) -> None:
         """Note that the CA is about to be asked to validate `token`."""
-        (self._folder / token).write_text("asked")
+        with (self._folder / token).open("a") as note:
+            note.write(_ASKED)
 
     def is_asked(self, token: str) -> bool:
         """Return whether the CA may have been asked to validate `token`, in this run or an earlier one."""
@@ -51,16 +55,26 @@ class Answers:
         return any(map(self.is_asked, self._tokens()))
 
     def may_end(self, token: str) -> bool:
-        """Return whether the file for `token` is needed no more: the CA has decided, or was never asked."""
-        return token in self.final or not self.is_asked(token)
+        """Return whether the file for `token` is needed no more: the CA has decided, or was never asked.
+
+        After two requests one validation may still run when the other has succeeded, and its failure would end the order. Then
+        the file stays until the order is closed.
+        """
+        return not self.is_asked(token) or (token in self.final and not self._is_asked_again(token))
+
+    def _is_asked_again(self, token: str) -> bool:
+        try:
+            return (self._folder / token).stat().st_size > len(_ASKED)
+        except OSError:
+            return False
 
     def drop(self, token: str) -> None:
         """Forget the answer for `token`, whose file is gone."""
         (self._folder / token).unlink(missing_ok=True)
 
     def remove_final(self, webroot: Path) -> None:
-        """Remove the files below `webroot` of what the CA has decided about, and forget these answers."""
-        self._remove(webroot, self.final.intersection(self._tokens()))
+        """Remove the files below `webroot` of what the CA has decided about, and forget these answers. Raise `OSError`."""
+        self._remove(webroot, set(filter(self.may_end, self.final.intersection(self._tokens()))))
 
     def remove_all(self, webroot: Path) -> None:
         """Remove every file below `webroot`, and forget all answers: the order is closed. Raise `OSError`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 import tomllib
@@ -59,6 +60,23 @@ def test_lost_answer_to_a_challenge_costs_neither_an_order_nor_a_second_validati
         assert {scene.proxy.validations(name) for name in names} == {1}
         assert _left(ca, scene) == []
         assert scene.violations() == []
+
+
+def test_second_validation_does_not_end_the_order_that_the_first_one_made_ready(ca: FaultyCa) -> None:
+    with ca.scene("again") as scene:
+        names = scene.names(_COUNT)
+        scene.proxy.altered = partial(_lose, "challenge")
+        scene.add(names)
+        scene.proxy.altered = _behave
+        # As if the CA needed longer than the next run waits.
+        long_ago = time.time() - 3600
+        for note in scene.state.glob("acme/answers/*/*"):
+            os.utime(note, (long_ago, long_ago))
+        scene.tick(minutes=1)
+        assert {scene.code(name) for name in names} == {"Success"}, scene.output
+        assert {scene.proxy.orders()[name] for name in names} == {1}
+        assert max(scene.proxy.validations(name) for name in names) == 2
+        assert _left(ca, scene) == []
 
 
 def _await_decision(ca: FaultyCa, *, after: int) -> None:

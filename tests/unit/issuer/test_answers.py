@@ -51,6 +51,20 @@ def test_answer_that_the_ca_may_validate_must_stay_until_it_has_decided(answers:
     assert answers.may_end("one")
 
 
+def test_answer_that_was_requested_twice_must_stay_until_the_order_is_closed(
+    answers: Answers, webroot: Path
+) -> None:
+    """One validation may have succeeded while the other one still runs."""
+    answers.note_asked("one")
+    answers.note_asked("one")
+    answers.final.add("one")
+    assert not answers.may_end("one")
+    answers.remove_final(webroot)
+    assert _files(webroot) == {"one", "two"}
+    answers.remove_all(webroot)
+    assert _files(webroot) == set()
+
+
 def test_next_run_knows_what_was_asked(answers: Answers, tmp_path: Path) -> None:
     answers.note_asked("two")
     again = Answers(tmp_path / "answers" / "7")
