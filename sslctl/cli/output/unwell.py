@@ -5,7 +5,7 @@ What expires soonest comes first, as in the notices to people (`fleet.troubles`)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 
@@ -38,13 +38,13 @@ def write_unwell(domains: Iterable[Domain], number: int, now: datetime) -> None:
         return
     found = (_find_trouble(domain, now) for domain in domains)
     groups = Groups(trouble for trouble in found if trouble is not None).in_order()
-    everything = chain.from_iterable(group.worst for group in groups)
-    urgent = sorted(everything, key=lambda each: each.urgency)[:MOST_NAMES]
     if len(groups) > _MOST_GROUPS:
         # Some of them may be in groups that are only counted.
+        everything = chain.from_iterable(group.worst for group in groups)
+        urgent = sorted(everything, key=lambda each: each.urgency)[:MOST_NAMES]
         write_line(paragraph(f"The most urgent: {', '.join(each.shown for each in urgent)}"))
     for group in groups[:_MOST_GROUPS]:
-        _write_group(group, {each.name for each in urgent} if len(groups) <= _MOST_GROUPS else ())
+        _write_group(group)
     if len(groups) > _MOST_GROUPS:
         _write_rest(groups[_MOST_GROUPS:])
 
@@ -60,14 +60,14 @@ def _find_trouble(domain: Domain, now: datetime) -> Trouble | None:
     )
 
 
-def _write_group(group: Group, urgent: Collection[str]) -> None:
+def _write_group(group: Group) -> None:
     first = group.first
     status = Status(first.heading)
     doubt = ", not confirmed," if status is Status.SUCCESS else ""
     write_line(f"{coloured(status)}{doubt} {group.reason}: {count_domains(group.number)}")
     write_line(paragraph(f"{first.name}: {first.sentence}", "  "))
     write_line(paragraph(f"next ({first.owner}): {first.next_step}", "  "))
-    names = [each.shown for each in group.worst if each.name in urgent] or [first.shown]
+    names = [each.shown for each in group.worst[:MOST_NAMES]]
     left = group.number - len(names)
     more = f" and {left} more{_command([group])}" if left else ""
     write_line(paragraph(", ".join(names) + more, "  "))
