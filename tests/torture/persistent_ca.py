@@ -59,6 +59,7 @@ class PersistentCa(FakeIssuer):
         key = read_key(memory["key"])
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         self._key = key
+        self.chain = self._make_chain()
         self.orders = [tuple(names) for names in memory["orders"]]
         self.issued = {url: Issued(*parts) for url, parts in memory["issued"].items()}
 
