@@ -59,8 +59,8 @@ class FleetTrouble:
 class C4Contact:
     """How C4 answered in a tick.
 
-    `trouble` is why a look was not finished, empty if it was; `is_refused` whether C4 refused the token; `is_answered` whether
-    it answered about any domain; `is_blind` whether domains were not looked at for days.
+    `trouble` is why a look was not finished, empty if it was; `is_refused` whether C4 refused the token and answered nothing;
+    `is_answered` whether it answered about any domain; `is_blind` whether domains were not looked at for days.
     """
 
     trouble: str = ""
@@ -74,14 +74,17 @@ def find_c4_contact(store: Domains, names: Sequence[str], since: datetime, looke
 
     The first of many names are enough to know.
     """
-    sample = list(store.domains_named(names[:_SAMPLE]))
+    sample = list(store.domains_named(list(dict.fromkeys(names))[:_SAMPLE]))
     known = (each.unconfirmed or each.finding for each in sample)
-    is_refused = any(each is not None and each.code is Code.C4_TOKEN_REFUSED for each in known)
+    refusals = sum(each is not None and each.code is Code.C4_TOKEN_REFUSED for each in known)
+    # C4 may refuse a single domain for a reason of its own.
+    is_refused = refusals >= min(2, store.count_managed()) > 0
     is_answered = any(each.observed_at is not None and each.observed_at >= since for each in sample)
+    is_answered = is_answered or bool(looked.domains)
     return C4Contact(
         looked.trouble,
-        is_refused=looked.is_refused or is_refused,
-        is_answered=bool(looked.domains) or is_answered,
+        is_refused=(looked.is_refused or is_refused) and not is_answered,
+        is_answered=is_answered,
         is_blind=looked.is_blind,
     )
 

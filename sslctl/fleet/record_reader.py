@@ -13,6 +13,8 @@ from sslctl.system.threads import map_in_threads
 _THREADS = 32
 # When so many requests in a row were not answered, C4 is down: the next tick reads again.
 _GIVE_UP_AFTER = 2 * _THREADS
+# So many unanswered domains may have trouble of their own, although nobody else was asked about.
+_FEW = 5
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -36,15 +38,20 @@ class RecordReader:
     """A reader of C4's records.
 
     `trouble` is why the last domains were not all read, empty if they were or if only some went unanswered; from then on
-    nothing is read. `is_refused` is whether C4 refused the token.
+    nothing is read. `is_refused` is whether C4 refused the token for all of them: a refusal for a single domain says nothing
+    about the others.
     """
 
     def __init__(self, control_plane: ControlPlane) -> None:
         self._c4 = control_plane
         self._unanswered = 0
-        self._last_error = ""
+        self._last_error: ControlPlaneError | None = None
         self.trouble = ""
-        self.is_refused = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether reading ended because C4 refused the token."""
+        return bool(self.trouble) and isinstance(self._last_error, Unauthorized)
 
     def read(self, domains: Sequence[Domain]) -> Iterator[Answer]:
         """Yield C4's answer about each of `domains`, without those that it gave no answer about. End early if C4 is down."""
@@ -53,8 +60,18 @@ class RecordReader:
             if answer is not None:
                 is_answered = True
                 yield answer
-        if not is_answered and not self.trouble:
-            self.trouble = self._last_error
+        if not is_answered and not self.trouble and self._is_down(len(domains)):
+            self.trouble = str(self._last_error)
+
+    def _is_down(self, unanswered: int) -> bool:
+        """Return whether C4 answers nothing at all, after it gave no answer about so many domains, and about no other."""
+        if unanswered > _FEW:
+            return True
+        try:
+            self._c4.health()
+        except ControlPlaneError:
+            return True
+        return False
 
     def _read_one(self, domain: Domain) -> Answer | None:
         if self.trouble:
@@ -65,10 +82,9 @@ class RecordReader:
             answer = Answer(domain, None)
         except ControlPlaneError as error:
             self._unanswered += 1
-            self._last_error = str(error)
-            self.is_refused = self.is_refused or isinstance(error, Unauthorized)
-            if self._unanswered >= _GIVE_UP_AFTER or self.is_refused:
-                self.trouble = self._last_error
+            self._last_error = error
+            if self._unanswered >= _GIVE_UP_AFTER:
+                self.trouble = str(error)
             return None
         self._unanswered = 0
         return answer

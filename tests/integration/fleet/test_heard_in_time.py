@@ -191,3 +191,13 @@ def test_certificate_that_c4_lost_and_got_again_in_the_same_tick_is_heard_once(
     notifying.tick(hours=1)
     notifying.tick(days=2)
     assert len(notifying.heard) == 1
+
+
+def test_refusal_for_one_domain_is_no_trouble_of_the_fleet(notifying: NotifyingCdn) -> None:
+    serve_until(notifying, days=40)
+    notifying.add_domain("new.example.com")
+    notifying.c4.set_faults(Fault(domain="new.example.com", status=403))
+    notifying.sslctl("add", "new.example.com")
+    for _ in range(9 * 8):
+        notifying.tick(hours=3)
+    assert not [title for _, _, title in notifying.heard if "token" in title]

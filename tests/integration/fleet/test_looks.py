@@ -255,3 +255,24 @@ def test_look_is_finished_if_one_domain_is_unanswered_and_no_dns_check_is_due(cd
 
     result = tick(cdn, lie=answer, days=1)
     assert result["look_trouble"] is None
+
+
+def test_refusal_for_one_domain_hides_no_other(cdn: Cdn) -> None:
+    """A 403 for the domain whose turn comes first: C4 has no inventory here, and lost a certificate of another one."""
+    served(cdn, *names(4))
+    refused, lost = names(4)[0], names(4)[3]
+    cdn.c4.set_faults(
+        Fault(kind=Operation.LOOKUP, domain=refused, status=403), Fault(kind=Operation.INVENTORY, status=501)
+    )
+    lose(cdn, lost)
+    for _ in range(3):
+        result = tick(cdn, days=1)
+        assert result["look_trouble"] is None
+    assert cdn.installed(lost) is not None
+
+
+def test_refusal_for_all_ends_the_look(cdn: Cdn) -> None:
+    served(cdn, *names(3))
+    cdn.c4.set_faults(Fault(status=401))
+    result = tick(cdn, exit_code=75, days=1)
+    assert "401" in result["look_trouble"]
