@@ -38,14 +38,20 @@ def compose_trouble(
     fleet: Sequence[FleetTrouble] = (),
     ended: Sequence[str] = (),
     lost: Sequence[str] = (),
+    *,
+    all_recovered: bool = True,
 ) -> Message:
     """Return the message about `fleet` and `groups`, what `ended`, and the domains whose certificates C4 had `lost`.
 
-    Without any of these, it says that all domains have recovered. Its names are those of the ten most urgent domains, as far as
-    there is room.
+    Without `groups`, `fleet` and `lost`, it says that all domains have recovered, or only what `ended` if not `all_recovered`.
+    Its names are those of the ten most urgent domains, as far as there is room.
     """
     if not (groups or fleet or lost):
-        return _RECOVERED
+        if all_recovered:
+            return _RECOVERED
+        return _compose(
+            MessageKind.RECOVERED, [f"over: {', '.join(ended)}"], [f"Over: {each}" for each in ended], (), ""
+        )
     count: Counter[str] = Counter()
     for group in groups:
         count[group.first.heading] += group.number

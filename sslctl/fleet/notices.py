@@ -66,12 +66,16 @@ class NoticeRules:
 
 @dataclass(slots=True)
 class _Inbox:
-    """What concerns the URLs of one notifier. `lasting` is what is repeated."""
+    """What concerns the URLs of one notifier.
+
+    `lasting` is what is repeated, `elsewhere` the domains whose trouble concerns other URLs only.
+    """
 
     notifier: Notifier
     groups: Groups = field(default_factory=Groups)
     warnings: list[Trouble] = field(default_factory=list)
     lasting: set[Label] = field(default_factory=set)
+    elsewhere: set[str] = field(default_factory=set)
     fleet: list[FleetTrouble] = field(default_factory=list)
     lost: Sequence[str] = ()
     held: int = 0
@@ -107,7 +111,9 @@ def notify(
     inboxes |= {route.key: _Inbox(route.notifier) for route in routes}
     choose = _choose_inboxes(store, routes, inboxes)
     inboxes[""].fleet = [*fleet, *find_unreached(before, routes)]
-    _sort_in(store, rules, now, choose)
+    reported = _sort_in(store, rules, now, choose)
+    for inbox in inboxes.values():
+        inbox.elsewhere = reported - {name for name, _ in inbox.groups.labels}
     letters: dict[NoticeKey, _Letter] = {}
     after: dict[NoticeKey, Notice] = {}
     for key, inbox in inboxes.items():
@@ -141,8 +147,11 @@ def _choose_inboxes(
 
 def _sort_in(
     store: Domains, rules: NoticeRules, now: datetime, choose: Callable[[Trouble], list[_Inbox]]
-) -> None:
-    """Put each trouble and warning where it belongs. A domain is reported for one reason only, the gravest one."""
+) -> set[str]:
+    """Put each trouble and warning where it belongs, and return the domains with trouble.
+
+    A domain is reported for one reason only, the gravest one.
+    """
     reported: set[str] = set()
     for domain in store.listing(Query(statuses=rules.statuses), now).domains:
         trouble = find_status_trouble(domain, now)
@@ -161,6 +170,7 @@ def _sort_in(
         if trouble.name not in reported:
             for inbox in choose(trouble):
                 inbox.warnings.append(trouble)
+    return reported
 
 
 def _warnings(store: Domains, now: datetime) -> Iterator[Trouble]:
@@ -173,14 +183,18 @@ def _warnings(store: Domains, now: datetime) -> Iterator[Trouble]:
 def _write_trouble(inbox: _Inbox, before: Notice, rules: NoticeRules, now: datetime) -> _Letter | Notice:
     """Return the message of trouble that is due, or `before`."""
     in_fleet = {each.label for each in inbox.fleet}
-    troubles = frozenset(inbox.groups.labels | in_fleet)
+    # If somebody else must act now, the domain has not recovered: it stays reported here, so that its recovery will be.
+    moved = frozenset(each for each in before.troubles if each[0] in inbox.elsewhere)
+    troubles = frozenset(inbox.groups.labels | in_fleet) | moved
     ended = find_ended(before.troubles, inbox.fleet)
     lasting = frozenset(inbox.lasting | in_fleet)
     has_news = bool(ended or inbox.lost)
     recipients = choose_recipients(before, troubles, lasting, rules.repeat, now, has_news=has_news)
-    if recipients is Recipients.NONE:
+    groups = inbox.groups.in_order()
+    has_content = bool(groups or inbox.fleet or has_news or not moved)
+    if recipients is Recipients.NONE or not has_content:
         return before
-    message = compose_trouble(inbox.groups.in_order(), inbox.fleet, ended, inbox.lost)
+    message = compose_trouble(groups, inbox.fleet, ended, inbox.lost, all_recovered=not moved)
     if recipients is Recipients.MISSED:
         return _Letter(inbox.notifier, message, before.missed, before)
     return _Letter(inbox.notifier, message, _all(inbox.notifier), replace(before, at=now, troubles=troubles))

@@ -10,6 +10,7 @@ import pytest
 from sslctl.rules.reasons import Owner
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
+from tests.support.fakes import FakeNotifier
 from tests.support.notifying import NotifyingCdn
 from tests.support.webhook import Webhook
 
@@ -118,6 +119,105 @@ def test_recovery_is_reported_to_the_route_that_heard_of_the_trouble(notifying: 
         "sslctl: 1 domain in Failure", "sslctl: all domains have recovered",
     ]  # fmt: skip
     assert notifying.titles() == []
+
+
+def serve_and_refuse_upload(cdn: Cdn, name: str) -> None:
+    """Let the customer mend the domain, and C4 refuse its certificate."""
+    cdn.clear_dns(name)
+    cdn.point(name, f"{name}.cdn.test")
+    cdn.c4.set_faults(Fault(kind=Operation.UPLOAD, status=400))
+    assert cdn.sslctl("recheck", name).exit_code == 7
+
+
+def give_to(cdn: Cdn, name: str, customer: str) -> None:
+    """Let C4 name another customer for the domain."""
+    body = f'{{"domain":"{name}","customer":"{customer}","cname_target":"{name}.cdn.test","ports":[80,443],"certificate":null}}'
+    cdn.c4.set_faults(Fault(kind=Operation.LOOKUP, domain=name, status=200, body=body))
+
+
+def titles_of(notifier: FakeNotifier) -> list[str]:
+    return [message.title.removeprefix("sslctl: ") for message, _ in notifier.sent]
+
+
+def test_route_hears_of_recovery_only_when_the_domain_has_no_trouble_for_anybody(
+    notifying: NotifyingCdn,
+) -> None:
+    route = notifying.add_route(Owner.CUSTOMER)
+    fail(notifying, ACME)
+    notifying.tick()
+    serve_and_refuse_upload(notifying, ACME)
+    notifying.tick(hours=1)
+    assert titles_of(route) == ["1 domain in Failure"]
+    assert notifying.titles() == ["1 domain in Emergency"]
+    notifying.c4.set_faults()
+    assert notifying.sslctl("recheck", ACME).exit_code == 0
+    notifying.tick(hours=1)
+    assert titles_of(route) == ["1 domain in Failure", "all domains have recovered"]
+    assert notifying.titles() == ["1 domain in Emergency", "all domains have recovered"]
+
+
+def test_message_that_a_url_missed_is_not_replaced_by_a_recovery_while_somebody_else_must_act(
+    notifying: NotifyingCdn,
+) -> None:
+    route = notifying.add_route(Owner.CUSTOMER)
+    route.deaf = {1}
+    fail(notifying, ACME)
+    notifying.tick()
+    serve_and_refuse_upload(notifying, ACME)
+    route.deaf = set()
+    notifying.tick(hours=1)
+    assert titles_of(route) == ["1 domain in Failure"]
+
+
+def test_default_hears_what_is_over_and_of_no_recovery_while_a_route_has_the_domain(
+    notifying: NotifyingCdn,
+) -> None:
+    dead = notifying.add_route(customers=("globex",))
+    initech = notifying.add_route(customers=("initech",))
+    dead.deaf = {1}
+    fail(notifying, GLOBEX, "globex")
+    fail(notifying, ACME)
+    notifying.tick()
+    notifying.tick(hours=1)
+    give_to(notifying, ACME, "initech")
+    dead.deaf = set()
+    notifying.tick(hours=25)
+    notifying.tick(hours=1)
+    assert titles_of(initech) == ["1 domain in Failure"]
+    assert notifying.titles()[1:] == [
+        "no message reaches the route globex, 1 domain in Failure",
+        "no message reaches the route globex",
+        "over: globex (not delivered)",
+    ]
+
+
+def test_domain_of_another_customer_has_not_recovered_for_the_first_one(notifying: NotifyingCdn) -> None:
+    acme, globex = notifying.add_route(customers=("acme",)), notifying.add_route(customers=("globex",))
+    fail(notifying, ACME, "acme")
+    notifying.tick()
+    give_to(notifying, ACME, "globex")
+    notifying.tick(hours=25)
+    assert titles_of(acme) == titles_of(globex) == ["1 domain in Failure"]
+
+
+def test_expiry_that_c4_hides_for_a_day_is_no_recovery_for_the_route_or_the_default(
+    notifying: NotifyingCdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Emergency,Expired")
+    route = notifying.add_route(Owner.CUSTOMER)
+    notifying.add_domain(ACME)
+    assert notifying.sslctl("add", ACME).exit_code == 0
+    notifying.clock.move(days=83.1)
+    notifying.clear_dns(ACME)
+    notifying.point(ACME, "elsewhere.test")
+    for _ in range(3):
+        notifying.tick(days=1)
+    notifying.c4.set_faults(Fault(status=503))
+    notifying.tick(days=1)
+    notifying.c4.set_faults()
+    notifying.tick(days=1)
+    assert titles_of(route) == ["1 domain expires in 5 days", "1 domain expires in 1 day"]
+    assert notifying.titles() == ["1 domain expires in 2 days"]
 
 
 def test_notice_of_a_removed_route_is_forgotten(notifying: NotifyingCdn) -> None:
