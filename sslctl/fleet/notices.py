@@ -215,10 +215,15 @@ def choose_recipients(
     """
     is_new = not troubles <= before.troubles
     is_recovered = not troubles and before.troubles
-    is_repeat_due = lasting and before.at is not None and now - before.at >= repeat - _SLACK
+    is_repeat_due = lasting and _is_due(before, repeat, now)
     if is_new or is_recovered or is_repeat_due or has_news:
         return Recipients.ALL
     return Recipients.MISSED if before.missed else Recipients.NONE
+
+
+def _is_due(before: Notice, interval: timedelta, now: datetime) -> bool:
+    """Return whether `interval` has passed since the notice `before`, or it is from the future: the clock was ahead then."""
+    return before.at is None or now - before.at >= interval - _SLACK or before.at - now > _SLACK
 
 
 def _write_digest(inbox: _Inbox, before: Notice, _rules: NoticeRules, now: datetime) -> _Letter | Notice:
@@ -226,8 +231,7 @@ def _write_digest(inbox: _Inbox, before: Notice, _rules: NoticeRules, now: datet
     current = {(each.name, each.label): each for each in inbox.warnings}
     labels = frozenset(current) | (frozenset({_HELD}) if inbox.held else frozenset())
     news = labels - before.troubles
-    is_due = before.at is None or now - before.at >= _DAY - _SLACK
-    if news and is_due:
+    if news and _is_due(before, _DAY, now):
         after = replace(before, at=now, troubles=labels, news=news)
         return _Letter(inbox.notifier, _digest(current, news, inbox.held), _all(inbox.notifier), after)
     after = replace(before, troubles=before.troubles & labels, news=before.news & labels)

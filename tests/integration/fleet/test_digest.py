@@ -68,6 +68,18 @@ def test_new_warnings_are_reported_once_and_at_most_one_digest_is_sent_in_a_day(
     assert len(notifying.sent) == 2
 
 
+def test_digest_is_sent_although_the_clock_was_ahead_at_the_last_one(notifying: NotifyingCdn) -> None:
+    install_text(notifying, NAMES[0])
+    notifying.tick(days=40)
+    assert digests(notifying) == ["1 new warning"]
+    notifying.clock.move(days=-40)
+    install_text(notifying, NAMES[1])
+    notice_now(notifying, NAMES[1])
+    notifying.tick(hours=1)
+    assert digests(notifying) == ["1 new warning", "1 new warning"]
+    assert NAMES[1] in notifying.notifier.sent[-1][0].body
+
+
 def test_no_digest_is_sent_without_a_new_warning(notifying: NotifyingCdn) -> None:
     for _ in range(10):
         notifying.tick(days=1)

@@ -70,6 +70,16 @@ def test_emergency_is_notified_once_a_day_until_it_is_resolved(notifying: Notify
     assert notifying.sent[2:] == [(WELL, (1, 2))]
 
 
+def test_emergency_is_repeated_although_the_clock_was_ahead_for_a_tick(notifying: NotifyingCdn) -> None:
+    break_uploads(notifying, NAME)
+    tick(notifying)
+    tick(notifying, days=40)
+    notifying.clock.move(days=-40)
+    for _ in range(26):
+        tick(notifying, hours=1)
+    assert notifying.sent == [(ONE, (1, 2))] * 4
+
+
 def test_new_emergency_is_notified_at_once_together_with_the_others(notifying: NotifyingCdn) -> None:
     break_uploads(notifying, NAME)
     tick(notifying)

@@ -64,6 +64,12 @@ def test_decide_repeats_the_same_notice_after_the_repeat_interval() -> None:
     assert recipients(notice_of("a.test", "b.test", hours=24), "a.test") is Recipients.ALL
 
 
+def test_decide_repeats_a_notice_from_the_future_at_once() -> None:
+    assert recipients(notice_of("a.test", hours=-0.1), "a.test") is Recipients.NONE
+    assert recipients(notice_of("a.test", hours=-0.2), "a.test") is Recipients.ALL
+    assert recipients(notice_of("a.test", hours=-960), "a.test") is Recipients.ALL
+
+
 def test_decide_ignores_a_partial_recovery_and_its_return() -> None:
     assert recipients(notice_of("a.test", "b.test"), "a.test") is Recipients.NONE
     assert recipients(notice_of("a.test", "b.test"), "a.test", "b.test") is Recipients.NONE
