@@ -11,7 +11,6 @@ sent to these again at the next tick.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -27,13 +26,14 @@ from sslctl.fleet.troubles import (
     find_status_trouble,
     warning_trouble,
 )
-from sslctl.notify import Message, Notifier, Route
+from sslctl.notify import Message, Notifier, Route, Undelivered, fail_all
 from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.notices import Notices
+from sslctl.system.threads import map_in_threads
 
 Labels = frozenset[Label]
 
@@ -257,16 +257,22 @@ def _all(notifier: Notifier) -> range:
 
 def _send(letters: Mapping[NoticeKey, _Letter], now: datetime) -> dict[NoticeKey, Notice]:
     """Send all letters at once, because each may take as long as the slowest service; return the notices after them."""
-    if not letters:
-        return {}
-    with ThreadPoolExecutor(len(letters), thread_name_prefix="notify") as pool:
-        sent = pool.map(lambda each: each.notifier.send(each.message, each.positions), letters.values())
-        return {
-            at: replace(
-                letter.after,
-                missed=tuple(each.position for each in missed),
-                missed_since=(letter.after.missed_since or now) if missed else None,
-                why="; ".join(map(str, missed)),
-            )
-            for (at, letter), missed in zip(letters.items(), sent, strict=True)
-        }
+    sent = map_in_threads(_deliver, list(letters.values()), len(letters), "notify")
+    return {
+        at: replace(
+            letter.after,
+            missed=tuple(each.position for each in missed),
+            missed_since=(letter.after.missed_since or now) if missed else None,
+            why="; ".join(map(str, missed)),
+        )
+        for (at, letter), missed in zip(letters.items(), sent, strict=True)
+    }
+
+
+def _deliver(letter: _Letter) -> list[Undelivered]:
+    """Send `letter` and return the failed deliveries."""
+    try:
+        return letter.notifier.send(letter.message, letter.positions)
+    except Exception as error:  # noqa: BLE001 - what was sent is recorded, or it would be sent at each tick
+        why = f"got no message: sslctl failed ({type(error).__name__})"
+        return fail_all(letter.notifier.schemes, letter.positions, why)

@@ -6,7 +6,7 @@ URL's position in the list and its scheme.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -42,6 +42,13 @@ class Undelivered:
 
     def __str__(self) -> str:
         return f"URL {self.position} ({self.scheme}) {self.why}"
+
+
+def fail_all(schemes: Sequence[str], positions: Collection[int], why: str) -> list[Undelivered]:
+    """Return a failed delivery, because of `why`, for each of the `positions` that `schemes` has."""
+    return [
+        Undelivered(number, scheme, why) for number, scheme in enumerate(schemes, 1) if number in positions
+    ]
 
 
 class Notifier(Protocol):

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 
 from sslctl.errors import ConfigError
-from sslctl.notify import Message, Undelivered
+from sslctl.notify import Message, Undelivered, fail_all
 from sslctl.notify.urls import scheme_of
+from sslctl.system.limits import explain
 from sslctl.text import clean
 
 SECONDS = 30.0
@@ -40,7 +41,12 @@ class AppriseNotifier:
         urls = {number: url for number, url in enumerate(self._urls, 1) if number in positions}
         if not urls:
             return []
-        results = dict(_results(self._run(json.dumps({"urls": urls, **asdict(message)}))))
+        try:
+            results = dict(_results(self._run(json.dumps({"urls": urls, **asdict(message)}))))
+        except (OSError, MemoryError, RuntimeError) as error:
+            limit = explain(error)
+            why = limit.message if limit else type(error).__name__
+            return fail_all(self.schemes, urls, f"got no message: {why}")
         late = f"did not take the message within {self._seconds:g} seconds"
         return [
             Undelivered(number, self.schemes[number - 1], why)

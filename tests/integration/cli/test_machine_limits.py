@@ -89,6 +89,24 @@ def test_add_from_file_records_every_domain_without_threads(cdn: Cdn) -> None:
 
 
 @needs_strace
+def test_message_that_no_process_could_send_is_recorded_as_undelivered(failing: Cdn) -> None:
+    failing.config_path.write_text(
+        failing.config_path.read_text()
+        + '[notify]\nurls = ["json://127.0.0.1:9/s3cret"]\nstatuses = ["Failure"]\n'
+    )
+    failing.config_path.chmod(0o600)
+    result = run(failing, "daemon-tick", under=injecting(TASKS, "EAGAIN"))
+    assert result.exit_code == 5, result
+    assert "bug" not in result.stderr
+    notice = failing.sslctl("list", "--json").json["notice"]
+    assert notice["troubled"] == len(NAMES)
+    assert (
+        notice["why"]
+        == "URL 1 (json) got no message: the system starts no further process or thread for sslctl"
+    )
+
+
+@needs_strace
 def test_domains_stay_queued_if_no_process_can_be_started_for_certbot(cdn: Cdn) -> None:
     for name in NAMES:
         cdn.add_domain(name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
+from sslctl.notify import Message, Route, Undelivered
 from sslctl.rules.reasons import Owner
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
@@ -94,6 +95,30 @@ def test_route_that_nobody_hears_is_reported_to_the_default_and_the_tick_sends_n
         notifying.tick(hours=1)
     assert notifying.titles()[1:] == ["all domains have recovered"]
     assert len(webhook.pings) == 3
+
+
+def test_notifier_that_raises_does_not_let_the_others_get_their_message_at_each_tick(
+    notifying: NotifyingCdn,
+) -> None:
+    class Raising(FakeNotifier):
+        def send(self, message: Message, positions: Collection[int]) -> list[Undelivered]:
+            raise ValueError(message, positions)
+
+    notifying.routes.append(Route("acme", frozenset(), frozenset({"acme"}), Raising("slack", "mailto")))
+    fail(notifying, ACME, "acme")
+    fail(notifying, OTHER)
+    (notice,) = (
+        each for each in notifying.sslctl("daemon-tick", "--json").json["notices"] if each["route"] == "acme"
+    )
+    assert notice["missed"] == [1, 2]
+    assert notice["why"] == (
+        "URL 1 (slack) got no message: sslctl failed (ValueError);"
+        " URL 2 (mailto) got no message: sslctl failed (ValueError)"
+    )
+    assert notifying.titles() == ["1 domain in Failure"]
+    for _ in range(3):
+        notifying.tick(hours=1)
+    assert notifying.titles()[1:] == ["no message reaches the route acme, 1 domain in Failure"]
 
 
 def test_trouble_of_the_fleet_goes_to_the_default(notifying: NotifyingCdn) -> None:

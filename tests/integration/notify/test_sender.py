@@ -84,6 +84,27 @@ def test_send_does_not_wait_for_a_hanging_thread_of_apprise(webhook: Webhook) ->
     assert SECRET not in result.stdout + result.stderr
 
 
+def test_send_reports_a_failure_for_each_url_if_no_process_can_be_started() -> None:
+    script = (
+        "import resource, sys; from sslctl.notify import *; from sslctl.notify.sender import AppriseNotifier;"
+        "notifier = AppriseNotifier([sys.stdin.read()] * 3, 4);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4));"
+        "print(*notifier.send(Message(MessageKind.TEST, 'a', 'b'), (1, 3, 9)), sep='\\n')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        input=f"json://127.0.0.1/{SECRET}",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stdout.splitlines() == [
+        f"URL {number} (json) got no message: sslctl may open no further file or connection"
+        for number in (1, 3)
+    ], result.stderr
+
+
 def test_send_passes_no_url_in_arguments_or_environment_of_the_child(webhook: Webhook) -> None:
     webhook.hangs = True
     os.environ["SSLCTL_NOTIFY_URLS"] = webhook.url()
