@@ -24,6 +24,7 @@ from sslctl.fleet.troubles import (
     count_domains,
     find_expiring_troubles,
     find_status_trouble,
+    is_expiry,
     warning_trouble,
 )
 from sslctl.notify import Message, Notifier, Route, Undelivered, fail_all
@@ -181,7 +182,10 @@ def _warnings(store: Domains, now: datetime) -> Iterator[Trouble]:
 
 
 def _write_trouble(inbox: _Inbox, before: Notice, rules: NoticeRules, now: datetime) -> _Letter | Notice:
-    """Return the message of trouble that is due, or `before`."""
+    """Return the message of trouble that is due, or `before` without the expiries that have ended.
+
+    These are new when the next certificate expires. Other trouble stays until the next message: it may come and go.
+    """
     in_fleet = {each.label for each in inbox.fleet}
     # If somebody else must act now, the domain has not recovered: it stays reported here, so that its recovery will be.
     moved = frozenset(each for each in before.troubles if each[0] in inbox.elsewhere)
@@ -192,11 +196,14 @@ def _write_trouble(inbox: _Inbox, before: Notice, rules: NoticeRules, now: datet
     recipients = choose_recipients(before, troubles, lasting, rules.repeat, now, has_news=has_news)
     groups = inbox.groups.in_order()
     has_content = bool(groups or inbox.fleet or has_news or not moved)
+    after = replace(
+        before, troubles=frozenset(each for each in before.troubles if each in troubles or not is_expiry(each[1]))
+    )
     if recipients is Recipients.NONE or not has_content:
-        return before
+        return after
     message = compose_trouble(groups, inbox.fleet, ended, inbox.lost, all_recovered=not moved)
     if recipients is Recipients.MISSED:
-        return _Letter(inbox.notifier, message, before.missed, before)
+        return _Letter(inbox.notifier, message, before.missed, after)
     return _Letter(inbox.notifier, message, _all(inbox.notifier), replace(before, at=now, troubles=troubles))
 
 

@@ -22,6 +22,7 @@ from sslctl.store.interface.domains import Domains, Query
 
 MOST_NAMES = 10
 EXPIRES_SOON, NEW_WARNING = "Expires soon", "New warning"
+_EXPIRES_WITHIN = "expires within "
 _LAST = timedelta.max
 _NOTHING_LEFT = timedelta(0)
 
@@ -157,11 +158,16 @@ def find_expiring_troubles(store: Domains, now: datetime, rule: RenewalRule) -> 
 
 
 def _expiring_trouble(expiring: Expiring) -> Trouble:
-    label = f"expires within {format_duration(expiring.threshold)}"
+    label = f"{_EXPIRES_WITHIN}{format_duration(expiring.threshold)}"
     return Trouble(
         expiring.name, EXPIRES_SOON, label, expiring.code, None, expiring.owner, expiring.sentence,
         expiring.next_step, expiring.left,
     )  # fmt: skip
+
+
+def is_expiry(label: str) -> bool:
+    """Return whether `label` is that of a certificate that expires soon."""
+    return label.startswith(_EXPIRES_WITHIN)
 
 
 def warning_trouble(domain: DomainSummary, warning: DomainWarning, now: datetime) -> Trouble:
