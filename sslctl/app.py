@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sslctl.issuance.slots import Slots
     from sslctl.issuance.suspicions import Conclusion, SuspicionLimit
     from sslctl.issuer import Issuer
-    from sslctl.notify import Notifier, Route
+    from sslctl.notify import Notifier, Route, UnusableRoute
     from sslctl.preflight import Prober
     from sslctl.store.interface import Store
     from sslctl.store.interface.maintenance import Copy
@@ -216,6 +216,13 @@ class App:
 
         return make_routes(self.config.notify)
 
+    @cached_property
+    def tick_routes(self) -> tuple[Sequence[Route], Sequence[UnusableRoute]]:
+        """The routes that a tick can use, and those that it cannot."""
+        from sslctl.notify.configured import make_usable_routes  # noqa: PLC0415
+
+        return make_usable_routes(self.config.notify)
+
     def pipeline(self, on_step: Callable[[Domain, str], None], slots: Slots | None = None) -> Pipeline:
         """Return a pipeline that calls `on_step` at each step of a pass and asks the CA only within `slots`.
 
@@ -318,7 +325,7 @@ class App:
         from sslctl.notify.ping import ping  # noqa: PLC0415
 
         self.require_outside()
-        notifier, routes, config = self.notifier, self.notify_routes, self.config
+        notifier, (routes, unusable), config = self.notifier, self.tick_routes, self.config
         self.via = "tick"
         return Tick(
             self.store,
@@ -326,6 +333,7 @@ class App:
             notifier,
             self._looks(),
             routes=routes,
+            unusable_routes=unusable,
             run_passes=run_passes,
             ping=partial(ping, config.notify.ping_url) if config.notify.ping_url else None,
             clock=self.clock,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from sslctl.fleet.looks import Looked
 from sslctl.issuance.suspicions import Withheld
-from sslctl.notify import Route
+from sslctl.notify import Route, UnusableRoute
 from sslctl.rules.limits import LimitKind
 from sslctl.rules.model import Domain
 from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
@@ -27,7 +27,8 @@ Label = tuple[str, str]
 _WITHHELD = "not believed"
 _WHOLE_FLEET = "whole fleet"
 _UNDELIVERED = "not delivered"
-_LABELS = (_WITHHELD, _WHOLE_FLEET, _UNDELIVERED)
+_UNUSABLE = "not usable"
+_LABELS = (_WITHHELD, _WHOLE_FLEET, _UNDELIVERED, _UNUSABLE)
 TOKEN_REFUSED: Label = (Code.C4_TOKEN_REFUSED, _WHOLE_FLEET)
 C4_DOWN: Label = (Code.C4_UNANSWERED, _WHOLE_FLEET)
 CA_DOWN: Label = (Code.CA_UNAVAILABLE, _WHOLE_FLEET)
@@ -189,6 +190,17 @@ def find_unreached(notices: Mapping[NoticeKey, Notice], routes: Sequence[Route])
                     " `sslctl notify` tests the URLs.",
                 )
                 break
+
+
+def find_unusable(routes: Iterable[UnusableRoute]) -> Iterator[FleetTrouble]:
+    """Yield the routes that cannot be used: the URLs without a route hear of their domains, and of this."""
+    for route in routes:
+        yield FleetTrouble(
+            (route.key, _UNUSABLE),
+            f"{route.title} cannot be used",
+            f"{route.why}. Until this is corrected, the messages about its domains come here, unless another"
+            " route receives them. `sslctl doctor` tests the configuration.",
+        )
 
 
 def find_ended(before: Collection[Label], found: Sequence[FleetTrouble]) -> list[str]:

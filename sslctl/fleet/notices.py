@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
-from sslctl.fleet.fleet_trouble import FleetTrouble, Label, find_ended, find_unreached
+from sslctl.fleet.fleet_trouble import FleetTrouble, Label, find_ended, find_unreached, find_unusable
 from sslctl.fleet.messages import compose_digest, compose_trouble
 from sslctl.fleet.troubles import (
     Groups,
@@ -27,7 +27,7 @@ from sslctl.fleet.troubles import (
     is_expiry,
     warning_trouble,
 )
-from sslctl.notify import Message, Notifier, Route, Undelivered, fail_all
+from sslctl.notify import Message, Notifier, Route, Undelivered, UnusableRoute, fail_all
 from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import RenewalRule
@@ -99,24 +99,27 @@ def notify(
     rules: NoticeRules,
     now: datetime,
     *,
+    unusable_routes: Sequence[UnusableRoute] = (),
     fleet: Sequence[FleetTrouble] = (),
     lost: Sequence[str] = (),
     held_renewals: int = 0,
 ) -> dict[NoticeKey, Notice]:
     """Send the messages that are due at `now`, if any; return and record the last notice of each route and kind.
 
+    What would go to `unusable_routes` goes to `notifier`; their last notices are kept until they can be used again.
     `fleet` is trouble of the whole fleet, `lost` the domains whose certificates this tick found lost on C4. `held_renewals` is the number of due renewals that wait until tomorrow.
     """
     before = store.notices()
     inboxes = {"": _Inbox(notifier, lost=lost, held=held_renewals)}
     inboxes |= {route.key: _Inbox(route.notifier) for route in routes}
     choose = _choose_inboxes(store, routes, inboxes)
-    inboxes[""].fleet = [*fleet, *find_unreached(before, routes)]
+    inboxes[""].fleet = [*fleet, *find_unreached(before, routes), *find_unusable(unusable_routes)]
     reported = _sort_in(store, rules, now, choose)
     for inbox in inboxes.values():
         inbox.elsewhere = reported - {name for name, _ in inbox.groups.labels}
     letters: dict[NoticeKey, _Letter] = {}
-    after: dict[NoticeKey, Notice] = {}
+    unusable = {route.key for route in unusable_routes}
+    after = {at: notice for at, notice in before.items() if at.route in unusable}
     for key, inbox in inboxes.items():
         for kind, write in ((NoticeKind.TROUBLE, _write_trouble), (NoticeKind.DIGEST, _write_digest)):
             at = NoticeKey(key, kind)
@@ -197,7 +200,8 @@ def _write_trouble(inbox: _Inbox, before: Notice, rules: NoticeRules, now: datet
     groups = inbox.groups.in_order()
     has_content = bool(groups or inbox.fleet or has_news or not moved)
     after = replace(
-        before, troubles=frozenset(each for each in before.troubles if each in troubles or not is_expiry(each[1]))
+        before,
+        troubles=frozenset(each for each in before.troubles if each in troubles or not is_expiry(each[1])),
     )
     if recipients is Recipients.NONE or not has_content:
         return after

@@ -47,7 +47,7 @@ from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
 from sslctl.issuance.suspicions import LookedAt, SuspicionLimit, Withheld
 from sslctl.issuer import Issuer
-from sslctl.notify import Notifier, Route
+from sslctl.notify import Notifier, Route, UnusableRoute
 from sslctl.rules.claim_names import TICK, describe_owner
 from sslctl.rules.model import Milestone
 from sslctl.rules.notice import Notice, NoticeKey
@@ -129,7 +129,7 @@ class Tick:
     """One tick over the fleet in `store`; run it once.
 
     Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified, without `looks`
-    no domain is looked at that is not due. `routes` receive the messages about their domains. `ping` returns why it failed, empty if it succeeded; None sends no ping.
+    no domain is looked at that is not due. `routes` receive the messages about their domains; those of `unusable_routes` go to `notifier`. `ping` returns why it failed, empty if it succeeded; None sends no ping.
     """
 
     def __init__(
@@ -141,6 +141,7 @@ class Tick:
         *,
         run_passes: RunPasses,
         routes: Sequence[Route] = (),
+        unusable_routes: Sequence[UnusableRoute] = (),
         ping: Callable[[], str] | None,
         clock: Callable[[], datetime],
         settings: TickSettings,
@@ -150,6 +151,7 @@ class Tick:
         self._notifier = notifier
         self._looks = looks
         self._routes = routes
+        self._unusable_routes = unusable_routes
         self._run_passes = run_passes
         self._ping = ping
         self._clock = clock
@@ -367,6 +369,7 @@ class Tick:
             self._routes,
             rules,
             now,
+            unusable_routes=self._unusable_routes,
             fleet=fleet,
             lost=lost,
             held_renewals=held,
@@ -381,7 +384,7 @@ class Tick:
         notifiers = {"": self._notifier} | {route.key: route.notifier for route in self._routes}
         reached_nobody = any(
             notifier is not None and len(notice.missed) == len(notifier.schemes)
-            for notifier, notice in ((notifiers[at.route], notice) for at, notice in sent.items())
+            for notifier, notice in ((notifiers.get(at.route), notice) for at, notice in sent.items())
         )
         report = self._report
         is_bad = report.exit_code == Exit.BUG or bool(report.withheld or report.unrecorded or report.is_blind)

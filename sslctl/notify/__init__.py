@@ -79,10 +79,27 @@ class Route:
     @property
     def title(self) -> str:
         """The route in words."""
-        return f"the route {self.key}"
+        return _title(self.key)
 
     def matches(self, owner: Owner, customer: str) -> bool:
         """Return whether messages about a domain of `customer` go to this route while `owner` must act."""
         return (not self.owners or owner in self.owners) and (
             not self.customers or customer in self.customers
         )
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableRoute:
+    """A configured route that delivers nothing, and `why` (cleaned)."""
+
+    key: str
+    why: str
+
+    @property
+    def title(self) -> str:
+        """The route in words."""
+        return _title(self.key)
+
+
+def _title(key: str) -> str:
+    return f"the route {key}"

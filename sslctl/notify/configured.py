@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from sslctl.config.settings import NotifySection
-from sslctl.notify import Notifier, Route
+from collections.abc import Sequence
+
+from sslctl.config.settings import NotifySection, RouteSection
+from sslctl.errors import ConfigError
+from sslctl.notify import Notifier, Route, UnusableRoute
 from sslctl.notify.sender import AppriseNotifier
-from sslctl.notify.urls import read_route_urls, read_urls
+from sslctl.notify.urls import read_route_urls, read_urls, try_route_urls
 from sslctl.rules.reasons import Owner
 
 
@@ -17,12 +20,23 @@ def make_notifier(section: NotifySection) -> Notifier | None:
 
 def make_routes(section: NotifySection) -> list[Route]:
     """Return the routes with their notifiers. Raise `ConfigError` if one cannot be used."""
-    return [
-        Route(
-            route.key,
-            frozenset(map(Owner, route.owners)),
-            frozenset(route.customers),
-            AppriseNotifier(urls),
-        )
-        for route, urls in read_route_urls(section)
-    ]
+    return [_make_route(route, urls) for route, urls in read_route_urls(section)]
+
+
+def make_usable_routes(section: NotifySection) -> tuple[list[Route], list[UnusableRoute]]:
+    """Return the routes that can be used with their notifiers, and those that cannot.
+
+    Raise `ConfigError` if there are no URLs without a route, or if these cannot be used.
+    """
+    usable, unusable = [], []
+    for route, urls in try_route_urls(section):
+        if isinstance(urls, ConfigError):
+            unusable.append(UnusableRoute(route.key, urls.message))
+        else:
+            usable.append(_make_route(route, urls))
+    return usable, unusable
+
+
+def _make_route(route: RouteSection, urls: Sequence[str]) -> Route:
+    owners = frozenset(map(Owner, route.owners))
+    return Route(route.key, owners, frozenset(route.customers), AppriseNotifier(urls))

@@ -26,19 +26,35 @@ def read_route_urls(section: NotifySection) -> list[tuple[RouteSection, tuple[st
 
     Raise `ConfigError` if a file holds none, or if there are no URLs without a route: what no route matches would reach nobody.
     """
-    found = []
-    for number, route in enumerate(section.route, 1):
-        key = f"notify.route {number}: urls_file"
-        urls = read_urls_file(route.urls_file, key)
-        if not urls:
-            raise ConfigError(f"{key}: {clean(route.urls_file)} contains no URL", hint="write one a line")
-        found.append((route, urls))
-    if found and not read_urls(section):
+    results = try_route_urls(section)
+    for _, urls in results:
+        if isinstance(urls, ConfigError):
+            raise urls
+    return [(route, urls) for route, urls in results if not isinstance(urls, ConfigError)]
+
+
+def try_route_urls(section: NotifySection) -> list[tuple[RouteSection, tuple[str, ...] | ConfigError]]:
+    """Return each `[[notify.route]]` with the URLs of its file, or with the error if these cannot be used.
+
+    Raise `ConfigError` if there are no URLs without a route: what no route matches would reach nobody.
+    """
+    if section.route and not read_urls(section):
         raise ConfigError(
             "notify.route is set, but neither notify.urls nor notify.urls_file: what no route matches would reach nobody",
             hint="set notify.urls_file",
         )
-    return found
+    return [
+        (route, _try_route(route, f"notify.route {number}: urls_file"))
+        for number, route in enumerate(section.route, 1)
+    ]
+
+
+def _try_route(route: RouteSection, key: str) -> tuple[str, ...] | ConfigError:
+    try:
+        urls = read_urls_file(route.urls_file, key)
+    except ConfigError as error:
+        return error
+    return urls or ConfigError(f"{key}: {clean(route.urls_file)} contains no URL", hint="write one a line")
 
 
 def read_urls_file(path: Path, key: str) -> tuple[str, ...]:
@@ -46,7 +62,7 @@ def read_urls_file(path: Path, key: str) -> tuple[str, ...]:
 
     Raise `ConfigError`, which names a line and never a URL.
     """
-    text = read_secret(path, key, "URLs of apprise, one a line,")
+    text = read_secret(path, key, "URLs of apprise, one a line")
     found = []
     for number, line in enumerate(text.split("\n"), 1):
         url = line.strip()

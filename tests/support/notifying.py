@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sslctl.app import App
-from sslctl.notify import MessageKind, Route
+from sslctl.notify import MessageKind, Route, UnusableRoute
 from sslctl.rules.reasons import Owner
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeNotifier
@@ -18,6 +18,7 @@ class NotifyingCdn(Cdn):
         self.__dict__ = cdn.__dict__
         self.notifier = FakeNotifier("slack", "mailto")
         self.routes: list[Route] = []
+        self.unusable: list[UnusableRoute] = []
         self.heard: list[tuple[datetime, MessageKind, str]] = []
 
     def add_route(self, *owners: Owner, customers: tuple[str, ...] = ()) -> FakeNotifier:
@@ -31,7 +32,7 @@ class NotifyingCdn(Cdn):
         """Return the application with the fake notifiers."""
         app = super().app()
         app.notifier = self.notifier
-        app.notify_routes = self.routes
+        app.tick_routes = (self.routes, self.unusable)
         return app
 
     def tick(self, **moved: float) -> None:
@@ -54,3 +55,9 @@ class NotifyingCdn(Cdn):
             for message, _ in self.notifier.sent
             if kind is None or message.kind is kind
         ]
+
+
+def fail(cdn: Cdn, name: str, customer: str = "") -> None:
+    """Add a domain that points elsewhere."""
+    cdn.add_domain(name, points_at="elsewhere.test", customer=customer)
+    assert cdn.sslctl("add", name).exit_code == 4

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 import pytest
 
-from sslctl.notify import Message, Route, Undelivered
+from sslctl.notify import Message, Route, Undelivered, UnusableRoute
 from sslctl.rules.reasons import Owner
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeNotifier
-from tests.support.notifying import NotifyingCdn
+from tests.support.notifying import NotifyingCdn, fail
 from tests.support.webhook import Webhook
 
 ACME, GLOBEX, OTHER = "shop.example.com", "www.example.org", "api.example.net"
@@ -28,12 +27,6 @@ def notifying(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> NotifyingCdn:
 def webhook() -> Iterator[Webhook]:
     with Webhook() as running:
         yield running
-
-
-def fail(cdn: Cdn, name: str, customer: str = "") -> None:
-    """Add a domain that points elsewhere."""
-    cdn.add_domain(name, points_at="elsewhere.test", customer=customer)
-    assert cdn.sslctl("add", name).exit_code == 4
 
 
 def refuse_upload(cdn: Cdn, name: str, customer: str = "") -> None:
@@ -256,89 +249,18 @@ def test_notice_of_a_removed_route_is_forgotten(notifying: NotifyingCdn) -> None
     assert notifying.sslctl("list").stderr == ""
 
 
-def configure(cdn: Cdn, *tables: str) -> None:
-    cdn.config_path.write_text(cdn.config_path.read_text() + "\n".join(tables))
-
-
-def urls_of(folder: Path, name: str, *urls: str) -> Path:
-    path = folder / name
-    path.write_text("\n".join(urls) + "\n")
-    path.chmod(0o600)
-    return path
-
-
-def test_routes_of_the_configuration_are_sent_over_http_and_tested_by_notify(
-    cdn: Cdn, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Failure")
-    with Webhook() as other:
-        everything = urls_of(cdn.folder, "urls", webhook.url())
-        acme = urls_of(cdn.folder, "acme", "# support", other.url())
-        configure(
-            cdn,
-            f'[notify]\nurls_file = "{everything}"',
-            f'[[notify.route]]\nowners = ["customer"]\ncustomers = ["acme"]\nurls_file = "{acme}"',
-        )
-        result = cdn.sslctl("notify")
-        assert result.exit_code == 0
-        assert result.stdout.splitlines() == [
-            "URL 1 (json):                                  delivered",
-            "owners=customer customers=acme, URL 1 (json):  delivered",
-        ]
-        assert "the route owners=customer customers=acme" in other.bodies[0]
-        fail(cdn, ACME, "acme")
-        fail(cdn, GLOBEX, "globex")
-        result = cdn.sslctl("daemon-tick", "--json")
-        assert [body.splitlines()[0] for body in (*webhook.bodies[1:], *other.bodies[1:])] == [
-            "sslctl: 1 domain in Failure"
-        ] * 2
-        assert ACME in other.bodies[1]
-        assert GLOBEX in webhook.bodies[1]
-        assert [(each["route"], each["kind"]) for each in result.json["notices"]] == [
-            (None, "trouble"), ("owners=customer customers=acme", "trouble"),
-        ]  # fmt: skip
-        assert "s3cret" not in result.stdout + result.stderr
-
-
-def test_command_notify_ends_with_75_if_a_url_of_a_route_fails(cdn: Cdn, webhook: Webhook) -> None:
-    everything = urls_of(cdn.folder, "urls", webhook.url())
-    broken = urls_of(cdn.folder, "broken", "nosuch://s3cret")
-    configure(
-        cdn,
-        f'[notify]\nurls_file = "{everything}"',
-        f'[[notify.route]]\nowners = ["c4"]\nurls_file = "{broken}"',
-    )
-    result = cdn.sslctl("notify", "--json")
-    assert result.exit_code == 75
-    assert [(each["route"], each["delivered"]) for each in result.json["urls"]] == [
-        (None, True),
-        ("owners=c4", False),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("urls", "mode", "default", "message"),
-    [
-        ("# nothing\n", 0o600, True, "contains no URL"),
-        ("json://a.test\n", 0o644, True, "everyone has access to"),
-        ("json:/s3cret\n", 0o600, True, "line 1 must be a URL of apprise"),
-        ("json://a.test\n", 0o600, False, "what no route matches would reach nobody"),
-    ],
-)
-@pytest.mark.parametrize("command", ["daemon-tick", "notify", "doctor"])
-def test_unusable_route_is_refused_before_any_domain_is_touched(
-    cdn: Cdn, urls: str, mode: int, message: str, command: str, *, default: bool
-) -> None:
-    path = cdn.folder / "route"
-    path.write_text(urls)
-    path.chmod(mode)
-    everything = urls_of(cdn.folder, "urls", "json://a.test")
-    configure(
-        cdn,
-        f'[notify]\nurls_file = "{everything}"' if default else "",
-        f'[[notify.route]]\nowners = ["c4"]\nurls_file = "{path}"',
-    )
-    result = cdn.sslctl(command)
-    assert result.exit_code == 8
-    assert message in " ".join((result.stderr + result.stdout).split())
-    assert "s3cret" not in result.stderr + result.stdout
+def test_route_that_was_unusable_for_a_tick_does_not_get_its_message_again(notifying: NotifyingCdn) -> None:
+    route = notifying.add_route(Owner.CUSTOMER)
+    fail(notifying, ACME)
+    notifying.tick()
+    (usable,) = notifying.routes
+    notifying.routes.clear()
+    notifying.unusable.append(UnusableRoute(usable.key, "unreadable"))
+    notifying.tick(hours=1)
+    notifying.tick(hours=1)
+    assert notifying.titles() == ["the route customer cannot be used, 1 domain in Failure"]
+    notifying.routes.append(usable)
+    notifying.unusable.clear()
+    notifying.tick(hours=1)
+    assert titles_of(route) == ["1 domain in Failure"]
+    assert notifying.titles()[1:] == ["over: customer (not usable)"]
