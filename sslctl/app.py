@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sslctl.config.cdn_names import require_recognisable
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
 from sslctl.errors import ConfigError
@@ -367,10 +368,7 @@ class App:
 
     def require_outside(self) -> None:
         """Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured; call it before anything is recorded."""
-        if not self.config.cdn.cname_suffixes and not self.config.cdn.ip_ranges:
-            raise ConfigError(
-                "cdn.cname_suffixes and cdn.ip_ranges are both empty, so no domain could point at the CDN"
-            )
+        require_recognisable(self.config.cdn)
         self._require_trusted_ca()
         _ = self.control_plane
 

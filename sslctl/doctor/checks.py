@@ -34,6 +34,7 @@ def run_checks(
         "configuration",
         clean(config.path) if config.path else "no file; the defaults and the environment apply",
     )
+    yield from examine(machine.CDN, lambda: machine.cdn(config.cdn))
     yield from examine("certbot", machine.certbot)
     yield from examine("permissions", lambda: machine.permissions(config.state))
     yield from examine("key file", lambda: machine.key_file(keyring, config.state))

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sslctl.certificates.trust import TrustedRoots
+from sslctl.config import cdn_names
 from sslctl.config.secret_file import require_trusted
-from sslctl.config.settings import AcmeSection, NotifySection, SafetySection, StateSection
+from sslctl.config.settings import AcmeSection, CdnSection, NotifySection, SafetySection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer.certbot import listener, versions
 from sslctl.notify.sender import AppriseNotifier
@@ -18,11 +19,24 @@ from sslctl.store.keyring import Keyring
 from sslctl.system.ownership import can_others_change, user_name
 from sslctl.text import clean
 
+CDN = "names of the CDN"
 TRUSTED_ROOTS = "trusted roots"
 NOTIFICATIONS = "notifications"
 _OTHERS_READ = 0o055
 _BAD_BYTES, _FEW_BYTES = 100 << 20, 1 << 30
 _BAD_INODES, _FEW_INODES = 1_000, 10_000
+
+
+def cdn(section: CdnSection) -> Iterator[Check]:
+    """Check that the configuration says how to recognise a domain that points at the CDN."""
+    cdn_names.require_recognisable(section)
+    placeholders = cdn_names.find_placeholders(section)
+    if placeholders:
+        yield warn(
+            CDN, f"cdn.cname_suffixes has an example in it: {clean(', '.join(placeholders))}", cdn_names.HINT
+        )
+    else:
+        yield ok(CDN, clean(", ".join(section.cname_suffixes)) or "recognised by cdn.ip_ranges alone")
 
 
 def certbot() -> Iterator[Check]:

@@ -91,12 +91,12 @@ class Preflight:
     def _examine_by(self, resolver: Resolver, name: dns.name.Name, cname_target: str) -> Pointed:
         pointed = self._cdn.require_pointed(resolver, name, cname_target)
         try:
-            self._require_caa(resolver, name)
+            self._require_caa(resolver, name, cname_target)
         except DnsUnanswered as error:
             raise unanswered(error, Step.CAA) from error
         return pointed
 
-    def _require_caa(self, resolver: Resolver, name: dns.name.Name) -> None:
+    def _require_caa(self, resolver: Resolver, name: dns.name.Name, cname_target: str) -> None:
         """Raise `PreflightError` if CAA forbids the CA, or `DnsUnanswered`.
 
         The closest RRset on the way to the root decides (RFC 8659 section 3), and a lookup that fails before it is found may
@@ -122,7 +122,7 @@ class Preflight:
             found = f"{owner} CAA {', '.join(sorted(map(str, properties)))}"
             if refusal.why:
                 found += f" ({refusal.why})"
-            is_of_cdn = self._cdn.passes(answer.links)
+            is_of_cdn = self._cdn.passes(answer.links, cname_target)
             code = Code.TARGET_CAA_FORBIDS if is_of_cdn else Code.CAA_FORBIDS
             raise PreflightError(code, clean(found), clean(refusal.wanted), step=Step.CAA)
 

@@ -32,6 +32,14 @@ class Pointed:
     warning: PreflightWarning | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Where a name should point: C4's `target` for it, None if there is no usable one, and a `text` for people."""
+
+    target: dns.name.Name | None
+    text: str
+
+
 class Cdn:
     """How a domain is recognised that points at the CDN. Without state."""
 
@@ -44,12 +52,14 @@ class Cdn:
 
         Raise `PreflightError` if it does not lead to the CDN in both families. A family that DNS does not answer for is only
         a warning: the CA uses the other one, and fails if it has an address in neither (Boulder, `va/dns.go`, `getAddrs`).
+        A name that leads to C4's own target points at the CDN. If the configuration does not cover that target, this is only
+        a warning too: C4 knows better.
         """
-        wanted = self._describe_wanted(cname_target)
+        wanted = self._find_wanted(name, cname_target)
         v4 = _look_up(resolver, name, A)
-        if isinstance(v4, DnsAnswer) and not self._is_cdn(v4):
+        if isinstance(v4, DnsAnswer) and not self._is_cdn(v4, wanted):
             # The result is the same for any AAAA records.
-            raise PreflightError(_elsewhere(v4), _describe(v4), wanted)
+            raise PreflightError(_elsewhere(v4), _describe(v4), wanted.text)
         v6 = _look_up(resolver, name, AAAA)
         if isinstance(v4, DnsUnanswered):
             return self._point_by_one(resolver, name, AAAA, v6, A, v4, wanted)
@@ -58,41 +68,53 @@ class Cdn:
         if not (v4.links or v6.links or v4.records or v6.records):
             if v4.exists or v6.exists:
                 raise PreflightError(
-                    Code.CNAME_MISSING, f"no address and no CNAME at {to_text(name)}", wanted
+                    Code.CNAME_MISSING, f"no address and no CNAME at {to_text(name)}", wanted.text
                 )
-            raise PreflightError(Code.NXDOMAIN, f"NXDOMAIN for {to_text(name)}", wanted)
-        if not self._is_cdn(v6):
+            raise PreflightError(Code.NXDOMAIN, f"NXDOMAIN for {to_text(name)}", wanted.text)
+        if not self._is_cdn(v6, wanted):
             if v4.records:
                 raise PreflightError(
                     Code.AAAA_ELSEWHERE, _describe(v6), "no AAAA record, or the CDN's addresses"
                 )
-            raise PreflightError(_elsewhere(v6), _describe(v6), wanted)
+            raise PreflightError(_elsewhere(v6), _describe(v6), wanted.text)
         addresses = (*_addresses(v4), *_addresses(v6))
         if not addresses:
-            raise self._blame_target(v4 if v4.links else v6, cname_target, wanted)
-        return Pointed(addresses)
+            raise self._blame_target(v4 if v4.links else v6, wanted)
+        return Pointed(addresses, self._warn_of_suffix(v4, v6))
 
-    def passes(self, links: Sequence[dns.name.Name]) -> bool:
-        """Return whether a link of a CNAME chain is below one of the CDN's suffixes, label by label.
+    def passes(self, links: Sequence[dns.name.Name], cname_target: str) -> bool:
+        """Return whether a link of a CNAME chain is `cname_target`, or below one of the CDN's suffixes, label by label.
 
         Any link is enough: from there on the CDN's own DNS decides where the chain leads.
         """
-        return self._find_link(links) is not None
+        return self._find_link(links, _parse(cname_target)) is not None
 
-    def _find_link(self, links: Sequence[dns.name.Name]) -> dns.name.Name | None:
-        return next(
-            (link for link in links if any(link.is_subdomain(suffix) for suffix in self._suffixes)), None
+    def _find_link(
+        self, links: Sequence[dns.name.Name], target: dns.name.Name | None
+    ) -> dns.name.Name | None:
+        return next((link for link in links if link == target or self._covers(link)), None)
+
+    def _covers(self, link: dns.name.Name) -> bool:
+        return any(link.is_subdomain(suffix) for suffix in self._suffixes)
+
+    def _is_configured(self, answer: DnsAnswer) -> bool:
+        """Return whether the configuration alone shows that the answer leads to the CDN."""
+        return any(map(self._covers, answer.links)) or all(
+            any(address in network for network in self._ip_ranges) for address in _addresses(answer)
         )
 
-    def _is_cdn(self, answer: DnsAnswer) -> bool:
+    def _warn_of_suffix(self, *answers: DnsAnswer) -> PreflightWarning | None:
+        """Return a warning if only C4's target shows that one of `answers` leads to the CDN."""
+        found = next((answer for answer in answers if not self._is_configured(answer)), None)
+        return None if found is None else PreflightWarning(Code.SUFFIX_UNKNOWN, _describe(found))
+
+    def _is_cdn(self, answer: DnsAnswer, wanted: _Wanted) -> bool:
         """Return whether the answer leads to the CDN, by name or by address.
 
         An apex can only lead by address, and so does a `www` that is a CNAME to such an apex. An answer without records
         leads nowhere else, so it counts as true.
         """
-        return self.passes(answer.links) or all(
-            any(address in network for network in self._ip_ranges) for address in _addresses(answer)
-        )
+        return self._find_link(answer.links, wanted.target) is not None or self._is_configured(answer)
 
     def _point_by_one(
         self,
@@ -102,50 +124,56 @@ class Cdn:
         answer: DnsAnswer | DnsUnanswered,
         missing: RdataType,
         error: DnsUnanswered,
-        wanted: str,
+        wanted: _Wanted,
     ) -> Pointed:
         """Return the addresses of `name` by the `answer` for `kind` alone; the lookup of the type `missing` ended with `error`."""
         if isinstance(answer, DnsUnanswered):
             if isinstance(answer, DnssecBogus) and not isinstance(error, DnssecBogus):
                 error, missing = answer, kind
-            raise self._unanswered(resolver, _find_links(resolver, name), missing, error) from error
-        if not self._is_cdn(answer):
-            raise PreflightError(_elsewhere(answer), _describe(answer), wanted)
+            raise self._unanswered(resolver, _find_links(resolver, name), missing, error, wanted) from error
+        if not self._is_cdn(answer, wanted):
+            raise PreflightError(_elsewhere(answer), _describe(answer), wanted.text)
         if not answer.records:
-            raise self._unanswered(resolver, answer.links, missing, error) from error
-        is_of_cdn = self._is_target_broken(resolver, answer.links, missing)
+            raise self._unanswered(resolver, answer.links, missing, error, wanted) from error
+        is_of_cdn = self._is_target_broken(resolver, answer.links, missing, wanted)
         code = Code.TARGET_ADDRESS_UNANSWERED if is_of_cdn else Code.ADDRESS_UNANSWERED
         return Pointed(_addresses(answer), PreflightWarning(code, str(error)))
 
     def _unanswered(
-        self, resolver: Resolver, links: Sequence[dns.name.Name], kind: RdataType, error: DnsUnanswered
+        self,
+        resolver: Resolver,
+        links: Sequence[dns.name.Name],
+        kind: RdataType,
+        error: DnsUnanswered,
+        wanted: _Wanted,
     ) -> PreflightError:
         """Return the error for a name without an answer, whose CNAME chain begins with `links`."""
-        if self._is_target_broken(resolver, links, kind):
+        if self._is_target_broken(resolver, links, kind, wanted):
             return PreflightError(Code.TARGET_UNANSWERED, str(error), "an answer")
         return unanswered(error, Step.DNS)
 
-    def _is_target_broken(self, resolver: Resolver, links: Sequence[dns.name.Name], kind: RdataType) -> bool:
+    def _is_target_broken(
+        self, resolver: Resolver, links: Sequence[dns.name.Name], kind: RdataType, wanted: _Wanted
+    ) -> bool:
         """Return whether the first name of the CDN in `links` itself has no answer for `kind`."""
-        link = self._find_link(links)
+        link = self._find_link(links, wanted.target)
         return link is not None and isinstance(_look_up(resolver, link, kind), DnsUnanswered)
 
-    def _blame_target(self, answer: DnsAnswer, cname_target: str, wanted: str) -> PreflightError:
+    def _blame_target(self, answer: DnsAnswer, wanted: _Wanted) -> PreflightError:
         """Return the error for a name that leads to the CDN, but to no address there.
 
         If C4's own target has no address, the CDN must fix it. Another name below its suffix is most likely a typing
         error of the customer.
         """
-        target = _parse(cname_target)
-        if target in answer.links or (target is None and self.passes(answer.links)):
+        if wanted.target in answer.links or (wanted.target is None and any(map(self._covers, answer.links))):
             return PreflightError(Code.TARGET_MISSING, _describe(answer), "an address")
-        return PreflightError(Code.CNAME_ELSEWHERE, _describe(answer), wanted)
+        return PreflightError(Code.CNAME_ELSEWHERE, _describe(answer), wanted.text)
 
-    def _describe_wanted(self, cname_target: str) -> str:
+    def _find_wanted(self, name: dns.name.Name, cname_target: str) -> _Wanted:
         target = _parse(cname_target)
-        if target is not None and self.passes([target]):
-            return to_text(target)
-        return f"a name under {' or '.join(map(to_text, self._suffixes))}"
+        if target is None or target == name:
+            return _Wanted(None, f"a name under {' or '.join(map(to_text, self._suffixes))}")
+        return _Wanted(target, to_text(target))
 
 
 def unanswered(error: DnsUnanswered, step: Step) -> PreflightError:

@@ -65,6 +65,7 @@ class Code(StrEnum):
     DEPARTED = "DEPARTED"
     ADDRESS_UNANSWERED = "ADDRESS_UNANSWERED"
     TARGET_ADDRESS_UNANSWERED = "TARGET_ADDRESS_UNANSWERED"
+    SUFFIX_UNKNOWN = "SUFFIX_UNKNOWN"
 
 
 _FAILURE, _PENDING, _EMERGENCY = Status.FAILURE, Status.PENDING, Status.EMERGENCY
@@ -373,6 +374,12 @@ REASONS |= {
         Owner.CDN,
         "DNS gives no usable answer for one address family of the target on the CDN, so the CA uses the other one: {found}.",
         "Nothing is held back. The CDN must fix the name servers of the target.",
+    ),
+    Code.SUFFIX_UNKNOWN: Reason(
+        Status.SUCCESS,
+        Owner.OPERATOR,
+        "The CNAME is the target that C4 names, which cdn.cname_suffixes does not cover: {found}.",
+        "Nothing is held back. Add the domain below which C4 names this target to cdn.cname_suffixes.",
     ),
 }
 

@@ -68,7 +68,7 @@ def _aged(own: Path, sizes: Sizes, progress: Progress) -> Sslctl:
     config.write_text(
         f'[c4]\nbase_url = "https://127.0.0.1:9"\ntoken_file = "{own / "token"}"\n'
         '[acme]\ndirectory_url = "https://127.0.0.1:9/directory"\n'
-        '[cdn]\ncname_suffixes = ["cdn.example.net"]\n[renewal]\nari = "off"\n'
+        '[cdn]\ncname_suffixes = ["cdn.test"]\n[renewal]\nari = "off"\n'
     )
     sslctl = Sslctl(config, own / "state")
     fleet = Fleet(sslctl)

@@ -81,7 +81,7 @@ def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) 
     assert {check["grade"] for check in made.values()} == {"ok"}, made
     assert result.exit_code == Exit.OK
     assert set(made) == {
-        "configuration", "certbot", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "notifications", "disk space", "inodes",
+        "configuration", "names of the CDN", "certbot", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "notifications", "disk space", "inodes",
         "database", "last tick", "maintenance pause", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
         "clock",
     } - ({"inodes"} if not os.statvfs(well.folder).f_files else set())  # fmt: skip

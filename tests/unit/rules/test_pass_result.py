@@ -35,7 +35,7 @@ UNANSWERED = (
 # Warnings, and what is derived: no pass ends with these.
 NO_FINDINGS = {
     Code.CERT_EXPIRED, Code.KEY_MISSING, Code.TEXT_EXPIRES, Code.DEPARTED, Code.C4_LOST, Code.OTHER_CERTIFICATE,
-    Code.OTHER_EXPIRED, Code.ADDRESS_UNANSWERED, Code.TARGET_ADDRESS_UNANSWERED,
+    Code.OTHER_EXPIRED, Code.ADDRESS_UNANSWERED, Code.TARGET_ADDRESS_UNANSWERED, Code.SUFFIX_UNKNOWN,
 }  # fmt: skip
 # Nobody was asked. Its tests are in test_maintenance_pause.py.
 HELD = {Code.MAINTENANCE}
