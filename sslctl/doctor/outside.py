@@ -22,6 +22,7 @@ from sslctl.rules.reasons import Code
 from sslctl.text import clean
 
 ACCOUNT = "account at the CA"
+PROFILE = "profile of the CA"
 SECONDS = 5.0
 """The timeout of each request."""
 
@@ -56,25 +57,47 @@ class Outside:
         acme = self._config.acme
         if acme.ca_bundle is not None:
             require_trusted(acme.ca_bundle, "acme.ca_bundle")
-        is_reachable = False
+        answer = None
         try:
-            at = directory.ask(acme, SECONDS)
+            answer = directory.ask(acme, SECONDS)
         except IssueError as error:
             hint = "check acme.directory_url and acme.ca_bundle"
             yield unanswered("CA", f"{clean(acme.directory_url)}: {error.found}", hint)
         else:
-            is_reachable = True
-            self._compare("the CA", at)
+            self._compare("the CA", answer.at)
             yield ok("CA", f"{clean(acme.directory_url)} answers")
-        yield from self._account(is_reachable=is_reachable)
+            yield from self._profile(answer)
+        yield from self._account(answer)
 
-    def _account(self, *, is_reachable: bool) -> Iterator[Check]:
+    def _profile(self, answer: directory.CaAnswer) -> Iterator[Check]:
+        """Check that the CA offers the configured profile; nothing without one."""
+        profile = self._config.acme.profile
+        problem = directory.find_missing_profile(answer.directory, profile)
+        if problem:
+            yield bad(
+                PROFILE,
+                problem,
+                "set acme.profile to one that the CA lists, or to an empty text for its default",
+            )
+        elif profile:
+            yield ok(PROFILE, clean(profile))
+
+    def _account(self, answer: directory.CaAnswer | None) -> Iterator[Check]:
+        """Check our account; `answer` is None if the CA does not answer."""
         acme, folder = self._config.acme, self._config.state.acme_dir
         account = directory.find_account(folder, acme.directory_url)
+        if account is None and answer is not None and directory.needs_external_account(answer.directory):
+            yield bad(
+                ACCOUNT,
+                "not registered yet, and the CA needs credentials for that (externalAccountRequired)",
+                f"ask the CA for them; then, as the user of sslctl: certbot register --config-dir {clean(folder)} "
+                f"--server {clean(acme.directory_url)} --eab-kid … --eab-hmac-key …",
+            )
+            return
         if account is None:
             yield warn(ACCOUNT, f"not registered yet in {clean(folder)}", "the first order registers it")
             return
-        if not is_reachable:
+        if answer is None:
             yield ok(ACCOUNT, "registered; the CA was not asked, because it does not answer")
             return
         bounded = replace(acme, timeout_seconds=min(acme.timeout_seconds, SECONDS))

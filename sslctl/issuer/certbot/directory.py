@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -12,6 +15,7 @@ from sslctl.config.settings import AcmeSection
 from sslctl.issuer import IssueError
 from sslctl.net import retry_after
 from sslctl.rules.reasons import Code
+from sslctl.text import clean
 
 ACCOUNTS = "accounts"
 _LARGEST = 1 << 16
@@ -22,8 +26,16 @@ _TEXTS = (
 )
 
 
-def ask(acme: AcmeSection, seconds: float) -> datetime | None:
-    """Check that the CA responds with its directory; return its clock (aware), None if it sends none.
+@dataclass(frozen=True, slots=True)
+class CaAnswer:
+    """The CA's directory, and the CA's clock (aware), None if it sends none."""
+
+    directory: dict[str, Any]
+    at: datetime | None
+
+
+def ask(acme: AcmeSection, seconds: float) -> CaAnswer:
+    """Return what the CA answers to a request for its directory.
 
     `seconds` bounds each wait. Raise `IssueError` if there is no directory.
     """
@@ -40,18 +52,43 @@ def ask(acme: AcmeSection, seconds: float) -> datetime | None:
     except (requests.RequestException, OSError, ValueError) as error:
         texts = (text for kind, text in _TEXTS if isinstance(error, kind))
         raise IssueError(Code.CA_UNAVAILABLE, next(texts, type(error).__name__)) from error
-    if response.status_code != requests.codes.ok or not _is_directory(body):
-        found = f"it answered {response.status_code}, and not with a directory"
-        raise IssueError(Code.CA_UNAVAILABLE, found)
-    return date
+    found = _read(body)
+    if response.status_code != requests.codes.ok or found is None:
+        text = f"it answered {response.status_code}, and not with a directory"
+        raise IssueError(Code.CA_UNAVAILABLE, text)
+    return CaAnswer(found, date)
 
 
-def _is_directory(body: bytes) -> bool:
+def _read(body: bytes) -> dict[str, Any] | None:
+    """Return the directory in `body`, None if it is none."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and "newOrder" in found
+        return None
+    return found if isinstance(found, dict) and "newOrder" in found else None
+
+
+def find_missing_profile(content: Mapping[str, Any], profile: str) -> str:
+    """Return why the CA with the directory `content` cannot issue with `profile`, or "".
+
+    An empty `profile` is the CA's default. A CA lists its profiles in `meta.profiles`, an object with a description of each
+    (draft-ietf-acme-profiles, section 3).
+    """
+    meta = content.get("meta")
+    listed = meta.get("profiles") if isinstance(meta, dict) else None
+    if not profile or (isinstance(listed, dict) and profile in listed):
+        return ""
+    if not isinstance(listed, dict) or not listed:
+        return f'acme.profile is "{clean(profile, 60)}", and the CA offers no profiles'
+    return clean(
+        f'acme.profile is "{clean(profile, 60)}", which the CA does not offer; it lists {", ".join(sorted(listed))}'
+    )
+
+
+def needs_external_account(content: Mapping[str, Any]) -> bool:
+    """Return whether a new account needs credentials of the CA (RFC 8555, section 7.3.4)."""
+    meta = content.get("meta")
+    return isinstance(meta, dict) and meta.get("externalAccountRequired") is True
 
 
 def find_account(folder: Path, directory_url: str) -> Path | None:

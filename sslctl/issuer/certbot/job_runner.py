@@ -13,6 +13,7 @@ from typing import Any
 
 from sslctl.config.settings import AcmeSection, PacingSection
 from sslctl.issuer import IssueError
+from sslctl.issuer.certbot.directory import find_missing_profile
 from sslctl.issuer.certbot.pacing import Kind
 from sslctl.issuer.certbot.problems import to_issue_error
 from sslctl.issuer.certbot.shared_directory import SharedDirectory
@@ -66,7 +67,10 @@ class JobRunner:
 
         `on_url` is called with the URL of an order that the CA has accepted. `url` is that of an order placed earlier.
         """
-        result, url = self._converse({**job, "directory": self._shared_directory(url)}, on_url, url=url)
+        shared = self._shared_directory(url)
+        if job["do"] == "issue" and not url:
+            self._require_profile(shared)
+        result, url = self._converse({**job, "directory": shared}, on_url, url=url)
         if "failed" in result and _may_be_moved(result):
             self._directory.forget()
             if result.get("status") in _MOVED and not url and not result.get("lost"):
@@ -83,6 +87,15 @@ class JobRunner:
         if "failed" in result:
             raise to_issue_error(result, self._clock(), order_placed=bool(url))
         return result
+
+    def _require_profile(self, shared: dict[str, Any] | None) -> None:
+        """Raise `IssueError` if the CA does not offer the configured profile: it would refuse each order.
+
+        Without a shared directory the CA decides. An order that was placed has its profile.
+        """
+        problem = "" if shared is None else find_missing_profile(shared, self._acme.profile)
+        if problem:
+            raise IssueError(Code.CA_REFUSED, problem, order_dead=True)
 
     def _shared_directory(self, url: str) -> dict[str, Any] | None:
         """Return the CA's directory. Raise `IssueError` for the order at `url`."""

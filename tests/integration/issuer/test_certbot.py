@@ -314,7 +314,11 @@ def test_certbot_is_killed_after_its_deadline(acme: AcmeSection, tmp_path: Path)
     [
         ({"directory_url": "https://127.0.0.1:9/dir"}, Code.CA_UNAVAILABLE, "refused"),
         ({"ca_bundle": None}, Code.CA_UNAVAILABLE, "certificate"),
-        ({"profile": "--nonsense"}, Code.ISSUER_FAILED, "error: argument --required-profile"),
+        (
+            {"profile": "tlsservr"},
+            Code.CA_REFUSED,
+            'acme.profile is "tlsservr", and the CA offers no profiles',
+        ),
         ({"webroot": Path("/nonexistent/webroot")}, Code.ISSUER_FAILED, "cannot use /nonexistent for"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else str(value),

@@ -34,11 +34,11 @@ def ca() -> Iterator[responses.RequestsMock]:
         ({}, None),
     ],
 )
-def test_ask_returns_the_clock_of_the_ca_if_it_sends_one(
+def test_ask_returns_the_directory_and_the_clock_of_the_ca_if_it_sends_one(
     ca: responses.RequestsMock, headers: dict[str, str], expected: datetime | None
 ) -> None:
     ca.get(URL, json=DIRECTORY, headers=headers)
-    assert directory.ask(ACME, 5) == expected
+    assert directory.ask(ACME, 5) == directory.CaAnswer(DIRECTORY, expected)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,50 @@ def test_find_account_returns_the_folder_with_the_registration(tmp_path: Path) -
     (account / "regr.json").write_text("{}")
     assert directory.find_account(tmp_path, URL) == account
     assert directory.find_account(tmp_path, "https://other.test/directory") is None
+
+
+PROFILES = {"meta": {"profiles": {"tlsserver": "", "classic": "https://ca.test/classic"}}}
+
+
+@pytest.mark.parametrize(
+    ("content", "profile", "problem"),
+    [
+        ({}, "", ""),
+        (PROFILES, "", ""),
+        (PROFILES, "classic", ""),
+        (
+            PROFILES,
+            "Classic",
+            'acme.profile is "Classic", which the CA does not offer; it lists classic, tlsserver',
+        ),
+        ({}, "classic", 'acme.profile is "classic", and the CA offers no profiles'),
+        ({"meta": {}}, "classic", 'acme.profile is "classic", and the CA offers no profiles'),
+        ({"meta": {"profiles": {}}}, "classic", 'acme.profile is "classic", and the CA offers no profiles'),
+        ({"meta": {"profiles": ["x"]}}, "x", 'acme.profile is "x", and the CA offers no profiles'),
+        ({"meta": ["x"]}, "x", 'acme.profile is "x", and the CA offers no profiles'),
+        (
+            {"meta": {"profiles": {"a\x1b[31m": ""}}},
+            "x",
+            'acme.profile is "x", which the CA does not offer; it lists a',
+        ),
+    ],
+)
+def test_find_missing_profile_names_the_profile_and_what_the_ca_lists(
+    content: dict[str, object], profile: str, problem: str
+) -> None:
+    assert directory.find_missing_profile(content, profile) == problem
+
+
+@pytest.mark.parametrize(
+    ("content", "is_needed"),
+    [
+        ({"meta": {"externalAccountRequired": True}}, True),
+        ({"meta": {"externalAccountRequired": False}}, False),
+        ({"meta": {"externalAccountRequired": "no"}}, False),
+        ({"meta": {}}, False),
+        ({"meta": None}, False),
+        ({}, False),
+    ],
+)
+def test_needs_external_account_follows_the_directory(content: dict[str, object], is_needed: bool) -> None:
+    assert directory.needs_external_account(content) is is_needed

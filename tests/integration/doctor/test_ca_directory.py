@@ -1,0 +1,61 @@
+"""`sslctl doctor` and the directory of the CA: profiles, and credentials for a new account."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from sslctl.errors import Exit
+from tests.integration.doctor.test_doctor import ca, checks, found, well
+from tests.support.ari_server import Answer, AriServer
+from tests.support.cdn import Cdn
+
+__all__ = ("ca", "well")
+
+META = {"profiles": {"classic": "", "tlsserver": ""}}
+
+
+def list_in_directory(server: AriServer, meta: object) -> None:
+    assert isinstance(server.directory.body, dict)
+    server.directory = Answer({**server.directory.body, "meta": meta})
+
+
+@pytest.mark.parametrize(
+    ("meta", "detail"),
+    [
+        (META, "it lists classic, tlsserver"),
+        ({}, "the CA offers no profiles"),
+    ],
+)
+def test_doctor_exits_with_8_when_the_ca_does_not_offer_the_profile(
+    well: Cdn,
+    ca: AriServer,
+    monkeypatch: pytest.MonkeyPatch,
+    meta: object,
+    detail: str,
+) -> None:
+    list_in_directory(ca, meta)
+    monkeypatch.setenv("SSLCTL_ACME_PROFILE", "tlsservr")
+    check = found(well, "profile of the CA", "bad", Exit.UNUSABLE)
+    assert 'acme.profile is "tlsservr"' in check["detail"]
+    assert detail in check["detail"]
+
+
+def test_doctor_reports_ok_for_a_profile_that_the_ca_offers(
+    well: Cdn,
+    ca: AriServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    list_in_directory(ca, META)
+    monkeypatch.setenv("SSLCTL_ACME_PROFILE", "tlsserver")
+    assert found(well, "profile of the CA", "ok", Exit.OK)["detail"] == "tlsserver"
+
+
+def test_doctor_exits_with_8_when_a_new_account_needs_credentials(well: Cdn, ca: AriServer) -> None:
+    list_in_directory(ca, {"externalAccountRequired": True})
+    assert checks(well.sslctl("doctor", "--json"))["account at the CA"]["grade"] == "ok", "registered already"
+    shutil.rmtree(well.folder / "state" / "acme" / "accounts")
+    check = found(well, "account at the CA", "bad", Exit.UNUSABLE)
+    assert "externalAccountRequired" in check["detail"]
+    assert f"certbot register --config-dir {well.folder}/state/acme --server {ca.url}/dir" in check["hint"]
