@@ -110,7 +110,7 @@ def command(
     extra = names.normalise_all(sans)
     files = PastedFiles(cert, key, chain, pkcs12, password_file)
     files.check_usage()
-    _check_usage(wanted, extra, has_pair=files.exist)
+    _check_usage(wanted, extra, has_pair=files.exist, profile=app.config.acme.profile)
     _check_options(new=new, force=force, no_wait=no_wait, has_pair=files.exist, no_san=no_san, extra=extra)
     sans_wanted = () if no_san else extra or None
 
@@ -204,11 +204,13 @@ def _other_problems(problems: list[tuple[str, str]]) -> str | None:
     return f"nothing was recorded; also unusable: {shown}{more}"
 
 
-def _check_usage(wanted: tuple[str, ...], extra: tuple[str, ...], *, has_pair: bool) -> None:
+def _check_usage(wanted: tuple[str, ...], extra: tuple[str, ...], *, has_pair: bool, profile: str) -> None:
     if len(wanted) > 1 and (extra or has_pair):
         raise click.UsageError("--san, --cert and --pkcs12 apply to one domain; name only one")
     if set(extra) & set(wanted):
         raise BadInput(f"{wanted[0]} is the domain itself; --san adds other names")
+    if extra and not has_pair:
+        names.require_few((*wanted, *extra), profile)
 
 
 def _check_options(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 253
 _LONGEST_LABEL = 63
+_MOST_NAMES, _MOST_NAMES_SHORT = 100, 25
+_SHORT_PROFILES = ("shortlived", "tlsserver")
 # A name of 253 octets has at most 253 characters, and some more before Unicode composition. Longer texts are refused
 # early, because the time that IDNA's rules take grows faster than the text.
 _LONGEST_INPUT = 1000
+
+# ZERO WIDTH NON-JOINER and ZERO WIDTH JOINER: some scripts need them, and IDNA's rules say where (RFC 5892, appendix A).
+_JOINERS = "\u200c\u200d"
 
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -50,7 +55,8 @@ _MISTAKEN_FOR_A_NAME = (
 def normalise(text: str) -> str:
     """Return `text` in the only form that sslctl uses for a domain: lower-case A-labels without a trailing dot.
 
-    An international name is mapped by UTS 46 and encoded by IDNA 2008 (RFC 5891). The result must follow the host name
+    An international name is mapped by UTS 46 and encoded by IDNA 2008 (RFC 5891); one that is given as A-labels may also have
+    characters that IDNA 2008 does not allow, such as emoji, since CAs issue for it. The result must follow the host name
     rules of RFC 1123, section 2.1, and the lengths of RFC 1035, section 2.3.4. One trailing dot is accepted. Names for
     which no CA issues by HTTP-01 are refused: wildcards, IP addresses, single labels and ICANN's public suffixes. Raise
     `BadInput` with one line that names the input and the problem.
@@ -96,12 +102,27 @@ def normalise_all(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(seen)
 
 
+def require_few(names: Collection[str], profile: str) -> None:
+    """Raise `BadInput` if one certificate of the CA's `profile` cannot have so many names.
+
+    The limits are Let's Encrypt's (https://letsencrypt.org/docs/profiles/); other public CAs have the same or higher ones.
+    """
+    most = _MOST_NAMES_SHORT if profile in _SHORT_PROFILES else _MOST_NAMES
+    if len(names) > most:
+        reason = f" with the profile {profile}" if most != _MOST_NAMES else ""
+        raise BadInput(
+            f"a certificate{reason} can have at most {most} names, and {len(names)} are given",
+            hint="add some of the names as a domain of their own, with a certificate of its own",
+        )
+
+
 def unicode_name(name: str) -> str:
     """Return a normalised `name` in Unicode, or "" if it has no A-label that encodes Unicode."""
     if "xn--" not in name:
         return ""
     try:
-        return clean(idna.decode(name))
+        # IDNA's rules allow no control characters; `clean` would remove joiners.
+        return idna.decode(name)
     except idna.IDNAError:
         return ""
 
@@ -136,11 +157,16 @@ def _find_mistake(text: str) -> str:
         return f"it is longer than {_LONGEST_NAME} octets"
     if any(character.isspace() for character in text):
         return "it contains white space"
-    if any(unicodedata.category(character).startswith("C") for character in text):
+    if any(map(_is_control, text)):
         return "it contains a control or an invisible character"
     if _is_ip_address(text):
         return "it is an IP address; a certificate is for a name"
     return next((problem for sign, problem in _MISTAKEN_FOR_A_NAME if re.search(sign, text)), "")
+
+
+def _is_control(character: str) -> bool:
+    """Return whether `character` is a control, format or unassigned one, and none that some scripts need."""
+    return unicodedata.category(character).startswith("C") and character not in _JOINERS
 
 
 def _is_ip_address(text: str) -> bool:
@@ -156,12 +182,34 @@ def _encode(text: str) -> list[str]:
 
     Empty labels are kept: `_find_broken_rule` reports them.
     """
-    if not all(character.isascii() or idna.uts46_remap(character) for character in text):
+    if not all(
+        character.isascii() or character in _JOINERS or idna.uts46_remap(character) for character in text
+    ):
         # UTS 46 silently drops some characters. A name with invisible characters may be meant to deceive.
         raise idna.IDNAError("a character in it is invisible")
     labels = idna.uts46_remap(text, std3_rules=True).removesuffix(".").split(".")
     # A label that is wrong already in plain ASCII gets the simpler message of `_find_broken_rule`.
-    return [idna.alabel(label).decode() if _is_worth_encoding(label) else label for label in labels]
+    return [
+        idna.alabel(label).decode() if _is_worth_encoding(label) and not _is_p_label(label) else label
+        for label in labels
+    ]
+
+
+def _is_p_label(label: str) -> bool:
+    """Return whether `label` is "xn--" and valid Punycode of a text in Unicode's form NFC, in lower case.
+
+    CAs issue for such labels (Boulder, `policy/pa.go`, `validDomain`). A text that UTS 46 would change is refused, because
+    browsers do not find such a name, and so is one with control characters.
+    """
+    if not label.startswith("xn--") or not label.isascii():
+        return False
+    try:
+        text = label[4:].encode().decode("punycode")
+        is_whole = text.encode("punycode").decode() == label[4:] and not text.isascii()
+        is_same = idna.uts46_remap(text, std3_rules=True) == text
+        return is_whole and is_same and not any(map(_is_control, text))
+    except (UnicodeError, idna.IDNAError):
+        return False
 
 
 def _is_worth_encoding(label: str) -> bool:

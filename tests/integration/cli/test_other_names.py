@@ -88,3 +88,15 @@ def test_add_notes_that_another_name_has_a_certificate_of_its_own(cdn: Cdn) -> N
 def test_csv_has_the_other_names(pair: Cdn) -> None:
     (row,) = csv.DictReader(io.StringIO(pair.sslctl("list", "--csv").stdout))
     assert (row["domain"], row["sans"]) == (NAME, OTHER)
+
+
+@pytest.mark.parametrize(("profile", "most"), [("", 100), ("shortlived", 25)])
+def test_add_refuses_more_names_than_a_certificate_can_have(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch, profile: str, most: int
+) -> None:
+    monkeypatch.setenv("SSLCTL_ACME_PROFILE", profile)
+    options = [part for number in range(most) for part in ("--san", f"d{number}.example.com")]
+    result = cdn.sslctl("add", NAME, *options, "--no-wait")
+    assert result.exit_code == 2
+    assert f"at most {most} names, and {most + 1} are given" in result.stderr
+    assert cdn.sslctl("add", NAME, *options[2:], "--no-wait").exit_code == 0

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslctl.errors import BadInput, Exit
-from sslctl.rules.names import _read_any, _read_plain, normalise, normalise_all, registered_domain
+from sslctl.rules.names import (
+    _read_any,
+    _read_plain,
+    normalise,
+    normalise_all,
+    registered_domain,
+    require_few,
+    unicode_name,
+)
 
 STRICT = re.compile(
     r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -38,6 +46,15 @@ LONGEST = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 58, "de"])
         ("XN--BCHER-KVA.example.com", "xn--bcher-kva.example.com"),
         ("shop。example．com", "shop.example.com"),  # noqa: RUF001 - the full stops of East Asian keyboards
         ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+        # IDNA 2008 refuses emoji; CAs issue for their A-labels (Boulder, policy/pa.go, validDomain).
+        ("xn--i-7iq.ws", "xn--i-7iq.ws"),
+        ("XN--I-7IQ.ws", "xn--i-7iq.ws"),
+        ("shop.xn--ls8h.la", "shop.xn--ls8h.la"),
+        ("xn--1ug110abm53b.ws", "xn--1ug110abm53b.ws"),
+        # Joiners where a script needs them (RFC 5892, appendix A).
+        ("क्\u200dष.example.com", "xn--11b2ezcw70k.example.com"),
+        ("نامه\u200cای.example.com", "xn--mgba3gch31f060k.example.com"),  # noqa: RUF001
+        ("xn--mgba3gch31f060k.example.com", "xn--mgba3gch31f060k.example.com"),
         ("www.ck", "www.ck"),
         ("github.io", "github.io"),
         (LONGEST, LONGEST),
@@ -104,7 +121,10 @@ def test_normalise_returns_the_canonical_form(text: str, name: str) -> None:
         ("shop\x7f.example.com", "control or an invisible character"),
         ("shop\u202emoc.example.com", "control or an invisible character"),
         ("shop\u200b.example.com", "control or an invisible character"),
-        ("shop\u200d.example.com", "control or an invisible character"),
+        ("shop\u200d.example.com", "IDNA 2008"),
+        ("shop\u200c.example.com", "IDNA 2008"),
+        ("\u200d.example.com", "IDNA 2008"),
+        ("👩\u200d❤.example.com", "IDNA 2008"),
         ("shop\u00ad.example.com", "control or an invisible character"),
         ("shop\ufeff.example.com", "control or an invisible character"),
         ("shop\U000e0041.example.com", "control or an invisible character"),
@@ -118,6 +138,12 @@ def test_normalise_returns_the_canonical_form(text: str, name: str) -> None:
         ("אa.example.com", "IDNA 2008"),
         ("ab--c.example.com", "IDNA 2008"),
         ("xn--a.example.com", "IDNA 2008"),
+        # Punycode that is not what its own text encodes to, text that is not in form C, text that UTS 46 changes.
+        ("xn--bcher-kva-.example.com", "hyphen"),
+        ("xn--a-xbb.example.com", "IDNA 2008"),
+        ("xn--qei9934e.example.com", "IDNA 2008"),
+        ("xn--kja.example.com", "IDNA 2008"),
+        ("xn--a-6m0i.example.com", "IDNA 2008"),
         ("xn--bcher-kvb9999999.example.com", "IDNA 2008"),
         ("\u0301a.example.com", "IDNA 2008"),
     ],
@@ -246,3 +272,27 @@ def test_same_text_given_twice_is_not_explained_as_another_spelling() -> None:
     with pytest.raises(BadInput) as caught:
         normalise_all(["d1.example.test", "d1.example.test"])
     assert caught.value.message == '"d1.example.test" is given twice'
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("xn--bcher-kva.example.com", "bücher.example.com"),
+        ("xn--mgba3gch31f060k.example.com", "نامه\u200cای.example.com"),  # noqa: RUF001
+        ("xn--i-7iq.ws", ""),
+        ("shop.example.com", ""),
+    ],
+)
+def test_unicode_name_shows_what_idna_allows(name: str, shown: str) -> None:
+    assert unicode_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("profile", "most"),
+    [("", 100), ("classic", 100), ("tlsclient", 100), ("tlsserver", 25), ("shortlived", 25)],
+)
+def test_require_few_raises_bad_input_above_the_limit_of_the_profile(profile: str, most: int) -> None:
+    given_names = [f"d{number}.example.com" for number in range(most + 1)]
+    require_few(given_names[:-1], profile)
+    with pytest.raises(BadInput, match=f"at most {most} names, and {most + 1} are given"):
+        require_few(given_names, profile)
