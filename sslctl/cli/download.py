@@ -15,10 +15,11 @@ from sslctl.cli.output.files import check_absent, is_private, write_new
 from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json, write_line
 from sslctl.cli.passwords import read_password
-from sslctl.errors import NotManaged
+from sslctl.errors import NotManaged, StateError
 from sslctl.rules import names
 from sslctl.rules.model import Certificate, Domain
 from sslctl.rules.versions import is_adopted
+from sslctl.system.files import is_read_only
 from sslctl.text import clean
 
 
@@ -69,7 +70,8 @@ def command(
     pkcs12-legacy is for Windows Server 2016 and older, and weakly encrypted. nginx, apache, haproxy and caddy: the files that
     the server needs, and the lines for its configuration in place of the paths.
 
-    The download is recorded in the history first, with the actor and the reason.
+    The download is recorded in the history first, with the actor and the reason. If the disk of the state is read-only, it
+    goes on without a record, and prints that on standard error.
     """
     if password_file is not None and kind not in PKCS12:
         raise click.UsageError("--password-file goes with --format pkcs12 and pkcs12-legacy")
@@ -88,7 +90,7 @@ def command(
     if not force:
         check_absent(folder, files)
     # The history comes first: an unrecorded download is worse than a record of one that failed.
-    app.store.record_event(found, "key downloaded", _detail(kind, reason), certificate.version)
+    _record(app, found, _detail(kind, reason), certificate.version)
     written = write_new(folder, files, force=force, require_private=kind not in PKCS12)
     _note_weakness(kind, written)
     _note_what_is_served(found, certificate)
@@ -104,6 +106,23 @@ def command(
     else:
         for line in lines or [clean(path, 4096) for path in written]:
             write_line(line)
+
+
+def _record(app: App, domain: Domain, detail: str, version: int) -> None:
+    """Record the download. On a read-only file system print that it could not be recorded, because people need their keys then.
+
+    Raise `StateError` if the record fails for another reason.
+    """
+    try:
+        app.store.record_event(domain, "key downloaded", detail, version)
+    except StateError:
+        if not is_read_only(app.config.state.database_path):
+            raise
+        click.echo(
+            f"sslctl: warning: the download of version {version} of {domain.name} is not recorded in the history, because the "
+            f"file system of {clean(app.config.state.dir)} is read-only",
+            err=True,
+        )
 
 
 def _note_weakness(kind: str, written: Sequence[Path]) -> None:

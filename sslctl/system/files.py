@@ -8,6 +8,11 @@ import stat
 from pathlib import Path
 
 
+def is_read_only(path: Path) -> bool:
+    """Return whether the file system of `path` is mounted read-only. Raise `OSError`."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
 def read_bounded(path: Path, most: int) -> bytes:
     """Return the content of `path`, which may be a pipe. Raise `OSError`, also for more than `most` bytes."""
     with path.open("rb") as file:
