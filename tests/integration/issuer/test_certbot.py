@@ -303,6 +303,16 @@ def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(iss
     assert caught.value.order_dead
 
 
+@pytest.mark.parametrize("label", ["xn--i-7iq", "xn--mgba3gch31f060k"], ids=["emoji", "joiner"])
+def test_issue_succeeds_for_a_label_of_emoji_or_with_a_joiner(
+    sandbox: SandboxCdn, issuer: CertbotIssuer, label: str
+) -> None:
+    name = f"{label}.example.test"
+    sandbox.add_domain(name)
+    issued, _ = _place(issuer, name)
+    assert read_leaf(issued.certificate).names == (name,)
+
+
 def test_certbot_is_killed_after_its_deadline(acme: AcmeSection, tmp_path: Path) -> None:
     issuer = _certbot(dataclasses.replace(acme, timeout_seconds=0.2), tmp_path / "acme")
     with pytest.raises(IssueError, match="was killed"):
