@@ -161,7 +161,15 @@ def _find_mistake(text: str) -> str:
         return "it contains a control or an invisible character"
     if _is_ip_address(text):
         return "it is an IP address; a certificate is for a name"
-    return next((problem for sign, problem in _MISTAKEN_FOR_A_NAME if re.search(sign, text)), "")
+    sign, problem = next((each for each in _MISTAKEN_FOR_A_NAME if re.search(each[0], text)), ("", ""))
+    return problem + (_name_in_url(text) if sign == "://" else "")
+
+
+def _name_in_url(text: str) -> str:
+    """Return which name to use instead of the URL `text`, or "" if it is none or its host is no plain name."""
+    host = re.match(r"https?://([A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#]|$)", text, re.ASCII | re.IGNORECASE)
+    name = _read_plain(host[1]) if host else ""
+    return f", {name}" if name else ""
 
 
 def _is_control(character: str) -> bool:
@@ -219,7 +227,9 @@ def _is_worth_encoding(label: str) -> bool:
 def _find_broken_rule(labels: list[str], name: str) -> str:
     """Return which rule of host names the encoded name breaks, or ""."""
     if "" in labels:
-        return "it has an empty label"
+        return (
+            "it ends with more than one dot" if labels[-1] == "" and any(labels) else "it has an empty label"
+        )
     if any(len(label) > _LONGEST_LABEL for label in labels):
         return f"it has a label of more than {_LONGEST_LABEL} octets"
     if any(label.startswith("-") or label.endswith("-") for label in labels):
