@@ -106,6 +106,12 @@ class App:
         presence.require_state(self.config.state)
         return self._open(self.config.state.database_path)
 
+    def has_state(self) -> bool:
+        """Return whether there is a state. Raise `StateError` if it was lost: see `make_state`. Nothing is created."""
+        from sslctl.store.sqlite import presence  # noqa: PLC0415
+
+        return not presence.require_creatable(self.config.state, with_key=False)
+
     def make_state(self, *, with_key: bool = False) -> bool:
         """Create the state if there is none, and return whether it was created.
 

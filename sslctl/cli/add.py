@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +10,8 @@ import click
 
 from sslctl.app import App
 from sslctl.certificates.pasted import Pasted
+from sslctl.cli.add_plan import write_plan
+from sslctl.cli.name_lists import NameList, from_file_option, print_some, read_names
 from sslctl.cli.options import force_option, json_option
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
@@ -24,22 +26,15 @@ from sslctl.issuance.batch import Outcome
 from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules import names
-from sslctl.text import clean, decode_text
+from sslctl.store.interface.domains import Domains
 
-_MOST_SHOWN = 5
 _MOST_PRINTED = 100
-_LARGEST_LIST = 1 << 26
 _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("add")
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
-@click.option(
-    "--from-file",
-    type=click.File("rb"),
-    metavar="FILE",
-    help="Read domains from FILE, one on each line; # begins a comment; - is standard input.",
-)
+@from_file_option
 @click.option(
     "--san", "sans", multiple=True, metavar="NAME", help="Another name for the certificate; may be repeated."
 )
@@ -72,6 +67,11 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
     is_flag=True,
     help="Only record the domains, and exit with 0; `recheck` or the next tick does the rest.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only print what would be recorded: what is new, managed already, or refused and why.",
+)
 @click.option("--new", is_flag=True, help="Order a new certificate even if an existing one can be used.")
 @force_option
 @json_option
@@ -89,6 +89,7 @@ def command(
     pkcs12: Path | None,
     password_file: Path | None,
     no_wait: bool,
+    dry_run: bool,
     new: bool,
     force: bool,
     as_json: bool,
@@ -101,37 +102,52 @@ def command(
     To name a domain here is your consent to replace the text certificate that C4 has for it now, even if sslctl did not
     install it and has no copy. With --no-wait or --from-file there is no such consent: the certificate stays, and the domain is
     Pending or has a warning. `recheck --replace-text` replaces it later, `adopt` keeps it.
+
+    In a list, the first name on a line is the domain; the names after it, separated by blanks, commas or semicolons, are the
+    other names of its certificate, like --san. A CSV file has a header with the column domain and, if wanted, sans; other
+    columns are ignored. If one line cannot be used, nothing is recorded.
     """
-    wanted = _normalise([*(("", text) for text in domains), *(_lines(from_file) if from_file else ())])
-    if not wanted and from_file is not None:
-        raise BadInput(f"{clean(from_file.name)} contains no domain names")
-    if not wanted:
-        raise click.UsageError("name a domain, or give --from-file FILE")
+    listed = read_names(domains, from_file)
+    wanted = listed.domains
     extra = names.normalise_all(sans)
     files = PastedFiles(cert, key, chain, pkcs12, password_file)
     files.check_usage()
-    _check_usage(wanted, extra, has_pair=files.exist, profile=app.config.acme.profile)
-    _check_options(new=new, force=force, no_wait=no_wait, has_pair=files.exist, no_san=no_san, extra=extra)
-    sans_wanted = () if no_san else extra or None
+    _check_usage(listed, extra, has_pair=files.exist, profile=app.config.acme.profile)
+    _check_options(new=new, force=force, no_wait=no_wait, has_pair=files.exist, dry_run=dry_run)
+    _check_sans(listed, extra, no_san=no_san)
+    sans_of = {wanted[0]: extra} if extra else listed.sans
+    # A long list is not read name by name, and a certificate that is gone cannot be restored.
+    consents = not no_wait and from_file is None
+    if dry_run:
+        app.only_reads = True
+        store = app.store if app.has_state() else None
+        if store is not None:
+            _note_domains_of_their_own(store, sans_of)
+        planned = enrolment.plan_enrolment(
+            store, wanted, sans_of=sans_of, drop_sans=no_san, new=new, consents=consents
+        )
+        return write_plan(planned, as_json=as_json)
 
     if not no_wait:
         app.require_outside()
-    pasted = files.read(app, (*wanted, *extra)) if files.exist else None
+    pasted = files.read(app, (*wanted, *sans_of.get(wanted[0], ()))) if files.exist else None
     if app.make_state():
         print_created(app)
-    # A long list is not read name by name, and a certificate that is gone cannot be restored.
-    consents = not no_wait and from_file is None
     if len(wanted) == 1:
+        sans_wanted = () if no_san else sans_of.get(wanted[0])
         enrolled = _record(app, wanted[0], sans_wanted, pasted, new=new, requeue=no_wait, consents=consents)
     else:
         enrolled = enrolment.enrol_many(
-            app.store, wanted, app.clock(), drop_sans=no_san, new=new, requeue=no_wait, consents=consents
+            app.store,
+            wanted,
+            app.clock(),
+            sans_of=sans_of,
+            drop_sans=no_san,
+            new=new,
+            requeue=no_wait,
+            consents=consents,
         )
-    for other in app.store.domains_named(extra):
-        if other.deleted_at is None:
-            click.echo(
-                f"sslctl: {other.name} is also a domain of its own here, with its own certificate", err=True
-            )
+    _note_domains_of_their_own(app.store, sans_of)
     report = Report(list(wanted), batch=len(wanted) > 1 or from_file is not None)
     _report_refused(app, enrolled, report)
     recorded = [name for name in wanted if name not in enrolled.refused]
@@ -155,75 +171,45 @@ def command(
     return Exit.OK if no_wait and not report.errors else report.exit_code
 
 
-def _lines(file: BinaryIO) -> list[tuple[str, str]]:
-    """Return the place (file and line) and the text of each name in `file`."""
-    shown = clean(file.name)
-    content = file.read(_LARGEST_LIST + 1)
-    if len(content) > _LARGEST_LIST:
-        # The file is never cut: nobody would notice the domains left out.
-        raise BadInput(f"{shown} is larger than {_LARGEST_LIST} bytes")
-    try:
-        lines = decode_text(content).split("\n")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{shown} is not text in UTF-8 or UTF-16") from error
-    return [
-        (f"{shown}, line {number}", text)
-        for number, line in enumerate(lines, 1)
-        if (text := line.partition("#")[0].strip())
-    ]
-
-
-def _normalise(given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Return the normalised names of the (place, text) pairs `given`.
-
-    Raise `BadInput` for the first unusable name; its hint lists the others, so that a long list can be corrected at once.
-    """
-    seen: dict[str, str] = {}
-    problems: list[tuple[str, str]] = []
-    for place, text in given:
-        try:
-            name = names.normalise(text)
-        except BadInput as error:
-            problems.append((place, error.message))
-            continue
-        if name in seen:
-            earlier = f", first in {seen[name]}" if seen[name] else ""
-            problems.append((place, f'"{clean(text, 100)}" is given twice{earlier}'))
-        seen.setdefault(name, place)
-    if problems:
-        (place, message), *others = problems
-        raise BadInput(f"{place}: {message}" if place else message, hint=_other_problems(others))
-    return tuple(seen)
-
-
-def _other_problems(problems: list[tuple[str, str]]) -> str | None:
-    if not problems:
-        return None
-    shown = "; ".join(place or message for place, message in problems[:_MOST_SHOWN])
-    more = f"; and {len(problems) - _MOST_SHOWN} more" if len(problems) > _MOST_SHOWN else ""
-    return f"nothing was recorded; also unusable: {shown}{more}"
-
-
-def _check_usage(wanted: tuple[str, ...], extra: tuple[str, ...], *, has_pair: bool, profile: str) -> None:
-    if len(wanted) > 1 and (extra or has_pair):
+def _check_usage(listed: NameList, extra: tuple[str, ...], *, has_pair: bool, profile: str) -> None:
+    if len(listed.domains) > 1 and (extra or has_pair):
         raise click.UsageError("--san, --cert and --pkcs12 apply to one domain; name only one")
-    if set(extra) & set(wanted):
-        raise BadInput(f"{wanted[0]} is the domain itself; --san adds other names")
-    if extra and not has_pair:
-        names.require_few((*wanted, *extra), profile)
+    if set(extra) & set(listed.domains):
+        raise BadInput(f"{listed.domains[0]} is the domain itself; --san adds other names")
+    if not has_pair:
+        for name in listed.domains if extra or listed.sans else ():
+            names.require_few((name, *extra, *listed.sans.get(name, ())), profile)
 
 
-def _check_options(
-    *, new: bool, force: bool, no_wait: bool, has_pair: bool, no_san: bool, extra: tuple[str, ...]
-) -> None:
+def _check_sans(listed: NameList, extra: tuple[str, ...], *, no_san: bool) -> None:
+    if no_san and extra:
+        raise click.UsageError("--no-san and --san exclude each other")
+    if listed.sans and (no_san or extra):
+        raise click.UsageError("the list has other names; it cannot be combined with --san or --no-san")
+
+
+def _check_options(*, new: bool, force: bool, no_wait: bool, has_pair: bool, dry_run: bool) -> None:
     if new and (has_pair or no_wait):
         raise click.UsageError(
             "--new orders from the CA at once; it cannot be combined with --cert, --pkcs12 or --no-wait"
         )
     if force and no_wait:
         raise click.UsageError("--force concerns what is installed now; it cannot be combined with --no-wait")
-    if no_san and extra:
-        raise click.UsageError("--no-san and --san exclude each other")
+    if dry_run and has_pair:
+        raise click.UsageError(
+            "--dry-run does not check certificates; it cannot be combined with --cert or --pkcs12"
+        )
+
+
+def _note_domains_of_their_own(store: Domains, sans_of: Mapping[str, tuple[str, ...]]) -> None:
+    """Print which of the other names in `sans_of` are managed domains too."""
+    extra = dict.fromkeys(name for sans in sans_of.values() for name in sans)
+    notes = [
+        f"{other.name} is also a domain of its own here, with its own certificate"
+        for other in store.domains_named(list(extra))
+        if other.deleted_at is None
+    ]
+    print_some(notes)
 
 
 def _record(

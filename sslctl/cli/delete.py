@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from typing import BinaryIO
 
 import click
 
 from sslctl.app import App
+from sslctl.cli.name_lists import from_file_option, read_managed
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_not_done, print_removed
@@ -15,15 +17,15 @@ from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.control_plane import ControlPlane
 from sslctl.errors import Exit, SslctlError, StateBusy
-from sslctl.fleet import enrolment, removal
-from sslctl.rules import names
+from sslctl.fleet import removal
 from sslctl.rules.model import Domain, Installed
 
 _MOST_SHOWN = 5
 
 
 @click.command("delete")
-@click.argument("domains", metavar="DOMAIN...", nargs=-1, required=True)
+@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@from_file_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--keep-on-c4", is_flag=True, help="Leave the certificates on C4.")
 @click.option(
@@ -38,6 +40,7 @@ def command(
     app: App,
     *,
     domains: tuple[str, ...],
+    from_file: BinaryIO | None,
     yes: bool,
     keep_on_c4: bool,
     force: bool,
@@ -53,7 +56,7 @@ def command(
     """
     if force and keep_on_c4:
         raise click.UsageError("--force removes from C4 what --keep-on-c4 leaves there: give one of them")
-    found = enrolment.require_managed(app.store, names.normalise_all(domains))
+    found = read_managed(app.store, domains, from_file)
     control_plane = None if keep_on_c4 else _changeable_c4(app)
     agreed: set[str] = set()
     if not yes:

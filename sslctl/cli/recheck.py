@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import click
 
 from sslctl.app import App
+from sslctl.cli.name_lists import from_file_option, read_managed
 from sslctl.cli.options import force_option, json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
@@ -14,12 +16,10 @@ from sslctl.cli.output.stdout import write_json_list
 from sslctl.cli.run_batch import run_passes, run_requested_passes
 from sslctl.control_plane import ControlPlaneError, UnknownDomain
 from sslctl.errors import BadInput, Busy, Exit, TryLater
-from sslctl.fleet import enrolment
 from sslctl.fleet.planning import domains_to_recheck
 from sslctl.issuance import suspicions
 from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
-from sslctl.rules import names
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, SUSPECTED
 from sslctl.rules.reasons import FINDINGS, REASONS, Code
@@ -28,6 +28,7 @@ from sslctl.rules.versions import is_adopted
 
 @click.command("recheck")
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@from_file_option
 @click.option(
     "--force-renew",
     is_flag=True,
@@ -52,6 +53,7 @@ def command(
     app: App,
     *,
     domains: tuple[str, ...],
+    from_file: BinaryIO | None,
     force_renew: bool,
     force: bool,
     replace_text: bool,
@@ -63,19 +65,20 @@ def command(
     Without names: all domains of source c4 in Failure, Pending or Expired, as at every midnight in Singapore. With names,
     ports, DNS and CAA are checked even if no order is due: what would prevent the renewal is a warning until then.
     """
-    found = enrolment.require_managed(app.store, names.normalise_all(domains))
-    if (force or replace_text) and not found:
-        raise click.UsageError("--force and --replace-text change what is served; name the domains")
+    found = read_managed(app.store, domains, from_file, required=False)
+    _check_named(force=force, replace_text=replace_text, named=bool(found), listed=from_file is not None)
+    is_batch = len(domains) != 1 or from_file is not None
     if accept is not None:
         if force_renew or force or replace_text:
             raise click.UsageError("--accept orders nothing; it cannot be combined with other options")
-        return _accept(app, Code(accept), [domain.name for domain in found], as_json=as_json)
+        named = [domain.name for domain in found]
+        return _accept(app, Code(accept), named, batch=is_batch, as_json=as_json)
     if force_renew:
         _require_renewable(found)
     if replace_text:
         _require_replaceable(found)
-    checked = [domain.name for domain in found] if domains else domains_to_recheck(app.store, app.clock())
-    report = Report(checked, batch=len(domains) != 1, renewing=force_renew)
+    checked = [domain.name for domain in found] if found else domains_to_recheck(app.store, app.clock())
+    report = Report(checked, batch=is_batch, renewing=force_renew)
     if checked:
         run_requested_passes(
             app,
@@ -83,7 +86,7 @@ def command(
             report,
             renew=checked if force_renew else (),
             consent=Consent(force=force, replace_text=replace_text),
-            check_dns=bool(domains),
+            check_dns=bool(found),
             print_each=not as_json,
         )
         if force_renew:
@@ -94,6 +97,17 @@ def command(
     elif not checked:
         click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
     return report.exit_code
+
+
+def _check_named(*, force: bool, replace_text: bool, named: bool, listed: bool) -> None:
+    """Raise `UsageError` if an option needs domains that are `named`, or none that are `listed` in a file."""
+    if (force or replace_text) and not named:
+        raise click.UsageError("--force and --replace-text change what is served; name the domains")
+    if replace_text and listed:
+        # A list is not read name by name, as in `add`.
+        raise click.UsageError(
+            "--replace-text is your consent for domains on the command line; it cannot be combined with --from-file"
+        )
 
 
 def _print_not_renewed(app: App, names: Sequence[str]) -> None:
@@ -126,7 +140,7 @@ def _require_replaceable(domains: list[Domain]) -> None:
             )
 
 
-def _accept(app: App, code: Code, named: list[str], *, as_json: bool) -> int:
+def _accept(app: App, code: Code, named: list[str], *, batch: bool, as_json: bool) -> int:
     """Conclude the suspicions of `code`: those of all domains, or of those that are `named`. Return the exit code."""
     suspected = {
         domain.name: domain
@@ -134,7 +148,7 @@ def _accept(app: App, code: Code, named: list[str], *, as_json: bool) -> int:
         if domain.suspicion is not None and domain.suspicion.code is code
     }
     checked = [name for name in named or suspected if name in suspected]
-    report = Report(checked, batch=len(named) != 1)
+    report = Report(checked, batch=batch)
     if checked and code in CHECKED_AGAIN:
         # What C4 has now is read and recorded by a pass, which uploads what is missing.
         consent = Consent(believe=frozenset({code}))

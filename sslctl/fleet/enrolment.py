@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
+from types import MappingProxyType
 from typing import Protocol
 
 from sslctl.certificates import x509
@@ -71,11 +72,8 @@ def enrol(
         return store.add_domain(name, sans or (), Source.C4)
     if _is_up_to_date(known, sans):
         return known
-    if known.deleted_at is None and is_adopted(known) and not consents:
-        raise BadInput(
-            f"the certificate of {name} was kept with `sslctl adopt`, so it stays; nothing was changed",
-            hint=f"`sslctl add {name}`, without --no-wait and --from-file, replaces it with one from the CA",
-        )
+    if _must_stay(known, consents=consents):
+        raise _kept(name)
     names = known.sans if sans is None else sans
     with claimed(store, name):
         if known.deleted_at is None:
@@ -92,6 +90,18 @@ def _held(name: str, holder: str) -> BadInput:
     )
 
 
+def _must_stay(domain: Domain, *, consents: bool) -> bool:
+    return domain.deleted_at is None and is_adopted(domain) and not consents
+
+
+def _kept(name: str) -> BadInput:
+    """Return the error of a domain whose certificate was adopted, and that nobody consents to replace."""
+    return BadInput(
+        f"the certificate of {name} was kept with `sslctl adopt`, so it stays; nothing was changed",
+        hint=f"`sslctl add {name}`, without --no-wait and --from-file, replaces it with one from the CA",
+    )
+
+
 def _is_up_to_date(domain: Domain, sans: tuple[str, ...] | None) -> bool:
     return domain.deleted_at is None and domain.source is Source.C4 and sans in (None, domain.sans)
 
@@ -101,6 +111,7 @@ def enrol_many(
     names: Sequence[str],
     now: datetime,
     *,
+    sans_of: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     drop_sans: bool = False,
     new: bool = False,
     requeue: bool = False,
@@ -108,14 +119,14 @@ def enrol_many(
 ) -> Enrolled:
     """Call `enrol` for each of `names`, and with `requeue` also `queue`.
 
-    Domains that are managed keep their other names, unless `drop_sans` is true. A domain that another process works on, and
+    Domains get the other names of `sans_of`. The rest of those that are managed keep theirs, unless `drop_sans` is true. A domain that another process works on, and
     without consent one that is adopted, is refused, and the rest go on. Raise `StateError`; what was recorded before it stays.
     """
     sans = () if drop_sans else None
 
-    def update(domain: Domain) -> SslctlError | None:
+    def update(name: str) -> SslctlError | None:
         try:
-            enrolled = enrol(store, domain.name, sans, now, new=new, consents=consents)
+            enrolled = enrol(store, name, sans_of.get(name, sans), now, new=new, consents=consents)
             if requeue:
                 queue(store, enrolled, now)
         except (Busy, BadInput) as error:
@@ -123,24 +134,90 @@ def enrol_many(
         return None
 
     refused = {} if new else _find_held(store, names)
-    held = len(refused)
-    known = store.add_domains([name for name in names if name not in refused])
-    outdated = (
-        domain
-        for domain in store.domains_named(known)
-        if not _is_up_to_date(domain, sans) or (requeue and _is_deferred(domain))
+    accepted = [name for name in names if name not in refused]
+    bare = [name for name in accepted if name not in sans_of]
+    known = store.add_domains(bare)
+    added = len(bare) - len(known)
+    outdated = chain(
+        (
+            (domain.name, domain.deleted_at is None)
+            for domain in store.domains_named(known)
+            if not _is_up_to_date(domain, sans) or (requeue and _is_deferred(domain))
+        ),
+        _with_sans(store, [name for name in accepted if name in sans_of]),
     )
-    restored = 0
     while block := list(islice(outdated, _BLOCK)):
         # After Ctrl-C the threads may still wait for a locked database, until the store is closed.
-        updated = map_in_threads(update, block, _THREADS, "enrol", wait=False)
-        for domain, error in zip(block, updated, strict=True):
+        updated = map_in_threads(update, [name for name, _ in block], _THREADS, "enrol", wait=False)
+        for (name, is_managed), error in zip(block, updated, strict=True):
             if error is not None:
-                refused[domain.name] = error
-            elif domain.deleted_at is not None:
-                restored += 1
-    added = len(names) - held - len(known) + restored
+                refused[name] = error
+            elif not is_managed:
+                added += 1
     return Enrolled(added, len(names) - added - len(refused), refused)
+
+
+def _with_sans(store: _Store, names: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each of `names`, and whether it is managed."""
+    managed = {domain.name for domain in store.domains_named(names) if domain.deleted_at is None}
+    return ((name, name in managed) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What `enrol` would do with the domain `name`: `action` is "add", "change" or "none", or "refuse" because of `error`.
+
+    `sans` are the other names that it would have afterwards, `before` those that it has.
+    """
+
+    name: str
+    action: str
+    sans: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    error: SslctlError | None = None
+
+
+def plan_enrolment(
+    store: _Store | None,
+    names: Sequence[str],
+    *,
+    sans_of: Mapping[str, tuple[str, ...]],
+    drop_sans: bool,
+    new: bool,
+    consents: bool,
+) -> list[Planned]:
+    """Return what `enrol_many` would do with each of `names`, as far as no other process works on them; change nothing.
+
+    `store` is None if there is no state yet.
+    """
+    held = _find_held(store, names) if store is not None and not new else {}
+    known = {domain.name: domain for domain in store.domains_named(names)} if store is not None else {}
+    sans = () if drop_sans else None
+    return [
+        _plan(name, known.get(name), sans_of.get(name, sans), held.get(name), consents=consents)
+        for name in names
+    ]
+
+
+def _plan(
+    name: str,
+    known: Domain | None,
+    sans: tuple[str, ...] | None,
+    held: SslctlError | None,
+    *,
+    consents: bool,
+) -> Planned:
+    before = known.sans if known is not None else ()
+    after = before if sans is None else sans
+    if held is not None:
+        return Planned(name, "refuse", after, before, held)
+    if known is None or known.deleted_at is not None:
+        return Planned(name, "add", after, before)
+    if _is_up_to_date(known, sans):
+        return Planned(name, "none", after, before)
+    if _must_stay(known, consents=consents):
+        return Planned(name, "refuse", before, before, _kept(name))
+    return Planned(name, "change", after, before)
 
 
 def _find_held(store: _Store, names: Sequence[str]) -> dict[str, SslctlError]:

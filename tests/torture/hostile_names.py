@@ -137,8 +137,8 @@ def _given(cdn: Cdn, texts: Sequence[str]) -> Case:
 def _given_in_a_file(cdn: Cdn, texts: Sequence[str]) -> Case:
     """List refused names in a file, all together and one by one, also as bytes that are no text."""
     found, file = list[str](), cdn.folder / "names.txt"
-    # Others may become a good name, or none, when lines are read.
-    lines = [each for each in texts if not re.search(r"[#\n]|^\s|\s$", each) and each.strip()]
+    # Others may become good names, or none, when lines are read.
+    lines = [each for each in texts if not re.search(r"[#\n \t,;]|^\s|\s$", each) and each.strip()]
     for content in ("\n".join(lines), *lines[:40]):
         file.write_bytes(content.encode(errors="surrogateescape" if _escapes(content) else "surrogatepass"))
         result = cdn.sslctl("add", "--from-file", str(file))
@@ -178,7 +178,8 @@ def _refusal(result: Result) -> Iterator[str]:
     if result.stdout:
         yield "it wrote to standard output"
     lines = result.stderr.splitlines()
-    if len(lines) > 2 or any(len(line) > 2100 for line in lines):
+    # A list is refused with a line for each of the first 100 problems, and their number.
+    if len(lines) > 102 or any(len(line) > 2100 for line in lines):
         yield f"its error has {len(lines)} lines, {len(result.stderr)} characters"
     bad = find_control_character(result.stderr)
     if bad:

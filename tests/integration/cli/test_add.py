@@ -330,20 +330,13 @@ def test_add_from_file_rejects_the_whole_file_and_names_the_bad_lines(cdn: Cdn) 
     path.write_text("one.example.com\na_b.example.com\ntwo.example.com\nONE.example.com\n\n*.example.com\n")
     result = cdn.sslctl("add", "two.example.com", "--from-file", str(path))
     assert result.exit_code == 2
-    error, hint = result.stderr.splitlines()
-    assert error.startswith(
-        f'sslctl: error: {path}, line 2: "a_b.example.com" cannot be used as a domain name'
-    )
-    assert hint.endswith(f"also unusable: {path}, line 3; {path}, line 4; {path}, line 6")
+    errors = [line for line in result.stderr.splitlines() if "error: " in line]
+    assert [line.partition(" cannot")[0] for line in errors] == [
+        f'sslctl: error: {path}, line 2: "a_b.example.com"',
+        f'sslctl: error: {path}, line 6: "*.example.com"',
+        "sslctl: error: 2 names or lines",
+    ]
     assert cdn.sslctl("list", "--json").json["domains"] == []
-
-
-def test_a_duplicate_in_a_file_names_both_lines(cdn: Cdn) -> None:
-    result = cdn.sslctl("add", "--from-file", "-", stdin="a.example.com\nb.example.com\nA.example.com.\n")
-    assert result.exit_code == 2
-    assert result.stderr.startswith(
-        'sslctl: error: <stdin>, line 3: "A.example.com." is given twice, first in <stdin>, line 1'
-    ), result.stderr
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -514,17 +507,18 @@ BAD = [
 
 
 @pytest.mark.parametrize("name", BAD, ids=ascii)
-def test_add_rejects_an_invalid_name_in_one_line_before_any_request(new_cdn: Cdn, name: str) -> None:
+def test_add_rejects_an_invalid_name_before_any_request(new_cdn: Cdn, name: str) -> None:
     ways = [["--", name], ["--", "good.example.com", name], ["good.example.com", f"--san={name}"]]
     # A blank line in a file is no name.
     ways += [["good.example.com", "--from-file", "-"]] if name.strip() else []
     for way in ways:
         result = new_cdn.sslctl("add", *way, stdin=f"{name.partition(chr(10))[0]}\n-x.example.com")
         assert (result.exit_code, result.stdout) == (2, "")
-        refusal, *hint = result.stderr.splitlines()
+        refusal, *others = result.stderr.splitlines()
         assert refusal.startswith("sslctl: error: ")
         assert " cannot be used as a domain name: " in refusal
-        assert len(hint) <= 1
+        # Two bad lines of a list are printed both, and counted.
+        assert len(others) in ((0,) if "-" not in way else (0, 2, 3))
         assert result.stderr.replace("\n", "").isprintable()
     assert (new_cdn.c4.requests, new_cdn.zone.queries, new_cdn.issuer.orders) == ((), [], [])
     assert not (new_cdn.folder / "state").exists()

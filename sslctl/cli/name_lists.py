@@ -1,0 +1,271 @@
+"""Lists of domains: the names of a command line and of a file, plain or CSV, with every problem of them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import click
+
+from sslctl.errors import BadInput, NotManaged
+from sslctl.rules import names
+from sslctl.rules.model import Domain
+from sslctl.store.interface.domains import Domains
+from sslctl.text import clean, decode_text
+
+_MOST_PRINTED = 100
+_LARGEST_LIST = 1 << 26
+# No other white space: a control character inside a name must not split it into two good ones.
+_SEPARATORS = re.compile(r"[ \t,;]+")
+_DELIMITERS = ",;\t"
+_DOMAIN, _SANS = "domain", "sans"
+
+from_file_option = click.option(
+    "--from-file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Read domains from FILE: one on each line with its other names behind it, or CSV with the columns domain and sans; "
+    "# begins a comment; - is standard input.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NameList:
+    """The domains of a command, each with its place ("" on the command line), and the other names of those that have some."""
+
+    places: Mapping[str, str]
+    sans: Mapping[str, tuple[str, ...]]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains, in the order in which they were given."""
+        return tuple(self.places)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    place: str
+    texts: Sequence[str]
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class _Reader:
+    """The names that were read so far, and what is to be said about them."""
+
+    places: dict[str, str] = field(default_factory=dict)
+    sans: dict[str, dict[str, str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, line: _Line) -> None:
+        """Add the names of `line`, or why they cannot be used."""
+        found: list[str] = []
+        problems = [line.problem] if line.problem else []
+        for text in line.texts:
+            try:
+                found.append(names.normalise(text))
+            except BadInput as error:
+                problems.append(error.message)
+        self.problems += (_at(line.place, problem) for problem in problems)
+        if problems or not found:
+            return
+        domain, *others = found
+        if domain in self.places:
+            self._merge(line, domain)
+        self.places.setdefault(domain, line.place)
+        for other in others:
+            if other == domain or other in self.sans.get(domain, ()):
+                self.notes.append(_at(line.place, f"{other} is given twice for {domain}; it is used once"))
+            else:
+                self.sans.setdefault(domain, {})[other] = line.place
+
+    def _merge(self, line: _Line, domain: str) -> None:
+        """Note that `domain` was given before. Two times on the command line are a mistake, because no list was merged."""
+        twice = f'"{clean(line.texts[0], 100)}" is given twice'
+        if not line.place:
+            self.problems.append(twice)
+            return
+        earlier = self.places[domain] or "the command line"
+        self.notes.append(_at(line.place, f"{twice}, first in {earlier}; the two are merged"))
+
+    def find_conflicts(self) -> None:
+        """Add a problem for each name that is a domain and another name of a different domain."""
+        for domain, others in self.sans.items():
+            for other, place in others.items():
+                if other in self.places:
+                    where = self.places[other] or "the command line"
+                    self.problems.append(
+                        _at(
+                            place,
+                            f"{other} cannot be another name of {domain} and a domain of its own ({where}); "
+                            "leave one of them out",
+                        )
+                    )
+
+
+def read_names(given: Iterable[str], file: BinaryIO | None, *, required: bool = True) -> NameList:
+    """Return the normalised names of the command line, `given`, and of `file`.
+
+    Print a note for each name that is given twice, and for what is ignored. Raise `BadInput` if a name cannot be used, after
+    each such line was printed, or if the file holds no name: a command without names may mean all domains. If names are
+    `required` and neither names nor file are given, raise `click.UsageError`.
+    """
+    reader = _Reader()
+    for text in given:
+        reader.add(_Line("", [text]))
+    if file is not None:
+        for line in _read_file(file, reader.notes):
+            reader.add(line)
+    reader.find_conflicts()
+    print_some([f"note: {note}" for note in reader.notes])
+    if reader.problems:
+        raise _collect(reader.problems)
+    if file is not None and not reader.places:
+        raise BadInput(f"{clean(file.name)} contains no domain names")
+    if required and not reader.places:
+        raise click.UsageError("name a domain, or give --from-file FILE")
+    return NameList(reader.places, {domain: tuple(others) for domain, others in reader.sans.items()})
+
+
+def read_managed(
+    store: Domains, given: Iterable[str], file: BinaryIO | None, *, required: bool = True
+) -> list[Domain]:
+    """Return the managed domains that are named by the command line, `given`, and by `file`; see `read_names`.
+
+    Print a note if the file has other names, which only `add` uses. Raise `NotManaged` if one is not managed, after each such
+    line was printed.
+    """
+    listed = read_names(given, file, required=required)
+    if listed.sans:
+        click.echo("sslctl: note: only `add` uses the other names in the list; they are ignored", err=True)
+    found: list[Domain] = []
+    problems: list[tuple[str, NotManaged]] = []
+    for domain, place in listed.places.items():
+        try:
+            found.append(store.domain(domain))
+        except NotManaged as error:
+            problems.append((place, error))
+    if not problems:
+        return found
+    place, first = problems[0]
+    if len(problems) == 1:
+        message = _at(place, first.message)
+        raise NotManaged(
+            message if len(listed.places) == 1 else f"{message}; nothing was done", hint=first.hint
+        )
+    print_some([f"error: {_at(where, error.message)}" for where, error in problems])
+    raise NotManaged(f"{len(problems)} of {len(listed.places)} domains are not managed; nothing was done")
+
+
+def _at(place: str, message: str) -> str:
+    return f"{place}: {message}" if place else message
+
+
+def _collect(problems: Sequence[str]) -> BadInput:
+    """Return the error about `problems`. If there are several, print them first, a line each."""
+    if len(problems) == 1:
+        return BadInput(problems[0])
+    print_some([f"error: {problem}" for problem in problems])
+    return BadInput(f"{len(problems)} names or lines cannot be used; nothing was done")
+
+
+def print_some(messages: Sequence[str]) -> None:
+    """Print the first of `messages`, and the number of the others: thousands of lines would hide what matters."""
+    for message in messages[:_MOST_PRINTED]:
+        click.echo(f"sslctl: {message}", err=True)
+    if len(messages) > _MOST_PRINTED:
+        click.echo(f"sslctl: and {len(messages) - _MOST_PRINTED} more like these", err=True)
+
+
+def _read_file(file: BinaryIO, notes: list[str]) -> Iterator[_Line]:
+    """Yield the lines of `file` that hold names, and add to `notes` what is ignored."""
+    shown = clean(file.name)
+    content = file.read(_LARGEST_LIST + 1)
+    if len(content) > _LARGEST_LIST:
+        # The file is never cut: nobody would notice the domains left out.
+        raise BadInput(f"{shown} is larger than {_LARGEST_LIST} bytes")
+    try:
+        lines = decode_text(content).split("\n")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{shown} is not text in UTF-8 or UTF-16") from error
+    first = next((at for at, line in enumerate(lines) if line.partition("#")[0].strip()), len(lines))
+    delimiter = _find_delimiter(lines[first]) if first < len(lines) else None
+    if delimiter is not None:
+        yield from _read_csv(shown, lines, first, delimiter, notes)
+        return
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        texts = [part for part in _SEPARATORS.split(text) if part]
+        if texts:
+            yield _Line(f"{shown}, line {number}", texts)
+        elif text:
+            yield _Line(f"{shown}, line {number}", (), "it has separators and no name")
+
+
+def _find_delimiter(line: str) -> str | None:
+    """Return the delimiter of the CSV whose header is `line`, or None if the line is no header.
+
+    A header has a column "domain", which is no domain name itself. Spreadsheets write commas, semicolons or tabs.
+    """
+    for delimiter in _DELIMITERS:
+        try:
+            columns = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+        except csv.Error:
+            continue
+        if _DOMAIN in _clean_columns(columns):
+            return delimiter
+    return None
+
+
+def _clean_columns(columns: Iterable[str]) -> list[str]:
+    return [column.strip().lower() for column in columns]
+
+
+def _read_csv(
+    shown: str, lines: Sequence[str], first: int, delimiter: str, notes: list[str]
+) -> Iterator[_Line]:
+    """Yield the rows of the CSV `lines`, whose header is the line at the index `first`. A quoted field may span lines."""
+    rows = csv.reader(
+        (f"{line}\n" for line in lines[first:]), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
+    place = f"{shown}, line {first + 1}"
+    try:
+        columns = _clean_columns(next(rows))
+    except csv.Error as error:
+        raise BadInput(f"{place}: the header is not valid CSV ({clean(error, 100)})") from error
+    for column in (_DOMAIN, _SANS):
+        if columns.count(column) > 1:
+            raise BadInput(f'{place}: the header has the column "{column}" more than once')
+    ignored = [clean(column, 40) or "(no name)" for column in columns if column not in (_DOMAIN, _SANS)]
+    if ignored:
+        notes.append(f"{place}: ignored columns: {clean(', '.join(ignored))}")
+    if "customer" in columns:
+        notes.append(f"{place}: the customer of a domain comes from C4's record, not from this list")
+    while True:
+        place = f"{shown}, line {first + rows.line_num + 1}"
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield _Line(
+                place, (), f"it is not valid CSV ({clean(error, 100)}), so the lines after it were not read"
+            )
+            return
+        if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
+            yield _read_row(place, columns, row)
+
+
+def _read_row(place: str, columns: Sequence[str], row: Sequence[str]) -> _Line:
+    if any(cell.strip() for cell in row[len(columns) :]):
+        problem = f"it has {len(row)} fields, and the header {len(columns)}; put quotes around a field with a delimiter"
+        return _Line(place, (), problem)
+    cells = dict(zip(columns, row, strict=False))
+    domain = cells.get(_DOMAIN, "").strip()
+    if not domain:
+        return _Line(place, (), "it has no domain")
+    return _Line(place, [domain, *(part for part in _SEPARATORS.split(cells.get(_SANS, "").strip()) if part)])
