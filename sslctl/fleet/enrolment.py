@@ -55,16 +55,18 @@ def enrol(
     *,
     new: bool = False,
     consents: bool = True,
+    holders_checked: bool = False,
 ) -> Domain:
     """Take `name` under management with a certificate of source c4, and return the domain. Idempotent.
 
     If `sans` is None, the other names stay as they are. A deleted domain gets its last certificate back if that is
     usable and `new` is false. `consents` is whether a person agreed to replace what C4 has: without that, an adopted
-    certificate stays, and `BadInput` is raised. So it is without `new` if the certificate of another domain has `name`. Raise
+    certificate stays, and `BadInput` is raised. So it is without `new` if the certificate of another domain has `name`, unless
+    the caller has `holders_checked`. Raise
     `Busy` if another process works on the domain, `StateError`.
     """
     known = store.find(name)
-    if not new and (known is None or known.deleted_at is not None):
+    if not (new or holders_checked) and (known is None or known.deleted_at is not None):
         holder = store.holders([name]).get(name)
         if holder is not None:
             raise _held(name, holder)
@@ -126,7 +128,10 @@ def enrol_many(
 
     def update(name: str) -> SslctlError | None:
         try:
-            enrolled = enrol(store, name, sans_of.get(name, sans), now, new=new, consents=consents)
+            # `holders` reads all domains, so it is called once for all names.
+            enrolled = enrol(
+                store, name, sans_of.get(name, sans), now, new=new, consents=consents, holders_checked=True
+            )
             if requeue:
                 queue(store, enrolled, now)
         except (Busy, BadInput) as error:
