@@ -59,7 +59,7 @@ def test_every_bad_line_of_a_list_is_printed_with_its_reason(cdn: Cdn) -> None:
     assert recorded(cdn) == {}
 
 
-def test_of_thousands_of_bad_lines_the_first_hundred_are_printed_and_the_others_counted(cdn: Cdn) -> None:
+def test_thousands_of_bad_lines_are_printed_up_to_a_hundred_and_counted(cdn: Cdn) -> None:
     code, messages = add(cdn, "".join(f"a_{number}.example.com\n" for number in range(5000)))
     lines = messages.splitlines()
     assert (code, len(lines)) == (2, 102)
