@@ -20,12 +20,13 @@ from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.pasted_files import PastedFiles, print_notes
 from sslctl.cli.run_batch import run_requested_passes
 from sslctl.errors import BadInput, Exit
-from sslctl.fleet import enrolment
+from sslctl.fleet import enrolment, maintenance
 from sslctl.fleet.enrolment import Enrolled
 from sslctl.issuance.batch import Outcome
 from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules import names
+from sslctl.rules.model import Source
 from sslctl.store.interface.domains import Domains
 
 _MOST_PRINTED = 100
@@ -133,6 +134,9 @@ def command(
     pasted = files.read(app, (*wanted, *sans_of.get(wanted[0], ()))) if files.exist else None
     if app.make_state():
         print_created(app)
+    if new:
+        maintenance.require_none(app.store, app.clock())
+    was_renewed = pasted is not None and _is_renewed(app, wanted[0])
     if len(wanted) == 1:
         sans_wanted = () if no_san else sans_of.get(wanted[0])
         enrolled = _record(app, wanted[0], sans_wanted, pasted, new=new, requeue=no_wait, consents=consents)
@@ -148,6 +152,12 @@ def command(
             consents=consents,
         )
     _note_domains_of_their_own(app.store, sans_of)
+    if was_renewed:
+        click.echo(
+            f"sslctl: {wanted[0]} has a text certificate from now on, which sslctl does not renew; `sslctl add {wanted[0]}`"
+            " gets one from the CA again",
+            err=True,
+        )
     report = Report(list(wanted), batch=len(wanted) > 1 or from_file is not None)
     _report_refused(app, enrolled, report)
     recorded = [name for name in wanted if name not in enrolled.refused]
@@ -169,6 +179,12 @@ def command(
         )
     # With --no-wait, recording is all that was asked.
     return Exit.OK if no_wait and not report.errors else report.exit_code
+
+
+def _is_renewed(app: App, name: str) -> bool:
+    """Return whether `name` is a managed domain whose certificate is renewed."""
+    known = app.store.find(name)
+    return known is not None and known.deleted_at is None and known.source is Source.C4
 
 
 def _check_usage(listed: NameList, extra: tuple[str, ...], *, has_pair: bool, profile: str) -> None:

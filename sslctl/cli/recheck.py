@@ -16,6 +16,7 @@ from sslctl.cli.output.stdout import write_json_list
 from sslctl.cli.run_batch import run_passes, run_requested_passes
 from sslctl.control_plane import ControlPlaneError, UnknownDomain
 from sslctl.errors import BadInput, Busy, Exit, TryLater
+from sslctl.fleet import maintenance
 from sslctl.fleet.planning import domains_to_recheck
 from sslctl.issuance import suspicions
 from sslctl.issuance.consent import Consent
@@ -75,6 +76,7 @@ def command(
         return _accept(app, Code(accept), named, batch=is_batch, as_json=as_json)
     if force_renew:
         _require_renewable(found)
+        maintenance.require_none(app.store, app.clock())
     if replace_text:
         _require_replaceable(found)
     checked = [domain.name for domain in found] if found else domains_to_recheck(app.store, app.clock())

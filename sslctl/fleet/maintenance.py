@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sslctl.errors import BadInput
-from sslctl.rules.maintenance_pause import LONGEST, RENEWAL_TIME, Endangered, find_endangered
+from sslctl.errors import BadInput, TryLater
+from sslctl.rules.maintenance_pause import LONGEST, RENEWAL_TIME, Endangered, describe, find_endangered
 from sslctl.rules.model import MaintenancePause, Source
 from sslctl.rules.singapore import format_both, format_duration
 from sslctl.store.interface.domains import Domains, Query
@@ -58,6 +58,16 @@ def pause(store: _Store, until: datetime, reason: str, now: datetime, *, force: 
     replaced = store.maintenance_pause(now)
     consequence = f"accepted with --force: {describe_endangered(endangered)}" if endangered else ""
     return Paused(store.set_maintenance_pause(until, reason, consequence), replaced, endangered)
+
+
+def require_none(store: MaintenancePauses, now: datetime) -> None:
+    """Raise `TryLater` while orders are paused: what a person asks for now would be forgotten by the end of the pause."""
+    paused = store.maintenance_pause(now)
+    if paused is not None:
+        raise TryLater(
+            f"orders are paused {describe(paused)}; nothing was ordered",
+            hint="run the command again after the pause, or end it with `sslctl resume`",
+        )
 
 
 def describe_endangered(endangered: Sequence[Endangered]) -> str:

@@ -72,7 +72,7 @@ def _describe_lost(names: Sequence[str]) -> str:
     left = len(names) - _MOST_LOST
     more = f" and {left} more" if left > 0 else ""
     return (
-        f"{Code.C4_LOST}: C4 had no certificate any more of {', '.join(names[:_MOST_LOST])}{more}; sslctl uploads what it has installed before."
+        f"{Code.C4_LOST}: C4 had lost the certificate of {', '.join(names[:_MOST_LOST])}{more}; sslctl uploads it again."
         f" Find out who removes certificates; `sslctl view {names[0]}` shows the history."
     )
 

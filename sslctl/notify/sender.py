@@ -30,7 +30,7 @@ class AppriseNotifier:
         if importlib.util.find_spec("apprise") is None:
             raise ConfigError(
                 "notify has URLs, but apprise, which sends to them, is not installed",
-                hint="pip install sslctl[notify]",
+                hint="in the folder of sslctl's source: pip install '.[notify]'",
             )
         self._urls = tuple(urls)
         self._seconds = seconds

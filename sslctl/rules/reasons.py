@@ -378,7 +378,7 @@ REASONS |= {
     Code.SUFFIX_UNKNOWN: Reason(
         Status.SUCCESS,
         Owner.OPERATOR,
-        "The CNAME is the target that C4 names, which cdn.cname_suffixes does not cover: {found}.",
+        "The CNAME is the target that C4 names, which the configured suffixes do not cover: {found}.",
         "Nothing is held back. Add the domain below which C4 names this target to cdn.cname_suffixes.",
     ),
 }

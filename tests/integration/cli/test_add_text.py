@@ -305,3 +305,12 @@ def test_add_pair_is_rejected_when_it_lacks_a_san_unless_no_san_is_given(cdn: Cd
     assert refused.exit_code == 2
     assert "a name is wrong: www.example.com" in refused.stderr
     assert cdn.sslctl("add", NAME, *alone, "--no-san").exit_code == 0
+
+
+def test_add_pair_notes_that_the_domain_is_not_renewed_any_more(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    result = cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME)))
+    assert f"{NAME} has a text certificate from now on, which sslctl does not renew" in result.stderr
+    again = cdn.sslctl("add", NAME, *cdn.paste(cdn.text_pair(NAME, days=120)))
+    assert "from now on" not in again.stderr

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sslctl.rules.limits import LimitKind, Scope
+from tests.support import words
 from tests.support.cdn import Cdn
 from tests.support.fakes import START
 
@@ -266,3 +267,14 @@ def test_pauses_lists_the_maintenance_pause_first_and_lifts_only_pauses_of_the_c
     assert pause_of(cdn) is not None
     assert cdn.sslctl("resume").exit_code == 0
     assert "There are no pauses" in cdn.sslctl("pauses").stdout
+
+
+@pytest.mark.parametrize("command", [["recheck", NAME, "--force-renew"], ["add", NAME, "--new"]], ids=words)
+def test_renewal_that_a_person_asks_for_is_refused_in_a_pause(cdn: Cdn, command: list[str]) -> None:
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    assert cdn.sslctl("pause", "--until", "2h", "--reason", "maintenance of C4").exit_code == 0
+    result = cdn.sslctl(*command)
+    assert result.exit_code == 75
+    assert "nothing was ordered" in result.stderr
+    assert cdn.sslctl("list", "--json").json["domains"][0]["status"] == "Success"
