@@ -48,7 +48,7 @@ class Injected:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault, injected for `hours`. `inject` returns what ends it.
+    """A fault, injected for `hours`. `inject` returns what ends it. It can make sites dark for `lasts` hours, `hours` by default.
 
     A message about a site that is dark because of it names one of `codes`. `names` are the domains that it concerns, None for
     all of them.
@@ -59,6 +59,7 @@ class Fault:
     inject: Callable[[Injected], Undo]
     codes: Collection[Code] = ()
     names: Callable[[Injected], Collection[str] | None] = lambda _where: None
+    lasts: float | None = None
 
 
 def _nothing() -> None:
@@ -325,7 +326,8 @@ FAULTS: Sequence[Fault] = (
     Fault("C4 shows another c4 certificate, 6 hours", 6, _reads(_other(Source.C4)), _DRIFT),
     Fault("C4 shows no ports, a day", 24, _reads(_without_ports), (Code.PORTS_NOT_ENABLED,)),
     Fault("C4 loses 8 certificates", 0, _lose, (Code.C4_LOST,)),
-    Fault("customers install 5 text certificates over ours", 0, _paste_over(Source.TEXT), _DRIFT),
+    # Nobody renews them, so they expire.
+    Fault("customers install 5 text certificates over ours", 0, _paste_over(Source.TEXT), _DRIFT, lasts=61 * 24),
     Fault("somebody installs 5 c4 certificates over ours", 0, _paste_over(Source.C4), _DRIFT),
     Fault("DNS: NXDOMAIN, 2 days", 48, _dns(Code.NXDOMAIN), (Code.NXDOMAIN,)),
     Fault("DNS: no CNAME, a day", 24, _dns(Code.CNAME_MISSING), (Code.CNAME_MISSING,)),

@@ -92,7 +92,8 @@ class _Simulation:
         begin = self._sizes.start + timedelta(minutes=round(self._random.uniform(first * 1440, last * 1440)))
         end = begin + timedelta(hours=fault.hours)
         world = self._world
-        cause = self._causes[fault.what] = Cause(fault.what, frozenset(fault.codes), None, begin, end)
+        lasts_until = begin + timedelta(hours=fault.hours if fault.lasts is None else fault.lasts)
+        cause = self._causes[fault.what] = Cause(fault.what, frozenset(fault.codes), None, begin, lasts_until)
 
         def inject() -> None:
             cause.names = fault.names(self._injected)

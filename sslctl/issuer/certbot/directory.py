@@ -92,9 +92,38 @@ def needs_external_account(content: Mapping[str, Any]) -> bool:
 
 
 def find_account(folder: Path, directory_url: str) -> Path | None:
-    """Return the folder of certbot's account at this CA, below the issuer's `folder`; None if there is no account."""
+    """Return the folder of certbot's account at this CA, below the issuer's `folder`; None if there is no account.
+
+    certbot writes the registration last. One that cannot be read was cut off when its process was killed: it is no account.
+    """
+    found = (
+        path.parent for path in _registrations(folder, directory_url) if _read_registration(path) is not None
+    )
+    return min(found, default=None)
+
+
+def remove_cut_off_registrations(folder: Path, directory_url: str) -> None:
+    """Remove registrations that cannot be read, which would end every later run of certbot. The keys stay.
+
+    Call it only while no other process registers.
+    """
+    for path in _registrations(folder, directory_url):
+        if _read_registration(path) is None:
+            path.unlink(missing_ok=True)
+
+
+def _registrations(folder: Path, directory_url: str) -> list[Path]:
     server = directory_url.partition("://")[2]
-    return min((path.parent for path in (folder / ACCOUNTS / server).glob("*/regr.json")), default=None)
+    return list((folder / ACCOUNTS / server).glob("*/regr.json"))
+
+
+def _read_registration(path: Path) -> dict[str, Any] | None:
+    """Return the registration in the file `path`, None if it cannot be read."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def find_account_url(folder: Path, directory_url: str) -> str:
@@ -102,8 +131,5 @@ def find_account_url(folder: Path, directory_url: str) -> str:
     account = find_account(folder, directory_url)
     if account is None:
         return ""
-    try:
-        url = json.loads((account / "regr.json").read_text()).get("uri")
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return ""
+    url = (_read_registration(account / "regr.json") or {}).get("uri")
     return url if isinstance(url, str) else ""

@@ -220,6 +220,7 @@ class CertbotIssuer:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._account() is not None:
                 return
+            directory.remove_cut_off_registrations(self._folder, self._acme.directory_url)
             with tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name:
                 run = Path(name)
                 self._link_accounts(run)

@@ -231,6 +231,17 @@ def test_issue_registers_the_account_again_when_the_ca_does_not_know_it(
     assert read_leaf(issued.certificate).names == ("account.example.test",)
 
 
+def test_issue_succeeds_after_a_kill_cut_off_the_registration_of_the_account(
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
+) -> None:
+    sandbox.add_domain("cutoff.example.test")
+    _certbot(acme, tmp_path / "acme").issue(_order(1, "cutoff.example.test"), _no_url)
+    registration = next((tmp_path / "acme" / "accounts").glob("**/regr.json"))
+    registration.write_text("")
+    issued = _certbot(acme, tmp_path / "acme").issue(_order(2, "cutoff.example.test"), _no_url)
+    assert read_leaf(issued.certificate).names == ("cutoff.example.test",)
+
+
 def test_issuer_reports_an_untested_certbot_once_before_its_first_order(
     sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,3 +143,22 @@ def test_find_missing_profile_names_the_profile_and_what_the_ca_lists(
 )
 def test_needs_external_account_follows_the_directory(content: dict[str, object], is_needed: bool) -> None:
     assert directory.needs_external_account(content) is is_needed
+
+
+def _account(folder: Path, name: str, registration: str) -> Path:
+    account = folder / directory.ACCOUNTS / "ca.test" / "directory" / name
+    account.mkdir(parents=True)
+    (account / "regr.json").write_text(registration)
+    return account
+
+
+@pytest.mark.parametrize("cut_off", ["", '{"body": {}, "ur', "[]", "null"])
+def test_registration_that_was_cut_off_is_no_account(tmp_path: Path, cut_off: str) -> None:
+    broken = _account(tmp_path, "a", cut_off)
+    assert directory.find_account(tmp_path, URL) is None
+    whole = _account(tmp_path, "b", '{"body": {}, "uri": "https://ca.test/account/1"}')
+    assert directory.find_account(tmp_path, URL) == whole
+    directory.remove_cut_off_registrations(tmp_path, URL)
+    assert not (broken / "regr.json").exists()
+    assert (whole / "regr.json").exists()
+    assert directory.find_account_url(tmp_path, URL) == "https://ca.test/account/1"
