@@ -18,6 +18,7 @@ from sslctl.text import clean, decode_text
 
 _MOST_PRINTED = 100
 _LARGEST_LIST = 1 << 26
+_LONGEST_QUOTED = 30
 # No other white space: a control character inside a name must not split it into two good ones.
 _SEPARATORS = re.compile(r"[ \t,;]+")
 _DELIMITERS = ",;\t"
@@ -66,6 +67,10 @@ class _Reader:
         found: list[str] = []
         problems = [line.problem] if line.problem else []
         for text in line.texts:
+            if line.place and len(text) > _LONGEST_QUOTED and "." not in text:
+                # It may be a secret from a wrong file.
+                problems.append(f"{len(text)} characters without a dot are no domain name")
+                continue
             try:
                 found.append(names.normalise(text))
             except BadInput as error:
@@ -189,20 +194,26 @@ def _read_file(file: BinaryIO, notes: list[str]) -> Iterator[_Line]:
         # The file is never cut: nobody would notice the domains left out.
         raise BadInput(f"{shown} is larger than {_LARGEST_LIST} bytes")
     try:
-        lines = decode_text(content).split("\n")
+        text = decode_text(content)
     except UnicodeDecodeError as error:
         raise BadInput(f"{shown} is not text in UTF-8 or UTF-16") from error
+    if "-----BEGIN " in text:
+        # A key that was taken for a list must not be printed line by line.
+        raise BadInput(
+            f"{shown} is a PEM file and no list of domains", hint="--cert and --key take PEM files"
+        )
+    lines = text.split("\n")
     first = next((at for at, line in enumerate(lines) if line.partition("#")[0].strip()), len(lines))
     delimiter = _find_delimiter(lines[first]) if first < len(lines) else None
     if delimiter is not None:
         yield from _read_csv(shown, lines, first, delimiter, notes)
         return
     for number, line in enumerate(lines, 1):
-        text = line.partition("#")[0].strip()
-        texts = [part for part in _SEPARATORS.split(text) if part]
+        stripped = line.partition("#")[0].strip()
+        texts = [part for part in _SEPARATORS.split(stripped) if part]
         if texts:
             yield _Line(f"{shown}, line {number}", texts)
-        elif text:
+        elif stripped:
             yield _Line(f"{shown}, line {number}", (), "it has separators and no name")
 
 

@@ -362,6 +362,9 @@ class Tick:
         )
         is_withheld = any(each.code is Code.C4_LOST for each in self._report.withheld)
         lost = looked.lost if is_withheld else [*looked.lost, *looked.lost_withheld]
+        if self._store.maintenance_pause(now) is not None:
+            # They are not uploaded again yet, which is an Emergency of each.
+            lost = []
         rules = NoticeRules(settings.notify_statuses, settings.notify_repeat, settings.renewal)
         return notices.notify(
             self._store,

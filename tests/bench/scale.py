@@ -94,7 +94,7 @@ def _settled(own: Path, count: int, progress: Progress) -> Sslctl:
     config.write_text(
         f'[c4]\nbase_url = "https://127.0.0.1:9"\ntoken_file = "{own / "token"}"\n'
         '[acme]\ndirectory_url = "https://127.0.0.1:9/directory"\n'
-        '[renewal]\nari = "off"\n'
+        '[cdn]\ncname_suffixes = ["cdn.test"]\n[renewal]\nari = "off"\n'
     )
     sslctl = Sslctl(config, own / "state")
     Fleet(sslctl).fill(names(count, "the result is recorded"), Fleet.settled)

@@ -106,8 +106,19 @@ def _wrong_label(label: str) -> str:
         ):
             return f"accepted with {label}, which reads {read!a}"
     except idna.IDNAError as error:
-        return f"accepted with {label}: {error}"
+        # CAs issue for labels that IDNA 2008 refuses, such as emoji: for these the encoding alone counts (RFC 3492).
+        return "" if _is_whole_punycode(label) else f"accepted with {label}: {error}"
     return ""
+
+
+def _is_whole_punycode(label: str) -> bool:
+    try:
+        read = label[4:].encode().decode("punycode")
+        return read.encode("punycode").decode() == label[4:] and not find_control_character(
+            read, "\u200c\u200d"
+        )
+    except UnicodeError:
+        return False
 
 
 def _wrong_message(message: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from sslctl.certificates.x509 import make_key
 from tests.support.cdn import Cdn
 
 ONE, TWO, THREE = "one.example.com", "two.example.com", "three.example.com"
@@ -243,3 +246,17 @@ def test_dry_run_needs_no_state_and_makes_none(new_cdn: Cdn) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{ONE}: would be recorded\n")
     assert not (new_cdn.folder / "state").exists()
+
+
+def test_key_that_is_taken_for_a_list_is_not_printed(cdn: Cdn, tmp_path: Path) -> None:
+    key = make_key("ecdsa")
+    for content in (key, "".join(key.splitlines()[1:-1]), "\n".join(key.splitlines()[1:-1])):
+        listed = tmp_path / "list"
+        listed.write_text(content)
+        result = cdn.sslctl("add", "--from-file", str(listed))
+        assert result.exit_code == 2
+        assert not any(
+            line in result.stderr + result.stdout for line in key.splitlines()[1:-1] if len(line) > 30
+        )
+    listed.write_text(key)
+    assert "is a PEM file and no list of domains" in cdn.sslctl("recheck", "--from-file", str(listed)).stderr
