@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.bench.fleet import Fleet, names
 from tests.bench.meter import Cost
-from tests.bench.program import Sslctl
+from tests.bench.program import Sslctl, unserved
 from tests.bench.report import MIB, Part, under
 from tests.support.suite import Progress
 
@@ -62,15 +62,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
 def _aged(own: Path, sizes: Sizes, progress: Progress) -> Sslctl:
     """Create a store with nothing due, in which each certificate has replaced many. No service is running."""
     progress(f"making a store of {sizes.domains:,} domains with {sizes.versions} versions each")
-    (own / "token").write_text("s3cret-token\n")
-    (own / "token").chmod(0o600)
-    config = own / "config.toml"
-    config.write_text(
-        f'[c4]\nbase_url = "https://127.0.0.1:9"\ntoken_file = "{own / "token"}"\n'
-        '[acme]\ndirectory_url = "https://127.0.0.1:9/directory"\n'
-        '[cdn]\ncname_suffixes = ["cdn.test"]\n[renewal]\nari = "off"\n'
-    )
-    sslctl = Sslctl(config, own / "state")
+    sslctl = unserved(own)
     fleet = Fleet(sslctl)
     fleet.fill(names(sizes.domains, "aged"), Fleet.settled)
     fleet.age(sizes.versions - 1)

@@ -88,3 +88,16 @@ class Sslctl:
         shutil.rmtree(self.state, ignore_errors=True)
         if copy_of is not None:
             shutil.copytree(copy_of, self.state)
+
+
+def unserved(own: Path) -> Sslctl:
+    """Return sslctl with a configuration and an empty state in `own`; no service answers at the addresses in it."""
+    (own / "token").write_text("s3cret-token\n")
+    (own / "token").chmod(0o600)
+    config = own / "config.toml"
+    config.write_text(
+        f'[c4]\nbase_url = "https://127.0.0.1:9"\ntoken_file = "{own / "token"}"\n'
+        '[acme]\ndirectory_url = "https://127.0.0.1:9/directory"\n'
+        '[cdn]\ncname_suffixes = ["cdn.test"]\n[renewal]\nari = "off"\n'
+    )
+    return Sslctl(config, own / "state")

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from tests.bench import meter
 from tests.bench.fleet import Fleet, names
 from tests.bench.meter import Cost, Failed, Job
-from tests.bench.program import Sslctl, installed
+from tests.bench.program import Sslctl, installed, unserved
 from tests.bench.report import MIB, Part, Row, Table, number, under
 from tests.support.suite import Progress
 
@@ -88,15 +88,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
 def _settled(own: Path, count: int, progress: Progress) -> Sslctl:
     """Create a store of `count` domains with nothing due. No service is called, so none is running."""
     progress(f"making a store of {count:,} domains")
-    (own / "token").write_text("s3cret-token\n")
-    (own / "token").chmod(0o600)
-    config = own / "config.toml"
-    config.write_text(
-        f'[c4]\nbase_url = "https://127.0.0.1:9"\ntoken_file = "{own / "token"}"\n'
-        '[acme]\ndirectory_url = "https://127.0.0.1:9/directory"\n'
-        '[cdn]\ncname_suffixes = ["cdn.test"]\n[renewal]\nari = "off"\n'
-    )
-    sslctl = Sslctl(config, own / "state")
+    sslctl = unserved(own)
     Fleet(sslctl).fill(names(count, "the result is recorded"), Fleet.settled)
     return sslctl
 

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import base64
 import json
-import socketserver
 import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from http.client import HTTPException, HTTPSConnection
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import trustme
 
+from sslctl.sandbox.front import FrontHandler, FrontServer
 from sslctl.sandbox.listeners import ADDRESS, Listener
 from sslctl.sandbox.pebble import Pebble
 
@@ -117,8 +115,7 @@ class AcmeProxy:
     def __enter__(self) -> Self:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert(ADDRESS, "localhost").configure_cert(context)
-        server = _Server((ADDRESS, 0), partial(_Handler, self))
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        server = FrontServer(context, partial(_Handler, self))
         self.directory_url = f"https://{ADDRESS}:{server.server_address[1]}/dir"
         self._listener = Listener(server)
         return self
@@ -186,85 +183,24 @@ def _ordered(payload: Any) -> list[str]:
     return [one["value"] for one in (payload or {}).get("identifiers", ())]
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that hang up or are killed."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 60
-    # Headers and body in one packet; otherwise a client waits for the second.
-    wbufsize = -1
-
+class _Handler(FrontHandler):
     def __init__(self, proxy: AcmeProxy, *connection: Any) -> None:
         self._proxy = proxy
-        self._pebble: tuple[str, HTTPSConnection] | None = None
         super().__init__(*connection)
 
-    def do_GET(self) -> None:
-        self._meet()
-
-    def do_HEAD(self) -> None:
-        self._meet()
-
-    def do_POST(self) -> None:
-        self._meet()
-
-    def finish(self) -> None:
-        self._hang_up()
-        super().finish()
-
-    def _hang_up(self) -> None:
-        if self._pebble is not None:
-            self._pebble[1].close()
-            self._pebble = None
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as http.server names it
-        pass
-
-    def _meet(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def serve(self, body: bytes) -> None:
         question = self._proxy.note(self.path, body)
         if self._proxy.is_down:
             self.close_connection = True
             return
         answer = self._proxy.instead(question)
         if answer is None:
-            answer = self._forward(body)
+            status, headers, content = self.forward(self._proxy.pebble, body)
+            # Link may occur several times; only the directory and alternative chains use it.
+            answer = Answer(status, dict(headers), content)
             self._proxy.learn(question, answer)
             answer = self._proxy.altered(question, answer)
         if answer is SILENCE:
             self.close_connection = True
             return
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.body)
-
-    def _forward(self, body: bytes) -> Answer:
-        url = self._proxy.pebble.directory_url
-        if self._pebble is not None and self._pebble[0] != url:
-            self._hang_up()
-        if self._pebble is None:
-            context = ssl.create_default_context(cafile=str(self._proxy.pebble.ca_bundle))
-            parts = urlsplit(url)
-            self._pebble = url, HTTPSConnection(parts.hostname or "", parts.port, context=context, timeout=30)
-        connection = self._pebble[1]
-        try:
-            connection.request(self.command, self.path, body, dict(self.headers))
-            response = connection.getresponse()
-            content = response.read()
-        except (OSError, HTTPException):
-            self._hang_up()
-            raise
-        # Link may occur several times; only the directory and alternative chains use it.
-        return Answer(response.status, dict(response.getheaders()), content)
+        self.answer(answer.status, answer.headers.items(), answer.body)
