@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -11,6 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sslctl.certificates.pem import CURVES, SHORTEST_RSA, UNREADABLE
 from sslctl.text import clean
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 _HASHES = ("sha256", "sha384", "sha512")
 
@@ -23,14 +26,26 @@ def is_ca(certificate: x509.Certificate) -> bool:
         return False
 
 
-def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Return whether `issuer` is a CA whose name is the issuer of `certificate`, and whose key signed it."""
+def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Return whether the name of `issuer` is the issuer of `certificate`, and its key signed it."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, *UNREADABLE):
         return False
-    # Any key can sign, but only the signature of a CA counts.
-    return is_ca(issuer)
+    return True
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Return whether `certificate` is signed by `issuer`, and `issuer` is a CA: any key can sign."""
+    return is_signed_by(certificate, issuer) and is_ca(issuer)
+
+
+def find_extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+    """Return the extension `kind` of `certificate`, or None."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def is_root(certificate: x509.Certificate) -> bool:
@@ -117,15 +132,11 @@ def _find_key_fault(certificate: x509.Certificate) -> str | None:
 
 
 def _find_usage_fault(certificate: x509.Certificate) -> str | None:
-    extensions = certificate.extensions
-    try:
-        if not extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign:
-            return "must not issue certificates (its key usage does not allow it)"
-    except x509.ExtensionNotFound:
-        pass
-    try:
-        usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
+    usage = find_extension(certificate, x509.KeyUsage)
+    if usage is not None and not usage.key_cert_sign:
+        return "must not issue certificates (its key usage does not allow it)"
+    usages = find_extension(certificate, x509.ExtendedKeyUsage)
+    if usages is None:
         return None
     if ExtendedKeyUsageOID.SERVER_AUTH in usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages:
         return None

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 from cryptography.x509.verification import Store, VerificationError
 
 from sslctl.certificates.chains import Chain
 from sslctl.certificates.issuers import (
+    find_extension,
     find_extension_fault,
     find_issuer_fault,
     find_signature_fault,
     is_ca,
+    is_signed_by,
     readable_name,
 )
-from sslctl.certificates.pem import UNREADABLE, read_certificates, translating_errors
+from sslctl.certificates.pem import read_certificates, translating_errors
 from sslctl.certificates.trust import TrustedRoots, verify_path
 from sslctl.errors import BadInput
 from sslctl.rules.model import Bundle
 from sslctl.text import clean
-
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 # What `cryptography` reports of a path that every browser refuses too, and how it is explained. There is no code to compare.
 _FATAL = {
@@ -70,7 +68,7 @@ def check_bundle(bundle: Bundle, now: datetime) -> None:
 
 def is_precertificate(certificate: x509.Certificate) -> bool:
     """Return whether `certificate` is a precertificate: its poison extension makes it invalid (RFC 6962, section 3.1)."""
-    return _find(certificate, x509.PrecertPoison) is not None
+    return find_extension(certificate, x509.PrecertPoison) is not None
 
 
 @translating_errors("the certificate cannot be read")
@@ -86,13 +84,13 @@ def require_usable_leaf(leaf: x509.Certificate) -> None:
             "the certificate is that of a CA, which browsers refuse as the certificate of a web server",
             hint="Use the certificate that the CA issued for the domain, or create one without CA:TRUE.",
         )
-    usages = _find(leaf, x509.ExtendedKeyUsage)
+    usages = find_extension(leaf, x509.ExtendedKeyUsage)
     if usages is not None and ExtendedKeyUsageOID.SERVER_AUTH not in usages:
         raise BadInput(
             "the certificate is not for web servers: its extended key usage lacks serverAuth",
             hint="Ask the CA for a certificate for TLS servers.",
         )
-    usage = _find(leaf, x509.KeyUsage)
+    usage = find_extension(leaf, x509.KeyUsage)
     if usage is not None and not usage.digital_signature:
         raise BadInput(
             "the certificate is not for web servers: its key usage lacks digitalSignature",
@@ -110,7 +108,7 @@ def find_warnings(leaf: x509.Certificate, chain: Chain, now: datetime, trusted: 
     """
     with translating_errors("the certificate cannot be read"):
         warnings = []
-        if _find(leaf, x509.ExtendedKeyUsage) is None:
+        if find_extension(leaf, x509.ExtendedKeyUsage) is None:
             warnings.append("the certificate has no extended key usage, so Apple's devices refuse it")
         distrust = _find_distrust(leaf, chain, now, trusted)
         return warnings if distrust is None else [*warnings, distrust]
@@ -120,7 +118,7 @@ def _find_distrust(leaf: x509.Certificate, chain: Chain, now: datetime, trusted:
     """Return why browsers do not trust `leaf`, or None."""
     if trusted.trust_path(leaf, chain.certificates, now):
         return None
-    if _is_self_signed(leaf):
+    if is_signed_by(leaf, leaf):
         return "browsers do not trust the certificate: it signed itself"
     end = chain.certificates[-1] if chain.certificates else leaf
     issuer = readable_name(end.issuer)
@@ -135,17 +133,9 @@ def _find_distrust(leaf: x509.Certificate, chain: Chain, now: datetime, trusted:
     return f"browsers do not trust the certificate: its chain ends at {issuer}, which is not one of the CAs that they know"
 
 
-def _is_self_signed(certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, *UNREADABLE):
-        return False
-    return True
-
-
 def _find_issuer_url(leaf: x509.Certificate) -> str | None:
     """Return the URL of the certificate of the issuer (RFC 5280, section 4.2.2.1), or None."""
-    access = _find(leaf, x509.AuthorityInformationAccess)
+    access = find_extension(leaf, x509.AuthorityInformationAccess)
     for one in access or ():
         location = one.access_location
         if one.access_method == AuthorityInformationAccessOID.CA_ISSUERS and isinstance(
@@ -153,11 +143,3 @@ def _find_issuer_url(leaf: x509.Certificate) -> str | None:
         ):
             return clean(location.value, 200)
     return None
-
-
-def _find(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
-    """Return the extension `kind` of `certificate`, or None."""
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None

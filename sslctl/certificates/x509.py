@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from sslctl.certificates.issuers import is_issued_by, readable_name
+from sslctl.certificates.issuers import find_date_fault, find_extension, is_issued_by, readable_name
 from sslctl.certificates.pem import (
     CURVES,
     SHORTEST_RSA,
@@ -152,9 +152,10 @@ def check_pair(
 
 def check_leaf(certificate: x509.Certificate, names: Sequence[str], now: datetime) -> None:
     """Raise `BadInput` unless `certificate` covers `names` and is valid at `now` (aware)."""
-    leaf = _describe(certificate)
-    _check_names(leaf, names)
-    _check_dates(leaf, now)
+    _check_names(_describe(certificate), names)
+    fault = find_date_fault(certificate, now)
+    if fault is not None:
+        raise BadInput(f"the date is wrong: the certificate {fault}")
 
 
 def to_pkcs12(bundle: Bundle, name: str, password: bytes, *, legacy: bool = False) -> bytes:
@@ -212,11 +213,10 @@ def _describe(certificate: x509.Certificate) -> Leaf:
 
 def read_names(certificate: x509.Certificate) -> tuple[str, ...]:
     """Return the dNSNames of `certificate`, in order and without duplicates. Raise `BadInput` for one that is no host name."""
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
+    extension = find_extension(certificate, x509.SubjectAlternativeName)
+    if extension is None:
         return ()
-    names = tuple(dict.fromkeys(name.lower() for name in extension.value.get_values_for_type(x509.DNSName)))
+    names = tuple(dict.fromkeys(name.lower() for name in extension.get_values_for_type(x509.DNSName)))
     # Never repaired: "shop.example.com" followed by a NUL must not become the name that it imitates.
     if any(clean(name) != name for name in names):
         raise BadInput("the certificate contains a name that is not a host name")
@@ -264,15 +264,6 @@ def _check_names(leaf: Leaf, names: Sequence[str]) -> None:
         has = clean(", ".join(leaf.names) or "no names at all", 200)
         raise BadInput(
             f"a name is wrong: {clean(missing[0], 255)} is not in the certificate, which has {has}"
-        )
-
-
-def _check_dates(leaf: Leaf, now: datetime) -> None:
-    if leaf.not_after <= now:
-        raise BadInput(f"the date is wrong: the certificate expired at {leaf.not_after:%Y-%m-%d %H:%M} UTC")
-    if leaf.not_before > now:
-        raise BadInput(
-            f"the date is wrong: the certificate is not valid before {leaf.not_before:%Y-%m-%d %H:%M} UTC"
         )
 
 

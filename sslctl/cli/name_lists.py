@@ -147,23 +147,28 @@ def read_managed(
     listed = read_names(given, file, required=required)
     if listed.sans:
         click.echo("sslctl: note: only `add` uses the other names in the list; they are ignored", err=True)
-    found: list[Domain] = []
-    problems: list[tuple[str, NotManaged]] = []
-    for domain, place in listed.places.items():
-        try:
-            found.append(store.domain(domain))
-        except NotManaged as error:
-            problems.append((place, error))
-    if not problems:
-        return found
-    place, first = problems[0]
-    if len(problems) == 1:
+    found = {one.name: one for one in store.domains_named(listed.domains) if one.deleted_at is None}
+    missing = [name for name in listed.domains if name not in found]
+    if not missing:
+        return list(found.values())
+    # To know why a name is not managed takes a look at all other names; only the first ones are printed.
+    problems = [(listed.places[name], _why_not_managed(store, name)) for name in missing[:_MOST_PRINTED]]
+    if len(missing) == 1:
+        place, first = problems[0]
         message = _at(place, first.message)
         raise NotManaged(
             message if len(listed.places) == 1 else f"{message}; nothing was done", hint=first.hint
         )
-    print_some([f"error: {_at(where, error.message)}" for where, error in problems])
-    raise NotManaged(f"{len(problems)} of {len(listed.places)} domains are not managed; nothing was done")
+    print_some([f"error: {_at(where, error.message)}" for where, error in problems], len(missing))
+    raise NotManaged(f"{len(missing)} of {len(listed.places)} domains are not managed; nothing was done")
+
+
+def _why_not_managed(store: Domains, name: str) -> NotManaged:
+    try:
+        store.domain(name)
+    except NotManaged as error:
+        return error
+    return NotManaged(f"{name} was not managed when the list was read")
 
 
 def _at(place: str, message: str) -> str:
@@ -178,12 +183,16 @@ def _collect(problems: Sequence[str]) -> BadInput:
     return BadInput(f"{len(problems)} names or lines cannot be used; nothing was done")
 
 
-def print_some(messages: Sequence[str]) -> None:
-    """Print the first of `messages`, and the number of the others: thousands of lines would hide what matters."""
+def print_some(messages: Sequence[str], number: int | None = None) -> None:
+    """Print the first of `messages`, and how many others there are of `number`, by default of `messages`.
+
+    Thousands of lines would hide what matters.
+    """
     for message in messages[:_MOST_PRINTED]:
         click.echo(f"sslctl: {message}", err=True)
-    if len(messages) > _MOST_PRINTED:
-        click.echo(f"sslctl: and {len(messages) - _MOST_PRINTED} more like these", err=True)
+    left = (len(messages) if number is None else number) - _MOST_PRINTED
+    if left > 0:
+        click.echo(f"sslctl: and {left} more like these", err=True)
 
 
 def _read_file(file: BinaryIO, notes: list[str]) -> Iterator[_Line]:
