@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import chain
 
 from sslctl.fleet.fleet_trouble import FleetTrouble
-from sslctl.fleet.troubles import EXPIRES_SOON, MOST_NAMES, Group, count_domains
+from sslctl.fleet.troubles import EXPIRES_SOON, MOST_NAMES, Group, count_domains, most_urgent
 from sslctl.notify import Message, MessageKind
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.singapore import format_duration
@@ -92,7 +91,7 @@ def _list_command(groups: Sequence[Group]) -> str:
     command = " ".join(["sslctl list --sort expires", *statuses])
     if EXPIRES_SOON not in headings:
         return command
-    most = max(each.urgency for group in groups for each in group.worst if each.heading == EXPIRES_SOON)
+    most = max(group.longest for group in groups if group.first.heading == EXPIRES_SOON)
     days = max(1, -(-most // timedelta(days=1)))
     expiring = f"sslctl list --sort expires --expiring-within {days}d"
     return f"{command}; {expiring}" if statuses else expiring
@@ -119,8 +118,7 @@ def _body(
     if len(facts) > _MOST_FACTS:
         blocks.append(f"And {len(facts) - _MOST_FACTS} more like these: sslctl daemon-tick prints them")
     shown, left = groups[:parts], groups[parts:]
-    everything = sorted(chain.from_iterable(group.worst for group in groups), key=lambda each: each.urgency)
-    urgent = everything[:names]
+    urgent = most_urgent(groups, names)
     if left:
         lines = (f"{each.shown}, {each.code}" for each in urgent)
         blocks.append("\n".join(["The most urgent:", *lines]))

@@ -49,7 +49,7 @@ class Trouble:
     @property
     def urgency(self) -> timedelta:
         """How far the expiry is from now, before or after it; the longest time if there is none."""
-        return _LAST if self.left is None else abs(self.left)
+        return urgency_of(self.left)
 
     @property
     def shown(self) -> str:
@@ -67,14 +67,19 @@ class Trouble:
 
 @dataclass(slots=True)
 class Group:
-    """`number` troubles with the same heading, owner and reason. `worst` has the most urgent ones, at most `MOST_NAMES`."""
+    """`number` troubles with the same heading, owner and reason.
+
+    `worst` has the most urgent ones, at most `MOST_NAMES`; `longest` is the longest `urgency` of all.
+    """
 
     number: int = 0
     worst: list[Trouble] = field(default_factory=list)
+    longest: timedelta = _NOTHING_LEFT
 
     def add(self, trouble: Trouble) -> None:
         """Count `trouble`."""
         self.number += 1
+        self.longest = max(self.longest, trouble.urgency)
         if len(self.worst) < MOST_NAMES or trouble.urgency < self.worst[-1].urgency:
             self.worst.append(trouble)
             self.worst.sort(key=lambda each: each.urgency)
@@ -122,6 +127,12 @@ class Groups:
         )  # fmt: skip
 
 
+def most_urgent(groups: Iterable[Group], number: int) -> list[Trouble]:
+    """Return the most urgent troubles of all `groups`, at most `number`."""
+    everything = chain.from_iterable(group.worst for group in groups)
+    return sorted(everything, key=lambda each: each.urgency)[:number]
+
+
 def find_status_trouble(domain: Domain | DomainSummary, now: datetime) -> Trouble | None:
     """Return the trouble of a domain that is not in Success, None if it is."""
     verdict = derive_status(domain, now)
@@ -143,9 +154,8 @@ def find_time_left(domain: Domain | DomainSummary, now: datetime) -> timedelta |
     return min(domain.wanted.not_after - now, _NOTHING_LEFT)
 
 
-def urgency_of(domain: Domain | DomainSummary, now: datetime) -> timedelta:
-    """Return how far the expiry of what is served is from `now`, before or after it; the longest time if there is none."""
-    left = find_time_left(domain, now)
+def urgency_of(left: timedelta | None) -> timedelta:
+    """Return how far an expiry is from now, before or after it; the longest time if there is none."""
     return _LAST if left is None else abs(left)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import chain
 
 from sslctl.cli.output.outcomes import write_outcome
 from sslctl.cli.output.phrases import coloured
@@ -21,6 +20,8 @@ from sslctl.fleet.troubles import (
     count_domains,
     doubt_trouble,
     find_status_trouble,
+    find_time_left,
+    most_urgent,
     urgency_of,
 )
 from sslctl.rules.model import Domain, Suspicion
@@ -33,15 +34,14 @@ _MOST_GROUPS = 7
 def write_unwell(domains: Iterable[Domain], number: int, now: datetime) -> None:
     """Write the `number` domains, the most urgent first, each with its next step; more than 10 in groups by reason."""
     if number <= _FEW:
-        for domain in sorted(domains, key=lambda domain: urgency_of(domain, now)):
+        for domain in sorted(domains, key=lambda domain: urgency_of(find_time_left(domain, now))):
             write_outcome(domain, now)
         return
     found = (_find_trouble(domain, now) for domain in domains)
     groups = Groups(trouble for trouble in found if trouble is not None).in_order()
     if len(groups) > _MOST_GROUPS:
         # Some of them may be in groups that are only counted.
-        everything = chain.from_iterable(group.worst for group in groups)
-        urgent = sorted(everything, key=lambda each: each.urgency)[:MOST_NAMES]
+        urgent = most_urgent(groups, MOST_NAMES)
         write_line(paragraph(f"The most urgent: {', '.join(each.shown for each in urgent)}"))
     for group in groups[:_MOST_GROUPS]:
         _write_group(group)

@@ -10,11 +10,11 @@ import pytest
 
 from sslctl.fleet.messages import LONGEST, compose_trouble
 from sslctl.fleet.notices import Recipients, choose_recipients
-from sslctl.fleet.troubles import Group, Groups, find_status_trouble
+from sslctl.fleet.troubles import EXPIRES_SOON, Group, Groups, Trouble, find_status_trouble
 from sslctl.notify import MessageKind
 from sslctl.rules.model import Certificate, Domain, Finding, Source
 from sslctl.rules.notice import Notice
-from sslctl.rules.reasons import REASONS, Code, Status
+from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.text import without_markup
 from tests.support.fakes import START
 from tests.support.store_cases import leaf
@@ -242,3 +242,16 @@ def test_message_of_lost_certificates_names_the_first_and_counts_the_rest() -> N
         in message.body
     )
     assert "`sslctl view d0.test`" in message.body
+
+
+def test_command_of_a_message_lists_also_what_expires_last() -> None:
+    troubles = [
+        Trouble(
+            f"d{days:02}.test", EXPIRES_SOON, "expires", Code.QUEUED, None, Owner.OPERATOR, "It waits.", "Look.",
+            timedelta(days=days),
+        )
+        for days in range(1, 21)
+    ]  # fmt: skip
+    message = compose_trouble(Groups(troubles).in_order())
+    assert message.title == "sslctl: 20 domains expire, the first in 1 day"
+    assert message.body.endswith("sslctl list --sort expires --expiring-within 20d")
