@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Protocol
 
 from sslctl.fleet import spreading
@@ -59,14 +60,16 @@ def plan(
     and that are not due yet.
     """
     tasks: list[Task] = []
-    ordering: dict[str, Domain] = {}
+    ordering: dict[str, tuple[str, ...]] = {}
+    renewals: list[Domain] = []
     for domain in store.candidates(now, rule.before):
         due = schedule.find_due_work(domain, now, rule)
         if due is not None:
             tasks.append(Task(domain.name, due))
             if due.work in _ORDERING:
-                ordering[domain.name] = domain
-    renewals = [ordering[task.name] for task in tasks if task.due.work is Work.RENEW] if max_per_day else []
+                ordering[domain.name] = domain.names
+            if max_per_day and due.work is Work.RENEW:
+                renewals.append(domain)
     selection = spreading.select_renewals(store, renewals, now, rule.before, max_per_day)
     held = {domain.name for domain in selection.held}
     tasks = [task for task in tasks if task.name not in held]
@@ -74,7 +77,9 @@ def plan(
         planned = {task.name for task in tasks}
         early = DueWork(Work.RENEW, spreading.EARLY)
         tasks += [Task(each.name, early, early=True) for each in selection.early if each.name not in planned]
-        tasks += _use_spare_budget([ordering[name] for name in planned if name in ordering], store, now)
+        tasks += _use_spare_budget(
+            [names for name, names in ordering.items() if name not in held], store, now
+        )
     # Even if no renewal of theirs is due: the CA may have issued a certificate for the open order.
     planned = {task.name for task in tasks}
     interrupted = DueWork(Work.RENEW, "its renewal was interrupted")
@@ -87,13 +92,14 @@ def plan(
     return Plan(sorted(tasks, key=lambda task: _ORDER.index(task.due.work)), len(held))
 
 
-def _use_spare_budget(ordering: Sequence[Domain], store: _Store, now: datetime) -> list[Task]:
-    """Return tasks for domains that wait for the CA's limits, as many as the orders for `ordering` leave orders for."""
+def _use_spare_budget(ordering: Iterable[tuple[str, ...]], store: _Store, now: datetime) -> list[Task]:
+    """Return tasks for domains that wait for the CA's limits, as many as orders are left after those for the names `ordering`."""
     spare = store.orders_left(now)
     if spare:
-        # A domain that expired long ago, or has other names now, counts as new too.
-        spare -= sum(not store.is_renewal(domain.names) for domain in ordering)
-    if not spare or spare < 0:
+        # A domain that expired long ago, or has other names now, counts as new too. Once nothing is spare, no more are counted.
+        new = (names for names in ordering if not store.is_renewal(names))
+        spare -= sum(1 for _ in islice(new, spare))
+    if not spare:
         return []
     allowed = DueWork(Work.ISSUE, "it was held back, and the CA's limits allow its order now")
     return [Task(domain.name, allowed) for domain in store.waiting_for_budget(now, spare)]

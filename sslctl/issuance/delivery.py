@@ -7,7 +7,7 @@ again; the same upload twice is harmless.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -139,9 +139,14 @@ class Delivery:
 
         If the edge served `domain` before and serves nothing valid now, that is an Emergency.
         """
-        is_dark = installed is None or is_expired(installed, self._clock())
-        code = Code.UPLOAD_PAUSED if is_dark and self._was_served(domain) else Code.MAINTENANCE
-        require_no_pause(self._store, self._clock(), Step.UPLOAD, code)
+        now = self._clock()
+        try:
+            require_no_pause(self._store, now, Step.UPLOAD)
+        except PassEnded as ended:
+            is_dark = installed is None or is_expired(installed, now)
+            if is_dark and self._was_served(domain):
+                ended.problem = replace(ended.problem, code=Code.UPLOAD_PAUSED)
+            raise
 
     def _was_served(self, domain: Domain) -> bool:
         """Return whether C4 had a certificate of `domain` before: one of ours, or one that sslctl began to replace."""

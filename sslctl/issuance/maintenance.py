@@ -11,10 +11,8 @@ from sslctl.rules.reasons import Code
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 
 
-def require_no_pause(
-    store: MaintenancePauses, now: datetime, step: Step, code: Code = Code.MAINTENANCE
-) -> None:
-    """Raise `PassEnded` with `code` at `step` while a maintenance pause lasts; call it before each order and each change on C4."""
+def require_no_pause(store: MaintenancePauses, now: datetime, step: Step) -> None:
+    """Raise `PassEnded` at `step` while a maintenance pause lasts; call it before each order and each change on C4."""
     pause = store.maintenance_pause(now)
     if pause is not None:
-        raise PassEnded(code, describe(pause), step=step)
+        raise PassEnded(Code.MAINTENANCE, describe(pause), step=step)

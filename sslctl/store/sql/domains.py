@@ -150,14 +150,11 @@ class SqlDomains(SqlQueries, SqlHistory):
         self._stamp_domains("observed_at", names, at)
 
     def record_customers(self, customers: Mapping[str, str]) -> None:
-        sql = f"""UPDATE domain SET customer = :customer
-            WHERE name IN (SELECT value FROM {self._database.dialect.texts(":names")})"""  # noqa: S608 - constants
-        named: dict[str, list[str]] = {}
-        for name, customer in customers.items():
-            named.setdefault(customer, []).append(name)
-        for customer, names in named.items():
+        named = list(customers.items())
+        for start in range(0, len(named), _MOST_IN_ONE_COMMIT):
             with self._database.transaction() as run:
-                run(sql, {"names": json.dumps(names), "customer": customer})
+                for name, customer in named[start : start + _MOST_IN_ONE_COMMIT]:
+                    run("UPDATE domain SET customer = ? WHERE name = ?", (customer, name))
 
     def confirm_dns_checks(self, names: Sequence[str], at: datetime) -> None:
         self._stamp_domains("dns_checked_at", names, at)
