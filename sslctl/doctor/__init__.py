@@ -68,9 +68,6 @@ def examine_together(probes: Sequence[tuple[str, Probe]], seconds: float) -> Ite
     """Run `probes` concurrently and yield their checks; one that takes more than `seconds` is unanswered."""
     begun = [(name, _begin(name, probe)) for name, probe in probes]
     for name, found in begun:
-        if found is None:
-            yield unanswered(name, "not checked: the system starts no further thread", "")
-            continue
         try:
             yield from found.get(timeout=seconds)
         except Empty:
@@ -82,14 +79,14 @@ def unanswered(name: str, detail: str, hint: str) -> Check:
     return Check(name, Grade.BAD, detail, hint, is_outside=True)
 
 
-def _begin(name: str, probe: Probe) -> SimpleQueue[list[Check]] | None:
-    """Run `probe` in a thread, and return the queue of its checks; None if the system starts no thread."""
+def _begin(name: str, probe: Probe) -> SimpleQueue[list[Check]]:
+    """Run `probe` in a thread, and return the queue of its checks."""
     found = SimpleQueue[list[Check]]()
     try:
         # A daemon thread, because one that hangs must not keep the process from ending.
         threading.Thread(target=lambda: found.put(list(examine(name, probe))), name=name, daemon=True).start()
     except RuntimeError:
-        return None
+        found.put([unanswered(name, "not checked: the system starts no further thread", "")])
     return found
 
 

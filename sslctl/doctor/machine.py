@@ -13,8 +13,8 @@ from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import AcmeSection, CdnSection, NotifySection, SafetySection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer.certbot import listener, versions
-from sslctl.notify.sender import AppriseNotifier
-from sslctl.notify.urls import read_route_urls, read_urls
+from sslctl.notify import Notifier
+from sslctl.notify.configured import make_notifier, make_routes
 from sslctl.store.keyring import Keyring
 from sslctl.system.ownership import can_others_change, user_name
 from sslctl.text import clean
@@ -114,21 +114,23 @@ def trusted_roots(safety: SafetySection) -> Iterator[Check]:
 
 def notifications(notify: NotifySection) -> Iterator[Check]:
     """Check that people are notified, and that the URLs can be read; no message is sent."""
-    name, urls, routes = NOTIFICATIONS, read_urls(notify), read_route_urls(notify)
-    if not urls:
+    notifier, routes = make_notifier(notify), make_routes(notify)
+    if notifier is None:
         yield warn(
-            name, "nobody is notified of trouble", "set notify.urls_file, and test it with `sslctl notify`"
+            NOTIFICATIONS,
+            "nobody is notified of trouble",
+            "set notify.urls_file, and test it with `sslctl notify`",
         )
         return
-    AppriseNotifier(urls)
     parts = [
-        _count_urls(len(urls)),
-        *(f"route {clean(route.key)}: {_count_urls(len(own))}" for route, own in routes),
+        _count_urls(notifier),
+        *(f"route {clean(route.key)}: {_count_urls(route.notifier)}" for route in routes),
     ]
-    yield ok(name, "; ".join(parts))
+    yield ok(NOTIFICATIONS, "; ".join(parts))
 
 
-def _count_urls(number: int) -> str:
+def _count_urls(notifier: Notifier) -> str:
+    number = len(notifier.schemes)
     return "1 URL" if number == 1 else f"{number} URLs"
 
 

@@ -183,8 +183,8 @@ class Looks:
         same, customers = [], dict[str, str]()
         for record in self._c4.inventory():
             seen = unseen.get(record.name)
-            if seen is not None and record.customer not in ("", seen.customer):
-                customers[seen.name] = record.customer
+            if seen is not None and (customer := record.new_customer(seen.customer)):
+                customers[seen.name] = customer
             if seen is not None and _is_same(seen, record.certificate):
                 same.append(seen.name)
                 del unseen[record.name]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from itertools import chain
 from typing import Protocol
 
 from sslctl.fleet.fleet_trouble import FleetTrouble, Label, find_ended, find_unreached, find_unusable
@@ -67,15 +68,11 @@ class NoticeRules:
 
 @dataclass(slots=True)
 class _Inbox:
-    """What concerns the URLs of one notifier.
-
-    `lasting` is what is repeated, `elsewhere` the domains whose trouble concerns other URLs only.
-    """
+    """What concerns the URLs of one notifier. `elsewhere` are the domains whose trouble concerns other URLs only."""
 
     notifier: Notifier
     groups: Groups = field(default_factory=Groups)
     warnings: list[Trouble] = field(default_factory=list)
-    lasting: set[Label] = field(default_factory=set)
     elsewhere: set[str] = field(default_factory=set)
     fleet: list[FleetTrouble] = field(default_factory=list)
     lost: Sequence[str] = ()
@@ -157,15 +154,10 @@ def _sort_in(
     A domain is reported for one reason only, the gravest one.
     """
     reported: set[str] = set()
-    for domain in store.listing(Query(statuses=rules.statuses), now).domains:
-        trouble = find_status_trouble(domain, now)
-        # It may have recovered since the query.
-        if trouble is not None:
-            reported.add(trouble.name)
-            for inbox in choose(trouble):
-                inbox.groups.add(trouble)
-                inbox.lasting.add((trouble.name, trouble.label))
-    for trouble in find_expiring_troubles(store, now, rules.renewal):
+    listing = store.listing(Query(statuses=rules.statuses), now)
+    # One may have recovered since the query.
+    in_statuses = filter(None, (find_status_trouble(domain, now) for domain in listing.domains))
+    for trouble in chain(in_statuses, find_expiring_troubles(store, now, rules.renewal)):
         if trouble.name not in reported:
             reported.add(trouble.name)
             for inbox in choose(trouble):
@@ -194,7 +186,7 @@ def _write_trouble(inbox: _Inbox, before: Notice, rules: NoticeRules, now: datet
     moved = frozenset(each for each in before.troubles if each[0] in inbox.elsewhere)
     troubles = frozenset(inbox.groups.labels | in_fleet) | moved
     ended = find_ended(before.troubles, inbox.fleet)
-    lasting = frozenset(inbox.lasting | in_fleet)
+    lasting = frozenset(each for each in inbox.groups.labels if not is_expiry(each[1])) | in_fleet
     has_news = bool(ended or inbox.lost)
     recipients = choose_recipients(before, troubles, lasting, rules.repeat, now, has_news=has_news)
     groups = inbox.groups.in_order()

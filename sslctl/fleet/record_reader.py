@@ -29,9 +29,8 @@ class Answer:
 
     @property
     def new_customer(self) -> str:
-        """The customer that C4 names, if that is another one than before; otherwise empty. A known one is never removed."""
-        customer = "" if self.record is None else self.record.customer
-        return "" if customer == self.domain.customer else customer
+        """The customer that C4 names, if that is another one than before; otherwise empty."""
+        return "" if self.record is None else self.record.new_customer(self.domain.customer)
 
 
 class RecordReader:

@@ -46,11 +46,6 @@ class TickResult:
     maintenance: MaintenancePause | None
 
     @property
-    def notice(self) -> Notice:
-        """The last notice of trouble to the URLs without a route."""
-        return self.notices.get(NoticeKey(), Notice())
-
-    @property
     def pinged(self) -> bool | None:
         """Whether the ping succeeded; None if none was sent."""
         return None if self.ping_error is None else not self.ping_error

@@ -8,7 +8,7 @@ from sslctl.config.settings import NotifySection, RouteSection
 from sslctl.errors import ConfigError
 from sslctl.notify import Notifier, Route, UnusableRoute
 from sslctl.notify.sender import AppriseNotifier
-from sslctl.notify.urls import read_route_urls, read_urls, try_route_urls
+from sslctl.notify.urls import read_urls, try_route_urls
 from sslctl.rules.reasons import Owner
 
 
@@ -20,7 +20,12 @@ def make_notifier(section: NotifySection) -> Notifier | None:
 
 def make_routes(section: NotifySection) -> list[Route]:
     """Return the routes with their notifiers. Raise `ConfigError` if one cannot be used."""
-    return [_make_route(route, urls) for route, urls in read_route_urls(section)]
+    routes = []
+    for route, urls in try_route_urls(section):
+        if isinstance(urls, ConfigError):
+            raise urls
+        routes.append(_make_route(route, urls))
+    return routes
 
 
 def make_usable_routes(section: NotifySection) -> tuple[list[Route], list[UnusableRoute]]:

@@ -21,18 +21,6 @@ def read_urls(section: NotifySection) -> tuple[str, ...]:
     return (*section.urls, *read_urls_file(section.urls_file, "notify.urls_file"))
 
 
-def read_route_urls(section: NotifySection) -> list[tuple[RouteSection, tuple[str, ...]]]:
-    """Return each `[[notify.route]]` with the URLs of its file.
-
-    Raise `ConfigError` if a file holds none, or if there are no URLs without a route: what no route matches would reach nobody.
-    """
-    results = try_route_urls(section)
-    for _, urls in results:
-        if isinstance(urls, ConfigError):
-            raise urls
-    return [(route, urls) for route, urls in results if not isinstance(urls, ConfigError)]
-
-
 def try_route_urls(section: NotifySection) -> list[tuple[RouteSection, tuple[str, ...] | ConfigError]]:
     """Return each `[[notify.route]]` with the URLs of its file, or with the error if these cannot be used.
 

@@ -54,7 +54,8 @@ class Resolver:
         try:
             response = self._ask(name, kind, max(0.0, until - time.monotonic()))
         except dns.resolver.NoNameservers as error:
-            odd = self._read_odd_caa(name, until) if kind == dns.rdatatype.CAA else None
+            is_rejected = any(isinstance(each[3], dns.exception.FormError) for each in _errors(error))
+            odd = self._read_odd_caa(name, until) if kind == dns.rdatatype.CAA and is_rejected else None
             if odd is not None:
                 return odd
             usable = _find_overlong_chain(error) or self._ask_after_failure(name, kind, error, until)
@@ -148,14 +149,10 @@ def _read(response: dns.message.Message, name: dns.name.Name, kind: dns.rdatatyp
         rrset.name: rrset[0].target for rrset in response.answer if rrset.rdtype == dns.rdatatype.CNAME
     }
     chain, endless = follow(name, targets)
-    found = response.get_rrset(response.answer, chain[-1], dns.rdataclass.IN, kind)
-    records = tuple[dns.rdata.Rdata, ...](found or ())
-    if kind == dns.rdatatype.CAA:
-        # As the fast path returns them.
-        records = tuple(dns.rdata.GenericRdata(each.rdclass, kind, each.to_digestable()) for each in records)
+    records = response.get_rrset(response.answer, chain[-1], dns.rdataclass.IN, kind)
     return DnsAnswer(
         chain=chain,
-        records=records,
+        records=tuple(records or ()),
         exists=response.rcode() != dns.rcode.NXDOMAIN,
         endless=endless,
     )

@@ -142,7 +142,6 @@ def _tick(
         listed = Path(own) / "names.txt"
         listed.write_text("\n".join(many))
         sslctl.run("add", first)
-        # Exit code 5: all of them are Pending now.
         sslctl.run("add", "--no-wait", "--from-file", str(listed))
         cost = sslctl.run("daemon-tick", "--quiet", sample_seconds=_SAMPLE_SECONDS if sample else 0)
         sslctl.require(count + 1, "Success")

@@ -103,7 +103,6 @@ def _measure_at(sslctl: Sslctl, count: int, grown: _Grown, progress: Progress) -
         listed = Path(own) / "names.txt"
         listed.write_text("\n".join(names(count, "added")))
         empty = Sslctl(sslctl.config, Path(own) / "state")
-        # Exit code 5: all of them are Pending now.
         grown.add("add", count, empty.run("add", "--no-wait", "--from-file", str(listed)))
         if len(empty.ask("list", "--status", "pending")["domains"]) != count:
             raise Failed("add did not record every name")

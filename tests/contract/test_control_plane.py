@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sslctl.certificates.x509 import make_csr, make_key, read_leaf
+from sslctl.certificates.x509 import read_leaf
 from sslctl.control_plane import (
     NOTHING,
     Changed,
@@ -20,7 +20,7 @@ from sslctl.control_plane import (
     TextCertificatePresent,
     UnknownDomain,
 )
-from sslctl.rules.model import Bundle, Order, Source
+from sslctl.rules.model import Bundle, Source
 from tests.support.cdn import SUFFIX, Cdn
 from tests.support.fake_c4 import FakeC4
 from tests.support.fakes import Clock, FakeIssuer
@@ -37,10 +37,7 @@ class Case:
 
     def pair(self, *names: str) -> Bundle:
         """Return a pair that is valid for 90 days."""
-        key = make_key("ecdsa")
-        order = Order(0, 0, names, make_csr(key, names), self.clock())
-        issued = FakeIssuer(self.clock).issue(order, lambda _url: None)
-        return Bundle(issued.certificate, issued.chain, key)
+        return FakeIssuer(self.clock).pair(*names)
 
 
 @pytest.fixture(params=["fake", "client"])

@@ -18,9 +18,8 @@ import dns.name
 import trustme
 
 from sslctl.app import App
-from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.cli.main import run
-from sslctl.rules.model import Bundle, Order
+from sslctl.rules.model import Bundle
 from sslctl.sandbox.c4.server import ReferenceC4
 from tests.support.dns_zone import DnsZone
 from tests.support.fakes import Clock, FakeIssuer
@@ -124,10 +123,7 @@ class Cdn:
 
     def text_pair(self, *names: str, days: float = 90) -> Bundle:
         """Return a customer's own pair, from a CA that sslctl does not know, valid from now on."""
-        key = make_key("ecdsa")
-        order = Order(0, 0, names, make_csr(key, names), self.clock())
-        issued = FakeIssuer(self.clock, timedelta(days=days)).issue(order, lambda _url: None)
-        return Bundle(issued.certificate, issued.chain, key)
+        return FakeIssuer(self.clock, timedelta(days=days)).pair(*names)
 
     def paste(self, bundle: Bundle) -> tuple[str, ...]:
         """Write a pair into files; return the options of `add` that name them."""

@@ -58,15 +58,6 @@ class FakeC4:
         """Install a certificate for `name` in place of whatever is there, as its customer can; or lose it."""
         self._change(name, installed)
 
-    def knows(self, name: str) -> bool:
-        """Return whether there is a domain `name`."""
-        return name in self._records
-
-    def serving(self, name: str) -> Installed | None:
-        """Return what the edge really serves for `name`."""
-        record = self._records.get(name)
-        return None if record is None else record.certificate
-
     # The control plane
 
     def domain(self, name: str) -> Record:

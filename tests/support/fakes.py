@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sslctl.certificates.x509 import read_leaf
+from sslctl.certificates.x509 import make_csr, make_key, read_leaf
 from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindow, RenewalWindows
 from sslctl.notify import Message, Undelivered
 from sslctl.rules.model import Bundle, Order
@@ -70,6 +70,12 @@ class FakeIssuer:
             raise self.refusals.pop(0)
         self.issued[url] = Issued(self._sign(order), self.chain)
         return self.issued[url]
+
+    def pair(self, *names: str) -> Bundle:
+        """Return a new pair for `names` from this CA."""
+        key = make_key("ecdsa")
+        issued = self.issue(Order(0, 0, names, make_csr(key, names), self.clock()), lambda _url: None)
+        return Bundle(issued.certificate, issued.chain, key)
 
     def collect(self, order: Order) -> Issued | None:
         """See `Issuer.collect`."""

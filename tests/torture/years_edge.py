@@ -55,11 +55,6 @@ class Edge:
         serving = self._serving.get(name)
         return serving is not None and serving.not_after > self._clock()
 
-    def expiry(self, name: str) -> datetime | None:
-        """Return when what the edge serves for `name` expires, None if it serves nothing."""
-        serving = self._serving.get(name)
-        return None if serving is None else serving.not_after
-
     def let_expire(self) -> None:
         """Note the sites whose certificates have expired by now."""
         while self._expiries and self._expiries[0][0] <= self._clock():

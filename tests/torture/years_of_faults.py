@@ -47,7 +47,7 @@ _AFTERMATH = _DAY
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    """Simulate two years of 2,000 domains, or 200 days of 60 with some of the faults."""
+    """Simulate two years of 2,000 domains, or 150 days of 60 with some of the faults."""
     sizes = _SMALL if small else _WHOLE
     seed = int(os.environ.get("TORTURE_SEED", "13"))
     faults = [fault for fault in FAULTS if not small or fault.what.startswith(_IN_SMALL)]

@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from itertools import count
@@ -16,15 +15,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from sslctl.app import App
-from sslctl.certificates.x509 import make_csr, make_key, read_leaf
+from sslctl.certificates.x509 import read_leaf
 from sslctl.cli.main import run
 from sslctl.control_plane import Installed, State
 from sslctl.errors import Exit
 from sslctl.preflight import PreflightError
-from sslctl.rules.model import Bundle, Order, Source
+from sslctl.rules.model import Bundle, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.singapore import next_midnight
 from sslctl.store.sqlite.waiting import Waiting
+from tests.support.cdn import Result
 from tests.support.dying_store import Killed
 from tests.support.fake_c4 import FakeC4
 from tests.support.fakes import Clock, FakeIssuer, FakeNotifier
@@ -51,15 +51,6 @@ class Dns:
             for code in (*(fault(name) for fault in self.faults), self.troubles.get(name)):
                 if code is not None:
                     raise PreflightError(code, f"what DNS has for {name}", cname_target)
-
-
-@dataclass(frozen=True)
-class Result:
-    """The result of a command: exit code, standard output and standard error."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
 
 
 class World:
@@ -227,15 +218,12 @@ class World:
 
     def pair(self, name: str, days: float) -> Bundle:
         """Return a customer's own pair for `name`, valid from now on for `days`."""
-        key = make_key("ecdsa")
         self.text_ca.lifetime = timedelta(days=days)
-        order = Order(0, 0, (name,), make_csr(key, (name,)), self.clock())
-        issued = self.text_ca.issue(order, lambda _url: None)
+        pair = self.text_ca.pair(name)
         self.text_ca.issued.clear()
-        return Bundle(issued.certificate, issued.chain, key)
+        return pair
 
-    def place(self, name: str, source: Source, days: float) -> datetime:
-        """Let somebody else install a certificate for `name` on C4; return its expiry."""
+    def place(self, name: str, source: Source, days: float) -> None:
+        """Let somebody else install a certificate for `name` on C4."""
         leaf = read_leaf(self.pair(name, days).certificate)
         self.c4.place(name, Installed(source, leaf.fingerprint, leaf.not_after, State.ACTIVE))
-        return leaf.not_after

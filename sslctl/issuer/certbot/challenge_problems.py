@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from sslctl.rules.reasons import Code
 
-_BY_TYPE = {
+BY_TYPE = {
     "rateLimited": Code.CA_RATE_LIMITED,
     "serverInternal": Code.CA_UNAVAILABLE,
     "caa": Code.CAA_FORBIDS,
@@ -43,7 +43,7 @@ def find_code(name: str, typ: str, detail: str) -> Code:
         return _code_of_dns(name, detail)
     if typ == "connection":
         return _code_of_connection(name, detail)
-    return _BY_TYPE.get(typ, Code.CHALLENGE_FAILED)
+    return BY_TYPE.get(typ, Code.CHALLENGE_FAILED)
 
 
 def describe_hop(name: str, detail: str) -> str:

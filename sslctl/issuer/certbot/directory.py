@@ -96,10 +96,7 @@ def find_account(folder: Path, directory_url: str) -> Path | None:
 
     certbot writes the registration last. One that cannot be read was cut off when its process was killed: it is no account.
     """
-    found = (
-        path.parent for path in _registrations(folder, directory_url) if _read_registration(path) is not None
-    )
-    return min(found, default=None)
+    return min(_read_accounts(folder, directory_url), default=None)
 
 
 def remove_cut_off_registrations(folder: Path, directory_url: str) -> None:
@@ -110,6 +107,12 @@ def remove_cut_off_registrations(folder: Path, directory_url: str) -> None:
     for path in _registrations(folder, directory_url):
         if _read_registration(path) is None:
             path.unlink(missing_ok=True)
+
+
+def _read_accounts(folder: Path, directory_url: str) -> dict[Path, dict[str, Any]]:
+    """Return the folder of each account at this CA with its registration."""
+    found = ((path.parent, _read_registration(path)) for path in _registrations(folder, directory_url))
+    return {account: content for account, content in found if content is not None}
 
 
 def _registrations(folder: Path, directory_url: str) -> list[Path]:
@@ -128,8 +131,6 @@ def _read_registration(path: Path) -> dict[str, Any] | None:
 
 def find_account_url(folder: Path, directory_url: str) -> str:
     """Return the URL of our account at this CA (RFC 8555 section 7.3), as certbot stored it; empty if it cannot be read."""
-    account = find_account(folder, directory_url)
-    if account is None:
-        return ""
-    url = (_read_registration(account / "regr.json") or {}).get("uri")
+    accounts = _read_accounts(folder, directory_url)
+    url = accounts[min(accounts)].get("uri") if accounts else ""
     return url if isinstance(url, str) else ""

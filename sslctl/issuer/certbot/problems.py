@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sslctl.issuer import IssueError
-from sslctl.issuer.certbot.challenge_problems import describe_hop, find_code
+from sslctl.issuer.certbot.challenge_problems import BY_TYPE, describe_hop, find_code
 from sslctl.net import retry_after
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.reasons import REASONS, Code
@@ -16,15 +16,7 @@ from sslctl.text import clean
 _PREFIX = "urn:ietf:params:acme:error:"
 
 # RFC 8555, section 6.7. Types that are not listed refuse the request, not the name.
-_BY_TYPE = {
-    "rateLimited": Code.CA_RATE_LIMITED,
-    "serverInternal": Code.CA_UNAVAILABLE,
-    "badNonce": Code.CA_UNAVAILABLE,
-    "orderNotReady": Code.CA_VALIDATING,
-    "caa": Code.CAA_FORBIDS,
-    "rejectedIdentifier": Code.NAME_REFUSED,
-    "unsupportedIdentifier": Code.NAME_REFUSED,
-}
+_BY_TYPE = {**BY_TYPE, "badNonce": Code.CA_UNAVAILABLE, "orderNotReady": Code.CA_VALIDATING}
 # Let's Encrypt's texts about its limits (Boulder, ratelimits/limiter.go, Decision.Result), most specific first. None: the
 # limit belongs to a name that the text does not tell. Any other limit belongs to the account.
 _NAMED = r'"(?P<key>[a-z0-9.-]{1,253})"'
