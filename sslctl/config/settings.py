@@ -295,6 +295,9 @@ _READ: dict[str, Callable[[object], object]] = {
 }
 """The reader of each key. A new key needs a field with its default above, and a line here."""
 
+ARRAYS_OF_TABLES = (("notify", "route"),)
+"""The section and key of what the environment cannot hold."""
+
 _DEFAULTS = Config()
 _SECTIONS = tuple(each.name for each in fields(Config) if each.name != "path")
 _SYSTEM_FILE = Path("/etc/sslctl/config.toml")
