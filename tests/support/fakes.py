@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -54,6 +55,7 @@ class FakeIssuer:
         self.pending: set[str | None] = set()
         self.suggested: Callable[[str], RenewalWindow | None] | None = None
         self.asked: list[str] = []
+        self._numbers = count(1)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
         self.chain = self._make_chain()
@@ -64,12 +66,16 @@ class FakeIssuer:
         url = order.url
         if url is None:
             self.orders.append(order.names)
-            url = f"https://ca.test/order/{len(self.orders)}"
+            url = self.new_url()
             on_url(url)
         if self.refusals:
             raise self.refusals.pop(0)
         self.issued[url] = Issued(self._sign(order), self.chain)
         return self.issued[url]
+
+    def new_url(self) -> str:
+        """Return the URL of a new order. No two are equal, also if two threads order at the same time."""
+        return f"https://ca.test/order/{next(self._numbers)}"
 
     def pair(self, *names: str) -> Bundle:
         """Return a new pair for `names` from this CA."""

@@ -43,7 +43,7 @@ class FaultyCa(FakeIssuer):
         if self.after_orders:
             if order.url is None:
                 self.orders.append(order.names)
-                on_url(f"https://ca.test/order/{len(self.orders)}")
+                on_url(self.new_url())
             self._raise_first(self.after_orders)
         return self._with_chain(super().issue(order, on_url, replaces=replaces))
 

@@ -65,7 +65,11 @@ def pause(cdn: Cdn, until: str = "2h", *options: str) -> Any:
 def tick(cdn: Cdn, *, exit_code: int = 0, **moved: float) -> Any:
     cdn.clock.move(**moved)
     result = cdn.sslctl("daemon-tick", "--json")
-    assert result.exit_code == exit_code, [(d["domain"],d["status"],d["reason"],d["error"]) for d in result.json.get("domains",[]) if d["status"]!="Success" or d["error"]]
+    assert result.exit_code == exit_code, [
+        (d["domain"], d["status"], d["reason"], d["error"])
+        for d in result.json.get("domains", [])
+        if d["status"] != "Success" or d["error"]
+    ]
     return result.json
 
 
