@@ -16,6 +16,7 @@ from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
 from sslctl.cli.output.unwell import write_unwell
 from sslctl.cli.run_batch import run_passes
 from sslctl.errors import Exit
+from sslctl.fleet.one_tick import TickRuns
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.tick_result import TickResult
 from sslctl.rules import singapore
@@ -37,11 +38,11 @@ from sslctl.rules.renewal import Alert
 @json_option
 @click.pass_obj
 def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet: bool, as_json: bool) -> int:
-    """Run everything that is due. cron runs this every hour.
+    """Run everything that is due. cron runs this every 5 minutes.
 
     Renews certificates from 7 days before their expiry on, retries uploads that C4 did not take, and once a day, from
     00:00 Singapore time on, rechecks all domains of source c4 in Failure, Pending or Expired. The next run makes up for
-    a missed midnight.
+    a missed midnight. While another tick runs, this one does nothing, prints so, and ends with 0.
     """
     if now is not None and not dry_run:
         raise click.UsageError("--now goes with --dry-run")
@@ -50,7 +51,11 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
         at = now or app.clock()
         _print_plan(app.plan(at, force=force), at, app.store.maintenance_pause(at), as_json=as_json)
         return Exit.OK
-    result = app.tick(partial(run_passes, app, print_each=False)).run(force=force)
+    try:
+        result = app.tick(partial(run_passes, app, print_each=False)).run(force=force)
+    except TickRuns as running:
+        _print_skipped(running, app.clock(), quiet=quiet, as_json=as_json)
+        return Exit.OK
     if as_json:
         _print_json(app, result)
     elif not quiet or result.needs_attention:
@@ -77,6 +82,15 @@ def _print_plan(plan: Plan, at: datetime, maintenance: MaintenancePause | None, 
     write_line(f"{singapore.format_sgt(at)}: {len(plan.tasks)} due; nothing was done (--dry-run)")
 
 
+def _print_skipped(running: TickRuns, at: datetime, *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        write_json_list(
+            json_shapes.envelope(at=json_shapes.instant(at), skipped=running.message), "domains", ()
+        )
+    elif not quiet:
+        write_line(f"{singapore.format_sgt(at)}: nothing was done, because {running.message}")
+
+
 def _print_json(app: App, result: TickResult) -> None:
     answer = json_shapes.envelope(
         at=json_shapes.instant(result.at),
@@ -86,6 +100,7 @@ def _print_json(app: App, result: TickResult) -> None:
         managed={status.value: result.counts.get(status, 0) for status in Status},
         **json_shapes.notices(result.notices),
         pinged=result.pinged,
+        skipped=None,
         lost_on_c4=result.lost,
         new_warnings=dict(sorted(result.warned.items())),
         look_trouble=result.look_trouble or None,

@@ -31,7 +31,7 @@ COMMANDS = {
     "delete": "Stop managing domains, and remove their certificates from the edge.",
     "adopt": "Keep the certificates that others installed on C4.",
     "recheck": "Check domains now: those named, or all that are not well.",
-    "daemon-tick": "Run everything that is due; cron runs this every hour.",
+    "daemon-tick": "Run everything that is due; cron runs this every 5 minutes.",
     "forecast": "Show how many orders the coming days bring.",
     "audit": "Show who did what, and verify that nobody edited the history.",
     "claims": "List which process works on what, and break the claim of one that hangs.",

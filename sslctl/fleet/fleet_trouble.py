@@ -36,7 +36,7 @@ CA_DOWN: Label = (Code.CA_UNAVAILABLE, _WHOLE_FLEET)
 # Pauses in which nothing at all is ordered.
 _PAUSES = (LimitKind.ACCOUNT, LimitKind.BREAKER)
 _STOPPED_BY_CA = (Code.CA_UNAVAILABLE, Code.CA_REFUSED, Code.CA_RATE_LIMITED, Code.BUDGET_HELD)
-# A look at each domain is due every 23.5 hours. If one is 50 minutes late, C4 has not answered at two ticks in a row: an outage
+# A look at each domain is due every 23.5 hours. If one is 50 minutes late, C4 has not answered for so long: an outage
 # of some minutes, such as a restart at night, is no reason to wake people.
 _LOOK_IS_LATE = timedelta(hours=24, minutes=20)
 _MOST_COUNTED = 1000

@@ -19,7 +19,8 @@ from typing import Protocol
 
 from sslctl.control_plane import ControlPlane, ControlPlaneError, NoInventory
 from sslctl.errors import Busy
-from sslctl.fleet.record_reader import Answer, RecordReader, in_threads
+from sslctl.fleet.onboarding_looks import look_at_new_domains
+from sslctl.fleet.record_reader import Answer, RecordReader, in_threads, waits_for_c4
 from sslctl.issuance.claims import claimed
 from sslctl.issuance.order_checks import find_problem
 from sslctl.issuance.suspicions import SuspicionLimit
@@ -34,7 +35,7 @@ from sslctl.rules.pass_result import (
     step_of,
     suspect,
 )
-from sslctl.rules.reasons import REASONS, Code, Owner
+from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.status import queued_finding
@@ -130,6 +131,10 @@ class Looks:
             self._looked.is_blind = True
         self._looked.is_refused = self._reader.is_refused
         return self._looked
+
+    def look_at_new(self) -> list[str]:
+        """Look at the DNS of new domains that do not point at the CDN yet; return those that do by now."""
+        return look_at_new_domains(self._store, self._prober, self._clock())
 
     def run_after_restore(self) -> Looked:
         """Look at all domains, but one by one only at the first ones that differ; the next tick looks at the others."""
@@ -338,14 +343,7 @@ class Looks:
 
 def _may_ask(domains: Iterable[Domain], now: datetime) -> list[Domain]:
     """Return `domains` without those about which C4 did not answer a pass, and whose next try is later."""
-    return [domain for domain in domains if not _waits_for_c4(domain, now)]
-
-
-def _waits_for_c4(domain: Domain, now: datetime) -> bool:
-    known = domain.unconfirmed or domain.finding
-    if known is None or known.retry_at is None or known.retry_at <= now:
-        return False
-    return REASONS[known.code].owner is Owner.C4 or known.code in (Code.C4_ACTIVATING, Code.C4_TOKEN_REFUSED)
+    return [domain for domain in domains if not waits_for_c4(domain, now)]
 
 
 def _share(number: int, since: timedelta, period: timedelta) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Record, Unauthorized, UnknownDomain
 from sslctl.rules.model import Domain
+from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.system.threads import map_in_threads
 
 _THREADS = 32
@@ -87,6 +89,14 @@ class RecordReader:
             return None
         self._unanswered = 0
         return answer
+
+
+def waits_for_c4(domain: Domain, now: datetime) -> bool:
+    """Return whether C4 did not answer a pass over `domain`, and is not to be asked about it again yet."""
+    known = domain.unconfirmed or domain.finding
+    if known is None or known.retry_at is None or known.retry_at <= now:
+        return False
+    return REASONS[known.code].owner is Owner.C4 or known.code in (Code.C4_ACTIVATING, Code.C4_TOKEN_REFUSED)
 
 
 def in_threads(function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:

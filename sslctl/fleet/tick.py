@@ -3,21 +3,22 @@
 A tick goes through these steps, in this order:
 
 1. Check the database for damage, for 0.2 seconds. Raise `StateError` if it is damaged.
-2. Take the kernel's lock and the claim. Raise `Busy` if another tick runs.
+2. Take the kernel's lock and the claim. Raise `TickRuns`, or `Busy`, if another tick runs (`one_tick`).
 3. If the database is too large for step 1, check the next part of it, for 0.2 seconds. Plan: find the domains that are due,
    most urgent first.
 4. If there is work and the database is too large for step 1, check the rows that the passes need, and further parts of it,
    for 2 seconds.
 5. Run a pass over each planned domain.
-6. Ask the CA for renewal information (ARI), unless that is off. Plan again, and run the passes that are due now.
-7. Look at what C4 has for each domain once a day, and at its DNS once a week (`looks`). Upload what C4 has lost.
-8. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
-9. Record the milestone.
-10. Notify people of the domains in the configured statuses, of certificates that expire without a successor, of trouble of the
-    whole fleet such as what step 8 withheld, and of new warnings.
-11. Release the claim and the lock.
-12. Send the ping, unless a pass met a bug, its result could not be recorded, step 8 withheld something, or a notice of step
-    10 reached nobody.
+6. Look at the DNS of new domains that do not point at the CDN yet (`onboarding_looks`), and run a pass over each that does by now.
+7. Ask the CA for renewal information (ARI), unless that is off. Plan again, and run the passes that are due now.
+8. Look at what C4 has for each domain once a day, and at its DNS once a week (`looks`). Upload what C4 has lost.
+9. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
+10. Record the milestone.
+11. Notify people of the domains in the configured statuses, of certificates that expire without a successor, of trouble of the
+    whole fleet such as what step 9 withheld, and of new warnings.
+12. Release the claim and the lock.
+13. Send the ping, unless a pass met a bug, its result could not be recorded, step 9 withheld something, or a notice of step
+    11 reached nobody.
 
 During a maintenance pause all steps are done, but the passes order nothing and change nothing on C4.
 
@@ -27,19 +28,19 @@ step, or the passes stop and the tick ends with exit code 75.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
-from sslctl.errors import Busy, Exit, StateBusy
+from sslctl.errors import Exit
 from sslctl.fleet import ari_polling, notices, planning
 from sslctl.fleet.fleet_trouble import find_c4_contact, find_fleet_trouble
 from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.notices import NoticeRules
+from sslctl.fleet.one_tick import only_tick
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance import suspicions
@@ -48,12 +49,11 @@ from sslctl.issuance.report import Report
 from sslctl.issuance.suspicions import LookedAt, SuspicionLimit, Withheld
 from sslctl.issuer import Issuer
 from sslctl.notify import Notifier, Route, UnusableRoute
-from sslctl.rules.claim_names import TICK, describe_owner
+from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Milestone
 from sslctl.rules.notice import Notice, NoticeKey
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Alert, RenewalRule
-from sslctl.rules.singapore import format_sgt
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
@@ -63,12 +63,9 @@ from sslctl.store.interface.notices import Notices
 from sslctl.store.interface.renewals import Renewals
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
-from sslctl.system.locks import locked
 
 # A little less than a day, for ticks once a day.
 _EXPIRED_FOR = timedelta(hours=23, minutes=30)
-# No tick lasts so long unless it hangs: the next one reports it then.
-_CLAIM_DURATION = timedelta(hours=12)
 # A fleet of 100,000 takes some minutes over the internet; the next tick asks about the rest.
 _POLLING_SECONDS = 300
 # Nothing is ordered or uploaded from a damaged database. The short check covers some thousand domains. Of a larger fleet, each
@@ -163,16 +160,17 @@ class Tick:
     def run(self, *, force: bool = False) -> TickResult:
         """Run the tick. `force` repeats the daily recheck even if it was done today.
 
-        Raise `Busy` if another tick runs, `StateBusy` if another process keeps the database locked, and `StateError` if the
+        Raise `TickRuns` or `Busy` if another tick runs (`one_tick`), `StateBusy` if another process keeps the database locked, and `StateError` if the
         state is damaged or cannot be used.
         """
         started_at = self._clock()
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
-        with self._exclusive():
+        with only_tick(self._store, self._settings.lock_path, self._clock):
             if not self._is_checked:
                 self._store.continue_check(_SHORT_CHECK_SECONDS)
             plan = self._plan(force=force)
             self._carry_out(plan)
+            self._look_at_new()
             alerts = self._poll_renewal_info()
             looked = self._look(started_at)
             self._require_claim()
@@ -208,35 +206,9 @@ class Tick:
             maintenance=self._store.maintenance_pause(now),
         )
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """Keep out other ticks for the block, also those of this process and of other PID namespaces."""
-        with locked(self._settings.lock_path) as is_free:
-            if not is_free or not self._store.claim([TICK], _CLAIM_DURATION):
-                raise self._busy()
-            try:
-                yield
-            finally:
-                # While the database is locked the claim stays until this process ends, which voids it.
-                with suppress(StateBusy):
-                    self._store.release([TICK])
-
     def _require_claim(self) -> None:
         """Raise `ClaimLost` if somebody broke the claim: another tick may run by now."""
         self._store.require_claims([TICK])
-
-    def _busy(self) -> Busy:
-        """Return the error of a tick that finds another one running."""
-        claim = next((one for one in self._store.claims() if one.name == TICK and one.is_valid), None)
-        if claim is None:
-            return Busy("another tick is running")
-        who = describe_owner(claim.owner)
-        if claim.until > self._clock():
-            return Busy(f"another tick is running: {who}")
-        return Busy(
-            f"a tick should have ended by {format_sgt(claim.until)} and still runs: {who}; it may hang",
-            hint="end that process; if that is impossible, run `sslctl claims break tick --force`",
-        )
 
     def _plan(self, *, force: bool) -> Plan:
         settings = self._settings
@@ -264,6 +236,12 @@ class Tick:
         if not self._is_check_continued:
             self._store.continue_check(_LONG_CHECK_SECONDS)
             self._is_check_continued = True
+
+    def _look_at_new(self) -> None:
+        """Look at the DNS of new domains, and run a pass over those that point at the CDN by now."""
+        pointing = [] if self._looks is None else self._looks.look_at_new()
+        if pointing:
+            self._carry_out(Plan(()), pointing)
 
     def _poll_renewal_info(self) -> Sequence[Alert]:
         """Ask the CA when to renew, and run what that makes due; return what it newly wants renewed early."""

@@ -48,3 +48,9 @@ class Prober(Protocol):
         name on the CDN, from C4's record. With `http_expected` the HTTP port must be open already. Codes `DNS_UNANSWERED`,
         `TARGET_UNANSWERED` and `RESOLVERS_DISAGREE` mean that nothing is known about the name.
         """
+
+    def check_pointing(self, names: tuple[str, ...], cname_target: str) -> None:
+        """Raise `PreflightError` unless `names` point at the CDN, as in `check`. CAA and ports are not looked at.
+
+        `cname_target` is the target that C4 named, empty if it is not known: then only the configuration of the CDN counts.
+        """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import dns.name
 from dns.rdatatype import CAA
@@ -59,27 +60,31 @@ class Preflight:
         """See `Prober.check`. For each name: first A, AAAA and CNAME, then CAA, then the ports."""
         warnings = []
         for name in map(dns.name.from_text, names):
-            pointed = self._examine(name, cname_target)
+            pointed = self._agree(partial(self._examine, name=name, cname_target=cname_target))
             warnings.append(pointed.warning)
             if self._settings.probe_ports:
                 self._require_ports(pointed.addresses, http_expected=http_expected)
         return next(filter(None, warnings), None)
 
-    def _examine(self, name: dns.name.Name, cname_target: str) -> Pointed:
-        """Return the addresses of `name`, which points at the CDN.
+    def check_pointing(self, names: tuple[str, ...], cname_target: str) -> None:
+        """See `Prober.check_pointing`."""
+        for name in map(dns.name.from_text, names):
+            self._agree(partial(self._cdn.require_pointed, name=name, cname_target=cname_target))
 
-        Raise `PreflightError` if DNS or CAA would make an order fail. The first resolver that responds decides. If it finds
-        something wrong, the others are asked too. If one of them finds nothing wrong, it is not known who is right, because a
-        resolver may still have an earlier answer in its cache.
+    def _agree(self, examine: Callable[[Resolver], Pointed]) -> Pointed:
+        """Return the addresses that `examine` finds with a resolver. Raise `PreflightError` as it does.
+
+        The first resolver that responds decides. If it finds something wrong, the others are asked too. If one of them finds
+        nothing wrong, it is not known who is right, because a resolver may still have an earlier answer in its cache.
         """
         try:
-            return self._examine_by(self._resolver, name, cname_target)
+            return examine(self._resolver)
         except PreflightError as error:
             if error.code in _NO_ANSWER:
                 raise
             for address, resolver in self._others.items():
                 try:
-                    self._examine_by(resolver, name, cname_target)
+                    examine(resolver)
                 except PreflightError:
                     continue
                 found = clean(f"{error.found} ({error.code}), but the resolver {address} finds nothing wrong")
@@ -88,7 +93,11 @@ class Preflight:
                 ) from error
             raise
 
-    def _examine_by(self, resolver: Resolver, name: dns.name.Name, cname_target: str) -> Pointed:
+    def _examine(self, resolver: Resolver, name: dns.name.Name, cname_target: str) -> Pointed:
+        """Return the addresses of `name`, which points at the CDN.
+
+        Raise `PreflightError` if DNS or CAA would make an order fail.
+        """
         pointed = self._cdn.require_pointed(resolver, name, cname_target)
         try:
             self._require_caa(resolver, name, cname_target)

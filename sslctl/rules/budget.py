@@ -32,7 +32,7 @@ Requests of the same kind wait for it where they are (`issuer.certbot.pacing`).
 _LONGEST_OTHER_WAIT = timedelta(days=1)
 
 URGENT_INTERVAL = timedelta(minutes=55)
-"""The time between two orders that go ahead during a pause, so that each hourly tick places one.
+"""The time between two orders that go ahead during a pause, so that hourly ticks place one each, and ticks every 5 minutes no more.
 
 Such an order is for a certificate that would expire before the pause ends.
 """

@@ -202,7 +202,8 @@ class Domain:
     They differ while an upload is missing. `foreign` is what C4 has instead of ours; then `serving` is None.
     `finding` is None if the last pass succeeded or no pass was made (`checked_at` is None).
 
-    `observed_at` is when C4's record was last read, `dns_checked_at` when DNS, CAA and ports were last good or bad.
+    `observed_at` is when C4's record was last read, `dns_checked_at` when DNS, CAA and ports were last good or bad, or when DNS of a
+    new domain was last looked at.
     `text_consent` is the fingerprint of the text certificate that a person agreed to replace; empty without consent, and as
     soon as C4 does not have that one any more. `customer` is the one that C4 last named, empty if it never named one.
     `revision` counts the changes, for compare-and-set.

@@ -72,7 +72,7 @@ _STEPS = {
     Code.C4_MISMATCH: Step.READ_BACK,
     Code.C4_ACTIVATING: Step.READ_BACK,
 }
-_UNANSWERED = frozenset(
+UNANSWERED = frozenset(
     {
         Code.C4_UNANSWERED,
         Code.C4_TOKEN_REFUSED,
@@ -96,7 +96,7 @@ SUSPECTED = (
     *(
         code
         for code, step in _STEPS.items()
-        if Step.PORTS <= step <= Step.PROBE and code in FINDINGS and code not in _UNANSWERED
+        if Step.PORTS <= step <= Step.PROBE and code in FINDINGS and code not in UNANSWERED
     ),
 )
 """The codes that a suspicion can have."""
@@ -192,7 +192,7 @@ def conclude_dns_check(domain: Domain, problem: Problem | None, now: datetime) -
     if problem is None:
         about_c4 = None if _about_dns(domain.suspicion) else domain.suspicion
         return PassResult(domain.finding, domain.unconfirmed, about_c4)
-    if problem.code in _UNANSWERED:
+    if problem.code in UNANSWERED:
         return domain.result
     if is_suspicious(domain, problem.code, now, is_due=False):
         return PassResult(domain.finding, domain.unconfirmed, suspect(domain, problem, now), domain.caution)
@@ -246,14 +246,14 @@ def _without_passed(domain: Domain, step: Step) -> PassResult:
 
 def _keeps_what_is_known(domain: Domain, problem: Problem, now: datetime) -> bool:
     """Return whether `problem` is "did not answer", and something is known that it does not contradict."""
-    if problem.code not in _UNANSWERED:
+    if problem.code not in UNANSWERED:
         return False
     finding = domain.finding
     is_over = finding is not None and (finding.code, problem.code) == (Code.UPLOAD_PAUSED, Code.MAINTENANCE)
     if (
         finding is not None
         and not is_over
-        and finding.code not in _UNANSWERED
+        and finding.code not in UNANSWERED
         and step_of(finding.code) >= problem.at_step
     ):
         return True
@@ -269,7 +269,7 @@ def _unconfirmed(domain: Domain, before: PassResult, problem: Problem, now: date
     assert retry_at is not None  # noqa: S101 - only Discard has no retry
     since = now if known is None else known.since
     finding = before.finding
-    if finding is not None and finding.code in _UNANSWERED and step_of(finding.code) == problem.at_step:
+    if finding is not None and finding.code in UNANSWERED and step_of(finding.code) == problem.at_step:
         since, finding = min(since, finding.at), None
     if finding is not None and finding.reason.status is Status.EMERGENCY and problem.retry_after is None:
         # C4 is the only one that is asked, and the edge waits for the upload: at each tick, as always in Emergency.

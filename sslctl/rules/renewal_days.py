@@ -50,7 +50,7 @@ def start_of(day: int) -> datetime:
 def day_window(expires_at: datetime, lifetime: timedelta, before: timedelta) -> DayWindow:
     """Return the window of a certificate that expires within the hour from `expires_at` on.
 
-    `before` is `renewal.before_days`. Ticks are hourly, so a renewal that falls due in the last hour of a day belongs to the
+    `before` is `renewal.before_days`. Ticks may be hourly, so a renewal that falls due in the last hour of a day belongs to the
     next day.
     """
     due = day_of(expires_at - renewal_margin(lifetime, before) + _HOUR)

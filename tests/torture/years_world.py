@@ -47,6 +47,10 @@ class Dns:
     def check(self, names: tuple[str, ...], cname_target: str, *, http_expected: bool) -> None:
         """See `Prober.check`."""
         assert http_expected
+        self.check_pointing(names, cname_target)
+
+    def check_pointing(self, names: tuple[str, ...], cname_target: str) -> None:
+        """See `Prober.check_pointing`. Each code counts as one of DNS."""
         for name in names:
             for code in (*(fault(name) for fault in self.faults), self.troubles.get(name)):
                 if code is not None:

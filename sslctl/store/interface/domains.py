@@ -183,5 +183,14 @@ class Domains(Protocol):
         were not checked since `margin` before the expiry of the served certificate, and that time has come.
         """
 
+    def new_domains_to_look_at(self, now: datetime, limit: int) -> list[Domain]:
+        """Return at most `limit` domains for which `onboarding.is_look_due` holds, the oldest look first."""
+
+    def record_look(self, domain: Domain, result: PassResult) -> Domain:
+        """Record that DNS of a new domain was looked at now, and what is known since.
+
+        An event is written only if the code of the finding changed: addresses in an answer may change all the time.
+        """
+
     def delete_domain(self, domain: Domain) -> Domain:
         """Stop managing `domain`. Its history stays."""

@@ -36,7 +36,7 @@ _UPSERT = """INSERT INTO domain
     (name, sans, source, created_at, finding_code, finding_found, finding_wanted, finding_at, retry_at, wanted_id)
     VALUES (:name, :sans, :source, :now, :code, '', '', :now, :now, :wanted)
     ON CONFLICT (name) DO UPDATE SET sans = excluded.sans, source = excluded.source, deleted_at = NULL,
-    wanted_id = excluded.wanted_id, finding_code = excluded.finding_code, finding_found = '', finding_wanted = '',
+    created_at = excluded.created_at, wanted_id = excluded.wanted_id, finding_code = excluded.finding_code, finding_found = '', finding_wanted = '',
     finding_at = excluded.finding_at, retry_at = excluded.retry_at, revision = domain.revision + 1
     WHERE domain.deleted_at IS NOT NULL"""
 
@@ -114,6 +114,13 @@ class SqlDomains(SqlQueries, SqlHistory):
         with self._advance(domain, "dns_checked_at = :at", at=at):
             found = self.domain(domain.name)
             return found if found.result == result else self.record_result(found, result)
+
+    def record_look(self, domain: Domain, result: PassResult) -> Domain:
+        values = {**result_columns(result), "dns_checked_at": instant(self._clock())}
+        with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
+            if result.finding is not None and _code(result.finding) != _code(domain.finding):
+                self._append_event(domain.id, "found", _reported(result.finding))
+            return self.domain(domain.name)
 
     def record_observation(self, domain: Domain, foreign: Installed | None) -> Domain:
         is_agreed = foreign is not None and foreign.fingerprint == domain.text_consent
@@ -243,7 +250,7 @@ def _news(before: PassResult, after: PassResult) -> Iterator[tuple[str, str]]:
         yield "warning ended", before.caution.code
 
 
-def _code(part: Unconfirmed | Suspicion | Caution | None) -> Code | None:
+def _code(part: Finding | Unconfirmed | Suspicion | Caution | None) -> Code | None:
     return None if part is None else part.code
 
 

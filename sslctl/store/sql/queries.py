@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sslctl.errors import NotManaged
+from sslctl.rules import onboarding
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.schedule import RETRY_LATEST
@@ -159,6 +160,27 @@ class SqlQueries(SqlPart):
             "limit": limit,
             "horizon": instant(now + margin),
             "days": margin / timedelta(days=1),
+        }
+        return self._database.read(rows.domain_of, sql, values)
+
+    def new_domains_to_look_at(self, now: datetime, limit: int) -> list[Domain]:
+        last = "CASE WHEN dns_checked_at > finding_at THEN dns_checked_at ELSE finding_at END"
+        sql = f"""{self._select_domain} WHERE domain.id IN (
+            SELECT id FROM domain WHERE deleted_at IS NULL AND source = 'c4'
+            AND finding_code IN ({literals(onboarding.LOOKED_AT)})
+            AND wanted_id IS NULL AND serving_id IS NULL AND foreign_source IS NULL
+            AND created_at > :new AND created_at <= :now
+            AND ({last} > :now OR {last} <= :hourly OR created_at > :dense AND {last} <= :densely)
+            ORDER BY {last}, id LIMIT :limit)
+            ORDER BY CASE WHEN domain.dns_checked_at > domain.finding_at THEN domain.dns_checked_at
+              ELSE domain.finding_at END, domain.id"""  # noqa: S608 - constants
+        values = {
+            "now": instant(now),
+            "new": instant(now - onboarding.NEW_FOR),
+            "dense": instant(now - onboarding.DENSE_FOR),
+            "densely": instant(now - onboarding.DENSE_EVERY),
+            "hourly": instant(now - onboarding.EVERY),
+            "limit": limit,
         }
         return self._database.read(rows.domain_of, sql, values)
 

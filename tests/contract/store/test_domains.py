@@ -81,7 +81,12 @@ def test_deleted_domain_comes_back_with_its_history(store: Store, domain: Domain
     deleted = store.delete_domain(serve(store, issue(store, domain)))
     clock.move(days=1)
     back = store.add_domain(NAME, ("b.test",), Source.TEXT)
-    assert (back.id, back.sans, back.source, back.created_at) == (deleted.id, ("b.test",), Source.TEXT, START)
+    assert (back.id, back.sans, back.source, back.created_at) == (
+        deleted.id,
+        ("b.test",),
+        Source.TEXT,
+        clock(),
+    )
     assert (back.deleted_at, back.wanted, back.serving, back.finding) == (
         None,
         None,

@@ -73,7 +73,7 @@ def test_service_exposure_level_in_standalone_mode_is_at_most_1_8(tmp_path: Path
     assert exposure(tmp_path / "sslctl.service") <= 1.8
 
 
-def test_timer_triggers_at_midnight_in_singapore_and_every_full_hour() -> None:
+def test_timer_triggers_at_midnight_in_singapore_and_every_5_minutes() -> None:
     first, second = settings(FOLDER / "sslctl.timer")["OnCalendar"]
     analyzed = analyze("calendar", "--base-time=2026-11-23 04:00:00 UTC", "--iterations=2", first)
     moments = re.findall(r"(20\d\d-\d\d-\d\d \d\d:\d\d:\d\d) UTC", analyzed)
@@ -81,7 +81,7 @@ def test_timer_triggers_at_midnight_in_singapore_and_every_full_hour() -> None:
         datetime(2026, 11, 23, 16, tzinfo=UTC),
         datetime(2026, 11, 24, 16, tzinfo=UTC),
     ]
-    assert "*-*-* *:00:00" in analyze("calendar", second)
+    assert "*-*-* *:00/5:00" in analyze("calendar", second)
 
 
 def test_timer_is_persistent_and_exact() -> None:

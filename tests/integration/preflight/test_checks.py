@@ -435,3 +435,17 @@ def test_check_works_against_the_dns_of_pebble(
     assert refuse(quiet, "forbidden.example.com").code is Code.CAA_FORBIDS
     closed = Preflight(on_loopback(port, closed_port), settings, ())
     assert refuse(closed).code is Code.PORT_443_CLOSED
+
+
+def test_check_pointing_asks_neither_caa_nor_ports_and_raises_as_check_does(zone: DnsZone) -> None:
+    prober = preflight(zone, cdn=replace(CDN, probe_ports=True))
+    zone.add(NAME, "A", "198.51.100.7").add(NAME, "CAA", '0 issue ";"')
+    with pytest.raises(PreflightError) as caught:
+        prober.check_pointing((NAME,), TARGET)
+    assert (caught.value.code, caught.value.wanted) == (Code.CNAME_MISSING, TARGET)
+    zone.add("www.example.com", "CNAME", TARGET).add(TARGET, "A", "203.0.113.9")
+    zone.add("www.example.com", "CAA", '0 issue ";"')
+    zone.queries.clear()
+    prober.check_pointing(("www.example.com",), TARGET)
+    prober.check_pointing(("www.example.com",), "")
+    assert {kind for _, kind in zone.queries} == {"A", "AAAA"}
