@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from sslctl.fleet.fleet_trouble import FleetTrouble
-from sslctl.fleet.troubles import EXPIRES_SOON, MOST_NAMES, Group, count_domains, most_urgent
+from sslctl.fleet.troubles import ABANDONED, EXPIRES_SOON, MOST_NAMES, Group, count_domains, most_urgent
 from sslctl.notify import Message, MessageKind
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.singapore import format_duration
@@ -78,8 +78,10 @@ def _describe_lost(names: Sequence[str]) -> str:
 
 def compose_digest(groups: Sequence[Group], facts: Sequence[str] = ()) -> Message:
     """Return the message about the new warnings in `groups`, and about `facts` that concern many domains."""
-    number = sum(group.number for group in groups)
+    gone = sum(group.number for group in groups if group.first.heading == ABANDONED)
+    number = sum(group.number for group in groups) - gone
     titles = [f"{number} new {'warning' if number == 1 else 'warnings'}"] if number else []
+    titles += [f"{count_domains(gone)} abandoned"] if gone else []
     titles += ["renewals are postponed"] if facts else []
     return _compose(MessageKind.DIGEST, titles, facts, groups, "sslctl list --sort expires")
 

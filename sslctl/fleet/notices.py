@@ -4,6 +4,8 @@ Trouble is that of the whole fleet (`fleet_trouble`), domains in certain statuse
 successor (`rules.expiry`). What is new is reported at once, an expiry once at each threshold, other lasting trouble again after
 a configured time, and recovery once. A warning that began is reported in a digest, at most one in a day.
 
+A domain that is abandoned (`rules.onboarding`) is reported in a digest once, and is no trouble any more: nobody is expected to act.
+
 Each route gets a message about its domains, and the URLs without a route get the rest. A message that some URLs did not take is
 sent to these again at the next tick.
 """
@@ -23,6 +25,7 @@ from sslctl.fleet.troubles import (
     Groups,
     Trouble,
     count_domains,
+    find_abandoned,
     find_expiring_troubles,
     find_status_trouble,
     is_expiry,
@@ -68,7 +71,7 @@ class NoticeRules:
 
 @dataclass(slots=True)
 class _Inbox:
-    """What concerns the URLs of one notifier. `elsewhere` are the domains whose trouble concerns other URLs only."""
+    """What concerns the URLs of one notifier. `elsewhere` are the domains whose trouble concerns other URLs only, or nobody."""
 
     notifier: Notifier
     groups: Groups = field(default_factory=Groups)
@@ -111,7 +114,8 @@ def notify(
     inboxes |= {route.key: _Inbox(route.notifier) for route in routes}
     choose = _choose_inboxes(store, routes, inboxes)
     inboxes[""].fleet = [*fleet, *find_unreached(before, routes), *find_unusable(unusable_routes)]
-    reported = _sort_in(store, rules, now, choose)
+    abandoned = list(find_abandoned(store, now))
+    reported = _sort_in(store, rules, now, choose, abandoned)
     for inbox in inboxes.values():
         inbox.elsewhere = reported - {name for name, _ in inbox.groups.labels}
     letters: dict[NoticeKey, _Letter] = {}
@@ -147,13 +151,20 @@ def _choose_inboxes(
 
 
 def _sort_in(
-    store: Domains, rules: NoticeRules, now: datetime, choose: Callable[[Trouble], list[_Inbox]]
+    store: Domains,
+    rules: NoticeRules,
+    now: datetime,
+    choose: Callable[[Trouble], list[_Inbox]],
+    abandoned: Sequence[Trouble],
 ) -> set[str]:
-    """Put each trouble and warning where it belongs, and return the domains with trouble.
+    """Put each trouble and warning where it belongs, and return the domains with trouble, the `abandoned` ones included.
 
     A domain is reported for one reason only, the gravest one.
     """
-    reported: set[str] = set()
+    reported = {trouble.name for trouble in abandoned}
+    for trouble in abandoned:
+        for inbox in choose(trouble):
+            inbox.warnings.append(trouble)
     listing = store.listing(Query(statuses=rules.statuses), now)
     # One may have recovered since the query.
     in_statuses = filter(None, (find_status_trouble(domain, now) for domain in listing.domains))

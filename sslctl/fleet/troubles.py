@@ -7,12 +7,13 @@ nothing to lose, and comes last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
 from sslctl.rules.expiry import LONGEST, Expiring, find_expiring
 from sslctl.rules.model import Domain, DomainSummary, Source
+from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.singapore import format_duration
@@ -21,7 +22,7 @@ from sslctl.rules.warnings import DomainWarning
 from sslctl.store.interface.domains import Domains, Query
 
 MOST_NAMES = 10
-EXPIRES_SOON, NEW_WARNING = "Expires soon", "New warning"
+EXPIRES_SOON, NEW_WARNING, ABANDONED = "Expires soon", "New warning", "Abandoned"
 _EXPIRES_WITHIN = "expires within "
 _LAST = timedelta.max
 _NOTHING_LEFT = timedelta(0)
@@ -31,7 +32,7 @@ _NOTHING_LEFT = timedelta(0)
 class Trouble:
     """Why people are notified of the domain `name`.
 
-    `heading` is its status, or `EXPIRES_SOON` or `NEW_WARNING`; `label` is what is remembered of it, so that it is reported
+    `heading` is its status, or `EXPIRES_SOON`, `NEW_WARNING` or `ABANDONED`; `label` is what is remembered of it, so that it is reported
     once. `also` is what prevents the renewal of an expired domain. `left` is the time until what is served expires, negative
     if it has; None if the domain never had a certificate.
     """
@@ -142,6 +143,14 @@ def find_status_trouble(domain: Domain | DomainSummary, now: datetime) -> Troubl
     status, code, owner = verdict.status, verdict.code, verdict.owner
     left = find_time_left(domain, now)
     return Trouble(domain.name, status, status, code, also, owner, verdict.sentence, verdict.next_step, left)
+
+
+def find_abandoned(store: Domains, now: datetime) -> Iterator[Trouble]:
+    """Yield the domains that are abandoned."""
+    for domain in store.listing(Query(abandoned=True), now).domains:
+        # One may have recovered since the query.
+        if is_abandoned(domain, now) and (trouble := find_status_trouble(domain, now)) is not None:
+            yield replace(trouble, heading=ABANDONED, label=ABANDONED)
 
 
 def find_time_left(domain: Domain | DomainSummary, now: datetime) -> timedelta | None:

@@ -10,6 +10,7 @@ from sslctl.cli.output.phrases import coloured, reason_codes
 from sslctl.cli.output.stdout import blocks, write_csv, write_line
 from sslctl.cli.output.table import StreamedTable
 from sslctl.rules.model import DomainSummary, Verdict
+from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.singapore import SGT
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import days_left
@@ -22,7 +23,7 @@ _SPARE = ("CREATED", "SOURCE", "SERVED", "EXPIRES", "DAYS")
 _DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
 _CSV = (
     "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
-    "deleted_at", "warnings", "sans",
+    "deleted_at", "warnings", "sans", "abandoned",
 )  # fmt: skip
 
 
@@ -65,7 +66,8 @@ def _row(domain: DomainSummary, now: datetime) -> list[str]:
 def _reason_and_owner(domain: DomainSummary, verdict: Verdict, now: datetime) -> tuple[str, str]:
     """Return the codes of the reason and who must act; of a domain in Success those of its first warning, in brackets."""
     if verdict.code is not None:
-        return reason_codes(verdict), verdict.owner or ""
+        mark = " (abandoned)" if is_abandoned(domain, now) else ""
+        return f"{reason_codes(verdict)}{mark}", verdict.owner or ""
     warning = next(iter(find_warnings(domain, now)), None)
     if warning is not None:
         return f"({warning.code})", warning.owner
@@ -96,6 +98,7 @@ def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
         instant(domain.deleted_at) if domain.deleted_at else "",
         " ".join(warning.code for warning in find_warnings(domain, now)),
         " ".join(domain.sans),
+        "yes" if is_abandoned(domain, now) else "",
     ]
 
 

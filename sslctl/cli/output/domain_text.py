@@ -44,5 +44,6 @@ def _success(
         f' "source": "{domain.source}", "created_at": "{instant(domain.created_at)}", "deleted_at": null,'
         f' "checked_at": {checked_at}, "expires_at": "{expires_at}", "days_left": {days_left(certificate, now)},'
         f' "serving": {{"version": {certificate.version}, {seen}, "valid": true}}, "reason": null,'
-        f' "observed": {{"at": "{instant(observed_at)}", {seen}, "ours": true}}, "unconfirmed": null, "warnings": []}}'
+        f' "observed": {{"at": "{instant(observed_at)}", {seen}, "ours": true}}, "unconfirmed": null, "warnings": [],'
+        f' "abandoned": false}}'
     )

@@ -10,6 +10,7 @@ from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.rules import names
 from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo, Source
+from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.renewal import YOUNG, Ari, Renewal, RenewalRule, Trigger, is_plausible
 from sslctl.rules.schedule import next_renewal
 from sslctl.rules.singapore import format_both, format_duration, format_sgt
@@ -72,6 +73,13 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
             ("CA's link", verdict.link),
             ("Next try", next_try(verdict, now)),
         ]
+    if is_abandoned(domain, now):
+        facts.append(
+            (
+                "Abandoned",
+                "yes: it never had a certificate in 30 days or more; it is rechecked daily, without notices",
+            )
+        )
     facts += [("Note", line) for line in doubt_lines(domain, now)]
     return facts
 

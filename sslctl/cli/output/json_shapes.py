@@ -27,6 +27,7 @@ from sslctl.rules.model import (
     Verdict,
 )
 from sslctl.rules.notice import Notice, NoticeKey
+from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.reasons import REASONS
 from sslctl.rules.renewal import Alert, Renewal
 from sslctl.rules.status import derive_status
@@ -65,6 +66,7 @@ def domain(domain: Domain | DomainSummary, now: datetime) -> dict[str, Any]:
         "observed": _observed(domain),
         "unconfirmed": domain.unconfirmed and _unconfirmed(domain.unconfirmed),
         "warnings": list(map(_warning, find_warnings(domain, now))),
+        "abandoned": is_abandoned(domain, now),
     }
 
 

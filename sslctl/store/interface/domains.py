@@ -26,7 +26,7 @@ class Query:
     """A selection of domains. Empty fields do not restrict it.
 
     `expiring_within` counts from now; expired domains are included. `warned` leaves out most of the domains without a warning
-    (`warnings.find_warnings`), and none that has one.
+    (`warnings.find_warnings`), and none that has one. `abandoned` leaves out all others (`onboarding.is_abandoned`).
     """
 
     statuses: tuple[Status, ...] = ()
@@ -36,6 +36,7 @@ class Query:
     sort: Sort = Sort.NAME
     limit: int | None = None
     warned: bool = False
+    abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

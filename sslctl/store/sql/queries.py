@@ -244,6 +244,12 @@ def _condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
         values["source"] = query.source
     if query.warned:
         where.append(_MAY_BE_WARNED)
+    if query.abandoned:
+        where.append(
+            f"domain.source = 'c4' AND {status_sql.STATUS} = '{Status.FAILURE}' AND domain.wanted_id IS NULL"
+            " AND domain.serving_id IS NULL AND domain.foreign_source IS NULL AND domain.created_at <= :abandoned"
+        )
+        values["abandoned"] = instant(now - onboarding.ABANDONED_AFTER)
     if query.expiring_within is not None:
         where.append(f"{status_sql.EXPIRY} <= :horizon")
         values["horizon"] = instant(now + query.expiring_within)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import product
 
 from sslctl.rules.model import Domain, Finding, Installed, PassResult, Source, State
-from sslctl.rules.onboarding import is_look_due
+from sslctl.rules.onboarding import is_abandoned, is_look_due
 from sslctl.rules.reasons import Code
 from sslctl.store.interface import Store
 from sslctl.store.interface.domains import Query
@@ -105,3 +105,22 @@ def test_look_writes_an_event_only_if_the_code_changed(store: Store, clock: Cloc
     other = replace(moved, code=Code.CNAME_ELSEWHERE)
     looked = store.record_look(looked, PassResult(other))
     assert (looked.finding, kinds(store, looked)) == (other, [*before, "found"])
+
+
+def test_sql_agrees_with_the_rule_about_which_domains_are_abandoned(store: Store, clock: Clock) -> None:
+    codes = (Code.CNAME_MISSING, Code.CAA_FORBIDS, Code.QUEUED, Code.C4_UNKNOWN_DOMAIN, Code.C4_REJECTED)
+    ages = (-DAY, 30 * DAY - SECOND, 30 * DAY, 400 * DAY)
+    for number, (age, code, source) in enumerate(product(ages, codes, Source)):
+        domain = add(store, clock, f"d{number:02}.test", age, HOUR, code)
+        if source is Source.TEXT:
+            store.record_finding(store.update_domain(domain, (), source), finding(code))
+    for name in ("old.test", "deleted.test", "foreign.test", "served.test"):
+        add(store, clock, name, 31 * DAY, HOUR, Code.CNAME_MISSING)
+    store.delete_domain(store.domain("deleted.test"))
+    foreign = Installed(Source.C4, "ab" * 32, START + DAY, State.ACTIVE)
+    store.record_observation(store.domain("foreign.test"), foreign)
+    store.record_finding(serve(store, issue(store, store.domain("served.test"))), finding(Code.CNAME_MISSING))
+    everything = list(store.listing(Query(), START).domains)
+    expected = [each.name for each in everything if is_abandoned(each, START)]
+    assert ("old.test" in expected, len(expected)) == (True, 5)
+    assert [each.name for each in store.listing(Query(abandoned=True), START).domains] == expected
