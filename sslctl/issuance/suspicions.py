@@ -97,14 +97,17 @@ def conclude(
     """Conclude the suspicions that were heard at `since` or later by a batch that looked at `looked_at` domains.
 
     `rule` decides which domains are due for renewal. A domain that another process works on keeps its suspicion, and so does
-    one whose suspicion is of `CHECKED_AGAIN`. C4's "unknown domain" counts for a day, so that a C4 that is wrong about all
-    domains is noticed although each tick looks at a few.
+    one whose suspicion is of `CHECKED_AGAIN`. C4's "unknown domain" and warnings about DNS, CAA and ports count for a day, so that
+    a party that is wrong about all domains is noticed although each of many ticks looks at a few.
     """
     withheld, concluded = list[Withheld](), list[Domain]()
     for code, domains in sorted(suspected_by_code(store, since).items()):
         number, looked = len(domains), looked_at.of(code)
         if code is Code.C4_UNKNOWN_DOMAIN:
             number += store.count_findings(code, now - _DAY)
+        elif step_of(code) > Step.C4_RECORD:
+            number += store.count_cautions(code, now - _DAY)
+            looked = max(looked, store.count_dns_checks(now - _DAY))
         if number > limit.of(looked):
             withheld.append(Withheld(code, number, max(looked, number)))
             continue

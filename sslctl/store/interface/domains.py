@@ -167,6 +167,12 @@ class Domains(Protocol):
     def count_findings(self, code: Code, since: datetime | None = None) -> int:
         """Return the number of managed domains with a certificate that have the finding `code`; with `since`, since then."""
 
+    def count_cautions(self, code: Code, since: datetime) -> int:
+        """Return the number of managed domains that have had the stored warning `code` since `since` or later."""
+
+    def count_dns_checks(self, since: datetime) -> int:
+        """Return the number of managed domains whose DNS, CAA and ports were checked at `since` or later."""
+
     def seen(self) -> list[Seen]:
         """Return what C4 was last seen to have for each managed domain, the one that was looked at last at the end."""
 

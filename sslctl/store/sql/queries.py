@@ -227,6 +227,16 @@ class SqlQueries(SqlPart):
         values = {"code": code, "since": "" if since is None else instant(since)}
         return self._database.read(lambda row: int(row[0]), sql, values)[0]
 
+    def count_cautions(self, code: Code, since: datetime) -> int:
+        sql = (
+            "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND caution_code = ? AND caution_since >= ?"
+        )
+        return self._database.read(lambda row: int(row[0]), sql, (code, instant(since)))[0]
+
+    def count_dns_checks(self, since: datetime) -> int:
+        sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND dns_checked_at >= ?"
+        return self._database.read(lambda row: int(row[0]), sql, (instant(since),))[0]
+
     def count_by_status(self, now: datetime) -> dict[Status, int]:
         sql = f"SELECT {status_sql.STATUS} AS status, count(*) AS number {rows.from_domain_facts(self._database.dialect)}"
         sql += " WHERE domain.deleted_at IS NULL GROUP BY 1"

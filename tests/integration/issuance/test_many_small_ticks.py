@@ -1,0 +1,55 @@
+"""A resolver that lies to 288 ticks a day about a few domains each is believed about no more than one tick would believe."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sslctl.issuance.suspicions import LookedAt, SuspicionLimit, conclude
+from sslctl.rules.model import Source
+from sslctl.rules.pass_result import Problem, conclude_dns_check
+from sslctl.rules.reasons import Code
+from sslctl.rules.renewal import RenewalRule
+from sslctl.store.interface.domains import Query
+from sslctl.store.sqlite.store import SqliteStore
+from tests.support.fakes import Clock
+from tests.support.store_cases import issue, serve
+
+TICKS = 288
+LIMIT = SuspicionLimit()
+
+
+def tick(store: SqliteStore, clock: Clock, name: str) -> bool:
+    """Hear a lie about `name` in a tick of its own; return whether something was withheld."""
+    clock.move(minutes=5)
+    domain = store.domain(name)
+    store.record_dns_check(domain, conclude_dns_check(domain, Problem(Code.NXDOMAIN), clock()))
+    conclusion = conclude(store, RenewalRule(), LIMIT, since=clock(), now=clock(), looked_at=LookedAt(1, 1))
+    return bool(conclusion.withheld)
+
+
+def warned(store: SqliteStore, clock: Clock) -> int:
+    return sum(each.caution is not None for each in store.domains(Query(), clock()))
+
+
+def test_288_ticks_that_hear_a_lie_about_one_domain_each_believe_as_many_as_one_tick(
+    store: SqliteStore, clock: Clock
+) -> None:
+    names = [f"d{number:03}.test" for number in range(TICKS)]
+    for name in names:
+        served = serve(store, issue(store, store.add_domain(name, (), Source.C4)))
+        store.record_finding(served, None)
+    withheld = [tick(store, clock, name) for name in names]
+    assert withheld == [False] * LIMIT.most + [True] * (TICKS - LIMIT.most)
+    assert warned(store, clock) == LIMIT.most
+
+
+def test_few_domains_that_leave_on_different_days_are_believed(store: SqliteStore, clock: Clock) -> None:
+    names = [f"d{number:03}.test" for number in range(12)]
+    for name in names:
+        served = serve(store, issue(store, store.add_domain(name, (), Source.C4)))
+        store.record_finding(served, None)
+    for start in range(0, 12, 4):
+        assert [tick(store, clock, name) for name in names[start : start + 4]] == [False] * 4
+        clock.move(days=1)
+    assert warned(store, clock) == len(names)
+    assert timedelta(days=3) < clock() - Clock()() < timedelta(days=4)
