@@ -97,7 +97,7 @@ def _conclude(domain: Domain, found: PreflightError) -> PassResult:
     assert finding is not None  # noqa: S101 - of `onboarding.is_look_due`
     if unconfirmed is not None and step_of(unconfirmed.code) is Step.DNS:
         unconfirmed = None
-    known = replace(finding, code=found.code, found=found.found, wanted=found.wanted)
+    known = replace(finding, code=found.code, found=found.found, wanted=found.wanted, records=found.records)
     return replace(domain.result, finding=known, unconfirmed=unconfirmed)
 
 

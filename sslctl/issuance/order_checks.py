@@ -21,5 +21,5 @@ def find_problem(prober: Prober, domain: Domain, record: Record, *, http_expecte
     try:
         warning = prober.check(domain.names, record.cname_target, http_expected=http_expected)
     except PreflightError as error:
-        return Problem(error.code, error.found, error.wanted, step=error.step)
+        return Problem(error.code, error.found, error.wanted, step=error.step, records=error.records)
     return None if warning is None else Problem(warning.code, warning.found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.pass_result import Problem, Step
 from sslctl.rules.reasons import Code
 
@@ -18,6 +19,8 @@ class PassEnded(Exception):
         wanted: str = "",
         retry_after: datetime | None = None,
         step: Step | None = None,
+        *,
+        records: tuple[DnsRecord, ...] = (),
     ) -> None:
         super().__init__(code)
-        self.problem = Problem(code, found, wanted, retry_after, step)
+        self.problem = Problem(code, found, wanted, retry_after, step, records=records)

@@ -256,7 +256,9 @@ class Pipeline:
         self._on_step(domain, "checking DNS")
         problem = find_problem(self._prober, domain, record, http_expected=self._policy.webroot)
         if problem is not None and problem.code in FINDINGS:
-            raise PassEnded(problem.code, problem.found, problem.wanted, step=problem.step)
+            raise PassEnded(
+                problem.code, problem.found, problem.wanted, step=problem.step, records=problem.records
+            )
         if problem is not None:
             warnings.append(problem)
 

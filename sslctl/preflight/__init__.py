@@ -2,7 +2,7 @@
 
 The checks run first because each failed validation counts against the CA's rate limits. `checks.Preflight` implements
 `Prober` with the real DNS: `lookup` makes one DNS lookup (`datagram` is its fast path, `dnssec` explains a failure), `pointing`
-finds where a name points, `caa` evaluates CAA records, and `ports` connects.
+finds where a name points, `records` what cures it, `caa` evaluates CAA records, and `ports` connects.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.pass_result import Step
 from sslctl.rules.reasons import Code
 
@@ -17,15 +18,25 @@ from sslctl.rules.reasons import Code
 class PreflightError(Exception):
     """A name is not ready for an order. `code` is the reason; `found` was observed, `wanted` is needed (both cleaned).
 
-    `step` is that of `code` unless it is given: DNS may also not answer at the check of CAA.
+    `step` is that of `code` unless it is given: DNS may also not answer at the check of CAA. `records` are the DNS records
+    that cure it.
     """
 
-    def __init__(self, code: Code, found: str, wanted: str, *, step: Step | None = None) -> None:
+    def __init__(
+        self,
+        code: Code,
+        found: str,
+        wanted: str,
+        *,
+        step: Step | None = None,
+        records: tuple[DnsRecord, ...] = (),
+    ) -> None:
         super().__init__(f"{code}: found {found}, wanted {wanted}")
         self.code = code
         self.found = found
         self.wanted = wanted
         self.step = step
+        self.records = records
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +55,10 @@ class Prober(Protocol):
     ) -> PreflightWarning | None:
         """Return the first warning about `names` (normalised), None if there is none.
 
-        Raise `PreflightError` for the first problem that would make an order of `names` fail. `cname_target` is the domain's
-        name on the CDN, from C4's record. With `http_expected` the HTTP port must be open already. Codes `DNS_UNANSWERED`,
-        `TARGET_UNANSWERED` and `RESOLVERS_DISAGREE` mean that nothing is known about the name.
+        Raise `PreflightError` for the first problem that would make an order of `names` fail; its records are those of each
+        name with the same problem, as far as DNS answers. `cname_target` is the domain's name on the CDN, from C4's record.
+        With `http_expected` the HTTP port must be open already. Codes `DNS_UNANSWERED`, `TARGET_UNANSWERED` and
+        `RESOLVERS_DISAGREE` mean that nothing is known about the name.
         """
 
     def check_pointing(self, names: tuple[str, ...], cname_target: str) -> None:

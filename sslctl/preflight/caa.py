@@ -22,6 +22,9 @@ _PARAMETER_TAG = re.compile(r"[A-Za-z0-9]*", re.ASCII)
 _PARAMETER_VALUE = re.compile(r"[\x21-\x3a\x3c-\x7e]*")
 _METHOD = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
 _HTTP01 = "http-01"
+# What is escaped in a zone file: in a tag, which stands without quotes, more than in a value.
+_TAG_ESCAPED = re.compile(r"[^A-Za-z0-9_-]")
+_VALUE_ESCAPED = re.compile(r'[^\x20-\x7e]|["\\]')
 # Let's Encrypt also accepts the URL that an account had in ACMEv1.
 _LETS_ENCRYPT_V2 = re.compile(r"https://acme(-staging)?-v02\.api\.letsencrypt\.org/acme/acct/(\d+)", re.ASCII)
 
@@ -38,13 +41,27 @@ class Property:
         escaped = self.value.replace("\\", "\\\\").replace('"', '\\"')
         return f'{self.flags} {self.tag} "{escaped}"'
 
+    @property
+    def zone_text(self) -> str:
+        """The property as in a zone file, in printable ASCII: other bytes are in decimal (RFC 1035 section 5.1)."""
+        tag = _TAG_ESCAPED.sub(_escape, self.tag)
+        return f'{self.flags} {tag} "{_VALUE_ESCAPED.sub(_escape, self.value)}"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\{match[0]}" if match[0] in '"\\' else f"\\{ord(match[0]):03d}"
+
 
 @dataclass(frozen=True, slots=True)
 class CaaRefusal:
-    """Why the CA may not issue. `why` is empty if no record names the CA; `wanted` is what the CA would accept."""
+    """Why the CA may not issue. `why` is empty if no record names the CA; `wanted` is what the CA would accept, in words.
+
+    `value` is that of an `issue` property that would allow it.
+    """
 
     why: str
     wanted: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +98,11 @@ def find_refusal(properties: Iterable[Property], identity: CaaIdentity) -> CaaRe
     """
     issues = []
     for each in properties:
-        tag = each.tag.lower()
-        if tag not in _KNOWN_TAGS and each.flags & _CRITICAL:
-            return CaaRefusal("the CA does not know this critical tag", f"no critical {each.tag}")
-        if tag == "issue":
+        if _is_unknown_critical(each):
+            return CaaRefusal(
+                "the CA does not know this critical tag", f"no critical {each.tag}", identity.issuers[0]
+            )
+        if each.tag.lower() == "issue":
             issues.append(each.value)
     refusals = [_judge(value, identity) for value in issues]
     if not refusals or None in refusals:
@@ -93,25 +111,48 @@ def find_refusal(properties: Iterable[Property], identity: CaaIdentity) -> CaaRe
     return next((refusal for refusal in refusals if refusal is not None and refusal.why), refusals[0])
 
 
+def permit(properties: Iterable[Property], identity: CaaIdentity) -> list[Property]:
+    """Return the properties that allow the CA to issue, and change as little of `properties` as that needs.
+
+    Those that allow nobody are left out: unknown critical ones, and `issue` without an issuer or with malformed parameters.
+    """
+    known = [each for each in properties if not _is_unknown_critical(each)]
+    refusal = find_refusal(known, identity)
+    if refusal is None:
+        return known
+    return [*(each for each in known if not _allows_nobody(each)), Property(0, "issue", refusal.value)]
+
+
+def _is_unknown_critical(each: Property) -> bool:
+    return each.tag.lower() not in _KNOWN_TAGS and bool(each.flags & _CRITICAL)
+
+
+def _allows_nobody(each: Property) -> bool:
+    issuer, *rest = each.value.split(";")
+    return each.tag.lower() == "issue" and (not issuer.strip(_WHITE) or _read_parameters(rest) is None)
+
+
 def _judge(value: str, identity: CaaIdentity) -> CaaRefusal | None:
     """Return why an `issue` property with `value` does not allow the CA to issue; None if it does."""
     issuer, *rest = value.split(";")
     if issuer.strip(_WHITE) not in identity.issuers:
-        return CaaRefusal("", _issue(identity))
+        return CaaRefusal("", _issue(identity), identity.issuers[0])
     parameters = _read_parameters(rest)
     if parameters is None:
-        return CaaRefusal("its parameters are malformed", _issue(identity))
+        return CaaRefusal("its parameters are malformed", _issue(identity), identity.issuers[0])
     accounts = [content for tag, content in parameters if tag == "accounturi"]
     methods = [content for tag, content in parameters if tag == "validationmethods"]
     if len(accounts) > 1:
-        return CaaRefusal("it has accounturi twice", _issue(identity))
+        return CaaRefusal("it has accounturi twice", _issue(identity), identity.issuers[0])
     if accounts and identity.account_url and accounts[0] not in identity.account_urls:
-        wanted = f'issue "{identity.issuers[0]}; accounturi={identity.account_url}"'
-        return CaaRefusal("its accounturi is not our account", wanted)
+        value = f"{identity.issuers[0]}; accounturi={identity.account_url}"
+        return CaaRefusal("its accounturi is not our account", f'issue "{value}"', value)
     if len(methods) > 1:
-        return CaaRefusal("it has validationmethods twice", _issue(identity))
+        return CaaRefusal("it has validationmethods twice", _issue(identity), identity.issuers[0])
     if methods and not _allow_http01(methods[0]):
-        return CaaRefusal(f"its validationmethods do not allow {_HTTP01}", _issue(identity))
+        return CaaRefusal(
+            f"its validationmethods do not allow {_HTTP01}", _issue(identity), identity.issuers[0]
+        )
     return None
 
 

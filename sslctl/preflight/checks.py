@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,17 +11,23 @@ from dns.rdatatype import CAA
 
 from sslctl.config.settings import CdnSection, DnsSection
 from sslctl.preflight import PreflightError, PreflightWarning
-from sslctl.preflight.caa import CaaIdentity, find_refusal, read_property
+from sslctl.preflight.caa import CaaIdentity, Property, find_refusal, permit, read_property
 from sslctl.preflight.lookup import DnsUnanswered, Resolver, to_text
 from sslctl.preflight.pointing import Cdn, Pointed, unanswered
 from sslctl.preflight.ports import Address
 from sslctl.preflight.ports import find_refusal as find_closed_port
+from sslctl.preflight.records import make_record
+from sslctl.rules.dns_record import DnsRecord, join_records
 from sslctl.rules.pass_result import Step
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
 
 # Another resolver that answers would have been used, and one that does not validate DNSSEC proves nothing.
 _NO_ANSWER = (Code.DNS_UNANSWERED, Code.TARGET_UNANSWERED, Code.DNSSEC_BOGUS)
+# Of how many names after the first one with a problem the records are looked for.
+_MAX_OTHERS = 20
+
+_Examine = Callable[[Resolver, dns.name.Name], Pointed]
 
 
 def _unknown() -> str:
@@ -59,8 +65,7 @@ class Preflight:
     ) -> PreflightWarning | None:
         """See `Prober.check`. For each name: first A, AAAA and CNAME, then CAA, then the ports."""
         warnings = []
-        for name in map(dns.name.from_text, names):
-            pointed = self._agree(partial(self._examine, name=name, cname_target=cname_target))
+        for pointed in self._examine_each(names, partial(self._examine, cname_target=cname_target)):
             warnings.append(pointed.warning)
             if self._settings.probe_ports:
                 self._require_ports(pointed.addresses, http_expected=http_expected)
@@ -68,23 +73,50 @@ class Preflight:
 
     def check_pointing(self, names: tuple[str, ...], cname_target: str) -> None:
         """See `Prober.check_pointing`."""
-        for name in map(dns.name.from_text, names):
-            self._agree(partial(self._cdn.require_pointed, name=name, cname_target=cname_target))
+        for _ in self._examine_each(names, partial(self._cdn.require_pointed, cname_target=cname_target)):
+            pass
 
-    def _agree(self, examine: Callable[[Resolver], Pointed]) -> Pointed:
-        """Return the addresses that `examine` finds with a resolver. Raise `PreflightError` as it does.
+    def _examine_each(self, names: Sequence[str], examine: _Examine) -> Iterator[Pointed]:
+        """Yield where each of `names` points. Raise `PreflightError` for the first problem, with the records of all names."""
+        parsed = list(map(dns.name.from_text, names))
+        for place, name in enumerate(parsed):
+            try:
+                pointed = self._agree(examine, name)
+            except PreflightError as error:
+                error.records = self._find_records(error, parsed[place + 1 :], examine)
+                raise
+            yield pointed
+
+    def _find_records(
+        self, error: PreflightError, others: Sequence[dns.name.Name], examine: _Examine
+    ) -> tuple[DnsRecord, ...]:
+        """Return the records that cure `error`, and the same problem of `others`, so that a person can set them at once."""
+        records = [*error.records]
+        for name in others[:_MAX_OTHERS] if records else ():
+            try:
+                self._agree(examine, name)
+            except PreflightError as other:
+                if other.code in _NO_ANSWER:
+                    # Each further name might cost a timeout too.
+                    break
+                if other.code is error.code:
+                    records += other.records
+        return join_records(records)
+
+    def _agree(self, examine: _Examine, name: dns.name.Name) -> Pointed:
+        """Return where `name` points, which `examine` finds with a resolver. Raise `PreflightError` as it does.
 
         The first resolver that responds decides. If it finds something wrong, the others are asked too. If one of them finds
         nothing wrong, it is not known who is right, because a resolver may still have an earlier answer in its cache.
         """
         try:
-            return examine(self._resolver)
+            return examine(self._resolver, name)
         except PreflightError as error:
             if error.code in _NO_ANSWER:
                 raise
             for address, resolver in self._others.items():
                 try:
-                    examine(resolver)
+                    examine(resolver, name)
                 except PreflightError:
                     continue
                 found = clean(f"{error.found} ({error.code}), but the resolver {address} finds nothing wrong")
@@ -124,7 +156,8 @@ class Preflight:
                 properties = [read_property(record) for record in answer.records]
             except ValueError as error:
                 raise DnsUnanswered(f"CAA of {to_text(ancestor)}: {error}") from error
-            refusal = find_refusal(properties, CaaIdentity(self._caa_identities, self._find_account_url()))
+            identity = CaaIdentity(self._caa_identities, self._find_account_url())
+            refusal = find_refusal(properties, identity)
             if refusal is None:
                 return
             owner = " → ".join(map(to_text, answer.chain))
@@ -133,7 +166,9 @@ class Preflight:
                 found += f" ({refusal.why})"
             is_of_cdn = self._cdn.passes(answer.links, cname_target)
             code = Code.TARGET_CAA_FORBIDS if is_of_cdn else Code.CAA_FORBIDS
-            raise PreflightError(code, clean(found), clean(refusal.wanted), step=Step.CAA)
+            permitted = permit(properties, identity)
+            record = make_record(CAA, answer.chain[-1], _zone_texts(properties), _zone_texts(permitted))
+            raise PreflightError(code, clean(found), clean(refusal.wanted), step=Step.CAA, records=(record,))
 
     def _require_ports(self, addresses: tuple[Address, ...], *, http_expected: bool) -> None:
         """Connect to the addresses that were checked: another lookup could return others (DNS rebinding)."""
@@ -145,6 +180,10 @@ class Preflight:
             refusal = find_closed_port(addresses, port, private=settings.probe_private)
             if refusal:
                 raise PreflightError(code, refusal, f"a listener on port {port}")
+
+
+def _zone_texts(properties: Iterable[Property]) -> list[str]:
+    return sorted(each.zone_text for each in properties)
 
 
 def _climb(name: dns.name.Name) -> Iterator[dns.name.Name]:

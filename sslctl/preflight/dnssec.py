@@ -16,7 +16,9 @@ import dns.message
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdataclass
 import dns.rdatatype
+import dns.rrset
 from dns.rdatatype import DS, RdataType
 
 from sslctl.text import clean
@@ -30,7 +32,14 @@ _LABELS_OF_TLD = 2
 
 
 class ValidationFailed(Exception):
-    """The resolver rejects the records of a name. `str()` of it is cleaned text."""
+    """The resolver rejects the records of a name. `str()` of it is cleaned text.
+
+    `ds` are the DS records of the closest signed zone of the name; None if they are not known, or if the name leads to others.
+    """
+
+    def __init__(self, message: str, ds: dns.rrset.RRset | None) -> None:
+        super().__init__(message)
+        self.ds = ds
 
 
 def ask_again(
@@ -58,7 +67,9 @@ def ask_again(
     if not errors and not _is_signed(server, unchecked, name, until):
         return None
     texts = [f"DNSSEC error {error.code.value} {error.text or ''}".strip() for error in errors]
-    raise ValidationFailed(clean(", ".join(texts), 120) or "DNSSEC validation fails")
+    leads_away = any(rrset.rdtype == dns.rdatatype.CNAME for rrset in unchecked.answer)
+    ds = None if leads_away else _find_ds(server, [name], until)
+    raise ValidationFailed(clean(", ".join(texts), 120) or "DNSSEC validation fails", ds)
 
 
 def _is_validation(errors: Iterable[dns.edns.EDEOption]) -> bool:
@@ -69,13 +80,19 @@ def _is_signed(
     server: tuple[str, int], response: dns.message.Message, name: dns.name.Name, until: float
 ) -> bool:
     """Return whether a zone of `name`, or of a name to which `response` leads, has a DS record."""
-    names = [name, *(rrset[0].target for rrset in response.answer if rrset.rdtype == dns.rdatatype.CNAME)]
+    targets = (rrset[0].target for rrset in response.answer if rrset.rdtype == dns.rdatatype.CNAME)
+    return _find_ds(server, [name, *targets], until) is not None
+
+
+def _find_ds(server: tuple[str, int], names: Iterable[dns.name.Name], until: float) -> dns.rrset.RRset | None:
+    """Return the DS records of the first zone of `names` that has some, the closest to each name first."""
     zones = dict.fromkeys(zone for each in names for zone in _climb(each))
     for zone in list(zones)[:_MAX_ZONES]:
         found = _exchange(server, zone, DS, until, flags=dns.flags.RD | dns.flags.CD)
-        if found is not None and any(rrset.rdtype == DS for rrset in found.answer):
-            return True
-    return False
+        ds = None if found is None else found.get_rrset(found.answer, zone, dns.rdataclass.IN, DS)
+        if ds is not None:
+            return ds
+    return None
 
 
 def _climb(name: dns.name.Name) -> Iterable[dns.name.Name]:

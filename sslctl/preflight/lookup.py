@@ -15,10 +15,12 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.resolver
+import dns.rrset
 
 from sslctl.config.settings import DnsSection
 from sslctl.preflight import datagram, dnssec
 from sslctl.preflight.dns_answer import DnsAnswer, follow
+from sslctl.rules.dns_record import DnsRecord
 from sslctl.text import clean
 
 
@@ -27,7 +29,14 @@ class DnsUnanswered(Exception):
 
 
 class DnssecBogus(DnsUnanswered):
-    """The records do not pass DNSSEC validation, so neither the resolver nor the CA uses them."""
+    """The records do not pass DNSSEC validation, so neither the resolver nor the CA uses them.
+
+    `records` are the DS records to remove if the signatures are not repaired; empty if they are not known.
+    """
+
+    def __init__(self, message: str, records: tuple[DnsRecord, ...] = ()) -> None:
+        super().__init__(message)
+        self.records = records
 
 
 class Resolver:
@@ -108,10 +117,16 @@ class Resolver:
                 response = dnssec.ask_again(server, name, kind, until)
             except dnssec.ValidationFailed as bogus:
                 text = f"{kind.name} of {to_text(name)}: {bogus} at {server[0]} port {server[1]}"
-                raise DnssecBogus(clean(text)) from error
+                raise DnssecBogus(clean(text), _removal_of(bogus.ds)) from error
             if response is not None:
                 return response
         return None
+
+
+def _removal_of(ds: dns.rrset.RRset | None) -> tuple[DnsRecord, ...]:
+    if ds is None:
+        return ()
+    return (DnsRecord("DS", to_text(ds.name), tuple(sorted(record.to_text() for record in ds)), ()),)
 
 
 def to_text(name: dns.name.Name) -> str:

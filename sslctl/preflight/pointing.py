@@ -15,6 +15,7 @@ from sslctl.preflight import PreflightError, PreflightWarning
 from sslctl.preflight.dns_answer import DnsAnswer
 from sslctl.preflight.lookup import DnssecBogus, DnsUnanswered, Resolver, to_text
 from sslctl.preflight.ports import Address
+from sslctl.preflight.records import make_record, point_at_cdn, remove_ipv6, replace_cname
 from sslctl.rules.pass_result import Step
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
@@ -59,24 +60,29 @@ class Cdn:
         v4 = _look_up(resolver, name, A)
         if isinstance(v4, DnsAnswer) and not self._is_cdn(v4, wanted):
             # The result is the same for any AAAA records.
-            raise PreflightError(_elsewhere(v4), _describe(v4), wanted.text)
+            raise self._elsewhere(resolver, v4, A, wanted)
         v6 = _look_up(resolver, name, AAAA)
         if isinstance(v4, DnsUnanswered):
             return self._point_by_one(resolver, name, AAAA, v6, A, v4, wanted)
         if isinstance(v6, DnsUnanswered):
             return self._point_by_one(resolver, name, A, v4, AAAA, v6, wanted)
         if not (v4.links or v6.links or v4.records or v6.records):
+            code, found = Code.NXDOMAIN, f"NXDOMAIN for {to_text(name)}"
             if v4.exists or v6.exists:
-                raise PreflightError(
-                    Code.CNAME_MISSING, f"no address and no CNAME at {to_text(name)}", wanted.text
-                )
-            raise PreflightError(Code.NXDOMAIN, f"NXDOMAIN for {to_text(name)}", wanted.text)
+                code, found = Code.CNAME_MISSING, f"no address and no CNAME at {to_text(name)}"
+            known = {A: v4, AAAA: v6}
+            records = point_at_cdn(resolver, name, known, wanted.target, self._own_addresses)
+            raise PreflightError(code, found, wanted.text, records=records)
         if not self._is_cdn(v6, wanted):
             if v4.records:
+                records = remove_ipv6(resolver, v6, wanted.target, self._own_addresses)
                 raise PreflightError(
-                    Code.AAAA_ELSEWHERE, _describe(v6), "no AAAA record, or the CDN's addresses"
+                    Code.AAAA_ELSEWHERE,
+                    _describe(v6),
+                    "no AAAA record, or the CDN's addresses",
+                    records=records,
                 )
-            raise PreflightError(_elsewhere(v6), _describe(v6), wanted.text)
+            raise self._elsewhere(resolver, v6, AAAA, wanted)
         addresses = (*_addresses(v4), *_addresses(v6))
         if not addresses:
             raise self._blame_target(v4 if v4.links else v6, wanted)
@@ -132,7 +138,7 @@ class Cdn:
                 error, missing = answer, kind
             raise self._unanswered(resolver, _find_links(resolver, name), missing, error, wanted) from error
         if not self._is_cdn(answer, wanted):
-            raise PreflightError(_elsewhere(answer), _describe(answer), wanted.text)
+            raise self._elsewhere(resolver, answer, kind, wanted)
         if not answer.records:
             raise self._unanswered(resolver, answer.links, missing, error, wanted) from error
         is_of_cdn = self._is_target_broken(resolver, answer.links, missing, wanted)
@@ -166,8 +172,30 @@ class Cdn:
         error of the customer.
         """
         if wanted.target in answer.links or (wanted.target is None and any(map(self._covers, answer.links))):
-            return PreflightError(Code.TARGET_MISSING, _describe(answer), "an address")
-        return PreflightError(Code.CNAME_ELSEWHERE, _describe(answer), wanted.text)
+            record = make_record(A, answer.chain[-1], (), None)
+            return PreflightError(Code.TARGET_MISSING, _describe(answer), "an address", records=(record,))
+        records = replace_cname(answer, wanted.target)
+        return PreflightError(Code.CNAME_ELSEWHERE, _describe(answer), wanted.text, records=records)
+
+    def _elsewhere(
+        self, resolver: Resolver, answer: DnsAnswer, kind: RdataType, wanted: _Wanted
+    ) -> PreflightError:
+        """Return the error for a name that leads elsewhere by its CNAME, or by its addresses of type `kind`."""
+        if answer.links:
+            code, records = Code.CNAME_ELSEWHERE, replace_cname(answer, wanted.target)
+        else:
+            code = Code.CNAME_MISSING
+            known = {kind: answer}
+            records = point_at_cdn(resolver, answer.chain[0], known, wanted.target, self._own_addresses)
+        return PreflightError(code, _describe(answer), wanted.text, records=records)
+
+    def _own_addresses(self, answer: DnsAnswer) -> tuple[Address, ...]:
+        """Return the addresses of `answer` that are in the CDN's ranges; at an apex only those count as the CDN's."""
+        return tuple(
+            address
+            for address in _addresses(answer)
+            if any(address in network for network in self._ip_ranges)
+        )
 
     def _find_wanted(self, name: dns.name.Name, cname_target: str) -> _Wanted:
         target = _parse(cname_target)
@@ -179,7 +207,13 @@ class Cdn:
 def unanswered(error: DnsUnanswered, step: Step) -> PreflightError:
     """Return the error for a lookup that ended with `error` at `step`."""
     if isinstance(error, DnssecBogus):
-        return PreflightError(Code.DNSSEC_BOGUS, str(error), "valid signatures, or no DS record", step=step)
+        return PreflightError(
+            Code.DNSSEC_BOGUS,
+            str(error),
+            "valid signatures, or no DS record",
+            step=step,
+            records=error.records,
+        )
     return PreflightError(Code.DNS_UNANSWERED, str(error), "an answer", step=step)
 
 
@@ -200,10 +234,6 @@ def _find_links(resolver: Resolver, name: dns.name.Name) -> list[dns.name.Name]:
             break
         links += answer.links
     return links
-
-
-def _elsewhere(answer: DnsAnswer) -> Code:
-    return Code.CNAME_ELSEWHERE if answer.links else Code.CNAME_MISSING
 
 
 def _addresses(answer: DnsAnswer) -> tuple[Address, ...]:

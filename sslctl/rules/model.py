@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.reasons import REASONS, Code, Owner, Reason, Status
 
 
@@ -130,7 +131,7 @@ class Finding:
     """Why the last pass over a domain did not succeed.
 
     `retry_at` is the time of the next try, or None if a person must act first. `tries` counts the passes in a row that
-    failed with a code that backs off (`schedule.retry_at`), including this pass.
+    failed with a code that backs off (`schedule.retry_at`), including this pass. `records` are the DNS records that cure it.
     """
 
     code: Code
@@ -139,6 +140,7 @@ class Finding:
     at: datetime
     retry_at: datetime | None
     tries: int = 1
+    records: tuple[DnsRecord, ...] = ()
 
     @property
     def reason(self) -> Reason:
@@ -165,6 +167,7 @@ class Suspicion:
     """A bad answer of a shared party (C4, DNS) about a domain that is served; it is not believed yet.
 
     It was first given at `since` and last at `at`. `issuance.suspicions` decides when it becomes a finding or a warning.
+    `records` are as in `Finding`.
     """
 
     code: Code
@@ -172,16 +175,21 @@ class Suspicion:
     wanted: str
     since: datetime
     at: datetime
+    records: tuple[DnsRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """A stored warning: DNS, CAA or the ports would fail an order, but what is served is valid and not due yet."""
+    """A stored warning: DNS, CAA or the ports would fail an order, but what is served is valid and not due yet.
+
+    `records` are as in `Finding`.
+    """
 
     code: Code
     found: str
     wanted: str
     since: datetime
+    records: tuple[DnsRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +291,8 @@ class Verdict:
     """A derived status with its reason. For Success `code` is None.
 
     For an Expired domain `also` is the finding that keeps the renewal from succeeding, if there is one. `owner`,
-    `next_step`, `retry_at` and `link` are then those of `also`, because it must be solved first. `link` is a URL of the CA
-    that a person must open, empty if there is none.
+    `next_step`, `retry_at`, `link` and `records` are then those of `also`, because it must be solved first. `link` is a URL
+    of the CA that a person must open, empty if there is none. `records` are as in `Finding`.
     """
 
     status: Status
@@ -295,6 +303,7 @@ class Verdict:
     retry_at: datetime | None = None
     also: Finding | None = None
     link: str = ""
+    records: tuple[DnsRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

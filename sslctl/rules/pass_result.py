@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from sslctl.rules import schedule
+from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.model import Caution, Domain, Finding, PassResult, Suspicion, Unconfirmed
 from sslctl.rules.reasons import FINDINGS, Code, Status
 from sslctl.rules.versions import is_expired
@@ -113,6 +114,7 @@ class Problem:
 
     `retry_after` is the earliest retry (UTC) that C4 or the CA asked for. `step` is that of `code` unless it is given.
     `is_served` is whether the pass had verified what C4 serves, so that all that is left of it was a check ahead of time.
+    `records` are the DNS records that cure it.
     """
 
     code: Code
@@ -121,6 +123,7 @@ class Problem:
     retry_after: datetime | None = None
     step: Step | None = None
     is_served: bool = False
+    records: tuple[DnsRecord, ...] = ()
 
     @property
     def at_step(self) -> Step:
@@ -176,7 +179,7 @@ def conclude_suspicion(domain: Domain, now: datetime, *, is_due: bool, accepted:
     is_young = now - suspicion.since < DISCARD_AFTER
     if suspicion.code is Code.C4_UNKNOWN_DOMAIN and is_young and not accepted:
         return domain.result
-    problem = Problem(suspicion.code, suspicion.found, suspicion.wanted)
+    problem = Problem(suspicion.code, suspicion.found, suspicion.wanted, records=suspicion.records)
     if _is_early(domain, problem, now, is_due=is_due):
         return PassResult(domain.finding, domain.unconfirmed, None, _caution(domain, problem, now))
     return PassResult(_finding(domain, problem, now))
@@ -293,17 +296,18 @@ def _finding(domain: Domain, problem: Problem, now: datetime) -> Finding:
         # What the CA refused was tried, although the earlier finding stayed.
         tries += domain.unconfirmed.tries if domain.unconfirmed.code in _UNANSWERED_BY_CA else 0
     retry_at = schedule.retry_at(problem.code, now, problem.retry_after, tries)
-    return Finding(problem.code, problem.found, problem.wanted, now, retry_at, tries)
+    return Finding(problem.code, problem.found, problem.wanted, now, retry_at, tries, problem.records)
 
 
 def suspect(domain: Domain, problem: Problem, now: datetime) -> Suspicion:
     """Return the suspicion that `problem` makes of `domain` at `now`. It began when the same one did."""
     since = _began_at(domain.suspicion, problem.code, now)
-    return Suspicion(problem.code, problem.found, problem.wanted, since, now)
+    return Suspicion(problem.code, problem.found, problem.wanted, since, now, problem.records)
 
 
 def _caution(domain: Domain, problem: Problem, now: datetime) -> Caution:
-    return Caution(problem.code, problem.found, problem.wanted, _began_at(domain.caution, problem.code, now))
+    since = _began_at(domain.caution, problem.code, now)
+    return Caution(problem.code, problem.found, problem.wanted, since, problem.records)
 
 
 def _began_at(known: Suspicion | Caution | None, code: Code, now: datetime) -> datetime:

@@ -52,8 +52,17 @@ def _expired(domain: Domain | DomainSummary, certificate: Expiring, finding: Fin
     if finding is not None:
         owner, next_step, retry_at = finding.reason.owner, finding.reason.next_step, finding.retry_at
         sentence += " " + finding.reason.explain(finding.found, finding.wanted)
+    records = () if finding is None else finding.records
     return Verdict(
-        Status.EXPIRED, Code.CERT_EXPIRED, sentence, owner, next_step, retry_at, finding, _link(finding)
+        Status.EXPIRED,
+        Code.CERT_EXPIRED,
+        sentence,
+        owner,
+        next_step,
+        retry_at,
+        finding,
+        _link(finding),
+        records,
     )
 
 
@@ -78,6 +87,7 @@ def _troubled(finding: Finding) -> Verdict:
         reason.next_step,
         finding.retry_at,
         link=_link(finding),
+        records=finding.records,
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sslctl.rules.model import Domain, DomainSummary, Installed, Source
+from sslctl.rules.dns_record import DnsRecord
+from sslctl.rules.model import Caution, Domain, DomainSummary, Installed, Source, Suspicion
 from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.versions import is_adopted, is_expired
@@ -19,7 +20,10 @@ _TEXT_EXPIRES_SOON = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class DomainWarning:
-    """One warning, with its reason. `since` is None if the time is not known; `is_certain` is false for a suspicion."""
+    """One warning, with its reason. `since` is None if the time is not known; `is_certain` is false for a suspicion.
+
+    `records` are the DNS records that cure it.
+    """
 
     code: Code
     sentence: str
@@ -27,6 +31,7 @@ class DomainWarning:
     next_step: str
     since: datetime | None
     is_certain: bool = True
+    records: tuple[DnsRecord, ...] = ()
 
 
 def find_warnings(domain: Domain | DomainSummary, now: datetime) -> list[DomainWarning]:
@@ -41,8 +46,7 @@ def _warnings(domain: Domain | DomainSummary, now: datetime) -> Iterator[DomainW
     if domain.foreign is not None and not is_expired(domain.foreign, now):
         yield from _foreign(domain, domain.foreign, now)
     if domain.suspicion is not None:
-        suspicion = domain.suspicion
-        yield _warning(suspicion.code, suspicion.found, suspicion.wanted, suspicion.since, is_certain=False)
+        yield _observed(domain.suspicion, domain.suspicion.code, is_certain=False)
     current = domain.in_service
     if current is not None and domain.source is Source.TEXT:
         left = current.not_after - now
@@ -53,7 +57,7 @@ def _warnings(domain: Domain | DomainSummary, now: datetime) -> Iterator[DomainW
         caution = domain.caution
         has_left = caution.code in _LEFT_THE_CDN and now - caution.since >= _DEPARTED_AFTER
         code = Code.DEPARTED if has_left else caution.code
-        yield _warning(code, caution.found, caution.wanted, caution.since)
+        yield _observed(caution, code)
 
 
 def _foreign(domain: Domain | DomainSummary, foreign: Installed, now: datetime) -> Iterator[DomainWarning]:
@@ -68,12 +72,16 @@ def _foreign(domain: Domain | DomainSummary, foreign: Installed, now: datetime) 
     yield _warning(code, found, wanted, None)
 
 
-def _warning(
-    code: Code, found: str, wanted: str, since: datetime | None, *, is_certain: bool = True
-) -> DomainWarning:
+def _observed(observed: Suspicion | Caution, code: Code, *, is_certain: bool = True) -> DomainWarning:
+    """Return the warning with `code` about what a pass or a look `observed`."""
+    warning = _warning(code, observed.found, observed.wanted, observed.since)
+    next_step = warning.next_step if is_certain else _NOT_BELIEVED
+    return replace(warning, next_step=next_step, is_certain=is_certain, records=observed.records)
+
+
+def _warning(code: Code, found: str, wanted: str, since: datetime | None) -> DomainWarning:
     reason = REASONS[code]
-    next_step = reason.next_step if is_certain else _NOT_BELIEVED
-    return DomainWarning(code, reason.explain(found, wanted), reason.owner, next_step, since, is_certain)
+    return DomainWarning(code, reason.explain(found, wanted), reason.owner, reason.next_step, since)
 
 
 _NOT_BELIEVED = "This answer is not believed yet. The next ticks ask again."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 
-from sslctl.cli.output.phrases import coloured, reason_codes
+from sslctl.cli.output.phrases import coloured, reason_codes, records_to_set
 from sslctl.cli.output.stdout import blocks, write_csv, write_line
 from sslctl.cli.output.table import StreamedTable
 from sslctl.rules.model import DomainSummary, Verdict
@@ -23,7 +23,7 @@ _SPARE = ("CREATED", "SOURCE", "SERVED", "EXPIRES", "DAYS")
 _DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
 _CSV = (
     "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
-    "deleted_at", "warnings", "sans", "abandoned",
+    "deleted_at", "warnings", "sans", "abandoned", "records",
 )  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
         " ".join(warning.code for warning in find_warnings(domain, now)),
         " ".join(domain.sans),
         "yes" if is_abandoned(domain, now) else "",
+        "; ".join(map(str, records_to_set(domain, now))),
     ]
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sslctl.cli.output.phrases import coloured, doubt_lines, event_kind, next_try, reason_codes
+from sslctl.cli.output.phrases import (
+    coloured,
+    doubt_lines,
+    event_kind,
+    next_try,
+    reason_codes,
+    records_to_set,
+)
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.rules import names
@@ -19,6 +26,7 @@ from sslctl.rules.versions import is_adopted, version_state
 
 _INDENT = "  "
 _VERSIONS = ("VERSION", "STATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256")
+_RECORDS = ("TYPE", "NAME", "CURRENT", "WANTED")
 _HISTORY = ("TIME", "ACTOR", "EVENT", "DETAIL")
 
 
@@ -31,6 +39,15 @@ def write_domain(
 ) -> None:
     """Write everything about `domain`, with its status as of `now`. Renewals follow `rule`."""
     write_line(_pairs(_facts(domain, now, rule)))
+    records = records_to_set(domain, now)
+    if records:
+        write_line("\nRecord to set" if len(records) == 1 else "\nRecords to set")
+        lines = [
+            (each.type, each.name, "\n".join(each.current) or "none", "\n".join(each.needed))
+            for each in records
+        ]
+        # Not wrapped, so that each record can be copied.
+        write_line(table(lines, _RECORDS, indent=_INDENT, wrap=False))
     current = domain.serving or domain.wanted
     if current is not None:
         write_line("\nCertificate")

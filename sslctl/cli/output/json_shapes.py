@@ -11,6 +11,7 @@ from sslctl.doctor import Check
 from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.audit_chain import Audit
 from sslctl.rules.claim_names import describe
+from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.limits import Pause
 from sslctl.rules.maintenance_pause import Endangered
 from sslctl.rules.model import (
@@ -100,8 +101,18 @@ def _warning(warning: DomainWarning) -> dict[str, Any]:
         "owner": warning.owner,
         "sentence": warning.sentence,
         "next_step": warning.next_step,
+        "records": list(map(_record, warning.records)),
         "since": instant(warning.since),
         "suspected": not warning.is_certain,
+    }
+
+
+def _record(record: DnsRecord) -> dict[str, Any]:
+    return {
+        "type": record.type,
+        "name": record.name,
+        "current": list(record.current),
+        "wanted": None if record.wanted is None else list(record.wanted),
     }
 
 
@@ -125,6 +136,7 @@ def reason(verdict: Verdict) -> dict[str, Any] | None:
         "owner": verdict.owner,
         "sentence": verdict.sentence,
         "next_step": verdict.next_step,
+        "records": list(map(_record, verdict.records)),
         "link": verdict.link or None,
         "retry_at": instant(verdict.retry_at),
     }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 
 import click
 
-from sslctl.rules.model import Domain, Event, Installed, Verdict
+from sslctl.rules.dns_record import DnsRecord, join_records
+from sslctl.rules.model import Domain, DomainSummary, Event, Installed, Verdict
 from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.singapore import format_sgt
+from sslctl.rules.status import derive_status
 from sslctl.rules.warnings import find_warnings
 
 _COLOURS = {
@@ -49,6 +52,14 @@ def doubt_lines(domain: Domain, now: datetime) -> Iterator[str]:
     for warning in find_warnings(domain, now):
         kind = "warning" if warning.is_certain else "suspected"
         yield f"{kind}, {warning.code}: {warning.sentence} next ({warning.owner}): {warning.next_step}"
+
+
+def records_to_set(domain: Domain | DomainSummary, now: datetime) -> tuple[DnsRecord, ...]:
+    """Return the DNS records that cure the reason and the warnings of `domain`, without those that are only suspected."""
+    if domain.deleted_at is not None:
+        return ()
+    warnings = [warning.records for warning in find_warnings(domain, now) if warning.is_certain]
+    return join_records(chain(derive_status(domain, now).records, *warnings))
 
 
 def event_kind(event: Event) -> str:

@@ -36,8 +36,9 @@ _UPSERT = """INSERT INTO domain
     (name, sans, source, created_at, finding_code, finding_found, finding_wanted, finding_at, retry_at, wanted_id)
     VALUES (:name, :sans, :source, :now, :code, '', '', :now, :now, :wanted)
     ON CONFLICT (name) DO UPDATE SET sans = excluded.sans, source = excluded.source, deleted_at = NULL,
-    created_at = excluded.created_at, wanted_id = excluded.wanted_id, finding_code = excluded.finding_code, finding_found = '', finding_wanted = '',
-    finding_at = excluded.finding_at, retry_at = excluded.retry_at, revision = domain.revision + 1
+    created_at = excluded.created_at, wanted_id = excluded.wanted_id, finding_code = excluded.finding_code, finding_found = '',
+    finding_wanted = '', finding_at = excluded.finding_at, retry_at = excluded.retry_at, finding_records = NULL,
+    revision = domain.revision + 1
     WHERE domain.deleted_at IS NOT NULL"""
 
 _REPLACE = """UPDATE certificate SET replaced_at = :at WHERE domain_id = :domain AND id IS DISTINCT FROM :by

@@ -20,18 +20,22 @@ from sslctl.rules.model import (
 )
 from sslctl.rules.reasons import Code
 from sslctl.store.sql.connection import Dialect
-from sslctl.store.sql.values import optional_time_of, text_of, time_of
+from sslctl.store.sql.values import optional_time_of, records_of, records_text, text_of, time_of
 from sslctl.text import instant
 
 # The columns of each value, in the order of its fields. The first one is NULL if there is no such value.
 # fmt: off
-_FINDING = ("finding_code", "finding_found", "finding_wanted", "finding_at", "retry_at", "finding_tries")
+_FINDING = (
+    "finding_code", "finding_found", "finding_wanted", "finding_at", "retry_at", "finding_tries", "finding_records",
+)
 _FOREIGN = ("foreign_source", "foreign_fingerprint", "foreign_not_after", "foreign_state")
 _UNCONFIRMED = (
     "unconfirmed_code", "unconfirmed_found", "unconfirmed_since", "unconfirmed_retry_at", "unconfirmed_tries",
 )
-_SUSPICION = ("suspicion_code", "suspicion_found", "suspicion_wanted", "suspicion_since", "suspicion_at")
-_CAUTION = ("caution_code", "caution_found", "caution_wanted", "caution_since")
+_SUSPICION = (
+    "suspicion_code", "suspicion_found", "suspicion_wanted", "suspicion_since", "suspicion_at", "suspicion_records",
+)
+_CAUTION = ("caution_code", "caution_found", "caution_wanted", "caution_since", "caution_records")
 # fmt: on
 _GROUPS = (_FINDING, _FOREIGN, _UNCONFIRMED, _SUSPICION, _CAUTION)
 
@@ -66,7 +70,7 @@ def observations_of(stored: str | None) -> Observations:
         return _NONE
     values = json.loads(stored)
     finding, foreign, unconfirmed, suspicion, caution = (
-        values[:6], values[6:10], values[10:15], values[15:20], values[20:],
+        values[:7], values[7:11], values[11:16], values[16:22], values[22:],
     )  # fmt: skip
     return Observations(
         None if finding[0] is None else _finding(*finding),
@@ -77,9 +81,17 @@ def observations_of(stored: str | None) -> Observations:
     )
 
 
-def _finding(code: str, found: str, wanted: str, at: str, retry_at: str | None, tries: int) -> Finding:
+def _finding(
+    code: str, found: str, wanted: str, at: str, retry_at: str | None, tries: int, records: str | None
+) -> Finding:
     return Finding(
-        Code(code), text_of(found), text_of(wanted), time_of(at), optional_time_of(retry_at), tries
+        Code(code),
+        text_of(found),
+        text_of(wanted),
+        time_of(at),
+        optional_time_of(retry_at),
+        tries,
+        records_of(records),
     )
 
 
@@ -91,12 +103,14 @@ def _unconfirmed(code: str, found: str, since: str, retry_at: str, tries: int) -
     return Unconfirmed(Code(code), text_of(found), time_of(since), time_of(retry_at), tries)
 
 
-def _suspicion(code: str, found: str, wanted: str, since: str, at: str) -> Suspicion:
-    return Suspicion(Code(code), text_of(found), text_of(wanted), time_of(since), time_of(at))
+def _suspicion(code: str, found: str, wanted: str, since: str, at: str, records: str | None) -> Suspicion:
+    return Suspicion(
+        Code(code), text_of(found), text_of(wanted), time_of(since), time_of(at), records_of(records)
+    )
 
 
-def _caution(code: str, found: str, wanted: str, since: str) -> Caution:
-    return Caution(Code(code), text_of(found), text_of(wanted), time_of(since))
+def _caution(code: str, found: str, wanted: str, since: str, records: str | None) -> Caution:
+    return Caution(Code(code), text_of(found), text_of(wanted), time_of(since), records_of(records))
 
 
 def installed_columns(installed: Installed | None) -> dict[str, object]:
@@ -121,6 +135,7 @@ def result_columns(result: PassResult) -> dict[str, object]:
         "finding_at": finding and instant(finding.at),
         "retry_at": finding and finding.retry_at and instant(finding.retry_at),
         "finding_tries": finding.tries if finding else 1,
+        "finding_records": finding and records_text(finding.records),
         "unconfirmed_code": unconfirmed and unconfirmed.code,
         "unconfirmed_found": unconfirmed and unconfirmed.found,
         "unconfirmed_since": unconfirmed and instant(unconfirmed.since),
@@ -131,8 +146,10 @@ def result_columns(result: PassResult) -> dict[str, object]:
         "suspicion_wanted": suspicion and suspicion.wanted,
         "suspicion_since": suspicion and instant(suspicion.since),
         "suspicion_at": suspicion and instant(suspicion.at),
+        "suspicion_records": suspicion and records_text(suspicion.records),
         "caution_code": caution and caution.code,
         "caution_found": caution and caution.found,
         "caution_wanted": caution and caution.wanted,
         "caution_since": caution and instant(caution.since),
+        "caution_records": caution and records_text(caution.records),
     }

@@ -309,6 +309,13 @@ DROP TABLE notice;
 ALTER TABLE routed_notice RENAME TO notice;
 """
 
+# The DNS records that cure a finding, a suspicion or a warning: a JSON array of arrays (`sql.values.records_text`), NULL for none.
+_DNS_RECORDS = """
+ALTER TABLE domain ADD COLUMN finding_records TEXT;
+ALTER TABLE domain ADD COLUMN suspicion_records TEXT;
+ALTER TABLE domain ADD COLUMN caution_records TEXT;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _INITIAL,
     _FACTS,
@@ -321,6 +328,7 @@ MIGRATIONS: tuple[str, ...] = (
     _PASTED_OVER,
     _MAINTENANCE,
     _ROUTED_NOTICES,
+    _DNS_RECORDS,
 )
 
 

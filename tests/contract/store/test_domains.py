@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 
 import pytest
 
 from sslctl.errors import Busy, NotManaged
-from sslctl.rules.model import Domain, Source
+from sslctl.rules.dns_record import DnsRecord
+from sslctl.rules.model import Caution, Domain, PassResult, Source, Suspicion
 from sslctl.rules.reasons import Code
 from sslctl.rules.status import queued_finding
 from sslctl.store.interface import Store
@@ -159,3 +161,28 @@ def test_holders_are_the_managed_domains_that_have_a_name_as_another_one(store: 
     assert store.holders([]) == {}
     with pytest.raises(NotManaged, match=r"^www\.test is another name of the certificate of b\.test,"):
         store.domain("www.test")
+
+
+RECORDS = (
+    DnsRecord("CAA", "a.test", ('0 issue ";"',), ('0 issue "ca.test; accounturi=https://ca.test/1"',)),
+    DnsRecord("A", "b.test", (), None),
+    DnsRecord("AAAA", "b.test", ("2001:db8::1", "2001:db8::2"), ()),
+)
+
+
+def test_dns_records_are_stored_with_finding_suspicion_and_caution(store: Store, domain: Domain) -> None:
+    found = replace(finding(), records=RECORDS)
+    suspicion = Suspicion(Code.NXDOMAIN, "", "", START, START, RECORDS[1:])
+    caution = Caution(Code.CAA_FORBIDS, "", "", START, RECORDS[:1])
+    result = PassResult(found, None, suspicion, caution)
+    assert store.record_result(domain, result).result == result
+    (summary,) = store.listing(Query(), START).domains
+    assert (summary.finding, summary.suspicion, summary.caution) == (found, suspicion, caution)
+
+
+def test_dns_records_are_gone_with_their_finding(store: Store, domain: Domain) -> None:
+    failing = store.record_finding(domain, replace(finding(), records=RECORDS))
+    store.delete_domain(failing)
+    assert store.add_domain(NAME, (), Source.C4).finding == queued_finding(START)
+    failing = store.record_finding(store.domain(NAME), replace(finding(), records=RECORDS))
+    assert store.record_result(failing, PassResult()).result == PassResult()

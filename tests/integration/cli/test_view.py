@@ -193,6 +193,8 @@ def test_view_shows_the_reason_the_owner_and_the_next_step_of_a_failure(cdn: Cdn
         "  Next step:     The customer must point the CNAME at the CDN.\n  Next try:      2026-11-24 00:00 SGT\n"
         in shown
     )
+    assert "\nRecord to set\n  TYPE   NAME              CURRENT                 WANTED" in shown
+    assert f"  CNAME  {NAME}  parking.elsewhere.test  {NAME}.cdn.test\n" in shown
     assert "\nCertificate\n" not in shown
     assert "\nVersions\n" not in shown
 

@@ -314,7 +314,7 @@ def test_old_database_is_read_as_before(store: SqliteStore) -> None:
     assert (order.url, store.order_key(order)) == ("https://ca.test/order/4", private_key())
     finding = store.domain(FAILING).finding
     assert finding is not None
-    assert (finding.code, finding.tries) == (Code.CHALLENGE_FAILED, 1)
+    assert (finding.code, finding.tries, finding.records) == (Code.CHALLENGE_FAILED, 1, ())
 
 
 def test_work_continues_in_an_old_database(store: SqliteStore) -> None:

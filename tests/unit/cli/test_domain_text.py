@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.domain_text import domain_text
 from sslctl.cli.output.stdout import encode_json
+from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.model import (
     Caution,
     CertificateSummary,
@@ -48,6 +49,9 @@ _instants = st.integers(-90 * 86_400, 90 * 86_400).map(lambda seconds: START + t
 _texts = st.text(max_size=12) | st.just('"quoted\\"')
 _codes = st.sampled_from(Code)
 _certificates = st.builds(CertificateSummary, st.integers(1, 99), st.sampled_from(Source), _texts, _instants)
+_records = st.sampled_from(
+    [(), (DnsRecord("CAA", "a.test", (), ('0 issue "ca.test"',)), DnsRecord("A", "b.test", (), None))]
+)
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "name": _texts,
     "sans": st.lists(_texts, max_size=2).map(tuple),
@@ -55,13 +59,13 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "created_at": _instants,
     "deleted_at": _instants,
     "checked_at": st.none() | _instants,
-    "finding": st.builds(Finding, _codes, _texts, _texts, _instants, st.none() | _instants),
+    "finding": st.builds(Finding, _codes, _texts, _texts, _instants, st.none() | _instants, records=_records),
     "wanted": st.none() | _certificates,
     "serving": st.none() | _certificates,
     "foreign": st.builds(Installed, st.sampled_from(Source), _texts, _instants, st.sampled_from(State)),
     "unconfirmed": st.builds(Unconfirmed, _codes, _texts, _instants, _instants),
-    "suspicion": st.builds(Suspicion, _codes, _texts, _texts, _instants, _instants),
-    "caution": st.builds(Caution, _codes, _texts, _texts, _instants),
+    "suspicion": st.builds(Suspicion, _codes, _texts, _texts, _instants, _instants, _records),
+    "caution": st.builds(Caution, _codes, _texts, _texts, _instants, _records),
     "observed_at": st.none() | _instants,
 }
 

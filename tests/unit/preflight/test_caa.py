@@ -9,8 +9,10 @@ import dns.rdata
 import pytest
 from dns.rdataclass import IN
 from dns.rdatatype import CAA as CAA_TYPE
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sslctl.preflight.caa import CaaIdentity, Property, find_refusal, read_property
+from sslctl.preflight.caa import CaaIdentity, Property, find_refusal, permit, read_property
 
 ACCOUNT = "https://acme-v02.api.letsencrypt.org/acme/acct/123"
 OUR_ACCOUNT = f"accounturi={ACCOUNT}"
@@ -197,3 +199,44 @@ def test_read_property_returns_flags_tag_and_value(tag: str) -> None:
 def test_read_property_raises_value_error_when_the_record_is_malformed(wire: bytes) -> None:
     with pytest.raises(ValueError, match="malformed"):
         read_property(dns.rdata.GenericRdata(IN, CAA_TYPE, wire))
+
+
+_properties = st.builds(
+    Property,
+    st.sampled_from([0, 1, 128]),
+    st.sampled_from(["issue", "Issue", "issuewild", "iodef", "tbs"]),
+    st.sampled_from(
+        [
+            ";",
+            "",
+            "letsencrypt.org",
+            "letsencrypt.org; foo",
+            "letsencrypt.org; accounturi=https://ca.test/2",
+            "letsencrypt.org; validationmethods=dns-01",
+            "pki.example",
+        ]
+    ),
+)
+
+
+@given(properties=st.lists(_properties, max_size=4), account=st.sampled_from(["", "https://ca.test/1"]))
+def test_permitted_properties_are_not_refused(properties: list[Property], account: str) -> None:
+    identity = CaaIdentity(("letsencrypt.org",), account)
+    permitted = permit(properties, identity)
+    assert find_refusal(permitted, identity) is None
+    others = [each for each in properties if each.tag == "issuewild" or each.value == "pki.example"]
+    assert [each for each in others if each.tag != "tbs" and each not in permitted] == []
+
+
+def test_permitted_properties_name_our_account_beside_another_one() -> None:
+    other = Property(0, "issue", "letsencrypt.org; accounturi=https://ca.test/2")
+    permitted = permit([other], CaaIdentity(("letsencrypt.org",), "https://ca.test/1"))
+    assert permitted == [other, Property(0, "issue", "letsencrypt.org; accounturi=https://ca.test/1")]
+
+
+def test_unknown_critical_property_is_removed_and_no_ca_is_added() -> None:
+    assert permit([Property(128, "tbs", "x")], CaaIdentity(("letsencrypt.org",))) == []
+
+
+def test_zone_text_escapes_all_but_printable_ascii() -> None:
+    assert Property(0, "a b", 'x"\\\xe9\n;').zone_text == '0 a\\032b "x\\"\\\\\\233\\010;"'
