@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,14 +20,15 @@ from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.pasted_files import PastedFiles, print_notes
 from sslctl.cli.run_batch import run_requested_passes
-from sslctl.errors import BadInput, Exit
-from sslctl.fleet import enrolment, maintenance
+from sslctl.errors import BadInput, Exit, SslctlError
+from sslctl.fleet import enrolment, maintenance, remarks
 from sslctl.fleet.enrolment import Enrolled
 from sslctl.issuance.batch import Outcome
 from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.model import Source
+from sslctl.rules.remarks import read_customer
 from sslctl.store.interface.domains import Domains
 
 _MOST_PRINTED = 100
@@ -38,6 +40,11 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 @from_file_option
 @click.option(
     "--san", "sans", multiple=True, metavar="NAME", help="Another name for the certificate; may be repeated."
+)
+@click.option(
+    "--customer",
+    metavar="NAME",
+    help="Whose domains they are; counts while C4 names nobody. Empty removes it.",
 )
 @click.option("--no-san", is_flag=True, help="Remove the other names of a domain that is managed already.")
 @click.option(
@@ -83,6 +90,7 @@ def command(
     domains: tuple[str, ...],
     from_file: BinaryIO | None,
     sans: tuple[str, ...],
+    customer: str | None,
     no_san: bool,
     cert: Path | None,
     key: Path | None,
@@ -105,8 +113,8 @@ def command(
     Pending or has a warning. `recheck --replace-text` replaces it later, `adopt` keeps it.
 
     In a list, the first name on a line is the domain; the names after it, separated by blanks, commas or semicolons, are the
-    other names of its certificate, like --san. A CSV file has a header with the column domain and, if wanted, sans; other
-    columns are ignored. If one line cannot be used, nothing is recorded.
+    other names of its certificate, like --san. A CSV file has a header with the column domain and, if wanted, sans and customer;
+    other columns are ignored. If one line cannot be used, nothing is recorded.
     """
     listed = read_names(domains, from_file)
     wanted = listed.domains
@@ -116,6 +124,7 @@ def command(
     _check_usage(listed, extra, has_pair=files.exist, profile=app.config.acme.profile)
     _check_options(new=new, force=force, no_wait=no_wait, has_pair=files.exist, dry_run=dry_run)
     _check_sans(listed, extra, no_san=no_san)
+    customers = _customers(listed, customer)
     sans_of = {wanted[0]: extra} if extra else listed.sans
     # A long list is not read name by name, and a certificate that is gone cannot be restored.
     consents = not no_wait and from_file is None
@@ -125,7 +134,7 @@ def command(
         if store is not None:
             _note_domains_of_their_own(store, sans_of)
         planned = enrolment.plan_enrolment(
-            store, wanted, sans_of=sans_of, drop_sans=no_san, new=new, consents=consents
+            store, wanted, sans_of=sans_of, customers=customers, drop_sans=no_san, new=new, consents=consents
         )
         return write_plan(planned, as_json=as_json)
 
@@ -158,6 +167,7 @@ def command(
             " gets one from the CA again",
             err=True,
         )
+    enrolled = _record_customers(app, customers, enrolled)
     report = Report(list(wanted), batch=len(wanted) > 1 or from_file is not None)
     _report_refused(app, enrolled, report)
     recorded = [name for name in wanted if name not in enrolled.refused]
@@ -204,6 +214,15 @@ def _check_sans(listed: NameList, extra: tuple[str, ...], *, no_san: bool) -> No
         raise click.UsageError("the list has other names; it cannot be combined with --san or --no-san")
 
 
+def _customers(listed: NameList, customer: str | None) -> Mapping[str, str]:
+    """Return the customer to record for each domain that gets one; an empty one removes what was recorded."""
+    if customer is None:
+        return listed.customers
+    if listed.customers:
+        raise click.UsageError("the list has customers; it cannot be combined with --customer")
+    return dict.fromkeys(listed.domains, read_customer(customer))
+
+
 def _check_options(*, new: bool, force: bool, no_wait: bool, has_pair: bool, dry_run: bool) -> None:
     if new and (has_pair or no_wait):
         raise click.UsageError(
@@ -247,6 +266,13 @@ def _record(
         if requeue:
             enrolment.queue(app.store, domain, app.clock())
     return Enrolled(1, 0, {})
+
+
+def _record_customers(app: App, customers: Mapping[str, str], enrolled: Enrolled) -> Enrolled:
+    """Record the customers of the domains that are not refused; return `enrolled` with the domains that this refuses."""
+    accepted = {name: one for name, one in customers.items() if name not in enrolled.refused}
+    refused: dict[str, SslctlError] = remarks.record_customers(app.store, accepted)
+    return replace(enrolled, refused={**enrolled.refused, **refused})
 
 
 def _report_refused(app: App, enrolled: Enrolled, report: Report) -> None:

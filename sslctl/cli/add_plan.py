@@ -43,6 +43,8 @@ def _describe(planned: Planned) -> str:
     line = f"{planned.name}: {_WORDS[planned.action]}"
     if planned.sans:
         line += f", with {', '.join(planned.sans)}"
+    if planned.customer is not None:
+        line += f", customer {planned.customer}" if planned.customer else ", without its recorded customer"
     left_out = [name for name in planned.before if name not in planned.sans]
     return f"{line}, without {', '.join(left_out)}" if left_out else line
 
@@ -54,6 +56,7 @@ def _to_json(planned: Planned) -> dict[str, object]:
         "action": planned.action,
         "sans": list(planned.sans),
         "sans_before": list(planned.before),
+        "customer": planned.customer or None,
         "error": None if error is None else error.code,
         "message": None if error is None else error.message,
     }

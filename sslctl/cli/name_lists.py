@@ -13,6 +13,7 @@ import click
 from sslctl.errors import BadInput, NotManaged
 from sslctl.rules import names
 from sslctl.rules.model import Domain
+from sslctl.rules.remarks import read_customer
 from sslctl.store.interface.domains import Domains
 from sslctl.text import clean, decode_text
 
@@ -22,23 +23,27 @@ _LONGEST_QUOTED = 30
 # No other white space: a control character inside a name must not split it into two good ones.
 _SEPARATORS = re.compile(r"[ \t,;]+")
 _DELIMITERS = ",;\t"
-_DOMAIN, _SANS = "domain", "sans"
+_DOMAIN, _SANS, _CUSTOMER = "domain", "sans", "customer"
 
 from_file_option = click.option(
     "--from-file",
     type=click.File("rb"),
     metavar="FILE",
-    help="Read domains from FILE: one on each line with its other names behind it, or CSV with the columns domain and sans; "
-    "# begins a comment; - is standard input.",
+    help="Read domains from FILE: one on each line with its other names behind it, or CSV with the columns domain, sans and "
+    "customer; # begins a comment; - is standard input.",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class NameList:
-    """The domains of a command, each with its place ("" on the command line), and the other names of those that have some."""
+    """The domains of a command, each with its place ("" on the command line).
+
+    `sans` has the other names, `customers` the customers of those domains for which the list has some.
+    """
 
     places: Mapping[str, str]
     sans: Mapping[str, tuple[str, ...]]
+    customers: Mapping[str, str]
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -51,6 +56,7 @@ class _Line:
     place: str
     texts: Sequence[str]
     problem: str = ""
+    customer: str = ""
 
 
 @dataclass(slots=True)
@@ -59,6 +65,7 @@ class _Reader:
 
     places: dict[str, str] = field(default_factory=dict)
     sans: dict[str, dict[str, str]] = field(default_factory=dict)
+    customers: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -75,6 +82,10 @@ class _Reader:
                 found.append(names.normalise(text))
             except BadInput as error:
                 problems.append(error.message)
+        try:
+            customer = read_customer(line.customer)
+        except BadInput as error:
+            problems.append(error.message)
         self.problems += (_at(line.place, problem) for problem in problems)
         if problems or not found:
             return
@@ -82,6 +93,9 @@ class _Reader:
         if domain in self.places:
             self._merge(line, domain)
         self.places.setdefault(domain, line.place)
+        if customer and customer != self.customers.setdefault(domain, customer):
+            earlier = f'"{self.customers[domain]}" and "{customer}"'
+            self.problems.append(_at(line.place, f"{domain} is listed with two customers, {earlier}"))
         for other in others:
             if other == domain or other in self.sans.get(domain, ()):
                 self.notes.append(_at(line.place, f"{other} is given twice for {domain}; it is used once"))
@@ -133,7 +147,8 @@ def read_names(given: Iterable[str], file: BinaryIO | None, *, required: bool = 
         raise BadInput(f"{clean(file.name)} contains no domain names")
     if required and not reader.places:
         raise click.UsageError("name a domain, or give --from-file FILE")
-    return NameList(reader.places, {domain: tuple(others) for domain, others in reader.sans.items()})
+    sans = {domain: tuple(others) for domain, others in reader.sans.items()}
+    return NameList(reader.places, sans, reader.customers)
 
 
 def read_managed(
@@ -141,10 +156,30 @@ def read_managed(
 ) -> list[Domain]:
     """Return the managed domains that are named by the command line, `given`, and by `file`; see `read_names`.
 
-    Print a note if the file has other names, which only `add` uses. Raise `NotManaged` if one is not managed, after each such
-    line was printed.
+    Print a note if the file has other names or customers, which only other commands use. Raise `NotManaged` if one is not
+    managed, after each such line was printed.
     """
     listed = read_names(given, file, required=required)
+    if listed.customers:
+        click.echo(
+            "sslctl: note: only `add` and `customer` use the customers in the list; they are ignored",
+            err=True,
+        )
+    return _require_managed(store, listed)
+
+
+def read_managed_customers(
+    store: Domains, given: Iterable[str], file: BinaryIO
+) -> tuple[list[Domain], Mapping[str, str]]:
+    """Do the same, and return also the customer of each domain. Raise `BadInput` if a domain has none in the list."""
+    listed = read_names(given, file)
+    missing = [name for name in listed.domains if name not in listed.customers]
+    if missing:
+        raise _collect([_at(listed.places[name], f"{name} has no customer in the list") for name in missing])
+    return _require_managed(store, listed), listed.customers
+
+
+def _require_managed(store: Domains, listed: NameList) -> list[Domain]:
     if listed.sans:
         click.echo("sslctl: note: only `add` uses the other names in the list; they are ignored", err=True)
     found = {one.name: one for one in store.domains_named(listed.domains) if one.deleted_at is None}
@@ -257,14 +292,14 @@ def _read_csv(
         columns = _clean_columns(next(rows))
     except csv.Error as error:
         raise BadInput(f"{place}: the header is not valid CSV ({clean(error, 100)})") from error
-    for column in (_DOMAIN, _SANS):
+    for column in (_DOMAIN, _SANS, _CUSTOMER):
         if columns.count(column) > 1:
             raise BadInput(f'{place}: the header has the column "{column}" more than once')
-    ignored = [clean(column, 40) or "(no name)" for column in columns if column not in (_DOMAIN, _SANS)]
+    ignored = [
+        clean(column, 40) or "(no name)" for column in columns if column not in (_DOMAIN, _SANS, _CUSTOMER)
+    ]
     if ignored:
         notes.append(f"{place}: ignored columns: {clean(', '.join(ignored))}")
-    if "customer" in columns:
-        notes.append(f"{place}: the customer of a domain comes from C4's record, not from this list")
     while True:
         place = f"{shown}, line {first + rows.line_num + 1}"
         try:
@@ -288,4 +323,5 @@ def _read_row(place: str, columns: Sequence[str], row: Sequence[str]) -> _Line:
     domain = cells.get(_DOMAIN, "").strip()
     if not domain:
         return _Line(place, (), "it has no domain")
-    return _Line(place, [domain, *(part for part in _SEPARATORS.split(cells.get(_SANS, "").strip()) if part)])
+    sans = [part for part in _SEPARATORS.split(cells.get(_SANS, "").strip()) if part]
+    return _Line(place, [domain, *sans], customer=cells.get(_CUSTOMER, ""))

@@ -35,7 +35,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
             json_shapes.certificate(certificate, found, now) for certificate in certificates
         ]
         view["events"] = [json_shapes.event(event) for event in events]
-        view["customer"] = found.customer or None
+        view["customer_recorded"] = found.remarks.customer or None
         view["renewal"] = json_shapes.renewal(schedule.next_renewal(found, now, app.renewal))
         write_json(json_shapes.envelope(domain=view, maintenance=json_shapes.maintenance(maintenance)))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import chain, islice
@@ -172,7 +172,8 @@ def _with_sans(store: _Store, names: Sequence[str]) -> Iterator[tuple[str, bool]
 class Planned:
     """What `enrol` would do with the domain `name`: `action` is "add", "change" or "none", or "refuse" because of `error`.
 
-    `sans` are the other names that it would have afterwards, `before` those that it has.
+    `sans` are the other names that it would have afterwards, `before` those that it has. `customer` is the customer that would be
+    recorded, None if that would not change.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Planned:
     sans: tuple[str, ...]
     before: tuple[str, ...] = ()
     error: SslctlError | None = None
+    customer: str | None = None
 
 
 def plan_enrolment(
@@ -187,21 +189,33 @@ def plan_enrolment(
     names: Sequence[str],
     *,
     sans_of: Mapping[str, tuple[str, ...]],
+    customers: Mapping[str, str],
     drop_sans: bool,
     new: bool,
     consents: bool,
 ) -> list[Planned]:
     """Return what `enrol_many` would do with each of `names`, as far as no other process works on them; change nothing.
 
-    `store` is None if there is no state yet.
+    `store` is None if there is no state yet. `customers` are recorded afterwards.
     """
     held = _find_held(store, names) if store is not None and not new else {}
     known = {domain.name: domain for domain in store.domains_named(names)} if store is not None else {}
     sans = () if drop_sans else None
-    return [
+    planned = (
         _plan(name, known.get(name), sans_of.get(name, sans), held.get(name), consents=consents)
         for name in names
-    ]
+    )
+    return [_with_customer(each, known.get(each.name), customers.get(each.name)) for each in planned]
+
+
+def _with_customer(planned: Planned, known: Domain | None, customer: str | None) -> Planned:
+    """Return `planned` with the customer that would be recorded."""
+    before = known.remarks.customer if known is not None else ""
+    if planned.action == "refuse" or customer is None or customer == before:
+        return planned
+    return replace(
+        planned, action="change" if planned.action == "none" else planned.action, customer=customer
+    )
 
 
 def _plan(

@@ -5,6 +5,8 @@ successor (`rules.expiry`). What is new is reported at once, an expiry once at e
 a configured time, and recovery once. A warning that began is reported in a digest, at most one in a day.
 
 A domain that is abandoned (`rules.onboarding`) is reported in a digest once, and is no trouble any more: nobody is expected to act.
+A snoozed domain (`rules.snoozing`) is left out of all messages. It counts as neither recovered nor reported, so people hear of it
+when the snooze ends.
 
 Each route gets a message about its domains, and the URLs without a route get the rest. A message that some URLs did not take is
 sent to these again at the next tick.
@@ -35,6 +37,7 @@ from sslctl.notify import Message, Notifier, Route, Undelivered, UnusableRoute, 
 from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.snoozing import is_snoozed
 from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.notices import Notices
@@ -43,6 +46,7 @@ from sslctl.system.threads import map_in_threads
 Labels = frozenset[Label]
 
 _DAY = timedelta(days=1)
+_SNOOZED = "snoozed"
 _HELD: Label = ("renewal.max_per_day", "renewals are postponed")
 # Hourly ticks are not an hour apart to the second; with a repeat of 24 hours, the tick at the same hour must notify.
 _SLACK = timedelta(minutes=10)
@@ -71,12 +75,16 @@ class NoticeRules:
 
 @dataclass(slots=True)
 class _Inbox:
-    """What concerns the URLs of one notifier. `elsewhere` are the domains whose trouble concerns other URLs only, or nobody."""
+    """What concerns the URLs of one notifier.
+
+    `elsewhere` are the domains whose trouble concerns other URLs only, or nobody; `snoozed` those whose trouble is snoozed.
+    """
 
     notifier: Notifier
     groups: Groups = field(default_factory=Groups)
     warnings: list[Trouble] = field(default_factory=list)
     elsewhere: set[str] = field(default_factory=set)
+    snoozed: set[str] = field(default_factory=set)
     fleet: list[FleetTrouble] = field(default_factory=list)
     lost: Sequence[str] = ()
     held: int = 0
@@ -114,10 +122,12 @@ def notify(
     inboxes |= {route.key: _Inbox(route.notifier) for route in routes}
     choose = _choose_inboxes(store, routes, inboxes)
     inboxes[""].fleet = [*fleet, *find_unreached(before, routes), *find_unusable(unusable_routes)]
-    abandoned = list(find_abandoned(store, now))
-    reported = _sort_in(store, rules, now, choose, abandoned)
+    snoozed = {domain.name for domain in store.snoozed() if is_snoozed(domain, now)}
+    abandoned = [trouble for trouble in find_abandoned(store, now) if trouble.name not in snoozed]
+    reported = _sort_in(store, rules, now, choose, abandoned, snoozed)
     for inbox in inboxes.values():
         inbox.elsewhere = reported - {name for name, _ in inbox.groups.labels}
+        inbox.snoozed = snoozed
     letters: dict[NoticeKey, _Letter] = {}
     unusable = {route.key for route in unusable_routes}
     after = {at: notice for at, notice in before.items() if at.route in unusable}
@@ -156,8 +166,11 @@ def _sort_in(
     now: datetime,
     choose: Callable[[Trouble], list[_Inbox]],
     abandoned: Sequence[Trouble],
+    snoozed: Collection[str],
 ) -> set[str]:
     """Put each trouble and warning where it belongs, and return the domains with trouble, the `abandoned` ones included.
+
+    The trouble of domains that are `snoozed` is left out.
 
     A domain is reported for one reason only, the gravest one.
     """
@@ -169,12 +182,12 @@ def _sort_in(
     # One may have recovered since the query.
     in_statuses = filter(None, (find_status_trouble(domain, now) for domain in listing.domains))
     for trouble in chain(in_statuses, find_expiring_troubles(store, now, rules.renewal)):
-        if trouble.name not in reported:
+        if trouble.name not in reported and trouble.name not in snoozed:
             reported.add(trouble.name)
             for inbox in choose(trouble):
                 inbox.groups.add(trouble)
     for trouble in _warnings(store, now):
-        if trouble.name not in reported:
+        if trouble.name not in reported and trouble.name not in snoozed:
             for inbox in choose(trouble):
                 inbox.warnings.append(trouble)
     return reported
@@ -192,9 +205,10 @@ def _write_trouble(inbox: _Inbox, before: Notice, rules: NoticeRules, now: datet
 
     These are new when the next certificate expires. Other trouble stays until the next message: it may come and go.
     """
+    before = replace(before, troubles=_with_snoozed(before.troubles, inbox.snoozed))
     in_fleet = {each.label for each in inbox.fleet}
     # If somebody else must act now, the domain has not recovered: it stays reported here, so that its recovery will be.
-    moved = frozenset(each for each in before.troubles if each[0] in inbox.elsewhere)
+    moved = frozenset(each for each in before.troubles if each[0] in inbox.elsewhere | inbox.snoozed)
     troubles = frozenset(inbox.groups.labels | in_fleet) | moved
     ended = find_ended(before.troubles, inbox.fleet)
     lasting = frozenset(each for each in inbox.groups.labels if not is_expiry(each[1])) | in_fleet
@@ -212,6 +226,14 @@ def _write_trouble(inbox: _Inbox, before: Notice, rules: NoticeRules, now: datet
     if recipients is Recipients.MISSED:
         return _Letter(inbox.notifier, message, before.missed, after)
     return _Letter(inbox.notifier, message, _all(inbox.notifier), replace(before, at=now, troubles=troubles))
+
+
+def _with_snoozed(troubles: Labels, snoozed: Collection[str]) -> Labels:
+    """Return what was reported, with another label for domains that are `snoozed`.
+
+    They have not recovered, and what was reported of them is news when the snooze ends.
+    """
+    return frozenset((name, _SNOOZED if name in snoozed else label) for name, label in troubles)
 
 
 def choose_recipients(

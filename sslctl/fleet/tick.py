@@ -42,6 +42,7 @@ from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.notices import NoticeRules
 from sslctl.fleet.one_tick import only_tick
 from sslctl.fleet.planning import Plan
+from sslctl.fleet.remarks import end_snoozes
 from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance import suspicions
 from sslctl.issuance.consent import NO_CONSENT, Consent
@@ -182,6 +183,7 @@ class Tick:
                 )
                 if self._is_checked:
                     self._store.record_milestone(Milestone.CHECKED, "")
+            end_snoozes(self._store, self._clock())
             sent = self._notify(started_at, looked, plan.held)
         ping_error = self._send_ping(sent)
         now = self._clock()

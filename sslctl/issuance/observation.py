@@ -65,9 +65,9 @@ class Observation:
             raise PassEnded(Code.C4_TOKEN_REFUSED, str(error)) from error
         except ControlPlaneError as error:
             raise PassEnded(Code.C4_UNANSWERED, str(error), retry_after=retry_after(error)) from error
-        if customer := record.new_customer(domain.customer):
+        if customer := record.new_customer(domain.c4_customer):
             self._store.record_customers({domain.name: customer})
-            domain = replace(domain, customer=customer)
+            domain = replace(domain, c4_customer=customer)
         installed = self._correct(domain, record.certificate)
         doubt = self._find_doubt(domain, installed)
         if doubt is not None and doubt.problem.code not in believe:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.reasons import REASONS, Code, Owner, Reason, Status
+from sslctl.rules.remarks import NO_REMARKS, Remarks
 
 
 class Source(StrEnum):
@@ -213,8 +214,8 @@ class Domain:
     `observed_at` is when C4's record was last read, `dns_checked_at` when DNS, CAA and ports were last good or bad, or when DNS of a
     new domain was last looked at.
     `text_consent` is the fingerprint of the text certificate that a person agreed to replace; empty without consent, and as
-    soon as C4 does not have that one any more. `customer` is the one that C4 last named, empty if it never named one.
-    `revision` counts the changes, for compare-and-set.
+    soon as C4 does not have that one any more. `c4_customer` is the customer that C4 last named, empty if it never named one.
+    `revision` counts the changes, for compare-and-set; `remarks` and `c4_customer` change without it.
     """
 
     id: int
@@ -235,7 +236,13 @@ class Domain:
     dns_checked_at: datetime | None = None
     text_consent: str = ""
     revision: int = 0
-    customer: str = ""
+    c4_customer: str = ""
+    remarks: Remarks = NO_REMARKS
+
+    @property
+    def customer(self) -> str:
+        """The customer that C4 named, otherwise the one that a person recorded; empty without one."""
+        return self.c4_customer or self.remarks.customer
 
     @property
     def result(self) -> PassResult:
@@ -279,6 +286,13 @@ class DomainSummary(NamedTuple):
     suspicion: Suspicion | None
     caution: Caution | None
     observed_at: datetime | None
+    c4_customer: str = ""
+    remarks: Remarks = NO_REMARKS
+
+    @property
+    def customer(self) -> str:
+        """The customer that C4 named, otherwise the one that a person recorded; empty without one."""
+        return self.c4_customer or self.remarks.customer
 
     @property
     def in_service(self) -> CertificateSummary | Installed | None:

@@ -12,6 +12,7 @@ from sslctl.cli.output.table import StreamedTable
 from sslctl.rules.model import DomainSummary, Verdict
 from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.singapore import SGT
+from sslctl.rules.snoozing import snoozed_until
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import days_left
 from sslctl.rules.warnings import find_warnings
@@ -23,7 +24,7 @@ _SPARE = ("CREATED", "SOURCE", "SERVED", "EXPIRES", "DAYS")
 _DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
 _CSV = (
     "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
-    "deleted_at", "warnings", "sans", "abandoned", "records",
+    "deleted_at", "warnings", "sans", "abandoned", "records", "customer", "note", "assignee", "snoozed_until",
 )  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def write_domains_csv(domains: Iterable[DomainSummary], now: datetime) -> None:
 
 def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
     status, *reason = _status_and_reason(domain, now)
-    current = domain.in_service or domain.wanted
+    current, until = domain.in_service or domain.wanted, snoozed_until(domain, now)
     return [
         domain.name,
         status,
@@ -100,6 +101,10 @@ def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
         " ".join(domain.sans),
         "yes" if is_abandoned(domain, now) else "",
         "; ".join(map(str, records_to_set(domain, now))),
+        domain.customer,
+        domain.remarks.note,
+        domain.remarks.assignee,
+        instant(until) if until else "",
     ]
 
 

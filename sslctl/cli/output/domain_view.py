@@ -21,6 +21,7 @@ from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.renewal import YOUNG, Ari, Renewal, RenewalRule, Trigger, is_plausible
 from sslctl.rules.schedule import next_renewal
 from sslctl.rules.singapore import format_both, format_duration, format_sgt
+from sslctl.rules.snoozing import why_ended
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import is_adopted, version_state
 
@@ -73,7 +74,10 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
         ("Other names", ", ".join(domain.sans)),
         ("Status", "deleted" if domain.deleted_at else coloured(verdict.status)),
         ("Source", domain.source),
-        ("Customer", domain.customer),
+        ("Customer", _describe_customer(domain)),
+        ("Assigned to", domain.remarks.assignee),
+        ("Team note", domain.remarks.note),
+        ("Snoozed", _describe_snooze(domain, now)),
         ("Serving", describe_serving(domain, now)),
         ("On C4", _describe_foreign(domain, domain.foreign) if domain.foreign else ""),
         ("Consent", _describe_consent(domain)),
@@ -107,6 +111,23 @@ def _describe_foreign(domain: Domain, foreign: Installed) -> str:
     if is_adopted(domain):
         return f"{certificate}, adopted with `sslctl adopt`, key not stored here, valid until {expiry}"
     return f"{certificate}, not installed by sslctl, valid until {expiry}"
+
+
+def _describe_customer(domain: Domain) -> str:
+    """Return the customer, and the one that a person recorded if C4 names another one."""
+    recorded = domain.remarks.customer
+    is_other = domain.c4_customer and recorded not in ("", domain.c4_customer)
+    return f"{domain.customer} (C4 names it; recorded here: {recorded})" if is_other else domain.customer
+
+
+def _describe_snooze(domain: Domain, now: datetime) -> str:
+    """Return until when the domain is snoozed, and why that is not in force; empty if it is not snoozed."""
+    snooze = domain.remarks.snooze
+    if snooze is None:
+        return ""
+    ended = why_ended(domain, snooze, now)
+    until = f"until {format_both(snooze.until)}"
+    return f"{until}, not in force: {ended}" if ended else until
 
 
 def _describe_consent(domain: Domain) -> str:

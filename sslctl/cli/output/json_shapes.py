@@ -31,6 +31,7 @@ from sslctl.rules.notice import Notice, NoticeKey
 from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.reasons import REASONS
 from sslctl.rules.renewal import Alert, Renewal
+from sslctl.rules.snoozing import snoozed_until
 from sslctl.rules.status import derive_status
 from sslctl.rules.versions import SpareKey, days_left, is_expired, version_state
 from sslctl.rules.warnings import DomainWarning, find_warnings
@@ -68,6 +69,10 @@ def domain(domain: Domain | DomainSummary, now: datetime) -> dict[str, Any]:
         "unconfirmed": domain.unconfirmed and _unconfirmed(domain.unconfirmed),
         "warnings": list(map(_warning, find_warnings(domain, now))),
         "abandoned": is_abandoned(domain, now),
+        "customer": domain.customer or None,
+        "note": domain.remarks.note or None,
+        "assignee": domain.remarks.assignee or None,
+        "snoozed_until": instant(snoozed_until(domain, now)),
     }
 
 

@@ -28,6 +28,8 @@ _IS_JSON_EXPECTED = "sslctl.cli.output.stdout.is_json_expected"
 # With `indent`, json would use its encoder in Python, which takes ten times as long.
 encode_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 """Return a value as JSON text on one line."""
+encode_text = json.encoder.encode_basestring
+"""Return a text as JSON: the same as `encode_json`, in less time."""
 
 
 def write_any_text() -> None:

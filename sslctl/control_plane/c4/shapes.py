@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from sslctl.control_plane import Installed, Record, State, Unanswered
 from sslctl.net.transport import HttpResponse
 from sslctl.rules.model import Source
+from sslctl.rules.remarks import LONGEST_CUSTOMER
 from sslctl.text import clean
 
 _NAME = re.compile(
@@ -28,7 +29,6 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)
 _MAX_PORTS = 1000
 _MAX_PORT = 65535
 _MAX_NAME_LENGTH = 253
-_MAX_CUSTOMER_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _read_record(response: HttpResponse, found: dict[str, Any], name: str) -> Re
 
 def _read_customer(value: object) -> str:
     """Return the customer; empty if `value` is no usable one: only notices depend on it, so the rest of the record counts."""
-    is_usable = isinstance(value, str) and len(value) <= _MAX_CUSTOMER_LENGTH and clean(value) == value
+    is_usable = isinstance(value, str) and len(value) <= LONGEST_CUSTOMER and clean(value) == value
     return str(value) if is_usable else ""
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Finding, Installed, PassResult, Source
 from sslctl.rules.reasons import Code, Status
+from sslctl.rules.remarks import Remarks
 
 
 class Sort(StrEnum):
@@ -150,7 +151,17 @@ class Domains(Protocol):
         """Bulk record the customers that C4 named, by domain. Nothing else of a domain changes, its revision included."""
 
     def customers(self) -> dict[str, str]:
-        """Return the customer of each managed domain for which C4 named one."""
+        """Return the customer of each managed domain that has one: that of C4, otherwise the one that a person recorded."""
+
+    def record_remarks(self, domain: Domain, remarks: Remarks) -> Domain:
+        """Record what a person wrote about `domain`. An event with the old and the new value is written for each change.
+
+        The revision stays, so a pass over the domain is not disturbed. Raise `Busy` if the domain was deleted meanwhile, or
+        another process changed one of the values that change.
+        """
+
+    def snoozed(self) -> list[Domain]:
+        """Return the managed domains with a snooze, in force or not, by name."""
 
     def forget_text_consents(self) -> None:
         """Forget every consent to replace a text certificate."""
@@ -200,4 +211,4 @@ class Domains(Protocol):
         """
 
     def delete_domain(self, domain: Domain) -> Domain:
-        """Stop managing `domain`. Its history stays."""
+        """Stop managing `domain`, and forget its remarks. Its history stays."""

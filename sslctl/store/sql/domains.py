@@ -20,12 +20,14 @@ from sslctl.rules.model import (
     Unconfirmed,
 )
 from sslctl.rules.reasons import REASONS, Code
+from sslctl.rules.remarks import Remarks
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import queued_finding
 from sslctl.store.sql.connection import Run, expect
 from sslctl.store.sql.history import SqlHistory
 from sslctl.store.sql.observations import NOTHING_OBSERVED, installed_columns, result_columns
 from sslctl.store.sql.queries import SqlQueries
+from sslctl.store.sql.remarks import NO_REMARKS_STORED, describe_change, remark_columns
 from sslctl.store.sql.values import names_text
 from sslctl.text import instant
 
@@ -164,6 +166,27 @@ class SqlDomains(SqlQueries, SqlHistory):
                 for name, customer in named[start : start + _MOST_IN_ONE_COMMIT]:
                     run("UPDATE domain SET customer = ? WHERE name = ?", (customer, name))
 
+    def record_remarks(self, domain: Domain, remarks: Remarks) -> Domain:
+        before, after = remark_columns(domain.remarks), remark_columns(remarks)
+        changed = [column for column in after if after[column] != before[column]]
+        if not changed:
+            return domain
+        # The revision stays: a pass that is under way neither reads this nor must fail because of it. So what is compared is
+        # what changes.
+        change = ", ".join(f"{column} = :{column}" for column in changed)
+        is_same = " AND ".join(f"{column} IS NOT DISTINCT FROM :old_{column}" for column in changed)
+        values = {column: after[column] for column in changed}
+        values |= {f"old_{column}": before[column] for column in changed}
+        with self._database.transaction() as run:
+            updated = run(
+                f"UPDATE domain SET {change} WHERE id = :domain AND deleted_at IS NULL AND {is_same}",  # noqa: S608 - constants
+                {**values, "domain": domain.id},
+            )
+            expect(updated.rowcount == 1, _changed(domain))
+            for column in changed:
+                self._append_event(domain.id, *describe_change(column, domain.remarks, remarks))
+            return self.domain(domain.name)
+
     def confirm_dns_checks(self, names: Sequence[str], at: datetime) -> None:
         self._stamp_domains("dns_checked_at", names, at)
 
@@ -190,7 +213,7 @@ class SqlDomains(SqlQueries, SqlHistory):
     def delete_domain(self, domain: Domain) -> Domain:
         at = instant(self._clock())
         change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
-        change += f", observed_at = NULL, dns_checked_at = NULL, text_consent = '', {NOTHING_OBSERVED}"
+        change += f", observed_at = NULL, dns_checked_at = NULL, text_consent = '', {NOTHING_OBSERVED}, {NO_REMARKS_STORED}"
         with self._advance(domain, change, at=at) as run:
             self._mark_replaced(run, domain, at)
             self._append_event(domain.id, "deleted", "")

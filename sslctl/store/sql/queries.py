@@ -15,6 +15,7 @@ from sslctl.store.interface.domains import Listing, Query, Seen, Sort
 from sslctl.store.sql import rows, status_sql
 from sslctl.store.sql.connection import Row, T
 from sslctl.store.sql.part import SqlPart
+from sslctl.store.sql.remarks import CUSTOMER
 from sslctl.store.sql.values import literals, names_of, text_of
 from sslctl.text import instant
 
@@ -214,8 +215,12 @@ class SqlQueries(SqlPart):
             yield from [made[each] for each in block if each in made]
 
     def customers(self) -> dict[str, str]:
-        sql = "SELECT name, customer FROM domain WHERE customer <> '' AND deleted_at IS NULL"
+        sql = f"SELECT name, {CUSTOMER} FROM domain WHERE {CUSTOMER} <> '' AND deleted_at IS NULL"  # noqa: S608 - constants
         return dict(self._database.read(lambda row: (text_of(row[0]), text_of(row[1])), sql))
+
+    def snoozed(self) -> list[Domain]:
+        where = "domain.snooze IS NOT NULL AND domain.deleted_at IS NULL ORDER BY domain.name"
+        return self._database.read(rows.domain_of, f"{self._select_domain} WHERE {where}")
 
     def count_managed(self) -> int:
         sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL"

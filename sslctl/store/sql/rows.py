@@ -24,8 +24,10 @@ from sslctl.rules.model import (
     RenewalInfo,
     Source,
 )
+from sslctl.rules.remarks import NO_REMARKS
 from sslctl.store.sql.connection import Dialect, Row
 from sslctl.store.sql.observations import observations_of, select_observations
+from sslctl.store.sql.remarks import remarks_of, select_remarks
 from sslctl.store.sql.values import names_of, optional_time_of, text_of, time_of
 from sslctl.text import clean
 
@@ -46,7 +48,7 @@ _DOMAIN = (
 _CERTIFICATE_SUMMARY = ("version", "source", "fingerprint", "not_after")
 _DOMAIN_SUMMARY = (
     "id", "name", "sans", "source", "created_at", "deleted_at", "checked_at", "wanted_id", "serving_id",
-    "observed_at",
+    "observed_at", "customer",
 )
 # fmt: on
 _SOURCES = {source.value: source for source in Source}
@@ -81,7 +83,7 @@ def from_domain_facts(dialect: Dialect) -> str:
 def _select(domain: Iterable[str], certificate: Iterable[str], dialect: Dialect) -> str:
     return (
         f"SELECT {_columns('domain', domain)}, {_columns('wanted', certificate)}, {_columns('serving', certificate)},"
-        f" {select_observations(dialect)}"
+        f" {select_observations(dialect)}, {select_remarks(dialect)}"
     )
 
 
@@ -173,10 +175,10 @@ def domain_of(row: Iterable[Any]) -> Domain:
     wanted = None if wanted_id is None else certificate_of(values[wanted_at:serving_at])
     serving = wanted
     if serving_id != wanted_id:
-        serving = None if serving_id is None else certificate_of(values[serving_at:-1])
+        serving = None if serving_id is None else certificate_of(values[serving_at:-2])
     if any(one is not None and one.domain_id != identity for one in (wanted, serving)):
         raise ValueError(f"{clean(name)} has the certificate of another domain in it")
-    finding, foreign, unconfirmed, suspicion, caution = observations_of(values[-1])
+    finding, foreign, unconfirmed, suspicion, caution = observations_of(values[-2])
     return Domain(
         id=identity,
         name=text_of(name),
@@ -195,7 +197,8 @@ def domain_of(row: Iterable[Any]) -> Domain:
         observed_at=optional_time_of(observed_at),
         dns_checked_at=optional_time_of(dns_checked_at),
         text_consent=text_of(text_consent),
-        customer=text_of(customer),
+        c4_customer=text_of(customer),
+        remarks=remarks_of(values[-1]),
         revision=revision,
     )
 
@@ -204,10 +207,10 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
     """Return the domain's summary in a row of `select_domain_summary`."""
     # fmt: off
     (
-        _, name, sans, source, created_at, deleted_at, checked_at, wanted_id, serving_id, observed_at,
+        _, name, sans, source, created_at, deleted_at, checked_at, wanted_id, serving_id, observed_at, customer,
         wanted_version, wanted_source, wanted_fingerprint, wanted_not_after,
         serving_version, serving_source, serving_fingerprint, serving_not_after,
-        observed,
+        observed, remarks,
     ) = row
     # fmt: on
     wanted = serving = None
@@ -227,8 +230,8 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
         names_of(sans),
         _SOURCES[source],
         time_of(created_at),
-        optional_time_of(deleted_at),
-        optional_time_of(checked_at),
+        deleted_at and time_of(deleted_at),
+        checked_at and time_of(checked_at),
         finding,
         wanted,
         serving,
@@ -236,7 +239,9 @@ def summary_of(row: Iterable[Any]) -> DomainSummary:
         unconfirmed,
         suspicion,
         caution,
-        optional_time_of(observed_at),
+        observed_at and time_of(observed_at),
+        customer and text_of(customer),
+        NO_REMARKS if remarks is None else remarks_of(remarks),
     )
 
 

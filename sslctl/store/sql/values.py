@@ -11,10 +11,8 @@ from sslctl.text import clean
 
 _LONGEST_TEXT = 4096
 
-
-def time_of(text: str) -> datetime:
-    """Return a stored time as an aware UTC value."""
-    return datetime.fromisoformat(text)
+time_of = datetime.fromisoformat
+"""Return a stored time as an aware UTC value."""
 
 
 def optional_time_of(text: str | None) -> datetime | None:

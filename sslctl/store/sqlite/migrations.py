@@ -316,6 +316,16 @@ ALTER TABLE domain ADD COLUMN suspicion_records TEXT;
 ALTER TABLE domain ADD COLUMN caution_records TEXT;
 """
 
+# What people record about a domain (`remarks.Remarks`), NULL if there is nothing. `snooze` is a JSON object. `customer` stays
+# the customer that C4 named.
+_REMARKS = """
+ALTER TABLE domain ADD COLUMN recorded_customer TEXT;
+ALTER TABLE domain ADD COLUMN note TEXT;
+ALTER TABLE domain ADD COLUMN assignee TEXT;
+ALTER TABLE domain ADD COLUMN snooze TEXT;
+CREATE INDEX domain_by_snooze ON domain (name) WHERE snooze IS NOT NULL;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _INITIAL,
     _FACTS,
@@ -329,6 +339,7 @@ MIGRATIONS: tuple[str, ...] = (
     _MAINTENANCE,
     _ROUTED_NOTICES,
     _DNS_RECORDS,
+    _REMARKS,
 )
 
 

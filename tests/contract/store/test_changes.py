@@ -9,6 +9,7 @@ import pytest
 from sslctl.errors import Busy, NotManaged, StateError
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
+from sslctl.rules.remarks import Remarks
 from sslctl.store.interface import Store
 from tests.support.store_backends import Backend
 from tests.support.store_cases import (
@@ -69,6 +70,7 @@ _STAMPS: dict[str, Step] = {
     "mark_uploaded": lambda store, domain: store.mark_uploaded(held(domain)),
     "mark_revoked": lambda store, domain: store.mark_revoked(held(domain)),
     "add_domain": lambda store, _: store.add_domain("b.test", (), Source.C4),
+    "record_remarks": lambda store, domain: store.record_remarks(domain, Remarks(note="mailed")),
 }
 # The steps that write an event for a domain that is served.
 _WITH_EVENT = {

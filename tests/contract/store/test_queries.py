@@ -27,8 +27,10 @@ from sslctl.rules.model import (
     Unconfirmed,
 )
 from sslctl.rules.reasons import Code, Status
+from sslctl.rules.remarks import NO_REMARKS, Remarks, Snooze
 from sslctl.store.interface import Store
 from sslctl.store.interface.domains import Query, Sort
+from sslctl.store.sql.remarks import remark_columns
 from sslctl.store.sql.values import names_text
 from sslctl.text import clean, instant
 from tests.support.fakes import START
@@ -74,6 +76,14 @@ _unconfirmed = st.builds(
 )
 _suspicions = st.builds(Suspicion, st.sampled_from(Code), _texts, _texts, _instants, _instants)
 _cautions = st.builds(Caution, st.sampled_from(Code), _texts, _texts, _instants)
+_snoozes = st.builds(
+    Snooze,
+    _instants,
+    st.sampled_from(Status),
+    st.frozensets(st.sampled_from(Code), max_size=3),
+    st.booleans(),
+)
+_remarks = st.just(NO_REMARKS) | st.builds(Remarks, _texts, _texts, _texts, st.none() | _snoozes)
 _PARTS = ("foreign", "unconfirmed", "suspicion", "caution")
 
 
@@ -110,6 +120,8 @@ def _domains(draw: st.DrawFn, number: int) -> Domain:
         draw(_maybe),
         draw(_texts),
         draw(st.integers(0, 9)),
+        draw(_texts),
+        draw(_remarks),
     )
 
 
@@ -138,7 +150,8 @@ def _plain(value: object, *, without: tuple[str, ...] = ()) -> dict[str, object]
 
 
 def _put(sql: Sql, domain: Domain) -> None:
-    row = _plain(domain, without=("finding", "wanted", "serving", *_PARTS))
+    row = _plain(domain, without=("finding", "wanted", "serving", "c4_customer", "remarks", *_PARTS))
+    row |= {"customer": domain.c4_customer, **remark_columns(domain.remarks)}
     for part in _PARTS:
         value = getattr(domain, part)
         row |= {f"{part}_{name}": one for name, one in (_plain(value) if value else {}).items()}
@@ -191,6 +204,8 @@ def _summary(domain: Domain) -> DomainSummary:
         domain.suspicion,
         domain.caution,
         domain.observed_at,
+        domain.c4_customer,
+        domain.remarks,
     )
 
 

@@ -374,14 +374,18 @@ WRITING = {
     "add": ["add", "new.example.com", "--no-wait"],
     "add of many": ["add", "new.example.com", NAME, "--no-wait"],
     "adopt": ["adopt", NAME],
+    "assign": ["assign", NAME, "alice"],
     "adopt of many": ["adopt", NAME, NAMES[0]],
     "claims break": ["claims", "break", f"domain:{NAMES[1]}", "--force"],
+    "customer": ["customer", NAME, "acme"],
     "daemon-tick": ["daemon-tick"],
     "delete": ["delete", NAME, "--yes"],
     "delete of many": ["delete", NAME, NAMES[0], "--yes"],
     "download": ["download", NAME, "-o", "OUT"],
     "keys prune": ["keys", "prune"],
     "keys rotate": ["keys", "rotate"],
+    "note": ["note", NAME, "mailed"],
+    "note of many": ["note", NAME, NAMES[0], "--text", "mailed"],
     "recheck": ["recheck", NAME],
 }
 READING = {

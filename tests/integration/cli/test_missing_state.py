@@ -26,6 +26,8 @@ COMMANDS = [
     f"delete {NAME} --yes",
     "recheck",
     f"recheck {NAME}",
+    f"note {NAME} mailed",
+    f"snooze {NAME} --until 3d",
     "daemon-tick",
     "daemon-tick --dry-run",
     "forecast",

@@ -157,8 +157,7 @@ def test_columns_that_are_not_used_are_named(cdn: Cdn) -> None:
     code, messages = add(cdn, f"domain,sans,customer,Notes\n{ONE},,Shop & Co,\n")
     assert code == 0
     assert messages.splitlines() == [
-        "sslctl: note: <stdin>, line 1: ignored columns: customer, notes",
-        "sslctl: note: <stdin>, line 1: the customer of a domain comes from C4's record, not from this list",
+        "sslctl: note: <stdin>, line 1: ignored columns: notes",
     ]
 
 

@@ -207,4 +207,5 @@ CHANGES = {
     "domain_by_observation": "observed_at = '2027-01-01T00:00:00Z'",
     "domain_by_dns_check": "dns_checked_at = '2027-01-01T00:00:00Z'",
     "domain_by_suspicion": "suspicion_code = 'NO_CNAME'",
+    "domain_by_snooze": "snooze = '{}'",
 }

@@ -23,7 +23,8 @@ from sslctl.rules.model import (
     Suspicion,
     Unconfirmed,
 )
-from sslctl.rules.reasons import Code
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.remarks import Remarks, Snooze
 from tests.support.fakes import START
 
 CERTIFICATE = CertificateSummary(3, Source.C4, "ab" * 32, START + timedelta(days=50))
@@ -67,6 +68,17 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "suspicion": st.builds(Suspicion, _codes, _texts, _texts, _instants, _instants, _records),
     "caution": st.builds(Caution, _codes, _texts, _texts, _instants, _records),
     "observed_at": st.none() | _instants,
+    "c4_customer": _texts,
+    "remarks": st.builds(
+        Remarks,
+        _texts,
+        _texts,
+        _texts,
+        st.none()
+        | st.builds(
+            Snooze, _instants, st.sampled_from(Status), st.frozensets(_codes, max_size=2), st.booleans()
+        ),
+    ),
 }
 
 
@@ -79,6 +91,9 @@ def _domains(draw: st.DrawFn) -> DomainSummary:
 
 @given(domain=_domains())
 @example(domain=HEALTHY)
+@example(
+    domain=HEALTHY._replace(c4_customer='Ünïted "Shops"', remarks=Remarks("acme", "mailed Tuesday", "alice"))
+)
 @example(domain=HEALTHY._replace(source=Source.TEXT, wanted=None, foreign=FOREIGN))
 def test_text_is_that_of_the_json_shape(domain: DomainSummary) -> None:
     assert domain_text(domain, START) == encode_json(json_shapes.domain(domain, START))

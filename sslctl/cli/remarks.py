@@ -1,0 +1,122 @@
+"""What `note`, `assign`, `customer` and `snooze` have in common: their arguments, and what they print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import click
+
+from sslctl.app import App
+from sslctl.cli.name_lists import print_some, read_managed
+from sslctl.cli.output import json_shapes
+from sslctl.cli.output.outcomes import domains_json
+from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.errors import BadInput, Exit, SslctlError
+from sslctl.fleet import remarks
+from sslctl.rules import names
+from sslctl.rules.model import Domain
+from sslctl.rules.remarks import Remarks
+
+_MOST_PRINTED = 100
+
+
+def split_words(
+    app: App,
+    words: Sequence[str],
+    value: str | None,
+    *,
+    clear: bool,
+    has_file: bool,
+    metavar: str,
+    option: str,
+) -> tuple[Sequence[str], str]:
+    """Return the names and the value in `words`, the arguments of a command `[NAME]... [VALUE]`.
+
+    Two words are a name and the value, as in `sslctl note NAME TEXT`. With `value`, which is that of `option`, or `clear`, all
+    words are names. A value that is to be removed is empty. Raise `click.UsageError` if it is not clear which word is what: if the
+    value is missing, a second domain stands in its place.
+    """
+    if clear and value is not None:
+        raise click.UsageError(f"--clear and {option} exclude each other")
+    if clear:
+        return words, ""
+    if value is not None:
+        return words, value
+    if has_file:
+        raise click.UsageError(f"with --from-file, give {option} {metavar}, or --clear")
+    if len(words) == 1:
+        raise click.UsageError(f"give the {metavar} after the domain, or --clear")
+    if len(words) > 2:  # noqa: PLR2004 - a name and a value
+        raise click.UsageError(
+            f"put quotes around the {metavar}; for several domains write it as {option} {metavar}"
+        )
+    if not words:
+        raise click.UsageError(f"name a domain and the {metavar}")
+    name, value = words
+    if _is_managed(app, value):
+        raise click.UsageError(
+            f"{value} is a managed domain; if it is the {metavar}, write {option} {value}, otherwise give the {metavar} too"
+        )
+    return [name], value
+
+
+def _is_managed(app: App, word: str) -> bool:
+    try:
+        found = app.store.find(names.normalise(word))
+    except BadInput:
+        return False
+    return found is not None and found.deleted_at is None
+
+
+def record(
+    app: App,
+    given: Sequence[str],
+    file: BinaryIO | None,
+    change: Callable[[Domain], Remarks],
+    describe: Callable[[Domain], str],
+    *,
+    as_json: bool,
+) -> int:
+    """Record the remarks that `change` returns for each managed domain that is named by `given` and `file`.
+
+    Print each domain as `describe` returns it, and return the exit code. A domain that is refused does not stop the others; the
+    error of the only one is raised.
+    """
+    return record_for(app, read_managed(app.store, given, file), change, describe, as_json=as_json)
+
+
+def record_for(
+    app: App,
+    domains: Sequence[Domain],
+    change: Callable[[Domain], Remarks],
+    describe: Callable[[Domain], str],
+    *,
+    as_json: bool,
+) -> int:
+    """Do the same for `domains`."""
+    errors: dict[str, SslctlError] = remarks.record(app.store, domains, change)
+    if len(domains) == 1:
+        for error in errors.values():
+            raise error
+    print_some([f"error: {error.message}" for error in errors.values()])
+    recorded = [domain.name for domain in domains if domain.name not in errors]
+    if as_json:
+        rows = domains_json(app.store, [domain.name for domain in domains], errors, app.clock())
+        write_json_list(json_shapes.envelope(), "domains", rows)
+    else:
+        _print(app, recorded, describe)
+    return Exit.SOME_NOT_WELL if errors else Exit.OK
+
+
+def _print(app: App, recorded: Sequence[str], describe: Callable[[Domain], str]) -> None:
+    for domain in app.store.domains_named(recorded[:_MOST_PRINTED]):
+        write_line(f"{domain.name}: {describe(domain)}")
+    left = len(recorded) - _MOST_PRINTED
+    if left > 0:
+        write_line(f"and {left} more domains alike")
+
+
+def shown(text: str) -> str:
+    """Return a recorded text as it is printed: in quotes, or "none"."""
+    return f'"{text}"' if text else "none"

@@ -1,0 +1,75 @@
+"""What people record about a domain: its customer, a note, who takes care of it, and a snooze.
+
+The texts are shown to other people, in terminals and in files. So they are cleaned, and one that is too long is refused: nobody
+would notice the part that was cut off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sslctl.errors import BadInput
+from sslctl.rules.reasons import Code, Status
+from sslctl.text import clean
+
+LONGEST_CUSTOMER = 100
+"""The most characters of a customer's name, also of one that C4 names."""
+LONGEST_ASSIGNEE = 100
+LONGEST_NOTE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """A person's decision that the trouble of a domain needs nobody before `until` (`rules.snoozing`).
+
+    The other fields describe that trouble: the status, the codes that somebody must act on, and whether nothing valid was served.
+    """
+
+    until: datetime
+    status: Status
+    codes: frozenset[Code]
+    is_dark: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What people recorded about a domain. The texts are cleaned, and empty if there is none.
+
+    `customer` counts while C4 names no customer. `assignee` is who takes care of the domain.
+    """
+
+    customer: str = ""
+    note: str = ""
+    assignee: str = ""
+    snooze: Snooze | None = None
+
+
+NO_REMARKS = Remarks()
+
+
+def read_customer(text: str) -> str:
+    """Return the cleaned name of a customer, empty if `text` is. Raise `BadInput` if it cannot be used."""
+    return _read(text, "customer's name", LONGEST_CUSTOMER)
+
+
+def read_assignee(text: str) -> str:
+    """Return the cleaned name of who takes care of a domain, empty if `text` is. Raise `BadInput` if it cannot be used."""
+    return _read(text, "name", LONGEST_ASSIGNEE)
+
+
+def read_note(text: str) -> str:
+    """Return a cleaned note, empty if `text` is. Raise `BadInput` if it cannot be used."""
+    return _read(text, "note", LONGEST_NOTE)
+
+
+def _read(text: str, what: str, longest: int) -> str:
+    if len(text) > 8 * longest:
+        # `clean` would cut it before it counts.
+        raise BadInput(f"the {what} has {len(text)} characters; the most is {longest}")
+    cleaned = clean(text, 8 * longest)
+    if len(cleaned) > longest:
+        raise BadInput(f"the {what} has {len(cleaned)} characters; the most is {longest}")
+    if text.strip() and not cleaned:
+        raise BadInput(f"the {what} has no visible character")
+    return cleaned
