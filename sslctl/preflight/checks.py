@@ -77,7 +77,7 @@ class Preflight:
             pass
 
     def _examine_each(self, names: Sequence[str], examine: _Examine) -> Iterator[Pointed]:
-        """Yield where each of `names` points. Raise `PreflightError` for the first problem, with the records of all names."""
+        """Yield what `examine` finds about each of `names`. Raise `PreflightError` for the first problem, with the records of all names."""
         parsed = list(map(dns.name.from_text, names))
         for place, name in enumerate(parsed):
             try:
@@ -104,7 +104,7 @@ class Preflight:
         return join_records(records)
 
     def _agree(self, examine: _Examine, name: dns.name.Name) -> Pointed:
-        """Return where `name` points, which `examine` finds with a resolver. Raise `PreflightError` as it does.
+        """Return what `examine` finds about `name` with a resolver. Raise `PreflightError` as it does.
 
         The first resolver that responds decides. If it finds something wrong, the others are asked too. If one of them finds
         nothing wrong, it is not known who is right, because a resolver may still have an earlier answer in its cache.
