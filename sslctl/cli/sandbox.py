@@ -35,7 +35,7 @@ _SEED_ELSEWHERE = "blog.example.test"
 def command() -> None:
     """Run a whole CDN on this machine: Pebble as the CA, its DNS, and a C4 with its edge.
 
-    Needs the extra `sandbox` and Debian's package pebble. Everything listens on loopback and ends with the command.
+    Needs the extra `sandbox` and Debian's package pebble, 2.4 or later. Everything listens on loopback and ends with the command.
     """
 
 

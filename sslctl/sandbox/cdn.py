@@ -29,7 +29,7 @@ ELSEWHERE = "parking.elsewhere.test"
 class SandboxCdn:
     """A CDN whose files are in `folder`; a context manager that starts and stops it.
 
-    `certificate_seconds` is the lifetime of Pebble's certificates (Pebble's default is five years). `activation_seconds` is
+    `certificate_seconds` is the lifetime of Pebble's certificates, None for Pebble's default. `activation_seconds` is
     the time that C4 takes to activate an upload. `mode` is certbot's way to answer challenges. `pebble_environment` has
     environment variables for Pebble. With `ca_limits` the CA enforces these limits per IP address. Entering raises `StateError` if Pebble is missing.
     """

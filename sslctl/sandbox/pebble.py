@@ -1,7 +1,7 @@
 """Pebble, Let's Encrypt's small test CA, and its DNS server, on free ports of loopback.
 
-`Pebble` runs the two programs of Debian's package `pebble` for a `with` block. They have a session of their own, so that
-Ctrl-C in a terminal reaches only the parent, which stops them in order.
+`Pebble` runs the two programs of Debian's package `pebble`, 2.4 or later, for a `with` block. They have a session of their
+own, so that Ctrl-C in a terminal reaches only the parent, which stops them in order.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import requests
 import trustme
 
 from sslctl.errors import StateError
+from sslctl.sandbox.pebble_flags import dns_server_arguments, read_usage
 from sslctl.text import clean
 
 _PROGRAMS = ("pebble", "pebble-challtestsrv")
@@ -52,8 +53,8 @@ class Pebble:
 
     `folder` is created with mode 0700, for the configuration, `ca.pem` and the logs. `http_port` is the port on which
     Pebble validates HTTP-01, at the addresses that its DNS server returns. `certificate_seconds` is the lifetime of its
-    certificates, None for Pebble's default of five years. `env` has its `PEBBLE_…` variables; `PEBBLE_VA_NOSLEEP` is 1 by
-    default.
+    certificates, None for Pebble's default: five years up to 2.6, then 90 days. `env` has its `PEBBLE_…` variables;
+    `PEBBLE_VA_NOSLEEP` is 1 by default.
 
     Start it in a thread that outlives it. If `setpriv` exists, the kernel kills the children as soon as the thread that
     started them has ended (prctl(2), PR_SET_PDEATHSIG).
@@ -205,32 +206,25 @@ class Pebble:
         self._acme_port, self._pebble_port, self._dns_port, self._records_port = _free_ports(4)
 
     def _launch(self) -> None:
-        self._spawn(
-            "pebble-challtestsrv",
-            ["-dns01", self.dns_address, "-management", f"127.0.0.1:{self._records_port}"],
-            [
-                "-defaultIPv4",
-                "127.0.0.1",
-                "-defaultIPv6",
-                "",
-                "-http01",
-                "",
-                "-https01",
-                "",
-                "-tlsalpn01",
-                "",
-            ],
+        arguments = dns_server_arguments(
+            read_usage("pebble-challtestsrv"),
+            dns_address=self.dns_address,
+            management_address=f"127.0.0.1:{self._records_port}",
         )
+        self._spawn("pebble-challtestsrv", *arguments)
         self._await("pebble-challtestsrv", self._dns_answers)
         config = self._folder / "pebble.json"
         _write(config, json.dumps({"pebble": self._configuration()}).encode())
-        self._spawn("pebble", ["-config", str(config), "-dnsserver", self.dns_address])
+        self._spawn("pebble", "-config", str(config), "-dnsserver", self.dns_address)
         self._await("pebble", self._ca_answers)
 
     def _configuration(self) -> dict[str, object]:
-        lifetime = (
-            {"certificateValidityPeriod": self._certificate_seconds} if self._certificate_seconds else {}
-        )
+        seconds = self._certificate_seconds
+        lifetime: dict[str, object] = {}
+        if seconds:
+            # Pebble reads the first up to 2.6 and the second from 2.7 on. It ignores the one that it does not know.
+            profile = {"description": "the sandbox's only profile", "validityPeriod": seconds}
+            lifetime = {"certificateValidityPeriod": seconds, "profiles": {"default": profile}}
         return {
             "listenAddress": f"127.0.0.1:{self._acme_port}",
             "managementListenAddress": f"127.0.0.1:{self._pebble_port}",
@@ -242,10 +236,10 @@ class Pebble:
             **lifetime,
         }
 
-    def _spawn(self, program: str, *arguments: Sequence[str]) -> None:
+    def _spawn(self, program: str, *arguments: str) -> None:
         # setpriv makes the system call in the child, before exec. That is safe with threads; preexec_fn is not.
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        command = [*leash, program, *(argument for group in arguments for argument in group)]
+        command = [*leash, program, *arguments]
         with os.fdopen(_open(self._log(program)), "wb") as log:
             child = subprocess.Popen(
                 command,
