@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -18,9 +19,11 @@ from sslctl.app import App, utc_now
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
+from sslctl.cli.sandbox_options import program, read_caa, read_ipv6, read_url
 from sslctl.config.settings import load
 from sslctl.errors import ConfigError, Exit
 from sslctl.rules import names
+from sslctl.sandbox.folder import SandboxFolder, open_folder
 
 if TYPE_CHECKING:
     from sslctl.sandbox.cdn import SandboxCdn
@@ -29,6 +32,15 @@ if TYPE_CHECKING:
 _NINETY_DAYS = 90 * 86_400
 _SEED = ("shop.example.test", "www.example.test", "api.example.test")
 _SEED_ELSEWHERE = "blog.example.test"
+_C4_FAULTS = ("lookup", "upload", "readback", "remove")
+_SLOW_DNS = "dns"
+_DNS_FAULTS = ("dnssec", _SLOW_DNS)
+_STATUS = 503
+_SLOW_SECONDS = 30.0
+_NEW_CA = (
+    "The CA is a new one. The certificates of the earlier run stay installed, and the new CA renews them; "
+    "it cannot revoke them."
+)
 
 
 @click.group("sandbox")
@@ -64,87 +76,171 @@ def command() -> None:
     is_flag=True,
     help="Let the CA refuse more requests a second than Let's Encrypt accepts from one IP address.",
 )
-def up(*, certificate_seconds: int, activation_seconds: float, mode: str, ca_limits: bool) -> None:
-    """Start a sandbox, print the line that makes sslctl use it, and stop it on Ctrl-C."""
+@click.option(
+    "--keep", type=click.Path(path_type=Path), metavar="DIR",
+    help="Keep all files in DIR, a new or empty folder, or one kept before: then its domains exist again. The CA is always a new one.",
+)  # fmt: skip
+def up(
+    *, certificate_seconds: int, activation_seconds: float, mode: str, ca_limits: bool, keep: Path | None
+) -> None:
+    """Start a sandbox, and print the line that makes sslctl use it. Ctrl-C stops it and deletes its state.
+
+    With --keep the configuration, the state, the keys and the certificates stay in DIR.
+    """
     with _extra():
         from sslctl.sandbox.cdn import ELSEWHERE  # noqa: PLC0415 - needs the extra
 
-    with (
-        _folder() as folder,
-        _sandbox_cdn(
-            folder,
-            certificate_seconds=certificate_seconds,
-            activation_seconds=activation_seconds,
-            mode=mode,
-            ca_limits=ca_limits,
-        ) as cdn,
-    ):
-        for name in _SEED:
-            cdn.add_domain(name)
-        cdn.add_domain(_SEED_ELSEWHERE, points_at=ELSEWHERE)
-        _make_state(cdn)
-        write_line(f"export SSLCTL_CONFIG={shlex.quote(str(cdn.config_path))}")
-        click.echo(
-            f"\nThe sandbox is running. C4 knows these domains:\n{_domains()}\n\n"
-            f"Paste the line above into another terminal, then try:\n{_examples()}\n\n"
-            f"The edge serves HTTPS on port {cdn.edge.https_port}. Ctrl-C stops the sandbox.",
-            err=True,
-        )
-        sys.stdout.flush()
-        _await_interrupt()
+    with _interrupts() as interrupts:
+        is_running = False
+        try:
+            with (
+                open_folder(keep) as folder,
+                _sandbox_cdn(
+                    folder.path,
+                    certificate_seconds=certificate_seconds,
+                    activation_seconds=activation_seconds,
+                    mode=mode,
+                    ca_limits=ca_limits,
+                    has_resolver=True,
+                ) as cdn,
+            ):
+                if not cdn.names():
+                    for name in _SEED:
+                        cdn.add_domain(name)
+                    cdn.add_domain(_SEED_ELSEWHERE, points_at=ELSEWHERE)
+                _make_state(cdn)
+                interrupts.message = _stopping(folder)
+                is_running = folder.has_started = True
+                write_line(f"export SSLCTL_CONFIG={shlex.quote(str(cdn.config_path))}")
+                click.echo(_introduction(cdn, folder), err=True)
+                sys.stdout.flush()
+                threading.Event().wait()
+        except KeyboardInterrupt:
+            if not is_running:
+                raise
     click.echo("Stopped.", err=True)
 
 
-def _domains() -> str:
-    rows = [*((name, "the CDN") for name in _SEED), (_SEED_ELSEWHERE, "elsewhere")]
+def _introduction(cdn: SandboxCdn, folder: SandboxFolder) -> str:
+    end = f"keeps it in {folder.path}" if folder.is_kept else f"deletes its state in {folder.path}"
+    again = "" if folder.is_new else f"\n\n{_NEW_CA}"
+    return (
+        f"\nThe sandbox is running. C4 knows these domains:\n{_domains(cdn)}{again}\n\n"
+        f"Paste the line above into another terminal, then try:\n{_examples()}\n\n"
+        f"The edge serves HTTPS on port {cdn.edge.https_port}. Ctrl-C stops the sandbox and {end}."
+    )
+
+
+def _stopping(folder: SandboxFolder) -> str:
+    if not folder.is_kept:
+        return f"Stopping the sandbox and deleting its state in {folder.path}."
+    again = f"{program()} sandbox up --keep {shlex.quote(str(folder.path))}"
+    return f"Stopping the sandbox. It is kept in {folder.path}; start it again with: {again}"
+
+
+def _domains(cdn: SandboxCdn) -> str:
+    rows = [(name, "the CDN" if target is None else target) for name, target in cdn.names().items()]
     return table(rows, ("DOMAIN", "CNAME POINTS AT"), indent="  ")
 
 
 def _examples() -> str:
+    sslctl = program()
     rows = [
-        (f"sslctl add {_SEED[0]} {_SEED_ELSEWHERE}", "one Success and one Failure"),
-        (f"sslctl sandbox domain {_SEED_ELSEWHERE}", "correct the CNAME"),
-        ("sslctl sandbox break upload", "make uploads fail"),
+        (f"{sslctl} add {_SEED[0]} {_SEED_ELSEWHERE}", "# one Success and one Failure"),
+        (f"{sslctl} sandbox domain {_SEED_ELSEWHERE}", "# correct the CNAME"),
+        (f"{sslctl} sandbox break upload", "# make uploads fail"),
     ]
     return table(rows, indent="  ")
 
 
-@command.command("domain", short_help="Create a domain, or change its CNAME.")
+@command.command("domain", short_help="Create a domain, or change its DNS records.")
 @click.argument("name")
 @click.option("--points-at", metavar="TARGET", help="The target of its CNAME; default: the CDN.")
+@click.option(
+    "--caa",
+    multiple=True,
+    metavar="RECORD",
+    help="A CAA record, such as '0 issue \"ca.example\"'; more than one is possible.",
+)
+@click.option("--aaaa", multiple=True, metavar="ADDRESS", help="An IPv6 address; more than one is possible.")
+@click.option(
+    "--redirect",
+    metavar="URL",
+    help="The URL to which port 80 of the edge redirects all requests for the domain.",
+)
 @click.pass_obj
-def domain(app: App, *, name: str, points_at: str | None) -> None:
-    """Create a customer's domain in C4 of the running sandbox, and set its CNAME."""
+def domain(
+    app: App,
+    *,
+    name: str,
+    points_at: str | None,
+    caa: tuple[str, ...],
+    aaaa: tuple[str, ...],
+    redirect: str | None,
+) -> None:
+    """Create a customer's domain in C4 of the running sandbox, and set its DNS records.
+
+    What no option names is as it should be: without options the domain is in order again.
+    """
     with _extra():
         from sslctl.sandbox.cdn import cname_target  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.domain_records import DomainRecord  # noqa: PLC0415 - needs the extra
 
     name = names.normalise(name)
     target = cname_target(name)
-    _remote_control(app).set_domain(name, target, names.normalise(points_at) if points_at else target)
+    record = DomainRecord(
+        points_at=names.normalise(points_at) if points_at else target,
+        caa=read_caa(caa),
+        aaaa=read_ipv6(aaaa),
+        redirect=read_url(redirect),
+    )
+    _remote_control(app).set_domain(name, target, record)
 
 
-@command.command("break", short_help="Inject a fault into C4.")
-@click.argument("call", type=click.Choice(["lookup", "upload", "readback", "remove"]))
+@command.command("break", short_help="Inject a fault into C4 or DNS.")
+@click.argument("what", type=click.Choice([*_C4_FAULTS, *_DNS_FAULTS]))
+@click.option("--domain", "name", metavar="NAME", help="Only for this domain; default: for all.")
 @click.option(
     "--status",
     type=click.IntRange(400, 599),
-    default=503,
-    show_default=True,
-    help="The HTTP status that C4 answers with.",
+    help="The HTTP status that C4 answers with; default: 503.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, max=300),
+    metavar="N",
+    help="The time that DNS takes to answer, with `dns`; default: 30.",
 )
 @click.pass_obj
-def break_c4(app: App, *, call: str, status: int) -> None:
-    """Make C4 of the running sandbox answer every request of one kind with an error, until `sslctl sandbox heal`."""
+def break_something(
+    app: App, *, what: str, name: str | None, status: int | None, seconds: float | None
+) -> None:
+    """Inject a fault into the running sandbox, in place of the one before, until `sslctl sandbox heal`.
+
+    lookup, upload, readback, remove: C4 answers every request of this kind with an error. dnssec: the DNSSEC signatures are broken.
+    dns: DNS answers late.
+    """
+    if status is not None and what not in _C4_FAULTS:
+        raise click.UsageError(f"--status goes with {', '.join(_C4_FAULTS)}")
+    if seconds is not None and what != _SLOW_DNS:
+        raise click.UsageError(f"--seconds goes with {_SLOW_DNS}")
     with _extra():
         from sslctl.sandbox.c4.faults import Operation  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.domain_records import DnsFault, DnsTrouble  # noqa: PLC0415 - needs the extra
 
-    _remote_control(app).inject_fault(Operation(call), status)
+    name = names.normalise(name) if name else None
+    control = _remote_control(app)
+    if what in _C4_FAULTS:
+        control.inject_fault(Operation(what), _STATUS if status is None else status, name)
+    else:
+        delay = _SLOW_SECONDS if seconds is None else seconds
+        control.inject_dns_trouble(DnsTrouble(DnsFault(what), name or "", delay))
 
 
-@command.command("heal", short_help="Clear the faults of C4.")
+@command.command("heal", short_help="Clear the faults of C4 and DNS.")
 @click.pass_obj
 def heal(app: App) -> None:
-    """Clear all faults of C4 of the running sandbox."""
+    """Clear all faults of C4 and DNS in the running sandbox."""
     _remote_control(app).clear_faults()
 
 
@@ -162,11 +258,13 @@ def demo() -> int:
         from sslctl.sandbox.demo import CERTIFICATE_SECONDS, Demo  # noqa: PLC0415 - needs the extra
 
     with (
-        _folder() as folder,
+        _interrupts() as interrupts,
+        open_folder(None) as folder,
         _sandbox_cdn(
-            folder, certificate_seconds=CERTIFICATE_SECONDS, activation_seconds=0.5, ca_limits=True
+            folder.path, certificate_seconds=CERTIFICATE_SECONDS, activation_seconds=0.5, ca_limits=True
         ) as cdn,
     ):
+        interrupts.message = _stopping(folder)
         _make_state(cdn)
         story = Demo(cdn, write_line)
         story.run()
@@ -177,29 +275,27 @@ def demo() -> int:
     return Exit.OK
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="sslctl-sandbox-")
-
-
 def _sandbox_cdn(
-    folder: str,
+    folder: Path,
     *,
     certificate_seconds: int,
     activation_seconds: float,
     mode: str = "webroot",
     ca_limits: bool = False,
+    has_resolver: bool = False,
 ) -> SandboxCdn:
     with _extra():
         from sslctl.sandbox.cdn import SandboxCdn  # noqa: PLC0415 - needs the extra
         from sslctl.sandbox.limited_ca import LETS_ENCRYPTS  # noqa: PLC0415 - needs the extra
 
     return SandboxCdn(
-        Path(folder),
+        folder,
         clock=utc_now,
         certificate_seconds=certificate_seconds,
         activation_seconds=activation_seconds,
         mode=mode,
         ca_limits=LETS_ENCRYPTS if ca_limits else None,
+        has_resolver=has_resolver,
     )
 
 
@@ -222,8 +318,31 @@ def _extra() -> Iterator[None]:
         ) from error
 
 
-def _await_interrupt() -> None:
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: stopped.set())
-    stopped.wait()
+class _Interrupts:
+    """What a signal does: the first one prints `message` and raises `KeyboardInterrupt`, later ones do not stop the cleaning up."""
+
+    def __init__(self) -> None:
+        self.message = "Stopping the sandbox."
+        self._is_stopping = False
+
+    def interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        # Python's own streams must not be used here: the signal may have come in the middle of a write.
+        with suppress(OSError):
+            os.write(2, f"{'Still stopping.' if self._is_stopping else self.message}\n".encode())
+        if not self._is_stopping:
+            self._is_stopping = True
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _interrupts() -> Iterator[_Interrupts]:
+    """Handle SIGINT, SIGTERM and SIGHUP in the block."""
+    interrupts = _Interrupts()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupts.interrupt) for number in numbers}
+    try:
+        yield interrupts
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -16,11 +16,13 @@ from typing import Self
 import trustme
 
 from sslctl.sandbox.c4.server import ReferenceC4
+from sslctl.sandbox.domain_records import DomainRecord, DomainRecords
 from sslctl.sandbox.edge import Edge
 from sslctl.sandbox.limited_ca import LimitedCa, RequestLimit
 from sslctl.sandbox.listeners import ADDRESS
 from sslctl.sandbox.pebble import Pebble
 from sslctl.sandbox.remote_control import MAP
+from sslctl.sandbox.resolver import SandboxResolver
 
 CDN_SUFFIX = "cdn.sandbox.test"
 ELSEWHERE = "parking.elsewhere.test"
@@ -31,7 +33,8 @@ class SandboxCdn:
 
     `certificate_seconds` is the lifetime of Pebble's certificates, None for Pebble's default. `activation_seconds` is
     the time that C4 takes to activate an upload. `mode` is certbot's way to answer challenges. `pebble_environment` has
-    environment variables for Pebble. With `ca_limits` the CA enforces these limits per IP address. Entering raises `StateError` if Pebble is missing.
+    environment variables for Pebble. With `has_resolver` a `SandboxResolver` answers DNS queries, and the domains of an earlier run in
+    `folder` exist again. With `ca_limits` the CA enforces these limits per IP address. Entering raises `StateError` if Pebble is missing.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class SandboxCdn:
         mode: str = "webroot",
         pebble_environment: dict[str, str] | None = None,
         ca_limits: Mapping[str, RequestLimit] | None = None,
+        has_resolver: bool = False,
     ) -> None:
         self.folder = folder
         self._mode = mode
@@ -61,7 +65,8 @@ class SandboxCdn:
             clock=clock,
             activation_seconds=activation_seconds,
         )
-        self.edge = Edge(self.c4, webroot, self._challenge_port)
+        self.records = DomainRecords(folder) if has_resolver else None
+        self.edge = Edge(self.c4, webroot, self._challenge_port, find_redirect=self._find_redirect)
         self._certificate_seconds = certificate_seconds
         self._pebble_environment = pebble_environment
         self._ca_limits = ca_limits
@@ -72,17 +77,19 @@ class SandboxCdn:
         with ExitStack() as starting:
             starting.enter_context(self.c4)
             starting.enter_context(self.edge)
-            self.pebble = starting.enter_context(
-                Pebble(
-                    self.folder / "pebble",
-                    http_port=self.edge.http_port,
-                    certificate_seconds=self._certificate_seconds,
-                    env=self._pebble_environment,
-                )
+            resolver = self._start_resolver(starting)
+            self.pebble = Pebble(
+                self.folder / "pebble",
+                http_port=self.edge.http_port,
+                certificate_seconds=self._certificate_seconds,
+                env=self._pebble_environment,
+                resolver=resolver,
             )
+            starting.enter_context(self.pebble)
+            self._restore_cnames()
             if self._ca_limits is not None:
                 self.limited_ca = starting.enter_context(LimitedCa(self.pebble, self._ca_limits))
-            self._write_configuration()
+            self._write_configuration(resolver or self.pebble.dns_address)
             self._stack = starting.pop_all()
         return self
 
@@ -101,6 +108,33 @@ class SandboxCdn:
         target = cname_target(name)
         self.c4.create_domain(name, cname_target=target, ports=ports)
         self.pebble.set_cname(name, points_at or target)
+        if self.records is not None:
+            self.records.set_domain(name, DomainRecord(points_at or target))
+
+    def names(self) -> dict[str, str | None]:
+        """Return the domains that the resolver knows, each with the target of its CNAME if that is not the CDN."""
+        domains = {} if self.records is None else self.records.read().domains
+        return {
+            name: None if record.points_at == cname_target(name) else record.points_at
+            for name, record in domains.items()
+        }
+
+    def _start_resolver(self, starting: ExitStack) -> str | None:
+        """Return the address of the resolver, None if there is none."""
+        if self.records is None:
+            return None
+        resolver = SandboxResolver(self.records, lambda: self.pebble.dns_server)
+        return starting.enter_context(resolver).address
+
+    def _restore_cnames(self) -> None:
+        """Set the CNAMEs of an earlier run: Pebble's DNS server has forgotten them."""
+        if self.records is not None:
+            for name, record in self.records.read().domains.items():
+                self.pebble.set_cname(name, record.points_at)
+
+    def _find_redirect(self, host: str) -> str:
+        record = None if self.records is None else self.records.read().domains.get(host)
+        return "" if record is None else record.redirect
 
     def _server_tls(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -108,7 +142,7 @@ class SandboxCdn:
         self._authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         return context
 
-    def _write_configuration(self) -> None:
+    def _write_configuration(self, resolver: str) -> None:
         self._write("c4-ca.pem", self._authority.cert_pem.bytes().decode())
         self._write("c4-token", self._token + "\n")
         sections: dict[str, dict[str, object]] = {
@@ -134,7 +168,7 @@ class SandboxCdn:
                 "http_port": self.edge.http_port,
                 "https_port": self.edge.https_port,
             },
-            "dns": {"resolvers": [self.pebble.dns_address]},
+            "dns": {"resolvers": [resolver]},
         }
         lines = ["# Written by the sandbox. Everything here is on loopback and ends with it."]
         for section, values in sections.items():

@@ -34,7 +34,8 @@ class Edge:
     """Two listeners on loopback in front of a `ReferenceC4`; use as a context manager, or `start` and `stop`.
 
     A challenge is answered from `webroot`/.well-known/acme-challenge/, or forwarded to `standalone_port` on loopback, if
-    they are given. Port 0 takes a free port, which is kept from the first start on.
+    they are given. Port 0 takes a free port, which is kept from the first start on. `find_redirect` returns the URL to which port 80
+    redirects every request for a host, or an empty string.
     """
 
     def __init__(
@@ -44,12 +45,15 @@ class Edge:
         standalone_port: int | None = None,
         http_port: int = 0,
         https_port: int = 0,
+        *,
+        find_redirect: Callable[[str], str] = lambda _host: "",
     ) -> None:
         self.c4 = c4
         self.webroot = webroot
         self.standalone_port = standalone_port
         self.http_port = http_port
         self.https_port = https_port
+        self.find_redirect = find_redirect
         self._listeners: list[Listener] = []
         self._contexts: dict[str, tuple[Placed, ssl.SSLContext]] = {}
 
@@ -174,7 +178,10 @@ class _PlainHandler(_Handler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         host = self.host()
-        if path.startswith(_CHALLENGES):
+        redirect = self.edge.find_redirect(host)
+        if redirect:
+            self.answer(HTTPStatus.FOUND, b"Moved.\n", Location=redirect)
+        elif path.startswith(_CHALLENGES):
             self.answer(*self._answer_challenge(path.removeprefix(_CHALLENGES)))
         elif self.edge.c4.knows(host):
             location = f"https://{host}:{self.edge.https_port}{self.path}"

@@ -54,7 +54,7 @@ class Pebble:
     `folder` is created with mode 0700, for the configuration, `ca.pem` and the logs. `http_port` is the port on which
     Pebble validates HTTP-01, at the addresses that its DNS server returns. `certificate_seconds` is the lifetime of its
     certificates, None for Pebble's default: five years up to 2.6, then 90 days. `env` has its `PEBBLE_…` variables;
-    `PEBBLE_VA_NOSLEEP` is 1 by default.
+    `PEBBLE_VA_NOSLEEP` is 1 by default. Pebble asks the DNS server at `resolver` (`address:port`), by default its own.
 
     Start it in a thread that outlives it. If `setpriv` exists, the kernel kills the children as soon as the thread that
     started them has ended (prctl(2), PR_SET_PDEATHSIG).
@@ -67,11 +67,13 @@ class Pebble:
         http_port: int,
         certificate_seconds: int | None = None,
         env: Mapping[str, str] | None = None,
+        resolver: str | None = None,
     ) -> None:
         self._folder = folder
         self._http_port = http_port
         self._certificate_seconds = certificate_seconds
         self._env = {"PEBBLE_VA_NOSLEEP": "1", **(env or {})}
+        self._resolver = resolver
         self._children: list[subprocess.Popen[bytes]] = []
         self._acme_port = self._pebble_port = self._dns_port = self._records_port = 0
 
@@ -103,6 +105,11 @@ class Pebble:
     def dns_address(self) -> str:
         """`address:port` of the DNS server, UDP and TCP."""
         return f"127.0.0.1:{self._dns_port}"
+
+    @property
+    def dns_server(self) -> tuple[str, int]:
+        """Address and port of the DNS server."""
+        return "127.0.0.1", self._dns_port
 
     @property
     def management_url(self) -> str:
@@ -215,7 +222,7 @@ class Pebble:
         self._await("pebble-challtestsrv", self._dns_answers)
         config = self._folder / "pebble.json"
         _write(config, json.dumps({"pebble": self._configuration()}).encode())
-        self._spawn("pebble", "-config", str(config), "-dnsserver", self.dns_address)
+        self._spawn("pebble", "-config", str(config), "-dnsserver", self._resolver or self.dns_address)
         self._await("pebble", self._ca_answers)
 
     def _configuration(self) -> dict[str, object]:

@@ -10,6 +10,7 @@ import requests
 
 from sslctl.errors import ConfigError, TryLater
 from sslctl.sandbox.c4.faults import Operation
+from sslctl.sandbox.domain_records import DnsTrouble, DomainRecord, DomainRecords
 
 MAP = "sandbox.json"
 """The file beside the sandbox's configuration that has the URLs of its interfaces."""
@@ -25,6 +26,7 @@ class RemoteControl:
 
     def __init__(self, config_path: Path | None) -> None:
         self._folder = config_path.parent if config_path else Path()
+        self._records = DomainRecords(self._folder)
         try:
             self._map: dict[str, str] = json.loads((self._folder / MAP).read_text())
         except (OSError, ValueError) as error:
@@ -33,18 +35,28 @@ class RemoteControl:
                 hint="`sslctl sandbox up` prints the line that names one",
             ) from error
 
-    def set_domain(self, name: str, target: str, points_at: str) -> None:
-        """Create `name` in C4 with the CNAME target `target`, and set its CNAME in DNS to `points_at`."""
+    def set_domain(self, name: str, target: str, record: DomainRecord) -> None:
+        """Create `name` in C4 with the CNAME target `target`, and set what DNS and the edge have for it."""
         self._ask_c4("POST", "domains", {"domain": name, "cname_target": target, "ports": [80, 443]})
-        self._send("POST", f"{self._map['records_url']}/set-cname", {"host": name, "target": points_at})
+        self._send(
+            "POST", f"{self._map['records_url']}/set-cname", {"host": name, "target": record.points_at}
+        )
+        self._records.set_domain(name, record)
 
-    def inject_fault(self, kind: Operation, status: int) -> None:
-        """Make C4 answer every request of `kind` with `status`."""
-        self._ask_c4("PUT", "faults", [{"kind": kind.value, "status": status}])
+    def inject_fault(self, kind: Operation, status: int, domain: str | None) -> None:
+        """Clear all faults, and make C4 answer every request of `kind` about `domain`, by default any, with `status`."""
+        self.clear_faults()
+        self._ask_c4("PUT", "faults", [{"kind": kind.value, "status": status, "domain": domain}])
+
+    def inject_dns_trouble(self, trouble: DnsTrouble) -> None:
+        """Clear all faults, and make DNS fail."""
+        self.clear_faults()
+        self._records.set_trouble(trouble)
 
     def clear_faults(self) -> None:
-        """Clear all faults of C4."""
+        """Clear all faults of C4 and of DNS."""
         self._ask_c4("DELETE", "faults", None)
+        self._records.set_trouble(None)
 
     def _ask_c4(self, method: str, path: str, facts: object) -> None:
         token = (self._folder / "c4-token").read_text().strip()

@@ -1,0 +1,201 @@
+"""The resolver of a sandbox: it forwards queries to Pebble's DNS server, and adds records and faults that this server does not have."""
+
+from __future__ import annotations
+
+import socketserver
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Self
+
+import dns.edns
+import dns.exception
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+from dns.rdatatype import AAAA, CAA, CNAME, RdataType
+
+from sslctl.errors import StateError
+from sslctl.sandbox.domain_records import Content, DnsFault, DnsTrouble, DomainRecords
+from sslctl.sandbox.listeners import ADDRESS, Listener
+
+_TTL = 1
+_LONGEST_UDP = 512
+_UPSTREAM_SECONDS = 5
+_ATTEMPTS = 20
+
+
+class SandboxResolver:
+    """A DNS server over UDP and TCP on a free port of loopback; a context manager.
+
+    `find_upstream` returns the address and port of Pebble's DNS server. CAA and AAAA records of `records` replace what that server
+    has for the name, its CNAME too.
+    """
+
+    def __init__(self, records: DomainRecords, find_upstream: Callable[[], tuple[str, int]]) -> None:
+        self._records = records
+        self._find_upstream = find_upstream
+        self._stopping = threading.Event()
+        self._servers = _bind(self._respond)
+        self._listeners: list[Listener] = []
+        self.port: int = self._servers[0].server_address[1]
+
+    def __enter__(self) -> Self:
+        self._listeners = [Listener(server) for server in self._servers]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Delayed answers are sent at once, so that no thread waits for them.
+        self._stopping.set()
+        for listener in self._listeners:
+            listener.stop()
+
+    @property
+    def address(self) -> str:
+        """`address:port` of the resolver."""
+        return f"{ADDRESS}:{self.port}"
+
+    def _respond(self, wire: bytes, *, over_udp: bool) -> bytes:
+        """Return the response to a query; empty if there is none."""
+        try:
+            query = dns.message.from_wire(wire)
+        except dns.exception.DNSException:
+            return b""
+        if not query.question or query.flags & dns.flags.QR:
+            return b""
+        try:
+            content = self._records.read()
+            response = self._resolve(query, content)
+        except (dns.exception.DNSException, OSError, EOFError, StateError):
+            return _pack(_fail(query), over_udp=over_udp)
+        trouble = content.trouble
+        if trouble is not None and trouble.applies_to(_names(response)):
+            response = self._make_trouble(trouble, query, response)
+        return _pack(response, over_udp=over_udp)
+
+    def _resolve(self, query: dns.message.Message, content: Content) -> dns.message.Message:
+        question = query.question[0]
+        added = _find_added(content, question.name, question.rdtype)
+        if added is not None:
+            response = _respond_to(query)
+            response.answer.append(added)
+            return response
+        address, port = self._find_upstream()
+        # Without EDNS, which not every release of Pebble's DNS server answers in the same way.
+        asked = dns.message.make_query(question.name, question.rdtype)
+        found, _ = dns.query.udp_with_fallback(asked, address, _UPSTREAM_SECONDS, port)
+        response = _respond_to(query)
+        response.set_rcode(found.rcode())
+        response.answer, response.authority = found.answer, found.authority
+        targets = [rrset[0].target for rrset in found.answer if rrset.rdtype == CNAME]
+        added = _find_added(content, targets[-1], question.rdtype) if targets else None
+        if added is not None:
+            response.answer.append(added)
+        return response
+
+    def _make_trouble(
+        self, trouble: DnsTrouble, query: dns.message.Message, response: dns.message.Message
+    ) -> dns.message.Message:
+        if trouble.fault is DnsFault.SLOW:
+            self._stopping.wait(trouble.seconds)
+            return response
+        if query.flags & dns.flags.CD:
+            return response
+        failed = _fail(query)
+        if query.edns >= 0:
+            failed.use_edns(
+                0, options=[dns.edns.EDEOption(dns.edns.EDECode.DNSSEC_BOGUS, "made by the sandbox")]
+            )
+        return failed
+
+
+def _names(response: dns.message.Message) -> list[str]:
+    """Return the names that a resolver looks up for the response, in lower case, without trailing dots.
+
+    It follows the CNAMEs, unless a CNAME is what was asked for.
+    """
+    question = response.question[0]
+    found = [question.name]
+    if question.rdtype != CNAME:
+        found += [rrset[0].target for rrset in response.answer if rrset.rdtype == CNAME]
+    return [name.to_text(omit_final_dot=True).lower() for name in found]
+
+
+def _find_added(content: Content, name: dns.name.Name, kind: RdataType) -> dns.rrset.RRset | None:
+    record = content.domains.get(name.to_text(omit_final_dot=True).lower())
+    if record is None:
+        return None
+    values = {CAA: record.caa, AAAA: record.aaaa}.get(kind, ())
+    return dns.rrset.from_text_list(name, _TTL, "IN", kind, values) if values else None
+
+
+def _respond_to(query: dns.message.Message) -> dns.message.Message:
+    response = dns.message.make_response(query, recursion_available=True)
+    response.flags |= query.flags & dns.flags.CD
+    return response
+
+
+def _fail(query: dns.message.Message) -> dns.message.Message:
+    response = _respond_to(query)
+    response.set_rcode(dns.rcode.SERVFAIL)
+    return response
+
+
+def _pack(response: dns.message.Message, *, over_udp: bool) -> bytes:
+    if not over_udp:
+        return response.to_wire(max_size=65535)
+    try:
+        return response.to_wire(max_size=_LONGEST_UDP)
+    except dns.exception.TooBig:
+        response.answer.clear()
+        response.authority.clear()
+        response.flags |= dns.flags.TC
+        return response.to_wire()
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.BaseServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore a client that hangs up, and the end of the server before an answer is sent."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Udp(_Server, socketserver.UDPServer):
+    pass
+
+
+class _Tcp(_Server, socketserver.TCPServer):
+    allow_reuse_address = True
+
+
+def _bind(respond: Callable[..., bytes]) -> tuple[_Udp, _Tcp]:
+    """Bind UDP and TCP to one free port; a port that is free for UDP may be taken for TCP. Raise `StateError`."""
+
+    class UdpHandler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            wire, listener = self.request
+            answer = respond(wire, over_udp=True)
+            if answer:
+                listener.sendto(answer, self.client_address)
+
+    class TcpHandler(socketserver.StreamRequestHandler):
+        timeout = 30
+
+        def handle(self) -> None:
+            length = int.from_bytes(self.rfile.read(2))
+            answer = respond(self.rfile.read(length), over_udp=False)
+            if answer:
+                self.wfile.write(len(answer).to_bytes(2) + answer)
+
+    for _ in range(_ATTEMPTS):
+        udp = _Udp((ADDRESS, 0), UdpHandler)
+        try:
+            return udp, _Tcp((ADDRESS, udp.server_address[1]), TcpHandler)
+        except OSError:
+            udp.server_close()
+    raise StateError("no port of loopback is free for both UDP and TCP")
