@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
 
 import click
 
 from sslctl.app import App
-from sslctl.cli.options import duration, json_option
+from sslctl.cli.options import filter_options, json_option, parse_pattern
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_list import write_deleted, write_domains, write_domains_csv
 from sslctl.cli.output.domain_text import domain_text
+from sslctl.cli.output.selection import describe_no_match
 from sslctl.cli.output.stdout import write_json_texts
-from sslctl.rules.model import Source
-from sslctl.rules.reasons import Status
-from sslctl.store.interface.domains import Query, Sort
+from sslctl.rules.name_pattern import NamePattern
+from sslctl.store.interface.domains import EVERYTHING, Query, Sort
 
 
 @click.command("list")
-@click.option(
-    "--status",
-    "statuses",
-    multiple=True,
-    type=click.Choice([status.value for status in Status], case_sensitive=False),
-    help="Only domains in this status; may be repeated.",
-)
-@click.option(
-    "--source",
-    type=click.Choice([source.value for source in Source]),
-    help="Only domains whose certificate has this source.",
-)
-@click.option(
-    "--expiring-within",
-    type=duration,
-    metavar="TIME",
-    help="Only certificates that expire within 14d, 12h, …, or have expired.",
-)
+@click.argument("pattern", required=False, callback=parse_pattern)
+@filter_options
 @click.option(
     "--sort",
     type=click.Choice([sort.value for sort in Sort]),
     default=Sort.NAME.value,
     show_default=True,
-    help="The order of the rows.",
+    help="The order of the rows; urgency: what expires soonest or expired last, then what never had a certificate, the "
+    "oldest first.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N rows.")
 @click.option("--deleted", is_flag=True, help="List the deleted domains instead of the managed ones.")
@@ -51,9 +36,8 @@ from sslctl.store.interface.domains import Query, Sort
 def command(
     app: App,
     *,
-    statuses: tuple[str, ...],
-    source: str | None,
-    expiring_within: timedelta | None,
+    pattern: NamePattern | None,
+    filters: Query,
     sort: str,
     limit: int | None,
     deleted: bool,
@@ -62,24 +46,21 @@ def command(
 ) -> None:
     """List the managed domains: status, source, dates, the certificate served, the reason and who must act.
 
+    PATTERN selects by any name of the certificate: a part of the name (acme), or a glob of the whole name ('*.acme.example',
+    with * ? [ ]). International names are found in both forms. All filters must hold; of a repeated one, any.
+
     Dates are in Singapore time in the table, and in UTC in JSON and CSV.
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
-    if deleted and (statuses or expiring_within is not None):
+    if deleted and replace(filters, source=None, customers=()) != EVERYTHING:
         raise click.UsageError(
-            "deleted domains have no status and no expiry date; use --deleted without --status and --expiring-within"
+            "deleted domains have no status, expiry date, reason or warning; with --deleted use only a pattern, --source and "
+            "--customer"
         )
     app.only_reads = True
     now = app.clock()
-    query = Query(
-        tuple(map(Status, statuses)),
-        Source(source) if source else None,
-        expiring_within,
-        deleted,
-        Sort(sort),
-        limit,
-    )
+    query = replace(filters, pattern=pattern, deleted=deleted, sort=Sort(sort), limit=limit)
     found = app.store.listing(query, now)
     maintenance, paused = app.store.maintenance_pause(now), app.store.pauses(now)
     noticed = app.store.notices()
@@ -116,4 +97,4 @@ def _empty(app: App, query: Query) -> str:
         return f"No domains are managed yet in {app.config.state.dir} ({origin}); add one with `sslctl add DOMAIN`."
     if query == Query(deleted=True, sort=query.sort, limit=query.limit):
         return "No domains were deleted."
-    return "No domains match."
+    return describe_no_match(app.store, query)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
 from dateutil import parser
 
 from sslctl.cli.output.stdout import expect_json
+from sslctl.errors import BadInput
+from sslctl.rules import name_pattern
+from sslctl.rules.model import Source
+from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.singapore import SGT
+from sslctl.store.interface.domains import Query
 from sslctl.text import clean
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -87,3 +93,116 @@ force_option = click.option(
     is_flag=True,
     help="Install a certificate even if it is worse than the one in service: if it expires sooner, or browsers do not trust it.",
 )
+
+
+class _CodeType(click.ParamType[Code]):
+    """A reason code, whatever its case, with hyphens or underscores. The error names the nearest codes: there are many."""
+
+    name = "code"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Code:
+        """Return the code in `value`."""
+        wanted = str(value).strip().upper().replace("-", "_")
+        if wanted in Code.__members__:
+            return Code[wanted]
+        from difflib import get_close_matches  # noqa: PLC0415 - needed for errors only
+
+        near = get_close_matches(wanted, Code.__members__, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "docs/reasons.md lists them all"
+        raise click.BadParameter(f"{clean(value, 60)!r} is no reason code; {hint}", ctx, param)
+
+
+def parse_pattern(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> name_pattern.NamePattern | None:
+    """Return the pattern in `value`, None without one. Raise `click.BadParameter` if it cannot be used."""
+    if value is None:
+        return None
+    try:
+        return name_pattern.parse(value)
+    except BadInput as error:
+        raise click.BadParameter(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+
+
+_FILTERS = (
+    click.option(
+        "--status",
+        "statuses",
+        multiple=True,
+        type=click.Choice([status.value for status in Status], case_sensitive=False),
+        help="Only domains in this status; may be repeated.",
+    ),
+    click.option(
+        "--source",
+        type=click.Choice([source.value for source in Source]),
+        help="Only domains whose certificate has this source.",
+    ),
+    click.option(
+        "--expiring-within",
+        type=duration,
+        metavar="TIME",
+        help="Only certificates that expire within 14d, 12h, …, or have expired.",
+    ),
+    click.option(
+        "--owner",
+        "owners",
+        multiple=True,
+        type=click.Choice([owner.value for owner in Owner], case_sensitive=False),
+        help="Only domains for which this one must act, because of the status or of a warning; may be repeated.",
+    ),
+    click.option(
+        "--reason",
+        "reasons",
+        multiple=True,
+        type=_CodeType(),
+        metavar="CODE",
+        help="Only domains with this reason: of the status, of a renewal that fails, of a warning, or of a step that did not "
+        "answer; may be repeated.",
+    ),
+    click.option(
+        "--customer",
+        "customers",
+        multiple=True,
+        metavar="NAME",
+        help="Only domains of this customer; may be repeated; '' means without one.",
+    ),
+    click.option(
+        "--warning",
+        "warnings",
+        multiple=True,
+        type=_CodeType(),
+        metavar="CODE",
+        help="Only domains with this warning, whatever their status; may be repeated.",
+    ),
+)
+
+
+def filter_options(function: Function) -> Function:
+    """Add the options that select domains. The command gets them as one argument, `filters`, a `Query`."""
+
+    @wraps(function)
+    def call(
+        *arguments: Any,
+        statuses: tuple[str, ...],
+        source: str | None,
+        expiring_within: timedelta | None,
+        owners: tuple[str, ...],
+        reasons: tuple[Code, ...],
+        customers: tuple[str, ...],
+        warnings: tuple[Code, ...],
+        **options: Any,
+    ) -> Any:
+        filters = Query(
+            tuple(map(Status, statuses)),
+            Source(source) if source else None,
+            expiring_within,
+            owners=tuple(map(Owner, owners)),
+            reasons=reasons,
+            customers=customers,
+            warnings=warnings,
+        )
+        return function(*arguments, filters=filters, **options)
+
+    for option in reversed(_FILTERS):
+        call = option(call)
+    return call  # type: ignore[return-value]

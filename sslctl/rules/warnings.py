@@ -12,10 +12,10 @@ from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.versions import is_adopted, is_expired
 
-_DEPARTED_AFTER = timedelta(days=7)
-_LEFT_THE_CDN = (Code.CNAME_ELSEWHERE, Code.CNAME_MISSING, Code.NXDOMAIN)
+DEPARTED_AFTER = timedelta(days=7)
+LEFT_THE_CDN = (Code.CNAME_ELSEWHERE, Code.CNAME_MISSING, Code.NXDOMAIN)
 # A text certificate is not renewed, so a person must hear early.
-_TEXT_EXPIRES_SOON = timedelta(days=30)
+TEXT_EXPIRES_SOON = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ def _warnings(domain: Domain | DomainSummary, now: datetime) -> Iterator[DomainW
     current = domain.in_service
     if current is not None and domain.source is Source.TEXT:
         left = current.not_after - now
-        if timedelta(0) < left <= _TEXT_EXPIRES_SOON:
+        if timedelta(0) < left <= TEXT_EXPIRES_SOON:
             found = f"{format_duration(left)} left, until {format_sgt(current.not_after)}"
             yield _warning(Code.TEXT_EXPIRES, found, "", None)
     if domain.caution is not None:
         caution = domain.caution
-        has_left = caution.code in _LEFT_THE_CDN and now - caution.since >= _DEPARTED_AFTER
+        has_left = caution.code in LEFT_THE_CDN and now - caution.since >= DEPARTED_AFTER
         code = Code.DEPARTED if has_left else caution.code
         yield _observed(caution, code)
 

@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Finding, Installed, PassResult, Source
-from sslctl.rules.reasons import Code, Status
+from sslctl.rules.name_pattern import NamePattern
+from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.remarks import Remarks
 
 
@@ -20,14 +21,18 @@ class Sort(StrEnum):
     STATUS = "status"
     CREATED = "created"
     EXPIRES = "expires"
+    URGENCY = "urgency"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A selection of domains. Empty fields do not restrict it.
+    """A selection of domains. Empty fields do not restrict it; of several values in one field, any may hold.
 
-    `expiring_within` counts from now; expired domains are included. `warned` leaves out most of the domains without a warning
-    (`warnings.find_warnings`), and none that has one. `abandoned` leaves out all others (`onboarding.is_abandoned`).
+    `pattern` is over the names of the certificate. `owners` are those who must act because of the status or of a warning.
+    `reasons` are codes of the status, of what prevents a renewal, of warnings, or of a step that did not answer; `warnings` are
+    codes of warnings alone. `customers` are as in `Domain.customer`, empty for domains without one. `expiring_within` counts from
+    now; expired domains are included. `warned` leaves out most of the domains without a warning (`warnings.find_warnings`), and
+    none that has one. `abandoned` leaves out all others (`onboarding.is_abandoned`).
     """
 
     statuses: tuple[Status, ...] = ()
@@ -38,6 +43,15 @@ class Query:
     limit: int | None = None
     warned: bool = False
     abandoned: bool = False
+    pattern: NamePattern | None = None
+    owners: tuple[Owner, ...] = ()
+    reasons: tuple[Code, ...] = ()
+    customers: tuple[str, ...] = ()
+    warnings: tuple[Code, ...] = ()
+
+
+EVERYTHING = Query()
+"""Every managed domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +116,11 @@ class Domains(Protocol):
     def count_managed(self) -> int:
         """Return the number of managed domains. It costs much less than `count_by_status`."""
 
-    def count_by_status(self, now: datetime) -> dict[Status, int]:
-        """Return the number of managed domains by status as of `now`. Statuses without a domain are left out."""
+    def count_by_status(self, now: datetime, query: Query = EVERYTHING) -> dict[Status, int]:
+        """Return the number of domains by status as of `now`, of those that match `query`; its limit does not count.
+
+        Statuses without a domain are left out.
+        """
 
     def add_domain(
         self, name: str, sans: tuple[str, ...], source: Source, wanted: Certificate | None = None

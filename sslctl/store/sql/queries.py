@@ -11,8 +11,8 @@ from sslctl.rules import onboarding
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store.interface.domains import Listing, Query, Seen, Sort
-from sslctl.store.sql import rows, status_sql
+from sslctl.store.interface.domains import EVERYTHING, Listing, Query, Seen, Sort
+from sslctl.store.sql import filters, rows, status_sql
 from sslctl.store.sql.connection import Row, T
 from sslctl.store.sql.part import SqlPart
 from sslctl.store.sql.remarks import CUSTOMER
@@ -20,11 +20,6 @@ from sslctl.store.sql.values import literals, names_of, text_of
 from sslctl.text import instant
 
 _BLOCK = 500
-# `warnings.find_warnings` finds none for any other domain.
-_MAY_BE_WARNED = (
-    "(domain.source = 'text' OR domain.foreign_source IS NOT NULL OR domain.suspicion_code IS NOT NULL"
-    " OR domain.caution_code IS NOT NULL)"
-)
 
 _ORDER_BY = {
     Sort.NAME: "domain.name",
@@ -65,7 +60,7 @@ class SqlQueries(SqlPart):
         return {san: name for name, sans in found for san in sans if san in wanted}
 
     def listing(self, query: Query, now: datetime) -> Listing:
-        where, values = _condition(query, now)
+        where, values = self._condition(query, now)
         found = self._found(query, where, values)
         domains = self._in_turn(
             rows.summary_of, rows.select_domain_summary(self._database.dialect), where, values, found
@@ -73,7 +68,7 @@ class SqlQueries(SqlPart):
         return Listing(len(found), max(found.values(), default=0), domains)
 
     def domains(self, query: Query, now: datetime) -> Iterator[Domain]:
-        where, values = _condition(query, now)
+        where, values = self._condition(query, now)
         found = self._found(query, where, values)
         return self._in_turn(rows.domain_of, self._select_domain, where, values, found)
 
@@ -187,7 +182,8 @@ class SqlQueries(SqlPart):
 
     def _found(self, query: Query, where: str, values: dict[str, object]) -> dict[int, int]:
         """Return the ids of the domains for which `where` holds, sorted and limited as in `query`, with their names' lengths."""
-        sql = f"WHERE {where} ORDER BY {_ORDER_BY[query.sort]}"
+        order_by = self._by_urgency() if query.sort is Sort.URGENCY else _ORDER_BY[query.sort]
+        sql = f"WHERE {where} ORDER BY {order_by}"
         if query.limit is not None:
             sql, values = f"{sql} LIMIT :limit", {**values, "limit": query.limit}
         # Without the hint the database leaves out joined tables that the query does not use.
@@ -208,9 +204,13 @@ class SqlQueries(SqlPart):
         wanted = f"(SELECT value FROM {self._database.dialect.integers(':ids')})"  # noqa: S608 - constants
         sql = f"{select} WHERE domain.id IN {wanted} AND {where}"
         ids = list(found)
+        matching = frozenset(json.loads(str(values.get("matching", "[]"))))
         for start in range(0, len(ids), _BLOCK):
             block = ids[start : start + _BLOCK]
             of_block = {**values, "ids": json.dumps(block)}
+            if "matching" in values:
+                # Those of other blocks would be read again with each block.
+                of_block["matching"] = json.dumps(sorted(matching.intersection(block)))
             made = dict(self._database.read(lambda row: (row[0], make(row)), sql, of_block))
             yield from [made[each] for each in block if each in made]
 
@@ -242,30 +242,31 @@ class SqlQueries(SqlPart):
         sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND dns_checked_at >= ?"
         return self._database.read(lambda row: int(row[0]), sql, (instant(since),))[0]
 
-    def count_by_status(self, now: datetime) -> dict[Status, int]:
-        sql = f"SELECT {status_sql.STATUS} AS status, count(*) AS number {rows.from_domain_facts(self._database.dialect)}"
-        sql += " WHERE domain.deleted_at IS NULL GROUP BY 1"
-        return dict(self._database.read(status_sql.count_of, sql, {"now": instant(now)}))
+    def count_by_status(self, now: datetime, query: Query = EVERYTHING) -> dict[Status, int]:
+        where, values = self._condition(query, now)
+        tables = rows.from_domain_facts(self._database.dialect)
+        sql = f"SELECT {status_sql.STATUS} AS status, count(*) AS number {tables} WHERE {where} GROUP BY 1"
+        return dict(self._database.read(status_sql.count_of, sql, values))
 
+    def _condition(self, query: Query, now: datetime) -> tuple[str, dict[str, object]]:
+        """Return `query` as an SQL condition, with its values."""
+        where, values = filters.condition(query, now)
+        if query.pattern is None:
+            return where, values
+        pattern = filters.PatternSql(query.pattern)
+        values |= pattern.values
+        if not pattern.maybe:
+            return f"{where} AND ({pattern.surely})", values
+        tables = rows.from_domain_facts(self._database.dialect) if "wanted." in where else "FROM domain"
+        sql = f"""SELECT domain.id, domain.name, domain.sans {tables}
+            WHERE {where} AND ({pattern.maybe}) AND NOT ({pattern.surely})"""
+        doubtful = self._database.read(lambda row: (row[0], (row[1], *names_of(row[2]))), sql, values)
+        matching = [number for number, names in doubtful if query.pattern.matches(names)]
+        values["matching"] = json.dumps(matching)
+        chosen = f"domain.id IN (SELECT value FROM {self._database.dialect.integers(':matching')})"  # noqa: S608 - constants
+        return f"{where} AND ({pattern.surely} OR {chosen})", values
 
-def _condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
-    """Return `query` as an SQL condition, with its values."""
-    where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
-    values: dict[str, object] = {"now": instant(now)}
-    if query.statuses:
-        where.append(f"{status_sql.STATUS} IN ({literals(query.statuses)})")
-    if query.source is not None:
-        where.append("domain.source = :source")
-        values["source"] = query.source
-    if query.warned:
-        where.append(_MAY_BE_WARNED)
-    if query.abandoned:
-        where.append(
-            f"domain.source = 'c4' AND {status_sql.STATUS} = '{Status.FAILURE}' AND domain.wanted_id IS NULL"
-            " AND domain.serving_id IS NULL AND domain.foreign_source IS NULL AND domain.created_at <= :abandoned"
-        )
-        values["abandoned"] = instant(now - onboarding.ABANDONED_AFTER)
-    if query.expiring_within is not None:
-        where.append(f"{status_sql.EXPIRY} <= :horizon")
-        values["horizon"] = instant(now + query.expiring_within)
-    return " AND ".join(where), values
+    def _by_urgency(self) -> str:
+        days_of = self._database.dialect.days_of
+        seconds = filters.urgency(days_of("{end}"), days_of(":now"))
+        return f"({seconds}) IS NULL, {seconds}, domain.created_at, domain.name"

@@ -1,0 +1,162 @@
+"""A `Query` as an SQL condition. Property tests compare each filter with the rules that it copies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from sslctl.rules import onboarding
+from sslctl.rules.name_pattern import NamePattern
+from sslctl.rules.reasons import REASONS, Code, Owner, Status
+from sslctl.rules.warnings import DEPARTED_AFTER, LEFT_THE_CDN, TEXT_EXPIRES_SOON
+from sslctl.store.interface.domains import Query
+from sslctl.store.sql import status_sql
+from sslctl.store.sql.remarks import CUSTOMER
+from sslctl.store.sql.values import literals
+from sslctl.text import instant
+
+# `warnings.find_warnings` finds none for any other domain.
+_MAY_BE_WARNED = (
+    "(domain.source = 'text' OR domain.foreign_source IS NOT NULL OR domain.suspicion_code IS NOT NULL"
+    " OR domain.caution_code IS NOT NULL)"
+)
+_IS_ADOPTED = "domain.source = 'text' AND domain.wanted_id IS NULL"
+# The expiry of what C4 serves, ours or not; NULL if it serves nothing. `serving` is empty if it is the wanted certificate.
+_IN_SERVICE = (
+    "coalesce(domain.foreign_not_after,"
+    " CASE WHEN domain.serving_id IS NOT NULL THEN coalesce(serving.not_after, wanted.not_after) END)"
+)
+
+# The code whose owner is that of the status (`status.derive_status`); NULL in Success. For an expired domain it is what
+# keeps it from being renewed.
+_BLAMED = f"""coalesce(domain.finding_code, CASE WHEN {status_sql.EXPIRY} <= :now THEN '{Code.CERT_EXPIRED}'
+  WHEN {_IN_SERVICE} IS NULL THEN CASE WHEN {_IS_ADOPTED} THEN '{Code.TEXT_MISSING}' ELSE '{Code.QUEUED}' END END)"""
+
+# The codes of `warnings.find_warnings`; NULL without that warning.
+_WARNINGS = (
+    f"""CASE WHEN domain.foreign_not_after > :now AND domain.finding_code IS DISTINCT FROM '{Code.FOREIGN_TEXT}'
+      AND NOT ({_IS_ADOPTED})
+      THEN CASE domain.foreign_source WHEN 'text' THEN '{Code.OTHER_CERTIFICATE}' ELSE '{Code.KEY_MISSING}' END END""",
+    "domain.suspicion_code",
+    f"""CASE WHEN domain.source = 'text' AND {_IN_SERVICE} > :now AND {_IN_SERVICE} <= :text_expires
+      THEN '{Code.TEXT_EXPIRES}' END""",
+    f"""CASE WHEN domain.caution_code IN ({literals(LEFT_THE_CDN)}) AND domain.caution_since <= :departed
+      THEN '{Code.DEPARTED}' ELSE domain.caution_code END""",
+)
+
+# How far the expiry of what is served is from `:now`, in seconds; 0 if nothing is served although there is a certificate;
+# NULL if there never was one (`fleet.troubles.find_time_left`, `urgency_of`). `{days}` is `Dialect.days_of`.
+_FROM_NOW = "round(86400 * abs({end} - {now}))"
+
+
+def condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
+    """Return `query` without its pattern as an SQL condition, with its values."""
+    where = ["domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"]
+    values: dict[str, object] = {"now": instant(now)}
+    if query.statuses:
+        where.append(f"{status_sql.STATUS} IN ({literals(query.statuses)})")
+    if query.source is not None:
+        where.append("domain.source = :source")
+        values["source"] = query.source
+    if query.warned:
+        where.append(_MAY_BE_WARNED)
+    if query.abandoned:
+        where.append(
+            f"domain.source = 'c4' AND {status_sql.STATUS} = '{Status.FAILURE}' AND domain.wanted_id IS NULL"
+            " AND domain.serving_id IS NULL AND domain.foreign_source IS NULL AND domain.created_at <= :abandoned"
+        )
+        values["abandoned"] = instant(now - onboarding.ABANDONED_AFTER)
+    if query.expiring_within is not None:
+        where.append(f"{status_sql.EXPIRY} <= :horizon")
+        values["horizon"] = instant(now + query.expiring_within)
+    if query.customers:
+        keys = [f"customer{place}" for place in range(len(query.customers))]
+        where.append(f"coalesce({CUSTOMER}, '') IN ({', '.join(f':{key}' for key in keys)})")
+        values |= dict(zip(keys, query.customers, strict=True))
+    if query.owners or query.reasons or query.warnings:
+        where += _by_code(query)
+        values["text_expires"] = instant(now + TEXT_EXPIRES_SOON)
+        values["departed"] = instant(now - DEPARTED_AFTER)
+    return " AND ".join(where), values
+
+
+def _by_code(query: Query) -> Iterator[str]:
+    """Yield the conditions that owners, reasons and warnings must fulfil."""
+    if query.owners:
+        yield _any_of([_BLAMED, *_WARNINGS], _codes_of(query.owners))
+    if query.reasons:
+        yield _has_reason(query.reasons)
+    if query.warnings:
+        yield _any_of(_WARNINGS, query.warnings)
+
+
+def _codes_of(owners: Sequence[Owner]) -> list[Code]:
+    return [code for code, reason in REASONS.items() if reason.owner in owners]
+
+
+def _any_of(expressions: Iterable[str], codes: Sequence[Code]) -> str:
+    """Return the condition that one of `expressions` is one of `codes`."""
+    return "(" + " OR ".join(f"{each} IN ({literals(codes)})" for each in expressions) + ")"
+
+
+def _has_reason(codes: Sequence[Code]) -> str:
+    either = _any_of([_BLAMED, "domain.unconfirmed_code", *_WARNINGS], codes)
+    if Code.CERT_EXPIRED not in codes:
+        return either
+    return f"({either} OR {status_sql.STATUS} = '{Status.EXPIRED}')"
+
+
+def urgency(days_of: str, now: str) -> str:
+    """Return how far the expiry of what is served is from now, in seconds, as an SQL expression.
+
+    `days_of` and `now` are `Dialect.days_of` of `{end}` and of `:now`. It is 0 if nothing is served although there is a
+    certificate, and NULL if there never was one (`fleet.troubles.find_time_left`, `urgency_of`).
+    """
+    served = _FROM_NOW.format(end=days_of.format(end=_IN_SERVICE), now=now)
+    unserved = _FROM_NOW.format(end=days_of.format(end="wanted.not_after"), now=now)
+    return (
+        f"CASE WHEN {_IN_SERVICE} IS NOT NULL THEN {served} WHEN wanted.not_after > :now THEN 0"
+        f" WHEN wanted.not_after IS NOT NULL THEN {unserved} END"
+    )
+
+
+class PatternSql:
+    """A `NamePattern` in SQL: which domains match `surely`, and which of the others `maybe`: `NamePattern.matches` decides."""
+
+    def __init__(self, pattern: NamePattern) -> None:
+        self.values: dict[str, object] = {}
+        surely, maybe = self._of_glob(pattern) if pattern.is_glob else self._of_part(pattern)
+        if not pattern.text.isascii() or pattern.is_glob or "." in pattern.text:
+            # A part without a dot has all its characters, in this order, in an A-label as well.
+            runs = re.findall(r"[a-z0-9-]+", "".join(_outside_sets(pattern)))
+            self.values["in_unicode"] = "".join(f"%{run}" for run in runs) + "%"
+            maybe.append(
+                "((domain.name LIKE '%xn--%' AND domain.name LIKE :in_unicode)"
+                " OR (domain.sans LIKE '%xn--%' AND domain.sans LIKE :in_unicode))"
+            )
+        self.surely = " OR ".join(surely) or "FALSE"
+        self.maybe = " OR ".join(maybe)
+
+    def _of_part(self, pattern: NamePattern) -> tuple[list[str], list[str]]:
+        if not pattern.text.isascii():
+            return [], []
+        # Stored names are a JSON array: no quote, comma or blank can be in a pattern.
+        self.values["part"] = f"%{pattern.text}%"
+        return ["domain.name LIKE :part", "domain.sans LIKE :part"], []
+
+    def _of_glob(self, pattern: NamePattern) -> tuple[list[str], list[str]]:
+        wildcards = {"*": "%", "?": "_"}
+        tokens = pattern.tokens
+        like = "".join(wildcards.get(token, "_" if token.startswith("[") else token) for token in tokens)
+        self.values["whole"], self.values["whole_san"] = like, f'%"{like}"%'
+        name, sans = "domain.name LIKE :whole", "domain.sans LIKE :whole_san"
+        # Between two quotes of an array, a wildcard may match the end of one name and the start of another.
+        if any(token.startswith("[") for token in tokens):
+            return [], [name, sans]
+        return [name], [sans]
+
+
+def _outside_sets(pattern: NamePattern) -> list[str]:
+    """Return the characters that a name must have, with a blank in place of each wildcard."""
+    return [" " if token[0] in "*?[" else token for token in pattern.tokens]

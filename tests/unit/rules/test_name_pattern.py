@@ -1,0 +1,90 @@
+"""Patterns over domain names: parts and globs, in ASCII and in Unicode."""
+
+from __future__ import annotations
+
+import pytest
+
+from sslctl.errors import BadInput
+from sslctl.rules.name_pattern import parse
+from tests.support import words
+
+_BOOKS = "xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("acme", "www.acme-shop.example"),
+        ("ACME", "www.acme-shop.example"),
+        (" acme ", "acme.example"),
+        ("ac\u200bme", "acme.example"),
+        ("shop.example.com.", "shop.example.com"),
+        ("*.acme.example", "a.b.acme.example"),
+        ("d?.example", "d1.example"),
+        ("d[0-3].example", "d2.example"),
+        ("d[!0-3].example", "d7.example"),
+        ("bücher", _BOOKS),
+        ("BÜCHER", _BOOKS),
+        ("büch", _BOOKS),
+        ("bu\u0308cher", _BOOKS),
+        ("cher.example", _BOOKS),
+        ("b?cher.*", _BOOKS),
+        ("*ü*", _BOOKS),
+        ("b[üu]cher.example", _BOOKS),
+        ("xn--bcher-kva", _BOOKS),
+        ("XN--BCHER", _BOOKS),
+        ("中国", "xn--fiqs8s.example"),
+        ("中", "xn--fiqs8s.example"),
+        ("中国。example", "xn--fiqs8s.example"),
+        ("xn--fiqs8s.bücher", "www.xn--fiqs8s.xn--bcher-kva"),
+        ("☕", "xn--53h.example"),
+    ],
+    ids=words,
+)
+def test_pattern_matches(typed: str, name: str) -> None:
+    assert parse(typed).matches((name,))
+    assert parse(typed).matches(("other.example", name))
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("acme", "amce.example"),
+        ("acme*", "www.acme.example"),
+        ("d?.example", "d10.example"),
+        ("d?.example", "d1xexample"),
+        ("bücher", "bucher.example"),
+        ("bücher", "xn--zzzzzzzzz.example"),
+        ("a*b", "a.example"),
+    ],
+    ids=words,
+)
+def test_pattern_does_not_match(typed: str, name: str) -> None:
+    assert not parse(typed).matches((name, "b.example"))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        " ",
+        "a b",
+        "a_b",
+        "a%",
+        "'",
+        '"',
+        "https://shop.example.com/",
+        "a@b",
+        "[",
+        "[]",
+        "a]",
+        "[z-a]",
+        "\\",
+        "x" * 254,
+        "\u00ad",
+    ],
+    ids=words,
+)
+def test_pattern_that_no_name_can_match_is_refused(typed: str) -> None:
+    with pytest.raises(BadInput):
+        parse(typed)
