@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 import click
 
 from sslctl.app import App
 from sslctl.cli.name_lists import from_file_option, read_managed
-from sslctl.cli.options import force_option, json_option
+from sslctl.cli.options import filter_options, force_option, json_option, parse_pattern
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
-from sslctl.cli.output.stdout import write_json_list
+from sslctl.cli.output.phrases import coloured, reason_codes
+from sslctl.cli.output.selection import describe_counts, describe_no_match
+from sslctl.cli.output.stdout import write_json_list, write_lines
 from sslctl.cli.run_batch import run_passes, run_requested_passes
 from sslctl.control_plane import ControlPlaneError, UnknownDomain
 from sslctl.errors import BadInput, Busy, Exit, TryLater
@@ -22,14 +26,30 @@ from sslctl.issuance import suspicions
 from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules.model import Domain, Source
+from sslctl.rules.name_pattern import NamePattern
 from sslctl.rules.pass_result import CHECKED_AGAIN, SUSPECTED
 from sslctl.rules.reasons import FINDINGS, REASONS, Code
+from sslctl.rules.status import derive_status
 from sslctl.rules.versions import is_adopted
+from sslctl.store.interface.domains import EVERYTHING, Query
+from sslctl.text import clean
+
+_MOST_UNCONFIRMED = 50
 
 
 @click.command("recheck")
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
 @from_file_option
+@click.option(
+    "--match",
+    "pattern",
+    metavar="PATTERN",
+    callback=parse_pattern,
+    help="Only domains with a name that matches, as in `sslctl list PATTERN`.",
+)
+@filter_options
+@click.option("--dry-run", is_flag=True, help="Only list the domains that would be checked.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation if filters select more than 50.")
 @click.option(
     "--force-renew",
     is_flag=True,
@@ -55,6 +75,10 @@ def command(
     *,
     domains: tuple[str, ...],
     from_file: BinaryIO | None,
+    pattern: NamePattern | None,
+    filters: Query,
+    dry_run: bool,
+    yes: bool,
     force_renew: bool,
     force: bool,
     replace_text: bool,
@@ -63,14 +87,19 @@ def command(
 ) -> int:
     """Check domains now, and order or upload what is due.
 
-    Without names: all domains of source c4 in Failure, Pending or Expired, as at every midnight in Singapore. With names,
-    ports, DNS and CAA are checked even if no order is due: what would prevent the renewal is a warning until then.
+    Without names and filters: all domains of source c4 in Failure, Pending or Expired, as at every midnight in Singapore. With
+    filters: every domain that `sslctl list` shows with the same ones, after a confirmation if these are more than 50 and
+    there is a terminal. With names or filters, ports, DNS and CAA are checked even if no order is due: what would prevent the
+    renewal is a warning until then.
     """
+    query = replace(filters, pattern=pattern)
+    is_filtered = query != EVERYTHING
+    _require_names_or_filters(domains, from_file, is_filtered=is_filtered)
     found = read_managed(app.store, domains, from_file, required=False)
     _check_named(force=force, replace_text=replace_text, named=bool(found), listed=from_file is not None)
     is_batch = len(domains) != 1 or from_file is not None
     if accept is not None:
-        if force_renew or force or replace_text:
+        if force_renew or force or replace_text or dry_run or is_filtered:
             raise click.UsageError("--accept orders nothing; it cannot be combined with other options")
         named = [domain.name for domain in found]
         return _accept(app, Code(accept), named, batch=is_batch, as_json=as_json)
@@ -79,7 +108,9 @@ def command(
         maintenance.require_none(app.store, app.clock())
     if replace_text:
         _require_replaceable(found)
-    checked = [domain.name for domain in found] if found else domains_to_recheck(app.store, app.clock())
+    checked = _choose(app, found, query, ask=not (yes or dry_run))
+    if dry_run:
+        return _write_plan(app, checked, as_json=as_json)
     report = Report(checked, batch=is_batch, renewing=force_renew)
     if checked:
         run_requested_passes(
@@ -88,7 +119,7 @@ def command(
             report,
             renew=checked if force_renew else (),
             consent=Consent(force=force, replace_text=replace_text),
-            check_dns=bool(found),
+            check_dns=bool(found) or is_filtered,
             print_each=not as_json,
         )
         if force_renew:
@@ -96,9 +127,68 @@ def command(
     if as_json:
         found_json = domains_json(app.store, checked, report.errors, app.clock())
         write_json_list(json_shapes.envelope(), "domains", found_json)
-    elif not checked:
+    elif not checked and not is_filtered:
         click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
     return report.exit_code
+
+
+def _require_names_or_filters(given: Sequence[str], file: BinaryIO | None, *, is_filtered: bool) -> None:
+    """Raise `UsageError` if both names and filters are given, or if one of the names `given` is a pattern."""
+    if is_filtered and (given or file is not None):
+        raise click.UsageError("give the names of domains or filters, not both")
+    for text in given:
+        if not {"*", "?", "["}.isdisjoint(text) and "://" not in text:
+            shown = clean(text, 100)
+            raise click.UsageError(
+                f"'{shown}' is a pattern and no name; `sslctl recheck --match '{shown}'` checks the domains that match"
+            )
+
+
+def _choose(app: App, named: Sequence[Domain], query: Query, *, ask: bool) -> list[str]:
+    """Return the names of the domains to check: those `named`, those that match `query`, or those of the daily recheck.
+
+    End the command if many match, and a person who is asked on a terminal declines.
+    """
+    now = app.clock()
+    if query == EVERYTHING:
+        return [domain.name for domain in named] or domains_to_recheck(app.store, now)
+    matching = [domain.name for domain in app.store.listing(query, now).domains]
+    if not matching:
+        click.echo(describe_no_match(app.store, query), err=True)
+        return []
+    counts = describe_counts(app.store.count_by_status(now, query), app.store.count_managed())
+    click.echo(f"sslctl: {counts}", err=True)
+    if ask and len(matching) > _MOST_UNCONFIRMED and sys.stdin.isatty() and not _confirm(len(matching)):
+        click.echo("Nothing was rechecked.", err=True)
+        raise click.exceptions.Exit(Exit.INTERRUPTED)
+    return matching
+
+
+def _confirm(number: int) -> bool:
+    try:
+        return click.confirm(f"Recheck {number:,} domains?", err=True)
+    except click.Abort:
+        click.echo(err=True)  # end the line of the prompt
+        raise
+
+
+def _write_plan(app: App, names: Sequence[str], *, as_json: bool) -> int:
+    """Write which domains would be checked, with their statuses, and return the exit code."""
+    now = app.clock()
+    planned = app.store.domains_named(names)
+    if as_json:
+        rows = (json_shapes.domain(domain, now) for domain in planned)
+        write_json_list(json_shapes.envelope(dry_run=True), "would_recheck", rows)
+    else:
+        write_lines(_lines(planned, app))
+        click.echo(f"sslctl: nothing was checked; {len(names):,} domains would be", err=True)
+    return Exit.OK
+
+
+def _lines(domains: Iterator[Domain], app: App) -> Iterator[str]:
+    for domain in domains:
+        verdict = derive_status(domain, app.clock())
+        yield f"{domain.name}: {coloured(verdict.status)} {reason_codes(verdict)}".rstrip()
 
 
 def _check_named(*, force: bool, replace_text: bool, named: bool, listed: bool) -> None:
