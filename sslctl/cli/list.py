@@ -11,10 +11,10 @@ from sslctl.cli.options import filter_options, json_option, parse_pattern
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_list import write_deleted, write_domains, write_domains_csv
 from sslctl.cli.output.domain_text import domain_text
-from sslctl.cli.output.selection import describe_no_match
+from sslctl.cli.output.selection import Counts, describe_no_match
 from sslctl.cli.output.stdout import write_json_texts
 from sslctl.rules.name_pattern import NamePattern
-from sslctl.store.interface.domains import EVERYTHING, Query, Sort
+from sslctl.store.interface.domains import EVERYTHING, Listing, Query, Sort
 
 
 @click.command("list")
@@ -30,6 +30,7 @@ from sslctl.store.interface.domains import EVERYTHING, Query, Sort
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N rows.")
 @click.option("--deleted", is_flag=True, help="List the deleted domains instead of the managed ones.")
+@click.option("--no-pager", is_flag=True, help="Do not show a long table on a terminal through $PAGER.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
 @click.pass_obj
@@ -41,6 +42,7 @@ def command(
     sort: str,
     limit: int | None,
     deleted: bool,
+    no_pager: bool,
     as_csv: bool,
     as_json: bool,
 ) -> None:
@@ -49,7 +51,8 @@ def command(
     PATTERN selects by any name of the certificate: a part of the name (acme), or a glob of the whole name ('*.acme.example',
     with * ? [ ]). International names are found in both forms. All filters must hold; of a repeated one, any.
 
-    Dates are in Singapore time in the table, and in UTC in JSON and CSV.
+    Dates are in Singapore time in the table, and in UTC in JSON and CSV. On a terminal the table shows international names in
+    Unicode if they cannot be mistaken for others; JSON and CSV have A-labels.
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
@@ -70,7 +73,8 @@ def command(
             maintenance=json_shapes.maintenance(maintenance),
             **json_shapes.notices(noticed),
         )
-        write_json_texts(answer, "domains", (domain_text(domain, now) for domain in found.domains))
+        texts = (domain_text(domain, now) for domain in found.domains)
+        write_json_texts(answer, "domains", texts, lambda: {"counts": _count(app, query, found).to_json()})
         return
     for line in (
         *warnings.maintenance_lines(maintenance),
@@ -83,9 +87,15 @@ def command(
     elif not found.number:
         click.echo(_empty(app, query), err=True)
     elif deleted:
-        write_deleted(found)
+        write_deleted(found, lambda: _count(app, query, found).describe(), pager=not no_pager)
     else:
-        write_domains(found, now)
+        write_domains(found, now, lambda: _count(app, query, found).describe(), pager=not no_pager)
+
+
+def _count(app: App, query: Query, listing: Listing) -> Counts:
+    """Return how many domains match `query`, with those that its limit leaves out of `listing`."""
+    counted = app.store.count_by_status(app.clock(), query)
+    return Counts(counted, app.store.count_managed(), listing.number, is_of_deleted=query.deleted)
 
 
 def _empty(app: App, query: Query) -> str:

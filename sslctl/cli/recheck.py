@@ -15,7 +15,7 @@ from sslctl.cli.options import filter_options, force_option, json_option, parse_
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.phrases import coloured, reason_codes
-from sslctl.cli.output.selection import describe_counts, describe_no_match
+from sslctl.cli.output.selection import Counts, describe_no_match
 from sslctl.cli.output.stdout import write_json_list, write_lines
 from sslctl.cli.run_batch import run_passes, run_requested_passes
 from sslctl.control_plane import ControlPlaneError, UnknownDomain
@@ -156,8 +156,8 @@ def _choose(app: App, named: Sequence[Domain], query: Query, *, ask: bool) -> li
     if not matching:
         click.echo(describe_no_match(app.store, query), err=True)
         return []
-    counts = describe_counts(app.store.count_by_status(now, query), app.store.count_managed())
-    click.echo(f"sslctl: {counts}", err=True)
+    counts = Counts(app.store.count_by_status(now, query), app.store.count_managed(), len(matching))
+    click.echo(f"sslctl: {counts.describe()}", err=True)
     if ask and len(matching) > _MOST_UNCONFIRMED and sys.stdin.isatty() and not _confirm(len(matching)):
         click.echo("Nothing was rechecked.", err=True)
         raise click.exceptions.Exit(Exit.INTERRUPTED)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
 
+from sslctl.cli.output.pager import write_paged
 from sslctl.cli.output.phrases import coloured, reason_codes, records_to_set
-from sslctl.cli.output.stdout import blocks, write_csv, write_line
+from sslctl.cli.output.stdout import blocks, write_csv
 from sslctl.cli.output.table import StreamedTable
 from sslctl.rules.model import DomainSummary, Verdict
 from sslctl.rules.onboarding import is_abandoned
+from sslctl.rules.readable_names import readable_name
 from sslctl.rules.singapore import SGT
 from sslctl.rules.snoozing import snoozed_until
 from sslctl.rules.status import derive_status, describe_serving
@@ -28,32 +31,62 @@ _CSV = (
 )  # fmt: skip
 
 
-def write_domains(listing: Listing, now: datetime) -> None:
-    """Write the table of the managed domains, with their statuses as of `now`."""
+def write_domains(listing: Listing, now: datetime, summary: Callable[[], str], *, pager: bool) -> None:
+    """Write the table of the managed domains, with their statuses as of `now`.
+
+    A terminal gets it through the pager, if it is long, with the `summary` as its last line.
+    """
     table = StreamedTable(_HEADERS, _SPARE, listing.longest_name)
-    _write(table, (_row(domain, now) for domain in listing.domains))
+    rows = (_row(domain, now) for domain in listing.domains)
+    _write(table, rows, listing.number, summary, pager=pager)
 
 
-def write_deleted(listing: Listing) -> None:
-    """Write the table of the deleted domains."""
+def write_deleted(listing: Listing, summary: Callable[[], str], *, pager: bool) -> None:
+    """Write the table of the deleted domains; see `write_domains`."""
     rows = (
-        [domain.name, domain.source, _day(domain.created_at), _day(domain.deleted_at)]
+        [_shown(domain.name), domain.source, _day(domain.created_at), _day(domain.deleted_at)]
         for domain in listing.domains
         if domain.deleted_at
     )
-    _write(StreamedTable(_DELETED, first_width=listing.longest_name), rows)
+    table = StreamedTable(_DELETED, first_width=listing.longest_name)
+    _write(table, rows, listing.number, summary, pager=pager)
 
 
-def _write(table: StreamedTable, rows: Iterable[Sequence[str]]) -> None:
-    for block in blocks(rows):
-        write_line(table.lay_out(block))
+def _write(
+    table: StreamedTable,
+    rows: Iterable[Sequence[str]],
+    number: int,
+    summary: Callable[[], str],
+    *,
+    pager: bool,
+) -> None:
+    # A line for the headers, and one for the summary.
+    write_paged(_texts(table, rows, summary), number + 2, pager=pager)
+
+
+def _texts(table: StreamedTable, rows: Iterable[Sequence[str]], summary: Callable[[], str]) -> Iterator[str]:
+    yield from map(table.lay_out, blocks(rows))
+    if sys.stdout.isatty():
+        yield summary()
+
+
+def _shown(name: str) -> str:
+    """Return `name` in Unicode if standard output is a terminal that has its characters, and it cannot be mistaken."""
+    if "xn--" not in name or not sys.stdout.isatty():
+        return name
+    readable = readable_name(name)
+    try:
+        readable.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return name
+    return readable
 
 
 def _row(domain: DomainSummary, now: datetime) -> list[str]:
     verdict = derive_status(domain, now)
     current = domain.in_service or domain.wanted
     return [
-        domain.name,
+        _shown(domain.name),
         coloured(verdict.status),
         domain.source,
         _day(domain.created_at),

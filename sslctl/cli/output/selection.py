@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sslctl.cli.output.phrases import coloured
@@ -39,10 +40,43 @@ def describe_no_match(store: Domains, query: Query) -> str:
     return f"{message}. Customers with a similar name: {clean(', '.join(near))}" if near else message
 
 
-def describe_counts(counts: Mapping[Status, int], managed: int) -> str:
-    """Return how many of the `managed` domains match: `37 of 3,000 domains: 12 Failure, 25 Pending`."""
-    matching = sum(counts.values())
-    number = f"{matching:,}" if matching == managed else f"{matching:,} of {managed:,}"
-    parts = ", ".join(f"{counts[status]:,} {coloured(status)}" for status in Status if counts.get(status))
-    domains = "domain" if managed == 1 else "domains"
-    return f"{number} {domains}: {parts}" if parts else f"{number} {domains}"
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many domains match a query, by status, of the `managed` ones; `listed` are those that its limit left."""
+
+    by_status: Mapping[Status, int]
+    managed: int
+    listed: int
+    is_of_deleted: bool = False
+
+    @property
+    def matching(self) -> int:
+        """How many domains match."""
+        return sum(self.by_status.values())
+
+    def describe(self) -> str:
+        """Return the counts in words: `37 of 3,000 domains: 12 Failure, 25 Pending`."""
+        if self.is_of_deleted:
+            text = f"{self.matching:,} deleted {_domains(self.matching)}"
+        else:
+            number = f"{self.matching:,}"
+            of_all = number if self.matching == self.managed else f"{number} of {self.managed:,}"
+            parts = [
+                f"{self.by_status[each]:,} {coloured(each)}" for each in Status if self.by_status.get(each)
+            ]
+            text = f"{of_all} {_domains(self.managed)}: {', '.join(parts) or 'none'}"
+        return text if self.listed >= self.matching else f"{text}; the first {self.listed:,} are listed"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as in the JSON; deleted domains have no status."""
+        by_status = {} if self.is_of_deleted else {each: self.by_status.get(each, 0) for each in Status}
+        return {
+            "matching": self.matching,
+            "listed": self.listed,
+            "managed": self.managed,
+            "by_status": by_status,
+        }
+
+
+def _domains(number: int) -> str:
+    return "domain" if number == 1 else "domains"

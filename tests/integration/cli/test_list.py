@@ -10,7 +10,7 @@ import pytest
 
 from sslctl.cli.output.stdout import _safe_cell
 from sslctl.issuer import IssueError
-from sslctl.rules.reasons import Code
+from sslctl.rules.reasons import Code, Status
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support import words
 from tests.support.cdn import Cdn
@@ -145,6 +145,7 @@ def test_list_reports_an_empty_result_on_standard_error(cdn: Cdn, options: list[
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith(message)
     as_json = cdn.sslctl("list", "--json", *options)
+    by_status = {} if "--deleted" in options else dict.fromkeys(Status, 0)
     assert (as_json.json, as_json.stderr) == (
         {
             "schema_version": 1,
@@ -153,6 +154,7 @@ def test_list_reports_an_empty_result_on_standard_error(cdn: Cdn, options: list[
             "notice": None,
             "notices": [],
             "domains": [],
+            "counts": {"matching": 0, "listed": 0, "managed": 0, "by_status": by_status},
         },
         "",
     )

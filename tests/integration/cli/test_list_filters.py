@@ -64,6 +64,12 @@ def test_list_finds(fleet: Cdn, options: list[str], found: list[str]) -> None:
     assert [name.partition(".")[0] for name in names(fleet, *options)] == found
 
 
+def test_list_finds_the_customer_that_a_person_recorded(fleet: Cdn) -> None:
+    assert fleet.sslctl("customer", "moved.example.com", "Beta").exit_code == 0
+    assert names(fleet, "--customer", "Beta") == ["moved.example.com"]
+    assert names(fleet, "--customer", "") == [_BOOKS]
+
+
 def test_list_by_urgency_puts_what_never_had_a_certificate_last(fleet: Cdn) -> None:
     fleet.sslctl("add", "--no-wait", "a.example.com")
     fleet.clock.move(days=1)
