@@ -269,4 +269,5 @@ class SqlQueries(SqlPart):
     def _by_urgency(self) -> str:
         days_of = self._database.dialect.days_of
         seconds = filters.urgency(days_of("{end}"), days_of(":now"))
-        return f"({seconds}) IS NULL, {seconds}, domain.created_at, domain.name"
+        # One expression: it is evaluated for every row. What never had a certificate comes last.
+        return f"coalesce({seconds}, 1e18), domain.created_at, domain.name"
