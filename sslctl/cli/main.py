@@ -8,15 +8,16 @@ import importlib
 import os
 import sys
 import traceback
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from sslctl import __version__
 from sslctl.app import App
 from sslctl.cli.output.progress import print_notice
-from sslctl.cli.output.stdout import discard_stdout, write_any_text, write_json_error, write_line
+from sslctl.cli.output.stdout import discard_stdout, expect_json, write_any_text, write_json_error, write_line
 from sslctl.errors import Exit, SslctlError
 from sslctl.system import core_dumps
 from sslctl.system.limits import explain
@@ -74,13 +75,20 @@ class Commands(click.Group):
     def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except SslctlError as error:
-            write_json_error(ctx, error)
+        except click.exceptions.Exit:
             raise
-        except Exception as error:
-            limit = explain(error)
-            if limit is not None:
-                write_json_error(ctx, limit)
+        except (Exception, KeyboardInterrupt) as error:
+            _write_json_problem(ctx, error)
+            raise
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options before the command. With `--json` among `args`, wrong usage is an error as JSON, too."""
+        if "--json" in takewhile(lambda argument: argument != "--", args):
+            expect_json(ctx)
+        try:
+            return super().parse_args(ctx, args)
+        except click.ClickException as error:
+            _write_json_problem(ctx, error)
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -152,40 +160,60 @@ def run(arguments: list[str] | None = None, app: App | None = None) -> int:
     try:
         result = sslctl.main(arguments, prog_name="sslctl", standalone_mode=False, obj=app)
         sys.stdout.flush()
-    except SslctlError as error:
-        _print_error(error.message, error.hint)
-        return error.exit_code
-    except click.Abort:
-        _print_error("interrupted")
-        return Exit.INTERRUPTED
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        _print_error(error.format_message(), f"see `{context.command_path} --help`" if context else None)
-        return Exit.USAGE
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
-            return _print_unforeseen(error)
-        # Otherwise Python would report the same error again at exit.
-        discard_stdout()
-        _print_error(f"the output cannot be written: {error.strerror}")
-        return Exit.UNUSABLE
     except Exception as error:  # noqa: BLE001 - the last resort: report a limit of the machine, or a bug
-        return _print_unforeseen(error)
+        if _is_unwritable(error):
+            # Otherwise Python would report the same error again at exit.
+            discard_stdout()
+        problem = _describe(error)
+        _print_error(problem.message, problem.hint)
+        if problem.exit_code == Exit.BUG and os.environ.get("SSLCTL_DEBUG"):
+            traceback.print_exc()
+        return problem.exit_code
     return result if isinstance(result, int) else Exit.OK
 
 
-def _print_unforeseen(error: Exception) -> int:
-    limit = explain(error)
-    if limit is not None:
-        _print_error(limit.message, limit.hint)
-        return limit.exit_code
-    _print_error(
+class _Problem(NamedTuple):
+    """An error as it is reported: in text on standard error, and as JSON with `--json`."""
+
+    code: str
+    message: str
+    hint: str | None
+    exit_code: int
+
+
+def _describe(error: BaseException) -> _Problem:
+    """Return what `error` means for an operator. An unknown error is a bug, unless a limit of the machine explains it."""
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return _Problem("INTERRUPTED", "interrupted", None, Exit.INTERRUPTED)
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        hint = f"see `{context.command_path} --help`" if context else None
+        return _Problem("USAGE", error.format_message(), hint, Exit.USAGE)
+    if _is_unwritable(error):
+        reason = getattr(error, "strerror", None)
+        return _Problem("STATE", f"the output cannot be written: {reason}", None, Exit.UNUSABLE)
+    known = (
+        error if isinstance(error, SslctlError) else explain(error) if isinstance(error, Exception) else None
+    )
+    if known is not None:
+        return _Problem(known.code, known.message, known.hint, known.exit_code)
+    return _Problem(
+        SslctlError.code,
         f"unexpected {type(error).__name__}: {clean(error)}",
         "this is a bug in sslctl; SSLCTL_DEBUG=1 prints the traceback",
+        Exit.BUG,
     )
-    if os.environ.get("SSLCTL_DEBUG"):
-        traceback.print_exc()
-    return Exit.BUG
+
+
+def _is_unwritable(error: BaseException) -> bool:
+    """Return whether `error` is that of an output without disk space."""
+    return isinstance(error, OSError) and error.errno in _UNWRITABLE
+
+
+def _write_json_problem(context: click.Context, error: BaseException) -> None:
+    """Write `error` as JSON if that is expected, unless standard output itself is what failed."""
+    if not isinstance(error, BrokenPipeError) and not _is_unwritable(error):
+        write_json_error(context, *_describe(error))
 
 
 def _open_closed_streams() -> None:

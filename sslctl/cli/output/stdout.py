@@ -17,8 +17,6 @@ from typing import Any, TypeVar
 
 import click
 
-from sslctl.errors import SslctlError
-
 T = TypeVar("T")
 
 _BLOCK = 500
@@ -64,12 +62,14 @@ def expect_json(context: click.Context) -> None:
     context.meta[_IS_JSON_EXPECTED] = True
 
 
-def write_json_error(context: click.Context, error: SslctlError) -> None:
-    """Write `error` as the JSON object that is expected; do nothing if none is, or if it was begun."""
+def write_json_error(
+    context: click.Context, code: str, message: str, hint: str | None, exit_code: int
+) -> None:
+    """Write an error as the JSON object that is expected; do nothing if none is, or if it was begun."""
     from sslctl.cli.output.json_shapes import envelope  # noqa: PLC0415 - needed for errors only
 
     if context.meta.get(_IS_JSON_EXPECTED):
-        write_json(envelope(error=error.code, message=error.message, hint=error.hint))
+        write_json(envelope(error=code, message=message, hint=hint, exit_code=int(exit_code)))
 
 
 def _begin_json() -> None:

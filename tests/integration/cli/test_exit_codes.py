@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
 
 from sslctl.errors import Exit
@@ -149,7 +150,7 @@ def test_command_writes_nothing_but_a_json_error_to_standard_output_when_the_con
         assert "stat" in result.stderr
         assert "[state]" in result.stderr
     assert text.stdout == ""
-    assert set(json.json) == {"schema_version", "error", "message", "hint"}
+    assert set(json.json) == {"schema_version", "error", "message", "hint", "exit_code"}
     assert (json.json["error"], json.json["hint"]) == ("CONFIG", "did you mean [state]?")
     assert json.json["message"] in json.stderr
 
@@ -169,9 +170,67 @@ def test_json_error_has_the_code_of_the_error_in_subcommands_too(cdn: Cdn, comma
     assert result.stderr.startswith("sslctl: error: ")
 
 
-def test_wrong_usage_is_reported_on_standard_error_only(cdn: Cdn) -> None:
-    result = cdn.sslctl("list", "--csv", "--json")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list --csv --json",
+        "list --json --csv",
+        "list --json --statsu x",
+        "list --json --status Fine",
+        "view --json",
+        "lst --json",
+        "claims break --json",
+        "--confg x list --json",
+    ],
+)
+def test_wrong_usage_is_a_json_error_too(cdn: Cdn, command: str) -> None:
+    result = cdn.sslctl(*command.split())
+    assert result.exit_code == Exit.USAGE
+    error = result.json
+    assert (error["schema_version"], error["error"], error["exit_code"]) == (1, "USAGE", Exit.USAGE)
+    assert result.stderr.splitlines()[0] == f"sslctl: error: {error['message']}"
+    assert result.stderr.splitlines()[1:] == ([f"sslctl: hint: {error['hint']}"] if error["hint"] else [])
+
+
+@pytest.mark.parametrize("command", ["list --csv --status x", "list -- --json", "lst"])
+def test_wrong_usage_without_json_writes_nothing_to_standard_output(cdn: Cdn, command: str) -> None:
+    result = cdn.sslctl(*command.split())
     assert (result.exit_code, result.stdout) == (Exit.USAGE, "")
+
+
+def test_help_with_json_is_no_error(cdn: Cdn) -> None:
+    result = cdn.sslctl("list", "--json", "--help")
+    assert (result.exit_code, result.stdout.startswith("Usage: sslctl list ")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "exit_code"),
+    [
+        (KeyboardInterrupt(), "INTERRUPTED", Exit.INTERRUPTED),
+        (click.Abort(), "INTERRUPTED", Exit.INTERRUPTED),
+        (KeyError("no such thing"), "BUG", Exit.BUG),
+    ],
+    ids=["ctrl-c", "abort", "bug"],
+)
+def test_interruption_and_bug_are_json_errors_without_a_traceback(
+    cdn: Cdn, error: BaseException, code: str, exit_code: Exit
+) -> None:
+    app = cdn.app()
+
+    def fail() -> datetime:
+        raise error
+
+    app.clock = fail
+    result = cdn.sslctl("list", "--json", app=app)
+    assert (result.exit_code, result.json["error"], result.json["exit_code"]) == (exit_code, code, exit_code)
+    assert result.json["message"] in result.stderr
+    assert "Traceback" not in result.stdout
+
+
+def test_damaged_database_is_a_json_error(cdn: Cdn) -> None:
+    (cdn.folder / "state" / "sslctl.db").write_bytes(b"no database" * 1000)
+    result = cdn.sslctl("list", "--json")
+    assert (result.exit_code, result.json["error"], result.json["exit_code"]) == (8, "STATE", 8)
 
 
 def _foreign(path: Path) -> None:
