@@ -58,10 +58,10 @@ class GatedIssuer(FakeIssuer):
     def __init__(self, clock: Callable[[], object]) -> None:
         super().__init__(clock)  # type: ignore[arg-type]
         self.placed, self.gate = threading.Semaphore(0), threading.Event()
-        self._numbers = count(1)
+        self._calls = count(1)
 
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
-        number = next(self._numbers)
+        number = next(self._calls)
         issued = super().issue(order, on_url, replaces=replaces)
         if number > 4:
             self.placed.release()
@@ -485,9 +485,15 @@ def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: 
         connection.execute("PRAGMA writable_schema = RESET")
         for column in ("key_destroyed_at", "digest", "pasted_over"):
             connection.execute(f"ALTER TABLE certificate DROP COLUMN {column}")
-        for index in ("domain_by_observation", "domain_by_dns_check", "domain_by_suspicion", "domain_facts"):
+        for index in (
+            "domain_by_observation",
+            "domain_by_dns_check",
+            "domain_by_suspicion",
+            "domain_facts",
+            "domain_by_snooze",
+        ):
             connection.execute(f"DROP INDEX {index}")
-        for column in re.findall(r"ALTER TABLE domain ADD COLUMN (\w+)", MIGRATIONS[7] + MIGRATIONS[10]):
+        for column in re.findall(r"ALTER TABLE domain ADD COLUMN (\w+)", "".join(MIGRATIONS[7:])):
             connection.execute(f"ALTER TABLE domain DROP COLUMN {column}")
         connection.execute(re.findall(r"CREATE INDEX domain_facts[^;]*", MIGRATIONS[1])[0])
         connection.execute("PRAGMA user_version = 4")
