@@ -107,7 +107,9 @@ class _CodeType(click.ParamType[Code]):
             return Code[wanted]
         from difflib import get_close_matches  # noqa: PLC0415 - needed for errors only
 
-        near = get_close_matches(wanted, Code.__members__, cutoff=0.5)
+        # A part of a code is the likeliest: CAA, CNAME.
+        near = [code for code in Code.__members__ if wanted and wanted in code]
+        near = near or get_close_matches(wanted, Code.__members__, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "docs/reasons.md lists them all"
         raise click.BadParameter(f"{clean(value, 60)!r} is no reason code; {hint}", ctx, param)
 

@@ -27,13 +27,28 @@ def is_look_due(domain: Domain, now: datetime) -> bool:
     counts as a look. If the last look is in the future, the clock was ahead then, and a look is due. A domain that was created
     in the future is not looked at: how old it is is not known.
     """
-    if domain.deleted_at is not None or domain.source is not Source.C4 or not _never_had_any(domain):
-        return False
-    finding, age = domain.finding, now - domain.created_at
-    if finding is None or finding.code not in LOOKED_AT or not timedelta(0) <= age < NEW_FOR:
+    finding = domain.finding
+    if finding is None or not is_looked_at(domain, now):
         return False
     last = finding.at if domain.dns_checked_at is None else max(finding.at, domain.dns_checked_at)
-    return last > now or now - last >= (DENSE_EVERY if age < DENSE_FOR else EVERY)
+    return last > now or now - last >= (DENSE_EVERY if is_in_first_hour(domain, now) else EVERY)
+
+
+def is_looked_at(domain: Domain, now: datetime) -> bool:
+    """Return whether the DNS of `domain` is looked at between two daily rechecks (`is_look_due`)."""
+    return (
+        domain.deleted_at is None
+        and domain.source is Source.C4
+        and _never_had_any(domain)
+        and domain.finding is not None
+        and domain.finding.code in LOOKED_AT
+        and timedelta(0) <= now - domain.created_at < NEW_FOR
+    )
+
+
+def is_in_first_hour(domain: Domain, now: datetime) -> bool:
+    """Return whether `domain` was added less than an hour ago, so that it is looked at every 5 minutes."""
+    return now - domain.created_at < DENSE_FOR
 
 
 def is_abandoned(domain: Domain | DomainSummary, now: datetime) -> bool:

@@ -17,7 +17,7 @@ from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.rules import names
 from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo, Source
-from sslctl.rules.onboarding import is_abandoned
+from sslctl.rules.onboarding import is_abandoned, is_in_first_hour, is_looked_at
 from sslctl.rules.renewal import YOUNG, Ari, Renewal, RenewalRule, Trigger, is_plausible
 from sslctl.rules.schedule import next_renewal
 from sslctl.rules.singapore import format_both, format_duration, format_sgt
@@ -93,6 +93,7 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
             ("Next step", verdict.next_step),
             ("CA's link", verdict.link),
             ("Next try", next_try(verdict, now)),
+            ("DNS looks", _describe_looks(domain, now)),
         ]
     if is_abandoned(domain, now):
         facts.append(
@@ -138,6 +139,14 @@ def _describe_consent(domain: Domain) -> str:
         f"you agreed to replace the text certificate {domain.text_consent[:16]}; the next tick that can does it."
         f" `sslctl adopt {domain.name}` takes that back"
     )
+
+
+def _describe_looks(domain: Domain, now: datetime) -> str:
+    """Return how often the tick looks at the DNS of a new domain before the next try; empty if it does not."""
+    if not is_looked_at(domain, now):
+        return ""
+    often = "every 5 minutes" if is_in_first_hour(domain, now) else "every hour"
+    return f"{often}; an order follows as soon as the domain points at the CDN"
 
 
 def _describe_renewal(domain: Domain, now: datetime, rule: RenewalRule) -> str:

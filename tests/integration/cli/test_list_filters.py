@@ -100,6 +100,7 @@ def test_list_prints_what_was_asked_if_nothing_matches(fleet: Cdn) -> None:
     ("options", "message"),
     [
         (["--reason", "CNAME_ELSWHERE"], "did you mean CNAME_ELSEWHERE"),
+        (["--reason", "caa"], "did you mean CAA_FORBIDS or TARGET_CAA_FORBIDS"),
         (["--warning", "departd"], "did you mean DEPARTED"),
         (["--reason", "42"], "docs/reasons.md lists them all"),
         (["--owner", "me"], "'me' is not one of"),

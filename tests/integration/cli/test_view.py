@@ -191,12 +191,17 @@ def test_view_shows_the_reason_the_owner_and_the_next_step_of_a_failure(cdn: Cdn
     assert "  Who acts:      customer\n" in shown
     assert (
         "  Next step:     The customer must point the CNAME at the CDN.\n  Next try:      2026-11-24 00:00 SGT\n"
+        "  DNS looks:     every 5 minutes; an order follows as soon as the domain points at the CDN\n"
         in shown
     )
     assert "\nRecord to set\n  TYPE   NAME              CURRENT                 WANTED" in shown
     assert f"  CNAME  {NAME}  parking.elsewhere.test  {NAME}.cdn.test\n" in shown
     assert "\nCertificate\n" not in shown
     assert "\nVersions\n" not in shown
+    cdn.clock.move(hours=1)
+    assert "  DNS looks:     every hour;" in cdn.sslctl("view", NAME).stdout
+    cdn.clock.move(days=7)
+    assert "DNS looks" not in cdn.sslctl("view", NAME).stdout
 
 
 def test_view_shows_one_event_when_the_same_finding_repeats_daily(cdn: Cdn) -> None:
