@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sslctl.issuer import IssueError
 from sslctl.rules.dns_record import DnsRecord
-from sslctl.rules.pass_result import Problem, Step
+from sslctl.rules.pass_result import UNANSWERED, Problem, Step
 from sslctl.rules.reasons import Code
 
 
@@ -24,3 +25,12 @@ class PassEnded(Exception):
     ) -> None:
         super().__init__(code)
         self.problem = Problem(code, found, wanted, retry_after, step, records=records)
+
+
+def ended_at_ca(error: IssueError, retry_after: datetime | None) -> PassEnded:
+    """Return the end of a pass that a request to the CA ended with `error`; `retry_after` is the earliest retry.
+
+    That the CA got no answer from DNS was found after our own look at DNS, which found nothing wrong.
+    """
+    step = Step.CA if error.code in UNANSWERED else None
+    return PassEnded(error.code, error.found, error.wanted, retry_after, step)

@@ -39,7 +39,7 @@ from sslctl.issuance.issued_checks import check_dates, check_ordered, has_expire
 from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation
 from sslctl.issuance.order_checks import find_problem
-from sslctl.issuance.pass_ended import PassEnded
+from sslctl.issuance.pass_ended import PassEnded, ended_at_ca
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
@@ -355,7 +355,7 @@ class Pipeline:
         retry_at = error.retry_at
         if retry_at is not None and expires_before(domain, retry_at):
             retry_at = min(retry_at, self._clock() + URGENT_INTERVAL)
-        return PassEnded(error.code, error.found, error.wanted, retry_at)
+        return ended_at_ca(error, retry_at)
 
     def _is_young(self, order: Order) -> bool:
         return self._clock() - order.opened_at < _ORDER_TIMEOUT

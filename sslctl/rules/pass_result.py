@@ -159,7 +159,7 @@ def conclude_pass(
             domain, finding=None, unconfirmed=None, suspicion=verified.suspicion, caution=verified.caution
         )
     before = _without_passed(domain, problem.at_step)
-    if _keeps_what_is_known(domain, problem, now):
+    if _keeps_what_is_known(domain, problem):
         return _unconfirmed(domain, before, problem, now)
     if is_suspicious(domain, problem.code, now, is_due=is_due):
         return PassResult(before.finding, None, suspect(domain, problem, now), before.caution)
@@ -247,7 +247,7 @@ def _without_passed(domain: Domain, step: Step) -> PassResult:
     )
 
 
-def _keeps_what_is_known(domain: Domain, problem: Problem, now: datetime) -> bool:
+def _keeps_what_is_known(domain: Domain, problem: Problem) -> bool:
     """Return whether `problem` is "did not answer", and something is known that it does not contradict."""
     if problem.code not in UNANSWERED:
         return False
@@ -260,9 +260,10 @@ def _keeps_what_is_known(domain: Domain, problem: Problem, now: datetime) -> boo
         and step_of(finding.code) >= problem.at_step
     ):
         return True
-    # Findings of steps that were passed are gone. Of a healthy domain it is known that it is served. Once the CA is asked or
-    # an upload began, it is under way.
-    return _is_served(domain, now) and problem.at_step < Step.CA
+    # Findings of steps that were passed are gone. Of a served domain it is known what is served, also after its expiry. Once
+    # the CA is asked or an upload began, it is under way, unless all that the CA missed is an answer of DNS.
+    step = step_of(problem.code) if problem.at_step is Step.CA else problem.at_step
+    return domain.in_service is not None and step < Step.CA
 
 
 def _unconfirmed(domain: Domain, before: PassResult, problem: Problem, now: datetime) -> PassResult:

@@ -88,6 +88,26 @@ def test_domain_about_which_nothing_is_known_becomes_pending_without_an_answer(
 
 
 @pytest.mark.parametrize(("code", "step"), UNANSWERED)
+def test_expired_domain_is_unconfirmed_without_an_answer_until_the_ca_is_asked(
+    code: Code, step: Step
+) -> None:
+    after = ended(domain(**serving(left=-HOUR)), code, step)
+    known = (after.finding and after.finding.code, after.unconfirmed and after.unconfirmed.code)
+    assert known == ((None, code) if step < Step.CA else (code, None))
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+@pytest.mark.parametrize("earlier", SHARED)
+def test_answer_that_the_ca_did_not_get_from_dns_ends_the_findings_of_our_own_look_at_dns(
+    earlier: Code, *, is_served: bool
+) -> None:
+    known = domain(finding=finding(earlier), **(serving() if is_served else {}))
+    after = ended(known, Code.DNS_UNANSWERED, Step.CA)
+    codes = (after.finding and after.finding.code, after.unconfirmed and after.unconfirmed.code)
+    assert codes == ((None, Code.DNS_UNANSWERED) if is_served else (Code.DNS_UNANSWERED, None))
+
+
+@pytest.mark.parametrize(("code", "step"), UNANSWERED)
 @pytest.mark.parametrize("left", [timedelta(days=3), timedelta(days=-3)])
 def test_step_without_an_answer_keeps_warnings_and_suspicions_of_later_steps_only(
     code: Code, step: Step, left: timedelta
