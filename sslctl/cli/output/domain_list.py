@@ -28,6 +28,7 @@ _DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
 _CSV = (
     "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
     "deleted_at", "warnings", "sans", "abandoned", "records", "customer", "note", "assignee", "snoozed_until",
+    "unconfirmed",
 )  # fmt: skip
 
 
@@ -98,14 +99,18 @@ def _row(domain: DomainSummary, now: datetime) -> list[str]:
 
 
 def _reason_and_owner(domain: DomainSummary, verdict: Verdict, now: datetime) -> tuple[str, str]:
-    """Return the codes of the reason and who must act; of a domain in Success those of its first warning, in brackets."""
+    """Return the codes of the reason and who must act; of a domain in Success those of its first warning, in brackets.
+
+    A step that did not answer, so that the reason could not be confirmed, follows in brackets.
+    """
+    doubt = "" if domain.unconfirmed is None else f"({domain.unconfirmed.code})"
     if verdict.code is not None:
-        mark = " (abandoned)" if is_abandoned(domain, now) else ""
-        return f"{reason_codes(verdict)}{mark}", verdict.owner or ""
+        mark = "(abandoned)" if is_abandoned(domain, now) else ""
+        return " ".join(filter(None, [reason_codes(verdict), mark, doubt])), verdict.owner or ""
     warning = next(iter(find_warnings(domain, now)), None)
     if warning is not None:
         return f"({warning.code})", warning.owner
-    return ("", "") if domain.unconfirmed is None else (f"({domain.unconfirmed.code})", "")
+    return doubt, ""
 
 
 def _day(at: datetime) -> str:
@@ -138,6 +143,7 @@ def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:
         domain.remarks.note,
         domain.remarks.assignee,
         instant(until) if until else "",
+        domain.unconfirmed.code if domain.unconfirmed else "",
     ]
 
 

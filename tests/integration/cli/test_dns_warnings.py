@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
 import pytest
 
+from sslctl.sandbox.c4.faults import Fault
 from tests.support.cdn import Cdn
 from tests.support.dns_zone import Trouble
 from tests.support.fleet_ticks import serve, tick
@@ -90,6 +93,25 @@ def test_target_without_an_answer_keeps_success_and_names_the_cdn(cdn: Cdn) -> N
     assert result.exit_code == 75
     domain = result.json["domains"][0]
     assert (domain["status"], domain["unconfirmed"]["code"]) == ("Success", "TARGET_UNANSWERED")
+
+
+def test_list_shows_which_step_did_not_answer_behind_the_reason_that_is_kept(cdn: Cdn) -> None:
+    cdn.add_domain(NAME, points_at="parking.example.org")
+    assert cdn.sslctl("add", NAME).exit_code == 4
+    assert "(C4_UNANSWERED)" not in cdn.sslctl("list").stdout
+    cdn.c4.set_faults(Fault(status=503))
+    assert cdn.sslctl("recheck", NAME).exit_code == 75
+    assert "CNAME_ELSEWHERE (C4_UNANSWERED)" in cdn.sslctl("list").stdout
+    (row,) = csv.DictReader(io.StringIO(cdn.sslctl("list", "--csv").stdout))
+    assert (row["status"], row["reason"], row["unconfirmed"]) == (
+        "Failure",
+        "CNAME_ELSEWHERE",
+        "C4_UNANSWERED",
+    )
+    assert "not confirmed since 2026-11-23 12:00 SGT" in cdn.sslctl("view", NAME).stdout
+    cdn.c4.heal()
+    assert cdn.sslctl("recheck", NAME).exit_code == 4
+    assert "C4_UNANSWERED" not in cdn.sslctl("list", "--csv").stdout
 
 
 def account_file(cdn: Cdn, text: str) -> None:
