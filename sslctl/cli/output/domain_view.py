@@ -92,7 +92,7 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
             ("Who acts", str(verdict.owner)),
             ("Next step", verdict.next_step),
             ("CA's link", verdict.link),
-            ("Next try", next_try(verdict, now)),
+            ("Next try", next_try(domain, verdict, now)),
             ("DNS looks", _describe_looks(domain, now)),
         ]
     if is_abandoned(domain, now):

@@ -33,7 +33,7 @@ def write_outcome(domain: Domain, now: datetime) -> None:
     write_line(paragraph(f"{head} {reason_codes(verdict)}: {verdict.sentence}"))
     if domain.in_service is not None:
         write_line(f"  serving: {describe_serving(domain, now)}")
-    retry = next_try(verdict, now)
+    retry = next_try(domain, verdict, now)
     step = f"next ({verdict.owner}): {verdict.next_step}"
     write_line(paragraph(f"{step} Next try: {retry}." if retry else step, "  "))
     for line in doubt_lines(domain, now):

@@ -35,9 +35,12 @@ def reason_codes(verdict: Verdict) -> str:
     return " ".join(filter(None, [verdict.code, verdict.also.code if verdict.also else None]))
 
 
-def next_try(verdict: Verdict, now: datetime) -> str:
-    """Return when sslctl tries again; empty if no time is set or the domain is queued."""
-    if verdict.retry_at is None or verdict.code is Code.QUEUED:
+def next_try(domain: Domain, verdict: Verdict, now: datetime) -> str:
+    """Return when sslctl tries again; empty if no time is set or the domain is queued.
+
+    It is empty too if a step did not answer: the next try follows that step, and `doubt_lines` has its time.
+    """
+    if domain.unconfirmed is not None or verdict.retry_at is None or verdict.code is Code.QUEUED:
         return ""
     return "at the next tick" if verdict.retry_at <= now else format_sgt(verdict.retry_at)
 

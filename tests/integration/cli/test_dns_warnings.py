@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -108,7 +109,10 @@ def test_list_shows_which_step_did_not_answer_behind_the_reason_that_is_kept(cdn
         "CNAME_ELSEWHERE",
         "C4_UNANSWERED",
     )
-    assert "not confirmed since 2026-11-23 12:00 SGT" in cdn.sslctl("view", NAME).stdout
+    shown = cdn.sslctl("view", NAME).stdout
+    assert "not confirmed since 2026-11-23 12:00 SGT" in shown
+    # The try that the step asks for, and not the next midnight, which is that of the reason.
+    assert re.findall(r"Next try: +(.*?)\.?\n", shown) == ["2026-11-23 12:01 SGT"]
     cdn.c4.heal()
     assert cdn.sslctl("recheck", NAME).exit_code == 4
     assert "C4_UNANSWERED" not in cdn.sslctl("list", "--csv").stdout
