@@ -192,7 +192,7 @@ def test_wrong_usage_is_a_json_error_too(cdn: Cdn, command: str) -> None:
     assert result.stderr.splitlines()[1:] == ([f"sslctl: hint: {error['hint']}"] if error["hint"] else [])
 
 
-@pytest.mark.parametrize("command", ["list --csv --status x", "list -- --json", "lst"])
+@pytest.mark.parametrize("command", ["list --csv --status x", "view -- shop.example.com --json", "lst"])
 def test_wrong_usage_without_json_writes_nothing_to_standard_output(cdn: Cdn, command: str) -> None:
     result = cdn.sslctl(*command.split())
     assert (result.exit_code, result.stdout) == (Exit.USAGE, "")

@@ -163,7 +163,6 @@ def test_list_reports_an_empty_result_on_standard_error(cdn: Cdn, options: list[
 @pytest.mark.parametrize(
     "options",
     [
-        ["--csv", "--json"],
         ["--deleted", "--status", "failure"],
         ["--deleted", "--expiring-within", "7d"],
         ["--status", "Happy"],
