@@ -32,6 +32,7 @@ COMMANDS = {
     "delete": "Stop managing domains, and remove their certificates from the edge.",
     "adopt": "Keep the certificates that others installed on C4.",
     "recheck": "Check domains now: those named, or all that are not well.",
+    "message": "Print what to write to the customer of a domain, in English or Chinese.",
     "daemon-tick": "Run everything that is due; cron runs this every 5 minutes.",
     "note": "Write a note on a domain, for other people.",
     "assign": "Record who takes care of a domain.",

@@ -162,6 +162,7 @@ def test_every_json_field_is_documented(cdn: Cdn, tmp_path: Path, monkeypatch: p
         cdn.sslctl("view", "shop.example.com", "--json").json,
         cdn.sslctl("download", "shop.example.com", "-o", str(tmp_path / "files"), "--json").json,
         cdn.sslctl("recheck", "--json").json,
+        cdn.sslctl("message", "shop.example.com", "gone.example.com", "--json").json,
         cdn.sslctl("daemon-tick", "--json").json,
         cdn.sslctl("daemon-tick", "--force", "--dry-run", "--json", "--now", "2030-01-01").json,
         cdn.sslctl("forecast", "--json").json,

@@ -11,6 +11,7 @@ from sslctl.doctor import Check
 from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.audit_chain import Audit
 from sslctl.rules.claim_names import describe
+from sslctl.rules.customer_message import CustomerMessage, LeftOut
 from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.limits import Pause
 from sslctl.rules.maintenance_pause import Endangered
@@ -144,6 +145,28 @@ def reason(verdict: Verdict) -> dict[str, Any] | None:
         "records": list(map(_record, verdict.records)),
         "link": verdict.link or None,
         "retry_at": instant(verdict.retry_at),
+    }
+
+
+def customer_message(message: CustomerMessage) -> dict[str, Any]:
+    """Return a message to a customer."""
+    return {
+        "customer": message.customer or None,
+        "lang": message.language,
+        "subject": message.subject,
+        "body": message.body,
+        "domains": list(message.domains),
+    }
+
+
+def left_out(left_out: LeftOut) -> dict[str, Any]:
+    """Return a domain for which a customer has nothing to do."""
+    return {
+        "domain": left_out.name,
+        "status": left_out.status,
+        "code": left_out.code,
+        "owner": left_out.owner,
+        "next_step": left_out.next_step or None,
     }
 
 
