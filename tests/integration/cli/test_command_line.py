@@ -187,8 +187,10 @@ def test_command_exits_with_0_when_the_output_encoding_is_ascii(shop: Cdn) -> No
 def test_list_is_cut_to_the_terminal_width_without_breaking_escape_sequences(shop: Cdn, columns: int) -> None:
     with Terminal(shop, "list", columns=columns) as terminal:
         assert terminal.end() == 0
-    assert len(terminal.lines) == 4
-    assert max(map(len, terminal.lines)) <= columns
+    *rows, counts = terminal.lines
+    assert len(rows) == 4
+    assert max(map(len, rows)) <= columns
+    assert re.fullmatch(r"3 domains: .*", counts.removeprefix("sslctl: ")), counts
     assert "\x1b" not in "".join(terminal.lines)
     # Each row that starts a colour must end it, or the rest of the screen has it too.
     for row in terminal.screen.splitlines():
