@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
 from datetime import datetime
 from functools import partial
 
@@ -12,17 +12,23 @@ from sslctl.app import App
 from sslctl.cli.options import json_option, moment
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.outcomes import domains_json
+from sslctl.cli.output.reported_file import read_printed, write_printed
 from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
-from sslctl.cli.output.unwell import write_unwell
+from sslctl.cli.output.tick_report import find_facts, find_lasting, held_lines, write_news, write_tick
 from sslctl.cli.run_batch import run_passes
-from sslctl.errors import Exit
+from sslctl.errors import Exit, SslctlError
 from sslctl.fleet.one_tick import TickRuns
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.tick_result import TickResult
 from sslctl.rules import singapore
 from sslctl.rules.model import MaintenancePause
 from sslctl.rules.reasons import Status
-from sslctl.rules.renewal import Alert
+from sslctl.rules.reported import Fact, Kind, find_news
+from sslctl.system.limits import explain
+from sslctl.text import clean
+
+_DIGITS = re.compile(r"\d+")
+_FAILED = "the failed tick"
 
 
 @click.command("daemon-tick")
@@ -34,7 +40,7 @@ from sslctl.rules.renewal import Alert
     metavar="TIME",
     help="With --dry-run: print what is due at this time (Singapore time, or RFC 3339).",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing if all is well.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only what was not printed with -q in the last day.")
 @json_option
 @click.pass_obj
 def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet: bool, as_json: bool) -> int:
@@ -51,16 +57,33 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
         at = now or app.clock()
         _print_plan(app.plan(at, force=force), at, app.store.maintenance_pause(at), as_json=as_json)
         return Exit.OK
+    is_quiet = quiet and not as_json
+    if is_quiet:
+        app.on_wait = _ignore
     try:
-        result = app.tick(partial(run_passes, app, print_each=False)).run(force=force)
+        passes = partial(run_passes, app, print_each=False, print_errors=not is_quiet)
+        result = app.tick(passes).run(force=force)
     except TickRuns as running:
         _print_skipped(running, app.clock(), quiet=quiet, as_json=as_json)
         return Exit.OK
+    except (click.Abort, click.ClickException):
+        raise
+    except Exception as error:
+        if not is_quiet or not _is_failure_printed(app, error):
+            raise
+        known = error if isinstance(error, SslctlError) else explain(error)
+        return Exit.BUG if known is None else known.exit_code
     if as_json:
         _print_json(app, result)
-    elif not quiet or result.needs_attention:
-        _print_text(app, result)
+    elif quiet:
+        _print_news(app, result)
+    else:
+        write_tick(app.store, result)
     return result.exit_code
+
+
+def _ignore(_message: str) -> None:
+    """Print no notice of a wait: a wait that was in vain ends with an error."""
 
 
 def _print_plan(plan: Plan, at: datetime, maintenance: MaintenancePause | None, *, as_json: bool) -> None:
@@ -78,7 +101,7 @@ def _print_plan(plan: Plan, at: datetime, maintenance: MaintenancePause | None, 
         return
     write_lines(f"{task.name}: {task.due.work}, because {task.due.why}" for task in plan.tasks)
     write_lines(warnings.maintenance_lines(maintenance))
-    write_lines(_held_lines(plan.held))
+    write_lines(held_lines(plan.held))
     write_line(f"{singapore.format_sgt(at)}: {len(plan.tasks)} due; nothing was done (--dry-run)")
 
 
@@ -110,50 +133,32 @@ def _print_json(app: App, result: TickResult) -> None:
     write_json_list(answer, "domains", domains_json(app.store, result.names, result.errors, result.at))
 
 
-def _print_text(app: App, result: TickResult) -> None:
-    unwell = len(result.unwell)
-    done = (
-        f"{result.ended} due, {result.ended - unwell} now well, {unwell} not"
-        if result.ended
-        else "nothing due"
-    )
-    write_line(f"{singapore.format_sgt(result.at)}: {done}; {_managed(result.counts)}")
-    write_lines(_warnings(result))
-    names = [name for name in result.unwell if name not in result.errors]
-    write_unwell(app.store.domains_named(names), len(names), result.at)
+def _print_news(app: App, result: TickResult) -> None:
+    """Print what was not printed in the last day, and what is over."""
+    folder = app.config.state.dir
+    before, facts = read_printed(folder), find_facts(app.store, result)
+    news = find_news(before, facts, find_lasting(app.store, result, facts, before), result.at)
+    if news.facts or news.over:
+        write_news(app.store, result, facts, news)
+    if news.after != before:
+        write_printed(folder, news.after)
 
 
-def _managed(counts: Mapping[Status, int]) -> str:
-    by_status = ", ".join(f"{counts[status]} {status}" for status in reversed(Status) if status in counts)
-    return f"{sum(counts.values())} managed{': ' if by_status else ''}{by_status}"
+def _is_failure_printed(app: App, error: Exception) -> bool:
+    """Return whether the same failure of a tick was printed in the last day; note that it is printed now if not.
 
-
-def _warnings(result: TickResult) -> Iterator[str]:
-    yield from warnings.maintenance_lines(result.maintenance)
-    yield from (each.describe() for each in result.withheld)
-    if result.look_trouble:
-        blind = " Domains were not looked at for days." if result.is_blind else ""
-        yield f"The daily look at C4 was not finished; the next tick continues: {result.look_trouble}.{blind}"
-    if result.lost:
-        when = "the tick uploads them again" if result.maintenance is None else "their upload is paused"
-        yield f"C4 had lost the certificates of {result.lost} domains; {when}"
-    if result.warned:
-        codes = ", ".join(f"{number} {code}" for code, number in sorted(result.warned.items()))
-        yield f"Domains with a new warning: {codes}; `sslctl list` shows them"
-    yield from map(_alert_line, result.alerts)
-    yield from warnings.pause_lines(result.pauses)
-    yield from _held_lines(result.held_renewals)
-    yield from warnings.notice_lines(result.notices)
-    if result.ping_error:
-        yield f"The ping of notify.ping_url failed: it {result.ping_error}"
-
-
-def _alert_line(alert: Alert) -> str:
-    what = "1 certificate" if alert.domains == 1 else f"{alert.domains} certificates"
-    window = f"{singapore.format_sgt(alert.start_at)} to {singapore.format_sgt(alert.end_at)}"
-    return f"The CA wants {what} replaced early, from {window}: {alert.explanation_url or 'no reason given'}"
-
-
-def _held_lines(held: int) -> Iterator[str]:
-    if held:
-        yield f"{held} renewals are postponed until tomorrow, because of renewal.max_per_day"
+    If the configuration cannot be read, it is not known where that would be noted.
+    """
+    try:
+        folder = app.config.state.dir
+    except SslctlError:
+        return False
+    before = read_printed(folder)
+    # Ticks that fail for the same reason name other processes and times.
+    state = f"{type(error).__name__}: {_DIGITS.sub('0', clean(error))}"
+    known = {subject: printed for subject, printed in before.items() if subject == _FAILED}
+    news = find_news(known, [Fact(Kind.FLEET, _FAILED, state)], (), app.clock())
+    after = {**before, **news.after}
+    if after != before:
+        write_printed(folder, after)
+    return not news.facts

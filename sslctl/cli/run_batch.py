@@ -35,12 +35,14 @@ def run_passes(
     consent: Consent = NO_CONSENT,
     check_dns: bool = False,
     print_each: bool = True,
+    print_errors: bool = True,
     on_step: Callable[[Domain, str], None] | None = None,
 ) -> None:
     """Run a pass over each of `names`, show progress on a terminal, and add each outcome to `report`.
 
     Domains in `renew` get a new certificate even if none is due; `consent` and `check_dns` hold for all of them. With `print_each`, print
-    each outcome as soon as the pass ends, and report the domains that another command works on. After the first Ctrl-C no
+    each outcome as soon as the pass ends, and report the domains that another command works on. Without `print_errors`, print no
+    errors either: `report` has them. After the first Ctrl-C no
     order is placed and the passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any
     moment. If results could not be recorded, no further pass is started either; `report` has these domains. Otherwise raise
     `click.Abort` if domains were not reached. `on_step` is called at each step, from any thread.
@@ -54,7 +56,8 @@ def run_passes(
             left -= 1
             with progress.done():
                 report.add(outcome, app.clock())
-                _print(app, outcome, print_each=print_each)
+                if print_errors:
+                    _print(app, outcome, print_each=print_each)
 
         def show_step(domain: Domain, step: str) -> None:
             progress.step(domain, step)
@@ -65,13 +68,15 @@ def run_passes(
         batch = Batch(app.pipeline(show_step, slots), slots, on_notice=app.on_wait)
         with _interruptible(batch, progress, lambda: f"{left} of {len(names)}"):
             batch.run(names, renew=renew, consent=consent, check_dns=check_dns, on_done=on_done)
-    if left:
+    unrecorded = set(report.unrecorded).intersection(names)
+    if left and (print_errors or not unrecorded):
         click.echo(
             f"sslctl: {left} of {len(names)} domains not reached; the next tick takes up those that are due",
             err=True,
         )
-    if unrecorded := set(report.unrecorded).intersection(names):
-        print_unrecorded([name for name in names if name in unrecorded], report.errors)
+    if unrecorded:
+        if print_errors:
+            print_unrecorded([name for name in names if name in unrecorded], report.errors)
     elif left:
         raise click.Abort
 

@@ -49,12 +49,3 @@ class TickResult:
     def pinged(self) -> bool | None:
         """Whether the ping succeeded; None if none was sent."""
         return None if self.ping_error is None else not self.ping_error
-
-    @property
-    def needs_attention(self) -> bool:
-        """Whether there is more to report than that all went well."""
-        is_missed = any(notice.missed_since is not None for notice in self.notices.values())
-        is_undelivered = is_missed or bool(self.ping_error)
-        is_quiet = not (self.withheld or self.lost or self.warned or self.look_trouble)
-        is_paused = self.pauses or self.maintenance is not None
-        return bool(self.unwell or is_paused or self.alerts or is_undelivered) or not is_quiet

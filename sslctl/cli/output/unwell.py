@@ -37,7 +37,7 @@ def write_unwell(domains: Iterable[Domain], number: int, now: datetime) -> None:
         for domain in sorted(domains, key=lambda domain: urgency_of(find_time_left(domain, now))):
             write_outcome(domain, now)
         return
-    found = (_find_trouble(domain, now) for domain in domains)
+    found = (find_trouble(domain, now) for domain in domains)
     groups = Groups(trouble for trouble in found if trouble is not None).in_order()
     if len(groups) > _MOST_GROUPS:
         # Some of them may be in groups that are only counted.
@@ -49,7 +49,7 @@ def write_unwell(domains: Iterable[Domain], number: int, now: datetime) -> None:
         _write_rest(groups[_MOST_GROUPS:])
 
 
-def _find_trouble(domain: Domain, now: datetime) -> Trouble | None:
+def find_trouble(domain: Domain, now: datetime) -> Trouble | None:
     """Return why `domain` is not well: its status, or that its Success could not be confirmed. None if it recovered."""
     trouble = find_status_trouble(domain, now)
     doubt = domain.unconfirmed or domain.suspicion

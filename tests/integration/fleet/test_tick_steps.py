@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sslctl.certificates import x509
+from sslctl.cli.output.tick_report import find_facts
 from sslctl.errors import Busy, Exit, NotManaged, StateError
 from sslctl.fleet.tick import Tick, TickSettings
 from sslctl.fleet.tick_result import TickResult
@@ -22,6 +23,7 @@ from sslctl.rules.model import Domain, Milestone, Source
 from sslctl.rules.notice import Notice, NoticeKey
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.reported import Fact, Kind
 from sslctl.store.sqlite.store import SqliteStore
 from sslctl.system.locks import locked
 from tests.support.fakes import Clock, FakeIssuer, FakeNotifier
@@ -183,7 +185,6 @@ def test_tick_runs_a_pass_over_each_due_domain_and_returns_the_counts(fixture: F
     assert (result.names, result.ended, result.unwell, result.errors) == ((A, B), 2, (B,), {})
     assert result.counts == {Status.SUCCESS: 1, Status.FAILURE: 1}
     assert (result.pauses, result.alerts, result.held_renewals) == ([], (), 0)
-    assert result.needs_attention
     assert fixture.store.milestones()[Milestone.TICK].detail == "2 due, 1 not well"
 
 
@@ -193,9 +194,9 @@ def test_result_cannot_be_changed(fixture: Fixture) -> None:
         result.exit_code = 0  # type: ignore[misc]
 
 
-def test_tick_without_due_domains_runs_no_pass_and_needs_no_attention(fixture: Fixture) -> None:
+def test_tick_without_due_domains_runs_no_pass_and_reports_nothing(fixture: Fixture) -> None:
     result = fixture.run()
-    assert (fixture.passes.calls, result.exit_code, result.needs_attention) == ([], Exit.OK, False)
+    assert (fixture.passes.calls, result.exit_code, find_facts(fixture.store, result)) == ([], Exit.OK, [])
     assert fixture.store.milestones()[Milestone.TICK].detail == "0 due, 0 not well"
 
 
@@ -323,7 +324,6 @@ def test_domains_that_ari_makes_due_get_a_second_round_of_passes(suggesting: Fix
     # The same window lies before the certificate that B has just got, so it is ignored there.
     (alert,) = result.alerts
     assert (alert.domains, alert.explanation_url) == (1, "https://ca.test/incident")
-    assert result.needs_attention
 
 
 def test_second_round_is_preceded_by_the_check(suggesting: Fixture) -> None:
@@ -387,7 +387,6 @@ def test_no_ping_is_sent_if_the_notice_reached_nobody(failing: Fixture) -> None:
     result = failing.run()
     assert (failing.pings.sent, result.pinged, result.ping_error) == (0, None, None)
     assert last_notice(result).missed == (1, 2)
-    assert result.needs_attention
 
 
 def test_ping_is_sent_if_the_notice_reached_one_of_two(failing: Fixture) -> None:
@@ -404,10 +403,11 @@ def test_no_ping_is_sent_after_a_bug(fixture: Fixture) -> None:
     assert fixture.pings.sent == 0
 
 
-def test_failed_ping_needs_attention(fixture: Fixture) -> None:
+def test_failed_ping_is_reported(fixture: Fixture) -> None:
     fixture.pings.answer = "answered 500"
     result = fixture.run()
-    assert (result.pinged, result.ping_error, result.needs_attention) == (False, "answered 500", True)
+    assert (result.pinged, result.ping_error) == (False, "answered 500")
+    assert find_facts(fixture.store, result) == [Fact(Kind.FLEET, "the failed ping")]
     assert result.exit_code == Exit.OK
 
 

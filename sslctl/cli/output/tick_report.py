@@ -1,0 +1,189 @@
+"""What a tick prints: a line that counts, what concerns many domains, and the domains that are not well.
+
+Each line belongs to facts (`rules.reported`), so that `-q` can leave out what was printed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sslctl.cli.output import warnings
+from sslctl.cli.output.outcomes import print_error, print_unrecorded
+from sslctl.cli.output.stdout import write_line, write_lines
+from sslctl.cli.output.unwell import find_trouble, write_unwell
+from sslctl.cli.output.width import paragraph
+from sslctl.errors import StateBusy
+from sslctl.fleet.tick_result import TickResult
+from sslctl.rules.reasons import Status
+from sslctl.rules.renewal import Alert
+from sslctl.rules.reported import Fact, Kind, News, Printed
+from sslctl.rules.singapore import format_sgt
+from sslctl.store.interface.domains import Domains
+from sslctl.text import instant
+
+_MOST_NAMES = 10
+_PING = "the failed ping"
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of a tick, and the facts that it reports: without one it is printed whenever anything is."""
+
+    text: str
+    facts: tuple[Fact, ...] = ()
+
+
+def write_tick(store: Domains, result: TickResult) -> None:
+    """Write everything that the tick has to report."""
+    _write(store, result, find_facts(store, result), ())
+
+
+def write_news(store: Domains, result: TickResult, facts: Sequence[Fact], news: News) -> None:
+    """Write what is `news` among `facts`, all that the tick has to report: also the errors of single domains, on standard error."""
+    _print_errors(result, {fact.subject for fact in news.facts})
+    over = [(subject, _is_domain(subject)) for subject in news.over]
+    fleet = [subject for subject, is_domain in over if not is_domain]
+    well = [subject for subject, is_domain in over if is_domain]
+    lines = [f"Over since the last report: {'; '.join(fleet)}"] if fleet else []
+    if well:
+        more = f" and {len(well) - _MOST_NAMES} more" if len(well) > _MOST_NAMES else ""
+        lines.append(paragraph(f"Well again: {', '.join(well[:_MOST_NAMES])}{more}"))
+    left = len(facts) - len(news.facts)
+    if left:
+        lines.append(f"Not repeated, because it was printed in the last day: {left} more; see `sslctl list`")
+    _write(store, result, news.facts, lines)
+
+
+def find_facts(store: Domains, result: TickResult) -> list[Fact]:
+    """Return all that the tick has to report: what concerns many domains, then the domains that are not well."""
+    facts = [fact for line in _find_lines(result) for fact in line.facts]
+    for domain in store.domains_named([name for name in result.unwell if name not in result.errors]):
+        trouble = find_trouble(domain, result.at)
+        if trouble is not None:
+            facts.append(Fact(Kind.DOMAIN, domain.name, f"{trouble.heading} {trouble.code}"))
+    facts += [
+        Fact(Kind.DOMAIN, name, type(result.errors[name]).__name__)
+        for name in result.unwell
+        if name in result.errors
+    ]
+    return facts
+
+
+def find_lasting(
+    store: Domains, result: TickResult, facts: Sequence[Fact], before: Mapping[str, Printed]
+) -> set[str]:
+    """Return the subjects printed `before` that this tick does not report, and whose trouble may last all the same.
+
+    A domain may have had no pass in this tick, an answer that is not believed may not have been heard again, and no ping may have been due.
+    """
+    absent = before.keys() - {fact.subject for fact in facts}
+    names = [name for name in absent if before[name].kind is Kind.DOMAIN]
+    lasting = {
+        domain.name
+        for domain in store.domains_named(names)
+        if domain.deleted_at is None and find_trouble(domain, result.at) is not None
+    }
+    codes = {domain.suspicion.code for domain in store.suspected(None) if domain.suspicion is not None}
+    lasting |= {_withheld(code) for code in codes}
+    if result.ping_error is None:
+        lasting.add(_PING)
+    return lasting & absent
+
+
+def _write(store: Domains, result: TickResult, facts: Collection[Fact], more: Sequence[str]) -> None:
+    """Write the tick's report of `facts`, and the lines `more` before the domains."""
+    printed = set(facts)
+    unwell = len(result.unwell)
+    done = (
+        f"{result.ended} due, {result.ended - unwell} now well, {unwell} not"
+        if result.ended
+        else "nothing due"
+    )
+    write_line(f"{format_sgt(result.at)}: {done}; {_managed(result.counts)}")
+    write_lines(
+        line.text for line in _find_lines(result) if not line.facts or not printed.isdisjoint(line.facts)
+    )
+    write_lines(more)
+    names = {fact.subject for fact in facts if fact.kind is Kind.DOMAIN}
+    shown = [name for name in result.unwell if name in names and name not in result.errors]
+    write_unwell(store.domains_named(shown), len(shown), result.at)
+
+
+def _print_errors(result: TickResult, subjects: Collection[str]) -> None:
+    names = [name for name in result.unwell if name in result.errors and name in subjects]
+    unrecorded = [name for name in names if isinstance(result.errors[name], StateBusy)]
+    for name in names:
+        if not isinstance(result.errors[name], StateBusy):
+            print_error(name, result.errors[name])
+    if unrecorded:
+        print_unrecorded(unrecorded, result.errors)
+
+
+def _is_domain(subject: str) -> bool:
+    return " " not in subject
+
+
+def _managed(counts: Mapping[Status, int]) -> str:
+    by_status = ", ".join(f"{counts[status]} {status}" for status in reversed(Status) if status in counts)
+    return f"{sum(counts.values())} managed{': ' if by_status else ''}{by_status}"
+
+
+def _find_lines(result: TickResult) -> Iterator[_Line]:
+    """Yield the lines about what concerns many domains."""
+    for text in warnings.maintenance_lines(result.maintenance):
+        pause = result.maintenance
+        state = "" if pause is None else f"until {instant(pause.until)}: {pause.reason}"
+        yield _Line(text, (Fact(Kind.FLEET, "the maintenance pause", state),))
+    for each in result.withheld:
+        yield _Line(each.describe(), (Fact(Kind.FLEET, _withheld(each.code), _magnitude(each.domains)),))
+    if result.look_trouble:
+        blind = " Domains were not looked at for days." if result.is_blind else ""
+        text = (
+            f"The daily look at C4 was not finished; the next tick continues: {result.look_trouble}.{blind}"
+        )
+        yield _Line(text, (Fact(Kind.FLEET, "the unfinished look at C4", "for days" if blind else ""),))
+    if result.lost:
+        when = "the tick uploads them again" if result.maintenance is None else "their upload is paused"
+        text = f"C4 had lost the certificates of {result.lost} domains; {when}"
+        yield _Line(text, (Fact(Kind.EVENT, "certificates lost on C4", _magnitude(result.lost)),))
+    if result.warned:
+        codes = ", ".join(f"{number} {code}" for code, number in sorted(result.warned.items()))
+        text = f"Domains with a new warning: {codes}; `sslctl list` shows them"
+        facts = (
+            Fact(Kind.EVENT, f"new warning {code}", _magnitude(number))
+            for code, number in result.warned.items()
+        )
+        yield _Line(text, tuple(facts))
+    for alert in result.alerts:
+        subject = f"replacement for {alert.explanation_url or 'no reason given'}"
+        yield _Line(_describe_alert(alert), (Fact(Kind.EVENT, subject, _magnitude(alert.domains)),))
+    for subject, text in warnings.describe_pauses(result.pauses):
+        yield _Line(text, (Fact(Kind.FLEET, subject),))
+    yield from map(_Line, held_lines(result.held_renewals))
+    for subject, text in warnings.describe_notices(result.notices):
+        yield _Line(text, (Fact(Kind.FLEET, subject),))
+    if result.ping_error:
+        text = f"The ping of notify.ping_url failed: it {result.ping_error}"
+        yield _Line(text, (Fact(Kind.FLEET, _PING),))
+
+
+def _withheld(code: str) -> str:
+    return f"{code}, not believed"
+
+
+def _magnitude(number: int) -> str:
+    """Return how many digits `number` has: that it grew tenfold is news."""
+    return str(len(str(number)))
+
+
+def _describe_alert(alert: Alert) -> str:
+    what = "1 certificate" if alert.domains == 1 else f"{alert.domains} certificates"
+    window = f"{format_sgt(alert.start_at)} to {format_sgt(alert.end_at)}"
+    return f"The CA wants {what} replaced early, from {window}: {alert.explanation_url or 'no reason given'}"
+
+
+def held_lines(held: int) -> Iterator[str]:
+    """Yield a line if renewals wait until tomorrow."""
+    if held:
+        yield f"{held} renewals are postponed until tomorrow, because of renewal.max_per_day"
