@@ -275,9 +275,15 @@ def _unconfirmed(domain: Domain, before: PassResult, problem: Problem, now: date
     finding = before.finding
     if finding is not None and finding.code in UNANSWERED and step_of(finding.code) == problem.at_step:
         since, finding = min(since, finding.at), None
-    if finding is not None and finding.reason.status is Status.EMERGENCY and problem.retry_after is None:
-        # C4 is the only one that is asked, and the edge waits for the upload: at each tick, as always in Emergency.
-        retry_at = now
+    is_held = problem.code is Code.MAINTENANCE
+    if (
+        finding is not None
+        and finding.reason.status is Status.EMERGENCY
+        and problem.retry_after is None
+        and not is_held
+    ):
+        # C4 is the only one that is asked, and the edge waits for the upload: as often as always in Emergency.
+        retry_at = _retry_at(domain, replace(problem, code=finding.code), now, finding.tries + tries) or now
     return PassResult(
         finding,
         Unconfirmed(problem.code, problem.found, since, retry_at, tries),
@@ -296,8 +302,13 @@ def _finding(domain: Domain, problem: Problem, now: datetime) -> Finding:
     if problem.code is Code.BUDGET_HELD and domain.unconfirmed is not None:
         # What the CA refused was tried, although the earlier finding stayed.
         tries += domain.unconfirmed.tries if domain.unconfirmed.code in _UNANSWERED_BY_CA else 0
-    retry_at = schedule.retry_at(problem.code, now, problem.retry_after, tries)
+    retry_at = _retry_at(domain, problem, now, tries)
     return Finding(problem.code, problem.found, problem.wanted, now, retry_at, tries, problem.records)
+
+
+def _retry_at(domain: Domain, problem: Problem, now: datetime, tries: int) -> datetime | None:
+    is_urgent = schedule.is_upload_urgent(domain, now)
+    return schedule.retry_at(problem.code, now, problem.retry_after, tries, is_upload_urgent=is_urgent)
 
 
 def suspect(domain: Domain, problem: Problem, now: datetime) -> Suspicion:

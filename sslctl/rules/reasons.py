@@ -285,13 +285,13 @@ REASONS: dict[Code, Reason] = {
         _EMERGENCY,
         Owner.C4,
         "The certificate is issued, but its upload to C4 failed: {found}.",
-        "The next tick uploads the same certificate again, without a new order.",
+        "A tick uploads the same certificate again, without a new order.",
     ),
     Code.C4_REJECTED: Reason(
         _EMERGENCY,
         Owner.C4,
         "The certificate is issued, but C4 rejected it: {found}.",
-        "Ask the C4 team why it refuses this pair. Every tick uploads it again.",
+        "Ask the C4 team why it refuses this pair. Ticks upload it again.",
     ),
     Code.C4_UNAUTHORIZED: Reason(
         _EMERGENCY,
@@ -303,7 +303,7 @@ REASONS: dict[Code, Reason] = {
         _EMERGENCY,
         Owner.C4,
         "After the upload, C4 has another certificate: found {found}, wanted {wanted}.",
-        "The next tick uploads again. If the problem persists, find out who else writes to C4.",
+        "Ticks upload it again. If the problem persists, find out who else writes to C4.",
     ),
     Code.C4_CHANGED: Reason(
         _PENDING,

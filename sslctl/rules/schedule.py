@@ -16,6 +16,13 @@ RETRY_SOONEST = timedelta(minutes=1)
 RETRY_LATEST = timedelta(days=7)
 # A problem that may end by itself is retried after these, then once a day.
 _BACKOFF = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100))
+# An upload that fails is repeated by each tick so many times, which is an hour of ticks every 5 minutes. Then hourly is enough
+# while a valid certificate is served: C4 may have been refusing those of a whole fleet for hours. A little less than an hour,
+# because ticks do not come to a domain at the same second.
+_DENSE_UPLOADS = 12
+_UPLOAD_EVERY = timedelta(minutes=55)
+# A certificate that expires so soon is not relied on.
+_ENOUGH_LEFT = timedelta(days=1)
 _OF_CA = (Code.CA_REFUSED, Code.CA_VALIDATING, Code.ISSUER_FAILED)
 _UNTRIED = (Code.QUEUED, Code.BUDGET_HELD, Code.MAINTENANCE)
 
@@ -167,7 +174,12 @@ RECHECKED = (Status.FAILURE, Status.PENDING, Status.EXPIRED)
 
 
 def retry_at(
-    code: Code, now: datetime, retry_after: datetime | None = None, tries: int = 1
+    code: Code,
+    now: datetime,
+    retry_after: datetime | None = None,
+    tries: int = 1,
+    *,
+    is_upload_urgent: bool = True,
 ) -> datetime | None:
     """Return when the tick retries a domain after a pass that ended with `code`, or None if a person must act first.
 
@@ -179,7 +191,8 @@ def retry_at(
     - Pending and `CHALLENGE_FAILED` may end by themselves. They are retried after 1, 10 and 100 minutes (`tries` is 1, 2
       and 3), but at the next midnight in Singapore at the latest, and from then on at every midnight.
     - Failure is retried at the next midnight, because a person must act first.
-    - Emergency and `MAINTENANCE` are retried at the next tick.
+    - Emergency is retried at the next tick; from the 12th try on only after 55 minutes, unless `is_upload_urgent`.
+    - `MAINTENANCE` and `UPLOAD_PAUSED` are retried at the next tick, because nothing was tried.
     - Discard is not retried: None.
     """
     status = REASONS[code].status
@@ -197,15 +210,27 @@ def retry_at(
     if status is Status.PENDING or code is Code.CHALLENGE_FAILED:
         waits = _BACKOFF[max(tries, 1) - 1 :]
         return min(now + waits[0], next_midnight(now)) if waits else next_midnight(now)
-    return next_midnight(now) if status is Status.FAILURE else now
+    if status is Status.FAILURE:
+        return next_midnight(now)
+    is_spaced = _is_failed_upload(code) and tries >= _DENSE_UPLOADS and not is_upload_urgent
+    return now + _UPLOAD_EVERY if is_spaced else now
+
+
+def is_upload_urgent(domain: Domain, now: datetime) -> bool:
+    """Return whether each tick is to repeat the upload for `domain`: nothing valid is served, or not for a day from `now` on."""
+    current, serving = domain.in_service, domain.serving
+    is_revoked = domain.foreign is None and serving is not None and serving.revoked_at is not None
+    return current is None or is_revoked or current.not_after - now < _ENOUGH_LEFT
 
 
 def count_tries(before: Finding | None, code: Code) -> int:
     """Return how many passes in a row failed with a code that backs off, including this pass, which ended with `code`.
 
     `before` is the finding of the previous pass. `QUEUED`, `BUDGET_HELD` and `MAINTENANCE` keep the count, because nothing was
-    attempted; any other code restarts it.
+    attempted; any other code restarts it. Uploads that failed in a row are counted by themselves.
     """
+    if before is not None and _is_failed_upload(before.code) and _is_failed_upload(code):
+        return before.tries + 1
     held = (Code.BUDGET_HELD, Code.MAINTENANCE)
     known = before is not None and (_backs_off(before.code) or before.code in held)
     so_far = before.tries if before is not None and known else 0
@@ -217,3 +242,7 @@ def count_tries(before: Finding | None, code: Code) -> int:
 def _backs_off(code: Code) -> bool:
     is_pending = REASONS[code].status is Status.PENDING and code not in _UNTRIED
     return is_pending or code is Code.CHALLENGE_FAILED
+
+
+def _is_failed_upload(code: Code) -> bool:
+    return REASONS[code].status is Status.EMERGENCY and code is not Code.UPLOAD_PAUSED

@@ -108,7 +108,7 @@ def test_message_groups_by_owner_and_reason_and_names_the_most_urgent_first() ->
         (
             "Emergency, C4_UPLOAD_FAILED: 12 domains; c4 must act\n"
             "00.test: The certificate is issued, but its upload to C4 failed: answered 503.\n"
-            "The next tick uploads the same certificate again, without a new order.\n"
+            "A tick uploads the same certificate again, without a new order.\n"
             "00.test (dark), 01.test (dark), 02.test (dark), 03.test (dark), 04.test (dark), 05.test (dark),"
             " 06.test (dark), 07.test (dark), 08.test (dark), 09.test (dark) and 2 more\n"
             "sslctl view 00.test"

@@ -9,7 +9,7 @@ import pytest
 from sslctl.rules.model import Finding, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule, renewal_at
-from sslctl.rules.schedule import Work, count_tries, find_due_work, retry_at
+from sslctl.rules.schedule import Work, count_tries, find_due_work, is_upload_urgent, retry_at
 from tests.support import words
 from tests.unit.rules.builders import NOW, WEEK, certificate, domain, finding, leaf, serving
 
@@ -160,3 +160,43 @@ def test_find_due_work_ignores_a_retry_time_too_far_in_the_future(
 ) -> None:
     found = domain(finding=finding(code, retry=retry))
     assert (find_due_work(found, NOW, RenewalRule(WEEK)) is not None) is is_due
+
+
+@pytest.mark.parametrize("code", [Code.C4_REJECTED, Code.C4_UPLOAD_FAILED, Code.C4_MISMATCH], ids=words)
+def test_failed_upload_is_repeated_by_12_ticks_then_hourly_while_a_valid_certificate_is_served(
+    code: Code,
+) -> None:
+    waits = [retry_at(code, NOW, tries=tries, is_upload_urgent=False) for tries in (1, 11, 12, 500)]
+    assert waits == [NOW, NOW, NOW + timedelta(minutes=55), NOW + timedelta(minutes=55)]
+    assert retry_at(code, NOW, tries=500, is_upload_urgent=True) == NOW
+
+
+def test_upload_that_was_paused_is_due_at_the_next_tick_however_long_it_was() -> None:
+    assert retry_at(Code.UPLOAD_PAUSED, NOW, tries=500, is_upload_urgent=False) == NOW
+
+
+@pytest.mark.parametrize(
+    ("known", "is_urgent"),
+    [
+        ({}, True),
+        (serving(left=timedelta(days=2)), False),
+        (serving(left=timedelta(hours=23)), True),
+        (serving(left=-timedelta(days=1)), True),
+        (serving(left=timedelta(days=50), revoked_at=NOW), True),
+    ],
+    ids=["nothing", "two days", "hours", "expired", "revoked"],
+)
+def test_upload_is_urgent_unless_what_is_served_is_valid_for_a_day(
+    known: dict[str, object], is_urgent: bool
+) -> None:
+    assert is_upload_urgent(domain(**known), NOW) is is_urgent
+
+
+def test_failed_uploads_are_counted_in_a_row_and_by_themselves() -> None:
+    before = None
+    for code in (Code.CA_UNAVAILABLE, Code.C4_REJECTED, Code.C4_UPLOAD_FAILED, Code.C4_REJECTED):
+        before = Finding(code, "", "", NOW, NOW, count_tries(before, code))
+    assert before is not None
+    assert before.tries == 3
+    assert count_tries(before, Code.CHALLENGE_FAILED) == 1
+    assert count_tries(Finding(Code.UPLOAD_PAUSED, "", "", NOW, NOW, 9), Code.C4_REJECTED) == 1
