@@ -97,8 +97,8 @@ def conclude(
     """Conclude the suspicions that were heard at `since` or later by a batch that looked at `looked_at` domains.
 
     `rule` decides which domains are due for renewal. A domain that another process works on keeps its suspicion, and so does
-    one whose suspicion is of `CHECKED_AGAIN`. C4's "unknown domain" and warnings about DNS, CAA and ports count for a day, so that
-    a party that is wrong about all domains is noticed although each of many ticks looks at a few.
+    one whose suspicion is of `CHECKED_AGAIN`. C4's "unknown domain", and findings and warnings about DNS, CAA and ports count for a
+    day, so that a party that is wrong about all domains is noticed although each of many ticks looks at a few.
     """
     withheld, concluded = list[Withheld](), list[Domain]()
     for code, domains in sorted(suspected_by_code(store, since).items()):
@@ -106,7 +106,7 @@ def conclude(
         if code is Code.C4_UNKNOWN_DOMAIN:
             number += store.count_findings(code, now - _DAY)
         elif step_of(code) > Step.C4_RECORD:
-            number += store.count_cautions(code, now - _DAY)
+            number += store.count_cautions(code, now - _DAY) + store.count_new_findings(code, now - _DAY)
             looked = max(looked, store.count_dns_checks(now - _DAY))
         if number > limit.of(looked):
             withheld.append(Withheld(code, number, max(looked, number)))

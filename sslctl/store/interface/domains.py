@@ -195,6 +195,12 @@ class Domains(Protocol):
     def count_findings(self, code: Code, since: datetime | None = None) -> int:
         """Return the number of managed domains with a certificate that have the finding `code`; with `since`, since then."""
 
+    def count_new_findings(self, code: Code, since: datetime) -> int:
+        """Return the number of managed domains with a certificate that have the finding `code`, and got it at `since` or later.
+
+        Findings that are repeated daily are not new. The history is only read as far back as a day goes in most fleets.
+        """
+
     def count_cautions(self, code: Code, since: datetime) -> int:
         """Return the number of managed domains that have had the stored warning `code` since `since` or later."""
 

@@ -232,6 +232,14 @@ class SqlQueries(SqlPart):
         values = {"code": code, "since": "" if since is None else instant(since)}
         return self._database.read(lambda row: int(row[0]), sql, values)[0]
 
+    def count_new_findings(self, code: Code, since: datetime) -> int:
+        # Events have no index by time.
+        sql = """SELECT count(DISTINCT domain.id) FROM domain JOIN
+            (SELECT domain_id, kind, at FROM event ORDER BY id DESC LIMIT 20000) AS recent ON recent.domain_id = domain.id
+            WHERE recent.kind = 'found' AND recent.at >= :since
+            AND domain.deleted_at IS NULL AND domain.wanted_id IS NOT NULL AND domain.finding_code = :code"""
+        return self._database.read(lambda row: int(row[0]), sql, {"code": code, "since": instant(since)})[0]
+
     def count_cautions(self, code: Code, since: datetime) -> int:
         sql = (
             "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND caution_code = ? AND caution_since >= ?"
