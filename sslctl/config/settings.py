@@ -91,6 +91,7 @@ class CdnSection:
     cname_suffixes: tuple[str, ...] = ("cdn.example.net",)
     ip_ranges: tuple[IPv4Network | IPv6Network, ...] = ()
     probe_ports: bool = True
+    probe_challenge: bool = True
     probe_private: bool = False
     http_port: int = 80
     https_port: int = 443
@@ -267,6 +268,7 @@ _READ: dict[str, Callable[[object], object]] = {
     "cdn.cname_suffixes": read.many(read.name),
     "cdn.ip_ranges": read.many(read.network),
     "cdn.probe_ports": read.boolean,
+    "cdn.probe_challenge": read.boolean,
     "cdn.probe_private": read.boolean,
     "cdn.http_port": read.port,
     "cdn.https_port": read.port,

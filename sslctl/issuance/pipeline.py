@@ -7,7 +7,7 @@ A pass goes through these steps, in this order:
 3. Collect or drop the order that an earlier pass left open.
 4. If an issued certificate is not confirmed on C4, upload it (step 9). If no order is needed, verify what C4 serves
    (step 9).
-5. Check the ports, then DNS and CAA.
+5. Check the ports, then DNS and CAA. Before a first order fetch a token as the CA will.
 6. Wait for a slot at the CA.
 7. Store key and CSR, within the CA's limits; place the order; store its URL as soon as the CA returns it.
 8. Check the issued certificate, and store it as the wanted one.
@@ -38,12 +38,12 @@ from sslctl.issuance.delivery import Delivery, ReplacementRules
 from sslctl.issuance.issued_checks import check_dates, check_ordered, has_expired
 from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation
-from sslctl.issuance.order_checks import find_problem
+from sslctl.issuance.order_checks import find_problem, find_publisher
 from sslctl.issuance.pass_ended import PassEnded, ended_at_ca
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
-from sslctl.preflight import Prober
+from sslctl.preflight import Prober, Publisher
 from sslctl.rules.budget import URGENT_INTERVAL, BudgetHeld, expires_before
 from sslctl.rules.model import Domain, Order, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
@@ -132,10 +132,10 @@ class Pipeline:
         """Run one pass over the managed domain `name` and return the domain as it is afterwards.
 
         `renew` orders a new certificate even if none is due. `check_dns` checks ports, DNS and CAA even if no order is due.
-        Failures of C4, DNS or the CA are in the finding. Raise
-        `Busy` if another process works on the domain, `NotManaged`, `StateError` if a stored certificate is damaged,
-        `StateBusy` if the result cannot be recorded because another process keeps the database locked, and `SlotsClosed` if
-        the slots were closed before the CA was reached: the domain and its open order are unchanged.
+        Failures of C4, DNS or the CA are in the finding. Raise `Busy` if another process works on the domain, `NotManaged`,
+        `StateError` if a stored certificate is damaged, `StateBusy` if the result cannot be recorded because another process
+        keeps the database locked, and `SlotsClosed` if the slots were closed before the CA was reached: the domain and its
+        open order are unchanged.
         """
         started_at = self._clock()
         with self._store.transaction():
@@ -213,7 +213,8 @@ class Pipeline:
                     if check_dns:
                         self._check_served(domain, record, warnings)
                 return
-        self._require_preflight(domain, record, warnings)
+        publisher = None if pending else find_publisher(self._issuer, domain, self._store, self._clock())
+        self._require_preflight(domain, record, warnings, publisher)
         # Also before the wait for a slot: many domains may be held.
         self._require_no_pause()
         with self._slots.slot():
@@ -251,10 +252,13 @@ class Pipeline:
             raise
         self._store.confirm_dns_checks([domain.name], self._clock())
 
-    def _require_preflight(self, domain: Domain, record: Record, warnings: list[Problem]) -> None:
-        """Raise `PassEnded` unless the ports, DNS and CAA allow an order. Add what prevents none to `warnings`."""
+    def _require_preflight(
+        self, domain: Domain, record: Record, warnings: list[Problem], publisher: Publisher | None = None
+    ) -> None:
+        """Raise `PassEnded` unless the ports, DNS, CAA and a token of `publisher` allow an order. Add to `warnings` what allows it."""
         self._on_step(domain, "checking DNS")
-        problem = find_problem(self._prober, domain, record, http_expected=self._policy.webroot)
+        expected = self._policy.webroot
+        problem = find_problem(self._prober, domain, record, http_expected=expected, publisher=publisher)
         if problem is not None and problem.code in FINDINGS:
             raise PassEnded(
                 problem.code, problem.found, problem.wanted, step=problem.step, records=problem.records

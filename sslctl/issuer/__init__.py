@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -124,6 +125,13 @@ class Issuer(Protocol):
         """Return the renewal windows of the certificates with these ARI ids (`x509.renewal_id`); None if the CA has no ARI.
 
         Start no further query after about `seconds`. Raise `IssueError` if the CA could not be reached at all.
+        """
+
+    def published(self, token: str, content: str) -> AbstractContextManager[None]:
+        """Return a context manager that serves `content` as the challenge file `token` while it lasts, for a probe of ours.
+
+        Entering raises `IssueError` if a challenge could not be served either. What a killed process leaves is removed as the
+        files of challenges are.
         """
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ finds where a name points, `records` what cures it, `caa` evaluates CAA records,
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,17 +48,30 @@ class PreflightWarning:
     found: str
 
 
+class Publisher(Protocol):
+    """What serves a file at the place of the CA's challenges."""
+
+    def published(self, token: str, content: str) -> AbstractContextManager[None]:
+        """Return a context manager that serves `content` as the challenge file `token` while it lasts."""
+
+
 class Prober(Protocol):
     """A check that names are ready for an order."""
 
     def check(
-        self, names: tuple[str, ...], cname_target: str, *, http_expected: bool
+        self,
+        names: tuple[str, ...],
+        cname_target: str,
+        *,
+        http_expected: bool,
+        publisher: Publisher | None = None,
     ) -> PreflightWarning | None:
         """Return the first warning about `names` (normalised), None if there is none.
 
         Raise `PreflightError` for the first problem that would make an order of `names` fail; its records are those of each
         name with the same problem, as far as DNS answers. `cname_target` is the domain's name on the CDN, from C4's record.
-        With `http_expected` the HTTP port must be open already. Codes `DNS_UNANSWERED`, `TARGET_UNANSWERED` and
+        With `http_expected` the HTTP port must be open already. With `publisher` a token that it serves is fetched through each
+        name, unless that is switched off; its errors are passed on. Codes `DNS_UNANSWERED`, `TARGET_UNANSWERED` and
         `RESOLVERS_DISAGREE` mean that nothing is known about the name.
         """
 

@@ -1,8 +1,10 @@
-"""The checks of `Prober` with the real DNS: CNAME or addresses, CAA and ports."""
+"""The checks of `Prober` with the real DNS: CNAME or addresses, CAA, ports, and a token in place of a challenge."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,8 +12,9 @@ import dns.name
 from dns.rdatatype import CAA
 
 from sslctl.config.settings import CdnSection, DnsSection
-from sslctl.preflight import PreflightError, PreflightWarning
+from sslctl.preflight import PreflightError, PreflightWarning, Publisher
 from sslctl.preflight.caa import CaaIdentity, Property, find_refusal, permit, read_property
+from sslctl.preflight.challenge_fetch import ChallengeFetcher, Outcome
 from sslctl.preflight.lookup import DnsUnanswered, Resolver, to_text
 from sslctl.preflight.pointing import Cdn, Pointed, unanswered
 from sslctl.preflight.ports import Address
@@ -28,6 +31,11 @@ _NO_ANSWER = (Code.DNS_UNANSWERED, Code.TARGET_UNANSWERED, Code.DNSSEC_BOGUS)
 _MAX_OTHERS = 20
 
 _Examine = Callable[[Resolver, dns.name.Name], Pointed]
+
+_CODES = {Outcome.OTHER: Code.CHALLENGE_UNREACHABLE, Outcome.REFUSED: Code.PORT_80_CLOSED}
+_TOKEN_SECONDS = 10
+"""For one name; `_TOKENS_SECONDS` is for all names of a certificate."""
+_TOKENS_SECONDS = 30
 
 
 def _unknown() -> str:
@@ -57,18 +65,28 @@ class Preflight:
             f"{address} port {port}": Resolver(replace(dns_settings, resolvers=((address, port),)))
             for address, port in dns_settings.resolvers[1:]
         }
+        self._fetcher = ChallengeFetcher(cdn, self._resolver)
         self._caa_identities = caa_identities
         self._find_account_url = find_account_url
 
     def check(
-        self, names: tuple[str, ...], cname_target: str, *, http_expected: bool
+        self,
+        names: tuple[str, ...],
+        cname_target: str,
+        *,
+        http_expected: bool,
+        publisher: Publisher | None = None,
     ) -> PreflightWarning | None:
-        """See `Prober.check`. For each name: first A, AAAA and CNAME, then CAA, then the ports."""
-        warnings = []
-        for pointed in self._examine_each(names, partial(self._examine, cname_target=cname_target)):
+        """See `Prober.check`. For each name: first A, AAAA and CNAME, then CAA, then the ports. Then the tokens."""
+        warnings, addresses = [], dict[str, tuple[Address, ...]]()
+        examined = self._examine_each(names, partial(self._examine, cname_target=cname_target))
+        for name, pointed in zip(names, examined, strict=True):
             warnings.append(pointed.warning)
             if self._settings.probe_ports:
                 self._require_ports(pointed.addresses, http_expected=http_expected)
+            addresses[name] = pointed.addresses
+        if publisher is not None and self._settings.probe_challenge:
+            self._require_token(addresses, publisher)
         return next(filter(None, warnings), None)
 
     def check_pointing(self, names: tuple[str, ...], cname_target: str) -> None:
@@ -180,6 +198,25 @@ class Preflight:
             refusal = find_closed_port(addresses, port, private=settings.probe_private)
             if refusal:
                 raise PreflightError(code, refusal, f"a listener on port {port}")
+
+    def _require_token(self, addresses: Mapping[str, tuple[Address, ...]], publisher: Publisher) -> None:
+        """Raise `PreflightError` if a name certainly answers with something else than what `publisher` serves.
+
+        What did not respond proves nothing: the CA may see another path. So does a name for which no time was left.
+        """
+        token = secrets.token_urlsafe()
+        # As long as a key authorization with a SHA-256 thumbprint (RFC 8555, section 8.1).
+        content = f"{token}.{secrets.token_urlsafe()}"
+        until = time.monotonic() + _TOKENS_SECONDS
+        with publisher.published(token, content):
+            for name, at in addresses.items():
+                seconds = min(_TOKEN_SECONDS, until - time.monotonic())
+                if seconds <= 0:
+                    return
+                fetched = self._fetcher.fetch(name, at, token, content, seconds=seconds)
+                code = _CODES.get(fetched.outcome)
+                if code is not None:
+                    raise PreflightError(code, fetched.found, "the token that sslctl put there")
 
 
 def _zone_texts(properties: Iterable[Property]) -> list[str]:

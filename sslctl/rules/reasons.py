@@ -27,6 +27,7 @@ class Code(StrEnum):
     PORT_443_CLOSED = "PORT_443_CLOSED"
     PORTS_NOT_ENABLED = "PORTS_NOT_ENABLED"
     CHALLENGE_FAILED = "CHALLENGE_FAILED"
+    CHALLENGE_UNREACHABLE = "CHALLENGE_UNREACHABLE"
     NAME_REFUSED = "NAME_REFUSED"
     QUEUED = "QUEUED"
     CA_VALIDATING = "CA_VALIDATING"
@@ -142,6 +143,12 @@ REASONS: dict[Code, Reason] = {
         Owner.CDN,
         "The CA could not validate the HTTP challenge: found {found}, wanted {wanted}.",
         "The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port.",
+    ),
+    Code.CHALLENGE_UNREACHABLE: Reason(
+        _FAILURE,
+        Owner.CDN,
+        "A token of sslctl cannot be read through the domain's port 80, so the CA could not validate it: found {found}, wanted {wanted}.",
+        "The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port. If many domains have this reason at once, check acme.webroot first.",
     ),
     Code.NAME_REFUSED: Reason(
         _FAILURE,

@@ -24,6 +24,8 @@ _UPLOAD_EVERY = timedelta(minutes=55)
 # A certificate that expires so soon is not relied on.
 _ENOUGH_LEFT = timedelta(days=1)
 _OF_CA = (Code.CA_REFUSED, Code.CA_VALIDATING, Code.ISSUER_FAILED)
+# An edge that was not synchronised yet may be a minute later.
+_OF_CHALLENGE = (Code.CHALLENGE_FAILED, Code.CHALLENGE_UNREACHABLE)
 _UNTRIED = (Code.QUEUED, Code.BUDGET_HELD, Code.MAINTENANCE)
 
 
@@ -100,6 +102,13 @@ def is_order_due(domain: Domain, now: datetime, rule: RenewalRule) -> bool:
         or not is_usable(serving, domain.names, now)
         or rule.renew_at(serving) <= now
     )
+
+
+def is_first_order(domain: Domain, now: datetime) -> bool:
+    """Return whether an order of `domain` is its first: none of ours was issued, and nothing valid is served at `now`."""
+    current = domain.in_service
+    is_served = current is not None and not is_expired(current, now)
+    return domain.wanted is None and domain.serving is None and not is_served
 
 
 def next_renewal(domain: Domain, now: datetime, rule: RenewalRule) -> Renewal | None:
@@ -188,7 +197,7 @@ def retry_at(
     the time at which the order may be placed, and is used unchanged.
 
     Without `retry_after`:
-    - Pending and `CHALLENGE_FAILED` may end by themselves. They are retried after 1, 10 and 100 minutes (`tries` is 1, 2
+    - Pending, `CHALLENGE_FAILED` and `CHALLENGE_UNREACHABLE` may end by themselves. They are retried after 1, 10 and 100 minutes (`tries` is 1, 2
       and 3), but at the next midnight in Singapore at the latest, and from then on at every midnight.
     - Failure is retried at the next midnight, because a person must act first.
     - Emergency is retried at the next tick; from the 12th try on only after 55 minutes, unless `is_upload_urgent`.
@@ -207,7 +216,7 @@ def retry_at(
         return min(max(retry_after, now + RETRY_SOONEST), latest)
     if code is Code.MAINTENANCE:
         return now
-    if status is Status.PENDING or code is Code.CHALLENGE_FAILED:
+    if status is Status.PENDING or code in _OF_CHALLENGE:
         waits = _BACKOFF[max(tries, 1) - 1 :]
         return min(now + waits[0], next_midnight(now)) if waits else next_midnight(now)
     if status is Status.FAILURE:
@@ -241,7 +250,7 @@ def count_tries(before: Finding | None, code: Code) -> int:
 
 def _backs_off(code: Code) -> bool:
     is_pending = REASONS[code].status is Status.PENDING and code not in _UNTRIED
-    return is_pending or code is Code.CHALLENGE_FAILED
+    return is_pending or code in _OF_CHALLENGE
 
 
 def _is_failed_upload(code: Code) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -41,7 +42,8 @@ class FakeIssuer:
 
     `refusals` are raised one a call, `orders` lists the names of every order placed, `replaced` what each said that it
     replaces, and the orders whose URLs are in `pending` wait for their challenges. It has ARI where `suggested` gives a
-    suggestion for every certificate by its id; `asked` lists the ids that it was asked about. `chain` is its root.
+    suggestion for every certificate by its id; `asked` lists the ids that it was asked about. `served` has the files that it serves
+    for probes by token, `probes` counts them. `chain` is its root.
     """
 
     def __init__(self, clock: Callable[[], datetime], lifetime: timedelta = timedelta(days=90)) -> None:
@@ -55,6 +57,8 @@ class FakeIssuer:
         self.pending: set[str | None] = set()
         self.suggested: Callable[[str], RenewalWindow | None] | None = None
         self.asked: list[str] = []
+        self.served: dict[str, str] = {}
+        self.probes = 0
         self._numbers = count(1)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
@@ -107,6 +111,16 @@ class FakeIssuer:
             return None
         self.asked += ids
         return RenewalWindows({each: self.suggested(each) for each in ids})
+
+    @contextmanager
+    def published(self, token: str, content: str) -> Iterator[None]:
+        """See `Issuer.published`: `served` has the content."""
+        self.served[token] = content
+        self.probes += 1
+        try:
+            yield
+        finally:
+            del self.served[token]
 
     def close(self) -> None:
         """See `Issuer.close`."""

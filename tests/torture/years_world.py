@@ -19,7 +19,7 @@ from sslctl.certificates.x509 import read_leaf
 from sslctl.cli.main import run
 from sslctl.control_plane import Installed, State
 from sslctl.errors import Exit
-from sslctl.preflight import PreflightError
+from sslctl.preflight import PreflightError, Publisher
 from sslctl.rules.model import Bundle, Source
 from sslctl.rules.reasons import Code
 from sslctl.rules.singapore import next_midnight
@@ -44,7 +44,14 @@ class Dns:
         self.troubles: dict[str, Code] = {}
         self.faults: list[Callable[[str], Code | None]] = []
 
-    def check(self, names: tuple[str, ...], cname_target: str, *, http_expected: bool) -> None:
+    def check(
+        self,
+        names: tuple[str, ...],
+        cname_target: str,
+        *,
+        http_expected: bool,
+        publisher: Publisher | None = None,  # noqa: ARG002 - no token is fetched here
+    ) -> None:
         """See `Prober.check`."""
         assert http_expected
         self.check_pointing(names, cname_target)

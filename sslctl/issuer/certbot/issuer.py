@@ -11,8 +11,8 @@ import fcntl
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +68,8 @@ class CertbotIssuer:
         self._listener: Listener | None = None
         self._preparing = threading.Lock()
         self._prepared = False
+        self._preparing_webroot = threading.Lock()
+        self._has_webroot = False
         self._registered_again = False
 
     def close(self) -> None:
@@ -192,6 +194,20 @@ class CertbotIssuer:
             job = {"do": "account", "account": str(account)}
             return str(self._jobs.run_apart(job, Path(scratch))["status"])
 
+    @contextmanager
+    def published(self, token: str, content: str) -> Iterator[None]:
+        """See `Issuer.published`. The file is noted as that of an order: `_clear_stale_runs` removes what a kill leaves."""
+        answers = Answers(self._folder / _ANSWERS / f"probe-{token}")
+        self._prepare_webroot()
+        try:
+            with translating_os_errors(), challenge_files.opened(self._webroot) as folder:
+                answers.note(token)
+                challenge_files.write(folder, token, content.encode())
+            yield
+        finally:
+            with suppress(OSError):
+                answers.remove_all(self._webroot)
+
     def _require_storage(self) -> None:
         """Raise `IssueError` if there is no disk space for the files of an order."""
         make_folder(self._folder)
@@ -200,14 +216,13 @@ class CertbotIssuer:
             require_writable(self._folder)
 
     def _prepare(self) -> None:
-        """Do once what every order needs: account, webroot, removal of stale folders."""
+        """Do once what every order needs: account and webroot."""
         with self._preparing:
             if not self._prepared:
                 if untested := versions.find_untested():
                     self._on_notice(untested)
                 self._register()
                 self._prepare_webroot()
-                self._clear_stale_runs()
                 self._prepared = True
 
     def _register(self) -> None:
@@ -273,8 +288,14 @@ class CertbotIssuer:
         return self._folder.resolve() / "webroot"
 
     def _prepare_webroot(self) -> None:
-        """Make the folder of challenge files, before an order depends on it. In standalone mode start the listener."""
-        with translating_os_errors():
+        """Make the folder of challenge files, before an order depends on it. In standalone mode start the listener.
+
+        This is done once: the probes and orders of a process share the listener. What was killed long ago is removed.
+        """
+        make_folder(self._folder)
+        with self._preparing_webroot, translating_os_errors():
+            if self._has_webroot:
+                return
             if self._acme.mode == "standalone":
                 make_folder(self._webroot)
             with challenge_files.opened(self._webroot):
@@ -283,6 +304,8 @@ class CertbotIssuer:
                 self._listener = Listener(
                     self._acme.http01_address, self._acme.http01_port, self._webroot / _CHALLENGES
                 )
+            self._clear_stale_runs()
+            self._has_webroot = True
 
     def _common_arguments(self, run: Path) -> list[str]:
         contact = ["--email", self._acme.email, "--no-eff-email"]

@@ -186,6 +186,7 @@ def test_load_makes_the_path_of_the_file_absolute(tmp_path: Path, monkeypatch: p
         ("SSLCTL_CDN_CNAME_SUFFIXES", " a.example , .B.Example.", ("a.example", "b.example")),
         ("SSLCTL_CDN_CNAME_SUFFIXES", "", ()),
         ("SSLCTL_CDN_PROBE_PORTS", "False", False),
+        ("SSLCTL_CDN_PROBE_CHALLENGE", "0", False),
         ("SSLCTL_CDN_PROBE_PRIVATE", "1", True),
         ("SSLCTL_DNS_RESOLVERS", "127.0.0.1:8053,::1", (("127.0.0.1", 8053), ("::1", 53))),
         ("SSLCTL_RENEWAL_BEFORE_DAYS", "30", 30.0),
@@ -441,7 +442,7 @@ REFUSED: list[tuple[tuple[str, ...], list[str]]] = [
     (("acme.email",), ['"ops"', '"ops@localhost"', '"a@b.example, c@d.example"', '"-x@b.example"', '"a b@c.example"', "1"]),
     (("acme.profile",), ['"-x"', '"two words"', '"a\\n"', "1"]),
     (("acme.http01_address",), ['"localhost"', '"127.0.0.1:80"', "127", '"0"']),
-    (("cdn.probe_ports", "cdn.probe_private"), ["0", "1", '"true"', "[]"]),
+    (("cdn.probe_ports", "cdn.probe_challenge", "cdn.probe_private"), ["0", "1", '"true"', "[]"]),
     (PATHS, ['"relative/path"', '"./x"', '"~nosuchuserhere/x"', '"/a\\u0000b"', '"/a\\nb"', "1", "[]"]),
     (("state.dir", "acme.webroot"), ['""']),
     (
