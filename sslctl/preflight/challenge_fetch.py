@@ -130,7 +130,7 @@ class _Fetch:
         self._content = content.encode()
         self._until = until
         self._hops: list[Hop] = []
-        # False once IPv6, which the CA prefers, could not be tried: the CA may get another response.
+        # False once an address could not be reached from here, such as over IPv6: the CA may get another response from it.
         self._is_as_ca = True
 
     def run(self, url: str, addresses: Sequence[Address]) -> Fetched:
@@ -238,15 +238,16 @@ class _Fetch:
         return _Ended(Outcome.OTHER, f"{before} redirects to {_shown(url)}, {why}")
 
     def _require_usable(self, url: str, addresses: Sequence[Address]) -> Sequence[Address]:
-        """Return the addresses that are tried, as Boulder does: the first IPv6 address, then the first IPv4 address.
+        """Return `addresses` in the order in which they are tried: the first of IPv6, the first of IPv4, then the others.
 
-        Raise `_Ended` if one may not be connected to: it does not mean the same host to the CA.
+        Boulder tries only the first two, which may be others for it: DNS changes their order. Raise `_Ended` if one may not
+        be connected to, because it does not mean the same host to the CA.
         """
-        families = (6, 4)
-        first = [next((each for each in addresses if each.version == family), None) for family in families]
+        first = [next((each for each in addresses if each.version == family), None) for family in (6, 4)]
         chosen = [each for each in first if each is not None]
+        chosen += [each for each in addresses if each not in chosen]
         if not chosen or not all(map(self._is_allowed, chosen)):
-            raise _Ended(Outcome.UNKNOWN, f"{_shown(url)} is at no public address")
+            raise _Ended(Outcome.UNKNOWN, f"{_shown(url)} is at an address that is not public")
         return chosen
 
     def _find_usable(self, url: str, host: str) -> Sequence[Address]:

@@ -253,7 +253,7 @@ def _rebound(world: _World) -> Case:
 
 
 def _redirected(world: _World) -> Case:
-    """With `probe_private` probes reach loopback: they connect, send nothing and follow no redirect."""
+    """With `probe_private` probes reach loopback: two send nothing, the third fetches a token and follows no redirect elsewhere."""
     config = world.cdn.config_path
     config.write_text(
         config.read_text().replace("probe_ports = true", "probe_ports = true\nprobe_private = true")
@@ -261,15 +261,17 @@ def _redirected(world: _World) -> Case:
     before = world.trap.connections
     world.point("redirect.test", "127.0.0.1")
     result = world.cdn.sslctl("add", "redirect.test")
-    _wait(lambda: world.trap.connections - before >= 2)
+    _wait(lambda: world.trap.connections - before >= 3)
     found = []
-    if result.exit_code != Exit.OK or world.trap.connections - before != 2:
-        found.append(f"{world.trap.connections - before} connections were made, where 2 are right")
-    if world.trap.came:
-        found.append("something was sent to the port")
+    if result.exit_code != Exit.FAILURE or "CHALLENGE_UNREACHABLE" not in result.stdout:
+        found.append(f"the redirect is not reported: {result.exit_code}: {result.stdout}")
+    if world.trap.connections - before != 3:
+        found.append(f"{world.trap.connections - before} connections were made, where 3 are right")
+    if world.trap.came.count(b"\r\n\r\n") != 1 or not world.trap.came.startswith(b"GET /.well-known/acme-"):
+        found.append(f"something else than one request for a token was sent: {world.trap.came!r}")
     if world.elsewhere.connections:
         found.append("a redirect to another port was followed")
-    return Case("a port that redirects to another port, with loopback allowed", 1, found, "0 bytes sent")
+    return Case("a port that redirects to another port, with loopback allowed", 1, found, "1 request sent")
 
 
 def _wait(happened: Callable[[], bool]) -> None:

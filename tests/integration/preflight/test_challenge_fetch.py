@@ -335,6 +335,12 @@ def test_ipv6_is_tried_before_ipv4(world: World) -> None:
     assert (fetched.outcome, fetched.hops[0].address) == (Outcome.OTHER, "127.0.0.1")
 
 
+def test_each_address_is_tried_until_one_accepts_a_connection(world: World) -> None:
+    world.serve(respond(200, CONTENT.encode()))
+    assert world.fetch("127.0.0.98", "127.0.0.99", "::1", "127.0.0.1").outcome is Outcome.FOUND
+    assert world.connected == ["::1", "127.0.0.98", "127.0.0.99", "127.0.0.1"]
+
+
 def test_answer_over_ipv4_proves_nothing_if_ipv6_cannot_be_reached_from_here(world: World) -> None:
     world.serve(respond(403), respond(200, CONTENT.encode()))
     world.unreachable.add("2606:4700::1111")
