@@ -1,7 +1,7 @@
 """A token that is fetched through a domain's port 80, as the CA fetches the file of an HTTP-01 challenge.
 
 The rules are those of Let's Encrypt (Boulder, `va/http.go`): IPv6 before IPv4, redirects by 301, 302, 307 and 308 to ports 80
-and 443, a response of status 200 with at most 128 bytes, whose white space at the end is ignored (RFC 8555, section 8.3).
+and 443, a response of status 200 with less than 128 bytes, whose white space at the end is ignored (RFC 8555, section 8.3).
 
 A customer's server chooses where a redirect leads (SSRF). So every address is checked before a connection to it, and exactly
 the checked address is connected to.
@@ -42,7 +42,8 @@ from sslctl.text import clean
 PATH = "/.well-known/acme-challenge/"
 
 _MAX_REDIRECTS = 10
-_MAX_CONTENT_BYTES = 128
+_CONTENT_BYTES = 128
+"""A body of so many bytes is too long."""
 _MAX_PATH = 2000
 _REDIRECTS = (301, 302, 307, 308)
 _SHOWN_OF_BODY = 200
@@ -127,7 +128,7 @@ class _Fetch:
         self._cdn = cdn
         self._resolver = resolver
         self._connect = connect
-        self._content = content.encode()
+        self._content = content
         self._until = until
         self._hops: list[Hop] = []
         # False once an address could not be reached from here, such as over IPv6: the CA may get another response from it.
@@ -168,8 +169,9 @@ class _Fetch:
                 raise self._forbid(response.location, "which is not a URL") from None
 
     def _compare(self, url: str, response: Response) -> None:
-        is_short = len(response.body) <= _MAX_CONTENT_BYTES
-        is_same = is_short and response.body.rstrip() == self._content
+        is_short = len(response.body) < _CONTENT_BYTES
+        # As text: the CA ignores all white space of Unicode at the end.
+        is_same = is_short and response.body.decode("utf-8", "replace").rstrip() == self._content
         if response.status != HTTPStatus.OK or not is_same:
             text = _to_text(response.body)
             raise _Ended(
@@ -270,9 +272,13 @@ class _Fetch:
         addresses = [ipaddress.ip_address(each.to_text()) for answer in answers for each in answer.records]
         if not addresses:
             raise self._forbid(url, "which has no address in DNS")
-        return self._require_usable(url, addresses)
+        # Only a first request is repeated over IPv4 (Boulder, `processHTTPValidation`).
+        return self._require_usable(url, [each for each in addresses if each.version == 6] or addresses)  # noqa: PLR2004
 
     def _is_allowed(self, address: Address) -> bool:
+        if isinstance(address, IPv6Address) and address.scope_id is not None:
+            # A network interface of this machine, which the CA refuses too.
+            return False
         return self._cdn.probe_private or is_public(address)
 
     def _amend(self, *, address: str = "", status: int | None = None, location: str = "") -> None:

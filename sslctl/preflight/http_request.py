@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from sslctl import __version__
@@ -20,6 +21,7 @@ MAX_BODY_BYTES = 4096
 
 _MAX_BYTES = 1 << 16
 _CONNECT_SECONDS = 3
+_LEGACY_SERVER = 0x4  # SSL_OP_LEGACY_SERVER_CONNECT, which `ssl` names since Python 3.12
 
 
 class NoResponse(Exception):
@@ -115,8 +117,9 @@ def _secure(sock: socket.socket, host: str) -> ssl.SSLSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    # OpenSSL's own policy on key lengths is stricter than the CA's.
+    # OpenSSL's own policy on key lengths and renegotiation is stricter than the CA's.
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.options |= _LEGACY_SERVER
     return context.wrap_socket(sock, server_hostname=host)
 
 
@@ -135,6 +138,9 @@ def _exchange(sock: socket.socket, request: Request, until: float) -> Response:
     response = http.client.HTTPResponse(_Stream(sock, until), method="GET")  # type: ignore[arg-type]
     try:
         response.begin()
+        if response.status < HTTPStatus.OK:
+            # An interim response, which the CA skips (RFC 9110, section 15.2).
+            raise http.client.HTTPException
         body = _read_body(response)
         is_gzip = response.getheader("Content-Encoding", "").strip().lower() == "gzip"
         location = response.getheader("Location")
@@ -144,12 +150,14 @@ def _exchange(sock: socket.socket, request: Request, until: float) -> Response:
 
 
 def _read_body(response: http.client.HTTPResponse) -> bytes:
+    """Return the start of the body. Of a status other than 200 the CA needs no body, so what came of it is enough."""
     body = b""
-    while len(body) < MAX_BODY_BYTES:
-        piece = response.read(MAX_BODY_BYTES - len(body))
-        if not piece:
-            break
-        body += piece
+    try:
+        while len(body) < MAX_BODY_BYTES and (piece := response.read1(MAX_BODY_BYTES - len(body))):
+            body += piece
+    except (OSError, http.client.HTTPException):
+        if response.status == HTTPStatus.OK:
+            raise
     return body
 
 

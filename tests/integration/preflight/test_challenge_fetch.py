@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
-import socket
 import ssl
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from ipaddress import ip_address
 
 import pytest
-import trustme
 
-from sslctl.config.settings import CdnSection, DnsSection
-from sslctl.preflight.challenge_fetch import PATH, ChallengeFetcher, Fetched, Outcome
-from sslctl.preflight.lookup import Resolver
-from tests.support.dns_zone import DnsZone, Trouble
+from sslctl.preflight.challenge_fetch import PATH, Outcome
+from tests.support.dns_zone import Trouble
 from tests.support.misbehaving import (
     GIGABYTE,
     Behaviour,
-    Misbehaving,
     dripping,
     flooding,
     http_head,
@@ -29,12 +20,7 @@ from tests.support.misbehaving import (
     sending,
     silence,
 )
-
-NAME = "shop.example.com"
-TOKEN = "a-token"
-CONTENT = f"{TOKEN}.{'x' * 43}"
-URL = f"http://{NAME}{PATH}{TOKEN}"
-PUBLIC = "20.1.2.3"
+from tests.support.token_servers import CONTENT, NAME, PUBLIC, TOKEN, URL, TokenServers, redirect, respond
 
 WAF_PAGE = (
     b"<!doctype html><html><style>p { color: red }</style><script>alert('blocked')</script>"
@@ -42,59 +28,7 @@ WAF_PAGE = (
 )
 
 
-def respond(status: int, body: bytes = b"", headers: str = "") -> Behaviour:
-    return sending(http_head(status, f"Content-Length: {len(body)}\r\n{headers}") + body)
-
-
-def redirect(to: str, status: int = 302) -> Behaviour:
-    return respond(status, headers=f"Location: {to}\r\n")
-
-
-class World:
-    """Servers on loopback: `plain` in place of port 80, `secure` of port 443; start them with `serve`."""
-
-    def __init__(self, stack: ExitStack, zone: DnsZone) -> None:
-        self._stack = stack
-        self.zone = zone
-        self.cdn = CdnSection(probe_private=True, http_port=1, https_port=2)
-        self.connected: list[str] = []
-        self.unreachable: set[str] = set()
-        self.plain: Misbehaving
-        self.secure: Misbehaving
-
-    def serve(self, *plain: Behaviour, secure: Sequence[Behaviour] = ()) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        trustme.CA().issue_cert("another.test").configure_cert(context)
-        self.plain = self._stack.enter_context(Misbehaving(*plain))
-        self.secure = self._stack.enter_context(Misbehaving(*(secure or [respond(404)]), tls=context))
-        ports = [int(each.url.rpartition(":")[2]) for each in (self.plain, self.secure)]
-        self.cdn = replace(self.cdn, http_port=ports[0], https_port=ports[1])
-
-    def fetch(self, *addresses: str, seconds: float = 10) -> Fetched:
-        resolver = Resolver(DnsSection((self.zone.address,), timeout_seconds=2))
-        at = tuple(map(ip_address, addresses or ("127.0.0.1",)))
-        fetcher = ChallengeFetcher(self.cdn, resolver, self._connect)
-        return fetcher.fetch(NAME, at, TOKEN, CONTENT, seconds=seconds)
-
-    def fetch_in_public(self) -> Fetched:
-        """Fetch with the rules of production, from a public address that is that of the servers here."""
-        self.cdn = replace(self.cdn, probe_private=False)
-        return self.fetch(PUBLIC)
-
-    def _connect(self, to: tuple[str, int], seconds: float) -> socket.socket:
-        self.connected.append(to[0])
-        if to[0] in self.unreachable:
-            raise OSError(errno.ENETUNREACH, "Network is unreachable")
-        return socket.create_connection(("127.0.0.1" if to[0] == PUBLIC else to[0], to[1]), seconds)
-
-
-@pytest.fixture
-def world(zone: DnsZone) -> Iterator[World]:
-    with ExitStack() as stack:
-        yield World(stack, zone)
-
-
-def test_token_is_found(world: World) -> None:
+def test_token_is_found(world: TokenServers) -> None:
     world.serve(respond(200, CONTENT.encode()))
     fetched = world.fetch()
     assert (fetched.outcome, fetched.found) == (Outcome.FOUND, "the token")
@@ -106,15 +40,17 @@ def test_token_is_found(world: World) -> None:
     assert not {"cookie", "authorization", "referer"} & {line.partition(":")[0].lower() for line in lines}
 
 
-def test_environment_names_no_proxy_and_no_password(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_names_no_proxy_and_no_password(
+    world: TokenServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.serve(respond(200, CONTENT.encode()))
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
     assert world.fetch().outcome is Outcome.FOUND
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \t\n\n"], ids=repr)
-def test_white_space_at_the_end_is_ignored(world: World, end: bytes) -> None:
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \t\n\n", b"\xc2\xa0\n"], ids=repr)
+def test_white_space_at_the_end_is_ignored(world: TokenServers, end: bytes) -> None:
     world.serve(respond(200, CONTENT.encode() + end))
     assert world.fetch().outcome is Outcome.FOUND
 
@@ -135,7 +71,7 @@ def test_white_space_at_the_end_is_ignored(world: World, end: bytes) -> None:
     ],
     ids=["firewall", "unsynced edge", "space before", "too long", "empty", "204", "404", "500", "303", "302"],
 )
-def test_another_answer_is_shown(world: World, status: int, body: bytes, shown: str) -> None:
+def test_another_answer_is_shown(world: TokenServers, status: int, body: bytes, shown: str) -> None:
     world.serve(respond(status, body))
     fetched = world.fetch()
     assert (fetched.outcome, fetched.found) == (Outcome.OTHER, f"{URL} answered {shown}")
@@ -153,6 +89,7 @@ def test_another_answer_is_shown(world: World, status: int, body: bytes, shown: 
         (sending(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"), Outcome.UNKNOWN),
         (flooding(http_head(200, GIGABYTE)), Outcome.OTHER),
         (flooding(b"HTTP/1.1 200 OK\r\nX: "), Outcome.UNKNOWN),
+        (sending(b"HTTP/1.1 103 Early Hints\r\n\r\n" + http_head(200) + CONTENT.encode()), Outcome.UNKNOWN),
         (sending(b"\x00\xff\x16\x03\x01" * 40), Outcome.OTHER),
         (sending(CONTENT.encode()), Outcome.OTHER),
         (sending(b"SSH-2.0-OpenSSH_9.2\r\n"), Outcome.OTHER),
@@ -170,11 +107,12 @@ def test_another_answer_is_shown(world: World, status: int, body: bytes, shown: 
             "200 headers",
             "huge body",
             "huge header",
+            "early hints",
         ),
         *("binary", "HTTP/0.9", "SSH", "gzip", "gzip bomb", "no gzip"),
     ],
 )
-def test_strange_response_ends_the_fetch(world: World, behaviour: Behaviour, outcome: Outcome) -> None:
+def test_strange_response_ends_the_fetch(world: TokenServers, behaviour: Behaviour, outcome: Outcome) -> None:
     world.serve(behaviour)
     fetched = world.fetch(seconds=1)
     assert fetched.outcome is outcome
@@ -183,7 +121,7 @@ def test_strange_response_ends_the_fetch(world: World, behaviour: Behaviour, out
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_redirect_is_followed_without_verifying_the_certificate(world: World, status: int) -> None:
+def test_redirect_is_followed_without_verifying_the_certificate(world: TokenServers, status: int) -> None:
     world.zone.add("login.example.org", "A", "127.0.0.1")
     world.serve(
         redirect("https://user:secret@login.example.org/a%20b?c=d e#f", status),
@@ -198,7 +136,7 @@ def test_redirect_is_followed_without_verifying_the_certificate(world: World, st
     assert "Authorization" not in head
 
 
-def test_login_page_behind_a_redirect_is_shown_with_its_url(world: World) -> None:
+def test_login_page_behind_a_redirect_is_shown_with_its_url(world: TokenServers) -> None:
     world.zone.add("login.example.org", "A", "127.0.0.1")
     world.serve(
         redirect("https://login.example.org/?next=/"), secure=[respond(200, b"<title>Log in</title>")]
@@ -209,7 +147,7 @@ def test_login_page_behind_a_redirect_is_shown_with_its_url(world: World) -> Non
     assert fetched.hops[0].location == "https://login.example.org/?next=/"
 
 
-def test_relative_redirect_stays_on_the_host(world: World) -> None:
+def test_relative_redirect_stays_on_the_host(world: TokenServers) -> None:
     world.zone.add(NAME, "A", "127.0.0.1")
     world.serve(redirect("/other"), respond(200, CONTENT.encode()))
     assert world.fetch().outcome is Outcome.FOUND
@@ -226,6 +164,13 @@ def test_relative_redirect_stays_on_the_host(world: World) -> None:
         ("http://[::1]/", "which is not a public address"),
         ("http://[::ffff:127.0.0.1]/", "which is not a public address"),
         ("http://[fd00:ec2::254]/", "which is not a public address"),
+        ("http://[64:ff9b::7f00:1]/", "which is not a public address"),
+        ("http://[2002:7f00:1::]/", "which is not a public address"),
+        ("http://[::]/", "which is not a public address"),
+        ("http://[2606:4700::1111%25eth0]/", "which is not a public address"),
+        ("http://0.0.0.0/", "which is not a public address"),
+        ("http://100.100.100.200/", "which is not a public address"),
+        ("http://168.63.129.16/", "which is not a public address"),
         ("http://2130706433/", "which is not a public name"),
         ("http://0x7f.1/", "which has no address in DNS"),
         ("http://localhost/", "which is not a public name"),
@@ -243,7 +188,7 @@ def test_relative_redirect_stays_on_the_host(world: World) -> None:
         (f"/{'a' * 2001}", "whose path is longer than 2000 characters"),
     ],
 )
-def test_redirect_to_a_forbidden_place_is_not_followed(world: World, to: str, why: str) -> None:
+def test_redirect_to_a_forbidden_place_is_not_followed(world: TokenServers, to: str, why: str) -> None:
     world.serve(redirect(to))
     fetched = world.fetch_in_public()
     assert fetched.outcome is Outcome.OTHER
@@ -253,7 +198,7 @@ def test_redirect_to_a_forbidden_place_is_not_followed(world: World, to: str, wh
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254"])
-def test_redirect_to_a_name_at_a_private_address_is_not_followed(world: World, address: str) -> None:
+def test_redirect_to_a_name_at_a_private_address_is_not_followed(world: TokenServers, address: str) -> None:
     world.zone.add("other.example.org", "A", address)
     world.serve(redirect("http://other.example.org/"))
     fetched = world.fetch_in_public()
@@ -262,14 +207,14 @@ def test_redirect_to_a_name_at_a_private_address_is_not_followed(world: World, a
     assert world.connected == [PUBLIC]
 
 
-def test_name_at_a_private_address_is_not_connected_to(world: World) -> None:
+def test_name_at_a_private_address_is_not_connected_to(world: TokenServers) -> None:
     world.serve(respond(403))
     world.cdn = replace(world.cdn, probe_private=False)
     assert world.fetch().outcome is Outcome.UNKNOWN
     assert world.connected == []
 
 
-def test_host_of_a_redirect_is_resolved_once(world: World) -> None:
+def test_host_of_a_redirect_is_resolved_once(world: TokenServers) -> None:
     world.zone.add("rebind.example.org", "A", "127.0.0.1").turn("rebind.example.org", "A", "127.0.0.99")
     world.serve(redirect("http://rebind.example.org/"), respond(200, CONTENT.encode()))
     fetched = world.fetch()
@@ -277,13 +222,13 @@ def test_host_of_a_redirect_is_resolved_once(world: World) -> None:
     assert world.zone.queries.count(("rebind.example.org", "A")) == 1
 
 
-def test_redirect_to_a_name_that_dns_does_not_answer_for_proves_nothing(world: World) -> None:
+def test_redirect_to_a_name_that_dns_does_not_answer_for_proves_nothing(world: TokenServers) -> None:
     world.zone.spoil("other.example.org", Trouble.SERVFAIL)
     world.serve(redirect("http://other.example.org/"))
     assert world.fetch().outcome is Outcome.UNKNOWN
 
 
-def test_redirect_loop_ends_the_fetch(world: World) -> None:
+def test_redirect_loop_ends_the_fetch(world: TokenServers) -> None:
     world.zone.add(NAME, "A", "127.0.0.1")
     world.serve(redirect(URL))
     fetched = world.fetch()
@@ -292,21 +237,23 @@ def test_redirect_loop_ends_the_fetch(world: World) -> None:
 
 
 @pytest.mark.parametrize(("number", "outcome"), [(10, Outcome.FOUND), (11, Outcome.OTHER)])
-def test_at_most_10_redirects_are_followed(world: World, number: int, outcome: Outcome) -> None:
+def test_at_most_10_redirects_are_followed(world: TokenServers, number: int, outcome: Outcome) -> None:
     world.zone.add(NAME, "A", "127.0.0.1")
     world.serve(*(redirect(f"/{each}") for each in range(number)), respond(200, CONTENT.encode()))
     fetched = world.fetch()
     assert (fetched.outcome, world.plain.connections) == (outcome, 11)
 
 
-def test_line_breaks_in_a_location_add_no_header(world: World) -> None:
+def test_line_breaks_in_a_location_add_no_header(world: TokenServers) -> None:
     world.zone.add(NAME, "A", "127.0.0.1")
     world.serve(redirect("/a\r\n X-Injected: 1"), respond(200, CONTENT.encode()))
     world.fetch()
     assert b"\r\nX-Injected" not in world.plain.requests[-1]
 
 
-def test_refused_connection_is_reported_as_such_at_the_first_hop_only(world: World, closed_port: int) -> None:
+def test_refused_connection_is_reported_as_such_at_the_first_hop_only(
+    world: TokenServers, closed_port: int
+) -> None:
     world.zone.add("other.example.org", "A", "127.0.0.1")
     world.serve(redirect("https://other.example.org/"))
     world.cdn = replace(world.cdn, https_port=closed_port)
@@ -317,7 +264,18 @@ def test_refused_connection_is_reported_as_such_at_the_first_hop_only(world: Wor
     assert f"connection refused at 127.0.0.1:{closed_port}" in fetched.found
 
 
-def test_tls_alert_is_another_answer(world: World) -> None:
+def test_redirect_is_not_repeated_over_ipv4(world: TokenServers) -> None:
+    # Boulder, `processHTTPValidation`: only the first request is repeated, and a redirect that came before is a loop then.
+    world.zone.add("other.example.org", "AAAA", "2606:4700::1111").add("other.example.org", "A", "127.0.0.1")
+    world.refusing.add("2606:4700::1111")
+    world.serve(redirect("http://other.example.org/"), respond(200, CONTENT.encode()))
+    fetched = world.fetch()
+    assert fetched.outcome is Outcome.OTHER
+    assert "connection refused at [2606:4700::1111]" in fetched.found
+    assert world.connected == ["127.0.0.1", "2606:4700::1111"]
+
+
+def test_tls_alert_is_another_answer(world: TokenServers) -> None:
     world.zone.add(NAME, "A", "127.0.0.1")
     world.serve(redirect(f"https://{NAME}/"))
     assert world.secure.tls is not None
@@ -328,27 +286,27 @@ def test_tls_alert_is_another_answer(world: World) -> None:
     assert fetched.found.endswith("TLS: TLSV1_UNRECOGNIZED_NAME")
 
 
-def test_ipv6_is_tried_before_ipv4(world: World) -> None:
+def test_ipv6_is_tried_before_ipv4(world: TokenServers) -> None:
     world.serve(respond(403))
     # Nothing listens at ::1, so it is refused, and the CA would go on with IPv4 too.
     fetched = world.fetch("127.0.0.1", "::1")
     assert (fetched.outcome, fetched.hops[0].address) == (Outcome.OTHER, "127.0.0.1")
 
 
-def test_each_address_is_tried_until_one_accepts_a_connection(world: World) -> None:
+def test_each_address_is_tried_until_one_accepts_a_connection(world: TokenServers) -> None:
     world.serve(respond(200, CONTENT.encode()))
     assert world.fetch("127.0.0.98", "127.0.0.99", "::1", "127.0.0.1").outcome is Outcome.FOUND
     assert world.connected == ["::1", "127.0.0.98", "127.0.0.99", "127.0.0.1"]
 
 
-def test_answer_over_ipv4_proves_nothing_if_ipv6_cannot_be_reached_from_here(world: World) -> None:
+def test_answer_over_ipv4_proves_nothing_if_ipv6_cannot_be_reached_from_here(world: TokenServers) -> None:
     world.serve(respond(403), respond(200, CONTENT.encode()))
     world.unreachable.add("2606:4700::1111")
     assert world.fetch("127.0.0.1", "2606:4700::1111").outcome is Outcome.UNKNOWN
     assert world.fetch("127.0.0.1", "2606:4700::1111").outcome is Outcome.FOUND
 
 
-def test_address_that_cannot_be_reached_from_here_proves_nothing(world: World) -> None:
+def test_address_that_cannot_be_reached_from_here_proves_nothing(world: TokenServers) -> None:
     world.serve(respond(403))
     world.unreachable.add("127.0.0.1")
     fetched = world.fetch()
