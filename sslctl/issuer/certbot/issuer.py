@@ -198,6 +198,7 @@ class CertbotIssuer:
     def published(self, token: str, content: str) -> Iterator[None]:
         """See `Issuer.published`. The file is noted as that of an order: `_clear_stale_runs` removes what a kill leaves."""
         answers = Answers(self._folder / _ANSWERS / f"probe-{token}")
+        self._require_storage()
         self._prepare_webroot()
         try:
             with translating_os_errors(), challenge_files.opened(self._webroot) as folder:

@@ -188,7 +188,7 @@ def test_tick_reports_a_nearly_full_disk_and_places_no_order(
         assert f"{NAME}: Pending ISSUER_FAILED" in result.stdout
         assert "MiB are needed" in result.stdout
         with look_into(state / "sslctl.db") as connection:
-            assert connection.execute("SELECT url FROM acme_order").fetchall() == [(None,)]
+            assert connection.execute("SELECT url FROM acme_order").fetchall() == []
 
 
 def test_tick_sends_nothing_to_the_ca_on_a_full_disk(cdn: Cdn, acme: AcmeSection, tmp_path: Path) -> None:
