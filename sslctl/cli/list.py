@@ -78,12 +78,7 @@ def command(
         texts = (domain_text(domain, now) for domain in found.domains)
         write_json_texts(answer, "domains", texts, lambda: {"counts": _count(app, query, found).to_json()})
         return
-    for line in (
-        *warnings.maintenance_lines(maintenance),
-        *warnings.pause_lines(paused),
-        *warnings.notice_lines(noticed),
-    ):
-        click.echo(f"sslctl: {line}", err=True)
+    warnings.print_standing(maintenance, paused, noticed)
     if as_csv:
         write_domains_csv(found.domains, now)
     elif not found.number:

@@ -27,6 +27,7 @@ from sslctl.text import clean
 COMMANDS = {
     "add": "Get certificates for domains and install them on the edge.",
     "list": "List the managed domains with their statuses.",
+    "todo": "Show everything that needs a person, the most urgent first.",
     "view": "Show everything about one domain.",
     "download": "Write a certificate and its key into files.",
     "delete": "Stop managing domains, and remove their certificates from the edge.",

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from sslctl.fleet.fleet_trouble import FleetTrouble
-from sslctl.fleet.troubles import ABANDONED, EXPIRES_SOON, MOST_NAMES, Group, count_domains, most_urgent
+from sslctl.fleet.troubles import (
+    ABANDONED,
+    EXPIRES_SOON,
+    MOST_NAMES,
+    Group,
+    Trouble,
+    count_domains,
+    most_urgent,
+)  # fmt: skip
 from sslctl.notify import Message, MessageKind
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.singapore import format_duration
@@ -33,7 +41,7 @@ _RECOVERED = Message(
 
 
 def compose_trouble(
-    groups: Sequence[Group],
+    groups: Sequence[Group[Trouble]],
     fleet: Sequence[FleetTrouble] = (),
     ended: Sequence[str] = (),
     lost: Sequence[str] = (),
@@ -76,7 +84,7 @@ def _describe_lost(names: Sequence[str]) -> str:
     )
 
 
-def compose_digest(groups: Sequence[Group], facts: Sequence[str] = ()) -> Message:
+def compose_digest(groups: Sequence[Group[Trouble]], facts: Sequence[str] = ()) -> Message:
     """Return the message about the new warnings in `groups`, and about `facts` that concern many domains."""
     gone = sum(group.number for group in groups if group.first.heading == ABANDONED)
     number = sum(group.number for group in groups) - gone
@@ -86,7 +94,7 @@ def compose_digest(groups: Sequence[Group], facts: Sequence[str] = ()) -> Messag
     return _compose(MessageKind.DIGEST, titles, facts, groups, "sslctl list --sort expires")
 
 
-def _list_command(groups: Sequence[Group]) -> str:
+def _list_command(groups: Sequence[Group[Trouble]]) -> str:
     """Return the command that lists all domains of `groups`, the soonest expiry first."""
     headings = {group.first.heading for group in groups}
     statuses = [f"--status {status}" for status in Status if status in headings]
@@ -100,7 +108,11 @@ def _list_command(groups: Sequence[Group]) -> str:
 
 
 def _compose(
-    kind: MessageKind, titles: Sequence[str], facts: Sequence[str], groups: Sequence[Group], command: str
+    kind: MessageKind,
+    titles: Sequence[str],
+    facts: Sequence[str],
+    groups: Sequence[Group[Trouble]],
+    command: str,
 ) -> Message:
     title = clean(f"sslctl: {', '.join(titles)}", _LONGEST_TITLE)
     most = min(len(groups), _MOST_PARTS)
@@ -114,7 +126,13 @@ def _compose(
 
 
 def _body(
-    facts: Sequence[str], groups: Sequence[Group], command: str, *, names: int, parts: int, sentence: int
+    facts: Sequence[str],
+    groups: Sequence[Group[Trouble]],
+    command: str,
+    *,
+    names: int,
+    parts: int,
+    sentence: int,
 ) -> str:
     blocks = [clean(each, _LONGEST_FACT) for each in facts[:_MOST_FACTS]]
     if len(facts) > _MOST_FACTS:
@@ -135,7 +153,7 @@ def _body(
     return "\n\n".join(blocks)
 
 
-def _counts(groups: Sequence[Group]) -> str:
+def _counts(groups: Sequence[Group[Trouble]]) -> str:
     """Return the numbers of domains by reason, for groups that have no part of their own."""
     number = sum(group.number for group in groups)
     reasons = "1 more reason" if len(groups) == 1 else f"{len(groups)} more reasons"
@@ -144,7 +162,7 @@ def _counts(groups: Sequence[Group]) -> str:
     return f"And {reasons}, {count_domains(number)}: {codes}{more}"
 
 
-def _part(group: Group, names: Sequence[str], sentence: int) -> str:
+def _part(group: Group[Trouble], names: Sequence[str], sentence: int) -> str:
     first = group.first
     names = names or [first.shown]
     left = group.number - len(names)

@@ -81,7 +81,7 @@ class _Inbox:
     """
 
     notifier: Notifier
-    groups: Groups = field(default_factory=Groups)
+    groups: Groups[Trouble] = field(default_factory=Groups)
     warnings: list[Trouble] = field(default_factory=list)
     elsewhere: set[str] = field(default_factory=set)
     snoozed: set[str] = field(default_factory=set)

@@ -6,10 +6,12 @@ nothing to lose, and comes last.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
+from typing import Generic, TypeVar
 
 from sslctl.rules.expiry import LONGEST, Expiring, find_expiring
 from sslctl.rules.model import Domain, DomainSummary, Source
@@ -66,28 +68,33 @@ class Trouble:
         )
 
 
-@dataclass(slots=True)
-class Group:
+T = TypeVar("T", bound=Trouble)
+
+
+# Not with slots: Python 3.11 cannot combine them with `Generic`.
+@dataclass
+class Group(Generic[T]):
     """`number` troubles with the same heading, owner and reason.
 
-    `worst` has the most urgent ones, at most `MOST_NAMES`; `longest` is the longest `urgency` of all.
+    `worst` has the most urgent ones, at most `most`, or all if it is None; of equally urgent ones those added first come first.
+    `longest` is the longest `urgency` of all.
     """
 
+    most: int | None = MOST_NAMES
     number: int = 0
-    worst: list[Trouble] = field(default_factory=list)
+    worst: list[T] = field(default_factory=list)
     longest: timedelta = _NOTHING_LEFT
 
-    def add(self, trouble: Trouble) -> None:
+    def add(self, trouble: T) -> None:
         """Count `trouble`."""
         self.number += 1
         self.longest = max(self.longest, trouble.urgency)
-        if len(self.worst) < MOST_NAMES or trouble.urgency < self.worst[-1].urgency:
-            self.worst.append(trouble)
-            self.worst.sort(key=lambda each: each.urgency)
-            del self.worst[MOST_NAMES:]
+        if self.most is None or len(self.worst) < self.most or trouble.urgency < self.worst[-1].urgency:
+            insort(self.worst, trouble, key=lambda each: each.urgency)
+            del self.worst[self.number if self.most is None else self.most :]
 
     @property
-    def first(self) -> Trouble:
+    def first(self) -> T:
         """The most urgent trouble."""
         return self.worst[0]
 
@@ -98,22 +105,23 @@ class Group:
         return f"{first.code} ({first.also})" if first.also else first.code
 
 
-class Groups:
-    """Groups of troubles. `labels` has each domain with what is reported of it."""
+class Groups(Generic[T]):
+    """Groups of troubles, each with the `most` urgent ones. `labels` has each domain with what is reported of it."""
 
-    def __init__(self, troubles: Iterable[Trouble] = ()) -> None:
+    def __init__(self, troubles: Iterable[T] = (), most: int | None = MOST_NAMES) -> None:
         self.labels: set[tuple[str, str]] = set()
-        self._groups: dict[tuple[str, Owner, Code, Code | None], Group] = {}
+        self._most = most
+        self._groups: dict[tuple[str, Owner, Code, Code | None], Group[T]] = {}
         for trouble in troubles:
             self.add(trouble)
 
-    def add(self, trouble: Trouble) -> None:
+    def add(self, trouble: T) -> None:
         """Add `trouble` to its group."""
         self.labels.add((trouble.name, trouble.label))
         key = (trouble.heading, trouble.owner, trouble.code, trouble.also)
-        self._groups.setdefault(key, Group()).add(trouble)
+        self._groups.setdefault(key, Group(self._most)).add(trouble)
 
-    def in_order(self) -> list[Group]:
+    def in_order(self) -> list[Group[T]]:
         """Return the groups, those of one owner together, by their most urgent trouble, then the largest first."""
         groups = self._groups.values()
         of_owner: dict[Owner, tuple[timedelta, int]] = {}
@@ -128,7 +136,7 @@ class Groups:
         )  # fmt: skip
 
 
-def most_urgent(groups: Iterable[Group], number: int) -> list[Trouble]:
+def most_urgent(groups: Iterable[Group[T]], number: int) -> list[T]:
     """Return the most urgent troubles of all `groups`, at most `number`."""
     everything = chain.from_iterable(group.worst for group in groups)
     return sorted(everything, key=lambda each: each.urgency)[:number]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sslctl.rules.model import Certificate, Domain, Source
+from sslctl.rules.model import Certificate, Domain, Installed, Source
 from sslctl.rules.reasons import FINDINGS, REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule, renewal_margin
 from sslctl.rules.singapore import format_duration
@@ -49,7 +49,7 @@ def find_expiring(domain: Domain, now: datetime, rule: RenewalRule) -> Expiring 
         return None
     left = current.not_after - now
     is_text = current.source is Source.TEXT
-    thresholds = _TEXT if is_text else _shares_of(_margin(current, rule))
+    thresholds = _thresholds(current, rule)
     threshold = min((each for each in thresholds if left <= each), default=None)
     if threshold is None:
         return None
@@ -61,6 +61,23 @@ def find_expiring(domain: Domain, now: datetime, rule: RenewalRule) -> Expiring 
     owner = Owner.OPERATOR if reason.owner is Owner.NOBODY else reason.owner
     sentence = reason.explain(found, wanted)
     return Expiring(domain.name, left, threshold, code, owner, sentence, reason.next_step)
+
+
+def is_renewal_late(domain: Domain, now: datetime, rule: RenewalRule) -> bool:
+    """Return whether the certificate in service of `domain` has reached the second threshold: it should have a successor by now."""
+    current = domain.in_service
+    if domain.deleted_at is not None or current is None:
+        return False
+    return current.not_after - now <= _thresholds(current, rule)[1]
+
+
+def late_within(rule: RenewalRule) -> timedelta:
+    """Return the longest time before an expiry at which a renewal can be late (`is_renewal_late`)."""
+    return max(_TEXT[1], _shares_of(rule.before)[1])
+
+
+def _thresholds(current: Certificate | Installed, rule: RenewalRule) -> tuple[timedelta, ...]:
+    return _TEXT if current.source is Source.TEXT else _shares_of(_margin(current, rule))
 
 
 def _margin(current: object, rule: RenewalRule) -> timedelta:

@@ -107,13 +107,14 @@ def _warning(warning: DomainWarning) -> dict[str, Any]:
         "owner": warning.owner,
         "sentence": warning.sentence,
         "next_step": warning.next_step,
-        "records": list(map(_record, warning.records)),
+        "records": list(map(record, warning.records)),
         "since": instant(warning.since),
         "suspected": not warning.is_certain,
     }
 
 
-def _record(record: DnsRecord) -> dict[str, Any]:
+def record(record: DnsRecord) -> dict[str, Any]:
+    """Return a DNS record that must be set, changed or removed."""
     return {
         "type": record.type,
         "name": record.name,
@@ -142,7 +143,7 @@ def reason(verdict: Verdict) -> dict[str, Any] | None:
         "owner": verdict.owner,
         "sentence": verdict.sentence,
         "next_step": verdict.next_step,
-        "records": list(map(_record, verdict.records)),
+        "records": list(map(record, verdict.records)),
         "link": verdict.link or None,
         "retry_at": instant(verdict.retry_at),
     }

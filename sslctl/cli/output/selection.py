@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sslctl.cli.output.phrases import coloured
@@ -14,30 +16,55 @@ from sslctl.text import clean
 
 def describe_query(query: Query) -> str:
     """Return what `query` restricts, in the words of the command line; empty if it restricts nothing."""
-    options: list[tuple[str, Any]] = [("--status", each) for each in query.statuses]
-    options += [("--source", query.source)] if query.source else []
-    if query.expiring_within is not None:
-        options.append(("--expiring-within", f"{query.expiring_within.total_seconds() / 86400:g}d"))
-    options += [("--owner", each) for each in query.owners]
-    options += [("--reason", each) for each in query.reasons]
-    options += [("--customer", f"'{clean(each, 60)}'" if each else "''") for each in query.customers]
-    options += [("--warning", each) for each in query.warnings]
-    words = [f"{option} {value}" for option, value in options]
+    words = [
+        f"{option} '{clean(value, 60)}'" if option == "--customer" else f"{option} {value}"
+        for option, value in _options(query)
+    ]
     return " ".join(([f"'{clean(query.pattern.text)}'"] if query.pattern else []) + words)
+
+
+def filter_arguments(query: Query) -> str:
+    """Return the options of `query`, as a shell reads them; its pattern is left out."""
+    return shlex.join(word for option in _options(query) for word in option)
+
+
+def _options(query: Query) -> list[tuple[str, str]]:
+    options = [("--status", str(each)) for each in query.statuses]
+    options += [("--source", str(query.source))] if query.source else []
+    if query.expiring_within is not None:
+        options.append(("--expiring-within", _format_length(query.expiring_within)))
+    options += [("--owner", str(each)) for each in query.owners]
+    options += [("--reason", str(each)) for each in query.reasons]
+    options += [("--customer", each) for each in query.customers]
+    options += [("--warning", str(each)) for each in query.warnings]
+    return options
+
+
+def _format_length(length: timedelta) -> str:
+    """Return `length` as the command line takes it, in whole minutes: `14d`, `12h` or `30m`."""
+    minutes = length // timedelta(minutes=1)
+    for unit, size in (("d", 1440), ("h", 60)):
+        if minutes % size == 0:
+            return f"{minutes // size}{unit}"
+    return f"{minutes}m"
 
 
 def describe_no_match(store: Domains, query: Query) -> str:
     """Return that no domain matches `query`, and for a customer without domains which customers have a similar name."""
     asked = describe_query(query)
-    message = f"No domains match: {asked}" if asked else "No domains match."
+    return f"No domains match: {asked}{describe_similar(store, query)}" if asked else "No domains match."
+
+
+def describe_similar(store: Domains, query: Query) -> str:
+    """Return which customers have a name that is similar to that of a customer in `query` without domains; empty if none has."""
     if not query.customers:
-        return message
+        return ""
     from difflib import get_close_matches  # noqa: PLC0415 - needed here only
 
     known = {each.lower(): each for each in store.customers().values()}
     unknown = [each for each in query.customers if each and each not in known.values()]
     near = [known[match] for each in unknown for match in get_close_matches(each.lower(), known)]
-    return f"{message}. Customers with a similar name: {clean(', '.join(near))}" if near else message
+    return f". Customers with a similar name: {clean(', '.join(near))}" if near else ""
 
 
 @dataclass(frozen=True, slots=True)

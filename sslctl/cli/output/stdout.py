@@ -41,6 +41,15 @@ def _write_utf8() -> None:
     _escape_unencodable(sys.stdout, encoding="utf-8")
 
 
+def printable(text: str) -> str:
+    """Return `text` with "->" for the arrow if standard output cannot write that."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.replace("→", "->")
+    return text
+
+
 def _escape_unencodable(stream: object, encoding: str | None = None) -> None:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(encoding=encoding, errors="backslashreplace")

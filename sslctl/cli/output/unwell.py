@@ -60,7 +60,7 @@ def find_trouble(domain: Domain, now: datetime) -> Trouble | None:
     )
 
 
-def _write_group(group: Group) -> None:
+def _write_group(group: Group[Trouble]) -> None:
     first = group.first
     status = Status(first.heading)
     doubt = ", not confirmed," if status is Status.SUCCESS else ""
@@ -73,13 +73,13 @@ def _write_group(group: Group) -> None:
     write_line(paragraph(", ".join(names) + more, "  "))
 
 
-def _write_rest(groups: Sequence[Group]) -> None:
+def _write_rest(groups: Sequence[Group[Trouble]]) -> None:
     number = sum(group.number for group in groups)
     counts = ", ".join(f"{group.number} {group.reason}" for group in groups)
     write_line(paragraph(f"Other reasons, {count_domains(number)}: {counts}{_command(groups)}"))
 
 
-def _command(groups: Sequence[Group]) -> str:
+def _command(groups: Sequence[Group[Trouble]]) -> str:
     """Return the command that lists the domains of `groups`, after a colon. Empty if all are in Success."""
     headings = {group.first.heading for group in groups}
     statuses = [

@@ -58,6 +58,14 @@ def describe_pauses(pauses: Sequence[Pause]) -> Iterator[tuple[str, str]]:
         )
 
 
+def print_standing(
+    maintenance: MaintenancePause | None, pauses: Sequence[Pause], notices: Mapping[NoticeKey, Notice]
+) -> None:
+    """Print on standard error what is paused, and which notices were not delivered."""
+    for line in (*maintenance_lines(maintenance), *pause_lines(pauses), *notice_lines(notices)):
+        click.echo(f"sslctl: {line}", err=True)
+
+
 def notice_lines(notices: Mapping[NoticeKey, Notice]) -> Iterator[str]:
     """Yield a line for each route and kind whose last notice was not delivered to every URL."""
     yield from (line for _, line in describe_notices(notices))

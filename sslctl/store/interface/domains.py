@@ -32,7 +32,8 @@ class Query:
     `reasons` are codes of the status, of what prevents a renewal, of warnings, or of a step that did not answer; `warnings` are
     codes of warnings alone. `customers` are as in `Domain.customer`, empty for domains without one. `expiring_within` counts from
     now; expired domains are included. `warned` leaves out most of the domains without a warning (`warnings.find_warnings`), and
-    none that has one. `abandoned` leaves out all others (`onboarding.is_abandoned`).
+    none that has one. `abandoned` leaves out all others (`onboarding.is_abandoned`). `needing_within` leaves out most of the
+    domains that need nobody (`needs.find_needs`), and none that does if its renewal is late at most so long before its expiry.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -48,6 +49,7 @@ class Query:
     reasons: tuple[Code, ...] = ()
     customers: tuple[str, ...] = ()
     warnings: tuple[Code, ...] = ()
+    needing_within: timedelta | None = None
 
 
 EVERYTHING = Query()

@@ -74,7 +74,15 @@ def condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
         keys = [f"customer{place}" for place in range(len(query.customers))]
         where.append(f"coalesce({CUSTOMER}, '') IN ({', '.join(f':{key}' for key in keys)})")
         values |= dict(zip(keys, query.customers, strict=True))
-    if query.owners or query.reasons or query.warnings:
+    if query.needing_within is not None:
+        # With a certificate that is not served, the domain may wait for too long.
+        unserved = f"domain.wanted_id IS NOT NULL AND {_IN_SERVICE} IS NULL"
+        acting = _any_of(
+            [_BLAMED, *_WARNINGS], _codes_of([each for each in Owner if each is not Owner.NOBODY])
+        )
+        where.append(f"({acting} OR {status_sql.EXPIRY} <= :needing OR {unserved})")
+        values["needing"] = instant(now + query.needing_within)
+    if query.owners or query.reasons or query.warnings or query.needing_within is not None:
         where += _by_code(query)
         values["text_expires"] = instant(now + TEXT_EXPIRES_SOON)
         values["departed"] = instant(now - DEPARTED_AFTER)

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from sslctl.fleet.troubles import find_time_left, urgency_of
 from sslctl.rules import name_pattern
+from sslctl.rules.expiry import late_within
 from sslctl.rules.model import Domain, Source
+from sslctl.rules.needs import find_needs
 from sslctl.rules.reasons import FINDINGS, REASONS, Code, Owner, Status
+from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.status import derive_status
 from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface import Store
@@ -24,8 +27,9 @@ from sslctl.text import instant
 from tests.support.fakes import START, Clock
 from tests.support.store_backends import Backend, Sql
 
+_RULE = RenewalRule()
 _DAY = 86_400
-_ENDS = (-90 * _DAY, -_DAY, 0, 1, _DAY, 30 * _DAY, 30 * _DAY + 1, 60 * _DAY)
+_ENDS = (-90 * _DAY, -_DAY, 0, 1, _DAY, 5 * _DAY, 7 * _DAY, 30 * _DAY, 30 * _DAY + 1, 60 * _DAY)
 _SINCE = (-8 * _DAY, -7 * _DAY - 1, -7 * _DAY, -7 * _DAY + 1, 0)
 
 
@@ -171,6 +175,10 @@ def test_sql_filters_agree_with_verdicts_and_warnings(
         check(Query(reasons=(code,)), expected)
     for customer in ("", "Acme", "o'neill"):
         check(Query(customers=(customer,)), [each for each in managed if each.customer == customer])
+    # None that needs a person is left out, today or when waiting endangers something.
+    for at in (now, now + timedelta(days=2)):
+        within = Query(needing_within=late_within(_RULE))
+        assert {each for each in managed if find_needs(each, at, _RULE)} <= set(shared.domains(within, at))
     both = Query(owners=(Owner.CUSTOMER, Owner.C4), statuses=(Status.SUCCESS, Status.EXPIRED))
     check(
         both,

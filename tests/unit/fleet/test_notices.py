@@ -33,7 +33,7 @@ def domain(
     return Domain(1, name, (), Source.C4, START, finding=finding, wanted=wanted, serving=serving)
 
 
-def groups_of(*domains: Domain) -> list[Group]:
+def groups_of(*domains: Domain) -> list[Group[Trouble]]:
     troubles = (find_status_trouble(each, START) for each in domains)
     return Groups(each for each in troubles if each is not None).in_order()
 

@@ -1,0 +1,60 @@
+"""The JSON of `sslctl todo`, documented field by field in docs/json.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sslctl.cli.output import json_shapes
+from sslctl.fleet.todo import Task, Todo, by_customer, find_deadline
+from sslctl.rules.next_command import next_command
+from sslctl.rules.status import derive_status
+
+
+def totals(todo: Todo, managed: int) -> dict[str, int]:
+    """Return how many domains need a person, how many were left out, and how many are `managed`."""
+    return {
+        "domains": todo.domains,
+        "snoozed": todo.snoozed,
+        "abandoned": todo.abandoned,
+        "managed": managed,
+    }
+
+
+def groups(todo: Todo, now: datetime) -> Iterator[dict[str, Any]]:
+    """Yield what needs a person: a group for each owner, reason and customer, in the order of the text."""
+    for group in todo.groups:
+        for customer, tasks in by_customer(group.worst).items():
+            yield _group(customer, tasks, now)
+
+
+def _group(customer: str, tasks: list[Task], now: datetime) -> dict[str, Any]:
+    first = tasks[0]
+    return {
+        "owner": first.owner,
+        "code": first.code,
+        "customer": customer or None,
+        "sentence": first.sentence,
+        "next_step": first.next_step,
+        "command": next_command(first.code, first.name),
+        "domains": [_task(task, now) for task in tasks],
+    }
+
+
+def _task(task: Task, now: datetime) -> dict[str, Any]:
+    domain = task.domain
+    return {
+        "domain": domain.name,
+        "status": derive_status(domain, now).status,
+        "warning": task.need.is_warning,
+        "sentence": task.sentence,
+        "deadline": json_shapes.instant(find_deadline(task, now)),
+        "left_seconds": None if task.left is None else int(task.left.total_seconds()),
+        "created_at": json_shapes.instant(domain.created_at),
+        "records": list(map(json_shapes.record, task.need.records)),
+        "link": task.need.link or None,
+        "customer": domain.customer or None,
+        "assignee": domain.remarks.assignee or None,
+        "note": domain.remarks.note or None,
+    }

@@ -1,0 +1,121 @@
+"""The output of `sslctl todo`: the reasons why people are needed, each with its domains by customer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import groupby
+
+import click
+
+from sslctl.cli.output.phrases import coloured
+from sslctl.cli.output.selection import filter_arguments
+from sslctl.cli.output.stdout import printable, write_line, write_lines
+from sslctl.cli.output.width import paragraph
+from sslctl.fleet.todo import Task, Todo, by_customer
+from sslctl.fleet.troubles import Group
+from sslctl.rules.dns_record import DnsRecord
+from sslctl.rules.model import Domain
+from sslctl.rules.next_command import next_command
+from sslctl.rules.reasons import Owner
+from sslctl.rules.singapore import format_duration, format_sgt
+from sslctl.rules.status import derive_status
+from sslctl.store.interface.domains import Query
+
+_NOW = timedelta(0)
+
+
+def write_todo(todo: Todo, filters: Query, now: datetime) -> None:
+    """Write what needs a person, and below it how many domains do and how many were left out."""
+    for owner, groups in groupby(todo.groups, key=lambda group: group.first.owner):
+        write_line(click.style(f"{owner} must act", bold=True))
+        for group in groups:
+            write_lines(_group_lines(group, filters, now))
+        write_line("")
+    write_line(paragraph(summarise(todo)))
+
+
+def summarise(todo: Todo) -> str:
+    """Return in one line how many domains need a person, and how many were left out."""
+    verb = "needs" if todo.domains == 1 else "need"
+    owners = ", ".join(f"{todo.owners[owner]:,} {owner}" for owner in Owner if todo.owners.get(owner))
+    return f"{todo.domains:,} {_domains(todo.domains)} {verb} a person: {owners}.{describe_left_out(todo)}"
+
+
+def describe_left_out(todo: Todo) -> str:
+    """Return how many domains were left out and why, after a blank; empty if none was."""
+    parts = [
+        f"{number:,} {what}"
+        for number, what in ((todo.snoozed, "snoozed"), (todo.abandoned, "abandoned"))
+        if number
+    ]
+    return f" Left out: {', '.join(parts)}." if parts else ""
+
+
+def describe_deadline(domain: Domain, left: timedelta | None, now: datetime) -> str:
+    """Return when the site goes dark, since when it is dark, or how long it has waited for its first certificate.
+
+    `left` is that of `troubles.find_time_left`.
+    """
+    if left is None:
+        age = max(now - domain.created_at, _NOW)
+        return f"never had a certificate, added {format_duration(age)} ago"
+    if domain.in_service is not None and left > _NOW:
+        return f"expires in {format_duration(left)} ({format_sgt(domain.in_service.not_after)})"
+    if left == _NOW and domain.in_service is None:
+        return "dark: nothing is served"
+    return f"dark since {format_sgt(now + left)}, {format_duration(-left)} ago"
+
+
+def describe_record(record: DnsRecord) -> str:
+    """Return a DNS record to set, as one line that can be copied."""
+    current = ", ".join(record.current) or "none"
+    return printable(f"{record.type} {record.name} → {', '.join(record.needed)} (now {current})")
+
+
+def _group_lines(group: Group[Task], filters: Query, now: datetime) -> Iterator[str]:
+    first = group.first
+    yield paragraph(
+        f"{click.style(first.code, bold=True)}, {group.number:,} {_domains(group.number)}: {first.next_step}",
+        "  ",
+    )
+    yield f"  next: {next_command(first.code, first.name)}"
+    sentence = ""
+    customers = by_customer(group.worst)
+    for customer, tasks in customers.items():
+        if customer or len(customers) > 1:
+            yield paragraph(f"customer {customer}" if customer else "without a customer", "  ")
+        for task in tasks:
+            yield from _task_lines(task, now, previous=sentence)
+            sentence = "" if task.need.records else task.sentence
+    left = group.number - len(group.worst)
+    if left:
+        yield f"  and {left:,} more: {_command_for_all(first, filters)}"
+
+
+def _task_lines(task: Task, now: datetime, previous: str) -> Iterator[str]:
+    """Yield the lines of `task`, without its sentence if that is the `previous` one too."""
+    domain, remarks = task.domain, task.domain.remarks
+    status = coloured(derive_status(domain, now).status)
+    yield paragraph(f"{task.name}: {status}, {describe_deadline(domain, task.left, now)}", "    ")
+    # Not wrapped, so that each record can be copied.
+    yield from (f"      {describe_record(record)}" for record in task.need.records)
+    if not task.need.records and task.sentence != previous:
+        yield paragraph(printable(task.sentence), "      ")
+    if task.need.link:
+        yield f"      open: {task.need.link}"
+    notes = [f"assigned to {remarks.assignee}"] if remarks.assignee else []
+    notes += [f"note: {remarks.note}"] if remarks.note else []
+    if notes:
+        yield paragraph("; ".join(notes), "      ")
+
+
+def _command_for_all(task: Task, filters: Query) -> str:
+    """Return the command that shows every domain of the group of `task`."""
+    query = replace(filters, owners=(task.owner,), reasons=(task.code,))
+    return f"sslctl todo {filter_arguments(query)} --all"
+
+
+def _domains(number: int) -> str:
+    return "domain" if number == 1 else "domains"

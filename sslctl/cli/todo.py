@@ -1,0 +1,60 @@
+"""`sslctl todo`."""
+
+from __future__ import annotations
+
+import click
+
+from sslctl.app import App
+from sslctl.cli.options import filter_options, json_option
+from sslctl.cli.output import json_shapes, json_todo, warnings
+from sslctl.cli.output.selection import describe_query, describe_similar
+from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.cli.output.todo import describe_left_out, write_todo
+from sslctl.fleet.todo import Todo, find_todo
+from sslctl.fleet.troubles import MOST_NAMES
+from sslctl.store.interface.domains import EVERYTHING, Query
+
+
+@click.command("todo")
+@filter_options
+@click.option(
+    "--all", "show_all", is_flag=True, help="Show every domain, not only the 10 most urgent of each reason."
+)
+@json_option
+@click.pass_obj
+def command(app: App, *, filters: Query, show_all: bool, as_json: bool) -> None:
+    """Show everything that needs a person: by who must act, then by reason and customer, the most urgent first.
+
+    Each domain is shown with the time at which its site goes dark, the DNS record to set, and each reason with the next command.
+    Domains that never had a certificate come last, the oldest first.
+
+    A domain in Success is shown too, if it has a warning that a person must act on. What only waits is not shown before waiting
+    endangers something. Snoozed and abandoned domains are counted only. --owner, --reason and --warning select among the
+    reasons of a domain.
+    """
+    app.only_reads = True
+    now = app.clock()
+    most = None if show_all or as_json else MOST_NAMES
+    todo = find_todo(app.store, filters, now, app.renewal, most)
+    maintenance, paused = app.store.maintenance_pause(now), app.store.pauses(now)
+    if as_json:
+        head = json_shapes.envelope(totals=json_todo.totals(todo, app.store.count_managed()))
+        write_json_list(head, "groups", json_todo.groups(todo, now))
+        return
+    warnings.print_standing(maintenance, paused, app.store.notices())
+    if todo.groups:
+        write_todo(todo, filters, now)
+    else:
+        write_line(_empty(app, todo, filters))
+
+
+def _empty(app: App, todo: Todo, filters: Query) -> str:
+    left_out = describe_left_out(todo)
+    if filters != EVERYTHING:
+        asked = f"Nothing needs a person: {describe_query(filters)}"
+        return f"{asked}{describe_similar(app.store, filters)}.{left_out}"
+    managed = app.store.count_managed()
+    if not managed:
+        return "Nothing needs a person: no domains are managed yet. Add one with `sslctl add DOMAIN`."
+    others = "the other" if left_out else "each of the"
+    return f"Nothing needs a person: {others} {managed - todo.snoozed - todo.abandoned:,} managed domains is well or only waits.{left_out}"

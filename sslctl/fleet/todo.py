@@ -1,0 +1,104 @@
+"""Everything that needs a person, in groups by owner and reason, the most urgent first.
+
+A domain is in one group for each reason why it needs a person (`rules.needs`). A domain that is abandoned or snoozed is only counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sslctl.fleet.troubles import MOST_NAMES, Group, Groups, Trouble, find_time_left
+from sslctl.rules.expiry import late_within
+from sslctl.rules.model import Domain
+from sslctl.rules.needs import Need, find_needs
+from sslctl.rules.onboarding import is_abandoned
+from sslctl.rules.reasons import Owner
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.snoozing import is_snoozed
+from sslctl.store.interface.domains import Domains, Query, Sort
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Trouble):
+    """A reason why `domain` needs a person."""
+
+    domain: Domain
+    need: Need
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """What needs a person, in the order of `Groups`.
+
+    `domains` counts the domains, each once, and `owners` those for which each owner must act. `snoozed` and `abandoned` count those
+    that would be among them otherwise.
+    """
+
+    groups: list[Group[Task]]
+    domains: int
+    owners: Mapping[Owner, int]
+    snoozed: int
+    abandoned: int
+
+
+def find_todo(
+    store: Domains, filters: Query, now: datetime, rule: RenewalRule, most: int | None = MOST_NAMES
+) -> Todo:
+    """Return what needs a person at `now`, of what `filters` select; each group has the `most` urgent domains, or all for None.
+
+    Owners, reasons and warnings select reasons why a person is needed, the other filters domains.
+    """
+    query = replace(
+        filters, owners=(), reasons=(), warnings=(), sort=Sort.URGENCY, needing_within=late_within(rule)
+    )  # fmt: skip
+    groups: Groups[Task] = Groups(most=most)
+    number = snoozed = abandoned = 0
+    owners: Counter[Owner] = Counter()
+    for domain in store.domains(query, now):
+        needs = [each for each in find_needs(domain, now, rule) if _is_selected(each, filters)]
+        if not needs:
+            continue
+        if is_snoozed(domain, now):
+            snoozed += 1
+        elif is_abandoned(domain, now):
+            abandoned += 1
+        else:
+            number += 1
+            owners.update({need.owner for need in needs})
+            for task in _tasks(domain, needs, now):
+                groups.add(task)
+    return Todo(groups.in_order(), number, owners, snoozed, abandoned)
+
+
+def by_customer(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """Return `tasks` by customer, empty for none, in their order."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        found.setdefault(task.domain.customer, []).append(task)
+    return found
+
+
+def find_deadline(task: Task, now: datetime) -> datetime | None:
+    """Return when the site goes dark, or has gone dark; None if that is not known, or there never was a certificate."""
+    if task.left is None or (task.domain.in_service is None and not task.left):
+        return None
+    return now + task.left
+
+
+def _is_selected(need: Need, filters: Query) -> bool:
+    return (
+        (not filters.owners or need.owner in filters.owners)
+        and (not filters.reasons or need.code in filters.reasons)
+        and (not filters.warnings or (need.is_warning and need.code in filters.warnings))
+    )
+
+
+def _tasks(domain: Domain, needs: Iterable[Need], now: datetime) -> Iterator[Task]:
+    left: timedelta | None = find_time_left(domain, now)
+    for need in needs:
+        yield Task(
+            domain.name, "", need.code, need.code, None, need.owner, need.sentence, need.next_step, left, domain, need
+        )  # fmt: skip

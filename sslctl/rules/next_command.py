@@ -1,0 +1,42 @@
+"""The next command for each reason why a domain needs a person: one that can be pasted. Pure functions.
+
+The table of reasons says in words what must be done; this is what an operator types first.
+"""
+
+from __future__ import annotations
+
+from sslctl.rules.reasons import Code
+
+# The cause concerns many domains: the configuration, this machine, C4's token, or limits of the CA.
+_WITHOUT_NAME = {
+    Code.CA_RATE_LIMITED: "sslctl pauses",
+    Code.BUDGET_HELD: "sslctl pauses",
+    Code.MAINTENANCE: "sslctl pauses",
+    Code.UPLOAD_PAUSED: "sslctl pauses",
+    Code.CA_REFUSED: "sslctl doctor",
+    Code.ISSUER_FAILED: "sslctl doctor",
+    Code.CLOCK_WRONG: "sslctl doctor",
+    Code.RESOLVERS_DISAGREE: "sslctl doctor",
+    Code.C4_TOKEN_REFUSED: "sslctl doctor",
+    Code.C4_UNAUTHORIZED: "sslctl doctor",
+    Code.SUFFIX_UNKNOWN: "sslctl doctor",
+}
+_WITH_NAME = {
+    # A decision between two certificates, or a link to open: all facts first.
+    Code.CA_PAUSED: "sslctl view",
+    Code.CERT_WORSE: "sslctl view",
+    Code.PAIR_WORSE: "sslctl view",
+    Code.KEY_MISSING: "sslctl view",
+    Code.TEXT_EXPIRES: "sslctl view",
+    Code.FOREIGN_TEXT: "sslctl adopt",
+    Code.OTHER_CERTIFICATE: "sslctl adopt",
+    Code.TEXT_MISSING: "sslctl add",
+}
+
+
+def next_command(code: Code, name: str) -> str:
+    """Return the command for the domain `name`, which needs a person because of `code`."""
+    if code in _WITHOUT_NAME:
+        return _WITHOUT_NAME[code]
+    command = _WITH_NAME.get(code, "sslctl recheck")
+    return f"{command} {name}"
