@@ -9,7 +9,7 @@ from sslctl.cli.options import filter_options, json_option
 from sslctl.cli.output import json_shapes, json_todo, warnings
 from sslctl.cli.output.selection import describe_query, describe_similar
 from sslctl.cli.output.stdout import write_json_list, write_line
-from sslctl.cli.output.todo import describe_left_out, write_todo
+from sslctl.cli.output.todo import write_todo
 from sslctl.fleet.todo import Todo, find_todo
 from sslctl.fleet.troubles import MOST_NAMES
 from sslctl.store.interface.domains import EVERYTHING, Query
@@ -49,12 +49,12 @@ def command(app: App, *, filters: Query, show_all: bool, as_json: bool) -> None:
 
 
 def _empty(app: App, todo: Todo, filters: Query) -> str:
-    left_out = describe_left_out(todo)
+    managed, left_out = app.store.count_managed(), todo.left_out
     if filters != EVERYTHING:
-        asked = f"Nothing needs a person: {describe_query(filters)}"
-        return f"{asked}{describe_similar(app.store, filters)}.{left_out}"
-    managed = app.store.count_managed()
-    if not managed:
-        return "Nothing needs a person: no domains are managed yet. Add one with `sslctl add DOMAIN`."
-    others = "the other" if left_out else "each of the"
-    return f"Nothing needs a person: {others} {managed - todo.snoozed - todo.abandoned:,} managed domains is well or only waits.{left_out}"
+        text = f"Nothing needs a person: {describe_query(filters)}{describe_similar(app.store, filters)}."
+    elif not managed:
+        text = "Nothing needs a person: no domains are managed yet. Add one with `sslctl add DOMAIN`."
+    else:
+        others = managed - left_out.snoozed - left_out.abandoned
+        text = f"Nothing needs a person: {others:,} managed {'domain is' if others == 1 else 'domains are'} well or only waiting."
+    return f"{text} {left_out.describe()}".rstrip()

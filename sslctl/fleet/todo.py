@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from sslctl.fleet.left_out import LeftOut
 from sslctl.fleet.troubles import MOST_NAMES, Group, Groups, Trouble, find_time_left
 from sslctl.rules.expiry import late_within
 from sslctl.rules.model import Domain
 from sslctl.rules.needs import Need, find_needs
-from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.reasons import Owner
 from sslctl.rules.renewal import RenewalRule
-from sslctl.rules.snoozing import is_snoozed
 from sslctl.store.interface.domains import Domains, Query, Sort
 
 
@@ -33,15 +32,14 @@ class Task(Trouble):
 class Todo:
     """What needs a person, in the order of `Groups`.
 
-    `domains` counts the domains, each once, and `owners` those for which each owner must act. `snoozed` and `abandoned` count those
-    that would be among them otherwise.
+    `domains` counts the domains, each once, and `owners` those for which each owner must act. `left_out` are those that would be
+    among them otherwise.
     """
 
     groups: list[Group[Task]]
     domains: int
     owners: Mapping[Owner, int]
-    snoozed: int
-    abandoned: int
+    left_out: LeftOut
 
 
 def find_todo(
@@ -55,22 +53,17 @@ def find_todo(
         filters, owners=(), reasons=(), warnings=(), sort=Sort.URGENCY, needing_within=late_within(rule)
     )  # fmt: skip
     groups: Groups[Task] = Groups(most=most)
-    number = snoozed = abandoned = 0
+    number, left_out = 0, LeftOut()
     owners: Counter[Owner] = Counter()
     for domain in store.domains(query, now):
         needs = [each for each in find_needs(domain, now, rule) if _is_selected(each, filters)]
-        if not needs:
+        if not needs or left_out.counts(domain, now):
             continue
-        if is_snoozed(domain, now):
-            snoozed += 1
-        elif is_abandoned(domain, now):
-            abandoned += 1
-        else:
-            number += 1
-            owners.update({need.owner for need in needs})
-            for task in _tasks(domain, needs, now):
-                groups.add(task)
-    return Todo(groups.in_order(), number, owners, snoozed, abandoned)
+        number += 1
+        owners.update({need.owner for need in needs})
+        for task in _tasks(domain, needs, now):
+            groups.add(task)
+    return Todo(groups.in_order(), number, owners, left_out)
 
 
 def by_customer(tasks: Iterable[Task]) -> dict[str, list[Task]]:

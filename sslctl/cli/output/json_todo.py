@@ -16,8 +16,8 @@ def totals(todo: Todo, managed: int) -> dict[str, int]:
     """Return how many domains need a person, how many were left out, and how many are `managed`."""
     return {
         "domains": todo.domains,
-        "snoozed": todo.snoozed,
-        "abandoned": todo.abandoned,
+        "snoozed": todo.left_out.snoozed,
+        "abandoned": todo.left_out.abandoned,
         "managed": managed,
     }
 

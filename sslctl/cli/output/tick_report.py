@@ -14,6 +14,7 @@ from sslctl.cli.output.stdout import write_line, write_lines
 from sslctl.cli.output.unwell import find_trouble, write_unwell
 from sslctl.cli.output.width import paragraph
 from sslctl.errors import StateBusy
+from sslctl.fleet.left_out import is_left_out
 from sslctl.fleet.tick_result import TickResult
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert
@@ -36,7 +37,7 @@ class _Line:
 
 def write_tick(store: Domains, result: TickResult) -> None:
     """Write everything that the tick has to report."""
-    _write(store, result, find_facts(store, result), ())
+    _write(store, result, find_facts(store, result), (), repeated=())
 
 
 def write_news(store: Domains, result: TickResult, facts: Sequence[Fact], news: News) -> None:
@@ -52,15 +53,19 @@ def write_news(store: Domains, result: TickResult, facts: Sequence[Fact], news: 
     left = len(facts) - len(news.facts)
     if left:
         lines.append(f"Not repeated, because it was printed in the last day: {left} more; see `sslctl list`")
-    _write(store, result, news.facts, lines)
+    repeated = {fact.subject for fact in facts} - {fact.subject for fact in news.facts}
+    _write(store, result, news.facts, lines, repeated=repeated)
 
 
 def find_facts(store: Domains, result: TickResult) -> list[Fact]:
-    """Return all that the tick has to report: what concerns many domains, then the domains that are not well."""
+    """Return all that the tick has to report: what concerns many domains, then the domains that are not well.
+
+    Domains that are snoozed or abandoned are none.
+    """
     facts = [fact for line in _find_lines(result) for fact in line.facts]
     for domain in store.domains_named([name for name in result.unwell if name not in result.errors]):
         trouble = find_trouble(domain, result.at)
-        if trouble is not None:
+        if trouble is not None and not is_left_out(domain, result.at):
             facts.append(Fact(Kind.DOMAIN, domain.name, f"{trouble.heading} {trouble.code}"))
     facts += [
         Fact(Kind.DOMAIN, name, type(result.errors[name]).__name__)
@@ -91,8 +96,15 @@ def find_lasting(
     return lasting & absent
 
 
-def _write(store: Domains, result: TickResult, facts: Collection[Fact], more: Sequence[str]) -> None:
-    """Write the tick's report of `facts`, and the lines `more` before the domains."""
+def _write(
+    store: Domains,
+    result: TickResult,
+    facts: Collection[Fact],
+    more: Sequence[str],
+    *,
+    repeated: Collection[str],
+) -> None:
+    """Write the tick's report of `facts`, and the lines `more` before the domains, which do not include those `repeated`."""
     printed = set(facts)
     unwell = len(result.unwell)
     done = (
@@ -105,9 +117,8 @@ def _write(store: Domains, result: TickResult, facts: Collection[Fact], more: Se
         line.text for line in _find_lines(result) if not line.facts or not printed.isdisjoint(line.facts)
     )
     write_lines(more)
-    names = {fact.subject for fact in facts if fact.kind is Kind.DOMAIN}
-    shown = [name for name in result.unwell if name in names and name not in result.errors]
-    write_unwell(store.domains_named(shown), len(shown), result.at)
+    shown = [name for name in result.unwell if name not in repeated and name not in result.errors]
+    write_unwell(store.domains_named(shown), result.at)
 
 
 def _print_errors(result: TickResult, subjects: Collection[str]) -> None:

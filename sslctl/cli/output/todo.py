@@ -40,17 +40,7 @@ def summarise(todo: Todo) -> str:
     """Return in one line how many domains need a person, and how many were left out."""
     verb = "needs" if todo.domains == 1 else "need"
     owners = ", ".join(f"{todo.owners[owner]:,} {owner}" for owner in Owner if todo.owners.get(owner))
-    return f"{todo.domains:,} {_domains(todo.domains)} {verb} a person: {owners}.{describe_left_out(todo)}"
-
-
-def describe_left_out(todo: Todo) -> str:
-    """Return how many domains were left out and why, after a blank; empty if none was."""
-    parts = [
-        f"{number:,} {what}"
-        for number, what in ((todo.snoozed, "snoozed"), (todo.abandoned, "abandoned"))
-        if number
-    ]
-    return f" Left out: {', '.join(parts)}." if parts else ""
+    return f"{todo.domains:,} {_domains(todo.domains)} {verb} a person: {owners}. {todo.left_out.describe()}".rstrip()
 
 
 def describe_deadline(domain: Domain, left: timedelta | None, now: datetime) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain, islice
 
 from sslctl.cli.output.outcomes import write_outcome
 from sslctl.cli.output.phrases import coloured
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.width import paragraph
+from sslctl.fleet.left_out import LeftOut
 from sslctl.fleet.troubles import (
     MOST_NAMES,
     Group,
@@ -31,12 +33,24 @@ _FEW = 10
 _MOST_GROUPS = 7
 
 
-def write_unwell(domains: Iterable[Domain], number: int, now: datetime) -> None:
-    """Write the `number` domains, the most urgent first, each with its next step; more than 10 in groups by reason."""
-    if number <= _FEW:
-        for domain in sorted(domains, key=lambda domain: urgency_of(find_time_left(domain, now))):
+def write_unwell(domains: Iterable[Domain], now: datetime) -> None:
+    """Write `domains`, the most urgent first, each with its next step; more than 10 in groups by reason.
+
+    Snoozed and abandoned ones are only counted, as in `sslctl todo`.
+    """
+    left_out = LeftOut()
+    shown = (domain for domain in domains if not left_out.counts(domain, now))
+    first = list(islice(shown, _FEW + 1))
+    if len(first) > _FEW:
+        _write_groups(chain(first, shown), now)
+    else:
+        for domain in sorted(first, key=lambda domain: urgency_of(find_time_left(domain, now))):
             write_outcome(domain, now)
-        return
+    if left_out.describe():
+        write_line(left_out.describe())
+
+
+def _write_groups(domains: Iterable[Domain], now: datetime) -> None:
     found = (find_trouble(domain, now) for domain in domains)
     groups = Groups(trouble for trouble in found if trouble is not None).in_order()
     if len(groups) > _MOST_GROUPS:

@@ -11,6 +11,7 @@ from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code
 from tests.support import words
 from tests.support.cdn import SUFFIX, Cdn
+from tests.support.command_line import Terminal, run
 
 AWAY, MOVED, OTHER, ROUTE, NEW, WAITS, WELL = (
     f"{label}.example.com" for label in ("away", "moved", "other", "route", "new", "waits", "well")
@@ -176,7 +177,7 @@ def test_todo_without_anything_to_do_is_one_sentence(cdn: Cdn) -> None:
     cdn.sslctl("add", WELL)
     cdn.sslctl("add", "--no-wait", NEW)
     assert cdn.sslctl("todo").stdout == (
-        "Nothing needs a person: each of the 2 managed domains is well or only waits.\n"
+        "Nothing needs a person: 2 managed domains are well or only waiting.\n"
     )
     assert cdn.sslctl("todo", "--customer", "acme ltd").stdout == (
         "Nothing needs a person: --customer 'acme ltd'. Customers with a similar name: Acme Ltd.\n"
@@ -213,3 +214,23 @@ def test_large_group_shows_the_most_urgent_and_the_command_that_shows_all(cdn: C
     (command,) = [line for line in filtered.stdout.splitlines() if "more: " in line]
     everything = cdn.sslctl(*shlex.split(command.partition(": ")[2])[1:]).stdout
     assert {name for name in [*served, *never] if f"    {name}: " in everything} == {*served}
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_todo_fits_the_terminal_and_keeps_records_and_commands_whole(fleet: Cdn, columns: int) -> None:
+    with Terminal(fleet, "todo", columns=columns) as terminal:
+        assert terminal.end() == 0
+    whole = [f"CNAME {name} → {name}.{SUFFIX} (now elsewhere.example.org)" for name in (MOVED, AWAY)]
+    whole.append(f"next: sslctl adopt {OTHER}")
+    stripped = [line.strip() for line in terminal.lines]
+    assert set(whole) <= set(stripped)
+    assert all(len(line) <= columns for line in terminal.lines if line.strip() not in whole)
+    assert "\x1b[" in terminal.screen
+
+
+def test_todo_in_a_file_has_no_colour_and_an_arrow_that_the_locale_can_write(fleet: Cdn) -> None:
+    ascii_only = run(fleet, "todo", "--customer", "Acme Ltd", PYTHONIOENCODING="ascii")
+    assert f"      CNAME {MOVED} -> {MOVED}.{SUFFIX} (now elsewhere.example.org)\n" in ascii_only.stdout
+    assert "\x1b" not in ascii_only.stdout
+    assert "\\u2192" not in ascii_only.stdout
+    assert f"CNAME {MOVED} → " in run(fleet, "todo", PYTHONIOENCODING="utf-8").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from sslctl.cli.output.unwell import write_unwell
 from sslctl.rules.model import Certificate, Domain, Finding, Source, Unconfirmed
 from sslctl.rules.reasons import REASONS, Code, Status
+from sslctl.rules.remarks import Remarks
+from sslctl.rules.snoozing import make_snooze
 from tests.support.fakes import START
 from tests.support.store_cases import leaf
 
@@ -28,7 +31,7 @@ def domain(number: int, code: Code, days: float | None) -> Domain:
 
 
 def lines(capsys: pytest.CaptureFixture[str], *domains: Domain) -> list[str]:
-    write_unwell(iter(domains), len(domains), START)
+    write_unwell(iter(domains), START)
     return capsys.readouterr().out.splitlines()
 
 
@@ -73,3 +76,21 @@ def test_domains_that_could_not_be_confirmed_are_counted_without_a_command(
     found = lines(capsys, *domains)
     assert found[0] == "Success, not confirmed, C4_UNANSWERED: 12 domains"
     assert "sslctl list" not in "\n".join(found)
+
+
+def test_snoozed_and_abandoned_domains_are_only_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    snoozed = domain(1, Code.NXDOMAIN, 30)
+    snooze = make_snooze(snoozed, START + timedelta(days=5), START)
+    snoozed = replace(snoozed, remarks=Remarks(snooze=snooze))
+    abandoned = replace(domain(2, Code.NXDOMAIN, None), created_at=START - timedelta(days=30))
+    few = [domain(3 + number, Code.NXDOMAIN, 20) for number in range(10)]
+    found = lines(capsys, *few, snoozed, abandoned)
+    assert [line.split(":")[0] for line in found if not line.startswith(" ")] == [
+        *(each.name for each in few),
+        "Left out",
+    ]
+    assert found[-1] == "Left out: 1 snoozed, 1 abandoned."
+    found = lines(capsys, *few, domain(13, Code.NXDOMAIN, 20), snoozed, abandoned)
+    assert found[0] == "Failure NXDOMAIN: 11 domains"
+    assert found[-1] == "Left out: 1 snoozed, 1 abandoned."
+    assert lines(capsys, snoozed) == ["Left out: 1 snoozed."]
