@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sslctl.fleet.todo import find_todo
@@ -137,6 +137,20 @@ def shared(shared_backend: Backend) -> Iterator[Store]:
     store.close()
 
 
+# A certificate that is not served, which C4 activates; one that is held back and expires; and one that nothing was tried for.
+_PLAIN = Facts(
+    source=Source.C4, deleted=False, code=None, wanted=5 * _DAY, serving=None, same=True, foreign=None,
+    unconfirmed=None, suspicion=None, caution=None, customer="",
+)  # fmt: skip
+_WAITING = [
+    replace(_PLAIN, code=Code.C4_ACTIVATING, wanted=60 * _DAY, same=False),
+    replace(_PLAIN, code=Code.BUDGET_HELD),
+    _PLAIN,
+    replace(_PLAIN, source=Source.TEXT, wanted=7 * _DAY),
+]
+
+
+@example(stored=_WAITING, now=START)
 @given(stored=st.lists(_facts, min_size=4, max_size=12), now=_now)
 @settings(max_examples=200, deadline=None)
 def test_sql_filters_agree_with_verdicts_and_warnings(
