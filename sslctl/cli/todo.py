@@ -49,12 +49,12 @@ def command(app: App, *, filters: Query, show_all: bool, as_json: bool) -> None:
 
 
 def _empty(app: App, todo: Todo, filters: Query) -> str:
-    managed, left_out = app.store.count_managed(), todo.left_out
+    managed, hidden = app.store.count_managed(), todo.hidden
     if filters != EVERYTHING:
         text = f"Nothing needs a person: {describe_query(filters)}{describe_similar(app.store, filters)}."
     elif not managed:
         text = "Nothing needs a person: no domains are managed yet. Add one with `sslctl add DOMAIN`."
     else:
-        others = managed - left_out.snoozed - left_out.abandoned
+        others = managed - hidden.snoozed - hidden.abandoned
         text = f"Nothing needs a person: {others:,} managed {'domain is' if others == 1 else 'domains are'} well or only waiting."
-    return f"{text} {left_out.describe()}".rstrip()
+    return f"{text} {hidden.describe()}".rstrip()

@@ -1,6 +1,6 @@
 """Everything that needs a person, in groups by owner and reason, the most urgent first.
 
-A domain is in one group for each reason why it needs a person (`rules.needs`). A domain that is abandoned or snoozed is only counted.
+A domain is in one group for each reason why it needs a person (`rules.concerns`). A domain that is abandoned or snoozed is only counted.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sslctl.fleet.left_out import LeftOut
+from sslctl.fleet.hidden import Hidden
 from sslctl.fleet.troubles import MOST_NAMES, Group, Groups, Trouble, find_time_left
+from sslctl.rules.concerns import Concern, find_concerns
 from sslctl.rules.expiry import late_within
 from sslctl.rules.model import Domain
-from sslctl.rules.needs import Need, find_needs
 from sslctl.rules.reasons import Owner
 from sslctl.rules.renewal import RenewalRule
 from sslctl.store.interface.domains import Domains, Query, Sort
@@ -25,21 +25,21 @@ class Task(Trouble):
     """A reason why `domain` needs a person."""
 
     domain: Domain
-    need: Need
+    concern: Concern
 
 
 @dataclass(frozen=True, slots=True)
 class Todo:
     """What needs a person, in the order of `Groups`.
 
-    `domains` counts the domains, each once, and `owners` those for which each owner must act. `left_out` are those that would be
+    `domains` counts the domains, each once, and `owners` those for which each owner must act. `hidden` are those that would be
     among them otherwise.
     """
 
     groups: list[Group[Task]]
     domains: int
     owners: Mapping[Owner, int]
-    left_out: LeftOut
+    hidden: Hidden
 
 
 def find_todo(
@@ -53,17 +53,17 @@ def find_todo(
         filters, owners=(), reasons=(), warnings=(), sort=Sort.URGENCY, needing_within=late_within(rule)
     )  # fmt: skip
     groups: Groups[Task] = Groups(most=most)
-    number, left_out = 0, LeftOut()
+    number, hidden = 0, Hidden()
     owners: Counter[Owner] = Counter()
     for domain in store.domains(query, now):
-        needs = [each for each in find_needs(domain, now, rule) if _is_selected(each, filters)]
-        if not needs or left_out.counts(domain, now):
+        concerns = [each for each in find_concerns(domain, now, rule) if _is_selected(each, filters)]
+        if not concerns or hidden.counts(domain, now):
             continue
         number += 1
-        owners.update({need.owner for need in needs})
-        for task in _tasks(domain, needs, now):
+        owners.update({concern.owner for concern in concerns})
+        for task in _tasks(domain, concerns, now):
             groups.add(task)
-    return Todo(groups.in_order(), number, owners, left_out)
+    return Todo(groups.in_order(), number, owners, hidden)
 
 
 def by_customer(tasks: Iterable[Task]) -> dict[str, list[Task]]:
@@ -81,17 +81,17 @@ def find_deadline(task: Task, now: datetime) -> datetime | None:
     return now + task.left
 
 
-def _is_selected(need: Need, filters: Query) -> bool:
+def _is_selected(concern: Concern, filters: Query) -> bool:
     return (
-        (not filters.owners or need.owner in filters.owners)
-        and (not filters.reasons or need.code in filters.reasons)
-        and (not filters.warnings or (need.is_warning and need.code in filters.warnings))
+        (not filters.owners or concern.owner in filters.owners)
+        and (not filters.reasons or concern.code in filters.reasons)
+        and (not filters.warnings or (concern.is_warning and concern.code in filters.warnings))
     )
 
 
-def _tasks(domain: Domain, needs: Iterable[Need], now: datetime) -> Iterator[Task]:
+def _tasks(domain: Domain, concerns: Iterable[Concern], now: datetime) -> Iterator[Task]:
     left: timedelta | None = find_time_left(domain, now)
-    for need in needs:
+    for concern in concerns:
         yield Task(
-            domain.name, "", need.code, need.code, None, need.owner, need.sentence, need.next_step, left, domain, need
+            domain.name, "", concern.code, concern.code, None, concern.owner, concern.sentence, concern.next_step, left, domain, concern
         )  # fmt: skip

@@ -5,7 +5,9 @@ The table of reasons says in words what must be done; this is what an operator t
 
 from __future__ import annotations
 
-from sslctl.rules.reasons import Code
+from collections.abc import Sequence
+
+from sslctl.rules.reasons import REASONS, Code, Owner
 
 # The cause concerns many domains: the configuration, this machine, C4's token, or limits of the CA.
 _WITHOUT_NAME = {
@@ -27,16 +29,19 @@ _WITH_NAME = {
     Code.CERT_WORSE: "sslctl view",
     Code.PAIR_WORSE: "sslctl view",
     Code.KEY_MISSING: "sslctl view",
-    Code.TEXT_EXPIRES: "sslctl view",
     Code.FOREIGN_TEXT: "sslctl adopt",
     Code.OTHER_CERTIFICATE: "sslctl adopt",
     Code.TEXT_MISSING: "sslctl add",
 }
 
 
-def next_command(code: Code, name: str) -> str:
-    """Return the command for the domain `name`, which needs a person because of `code`."""
+def next_command(code: Code, names: Sequence[str]) -> str:
+    """Return the command for the domains `names` of one customer, which need a person because of `code`, the most urgent first.
+
+    A text to the customer is about all of them, anything else about the first one: each is a decision.
+    """
     if code in _WITHOUT_NAME:
         return _WITHOUT_NAME[code]
-    command = _WITH_NAME.get(code, "sslctl recheck")
-    return f"{command} {name}"
+    if REASONS[code].owner is Owner.CUSTOMER:
+        return f"sslctl message {' '.join(names)}"
+    return f"{_WITH_NAME.get(code, 'sslctl recheck')} {names[0]}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from sslctl.cli.output import json_shapes
 from sslctl.fleet.todo import Task, Todo, by_customer, find_deadline
+from sslctl.fleet.troubles import MOST_NAMES
 from sslctl.rules.next_command import next_command
 from sslctl.rules.status import derive_status
 
@@ -16,8 +17,8 @@ def totals(todo: Todo, managed: int) -> dict[str, int]:
     """Return how many domains need a person, how many were left out, and how many are `managed`."""
     return {
         "domains": todo.domains,
-        "snoozed": todo.left_out.snoozed,
-        "abandoned": todo.left_out.abandoned,
+        "snoozed": todo.hidden.snoozed,
+        "abandoned": todo.hidden.abandoned,
         "managed": managed,
     }
 
@@ -37,7 +38,7 @@ def _group(customer: str, tasks: list[Task], now: datetime) -> dict[str, Any]:
         "customer": customer or None,
         "sentence": first.sentence,
         "next_step": first.next_step,
-        "command": next_command(first.code, first.name),
+        "command": next_command(first.code, [task.name for task in tasks[:MOST_NAMES]]),
         "domains": [_task(task, now) for task in tasks],
     }
 
@@ -47,13 +48,13 @@ def _task(task: Task, now: datetime) -> dict[str, Any]:
     return {
         "domain": domain.name,
         "status": derive_status(domain, now).status,
-        "warning": task.need.is_warning,
+        "warning": task.concern.is_warning,
         "sentence": task.sentence,
         "deadline": json_shapes.instant(find_deadline(task, now)),
         "left_seconds": None if task.left is None else int(task.left.total_seconds()),
         "created_at": json_shapes.instant(domain.created_at),
-        "records": list(map(json_shapes.record, task.need.records)),
-        "link": task.need.link or None,
+        "records": list(map(json_shapes.record, task.concern.records)),
+        "link": task.concern.link or None,
         "customer": domain.customer or None,
         "assignee": domain.remarks.assignee or None,
         "note": domain.remarks.note or None,

@@ -14,7 +14,7 @@ from sslctl.cli.output.selection import filter_arguments
 from sslctl.cli.output.stdout import printable, write_line, write_lines
 from sslctl.cli.output.width import paragraph
 from sslctl.fleet.todo import Task, Todo, by_customer
-from sslctl.fleet.troubles import Group
+from sslctl.fleet.troubles import MOST_NAMES, Group
 from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.model import Domain
 from sslctl.rules.next_command import next_command
@@ -40,7 +40,7 @@ def summarise(todo: Todo) -> str:
     """Return in one line how many domains need a person, and how many were left out."""
     verb = "needs" if todo.domains == 1 else "need"
     owners = ", ".join(f"{todo.owners[owner]:,} {owner}" for owner in Owner if todo.owners.get(owner))
-    return f"{todo.domains:,} {_domains(todo.domains)} {verb} a person: {owners}. {todo.left_out.describe()}".rstrip()
+    return f"{todo.domains:,} {_domains(todo.domains)} {verb} a person: {owners}. {todo.hidden.describe()}".rstrip()
 
 
 def describe_deadline(domain: Domain, left: timedelta | None, now: datetime) -> str:
@@ -70,15 +70,18 @@ def _group_lines(group: Group[Task], filters: Query, now: datetime) -> Iterator[
         f"{click.style(first.code, bold=True)}, {group.number:,} {_domains(group.number)}: {first.next_step}",
         "  ",
     )
-    yield f"  next: {next_command(first.code, first.name)}"
+    if first.owner is not Owner.CUSTOMER:
+        yield f"  next: {next_command(first.code, [first.name])}"
     sentence = ""
     customers = by_customer(group.worst)
     for customer, tasks in customers.items():
         if customer or len(customers) > 1:
             yield paragraph(f"customer {customer}" if customer else "without a customer", "  ")
+        if first.owner is Owner.CUSTOMER:
+            yield f"    next: {next_command(first.code, [task.name for task in tasks[:MOST_NAMES]])}"
         for task in tasks:
             yield from _task_lines(task, now, previous=sentence)
-            sentence = "" if task.need.records else task.sentence
+            sentence = "" if task.concern.records else task.sentence
     left = group.number - len(group.worst)
     if left:
         yield f"  and {left:,} more: {_command_for_all(first, filters)}"
@@ -90,11 +93,11 @@ def _task_lines(task: Task, now: datetime, previous: str) -> Iterator[str]:
     status = coloured(derive_status(domain, now).status)
     yield paragraph(f"{task.name}: {status}, {describe_deadline(domain, task.left, now)}", "    ")
     # Not wrapped, so that each record can be copied.
-    yield from (f"      {describe_record(record)}" for record in task.need.records)
-    if not task.need.records and task.sentence != previous:
+    yield from (f"      {describe_record(record)}" for record in task.concern.records)
+    if not task.concern.records and task.sentence != previous:
         yield paragraph(printable(task.sentence), "      ")
-    if task.need.link:
-        yield f"      open: {task.need.link}"
+    if task.concern.link:
+        yield f"      open: {task.concern.link}"
     notes = [f"assigned to {remarks.assignee}"] if remarks.assignee else []
     notes += [f"note: {remarks.note}"] if remarks.note else []
     if notes:

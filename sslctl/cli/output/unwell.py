@@ -13,7 +13,7 @@ from sslctl.cli.output.outcomes import write_outcome
 from sslctl.cli.output.phrases import coloured
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.width import paragraph
-from sslctl.fleet.left_out import LeftOut
+from sslctl.fleet.hidden import Hidden
 from sslctl.fleet.troubles import (
     MOST_NAMES,
     Group,
@@ -38,16 +38,16 @@ def write_unwell(domains: Iterable[Domain], now: datetime) -> None:
 
     Snoozed and abandoned ones are only counted, as in `sslctl todo`.
     """
-    left_out = LeftOut()
-    shown = (domain for domain in domains if not left_out.counts(domain, now))
+    hidden = Hidden()
+    shown = (domain for domain in domains if not hidden.counts(domain, now))
     first = list(islice(shown, _FEW + 1))
     if len(first) > _FEW:
         _write_groups(chain(first, shown), now)
     else:
         for domain in sorted(first, key=lambda domain: urgency_of(find_time_left(domain, now))):
             write_outcome(domain, now)
-    if left_out.describe():
-        write_line(left_out.describe())
+    if hidden.describe():
+        write_line(hidden.describe())
 
 
 def _write_groups(domains: Iterable[Domain], now: datetime) -> None:

@@ -33,7 +33,7 @@ class Query:
     codes of warnings alone. `customers` are as in `Domain.customer`, empty for domains without one. `expiring_within` counts from
     now; expired domains are included. `warned` leaves out most of the domains without a warning (`warnings.find_warnings`), and
     none that has one. `abandoned` leaves out all others (`onboarding.is_abandoned`). `needing_within` leaves out most of the
-    domains that need nobody (`needs.find_needs`), and none that does if its renewal is late at most so long before its expiry.
+    domains that need nobody (`concerns.find_concerns`), and none that does if its renewal is late at most so long before its expiry.
     """
 
     statuses: tuple[Status, ...] = ()

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sslctl.fleet.todo import find_todo
 from sslctl.fleet.troubles import find_time_left, urgency_of
 from sslctl.rules import name_pattern
+from sslctl.rules.concerns import find_concerns
 from sslctl.rules.model import Domain, Source
-from sslctl.rules.needs import find_needs
 from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.reasons import FINDINGS, REASONS, Code, Owner, Status
 from sslctl.rules.renewal import RenewalRule
@@ -190,7 +190,7 @@ def test_sql_filters_agree_with_verdicts_and_warnings(
         check(Query(reasons=(code,)), expected)
     for customer in ("", "Acme", "o'neill"):
         check(Query(customers=(customer,)), [each for each in managed if each.customer == customer])
-    # Each need is found once, today, when waiting endangers something, and when new domains are abandoned.
+    # Each concern is found once, today, when waiting endangers something, and when new domains are abandoned.
     for at in (now, now + timedelta(days=2), now + timedelta(days=31)):
         _check_todo(shared, managed, at)
     both = Query(owners=(Owner.CUSTOMER, Owner.C4), statuses=(Status.SUCCESS, Status.EXPIRED))
@@ -216,12 +216,14 @@ def test_sql_filters_agree_with_verdicts_and_warnings(
 def _check_todo(store: Store, managed: list[Domain], now: datetime) -> None:
     todo = find_todo(store, Query(), now, _RULE, most=None)
     found = [(task.name, task.code, task.owner) for group in todo.groups for task in group.worst]
-    needing = {each.name: find_needs(each, now, _RULE) for each in managed if not is_abandoned(each, now)}
+    concerned = {
+        each.name: find_concerns(each, now, _RULE) for each in managed if not is_abandoned(each, now)
+    }
     assert sorted(found) == sorted(
-        (name, need.code, need.owner) for name, needs in needing.items() for need in needs
+        (name, concern.code, concern.owner) for name, concerns in concerned.items() for concern in concerns
     )
-    assert todo.domains == sum(map(bool, needing.values()))
-    assert todo.left_out.abandoned == sum(is_abandoned(each, now) for each in managed)
+    assert todo.domains == sum(map(bool, concerned.values()))
+    assert todo.hidden.abandoned == sum(is_abandoned(each, now) for each in managed)
 
 
 def test_every_reason_has_an_owner_that_finds_it() -> None:

@@ -13,7 +13,7 @@ from sslctl.rules.reasons import Code
 
 @pytest.mark.parametrize("code", Code)
 def test_next_command_is_understood(code: Code) -> None:
-    program, command, *arguments = shlex.split(next_command(code, "shop.example.com"))
+    program, command, *arguments = shlex.split(next_command(code, ["shop.example.com"]))
     assert program == "sslctl"
     context = sslctl.make_context("sslctl", [command, *arguments])
     found = sslctl.get_command(context, command)

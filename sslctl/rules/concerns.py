@@ -35,12 +35,15 @@ HEALING = frozenset(
 )
 """The codes that usually end at a later tick without a person. None of them is of a status that is worse than Pending."""
 
+LASTING = frozenset({Code.ADDRESS_UNANSWERED, Code.TARGET_ADDRESS_UNANSWERED})
+"""The warnings that need a person only if they last: name servers that do not answer hold nothing back here."""
+
 WAITS_AT_MOST = timedelta(days=1)
-"""So long a domain may be without its certificate because of a code of `HEALING` before that needs a person."""
+"""So long a domain may be without its certificate because of a code of `HEALING`, or have a warning of `LASTING`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Concern:
     """A reason why a domain needs a person, and who that is: never nobody.
 
     `is_warning` is whether it is not that of the status. `link` is a URL of the CA that a person must open, empty without one.
@@ -56,7 +59,7 @@ class Need:
     records: tuple[DnsRecord, ...] = ()
 
 
-def find_needs(domain: Domain, now: datetime, rule: RenewalRule) -> list[Need]:
+def find_concerns(domain: Domain, now: datetime, rule: RenewalRule) -> list[Concern]:
     """Return why `domain` needs a person at `now`, the reason of its status first; each code once.
 
     For an Expired domain the code is that of what prevents its renewal, if there is one. Neither an abandonment
@@ -64,11 +67,11 @@ def find_needs(domain: Domain, now: datetime, rule: RenewalRule) -> list[Need]:
     """
     if domain.deleted_at is not None:
         return []
-    found: dict[Code, Need] = {}
-    for need in _needs(domain, now, rule):
-        found.setdefault(need.code, need)
+    found: dict[Code, Concern] = {}
+    for concern in _concerns(domain, now, rule):
+        found.setdefault(concern.code, concern)
     if not found and is_endangered(domain, now, rule):
-        found = {need.code: need for need in _unattempted(domain, now, rule)}
+        found = {concern.code: concern for concern in _unattempted(domain, now, rule)}
     return list(found.values())
 
 
@@ -88,29 +91,36 @@ def is_endangered(domain: Domain, now: datetime, rule: RenewalRule) -> bool:
     return not is_held and now - domain.created_at >= WAITS_AT_MOST
 
 
-def _needs(domain: Domain, now: datetime, rule: RenewalRule) -> Iterator[Need]:
+def _concerns(domain: Domain, now: datetime, rule: RenewalRule) -> Iterator[Concern]:
     verdict = derive_status(domain, now)
     if verdict.code is not None and verdict.owner is not None:
         code = verdict.also.code if verdict.also else verdict.code
         if verdict.status is not Status.PENDING or code not in HEALING or is_endangered(domain, now, rule):
             owner = _somebody(verdict.owner)
-            yield Need(
+            yield Concern(
                 code, owner, verdict.sentence, verdict.next_step, link=verdict.link, records=verdict.records
             )
     for warning in find_warnings(domain, now):
         # What is only suspected is asked again at the next ticks.
-        if warning.is_certain and (warning.code not in HEALING or is_endangered(domain, now, rule)):
-            yield Need(
+        is_lasting = (
+            warning.code not in LASTING or warning.since is None or now - warning.since >= WAITS_AT_MOST
+        )
+        if (
+            warning.is_certain
+            and is_lasting
+            and (warning.code not in HEALING or is_endangered(domain, now, rule))
+        ):
+            yield Concern(
                 warning.code, _somebody(warning.owner), warning.sentence, warning.next_step,
                 is_warning=True, records=warning.records,
             )  # fmt: skip
 
 
-def _unattempted(domain: Domain, now: datetime, rule: RenewalRule) -> Iterator[Need]:
+def _unattempted(domain: Domain, now: datetime, rule: RenewalRule) -> Iterator[Concern]:
     """Yield that the certificate of a domain that is otherwise well expires soon."""
     expiring = find_expiring(domain, now, rule)
     if expiring is not None:
-        yield Need(expiring.code, _somebody(expiring.owner), expiring.sentence, expiring.next_step)
+        yield Concern(expiring.code, _somebody(expiring.owner), expiring.sentence, expiring.next_step)
 
 
 def _somebody(owner: Owner) -> Owner:

@@ -16,7 +16,7 @@ def is_left_out(domain: Domain, now: datetime) -> bool:
 
 
 @dataclass(slots=True)
-class LeftOut:
+class Hidden:
     """How many domains were left out because they are snoozed, and how many because they are abandoned only."""
 
     snoozed: int = 0
