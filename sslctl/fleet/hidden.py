@@ -10,7 +10,7 @@ from sslctl.rules.onboarding import is_abandoned
 from sslctl.rules.snoozing import is_snoozed
 
 
-def is_left_out(domain: Domain, now: datetime) -> bool:
+def is_hidden(domain: Domain, now: datetime) -> bool:
     """Return whether `domain` is snoozed or abandoned at `now`."""
     return is_snoozed(domain, now) or is_abandoned(domain, now)
 

@@ -14,7 +14,7 @@ from sslctl.cli.output.stdout import write_line, write_lines
 from sslctl.cli.output.unwell import find_trouble, write_unwell
 from sslctl.cli.output.width import paragraph
 from sslctl.errors import StateBusy
-from sslctl.fleet.left_out import is_left_out
+from sslctl.fleet.hidden import is_hidden
 from sslctl.fleet.tick_result import TickResult
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert
@@ -65,7 +65,7 @@ def find_facts(store: Domains, result: TickResult) -> list[Fact]:
     facts = [fact for line in _find_lines(result) for fact in line.facts]
     for domain in store.domains_named([name for name in result.unwell if name not in result.errors]):
         trouble = find_trouble(domain, result.at)
-        if trouble is not None and not is_left_out(domain, result.at):
+        if trouble is not None and not is_hidden(domain, result.at):
             facts.append(Fact(Kind.DOMAIN, domain.name, f"{trouble.heading} {trouble.code}"))
     facts += [
         Fact(Kind.DOMAIN, name, type(result.errors[name]).__name__)

@@ -197,3 +197,15 @@ def test_restored_state_repeats_nothing_that_was_mailed(cdn: Cdn) -> None:
     (cdn.folder / "state" / "sslctl.db").unlink()
     assert cdn.sslctl("restore", str(backup)).exit_code == 0
     assert mails(cdn, 2) == []
+
+
+def test_snoozed_domain_is_mailed_when_its_snooze_ends_and_counted_until_then(cdn: Cdn) -> None:
+    refuse_uploads(cdn, NAME)
+    assert cdn.sslctl("snooze", NAME, "--until", "3h").exit_code == 0
+    assert mails(cdn) == []
+    text = cdn.sslctl("daemon-tick").stdout
+    assert text.splitlines()[-1] == "Left out: 1 snoozed."
+    assert "C4_REJECTED" not in text
+    cdn.clock.move(hours=3)
+    (ended,) = mails(cdn)
+    assert f"{NAME}: Emergency C4_REJECTED" in ended
