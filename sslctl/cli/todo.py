@@ -51,7 +51,7 @@ def command(app: App, *, filters: Query, show_all: bool, as_json: bool) -> None:
 def _empty(app: App, todo: Todo, filters: Query) -> str:
     managed, hidden = app.store.count_managed(), todo.hidden
     if filters != EVERYTHING:
-        text = f"Nothing needs a person: {describe_query(filters)}{describe_similar(app.store, filters)}."
+        text = f"Nothing needs a person with {describe_query(filters)}{describe_similar(app.store, filters)}."
     elif not managed:
         text = "Nothing needs a person: no domains are managed yet. Add one with `sslctl add DOMAIN`."
     else:

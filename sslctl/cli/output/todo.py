@@ -23,7 +23,7 @@ from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.status import derive_status
 from sslctl.store.interface.domains import Query
 
-_NOW = timedelta(0)
+_NOTHING_LEFT = timedelta(0)
 
 
 def write_todo(todo: Todo, filters: Query, now: datetime) -> None:
@@ -49,11 +49,11 @@ def describe_deadline(domain: Domain, left: timedelta | None, now: datetime) -> 
     `left` is that of `troubles.find_time_left`.
     """
     if left is None:
-        age = max(now - domain.created_at, _NOW)
+        age = max(now - domain.created_at, timedelta(0))
         return f"never had a certificate, added {format_duration(age)} ago"
-    if domain.in_service is not None and left > _NOW:
+    if domain.in_service is not None and left > _NOTHING_LEFT:
         return f"expires in {format_duration(left)} ({format_sgt(domain.in_service.not_after)})"
-    if left == _NOW and domain.in_service is None:
+    if left == _NOTHING_LEFT and domain.in_service is None:
         return "dark: nothing is served"
     return f"dark since {format_sgt(now + left)}, {format_duration(-left)} ago"
 

@@ -162,7 +162,7 @@ def test_todo_counts_snoozed_and_abandoned_domains_only(fleet: Cdn) -> None:
     fleet.clock.move(days=30)
     result = fleet.sslctl("todo", "--owner", "customer", "--owner", "cdn")
     assert result.stdout == (
-        "Nothing needs a person: --owner customer --owner cdn. Left out: 1 snoozed, 2 abandoned.\n"
+        "Nothing needs a person with --owner customer --owner cdn. Left out: 1 snoozed, 2 abandoned.\n"
     )
     totals = fleet.sslctl("todo", "--json").json["totals"]
     assert totals == {"domains": 2, "snoozed": 1, "abandoned": 2, "managed": 7}
@@ -181,7 +181,7 @@ def test_todo_without_anything_to_do_is_one_sentence(cdn: Cdn) -> None:
         "Nothing needs a person: 2 managed domains are well or only waiting.\n"
     )
     assert cdn.sslctl("todo", "--customer", "acme ltd").stdout == (
-        "Nothing needs a person: --customer 'acme ltd'. Customers with a similar name: Acme Ltd.\n"
+        "Nothing needs a person with --customer 'acme ltd'. Customers with a similar name: Acme Ltd.\n"
     )
     assert cdn.sslctl("todo", "--json").json["groups"] == []
 
