@@ -22,7 +22,7 @@ from tests.torture.case import Case, describe_exit_codes
 from tests.torture.environment import SYNCHRONIZED, Ended, Environment, State
 
 TITLE = "Concurrent processes"
-TARGET = "0 orders in duplicate, 0 lost updates; of several ticks one runs, the others end with 75"
+TARGET = "0 orders in duplicate, 0 lost updates; of several ticks one runs, the others end with 0"
 
 _DOMAINS = 3
 _OPERATORS = 4
@@ -87,7 +87,8 @@ def _ticks(environment: Environment, number: int, tries: int) -> Case:
         codes = Counter(each.code for each in ended)
         all_codes += codes
         found = state.violations(acknowledged=names) + state.unfinished()
-        if codes != {Exit.OK: 1, Exit.TRY_LATER: number - 1}:
+        # One runs. The others find it alive and have nothing to do, so they end with 0; `most_orders` shows that they did nothing.
+        if codes != {Exit.OK: number}:
             found.append(
                 f"I8: they ended with {dict(codes)}: {[each.stderr for each in ended if each.stderr][:2]}"
             )

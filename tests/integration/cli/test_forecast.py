@@ -151,7 +151,6 @@ def test_forecast_csv_has_one_row_per_day(fleet: Cdn) -> None:
         ["--lifetime", "45"],
         ["--add", "-1"],
         ["--max-per-day", "-1"],
-        ["--csv", "--json"],
     ],
     ids=" ".join,
 )
