@@ -57,11 +57,11 @@ class Cdn:
         a warning too: C4 knows better.
         """
         wanted = self._find_wanted(name, cname_target)
-        v4 = _look_up(resolver, name, A)
+        v4 = look_up(resolver, name, A)
         if isinstance(v4, DnsAnswer) and not self._is_cdn(v4, wanted):
             # The result is the same for any AAAA records.
             raise self._elsewhere(resolver, v4, A, wanted)
-        v6 = _look_up(resolver, name, AAAA)
+        v6 = look_up(resolver, name, AAAA)
         if isinstance(v4, DnsUnanswered):
             return self._point_by_one(resolver, name, AAAA, v6, A, v4, wanted)
         if isinstance(v6, DnsUnanswered):
@@ -136,7 +136,7 @@ class Cdn:
         if isinstance(answer, DnsUnanswered):
             if isinstance(answer, DnssecBogus) and not isinstance(error, DnssecBogus):
                 error, missing = answer, kind
-            raise self._unanswered(resolver, _find_links(resolver, name), missing, error, wanted) from error
+            raise self._unanswered(resolver, find_links(resolver, name), missing, error, wanted) from error
         if not self._is_cdn(answer, wanted):
             raise self._elsewhere(resolver, answer, kind, wanted)
         if not answer.records:
@@ -163,7 +163,7 @@ class Cdn:
     ) -> bool:
         """Return whether the first name of the CDN in `links` itself has no answer for `kind`."""
         link = self._find_link(links, wanted.target)
-        return link is not None and isinstance(_look_up(resolver, link, kind), DnsUnanswered)
+        return link is not None and isinstance(look_up(resolver, link, kind), DnsUnanswered)
 
     def _blame_target(self, answer: DnsAnswer, wanted: _Wanted) -> PreflightError:
         """Return the error for a name that leads to the CDN, but to no address there.
@@ -217,7 +217,7 @@ def unanswered(error: DnsUnanswered, step: Step) -> PreflightError:
     return PreflightError(Code.DNS_UNANSWERED, str(error), "an answer", step=step)
 
 
-def _look_up(resolver: Resolver, name: dns.name.Name, kind: RdataType) -> DnsAnswer | DnsUnanswered:
+def look_up(resolver: Resolver, name: dns.name.Name, kind: RdataType) -> DnsAnswer | DnsUnanswered:
     """Return the answer, or the error if there is none: one family without an answer is no reason to stop."""
     try:
         return resolver.look_up(name, kind)
@@ -225,11 +225,11 @@ def _look_up(resolver: Resolver, name: dns.name.Name, kind: RdataType) -> DnsAns
         return error
 
 
-def _find_links(resolver: Resolver, name: dns.name.Name) -> list[dns.name.Name]:
+def find_links(resolver: Resolver, name: dns.name.Name) -> list[dns.name.Name]:
     """Return the first links of the CNAME chain of `name`, asked for one by one, as far as DNS answers."""
     links: list[dns.name.Name] = []
     while len(links) < _MAX_LINKS_ASKED:
-        answer = _look_up(resolver, links[-1] if links else name, CNAME)
+        answer = look_up(resolver, links[-1] if links else name, CNAME)
         if isinstance(answer, DnsUnanswered) or not answer.links:
             break
         links += answer.links

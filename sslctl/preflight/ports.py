@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
@@ -22,6 +23,15 @@ _NEVER_PUBLIC: tuple[IPv4Network | IPv6Network, ...] = (
 )
 
 
+class Reach(Enum):
+    """How an address answers a connection to a port; `PRIVATE` is not connected to."""
+
+    OPEN = "open"
+    REFUSED = "connection refused"
+    SILENT = "no answer"
+    PRIVATE = "not a public address, so not connected to"
+
+
 def find_refusal(addresses: Iterable[Address], port: int, *, private: bool) -> str:
     """Return a text about the refusal if every address refuses a connection to `port`, else an empty string.
 
@@ -31,17 +41,28 @@ def find_refusal(addresses: Iterable[Address], port: int, *, private: bool) -> s
     """
     refused = []
     for address in addresses:
-        if not (private or is_public(address)):
+        if try_port(address, port, private=private) is not Reach.REFUSED:
             return ""
-        try:
-            socket.create_connection((str(address), port), timeout=_CONNECT_SECONDS).close()
-        except ConnectionRefusedError:
-            refused.append(f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}")
-        except OSError:
-            return ""
-        else:
-            return ""
+        refused.append(at(address, port))
     return f"connection refused at {', '.join(refused)}" if refused else ""
+
+
+def try_port(address: Address, port: int, *, private: bool) -> Reach:
+    """Return how `address` answers a connection to `port`; see `find_refusal`."""
+    if not (private or is_public(address)):
+        return Reach.PRIVATE
+    try:
+        socket.create_connection((str(address), port), timeout=_CONNECT_SECONDS).close()
+    except ConnectionRefusedError:
+        return Reach.REFUSED
+    except OSError:
+        return Reach.SILENT
+    return Reach.OPEN
+
+
+def at(address: Address, port: int) -> str:
+    """Return an address with a port as it is written in a URL."""
+    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
 def is_public(address: Address) -> bool:
