@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from sslctl.system.actor import describe_actor
 if TYPE_CHECKING:
     from sslctl.certificates.trust import TrustedRoots
     from sslctl.control_plane import ControlPlane
+    from sslctl.diagnosis import Diagnosis
     from sslctl.doctor import Check
     from sslctl.fleet.looks import Looked, Looks
     from sslctl.fleet.planning import Plan
@@ -42,17 +42,10 @@ if TYPE_CHECKING:
     from sslctl.store.sqlite.store import SqliteStore
     from sslctl.store.sqlite.waiting import Waiting
 
-# A command that only reads loses nothing if it ends early.
-_READ_WAIT_SECONDS = 30
-
 
 def utc_now() -> datetime:
     """Return the current time in UTC, to the second: the precision of everything that is stored."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def _ignore_notice(_message: str) -> None:
-    """Ignore the notice."""
 
 
 class App:
@@ -75,7 +68,7 @@ class App:
         self.clock = clock
         self.via = ""
         self.only_reads = False
-        self.on_wait = _ignore_notice
+        self.on_wait: Callable[[str], None] = lambda _message: None
 
     @cached_property
     def config(self) -> Config:
@@ -129,6 +122,7 @@ class App:
 
     def _open(self, path: Path, *, create: bool = False) -> SqliteStore:
         from sslctl.store.sqlite.store import SqliteStore  # noqa: PLC0415 - cryptography is slow to import
+        from sslctl.store.sqlite.waiting import Waiting  # noqa: PLC0415
 
         return SqliteStore(
             path,
@@ -138,7 +132,7 @@ class App:
             ca=self.config.acme.directory_url,
             limits=self.config.ca_limits,
             create=create,
-            waiting=self._choose_waiting(),
+            waiting=(self._waiting or Waiting()).of_command(self.on_wait, only_reads=self.only_reads),
         )
 
     def break_claim(self, name: str, *, force: bool) -> Claim | None:
@@ -150,14 +144,6 @@ class App:
         if broken is not None and name == TICK:
             self.config.state.tick_lock_path.unlink(missing_ok=True)
         return broken
-
-    def _choose_waiting(self) -> Waiting:
-        from sslctl.store.sqlite.waiting import Waiting  # noqa: PLC0415
-
-        waiting = replace(self._waiting or Waiting(), on_notice=self.on_wait)
-        if not self.only_reads:
-            return waiting
-        return replace(waiting, read_seconds=min(waiting.read_seconds, _READ_WAIT_SECONDS))
 
     def restore(self, backup: Path) -> tuple[Copy, Path | None]:
         """Create the database from `backup`; see `fleet.restoring.restore`."""
@@ -392,6 +378,19 @@ class App:
         return run_checks(
             self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock, waiting=self._waiting
         )
+
+    def diagnose(self, names: Sequence[str]) -> Iterator[Diagnosis]:
+        """Yield what an order of each of `names` (normalised) would meet; see `diagnosis.run.diagnose_each`.
+
+        Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured.
+        """
+        from sslctl.diagnosis.run import C4_SECONDS, diagnose_each  # noqa: PLC0415
+
+        self.require_outside()
+        self.only_reads = True
+        connect = partial(self._connect_c4, min(C4_SECONDS, self.config.c4.timeout_seconds))
+        find_store = lambda: self.store if self.has_state() else None  # noqa: E731 - it may raise
+        return diagnose_each(names, self.config, connect, find_store, self.trusted_roots, clock=self.clock)
 
     def close(self) -> None:
         """Close the parts that were created."""

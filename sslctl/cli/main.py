@@ -29,6 +29,7 @@ COMMANDS = {
     "list": "List the managed domains with their statuses.",
     "todo": "Show everything that needs a person, the most urgent first.",
     "view": "Show everything about one domain.",
+    "check": "Find out what an order for a domain would meet now, and who must act.",
     "download": "Write a certificate and its key into files.",
     "delete": "Stop managing domains, and remove their certificates from the edge.",
     "adopt": "Keep the certificates that others installed on C4.",

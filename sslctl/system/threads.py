@@ -15,14 +15,17 @@ R = TypeVar("R")
 
 
 def start_threads(
-    work: Callable[[], object], count: int, name: str
+    work: Callable[[], object], count: int, name: str, *, is_daemon: bool = False
 ) -> tuple[list[threading.Thread], MachineLimit | None]:
-    """Start up to `count` threads that run `work`. Return them, and the limit because of which they are fewer, or none."""
+    """Start up to `count` threads that run `work`. Return them, and the limit because of which they are fewer, or none.
+
+    Threads that are daemons do not keep the process from ending.
+    """
     threads: list[threading.Thread] = []
     allowed, limit = limit_threads(count)
     try:
         for number in range(allowed):
-            thread = threading.Thread(target=work, name=f"{name}_{number}")
+            thread = threading.Thread(target=work, name=f"{name}_{number}", daemon=is_daemon)
             thread.start()
             threads.append(thread)
     except (RuntimeError, MemoryError) as error:
@@ -32,11 +35,18 @@ def start_threads(
 
 
 def map_in_threads(
-    function: Callable[[T], R], items: Sequence[T], count: int, name: str, *, wait: bool = True
+    function: Callable[[T], R],
+    items: Sequence[T],
+    count: int,
+    name: str,
+    *,
+    wait: bool = True,
+    is_daemon: bool = False,
 ) -> Iterator[R]:
     """Yield the results of `function` for `items`, in order, from up to `count` threads, or from this one if none starts.
 
-    If the caller ends early, what was not begun is dropped; with `wait`, what was begun is awaited.
+    If the caller ends early, what was not begun is dropped; with `wait`, what was begun is awaited. For `is_daemon` see
+    `start_threads`.
     """
     futures = [Future[R]() for _ in items]
     pending = iter(zip(items, futures, strict=True))
@@ -54,7 +64,7 @@ def map_in_threads(
             except BaseException as error:  # noqa: BLE001 - raised again in the thread of the caller
                 future.set_exception(error)
 
-    threads, _ = start_threads(work, min(count, len(items)), name)
+    threads, _ = start_threads(work, min(count, len(items)), name, is_daemon=is_daemon)
     try:
         if threads:
             for future in futures:

@@ -179,6 +179,7 @@ def test_every_json_field_is_documented(cdn: Cdn, tmp_path: Path, monkeypatch: p
         cdn.sslctl("keys", "prune", "--older-than", "0", "--json").json,
         cdn.sslctl("backup", str(tmp_path / "backup"), "--json").json,
         cdn.sslctl("doctor", "--json").json,
+        cdn.sslctl("check", "shop.example.com", "--json").json,
     ]
     fields = set().union(*map(_fields, answers)) - {status.value for status in Status}
     assert len(fields) > 30

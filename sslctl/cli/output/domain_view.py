@@ -13,6 +13,7 @@ from sslctl.cli.output.phrases import (
     reason_codes,
     records_to_set,
 )
+from sslctl.cli.output.records import records_text
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.rules import names
@@ -27,7 +28,6 @@ from sslctl.rules.versions import is_adopted, version_state
 
 _INDENT = "  "
 _VERSIONS = ("VERSION", "STATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256")
-_RECORDS = ("TYPE", "NAME", "CURRENT", "WANTED")
 _HISTORY = ("TIME", "ACTOR", "EVENT", "DETAIL")
 
 
@@ -42,13 +42,7 @@ def write_domain(
     write_line(_pairs(_facts(domain, now, rule)))
     records = records_to_set(domain, now)
     if records:
-        write_line("\nRecord to set" if len(records) == 1 else "\nRecords to set")
-        lines = [
-            (each.type, each.name, "\n".join(each.current) or "none", "\n".join(each.needed))
-            for each in records
-        ]
-        # Not wrapped, so that each record can be copied.
-        write_line(table(lines, _RECORDS, indent=_INDENT, wrap=False))
+        write_line(f"\n{records_text(records, _INDENT)}")
     current = domain.serving or domain.wanted
     if current is not None:
         write_line("\nCertificate")

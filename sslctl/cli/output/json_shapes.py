@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from sslctl import text
+from sslctl.diagnosis import Diagnosis
 from sslctl.doctor import Check
 from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.audit_chain import Audit
+from sslctl.rules.check_steps import StepResult
 from sslctl.rules.claim_names import describe
 from sslctl.rules.customer_message import CustomerMessage, LeftOut
 from sslctl.rules.dns_record import DnsRecord
@@ -321,6 +323,47 @@ def spare_key(key: SpareKey) -> dict[str, Any]:
 def check(check: Check) -> dict[str, Any]:
     """Return the result of one check of `doctor`."""
     return {"check": check.name, "grade": check.grade, "detail": check.detail, "hint": check.hint or None}
+
+
+def diagnosis(diagnosis: Diagnosis, now: datetime) -> dict[str, Any]:
+    """Return what an order of a name would meet, and each step with what was found."""
+    subject, problem = diagnosis.subject, diagnosis.problem
+    managed = subject.domain
+    code = problem and problem.code
+    hold = subject.hold
+    return {
+        "name": subject.asked,
+        "domain": managed and managed.name,
+        "names": list(subject.names),
+        "managed": None if subject.trouble else managed is not None,
+        "status": managed and derive_status(managed, now).status,
+        "customer": diagnosis.customer or None,
+        "code": code,
+        "owner": code and REASONS[code].owner,
+        "sentence": diagnosis.sentence or None,
+        "next_step": code and REASONS[code].next_step,
+        "records": list(map(record, diagnosis.records)),
+        "next_order_at": None if subject.trouble else instant(now if hold is None else hold.until),
+        "exit_code": int(diagnosis.exit_code),
+        "steps": list(map(_step, diagnosis.steps)),
+    }
+
+
+def _step(step: StepResult) -> dict[str, Any]:
+    return {
+        "step": step.step,
+        "name": step.name,
+        "grade": step.grade,
+        "found": step.found,
+        "wanted": step.wanted or None,
+        "code": step.code,
+        "owner": step.code and REASONS[step.code].owner,
+        "records": list(map(record, step.records)),
+        "hops": [
+            {"at": hop.at, "to": hop.to or None, "address": hop.address or None, "status": hop.status}
+            for hop in step.hops
+        ],
+    }
 
 
 def mark(mark: Mark) -> dict[str, Any]:

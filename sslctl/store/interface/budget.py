@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from sslctl.rules.budget import BudgetHeld
 from sslctl.rules.limits import LimitKind, Pause, Scope
 from sslctl.rules.model import Domain
 
@@ -20,6 +21,12 @@ class Budget(Protocol):
 
         A renewal (`is_renewal`) is limited less. During a
         pause that would outlast the certificate in service, one order an hour goes ahead, the soonest expiry first.
+        """
+
+    def find_hold(self, domain: Domain) -> BudgetHeld | None:
+        """Return what would hold back an order of `domain` for its names now, None if nothing would; see `require_budget`.
+
+        Nothing is changed or reserved. `domain` need not be stored.
         """
 
     def require_ca(self, domain: Domain) -> None:

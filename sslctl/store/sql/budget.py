@@ -18,6 +18,7 @@ from sslctl.rules.budget import (
     FAILED_VALIDATIONS,
     LONGEST_PAUSE,
     REFUSALS,
+    BudgetHeld,
     BudgetRules,
 )
 from sslctl.rules.limits import Limit, LimitKind, Limits, Pause, Scope, scope_of, set_key
@@ -134,6 +135,7 @@ class SqlBudget(SqlMilestones):
 
     def __init__(self, ca: str, limits: Limits) -> None:
         self._ca = ca
+        self._limits = limits
         self._rules = BudgetRules(limits)
         self._renewable_for = limits.renewable_for
 
@@ -143,6 +145,15 @@ class SqlBudget(SqlMilestones):
         with self._database.transaction():
             is_renewal = self.is_renewal(names)
             self._rules.require(domain, names, self._usage(self._clock()), is_renewal=is_renewal)
+
+    def find_hold(self, domain: Domain) -> BudgetHeld | None:
+        # Rules of their own: the question reserves no position in a queue.
+        rules, names = BudgetRules(self._limits), domain.names
+        try:
+            rules.require(domain, names, self._usage(self._clock()), is_renewal=self.is_renewal(names))
+        except BudgetHeld as held:
+            return held
+        return None
 
     def require_ca(self, domain: Domain) -> None:
         self._rules.require_ca(domain, self._usage(self._clock()))

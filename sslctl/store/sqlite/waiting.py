@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ SQLITE_SECONDS = 0.02
 """How long SQLite itself waits for a lock, in seconds. Signals are handled only afterwards."""
 
 _PAUSE_SECONDS = 0.02
+_ONLY_READ_SECONDS = 30
 # The lock-byte page (https://www.sqlite.org/fileformat2.html#the_lock_byte_page).
 _LOCK_BYTES = range(0x40000000, 0x40000000 + 512)
 
@@ -43,6 +44,12 @@ class Waiting:
     read_seconds: float = 600
     notice_seconds: float = 3
     on_notice: Callable[[str], None] = field(default=_ignore)
+
+    def of_command(self, on_notice: Callable[[str], None], *, only_reads: bool) -> Waiting:
+        """Return the same with `on_notice`; for a command that only reads, reads wait for at most 30 seconds."""
+        # Such a command loses nothing if it ends early.
+        read_seconds = min(self.read_seconds, _ONLY_READ_SECONDS) if only_reads else self.read_seconds
+        return replace(self, on_notice=on_notice, read_seconds=read_seconds)
 
     def report(self, path: Path) -> None:
         """Report that this process waits for the database `path`."""

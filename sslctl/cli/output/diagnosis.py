@@ -1,0 +1,136 @@
+"""The output of `sslctl check` about one name: each step with its grade, then the records to set and whose turn it is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+
+import click
+
+from sslctl.cli.output.phrases import coloured, reason_codes
+from sslctl.cli.output.records import records_text
+from sslctl.cli.output.stdout import write_line
+from sslctl.cli.output.table import table
+from sslctl.cli.output.width import paragraph
+from sslctl.diagnosis import Diagnosis
+from sslctl.rules.check_steps import CheckStep, Hop, StepGrade, StepResult, describe_chain
+from sslctl.rules.model import Source
+from sslctl.rules.reasons import REASONS, Owner, Status
+from sslctl.rules.status import derive_status
+
+_COLOURS = {
+    StepGrade.OK: "green",
+    StepGrade.WARN: "yellow",
+    StepGrade.BAD: "red",
+    StepGrade.SKIPPED: "bright_black",
+}
+_SYMBOLS = {StepGrade.OK: "✓", StepGrade.WARN: "!", StepGrade.BAD: "✗", StepGrade.SKIPPED: "·"}
+_ASCII_SYMBOLS = {StepGrade.OK: "ok", StepGrade.WARN: "!", StepGrade.BAD: "x", StepGrade.SKIPPED: "-"}
+_ASCII = str.maketrans({"→": "->", "…": "..."})
+_LABELS = {
+    CheckStep.C4: "C4 record",
+    CheckStep.PORTS: "C4 ports",
+    CheckStep.CNAME: "CNAME",
+    CheckStep.ADDRESSES: "A and AAAA",
+    CheckStep.DNSSEC: "DNSSEC",
+    CheckStep.CAA: "CAA",
+    CheckStep.RESOLVERS: "resolvers",
+    CheckStep.PORT_80: "port 80",
+    CheckStep.PORT_443: "port 443",
+    CheckStep.CERTIFICATE: "certificate",
+    CheckStep.CA: "CA",
+}
+_OF_DOMAIN = (CheckStep.C4, CheckStep.PORTS, CheckStep.CA)
+_INDENT = "  "
+
+
+def write_diagnosis(diagnosis: Diagnosis, now: datetime) -> None:
+    """Write the steps of `diagnosis`, the records to set and whose turn it is. The status of the domain is that at `now`."""
+    for text in _paragraphs(diagnosis, now):
+        write_line(text if _can_print("✓✗→") else text.translate(_ASCII))
+
+
+def _paragraphs(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:
+    yield _heading(diagnosis, now)
+    rows = [_row(step, diagnosis) for step in diagnosis.steps]
+    yield table(rows, indent=_INDENT)
+    records = diagnosis.records
+    if records:
+        yield f"\n{records_text(records, _INDENT)}"
+    yield ""
+    yield from _conclusion(diagnosis, now)
+
+
+def _heading(diagnosis: Diagnosis, now: datetime) -> str:
+    subject = diagnosis.subject
+    domain = subject.domain
+    of_customer = f", customer {diagnosis.customer}" if diagnosis.customer else ""
+    if domain is None:
+        known = "not known whether it is managed here" if subject.trouble else "not managed here"
+        return f"{subject.asked}: {known}{of_customer}"
+    verdict = derive_status(domain, now)
+    status = " ".join(filter(None, [coloured(verdict.status), reason_codes(verdict)]))
+    whose = f"{subject.asked}: another name of the certificate of {domain.name}"
+    head = f"{domain.name}: managed" if subject.asked == domain.name else whose
+    return f"{head}, {status}{of_customer}"
+
+
+def _row(step: StepResult, diagnosis: Diagnosis) -> tuple[str, str, str]:
+    symbols = _SYMBOLS if _can_print("✓✗→") else _ASCII_SYMBOLS
+    symbol = click.style(symbols[step.grade], fg=_COLOURS[step.grade])
+    is_of_name = len(diagnosis.subject.names) > 1 and step.step not in _OF_DOMAIN
+    label = f"{step.name} {_LABELS[step.step]}" if is_of_name else _LABELS[step.step]
+    return symbol, label, "\n".join(_lines(step))
+
+
+def _lines(step: StepResult) -> Iterator[str]:
+    """Yield the hops of `step`, what was found, and what is wanted unless it is there."""
+    for hop in step.hops:
+        yield _hop(hop)
+    code = "" if step.code is None else f" ({step.code})"
+    is_shown = step.step is CheckStep.CNAME and step.found == describe_chain(step.hops)
+    if code or not is_shown:
+        yield code.strip() if is_shown else f"{step.found}{code}"
+    if step.wanted and step.grade is not StepGrade.OK:
+        yield f"wanted: {step.wanted}"
+
+
+def _conclusion(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:
+    if diagnosis.problem is None:
+        yield paragraph("An order would succeed now. Nobody has to act before it.")
+        yield from _next_command(diagnosis, now)
+        return
+    for code in diagnosis.tasks:
+        step = next(each for each in diagnosis.steps if each.code is code and each.grade is StepGrade.BAD)
+        reason = REASONS[code]
+        yield paragraph(f"{code}: {reason.explain(step.found, step.wanted)}")
+        turn = "nobody: waiting is enough" if reason.owner is Owner.NOBODY else str(reason.owner)
+        yield paragraph(f"turn: {turn}. {reason.next_step}", _INDENT)
+
+
+def _next_command(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:
+    """Yield what makes sslctl place the order, or that none is needed."""
+    name, domain = diagnosis.subject.name, diagnosis.subject.domain
+    if domain is None:
+        yield f"next: `sslctl add {name}` orders a certificate"
+    elif domain.source is Source.TEXT:
+        yield f"next: none; `sslctl add {name}` would replace the text certificate, which sslctl does not renew"
+    elif derive_status(domain, now).status is Status.SUCCESS:
+        yield "next: none; the tick renews the certificate when it is due"
+    else:
+        yield f"next: `sslctl recheck {name}` makes the next attempt at once; otherwise a tick does"
+
+
+def _hop(hop: Hop) -> str:
+    at = f" at {hop.address}" if hop.address else ""
+    status = "" if hop.status is None else f": {hop.status}"
+    return f"{hop.at}{at}{status} → {hop.to}" if hop.to else f"{hop.at}{at}{status}"
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,288 @@
+"""The checks of `Preflight` one by one: what each finds about a name, also after one that found a problem."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import TypeVar
+
+import dns.name
+from dns.rdatatype import AAAA, DS, A
+
+from sslctl.config.settings import CdnSection, DnsSection
+from sslctl.preflight import PreflightError
+from sslctl.preflight.agreement import Agreement, find_dissent
+from sslctl.preflight.caa_check import CaaCheck, DecidingRecords
+from sslctl.preflight.dns_answer import DnsAnswer
+from sslctl.preflight.lookup import DnssecBogus, DnsUnanswered, Resolver, to_text
+from sslctl.preflight.pointing import Cdn, Pointed, find_links, look_up
+from sslctl.preflight.ports import Address, Reach, at, find_refusal, try_port
+from sslctl.preflight.remembered import RememberedResolver
+from sslctl.rules.check_steps import CheckStep, Hop, StepGrade, StepResult, describe_chain
+from sslctl.rules.names import registered_domain
+from sslctl.rules.reasons import Code
+from sslctl.text import clean
+
+T = TypeVar("T")
+
+_DNS_SECONDS = 20
+_MAX_ADDRESSES = 4
+_ADDRESS_CODES = (
+    Code.AAAA_ELSEWHERE,
+    Code.TARGET_MISSING,
+    Code.TARGET_UNANSWERED,
+    Code.ADDRESS_UNANSWERED,
+    Code.TARGET_ADDRESS_UNANSWERED,
+)
+"""The codes of the step `ADDRESSES`; the other ones about where a name points are of `CNAME`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The steps about one name, and the addresses there that may be connected to; none unless the name points at the CDN."""
+
+    steps: tuple[StepResult, ...]
+    addresses: tuple[Address, ...]
+
+
+class Inspector:
+    """The checks of `Preflight`, with the same arguments. Without state, so safe for use by many threads."""
+
+    def __init__(
+        self,
+        cdn: CdnSection,
+        dns_settings: DnsSection,
+        caa_identities: tuple[str, ...],
+        *,
+        find_account_url: Callable[[], str],
+    ) -> None:
+        self._settings = cdn
+        self._dns = dns_settings
+        self._cdn = Cdn(cdn)
+        self._caa_identities = caa_identities
+        self._caa = CaaCheck(self._cdn, caa_identities, find_account_url)
+
+    def inspect(self, name: str, cname_target: str, *, http_expected: bool) -> Inspected:
+        """Return what is found about `name` (an A-label). For `cname_target` and `http_expected` see `Prober.check`.
+
+        DNS takes about 20 seconds at most, each connection 3 seconds, and there are at most 8.
+        """
+        until = time.monotonic() + _DNS_SECONDS
+        agreement = Agreement(self._dns, partial(RememberedResolver, until=until))
+        looked = self._look(agreement.resolver, name, cname_target)
+        opinions = list(agreement.opinions(partial(self._examine, cname_target=cname_target), looked.parsed))
+        resolvers, is_contradicted = _resolvers(looked, opinions)
+        steps = [_cname(looked), _addresses(looked), _dnssec(looked), self._show_caa(looked)]
+        if is_contradicted:
+            # Only what all resolvers find is a problem of the name.
+            steps = [_demote(step) for step in steps]
+        addresses = _choose(looked.pointed.addresses) if isinstance(looked.pointed, Pointed) else ()
+        ports = [
+            self._port(looked, addresses, CheckStep.PORT_80, is_needed=http_expected),
+            self._port(looked, addresses, CheckStep.PORT_443, is_needed=True),
+        ]
+        return Inspected((*steps, resolvers, *ports), addresses)
+
+    def _examine(self, resolver: Resolver, name: dns.name.Name, cname_target: str) -> None:
+        self._cdn.require_pointed(resolver, name, cname_target)
+        self._caa.require_allowed(resolver, name, cname_target)
+
+    def _look(self, resolver: Resolver, name: str, cname_target: str) -> _Looked:
+        parsed = dns.name.from_text(name)
+        return _Looked(
+            name,
+            parsed,
+            resolver,
+            _attempt(partial(self._cdn.require_pointed, resolver, parsed, cname_target)),
+            _attempt(partial(self._caa.require_allowed, resolver, parsed, cname_target)),
+        )
+
+    def _show_caa(self, looked: _Looked) -> StepResult:
+        deciding = looked.caa
+        if isinstance(deciding, PreflightError) and deciding.code is not Code.DNSSEC_BOGUS:
+            return looked.bad(CheckStep.CAA, deciding)
+        if isinstance(deciding, PreflightError):
+            return looked.skip(CheckStep.CAA, "not known, because DNSSEC validation fails")
+        if not self._caa_identities:
+            return looked.skip(CheckStep.CAA, "not checked, because acme.caa_identities is empty")
+        return looked.ok(CheckStep.CAA, str(deciding or "no CAA record, so every CA may issue"))
+
+    def _port(
+        self, looked: _Looked, addresses: Sequence[Address], step: CheckStep, *, is_needed: bool
+    ) -> StepResult:
+        """Return how the addresses answer connections to a port. It is closed if all of them refuse (`ports.find_refusal`)."""
+        settings = self._settings
+        port = settings.http_port if step is CheckStep.PORT_80 else settings.https_port
+        code = Code.PORT_80_CLOSED if step is CheckStep.PORT_80 else Code.PORT_443_CLOSED
+        if not isinstance(looked.pointed, Pointed):
+            return looked.skip(step, "not checked, because the name was not seen to lead to the CDN")
+        if not settings.probe_ports:
+            return looked.skip(step, "not checked, because cdn.probe_ports is false")
+        reached = {address: try_port(address, port, private=settings.probe_private) for address in addresses}
+        found = ", ".join(f"{at(address, port)} {reach.value}" for address, reach in reached.items())
+        refused = all(reach is Reach.REFUSED for reach in reached.values()) and find_refusal(
+            looked.pointed.addresses, port, private=settings.probe_private
+        )
+        if refused and not is_needed:
+            return looked.skip(step, f"{found}; something must listen there only while an order runs")
+        if refused:
+            wanted = f"a listener on port {port}"
+            return StepResult(step, looked.name, StepGrade.BAD, clean(refused), wanted, code)
+        if all(reach is Reach.PRIVATE for reach in reached.values()):
+            return looked.skip(step, found)
+        is_open = all(reach is Reach.OPEN for reach in reached.values())
+        return StepResult(step, looked.name, StepGrade.OK if is_open else StepGrade.WARN, clean(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What DNS has about a name: where it points, the CAA records that decide, or the problem."""
+
+    name: str
+    parsed: dns.name.Name
+    resolver: Resolver
+    pointed: Pointed | PreflightError
+    caa: DecidingRecords | PreflightError | None
+
+    @property
+    def problem(self) -> PreflightError | None:
+        """The problem that an order would meet first."""
+        return next((each for each in (self.pointed, self.caa) if isinstance(each, PreflightError)), None)
+
+    def answers(self) -> list[DnsAnswer | DnsUnanswered]:
+        """Return the answers for A and AAAA."""
+        return [look_up(self.resolver, self.parsed, kind) for kind in (A, AAAA)]
+
+    def ok(self, step: CheckStep, found: str, hops: Sequence[Hop] = ()) -> StepResult:
+        return StepResult(step, self.name, StepGrade.OK, clean(found), hops=tuple(hops))
+
+    def skip(self, step: CheckStep, found: str, hops: Sequence[Hop] = ()) -> StepResult:
+        return StepResult(step, self.name, StepGrade.SKIPPED, clean(found), hops=tuple(hops))
+
+    def bad(self, step: CheckStep, error: PreflightError, hops: Sequence[Hop] = ()) -> StepResult:
+        return StepResult(
+            step, self.name, StepGrade.BAD, error.found, error.wanted, error.code, error.records, tuple(hops)
+        )
+
+
+def _attempt(function: Callable[[], T]) -> T | PreflightError:
+    try:
+        return function()
+    except PreflightError as error:
+        return error
+
+
+def _choose(addresses: Sequence[Address]) -> tuple[Address, ...]:
+    """Return the addresses that are connected to: some of each family, IPv6 first."""
+    of_family = [[each for each in addresses if each.version == version] for version in (6, 4)]
+    return tuple(each for some in of_family for each in some[: _MAX_ADDRESSES // 2])
+
+
+def _demote(step: StepResult) -> StepResult:
+    return replace(step, grade=StepGrade.WARN) if step.grade is StepGrade.BAD else step
+
+
+def _cname(looked: _Looked) -> StepResult:
+    """Return the CNAME chain, link by link, and whether it leads to the CDN."""
+    pointed, hops = looked.pointed, _hops(looked)
+    if isinstance(pointed, PreflightError):
+        if pointed.code is Code.DNSSEC_BOGUS:
+            return looked.skip(CheckStep.CNAME, "not known, because DNSSEC validation fails", hops)
+        if pointed.code not in _ADDRESS_CODES:
+            return looked.bad(CheckStep.CNAME, pointed, hops)
+    elif pointed.warning is not None and pointed.warning.code is Code.SUFFIX_UNKNOWN:
+        warning = pointed.warning
+        return StepResult(
+            CheckStep.CNAME, looked.name, StepGrade.WARN, warning.found, code=warning.code, hops=hops
+        )
+    if not hops:
+        return looked.ok(CheckStep.CNAME, "no CNAME; the addresses decide")
+    return looked.ok(CheckStep.CNAME, describe_chain(hops), hops)
+
+
+def _hops(looked: _Looked) -> tuple[Hop, ...]:
+    """Return the longest CNAME chain that DNS answers with, as links."""
+    answers = [each for each in looked.answers() if isinstance(each, DnsAnswer)]
+    chain = max((each.chain for each in answers), key=len, default=())
+    chain = chain or (looked.parsed, *find_links(looked.resolver, looked.parsed))
+    names = list(map(to_text, chain))
+    return tuple(Hop(name, target) for name, target in pairwise(names))
+
+
+def _addresses(looked: _Looked) -> StepResult:
+    """Return the addresses of the name, and whether they are the CDN's."""
+    pointed, found = looked.pointed, _describe_addresses(looked)
+    if isinstance(pointed, PreflightError):
+        if pointed.code in _ADDRESS_CODES:
+            return looked.bad(CheckStep.ADDRESSES, pointed)
+        return looked.skip(CheckStep.ADDRESSES, found)
+    warning = pointed.warning
+    if warning is not None and warning.code in _ADDRESS_CODES:
+        found = clean(f"{found}; {warning.found}")
+        return StepResult(CheckStep.ADDRESSES, looked.name, StepGrade.WARN, found, code=warning.code)
+    return looked.ok(CheckStep.ADDRESSES, found)
+
+
+def _describe_addresses(looked: _Looked) -> str:
+    texts = []
+    for kind, answer in zip(("A", "AAAA"), looked.answers(), strict=True):
+        if isinstance(answer, DnsUnanswered):
+            texts.append(f"{kind}: not known")
+        else:
+            texts.append(f"{kind}: {', '.join(record.to_text() for record in answer.records) or 'none'}")
+    return clean("; ".join(texts))
+
+
+def _dnssec(looked: _Looked) -> StepResult:
+    """Return whether the zone of the name is signed, and whether the resolver's validation fails."""
+    errors = (each for each in (looked.pointed, looked.caa) if isinstance(each, PreflightError))
+    bogus = next((each for each in errors if each.code is Code.DNSSEC_BOGUS), None)
+    if bogus is not None:
+        return looked.bad(CheckStep.DNSSEC, bogus)
+    for answer in looked.answers():
+        # One family alone holds back no order.
+        if isinstance(answer, DnssecBogus):
+            found, records = str(answer), answer.records
+            return StepResult(
+                CheckStep.DNSSEC,
+                looked.name,
+                StepGrade.WARN,
+                found,
+                code=Code.DNSSEC_BOGUS,
+                records=records,
+            )
+    if all(isinstance(answer, DnsUnanswered) for answer in looked.answers()):
+        return looked.skip(CheckStep.DNSSEC, "not known, because DNS does not answer")
+    zone = looked.parsed
+    end = dns.name.from_text(registered_domain(looked.name))
+    while True:
+        answer = look_up(looked.resolver, zone, DS)
+        if isinstance(answer, DnsUnanswered):
+            return looked.skip(CheckStep.DNSSEC, f"not known whether the zone is signed: {answer}")
+        if answer.records and not answer.links:
+            return looked.ok(CheckStep.DNSSEC, f"signed (DS at {to_text(zone)}), and the resolver answers")
+        if zone == end or zone.is_superdomain(end):
+            return looked.ok(CheckStep.DNSSEC, "not signed")
+        zone = zone.parent()
+
+
+def _resolvers(
+    looked: _Looked, opinions: Sequence[tuple[str, PreflightError | None]]
+) -> tuple[StepResult, bool]:
+    """Return whether the resolvers agree, and whether one contradicts the problem that the first one leads to."""
+    problem = looked.problem
+    if not opinions:
+        return looked.skip(
+            CheckStep.RESOLVERS, "only one is configured, so there is no second opinion"
+        ), False
+    dissent = None if problem is None else find_dissent(problem, iter(opinions))
+    if dissent is not None:
+        return looked.bad(CheckStep.RESOLVERS, dissent), True
+    codes = [("the first that answers", problem), *opinions]
+    found = clean("; ".join(f"{who}: {error.code if error else 'nothing wrong'}" for who, error in codes))
+    is_same = len({error and error.code for _, error in codes}) == 1
+    grade = StepGrade.OK if is_same else StepGrade.WARN
+    return StepResult(CheckStep.RESOLVERS, looked.name, grade, found), False
