@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -27,6 +28,7 @@ from sslctl.system.threads import map_in_threads
 from sslctl.text import clean
 
 _MOST_AT_ONCE = 8
+_DNS_SECONDS = 25
 
 
 class Diagnoser:
@@ -51,12 +53,16 @@ class Diagnoser:
         self._http_expected = http_expected
 
     def diagnose(self, subject: Subject) -> Diagnosis:
-        """Return what an order of `subject` would meet now. What does not answer is a result, too."""
+        """Return what an order of `subject` would meet now. What does not answer is a result, too.
+
+        No lookup of DNS begins after 25 seconds, so that the whole ends within a minute, also with many names.
+        """
+        until = time.monotonic() + _DNS_SECONDS
         record, seen = self._look_up(subject)
         steps = [seen]
         if record is not None:
             steps.append(_ports(subject, record))
-        examine = self._examiner(record, subject)
+        examine = self._examiner(record, subject, until)
         # The threads do not keep an interrupted process alive.
         found = map_in_threads(
             examine, subject.names, _MOST_AT_ONCE, "check_name", wait=False, is_daemon=True
@@ -90,7 +96,9 @@ class Diagnoser:
         grade = StepGrade.OK if code is None else StepGrade.WARN
         return record, StepResult(CheckStep.C4, name, grade, "; ".join(found), code=code)
 
-    def _examiner(self, record: Record | None, subject: Subject) -> Callable[[str], list[StepResult]]:
+    def _examiner(
+        self, record: Record | None, subject: Subject, until: float
+    ) -> Callable[[str], list[StepResult]]:
         """Return a function that checks one name of the certificate."""
         target = "" if record is None else record.cname_target
         installed = None if record is None else record.certificate
@@ -99,7 +107,7 @@ class Diagnoser:
         expected = Expected(on_c4, "" if ours is None else ours.fingerprint)
 
         def examine(name: str) -> list[StepResult]:
-            inspected = self._inspector.inspect(name, target, http_expected=self._http_expected)
+            inspected = self._inspector.inspect(name, target, http_expected=self._http_expected, until=until)
             served = self._served.describe(name, inspected.addresses, expected, self._clock())
             return [*inspected.steps, served]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,11 +23,11 @@ from sslctl.preflight.remembered import RememberedResolver
 from sslctl.rules.check_steps import CheckStep, Hop, StepGrade, StepResult, describe_chain
 from sslctl.rules.names import registered_domain
 from sslctl.rules.reasons import Code
+from sslctl.system.threads import map_in_threads
 from sslctl.text import clean
 
 T = TypeVar("T")
 
-_DNS_SECONDS = 20
 _MAX_ADDRESSES = 4
 _ADDRESS_CODES = (
     Code.AAAA_ELSEWHERE,
@@ -39,10 +38,12 @@ _ADDRESS_CODES = (
 )
 """The codes of the step `ADDRESSES`; the other ones about where a name points are of `CNAME`."""
 
+_Reached = dict[Address, Reach]
+
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """The steps about one name, and the addresses there that may be connected to; none unless the name points at the CDN."""
+    """The steps about one name, and those of the CDN's addresses there that accepted a connection to the HTTPS port."""
 
     steps: tuple[StepResult, ...]
     addresses: tuple[Address, ...]
@@ -65,12 +66,11 @@ class Inspector:
         self._caa_identities = caa_identities
         self._caa = CaaCheck(self._cdn, caa_identities, find_account_url)
 
-    def inspect(self, name: str, cname_target: str, *, http_expected: bool) -> Inspected:
+    def inspect(self, name: str, cname_target: str, *, http_expected: bool, until: float) -> Inspected:
         """Return what is found about `name` (an A-label). For `cname_target` and `http_expected` see `Prober.check`.
 
-        DNS takes about 20 seconds at most, each connection 3 seconds, and there are at most 8.
+        No lookup of DNS begins after `until` (`time.monotonic`). The ports take at most 3 seconds.
         """
-        until = time.monotonic() + _DNS_SECONDS
         agreement = Agreement(self._dns, partial(RememberedResolver, until=until))
         looked = self._look(agreement.resolver, name, cname_target)
         opinions = list(agreement.opinions(partial(self._examine, cname_target=cname_target), looked.parsed))
@@ -79,12 +79,30 @@ class Inspector:
         if is_contradicted:
             # Only what all resolvers find is a problem of the name.
             steps = [_demote(step) for step in steps]
-        addresses = _choose(looked.pointed.addresses) if isinstance(looked.pointed, Pointed) else ()
+        chosen = _choose(looked.pointed.addresses) if isinstance(looked.pointed, Pointed) else ()
+        http, https = self._try_ports(chosen)
         ports = [
-            self._port(looked, addresses, CheckStep.PORT_80, is_needed=http_expected),
-            self._port(looked, addresses, CheckStep.PORT_443, is_needed=True),
+            self._port(looked, http, CheckStep.PORT_80, is_needed=http_expected),
+            self._port(looked, https, CheckStep.PORT_443, is_needed=True),
         ]
-        return Inspected((*steps, resolvers, *ports), addresses)
+        is_open = [address for address, reach in https.items() if reach is Reach.OPEN]
+        return Inspected((*steps, resolvers, *ports), tuple(is_open))
+
+    def _try_ports(self, addresses: Sequence[Address]) -> tuple[_Reached, _Reached]:
+        """Return how each of `addresses` answers on the HTTP port and on the HTTPS port; nothing if probes are off."""
+        if not addresses or not self._settings.probe_ports:
+            return {}, {}
+        ports = (self._settings.http_port, self._settings.https_port)
+        tried = [(address, port) for port in ports for address in addresses]
+
+        def attempt(where: tuple[Address, int]) -> Reach:
+            return try_port(*where, private=self._settings.probe_private)
+
+        reached = list(map_in_threads(attempt, tried, len(tried), "port", wait=False, is_daemon=True))
+        return (
+            dict(zip(addresses, reached[: len(addresses)], strict=True)),
+            dict(zip(addresses, reached[len(addresses) :], strict=True)),
+        )
 
     def _examine(self, resolver: Resolver, name: dns.name.Name, cname_target: str) -> None:
         self._cdn.require_pointed(resolver, name, cname_target)
@@ -110,10 +128,8 @@ class Inspector:
             return looked.skip(CheckStep.CAA, "not checked, because acme.caa_identities is empty")
         return looked.ok(CheckStep.CAA, str(deciding or "no CAA record, so every CA may issue"))
 
-    def _port(
-        self, looked: _Looked, addresses: Sequence[Address], step: CheckStep, *, is_needed: bool
-    ) -> StepResult:
-        """Return how the addresses answer connections to a port. It is closed if all of them refuse (`ports.find_refusal`)."""
+    def _port(self, looked: _Looked, reached: _Reached, step: CheckStep, *, is_needed: bool) -> StepResult:
+        """Return how the addresses answered connections to a port. It is closed if all of them refuse (`ports.find_refusal`)."""
         settings = self._settings
         port = settings.http_port if step is CheckStep.PORT_80 else settings.https_port
         code = Code.PORT_80_CLOSED if step is CheckStep.PORT_80 else Code.PORT_443_CLOSED
@@ -121,7 +137,6 @@ class Inspector:
             return looked.skip(step, "not checked, because the name was not seen to lead to the CDN")
         if not settings.probe_ports:
             return looked.skip(step, "not checked, because cdn.probe_ports is false")
-        reached = {address: try_port(address, port, private=settings.probe_private) for address in addresses}
         found = ", ".join(f"{at(address, port)} {reach.value}" for address, reach in reached.items())
         refused = all(reach is Reach.REFUSED for reach in reached.values()) and find_refusal(
             looked.pointed.addresses, port, private=settings.probe_private
