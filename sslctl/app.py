@@ -390,7 +390,8 @@ class App:
         self.only_reads = True
         connect = partial(self._connect_c4, min(C4_SECONDS, self.config.c4.timeout_seconds))
         find_store = lambda: self.store if self.has_state() else None  # noqa: E731 - it may raise
-        return diagnose_each(names, self.config, connect, find_store, self.trusted_roots, clock=self.clock)
+        roots, issuer = self.trusted_roots, self.issuer
+        return diagnose_each(names, self.config, connect, issuer, find_store, roots, clock=self.clock)
 
     def close(self) -> None:
         """Close the parts that were created."""

@@ -24,7 +24,7 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
     """Find out what an order for a domain would meet now, and who must act; nothing is ordered or recorded.
 
     The domain need not be managed. Each step shows what was found and what is wanted: C4's record, the CNAME chain, addresses,
-    DNSSEC, CAA, the resolvers, ports 80 and 443, the certificate that is served there, and the limits of the CA. The steps
+    DNSSEC, CAA, the resolvers, ports 80 and 443, a token fetched through port 80 as the CA will, the certificate that is served there, and the limits of the CA. The steps
     after a failed one are made too. Other names of a managed certificate are checked with it.
 
     Exit codes: 0 an order would succeed; 3 it would wait; 4 it would fail; 6 C4 does not know the domain; 75 something did

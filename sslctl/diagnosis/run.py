@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 
@@ -15,7 +15,9 @@ from sslctl.diagnosis.diagnose import Diagnoser
 from sslctl.diagnosis.served import ServedCheck
 from sslctl.diagnosis.subjects import find_subjects
 from sslctl.errors import SslctlError
+from sslctl.issuer import IssueError, Issuer
 from sslctl.issuer.certbot.directory import find_account_url
+from sslctl.preflight import PreflightError
 from sslctl.preflight.inspection import Inspector
 from sslctl.store.interface import Store
 from sslctl.system.threads import map_in_threads
@@ -30,6 +32,7 @@ def diagnose_each(
     names: Sequence[str],
     config: Config,
     connect: Callable[[], ControlPlane],
+    issuer: Issuer,
     find_store: Callable[[], Store | None],
     roots: TrustedRoots,
     *,
@@ -37,7 +40,7 @@ def diagnose_each(
 ) -> Iterator[Diagnosis]:
     """Yield what an order of each of `names` (normalised) would meet, in their order. Nothing is ordered or recorded.
 
-    `connect` returns a client of C4, which is closed at the end. `find_store` returns the database, None if there is no state. If
+    `connect` returns a client of C4, which is closed at the end. `issuer` serves the tokens that are fetched. `find_store` returns the database, None if there is no state. If
     it cannot be used, the names are checked without it. What does not answer is a result, too, and each name takes less than a
     minute. If the caller ends early, what was begun goes on in threads that do not keep the process from ending.
     """
@@ -46,10 +49,18 @@ def diagnose_each(
     # A private CA is none that browsers trust.
     is_public_ca = acme.ca_bundle is None and roots.exist
     subjects = _find_subjects(find_store, names, clock())
+    # Serving a token would make folders where a state must be created first.
+    has_state = not any(subject.trouble for subject in subjects)
     with closing(connect()) as control_plane:
         diagnoser = Diagnoser(
             control_plane,
-            Inspector(config.cdn, config.dns, acme.caa_identities, find_account_url=account_url),
+            Inspector(
+                config.cdn,
+                config.dns,
+                acme.caa_identities,
+                find_account_url=account_url,
+                publisher=_TokenPublisher(issuer) if has_state else None,
+            ),
             ServedCheck(config.cdn, roots if is_public_ca else None),
             clock=clock,
             http_expected=acme.mode == "webroot",
@@ -70,3 +81,19 @@ def _find_subjects(
     except SslctlError as error:
         trouble = error.message
     return [Subject(name, trouble=trouble) for name in names]
+
+
+class _TokenPublisher:
+    """A `Publisher` of tokens with an issuer. What prevents it would prevent an order, too, so it is a problem of the name."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self._issuer = issuer
+
+    @contextmanager
+    def published(self, token: str, content: str) -> Iterator[None]:
+        """See `Publisher.published`. Raise `PreflightError` if the token cannot be served."""
+        try:
+            with self._issuer.published(token, content):
+                yield
+        except IssueError as error:
+            raise PreflightError(error.code, error.found, error.wanted) from error

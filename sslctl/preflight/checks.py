@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 
 import dns.name
@@ -13,21 +12,17 @@ from sslctl.config.settings import CdnSection, DnsSection
 from sslctl.preflight import PreflightError, PreflightWarning, Publisher
 from sslctl.preflight.agreement import NO_ANSWER, Agreement, Examine
 from sslctl.preflight.caa_check import CaaCheck
-from sslctl.preflight.challenge_fetch import ChallengeFetcher, Outcome
 from sslctl.preflight.lookup import Resolver
 from sslctl.preflight.pointing import Cdn, Pointed
 from sslctl.preflight.ports import Address
 from sslctl.preflight.ports import find_refusal as find_closed_port
+from sslctl.preflight.token_probe import TokenProbe
+from sslctl.preflight.token_probe import find_problem as find_token_problem
 from sslctl.rules.dns_record import DnsRecord, join_records
 from sslctl.rules.reasons import Code
 
 # Of how many names after the first one with a problem the records are looked for.
 _MAX_OTHERS = 20
-
-_CODES = {Outcome.OTHER: Code.CHALLENGE_UNREACHABLE, Outcome.REFUSED: Code.PORT_80_CLOSED}
-_TOKEN_SECONDS = 10
-"""For one name; `_TOKENS_SECONDS` is for all names of a certificate."""
-_TOKENS_SECONDS = 30
 
 
 def _unknown() -> str:
@@ -53,7 +48,7 @@ class Preflight:
         self._cdn = Cdn(cdn)
         self._agreement = Agreement(dns_settings)
         self._caa = CaaCheck(self._cdn, caa_identities, find_account_url)
-        self._fetcher = ChallengeFetcher(cdn, self._agreement.resolver)
+        self._tokens = TokenProbe(cdn, self._agreement.resolver)
 
     def check(
         self,
@@ -130,18 +125,10 @@ class Preflight:
     def _require_token(self, addresses: Mapping[str, tuple[Address, ...]], publisher: Publisher) -> None:
         """Raise `PreflightError` if a name certainly answers with something else than what `publisher` serves.
 
-        What did not respond proves nothing: the CA may see another path. So does a name for which no time was left.
+        A name for which no time was left proves nothing.
         """
-        token = secrets.token_urlsafe()
-        # As long as a key authorization with a SHA-256 thumbprint (RFC 8555, section 8.1).
-        content = f"{token}.{secrets.token_urlsafe()}"
-        until = time.monotonic() + _TOKENS_SECONDS
-        with publisher.published(token, content):
-            for name, at in addresses.items():
-                seconds = min(_TOKEN_SECONDS, until - time.monotonic())
-                if seconds <= 0:
-                    return
-                fetched = self._fetcher.fetch(name, at, token, content, seconds=seconds)
-                code = _CODES.get(fetched.outcome)
-                if code is not None:
-                    raise PreflightError(code, fetched.found, "the token that sslctl put there")
+        with closing(self._tokens.fetch_each(addresses, publisher)) as results:
+            for fetched in results:
+                problem = find_token_problem(fetched)
+                if problem is not None:
+                    raise problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -12,14 +13,17 @@ import dns.name
 from dns.rdatatype import AAAA, DS, A
 
 from sslctl.config.settings import CdnSection, DnsSection
-from sslctl.preflight import PreflightError
+from sslctl.preflight import PreflightError, Publisher
 from sslctl.preflight.agreement import Agreement, find_dissent
 from sslctl.preflight.caa_check import CaaCheck, DecidingRecords
+from sslctl.preflight.challenge_fetch import Outcome
 from sslctl.preflight.dns_answer import DnsAnswer
 from sslctl.preflight.lookup import DnssecBogus, DnsUnanswered, Resolver, to_text
 from sslctl.preflight.pointing import Cdn, Pointed, find_links, look_up
 from sslctl.preflight.ports import Address, Reach, at, find_refusal, try_port
 from sslctl.preflight.remembered import RememberedResolver
+from sslctl.preflight.token_probe import TokenProbe
+from sslctl.preflight.token_probe import find_problem as find_token_problem
 from sslctl.rules.check_steps import CheckStep, Hop, StepGrade, StepResult, describe_chain
 from sslctl.rules.names import registered_domain
 from sslctl.rules.reasons import Code
@@ -29,6 +33,7 @@ from sslctl.text import clean
 T = TypeVar("T")
 
 _MAX_ADDRESSES = 4
+_LONGEST = 700
 _ADDRESS_CODES = (
     Code.AAAA_ELSEWHERE,
     Code.TARGET_MISSING,
@@ -50,7 +55,10 @@ class Inspected:
 
 
 class Inspector:
-    """The checks of `Preflight`, with the same arguments. Without state, so safe for use by many threads."""
+    """The checks of `Preflight`, with the same arguments. Without state, so safe for use by many threads.
+
+    With `publisher` a token that it serves is fetched, unless that is switched off. It raises `PreflightError`.
+    """
 
     def __init__(
         self,
@@ -59,17 +67,19 @@ class Inspector:
         caa_identities: tuple[str, ...],
         *,
         find_account_url: Callable[[], str],
+        publisher: Publisher | None = None,
     ) -> None:
         self._settings = cdn
         self._dns = dns_settings
         self._cdn = Cdn(cdn)
         self._caa_identities = caa_identities
         self._caa = CaaCheck(self._cdn, caa_identities, find_account_url)
+        self._publisher = publisher
 
     def inspect(self, name: str, cname_target: str, *, http_expected: bool, until: float) -> Inspected:
         """Return what is found about `name` (an A-label). For `cname_target` and `http_expected` see `Prober.check`.
 
-        No lookup of DNS begins after `until` (`time.monotonic`). The ports take at most 3 seconds.
+        No lookup of DNS begins after `until` (`time.monotonic`). The ports take at most 3 seconds, the token 10.
         """
         agreement = Agreement(self._dns, partial(RememberedResolver, until=until))
         looked = self._look(agreement.resolver, name, cname_target)
@@ -82,7 +92,7 @@ class Inspector:
         chosen = _choose(looked.pointed.addresses) if isinstance(looked.pointed, Pointed) else ()
         http, https = self._try_ports(chosen)
         ports = [
-            self._port(looked, http, CheckStep.PORT_80, is_needed=http_expected),
+            self._add_token(looked, self._port(looked, http, CheckStep.PORT_80, is_needed=http_expected)),
             self._port(looked, https, CheckStep.PORT_443, is_needed=True),
         ]
         is_open = [address for address, reach in https.items() if reach is Reach.OPEN]
@@ -150,6 +160,32 @@ class Inspector:
             return looked.skip(step, found)
         is_open = all(reach is Reach.OPEN for reach in reached.values())
         return StepResult(step, looked.name, StepGrade.OK if is_open else StepGrade.WARN, clean(found))
+
+    def _add_token(self, looked: _Looked, port: StepResult) -> StepResult:
+        """Return the step `port` about port 80, with what a token that is fetched there shows."""
+        publisher, pointed = self._publisher, looked.pointed
+        if publisher is None or not self._settings.probe_challenge or not isinstance(pointed, Pointed):
+            return port
+        if port.grade is StepGrade.BAD:
+            return port
+        probe = TokenProbe(self._settings, looked.resolver)
+        try:
+            with closing(probe.fetch_each({looked.name: pointed.addresses}, publisher)) as results:
+                fetched = next(results)
+        except PreflightError as error:
+            return looked.bad(CheckStep.PORT_80, error)
+        hops = tuple(Hop(hop.url, hop.location, hop.address, hop.status) for hop in fetched.hops)
+        problem = find_token_problem(fetched)
+        if problem is not None:
+            return looked.bad(CheckStep.PORT_80, problem, hops)
+        is_found = fetched.outcome is Outcome.FOUND
+        text = "a token of sslctl was fetched" if is_found else f"no token was fetched: {fetched.found}"
+        is_skipped = port.grade is StepGrade.SKIPPED
+        grade = StepGrade.OK if is_found and is_skipped else port.grade
+        if not is_found and not is_skipped:
+            grade = StepGrade.WARN
+        found = text if is_skipped else f"{port.found}; {text}"
+        return replace(port, grade=grade, found=clean(found, _LONGEST), hops=hops)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,8 +86,8 @@ def _row(step: StepResult, diagnosis: Diagnosis) -> tuple[str, str, str]:
 
 def _lines(step: StepResult) -> Iterator[str]:
     """Yield the hops of `step`, what was found, and what is wanted unless it is there."""
-    for hop in step.hops:
-        yield _hop(hop)
+    if step.step is CheckStep.CNAME or len(step.hops) > 1 or step.grade is StepGrade.BAD:
+        yield from map(_hop, step.hops)
     code = "" if step.code is None else f" ({step.code})"
     is_shown = step.step is CheckStep.CNAME and step.found == describe_chain(step.hops)
     if code or not is_shown:

@@ -6,9 +6,6 @@ import hashlib
 import json
 import shutil
 import signal
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,27 +13,15 @@ from typing import Any
 import pytest
 
 from sslctl.rules.limits import LimitKind, Scope
-from sslctl.sandbox.edge import Edge
 from tests.support.cdn import Cdn
 from tests.support.command_line import Terminal, await_true, run
+from tests.support.diagnosing import NAME, diagnose, step
 from tests.support.dns_zone import DnsZone, Trouble
 from tests.support.fleet_ticks import serve
 from tests.support.misbehaving import Misbehaving, silence
 
-NAME = "shop.example.com"
 TARGET = f"{NAME}.cdn.test"
 WWW = "www.example.com"
-
-
-def diagnose(cdn: Cdn, *names: str) -> Any:
-    """Return the JSON of `check` about the first of `names`, with the exit code of the command."""
-    result = cdn.sslctl("check", *(names or (NAME,)), "--json")
-    return {**result.json["diagnoses"][0], "exit": result.exit_code}
-
-
-def step(diagnosis: Any, wanted: str, name: str = NAME) -> Any:
-    """Return the step `wanted` about `name`."""
-    return next(each for each in diagnosis["steps"] if (each["step"], each["name"]) == (wanted, name))
 
 
 def grades(diagnosis: Any) -> dict[str, str]:
@@ -50,18 +35,6 @@ def files(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-@contextmanager
-def edge_of(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
-    """Serve what C4 has on loopback for the block; the target of `NAME` leads there, and probes are on."""
-    with Edge(cdn.c4, None) as edge:
-        cdn.zone.add(TARGET, "A", "127.0.0.1")
-        monkeypatch.setenv("SSLCTL_CDN_PROBE_PORTS", "true")
-        monkeypatch.setenv("SSLCTL_CDN_PROBE_PRIVATE", "true")
-        monkeypatch.setenv("SSLCTL_CDN_HTTP_PORT", str(edge.http_port))
-        monkeypatch.setenv("SSLCTL_CDN_HTTPS_PORT", str(edge.https_port))
-        yield edge
 
 
 def test_check_finds_an_unmanaged_domain_ready(cdn: Cdn) -> None:
@@ -205,68 +178,6 @@ def test_check_treats_a_deleted_domain_as_unmanaged(cdn: Cdn) -> None:
     serve(cdn, NAME)
     assert cdn.sslctl("delete", NAME, "--yes").exit_code == 0
     assert diagnose(cdn)["managed"] is False
-
-
-def test_check_compares_the_served_certificate_with_that_of_c4(
-    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    serve(cdn, NAME)
-    with edge_of(cdn, monkeypatch):
-        found = diagnose(cdn)
-        assert found["exit"] == 0
-        assert (step(found, "port_443")["grade"], step(found, "certificate")["grade"]) == ("ok", "ok")
-        fingerprint = cdn.installed(NAME)
-        assert fingerprint is not None
-        assert f"{fingerprint[:16]} (issued by sslctl) for {NAME}" in step(found, "certificate")["found"]
-
-
-def test_check_finds_that_the_edge_serves_no_certificate(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
-    cdn.add_domain(NAME)
-    with edge_of(cdn, monkeypatch):
-        found = diagnose(cdn)
-    assert (found["exit"], step(found, "certificate")["grade"]) == (0, "warn")
-    assert "unrecognized name" in step(found, "certificate")["found"]
-
-
-def test_check_finds_an_edge_that_serves_another_certificate_than_c4_has(
-    cdn: Cdn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    serve(cdn, NAME)
-    with Cdn(cdn.folder / "other", cdn.clock) as other:
-        other.add_domain(NAME)
-        assert other.sslctl("add", NAME).exit_code == 0
-        with edge_of(other, monkeypatch):
-            cdn.zone.add(TARGET, "A", "127.0.0.1")
-            found = diagnose(cdn)
-    assert found["exit"] == 0
-    served = step(found, "certificate")
-    assert served["grade"] == "warn"
-    assert "it is not the one that C4 has" in served["found"]
-    assert served["wanted"].startswith(f"the certificate {(cdn.installed(NAME) or '')[:16]}")
-
-
-def test_check_finds_closed_ports(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
-    cdn.add_domain(NAME)
-    with edge_of(cdn, monkeypatch):
-        pass
-    found = diagnose(cdn)
-    assert found["exit"] == 4
-    assert [step(found, port)["code"] for port in ("port_80", "port_443")] == [
-        "PORT_80_CLOSED",
-        "PORT_443_CLOSED",
-    ]
-
-
-def test_check_connects_to_no_private_address(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:
-    cdn.add_domain(NAME)
-    with socket.create_server(("127.0.0.1", 0)) as listener, edge_of(cdn, monkeypatch):
-        monkeypatch.setenv("SSLCTL_CDN_PROBE_PRIVATE", "false")
-        monkeypatch.setenv("SSLCTL_CDN_HTTPS_PORT", str(listener.getsockname()[1]))
-        found = diagnose(cdn)
-        listener.settimeout(0)
-        with pytest.raises(BlockingIOError):
-            listener.accept()
-    assert [step(found, each)["grade"] for each in ("port_80", "port_443", "certificate")] == 3 * ["skipped"]
 
 
 def test_check_reports_resolvers_that_disagree(cdn: Cdn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,40 +13,15 @@ from sslctl.issuer import IssueError
 from sslctl.rules.reasons import Code
 from tests.support.cdn import SUFFIX, Cdn
 from tests.support.fakes import START, FakeIssuer
-from tests.support.misbehaving import Behaviour, Misbehaving, http_head, reset, sending
+from tests.support.misbehaving import Behaviour, reset, sending
+from tests.support.token_edge import TokenEdge, respond
 
 NAME = "shop.example.com"
-PAGE = b"<html><h1>Access denied</h1></html>"
-
-
-def respond(status: int, body: bytes) -> Behaviour:
-    return sending(http_head(status, f"Content-Length: {len(body)}\r\n") + body)
-
-
-class Edge(Misbehaving):
-    """An edge that serves what `issuer` publishes, or behaves as `broken` says; `broken_hosts` are the names for which it does."""
-
-    def __init__(self, issuer: FakeIssuer) -> None:
-        super().__init__(reset)
-        self._issuer = issuer
-        self.broken: Behaviour = respond(403, PAGE)
-        self.broken_hosts: set[str] = set()
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-    def choose(self, request: bytes) -> Behaviour:
-        lines = request.decode().split("\r\n")
-        if lines[1].removeprefix("Host: ") in self.broken_hosts:
-            return self.broken
-        content = self._issuer.served.get(lines[0].split(" ")[1].rpartition("/")[2])
-        return respond(404, b"") if content is None else respond(200, content.encode())
 
 
 @pytest.fixture
-def edge(cdn: Cdn) -> Iterator[Edge]:
-    with Edge(cdn.issuer) as edge:
+def edge(cdn: Cdn) -> Iterator[TokenEdge]:
+    with TokenEdge(cdn.issuer) as edge:
         probe = f"probe_ports = false\nprobe_private = true\nhttp_port = {edge.port}"
         configure(cdn, "probe_ports = false", probe)
         add_domain(cdn, NAME)
@@ -62,12 +37,12 @@ def add_domain(cdn: Cdn, name: str) -> None:
     cdn.zone.add(f"{name}.{SUFFIX}", "A", "127.0.0.1")
 
 
-def test_first_order_is_placed_when_the_token_is_fetched(cdn: Cdn, edge: Edge) -> None:
+def test_first_order_is_placed_when_the_token_is_fetched(cdn: Cdn, edge: TokenEdge) -> None:
     assert cdn.sslctl("add", NAME).exit_code == Exit.OK
     assert (cdn.issuer.probes, len(edge.requests), cdn.issuer.served) == (1, 1, {})
 
 
-def test_first_order_is_held_back_until_the_token_is_fetched(cdn: Cdn, edge: Edge) -> None:
+def test_first_order_is_held_back_until_the_token_is_fetched(cdn: Cdn, edge: TokenEdge) -> None:
     edge.broken_hosts.add(NAME)
     added = cdn.sslctl("add", NAME, "--json")
     assert added.exit_code == Exit.FAILURE
@@ -83,7 +58,7 @@ def test_first_order_is_held_back_until_the_token_is_fetched(cdn: Cdn, edge: Edg
     assert len(cdn.issuer.orders) == 1
 
 
-def test_tick_fetches_the_token_again_after_a_minute(cdn: Cdn, edge: Edge) -> None:
+def test_tick_fetches_the_token_again_after_a_minute(cdn: Cdn, edge: TokenEdge) -> None:
     edge.broken_hosts.add(NAME)
     cdn.sslctl("add", NAME)
     with_finding = cdn.app().store.domain(NAME).finding
@@ -96,14 +71,14 @@ def test_tick_fetches_the_token_again_after_a_minute(cdn: Cdn, edge: Edge) -> No
 
 
 @pytest.mark.parametrize("broken", [reset, sending(b"")], ids=["reset", "empty"])
-def test_edge_without_an_answer_holds_nothing_back(cdn: Cdn, edge: Edge, broken: Behaviour) -> None:
+def test_edge_without_an_answer_holds_nothing_back(cdn: Cdn, edge: TokenEdge, broken: Behaviour) -> None:
     edge.broken_hosts.add(NAME)
     edge.broken = broken
     assert cdn.sslctl("add", NAME).exit_code == Exit.OK
     assert cdn.issuer.probes == 1
 
 
-def test_refused_connection_is_port_80_closed(cdn: Cdn, edge: Edge, closed_port: int) -> None:
+def test_refused_connection_is_port_80_closed(cdn: Cdn, edge: TokenEdge, closed_port: int) -> None:
     configure(cdn, f"http_port = {edge.port}", f"http_port = {closed_port}")
     added = cdn.sslctl("add", NAME, "--json")
     assert added.json["domains"][0]["reason"]["code"] == "PORT_80_CLOSED"
@@ -111,7 +86,7 @@ def test_refused_connection_is_port_80_closed(cdn: Cdn, edge: Edge, closed_port:
 
 
 @pytest.mark.parametrize("days", [84, 91], ids=["valid", "expired"])
-def test_renewal_is_never_probed(cdn: Cdn, edge: Edge, days: int) -> None:
+def test_renewal_is_never_probed(cdn: Cdn, edge: TokenEdge, days: int) -> None:
     cdn.sslctl("add", NAME)
     edge.broken_hosts.add(NAME)
     cdn.clock.move(days=days)
@@ -120,14 +95,14 @@ def test_renewal_is_never_probed(cdn: Cdn, edge: Edge, days: int) -> None:
     assert (len(cdn.issuer.orders), cdn.issuer.probes) == (3, 1)
 
 
-def test_probe_can_be_switched_off(cdn: Cdn, edge: Edge) -> None:
+def test_probe_can_be_switched_off(cdn: Cdn, edge: TokenEdge) -> None:
     edge.broken_hosts.add(NAME)
     configure(cdn, "probe_private = true", "probe_private = true\nprobe_challenge = false")
     assert cdn.sslctl("add", NAME).exit_code == Exit.OK
     assert (cdn.issuer.probes, edge.requests) == (0, [])
 
 
-def test_nothing_is_probed_during_maintenance(cdn: Cdn, edge: Edge) -> None:
+def test_nothing_is_probed_during_maintenance(cdn: Cdn, edge: TokenEdge) -> None:
     edge.broken_hosts.add(NAME)
     cdn.sslctl("pause", "--until", "2026-11-24 00:00", "--reason", "a new edge")
     added = cdn.sslctl("add", NAME, "--json")
@@ -135,7 +110,7 @@ def test_nothing_is_probed_during_maintenance(cdn: Cdn, edge: Edge) -> None:
     assert (cdn.issuer.probes, edge.requests) == (0, [])
 
 
-def test_open_order_goes_on_without_a_probe(cdn: Cdn, edge: Edge) -> None:
+def test_open_order_goes_on_without_a_probe(cdn: Cdn, edge: TokenEdge) -> None:
     cdn.issuer.refusals.append(IssueError(Code.CA_VALIDATING, "pending"))
     cdn.sslctl("add", NAME)
     cdn.issuer.pending.add("https://ca.test/order/1")
@@ -144,7 +119,7 @@ def test_open_order_goes_on_without_a_probe(cdn: Cdn, edge: Edge) -> None:
     assert (len(cdn.issuer.orders), cdn.issuer.probes) == (1, 1)
 
 
-def test_each_name_of_a_certificate_is_probed(cdn: Cdn, edge: Edge) -> None:
+def test_each_name_of_a_certificate_is_probed(cdn: Cdn, edge: TokenEdge) -> None:
     add_domain(cdn, f"www.{NAME}")
     edge.broken_hosts.add(f"www.{NAME}")
     added = cdn.sslctl("add", NAME, "--san", f"www.{NAME}", "--json")
@@ -153,7 +128,7 @@ def test_each_name_of_a_certificate_is_probed(cdn: Cdn, edge: Edge) -> None:
     assert cdn.issuer.probes == 1
 
 
-def test_broken_webroot_holds_back_only_first_orders(cdn: Cdn, edge: Edge) -> None:
+def test_broken_webroot_holds_back_only_first_orders(cdn: Cdn, edge: TokenEdge) -> None:
     cdn.sslctl("add", NAME)
     cdn.clock.move(days=84)
     new = [f"new{number}.example.com" for number in range(3)]
@@ -168,7 +143,7 @@ def test_broken_webroot_holds_back_only_first_orders(cdn: Cdn, edge: Edge) -> No
     assert cdn.issuer.orders_by_name() == {NAME: 2}
 
 
-def test_file_that_cannot_be_published_ends_the_pass_as_the_order_would(cdn: Cdn, edge: Edge) -> None:
+def test_file_that_cannot_be_published_ends_the_pass_as_the_order_would(cdn: Cdn, edge: TokenEdge) -> None:
     class Full(FakeIssuer):
         @contextmanager
         def published(self, token: str, content: str) -> Iterator[None]:  # noqa: ARG002
