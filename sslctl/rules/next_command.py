@@ -18,7 +18,6 @@ _WITHOUT_NAME = {
     Code.CA_REFUSED: "sslctl doctor",
     Code.ISSUER_FAILED: "sslctl doctor",
     Code.CLOCK_WRONG: "sslctl doctor",
-    Code.RESOLVERS_DISAGREE: "sslctl doctor",
     Code.C4_TOKEN_REFUSED: "sslctl doctor",
     Code.C4_UNAUTHORIZED: "sslctl doctor",
     Code.SUFFIX_UNKNOWN: "sslctl doctor",
@@ -32,7 +31,9 @@ _WITH_NAME = {
     Code.FOREIGN_TEXT: "sslctl adopt",
     Code.OTHER_CERTIFICATE: "sslctl adopt",
     Code.TEXT_MISSING: "sslctl add",
+    Code.RESOLVERS_DISAGREE: "sslctl check",
 }
+_BY_OWNER = {Owner.CDN: "sslctl check"}
 
 
 def next_command(code: Code, names: Sequence[str]) -> str:
@@ -44,4 +45,5 @@ def next_command(code: Code, names: Sequence[str]) -> str:
         return _WITHOUT_NAME[code]
     if REASONS[code].owner is Owner.CUSTOMER:
         return f"sslctl message {' '.join(names)}"
-    return f"{_WITH_NAME.get(code, 'sslctl recheck')} {names[0]}"
+    command = _WITH_NAME.get(code) or _BY_OWNER.get(REASONS[code].owner, "sslctl recheck")
+    return f"{command} {names[0]}"

@@ -22,3 +22,16 @@ def test_next_command_is_understood(code: Code) -> None:
         given = list(parsed.params.values())
     assert arguments in ([], ["shop.example.com"])
     assert not arguments or "shop.example.com" in given or ("shop.example.com",) in given
+
+
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        (Code.CNAME_MISSING, "sslctl message a.test b.test"),
+        (Code.CHALLENGE_UNREACHABLE, "sslctl check a.test"),
+        (Code.RESOLVERS_DISAGREE, "sslctl check a.test"),
+        (Code.CERT_EXPIRED, "sslctl recheck a.test"),
+    ],
+)
+def test_next_command_follows_the_owner_unless_the_code_has_its_own(code: Code, command: str) -> None:
+    assert next_command(code, ["a.test", "b.test"]) == command
