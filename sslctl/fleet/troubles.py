@@ -179,7 +179,8 @@ def urgency_of(left: timedelta | None) -> timedelta:
 def find_expiring_troubles(store: Domains, now: datetime, rule: RenewalRule) -> Iterator[Trouble]:
     """Yield the certificates that expire soon without a successor."""
     soon = store.domains(Query(expiring_within=rule.before), now)
-    text = store.domains(Query(source=Source.TEXT, expiring_within=LONGEST), now)
+    # A text certificate that somebody installed on C4 is not renewed either, whatever the source of the domain is.
+    text = store.domains(Query(served_source=Source.TEXT, expiring_within=LONGEST), now)
     found = {domain.name: find_expiring(domain, now, rule) for domain in chain(soon, text)}
     yield from (_expiring_trouble(each) for each in found.values() if each is not None)
 

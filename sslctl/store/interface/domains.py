@@ -31,9 +31,10 @@ class Query:
     `pattern` is over the names of the certificate. `owners` are those who must act because of the status or of a warning.
     `reasons` are codes of the status, of what prevents a renewal, of warnings, or of a step that did not answer; `warnings` are
     codes of warnings alone. `customers` are as in `Domain.customer`, empty for domains without one. `expiring_within` counts from
-    now; expired domains are included. `warned` leaves out most of the domains without a warning (`warnings.find_warnings`), and
-    none that has one. `abandoned` leaves out all others (`onboarding.is_abandoned`). `needing_within` leaves out most of the
-    domains that need nobody (`concerns.find_concerns`), and none that does if its renewal is late at most so long before its expiry.
+    now; expired domains are included. `served_source` is that of the certificate that C4 had, ours or not, or else of the wanted one.
+    `warned` leaves out most of the domains without a warning (`warnings.find_warnings`), and none that has one. `abandoned` leaves
+    out all others (`onboarding.is_abandoned`). `needing_within` leaves out most of the domains that need nobody
+    (`concerns.find_concerns`), and none that does if its renewal is late at most so long before its expiry.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -50,6 +51,7 @@ class Query:
     customers: tuple[str, ...] = ()
     warnings: tuple[Code, ...] = ()
     needing_within: timedelta | None = None
+    served_source: Source | None = None
 
 
 EVERYTHING = Query()

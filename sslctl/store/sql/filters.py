@@ -70,6 +70,9 @@ def condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
     if query.expiring_within is not None:
         where.append(f"{status_sql.EXPIRY} <= :horizon")
         values["horizon"] = instant(now + query.expiring_within)
+    if query.served_source is not None:
+        where.append("coalesce(domain.foreign_source, serving.source, wanted.source) = :served_source")
+        values["served_source"] = query.served_source
     if query.customers:
         keys = [f"customer{place}" for place in range(len(query.customers))]
         where.append(f"coalesce({CUSTOMER}, '') IN ({', '.join(f':{key}' for key in keys)})")

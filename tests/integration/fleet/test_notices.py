@@ -12,6 +12,7 @@ import pytest
 
 from sslctl.issuer import IssueError
 from sslctl.notify import MessageKind
+from sslctl.rules.model import Source
 from sslctl.rules.notice import Notice, NoticeKey
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.c4.faults import Fault, Operation
@@ -167,6 +168,23 @@ def test_text_certificate_is_notified_with_thirty_seven_and_one_days_left(notify
     notifying.add_domain(NAME)
     pair = notifying.paste(notifying.text_pair(NAME, days=40))
     assert notifying.sslctl("add", NAME, *pair).exit_code == 0
+    for _ in range(39):
+        tick(notifying, days=1)
+    assert titles(notifying) == [
+        "1 domain expires in 30 days",
+        "1 domain expires in 7 days",
+        "1 domain expires in 1 day",
+    ]
+
+
+def test_text_certificate_in_place_of_ours_is_notified_with_thirty_seven_and_one_days_left(
+    notifying: NotifyingCdn,
+) -> None:
+    notifying.add_domain(NAME)
+    assert notifying.sslctl("add", NAME).exit_code == 0
+    control_plane = notifying.app().control_plane
+    assert control_plane.remove(NAME)
+    control_plane.upload(NAME, notifying.text_pair(NAME, days=40), Source.TEXT)
     for _ in range(39):
         tick(notifying, days=1)
     assert titles(notifying) == [
