@@ -51,6 +51,8 @@ def command(
     PATTERN selects by any name of the certificate: a part of the name (acme), or a glob of the whole name ('*.acme.example',
     with * ? [ ]). International names are found in both forms. All filters must hold; of a repeated one, any.
 
+    On a terminal, +2 behind a name is the number of other names (SANs) that its certificate has; `view`, JSON and CSV name them.
+
     A code in brackets is of a warning, or of a step that did not answer, so that the reason could not be confirmed.
 
     Dates are in Singapore time in the table, and in UTC in JSON and CSV. On a terminal the table shows international names in

@@ -45,7 +45,12 @@ def write_domains(listing: Listing, now: datetime, summary: Callable[[], str], *
 def write_deleted(listing: Listing, summary: Callable[[], str], *, pager: bool) -> None:
     """Write the table of the deleted domains; see `write_domains`."""
     rows = (
-        [_shown(domain.name), domain.source, _day(domain.created_at), _day(domain.deleted_at)]
+        [
+            _shown(domain.name) + _count_of_others(domain),
+            domain.source,
+            _day(domain.created_at),
+            _day(domain.deleted_at),
+        ]
         for domain in listing.domains
         if domain.deleted_at
     )
@@ -83,11 +88,16 @@ def _shown(name: str) -> str:
     return readable
 
 
+def _count_of_others(domain: DomainSummary) -> str:
+    """Return how many other names the certificate has, if standard output is a terminal; programs get the name alone."""
+    return f" +{len(domain.sans)}" if domain.sans and sys.stdout.isatty() else ""
+
+
 def _row(domain: DomainSummary, now: datetime) -> list[str]:
     verdict = derive_status(domain, now)
     current = domain.in_service or domain.wanted
     return [
-        _shown(domain.name),
+        _shown(domain.name) + _count_of_others(domain),
         coloured(verdict.status),
         domain.source,
         _day(domain.created_at),

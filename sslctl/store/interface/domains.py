@@ -60,7 +60,11 @@ EVERYTHING = Query()
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The result of a `Query`: the number of domains, the length of the longest name, and the domains."""
+    """The result of a `Query`: the number of domains, and the domains.
+
+    `longest_name` is the length of the longest name with the number of its other names: `shop.example.com +2`. A certificate has
+    at most 100 names.
+    """
 
     number: int
     longest_name: int

@@ -26,6 +26,7 @@ from sslctl.rules.model import (
     Suspicion,
     Unconfirmed,
 )
+from sslctl.rules.name_pattern import NamePattern
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.remarks import NO_REMARKS, Remarks, Snooze
 from sslctl.store.interface import Store
@@ -229,7 +230,7 @@ def test_domains_are_read_as_they_were_written(
         query, expected = Query(deleted=deleted), [each for each in fleet if bool(each.deleted_at) is deleted]
         assert list(shared.domains(query, START)) == expected
         listing = shared.listing(query, START)
-        assert (listing.number, listing.longest_name) == (len(expected), 6 if expected else 0)
+        assert listing.number == len(expected)
         summaries = list(listing.domains)
         assert summaries == [_summary(domain) for domain in expected]
         shapes = [json_shapes.domain(summary, START) for summary in summaries]
@@ -255,6 +256,17 @@ def test_each_domain_is_yielded_once_and_in_order(fleet: Store, sort: Sort) -> N
     assert (listing.number, listing.longest_name) == (1200, 10)
     assert [domain.name for domain in fleet.candidates(START, timedelta(days=7))] == names
     assert [domain.name for domain in fleet.domains(Query(limit=700), START)] == names[:700]
+
+
+@pytest.mark.parametrize("others", [0, 1, 9, 10, 99])
+def test_longest_name_has_room_for_the_number_of_other_names(store: Store, others: int) -> None:
+    assert store.listing(Query(), START).longest_name == 0
+    store.add_domain("longer.test", (), Source.C4)
+    store.add_domain("a.test", tuple(f"s{number}.a.test" for number in range(others)), Source.C4)
+    assert store.listing(Query(), START).longest_name == len("longer.test")
+    assert store.listing(Query(source=Source.C4, pattern=NamePattern("a.test")), START).longest_name == (
+        len(f"a.test +{others}" if others else "a.test")
+    )
 
 
 def test_domain_is_read_when_its_turn_comes(fleet: Store) -> None:

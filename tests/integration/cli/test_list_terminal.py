@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sslctl.rules.model import Source
 from tests.support import words
 from tests.support.cdn import Cdn
 from tests.support.command_line import Terminal, run
@@ -100,3 +101,37 @@ def test_list_shows_international_names_in_unicode_on_a_terminal_that_has_the_ch
         assert "bücher" not in cdn.sslctl("list", programs).stdout
     columns = {line.index("Pending") for line in _lines(cdn, "bücher", PYTHONIOENCODING="utf-8")[1:-1]}
     assert len(columns) == 1
+
+
+def test_list_shows_on_a_terminal_how_many_other_names_a_certificate_has(cdn: Cdn) -> None:
+    _fill(cdn, *_MANY[2:600])
+    app = cdn.app()
+    for name, others in (("d0001.example.com", 2), ("xn--bcher-kva.example.com", 11), ("zz.example.com", 0)):
+        app.store.add_domain(name, tuple(f"s{number}.{name}" for number in range(others)), Source.C4)
+    app.store.close()
+    lines = _lines(cdn, "--no-pager", PYTHONIOENCODING="utf-8")
+    names = [line.partition("  ")[0] for line in lines[1:-1]]
+    assert [name for name in names if "+" in name] == ["d0001.example.com +2", "bücher.example.com +11"]
+    assert "zz.example.com" in names
+    # The names are known before the first block of rows, so that all blocks have the same columns.
+    assert {line.index("Pending") for line in lines[1:-1]} == {len("xn--bcher-kva.example.com +11") + 2}
+
+
+def test_list_that_is_piped_has_names_alone_in_its_first_column(cdn: Cdn) -> None:
+    app = cdn.app()
+    app.store.add_domain("shop.example.com", ("www.shop.example.com",), Source.C4)
+    app.store.close()
+    assert run(cdn, "list").stdout.splitlines()[1].split()[:2] == ["shop.example.com", "Pending"]
+    assert "+1" not in cdn.sslctl("list", "--csv").stdout
+
+
+def test_number_of_other_names_stays_if_a_long_name_is_shortened(cdn: Cdn) -> None:
+    name = f"{'a' * 60}.{'b' * 60}.example.com"
+    app = cdn.app()
+    app.store.add_domain(name, (f"www.{name}",), Source.C4)
+    app.store.close()
+    with Terminal(cdn, "list", "--no-pager", columns=80, wrapper=()) as terminal:
+        assert terminal.end() == 0
+    assert all(len(line) <= 80 for line in terminal.lines)
+    first = terminal.lines[1].partition("  ")[0]
+    assert ("…" in first, first.endswith(".com +1")) == (True, True)
