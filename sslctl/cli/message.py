@@ -11,7 +11,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.name_lists import from_file_option, print_some, read_managed
-from sslctl.cli.options import filter_options, json_option, parse_pattern
+from sslctl.cli.options import filter_options, json_option, match_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.customer_messages import describe_left_out, write_messages
 from sslctl.cli.output.selection import describe_no_match
@@ -27,13 +27,7 @@ from sslctl.store.interface.domains import EVERYTHING, Query
 @click.command("message")
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
 @from_file_option
-@click.option(
-    "--match",
-    "pattern",
-    metavar="PATTERN",
-    callback=parse_pattern,
-    help="Only domains with a name that matches, as in `sslctl list PATTERN`.",
-)
+@match_option
 @filter_options
 @click.option(
     "--lang",

@@ -126,6 +126,15 @@ def parse_pattern(
         raise click.BadParameter(f"{error.message}; {error.hint}" if error.hint else error.message) from error
 
 
+match_option = click.option(
+    "--match",
+    "pattern",
+    metavar="PATTERN",
+    callback=parse_pattern,
+    help="Only domains with a name that matches, as in `sslctl list PATTERN`.",
+)
+
+
 _FILTERS = (
     click.option(
         "--status",

@@ -11,7 +11,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.name_lists import from_file_option, read_managed
-from sslctl.cli.options import filter_options, force_option, json_option, parse_pattern
+from sslctl.cli.options import filter_options, force_option, json_option, match_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.phrases import coloured, reason_codes
@@ -40,13 +40,7 @@ _MOST_UNCONFIRMED = 50
 @click.command("recheck")
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
 @from_file_option
-@click.option(
-    "--match",
-    "pattern",
-    metavar="PATTERN",
-    callback=parse_pattern,
-    help="Only domains with a name that matches, as in `sslctl list PATTERN`.",
-)
+@match_option
 @filter_options
 @click.option("--dry-run", is_flag=True, help="Only list the domains that would be checked.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation if filters select more than 50.")
@@ -181,7 +175,10 @@ def _write_plan(app: App, names: Sequence[str], *, as_json: bool) -> int:
         write_json_list(json_shapes.envelope(dry_run=True), "would_recheck", rows)
     else:
         write_lines(_lines(planned, app))
-        click.echo(f"sslctl: nothing was checked; {len(names):,} domains would be", err=True)
+        click.echo(
+            f"sslctl: nothing was checked; {len(names):,} {'domain' if len(names) == 1 else 'domains'} would be",
+            err=True,
+        )
     return Exit.OK
 
 

@@ -114,7 +114,7 @@ def _print(app: App, recorded: Sequence[str], describe: Callable[[Domain], str])
         write_line(f"{domain.name}: {describe(domain)}")
     left = len(recorded) - _MOST_PRINTED
     if left > 0:
-        write_line(f"and {left} more domains alike")
+        write_line(f"and {left} more like these")
 
 
 def shown(text: str) -> str:

@@ -80,12 +80,10 @@ def _look(prober: Prober, domain: Domain, *, end: float) -> PreflightError | _Ou
 
 
 def _target(domain: Domain) -> str:
-    """Return the target that C4 named at the last pass, empty if it named none.
-
-    Then `wanted` describes the names that would do, in words.
-    """
-    wanted = "" if domain.finding is None else domain.finding.wanted
-    return "" if " " in wanted else wanted
+    """Return the target that C4 named at the last pass, empty if it is not known: then every name of the CDN will do."""
+    records = () if domain.finding is None else domain.finding.records
+    targets = [target for each in records if each.type == "CNAME" for target in each.wanted or ()]
+    return targets[0] if targets else ""
 
 
 def _conclude(domain: Domain, found: PreflightError) -> PassResult:

@@ -140,7 +140,10 @@ class _Fetch:
         except _Ended as ended:
             is_sure = self._is_as_ca or ended.outcome is Outcome.UNKNOWN
             outcome = ended.outcome if is_sure else Outcome.UNKNOWN
-            return Fetched(outcome, tuple(self._hops), clean(ended.why, 2 * _SHOWN_OF_URL + _SHOWN_OF_BODY))
+            first, why = self._hops[0].url if self._hops else "", ended.why
+            if len(self._hops) > 1 and not why.startswith(first):
+                why = f"{first} redirects: {why}"
+            return Fetched(outcome, tuple(self._hops), clean(why, 3 * _SHOWN_OF_URL + _SHOWN_OF_BODY))
         return Fetched(Outcome.FOUND, tuple(self._hops), "the token")
 
     def _follow(self, url: str, addresses: Sequence[Address] | None) -> None:

@@ -82,7 +82,8 @@ def get(
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError, TimeoutError) as error:
             raise NoResponse(_describe(error)) from error
         except ssl.SSLError as error:
-            raise BadResponse(f"TLS: {error.reason or 'the handshake failed'}") from error
+            reason = (error.reason or "the handshake failed").replace("_", " ").lower()
+            raise BadResponse(f"TLS: {reason}") from error
         except OSError as error:
             raise NoResponse(_describe(error)) from error
         except (http.client.BadStatusLine, http.client.UnknownProtocol) as error:

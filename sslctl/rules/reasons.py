@@ -160,13 +160,13 @@ REASONS: dict[Code, Reason] = {
         _FAILURE,
         Owner.OPERATOR,
         "The CA has paused the name, because too many validations in a row failed: {found}.",
-        "Solve what made them fail, open the CA's link, which `sslctl view` shows, and run `sslctl recheck`.",
+        "Solve what made them fail, open the CA's link, which `sslctl view DOMAIN` shows, and run `sslctl recheck DOMAIN`.",
     ),
     Code.QUEUED: Reason(
         _PENDING,
         Owner.NOBODY,
         "The domain is recorded; no attempt was made yet.",
-        "The next tick makes the first attempt; `sslctl recheck` makes it at once.",
+        "The next tick makes the first attempt; `sslctl recheck DOMAIN` makes it at once.",
     ),
     Code.CA_VALIDATING: Reason(
         _PENDING,
@@ -256,7 +256,7 @@ REASONS: dict[Code, Reason] = {
         Status.DISCARD,
         Owner.OPERATOR,
         "C4 has no such domain.",
-        "Delete it here, or create it in C4 and run `sslctl recheck`.",
+        "Delete it here, or create it in C4 and run `sslctl recheck DOMAIN`.",
     ),
     Code.FOREIGN_TEXT: Reason(
         _PENDING,
@@ -274,7 +274,7 @@ REASONS: dict[Code, Reason] = {
         _FAILURE,
         Owner.OPERATOR,
         "The new certificate is worse than the one in service, so it was not installed: {found}.",
-        "Find out why the CA issues such a certificate. `sslctl recheck --force-renew --force` installs one all the same.",
+        "Find out why the CA issues such a certificate. `sslctl recheck DOMAIN --force-renew --force` installs one all the same.",
     ),
     Code.PAIR_WORSE: Reason(
         _FAILURE,
@@ -322,13 +322,13 @@ REASONS: dict[Code, Reason] = {
         _EMERGENCY,
         Owner.C4,
         "The edge serves nothing: sslctl removed the text certificate from C4, and C4 did not take the new one: {found}.",
-        "The next tick uploads it again. Ask the C4 team why C4 does not take it, and run `sslctl recheck` at once.",
+        "The next tick uploads it again. Ask the C4 team why C4 does not take it, and run `sslctl recheck DOMAIN` at once.",
     ),
     Code.UPLOAD_PAUSED: Reason(
         _EMERGENCY,
         Owner.OPERATOR,
         "The edge serves no valid certificate any more, and the upload of one is paused {found}.",
-        "If C4 can take it, upload it now with `sslctl resume` and `sslctl recheck`. Otherwise the first tick after the pause does.",
+        "If C4 can take it, upload it now with `sslctl resume` and `sslctl recheck DOMAIN`. Otherwise the first tick after the pause does.",
     ),
 }
 
@@ -356,7 +356,7 @@ REASONS |= {
         Status.SUCCESS,
         Owner.OPERATOR,
         "C4 has a certificate of source c4 whose key is not stored here: found {found}, wanted {wanted}.",
-        "Nothing to do: it is replaced when it is due. `sslctl recheck --force-renew` replaces it now.",
+        "Nothing to do: it is replaced when it is due. `sslctl recheck DOMAIN --force-renew` replaces it now.",
     ),
     Code.TEXT_EXPIRES: Reason(
         Status.SUCCESS,

@@ -17,10 +17,15 @@ from sslctl.text import clean
 def describe_query(query: Query) -> str:
     """Return what `query` restricts, in the words of the command line; empty if it restricts nothing."""
     words = [
-        f"{option} '{clean(value, 60)}'" if option == "--customer" else f"{option} {value}"
+        f"{option} {_quoted(value)}" if option == "--customer" else f"{option} {value}"
         for option, value in _options(query)
     ]
-    return " ".join(([f"'{clean(query.pattern.text)}'"] if query.pattern else []) + words)
+    return " ".join(([_quoted(query.pattern.text)] if query.pattern else []) + words)
+
+
+def _quoted(value: str) -> str:
+    """Return `value`, cleaned, in the quotes of a shell, also if it needs none."""
+    return "'{}'".format(clean(value, 60).replace("'", "'\\''"))
 
 
 def filter_arguments(query: Query) -> str:

@@ -77,7 +77,7 @@ def test_json_has_messages_and_the_domains_left_out(fleet: Cdn) -> None:
             "status": "Pending",
             "code": "QUEUED",
             "owner": "nobody",
-            "next_step": "The next tick makes the first attempt; `sslctl recheck` makes it at once.",
+            "next_step": "The next tick makes the first attempt; `sslctl recheck DOMAIN` makes it at once.",
         },
         {"domain": WELL, "status": "Success", "code": None, "owner": None, "next_step": None},
     ]

@@ -155,7 +155,7 @@ def test_view_list_and_csv_show_what_was_recorded(fleet: Cdn) -> None:
         in view
     )
     rows = list(csv.DictReader(io.StringIO(fleet.sslctl("list", "--csv").stdout)))
-    assert list(rows[0])[-4:] == ["customer", "note", "assignee", "snoozed_until"]
+    assert list(rows[0])[-5:] == ["customer", "note", "assignee", "snoozed_until", "unconfirmed"]
     # No cell begins like a formula.
     assert [rows[0][column] for column in ("domain", "customer", "note", "assignee", "snoozed_until")] == [
         ONE, "Acme & Söhne", "'=cmd|' /C calc'!A0", "'@alice", "",
@@ -226,7 +226,7 @@ def test_customers_of_a_list_of_thousands_are_recorded(cdn: Cdn) -> None:
     )
     assert result.stdout.splitlines()[99:] == [
         'd0099.example.com: customer "d00"',
-        "and 2400 more domains alike",
+        "and 2400 more like these",
     ]
     assert recorded(cdn, "customer") == {name: f"d{name[1:3]}" for name in names}
     assert cdn.sslctl("audit", "verify").exit_code == 0

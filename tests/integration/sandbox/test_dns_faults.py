@@ -57,7 +57,7 @@ def _target(name: str) -> str:
         (["--caa", '0 issue "other.example"'], "CAA_FORBIDS"),
         (["--caa", '128 tbs "x"', "--caa", '0 issue "pebble.sandbox.test"'], "CAA_FORBIDS"),
         (["--aaaa", "2001:db8::1"], "AAAA_ELSEWHERE"),
-        (["--redirect", "https://elsewhere.example/x"], "CHALLENGE_FAILED"),
+        (["--redirect", "https://elsewhere.example/x"], "CHALLENGE_UNREACHABLE"),
         (["--points-at", "parking.elsewhere.test"], "CNAME_ELSEWHERE"),
     ],
 )
