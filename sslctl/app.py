@@ -53,7 +53,7 @@ class App:
 
     `via` is written into the history beside the user, such as `tick`; if it is empty, the terminal or `script` is. `waiting`
     is how long to wait for a locked database; with `only_reads`, reads wait for at most 30 seconds. `on_wait` is called with a
-    notice when a wait takes longer, from any thread.
+    notice when a wait takes longer, from any thread. `monotonic` and `sleep` are the clock, in seconds, and the pauses of `--wait`.
     """
 
     def __init__(
@@ -66,6 +66,8 @@ class App:
         self._config_path = config_path
         self._waiting = waiting
         self.clock = clock
+        self.monotonic: Callable[[], float] = time.monotonic
+        self.sleep: Callable[[float], None] = time.sleep
         self.via = ""
         self.only_reads = False
         self.on_wait: Callable[[str], None] = lambda _message: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.pasted_files import PastedFiles, print_notes
 from sslctl.cli.run_batch import run_requested_passes
+from sslctl.cli.wait import require_repeatable, wait_option
 from sslctl.errors import BadInput, Exit, SslctlError
 from sslctl.fleet import enrolment, maintenance, remarks
 from sslctl.fleet.enrolment import Enrolled
@@ -75,6 +77,7 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
     is_flag=True,
     help="Only record the domains, and exit with 0; `recheck` or the next tick does the rest.",
 )
+@wait_option
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -98,6 +101,7 @@ def command(
     pkcs12: Path | None,
     password_file: Path | None,
     no_wait: bool,
+    length: timedelta | None,
     dry_run: bool,
     new: bool,
     force: bool,
@@ -112,6 +116,9 @@ def command(
     install it and has no copy. With --no-wait or --from-file there is no such consent: the certificate stays, and the domain is
     Pending or has a warning. `recheck --replace-text` replaces it later, `adopt` keeps it.
 
+    With --wait, what fails for now is repeated at its retry time. The wait ends early if all domains are in Success, if only a person can
+    help, or if the next try is after its end; the exit code is that of the end.
+
     In a list, the first name on a line is the domain; the names after it, separated by blanks, commas or semicolons, are the
     other names of its certificate, like --san. A CSV file has a header with the column domain and, if wanted, sans and customer;
     other columns are ignored. If one line cannot be used, nothing is recorded.
@@ -122,6 +129,7 @@ def command(
     files = PastedFiles(cert, key, chain, pkcs12, password_file)
     files.check_usage()
     _check_usage(listed, extra, has_pair=files.exist, profile=app.config.acme.profile)
+    require_repeatable(length, no_wait=no_wait, dry_run=dry_run, new=new)
     _check_options(new=new, force=force, no_wait=no_wait, has_pair=files.exist, dry_run=dry_run)
     _check_sans(listed, extra, no_san=no_san)
     customers = _customers(listed, customer)
@@ -182,6 +190,7 @@ def command(
             renew=set(recorded) if new else (),
             consent=Consent(replace_text=consents, force=force),
             print_each=not as_json,
+            wait=length,
         )
     if as_json:
         write_json_list(

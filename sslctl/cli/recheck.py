@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import BinaryIO
 
 import click
@@ -18,6 +19,7 @@ from sslctl.cli.output.phrases import coloured, reason_codes
 from sslctl.cli.output.selection import Counts, describe_no_match
 from sslctl.cli.output.stdout import write_json_list, write_lines
 from sslctl.cli.run_batch import run_passes, run_requested_passes
+from sslctl.cli.wait import require_repeatable, wait_option
 from sslctl.control_plane import ControlPlaneError, UnknownDomain
 from sslctl.errors import BadInput, Busy, Exit, TryLater
 from sslctl.fleet import maintenance
@@ -42,6 +44,7 @@ _MOST_UNCONFIRMED = 50
 @from_file_option
 @match_option
 @filter_options
+@wait_option
 @click.option("--dry-run", is_flag=True, help="Only list the domains that would be checked.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation if filters select more than 50.")
 @click.option(
@@ -71,6 +74,7 @@ def command(
     from_file: BinaryIO | None,
     pattern: NamePattern | None,
     filters: Query,
+    length: timedelta | None,
     dry_run: bool,
     yes: bool,
     force_renew: bool,
@@ -85,7 +89,11 @@ def command(
     filters: every domain that `sslctl list` shows with the same ones, after a confirmation if these are more than 50 and
     there is a terminal. With names or filters, ports, DNS and CAA are checked even if no order is due: what would prevent the
     renewal is a warning until then.
+
+    With --wait, what fails for now is repeated at its retry time. The wait ends early if all domains are in Success, if only a person can
+    help, or if the next try is after its end; the exit code is that of the end.
     """
+    require_repeatable(length, dry_run=dry_run, force_renew=force_renew, accept=accept is not None)
     query = replace(filters, pattern=pattern)
     is_filtered = query != EVERYTHING
     _require_names_or_filters(domains, from_file, is_filtered=is_filtered)
@@ -115,6 +123,7 @@ def command(
             consent=Consent(force=force, replace_text=replace_text),
             check_dns=bool(found) or is_filtered,
             print_each=not as_json,
+            wait=length,
         )
         if force_renew:
             _print_not_renewed(app, checked)

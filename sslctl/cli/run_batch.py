@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import FrameType
 
 import click
@@ -17,7 +17,8 @@ from sslctl.cli.output import warnings
 from sslctl.cli.output.outcomes import print_error, print_removed, print_unrecorded, write_outcome
 from sslctl.cli.output.progress import Progress
 from sslctl.cli.output.stdout import discard_stdout
-from sslctl.errors import Exit, StateBusy
+from sslctl.cli.wait import Wait
+from sslctl.errors import Busy, Exit, StateBusy
 from sslctl.issuance.batch import Batch, Outcome
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import CONCURRENT_CHANGE, Report
@@ -68,6 +69,7 @@ def run_passes(
         batch = Batch(app.pipeline(show_step, slots), slots, on_notice=app.on_wait)
         with _interruptible(batch, progress, lambda: f"{left} of {len(names)}"):
             batch.run(names, renew=renew, consent=consent, check_dns=check_dns, on_done=on_done)
+    report.is_stopped = report.is_stopped or batch.stopped
     unrecorded = set(report.unrecorded).intersection(names)
     if left and (print_errors or not unrecorded):
         click.echo(
@@ -90,11 +92,12 @@ def run_requested_passes(
     consent: Consent = NO_CONSENT,
     check_dns: bool = False,
     print_each: bool = True,
+    wait: timedelta | None = None,
 ) -> None:
     """Run the passes that a person asked for, as `run_passes` does, and conclude what they make suspicious.
 
     Of a few domains the person sees each result, so it is believed at once. Of many it is concluded after the last one,
-    like in a tick.
+    like in a tick. With `wait` they are repeated for that long, as in `Wait`.
     """
     since = app.clock()
     warnings.print_maintenance(app.store.maintenance_pause(since))
@@ -102,6 +105,54 @@ def run_requested_passes(
     few = len(names) <= max(app.suspicion_limit.of(len(names)), 1)
     if few:
         consent = replace(consent, believe=frozenset(SUSPECTED))
+
+    def run(due: Sequence[str], consent: Consent, *, print_each: bool) -> None:
+        _run_once(
+            app,
+            due,
+            report,
+            few=few,
+            renew=renew,
+            consent=consent,
+            check_dns=check_dns,
+            print_each=print_each,
+        )
+
+    if wait is None or not names:
+        run(names, consent, print_each=print_each)
+        return
+
+    def run_again(due: Sequence[str]) -> None:
+        # A certificate that came to C4 after this command had read its record is not one that the person agreed to replace.
+        seen = {
+            domain.name
+            for domain in app.store.domains_named(due)
+            if domain.name in passed and domain.observed_at is not None and domain.observed_at >= since
+        }
+        passed.update(due)
+        for group, agreed in ((seen, replace(consent, replace_text=False)), (set(due) - seen, consent)):
+            chosen = [name for name in due if name in group]
+            if chosen and not report.is_stopped:
+                run(chosen, agreed, print_each=False)
+        passed.difference_update(name for name in due if isinstance(report.errors.get(name), Busy))
+
+    passed: set[str] = set()
+    Wait(app, names, report, wait, print_each=print_each).run(run_again)
+
+
+def _run_once(
+    app: App,
+    names: Sequence[str],
+    report: Report,
+    *,
+    few: bool,
+    renew: Container[str],
+    consent: Consent,
+    check_dns: bool,
+    print_each: bool,
+) -> None:
+    """Run one pass over each of `names`, two if C4 seems to have lost the certificates of a few."""
+    since = app.clock()
     last_event = app.store.last_event()
     # What C4 had of others at the last step of each pass: what an upload replaces.
     foreign: dict[str, Installed | None] = {}

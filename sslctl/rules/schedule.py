@@ -54,7 +54,7 @@ def find_due_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork |
     upload is done for every source; apart from that, certificates of source text are never rechecked or renewed. A domain
     in Discard waits for a person.
     """
-    if domain.deleted_at is not None or not _is_time(domain, now):
+    if domain.deleted_at is not None or not is_retry_due(domain, now):
         return None
     if needs_upload(domain, now):
         return DueWork(Work.UPLOAD, "its certificate is issued, and C4 has not confirmed it")
@@ -162,7 +162,7 @@ def _renewal(certificate: Certificate, now: datetime, rule: RenewalRule) -> DueW
     return DueWork(Work.REPLACE, f"the CA asks for its replacement early{see}")
 
 
-def _is_time(domain: Domain, now: datetime) -> bool:
+def is_retry_due(domain: Domain, now: datetime) -> bool:
     """Return whether no retry is awaited. After a step that did not answer, its retry counts, not the finding's."""
     if domain.unconfirmed is not None:
         retry_at = domain.unconfirmed.retry_at
