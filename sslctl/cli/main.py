@@ -23,7 +23,8 @@ from sslctl.system import core_dumps
 from sslctl.system.limits import explain
 from sslctl.text import clean
 
-# Each command is the function `command` in its module, imported when it is run.
+# Each command is the function `command` in its module, imported when it is run. Its text fits on one line of a terminal with 80
+# columns.
 COMMANDS = {
     "add": "Get certificates for domains and install them on the edge.",
     "list": "List the managed domains with their statuses.",
@@ -31,23 +32,23 @@ COMMANDS = {
     "view": "Show everything about one domain.",
     "check": "Find out what an order for a domain would meet now, and who must act.",
     "download": "Write a certificate and its key into files.",
-    "delete": "Stop managing domains, and remove their certificates from the edge.",
+    "delete": "Stop managing domains, and remove their certificates from C4.",
     "adopt": "Keep the certificates that others installed on C4.",
     "recheck": "Check domains now: those named, or all that are not well.",
-    "message": "Print what to write to the customer of a domain, in English or Chinese.",
+    "message": "Print what to write to a customer, in English or Chinese.",
     "daemon-tick": "Run everything that is due; cron runs this every 5 minutes.",
     "note": "Write a note on a domain, for other people.",
     "assign": "Record who takes care of a domain.",
     "customer": "Record whose domain it is, if C4 does not say.",
-    "snooze": "Leave domains with known trouble out of the messages to people for a time.",
+    "snooze": "Leave domains out of the messages to people for a time.",
     "forecast": "Show how many orders the coming days bring.",
     "audit": "Show who did what, and verify that nobody edited the history.",
-    "claims": "List which process works on what, and break the claim of one that hangs.",
+    "claims": "List which process works on what, and break claims.",
     "pause": "Pause orders and uploads for maintenance of C4 or the CDN.",
     "resume": "End the maintenance pause.",
-    "pauses": "List the maintenance pause and the pauses of the CA, and lift those of the CA.",
+    "pauses": "List the pauses, and lift those of the CA.",
     "keys": "Rotate the encryption key, and destroy old private keys.",
-    "init": "Create an empty state, which every command except add and restore needs.",
+    "init": "Create an empty state, which most other commands need.",
     "backup": "Write a copy of the state into one file.",
     "restore": "Restore the state from a backup.",
     "doctor": "Check the installation, without changing anything.",
