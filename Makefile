@@ -33,7 +33,7 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.sandbox
-	sh .ci/debian $(PYTHON) strace systemd faketime
+	sh .ci/debian $(PYTHON) strace systemd faketime zsh fish
 	$(PIP) '.[test]'
 	touch $@
 

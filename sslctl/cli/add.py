@@ -13,6 +13,7 @@ import click
 from sslctl.app import App
 from sslctl.certificates.pasted import Pasted
 from sslctl.cli.add_plan import write_plan
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import NameList, from_file_option, print_some, read_names
 from sslctl.cli.options import force_option, json_option
 from sslctl.cli.output import json_shapes, warnings
@@ -38,7 +39,7 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("add")
-@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@click.argument("domains", metavar="[DOMAIN]...", nargs=-1, shell_complete=complete_name)
 @from_file_option
 @click.option(
     "--san", "sans", multiple=True, metavar="NAME", help="Another name for the certificate; may be repeated."

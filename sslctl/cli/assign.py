@@ -9,13 +9,14 @@ import click
 
 from sslctl.app import App
 from sslctl.cli import remarks
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import from_file_option
 from sslctl.cli.options import json_option
 from sslctl.rules.remarks import read_assignee
 
 
 @click.command("assign")
-@click.argument("words", metavar="[DOMAIN]... [WHO]", nargs=-1)
+@click.argument("words", metavar="[DOMAIN]... [WHO]", nargs=-1, shell_complete=complete_name)
 @click.option("--to", "who", metavar="WHO", help="Who takes care, if several domains are named.")
 @click.option("--clear", is_flag=True, help="Assign the domains to nobody.")
 @from_file_option

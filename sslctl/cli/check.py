@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from sslctl.app import App
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.diagnosis import write_diagnosis
@@ -17,7 +18,7 @@ from sslctl.rules import names
 
 
 @click.command("check")
-@click.argument("domains", metavar="DOMAIN...", nargs=-1, required=True)
+@click.argument("domains", metavar="DOMAIN...", nargs=-1, required=True, shell_complete=complete_name)
 @json_option
 @click.pass_obj
 def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:

@@ -9,6 +9,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli import remarks
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import from_file_option, read_managed_customers
 from sslctl.cli.options import json_option
 from sslctl.rules.model import Domain
@@ -16,7 +17,7 @@ from sslctl.rules.remarks import read_customer
 
 
 @click.command("customer")
-@click.argument("words", metavar="[DOMAIN]... [CUSTOMER]", nargs=-1)
+@click.argument("words", metavar="[DOMAIN]... [CUSTOMER]", nargs=-1, shell_complete=complete_name)
 @click.option("--name", metavar="CUSTOMER", help="The customer, if several domains are named.")
 @click.option("--clear", is_flag=True, help="Remove the recorded customers of the domains.")
 @from_file_option

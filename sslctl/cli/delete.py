@@ -9,6 +9,7 @@ from typing import BinaryIO
 import click
 
 from sslctl.app import App
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import from_file_option, read_managed
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
@@ -24,7 +25,7 @@ _MOST_SHOWN = 5
 
 
 @click.command("delete")
-@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@click.argument("domains", metavar="[DOMAIN]...", nargs=-1, shell_complete=complete_name)
 @from_file_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--keep-on-c4", is_flag=True, help="Leave the certificates on C4.")

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import click
 
 from sslctl.app import App
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.download_formats import FORMATS, LEGACY_WARNING, PKCS12, make_files, make_lines
 from sslctl.cli.name_lists import from_file_option, read_managed
 from sslctl.cli.options import json_option
@@ -29,7 +30,7 @@ from sslctl.text import clean
 
 
 @click.command("download")
-@click.argument("domain", metavar="[DOMAIN]", required=False)
+@click.argument("domain", metavar="[DOMAIN]", required=False, shell_complete=complete_name)
 @from_file_option
 @click.option(
     "--version",

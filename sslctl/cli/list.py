@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from sslctl.app import App
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.options import filter_options, json_option, parse_pattern
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_list import write_deleted, write_domains, write_domains_csv
@@ -18,7 +19,7 @@ from sslctl.store.interface.domains import EVERYTHING, Listing, Query, Sort
 
 
 @click.command("list")
-@click.argument("pattern", required=False, callback=parse_pattern)
+@click.argument("pattern", required=False, callback=parse_pattern, shell_complete=complete_name)
 @filter_options
 @click.option(
     "--sort",

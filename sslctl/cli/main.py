@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from sslctl import __version__
 from sslctl.app import App
+from sslctl.cli.completion_answers import VARIABLE, answer, find_shell
 from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.stdout import discard_stdout, expect_json, write_any_text, write_json_error, write_line
 from sslctl.errors import Exit, SslctlError
@@ -30,7 +32,7 @@ COMMANDS = {
     "list": "List the managed domains with their statuses.",
     "todo": "Show everything that needs a person, the most urgent first.",
     "view": "Show everything about one domain.",
-    "check": "Find out what an order for a domain would meet now, and who must act.",
+    "check": "Find out what an order would meet now, and who must act.",
     "download": "Write a certificate and its key into files.",
     "delete": "Stop managing domains, and remove their certificates from C4.",
     "adopt": "Keep the certificates that others installed on C4.",
@@ -52,6 +54,7 @@ COMMANDS = {
     "backup": "Write a copy of the state into one file.",
     "restore": "Restore the state from a backup.",
     "doctor": "Check the installation, without changing anything.",
+    "completion": "Print a script that lets a shell complete commands and domains.",
     "notify": "Send a test message to every URL of [notify] and its routes.",
     "sandbox": "Run a whole CDN on this machine, to try sslctl on.",
 }
@@ -107,6 +110,13 @@ class Commands(click.Group):
         command: click.Command = module.command
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the commands and options that begin with `incomplete`, without importing any command."""
+        items = [
+            CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the table of commands without importing any of them."""
         with formatter.section("Commands"):
@@ -153,6 +163,12 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.pop("SSLKEYLOGFILE", None)
     _open_closed_streams()
     write_any_text()
+    shell = find_shell()
+    if shell is not None:
+        answer(shell, sslctl)
+        sys.exit(Exit.OK)
+    # If it was left behind by accident, click would answer it instead of running the command.
+    os.environ.pop(VARIABLE, None)
     # Listing a fleet creates millions of objects without reference cycles. Collecting after every 700 objects, Python's
     # default, takes a tenth of the time.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)

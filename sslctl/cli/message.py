@@ -10,6 +10,7 @@ from typing import BinaryIO
 import click
 
 from sslctl.app import App
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import from_file_option, print_some, read_managed
 from sslctl.cli.options import filter_options, json_option, match_option
 from sslctl.cli.output import json_shapes
@@ -25,7 +26,7 @@ from sslctl.store.interface.domains import EVERYTHING, Query
 
 
 @click.command("message")
-@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@click.argument("domains", metavar="[DOMAIN]...", nargs=-1, shell_complete=complete_name)
 @from_file_option
 @match_option
 @filter_options

@@ -9,13 +9,14 @@ import click
 
 from sslctl.app import App
 from sslctl.cli import remarks
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import from_file_option
 from sslctl.cli.options import json_option
 from sslctl.rules.remarks import read_note
 
 
 @click.command("note")
-@click.argument("words", metavar="[DOMAIN]... [TEXT]", nargs=-1)
+@click.argument("words", metavar="[DOMAIN]... [TEXT]", nargs=-1, shell_complete=complete_name)
 @click.option("--text", metavar="TEXT", help="The note, if several domains are named.")
 @click.option("--clear", is_flag=True, help="Remove the notes of the domains.")
 @from_file_option

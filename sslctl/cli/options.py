@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 from dateutil import parser
 
 from sslctl.cli.output.stdout import expect_json
@@ -95,6 +96,23 @@ force_option = click.option(
 )
 
 
+class AnyCase(click.Choice[str]):
+    """A choice, whatever its case. click would complete it in lower case, which is not how it is printed."""
+
+    def __init__(self, choices: Iterable[str]) -> None:
+        super().__init__(list(choices), case_sensitive=False)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Return the choices that begin with `incomplete`, whatever its case."""
+        wanted = incomplete.lower()
+        return [CompletionItem(choice) for choice in self.choices if choice.lower().startswith(wanted)]
+
+
 class _CodeType(click.ParamType[Code]):
     """A reason code, whatever its case, with hyphens or underscores. The error names the nearest codes: there are many."""
 
@@ -112,6 +130,16 @@ class _CodeType(click.ParamType[Code]):
         near = near or get_close_matches(wanted, Code.__members__, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "docs/reasons.md lists them all"
         raise click.BadParameter(f"{clean(value, 60)!r} is no reason code; {hint}", ctx, param)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Return the codes that begin with `incomplete`."""
+        wanted = incomplete.upper().replace("-", "_")
+        return [CompletionItem(code) for code in Code.__members__ if code.startswith(wanted)]
 
 
 def parse_pattern(
@@ -140,7 +168,7 @@ _FILTERS = (
         "--status",
         "statuses",
         multiple=True,
-        type=click.Choice([status.value for status in Status], case_sensitive=False),
+        type=AnyCase(status.value for status in Status),
         help="Only domains in this status; may be repeated.",
     ),
     click.option(
@@ -158,7 +186,7 @@ _FILTERS = (
         "--owner",
         "owners",
         multiple=True,
-        type=click.Choice([owner.value for owner in Owner], case_sensitive=False),
+        type=AnyCase(owner.value for owner in Owner),
         help="Only domains for which this one must act, because of the status or of a warning; may be repeated.",
     ),
     click.option(

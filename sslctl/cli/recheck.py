@@ -11,8 +11,9 @@ from typing import BinaryIO
 import click
 
 from sslctl.app import App
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import from_file_option, read_managed
-from sslctl.cli.options import filter_options, force_option, json_option, match_option
+from sslctl.cli.options import AnyCase, filter_options, force_option, json_option, match_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.phrases import coloured, reason_codes
@@ -40,7 +41,7 @@ _MOST_UNCONFIRMED = 50
 
 
 @click.command("recheck")
-@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@click.argument("domains", metavar="[DOMAIN]...", nargs=-1, shell_complete=complete_name)
 @from_file_option
 @match_option
 @filter_options
@@ -60,7 +61,7 @@ _MOST_UNCONFIRMED = 50
 )
 @click.option(
     "--accept",
-    type=click.Choice([code.value for code in SUSPECTED], case_sensitive=False),
+    type=AnyCase(code.value for code in SUSPECTED),
     metavar="CODE",
     help="Believe an answer that was too bad to be believed: conclude the suspicions of this code, one of "
     f"{', '.join(SUSPECTED)}.",

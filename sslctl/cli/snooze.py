@@ -11,6 +11,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli import remarks
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import from_file_option
 from sslctl.cli.options import json_option, parse_end
 from sslctl.rules.model import Domain
@@ -20,7 +21,7 @@ from sslctl.rules.snoozing import LAST_DAYS, latest_end, make_snooze, require_en
 
 
 @click.command("snooze")
-@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@click.argument("domains", metavar="[DOMAIN]...", nargs=-1, shell_complete=complete_name)
 @click.option(
     "--until",
     metavar="DATE",

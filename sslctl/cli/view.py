@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sslctl.app import App
+from sslctl.cli.completion_names import complete_name
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_view import write_domain
@@ -14,7 +15,7 @@ from sslctl.rules.model import Domain
 
 
 @click.command("view")
-@click.argument("domain")
+@click.argument("domain", shell_complete=complete_name)
 @json_option
 @click.pass_obj
 def command(app: App, *, domain: str, as_json: bool) -> None:

@@ -1,7 +1,9 @@
 """Commands that only read the store start fast: they import no slow module."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +25,19 @@ def test_read_only_modules_import_no_network_library(module: str) -> None:
     script = f"import sys, {module}; print([name for name in {SLOW} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_completion_of_a_name_imports_neither_cryptography_nor_a_command(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom sslctl.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n"
+        f"    print([name for name in {(*SLOW, 'cryptography', 'sslctl.cli.add')} if name in sys.modules])\n"
+    )
+    asked = {"_SSLCTL_COMPLETE": "bash_complete", "COMP_WORDS": "sslctl\nadd\nsho", "COMP_CWORD": "2"}
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **asked, "SSLCTL_STATE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,67 @@
+"""The names of domains that a shell can complete, for each command that takes some."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from sslctl.app import App
+
+# A person waits for the completion of a name.
+_SECONDS = 0.2
+# What a shell completes becomes part of a command line. Nothing in a damaged database may be run by the shell.
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+class Kinds(NamedTuple):
+    """Which names a command takes beside those of managed domains (deleted domains, other names of certificates), and how many."""
+
+    deleted: bool = False
+    other_names: bool = False
+    several: bool = True
+
+
+COMMANDS = {
+    "add": Kinds(deleted=True),
+    "list": Kinds(other_names=True, several=False),
+    "view": Kinds(deleted=True, other_names=True, several=False),
+    "download": Kinds(deleted=True, several=False),
+    "delete": Kinds(),
+    "check": Kinds(deleted=True, other_names=True),
+    "adopt": Kinds(),
+    "recheck": Kinds(),
+    "message": Kinds(),
+    "note": Kinds(),
+    "assign": Kinds(),
+    "customer": Kinds(),
+    "snooze": Kinds(),
+}
+"""The commands with names of domains as their arguments."""
+
+
+def complete_name(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names that begin with `incomplete` for an argument of a command: `shell_complete` of click."""
+    kinds = COMMANDS[context.command.name or ""]
+    if context.params.get("deleted"):
+        kinds = kinds._replace(deleted=True)
+    path = context.find_root().params.get("config_path")
+    typed = context.params.get(parameter.name or "") or ()
+    return find_names(kinds, incomplete, typed, config_path=path.expanduser() if path else None)
+
+
+def find_names(
+    kinds: Kinds, incomplete: str, typed: Iterable[str] = (), *, config_path: Path | None = None
+) -> list[str]:
+    """Return the names that begin with `incomplete`, without those in `typed`. Raise any error of the state."""
+    from sslctl.store.sqlite import name_prefix  # noqa: PLC0415 - main imports this module, and most commands complete nothing
+
+    path = App(config_path).config.state.database_path
+    found = name_prefix.find_names(
+        path, incomplete.lower(), deleted=kinds.deleted, other_names=kinds.other_names, seconds=_SECONDS
+    )
+    without = {typed} if isinstance(typed, str) else set(typed)
+    return [name for name in found if _NAME.fullmatch(name) and name not in without]

@@ -1,0 +1,54 @@
+"""Names of domains by their beginning, for the completion of a shell.
+
+A shell waits for the answer while a person types. So this needs no `Database`, waits for nothing longer than a fraction of a
+second, and changes nothing: the file is opened for reading, whatever its schema is. `domain.name` is in every released one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+MOST_NAMES = 200
+"""The largest number of names in one answer."""
+
+# Greater than each character of a name, which is ASCII.
+_END = "\x7f"
+_STEPS_BETWEEN_CHECKS = 2000
+
+NAMES_SQL = """
+    SELECT name FROM domain
+    WHERE name >= :prefix AND name < :end AND (deleted_at IS NULL OR :deleted)
+    ORDER BY name LIMIT :most
+"""
+_OTHER_NAMES_SQL = """
+    SELECT DISTINCT value FROM domain, json_each(domain.sans)
+    WHERE deleted_at IS NULL AND sans <> '[]' AND value >= :prefix AND value < :end
+    LIMIT :most
+"""
+
+
+def find_names(path: Path, prefix: str, *, deleted: bool, other_names: bool, seconds: float) -> list[str]:
+    """Return at most `MOST_NAMES` names in the database `path` that begin with `prefix`, sorted.
+
+    These are managed domains, with `deleted` deleted ones too, and with `other_names` the other names (SANs) of certificates, if
+    `prefix` is not empty. These have no index, so after `seconds` their search ends. Raise `sqlite3.Error` if
+    the database cannot be read, or is still locked after `seconds`.
+    """
+    values = {"prefix": prefix, "end": prefix + _END, "deleted": deleted, "most": MOST_NAMES}
+    end = time.monotonic() + seconds
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=seconds, isolation_level=None)) as connection:
+        names = {name for (name,) in connection.execute(NAMES_SQL, values)}
+        if other_names and prefix and len(names) < MOST_NAMES:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
+            try:
+                for (name,) in connection.execute(_OTHER_NAMES_SQL, values):
+                    names.add(name)
+            except sqlite3.OperationalError:
+                # The time is over; the names of domains are the better part of the answer.
+                pass
+    return sorted(names)[:MOST_NAMES]
