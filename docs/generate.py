@@ -1,4 +1,4 @@
-"""Write the generated parts of the documentation: reasons, command options, configuration keys, measured figures.
+"""Write the generated parts of the documentation: reasons, runbook, command options, configuration keys, measured figures.
 
 The figures come from docs/scale.json, which `make bench ARGS=--publish` writes, and from docs/reliability.json, which
 `make torture ARGS=--publish` writes.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ import click
 
 from sslctl.cli.main import sslctl
 from sslctl.config import settings
+from sslctl.rules.next_command import next_command
 from sslctl.rules.reasons import REASONS, Status
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +44,31 @@ def reasons() -> str:
 
 def _plain(sentence: str) -> str:
     return sentence.replace("{found}", "…").replace("{wanted}", "…")
+
+
+def runbook() -> str:
+    """Return an entry for each reason code: the facts of the table, and the hand-written part in docs/runbook.toml."""
+    written = tomllib.loads((ROOT / "docs" / "runbook.toml").read_text())
+    ends = written["ends"]
+    parts = []
+    for status in Status:
+        parts.append(f"## {status}" if status is not Status.SUCCESS else "## Warnings of domains in Success")
+        for code, reason in REASONS.items():
+            if reason.status is status:
+                entry = written[code]
+                lines = (
+                    f"### {code}",
+                    "",
+                    _plain(reason.sentence),
+                    "",
+                    f"- **Who acts:** {reason.owner}",
+                    f"- **Verify:** {entry['verify']}",
+                    f"- **Do:** {reason.next_step}",
+                    f"- **First command:** `{next_command(code, ['DOMAIN'])}`",
+                    f"- **How it ends:** {ends.get(entry['ends'], entry['ends'])}",
+                )
+                parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
 def commands() -> str:
@@ -142,6 +169,7 @@ def _duration(seconds: float) -> str:
 
 PARTS = (
     ("docs/reasons.md", "reasons", reasons),
+    ("docs/runbook.md", "runbook", runbook),
     ("docs/configuration.md", "keys", keys),
     ("docs/commands.md", "commands", commands),
     ("docs/scale.md", "machine", machine),
