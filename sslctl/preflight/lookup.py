@@ -201,9 +201,7 @@ def _errors(error: dns.exception.DNSException) -> list[dns.resolver.ErrorTuple]:
 
 def _describe(name: dns.name.Name, kind: dns.rdatatype.RdataType, error: dns.exception.DNSException) -> str:
     """Return a text about the error of each name server, without repetition."""
-    seen = dict.fromkeys(
-        f"no answer from {_shown(server)}: {clean(what, 80)}" for server, _, _, what, _ in _errors(error)
-    )
+    seen = dict.fromkeys(f"{_shown(server)}: {clean(what, 80)}" for server, _, _, what, _ in _errors(error))
     return clean(f"{kind.name} of {to_text(name)}: {'; '.join(seen) or 'no name server answered'}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sslctl.cli.output import json_shapes
@@ -89,6 +89,7 @@ def _domains(draw: st.DrawFn) -> DomainSummary:
     return HEALTHY._replace(**{field: draw(_FIELDS[field]) for field in sorted(changed)})
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(domain=_domains())
 @example(domain=HEALTHY)
 @example(
