@@ -49,8 +49,20 @@ class NamePattern:
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
-        wildcards = {"*": ".*", "?": "."}
-        return re.compile("".join(wildcards.get(token) or _expression_of(token) for token in self.tokens))
+        """The glob as a regular expression whose time grows with the length of a name, not with a power of it.
+
+        What stands between two `*` is taken where it occurs first: a later place could not help the rest. So no part is tried
+        again (an atomic group).
+        """
+        parts = [""]
+        for each in self.tokens:
+            if each == "*":
+                parts.append("")
+            else:
+                parts[-1] += _expression_of(each)
+        first, *middle, last = parts if len(parts) > 1 else (*parts, "")
+        between = "".join(f"(?>.*?{part})" for part in middle if part)
+        return re.compile(f"{first}{between}.*{last}" if len(parts) > 1 else first)
 
 
 def parse(text: str) -> NamePattern:
@@ -104,9 +116,11 @@ def _decode_label(label: str) -> str:
         return label
 
 
-def _expression_of(token: str) -> str:
-    if not token.startswith("["):
-        return re.escape(token)
-    negated, members = token.startswith("[!"), token.strip("[!]")
+def _expression_of(part: str) -> str:
+    if part == "?":
+        return "."
+    if not part.startswith("["):
+        return re.escape(part)
+    negated, members = part.startswith("[!"), part.strip("[!]")
     # A hyphen between two characters is a range; a backslash cannot occur.
     return f"[{'^' if negated else ''}{members}]"

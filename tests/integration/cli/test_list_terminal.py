@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from sslctl.rules.model import Source
@@ -68,6 +71,17 @@ def test_list_uses_no_pager(cdn: Cdn, arguments: list[str], more: dict[str, str]
     lines = _lines(cdn, *arguments, **more)
     assert [line for line in lines if line.startswith("paged:")] == []
     assert lines[0].startswith("DOMAIN")
+
+
+def test_list_under_sudo_uses_less_without_its_commands(cdn: Cdn, tmp_path: Path) -> None:
+    """`sudo -u sslctl sslctl list` must not be a way to a shell that can read the keys."""
+    _fill(cdn, *_MANY[:300])
+    less = tmp_path / "less"
+    less.write_text("#!/bin/sh\necho secure=$LESSSECURE\ncat >/dev/null\n")
+    less.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    assert _lines(cdn, PATH=path, SUDO_UID="1000", PAGER=_PAGER) == ["secure=1"]
+    assert _lines(cdn, PATH=path, PAGER="less") == ["secure="]
 
 
 def test_list_that_just_does_not_fit_is_paged(cdn: Cdn) -> None:

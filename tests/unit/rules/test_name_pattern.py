@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from sslctl.errors import BadInput
-from sslctl.rules.name_pattern import parse
+from sslctl.rules.name_pattern import NamePattern, parse
 from tests.support import words
 
 _BOOKS = "xn--bcher-kva.example"
@@ -88,3 +92,15 @@ def test_pattern_does_not_match(typed: str, name: str) -> None:
 def test_pattern_that_no_name_can_match_is_refused(typed: str) -> None:
     with pytest.raises(BadInput):
         parse(typed)
+
+
+@given(glob=st.text("ab.*?", min_size=1, max_size=8), name=st.text("ab.", max_size=10))
+def test_glob_matches_what_a_search_of_every_place_would_match(glob: str, name: str) -> None:
+    assume("*" in glob or "?" in glob)
+    simple = glob.replace(".", r"\.").replace("*", ".*").replace("?", ".")
+    assert NamePattern(glob).matches([name]) is bool(re.fullmatch(simple, name))
+
+
+def test_glob_of_many_stars_ends_on_a_long_name() -> None:
+    """Tried at every place, this takes longer than the age of the universe."""
+    assert not parse("*a" * 60 + "*b").matches(["a" * 240])
