@@ -29,7 +29,7 @@ from sslctl.store.interface.domains import EVERYTHING, Listing, Query, Sort
     help="The order of the rows; urgency: what expires soonest or expired last, then what never had a certificate, the "
     "oldest first.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N rows.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000_000), metavar="N", help="At most N rows.")
 @click.option("--deleted", is_flag=True, help="List the deleted domains instead of the managed ones.")
 @click.option("--no-pager", is_flag=True, help="Do not show a long table on a terminal through $PAGER.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")

@@ -29,6 +29,7 @@ _LONGEST_FACT = 420
 _MOST_FACTS = 3
 _MOST_LOST = 5
 _MOST_PARTS = 8
+_NO_LINK = "\uff1a//"
 _LONGEST_SENTENCE = 320
 # How many names a message has, and how many characters of a sentence: less and less, until it is short enough.
 _SIZES = ((MOST_NAMES, _LONGEST_SENTENCE), (5, _LONGEST_SENTENCE), (3, 200), (1, 120))
@@ -166,8 +167,11 @@ def _part(group: Group[Trouble], names: Sequence[str], sentence: int) -> str:
     first = group.first
     names = names or [first.shown]
     left = group.number - len(names)
-    # The sentence quotes what servers of customers answered.
-    quoted = clean(without_markup(first.sentence), sentence)
+    # The sentence quotes what servers of customers answered, which must not be a link below the title of an alert. The CA's link
+    # that frees a paused name is one that the operator must open.
+    is_of_ca = first.owner in (Owner.OPERATOR, Owner.CA)
+    text = without_markup(first.sentence)
+    quoted = clean(text if is_of_ca else text.replace("://", _NO_LINK), sentence)
     acts = "nobody needs to act" if first.owner is Owner.NOBODY else f"{first.owner} must act"
     lines = [
         f"{first.heading}, {group.reason}: {count_domains(group.number)}; {acts}",

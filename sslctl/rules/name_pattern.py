@@ -83,7 +83,7 @@ def parse(text: str) -> NamePattern:
     tokens = _TOKEN.findall(pattern)
     if not pattern:
         raise BadInput(f"{shown}: it has only invisible characters")
-    if "".join(tokens) != pattern:
+    if "".join(tokens) != pattern or any("--" in each for each in tokens if len(each) > 1):
         raise BadInput(f"{shown}: a [ is not closed, or its set cannot be used")
     literal = "".join(token.strip("[!]") for token in tokens if token not in ("*", "?"))
     if any(character.isascii() and not _PLAIN.fullmatch(character) for character in literal):

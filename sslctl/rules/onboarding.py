@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sslctl.rules.model import Domain, DomainSummary, Source
-from sslctl.rules.reasons import Code, Status
+from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.status import derive_status
 
 LOOKED_AT = (Code.CNAME_MISSING, Code.CNAME_ELSEWHERE, Code.NXDOMAIN)
@@ -52,16 +52,18 @@ def is_in_first_hour(domain: Domain, now: datetime) -> bool:
 
 
 def is_abandoned(domain: Domain | DomainSummary, now: datetime) -> bool:
-    """Return whether `domain` is in Failure, never had a certificate, and was added 30 days ago or earlier.
+    """Return whether `domain` never had a certificate, was added 30 days ago or earlier, and is in Failure because of the customer.
 
-    It is rechecked every day like others, but nobody is expected to act any more.
+    It is rechecked every day like others, but nobody is expected to act any more. What others must mend stays trouble: the
+    customer has come back.
     """
     return (
         domain.deleted_at is None
         and domain.source is Source.C4
         and _never_had_any(domain)
         and now - domain.created_at >= ABANDONED_AFTER
-        and derive_status(domain, now).status is Status.FAILURE
+        and (verdict := derive_status(domain, now)).status is Status.FAILURE
+        and verdict.owner is Owner.CUSTOMER
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sslctl.rules.model import Certificate, Domain, Finding, Installed, Source
+from sslctl.rules.onboarding import LOOKED_AT
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.renewal import Renewal, RenewalRule, Trigger, renewal_at
 from sslctl.rules.singapore import format_sgt, next_midnight
@@ -236,11 +237,14 @@ def count_tries(before: Finding | None, code: Code) -> int:
     """Return how many passes in a row failed with a code that backs off, including this pass, which ended with `code`.
 
     `before` is the finding of the previous pass. `QUEUED`, `BUDGET_HELD` and `MAINTENANCE` keep the count, because nothing was
-    attempted; any other code restarts it. Uploads that failed in a row are counted by themselves.
+    attempted; any other code restarts it. Uploads that failed in a row are counted by themselves. A domain that points elsewhere
+    keeps the count of its failed challenges: with DNS that alternates, each look would otherwise be followed by another order.
     """
     if before is not None and _is_failed_upload(before.code) and _is_failed_upload(code):
         return before.tries + 1
-    held = (Code.BUDGET_HELD, Code.MAINTENANCE)
+    if code in LOOKED_AT:
+        return before.tries if before is not None and before.code in (*_OF_CHALLENGE, *LOOKED_AT) else 0
+    held = (Code.BUDGET_HELD, Code.MAINTENANCE, *LOOKED_AT)
     known = before is not None and (_backs_off(before.code) or before.code in held)
     so_far = before.tries if before is not None and known else 0
     if code in _UNTRIED:

@@ -168,6 +168,7 @@ def test_list_reports_an_empty_result_on_standard_error(cdn: Cdn, options: list[
         ["--status", "Happy"],
         ["--sort", "luck"],
         ["--limit", "0"],
+        ["--limit", "99999999999999999999"],
         ["--expiring-within", "soon"],
         ["--expiring-within", "-1d"],
     ],

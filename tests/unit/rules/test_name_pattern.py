@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import pytest
 from hypothesis import assume, given
@@ -99,6 +100,13 @@ def test_glob_matches_what_a_search_of_every_place_would_match(glob: str, name: 
     assume("*" in glob or "?" in glob)
     simple = glob.replace(".", r"\.").replace("*", ".*").replace("?", ".")
     assert NamePattern(glob).matches([name]) is bool(re.fullmatch(simple, name))
+
+
+def test_set_with_two_hyphens_is_refused_without_a_warning_of_python() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(BadInput, match="its set cannot be used"):
+            parse("[a--z]*")
 
 
 def test_glob_of_many_stars_ends_on_a_long_name() -> None:

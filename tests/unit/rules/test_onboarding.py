@@ -8,7 +8,7 @@ import pytest
 
 from sslctl.rules.model import Domain, Installed, Source, State
 from sslctl.rules.onboarding import LOOKED_AT, is_abandoned, is_look_due
-from sslctl.rules.reasons import FINDINGS, REASONS, Code, Status
+from sslctl.rules.reasons import FINDINGS, REASONS, Code, Owner, Status
 from tests.unit.rules.builders import NOW, certificate, domain, finding, serving
 
 SECOND = timedelta(seconds=1)
@@ -125,8 +125,10 @@ def test_domain_is_abandoned_30_days_after_it_was_added(age: timedelta, *, is_ov
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code in FINDINGS], ids=str)
-def test_only_a_domain_in_failure_is_abandoned(code: Code) -> None:
-    assert is_abandoned(new(31 * DAY, HOUR, code=code), NOW) is (REASONS[code].status is Status.FAILURE)
+def test_only_a_domain_in_failure_because_of_the_customer_is_abandoned(code: Code) -> None:
+    reason = REASONS[code]
+    expected = (reason.status, reason.owner) == (Status.FAILURE, Owner.CUSTOMER)
+    assert is_abandoned(new(31 * DAY, HOUR, code=code), NOW) is expected
 
 
 @pytest.mark.parametrize(

@@ -200,3 +200,20 @@ def test_failed_uploads_are_counted_in_a_row_and_by_themselves() -> None:
     assert before.tries == 3
     assert count_tries(before, Code.CHALLENGE_FAILED) == 1
     assert count_tries(Finding(Code.UPLOAD_PAUSED, "", "", NOW, NOW, 9), Code.C4_REJECTED) == 1
+
+
+def test_dns_that_alternates_does_not_restart_the_count_of_failed_challenges() -> None:
+    """Else each look that finds the domain at the CDN would be followed by another order, dozens a day."""
+    before, tries = None, list[int]()
+    for code in (
+        Code.CNAME_ELSEWHERE,
+        Code.CHALLENGE_FAILED,
+        Code.NXDOMAIN,
+        Code.CHALLENGE_UNREACHABLE,
+        Code.CNAME_MISSING,
+    ):
+        before = Finding(code, "", "", NOW, NOW, count_tries(before, code))
+        tries.append(before.tries)
+    assert tries == [0, 1, 1, 2, 2]
+    assert count_tries(before, Code.CHALLENGE_FAILED) == 3
+    assert count_tries(Finding(Code.DNS_UNANSWERED, "", "", NOW, NOW, 3), Code.CNAME_ELSEWHERE) == 0
