@@ -39,7 +39,7 @@ def run(
     command = [*under, sys.executable, "-m", "sslctl", "--config", str(cdn.config_path), *arguments]
     ended = subprocess.run(
         command,
-        env=environment(),
+        env={**environment(), "SSLCTL_ACME_WEBROOT": str(cdn.folder / "webroot")},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
