@@ -220,7 +220,7 @@ _CASES: dict[str, Callable[[_Shop], None]] = {
 }
 _FOUND: dict[Callable[[_Shop], None], str] = {
     _other_clocks: "3 ticks and 12 commands refused with 75; 1 order, 1 upload",
-    _living_container: "3 ticks and 4 commands refused with 75; 1 order, 1 upload",
+    _living_container: "1 tick ended with 0 and did nothing; 2 ticks and 4 commands refused with 75; 1 order, 1 upload",
     _killed_container: "recovered after 1 tick",
     _killed_with_a_child: "recovered after 1 tick",
     _stopped: "reported with its process; stopped when it went on; 1 order, 1 upload",
