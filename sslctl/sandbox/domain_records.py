@@ -7,8 +7,6 @@ same domains when it starts again.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from sslctl.errors import StateError, TryLater
+from sslctl.system.files import replacing
 from sslctl.system.locks import locked
 
 FILE = "domains.json"
@@ -97,7 +96,9 @@ class DomainRecords:
         with locked(self._lock_path) as is_ours:
             if not is_ours:
                 raise TryLater("another command changes the sandbox now", hint="repeat the command")
-            _write(self._path, json.dumps(asdict(change(self.read()))))
+            content = json.dumps(asdict(change(self.read())))
+            with replacing(self._path) as file:
+                file.write(content.encode())
 
 
 def _parse(path: Path) -> Content:
@@ -121,14 +122,3 @@ def _parse(path: Path) -> Content:
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StateError(f"{path} is not a file of the sandbox") from error
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def is_read_only(path: Path) -> bool:
@@ -30,6 +34,25 @@ def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
         if not stat.S_ISREG(state.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         return _bounded(file.read(most + 1), path, most), state
+
+
+@contextmanager
+def replacing(path: Path, *, force: bool = True) -> Iterator[BinaryIO]:
+    """Yield a new file, mode 0600, that becomes `path` after the block, atomically and durably; nothing if the block raises.
+
+    Raise as `publish` does, and `OSError` if the file cannot be made in the folder of `path`.
+    """
+    # mkstemp creates the file with mode 0600. A name of the longest length has no room for a prefix with all of it.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        publish(temporary, path, force=force)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def publish(temporary: Path, path: Path, *, force: bool) -> None:

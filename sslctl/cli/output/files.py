@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from sslctl.errors import BadInput
-from sslctl.system.files import publish
+from sslctl.system.files import replacing
 
 
 def check_absent(folder: Path, names: Iterable[str]) -> None:
@@ -53,18 +52,10 @@ def require_kept_mode(state: os.stat_result, folder: Path) -> None:
 
 
 def _write(path: Path, content: bytes, *, force: bool, require_private: bool) -> None:
-    # mkstemp creates the file with mode 0600.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with replacing(path, force=force) as file:
             if require_private:
-                require_kept_mode(os.fstat(descriptor), path.parent)
+                require_kept_mode(os.fstat(file.fileno()), path.parent)
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        publish(temporary, path, force=force)
     except FileExistsError as error:
         raise BadInput(f"{path} exists already", hint="--force overwrites it") from error
-    finally:
-        temporary.unlink(missing_ok=True)

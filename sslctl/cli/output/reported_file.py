@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sslctl.rules.reported import Kind, Printed
-from sslctl.system.files import publish, read_regular
+from sslctl.system.files import read_regular, replacing
 from sslctl.text import instant
 
 _NAME = "reported.json"
@@ -29,9 +28,9 @@ def read_printed(folder: Path) -> dict[str, Printed]:
     try:
         content, _ = read_regular(folder / _NAME, _LARGEST)
         found = json.loads(content)
-        return {
-            subject: _parse(one) for subject, one in found["subjects"].items() if found["version"] == _VERSION
-        }
+        if found["version"] != _VERSION:
+            return {}
+        return {subject: _parse(one) for subject, one in found["subjects"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
@@ -45,17 +44,8 @@ def write_printed(folder: Path, printed: Mapping[str, Printed]) -> None:
         if folder.stat().st_uid != os.geteuid():
             # The user to whom the state belongs could not read it.
             return
-        # The file has mode 0600.
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{_NAME}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            publish(temporary, folder / _NAME, force=True)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(folder / _NAME) as file:
+            file.write(text.encode())
     except OSError:
         return
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 import threading
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from typing import Any
 
 from sslctl.errors import StateError
 from sslctl.sandbox.c4.problems import Problem
+from sslctl.system.files import replacing
 
 DOMAIN_NAME = re.compile(
     r"(?=.{3,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -115,7 +114,9 @@ class Records:
     def save(self, site: Site) -> None:
         """Write the site to the disk, then use it."""
         with self.lock:
-            _write(self._folder / site.domain, json.dumps(asdict(site), default=datetime.isoformat))
+            content = json.dumps(asdict(site), default=datetime.isoformat)
+            with replacing(self._folder / site.domain) as file:
+                file.write(content.encode("ascii"))
             self._sites[site.domain] = site
 
     def delete(self, domain: str) -> bool:
@@ -125,19 +126,6 @@ class Records:
                 return False
             (self._folder / domain).unlink()
             return True
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
 
 
 def _read(path: Path) -> Site:
