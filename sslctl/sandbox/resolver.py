@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socketserver
-import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 import dns.edns
 import dns.exception
@@ -19,13 +17,12 @@ import dns.rrset
 from dns.rdatatype import AAAA, CAA, CNAME, RdataType
 
 from sslctl.errors import StateError
+from sslctl.sandbox.dns_server import bind, pack
 from sslctl.sandbox.domain_records import Content, DnsFault, DnsTrouble, DomainRecords
 from sslctl.sandbox.listeners import ADDRESS, Listener
 
 _TTL = 1
-_LONGEST_UDP = 512
 _UPSTREAM_SECONDS = 5
-_ATTEMPTS = 20
 
 
 class SandboxResolver:
@@ -39,7 +36,7 @@ class SandboxResolver:
         self._records = records
         self._find_upstream = find_upstream
         self._stopping = threading.Event()
-        self._servers = _bind(self._respond)
+        self._servers = bind(self._respond)
         self._listeners: list[Listener] = []
         self.port: int = self._servers[0].server_address[1]
 
@@ -70,11 +67,11 @@ class SandboxResolver:
             content = self._records.read()
             response = self._resolve(query, content)
         except (dns.exception.DNSException, OSError, EOFError, StateError):
-            return _pack(_fail(query), over_udp=over_udp)
+            return pack(_fail(query), over_udp=over_udp)
         trouble = content.trouble
         if trouble is not None and trouble.applies_to(_names(response)):
             response = self._make_trouble(trouble, query, response)
-        return _pack(response, over_udp=over_udp)
+        return pack(response, over_udp=over_udp)
 
     def _resolve(self, query: dns.message.Message, content: Content) -> dns.message.Message:
         question = query.question[0]
@@ -142,60 +139,3 @@ def _fail(query: dns.message.Message) -> dns.message.Message:
     response = _respond_to(query)
     response.set_rcode(dns.rcode.SERVFAIL)
     return response
-
-
-def _pack(response: dns.message.Message, *, over_udp: bool) -> bytes:
-    if not over_udp:
-        return response.to_wire(max_size=65535)
-    try:
-        return response.to_wire(max_size=_LONGEST_UDP)
-    except dns.exception.TooBig:
-        response.answer.clear()
-        response.authority.clear()
-        response.flags |= dns.flags.TC
-        return response.to_wire()
-
-
-class _Server(socketserver.ThreadingMixIn, socketserver.BaseServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore a client that hangs up, and the end of the server before an answer is sent."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-
-class _Udp(_Server, socketserver.UDPServer):
-    pass
-
-
-class _Tcp(_Server, socketserver.TCPServer):
-    allow_reuse_address = True
-
-
-def _bind(respond: Callable[..., bytes]) -> tuple[_Udp, _Tcp]:
-    """Bind UDP and TCP to one free port; a port that is free for UDP may be taken for TCP. Raise `StateError`."""
-
-    class UdpHandler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            wire, listener = self.request
-            answer = respond(wire, over_udp=True)
-            if answer:
-                listener.sendto(answer, self.client_address)
-
-    class TcpHandler(socketserver.StreamRequestHandler):
-        timeout = 30
-
-        def handle(self) -> None:
-            length = int.from_bytes(self.rfile.read(2))
-            answer = respond(self.rfile.read(length), over_udp=False)
-            if answer:
-                self.wfile.write(len(answer).to_bytes(2) + answer)
-
-    for _ in range(_ATTEMPTS):
-        udp = _Udp((ADDRESS, 0), UdpHandler)
-        try:
-            return udp, _Tcp((ADDRESS, udp.server_address[1]), TcpHandler)
-        except OSError:
-            udp.server_close()
-    raise StateError("no port of loopback is free for both UDP and TCP")

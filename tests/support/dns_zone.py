@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import socketserver
-import struct
 import threading
-from collections.abc import Callable
 from enum import Enum, auto
 from types import TracebackType
 from typing import Self
@@ -22,8 +19,9 @@ import dns.rdatatype
 import dns.rrset
 from dns.rdatatype import CNAME, DNAME, RdataType
 
+from sslctl.sandbox.dns_server import bind, pack
+
 _TTL = 60
-_LONGEST_UDP = 512
 
 
 class Trouble(Enum):
@@ -71,7 +69,9 @@ class DnsZone:
         self._slots: dict[tuple[dns.name.Name, RdataType], tuple[str, ...]] = {}
         self._delays: dict[dns.name.Name, float] = {}
         self._closing = threading.Event()
-        self._udp, self._tcp = _bind(self._respond)
+        self._udp, self._tcp = bind(self._respond)
+        # They wait for their threads at the end, so that a delayed answer never outlives the test.
+        self._udp.daemon_threads = self._tcp.daemon_threads = False
         self.address: tuple[str, int] = ("127.0.0.1", self._udp.server_address[1])
         self._threads = [
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -150,7 +150,7 @@ class DnsZone:
         if trouble is Trouble.GARBAGE:
             # The right header, with a count of records that are missing.
             return wire[:2] + b"\x81\x80\x00\x01\x00\x09" + wire[8:12] + b"\xff\xff\xff"
-        return _pack(response, over_udp=over_udp)
+        return pack(response, over_udp=over_udp)
 
     def _resolve(self, response: dns.message.Message, name: dns.name.Name, kind: RdataType) -> Trouble | None:
         """Fill `response`, following CNAMEs, each at most once in a loop."""
@@ -231,54 +231,3 @@ def _fail(response: dns.message.Message, name: dns.name.Name, trouble: Trouble) 
         response.set_rcode(dns.rcode.from_text(trouble.name))
         return None
     return trouble
-
-
-def _pack(response: dns.message.Message, *, over_udp: bool) -> bytes:
-    if not over_udp:
-        return response.to_wire(max_size=65535)
-    try:
-        return response.to_wire(max_size=_LONGEST_UDP)
-    except dns.exception.TooBig:
-        response.answer.clear()
-        response.authority.clear()
-        response.flags |= dns.flags.TC
-        return response.to_wire()
-
-
-class _Udp(socketserver.ThreadingUDPServer):
-    """Waits for its threads at the end, so that a delayed answer never outlives the test."""
-
-    daemon_threads = False
-
-
-class _Tcp(socketserver.ThreadingTCPServer):
-    daemon_threads = False
-    allow_reuse_address = True
-
-
-def _bind(respond: Callable[..., bytes]) -> tuple[_Udp, _Tcp]:
-    """Bind UDP and TCP to one free port; a port that is free for UDP may be taken for TCP."""
-
-    class UdpHandler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            wire, listener = self.request
-            answer = respond(wire, over_udp=True)
-            if answer:
-                listener.sendto(answer, self.client_address)
-
-    class TcpHandler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            (length,) = struct.unpack("!H", self.rfile.read(2))
-            answer = respond(self.rfile.read(length), over_udp=False)
-            if answer:
-                self.wfile.write(struct.pack("!H", len(answer)) + answer)
-
-    trouble: OSError | None = None
-    for _ in range(20):
-        udp = _Udp(("127.0.0.1", 0), UdpHandler)
-        try:
-            return udp, _Tcp(("127.0.0.1", udp.server_address[1]), TcpHandler)
-        except OSError as error:
-            udp.server_close()
-            trouble = error
-    raise AssertionError("no port is free for both UDP and TCP") from trouble
