@@ -12,7 +12,7 @@ import click
 from sslctl.app import App
 from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import from_file_option, print_some, read_managed
-from sslctl.cli.options import filter_options, json_option, match_option
+from sslctl.cli.options import NAMES_OR_FILTERS, filter_options, json_option, match_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.customer_messages import describe_left_out, write_messages
 from sslctl.cli.output.selection import describe_no_match
@@ -59,7 +59,7 @@ def command(
     query = replace(filters, pattern=pattern)
     is_named = bool(domains) or from_file is not None
     if is_named and query != EVERYTHING:
-        raise click.UsageError("give the names of domains or filters, not both")
+        raise click.UsageError(NAMES_OR_FILTERS)
     if not is_named and query == EVERYTHING:
         raise click.UsageError("name a domain, or select domains with filters, such as --owner customer")
     app.only_reads = True

@@ -162,6 +162,8 @@ match_option = click.option(
     help="Only domains with a name that matches, as in `sslctl list PATTERN`.",
 )
 
+NAMES_OR_FILTERS = "give the names of domains or filters, not both"
+"""The usage error of a command that takes either."""
 
 _FILTERS = (
     click.option(

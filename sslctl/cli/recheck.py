@@ -13,10 +13,17 @@ import click
 from sslctl.app import App
 from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import from_file_option, read_managed
-from sslctl.cli.options import AnyCase, filter_options, force_option, json_option, match_option
+from sslctl.cli.options import (
+    NAMES_OR_FILTERS,
+    AnyCase,
+    filter_options,
+    force_option,
+    json_option,
+    match_option,
+)
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
-from sslctl.cli.output.phrases import coloured, reason_codes
+from sslctl.cli.output.phrases import coloured, domain_or_domains, reason_codes
 from sslctl.cli.output.selection import Counts, describe_no_match
 from sslctl.cli.output.stdout import write_json_list, write_lines
 from sslctl.cli.run_batch import run_passes, run_requested_passes
@@ -139,7 +146,7 @@ def command(
 def _require_names_or_filters(given: Sequence[str], file: BinaryIO | None, *, is_filtered: bool) -> None:
     """Raise `UsageError` if both names and filters are given, or if one of the names `given` is a pattern."""
     if is_filtered and (given or file is not None):
-        raise click.UsageError("give the names of domains or filters, not both")
+        raise click.UsageError(NAMES_OR_FILTERS)
     for text in given:
         if not {"*", "?", "["}.isdisjoint(text) and "://" not in text:
             shown = clean(text, 100)
@@ -186,7 +193,7 @@ def _write_plan(app: App, names: Sequence[str], *, as_json: bool) -> int:
     else:
         write_lines(_lines(planned, app))
         click.echo(
-            f"sslctl: nothing was checked; {len(names):,} {'domain' if len(names) == 1 else 'domains'} would be",
+            f"sslctl: nothing was checked; {len(names):,} {domain_or_domains(len(names))} would be",
             err=True,
         )
     return Exit.OK

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from typing import BinaryIO
 
 import click
 
 from sslctl.app import App
-from sslctl.cli.name_lists import print_some, read_managed
+from sslctl.cli.completion_names import complete_name
+from sslctl.cli.name_lists import from_file_option, print_some, read_managed
+from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.output.stdout import write_json_list, write_line
@@ -21,44 +25,94 @@ from sslctl.rules.remarks import Remarks
 _MOST_PRINTED = 100
 
 
-def split_words(
-    app: App,
-    words: Sequence[str],
-    value: str | None,
-    *,
-    clear: bool,
-    has_file: bool,
-    metavar: str,
-    option: str,
-) -> tuple[Sequence[str], str]:
-    """Return the names and the value in `words`, the arguments of a command `[NAME]... [VALUE]`.
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was given to a command `[DOMAIN]... [VALUE]`.
 
-    Two words are a name and the value, as in `sslctl note NAME TEXT`. With `value`, which is that of `option`, or `clear`, all
-    words are names. A value that is to be removed is empty. Raise `click.UsageError` if it is not clear which word is what: if the
-    value is missing, a second domain stands in its place.
+    `words` are its arguments, `value` is that of its `option`, `metavar` the name of the value in the help.
     """
-    if clear and value is not None:
-        raise click.UsageError(f"--clear and {option} exclude each other")
-    if clear:
-        return words, ""
-    if value is not None:
-        return words, value
-    if has_file:
-        raise click.UsageError(f"with --from-file, give {option} {metavar}, or --clear")
-    if len(words) == 1:
-        raise click.UsageError(f"give the {metavar} after the domain, or --clear")
-    if len(words) > 2:  # noqa: PLR2004 - a name and a value
-        raise click.UsageError(
-            f"put quotes around the {metavar}; for several domains write it as {option} {metavar}"
-        )
-    if not words:
-        raise click.UsageError(f"name a domain and the {metavar}")
-    name, value = words
-    if _is_managed(app, value):
-        raise click.UsageError(
-            f"{value} is a managed domain; if it is the {metavar}, write {option} {value}, otherwise give the {metavar} too"
-        )
-    return [name], value
+
+    words: Sequence[str]
+    value: str | None
+    clear: bool
+    file: BinaryIO | None
+    as_json: bool
+    metavar: str
+    option: str
+
+    def split(self, app: App) -> tuple[Sequence[str], str]:
+        """Return the names and the value. A value that is to be removed is empty.
+
+        Two words are a name and the value, as in `sslctl note NAME TEXT`. With `value` or `clear`, all words are names. Raise
+        `click.UsageError` if it is not clear which word is what: if the value is missing, a second domain stands in its place.
+        """
+        words, metavar, option = self.words, self.metavar, self.option
+        if self.clear and self.value is not None:
+            raise click.UsageError(f"--clear and {option} exclude each other")
+        if self.clear:
+            return words, ""
+        if self.value is not None:
+            return words, self.value
+        if self.file is not None:
+            raise click.UsageError(f"with --from-file, give {option} {metavar}, or --clear")
+        if len(words) == 1:
+            raise click.UsageError(f"give the {metavar} after the domain, or --clear")
+        if len(words) > 2:  # noqa: PLR2004 - a name and a value
+            raise click.UsageError(
+                f"put quotes around the {metavar}; for several domains write it as {option} {metavar}"
+            )
+        if not words:
+            raise click.UsageError(f"name a domain and the {metavar}")
+        name, value = words
+        if _is_managed(app, value):
+            raise click.UsageError(
+                f"{value} is a managed domain; if it is the {metavar}, write {option} {value}, otherwise give the {metavar} too"
+            )
+        return [name], value
+
+
+def value_arguments(
+    metavar: str, option: str, option_help: str, clear_help: str
+) -> Callable[[Callable[[App, Given], int]], Callable[..., int]]:
+    """Return a decorator that adds the arguments of a command `[DOMAIN]... [VALUE]`. The command gets them as one `Given`."""
+
+    def decorate(function: Callable[[App, Given], int]) -> Callable[..., int]:
+        @click.argument("words", metavar=f"[DOMAIN]... [{metavar}]", nargs=-1, shell_complete=complete_name)
+        @click.option(option, "value", metavar=metavar, help=option_help)
+        @click.option("--clear", is_flag=True, help=clear_help)
+        @from_file_option
+        @json_option
+        @click.pass_obj
+        @wraps(function)
+        def call(
+            app: App,
+            *,
+            words: tuple[str, ...],
+            value: str | None,
+            clear: bool,
+            from_file: BinaryIO | None,
+            as_json: bool,
+        ) -> int:
+            return function(app, Given(words, value, clear, from_file, as_json, metavar, option))
+
+        return call
+
+    return decorate
+
+
+def record_value(
+    app: App,
+    given: Given,
+    read: Callable[[str], str],
+    change: Callable[[Domain, str], Remarks],
+    describe: Callable[[Domain], str],
+) -> int:
+    """Record the value that was `given`, checked by `read`, as the remarks that `change` returns. Print and return as `record`."""
+    names, text = given.split(app)
+    value = read(text)
+    return record(
+        app, names, given.file, lambda domain: change(domain, value), describe, as_json=given.as_json
+    )
 
 
 def _is_managed(app: App, word: str) -> bool:
@@ -94,7 +148,7 @@ def record_for(
     *,
     as_json: bool,
 ) -> int:
-    """Do the same for `domains`."""
+    """Record the remarks that `change` returns for each of `domains`. Print and return as `record` does."""
     errors: dict[str, SslctlError] = remarks.record(app.store, domains, change)
     if len(domains) == 1:
         for error in errors.values():

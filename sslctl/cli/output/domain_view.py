@@ -10,6 +10,7 @@ from sslctl.cli.output.phrases import (
     doubt_lines,
     event_kind,
     next_try,
+    overruled_customer,
     reason_codes,
     records_to_set,
 )
@@ -110,9 +111,8 @@ def _describe_foreign(domain: Domain, foreign: Installed) -> str:
 
 def _describe_customer(domain: Domain) -> str:
     """Return the customer, and the one that a person recorded if C4 names another one."""
-    recorded = domain.remarks.customer
-    is_other = domain.c4_customer and recorded not in ("", domain.c4_customer)
-    return f"{domain.customer} (C4 names it; recorded here: {recorded})" if is_other else domain.customer
+    recorded = overruled_customer(domain)
+    return f"{domain.customer} (C4 names it; recorded here: {recorded})" if recorded else domain.customer
 
 
 def _describe_snooze(domain: Domain, now: datetime) -> str:

@@ -76,3 +76,14 @@ def describe_installed(installed: Installed) -> str:
         f"the {installed.source} certificate {installed.fingerprint[:16]},"
         f" valid until {format_sgt(installed.not_after)}"
     )
+
+
+def overruled_customer(domain: Domain) -> str:
+    """Return the customer that a person recorded while C4 names another one, which counts; empty otherwise."""
+    recorded = domain.remarks.customer
+    return recorded if domain.c4_customer not in ("", recorded) else ""
+
+
+def domain_or_domains(number: int) -> str:
+    """Return the noun that follows `number`."""
+    return "domain" if number == 1 else "domains"

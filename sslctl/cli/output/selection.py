@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sslctl.cli.output.phrases import coloured
+from sslctl.cli.output.phrases import coloured, domain_or_domains
 from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.text import clean
@@ -89,14 +89,14 @@ class Counts:
     def describe(self) -> str:
         """Return the counts in words: `37 of 3,000 domains: 12 Failure, 25 Pending`."""
         if self.is_of_deleted:
-            text = f"{self.matching:,} deleted {_domains(self.matching)}"
+            text = f"{self.matching:,} deleted {domain_or_domains(self.matching)}"
         else:
             number = f"{self.matching:,}"
             of_all = number if self.matching == self.managed else f"{number} of {self.managed:,}"
             parts = [
                 f"{self.by_status[each]:,} {coloured(each)}" for each in Status if self.by_status.get(each)
             ]
-            text = f"{of_all} {_domains(self.managed)}: {', '.join(parts) or 'none'}"
+            text = f"{of_all} {domain_or_domains(self.managed)}: {', '.join(parts) or 'none'}"
         return text if self.listed >= self.matching else f"{text}; the first {self.listed:,} are listed"
 
     def to_json(self) -> dict[str, Any]:
@@ -108,7 +108,3 @@ class Counts:
             "managed": self.managed,
             "by_status": by_status,
         }
-
-
-def _domains(number: int) -> str:
-    return "domain" if number == 1 else "domains"

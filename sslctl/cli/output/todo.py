@@ -9,7 +9,7 @@ from itertools import groupby
 
 import click
 
-from sslctl.cli.output.phrases import coloured
+from sslctl.cli.output.phrases import coloured, domain_or_domains
 from sslctl.cli.output.selection import filter_arguments
 from sslctl.cli.output.stdout import printable, write_line, write_lines
 from sslctl.cli.output.width import paragraph
@@ -40,7 +40,7 @@ def summarise(todo: Todo) -> str:
     """Return in one line how many domains need a person, and how many were left out."""
     verb = "needs" if todo.domains == 1 else "need"
     owners = ", ".join(f"{todo.owners[owner]:,} {owner}" for owner in Owner if todo.owners.get(owner))
-    return f"{todo.domains:,} {_domains(todo.domains)} {verb} a person: {owners}. {todo.hidden.describe()}".rstrip()
+    return f"{todo.domains:,} {domain_or_domains(todo.domains)} {verb} a person: {owners}. {todo.hidden.describe()}".rstrip()
 
 
 def describe_deadline(domain: Domain, left: timedelta | None, now: datetime) -> str:
@@ -67,7 +67,7 @@ def describe_record(record: DnsRecord) -> str:
 def _group_lines(group: Group[Task], filters: Query, now: datetime) -> Iterator[str]:
     first = group.first
     yield paragraph(
-        f"{click.style(first.code, bold=True)}, {group.number:,} {_domains(group.number)}: {first.next_step}",
+        f"{click.style(first.code, bold=True)}, {group.number:,} {domain_or_domains(group.number)}: {first.next_step}",
         "  ",
     )
     if first.owner is not Owner.CUSTOMER:
@@ -108,7 +108,3 @@ def _command_for_all(task: Task, filters: Query) -> str:
     """Return the command that shows every domain of the group of `task`."""
     query = replace(filters, owners=(task.owner,), reasons=(task.code,))
     return f"sslctl todo {filter_arguments(query)} --all"
-
-
-def _domains(number: int) -> str:
-    return "domain" if number == 1 else "domains"
