@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from sslctl.cli.output import warnings
 from sslctl.cli.output.outcomes import print_error, print_removed, print_unrecorded, write_outcome
 from sslctl.cli.output.progress import Progress
 from sslctl.cli.output.stdout import discard_stdout
+from sslctl.cli.signals import handling
 from sslctl.cli.wait import Wait
 from sslctl.errors import Busy, Exit, StateBusy
 from sslctl.issuance.batch import Batch, Outcome
@@ -254,9 +254,5 @@ def _interruptible(batch: Batch, progress: Progress, count_left: Callable[[], st
         progress.clear()
         click.echo("sslctl: finishing the passes under way; press Ctrl-C again to stop at once", err=True)
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(interrupt):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -20,6 +20,7 @@ from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.cli.sandbox_options import program, read_caa, read_ipv6, read_url
+from sslctl.cli.signals import INTERRUPTS, handling
 from sslctl.config.settings import load
 from sslctl.errors import ConfigError, Exit
 from sslctl.rules import names
@@ -339,10 +340,5 @@ class _Interrupts:
 def _interrupts() -> Iterator[_Interrupts]:
     """Handle SIGINT, SIGTERM and SIGHUP in the block."""
     interrupts = _Interrupts()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupts.interrupt) for number in numbers}
-    try:
+    with handling(interrupts.interrupt, (*INTERRUPTS, signal.SIGHUP)):
         yield interrupts
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from sslctl.app import App
 from sslctl.cli.options import duration
 from sslctl.cli.output.outcomes import print_error, write_outcome
 from sslctl.cli.output.stdout import discard_stdout
+from sslctl.cli.signals import handling
 from sslctl.errors import Busy, NotManaged
 from sslctl.issuance.batch import Outcome
 from sslctl.issuance.report import Report
@@ -235,9 +235,5 @@ def _interruptible() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise click.Abort
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(interrupt):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
