@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socketserver
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from http.client import HTTPException, HTTPSConnection
 from http.server import BaseHTTPRequestHandler
@@ -34,7 +35,7 @@ class FrontServer(socketserver.ThreadingTCPServer):
         """Ignore clients that hang up or are killed."""
 
 
-class FrontHandler(BaseHTTPRequestHandler):
+class FrontHandler(BaseHTTPRequestHandler, ABC):
     """A connection. A subclass defines `serve`, which is called with the body of each request."""
 
     protocol_version = "HTTP/1.1"
@@ -44,9 +45,9 @@ class FrontHandler(BaseHTTPRequestHandler):
 
     _forwarded_to: tuple[str, HTTPSConnection] | None = None
 
+    @abstractmethod
     def serve(self, body: bytes) -> None:
         """Answer the request."""
-        raise NotImplementedError
 
     def do_GET(self) -> None:
         """Serve the request."""

@@ -21,7 +21,6 @@ _MAY_BE_WARNED = (
     "(domain.source = 'text' OR domain.foreign_source IS NOT NULL OR domain.suspicion_code IS NOT NULL"
     " OR domain.caution_code IS NOT NULL)"
 )
-_OF_CUSTOMER = literals(code for code, reason in REASONS.items() if reason.owner is Owner.CUSTOMER)
 _IS_ADOPTED = "domain.source = 'text' AND domain.wanted_id IS NULL"
 # The expiry of what C4 serves, ours or not; NULL if it serves nothing. `serving` is empty if it is the wanted certificate.
 _IN_SERVICE = (
@@ -65,7 +64,7 @@ def condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
     if query.abandoned:
         where.append(
             f"domain.source = 'c4' AND {status_sql.STATUS} = '{Status.FAILURE}' AND domain.wanted_id IS NULL"
-            f" AND domain.finding_code IN ({_OF_CUSTOMER})"
+            f" AND domain.finding_code IN ({literals(_codes_of([Owner.CUSTOMER]))})"
             " AND domain.serving_id IS NULL AND domain.foreign_source IS NULL AND domain.created_at <= :abandoned"
         )
         values["abandoned"] = instant(now - onboarding.ABANDONED_AFTER)
