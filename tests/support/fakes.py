@@ -169,6 +169,16 @@ class FakeIssuer:
         return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
+class FullDiskIssuer(FakeIssuer):
+    """A CA whose challenges cannot be served, because the disk is full."""
+
+    @contextmanager
+    def published(self, token: str, content: str) -> Iterator[None]:  # noqa: ARG002
+        """See `Issuer.published`."""
+        raise IssueError(Code.ISSUER_FAILED, "No space left on device")
+        yield
+
+
 class FakeNotifier:
     """People in memory: `sent` has each message with the positions it went to. Those in `deaf` get none."""
 

@@ -35,6 +35,20 @@ def store(backend: Backend, clock: Clock) -> Iterator[Store]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def shared_backend(new_backend: Callable[[], Backend]) -> Backend:
+    """A state that the tests of a module share."""
+    return new_backend()
+
+
+@pytest.fixture(scope="module")
+def shared(shared_backend: Backend) -> Iterator[Store]:
+    """A handle of the state that the tests of a module share."""
+    opened = shared_backend.open()
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
 def domain(store: Store) -> Domain:
     """A domain that was just added."""

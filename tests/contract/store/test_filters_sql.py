@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -123,18 +121,6 @@ def _put_certificate(sql: Sql, number: int, version: int, end: int) -> int:
         (number, version, _at(end - 90 * _DAY), _at(end), b"\0", _at(0)),
     )[0][0]
     return identity
-
-
-@pytest.fixture(scope="module")
-def shared_backend(new_backend: Callable[[], Backend]) -> Backend:
-    return new_backend()
-
-
-@pytest.fixture(scope="module")
-def shared(shared_backend: Backend) -> Iterator[Store]:
-    store = shared_backend.open()
-    yield store
-    store.close()
 
 
 # A certificate that is not served, which C4 activates; one that is held back and expires; and one that nothing was tried for.

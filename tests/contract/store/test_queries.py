@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime, timedelta
 
@@ -170,18 +169,6 @@ def _put(sql: Sql, domain: Domain) -> None:
         _insert(sql, "certificate", {**row, "pem": "", "chain_pem": "", "sealed_key": b""})
     for place, one in (("wanted_id", domain.wanted), ("serving_id", domain.serving)):
         sql(f"UPDATE domain SET {place} = ? WHERE id = ?", (one and one.id, domain.id))  # noqa: S608 - ours
-
-
-@pytest.fixture(scope="module")
-def shared_backend(new_backend: Callable[[], Backend]) -> Backend:
-    return new_backend()
-
-
-@pytest.fixture(scope="module")
-def shared(shared_backend: Backend) -> Iterator[Store]:
-    store = shared_backend.open()
-    yield store
-    store.close()
 
 
 def _summary(domain: Domain) -> DomainSummary:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -152,18 +151,6 @@ def _refill(backend: Backend, stored: list[Facts]) -> None:
 
 
 _EMPTY = ("DELETE FROM event", "DELETE FROM acme_order", "DELETE FROM certificate", "DELETE FROM domain")
-
-
-@pytest.fixture(scope="module")
-def shared_backend(new_backend: Callable[[], Backend]) -> Backend:
-    return new_backend()
-
-
-@pytest.fixture(scope="module")
-def shared(shared_backend: Backend) -> Iterator[Store]:
-    store = shared_backend.open()
-    yield store
-    store.close()
 
 
 def _managed(store: Store, number: int) -> list[Domain]:

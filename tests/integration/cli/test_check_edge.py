@@ -9,12 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from sslctl.issuer import IssueError
-from sslctl.rules.reasons import Code
 from sslctl.sandbox.edge import Edge
 from tests.support.cdn import Cdn
 from tests.support.diagnosing import NAME, diagnose, step
-from tests.support.fakes import FakeIssuer
+from tests.support.fakes import FullDiskIssuer
 from tests.support.fleet_ticks import serve
 from tests.support.misbehaving import http_head, sending
 from tests.support.token_edge import TokenEdge
@@ -150,14 +148,8 @@ def test_check_exits_as_an_order_would_if_no_token_can_be_served(
 ) -> None:
     cdn.add_domain(NAME)
 
-    class Full(FakeIssuer):
-        @contextmanager
-        def published(self, token: str, content: str) -> Iterator[None]:  # noqa: ARG002
-            raise IssueError(Code.ISSUER_FAILED, "No space left on device")
-            yield
-
     app = cdn.app()
-    app.issuer = Full(cdn.clock)
+    app.issuer = FullDiskIssuer(cdn.clock)
     with token_edge_of(cdn, monkeypatch):
         result = cdn.sslctl("check", NAME, "--json", app=app)
     found = result.json["diagnoses"][0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -12,7 +11,7 @@ from sslctl.errors import Exit
 from sslctl.issuer import IssueError
 from sslctl.rules.reasons import Code
 from tests.support.cdn import SUFFIX, Cdn
-from tests.support.fakes import START, FakeIssuer
+from tests.support.fakes import START, FullDiskIssuer
 from tests.support.misbehaving import Behaviour, reset, sending
 from tests.support.token_edge import TokenEdge, respond
 
@@ -144,14 +143,8 @@ def test_broken_webroot_holds_back_only_first_orders(cdn: Cdn, edge: TokenEdge) 
 
 
 def test_file_that_cannot_be_published_ends_the_pass_as_the_order_would(cdn: Cdn, edge: TokenEdge) -> None:
-    class Full(FakeIssuer):
-        @contextmanager
-        def published(self, token: str, content: str) -> Iterator[None]:  # noqa: ARG002
-            raise IssueError(Code.ISSUER_FAILED, "No space left on device")
-            yield
-
     app = cdn.app()
-    app.issuer = Full(cdn.clock)
+    app.issuer = FullDiskIssuer(cdn.clock)
     added = cdn.sslctl("add", NAME, "--json", app=app)
     (domain,) = added.json["domains"]
     assert (domain["status"], domain["reason"]["code"]) == ("Pending", "ISSUER_FAILED")

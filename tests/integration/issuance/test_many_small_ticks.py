@@ -19,6 +19,15 @@ TICKS = 288
 LIMIT = SuspicionLimit()
 
 
+def fill(store: SqliteStore, number: int) -> list[str]:
+    """Add `number` domains that are well and served, and return their names."""
+    names = [f"d{place:03}.test" for place in range(number)]
+    for name in names:
+        served = serve(store, issue(store, store.add_domain(name, (), Source.C4)))
+        store.record_finding(served, None)
+    return names
+
+
 def tick(store: SqliteStore, clock: Clock, name: str, *, is_due: bool = False) -> bool:
     """Hear a lie about `name` in a tick of its own, also in the pass of one that `is_due`; return whether something was withheld."""
     clock.move(minutes=5)
@@ -38,10 +47,7 @@ def warned(store: SqliteStore, clock: Clock) -> int:
 def test_288_ticks_that_hear_a_lie_about_one_domain_each_believe_as_many_as_one_tick(
     store: SqliteStore, clock: Clock
 ) -> None:
-    names = [f"d{number:03}.test" for number in range(TICKS)]
-    for name in names:
-        served = serve(store, issue(store, store.add_domain(name, (), Source.C4)))
-        store.record_finding(served, None)
+    names = fill(store, TICKS)
     withheld = [tick(store, clock, name) for name in names]
     assert withheld == [False] * LIMIT.most + [True] * (TICKS - LIMIT.most)
     assert warned(store, clock) == LIMIT.most
@@ -50,10 +56,7 @@ def test_288_ticks_that_hear_a_lie_about_one_domain_each_believe_as_many_as_one_
 def test_288_ticks_that_hear_a_lie_about_one_domain_that_is_due_each_believe_as_many_as_one_tick(
     store: SqliteStore, clock: Clock
 ) -> None:
-    names = [f"d{number:03}.test" for number in range(TICKS)]
-    for name in names:
-        served = serve(store, issue(store, store.add_domain(name, (), Source.C4)))
-        store.record_finding(served, None)
+    names = fill(store, TICKS)
     clock.move(days=84)
     withheld = [tick(store, clock, name, is_due=True) for name in names]
     assert withheld == [False] * LIMIT.most + [True] * (TICKS - LIMIT.most)
@@ -64,10 +67,7 @@ def test_288_ticks_that_hear_a_lie_about_one_domain_that_is_due_each_believe_as_
 def test_finding_that_is_repeated_daily_counts_on_its_first_day_only(
     store: SqliteStore, clock: Clock
 ) -> None:
-    names = [f"d{number:03}.test" for number in range(8)]
-    for name in names:
-        served = serve(store, issue(store, store.add_domain(name, (), Source.C4)))
-        store.record_finding(served, None)
+    names = fill(store, 8)
     clock.move(days=84)
     for name in names[:4]:
         assert not tick(store, clock, name, is_due=True)
@@ -81,10 +81,7 @@ def test_finding_that_is_repeated_daily_counts_on_its_first_day_only(
 
 
 def test_few_domains_that_leave_on_different_days_are_believed(store: SqliteStore, clock: Clock) -> None:
-    names = [f"d{number:03}.test" for number in range(12)]
-    for name in names:
-        served = serve(store, issue(store, store.add_domain(name, (), Source.C4)))
-        store.record_finding(served, None)
+    names = fill(store, 12)
     for start in range(0, 12, 4):
         assert [tick(store, clock, name) for name in names[start : start + 4]] == [False] * 4
         clock.move(days=1)
