@@ -83,20 +83,23 @@ def _write_group(group: Group[Trouble]) -> None:
     write_line(paragraph(f"next ({first.owner}): {first.next_step}", "  "))
     names = [each.shown for each in group.worst[:MOST_NAMES]]
     left = group.number - len(names)
-    more = f" and {left} more{_command([group])}" if left else ""
+    more = f" and {left} more: sslctl list --reason {first.code} --sort urgency" if left else ""
     write_line(paragraph(", ".join(names) + more, "  "))
 
 
 def _write_rest(groups: Sequence[Group[Trouble]]) -> None:
     number = sum(group.number for group in groups)
     counts = ", ".join(f"{group.number} {group.reason}" for group in groups)
-    write_line(paragraph(f"Other reasons, {count_domains(number)}: {counts}{_command(groups)}"))
+    write_line(paragraph(f"Other reasons, {count_domains(number)}: {counts}{_command_for_rest(groups)}"))
 
 
-def _command(groups: Sequence[Group[Trouble]]) -> str:
-    """Return the command that lists the domains of `groups`, after a colon. Empty if all are in Success."""
+def _command_for_rest(groups: Sequence[Group[Trouble]]) -> str:
+    """Return a command that lists the domains of `groups` among others, after a colon. Empty if all are in Success.
+
+    Their codes could be a line that nobody pastes, so it selects by status.
+    """
     headings = {group.first.heading for group in groups}
     statuses = [
         f"--status {status}" for status in Status if status in headings and status is not Status.SUCCESS
     ]
-    return f": sslctl list {' '.join(statuses)} --sort expires" if statuses else ""
+    return f": sslctl list {' '.join(statuses)} --sort urgency" if statuses else ""

@@ -195,7 +195,7 @@ def test_tick_prints_many_failures_in_groups_with_the_most_urgent_domains(cdn: C
         assert group[0] == f"{status}: {len(names)} domains"
         assert group[1].startswith(f"  {names[0]}: ")
         assert group[2].startswith("  next (")
-        listed = f"sslctl list --status {status.partition(' ')[0]} --sort expires"
+        listed = f"sslctl list --reason {status.partition(' ')[2]} --sort urgency"
         assert group[3] == f"  {', '.join(names[:10])} and {len(names) - 10} more: {listed}"
 
 
