@@ -30,10 +30,12 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 	sh .ci/debian $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) '.[sandbox]'
+	mkdir -p $(VENV)/share/man/man1
+	ln -sf '$(CURDIR)'/docs/man/*.1 $(VENV)/share/man/man1/
 	touch $@
 
 $(VENV)/.test: $(VENV)/.sandbox
-	sh .ci/debian $(PYTHON) strace systemd faketime zsh fish
+	sh .ci/debian $(PYTHON) strace systemd faketime zsh fish man-db
 	$(PIP) '.[test]'
 	touch $@
 

@@ -1,9 +1,11 @@
 """Write the generated parts of the documentation: reasons, runbook, command options, configuration keys, measured figures.
 
+The manual pages in docs/man are generated as a whole (`man_pages`).
+
 The figures come from docs/scale.json, which `make bench ARGS=--publish` writes, and from docs/reliability.json, which
 `make torture ARGS=--publish` writes.
 
-`python docs/generate.py` writes each part between its markers. With `--check` it changes nothing, and ends with 1 if a
+`python docs/generate.py` writes each part between its markers, and each page. With `--check` it changes nothing, and ends with 1 if a
 part is out of date.
 """
 
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import man_pages
 
 from sslctl.cli.main import sslctl
 from sslctl.config import settings
@@ -191,9 +194,23 @@ def fill(text: str, part: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
+def write_pages(*, only_check: bool) -> list[str]:
+    """Write the manual pages, and delete those of commands that are gone. Return the names of what was out of date."""
+    wanted = man_pages.pages()
+    present = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / man_pages.FOLDER).iterdir()}
+    stale = [name for name in sorted({*wanted, *present}) if wanted.get(name) != present.get(name)]
+    for name in [] if only_check else stale:
+        if name in wanted:
+            (ROOT / name).write_text(wanted[name])
+        else:
+            (ROOT / name).unlink()
+    return stale
+
+
 def main() -> int:
-    """Write every part, or with `--check` print which are out of date. Return the exit code."""
-    stale = []
+    """Write every part and page, or with `--check` print which are out of date. Return the exit code."""
+    only_check = "--check" in sys.argv
+    stale = write_pages(only_check=only_check)
     for name, part, render in PARTS:
         path = ROOT / name
         text = path.read_text()
@@ -201,9 +218,9 @@ def main() -> int:
         # The wrapping of help texts depends on the installed version of click, so white space does not count.
         if filled.split() != text.split():
             stale.append(f"{name} ({part})")
-            if "--check" not in sys.argv:
+            if not only_check:
                 path.write_text(filled)
-    if stale and "--check" in sys.argv:
+    if stale and only_check:
         print("out of date, run `make docs`:", ", ".join(stale))  # noqa: T201 - a script
         return 1
     return 0

@@ -76,7 +76,7 @@ complete --command sslctl --no-files --arguments '(_sslctl_completion)'
 @click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 def command(shell: str) -> None:
-    r"""Print a script that lets a shell complete commands, options, their values and the names of domains.
+    """Print a script that lets a shell complete commands, options, their values and the names of domains.
 
     \b
     bash, in ~/.bashrc:
@@ -88,5 +88,5 @@ def command(shell: str) -> None:
 
     Names are read from the state of the configuration, at most 200, if this user can read its database. Nothing is changed,
     and nothing is reported if that fails.
-    """
+    """  # noqa: D301 - click keeps the lines of a paragraph that begins with a backspace
     write_line(_SCRIPTS[shell].replace("VARIABLE", VARIABLE).rstrip())

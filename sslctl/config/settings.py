@@ -302,7 +302,8 @@ ARRAYS_OF_TABLES = (("notify", "route"),)
 
 _DEFAULTS = Config()
 _SECTIONS = tuple(each.name for each in fields(Config) if each.name != "path")
-_SYSTEM_FILE = Path("/etc/sslctl/config.toml")
+SYSTEM_FILE = Path("/etc/sslctl/config.toml")
+"""The configuration file of a machine."""
 _PREFIX = "SSLCTL_"
 
 
@@ -315,7 +316,7 @@ def keys() -> list[tuple[str, str, object]]:
     return found
 
 
-def load(path: Path | None, environ: Mapping[str, str], *, system_file: Path = _SYSTEM_FILE) -> Config:
+def load(path: Path | None, environ: Mapping[str, str], *, system_file: Path = SYSTEM_FILE) -> Config:
     """Return the configuration: the defaults, overridden by one file, overridden by the environment.
 
     The file is the first that exists of: `path`, SSLCTL_CONFIG, sslctl/config.toml in XDG_CONFIG_HOME (`~/.config`),
