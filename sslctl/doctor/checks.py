@@ -30,6 +30,7 @@ def run_checks(
     waiting: Waiting | None = None,
 ) -> Iterator[Check]:
     """Yield every check; `connect` returns a client of C4, `waiting` is how long to wait for a locked database."""
+    yield from examine("program", machine.program)
     yield ok(
         "configuration",
         clean(config.path) if config.path else "no file; the defaults and the environment apply",

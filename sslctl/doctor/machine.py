@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from sslctl import __version__
 from sslctl.certificates.trust import TrustedRoots
 from sslctl.config import cdn_names
 from sslctl.config.secret_file import require_trusted
@@ -25,6 +28,11 @@ NOTIFICATIONS = "notifications"
 _OTHERS_READ = 0o055
 _BAD_BYTES, _FEW_BYTES = 100 << 20, 1 << 30
 _BAD_INODES, _FEW_INODES = 1_000, 10_000
+
+
+def program() -> Iterator[Check]:
+    """Report which sslctl runs, and with which Python: after an upgrade there may be two of each."""
+    yield ok("program", f"sslctl {__version__} in {clean(sys.prefix)}, Python {platform.python_version()}")
 
 
 def cdn(section: CdnSection) -> Iterator[Check]:

@@ -12,6 +12,7 @@ from sslctl.rules.model import Milestone
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sqlite.inspection import Inspection
+from sslctl.store.sqlite.migrations import MIGRATIONS
 
 LAST_TICK = "last tick"
 MAINTENANCE = "maintenance pause"
@@ -45,7 +46,7 @@ def database(state: Inspection, now: datetime) -> Iterator[Check]:
     elif found:
         yield bad("database", f"damaged: {found}", "stop sslctl, keep the file, and restore a backup")
     else:
-        yield ok("database", "intact, schema current")
+        yield ok("database", f"intact, schema {len(MIGRATIONS)}, which is current")
 
 
 def ticks(state: Inspection, now: datetime) -> Iterator[Check]:

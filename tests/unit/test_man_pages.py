@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sslctl.cli.main import COMMANDS, sslctl
 from sslctl.config import settings
 from sslctl.errors import Exit
 from tests.support import ROOT
+from tests.support.documented import install_data_files
 
 _FOLDER = ROOT / "docs" / "man"
 _PAGES = sorted(_FOLDER.iterdir())
@@ -101,12 +101,7 @@ def test_text_is_printed_as_it_was_whatever_signs_it_has() -> None:
 @needs_man
 def test_man_finds_the_pages_of_an_installation_whose_program_is_on_the_path(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    for folder, patterns in project["tool"]["setuptools"]["data-files"].items():
-        (tmp_path / folder).mkdir(parents=True)
-        for pattern in patterns:
-            for path in ROOT.glob(pattern):
-                shutil.copy(path, tmp_path / folder)
+    install_data_files(tmp_path)
     result = subprocess.run(
         ["man", "-w", *(page.stem for page in _PAGES)],
         env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "HOME": str(tmp_path)},

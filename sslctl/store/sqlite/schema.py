@@ -51,16 +51,22 @@ def require_known(connection: sqlite3.Connection, shown_as: str) -> None:
             f"{shown_as} is a database of another program",
             hint="name another folder in state.dir; nothing was written to this one",
         )
-    if not 0 <= _pragma(connection, "user_version") <= len(MIGRATIONS):
-        raise StateError(f"{shown_as} was written by a newer sslctl", hint="update sslctl on this machine")
+    version = _pragma(connection, "user_version")
+    if not 0 <= version <= len(MIGRATIONS):
+        raise StateError(
+            f"{shown_as} was written by a newer sslctl: its schema is {version}, and this program knows {len(MIGRATIONS)}",
+            hint="update sslctl on this machine; docs/upgrade.md describes the way back to the older one",
+        )
 
 
 def require_current(connection: sqlite3.Connection, shown_as: str) -> None:
     """Raise `StateError` unless the database is sslctl's, of this version."""
     require_known(connection, shown_as)
-    if _pragma(connection, "user_version") != len(MIGRATIONS):
+    version = _pragma(connection, "user_version")
+    if version != len(MIGRATIONS):
         raise StateError(
-            f"{shown_as} was written by an older sslctl", hint="the next command brings it up to date"
+            f"{shown_as} was written by an older sslctl: its schema is {version}, and that of this program {len(MIGRATIONS)}",
+            hint="the next command that uses the state brings it up to date",
         )
 
 

@@ -81,7 +81,7 @@ def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) 
     assert {check["grade"] for check in made.values()} == {"ok"}, made
     assert result.exit_code == Exit.OK
     assert set(made) == {
-        "configuration", "names of the CDN", "certbot", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "notifications", "disk space", "inodes",
+        "program", "configuration", "names of the CDN", "certbot", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "notifications", "disk space", "inodes",
         "database", "last tick", "maintenance pause", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
         "clock",
     } - ({"inodes"} if not os.statvfs(well.folder).f_files else set())  # fmt: skip
@@ -92,7 +92,7 @@ def test_doctor_prints_one_line_per_check_and_a_hint_for_a_problem(well: Cdn) ->
     result = well.sslctl("doctor")
     assert result.exit_code == Exit.UNUSABLE
     lines = result.stdout.splitlines()
-    assert lines[1].split() == ["ok", "configuration", str(well.config_path)]
+    assert lines[2].split() == ["ok", "configuration", str(well.config_path)]
     at = next(number for number, line in enumerate(lines) if line.startswith("bad "))
     assert lines[at].endswith(f"  webroot            {well.folder}/webroot does not exist")
     assert lines[at + 1].strip().startswith("→ create it")
