@@ -19,6 +19,7 @@ from typing import Self
 from sslctl.rules.claim_names import domain_claim
 from sslctl.sandbox.cdn import SandboxCdn
 from tests.support import ROOT
+from tests.support.documented import blocks
 
 NAMESPACES = ("--pid", "--mount", "--uts", "--ipc", "--cgroup")
 PROGRAM = """#!/bin/sh
@@ -50,8 +51,16 @@ def can_boot() -> bool:
     return tried.returncode == 0
 
 
+def _schedule() -> str:
+    """Return the commands of docs/production.md that schedule the tick, without those for which systemd must run."""
+    page = (ROOT / "docs" / "production.md").read_text()
+    (block,) = [each for each in blocks(page) if "useradd" in each.text]
+    commands = [step.command for step in block.steps]
+    return "\n".join(line for line in commands if not line.startswith(("systemctl ", "journalctl ")))
+
+
 class Machine:
-    """Use as a context manager. `cdn` is what its sslctl works with; the units are installed as docs/production.md says."""
+    """Use as a context manager. `cdn` is what its sslctl works with; the user and the units are those of docs/production.md."""
 
     def __init__(self, folder: Path, cdn: SandboxCdn) -> None:
         self._folder = folder
@@ -181,10 +190,9 @@ class Machine:
         units = files / "etc" / "systemd" / "system"
         for folder in (units / "sslctl.service.d", files / "etc" / "sslctl", files / "usr" / "local" / "bin"):
             folder.mkdir(parents=True)
-        for unit in ("sslctl.service", "sslctl.timer"):
-            shutil.copy(ROOT / "contrib" / "systemd" / unit, units)
         (units / "idle.target").write_text(IDLE)
         (units / "sslctl.service.d" / "here.conf").write_text(HERE)
+        (files / "schedule.sh").write_text(_schedule())
         config = self._cdn.config_path.read_text()
         names = {
             "c4-token": "c4.token",

@@ -25,11 +25,10 @@ mount --bind "$5" "$root/var/www/acme"
 cp -r "$folder/files/." "$root/"
 rm -f "$root/etc/machine-id"
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
-# docs/production.md, step 6.
 rm -rf "$root/var/lib/sslctl"
-chroot "$root" useradd --system --home-dir /var/lib/sslctl --shell /usr/sbin/nologin sslctl
-chroot "$root" sh -c 'install -d -o sslctl -m 700 /var/lib/sslctl && chown sslctl: /var/www/acme
-    chgrp sslctl /etc/sslctl/* && chmod 640 /etc/sslctl/*'
+install -d -m 700 "$root/var/lib/sslctl"
+chmod 644 "$root/etc/sslctl/"*.pem
+chroot "$root" sh -eu -c 'cd /opt/project && . /schedule.sh'
 # Not a mere chroot: what systemd mounts for a service in its sandbox hangs below the real root.
 cd "$root"
 mkdir -p old
