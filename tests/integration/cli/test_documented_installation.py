@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sslctl import __version__
 from sslctl.config import settings
 from sslctl.errors import Exit
 from sslctl.store.keyring import Keyring
@@ -109,10 +110,10 @@ def test_commands_of_production_lead_to_a_certificate_of_the_live_state(
     program = (folder / "usr" / "local" / "bin" / "sslctl").readlink()
     assert (program, program.parents[1].readlink()) == (
         folder / "opt" / "sslctl" / "bin" / "sslctl",
-        folder / "opt" / OLD,
+        folder / "opt" / f"sslctl-{__version__}",
     )
     page = folder / "usr" / "local" / "share" / "man" / "man1" / "sslctl-add.1"
-    assert page.resolve() == folder / "opt" / OLD / "share" / "man" / "man1" / "sslctl-add.1"
+    assert page.resolve() == program.parents[1].readlink() / "share" / "man" / "man1" / "sslctl-add.1"
     unit = (folder / "etc" / "systemd" / "system" / "sslctl.service").read_text()
     assert "\nExecStart=/usr/local/bin/sslctl daemon-tick" in unit
     for place in re.findall(r"^LoadCredential=\S+:(\S+)$", unit, re.MULTILINE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from josepy.jwk import JWKEC
 from josepy.util import ComparableECKey
 
+from sslctl import __version__
 from sslctl.app import App
 from sslctl.errors import Exit
 from sslctl.store.sqlite.waiting import Waiting
@@ -80,6 +82,7 @@ def test_doctor_reports_ok_for_every_check_of_a_working_installation(well: Cdn) 
     made = checks(result)
     assert {check["grade"] for check in made.values()} == {"ok"}, made
     assert result.exit_code == Exit.OK
+    assert made["program"]["detail"].startswith(f"sslctl {__version__} in {sys.prefix}, Python 3.")
     assert set(made) == {
         "program", "configuration", "names of the CDN", "certbot", "state folder", "database file", "certbot's folder", "key file", "trusted roots", "notifications", "disk space", "inodes",
         "database", "last tick", "maintenance pause", "pauses at the CA", "webroot", "account at the CA", "DNS", "CA", "token file", "C4",
@@ -244,7 +247,7 @@ def test_doctor_reports_an_older_schema_and_does_not_migrate_it(well: Cdn) -> No
     with look_into(well.folder / "state" / "sslctl.db") as connection:
         connection.execute("PRAGMA user_version = 1")
     result = well.sslctl("doctor", "--json")
-    assert "older sslctl" in checks(result)["database"]["detail"]
+    assert "older sslctl: its schema is 1," in checks(result)["database"]["detail"]
     with look_into(well.folder / "state" / "sslctl.db") as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 
