@@ -128,6 +128,8 @@ class DocumentedMachine:
         return None
 
     def _run_on_files(self, line: str) -> None:
+        elsewhere = [word for word in shlex.split(line) if not self._may_be_used(word)]
+        assert not elsewhere, f"would be used on this machine: {elsewhere}"
         # Only root could make files that belong to the user sslctl.
         result = subprocess.run(
             ["sh", "-c", line.replace(" -o sslctl", "")],
@@ -137,3 +139,7 @@ class DocumentedMachine:
             check=False,
         )
         assert (result.returncode, result.stdout, result.stderr) == (0, "", ""), line
+
+    def _may_be_used(self, word: str) -> bool:
+        is_elsewhere = word.startswith(("/", "~", "..")) and not word.startswith(f"{self.folder}/")
+        return word == "/dev/null" or not (is_elsewhere or "/../" in word or "$" in word)

@@ -173,3 +173,9 @@ def test_pages_name_only_keys_that_exist_and_have_no_other_kinds_of_blocks() -> 
 def test_block_of_another_form_is_refused() -> None:
     with pytest.raises(ValueError, match="form"):
         blocks("- a list\n\n  ```console\n  $ sslctl list\n  ```\n")
+
+
+def test_command_that_would_change_this_machine_is_refused(machine: DocumentedMachine) -> None:
+    for command in ("rm -r /srv/data", "cp x ~/x", "rm $HOME/x", "mv x ../x", "rm /var/../x", "reboot"):
+        with pytest.raises(AssertionError, match=r"on this machine|reboot"):
+            machine.run(command)
