@@ -45,7 +45,8 @@ def imported(*folders: str, without: tuple[str, ...] = ()) -> set[str]:
         for path in (ROOT / folder).rglob("*.py"):
             if not any(path.is_relative_to(each) for each in skipped):
                 found |= _imports_of(path)
-    return found - sys.stdlib_module_names - {"sslctl", "tests", "_typeshed"}
+    ours = {"sslctl", "tests", *(path.stem for path in (ROOT / "docs").glob("*.py"))}
+    return found - sys.stdlib_module_names - ours - {"_typeshed"}
 
 
 def _imports_of(path: Path) -> set[str]:
