@@ -16,8 +16,9 @@ A tick goes through these steps, in this order:
 10. Record the milestone.
 11. Notify people of the domains in the configured statuses, of certificates that expire without a successor, of trouble of the
     whole fleet such as what step 9 withheld, and of new warnings.
-12. Release the claim and the lock.
-13. Send the ping, unless a pass met a bug, its result could not be recorded, step 9 withheld something, or a notice of step
+12. If this is the first tick of the day in Singapore, record the number of domains by status.
+13. Release the claim and the lock.
+14. Send the ping, unless a pass met a bug, its result could not be recorded, step 9 withheld something, or a notice of step
     11 reached nobody.
 
 During a maintenance pause all steps are done, but the passes order nothing and change nothing on C4.
@@ -58,6 +59,7 @@ from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
+from sslctl.store.interface.figures import StatusCounts
 from sslctl.store.interface.maintenance import Maintenance
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.notices import Notices
@@ -83,6 +85,7 @@ class _Store(
     MaintenancePauses,
     Notices,
     Renewals,
+    StatusCounts,
     Transactions,
     Versions,
     Protocol,
@@ -185,6 +188,7 @@ class Tick:
                     self._store.record_milestone(Milestone.CHECKED, "")
             end_snoozes(self._store, self._clock())
             sent = self._notify(started_at, looked, plan.held)
+            self._store.record_status_counts(self._clock())
         ping_error = self._send_ping(sent)
         now = self._clock()
         return TickResult(

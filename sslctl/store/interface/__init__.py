@@ -12,6 +12,7 @@ from typing import Protocol
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
+from sslctl.store.interface.figures import Figures, StatusCounts
 from sslctl.store.interface.history import History
 from sslctl.store.interface.keys import Keys
 from sslctl.store.interface.maintenance import Maintenance
@@ -35,6 +36,8 @@ class Store(
     Notices,
     Maintenance,
     MaintenancePauses,
+    Figures,
+    StatusCounts,
     Transactions,
     Protocol,
 ):

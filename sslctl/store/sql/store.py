@@ -12,6 +12,7 @@ from sslctl.rules.limits import Limits
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.connection import Connection
+from sslctl.store.sql.figures import SqlFigures
 from sslctl.store.sql.keys import SqlKeys
 from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.notices import SqlNotices
@@ -19,7 +20,7 @@ from sslctl.store.sql.renewals import SqlRenewals
 from sslctl.store.sql.versions import SqlVersions
 
 
-class SqlStore(SqlVersions, SqlRenewals, SqlKeys, SqlNotices, SqlMaintenancePauses):
+class SqlStore(SqlVersions, SqlRenewals, SqlKeys, SqlNotices, SqlMaintenancePauses, SqlFigures):
     """Everything of `Store` that is common to SQL databases; see `SqliteStore` for the arguments."""
 
     def __init__(

@@ -326,6 +326,20 @@ ALTER TABLE domain ADD COLUMN snooze TEXT;
 CREATE INDEX domain_by_snooze ON domain (name) WHERE snooze IS NOT NULL;
 """
 
+# The number of domains by status that a tick recorded on a day in Singapore (`2026-11-23`). `sequence` grows with each record, so
+# that one can be told from an earlier one although the clock was wrong. And orders by day, for a query that this index answers alone.
+_FIGURES = """
+CREATE TABLE status_count (
+  day      TEXT NOT NULL,
+  status   TEXT NOT NULL,
+  number   INTEGER NOT NULL,
+  sequence INTEGER NOT NULL,
+  PRIMARY KEY (day, status)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX acme_order_by_day ON acme_order (opened_at, ca, is_renewal, closed_at, outcome);
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _INITIAL,
     _FACTS,
@@ -340,6 +354,7 @@ MIGRATIONS: tuple[str, ...] = (
     _ROUTED_NOTICES,
     _DNS_RECORDS,
     _REMARKS,
+    _FIGURES,
 )
 
 

@@ -477,6 +477,7 @@ def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: 
         connection.execute("DROP TABLE milestone")
         connection.execute("DROP TABLE notice")
         connection.execute("DROP TABLE maintenance_pause")
+        connection.execute("DROP TABLE status_count")
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute(
             "UPDATE sqlite_schema SET sql = replace(sql, 'domain_id INTEGER REF', 'domain_id INTEGER NOT NULL REF')"
@@ -491,6 +492,7 @@ def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: 
             "domain_by_suspicion",
             "domain_facts",
             "domain_by_snooze",
+            "acme_order_by_day",
         ):
             connection.execute(f"DROP INDEX {index}")
         for column in re.findall(r"ALTER TABLE domain ADD COLUMN (\w+)", "".join(MIGRATIONS[7:])):

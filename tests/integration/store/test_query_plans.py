@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -64,3 +64,20 @@ def test_dns_checks_due_are_found_in_the_order_of_the_table(store: SqliteStore) 
     assert steps.count("SCAN domain") == 2
     assert [step for step in steps if step.startswith(("SCAN domain USING", "SCAN held"))] == []
     assert any(step.startswith("SEARCH held USING COVERING INDEX certificate_facts") for step in steps)
+
+
+def test_figures_read_indexes_only(store: SqliteStore) -> None:
+    asked: list[str] = []
+    connection = store._database._connection
+    connection.set_trace_callback(asked.append)
+    store.expiries(date(2026, 11, 23), date(2027, 2, 20))
+    store.orders(date(2026, 10, 25), date(2026, 11, 23))
+    connection.set_trace_callback(None)
+    expiries, orders = ([row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in asked)
+    assert "SCAN domain USING COVERING INDEX domain_facts" in expiries
+    # Only the rows of the few domains with a foreign certificate are read.
+    assert "SCAN domain USING INDEX domain_facts" in expiries
+    assert any(step.startswith("SEARCH held USING COVERING INDEX certificate_facts") for step in expiries)
+    assert (
+        orders[0] == "SEARCH acme_order USING COVERING INDEX acme_order_by_day (opened_at>? AND opened_at<?)"
+    )
