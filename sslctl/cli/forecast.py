@@ -16,7 +16,6 @@ from sslctl.fleet import spreading
 from sslctl.fleet.spreading import FleetCounts
 from sslctl.rules import forecast, renewal_days
 from sslctl.rules.forecast import Forecast, Scenario
-from sslctl.rules.limits import Limit
 
 _DAY = timedelta(days=1)
 _LONGEST_LIFETIME = timedelta(days=400)
@@ -95,7 +94,7 @@ def command(
         new=counts.queued + added,
         renewed=app.store.renewed_since(renewal_days.start_of(today)),
         budget=(app.config.renewal.max_per_day if max_per_day is None else max_per_day) or None,
-        new_a_day=_new_a_day(limits.orders),
+        new_a_day=None if limits.orders is None else limits.orders.per_day,
         lifetime=lifetime,
     )
     found = forecast.make_forecast(counts.fleet, scenario)
@@ -107,10 +106,6 @@ def command(
         click.echo(_nothing(counts), err=True)
     else:
         _print(found, counts)
-
-
-def _new_a_day(limit: Limit | None) -> int | None:
-    return None if limit is None else max(1, _DAY * limit.count // limit.window)
 
 
 def _rows(found: Forecast) -> list[dict[str, Any]]:

@@ -90,6 +90,11 @@ class Limit:
         number, unit = self._period()
         return f"{number} {_WORDS[unit]}{'' if number == 1 else 's'}"
 
+    @property
+    def per_day(self) -> int:
+        """How many a day this allows on average, rounded down, but at least 1."""
+        return max(1, timedelta(days=1) * self.count // self.window)
+
     def _period(self) -> tuple[int, str]:
         unit = next(unit for unit, size in _UNITS.items() if not self.window % size)
         return self.window // _UNITS[unit], unit

@@ -20,7 +20,7 @@ MODULES = {"dnspython": "dns", "pytest-xdist": "xdist", "python-dateutil": "date
 TOOLS = {"import-linter", "mypy", "ruff"}
 STUBS = "types-"
 # The one folder under sslctl/ that may import the packages of each extra.
-EXTRA_FOLDERS = {"sandbox": "sandbox", "notify": "notify"}
+EXTRA_FOLDERS = {"sandbox": "sandbox", "notify": "notify", "web": "web"}
 
 
 def declared(*requirement_lists: list[str]) -> set[str]:

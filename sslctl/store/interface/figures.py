@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
     ISSUED = "issued"
     FAILED = "failed"
-    """It led to no certificate."""
+    """It led to no certificate; perhaps the CA never received it."""
     OPEN = "open"
     """It has not ended yet."""
 

@@ -56,6 +56,13 @@ def test_limit_of_reads_a_limit_and_period_describes_it(text: str, limit: Limit,
     assert limit.period == period
 
 
+@pytest.mark.parametrize(("text", "a_day"), [("300/3h", 2400), ("50/7d", 7), ("7/7d", 1), ("1/30d", 1)])
+def test_limit_per_day_is_rounded_down_and_at_least_one(text: str, a_day: int) -> None:
+    limit = limit_of(text)
+    assert limit is not None
+    assert limit.per_day == a_day
+
+
 def test_limit_of_none_is_no_limit() -> None:
     assert limit_of("none") is None
 
