@@ -15,6 +15,7 @@ from sslctl.app import App
 _SECONDS = 0.2
 # What a shell completes becomes part of a command line. Nothing in a damaged database may be run by the shell.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_ASSIGNEE = re.compile(r"[\w][\w.@+-]*")
 
 
 class Kinds(NamedTuple):
@@ -48,9 +49,27 @@ def complete_name(context: click.Context, parameter: click.Parameter, incomplete
     kinds = COMMANDS[context.command.name or ""]
     if context.params.get("deleted"):
         kinds = kinds._replace(deleted=True)
-    path = context.find_root().params.get("config_path")
     typed = context.params.get(parameter.name or "") or ()
-    return find_names(kinds, incomplete, typed, config_path=path.expanduser() if path else None)
+    return find_names(kinds, incomplete, typed, config_path=_config_path(context))
+
+
+def complete_assignee(
+    context: click.Context,
+    _parameter: click.Parameter,
+    incomplete: str,
+) -> list[str]:
+    """Return the assignees that begin with `incomplete`: `shell_complete` of click."""
+    from sslctl.store.sqlite import name_prefix  # noqa: PLC0415 - main imports this module, and most commands complete nothing
+
+    found = name_prefix.find_assignees(
+        App(_config_path(context)).config.state.database_path, incomplete, seconds=_SECONDS
+    )
+    return [who for who in found if _ASSIGNEE.fullmatch(who)]
+
+
+def _config_path(context: click.Context) -> Path | None:
+    path: Path | None = context.find_root().params.get("config_path")
+    return path.expanduser() if path else None
 
 
 def find_names(

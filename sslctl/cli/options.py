@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 from dateutil import parser
 
+from sslctl.cli.completion_names import complete_assignee
 from sslctl.cli.output.stdout import expect_json
 from sslctl.errors import BadInput
 from sslctl.rules import name_pattern
@@ -205,8 +206,18 @@ _FILTERS = (
         "customers",
         multiple=True,
         metavar="NAME",
-        help="Only domains of this customer; may be repeated; '' means without one.",
+        help="Only domains of this customer; may be repeated.",
     ),
+    click.option("--no-customer", is_flag=True, help="Only domains without a customer."),
+    click.option(
+        "--assignee",
+        "assignees",
+        multiple=True,
+        metavar="WHO",
+        shell_complete=complete_assignee,
+        help="Only domains that are assigned to this one; may be repeated.",
+    ),
+    click.option("--no-assignee", is_flag=True, help="Only domains that are assigned to nobody."),
     click.option(
         "--warning",
         "warnings",
@@ -219,7 +230,30 @@ _FILTERS = (
 
 
 def filter_options(function: Function) -> Function:
-    """Add the options that select domains. The command gets them as one argument, `filters`, a `Query`."""
+    """Add the options that select domains. The command gets them as one argument, `filters`, a `Query`.
+
+    An empty customer or assignee stands for none, as in `--no-customer`: the command must not change anything.
+    """
+    return _add_filters(function, is_empty_refused=False)
+
+
+def filter_options_of_change(function: Function) -> Function:
+    """Add the options that select the domains to change, as `filter_options` does.
+
+    An empty customer or assignee is a usage error: it may come from a shell variable that is not set.
+    """
+    return _add_filters(function, is_empty_refused=True)
+
+
+def _add_filters(function: Function, *, is_empty_refused: bool) -> Function:
+    def read(option: str, values: tuple[str, ...], *, none: bool) -> tuple[str, ...]:
+        """Return the names in `values`, with an empty one if `none` is given."""
+        names = tuple(value if value.strip() else "" for value in values)
+        if is_empty_refused and "" in names:
+            raise click.UsageError(
+                f"--{option} is empty; is a shell variable not set? Domains without one are selected with --no-{option}"
+            )
+        return (*names, "") if none else names
 
     @wraps(function)
     def call(
@@ -230,6 +264,9 @@ def filter_options(function: Function) -> Function:
         owners: tuple[str, ...],
         reasons: tuple[Code, ...],
         customers: tuple[str, ...],
+        no_customer: bool,
+        assignees: tuple[str, ...],
+        no_assignee: bool,
         warnings: tuple[Code, ...],
         **options: Any,
     ) -> Any:
@@ -239,7 +276,8 @@ def filter_options(function: Function) -> Function:
             expiring_within,
             owners=tuple(map(Owner, owners)),
             reasons=reasons,
-            customers=customers,
+            customers=read("customer", customers, none=no_customer),
+            assignees=read("assignee", assignees, none=no_assignee),
             warnings=warnings,
         )
         return function(*arguments, filters=filters, **options)

@@ -16,7 +16,7 @@ from sslctl.cli.name_lists import from_file_option, read_managed
 from sslctl.cli.options import (
     NAMES_OR_FILTERS,
     AnyCase,
-    filter_options,
+    filter_options_of_change,
     force_option,
     json_option,
     match_option,
@@ -51,7 +51,7 @@ _MOST_UNCONFIRMED = 50
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1, shell_complete=complete_name)
 @from_file_option
 @match_option
-@filter_options
+@filter_options_of_change
 @wait_option
 @click.option("--dry-run", is_flag=True, help="Only list the domains that would be checked.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation if filters select more than 50.")

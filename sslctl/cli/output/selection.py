@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,11 +13,13 @@ from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.text import clean
 
+_FREE_TEXT = ("--customer", "--assignee")
+
 
 def describe_query(query: Query) -> str:
     """Return what `query` restricts, in the words of the command line; empty if it restricts nothing."""
     words = [
-        f"{option} {_quoted(value)}" if option == "--customer" else f"{option} {value}"
+        f"{option} {_quoted(value)}" if option in _FREE_TEXT else f"{option} {value}".rstrip()
         for option, value in _options(query)
     ]
     return " ".join(([_quoted(query.pattern.text)] if query.pattern else []) + words)
@@ -30,17 +32,19 @@ def _quoted(value: str) -> str:
 
 def filter_arguments(query: Query) -> str:
     """Return the options of `query`, as a shell reads them; its pattern is left out."""
-    return shlex.join(word for option in _options(query) for word in option)
+    return shlex.join(word for option in _options(query) for word in option if word)
 
 
 def _options(query: Query) -> list[tuple[str, str]]:
+    """Return the options of `query` with their values; the value of a flag is empty."""
     options = [("--status", str(each)) for each in query.statuses]
     options += [("--source", str(query.source))] if query.source else []
     if query.expiring_within is not None:
         options.append(("--expiring-within", _format_length(query.expiring_within)))
     options += [("--owner", str(each)) for each in query.owners]
     options += [("--reason", str(each)) for each in query.reasons]
-    options += [("--customer", each) for each in query.customers]
+    options += [("--customer", each) if each else ("--no-customer", "") for each in query.customers]
+    options += [("--assignee", each) if each else ("--no-assignee", "") for each in query.assignees]
     options += [("--warning", str(each)) for each in query.warnings]
     return options
 
@@ -55,21 +59,24 @@ def _format_length(length: timedelta) -> str:
 
 
 def describe_no_match(store: Domains, query: Query) -> str:
-    """Return that no domain matches `query`, and for a customer without domains which customers have a similar name."""
+    """Return that no domain matches `query`, and for customers and assignees without domains which ones have a similar name."""
     asked = describe_query(query)
     return f"No domains match: {asked}{describe_similar(store, query)}" if asked else "No domains match."
 
 
 def describe_similar(store: Domains, query: Query) -> str:
-    """Return which customers have a name that is similar to that of a customer in `query` without domains; empty if none has."""
-    if not query.customers:
-        return ""
+    """Return which customers and assignees have a name that is similar to one in `query` without domains; empty if none has."""
+    text = _similar("Customers", query.customers, store.customers().values()) if query.customers else ""
+    return text + (_similar("Assignees", query.assignees, store.assignees()) if query.assignees else "")
+
+
+def _similar(what: str, wanted: Iterable[str], existing: Iterable[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - needed here only
 
-    known = {each.lower(): each for each in store.customers().values()}
-    unknown = [each for each in query.customers if each and each not in known.values()]
+    known = {each.lower(): each for each in existing}
+    unknown = [each for each in wanted if each and each not in known.values()]
     near = [known[match] for each in unknown for match in get_close_matches(each.lower(), known)]
-    return f". Customers with a similar name: {clean(', '.join(near))}" if near else ""
+    return f". {what} with a similar name: {clean(', '.join(near))}" if near else ""
 
 
 @dataclass(frozen=True, slots=True)

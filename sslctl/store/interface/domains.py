@@ -30,8 +30,8 @@ class Query:
 
     `pattern` is over the names of the certificate. `owners` are those who must act because of the status or of a warning.
     `reasons` are codes of the status, of what prevents a renewal, of warnings, or of a step that did not answer; `warnings` are
-    codes of warnings alone. `customers` are as in `Domain.customer`, empty for domains without one. `expiring_within` counts from
-    now; expired domains are included. `served_source` is that of the certificate that C4 had, ours or not, or else of the wanted one.
+    codes of warnings alone. `customers` are as in `Domain.customer`, `assignees` as in `Remarks.assignee`; an empty one stands for domains
+    without one. `expiring_within` counts from now; expired domains are included. `served_source` is that of the certificate that C4 had, ours or not, or else of the wanted one.
     `warned` leaves out most of the domains without a warning (`warnings.find_warnings`), and none that has one. `abandoned` leaves
     out all others (`onboarding.is_abandoned`). `needing_within` leaves out most of the domains that need nobody
     (`concerns.find_concerns`), and none that does if its renewal is late at most so long before its expiry.
@@ -52,6 +52,7 @@ class Query:
     warnings: tuple[Code, ...] = ()
     needing_within: timedelta | None = None
     served_source: Source | None = None
+    assignees: tuple[str, ...] = ()
 
 
 EVERYTHING = Query()
@@ -177,6 +178,9 @@ class Domains(Protocol):
 
     def customers(self) -> dict[str, str]:
         """Return the customer of each managed domain that has one: that of C4, otherwise the one that a person recorded."""
+
+    def assignees(self) -> list[str]:
+        """Return who takes care of managed domains, each once, sorted."""
 
     def record_remarks(self, domain: Domain, remarks: Remarks) -> Domain:
         """Record what a person wrote about `domain`. An event with the old and the new value is written for each change.

@@ -74,10 +74,13 @@ def condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
     if query.served_source is not None:
         where.append("coalesce(domain.foreign_source, serving.source, wanted.source) = :served_source")
         values["served_source"] = query.served_source
-    if query.customers:
-        keys = [f"customer{place}" for place in range(len(query.customers))]
-        where.append(f"coalesce({CUSTOMER}, '') IN ({', '.join(f':{key}' for key in keys)})")
-        values |= dict(zip(keys, query.customers, strict=True))
+    for field, expression, wanted in (
+        ("customer", CUSTOMER, query.customers),
+        ("assignee", "domain.assignee", query.assignees),
+    ):
+        named = {f"{field}{place}": name for place, name in enumerate(wanted)}
+        where += [f"coalesce({expression}, '') IN ({', '.join(f':{key}' for key in named)})"] if named else []
+        values |= named
     if query.needing_within is not None:
         # With a certificate that is not served, the domain may wait for too long.
         unserved = f"domain.wanted_id IS NOT NULL AND {_IN_SERVICE} IS NULL"

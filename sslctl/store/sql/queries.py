@@ -224,6 +224,10 @@ class SqlQueries(SqlPart):
         sql = f"SELECT name, {CUSTOMER} FROM domain WHERE {CUSTOMER} <> '' AND deleted_at IS NULL"  # noqa: S608 - constants
         return dict(self._database.read(lambda row: (text_of(row[0]), text_of(row[1])), sql))
 
+    def assignees(self) -> list[str]:
+        sql = "SELECT DISTINCT assignee FROM domain WHERE assignee <> '' AND deleted_at IS NULL ORDER BY assignee"
+        return self._database.read(lambda row: text_of(row[0]), sql)
+
     def snoozed(self) -> list[Domain]:
         where = "domain.snooze IS NOT NULL AND domain.deleted_at IS NULL ORDER BY domain.name"
         return self._database.read(rows.domain_of, f"{self._select_domain} WHERE {where}")

@@ -1,4 +1,4 @@
-"""Names of domains by their beginning, for the completion of a shell.
+"""Names of domains, and assignees, by their beginning, for the completion of a shell.
 
 A shell waits for the answer while a person types. So this needs no `Database`, waits for nothing longer than a fraction of a
 second, and changes nothing: the file is opened for reading, whatever its schema is. `domain.name` is in every released one.
@@ -29,6 +29,12 @@ _OTHER_NAMES_SQL = """
     LIMIT :most
 """
 
+_ASSIGNEES_SQL = """
+    SELECT DISTINCT assignee FROM domain
+    WHERE deleted_at IS NULL AND assignee >= :prefix AND substr(assignee, 1, length(:prefix)) = :prefix
+    LIMIT :most
+"""
+
 
 def find_names(path: Path, prefix: str, *, deleted: bool, other_names: bool, seconds: float) -> list[str]:
     """Return at most `MOST_NAMES` names in the database `path` that begin with `prefix`, sorted.
@@ -39,8 +45,7 @@ def find_names(path: Path, prefix: str, *, deleted: bool, other_names: bool, sec
     """
     values = {"prefix": prefix, "end": prefix + _END, "deleted": deleted, "most": MOST_NAMES}
     end = time.monotonic() + seconds
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=seconds, isolation_level=None)) as connection:
+    with closing(_connect(path, seconds)) as connection:
         names = {name for (name,) in connection.execute(NAMES_SQL, values)}
         if other_names and prefix and len(names) < MOST_NAMES:
             connection.execute("PRAGMA busy_timeout = 0")
@@ -52,3 +57,20 @@ def find_names(path: Path, prefix: str, *, deleted: bool, other_names: bool, sec
                 # The time is over; the names of domains are the better part of the answer.
                 pass
     return sorted(names)[:MOST_NAMES]
+
+
+def find_assignees(path: Path, prefix: str, *, seconds: float) -> list[str]:
+    """Return at most `MOST_NAMES` assignees in the database `path` that begin with `prefix`, sorted.
+
+    Raise `sqlite3.Error` if the database cannot be read, is of a schema without assignees, or needs more than `seconds`.
+    """
+    end = time.monotonic() + seconds
+    with closing(_connect(path, seconds)) as connection:
+        connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
+        found = connection.execute(_ASSIGNEES_SQL, {"prefix": prefix, "most": MOST_NAMES})
+        return sorted(who for (who,) in found)
+
+
+def _connect(path: Path, seconds: float) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, timeout=seconds, isolation_level=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -47,6 +48,8 @@ class Facts:
     suspicion: Code | None
     caution: tuple[Code, int] | None
     customer: str
+    recorded_customer: str | None = None
+    assignee: str | None = None
 
 
 _codes = st.sampled_from(Code)
@@ -65,6 +68,8 @@ _facts = st.builds(
     caution=st.none()
     | st.tuples(_codes | st.sampled_from((Code.CNAME_MISSING, Code.NXDOMAIN)), st.sampled_from(_SINCE)),
     customer=st.sampled_from(("", "Acme", "o'neill")),
+    recorded_customer=st.sampled_from((None, "Acme", "Beta")),
+    assignee=st.sampled_from((None, "alice", "o'brien")),
 )
 _now = st.sampled_from((0, 999_999)).map(lambda micros: START + timedelta(microseconds=micros))
 
@@ -80,6 +85,8 @@ def _put(sql: Sql, number: int, facts: Facts) -> None:
         "sans": "[]",
         "source": facts.source,
         "customer": facts.customer,
+        "recorded_customer": facts.recorded_customer,
+        "assignee": facts.assignee,
         "created_at": _at(-number),
         "deleted_at": _at(0) if facts.deleted else None,
     }
@@ -174,8 +181,7 @@ def test_sql_filters_agree_with_verdicts_and_warnings(
             if code in found or domain in with_warning:
                 expected.append(domain)
         check(Query(reasons=(code,)), expected)
-    for customer in ("", "Acme", "o'neill"):
-        check(Query(customers=(customer,)), [each for each in managed if each.customer == customer])
+    _check_people(shared, managed, check)
     # Each concern is found once, today, when waiting endangers something, and when new domains are abandoned.
     for at in (now, now + timedelta(days=2), now + timedelta(days=31)):
         _check_todo(shared, managed, at)
@@ -197,6 +203,23 @@ def test_sql_filters_agree_with_verdicts_and_warnings(
         managed, key=lambda each: (urgency_of(find_time_left(each, second)), each.created_at, each.name)
     )
     assert list(shared.domains(Query(sort=Sort.URGENCY), now)) == urgent
+
+
+def _check_people(store: Store, managed: list[Domain], check: Callable[[Query, list[Domain]], None]) -> None:
+    for customer in ("", "Acme", "Beta", "o'neill"):
+        check(Query(customers=(customer,)), [each for each in managed if each.customer == customer])
+    for who in ("", "alice", "o'brien"):
+        check(Query(assignees=(who,)), [each for each in managed if each.remarks.assignee == who])
+    some = Query(assignees=("", "alice"), customers=("Acme", ""))
+    check(
+        some,
+        [
+            each
+            for each in managed
+            if each.customer in some.customers and each.remarks.assignee in some.assignees
+        ],
+    )
+    assert store.assignees() == sorted({each.remarks.assignee for each in managed} - {""})
 
 
 def _check_todo(store: Store, managed: list[Domain], now: datetime) -> None:

@@ -37,11 +37,13 @@ LINES = [
 
 @pytest.fixture
 def shop(cdn: Cdn) -> Cdn:
-    """Two managed domains, one of them with another name, and a deleted one."""
+    """Two managed domains with assignees, one of them with another name, and a deleted one."""
     for name in ("shop.example.com", "blog.example.com", "old.example.com"):
         assert cdn.sslctl("add", "--no-wait", name).exit_code == 0
     assert cdn.sslctl("add", "--no-wait", "shop.example.com", "--san", "www.shop.example.com").exit_code == 0
     assert cdn.sslctl("delete", "--yes", "--keep-on-c4", "old.example.com").exit_code == 0
+    for name, who in (("shop.example.com", "alice"), ("blog.example.com", "zoë")):
+        assert cdn.sslctl("assign", name, who).exit_code == 0
     return cdn
 
 
@@ -128,6 +130,9 @@ def test_bash_completes_a_value_behind_an_equals_sign(shop: Cdn) -> None:
         ("sslctl view *", []),
         ("sslctl view 'sho", ["shop.example.com"]),
         ("sslctl nonsense sh", []),
+        ("sslctl todo --assignee ", ["alice", "zoë"]),
+        ("sslctl list --assignee al", ["alice"]),
+        ("sslctl list --assignee %", []),
     ],
     ids=words,
 )

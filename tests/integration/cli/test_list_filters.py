@@ -33,6 +33,8 @@ def fleet(cdn: Cdn) -> Cdn:
     cdn.issuer.refusals += [IssueError(Code.CHALLENGE_FAILED, "404")]
     cdn.sslctl("add", "failing.example.com")
     cdn.sslctl("add", "--no-wait", "bücher.example.com")
+    cdn.sslctl("assign", "moved.example.com", "alice")
+    cdn.sslctl("assign", "failing.example.com", "Bob Z")
     return cdn
 
 
@@ -55,6 +57,13 @@ def fleet(cdn: Cdn) -> Cdn:
         (["--warning", "CHALLENGE_FAILED"], []),
         (["--customer", "Acme"], ["well"]),
         (["--customer", ""], ["moved", "xn--bcher-kva"]),
+        (["--no-customer"], ["moved", "xn--bcher-kva"]),
+        (["--no-customer", "--customer", "Other"], ["failing", "moved", "xn--bcher-kva"]),
+        (["--assignee", "alice"], ["moved"]),
+        (["--assignee", "alice", "--assignee", "Bob Z"], ["failing", "moved"]),
+        (["--no-assignee"], ["well", "xn--bcher-kva"]),
+        (["--assignee", ""], ["well", "xn--bcher-kva"]),
+        (["--no-assignee", "--customer", "Acme"], ["well"]),
         (["ing", "--customer", "Other", "--owner", "cdn", "--status", "failure"], ["failing"]),
         (["ing", "--customer", "Other", "--owner", "customer"], []),
     ],
@@ -94,6 +103,11 @@ def test_list_prints_what_was_asked_if_nothing_matches(fleet: Cdn) -> None:
     assert result.stderr == "No domains match: 'nobody' --owner customer --reason QUEUED\n"
     result = fleet.sslctl("list", "--customer", "acme")
     assert result.stderr == "No domains match: --customer 'acme'. Customers with a similar name: Acme\n"
+    result = fleet.sslctl("list", "--assignee", "alise", "--no-customer")
+    assert (
+        result.stderr
+        == "No domains match: --no-customer --assignee 'alise'. Assignees with a similar name: alice\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,6 +123,7 @@ def test_list_prints_what_was_asked_if_nothing_matches(fleet: Cdn) -> None:
         (["[a"], "a [ is not closed"),
         (["a", "b"], "unexpected extra argument"),
         (["--deleted", "--owner", "ca"], "deleted domains have no status"),
+        (["--deleted", "--no-assignee"], "deleted domains have no status"),
     ],
     ids=words,
 )

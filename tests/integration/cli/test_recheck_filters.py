@@ -18,6 +18,7 @@ def fleet(cdn: Cdn) -> Cdn:
     for name in ("a.gone.example", "b.gone.example"):
         cdn.add_domain(name, points_at="elsewhere.example.org")
     cdn.sslctl("add", "well.example.com", "a.gone.example", "b.gone.example")
+    cdn.sslctl("assign", "a.gone.example", "alice")
     return cdn
 
 
@@ -30,6 +31,7 @@ def fleet(cdn: Cdn) -> Cdn:
         (["--reason", "CNAME_ELSEWHERE", "--match", "b.gone"], ["b.gone.example"]),
         (["--status", "success"], ["well.example.com"]),
         (["--customer", "Acme"], ["well.example.com"]),
+        (["--no-customer", "--assignee", "alice"], ["a.gone.example"]),
         (["--warning", "DEPARTED"], []),
     ],
     ids=words,
@@ -48,6 +50,16 @@ def test_recheck_checks_what_list_shows_with_the_same_filters(
     assert [row["domain"] for row in result.json["domains"]] == found
     after = {row["domain"]: row["checked_at"] for row in fleet.sslctl("list", "--json").json["domains"]}
     assert sorted(name for name in after if after[name] != before[name]) == found
+
+
+@pytest.mark.parametrize("option", ["customer", "assignee"])
+@pytest.mark.parametrize("values", [[""], [" "], ["Acme", ""]], ids=words)
+def test_recheck_refuses_an_empty_name(cdn: Cdn, option: str, values: list[str]) -> None:
+    given = [word for value in values for word in (f"--{option}", value)]
+    result = cdn.sslctl("recheck", *given)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"--{option} is empty" in result.stderr
+    assert f"--no-{option}" in result.stderr
 
 
 def test_filtered_recheck_prints_how_many_match_and_checks_dns(fleet: Cdn) -> None:
