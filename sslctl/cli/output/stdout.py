@@ -20,7 +20,8 @@ import click
 T = TypeVar("T")
 
 _BLOCK = 500
-_FORMULA = ("=", "+", "-", "@")
+# Spreadsheets with an East Asian input read the full-width characters as formulas, too.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _IS_JSON_EXPECTED = "sslctl.cli.output.stdout.is_json_expected"
 
 # With `indent`, json would use its encoder in Python, which takes ten times as long.
