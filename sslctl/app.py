@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sslctl.fleet.looks import Looked, Looks
     from sslctl.fleet.planning import Plan
     from sslctl.fleet.tick import RunPasses, Tick
+    from sslctl.issuance.customers import NamedCustomers
     from sslctl.issuance.delivery import ReplacementRules
     from sslctl.issuance.pipeline import Pipeline
     from sslctl.issuance.slots import Slots
@@ -241,8 +242,16 @@ class App:
                 activation_seconds=config.c4.activation_seconds,
             ),
             slots=slots or Slots(config.acme.workers),
+            customers=self.named_customers,
             on_step=on_step,
         )
+
+    @cached_property
+    def named_customers(self) -> NamedCustomers:
+        """The customers that C4 names while this command runs."""
+        from sslctl.issuance.customers import NamedCustomers  # noqa: PLC0415
+
+        return NamedCustomers(self.store)
 
     @cached_property
     def prober(self) -> Prober:
@@ -347,7 +356,11 @@ class App:
         from sslctl.issuance.observation import Observation  # noqa: PLC0415
 
         observation = Observation(
-            self.store, self.control_plane, clock=self.clock, on_step=lambda _domain, _step: None
+            self.store,
+            self.control_plane,
+            self.named_customers,
+            clock=self.clock,
+            on_step=lambda _domain, _step: None,
         )
         return Looks(
             self.store,
@@ -358,6 +371,7 @@ class App:
             rule=self.renewal,
             limit=self.suspicion_limit,
             http_expected=self.config.acme.mode == "webroot",
+            customers=self.named_customers,
         )
 
     def require_outside(self) -> None:

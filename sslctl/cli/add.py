@@ -47,7 +47,7 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--customer",
     metavar="NAME",
-    help="Whose domains they are; counts while C4 names nobody. Empty removes it.",
+    help="Whose domains they are, whatever C4 names. Empty removes it.",
 )
 @click.option("--no-san", is_flag=True, help="Remove the other names of a domain that is managed already.")
 @click.option(

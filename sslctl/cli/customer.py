@@ -19,16 +19,16 @@ from sslctl.rules.remarks import Remarks, read_customer
     "CUSTOMER",
     "--name",
     "The customer, if several domains are named.",
-    "Remove the recorded customers of the domains.",
+    "Remove the customers of the domains, also those that C4 named; if C4 still names one, the next look records it.",
 )
 def command(app: App, given: remarks.Given) -> int:
-    """Record whose domain it is, if C4 does not say: sslctl customer shop.example.com "Acme Ltd".
+    """Record whose domain it is: sslctl customer shop.example.com "Acme Ltd".
 
-    While C4 names a customer for the domain, that one counts. With --from-file and neither --name nor --clear, the customers
+    What is recorded counts, whatever C4 names; without it the customer that C4 named counts. With --from-file and neither --name nor --clear, the customers
     are those in the column customer of the list. Nothing else of the domain changes.
     """
     if given.file is None or given.value is not None or given.clear:
-        return remarks.record_value(app, given, read_customer, _change, _describe)
+        return remarks.record_value(app, given, read_customer, _change, _describe, is_about_customer=True)
     domains, customers = read_managed_customers(app.store, given.words, given.file)
     return remarks.record_for(
         app, domains, lambda domain: _change(domain, customers[domain.name]), _describe, as_json=given.as_json
@@ -40,6 +40,6 @@ def _change(domain: Domain, customer: str) -> Remarks:
 
 
 def _describe(domain: Domain) -> str:
-    recorded = overruled_customer(domain)
+    named = overruled_customer(domain)
     line = f"customer {remarks.shown(domain.customer)}"
-    return f"{line}, as C4 names it; {remarks.shown(recorded)} is recorded" if recorded else line
+    return f"{line}; C4 names {remarks.shown(named)}" if named else line

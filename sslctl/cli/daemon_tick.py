@@ -128,6 +128,7 @@ def _print_json(app: App, result: TickResult) -> None:
         new_warnings=dict(sorted(result.warned.items())),
         look_trouble=result.look_trouble or None,
         maintenance=json_shapes.maintenance(result.maintenance),
+        customers_withheld=0 if result.withheld_customers is None else result.withheld_customers.domains,
         withheld=list(map(json_shapes.withheld, result.withheld)),
     )
     write_json_list(answer, "domains", domains_json(app.store, result.names, result.errors, result.at))

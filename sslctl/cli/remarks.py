@@ -106,12 +106,19 @@ def record_value(
     read: Callable[[str], str],
     change: Callable[[Domain, str], Remarks],
     describe: Callable[[Domain], str],
+    *,
+    is_about_customer: bool = False,
 ) -> int:
     """Record the value that was `given`, checked by `read`, as the remarks that `change` returns. Print and return as `record`."""
     names, text = given.split(app)
     value = read(text)
-    return record(
-        app, names, given.file, lambda domain: change(domain, value), describe, as_json=given.as_json
+    return record_for(
+        app,
+        read_managed(app.store, names, given.file),
+        lambda domain: change(domain, value),
+        describe,
+        as_json=given.as_json,
+        is_about_customer=is_about_customer,
     )
 
 
@@ -147,9 +154,11 @@ def record_for(
     describe: Callable[[Domain], str],
     *,
     as_json: bool,
+    is_about_customer: bool = False,
 ) -> int:
-    """Record the remarks that `change` returns for each of `domains`. Print and return as `record` does."""
-    errors: dict[str, SslctlError] = remarks.record(app.store, domains, change)
+    """Record the remarks that `change` returns for each of `domains` (`fleet.remarks.record`). Print and return as `record` does."""
+    errors: dict[str, SslctlError]
+    errors = remarks.record(app.store, domains, change, is_about_customer=is_about_customer)
     if len(domains) == 1:
         for error in errors.values():
             raise error

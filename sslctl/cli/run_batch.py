@@ -183,6 +183,10 @@ def _run_once(
             report.update(conclusion.domains, app.clock())
             for each in report.withheld:
                 click.echo(f"sslctl: {each.describe()}", err=True)
+        limit = max(app.suspicion_limit.of(len(names)), 1)
+        customers = app.named_customers.conclude(limit, len(names))
+        if customers is not None:
+            click.echo(f"sslctl: {customers.describe()}", err=True)
         _print_changes(app, names, foreign, last_event)
 
 

@@ -43,10 +43,6 @@ class Record:
     certificate: Installed | None
     customer: str = ""
 
-    def new_customer(self, known: str) -> str:
-        """Return the customer if it is another one than `known`, otherwise "". A known one is never removed."""
-        return "" if self.customer == known else self.customer
-
 
 class ControlPlaneError(Exception):
     """A request to the control plane failed. `str()` of it is cleaned text for an operator."""

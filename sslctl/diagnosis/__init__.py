@@ -59,7 +59,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The steps of one name, in the order in which an order meets them. `customer` is C4's or the recorded one; or empty."""
+    """The steps of one name, in the order in which an order meets them. `customer` is the recorded one or C4's; or empty."""
 
     subject: Subject
     steps: tuple[StepResult, ...]

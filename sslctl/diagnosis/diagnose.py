@@ -70,8 +70,7 @@ class Diagnoser:
         for of_name in found:
             steps += of_name
         steps += _ca(subject)
-        known = "" if subject.domain is None else subject.domain.customer
-        return Diagnosis(subject, tuple(steps), (record and record.customer) or known)
+        return Diagnosis(subject, tuple(steps), _customer(subject, record))
 
     def _look_up(self, subject: Subject) -> tuple[Record | None, StepResult]:
         """Return C4's record, None if there is none, and the step about it."""
@@ -133,6 +132,13 @@ def _find_remark(subject: Subject, installed: Installed | None, now: datetime) -
     if installed.source is Source.TEXT and not is_expired(installed, now) and not is_one_of(installed, *ours):
         return Code.FOREIGN_TEXT
     return None
+
+
+def _customer(subject: Subject, record: Record | None) -> str:
+    """Return the customer: the recorded one, the one in C4's `record`, or the one that C4 named before; empty without one."""
+    domain = subject.domain
+    recorded, before = ("", "") if domain is None else (domain.remarks.customer, domain.c4_customer)
+    return recorded or (record and record.customer) or before
 
 
 def _ports(subject: Subject, record: Record) -> StepResult:

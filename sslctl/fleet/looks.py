@@ -22,6 +22,7 @@ from sslctl.errors import Busy
 from sslctl.fleet.onboarding_looks import look_at_new_domains
 from sslctl.fleet.record_reader import Answer, RecordReader, in_threads, waits_for_c4
 from sslctl.issuance.claims import claimed
+from sslctl.issuance.customers import Named, NamedCustomers, WithheldCustomers
 from sslctl.issuance.order_checks import find_problem
 from sslctl.issuance.suspicions import SuspicionLimit
 from sslctl.preflight import Prober
@@ -104,6 +105,7 @@ class Looks:
         rule: RenewalRule,
         limit: SuspicionLimit,
         http_expected: bool,
+        customers: NamedCustomers,
     ) -> None:
         self._store = store
         self._c4 = control_plane
@@ -113,6 +115,7 @@ class Looks:
         self._rule = rule
         self._limit = limit
         self._http_expected = http_expected
+        self._customers = customers
         self._reader = RecordReader(control_plane)
         self._looked = Looked()
 
@@ -140,6 +143,8 @@ class Looks:
         """Look at all domains, but one by one only at the first ones that differ; the next tick looks at the others."""
         now = self._clock()
         self._look_at_c4(_DIFFERENT_AFTER_RESTORE, now, before=now + _DAY, cap=_DIFFERENT_AFTER_RESTORE)
+        # Of many changes the next tick reports that they are not believed.
+        self.conclude_customers(0)
         return self._looked
 
     def reinstall_lost(self, names: Sequence[str]) -> None:
@@ -151,6 +156,11 @@ class Looks:
         """Record the suspicion that C4 has lost the certificates of `names`."""
         for domain in self._store.domains_named(names):
             self._suspect(domain, Code.C4_LOST)
+
+    def conclude_customers(self, passes: int) -> WithheldCustomers | None:
+        """Record the customers that C4 changed, in the looks and in so many passes; return them if they are too many."""
+        looked_at = self._looked.domains + passes
+        return self._customers.conclude(self._limit.of(looked_at), looked_at)
 
     # C4
 
@@ -185,16 +195,16 @@ class Looks:
         """
         unseen = {seen.name: seen for seen in self._store.seen()}
         in_turn = list(unseen)
-        same, customers = [], dict[str, str]()
+        same, customers = [], list[Named]()
         for record in self._c4.inventory():
             seen = unseen.get(record.name)
-            if seen is not None and (customer := record.new_customer(seen.customer)):
-                customers[seen.name] = customer
+            if seen is not None:
+                customers.append(Named(seen.name, seen.customer, record.customer))
             if seen is not None and _is_same(seen, record.certificate):
                 same.append(seen.name)
                 del unseen[record.name]
         self._store.confirm_observations(same, now)
-        self._store.record_customers(customers)
+        self._customers.hear(customers)
         self._looked.domains += len(in_turn)
         # What C4 is known not to know is looked at one by one when its turn comes.
         return [name for name, seen in unseen.items() if not seen.is_unknown]
@@ -218,8 +228,10 @@ class Looks:
             else:
                 foreign.append(answer)
         self._store.confirm_observations(same, now)
-        self._store.record_customers(
-            {each.domain.name: each.new_customer for each in answers if each.new_customer}
+        self._customers.hear(
+            Named(each.domain.name, each.domain.c4_customer, each.record.customer)
+            for each in answers
+            if each.record is not None
         )
         limit = self._limit.of(self._looked.domains)
         for answer in foreign:

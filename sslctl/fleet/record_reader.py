@@ -29,11 +29,6 @@ class Answer:
     domain: Domain
     record: Record | None
 
-    @property
-    def new_customer(self) -> str:
-        """The customer that C4 names, if that is another one than before; otherwise empty."""
-        return "" if self.record is None else self.record.new_customer(self.domain.c4_customer)
-
 
 class RecordReader:
     """A reader of C4's records.

@@ -26,11 +26,15 @@ class _Store(Domains, Transactions, Protocol):
 
 
 def record(
-    store: _Store, domains: Sequence[Domain], change: Callable[[Domain], Remarks]
+    store: _Store,
+    domains: Sequence[Domain],
+    change: Callable[[Domain], Remarks],
+    *,
+    is_about_customer: bool = False,
 ) -> dict[str, SslctlError]:
     """Record the remarks that `change` returns for each of `domains`; return the error of each that is refused, by name.
 
-    `change` may raise `BadInput`. A domain is also refused if somebody else changed it meanwhile. Raise `StateError`,
+    If it `is_about_customer`, one that is removed is also forgotten as what C4 named. `change` may raise `BadInput`. A domain is also refused if somebody else changed it meanwhile. Raise `StateError`,
     `StateBusy`; the blocks before it stay recorded.
     """
     errors: dict[str, SslctlError] = {}
@@ -38,7 +42,9 @@ def record(
         with store.transaction():
             for domain in domains[start : start + _BLOCK]:
                 try:
-                    store.record_remarks(domain, change(domain))
+                    changed = store.record_remarks(domain, change(domain))
+                    if is_about_customer and changed.c4_customer and not changed.remarks.customer:
+                        store.forget_customer(changed)
                 except (BadInput, Busy) as error:
                     errors[domain.name] = error
     return errors
@@ -51,7 +57,12 @@ def record_customers(store: _Store, customers: Mapping[str, str]) -> dict[str, S
     for start in range(0, len(names), _BLOCK):
         found = store.domains_named(names[start : start + _BLOCK])
         managed = [domain for domain in found if domain.deleted_at is None]
-        errors |= record(store, managed, lambda one: replace(one.remarks, customer=customers[one.name]))
+        errors |= record(
+            store,
+            managed,
+            lambda one: replace(one.remarks, customer=customers[one.name]),
+            is_about_customer=True,
+        )
     return errors
 
 

@@ -179,6 +179,7 @@ class Tick:
             looked = self._look(started_at)
             self._require_claim()
             self._conclude_suspicions(started_at, looked)
+            customers = None if self._looks is None else self._looks.conclude_customers(self._report.ended)
             report = self._report
             with self._store.transaction():
                 self._store.record_milestone(
@@ -210,6 +211,7 @@ class Tick:
             look_trouble=looked.trouble,
             is_blind=looked.is_blind,
             maintenance=self._store.maintenance_pause(now),
+            withheld_customers=customers,
         )
 
     def _require_claim(self) -> None:

@@ -17,6 +17,7 @@ from sslctl.control_plane import (
     Unauthorized,
     UnknownDomain,
 )
+from sslctl.issuance.customers import Named, NamedCustomers
 from sslctl.issuance.pass_ended import PassEnded
 from sslctl.rules.model import Certificate, Domain, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem
@@ -42,11 +43,13 @@ class Observation:
         self,
         store: _Store,
         control_plane: ControlPlane,
+        customers: NamedCustomers,
         *,
         clock: Callable[[], datetime],
         on_step: Callable[[Domain, str], None],
     ) -> None:
         self._store = store
+        self._customers = customers
         self._c4 = control_plane
         self._clock = clock
         self._on_step = on_step
@@ -65,9 +68,7 @@ class Observation:
             raise PassEnded(Code.C4_TOKEN_REFUSED, str(error)) from error
         except ControlPlaneError as error:
             raise PassEnded(Code.C4_UNANSWERED, str(error), retry_after=retry_after(error)) from error
-        if customer := record.new_customer(domain.c4_customer):
-            self._store.record_customers({domain.name: customer})
-            domain = replace(domain, c4_customer=customer)
+        self._customers.hear([Named(domain.name, domain.c4_customer, record.customer)])
         installed = self._correct(domain, record.certificate)
         doubt = self._find_doubt(domain, installed)
         if doubt is not None and doubt.problem.code not in believe:

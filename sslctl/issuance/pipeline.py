@@ -34,6 +34,7 @@ from sslctl.errors import BadInput
 from sslctl.issuance.circuit_breaker import CircuitBreaker
 from sslctl.issuance.claims import claim_domain, release_domains, require_claim
 from sslctl.issuance.consent import NO_CONSENT, Consent
+from sslctl.issuance.customers import NamedCustomers
 from sslctl.issuance.delivery import Delivery, ReplacementRules
 from sslctl.issuance.issued_checks import check_dates, check_ordered, has_expired
 from sslctl.issuance.maintenance import require_no_pause
@@ -104,10 +105,11 @@ class Pipeline:
         sleep: Callable[[float], None],
         policy: PassPolicy,
         slots: Slots,
+        customers: NamedCustomers,
         on_step: Callable[[Domain, str], None] = _ignore,
     ) -> None:
         self._store = store
-        self._observation = Observation(store, control_plane, clock=clock, on_step=on_step)
+        self._observation = Observation(store, control_plane, customers, clock=clock, on_step=on_step)
         self._delivery = Delivery(
             store,
             control_plane,

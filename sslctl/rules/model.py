@@ -241,8 +241,8 @@ class Domain:
 
     @property
     def customer(self) -> str:
-        """The customer that C4 named, otherwise the one that a person recorded; empty without one."""
-        return self.c4_customer or self.remarks.customer
+        """The customer that a person recorded, otherwise the one that C4 named; empty without one."""
+        return self.remarks.customer or self.c4_customer
 
     @property
     def result(self) -> PassResult:
@@ -291,8 +291,8 @@ class DomainSummary(NamedTuple):
 
     @property
     def customer(self) -> str:
-        """The customer that C4 named, otherwise the one that a person recorded; empty without one."""
-        return self.c4_customer or self.remarks.customer
+        """The customer that a person recorded, otherwise the one that C4 named; empty without one."""
+        return self.remarks.customer or self.c4_customer
 
     @property
     def in_service(self) -> CertificateSummary | Installed | None:

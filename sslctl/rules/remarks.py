@@ -36,7 +36,7 @@ class Snooze:
 class Remarks:
     """What people recorded about a domain. The texts are cleaned, and empty if there is none.
 
-    `customer` counts while C4 names no customer. `assignee` is who takes care of the domain.
+    `customer` counts, whatever C4 names. `assignee` is who takes care of the domain.
     """
 
     customer: str = ""

@@ -27,7 +27,7 @@ from tests.torture.c4_proxy import C4Proxy, Fault
 from tests.torture.case import Case
 from tests.torture.hostile_text import TEXTS, find_control_character
 
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r")
 _LONGEST_SECONDS = 15
 _NUMBER = re.compile(r"-?[0-9]+")
 _ESCAPED = re.compile(r"\\u(00[01]|007f|00[89]|20[26][0-9a-e]|feff|d[89a-f])", re.IGNORECASE)

@@ -110,9 +110,9 @@ def _describe_foreign(domain: Domain, foreign: Installed) -> str:
 
 
 def _describe_customer(domain: Domain) -> str:
-    """Return the customer, and the one that a person recorded if C4 names another one."""
-    recorded = overruled_customer(domain)
-    return f"{domain.customer} (C4 names it; recorded here: {recorded})" if recorded else domain.customer
+    """Return the customer, and the one that C4 named if a person recorded another one."""
+    named = overruled_customer(domain)
+    return f"{domain.customer} (recorded here; C4 names {named})" if named else domain.customer
 
 
 def _describe_snooze(domain: Domain, now: datetime) -> str:

@@ -79,9 +79,9 @@ def describe_installed(installed: Installed) -> str:
 
 
 def overruled_customer(domain: Domain) -> str:
-    """Return the customer that a person recorded while C4 names another one, which counts; empty otherwise."""
-    recorded = domain.remarks.customer
-    return recorded if domain.c4_customer not in ("", recorded) else ""
+    """Return the customer that C4 named if a person recorded another one, which counts; empty otherwise."""
+    recorded, named = domain.remarks.customer, domain.c4_customer
+    return named if recorded and named != recorded else ""
 
 
 def domain_or_domains(number: int) -> str:

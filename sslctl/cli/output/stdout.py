@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -20,8 +21,7 @@ import click
 T = TypeVar("T")
 
 _BLOCK = 500
-# Spreadsheets with an East Asian input read the full-width characters as formulas, too.
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_FORMULA = frozenset("=+-@")
 _IS_JSON_EXPECTED = "sslctl.cli.output.stdout.is_json_expected"
 
 # With `indent`, json would use its encoder in Python, which takes ten times as long.
@@ -138,7 +138,12 @@ def write_csv(rows: Iterable[Iterable[object]]) -> None:
 
 
 def _safe_cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and _begins_formula(value) else value
+
+
+def _begins_formula(text: str) -> bool:
+    # Some spreadsheets read the full-width and small forms of these characters as formulas, too.
+    return not _FORMULA.isdisjoint(unicodedata.normalize("NFKC", text[:1]))
 
 
 def blocks(elements: Iterable[T]) -> Iterator[list[T]]:

@@ -146,8 +146,7 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
         pause = result.maintenance
         state = "" if pause is None else f"until {instant(pause.until)}: {pause.reason}"
         yield _Line(text, (Fact(Kind.FLEET, "the maintenance pause", state),))
-    for each in result.withheld:
-        yield _Line(each.describe(), (Fact(Kind.FLEET, _withheld(each.code), _magnitude(each.domains)),))
+    yield from _withheld_lines(result)
     if result.look_trouble:
         blind = " Domains were not looked at for days." if result.is_blind else ""
         text = (
@@ -177,6 +176,15 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
     if result.ping_error:
         text = f"The ping of notify.ping_url failed: it {result.ping_error}"
         yield _Line(text, (Fact(Kind.FLEET, _PING),))
+
+
+def _withheld_lines(result: TickResult) -> Iterator[_Line]:
+    for each in result.withheld:
+        yield _Line(each.describe(), (Fact(Kind.FLEET, _withheld(each.code), _magnitude(each.domains)),))
+    customers = result.withheld_customers
+    if customers is not None:
+        subject = "customers changed on C4, not believed"
+        yield _Line(customers.describe(), (Fact(Kind.EVENT, subject, _magnitude(customers.domains)),))
 
 
 def _withheld(code: str) -> str:

@@ -189,6 +189,12 @@ class Domains(Protocol):
         another process changed one of the values that change.
         """
 
+    def forget_customer(self, domain: Domain) -> None:
+        """Forget the customer that C4 named for `domain`, with an event. The revision stays, as in `record_remarks`.
+
+        Raise `Busy` if the domain was deleted meanwhile, or if C4 named another one.
+        """
+
     def snoozed(self) -> list[Domain]:
         """Return the managed domains with a snooze, in force or not, by name."""
 

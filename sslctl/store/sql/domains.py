@@ -187,6 +187,15 @@ class SqlDomains(SqlQueries, SqlHistory):
                 self._append_event(domain.id, *describe_change(column, domain.remarks, remarks))
             return self.domain(domain.name)
 
+    def forget_customer(self, domain: Domain) -> None:
+        with self._database.transaction() as run:
+            updated = run(
+                "UPDATE domain SET customer = '' WHERE id = ? AND deleted_at IS NULL AND customer = ?",
+                (domain.id, domain.c4_customer),
+            )
+            expect(updated.rowcount == 1, _changed(domain))
+            self._append_event(domain.id, "customer", f'removed; C4 had named "{domain.c4_customer}"')
+
     def confirm_dns_checks(self, names: Sequence[str], at: datetime) -> None:
         self._stamp_domains("dns_checked_at", names, at)
 

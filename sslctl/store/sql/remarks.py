@@ -14,7 +14,7 @@ from sslctl.text import instant
 # The columns of `Remarks`, in the order of its fields, each with the kind of the event of a change.
 _KINDS = {"recorded_customer": "customer", "note": "note", "assignee": "assigned", "snooze": "snoozed"}
 
-CUSTOMER = "coalesce(nullif(domain.customer, ''), domain.recorded_customer)"
+CUSTOMER = "coalesce(domain.recorded_customer, nullif(domain.customer, ''))"
 """The SQL expression of a domain's customer (`model.Domain.customer`), NULL if there is none."""
 NO_REMARKS_STORED = ", ".join(f"{column} = NULL" for column in _KINDS)
 """The change of a domain that removes its remarks."""

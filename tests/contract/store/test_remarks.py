@@ -120,12 +120,12 @@ def test_deleted_domain_has_no_remarks_and_its_history_stays(store: Store, domai
     assert kinds(store, domain)[:5] == ["added", "customer", "note", "assigned", "snoozed"]
 
 
-def test_recorded_customer_counts_while_c4_names_none(store: Store) -> None:
+def test_recorded_customer_counts_whatever_c4_names(store: Store) -> None:
     store.add_domains([NAME, "b.test", "c.test"])
     for name in (NAME, "b.test"):
         store.record_remarks(store.domain(name), Remarks(customer="typed"))
     store.record_customers({NAME: "acme", "c.test": "globex"})
-    assert store.customers() == {NAME: "acme", "b.test": "typed", "c.test": "globex"}
+    assert store.customers() == {NAME: "typed", "b.test": "typed", "c.test": "globex"}
     assert {name: store.domain(name).customer for name in store.customers()} == store.customers()
     assert {seen.name: seen.customer for seen in store.seen()} == {
         NAME: "acme",
@@ -133,7 +133,18 @@ def test_recorded_customer_counts_while_c4_names_none(store: Store) -> None:
         "c.test": "globex",
     }
     store.delete_domain(store.domain("b.test"))
-    assert store.customers() == {NAME: "acme", "c.test": "globex"}
+    assert store.customers() == {NAME: "typed", "c.test": "globex"}
+
+
+def test_forgotten_customer_of_c4_has_an_event_and_is_compared(store: Store, domain: Domain) -> None:
+    store.record_customers({NAME: "acme"})
+    read = store.domain(NAME)
+    store.record_customers({NAME: "globex"})
+    with pytest.raises(Busy):
+        store.forget_customer(read)
+    store.forget_customer(store.domain(NAME))
+    assert store.customers() == {}
+    assert details(store, domain) == [("customer", 'removed; C4 had named "globex"', "tester (pytest)")]
 
 
 def test_snoozed_domains_are_found(store: Store) -> None:

@@ -183,16 +183,16 @@ def test_damaged_snooze_is_reported_and_nothing_is_shown_instead(fleet: Cdn) -> 
 # Customers
 
 
-def test_customer_of_c4_counts_and_view_shows_both(cdn: Cdn) -> None:
+def test_recorded_customer_counts_and_view_shows_both(cdn: Cdn) -> None:
     cdn.add_domain(ONE, customer="acme")
     cdn.add_domain(TWO)
     assert cdn.sslctl("add", "--customer", "globex", ONE, TWO).exit_code == 0
-    assert recorded(cdn, "customer") == {ONE: "acme", TWO: "globex"}
-    assert "Customer:      acme (C4 names it; recorded here: globex)" in cdn.sslctl("view", ONE).stdout
+    assert recorded(cdn, "customer") == {ONE: "globex", TWO: "globex"}
+    assert "Customer:      globex (recorded here; C4 names acme)" in cdn.sslctl("view", ONE).stdout
     view = cdn.sslctl("view", ONE, "--json").json["domain"]
-    assert (view["customer"], view["customer_recorded"]) == ("acme", "globex")
+    assert (view["customer"], view["customer_recorded"]) == ("globex", "globex")
     result = cdn.sslctl("customer", ONE, "initech")
-    assert result.stdout == f'{ONE}: customer "acme", as C4 names it; "initech" is recorded\n'
+    assert result.stdout == f'{ONE}: customer "initech"; C4 names "acme"\n'
 
 
 def test_add_keeps_the_recorded_customer_unless_another_one_is_given(cdn: Cdn) -> None:
