@@ -20,6 +20,7 @@ from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.cli.output.summary import Phrase, print_done, write_end
 from sslctl.cli.pasted_files import PastedFiles, print_notes
 from sslctl.cli.run_batch import run_requested_passes
 from sslctl.cli.wait import require_repeatable, wait_option
@@ -34,6 +35,9 @@ from sslctl.rules.model import Source
 from sslctl.rules.remarks import read_customer
 from sslctl.store.interface.domains import Domains
 
+_RECORDED = Phrase("was recorded", "were recorded")
+_MANAGED = Phrase("was managed already", "were managed already")
+_REFUSED = Phrase("was refused", "were refused")
 _MOST_PRINTED = 100
 _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -193,12 +197,19 @@ def command(
             print_each=not as_json,
             wait=length,
         )
+    _write_end(app, wanted, report, no_wait=no_wait, as_json=as_json)
+    # With --no-wait, recording is all that was asked.
+    return Exit.OK if no_wait and not report.errors else report.exit_code
+
+
+def _write_end(app: App, wanted: Sequence[str], report: Report, *, no_wait: bool, as_json: bool) -> None:
+    """Write the JSON, or how the passes ended."""
     if as_json:
         write_json_list(
             json_shapes.envelope(), "domains", domains_json(app.store, wanted, report.errors, app.clock())
         )
-    # With --no-wait, recording is all that was asked.
-    return Exit.OK if no_wait and not report.errors else report.exit_code
+    elif not no_wait:
+        write_end(app, wanted, report.errors)
 
 
 def _is_renewed(app: App, name: str) -> bool:
@@ -292,13 +303,13 @@ def _report_refused(app: App, enrolled: Enrolled, report: Report) -> None:
 
 
 def _print_recorded(app: App, enrolled: Enrolled, recorded: Sequence[str], *, print_each: bool) -> None:
-    """Print each recorded domain with `print_each`, or a summary of a long list."""
+    """Print each recorded domain of a short list, and a summary; nothing without `print_each`."""
     if not print_each:
         return
     if len(recorded) <= _MOST_PRINTED:
         for domain in app.store.domains_named(recorded):
             write_outcome(domain, app.clock())
     else:
-        write_line(
-            f"Recorded {enrolled.added} domains; {enrolled.already_managed} were managed already. The next ticks order their certificates."
-        )
+        write_line("The next ticks order the certificates.")
+    others = (enrolled.already_managed, _MANAGED), (len(enrolled.refused), _REFUSED)
+    print_done(enrolled.added, sum(number for number, _ in others) + enrolled.added, _RECORDED, others)

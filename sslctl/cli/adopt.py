@@ -13,11 +13,15 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, print_not_done, write_outcome
 from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.cli.output.summary import NOT_DONE, Phrase, print_done
 from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import enrolment
 from sslctl.fleet.enrolment import Adoption
 from sslctl.rules import names
 from sslctl.rules.model import Domain
+
+_ADOPTED = Phrase("is adopted", "are adopted")
+_OURS = Phrase("has sslctl's own certificate", "have sslctl's own certificate")
 
 
 @click.command("adopt")
@@ -32,6 +36,7 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
     """
     found = enrolment.require_managed(app.store, names.normalise_all(domains))
     errors: dict[str, Exception] = {}
+    ours = 0
     for domain in found:
         try:
             adopted, adoption = enrolment.adopt(app.store, app.control_plane, domain.name, app.clock())
@@ -46,12 +51,17 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
             print_error(domain.name, error)
             continue
         if adoption is Adoption.OURS:
+            ours += 1
             click.echo(f"{domain.name}: C4 has sslctl's own certificate; nothing was changed", err=True)
         if not as_json:
             _write(adopted, adoption, app.clock())
     if as_json:
         rows = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
         write_json_list(json_shapes.envelope(), "domains", rows)
+    else:
+        print_done(
+            len(found) - len(errors) - ours, len(found), _ADOPTED, [(ours, _OURS), (len(errors), NOT_DONE)]
+        )
     return Exit.SOME_NOT_WELL if errors else Exit.OK
 
 

@@ -12,9 +12,12 @@ from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.diagnosis import write_diagnosis
 from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.cli.output.summary import NEEDS, WAITS, Phrase, print_done
 from sslctl.diagnosis import Diagnosis
 from sslctl.errors import Exit
 from sslctl.rules import names
+
+_READY = Phrase("is ready for an order", "are ready for an order")
 
 
 @click.command("check")
@@ -43,6 +46,10 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
             if len(codes) > 1:
                 write_line("")
             write_diagnosis(diagnosis, app.clock())
+        waiting = sum(code in (Exit.PENDING, Exit.TRY_LATER) for code in codes)
+        ready = codes.count(Exit.OK)
+        others = (waiting, WAITS), (len(codes) - ready - waiting, NEEDS)
+        print_done(ready, len(codes), _READY, others, "names")
     if len(codes) == 1:
         return codes[0]
     return Exit.SOME_NOT_WELL if any(codes) else Exit.OK

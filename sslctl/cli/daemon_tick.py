@@ -78,7 +78,7 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     elif quiet:
         _print_news(app, result)
     else:
-        write_tick(app.store, result)
+        write_tick(app.store, result, app.renewal)
     return result.exit_code
 
 
@@ -140,7 +140,7 @@ def _print_news(app: App, result: TickResult) -> None:
     before, facts = read_printed(folder), find_facts(app.store, result)
     news = find_news(before, facts, find_lasting(app.store, result, facts, before), result.at)
     if news.facts or news.over:
-        write_news(app.store, result, facts, news)
+        write_news(app.store, result, app.renewal, facts, news)
     if news.after != before:
         write_printed(folder, news.after)
 

@@ -16,12 +16,14 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_not_done, print_removed
 from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.cli.output.summary import Phrase, print_done
 from sslctl.control_plane import ControlPlane
 from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import removal
 from sslctl.rules.model import Domain, Installed
 
 _MOST_SHOWN = 5
+_DELETED = Phrase("was deleted", "were deleted")
 
 
 @click.command("delete")
@@ -102,6 +104,8 @@ def command(
         rows = domains_json(app.store, [domain.name for domain in found], errors, app.clock())
         deleted = ({**row, "certificate_on_c4": _on_c4(removals, str(row["domain"]))} for row in rows)
         write_json_list(json_shapes.envelope(), "domains", deleted)
+    else:
+        print_done(len(removals), len(found), _DELETED)
     return Exit.SOME_NOT_WELL if errors else Exit.OK
 
 

@@ -20,6 +20,7 @@ from sslctl.cli.output.files import check_absent, is_private, write_new
 from sslctl.cli.output.outcomes import print_error
 from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json, write_json_list, write_line
+from sslctl.cli.output.summary import Phrase, print_done
 from sslctl.cli.passwords import read_password
 from sslctl.errors import BadInput, Exit, NotManaged, StateError
 from sslctl.rules import names
@@ -27,6 +28,8 @@ from sslctl.rules.model import Bundle, Certificate, Domain
 from sslctl.rules.versions import is_adopted
 from sslctl.system.files import is_read_only
 from sslctl.text import clean
+
+_DOWNLOADED = Phrase("was downloaded", "were downloaded")
 
 
 @click.command("download")
@@ -143,6 +146,8 @@ def _write_list(download: _Download, domains: Sequence[Domain], folder: Path, *,
             _write_result(results[-1], as_json=False)
     if as_json:
         write_json_list(json_shapes.envelope(), "downloads", results)
+    else:
+        print_done(len(results), len(domains), _DOWNLOADED)
     return Exit.OK if len(results) == len(domains) else Exit.SOME_NOT_WELL
 
 

@@ -12,10 +12,14 @@ from sslctl.cli.options import filter_options, json_option, parse_pattern
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_list import write_deleted, write_domains, write_domains_csv
 from sslctl.cli.output.domain_text import domain_text
-from sslctl.cli.output.selection import Counts, describe_no_match
+from sslctl.cli.output.selection import Counts, describe_no_match, filter_words
+from sslctl.cli.output.shell import next_line
 from sslctl.cli.output.stdout import write_json_texts
 from sslctl.rules.name_pattern import NamePattern
+from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import EVERYTHING, Listing, Query, Sort
+
+_WELL_OR_WAITING = (Status.SUCCESS, Status.PENDING)
 
 
 @click.command("list")
@@ -89,13 +93,25 @@ def command(
     elif deleted:
         write_deleted(found, lambda: _count(app, query, found).describe(), pager=not no_pager)
     else:
-        write_domains(found, now, lambda: _count(app, query, found).describe(), pager=not no_pager)
+        write_domains(found, now, lambda: _end(app, query, found), pager=not no_pager)
 
 
 def _count(app: App, query: Query, listing: Listing) -> Counts:
     """Return how many domains match `query`, with those that its limit leaves out of `listing`."""
     counted = app.store.count_by_status(app.clock(), query)
     return Counts(counted, app.store.count_managed(), listing.number, is_of_deleted=query.deleted)
+
+
+def _end(app: App, query: Query, listing: Listing) -> str:
+    """Return the lines below the table: the counts, and the next command if a domain is neither in Success nor Pending."""
+    counts = _count(app, query, listing)
+    is_needed = any(counts.by_status.get(each) for each in Status if each not in _WELL_OR_WAITING)
+    return "\n".join(filter(None, [counts.describe(), next_line(_next_words(query) if is_needed else [])]))
+
+
+def _next_words(query: Query) -> list[str]:
+    # `todo` takes the filters, and no pattern.
+    return ["todo", *filter_words(query)] if query.pattern is None else ["todo"]
 
 
 def _empty(app: App, query: Query) -> str:

@@ -17,12 +17,16 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.customer_messages import describe_left_out, write_messages
 from sslctl.cli.output.selection import describe_no_match
 from sslctl.cli.output.stdout import write_json
+from sslctl.cli.output.summary import Phrase, print_done
 from sslctl.rules import customer_message
 from sslctl.rules.customer_message import LeftOut, Need, explain_left_out, find_needs
 from sslctl.rules.customer_texts import Language
 from sslctl.rules.model import Domain, DomainSummary
 from sslctl.rules.name_pattern import NamePattern
 from sslctl.store.interface.domains import EVERYTHING, Query
+
+_IN_MESSAGE = Phrase("is in a message", "are in messages")
+_LEFT_OUT = Phrase("needs nothing of its customer", "need nothing of their customers")
 
 
 @click.command("message")
@@ -82,6 +86,9 @@ def command(
     incomplete = dict.fromkeys(need.domain.name for need in needs if need.lacks_records)
     print_some([_describe_gap(name) for name in incomplete])
     print_some(describe_left_out(others))
+    if not as_json:
+        number = len({need.domain.name for need in needs})
+        print_done(number, number + len(others), _IN_MESSAGE, [(len(others), _LEFT_OUT)])
 
 
 def _sort_out(domains: Iterable[Domain | DomainSummary], now: datetime) -> tuple[list[Need], list[LeftOut]]:

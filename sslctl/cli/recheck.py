@@ -26,6 +26,7 @@ from sslctl.cli.output.outcomes import domains_json, print_error, write_outcome
 from sslctl.cli.output.phrases import coloured, domain_or_domains, reason_codes
 from sslctl.cli.output.selection import Counts, describe_no_match
 from sslctl.cli.output.stdout import write_json_list, write_lines
+from sslctl.cli.output.summary import write_end
 from sslctl.cli.run_batch import run_passes, run_requested_passes
 from sslctl.cli.wait import require_repeatable, wait_option
 from sslctl.control_plane import ControlPlaneError, UnknownDomain
@@ -138,9 +139,17 @@ def command(
     if as_json:
         found_json = domains_json(app.store, checked, report.errors, app.clock())
         write_json_list(json_shapes.envelope(), "domains", found_json)
-    elif not checked and not is_filtered:
-        click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
+    else:
+        _write_end(app, checked, report, is_filtered=is_filtered)
     return report.exit_code
+
+
+def _write_end(app: App, checked: Sequence[str], report: Report, *, is_filtered: bool) -> None:
+    """Write how the passes ended, or that there were none."""
+    if checked:
+        write_end(app, checked, report.errors)
+    elif not is_filtered:
+        click.echo("Nothing to recheck: no domain of source c4 is in Failure, Pending or Expired.", err=True)
 
 
 def _require_names_or_filters(given: Sequence[str], file: BinaryIO | None, *, is_filtered: bool) -> None:

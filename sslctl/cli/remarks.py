@@ -16,6 +16,7 @@ from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.output.stdout import write_json_list, write_line
+from sslctl.cli.output.summary import Phrase, print_done
 from sslctl.errors import BadInput, Exit, SslctlError
 from sslctl.fleet import remarks
 from sslctl.rules import names
@@ -23,6 +24,7 @@ from sslctl.rules.model import Domain
 from sslctl.rules.remarks import Remarks
 
 _MOST_PRINTED = 100
+_CHANGED = Phrase("was changed", "were changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ def record_for(
         write_json_list(json_shapes.envelope(), "domains", rows)
     else:
         _print(app, recorded, describe)
+        print_done(len(recorded), len(domains), _CHANGED)
     return Exit.SOME_NOT_WELL if errors else Exit.OK
 
 

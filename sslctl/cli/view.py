@@ -9,9 +9,11 @@ from sslctl.cli.completion_names import complete_name
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_view import write_domain
+from sslctl.cli.output.shell import write_next
 from sslctl.cli.output.stdout import write_json
 from sslctl.rules import names, schedule
 from sslctl.rules.model import Domain
+from sslctl.rules.next_command import next_words_for
 
 
 @click.command("view")
@@ -42,6 +44,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
     else:
         warnings.print_maintenance(maintenance)
         write_domain(found, certificates, events, now, app.renewal)
+        write_next(next_words_for(found, now, app.renewal), gap=True)
 
 
 def _find(app: App, name: str) -> Domain:

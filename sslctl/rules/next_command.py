@@ -5,45 +5,75 @@ The table of reasons says in words what must be done; this is what an operator t
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from datetime import datetime
 
+from sslctl.rules.concerns import find_concerns
+from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import REASONS, Code, Owner
+from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.status import derive_status
 
 # The cause concerns many domains: the configuration, this machine, C4's token, or limits of the CA.
 _WITHOUT_NAME = {
-    Code.CA_RATE_LIMITED: "sslctl pauses",
-    Code.BUDGET_HELD: "sslctl pauses",
-    Code.MAINTENANCE: "sslctl pauses",
-    Code.UPLOAD_PAUSED: "sslctl pauses",
-    Code.CA_REFUSED: "sslctl doctor",
-    Code.ISSUER_FAILED: "sslctl doctor",
-    Code.CLOCK_WRONG: "sslctl doctor",
-    Code.C4_TOKEN_REFUSED: "sslctl doctor",
-    Code.C4_UNAUTHORIZED: "sslctl doctor",
-    Code.SUFFIX_UNKNOWN: "sslctl doctor",
+    Code.CA_RATE_LIMITED: "pauses",
+    Code.BUDGET_HELD: "pauses",
+    Code.MAINTENANCE: "pauses",
+    Code.UPLOAD_PAUSED: "pauses",
+    Code.CA_REFUSED: "doctor",
+    Code.ISSUER_FAILED: "doctor",
+    Code.CLOCK_WRONG: "doctor",
+    Code.C4_TOKEN_REFUSED: "doctor",
+    Code.C4_UNAUTHORIZED: "doctor",
+    Code.SUFFIX_UNKNOWN: "doctor",
 }
 _WITH_NAME = {
     # A decision between two certificates, or a link to open: all facts first.
-    Code.CA_PAUSED: "sslctl view",
-    Code.CERT_WORSE: "sslctl view",
-    Code.PAIR_WORSE: "sslctl view",
-    Code.KEY_MISSING: "sslctl view",
-    Code.FOREIGN_TEXT: "sslctl adopt",
-    Code.OTHER_CERTIFICATE: "sslctl adopt",
-    Code.TEXT_MISSING: "sslctl add",
-    Code.RESOLVERS_DISAGREE: "sslctl check",
+    Code.CA_PAUSED: "view",
+    Code.CERT_WORSE: "view",
+    Code.PAIR_WORSE: "view",
+    Code.KEY_MISSING: "view",
+    Code.FOREIGN_TEXT: "adopt",
+    Code.OTHER_CERTIFICATE: "adopt",
+    Code.TEXT_MISSING: "add",
+    Code.RESOLVERS_DISAGREE: "check",
 }
-_BY_OWNER = {Owner.CDN: "sslctl check"}
+# Nothing renews a text certificate: a pass finds the same again.
+_OF_TEXT = {Code.CERT_EXPIRED: "add", Code.C4_UNKNOWN_DOMAIN: "check"}
+_BY_OWNER = {Owner.CDN: "check"}
 
 
-def next_command(code: Code, names: Sequence[str]) -> str:
-    """Return the command for the domains `names` of one customer, which need a person because of `code`, the most urgent first.
+def next_words(code: Code, names: Sequence[str], source: Source = Source.C4) -> list[str]:
+    """Return the words after `sslctl` of the command for the domains `names` of one customer, which need a person because of `code`.
 
-    A text to the customer is about all of them, anything else about the first one: each is a decision.
+    The most urgent name comes first. A text to the customer is about all of them, anything else about the first one: each is
+    a decision. `source` is that of the first one.
     """
     if code in _WITHOUT_NAME:
-        return _WITHOUT_NAME[code]
+        return [_WITHOUT_NAME[code]]
+    if source is Source.TEXT and code in _OF_TEXT:
+        return [_OF_TEXT[code], names[0]]
     if REASONS[code].owner is Owner.CUSTOMER:
-        return f"sslctl message {' '.join(names)}"
-    command = _WITH_NAME.get(code) or _BY_OWNER.get(REASONS[code].owner, "sslctl recheck")
-    return f"{command} {names[0]}"
+        return ["message", *names]
+    return [_WITH_NAME.get(code) or _BY_OWNER.get(REASONS[code].owner, "recheck"), names[0]]
+
+
+def next_command(code: Code, names: Sequence[str], source: Source = Source.C4) -> str:
+    """Return the command line of `next_words`."""
+    return shlex.join(["sslctl", *next_words(code, names, source)])
+
+
+def next_words_for(domain: Domain, now: datetime, rule: RenewalRule) -> list[str]:
+    """Return the words after `sslctl` of the next command for `domain`; empty if there is nothing to do.
+
+    It is that of the first reason why a person is needed. What only waits can be tried again, unless the cause concerns
+    many domains.
+    """
+    concerns, verdict = find_concerns(domain, now, rule), derive_status(domain, now)
+    if concerns:
+        return next_words(concerns[0].code, [domain.name], domain.source)
+    if domain.deleted_at is not None or verdict.code is None:
+        return []
+    code = verdict.also.code if verdict.also else verdict.code
+    return [_WITHOUT_NAME[code]] if code in _WITHOUT_NAME else ["recheck", domain.name]

@@ -10,12 +10,14 @@ import click
 
 from sslctl.cli.output.phrases import coloured, reason_codes
 from sslctl.cli.output.records import records_text
+from sslctl.cli.output.shell import command_line, write_next
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.cli.output.width import paragraph
 from sslctl.diagnosis import Diagnosis
 from sslctl.rules.check_steps import CheckStep, Hop, StepGrade, StepResult, describe_chain
 from sslctl.rules.model import Source
+from sslctl.rules.next_command import next_words
 from sslctl.rules.reasons import REASONS, Owner, Status
 from sslctl.rules.status import derive_status
 
@@ -49,6 +51,7 @@ def write_diagnosis(diagnosis: Diagnosis, now: datetime) -> None:
     """Write the steps of `diagnosis`, the records to set and whose turn it is. The status of the domain is that at `now`."""
     for text in _paragraphs(diagnosis, now):
         write_line(text if _can_print("✓✗→") else text.translate(_ASCII))
+    write_next(_next_words(diagnosis))
 
 
 def _paragraphs(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:
@@ -113,13 +116,25 @@ def _next_command(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:
     """Yield what makes sslctl place the order, or that none is needed."""
     name, domain = diagnosis.subject.name, diagnosis.subject.domain
     if domain is None:
-        yield f"next: `sslctl add {name}` orders a certificate"
+        yield f"next: `{command_line('add', name)}` orders a certificate"
     elif domain.source is Source.TEXT:
-        yield f"next: none; `sslctl add {name}` would replace the text certificate, which sslctl does not renew"
+        yield f"next: none; `{command_line('add', name)}` would replace the text certificate, which sslctl does not renew"
     elif derive_status(domain, now).status is Status.SUCCESS:
         yield "next: none; the tick renews the certificate when it is due"
     else:
-        yield f"next: `sslctl recheck {name}` makes the next attempt at once; otherwise a tick does"
+        yield f"next: `{command_line('recheck', name)}` makes the next attempt at once; otherwise a tick does"
+
+
+def _next_words(diagnosis: Diagnosis) -> list[str]:
+    """Return the words after `sslctl` of the command for the problem of `diagnosis`; empty without one."""
+    problem, subject = diagnosis.problem, diagnosis.subject
+    if problem is None or problem.code is None:
+        return []
+    if subject.domain is not None:
+        return next_words(problem.code, [subject.name], subject.domain.source)
+    # A managed domain is looked at until its DNS is right.
+    is_of_customer = REASONS[problem.code].owner is Owner.CUSTOMER
+    return ["add", "--no-wait", subject.name] if is_of_customer and not subject.trouble else []
 
 
 def _hop(hop: Hop) -> str:

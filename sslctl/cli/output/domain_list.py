@@ -66,8 +66,8 @@ def _write(
     *,
     pager: bool,
 ) -> None:
-    # A line for the headers, and one for the summary.
-    write_paged(_texts(table, rows, summary), number + 2, pager=pager)
+    # A line for the headers, and two for the counts and the next command.
+    write_paged(_texts(table, rows, summary), number + 3, pager=pager)
 
 
 def _texts(table: StreamedTable, rows: Iterable[Sequence[str]], summary: Callable[[], str]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from sslctl.cli.output.phrases import (
 from sslctl.cli.output.records import records_text
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
+from sslctl.cli.output.width import display_width, paragraph, terminal_width, truncate
 from sslctl.rules import names
 from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo, Source
 from sslctl.rules.onboarding import is_abandoned, is_in_first_hour, is_looked_at
@@ -30,6 +31,7 @@ from sslctl.rules.versions import is_adopted, version_state
 _INDENT = "  "
 _VERSIONS = ("VERSION", "STATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256")
 _HISTORY = ("TIME", "ACTOR", "EVENT", "DETAIL")
+_LEAST_DETAIL = 50
 
 
 def write_domain(
@@ -50,11 +52,40 @@ def write_domain(
         write_line(_pairs(_leaf_facts(current, rule)))
     if certificates:
         write_line("\nVersions")
-        rows = [_version(certificate, domain, now) for certificate in certificates]
-        write_line(table(rows, _VERSIONS, indent=_INDENT))
+        write_line(_versions(certificates, domain, now))
     write_line("\nHistory")
-    history = [(format_sgt(event.at), event.actor, event_kind(event), event.detail) for event in events]
-    write_line(table(history, _HISTORY, indent=_INDENT))
+    write_line(_history(events))
+
+
+def _history(events: Sequence[Event]) -> str:
+    rows = [(format_sgt(event.at), event.actor, event_kind(event), event.detail) for event in events]
+    return _rows_with_last_below(rows, _HISTORY, least=_LEAST_DETAIL)
+
+
+def _versions(certificates: Sequence[Certificate], domain: Domain, now: datetime) -> str:
+    rows = [_version(certificate, domain, now) for certificate in certificates]
+    return _rows_with_last_below(rows, _VERSIONS, label="SHA-256 ")
+
+
+def _rows_with_last_below(
+    rows: Sequence[Sequence[str]], headers: Sequence[str], *, least: int = 0, label: str = ""
+) -> str:
+    """Return the table of `rows`. If the terminal is too narrow for it, the last cell of each row stands below the others.
+
+    There the `label` precedes it. A last column of `least` columns or more is rather wrapped; 0 means that it never is.
+    """
+    wide, width = table(rows, headers, indent=_INDENT, wrap=False), terminal_width()
+    if width is None or max(map(display_width, wide.split("\n"))) <= width:
+        return wide
+    heads = table([row[:-1] for row in rows], headers[:-1], indent=_INDENT, wrap=False).split("\n")
+    left = width - max(map(display_width, heads)) - len(_INDENT)
+    if least and left >= max(least, *(display_width(word) for row in rows for word in row[-1].split())):
+        return table(rows, headers, indent=_INDENT)
+    lines = [truncate(heads[0], width)]
+    for head, row in zip(heads[1:], rows, strict=True):
+        lines.append(truncate(head, width))
+        lines += [paragraph(label + row[-1], _INDENT * 3)] if row[-1] else []
+    return "\n".join(lines)
 
 
 def _pairs(facts: Iterable[tuple[str, str]]) -> str:
@@ -208,9 +239,9 @@ def _version(certificate: Certificate, domain: Domain, now: datetime) -> tuple[s
     destroyed = ", key destroyed" if certificate.key_destroyed_at else ""
     return (
         str(certificate.version),
-        version_state(certificate, domain, now) + destroyed,
+        version_state(certificate, domain, now),
         certificate.source,
         format_sgt(certificate.issued_at),
         format_sgt(certificate.leaf.not_after),
-        certificate.leaf.fingerprint[:16],
+        certificate.leaf.fingerprint[:16] + destroyed,
     )

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from sslctl.cli.output import json_shapes
+from sslctl.cli.output.shell import command_line
 from sslctl.fleet.todo import Task, Todo, by_customer, find_deadline
 from sslctl.fleet.troubles import MOST_NAMES
-from sslctl.rules.next_command import next_command
+from sslctl.rules.next_command import next_words
 from sslctl.rules.status import derive_status
 
 
@@ -38,7 +39,9 @@ def _group(customer: str, tasks: list[Task], now: datetime) -> dict[str, Any]:
         "customer": customer or None,
         "sentence": first.sentence,
         "next_step": first.next_step,
-        "command": next_command(first.code, [task.name for task in tasks[:MOST_NAMES]]),
+        "command": command_line(
+            *next_words(first.code, [task.name for task in tasks[:MOST_NAMES]], first.domain.source)
+        ),
         "domains": [_task(task, now) for task in tasks],
     }
 

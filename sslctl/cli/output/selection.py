@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,9 +29,9 @@ def _quoted(value: str) -> str:
     return "'{}'".format(clean(value, 60).replace("'", "'\\''"))
 
 
-def filter_arguments(query: Query) -> str:
-    """Return the options of `query`, as a shell reads them; its pattern is left out."""
-    return shlex.join(word for option in _options(query) for word in option if word)
+def filter_words(query: Query) -> list[str]:
+    """Return the options of `query`, as words of a command line; its pattern is left out."""
+    return [word for option in _options(query) for word in option if word]
 
 
 def _options(query: Query) -> list[tuple[str, str]]:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from sslctl.cli.output import warnings
 from sslctl.cli.output.outcomes import print_error, print_unrecorded
 from sslctl.cli.output.stdout import write_line, write_lines
+from sslctl.cli.output.summary import count
 from sslctl.cli.output.unwell import find_trouble, write_unwell
 from sslctl.cli.output.width import paragraph
 from sslctl.errors import StateBusy
 from sslctl.fleet.hidden import is_hidden
 from sslctl.fleet.tick_result import TickResult
 from sslctl.rules.reasons import Status
-from sslctl.rules.renewal import Alert
+from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.rules.reported import Fact, Kind, News, Printed
 from sslctl.rules.singapore import format_sgt
 from sslctl.store.interface.domains import Domains
@@ -35,12 +36,14 @@ class _Line:
     facts: tuple[Fact, ...] = ()
 
 
-def write_tick(store: Domains, result: TickResult) -> None:
+def write_tick(store: Domains, result: TickResult, rule: RenewalRule) -> None:
     """Write everything that the tick has to report."""
-    _write(store, result, find_facts(store, result), (), repeated=())
+    _write(store, result, rule, find_facts(store, result), (), repeated=())
 
 
-def write_news(store: Domains, result: TickResult, facts: Sequence[Fact], news: News) -> None:
+def write_news(
+    store: Domains, result: TickResult, rule: RenewalRule, facts: Sequence[Fact], news: News
+) -> None:
     """Write what is `news` among `facts`, all that the tick has to report: also the errors of single domains, on standard error."""
     _print_errors(result, {fact.subject for fact in news.facts})
     over = [(subject, _is_domain(subject)) for subject in news.over]
@@ -54,7 +57,7 @@ def write_news(store: Domains, result: TickResult, facts: Sequence[Fact], news: 
     if left:
         lines.append(f"Not repeated, because it was printed in the last day: {left} more; see `sslctl list`")
     repeated = {fact.subject for fact in facts} - {fact.subject for fact in news.facts}
-    _write(store, result, news.facts, lines, repeated=repeated)
+    _write(store, result, rule, news.facts, lines, repeated=repeated)
 
 
 def find_facts(store: Domains, result: TickResult) -> list[Fact]:
@@ -99,6 +102,7 @@ def find_lasting(
 def _write(
     store: Domains,
     result: TickResult,
+    rule: RenewalRule,
     facts: Collection[Fact],
     more: Sequence[str],
     *,
@@ -106,19 +110,25 @@ def _write(
 ) -> None:
     """Write the tick's report of `facts`, and the lines `more` before the domains, which do not include those `repeated`."""
     printed = set(facts)
-    unwell = len(result.unwell)
-    done = (
-        f"{result.ended} due, {result.ended - unwell} now well, {unwell} not"
-        if result.ended
-        else "nothing due"
-    )
-    write_line(f"{format_sgt(result.at)}: {done}; {_managed(result.counts)}")
+    done = _done(store, result, rule)
+    write_line(paragraph(f"{format_sgt(result.at)}: {done}; {_managed(result.counts)}"))
     write_lines(
         line.text for line in _find_lines(result) if not line.facts or not printed.isdisjoint(line.facts)
     )
     write_lines(more)
     shown = [name for name in result.unwell if name not in repeated and name not in result.errors]
     write_unwell(store.domains_named(shown), result.at)
+
+
+def _done(store: Domains, result: TickResult, rule: RenewalRule) -> str:
+    """Return how the passes of the tick ended."""
+    if not result.ended:
+        return "nothing due"
+    known = [name for name in result.unwell if name not in result.errors]
+    tally = count(store.domains_named(known), result.at, rule)
+    # The results of some others are unknown, and the tick has counted these as not well.
+    tally.well, tally.without_result = result.ended - len(result.unwell), len(result.unwell) - len(known)
+    return tally.describe(result.ended, "due domains")
 
 
 def _print_errors(result: TickResult, subjects: Collection[str]) -> None:

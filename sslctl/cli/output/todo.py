@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -10,14 +10,15 @@ from itertools import groupby
 import click
 
 from sslctl.cli.output.phrases import coloured, domain_or_domains
-from sslctl.cli.output.selection import filter_arguments
+from sslctl.cli.output.selection import filter_words
+from sslctl.cli.output.shell import command_line, write_next
 from sslctl.cli.output.stdout import printable, write_line, write_lines
 from sslctl.cli.output.width import paragraph
 from sslctl.fleet.todo import Task, Todo, by_customer
 from sslctl.fleet.troubles import MOST_NAMES, Group
 from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.model import Domain
-from sslctl.rules.next_command import next_command
+from sslctl.rules.next_command import next_words
 from sslctl.rules.reasons import Owner
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.status import derive_status
@@ -34,6 +35,7 @@ def write_todo(todo: Todo, filters: Query, now: datetime) -> None:
             write_lines(_group_lines(group, filters, now))
         write_line("")
     write_line(paragraph(summarise(todo)))
+    write_next(_next_words([todo.groups[0].first]))
 
 
 def summarise(todo: Todo) -> str:
@@ -71,14 +73,14 @@ def _group_lines(group: Group[Task], filters: Query, now: datetime) -> Iterator[
         "  ",
     )
     if first.owner is not Owner.CUSTOMER:
-        yield f"  next: {next_command(first.code, [first.name])}"
+        yield f"  next: {_next_command([first])}"
     sentence = ""
     customers = by_customer(group.worst)
     for customer, tasks in customers.items():
         if customer or len(customers) > 1:
             yield paragraph(f"customer {customer}" if customer else "without a customer", "  ")
         if first.owner is Owner.CUSTOMER:
-            yield f"    next: {next_command(first.code, [task.name for task in tasks[:MOST_NAMES]])}"
+            yield f"    next: {_next_command(tasks)}"
         for task in tasks:
             yield from _task_lines(task, now, previous=sentence)
             sentence = "" if task.concern.records else task.sentence
@@ -104,7 +106,15 @@ def _task_lines(task: Task, now: datetime, previous: str) -> Iterator[str]:
         yield paragraph("; ".join(notes), "      ")
 
 
+def _next_command(tasks: Sequence[Task]) -> str:
+    return command_line(*_next_words(tasks[:MOST_NAMES]))
+
+
+def _next_words(tasks: Sequence[Task]) -> list[str]:
+    return next_words(tasks[0].code, [task.name for task in tasks], tasks[0].domain.source)
+
+
 def _command_for_all(task: Task, filters: Query) -> str:
     """Return the command that shows every domain of the group of `task`."""
     query = replace(filters, owners=(task.owner,), reasons=(task.code,))
-    return f"sslctl todo {filter_arguments(query)} --all"
+    return command_line("todo", *filter_words(query), "--all")

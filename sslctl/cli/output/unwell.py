@@ -11,6 +11,7 @@ from itertools import chain, islice
 
 from sslctl.cli.output.outcomes import write_outcome
 from sslctl.cli.output.phrases import coloured
+from sslctl.cli.output.shell import command_line
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.width import paragraph
 from sslctl.fleet.hidden import Hidden
@@ -100,6 +101,9 @@ def _command_for_rest(groups: Sequence[Group[Trouble]]) -> str:
     """
     headings = {group.first.heading for group in groups}
     statuses = [
-        f"--status {status}" for status in Status if status in headings and status is not Status.SUCCESS
+        word
+        for status in Status
+        if status in headings and status is not Status.SUCCESS
+        for word in ("--status", status)
     ]
-    return f": sslctl list {' '.join(statuses)} --sort urgency" if statuses else ""
+    return f": {command_line('list', *statuses, '--sort', 'urgency')}" if statuses else ""

@@ -57,7 +57,7 @@ def test_long_list_goes_through_the_pager(cdn: Cdn) -> None:
     ("arguments", "more"),
     [
         (["--no-pager"], {}),
-        (["--limit", "37"], {}),
+        (["--limit", "36"], {}),
         ([], {"NO_PAGER": "1"}),
         ([], {"PAGER": ""}),
         ([], {"PAGER": "no-such-program"}),

@@ -225,6 +225,7 @@ def test_todo_fits_the_terminal_and_keeps_records_and_commands_whole(fleet: Cdn,
         assert terminal.end() == 0
     whole = [f"CNAME {name} → {name}.{SUFFIX} (now elsewhere.example.org)" for name in (MOVED, AWAY)]
     whole.append(f"next: sslctl adopt {OTHER}")
+    assert terminal.lines[-1] == f"next: sslctl adopt {OTHER}"
     stripped = [line.strip() for line in terminal.lines]
     assert set(whole) <= set(stripped)
     assert all(len(line) <= columns for line in terminal.lines if line.strip() not in whole)

@@ -156,7 +156,7 @@ def test_tick_prints_one_line_without_problems_and_nothing_with_quiet(cdn: Cdn) 
     cdn.sslctl("add", NAME, "--no-wait")
     result = cdn.sslctl("daemon-tick")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "2026-11-23 12:00 SGT: 1 due, 1 now well, 0 not; 1 managed: 1 Success\n"
+    assert result.stdout == "2026-11-23 12:00 SGT: 1 of 1 due domains is well; 1 managed: 1 Success\n"
     assert cdn.sslctl("daemon-tick").stdout == ("2026-11-23 12:00 SGT: nothing due; 1 managed: 1 Success\n")
     cdn.clock.move(days=84)
     quiet = cdn.sslctl("daemon-tick", "--quiet")
@@ -169,7 +169,10 @@ def test_tick_quiet_prints_new_failures(failing: Cdn) -> None:
     result = failing.sslctl("daemon-tick", "-q")
     assert result.exit_code == 5
     summary, first, second = result.stdout.splitlines()
-    assert summary == "2026-11-24 00:00 SGT: 1 due, 0 now well, 1 not; 1 managed: 1 Failure"
+    assert (
+        summary
+        == "2026-11-24 00:00 SGT: 0 of 1 due domains are well; 1 needs a person: sslctl todo; 1 managed: 1 Failure"
+    )
     assert first.startswith(f"{NAME}: Failure CNAME_ELSEWHERE: ")
     assert second.startswith("  next (customer): ")
     # Nothing was due, so there is nothing new to say about it.
@@ -187,7 +190,10 @@ def test_tick_prints_many_failures_in_groups_with_the_most_urgent_domains(cdn: C
     result = cdn.sslctl("daemon-tick", "-q")
     assert result.exit_code == 5
     summary, *lines = result.stdout.splitlines()
-    assert summary == "2026-11-23 12:00 SGT: 42 due, 0 now well, 42 not; 42 managed: 12 Failure, 30 Discard"
+    assert (
+        summary
+        == "2026-11-23 12:00 SGT: 0 of 42 due domains are well; 42 need a person: sslctl todo; 42 managed: 12 Failure, 30 Discard"
+    )
     for group, status, names in (
         (lines[:4], "Discard C4_UNKNOWN_DOMAIN", gone),
         (lines[4:], "Failure CNAME_ELSEWHERE", moved),

@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from sslctl.cli.main import sslctl
+from sslctl.rules.model import Source
 from sslctl.rules.next_command import next_command
 from sslctl.rules.reasons import Code
 
@@ -35,3 +36,16 @@ def test_next_command_is_understood(code: Code) -> None:
 )
 def test_next_command_follows_the_owner_unless_the_code_has_its_own(code: Code, command: str) -> None:
     assert next_command(code, ["a.test", "b.test"]) == command
+
+
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        (Code.CERT_EXPIRED, "sslctl add a.test"),
+        (Code.C4_UNKNOWN_DOMAIN, "sslctl check a.test"),
+        (Code.TEXT_EXPIRES, "sslctl message a.test"),
+        (Code.C4_UPLOAD_FAILED, "sslctl recheck a.test"),
+    ],
+)
+def test_next_command_for_a_text_certificate_is_one_that_helps(code: Code, command: str) -> None:
+    assert next_command(code, ["a.test"], Source.TEXT) == command
