@@ -92,6 +92,7 @@ def test_domain_of_others_prints_who_must_act_on_standard_error_and_ends_with_0(
     assert result.stderr.splitlines() == [
         f"sslctl: {WELL} (Success): nothing for the customer to do; a valid certificate is served",
         f"sslctl: {GONE} (Failure, TARGET_MISSING): nothing for the customer to do; next (cdn): {CDN_STEP}",
+        "sslctl: 0 of 2 domains are in messages; 2 need nothing of their customers",
     ]
 
 
@@ -133,6 +134,7 @@ def test_several_domains_in_success_share_a_line(fleet: Cdn) -> None:
     result = fleet.sslctl("message", "--status", "success")
     assert result.stderr == (
         "sslctl: 2 domains in Success: nothing for the customers to do; valid certificates are served\n"
+        "sslctl: 0 of 2 domains are in messages; 2 need nothing of their customers\n"
     )
 
 

@@ -19,9 +19,10 @@ def recorded(cdn: Cdn) -> dict[str, list[str]]:
 
 
 def add(cdn: Cdn, text: str, *options: str) -> tuple[int, str]:
-    """Record the list `text`; return the exit code and the messages."""
+    """Record the list `text`; return the exit code and the messages before the summary."""
     result = cdn.sslctl("add", "--no-wait", "--from-file", "-", *options, stdin=text)
-    return result.exit_code, result.stderr
+    *messages, last = result.stderr.splitlines(keepends=True) or [""]
+    return result.exit_code, "".join(messages) if " recorded" in last else result.stderr
 
 
 @pytest.mark.parametrize("separator", [" ", "\t", ",", ", ", ";", " ; ", "  "], ids=ascii)
