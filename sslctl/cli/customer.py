@@ -24,8 +24,8 @@ from sslctl.rules.remarks import Remarks, read_customer
 def command(app: App, given: remarks.Given) -> int:
     """Record whose domain it is: sslctl customer shop.example.com "Acme Ltd".
 
-    What is recorded counts, whatever C4 names; without it the customer that C4 named counts. With --from-file and neither --name nor --clear, the customers
-    are those in the column customer of the list. Nothing else of the domain changes.
+    What is recorded counts, whatever C4 names; without it the customer that C4 named counts. With --from-file and neither
+    --name nor --clear, the customers are those in the column customer of the list. Nothing else of the domain changes.
     """
     if given.file is None or given.value is not None or given.clear:
         return remarks.record_value(app, given, read_customer, _change, _describe, is_about_customer=True)

@@ -80,10 +80,6 @@ class PassPolicy:
         return self.replacement.renewal
 
 
-def _ignore(_domain: Domain, _step: str) -> None:
-    """Ignore the step."""
-
-
 class _Store(Budget, Claims, Domains, History, MaintenancePauses, Orders, Transactions, Versions, Protocol):
     """What one pass reads and writes."""
 
@@ -106,7 +102,7 @@ class Pipeline:
         policy: PassPolicy,
         slots: Slots,
         customers: NamedCustomers,
-        on_step: Callable[[Domain, str], None] = _ignore,
+        on_step: Callable[[Domain, str], None],
     ) -> None:
         self._store = store
         self._observation = Observation(store, control_plane, customers, clock=clock, on_step=on_step)

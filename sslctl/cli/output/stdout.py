@@ -142,8 +142,9 @@ def _safe_cell(value: object) -> object:
 
 
 def _begins_formula(text: str) -> bool:
+    first = text[:1]
     # Some spreadsheets read the full-width and small forms of these characters as formulas, too.
-    return not _FORMULA.isdisjoint(unicodedata.normalize("NFKC", text[:1]))
+    return first in _FORMULA if first.isascii() else unicodedata.normalize("NFKC", first) in _FORMULA
 
 
 def blocks(elements: Iterable[T]) -> Iterator[list[T]]:
