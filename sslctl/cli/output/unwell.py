@@ -84,7 +84,8 @@ def _write_group(group: Group[Trouble]) -> None:
     write_line(paragraph(f"next ({first.owner}): {first.next_step}", "  "))
     names = [each.shown for each in group.worst[:MOST_NAMES]]
     left = group.number - len(names)
-    more = f" and {left} more: sslctl list --reason {first.code} --sort urgency" if left else ""
+    command = command_line("list", "--reason", first.code, "--sort", "urgency")
+    more = f" and {left} more: {command}" if left else ""
     write_line(paragraph(", ".join(names) + more, "  "))
 
 
