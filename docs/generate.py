@@ -1,4 +1,4 @@
-"""Write the generated parts of the documentation: reasons, runbook, command options, configuration keys, measured figures.
+"""Write the generated parts of the documentation: reasons, runbook, command options, configuration keys, JSON, measured figures.
 
 The manual pages in docs/man are generated as a whole (`man_pages`).
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,17 @@ import click
 import man_pages
 
 from sslctl.cli.main import sslctl
+from sslctl.cli.output import schemas
+from sslctl.cli.output.schemas import domains, operations
+from sslctl.cli.output.schemas.commands import COMMANDS
+from sslctl.cli.output.schemas.domains import WORDS
 from sslctl.config import settings
 from sslctl.rules.next_command import next_command
 from sslctl.rules.reasons import REASONS, Status
 
 ROOT = Path(__file__).resolve().parent.parent
+# An object that has this many fields of another one is shown without them.
+_FEW_FIELDS = 4
 
 
 def reasons() -> str:
@@ -112,6 +118,85 @@ def _shown(default: object) -> str:
     return f"`{default}`" if default not in (None, "") else "none"
 
 
+def json_output() -> str:
+    """Return the table of the fields of every command with `--json`, each with the commands that have it."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for command, output in COMMANDS.items():
+        for result in output.results:
+            where = " ".join(filter(None, [f"`{command}`", result.when]))
+            for name, schema in result.fields.items():
+                found.setdefault((f"`{name}`", _type(schema), schema["description"]), []).append(where)
+    rows = [(name, ", ".join(where), kind, text) for (name, kind, text), where in found.items()]
+    version = [
+        (f"`{name}`", "all", _type(schema), schema["description"]) for name, schema in schemas.VERSION.items()
+    ]
+    return _table(("field", "in", "value", "contents"), version + rows)
+
+
+def json_error() -> str:
+    """Return the table of the fields of the output if an error ended the command."""
+    return _fields(schemas.ERROR)
+
+
+def json_words() -> str:
+    """Return the table of the values that are no objects."""
+    rows = [(f"`{name}`", schema["description"], _values(schema)) for name, schema in WORDS.items()]
+    return _table(("value", "contents", "one of"), rows)
+
+
+def json_objects(shapes: Mapping[str, Any]) -> str:
+    """Return for each of `shapes` a heading and the table of its fields, without those of an object that it extends."""
+    parts = []
+    known: dict[str, dict[str, Any]] = {}
+    for name, schema in shapes.items():
+        fields = schema["properties"]
+        base = max(
+            (
+                other
+                for other, its in known.items()
+                if len(its) >= _FEW_FIELDS and all(fields.get(field) == each for field, each in its.items())
+            ),
+            key=lambda other: len(known[other]),
+            default=None,
+        )
+        known[name] = fields
+        own = {field: each for field, each in fields.items() if base is None or field not in known[base]}
+        also = "" if base is None else f", with all fields of [`{base}`](#{base}) and"
+        parts.append(f"### {name}\n\n{schema['description']}{also}:\n\n{_fields(own)}")
+    return "\n\n".join(parts)
+
+
+def _fields(fields: Mapping[str, Any]) -> str:
+    rows = [(f"`{name}`", _type(schema), schema["description"]) for name, schema in fields.items()]
+    return _table(("field", "value", "contents"), rows)
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """Return which values `schema` allows, as a cell of a table."""
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[`{name}`](#{'words' if name in WORDS else name})"
+    if "const" in schema:
+        return f"`{json.dumps(schema['const'])}`"
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    return " or ".join("`null`" if kind == "null" else _kind(kind, schema) for kind in kinds)
+
+
+def _kind(kind: str, schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return _values(schema)
+    if kind == "array":
+        return f"array of {_type(schema['items'])}"
+    words = {"date-time": "time", "date": "day"}
+    return words.get(schema.get("format", ""), {"boolean": "`true` or `false`"}.get(kind, kind))
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{value}`" for value in schema["enum"] if value is not None)
+
+
 def machine() -> str:
     """Return a description of the machine on which the figures of docs/scale.md were measured."""
     return "\n".join(f"- {what}: {found}" for what, found in _measured()["machine"].items())
@@ -175,6 +260,11 @@ PARTS = (
     ("docs/runbook.md", "runbook", runbook),
     ("docs/configuration.md", "keys", keys),
     ("docs/commands.md", "commands", commands),
+    ("docs/json.md", "output", json_output),
+    ("docs/json.md", "error", json_error),
+    ("docs/json.md", "words", json_words),
+    ("docs/json.md", "domains", partial(json_objects, domains.SHAPES)),
+    ("docs/json.md", "operations", partial(json_objects, operations.SHAPES)),
     ("docs/scale.md", "machine", machine),
     ("docs/scale.md", "issuance", partial(figures, "issuance")),
     ("docs/scale.md", "ticks", partial(figures, "ticks")),

@@ -26,6 +26,12 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+WRONG_USAGE = "USAGE"
+"""The code of wrong usage, which click finds."""
+INTERRUPTED = "INTERRUPTED"
+"""The code of a command that Ctrl-C ended."""
+
+
 class SslctlError(Exception):
     """A problem that an operator can solve: one sentence, an optional hint, a stable code and an exit code."""
 

@@ -9,9 +9,13 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import print_error
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.errors import Exit
-from sslctl.fleet.enrolment import Planned
+from sslctl.fleet.enrolment import Action, Planned
 
-_WORDS = {"add": "would be recorded", "change": "would be changed", "none": "managed already"}
+_WORDS = {
+    Action.ADD: "would be recorded",
+    Action.CHANGE: "would be changed",
+    Action.NONE: "managed already",
+}
 
 
 def write_plan(planned: Sequence[Planned], *, as_json: bool) -> int:
@@ -33,8 +37,8 @@ def write_plan(planned: Sequence[Planned], *, as_json: bool) -> int:
                 write_line(_describe(each))
         counts = Counter(each.action for each in planned)
         write_line(
-            f"Nothing was recorded: {counts['add']} new, {counts['change']} to change, {counts['none']} managed already, "
-            f"{counts['refuse']} refused."
+            f"Nothing was recorded: {counts[Action.ADD]} new, {counts[Action.CHANGE]} to change, "
+            f"{counts[Action.NONE]} managed already, {counts[Action.REFUSE]} refused."
         )
     return Exit.SOME_NOT_WELL if refused else Exit.OK
 

@@ -20,7 +20,7 @@ from sslctl.app import App
 from sslctl.cli.completion_answers import VARIABLE, answer, find_shell
 from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.stdout import discard_stdout, expect_json, write_any_text, write_json_error, write_line
-from sslctl.errors import Exit, SslctlError
+from sslctl.errors import INTERRUPTED, WRONG_USAGE, Exit, SslctlError
 from sslctl.system import core_dumps
 from sslctl.system.limits import explain
 from sslctl.text import clean
@@ -56,6 +56,7 @@ COMMANDS = {
     "doctor": "Check the installation, without changing anything.",
     "completion": "Print a script that lets a shell complete commands and domains.",
     "notify": "Send a test message to every URL of [notify] and its routes.",
+    "schema": "Print the JSON Schema of what a command prints with --json.",
     "sandbox": "Run a whole CDN on this machine, to try sslctl on.",
 }
 
@@ -204,11 +205,11 @@ class _Problem(NamedTuple):
 def _describe(error: BaseException) -> _Problem:
     """Return what `error` means for an operator. An unknown error is a bug, unless a limit of the machine explains it."""
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return _Problem("INTERRUPTED", "interrupted", None, Exit.INTERRUPTED)
+        return _Problem(INTERRUPTED, "interrupted", None, Exit.INTERRUPTED)
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         hint = f"see `{context.command_path} --help`" if context else None
-        return _Problem("USAGE", error.format_message(), hint, Exit.USAGE)
+        return _Problem(WRONG_USAGE, error.format_message(), hint, Exit.USAGE)
     if _is_unwritable(error):
         reason = getattr(error, "strerror", None)
         return _Problem("STATE", f"the output cannot be written: {reason}", None, Exit.UNUSABLE)

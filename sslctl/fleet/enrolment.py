@@ -168,16 +168,25 @@ def _with_sans(store: _Store, names: Sequence[str]) -> Iterator[tuple[str, bool]
     return ((name, name in managed) for name in names)
 
 
+class Action(StrEnum):
+    """What `enrol` would do with a domain."""
+
+    ADD = "add"
+    CHANGE = "change"
+    NONE = "none"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What `enrol` would do with the domain `name`: `action` is "add", "change" or "none", or "refuse" because of `error`.
+    """What `enrol` would do with the domain `name`: `action`, which is `REFUSE` because of `error`.
 
     `sans` are the other names that it would have afterwards, `before` those that it has. `customer` is the customer that would be
     recorded, None if that would not change.
     """
 
     name: str
-    action: str
+    action: Action
     sans: tuple[str, ...]
     before: tuple[str, ...] = ()
     error: SslctlError | None = None
@@ -211,10 +220,10 @@ def plan_enrolment(
 def _with_customer(planned: Planned, known: Domain | None, customer: str | None) -> Planned:
     """Return `planned` with the customer that would be recorded."""
     before = known.remarks.customer if known is not None else ""
-    if planned.action == "refuse" or customer is None or customer == before:
+    if planned.action is Action.REFUSE or customer is None or customer == before:
         return planned
     return replace(
-        planned, action="change" if planned.action == "none" else planned.action, customer=customer
+        planned, action=Action.CHANGE if planned.action is Action.NONE else planned.action, customer=customer
     )
 
 
@@ -229,14 +238,14 @@ def _plan(
     before = known.sans if known is not None else ()
     after = before if sans is None else sans
     if held is not None:
-        return Planned(name, "refuse", after, before, held)
+        return Planned(name, Action.REFUSE, after, before, held)
     if known is None or known.deleted_at is not None:
-        return Planned(name, "add", after, before)
+        return Planned(name, Action.ADD, after, before)
     if _is_up_to_date(known, sans):
-        return Planned(name, "none", after, before)
+        return Planned(name, Action.NONE, after, before)
     if _must_stay(known, consents=consents):
-        return Planned(name, "refuse", before, before, _kept(name))
-    return Planned(name, "change", after, before)
+        return Planned(name, Action.REFUSE, before, before, _kept(name))
+    return Planned(name, Action.CHANGE, after, before)
 
 
 def _find_held(store: _Store, names: Sequence[str]) -> dict[str, SslctlError]:

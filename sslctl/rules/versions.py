@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Installed, Source
@@ -129,12 +130,27 @@ def days_left(certificate: Expiring, now: datetime) -> int:
     return (certificate.not_after - now).days
 
 
-def version_state(certificate: Certificate, domain: Domain, now: datetime) -> str:
-    """Return the state of a certificate version in one word."""
+class VersionState(StrEnum):
+    """The state of a version of a certificate in one word."""
+
+    SERVING = "serving"
+    UPLOADING = "uploading"
+    ACTIVATING = "activating"
+    REPLACED = "replaced"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    UNUSED = "unused"
+
+
+def version_state(certificate: Certificate, domain: Domain, now: datetime) -> VersionState:
+    """Return the state of a version of the certificate of `domain`."""
+    is_over = is_expired(certificate, now)
     if certificate.revoked_at is not None:
-        return "revoked"
+        return VersionState.REVOKED
     if domain.serving is not None and domain.serving.id == certificate.id:
-        return "expired" if is_expired(certificate, now) else "serving"
+        return VersionState.EXPIRED if is_over else VersionState.SERVING
     if domain.wanted is not None and domain.wanted.id == certificate.id and domain.foreign is None:
-        return "uploading" if certificate.uploaded_at is None else "activating"
-    return "expired" if is_expired(certificate, now) else "replaced" if certificate.verified_at else "unused"
+        return VersionState.UPLOADING if certificate.uploaded_at is None else VersionState.ACTIVATING
+    if is_over:
+        return VersionState.EXPIRED
+    return VersionState.REPLACED if certificate.verified_at else VersionState.UNUSED

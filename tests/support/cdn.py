@@ -23,6 +23,7 @@ from sslctl.rules.model import Bundle
 from sslctl.sandbox.c4.server import ReferenceC4
 from tests.support.dns_zone import DnsZone
 from tests.support.fakes import Clock, FakeIssuer
+from tests.support.json_schemas import check_output
 
 SUFFIX = "cdn.test"
 
@@ -58,6 +59,7 @@ class Cdn:
         has_state: bool = True,
     ) -> None:
         self._has_state = has_state
+        self.is_json_checked = True
         self.folder = folder
         self.clock = clock
         self.issuer = FakeIssuer(outside or clock)
@@ -148,10 +150,15 @@ class Cdn:
         return app
 
     def sslctl(self, *arguments: str, stdin: str = "", app: App | None = None) -> Result:
-        """Run a command in this process, with components of its own unless `app` is given."""
+        """Run a command in this process, with components of its own unless `app` is given.
+
+        JSON that its schema does not describe is an error, unless `is_json_checked` is False, for a damaged database.
+        """
         stdout, stderr = io.StringIO(), io.StringIO()
         with redirect_stdout(stdout), redirect_stderr(stderr), _stdin(stdin):
             code = run(list(arguments), app or self.app())
+        if self.is_json_checked:
+            check_output(arguments, stdout.getvalue())
         return Result(code, stdout.getvalue(), stderr.getvalue())
 
     @property

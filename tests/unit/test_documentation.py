@@ -1,13 +1,12 @@
-"""The documentation covers the code: commands, options, reasons, keys, JSON fields, exit codes, paths and links."""
+"""The documentation covers the code: commands, options, reasons, keys, events, exit codes, paths and links."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import click
@@ -18,7 +17,6 @@ from sslctl.config import settings
 from sslctl.errors import Exit
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from tests.support import ROOT, environment
-from tests.support.cdn import Cdn
 
 _FOLDERS = ("contrib", "docs", "sslctl", "tests")
 PAGES = [*ROOT.glob("*.md"), *(page for folder in _FOLDERS for page in (ROOT / folder).rglob("*.md"))]
@@ -149,60 +147,6 @@ def test_example_configuration_lists_every_key_with_its_default() -> None:
     assert "\n#[[notify.route]]\n" in example.read_text()
     named.add(("notify", "route"))
     assert named == {(section, key) for section, key, _ in settings.keys()}
-
-
-def test_every_json_field_is_documented(cdn: Cdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nobody listens there: what could not be delivered has the most fields.
-    monkeypatch.setenv("SSLCTL_NOTIFY_URLS", "json://127.0.0.1:1/")
-    monkeypatch.setenv("SSLCTL_NOTIFY_STATUSES", "Discard")
-    cdn.add_domain("shop.example.com")
-    answers = [
-        cdn.sslctl("add", "shop.example.com", "gone.example.com", "--json").json,
-        cdn.sslctl("list", "--json").json,
-        cdn.sslctl("view", "shop.example.com", "--json").json,
-        cdn.sslctl("download", "shop.example.com", "-o", str(tmp_path / "files"), "--json").json,
-        cdn.sslctl("recheck", "--json").json,
-        cdn.sslctl("message", "shop.example.com", "gone.example.com", "--json").json,
-        cdn.sslctl("daemon-tick", "--json").json,
-        cdn.sslctl("daemon-tick", "--force", "--dry-run", "--json", "--now", "2030-01-01").json,
-        cdn.sslctl("forecast", "--json").json,
-        cdn.sslctl("audit", "verify", "--json").json,
-        cdn.sslctl("audit", "list", "--json").json,
-        cdn.sslctl("notify", "--json").json,
-        cdn.sslctl("delete", "shop.example.com", "--yes", "--json").json,
-        _claims(cdn),
-        cdn.sslctl("pauses", "--json").json,
-        cdn.sslctl("pause", "--until", "2h", "--reason", "C4", "--json").json,
-        cdn.sslctl("resume", "--json").json,
-        cdn.sslctl("keys", "rotate", "--json").json,
-        cdn.sslctl("add", "shop.example.com", "--new", "--json").json,
-        cdn.sslctl("keys", "prune", "--older-than", "0", "--json").json,
-        cdn.sslctl("backup", str(tmp_path / "backup"), "--json").json,
-        cdn.sslctl("doctor", "--json").json,
-        cdn.sslctl("check", "shop.example.com", "--json").json,
-    ]
-    fields = set().union(*map(_fields, answers)) - {status.value for status in Status}
-    assert len(fields) > 30
-    undocumented = {field for field in fields if not re.search(rf"^\|[^|]*`{field}`", JSON, re.MULTILINE)}
-    assert undocumented == set()
-
-
-def _claims(cdn: Cdn) -> Any:
-    app = cdn.app()
-    app.store.claim(["tick"], timedelta(hours=1))
-    try:
-        listed = cdn.sslctl("claims", "--json").json
-        return [listed, cdn.sslctl("claims", "break", "tick", "--force", "--json").json]
-    finally:
-        app.close()
-
-
-def _fields(answer: Any) -> set[str]:
-    if isinstance(answer, dict):
-        return set(answer).union(*map(_fields, answer.values()))
-    if isinstance(answer, list):
-        return set().union(*map(_fields, answer))
-    return set()
 
 
 def test_every_event_kind_is_documented() -> None:

@@ -1,0 +1,304 @@
+"""The output of each command with `--json`: its fields, by the path of the command."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sslctl.cli.output.schemas.operations import DOWNLOAD
+from sslctl.cli.output.schemas.words import (
+    Fields,
+    array,
+    array_of,
+    boolean,
+    date,
+    number,
+    or_null,
+    ref,
+    shape,
+    string,
+    time,
+)
+from sslctl.rules.reasons import Status
+
+
+class Result(NamedTuple):
+    """One of the results of a command.
+
+    `name` is its definition in the schema, `when` which options lead to it (empty for the usual one), and `fields` are those
+    beside `schema_version`.
+    """
+
+    name: str
+    when: str
+    fields: Fields
+
+
+class Output(NamedTuple):
+    """The output of a command: what it contains, in words, and its results, the usual one first."""
+
+    contents: str
+    results: tuple[Result, ...]
+
+
+def _output(contents: str, fields: Fields, *others: Result) -> Output:
+    return Output(contents, (Result("result", "", fields), *others))
+
+
+_AT: Fields = {"at": time("the time for which the output holds")}
+_MAINTENANCE: Fields = {
+    "maintenance": or_null(ref("maintenance", "the maintenance pause in force; `null` if there is none"))
+}
+_CA_PAUSES: Fields = {"ca_pauses": array_of("pause", "the pauses at the CA that last now, the longest first")}
+_NOTICES: Fields = {
+    "notice": or_null(
+        ref("notice", "the result of the last notice to people without a route; `null` if there was none")
+    ),
+    "notices": array_of("routed_notice", "the results of the last notices of each route and kind"),
+}
+_KEY_FILE: Fields = {"key_file": string("the path of the key file")}
+_HELD: Fields = {
+    "held_renewals": number(
+        "the number of renewals that are due and postponed to tomorrow by `renewal.max_per_day`"
+    )
+}
+_DRY_RUN: Fields = {"dry_run": {"type": "boolean", "const": True, "description": "`true`: nothing was done"}}
+_CHANGED: Fields = {"domains": array_of("changed_domain", "the domains, as they are afterwards")}
+_BACKUP: Fields = {
+    "file": string("the path of the backup"),
+    **_KEY_FILE,
+    "domains": number("the number of domains in the backup, with deleted ones"),
+    "certificates": number("the number of certificate versions in it"),
+    "bytes": number("its size"),
+}
+_SKIPPED = Result(
+    "skipped",
+    "if another tick runs",
+    {
+        **_AT,
+        "skipped": string("why nothing was done, because another tick runs"),
+        "domains": array_of("changed_domain", "empty"),
+    },
+)
+_TICK: Fields = {
+    **_AT,
+    "ca_alerts": array_of("alert", "what the CA newly wants replaced early; reported once"),
+    **_CA_PAUSES,
+    **_HELD,
+    "managed": shape(
+        "the number of managed domains in each status",
+        {str(status): number(f"in {status}") for status in Status},
+    ),
+    **_NOTICES,
+    "pinged": or_null(boolean("whether `notify.ping_url` accepted the ping; `null` if none was sent")),
+    "skipped": {"type": "null", "description": "`null`: the tick ran"},
+    "lost_on_c4": number("the number of domains whose certificates C4 had lost"),
+    "new_warnings": {
+        "type": "object",
+        "propertyNames": ref("code"),
+        "additionalProperties": number("domains"),
+        "description": "the number of domains with a new warning that the looks found, by code",
+    },
+    "look_trouble": or_null(string("why the daily look at C4 was not finished; `null` if it was")),
+    **_MAINTENANCE,
+    "withheld": array_of(
+        "withheld", "the bad answers about served domains that were too many to be believed"
+    ),
+    "customers_withheld": number(
+        "the number of domains for which C4 names another customer than before, if they were too many to be believed; otherwise 0"
+    ),
+    "domains": array_of("changed_domain", "the domains that were due"),
+}
+_FORECAST: Fields = {
+    **_AT,
+    "fits": boolean("whether each renewal is made by the day it is due, within `max_per_day`"),
+    "breaks_on": or_null(
+        date("the first day on which certificates would expire within `max_per_day`; `null` if there is none")
+    ),
+    "verdict": string("the same, for people"),
+    "max_per_day": or_null(
+        number("`renewal.max_per_day`, or the value of `--max-per-day`; `null` for no limit")
+    ),
+    "enough": or_null(number("the lowest `max_per_day` that is enough; `null` if the current one is")),
+    "new_per_day": or_null(
+        number("the number of new domains a day that the CA's limits allow; `null` for no limit")
+    ),
+    "certificates": number("the number of certificates of source `c4` to renew"),
+    "queued": number("the number of domains that wait for their first certificate, without those of `--add`"),
+    "failing": number(
+        "the number of domains that fail and are not counted: they have no certificate, or one whose renewal is due"
+    ),
+    "days": array_of("day", "the days, the first one is today"),
+}
+_VERIFIED: Fields = {
+    "whole": boolean("whether every event is as it was written, and the head of `--head` is among them"),
+    "events": number("the number of intact events, from the first on"),
+    "head": or_null(string("the last of these, `ID:MAC`; `null` if there is none")),
+    "begun_at": or_null(time("since when events have been chained; `null` if none is")),
+    "inherited": number("the number of events that existed at that time"),
+    "broken": or_null(string("what is not as it was written, for people; `null` if everything is")),
+}
+
+COMMANDS: dict[str, Output] = {
+    "add": _output(
+        "The domains that were added or changed.",
+        _CHANGED,
+        Result(
+            "dry_run",
+            "with `--dry-run`",
+            {**_DRY_RUN, "would_record": array_of("would_record", "what would be recorded")},
+        ),
+    ),
+    "adopt": _output("The domains whose certificate was kept.", _CHANGED),
+    "assign": _output("The domains and who takes care of them.", _CHANGED),
+    "audit list": _output(
+        "The history.", {"events": array_of("listed_event", "the events, the oldest first")}
+    ),
+    "audit verify": _output("Whether the history is as it was written.", _VERIFIED),
+    "backup": _output("What the backup contains.", _BACKUP),
+    "check": _output(
+        "What an order of each name would meet now.",
+        {**_AT, "diagnoses": array_of("diagnosis", "one for each name, in the order of the names")},
+    ),
+    "claims": _output(
+        "Which process works on what.",
+        {
+            "last_broken": or_null(ref("broken", "the last claim that was broken; `null` if there was none")),
+            "claims": array_of("claim", "the claims, by name"),
+        },
+    ),
+    "claims break": _output(
+        "The claim that was broken.", {"claim": ref("claim", "the claim, as it was before")}
+    ),
+    "customer": _output("The domains and whose they are.", _CHANGED),
+    "daemon-tick": _output(
+        "What a tick did.",
+        _TICK,
+        _SKIPPED,
+        Result(
+            "dry_run",
+            "with `--dry-run`",
+            {**_AT, **_HELD, **_MAINTENANCE, "planned": array_of("planned", "the work that is due")},
+        ),
+    ),
+    "delete": _output(
+        "The domains that were deleted.",
+        {"domains": array_of("deleted_domain", "the domains, and what became of their certificates")},
+    ),
+    "doctor": _output("The checks of the installation.", {**_AT, "checks": array_of("check", "the checks")}),
+    "download": _output(
+        "The certificate that was written.",
+        DOWNLOAD,
+        Result(
+            "list",
+            "with `--from-file`",
+            {"downloads": array_of("download", "one for each domain that was written")},
+        ),
+    ),
+    "forecast": _output("How many orders the coming days bring.", _FORECAST),
+    "init": _output(
+        "Where the state is.",
+        {
+            "created": boolean("whether a new state was created, or `false` if there was one"),
+            "database": string("the path of the database"),
+            **_KEY_FILE,
+        },
+    ),
+    "keys prune": _output(
+        "The private keys that were destroyed.",
+        {
+            "dry_run": boolean("whether nothing was changed"),
+            "keys": array_of("key", "the private keys that were destroyed, or would be with `dry_run`"),
+            "busy": number(
+                "the number of domains that were skipped because another sslctl process works on them"
+            ),
+        },
+    ),
+    "keys rotate": _output(
+        "How many values were re-encrypted.",
+        {
+            **_KEY_FILE,
+            "rewrapped": number("the number of values that were re-encrypted"),
+            "went_on": boolean("whether the file held a new key already"),
+            "left": number(
+                "the number of old keys that stay in a key file that sslctl may not write; remove these by hand"
+            ),
+        },
+    ),
+    "list": _output(
+        "The domains that match.",
+        {
+            **_CA_PAUSES,
+            **_MAINTENANCE,
+            **_NOTICES,
+            "domains": array_of("domain", "the domains that match, as many as `--limit` allows"),
+            "counts": ref("counts", "how many domains match"),
+        },
+    ),
+    "message": _output(
+        "What to write to customers.",
+        {
+            "messages": array_of("message", "the messages, the most urgent first"),
+            "left_out": array_of("left_out", "the domains for which a customer has nothing to do"),
+        },
+    ),
+    "note": _output("The domains and their notes.", _CHANGED),
+    "notify": _output(
+        "Which URLs accepted the test message.",
+        {"urls": array_of("url", "the URLs of `[notify]` and of its routes, in order")},
+    ),
+    "pause": _output(
+        "The maintenance pause that was set.",
+        {
+            "maintenance": ref("maintenance", "the pause that was set"),
+            "replaced": or_null(ref("maintenance", "the maintenance pause before; `null` if there was none")),
+            "expiring": array_of("expiring", "what expires before it can be renewed"),
+        },
+    ),
+    "pauses": _output(
+        "The pauses that last now.",
+        {**_MAINTENANCE, "pauses": array_of("pause", "the pauses at the CA, the longest first")},
+    ),
+    "pauses lift": _output(
+        "The pauses that were lifted.", {"pauses": array_of("pause", "those that were lifted")}
+    ),
+    "recheck": _output(
+        "The domains that were checked.",
+        _CHANGED,
+        Result(
+            "dry_run",
+            "with `--dry-run`",
+            {**_DRY_RUN, "would_recheck": array_of("domain", "the domains that would be checked")},
+        ),
+    ),
+    "restore": _output(
+        "What the backup contained.",
+        {
+            **_BACKUP,
+            "keys_missing": array(
+                string("a name"),
+                "the domains for which C4 has a certificate whose key is not in the backup",
+            ),
+        },
+    ),
+    "resume": _output(
+        "The maintenance pause that was ended.",
+        {"maintenance": or_null(ref("maintenance", "the pause that was ended; `null` if there was none"))},
+    ),
+    "schema": _output(
+        "The commands that have a schema; with COMMAND the output is the schema itself.",
+        {"commands": array_of("schema", "the commands, by name")},
+    ),
+    "snooze": _output("The domains that are left out of the messages to people.", _CHANGED),
+    "todo": _output(
+        "What needs a person.",
+        {
+            "totals": ref("totals", "how many domains need a person, and how many were left out"),
+            "groups": array_of("group", "the reasons why people are needed, the most urgent first"),
+        },
+    ),
+    "view": _output(
+        "One domain.",
+        {"domain": ref("viewed_domain", "the domain, with its certificates and its history"), **_MAINTENANCE},
+    ),
+}
+"""The output of every command that has `--json`, by its path without `sslctl`, in the order of the alphabet."""
