@@ -13,10 +13,22 @@ import pytest
 
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from tests.support import memory_folder
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock
 
 _ONE_BY_ONE = "tests/torture/test_classes.py::"
+# A run of all tests needs about 1 GiB.
+_TEMPORARY_BYTES = 3 << 30
+
+
+def pytest_configure() -> None:
+    """Keep the folders of `tmp_path` in memory if there is enough: on a disk a test waits for fsync most of its time.
+
+    With TMPDIR or `--basetemp` they are where these say. What fsync is for is tested by `tests.torture`: disk and power.
+    """
+    if memory := memory_folder(_TEMPORARY_BYTES):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,15 +29,26 @@ def environment_without_settings(**more: str) -> dict[str, str]:
     return {**plain, **more}
 
 
+def memory_folder(needed_bytes: int = 0) -> Path | None:
+    """Return a folder in memory that has `needed_bytes` free and can hold programs; None if there is none or TMPDIR is set."""
+    memory = Path("/dev/shm")  # noqa: S108 - callers create folders of mode 0700 in it
+    if "TMPDIR" in os.environ or not memory.is_dir() or not os.access(memory, os.W_OK):
+        return None
+    found = os.statvfs(memory)
+    return (
+        memory
+        if found.f_bavail * found.f_frsize >= needed_bytes and not found.f_flag & os.ST_NOEXEC
+        else None
+    )
+
+
 @contextmanager
 def fast_folder(prefix: str, otherwise: Path | None = None) -> Iterator[Path]:
     """Yield a new folder in memory; without such a place it is in `otherwise`, or in the default folder for temporary files.
 
     If TMPDIR is set, memory is not used either.
     """
-    memory = Path("/dev/shm")  # noqa: S108 - the folder has a random name and mode 0700
-    in_memory = memory.is_dir() and "TMPDIR" not in os.environ
-    with TemporaryDirectory(prefix=f"sslctl-{prefix}-", dir=memory if in_memory else otherwise) as folder:
+    with TemporaryDirectory(prefix=f"sslctl-{prefix}-", dir=memory_folder() or otherwise) as folder:
         yield Path(folder)
 
 
