@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import cache
 
 from sslctl.errors import StateError
 from sslctl.store.sqlite import migrations
@@ -76,11 +77,7 @@ def find_alteration(connection: sqlite3.Connection) -> str:
     A trigger or a view that somebody added would be run or read by every command. What `ANALYZE` keeps is ignored. The
     names in the result are not cleaned.
     """
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as unaltered:
-        migrations.add_functions(unaltered)
-        for number in range(_pragma(connection, "user_version")):
-            migrations.apply(unaltered, number)
-        expected = _objects(unaltered)
+    expected = _unaltered(_pragma(connection, "user_version"))
     found = _objects(connection)
     for key in sorted(expected.keys() | found.keys()):
         if found.get(key) != expected.get(key):
@@ -97,6 +94,16 @@ def require_unaltered(connection: sqlite3.Connection, shown_as: str) -> None:
             f"{shown_as} is not as sslctl made it: {clean(alteration)}",
             hint="use another backup, and find out who could write to this one",
         )
+
+
+@cache
+def _unaltered(version: int) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """Return the objects of the schema `version`, as sslctl makes it."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as unaltered:
+        migrations.add_functions(unaltered)
+        for number in range(version):
+            migrations.apply(unaltered, number)
+        return _objects(unaltered)
 
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, str | None]]:
