@@ -54,7 +54,8 @@ class App:
 
     `via` is written into the history beside the user, such as `tick`; if it is empty, the terminal or `script` is. `waiting`
     is how long to wait for a locked database; with `only_reads`, reads wait for at most 30 seconds. `on_wait` is called with a
-    notice when a wait takes longer, from any thread. `monotonic` and `sleep` are the clock, in seconds, and the pauses of `--wait`.
+    notice when a wait takes longer, from any thread. `monotonic` and `sleep` are the clock, in seconds, and the pauses of `--wait`;
+    `retry_sleep` are the pauses before a request to C4 is tried again.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class App:
         self.clock = clock
         self.monotonic: Callable[[], float] = time.monotonic
         self.sleep: Callable[[float], None] = time.sleep
+        self.retry_sleep: Callable[[float], None] = time.sleep
         self.via = ""
         self.only_reads = False
         self.on_wait: Callable[[str], None] = lambda _message: None
@@ -181,6 +183,7 @@ class App:
             ca_bundle=section.ca_bundle,
             timeout_seconds=timeout_seconds,
             clock=self.clock,
+            sleep=self.retry_sleep,
         )
 
     @cached_property

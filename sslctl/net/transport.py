@@ -69,11 +69,18 @@ class Transport:
 
     `base_url` is `https`, and `tls` verifies the server; or it is `http`, and `tls` is None. `timeout_seconds` bounds, in
     each attempt, the wait for the complete headers and again the wait for the complete body. `clock` returns the aware
-    time from which `Retry-After` counts.
+    time from which `Retry-After` counts. `sleep` is called with the seconds before a further attempt.
     """
 
     def __init__(
-        self, base_url: str, token: str, tls: ssl.SSLContext | None, timeout_seconds: float, clock: Clock
+        self,
+        base_url: str,
+        token: str,
+        tls: ssl.SSLContext | None,
+        timeout_seconds: float,
+        clock: Clock,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._base_url = base_url
         self._headers = {
@@ -84,6 +91,7 @@ class Transport:
             "User-Agent": f"sslctl/{__version__}",
         }
         self._clock = clock
+        self._sleep = sleep
         self._timeouts = (min(_CONNECT_SECONDS, timeout_seconds), timeout_seconds)
         self._connections = BoundedAdapter(tls)
 
@@ -114,7 +122,7 @@ class Transport:
                     # A retry follows, so the body is not read.
                 pause = delay.total_seconds() or pause
             if pause:
-                time.sleep(pause + random.uniform(0, _MAX_JITTER))  # noqa: S311 - no secret
+                self._sleep(pause + random.uniform(0, _MAX_JITTER))  # noqa: S311 - no secret
 
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], document: object

@@ -27,7 +27,8 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -93,7 +94,7 @@ class C4Client:
 
     `base_url` is the address without `/v1`. `token_file` is read once, in the constructor, which raises `ConfigError` if
     the configuration cannot work. `ca_bundle` is a PEM file that replaces the public CAs. A call takes at most a few times
-    `timeout_seconds`. `clock` returns the aware time from which `Retry-After` counts.
+    `timeout_seconds`. `clock` returns the aware time from which `Retry-After` counts. `sleep` is called before a further attempt.
     """
 
     def __init__(
@@ -103,13 +104,17 @@ class C4Client:
         ca_bundle: Path | None,
         timeout_seconds: float,
         clock: Clock,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not base_url:
             raise ConfigError("c4.base_url is not set", hint="it is the address of C4, without /v1")
         tls = _trust(ca_bundle) if urlsplit(base_url).scheme == "https" else None
         self._clock = clock
         self._token = _read_token(token_file)
-        self._transport = Transport(base_url.rstrip("/"), self._token, tls, timeout_seconds, clock)
+        self._transport = Transport(
+            base_url.rstrip("/"), self._token, tls, timeout_seconds, clock, sleep=sleep
+        )
 
     def domain(self, name: str) -> Record:
         """See `ControlPlane.domain`. Raise `UnknownDomain`, `Unauthorized` or `Unanswered`."""

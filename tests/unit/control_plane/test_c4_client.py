@@ -110,11 +110,9 @@ def token_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Record the pauses between attempts, in seconds, instead of sleeping."""
-    recorded: list[float] = []
-    monkeypatch.setattr(time, "sleep", recorded.append)
-    return recorded
+def pauses() -> list[float]:
+    """The pauses between the attempts of `client`, in seconds, which are recorded instead of sleeping."""
+    return []
 
 
 @pytest.fixture
@@ -126,8 +124,9 @@ def c4(pauses: list[float]) -> Iterator[responses.RequestsMock]:
 
 
 @pytest.fixture
-def client(token_file: Path) -> Iterator[C4Client]:
-    with closing(C4Client(f"{PLAIN_ADDRESS}/", token_file, None, 5, lambda: NOW)) as client:
+def client(token_file: Path, pauses: list[float]) -> Iterator[C4Client]:
+    made = C4Client(f"{PLAIN_ADDRESS}/", token_file, None, 5, lambda: NOW, sleep=pauses.append)
+    with closing(made) as client:
         yield client
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -34,12 +33,11 @@ Page = Callable[[str | None], tuple[list[object], object]]
 
 
 @pytest.fixture
-def client(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[C4Client]:
-    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+def client(tmp_path: Path, clock: Clock) -> Iterator[C4Client]:
     token = tmp_path / "token"
     token.write_text("a-token\n")
     token.chmod(0o600)
-    with closing(C4Client("http://127.0.0.1", token, None, 5, clock)) as made:
+    with closing(C4Client("http://127.0.0.1", token, None, 5, clock, sleep=lambda _seconds: None)) as made:
         yield made
 
 
