@@ -40,6 +40,8 @@ LOCKS = {
     "a commit": EXCLUSIVE,
 }
 SHORT = Waiting(write_seconds=0.3, read_seconds=0.3)
+# For commands that find the database locked and never get it.
+SHORTEST = Waiting(write_seconds=0.02, read_seconds=0.02)
 
 lock_of_each_kind = pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS)
 
@@ -135,16 +137,16 @@ def app_with(cdn: Cdn, **hooks: Callable[[], None]) -> App:
     return app
 
 
-def impatient_app(cdn: Cdn) -> App:
+def impatient_app(cdn: Cdn, waiting: Waiting = SHORT) -> App:
     """Return sslctl's components with a short wait for the database."""
-    app = App(cdn.config_path, cdn.clock, waiting=SHORT)
+    app = App(cdn.config_path, cdn.clock, waiting=waiting)
     app.issuer = cdn.issuer
     return app
 
 
-def impatient(cdn: Cdn, *arguments: str) -> Result:
+def impatient(cdn: Cdn, *arguments: str, waiting: Waiting = SHORT) -> Result:
     """Run a command with a short wait for the database."""
-    return cdn.sslctl(*arguments, app=impatient_app(cdn))
+    return cdn.sslctl(*arguments, app=impatient_app(cdn, waiting))
 
 
 def statuses(cdn: Cdn) -> dict[str, str]:
@@ -429,7 +431,8 @@ def test_command_names_the_process_that_locks_the_database_and_ends_with_75(
     command = [word.replace("OUT", str(tmp_path / "out")) for word in command]
     before, served = dump(database), shop.installed(NAME)
     with holding(database, lock) as holder:
-        text, json = impatient(shop, *command), impatient(shop, *command, "--json")
+        text = impatient(shop, *command, waiting=SHORTEST)
+        json = impatient(shop, *command, "--json", waiting=SHORTEST)
     for result in (text, json):
         assert result.exit_code == Exit.TRY_LATER, result
         assert f"is locked by process {holder.pid} (python" in result.stderr
