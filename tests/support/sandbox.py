@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sslctl.app import App
+from sslctl.cli.main import run
 from tests.support.processes import with_default_signals
 
 SSLCTL = [sys.executable, "-m", "sslctl"]
@@ -37,7 +42,10 @@ def processes_of(folder: Path) -> list[str]:
 
 
 class RunningSandbox:
-    """A process of `sslctl sandbox up` that has started. `line` is the line on its standard output, `introduction` what follows."""
+    """A process of `sslctl sandbox up` that has started. `line` is the line on its standard output, `introduction` what follows.
+
+    If `in_process` is set, commands run in this process and not in one of their own, which takes longer to start.
+    """
 
     def __init__(self, process: subprocess.Popen[str], temporary: Path, line: str, introduction: str) -> None:
         self.process = process
@@ -46,12 +54,27 @@ class RunningSandbox:
         name, path = shlex.split(line)[1].split("=")
         self.environment = {**environment(temporary), name: path}
         self.folder = Path(path).parent
+        self.in_process = False
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command that uses the sandbox."""
+        if self.in_process:
+            return self._run_in_process(list(arguments))
         return subprocess.run(
             [*SSLCTL, *arguments], env=self.environment, capture_output=True, text=True, check=False
         )
+
+    def _run_in_process(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        stdout, stderr = io.StringIO(), io.StringIO()
+        umask = os.umask(0o077)  # as the program has it
+        try:
+            with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
+                for key, value in self.environment.items():
+                    patch.setenv(key, value)
+                code = run(arguments, App(Path(self.environment["SSLCTL_CONFIG"])))
+        finally:
+            os.umask(umask)
+        return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
 
     def do(self, *arguments: str) -> None:
         """Run `sslctl sandbox` with `arguments`, which succeeds."""

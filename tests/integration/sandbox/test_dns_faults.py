@@ -27,6 +27,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
     folder = tmp_path_factory.mktemp("sandbox")
     with sandbox_up(folder) as running:
         running.environment["SSLCTL_DNS_TIMEOUT_SECONDS"] = "1"
+        running.in_process = True
         yield running
     shutil.rmtree(folder, ignore_errors=True)
 
