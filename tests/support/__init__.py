@@ -35,11 +35,9 @@ def memory_folder(needed_bytes: int = 0) -> Path | None:
     if "TMPDIR" in os.environ or not memory.is_dir() or not os.access(memory, os.W_OK):
         return None
     found = os.statvfs(memory)
-    return (
-        memory
-        if found.f_bavail * found.f_frsize >= needed_bytes and not found.f_flag & os.ST_NOEXEC
-        else None
-    )
+    if found.f_flag & os.ST_NOEXEC or found.f_bavail * found.f_frsize < needed_bytes:
+        return None
+    return memory
 
 
 @contextmanager
