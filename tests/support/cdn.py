@@ -6,6 +6,7 @@ import io
 import json
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -147,8 +148,7 @@ class Cdn:
         """Return sslctl's components, as one command composes them."""
         app = App(self.config_path, self.clock)
         app.issuer = self.issuer
-        # Pauses are tested with the client of C4.
-        app.retry_sleep = lambda _seconds: None
+        app.retry_sleep = _sleep_if_asked
         return app
 
     def sslctl(self, *arguments: str, stdin: str = "", app: App | None = None) -> Result:
@@ -199,6 +199,12 @@ class Cdn:
             resolvers = ["127.0.0.1:{self.zone.address[1]}"]
             timeout_seconds = 2
             """)
+
+
+def _sleep_if_asked(seconds: float) -> None:
+    """Wait as long as C4 asked with `Retry-After`. The pause of its client without one is shorter, and is left out."""
+    if seconds >= 1:
+        time.sleep(seconds)
 
 
 class _Stdin(io.TextIOWrapper):
