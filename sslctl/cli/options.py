@@ -16,6 +16,7 @@ from sslctl.cli.completion_names import complete_assignee
 from sslctl.cli.output.stdout import expect_json
 from sslctl.errors import BadInput
 from sslctl.rules import name_pattern
+from sslctl.rules.durations import parse_duration
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.singapore import SGT
@@ -24,17 +25,16 @@ from sslctl.text import clean
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 # Near the ends of the calendar, adding a time zone or a week would overflow.
 _YEARS = range(1970, 9000)
 
 
 def duration(text: str) -> timedelta:
     """Return the duration in `text`: `14d`, `12h`, `30m` or `2w`. Raise `click.BadParameter` if it is none."""
-    match = re.fullmatch(r"([0-9]{1,5})([mhdw])", text)
-    if match is None:
-        raise click.BadParameter(f"{clean(text)!r} is not a duration; write 14d, 12h, 30m or 2w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return parse_duration(text)
+    except BadInput as error:
+        raise click.BadParameter(error.message) from error
 
 
 def moment(text: str) -> datetime:

@@ -10,6 +10,7 @@ from sslctl.rules.claim_names import TICK
 from sslctl.rules.maintenance_pause import describe
 from sslctl.rules.model import Milestone
 from sslctl.rules.singapore import format_duration, format_sgt
+from sslctl.rules.tick_silence import is_silent
 from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sqlite.inspection import Inspection
 from sslctl.store.sqlite.migrations import MIGRATIONS
@@ -17,8 +18,6 @@ from sslctl.store.sqlite.migrations import MIGRATIONS
 LAST_TICK = "last tick"
 MAINTENANCE = "maintenance pause"
 PAUSES = "pauses at the CA"
-# A machine that was down may miss one night and make up for it an hour later.
-_OLDEST_TICK = timedelta(hours=26)
 _DAMAGE_CHECK_SECONDS = 8.0
 _CRON = "check that cron or the timer runs `sslctl daemon-tick`"
 
@@ -55,11 +54,11 @@ def ticks(state: Inspection, now: datetime) -> Iterator[Check]:
     running = "; one is running now" if state.is_claimed(TICK) else ""
     if last is None:
         first = next(state.listing(Query(sort=Sort.CREATED, limit=1), now).domains, None)
-        is_late = first is not None and now - first.created_at > _OLDEST_TICK
+        is_late = is_silent(None, first and first.created_at, now)
         yield (bad if is_late else warn)(LAST_TICK, f"no tick has run yet{running}", _CRON)
         return
     detail = f"ended {format_sgt(last.at)}, {format_duration(abs(now - last.at))} ago{running}"
-    yield bad(LAST_TICK, detail, _CRON) if now - last.at > _OLDEST_TICK else ok(LAST_TICK, detail)
+    yield bad(LAST_TICK, detail, _CRON) if is_silent(last.at, None, now) else ok(LAST_TICK, detail)
 
 
 def maintenance(state: Inspection, now: datetime) -> Iterator[Check]:

@@ -12,7 +12,16 @@ from sslctl.issuance.suspicions import Withheld
 from sslctl.notify import Route, UnusableRoute
 from sslctl.rules.limits import LimitKind
 from sslctl.rules.model import Domain
-from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
+from sslctl.rules.notice import (
+    FLEET_LABELS,
+    UNDELIVERED,
+    UNUSABLE,
+    WHOLE_FLEET,
+    WITHHELD,
+    Notice,
+    NoticeKey,
+    NoticeKind,
+)
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.schedule import is_order_due
@@ -24,14 +33,9 @@ from sslctl.text import without_markup
 
 Label = tuple[str, str]
 
-_WITHHELD = "not believed"
-_WHOLE_FLEET = "whole fleet"
-_UNDELIVERED = "not delivered"
-_UNUSABLE = "not usable"
-_LABELS = (_WITHHELD, _WHOLE_FLEET, _UNDELIVERED, _UNUSABLE)
-TOKEN_REFUSED: Label = (Code.C4_TOKEN_REFUSED, _WHOLE_FLEET)
-C4_DOWN: Label = (Code.C4_UNANSWERED, _WHOLE_FLEET)
-CA_DOWN: Label = (Code.CA_UNAVAILABLE, _WHOLE_FLEET)
+TOKEN_REFUSED: Label = (Code.C4_TOKEN_REFUSED, WHOLE_FLEET)
+C4_DOWN: Label = (Code.C4_UNANSWERED, WHOLE_FLEET)
+CA_DOWN: Label = (Code.CA_UNAVAILABLE, WHOLE_FLEET)
 
 # Pauses in which nothing at all is ordered.
 _PAUSES = (LimitKind.ACCOUNT, LimitKind.BREAKER)
@@ -106,7 +110,7 @@ def find_fleet_trouble(
     """
     found = [
         FleetTrouble(
-            (each.code, _WITHHELD), f"{each.code} about {each.domains} domains, not believed", each.describe()
+            (each.code, WITHHELD), f"{each.code} about {each.domains} domains, not believed", each.describe()
         )
         for each in withheld
     ]
@@ -184,7 +188,7 @@ def find_unreached(notices: Mapping[NoticeKey, Notice], routes: Sequence[Route])
         for notice in kinds:
             if notice.missed_since is not None and len(notice.missed) == len(route.notifier.schemes):
                 yield FleetTrouble(
-                    (route.key, _UNDELIVERED),
+                    (route.key, UNDELIVERED),
                     f"no message reaches {route.title}",
                     f"No URL of {route.title} has taken a message since {format_sgt(notice.missed_since)}: {notice.why}."
                     " `sslctl notify` tests the URLs.",
@@ -196,7 +200,7 @@ def find_unusable(routes: Iterable[UnusableRoute]) -> Iterator[FleetTrouble]:
     """Yield the routes that cannot be used: the URLs without a route hear of their domains, and of this."""
     for route in routes:
         yield FleetTrouble(
-            (route.key, _UNUSABLE),
+            (route.key, UNUSABLE),
             f"{route.title} cannot be used",
             f"{route.why}. Until this is corrected, the messages about its domains come here, unless another"
             " route receives them. `sslctl doctor` tests the configuration.",
@@ -206,5 +210,5 @@ def find_unusable(routes: Iterable[UnusableRoute]) -> Iterator[FleetTrouble]:
 def find_ended(before: Collection[Label], found: Sequence[FleetTrouble]) -> list[str]:
     """Return in words which trouble of the fleet was reported `before` and is not `found` any more."""
     labels = {each.label for each in found}
-    ended = sorted(label for label in before if label[1] in _LABELS and label not in labels)
-    return [code if what == _WHOLE_FLEET else f"{code} ({what})" for code, what in ended]
+    ended = sorted(label for label in before if label[1] in FLEET_LABELS and label not in labels)
+    return [code if what == WHOLE_FLEET else f"{code} ({what})" for code, what in ended]

@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from sslctl.rules import customer_texts_en, customer_texts_zh
 from sslctl.rules.customer_texts import ANSWERED, HARMLESS, NEEDS_RECORDS, Language, Phrases
 from sslctl.rules.dns_record import DnsRecord
+from sslctl.rules.expiry import last_check_before
 from sslctl.rules.model import Domain, DomainSummary, Source
 from sslctl.rules.readable_names import readable_name
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
-from sslctl.rules.singapore import SGT, next_midnight
+from sslctl.rules.singapore import SGT
 from sslctl.rules.status import derive_status
-from sslctl.rules.versions import Expiring, is_expired
+from sslctl.rules.versions import is_expired
 from sslctl.rules.warnings import find_warnings
 from sslctl.text import clean, without_markup
 
@@ -24,12 +25,9 @@ TEXTS = {Language.EN: customer_texts_en.TEXTS, Language.ZH: customer_texts_zh.TE
 
 PHRASES = {Language.EN: customer_texts_en.PHRASES, Language.ZH: customer_texts_zh.PHRASES}
 
-_DAY = timedelta(days=1)
-_LASTING = _DAY
+_LASTING = timedelta(days=1)
 # After these, `schedule.retry_at` waits for the next midnight.
 _FEW_TRIES = 3
-# A check takes time, and then the CA and the upload do.
-_MARGIN = timedelta(hours=1)
 # Names, addresses and CAA data of this form are copied as they are: nothing in it is markup, or a link with a scheme.
 _PLAIN = re.compile(r'[A-Za-z0-9_.:;="\- ]*', re.ASCII)
 
@@ -219,7 +217,9 @@ def _describe_deadline(need: Need, phrases: Phrases, now: datetime) -> str:
         return phrases.before_expiry.format(expiry=expiry)
     if _is_urgent(need, now):
         return phrases.urgent.format(expiry=expiry)
-    return phrases.before_check.format(deadline=_time(_last_check(current), phrases), expiry=expiry)
+    return phrases.before_check.format(
+        deadline=_time(last_check_before(current.not_after), phrases), expiry=expiry
+    )
 
 
 def _is_urgent(need: Need, now: datetime) -> bool:
@@ -227,12 +227,7 @@ def _is_urgent(need: Need, now: datetime) -> bool:
     current = need.domain.in_service
     if current is None or need.code in HARMLESS or need.domain.source is Source.TEXT:
         return False
-    return not is_expired(current, now) and _last_check(current) <= now
-
-
-def _last_check(certificate: Expiring) -> datetime:
-    """Return the last midnight in Singapore at which a check finds `certificate` valid: a change after it comes too late."""
-    return next_midnight(certificate.not_after - _MARGIN) - _DAY
+    return not is_expired(current, now) and last_check_before(current.not_after) <= now
 
 
 def _describe_checks(needs: Sequence[Need], phrases: Phrases, now: datetime) -> Iterator[str]:

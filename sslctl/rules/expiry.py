@@ -12,13 +12,15 @@ from datetime import datetime, timedelta
 from sslctl.rules.model import Certificate, Domain, Installed, Source
 from sslctl.rules.reasons import FINDINGS, REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule, renewal_margin
-from sslctl.rules.singapore import format_duration
+from sslctl.rules.singapore import format_duration, next_midnight
 from sslctl.rules.versions import is_expired
 
 # Shares of the renewal margin: with 7 days before the expiry these are 7, 3 and 1 days.
 _SHARES = (1.0, 3 / 7, 1 / 7)
 # A text certificate is not renewed, so a person needs longer to get a new one.
 _TEXT = (timedelta(days=30), timedelta(days=7), timedelta(days=1))
+# A check takes time, and then the CA and the upload do.
+_MARGIN = timedelta(hours=1)
 LONGEST = _TEXT[0]
 """No certificate is reported earlier than so long before its expiry, unless the renewal margin is longer."""
 
@@ -37,6 +39,11 @@ class Expiring:
     owner: Owner
     sentence: str
     next_step: str
+
+
+def last_check_before(expiry: datetime) -> datetime:
+    """Return the last midnight in Singapore at which a check is in time for `expiry`: a change after it comes too late."""
+    return next_midnight(expiry - _MARGIN) - timedelta(days=1)
 
 
 def find_expiring(domain: Domain, now: datetime, rule: RenewalRule) -> Expiring | None:

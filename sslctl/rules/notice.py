@@ -7,6 +7,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+WITHHELD = "not believed"
+WHOLE_FLEET = "whole fleet"
+UNDELIVERED = "not delivered"
+UNUSABLE = "not usable"
+FLEET_LABELS = (WITHHELD, WHOLE_FLEET, UNDELIVERED, UNUSABLE)
+"""What is reported of trouble that concerns the whole fleet, after the code or the route (`Notice.troubles`)."""
+
 
 class NoticeKind(StrEnum):
     """What a notice is about: trouble, which is reported at once, or the warnings of a day."""

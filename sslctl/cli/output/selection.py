@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sslctl.cli.output.phrases import coloured, domain_or_domains
+from sslctl.rules.durations import format_duration_option
 from sslctl.rules.reasons import Status
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.text import clean
@@ -39,22 +39,13 @@ def _options(query: Query) -> list[tuple[str, str]]:
     options = [("--status", str(each)) for each in query.statuses]
     options += [("--source", str(query.source))] if query.source else []
     if query.expiring_within is not None:
-        options.append(("--expiring-within", _format_length(query.expiring_within)))
+        options.append(("--expiring-within", format_duration_option(query.expiring_within)))
     options += [("--owner", str(each)) for each in query.owners]
     options += [("--reason", str(each)) for each in query.reasons]
     options += [("--customer", each) if each else ("--no-customer", "") for each in query.customers]
     options += [("--assignee", each) if each else ("--no-assignee", "") for each in query.assignees]
     options += [("--warning", str(each)) for each in query.warnings]
     return options
-
-
-def _format_length(length: timedelta) -> str:
-    """Return `length` as the command line takes it, in whole minutes: `14d`, `12h` or `30m`."""
-    minutes = length // timedelta(minutes=1)
-    for unit, size in (("d", 1440), ("h", 60)):
-        if minutes % size == 0:
-            return f"{minutes // size}{unit}"
-    return f"{minutes}m"
 
 
 def describe_no_match(store: Domains, query: Query) -> str:
