@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Finding, Installed, PassResult, Source
 from sslctl.rules.name_pattern import NamePattern
-from sslctl.rules.reasons import Code, Owner, Status
+from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.remarks import Remarks
 
 
@@ -28,7 +28,8 @@ class Sort(StrEnum):
 class Query:
     """A selection of domains. Empty fields do not restrict it; of several values in one field, any may hold.
 
-    `pattern` is over the names of the certificate. `owners` are those who must act because of the status or of a warning.
+    At most `limit` domains are selected, after the first `offset` in the order of `sort`. `pattern` is over the names of the
+    certificate. `owners` are those who must act because of the status or of a warning.
     `reasons` are codes of the status, of what prevents a renewal, of warnings, or of a step that did not answer; `warnings` are
     codes of warnings alone. `customers` are as in `Domain.customer`, `assignees` as in `Remarks.assignee`; an empty one stands for domains
     without one. `expiring_within` counts from now; expired domains are included. `served_source` is that of the certificate that C4 had, ours or not, or else of the wanted one.
@@ -53,10 +54,37 @@ class Query:
     needing_within: timedelta | None = None
     served_source: Source | None = None
     assignees: tuple[str, ...] = ()
+    offset: int = 0
 
 
 EVERYTHING = Query()
 """Every managed domain."""
+
+
+class Codes(NamedTuple):
+    """What the domains of one group have in common: their status and their codes.
+
+    `blamed` is the code whose owner must act because of the status, None in Success. `warnings` are the codes of
+    `warnings.find_warnings`. `unconfirmed` is the code of a step that did not answer.
+    """
+
+    status: Status
+    blamed: Code | None
+    warnings: frozenset[Code]
+    unconfirmed: Code | None
+
+    @property
+    def owners(self) -> frozenset[Owner]:
+        """Those who must act because of the status or of a warning."""
+        acting = self.warnings if self.blamed is None else {self.blamed, *self.warnings}
+        return frozenset(REASONS[code].owner for code in acting)
+
+    @property
+    def reasons(self) -> frozenset[Code]:
+        """The codes by which `Query.reasons` finds these domains."""
+        found = {self.blamed, self.unconfirmed, *self.warnings} - {None}
+        expired = {Code.CERT_EXPIRED} if self.status is Status.EXPIRED else set()
+        return frozenset(code for code in found | expired if code is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +154,15 @@ class Domains(Protocol):
         """Return the number of managed domains. It costs much less than `count_by_status`."""
 
     def count_by_status(self, now: datetime, query: Query = EVERYTHING) -> dict[Status, int]:
-        """Return the number of domains by status as of `now`, of those that match `query`; its limit does not count.
+        """Return the number of domains by status as of `now`, of those that match `query`; limit and offset do not count.
 
         Statuses without a domain are left out.
+        """
+
+    def count_by_codes(self, now: datetime, query: Query = EVERYTHING) -> dict[Codes, int]:
+        """Return the number of domains by status and codes as of `now`, of those that match `query`.
+
+        Limit and offset do not count. The numbers by status, by owner and by reason follow from these.
         """
 
     def add_domain(

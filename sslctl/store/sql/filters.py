@@ -10,8 +10,9 @@ from sslctl.rules import onboarding
 from sslctl.rules.name_pattern import NamePattern
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.warnings import DEPARTED_AFTER, LEFT_THE_CDN, TEXT_EXPIRES_SOON
-from sslctl.store.interface.domains import Query
+from sslctl.store.interface.domains import Codes, Query
 from sslctl.store.sql import status_sql
+from sslctl.store.sql.connection import Row
 from sslctl.store.sql.remarks import CUSTOMER
 from sslctl.store.sql.values import literals
 from sslctl.text import instant
@@ -43,6 +44,13 @@ _WARNINGS = (
       THEN '{Code.TEXT_EXPIRES}' END""",
     f"""CASE WHEN domain.caution_code IN ({literals(LEFT_THE_CDN)}) AND domain.caution_since <= :departed
       THEN '{Code.DEPARTED}' ELSE domain.caution_code END""",
+)
+
+# Most domains are like this: the only code that they can have is that of an expired certificate.
+_IS_PLAIN = (
+    "domain.source = 'c4' AND domain.serving_id IS NOT NULL AND domain.finding_code IS NULL"
+    " AND domain.unconfirmed_code IS NULL AND domain.suspicion_code IS NULL AND domain.caution_code IS NULL"
+    " AND domain.foreign_source IS NULL"
 )
 
 # How far the expiry of what is served is from `:now`, in seconds; 0 if nothing is served although there is a certificate;
@@ -91,9 +99,42 @@ def condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
         values["needing"] = instant(now + query.needing_within)
     if query.owners or query.reasons or query.warnings or query.needing_within is not None:
         where += _by_code(query)
-        values["text_expires"] = instant(now + TEXT_EXPIRES_SOON)
-        values["departed"] = instant(now - DEPARTED_AFTER)
+        values |= code_times(now)
     return " AND ".join(where), values
+
+
+def code_times(now: datetime) -> dict[str, object]:
+    """Return the times that decide at `now` which codes a domain has."""
+    return {
+        "now": instant(now),
+        "text_expires": instant(now + TEXT_EXPIRES_SOON),
+        "departed": instant(now - DEPARTED_AFTER),
+    }
+
+
+def count_codes(tables: str, where: str) -> str:
+    """Return the query of the rows of `codes_of_row` over `tables` for which `where` holds; its values are in `code_times`.
+
+    The many plain domains are grouped by two short columns, which takes a third of the time.
+    """
+    is_expired = f"{status_sql.EXPIRY} <= :now"
+    return f"""SELECT CASE WHEN {is_expired} THEN '{Status.EXPIRED}' ELSE '{Status.SUCCESS}' END,
+          CASE WHEN {is_expired} THEN '{Code.CERT_EXPIRED}' END, NULL, NULL, NULL, NULL, NULL, count(*)
+        {tables} WHERE {where} AND {_IS_PLAIN} GROUP BY 1, 2
+        UNION ALL
+        SELECT {status_sql.STATUS}, {_BLAMED}, domain.unconfirmed_code, {", ".join(_WARNINGS)}, count(*)
+        {tables} WHERE {where} AND NOT ({_IS_PLAIN}) GROUP BY 1, 2, 3, 4, 5, 6, 7"""
+
+
+def codes_of_row(row: Row) -> tuple[Codes, int]:
+    """Return the status and codes in a row, and their number of domains."""
+    status, blamed, unconfirmed, *warnings, number = row
+    found = frozenset(Code(code) for code in warnings if code is not None)
+    return Codes(Status(status), _optional(blamed), found, _optional(unconfirmed)), number
+
+
+def _optional(code: str | None) -> Code | None:
+    return None if code is None else Code(code)
 
 
 def _by_code(query: Query) -> Iterator[str]:

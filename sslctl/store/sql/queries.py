@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -11,7 +12,7 @@ from sslctl.rules import onboarding
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store.interface.domains import EVERYTHING, Listing, Query, Seen, Sort
+from sslctl.store.interface.domains import EVERYTHING, Codes, Listing, Query, Seen, Sort
 from sslctl.store.sql import filters, rows, status_sql
 from sslctl.store.sql.connection import Row, T
 from sslctl.store.sql.part import SqlPart
@@ -20,6 +21,8 @@ from sslctl.store.sql.values import literals, names_of, text_of
 from sslctl.text import instant
 
 _BLOCK = 500
+# SQL has no OFFSET without a LIMIT in every database.
+_ALL = 1 << 62
 # The other names are a JSON array. Their number is one more than that of its commas; it is shown behind " +".
 _COMMAS = "(length(domain.sans) - length(replace(domain.sans, ',', '')))"
 _SHOWN_LENGTH = f"length(domain.name) + CASE WHEN domain.sans = '[]' THEN 0 WHEN {_COMMAS} < 9 THEN 3 WHEN {_COMMAS} < 99 THEN 4 ELSE 5 END"
@@ -192,8 +195,12 @@ class SqlQueries(SqlPart):
         """
         order_by = self._by_urgency() if query.sort is Sort.URGENCY else _ORDER_BY[query.sort]
         sql = f"WHERE {where} ORDER BY {order_by}"
-        if query.limit is not None:
-            sql, values = f"{sql} LIMIT :limit", {**values, "limit": query.limit}
+        if query.limit is not None or query.offset:
+            most = _ALL if query.limit is None else query.limit
+            sql, values = (
+                f"{sql} LIMIT :limit OFFSET :offset",
+                {**values, "limit": most, "offset": query.offset},
+            )
         # Without the hint the database leaves out joined tables that the query does not use.
         tables = rows.from_domain_facts(self._database.dialect) if "wanted." in sql else rows.FROM_DOMAIN
         return dict(self._database.read(tuple, f"SELECT domain.id, {length} {tables} {sql}", values))
@@ -265,6 +272,15 @@ class SqlQueries(SqlPart):
         tables = rows.from_domain_facts(self._database.dialect)
         sql = f"SELECT {status_sql.STATUS} AS status, count(*) AS number {tables} WHERE {where} GROUP BY 1"
         return dict(self._database.read(status_sql.count_of, sql, values))
+
+    def count_by_codes(self, now: datetime, query: Query = EVERYTHING) -> dict[Codes, int]:
+        where, values = self._condition(query, now)
+        tables = rows.from_domain_facts(self._database.dialect)
+        sql = filters.count_codes(tables, where)
+        counted: Counter[Codes] = Counter()
+        for codes, number in self._database.read(filters.codes_of_row, sql, values | filters.code_times(now)):
+            counted[codes] += number
+        return dict(counted)
 
     def _condition(self, query: Query, now: datetime) -> tuple[str, dict[str, object]]:
         """Return `query` as an SQL condition, with its values."""

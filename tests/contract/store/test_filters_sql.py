@@ -21,7 +21,7 @@ from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.status import derive_status
 from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface import Store
-from sslctl.store.interface.domains import Query, Sort
+from sslctl.store.interface.domains import Codes, Query, Sort
 from sslctl.store.sql.values import names_text
 from sslctl.text import instant
 from tests.support.fakes import START, Clock
@@ -203,6 +203,18 @@ def test_sql_filters_agree_with_verdicts_and_warnings(
         managed, key=lambda each: (urgency_of(find_time_left(each, second)), each.created_at, each.name)
     )
     assert list(shared.domains(Query(sort=Sort.URGENCY), now)) == urgent
+    assert list(shared.domains(Query(sort=Sort.URGENCY, offset=3, limit=2), now)) == urgent[3:5]
+    assert list(shared.domains(Query(sort=Sort.URGENCY, offset=3), now)) == urgent[3:]
+    assert shared.count_by_codes(now) == Counter(_codes_of(domain, now) for domain in managed)
+    with_owners = [domain for domain in managed if not _codes_of(domain, now).owners.isdisjoint(both.owners)]
+    assert sum(shared.count_by_codes(now, replace(both, statuses=())).values()) == len(with_owners)
+
+
+def _codes_of(domain: Domain, now: datetime) -> Codes:
+    verdict, warnings = derive_status(domain, now), find_warnings(domain, now)
+    blamed = verdict.also.code if verdict.also else verdict.code
+    doubt = None if domain.unconfirmed is None else domain.unconfirmed.code
+    return Codes(verdict.status, blamed, frozenset(each.code for each in warnings), doubt)
 
 
 def _check_people(store: Store, managed: list[Domain], check: Callable[[Query, list[Domain]], None]) -> None:
