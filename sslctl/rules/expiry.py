@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sslctl.rules.model import Certificate, Domain, Installed, Source
+from sslctl.rules.model import Certificate, Domain, DomainSummary, Installed, Source
 from sslctl.rules.reasons import FINDINGS, REASONS, Code, Owner
 from sslctl.rules.renewal import RenewalRule, renewal_margin
 from sslctl.rules.singapore import format_duration, next_midnight
@@ -44,6 +44,18 @@ class Expiring:
 def last_check_before(expiry: datetime) -> datetime:
     """Return the last midnight in Singapore at which a check is in time for `expiry`: a change after it comes too late."""
     return next_midnight(expiry - _MARGIN) - timedelta(days=1)
+
+
+def act_by(domain: Domain | DomainSummary, now: datetime) -> datetime | None:
+    """Return the latest time at which a change still helps before what `domain` serves expires.
+
+    That is the last check in time, or the expiry of a text certificate, which sslctl does not renew. It may be over. None if nothing
+    valid is served at `now`.
+    """
+    current = domain.in_service
+    if domain.deleted_at is not None or current is None or is_expired(current, now):
+        return None
+    return current.not_after if domain.source is Source.TEXT else last_check_before(current.not_after)
 
 
 def find_expiring(domain: Domain, now: datetime, rule: RenewalRule) -> Expiring | None:

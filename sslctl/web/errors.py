@@ -1,0 +1,61 @@
+"""Error pages: an error of the core with its hint, and errors of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import Flask, Response, render_template
+from werkzeug.exceptions import HTTPException
+
+from sslctl.errors import BadInput, Busy, ClaimLost, NotManaged, PairRefused, SslctlError
+from sslctl.web.language import request_texts
+
+_STATUSES: dict[type[SslctlError], int] = {
+    BadInput: 400,
+    NotManaged: 404,
+    Busy: 409,
+    ClaimLost: 409,
+    PairRefused: 409,
+}
+# The state, the configuration or the machine cannot be used now: others may be able to help, and a retry may.
+_UNAVAILABLE = 503
+_SERVER_ERROR = 500
+_TITLED = (400, 401, 403, 404, 405, 409, 413, 429, 500, 503)
+_EXPLAINED = (401, 403, 404, 429, 500)
+
+
+def install(site: Flask) -> None:
+    """Show every error of `site` as a page."""
+    site.register_error_handler(SslctlError, _show_core_error)
+    site.register_error_handler(HTTPException, _show_http_error)
+
+
+def error_page(status: int, message: str, hint: str = "", similar: Sequence[str] = ()) -> tuple[str, int]:
+    """Return the page of an error. `message` and `hint` are plain text, `similar` names of domains."""
+    texts = request_texts()
+    title = texts(f"error.title.{status if status in _TITLED else 400 if status < _SERVER_ERROR else 500}")
+    # The page must not need the state: that may be what is wrong.
+    page = render_template("error.html", title=title, message=message, hint=hint, similar=similar)
+    return page, status
+
+
+def status_of(error: SslctlError) -> int:
+    """Return the HTTP status for an error of the core."""
+    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), _UNAVAILABLE)
+
+
+def _show_core_error(error: SslctlError) -> tuple[str, int]:
+    return error_page(status_of(error), error.message, error.hint or "")
+
+
+def _show_http_error(error: HTTPException) -> Response | HTTPException:
+    status = error.code or _SERVER_ERROR
+    if error.response is not None or status < 400:  # noqa: PLR2004 - a redirect
+        return error
+    message = request_texts()(f"error.text.{status if status in _EXPLAINED else 'other'}")
+    # Werkzeug's own description repeats the message; one that a view or the gate gave says more.
+    is_own = error.description is not None and error.description != type(error).description
+    page, _ = error_page(status, message, (error.description or "") if is_own else "")
+    # Such as Allow and Retry-After.
+    headers = [(name, value) for name, value in error.get_headers() if name.lower() != "content-type"]
+    return Response(page, status, headers, mimetype="text/html")

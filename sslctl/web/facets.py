@@ -1,0 +1,53 @@
+"""How many domains each value of a filter would leave, with the other filters as they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from sslctl.rules.reasons import Code, Owner, Status
+from sslctl.store.interface.domains import Codes, Domains, Query
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """The number of `matching` domains, and of those that match with another status, owner, reason or warning."""
+
+    matching: int
+    statuses: Counter[Status] = field(default_factory=Counter)
+    owners: Counter[Owner] = field(default_factory=Counter)
+    reasons: Counter[Code] = field(default_factory=Counter)
+    warnings: Counter[Code] = field(default_factory=Counter)
+
+
+def count_facets(store: Domains, query: Query, now: datetime) -> Facets:
+    """Count the domains that match `query`, and those that match with another value of one filter, in one query."""
+    base = replace(query, statuses=(), owners=(), reasons=(), warnings=())
+    return _facets(store.count_by_codes(now, base), query)
+
+
+def _facets(counted: Mapping[Codes, int], query: Query) -> Facets:
+    matching = 0
+    statuses, owners = Counter[Status](), Counter[Owner]()
+    reasons, warnings = Counter[Code](), Counter[Code]()
+    for codes, number in counted.items():
+        fits = {
+            "status": not query.statuses or codes.status in query.statuses,
+            "owner": not query.owners or not codes.owners.isdisjoint(query.owners),
+            "reason": not query.reasons or not codes.reasons.isdisjoint(query.reasons),
+            "warning": not query.warnings or not codes.warnings.isdisjoint(query.warnings),
+        }
+        misfits = [key for key, fit in fits.items() if not fit]
+        if not misfits:
+            matching += number
+        if misfits in ([], ["status"]):
+            statuses[codes.status] += number
+        if misfits in ([], ["owner"]):
+            owners.update(dict.fromkeys(codes.owners, number))
+        if misfits in ([], ["reason"]):
+            reasons.update(dict.fromkeys(codes.reasons, number))
+        if misfits in ([], ["warning"]):
+            warnings.update(dict.fromkeys(codes.warnings, number))
+    return Facets(matching, statuses, owners, reasons, warnings)

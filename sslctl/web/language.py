@@ -1,0 +1,81 @@
+"""The language of a response, and the texts in it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flask import Request, g, request
+
+from sslctl.rules.customer_texts import Language
+from sslctl.rules.reasons import Code
+from sslctl.web import reason_texts_en, reason_texts_zh, texts_en, texts_zh
+
+COOKIE = "sslctl_lang"
+PARAMETER = "lang"
+
+_TEXTS = {Language.EN: texts_en.TEXTS, Language.ZH: texts_zh.TEXTS}
+_LABELS = {Language.EN: reason_texts_en.LABELS, Language.ZH: reason_texts_zh.LABELS}
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+
+
+class Texts:
+    """The texts of the page in one language. Calling it returns one of them with its fields filled in."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+
+    def __call__(self, key: str, **fields: object) -> str:
+        """Return the text `key`. Fields are plain text: the template escapes the whole."""
+        return _TEXTS[self.language][key].format(**fields)
+
+    def number(self, key: str, number: int, **fields: object) -> str:
+        """Return the text `key` in its form for `number`."""
+        form = "one" if number == 1 else "many"
+        return self(f"{key}.{form}", number=f"{number:,}", **fields)
+
+    @property
+    def html_language(self) -> str:
+        """The language tag (BCP 47)."""
+        return "zh-Hans" if self.language is Language.ZH else "en"
+
+    @property
+    def other(self) -> Language:
+        """The language that the page offers instead."""
+        return Language.EN if self.language is Language.ZH else Language.ZH
+
+    def label(self, code: Code) -> str:
+        """Return the short label of a reason."""
+        return _LABELS[self.language][code]
+
+    def next_step(self, code: Code, english: str) -> str:
+        """Return the next step for `code`, whose English text is `english`."""
+        return english if self.language is Language.EN else reason_texts_zh.NEXT_STEPS[code]
+
+    def length(self, length: timedelta) -> str:
+        """Return a length of time in its largest unit, rounded down, as `singapore.format_duration` does."""
+        seconds = int(length.total_seconds())
+        for unit, size in _UNITS:
+            if seconds >= size:
+                return self.number(f"length.{unit}", seconds // size)
+        return self.number("length.second", seconds)
+
+    def relative(self, at: datetime, now: datetime) -> str:
+        """Return how far `at` is from `now`: `in 9 days`, `2 hours ago`."""
+        key = "relative.future" if at > now else "relative.past"
+        return self(key, length=self.length(abs(at - now)))
+
+
+def request_texts() -> Texts:
+    """Return the texts in the language of the current request."""
+    if "texts" not in g:
+        g.texts = Texts(choose_language(request))
+    found: Texts = g.texts
+    return found
+
+
+def choose_language(request: Request) -> Language:
+    """Return the language for `request`: of its parameter, else of its cookie, else what the browser prefers."""
+    for wanted in (request.args.get(PARAMETER), request.cookies.get(COOKIE)):
+        if wanted in set(Language):
+            return Language(wanted)
+    return Language(request.accept_languages.best_match(["en", "zh"]) or "en")

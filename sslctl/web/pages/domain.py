@@ -1,0 +1,89 @@
+"""The page of one domain: facts, reasons, records to set, the message for the customer, versions and history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from sslctl.app import App
+from sslctl.errors import BadInput
+from sslctl.rules import customer_message, names
+from sslctl.rules.customer_message import CustomerMessage
+from sslctl.rules.customer_texts import Language
+from sslctl.rules.model import Domain
+from sslctl.rules.onboarding import is_abandoned, is_looked_at
+from sslctl.rules.status import derive_status
+from sslctl.web.access import Role, require
+from sslctl.web.cards import make_cards
+from sslctl.web.errors import error_page
+from sslctl.web.facts import certificate_facts, describe_version, domain_facts
+from sslctl.web.language import request_texts
+from sslctl.web.running import request_app
+from sslctl.web.similar_names import find_similar
+from sslctl.web.url_query import read_number
+
+blueprint = Blueprint("domain", __name__)
+
+_EVENTS = 50
+_NOT_FOUND = 404
+
+
+@blueprint.get("/domains/<name>")
+@require(Role.VIEWER)
+def domain(name: str) -> str | tuple[str, int] | Response:
+    """Return the page of the domain `name`, deleted or not. Another name of a certificate leads to its domain."""
+    app = request_app()
+    try:
+        normalised = names.normalise(name)
+    except BadInput as error:
+        return error_page(_NOT_FOUND, error.message, error.hint or "")
+    if normalised != name:
+        return redirect(url_for("domain.domain", name=normalised), 301)
+    found = app.store.find(name)
+    if found is None or found.deleted_at is not None:
+        holder = app.store.holders([name]).get(name)
+        if holder is not None:
+            return redirect(url_for("domain.domain", name=holder, alias=name))
+    return _not_found(app, name) if found is None else _page(app, found)
+
+
+def _not_found(app: App, name: str) -> tuple[str, int]:
+    similar = find_similar(app.store, name, app.clock())
+    return error_page(_NOT_FOUND, request_texts()("error.not_managed", name=name), similar=similar)
+
+
+def _page(app: App, found: Domain) -> str | tuple[str, int]:
+    now, store = app.clock(), app.store
+    certificates, events = store.certificates(found), store.events(found)[::-1]
+    for certificate in certificates:
+        store.require_unchanged(certificate)
+    number = read_number(request.args.get("page", ""))
+    last = max(1, -(-len(events) // _EVENTS))
+    current = found.serving or found.wanted
+    alias = request.args.get("alias", "")
+    page = render_template(
+        "domain.html",
+        now=now,
+        domain=found,
+        status=derive_status(found, now).status,
+        alias=alias if alias in found.sans else "",
+        cards=make_cards(found, now, request_texts()),
+        is_abandoned=is_abandoned(found, now),
+        is_looked_at=is_looked_at(found, now),
+        messages=_messages(found, now),
+        facts=domain_facts(found, now, app.renewal, request_texts()),
+        certificate=certificate_facts(current, request_texts()) if current else [],
+        versions=[(each, describe_version(each, found, now, request_texts())) for each in certificates[::-1]],
+        events=events[(number - 1) * _EVENTS : number * _EVENTS],
+        number=number,
+        last=last,
+    )
+    return page if number <= last else (page, _NOT_FOUND)
+
+
+def _messages(found: Domain, now: datetime) -> list[CustomerMessage]:
+    """Return the message to the customer in each language; nothing if the customer has nothing to do."""
+    needs = [] if found.deleted_at is not None else customer_message.find_needs(found, now)
+    return [each for language in Language for each in customer_message.write_messages(needs, language, now)]

@@ -1,0 +1,76 @@
+// The page works without this script. It adds two things: results that follow the typing, and copy buttons.
+"use strict";
+
+const WAIT_MS = 250;
+
+function addressOf(form) {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of new FormData(form)) {
+    if (value) parameters.append(name, value);
+  }
+  const query = parameters.toString();
+  return query ? `${form.getAttribute("action")}?${query}` : form.getAttribute("action");
+}
+
+function followTyping(form) {
+  const results = document.getElementById(form.dataset.live);
+  let timer;
+  let running;
+
+  async function refresh() {
+    const address = addressOf(form);
+    running?.abort();
+    running = new AbortController();
+    let page;
+    try {
+      const response = await fetch(address, { signal: running.signal, credentials: "same-origin" });
+      page = new DOMParser().parseFromString(await response.text(), "text/html");
+    } catch (error) {
+      // An older request that a newer one replaced, or no connection: the button still sends the form.
+      if (error.name !== "AbortError") results.removeAttribute("aria-busy");
+      return;
+    }
+    const fresh = page.getElementById(results.id);
+    if (!fresh) {
+      // Such as the end of the session: show that page.
+      window.location.assign(address);
+      return;
+    }
+    results.replaceChildren(...fresh.childNodes);
+    results.removeAttribute("aria-busy");
+    const count = results.querySelector(".matching") || results.querySelector("[role=alert]");
+    document.getElementById("announcement").textContent = count ? count.textContent.trim() : "";
+    window.history.replaceState(null, "", address);
+  }
+
+  function schedule() {
+    window.clearTimeout(timer);
+    results.setAttribute("aria-busy", "true");
+    timer = window.setTimeout(refresh, WAIT_MS);
+  }
+
+  form.addEventListener("input", schedule);
+  // The button sends the form as without this script.
+  form.addEventListener("submit", () => window.clearTimeout(timer));
+}
+
+async function copy(button) {
+  await navigator.clipboard.writeText(button.dataset.copy);
+  const before = button.textContent;
+  button.textContent = button.dataset.copied;
+  document.getElementById("announcement").textContent = button.dataset.copied;
+  window.setTimeout(() => {
+    button.textContent = before;
+  }, 2000);
+}
+
+document.querySelectorAll("form[data-live]").forEach(followTyping);
+
+// The clipboard needs HTTPS or a loopback address: elsewhere the buttons stay hidden, and the text can be selected.
+if (navigator.clipboard) {
+  document.documentElement.classList.add("can-copy");
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-copy]");
+    if (button) copy(button);
+  });
+}
