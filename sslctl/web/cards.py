@@ -29,11 +29,13 @@ class Kind(StrEnum):
 class Card:
     """Something that is wrong. `codes` has two for an expired domain with a finding; the last one must be solved first.
 
+    `title` has their labels in the language of the page.
     `sentence` is English, with the technical detail. `deadline` is as in `deadlines.find_deadline`. `link` is a URL of the CA, empty without one. `retry_at` is the next try,
     None if none is planned for this.
     """
 
     kind: Kind
+    title: str
     codes: tuple[Code, ...]
     owner: Owner
     sentence: str
@@ -57,6 +59,7 @@ def _cards(domain: Domain, now: datetime, texts: Texts) -> Iterator[Card]:
         is_next_known = unconfirmed is None and verdict.code is not Code.QUEUED
         yield Card(
             Kind.REASON,
+            " · ".join(map(texts.label, codes)),
             codes,
             verdict.owner,
             verdict.sentence,
@@ -70,6 +73,7 @@ def _cards(domain: Domain, now: datetime, texts: Texts) -> Iterator[Card]:
         reason = REASONS[unconfirmed.code]
         yield Card(
             Kind.DOUBT,
+            texts.label(unconfirmed.code),
             (unconfirmed.code,),
             reason.owner,
             reason.explain(unconfirmed.found, ""),
@@ -81,6 +85,7 @@ def _cards(domain: Domain, now: datetime, texts: Texts) -> Iterator[Card]:
         step = texts.next_step(warning.code, warning.next_step)
         yield Card(
             Kind.WARNING if warning.is_certain else Kind.SUSPECTED,
+            texts.label(warning.code),
             (warning.code,),
             warning.owner,
             warning.sentence,

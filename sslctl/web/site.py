@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 from importlib.resources import files
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, request
 
@@ -58,7 +58,9 @@ def url_without(key: str, value: str) -> str:
 
 def _address(arguments: list[tuple[str, str]]) -> str:
     query = urlencode(arguments)
-    return f"{request.path}?{query}" if query else request.path
+    # Two slashes or a backslash at the start of a path would name another host.
+    path = "/" + quote(request.path.lstrip("/"))
+    return f"{path}?{query}" if query else path
 
 
 def _remember_language(response: Response) -> Response:

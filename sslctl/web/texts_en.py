@@ -14,6 +14,7 @@ TEXTS = {
     "site.person": "Signed in as {name}",
     "site.times": "Times are in Singapore time (SGT, UTC+8).",
     "nav.domains": "Domains",
+    "site.colon": "{label}: {text}",
     "copy": "Copy",
     "copied": "Copied",
     "none": "none",

@@ -12,6 +12,7 @@ TEXTS = {
     "site.person": "当前用户：{name}",
     "site.times": "时间均为新加坡时间（SGT，UTC+8）。",
     "nav.domains": "域名",
+    "site.colon": "{label}：{text}",
     "copy": "复制",
     "copied": "已复制",
     "none": "无",

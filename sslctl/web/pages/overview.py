@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from flask import Blueprint, render_template, request
 
 from sslctl.app import App
 from sslctl.errors import BadInput
-from sslctl.rules.customer_texts import Language
+from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.store.interface.domains import EVERYTHING, Query, Sort
 from sslctl.web.access import Role, require
@@ -22,6 +24,13 @@ from sslctl.web.url_query import FILTERS, PAGE_SIZE, Selection, read_selection
 blueprint = Blueprint("overview", __name__)
 
 _WITHIN = ("1d", "7d", "30d", "90d")
+# The parameters whose values have a text of their own.
+_NAMED: dict[str, Collection[str]] = {
+    "status": set(Status),
+    "owner": set(Owner),
+    "source": set(Source),
+    "within": set(_WITHIN),
+}
 _NOT_FOUND, _BAD_REQUEST = 404, 400
 
 
@@ -54,10 +63,11 @@ class _Results:
 @require(Role.VIEWER)
 def overview() -> tuple[str, int]:
     """Return the page of the domains that the parameters select, by urgency unless they say otherwise."""
-    app, now = request_app(), request_app().clock()
+    app = request_app()
+    now = app.clock()
     try:
         selection, problem = read_selection(request.args), None
-        results = _find(app, selection)
+        results = _find(app, selection, now)
     except BadInput as error:
         # Such as a pattern of which only the beginning is typed.
         selection, problem, results = Selection(EVERYTHING, 1), error, _Results(Facets(0))
@@ -83,8 +93,8 @@ def overview() -> tuple[str, int]:
     return page, _NOT_FOUND if is_beyond else 200
 
 
-def _find(app: App, selection: Selection) -> _Results:
-    store, now = app.store, app.clock()
+def _find(app: App, selection: Selection, now: datetime) -> _Results:
+    store = app.store
     facets = count_facets(store, selection.query, now)
     rows = [make_row(domain, now) for domain in store.listing(selection.query, now).domains]
     return _Results(facets, rows, selection.number, store.count_managed())
@@ -114,10 +124,8 @@ def _show_filter(key: str, value: str, texts: Texts) -> str:
     if key == "without_customer":
         return texts("filter.without_customer")
     shown = value
-    for kind, prefix in ((Status, "status"), (Owner, "owner")):
-        if key == prefix and value in set(kind):
-            shown = texts(f"{prefix}.{value}")
-    if key in ("reason", "warning") and value in set(Code):
+    if value in _NAMED.get(key, ()):
+        shown = texts(f"{key}.{value}")
+    elif key in ("reason", "warning") and value in set(Code):
         shown = texts.label(Code(value))
-    separator = "：" if texts.language is Language.ZH else ": "  # noqa: RUF001 - Chinese
-    return f"{texts(f'filter.{key}')}{separator}{shown}"
+    return texts("site.colon", label=texts(f"filter.{key}"), text=shown)

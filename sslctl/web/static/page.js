@@ -55,7 +55,12 @@ function followTyping(form) {
 }
 
 async function copy(button) {
-  await navigator.clipboard.writeText(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    // The browser does not allow it: the text beside the button can be selected.
+    return;
+  }
   const before = button.textContent;
   button.textContent = button.dataset.copied;
   document.getElementById("announcement").textContent = button.dataset.copied;

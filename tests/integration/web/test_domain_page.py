@@ -76,7 +76,7 @@ def test_expired_domain_shows_what_must_be_solved_first(client: FlaskClient) -> 
 def test_chinese_page_translates_labels_owner_and_next_step_and_keeps_the_detail(client: FlaskClient) -> None:
     page = _get(client, EXPIRED, "?lang=zh")
     facts = _facts(page)
-    assert page.find("h2")[0].text == "原因: 证书已过期 · CAA 记录禁止 CA 签发"
+    assert page.find("h2")[0].text == "原因：证书已过期 · CAA 记录禁止 CA 签发"  # noqa: RUF001
     assert (facts["处理方"], facts["下一步"][:4]) == ("客户", "客户须在")
     assert "The certificate expired on" in facts["技术详情"]
 

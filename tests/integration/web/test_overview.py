@@ -146,6 +146,19 @@ def test_filters_in_force_are_shown_and_each_can_be_removed(client: FlaskClient)
     )
 
 
+def test_values_of_filters_are_shown_in_words(client: FlaskClient) -> None:
+    page = _get(client, {"within": "90d", "source": "c4", "reason": "CAA_FORBIDS", "without_customer": "1"})
+    shown = [
+        each.text for each in page.find("a") if each.attributes.get("aria-label", "").startswith("Remove")
+    ]
+    assert [each.removesuffix(" ×") for each in shown] == [  # noqa: RUF001
+        "Reason: CAA record forbids the CA",
+        "without a customer",
+        "Source: C4",
+        "Expires within: 90 days",
+    ]
+
+
 def test_row_shows_customer_remarks_deadline_and_unicode(client: FlaskClient) -> None:
     page = _get(client, {"q": "example.com"})
     rows = {

@@ -119,6 +119,16 @@ def test_language_follows_address_cookie_and_browser(
     assert page.find("html")[0].attributes["lang"] == language
 
 
+@pytest.mark.parametrize(
+    "path", ["//evil.example/x", "/%5Cevil.example/x", "/\\evil.example", "///evil.example"]
+)
+def test_link_to_the_other_language_stays_on_this_host(client: FlaskClient, path: str) -> None:
+    response = client.get(path, follow_redirects=True)
+    links = [each.attributes["href"] for each in Page(response.text).find("a", hreflang="zh-Hans")]
+    assert len(links) == 1
+    assert not links[0].startswith(("//", "/\\"))
+
+
 def test_chosen_language_is_remembered_without_a_script_being_able_to_read_it(client: FlaskClient) -> None:
     cookie = client.get("/?lang=zh").headers["Set-Cookie"]
     assert cookie.startswith("sslctl_lang=zh;")
