@@ -139,6 +139,7 @@ _WAITING = [
     replace(_PLAIN, code=Code.C4_ACTIVATING, wanted=60 * _DAY, same=False),
     replace(_PLAIN, code=Code.BUDGET_HELD),
     _PLAIN,
+    replace(_PLAIN, wanted=-_DAY),
     replace(_PLAIN, source=Source.TEXT, wanted=7 * _DAY),
 ]
 

@@ -9,6 +9,8 @@ from flask.testing import FlaskClient
 
 from sslctl.rules.customer_message import find_needs, write_messages
 from sslctl.rules.customer_texts import Language
+from sslctl.store.sqlite.store import SqliteStore
+from sslctl.web.similar_names import find_similar
 from tests.support.fakes import START, Clock
 from tests.support.html_page import Page
 from tests.support.site_cases import (
@@ -127,7 +129,11 @@ def test_alias_is_explained_only_if_the_certificate_has_it(client: FlaskClient) 
 
 @pytest.mark.parametrize(
     ("typed", "similar"),
-    [("shpo.example.com", WELL), ("depatred.example.com", DEPARTED), ("elsewere.example.com", ELSEWHERE)],
+    [
+        ("shpo.example.com", WELL),
+        ("depatred.example.com", DEPARTED),
+        ("elsewere.example.com", ELSEWHERE),
+    ],
 )
 def test_unknown_name_is_404_with_similar_names(client: FlaskClient, typed: str, similar: str) -> None:
     page = _get(client, typed, status=404)
@@ -139,6 +145,12 @@ def test_unknown_name_is_404_with_similar_names(client: FlaskClient, typed: str,
 )
 def test_text_that_is_no_name_is_404(client: FlaskClient, typed: str) -> None:
     _get(client, typed, status=404)
+
+
+@pytest.mark.parametrize("typed", ["hsop.example.com", "shpo.example.com", "shop.exmaple.com"])
+def test_similar_name_is_found_among_many_of_one_customer(store: SqliteStore, typed: str) -> None:
+    store.add_domains([WELL, *(f"a{number:03}.example.com" for number in range(400))])
+    assert WELL in find_similar(store, typed, START)
 
 
 def test_history_has_pages_with_the_newest_first(tmp_path: Path) -> None:
