@@ -168,6 +168,25 @@ def test_filters_in_force_are_shown_and_each_can_be_removed(client: FlaskClient)
     )
 
 
+def test_form_keeps_every_value_of_a_filter(client: FlaskClient) -> None:
+    sent = {
+        "status": ["Failure", "Expired"],
+        "reason": ["CAA_FORBIDS", "CNAME_ELSEWHERE", "NXDOMAIN"],
+        "customer": ["Acme & <b>Söhne</b>", "Umbrella"],
+    }
+    page = _get(client, {**sent})
+    fields = [
+        (each.attributes["name"], each.attributes.get("value", ""))
+        for each in page.find("input")
+        if each.attributes["name"] in sent
+    ]
+    fields += [
+        ("reason", each.attributes["value"]) for each in page.find("option") if "selected" in each.attributes
+    ][:2]
+    kept = {key: sorted(value for name, value in fields if name == key and value) for key in sent}
+    assert kept == {key: sorted(values) for key, values in sent.items()}
+
+
 def test_values_of_filters_are_shown_in_words(client: FlaskClient) -> None:
     page = _get(client, {"within": "90d", "source": "c4", "reason": "CAA_FORBIDS", "without_customer": "1"})
     shown = [
