@@ -18,7 +18,19 @@ from sslctl.store.interface.domains import Query, Sort
 from sslctl.text import clean
 
 PAGE_SIZE = 50
-FILTERS = ("q", "status", "owner", "reason", "warning", "customer", "without_customer", "source", "within")
+FILTERS = (
+    "q",
+    "status",
+    "owner",
+    "reason",
+    "warning",
+    "customer",
+    "no_customer",
+    "assignee",
+    "no_assignee",
+    "source",
+    "within",
+)
 """The parameters that restrict the list."""
 
 _MOST_DIGITS = 7
@@ -38,9 +50,6 @@ def read_selection(arguments: MultiDict[str, str]) -> Selection:
     number = read_number(arguments.get("page", ""))
     pattern, within = arguments.get("q", "").strip(), arguments.get("within", "").strip()
     sources, sorts = _choices(arguments, "source", Source), _choices(arguments, "sort", Sort)
-    customers = tuple(each for each in arguments.getlist("customer") if each)
-    if arguments.get("without_customer"):
-        customers = (*customers, "")
     query = Query(
         statuses=_choices(arguments, "status", Status),
         source=sources[0] if sources else None,
@@ -50,9 +59,16 @@ def read_selection(arguments: MultiDict[str, str]) -> Selection:
         owners=_choices(arguments, "owner", Owner),
         reasons=_choices(arguments, "reason", Code),
         warnings=_choices(arguments, "warning", Code),
-        customers=customers,
+        customers=_names(arguments, "customer"),
+        assignees=_names(arguments, "assignee"),
     )
     return Selection(replace(query, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE), number)
+
+
+def _names(arguments: MultiDict[str, str], key: str) -> tuple[str, ...]:
+    """Return the values of the parameter `key`, and an empty one if the parameter `no_KEY` asks for domains without one."""
+    names = tuple(each for each in arguments.getlist(key) if each)
+    return (*names, "") if arguments.get(f"no_{key}") else names
 
 
 def _choices(arguments: MultiDict[str, str], key: str, kind: type[_Choice]) -> tuple[_Choice, ...]:

@@ -121,8 +121,8 @@ def _active_filters(texts: Texts) -> list[tuple[str, str, str]]:
 
 
 def _show_filter(key: str, value: str, texts: Texts) -> str:
-    if key == "without_customer":
-        return texts("filter.without_customer")
+    if key in ("no_customer", "no_assignee"):
+        return texts(f"filter.{key}")
     shown = value
     if value in _NAMED.get(key, ()):
         shown = texts(f"{key}.{value}")

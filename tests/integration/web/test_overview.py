@@ -38,7 +38,9 @@ _parameters = st.fixed_dictionaries(
         "reason": st.sampled_from(_CODES),
         "warning": st.sampled_from(_CODES),
         "customer": st.sampled_from(("Acme & <b>Söhne</b>", "Umbrella", "Nobody")),
-        "without_customer": st.just("1"),
+        "no_customer": st.just("1"),
+        "assignee": st.sampled_from(("<i>Mei</i>", "Nobody")),
+        "no_assignee": st.just("1"),
         "source": st.sampled_from(("c4", "text")),
         "within": st.sampled_from(("1d", "12h", "4w", "90d")),
         "sort": st.sampled_from(Sort),
@@ -63,8 +65,8 @@ def _listed(page: Page) -> list[str]:
 def _list_of_cli(folder: Path, parameters: dict[str, str | list[str]]) -> list[str]:
     arguments = ["list", "--csv", "--sort", str(parameters.get("sort", "urgency"))]
     for key, value in parameters.items():
-        if key == "without_customer":
-            arguments += ["--customer", ""]
+        if key in ("no_customer", "no_assignee"):
+            arguments.append(f"--{key.replace('_', '-')}")
         elif key not in ("q", "sort"):
             option = "--expiring-within" if key == "within" else f"--{key}"
             for each in [value] if isinstance(value, str) else value:
@@ -173,6 +175,7 @@ def test_form_keeps_every_value_of_a_filter(client: FlaskClient) -> None:
         "status": ["Failure", "Expired"],
         "reason": ["CAA_FORBIDS", "CNAME_ELSEWHERE", "NXDOMAIN"],
         "customer": ["Acme & <b>Söhne</b>", "Umbrella"],
+        "assignee": ["Mei", "Li"],
     }
     page = _get(client, {**sent})
     fields = [
@@ -188,7 +191,7 @@ def test_form_keeps_every_value_of_a_filter(client: FlaskClient) -> None:
 
 
 def test_values_of_filters_are_shown_in_words(client: FlaskClient) -> None:
-    page = _get(client, {"within": "90d", "source": "c4", "reason": "CAA_FORBIDS", "without_customer": "1"})
+    page = _get(client, {"within": "90d", "source": "c4", "reason": "CAA_FORBIDS", "no_customer": "1"})
     shown = [
         each.text for each in page.find("a") if each.attributes.get("aria-label", "").startswith("Remove")
     ]

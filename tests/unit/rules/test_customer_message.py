@@ -141,7 +141,7 @@ def test_domains_of_one_customer_are_in_one_message_in_sections_by_problem_most_
     ]
 
 
-def test_customers_and_domains_without_customer_get_one_message_each_most_urgent_first() -> None:
+def test_customers_and_domains_no_customer_get_one_message_each_most_urgent_first() -> None:
     others = [
         domain(
             name=name,
