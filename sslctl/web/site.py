@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from sslctl.app import App
 from sslctl.web import errors, language, running, times
 from sslctl.web.access import Gate
-from sslctl.web.pages import domain, overview
+from sslctl.web.pages import charts, domain, overview
 
 _YEAR = 365 * 86_400
 
@@ -38,7 +38,7 @@ def make_site(make_app: Callable[[], App], gate: Gate) -> Flask:
     )
     times.install(site)
     errors.install(site)
-    for page in (overview, domain):
+    for page in (overview, domain, charts):
         site.register_blueprint(page.blueprint)
     return site
 
@@ -81,5 +81,5 @@ def _remember_language(response: Response) -> Response:
 def _version_of_files() -> str:
     """Return a part of the address of the static files that changes with them, so that no browser keeps old ones."""
     static = files("sslctl.web") / "static"
-    content = b"".join((static / name).read_bytes() for name in ("page.css", "page.js"))
+    content = b"".join((static / name).read_bytes() for name in ("page.css", "charts.css", "page.js"))
     return sha256(content).hexdigest()[:12]

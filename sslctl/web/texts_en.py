@@ -14,6 +14,8 @@ TEXTS = {
     "site.person": "Signed in as {name}",
     "site.times": "Times are in Singapore time (SGT, UTC+8).",
     "nav.domains": "Domains",
+    "nav.charts": "Charts",
+    "charts.title": "Charts",
     "site.colon": "{label}: {text}",
     "copy": "Copy",
     "copied": "Copied",

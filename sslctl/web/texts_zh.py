@@ -12,6 +12,8 @@ TEXTS = {
     "site.person": "当前用户：{name}",
     "site.times": "时间均为新加坡时间（SGT，UTC+8）。",
     "nav.domains": "域名",
+    "nav.charts": "图表",
+    "charts.title": "图表",
     "site.colon": "{label}：{text}",
     "copy": "复制",
     "copied": "已复制",

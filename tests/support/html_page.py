@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
-_VOID = {"br", "img", "input", "link", "meta", "path", "circle", "rect"}
+_VOID = {"br", "img", "input", "link", "meta"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Page(HTMLParser):
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Open an element and close it: in SVG the slash does that."""
         self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
         """Close the innermost element, which must have this tag."""
