@@ -11,13 +11,13 @@ from sslctl.cli.completion_names import complete_name
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error, print_not_done, write_outcome
-from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.output.summary import NOT_DONE, Phrase, print_done
 from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import enrolment
 from sslctl.fleet.enrolment import Adoption
 from sslctl.rules import names
+from sslctl.rules.installed import describe_installed
 from sslctl.rules.model import Domain
 
 _ADOPTED = Phrase("is adopted", "are adopted")

@@ -14,12 +14,12 @@ from sslctl.cli.name_lists import from_file_option, read_managed
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_not_done, print_removed
-from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.output.summary import Phrase, print_done
 from sslctl.control_plane import ControlPlane
 from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import removal
+from sslctl.rules.installed import describe_installed
 from sslctl.rules.model import Domain, Installed
 
 _MOST_SHOWN = 5

@@ -11,21 +11,20 @@ from typing import Any, BinaryIO
 import click
 
 from sslctl.app import App
+from sslctl.certificates.download_formats import FORMATS, LEGACY_WARNING, PKCS12, make_files, make_lines
 from sslctl.cli.completion_names import complete_name
-from sslctl.cli.download_formats import FORMATS, LEGACY_WARNING, PKCS12, make_files, make_lines
 from sslctl.cli.name_lists import from_file_option, read_managed
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.files import check_absent, is_private, write_new
 from sslctl.cli.output.outcomes import print_error
-from sslctl.cli.output.phrases import describe_installed
 from sslctl.cli.output.stdout import write_json, write_json_list, write_line
 from sslctl.cli.output.summary import Phrase, print_done
 from sslctl.cli.passwords import read_password
 from sslctl.errors import BadInput, Exit, NotManaged, StateError
+from sslctl.fleet import downloads
 from sslctl.rules import names
-from sslctl.rules.model import Bundle, Certificate, Domain
-from sslctl.rules.versions import is_adopted
+from sslctl.rules.model import Domain
 from sslctl.system.files import is_read_only
 from sslctl.text import clean
 
@@ -118,16 +117,18 @@ class _Download:
 
     def write(self, domain: Domain, folder: Path) -> dict[str, Any]:
         """Write the files of `domain` into `folder`, and return the fields of the JSON. Raise `NotManaged`, `BadInput`."""
-        certificate, bundle = _read(self.app, domain, self.version)
+        certificate, bundle = downloads.read(self.app.store, domain, self.version)
         files = make_files(self.kind, bundle, domain.name, self.password)
         lines = make_lines(self.kind, folder, files)
         if not self.force:
             check_absent(folder, files)
         # The history comes first: an unrecorded download is worse than a record of one that failed.
-        _record(self.app, domain, _detail(self.kind, self.reason), certificate.version)
+        _record(self.app, domain, downloads.describe_event(self.kind, self.reason), certificate.version)
         written = write_new(folder, files, force=self.force, require_private=self.kind not in PKCS12)
         _note_weakness(self.kind, written)
-        _note_what_is_served(domain, certificate)
+        difference = downloads.describe_difference(domain, certificate)
+        if difference:
+            click.echo(f"sslctl: {domain.name}: {difference}", err=True)
         paths = [str(path) for path in written]
         return {"domain": domain.name, "version": certificate.version, "files": paths, "lines": lines}
 
@@ -151,18 +152,6 @@ def _write_list(download: _Download, domains: Sequence[Domain], folder: Path, *,
     return Exit.OK if len(results) == len(domains) else Exit.SOME_NOT_WELL
 
 
-def _read(app: App, domain: Domain, version: int | None) -> tuple[Certificate, Bundle]:
-    """Return the certificate that is to be written, with its key. Raise `NotManaged` if there is none."""
-    certificate = _choose(app, domain, version)
-    bundle = app.store.bundle(certificate)
-    if not bundle.private_key:
-        raise NotManaged(
-            f"the private key of version {certificate.version} of {domain.name} was destroyed after it was superseded",
-            hint=f"`sslctl view {domain.name}` shows when, and which versions still have their key",
-        )
-    return certificate, bundle
-
-
 def _write_result(result: Mapping[str, Any], *, as_json: bool) -> None:
     """Write the fields of one download: as JSON, or the lines for a web server, or the paths of the files."""
     if as_json:
@@ -178,7 +167,7 @@ def _record(app: App, domain: Domain, detail: str, version: int) -> None:
     Raise `StateError` if the record fails for another reason.
     """
     try:
-        app.store.record_event(domain, "key downloaded", detail, version)
+        app.store.record_event(domain, downloads.EVENT, detail, version)
     except StateError:
         if not is_read_only(app.config.state.database_path):
             raise
@@ -201,52 +190,6 @@ def _note_weakness(kind: str, written: Sequence[Path]) -> None:
             )
 
 
-def _detail(kind: str, reason: str) -> str:
-    cleaned = clean(reason)
-    return f"{kind}: {cleaned}" if cleaned else kind
-
-
 def _find(app: App, name: str) -> Domain:
     found = app.store.find(name)
     return app.store.domain(name) if found is None else found
-
-
-def _choose(app: App, domain: Domain, version: int | None) -> Certificate:
-    held = app.store.certificates(domain)
-    if version is None:
-        _require_ours(domain)
-        current = domain.serving or domain.wanted or (held[0] if held else None)
-        if current is None:
-            raise NotManaged(
-                f"{domain.name} has no certificate yet", hint=f"`sslctl view {domain.name}` shows why"
-            )
-        return current
-    for certificate in held:
-        if certificate.version == version:
-            return certificate
-    known = ", ".join(str(certificate.version) for certificate in reversed(held)) or "none"
-    raise NotManaged(f"{domain.name} has no version {version}", hint=f"existing versions: {known}")
-
-
-def _require_ours(domain: Domain) -> None:
-    """Raise `NotManaged` if the certificate of `domain` was adopted."""
-    if domain.deleted_at is None and domain.foreign is not None and is_adopted(domain):
-        raise NotManaged(
-            f"the certificate of {domain.name} was kept with `sslctl adopt`, so its key is not stored here",
-            hint=f"`sslctl view {domain.name}` shows earlier versions; --version N writes one",
-        )
-
-
-def _note_what_is_served(domain: Domain, certificate: Certificate) -> None:
-    """Print a note if `certificate` is not what the edge serves, as far as C4 was last seen."""
-    if domain.deleted_at is not None:
-        return
-    if domain.foreign is not None:
-        served = f"C4 has {describe_installed(domain.foreign)}, which sslctl did not install"
-    elif domain.serving is None:
-        served = "C4 was last seen without a certificate of this domain"
-    elif domain.serving.fingerprint == certificate.fingerprint:
-        return
-    else:
-        served = f"C4 has version {domain.serving.version}"
-    click.echo(f"sslctl: {domain.name}: these files are not what the edge serves: {served}", err=True)

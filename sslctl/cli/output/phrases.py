@@ -9,7 +9,7 @@ from itertools import chain
 import click
 
 from sslctl.rules.dns_record import DnsRecord, join_records
-from sslctl.rules.model import Domain, DomainSummary, Event, Installed, Verdict
+from sslctl.rules.model import Domain, DomainSummary, Event, Verdict
 from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import derive_status
@@ -68,14 +68,6 @@ def records_to_set(domain: Domain | DomainSummary, now: datetime) -> tuple[DnsRe
 def event_kind(event: Event) -> str:
     """Return what kind of event it was, with the version of the certificate that it concerns."""
     return event.kind if event.version is None else f"{event.kind} v{event.version}"
-
-
-def describe_installed(installed: Installed) -> str:
-    """Return a certificate that C4 has, in words: its source, its fingerprint and its expiry."""
-    return (
-        f"the {installed.source} certificate {installed.fingerprint[:16]},"
-        f" valid until {format_sgt(installed.not_after)}"
-    )
 
 
 def overruled_customer(domain: Domain) -> str:

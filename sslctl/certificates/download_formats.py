@@ -1,4 +1,4 @@
-"""The formats of `sslctl download`: which files are written, and which lines a web server needs."""
+"""The formats of a download: which files are written, and which lines a web server needs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,75 @@
+"""Which certificate a person downloads with its key, and what the history says about it."""
+
+from __future__ import annotations
+
+from sslctl.errors import NotManaged
+from sslctl.rules.installed import describe_installed
+from sslctl.rules.model import Bundle, Certificate, Domain
+from sslctl.rules.versions import is_adopted
+from sslctl.store.interface.versions import Versions
+from sslctl.text import clean
+
+EVENT = "key downloaded"
+"""The kind of the event."""
+
+
+def read(store: Versions, domain: Domain, version: int | None) -> tuple[Certificate, Bundle]:
+    """Return the certificate with the number `version` with its key; if it is None, the current one.
+
+    Raise `NotManaged` if there is no such certificate, or if its key is not stored.
+    """
+    certificate = _choose(store, domain, version)
+    bundle = store.bundle(certificate)
+    if not bundle.private_key:
+        raise NotManaged(
+            f"the private key of version {certificate.version} of {domain.name} was destroyed after it was superseded",
+            hint=f"`sslctl view {domain.name}` shows when, and which versions still have their key",
+        )
+    return certificate, bundle
+
+
+def describe_event(kind: str, reason: str) -> str:
+    """Return the detail of the event: the format `kind` and the cleaned `reason`."""
+    cleaned = clean(reason)
+    return f"{kind}: {cleaned}" if cleaned else kind
+
+
+def describe_difference(domain: Domain, certificate: Certificate) -> str:
+    """Return how `certificate` differs from what the edge serves, as far as C4 was last seen; empty if it does not."""
+    if domain.deleted_at is not None:
+        return ""
+    if domain.foreign is not None:
+        served = f"C4 has {describe_installed(domain.foreign)}, which sslctl did not install"
+    elif domain.serving is None:
+        served = "C4 was last seen without a certificate of this domain"
+    elif domain.serving.fingerprint == certificate.fingerprint:
+        return ""
+    else:
+        served = f"C4 has version {domain.serving.version}"
+    return f"these files are not what the edge serves: {served}"
+
+
+def _choose(store: Versions, domain: Domain, version: int | None) -> Certificate:
+    held = store.certificates(domain)
+    if version is None:
+        _require_ours(domain)
+        current = domain.serving or domain.wanted or (held[0] if held else None)
+        if current is None:
+            raise NotManaged(
+                f"{domain.name} has no certificate yet", hint=f"`sslctl view {domain.name}` shows why"
+            )
+        return current
+    for certificate in held:
+        if certificate.version == version:
+            return certificate
+    known = ", ".join(str(certificate.version) for certificate in reversed(held)) or "none"
+    raise NotManaged(f"{domain.name} has no version {version}", hint=f"existing versions: {known}")
+
+
+def _require_ours(domain: Domain) -> None:
+    """Raise `NotManaged` if the certificate of `domain` was adopted."""
+    if domain.deleted_at is None and domain.foreign is not None and is_adopted(domain):
+        raise NotManaged(
+            f"the certificate of {domain.name} was kept with `sslctl adopt`, so its key is not stored here",
+            hint=f"`sslctl view {domain.name}` shows earlier versions; --version N writes one",
+        )
