@@ -52,9 +52,10 @@ def utc_now() -> datetime:
 class App:
     """The parts of one run of sslctl, each created when first used.
 
-    `via` is written into the history beside the user, such as `tick`; if it is empty, the terminal or `script` is. `waiting`
-    is how long to wait for a locked database; with `only_reads`, reads wait for at most 30 seconds. `on_wait` is called with a
-    notice when a wait takes longer, from any thread. `monotonic` and `sleep` are the clock, in seconds, and the pauses of `--wait`;
+    `via` is written into the history beside the user, such as `tick`; if it is empty, the terminal or `script` is. `person` is the
+    one who acts through the page, otherwise empty. `waiting` is how long to wait for a locked database; with `only_reads`, reads
+    wait for at most 30 seconds. `on_wait` is called with a notice when a wait takes longer, from any thread. `plain_progress` is
+    whether each step of a pass is printed on a line. `monotonic` and `sleep` are the clock, in seconds, and the pauses of `--wait`;
     `retry_sleep` are the pauses before a request to C4 is tried again.
     """
 
@@ -72,7 +73,9 @@ class App:
         self.sleep: Callable[[float], None] = time.sleep
         self.retry_sleep: Callable[[float], None] = time.sleep
         self.via = ""
+        self.person = ""
         self.only_reads = False
+        self.plain_progress = False
         self.on_wait: Callable[[str], None] = lambda _message: None
 
     @cached_property
@@ -133,7 +136,7 @@ class App:
             path,
             self.keyring,
             clock=self.clock,
-            actor=describe_actor(self.via),
+            actor=describe_actor(self.via, self.person),
             ca=self.config.acme.directory_url,
             limits=self.config.ca_limits,
             create=create,

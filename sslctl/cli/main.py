@@ -22,6 +22,7 @@ from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.stdout import discard_stdout, expect_json, write_any_text, write_json_error, write_line
 from sslctl.errors import INTERRUPTED, WRONG_USAGE, Exit, SslctlError
 from sslctl.system import core_dumps
+from sslctl.system.actor import LONGEST_PERSON
 from sslctl.system.limits import explain
 from sslctl.text import clean
 
@@ -136,9 +137,16 @@ class Commands(click.Group):
     metavar="FILE",
     help="The configuration file; default: SSLCTL_CONFIG, the user's file, or /etc/sslctl/config.toml.",
 )
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain"]),
+    default="auto",
+    help="auto: one line that changes, on a terminal only. plain: a line on standard error for each step.",
+)
+@click.option("--page-person", default="", hidden=True)
 @click.version_option(__version__, prog_name="sslctl")
 @click.pass_context
-def sslctl(ctx: click.Context, config_path: Path | None) -> None:
+def sslctl(ctx: click.Context, config_path: Path | None, progress: str, page_person: str) -> None:
     """Manage free TLS certificates for a CDN's customers: certbot issues them, C4 installs them on the edge.
 
     Exit codes: 0 done, 2 usage, 3 Pending, 4 Failure, 5 some domains are not well, 6 Discard, 7 Emergency,
@@ -149,7 +157,10 @@ def sslctl(ctx: click.Context, config_path: Path | None) -> None:
         ctx.color = False
     if ctx.obj is None:
         ctx.obj = App(config_path)
+    # The page runs commands for its users in processes of their own.
+    ctx.obj.person = clean(page_person, LONGEST_PERSON)
     ctx.obj.on_wait = print_notice
+    ctx.obj.plain_progress = progress == "plain"
     ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is None:
         write_line(ctx.get_help())

@@ -50,7 +50,7 @@ def run_passes(
     """
     left = len(names)
 
-    with Progress(len(names)) as progress:
+    with Progress(len(names), is_plain=app.plain_progress) as progress:
 
         def on_done(outcome: Outcome) -> None:
             nonlocal left

@@ -8,12 +8,15 @@ import sys
 
 from sslctl.text import clean
 
+LONGEST_PERSON = 100
+"""The characters of the longest name of a person who acts through the page."""
 
-def describe_actor(via: str = "") -> str:
+
+def describe_actor(via: str = "", person: str = "") -> str:
     """Return the user and, in brackets, `via`, such as `alice (pts/3)`.
 
     If `via` is empty, it is the terminal of standard input, or `script` if that is no terminal. Under sudo, the user is
-    `alice as root`.
+    `alice as root`. `person` is who acts through the page, which the user runs: `bob (page of alice)`.
     """
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
@@ -21,6 +24,9 @@ def describe_actor(via: str = "") -> str:
         user = str(os.getuid())
     if os.getuid() == 0 and os.environ.get("SUDO_USER"):
         user = f"{clean(os.environ['SUDO_USER'], 40)} as {user}"
+    if person:
+        # The user stays visible: anybody who may run sslctl can claim to act for a person.
+        return f"{person} (page{'' if person == user else f' of {user}'})"
     return f"{user} ({via or _terminal() or 'script'})"
 
 

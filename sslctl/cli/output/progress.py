@@ -1,4 +1,4 @@
-"""Progress on one line of standard error; nothing is shown if standard error is not a terminal."""
+"""Progress on one line of standard error, if that is a terminal; on request on a line for each step, wherever it goes."""
 
 from __future__ import annotations
 
@@ -65,12 +65,16 @@ class Pace:
 
 
 class Progress:
-    """A line with the number of passes done out of `total`, their rate, and the step of one domain."""
+    """A line with the number of passes done out of `total`, their rate, and the step of one domain.
 
-    def __init__(self, total: int) -> None:
+    With `is_plain`, each step is a line of its own instead, on a terminal and elsewhere.
+    """
+
+    def __init__(self, total: int, *, is_plain: bool = False) -> None:
         self._total = total
         self._pace = Pace(total, time.monotonic())
-        self._shown = _can_wipe()
+        self._is_plain = is_plain
+        self._shown = not is_plain and _can_wipe()
         self._painted_at = 0.0
         self._cells = _cells_of(sys.stderr.encoding)
         # Ctrl-C clears the line too, in the thread that may already hold the lock.
@@ -88,6 +92,9 @@ class Progress:
 
     def step(self, domain: Domain, step: str) -> None:
         """Show that `domain` is at `step`. May be called from any thread."""
+        if self._is_plain:
+            with self._lock:
+                click.echo(f"{domain.name}: {step}", err=True)
         if not self._shown:
             return
         with self._lock:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from sslctl.cli.output.progress import Pace
+import pytest
+
+from sslctl.cli.output.progress import Pace, Progress
+from sslctl.rules.model import Domain, Source
 
 
 def test_pace_returns_none_before_the_first_end_and_within_the_first_second() -> None:
@@ -47,3 +50,18 @@ def test_pace_looks_back_further_when_few_passes_end() -> None:
     pace.count(1.0)
     pace.count(501.0)
     assert pace.rate(501.0) == 1 / 500
+
+
+def test_plain_progress_prints_a_line_for_each_step_without_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    domain = Domain(1, "shop.example.com", (), Source.C4, datetime(2026, 11, 23, tzinfo=UTC))
+    with Progress(1, is_plain=True) as progress:
+        progress.step(domain, "querying C4")
+        progress.step(domain, "checking DNS")
+        with progress.done():
+            pass
+    assert capsys.readouterr().err == "shop.example.com: querying C4\nshop.example.com: checking DNS\n"
+    with Progress(1) as progress:
+        progress.step(domain, "querying C4")
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,51 @@
+"""Jobs: real processes of sslctl over the state of a test CDN."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from sslctl.errors import TryLater
+from sslctl.web.jobs import Job, Jobs
+from tests.support.cdn import Cdn
+
+ONE = "one.example.com"
+USER = pwd.getpwuid(os.getuid()).pw_name
+
+
+@pytest.fixture
+def jobs(cdn: Cdn) -> Iterator[Jobs]:
+    with closing(Jobs(cdn.config_path, cdn.clock, most_running=1)) as made:
+        yield made
+
+
+def ended(job: Job) -> int:
+    return job.process.wait(timeout=60)
+
+
+def test_job_runs_a_command_for_a_person_and_keeps_what_it_printed(cdn: Cdn, jobs: Jobs) -> None:
+    assert cdn.sslctl("add", "--no-wait", ONE).exit_code == 0
+    done = jobs.start("delete", [ONE], "--yes", "--keep-on-c4", person="bob")
+    assert (jobs.find(done.id), jobs.running_for(ONE)) == (done, done)
+    assert (ended(done), done.lines(), jobs.running_for(ONE)) == (0, [], None)
+    refused = jobs.start("recheck", [ONE, "--help"], "--force-renew", person="bob", listed=True)
+    # A list cannot smuggle in an option.
+    assert ended(refused) == 2
+    assert "--help" in " ".join(refused.lines())
+    [event] = [
+        event
+        for event in cdn.sslctl("view", ONE, "--json").json["domain"]["events"]
+        if event["kind"] == "deleted"
+    ]
+    assert event["actor"] == f"bob (page of {USER})"
+
+
+def test_jobs_refuse_more_than_the_most_at_once(jobs: Jobs) -> None:
+    first = jobs.start("list", (), person="bob")
+    with pytest.raises(TryLater, match="1 jobs of the page"):
+        jobs.start("list", (), person="bob")
+    assert ended(first) == 0
