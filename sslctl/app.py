@@ -78,6 +78,10 @@ class App:
         self.plain_progress = False
         self.on_wait: Callable[[str], None] = lambda _message: None
 
+    def again(self) -> App:
+        """Return a new `App` with the same configuration file and clock, for another piece of work of this process."""
+        return App(self._config_path, self.clock)
+
     @cached_property
     def config(self) -> Config:
         """The configuration. Raise `ConfigError` if it cannot be used."""

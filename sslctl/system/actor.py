@@ -18,16 +18,22 @@ def describe_actor(via: str = "", person: str = "") -> str:
     If `via` is empty, it is the terminal of standard input, or `script` if that is no terminal. Under sudo, the user is
     `alice as root`. `person` is who acts through the page, which the user runs: `bob (page of alice)`.
     """
+    user = find_user()
+    if person:
+        # The user stays visible: anybody who may run sslctl can claim to act for a person.
+        return f"{person} (page{'' if person == user else f' of {user}'})"
+    return f"{user} ({via or _terminal() or 'script'})"
+
+
+def find_user() -> str:
+    """Return the user of this process; under sudo `alice as root`."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         user = str(os.getuid())
     if os.getuid() == 0 and os.environ.get("SUDO_USER"):
-        user = f"{clean(os.environ['SUDO_USER'], 40)} as {user}"
-    if person:
-        # The user stays visible: anybody who may run sslctl can claim to act for a person.
-        return f"{person} (page{'' if person == user else f' of {user}'})"
-    return f"{user} ({via or _terminal() or 'script'})"
+        return f"{clean(os.environ['SUDO_USER'], 40)} as {user}"
+    return user
 
 
 def _terminal() -> str:

@@ -1,0 +1,109 @@
+"""`sslctl serve`."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from types import FrameType
+
+import click
+
+from sslctl.app import App
+from sslctl.cli.output.stdout import write_line
+from sslctl.cli.signals import handling
+from sslctl.errors import ConfigError
+from sslctl.system.actor import find_user
+
+_DEFAULT_PORT = 8470
+
+
+def _parse_host(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the loopback address `value`, without brackets. Raise `click.BadParameter` for any other."""
+    host = "127.0.0.1" if value == "localhost" else value.strip("[]")
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise click.BadParameter(
+            "is not a loopback address; others reach the page through --socket and a reverse proxy with a login"
+        )
+    return host
+
+
+@click.command("serve")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    callback=_parse_host,
+    help="The loopback address to listen on.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=_DEFAULT_PORT,
+    show_default=True,
+    help="The port to listen on; 0 takes a free one.",
+)
+@click.pass_obj
+def command(app: App, *, host: str, port: int) -> None:
+    """Show the SSL Management page in a browser, until Ctrl-C.
+
+    It listens on a loopback address only, and prints a link with which one browser can enter, once and within 10 minutes. Press
+    Enter for a new one. That session may do everything. Each request is printed on standard error.
+    """
+    with _extra():
+        from sslctl.web.access import Person, Role  # noqa: PLC0415 - needs the extra
+        from sslctl.web.access.local_gate import LocalGate  # noqa: PLC0415 - needs the extra
+        from sslctl.web.server import Listener  # noqa: PLC0415 - needs the extra
+        from sslctl.web.site import make_site  # noqa: PLC0415 - needs the extra
+    _log_requests()
+    with closing(Listener(host, port)) as listener:
+        gate = LocalGate(host, listener.port, Person(find_user(), frozenset(Role)), time.monotonic)
+        site = make_site(app.again, gate)
+
+        def print_url() -> None:
+            write_line(f"Open {gate.make_url()}")
+
+        print_url()
+        if sys.stdin.isatty():
+            write_line("Press Enter for a new link, Ctrl-C to end.")
+            threading.Thread(target=_print_on_enter, args=(print_url,), daemon=True).start()
+        sys.stdout.flush()
+        with handling(_end):
+            listener.serve(site)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_on_enter(print_url: Callable[[], None]) -> None:
+    for _ in sys.stdin:
+        print_url()
+
+
+def _log_requests() -> None:
+    """Print what the page logs on standard error: one line for each request."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log = logging.getLogger("sslctl.web")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(
+            f"the page needs the package {error.name}, which is not installed",
+            hint="run pip install '.[web]' in sslctl's source folder",
+        ) from error
