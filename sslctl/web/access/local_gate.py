@@ -51,7 +51,7 @@ class LocalGate(Guard):
         return self._sessions.find(secret) if secret else None
 
     def explain_unknown(self) -> str:
-        """Return where the URL is found."""
+        """Return what to do without a session."""
         return (
             "You are not logged in, or your session has ended. Open the URL that `sslctl serve` printed in its terminal; press "
             "Enter there for a new one."
