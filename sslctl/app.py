@@ -66,7 +66,7 @@ class App:
         *,
         waiting: Waiting | None = None,
     ) -> None:
-        self._config_path = config_path
+        self.config_path = config_path
         self._waiting = waiting
         self.clock = clock
         self.monotonic: Callable[[], float] = time.monotonic
@@ -80,12 +80,12 @@ class App:
 
     def again(self) -> App:
         """Return a new `App` with the same configuration file and clock, for another piece of work of this process."""
-        return App(self._config_path, self.clock)
+        return App(self.config_path, self.clock)
 
     @cached_property
     def config(self) -> Config:
         """The configuration. Raise `ConfigError` if it cannot be used."""
-        return load(self._config_path, os.environ)
+        return load(self.config_path, os.environ)
 
     @property
     def renewal(self) -> RenewalRule:

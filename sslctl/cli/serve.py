@@ -61,12 +61,13 @@ def command(app: App, *, host: str, port: int) -> None:
     with _extra():
         from sslctl.web.access import Person, Role  # noqa: PLC0415 - needs the extra
         from sslctl.web.access.local_gate import LocalGate  # noqa: PLC0415 - needs the extra
+        from sslctl.web.jobs import Jobs  # noqa: PLC0415 - needs the extra
         from sslctl.web.server import Listener  # noqa: PLC0415 - needs the extra
         from sslctl.web.site import make_site  # noqa: PLC0415 - needs the extra
     _log_requests()
-    with closing(Listener(host, port)) as listener:
+    with closing(Listener(host, port)) as listener, closing(Jobs(app.config_path, app.clock)) as jobs:
         gate = LocalGate(host, listener.port, Person(find_user(), frozenset(Role)), time.monotonic)
-        site = make_site(app.again, gate)
+        site = make_site(app.again, gate, jobs)
 
         def print_url() -> None:
             write_line(f"Open {gate.make_url()}")

@@ -63,11 +63,16 @@ class Jobs:
         self._lock = threading.Lock()
 
     def start(
-        self, action: str, domains: Sequence[str], *options: str, person: str, listed: bool = False
+        self,
+        action: str,
+        domains: Sequence[str],
+        *options: str,
+        person: str,
+        lines: Sequence[str] | None = None,
     ) -> Job:
         """Start the command `action` with `options` for `domains`, on behalf of `person`, and return the job.
 
-        With `listed`, the command reads the domains from a list, as from a file. Raise `TryLater` if `most_running` jobs run.
+        With `lines`, the command reads the domains from these, as from a file. Raise `TryLater` if `most_running` jobs run.
         """
         with self._lock:
             if sum(job.exit_code is None for job in self._jobs.values()) >= self._most_running:
@@ -75,7 +80,7 @@ class Jobs:
                     f"{self._most_running} jobs of the page are running, so no other one was started",
                     hint="wait until one of them has ended",
                 )
-            job = self._start(action, domains, options, person, listed=listed)
+            job = self._start(action, domains, options, person, lines)
             self._jobs[job.id] = job
             self._forget_oldest()
         return job
@@ -99,13 +104,18 @@ class Jobs:
             self._jobs.clear()
 
     def _start(
-        self, action: str, domains: Sequence[str], options: Sequence[str], person: str, *, listed: bool
+        self,
+        action: str,
+        domains: Sequence[str],
+        options: Sequence[str],
+        person: str,
+        lines: Sequence[str] | None,
     ) -> Job:
         config = [] if self._config_path is None else ["--config", str(self._config_path.absolute())]
-        names = ["--from-file", "-"] if listed else ["--", *domains]
+        names = ["--", *domains] if lines is None else ["--from-file", "-"]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the job is shown
         with tempfile.TemporaryFile() as listing:
-            listing.write("".join(f"{name}\n" for name in domains if listed).encode())
+            listing.write("".join(f"{line}\n" for line in lines or ()).encode())
             listing.seek(0)
             process = subprocess.Popen(
                 [sys.executable, "-m", "sslctl", *config, "--progress", "plain", "--page-person", person,

@@ -8,12 +8,15 @@ from flask import Request, g, request
 
 from sslctl.rules.customer_texts import Language
 from sslctl.rules.reasons import Code
-from sslctl.web import reason_texts_en, reason_texts_zh, texts_en, texts_zh
+from sslctl.web import action_texts_en, action_texts_zh, reason_texts_en, reason_texts_zh, texts_en, texts_zh
 
 COOKIE = "sslctl_lang"
 PARAMETER = "lang"
 
-_TEXTS = {Language.EN: texts_en.TEXTS, Language.ZH: texts_zh.TEXTS}
+TEXTS = {
+    Language.EN: {**texts_en.TEXTS, **action_texts_en.TEXTS},
+    Language.ZH: {**texts_zh.TEXTS, **action_texts_zh.TEXTS},
+}
 _LABELS = {Language.EN: reason_texts_en.LABELS, Language.ZH: reason_texts_zh.LABELS}
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
@@ -26,7 +29,7 @@ class Texts:
 
     def __call__(self, key: str, **fields: object) -> str:
         """Return the text `key`. Fields are plain text: the template escapes the whole."""
-        return _TEXTS[self.language][key].format(**fields)
+        return TEXTS[self.language][key].format(**fields)
 
     def number(self, key: str, number: int, **fields: object) -> str:
         """Return the text `key` in its form for `number`."""

@@ -12,20 +12,21 @@ from flask import Flask, Response, request
 from sslctl.app import App
 from sslctl.web import errors, language, running, times
 from sslctl.web.access import Gate
-from sslctl.web.pages import charts, domain, overview
+from sslctl.web.jobs import Jobs
+from sslctl.web.pages import actions, add, charts, domain, download, job, overview
 
 _YEAR = 365 * 86_400
 
 
-def make_site(make_app: Callable[[], App], gate: Gate) -> Flask:
-    """Return the site over the state that each `App` of `make_app` opens, guarded by `gate`.
+def make_site(make_app: Callable[[], App], gate: Gate, jobs: Jobs) -> Flask:
+    """Return the site over the state that each `App` of `make_app` opens, guarded by `gate`. Slow work runs in `jobs`.
 
     A view gets the `App` of its request from `running.request_app`. The gate runs before everything else.
     """
     site = Flask("sslctl.web")
     site.jinja_env.trim_blocks = site.jinja_env.lstrip_blocks = True
     gate.install(site)
-    running.install(site, make_app)
+    running.install(site, make_app, jobs)
     site.after_request(_remember_language)
     version = _version_of_files()
     site.context_processor(
@@ -34,11 +35,12 @@ def make_site(make_app: Callable[[], App], gate: Gate) -> Flask:
             "files_version": version,
             "url_with": url_with,
             "url_without": url_without,
+            "can_leave": "leave" in site.view_functions,
         }
     )
     times.install(site)
     errors.install(site)
-    for page in (overview, domain, charts):
+    for page in (overview, domain, charts, add, actions, download, job):
         site.register_blueprint(page.blueprint)
     return site
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,8 @@ from sslctl.rules.remarks import Remarks
 from sslctl.rules.snoozing import make_snooze
 from sslctl.store.interface import Store
 from sslctl.web.access import Gate, Person, Role
+from sslctl.web.access.limits import Limiter
+from sslctl.web.jobs import Jobs
 from sslctl.web.site import make_site
 from tests.support.fakes import START, Clock
 from tests.support.store_cases import issue, serve
@@ -47,14 +50,16 @@ class OpenGate:
 
     def __init__(self, *roles: Role) -> None:
         self._person = Person("tester", frozenset(roles or Role))
+        self._limiter = Limiter(time.monotonic)
 
     def install(self, site: Flask) -> None:
         """Let everybody in."""
 
         def enter() -> None:
-            g.person = self._person
+            g.person, g.limiter = self._person, self._limiter
 
         site.before_request(enter)
+        site.jinja_env.globals["csrf_token"] = lambda: "csrf"
 
 
 def write_config(folder: Path) -> Path:
@@ -67,7 +72,7 @@ def write_config(folder: Path) -> Path:
 def site_over(folder: Path, clock: Clock, gate: Gate | None = None) -> Flask:
     """Return the site over the state in `folder`."""
     config = write_config(folder)
-    site = make_site(lambda: App(config, clock), gate or OpenGate())
+    site = make_site(lambda: App(config, clock), gate or OpenGate(), Jobs(config, clock))
     site.testing = True
     return site
 

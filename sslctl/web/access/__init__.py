@@ -37,8 +37,9 @@ class Gate(Protocol):
     """The guard of a site."""
 
     def install(self, site: Flask) -> None:
-        """Let only guarded requests reach the views of `site`, with `flask.g.person` set, and set headers of responses.
+        """Let only guarded requests reach the views of `site`, and set headers of responses.
 
+        For a view, `flask.g.person` and `flask.g.limiter` are set.
         A template writes `{{ csrf_token() }}` into the hidden field `csrf_token` of each form that is sent by POST.
         """
 

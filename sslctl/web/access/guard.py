@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 from flask import Flask, Response, abort, g, request
 
 from sslctl.text import clean
+from sslctl.web.access import Person
 from sslctl.web.access.limits import Limited, Limiter
 from sslctl.web.access.sessions import Session
 
@@ -133,8 +134,8 @@ def limited(kind: Limited) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
     def decorate(view: Callable[_P, _T]) -> Callable[_P, _T]:
         @wraps(view)
         def counted(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            session: Session | None = g.session
-            _take(kind, "" if session is None else session.person.name)
+            person: Person | None = g.get("person")
+            _take(kind, "" if person is None else person.name)
             return view(*args, **kwargs)
 
         return counted

@@ -20,7 +20,7 @@ from sslctl.web.cards import make_cards
 from sslctl.web.errors import error_page
 from sslctl.web.facts import certificate_facts, describe_version, domain_facts
 from sslctl.web.language import request_texts
-from sslctl.web.running import request_app
+from sslctl.web.running import request_app, server_jobs
 from sslctl.web.similar_names import find_similar
 from sslctl.web.url_query import read_number
 
@@ -67,6 +67,7 @@ def _page(app: App, found: Domain) -> str | tuple[str, int]:
         "domain.html",
         now=now,
         domain=found,
+        job=server_jobs().running_for(found.name),
         status=derive_status(found, now).status,
         alias=alias if alias in found.sans else "",
         cards=make_cards(found, now, request_texts()),

@@ -1,4 +1,5 @@
-// The page works without this script. It adds two things: results that follow the typing, and copy buttons.
+// The page works without this script. It adds three things: results that follow the typing, jobs that are followed without loading the
+// page again, and copy buttons.
 "use strict";
 
 const WAIT_MS = 250;
@@ -69,7 +70,26 @@ async function copy(button) {
   }, 2000);
 }
 
+async function followJob(part) {
+  try {
+    const response = await fetch(window.location.href, { credentials: "same-origin" });
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const fresh = page.getElementById(part.id);
+    if (!fresh) {
+      window.location.reload();
+      return;
+    }
+    const isNews = fresh.querySelectorAll(".steps li").length !== part.querySelectorAll(".steps li").length;
+    if (isNews || !fresh.dataset.follow) part.replaceWith(fresh);
+    if (fresh.dataset.follow) window.setTimeout(followJob, fresh.dataset.follow, isNews ? fresh : part);
+  } catch {
+    // No connection for now.
+    window.setTimeout(followJob, part.dataset.follow, part);
+  }
+}
+
 document.querySelectorAll("form[data-live]").forEach(followTyping);
+document.querySelectorAll("[data-follow]").forEach((part) => window.setTimeout(followJob, part.dataset.follow, part));
 
 // The clipboard needs HTTPS or a loopback address: elsewhere the buttons stay hidden, and the text can be selected.
 if (navigator.clipboard) {

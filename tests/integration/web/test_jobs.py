@@ -32,7 +32,7 @@ def test_job_runs_a_command_for_a_person_and_keeps_what_it_printed(cdn: Cdn, job
     done = jobs.start("delete", [ONE], "--yes", "--keep-on-c4", person="bob")
     assert (jobs.find(done.id), jobs.running_for(ONE)) == (done, done)
     assert (ended(done), done.lines(), jobs.running_for(ONE)) == (0, [], None)
-    refused = jobs.start("recheck", [ONE, "--help"], "--force-renew", person="bob", listed=True)
+    refused = jobs.start("recheck", [ONE], "--force-renew", person="bob", lines=[ONE, "--help"])
     # A list cannot smuggle in an option.
     assert ended(refused) == 2
     assert "--help" in " ".join(refused.lines())

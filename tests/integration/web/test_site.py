@@ -40,7 +40,7 @@ def _check_markup(page: Page) -> None:
         for key in ("href", "src", "action"):
             assert each.attributes.get(key, "/").startswith(("/", "#", "https://ca.example/"))
     labels = {each.attributes["for"] for each in page.find("label")}
-    for tag in ("input", "select"):
+    for tag in ("input", "select", "textarea"):
         for each in page.find(tag):
             assert each.attributes.get("type") == "hidden" or each.attributes["id"] in labels
     levels = [int(each.tag[1]) for each in page.elements if re.fullmatch("h[1-6]", each.tag)]

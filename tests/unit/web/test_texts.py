@@ -11,8 +11,8 @@ import pytest
 from sslctl.rules.customer_texts import Language
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.singapore import format_duration
-from sslctl.web import reason_texts_en, reason_texts_zh, texts_en, texts_zh
-from sslctl.web.language import Texts
+from sslctl.web import reason_texts_en, reason_texts_zh
+from sslctl.web.language import TEXTS, Texts
 from tests.support import ROOT
 
 
@@ -21,10 +21,10 @@ def _fields(text: str) -> set[str]:
 
 
 def test_languages_have_the_same_keys_with_the_same_fields() -> None:
-    assert list(texts_en.TEXTS) == list(texts_zh.TEXTS)
-    for key, text in texts_en.TEXTS.items():
+    assert list(TEXTS[Language.EN]) == list(TEXTS[Language.ZH])
+    for key, text in TEXTS[Language.EN].items():
         may_differ = {"number"} if key.endswith(".one") else set[str]()
-        assert _fields(text) ^ _fields(texts_zh.TEXTS[key]) <= may_differ, key
+        assert _fields(text) ^ _fields(TEXTS[Language.ZH][key]) <= may_differ, key
 
 
 def test_every_code_has_a_label_and_a_next_step_in_each_language() -> None:
@@ -44,11 +44,9 @@ def test_commands_and_settings_in_next_steps_are_the_same_in_both_languages() ->
 def test_every_key_in_a_template_or_module_exists_and_every_key_is_used() -> None:
     web = ROOT / "sslctl" / "web"
     sources = "".join(
-        path.read_text()
-        for path in [*web.rglob("*.html"), *web.rglob("*.py")]
-        if not path.name.startswith("texts_")
+        path.read_text() for path in [*web.rglob("*.html"), *web.rglob("*.py")] if "texts_" not in path.name
     )
-    keys = {key.removesuffix(".one").removesuffix(".many") for key in texts_en.TEXTS}
+    keys = {key.removesuffix(".one").removesuffix(".many") for key in TEXTS[Language.EN]}
     used = set(re.findall(r"""["']([a-z]+(?:\.[a-z_0-9]+)?)["']""", sources))
     prefixes = set(re.findall(r"""f?["']([a-z]+(?:\.[a-z_]+)?[._])(?:["'] ~|\{)""", sources))
     unused = {key for key in keys if key not in used and not any(map(key.startswith, prefixes))}

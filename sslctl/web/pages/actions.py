@@ -1,0 +1,120 @@
+"""What a person does with one domain: recheck, delete, note, assign, snooze, and record the customer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, time
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from sslctl.errors import BadInput
+from sslctl.fleet import remarks
+from sslctl.rules import names
+from sslctl.rules.model import Domain
+from sslctl.rules.remarks import Remarks, read_assignee, read_customer, read_note
+from sslctl.rules.singapore import SGT
+from sslctl.rules.snoozing import make_snooze, require_end
+from sslctl.web.access import Role, require
+from sslctl.web.language import request_texts
+from sslctl.web.running import request_app, start_job
+
+blueprint = Blueprint("actions", __name__, url_prefix="/domains/<name>")
+
+
+@blueprint.post("/recheck")
+@require(Role.OPERATOR)
+def recheck(name: str) -> Response:
+    """Start a job that checks the domain, and lead to it."""
+    return _lead_to_job("recheck", _managed(name))
+
+
+@blueprint.get("/delete")
+@require(Role.OPERATOR)
+def ask_delete(name: str) -> str:
+    """Return the page on which a deletion is confirmed."""
+    return _render_delete(_managed(name))
+
+
+@blueprint.post("/delete")
+@require(Role.OPERATOR)
+def delete(name: str) -> Response | tuple[str, int]:
+    """Start a job that deletes the domain if its name was typed, and lead to it."""
+    domain = _managed(name)
+    try:
+        typed = names.normalise(request.form.get("typed", "").strip())
+    except BadInput:
+        typed = ""
+    if typed != domain.name:
+        return _render_delete(domain, request_texts()("delete.mistyped", name=domain.name)), 400
+    options = ("--yes", "--keep-on-c4") if request.form.get("keep") else ("--yes",)
+    return _lead_to_job("delete", domain, *options)
+
+
+@blueprint.post("/note")
+@require(Role.OPERATOR)
+def note(name: str) -> Response:
+    """Record the note of the form; an empty one removes it."""
+    text = read_note(request.form.get("value", ""))
+    return _record(name, lambda domain: replace(domain.remarks, note=text))
+
+
+@blueprint.post("/assign")
+@require(Role.OPERATOR)
+def assign(name: str) -> Response:
+    """Record who takes care of the domain; an empty name is nobody."""
+    assignee = read_assignee(request.form.get("value", ""))
+    return _record(name, lambda domain: replace(domain.remarks, assignee=assignee))
+
+
+@blueprint.post("/customer")
+@require(Role.OPERATOR)
+def customer(name: str) -> Response:
+    """Record whose domain it is; an empty name removes what was recorded."""
+    recorded = read_customer(request.form.get("value", ""))
+    return _record(name, lambda domain: replace(domain.remarks, customer=recorded))
+
+
+@blueprint.post("/snooze")
+@require(Role.OPERATOR)
+def snooze(name: str) -> Response:
+    """Snooze the domain until midnight in Singapore at the start of the chosen day; without one, end its snooze."""
+    now, chosen = request_app().clock(), request.form.get("until", "")
+    if not chosen or request.form.get("clear"):
+        return _record(name, lambda domain: replace(domain.remarks, snooze=None))
+    until = _read_day(chosen)
+    require_end(until, now)
+    return _record(name, lambda domain: replace(domain.remarks, snooze=make_snooze(domain, until, now)))
+
+
+def _read_day(text: str) -> datetime:
+    """Return midnight in Singapore at the start of the day `text` (ISO 8601). Raise `BadInput` if it is none."""
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), SGT)
+    except ValueError as error:
+        raise BadInput(request_texts()("snooze.no_day")) from error
+
+
+def _managed(name: str) -> Domain:
+    return request_app().store.domain(names.normalise(name))
+
+
+def _record(name: str, change: Callable[[Domain], Remarks]) -> Response:
+    """Record the remarks that `change` returns, and lead back to the domain. Raise the error if they are refused."""
+    app = request_app()
+    app.only_reads = False
+    domain = _managed(name)
+    errors = remarks.record(app.store, [domain], change)
+    if errors:
+        raise errors[domain.name]
+    return redirect(url_for("domain.domain", name=domain.name), 303)
+
+
+def _lead_to_job(action: str, domain: Domain, *options: str) -> Response:
+    job = start_job(action, [domain.name], *options)
+    return redirect(url_for("job.job", job_id=job.id), 303)
+
+
+def _render_delete(domain: Domain, problem: str = "") -> str:
+    return render_template("delete.html", domain=domain, problem=problem)

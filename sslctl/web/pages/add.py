@@ -1,0 +1,68 @@
+"""The form that adds domains."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
+
+from sslctl.errors import BadInput, SslctlError
+from sslctl.rules import names
+from sslctl.rules.remarks import read_customer
+from sslctl.web.access import Role, require
+from sslctl.web.errors import status_of
+from sslctl.web.language import request_texts
+from sslctl.web.running import request_app, start_job
+
+blueprint = Blueprint("add", __name__)
+
+MOST_DOMAINS = 1000
+"""The most domains in one form. `sslctl add --from-file` takes longer lists."""
+
+_SEPARATORS = re.compile(r"[\s,;]+")
+
+
+@blueprint.get("/add")
+@require(Role.OPERATOR)
+def form() -> str:
+    """Return the empty form."""
+    return _render(request.args)
+
+
+@blueprint.post("/add")
+@require(Role.OPERATOR)
+def add() -> Response | tuple[str, int]:
+    """Start a job that adds the domains of the form, and lead to it."""
+    try:
+        domains = _read_names(request.form.get("domains", ""))
+        sans = _read_names(request.form.get("sans", ""))
+        customer = read_customer(request.form.get("customer", ""))
+        if not domains:
+            raise BadInput(request_texts()("add.no_domain"))
+        if sans and len(domains) > 1:
+            raise BadInput(request_texts()("add.sans_of_one"))
+        if request.form.get("replace") and len(domains) > 1:
+            raise BadInput(request_texts()("add.replace_one"))
+        if len(domains) > MOST_DOMAINS:
+            raise BadInput(request_texts()("add.too_many", most=f"{MOST_DOMAINS:,}"))
+        names.require_few((*domains, *sans) if sans else (), request_app().config.acme.profile)
+        options = ("--customer", customer) if customer else ()
+        if request.form.get("replace"):
+            job = start_job("add", domains, *options, *(f"--san={san}" for san in sans))
+        else:
+            # A name out of a list is no consent to replace the certificate that C4 has now (`sslctl add --help`).
+            job = start_job("add", domains, *options, lines=[" ".join((name, *sans)) for name in domains])
+    except SslctlError as error:
+        return _render(request.form, error), status_of(error)
+    return redirect(url_for("job.job", job_id=job.id), 303)
+
+
+def _read_names(text: str) -> list[str]:
+    """Return the normalised names in `text`, each once, in order. Raise `BadInput` if one is no name of a domain."""
+    return list(dict.fromkeys(names.normalise(each) for each in _SEPARATORS.split(text) if each))
+
+
+def _render(form: MultiDict[str, str], problem: SslctlError | None = None) -> str:
+    return render_template("add.html", problem=problem, most=MOST_DOMAINS, form=form)
