@@ -15,7 +15,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 # Packages whose name differs from that of the module.
-MODULES = {"dnspython": "dns", "pytest-xdist": "xdist", "python-dateutil": "dateutil", "pyyaml": "yaml"}
+MODULES = {
+    "axe-playwright-python": "axe_playwright_python",
+    "dnspython": "dns",
+    "pytest-xdist": "xdist",
+    "python-dateutil": "dateutil",
+    "pyyaml": "yaml",
+}
 # Programs, and stubs for mypy: used, and never imported.
 TOOLS = {"import-linter", "mypy", "ruff"}
 STUBS = "types-"
