@@ -39,13 +39,13 @@ def error_page(status: int, message: str, hint: str = "", similar: Sequence[str]
     return page, status
 
 
-def _status_of(error: SslctlError) -> int:
+def status_of(error: SslctlError) -> int:
     """Return the HTTP status for an error of the core."""
     return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), _UNAVAILABLE)
 
 
 def _show_core_error(error: SslctlError) -> tuple[str, int]:
-    return error_page(_status_of(error), error.message, error.hint or "")
+    return error_page(status_of(error), error.message, error.hint or "")
 
 
 def _show_http_error(error: HTTPException) -> Response | HTTPException:
