@@ -9,15 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from sslctl.app import App
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.signals import handling
 from sslctl.errors import ConfigError
 from sslctl.system.actor import find_user
+from sslctl.text import clean
 
 _DEFAULT_PORT = 8470
 
@@ -51,21 +55,66 @@ def _parse_host(_context: click.Context, _parameter: click.Parameter, value: str
     show_default=True,
     help="The port to listen on; 0 takes a free one.",
 )
-@click.pass_obj
-def command(app: App, *, host: str, port: int) -> None:
+@click.option(
+    "--socket",
+    "socket_path",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Listen on this Unix socket instead, behind a reverse proxy with a login ([web] in the configuration, docs/page.md).",
+)
+@click.pass_context
+def command(context: click.Context, *, host: str, port: int, socket_path: Path | None) -> None:
     """Show the SSL Management page in a browser, until Ctrl-C.
 
     It listens on a loopback address only, and prints a link with which one browser can enter, once and within 10 minutes. Press
     Enter for a new one. That session may do everything. Each request is printed on standard error.
+
+    With --socket a reverse proxy names the person of each request, and [web] says what that person may do.
     """
+    _log_requests()
+    if socket_path is None:
+        _serve_locally(context.obj, host, port)
+        return
+    if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("host", "port")):
+        raise click.UsageError("--socket goes without --host and --port")
+    _serve_proxy(context.obj, socket_path.absolute())
+
+
+def _serve_proxy(app: App, path: Path) -> None:
+    with _extra():
+        from sslctl.web.access.proxy_gate import ProxyGate  # noqa: PLC0415 - needs the extra
+        from sslctl.web.jobs import Jobs  # noqa: PLC0415 - needs the extra
+        from sslctl.web.listeners import UnixListener  # noqa: PLC0415 - needs the extra
+        from sslctl.web.server import serve  # noqa: PLC0415 - needs the extra
+        from sslctl.web.site import make_site  # noqa: PLC0415 - needs the extra
+    section = app.config.web
+    gate = ProxyGate(section, time.monotonic)
+    with (
+        closing(UnixListener(path, section.socket_group)) as listener,
+        closing(Jobs(app.config_path, app.clock)) as jobs,
+    ):
+        write_line(f"The page {section.public_url} listens on {clean(path)}")
+        sys.stdout.flush()
+        with handling(_end):
+            serve(
+                make_site(app.again, gate, jobs),
+                listener.socket,
+                scheme=urlsplit(section.public_url).scheme,
+                trusted_headers=[
+                    header for header in (section.person_header, section.groups_header) if header
+                ],
+            )
+
+
+def _serve_locally(app: App, host: str, port: int) -> None:
     with _extra():
         from sslctl.web.access import Person, Role  # noqa: PLC0415 - needs the extra
         from sslctl.web.access.local_gate import LocalGate  # noqa: PLC0415 - needs the extra
         from sslctl.web.jobs import Jobs  # noqa: PLC0415 - needs the extra
-        from sslctl.web.server import Listener  # noqa: PLC0415 - needs the extra
+        from sslctl.web.listeners import TcpListener  # noqa: PLC0415 - needs the extra
+        from sslctl.web.server import serve  # noqa: PLC0415 - needs the extra
         from sslctl.web.site import make_site  # noqa: PLC0415 - needs the extra
-    _log_requests()
-    with closing(Listener(host, port)) as listener, closing(Jobs(app.config_path, app.clock)) as jobs:
+    with closing(TcpListener(host, port)) as listener, closing(Jobs(app.config_path, app.clock)) as jobs:
         gate = LocalGate(host, listener.port, Person(find_user(), frozenset(Role)), time.monotonic)
         site = make_site(app.again, gate, jobs)
 
@@ -78,7 +127,7 @@ def command(app: App, *, host: str, port: int) -> None:
             threading.Thread(target=_print_on_enter, args=(print_url,), daemon=True).start()
         sys.stdout.flush()
         with handling(_end):
-            listener.serve(site)
+            serve(site, listener.socket)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from sslctl.config import values as read
+from sslctl.config import web
 from sslctl.config.file import ConfigFile, open_file
+from sslctl.config.routes import RouteSection, read_routes
 from sslctl.errors import ConfigError
 from sslctl.rules.limits import RENEWABLE_FOR, Limits, for_directory, limit_of
-from sslctl.rules.reasons import Owner, Status
+from sslctl.rules.reasons import Status
 from sslctl.text import clean
 
 
@@ -148,24 +150,6 @@ class RenewalSection:
 
 
 @dataclass(frozen=True, slots=True)
-class RouteSection:
-    """A `[[notify.route]]`: messages about domains of `customers` for which one of `owners` must act go to other URLs.
-
-    `urls_file` has these URLs. An empty tuple restricts nothing; one of both names something.
-    """
-
-    owners: tuple[str, ...]
-    customers: tuple[str, ...]
-    urls_file: Path
-
-    @property
-    def key(self) -> str:
-        """The owners and customers as text: it identifies the route, also after others were added or moved."""
-        parts = {"owners": self.owners, "customers": self.customers}
-        return " ".join(f"{name}={','.join(sorted(set(words)))}" for name, words in parts.items() if words)
-
-
-@dataclass(frozen=True, slots=True)
 class NotifySection:
     """Whom sslctl notifies, and when. The URLs are secrets, and no repr shows them.
 
@@ -210,6 +194,7 @@ class Config:
     renewal: RenewalSection = field(default_factory=RenewalSection)
     notify: NotifySection = field(default_factory=NotifySection)
     safety: SafetySection = field(default_factory=SafetySection)
+    web: web.WebSection = field(default_factory=web.WebSection)
     path: Path | None = None
 
     @property
@@ -222,27 +207,6 @@ class Config:
             renewable_for=timedelta(days=self.limits.renewal_days),
             **{name: limit_of(text) for name, text in configured.items()},
         )
-
-
-def _routes(value: object) -> tuple[RouteSection, ...]:
-    """Read the array of tables `[[notify.route]]`."""
-    read_owners, read_customers = read.many(read.choice(*Owner)), read.many(read.customer)
-    routes: list[RouteSection] = []
-    for number, table in enumerate(read.tables(value, ("owners", "customers", "urls_file")), 1):
-        try:
-            route = RouteSection(
-                read_owners(table.get("owners", [])),
-                read_customers(table.get("customers", [])),
-                read.path(table.get("urls_file")),
-            )
-        except ValueError as error:
-            raise ValueError(f"{number}: owners, customers or urls_file {error}") from None
-        if not route.key:
-            raise ValueError(f"{number} must name owners or customers")
-        if route.key in {each.key for each in routes}:
-            raise ValueError(f"{number} names the same owners and customers as an earlier one")
-        routes.append(route)
-    return tuple(routes)
 
 
 _READ: dict[str, Callable[[object], object]] = {
@@ -290,10 +254,11 @@ _READ: dict[str, Callable[[object], object]] = {
     "notify.ping_url": read.ping_url,
     "notify.statuses": read.many(read.choice(*(status for status in Status if status is not Status.SUCCESS))),
     "notify.repeat_hours": read.hours,
-    "notify.route": _routes,
+    "notify.route": read_routes,
     "safety.max_suspicions": read.integer(0, 10_000_000),
     "safety.max_suspicions_percent": read.percent,
     "safety.trusted_roots": read.optional_path,
+    **{f"web.{key}": reader for key, reader in web.READ.items()},
 }
 """The reader of each key. A new key needs a field with its default above, and a line here."""
 

@@ -176,7 +176,7 @@ def directory_url(value: object) -> str:
 
 
 def base_url(value: object) -> str:
-    """Read the base URL of C4's resources; may be empty."""
+    """Read a URL to which paths are added; may be empty."""
     return "" if value == "" else _url(value, query=False)
 
 
@@ -202,7 +202,7 @@ def email(value: object) -> str:
 
 
 def token(value: object) -> str:
-    """Read a word that is passed on to the CA; may be empty."""
+    """Read a word, such as a profile of the CA or a group of the system; may be empty."""
     text = _text(value)
     if text and not _TOKEN.fullmatch(text):
         raise ValueError("must be letters, digits, '.', '_' and '-', or empty")

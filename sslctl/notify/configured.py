@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sslctl.config.settings import NotifySection, RouteSection
+from sslctl.config.routes import RouteSection
+from sslctl.config.settings import NotifySection
 from sslctl.errors import ConfigError
 from sslctl.notify import Notifier, Route, UnusableRoute
 from sslctl.notify.sender import AppriseNotifier

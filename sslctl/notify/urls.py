@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sslctl.config.routes import RouteSection
 from sslctl.config.secret_file import read_secret
-from sslctl.config.settings import NotifySection, RouteSection
+from sslctl.config.settings import NotifySection
 from sslctl.config.values import notify_url
 from sslctl.errors import ConfigError
 from sslctl.text import clean

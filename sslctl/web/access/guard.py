@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hmac
 import logging
+import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
+from http import HTTPStatus
 from typing import ParamSpec, TypeVar
 
-from flask import Flask, Response, abort, g, request
+from flask import Flask, Response, abort, g, has_request_context, request
 
 from sslctl.text import clean
-from sslctl.web.access import Person
+from sslctl.web.access import Person, Role
+from sslctl.web.access.headers import response_headers
 from sslctl.web.access.limits import Limited, Limiter
 from sslctl.web.access.sessions import Session
 
@@ -30,19 +33,9 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MOST_BYTES = 1024 * 1024
 _CSRF_FIELD, _CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 _LONGEST_PATH = 300
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    # With no-referrer, browsers send `Origin: null` with a form (Fetch, "append a request Origin header").
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "X-Robots-Tag": "noindex",
-}
+_LONGEST_LINE = 1000
+_ID_BYTES = 4
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +45,13 @@ class Address:
     scheme: str
     hosts: frozenset[str]
 
-    @property
-    def origins(self) -> frozenset[str]:
-        """The values that the header Origin of the site's own pages has (RFC 6454, section 6.1)."""
-        return frozenset(f"{self.scheme}://{host}" for host in self.hosts)
+    @classmethod
+    def of(cls, scheme: str, hostname: str, port: int | None) -> Address:
+        """Return the address of `hostname`. Browsers leave out the usual port of `scheme` (RFC 9110, section 4.2.3)."""
+        host = f"[{hostname}]" if ":" in hostname else hostname
+        usual = _USUAL_PORTS[scheme]
+        with_port = f"{host}:{port or usual}"
+        return cls(scheme, frozenset({host, with_port} if port in (None, usual) else {with_port}))
 
 
 class Guard(ABC):
@@ -74,6 +70,8 @@ class Guard(ABC):
         site.before_request(self._admit)
         site.after_request(self._finish)
         site.jinja_env.globals["csrf_token"] = _csrf_token
+        # Flask logs an error of a view with the path of the request, which may have line breaks.
+        site.logger.addFilter(_clean_record)
 
     @abstractmethod
     def find_session(self) -> Session | None:
@@ -86,6 +84,7 @@ class Guard(ABC):
     def _admit(self) -> None:
         """End the request with an error unless it may reach its view."""
         g.began = time.monotonic()
+        g.request_id = secrets.token_hex(_ID_BYTES)
         g.limiter = self._limiter
         if request.host.lower() not in self._address.hosts:
             abort(421, description="This server does not serve that host.")
@@ -99,27 +98,29 @@ class Guard(ABC):
             return
         if session is None:
             abort(401, description=self.explain_unknown())
+        if Role.VIEWER not in session.person.roles:
+            abort(403, description="You may not see this page. Its operator decides who may.")
         if not is_safe:
             _require_csrf_token(session)
-            _take(Limited.CHANGE, session.person.name)
+            count(Limited.CHANGE)
 
     def _require_own_origin(self) -> None:
         """End a request that changes something with 403 if a page of another site may have sent it.
 
-        Browsers send the header Origin with every form, and other programs can.
+        Browsers send the header Origin with every form (RFC 6454), and other programs can. It must be that of the host of this
+        request: on a loopback address another user's server may have another of the hosts.
         """
-        if request.headers.get("Origin") not in self._address.origins:
+        if request.headers.get("Origin") != f"{self._address.scheme}://{request.host.lower()}":
             abort(403, description="The request did not come from a page of this server.")
         if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             abort(403, description="The request did not come from a page of this server.")
 
     def _finish(self, response: Response) -> Response:
         """Set the headers of `response`, and log the request: its path without the query, since that may have a token."""
-        response.headers.update(_HEADERS)
-        if self._address.scheme == "https":
-            response.headers["Strict-Transport-Security"] = "max-age=63072000"
-        # A browser asks each time whether a static file has changed; everything else is stored nowhere.
-        response.headers["Cache-Control"] = "no-cache" if request.endpoint == "static" else "no-store"
+        is_static = request.endpoint == "static" and response.status_code < HTTPStatus.BAD_REQUEST
+        response.headers.update(response_headers(self._address.scheme, may_cache=is_static))
+        # A person who reports an error can name it; the lines of the log about it begin with it.
+        response.headers["X-Request-Id"] = g.get("request_id", "-")
         session: Session | None = g.get("session")
         person = "-" if session is None else session.person.name
         milliseconds = round(1000 * (time.monotonic() - g.get("began", time.monotonic())))
@@ -134,8 +135,7 @@ def limited(kind: Limited) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
     def decorate(view: Callable[_P, _T]) -> Callable[_P, _T]:
         @wraps(view)
         def counted(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            person: Person | None = g.get("person")
-            _take(kind, "" if person is None else person.name)
+            count(kind)
             return view(*args, **kwargs)
 
         return counted
@@ -143,9 +143,11 @@ def limited(kind: Limited) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
     return decorate
 
 
-def _take(kind: Limited, person: str) -> None:
+def count(kind: Limited) -> None:
+    """Count one more of `kind` by the person of the request, and end it with 429 if that is too many."""
+    person: Person | None = g.get("person")
     limiter: Limiter = g.limiter
-    wait = limiter.take(kind, person)
+    wait = limiter.take(kind, "" if person is None else person.name)
     if wait:
         response = Response(f"Too many requests. Try again in {wait} seconds.\n", 429, mimetype="text/plain")
         response.headers["Retry-After"] = str(wait)
@@ -158,6 +160,13 @@ def _require_csrf_token(session: Session) -> None:
         abort(403, description="The form is too old. Open the page again, and repeat what you did.")
 
 
+def _clean_record(record: logging.LogRecord) -> bool:
+    """Write the id of the request before the message of `record`, and remove line breaks and other control characters."""
+    request_id = g.get("request_id", "-") if has_request_context() else "-"
+    record.msg, record.args = f"{request_id} {clean(record.getMessage(), _LONGEST_LINE)}", ()
+    return True
+
+
 def _csrf_token() -> str:
-    session: Session | None = g.session
+    session: Session | None = g.get("session")
     return "" if session is None else session.csrf_token

@@ -24,7 +24,7 @@ class Limited(Enum):
     """What is limited, with its rate."""
 
     ENTER = Rate(10, 6)
-    """Tries to enter with a one-time token, of everybody together."""
+    """Tries to enter with a void one-time token, of everybody together."""
     CHANGE = Rate(60, 1)
     """Requests that change something, of one person."""
     KEYS = Rate(20, 15)

@@ -9,7 +9,7 @@ from flask import Flask, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from sslctl.web.access import Person
-from sslctl.web.access.guard import Address, Guard, limited
+from sslctl.web.access.guard import Address, Guard, count
 from sslctl.web.access.limits import Limited, Limiter
 from sslctl.web.access.sessions import LONGEST_SECONDS, Session, Sessions
 
@@ -22,9 +22,10 @@ class LocalGate(Guard):
     """
 
     def __init__(self, host: str, port: int, person: Person, monotonic: Callable[[], float]) -> None:
-        names = {f"[{host}]" if ":" in host else host, "localhost", "127.0.0.1", "[::1]"}
+        names = {host, "localhost", "127.0.0.1", "::1"}
+        hosts = frozenset(each for name in names for each in Address.of("http", name, port).hosts)
         super().__init__(
-            Address("http", frozenset(f"{name}:{port}" for name in names)),
+            Address("http", hosts),
             Limiter(monotonic),
             open_endpoints=("static", "enter", "begin"),
         )
@@ -42,7 +43,7 @@ class LocalGate(Guard):
         """Guard `site`, and add the views with which a session begins and ends."""
         super().install(site)
         site.add_url_rule("/enter", "enter", self._show_enter, methods=["GET"])
-        site.add_url_rule("/enter", "begin", limited(Limited.ENTER)(self._enter), methods=["POST"])
+        site.add_url_rule("/enter", "begin", self._enter, methods=["POST"])
         site.add_url_rule("/leave", "leave", self._leave, methods=["POST"])
 
     def find_session(self) -> Session | None:
@@ -64,6 +65,8 @@ class LocalGate(Guard):
     def _enter(self) -> Response | tuple[str, int]:
         secret = self._sessions.begin(request.form.get("token", ""), self._person)
         if secret is None:
+            # Only failures are counted, so that another user of this machine cannot keep the right person out.
+            count(Limited.ENTER)
             return render_template("enter.html", token="", is_void=True), 403
         response = redirect("/", 303)
         response.set_cookie(
