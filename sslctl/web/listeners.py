@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sslctl.errors import Busy, ConfigError
-from sslctl.system.ownership import find_intruder
+from sslctl.system.ownership import can_others_change, find_intruder
 from sslctl.text import clean
 
 _SOCKET_MODE = 0o660
@@ -88,11 +88,18 @@ class UnixListener:
                 self._path.unlink()
 
     def _require_own_folder(self) -> None:
-        intruder = find_intruder(self._path.parent)
+        folder = self._path.parent
+        intruder = find_intruder(folder)
         if intruder is not None:
             raise ConfigError(
                 f"{self._shown}: no socket is made there: {clean(intruder.problem)}",
                 hint=clean(intruder.cure),
+            )
+        if can_others_change(folder.stat()):
+            # Such as /tmp: others could listen there while this server does not run.
+            raise ConfigError(
+                f"{self._shown}: no socket is made there: others can create files in {clean(folder)}",
+                hint="choose a folder in which only root or the user of sslctl can write",
             )
 
     def _remove_left_over(self) -> None:
