@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
@@ -21,6 +20,7 @@ from sslctl.cli.output.stdout import write_line
 from sslctl.cli.signals import handling
 from sslctl.errors import ConfigError
 from sslctl.system.actor import find_user
+from sslctl.system.readiness import notify_ready
 from sslctl.text import clean
 
 _DEFAULT_PORT = 8470
@@ -93,17 +93,12 @@ def _serve_proxy(app: App, path: Path) -> None:
         closing(UnixListener(path, section.socket_group)) as listener,
         closing(Jobs(app.config_path, app.clock)) as jobs,
     ):
+        site = make_site(app.again, gate, jobs)
         write_line(f"The page {section.public_url} listens on {clean(path)}")
         sys.stdout.flush()
         with handling(_end):
-            serve(
-                make_site(app.again, gate, jobs),
-                listener.socket,
-                scheme=urlsplit(section.public_url).scheme,
-                trusted_headers=[
-                    header for header in (section.person_header, section.groups_header) if header
-                ],
-            )
+            notify_ready()
+            serve(site, listener.socket, scheme=gate.scheme, trusted_headers=gate.trusted_headers)
 
 
 def _serve_locally(app: App, host: str, port: int) -> None:

@@ -117,6 +117,11 @@ class Machine:
             timeout=_PATIENCE,
         )
 
+    @property
+    def python(self) -> str:
+        """The path of Python on the machine."""
+        return f"/opt/python/bin/python{_VERSION}"
+
     def sslctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command as an operator does: `sudo -u sslctl sslctl ...`."""
         return self.run("setpriv", *OPERATOR, "sslctl", *arguments)
@@ -156,7 +161,7 @@ class Machine:
             f" && sed 's#^ExecStart=.*#ExecStart=/opt/try#' {units}/sslctl.service > /run/systemd/system/try.service"
             " && chmod 755 /opt/try && systemctl daemon-reload && systemctl start try.service; cat /run/try"
         )
-        self.run("sh", "-c", f"cat > /opt/try <<'E'\n#!/opt/python/bin/python{_VERSION}\n{program}E")
+        self.run("sh", "-c", f"cat > /opt/try <<'E'\n#!{self.python}\n{program}E")
         return self.run("sh", "-c", script).stdout
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:

@@ -28,10 +28,10 @@ SECTION = WebSection(
 )
 
 
-def make_site() -> Flask:
+def make_site(gate: ProxyGate) -> Flask:
     """Return a site that shows who asks, by which scheme, and answers a form."""
     site = Flask("sslctl.web")
-    ProxyGate(SECTION, time.monotonic).install(site)
+    gate.install(site)
     site.add_url_rule("/", "show", lambda: f"{current_person().name} by {request.scheme}")
     site.add_url_rule("/change", "change", lambda: "changed", methods=["POST"])
     return site
@@ -39,14 +39,15 @@ def make_site() -> Flask:
 
 def main(path: str, seconds: str) -> None:
     """Serve until SIGTERM."""
+    gate = ProxyGate(SECTION, time.monotonic)
     with closing(UnixListener(Path(path), "")) as listener:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         print("listening", flush=True)
         serve(
-            make_site(),
+            make_site(gate),
             listener.socket,
-            scheme="https",
-            trusted_headers=("X-Person", "X-Groups"),
+            scheme=gate.scheme,
+            trusted_headers=gate.trusted_headers,
             longest_seconds=float(seconds),
         )
 

@@ -22,8 +22,8 @@ from sslctl.web.access.sessions import Session
 class ProxyGate(Guard):
     """A gate that believes the headers of `section` about who sent a request. `monotonic` is a clock in seconds.
 
-    Only a proxy may reach the server, through a Unix socket, and the server must remove a header that was sent twice
-    (`server.serve`). Raise `ConfigError` if `section` lacks something.
+    Only a proxy may reach the server, through a Unix socket, and the server must remove each of `trusted_headers` that was sent
+    twice (`server.serve`). `scheme` is how browsers reach the proxy. Raise `ConfigError` if `section` lacks something.
     """
 
     def __init__(self, section: WebSection, monotonic: Callable[[], float]) -> None:
@@ -33,7 +33,10 @@ class ProxyGate(Guard):
                     f"web.{key} is not set, so the page cannot run behind a reverse proxy",
                     hint="docs/page.md describes what the proxy and [web] need",
                 )
-        super().__init__(address_of(section.public_url), Limiter(monotonic))
+        parts = urlsplit(section.public_url)
+        super().__init__(Address.of(parts.scheme, parts.hostname or "", parts.port), Limiter(monotonic))
+        self.scheme = parts.scheme
+        self.trusted_headers = tuple(filter(None, (section.person_header, section.groups_header)))
         self._person_header = section.person_header
         self._groups_header = section.groups_header
         self._rules = RoleRules(section)
@@ -61,12 +64,6 @@ class ProxyGate(Guard):
         header = request.headers.get(self._groups_header, "") if self._groups_header else ""
         groups = [group.strip() for group in _decode(header).split(",")]
         return [group for group in groups if is_name(group)]
-
-
-def address_of(public_url: str) -> Address:
-    """Return the address of `public_url`, which has a scheme and a host, and may have a port."""
-    parts = urlsplit(public_url)
-    return Address.of(parts.scheme, parts.hostname or "", parts.port)
 
 
 def _decode(header: str) -> str:

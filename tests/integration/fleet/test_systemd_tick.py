@@ -90,6 +90,42 @@ def test_timer_is_scheduled_for_the_next_five_minutes(machine: Machine) -> None:
     assert re.search(r":[0-5][05]:00 ", shown["NextElapseUSecRealtime"])
 
 
+def test_page_is_served_to_the_group_of_the_proxy_alone(machine: Machine) -> None:
+    web = "[web]\npublic_url = 'https://ssl.example.net'\nperson_header = 'X-Person'\nviewers = ['vera']\nsocket_group = 'www-data'"
+    install = (
+        "cp /opt/project/contrib/systemd/sslctl-page.service /etc/systemd/system/"
+        " && cp -r /etc/systemd/system/sslctl.service.d /etc/systemd/system/sslctl-page.service.d"
+        f' && echo "{web}" >> /etc/sslctl/config.toml && systemctl daemon-reload'
+    )
+    assert machine.run("sh", "-c", install).returncode == 0
+    started = machine.run("systemctl", "start", "sslctl-page.service")
+    assert started.returncode == 0, started.stderr + machine.said()
+    page = (
+        "import socket\n"
+        "client = socket.socket(socket.AF_UNIX)\n"
+        "client.connect('/run/sslctl-page/page.sock')\n"
+        "client.sendall(b'GET / HTTP/1.0\\r\\nHost: ssl.example.net\\r\\nX-Person: vera\\r\\n\\r\\n')\n"
+        "print(client.makefile().readline())\n"
+    )
+    answer = machine.run(*_as("www-data", "www-data"), machine.python, "-c", page)
+    assert answer.stdout.split()[1:2] == ["200"], answer.stderr + machine.said()
+    assert "PermissionError" in machine.run(*_as("nobody", "nogroup"), machine.python, "-c", page).stderr
+    assert machine.run("systemctl", "stop", "sslctl-page.service").returncode == 0
+    assert machine.show("sslctl-page.service", *RESULT) == {
+        "Result": "success",
+        "ActiveState": "inactive",
+        "ExecMainStatus": "0",
+    }
+    # A mistake in [web] fails the start, where an operator sees it.
+    machine.run("sed", "-i", "s/^person_header.*//", "/etc/sslctl/config.toml")
+    assert machine.run("systemctl", "start", "sslctl-page.service").returncode == 1
+    assert "web.person_header is not set" in machine.said()
+
+
+def _as(user: str, group: str) -> tuple[str, ...]:
+    return ("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups")
+
+
 def test_service_sandbox_refuses_what_sslctl_does_not_need(machine: Machine) -> None:
     """Each forbidden action is tried with the settings of the service."""
     program = (
