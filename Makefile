@@ -35,7 +35,7 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.sandbox
-	sh .ci/debian $(PYTHON) strace systemd faketime zsh fish man-db chromium
+	sh .ci/debian $(PYTHON) strace systemd nginx faketime zsh fish man-db chromium
 	$(PIP) '.[test]'
 	touch $@
 

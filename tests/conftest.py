@@ -32,11 +32,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests that need Pebble, systemd or Chromium if they are missing, unless SSLCTL_REQUIRE_PEBBLE=1 requires them."""
+    """Skip tests that need Pebble, systemd, nginx or Chromium if they are missing, unless SSLCTL_REQUIRE_PEBBLE=1 requires them."""
     programs = {
         "pebble": ("pebble", "pebble-challtestsrv"),
         "systemd": ("systemd-analyze",),
         "chromium": ("chromium",),
+        "nginx": ("nginx",),
     }
     for package, needed in programs.items():
         if all(map(shutil.which, needed)):

@@ -15,6 +15,8 @@ from tests.support import ROOT
 
 FOLDER = ROOT / "contrib" / "systemd"
 SERVICE = FOLDER / "sslctl.service"
+PAGE = FOLDER / "sslctl-page.service"
+UNITS = ("sslctl.service", "sslctl.timer", "sslctl-failed.service", "sslctl-page.service")
 
 pytestmark = pytest.mark.systemd
 
@@ -44,7 +46,7 @@ def settings(path: Path = SERVICE) -> dict[str, list[str]]:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """The units with a program that exists on this machine."""
-    for unit in ("sslctl.service", "sslctl.timer", "sslctl-failed.service"):
+    for unit in UNITS:
         text = (FOLDER / unit).read_text().replace("/usr/local/bin/sslctl", sys.executable)
         text = text.replace("#OnFailure=", "OnFailure=")
         (tmp_path / unit).write_text(text)
@@ -58,13 +60,13 @@ def exposure(unit: Path) -> float:
 
 
 def test_systemd_analyze_verify_finds_no_problem_in_the_units(installed: Path) -> None:
-    units = ("sslctl.service", "sslctl.timer", "sslctl-failed.service")
-    output = analyze("verify", "--man=no", *(str(installed / unit) for unit in units))
+    output = analyze("verify", "--man=no", *(str(installed / unit) for unit in UNITS))
     assert [line for line in output.splitlines() if "sslctl" in line] == []
 
 
-def test_service_exposure_level_is_at_most_1_6() -> None:
-    assert exposure(SERVICE) <= 1.6
+@pytest.mark.parametrize("unit", [SERVICE, PAGE])
+def test_service_exposure_level_is_at_most_1_6(unit: Path) -> None:
+    assert exposure(unit) <= 1.6
 
 
 def test_service_exposure_level_in_standalone_mode_is_at_most_1_8(tmp_path: Path) -> None:
@@ -119,13 +121,24 @@ def test_success_exit_status_contains_only_the_codes_of_findings() -> None:
     assert codes == {Exit.SOME_NOT_WELL, Exit.EMERGENCY}
 
 
-def test_service_does_not_hide_other_processes() -> None:
+@pytest.mark.parametrize("unit", [SERVICE, PAGE])
+def test_service_does_not_hide_other_processes(unit: Path) -> None:
     """With hidepid a process of another user namespace is invisible, and its claims would be ignored."""
-    assert "ProtectProc" not in settings()
+    assert "ProtectProc" not in settings(unit)
 
 
-def test_service_environment_contains_no_secret() -> None:
-    given = settings()
+def test_page_listens_where_the_example_of_nginx_connects() -> None:
+    page, nginx = settings(PAGE), (ROOT / "contrib" / "nginx" / "sslctl-page.conf").read_text()
+    [start] = page["ExecStart"]
+    path = start.rpartition(" ")[2]
+    assert path.startswith(f"/run/{page['RuntimeDirectory'][0]}/")
+    assert f"proxy_pass http://unix:{path}:;" in nginx
+    assert f'socket_group = "{page["SupplementaryGroups"][0]}"' in nginx
+
+
+@pytest.mark.parametrize("unit", [SERVICE, PAGE])
+def test_service_environment_contains_no_secret(unit: Path) -> None:
+    given = settings(unit)
     names = {each.partition(":")[0] for each in given["LoadCredential"]}
     for variable in given["Environment"]:
         name, _, value = variable.partition("=")
