@@ -71,7 +71,6 @@ def command(context: click.Context, *, host: str, port: int, socket_path: Path |
 
     With --socket a reverse proxy names the person of each request, and [web] says what that person may do.
     """
-    _log_requests()
     if socket_path is None:
         _serve_locally(context.obj, host, port)
         return
@@ -96,6 +95,7 @@ def _serve_proxy(app: App, path: Path) -> None:
         site = make_site(app.again, gate, jobs)
         write_line(f"The page {section.public_url} listens on {clean(path)}")
         sys.stdout.flush()
+        _log_requests()
         with handling(_end):
             notify_ready()
             serve(site, listener.socket, scheme=gate.scheme, trusted_headers=gate.trusted_headers)
@@ -121,6 +121,7 @@ def _serve_locally(app: App, host: str, port: int) -> None:
             write_line("Press Enter for a new link, Ctrl-C to end.")
             threading.Thread(target=_print_on_enter, args=(print_url,), daemon=True).start()
         sys.stdout.flush()
+        _log_requests()
         with handling(_end):
             serve(site, listener.socket)
 
