@@ -60,7 +60,7 @@ def _parse_host(_context: click.Context, _parameter: click.Parameter, value: str
     "socket_path",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Listen on this Unix socket instead, behind a reverse proxy with a login ([web] in the configuration, docs/page.md).",
+    help="Listen on this Unix socket instead, behind a reverse proxy with a login ([web] in the configuration, docs/page-access.md).",
 )
 @click.pass_context
 def command(context: click.Context, *, host: str, port: int, socket_path: Path | None) -> None:

@@ -31,7 +31,7 @@ class ProxyGate(Guard):
             if not getattr(section, key):
                 raise ConfigError(
                     f"web.{key} is not set, so the page cannot run behind a reverse proxy",
-                    hint="docs/page.md describes what the proxy and [web] need",
+                    hint="docs/page-access.md describes what the proxy and [web] need",
                 )
         parts = urlsplit(section.public_url)
         super().__init__(Address.of(parts.scheme, parts.hostname or "", parts.port), Limiter(monotonic))

@@ -48,22 +48,12 @@ def test_page_is_entered_once_with_the_printed_link(cdn: Cdn, browser: requests.
     assert not [value for value in (*cookies.values(), link) if value in "\n".join(log)]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--host", "0.0.0.0"), "is not a loopback address"),  # noqa: S104 - it is refused
-        (("--host", "192.0.2.1"), "is not a loopback address"),
-        (("--host", "::"), "is not a loopback address"),
-        (("--host", "localhost.example.net"), "is not a loopback address"),
-        (("--socket", "/run/x/page.sock", "--port", "8470"), "--socket goes without --host and --port"),
-    ],
-)
-def test_address_that_others_could_reach_is_a_usage_error(
-    cdn: Cdn, arguments: tuple[str, ...], message: str
-) -> None:
-    refused = cdn.sslctl("serve", *arguments)
-    assert refused.exit_code == 2
-    assert message in refused.stderr
+def test_address_that_others_could_reach_is_a_usage_error(cdn: Cdn) -> None:
+    for host in ("0.0.0.0", "192.0.2.1", "::", "localhost.example.net", "127.0.0.1:80"):  # noqa: S104 - it is refused
+        refused = cdn.sslctl("serve", "--host", host)
+        assert (refused.exit_code, "is not a loopback address" in refused.stderr) == (2, True), host
+    refused = cdn.sslctl("serve", "--socket", "/run/x/page.sock", "--port", "8470")
+    assert (refused.exit_code, "--socket goes without --host and --port" in refused.stderr) == (2, True)
 
 
 def test_socket_without_a_configuration_of_the_proxy_is_refused(cdn: Cdn) -> None:

@@ -69,7 +69,7 @@ def test_two_servers_that_start_at_once_do_not_replace_each_other(path: Path) ->
     assert not path.exists()
 
 
-def test_what_is_no_socket_stays(path: Path, tmp_path: Path) -> None:
+def test_file_that_is_no_socket_stays(path: Path, tmp_path: Path) -> None:
     path.write_text("mine")
     assert "exists and is no socket" in refusal(path)
     assert path.read_text() == "mine"

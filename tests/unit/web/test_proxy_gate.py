@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from sslctl.config.settings import load
 from sslctl.config.web import WebSection
 from sslctl.errors import ConfigError
 from sslctl.web.access import Role, current_person, require
 from sslctl.web.access.proxy_gate import ProxyGate
+from tests.support import ROOT
 
 ORIGIN = "https://ssl.example.net"
 SECTION = WebSection(
@@ -182,6 +186,16 @@ def test_changes_are_limited_for_each_person() -> None:
     codes = [post(client, "olga", csrf_token=olga).status_code for _ in range(61)]
     assert codes == [200] * 60 + [429]
     assert post(client, "otto", csrf_token=otto).text == "added"
+
+
+def test_documented_configuration_is_complete(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "page-access.md").read_text()
+    [example] = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    path = tmp_path / "config.toml"
+    path.write_text(dedent(example))
+    client = make_client(load(path, {}).web)
+    assert get(client, X_Person="olga").text == "olga keys operator viewer"
+    assert get(client, X_Person="anybody").text == "anybody viewer"
 
 
 @pytest.mark.parametrize(
