@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from sslctl.config import values as read
+from sslctl.system.actor import LONGEST_PERSON
 from sslctl.text import clean
 
-LONGEST_NAME = 100
-"""The characters of the longest name of a person or a group."""
 EVERYONE = "*"
 """In `viewers`: every person whom the proxy lets in."""
 GROUP = "@"
@@ -51,7 +50,7 @@ def is_name(text: str) -> bool:
 
     Servers join a header that was sent twice with a comma.
     """
-    return bool(text) and len(text) <= LONGEST_NAME and "," not in text and clean(text) == text
+    return bool(text) and len(text) <= LONGEST_PERSON and "," not in text and clean(text) == text
 
 
 def _public_url(value: object) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
 from typing import ParamSpec, TypeVar
+from urllib.parse import quote
 
 from flask import Flask, Response, abort, g, has_request_context, request
 
@@ -124,8 +125,9 @@ class Guard(ABC):
         session: Session | None = g.get("session")
         person = "-" if session is None else session.person.name
         milliseconds = round(1000 * (time.monotonic() - g.get("began", time.monotonic())))
-        path = clean(request.path, _LONGEST_PATH)
-        LOG.info("%s %s %d %s %d ms", request.method, path, response.status_code, person, milliseconds)
+        # Without spaces in the path, and with the person at the end, nobody can make a line say something else.
+        path = quote(clean(request.path, _LONGEST_PATH))
+        LOG.info("%s %s %d %d ms %s", request.method, path, response.status_code, milliseconds, person)
         return response
 
 

@@ -33,6 +33,8 @@ class ProxyGate(Guard):
                     f"web.{key} is not set, so the page cannot run behind a reverse proxy",
                     hint="docs/page-access.md describes what the proxy and [web] need",
                 )
+        if section.person_header.lower() == section.groups_header.lower():
+            raise ConfigError("web.person_header and web.groups_header are the same header")
         parts = urlsplit(section.public_url)
         super().__init__(Address.of(parts.scheme, parts.hostname or "", parts.port), Limiter(monotonic))
         self.scheme = parts.scheme

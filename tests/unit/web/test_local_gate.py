@@ -240,10 +240,11 @@ def test_log_has_no_token_cookie_or_query(browser: Browser, caplog: pytest.LogCa
     token = browser.token()
     browser.get(f"/enter?token={token}")
     browser.post("/enter", token=token)
-    browser.get("/missing\r\nGET /forged?q=secret")
+    browser.get("/missing%0d%0aGET%20/forged%20200%201%20ms%20bob?q=secret")
     lines = [record.getMessage() for record in caplog.records]
     assert [re.sub(r"^[0-9a-f]{8} (.*) \d+ ms", r"ID \1 N ms", line) for line in lines[:2]] == [
-        "ID GET /enter 200 - N ms",
-        "ID POST /enter 303 - N ms",
+        "ID GET /enter 200 N ms -",
+        "ID POST /enter 303 N ms -",
     ]
+    assert lines[2].split()[2:4] == ["/missing%20GET%20/forged%20200%201%20ms%20bob", "404"]
     assert all("\n" not in line and token not in line and "secret" not in line for line in lines)

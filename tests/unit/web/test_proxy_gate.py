@@ -203,6 +203,7 @@ def test_documented_configuration_is_complete(tmp_path: Path) -> None:
     [
         ({"public_url": ""}, "web.public_url is not set"),
         ({"person_header": ""}, "web.person_header is not set"),
+        ({"groups_header": "x-person"}, "are the same header"),
         ({"groups_header": ""}, "@readers is a group, but web.groups_header is not set"),
         ({"viewers": (), "operators": (), "keys": ()}, "nobody could see the page"),
     ],
