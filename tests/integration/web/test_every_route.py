@@ -9,12 +9,13 @@ import pytest
 from flask import Flask
 from werkzeug.routing import BaseConverter
 
-from sslctl.app import App
+from sslctl.app import App, utc_now
 from sslctl.config.web import WebSection
 from sslctl.web.access import Person, Role
 from sslctl.web.access.guard import Guard
 from sslctl.web.access.local_gate import LocalGate
 from sslctl.web.access.proxy_gate import ProxyGate
+from sslctl.web.jobs import Jobs
 from sslctl.web.site import make_site
 
 LOCAL = "http://127.0.0.1:8470"
@@ -26,7 +27,7 @@ SECTION = WebSection(public_url=PUBLIC, person_header="X-Person", viewers=("vera
 def site_behind(gate: Guard, tmp_path: Path) -> Flask:
     config = tmp_path / "config.toml"
     config.write_text(f'state.dir = "{tmp_path}/state"\n')
-    return make_site(lambda: App(config), gate)
+    return make_site(lambda: App(config), gate, Jobs(config, utc_now))
 
 
 def requests_of(site: Flask) -> list[tuple[str, str, str]]:
