@@ -218,6 +218,7 @@ TEXTS = {
     "error.hint": "What to do",
     "error.not_managed": "{name} is not managed here, and never was.",
     "error.back": "Back to the list of domains",
+    "error.id": "Request {id}: the log of the page has more under this id.",
     "error.similar": "Similar names",
     # Lengths of time
     "length.day.one": "1 day",

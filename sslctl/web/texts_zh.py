@@ -216,6 +216,7 @@ TEXTS = {
     "error.hint": "处理方法",
     "error.not_managed": "此处没有管理 {name}，以前也没有。",
     "error.back": "返回域名列表",
+    "error.id": "请求 {id}：页面日志中以此编号记录了更多信息。",
     "error.similar": "相近的名称",
     # Lengths of time
     "length.day.one": "1 天",

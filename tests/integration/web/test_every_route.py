@@ -93,3 +93,12 @@ def test_a_viewer_can_change_nothing(tmp_path: Path) -> None:
             headers = {"Origin": PUBLIC, "X-Person": "vera", "X-CSRF-Token": token}
             response = client.open(path, method=method, base_url=PUBLIC, headers=headers)
             assert response.status_code == 403, (method, path)
+
+
+def test_error_page_shows_the_id_that_the_log_has(tmp_path: Path) -> None:
+    """Errors of the gate too, before anything is known of the person."""
+    client = site_behind(ProxyGate(SECTION, time.monotonic), tmp_path).test_client()
+    for code, headers in {404: {"X-Person": "vera"}, 401: {}, 421: {"Host": "evil.example"}}.items():
+        response = client.get("/missing", base_url=PUBLIC, headers=headers)
+        assert response.status_code == code
+        assert f"Request {response.headers['X-Request-Id']}:" in response.text
