@@ -18,6 +18,7 @@ from sslctl.system.ownership import can_others_change, find_intruder
 from sslctl.text import clean
 
 _SOCKET_MODE = 0o660
+_PROBE_SECONDS = 2.0
 
 
 class TcpListener:
@@ -51,10 +52,10 @@ class UnixListener:
     """A Unix socket at `path`, mode 0660, of `group` (empty: the group of this process). It holds connections from now on.
 
     A socket that a server left behind is replaced. Raise `Busy` if a server listens there, `ConfigError` if something else is
-    there, if others can change the folder, or if the socket cannot be made.
+    there, if others can change the folder, or if the socket cannot be made. A server that hangs is noticed after `probe_seconds`.
     """
 
-    def __init__(self, path: Path, group: str) -> None:
+    def __init__(self, path: Path, group: str, *, probe_seconds: float = _PROBE_SECONDS) -> None:
         self._path, self._shown = path, clean(path)
         self._identity: tuple[int, int] | None = None
         group_id = _find_group(group)
@@ -62,7 +63,7 @@ class UnixListener:
         try:
             self._require_own_folder()
             with _locked(path.parent, self._shown):
-                self._remove_left_over()
+                self._remove_left_over(probe_seconds)
                 self.socket.bind(str(path))
                 self._identity = _identity(path)
                 # Nobody can connect before it listens.
@@ -102,7 +103,7 @@ class UnixListener:
                 hint="choose a folder in which only root or the user of sslctl can write",
             )
 
-    def _remove_left_over(self) -> None:
+    def _remove_left_over(self, probe_seconds: float) -> None:
         try:
             mode = self._path.lstat().st_mode
         except FileNotFoundError:
@@ -110,11 +111,15 @@ class UnixListener:
         if not stat.S_ISSOCK(mode):
             raise ConfigError(f"{self._shown} exists and is no socket", hint="choose another path")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            # connect() waits for a server that hangs with a full queue.
+            probe.settimeout(probe_seconds)
             try:
                 probe.connect(str(self._path))
             except ConnectionRefusedError:
                 self._path.unlink()
                 return
+            except (TimeoutError, BlockingIOError):
+                pass
         raise Busy(
             f"a server listens on {self._shown} already",
             hint="end it first, or choose another path",

@@ -36,6 +36,7 @@ _CSRF_FIELD, _CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 _LONGEST_PATH = 300
 _LONGEST_LINE = 1000
 _ID_BYTES = 4
+_FOREIGN = "The request did not come from a page of this server."
 _USUAL_PORTS = {"http": 80, "https": 443}
 
 
@@ -90,6 +91,7 @@ class Guard(ABC):
         if request.host.lower() not in self._address.hosts:
             abort(421, description="This server does not serve that host.")
         is_safe = request.method in _SAFE
+        _require_own_page_or_link()
         if not is_safe:
             self._require_own_origin()
         session = g.session = self.find_session()
@@ -112,9 +114,9 @@ class Guard(ABC):
         request: on a loopback address another user's server may have another of the hosts.
         """
         if request.headers.get("Origin") != f"{self._address.scheme}://{request.host.lower()}":
-            abort(403, description="The request did not come from a page of this server.")
+            abort(403, description=_FOREIGN)
         if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-            abort(403, description="The request did not come from a page of this server.")
+            abort(403, description=_FOREIGN)
 
     def _finish(self, response: Response) -> Response:
         """Set the headers of `response`, and log the request: its path without the query, since that may have a token."""
@@ -154,6 +156,19 @@ def count(kind: Limited) -> None:
         response = Response(f"Too many requests. Try again in {wait} seconds.\n", 429, mimetype="text/plain")
         response.headers["Retry-After"] = str(wait)
         abort(response)
+
+
+def _require_own_page_or_link() -> None:
+    """End a request with 403 if a page of another site sent it, unless a person followed a link.
+
+    Otherwise such a page could learn something from images or frames of this one, by their size or time (W3C, Fetch Metadata
+    Request Headers). Programs that are no browsers send no such header.
+    """
+    if request.headers.get("Sec-Fetch-Site", "same-origin") in {"same-origin", "none"}:
+        return
+    followed = (request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest"))
+    if followed != ("navigate", "document"):
+        abort(403, description=_FOREIGN)
 
 
 def _require_csrf_token(session: Session) -> None:

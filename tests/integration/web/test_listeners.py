@@ -59,6 +59,16 @@ def test_socket_of_a_running_server_is_not_replaced(path: Path) -> None:
         connect(path)
 
 
+def test_socket_of_a_server_that_hangs_is_not_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sslctl.web.listeners._PROBE_SECONDS", 0.01)
+    with socket.socket(socket.AF_UNIX) as hanging, socket.socket(socket.AF_UNIX) as waiting:
+        hanging.bind(str(path))
+        hanging.listen(0)
+        waiting.connect(str(path))
+        assert "a server listens on" in refusal(path)
+    assert path.exists()
+
+
 def test_two_servers_that_start_at_once_do_not_replace_each_other(path: Path) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -140,6 +140,9 @@ def test_other_names_of_loopback_are_served(browser: Browser, host: str) -> None
         "http://evil.example",
         "https://127.0.0.1:8470",
         "http://127.0.0.1:8471",
+        # Another user may have a server there.
+        "http://[::1]:8470",
+        "http://localhost:8470",
         "http://127.0.0.1",
         f"{ORIGIN}/",
         f"{ORIGIN} http://evil.example",
@@ -156,6 +159,32 @@ def test_change_from_a_foreign_origin_is_refused(entered: Browser, origin: str |
 def test_change_that_the_browser_calls_foreign_is_refused(entered: Browser, site: str) -> None:
     sent = entered.post("/change", headers={"Sec-Fetch-Site": site}, csrf_token=entered.csrf())
     assert sent.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "destination", "code"),
+    [
+        ("same-origin", "cors", "empty", 200),
+        ("none", "navigate", "document", 200),
+        ("cross-site", "navigate", "document", 200),
+        ("cross-site", "navigate", "iframe", 403),
+        ("cross-site", "no-cors", "image", 403),
+        ("same-site", "cors", "empty", 403),
+        ("same-site", "no-cors", "script", 403),
+    ],
+)
+def test_foreign_page_may_lead_here_but_not_embed_anything(
+    entered: Browser, site: str, mode: str, destination: str, code: int
+) -> None:
+    sent = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": destination}
+    assert entered.get("/", **sent).status_code == code
+
+
+def test_usual_port_is_left_out_by_browsers() -> None:
+    client = make_site(LocalGate("::1", 80, Person("bob", frozenset(Role)), lambda: 0.0)).test_client()
+    for host in ("[::1]", "[::1]:80", "localhost"):
+        assert client.get("/", headers={"Host": host}).status_code == 401
+    assert client.get("/", headers={"Host": "[::1]:8470"}).status_code == 421
 
 
 def test_change_needs_the_csrf_token_of_its_session(entered: Browser) -> None:
