@@ -180,6 +180,22 @@ def test_foreign_page_may_lead_here_but_not_embed_anything(
     assert entered.get("/", **sent).status_code == code
 
 
+def test_session_of_one_server_is_none_of_another_on_the_same_address(entered: Browser) -> None:
+    """Browsers send the cookies of an address to all its ports."""
+    cookie = entered.client.get_cookie("sslctl-8470", domain="127.0.0.1")
+    assert cookie is not None
+    other = make()
+    for name in ("sslctl-8470", "sslctl-8471"):
+        other.client.set_cookie(name, cookie.value, domain="127.0.0.1")
+    assert other.get("/").status_code == 401
+
+
+def test_entering_leads_to_no_other_site(browser: Browser) -> None:
+    path = "/enter?next=https://evil.example&url=//evil.example"
+    entered = browser.post(path, token=browser.token(), next="https://evil.example")
+    assert (entered.status_code, entered.headers["Location"]) == (303, "/")
+
+
 def test_usual_port_is_left_out_by_browsers() -> None:
     client = make_site(LocalGate("::1", 80, Person("bob", frozenset(Role)), lambda: 0.0)).test_client()
     for host in ("[::1]", "[::1]:80", "localhost"):
