@@ -36,6 +36,7 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 
 $(VENV)/.test: $(VENV)/.sandbox
 	sh .ci/debian $(PYTHON) strace systemd nginx faketime zsh fish man-db chromium
+	sh .ci/promtool $(BIN)/promtool
 	$(PIP) '.[test]'
 	touch $@
 

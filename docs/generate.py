@@ -28,6 +28,7 @@ from sslctl.cli.output.schemas import domains, operations
 from sslctl.cli.output.schemas.commands import COMMANDS
 from sslctl.cli.output.schemas.domains import WORDS
 from sslctl.config import settings
+from sslctl.metrics.families import METRICS
 from sslctl.rules.next_command import next_command
 from sslctl.rules.reasons import REASONS, Status
 
@@ -255,7 +256,17 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"  # noqa: PLR2004 - two of a unit are worth its name
 
 
+def metrics() -> str:
+    """Return the table of metrics."""
+    rows = [
+        (f"`{metric.name}`", metric.type, ", ".join(f"`{label}`" for label in metric.labels), metric.meaning)
+        for metric in METRICS
+    ]
+    return _table(("metric", "type", "labels", "meaning"), rows)
+
+
 PARTS = (
+    ("docs/monitoring.md", "metrics", metrics),
     ("docs/reasons.md", "reasons", reasons),
     ("docs/runbook.md", "runbook", runbook),
     ("docs/configuration.md", "keys", keys),

@@ -351,6 +351,7 @@ class App:
             run_passes=run_passes,
             ping=partial(ping, config.notify.ping_url) if config.notify.ping_url else None,
             clock=self.clock,
+            monotonic=self.monotonic,
             settings=TickSettings(
                 lock_path=config.state.tick_lock_path,
                 renewal=self.renewal,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from sslctl.store.sqlite.store import SqliteStore
 from tests.support import memory_folder
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock
+from tests.support.programs import find_program
 
 _ONE_BY_ONE = "tests/torture/test_classes.py::"
 # A run of all tests needs about 1 GiB.
@@ -32,15 +32,16 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests that need Pebble, systemd, nginx or Chromium if they are missing, unless SSLCTL_REQUIRE_PEBBLE=1 requires them."""
+    """Skip tests that need a program of Debian that is missing, unless SSLCTL_REQUIRE_PEBBLE=1 requires them."""
     programs = {
         "pebble": ("pebble", "pebble-challtestsrv"),
         "systemd": ("systemd-analyze",),
         "chromium": ("chromium",),
         "nginx": ("nginx",),
+        "promtool": ("promtool",),
     }
     for package, needed in programs.items():
-        if all(map(shutil.which, needed)):
+        if all(map(find_program, needed)):
             continue
         if os.environ.get("SSLCTL_REQUIRE_PEBBLE") == "1":
             pytest.exit(

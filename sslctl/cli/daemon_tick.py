@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import click
 
 from sslctl.app import App
+from sslctl.cli.metrics import read_metrics
 from sslctl.cli.options import json_option, moment
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.outcomes import domains_json
+from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.reported_file import read_printed, write_printed
 from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
 from sslctl.cli.output.tick_report import find_facts, find_lasting, held_lines, write_news, write_tick
@@ -20,6 +23,7 @@ from sslctl.errors import Exit, SslctlError
 from sslctl.fleet.one_tick import TickRuns
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.tick_result import TickResult
+from sslctl.metrics.exposition import write_file
 from sslctl.rules import singapore
 from sslctl.rules.model import MaintenancePause
 from sslctl.rules.reasons import Status
@@ -29,6 +33,7 @@ from sslctl.text import clean
 
 _DIGITS = re.compile(r"\d+")
 _FAILED = "the failed tick"
+_METRICS = "the metrics file"
 
 
 @click.command("daemon-tick")
@@ -41,9 +46,24 @@ _FAILED = "the failed tick"
     help="With --dry-run: print what is due at this time (Singapore time, or RFC 3339).",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only what was not printed with -q in the last day.")
+@click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write metrics for Prometheus into FILE at the end, however the tick ends (see `sslctl metrics`).",
+)
 @json_option
 @click.pass_obj
-def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet: bool, as_json: bool) -> int:
+def command(
+    app: App,
+    *,
+    force: bool,
+    dry_run: bool,
+    now: datetime | None,
+    quiet: bool,
+    metrics_file: Path | None,
+    as_json: bool,
+) -> int:
     """Run everything that is due. cron runs this every 5 minutes.
 
     Renews certificates from 7 days before their expiry on, retries uploads that C4 did not take, and once a day, from
@@ -52,11 +72,28 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     """
     if now is not None and not dry_run:
         raise click.UsageError("--now goes with --dry-run")
+    if metrics_file is not None and dry_run:
+        raise click.UsageError("--metrics-file does not go with --dry-run")
     app.only_reads = dry_run
     if dry_run:
         at = now or app.clock()
         _print_plan(app.plan(at, force=force), at, app.store.maintenance_pause(at), as_json=as_json)
         return Exit.OK
+    if metrics_file is None:
+        return _run(app, force=force, quiet=quiet, as_json=as_json)
+    try:
+        exit_code = _run(app, force=force, quiet=quiet, as_json=as_json)
+    except click.Abort:
+        raise
+    except Exception:
+        _write_metrics(app, metrics_file, is_quiet=quiet and not as_json)
+        raise
+    is_written = _write_metrics(app, metrics_file, is_quiet=quiet and not as_json)
+    return exit_code if is_written or exit_code != Exit.OK else Exit.UNUSABLE
+
+
+def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
+    """Run a tick, print what happened, and return the exit code."""
     is_quiet = quiet and not as_json
     if is_quiet:
         app.on_wait = _ignore
@@ -80,6 +117,29 @@ def command(app: App, *, force: bool, dry_run: bool, now: datetime | None, quiet
     else:
         write_tick(app.store, result, app.renewal)
     return result.exit_code
+
+
+def _write_metrics(app: App, path: Path, *, is_quiet: bool) -> bool:
+    """Write the metrics to `path`; return whether that succeeded. If not, print why: the tick has done its work.
+
+    If `is_quiet`, the same failure is printed once a day.
+    """
+    # A database that stays locked held up the tick already.
+    app.only_reads = True
+    try:
+        text, _errors = read_metrics(app)
+        write_file(path, text)
+    except Exception as error:  # noqa: BLE001 - a bug here must not change how the tick ends
+        if not is_quiet or not _is_failure_printed(app, error, _METRICS):
+            print_notice(
+                error.message
+                if isinstance(error, SslctlError)
+                else f"the metrics were not written: {clean(error)}"
+            )
+        return False
+    if is_quiet:
+        _forget_printed(app, _METRICS)
+    return True
 
 
 def _ignore(_message: str) -> None:
@@ -145,8 +205,19 @@ def _print_news(app: App, result: TickResult) -> None:
         write_printed(folder, news.after)
 
 
-def _is_failure_printed(app: App, error: Exception) -> bool:
-    """Return whether the same failure of a tick was printed in the last day; note that it is printed now if not.
+def _forget_printed(app: App, subject: str) -> None:
+    """Forget that `subject` was printed: it is news when it comes again."""
+    try:
+        folder = app.config.state.dir
+    except SslctlError:
+        return
+    before = read_printed(folder)
+    if subject in before:
+        write_printed(folder, {each: printed for each, printed in before.items() if each != subject})
+
+
+def _is_failure_printed(app: App, error: Exception, failed: str = _FAILED) -> bool:
+    """Return whether the same failure of what `failed` was printed in the last day; note that it is printed now if not.
 
     If the configuration cannot be read, it is not known where that would be noted.
     """
@@ -157,8 +228,8 @@ def _is_failure_printed(app: App, error: Exception) -> bool:
     before = read_printed(folder)
     # Ticks that fail for the same reason name other processes and times.
     state = f"{type(error).__name__}: {_DIGITS.sub('0', clean(error))}"
-    known = {subject: printed for subject, printed in before.items() if subject == _FAILED}
-    news = find_news(known, [Fact(Kind.FLEET, _FAILED, state)], (), app.clock())
+    known = {subject: printed for subject, printed in before.items() if subject == failed}
+    news = find_news(known, [Fact(Kind.FLEET, failed, state)], (), app.clock())
     after = {**before, **news.after}
     if after != before:
         write_printed(folder, after)

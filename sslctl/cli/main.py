@@ -46,6 +46,7 @@ COMMANDS = {
     "customer": "Record whose domain it is, if C4 does not say.",
     "snooze": "Leave domains out of the messages to people for a time.",
     "forecast": "Show how many orders the coming days bring.",
+    "metrics": "Print metrics of the whole fleet, for Prometheus.",
     "audit": "Show who did what, and verify that nobody edited the history.",
     "claims": "List which process works on what, and break claims.",
     "pause": "Pause orders and uploads for maintenance of C4 or the CDN.",

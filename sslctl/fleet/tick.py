@@ -17,9 +17,9 @@ A tick goes through these steps, in this order:
 11. Notify people of the domains in the configured statuses, of certificates that expire without a successor, of trouble of the
     whole fleet such as what step 9 withheld, and of new warnings.
 12. If this is the first tick of the day in Singapore, record the number of domains by status.
-13. Release the claim and the lock.
-14. Send the ping, unless a pass met a bug, its result could not be recorded, step 9 withheld something, or a notice of step
-    11 reached nobody.
+13. Record how long the tick took, and whether it was good. Release the claim and the lock.
+14. Send the ping if the tick was good: no pass met a bug, each result was recorded, step 9 withheld nothing, and the notices of
+    step 11 reached somebody.
 
 During a maintenance pause all steps are done, but the passes order nothing and change nothing on C4.
 
@@ -145,6 +145,7 @@ class Tick:
         unusable_routes: Sequence[UnusableRoute] = (),
         ping: Callable[[], str] | None,
         clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
         settings: TickSettings,
     ) -> None:
         self._store = store
@@ -156,6 +157,7 @@ class Tick:
         self._run_passes = run_passes
         self._ping = ping
         self._clock = clock
+        self._monotonic = monotonic
         self._settings = settings
         self._is_checked = self._is_check_continued = False
         # What another command works on is due again at the next tick; what it deleted needs no pass.
@@ -167,7 +169,7 @@ class Tick:
         Raise `TickRuns` or `Busy` if another tick runs (`one_tick`), `StateBusy` if another process keeps the database locked, and `StateError` if the
         state is damaged or cannot be used.
         """
-        started_at = self._clock()
+        started_at, began = self._clock(), self._monotonic()
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
         with only_tick(self._store, self._settings.lock_path, self._clock):
             if not self._is_checked:
@@ -190,7 +192,9 @@ class Tick:
             end_snoozes(self._store, self._clock())
             sent = self._notify(started_at, looked, plan.held)
             self._store.record_status_counts(self._clock())
-        ping_error = self._send_ping(sent)
+            is_good = self._is_good(sent)
+            self._record_end(self._monotonic() - began, is_good=is_good)
+        ping_error = self._ping() if self._ping is not None and is_good else None
         now = self._clock()
         return TickResult(
             at=now,
@@ -364,11 +368,11 @@ class Tick:
             held_renewals=held,
         )
 
-    def _send_ping(self, sent: Mapping[NoticeKey, Notice]) -> str | None:
-        """Report a good tick to the monitor of the pings; return why that failed, None if no ping was due.
+    def _is_good(self, sent: Mapping[NoticeKey, Notice]) -> bool:
+        """Return whether the tick was good, so that the ping is due. A missing ping alerts people.
 
-        If a pass met a bug, its result could not be recorded, bad answers were too many to be believed, C4 could not be
-        looked at for days, or a notice reached nobody, no ping is sent: then the missing ping alerts people.
+        It was not if a pass met a bug, its result could not be recorded, bad answers were too many to be believed, C4 could not be
+        looked at for days, or a notice reached nobody.
         """
         notifiers = {"": self._notifier} | {route.key: route.notifier for route in self._routes}
         reached_nobody = any(
@@ -377,6 +381,10 @@ class Tick:
         )
         report = self._report
         is_bad = report.exit_code == Exit.BUG or bool(report.withheld or report.unrecorded or report.is_blind)
-        if self._ping is None or reached_nobody or is_bad:
-            return None
-        return self._ping()
+        return not (reached_nobody or is_bad)
+
+    def _record_end(self, seconds: float, *, is_good: bool) -> None:
+        with self._store.transaction():
+            self._store.record_milestone(Milestone.TICK_ENDED, "", seconds)
+            if is_good:
+                self._store.record_milestone(Milestone.GOOD_TICK, "", seconds)

@@ -31,6 +31,7 @@ from sslctl.issuance.claims import require_claim
 from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation, find_version, is_one_of, retry_after
 from sslctl.issuance.pass_ended import PassEnded
+from sslctl.issuance.upload_counts import counting_failures
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.pass_result import Step
 from sslctl.rules.reasons import Code
@@ -104,7 +105,8 @@ class Delivery:
             self._require_no_pause(domain, record.certificate)
             self._on_step(domain, "uploading to C4")
             self._store.mark_uploading(certificate)
-            domain = self._put(domain, certificate, record.certificate)
+            with counting_failures(self._store):
+                domain = self._put(domain, certificate, record.certificate)
             self._store.mark_uploaded(certificate)
         self._on_step(domain, "reading back from C4")
         self._read_back(domain, certificate)

@@ -15,8 +15,11 @@ from sslctl.rules.renewal import RenewalRule, renewal_margin
 from sslctl.rules.singapore import format_duration, next_midnight
 from sslctl.rules.versions import is_expired
 
+LATE_SHARE = 3 / 7
+"""The share of the renewal margin before an expiry from which on a renewal is late (`is_renewal_late`)."""
+
 # Shares of the renewal margin: with 7 days before the expiry these are 7, 3 and 1 days.
-_SHARES = (1.0, 3 / 7, 1 / 7)
+_SHARES = (1.0, LATE_SHARE, 1 / 7)
 # A text certificate is not renewed, so a person needs longer to get a new one.
 _TEXT = (timedelta(days=30), timedelta(days=7), timedelta(days=1))
 # A check takes time, and then the CA and the upload do.

@@ -350,6 +350,8 @@ class Milestone(StrEnum):
     """An action on the whole state whose last time is recorded."""
 
     TICK = "tick"
+    TICK_ENDED = "tick ended"
+    GOOD_TICK = "good tick"
     KEYS_ROTATED = "keys rotated"
     KEYS_PRUNED = "keys pruned"
     BACKED_UP = "backed up"
@@ -396,8 +398,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The last time of a milestone, its actor, and the result in words."""
+    """The last time of a milestone, its actor, the result in words, and how long it took in seconds; None if that is unknown."""
 
     at: datetime
     actor: str
     detail: str
+    seconds: float | None = None

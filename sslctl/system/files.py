@@ -37,8 +37,8 @@ def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
 
 
 @contextmanager
-def replacing(path: Path, *, force: bool = True) -> Iterator[BinaryIO]:
-    """Yield a new file, mode 0600, that becomes `path` after the block, atomically and durably; nothing if the block raises.
+def replacing(path: Path, *, force: bool = True, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Yield a new file with `mode` that becomes `path` after the block, atomically and durably; nothing if the block raises.
 
     Raise as `publish` does, and `OSError` if the file cannot be made in the folder of `path`.
     """
@@ -49,6 +49,7 @@ def replacing(path: Path, *, force: bool = True) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
+            os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         publish(temporary, path, force=force)
     finally:

@@ -17,6 +17,7 @@ from sslctl.store.interface.history import History
 from sslctl.store.interface.keys import Keys
 from sslctl.store.interface.maintenance import Maintenance
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
+from sslctl.store.interface.metrics import Metrics
 from sslctl.store.interface.notices import Notices
 from sslctl.store.interface.orders import Orders
 from sslctl.store.interface.renewals import Renewals
@@ -38,6 +39,7 @@ class Store(
     MaintenancePauses,
     Figures,
     StatusCounts,
+    Metrics,
     Transactions,
     Protocol,
 ):

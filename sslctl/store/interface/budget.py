@@ -45,6 +45,12 @@ class Budget(Protocol):
     def orders_left(self, now: datetime) -> int | None:
         """Return how many orders that are no renewals may be placed at `now`; None if there is no limit."""
 
+    def limits_left(self, now: datetime) -> dict[LimitKind, int]:
+        """Return how much of the limits of many domains is left at `now`: of `ORDERS`, and of `CERTIFICATES` where least is left.
+
+        Pauses do not count. A kind without a limit is left out.
+        """
+
     def waiting_for_budget(self, now: datetime, number: int) -> list[Domain]:
         """Return the first `number` domains that the limit of new orders holds back beyond `now`."""
 

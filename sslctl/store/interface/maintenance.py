@@ -45,8 +45,8 @@ class Maintenance(Protocol):
     def check_domains(self, names: Sequence[str]) -> None:
         """Search what a pass over each of the domains `names` reads for damage. Raise `StateError` if damage is found."""
 
-    def record_milestone(self, milestone: Milestone, detail: str) -> None:
-        """Record that `milestone` was reached now."""
+    def record_milestone(self, milestone: Milestone, detail: str, seconds: float | None = None) -> None:
+        """Record that `milestone` was reached now, after so many `seconds` if that is known."""
 
     def milestones(self) -> dict[Milestone, Mark]:
         """Return the milestones that were reached, each as of its last time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order
+from sslctl.rules.reasons import Code
 
 
 class Versions(Protocol):
@@ -42,6 +43,9 @@ class Versions(Protocol):
 
     def mark_uploaded(self, certificate: Certificate) -> None:
         """Record that C4 accepted the upload."""
+
+    def count_failed_upload(self, code: Code) -> None:
+        """Count an upload that C4 did not accept, because of `code`; `Metrics.outcomes` returns the counts."""
 
     def mark_serving(self, domain: Domain, certificate: Certificate, *, wanted: Certificate | None) -> Domain:
         """Record that C4 serves `certificate`, and that `wanted` belongs there. The version served before is replaced.

@@ -52,6 +52,12 @@ _TIMES = {
 _RENEWED = f"""SELECT 1 FROM acme_order WHERE {_OF_CA} AND name_set = :key AND outcome = 'issued' AND (
     SELECT not_before FROM certificate WHERE certificate.domain_id = acme_order.domain_id AND source = 'c4'
     AND issued_at >= closed_at ORDER BY version LIMIT 1) > :since LIMIT 1"""  # noqa: S608 - constants
+# The number of orders that count against the limit of each registered domain: the largest one.
+_MOST_CERTIFICATES = f"""SELECT count(DISTINCT named.order_id) AS number FROM acme_order_name AS named
+    JOIN acme_order ON acme_order.id = named.order_id
+    WHERE {_OF_CA} AND {_BOUGHT} AND named.registered_domain IS NOT NULL
+    AND named.opened_at > :since AND named.opened_at <= :ahead
+    GROUP BY named.registered_domain ORDER BY number DESC LIMIT 1"""  # noqa: S608 - constants
 _TURN_MISSED_AFTER = timedelta(hours=3)
 _IN_FORCE = "(until > :now AND until <= :latest)"
 _PAUSE = """INSERT INTO ca_pause (ca, scope, at, until, why) VALUES (?, ?, ?, ?, ?)
@@ -84,6 +90,12 @@ class _Usage:
         values = {**self._window(scope, limit), "number": number}
         found = self.database.read(lambda row: time_of(row["at"]), sql, values)
         return found[0] if found else None
+
+    def most_certificates(self, limit: Limit) -> int:
+        """Return how many events count against `limit` of the registered domain for which they are most."""
+        values = self._window(Scope(LimitKind.CERTIFICATES), limit)
+        found = self.database.read(lambda row: int(row["number"]), _MOST_CERTIFICATES, values)
+        return found[0] if found else 0
 
     def _window(self, scope: Scope, limit: Limit) -> dict[str, object]:
         since, ahead = instant(self.now - limit.window), instant(self.now + limit.window)
@@ -187,6 +199,16 @@ class SqlBudget(SqlMilestones):
 
     def orders_left(self, now: datetime) -> int | None:
         return self._rules.orders_left(self._usage(now))
+
+    def limits_left(self, now: datetime) -> dict[LimitKind, int]:
+        usage, limits, left = self._usage(now), self._limits, dict[LimitKind, int]()
+        if limits.orders is not None:
+            used = usage.count(Scope(LimitKind.ORDERS), limits.orders)
+            left[LimitKind.ORDERS] = max(0, limits.orders.count - used)
+        if limits.certificates is not None:
+            used = usage.most_certificates(limits.certificates)
+            left[LimitKind.CERTIFICATES] = max(0, limits.certificates.count - used)
+        return left
 
     def waiting_for_budget(self, now: datetime, number: int) -> list[Domain]:
         sql = f"""{self._select_domain} WHERE domain.finding_code = 'BUDGET_HELD' AND domain.deleted_at IS NULL

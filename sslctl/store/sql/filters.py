@@ -24,15 +24,15 @@ _MAY_BE_WARNED = (
 )
 _IS_ADOPTED = "domain.source = 'text' AND domain.wanted_id IS NULL"
 # The expiry of what C4 serves, ours or not; NULL if it serves nothing. `serving` is empty if it is the wanted certificate.
-_IN_SERVICE = (
+IN_SERVICE = (
     "coalesce(domain.foreign_not_after,"
     " CASE WHEN domain.serving_id IS NOT NULL THEN coalesce(serving.not_after, wanted.not_after) END)"
 )
 
 # The code whose owner is that of the status (`status.derive_status`); NULL in Success. For an expired domain it is what
 # keeps it from being renewed.
-_BLAMED = f"""coalesce(domain.finding_code, CASE WHEN {status_sql.EXPIRY} <= :now THEN '{Code.CERT_EXPIRED}'
-  WHEN {_IN_SERVICE} IS NULL THEN CASE WHEN {_IS_ADOPTED} THEN '{Code.TEXT_MISSING}' ELSE '{Code.QUEUED}' END END)"""
+BLAMED = f"""coalesce(domain.finding_code, CASE WHEN {status_sql.EXPIRY} <= :now THEN '{Code.CERT_EXPIRED}'
+  WHEN {IN_SERVICE} IS NULL THEN CASE WHEN {_IS_ADOPTED} THEN '{Code.TEXT_MISSING}' ELSE '{Code.QUEUED}' END END)"""
 
 # The codes of `warnings.find_warnings`; NULL without that warning.
 _WARNINGS = (
@@ -40,7 +40,7 @@ _WARNINGS = (
       AND NOT ({_IS_ADOPTED})
       THEN CASE domain.foreign_source WHEN 'text' THEN '{Code.OTHER_CERTIFICATE}' ELSE '{Code.KEY_MISSING}' END END""",
     "domain.suspicion_code",
-    f"""CASE WHEN domain.source = 'text' AND {_IN_SERVICE} > :now AND {_IN_SERVICE} <= :text_expires
+    f"""CASE WHEN domain.source = 'text' AND {IN_SERVICE} > :now AND {IN_SERVICE} <= :text_expires
       THEN '{Code.TEXT_EXPIRES}' END""",
     f"""CASE WHEN domain.caution_code IN ({literals(LEFT_THE_CDN)}) AND domain.caution_since <= :departed
       THEN '{Code.DEPARTED}' ELSE domain.caution_code END""",
@@ -91,9 +91,9 @@ def condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
         values |= named
     if query.needing_within is not None:
         # With a certificate that is not served, the domain may wait for too long.
-        unserved = f"domain.wanted_id IS NOT NULL AND {_IN_SERVICE} IS NULL"
+        unserved = f"domain.wanted_id IS NOT NULL AND {IN_SERVICE} IS NULL"
         acting = _any_of(
-            [_BLAMED, *_WARNINGS], _codes_of([each for each in Owner if each is not Owner.NOBODY])
+            [BLAMED, *_WARNINGS], _codes_of([each for each in Owner if each is not Owner.NOBODY])
         )
         where.append(f"({acting} OR {status_sql.EXPIRY} <= :needing OR {unserved})")
         values["needing"] = instant(now + query.needing_within)
@@ -140,7 +140,7 @@ def count_codes(tables: str, where: str) -> str:
           CASE WHEN {is_expired} THEN '{Code.CERT_EXPIRED}' END, NULL, NULL, NULL, NULL, NULL, count(*)
         {tables} WHERE {where} AND {_IS_PLAIN} GROUP BY 1, 2
         UNION ALL
-        SELECT {status_sql.STATUS}, {_BLAMED}, domain.unconfirmed_code, {", ".join(_WARNINGS)}, count(*)
+        SELECT {status_sql.STATUS}, {BLAMED}, domain.unconfirmed_code, {", ".join(_WARNINGS)}, count(*)
         {tables} WHERE {where} AND NOT ({_IS_PLAIN}) GROUP BY 1, 2, 3, 4, 5, 6, 7"""
 
 
@@ -158,7 +158,7 @@ def _optional(code: str | None) -> Code | None:
 def _by_code(query: Query) -> Iterator[str]:
     """Yield the conditions that owners, reasons and warnings must fulfil."""
     if query.owners:
-        yield _any_of([_BLAMED, *_WARNINGS], _codes_of(query.owners))
+        yield _any_of([BLAMED, *_WARNINGS], _codes_of(query.owners))
     if query.reasons:
         yield _has_reason(query.reasons)
     if query.warnings:
@@ -175,7 +175,7 @@ def _any_of(expressions: Iterable[str], codes: Sequence[Code]) -> str:
 
 
 def _has_reason(codes: Sequence[Code]) -> str:
-    either = _any_of([_BLAMED, "domain.unconfirmed_code", *_WARNINGS], codes)
+    either = _any_of([BLAMED, "domain.unconfirmed_code", *_WARNINGS], codes)
     if Code.CERT_EXPIRED not in codes:
         return either
     return f"({either} OR {status_sql.STATUS} = '{Status.EXPIRED}')"
@@ -187,10 +187,10 @@ def urgency(days_of: str, now: str) -> str:
     `days_of` and `now` are `Dialect.days_of` of `{end}` and of `:now`. It is 0 if nothing is served although there is a
     certificate, and NULL if there never was one (`fleet.troubles.find_time_left`, `urgency_of`).
     """
-    served = _FROM_NOW.format(end=days_of.format(end=_IN_SERVICE), now=now)
+    served = _FROM_NOW.format(end=days_of.format(end=IN_SERVICE), now=now)
     unserved = _FROM_NOW.format(end=days_of.format(end="wanted.not_after"), now=now)
     return (
-        f"CASE WHEN {_IN_SERVICE} IS NOT NULL THEN {served} WHEN wanted.not_after > :now THEN 0"
+        f"CASE WHEN {IN_SERVICE} IS NOT NULL THEN {served} WHEN wanted.not_after > :now THEN 0"
         f" WHEN wanted.not_after IS NOT NULL THEN {unserved} END"
     )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from sslctl.errors import Busy
 from sslctl.rules.limits import set_key
 from sslctl.rules.model import Domain, Order
+from sslctl.store.interface.metrics import Counted
 from sslctl.store.sql import rows
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.connection import expect
 from sslctl.store.sql.domains import SqlDomains
+from sslctl.store.sql.metrics import count_outcome
 from sslctl.store.sql.values import names_text
 from sslctl.text import instant
 
@@ -71,3 +73,4 @@ class SqlOrders(SqlBudget, SqlDomains):
                 (instant(self._clock()), outcome, order.id),
             )
             expect(closed.rowcount == 1, _CLOSED)
+            count_outcome(run, Counted.ORDERS, outcome)

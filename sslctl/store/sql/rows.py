@@ -277,4 +277,5 @@ def named_event_of(row: Row) -> tuple[str | None, Event]:
 
 def mark_of(row: Row) -> tuple[Milestone, Mark]:
     """Return the milestone in a row of `SELECT * FROM milestone`."""
-    return Milestone(row["name"]), Mark(time_of(row["at"]), text_of(row["actor"]), text_of(row["detail"]))
+    at, actor, detail = time_of(row["at"]), text_of(row["actor"]), text_of(row["detail"])
+    return Milestone(row["name"]), Mark(at, actor, detail, row["seconds"])

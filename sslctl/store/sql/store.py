@@ -15,12 +15,13 @@ from sslctl.store.sql.connection import Connection
 from sslctl.store.sql.figures import SqlFigures
 from sslctl.store.sql.keys import SqlKeys
 from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
+from sslctl.store.sql.metrics import SqlMetrics
 from sslctl.store.sql.notices import SqlNotices
 from sslctl.store.sql.renewals import SqlRenewals
 from sslctl.store.sql.versions import SqlVersions
 
 
-class SqlStore(SqlVersions, SqlRenewals, SqlKeys, SqlNotices, SqlMaintenancePauses, SqlFigures):
+class SqlStore(SqlVersions, SqlRenewals, SqlKeys, SqlNotices, SqlMaintenancePauses, SqlFigures, SqlMetrics):
     """Everything of `Store` that is common to SQL databases; see `SqliteStore` for the arguments."""
 
     def __init__(

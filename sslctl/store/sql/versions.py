@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order, Source
+from sslctl.rules.reasons import Code
+from sslctl.store.interface.metrics import ACCEPTED, Counted
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Row
+from sslctl.store.sql.metrics import count_outcome
 from sslctl.store.sql.observations import NO_FOREIGN
 from sslctl.store.sql.orders import SqlOrders
 from sslctl.store.sql.values import names_of, names_text, text_of
@@ -117,7 +120,13 @@ class SqlVersions(SqlOrders):
         self._stamp(certificate, "uploading_at")
 
     def mark_uploaded(self, certificate: Certificate) -> None:
-        self._stamp(certificate, "uploaded_at", "uploaded")
+        with self._database.transaction() as run:
+            self._stamp(certificate, "uploaded_at", "uploaded")
+            count_outcome(run, Counted.UPLOADS, ACCEPTED)
+
+    def count_failed_upload(self, code: Code) -> None:
+        with self._database.transaction() as run:
+            count_outcome(run, Counted.UPLOADS, code)
 
     def mark_revoked(self, certificate: Certificate) -> None:
         self._stamp(certificate, "revoked_at", "revoked")

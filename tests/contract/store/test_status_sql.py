@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslctl.rules import schedule
+from sslctl.rules.expiry import is_renewal_late
 from sslctl.rules.model import Certificate, Domain, Installed, Source
-from sslctl.rules.reasons import FINDINGS, Code, Status
+from sslctl.rules.reasons import FINDINGS, REASONS, Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import RECHECKED
 from sslctl.rules.status import derive_status
@@ -182,6 +183,43 @@ def test_sql_status_agrees_with_derive_status(
     assert set(shared.domains(Query(statuses=RECHECKED, source=Source.C4), now)) == {
         domain for domain, status in derived.items() if domain.source is Source.C4 and status in RECHECKED
     }
+
+
+@given(stored=_many, now=_now, before=st.sampled_from((1, 7, 30)))
+@settings(max_examples=50, deadline=None)
+def test_figures_of_the_fleet_agree_with_the_rules(
+    shared: Store, shared_backend: Backend, stored: list[Facts], now: datetime, before: int
+) -> None:
+    _refill(shared_backend, stored)
+    managed, rule = _managed(shared, len(stored)), RenewalRule(timedelta(days=before))
+    derived = {domain: derive_status(domain, now) for domain in managed}
+    reasons = Counter(
+        (its.status, its.also.code if its.also is not None else its.code) for its in derived.values()
+    )
+    assert {(each.status, each.code): each.number for each in shared.count_by_reason(now)} == reasons
+    assert all(
+        REASONS[each.code].owner in {its.owner for its in derived.values() if its.status is each.status}
+        for each in shared.count_by_reason(now)
+        if each.code is not None
+    )
+    served = [
+        (domain.in_service, domain)
+        for domain in managed
+        if domain.in_service is not None and domain.in_service.not_after > now
+    ]
+    soonest = {
+        source: min(one.not_after for one, _ in served if one.source is source)
+        for source in {one.source for one, _ in served}
+    }
+    assert shared.soonest_expiries(now) == soonest
+    overdue = [
+        domain
+        for one, domain in served
+        if one.source is Source.C4
+        and is_renewal_late(domain, now, rule)
+        and derived[domain].status is not Status.DISCARD
+    ]
+    assert shared.count_overdue(now, rule) == len(overdue)
 
 
 @given(

@@ -143,6 +143,7 @@ class Fixture:
             run_passes=self.passes,
             ping=self.pings,
             clock=self.clock,
+            monotonic=iter((1.0, 3.5)).__next__,
             settings=TickSettings(
                 lock_path=self.lock_path,
                 renewal=RenewalRule(),

@@ -1,0 +1,83 @@
+"""The text of the metrics (https://prometheus.io/docs/instrumenting/exposition_formats/), by prometheus_client, and its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sslctl.errors import BadInput, ConfigError
+from sslctl.metrics.families import METRICS, Metric, Sample, Type
+from sslctl.system.files import replacing
+
+if TYPE_CHECKING:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+_FIRST = b"# HELP sslctl_"
+# node_exporter runs as another user.
+_MODE = 0o644
+
+
+class _Samples:
+    """Samples as a collector of prometheus_client."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Yield each metric that has samples."""
+        for metric in METRICS:
+            of_metric = [sample for sample in self._samples if sample.metric == metric]
+            if of_metric:
+                yield _family(metric, of_metric)
+
+
+def _family(metric: Metric, samples: Iterable[Sample]) -> CounterMetricFamily | GaugeMetricFamily:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
+
+    kind = CounterMetricFamily if metric.type is Type.COUNTER else GaugeMetricFamily
+    family = kind(metric.name, metric.meaning, labels=metric.labels)
+    for sample in samples:
+        family.add_metric(sample.labels, sample.value)
+    return family
+
+
+def render(samples: Sequence[Sample]) -> bytes:
+    """Return `samples` as text, UTF-8. Raise `ConfigError` if prometheus_client is not installed."""
+    try:
+        # It is slow to import, and an extra.
+        from prometheus_client.exposition import generate_latest  # noqa: PLC0415
+        from prometheus_client.registry import CollectorRegistry  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            "metrics need prometheus_client, which is not installed",
+            hint="in the folder of sslctl's source: pip install '.[metrics]'",
+        ) from error
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Samples(samples))
+    return generate_latest(registry)
+
+
+def write_file(path: Path, text: bytes) -> None:
+    """Write `text` to `path` as a whole, readable by everybody. Raise `BadInput` if that is impossible.
+
+    A file that holds anything but metrics of sslctl is not replaced: somebody mistyped its name.
+    """
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise BadInput(f"the metrics were not written: {path} is not a regular file")
+        if path.exists():
+            with path.open("rb") as file:
+                first = file.read(len(_FIRST))
+            if first not in (b"", _FIRST):
+                raise BadInput(
+                    f"the metrics were not written: {path} holds something else",
+                    hint="name a new file, such as /var/lib/prometheus/node-exporter/sslctl.prom",
+                )
+        with replacing(path, mode=_MODE) as file:
+            file.write(text)
+    except OSError as error:
+        raise BadInput(
+            f"the metrics were not written to {path}: {error.strerror or error}",
+            hint="its folder must exist, and the user of sslctl must be able to write there",
+        ) from error
