@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 import click
 
 from sslctl.app import App, utc_now
+from sslctl.cli.extras import needing
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.cli.sandbox_options import program, read_caa, read_ipv6, read_url
 from sslctl.cli.signals import INTERRUPTS, handling
 from sslctl.config.settings import load
-from sslctl.errors import ConfigError, Exit
+from sslctl.errors import Exit
 from sslctl.rules import names
 from sslctl.sandbox.folder import SandboxFolder, open_folder
 
@@ -88,7 +89,7 @@ def up(
 
     With --keep the configuration, the state, the keys and the certificates stay in DIR.
     """
-    with _extra():
+    with needing("sandbox", "the sandbox"):
         from sslctl.sandbox.cdn import ELSEWHERE  # noqa: PLC0415 - needs the extra
 
     with _interrupts() as interrupts:
@@ -183,7 +184,7 @@ def domain(
 
     What no option names is as it should be: without options the domain is in order again.
     """
-    with _extra():
+    with needing("sandbox", "the sandbox"):
         from sslctl.sandbox.cdn import cname_target  # noqa: PLC0415 - needs the extra
         from sslctl.sandbox.domain_records import DomainRecord  # noqa: PLC0415 - needs the extra
 
@@ -225,7 +226,7 @@ def break_something(
         raise click.UsageError(f"--status goes with {', '.join(_C4_FAULTS)}")
     if seconds is not None and what != _SLOW_DNS:
         raise click.UsageError(f"--seconds goes with {_SLOW_DNS}")
-    with _extra():
+    with needing("sandbox", "the sandbox"):
         from sslctl.sandbox.c4.faults import Operation  # noqa: PLC0415 - needs the extra
         from sslctl.sandbox.domain_records import DnsFault, DnsTrouble  # noqa: PLC0415 - needs the extra
 
@@ -246,7 +247,7 @@ def heal(app: App) -> None:
 
 
 def _remote_control(app: App) -> RemoteControl:
-    with _extra():
+    with needing("sandbox", "the sandbox"):
         from sslctl.sandbox.remote_control import RemoteControl  # noqa: PLC0415 - needs the extra
 
     return RemoteControl(app.config.path)
@@ -255,7 +256,7 @@ def _remote_control(app: App) -> RemoteControl:
 @command.command("demo", short_help="Run a demonstration in a sandbox.")
 def demo() -> int:
     """Run a demonstration: add, list, view, download, renew, a failing C4, a certificate by text, delete."""
-    with _extra():
+    with needing("sandbox", "the sandbox"):
         from sslctl.sandbox.demo import CERTIFICATE_SECONDS, Demo  # noqa: PLC0415 - needs the extra
 
     with (
@@ -285,7 +286,7 @@ def _sandbox_cdn(
     ca_limits: bool = False,
     has_resolver: bool = False,
 ) -> SandboxCdn:
-    with _extra():
+    with needing("sandbox", "the sandbox"):
         from sslctl.sandbox.cdn import SandboxCdn  # noqa: PLC0415 - needs the extra
         from sslctl.sandbox.limited_ca import LETS_ENCRYPTS  # noqa: PLC0415 - needs the extra
 
@@ -306,17 +307,6 @@ def _make_state(cdn: SandboxCdn) -> None:
         app.config = load(cdn.config_path, {})
         if app.make_state():
             print_created(app)
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigError(
-            f"the sandbox needs the package {error.name}, which is not installed",
-            hint="run pip install '.[sandbox]' in sslctl's source folder",
-        ) from error
 
 
 class _Interrupts:

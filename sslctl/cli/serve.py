@@ -7,8 +7,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
@@ -16,9 +16,9 @@ import click
 from click.core import ParameterSource
 
 from sslctl.app import App
+from sslctl.cli.extras import needing
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.signals import handling
-from sslctl.errors import ConfigError
 from sslctl.system.actor import find_user
 from sslctl.system.readiness import notify_ready
 from sslctl.text import clean
@@ -80,7 +80,7 @@ def command(context: click.Context, *, host: str, port: int, socket_path: Path |
 
 
 def _serve_proxy(app: App, path: Path) -> None:
-    with _extra():
+    with needing("web", "the page"):
         from sslctl.web.access.proxy_gate import ProxyGate  # noqa: PLC0415 - needs the extra
         from sslctl.web.jobs import Jobs  # noqa: PLC0415 - needs the extra
         from sslctl.web.listeners import UnixListener  # noqa: PLC0415 - needs the extra
@@ -102,7 +102,7 @@ def _serve_proxy(app: App, path: Path) -> None:
 
 
 def _serve_locally(app: App, host: str, port: int) -> None:
-    with _extra():
+    with needing("web", "the page"):
         from sslctl.web.access import Person, Role  # noqa: PLC0415 - needs the extra
         from sslctl.web.access.local_gate import LocalGate  # noqa: PLC0415 - needs the extra
         from sslctl.web.jobs import Jobs  # noqa: PLC0415 - needs the extra
@@ -142,14 +142,3 @@ def _log_requests() -> None:
     log = logging.getLogger("sslctl.web")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigError(
-            f"the page needs the package {error.name}, which is not installed",
-            hint="run pip install '.[web]' in sslctl's source folder",
-        ) from error

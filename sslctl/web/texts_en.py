@@ -15,6 +15,14 @@ TEXTS = {
     "site.times": "Times are in Singapore time (SGT, UTC+8).",
     "nav.domains": "Domains",
     "nav.charts": "Charts",
+    # The report
+    "report.title": "SSL report",
+    "report.managed.one": "{at}: 1 domain is managed.",
+    "report.managed.many": "{at}: {number} domains are managed.",
+    "report.counts": "Counts",
+    "report.unwell": "Not well, or with a warning",
+    "report.all_well": "All domains are well.",
+    # Charts
     "charts.title": "Charts",
     "site.colon": "{label}: {text}",
     "copy": "Copy",

@@ -13,6 +13,14 @@ TEXTS = {
     "site.times": "时间均为新加坡时间（SGT，UTC+8）。",
     "nav.domains": "域名",
     "nav.charts": "图表",
+    # The report
+    "report.title": "SSL 报告",
+    "report.managed.one": "{at}：共管理 1 个域名。",
+    "report.managed.many": "{at}：共管理 {number} 个域名。",
+    "report.counts": "统计",
+    "report.unwell": "异常或有警告",
+    "report.all_well": "所有域名均正常。",
+    # Charts
     "charts.title": "图表",
     "site.colon": "{label}：{text}",
     "copy": "复制",

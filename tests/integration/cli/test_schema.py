@@ -153,6 +153,7 @@ def test_real_outputs_have_the_described_shapes(
         "add shop.example.com --new",
         "keys prune --older-than 0",
         f"backup {tmp_path}/backup",
+        f"report {tmp_path}/report.html",
         "doctor",
     ):
         recorder.run(line)

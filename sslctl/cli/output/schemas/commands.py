@@ -270,6 +270,15 @@ COMMANDS: dict[str, Output] = {
             {**_DRY_RUN, "would_recheck": array_of("domain", "the domains that would be checked")},
         ),
     ),
+    "report": _output(
+        "What the report contains.",
+        {
+            "file": string("the path of the report"),
+            "domains": number("the number of managed domains"),
+            "unwell": number("how many of them are not well, or have a warning"),
+            "bytes": number("its size"),
+        },
+    ),
     "restore": _output(
         "What the backup contained.",
         {

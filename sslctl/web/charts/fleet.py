@@ -1,0 +1,36 @@
+"""The charts of the whole fleet: certificates that expire, orders at the CA, and domains by status, day by day."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Protocol
+
+from markupsafe import Markup
+
+from sslctl.rules.customer_texts import Language
+from sslctl.rules.limits import Limit
+from sslctl.store.interface.figures import Figures, StatusCounts
+from sslctl.web.charts import figures
+from sslctl.web.charts.texts import ENGLISH
+from sslctl.web.charts.texts_zh import CHINESE
+
+_LENGTH = timedelta(days=89)
+
+
+class _Store(Figures, StatusCounts, Protocol):
+    """What the charts are read from."""
+
+
+def draw_fleet(store: _Store, orders_limit: Limit | None, today: date, language: Language) -> list[Markup]:
+    """Return each chart over 90 days: those from `today` on for expiries, those before for the others.
+
+    `today` is a day in Singapore, `orders_limit` how many orders for new names the CA accepts, None for any number.
+    """
+    first, last = today - _LENGTH, today + _LENGTH
+    texts = CHINESE if language is Language.ZH else ENGLISH
+    per_day = None if orders_limit is None else orders_limit.per_day
+    return [
+        figures.expiries(store.expiries(today, last), today, last, texts),
+        figures.orders(store.orders(first, today), first, today, per_day, texts),
+        figures.statuses(store.status_counts(first, today), first, today, texts),
+    ]
