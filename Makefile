@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell expr 3 '*' `nproc` / 2)
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable
 
-.PHONY: demo test check format docs bench torture clean
+.PHONY: demo test check format docs bench torture clean pictures
 
 demo: $(VENV)/.sandbox
 	$(BIN)/sslctl sandbox demo
@@ -56,3 +56,7 @@ torture: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py
+
+# The pictures of the page in docs/. Look at them before they are committed.
+pictures: $(VENV)/.test
+	$(BIN)/python docs/pictures.py
