@@ -142,7 +142,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 ADDRESSES = ["/", "/?status=Failure&lang=zh", "/?q=%5B", "/?q=missing", f"/domains/{ELSEWHERE}", f"/domains/{WELL}", f"/domains/{WELL}/delete",
-             f"/domains/{WELL}/download", "/download", "/add", "/missing"]  # fmt: skip
+             f"/domains/{WELL}/download", "/download", "/add", "/charts", "/missing"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
