@@ -31,7 +31,7 @@ _FEW_ROWS = 50_000
 _ROWS_A_STEP = 500
 # Checking it also checks the list of free pages.
 _SCHEMA = "sqlite_schema"
-_TYPES = {"TEXT": str, "INTEGER": int, "BLOB": bytes}
+_TYPES = {"TEXT": str, "INTEGER": int, "REAL": float, "BLOB": bytes}
 
 
 def find_whole(connection: sqlite3.Connection, seconds: float) -> str | None:

@@ -194,7 +194,7 @@ def test_doctor_shows_when_ticks_last_checked_all_of_a_large_database(large: Cdn
     def search_from(place: str) -> None:
         with opened(large) as connection:
             row = ("damage search", "2026-11-23T04:00:00Z", "", place)
-            connection.execute("INSERT OR REPLACE INTO milestone VALUES (?, ?, ?, ?)", row)
+            connection.execute("INSERT OR REPLACE INTO milestone VALUES (?, ?, ?, ?, NULL)", row)
 
     search_from('["event", 100]')
     grade, detail = doctors_database(large)
@@ -241,7 +241,7 @@ def test_no_pass_runs_on_damaged_rows_of_a_large_database(large: Cdn) -> None:
     """The search is at another part of the file, and a row of a certificate that is due differs from its index."""
     with opened(large) as connection:
         connection.execute(
-            "INSERT INTO milestone VALUES ('damage search', '2026-11-23T04:00:00Z', '', '[\"key_check\"]')"
+            "INSERT INTO milestone VALUES ('damage search', '2026-11-23T04:00:00Z', '', '[\"key_check\"]', NULL)"
         )
     content = database(large).read_bytes()
     fact = b"2026-11-23T04:00:00Z2027-02-21T04:00:00Z"

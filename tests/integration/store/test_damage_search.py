@@ -195,6 +195,7 @@ CHANGES = {
     "sqlite_autoindex_certificate_1": "version = version + 1",
     "sqlite_autoindex_domain_1": "name = name || 'x'",
     "acme_order_open": "domain_id = 1 WHERE id = 2",
+    "acme_order_by_day": "opened_at = '2027-01-01T00:00:00Z'",
     "acme_order_by_set": "name_set = name_set || 'x'",
     "acme_order_spent": "ca = ca || 'x'",
     "acme_order_name_by_domain": "registered_domain = registered_domain || 'x'",
