@@ -28,11 +28,13 @@ _COMMAS = "(length(domain.sans) - length(replace(domain.sans, ',', '')))"
 _SHOWN_LENGTH = f"length(domain.name) + CASE WHEN domain.sans = '[]' THEN 0 WHEN {_COMMAS} < 9 THEN 3 WHEN {_COMMAS} < 99 THEN 4 ELSE 5 END"
 
 _ORDER_BY = {
-    Sort.NAME: "domain.name",
-    Sort.STATUS: f"{status_sql.STATUS_RANK}, domain.name",
-    Sort.CREATED: "domain.created_at, domain.name",
-    Sort.EXPIRES: f"{status_sql.EXPIRY} IS NULL, {status_sql.EXPIRY}, domain.created_at, domain.name",
+    Sort.NAME: ("domain.name",),
+    Sort.STATUS: (status_sql.STATUS_RANK, "domain.name"),
+    Sort.CREATED: ("domain.created_at", "domain.name"),
+    Sort.EXPIRES: (f"{status_sql.EXPIRY} IS NULL", status_sql.EXPIRY, "domain.created_at", "domain.name"),
 }
+# From this offset on it is worth counting the domains, because a page near the end is found faster from there.
+_DEEP = 1000
 
 
 class SqlQueries(SqlPart):
@@ -194,16 +196,30 @@ class SqlQueries(SqlPart):
         `length` is an SQL expression. An index alone answers many queries if it names no column.
         """
         order_by = self._by_urgency() if query.sort is Sort.URGENCY else _ORDER_BY[query.sort]
-        sql = f"WHERE {where} ORDER BY {order_by}"
-        if query.limit is not None or query.offset:
-            most = _ALL if query.limit is None else query.limit
-            sql, values = (
-                f"{sql} LIMIT :limit OFFSET :offset",
-                {**values, "limit": most, "offset": query.offset},
-            )
+        tables, is_from_end = self._tables(query, where, length, order_by), False
+        offset, limit = query.offset, query.limit
+        if limit is not None and offset >= _DEEP:
+            sql = f"SELECT count(*) {tables} WHERE {where}"
+            number = self._database.read(lambda row: int(row[0]), sql, values)[0]
+            is_from_end = offset > number // 2
+            if is_from_end:
+                offset, limit = max(0, number - offset - limit), min(limit, max(0, number - offset))
+        ordered = ", ".join(f"{each} DESC" if is_from_end else each for each in order_by)
+        sql = f"SELECT domain.id, {length} {tables} WHERE {where} ORDER BY {ordered}"
+        if limit is not None or offset:
+            sql = f"{sql} LIMIT :limit OFFSET :offset"
+            values = {**values, "limit": _ALL if limit is None else limit, "offset": offset}
+        found = self._database.read(tuple, sql, values)
+        return dict(reversed(found) if is_from_end else found)
+
+    def _tables(self, query: Query, where: str, length: str, order_by: Iterable[str]) -> str:
+        """Return the tables of a query of `_found`, in the order of the file if it reads columns that no index has."""
+        is_in_order_of_index = query.sort is Sort.NAME and query.pattern is None
+        if query.sort is Sort.URGENCY or (length != "0" and not is_in_order_of_index):
+            return rows.from_whole_domains(self._database.dialect)
         # Without the hint the database leaves out joined tables that the query does not use.
-        tables = rows.from_domain_facts(self._database.dialect) if "wanted." in sql else rows.FROM_DOMAIN
-        return dict(self._database.read(tuple, f"SELECT domain.id, {length} {tables} {sql}", values))
+        is_joined = "wanted." in where or any("wanted." in each for each in order_by)
+        return rows.from_domain_facts(self._database.dialect) if is_joined else rows.FROM_DOMAIN
 
     def _in_turn(
         self,
@@ -275,7 +291,7 @@ class SqlQueries(SqlPart):
 
     def count_by_codes(self, now: datetime, query: Query = EVERYTHING) -> dict[Codes, int]:
         where, values = self._condition(query, now)
-        tables = rows.from_domain_facts(self._database.dialect)
+        tables = rows.from_whole_domains(self._database.dialect)
         sql = filters.count_codes(tables, where)
         counted: Counter[Codes] = Counter()
         for codes, number in self._database.read(filters.codes_of_row, sql, values | filters.code_times(now)):
@@ -291,17 +307,22 @@ class SqlQueries(SqlPart):
         values |= pattern.values
         if not pattern.maybe:
             return f"{where} AND ({pattern.surely})", values
-        tables = rows.from_domain_facts(self._database.dialect) if "wanted." in where else "FROM domain"
+        dialect = self._database.dialect
+        tables = (
+            rows.from_whole_domains(dialect)
+            if "wanted." in where
+            else f"FROM domain {dialect.no_index_hint()}"
+        )
         sql = f"""SELECT domain.id, domain.name, domain.sans {tables}
             WHERE {where} AND ({pattern.maybe}) AND NOT ({pattern.surely})"""
         doubtful = self._database.read(lambda row: (row[0], (row[1], *names_of(row[2]))), sql, values)
         matching = [number for number, names in doubtful if query.pattern.matches(names)]
         values["matching"] = json.dumps(matching)
-        chosen = f"domain.id IN (SELECT value FROM {self._database.dialect.integers(':matching')})"  # noqa: S608 - constants
+        chosen = f"domain.id IN (SELECT value FROM {dialect.integers(':matching')})"  # noqa: S608 - constants
         return f"{where} AND ({pattern.surely} OR {chosen})", values
 
-    def _by_urgency(self) -> str:
+    def _by_urgency(self) -> tuple[str, ...]:
         days_of = self._database.dialect.days_of
         seconds = filters.urgency(days_of("{end}"), days_of(":now"))
         # One expression: it is evaluated for every row. What never had a certificate comes last.
-        return f"coalesce({seconds}, 1e18), domain.created_at, domain.name"
+        return f"coalesce({seconds}, 1e18)", "domain.created_at", "domain.name"

@@ -63,10 +63,10 @@ SELECT_CERTIFICATE = f"SELECT {_columns('certificate', _CERTIFICATE)} FROM certi
 SELECT_CERTIFICATE_AND_PEM = f"SELECT {_columns('certificate', (*_CERTIFICATE, 'pem'))} FROM certificate"  # noqa: S608 - constants
 
 
-def _from_domain(hint: str = "") -> str:
+def _from_domain(hint: str = "", domain_hint: str = "") -> str:
     # The served certificate is usually the wanted one: it is looked up once then, and `serving` is empty.
     return (
-        f"FROM domain LEFT JOIN certificate AS wanted {hint} ON wanted.id = domain.wanted_id"
+        f"FROM domain {domain_hint} LEFT JOIN certificate AS wanted {hint} ON wanted.id = domain.wanted_id"
         f" LEFT JOIN certificate AS serving {hint} ON serving.id = domain.serving_id"
         " AND domain.serving_id IS DISTINCT FROM domain.wanted_id"
     )
@@ -78,6 +78,14 @@ FROM_DOMAIN = _from_domain()
 def from_domain_facts(dialect: Dialect) -> str:
     """Return `FROM_DOMAIN` for queries over many domains that an index answers alone: a certificate's own row is long."""
     return _from_domain(dialect.index_hint("certificate_facts"))
+
+
+def from_whole_domains(dialect: Dialect) -> str:
+    """Return `from_domain_facts` for queries that read columns of nearly all domains that no index has.
+
+    In the order of an index, each row would be on another page of the file.
+    """
+    return _from_domain(dialect.index_hint("certificate_facts"), dialect.no_index_hint())
 
 
 def _select(domain: Iterable[str], certificate: Iterable[str], dialect: Dialect) -> str:

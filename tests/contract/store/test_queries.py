@@ -243,6 +243,10 @@ def test_each_domain_is_yielded_once_and_in_order(fleet: Store, sort: Sort) -> N
     assert (listing.number, listing.longest_name) == (1200, 10)
     assert [domain.name for domain in fleet.candidates(START, timedelta(days=7))] == names
     assert [domain.name for domain in fleet.domains(Query(limit=700), START)] == names[:700]
+    # The second half is read from the end.
+    for offset in (1000, 1150, 1199, 1200):
+        page = fleet.listing(Query(sort=sort, limit=60, offset=offset), START).domains
+        assert [domain.name for domain in page] == names[offset : offset + 60]
 
 
 @pytest.mark.parametrize("others", [0, 1, 9, 10, 99])
