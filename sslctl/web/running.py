@@ -6,19 +6,22 @@ The `App` is new for each request, so a restored database or a new configuration
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from flask import Flask, current_app, g
 
 from sslctl.app import App
 from sslctl.web.access import current_person
 from sslctl.web.jobs import Job, Jobs
+from sslctl.web.turns import Turns
 
-_KEY, _JOBS = "sslctl_app", "sslctl_jobs"
+_KEY, _JOBS, TURNS = "sslctl_app", "sslctl_jobs", "sslctl_turns"
 
 
 def install(site: Flask, make_app: Callable[[], App], jobs: Jobs) -> None:
     """Let each request of `site` have an `App` of its own. It only reads unless its view sets `only_reads` to False first."""
     site.extensions[_KEY], site.extensions[_JOBS] = make_app, jobs
+    site.extensions[TURNS] = Turns()
     site.teardown_appcontext(_close)
 
 
@@ -31,6 +34,12 @@ def request_app() -> App:
         setattr(g, _KEY, app)
     found: App = g.get(_KEY)
     return found
+
+
+def reading_all_domains() -> AbstractContextManager[None]:
+    """Return a context manager in which the request may read all domains. Entering raises `TryLater` if others read for too long."""
+    turns: Turns = current_app.extensions[TURNS]
+    return turns.take()
 
 
 def server_jobs() -> Jobs:

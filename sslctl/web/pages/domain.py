@@ -20,7 +20,7 @@ from sslctl.web.cards import make_cards
 from sslctl.web.errors import error_page
 from sslctl.web.facts import certificate_facts, describe_version, domain_facts
 from sslctl.web.language import request_texts
-from sslctl.web.running import request_app, server_jobs
+from sslctl.web.running import reading_all_domains, request_app, server_jobs
 from sslctl.web.similar_names import find_similar
 from sslctl.web.url_query import read_number
 
@@ -50,7 +50,8 @@ def domain(name: str) -> str | tuple[str, int] | Response:
 
 
 def _not_found(app: App, name: str) -> tuple[str, int]:
-    similar = find_similar(app.store, name, app.clock())
+    with reading_all_domains():
+        similar = find_similar(app.store, name, app.clock())
     return error_page(_NOT_FOUND, request_texts()("error.not_managed", name=name), similar=similar)
 
 

@@ -19,7 +19,7 @@ from sslctl.web.access.limits import Limited
 from sslctl.web.attachments import Attachment, attach
 from sslctl.web.errors import status_of
 from sslctl.web.language import request_texts
-from sslctl.web.running import request_app
+from sslctl.web.running import reading_all_domains, request_app
 from sslctl.web.url_query import read_selection
 
 blueprint = Blueprint("download", __name__)
@@ -142,7 +142,10 @@ def _select() -> list[str]:
     """Return the selected domains that are served a certificate of sslctl, at most as many as one download may have."""
     app = request_app()
     query = replace(read_selection(request.args).query, limit=MOST_DOMAINS, offset=0)
-    return [each.name for each in app.store.listing(query, app.clock()).domains if each.serving is not None]
+    with reading_all_domains():
+        return [
+            each.name for each in app.store.listing(query, app.clock()).domains if each.serving is not None
+        ]
 
 
 def _send(name: str, files: Mapping[str, bytes]) -> Response:

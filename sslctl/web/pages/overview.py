@@ -18,7 +18,7 @@ from sslctl.web.facets import Facets, count_facets
 from sslctl.web.language import Texts, request_texts
 from sslctl.web.notices import standing_notices
 from sslctl.web.rows import Row, make_row
-from sslctl.web.running import request_app
+from sslctl.web.running import reading_all_domains, request_app
 from sslctl.web.url_query import FILTERS, PAGE_SIZE, Selection, read_selection
 
 blueprint = Blueprint("overview", __name__)
@@ -95,9 +95,11 @@ def overview() -> tuple[str, int]:
 
 def _find(app: App, selection: Selection, now: datetime) -> _Results:
     store = app.store
-    facets = count_facets(store, selection.query, now)
-    rows = [make_row(domain, now) for domain in store.listing(selection.query, now).domains]
-    return _Results(facets, rows, selection.number, store.count_managed())
+    with reading_all_domains():
+        facets = count_facets(store, selection.query, now)
+        rows = [make_row(domain, now) for domain in store.listing(selection.query, now).domains]
+        managed = store.count_managed()
+    return _Results(facets, rows, selection.number, managed)
 
 
 def _choices(facets: Facets, query: Query) -> dict[str, list[tuple[Code, int]]]:

@@ -21,6 +21,8 @@ from sslctl.rules.model import Milestone
 from sslctl.rules.notice import WHOLE_FLEET, Notice, NoticeKey
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.store.interface.domains import Sort
+from sslctl.web.running import TURNS
+from sslctl.web.turns import Turns
 from tests.support.fakes import START, Clock
 from tests.support.html_page import Page
 from tests.support.site_cases import DEPARTED, ELSEWHERE, PAUSED, UNICODE, WELL, site_over, write_config
@@ -267,3 +269,17 @@ def test_notices_name_what_the_ca_asked_for(tmp_path: Path) -> None:
         "No new orders are placed until 2026-11-23 15:00 SGT: too many orders",
         "One name or set of names gets no new order until 2026-11-23 13:00 SGT at the latest, as the CA requested",
     ]
+
+
+@pytest.mark.parametrize("path", ["/", "/download", "/domains/wel1.example.com"])
+def test_page_is_refused_while_others_read_all_domains_for_too_long(filled: Path, path: str) -> None:
+    site = site_over(filled, Clock())
+    site.extensions[TURNS] = turns = Turns(wait_seconds=0)
+    with site.test_client() as client:
+        with turns.take():
+            refused = client.get(path)
+        assert (refused.status_code, "many requests read the list" in refused.text) == (503, True)
+        assert client.get(path).status_code in (200, 404)
+        # A request that failed gave its turn back.
+        with turns.take():
+            assert client.get("/add").status_code == 200
