@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from tabulate import tabulate
 
-from tests.bench import history, issuance, plot, scale, ticks
+from tests.bench import beside_tick, history, issuance, page, plot, scale, ticks
 from tests.bench.competitors import CERTBOT
 from tests.bench.report import Part
 from tests.support import ROOT, machine
@@ -31,6 +31,12 @@ _SMALL_ISSUANCE = issuance.Sizes(repetitions=1, domains=2, workers=2, slow=(2,),
 _SMALL_SCALE = scale.Sizes(repetitions=1, starts=1, counts=(10, 20))
 _SMALL_TICKS = ticks.Sizes(repetitions=1, domains=10)
 _SMALL_HISTORY = history.Sizes(repetitions=1, domains=20, versions=3)
+_SMALL_PAGE = page.Sizes(
+    repetitions=1,
+    domains=100,
+    versions=3,
+    beside=beside_tick.Sizes(repetitions=1, domains=100, due=2, people=2, pauses=(0.1,), writer_seconds=0.1),
+)
 
 
 def parts(*, small: bool) -> dict[str, Measure]:
@@ -39,11 +45,13 @@ def parts(*, small: bool) -> dict[str, Measure]:
     growing = _SMALL_SCALE if small else scale.Sizes()
     ticking = _SMALL_TICKS if small else ticks.Sizes()
     aging = _SMALL_HISTORY if small else history.Sizes()
+    reading = _SMALL_PAGE if small else page.Sizes()
     return {
         "issuance": lambda folder, progress: issuance.measure(folder, issuing, progress),
         "scale": lambda folder, progress: scale.measure(folder, growing, progress),
         "ticks": lambda folder, progress: ticks.measure(folder, ticking, progress),
         "history": lambda folder, progress: history.measure(folder, aging, progress),
+        "page": lambda folder, progress: page.measure(folder, reading, progress),
     }
 
 

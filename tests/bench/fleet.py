@@ -68,15 +68,19 @@ class Fleet:
         connection.execute("COMMIT")
         connection.close()
 
-    def age(self, versions: int) -> None:
-        """Record `versions` older certificates of each domain that has one, with their keys and events. Use it once."""
+    def age(self, versions: int, only: str = "") -> None:
+        """Record `versions` older certificates of each domain that has one, with their keys and events. Use it once.
+
+        With `only`, record those of that domain.
+        """
         connection = sqlite3.connect(self._sslctl.state / "sslctl.db", isolation_level=None)
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
         insert_certificate, insert_event = _Insert(connection, "certificate"), _Insert(connection, "event")
-        sql = "SELECT domain.id, name FROM domain JOIN certificate ON certificate.id = wanted_id"
-        aged = connection.execute(sql).fetchall()
-        connection.execute("UPDATE certificate SET version = ?", (versions + 1,))
+        sql = "SELECT domain.id, name FROM domain JOIN certificate ON certificate.id = wanted_id WHERE ? IN (name, '')"
+        aged = connection.execute(sql, (only,)).fetchall()
+        of_each = [(versions + 1, number) for number, _ in aged]
+        connection.executemany("UPDATE certificate SET version = ? WHERE domain_id = ?", of_each)
         for version in range(1, versions + 1):
             left = (version - versions) * _LIFETIME * 0.9 - timedelta(days=1)
             for number, name in aged:

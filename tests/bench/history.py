@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
 
 from tests.bench.fleet import Fleet, names
 from tests.bench.meter import Cost
 from tests.bench.program import Sslctl, unserved
 from tests.bench.report import MIB, Part, under
+from tests.bench.writer import Writer
 from tests.support.suite import Progress
-
-# Patient enough to measure any wait.
-_WRITER_SECONDS = 300
-_PAUSE_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +35,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
         for repetition in range(sizes.repetitions):
             progress(f"{repetition + 1} of {sizes.repetitions}: ticks, and keys prune")
             _make_one_due(sslctl)
-            with _Writer(sslctl.state / "sslctl.db") as writer:
+            with Writer(sslctl.state / "sslctl.db") as writer:
                 # C4 does not answer here: the domain is Pending after its pass.
                 working.append(sslctl.run("daemon-tick", "--quiet", accept=(5, 75)).wall)
             waits.append(writer.longest)
@@ -78,30 +72,3 @@ def _make_one_due(sslctl: Sslctl) -> None:
             f"UPDATE domain SET retry_at = '2020-01-01T00:00:00Z', {unknown} WHERE id ="  # noqa: S608 - ours
             " (SELECT min(id) FROM domain WHERE finding_code = 'CNAME_ELSEWHERE')"
         )
-
-
-class _Writer:
-    """Writes a row of its own to the database `path` again and again for the block; `longest` is the longest wait, in seconds."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-        self.longest = 0.0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _write(self) -> None:
-        with closing(
-            sqlite3.connect(self._path, isolation_level=None, timeout=_WRITER_SECONDS)
-        ) as connection:
-            while not self._ended.wait(_PAUSE_SECONDS):
-                began = time.monotonic()
-                connection.execute("UPDATE domain SET revision = revision + 1 WHERE id = 2")
-                self.longest = max(self.longest, time.monotonic() - began)

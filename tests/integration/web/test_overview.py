@@ -271,7 +271,7 @@ def test_notices_name_what_the_ca_asked_for(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", ["/", "/download", "/domains/wel1.example.com"])
+@pytest.mark.parametrize("path", ["/", "/charts", "/download", "/domains/wel1.example.com"])
 def test_page_is_refused_while_others_read_all_domains_for_too_long(filled: Path, path: str) -> None:
     site = site_over(filled, Clock())
     site.extensions[TURNS] = turns = Turns(wait_seconds=0)
