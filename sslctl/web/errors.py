@@ -20,6 +20,8 @@ _STATUSES: dict[type[SslctlError], int] = {
 # The state, the configuration or the machine cannot be used now: others may be able to help, and a retry may.
 _UNAVAILABLE = 503
 _SERVER_ERROR = 500
+# How the texts of the gate begin.
+_REFUSAL = "refusal."
 _TITLED = (400, 401, 403, 404, 405, 409, 413, 429, 500, 503)
 _EXPLAINED = (401, 403, 404, 429, 500)
 
@@ -52,10 +54,14 @@ def _show_http_error(error: HTTPException) -> Response | HTTPException:
     status = error.code or _SERVER_ERROR
     if error.response is not None or status < 400:  # noqa: PLR2004 - a redirect
         return error
-    message = request_texts()(f"error.text.{status if status in _EXPLAINED else 'other'}")
-    # Werkzeug's own description repeats the message; one that a view or the gate gave says more.
-    is_own = error.description is not None and error.description != type(error).description
-    page, _ = error_page(status, message, (error.description or "") if is_own else "")
+    texts = request_texts()
+    if error.description is not None and error.description.startswith(_REFUSAL):
+        page, _ = error_page(status, texts(error.description))
+    else:
+        message = texts(f"error.text.{status if status in _EXPLAINED else 'other'}")
+        # Werkzeug's own description repeats the message; one that a view gave says more.
+        is_own = error.description is not None and error.description != type(error).description
+        page, _ = error_page(status, message, (error.description or "") if is_own else "")
     # Such as Allow and Retry-After.
     headers = [(name, value) for name, value in error.get_headers() if name.lower() != "content-type"]
     return Response(page, status, headers, mimetype="text/html")

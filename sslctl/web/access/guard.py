@@ -19,6 +19,7 @@ from typing import ParamSpec, TypeVar
 from urllib.parse import quote
 
 from flask import Flask, Response, abort, g, has_request_context, request
+from flask.logging import default_handler
 
 from sslctl.text import clean
 from sslctl.web.access import Person, Role
@@ -36,7 +37,7 @@ _CSRF_FIELD, _CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 _LONGEST_PATH = 300
 _LONGEST_LINE = 1000
 _ID_BYTES = 4
-_FOREIGN = "The request did not come from a page of this server."
+_FOREIGN = "refusal.foreign"
 _USUAL_PORTS = {"http": 80, "https": 443}
 
 
@@ -57,7 +58,12 @@ class Address:
 
 
 class Guard(ABC):
-    """The part of a gate that is the same for all: see `Gate`."""
+    """The part of a gate that is the same for all: see `Gate`.
+
+    `refusal_of_unknown` is the text (`web.language`) for a person whom `find_session` does not know.
+    """
+
+    refusal_of_unknown: str
 
     def __init__(
         self, address: Address, limiter: Limiter, *, open_endpoints: Iterable[str] = ("static",)
@@ -74,14 +80,12 @@ class Guard(ABC):
         site.jinja_env.globals["csrf_token"] = _csrf_token
         # Flask logs an error of a view with the path of the request, which may have line breaks.
         site.logger.addFilter(_clean_record)
+        # The handler that Flask adds would print each line a second time.
+        site.logger.removeHandler(default_handler)
 
     @abstractmethod
     def find_session(self) -> Session | None:
         """Return the session of the current request, None if its sender is not known."""
-
-    @abstractmethod
-    def explain_unknown(self) -> str:
-        """Return what a person whom `find_session` does not know is to do."""
 
     def _admit(self) -> None:
         """End the request with an error unless it may reach its view."""
@@ -89,7 +93,7 @@ class Guard(ABC):
         g.request_id = secrets.token_hex(_ID_BYTES)
         g.limiter = self._limiter
         if request.host.lower() not in self._address.hosts:
-            abort(421, description="This server does not serve that host.")
+            abort(421, description="refusal.host")
         is_safe = request.method in _SAFE
         _require_own_page_or_link()
         if not is_safe:
@@ -100,9 +104,9 @@ class Guard(ABC):
         if request.endpoint in self._open_endpoints:
             return
         if session is None:
-            abort(401, description=self.explain_unknown())
+            abort(401, description=self.refusal_of_unknown)
         if Role.VIEWER not in session.person.roles:
-            abort(403, description="You may not see this page. Its operator decides who may.")
+            abort(403, description="refusal.no_role")
         if not is_safe:
             _require_csrf_token(session)
             count(Limited.CHANGE)
@@ -174,7 +178,7 @@ def _require_own_page_or_link() -> None:
 def _require_csrf_token(session: Session) -> None:
     sent = request.headers.get(_CSRF_HEADER) or request.form.get(_CSRF_FIELD, "")
     if not hmac.compare_digest(sent.encode(), session.csrf_token.encode()):
-        abort(403, description="The form is too old. Open the page again, and repeat what you did.")
+        abort(403, description="refusal.old_form")
 
 
 def _clean_record(record: logging.LogRecord) -> bool:

@@ -21,6 +21,8 @@ class LocalGate(Guard):
     is a clock in seconds.
     """
 
+    refusal_of_unknown = "refusal.no_session"
+
     def __init__(self, host: str, port: int, person: Person, monotonic: Callable[[], float]) -> None:
         names = {host, "localhost", "127.0.0.1", "::1"}
         hosts = frozenset(each for name in names for each in Address.of("http", name, port).hosts)
@@ -51,14 +53,10 @@ class LocalGate(Guard):
         secret = request.cookies.get(self._cookie)
         return self._sessions.find(secret) if secret else None
 
-    def explain_unknown(self) -> str:
-        """Return what to do without a session."""
-        return (
-            "You are not logged in, or your session has ended. Open the URL that `sslctl serve` printed in its terminal; press "
-            "Enter there for a new one."
-        )
-
-    def _show_enter(self) -> str:
+    def _show_enter(self) -> Response | str:
+        if self.find_session() is not None:
+            # Somebody went back to the link after entering.
+            return redirect("/", 303)
         # A terminal or a mail program may fetch a URL to show what is behind it, so only the button uses the token.
         return render_template("enter.html", token=request.args.get("token", ""), is_void=False)
 

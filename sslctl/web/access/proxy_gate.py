@@ -26,6 +26,8 @@ class ProxyGate(Guard):
     twice (`server.serve`). `scheme` is how browsers reach the proxy. Raise `ConfigError` if `section` lacks something.
     """
 
+    refusal_of_unknown = "refusal.no_login"
+
     def __init__(self, section: WebSection, monotonic: Callable[[], float]) -> None:
         for key in ("public_url", "person_header"):
             if not getattr(section, key):
@@ -57,10 +59,6 @@ class ProxyGate(Guard):
         # A page of another site cannot read the token, and the token of one person is of no use against another.
         token = hmac.new(self._secret, name.encode(), hashlib.sha256).hexdigest()
         return Session(person, token, 0, 0)
-
-    def explain_unknown(self) -> str:
-        """Return what to do without a login."""
-        return "The login in front of this page did not say who you are. The log of `sslctl serve` says why."
 
     def _find_groups(self) -> list[str]:
         header = request.headers.get(self._groups_header, "") if self._groups_header else ""

@@ -14,7 +14,8 @@ from sslctl.web.charts import figures
 from sslctl.web.charts.texts import ENGLISH
 from sslctl.web.charts.texts_zh import CHINESE
 
-_LENGTH = timedelta(days=89)
+# With today; a certificate of 90 days that was issued today expires within them.
+_LENGTH = timedelta(days=91)
 
 
 class _Store(Figures, StatusCounts, Protocol):
@@ -22,7 +23,7 @@ class _Store(Figures, StatusCounts, Protocol):
 
 
 def draw_fleet(store: _Store, orders_limit: Limit | None, today: date, language: Language) -> list[Markup]:
-    """Return each chart over 90 days: those from `today` on for expiries, those before for the others.
+    """Return each chart over three months: those from `today` on for expiries, those before for the others.
 
     `today` is a day in Singapore, `orders_limit` how many orders for new names the CA accepts, None for any number.
     """

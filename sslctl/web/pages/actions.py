@@ -79,11 +79,11 @@ def customer(name: str) -> Response:
 @blueprint.post("/snooze")
 @require(Role.OPERATOR)
 def snooze(name: str) -> Response:
-    """Snooze the domain until midnight in Singapore at the start of the chosen day; without one, end its snooze."""
-    now, chosen = request_app().clock(), request.form.get("until", "")
-    if not chosen or request.form.get("clear"):
+    """Snooze the domain until midnight in Singapore at the start of the chosen day; with `clear`, end its snooze."""
+    now = request_app().clock()
+    if request.form.get("clear"):
         return _record(name, lambda domain: replace(domain.remarks, snooze=None))
-    until = _read_day(chosen)
+    until = _read_day(request.form.get("until", ""))
     require_end(until, now)
     return _record(name, lambda domain: replace(domain.remarks, snooze=make_snooze(domain, until, now)))
 

@@ -9,10 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import ChoiceLoader, DictLoader
 from werkzeug.test import TestResponse
 
+from sslctl.rules.customer_texts import Language
 from sslctl.web.access import Person, Role, current_person, require
 from sslctl.web.access.local_gate import LocalGate
+from sslctl.web.language import Texts
 
 ORIGIN = "http://127.0.0.1:8470"
 
@@ -20,6 +23,11 @@ ORIGIN = "http://127.0.0.1:8470"
 def make_site(gate: LocalGate) -> Flask:
     """A site with one view to read, one that changes something, and one that needs a role that can be taken away."""
     site = Flask("sslctl.web")
+    # In place of the frame of the real site, which leads to pages that this one does not have.
+    frame = DictLoader({"base.html": "{% block content %}{% endblock %}"})
+    assert site.jinja_loader is not None
+    site.jinja_loader = ChoiceLoader([frame, site.jinja_loader])
+    site.jinja_env.globals["t"] = Texts(Language.EN)
     gate.install(site)
     site.add_url_rule("/", "show", lambda: f"{current_person().name}")
     site.add_url_rule("/form", "form", lambda: site.jinja_env.from_string("{{ csrf_token() }}").render())
