@@ -78,9 +78,9 @@ class App:
         self.plain_progress = False
         self.on_wait: Callable[[str], None] = lambda _message: None
 
-    def again(self) -> App:
+    def again(self, waiting: Waiting) -> App:
         """Return a new `App` with the same configuration file and clock, for another piece of work of this process."""
-        return App(self.config_path, self.clock)
+        return App(self.config_path, self.clock, waiting=waiting)
 
     @cached_property
     def config(self) -> Config:

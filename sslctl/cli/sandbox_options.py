@@ -64,4 +64,4 @@ def program() -> str:
     script = Path(sys.argv[0]).absolute()
     if script.name != "__main__.py" and os.access(script, os.X_OK) and script.is_file():
         return shlex.quote(str(script))
-    return shlex.join([sys.executable, "-m", "sslctl"])
+    return shlex.join([sys.executable, "-P", "-m", "sslctl"])

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -19,10 +20,13 @@ from sslctl.app import App
 from sslctl.cli.extras import needing
 from sslctl.cli.output.stdout import write_line
 from sslctl.cli.signals import handling
+from sslctl.store.sqlite.waiting import Waiting
 from sslctl.system.actor import find_user
 from sslctl.system.readiness import notify_ready
 from sslctl.text import clean
 
+# A person looks at the page, and a request holds one of few threads while it waits.
+_WAITING = Waiting(write_seconds=5, read_seconds=5)
 _DEFAULT_PORT = 8470
 
 
@@ -92,7 +96,7 @@ def _serve_proxy(app: App, path: Path) -> None:
         closing(UnixListener(path, section.socket_group)) as listener,
         closing(Jobs(app.config_path, app.clock)) as jobs,
     ):
-        site = make_site(app.again, gate, jobs)
+        site = make_site(partial(app.again, _WAITING), gate, jobs)
         write_line(f"The page {section.public_url} listens on {clean(path)}")
         sys.stdout.flush()
         _log_requests()
@@ -111,7 +115,7 @@ def _serve_locally(app: App, host: str, port: int) -> None:
         from sslctl.web.site import make_site  # noqa: PLC0415 - needs the extra
     with closing(TcpListener(host, port)) as listener, closing(Jobs(app.config_path, app.clock)) as jobs:
         gate = LocalGate(host, listener.port, Person(find_user(), frozenset(Role)), time.monotonic)
-        site = make_site(app.again, gate, jobs)
+        site = make_site(partial(app.again, _WAITING), gate, jobs)
 
         def print_url() -> None:
             write_line(f"Open {gate.make_url()}")

@@ -157,7 +157,7 @@ class Demo:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SSLCTL_")}
         environment["SSLCTL_CONFIG"] = str(self._cdn.config_path)
         return subprocess.run(
-            [sys.executable, "-m", "sslctl", *arguments],
+            [sys.executable, "-P", "-m", "sslctl", *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -28,7 +28,7 @@ def attach(name: str, files: Mapping[str, bytes], now: datetime) -> Attachment:
     if len(files) == 1:
         [(path, content)] = files.items()
         kind = "application/x-pkcs12" if path.endswith(".p12") else "application/x-pem-file"
-        return Attachment(path, kind, content)
+        return Attachment(path.rpartition("/")[2], kind, content)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, content in files.items():

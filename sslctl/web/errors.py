@@ -22,7 +22,7 @@ _UNAVAILABLE = 503
 _SERVER_ERROR = 500
 # How the texts of the gate begin.
 _REFUSAL = "refusal."
-_TITLED = (400, 401, 403, 404, 405, 409, 413, 429, 500, 503)
+_TITLED = (400, 401, 403, 404, 405, 409, 413, 414, 429, 500, 503)
 _EXPLAINED = (401, 403, 404, 429, 500)
 
 

@@ -41,10 +41,18 @@ class Job:
 
     def lines(self) -> list[str]:
         """Return the steps, notes and errors that it has printed so far, cleaned, the last ones if there are many."""
+        if self.errors.closed:
+            return []  # the job was forgotten meanwhile
         # The process writes through the same file, so its position must not move.
         size = os.fstat(self.errors.fileno()).st_size
         text = os.pread(self.errors.fileno(), _MOST_SHOWN, max(0, size - _MOST_SHOWN))
         return [clean(line, _LONGEST_LINE) for line in text.decode(errors="replace").splitlines()]
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a job: without what systemd gave to the server, and without tracebacks for readers of the page."""
+    left_out = ("NOTIFY_SOCKET", "LISTEN_", "SSLCTL_DEBUG", "WATCHDOG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
 
 
 class Jobs:
@@ -54,9 +62,15 @@ class Jobs:
     """
 
     def __init__(
-        self, config_path: Path | None, clock: Callable[[], datetime], *, most_running: int = 8
+        self,
+        config_path: Path | None,
+        clock: Callable[[], datetime],
+        *,
+        most_running: int = 8,
+        most_of_person: int = 4,
     ) -> None:
         self._most_running = most_running
+        self._most_of_person = most_of_person
         self._config_path = config_path
         self._clock = clock
         self._jobs: dict[str, Job] = {}
@@ -72,12 +86,19 @@ class Jobs:
     ) -> Job:
         """Start the command `action` with `options` for `domains`, on behalf of `person`, and return the job.
 
-        With `lines`, the command reads the domains from these, as from a file. Raise `TryLater` if `most_running` jobs run.
+        With `lines`, the command reads the domains from these, as from a file. A running job of the
+        same command for the same domains is returned instead. Raise `TryLater` if `most_running` jobs run, or `most_of_person` of `person`.
         """
         with self._lock:
-            if sum(job.exit_code is None for job in self._jobs.values()) >= self._most_running:
+            running = [job for job in self._jobs.values() if job.exit_code is None]
+            same = [job for job in running if (job.action, job.domains) == (action, tuple(domains))]
+            if same:
+                # Somebody pressed the button twice.
+                return same[0]
+            own = sum(job.person == person for job in running)
+            if len(running) >= self._most_running or own >= self._most_of_person:
                 raise TryLater(
-                    f"{self._most_running} jobs of the page are running, so no other one was started",
+                    f"{len(running)} jobs of the page are running, {own} of them yours, so no other one was started",
                     hint="wait until one of them has ended",
                 )
             job = self._start(action, domains, options, person, lines)
@@ -118,8 +139,9 @@ class Jobs:
             listing.write("".join(f"{line}\n" for line in lines or ()).encode())
             listing.seek(0)
             process = subprocess.Popen(
-                [sys.executable, "-m", "sslctl", *config, "--progress", "plain", "--page-person", person,
+                [sys.executable, "-P", "-m", "sslctl", *config, "--progress", "plain", "--page-person", person,
                  action, *options, *names],
+                env=_environment(),
                 stdin=listing,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

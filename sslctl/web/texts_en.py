@@ -214,6 +214,7 @@ TEXTS = {
     "error.title.405": "This request cannot be used",
     "error.title.409": "Another process works on this",
     "error.title.413": "This request is too large",
+    "error.title.414": "This address is too long",
     "error.title.429": "Too many requests",
     "error.title.500": "An error of sslctl",
     "error.title.503": "Not available now",

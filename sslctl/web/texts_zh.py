@@ -212,6 +212,7 @@ TEXTS = {
     "error.title.405": "请求无效",
     "error.title.409": "另一个进程正在处理",
     "error.title.413": "请求过大",
+    "error.title.414": "地址过长",
     "error.title.429": "请求过于频繁",
     "error.title.500": "sslctl 出错",
     "error.title.503": "暂时不可用",

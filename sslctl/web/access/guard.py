@@ -35,6 +35,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MOST_BYTES = 1024 * 1024
 _CSRF_FIELD, _CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 _LONGEST_PATH = 300
+_LONGEST_QUERY = 2000
 _LONGEST_LINE = 1000
 _ID_BYTES = 4
 _FOREIGN = "refusal.foreign"
@@ -94,6 +95,9 @@ class Guard(ABC):
         g.limiter = self._limiter
         if request.host.lower() not in self._address.hosts:
             abort(421, description="refusal.host")
+        if len(request.query_string) > _LONGEST_QUERY:
+            # Each link of the list repeats the query.
+            abort(414)
         is_safe = request.method in _SAFE
         _require_own_page_or_link()
         if not is_safe:
@@ -151,11 +155,11 @@ def limited(kind: Limited) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
     return decorate
 
 
-def count(kind: Limited) -> None:
-    """Count one more of `kind` by the person of the request, and end it with 429 if that is too many."""
+def count(kind: Limited, number: int = 1) -> None:
+    """Count `number` more of `kind` by the person of the request, and end it with 429 if that is too many."""
     person: Person | None = g.get("person")
     limiter: Limiter = g.limiter
-    wait = limiter.take(kind, "" if person is None else person.name)
+    wait = limiter.take(kind, "" if person is None else person.name, number)
     if wait:
         response = Response(f"Too many requests. Try again in {wait} seconds.\n", 429, mimetype="text/plain")
         response.headers["Retry-After"] = str(wait)

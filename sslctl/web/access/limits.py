@@ -28,7 +28,9 @@ class Limited(Enum):
     CHANGE = Rate(60, 1)
     """Requests that change something, of one person."""
     KEYS = Rate(20, 15)
-    """Downloads of private keys, of one person."""
+    """Requests for private keys, of one person."""
+    BULK_KEYS = Rate(400, 10)
+    """Private keys in downloads of many domains, of one person."""
 
 
 class Limiter:
@@ -39,14 +41,14 @@ class Limiter:
         self._buckets: OrderedDict[tuple[Limited, str], tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, limited: Limited, person: str) -> int:
-        """Count one more by `person`, and return 0; if that is too many, count nothing, and return the seconds to wait."""
+    def take(self, limited: Limited, person: str, number: int = 1) -> int:
+        """Count `number` more by `person`, and return 0; if that is too many, count nothing, and return the seconds to wait."""
         rate, key, now = limited.value, (limited, person), self._monotonic()
         with self._lock:
             left, at = self._buckets.pop(key, (float(rate.burst), now))
             left = min(rate.burst, left + (now - at) / rate.seconds)
-            wait = 0 if left >= 1 else math.ceil((1 - left) * rate.seconds)
-            self._buckets[key] = (left if wait else left - 1, now)
+            wait = 0 if left >= number else math.ceil((number - left) * rate.seconds)
+            self._buckets[key] = (left if wait else left - number, now)
             if len(self._buckets) > _MOST_BUCKETS:
                 # Whoever was seen last the longest time ago has a full bucket again, or nearly.
                 self._buckets.popitem(last=False)

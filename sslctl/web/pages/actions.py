@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, time
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, Busy
 from sslctl.fleet import remarks
 from sslctl.rules import names
 from sslctl.rules.model import Domain
@@ -56,24 +56,33 @@ def delete(name: str) -> Response | tuple[str, int]:
 @require(Role.OPERATOR)
 def note(name: str) -> Response:
     """Record the note of the form; an empty one removes it."""
-    text = read_note(request.form.get("value", ""))
-    return _record(name, lambda domain: replace(domain.remarks, note=text))
+    text = read_note(_sent("value"))
+    return _record(
+        name, lambda domain: replace(domain.remarks, note=_if_unchanged(domain.remarks.note, text))
+    )
 
 
 @blueprint.post("/assign")
 @require(Role.OPERATOR)
 def assign(name: str) -> Response:
     """Record who takes care of the domain; an empty name is nobody."""
-    assignee = read_assignee(request.form.get("value", ""))
-    return _record(name, lambda domain: replace(domain.remarks, assignee=assignee))
+    assignee = read_assignee(_sent("value"))
+    return _record(
+        name,
+        lambda domain: replace(domain.remarks, assignee=_if_unchanged(domain.remarks.assignee, assignee)),
+    )
 
 
 @blueprint.post("/customer")
 @require(Role.OPERATOR)
 def customer(name: str) -> Response:
     """Record whose domain it is; an empty name removes what was recorded."""
-    recorded = read_customer(request.form.get("value", ""))
-    return _record(name, lambda domain: replace(domain.remarks, customer=recorded))
+    recorded = read_customer(_sent("value"))
+    return _record(
+        name,
+        lambda domain: replace(domain.remarks, customer=_if_unchanged(domain.remarks.customer, recorded)),
+        is_about_customer=True,
+    )
 
 
 @blueprint.post("/snooze")
@@ -100,12 +109,27 @@ def _managed(name: str) -> Domain:
     return request_app().store.domain(names.normalise(name))
 
 
-def _record(name: str, change: Callable[[Domain], Remarks]) -> Response:
+def _sent(field: str) -> str:
+    """Return the text of `field` in the form. End the request with 400 if it is missing: nothing may be removed by accident."""
+    if field not in request.form:
+        abort(400)
+    return request.form[field]
+
+
+def _if_unchanged(present: str, wanted: str) -> str:
+    """Return `wanted`. Raise `Busy` if the value was not `present` any more when the form was made."""
+    if present not in (_sent("before"), wanted):
+        shown = present or request_texts()("remark.none")
+        raise Busy(request_texts()("remark.changed", value=shown))
+    return wanted
+
+
+def _record(name: str, change: Callable[[Domain], Remarks], *, is_about_customer: bool = False) -> Response:
     """Record the remarks that `change` returns, and lead back to the domain. Raise the error if they are refused."""
     app = request_app()
     app.only_reads = False
     domain = _managed(name)
-    errors = remarks.record(app.store, [domain], change)
+    errors = remarks.record(app.store, [domain], change, is_about_customer=is_about_customer)
     if errors:
         raise errors[domain.name]
     return redirect(url_for("domain.domain", name=domain.name), 303)

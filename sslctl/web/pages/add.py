@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from sslctl.errors import BadInput, SslctlError
 from sslctl.rules import names
+from sslctl.rules.model import Source
 from sslctl.rules.remarks import read_customer
 from sslctl.web.access import Role, require
 from sslctl.web.errors import status_of
@@ -21,6 +22,7 @@ blueprint = Blueprint("add", __name__)
 MOST_DOMAINS = 1000
 """The most domains in one form. `sslctl add --from-file` takes longer lists."""
 
+_MOST_SANS = 99
 _SEPARATORS = re.compile(r"[\s,;]+")
 
 
@@ -28,7 +30,12 @@ _SEPARATORS = re.compile(r"[\s,;]+")
 @require(Role.OPERATOR)
 def form() -> str:
     """Return the empty form."""
-    return _render(request.args)
+    try:
+        name = names.normalise(request.args.get("domains", ""))
+    except BadInput:
+        name = ""
+    # A link may propose one name, and choose nothing else.
+    return _render(MultiDict({"domains": name}))
 
 
 @blueprint.post("/add")
@@ -36,8 +43,8 @@ def form() -> str:
 def add() -> Response | tuple[str, int]:
     """Start a job that adds the domains of the form, and lead to it."""
     try:
-        domains = _read_names(request.form.get("domains", ""))
-        sans = _read_names(request.form.get("sans", ""))
+        domains = _read_names(request.form.get("domains", ""), MOST_DOMAINS)
+        sans = _read_names(request.form.get("sans", ""), _MOST_SANS)
         customer = read_customer(request.form.get("customer", ""))
         if not domains:
             raise BadInput(request_texts()("add.no_domain"))
@@ -45,13 +52,12 @@ def add() -> Response | tuple[str, int]:
             raise BadInput(request_texts()("add.sans_of_one"))
         if request.form.get("replace") and len(domains) > 1:
             raise BadInput(request_texts()("add.replace_one"))
-        if len(domains) > MOST_DOMAINS:
-            raise BadInput(request_texts()("add.too_many", most=f"{MOST_DOMAINS:,}"))
         names.require_few((*domains, *sans) if sans else (), request_app().config.acme.profile)
         options = ("--customer", customer) if customer else ()
         if request.form.get("replace"):
             job = start_job("add", domains, *options, *(f"--san={san}" for san in sans))
         else:
+            _require_no_text(domains)
             # A name out of a list is no consent to replace the certificate that C4 has now (`sslctl add --help`).
             job = start_job("add", domains, *options, lines=[" ".join((name, *sans)) for name in domains])
     except SslctlError as error:
@@ -59,9 +65,22 @@ def add() -> Response | tuple[str, int]:
     return redirect(url_for("job.job", job_id=job.id), 303)
 
 
-def _read_names(text: str) -> list[str]:
-    """Return the normalised names in `text`, each once, in order. Raise `BadInput` if one is no name of a domain."""
-    return list(dict.fromkeys(names.normalise(each) for each in _SEPARATORS.split(text) if each))
+def _read_names(text: str, most: int) -> list[str]:
+    """Return the normalised names in `text`, each once, in order.
+
+    Raise `BadInput` if one is no name of a domain, or if there are more than `most`.
+    """
+    words = list(dict.fromkeys(filter(None, _SEPARATORS.split(text))))
+    if len(words) > most:
+        raise BadInput(request_texts()("add.too_many", most=f"{most:,}"))
+    return list(dict.fromkeys(map(names.normalise, words)))
+
+
+def _require_no_text(domains: list[str]) -> None:
+    """Raise `BadInput` if one of `domains` is managed with a text certificate: to add it would replace that."""
+    for domain in request_app().store.domains_named(domains):
+        if domain.deleted_at is None and domain.source is Source.TEXT:
+            raise BadInput(request_texts()("add.has_text", name=domain.name))
 
 
 def _render(form: MultiDict[str, str], problem: SslctlError | None = None) -> str:

@@ -13,8 +13,9 @@ from sslctl.errors import BadInput, NotManaged, SslctlError
 from sslctl.fleet import downloads
 from sslctl.rules import names
 from sslctl.rules.model import Domain
+from sslctl.text import clean
 from sslctl.web.access import Role, require
-from sslctl.web.access.guard import limited
+from sslctl.web.access.guard import count, limited
 from sslctl.web.access.limits import Limited
 from sslctl.web.attachments import Attachment, attach
 from sslctl.web.errors import status_of
@@ -26,6 +27,9 @@ blueprint = Blueprint("download", __name__)
 
 MOST_DOMAINS = 200
 """The most domains in one bulk download. `sslctl download --from-file` takes longer lists."""
+
+_MOST_DIGITS = 7
+_LONGEST_REASON = 300
 
 
 @blueprint.get("/domains/<name>/download")
@@ -62,13 +66,14 @@ def ask_many() -> str:
 @limited(Limited.KEYS)
 def download_many() -> Response | tuple[str, int]:
     """Send the certificates and keys of the domains that the form names, as one archive with a folder for each."""
-    chosen = [names.normalise(each) for each in request.form.getlist("domain")]
+    chosen = list(dict.fromkeys(map(names.normalise, request.form.getlist("domain")[: MOST_DOMAINS + 1])))
     try:
         if not chosen:
             raise BadInput(request_texts()("download.no_domain"))
         if len(chosen) > MOST_DOMAINS:
             raise BadInput(request_texts()("download.too_many", most=MOST_DOMAINS))
         order = _read_order()
+        count(Limited.BULK_KEYS, len(chosen))
         made = [order.make(_find(name), None) for name in chosen]
         # Only if all of them can be sent.
         order.record(made)
@@ -112,11 +117,13 @@ class _Order:
 def _read_order() -> _Order:
     """Return what the form asks for. Raise `BadInput` for a form without a reason, or a password that it needs."""
     kind, password = request.form.get("format", ""), request.form.get("password", "")
-    reason = request.form.get("reason", "").strip()
+    reason = clean(request.form.get("reason", ""), _LONGEST_REASON + 1)
     if kind not in FORMATS:
         raise BadInput(request_texts()("download.no_format"))
     if not reason:
         raise BadInput(request_texts()("download.no_reason"))
+    if len(reason) > _LONGEST_REASON:
+        raise BadInput(request_texts()("download.long_reason"))
     if kind in PKCS12 and not password:
         raise BadInput(request_texts()("download.no_password"))
     return _Order(kind, reason, password.encode())
@@ -133,7 +140,7 @@ def _read_version() -> int | None:
     text = request.form.get("version", "")
     if not text:
         return None
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise NotManaged(request_texts()("download.no_version"))
     return int(text)
 

@@ -132,7 +132,7 @@ def test_several_added_domains_are_no_consent_to_replace_what_c4_has(site: Site)
         ({"domains": "a.example.com", "customer": "x" * 101}, "the most is 100"),
         (
             {"domains": " ".join(f"d{number}.example.com" for number in range(1001))},
-            "longer than 1,000 domains",
+            "longer than 1,000 names",
         ),
     ],
 )
@@ -156,7 +156,8 @@ def test_note_assignee_customer_and_snooze_are_recorded_and_removed(site: Site) 
         ("customer", "customer", "customer"),
     ):
         for value, recorded in (("<b>mailed</b>", "<b>mailed</b>"), ("", None)):
-            response = site.client.post(f"/domains/{ONE}/{action}", data={"value": value})
+            before = "" if value else "<b>mailed</b>"
+            response = site.client.post(f"/domains/{ONE}/{action}", data={"value": value, "before": before})
             assert (response.status_code, response.headers["Location"]) == (303, f"/domains/{ONE}")
             assert site.cdn.sslctl("view", ONE, "--json").json["domain"][field] == recorded
         assert {event["actor"].split(" (")[0] for event in site.events(ONE, kind)} == {"tester"}
@@ -165,7 +166,7 @@ def test_note_assignee_customer_and_snooze_are_recorded_and_removed(site: Site) 
     )
     for text in ("soon", "2026-11-01", "2036-01-01"):
         assert site.client.post(f"/domains/{ONE}/snooze", data={"until": text}).status_code == 400
-    too_long = site.client.post(f"/domains/{ONE}/note", data={"value": "x" * 501})
+    too_long = site.client.post(f"/domains/{ONE}/note", data={"value": "x" * 501, "before": ""})
     assert (too_long.status_code, "the most is 500" in too_long.text) == (400, True)
 
 
@@ -189,7 +190,17 @@ def test_download_is_recorded_with_its_reason_before_it_is_sent(site: Site) -> N
 
 @pytest.mark.parametrize(
     "change",
-    [{"reason": " "}, {"format": "pkcs12"}, {"format": "exe"}, {"version": "9"}, {"version": "x"}],
+    [
+        {"reason": " "},
+        {"reason": "\u200b"},
+        {"reason": "x" * 301},
+        {"format": "pkcs12"},
+        {"format": "exe"},
+        {"version": "9"},
+        {"version": "x"},
+        {"version": "9" * 5000},
+        {"version": "\uff11"},
+    ],
 )
 def test_download_without_what_it_needs_sends_and_records_nothing(site: Site, change: dict[str, str]) -> None:
     response = site.client.post(f"/domains/{ONE}/download", data={**DOWNLOAD, **change})
@@ -248,3 +259,49 @@ def test_every_action_needs_its_role(served: Cdn) -> None:
     page = site.client.get(f"/domains/{ONE}").text
     assert f"/domains/{ONE}/" not in page
     assert served.installed(ONE) is not None
+
+
+def test_remark_that_somebody_else_changed_meanwhile_is_not_overwritten(site: Site) -> None:
+    assert (
+        site.client.post(f"/domains/{ONE}/note", data={"value": "do NOT delete", "before": ""}).status_code
+        == 303
+    )
+    late = site.client.post(f"/domains/{ONE}/note", data={"value": "mailed", "before": ""})
+    assert (late.status_code, "do NOT delete" in late.text) == (409, True)
+    # A form without its field removes nothing.
+    for form in ({}, {"before": "do NOT delete"}):
+        assert site.client.post(f"/domains/{ONE}/note", data=form).status_code == 400
+    assert site.client.post(f"/domains/{ONE}/snooze", data={}).status_code == 400
+    assert site.cdn.sslctl("view", ONE, "--json").json["domain"]["note"] == "do NOT delete"
+
+
+def test_link_proposes_one_name_and_chooses_nothing(cdn: Cdn) -> None:
+    site = Site(cdn)
+    [names] = Page(
+        site.client.get("/add?domains=shop.example.com&replace=1&customer=Evil&sans=x.example").text
+    ).find("textarea")
+    assert names.text == "shop.example.com"
+    page = Page(
+        site.client.get(
+            "/add?domains=a.example%0a%0a%0ab.example&replace=1&customer=Evil&sans=x.example"
+        ).text
+    )
+    assert [each.text for each in page.find("textarea")] == [""]
+    for each in page.find("input"):
+        assert "checked" not in each.attributes
+        assert each.attributes.get("value", "") in ("", "csrf", "1")
+
+
+def test_text_certificate_stays_unless_its_replacement_is_chosen(cdn: Cdn) -> None:
+    cdn.add_domain(ONE)
+    assert cdn.sslctl("add", ONE, *cdn.paste(cdn.text_pair(ONE))).exit_code == 0
+    site = Site(cdn)
+    response = site.client.post("/add", data={"domains": f"{ONE} {TWO}"})
+    assert (response.status_code, f"{ONE} is managed with a text certificate" in response.text) == (400, True)
+    assert cdn.sslctl("view", ONE, "--json").json["domain"]["source"] == "text"
+
+
+def test_domain_that_is_named_twice_is_downloaded_and_recorded_once(site: Site) -> None:
+    response = site.client.post("/download", data={**DOWNLOAD, "format": "combined", "domain": [ONE] * 50})
+    assert response.headers["Content-Disposition"] == f"attachment; filename={ONE}.pem"
+    assert len(site.events(ONE, "key downloaded")) == 1

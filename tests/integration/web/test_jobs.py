@@ -6,6 +6,7 @@ import os
 import pwd
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -44,8 +45,22 @@ def test_job_runs_a_command_for_a_person_and_keeps_what_it_printed(cdn: Cdn, job
     assert event["actor"] == f"bob (page of {USER})"
 
 
-def test_jobs_refuse_more_than_the_most_at_once(jobs: Jobs) -> None:
+def test_job_runs_no_code_of_the_folder_that_the_server_was_started_in(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    (trap / "click.py").write_text("raise SystemExit(99)\n")
+    monkeypatch.chdir(trap)
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/never")
+    assert ended(jobs.start("list", (), person="bob")) == 0
+
+
+def test_jobs_refuse_more_than_the_most_at_once_and_start_none_twice(jobs: Jobs) -> None:
     first = jobs.start("list", (), person="bob")
-    with pytest.raises(TryLater, match="1 jobs of the page"):
-        jobs.start("list", (), person="bob")
+    assert jobs.start("list", (), person="eve") is first
+    with pytest.raises(TryLater, match="1 jobs of the page are running, 0 of them yours"):
+        jobs.start("todo", (), person="eve")
     assert ended(first) == 0
+    jobs.close()
+    assert first.lines() == []

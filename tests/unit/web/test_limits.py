@@ -27,6 +27,14 @@ def test_refused_requests_do_not_lengthen_the_wait() -> None:
     assert limiter.take(Limited.ENTER, "") == 0
 
 
+def test_many_at_once_count_as_many() -> None:
+    now = 0.0
+    limiter = Limiter(lambda: now)
+    assert [limiter.take(Limited.BULK_KEYS, "bob", 200) for _ in range(3)] == [0, 0, 2000]
+    now += 2000
+    assert limiter.take(Limited.BULK_KEYS, "bob", 200) == 0
+
+
 def test_buckets_of_many_persons_are_bounded() -> None:
     limiter = Limiter(lambda: 0.0)
     for number in range(10_500):

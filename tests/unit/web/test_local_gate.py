@@ -255,6 +255,11 @@ def test_changes_are_limited(entered: Browser) -> None:
     assert entered.post("/change", csrf_token=token).status_code == 429
 
 
+def test_long_query_is_refused_before_anything_repeats_it(entered: Browser) -> None:
+    assert entered.get(f"/?q={'x' * 1900}").status_code == 200
+    assert entered.get(f"/?q={'x' * 2000}").status_code == 414
+
+
 def test_large_body_is_refused(entered: Browser) -> None:
     assert entered.post("/change", csrf_token="x" * 2_000_000).status_code == 413
 
