@@ -31,7 +31,7 @@ clean:
 $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 	sh .ci/debian $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) '.[sandbox]'
+	$(PIP) '.[sandbox,web,metrics]'
 	mkdir -p $(VENV)/share/man/man1
 	ln -sf '$(CURDIR)'/docs/man/*.1 $(VENV)/share/man/man1/
 	touch $@

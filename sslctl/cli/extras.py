@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,5 +18,6 @@ def needing(extra: str, what: str) -> Iterator[None]:
     except ImportError as error:
         raise ConfigError(
             f"{what} needs the package {error.name}, which is not installed",
-            hint=f"run pip install '.[{extra}]' in sslctl's source folder",
+            # Another pip may belong to another Python.
+            hint=f"run `{shlex.join([sys.executable, '-m', 'pip', 'install', f'.[{extra}]'])}` in sslctl's source folder",
         ) from error

@@ -18,7 +18,7 @@ from sslctl.diagnosis import Diagnosis
 from sslctl.rules.check_steps import CheckStep, Hop, StepGrade, StepResult, describe_chain
 from sslctl.rules.model import Source
 from sslctl.rules.next_command import next_words
-from sslctl.rules.reasons import REASONS, Owner, Status
+from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.status import derive_status
 
 _COLOURS = {
@@ -109,7 +109,15 @@ def _conclusion(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:
         reason = REASONS[code]
         yield paragraph(f"{code}: {reason.explain(step.found, step.wanted)}")
         turn = "nobody: waiting is enough" if reason.owner is Owner.NOBODY else str(reason.owner)
-        yield paragraph(f"turn: {turn}. {reason.next_step}", _INDENT)
+        yield paragraph(f"turn: {turn}. {_next_step(code, diagnosis)}", _INDENT)
+
+
+def _next_step(code: Code, diagnosis: Diagnosis) -> str:
+    """Return what must be done because of `code`."""
+    if code is Code.C4_UNKNOWN_DOMAIN and diagnosis.subject.domain is None and not diagnosis.subject.trouble:
+        # The usual step is about a domain that is managed here.
+        return f"Create it in C4, then run `{command_line('add', diagnosis.subject.name)}`."
+    return REASONS[code].next_step
 
 
 def _next_command(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:

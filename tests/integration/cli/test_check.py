@@ -228,6 +228,13 @@ def test_check_of_several_names_prints_them_in_order_and_each_once(cdn: Cdn) -> 
     assert cdn.sslctl("check", *names, "gone.example.com").exit_code == 5
 
 
+def test_check_of_a_name_that_neither_c4_nor_sslctl_knows_says_how_to_add_it(cdn: Cdn) -> None:
+    cdn.point(NAME, f"{NAME}.cdn.test")
+    text = " ".join(cdn.sslctl("check", NAME).stdout.split())
+    assert f"turn: operator. Create it in C4, then run `sslctl add {NAME}`." in text
+    assert "Delete it here" not in text
+
+
 def test_check_writes_ascii_if_the_output_cannot_print_more(cdn: Cdn) -> None:
     cdn.add_domain(NAME, points_at="parking.elsewhere.test")
     result = run(cdn, "check", NAME, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
