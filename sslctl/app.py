@@ -336,7 +336,9 @@ class App:
         Raise `ConfigError` if C4, the CDN or the notifier is not usable, before any domain is touched.
         """
         from sslctl.fleet.tick import Tick, TickSettings  # noqa: PLC0415
+        from sslctl.fleet.transitions import announce  # noqa: PLC0415
         from sslctl.notify.ping import ping  # noqa: PLC0415
+        from sslctl.notify.webhook import make_tick_webhook  # noqa: PLC0415
 
         self.require_outside()
         notifier, (routes, unusable), config = self.notifier, self.tick_routes, self.config
@@ -349,6 +351,9 @@ class App:
             routes=routes,
             unusable_routes=unusable,
             run_passes=run_passes,
+            announce=partial(
+                announce, self.store, make_tick_webhook(config.notify), self.clock, self.monotonic
+            ),
             ping=partial(ping, config.notify.ping_url) if config.notify.ping_url else None,
             clock=self.clock,
             monotonic=self.monotonic,

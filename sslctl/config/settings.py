@@ -155,12 +155,15 @@ class NotifySection:
 
     `statuses` are the statuses that are notified, and again after `repeat_hours`. `ping_url` is requested after every
     successful tick, so that a monitoring service notices when ticks stop. Each `route` receives the messages about its domains
-    instead of the URLs.
+    instead of the URLs. `webhook_url` receives a message, signed with the secrets in `webhook_secret_file`, about each change of a
+    domain's status.
     """
 
     urls: tuple[str, ...] = field(default=(), repr=False)
     urls_file: Path | None = None
     ping_url: str = field(default="", repr=False)
+    webhook_url: str = field(default="", repr=False)
+    webhook_secret_file: Path | None = None
     statuses: tuple[str, ...] = (Status.EMERGENCY, Status.EXPIRED)
     repeat_hours: float = 24
     route: tuple[RouteSection, ...] = ()
@@ -251,7 +254,9 @@ _READ: dict[str, Callable[[object], object]] = {
     "renewal.ari": read.choice("off", "incident", "follow"),
     "notify.urls": read.many(read.notify_url),
     "notify.urls_file": read.optional_path,
-    "notify.ping_url": read.ping_url,
+    "notify.ping_url": read.request_url,
+    "notify.webhook_url": read.request_url,
+    "notify.webhook_secret_file": read.optional_path,
     "notify.statuses": read.many(read.choice(*(status for status in Status if status is not Status.SUCCESS))),
     "notify.repeat_hours": read.hours,
     "notify.route": read_routes,
@@ -297,7 +302,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, system_file: Path = S
 
 def _require_private(notify: NotifySection, file: ConfigFile) -> None:
     """Raise `ConfigError` if everyone can read a file that contains secret URLs."""
-    for key in ("urls", "ping_url"):
+    for key in ("urls", "ping_url", "webhook_url"):
         if getattr(notify, key) and file.is_public:
             raise ConfigError(
                 f"{file.place('notify', key)}: notify.{key} is a secret, but everyone can read this file",

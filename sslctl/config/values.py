@@ -188,8 +188,8 @@ def notify_url(value: object) -> str:
     return text
 
 
-def ping_url(value: object) -> str:
-    """Read the URL that is requested after a successful tick; may be empty."""
+def request_url(value: object) -> str:
+    """Read the URL that sslctl requests to report something, such as a successful tick; may be empty."""
     return "" if value == "" else _url(value, query=True)
 
 

@@ -41,6 +41,7 @@ def run_checks(
     yield from examine("key file", lambda: machine.key_file(keyring, config.state))
     yield from examine(machine.TRUSTED_ROOTS, lambda: machine.trusted_roots(config.safety))
     yield from examine(machine.NOTIFICATIONS, lambda: machine.notifications(config.notify))
+    yield from examine(machine.WEBHOOK, lambda: machine.webhook(config.notify))
     yield from examine("disk", lambda: machine.disk_space(config.state.dir))
     yield from _check_state(config, clock(), waiting)
     outside = Outside(config, connect, clock)

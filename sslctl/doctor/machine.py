@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sslctl import __version__
 from sslctl.certificates.trust import TrustedRoots
@@ -18,6 +19,7 @@ from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer.certbot import listener, versions
 from sslctl.notify import Notifier
 from sslctl.notify.configured import make_notifier, make_routes
+from sslctl.notify.webhook import make_webhook
 from sslctl.store.keyring import Keyring
 from sslctl.system.ownership import can_others_change, user_name
 from sslctl.text import clean
@@ -25,6 +27,7 @@ from sslctl.text import clean
 CDN = "names of the CDN"
 TRUSTED_ROOTS = "trusted roots"
 NOTIFICATIONS = "notifications"
+WEBHOOK = "webhook"
 _OTHERS_READ = 0o055
 _BAD_BYTES, _FEW_BYTES = 100 << 20, 1 << 30
 _BAD_INODES, _FEW_INODES = 1_000, 10_000
@@ -135,6 +138,20 @@ def notifications(notify: NotifySection) -> Iterator[Check]:
         *(f"route {clean(route.key)}: {_count_urls(route.notifier)}" for route in routes),
     ]
     yield ok(NOTIFICATIONS, "; ".join(parts))
+
+
+def webhook(notify: NotifySection) -> Iterator[Check]:
+    """Check that the messages of the webhook can be signed; none is sent. Nothing without a webhook."""
+    if make_webhook(notify) is not None:
+        yield ok(
+            WEBHOOK, f"a message about each change of status, signed ({urlsplit(notify.webhook_url).scheme})"
+        )
+    elif notify.webhook_secret_file is not None:
+        yield warn(
+            WEBHOOK,
+            "notify.webhook_secret_file is set, but notify.webhook_url is not: nothing is sent",
+            "set both, or neither",
+        )
 
 
 def _count_urls(notifier: Notifier) -> str:

@@ -29,6 +29,7 @@ from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.versions import is_expired
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.domains import Domains, Query, Sort
+from sslctl.store.interface.transitions import Transitions
 from sslctl.text import without_markup
 
 Label = tuple[str, str]
@@ -43,11 +44,13 @@ _STOPPED_BY_CA = (Code.CA_UNAVAILABLE, Code.CA_REFUSED, Code.CA_RATE_LIMITED, Co
 # A look at each domain is due every 23.5 hours. If one is 50 minutes late, C4 has not answered for so long: an outage
 # of some minutes, such as a restart at night, is no reason to wake people.
 _LOOK_IS_LATE = timedelta(hours=24, minutes=20)
+# Each domain still gets its message when the endpoint answers again.
+_WEBHOOK_IS_LATE = timedelta(hours=1)
 _MOST_COUNTED = 1000
 _SAMPLE = 100
 
 
-class _Store(Budget, Domains, Protocol):
+class _Store(Budget, Domains, Transitions, Protocol):
     """What trouble of the whole fleet is found in."""
 
 
@@ -114,9 +117,12 @@ def find_fleet_trouble(
         )
         for each in withheld
     ]
-    found += filter(
-        None, (_c4_trouble(store, contact, before, now), _ca_trouble(store, before, since, now, rule))
+    parties = (
+        _c4_trouble(store, contact, before, now),
+        _ca_trouble(store, before, since, now, rule),
+        _webhook_trouble(store, now),
     )
+    found += filter(None, parties)
     return found
 
 
@@ -171,6 +177,19 @@ def _ca_trouble(
         f"{why}Renewals that wait for the CA: {number}; the first certificate expires in"
         f" {format_duration(first.not_after - now)}. sslctl tries again by itself. `sslctl pauses` shows the pauses and how"
         " to end one; `sslctl doctor` tests the CA and our account.",
+    )
+
+
+def _webhook_trouble(store: Transitions, now: datetime) -> FleetTrouble | None:
+    trouble = store.webhook_trouble()
+    if trouble is None or now - trouble.since < _WEBHOOK_IS_LATE:
+        return None
+    return FleetTrouble(
+        ("notify.webhook_url", UNDELIVERED),
+        "the webhook does not accept all messages",
+        f"The endpoint of notify.webhook_url has not accepted all messages since {format_sgt(trouble.since)}: it {trouble.why}."
+        f" Domains whose last change it does not know: {trouble.owed}. sslctl tries again by itself; each domain gets one message"
+        " with its present status then. `sslctl notify` tests it.",
     )
 
 

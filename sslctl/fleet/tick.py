@@ -16,9 +16,10 @@ A tick goes through these steps, in this order:
 10. Record the milestone.
 11. Notify people of the domains in the configured statuses, of certificates that expire without a successor, of trouble of the
     whole fleet such as what step 9 withheld, and of new warnings.
-12. If this is the first tick of the day in Singapore, record the number of domains by status.
-13. Record how long the tick took, and whether it was good. Release the claim and the lock.
-14. Send the ping if the tick was good: no pass met a bug, each result was recorded, step 9 withheld nothing, and the notices of
+12. Announce each change of a domain's status to the endpoint of the webhook, for 30 seconds (`transitions`).
+13. If this is the first tick of the day in Singapore, record the number of domains by status.
+14. Record how long the tick took, and whether it was good. Release the claim and the lock.
+15. Send the ping if the tick was good: no pass met a bug, each result was recorded, step 9 withheld nothing, and the notices of
     step 11 reached somebody.
 
 During a maintenance pause all steps are done, but the passes order nothing and change nothing on C4.
@@ -65,6 +66,7 @@ from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.notices import Notices
 from sslctl.store.interface.renewals import Renewals
 from sslctl.store.interface.transactions import Transactions
+from sslctl.store.interface.transitions import Transitions
 from sslctl.store.interface.versions import Versions
 
 # A little less than a day, for ticks once a day.
@@ -87,6 +89,7 @@ class _Store(
     Renewals,
     StatusCounts,
     Transactions,
+    Transitions,
     Versions,
     Protocol,
 ):
@@ -130,7 +133,8 @@ class Tick:
     """One tick over the fleet in `store`; run it once.
 
     Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified, without `looks`
-    no domain is looked at that is not due. `routes` receive the messages about their domains; those of `unusable_routes` go to `notifier`. `ping` returns why it failed, empty if it succeeded; None sends no ping.
+    no domain is looked at that is not due. `routes` receive the messages about their domains; those of `unusable_routes` go to `notifier`. `ping` returns why it failed, empty if it succeeded; None sends no ping. `announce` returns why the webhook
+    failed, empty if it did not.
     """
 
     def __init__(
@@ -143,6 +147,7 @@ class Tick:
         run_passes: RunPasses,
         routes: Sequence[Route] = (),
         unusable_routes: Sequence[UnusableRoute] = (),
+        announce: Callable[[], str],
         ping: Callable[[], str] | None,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -155,6 +160,7 @@ class Tick:
         self._routes = routes
         self._unusable_routes = unusable_routes
         self._run_passes = run_passes
+        self._announce = announce
         self._ping = ping
         self._clock = clock
         self._monotonic = monotonic
@@ -191,6 +197,7 @@ class Tick:
                     self._store.record_milestone(Milestone.CHECKED, "")
             end_snoozes(self._store, self._clock())
             sent = self._notify(started_at, looked, plan.held)
+            webhook_error = self._announce()
             self._store.record_status_counts(self._clock())
             is_good = self._is_good(sent)
             self._record_end(self._monotonic() - began, is_good=is_good)
@@ -206,6 +213,7 @@ class Tick:
             held_renewals=plan.held,
             alerts=alerts,
             notices=sent,
+            webhook_error=webhook_error,
             ping_error=ping_error,
             counts=self._store.count_by_status(now),
             pauses=self._store.pauses(now),

@@ -21,7 +21,7 @@ class TickResult:
 
     `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over `unwell` not
     in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
-    succeeded, None if none was sent. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
+    succeeded, None if none was sent. `webhook_error` is why messages of the webhook were not accepted, empty if none failed. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
     new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
     `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
     uploads in force. `withheld_customers` are the customers that C4 changed for too many domains.
@@ -36,6 +36,7 @@ class TickResult:
     held_renewals: int
     alerts: Sequence[Alert]
     notices: Mapping[NoticeKey, Notice]
+    webhook_error: str
     ping_error: str | None
     counts: Mapping[Status, int]
     pauses: Sequence[Pause]

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 
-class Webhook:
-    """Use as a context manager. It answers with `status`; while `hangs` it answers nothing."""
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
 
-    def __init__(self) -> None:
+    def handle_error(self, *_: object) -> None:
+        """Print nothing: a client may leave before it has read the answer."""
+
+
+class Webhook:
+    """Use as a context manager. It answers with `status`; while `hangs` it answers nothing.
+
+    It answers messages that contain one of `refused` with 400, and `body` follows each answer.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.status = 200
+        self.body = b""
+        self.connections = 0
+        self.refused: tuple[bytes, ...] = ()
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self.hangs = False
         self.messages: list[dict[str, Any]] = []
         self.pings: list[str] = []
@@ -20,28 +35,38 @@ class Webhook:
         webhook = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                webhook.connections += 1
+
             def do_GET(self) -> None:
                 webhook.pings.append(self.path)
-                self._answer()
+                self._answer(webhook.status)
 
             def do_POST(self) -> None:
-                webhook.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self._answer()
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                webhook.requests.append((dict(self.headers), body))
+                webhook.messages.append(json.loads(body))
+                self._answer(400 if any(each in body for each in webhook.refused) else webhook.status)
 
-            def _answer(self) -> None:
+            def _answer(self, status: int) -> None:
                 if webhook.hangs:
                     webhook._drip(self)
                     return
-                self.send_response(webhook.status)
+                self.send_response(status)
                 self.send_header("Location", "/elsewhere")
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(webhook.body)))
                 self.end_headers()
+                self.wfile.write(webhook.body)
 
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
 
     @property
     def address(self) -> str:
@@ -67,7 +92,7 @@ class Webhook:
                 return
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

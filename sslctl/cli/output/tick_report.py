@@ -183,6 +183,11 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
     yield from map(_Line, held_lines(result.held_renewals))
     for subject, text in warnings.describe_notices(result.notices):
         yield _Line(text, (Fact(Kind.FLEET, subject),))
+    if result.webhook_error:
+        text = (
+            f"The webhook of notify.webhook_url failed: it {result.webhook_error}. The next tick tries again"
+        )
+        yield _Line(text, (Fact(Kind.FLEET, "the failed webhook"),))
     if result.ping_error:
         text = f"The ping of notify.ping_url failed: it {result.ping_error}"
         yield _Line(text, (Fact(Kind.FLEET, _PING),))

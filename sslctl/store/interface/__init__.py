@@ -22,6 +22,7 @@ from sslctl.store.interface.notices import Notices
 from sslctl.store.interface.orders import Orders
 from sslctl.store.interface.renewals import Renewals
 from sslctl.store.interface.transactions import Transactions
+from sslctl.store.interface.transitions import Transitions
 from sslctl.store.interface.versions import Versions
 
 
@@ -41,6 +42,7 @@ class Store(
     StatusCounts,
     Metrics,
     Transactions,
+    Transitions,
     Protocol,
 ):
     """The whole store: what an implementation provides, and what the composition root hands out.

@@ -18,10 +18,20 @@ from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.metrics import SqlMetrics
 from sslctl.store.sql.notices import SqlNotices
 from sslctl.store.sql.renewals import SqlRenewals
+from sslctl.store.sql.transitions import SqlTransitions
 from sslctl.store.sql.versions import SqlVersions
 
 
-class SqlStore(SqlVersions, SqlRenewals, SqlKeys, SqlNotices, SqlMaintenancePauses, SqlFigures, SqlMetrics):
+class SqlStore(
+    SqlVersions,
+    SqlRenewals,
+    SqlKeys,
+    SqlNotices,
+    SqlMaintenancePauses,
+    SqlFigures,
+    SqlMetrics,
+    SqlTransitions,
+):
     """Everything of `Store` that is common to SQL databases; see `SqliteStore` for the arguments."""
 
     def __init__(

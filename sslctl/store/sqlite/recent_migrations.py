@@ -17,3 +17,28 @@ INSERT INTO counter SELECT 'uploads', 'accepted', count(*) FROM certificate WHER
 
 ALTER TABLE milestone ADD COLUMN seconds REAL;
 """
+
+# The status of each domain that the webhook's endpoint accepted last (`accepted_…`; NULL before the first message), and the one that a
+# tick saw last (`status` is NULL for a deleted domain). `changes` counts the changes between them; `message_id` is set by the first
+# attempt. `webhook` has a row while transitions are announced.
+ANNOUNCED = """
+CREATE TABLE announced_status (
+  domain_id   INTEGER PRIMARY KEY REFERENCES domain (id),
+  accepted_status TEXT,
+  accepted_code   TEXT,
+  status      TEXT,
+  code        TEXT,
+  seen_at     TEXT NOT NULL,
+  changes     INTEGER NOT NULL,
+  message_id  TEXT,
+  tried_at    TEXT
+) STRICT;
+
+CREATE INDEX announced_status_owed ON announced_status (tried_at, seen_at, domain_id) WHERE changes > 0;
+
+CREATE TABLE webhook (
+  only_row      INTEGER PRIMARY KEY CHECK (only_row = 1),
+  failing_since TEXT,
+  why           TEXT
+) STRICT;
+"""

@@ -141,6 +141,7 @@ class Fixture:
             self.notifier,
             None,
             run_passes=self.passes,
+            announce=str,
             ping=self.pings,
             clock=self.clock,
             monotonic=iter((1.0, 3.5)).__next__,

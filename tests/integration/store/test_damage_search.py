@@ -39,6 +39,7 @@ def path(cdn: Cdn) -> Path:
         connection.execute(
             "UPDATE acme_order SET closed_at = NULL, sealed_key = x'00', is_renewal = 0 WHERE id = 2"
         )
+        connection.execute("INSERT INTO announced_status (domain_id, seen_at, changes) VALUES (2, 'a', 1)")
         connection.execute("INSERT INTO lease VALUES ('x', 'y', 'z')")
         connection.execute("INSERT INTO ca_pause VALUES ('a', 'b', 'c', 'd', 'e')")
     return found
@@ -209,4 +210,5 @@ CHANGES = {
     "domain_by_dns_check": "dns_checked_at = '2027-01-01T00:00:00Z'",
     "domain_by_suspicion": "suspicion_code = 'NO_CNAME'",
     "domain_by_snooze": "snooze = '{}'",
+    "announced_status_owed": "seen_at = 'b'",
 }

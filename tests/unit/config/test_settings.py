@@ -530,9 +530,9 @@ def test_load_raises_only_config_error_for_any_environment(environ: dict[str, st
     assert message is None or message.isprintable()
 
 
-@pytest.mark.parametrize("key", ["urls", "ping_url"])
+@pytest.mark.parametrize("key", ["urls", "ping_url", "webhook_url"])
 def test_load_refuses_a_notify_secret_in_a_world_readable_file(tmp_path: Path, key: str) -> None:
-    value = {"urls": '["json://s3cret.test/"]', "ping_url": '"https://s3cret.test/"'}[key]
+    value = '["json://s3cret.test/"]' if key == "urls" else '"https://s3cret.test/"'
     file = _write(tmp_path / "config.toml", f"[notify]\nrepeat_hours = 1\n{key} = {value}\n")
     file.chmod(0o644)
     with pytest.raises(ConfigError) as caught:
@@ -555,6 +555,9 @@ def test_load_refuses_a_notify_secret_in_a_world_readable_file(tmp_path: Path, k
         ("urls", '"json://s3cret"'),
         ("ping_url", '"http://s3cret.test/"'),
         ("ping_url", '"https://user:s3cret@a.test/"'),
+        ("webhook_url", '"http://s3cret.test/"'),
+        ("webhook_url", '"https://user:s3cret@a.test/"'),
+        ("webhook_secret_file", '"s3cret"'),
         ("statuses", '["Success"]'),
         ("statuses", '["emergency"]'),
         ("repeat_hours", "0"),

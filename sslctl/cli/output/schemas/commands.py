@@ -90,6 +90,9 @@ _TICK: Fields = {
     ),
     **_NOTICES,
     "pinged": or_null(boolean("whether `notify.ping_url` accepted the ping; `null` if none was sent")),
+    "webhook_error": or_null(
+        string("why messages of `notify.webhook_url` were not accepted; `null` if none failed")
+    ),
     "skipped": {"type": "null", "description": "`null`: the tick ran"},
     "lost_on_c4": number("the number of domains whose certificates C4 had lost"),
     "new_warnings": {
@@ -244,7 +247,10 @@ COMMANDS: dict[str, Output] = {
     "note": _output("The domains and their notes.", _CHANGED),
     "notify": _output(
         "Which URLs accepted the test message.",
-        {"urls": array_of("url", "the URLs of `[notify]` and of its routes, in order")},
+        {
+            "urls": array_of("url", "the URLs of `[notify]` and of its routes, in order"),
+            "webhook": or_null(ref("webhook", "the webhook; `null` if none is set")),
+        },
     ),
     "pause": _output(
         "The maintenance pause that was set.",

@@ -244,6 +244,13 @@ SHAPES: dict[str, Schema] = {
             "route": or_null(string("the owners and customers of its route; `null` without a route")),
         },
     ),
+    "webhook": shape(
+        "The webhook `notify.webhook_url`",
+        {
+            "delivered": boolean("whether it accepted the message"),
+            "why": or_null(string("why it did not, for people; otherwise `null`")),
+        },
+    ),
     "claim": shape(
         "A claim",
         {
