@@ -66,7 +66,7 @@ def test_dns_checks_due_are_found_in_the_order_of_the_table(store: SqliteStore) 
     assert any(step.startswith("SEARCH held USING COVERING INDEX certificate_facts") for step in steps)
 
 
-def test_figures_read_indexes_only(store: SqliteStore) -> None:
+def test_figures_read_domains_in_the_order_of_the_file_and_the_rest_by_index(store: SqliteStore) -> None:
     asked: list[str] = []
     connection = store._database._connection
     connection.set_trace_callback(asked.append)
@@ -74,9 +74,9 @@ def test_figures_read_indexes_only(store: SqliteStore) -> None:
     store.orders(date(2026, 10, 25), date(2026, 11, 23))
     connection.set_trace_callback(None)
     expiries, orders = ([row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in asked)
-    assert "SCAN domain USING COVERING INDEX domain_facts" in expiries
-    # Only the rows of the few domains with a foreign certificate are read.
-    assert "SCAN domain USING INDEX domain_facts" in expiries
+    # In the order of an index each row would be on another page of the file; few domains have a foreign certificate.
+    scans = [step for step in expiries if step.startswith("SCAN domain")]
+    assert scans == ["SCAN domain", "SCAN domain USING INDEX domain_facts"]
     assert any(step.startswith("SEARCH held USING COVERING INDEX certificate_facts") for step in expiries)
     assert (
         orders[0] == "SEARCH acme_order USING COVERING INDEX acme_order_by_day (opened_at>? AND opened_at<?)"
