@@ -78,6 +78,13 @@ class Diagnosis:
             return ""
         return REASONS[problem.code].explain(problem.found, problem.wanted)
 
+    def next_step(self, code: Code) -> str:
+        """Return what to do about `code`. The table of reasons speaks about managed domains."""
+        is_unmanaged = self.subject.domain is None and not self.subject.trouble
+        if code is Code.C4_UNKNOWN_DOMAIN and is_unmanaged:
+            return f"Create it in C4, then `sslctl add {self.subject.name}`."
+        return REASONS[code].next_step
+
     @property
     def tasks(self) -> tuple[Code, ...]:
         """The codes of everything that must be solved, each once, in the order of the steps."""

@@ -16,6 +16,7 @@ from sslctl.rules.readable_names import readable_name
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.singapore import SGT
 from sslctl.rules.status import derive_status
+from sslctl.rules.unreached import Unreached, find_unreached
 from sslctl.rules.versions import is_expired
 from sslctl.rules.warnings import find_warnings
 from sslctl.text import clean, without_markup
@@ -160,9 +161,9 @@ def _describe(need: Need, phrases: Phrases, now: datetime, *, has_heading: bool)
         yield "\n".join(_record_lines(record, phrases, need.code))
     if not need.records and need.lacks_records:
         yield phrases.unknown_record
-    deadline = _describe_deadline(need, phrases, now)
-    if deadline:
-        yield deadline
+    sentences = (_describe_unreached(need, phrases, now), _describe_deadline(need, phrases, now))
+    if any(sentences):
+        yield phrases.between.join(filter(None, sentences))
 
 
 def _record_lines(record: DnsRecord, phrases: Phrases, code: Code) -> Iterator[str]:
@@ -201,6 +202,17 @@ def _shown(text: str) -> str:
 def _harmless(text: str) -> str:
     """Return text from DNS, cleaned, without markup and without links that a mail program would make clickable."""
     return without_markup(clean(text)).replace("://", "\uff1a//")
+
+
+def _describe_unreached(need: Need, phrases: Phrases, now: datetime) -> str:
+    """Return the sentence that visitors do not see the certificate, empty if they do, or if there is none."""
+    match find_unreached(need.domain, [need.code], now):
+        case Unreached.ALL:
+            return phrases.unreached
+        case Unreached.SOME:
+            return phrases.partly_unreached
+        case None:
+            return ""
 
 
 def _describe_deadline(need: Need, phrases: Phrases, now: datetime) -> str:

@@ -48,6 +48,8 @@ class Phrases:
     urgent: str
     expired: str
     no_certificate: str
+    unreached: str
+    partly_unreached: str
     type: str
     name: str
     current: str

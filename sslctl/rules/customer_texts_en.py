@@ -73,6 +73,8 @@ PHRASES = Phrases(
     "next automatic check.",
     expired="Please do this as soon as possible: the certificate on our CDN expired on {expiry}.",
     no_certificate="Our CDN has no certificate until this is done.",
+    unreached="At present visitors do not reach our CDN, so they do not see our certificate.",
+    partly_unreached="At present some visitors do not reach our CDN, so they do not see our certificate.",
     type="Type: ",
     name="Name: ",
     current="Now: “{}”",

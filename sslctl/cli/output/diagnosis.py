@@ -18,8 +18,9 @@ from sslctl.diagnosis import Diagnosis
 from sslctl.rules.check_steps import CheckStep, Hop, StepGrade, StepResult, describe_chain
 from sslctl.rules.model import Source
 from sslctl.rules.next_command import next_words
-from sslctl.rules.reasons import REASONS, Code, Owner, Status
+from sslctl.rules.reasons import REASONS, Owner, Status
 from sslctl.rules.status import derive_status
+from sslctl.rules.unreached import Unreached, find_unreached
 
 _COLOURS = {
     StepGrade.OK: "green",
@@ -109,15 +110,17 @@ def _conclusion(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:
         reason = REASONS[code]
         yield paragraph(f"{code}: {reason.explain(step.found, step.wanted)}")
         turn = "nobody: waiting is enough" if reason.owner is Owner.NOBODY else str(reason.owner)
-        yield paragraph(f"turn: {turn}. {_next_step(code, diagnosis)}", _INDENT)
+        yield paragraph(f"turn: {turn}. {diagnosis.next_step(code)}", _INDENT)
+    yield from map(paragraph, _describe_unreached(diagnosis, now))
 
 
-def _next_step(code: Code, diagnosis: Diagnosis) -> str:
-    """Return what must be done because of `code`."""
-    if code is Code.C4_UNKNOWN_DOMAIN and diagnosis.subject.domain is None and not diagnosis.subject.trouble:
-        # The usual step is about a domain that is managed here.
-        return f"Create it in C4, then run `{command_line('add', diagnosis.subject.name)}`."
-    return REASONS[code].next_step
+def _describe_unreached(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:
+    """Yield that visitors do not see the certificate on the CDN, if that is so."""
+    domain = diagnosis.subject.domain
+    unreached = None if domain is None else find_unreached(domain, diagnosis.tasks, now)
+    if unreached is not None:
+        visitors = "visitors" if unreached is Unreached.ALL else "some visitors"
+        yield f"At present {visitors} do not reach the CDN, so they do not see the certificate that is installed there."
 
 
 def _next_command(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:

@@ -341,7 +341,7 @@ def diagnosis(diagnosis: Diagnosis, now: datetime) -> dict[str, Any]:
         "code": code,
         "owner": code and REASONS[code].owner,
         "sentence": diagnosis.sentence or None,
-        "next_step": code and REASONS[code].next_step,
+        "next_step": code and diagnosis.next_step(code),
         "records": list(map(record, diagnosis.records)),
         "next_order_at": None if subject.trouble else instant(now if hold is None else hold.until),
         "exit_code": int(diagnosis.exit_code),

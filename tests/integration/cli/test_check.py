@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sslctl.rules.limits import LimitKind, Scope
+from sslctl.rules.reasons import REASONS, Code
 from tests.support.cdn import Cdn
 from tests.support.command_line import Terminal, await_true, run
 from tests.support.diagnosing import NAME, diagnose, step
@@ -132,6 +133,42 @@ def test_check_exits_with_6_if_c4_does_not_know_the_domain(cdn: Cdn) -> None:
     assert step(found, "cname")["grade"] == "ok"
 
 
+def test_check_proposes_to_create_and_add_a_name_that_neither_c4_nor_the_state_knows(cdn: Cdn) -> None:
+    serve(cdn, WWW)
+    cdn.c4.delete_domain(WWW)
+    for name, next_step in (
+        (NAME, f"Create it in C4, then `sslctl add {NAME}`."),
+        (WWW, REASONS[Code.C4_UNKNOWN_DOMAIN].next_step),
+    ):
+        assert diagnose(cdn, name)["next_step"] == next_step
+        assert next_step in " ".join(cdn.sslctl("check", name).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("is_served", "kind", "value", "visitors"),
+    [
+        (True, "CNAME", "parking.elsewhere.test", "At present visitors do not"),
+        (True, "A", "203.0.113.9", "At present visitors do not"),
+        (True, "AAAA", "2001:db8::9", "At present some visitors do not"),
+        (False, "CNAME", "parking.elsewhere.test", ""),
+    ],
+)
+def test_check_ends_with_who_does_not_see_the_certificate_of_a_served_domain(
+    cdn: Cdn, monkeypatch: pytest.MonkeyPatch, *, is_served: bool, kind: str, value: str, visitors: str
+) -> None:
+    monkeypatch.setenv("SSLCTL_CDN_IP_RANGES", "192.0.2.0/24")
+    if is_served:
+        serve(cdn, NAME)
+    else:
+        cdn.add_domain(NAME)
+    zone = cdn.clear_dns(NAME)
+    if kind == "AAAA":
+        zone.add(NAME, "A", "192.0.2.1")
+    zone.add(NAME, kind, value)
+    text = " ".join(cdn.sslctl("check", NAME).stdout.split())
+    assert ("reach the CDN, so" in text, visitors in text) == (bool(visitors), True)
+
+
 def test_check_goes_on_without_c4_and_exits_with_75(cdn: Cdn) -> None:
     cdn.add_domain(NAME, points_at="parking.elsewhere.test")
     cdn.c4.stop()
@@ -226,13 +263,6 @@ def test_check_of_several_names_prints_them_in_order_and_each_once(cdn: Cdn) -> 
     heads = [line.partition(":")[0] for line in result.stdout.splitlines() if ": not managed here" in line]
     assert heads == names
     assert cdn.sslctl("check", *names, "gone.example.com").exit_code == 5
-
-
-def test_check_of_a_name_that_neither_c4_nor_sslctl_knows_says_how_to_add_it(cdn: Cdn) -> None:
-    cdn.point(NAME, f"{NAME}.cdn.test")
-    text = " ".join(cdn.sslctl("check", NAME).stdout.split())
-    assert f"turn: operator. Create it in C4, then run `sslctl add {NAME}`." in text
-    assert "Delete it here" not in text
 
 
 def test_check_writes_ascii_if_the_output_cannot_print_more(cdn: Cdn) -> None:

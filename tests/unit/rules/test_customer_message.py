@@ -64,7 +64,7 @@ Name: shop.example.com
 Now: “old.example.org”
 Value: shop.example.com.cdn.example.net
 
-Please do this before 2026-11-28 00:00 SGT (2026-11-27 16:00 UTC): that is our last automatic check before the certificate expires on 2026-11-28 12:00 SGT (2026-11-28 04:00 UTC).
+At present visitors do not reach our CDN, so they do not see our certificate. Please do this before 2026-11-28 00:00 SGT (2026-11-27 16:00 UTC): that is our last automatic check before the certificate expires on 2026-11-28 12:00 SGT (2026-11-28 04:00 UTC).
 
 You do not need to answer. We check again automatically by 2026-11-24 00:00 SGT (2026-11-23 16:00 UTC) at the latest, and every day after that; everything else then happens by itself.
 
@@ -81,7 +81,7 @@ shop.example.com 的 HTTPS 证书需要您协助处理。
 当前值：“old.example.org”
 记录值：shop.example.com.cdn.example.net
 
-请在新加坡时间 2026-11-28 00:00（UTC 2026-11-27 16:00）之前完成：这是证书到期前的最后一次自动检查，证书将于新加坡时间 2026-11-28 12:00（UTC 2026-11-28 04:00）到期。
+目前，访问者无法到达我们的 CDN，因此看到的不是我们的证书。请在新加坡时间 2026-11-28 00:00（UTC 2026-11-27 16:00）之前完成：这是证书到期前的最后一次自动检查，证书将于新加坡时间 2026-11-28 12:00（UTC 2026-11-28 04:00）到期。
 
 您无需回复。我们最迟会在新加坡时间 2026-11-24 00:00（UTC 2026-11-23 16:00）自动重新检查，之后每天检查一次，其余步骤都会自动完成。
 
