@@ -131,11 +131,12 @@ def _write_metrics(app: App, path: Path, *, is_quiet: bool) -> bool:
         write_file(path, text)
     except Exception as error:  # noqa: BLE001 - a bug here must not change how the tick ends
         if not is_quiet or not _is_failure_printed(app, error, _METRICS):
-            print_notice(
-                error.message
-                if isinstance(error, SslctlError)
-                else f"the metrics were not written: {clean(error)}"
-            )
+            if not isinstance(error, SslctlError):
+                print_notice(f"the metrics were not written: {clean(error)}")
+                return False
+            print_notice(error.message)
+            if error.hint:
+                print_notice(f"hint: {error.hint}")
         return False
     if is_quiet:
         _forget_printed(app, _METRICS)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sslctl.errors import ConfigError
+from sslctl.system.extras import missing_package
 
 
 @contextmanager
@@ -16,8 +14,4 @@ def needing(extra: str, what: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigError(
-            f"{what} needs the package {error.name}, which is not installed",
-            # Another pip may belong to another Python.
-            hint=f"run `{shlex.join([sys.executable, '-m', 'pip', 'install', f'.[{extra}]'])}` in sslctl's source folder",
-        ) from error
+        raise missing_package(extra, f"{what} needs the package", str(error.name)) from error

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sslctl.errors import BadInput, ConfigError
+from sslctl.errors import BadInput
 from sslctl.metrics.families import METRICS, Metric, Sample, Type
+from sslctl.system.extras import missing_package
 from sslctl.system.files import replacing
 
 if TYPE_CHECKING:
@@ -49,10 +50,7 @@ def render(samples: Sequence[Sample]) -> bytes:
         from prometheus_client.exposition import generate_latest  # noqa: PLC0415
         from prometheus_client.registry import CollectorRegistry  # noqa: PLC0415
     except ImportError as error:
-        raise ConfigError(
-            "metrics need prometheus_client, which is not installed",
-            hint="in the folder of sslctl's source: pip install '.[metrics]'",
-        ) from error
+        raise missing_package("metrics", "metrics need", "prometheus_client") from error
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Samples(samples))
     return generate_latest(registry)

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 
-from sslctl.errors import ConfigError
 from sslctl.notify import Message, Undelivered, fail_all
 from sslctl.notify.urls import scheme_of
+from sslctl.system.extras import missing_package
 from sslctl.system.limits import explain
 from sslctl.text import clean
 
@@ -28,10 +28,7 @@ class AppriseNotifier:
 
     def __init__(self, urls: Sequence[str], seconds: float = SECONDS) -> None:
         if importlib.util.find_spec("apprise") is None:
-            raise ConfigError(
-                "notify has URLs, but apprise, which sends to them, is not installed",
-                hint="in the folder of sslctl's source: pip install '.[notify]'",
-            )
+            raise missing_package("notify", "the URLs of notify need", "apprise")
         self._urls = tuple(urls)
         self._seconds = seconds
         self.schemes = tuple(map(scheme_of, urls))

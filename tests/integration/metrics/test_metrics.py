@@ -172,7 +172,11 @@ def test_tick_without_prometheus_client_is_done_and_says_what_to_install(
     assert (result.exit_code, file.exists()) == (8, False)
     assert "nothing due" in result.stdout
     assert "prometheus_client, which is not installed" in result.stderr
-    assert "pip install '.[metrics]'" in cdn.sslctl("metrics").stderr
+    hint = f"hint: in the folder of sslctl's source: {sys.executable} -m pip install '.[metrics]'"
+    assert hint in result.stderr
+    assert hint in cdn.sslctl("metrics").stderr
+    quiet = [cdn.sslctl("daemon-tick", "-q", "--metrics-file", str(file)).stderr for _ in range(2)]
+    assert [hint in text for text in quiet] == [True, False]
 
 
 def test_group_that_cannot_be_read_is_absent_and_the_others_are_there(

@@ -205,5 +205,5 @@ def test_notify_command_explains_how_to_install_apprise_when_it_is_missing(tmp_p
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )
     assert result.returncode == 8
-    assert "pip install '.[notify]'" in result.stderr
+    assert f"{sys.executable} -m pip install '.[notify]'" in result.stderr
     assert SECRET not in result.stderr

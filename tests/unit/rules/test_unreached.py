@@ -1,6 +1,8 @@
 """Which visitors do not reach the CDN, so miss a certificate that is valid there."""
 # ruff: noqa: RUF001 - the full-width punctuation of Chinese
 
+# ruff: noqa: RUF001 - the full-width punctuation of Chinese
+
 from __future__ import annotations
 
 from datetime import timedelta
