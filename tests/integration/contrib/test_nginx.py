@@ -1,13 +1,14 @@
-"""contrib/nginx: a real nginx with the example, in front of `sslctl serve --socket`."""
+"""contrib/nginx: a real nginx with the examples, in front of `sslctl serve --socket` and of a folder of challenges."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.support.fakes import Clock
 from tests.support.processes import with_default_signals
 
 EXAMPLE = ROOT / "contrib" / "nginx" / "sslctl-page.conf"
+CHALLENGES = EXAMPLE.with_name("sslctl-challenges.conf")
 PATIENCE_SECONDS = 20
 PASSWORD = "secret"
 MAIN = """
@@ -37,6 +39,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     include {folder}/sslctl-page.conf;
+    include {folder}/sslctl-challenges.conf;
 }}
 """
 
@@ -44,11 +47,15 @@ pytestmark = pytest.mark.nginx
 
 
 class Visitor:
-    """A browser of a person who logs in at nginx. `url` is the page, `plain_port` the port of nginx without TLS."""
+    """A browser of a person who logs in at nginx. `url` is the page, `plain_port` the port of nginx without TLS.
 
-    def __init__(self, url: str, plain_port: int, authority: Path) -> None:
+    On `challenge_port` nginx serves challenges.
+    """
+
+    def __init__(self, url: str, plain_port: int, challenge_port: int, authority: Path) -> None:
         self.url = url
         self.plain_port = plain_port
+        self.challenge_port = challenge_port
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = str(authority)
@@ -95,6 +102,24 @@ def write_example(folder: Path, authority: trustme.CA, plain_port: int, port: in
     )
 
 
+def write_challenges_example(folder: Path, port: int) -> None:
+    """Write the example that serves challenges into `folder`, with a webroot that has more than challenges."""
+    webroot = folder / "acme"
+    challenges = webroot / ".well-known" / "acme-challenge"
+    challenges.mkdir(parents=True)
+    (challenges / "token").write_text("token.thumbprint")
+    (challenges / "link").symlink_to(folder / "page.key")
+    (webroot / "other").write_text("secret")
+    text = CHALLENGES.read_text()
+    for place, here in {
+        "listen 80 default_server;": f"listen 127.0.0.1:{port} default_server;",
+        "root /var/www/acme;": f"root {webroot};",
+    }.items():
+        assert text.count(place) == 1
+        text = text.replace(place, here)
+    (folder / "sslctl-challenges.conf").write_text(text)
+
+
 @contextmanager
 def ending(process: subprocess.Popen[str]) -> Iterator[None]:
     """End `process` after the block."""
@@ -113,9 +138,12 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
         Cdn(tmp_path_factory.mktemp("cdn"), Clock()) as cdn,
         socket.create_server(("127.0.0.1", 0)) as plain,
         socket.create_server(("127.0.0.1", 0)) as secure,
+        socket.create_server(("127.0.0.1", 0)) as challenge,
     ):
-        ports = [each.getsockname()[1] for each in (plain, secure)]
-        write_example(folder, authority, *ports)
+        sockets = (plain, secure, challenge)
+        ports = [each.getsockname()[1] for each in sockets]
+        write_example(folder, authority, *ports[:2])
+        write_challenges_example(folder, ports[2])
         url = f"https://127.0.0.1:{ports[1]}"
         page = subprocess.Popen(
             with_default_signals(*command("serve", "--socket", str(folder / "page.sock"))),
@@ -136,14 +164,14 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
             # nginx takes over listening sockets, as when a new version of it replaces an old one. So nobody waits for it.
             server = subprocess.Popen(
                 ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")],
-                env={**os.environ, "NGINX": f"{plain.fileno()};{secure.fileno()};"},
-                pass_fds=(plain.fileno(), secure.fileno()),
+                env={**os.environ, "NGINX": "".join(f"{each.fileno()};" for each in sockets)},
+                pass_fds=[each.fileno() for each in sockets],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
             with ending(server):
-                made = Visitor(f"{url}/", ports[0], folder / "ca.pem")
+                made = Visitor(f"{url}/", ports[0], ports[2], folder / "ca.pem")
                 yield made
                 made.close()
         assert page.returncode == 0
@@ -189,3 +217,27 @@ def test_plain_http_is_redirected(visitor: Visitor) -> None:
     url = f"http://127.0.0.1:{visitor.plain_port}/domains?q=a"
     with requests.get(url, allow_redirects=False, timeout=PATIENCE_SECONDS) as redirect:
         assert (redirect.status_code, redirect.headers["Location"]) == (308, "https://127.0.0.1/domains?q=a")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("/.well-known/acme-challenge/token", 200, "token.thumbprint"),
+        ("/.well-known/acme-challenge/missing", 404, None),
+        ("/.well-known/acme-challenge/link", 403, None),
+        ("/.well-known/acme-challenge/", 403, None),
+        ("/.well-known/acme-challenge/../../other", 404, None),
+        ("/other", 404, None),
+        ("/", 404, None),
+    ],
+)
+def test_example_serves_challenges_of_any_name_and_nothing_else(
+    visitor: Visitor, path: str, status: int, text: str | None
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", visitor.challenge_port, timeout=PATIENCE_SECONDS)
+    with closing(connection):
+        connection.request("GET", path, headers={"Host": "shop.example.com"})
+        response = connection.getresponse()
+        body = response.read().decode()
+        assert (response.status, text in (None, body)) == (status, True)
+        assert response.getheader("Content-Type", "").startswith("text/plain" if text else "text/html")
