@@ -149,6 +149,10 @@ def _examples() -> str:
     sslctl = program()
     rows = [
         (f"{sslctl} add {_SEED[0]} {_SEED_ELSEWHERE}", "# one Success and one Failure"),
+        (f"{sslctl} todo", "# what needs a person"),
+        (f"{sslctl} message {_SEED_ELSEWHERE}", "# what to write to the customer"),
+        (f"{sslctl} check {_SEED_ELSEWHERE}", "# what an order would meet now"),
+        (f"{sslctl} serve", "# the page in a browser"),
         (f"{sslctl} sandbox domain {_SEED_ELSEWHERE}", "# correct the CNAME"),
         (f"{sslctl} sandbox break upload", "# make uploads fail"),
     ]

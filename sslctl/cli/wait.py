@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from types import FrameType
 
@@ -21,6 +21,7 @@ from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Code
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.waiting import next_pass_at
+from sslctl.text import clean
 
 LONGEST = timedelta(hours=24)
 # How often the state and the clock are read: a tick beside this command may do the work, and the clock may jump.
@@ -36,10 +37,11 @@ Run = Callable[[Sequence[str]], None]
 def _parse(_context: click.Context, _option: click.Parameter, value: str | None) -> timedelta | None:
     if value is None:
         return None
-    length = duration(value)
-    if not timedelta(0) < length <= LONGEST:
-        raise click.BadParameter("the longest wait is 24h, the shortest 1m")
-    return length
+    with suppress(click.BadParameter):
+        length = duration(value)
+        if timedelta(0) < length <= LONGEST:
+            return length
+    raise click.BadParameter(f"{clean(value)!r} cannot be used; write 10m or 2h: at least 1m, at most 24h")
 
 
 wait_option = click.option(

@@ -291,3 +291,9 @@ def test_wait_with_an_option_that_is_not_repeated_is_wrong_usage(
     result = cdn.sslctl(*arguments, NAME, "--wait", "10m")
     assert result.exit_code == 2
     assert f"--wait repeats passes; it cannot be combined with {option}" in result.stderr
+
+
+@pytest.mark.parametrize("length", ["3s", "0m", "25h", "1w", "soon"])
+def test_wait_of_another_length_is_refused_with_the_limits(cdn: Cdn, length: str) -> None:
+    result = cdn.sslctl("recheck", "shop.example.com", "--wait", length)
+    assert (result.exit_code, "at least 1m, at most 24h" in result.stderr) == (2, True)
