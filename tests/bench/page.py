@@ -111,7 +111,9 @@ def _read_each(client: Client, many: Sequence[str], timed: _Timed) -> None:
 def _change(client: Client, many: Sequence[str], repetition: int, timed: _Timed) -> None:
     """Send each form. The jobs find no service, so they end soon."""
     plain = f"/domains/{many[repetition % len(many)]}"
-    timed.add("a note is sent", client.post(f"{plain}/note", value=f"note {repetition}"), _SEE_OTHER)
+    timed.add(
+        "a note is sent", client.post(f"{plain}/note", value=f"note {repetition}", before=""), _SEE_OTHER
+    )
     sent: dict[str, Callable[[], Answer]] = {
         "a domain is added": lambda: client.post("/add", domains=f"added{repetition}.example"),
         "a recheck is begun": lambda: client.post(f"{plain}/recheck"),
