@@ -123,16 +123,7 @@ def _current(standing: Standing | None, domain: Domain, verdict: Verdict) -> dic
         "owner": verdict.owner,
         "sentence": verdict.sentence or None,
         "next_step": verdict.next_step or None,
-        "records": list(map(_record, verdict.records)),
+        "records": list(map(DnsRecord.to_json, verdict.records)),
         "retry_at": None if verdict.retry_at is None else instant(verdict.retry_at),
         "expires_at": None if certificate is None else instant(certificate.not_after),
-    }
-
-
-def _record(record: DnsRecord) -> dict[str, Any]:
-    return {
-        "type": record.type,
-        "name": record.name,
-        "current": list(record.current),
-        "wanted": None if record.wanted is None else list(record.wanted),
     }

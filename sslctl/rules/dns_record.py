@@ -26,6 +26,15 @@ class DnsRecord:
         """What must be done, for people: the data to set, or "remove", or "not known"."""
         return ("not known",) if self.wanted is None else self.wanted or ("remove",)
 
+    def to_json(self) -> dict[str, object]:
+        """Return the fields of the record in JSON."""
+        return {
+            "type": self.type,
+            "name": self.name,
+            "current": list(self.current),
+            "wanted": None if self.wanted is None else list(self.wanted),
+        }
+
     def __str__(self) -> str:
         return f"{self.type} {self.name} -> {', '.join(self.needed)}"
 

@@ -109,19 +109,9 @@ def _warning(warning: DomainWarning) -> dict[str, Any]:
         "owner": warning.owner,
         "sentence": warning.sentence,
         "next_step": warning.next_step,
-        "records": list(map(record, warning.records)),
+        "records": list(map(DnsRecord.to_json, warning.records)),
         "since": instant(warning.since),
         "suspected": not warning.is_certain,
-    }
-
-
-def record(record: DnsRecord) -> dict[str, Any]:
-    """Return a DNS record that must be set, changed or removed."""
-    return {
-        "type": record.type,
-        "name": record.name,
-        "current": list(record.current),
-        "wanted": None if record.wanted is None else list(record.wanted),
     }
 
 
@@ -145,7 +135,7 @@ def reason(verdict: Verdict) -> dict[str, Any] | None:
         "owner": verdict.owner,
         "sentence": verdict.sentence,
         "next_step": verdict.next_step,
-        "records": list(map(record, verdict.records)),
+        "records": list(map(DnsRecord.to_json, verdict.records)),
         "link": verdict.link or None,
         "retry_at": instant(verdict.retry_at),
     }
@@ -342,7 +332,7 @@ def diagnosis(diagnosis: Diagnosis, now: datetime) -> dict[str, Any]:
         "owner": code and REASONS[code].owner,
         "sentence": diagnosis.sentence or None,
         "next_step": code and diagnosis.next_step(code),
-        "records": list(map(record, diagnosis.records)),
+        "records": list(map(DnsRecord.to_json, diagnosis.records)),
         "next_order_at": None if subject.trouble else instant(now if hold is None else hold.until),
         "exit_code": int(diagnosis.exit_code),
         "steps": list(map(_step, diagnosis.steps)),
@@ -358,7 +348,7 @@ def _step(step: StepResult) -> dict[str, Any]:
         "wanted": step.wanted or None,
         "code": step.code,
         "owner": step.code and REASONS[step.code].owner,
-        "records": list(map(record, step.records)),
+        "records": list(map(DnsRecord.to_json, step.records)),
         "hops": [
             {"at": hop.at, "to": hop.to or None, "address": hop.address or None, "status": hop.status}
             for hop in step.hops

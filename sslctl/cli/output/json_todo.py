@@ -10,6 +10,7 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.shell import command_line
 from sslctl.fleet.todo import Task, Todo, by_customer, find_deadline
 from sslctl.fleet.troubles import MOST_NAMES
+from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.next_command import next_words
 from sslctl.rules.status import derive_status
 
@@ -56,7 +57,7 @@ def _task(task: Task, now: datetime) -> dict[str, Any]:
         "deadline": json_shapes.instant(find_deadline(task, now)),
         "left_seconds": None if task.left is None else int(task.left.total_seconds()),
         "created_at": json_shapes.instant(domain.created_at),
-        "records": list(map(json_shapes.record, task.concern.records)),
+        "records": list(map(DnsRecord.to_json, task.concern.records)),
         "link": task.concern.link or None,
         "customer": domain.customer or None,
         "assignee": domain.remarks.assignee or None,
