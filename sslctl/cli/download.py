@@ -95,7 +95,7 @@ def command(
         return _write_list(download, read_managed(app.store, (), from_file), folder, as_json=as_json)
     if domain is None:
         raise click.UsageError("name a domain, or give --from-file FILE")
-    _write_result(download.write(_find(app, names.normalise(domain)), folder), as_json=as_json)
+    _write_result(download.write(downloads.find(app.store, names.normalise(domain)), folder), as_json=as_json)
     return Exit.OK
 
 
@@ -188,8 +188,3 @@ def _note_weakness(kind: str, written: Sequence[Path]) -> None:
                 f"sslctl: warning: other users can read {path}: its file system cannot keep the mode 0600",
                 err=True,
             )
-
-
-def _find(app: App, name: str) -> Domain:
-    found = app.store.find(name)
-    return app.store.domain(name) if found is None else found

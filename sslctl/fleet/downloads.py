@@ -6,11 +6,17 @@ from sslctl.errors import NotManaged
 from sslctl.rules.installed import describe_installed
 from sslctl.rules.model import Bundle, Certificate, Domain
 from sslctl.rules.versions import is_adopted
+from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.versions import Versions
 from sslctl.text import clean
 
 EVENT = "key downloaded"
 """The kind of the event."""
+
+
+def find(store: Domains, name: str) -> Domain:
+    """Return the domain `name` (normalised), deleted or not. Raise `NotManaged` if it was never added."""
+    return store.find(name) or store.domain(name)
 
 
 def read(store: Versions, domain: Domain, version: int | None) -> tuple[Certificate, Bundle]:

@@ -92,7 +92,11 @@ def read_number(text: str) -> int:
     """Return the number of a page in `text`, 1 if it is empty. Raise `BadInput` if it is none."""
     if not text:
         return 1
-    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
-    if not is_number or int(text) == 0:
+    if not is_number(text) or int(text) == 0:
         raise BadInput(f"{clean(text, 20)!r} is no number of a page")
     return int(text)
+
+
+def is_number(text: str) -> bool:
+    """Return whether `text` is a number of at most 7 ASCII digits."""
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS

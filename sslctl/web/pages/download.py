@@ -8,7 +8,7 @@ from io import BytesIO
 
 from flask import Blueprint, Response, render_template, request, send_file
 
-from sslctl.certificates.download_formats import FORMATS, LEGACY_WARNING, PKCS12, make_files
+from sslctl.certificates.download_formats import FORMATS, PKCS12, make_files
 from sslctl.errors import BadInput, NotManaged, SslctlError
 from sslctl.fleet import downloads
 from sslctl.rules import names
@@ -17,18 +17,17 @@ from sslctl.text import clean
 from sslctl.web.access import Role, require
 from sslctl.web.access.guard import count, limited
 from sslctl.web.access.limits import Limited
-from sslctl.web.attachments import Attachment, attach
+from sslctl.web.attachments import attach
 from sslctl.web.errors import status_of
 from sslctl.web.language import request_texts
 from sslctl.web.running import reading_all_domains, request_app
-from sslctl.web.url_query import read_selection
+from sslctl.web.url_query import is_number, read_selection
 
 blueprint = Blueprint("download", __name__)
 
 MOST_DOMAINS = 200
 """The most domains in one bulk download. `sslctl download --from-file` takes longer lists."""
 
-_MOST_DIGITS = 7
 _LONGEST_REASON = 300
 
 
@@ -130,17 +129,15 @@ def _read_order() -> _Order:
 
 
 def _find(name: str) -> Domain:
-    """Return the domain, deleted or not. Raise `NotManaged` if it was never added."""
-    app = request_app()
-    found = app.store.find(names.normalise(name))
-    return app.store.domain(name) if found is None else found
+    """Return the domain, deleted or not. Raise `BadInput` for what is no name, `NotManaged` if it was never added."""
+    return downloads.find(request_app().store, names.normalise(name))
 
 
 def _read_version() -> int | None:
     text = request.form.get("version", "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+    if not is_number(text):
         raise NotManaged(request_texts()("download.no_version"))
     return int(text)
 
@@ -156,7 +153,7 @@ def _select() -> list[str]:
 
 
 def _send(name: str, files: Mapping[str, bytes]) -> Response:
-    sent: Attachment = attach(name, files, request_app().clock())
+    sent = attach(name, files, request_app().clock())
     return send_file(BytesIO(sent.content), sent.media_type, as_attachment=True, download_name=sent.name)
 
 
@@ -169,8 +166,6 @@ def _render_one(domain: Domain, problem: SslctlError | None = None) -> str:
         domain=domain,
         versions=versions,
         formats=FORMATS,
-        needs_password=PKCS12,
-        warning=LEGACY_WARNING,
         problem=problem,
         form=request.form,
     )
@@ -182,7 +177,6 @@ def _render_many(chosen: list[str], problem: SslctlError | None = None) -> str:
         chosen=chosen,
         most=MOST_DOMAINS,
         formats=FORMATS,
-        needs_password=PKCS12,
         problem=problem,
         form=request.form,
     )
