@@ -29,9 +29,10 @@ def run(name, seconds):
                 time.sleep(seconds)
                 channel.send(job)
                 print(name, [list(message) for message in channel], flush=True)
+                # Said before the job leaves the pool: after that, the other one may begin at any moment.
+                first_ended = True
         except MachineLimit as error:
             print(name, error.message, flush=True)
-    first_ended = True
 
 thread = threading.Thread(target=run, args=("second", 0))
 timer = threading.Timer(1, thread.start)
