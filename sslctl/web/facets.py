@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from sslctl.rules.reasons import Code, Owner, Status
-from sslctl.store.interface.domains import Codes, Domains, Query
+from sslctl.store.interface.domains import EVERYTHING, Codes, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +21,21 @@ class Facets:
     warnings: Counter[Code] = field(default_factory=Counter)
 
 
-def count_facets(store: Domains, query: Query, now: datetime) -> Facets:
-    """Count the domains that match `query`, and those that match with another value of one filter, in one query."""
-    base = replace(query, statuses=(), owners=(), reasons=(), warnings=())
-    return _facets(store.count_by_codes(now, base), query)
+def find_facets(query: Query, count_by_codes: Callable[[Query], Mapping[Codes, int]]) -> Facets:
+    """Return the facets of `query`. One call of `count_by_codes` counts the domains of a query by their codes.
 
-
-def _facets(counted: Mapping[Codes, int], query: Query) -> Facets:
+    It gets the query without the filters that have facets, without its order and its place: it is the same for many lists.
+    """
+    every = EVERYTHING
+    base = replace(
+        query,
+        statuses=(), owners=(), reasons=(), warnings=(),
+        sort=every.sort, limit=every.limit, offset=every.offset,
+    )  # fmt: skip
     matching = 0
     statuses, owners = Counter[Status](), Counter[Owner]()
     reasons, warnings = Counter[Code](), Counter[Code]()
-    for codes, number in counted.items():
+    for codes, number in count_by_codes(base).items():
         fits = {
             "status": not query.statuses or codes.status in query.statuses,
             "owner": not query.owners or not codes.owners.isdisjoint(query.owners),

@@ -17,7 +17,7 @@ from sslctl.store.interface.domains import EVERYTHING, Query, Sort
 from sslctl.web import times
 from sslctl.web.cards import Kind
 from sslctl.web.charts.fleet import draw_fleet
-from sslctl.web.facets import count_facets
+from sslctl.web.facets import find_facets
 from sslctl.web.language import Texts
 from sslctl.web.notices import standing_notices
 from sslctl.web.rows import Row, make_row
@@ -60,7 +60,7 @@ def make_report(app: App, language: Language, now: datetime) -> FleetReport:
             unwell=unwell,
             rows=rows,
             notices=standing_notices(store, now, texts),
-            facets=count_facets(store, EVERYTHING, now),
+            facets=find_facets(EVERYTHING, lambda query: store.count_by_codes(now, query)),
             statuses=list(Status),
             owners=list(Owner),
             charts=draw_fleet(store, app.config.ca_limits.orders, now.astimezone(SGT).date(), language),

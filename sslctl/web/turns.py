@@ -19,13 +19,13 @@ class Turns:
     """
 
     def __init__(self, wait_seconds: float = _WAIT_SECONDS) -> None:
-        self._wait_seconds = wait_seconds
+        self.wait_seconds = wait_seconds
         self._turn = threading.Lock()
 
     @contextmanager
     def take(self) -> Iterator[None]:
         """Have the turn for the block. Raise `TryLater` if the others have it for too long."""
-        if not self._turn.acquire(timeout=self._wait_seconds):
+        if not self._turn.acquire(timeout=self.wait_seconds):
             raise TryLater(
                 "many requests read the list at this time, so this one was not answered",
                 hint="load the page again",

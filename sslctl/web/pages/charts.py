@@ -8,7 +8,7 @@ from sslctl.rules.singapore import SGT
 from sslctl.web.access import Role, require
 from sslctl.web.charts.fleet import draw_fleet
 from sslctl.web.language import request_texts
-from sslctl.web.running import reading_all_domains, request_app
+from sslctl.web.running import recent_answer, request_app
 
 blueprint = Blueprint("charts", __name__)
 
@@ -19,6 +19,6 @@ def charts() -> str:
     """Return the page with each chart over 90 days."""
     app = request_app()
     today = app.clock().astimezone(SGT).date()
-    with reading_all_domains():
-        drawn = draw_fleet(app.store, app.config.ca_limits.orders, today, request_texts().language)
+    orders, language = app.config.ca_limits.orders, request_texts().language
+    drawn = recent_answer(("charts", today, language), lambda: draw_fleet(app.store, orders, today, language))
     return render_template("charts.html", charts=drawn)

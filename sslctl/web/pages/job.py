@@ -9,7 +9,7 @@ from sslctl.rules.status import derive_status
 from sslctl.web.access import Role, require
 from sslctl.web.errors import error_page
 from sslctl.web.language import request_texts
-from sslctl.web.running import request_app, server_jobs
+from sslctl.web.running import forget_recent_answers, request_app, server_jobs
 
 blueprint = Blueprint("job", __name__)
 
@@ -28,6 +28,8 @@ def job(job_id: str) -> str | tuple[str, int]:
     now = app.clock()
     # The exit code first: everything that a process prints is there once it has ended.
     exit_code = found.exit_code
+    if exit_code is not None:
+        forget_recent_answers()
     shown = app.store.domains_named(found.domains[:_MOST_DOMAINS])
     domains = [(each, derive_status(each, now).status) for each in shown]
     return render_template(

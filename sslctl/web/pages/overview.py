@@ -14,11 +14,11 @@ from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.store.interface.domains import EVERYTHING, Query, Sort
 from sslctl.web.access import Role, require
-from sslctl.web.facets import Facets, count_facets
+from sslctl.web.facets import Facets, find_facets
 from sslctl.web.language import Texts, request_texts
 from sslctl.web.notices import standing_notices
 from sslctl.web.rows import Row, make_row
-from sslctl.web.running import reading_all_domains, request_app
+from sslctl.web.running import recent_answer, request_app
 from sslctl.web.url_query import FILTERS, PAGE_SIZE, Selection, read_selection
 
 blueprint = Blueprint("overview", __name__)
@@ -94,12 +94,11 @@ def overview() -> tuple[str, int]:
 
 
 def _find(app: App, selection: Selection, now: datetime) -> _Results:
-    store = app.store
-    with reading_all_domains():
-        facets = count_facets(store, selection.query, now)
-        rows = [make_row(domain, now) for domain in store.listing(selection.query, now).domains]
-        managed = store.count_managed()
-    return _Results(facets, rows, selection.number, managed)
+    store, query = app.store, selection.query
+    facets = find_facets(query, lambda base: recent_answer(base, lambda: store.count_by_codes(now, base)))
+    listed = recent_answer(("listing", query), lambda: list(store.listing(query, now).domains))
+    managed = recent_answer("managed", store.count_managed)
+    return _Results(facets, [make_row(domain, now) for domain in listed], selection.number, managed)
 
 
 def _choices(facets: Facets, query: Query) -> dict[str, list[tuple[Code, int]]]:

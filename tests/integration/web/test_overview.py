@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from contextlib import redirect_stdout
+import itertools
+from contextlib import closing, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
@@ -20,8 +21,10 @@ from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Milestone
 from sslctl.rules.notice import WHOLE_FLEET, Notice, NoticeKey
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
+from sslctl.rules.remarks import Remarks
 from sslctl.store.interface.domains import Sort
-from sslctl.web.running import TURNS
+from sslctl.web.recent_answers import RecentAnswers
+from sslctl.web.running import RECENT, TURNS
 from sslctl.web.turns import Turns
 from tests.support.fakes import START, Clock
 from tests.support.html_page import Page
@@ -274,7 +277,8 @@ def test_notices_name_what_the_ca_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["/", "/charts", "/download", "/domains/wel1.example.com"])
 def test_page_is_refused_while_others_read_all_domains_for_too_long(filled: Path, path: str) -> None:
     site = site_over(filled, Clock())
-    site.extensions[TURNS] = turns = Turns(wait_seconds=0)
+    turns = site.extensions[TURNS]
+    turns.wait_seconds = 0
     with site.test_client() as client:
         with turns.take():
             refused = client.get(path)
@@ -283,3 +287,19 @@ def test_page_is_refused_while_others_read_all_domains_for_too_long(filled: Path
         # A request that failed gave its turn back.
         with turns.take():
             assert client.get("/add").status_code == 200
+
+
+def test_list_shows_a_change_of_this_page_at_once(filled: Path) -> None:
+    site = site_over(filled, Clock())
+    # Each query seems to take a second, so its answer is given for ten more.
+    seconds = itertools.count()
+    site.extensions[RECENT] = RecentAnswers(Turns(), lambda: next(seconds))
+    client = site.test_client()
+    query = "/?assignee=Grace"
+    assert WELL not in client.get(query).text
+    with closing(open_store(filled / "state")) as store:
+        store.record_remarks(store.domain(WELL), Remarks(assignee="Grace"))
+    assert WELL not in client.get(query).text, "an answer of a moment ago"
+    assert client.post(f"/domains/{UNICODE}/assign", data={"value": "Grace", "before": ""}).status_code == 303
+    shown = client.get(query).text
+    assert (WELL in shown, UNICODE in shown) == (True, True)
