@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sslctl.config.acme import read_hmac_key
 from sslctl.config.cdn_names import require_recognisable
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
@@ -195,10 +196,10 @@ class App:
 
     @cached_property
     def issuer(self) -> Issuer:
-        """The client of the CA, which runs certbot. Raise `ConfigError` if another user can change `acme.ca_bundle`."""
+        """The client of the CA, which runs certbot. Raise `ConfigError` if files of the section [acme] cannot be used."""
         from sslctl.issuer.certbot.issuer import CertbotIssuer  # noqa: PLC0415
 
-        self._require_trusted_ca()
+        self._require_usable_ca()
 
         return CertbotIssuer(
             self.config.acme,
@@ -393,13 +394,22 @@ class App:
     def require_outside(self) -> None:
         """Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured; call it before anything is recorded."""
         require_recognisable(self.config.cdn)
-        self._require_trusted_ca()
+        self._require_usable_ca()
         _ = self.control_plane
 
-    def _require_trusted_ca(self) -> None:
-        """Raise `ConfigError` if another user can change the file that says which CA is the right one."""
-        if self.config.acme.ca_bundle is not None:
-            require_trusted(self.config.acme.ca_bundle, "acme.ca_bundle")
+    def _require_usable_ca(self) -> None:
+        """Raise `ConfigError` if another user can change the file that says which CA is the right one.
+
+        Also raise it if the credentials that a first account is registered with cannot be used.
+        """
+        from sslctl.issuer.certbot.directory import find_account  # noqa: PLC0415
+
+        acme = self.config.acme
+        if acme.ca_bundle is not None:
+            require_trusted(acme.ca_bundle, "acme.ca_bundle")
+        is_registered = find_account(self.config.state.acme_dir, acme.directory_url) is not None
+        if acme.eab_hmac_key_file is not None and not is_registered:
+            read_hmac_key(acme.eab_hmac_key_file)
 
     def run_checks(self) -> Iterator[Check]:
         """Run the checks of `doctor` one by one; they change nothing."""

@@ -14,8 +14,9 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
+from sslctl.config import acme, web
 from sslctl.config import values as read
-from sslctl.config import web
+from sslctl.config.acme import AcmeSection
 from sslctl.config.file import ConfigFile, open_file
 from sslctl.config.routes import RouteSection, read_routes
 from sslctl.errors import ConfigError
@@ -55,24 +56,6 @@ class StateSection:
     def accounts_dir(self) -> Path:
         """The folder of the accounts at CAs."""
         return self.acme_dir / "accounts"
-
-
-@dataclass(frozen=True, slots=True)
-class AcmeSection:
-    """The CA, and how certbot answers its challenges."""
-
-    directory_url: str = "https://acme-v02.api.letsencrypt.org/directory"
-    email: str = ""
-    ca_bundle: Path | None = None
-    mode: str = "webroot"
-    webroot: Path = Path("/var/www/acme")
-    http01_port: int = 80
-    http01_address: str = ""
-    key_type: str = "ecdsa"
-    profile: str = ""
-    workers: int = 48
-    timeout_seconds: float = 180
-    caa_identities: tuple[str, ...] = ("letsencrypt.org",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,18 +198,7 @@ class Config:
 _READ: dict[str, Callable[[object], object]] = {
     "state.dir": read.path,
     "state.key_file": read.optional_path,
-    "acme.directory_url": read.directory_url,
-    "acme.email": read.email,
-    "acme.ca_bundle": read.optional_path,
-    "acme.mode": read.choice("webroot", "standalone"),
-    "acme.webroot": read.path,
-    "acme.http01_port": read.port,
-    "acme.http01_address": read.address,
-    "acme.key_type": read.choice("ecdsa", "rsa"),
-    "acme.profile": read.token,
-    "acme.workers": read.integer(1, 64),
-    "acme.timeout_seconds": read.seconds,
-    "acme.caa_identities": read.many(read.name),
+    **{f"acme.{key}": reader for key, reader in acme.READ.items()},
     "c4.base_url": read.base_url,
     "c4.token_file": read.optional_path,
     "c4.ca_bundle": read.optional_path,
@@ -297,7 +269,9 @@ def load(path: Path | None, environ: Mapping[str, str], *, system_file: Path = S
     if file is not None:
         config = _with_settings(replace(config, path=file.path), _settings_of_file(file))
         _require_private(config.notify, file)
-    return _with_settings(config, _settings_of_environment(environ))
+    config = _with_settings(config, _settings_of_environment(environ))
+    acme.require_complete(config.acme)
+    return config
 
 
 def _require_private(notify: NotifySection, file: ConfigFile) -> None:

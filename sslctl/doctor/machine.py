@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from sslctl import __version__
 from sslctl.certificates.trust import TrustedRoots
 from sslctl.config import cdn_names
+from sslctl.config.acme import AcmeSection
 from sslctl.config.secret_file import require_trusted
-from sslctl.config.settings import AcmeSection, CdnSection, NotifySection, SafetySection, StateSection
+from sslctl.config.settings import CdnSection, NotifySection, SafetySection, StateSection
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer.certbot import listener, versions
 from sslctl.notify import Notifier

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import dns.name
 from dns.rdatatype import A
 
+from sslctl.config.acme import AcmeSection, read_hmac_key
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Unauthorized
@@ -23,6 +24,7 @@ from sslctl.text import clean
 
 ACCOUNT = "account at the CA"
 PROFILE = "profile of the CA"
+CAA = "CAA names of the CA"
 SECONDS = 5.0
 """The timeout of each request."""
 
@@ -67,6 +69,7 @@ class Outside:
             self._compare("the CA", answer.at)
             yield ok("CA", f"{clean(acme.directory_url)} answers")
             yield from self._profile(answer)
+            yield from self._caa(answer)
         yield from self._account(answer)
 
     def _profile(self, answer: directory.CaAnswer) -> Iterator[Check]:
@@ -87,12 +90,7 @@ class Outside:
         acme, folder = self._config.acme, self._config.state.acme_dir
         account = directory.find_account(folder, acme.directory_url)
         if account is None and answer is not None and directory.needs_external_account(answer.directory):
-            yield bad(
-                ACCOUNT,
-                "not registered yet, and the CA needs credentials for that (externalAccountRequired)",
-                f"ask the CA for them; then, as the user of sslctl: certbot register --config-dir {clean(folder)} "
-                f"--server {clean(acme.directory_url)} --eab-kid … --eab-hmac-key …",
-            )
+            yield self._credentials(acme)
             return
         if account is None:
             yield warn(ACCOUNT, f"not registered yet in {clean(folder)}", "the first order registers it")
@@ -124,6 +122,31 @@ class Outside:
             )
         finally:
             issuer.close()
+
+    def _credentials(self, acme: AcmeSection) -> Check:
+        """Check the credentials that the CA needs to register the first account (externalAccountRequired)."""
+        if acme.eab_hmac_key_file is None:
+            return bad(
+                ACCOUNT,
+                "not registered yet, and the CA needs its credentials for that (externalAccountRequired)",
+                "ask the CA for them, and set acme.eab_kid and acme.eab_hmac_key_file",
+            )
+        read_hmac_key(acme.eab_hmac_key_file)
+        return warn(
+            ACCOUNT,
+            f"not registered yet; the CA needs credentials, and {clean(acme.eab_kid, 60)} is configured",
+            "the first order registers it",
+        )
+
+    def _caa(self, answer: directory.CaAnswer) -> Iterator[Check]:
+        """Compare the names that the CA looks for in CAA records with the configured ones; nothing if the CA lists none."""
+        listed, configured = directory.caa_identities(answer.directory), self._config.acme.caa_identities
+        if listed and not set(listed) & set(configured):
+            yield warn(
+                CAA,
+                f"the CA looks for {clean(', '.join(listed), 200)}, and acme.caa_identities is {', '.join(configured) or 'empty'}",
+                "set acme.caa_identities to the names of the CA: CAA records would be judged wrongly",
+            )
 
     def c4(self) -> Iterator[Check]:
         """Get C4's health, with our token."""

@@ -54,7 +54,8 @@ class Pebble:
     `folder` is created with mode 0700, for the configuration, `ca.pem` and the logs. `http_port` is the port on which
     Pebble validates HTTP-01, at the addresses that its DNS server returns. `certificate_seconds` is the lifetime of its
     certificates, None for Pebble's default: five years up to 2.6, then 90 days. `env` has its `PEBBLE_…` variables;
-    `PEBBLE_VA_NOSLEEP` is 1 by default. Pebble asks the DNS server at `resolver` (`address:port`), by default its own.
+    `PEBBLE_VA_NOSLEEP` is 1 by default. Pebble asks the DNS server at `resolver` (`address:port`), by default its own. If there are
+    `credentials`, HMAC keys in base64url by their identifier, Pebble registers only accounts that have one of them.
 
     Start it in a thread that outlives it. If `setpriv` exists, the kernel kills the children as soon as the thread that
     started them has ended (prctl(2), PR_SET_PDEATHSIG).
@@ -68,12 +69,14 @@ class Pebble:
         certificate_seconds: int | None = None,
         env: Mapping[str, str] | None = None,
         resolver: str | None = None,
+        credentials: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self._http_port = http_port
         self._certificate_seconds = certificate_seconds
         self._env = {"PEBBLE_VA_NOSLEEP": "1", **(env or {})}
         self._resolver = resolver
+        self._credentials = dict(credentials or {})
         self._children: list[subprocess.Popen[bytes]] = []
         self._acme_port = self._pebble_port = self._dns_port = self._records_port = 0
 
@@ -241,6 +244,8 @@ class Pebble:
             # For TLS-ALPN-01, which is not used here, but Pebble requires a port.
             "tlsPort": self._http_port,
             **lifetime,
+            **({"externalAccountBindingRequired": True} if self._credentials else {}),
+            "externalAccountMACKeys": self._credentials,
         }
 
     def _spawn(self, program: str, *arguments: str) -> None:

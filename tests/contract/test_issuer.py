@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sslctl.certificates.x509 import check_pair, make_csr, make_key, read_leaf
-from sslctl.config.settings import AcmeSection, load
+from sslctl.config.acme import AcmeSection
+from sslctl.config.settings import load
 from sslctl.issuer import Issued, IssueError, Issuer, RenewalWindow, RenewalWindows
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Bundle, Order

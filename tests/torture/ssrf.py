@@ -22,7 +22,7 @@ from typing import Any, Self
 import trustme
 
 from sslctl.certificates.x509 import make_csr, make_key
-from sslctl.config.settings import AcmeSection
+from sslctl.config.acme import AcmeSection
 from sslctl.errors import Exit
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot.issuer import CertbotIssuer

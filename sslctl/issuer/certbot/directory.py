@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from sslctl.config.settings import AcmeSection
+from sslctl.config.acme import AcmeSection
 from sslctl.issuer import IssueError
 from sslctl.net import retry_after
 from sslctl.rules.reasons import Code
@@ -83,6 +83,13 @@ def find_missing_profile(content: Mapping[str, Any], profile: str) -> str:
     return clean(
         f'acme.profile is "{clean(profile, 60)}", which the CA does not offer; it lists {", ".join(sorted(listed))}'
     )
+
+
+def caa_identities(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names that the CA looks for in CAA records (RFC 8555, section 7.1.1, `caaIdentities`); empty if it lists none."""
+    meta = content.get("meta")
+    listed = meta.get("caaIdentities") if isinstance(meta, dict) else None
+    return tuple(each.lower() for each in listed if isinstance(each, str)) if isinstance(listed, list) else ()
 
 
 def needs_external_account(content: Mapping[str, Any]) -> bool:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from sslctl.certificates.x509 import split_fullchain
-from sslctl.config.settings import AcmeSection, PacingSection
-from sslctl.errors import BadInput
+from sslctl.config.acme import AcmeSection, read_hmac_key
+from sslctl.config.settings import PacingSection
+from sslctl.errors import BadInput, ConfigError
 from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindows
 from sslctl.issuer.certbot import ari, challenge_files, directory, versions
 from sslctl.issuer.certbot.answers import Answers
@@ -240,7 +241,8 @@ class CertbotIssuer:
             with tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name:
                 run = Path(name)
                 self._link_accounts(run)
-                self._jobs.run({"do": "register", "argv": ["register", *self._common_arguments(run)]})
+                argv = ["register", *self._common_arguments(run)]
+                self._jobs.run({"do": "register", "argv": argv, **self._credentials()})
 
     def _run_for_order(
         self, order: Order, job: dict[str, Any], on_url: Callable[[str], None] | None = None
@@ -269,13 +271,24 @@ class CertbotIssuer:
                 run = Path(name)
                 self._link_accounts(run)
                 argv = ["register", *self._common_arguments(run)]
+                job = {"do": "register_again", "account": str(account), "argv": argv, **self._credentials()}
                 try:
-                    self._jobs.run({"do": "register_again", "account": str(account), "argv": argv})
+                    self._jobs.run(job)
                 except IssueError as error:
                     # The error is about the account; the order may still succeed.
                     error.order_dead = order_dead
                     raise
             self._registered_again = True
+
+    def _credentials(self) -> dict[str, str]:
+        """Return our credentials at the CA as members of a job, none if none are configured. No argument of a process has them."""
+        if self._acme.eab_hmac_key_file is None:
+            return {}
+        try:
+            hmac_key = read_hmac_key(self._acme.eab_hmac_key_file)
+        except ConfigError as error:
+            raise IssueError(Code.ISSUER_FAILED, error.message) from error
+        return {"eab_kid": self._acme.eab_kid, "eab_hmac_key": hmac_key}
 
     def _account(self) -> Path | None:
         """Return the folder of certbot's account at this CA, None if there is none."""

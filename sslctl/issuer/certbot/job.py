@@ -148,6 +148,7 @@ def _register(job: dict[str, Any]) -> dict[str, Any]:
     config = cli.prepare_and_parse_args(PluginsRegistry.find_all(), job["argv"])
     key = JWKEC(key=ComparableECKey(ec.generate_private_key(ec.SECP256R1())))
     client = certbot_client.create_acme_client(config, key)
+    _use_credentials(job, config, client)
     registration = certbot_client.perform_registration(client, config, None)
     account.AccountFileStorage(config).save(account.Account(registration, key), client)
     return {}
@@ -158,12 +159,25 @@ def _register_again(job: dict[str, Any]) -> dict[str, Any]:
     config = cli.prepare_and_parse_args(PluginsRegistry.find_all(), job["argv"])
     key = JWK.json_loads((Path(job["account"]) / "private_key.json").read_text())
     client = certbot_client.create_acme_client(config, key)
+    _use_credentials(job, config, client)
     try:
         registration = certbot_client.perform_registration(client, config, None)
     except errors.ConflictError as error:
         registration = messages.RegistrationResource(body=messages.Registration(), uri=error.location)
     account.AccountFileStorage(config).update_regr(account.Account(registration, key))
     return {}
+
+
+def _use_credentials(job: dict[str, Any], config: Any, client: Any) -> None:
+    """Let certbot register with the credentials of `job`; raise the error of a CA that refuses an account if it needs them and has none."""
+    if "eab_kid" in job:
+        config.eab_kid, config.eab_hmac_key = job["eab_kid"], job["eab_hmac_key"]
+    elif client.external_account_required():
+        detail = (
+            "this CA registers only accounts that have its credentials; "
+            "set acme.eab_kid and acme.eab_hmac_key_file"
+        )
+        raise messages.Error.with_code("externalAccountRequired", detail=detail)
 
 
 def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:

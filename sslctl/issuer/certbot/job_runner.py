@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sslctl.config.settings import AcmeSection, PacingSection
+from sslctl.config.acme import AcmeSection
+from sslctl.config.settings import PacingSection
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot.directory import find_missing_profile
 from sslctl.issuer.certbot.pacing import Kind

@@ -58,4 +58,48 @@ def test_doctor_exits_with_8_when_a_new_account_needs_credentials(well: Cdn, ca:
     shutil.rmtree(well.folder / "state" / "acme" / "accounts")
     check = found(well, "account at the CA", "bad", Exit.UNUSABLE)
     assert "externalAccountRequired" in check["detail"]
-    assert f"certbot register --config-dir {well.folder}/state/acme --server {ca.url}/dir" in check["hint"]
+    assert "acme.eab_kid and acme.eab_hmac_key_file" in check["hint"]
+
+
+def test_doctor_accepts_configured_credentials_and_refuses_a_file_without_a_key(
+    well: Cdn, ca: AriServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_in_directory(ca, {"externalAccountRequired": True})
+    shutil.rmtree(well.folder / "state" / "acme" / "accounts")
+    key = well.folder / "hmac.key"
+    key.touch(mode=0o600)
+    key.write_text(f"{'a-_b' * 8}\n")
+    monkeypatch.setenv("SSLCTL_ACME_EAB_KID", "kid-1")
+    monkeypatch.setenv("SSLCTL_ACME_EAB_HMAC_KEY_FILE", str(key))
+    check = found(well, "account at the CA", "warn", Exit.OK)
+    assert check["detail"] == "not registered yet; the CA needs credentials, and kid-1 is configured"
+    key.write_text("secret!")
+    refused = well.sslctl("doctor")
+    assert refused.exit_code == Exit.UNUSABLE
+    assert "secret!" not in f"{refused.stdout}{refused.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("meta", "is_wrong"),
+    [
+        ({"caaIdentities": ["zerossl.com", "sectigo.com"]}, True),
+        ({"caaIdentities": ["LetsEncrypt.org", "x.test"]}, False),
+        ({"caaIdentities": []}, False),
+        ({"caaIdentities": "zerossl.com"}, False),
+        ({}, False),
+    ],
+)
+def test_doctor_warns_if_the_ca_looks_for_other_names_in_caa_records(
+    well: Cdn,
+    ca: AriServer,
+    monkeypatch: pytest.MonkeyPatch,
+    meta: dict[str, object],
+    *,
+    is_wrong: bool,
+) -> None:
+    monkeypatch.setenv("SSLCTL_ACME_CAA_IDENTITIES", "letsencrypt.org")
+    list_in_directory(ca, meta)
+    checked = checks(well.sslctl("doctor", "--json"))
+    assert ("CAA names of the CA" in checked) == is_wrong
+    if is_wrong:
+        assert checked["CAA names of the CA"]["grade"] == "warn"

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf, renewal_id
-from sslctl.config.settings import AcmeSection
+from sslctl.config.acme import AcmeSection
 from sslctl.fleet.ari_polling import Poll, poll
 from sslctl.issuer import IssueError, RenewalWindow, RenewalWindows
 from sslctl.issuer.certbot.issuer import CertbotIssuer

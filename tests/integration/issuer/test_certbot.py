@@ -24,7 +24,8 @@ from josepy.jwk import JWKEC
 from josepy.util import ComparableECKey
 
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf
-from sslctl.config.settings import AcmeSection, load
+from sslctl.config.acme import AcmeSection
+from sslctl.config.settings import load
 from sslctl.issuer import Issued, IssueError, OrderPending
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.issuer.certbot.worker_pool import WorkerPool

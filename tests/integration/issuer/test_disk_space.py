@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from sslctl.certificates.x509 import make_csr, make_key
-from sslctl.config.settings import AcmeSection
+from sslctl.config.acme import AcmeSection
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot.disk_space import TEST_FILE_BYTES, require_disk_space, require_writable
 from sslctl.issuer.certbot.issuer import CertbotIssuer

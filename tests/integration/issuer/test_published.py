@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from sslctl.config.settings import AcmeSection
+from sslctl.config.acme import AcmeSection
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.reasons import Code
@@ -27,7 +27,7 @@ _KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from sslctl.config.settings import AcmeSection
+from sslctl.config.acme import AcmeSection
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 
 folder = Path(sys.argv[1])

@@ -10,7 +10,7 @@ import pytest
 import requests
 import responses
 
-from sslctl.config.settings import AcmeSection
+from sslctl.config.acme import AcmeSection
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import directory
 from sslctl.rules.reasons import Code

@@ -1,0 +1,103 @@
+"""The section `[acme]`: the CA, and how certbot answers its challenges."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslctl.config import values as read
+from sslctl.config.secret_file import read_secret
+from sslctl.errors import ConfigError
+from sslctl.text import clean
+
+# Printable ASCII without blanks: no CA gives another key identifier.
+_KEY_ID = re.compile(r"[!-~]{1,500}", re.ASCII)
+# RFC 7518, section 3.2, asks for 32 bytes; a key of less than 16 was cut off.
+_FEWEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AcmeSection:
+    """The CA, and how certbot answers its challenges.
+
+    `eab_kid` and `eab_hmac_key_file` are the credentials that some CAs give to their customers, for the registration of an account
+    (external account binding, RFC 8555, section 7.3.4).
+    """
+
+    directory_url: str = "https://acme-v02.api.letsencrypt.org/directory"
+    email: str = ""
+    eab_kid: str = ""
+    eab_hmac_key_file: Path | None = None
+    ca_bundle: Path | None = None
+    mode: str = "webroot"
+    webroot: Path = Path("/var/www/acme")
+    http01_port: int = 80
+    http01_address: str = ""
+    key_type: str = "ecdsa"
+    profile: str = ""
+    workers: int = 48
+    timeout_seconds: float = 180
+    caa_identities: tuple[str, ...] = ("letsencrypt.org",)
+
+
+def _key_id(value: object) -> str:
+    """Read the identifier of a key at the CA; may be empty."""
+    if value != "" and not (isinstance(value, str) and _KEY_ID.fullmatch(value)):
+        raise ValueError("must be the key identifier (kid) that the CA gave, without blanks, or empty")
+    return str(value)
+
+
+READ: Mapping[str, Callable[[object], object]] = {
+    "directory_url": read.directory_url,
+    "email": read.email,
+    "eab_kid": _key_id,
+    "eab_hmac_key_file": read.optional_path,
+    "ca_bundle": read.optional_path,
+    "mode": read.choice("webroot", "standalone"),
+    "webroot": read.path,
+    "http01_port": read.port,
+    "http01_address": read.address,
+    "key_type": read.choice("ecdsa", "rsa"),
+    "profile": read.token,
+    "workers": read.integer(1, 64),
+    "timeout_seconds": read.seconds,
+    "caa_identities": read.many(read.name),
+}
+"""The reader of each key."""
+
+
+def require_complete(section: AcmeSection) -> None:
+    """Raise `ConfigError` if only one of the two credentials of an external account is set."""
+    keys = {"acme.eab_kid": section.eab_kid, "acme.eab_hmac_key_file": section.eab_hmac_key_file}
+    absent = [key for key, value in keys.items() if not value]
+    if len(absent) == 1:
+        present = next(key for key in keys if key not in absent)
+        raise ConfigError(
+            f"{present} is set, but {absent[0]} is not",
+            hint="a CA that gives credentials of an external account gives both, and registration needs both",
+        )
+
+
+def read_hmac_key(path: Path) -> str:
+    """Return the HMAC key in the file `path` in base64url without padding, as RFC 8555, section 7.3.4, has it.
+
+    Raise `ConfigError` if the file cannot be used or has no such key. No message quotes it.
+    """
+    key = "acme.eab_hmac_key_file"
+    text = read_secret(path, key, "the HMAC key that the CA gave").strip()
+    # Some CAs print it in the other alphabet of base64, or with its padding.
+    normal = text.translate(str.maketrans("+/", "-_")).rstrip("=")
+    try:
+        content = base64.b64decode(normal + "=" * (-len(normal) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if len(content) < _FEWEST_BYTES:
+        raise ConfigError(
+            f"{key}: {clean(path)} has no HMAC key in base64url of at least {_FEWEST_BYTES} bytes",
+            hint="the file must contain only the key as the CA printed it, on one line",
+        )
+    return normal
