@@ -7,11 +7,12 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -24,6 +25,9 @@ from sslctl.store.sqlite.waiting import Waiting
 from sslctl.system.actor import find_user
 from sslctl.system.readiness import notify_ready
 from sslctl.text import clean
+
+if TYPE_CHECKING:
+    from sslctl.web.jobs import Jobs
 
 # A person looks at the page, and a request holds one of few threads while it waits.
 _WAITING = Waiting(write_seconds=5, read_seconds=5)
@@ -94,7 +98,7 @@ def _serve_proxy(app: App, path: Path) -> None:
     gate = ProxyGate(section, time.monotonic)
     with (
         closing(UnixListener(path, section.socket_group)) as listener,
-        closing(Jobs(app.config_path, app.clock)) as jobs,
+        _ending(Jobs(app.config_path, app.clock)) as jobs,
     ):
         site = make_site(partial(app.again, _WAITING), gate, jobs)
         write_line(f"The page {section.public_url} listens on {clean(path)}")
@@ -113,7 +117,7 @@ def _serve_locally(app: App, host: str, port: int) -> None:
         from sslctl.web.listeners import TcpListener  # noqa: PLC0415 - needs the extra
         from sslctl.web.server import serve  # noqa: PLC0415 - needs the extra
         from sslctl.web.site import make_site  # noqa: PLC0415 - needs the extra
-    with closing(TcpListener(host, port)) as listener, closing(Jobs(app.config_path, app.clock)) as jobs:
+    with closing(TcpListener(host, port)) as listener, _ending(Jobs(app.config_path, app.clock)) as jobs:
         gate = LocalGate(host, listener.port, Person(find_user(), frozenset(Role)), time.monotonic)
         site = make_site(partial(app.again, _WAITING), gate, jobs)
 
@@ -128,6 +132,25 @@ def _serve_locally(app: App, host: str, port: int) -> None:
         _log_requests()
         with handling(_end):
             serve(site, listener.socket)
+
+
+@contextmanager
+def _ending(jobs: Jobs) -> Iterator[Jobs]:
+    """Yield `jobs`, and at the end print those that go on without the server."""
+    with closing(jobs):
+        try:
+            yield jobs
+        finally:
+            running = [clean(f"{job.action} {_short(job.domains)}", 200) for job in jobs.running()]
+            if running:
+                click.echo(
+                    f"These jobs go on, and `sslctl view NAME` shows how they end: {'; '.join(running)}",
+                    err=True,
+                )
+
+
+def _short(domains: Sequence[str]) -> str:
+    return domains[0] if len(domains) == 1 else f"{len(domains):,} domains"
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -11,6 +11,8 @@ from sslctl.config import values as read
 from sslctl.system.actor import LONGEST_PERSON
 from sslctl.text import clean
 
+_NOT_IN_NAMES = frozenset(",()")
+
 EVERYONE = "*"
 """In `viewers`: every person whom the proxy lets in."""
 GROUP = "@"
@@ -46,11 +48,12 @@ class WebSection:
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` can be the name of a person or a group: one line of printable characters without a comma.
+    """Return whether `text` can be the name of a person or a group: one line of printable characters without commas and brackets.
 
-    Servers join a header that was sent twice with a comma.
+    Servers join a header that was sent twice with a comma. The history puts into brackets how a person acted.
     """
-    return bool(text) and len(text) <= LONGEST_PERSON and "," not in text and clean(text) == text
+    is_text = bool(text) and len(text) <= LONGEST_PERSON and clean(text) == text
+    return is_text and _NOT_IN_NAMES.isdisjoint(text)
 
 
 def _public_url(value: object) -> str:
@@ -79,7 +82,7 @@ def _member(value: object) -> str:
     text = value if isinstance(value, str) else ""
     if text == EVERYONE or not is_name(text.removeprefix(GROUP)):
         raise ValueError(
-            f"must be names of persons, or of groups with {GROUP} before them; no name has a comma"
+            f"must be names of persons, or of groups with {GROUP} before them; no name has a comma or brackets"
         )
     return text
 

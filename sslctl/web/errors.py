@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flask import Flask, Response, render_template
+from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from sslctl.errors import BadInput, Busy, ClaimLost, NotManaged, PairRefused, SslctlError
@@ -24,6 +24,9 @@ _SERVER_ERROR = 500
 _REFUSAL = "refusal."
 _TITLED = (400, 401, 403, 404, 405, 409, 413, 414, 429, 500, 503)
 _EXPLAINED = (401, 403, 404, 429, 500)
+# The fields of forms in which a person writes, none of which is a secret.
+_TYPED = ("value", "domains", "sans", "customer", "reason")
+_MOST_SHOWN = 64 * 1024
 
 
 def install(site: Flask) -> None:
@@ -32,13 +35,35 @@ def install(site: Flask) -> None:
     site.register_error_handler(HTTPException, _show_http_error)
 
 
-def error_page(status: int, message: str, hint: str = "", similar: Sequence[str] = ()) -> tuple[str, int]:
-    """Return the page of an error. `message` and `hint` are plain text, `similar` names of domains."""
+def error_page(
+    status: int, message: str, hint: str = "", similar: Sequence[str] = (), unmanaged: str = ""
+) -> tuple[str, int]:
+    """Return the page of an error.
+
+    `message` and `hint` are plain text, `similar` names of domains, `unmanaged` is a name that could be added. Text that was typed into
+    a form is shown, so that the end of a session costs nobody a long note.
+    """
     texts = request_texts()
     title = texts(f"error.title.{status if status in _TITLED else 400 if status < _SERVER_ERROR else 500}")
     # The page must not need the state: that may be what is wrong.
-    page = render_template("error.html", title=title, message=message, hint=hint, similar=similar)
+    page = render_template(
+        "error.html",
+        title=title,
+        message=message,
+        hint=hint,
+        similar=similar,
+        unmanaged=unmanaged,
+        typed=_typed(),
+    )
     return page, status
+
+
+def _typed() -> list[str]:
+    """Return what a person typed into the form of this request, without passwords."""
+    is_small = request.content_length is not None and request.content_length <= _MOST_SHOWN
+    if not g.get("is_own_form") or not is_small:
+        return []
+    return [text for field in _TYPED if (text := request.form.get(field, "").strip())]
 
 
 def status_of(error: SslctlError) -> int:

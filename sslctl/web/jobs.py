@@ -90,7 +90,7 @@ class Jobs:
         same command for the same domains is returned instead. Raise `TryLater` if `most_running` jobs run, or `most_of_person` of `person`.
         """
         with self._lock:
-            running = [job for job in self._jobs.values() if job.exit_code is None]
+            running = self._running()
             same = [job for job in running if (job.action, job.domains) == (action, tuple(domains))]
             if same:
                 # Somebody pressed the button twice.
@@ -116,6 +116,14 @@ class Jobs:
         with self._lock:
             jobs = [job for job in self._jobs.values() if domain in job.domains and job.exit_code is None]
         return jobs[-1] if jobs else None
+
+    def running(self) -> list[Job]:
+        """Return the jobs that run."""
+        with self._lock:
+            return self._running()
+
+    def _running(self) -> list[Job]:
+        return [job for job in self._jobs.values() if job.exit_code is None]
 
     def close(self) -> None:
         """Forget all jobs; those that run go on."""

@@ -236,6 +236,8 @@ TEXTS = {
     "enter.open": "Open the link that sslctl serve printed in its terminal. Press Enter there for a new one.",
     "error.text.other": "The request was refused.",
     "error.hint": "What to do",
+    "error.typed": "What was typed, to copy",
+    "error.add": "Add {name}",
     "error.not_managed": "{name} is not managed here, and never was.",
     "error.back": "Back to the list of domains",
     "error.id": "Request {id}: the log of the page has more under this id.",

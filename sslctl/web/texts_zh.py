@@ -234,6 +234,8 @@ TEXTS = {
     "enter.open": "请打开 sslctl serve 在终端中打印的链接。在那里按 Enter 可得到新链接。",
     "error.text.other": "请求被拒绝。",
     "error.hint": "处理方法",
+    "error.typed": "已输入的内容（可复制）",
+    "error.add": "添加 {name}",
     "error.not_managed": "此处没有管理 {name}，以前也没有。",
     "error.back": "返回域名列表",
     "error.id": "请求 {id}：页面日志中以此编号记录了更多信息。",

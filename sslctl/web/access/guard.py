@@ -102,6 +102,7 @@ class Guard(ABC):
         _require_own_page_or_link()
         if not is_safe:
             self._require_own_origin()
+            g.is_own_form = True
         session = g.session = self.find_session()
         if session is not None:
             g.person = session.person

@@ -17,10 +17,14 @@ from sslctl.rules.remarks import Remarks, read_assignee, read_customer, read_not
 from sslctl.rules.singapore import SGT
 from sslctl.rules.snoozing import make_snooze, require_end
 from sslctl.web.access import Role, require
+from sslctl.web.errors import status_of
 from sslctl.web.language import request_texts
+from sslctl.web.pages.domain import RefusedForm, render_refused
 from sslctl.web.running import request_app, start_job
 
 blueprint = Blueprint("actions", __name__, url_prefix="/domains/<name>")
+
+_Answer = Response | tuple[str, int]
 
 
 @blueprint.post("/recheck")
@@ -54,47 +58,58 @@ def delete(name: str) -> Response | tuple[str, int]:
 
 @blueprint.post("/note")
 @require(Role.OPERATOR)
-def note(name: str) -> Response:
+def note(name: str) -> _Answer:
     """Record the note of the form; an empty one removes it."""
-    text = read_note(_sent("value"))
+    value = _sent("value")
     return _record(
-        name, lambda domain: replace(domain.remarks, note=_if_unchanged(domain.remarks.note, text))
+        name,
+        "note",
+        value,
+        lambda domain: replace(domain.remarks, note=_if_unchanged(domain.remarks.note, read_note(value))),
     )
 
 
 @blueprint.post("/assign")
 @require(Role.OPERATOR)
-def assign(name: str) -> Response:
+def assign(name: str) -> _Answer:
     """Record who takes care of the domain; an empty name is nobody."""
-    assignee = read_assignee(_sent("value"))
-    return _record(
-        name,
-        lambda domain: replace(domain.remarks, assignee=_if_unchanged(domain.remarks.assignee, assignee)),
-    )
+    value = _sent("value")
+
+    def change(domain: Domain) -> Remarks:
+        assignee = _if_unchanged(domain.remarks.assignee, read_assignee(value))
+        return replace(domain.remarks, assignee=assignee)
+
+    return _record(name, "assign", value, change)
 
 
 @blueprint.post("/customer")
 @require(Role.OPERATOR)
-def customer(name: str) -> Response:
+def customer(name: str) -> _Answer:
     """Record whose domain it is; an empty name removes what was recorded."""
-    recorded = read_customer(_sent("value"))
-    return _record(
-        name,
-        lambda domain: replace(domain.remarks, customer=_if_unchanged(domain.remarks.customer, recorded)),
-        is_about_customer=True,
-    )
+    value = _sent("value")
+
+    def change(domain: Domain) -> Remarks:
+        recorded = _if_unchanged(domain.remarks.customer, read_customer(value))
+        return replace(domain.remarks, customer=recorded)
+
+    return _record(name, "customer", value, change)
 
 
 @blueprint.post("/snooze")
 @require(Role.OPERATOR)
-def snooze(name: str) -> Response:
+def snooze(name: str) -> _Answer:
     """Snooze the domain until midnight in Singapore at the start of the chosen day; with `clear`, end its snooze."""
     now = request_app().clock()
     if request.form.get("clear"):
-        return _record(name, lambda domain: replace(domain.remarks, snooze=None))
-    until = _read_day(request.form.get("until", ""))
-    require_end(until, now)
-    return _record(name, lambda domain: replace(domain.remarks, snooze=make_snooze(domain, until, now)))
+        return _record(name, "snooze", "", lambda domain: replace(domain.remarks, snooze=None))
+    value = request.form.get("until", "")
+
+    def change(domain: Domain) -> Remarks:
+        until = _read_day(value)
+        require_end(until, now)
+        return replace(domain.remarks, snooze=make_snooze(domain, until, now))
+
+    return _record(name, "snooze", value, change)
 
 
 def _read_day(text: str) -> datetime:
@@ -124,15 +139,21 @@ def _if_unchanged(present: str, wanted: str) -> str:
     return wanted
 
 
-def _record(name: str, change: Callable[[Domain], Remarks], *, is_about_customer: bool = False) -> Response:
-    """Record the remarks that `change` returns, and lead back to the domain. Raise the error if they are refused."""
+def _record(name: str, form: str, value: str, change: Callable[[Domain], Remarks]) -> _Answer:
+    """Record the remarks that `change` returns, and lead back to the domain.
+
+    If they are refused, return the page of the domain with the reason and the `value` that was typed in its form `form`.
+    """
     app = request_app()
     app.only_reads = False
     domain = _managed(name)
-    errors = remarks.record(app.store, [domain], change, is_about_customer=is_about_customer)
-    if errors:
-        raise errors[domain.name]
-    return redirect(url_for("domain.domain", name=domain.name), 303)
+    try:
+        errors = remarks.record(app.store, [domain], change, is_about_customer=form == "customer")
+        if errors:
+            raise errors[domain.name]
+    except (BadInput, Busy) as error:
+        return render_refused(app, _managed(name), RefusedForm(form, value, error)), status_of(error)
+    return redirect(url_for("domain.domain", name=domain.name, saved=form), 303)
 
 
 def _lead_to_job(action: str, domain: Domain, *options: str) -> Response:

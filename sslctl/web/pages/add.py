@@ -23,6 +23,7 @@ MOST_DOMAINS = 1000
 """The most domains in one form. `sslctl add --from-file` takes longer lists."""
 
 _MOST_SANS = 99
+_MOST_REASONS = 20
 _SEPARATORS = re.compile(r"[\s,;]+")
 
 
@@ -65,15 +66,31 @@ def add() -> Response | tuple[str, int]:
     return redirect(url_for("job.job", job_id=job.id), 303)
 
 
+class _Refused(BadInput):
+    """Names that cannot be used: `reasons` has a sentence about each."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__(request_texts().number("add.refused", len(reasons)))
+        self.reasons = reasons
+
+
 def _read_names(text: str, most: int) -> list[str]:
     """Return the normalised names in `text`, each once, in order.
 
-    Raise `BadInput` if one is no name of a domain, or if there are more than `most`.
+    Raise `_Refused` if some are no names of domains, `BadInput` if there are more than `most`.
     """
     words = list(dict.fromkeys(filter(None, _SEPARATORS.split(text))))
     if len(words) > most:
         raise BadInput(request_texts()("add.too_many", most=f"{most:,}"))
-    return list(dict.fromkeys(map(names.normalise, words)))
+    found, reasons = dict[str, None](), list[str]()
+    for word in words:
+        try:
+            found[names.normalise(word)] = None
+        except BadInput as error:
+            reasons.append(error.message)
+    if reasons:
+        raise _Refused(reasons)
+    return list(found)
 
 
 def _require_no_text(domains: list[str]) -> None:
@@ -84,4 +101,12 @@ def _require_no_text(domains: list[str]) -> None:
 
 
 def _render(form: MultiDict[str, str], problem: SslctlError | None = None) -> str:
-    return render_template("add.html", problem=problem, most=MOST_DOMAINS, form=form)
+    reasons = problem.reasons if isinstance(problem, _Refused) else []
+    return render_template(
+        "add.html",
+        problem=problem,
+        reasons=reasons[:_MOST_REASONS],
+        more=max(0, len(reasons) - _MOST_REASONS),
+        most=MOST_DOMAINS,
+        form=form,
+    )

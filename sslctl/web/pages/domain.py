@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from sslctl.app import App
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, SslctlError
 from sslctl.rules import customer_message, names
 from sslctl.rules.customer_message import CustomerMessage
 from sslctl.rules.customer_texts import Language
@@ -26,8 +27,24 @@ from sslctl.web.url_query import read_number
 
 blueprint = Blueprint("domain", __name__)
 
+# The forms of the page by name, each with the key of its label.
+_LABELS = {
+    "note": "actions.note",
+    "assign": "actions.assignee",
+    "customer": "actions.customer",
+    "snooze": "actions.snooze",
+}
 _EVENTS = 50
 _NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedForm:
+    """A form of the page that could not be used: its name, the `value` that was typed, and why it was refused."""
+
+    name: str
+    value: str
+    problem: SslctlError
 
 
 @blueprint.get("/domains/<name>")
@@ -46,16 +63,27 @@ def domain(name: str) -> str | tuple[str, int] | Response:
         holder = app.store.holders([name]).get(name)
         if holder is not None:
             return redirect(url_for("domain.domain", name=holder, alias=name))
-    return _not_found(app, name) if found is None else _page(app, found)
+    if found is None:
+        return _not_found(app, name)
+    page, is_beyond = _render(app, found, None)
+    return (page, _NOT_FOUND) if is_beyond else page
 
 
 def _not_found(app: App, name: str) -> tuple[str, int]:
     with reading_all_domains():
         similar = find_similar(app.store, name, app.clock())
-    return error_page(_NOT_FOUND, request_texts()("error.not_managed", name=name), similar=similar)
+    return error_page(
+        _NOT_FOUND, request_texts()("error.not_managed", name=name), similar=similar, unmanaged=name
+    )
 
 
-def _page(app: App, found: Domain) -> str | tuple[str, int]:
+def render_refused(app: App, found: Domain, refused: RefusedForm) -> str:
+    """Return the page of `found` with what was typed into the form, and why that was refused."""
+    return _render(app, found, refused)[0]
+
+
+def _render(app: App, found: Domain, refused: RefusedForm | None) -> tuple[str, bool]:
+    """Return the page of `found`, and whether the wanted page of its history is beyond the last one."""
     now, store = app.clock(), app.store
     certificates, events = store.certificates(found), store.events(found)[::-1]
     for certificate in certificates:
@@ -63,11 +91,13 @@ def _page(app: App, found: Domain) -> str | tuple[str, int]:
     number = read_number(request.args.get("page", ""))
     last = max(1, -(-len(events) // _EVENTS))
     current = found.serving or found.wanted
-    alias = request.args.get("alias", "")
+    alias, saved = request.args.get("alias", ""), request.args.get("saved", "")
     page = render_template(
         "domain.html",
         now=now,
         domain=found,
+        refused=refused,
+        saved=request_texts()(_LABELS[saved]) if saved in _LABELS and refused is None else "",
         job=server_jobs().running_for(found.name),
         status=derive_status(found, now).status,
         alias=alias if alias in found.sans else "",
@@ -82,7 +112,7 @@ def _page(app: App, found: Domain) -> str | tuple[str, int]:
         number=number,
         last=last,
     )
-    return page if number <= last else (page, _NOT_FOUND)
+    return page, number > last
 
 
 def _messages(found: Domain, now: datetime) -> list[CustomerMessage]:

@@ -3,6 +3,7 @@
 "use strict";
 
 const WAIT_MS = 250;
+const MOST_MISSES = 4;
 
 function addressOf(form) {
   const parameters = new URLSearchParams();
@@ -70,7 +71,7 @@ async function copy(button) {
   }, 2000);
 }
 
-async function followJob(part) {
+async function followJob(part, misses = 0) {
   try {
     const response = await fetch(window.location.href, { credentials: "same-origin" });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -80,11 +81,12 @@ async function followJob(part) {
       return;
     }
     const isNews = fresh.querySelectorAll(".steps li").length !== part.querySelectorAll(".steps li").length;
-    if (isNews || !fresh.dataset.follow) part.replaceWith(fresh);
-    if (fresh.dataset.follow) window.setTimeout(followJob, fresh.dataset.follow, isNews ? fresh : part);
+    if (isNews || misses || !fresh.dataset.follow) part.replaceWith(fresh);
+    if (fresh.dataset.follow) window.setTimeout(followJob, fresh.dataset.follow, isNews || misses ? fresh : part);
   } catch {
-    // No connection for now.
-    window.setTimeout(followJob, part.dataset.follow, part);
+    // No connection for now, or the server has ended.
+    if (misses === MOST_MISSES) part.querySelector("[role=status]").textContent = part.dataset.lost;
+    window.setTimeout(followJob, part.dataset.follow, part, misses + 1);
   }
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,7 @@ import requests
 from tests.support.cdn import Cdn
 from tests.support.command_line import PATIENCE_SECONDS, Terminal
 
+CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
 LINK = re.compile(r"Open (http://127\.0\.0\.1:\d+)(/enter\?token=\S+)")
 
 
@@ -22,7 +24,9 @@ def browser() -> Iterator[requests.Session]:
         yield session
 
 
-def test_page_is_entered_once_with_the_printed_link(cdn: Cdn, browser: requests.Session) -> None:
+def test_page_is_entered_once_with_the_printed_link_and_its_jobs_outlive_it(
+    cdn: Cdn, browser: requests.Session
+) -> None:
     with Terminal(cdn, "serve", "--port", "0") as terminal:
         terminal.await_text("Ctrl-C to end.")
         terminal.type("\n")
@@ -41,10 +45,19 @@ def test_page_is_entered_once_with_the_printed_link(cdn: Cdn, browser: requests.
         shown = browser.get(address, timeout=PATIENCE_SECONDS)
         assert (shown.status_code, shown.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
         cookies = browser.cookies.get_dict()
+        form = {"domains": "shop.example.com", "csrf_token": CSRF.findall(shown.text)[0]}
+        started = browser.post(f"{address}/add", form, headers={"Origin": address}, timeout=PATIENCE_SECONDS)
+        assert started.status_code == 200
         terminal.process.send_signal(signal.SIGTERM)
         assert terminal.end() == 0
+        ended = "These jobs go on, and `sslctl view NAME` shows how they end: add shop.example.com"
+        assert ended in terminal.screen
         log = [line for line in terminal.lines if " GET / " in line]
     assert log
+    until = time.monotonic() + PATIENCE_SECONDS
+    while cdn.sslctl("view", "shop.example.com").exit_code == 9 and time.monotonic() < until:
+        pass
+    assert cdn.sslctl("view", "shop.example.com").exit_code != 9
     assert not [value for value in (*cookies.values(), link) if value in "\n".join(log)]
 
 

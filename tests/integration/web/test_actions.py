@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +13,14 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from sslctl.web.access import Role
+from sslctl.web.access import Person, Role
+from sslctl.web.access.local_gate import LocalGate
 from sslctl.web.jobs import Jobs
 from sslctl.web.site import make_site
 from tests.support.cdn import Cdn
+from tests.support.fakes import Clock
 from tests.support.html_page import Page
-from tests.support.site_cases import OpenGate
+from tests.support.site_cases import WELL, OpenGate, site_over
 
 ONE, TWO = "one.example.com", "two.example.com"
 DOWNLOAD = {"format": "pem", "reason": "ticket 7", "version": ""}
@@ -158,7 +161,9 @@ def test_note_assignee_customer_and_snooze_are_recorded_and_removed(site: Site) 
         for value, recorded in (("<b>mailed</b>", "<b>mailed</b>"), ("", None)):
             before = "" if value else "<b>mailed</b>"
             response = site.client.post(f"/domains/{ONE}/{action}", data={"value": value, "before": before})
-            assert (response.status_code, response.headers["Location"]) == (303, f"/domains/{ONE}")
+            page = f"/domains/{ONE}?saved={action}"
+            assert (response.status_code, response.headers["Location"]) == (303, page)
+            assert "Saved: " in site.client.get(page).text
             assert site.cdn.sslctl("view", ONE, "--json").json["domain"][field] == recorded
         assert {event["actor"].split(" (")[0] for event in site.events(ONE, kind)} == {"tester"}
     assert (
@@ -273,6 +278,63 @@ def test_remark_that_somebody_else_changed_meanwhile_is_not_overwritten(site: Si
         assert site.client.post(f"/domains/{ONE}/note", data=form).status_code == 400
     assert site.client.post(f"/domains/{ONE}/snooze", data={}).status_code == 400
     assert site.cdn.sslctl("view", ONE, "--json").json["domain"]["note"] == "do NOT delete"
+
+
+@pytest.mark.parametrize(
+    ("form", "data", "problem"),
+    [
+        ("note", {"value": "x" * 501, "before": ""}, "the most is 500"),
+        ("assign", {"value": "a\nb", "before": "somebody"}, "Somebody else changed this"),
+        ("customer", {"value": "y" * 101, "before": ""}, "the most is 100"),
+        ("snooze", {"until": "soon"}, "that is no day"),
+    ],
+)
+def test_refused_remark_is_shown_in_its_form_with_what_was_typed(
+    site: Site, form: str, data: dict[str, str], problem: str
+) -> None:
+    site.client.post(f"/domains/{ONE}/assign", data={"value": "Mei", "before": ""})
+    response = site.client.post(f"/domains/{ONE}/{form}", data=data)
+    assert response.status_code in (400, 409)
+    page = Page(response.text)
+    [alert] = [each for each in page.find("div", role="alert") if "details" in each.inside]
+    assert problem in alert.text
+    [typed] = [each for each in page.find("input") if each.attributes.get("aria-invalid") == "true"]
+    assert typed.attributes["value"] == data.get("value", data.get("until"))
+    assert "Saved" not in response.text
+
+
+def test_every_name_that_cannot_be_added_is_reported_at_once(cdn: Cdn) -> None:
+    sent = ["https://shop.example.com/path", "good.example.com", "<b>.example", *(f"-{n}" for n in range(20))]
+    response = Site(cdn).client.post("/add", data={"domains": "\n".join(sent)})
+    assert response.status_code == 400
+    [alert] = Page(response.text).find("div", role="alert")
+    assert alert.text.startswith("22 names cannot be used, so nothing was added:")
+    assert "it is a URL; use the name alone, shop.example.com" in alert.text
+    assert (alert.text.endswith("and 2 more"), "<b>" in response.text) == (True, False)
+
+
+def test_typed_text_is_shown_to_be_copied_if_the_session_has_ended(filled: Path) -> None:
+    gate = LocalGate("127.0.0.1", 8470, Person("tester", frozenset(Role)), lambda: 0.0)
+    client = site_over(filled, Clock(), gate).test_client()
+    headers = {"Host": "127.0.0.1:8470", "Origin": "http://127.0.0.1:8470"}
+    data = {"value": "a long <i>note</i>", "password": "hush", "csrf_token": "old"}
+    response = client.post(f"/domains/{WELL}/note", data=data, headers=headers)
+    assert response.status_code == 401
+    [shown] = Page(response.text).find("textarea")
+    assert (shown.text, "hush" in response.text) == ("a long <i>note</i>", False)
+    foreign = client.post(
+        f"/domains/{WELL}/note", data=data, headers={**headers, "Origin": "http://evil.test"}
+    )
+    assert (foreign.status_code, "long" in foreign.text) == (403, False)
+
+
+def test_name_that_is_not_managed_can_be_added_from_its_page(filled: Path) -> None:
+    client = site_over(filled, Clock()).test_client()
+    page = Page(client.get("/domains/new.example.org").text)
+    [link] = page.find("a", class_="button")
+    assert (link.text, link.attributes["href"]) == ("Add new.example.org", "/add?domains=new.example.org")
+    viewer = site_over(filled, Clock(), OpenGate(Role.VIEWER)).test_client()
+    assert "Add new.example.org" not in viewer.get("/domains/new.example.org").text
 
 
 def test_link_proposes_one_name_and_chooses_nothing(cdn: Cdn) -> None:

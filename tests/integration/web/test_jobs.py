@@ -12,7 +12,9 @@ import pytest
 
 from sslctl.errors import TryLater
 from sslctl.web.jobs import Job, Jobs
+from sslctl.web.site import make_site
 from tests.support.cdn import Cdn
+from tests.support.site_cases import OpenGate
 
 ONE = "one.example.com"
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -64,3 +66,20 @@ def test_jobs_refuse_more_than_the_most_at_once_and_start_none_twice(jobs: Jobs)
     assert ended(first) == 0
     jobs.close()
     assert first.lines() == []
+
+
+def test_running_jobs_are_those_that_have_not_ended(jobs: Jobs) -> None:
+    job = jobs.start("recheck", ["shop.example.com"], person="tester")
+    assert jobs.running() == [job]
+    job.process.wait(timeout=60)
+    assert jobs.running() == []
+
+
+def test_page_says_that_a_job_was_ended_from_outside(cdn: Cdn) -> None:
+    jobs = Jobs(cdn.config_path, cdn.clock)
+    client = make_site(cdn.app, OpenGate(), jobs).test_client()
+    job = jobs.start("recheck", ["shop.example.com"], person="tester")
+    job.process.kill()
+    job.process.wait(timeout=60)
+    assert "ended from outside (signal 9) before it was done" in client.get(f"/jobs/{job.id}").text
+    jobs.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import shutil
 from contextlib import closing, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -289,15 +290,16 @@ def test_page_is_refused_while_others_read_all_domains_for_too_long(filled: Path
             assert client.get("/add").status_code == 200
 
 
-def test_list_shows_a_change_of_this_page_at_once(filled: Path) -> None:
-    site = site_over(filled, Clock())
+def test_list_shows_a_change_of_this_page_at_once(filled: Path, tmp_path: Path) -> None:
+    shutil.copytree(filled / "state", tmp_path / "state")
+    site = site_over(tmp_path, Clock())
     # Each query seems to take a second, so its answer is given for ten more.
     seconds = itertools.count()
     site.extensions[RECENT] = RecentAnswers(Turns(), lambda: next(seconds))
     client = site.test_client()
     query = "/?assignee=Grace"
     assert WELL not in client.get(query).text
-    with closing(open_store(filled / "state")) as store:
+    with closing(open_store(tmp_path / "state")) as store:
         store.record_remarks(store.domain(WELL), Remarks(assignee="Grace"))
     assert WELL not in client.get(query).text, "an answer of a moment ago"
     assert client.post(f"/domains/{UNICODE}/assign", data={"value": "Grace", "before": ""}).status_code == 303
