@@ -8,7 +8,15 @@ from flask import Request, g, request
 
 from sslctl.rules.customer_texts import Language
 from sslctl.rules.reasons import Code
-from sslctl.web import action_texts_en, action_texts_zh, reason_texts_en, reason_texts_zh, texts_en, texts_zh
+from sslctl.web import (
+    action_texts_en,
+    action_texts_zh,
+    history_texts_zh,
+    reason_texts_en,
+    reason_texts_zh,
+    texts_en,
+    texts_zh,
+)
 
 COOKIE = "sslctl_lang"
 PARAMETER = "lang"
@@ -49,6 +57,18 @@ class Texts:
     def label(self, code: Code) -> str:
         """Return the short label of a reason."""
         return _LABELS[self.language][code]
+
+    def event_kind(self, kind: str) -> str:
+        """Return the kind of an event as the history shows it. A kind of an earlier release may have no translation."""
+        return kind if self.language is Language.EN else history_texts_zh.KINDS.get(kind, kind)
+
+    def step(self, line: str) -> str | None:
+        """Return a line of a job's progress, `domain: step`, in this language; None if it is another line."""
+        domain, _, step = line.partition(": ")
+        if step not in history_texts_zh.STEPS:
+            return None
+        shown = step if self.language is Language.EN else history_texts_zh.STEPS[step]
+        return self("site.colon", label=domain, text=shown)
 
     def next_step(self, code: Code, english: str) -> str:
         """Return the next step for `code`, whose English text is `english`."""

@@ -8,10 +8,12 @@ from string import Formatter
 
 import pytest
 
+from sslctl.fleet.downloads import EVENT
 from sslctl.rules.customer_texts import Language
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.singapore import format_duration
-from sslctl.web import reason_texts_en, reason_texts_zh
+from sslctl.store.sql.remarks import _KINDS
+from sslctl.web import history_texts_zh, reason_texts_en, reason_texts_zh
 from sslctl.web.language import TEXTS, Texts
 from tests.support import ROOT
 
@@ -54,6 +56,35 @@ def test_every_key_in_a_template_or_module_exists_and_every_key_is_used() -> Non
     called = set(re.findall(r"""\bt(?:exts)?(?:\.number)?\(["']([a-z._0-9]+)["'][,)]""", sources))
     assert len(called) > 50
     assert called - keys == set()
+
+
+def _literals(pattern: str) -> set[str]:
+    """Return what `pattern` finds in the modules of the core."""
+    core = [path for path in (ROOT / "sslctl").rglob("*.py") if "web" not in path.parts]
+    return {found for path in core for found in re.findall(pattern, path.read_text())}
+
+
+def test_every_kind_of_event_has_a_chinese_text() -> None:
+    kinds = _literals(r"""(?:_append_event|_append|record_event)\(\s*[^"=:]+"([a-zA-Z0-9 ]+)",""")
+    # Where the kind is no literal of the call.
+    kinds |= _literals(r"""yield "([a-z ]+)", """) | {
+        "issued",
+        "pasted",
+        "uploaded",
+        "revoked",
+        "claim broken",
+        EVENT,
+        *_KINDS.values(),
+    }
+    assert len(kinds) > 30
+    assert kinds == set(history_texts_zh.KINDS)
+
+
+def test_every_step_of_a_pass_has_a_chinese_text() -> None:
+    assert _literals(r"""_on_step\(domain, "([^"]+)"\)""") == set(history_texts_zh.STEPS)
+    texts = Texts(Language.ZH)
+    assert texts.step("shop.example.com: checking DNS") == "shop.example.com：检查 DNS"  # noqa: RUF001
+    assert texts.step("sslctl: error: x") is None
 
 
 @pytest.mark.parametrize("language", Language)
