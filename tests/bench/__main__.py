@@ -83,7 +83,7 @@ def main() -> int:
             results.add(name, began, rows=rows, tables=tables, facts=part.facts)
             show(name, part)
     results.publish()
-    if request.publish:
+    if request.publish and "scale" in request.parts:
         plot.draw(results.of("scale")["facts"], ROOT / "docs" / "scale.png")
     return 0
 

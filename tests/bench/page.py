@@ -19,7 +19,8 @@ from tests.bench.report import MIB, Part, Row, Table, number, under
 from tests.support.suite import Progress
 
 _PREFIX = "page"
-_WANTED_SECONDS = 0.3
+# 0.3 s on a quiet machine, where bare Python starts in 22 ms. Machines differ, and so does one from hour to hour.
+_WANTED_TIMES = 13.6
 _OK, _SEE_OTHER = (200,), (303,)
 
 
@@ -124,9 +125,9 @@ def _change(client: Client, many: Sequence[str], repetition: int, timed: _Timed)
 
 
 def _row(label: str, whats: Iterable[str], timed: _Timed) -> Row:
-    seconds = timed.slowest(whats)
-    note = f"{number(median(seconds) / median(timed.bare))} times bare Python's start"
-    return under(label, _WANTED_SECONDS, "s", seconds, note)
+    seconds, bare = timed.slowest(whats), median(timed.bare)
+    note = f"{number(median(seconds))} s; bare Python takes {number(bare)} s"
+    return under(label, _WANTED_TIMES, "times bare Python's start", [each / bare for each in seconds], note)
 
 
 def _table(sizes: Sizes, timed: _Timed) -> Table:
