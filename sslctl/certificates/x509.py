@@ -35,6 +35,7 @@ from sslctl.certificates.pem import (
     write_key,
 )
 from sslctl.errors import BadInput
+from sslctl.rules.certificate_choice import KEY_TYPES
 from sslctl.rules.model import Bundle, Leaf
 from sslctl.text import clean
 
@@ -51,13 +52,25 @@ class _Pair:
     key: Key
 
 
+_CURVES: dict[str, ec.EllipticCurve] = {
+    "ecdsa": ec.SECP256R1(),
+    "p256": ec.SECP256R1(),
+    "p384": ec.SECP384R1(),
+}
+_RSA_BITS = {"rsa": SHORTEST_RSA, "rsa2048": 2048, "rsa3072": 3072, "rsa4096": 4096}
+
+
 def make_key(key_type: str) -> str:
-    """Return a new private key as PKCS#8 PEM text: P-256 for `ecdsa`, 2048 bits for `rsa`. Raise `BadInput` for other types."""
-    if key_type == "ecdsa":
-        return write_key(ec.generate_private_key(ec.SECP256R1()))
-    if key_type == "rsa":
-        return write_key(rsa.generate_private_key(public_exponent=65537, key_size=SHORTEST_RSA))
-    raise BadInput(f"unknown key type {clean(key_type, 40)!r}; use ecdsa or rsa")
+    """Return a new private key as PKCS#8 PEM text. Raise `BadInput` if `key_type` is none of `certificate_choice.KEY_TYPES`.
+
+    `ecdsa` is P-256, and `rsa` has 2048 bits.
+    """
+    curve = _CURVES.get(key_type)
+    if curve is not None:
+        return write_key(ec.generate_private_key(curve))
+    if key_type in _RSA_BITS:
+        return write_key(rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS[key_type]))
+    raise BadInput(f"unknown key type {clean(key_type, 40)!r}; use one of {', '.join(KEY_TYPES)}")
 
 
 def make_csr(key_pem: str, names: Sequence[str]) -> str:

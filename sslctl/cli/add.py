@@ -13,6 +13,7 @@ import click
 from sslctl.app import App
 from sslctl.certificates.pasted import Pasted
 from sslctl.cli.add_plan import write_plan
+from sslctl.cli.choice_options import choice_options
 from sslctl.cli.completion_names import complete_name
 from sslctl.cli.name_lists import NameList, from_file_option, print_some, read_names
 from sslctl.cli.options import force_option, json_option
@@ -25,12 +26,13 @@ from sslctl.cli.pasted_files import PastedFiles, print_notes
 from sslctl.cli.run_batch import run_requested_passes
 from sslctl.cli.wait import require_repeatable, wait_option
 from sslctl.errors import BadInput, Exit, SslctlError
-from sslctl.fleet import enrolment, maintenance, remarks
+from sslctl.fleet import choices, enrolment, maintenance, remarks
 from sslctl.fleet.enrolment import Enrolled
 from sslctl.issuance.batch import Outcome
 from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.rules import names
+from sslctl.rules.certificate_choice import CertificateChange
 from sslctl.rules.model import Source
 from sslctl.rules.remarks import read_customer
 from sslctl.store.interface.domains import Domains
@@ -53,6 +55,7 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="NAME",
     help="Whose domains they are, whatever C4 names. Empty removes it.",
 )
+@choice_options
 @click.option("--no-san", is_flag=True, help="Remove the other names of a domain that is managed already.")
 @click.option(
     "--cert",
@@ -99,6 +102,7 @@ def command(
     from_file: BinaryIO | None,
     sans: tuple[str, ...],
     customer: str | None,
+    change: CertificateChange,
     no_san: bool,
     cert: Path | None,
     key: Path | None,
@@ -133,7 +137,9 @@ def command(
     extra = names.normalise_all(sans)
     files = PastedFiles(cert, key, chain, pkcs12, password_file)
     files.check_usage()
-    _check_usage(listed, extra, has_pair=files.exist, profile=app.config.acme.profile)
+    if files.exist and not change.is_empty:
+        raise click.UsageError("--key-type, --profile and --preferred-chain are for certificates from the CA")
+    _check_usage(listed, extra, has_pair=files.exist, profile=change.profile or app.config.acme.profile)
     require_repeatable(length, no_wait=no_wait, dry_run=dry_run, new=new)
     _check_options(new=new, force=force, no_wait=no_wait, has_pair=files.exist, dry_run=dry_run)
     _check_sans(listed, extra, no_san=no_san)
@@ -181,6 +187,7 @@ def command(
             err=True,
         )
     enrolled = _record_customers(app, customers, enrolled)
+    enrolled = _record_choice(app, wanted, change, enrolled)
     report = Report(list(wanted), batch=len(wanted) > 1 or from_file is not None)
     _report_refused(app, enrolled, report)
     recorded = [name for name in wanted if name not in enrolled.refused]
@@ -293,6 +300,18 @@ def _record_customers(app: App, customers: Mapping[str, str], enrolled: Enrolled
     """Record the customers of the domains that are not refused; return `enrolled` with the domains that this refuses."""
     accepted = {name: one for name, one in customers.items() if name not in enrolled.refused}
     refused: dict[str, SslctlError] = remarks.record_customers(app.store, accepted)
+    return replace(enrolled, refused={**enrolled.refused, **refused})
+
+
+def _record_choice(
+    app: App, wanted: Sequence[str], change: CertificateChange, enrolled: Enrolled
+) -> Enrolled:
+    """Record the choice for the domains that are not refused; return `enrolled` with the domains that this refuses."""
+    if change.is_empty:
+        return enrolled
+    accepted = [name for name in wanted if name not in enrolled.refused]
+    domains = list(app.store.domains_named(accepted))
+    refused = choices.record(app.store, domains, change, configured_profile=app.config.acme.profile)
     return replace(enrolled, refused={**enrolled.refused, **refused})
 
 

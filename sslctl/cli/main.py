@@ -45,6 +45,7 @@ COMMANDS = {
     "note": "Write a note on a domain, for other people.",
     "assign": "Record who takes care of a domain.",
     "customer": "Record whose domain it is, if C4 does not say.",
+    "set": "Choose key type, profile or chain of certificates.",
     "snooze": "Leave domains out of the messages to people for a time.",
     "forecast": "Show how many orders the coming days bring.",
     "metrics": "Print metrics of the whole fleet, for Prometheus.",

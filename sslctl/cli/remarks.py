@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import BinaryIO
@@ -161,6 +161,18 @@ def record_for(
     """Record the remarks that `change` returns for each of `domains` (`fleet.remarks.record`). Print and return as `record` does."""
     errors: dict[str, SslctlError]
     errors = remarks.record(app.store, domains, change, is_about_customer=is_about_customer)
+    return report_changed(app, domains, errors, describe, as_json=as_json)
+
+
+def report_changed(
+    app: App,
+    domains: Sequence[Domain],
+    errors: Mapping[str, SslctlError],
+    describe: Callable[[Domain], str],
+    *,
+    as_json: bool,
+) -> int:
+    """Print what was recorded of `domains`, except of those that `errors` refused. Return the exit code, or raise the error of the only one."""
     if len(domains) == 1:
         for error in errors.values():
             raise error

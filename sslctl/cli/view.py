@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from sslctl.app import App
@@ -39,6 +41,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
         ]
         view["events"] = [json_shapes.event(event) for event in events]
         view["customer_recorded"] = found.remarks.customer or None
+        view["choice"] = {key: value or None for key, value in asdict(found.choice).items()}
         view["renewal"] = json_shapes.renewal(schedule.next_renewal(found, now, app.renewal))
         write_json(json_shapes.envelope(domain=view, maintenance=json_shapes.maintenance(maintenance)))
     else:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sslctl.config import values as read
 from sslctl.config.secret_file import read_secret
-from sslctl.errors import ConfigError
+from sslctl.errors import BadInput, ConfigError
+from sslctl.rules.certificate_choice import KEY_TYPES, read_preferred_chain
 from sslctl.text import clean
 
 # Printable ASCII without blanks: no CA gives another key identifier.
@@ -39,6 +40,7 @@ class AcmeSection:
     http01_address: str = ""
     key_type: str = "ecdsa"
     profile: str = ""
+    preferred_chain: str = ""
     workers: int = 48
     timeout_seconds: float = 180
     caa_identities: tuple[str, ...] = ("letsencrypt.org",)
@@ -51,6 +53,14 @@ def _key_id(value: object) -> str:
     return str(value)
 
 
+def _preferred_chain(value: object) -> str:
+    """Read a part of an issuer's name; may be empty."""
+    try:
+        return "" if value == "" else read_preferred_chain(value if isinstance(value, str) else "")
+    except BadInput as error:
+        raise ValueError(f"cannot be used: {error.message}") from None
+
+
 READ: Mapping[str, Callable[[object], object]] = {
     "directory_url": read.directory_url,
     "email": read.email,
@@ -61,8 +71,9 @@ READ: Mapping[str, Callable[[object], object]] = {
     "webroot": read.path,
     "http01_port": read.port,
     "http01_address": read.address,
-    "key_type": read.choice("ecdsa", "rsa"),
+    "key_type": read.choice("ecdsa", "rsa", *KEY_TYPES),
     "profile": read.token,
+    "preferred_chain": _preferred_chain,
     "workers": read.integer(1, 64),
     "timeout_seconds": read.seconds,
     "caa_identities": read.many(read.name),

@@ -315,7 +315,7 @@ class Pipeline:
             self._require_no_pause()
             # Checked before a key is made, which would be wasted; `open_order` checks again, in its transaction.
             self._store.require_budget(domain, domain.names)
-            key = x509.make_key(self._policy.key_type)
+            key = x509.make_key(domain.choice.key_type or self._policy.key_type)
             return self._store.open_order(domain, domain.names, key, x509.make_csr(key, domain.names))
         except BudgetHeld as held:
             raise PassEnded(Code.BUDGET_HELD, held.found, str(held.scope), held.until) from held

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from sslctl.rules.certificate_choice import AS_CONFIGURED, CertificateChoice
 from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.reasons import REASONS, Code, Owner, Reason, Status
 from sslctl.rules.remarks import NO_REMARKS, Remarks
@@ -117,7 +118,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order for one certificate. It exists from the creation of its key; `url` is set when the CA has accepted it."""
+    """An order for one certificate. It exists from the creation of its key; `url` is set when the CA has accepted it.
+
+    `profile` and `preferred_chain` are those that were chosen for it, None for what is configured (`CertificateChoice`).
+    """
 
     id: int
     domain_id: int
@@ -125,6 +129,8 @@ class Order:
     csr_pem: str
     opened_at: datetime
     url: str | None = None
+    profile: str | None = None
+    preferred_chain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +221,7 @@ class Domain:
     new domain was last looked at.
     `text_consent` is the fingerprint of the text certificate that a person agreed to replace; empty without consent, and as
     soon as C4 does not have that one any more. `c4_customer` is the customer that C4 last named, empty if it never named one.
-    `revision` counts the changes, for compare-and-set; `remarks` and `c4_customer` change without it.
+    `revision` counts the changes, for compare-and-set; `remarks`, `choice` and `c4_customer` change without it.
     """
 
     id: int
@@ -238,6 +244,7 @@ class Domain:
     revision: int = 0
     c4_customer: str = ""
     remarks: Remarks = NO_REMARKS
+    choice: CertificateChoice = AS_CONFIGURED
 
     @property
     def customer(self) -> str:

@@ -166,9 +166,12 @@ class Pebble:
                 child.wait()
             self._children.pop()
 
-    def roots(self) -> str:
-        """Return the root of the chains that Pebble issues in this run, as PEM text. Raise `StateError`."""
-        return self._fetch("/roots/0")
+    def roots(self, number: int = 0) -> str:
+        """Return the root of the chains that Pebble issues in this run, as PEM text. Raise `StateError`.
+
+        With `PEBBLE_ALTERNATE_ROOTS=1`, the alternative chain has the root with the `number` 1.
+        """
+        return self._fetch(f"/roots/{number}")
 
     def intermediates(self) -> str:
         """Return the intermediate certificate of this run, as PEM text. Raise `StateError`."""

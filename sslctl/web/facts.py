@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sslctl.rules.model import Certificate, Domain, Source
@@ -22,6 +23,7 @@ def domain_facts(domain: Domain, now: datetime, rule: RenewalRule, texts: Texts)
         ("fact.serving", _serving(domain, now, texts)),
         ("fact.on_c4", _on_c4(domain, texts)),
         ("fact.renewal", _renewal(domain, now, rule, texts)),
+        ("fact.choice", _choice(domain, texts)),
         ("fact.source", texts(f"source.{domain.source}")),
         ("fact.other_names", ", ".join(domain.sans)),
         ("fact.customer", _customer(domain, texts)),
@@ -36,6 +38,14 @@ def domain_facts(domain: Domain, now: datetime, rule: RenewalRule, texts: Texts)
         ("fact.dns_checked", _time(domain.dns_checked_at)),
     ]
     return [(texts(key), text) for key, text in facts if text]
+
+
+def _choice(domain: Domain, texts: Texts) -> str:
+    return ", ".join(
+        texts("site.colon", label=texts(f"choice.{key}"), text=value)
+        for key, value in asdict(domain.choice).items()
+        if value
+    )
 
 
 def certificate_facts(certificate: Certificate, texts: Texts) -> list[Fact]:

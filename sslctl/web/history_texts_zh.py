@@ -7,6 +7,7 @@ KINDS = {
     "adopted": "已接管",
     "assigned": "负责人",
     "changed": "已更改",
+    "chosen": "已选定",
     "claim broken": "已解除占用",
     "consent": "同意替换",
     "customer": "客户",

@@ -19,6 +19,7 @@ from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.cli.output.width import display_width, paragraph, terminal_width, truncate
 from sslctl.rules import names
+from sslctl.rules.certificate_choice import AS_CONFIGURED
 from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo, Source
 from sslctl.rules.onboarding import is_abandoned, is_in_first_hour, is_looked_at
 from sslctl.rules.renewal import YOUNG, Ari, Renewal, RenewalRule, Trigger, is_plausible
@@ -111,6 +112,7 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
         ("Deleted", format_both(domain.deleted_at) if domain.deleted_at else ""),
         ("Last checked", format_both(domain.checked_at) if domain.checked_at else "never"),
         ("Renewal", _describe_renewal(domain, now, rule)),
+        ("Chosen", "" if domain.choice == AS_CONFIGURED else domain.choice.describe()),
     ]
     if verdict.code is not None and not domain.deleted_at:
         facts += [

@@ -79,9 +79,9 @@ def find_missing_profile(content: Mapping[str, Any], profile: str) -> str:
     if not profile or (isinstance(listed, dict) and profile in listed):
         return ""
     if not isinstance(listed, dict) or not listed:
-        return f'acme.profile is "{clean(profile, 60)}", and the CA offers no profiles'
+        return f'the profile is "{clean(profile, 60)}", and the CA offers no profiles'
     return clean(
-        f'acme.profile is "{clean(profile, 60)}", which the CA does not offer; it lists {", ".join(sorted(listed))}'
+        f'the profile is "{clean(profile, 60)}", which the CA does not offer; it lists {", ".join(sorted(listed))}'
     )
 
 

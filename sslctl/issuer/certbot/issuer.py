@@ -90,12 +90,16 @@ class CertbotIssuer:
                 require_writable(self._webroot / _CHALLENGES, _CHALLENGE_FILE_BYTES)
         argv = ["certonly", "--csr", str(run / "csr.pem"), "--webroot", "--webroot-path", str(self._webroot)]
         argv += [f"--{name}-path={run / f'{name}.pem'}" for name in ("cert", "chain", "fullchain")]
-        if self._acme.profile:
-            argv += ["--required-profile", self._acme.profile]
+        profile = self._acme.profile if order.profile is None else order.profile
+        if profile:
+            argv += ["--required-profile", profile]
+        if chain := self._preferred_chain(order):
+            argv += ["--preferred-chain", chain]
         job = {
             "do": "issue",
             "order_url": order.url or "",
             "replaces": replaces,
+            "profile": profile,
             "webroot": str(self._webroot),
             "answers": str(self._answers_path(order)),
             "argv": [*argv, *self._common_arguments(run)],
@@ -128,6 +132,7 @@ class CertbotIssuer:
             "account": str(account),
             "order_url": order.url,
             "csr_pem": order.csr_pem,
+            "preferred_chain": self._preferred_chain(order),
             "webroot": str(self._webroot),
             "wait_seconds": _COLLECT_SECONDS,
         }
@@ -140,6 +145,9 @@ class CertbotIssuer:
         if "unknown" in result and is_kept:
             raise IssueError(Code.CA_REFUSED, f"it does not know the order: {clean(result['unknown'])}")
         return _split(result["fullchain"]) if "fullchain" in result else None
+
+    def _preferred_chain(self, order: Order) -> str:
+        return self._acme.preferred_chain if order.preferred_chain is None else order.preferred_chain
 
     def _is_of_another_ca(self, order: Order) -> bool:
         """Return whether the order was placed at another CA, which does not know this account."""

@@ -30,6 +30,7 @@ import certbot.errors
 import certbot.main
 import requests
 from acme import errors, messages
+from certbot import crypto_util
 from certbot._internal import account, cli, constants
 from certbot._internal import client as certbot_client
 from certbot._internal.plugins.disco import PluginsRegistry
@@ -237,7 +238,13 @@ def _fetch(client: Any, body: messages.Order, job: dict[str, Any]) -> dict[str, 
     order = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
     # acme expects a deadline in naive local time.
     deadline = datetime.now() + timedelta(seconds=job["wait_seconds"])  # noqa: DTZ005
-    return {"fullchain": client.poll_finalization(order, deadline).fullchain_pem}
+    preferred = job.get("preferred_chain", "")
+    found = client.poll_finalization(order, deadline, fetch_alternative_chains=bool(preferred))
+    if preferred and found.alternative_fullchains_pem:
+        chains = [found.fullchain_pem, *found.alternative_fullchains_pem]
+        # Without one like that it returns the first.
+        return {"fullchain": crypto_util.find_chain_with_issuer(chains, preferred)}
+    return {"fullchain": found.fullchain_pem}
 
 
 def _client(directory_url: str, account: Path) -> Any:

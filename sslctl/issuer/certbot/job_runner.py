@@ -70,7 +70,7 @@ class JobRunner:
         """
         shared = self._shared_directory(url)
         if job["do"] == "issue" and not url:
-            self._require_profile(shared)
+            _require_profile(shared, job["profile"])
         result, url = self._converse({**job, "directory": shared}, on_url, url=url)
         if "failed" in result and _may_be_moved(result):
             self._directory.forget()
@@ -88,15 +88,6 @@ class JobRunner:
         if "failed" in result:
             raise to_issue_error(result, self._clock(), order_placed=bool(url))
         return result
-
-    def _require_profile(self, shared: dict[str, Any] | None) -> None:
-        """Raise `IssueError` if the CA does not offer the configured profile: it would refuse each order.
-
-        Without a shared directory the CA decides. An order that was placed has its profile.
-        """
-        problem = "" if shared is None else find_missing_profile(shared, self._acme.profile)
-        if problem:
-            raise IssueError(Code.CA_REFUSED, problem, order_dead=True)
 
     def _shared_directory(self, url: str) -> dict[str, Any] | None:
         """Return the CA's directory. Raise `IssueError` for the order at `url`."""
@@ -193,6 +184,16 @@ def translating_os_errors() -> Iterator[None]:
         if limit is not None:
             raise limit from error
         raise IssueError(Code.ISSUER_FAILED, clean(error)) from error
+
+
+def _require_profile(shared: dict[str, Any] | None, profile: str) -> None:
+    """Raise `IssueError` if the CA does not offer the `profile` of an order: it would refuse the order.
+
+    Without a shared directory the CA decides. An order that was placed has its profile.
+    """
+    problem = "" if shared is None else find_missing_profile(shared, profile)
+    if problem:
+        raise IssueError(Code.CA_REFUSED, problem, order_dead=True)
 
 
 def _environment(acme: AcmeSection) -> dict[str, str]:

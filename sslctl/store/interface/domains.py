@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from sslctl.rules.certificate_choice import CertificateChoice
 from sslctl.rules.model import Certificate, Domain, DomainSummary, Finding, Installed, PassResult, Source
 from sslctl.rules.name_pattern import NamePattern
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
@@ -215,6 +216,12 @@ class Domains(Protocol):
 
     def assignees(self) -> list[str]:
         """Return who takes care of managed domains, each once, sorted."""
+
+    def record_choice(self, domain: Domain, choice: CertificateChoice) -> Domain:
+        """Record what a person chose for the next orders of `domain`, with an event of the old and the new choice.
+
+        The revision stays. Raise `Busy` if the domain was deleted meanwhile, or its choice changed.
+        """
 
     def record_remarks(self, domain: Domain, remarks: Remarks) -> Domain:
         """Record what a person wrote about `domain`. An event with the old and the new value is written for each change.

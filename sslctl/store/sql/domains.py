@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from sslctl.rules.certificate_choice import CertificateChoice
 from sslctl.rules.model import (
     Caution,
     Certificate,
@@ -23,6 +24,7 @@ from sslctl.rules.reasons import REASONS, Code
 from sslctl.rules.remarks import Remarks
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import queued_finding
+from sslctl.store.sql.choices import choice_text
 from sslctl.store.sql.connection import Run, expect
 from sslctl.store.sql.history import SqlHistory
 from sslctl.store.sql.observations import NOTHING_OBSERVED, installed_columns, result_columns
@@ -187,6 +189,19 @@ class SqlDomains(SqlQueries, SqlHistory):
                 self._append_event(domain.id, *describe_change(column, domain.remarks, remarks))
             return self.domain(domain.name)
 
+    def record_choice(self, domain: Domain, choice: CertificateChoice) -> Domain:
+        before, after = choice_text(domain.choice), choice_text(choice)
+        if before == after:
+            return domain
+        with self._database.transaction() as run:
+            updated = run(
+                "UPDATE domain SET choice = ? WHERE id = ? AND deleted_at IS NULL AND choice IS NOT DISTINCT FROM ?",
+                (after, domain.id, before),
+            )
+            expect(updated.rowcount == 1, _changed(domain))
+            self._append_event(domain.id, "chosen", f"{choice.describe()}; was {domain.choice.describe()}")
+            return self.domain(domain.name)
+
     def forget_customer(self, domain: Domain) -> None:
         with self._database.transaction() as run:
             updated = run(
@@ -222,7 +237,7 @@ class SqlDomains(SqlQueries, SqlHistory):
     def delete_domain(self, domain: Domain) -> Domain:
         at = instant(self._clock())
         change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
-        change += f", observed_at = NULL, dns_checked_at = NULL, text_consent = '', {NOTHING_OBSERVED}, {NO_REMARKS_STORED}"
+        change += f", observed_at = NULL, dns_checked_at = NULL, text_consent = '', choice = NULL, {NOTHING_OBSERVED}, {NO_REMARKS_STORED}"
         with self._advance(domain, change, at=at) as run:
             self._mark_replaced(run, domain, at)
             self._append_event(domain.id, "deleted", "")

@@ -15,8 +15,8 @@ from sslctl.store.sql.values import names_text
 from sslctl.text import instant
 
 _CLOSED = "the order was closed by another sslctl meanwhile"
-_INSERT = """INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at, ca, name_set, is_renewal)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
+_INSERT = """INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at, ca, name_set, is_renewal,
+    profile, preferred_chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
 
 
 class SqlOrders(SqlBudget, SqlDomains):
@@ -38,6 +38,8 @@ class SqlOrders(SqlBudget, SqlDomains):
                 self._ca,
                 set_key(names),
                 int(is_renewal),
+                domain.choice.profile or None,
+                domain.choice.preferred_chain or None,
             )
             identity = run(_INSERT, values).fetchone()["id"]
             self._count_order(run, identity, names, at, is_renewal=is_renewal)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
+from sslctl.rules.certificate_choice import AS_CONFIGURED
 from sslctl.rules.model import (
     Certificate,
     CertificateSummary,
@@ -25,6 +26,7 @@ from sslctl.rules.model import (
     Source,
 )
 from sslctl.rules.remarks import NO_REMARKS
+from sslctl.store.sql.choices import choice_of
 from sslctl.store.sql.connection import Dialect, Row
 from sslctl.store.sql.observations import observations_of, select_observations
 from sslctl.store.sql.remarks import remarks_of, select_remarks
@@ -43,7 +45,7 @@ UNCHANGING = (
 )
 _DOMAIN = (
     "id", "name", "sans", "source", "created_at", "deleted_at", "checked_at", "revision", "wanted_id", "serving_id",
-    "observed_at", "dns_checked_at", "text_consent", "customer",
+    "observed_at", "dns_checked_at", "text_consent", "customer", "choice",
 )
 _CERTIFICATE_SUMMARY = ("version", "source", "fingerprint", "not_after")
 _DOMAIN_SUMMARY = (
@@ -177,7 +179,7 @@ def domain_of(row: Iterable[Any]) -> Domain:
     # fmt: off
     (
         identity, name, sans, source, created_at, deleted_at, checked_at, revision, wanted_id, serving_id,
-        observed_at, dns_checked_at, text_consent, customer,
+        observed_at, dns_checked_at, text_consent, customer, choice,
     ) = values[:wanted_at]
     # fmt: on
     wanted = None if wanted_id is None else certificate_of(values[wanted_at:serving_at])
@@ -207,6 +209,7 @@ def domain_of(row: Iterable[Any]) -> Domain:
         text_consent=text_of(text_consent),
         c4_customer=text_of(customer),
         remarks=remarks_of(values[-1]),
+        choice=AS_CONFIGURED if choice is None else choice_of(choice),
         revision=revision,
     )
 
@@ -262,6 +265,8 @@ def order_of(row: Row) -> Order:
         csr_pem=row["csr_pem"],
         opened_at=time_of(row["opened_at"]),
         url=row["url"],
+        profile=row["profile"],
+        preferred_chain=row["preferred_chain"],
     )
 
 

@@ -42,3 +42,11 @@ CREATE TABLE webhook (
   why           TEXT
 ) STRICT;
 """
+
+# What a person chose for the certificates of a domain (`rules.certificate_choice`): a JSON object, NULL for what is configured. And the part of
+# it that an order was placed with; NULL is as configured.
+CHOICES = """
+ALTER TABLE domain ADD COLUMN choice TEXT;
+ALTER TABLE acme_order ADD COLUMN profile TEXT;
+ALTER TABLE acme_order ADD COLUMN preferred_chain TEXT;
+"""

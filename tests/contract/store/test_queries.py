@@ -150,7 +150,9 @@ def _plain(value: object, *, without: tuple[str, ...] = ()) -> dict[str, object]
 
 
 def _put(sql: Sql, domain: Domain) -> None:
-    row = _plain(domain, without=("finding", "wanted", "serving", "c4_customer", "remarks", *_PARTS))
+    row = _plain(
+        domain, without=("finding", "wanted", "serving", "c4_customer", "remarks", "choice", *_PARTS)
+    )
     row |= {"customer": domain.c4_customer, **remark_columns(domain.remarks)}
     for part in _PARTS:
         value = getattr(domain, part)

@@ -38,7 +38,7 @@ def test_doctor_exits_with_8_when_the_ca_does_not_offer_the_profile(
     list_in_directory(ca, meta)
     monkeypatch.setenv("SSLCTL_ACME_PROFILE", "tlsservr")
     check = found(well, "profile of the CA", "bad", Exit.UNUSABLE)
-    assert 'acme.profile is "tlsservr"' in check["detail"]
+    assert 'the profile is "tlsservr"' in check["detail"]
     assert detail in check["detail"]
 
 

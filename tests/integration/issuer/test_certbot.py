@@ -339,7 +339,7 @@ def test_certbot_is_killed_after_its_deadline(acme: AcmeSection, tmp_path: Path)
         (
             {"profile": "tlsservr"},
             Code.CA_REFUSED,
-            'acme.profile is "tlsservr", and the CA offers no profiles',
+            'the profile is "tlsservr", and the CA offers no profiles',
         ),
         ({"webroot": Path("/nonexistent/webroot")}, Code.ISSUER_FAILED, "cannot use /nonexistent for"),
     ],

@@ -35,6 +35,7 @@ from sslctl.certificates import x509
 from sslctl.certificates.pasted import read_pair
 from sslctl.certificates.trust import TrustedRoots
 from sslctl.errors import BadInput
+from sslctl.rules.certificate_choice import KEY_TYPES
 from sslctl.rules.model import Bundle
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -153,8 +154,15 @@ def test_make_key_returns_pkcs8_of_the_requested_type() -> None:
     assert key.key_size == 2048
 
 
+@pytest.mark.parametrize("key_type", KEY_TYPES)
+def test_make_key_makes_every_kind_that_can_be_chosen(key_type: str) -> None:
+    key = serialization.load_pem_private_key(x509.make_key(key_type).encode(), None)
+    assert isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey))
+    assert key_type in (f"p{key.key_size}", f"rsa{key.key_size}")
+
+
 def test_make_key_raises_bad_input_for_an_unknown_type() -> None:
-    with pytest.raises(BadInput, match=r"'ed25519'.*ecdsa or rsa"):
+    with pytest.raises(BadInput, match=r"'ed25519'.*p256, p384, rsa2048"):
         x509.make_key("ed25519")
 
 

@@ -152,6 +152,7 @@ COMMANDS: dict[str, Output] = {
         ),
     ),
     "adopt": _output("The domains whose certificate was kept.", _CHANGED),
+    "set": _output("The domains whose certificates were chosen.", _CHANGED),
     "assign": _output("The domains and who takes care of them.", _CHANGED),
     "audit list": _output(
         "The history.", {"events": array_of("listed_event", "the events, the oldest first")}

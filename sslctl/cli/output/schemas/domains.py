@@ -20,6 +20,7 @@ from sslctl.cli.output.schemas.words import (
     time,
 )
 from sslctl.fleet.removal import OnC4
+from sslctl.rules.certificate_choice import KEY_TYPES
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.renewal import Trigger
@@ -102,6 +103,7 @@ _VIEWED: Fields = _DOMAIN | {
     "customer_recorded": or_null(
         string("the customer that a person recorded; `null` without one. It counts, whatever C4 names")
     ),
+    "choice": ref("choice", "what was chosen for its next certificates, in place of the configuration"),
     "renewal": or_null(
         ref(
             "renewal",
@@ -115,7 +117,7 @@ _EVENT: Fields = {
     "kind": string(
         "what: `added`, `changed`, `found`, `ordered`, `issued`, `pasted`, `uploaded`, `serving`, `not serving`, `replacing`, "
         "`removed`, `nothing installed`, `kept on C4`, `put back`, `forced`, `not installed`, `adopted`, `foreign`, `consent`, "
-        "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, "
+        "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, `chosen`, "
         "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revoked`, `deleted`, and about all domains "
         "`paused` and `resumed`"
     ),
@@ -224,6 +226,16 @@ SHAPES: dict[str, Schema] = {
             "fingerprint_sha256": fingerprint("SHA-256 of the certificate (DER), lower-case hex"),
             "expires_at": time("its `not_after`"),
             "valid": boolean("whether it is still to come"),
+        },
+    ),
+    "choice": shape(
+        "What was chosen for the certificates of a domain",
+        {
+            "key_type": or_null(choice(KEY_TYPES, "the kind of its next keys; `null` for `acme.key_type`")),
+            "profile": or_null(string("the CA's profile; `null` for `acme.profile`")),
+            "preferred_chain": or_null(
+                string("the issuer of the last certificate of the chain; `null` for `acme.preferred_chain`")
+            ),
         },
     ),
     "renewal": shape(
