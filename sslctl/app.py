@@ -336,6 +336,7 @@ class App:
 
         Raise `ConfigError` if C4, the CDN or the notifier is not usable, before any domain is touched.
         """
+        from sslctl.fleet.revocation import carry_out_open  # noqa: PLC0415
         from sslctl.fleet.tick import Tick, TickSettings  # noqa: PLC0415
         from sslctl.fleet.transitions import announce  # noqa: PLC0415
         from sslctl.notify.ping import ping  # noqa: PLC0415
@@ -352,6 +353,7 @@ class App:
             routes=routes,
             unusable_routes=unusable,
             run_passes=run_passes,
+            revoke_open=lambda: carry_out_open(self.store, lambda: self.issuer, self.clock(), self.on_wait),
             announce=partial(
                 announce, self.store, make_tick_webhook(config.notify), self.clock, self.monotonic
             ),

@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from itertools import pairwise
 
 from cryptography import x509
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     KeySerializationEncryption,
     PrivateFormat,
+    PublicFormat,
     pkcs12,
 )
 from cryptography.x509.oid import NameOID
@@ -126,6 +128,17 @@ def renewal_id(pem: str) -> str | None:
     octets = serial.to_bytes(serial.bit_length() // 8 + 1, signed=True)
     parts = (authority.key_identifier, octets)
     return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+def key_fingerprint(pem: str) -> str:
+    """Return the SHA-256 of the public key (SubjectPublicKeyInfo, DER) of the certificate in `pem`, in lower-case hexadecimal.
+
+    `pem` may have more than the certificate, which comes first. Raise `BadInput` if it has none that can be read.
+    """
+    leaf = read_certificates(pem, "the certificate", among_others=True)[0]
+    with translating_errors("the certificate's public key cannot be read"):
+        der = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return sha256(der).hexdigest()
 
 
 def split_fullchain(pem: str) -> tuple[str, str]:

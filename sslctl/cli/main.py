@@ -36,6 +36,7 @@ COMMANDS = {
     "check": "Find out what an order would meet now, and who must act.",
     "download": "Write a certificate and its key into files.",
     "delete": "Stop managing domains, and remove their certificates from C4.",
+    "revoke": "Revoke a certificate for cause; its domain stays managed.",
     "adopt": "Keep the certificates that others installed on C4.",
     "recheck": "Check domains now: those named, or all that are not well.",
     "message": "Print what to write to a customer, in English or Chinese.",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from sslctl.errors import NotManaged
+from typing import Protocol
+
+from sslctl.certificates.x509 import key_fingerprint
+from sslctl.errors import BadInput, NotManaged
 from sslctl.rules.installed import describe_installed
 from sslctl.rules.model import Bundle, Certificate, Domain
 from sslctl.rules.versions import is_adopted
 from sslctl.store.interface.domains import Domains
+from sslctl.store.interface.revocations import Revocations
 from sslctl.store.interface.versions import Versions
 from sslctl.text import clean
 
@@ -19,10 +23,14 @@ def find(store: Domains, name: str) -> Domain:
     return store.find(name) or store.domain(name)
 
 
-def read(store: Versions, domain: Domain, version: int | None) -> tuple[Certificate, Bundle]:
+class _Store(Revocations, Versions, Protocol):
+    """What a download reads."""
+
+
+def read(store: _Store, domain: Domain, version: int | None) -> tuple[Certificate, Bundle]:
     """Return the certificate with the number `version` with its key; if it is None, the current one.
 
-    Raise `NotManaged` if there is no such certificate, or if its key is not stored.
+    Raise `NotManaged` if there is no such certificate, or if its key is not stored; `BadInput` if its key is compromised.
     """
     certificate = _choose(store, domain, version)
     bundle = store.bundle(certificate)
@@ -30,6 +38,11 @@ def read(store: Versions, domain: Domain, version: int | None) -> tuple[Certific
         raise NotManaged(
             f"the private key of version {certificate.version} of {domain.name} was destroyed after it was superseded",
             hint=f"`sslctl view {domain.name}` shows when, and which versions still have their key",
+        )
+    if store.is_key_compromised(key_fingerprint(bundle.certificate)):
+        raise BadInput(
+            f"the key of version {certificate.version} of {domain.name} is marked as compromised, so it is not given out",
+            hint=f"`sslctl view {domain.name}` shows which versions there are; --version N writes one",
         )
     return certificate, bundle
 

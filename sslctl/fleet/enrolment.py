@@ -25,6 +25,7 @@ from sslctl.rules.versions import is_adopted, is_expired, pick_reusable
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains, Query
 from sslctl.store.interface.history import History
+from sslctl.store.interface.revocations import Revocations
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 from sslctl.system.threads import map_in_threads
@@ -34,7 +35,7 @@ _THREADS = 32
 _BLOCK = 1000
 
 
-class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
+class _Store(Claims, Domains, History, Revocations, Transactions, Versions, Protocol):
     """What enrolment reads and writes."""
 
 
@@ -278,7 +279,7 @@ def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle
     """Take `name` under management with the pasted `bundle`, and return the domain. Idempotent.
 
     If `sans` is None, the other names stay as they are. Raise `BadInput` if the key, a name, a date or the chain is
-    wrong (the message says which), or if no browser accepts the certificate; `Busy` if another process works on the domain.
+    wrong (the message says which), if no browser accepts the certificate, or if its key is compromised; `Busy` if another process works on the domain.
     Nothing is recorded then.
     """
     known = store.find(name)
@@ -287,6 +288,11 @@ def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle
     x509.check_pair(bundle.certificate, bundle.private_key, bundle.chain, (name, *sans), now)
     check_bundle(bundle, now)
     leaf = x509.read_leaf(bundle.certificate)
+    if store.is_key_compromised(x509.key_fingerprint(bundle.certificate)):
+        raise BadInput(
+            "the key is marked as compromised (`sslctl revoke`), so it is never used again",
+            hint="make a new key, and get a certificate for it",
+        )
     with claimed(store, name):
         known = store.find(name)
         if known is not None and known.deleted_at is None and _is_pasted(known, leaf, sans):

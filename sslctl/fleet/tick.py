@@ -134,7 +134,7 @@ class Tick:
 
     Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified, without `looks`
     no domain is looked at that is not due. `routes` receive the messages about their domains; those of `unusable_routes` go to `notifier`. `ping` returns why it failed, empty if it succeeded; None sends no ping. `announce` returns why the webhook
-    failed, empty if it did not.
+    failed, empty if it did not. `revoke_open` carries out requested revocations, and returns the domains that need a new certificate first.
     """
 
     def __init__(
@@ -147,6 +147,7 @@ class Tick:
         run_passes: RunPasses,
         routes: Sequence[Route] = (),
         unusable_routes: Sequence[UnusableRoute] = (),
+        revoke_open: Callable[[], Sequence[str]] = tuple,
         announce: Callable[[], str],
         ping: Callable[[], str] | None,
         clock: Callable[[], datetime],
@@ -160,6 +161,7 @@ class Tick:
         self._routes = routes
         self._unusable_routes = unusable_routes
         self._run_passes = run_passes
+        self._revoke_open = revoke_open
         self._announce = announce
         self._ping = ping
         self._clock = clock
@@ -180,8 +182,9 @@ class Tick:
         with only_tick(self._store, self._settings.lock_path, self._clock):
             if not self._is_checked:
                 self._store.continue_check(_SHORT_CHECK_SECONDS)
+            replacing = self._revoke_open()
             plan = self._plan(force=force)
-            self._carry_out(plan)
+            self._carry_out(plan, replacing, renew=replacing)
             self._look_at_new()
             alerts = self._poll_renewal_info()
             looked = self._look(started_at)
@@ -236,8 +239,11 @@ class Tick:
             self._store, self._clock(), settings.renewal, max_per_day=settings.max_per_day, force=force
         )
 
-    def _carry_out(self, plan: Plan, again: Sequence[str] = ()) -> None:
-        """Run the passes of `plan`, except for domains that had one in this tick, and passes over the domains `again`."""
+    def _carry_out(self, plan: Plan, again: Sequence[str] = (), renew: Sequence[str] = ()) -> None:
+        """Run the passes of `plan`, except for domains that had one in this tick, and passes over the domains `again`.
+
+        Domains in `renew` get a new certificate even if none is due.
+        """
         known, repeated = set(self._report.names), set(again)
         planned = [task.name for task in plan.tasks if task.name not in known | repeated]
         names = [*planned, *again]
@@ -246,7 +252,9 @@ class Tick:
         self._require_claim()
         self._check_before_passes(names)
         self._report.names += [name for name in names if name not in known]
-        self._run_passes(names, self._report, renew={task.name for task in plan.tasks if task.early})
+        self._run_passes(
+            names, self._report, renew={task.name for task in plan.tasks if task.early}.union(renew)
+        )
 
     def _check_before_passes(self, names: Sequence[str]) -> None:
         """Check the database before passes over `names`, unless all of it was checked. Raise `StateError` if it is damaged."""

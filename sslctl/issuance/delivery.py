@@ -28,6 +28,7 @@ from sslctl.control_plane import (
 from sslctl.errors import PairRefused
 from sslctl.issuance.changes_on_c4 import OutcomeUnknown, remove, upload
 from sslctl.issuance.claims import require_claim
+from sslctl.issuance.compromised_keys import has_compromised_key
 from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation, find_version, is_one_of, retry_after
 from sslctl.issuance.pass_ended import PassEnded
@@ -43,6 +44,7 @@ from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
+from sslctl.store.interface.revocations import Revocations
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
@@ -65,7 +67,7 @@ class ReplacementRules:
     is_private_ca: bool = False
 
 
-class _Store(Claims, Domains, History, MaintenancePauses, Transactions, Versions, Protocol):
+class _Store(Claims, Domains, History, MaintenancePauses, Revocations, Transactions, Versions, Protocol):
     """What delivery reads and writes."""
 
 
@@ -98,9 +100,12 @@ class Delivery:
     ) -> None:
         """Upload `certificate` unless C4 has it already, then wait until C4 serves it.
 
-        Raise `PassEnded` if something would get worse on the edge, unless `force` is true, and while uploads are paused.
+        Raise `PassEnded` if something would get worse on the edge, unless `force` is true, while uploads are paused, and if its
+        key is marked as compromised.
         """
         if not is_one_of(record.certificate, certificate):
+            if has_compromised_key(self._store, certificate):
+                raise PassEnded(Code.KEY_COMPROMISED, f"version {certificate.version}")
             self._require_no_loss(domain, certificate, record.certificate, force=force)
             self._require_no_pause(domain, record.certificate)
             self._on_step(domain, "uploading to C4")
@@ -170,6 +175,7 @@ class Delivery:
             is_due = installed.not_after - self._rules.renewal.before <= now
         else:
             is_due = known.revoked_at is not None or self._rules.renewal.renew_at(known) <= now
+            is_due |= any(each.certificate.id == known.id for each in self._store.open_revocations(domain))
         return find_loss(certificate, installed, now, may_end_sooner=is_due, is_trust_lost=is_trust_lost)
 
     def _is_trust_lost(self, certificate: Certificate, known: Certificate | None) -> bool:
@@ -249,7 +255,7 @@ class Delivery:
         """
         domain, installed = self._look_at_text(domain, seen)
         text = find_version(self._store, domain, installed)
-        old = None if text is None or text.key_destroyed_at is not None else self._store.bundle(text)
+        old = None if text is None or not self._may_put_back(text) else self._store.bundle(text)
         domain = self._begin_replacement(domain, installed, text)
         unknown = self._remove_text(domain, certificate, installed, text)
         failed = self._insist(domain, certificate, bundle)
@@ -345,7 +351,11 @@ class Delivery:
         last = max(served, key=lambda one: (one.verified_at, one.version), default=None)
         if last is None or last.source is not Source.TEXT:
             return None
-        return last if is_usable(last, domain.names, self._clock()) else None
+        return last if is_usable(last, domain.names, self._clock()) and self._may_put_back(last) else None
+
+    def _may_put_back(self, text: Certificate) -> bool:
+        """Return whether the key of `text` is stored and not marked as compromised."""
+        return text.key_destroyed_at is None and not has_compromised_key(self._store, text)
 
     def _restore(self, domain: Domain, text: Certificate | None) -> str:
         """Upload the removed certificate `text` again if we have it; return what is installed now, in words."""

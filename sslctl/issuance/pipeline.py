@@ -58,6 +58,7 @@ from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.orders import Orders
+from sslctl.store.interface.revocations import Revocations
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
@@ -80,7 +81,9 @@ class PassPolicy:
         return self.replacement.renewal
 
 
-class _Store(Budget, Claims, Domains, History, MaintenancePauses, Orders, Transactions, Versions, Protocol):
+class _Store(
+    Budget, Claims, Domains, History, MaintenancePauses, Orders, Revocations, Transactions, Versions, Protocol
+):
     """What one pass reads and writes."""
 
 

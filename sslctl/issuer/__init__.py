@@ -24,6 +24,7 @@ from typing import Protocol
 from sslctl.rules.limits import Scope
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
+from sslctl.rules.revocation import RevocationReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,12 @@ class Issuer(Protocol):
         In the second case, `collect` asks the CA for the certificate.
         """
 
-    def revoke(self, bundle: Bundle) -> None:
-        """Revoke a certificate at the CA; a revoked one is no error. Raise `IssueError`."""
+    def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
+        """Revoke a certificate at the CA, for `reason` (none: unspecified); a revoked one is no error. Raise `IssueError`.
+
+        For `KEY_COMPROMISE` the request is signed with the certificate's own key, if `bundle` has it: it proves that the key
+        is not secret any more, and the CA refuses it from then on (RFC 8555, section 7.6).
+        """
 
     def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
         """Return the renewal windows of the certificates with these ARI ids (`x509.renewal_id`); None if the CA has no ARI.

@@ -33,6 +33,7 @@ _WITH_NAME = {
     Code.CA_PAUSED: "view",
     Code.CERT_WORSE: "view",
     Code.PAIR_WORSE: "view",
+    Code.KEY_COMPROMISED: "view",
     Code.KEY_MISSING: "view",
     Code.FOREIGN_TEXT: "adopt",
     Code.OTHER_CERTIFICATE: "adopt",

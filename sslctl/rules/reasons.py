@@ -58,6 +58,7 @@ class Code(StrEnum):
     TEXT_MISSING = "TEXT_MISSING"
     CERT_WORSE = "CERT_WORSE"
     PAIR_WORSE = "PAIR_WORSE"
+    KEY_COMPROMISED = "KEY_COMPROMISED"
     C4_LOST = "C4_LOST"
     OTHER_CERTIFICATE = "OTHER_CERTIFICATE"
     OTHER_EXPIRED = "OTHER_EXPIRED"
@@ -281,6 +282,12 @@ REASONS: dict[Code, Reason] = {
         Owner.OPERATOR,
         "The pasted certificate is worse than the one in service, so it was not installed: {found}.",
         "Add a better pair, or get one from the CA with `sslctl add`. `sslctl add DOMAIN --cert … --key … --force` installs this one all the same.",
+    ),
+    Code.KEY_COMPROMISED: Reason(
+        _FAILURE,
+        Owner.OPERATOR,
+        "The private key of the certificate is marked as compromised, so it was not uploaded: {found}.",
+        "The tick orders one with a new key after the CA revoked this one. `sslctl add DOMAIN` replaces one by text.",
     ),
     Code.CERT_EXPIRED: Reason(
         Status.EXPIRED,

@@ -177,6 +177,10 @@ class Pebble:
         """Return the intermediate certificate of this run, as PEM text. Raise `StateError`."""
         return self._fetch("/intermediates/0")
 
+    def certificate_status(self, serial: str) -> str:
+        """Return what Pebble knows about the certificate with the serial number `serial`, in hexadecimal: a JSON text."""
+        return self._fetch(f"/cert-status-by-serial/{serial}")
+
     def set_cname(self, host: str, target: str) -> None:
         """Make `host` a CNAME to `target`; an address query returns both. Raise `StateError`, as all methods below."""
         self._send("set-cname", host=host, target=target)

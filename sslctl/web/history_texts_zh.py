@@ -18,6 +18,8 @@ KINDS = {
     "issued": "已签发",
     "kept on C4": "保留在 C4",
     "key destroyed": "私钥已销毁",
+    "revocation requested": "已请求吊销",
+    "not revoked": "CA 未吊销",
     "key downloaded": "私钥已下载",
     "not installed": "未安装",
     "not serving": "未生效",

@@ -48,6 +48,7 @@ LABELS = {
     Code.TEXT_MISSING: "Adopted certificate is gone from C4",
     Code.CERT_WORSE: "New certificate is worse",
     Code.PAIR_WORSE: "Pasted certificate is worse",
+    Code.KEY_COMPROMISED: "Key is compromised",
     Code.C4_LOST: "C4 lost the certificate",
     Code.OTHER_CERTIFICATE: "C4 has a text certificate of others",
     Code.OTHER_EXPIRED: "Text certificate of others expired",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from sslctl.issuer import Issued, IssueError, Issuer, RenewalWindow, RenewalWind
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
+from sslctl.rules.revocation import RevocationReason
 from sslctl.sandbox.cdn import SandboxCdn
 from tests.support.ari_server import Answer, AriServer, window
 from tests.support.fakes import START, Clock, FakeIssuer
@@ -127,6 +129,35 @@ def test_revoke_is_idempotent_and_raises_issue_error_for_a_foreign_certificate(c
     )
     with pytest.raises(IssueError):
         case.issuer.revoke(_bundle(stranger.issue(other, lambda _url: None), other_key))
+
+
+@pytest.mark.parametrize("reason", list(RevocationReason))
+def test_revoke_names_the_reason_and_may_be_repeated(case: Case, reason: RevocationReason) -> None:
+    order, key = case.order(f"{reason.lower()}.example.test")
+    bundle = _bundle(case.issuer.issue(order, lambda _url: None), key)
+    case.issuer.revoke(bundle, reason)
+    # A process that is killed before it recorded the revocation repeats it.
+    case.issuer.revoke(bundle, reason)
+    if case.sandbox is not None:
+        status = json.loads(case.sandbox.pebble.certificate_status(read_leaf(bundle.certificate).serial))
+        # RFC 5280, section 5.3.1.
+        codes = {"keyCompromise": 1, "superseded": 4, "cessationOfOperation": 5}
+        assert (status["Status"], status["Reason"]) == ("Revoked", codes[reason])
+
+
+def test_revocation_of_a_compromised_key_is_signed_with_that_key(case: Case, tmp_path: Path) -> None:
+    if case.sandbox is None:
+        pytest.skip("the fake signs nothing")
+    order, key = case.order("leaked.example.test")
+    bundle = _bundle(case.issuer.issue(order, lambda _url: None), key)
+    stranger = CertbotIssuer(load(case.sandbox.config_path, {}).acme, tmp_path / "acme", clock=case.clock)
+    with pytest.raises(IssueError):
+        stranger.revoke(bundle, RevocationReason.SUPERSEDED)
+    stranger.revoke(bundle, RevocationReason.KEY_COMPROMISE)
+    assert [
+        path for path in tmp_path.rglob("*") if path.is_file() and key in path.read_text(errors="replace")
+    ] == []
+    stranger.close()
 
 
 def _bundle(issued: Issued, key: str) -> Bundle:

@@ -18,6 +18,7 @@ from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindow, Renew
 from sslctl.notify import Message, Undelivered
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
+from sslctl.rules.revocation import RevocationReason
 
 START = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)  # noon in Singapore
 
@@ -52,6 +53,7 @@ class FakeIssuer:
         self.refusals: list[IssueError] = []
         self.orders: list[tuple[str, ...]] = []
         self.revoked: list[str] = []
+        self.revoked_for: list[RevocationReason | None] = []
         self.issued: dict[str, Issued] = {}
         self.replaced: list[str] = []
         self.pending: set[str | None] = set()
@@ -98,11 +100,12 @@ class FakeIssuer:
     def forget(self, order: Order) -> None:
         """See `Issuer.forget`."""
 
-    def revoke(self, bundle: Bundle) -> None:
+    def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
         """See `Issuer.revoke`."""
         if all(bundle.certificate != issued.certificate for issued in self.issued.values()):
             raise IssueError(Code.CA_REFUSED, "unauthorized: not ours")
         self.revoked.append(bundle.certificate)
+        self.revoked_for.append(reason)
 
     def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
         """See `Issuer.renewal_infos`."""

@@ -14,6 +14,7 @@ from sslctl.issuer import Issued, IssueError, OrderPending
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Bundle, Leaf, Order
 from sslctl.rules.reasons import Code
+from sslctl.rules.revocation import RevocationReason
 from tests.support.fakes import FakeIssuer
 
 _PATIENCE = timedelta(days=2)
@@ -138,13 +139,13 @@ class AuditingCa(FakeIssuer):
             booked.excuse = "it expired before it could be collected"
         return self.issued[order.url or ""]
 
-    def revoke(self, bundle: Bundle) -> None:
+    def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
         """See `Issuer.revoke`."""
         leaf = read_leaf(bundle.certificate)
         trouble = self._next_trouble(leaf.names[0])
         if trouble is not None:
             raise trouble.error(leaf.names[0], self.now(), dead=False)
-        super().revoke(bundle)
+        super().revoke(bundle, reason)
         self.surpass(leaf.names[0])
 
     # Called by the model

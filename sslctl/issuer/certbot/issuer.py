@@ -31,6 +31,7 @@ from sslctl.issuer.certbot.listener import Listener
 from sslctl.issuer.certbot.problems import to_issue_error
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
+from sslctl.rules.revocation import RevocationReason
 from sslctl.text import clean
 
 _CHALLENGES = Path(".well-known") / "acme-challenge"
@@ -167,7 +168,7 @@ class CertbotIssuer:
             with suppress(OSError):
                 Answers(folder).remove_all(self._webroot)
 
-    def revoke(self, bundle: Bundle) -> None:
+    def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
         """See `Issuer.revoke`."""
         make_folder(self._folder)
         with (
@@ -178,8 +179,14 @@ class CertbotIssuer:
             self._link_accounts(run)
             (run / "cert.pem").write_text(bundle.certificate)
             argv = ["revoke", "--cert-path", str(run / "cert.pem"), "--no-delete-after-revoke"]
+            job: dict[str, Any] = {"do": "revoke"}
+            if reason is not None:
+                argv += ["--reason", reason.lower()]
+            if reason is RevocationReason.KEY_COMPROMISE and bundle.private_key:
+                # The key never reaches the disk: the job keeps it in memory.
+                job["key"] = bundle.private_key
             try:
-                self._jobs.run({"do": "revoke", "argv": [*argv, *self._common_arguments(run)]})
+                self._jobs.run({**job, "argv": [*argv, *self._common_arguments(run)]})
             except IssueError as error:
                 if not error.found.startswith("alreadyRevoked"):
                     raise

@@ -83,7 +83,7 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     try:
         if job["do"] in _OURS:
             return {"done": True, **_OURS[job["do"]](job)}
-        error = certbot.main.main(job["argv"])
+        error = certbot.main.main([*job["argv"], *_key_arguments(job)])
         return {"failed": "certbot", "detail": str(error)} if error else {"done": True}
     except messages.Error as error:
         return _failure("acme", error.detail or error.description or "", error.typ or "")
@@ -99,6 +99,18 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
         return _failure("certbot", str(error))
     except Exception as error:  # noqa: BLE001 - an unforeseen response of the CA
         return _failure("certbot", f"{type(error).__name__}: {error}")
+
+
+def _key_arguments(job: dict[str, Any]) -> list[str]:
+    """Return the arguments with which certbot signs the revocation by the certificate's key, if `job` has it.
+
+    The key is in a file in memory, which ends with this process.
+    """
+    if "key" not in job:
+        return []
+    descriptor = os.memfd_create("key")
+    os.write(descriptor, job["key"].encode())
+    return ["--key-path", f"/proc/self/fd/{descriptor}"]
 
 
 def _pace(job: dict[str, Any]) -> Pace:

@@ -21,6 +21,7 @@ from sslctl.store.interface.metrics import Metrics
 from sslctl.store.interface.notices import Notices
 from sslctl.store.interface.orders import Orders
 from sslctl.store.interface.renewals import Renewals
+from sslctl.store.interface.revocations import Revocations
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.transitions import Transitions
 from sslctl.store.interface.versions import Versions
@@ -32,6 +33,7 @@ class Store(
     Versions,
     Budget,
     Renewals,
+    Revocations,
     History,
     Keys,
     Claims,

@@ -56,5 +56,5 @@ class Versions(Protocol):
     def mark_not_serving(self, domain: Domain, why: str) -> Domain:
         """Record that C4 no longer serves the domain's certificate. It stays wanted."""
 
-    def mark_revoked(self, certificate: Certificate) -> None:
-        """Record that the CA revoked `certificate`."""
+    def mark_revoked(self, certificate: Certificate, reason: str = "") -> None:
+        """Record that the CA revoked `certificate`, for `reason` if one was named."""

@@ -60,7 +60,9 @@ def _columns(table: str, names: Iterable[str]) -> str:
     return ", ".join(f"{table}.{name}" for name in names)
 
 
-SELECT_CERTIFICATE = f"SELECT {_columns('certificate', _CERTIFICATE)} FROM certificate"  # noqa: S608 - constants
+CERTIFICATE_COLUMNS = _columns("certificate", _CERTIFICATE)
+"""The columns of a certificate, for `certificate_of`."""
+SELECT_CERTIFICATE = f"SELECT {CERTIFICATE_COLUMNS} FROM certificate"  # noqa: S608 - constants
 
 SELECT_CERTIFICATE_AND_PEM = f"SELECT {_columns('certificate', (*_CERTIFICATE, 'pem'))} FROM certificate"  # noqa: S608 - constants
 

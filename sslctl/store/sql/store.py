@@ -18,6 +18,7 @@ from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.metrics import SqlMetrics
 from sslctl.store.sql.notices import SqlNotices
 from sslctl.store.sql.renewals import SqlRenewals
+from sslctl.store.sql.revocations import SqlRevocations
 from sslctl.store.sql.transitions import SqlTransitions
 from sslctl.store.sql.versions import SqlVersions
 
@@ -25,6 +26,7 @@ from sslctl.store.sql.versions import SqlVersions
 class SqlStore(
     SqlVersions,
     SqlRenewals,
+    SqlRevocations,
     SqlKeys,
     SqlNotices,
     SqlMaintenancePauses,

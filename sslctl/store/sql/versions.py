@@ -128,16 +128,18 @@ class SqlVersions(SqlOrders):
         with self._database.transaction() as run:
             count_outcome(run, Counted.UPLOADS, code)
 
-    def mark_revoked(self, certificate: Certificate) -> None:
-        self._stamp(certificate, "revoked_at", "revoked")
+    def mark_revoked(self, certificate: Certificate, reason: str = "") -> None:
+        self._stamp(certificate, "revoked_at", "revoked", reason)
 
-    def _stamp(self, certificate: Certificate, column: str, event: str | None = None) -> None:
+    def _stamp(
+        self, certificate: Certificate, column: str, event: str | None = None, detail: str = ""
+    ) -> None:
         """Record the time in `column` of `certificate`, and an event."""
         with self._database.transaction() as run:
             at = instant(self._clock())
             run(f"UPDATE certificate SET {column} = ? WHERE id = ?", (at, certificate.id))  # noqa: S608 - a constant
             if event is not None:
-                self._append_event(certificate.domain_id, event, "", certificate.version)
+                self._append_event(certificate.domain_id, event, detail, certificate.version)
 
     def mark_serving(self, domain: Domain, certificate: Certificate, *, wanted: Certificate | None) -> Domain:
         at = instant(self._clock())

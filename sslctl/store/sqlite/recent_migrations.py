@@ -50,3 +50,20 @@ ALTER TABLE domain ADD COLUMN choice TEXT;
 ALTER TABLE acme_order ADD COLUMN profile TEXT;
 ALTER TABLE acme_order ADD COLUMN preferred_chain TEXT;
 """
+
+# Certificates that are to be revoked; `certificate.revoked_at` says that it was done. With `waits`, only once they are not served any
+# more. And the SHA-256 of the SubjectPublicKeyInfo of each key that must never be used again.
+REVOCATIONS = """
+CREATE TABLE revocation (
+  certificate_id INTEGER PRIMARY KEY REFERENCES certificate (id),
+  reason         TEXT NOT NULL,
+  waits          INTEGER NOT NULL,
+  requested_at   TEXT NOT NULL,
+  retry_at       TEXT
+) STRICT;
+
+CREATE TABLE compromised_key (
+  key TEXT PRIMARY KEY,
+  at  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""

@@ -9,6 +9,7 @@ import pytest
 
 from sslctl.rules.model import Bundle, Domain
 from sslctl.rules.reasons import Code
+from sslctl.rules.revocation import RevocationReason
 from tests.support.cdn import Cdn
 from tests.support.fakes import FakeIssuer
 
@@ -110,9 +111,9 @@ def test_pause_that_is_set_after_a_revocation_does_not_stop_the_removal(shop: Cd
     real = shop.issuer
 
     class PausingIssuer(FakeIssuer):
-        def revoke(self, bundle: Bundle) -> None:
+        def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
             """See `Issuer.revoke`."""
-            real.revoke(bundle)
+            real.revoke(bundle, reason)
             pause(shop)
 
     app = shop.app()

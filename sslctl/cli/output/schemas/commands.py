@@ -10,6 +10,7 @@ from sslctl.cli.output.schemas.words import (
     array,
     array_of,
     boolean,
+    choice,
     date,
     number,
     or_null,
@@ -19,6 +20,7 @@ from sslctl.cli.output.schemas.words import (
     time,
 )
 from sslctl.rules.reasons import Status
+from sslctl.rules.revocation import RevocationReason
 
 
 class Result(NamedTuple):
@@ -299,6 +301,13 @@ COMMANDS: dict[str, Output] = {
     "resume": _output(
         "The maintenance pause that was ended.",
         {"maintenance": or_null(ref("maintenance", "the pause that was ended; `null` if there was none"))},
+    ),
+    "revoke": _output(
+        "What became of the certificates that were to be revoked.",
+        {
+            "reason": choice(RevocationReason, "the reason that the CA is given"),
+            "certificates": array_of("revocation", "the certificates, those of the named domain first"),
+        },
     ),
     "schema": _output(
         "The commands that have a schema; with COMMAND the output is the schema itself.",

@@ -118,7 +118,7 @@ _EVENT: Fields = {
         "what: `added`, `changed`, `found`, `ordered`, `issued`, `pasted`, `uploaded`, `serving`, `not serving`, `replacing`, "
         "`removed`, `nothing installed`, `kept on C4`, `put back`, `forced`, `not installed`, `adopted`, `foreign`, `consent`, "
         "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, `chosen`, "
-        "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revoked`, `deleted`, and about all domains "
+        "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revocation requested`, `revoked`, `not revoked`, `deleted`, and about all domains "
         "`paused` and `resumed`"
     ),
     "detail": string("details, for people"),
@@ -133,6 +133,20 @@ SHAPES: dict[str, Schema] = {
     "changed_domain": shape("A domain of a command that changes or checks it", _CHANGED),
     "deleted_domain": shape("A domain of `delete`", _DELETED),
     "viewed_domain": shape("A domain of `view`", _VIEWED),
+    "revocation": shape(
+        "What became of a certificate that was to be revoked",
+        {
+            "domain": string("the name of its domain, as A-labels"),
+            "version": number("its version", 1),
+            "serial": string("its serial number in lower-case hexadecimal"),
+            "state": choice(
+                ("revoked", "waiting", "failed", "added_by_text"),
+                "`revoked`; `waiting`: revoked by a tick once its replacement is installed; `failed`: the CA did not revoke it, and the ticks "
+                "try again; `added_by_text`: it has the same compromised key, and only its owner can revoke it",
+            ),
+            "revoked_at": or_null(time("when the CA revoked it; `null` if it did not")),
+        },
+    ),
     "reason": shape(
         "Why a domain is not in Success",
         {
