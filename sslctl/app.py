@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sslctl.config.acme import read_hmac_key
 from sslctl.config.cdn_names import require_recognisable
+from sslctl.config.folder import require_complete
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
 from sslctl.errors import ConfigError
@@ -179,6 +180,8 @@ class App:
     def _connect_c4(self, timeout_seconds: float) -> ControlPlane:
         from sslctl.control_plane.c4.client import C4Client  # noqa: PLC0415
 
+        if self.config.folder.dir is not None:
+            return self._folder_control_plane(self.config.folder.dir)
         section = self.config.c4
         if not section.base_url or section.token_file is None:
             raise ConfigError(
@@ -192,6 +195,23 @@ class App:
             timeout_seconds=timeout_seconds,
             clock=self.clock,
             sleep=self.retry_sleep,
+        )
+
+    def _folder_control_plane(self, root: Path) -> ControlPlane:
+        """Return the control plane that writes PEM files below `root`. Raise `ConfigError` if it is not configured wholly."""
+        from sslctl.control_plane.folder.client import FolderControlPlane  # noqa: PLC0415
+        from sslctl.control_plane.folder.reloading import Reload  # noqa: PLC0415
+        from sslctl.edge.fingerprint import read_served  # noqa: PLC0415
+
+        section = self.config.folder
+        require_complete(section, is_c4_set=bool(self.config.c4.base_url))
+        return FolderControlPlane(
+            root,
+            cname_target=section.cname_target,
+            names_file=section.names_file,
+            reload=Reload(section.reload_command, section.reload_seconds),
+            look_at=[partial(read_served, address, port) for address, port in section.read_back],
+            clock=self.clock,
         )
 
     @cached_property

@@ -38,6 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "systemd": ("systemd-analyze",),
         "chromium": ("chromium",),
         "nginx": ("nginx",),
+        "haproxy": ("haproxy",),
         "promtool": ("promtool",),
     }
     for package, needed in programs.items():

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from sslctl.config import acme, web
+from sslctl.config import acme, folder, web
 from sslctl.config import values as read
 from sslctl.config.acme import AcmeSection
 from sslctl.config.file import ConfigFile, open_file
@@ -173,6 +173,7 @@ class Config:
     state: StateSection = field(default_factory=StateSection)
     acme: AcmeSection = field(default_factory=AcmeSection)
     c4: C4Section = field(default_factory=C4Section)
+    folder: folder.FolderSection = field(default_factory=folder.FolderSection)
     cdn: CdnSection = field(default_factory=CdnSection)
     dns: DnsSection = field(default_factory=DnsSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
@@ -204,6 +205,7 @@ _READ: dict[str, Callable[[object], object]] = {
     "c4.ca_bundle": read.optional_path,
     "c4.timeout_seconds": read.seconds,
     "c4.activation_seconds": read.seconds_or_none,
+    **{f"folder.{key}": reader for key, reader in folder.READ.items()},
     "cdn.cname_suffixes": read.many(read.name),
     "cdn.ip_ranges": read.many(read.network),
     "cdn.probe_ports": read.boolean,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import dns.name
 from dns.rdatatype import A
@@ -150,7 +151,11 @@ class Outside:
 
     def c4(self) -> Iterator[Check]:
         """Get C4's health, with our token."""
+        folder = self._config.folder.dir
         with closing(self._connect()) as control_plane:
+            if folder is not None:
+                yield from _check_folder(control_plane, folder)
+                return
             yield ok("token file", clean(self._config.c4.token_file))
             try:
                 at = control_plane.health()
@@ -178,3 +183,13 @@ class Outside:
                 yield warn("clock", detail, "synchronise it with NTP; expiry and limits depend on it")
             else:
                 yield ok("clock", detail if seconds else f"agrees with the clock of {whose}")
+
+
+def _check_folder(control_plane: ControlPlane, folder: Path) -> Iterator[Check]:
+    """Check that the folder of PEM files can be used."""
+    try:
+        control_plane.health()
+    except ControlPlaneError as error:
+        yield bad("folder of certificates", f"{clean(folder)}: {error}", "check the section [folder]")
+    else:
+        yield ok("folder of certificates", f"{clean(folder)} can be read and changed")

@@ -1,4 +1,4 @@
-"""The contract of `ControlPlane`, for the fake C4 of the tests and for the client against the reference C4."""
+"""The contract of `ControlPlane`, for the fake C4 of the tests, the client against the reference C4, and the folder of PEM files."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from sslctl.control_plane import (
     TextCertificatePresent,
     UnknownDomain,
 )
+from sslctl.control_plane.folder.client import FolderControlPlane
+from sslctl.control_plane.folder.reloading import Reload
 from sslctl.rules.model import Bundle, Source
 from tests.support.cdn import SUFFIX, Cdn
 from tests.support.fake_c4 import FakeC4
@@ -40,13 +42,30 @@ class Case:
         return FakeIssuer(self.clock).pair(*names)
 
 
-@pytest.fixture(params=["fake", "client"])
+@pytest.fixture(params=["fake", "client", "folder"])
 def case(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Case]:
     if request.param == "fake":
         fake = FakeC4(clock)
         for name in (NAME, OTHER):
             fake.create(name, f"{name}.{SUFFIX}")
         yield Case(fake, clock)
+        return
+    if request.param == "folder":
+        names = tmp_path / "names"
+        names.write_text(f"{NAME}\n# a comment\n{OTHER}\n")
+        reload = Reload(["true"], 30)
+        (tmp_path / "pem").mkdir()
+        yield Case(
+            FolderControlPlane(
+                tmp_path / "pem",
+                cname_target="edge.test",
+                names_file=names,
+                reload=reload,
+                look_at=(),
+                clock=clock,
+            ),
+            clock,
+        )
         return
     with Cdn(tmp_path, clock) as cdn:
         for name in (NAME, OTHER):
