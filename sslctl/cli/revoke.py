@@ -61,6 +61,8 @@ def command(app: App, *, domain: str, reason: str, replace: bool, yes: bool, as_
     if not yes and not _confirm(name, certificates, why, consequence):
         click.echo("Nothing was revoked.", err=True)
         return Exit.INTERRUPTED
+    if replace:
+        app.require_outside()
     if replace and why is not RevocationReason.KEY_COMPROMISE:
         maintenance.require_none(app.store, app.clock())
     requested = revocation.request(app.store, name, why, replace=replace)

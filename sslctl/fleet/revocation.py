@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from sslctl.certificates.x509 import key_fingerprint
-from sslctl.errors import BadInput, Busy, NotManaged
+from sslctl.errors import BadInput, Busy, ClaimLost, NotManaged, StateError
 from sslctl.issuance.claims import claimed, require_claim
 from sslctl.issuer import IssueError, Issuer
 from sslctl.rules.model import Certificate, Domain, Source
@@ -160,8 +160,12 @@ def carry_out_open(
         try:
             if not carry_out(store, issuer(), revocation, now):
                 waiting[revocation.name] = revocation.certificate
-        except Busy:
+        except (Busy, ClaimLost, NotManaged):
             continue
+        except StateError as error:
+            # One damaged certificate does not hold up the others.
+            store.postpone_revocation(revocation.certificate, now + _RETRY, error.message)
+            on_notice(error.message)
         except IssueError as error:
             failures += 1
             on_notice(

@@ -34,4 +34,5 @@ class Revocation:
 
 def may_revoke(revocation: Revocation, domain: Domain) -> bool:
     """Return whether `revocation` may be carried out now: it waits for no replacement of the certificate that `domain` serves."""
-    return not revocation.waits or domain.serving is None or domain.serving.id != revocation.certificate.id
+    is_served = domain.serving is not None and domain.serving.id == revocation.certificate.id
+    return not (revocation.waits and is_served and domain.deleted_at is None)

@@ -117,7 +117,7 @@ class FolderControlPlane:
                 version = self._files.write(name, bundle, source)
                 self._files.switch(name, version)
         if is_installed and current is not None:
-            return self._load(current)
+            return self._load(name, current)
         self._activate(name, version, current)
         with _translating():
             self._files.mark_loaded(version)
@@ -131,7 +131,7 @@ class FolderControlPlane:
         if version is None:
             return None
         if not version.is_loaded:
-            self._load(version)
+            self._load(name, version)
             version = self._find(name)
         if version is None:
             return None
@@ -183,9 +183,11 @@ class FolderControlPlane:
                     self._files.drop(version)
             raise
 
-    def _load(self, version: Version) -> State:
-        """Make the edge load what is installed already, unless it has."""
+    def _load(self, name: str, version: Version) -> State:
+        """Make the edge load what is installed already, unless it has. A killed process may have set one of the two links."""
         if not version.is_loaded:
+            with self._locked():
+                self._files.switch(name, version.path)
             self._reload()
             with _translating():
                 self._files.mark_loaded(version.path)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -28,6 +29,7 @@ _NAME = re.compile(
 )
 _MOST_BYTES = 1 << 20
 _KEPT = 2
+_LOOKS = 3
 
 
 def is_safe(name: str) -> bool:
@@ -60,18 +62,27 @@ class Files:
 
         What sslctl did not write, such as a file that a person put there, has the source `text`.
         """
-        link = self._root / "live" / name
-        try:
-            text = read_bounded(link / "fullchain.pem", _MOST_BYTES).decode("utf-8", "replace")
-        except FileNotFoundError:
-            return None
+        link, pem = self._root / "live" / name, self._root / "pem" / f"{name}.pem"
+        for _ in range(_LOOKS):
+            # All files of one version, also if another process switches to another one meanwhile, and removes this one.
+            path = link.resolve()
+            try:
+                text = read_bounded(path / "fullchain.pem", _MOST_BYTES).decode("utf-8", "replace")
+                break
+            except FileNotFoundError:
+                if not os.path.lexists(link):
+                    return None
+        else:
+            raise FileNotFoundError(
+                errno.ENOENT, "the version that is installed has no fullchain.pem", str(path)
+            )
         leaf = read_leaf(split_fullchain(text)[0])
-        about = _read_about(link)
+        about = _read_about(path)
         is_ours = about.get("fingerprint") == leaf.fingerprint
         source = Source(about["source"]) if is_ours else Source.TEXT
-        is_loaded = not is_ours or (link / "loaded").exists()
+        is_loaded = not is_ours or ((path / "loaded").exists() and pem.is_symlink())
         state = State.ACTIVE if is_loaded else State.ACTIVATING
-        return Version(link.resolve(), Installed(source, leaf.fingerprint, leaf.not_after, state), is_loaded)
+        return Version(path, Installed(source, leaf.fingerprint, leaf.not_after, state), is_loaded)
 
     def write(self, name: str, bundle: Bundle, source: Source) -> Path:
         """Write a new version of `name` and return its folder; nothing is installed yet."""

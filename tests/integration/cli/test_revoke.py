@@ -156,6 +156,14 @@ def test_revocation_is_completed_by_ticks_when_the_process_is_killed(
     assert shop.installed(NAME) is not None
 
 
+def test_waiting_revocation_is_carried_out_after_the_domain_was_deleted(shop: Cdn) -> None:
+    refuse(shop)
+    shop.sslctl("revoke", NAME, *SUPERSEDED, "--replace")
+    shop.sslctl("delete", NAME, "--yes", "--keep-on-c4")
+    shop.sslctl("daemon-tick", "-q")
+    assert shop.issuer.revoked_for == ["superseded"]
+
+
 # Compromised keys
 
 

@@ -124,6 +124,29 @@ def test_next_process_loads_what_a_killed_one_has_switched_to(root: Path, clock:
     assert (active.state, active.fingerprint, marker.exists()) == (State.ACTIVE, fingerprint(ours), True)
 
 
+def test_next_process_completes_a_removal_that_was_killed_or_installs_the_certificate_again(
+    root: Path, clock: Clock
+) -> None:
+    ours = pair(clock)
+    client = plane(root, clock)
+    client.upload(NAME, ours, Source.C4)
+    # The first step of a removal.
+    (root / "pem" / f"{NAME}.pem").unlink()
+    assert client.upload(NAME, ours, Source.C4) is State.ACTIVE
+    assert installed(root) == fingerprint(ours)
+    (root / "pem" / f"{NAME}.pem").unlink()
+    assert client.remove(NAME)
+    assert installed(root) is None
+
+
+def test_link_to_a_version_without_files_is_no_answer(root: Path, clock: Clock) -> None:
+    client = plane(root, clock)
+    client.upload(NAME, pair(clock), Source.C4)
+    (root / "live" / NAME / "fullchain.pem").unlink()
+    with pytest.raises(Unanswered):
+        client.domain(NAME)
+
+
 def test_certificate_is_activating_until_every_edge_serves_it(root: Path, clock: Clock) -> None:
     ours = pair(clock)
     served = {"a": fingerprint(ours), "b": "00" * 32}
