@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from sslctl.certificates.x509 import key_fingerprint
 from sslctl.issuer import IssueError
 from sslctl.rules.model import Bundle, Source
 from sslctl.rules.reasons import Code
@@ -201,6 +203,30 @@ def test_other_domains_with_the_compromised_key_are_revoked_or_named(shop: Cdn) 
     assert [(row["domain"], row["state"]) for row in rows] == [(NAME, "revoked"), (OTHER, "added_by_text")]
     shop.sslctl("recheck", OTHER)
     assert shop.installed(OTHER) is None, "its key is compromised"
+
+
+def test_compromised_text_certificate_is_not_installed_again_when_its_replacement_fails(cdn: Cdn) -> None:
+    cdn.add_domain(NAME)
+    pair = cdn.text_pair(NAME)
+    assert cdn.sslctl("add", NAME, *cdn.paste(pair)).exit_code == 0
+    cdn.app().store.mark_key_compromised(key_fingerprint(pair.certificate))
+    # The first upload meets the text certificate, the second follows its removal.
+    cdn.c4.set_faults(
+        Fault(kind=Operation.UPLOAD, status=409, times=1), Fault(kind=Operation.UPLOAD, status=422, times=1)
+    )
+    assert cdn.sslctl("add", NAME).exit_code == 7
+    assert cdn.installed(NAME) is None
+    cdn.sslctl("daemon-tick", "-q")
+    assert versions(cdn)[-1] == "serving"
+
+
+def test_certificate_that_is_to_be_revoked_is_replaced_by_one_that_expires_sooner(shop: Cdn) -> None:
+    before = shop.installed(NAME)
+    shop.issuer.lifetime = timedelta(days=60)
+    refused = shop.sslctl("recheck", NAME, "--force-renew")
+    assert ("CERT_WORSE" in refused.stdout, shop.installed(NAME)) == (True, before)
+    assert shop.sslctl("revoke", NAME, *SUPERSEDED, "--replace").exit_code == 0
+    assert shop.installed(NAME) != before
 
 
 # What is refused
