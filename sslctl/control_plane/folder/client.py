@@ -74,6 +74,8 @@ class FolderControlPlane:
         self._reload = reload
         self._look_at = look_at
         self._clock = clock
+        # What the file was like when it was read last, and its names: a large one is not read for each request.
+        self._last_names: tuple[tuple[int, ...], frozenset[str]] = ((), frozenset())
         self._files = Files(root)
         if not root.is_dir():
             raise ConfigError(
@@ -211,11 +213,18 @@ class FolderControlPlane:
         if self._names_file is None:
             return None
         try:
+            state = self._names_file.stat()
+            seen = (state.st_ino, state.st_size, state.st_mtime_ns)
+            before, known = self._last_names
+            if seen == before:
+                return known
             text = read_bounded(self._names_file, _LARGEST_LIST).decode("utf-8", "replace")
         except OSError as error:
             raise Unanswered(f"folder.names_file cannot be read: {clean(error.strerror)}") from error
-        names = (line.partition("#")[0].strip().lower().rstrip(".") for line in text.splitlines())
-        return frozenset(name for name in names if is_safe(name))
+        lines = (line.partition("#")[0].strip().lower().rstrip(".") for line in text.splitlines())
+        names = frozenset(name for name in lines if is_safe(name))
+        self._last_names = (seen, names)
+        return names
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -201,6 +201,21 @@ def test_name_that_could_leave_the_folder_is_unknown(root: Path, clock: Clock, n
     assert list(root.iterdir()) == []
 
 
+def test_list_of_names_is_read_again_when_it_changed(root: Path, clock: Clock) -> None:
+    names = root.parent / "names"
+    client = FolderControlPlane(
+        root, cname_target="edge.test", names_file=names, reload=Reload((), 1), look_at=(), clock=clock
+    )
+    with pytest.raises(Unanswered):
+        client.domain(NAME)
+    names.write_text("# none yet\n")
+    with pytest.raises(UnknownDomain):
+        client.domain(NAME)
+    names.write_text(f"# one\n  {NAME.upper()}. # the shop\n../x\n")
+    assert client.domain(NAME).cname_target == "edge.test"
+    assert [record.name for record in client.inventory()] == [NAME]
+
+
 # With the command line
 
 
