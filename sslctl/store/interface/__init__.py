@@ -14,6 +14,7 @@ from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.figures import Figures, StatusCounts
 from sslctl.store.interface.history import History
+from sslctl.store.interface.inventory import Inventory
 from sslctl.store.interface.keys import Keys
 from sslctl.store.interface.maintenance import Maintenance
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
@@ -42,6 +43,7 @@ class Store(
     MaintenancePauses,
     Figures,
     StatusCounts,
+    Inventory,
     Metrics,
     Transactions,
     Transitions,

@@ -13,6 +13,7 @@ from sslctl.store.keyring import Keyring
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.connection import Connection
 from sslctl.store.sql.figures import SqlFigures
+from sslctl.store.sql.inventory import SqlInventory
 from sslctl.store.sql.keys import SqlKeys
 from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.metrics import SqlMetrics
@@ -31,6 +32,7 @@ class SqlStore(
     SqlNotices,
     SqlMaintenancePauses,
     SqlFigures,
+    SqlInventory,
     SqlMetrics,
     SqlTransitions,
 ):

@@ -19,6 +19,7 @@ from sslctl.cli.output.schemas.words import (
     string,
     time,
 )
+from sslctl.fleet.inventory import Group
 from sslctl.rules.reasons import Status
 from sslctl.rules.revocation import RevocationReason
 
@@ -112,6 +113,20 @@ _TICK: Fields = {
         "the number of domains for which C4 names another customer than before, if they were too many to be believed; otherwise 0"
     ),
     "domains": array_of("changed_domain", "the domains that were due"),
+}
+_SYNC_NUMBERS: Fields = {
+    "listed": number("the number of domains in C4's list"),
+    "managed": number("the number of domains that are managed here"),
+    "numbers": shape(
+        "the number of domains in each group of differences",
+        {group.value: number(f"in the group `{group}`") for group in Group},
+    ),
+    "left_out": number(
+        "the number of domains that nobody manages, and that `--match` and `--customer` left out"
+    ),
+    "trouble": or_null(
+        string("why C4 was not asked about each managed domain that its list lacks; `null` if it was")
+    ),
 }
 _FORECAST: Fields = {
     **_AT,
@@ -314,6 +329,27 @@ COMMANDS: dict[str, Output] = {
         {"commands": array_of("schema", "the commands, by name")},
     ),
     "snooze": _output("The domains that are left out of the messages to people.", _CHANGED),
+    "sync": _output(
+        "How C4's list of domains and the state differ.",
+        {
+            **_AT,
+            **_SYNC_NUMBERS,
+            "differences": array_of("difference", "the domains that differ, at most 100,000 of each group"),
+        },
+        Result(
+            "added",
+            "with `--add-missing`",
+            {
+                **_SYNC_NUMBERS,
+                "domains": array_of("changed_domain", "the domains that were added, or refused"),
+            },
+        ),
+        Result(
+            "dry_run",
+            "with `--add-missing` and `--dry-run`",
+            {**_DRY_RUN, "would_record": array_of("would_record", "the domains that would be added")},
+        ),
+    ),
     "todo": _output(
         "What needs a person.",
         {

@@ -1,0 +1,54 @@
+"""The queries for the comparison with a control plane's inventory."""
+
+from __future__ import annotations
+
+from sslctl.rules.model import Domain, Installed, Source, State
+from sslctl.rules.reasons import Code
+from sslctl.store.interface import Store
+from sslctl.store.interface.inventory import ManagedDomain
+from tests.support.fakes import Clock
+from tests.support.store_cases import NAME, bundle, finding, held, issue, leaf
+
+OTHER = "b.example.com"
+FINGERPRINT = "ef" * 32
+
+
+def test_known_domains_have_the_fingerprints_of_all_their_versions(store: Store, domain: Domain) -> None:
+    first = issue(store, domain)
+    second = issue(store, first)
+    known = store.known_domains([NAME, "never.example.com"])
+    assert list(known) == [NAME]
+    assert known[NAME].is_managed
+    assert known[NAME].fingerprints == {held(first).leaf.fingerprint, held(second).leaf.fingerprint}
+
+
+def test_deleted_domain_is_known_and_not_managed(store: Store, domain: Domain) -> None:
+    store.delete_domain(domain)
+    assert not store.known_domains([NAME])[NAME].is_managed
+    assert store.managed_domains(0, 10) == []
+
+
+def test_fingerprint_of_an_adopted_certificate_is_known_and_of_a_foreign_one_is_not(
+    store: Store, domain: Domain, clock: Clock
+) -> None:
+    installed = Installed(Source.TEXT, FINGERPRINT, clock(), State.ACTIVE)
+    seen = store.record_observation(domain, installed)
+    assert store.known_domains([NAME])[NAME].fingerprints == set()
+    store.adopt_certificate(seen, installed)
+    assert store.known_domains([NAME])[NAME].fingerprints == {FINGERPRINT}
+
+
+def test_known_fingerprints_are_those_of_any_domain_deleted_ones_too(store: Store) -> None:
+    facts = leaf(names=(NAME,))
+    store.delete_domain(store.add_text_certificate(NAME, (), bundle(), facts))
+    assert store.known_fingerprints({facts.fingerprint, FINGERPRINT}) == {facts.fingerprint}
+
+
+def test_managed_domains_come_in_parts_by_number(store: Store, domain: Domain) -> None:
+    store.add_domains([OTHER, "c.example.com"])
+    store.record_finding(domain, finding(Code.C4_UNKNOWN_DOMAIN))
+    number = store.known_domains([NAME])[NAME].number
+    first = store.managed_domains(0, 1)
+    assert first == [ManagedDomain(NAME, number, is_unknown=True)]
+    assert [each.name for each in store.managed_domains(number, 10)] == [OTHER, "c.example.com"]
+    assert not store.managed_domains(number, 1)[0].is_unknown
