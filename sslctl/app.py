@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from sslctl.doctor import Check
     from sslctl.fleet.looks import Looked, Looks
     from sslctl.fleet.planning import Plan
-    from sslctl.fleet.tick import RunPasses, Tick
+    from sslctl.fleet.run_passes import RunPasses
+    from sslctl.fleet.tick import Tick
     from sslctl.issuance.customers import NamedCustomers
     from sslctl.issuance.delivery import ReplacementRules
     from sslctl.issuance.pipeline import Pipeline
@@ -357,6 +358,7 @@ class App:
         Raise `ConfigError` if C4, the CDN or the notifier is not usable, before any domain is touched.
         """
         from sslctl.fleet.revocation import carry_out_open  # noqa: PLC0415
+        from sslctl.fleet.nightly_inventory import compare_daily  # noqa: PLC0415
         from sslctl.fleet.tick import Tick, TickSettings  # noqa: PLC0415
         from sslctl.fleet.transitions import announce  # noqa: PLC0415
         from sslctl.notify.ping import ping  # noqa: PLC0415
@@ -374,6 +376,14 @@ class App:
             unusable_routes=unusable,
             run_passes=run_passes,
             revoke_open=lambda: carry_out_open(self.store, lambda: self.issuer, self.clock(), self.on_wait),
+            compare_inventory=partial(
+                compare_daily,
+                self.store,
+                self.control_plane,
+                self.suspicion_limit,
+                self.clock,
+                self.monotonic,
+            ),
             announce=partial(
                 announce, self.store, make_tick_webhook(config.notify), self.clock, self.monotonic
             ),

@@ -190,6 +190,12 @@ def _print_json(app: App, result: TickResult) -> None:
         new_warnings=dict(sorted(result.warned.items())),
         look_trouble=result.look_trouble or None,
         maintenance=json_shapes.maintenance(result.maintenance),
+        inventory={
+            "unmanaged": result.inventory.unmanaged,
+            "new": result.inventory.new,
+            "first": list(result.inventory.first),
+            "trouble": result.inventory.trouble or None,
+        },
         customers_withheld=0 if result.withheld_customers is None else result.withheld_customers.domains,
         withheld=list(map(json_shapes.withheld, result.withheld)),
     )

@@ -82,9 +82,13 @@ def command(
     _check_usage(add_missing=add_missing, limit=limit, yes=yes, dry_run=dry_run, customers=customers)
     app.only_reads = dry_run or not add_missing
 
-    def accept(record: Record) -> bool:
-        is_named = pattern is None or pattern.matches([record.name])
-        return is_named and (not customers or record.customer in customers)
+    def accept(records: Sequence[Record]) -> set[str]:
+        return {
+            record.name
+            for record in records
+            if (pattern is None or pattern.matches([record.name]))
+            and (not customers or record.customer in customers)
+        }
 
     compared = inventory.compare(app.store, app.control_plane, app.suspicion_limit, accept=accept)
     if not add_missing:

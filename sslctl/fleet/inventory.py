@@ -8,7 +8,7 @@ The list is read in blocks, and of each group at most `MOST_KEPT` domains are ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -81,9 +81,10 @@ class Differences:
 
 @dataclass(slots=True)
 class Comparison:
-    """C4's list has `listed` domains, of which `managed_listed` are managed here, where `managed` are. `groups` are the differences.
+    """What differs between C4's list of `listed` domains and the `managed` ones, of which the list has `managed_listed`.
 
-    `left_out` are domains that nobody manages and that were not accepted. `trouble` is why C4 was not asked about each domain that its list lacks, empty if it was.
+    `left_out` domains were never added, and were not accepted. `trouble` is why C4 was not asked about each domain that its list
+    lacks, empty if it was.
     """
 
     listed: int = 0
@@ -100,20 +101,56 @@ class Comparison:
         return self.groups[group].number
 
 
+Accept = Callable[[Sequence[Record]], Collection[str]]
+"""A function that gets the records of some domains that were never added, and returns the names of those to keep."""
+
+
+def accept_all(records: Sequence[Record]) -> set[str]:
+    """Return the names of all of `records`."""
+    return {record.name for record in records}
+
+
+class NoList(BadInput):
+    """An error: C4 cannot list its domains."""
+
+
+class EmptyList(TryLater):
+    """An error: C4 lists no domains."""
+
+
+class Marks:
+    """A set of numbers from 0 on. A byte for each takes a fiftieth of the memory of a set of names."""
+
+    def __init__(self) -> None:
+        self._marked = bytearray()
+
+    def add(self, number: int) -> None:
+        """Add `number`."""
+        if number >= len(self._marked):
+            self._marked.extend(bytes(max(number + 1 - len(self._marked), 1 << 16)))
+        self._marked[number] = 1
+
+    def __contains__(self, number: int) -> bool:
+        """Return whether `number` was added."""
+        return number < len(self._marked) and bool(self._marked[number])
+
+
 def compare(
     store: _Store,
     control_plane: ControlPlane,
     limit: SuspicionLimit,
     *,
-    accept: Callable[[Record], bool] = lambda _record: True,
+    accept: Accept = accept_all,
+    is_over: Callable[[], bool] = lambda: False,
+    asks: bool = True,
 ) -> Comparison:
     """Return what differs between C4's list of domains and the state; change nothing.
 
-    Domains that nobody manages are left out unless `accept` holds. `limit` is of how many managed domains the list may lack.
-    Raise `BadInput` if C4 has no list, `ConfigError` if it refuses the token, `TryLater` if the list ended early, is empty, or lacks
-    too many managed domains.
+    Domains that were never added are only counted unless `accept` returns them. `limit` is of how many managed domains the list may lack;
+    with `asks`, C4 is asked about each of these. Raise `NoList` if C4 has no list, `ConfigError` if it refuses the token, `TryLater`
+    if the list ended early, is empty, or lacks too many managed domains, or if `is_over` before its end.
     """
-    return _Comparing(store, control_plane, limit, accept).run()
+    return _Comparing(store, control_plane, limit, accept, is_over).run(asks=asks)
 
 
 class _Comparing:
@@ -122,37 +159,42 @@ class _Comparing:
         store: _Store,
         control_plane: ControlPlane,
         limit: SuspicionLimit,
-        accept: Callable[[Record], bool],
+        accept: Accept,
+        is_over: Callable[[], bool],
     ) -> None:
         self._store = store
         self._c4 = control_plane
         self._limit = limit
         self._accept = accept
+        self._is_over = is_over
         self._result = Comparison()
-        # A byte for each domain that was ever added, by its number: 1 if it was listed. A set of names would need fifty times as much.
-        self._listed = bytearray()
+        self._listed = Marks()
         self._unknown: list[Difference] = []
 
-    def run(self) -> Comparison:
+    def run(self, *, asks: bool) -> Comparison:
         for block in self._blocks():
             self._compare_block(block)
         self._look_up_fingerprints()
         if not self._result.listed:
-            raise TryLater(
+            raise EmptyList(
                 f"C4's list of domains is empty, so {_NOTHING_COMPARED}",
                 hint="ask the C4 team if that is true; `sslctl doctor` tests C4",
             )
-        self._find_dropped()
+        self._find_dropped(asks=asks)
         return self._result
 
     def _blocks(self) -> Iterator[list[Record]]:
-        """Yield C4's list in blocks. Raise `BadInput`, `ConfigError` or `TryLater` if it has none or it ends early."""
-        records = self._c4.inventory()
+        """Yield C4's list in blocks. Raise `NoList`, `ConfigError` or `TryLater` if it has none or it ends early."""
         try:
+            records = self._c4.inventory()
             while block := list(islice(records, _BLOCK)):
                 yield block
+                if self._is_over():
+                    raise TryLater(
+                        f"C4's list of domains took too long, so {_NOTHING_COMPARED}; {_PROVES_NOTHING}"
+                    )
         except NoInventory as error:
-            raise BadInput(
+            raise NoList(
                 f"this C4 cannot list its domains, so {_NOTHING_COMPARED}: {error}",
                 hint="the ticks still look at each managed domain once a day",
             ) from error
@@ -164,28 +206,30 @@ class _Comparing:
         result = self._result
         known = self._store.known_domains([record.name for record in block])
         result.listed += len(block)
+        never_added = [record for record in block if record.name not in known]
+        accepted = self._accept(never_added) if never_added else ()
         for record in block:
             domain = known.get(record.name)
             is_managed = domain is not None and domain.is_managed
             difference = Difference(record.name, record.customer, record.certificate, is_managed)
             if domain is None:
-                self._add_unmanaged(record, difference)
+                self._add_unmanaged(difference, is_accepted=record.name in accepted)
             elif not is_managed:
                 result.groups[Group.DELETED].add(difference)
             else:
-                self._mark(domain.number)
+                self._listed.add(domain.number)
                 result.managed_listed += 1
-            installed = record.certificate
+            installed = difference.installed
             if installed is not None and (domain is None or installed.fingerprint not in domain.fingerprints):
                 self._unknown.append(difference)
         if len(self._unknown) >= _LOOKED_UP_TOGETHER:
             self._look_up_fingerprints()
 
-    def _add_unmanaged(self, record: Record, difference: Difference) -> None:
-        if not self._accept(record):
+    def _add_unmanaged(self, difference: Difference, *, is_accepted: bool) -> None:
+        if not is_accepted:
             self._result.left_out += 1
             return
-        group = Group.UNMANAGED if is_usable(record.name) else Group.UNUSABLE
+        group = Group.UNMANAGED if is_usable(difference.name) else Group.UNUSABLE
         self._result.groups[group].add(difference)
 
     def _look_up_fingerprints(self) -> None:
@@ -197,23 +241,15 @@ class _Comparing:
             if each.installed is not None and each.installed.fingerprint not in known:
                 self._result.groups[Group.UNKNOWN_CERTIFICATE].add(each)
 
-    def _mark(self, number: int) -> None:
-        if number >= len(self._listed):
-            self._listed.extend(bytes(max(number + 1 - len(self._listed), 1 << 16)))
-        self._listed[number] = 1
-
-    def _is_listed(self, number: int) -> bool:
-        return number < len(self._listed) and bool(self._listed[number])
-
-    def _find_dropped(self) -> None:
-        """Ask C4 about each managed domain that its list lacks. Raise `TryLater` if they are too many to be believed."""
+    def _find_dropped(self, *, asks: bool) -> None:
+        """With `asks`, ask C4 about each managed domain that its list lacks. Raise `TryLater` if they are too many to be believed."""
         result, lacking, most = self._result, list[str](), self._limit.of(self._store.count_managed())
         number = after = 0
         while domains := self._store.managed_domains(after, _BLOCK):
             after = domains[-1].number
             result.managed += len(domains)
             for domain in domains:
-                if self._is_listed(domain.number):
+                if domain.number in self._listed:
                     continue
                 if domain.is_unknown:
                     result.groups[Group.IN_DISCARD].add(Difference(domain.name, is_managed=True))
@@ -227,7 +263,8 @@ class _Comparing:
                 f" believed, so {_NOTHING_COMPARED}",
                 hint="ask the C4 team; `sslctl recheck DOMAIN` asks C4 about one domain",
             )
-        self._ask_about(lacking)
+        if asks:
+            self._ask_about(lacking)
 
     def _ask_about(self, lacking: list[str]) -> None:
         reader = RecordReader(self._c4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from sslctl.fleet.fleet_trouble import FleetTrouble
 from sslctl.fleet.troubles import (
@@ -85,14 +86,23 @@ def _describe_lost(names: Sequence[str]) -> str:
     )
 
 
-def compose_digest(groups: Sequence[Group[Trouble]], facts: Sequence[str] = ()) -> Message:
+class DigestFact(NamedTuple):
+    """A fact that concerns many domains: what it adds to the title of a digest, and its text."""
+
+    title: str
+    text: str
+
+
+def compose_digest(groups: Sequence[Group[Trouble]], facts: Sequence[DigestFact] = ()) -> Message:
     """Return the message about the new warnings in `groups`, and about `facts` that concern many domains."""
     gone = sum(group.number for group in groups if group.first.heading == ABANDONED)
     number = sum(group.number for group in groups) - gone
     titles = [f"{number} new {'warning' if number == 1 else 'warnings'}"] if number else []
     titles += [f"{count_domains(gone)} abandoned"] if gone else []
-    titles += ["renewals are postponed"] if facts else []
-    return _compose(MessageKind.DIGEST, titles, facts, groups, "sslctl list --sort expires")
+    titles += [fact.title for fact in facts]
+    return _compose(
+        MessageKind.DIGEST, titles, [fact.text for fact in facts], groups, "sslctl list --sort expires"
+    )
 
 
 def _list_command(groups: Sequence[Group[Trouble]]) -> str:

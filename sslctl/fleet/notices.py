@@ -22,7 +22,7 @@ from itertools import chain
 from typing import Protocol
 
 from sslctl.fleet.fleet_trouble import FleetTrouble, Label, find_ended, find_unreached, find_unusable
-from sslctl.fleet.messages import compose_digest, compose_trouble
+from sslctl.fleet.messages import DigestFact, compose_digest, compose_trouble
 from sslctl.fleet.troubles import (
     Groups,
     Trouble,
@@ -37,17 +37,21 @@ from sslctl.notify import Message, Notifier, Route, Undelivered, UnusableRoute, 
 from sslctl.rules.notice import Notice, NoticeKey, NoticeKind
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import RenewalRule
+from sslctl.rules.singapore import format_sgt
 from sslctl.rules.snoozing import is_snoozed
 from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.domains import Domains, Query
+from sslctl.store.interface.inventory import Unmanaged, UnmanagedDomains
 from sslctl.store.interface.notices import Notices
 from sslctl.system.threads import map_in_threads
+from sslctl.text import instant
 
 Labels = frozenset[Label]
 
 _DAY = timedelta(days=1)
 _SNOOZED = "snoozed"
 _HELD: Label = ("renewal.max_per_day", "renewals are postponed")
+_UNMANAGED = "domains that nobody manages"
 # Hourly ticks are not an hour apart to the second; with a repeat of 24 hours, the tick at the same hour must notify.
 _SLACK = timedelta(minutes=10)
 
@@ -60,7 +64,7 @@ class Recipients(Enum):
     ALL = auto()
 
 
-class _Store(Domains, Notices, Protocol):
+class _Store(Domains, Notices, UnmanagedDomains, Protocol):
     """What notices are made from, and where the last ones are stored."""
 
 
@@ -84,6 +88,7 @@ class _Inbox:
     groups: Groups[Trouble] = field(default_factory=Groups)
     warnings: list[Trouble] = field(default_factory=list)
     elsewhere: set[str] = field(default_factory=set)
+    unmanaged: Unmanaged | None = None
     snoozed: set[str] = field(default_factory=set)
     fleet: list[FleetTrouble] = field(default_factory=list)
     lost: Sequence[str] = ()
@@ -118,7 +123,7 @@ def notify(
     `fleet` is trouble of the whole fleet, `lost` the domains whose certificates this tick found lost on C4. `held_renewals` is the number of due renewals that wait until tomorrow.
     """
     before = store.notices()
-    inboxes = {"": _Inbox(notifier, lost=lost, held=held_renewals)}
+    inboxes = {"": _Inbox(notifier, lost=lost, held=held_renewals, unmanaged=store.unmanaged())}
     inboxes |= {route.key: _Inbox(route.notifier) for route in routes}
     choose = _choose_inboxes(store, routes, inboxes)
     inboxes[""].fleet = [*fleet, *find_unreached(before, routes), *find_unusable(unusable_routes)]
@@ -265,26 +270,44 @@ def _is_due(before: Notice, interval: timedelta, now: datetime) -> bool:
 def _write_digest(inbox: _Inbox, before: Notice, _rules: NoticeRules, now: datetime) -> _Letter | Notice:
     """Return the digest that is due, or `before` without the warnings that have ended: they are new when they begin again."""
     current = {(each.name, each.label): each for each in inbox.warnings}
-    labels = frozenset(current) | (frozenset({_HELD}) if inbox.held else frozenset())
+    facts = _find_facts(inbox)
+    labels = frozenset(current) | frozenset(facts)
     news = labels - before.troubles
     if news and _is_due(before, _DAY, now):
         after = replace(before, at=now, troubles=labels, news=news)
-        return _Letter(inbox.notifier, _digest(current, news, inbox.held), _all(inbox.notifier), after)
+        return _Letter(inbox.notifier, _digest(current, news, facts), _all(inbox.notifier), after)
     after = replace(before, troubles=before.troubles & labels, news=before.news & labels)
     if before.missed and after.news:
-        return _Letter(inbox.notifier, _digest(current, after.news, inbox.held), before.missed, after)
+        return _Letter(inbox.notifier, _digest(current, after.news, facts), before.missed, after)
     return replace(after, missed=(), missed_since=None, why="") if before.missed else after
 
 
-def _digest(current: Mapping[Label, Trouble], news: Iterable[Label], held: int) -> Message:
-    facts = []
-    if _HELD in news:
-        facts.append(
-            f"Renewals that are due and wait until tomorrow because of renewal.max_per_day: {count_domains(held)}."
+def _find_facts(inbox: _Inbox) -> dict[Label, DigestFact]:
+    """Return the facts for the digest that are about many domains, by what makes them new."""
+    facts: dict[Label, DigestFact] = {}
+    if inbox.held:
+        text = (
+            f"Renewals that are due and wait until tomorrow because of renewal.max_per_day: {count_domains(inbox.held)}."
             " Nothing expires because of that; if it lasts, raise the limit. `sslctl forecast` shows the days to come."
         )
-    groups = Groups(current[label] for label in sorted(news) if label in current)
-    return compose_digest(groups.in_order(), facts)
+        facts[_HELD] = DigestFact("renewals are postponed", text)
+    found = inbox.unmanaged
+    if found is not None and found.new:
+        text = (
+            f"New in C4 since {format_sgt(found.since)}, and managed by nobody: {count_domains(found.new)}; in all nobody manages"
+            f" {count_domains(found.number)} of C4. `sslctl sync` shows them, `sslctl sync --add-missing` adds them."
+            f" {'The first' if found.new > len(found.first) else 'New'}: {', '.join(found.first)}."
+        )
+        facts[_UNMANAGED, instant(found.since)] = DigestFact("new domains in C4", text)
+    return facts
+
+
+def _digest(
+    current: Mapping[Label, Trouble], news: Iterable[Label], facts: Mapping[Label, DigestFact]
+) -> Message:
+    ordered = sorted(news)
+    groups = Groups(current[label] for label in ordered if label in current)
+    return compose_digest(groups.in_order(), [facts[label] for label in ordered if label in facts])
 
 
 def _all(notifier: Notifier) -> range:

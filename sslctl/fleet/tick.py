@@ -11,7 +11,8 @@ A tick goes through these steps, in this order:
 5. Run a pass over each planned domain.
 6. Look at the DNS of new domains that do not point at the CDN yet (`onboarding_looks`), and run a pass over each that does by now.
 7. Ask the CA for renewal information (ARI), unless that is off. Plan again, and run the passes that are due now.
-8. Look at what C4 has for each domain once a day, and at its DNS once a week (`looks`). Upload what C4 has lost.
+8. Look at what C4 has for each domain once a day, and at its DNS once a week (`looks`). Upload what C4 has lost. Once a day, compare
+    C4's inventory, to notice domains that nobody manages (`nightly_inventory`).
 9. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
 10. Record the milestone.
 11. Notify people of the domains in the configured statuses, of certificates that expire without a successor, of trouble of the
@@ -30,7 +31,7 @@ step, or the passes stop and the tick ends with exit code 75.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
@@ -41,13 +42,15 @@ from sslctl.errors import Exit
 from sslctl.fleet import ari_polling, notices, planning
 from sslctl.fleet.fleet_trouble import find_c4_contact, find_fleet_trouble
 from sslctl.fleet.looks import Looked, Looks
+from sslctl.fleet.nightly_inventory import InventoryNews
 from sslctl.fleet.notices import NoticeRules
 from sslctl.fleet.one_tick import only_tick
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.remarks import end_snoozes
+from sslctl.fleet.run_passes import RunPasses
 from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance import suspicions
-from sslctl.issuance.consent import NO_CONSENT, Consent
+from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.issuance.suspicions import LookedAt, SuspicionLimit, Withheld
 from sslctl.issuer import Issuer
@@ -61,6 +64,7 @@ from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.figures import StatusCounts
+from sslctl.store.interface.inventory import UnmanagedDomains
 from sslctl.store.interface.maintenance import Maintenance
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.notices import Notices
@@ -90,27 +94,11 @@ class _Store(
     StatusCounts,
     Transactions,
     Transitions,
+    UnmanagedDomains,
     Versions,
     Protocol,
 ):
     """What a tick reads and writes, apart from its passes."""
-
-
-class RunPasses(Protocol):
-    """A function that runs passes, such as `cli.run_batch.run_passes`."""
-
-    def __call__(
-        self,
-        names: Sequence[str],
-        report: Report,
-        *,
-        renew: Container[str],
-        consent: Consent = NO_CONSENT,
-    ) -> None:
-        """Run a pass over each of `names` and add each outcome to `report`.
-
-        Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +121,10 @@ class Tick:
     """One tick over the fleet in `store`; run it once.
 
     Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified, without `looks`
-    no domain is looked at that is not due. `routes` receive the messages about their domains; those of `unusable_routes` go to `notifier`. `ping` returns why it failed, empty if it succeeded; None sends no ping. `announce` returns why the webhook
-    failed, empty if it did not. `revoke_open` carries out requested revocations, and returns the domains that need a new certificate first.
+    no domain is looked at that is not due. `compare_inventory` returns what is new on C4. `routes` receive the messages about their
+    domains; those of `unusable_routes` go to `notifier`. `ping` returns why it failed, empty if it succeeded; None sends no ping.
+    `announce` returns why the webhook failed, empty if it did not. `revoke_open` carries out requested revocations, and returns the
+    domains that need a new certificate first.
     """
 
     def __init__(
@@ -148,6 +138,7 @@ class Tick:
         routes: Sequence[Route] = (),
         unusable_routes: Sequence[UnusableRoute] = (),
         revoke_open: Callable[[], Sequence[str]] = tuple,
+        compare_inventory: Callable[[], InventoryNews] = InventoryNews,
         announce: Callable[[], str],
         ping: Callable[[], str] | None,
         clock: Callable[[], datetime],
@@ -162,6 +153,7 @@ class Tick:
         self._unusable_routes = unusable_routes
         self._run_passes = run_passes
         self._revoke_open = revoke_open
+        self._compare_inventory = compare_inventory
         self._announce = announce
         self._ping = ping
         self._clock = clock
@@ -188,6 +180,7 @@ class Tick:
             self._look_at_new()
             alerts = self._poll_renewal_info()
             looked = self._look(started_at)
+            inventory = self._compare_inventory()
             self._require_claim()
             self._conclude_suspicions(started_at, looked)
             customers = None if self._looks is None else self._looks.conclude_customers(self._report.ended)
@@ -227,6 +220,7 @@ class Tick:
             is_blind=looked.is_blind,
             maintenance=self._store.maintenance_pause(now),
             withheld_customers=customers,
+            inventory=inventory,
         )
 
     def _require_claim(self) -> None:

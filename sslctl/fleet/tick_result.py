@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sslctl.fleet.nightly_inventory import InventoryNews
 from sslctl.issuance.customers import WithheldCustomers
 from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.limits import Pause
@@ -24,7 +25,7 @@ class TickResult:
     succeeded, None if none was sent. `webhook_error` is why messages of the webhook were not accepted, empty if none failed. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
     new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
     `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
-    uploads in force. `withheld_customers` are the customers that C4 changed for too many domains.
+    uploads in force. `withheld_customers` are the customers that C4 changed for too many domains. `inventory` is what was learned from C4's inventory.
     """
 
     at: datetime
@@ -47,6 +48,7 @@ class TickResult:
     is_blind: bool
     maintenance: MaintenancePause | None
     withheld_customers: WithheldCustomers | None
+    inventory: InventoryNews
 
     @property
     def pinged(self) -> bool | None:

@@ -367,6 +367,7 @@ class Milestone(StrEnum):
     PAUSE_LIFTED = "pause lifted"
     CHECKED = "checked for damage"
     DAMAGE_SEARCH = "damage search"
+    INVENTORY = "inventory compared"
 
 
 class Life(StrEnum):

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from sslctl.cli.output import warnings
 from sslctl.cli.output.outcomes import print_error, print_unrecorded
+from sslctl.cli.output.phrases import domain_or_domains
 from sslctl.cli.output.stdout import write_line, write_lines
 from sslctl.cli.output.summary import count
 from sslctl.cli.output.unwell import find_trouble, write_unwell
 from sslctl.cli.output.width import paragraph
 from sslctl.errors import StateBusy
 from sslctl.fleet.hidden import is_hidden
+from sslctl.fleet.nightly_inventory import InventoryNews
 from sslctl.fleet.tick_result import TickResult
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert, RenewalRule
@@ -175,6 +177,7 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
             for code, number in result.warned.items()
         )
         yield _Line(text, tuple(facts))
+    yield from _inventory_lines(result.inventory)
     for alert in result.alerts:
         subject = f"replacement for {alert.explanation_url or 'no reason given'}"
         yield _Line(_describe_alert(alert), (Fact(Kind.EVENT, subject, _magnitude(alert.domains)),))
@@ -191,6 +194,25 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
     if result.ping_error:
         text = f"The ping of notify.ping_url failed: it {result.ping_error}"
         yield _Line(text, (Fact(Kind.FLEET, _PING),))
+
+
+def _inventory_lines(inventory: InventoryNews) -> Iterator[_Line]:
+    if inventory.trouble:
+        text = f"C4's list of domains is not compared, and is tried again within an hour: {inventory.trouble}"
+        yield _Line(text, (Fact(Kind.FLEET, "the failed comparison with C4's list"),))
+    if inventory.new:
+        more = (
+            f" and {inventory.new - len(inventory.first):,} more"
+            if inventory.new > len(inventory.first)
+            else ""
+        )
+        text = (
+            f"C4 has {inventory.new:,} new {domain_or_domains(inventory.new)} that nobody manages: {', '.join(inventory.first)}{more};"
+            f" {inventory.unmanaged:,} in all. `sslctl sync` shows them"
+        )
+        yield _Line(
+            text, (Fact(Kind.EVENT, "new domains in C4 that nobody manages", _magnitude(inventory.new)),)
+        )
 
 
 def _withheld_lines(result: TickResult) -> Iterator[_Line]:

@@ -14,7 +14,7 @@ from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.figures import Figures, StatusCounts
 from sslctl.store.interface.history import History
-from sslctl.store.interface.inventory import Inventory
+from sslctl.store.interface.inventory import Inventory, UnmanagedDomains
 from sslctl.store.interface.keys import Keys
 from sslctl.store.interface.maintenance import Maintenance
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
@@ -44,6 +44,7 @@ class Store(
     Figures,
     StatusCounts,
     Inventory,
+    UnmanagedDomains,
     Metrics,
     Transactions,
     Transitions,

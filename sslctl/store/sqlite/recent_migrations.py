@@ -67,3 +67,16 @@ CREATE TABLE compromised_key (
   at  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+
+# The domains that C4 has and nobody manages, as of the last comparison with its inventory, when each was first seen, and
+# whether that comparison missed it.
+UNMANAGED = """
+CREATE TABLE unmanaged_domain (
+  id            INTEGER PRIMARY KEY,
+  name          TEXT NOT NULL UNIQUE,
+  first_seen_at TEXT NOT NULL,
+  is_missed     INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE INDEX unmanaged_domain_by_time ON unmanaged_domain (first_seen_at, name);
+"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sslctl.rules.model import Domain, Installed, Source, State
 from sslctl.rules.reasons import Code
 from sslctl.store.interface import Store
-from sslctl.store.interface.inventory import ManagedDomain
+from sslctl.store.interface.inventory import ManagedDomain, Unmanaged
 from tests.support.fakes import Clock
 from tests.support.store_cases import NAME, bundle, finding, held, issue, leaf
 
@@ -52,3 +52,39 @@ def test_managed_domains_come_in_parts_by_number(store: Store, domain: Domain) -
     assert first == [ManagedDomain(NAME, number, is_unknown=True)]
     assert [each.name for each in store.managed_domains(number, 10)] == [OTHER, "c.example.com"]
     assert not store.managed_domains(number, 1)[0].is_unknown
+
+
+def test_unmanaged_domains_are_counted_and_the_newest_named(store: Store, clock: Clock) -> None:
+    assert store.unmanaged() is None
+    store.record_unmanaged(["old.example.com"], clock())
+    clock.move(days=1)
+    store.record_unmanaged([f"n{number}.example.com" for number in range(7)], clock())
+    store.record_unmanaged(["old.example.com"], clock())
+    found = store.unmanaged()
+    assert found == Unmanaged(8, clock(), 7, tuple(f"n{number}.example.com" for number in range(5)))
+
+
+def test_domain_that_is_managed_by_now_is_not_new(store: Store, clock: Clock) -> None:
+    store.record_unmanaged([NAME, OTHER], clock())
+    store.add_domains([NAME])
+    assert store.unmanaged() == Unmanaged(2, clock(), 1, (OTHER,))
+
+
+def test_missed_domain_is_neither_counted_nor_new_until_it_is_seen_again(store: Store, clock: Clock) -> None:
+    store.record_unmanaged([NAME, OTHER], clock())
+    number = store.unmanaged_named([NAME, "never.example.com"])[NAME]
+    store.set_unmanaged_missed([number], is_missed=True)
+    assert dict(store.unmanaged_numbers(0, 10))[number]
+    assert store.unmanaged() == Unmanaged(1, clock(), 1, (OTHER,))
+    store.set_unmanaged_missed([number], is_missed=False)
+    found = store.unmanaged()
+    assert found is not None
+    assert found.number == 2
+
+
+def test_forgotten_domain_is_not_recorded_any_more(store: Store, clock: Clock) -> None:
+    store.record_unmanaged([NAME, OTHER], clock())
+    numbers = store.unmanaged_named([NAME, OTHER])
+    store.forget_unmanaged([numbers[NAME]])
+    assert store.unmanaged_numbers(0, 10) == [(numbers[OTHER], False)]
+    assert store.unmanaged_numbers(numbers[OTHER], 10) == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import pytest
 
 from sslctl.control_plane import Installed, NoInventory, Record, State, Unanswered, Unauthorized
@@ -14,30 +12,12 @@ from sslctl.issuance.suspicions import SuspicionLimit
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code
 from sslctl.store.sqlite.store import SqliteStore
-from tests.support.fake_c4 import FakeC4
 from tests.support.fakes import Clock
+from tests.support.listing_c4 import ListingC4
 from tests.support.store_cases import bundle, finding, leaf
 
 FLEET = [f"d{number:02}.example.com" for number in range(20)]
 LIMIT = SuspicionLimit()
-
-
-class ListingC4(FakeC4):
-    """A C4 whose list lacks the domains in `lacking`, and ends with `error` after `ends_after` domains."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
-        self.lacking: Sequence[str] = ()
-        self.ends_after: int | None = None
-        self.error: Exception = Unanswered("answered 500")
-
-    def inventory(self) -> Iterator[Record]:
-        """See `ControlPlane.inventory`."""
-        for number, record in enumerate(super().inventory()):
-            if number == self.ends_after:
-                raise self.error
-            if record.name not in self.lacking:
-                yield record
 
 
 @pytest.fixture
@@ -189,3 +169,8 @@ def test_blocks_do_not_change_the_result(
     monkeypatch.setattr(inventory, "_BLOCK", 3)
     monkeypatch.setattr(inventory, "_LOOKED_UP_TOGETHER", 2)
     assert compare(store, c4, LIMIT) == whole
+
+
+def test_comparison_ends_when_it_takes_too_long(store: SqliteStore, c4: ListingC4) -> None:
+    with pytest.raises(TryLater, match="list of domains took too long"):
+        compare(store, c4, LIMIT, is_over=lambda: True)

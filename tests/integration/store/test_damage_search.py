@@ -40,6 +40,7 @@ def path(cdn: Cdn) -> Path:
             "UPDATE acme_order SET closed_at = NULL, sealed_key = x'00', is_renewal = 0 WHERE id = 2"
         )
         connection.execute("INSERT INTO announced_status (domain_id, seen_at, changes) VALUES (2, 'a', 1)")
+        connection.execute("INSERT INTO unmanaged_domain (name, first_seen_at) VALUES ('a.example', 'a')")
         connection.execute("INSERT INTO lease VALUES ('x', 'y', 'z')")
         connection.execute("INSERT INTO ca_pause VALUES ('a', 'b', 'c', 'd', 'e')")
     return found
@@ -211,4 +212,6 @@ CHANGES = {
     "domain_by_suspicion": "suspicion_code = 'NO_CNAME'",
     "domain_by_snooze": "snooze = '{}'",
     "announced_status_owed": "seen_at = 'b'",
+    "sqlite_autoindex_unmanaged_domain_1": "name = name || 'x'",
+    "unmanaged_domain_by_time": "first_seen_at = 'b'",
 }

@@ -109,6 +109,15 @@ _TICK: Fields = {
     "withheld": array_of(
         "withheld", "the bad answers about served domains that were too many to be believed"
     ),
+    "inventory": shape(
+        "what is new in C4's list of domains, which is compared once a day; zero and empty if it was not compared in this tick",
+        {
+            "unmanaged": number("the number of domains in C4 that nobody manages"),
+            "new": number("how many of them are new"),
+            "first": array(string("a name"), "the first of the new ones by name, five at most"),
+            "trouble": or_null(string("why the last comparison failed; `null` if it did not")),
+        },
+    ),
     "customers_withheld": number(
         "the number of domains for which C4 names another customer than before, if they were too many to be believed; otherwise 0"
     ),
