@@ -93,7 +93,7 @@ def command(
     compared = inventory.compare(app.store, app.control_plane, app.suspicion_limit, accept=accept)
     if not add_missing:
         differences.write(compared, app.clock(), as_json=as_json)
-        return Exit.OK
+        return Exit.TRY_LATER if compared.trouble else Exit.OK
     missing = sorted(compared.groups[Group.UNMANAGED].first)[:limit]
     if dry_run:
         return _write_plan(app, missing, as_json=as_json)

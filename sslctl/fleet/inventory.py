@@ -142,15 +142,16 @@ def compare(
     *,
     accept: Accept = accept_all,
     is_over: Callable[[], bool] = lambda: False,
-    asks: bool = True,
+    in_full: bool = True,
 ) -> Comparison:
     """Return what differs between C4's list of domains and the state; change nothing.
 
-    Domains that were never added are only counted unless `accept` returns them. `limit` is of how many managed domains the list may lack;
-    with `asks`, C4 is asked about each of these. Raise `NoList` if C4 has no list, `ConfigError` if it refuses the token, `TryLater`
-    if the list ended early, is empty, or lacks too many managed domains, or if `is_over` before its end.
+    Domains that were never added are only counted unless `accept` returns them. `limit` is of how many managed domains the list
+    may lack. Without `in_full`, C4 is asked about none of these, and certificates are not compared. Raise `NoList` if C4 has no list,
+    `ConfigError` if it refuses the token, `TryLater` if the list ended early, is empty, or lacks too many managed domains or all of
+    several, or if `is_over` before its end.
     """
-    return _Comparing(store, control_plane, limit, accept, is_over).run(asks=asks)
+    return _Comparing(store, control_plane, limit, accept, is_over, in_full=in_full).run()
 
 
 class _Comparing:
@@ -161,17 +162,20 @@ class _Comparing:
         limit: SuspicionLimit,
         accept: Accept,
         is_over: Callable[[], bool],
+        *,
+        in_full: bool,
     ) -> None:
         self._store = store
         self._c4 = control_plane
         self._limit = limit
         self._accept = accept
         self._is_over = is_over
+        self._in_full = in_full
         self._result = Comparison()
         self._listed = Marks()
         self._unknown: list[Difference] = []
 
-    def run(self, *, asks: bool) -> Comparison:
+    def run(self) -> Comparison:
         for block in self._blocks():
             self._compare_block(block)
         self._look_up_fingerprints()
@@ -180,7 +184,9 @@ class _Comparing:
                 f"C4's list of domains is empty, so {_NOTHING_COMPARED}",
                 hint="ask the C4 team if that is true; `sslctl doctor` tests C4",
             )
-        self._find_dropped(asks=asks)
+        lacking = self._find_lacking()
+        if self._in_full:
+            self._ask_about(lacking)
         return self._result
 
     def _blocks(self) -> Iterator[list[Record]]:
@@ -219,7 +225,7 @@ class _Comparing:
             else:
                 self._listed.add(domain.number)
                 result.managed_listed += 1
-            installed = difference.installed
+            installed = record.certificate if self._in_full else None
             if installed is not None and (domain is None or installed.fingerprint not in domain.fingerprints):
                 self._unknown.append(difference)
         if len(self._unknown) >= _LOOKED_UP_TOGETHER:
@@ -241,8 +247,8 @@ class _Comparing:
             if each.installed is not None and each.installed.fingerprint not in known:
                 self._result.groups[Group.UNKNOWN_CERTIFICATE].add(each)
 
-    def _find_dropped(self, *, asks: bool) -> None:
-        """With `asks`, ask C4 about each managed domain that its list lacks. Raise `TryLater` if they are too many to be believed."""
+    def _find_lacking(self) -> list[str]:
+        """Return the managed domains that the list lacks. Raise `TryLater` if they are too many to be believed."""
         result, lacking, most = self._result, list[str](), self._limit.of(self._store.count_managed())
         number = after = 0
         while domains := self._store.managed_domains(after, _BLOCK):
@@ -257,14 +263,14 @@ class _Comparing:
                 number += 1
                 if number <= most:
                     lacking.append(domain.name)
-        if number > most:
+        is_all = number > 1 and not result.managed_listed
+        if number > most or is_all:
             raise TryLater(
                 f"C4's list of {result.listed:,} domains lacks {number:,} of {result.managed:,} managed ones, which is too many to be"
                 f" believed, so {_NOTHING_COMPARED}",
                 hint="ask the C4 team; `sslctl recheck DOMAIN` asks C4 about one domain",
             )
-        if asks:
-            self._ask_about(lacking)
+        return lacking
 
     def _ask_about(self, lacking: list[str]) -> None:
         reader = RecordReader(self._c4)

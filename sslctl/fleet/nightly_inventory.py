@@ -1,7 +1,7 @@
 """Once a day in a tick: compare C4's inventory with the state, and record the domains that nobody manages.
 
-What C4 has for managed domains is looked at by `looks`. Here only new domains are noticed: those that C4 lists, that were never added, and
-that it did not list at the two comparisons before. They are recorded once the whole list was read and is believed.
+What C4 has for managed domains is looked at by `looks`. Here only new domains are noticed: those that C4 lists, that were never
+added, and that it did not list at the two comparisons before. They are recorded once the whole list was read and is believed.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _compare(
         known += len(recorded)
         return names - recorded.keys()
 
-    compared = compare(store, control_plane, limit, accept=accept, is_over=is_over, asks=False)
+    compared = compare(store, control_plane, limit, accept=accept, is_over=is_over, in_full=False)
     _settle_others(store, still_there)
     found = compared.groups[Group.UNMANAGED]
     names = sorted(each.name for each in found.first)

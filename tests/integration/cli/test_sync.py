@@ -171,6 +171,15 @@ def test_list_that_c4_does_not_give_ends_with_75_and_adds_nothing(managed: Cdn) 
     assert "C4 did not give all of its list of domains, so nothing was compared" in result.stderr
 
 
+def test_sync_ends_with_75_if_c4_does_not_answer_about_what_its_list_lacks(managed: Cdn) -> None:
+    managed.sslctl("add", "gone.example.com", "--no-wait")
+    managed.c4.set_faults(Fault(kind=Operation.LOOKUP, status=500), Fault(kind=Operation.HEALTH, status=500))
+    result = managed.sslctl("sync")
+    assert result.exit_code == 75
+    assert "C4 was not asked about each domain that its list lacks: answered 500" in result.stdout
+    assert "C4 did not confirm that it does not know it: gone.example.com" in result.stdout
+
+
 def test_empty_list_ends_with_75(managed: Cdn) -> None:
     managed.c4.set_faults(Fault(kind=Operation.INVENTORY, body='{"domains": [], "next": null}', status=200))
     result = managed.sslctl("sync", "--json")

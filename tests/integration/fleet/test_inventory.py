@@ -97,6 +97,22 @@ def test_list_that_lacks_many_managed_domains_is_not_believed(
         compare(store, c4, LIMIT)
 
 
+@pytest.mark.parametrize(("managed", "is_believed"), [(1, True), (2, False), (3, False)])
+def test_list_without_any_of_several_managed_domains_is_not_believed(
+    store: SqliteStore, c4: ListingC4, managed: int, *, is_believed: bool
+) -> None:
+    c4.create("new.example.com", "target.cdn.test")
+    for name in FLEET:
+        c4.delete(name)
+    for name in FLEET[managed:]:
+        store.delete_domain(store.domain(name))
+    if is_believed:
+        assert names(compare(store, c4, LIMIT), Group.DROPPED) == FLEET[:managed]
+        return
+    with pytest.raises(TryLater, match=f"lacks {managed} of {managed} managed ones"):
+        compare(store, c4, LIMIT)
+
+
 def test_domains_in_discard_do_not_make_the_list_unbelievable(store: SqliteStore, c4: ListingC4) -> None:
     for name in FLEET[:10]:
         store.record_finding(store.domain(name), finding(Code.C4_UNKNOWN_DOMAIN))

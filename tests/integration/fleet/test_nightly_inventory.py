@@ -99,6 +99,14 @@ def test_list_that_ends_early_records_nothing(
     assert store.unmanaged() is None
 
 
+def test_comparison_that_takes_five_minutes_ends(store: SqliteStore, c4: ListingC4, clock: Clock) -> None:
+    create(c4, *NEW)
+    times = iter((0.0, 301.0))
+    news = compare_daily(store, c4, SuspicionLimit(), clock, times.__next__)
+    assert news.trouble.startswith("C4's list of domains took too long, so nothing was compared")
+    assert store.unmanaged() is None
+
+
 def test_c4_without_a_list_is_no_trouble_and_is_asked_again_the_next_day(
     compare: Compare, c4: ListingC4, clock: Clock
 ) -> None:
