@@ -481,6 +481,7 @@ def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: 
         connection.execute("DROP TABLE counter")
         connection.execute("DROP TABLE announced_status")
         connection.execute("DROP TABLE webhook")
+        connection.execute("DROP TABLE unmanaged_domain")
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute(
             "UPDATE sqlite_schema SET sql = replace(sql, 'domain_id INTEGER REF', 'domain_id INTEGER NOT NULL REF')"
