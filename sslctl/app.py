@@ -357,8 +357,8 @@ class App:
 
         Raise `ConfigError` if C4, the CDN or the notifier is not usable, before any domain is touched.
         """
-        from sslctl.fleet.revocation import carry_out_open  # noqa: PLC0415
         from sslctl.fleet.nightly_inventory import compare_daily  # noqa: PLC0415
+        from sslctl.fleet.revocation import carry_out_open  # noqa: PLC0415
         from sslctl.fleet.tick import Tick, TickSettings  # noqa: PLC0415
         from sslctl.fleet.transitions import announce  # noqa: PLC0415
         from sslctl.notify.ping import ping  # noqa: PLC0415

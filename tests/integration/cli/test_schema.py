@@ -153,6 +153,7 @@ def test_real_outputs_have_the_described_shapes(
         "list",
         "resume",
         "keys rotate",
+        "set shop.example.com --key-type p384",
         "add shop.example.com --new",
         "keys prune --older-than 0",
         f"backup {tmp_path}/backup",
@@ -163,6 +164,7 @@ def test_real_outputs_have_the_described_shapes(
     recorder.run(f"download --from-file - -o {tmp_path}/list", stdin="shop.example.com\n")
     cdn.point("shop.example.com", "elsewhere.test")
     recorder.run("recheck shop.example.com")
+    recorder.run("revoke shop.example.com --reason superseded --yes")
     recorder.run("delete shop.example.com --yes")
     _run_claims_and_pauses(cdn, recorder)
     for file in (cdn.folder / "state").glob("sslctl.db*"):
@@ -213,7 +215,7 @@ def test_schema_without_a_command_lists_those_that_have_one(cdn: Cdn) -> None:
     ("words", "hint"),
     [
         (["audit"], "did you mean audit list or audit verify?"),
-        (["lst"], "did you mean list?"),
+        (["lst"], "did you mean list"),
         (["completion"], "`sslctl schema` lists those that have one"),
         ([""], "`sslctl schema` lists those that have one"),
         (["view", "shop.example.com"], "`sslctl schema` lists those that have one"),

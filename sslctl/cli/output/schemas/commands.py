@@ -178,7 +178,6 @@ COMMANDS: dict[str, Output] = {
         ),
     ),
     "adopt": _output("The domains whose certificate was kept.", _CHANGED),
-    "set": _output("The domains whose certificates were chosen.", _CHANGED),
     "assign": _output("The domains and who takes care of them.", _CHANGED),
     "audit list": _output(
         "The history.", {"events": array_of("listed_event", "the events, the oldest first")}
@@ -337,6 +336,7 @@ COMMANDS: dict[str, Output] = {
         "The commands that have a schema; with COMMAND the output is the schema itself.",
         {"commands": array_of("schema", "the commands, by name")},
     ),
+    "set": _output("The domains whose certificates were chosen.", _CHANGED),
     "snooze": _output("The domains that are left out of the messages to people.", _CHANGED),
     "sync": _output(
         "How C4's list of domains and the state differ.",
