@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sslctl.fleet.tick import Tick
     from sslctl.issuance.customers import NamedCustomers
     from sslctl.issuance.delivery import ReplacementRules
+    from sslctl.issuance.edge_proof import EdgeProof
     from sslctl.issuance.pipeline import Pipeline
     from sslctl.issuance.slots import Slots
     from sslctl.issuance.suspicions import Conclusion, SuspicionLimit
@@ -276,6 +277,23 @@ class App:
             slots=slots or Slots(config.acme.workers),
             customers=self.named_customers,
             on_step=on_step,
+            edge_proof=self.edge_proof,
+        )
+
+    @cached_property
+    def edge_proof(self) -> EdgeProof:
+        """The proof at the configured edges; it knows for this process which of them do not answer."""
+        from sslctl.edge.asking import AskedEdges  # noqa: PLC0415
+        from sslctl.issuance.edge_proof import EdgeProof  # noqa: PLC0415
+
+        section = self.config.verify
+        return EdgeProof(
+            self.store,
+            AskedEdges(section.edges, section.timeout_seconds, monotonic=time.monotonic),
+            clock=self.clock,
+            sleep=time.sleep,
+            activation_seconds=self.config.c4.activation_seconds,
+            lag=timedelta(seconds=section.lag_seconds),
         )
 
     @cached_property
@@ -401,6 +419,7 @@ class App:
         )
 
     def _looks(self) -> Looks:
+        from sslctl.fleet.edge_looks import look_at_edges  # noqa: PLC0415
         from sslctl.fleet.looks import Looks  # noqa: PLC0415
         from sslctl.issuance.observation import Observation  # noqa: PLC0415
 
@@ -421,6 +440,13 @@ class App:
             limit=self.suspicion_limit,
             http_expected=self.config.acme.mode == "webroot",
             customers=self.named_customers,
+            look_at_edges=partial(
+                look_at_edges,
+                self.store,
+                self.edge_proof,
+                daily_sample=self.config.verify.daily_sample,
+                monotonic=self.monotonic,
+            ),
         )
 
     def require_outside(self) -> None:

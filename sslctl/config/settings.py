@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from sslctl.config import acme, folder, web
+from sslctl.config import acme, folder, verify, web
 from sslctl.config import values as read
 from sslctl.config.acme import AcmeSection
 from sslctl.config.file import ConfigFile, open_file
@@ -181,6 +181,7 @@ class Config:
     renewal: RenewalSection = field(default_factory=RenewalSection)
     notify: NotifySection = field(default_factory=NotifySection)
     safety: SafetySection = field(default_factory=SafetySection)
+    verify: verify.VerifySection = field(default_factory=verify.VerifySection)
     web: web.WebSection = field(default_factory=web.WebSection)
     path: Path | None = None
 
@@ -237,6 +238,7 @@ _READ: dict[str, Callable[[object], object]] = {
     "safety.max_suspicions": read.integer(0, 10_000_000),
     "safety.max_suspicions_percent": read.percent,
     "safety.trusted_roots": read.optional_path,
+    **{f"verify.{key}": reader for key, reader in verify.READ.items()},
     **{f"web.{key}": reader for key, reader in web.READ.items()},
 }
 """The reader of each key. A new key needs a field with its default above, and a line here."""

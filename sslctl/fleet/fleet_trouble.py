@@ -10,9 +10,12 @@ from typing import Protocol
 from sslctl.fleet.looks import Looked
 from sslctl.issuance.suspicions import Withheld
 from sslctl.notify import Route, UnusableRoute
+from sslctl.rules.edges import LateEdge
 from sslctl.rules.limits import LimitKind
 from sslctl.rules.model import Domain
 from sslctl.rules.notice import (
+    EDGE_LATE,
+    EDGE_SILENT,
     FLEET_LABELS,
     UNDELIVERED,
     UNUSABLE,
@@ -29,6 +32,7 @@ from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.versions import is_expired
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.domains import Domains, Query, Sort
+from sslctl.store.interface.edges import Edges
 from sslctl.store.interface.transitions import Transitions
 from sslctl.text import without_markup
 
@@ -50,7 +54,7 @@ _MOST_COUNTED = 1000
 _SAMPLE = 100
 
 
-class _Store(Budget, Domains, Transitions, Protocol):
+class _Store(Budget, Domains, Edges, Transitions, Protocol):
     """What trouble of the whole fleet is found in."""
 
 
@@ -123,6 +127,7 @@ def find_fleet_trouble(
         _webhook_trouble(store, now),
     )
     found += filter(None, parties)
+    found += _edge_troubles(store, now)
     return found
 
 
@@ -191,6 +196,35 @@ def _webhook_trouble(store: Transitions, now: datetime) -> FleetTrouble | None:
         f" Domains whose last change it does not know: {trouble.owed}. sslctl tries again by itself; each domain gets one message"
         " with its present status then. `sslctl notify` tests it.",
     )
+
+
+def _edge_troubles(store: Edges, now: datetime) -> Iterator[FleetTrouble]:
+    for silent in store.silent_edges():
+        yield FleetTrouble(
+            (silent.edge, EDGE_SILENT),
+            f"edge {silent.edge} does not answer",
+            f"It has not answered since {format_sgt(silent.since)}: {without_markup(silent.why)}. What it serves is not known, and no"
+            " domain waits for it. Repair it, or remove it from verify.edges.",
+        )
+    for late in store.late_edges(now):
+        number = "1 domain" if late.domains == 1 else f"{late.domains:,} domains"
+        yield FleetTrouble(
+            (late.edge, EDGE_LATE),
+            f"edge {late.edge} serves other certificates than C4 has for {number}",
+            f"For {number} this edge does not serve the certificate that C4 has, since {format_sgt(late.since)}: {_describe_late(late)}."
+            " Find out how it gets its certificates. sslctl uploads nothing again because of it, and checks by itself when it is over."
+            f" For example: {', '.join(late.examples)}.",
+        )
+
+
+def _describe_late(late: LateEdge) -> str:
+    """Return in words what the edge serves instead."""
+    numbers = {
+        "an older one of sslctl's": late.domains - late.foreign - late.bare,
+        "one that sslctl did not install": late.foreign,
+        "none": late.bare,
+    }
+    return ", ".join(f"{what} for {number:,}" for what, number in numbers.items() if number)
 
 
 def _is_stopped_by_ca(domain: Domain, now: datetime, rule: RenewalRule) -> bool:

@@ -92,7 +92,10 @@ class Looked:
 
 
 class Looks:
-    """The looks of a tick. `reconcile` records what C4 has for a domain (`Observation.reconcile`)."""
+    """The looks of a tick. `reconcile` records what C4 has for a domain (`Observation.reconcile`).
+
+    `look_at_edges` is called with the time since the last tick.
+    """
 
     def __init__(
         self,
@@ -106,6 +109,7 @@ class Looks:
         limit: SuspicionLimit,
         http_expected: bool,
         customers: NamedCustomers,
+        look_at_edges: Callable[[timedelta], None] = lambda _since: None,
     ) -> None:
         self._store = store
         self._c4 = control_plane
@@ -116,6 +120,7 @@ class Looks:
         self._limit = limit
         self._http_expected = http_expected
         self._customers = customers
+        self._look_at_edges = look_at_edges
         self._reader = RecordReader(control_plane)
         self._looked = Looked()
 
@@ -133,6 +138,7 @@ class Looks:
         elif self._reader.is_refused or self._store.least_observed(now - _BLIND_AFTER, 1):
             self._looked.is_blind = True
         self._looked.is_refused = self._reader.is_refused
+        self._look_at_edges(since)
         return self._looked
 
     def look_at_new(self) -> list[str]:

@@ -22,13 +22,13 @@ from sslctl.control_plane import (
     State,
     TextCertificatePresent,
     Unanswered,
-    Unauthorized,
     UnknownDomain,
 )
-from sslctl.errors import PairRefused
 from sslctl.issuance.changes_on_c4 import OutcomeUnknown, remove, upload
 from sslctl.issuance.claims import require_claim
 from sslctl.issuance.compromised_keys import has_compromised_key
+from sslctl.issuance.delivery_errors import refused, refused_pair
+from sslctl.issuance.edge_proof import EdgeProof
 from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation, find_version, is_one_of, retry_after
 from sslctl.issuance.pass_ended import PassEnded
@@ -72,7 +72,7 @@ class _Store(Claims, Domains, History, MaintenancePauses, Revocations, Transacti
 
 
 class Delivery:
-    """The steps of a pass at C4. Every method may raise `PassEnded`."""
+    """The steps of a pass at C4, and at the edges if there is an `edge_proof`. Every method may raise `PassEnded`."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class Delivery:
         activation_seconds: float,
         on_step: Callable[[Domain, str], None],
         rules: ReplacementRules,
+        edge_proof: EdgeProof | None = None,
     ) -> None:
         self._store = store
         self._c4 = control_plane
@@ -94,6 +95,7 @@ class Delivery:
         self._activation_seconds = activation_seconds
         self._on_step = on_step
         self._rules = rules
+        self._edge_proof = edge_proof
 
     def deliver(
         self, domain: Domain, certificate: Certificate, record: Record, *, force: bool = False
@@ -134,7 +136,7 @@ class Delivery:
             if certificate.source is Source.TEXT:
                 is_new = certificate.verified_at is None
                 if is_new and self._store.withdraw_pair(domain, certificate, loss) is not None:
-                    raise _refused_pair(domain.name, certificate, loss)
+                    raise refused_pair(domain.name, certificate, loss)
                 # There is nothing to return to: the pair is installed when it is not worse any more.
                 raise PassEnded(Code.PAIR_WORSE, loss, better, step=Step.UPLOAD)
             # The next pass orders a new one.
@@ -205,7 +207,7 @@ class Delivery:
             if installed is None and not isinstance(error, Unanswered):
                 # An earlier pass may have been killed after it removed the text certificate.
                 state = self._restore(domain, self._last_served_text(domain))
-            raise _refused(error, state) from error
+            raise refused(error, state) from error
         return domain
 
     def _insist(self, domain: Domain, certificate: Certificate, bundle: Bundle) -> ControlPlaneError | None:
@@ -274,7 +276,7 @@ class Delivery:
         try:
             installed = self._c4.domain(domain.name).certificate
         except ControlPlaneError as error:
-            raise _refused(error, "; the text certificate is still installed") from error
+            raise refused(error, "; the text certificate is still installed") from error
         domain = self._observation.reconcile(domain, installed)
         self._observation.require_replaceable(domain, renew=True)
         is_seen = installed is not None and seen is not None and installed.fingerprint == seen.fingerprint
@@ -295,7 +297,7 @@ class Delivery:
         except ControlPlaneError as error:
             if text is not None:
                 self._store.mark_serving(domain, text, wanted=certificate)
-            raise _refused(error, "; the text certificate is still installed") from error
+            raise refused(error, "; the text certificate is still installed") from error
         return None
 
     def _record_removed(self, domain: Domain, text: Certificate | None) -> None:
@@ -318,13 +320,13 @@ class Delivery:
                 self._record_removed(domain, restored)
             if restored is not None:
                 self._record_restored(domain, restored)
-                return _refused(failed, "; the text certificate is installed again")
+                return refused(failed, "; the text certificate is installed again")
             if unknown is not None:
-                return _refused(unknown, "; whether the text certificate is still installed is unknown")
+                return refused(unknown, "; whether the text certificate is still installed is unknown")
             self._observation.record_not_serving(domain, None, "C4 has no certificate")
             self._store.record_event(domain, "nothing installed", str(failed))
         if isinstance(failed, UnknownDomain):
-            return _refused(failed, "")
+            return refused(failed, "")
         return PassEnded(Code.NOTHING_INSTALLED, str(failed), retry_after=retry_after(failed))
 
     def _begin_replacement(self, domain: Domain, installed: Installed, text: Certificate | None) -> Domain:
@@ -373,7 +375,7 @@ class Delivery:
         self._store.record_event(domain, "put back", "the text certificate is on C4 again", text.version)
 
     def _read_back(self, domain: Domain, certificate: Certificate) -> None:
-        """Wait until C4 serves exactly `certificate`: an upload is a Success only after it is verified."""
+        """Wait until C4 and the edges serve exactly `certificate`: an upload is a Success only after it is verified."""
         for poll in range(1 + round(self._activation_seconds / _POLL_SECONDS)):
             if poll:
                 self._sleep(_POLL_SECONDS)
@@ -384,7 +386,10 @@ class Delivery:
                     Code.C4_UNANSWERED, str(error), retry_after=retry_after(error), step=Step.READ_BACK
                 ) from error
             if active is not None and active.state is State.ACTIVE and is_one_of(active, certificate):
-                self._store.mark_serving(domain, certificate, wanted=certificate)
+                domain = self._store.mark_serving(domain, certificate, wanted=certificate)
+                if self._edge_proof is not None and self._edge_proof.edges:
+                    self._on_step(domain, "asking the edges")
+                    self._edge_proof.require(domain, certificate)
                 return
         _, record = self._observation.look_up(domain)
         if is_one_of(record.certificate, certificate):
@@ -393,22 +398,3 @@ class Delivery:
             )
         found = "nothing" if record.certificate is None else record.certificate.fingerprint[:16]
         raise PassEnded(Code.C4_MISMATCH, found, certificate.leaf.fingerprint[:16])
-
-
-def _refused_pair(name: str, certificate: Certificate, loss: str) -> PairRefused:
-    """Return the error of a pasted pair that was withdrawn because of `loss`."""
-    return PairRefused(
-        f"the pasted certificate (version {certificate.version}) was not installed, because it is worse than the one in service: "
-        f"{loss}. {name} stays as it was; `sslctl add {name} --cert … --key … --force` installs it all the same"
-    )
-
-
-def _refused(error: ControlPlaneError, state: str) -> PassEnded:
-    found = f"{error}{state}"
-    if isinstance(error, UnknownDomain):
-        return PassEnded(Code.C4_UNKNOWN_DOMAIN)
-    if isinstance(error, Unauthorized):
-        return PassEnded(Code.C4_UNAUTHORIZED, found)
-    if isinstance(error, Unanswered):
-        return PassEnded(Code.C4_UPLOAD_FAILED, found, retry_after=error.retry_at)
-    return PassEnded(Code.C4_REJECTED, found)

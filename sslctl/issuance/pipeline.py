@@ -11,7 +11,7 @@ A pass goes through these steps, in this order:
 6. Wait for a slot at the CA.
 7. Store key and CSR, within the CA's limits; place the order; store its URL as soon as the CA returns it.
 8. Check the issued certificate, and store it as the wanted one.
-9. Upload it to C4 unless C4 has it, read it back, and record that C4 serves it.
+9. Upload it to C4 unless C4 has it, read it back, and record that C4 serves it. Ask each edge for it.
 10. Record the finding (none for Success), and release the claim.
 
 Each step is committed before the next one starts. If the process is killed between two steps, the next pass continues
@@ -36,6 +36,7 @@ from sslctl.issuance.claims import claim_domain, release_domains, require_claim
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.customers import NamedCustomers
 from sslctl.issuance.delivery import Delivery, ReplacementRules
+from sslctl.issuance.edge_proof import EdgeProof
 from sslctl.issuance.issued_checks import check_dates, check_ordered, has_expired
 from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation
@@ -106,6 +107,7 @@ class Pipeline:
         slots: Slots,
         customers: NamedCustomers,
         on_step: Callable[[Domain, str], None],
+        edge_proof: EdgeProof | None = None,
     ) -> None:
         self._store = store
         self._observation = Observation(store, control_plane, customers, clock=clock, on_step=on_step)
@@ -118,6 +120,7 @@ class Pipeline:
             activation_seconds=policy.activation_seconds,
             on_step=on_step,
             rules=policy.replacement,
+            edge_proof=edge_proof,
         )
         self._issuer = issuer
         self._breaker = CircuitBreaker(store, clock)

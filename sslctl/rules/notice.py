@@ -11,8 +11,10 @@ WITHHELD = "not believed"
 WHOLE_FLEET = "whole fleet"
 UNDELIVERED = "not delivered"
 UNUSABLE = "not usable"
-FLEET_LABELS = (WITHHELD, WHOLE_FLEET, UNDELIVERED, UNUSABLE)
-"""What is reported of trouble that concerns the whole fleet, after the code or the route (`Notice.troubles`)."""
+EDGE_SILENT = "edge does not answer"
+EDGE_LATE = "edge serves other certificates"
+FLEET_LABELS = (WITHHELD, WHOLE_FLEET, UNDELIVERED, UNUSABLE, EDGE_SILENT, EDGE_LATE)
+"""What is reported of trouble that concerns the whole fleet, after the code, the route or the edge (`Notice.troubles`)."""
 
 
 class NoticeKind(StrEnum):

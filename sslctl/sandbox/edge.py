@@ -12,11 +12,14 @@ import sys
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
+
+import trustme
 
 from sslctl.sandbox.c4.records import Placed
 from sslctl.sandbox.c4.server import ReferenceC4
@@ -30,12 +33,21 @@ _LONGEST_ANSWER = 64 * 1024
 _FORWARD_SECONDS = 10
 
 
+class EdgeFault(StrEnum):
+    """What is wrong with an edge."""
+
+    LAG = "lag"
+    """It gets no new certificates: it serves those that it served last, and none for other domains."""
+    LIE = "lie"
+    """It serves a certificate of an unknown CA for every domain."""
+
+
 class Edge:
     """Two listeners on loopback in front of a `ReferenceC4`; use as a context manager, or `start` and `stop`.
 
     A challenge is answered from `webroot`/.well-known/acme-challenge/, or forwarded to `standalone_port` on loopback, if
     they are given. Port 0 takes a free port, which is kept from the first start on. `find_redirect` returns the URL to which port 80
-    redirects every request for a host, or an empty string.
+    redirects every request for a host, or an empty string. With a `fault` it serves other certificates than C4 has.
     """
 
     def __init__(
@@ -54,6 +66,7 @@ class Edge:
         self.http_port = http_port
         self.https_port = https_port
         self.find_redirect = find_redirect
+        self.fault: EdgeFault | None = None
         self._listeners: list[Listener] = []
         self._contexts: dict[str, tuple[Placed, ssl.SSLContext]] = {}
 
@@ -98,10 +111,14 @@ class Edge:
     ) -> int | None:
         """Use the certificate of `name` in the handshake (RFC 6066, section 3), or return the alert that refuses it."""
         domain = (name or "").lower()
-        placed = self.c4.serving(domain)
+        if self.fault is EdgeFault.LIE:
+            connection.context = _foreign(domain)
+            return None
+        known = self._contexts.get(domain)
+        last = None if known is None else known[0]
+        placed = last if self.fault is EdgeFault.LAG else self.c4.serving(domain)
         if placed is None:
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
-        known = self._contexts.get(domain)
         if known is None or known[0] != placed:
             try:
                 known = self._contexts[domain] = (placed, _load(placed, self.c4.folder))
@@ -110,6 +127,13 @@ class Edge:
                 return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = known[1]
         return None
+
+
+def _foreign(domain: str) -> ssl.SSLContext:
+    """Return a context with a certificate for `domain` that C4 never had."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert(domain or "localhost").configure_cert(context)
+    return context
 
 
 def _load(placed: Placed, folder: Path) -> ssl.SSLContext:

@@ -12,6 +12,7 @@ from typing import Protocol
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
+from sslctl.store.interface.edges import Edges
 from sslctl.store.interface.figures import Figures, StatusCounts
 from sslctl.store.interface.history import History
 from sslctl.store.interface.inventory import Inventory, UnmanagedDomains
@@ -48,6 +49,7 @@ class Store(
     Metrics,
     Transactions,
     Transitions,
+    Edges,
     Protocol,
 ):
     """The whole store: what an implementation provides, and what the composition root hands out.

@@ -12,6 +12,7 @@ from sslctl.rules.limits import Limits
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.connection import Connection
+from sslctl.store.sql.edges import SqlEdges
 from sslctl.store.sql.figures import SqlFigures
 from sslctl.store.sql.inventory import SqlInventory
 from sslctl.store.sql.keys import SqlKeys
@@ -35,6 +36,7 @@ class SqlStore(
     SqlInventory,
     SqlMetrics,
     SqlTransitions,
+    SqlEdges,
 ):
     """Everything of `Store` that is common to SQL databases; see `SqliteStore` for the arguments."""
 

@@ -80,3 +80,30 @@ CREATE TABLE unmanaged_domain (
 
 CREATE INDEX unmanaged_domain_by_time ON unmanaged_domain (first_seen_at, name);
 """
+
+# Which edges serve another certificate for a domain than C4 has (`fingerprint` is empty for none, `version` that of one of ours), which
+# edges do not answer, and up to which domain the nightly sample of edges has come.
+EDGES = """
+CREATE TABLE edge_drift (
+  domain_id   INTEGER NOT NULL REFERENCES domain (id),
+  edge        TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  version     INTEGER,
+  since       TEXT NOT NULL,
+  late_at     TEXT NOT NULL,
+  PRIMARY KEY (domain_id, edge)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX edge_drift_by_edge ON edge_drift (edge, late_at);
+
+CREATE TABLE silent_edge (
+  edge  TEXT PRIMARY KEY,
+  since TEXT NOT NULL,
+  why   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE edge_sample (
+  only_row  INTEGER PRIMARY KEY CHECK (only_row = 1),
+  domain_id INTEGER NOT NULL
+) STRICT;
+"""

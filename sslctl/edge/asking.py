@@ -1,0 +1,121 @@
+"""Ask the configured edges which certificate each of them serves for a name.
+
+An edge that does not answer costs little: after three failures in a row it is asked only once a minute.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sslctl import edge
+from sslctl.edge import NoAnswer, NotServed
+from sslctl.rules.edges import EdgeAddress
+from sslctl.system.threads import map_in_threads
+from sslctl.text import clean
+
+# So many names are asked about at once, each at so many edges: at most 128 connections.
+_MOST_NAMES = 8
+_MOST_EDGES = 16
+_SILENT_AFTER = 3
+_ASKED_AGAIN_AFTER = 60
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeAnswer:
+    """What `edge` serves for a name: the SHA-256 fingerprint of the leaf, empty if it serves none, None if it gave no answer.
+
+    `why` says why there is no fingerprint (cleaned).
+    """
+
+    edge: str
+    fingerprint: str | None
+    why: str = ""
+
+
+class AskedEdges:
+    """The edges, and which of them are silent. Safe to use from several threads.
+
+    `monotonic` is a clock in seconds. Connecting and the handshake may take `seconds` each.
+    """
+
+    def __init__(
+        self, edges: Sequence[EdgeAddress], seconds: float, *, monotonic: Callable[[], float]
+    ) -> None:
+        self.names = tuple(map(str, edges))
+        self._edges = {str(each): _Edge(each, seconds, monotonic) for each in edges}
+        self._slots = threading.BoundedSemaphore(_MOST_NAMES)
+
+    def ask(self, name: str, edges: Sequence[str] | None = None) -> list[EdgeAnswer]:
+        """Return what each of `edges`, by default of all, serves for `name`, in their order. They are asked at once."""
+        asked = [self._edges[each] for each in (self.names if edges is None else edges)]
+        with self._slots:
+            answers = map_in_threads(
+                lambda each: each.ask(name), asked, _MOST_EDGES, "edge", wait=False, is_daemon=True
+            )
+            return list(answers)
+
+    def is_silent(self, edge_name: str) -> bool:
+        """Return whether the edge has given no answer three times in a row."""
+        return self._edges[edge_name].failures >= _SILENT_AFTER
+
+
+class _Edge:
+    """One edge with its circuit breaker."""
+
+    def __init__(self, address: EdgeAddress, seconds: float, monotonic: Callable[[], float]) -> None:
+        self.failures = 0
+        self._address = address
+        self._name = str(address)
+        self._seconds = seconds
+        self._monotonic = monotonic
+        self._resolved = ""
+        self._ask_at = 0.0
+        self._why = ""
+        self._lock = threading.Lock()
+
+    def ask(self, name: str) -> EdgeAnswer:
+        if not self._may_ask():
+            return EdgeAnswer(self._name, None, self._why)
+        try:
+            chain = edge.read_chain(self._resolve(), self._address.port, name, self._seconds)
+        except NotServed as error:
+            answer = EdgeAnswer(self._name, "", str(error))
+        except (NoAnswer, OSError, UnicodeError) as error:
+            answer = EdgeAnswer(self._name, None, clean(error))
+        else:
+            answer = EdgeAnswer(self._name, sha256(chain[0]).hexdigest())
+        self._learn(answer)
+        return answer
+
+    def _may_ask(self) -> bool:
+        """Return whether the edge may be asked now. Of a silent one, only one thread at a time may."""
+        with self._lock:
+            if self.failures < _SILENT_AFTER:
+                return True
+            now = self._monotonic()
+            if now < self._ask_at:
+                return False
+            self._ask_at = now + _ASKED_AGAIN_AFTER
+            return True
+
+    def _learn(self, answer: EdgeAnswer) -> None:
+        with self._lock:
+            if answer.fingerprint is not None:
+                self.failures = 0
+                return
+            self.failures += 1
+            self._why = answer.why
+            self._ask_at = self._monotonic() + _ASKED_AGAIN_AFTER
+            # The name may have moved to another address.
+            self._resolved = ""
+
+    def _resolve(self) -> str:
+        """Return the address of the edge, the first one if its name has several. It is resolved once. Raise `OSError`."""
+        if not self._resolved:
+            found = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+            self._resolved = str(found[0][4][0])
+        return self._resolved
