@@ -26,7 +26,7 @@ from sslctl.cli.pasted_files import PastedFiles, print_notes
 from sslctl.cli.run_batch import run_requested_passes
 from sslctl.cli.wait import require_repeatable, wait_option
 from sslctl.errors import BadInput, Exit, SslctlError
-from sslctl.fleet import choices, enrolment, maintenance, remarks
+from sslctl.fleet import choices, cutover, enrolment, maintenance, remarks
 from sslctl.fleet.enrolment import Enrolled
 from sslctl.issuance.batch import Outcome
 from sslctl.issuance.consent import Consent
@@ -56,6 +56,12 @@ _PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Whose domains they are, whatever C4 names. Empty removes it.",
 )
 @choice_options
+@click.option(
+    "--before-cutover/--no-before-cutover",
+    "before_cutover",
+    default=None,
+    help="Get the certificate while DNS still points at the customer's old host, which must redirect the CA's challenges to the CDN.",
+)
 @click.option("--no-san", is_flag=True, help="Remove the other names of a domain that is managed already.")
 @click.option(
     "--cert",
@@ -103,6 +109,7 @@ def command(
     sans: tuple[str, ...],
     customer: str | None,
     change: CertificateChange,
+    before_cutover: bool | None,
     no_san: bool,
     cert: Path | None,
     key: Path | None,
@@ -128,6 +135,10 @@ def command(
     With --wait, what fails for now is repeated at its retry time. The wait ends early if all domains are in Success, if only a person can
     help, or if the next try is after its end; the exit code is that of the end.
 
+    With --before-cutover DNS may point elsewhere until the domain is switched to the CDN. The old host must redirect the paths below
+    /.well-known/acme-challenge/ to the CDN, or pass them on. `check` says when it is safe to switch DNS. It ends by itself when the domain
+    points at the CDN, or with --no-before-cutover.
+
     In a list, the first name on a line is the domain; the names after it, separated by blanks, commas or semicolons, are the
     other names of its certificate, like --san. A CSV file has a header with the column domain and, if wanted, sans and customer;
     other columns are ignored. If one line cannot be used, nothing is recorded.
@@ -142,6 +153,7 @@ def command(
     _check_usage(listed, extra, has_pair=files.exist, profile=change.profile or app.config.acme.profile)
     require_repeatable(length, no_wait=no_wait, dry_run=dry_run, new=new)
     _check_options(new=new, force=force, no_wait=no_wait, has_pair=files.exist, dry_run=dry_run)
+    _check_cutover(before_cutover=before_cutover, has_pair=files.exist, dry_run=dry_run)
     _check_sans(listed, extra, no_san=no_san)
     customers = _customers(listed, customer)
     sans_of = {wanted[0]: extra} if extra else listed.sans
@@ -188,9 +200,10 @@ def command(
         )
     enrolled = _record_customers(app, customers, enrolled)
     enrolled = _record_choice(app, wanted, change, enrolled)
+    recorded = [name for name in wanted if name not in enrolled.refused]
+    cutover.record(app.store, recorded, is_before=before_cutover)
     report = Report(list(wanted), batch=len(wanted) > 1 or from_file is not None)
     _report_refused(app, enrolled, report)
-    recorded = [name for name in wanted if name not in enrolled.refused]
     if no_wait:
         warnings.print_maintenance(app.store.maintenance_pause(app.clock()))
         _print_recorded(app, enrolled, recorded, print_each=not as_json)
@@ -262,6 +275,15 @@ def _check_options(*, new: bool, force: bool, no_wait: bool, has_pair: bool, dry
         raise click.UsageError(
             "--dry-run does not check certificates; it cannot be combined with --cert or --pkcs12"
         )
+
+
+def _check_cutover(*, before_cutover: bool | None, has_pair: bool, dry_run: bool) -> None:
+    if before_cutover and has_pair:
+        raise click.UsageError(
+            "--before-cutover concerns certificates of the CA; it cannot be combined with --cert or --pkcs12"
+        )
+    if before_cutover is not None and dry_run:
+        raise click.UsageError("--dry-run does not show the cutover; leave one of the two options out")
 
 
 def _note_domains_of_their_own(store: Domains, sans_of: Mapping[str, tuple[str, ...]]) -> None:

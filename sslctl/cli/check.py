@@ -29,7 +29,7 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
 
     The domain need not be managed. Each step shows what was found and what is wanted: C4's record, the CNAME chain, addresses,
     DNSSEC, CAA, the resolvers, ports 80 and 443, a token fetched through port 80 as the CA will, the certificate that is served there, and the limits of the CA. The steps
-    after a failed one are made too. Other names of a managed certificate are checked with it.
+    after a failed one are made too. For a domain before its cutover it ends with whether it is safe to switch DNS. Other names of a managed certificate are checked with it.
 
     Exit codes: 0 an order would succeed; 3 it would wait; 4 it would fail; 6 C4 does not know the domain; 75 something did
     not answer; 5 for several domains, if one of them has none of 0.

@@ -42,6 +42,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
         view["events"] = [json_shapes.event(event) for event in events]
         view["customer_recorded"] = found.remarks.customer or None
         view["choice"] = {key: value or None for key, value in asdict(found.choice).items()}
+        view["before_cutover_since"] = json_shapes.instant(found.before_cutover_since)
         view["renewal"] = json_shapes.renewal(schedule.next_renewal(found, now, app.renewal))
         write_json(json_shapes.envelope(domain=view, maintenance=json_shapes.maintenance(maintenance)))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from sslctl.control_plane import (
@@ -15,7 +15,9 @@ from sslctl.control_plane import (
     UnknownDomain,
 )
 from sslctl.diagnosis import Diagnosis, Subject
+from sslctl.diagnosis.cutover import describe_cutover
 from sslctl.diagnosis.served import Expected, ServedCheck
+from sslctl.edge.asking import EdgeAnswer
 from sslctl.issuance.observation import find_missing_ports, is_one_of
 from sslctl.preflight.inspection import Inspector
 from sslctl.rules.check_steps import CheckStep, StepGrade, StepResult
@@ -34,7 +36,8 @@ _DNS_SECONDS = 25
 class Diagnoser:
     """The checks of a name. Without state, so safe for use by many threads.
 
-    With `http_expected` something must listen on port 80 already, as in `Prober.check`.
+    With `http_expected` something must listen on port 80 already, as in `Prober.check`. `ask_edges` asks the configured edges for the
+    certificate of a name.
     """
 
     def __init__(
@@ -45,12 +48,14 @@ class Diagnoser:
         *,
         clock: Callable[[], datetime],
         http_expected: bool,
+        ask_edges: Callable[[str], Sequence[EdgeAnswer]] = lambda _name: (),
     ) -> None:
         self._c4 = control_plane
         self._inspector = inspector
         self._served = served
         self._clock = clock
         self._http_expected = http_expected
+        self._ask_edges = ask_edges
 
     def diagnose(self, subject: Subject) -> Diagnosis:
         """Return what an order of `subject` would meet now. What does not answer is a result, too.
@@ -70,6 +75,10 @@ class Diagnoser:
         for of_name in found:
             steps += of_name
         steps += _ca(subject)
+        domain = subject.domain
+        if domain is not None and domain.before_cutover_since is not None:
+            edges = self._ask_edges(domain.name)
+            steps.append(describe_cutover(domain, record, steps, edges, self._clock()))
         return Diagnosis(subject, tuple(steps), _customer(subject, record))
 
     def _look_up(self, subject: Subject) -> tuple[Record | None, StepResult]:
@@ -103,10 +112,13 @@ class Diagnoser:
         installed = None if record is None else record.certificate
         on_c4 = "" if record is None else None if installed is None else installed.fingerprint
         ours = None if subject.domain is None else subject.domain.serving
+        is_before = subject.domain is not None and subject.domain.before_cutover_since is not None
         expected = Expected(on_c4, "" if ours is None else ours.fingerprint)
 
         def examine(name: str) -> list[StepResult]:
-            inspected = self._inspector.inspect(name, target, http_expected=self._http_expected, until=until)
+            inspected = self._inspector.inspect(
+                name, target, http_expected=self._http_expected, until=until, is_before_cutover=is_before
+            )
             served = self._served.describe(name, inspected.addresses, expected, self._clock())
             return [*inspected.steps, served]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -14,6 +15,7 @@ from sslctl.diagnosis import Diagnosis, Subject
 from sslctl.diagnosis.diagnose import Diagnoser
 from sslctl.diagnosis.served import ServedCheck
 from sslctl.diagnosis.subjects import find_subjects
+from sslctl.edge.asking import AskedEdges
 from sslctl.errors import SslctlError
 from sslctl.issuer import IssueError, Issuer
 from sslctl.issuer.certbot.directory import find_account_url
@@ -64,6 +66,9 @@ def diagnose_each(
             ServedCheck(config.cdn, roots if is_public_ca else None),
             clock=clock,
             http_expected=acme.mode == "webroot",
+            ask_edges=AskedEdges(
+                config.verify.edges, config.verify.timeout_seconds, monotonic=time.monotonic
+            ).ask,
         )
         yield from map_in_threads(
             diagnoser.diagnose, subjects, _MOST_AT_ONCE, "check", wait=False, is_daemon=True

@@ -43,6 +43,7 @@ from sslctl.rules.status import queued_finding
 from sslctl.rules.versions import is_adopted, is_expired, needs_upload
 from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.claims import Claims
+from sslctl.store.interface.cutovers import Cutovers
 from sslctl.store.interface.domains import Domains, Seen
 from sslctl.store.interface.history import History
 from sslctl.store.interface.transactions import Transactions
@@ -62,7 +63,7 @@ _DIFFERENT_AFTER_RESTORE = 2000
 _BLIND_AFTER = timedelta(days=2)
 
 
-class _Store(Claims, Domains, History, Transactions, Versions, Protocol):
+class _Store(Claims, Cutovers, Domains, History, Transactions, Versions, Protocol):
     """What the looks read and write."""
 
 
@@ -343,7 +344,8 @@ class Looks:
 
     def _find_problem(self, answer: Answer) -> Problem | None:
         assert answer.record is not None  # noqa: S101 - of `_probe`
-        return find_problem(self._prober, answer.domain, answer.record, http_expected=self._http_expected)
+        expected, now, store = self._http_expected, self._clock(), self._store
+        return find_problem(self._prober, answer.domain, answer.record, http_expected=expected, cutovers=store, now=now)  # fmt: skip
 
     def _record_dns(self, domain: Domain, result: PassResult) -> None:
         with suppress(Busy), claimed(self._store, domain.name):

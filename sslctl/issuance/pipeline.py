@@ -40,7 +40,7 @@ from sslctl.issuance.edge_proof import EdgeProof
 from sslctl.issuance.issued_checks import check_dates, check_ordered, has_expired
 from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation
-from sslctl.issuance.order_checks import find_problem, find_publisher
+from sslctl.issuance.order_checks import find_problem, find_publisher, require_no_problem
 from sslctl.issuance.pass_ended import PassEnded, ended_at_ca
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
@@ -49,12 +49,13 @@ from sslctl.preflight import Prober, Publisher
 from sslctl.rules.budget import URGENT_INTERVAL, BudgetHeld, expires_before
 from sslctl.rules.model import Domain, Order, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
-from sslctl.rules.reasons import FINDINGS, Code
+from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.versions import is_usable, needs_upload
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
+from sslctl.store.interface.cutovers import Cutovers
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
@@ -83,7 +84,17 @@ class PassPolicy:
 
 
 class _Store(
-    Budget, Claims, Domains, History, MaintenancePauses, Orders, Revocations, Transactions, Versions, Protocol
+    Budget,
+    Claims,
+    Cutovers,
+    Domains,
+    History,
+    MaintenancePauses,
+    Orders,
+    Revocations,
+    Transactions,
+    Versions,
+    Protocol,
 ):
     """What one pass reads and writes."""
 
@@ -261,14 +272,10 @@ class Pipeline:
     ) -> None:
         """Raise `PassEnded` unless the ports, DNS, CAA and a token of `publisher` allow an order. Add to `warnings` what allows it."""
         self._on_step(domain, "checking DNS")
-        expected = self._policy.webroot
-        problem = find_problem(self._prober, domain, record, http_expected=expected, publisher=publisher)
-        if problem is not None and problem.code in FINDINGS:
-            raise PassEnded(
-                problem.code, problem.found, problem.wanted, step=problem.step, records=problem.records
-            )
-        if problem is not None:
-            warnings.append(problem)
+        problem = find_problem(
+            self._prober, domain, record, http_expected=self._policy.webroot, cutovers=self._store, now=self._clock(), publisher=publisher
+        )  # fmt: skip
+        require_no_problem(problem, warnings)
 
     # The order
 

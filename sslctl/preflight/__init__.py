@@ -42,10 +42,12 @@ class PreflightError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PreflightWarning:
-    """Something is wrong with a name, but an order would succeed. `code` is the reason; `found` was observed (cleaned)."""
+    """Something is wrong with a name, but an order would succeed. The fields are those of `PreflightError`."""
 
     code: Code
     found: str
+    wanted: str = ""
+    records: tuple[DnsRecord, ...] = ()
 
 
 class Publisher(Protocol):
@@ -73,6 +75,15 @@ class Prober(Protocol):
         With `http_expected` the HTTP port must be open already. With `publisher` a token that it serves is fetched through each
         name, unless that is switched off; its errors are passed on. Codes `DNS_UNANSWERED`, `TARGET_UNANSWERED` and
         `RESOLVERS_DISAGREE` mean that nothing is known about the name.
+        """
+
+    def check_before_cutover(
+        self, names: tuple[str, ...], cname_target: str, *, publisher: Publisher | None = None
+    ) -> PreflightWarning | None:
+        """Return the warning `BEFORE_CUTOVER` about the first of `names` that does not point at the CDN yet, None if all do.
+
+        Raise `PreflightError` as `check` does, except for a name that points elsewhere. With `publisher` a token that it serves must be
+        fetched through each name: the old host must redirect or answer it.
         """
 
     def check_pointing(self, names: tuple[str, ...], cname_target: str) -> None:

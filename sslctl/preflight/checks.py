@@ -13,6 +13,8 @@ from sslctl.preflight import PreflightError, PreflightWarning, Publisher
 from sslctl.preflight.agreement import NO_ANSWER, Agreement, Examine
 from sslctl.preflight.caa_check import CaaCheck
 from sslctl.preflight.lookup import Resolver
+from sslctl.preflight.old_host import find_host, is_old_host
+from sslctl.preflight.old_host import find_problem as find_old_host_problem
 from sslctl.preflight.pointing import Cdn, Pointed
 from sslctl.preflight.ports import Address
 from sslctl.preflight.ports import find_refusal as find_closed_port
@@ -69,6 +71,31 @@ class Preflight:
         if publisher is not None and self._settings.probe_challenge:
             self._require_token(addresses, publisher)
         return next(filter(None, warnings), None)
+
+    def check_before_cutover(
+        self, names: tuple[str, ...], cname_target: str, *, publisher: Publisher | None = None
+    ) -> PreflightWarning | None:
+        """See `Prober.check_before_cutover`."""
+        examine = partial(self._examine_old_host, cname_target=cname_target)
+        pointed = dict(zip(names, self._examine_each(names, examine), strict=True))
+        elsewhere = [each.warning for each in pointed.values() if is_old_host(each)]
+        if not elsewhere:
+            return None
+        if publisher is not None and self._settings.probe_challenge:
+            addresses = {name: each.addresses for name, each in pointed.items()}
+            with closing(self._tokens.fetch_each(addresses, publisher)) as results:
+                for each, fetched in zip(pointed.values(), results, strict=False):
+                    old = find_old_host_problem(fetched, cname_target) if is_old_host(each) else None
+                    problem = old or find_token_problem(fetched)
+                    if problem is not None:
+                        raise problem
+        return elsewhere[0]
+
+    def _examine_old_host(self, resolver: Resolver, name: dns.name.Name, cname_target: str) -> Pointed:
+        """Return the addresses of `name`, which may be those of the old host. Raise `PreflightError`."""
+        pointed = find_host(self._cdn, resolver, name, cname_target)
+        self._caa.require_allowed(resolver, name, cname_target)
+        return pointed
 
     def check_pointing(self, names: tuple[str, ...], cname_target: str) -> None:
         """See `Prober.check_pointing`."""

@@ -19,7 +19,9 @@ from sslctl.preflight.caa_check import CaaCheck, DecidingRecords
 from sslctl.preflight.challenge_fetch import Outcome
 from sslctl.preflight.dns_answer import DnsAnswer
 from sslctl.preflight.lookup import DnssecBogus, DnsUnanswered, Resolver, to_text
-from sslctl.preflight.pointing import Cdn, Pointed, find_links, look_up
+from sslctl.preflight.old_host import find_host, is_old_host
+from sslctl.preflight.old_host import find_problem as find_old_host_problem
+from sslctl.preflight.pointing import Cdn, Pointed, find_links, find_target_addresses, look_up
 from sslctl.preflight.ports import Address, Reach, at, find_refusal, try_port
 from sslctl.preflight.remembered import RememberedResolver
 from sslctl.preflight.token_probe import TokenProbe
@@ -44,6 +46,7 @@ _ADDRESS_CODES = (
 """The codes of the step `ADDRESSES`; the other ones about where a name points are of `CNAME`."""
 
 _Reached = dict[Address, Reach]
+_FindAddresses = Callable[[Resolver, dns.name.Name, str], Pointed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +79,27 @@ class Inspector:
         self._caa = CaaCheck(self._cdn, caa_identities, find_account_url)
         self._publisher = publisher
 
-    def inspect(self, name: str, cname_target: str, *, http_expected: bool, until: float) -> Inspected:
+    def inspect(
+        self,
+        name: str,
+        cname_target: str,
+        *,
+        http_expected: bool,
+        until: float,
+        is_before_cutover: bool = False,
+    ) -> Inspected:
         """Return what is found about `name` (an A-label). For `cname_target` and `http_expected` see `Prober.check`.
+
+        With `is_before_cutover` the name may point at the customer's old host (`Prober.check_before_cutover`). Then the addresses
+        that are returned are those of the target on the CDN.
 
         No lookup of DNS begins after `until` (`time.monotonic`). The ports take at most 3 seconds, the token 10.
         """
         agreement = Agreement(self._dns, partial(RememberedResolver, until=until))
-        looked = self._look(agreement.resolver, name, cname_target)
-        opinions = list(agreement.opinions(partial(self._examine, cname_target=cname_target), looked.parsed))
+        point = partial(find_host, self._cdn) if is_before_cutover else self._cdn.require_pointed
+        looked = self._look(agreement.resolver, name, cname_target, point)
+        examine = partial(self._examine, cname_target=cname_target, point=point)
+        opinions = list(agreement.opinions(examine, looked.parsed))
         resolvers, is_contradicted = _resolvers(looked, opinions)
         steps = [_cname(looked), _addresses(looked), _dnssec(looked), self._show_caa(looked)]
         if is_contradicted:
@@ -91,10 +107,16 @@ class Inspector:
             steps = [_demote(step) for step in steps]
         chosen = _choose(looked.pointed.addresses) if isinstance(looked.pointed, Pointed) else ()
         http, https = self._try_ports(chosen)
-        ports = [
-            self._add_token(looked, self._port(looked, http, CheckStep.PORT_80, is_needed=http_expected)),
-            self._port(looked, https, CheckStep.PORT_443, is_needed=True),
-        ]
+        is_old = is_old_host(looked.pointed)
+        is_http_needed = http_expected and not is_old
+        http_port = self._port(looked, http, CheckStep.PORT_80, is_needed=is_http_needed)
+        https_port = self._port(looked, https, CheckStep.PORT_443, is_needed=True)
+        if is_old:
+            _, https = self._try_ports(_choose(find_target_addresses(looked.resolver, cname_target)))
+            https_port = looked.skip(
+                CheckStep.PORT_443, "not checked, because the name points at the old host"
+            )
+        ports = [self._add_token(looked, http_port), https_port]
         is_open = [address for address, reach in https.items() if reach is Reach.OPEN]
         return Inspected((*steps, resolvers, *ports), tuple(is_open))
 
@@ -114,17 +136,20 @@ class Inspector:
             dict(zip(addresses, reached[len(addresses) :], strict=True)),
         )
 
-    def _examine(self, resolver: Resolver, name: dns.name.Name, cname_target: str) -> None:
-        self._cdn.require_pointed(resolver, name, cname_target)
+    def _examine(
+        self, resolver: Resolver, name: dns.name.Name, cname_target: str, point: _FindAddresses
+    ) -> None:
+        point(resolver, name, cname_target)
         self._caa.require_allowed(resolver, name, cname_target)
 
-    def _look(self, resolver: Resolver, name: str, cname_target: str) -> _Looked:
+    def _look(self, resolver: Resolver, name: str, cname_target: str, point: _FindAddresses) -> _Looked:
         parsed = dns.name.from_text(name)
         return _Looked(
             name,
             parsed,
             resolver,
-            _attempt(partial(self._cdn.require_pointed, resolver, parsed, cname_target)),
+            cname_target,
+            _attempt(partial(point, resolver, parsed, cname_target)),
             _attempt(partial(self._caa.require_allowed, resolver, parsed, cname_target)),
         )
 
@@ -175,7 +200,8 @@ class Inspector:
         except PreflightError as error:
             return looked.bad(CheckStep.PORT_80, error)
         hops = tuple(Hop(hop.url, hop.location, hop.address, hop.status) for hop in fetched.hops)
-        problem = find_token_problem(fetched)
+        old = find_old_host_problem(fetched, looked.target) if is_old_host(pointed) else None
+        problem = old or find_token_problem(fetched)
         if problem is not None:
             return looked.bad(CheckStep.PORT_80, problem, hops)
         is_found = fetched.outcome is Outcome.FOUND
@@ -195,6 +221,7 @@ class _Looked:
     name: str
     parsed: dns.name.Name
     resolver: Resolver
+    target: str
     pointed: Pointed | PreflightError
     caa: DecidingRecords | PreflightError | None
 
@@ -244,10 +271,17 @@ def _cname(looked: _Looked) -> StepResult:
             return looked.skip(CheckStep.CNAME, "not known, because DNSSEC validation fails", hops)
         if pointed.code not in _ADDRESS_CODES:
             return looked.bad(CheckStep.CNAME, pointed, hops)
-    elif pointed.warning is not None and pointed.warning.code is Code.SUFFIX_UNKNOWN:
+    elif pointed.warning is not None and pointed.warning.code in (Code.SUFFIX_UNKNOWN, Code.BEFORE_CUTOVER):
         warning = pointed.warning
         return StepResult(
-            CheckStep.CNAME, looked.name, StepGrade.WARN, warning.found, code=warning.code, hops=hops
+            CheckStep.CNAME,
+            looked.name,
+            StepGrade.WARN,
+            warning.found,
+            warning.wanted,
+            warning.code,
+            warning.records,
+            hops,
         )
     if not hops:
         return looked.ok(CheckStep.CNAME, "no CNAME; the addresses decide")

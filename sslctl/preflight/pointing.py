@@ -225,6 +225,18 @@ def look_up(resolver: Resolver, name: dns.name.Name, kind: RdataType) -> DnsAnsw
         return error
 
 
+def find_addresses(resolver: Resolver, name: dns.name.Name) -> tuple[Address, ...]:
+    """Return the addresses of `name`, wherever it points, in the families that DNS answers for."""
+    answers = (look_up(resolver, name, kind) for kind in (A, AAAA))
+    return tuple(each for answer in answers if isinstance(answer, DnsAnswer) for each in _addresses(answer))
+
+
+def find_target_addresses(resolver: Resolver, cname_target: str) -> tuple[Address, ...]:
+    """Return the addresses of the target on the CDN that C4 named; none if it is not usable."""
+    target = _parse(cname_target)
+    return () if target is None else find_addresses(resolver, target)
+
+
 def find_links(resolver: Resolver, name: dns.name.Name) -> list[dns.name.Name]:
     """Return the first links of the CNAME chain of `name`, asked for one by one, as far as DNS answers."""
     links: list[dns.name.Name] = []

@@ -11,7 +11,10 @@ from sslctl.rules.reasons import Code
 
 
 class CheckStep(StrEnum):
-    """What is checked, in the order in which an order meets it. What is served (`CERTIFICATE`) affects no order."""
+    """What is checked, in the order in which an order meets it.
+
+    What is served (`CERTIFICATE`), and whether DNS may be switched (`CUTOVER`), affect no order.
+    """
 
     C4 = "c4"
     PORTS = "ports"
@@ -24,6 +27,7 @@ class CheckStep(StrEnum):
     PORT_443 = "port_443"
     CERTIFICATE = "certificate"
     CA = "ca"
+    CUTOVER = "cutover"
 
 
 class StepGrade(StrEnum):

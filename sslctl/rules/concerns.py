@@ -31,6 +31,7 @@ HEALING = frozenset(
         Code.C4_LOST,
         Code.OTHER_EXPIRED,
         Code.KEY_MISSING,
+        Code.BEFORE_CUTOVER,
     }
 )
 """The codes that usually end at a later tick without a person. None of them is of a status that is worse than Pending."""

@@ -73,11 +73,12 @@ NEEDS_RECORDS = frozenset(
         Code.AAAA_ELSEWHERE,
         Code.CAA_FORBIDS,
         Code.DEPARTED,
+        Code.CUTOVER_LATE,
     )
 )
 """The codes whose texts ask for changes of the DNS records that follow them."""
 
-ANSWERED = frozenset((Code.TEXT_EXPIRES, Code.DEPARTED))
+ANSWERED = frozenset((Code.TEXT_EXPIRES, Code.DEPARTED, Code.CUTOVER_LATE))
 """The codes about which the customer is asked to write to us."""
 
 HARMLESS = frozenset((Code.ADDRESS_UNANSWERED,))

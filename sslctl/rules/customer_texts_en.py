@@ -51,6 +51,11 @@ TEXTS = {
         "If you want to stay on our CDN, please set the DNS records as shown below. If you left on purpose, please tell us, and "
         "we remove the domain.",
     ),
+    Code.CUTOVER_LATE: CustomerText(
+        "The certificate is ready on our CDN, but DNS still points to your previous host.",
+        "Please set the DNS records as shown below when you want to move to our CDN. If you do not want to move any more, please tell us, and "
+        "we remove the domain.",
+    ),
     Code.ADDRESS_UNANSWERED: CustomerText(
         "The name servers give no usable answer to queries for one kind of address, IPv4 or IPv6. The certificate is not "
         "affected so far.",

@@ -221,7 +221,8 @@ class Domain:
     new domain was last looked at.
     `text_consent` is the fingerprint of the text certificate that a person agreed to replace; empty without consent, and as
     soon as C4 does not have that one any more. `c4_customer` is the customer that C4 last named, empty if it never named one.
-    `revision` counts the changes, for compare-and-set; `remarks`, `choice` and `c4_customer` change without it.
+    `before_cutover_since` is since when a certificate is wanted although DNS points elsewhere (`issuance.order_checks`); None if it is not.
+    `revision` counts the changes, for compare-and-set; `remarks`, `choice`, `c4_customer` and `before_cutover_since` change without it.
     """
 
     id: int
@@ -245,6 +246,7 @@ class Domain:
     c4_customer: str = ""
     remarks: Remarks = NO_REMARKS
     choice: CertificateChoice = AS_CONFIGURED
+    before_cutover_since: datetime | None = None
 
     @property
     def customer(self) -> str:

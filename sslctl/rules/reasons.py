@@ -5,70 +5,10 @@ docs/reasons.md is generated from this table. The codes are part of the JSON: co
 
 from __future__ import annotations
 
-from enum import StrEnum
-
+from sslctl.rules.codes import Code
 from sslctl.rules.standing import Owner, Reason, Status
 
 __all__ = ("FINDINGS", "REASONS", "Code", "Owner", "Reason", "Status", "codes_of")
-
-
-class Code(StrEnum):
-    """A stable reason code."""
-
-    CNAME_MISSING = "CNAME_MISSING"
-    CNAME_ELSEWHERE = "CNAME_ELSEWHERE"
-    NXDOMAIN = "NXDOMAIN"
-    TARGET_MISSING = "TARGET_MISSING"
-    AAAA_ELSEWHERE = "AAAA_ELSEWHERE"
-    CAA_FORBIDS = "CAA_FORBIDS"
-    TARGET_CAA_FORBIDS = "TARGET_CAA_FORBIDS"
-    DNSSEC_BOGUS = "DNSSEC_BOGUS"
-    PORT_80_CLOSED = "PORT_80_CLOSED"
-    PORT_443_CLOSED = "PORT_443_CLOSED"
-    PORTS_NOT_ENABLED = "PORTS_NOT_ENABLED"
-    CHALLENGE_FAILED = "CHALLENGE_FAILED"
-    CHALLENGE_UNREACHABLE = "CHALLENGE_UNREACHABLE"
-    NAME_REFUSED = "NAME_REFUSED"
-    QUEUED = "QUEUED"
-    CA_VALIDATING = "CA_VALIDATING"
-    CA_RATE_LIMITED = "CA_RATE_LIMITED"
-    CA_UNAVAILABLE = "CA_UNAVAILABLE"
-    CA_REFUSED = "CA_REFUSED"
-    CA_PAUSED = "CA_PAUSED"
-    ISSUER_FAILED = "ISSUER_FAILED"
-    CLOCK_WRONG = "CLOCK_WRONG"
-    BUDGET_HELD = "BUDGET_HELD"
-    MAINTENANCE = "MAINTENANCE"
-    DNS_UNANSWERED = "DNS_UNANSWERED"
-    TARGET_UNANSWERED = "TARGET_UNANSWERED"
-    RESOLVERS_DISAGREE = "RESOLVERS_DISAGREE"
-    C4_UNANSWERED = "C4_UNANSWERED"
-    C4_TOKEN_REFUSED = "C4_TOKEN_REFUSED"  # noqa: S105 - a code, not a token
-    C4_ACTIVATING = "C4_ACTIVATING"
-    C4_UNKNOWN_DOMAIN = "C4_UNKNOWN_DOMAIN"
-    CERT_EXPIRED = "CERT_EXPIRED"
-    C4_UPLOAD_FAILED = "C4_UPLOAD_FAILED"
-    C4_REJECTED = "C4_REJECTED"
-    C4_UNAUTHORIZED = "C4_UNAUTHORIZED"
-    C4_MISMATCH = "C4_MISMATCH"
-    C4_CHANGED = "C4_CHANGED"
-    NOTHING_INSTALLED = "NOTHING_INSTALLED"
-    UPLOAD_PAUSED = "UPLOAD_PAUSED"
-    FOREIGN_TEXT = "FOREIGN_TEXT"
-    TEXT_MISSING = "TEXT_MISSING"
-    CERT_WORSE = "CERT_WORSE"
-    PAIR_WORSE = "PAIR_WORSE"
-    KEY_COMPROMISED = "KEY_COMPROMISED"
-    C4_LOST = "C4_LOST"
-    OTHER_CERTIFICATE = "OTHER_CERTIFICATE"
-    OTHER_EXPIRED = "OTHER_EXPIRED"
-    KEY_MISSING = "KEY_MISSING"
-    TEXT_EXPIRES = "TEXT_EXPIRES"
-    DEPARTED = "DEPARTED"
-    ADDRESS_UNANSWERED = "ADDRESS_UNANSWERED"
-    TARGET_ADDRESS_UNANSWERED = "TARGET_ADDRESS_UNANSWERED"
-    SUFFIX_UNKNOWN = "SUFFIX_UNKNOWN"
-
 
 _FAILURE, _PENDING, _EMERGENCY = Status.FAILURE, Status.PENDING, Status.EMERGENCY
 
@@ -394,6 +334,18 @@ REASONS |= {
         Owner.OPERATOR,
         "The CNAME is the target that C4 names, which the configured suffixes do not cover: {found}.",
         "Nothing is held back. Add the domain below which C4 names this target to cdn.cname_suffixes.",
+    ),
+    Code.BEFORE_CUTOVER: Reason(
+        Status.SUCCESS,
+        Owner.NOBODY,
+        "The domain does not point at the CDN yet, as was said when it was added: found {found}, wanted {wanted}.",
+        "`sslctl check DOMAIN` says when it is safe to switch DNS.",
+    ),
+    Code.CUTOVER_LATE: Reason(
+        Status.SUCCESS,
+        Owner.CUSTOMER,
+        "The domain was added before its cutover 30 days ago or more, and does not point at the CDN yet: found {found}, wanted {wanted}.",
+        "Ask the customer to switch DNS; `sslctl check DOMAIN` says whether it is safe. `sslctl delete` takes the domain out.",
     ),
 }
 

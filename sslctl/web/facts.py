@@ -31,6 +31,7 @@ def domain_facts(domain: Domain, now: datetime, rule: RenewalRule, texts: Texts)
         ("fact.note", domain.remarks.note),
         ("fact.snoozed", _snooze(domain, now, texts)),
         ("fact.consent", _consent(domain, texts)),
+        ("fact.before_cutover", _time(domain.before_cutover_since)),
         ("fact.created", format_both(domain.created_at)),
         ("fact.deleted", _time(domain.deleted_at)),
         ("fact.checked", _time(domain.checked_at) or texts("never")),

@@ -58,4 +58,6 @@ LABELS = {
     Code.ADDRESS_UNANSWERED: "DNS does not answer for one address family",
     Code.TARGET_ADDRESS_UNANSWERED: "DNS of the CDN target does not answer for one address family",
     Code.SUFFIX_UNKNOWN: "CNAME target is not in the configuration",
+    Code.BEFORE_CUTOVER: "Before the cutover",
+    Code.CUTOVER_LATE: "Cutover is late",
 }

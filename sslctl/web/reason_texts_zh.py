@@ -59,6 +59,8 @@ LABELS = {
     Code.ADDRESS_UNANSWERED: "一种地址类型的 DNS 查询无应答",
     Code.TARGET_ADDRESS_UNANSWERED: "CDN 目标的一种地址类型的 DNS 查询无应答",
     Code.SUFFIX_UNKNOWN: "CNAME 目标不在配置中",
+    Code.BEFORE_CUTOVER: "尚未切换到 CDN",
+    Code.CUTOVER_LATE: "迟迟未切换到 CDN",
 }
 
 NEXT_STEPS = {
@@ -115,4 +117,6 @@ NEXT_STEPS = {
     Code.ADDRESS_UNANSWERED: "没有任何事项受阻。客户须修复域名服务器。",
     Code.TARGET_ADDRESS_UNANSWERED: "没有任何事项受阻。CDN 须修复目标的域名服务器。",
     Code.SUFFIX_UNKNOWN: "没有任何事项受阻。请将 C4 为该目标使用的域加入 cdn.cname_suffixes。",
+    Code.BEFORE_CUTOVER: "`sslctl check DOMAIN` 会说明何时可以安全切换 DNS。",
+    Code.CUTOVER_LATE: "请客户切换 DNS；`sslctl check DOMAIN` 会说明是否安全。`sslctl delete` 可移除该域名。",
 }

@@ -153,6 +153,7 @@ TEXTS = {
     "fact.on_c4": "On C4",
     "fact.foreign": "{source} certificate {fingerprint}, not installed by sslctl, valid until {until}",
     "fact.adopted": "{source} certificate {fingerprint}, adopted, key not stored here, valid until {until}",
+    "fact.before_cutover": "Before the cutover since",
     "fact.consent": "Consent",
     "fact.consent_given": "A person agreed to replace the text certificate {fingerprint}; the next tick that can does it.",
     "fact.created": "Created",

@@ -151,6 +151,7 @@ TEXTS = {
     "fact.on_c4": "C4 上的证书",
     "fact.foreign": "{source} 证书 {fingerprint}，不是由 sslctl 安装，有效期至 {until}",
     "fact.adopted": "{source} 证书 {fingerprint}，已接管，此处没有私钥，有效期至 {until}",
+    "fact.before_cutover": "等待切换，自",
     "fact.consent": "同意替换",
     "fact.consent_given": "已同意替换文本证书 {fingerprint}；下一次可行的定时任务会执行。",
     "fact.created": "创建时间",

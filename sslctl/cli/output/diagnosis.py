@@ -43,8 +43,9 @@ _LABELS = {
     CheckStep.PORT_443: "port 443",
     CheckStep.CERTIFICATE: "certificate",
     CheckStep.CA: "CA",
+    CheckStep.CUTOVER: "cutover",
 }
-_OF_DOMAIN = (CheckStep.C4, CheckStep.PORTS, CheckStep.CA)
+_OF_DOMAIN = (CheckStep.C4, CheckStep.PORTS, CheckStep.CA, CheckStep.CUTOVER)
 _INDENT = "  "
 
 
@@ -57,13 +58,14 @@ def write_diagnosis(diagnosis: Diagnosis, now: datetime) -> None:
 
 def _paragraphs(diagnosis: Diagnosis, now: datetime) -> Iterator[str]:
     yield _heading(diagnosis, now)
-    rows = [_row(step, diagnosis) for step in diagnosis.steps]
+    rows = [_row(step, diagnosis) for step in diagnosis.steps if step.step is not CheckStep.CUTOVER]
     yield table(rows, indent=_INDENT)
     records = diagnosis.records
     if records:
         yield f"\n{records_text(records, _INDENT)}"
     yield ""
     yield from _conclusion(diagnosis, now)
+    yield from (paragraph(step.found) for step in diagnosis.steps if step.step is CheckStep.CUTOVER)
 
 
 def _heading(diagnosis: Diagnosis, now: datetime) -> str:

@@ -108,6 +108,7 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
         ("Serving", describe_serving(domain, now)),
         ("On C4", _describe_foreign(domain, domain.foreign) if domain.foreign else ""),
         ("Consent", _describe_consent(domain)),
+        ("Before cutover", _describe_cutover(domain)),
         ("Created", format_both(domain.created_at)),
         ("Deleted", format_both(domain.deleted_at) if domain.deleted_at else ""),
         ("Last checked", format_both(domain.checked_at) if domain.checked_at else "never"),
@@ -156,6 +157,13 @@ def _describe_snooze(domain: Domain, now: datetime) -> str:
     ended = why_ended(domain, snooze, now)
     until = f"until {format_both(snooze.until)}"
     return f"{until}, not in force: {ended}" if ended else until
+
+
+def _describe_cutover(domain: Domain) -> str:
+    """Return since when the domain is before its cutover, and what shows that DNS may be switched; empty if it is not."""
+    if domain.before_cutover_since is None:
+        return ""
+    return f"since {format_sgt(domain.before_cutover_since)}; `sslctl check {domain.name}` says when it is safe to switch DNS"
 
 
 def _describe_consent(domain: Domain) -> str:

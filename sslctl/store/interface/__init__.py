@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
+from sslctl.store.interface.cutovers import Cutovers
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.edges import Edges
 from sslctl.store.interface.figures import Figures, StatusCounts
@@ -50,6 +51,7 @@ class Store(
     Transactions,
     Transitions,
     Edges,
+    Cutovers,
     Protocol,
 ):
     """The whole store: what an implementation provides, and what the composition root hands out.

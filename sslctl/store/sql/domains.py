@@ -237,7 +237,7 @@ class SqlDomains(SqlQueries, SqlHistory):
     def delete_domain(self, domain: Domain) -> Domain:
         at = instant(self._clock())
         change = "deleted_at = :at, wanted_id = NULL, serving_id = NULL, finding_code = NULL, retry_at = NULL"
-        change += f", observed_at = NULL, dns_checked_at = NULL, text_consent = '', choice = NULL, {NOTHING_OBSERVED}, {NO_REMARKS_STORED}"
+        change += f", observed_at = NULL, dns_checked_at = NULL, text_consent = '', choice = NULL, before_cutover_since = NULL, {NOTHING_OBSERVED}, {NO_REMARKS_STORED}"
         with self._advance(domain, change, at=at) as run:
             self._mark_replaced(run, domain, at)
             self._append_event(domain.id, "deleted", "")

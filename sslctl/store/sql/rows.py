@@ -45,7 +45,7 @@ UNCHANGING = (
 )
 _DOMAIN = (
     "id", "name", "sans", "source", "created_at", "deleted_at", "checked_at", "revision", "wanted_id", "serving_id",
-    "observed_at", "dns_checked_at", "text_consent", "customer", "choice",
+    "observed_at", "dns_checked_at", "text_consent", "customer", "choice", "before_cutover_since",
 )
 _CERTIFICATE_SUMMARY = ("version", "source", "fingerprint", "not_after")
 _DOMAIN_SUMMARY = (
@@ -181,7 +181,7 @@ def domain_of(row: Iterable[Any]) -> Domain:
     # fmt: off
     (
         identity, name, sans, source, created_at, deleted_at, checked_at, revision, wanted_id, serving_id,
-        observed_at, dns_checked_at, text_consent, customer, choice,
+        observed_at, dns_checked_at, text_consent, customer, choice, before_cutover_since,
     ) = values[:wanted_at]
     # fmt: on
     wanted = None if wanted_id is None else certificate_of(values[wanted_at:serving_at])
@@ -212,6 +212,7 @@ def domain_of(row: Iterable[Any]) -> Domain:
         c4_customer=text_of(customer),
         remarks=remarks_of(values[-1]),
         choice=AS_CONFIGURED if choice is None else choice_of(choice),
+        before_cutover_since=optional_time_of(before_cutover_since),
         revision=revision,
     )
 

@@ -12,6 +12,7 @@ from sslctl.rules.limits import Limits
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.connection import Connection
+from sslctl.store.sql.cutovers import SqlCutovers
 from sslctl.store.sql.edges import SqlEdges
 from sslctl.store.sql.figures import SqlFigures
 from sslctl.store.sql.inventory import SqlInventory
@@ -37,6 +38,7 @@ class SqlStore(
     SqlMetrics,
     SqlTransitions,
     SqlEdges,
+    SqlCutovers,
 ):
     """Everything of `Store` that is common to SQL databases; see `SqliteStore` for the arguments."""
 

@@ -82,7 +82,8 @@ CREATE INDEX unmanaged_domain_by_time ON unmanaged_domain (first_seen_at, name);
 """
 
 # Which edges serve another certificate for a domain than C4 has (`fingerprint` is empty for none, `version` that of one of ours), which
-# edges do not answer, and up to which domain the nightly sample of edges has come.
+# edges do not answer, and up to which domain the nightly sample of edges has come. And since when a certificate of a domain is wanted
+# although its DNS points elsewhere.
 EDGES = """
 CREATE TABLE edge_drift (
   domain_id   INTEGER NOT NULL REFERENCES domain (id),
@@ -106,4 +107,6 @@ CREATE TABLE edge_sample (
   only_row  INTEGER PRIMARY KEY CHECK (only_row = 1),
   domain_id INTEGER NOT NULL
 ) STRICT;
+
+ALTER TABLE domain ADD COLUMN before_cutover_since TEXT;
 """

@@ -36,6 +36,7 @@ UNANSWERED = (
 NO_FINDINGS = {
     Code.CERT_EXPIRED, Code.KEY_MISSING, Code.TEXT_EXPIRES, Code.DEPARTED, Code.C4_LOST, Code.OTHER_CERTIFICATE,
     Code.OTHER_EXPIRED, Code.ADDRESS_UNANSWERED, Code.TARGET_ADDRESS_UNANSWERED, Code.SUFFIX_UNKNOWN,
+    Code.BEFORE_CUTOVER, Code.CUTOVER_LATE,
 }  # fmt: skip
 # Nobody was asked. Its tests are in test_maintenance_pause.py.
 HELD = {Code.MAINTENANCE}

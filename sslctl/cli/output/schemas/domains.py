@@ -100,6 +100,11 @@ _DELETED: Fields = _CHANGED | {
 _VIEWED: Fields = _DOMAIN | {
     "certificates": array_of("certificate", "every version of its certificate, newest first"),
     "events": array_of("event", "its history, oldest first"),
+    "before_cutover_since": or_null(
+        time(
+            "since when a certificate is wanted although DNS points elsewhere; `null` if the domain is not before its cutover"
+        )
+    ),
     "customer_recorded": or_null(
         string("the customer that a person recorded; `null` without one. It counts, whatever C4 names")
     ),
@@ -118,7 +123,8 @@ _EVENT: Fields = {
         "what: `added`, `changed`, `found`, `ordered`, `issued`, `pasted`, `uploaded`, `serving`, `not serving`, `replacing`, "
         "`removed`, `nothing installed`, `kept on C4`, `put back`, `forced`, `not installed`, `adopted`, `foreign`, `consent`, "
         "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, `chosen`, "
-        "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revocation requested`, `revoked`, `not revoked`, `deleted`, and about all domains "
+        "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revocation requested`, `revoked`, `not revoked`, "
+        "`before cutover`, `cutover ended`, `deleted`, and about all domains "
         "`paused` and `resumed`"
     ),
     "detail": string("details, for people"),
