@@ -45,7 +45,7 @@ def run_checks(
     yield from examine("disk", lambda: machine.disk_space(config.state.dir))
     yield from _check_state(config, clock(), waiting)
     outside = Outside(config, connect, clock)
-    asked = (("DNS", outside.dns), ("CA", outside.ca), ("C4", outside.c4))
+    asked = (("DNS", outside.dns), ("CA", outside.ca), ("C4", outside.c4), ("edges", outside.edges))
     yield from examine_together(asked, SECONDS * _TIMEOUTS)
     yield from examine("clock", outside.skew)
 

@@ -1,7 +1,8 @@
-"""Checks of DNS, the CA and C4, and of our clock against theirs."""
+"""Checks of DNS, the CA, C4 and the edges, and of our clock against theirs."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,6 +17,7 @@ from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Unauthorized
 from sslctl.doctor import Check, bad, ok, unanswered, warn
+from sslctl.edge.asking import AskedEdges
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import directory
 from sslctl.issuer.certbot.issuer import CertbotIssuer
@@ -166,6 +168,22 @@ class Outside:
             else:
                 self._compare("C4", at)
                 yield ok("C4", f"{clean(self._config.c4.base_url)} answers and accepts our token")
+
+    def edges(self) -> Iterator[Check]:
+        """Ask each edge in verify.edges for a certificate; nothing without any. An edge that serves none for this name answers too."""
+        section = self._config.verify
+        if not section.edges:
+            return
+        seconds = min(SECONDS, section.timeout_seconds)
+        asked = AskedEdges(section.edges, seconds, monotonic=time.monotonic)
+        answers = asked.ask(next(iter(self._config.cdn.cname_suffixes), "example.com"))
+        silent = [each for each in answers if each.fingerprint is None]
+        for each in silent:
+            hint = "repair it, or correct verify.edges; no domain waits for it"
+            yield warn("edges", f"{each.edge} does not answer: {each.why}", hint)
+        if len(silent) < len(answers):
+            number = len(answers) - len(silent)
+            yield ok("edges", "1 edge answers" if number == 1 else f"{number} edges answer")
 
     def _compare(self, whose: str, at: datetime | None) -> None:
         if at is not None:

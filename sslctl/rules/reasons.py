@@ -315,7 +315,7 @@ REASONS |= {
         Status.SUCCESS,
         Owner.CUSTOMER,
         "The domain has not pointed at the CDN for a week or more: found {found}, wanted {wanted}.",
-        "Ask the customer whether the domain stays on the CDN; `sslctl delete` takes it out.",
+        "Ask the customer whether the domain stays on the CDN; `sslctl delete` takes it out. Its certificate stays until it expires.",
     ),
     Code.ADDRESS_UNANSWERED: Reason(
         Status.SUCCESS,

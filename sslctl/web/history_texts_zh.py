@@ -6,11 +6,13 @@ KINDS = {
     "added": "已添加",
     "adopted": "已接管",
     "assigned": "负责人",
+    "before cutover": "等待切换",
     "changed": "已更改",
     "chosen": "已选定",
     "claim broken": "已解除占用",
     "consent": "同意替换",
     "customer": "客户",
+    "cutover ended": "切换等待结束",
     "deleted": "已删除",
     "forced": "强制替换",
     "foreign": "C4 上有其他证书",
@@ -43,6 +45,7 @@ KINDS = {
 }
 
 STEPS = {
+    "asking the edges": "询问边缘节点",
     "checking DNS": "检查 DNS",
     "collecting the open order": "取回未完成的订单",
     "ordering a certificate": "申请证书",

@@ -113,7 +113,7 @@ NEXT_STEPS = {
     Code.OTHER_EXPIRED: "定时任务会替换。如果许多证书同时到期，请先检查本机和 C4 的时钟。",
     Code.KEY_MISSING: "无需处理：到续期时会替换。`sslctl recheck DOMAIN --force-renew` 可立即替换。",
     Code.TEXT_EXPIRES: "请向客户索取新证书，或用 `sslctl add` 替换。",
-    Code.DEPARTED: "请询问客户该域名是否继续使用 CDN；`sslctl delete` 可移除该域名。",
+    Code.DEPARTED: "请询问客户该域名是否继续使用 CDN；`sslctl delete` 可移除该域名。其证书会保留至到期。",
     Code.ADDRESS_UNANSWERED: "没有任何事项受阻。客户须修复域名服务器。",
     Code.TARGET_ADDRESS_UNANSWERED: "没有任何事项受阻。CDN 须修复目标的域名服务器。",
     Code.SUFFIX_UNKNOWN: "没有任何事项受阻。请将 C4 为该目标使用的域加入 cdn.cname_suffixes。",

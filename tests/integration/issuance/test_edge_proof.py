@@ -74,6 +74,19 @@ def test_add_is_success_when_an_edge_does_not_answer(cdn: Cdn) -> None:
         assert cdn.app().store.silent_edges() == []
 
 
+def test_doctor_warns_of_edges_that_do_not_answer(cdn: Cdn) -> None:
+    with closed_port() as silent, edges_of(cdn, 2, silent):
+        checks = cdn.sslctl("doctor", "--json").json["checks"]
+    found = [(each["grade"], each["detail"]) for each in checks if each["check"] == "edges"]
+    assert found == [("warn", f"{silent} does not answer: connection refused"), ("ok", "2 edges answer")]
+    assert not any(each["check"] == "edges" for each in no_edges(cdn))
+
+
+def no_edges(cdn: Cdn) -> Any:
+    configure(cdn)
+    return cdn.sslctl("doctor", "--json").json["checks"]
+
+
 def test_add_is_pending_when_an_edge_serves_nothing_for_the_new_domain(cdn: Cdn) -> None:
     cdn.add_domain(NAME)
     with edges_of(cdn, 2) as (_, lagging):
