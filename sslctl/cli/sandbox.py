@@ -37,6 +37,7 @@ _SEED_ELSEWHERE = "blog.example.test"
 _C4_FAULTS = ("lookup", "upload", "readback", "remove")
 _SLOW_DNS = "dns"
 _DNS_FAULTS = ("dnssec", _SLOW_DNS)
+_EDGE_FAULTS = ("edge-lag", "edge-lie")
 _STATUS = 503
 _SLOW_SECONDS = 30.0
 _NEW_CA = (
@@ -203,8 +204,8 @@ def domain(
     _remote_control(app).set_domain(name, target, record)
 
 
-@command.command("break", short_help="Inject a fault into C4 or DNS.")
-@click.argument("what", type=click.Choice([*_C4_FAULTS, *_DNS_FAULTS]))
+@command.command("break", short_help="Inject a fault into C4, DNS or an edge.")
+@click.argument("what", type=click.Choice([*_C4_FAULTS, *_DNS_FAULTS, *_EDGE_FAULTS]))
 @click.option("--domain", "name", metavar="NAME", help="Only for this domain; default: for all.")
 @click.option(
     "--status",
@@ -224,7 +225,8 @@ def break_something(
     """Inject a fault into the running sandbox, in place of the one before, until `sslctl sandbox heal`.
 
     lookup, upload, readback, remove: C4 answers every request of this kind with an error. dnssec: the DNSSEC signatures are broken.
-    dns: DNS answers late.
+    dns: DNS answers late. edge-lag: one of the three edges gets no new certificates. edge-lie: one of them serves a wrong certificate for every
+    domain.
     """
     if status is not None and what not in _C4_FAULTS:
         raise click.UsageError(f"--status goes with {', '.join(_C4_FAULTS)}")
@@ -233,20 +235,25 @@ def break_something(
     with needing("sandbox", "the sandbox"):
         from sslctl.sandbox.c4.faults import Operation  # noqa: PLC0415 - needs the extra
         from sslctl.sandbox.domain_records import DnsFault, DnsTrouble  # noqa: PLC0415 - needs the extra
+        from sslctl.sandbox.edge_fault import EdgeFault  # noqa: PLC0415 - needs the extra
 
+    if name and what in _EDGE_FAULTS:
+        raise click.UsageError(f"--domain does not go with {', '.join(_EDGE_FAULTS)}")
     name = names.normalise(name) if name else None
     control = _remote_control(app)
     if what in _C4_FAULTS:
         control.inject_fault(Operation(what), _STATUS if status is None else status, name)
+    elif what in _EDGE_FAULTS:
+        control.inject_edge_fault(EdgeFault(what))
     else:
         delay = _SLOW_SECONDS if seconds is None else seconds
         control.inject_dns_trouble(DnsTrouble(DnsFault(what), name or "", delay))
 
 
-@command.command("heal", short_help="Clear the faults of C4 and DNS.")
+@command.command("heal", short_help="Clear the faults of C4, DNS and the edges.")
 @click.pass_obj
 def heal(app: App) -> None:
-    """Clear all faults of C4 and DNS in the running sandbox."""
+    """Clear all faults of C4, DNS and the edges in the running sandbox."""
     _remote_control(app).clear_faults()
 
 

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,7 @@ import trustme
 from sslctl.sandbox.c4.server import ReferenceC4
 from sslctl.sandbox.domain_records import DomainRecord, DomainRecords
 from sslctl.sandbox.edge import Edge
+from sslctl.sandbox.edge_fault import EdgeFault
 from sslctl.sandbox.limited_ca import LimitedCa, RequestLimit
 from sslctl.sandbox.listeners import ADDRESS
 from sslctl.sandbox.pebble import Pebble
@@ -33,8 +35,8 @@ class SandboxCdn:
 
     `certificate_seconds` is the lifetime of Pebble's certificates, None for Pebble's default. `activation_seconds` is
     the time that C4 takes to activate an upload. `mode` is certbot's way to answer challenges. `pebble_environment` has
-    environment variables for Pebble. With `has_resolver` a `SandboxResolver` answers DNS queries, and the domains of an earlier run in
-    `folder` exist again. With `ca_limits` the CA enforces these limits per IP address. Entering raises `StateError` if Pebble is missing.
+    environment variables for Pebble. With `has_resolver` a `SandboxResolver` answers DNS queries, the domains of an earlier run in
+    `folder` exist again, and there are two more edges. With `ca_limits` the CA enforces these limits per IP address. Entering raises `StateError` if Pebble is missing.
     """
 
     def __init__(
@@ -67,6 +69,11 @@ class SandboxCdn:
         )
         self.records = DomainRecords(folder) if has_resolver else None
         self.edge = Edge(self.c4, webroot, self._challenge_port, find_redirect=self._find_redirect)
+        # Only for TLS. Each of them can have one of the faults.
+        self.other_edges = [
+            Edge(self.c4, None, find_fault=partial(self._find_fault, fault))
+            for fault in (EdgeFault if has_resolver else ())
+        ]
         self._certificate_seconds = certificate_seconds
         self._pebble_environment = pebble_environment
         self._ca_limits = ca_limits
@@ -76,7 +83,8 @@ class SandboxCdn:
     def __enter__(self) -> Self:
         with ExitStack() as starting:
             starting.enter_context(self.c4)
-            starting.enter_context(self.edge)
+            for edge in (self.edge, *self.other_edges):
+                starting.enter_context(edge)
             resolver = self._start_resolver(starting)
             self.pebble = Pebble(
                 self.folder / "pebble",
@@ -136,6 +144,11 @@ class SandboxCdn:
         record = None if self.records is None else self.records.read().domains.get(host)
         return "" if record is None else record.redirect
 
+    def _find_fault(self, fault: EdgeFault) -> EdgeFault | None:
+        """Return `fault` if it was injected."""
+        injected = None if self.records is None else self.records.read().edge_fault
+        return fault if injected is fault else None
+
     def _server_tls(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -170,6 +183,9 @@ class SandboxCdn:
             },
             "dns": {"resolvers": [resolver]},
         }
+        if self.other_edges:
+            edges = [self.edge, *self.other_edges]
+            sections["verify"] = {"edges": [f"{ADDRESS}:{each.https_port}" for each in edges]}
         lines = ["# Written by the sandbox. Everything here is on loopback and ends with it."]
         for section, values in sections.items():
             # JSON strings, numbers, booleans and arrays of them are also TOML.

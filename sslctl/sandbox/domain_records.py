@@ -1,4 +1,4 @@
-"""What DNS and the edge of a sandbox have for its domains, and the faults of its DNS: a file that `sslctl sandbox` changes.
+"""What DNS and the edge of a sandbox have for its domains, and the faults of its DNS and of its edges: a file that `sslctl sandbox` changes.
 
 The sandbox reads the file again when it has changed, so a command needs no connection to it, and a sandbox that is kept has the
 same domains when it starts again.
@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from sslctl.errors import StateError, TryLater
+from sslctl.sandbox.edge_fault import EdgeFault
 from sslctl.system.files import replacing
 from sslctl.system.locks import locked
 
@@ -58,6 +59,7 @@ class Content:
 
     domains: dict[str, DomainRecord] = field(default_factory=dict)
     trouble: DnsTrouble | None = None
+    edge_fault: EdgeFault | None = None
 
 
 class DomainRecords:
@@ -92,6 +94,10 @@ class DomainRecords:
         """Replace the fault of DNS; None ends it. Raise `TryLater` if another process changes the file."""
         self._change(lambda content: replace(content, trouble=trouble))
 
+    def set_edge_fault(self, fault: EdgeFault | None) -> None:
+        """Replace the fault of an edge; None ends it. Raise `TryLater` if another process changes the file."""
+        self._change(lambda content: replace(content, edge_fault=fault))
+
     def _change(self, change: Callable[[Content], Content]) -> None:
         with locked(self._lock_path) as is_ours:
             if not is_ours:
@@ -113,12 +119,13 @@ def _parse(path: Path) -> Content:
             )
             for name, each in found["domains"].items()
         }
-        trouble = found["trouble"]
+        trouble, fault = found["trouble"], found.get("edge_fault")
+        edge_fault = None if fault is None else EdgeFault(fault)
         if trouble is None:
-            return Content(domains)
-        return Content(
-            domains,
-            DnsTrouble(DnsFault(trouble["fault"]), str(trouble["domain"]), float(trouble["seconds"])),
+            return Content(domains, None, edge_fault)
+        dns_trouble = DnsTrouble(
+            DnsFault(trouble["fault"]), str(trouble["domain"]), float(trouble["seconds"])
         )
+        return Content(domains, dns_trouble, edge_fault)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StateError(f"{path} is not a file of the sandbox") from error

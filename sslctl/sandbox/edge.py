@@ -12,7 +12,6 @@ import sys
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable
-from enum import StrEnum
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -23,6 +22,7 @@ import trustme
 
 from sslctl.sandbox.c4.records import Placed
 from sslctl.sandbox.c4.server import ReferenceC4
+from sslctl.sandbox.edge_fault import EdgeFault
 from sslctl.sandbox.listeners import ADDRESS, Listener
 
 _CHALLENGES = "/.well-known/acme-challenge/"
@@ -33,21 +33,13 @@ _LONGEST_ANSWER = 64 * 1024
 _FORWARD_SECONDS = 10
 
 
-class EdgeFault(StrEnum):
-    """What is wrong with an edge."""
-
-    LAG = "lag"
-    """It gets no new certificates: it serves those that it served last, and none for other domains."""
-    LIE = "lie"
-    """It serves a certificate of an unknown CA for every domain."""
-
-
 class Edge:
     """Two listeners on loopback in front of a `ReferenceC4`; use as a context manager, or `start` and `stop`.
 
     A challenge is answered from `webroot`/.well-known/acme-challenge/, or forwarded to `standalone_port` on loopback, if
     they are given. Port 0 takes a free port, which is kept from the first start on. `find_redirect` returns the URL to which port 80
-    redirects every request for a host, or an empty string. With a `fault` it serves other certificates than C4 has.
+    redirects every request for a host, or an empty string. With a `fault`, or one that `find_fault` returns, it
+    serves other certificates than C4 has.
     """
 
     def __init__(
@@ -59,6 +51,7 @@ class Edge:
         https_port: int = 0,
         *,
         find_redirect: Callable[[str], str] = lambda _host: "",
+        find_fault: Callable[[], EdgeFault | None] = lambda: None,
     ) -> None:
         self.c4 = c4
         self.webroot = webroot
@@ -66,6 +59,7 @@ class Edge:
         self.http_port = http_port
         self.https_port = https_port
         self.find_redirect = find_redirect
+        self.find_fault = find_fault
         self.fault: EdgeFault | None = None
         self._listeners: list[Listener] = []
         self._contexts: dict[str, tuple[Placed, ssl.SSLContext]] = {}
@@ -111,12 +105,13 @@ class Edge:
     ) -> int | None:
         """Use the certificate of `name` in the handshake (RFC 6066, section 3), or return the alert that refuses it."""
         domain = (name or "").lower()
-        if self.fault is EdgeFault.LIE:
+        fault = self.fault or self.find_fault()
+        if fault is EdgeFault.LIE:
             connection.context = _foreign(domain)
             return None
         known = self._contexts.get(domain)
         last = None if known is None else known[0]
-        placed = last if self.fault is EdgeFault.LAG else self.c4.serving(domain)
+        placed = last if fault is EdgeFault.LAG else self.c4.serving(domain)
         if placed is None:
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
         if known is None or known[0] != placed:

@@ -11,6 +11,7 @@ import requests
 from sslctl.errors import ConfigError, TryLater
 from sslctl.sandbox.c4.faults import Operation
 from sslctl.sandbox.domain_records import DnsTrouble, DomainRecord, DomainRecords
+from sslctl.sandbox.edge_fault import EdgeFault
 
 MAP = "sandbox.json"
 """The file beside the sandbox's configuration that has the URLs of its interfaces."""
@@ -53,10 +54,16 @@ class RemoteControl:
         self.clear_faults()
         self._records.set_trouble(trouble)
 
+    def inject_edge_fault(self, fault: EdgeFault) -> None:
+        """Clear all faults, and make an edge serve other certificates than C4 has."""
+        self.clear_faults()
+        self._records.set_edge_fault(fault)
+
     def clear_faults(self) -> None:
-        """Clear all faults of C4 and of DNS."""
+        """Clear all faults of C4, of DNS and of the edges."""
         self._ask_c4("DELETE", "faults", None)
         self._records.set_trouble(None)
+        self._records.set_edge_fault(None)
 
     def _ask_c4(self, method: str, path: str, facts: object) -> None:
         token = (self._folder / "c4-token").read_text().strip()

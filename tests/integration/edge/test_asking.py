@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sslctl.edge.asking import AskedEdges
 from sslctl.rules.edges import EdgeAddress
-from sslctl.sandbox.edge import EdgeFault
+from sslctl.sandbox.edge_fault import EdgeFault
 from tests.support.cdn import Cdn
 from tests.support.edges import edges_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sslctl.notify import MessageKind
-from sslctl.sandbox.edge import EdgeFault
+from sslctl.sandbox.edge_fault import EdgeFault
 from tests.support.cdn import Cdn
 from tests.support.edges import address, edges_of
 from tests.support.notifying import NotifyingCdn

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sslctl.errors import Exit
-from sslctl.sandbox.edge import EdgeFault
+from sslctl.sandbox.edge_fault import EdgeFault
 from tests.support.cdn import SUFFIX, Cdn
 from tests.support.edges import address, edges_of
 from tests.support.misbehaving import Behaviour, http_head, sending

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sslctl.sandbox.edge import EdgeFault
+from sslctl.sandbox.edge_fault import EdgeFault
 from tests.support.cdn import Cdn
 from tests.support.edges import address, configure, edges_of
 

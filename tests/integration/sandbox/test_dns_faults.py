@@ -13,6 +13,7 @@ import dns.query
 import dns.rcode
 import pytest
 
+from sslctl.errors import Exit
 from sslctl.sandbox.pebble import missing
 from tests.support.sandbox import RunningSandbox, sandbox_up
 
@@ -105,6 +106,28 @@ def test_fault_causes_its_reason_until_heal(
     assert sandbox.run("recheck", name).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("fault", "shown"),
+    [
+        ("edge-lag", "still serves version 1"),
+        ("edge-lie", "serves a certificate that sslctl did not install"),
+    ],
+)
+def test_edge_with_a_fault_keeps_a_renewal_in_pending_until_heal(
+    sandbox: RunningSandbox, name: str, fault: str, shown: str
+) -> None:
+    assert _reason(sandbox, name) is None
+    sandbox.do("break", fault)
+    sandbox.environment["SSLCTL_C4_ACTIVATION_SECONDS"] = "1"
+    assert sandbox.run("recheck", name, "--force-renew").returncode == Exit.PENDING
+    reason = sandbox.view(name)["reason"]
+    assert (reason["code"], reason["sentence"].count("edge ")) == ("C4_ACTIVATING", 1)
+    assert shown in reason["sentence"]
+    sandbox.do("heal")
+    del sandbox.environment["SSLCTL_C4_ACTIVATION_SECONDS"]
+    assert sandbox.run("recheck", name).returncode == 0
+
+
 def test_fault_for_one_domain_leaves_the_others_alone(sandbox: RunningSandbox, name: str) -> None:
     sandbox.do("break", "dnssec", "--domain", name[1:])
     assert _reason(sandbox, name) is None
@@ -153,6 +176,7 @@ def test_bogus_name_answers_only_if_validation_is_disabled(sandbox: RunningSandb
         (["break", "dnssec", "--status", "500"], "--status goes with lookup"),
         (["break", "upload", "--seconds", "3"], "--seconds goes with dns"),
         (["break", "dns", "--domain", "not a name"], "not a name"),
+        (["break", "edge-lag", "--domain", "a.test"], "--domain does not go with edge-lag"),
         (["break", "nothing"], "'nothing' is not one of"),
     ],
 )
