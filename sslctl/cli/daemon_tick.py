@@ -184,6 +184,7 @@ def _print_json(app: App, result: TickResult) -> None:
         managed={status.value: result.counts.get(status, 0) for status in Status},
         **json_shapes.notices(result.notices),
         pinged=result.pinged,
+        edge_troubles=[trouble.title for trouble in result.edge_troubles],
         webhook_error=result.webhook_error or None,
         skipped=None,
         lost_on_c4=result.lost,

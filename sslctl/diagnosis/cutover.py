@@ -43,9 +43,11 @@ def describe_cutover(
             else f"served by all {len(served)} edges that answer"
         )
     elsewhere = [each.name for each in steps if each.code is Code.BEFORE_CUTOVER] or list(domain.names)
+    seen = any(each.step is CheckStep.CERTIFICATE and each.grade is StepGrade.OK for each in steps)
+    unseen = "" if seen or served else " What the CDN serves was not seen from here."
     found = (
         f"It is safe to switch DNS now: certificate {current.fingerprint[:16]} is {' and '.join(where)}, and valid until"
-        f" {format_sgt(current.not_after)}. Set the CNAME of {', '.join(elsewhere)} to {clean(record.cname_target)}."
+        f" {format_sgt(current.not_after)}. Set the CNAME of {', '.join(elsewhere)} to {clean(record.cname_target)}.{unseen}"
     )
     return StepResult(CheckStep.CUTOVER, domain.name, StepGrade.OK, clean(found, 1000))
 

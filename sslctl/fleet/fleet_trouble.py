@@ -127,7 +127,7 @@ def find_fleet_trouble(
         _webhook_trouble(store, now),
     )
     found += filter(None, parties)
-    found += _edge_troubles(store, now)
+    found += find_edge_troubles(store, now)
     return found
 
 
@@ -198,7 +198,8 @@ def _webhook_trouble(store: Transitions, now: datetime) -> FleetTrouble | None:
     )
 
 
-def _edge_troubles(store: Edges, now: datetime) -> Iterator[FleetTrouble]:
+def find_edge_troubles(store: Edges, now: datetime) -> Iterator[FleetTrouble]:
+    """Yield the edges that do not answer, and those that serve other certificates than C4 has although they had time."""
     for silent in store.silent_edges():
         yield FleetTrouble(
             (silent.edge, EDGE_SILENT),

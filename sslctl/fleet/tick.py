@@ -40,7 +40,7 @@ from typing import Protocol
 
 from sslctl.errors import Exit
 from sslctl.fleet import ari_polling, notices, planning
-from sslctl.fleet.fleet_trouble import find_c4_contact, find_fleet_trouble
+from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble
 from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.nightly_inventory import InventoryNews
 from sslctl.fleet.notices import NoticeRules
@@ -168,8 +168,7 @@ class Tick:
     def run(self, *, force: bool = False) -> TickResult:
         """Run the tick. `force` repeats the daily recheck even if it was done today.
 
-        Raise `TickRuns` or `Busy` if another tick runs (`one_tick`), `StateBusy` if another process keeps the database locked, and `StateError` if the
-        state is damaged or cannot be used.
+        Raise `TickRuns` or `Busy` if another tick runs (`one_tick`), `StateBusy` if the database stays locked, or `StateError`.
         """
         started_at, began = self._clock(), self._monotonic()
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
@@ -223,6 +222,7 @@ class Tick:
             maintenance=self._store.maintenance_pause(now),
             withheld_customers=customers,
             inventory=inventory,
+            edge_troubles=list(find_edge_troubles(self._store, now)),
         )
 
     def _require_claim(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sslctl.fleet.fleet_trouble import FleetTrouble
 from sslctl.fleet.nightly_inventory import InventoryNews
 from sslctl.issuance.customers import WithheldCustomers
 from sslctl.issuance.suspicions import Withheld
@@ -26,6 +27,7 @@ class TickResult:
     new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
     `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
     uploads in force. `withheld_customers` are the customers that C4 changed for too many domains. `inventory` is what was learned from C4's inventory.
+    `edge_troubles` are those of edges that do not answer, or serve other certificates than C4 has.
     """
 
     at: datetime
@@ -49,6 +51,7 @@ class TickResult:
     maintenance: MaintenancePause | None
     withheld_customers: WithheldCustomers | None
     inventory: InventoryNews
+    edge_troubles: Sequence[FleetTrouble]
 
     @property
     def pinged(self) -> bool | None:

@@ -16,6 +16,7 @@ from sslctl.cli.output.summary import count
 from sslctl.cli.output.unwell import find_trouble, write_unwell
 from sslctl.cli.output.width import paragraph
 from sslctl.errors import StateBusy
+from sslctl.fleet.fleet_trouble import FleetTrouble
 from sslctl.fleet.hidden import is_hidden
 from sslctl.fleet.nightly_inventory import InventoryNews
 from sslctl.fleet.tick_result import TickResult
@@ -186,6 +187,7 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
     yield from map(_Line, held_lines(result.held_renewals))
     for subject, text in warnings.describe_notices(result.notices):
         yield _Line(text, (Fact(Kind.FLEET, subject),))
+    yield from map(_edge_line, result.edge_troubles)
     if result.webhook_error:
         text = (
             f"The webhook of notify.webhook_url failed: it {result.webhook_error}. The next tick tries again"
@@ -213,6 +215,12 @@ def _inventory_lines(inventory: InventoryNews) -> Iterator[_Line]:
         yield _Line(
             text, (Fact(Kind.EVENT, "new domains in C4 that nobody manages", _magnitude(inventory.new)),)
         )
+
+
+def _edge_line(trouble: FleetTrouble) -> _Line:
+    edge, what = trouble.label
+    title = f"{trouble.title[:1].upper()}{trouble.title[1:]}"
+    return _Line(f"{title}. {trouble.text}", (Fact(Kind.FLEET, f"{what}: {edge}"),))
 
 
 def _withheld_lines(result: TickResult) -> Iterator[_Line]:

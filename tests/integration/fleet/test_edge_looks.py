@@ -29,6 +29,10 @@ def test_edge_that_drifts_is_one_trouble_and_moves_no_domain(notifying: Notifyin
         assert notifying.titles(MessageKind.TROUBLE) == [
             f"edge {address(lying)} serves other certificates than C4 has for 6 domains"
         ]
+        result = notifying.sslctl("daemon-tick", "--json").json
+        assert result["edge_troubles"] == notifying.titles(MessageKind.TROUBLE)
+        printed = " ".join(notifying.sslctl("daemon-tick").stdout.split())
+        assert f"Edge {address(lying)} serves other certificates than C4 has for 6 domains." in printed
         body = notifying.notifier.sent[-1][0].body
         assert "one that sslctl did not install for 6" in body
         assert address(good) not in body

@@ -93,6 +93,10 @@ _TICK: Fields = {
     ),
     **_NOTICES,
     "pinged": or_null(boolean("whether `notify.ping_url` accepted the ping; `null` if none was sent")),
+    "edge_troubles": array(
+        string("the edge and its trouble"),
+        "the edges in `verify.edges` that do not answer, or serve other certificates than C4 has, in words",
+    ),
     "webhook_error": or_null(
         string("why messages of `notify.webhook_url` were not accepted; `null` if none failed")
     ),
