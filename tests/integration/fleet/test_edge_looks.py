@@ -72,6 +72,15 @@ def test_silent_edge_is_one_trouble_until_it_answers(notifying: NotifyingCdn) ->
         assert {each["status"] for each in notifying.sslctl("list", "--json").json["domains"]} == {"Success"}
 
 
+def test_silent_edge_is_noticed_with_a_single_domain(notifying: NotifyingCdn) -> None:
+    with edges_of(notifying, 2) as (_, silent):
+        assert notifying.sslctl("add", NAMES[0]).exit_code == 0
+        silent.stop()
+        notifying.tick(hours=1)
+        assert notifying.titles(MessageKind.TROUBLE) == [f"edge {address(silent)} does not answer"]
+        silent.start()
+
+
 def test_edge_that_lags_for_all_after_a_night_of_renewals_is_one_trouble(notifying: NotifyingCdn) -> None:
     with edges_of(notifying, 2, lag_seconds=900) as (_, lagging):
         assert notifying.sslctl("add", *NAMES).exit_code == 0
