@@ -89,7 +89,7 @@ REASONS: dict[Code, Reason] = {
         _FAILURE,
         Owner.CDN,
         "A token of sslctl cannot be read through the domain's port 80, so the CA could not validate it: found {found}, wanted {wanted}.",
-        "The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port. If many domains have this reason at once, check acme.webroot first.",
+        "The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port; before a cutover, the customer's old host must redirect it. If many domains have this reason at once, check acme.webroot first.",
     ),
     Code.NAME_REFUSED: Reason(
         _FAILURE,

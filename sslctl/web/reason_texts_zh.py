@@ -76,7 +76,7 @@ NEXT_STEPS = {
     Code.PORT_443_CLOSED: "CDN 须为该域名开放 443 端口。",
     Code.PORTS_NOT_ENABLED: "客户须在 CDN 上为该域名启用这两个端口。",
     Code.CHALLENGE_FAILED: "CDN 须将 /.well-known/acme-challenge/ 路由到 sslctl 的 webroot 或端口。",
-    Code.CHALLENGE_UNREACHABLE: "CDN 须将 /.well-known/acme-challenge/ 路由到 sslctl 的 webroot 或端口。如果许多域名同时出现此原因，请先检查 acme.webroot。",
+    Code.CHALLENGE_UNREACHABLE: "CDN 须将 /.well-known/acme-challenge/ 路由到 sslctl 的 webroot 或端口；切换之前，客户的原主机须重定向该路径。如果许多域名同时出现此原因，请先检查 acme.webroot。",
     Code.NAME_REFUSED: "请询问 CA 为何拒绝此域名；客户可暂时使用其他域名。",
     Code.QUEUED: "下次定时任务会进行首次尝试；`sslctl recheck DOMAIN` 可立即执行。",
     Code.CA_VALIDATING: "下次定时任务会再次查询同一订单。",
