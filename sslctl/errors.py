@@ -6,6 +6,8 @@ them into exit codes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 
@@ -32,16 +34,32 @@ INTERRUPTED = "INTERRUPTED"
 """The code of a command that Ctrl-C ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What an error is about, for texts in other languages: a stable key, and what its sentence names.
+
+    `detail` is text from outside, such as a library, which no language can translate.
+    """
+
+    key: str
+    fields: Mapping[str, object] = field(default_factory=dict)
+    detail: str = ""
+
+
 class SslctlError(Exception):
-    """A problem that an operator can solve: one sentence, an optional hint, a stable code and an exit code."""
+    """A problem that an operator can solve: one sentence, an optional hint, a stable code and an exit code.
+
+    Errors that a form of the page can meet have a `problem`.
+    """
 
     code = "BUG"
     exit_code = Exit.BUG
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, problem: Problem | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.problem = problem
 
 
 class BadInput(SslctlError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sslctl.certificates.x509 import key_fingerprint
-from sslctl.errors import BadInput, NotManaged
+from sslctl.errors import BadInput, NotManaged, Problem
 from sslctl.rules.installed import describe_installed
 from sslctl.rules.model import Bundle, Certificate, Domain
 from sslctl.rules.versions import is_adopted
@@ -38,6 +38,7 @@ def read(store: _Store, domain: Domain, version: int | None) -> tuple[Certificat
         raise NotManaged(
             f"the private key of version {certificate.version} of {domain.name} was destroyed after it was superseded",
             hint=f"`sslctl view {domain.name}` shows when, and which versions still have their key",
+            problem=Problem("download.key_destroyed", {"name": domain.name, "version": certificate.version}),
         )
     if store.is_key_compromised(key_fingerprint(bundle.certificate)):
         raise BadInput(
@@ -75,14 +76,22 @@ def _choose(store: Versions, domain: Domain, version: int | None) -> Certificate
         current = domain.serving or domain.wanted or (held[0] if held else None)
         if current is None:
             raise NotManaged(
-                f"{domain.name} has no certificate yet", hint=f"`sslctl view {domain.name}` shows why"
+                f"{domain.name} has no certificate yet",
+                hint=f"`sslctl view {domain.name}` shows why",
+                problem=Problem("download.no_certificate", {"name": domain.name}),
             )
         return current
     for certificate in held:
         if certificate.version == version:
             return certificate
     known = ", ".join(str(certificate.version) for certificate in reversed(held)) or "none"
-    raise NotManaged(f"{domain.name} has no version {version}", hint=f"existing versions: {known}")
+    raise NotManaged(
+        f"{domain.name} has no version {version}",
+        hint=f"existing versions: {known}",
+        problem=Problem(
+            "download.unknown_version", {"name": domain.name, "version": version, "known": known}
+        ),
+    )
 
 
 def _require_ours(domain: Domain) -> None:
@@ -91,4 +100,5 @@ def _require_ours(domain: Domain) -> None:
         raise NotManaged(
             f"the certificate of {domain.name} was kept with `sslctl adopt`, so its key is not stored here",
             hint=f"`sslctl view {domain.name}` shows earlier versions; --version N writes one",
+            problem=Problem("download.adopted", {"name": domain.name}),
         )

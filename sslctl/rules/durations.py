@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, Problem
 from sslctl.text import clean
 
 _DURATION = re.compile(r"([0-9]{1,5})([mhdw])", re.ASCII)
@@ -16,7 +16,11 @@ def parse_duration(text: str) -> timedelta:
     """Return the length of time in `text`. Raise `BadInput` if it is none."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise BadInput(f"{clean(text)!r} is not a duration; write 14d, 12h, 30m or 2w")
+        shown = clean(text)
+        raise BadInput(
+            f"{shown!r} is not a duration; write 14d, 12h, 30m or 2w",
+            problem=Problem("duration.unreadable", {"text": shown}),
+        )
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import idna
 
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, Problem
 from sslctl.text import clean
 
 _LONGEST = 253
@@ -70,32 +70,46 @@ def parse(text: str) -> NamePattern:
     shown = f'"{clean(text, 100)}" is no pattern of domain names'
     stripped = text.strip()
     if not stripped:
-        raise BadInput("the pattern is empty", hint="leave it out to mean every domain")
+        raise BadInput(
+            "the pattern is empty", hint="leave it out to mean every domain", problem=Problem("pattern.empty")
+        )
     if len(stripped) > _LONGEST:
-        raise BadInput(f"{shown}: it is longer than a name can be, {_LONGEST} characters")
+        raise BadInput(
+            f"{shown}: it is longer than a name can be, {_LONGEST} characters",
+            problem=Problem("pattern.long", {"most": _LONGEST}),
+        )
     try:
         pattern = stripped.lower() if stripped.isascii() else idna.uts46_remap(stripped, std3_rules=False)
     except idna.IDNAError as error:
-        raise BadInput(f"{shown}: it breaks a rule of IDNA ({clean(error, 120)})") from error
+        detail = clean(error, 120)
+        raise BadInput(
+            f"{shown}: it breaks a rule of IDNA ({detail})", problem=Problem("pattern.idna", {}, detail)
+        ) from error
     pattern = ".".join(map(decode, pattern.split("."))) if not pattern.isascii() else pattern
     if len(pattern) > 1:
         pattern = pattern.removesuffix(".")
     tokens = _TOKEN.findall(pattern)
     if not pattern:
-        raise BadInput(f"{shown}: it has only invisible characters")
+        raise BadInput(f"{shown}: it has only invisible characters", problem=Problem("pattern.invisible"))
     if "".join(tokens) != pattern or any("--" in each for each in tokens if len(each) > 1):
-        raise BadInput(f"{shown}: a [ is not closed, or its set cannot be used")
+        raise BadInput(
+            f"{shown}: a [ is not closed, or its set cannot be used", problem=Problem("pattern.bracket")
+        )
     literal = "".join(token.strip("[!]") for token in tokens if token not in ("*", "?"))
     if any(character.isascii() and not _PLAIN.fullmatch(character) for character in literal):
         raise BadInput(
             f"{shown}: a name has only letters, digits, hyphens and dots",
             hint="use a part of a name, such as acme, or a glob, such as '*.acme.example'",
+            problem=Problem("pattern.characters"),
         )
     found = NamePattern(pattern)
     try:
         found.matches(("a",))
     except re.error as error:
-        raise BadInput(f"{shown}: a set in it cannot be used ({clean(error, 100)})") from error
+        detail = clean(error, 100)
+        raise BadInput(
+            f"{shown}: a set in it cannot be used ({detail})", problem=Problem("pattern.set", {}, detail)
+        ) from error
     return found
 
 

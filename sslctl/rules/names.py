@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import idna
 
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, Problem
 from sslctl.text import clean
 
 if TYPE_CHECKING:
@@ -39,16 +39,41 @@ _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _PLAIN_LABEL = r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _PLAIN = re.compile(rf"(?:{_PLAIN_LABEL}\.)+(?=[a-z]){_PLAIN_LABEL}", re.ASCII)
 
+PROBLEMS = {
+    "name.wildcard": "it is a wildcard, which HTTP-01 cannot validate",
+    "name.url": "it is a URL; use the name alone",
+    "name.email": "it is an e-mail address; use the name alone",
+    "name.path": "it contains a path; use the name alone",
+    "name.port": "it contains a port; use the name alone",
+    "name.underscore": "it contains an underscore, which a host name must not have",
+    "name.characters": "only letters, digits, hyphens and dots are allowed",
+    "name.empty": "it is empty",
+    "name.white_space": "it contains white space",
+    "name.invisible": "it contains a control or an invisible character",
+    "name.address": "it is an IP address; a certificate is for a name",
+    "name.dots": "it ends with more than one dot",
+    "name.empty_label": "it has an empty label",
+    "name.hyphen": "it has a label that begins or ends with a hyphen",
+    "name.single_label": "it is a single label; use the full name",
+    "name.digit": "its last label begins with a digit, as no top-level domain does",
+    "name.suffix": "it is a public suffix, below which others register names",
+    "name.url_of": "it is a URL; use the name alone, {name}",
+    "name.long": f"it is longer than {_LONGEST_NAME} octets",
+    "name.long_label": f"it has a label of more than {_LONGEST_LABEL} octets",
+    "name.idna": "it breaks a rule of IDNA 2008 ({detail})",
+}
+"""What can be wrong with a name, by the key of the problem."""
+
 # What people paste instead of a name, with the most specific sign first; compiled when a name is refused, since every
 # command imports this.
 _MISTAKEN_FOR_A_NAME = (
-    (r"\*", "it is a wildcard, which HTTP-01 cannot validate"),
-    (r"://", "it is a URL; use the name alone"),
-    (r"@", "it is an e-mail address; use the name alone"),
-    (r"[/\\?#]", "it contains a path; use the name alone"),
-    (r":", "it contains a port; use the name alone"),
-    (r"_", "it contains an underscore, which a host name must not have"),
-    (r"[^a-zA-Z0-9.\-\u0080-\U0010ffff]", "only letters, digits, hyphens and dots are allowed"),
+    (r"\*", "name.wildcard"),
+    (r"://", "name.url"),
+    (r"@", "name.email"),
+    (r"[/\\?#]", "name.path"),
+    (r":", "name.port"),
+    (r"_", "name.underscore"),
+    (r"[^a-zA-Z0-9.\-\u0080-\U0010ffff]", "name.characters"),
 )
 
 
@@ -64,7 +89,7 @@ def normalise(text: str) -> str:
     name = _read_plain(text) or _read_any(text)
     # A private suffix is also a registered name, for which the CA issues.
     if _suffixes(only_icann=True).publicsuffix(name) == name:
-        raise _refusal(text, "it is a public suffix, below which others register names")
+        raise _refusal(text, "name.suffix")
     return name
 
 
@@ -78,11 +103,11 @@ def _read_plain(text: str) -> str:
 def _read_any(text: str) -> str:
     problem = _find_mistake(text)
     if problem:
-        raise _refusal(text, problem)
+        raise _refusal(text, problem, name=_name_in_url(text))
     try:
         labels = _encode(text)
     except idna.IDNAError as error:
-        raise _refusal(text, f"it breaks a rule of IDNA 2008 ({clean(error, 120)})") from error
+        raise _refusal(text, "name.idna", detail=clean(error, 120)) from error
     name = ".".join(labels)
     problem = _find_broken_rule(labels, name)
     if problem:
@@ -97,7 +122,8 @@ def normalise_all(names: Iterable[str]) -> tuple[str, ...]:
         name = normalise(text)
         if name in seen:
             same = "" if text == seen[name] else f': it is the same name as "{clean(seen[name], 100)}"'
-            raise BadInput(f'"{clean(text, 100)}" is given twice{same}')
+            shown = clean(text, 100)
+            raise BadInput(f'"{shown}" is given twice{same}', problem=Problem("names.twice", {"text": shown}))
         seen[name] = text
     return tuple(seen)
 
@@ -113,6 +139,7 @@ def require_few(names: Collection[str], profile: str) -> None:
         raise BadInput(
             f"a certificate{reason} can have at most {most} names, and {len(names)} are given",
             hint="add some of the names as a domain of their own, with a certificate of its own",
+            problem=Problem("names.many", {"most": most, "number": len(names)}),
         )
 
 
@@ -145,31 +172,35 @@ def _suffixes(*, only_icann: bool) -> PublicSuffixList:
     return PublicSuffixList(only_icann=only_icann)
 
 
-def _refusal(text: str, problem: str) -> BadInput:
-    return BadInput(f'"{clean(text, 100)}" cannot be used as a domain name: {problem}')
+def _refusal(text: str, key: str, *, name: str = "", detail: str = "") -> BadInput:
+    """Return the error about `text` for the problem `key`; `name` and `detail` are what its sentence names."""
+    shown, why = clean(text, 100), PROBLEMS[key].format(name=name, detail=detail)
+    return BadInput(
+        f'"{shown}" cannot be used as a domain name: {why}',
+        problem=Problem(key, {"text": shown, "name": name}, detail),
+    )
 
 
 def _find_mistake(text: str) -> str:
-    """Return what is wrong with the original text, or ""."""
+    """Return the key of what is wrong with the original text, or ""."""
     if not text:
-        return "it is empty"
+        return "name.empty"
     if len(text) > _LONGEST_INPUT:
-        return f"it is longer than {_LONGEST_NAME} octets"
+        return "name.long"
     if any(character.isspace() for character in text):
-        return "it contains white space"
+        return "name.white_space"
     if any(map(_is_control, text)):
-        return "it contains a control or an invisible character"
+        return "name.invisible"
     if _is_ip_address(text):
-        return "it is an IP address; a certificate is for a name"
-    sign, problem = next((each for each in _MISTAKEN_FOR_A_NAME if re.search(each[0], text)), ("", ""))
-    return problem + (_name_in_url(text) if sign == "://" else "")
+        return "name.address"
+    problem = next((key for sign, key in _MISTAKEN_FOR_A_NAME if re.search(sign, text)), "")
+    return "name.url_of" if problem == "name.url" and _name_in_url(text) else problem
 
 
 def _name_in_url(text: str) -> str:
     """Return which name to use instead of the URL `text`, or "" if it is none or its host is no plain name."""
     host = re.match(r"https?://([A-Za-z0-9.-]+)(?::[0-9]*)?(?:[/?#]|$)", text, re.ASCII | re.IGNORECASE)
-    name = _read_plain(host[1]) if host else ""
-    return f", {name}" if name else ""
+    return _read_plain(host[1]) if host else ""
 
 
 def _is_control(character: str) -> bool:
@@ -225,21 +256,19 @@ def _is_worth_encoding(label: str) -> bool:
 
 
 def _find_broken_rule(labels: list[str], name: str) -> str:
-    """Return which rule of host names the encoded name breaks, or ""."""
+    """Return the key of the rule of host names that the encoded name breaks, or ""."""
     if "" in labels:
-        return (
-            "it ends with more than one dot" if labels[-1] == "" and any(labels) else "it has an empty label"
-        )
+        return "name.dots" if labels[-1] == "" and any(labels) else "name.empty_label"
     if any(len(label) > _LONGEST_LABEL for label in labels):
-        return f"it has a label of more than {_LONGEST_LABEL} octets"
+        return "name.long_label"
     if any(label.startswith("-") or label.endswith("-") for label in labels):
-        return "it has a label that begins or ends with a hyphen"
+        return "name.hyphen"
     if not all(_LDH_LABEL.fullmatch(label) for label in labels):
-        return "only letters, digits, hyphens and dots are allowed"
+        return "name.characters"
     if len(name) > _LONGEST_NAME:
-        return f"it is longer than {_LONGEST_NAME} octets"
+        return "name.long"
     if len(labels) == 1:
-        return "it is a single label; use the full name"
+        return "name.single_label"
     if not labels[-1][0].isalpha():
-        return "its last label begins with a digit, as no top-level domain does"
+        return "name.digit"
     return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, Problem
 from sslctl.rules.reasons import Code, Status
 from sslctl.text import clean
 
@@ -50,26 +50,28 @@ NO_REMARKS = Remarks()
 
 def read_customer(text: str) -> str:
     """Return the cleaned name of a customer, empty if `text` is. Raise `BadInput` if it cannot be used."""
-    return _read(text, "customer's name", LONGEST_CUSTOMER)
+    return _read(text, "customer's name", LONGEST_CUSTOMER, "customer")
 
 
 def read_assignee(text: str) -> str:
     """Return the cleaned name of who takes care of a domain, empty if `text` is. Raise `BadInput` if it cannot be used."""
-    return _read(text, "name", LONGEST_ASSIGNEE)
+    return _read(text, "name", LONGEST_ASSIGNEE, "assignee")
 
 
 def read_note(text: str) -> str:
     """Return a cleaned note, empty if `text` is. Raise `BadInput` if it cannot be used."""
-    return _read(text, "note", LONGEST_NOTE)
+    return _read(text, "note", LONGEST_NOTE, "note")
 
 
-def _read(text: str, what: str, longest: int) -> str:
-    if len(text) > 8 * longest:
-        # `clean` would cut it before it counts.
-        raise BadInput(f"the {what} has {len(text)} characters; the most is {longest}")
-    cleaned = clean(text, 8 * longest)
+def _read(text: str, what: str, longest: int, key: str) -> str:
+    """Return the cleaned `text`. The problem of an error is `KEY.long` or `KEY.invisible`."""
+    # `clean` would cut a much longer text before it is counted.
+    cleaned = clean(text, 8 * longest) if len(text) <= 8 * longest else text
     if len(cleaned) > longest:
-        raise BadInput(f"the {what} has {len(cleaned)} characters; the most is {longest}")
+        raise BadInput(
+            f"the {what} has {len(cleaned)} characters; the most is {longest}",
+            problem=Problem(f"{key}.long", {"number": len(cleaned), "most": longest}),
+        )
     if text.strip() and not cleaned:
-        raise BadInput(f"the {what} has no visible character")
+        raise BadInput(f"the {what} has no visible character", problem=Problem(f"{key}.invisible"))
     return cleaned

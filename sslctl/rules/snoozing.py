@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, Problem
 from sslctl.rules.model import Domain, DomainSummary, Verdict
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.remarks import Snooze
@@ -40,29 +40,44 @@ def snoozed_until(domain: Domain | DomainSummary, now: datetime) -> datetime | N
 
 def why_ended(domain: Domain | DomainSummary, snooze: Snooze, now: datetime) -> str:
     """Return why `snooze`, which is that of `domain`, is not in force at `now`; empty if it is."""
+    return _find_end(domain, snooze, now)[0]
+
+
+def explain_end(domain: Domain | DomainSummary, snooze: Snooze, now: datetime) -> Problem | None:
+    """Return what `why_ended` says as a problem with a key; None if the snooze is in force."""
+    return _find_end(domain, snooze, now)[1]
+
+
+def _find_end(domain: Domain | DomainSummary, snooze: Snooze, now: datetime) -> tuple[str, Problem | None]:
+    """Return why `snooze` is not in force, in English and as a problem; empty and None if it is."""
     if now >= snooze.until:
-        return "its time is over"
+        return "its time is over", Problem("snooze.ended")
     if snooze.until - now > LONGEST_SNOOZE + _SLACK:
-        return "it was set while the clock was wrong"
+        return "it was set while the clock was wrong", Problem("snooze.clock")
     left = _time_left(domain, now)
     if _NOTHING_LEFT < left <= LAST_DAYS:
-        return f"what is served expires in {format_duration(left)}"
+        return f"what is served expires in {format_duration(left)}", Problem("snooze.expires", {"left": left})
     if left <= _NOTHING_LEFT and not snooze.is_dark:
-        return "nothing valid is served any more"
+        return "nothing valid is served any more", Problem("snooze.dark")
     verdict = derive_status(domain, now)
     if verdict.status.rank < snooze.status.rank:
-        return f"the status was {snooze.status} and is {verdict.status}"
-    new = set(_codes(domain, verdict, now)) - snooze.codes
-    return f"{', '.join(sorted(new))} is new" if new else ""
+        statuses = {"before": snooze.status, "now": verdict.status}
+        return f"the status was {snooze.status} and is {verdict.status}", Problem("snooze.worse", statuses)
+    new = ", ".join(sorted(set(_codes(domain, verdict, now)) - snooze.codes))
+    return (f"{new} is new", Problem("snooze.new", {"codes": new})) if new else ("", None)
 
 
 def require_end(until: datetime, now: datetime) -> None:
     """Raise `BadInput` if no snooze that is set at `now` can last until `until`."""
     if until <= now:
-        raise BadInput(f"a snooze cannot end at {format_sgt(until)}, which is over")
+        raise BadInput(
+            f"a snooze cannot end at {format_sgt(until)}, which is over",
+            problem=Problem("snooze.past", {"until": until}),
+        )
     if until - now > LONGEST_SNOOZE:
         raise BadInput(
-            f"a snooze until {format_sgt(until)} is too long; the longest is {LONGEST_SNOOZE.days} days"
+            f"a snooze until {format_sgt(until)} is too long; the longest is {LONGEST_SNOOZE.days} days",
+            problem=Problem("snooze.long", {"until": until, "days": LONGEST_SNOOZE.days}),
         )
 
 
@@ -73,10 +88,14 @@ def make_snooze(domain: Domain, until: datetime, now: datetime) -> Snooze:
     if _NOTHING_LEFT < left <= LAST_DAYS:
         raise BadInput(
             f"{domain.name} cannot be snoozed: what it serves expires in {format_duration(left)}, and the last"
-            f" {LAST_DAYS.days} days are never snoozed"
+            f" {LAST_DAYS.days} days are never snoozed",
+            problem=Problem("snooze.last_days", {"left": left, "days": LAST_DAYS.days}),
         )
     if verdict.status is Status.SUCCESS and not find_warnings(domain, now):
-        raise BadInput(f"{domain.name} is in Success without a warning, so there is nothing to snooze")
+        raise BadInput(
+            f"{domain.name} is in Success without a warning, so there is nothing to snooze",
+            problem=Problem("snooze.nothing"),
+        )
     codes = frozenset(_codes(domain, verdict, now))
     return Snooze(until.replace(microsecond=0), verdict.status, codes, left <= _NOTHING_LEFT)
 

@@ -36,11 +36,17 @@ def install(site: Flask) -> None:
 
 
 def error_page(
-    status: int, message: str, hint: str = "", similar: Sequence[str] = (), unmanaged: str = ""
+    status: int,
+    message: str,
+    hint: str = "",
+    similar: Sequence[str] = (),
+    unmanaged: str = "",
+    details: Sequence[str] = (),
 ) -> tuple[str, int]:
     """Return the page of an error.
 
-    `message` and `hint` are plain text, `similar` names of domains, `unmanaged` is a name that could be added. Text that was typed into
+    `message` and `hint` are plain text, `similar` names of domains, `unmanaged` is a name that could be added,
+    `details` are English sentences. Text that was typed into
     a form is shown, so that the end of a session costs nobody a long note.
     """
     texts = request_texts()
@@ -51,6 +57,7 @@ def error_page(
         title=title,
         message=message,
         hint=hint,
+        details=details,
         similar=similar,
         unmanaged=unmanaged,
         typed=_typed(),
@@ -71,8 +78,14 @@ def status_of(error: SslctlError) -> int:
     return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), _UNAVAILABLE)
 
 
+def core_error_page(status: int, error: SslctlError) -> tuple[str, int]:
+    """Return the page of an error of the core."""
+    shown = request_texts().error(error)
+    return error_page(status, shown.message, shown.hint, details=shown.details)
+
+
 def _show_core_error(error: SslctlError) -> tuple[str, int]:
-    return error_page(status_of(error), error.message, error.hint or "")
+    return core_error_page(status_of(error), error)
 
 
 def _show_http_error(error: HTTPException) -> Response | HTTPException:

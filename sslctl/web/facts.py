@@ -9,7 +9,7 @@ from sslctl.rules.model import Certificate, Domain, Source
 from sslctl.rules.renewal import RenewalRule, Trigger
 from sslctl.rules.schedule import next_renewal
 from sslctl.rules.singapore import format_both, format_sgt
-from sslctl.rules.snoozing import why_ended
+from sslctl.rules.snoozing import explain_end, why_ended
 from sslctl.rules.versions import is_adopted, version_state
 from sslctl.web.language import Texts
 
@@ -111,10 +111,11 @@ def _snooze(domain: Domain, now: datetime, texts: Texts) -> str:
     snooze = domain.remarks.snooze
     if snooze is None:
         return ""
-    why, until = why_ended(domain, snooze, now), format_both(snooze.until)
-    return (
-        texts("fact.snooze_ended", until=until, why=why) if why else texts("fact.snoozed_until", until=until)
-    )
+    ended, until = explain_end(domain, snooze, now), format_both(snooze.until)
+    if ended is None:
+        return texts("fact.snoozed_until", until=until)
+    why = texts.problem(ended, why_ended(domain, snooze, now))
+    return texts("fact.snooze_ended", until=until, why=why)
 
 
 def _consent(domain: Domain, texts: Texts) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from sslctl.errors import TryLater
+from sslctl.errors import Problem, TryLater
 from sslctl.text import clean
 
 _MOST_KEPT = 200
@@ -100,6 +100,7 @@ class Jobs:
                 raise TryLater(
                     f"{len(running)} jobs of the page are running, {own} of them yours, so no other one was started",
                     hint="wait until one of them has ended",
+                    problem=Problem("jobs.many", {"number": len(running), "own": own}),
                 )
             job = self._start(action, domains, options, person, lines)
             self._jobs[job.id] = job

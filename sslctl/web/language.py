@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from flask import Request, g, request
 
+from sslctl.errors import Problem, SslctlError
 from sslctl.rules.customer_texts import Language
-from sslctl.rules.reasons import Code
+from sslctl.rules.reasons import Code, Status
+from sslctl.rules.singapore import format_sgt
 from sslctl.web import (
     action_texts_en,
     action_texts_zh,
@@ -17,6 +20,7 @@ from sslctl.web import (
     texts_en,
     texts_zh,
 )
+from sslctl.web.error_texts import ErrorText, ErrorTexts
 
 COOKIE = "sslctl_lang"
 PARAMETER = "lang"
@@ -26,6 +30,7 @@ TEXTS = {
     Language.ZH: {**texts_zh.TEXTS, **action_texts_zh.TEXTS},
 }
 _LABELS = {Language.EN: reason_texts_en.LABELS, Language.ZH: reason_texts_zh.LABELS}
+_Error = TypeVar("_Error", bound=SslctlError)
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
@@ -74,6 +79,27 @@ class Texts:
         """Return the next step for `code`, whose English text is `english`."""
         return english if self.language is Language.EN else reason_texts_zh.NEXT_STEPS[code]
 
+    def error(self, error: SslctlError) -> ErrorText:
+        """Return an error of the core or of a form in this language."""
+        if self.language is Language.EN:
+            return ErrorText(error.message, error.hint or "")
+        return self._errors.describe(error)
+
+    def problem(self, problem: Problem, english: str) -> str:
+        """Return the sentence about `problem`, which is `english` in English."""
+        return english if self.language is Language.EN else self._errors.sentence(problem)
+
+    @property
+    def _errors(self) -> ErrorTexts:
+        return ErrorTexts(TEXTS[self.language], self._show)
+
+    def _show(self, value: object) -> object:
+        if isinstance(value, timedelta):
+            return self.length(value)
+        if isinstance(value, datetime):
+            return format_sgt(value)
+        return self(f"status.{value}") if isinstance(value, Status) else value
+
     def length(self, length: timedelta) -> str:
         """Return a length of time in its largest unit, rounded down, as `singapore.format_duration` does."""
         seconds = int(length.total_seconds())
@@ -86,6 +112,11 @@ class Texts:
         """Return how far `at` is from `now`: `in 9 days`, `2 hours ago`."""
         key = "relative.future" if at > now else "relative.past"
         return self(key, length=self.length(abs(at - now)))
+
+
+def make_error(kind: type[_Error], key: str, **fields: object) -> _Error:
+    """Return an error of a form with the text `key`, which is shown in the language of its page."""
+    return kind(Texts(Language.EN)(key, **fields), problem=Problem(key, fields))
 
 
 def request_texts() -> Texts:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sslctl.errors import TryLater
+from sslctl.errors import Problem, TryLater
 
 _WAIT_SECONDS = 10
 
@@ -29,6 +29,7 @@ class Turns:
             raise TryLater(
                 "many requests read the list at this time, so this one was not answered",
                 hint="load the page again",
+                problem=Problem("requests.many"),
             )
         try:
             yield

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
 from werkzeug.datastructures import MultiDict
 
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, Problem
 from sslctl.rules import name_pattern
 from sslctl.rules.durations import parse_duration
 from sslctl.rules.model import Source
@@ -80,12 +79,13 @@ def _choices(arguments: MultiDict[str, str], key: str, kind: type[_Choice]) -> t
 
 def _choice(text: str, key: str, known: dict[str, _Choice]) -> _Choice:
     if text.lower() not in known:
-        raise BadInput(f"{clean(text, 60)!r} is no {key}", hint=_describe_known(known.values()))
+        choices = ", ".join(known.values())
+        raise BadInput(
+            f"{clean(text, 60)!r} is no {key}",
+            hint=f"choose one of: {choices}",
+            problem=Problem("address.choice", {"text": clean(text, 60), "choices": choices}),
+        )
     return known[text.lower()]
-
-
-def _describe_known(known: Iterable[StrEnum]) -> str:
-    return f"choose one of: {', '.join(known)}"
 
 
 def read_number(text: str) -> int:
@@ -93,7 +93,8 @@ def read_number(text: str) -> int:
     if not text:
         return 1
     if not is_number(text) or int(text) == 0:
-        raise BadInput(f"{clean(text, 20)!r} is no number of a page")
+        shown = clean(text, 20)
+        raise BadInput(f"{shown!r} is no number of a page", problem=Problem("address.page", {"text": shown}))
     return int(text)
 
 

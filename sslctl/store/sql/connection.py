@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-from sslctl.errors import Busy
+from sslctl.errors import Busy, Problem
 
 T = TypeVar("T")
 Values = Sequence[object] | Mapping[str, object]
@@ -82,4 +82,4 @@ class Connection(Protocol):
 def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - like `assert`
     """Raise `Busy` with the message `otherwise` unless the condition `holds`: another process was faster."""
     if not holds:
-        raise Busy(otherwise, hint="look again, then try again")
+        raise Busy(otherwise, hint="look again, then try again", problem=Problem("state.changed"))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sslctl.errors import NotManaged
+from sslctl.errors import NotManaged, Problem
 from sslctl.rules import onboarding
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Code, Status
@@ -49,13 +49,19 @@ class SqlQueries(SqlPart):
             raise NotManaged(
                 f"{name} is another name of the certificate of {holder}, and no domain of its own here",
                 hint=f"name {holder} instead",
+                problem=Problem("unmanaged.other_name", {"name": name, "holder": holder}),
             )
         if found is None:
             raise NotManaged(
                 f"{name} is not managed here",
                 hint=f"`sslctl list` shows what is; `sslctl add {name}` takes it in",
+                problem=Problem("unmanaged.unknown", {"name": name}),
             )
-        raise NotManaged(f"{name} was deleted", hint=f"`sslctl add {name}` takes it in again")
+        raise NotManaged(
+            f"{name} was deleted",
+            hint=f"`sslctl add {name}` takes it in again",
+            problem=Problem("unmanaged.deleted", {"name": name}),
+        )
 
     def find(self, name: str) -> Domain | None:
         found = self._database.read(rows.domain_of, f"{self._select_domain} WHERE domain.name = ?", (name,))

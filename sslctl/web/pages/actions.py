@@ -18,7 +18,7 @@ from sslctl.rules.singapore import SGT
 from sslctl.rules.snoozing import make_snooze, require_end
 from sslctl.web.access import Role, require
 from sslctl.web.errors import status_of
-from sslctl.web.language import request_texts
+from sslctl.web.language import make_error, request_texts
 from sslctl.web.pages.domain import RefusedForm, render_refused
 from sslctl.web.running import request_app, start_job
 
@@ -117,7 +117,7 @@ def _read_day(text: str) -> datetime:
     try:
         return datetime.combine(date.fromisoformat(text), time(), SGT)
     except ValueError as error:
-        raise BadInput(request_texts()("snooze.no_day")) from error
+        raise make_error(BadInput, "snooze.no_day") from error
 
 
 def _managed(name: str) -> Domain:
@@ -135,7 +135,7 @@ def _if_unchanged(present: str, wanted: str) -> str:
     """Return `wanted`. Raise `Busy` if the value was not `present` any more when the form was made."""
     if present not in (_sent("before"), wanted):
         shown = present or request_texts()("remark.none")
-        raise Busy(request_texts()("remark.changed", value=shown))
+        raise make_error(Busy, "remark.changed", value=shown)
     return wanted
 
 

@@ -8,13 +8,14 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from sslctl.errors import BadInput, SslctlError
+from sslctl.errors import BadInput, Problem, SslctlError
 from sslctl.rules import names
+from sslctl.rules.customer_texts import Language
 from sslctl.rules.model import Source
 from sslctl.rules.remarks import read_customer
 from sslctl.web.access import Role, require
 from sslctl.web.errors import status_of
-from sslctl.web.language import request_texts
+from sslctl.web.language import Texts, make_error
 from sslctl.web.running import request_app, start_job
 
 blueprint = Blueprint("add", __name__)
@@ -48,11 +49,11 @@ def add() -> Response | tuple[str, int]:
         sans = _read_names(request.form.get("sans", ""), _MOST_SANS)
         customer = read_customer(request.form.get("customer", ""))
         if not domains:
-            raise BadInput(request_texts()("add.no_domain"))
+            raise make_error(BadInput, "add.no_domain")
         if sans and len(domains) > 1:
-            raise BadInput(request_texts()("add.sans_of_one"))
+            raise make_error(BadInput, "add.sans_of_one")
         if request.form.get("replace") and len(domains) > 1:
-            raise BadInput(request_texts()("add.replace_one"))
+            raise make_error(BadInput, "add.replace_one")
         names.require_few((*domains, *sans) if sans else (), request_app().config.acme.profile)
         options = ("--customer", customer) if customer else ()
         if request.form.get("replace"):
@@ -67,10 +68,14 @@ def add() -> Response | tuple[str, int]:
 
 
 class _Refused(BadInput):
-    """Names that cannot be used: `reasons` has a sentence about each."""
+    """Names that cannot be used: `reasons` has the error of each."""
 
-    def __init__(self, reasons: list[str]) -> None:
-        super().__init__(request_texts().number("add.refused", len(reasons)))
+    def __init__(self, reasons: list[BadInput]) -> None:
+        key = "add.refused.one" if len(reasons) == 1 else "add.refused.many"
+        number = f"{len(reasons):,}"
+        super().__init__(
+            Texts(Language.EN).number("add.refused", len(reasons)), problem=Problem(key, {"number": number})
+        )
         self.reasons = reasons
 
 
@@ -81,13 +86,13 @@ def _read_names(text: str, most: int) -> list[str]:
     """
     words = list(dict.fromkeys(filter(None, _SEPARATORS.split(text))))
     if len(words) > most:
-        raise BadInput(request_texts()("add.too_many", most=f"{most:,}"))
-    found, reasons = dict[str, None](), list[str]()
+        raise make_error(BadInput, "add.too_many", most=f"{most:,}")
+    found, reasons = dict[str, None](), list[BadInput]()
     for word in words:
         try:
             found[names.normalise(word)] = None
         except BadInput as error:
-            reasons.append(error.message)
+            reasons.append(error)
     if reasons:
         raise _Refused(reasons)
     return list(found)
@@ -97,7 +102,7 @@ def _require_no_text(domains: list[str]) -> None:
     """Raise `BadInput` if one of `domains` is managed with a text certificate: to add it would replace that."""
     for domain in request_app().store.domains_named(domains):
         if domain.deleted_at is None and domain.source is Source.TEXT:
-            raise BadInput(request_texts()("add.has_text", name=domain.name))
+            raise make_error(BadInput, "add.has_text", name=domain.name)
 
 
 def _render(form: MultiDict[str, str], problem: SslctlError | None = None) -> str:

@@ -18,7 +18,7 @@ from sslctl.rules.onboarding import is_abandoned, is_looked_at
 from sslctl.rules.status import derive_status
 from sslctl.web.access import Role, require
 from sslctl.web.cards import make_cards
-from sslctl.web.errors import error_page
+from sslctl.web.errors import core_error_page, error_page
 from sslctl.web.facts import certificate_facts, describe_version, domain_facts
 from sslctl.web.language import request_texts
 from sslctl.web.running import reading_all_domains, request_app, server_jobs
@@ -55,7 +55,7 @@ def domain(name: str) -> str | tuple[str, int] | Response:
     try:
         normalised = names.normalise(name)
     except BadInput as error:
-        return error_page(_NOT_FOUND, error.message, error.hint or "")
+        return core_error_page(_NOT_FOUND, error)
     if normalised != name:
         return redirect(url_for("domain.domain", name=normalised), 301)
     found = app.store.find(name)

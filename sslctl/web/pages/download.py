@@ -19,7 +19,7 @@ from sslctl.web.access.guard import count, limited
 from sslctl.web.access.limits import Limited
 from sslctl.web.attachments import attach
 from sslctl.web.errors import status_of
-from sslctl.web.language import request_texts
+from sslctl.web.language import make_error
 from sslctl.web.running import reading_all_domains, request_app
 from sslctl.web.url_query import is_number, read_selection
 
@@ -68,9 +68,9 @@ def download_many() -> Response | tuple[str, int]:
     chosen = list(dict.fromkeys(map(names.normalise, request.form.getlist("domain")[: MOST_DOMAINS + 1])))
     try:
         if not chosen:
-            raise BadInput(request_texts()("download.no_domain"))
+            raise make_error(BadInput, "download.no_domain")
         if len(chosen) > MOST_DOMAINS:
-            raise BadInput(request_texts()("download.too_many", most=MOST_DOMAINS))
+            raise make_error(BadInput, "download.too_many", most=MOST_DOMAINS)
         order = _read_order()
         count(Limited.BULK_KEYS, len(chosen))
         made = [order.make(_find(name), None) for name in chosen]
@@ -118,13 +118,13 @@ def _read_order() -> _Order:
     kind, password = request.form.get("format", ""), request.form.get("password", "")
     reason = clean(request.form.get("reason", ""), _LONGEST_REASON + 1)
     if kind not in FORMATS:
-        raise BadInput(request_texts()("download.no_format"))
+        raise make_error(BadInput, "download.no_format")
     if not reason:
-        raise BadInput(request_texts()("download.no_reason"))
+        raise make_error(BadInput, "download.no_reason")
     if len(reason) > _LONGEST_REASON:
-        raise BadInput(request_texts()("download.long_reason"))
+        raise make_error(BadInput, "download.long_reason")
     if kind in PKCS12 and not password:
-        raise BadInput(request_texts()("download.no_password"))
+        raise make_error(BadInput, "download.no_password")
     return _Order(kind, reason, password.encode())
 
 
@@ -138,7 +138,7 @@ def _read_version() -> int | None:
     if not text:
         return None
     if not is_number(text):
-        raise NotManaged(request_texts()("download.no_version"))
+        raise make_error(NotManaged, "download.no_version")
     return int(text)
 
 
