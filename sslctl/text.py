@@ -91,3 +91,8 @@ def instant(at: datetime) -> str:
     # Not strftime: it writes years below 1000, which a pasted certificate may have, with fewer than four digits.
     # isoformat() of date and time takes half as long as that of the datetime with its zone.
     return f"{in_utc.date().isoformat()}T{in_utc.time().isoformat('seconds')}Z"
+
+
+def join_hints(*hints: str | None) -> str:
+    """Return the hints as one line, without those that are empty."""
+    return "; ".join(filter(None, hints)).replace("?; ", "? ")

@@ -10,7 +10,7 @@ import sys
 import traceback
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -24,7 +24,7 @@ from sslctl.errors import INTERRUPTED, WRONG_USAGE, Exit, SslctlError
 from sslctl.system import core_dumps
 from sslctl.system.actor import LONGEST_PERSON
 from sslctl.system.limits import explain
-from sslctl.text import clean
+from sslctl.text import clean, join_hints
 
 # Each command is the function `command` in its module, imported when it is run. Its text fits on one line of a terminal with 80
 # columns.
@@ -67,6 +67,7 @@ COMMANDS = {
     "sandbox": "Run a whole CDN on this machine, to try sslctl on.",
 }
 
+_WORDS = "sslctl.words"
 _LONGEST_MESSAGE = 2000
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -92,7 +93,13 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except click.exceptions.Exit:
             raise
+        except click.ClickException as error:
+            _raise_explained(ctx, error)
         except (Exception, KeyboardInterrupt) as error:
+            if isinstance(error, SslctlError):
+                from sslctl.cli.name_hints import add_hint  # noqa: PLC0415 - needed for errors only
+
+                add_hint(ctx, error)
             _write_json_problem(ctx, error)
             raise
 
@@ -100,11 +107,23 @@ class Commands(click.Group):
         """Parse the options before the command. With `--json` among `args`, wrong usage is an error as JSON, too."""
         if "--json" in takewhile(lambda argument: argument != "--", args):
             expect_json(ctx)
+        ctx.meta[_WORDS] = words, rest = list(args), list[str]()
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except click.ClickException as error:
-            _write_json_problem(ctx, error)
-            raise
+            _raise_explained(ctx, error)
+        ctx.meta[_WORDS] = words, list(rest)
+        return rest
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that `args` names. Raise `click.UsageError` if there is none, with those that may be meant."""
+        if not ctx.resilient_parsing and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from sslctl.cli.usage_hints import unknown_command  # noqa: PLC0415 - needed for errors only
+
+            raise unknown_command(args[0], list(COMMANDS), ctx)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names in the order of `COMMANDS`."""
@@ -225,7 +244,8 @@ def _describe(error: BaseException) -> _Problem:
         return _Problem(INTERRUPTED, "interrupted", None, Exit.INTERRUPTED)
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
-        hint = f"see `{context.command_path} --help`" if context else None
+        help_hint = f"see `{context.command_path} --help`" if context else ""
+        hint = join_hints(getattr(error, "hint", ""), help_hint) or None
         return _Problem(WRONG_USAGE, error.format_message(), hint, Exit.USAGE)
     if _is_unwritable(error):
         reason = getattr(error, "strerror", None)
@@ -246,6 +266,15 @@ def _describe(error: BaseException) -> _Problem:
 def _is_unwritable(error: BaseException) -> bool:
     """Return whether `error` is that of an output without disk space."""
     return isinstance(error, OSError) and error.errno in _UNWRITABLE
+
+
+def _raise_explained(context: click.Context, error: click.ClickException) -> NoReturn:
+    """Raise `error`, with the right command line as its hint if that is known, after writing it as JSON if that is expected."""
+    from sslctl.cli.usage_hints import Line, explain_usage  # noqa: PLC0415 - needed for errors only
+
+    explained = explain_usage(error, context, Line(*context.meta[_WORDS]))
+    _write_json_problem(context, explained)
+    raise explained from error
 
 
 def _write_json_problem(context: click.Context, error: BaseException) -> None:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import click
 
-from sslctl.errors import BadInput, NotManaged
+from sslctl.errors import BadInput, NotManaged, Problem
 from sslctl.rules import names
 from sslctl.rules.model import Domain
 from sslctl.rules.remarks import read_customer
@@ -67,6 +67,7 @@ class _Reader:
     sans: dict[str, dict[str, str]] = field(default_factory=dict)
     customers: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    cause: Problem | None = None
     notes: list[str] = field(default_factory=list)
 
     def add(self, line: _Line) -> None:
@@ -82,6 +83,7 @@ class _Reader:
                 found.append(names.normalise(text))
             except BadInput as error:
                 problems.append(error.message)
+                self.cause = self.cause or error.problem
         try:
             customer = read_customer(line.customer)
         except BadInput as error:
@@ -142,7 +144,7 @@ def read_names(given: Iterable[str], file: BinaryIO | None, *, required: bool = 
     reader.find_conflicts()
     print_some([f"note: {note}" for note in reader.notes])
     if reader.problems:
-        raise _collect(reader.problems)
+        raise _collect(reader.problems, reader.cause)
     if file is not None and not reader.places:
         raise BadInput(f"{clean(file.name)} contains no domain names")
     if required and not reader.places:
@@ -192,10 +194,15 @@ def _require_managed(store: Domains, listed: NameList) -> list[Domain]:
         place, first = problems[0]
         message = _at(place, first.message)
         raise NotManaged(
-            message if len(listed.places) == 1 else f"{message}; nothing was done", hint=first.hint
+            message if len(listed.places) == 1 else f"{message}; nothing was done",
+            hint=first.hint,
+            problem=first.problem,
         )
     print_some([f"error: {_at(where, error.message)}" for where, error in problems], len(missing))
-    raise NotManaged(f"{len(missing)} of {len(listed.places)} domains are not managed; nothing was done")
+    raise NotManaged(
+        f"{len(missing)} of {len(listed.places)} domains are not managed; nothing was done",
+        problem=problems[0][1].problem,
+    )
 
 
 def _why_not_managed(store: Domains, name: str) -> NotManaged:
@@ -210,12 +217,12 @@ def _at(place: str, message: str) -> str:
     return f"{place}: {message}" if place else message
 
 
-def _collect(problems: Sequence[str]) -> BadInput:
-    """Return the error about `problems`. If there are several, print them first, a line each."""
+def _collect(problems: Sequence[str], cause: Problem | None = None) -> BadInput:
+    """Return the error about `problems`, of which `cause` is the first of a name. If there are several, print them first, a line each."""
     if len(problems) == 1:
-        return BadInput(problems[0])
+        return BadInput(problems[0], problem=cause)
     print_some([f"error: {problem}" for problem in problems])
-    return BadInput(f"{len(problems)} names or lines cannot be used; nothing was done")
+    return BadInput(f"{len(problems)} names or lines cannot be used; nothing was done", problem=cause)
 
 
 def print_some(messages: Sequence[str], number: int | None = None) -> None:

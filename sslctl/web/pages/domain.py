@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from sslctl.app import App
 from sslctl.errors import BadInput, SslctlError
+from sslctl.fleet.similar_names import find_similar
 from sslctl.rules import customer_message, names
 from sslctl.rules.customer_message import CustomerMessage
 from sslctl.rules.customer_texts import Language
@@ -22,7 +23,6 @@ from sslctl.web.errors import core_error_page, error_page
 from sslctl.web.facts import certificate_facts, describe_version, domain_facts
 from sslctl.web.language import request_texts
 from sslctl.web.running import reading_all_domains, request_app, server_jobs
-from sslctl.web.similar_names import find_similar
 from sslctl.web.url_query import read_number
 
 blueprint = Blueprint("domain", __name__)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from sslctl.fleet.similar_names import find_similar
 from sslctl.rules.customer_message import find_needs, write_messages
 from sslctl.rules.customer_texts import Language
 from sslctl.store.sqlite.store import SqliteStore
-from sslctl.web.similar_names import find_similar
 from tests.support.fakes import START, Clock
 from tests.support.html_page import Page
 from tests.support.site_cases import (

@@ -12,11 +12,11 @@ _MOST, _MOST_COMPARED = 5, 300
 _SHORTEST_PART = 2
 
 
-def find_similar(store: Domains, name: str, now: datetime) -> list[str]:
+def find_similar(store: Domains, name: str, now: datetime, *, cutoff: float = 0.6) -> list[str]:
     """Return at most 5 managed domains with a name similar to `name`, which is normalised, the most similar first.
 
     A slip is in one half of a label, so names that have the other half are compared, some hundred at most. The longest label is
-    the least common part of most names, and the first one tells those of one customer apart.
+    the least common part of most names, and the first one tells those of one customer apart. `cutoff` is the least similarity, from 0 to 1 (`difflib`).
     """
     labels = name.split(".")[:-1]
     parts = dict.fromkeys(part for label in (labels[0], max(labels, key=len)) for part in _halves(label))
@@ -24,7 +24,7 @@ def find_similar(store: Domains, name: str, now: datetime) -> list[str]:
     for part in parts:
         query = Query(pattern=name_pattern.parse(part), limit=_MOST_COMPARED)
         found.update(domain.name for domain in store.listing(query, now).domains)
-    return get_close_matches(name, sorted(found), _MOST)
+    return get_close_matches(name, sorted(found), _MOST, cutoff)
 
 
 def _halves(label: str) -> list[str]:
