@@ -10,11 +10,16 @@ from typing import Any
 
 from sslctl import __version__
 from sslctl.cli.output.json_shapes import SCHEMA_VERSION
-from sslctl.cli.output.schemas import domains, operations
+from sslctl.cli.output.schemas import differences, domains, operations
 from sslctl.cli.output.schemas.commands import COMMANDS, Result
 from sslctl.cli.output.schemas.words import Fields, Schema, named, ref, shape
 
-DEFINITIONS: dict[str, Schema] = {**domains.WORDS, **domains.SHAPES, **operations.SHAPES}
+DEFINITIONS: dict[str, Schema] = {
+    **domains.WORDS,
+    **domains.SHAPES,
+    **operations.SHAPES,
+    **differences.SHAPES,
+}
 """The definitions that schemas share, by name."""
 
 VERSION: Fields = {

@@ -11,7 +11,6 @@ from sslctl.cli.output.schemas.words import (
     choice,
     date,
     exit_code,
-    fingerprint,
     integer,
     number,
     or_null,
@@ -23,7 +22,6 @@ from sslctl.cli.output.schemas.words import (
 from sslctl.doctor import Grade
 from sslctl.errors import Exit
 from sslctl.fleet.enrolment import Action
-from sslctl.fleet.inventory import Group
 from sslctl.rules.check_steps import CheckStep, StepGrade
 from sslctl.rules.customer_texts import Language
 from sslctl.rules.limits import LimitKind
@@ -159,33 +157,6 @@ SHAPES: dict[str, Schema] = {
             "customer": or_null(string("the customer that would be recorded for it; `null` if none would")),
             "error": or_null(ref("error_code", "the code of the error, for `refuse`; else `null`")),
             "message": or_null(string("why, for `refuse`; else `null`")),
-        },
-    ),
-    "difference": shape(
-        "A domain that differs between C4's list and the state",
-        {
-            "domain": _NAME,
-            "group": choice(
-                Group,
-                "how; `unmanaged`: in C4, and never added here, `deleted`: in C4, and deleted here, `unusable`: in C4, with a name that"
-                " sslctl cannot manage, `dropped`: managed, and C4 answered that it does not know it, `in_discard`: managed, not in C4,"
-                " and in Discard already, `unconfirmed`: managed and not on the list, but C4 did not confirm that it does not know it,"
-                " `unknown_certificate`: C4 has a certificate that sslctl does not know",
-            ),
-            "managed": boolean("whether the domain is managed here"),
-            "customer": or_null(
-                string("the customer that C4 names; `null` if it names none, or does not list the domain")
-            ),
-            "certificate": or_null(
-                shape(
-                    "the certificate that C4 has; `null` if it has none, or does not list the domain",
-                    {
-                        "source": ref("source", "its source"),
-                        "fingerprint_sha256": fingerprint("SHA-256 of the certificate (DER), lower-case hex"),
-                        "expires_at": time("its `not_after`"),
-                    },
-                )
-            ),
         },
     ),
     "download": shape("A certificate that was written", DOWNLOAD),
