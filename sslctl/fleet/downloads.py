@@ -44,6 +44,9 @@ def read(store: _Store, domain: Domain, version: int | None) -> tuple[Certificat
         raise BadInput(
             f"the key of version {certificate.version} of {domain.name} is marked as compromised, so it is not given out",
             hint=f"`sslctl view {domain.name}` shows which versions there are; --version N writes one",
+            problem=Problem(
+                "download.key_compromised", {"name": domain.name, "version": certificate.version}
+            ),
         )
     return certificate, bundle
 

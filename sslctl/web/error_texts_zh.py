@@ -48,6 +48,7 @@ PROBLEMS = {
     "snooze.worse": "状态由“{before}”变为“{now}”",
     "snooze.new": "出现了新情况：{codes}",
     "download.key_destroyed": "{name} 的版本 {version} 的私钥在被替换之后已销毁",
+    "download.key_compromised": "{name} 的版本 {version} 的私钥已标记为泄露，因此不提供下载",
     "download.no_certificate": "{name} 还没有证书",
     "download.unknown_version": "{name} 没有版本 {version}",
     "download.adopted": "{name} 的证书是用 `sslctl adopt` 保留的，因此这里没有它的私钥",
@@ -72,6 +73,7 @@ PROBLEMS = {
 HINTS = {
     "names.many": "请将部分名称作为单独的域名添加，使用各自的证书",
     "download.key_destroyed": "域名页面显示何时销毁，以及哪些版本仍有私钥",
+    "download.key_compromised": "域名页面列出各个版本，可选择其他版本下载",
     "download.no_certificate": "域名页面显示原因",
     "download.unknown_version": "现有版本：{known}",
     "download.adopted": "域名页面列出较早的版本，可选择其中一个下载",

@@ -22,7 +22,7 @@ def shops(cdn: Cdn) -> Cdn:
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (["lst"], "did you mean `sslctl list`? see `sslctl --help`"),
+        (["lst"], "did you mean `sslctl list` or `sslctl set`? see `sslctl --help`"),
         (["ls"], "did you mean `sslctl list`? see `sslctl --help`"),
         (["Renew"], "did you mean `sslctl recheck`? see `sslctl --help`"),
         (["recheckk", "shop.example.com"], "did you mean `sslctl recheck` or `sslctl check`? see `sslctl --help`"),
