@@ -11,8 +11,8 @@ A tick goes through these steps, in this order:
 5. Run a pass over each planned domain.
 6. Look at the DNS of new domains that do not point at the CDN yet (`onboarding_looks`), and run a pass over each that does by now.
 7. Ask the CA for renewal information (ARI), unless that is off. Plan again, and run the passes that are due now.
-8. Look at what C4 has for each domain once a day, at its DNS once a week (`looks`), and at the edges. Upload what C4 has lost. Once a
-    day, compare C4's inventory, to notice domains that nobody manages (`nightly_inventory`).
+8. Look at what C4 has for each domain once a day, at its DNS once a week (`looks`), and at the edges. Upload what C4 has lost.
+    Once a day, compare C4's inventory, to notice domains that nobody manages (`nightly_inventory`).
 9. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
 10. Record the milestone.
 11. Notify people of the domains in the configured statuses, of certificates that expire without a successor, of trouble of the
@@ -85,21 +85,9 @@ _LONG_CHECK_SECONDS = 2
 
 
 class _Store(
-    Budget,
-    Claims,
-    Domains,
-    Edges,
-    Maintenance,
-    MaintenancePauses,
-    Notices,
-    Renewals,
-    StatusCounts,
-    Transactions,
-    Transitions,
-    UnmanagedDomains,
-    Versions,
-    Protocol,
-):
+    Budget, Claims, Domains, Edges, Maintenance, MaintenancePauses, Notices, Renewals, StatusCounts, Transactions,
+    Transitions, UnmanagedDomains, Versions, Protocol,
+):  # fmt: skip
     """What a tick reads and writes, apart from its passes."""
 
 

@@ -84,18 +84,8 @@ class PassPolicy:
 
 
 class _Store(
-    Budget,
-    Claims,
-    Cutovers,
-    Domains,
-    History,
-    MaintenancePauses,
-    Orders,
-    Revocations,
-    Transactions,
-    Versions,
-    Protocol,
-):
+    Budget, Claims, Cutovers, Domains, History, MaintenancePauses, Orders, Revocations, Transactions, Versions, Protocol
+):  # fmt: skip
     """What one pass reads and writes."""
 
 
@@ -272,10 +262,9 @@ class Pipeline:
     ) -> None:
         """Raise `PassEnded` unless the ports, DNS, CAA and a token of `publisher` allow an order. Add to `warnings` what allows it."""
         self._on_step(domain, "checking DNS")
-        problem = find_problem(
+        require_no_problem(find_problem(
             self._prober, domain, record, http_expected=self._policy.webroot, cutovers=self._store, now=self._clock(), publisher=publisher
-        )  # fmt: skip
-        require_no_problem(problem, warnings)
+        ), warnings)  # fmt: skip
 
     # The order
 
