@@ -35,13 +35,14 @@ def _commands(page: Path) -> list[str]:
     return sorted(line for line in stripped if line.startswith("sslctl "))
 
 
-def _parse(command: click.Command, arguments: list[str]) -> None:
+def _parse(command: click.Command, arguments: list[str], parent: click.Context | None = None) -> None:
     """Parse `arguments` as `command` does, without running it. Raise `click.UsageError` if it does not take them."""
-    context = click.Context(command)
+    # With its settings: click remembers the help option of a command, and other tests call `-h` in this process.
+    context = click.Context(command, parent, **command.context_settings)
     if isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         name, found, rest = command.resolve_command(context, arguments)
         assert found is not None, name
-        _parse(found, rest)
+        _parse(found, rest, context)
     elif arguments:
         # A sentence may name a command without its arguments. --help and --version end the parsing.
         with suppress(click.exceptions.Exit):
