@@ -96,10 +96,10 @@ def _count(number: int) -> str:
 def show(app: App, *, since: datetime | None, actor: str, name: str | None, as_json: bool) -> None:
     """List who did what to which domain and certificate version, when and why; the oldest event first."""
     app.only_reads = True
-    domain = None if name is None else _find(app, names.normalise(name))
+    domain = None if name is None else find_ever_managed(app, names.normalise(name))
     found = app.store.audit_trail(since=since, actor=actor, domain=domain)
     if as_json:
-        events = ({"id": event.id, "domain": of, **json_shapes.event(event)} for of, event in found)
+        events = (json_shapes.listed_event(of, event) for of, event in found)
         write_json_list(json_shapes.envelope(), "events", events)
         return
     table = Table(_HEADERS)
@@ -111,7 +111,8 @@ def show(app: App, *, since: datetime | None, actor: str, name: str | None, as_j
         write_line(table.lay_out(rows))
 
 
-def _find(app: App, name: str) -> Domain:
+def find_ever_managed(app: App, name: str) -> Domain:
+    """Return the domain `name`, managed or deleted. Raise `NotManaged` if it was never added."""
     found = app.store.find(name)
     if found is None:
         raise NotManaged(f"{name} was never managed here", hint="`sslctl list` shows the managed domains")

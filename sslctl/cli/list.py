@@ -8,7 +8,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.completion_names import complete_name
-from sslctl.cli.options import filter_options, json_option, parse_pattern
+from sslctl.cli.options import filter_options, json_option, parse_pattern, require_filters_of_deleted
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.domain_list import write_deleted, write_domains, write_domains_csv
 from sslctl.cli.output.domain_text import domain_text
@@ -17,7 +17,7 @@ from sslctl.cli.output.shell import next_line
 from sslctl.cli.output.stdout import write_json_texts
 from sslctl.rules.name_pattern import NamePattern
 from sslctl.rules.reasons import Status
-from sslctl.store.interface.domains import EVERYTHING, Listing, Query, Sort
+from sslctl.store.interface.domains import Listing, Query, Sort
 
 _WELL_OR_WAITING = (Status.SUCCESS, Status.PENDING)
 
@@ -65,11 +65,8 @@ def command(
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
-    if deleted and replace(filters, source=None, customers=()) != EVERYTHING:
-        raise click.UsageError(
-            "deleted domains have no status, expiry date, reason or warning; with --deleted use only a pattern, --source and "
-            "--customer"
-        )
+    if deleted:
+        require_filters_of_deleted(filters)
     app.only_reads = True
     now = app.clock()
     query = replace(filters, pattern=pattern, deleted=deleted, sort=Sort(sort), limit=limit)

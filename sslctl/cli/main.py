@@ -44,6 +44,7 @@ COMMANDS = {
     "daemon-tick": "Run everything that is due; cron runs this every 5 minutes.",
     "serve": "Show the SSL Management page in a browser.",
     "report": "Write the state of the fleet into one HTML file.",
+    "export": "Write domains or history as CSV, JSON lines or a calendar.",
     "note": "Write a note on a domain, for other people.",
     "assign": "Record who takes care of a domain.",
     "customer": "Record whose domain it is, if C4 does not say.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from sslctl.rules.durations import parse_duration
 from sslctl.rules.model import Source
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.singapore import SGT
-from sslctl.store.interface.domains import Query
+from sslctl.store.interface.domains import EVERYTHING, Query
 from sslctl.text import clean
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -153,6 +154,20 @@ def parse_pattern(
         return name_pattern.parse(value)
     except BadInput as error:
         raise click.BadParameter(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+
+
+def suits_deleted(query: Query) -> bool:
+    """Return whether `query` restricts only what a deleted domain still has: names, source and customer."""
+    return replace(query, pattern=None, source=None, customers=(), deleted=False) == EVERYTHING
+
+
+def require_filters_of_deleted(filters: Query) -> None:
+    """Raise `click.UsageError` if no deleted domain can match `filters`."""
+    if not suits_deleted(filters):
+        raise click.UsageError(
+            "deleted domains have no status, expiry date, reason or warning; with --deleted use only a pattern, --source and "
+            "--customer"
+        )
 
 
 match_option = click.option(

@@ -10,11 +10,10 @@ from sslctl.app import App
 from sslctl.cli.extras import needing
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
+from sslctl.cli.output.files import writing_one
 from sslctl.cli.output.phrases import domain_or_domains
 from sslctl.cli.output.stdout import write_json, write_line
-from sslctl.errors import BadInput
 from sslctl.rules.customer_texts import Language
-from sslctl.system.files import replacing
 from sslctl.text import clean
 
 
@@ -41,13 +40,8 @@ def command(app: App, *, file: Path, lang: str, force: bool, as_json: bool) -> N
     app.only_reads = True
     report = make_report(app, Language(lang), app.clock())
     content = report.html.encode()
-    try:
-        with replacing(file, force=force) as opened:
-            opened.write(content)
-    except FileExistsError as error:
-        raise BadInput(f"{file} exists already", hint="--force overwrites it") from error
-    except OSError as error:
-        raise BadInput(f"cannot write {file}: {error.strerror}") from error
+    with writing_one(file, force=force) as opened:
+        opened.write(content)
     if as_json:
         counts = {"domains": report.managed, "unwell": report.unwell, "bytes": len(content)}
         write_json(json_shapes.envelope(file=str(file), **counts))

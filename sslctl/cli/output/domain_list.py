@@ -128,8 +128,13 @@ def _day(at: datetime) -> str:
 
 
 def write_domains_csv(domains: Iterable[DomainSummary], now: datetime) -> None:
-    """Write `domains` as CSV; times are RFC 3339 in UTC."""
-    write_csv(chain([_CSV], (_csv_row(domain, now) for domain in domains)))
+    """Write `domains` as CSV; see `csv_rows`."""
+    write_csv(csv_rows(domains, now))
+
+
+def csv_rows(domains: Iterable[DomainSummary], now: datetime) -> Iterator[Sequence[object]]:
+    """Return the header and a row for each of `domains`; times are RFC 3339 in UTC."""
+    return chain([_CSV], (_csv_row(domain, now) for domain in domains))
 
 
 def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from sslctl.errors import BadInput
 from sslctl.system.files import replacing
@@ -34,6 +36,27 @@ def write_new(
     except OSError as error:
         raise BadInput(f"cannot write to {folder}: {error.strerror}") from error
     return list(paths.values())
+
+
+@contextmanager
+def writing_one(file: Path, *, force: bool) -> Iterator[BinaryIO]:
+    """Yield a new file that becomes `file`, mode 0600, completely or not at all.
+
+    Raise `BadInput` if it cannot be written, if it is a device or a pipe, or if it exists and `force` is false. The last two are
+    found before anything is written.
+    """
+    if not force:
+        check_absent(file.parent, [file.name])
+    try:
+        if file.exists() and not file.is_file():
+            # As root, the rename would replace /dev/null.
+            raise BadInput(f"cannot write {file}: it is no regular file")
+        with replacing(file, force=force) as opened:
+            yield opened
+    except FileExistsError as error:
+        raise BadInput(f"{file} exists already", hint="--force overwrites it") from error
+    except OSError as error:
+        raise BadInput(f"cannot write {file}: {error.strerror}") from error
 
 
 def is_private(state: os.stat_result) -> bool:

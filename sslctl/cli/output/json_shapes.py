@@ -301,6 +301,11 @@ def event(event: Event) -> dict[str, Any]:
     }
 
 
+def listed_event(domain: str | None, event_: Event) -> dict[str, Any]:
+    """Return one event of the history of all domains; `domain` is None if it concerns no single domain."""
+    return {"id": event_.id, "domain": domain, **event(event_)}
+
+
 def spare_key(key: SpareKey) -> dict[str, Any]:
     """Return a private key that is no longer needed."""
     return {

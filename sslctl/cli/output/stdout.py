@@ -129,12 +129,23 @@ def write_json_texts(
 
 
 def write_csv(rows: Iterable[Iterable[object]]) -> None:
-    """Write rows as CSV (RFC 4180), in blocks. No cell begins like a formula, which a spreadsheet would run."""
+    """Write rows as CSV; see `csv_texts`."""
+    write_texts(csv_texts(rows))
+
+
+def write_texts(texts: Iterable[str]) -> None:
+    """Write `texts`, which are data for programs and have their ends of lines, as UTF-8."""
     _write_utf8()
+    for text in texts:
+        click.echo(text, nl=False)
+
+
+def csv_texts(rows: Iterable[Iterable[object]]) -> Iterator[str]:
+    """Yield rows as CSV (RFC 4180), in blocks. No cell begins like a formula, which a spreadsheet would run."""
     for block in blocks(rows):
         text = io.StringIO()
         csv.writer(text, lineterminator="\r\n").writerows(map(_safe_cell, row) for row in block)
-        click.echo(text.getvalue(), nl=False)
+        yield text.getvalue()
 
 
 def _safe_cell(value: object) -> object:

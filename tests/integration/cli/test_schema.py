@@ -146,6 +146,8 @@ def test_real_outputs_have_the_described_shapes(
         "forecast",
         "audit verify",
         "audit list",
+        f"export inventory -o {tmp_path}/fleet.ics",
+        f"export history -o {tmp_path}/history.csv",
         "notify",
         "snooze gone.example.com --until 2d",
         "check shop.example.com",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sslctl.cli.output.exports import Format
 from sslctl.cli.output.schemas.operations import DOWNLOAD
 from sslctl.cli.output.schemas.words import (
     Fields,
@@ -57,6 +58,15 @@ _NOTICES: Fields = {
         ref("notice", "the result of the last notice to people without a route; `null` if there was none")
     ),
     "notices": array_of("routed_notice", "the results of the last notices of each route and kind"),
+}
+_EXPORT: Fields = {
+    "file": string("the path of the file"),
+    "format": choice(Format, "its format"),
+    "rows": number("how many domains or events it has"),
+    "left_out": number(
+        "how many domains are not in it, because a calendar shows only those with a certificate"
+    ),
+    "bytes": number("its size"),
 }
 _KEY_FILE: Fields = {"key_file": string("the path of the key file")}
 _HELD: Fields = {
@@ -227,6 +237,8 @@ COMMANDS: dict[str, Output] = {
             {"downloads": array_of("download", "one for each domain that was written")},
         ),
     ),
+    "export history": _output("What the file contains.", _EXPORT),
+    "export inventory": _output("What the file contains.", _EXPORT),
     "forecast": _output("How many orders the coming days bring.", _FORECAST),
     "init": _output(
         "Where the state is.",
