@@ -32,6 +32,8 @@ COMMANDS = {
     "view": Kinds(deleted=True, other_names=True, several=False),
     "download": Kinds(deleted=True, several=False),
     "delete": Kinds(),
+    "set": Kinds(),
+    "revoke": Kinds(several=False),
     "check": Kinds(deleted=True, other_names=True),
     "adopt": Kinds(),
     "recheck": Kinds(),
