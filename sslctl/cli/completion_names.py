@@ -19,15 +19,17 @@ _ASSIGNEE = re.compile(r"[\w][\w.@+-]*")
 
 
 class Kinds(NamedTuple):
-    """Which names a command takes beside those of managed domains (deleted domains, other names of certificates), and how many."""
+    """Which names a command takes (of managed and of deleted domains, other names of certificates), and how many."""
 
+    managed: bool = True
     deleted: bool = False
     other_names: bool = False
     several: bool = True
 
 
 COMMANDS = {
-    "add": Kinds(deleted=True),
+    # It takes new names, which nobody knows yet, and those that were deleted.
+    "add": Kinds(managed=False, deleted=True),
     "list": Kinds(other_names=True, several=False),
     "view": Kinds(deleted=True, other_names=True, several=False),
     "download": Kinds(deleted=True, several=False),
@@ -82,7 +84,12 @@ def find_names(
 
     path = App(config_path).config.state.database_path
     found = name_prefix.find_names(
-        path, incomplete.lower(), deleted=kinds.deleted, other_names=kinds.other_names, seconds=_SECONDS
+        path,
+        incomplete.lower(),
+        managed=kinds.managed,
+        deleted=kinds.deleted,
+        other_names=kinds.other_names,
+        seconds=_SECONDS,
     )
     without = {typed} if isinstance(typed, str) else set(typed)
     return [name for name in found if _NAME.fullmatch(name) and name not in without]

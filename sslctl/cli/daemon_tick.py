@@ -19,6 +19,7 @@ from sslctl.cli.output.reported_file import read_printed, write_printed
 from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
 from sslctl.cli.output.tick_report import find_facts, find_lasting, held_lines, write_news, write_tick
 from sslctl.cli.run_batch import run_passes
+from sslctl.config.settings import Config
 from sslctl.errors import Exit, SslctlError
 from sslctl.fleet.one_tick import TickRuns
 from sslctl.fleet.planning import Plan
@@ -128,7 +129,7 @@ def _write_metrics(app: App, path: Path, *, is_quiet: bool) -> bool:
     app.only_reads = True
     try:
         text, _errors = read_metrics(app)
-        write_file(path, text)
+        write_file(path, text, _readable_config(app))
     except Exception as error:  # noqa: BLE001 - a bug here must not change how the tick ends
         if not is_quiet or not _is_failure_printed(app, error, _METRICS):
             if not isinstance(error, SslctlError):
@@ -141,6 +142,14 @@ def _write_metrics(app: App, path: Path, *, is_quiet: bool) -> bool:
     if is_quiet:
         _forget_printed(app, _METRICS)
     return True
+
+
+def _readable_config(app: App) -> Config | None:
+    """Return the configuration, None if it cannot be used: then the tick has failed for that reason."""
+    try:
+        return app.config
+    except SslctlError:
+        return None
 
 
 def _ignore(_message: str) -> None:

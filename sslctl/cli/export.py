@@ -28,6 +28,7 @@ from sslctl.cli.output.files import writing_one
 from sslctl.cli.output.phrases import domain_or_domains
 from sslctl.cli.output.selection import describe_no_match
 from sslctl.cli.output.stdout import write_json, write_line, write_texts
+from sslctl.config.own_files import require_foreign_file
 from sslctl.rules import names
 from sslctl.rules.name_pattern import NamePattern
 from sslctl.store.interface.domains import EVERYTHING, Query
@@ -96,6 +97,7 @@ def inventory(
     if deleted:
         require_filters_of_deleted(filters)
     app.only_reads = True
+    require_foreign_file(app.config, file)
     now, tally = app.clock(), Tally()
     query = replace(filters, pattern=pattern, deleted=deleted)
     found = app.store.listing(query, now)
@@ -134,6 +136,7 @@ def history(
     """
     form = _choose(kind, file, as_json=as_json)
     app.only_reads = True
+    require_foreign_file(app.config, file)
     tally, query = Tally(), replace(filters, pattern=pattern)
     domain = None if name is None else find_ever_managed(app, names.normalise(name))
     trail = app.store.audit_trail(since=since, actor=actor, domain=domain)

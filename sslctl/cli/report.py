@@ -13,6 +13,7 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.files import writing_one
 from sslctl.cli.output.phrases import domain_or_domains
 from sslctl.cli.output.stdout import write_json, write_line
+from sslctl.config.own_files import require_foreign_file
 from sslctl.rules.customer_texts import Language
 from sslctl.text import clean
 
@@ -38,6 +39,7 @@ def command(app: App, *, file: Path, lang: str, force: bool, as_json: bool) -> N
     with needing("web", "the report"):
         from sslctl.web.report import make_report  # noqa: PLC0415 - needs the extra
     app.only_reads = True
+    require_foreign_file(app.config, file)
     report = make_report(app, Language(lang), app.clock())
     content = report.html.encode()
     with writing_one(file, force=force) as opened:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sslctl.config.own_files import find_own_file, is_in_state
+from sslctl.config.settings import Config
 from sslctl.errors import BadInput
 from sslctl.metrics.families import METRICS, Metric, Sample, Type
 from sslctl.system.extras import missing_package
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 _FIRST = b"# HELP sslctl_"
 # node_exporter runs as another user.
 _MODE = 0o644
+_NEW_FILE = "name a new file, such as /var/lib/prometheus/node-exporter/sslctl.prom"
 
 
 class _Samples:
@@ -56,21 +59,24 @@ def render(samples: Sequence[Sample]) -> bytes:
     return generate_latest(registry)
 
 
-def write_file(path: Path, text: bytes) -> None:
+def write_file(path: Path, text: bytes, config: Config | None) -> None:
     """Write `text` to `path` as a whole, readable by everybody. Raise `BadInput` if that is impossible.
 
-    A file that holds anything but metrics of sslctl is not replaced: somebody mistyped its name.
+    A file that holds anything but metrics of sslctl is not replaced, and nothing is written into `state.dir` of `config` or to
+    another file that it names: somebody mistyped the name. Without a configuration an empty file is not replaced either.
     """
     try:
+        if config is not None:
+            _require_foreign(config, path)
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise BadInput(f"the metrics were not written: {path} is not a regular file")
         if path.exists():
             with path.open("rb") as file:
                 first = file.read(len(_FIRST))
-            if first not in (b"", _FIRST):
+            if first != _FIRST and (first or config is None):
                 raise BadInput(
                     f"the metrics were not written: {path} holds something else",
-                    hint="name a new file, such as /var/lib/prometheus/node-exporter/sslctl.prom",
+                    hint=_NEW_FILE,
                 )
         with replacing(path, mode=_MODE) as file:
             file.write(text)
@@ -79,3 +85,14 @@ def write_file(path: Path, text: bytes) -> None:
             f"the metrics were not written to {path}: {error.strerror or error}",
             hint="its folder must exist, and the user of sslctl must be able to write there",
         ) from error
+
+
+def _require_foreign(config: Config, path: Path) -> None:
+    """Raise `BadInput` if `path` is one of sslctl's own files, or in `state.dir`."""
+    own = find_own_file(config, path)
+    if own:
+        raise BadInput(f"the metrics were not written: {path} is {own}", hint=_NEW_FILE)
+    if is_in_state(config, path):
+        raise BadInput(
+            f"the metrics were not written: {path} is in state.dir, which is sslctl's own", hint=_NEW_FILE
+        )

@@ -14,7 +14,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
-from dns.rdatatype import AAAA, CAA, CNAME, RdataType
+from dns.rdatatype import AAAA, ANY, CAA, CNAME, A, RdataType
 
 from sslctl.errors import StateError
 from sslctl.sandbox.dns_server import bind, pack
@@ -80,10 +80,12 @@ class SandboxResolver:
             response = _respond_to(query)
             response.answer.append(added)
             return response
-        address, port = self._find_upstream()
-        # Without EDNS, which not every release of Pebble's DNS server answers in the same way.
-        asked = dns.message.make_query(question.name, question.rdtype)
-        found, _ = dns.query.udp_with_fallback(asked, address, _UPSTREAM_SECONDS, port)
+        found = self._ask(question.name, question.rdtype)
+        # Pebble's server knows few types. There are no records of others, but the name may be an alias.
+        # Of ANY, one type is enough (RFC 8482, section 4.1).
+        for kind in (CNAME, A, AAAA) if question.rdtype == ANY else (CNAME,):
+            if found.rcode() == dns.rcode.NOTIMP or not (found.answer or question.rdtype != ANY):
+                found = self._ask(question.name, kind)
         response = _respond_to(query)
         response.set_rcode(found.rcode())
         response.answer, response.authority = found.answer, found.authority
@@ -92,6 +94,13 @@ class SandboxResolver:
         if added is not None:
             response.answer.append(added)
         return response
+
+    def _ask(self, name: dns.name.Name, kind: RdataType) -> dns.message.Message:
+        """Return the response of Pebble's DNS server."""
+        address, port = self._find_upstream()
+        # Without EDNS, which not every release of it answers in the same way.
+        query = dns.message.make_query(name, kind)
+        return dns.query.udp_with_fallback(query, address, _UPSTREAM_SECONDS, port)[0]
 
     def _make_trouble(
         self, trouble: DnsTrouble, query: dns.message.Message, response: dns.message.Message

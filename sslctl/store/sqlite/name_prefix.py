@@ -20,7 +20,7 @@ _STEPS_BETWEEN_CHECKS = 2000
 
 NAMES_SQL = """
     SELECT name FROM domain
-    WHERE name >= :prefix AND name < :end AND (deleted_at IS NULL OR :deleted)
+    WHERE name >= :prefix AND name < :end AND CASE WHEN deleted_at IS NULL THEN :managed ELSE :deleted END
     ORDER BY name LIMIT :most
 """
 _OTHER_NAMES_SQL = """
@@ -36,14 +36,22 @@ _ASSIGNEES_SQL = """
 """
 
 
-def find_names(path: Path, prefix: str, *, deleted: bool, other_names: bool, seconds: float) -> list[str]:
+def find_names(
+    path: Path, prefix: str, *, deleted: bool, other_names: bool, seconds: float, managed: bool = True
+) -> list[str]:
     """Return at most `MOST_NAMES` names in the database `path` that begin with `prefix`, sorted.
 
-    These are managed domains, with `deleted` deleted ones too, and with `other_names` the other names (SANs) of certificates, if
+    These are domains that are `managed`, with `deleted` deleted ones too, and with `other_names` the other names (SANs) of certificates, if
     `prefix` is not empty. These have no index, so after `seconds` their search ends. Raise `sqlite3.Error` if
     the database cannot be read, or is still locked after `seconds`.
     """
-    values = {"prefix": prefix, "end": prefix + _END, "deleted": deleted, "most": MOST_NAMES}
+    values = {
+        "prefix": prefix,
+        "end": prefix + _END,
+        "managed": managed,
+        "deleted": deleted,
+        "most": MOST_NAMES,
+    }
     end = time.monotonic() + seconds
     with closing(_connect(path, seconds)) as connection:
         names = {name for (name,) in connection.execute(NAMES_SQL, values)}

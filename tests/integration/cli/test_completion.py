@@ -123,6 +123,10 @@ def test_bash_completes_a_value_behind_an_equals_sign(shop: Cdn) -> None:
         ("sslctl recheck shop.example.com ", ["blog.example.com"]),
         ("sslctl recheck --force shop.example.com ", ["blog.example.com"]),
         ("sslctl view SHOP", ["shop.example.com"]),
+        ("sslctl add ", ["old.example.com"]),
+        ("sslctl add sho", []),
+        ("sslctl add --no-wait ", ["old.example.com"]),
+        ("sslctl add shop.example.com --san ", []),
         ("sslctl view shop.example.com ", []),
         ("sslctl list o", []),
         ("sslctl list --deleted o", ["old.example.com"]),
@@ -141,7 +145,13 @@ def test_names_fit_the_command(shop: Cdn, line: str, wanted: list[str]) -> None:
 
 
 def test_files_are_completed_by_the_shell(shop: Cdn) -> None:
-    assert ask(shop, "sslctl restore x").stdout == "file,x\n"
+    for line in (
+        "sslctl restore x",
+        "sslctl add --from-file x",
+        "sslctl add --cert x",
+        "sslctl recheck --from-file x",
+    ):
+        assert ask(shop, line).stdout == "file,x\n"
 
 
 def test_every_command_that_takes_domains_completes_them() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -212,6 +213,77 @@ def test_symbolic_link_is_not_replaced(cdn: Cdn, file: Path) -> None:
     file.symlink_to(file.parent / "other")
     result = cdn.sslctl("daemon-tick", "--metrics-file", str(file))
     assert (result.exit_code, file.is_symlink()) == (8, True)
+
+
+def _spell_plainly(state: Path, _folder: Path) -> Path:
+    return state / "sslctl.prom"
+
+
+def _spell_below(state: Path, _folder: Path) -> Path:
+    (state / "acme").mkdir(exist_ok=True)
+    return state / "acme" / ".." / "acme" / "sslctl.prom"
+
+
+def _spell_by_link(state: Path, folder: Path) -> Path:
+    (folder / "link").symlink_to(state)
+    return folder / "link" / "sslctl.prom"
+
+
+def _empty_lock(state: Path, _folder: Path) -> Path:
+    return state / "tick.lock"
+
+
+def _hard_link(state: Path, folder: Path) -> Path:
+    (folder / "hard").hardlink_to(state / "tick.lock")
+    return folder / "hard"
+
+
+def _empty_token(_state: Path, folder: Path) -> Path:
+    return folder / "token"
+
+
+@pytest.mark.parametrize(
+    "find",
+    [_spell_plainly, _spell_below, _spell_by_link, _empty_lock, _hard_link, _empty_token],
+    ids=lambda find: find.__name__,
+)
+def test_file_of_sslctl_is_no_metrics_file(
+    cdn: Cdn, tmp_path: Path, find: Callable[[Path, Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cdn.sslctl("daemon-tick")
+    (tmp_path / "token").touch()
+    monkeypatch.setenv("SSLCTL_NOTIFY_WEBHOOK_SECRET_FILE", str(tmp_path / "token"))
+    state = cdn.folder / "state"
+    path = find(state, tmp_path)
+    before = path.stat() if path.exists() else None
+    result = cdn.sslctl("daemon-tick", "--metrics-file", str(path))
+    assert (result.exit_code, "the metrics were not written" in result.stderr) == (8, True)
+    assert (path.stat() if path.exists() else None) == before
+
+
+@pytest.mark.parametrize("spell", ["sslctl.db", "master.key", "tick.lock"])
+def test_own_file_is_neither_a_report_nor_an_export(cdn: Cdn, spell: str) -> None:
+    cdn.sslctl("daemon-tick")
+    path = cdn.app().config.state.dir / spell
+    if spell == "master.key":
+        path = cdn.app().config.state.master_key_path
+    before = path.read_bytes()
+    for command in (["report", str(path)], ["export", "inventory", "--format", "csv", "-o", str(path)]):
+        result = cdn.sslctl(*command, "--force")
+        assert (result.exit_code, "so nothing was written" in result.stderr) == (2, True)
+    assert path.read_bytes() == before
+
+
+def test_empty_file_is_not_replaced_while_the_configuration_cannot_be_read(
+    cdn: Cdn, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLCTL_STATE_DIRR", "x")
+    file.touch()
+    assert cdn.sslctl("daemon-tick", "--metrics-file", str(file)).exit_code == 8
+    assert file.read_bytes() == b""
+    file.write_text("# HELP sslctl_domains of the last tick\n")
+    assert cdn.sslctl("daemon-tick", "--metrics-file", str(file)).exit_code == 8
+    assert "sslctl_build_info" in file.read_text()
 
 
 def test_metrics_file_does_not_go_with_dry_run(cdn: Cdn, file: Path) -> None:

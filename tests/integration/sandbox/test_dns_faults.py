@@ -11,6 +11,7 @@ import dns.flags
 import dns.message
 import dns.query
 import dns.rcode
+import dns.rdatatype
 import pytest
 
 from sslctl.errors import Exit
@@ -31,6 +32,13 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
         running.in_process = True
         yield running
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _resolver(sandbox: RunningSandbox) -> tuple[str, int]:
+    """Return the address and port of the resolver."""
+    lines = (sandbox.folder / "config.toml").read_text().splitlines()
+    host, port = next(line.split('"')[1] for line in lines if line.startswith("resolvers")).split(":")
+    return host, int(port)
 
 
 @pytest.fixture
@@ -145,22 +153,54 @@ def test_short_delay_of_dns_causes_no_finding(sandbox: RunningSandbox, name: str
     assert _reason(sandbox, name) is None
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "DS",
+        "DNSKEY",
+        "HTTPS",
+        "SVCB",
+        "TXT",
+        "MX",
+        "NS",
+        "SOA",
+        "SRV",
+        "CAA",
+        "TYPE65400",
+        "ANY",
+        "A",
+        "AAAA",
+    ],
+)
+def test_every_type_of_record_is_answered_without_an_error(
+    sandbox: RunningSandbox, name: str, kind: str
+) -> None:
+    host, port = _resolver(sandbox)
+    for asked in (name, _target(name)):
+        query = dns.message.make_query(asked, kind, use_edns=True)
+        response = dns.query.udp(query, host, timeout=5, port=port)
+        assert response.rcode() == dns.rcode.NOERROR, response
+        is_alias = asked == name
+        found = {dns.rdatatype.to_text(rrset.rdtype) for rrset in response.answer}
+        assert ("CNAME" in found) == is_alias
+        assert (found - {"CNAME"} != set()) == (kind == "A" or (kind == "ANY" and not is_alias))
+
+
+def test_check_reports_whether_the_zone_is_signed(sandbox: RunningSandbox, name: str) -> None:
+    assert "not signed" in sandbox.run("check", name).stdout
+
+
 def test_bogus_name_answers_only_if_validation_is_disabled(sandbox: RunningSandbox, name: str) -> None:
-    address = next(
-        line.split('"')[1]
-        for line in (sandbox.folder / "config.toml").read_text().splitlines()
-        if line.startswith("resolvers")
-    )
-    host, port = address.split(":")
+    host, port = _resolver(sandbox)
     sandbox.do("break", "dnssec", "--domain", name.upper())
     query = dns.message.make_query(name, "A", use_edns=True)
     for ask in (dns.query.udp, dns.query.tcp):
         query.flags = dns.flags.Flag.RD
-        failed = ask(query, host, timeout=5, port=int(port))
+        failed = ask(query, host, timeout=5, port=port)
         assert failed.rcode() == dns.rcode.SERVFAIL
         assert [option.code for option in failed.options if hasattr(option, "code")] == [6]
         query.flags |= dns.flags.CD
-        assert ask(query, host, timeout=5, port=int(port)).rcode() == dns.rcode.NOERROR
+        assert ask(query, host, timeout=5, port=port).rcode() == dns.rcode.NOERROR
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_names_begin_with_the_prefix(path: Path) -> None:
 
 
 def test_prefix_query_uses_the_index_of_names(path: Path) -> None:
-    values = {"prefix": "d2", "end": "d2\x7f", "deleted": False, "most": 5}
+    values = {"prefix": "d2", "end": "d2\x7f", "managed": True, "deleted": False, "most": 5}
     with sqlite3.connect(path) as connection:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {NAMES_SQL}", values)]
     assert len(plan) == 1
