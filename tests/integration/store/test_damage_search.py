@@ -41,6 +41,7 @@ def path(cdn: Cdn) -> Path:
         )
         connection.execute("INSERT INTO announced_status (domain_id, seen_at, changes) VALUES (2, 'a', 1)")
         connection.execute("INSERT INTO unmanaged_domain (name, first_seen_at) VALUES ('a.example', 'a')")
+        connection.execute("INSERT INTO edge_drift VALUES (2, 'edge.example:443', 'a', NULL, 'a', 'a')")
         connection.execute("INSERT INTO lease VALUES ('x', 'y', 'z')")
         connection.execute("INSERT INTO ca_pause VALUES ('a', 'b', 'c', 'd', 'e')")
     return found
@@ -213,5 +214,6 @@ CHANGES = {
     "domain_by_snooze": "snooze = '{}'",
     "announced_status_owed": "seen_at = 'b'",
     "sqlite_autoindex_unmanaged_domain_1": "name = name || 'x'",
+    "edge_drift_by_edge": "late_at = 'b'",
     "unmanaged_domain_by_time": "first_seen_at = 'b'",
 }
