@@ -280,6 +280,7 @@ PARTS = (
     ("docs/scale.md", "issuance", partial(figures, "issuance")),
     ("docs/scale.md", "ticks", partial(figures, "ticks")),
     ("docs/scale.md", "scale", partial(figures, "scale")),
+    ("docs/scale.md", "page", partial(figures, "page")),
     ("docs/scale.md", "capacity", capacity),
     ("docs/reliability.md", "faults", faults),
 )
