@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import BinaryIO
 
@@ -10,6 +9,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.completion_names import complete_name
+from sslctl.cli.confirmation import confirm, require_terminal
 from sslctl.cli.name_lists import from_file_option, read_managed
 from sslctl.cli.options import json_option
 from sslctl.cli.output import json_shapes
@@ -63,7 +63,7 @@ def command(
     control_plane = None if keep_on_c4 else _changeable_c4(app)
     agreed: set[str] = set()
     if not yes:
-        _require_terminal(found)
+        require_terminal(f"the deletion of {_listed(found)}")
         # A person agrees to the removal of the certificates that the question names, and of no later ones.
         on_c4 = {} if keep_on_c4 else removal.find_installed(app.store, app.control_plane, found)
         if not _confirm(found, on_c4, force=force, revoke=revoke):
@@ -136,14 +136,6 @@ def _on_c4(removals: Mapping[str, removal.Removal], name: str) -> str | None:
     return removals[name].on_c4 if name in removals else None
 
 
-def _require_terminal(domains: list[Domain]) -> None:
-    """Raise `UsageError` if there is nobody to ask."""
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            f"there is no terminal to confirm the deletion of {_listed(domains)}; confirm it with --yes"
-        )
-
-
 def _listed(domains: list[Domain]) -> str:
     listed = ", ".join(domain.name for domain in domains[:_MOST_SHOWN])
     if len(domains) == 1:
@@ -167,11 +159,7 @@ def _confirm(domains: list[Domain], on_c4: Mapping[str, removal.Found], *, force
     consequence = _describe_consequence(on_c4, force=force)
     if revoke:
         consequence += ", and the certificates in use would be revoked for good"
-    try:
-        return click.confirm(f"Delete {_listed(domains)}? {consequence}.", err=True)
-    except click.Abort:
-        click.echo(err=True)  # end the line of the prompt
-        raise
+    return confirm(f"Delete {_listed(domains)}? {consequence}.")
 
 
 def _describe_consequence(on_c4: Mapping[str, removal.Found], *, force: bool) -> str:

@@ -12,6 +12,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.completion_names import complete_name
+from sslctl.cli.confirmation import confirm
 from sslctl.cli.name_lists import from_file_option, read_managed
 from sslctl.cli.options import (
     NAMES_OR_FILTERS,
@@ -178,18 +179,11 @@ def _choose(app: App, named: Sequence[Domain], query: Query, *, ask: bool) -> li
         return []
     counts = Counts(app.store.count_by_status(now, query), app.store.count_managed(), len(matching))
     click.echo(f"sslctl: {counts.describe()}", err=True)
-    if ask and len(matching) > _MOST_UNCONFIRMED and sys.stdin.isatty() and not _confirm(len(matching)):
+    must_ask = ask and len(matching) > _MOST_UNCONFIRMED and sys.stdin.isatty()
+    if must_ask and not confirm(f"Recheck {len(matching):,} domains?"):
         click.echo("Nothing was rechecked.", err=True)
         raise click.exceptions.Exit(Exit.INTERRUPTED)
     return matching
-
-
-def _confirm(number: int) -> bool:
-    try:
-        return click.confirm(f"Recheck {number:,} domains?", err=True)
-    except click.Abort:
-        click.echo(err=True)  # end the line of the prompt
-        raise
 
 
 def _write_plan(app: App, names: Sequence[str], *, as_json: bool) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.completion_names import complete_name
+from sslctl.cli.confirmation import confirm, require_terminal
 from sslctl.cli.options import AnyCase, json_option
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.stdout import write_json_list, write_line
@@ -103,20 +103,11 @@ def _describe_consequence(
 def _confirm(
     name: str, certificates: Sequence[Certificate], reason: RevocationReason, consequence: str
 ) -> bool:
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            f"there is no terminal to confirm the revocation for {name}; confirm it with --yes"
-        )
+    require_terminal(f"the revocation for {name}")
     versions = ", ".join(f"{one.version} (serial {one.leaf.serial})" for one in certificates)
     if consequence:
         click.echo(f"{consequence[0].upper()}{consequence[1:]}.", err=True)
-    try:
-        return click.confirm(
-            f"Revoke version {versions} of {name} for {reason}? This cannot be undone.", err=True
-        )
-    except click.Abort:
-        click.echo(err=True)  # end the line of the prompt
-        raise
+    return confirm(f"Revoke version {versions} of {name} for {reason}? This cannot be undone.")
 
 
 def _replace(app: App, name: str, certificates: Sequence[Certificate], *, print_each: bool) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from types import MappingProxyType
 
@@ -10,6 +9,7 @@ import click
 
 from sslctl.app import App
 from sslctl.cli.add_plan import write_plan
+from sslctl.cli.confirmation import confirm, require_terminal
 from sslctl.cli.options import json_option, parse_pattern
 from sslctl.cli.output import differences, json_shapes
 from sslctl.cli.output.outcomes import domains_json, print_error
@@ -129,17 +129,8 @@ def _confirm(missing: Sequence[Difference]) -> bool:
     """Ask whether to add `missing`. Raise `UsageError` if there is nobody to ask."""
     listed = ", ".join(each.name for each in missing[:_MOST_SHOWN])
     what = f"{len(missing):,} domains ({listed}, …)"
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            f"there is no terminal to confirm that {what} are to be added; confirm it with --yes"
-        )
-    try:
-        return click.confirm(
-            f"Add {what}? The next ticks order a certificate for each, within the limits of the CA.", err=True
-        )
-    except click.Abort:
-        click.echo(err=True)  # end the line of the prompt
-        raise
+    require_terminal(f"that {what} are to be added")
+    return confirm(f"Add {what}? The next ticks order a certificate for each, within the limits of the CA.")
 
 
 def _add(app: App, missing: Sequence[Difference], compared: Comparison, *, as_json: bool) -> int:
