@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from sslctl.errors import BadInput, Busy, SslctlError
+from sslctl.errors import Busy, SslctlError
+from sslctl.fleet.recording import record_each
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Status
 from sslctl.rules.remarks import Remarks
@@ -17,7 +18,7 @@ from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.transactions import Transactions
 
-# Other processes wait while a block is written.
+# So many domains are read at once: a list may have 100,000.
 _BLOCK = 1000
 
 
@@ -32,22 +33,17 @@ def record(
     *,
     is_about_customer: bool = False,
 ) -> dict[str, SslctlError]:
-    """Record the remarks that `change` returns for each of `domains`; return the error of each that is refused, by name.
+    """Record the remarks that `change` returns for each of `domains`, as `record_each` does. `change` may raise `BadInput`.
 
-    If it `is_about_customer`, one that is removed is also forgotten as what C4 named. `change` may raise `BadInput`. A domain is also refused if somebody else changed it meanwhile. Raise `StateError`,
-    `StateBusy`; the blocks before it stay recorded.
+    If it `is_about_customer`, one that is removed is also forgotten as what C4 named.
     """
-    errors: dict[str, SslctlError] = {}
-    for start in range(0, len(domains), _BLOCK):
-        with store.transaction():
-            for domain in domains[start : start + _BLOCK]:
-                try:
-                    changed = store.record_remarks(domain, change(domain))
-                    if is_about_customer and changed.c4_customer and not changed.remarks.customer:
-                        store.forget_customer(changed)
-                except (BadInput, Busy) as error:
-                    errors[domain.name] = error
-    return errors
+
+    def write(domain: Domain) -> None:
+        changed = store.record_remarks(domain, change(domain))
+        if is_about_customer and changed.c4_customer and not changed.remarks.customer:
+            store.forget_customer(changed)
+
+    return record_each(store, domains, write)
 
 
 def record_customers(store: _Store, customers: Mapping[str, str]) -> dict[str, SslctlError]:
