@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from hashlib import sha256
 
 from sslctl.text import clean
 
@@ -40,6 +41,11 @@ def read_chain(address: str, port: int, name: str, seconds: float) -> tuple[byte
         raise NoAnswer(f"no answer within {seconds:g} seconds") from error
     except OSError as error:
         raise NoAnswer(clean(error.strerror or error).lower()) from error
+
+
+def read_fingerprint(address: str, port: int, name: str, seconds: float) -> str:
+    """Return the SHA-256 fingerprint, in lower-case hexadecimal, of the leaf that `read_chain` returns. It raises the same."""
+    return sha256(read_chain(address, port, name, seconds)[0]).hexdigest()
 
 
 def _context() -> ssl.SSLContext:

@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from sslctl import edge
 from sslctl.edge import NoAnswer, NotServed
@@ -81,13 +80,13 @@ class _Edge:
         if not self._may_ask():
             return EdgeAnswer(self._name, None, self._why)
         try:
-            chain = edge.read_chain(self._resolve(), self._address.port, name, self._seconds)
+            found = edge.read_fingerprint(self._resolve(), self._address.port, name, self._seconds)
         except NotServed as error:
             answer = EdgeAnswer(self._name, "", str(error))
         except (NoAnswer, OSError, UnicodeError) as error:
             answer = EdgeAnswer(self._name, None, clean(error))
         else:
-            answer = EdgeAnswer(self._name, sha256(chain[0]).hexdigest())
+            answer = EdgeAnswer(self._name, found)
         self._learn(answer)
         return answer
 

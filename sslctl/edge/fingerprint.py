@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
-from sslctl.edge import NoAnswer, NotServed, read_chain
+from sslctl.edge import NoAnswer, NotServed, read_fingerprint
 
 _SECONDS = 5.0
 
@@ -15,7 +13,7 @@ def read_served(address: str, port: int, name: str) -> str | None:
     Raise `TimeoutError` with cleaned text if it does not answer.
     """
     try:
-        return sha256(read_chain(address, port, name, _SECONDS)[0]).hexdigest()
+        return read_fingerprint(address, port, name, _SECONDS)
     except NotServed:
         return None
     except NoAnswer as error:
