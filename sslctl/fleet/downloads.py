@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sslctl.certificates.x509 import key_fingerprint
 from sslctl.errors import BadInput, NotManaged, Problem
+from sslctl.issuance.compromised_keys import is_compromised
 from sslctl.rules.installed import describe_installed
 from sslctl.rules.model import Bundle, Certificate, Domain
 from sslctl.rules.versions import is_adopted
@@ -40,7 +40,7 @@ def read(store: _Store, domain: Domain, version: int | None) -> tuple[Certificat
             hint=f"`sslctl view {domain.name}` shows when, and which versions still have their key",
             problem=Problem("download.key_destroyed", {"name": domain.name, "version": certificate.version}),
         )
-    if store.is_key_compromised(key_fingerprint(bundle.certificate)):
+    if is_compromised(store, bundle):
         raise BadInput(
             f"the key of version {certificate.version} of {domain.name} is marked as compromised, so it is not given out",
             hint=f"`sslctl view {domain.name}` shows which versions there are; --version N writes one",

@@ -16,6 +16,7 @@ from sslctl.control_plane import ControlPlane
 from sslctl.errors import BadInput, Busy, NotManaged, SslctlError
 from sslctl.fleet.installed import require_installed
 from sslctl.issuance.claims import claimed
+from sslctl.issuance.compromised_keys import is_compromised
 from sslctl.issuance.observation import find_version
 from sslctl.rules import status
 from sslctl.rules.model import Bundle, Domain, Installed, Leaf, PassResult, Source
@@ -288,7 +289,7 @@ def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle
     x509.check_pair(bundle.certificate, bundle.private_key, bundle.chain, (name, *sans), now)
     check_bundle(bundle, now)
     leaf = x509.read_leaf(bundle.certificate)
-    if store.is_key_compromised(x509.key_fingerprint(bundle.certificate)):
+    if is_compromised(store, bundle):
         raise BadInput(
             "the key is marked as compromised (`sslctl revoke`), so it is never used again",
             hint="make a new key, and get a certificate for it",
