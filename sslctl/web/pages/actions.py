@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, time
+from typing import Any, Literal
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -60,39 +61,21 @@ def delete(name: str) -> Response | tuple[str, int]:
 @require(Role.OPERATOR)
 def note(name: str) -> _Answer:
     """Record the note of the form; an empty one removes it."""
-    value = _sent("value")
-    return _record(
-        name,
-        "note",
-        value,
-        lambda domain: replace(domain.remarks, note=_if_unchanged(domain.remarks.note, read_note(value))),
-    )
+    return _record_text(name, "note", "note", read_note)
 
 
 @blueprint.post("/assign")
 @require(Role.OPERATOR)
 def assign(name: str) -> _Answer:
     """Record who takes care of the domain; an empty name is nobody."""
-    value = _sent("value")
-
-    def change(domain: Domain) -> Remarks:
-        assignee = _if_unchanged(domain.remarks.assignee, read_assignee(value))
-        return replace(domain.remarks, assignee=assignee)
-
-    return _record(name, "assign", value, change)
+    return _record_text(name, "assign", "assignee", read_assignee)
 
 
 @blueprint.post("/customer")
 @require(Role.OPERATOR)
 def customer(name: str) -> _Answer:
     """Record whose domain it is; an empty name removes what was recorded."""
-    value = _sent("value")
-
-    def change(domain: Domain) -> Remarks:
-        recorded = _if_unchanged(domain.remarks.customer, read_customer(value))
-        return replace(domain.remarks, customer=recorded)
-
-    return _record(name, "customer", value, change)
+    return _record_text(name, "customer", "customer", read_customer)
 
 
 @blueprint.post("/snooze")
@@ -137,6 +120,19 @@ def _if_unchanged(present: str, wanted: str) -> str:
         shown = present or request_texts()("remark.none")
         raise make_error(Busy, "remark.changed", value=shown)
     return wanted
+
+
+def _record_text(
+    name: str, form: str, field: Literal["note", "assignee", "customer"], read: Callable[[str], str]
+) -> _Answer:
+    """Record the text of the form `form`, checked by `read`, in `field` of the remarks; see `_record`."""
+    value = _sent("value")
+
+    def change(domain: Domain) -> Remarks:
+        recorded: dict[str, Any] = {field: _if_unchanged(getattr(domain.remarks, field), read(value))}
+        return replace(domain.remarks, **recorded)
+
+    return _record(name, form, value, change)
 
 
 def _record(name: str, form: str, value: str, change: Callable[[Domain], Remarks]) -> _Answer:
