@@ -19,30 +19,13 @@ from tests.support import ROOT
 from tests.support.cdn import Cdn
 from tests.support.command_line import command, environment
 from tests.support.fakes import Clock
+from tests.support.nginx import nginx_configuration
 from tests.support.processes import with_default_signals
 
 EXAMPLE = ROOT / "contrib" / "nginx" / "sslctl-page.conf"
 CHALLENGES = EXAMPLE.with_name("sslctl-challenges.conf")
 PATIENCE_SECONDS = 20
 PASSWORD = "secret"
-MAIN = """
-daemon off;
-{user}
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/sslctl-page.conf;
-    include {folder}/sslctl-challenges.conf;
-}}
-"""
-
 pytestmark = pytest.mark.nginx
 
 
@@ -97,9 +80,10 @@ def write_example(folder: Path, authority: trustme.CA, plain_port: int, port: in
         assert place in text
         text = text.replace(place, here)
     (folder / "sslctl-page.conf").write_text(text)
-    (folder / "nginx.conf").write_text(
-        MAIN.format(folder=folder, user="user root;" if os.geteuid() == 0 else "")
+    included = "".join(
+        f"    include {folder}/{name}.conf;\n" for name in ("sslctl-page", "sslctl-challenges")
     )
+    (folder / "nginx.conf").write_text(nginx_configuration(folder, included))
 
 
 def write_challenges_example(folder: Path, port: int) -> None:

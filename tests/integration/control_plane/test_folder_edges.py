@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -21,28 +20,16 @@ from sslctl.control_plane.folder.reloading import Reload
 from sslctl.edge.fingerprint import read_served
 from sslctl.rules.model import Source
 from tests.support.fakes import Clock, FakeIssuer
+from tests.support.nginx import nginx_configuration
 
 NAMES = ("a.example.com", "b.example.com")
 PATIENCE_SECONDS = 20
 NGINX = """
-daemon off;
-{user}
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port} ssl;
         ssl_certificate {pem}/live/$ssl_server_name/fullchain.pem;
         ssl_certificate_key {pem}/live/$ssl_server_name/privkey.pem;
     }}
-}}
 """
 HAPROXY = """
 global
@@ -111,10 +98,10 @@ def test_edge_serves_each_certificate_after_its_upload(server: str, tmp_path: Pa
     first = {name: issuer.pair(name) for name in NAMES}
     for name, bundle in first.items():
         client().upload(name, bundle, Source.C4)
-    user = "user root;" if os.geteuid() == 0 else ""
     template = NGINX if server == "nginx" else HAPROXY
+    text = template.format(folder=tmp_path, pem=pem, port=port)
     configuration = tmp_path / f"{server}.conf"
-    configuration.write_text(template.format(folder=tmp_path, pem=pem, port=port, user=user))
+    configuration.write_text(nginx_configuration(tmp_path, text) if server == "nginx" else text)
     argv = ["nginx", "-c", str(configuration), "-e", str(tmp_path / "error.log")]
     if server == "haproxy":
         argv = ["haproxy", "-W", "-p", str(pid_file), "-f", str(configuration)]
