@@ -8,7 +8,7 @@ from datetime import datetime
 import click
 
 from sslctl.app import App
-from sslctl.cli.options import json_option, moment
+from sslctl.cli.options import json_option, trail_options
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.phrases import event_kind
 from sslctl.cli.output.stdout import blocks, write_json, write_json_list, write_line
@@ -81,16 +81,7 @@ def _count(number: int) -> str:
 
 
 @command.command("list", short_help="List who did what to which domain, the oldest first.")
-@click.option(
-    "--since",
-    type=moment,
-    metavar="TIME",
-    help="Only events from this time on (Singapore time, or RFC 3339).",
-)
-@click.option(
-    "--actor", default="", metavar="TEXT", help="Only events whose actor (user and terminal) contains TEXT."
-)
-@click.option("--domain", "name", metavar="NAME", help="Only events of this domain.")
+@trail_options
 @json_option
 @click.pass_obj
 def show(app: App, *, since: datetime | None, actor: str, name: str | None, as_json: bool) -> None:

@@ -17,10 +17,10 @@ from sslctl.cli.options import (
     filter_options,
     json_option,
     match_option,
-    moment,
     parse_pattern,
     require_filters_of_deleted,
     suits_deleted,
+    trail_options,
 )
 from sslctl.cli.output import json_shapes
 from sslctl.cli.output.exports import Format, Tally, history_texts, inventory_texts
@@ -108,16 +108,7 @@ def inventory(
 
 
 @command.command("history", short_help="Write who did what to which domain, the oldest event first.")
-@click.option(
-    "--since",
-    type=moment,
-    metavar="TIME",
-    help="Only events from this time on (Singapore time, or RFC 3339).",
-)
-@click.option(
-    "--actor", default="", metavar="TEXT", help="Only events whose actor (user and terminal) contains TEXT."
-)
-@click.option("--domain", "name", metavar="NAME", help="Only events of this domain, managed or deleted.")
+@trail_options
 @match_option
 @filter_options
 @_target_options

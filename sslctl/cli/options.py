@@ -170,6 +170,29 @@ def require_filters_of_deleted(filters: Query) -> None:
         )
 
 
+def trail_options(function: Function) -> Function:
+    """Add the options that select events. The command gets `since`, `actor` and `name`, each empty or None if it is not given."""
+    for option in (
+        click.option(
+            "--domain", "name", metavar="NAME", help="Only events of this domain, managed or deleted."
+        ),
+        click.option(
+            "--actor",
+            default="",
+            metavar="TEXT",
+            help="Only events whose actor (user and terminal) contains TEXT.",
+        ),
+        click.option(
+            "--since",
+            type=moment,
+            metavar="TIME",
+            help="Only events from this time on (Singapore time, or RFC 3339).",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 match_option = click.option(
     "--match",
     "pattern",
