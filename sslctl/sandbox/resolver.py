@@ -83,8 +83,9 @@ class SandboxResolver:
         found = self._ask(question.name, question.rdtype)
         # Pebble's server knows few types. There are no records of others, but the name may be an alias.
         # Of ANY, one type is enough (RFC 8482, section 4.1).
-        for kind in (CNAME, A, AAAA) if question.rdtype == ANY else (CNAME,):
-            if found.rcode() == dns.rcode.NOTIMP or not (found.answer or question.rdtype != ANY):
+        is_any = question.rdtype == ANY
+        for kind in (CNAME, A, AAAA) if is_any else (CNAME,):
+            if found.rcode() == dns.rcode.NOTIMP or (is_any and not found.answer):
                 found = self._ask(question.name, kind)
         response = _respond_to(query)
         response.set_rcode(found.rcode())
