@@ -91,10 +91,10 @@ class CertbotIssuer:
                 require_writable(self._webroot / _CHALLENGES, _CHALLENGE_FILE_BYTES)
         argv = ["certonly", "--csr", str(run / "csr.pem"), "--webroot", "--webroot-path", str(self._webroot)]
         argv += [f"--{name}-path={run / f'{name}.pem'}" for name in ("cert", "chain", "fullchain")]
-        profile = self._acme.profile if order.profile is None else order.profile
+        profile = _chosen(order.profile, self._acme.profile)
         if profile:
             argv += ["--required-profile", profile]
-        if chain := self._preferred_chain(order):
+        if chain := _chosen(order.preferred_chain, self._acme.preferred_chain):
             argv += ["--preferred-chain", chain]
         job = {
             "do": "issue",
@@ -133,7 +133,7 @@ class CertbotIssuer:
             "account": str(account),
             "order_url": order.url,
             "csr_pem": order.csr_pem,
-            "preferred_chain": self._preferred_chain(order),
+            "preferred_chain": _chosen(order.preferred_chain, self._acme.preferred_chain),
             "webroot": str(self._webroot),
             "wait_seconds": _COLLECT_SECONDS,
         }
@@ -146,9 +146,6 @@ class CertbotIssuer:
         if "unknown" in result and is_kept:
             raise IssueError(Code.CA_REFUSED, f"it does not know the order: {clean(result['unknown'])}")
         return _split(result["fullchain"]) if "fullchain" in result else None
-
-    def _preferred_chain(self, order: Order) -> str:
-        return self._acme.preferred_chain if order.preferred_chain is None else order.preferred_chain
 
     def _is_of_another_ca(self, order: Order) -> bool:
         """Return whether the order was placed at another CA, which does not know this account."""
@@ -390,6 +387,11 @@ class CertbotIssuer:
             # certbot would make `work` readable for others.
             (run / name).mkdir(mode=0o700)
         (run / "config" / "accounts").symlink_to(self._accounts, target_is_directory=True)
+
+
+def _chosen(choice: str | None, configured: str) -> str:
+    """Return what was chosen for an order, or else what is configured."""
+    return configured if choice is None else choice
 
 
 def _split(fullchain: str) -> Issued:
