@@ -45,9 +45,8 @@ def error_page(
 ) -> tuple[str, int]:
     """Return the page of an error.
 
-    `message` and `hint` are plain text, `similar` names of domains, `unmanaged` is a name that could be added,
-    `details` are English sentences. Text that was typed into
-    a form is shown, so that the end of a session costs nobody a long note.
+    `message` and `hint` are plain text, `similar` names of domains, `unmanaged` is a name that could be added, `details` are English
+    sentences. Text that was typed into a form is shown, so that the end of a session costs nobody a long note.
     """
     texts = request_texts()
     title = texts(f"error.title.{status if status in _TITLED else 400 if status < _SERVER_ERROR else 500}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sslctl.rules.reasons import Code, Owner, Status
-from sslctl.store.interface.domains import EVERYTHING, Codes, Query
+from sslctl.store.interface.domains import Codes, Query, Sort
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,9 @@ def find_facets(query: Query, count_by_codes: Callable[[Query], Mapping[Codes, i
 
     It gets the query without the filters that have facets, without its order and its place: it is the same for many lists.
     """
-    every = EVERYTHING
     base = replace(
-        query,
-        statuses=(), owners=(), reasons=(), warnings=(),
-        sort=every.sort, limit=every.limit, offset=every.offset,
-    )  # fmt: skip
+        query, statuses=(), owners=(), reasons=(), warnings=(), sort=Sort.NAME, limit=None, offset=0
+    )
     matching = 0
     statuses, owners = Counter[Status](), Counter[Owner]()
     reasons, warnings = Counter[Code](), Counter[Code]()

@@ -46,8 +46,7 @@ class Texts:
 
     def number(self, key: str, number: int, **fields: object) -> str:
         """Return the text `key` in its form for `number`."""
-        form = "one" if number == 1 else "many"
-        return self(f"{key}.{form}", number=f"{number:,}", **fields)
+        return self(plural_key(key, number), number=f"{number:,}", **fields)
 
     @property
     def html_language(self) -> str:
@@ -112,6 +111,11 @@ class Texts:
         """Return how far `at` is from `now`: `in 9 days`, `2 hours ago`."""
         key = "relative.future" if at > now else "relative.past"
         return self(key, length=self.length(abs(at - now)))
+
+
+def plural_key(key: str, number: int) -> str:
+    """Return the key of the text `key` in its form for `number`."""
+    return f"{key}.one" if number == 1 else f"{key}.many"
 
 
 def make_error(kind: type[_Error], key: str, **fields: object) -> _Error:

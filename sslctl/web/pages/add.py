@@ -8,14 +8,13 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from sslctl.errors import BadInput, Problem, SslctlError
+from sslctl.errors import BadInput, SslctlError
 from sslctl.rules import names
-from sslctl.rules.customer_texts import Language
 from sslctl.rules.model import Source
 from sslctl.rules.remarks import read_customer
 from sslctl.web.access import Role, require
 from sslctl.web.errors import status_of
-from sslctl.web.language import Texts, make_error
+from sslctl.web.language import make_error, plural_key
 from sslctl.web.running import request_app, start_job
 
 blueprint = Blueprint("add", __name__)
@@ -70,13 +69,7 @@ def add() -> Response | tuple[str, int]:
 class _Refused(BadInput):
     """Names that cannot be used: `reasons` has the error of each."""
 
-    def __init__(self, reasons: list[BadInput]) -> None:
-        key = "add.refused.one" if len(reasons) == 1 else "add.refused.many"
-        number = f"{len(reasons):,}"
-        super().__init__(
-            Texts(Language.EN).number("add.refused", len(reasons)), problem=Problem(key, {"number": number})
-        )
-        self.reasons = reasons
+    reasons: list[BadInput]
 
 
 def _read_names(text: str, most: int) -> list[str]:
@@ -94,7 +87,9 @@ def _read_names(text: str, most: int) -> list[str]:
         except BadInput as error:
             reasons.append(error)
     if reasons:
-        raise _Refused(reasons)
+        refused = make_error(_Refused, plural_key("add.refused", len(reasons)), number=f"{len(reasons):,}")
+        refused.reasons = reasons
+        raise refused
     return list(found)
 
 
