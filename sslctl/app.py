@@ -147,6 +147,7 @@ class App:
             actor=describe_actor(self.via, self.person),
             ca=self.config.acme.directory_url,
             limits=self.config.ca_limits,
+            fallbacks={section.directory_url: limits for section, limits in self.config.authorities[1:]},
             create=create,
             waiting=(self._waiting or Waiting()).of_command(self.on_wait, only_reads=self.only_reads),
         )
@@ -217,19 +218,28 @@ class App:
         )
 
     @cached_property
-    def issuer(self) -> Issuer:
-        """The client of the CA, which runs certbot. Raise `ConfigError` if files of the section [acme] cannot be used."""
+    def issuers(self) -> dict[str, Issuer]:
+        """The client of each CA, which runs certbot, by the URL of its directory.
+
+        Raise `ConfigError` if files of the section [acme] cannot be used.
+        """
         from sslctl.issuer.certbot.issuer import CertbotIssuer  # noqa: PLC0415
 
-        self._require_usable_ca()
+        self._require_usable_cas()
+        config = self.config
+        return {
+            section.directory_url: CertbotIssuer(
+                section, config.state.acme_dir, clock=self.clock, pacing=config.pacing, on_notice=self.on_wait
+            )
+            for section, _ in config.authorities
+        }
 
-        return CertbotIssuer(
-            self.config.acme,
-            self.config.state.acme_dir,
-            clock=self.clock,
-            pacing=self.config.pacing,
-            on_notice=self.on_wait,
-        )
+    @cached_property
+    def issuer(self) -> Issuer:
+        """The client of all CAs. Raise `ConfigError` as `issuers` does."""
+        from sslctl.issuer.by_ca import IssuersByCa  # noqa: PLC0415
+
+        return IssuersByCa(self.issuers)
 
     @cached_property
     def notifier(self) -> Notifier | None:
@@ -310,11 +320,16 @@ class App:
         from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
         config = self.config
+        (first, *fallbacks) = (
+            (section, partial(find_account_url, config.state.acme_dir, section.directory_url))
+            for section, _ in config.authorities
+        )
         return Preflight(
             config.cdn,
             config.dns,
             config.acme.caa_identities,
-            find_account_url=partial(find_account_url, config.state.acme_dir, config.acme.directory_url),
+            find_account_url=first[1],
+            fallbacks={section.directory_url: (section.caa_identities, find) for section, find in fallbacks},
         )
 
     @cached_property
@@ -387,7 +402,7 @@ class App:
         self.via = "tick"
         return Tick(
             self.store,
-            None if self.renewal.ari is Ari.OFF else self.issuer,
+            None if self.renewal.ari is Ari.OFF else self.issuers,
             notifier,
             self._looks(),
             routes=routes,
@@ -452,22 +467,22 @@ class App:
     def require_outside(self) -> None:
         """Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured; call it before anything is recorded."""
         require_recognisable(self.config.cdn)
-        self._require_usable_ca()
+        self._require_usable_cas()
         _ = self.control_plane
 
-    def _require_usable_ca(self) -> None:
+    def _require_usable_cas(self) -> None:
         """Raise `ConfigError` if another user can change the file that says which CA is the right one.
 
         Also raise it if the credentials that a first account is registered with cannot be used.
         """
         from sslctl.issuer.certbot.directory import find_account  # noqa: PLC0415
 
-        acme = self.config.acme
-        if acme.ca_bundle is not None:
-            require_trusted(acme.ca_bundle, "acme.ca_bundle")
-        is_registered = find_account(self.config.state.acme_dir, acme.directory_url) is not None
-        if acme.eab_hmac_key_file is not None and not is_registered:
-            read_hmac_key(acme.eab_hmac_key_file)
+        for acme, _ in self.config.authorities:
+            if acme.ca_bundle is not None:
+                require_trusted(acme.ca_bundle, "acme.ca_bundle")
+            is_registered = find_account(self.config.state.acme_dir, acme.directory_url) is not None
+            if acme.eab_hmac_key_file is not None and not is_registered:
+                read_hmac_key(acme.eab_hmac_key_file)
 
     def run_checks(self) -> Iterator[Check]:
         """Run the checks of `doctor` one by one; they change nothing."""

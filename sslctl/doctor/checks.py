@@ -56,7 +56,7 @@ def _check_state(config: Config, now: datetime, waiting: Waiting | None) -> Iter
     def check_database() -> Iterator[Check]:
         nonlocal is_ticking
         presence.require_state(config.state)
-        with closing(Inspection(path, config.acme.directory_url, waiting=waiting)) as found:
+        with closing(Inspection(path, config.ca_urls, waiting=waiting)) as found:
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found, now))
             yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))

@@ -19,6 +19,7 @@ from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.cli.output.width import display_width, paragraph, terminal_width, truncate
 from sslctl.rules import names
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.certificate_choice import AS_CONFIGURED
 from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo, Source
 from sslctl.rules.onboarding import is_abandoned, is_in_first_hour, is_looked_at
@@ -217,6 +218,7 @@ def _leaf_facts(certificate: Certificate, rule: RenewalRule) -> list[tuple[str, 
         ("Serial", leaf.serial),
         ("SHA-256", leaf.fingerprint),
         ("Issuer", leaf.issuer),
+        ("CA", ca_name(certificate.ca)),
         ("Key type", leaf.key_type),
         ("Valid from", format_both(leaf.not_before)),
         ("Valid until", format_both(leaf.not_after)),

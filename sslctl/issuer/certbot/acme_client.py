@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import acme.challenges
@@ -137,6 +138,8 @@ class Client(acme.client.ClientV2):
 
     order_url: str
     replaces: str
+    # The file that is made before the CA is asked to issue the certificate; None if this job does not ask for one.
+    finalizing: Path | None
     # For how long a validation is awaited after it was requested, before it is requested again.
     decision_seconds: float
     # The directory that another job has fetched; None if this job is to fetch it.
@@ -228,6 +231,8 @@ class Client(acme.client.ClientV2):
             except messages.Error as error:
                 if error.code not in _REPLACES_REFUSED:
                     raise
+        if isinstance(obj, messages.CertificateRequest) and Client.finalizing is not None:
+            Client.finalizing.touch()
         return super()._post(url, obj, *args, **kwargs)
 
 

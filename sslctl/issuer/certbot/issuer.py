@@ -42,6 +42,8 @@ _LETS_ENCRYPTS_PACE = PacingSection()
 # Longer than any CA keeps an order open.
 _STALE_SECONDS = 30 * 86_400
 _ANSWERS = "answers"
+# The file that a run makes before it asks the CA to issue the certificate.
+_FINALIZING = "finalizing"
 _LEFT_BEHIND = ("runs/*", f"{_ANSWERS}/*", "child-*", "register-*", "revoke-*")
 
 
@@ -103,6 +105,7 @@ class CertbotIssuer:
             "profile": profile,
             "webroot": str(self._webroot),
             "answers": str(self._answers_path(order)),
+            "finalizing": str(run / _FINALIZING),
             "argv": [*argv, *self._common_arguments(run)],
         }
         self._run_for_order(order, job, on_url)
@@ -121,7 +124,7 @@ class CertbotIssuer:
         if issued is not None or order.url is None:
             return issued
         account = self._account()
-        if account is None or self._is_of_another_ca(order):
+        if account is None:
             return None
         if Answers(self._answers_path(order)).has_asked:
             # The CA may be validating at this moment: in standalone mode somebody must answer. If the CA has decided, no answer is
@@ -147,12 +150,10 @@ class CertbotIssuer:
             raise IssueError(Code.CA_REFUSED, f"it does not know the order: {clean(result['unknown'])}")
         return _split(result["fullchain"]) if "fullchain" in result else None
 
-    def _is_of_another_ca(self, order: Order) -> bool:
-        """Return whether the order was placed at another CA, which does not know this account."""
-        try:
-            return (self._run_path(order) / "directory").read_text() != self._acme.directory_url
-        except OSError:
-            return False
+    def may_be_issued(self, order: Order) -> bool:
+        """See `Issuer.may_be_issued`. Without the files of the run nothing is known."""
+        run = self._run_path(order)
+        return order.url is not None and (not run.is_dir() or (run / _FINALIZING).exists())
 
     def forget(self, order: Order) -> None:
         """See `Issuer.forget`."""
@@ -367,7 +368,6 @@ class CertbotIssuer:
         shutil.rmtree(run, ignore_errors=True)
         with translating_os_errors():
             make_folder(run)
-            (run / "directory").write_text(self._acme.directory_url)
             self._link_accounts(run)
         return run
 

@@ -71,6 +71,7 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     setattr(acme.client, "ClientV2", Client)  # noqa: B010
     Client.decision_seconds = min(_DECISION_SECONDS, job["deadline_seconds"] / 2)
     Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
+    Client.finalizing = Path(job["finalizing"]) if "finalizing" in job else None
     authenticator.install(
         Path(job.get("webroot", "")), Answers(Path(job.get("answers") or Path(job["scratch"]) / "answers"))
     )
@@ -188,7 +189,7 @@ def _use_credentials(job: dict[str, Any], config: Any, client: Any) -> None:
     elif client.external_account_required():
         detail = (
             "this CA registers only accounts that have its credentials; "
-            "set acme.eab_kid and acme.eab_hmac_key_file"
+            "set eab_kid and eab_hmac_key_file in [acme], or in the [[acme.fallback]] of this CA"
         )
         raise messages.Error.with_code("externalAccountRequired", detail=detail)
 

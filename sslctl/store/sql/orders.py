@@ -22,12 +22,14 @@ _INSERT = """INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, open
 class SqlOrders(SqlBudget, SqlDomains):
     """The store's `Orders`."""
 
-    def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
+    def open_order(
+        self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str, *, ca: str = ""
+    ) -> Order:
         with self._database.transaction() as run:
             self._require_revision(domain)
             if self.find_open_order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
-            is_renewal, at = self._spend_budget(domain, names), instant(self._clock())
+            is_renewal, at = self._spend_budget(domain, names, ca), instant(self._clock())
             token = self._keyring.encrypt(key_pem)
             values = (
                 domain.id,
@@ -35,11 +37,12 @@ class SqlOrders(SqlBudget, SqlDomains):
                 csr_pem,
                 token,
                 at,
-                self._ca,
+                ca or self._ca,
                 set_key(names),
                 int(is_renewal),
-                domain.choice.profile or None,
-                domain.choice.preferred_chain or None,
+                # Both are names of the first CA.
+                (not ca and domain.choice.profile) or None,
+                (not ca and domain.choice.preferred_chain) or None,
             )
             identity = run(_INSERT, values).fetchone()["id"]
             self._count_order(run, identity, names, at, is_renewal=is_renewal)

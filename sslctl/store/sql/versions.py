@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order, Source
 from sslctl.rules.reasons import Code
@@ -26,7 +27,8 @@ class SqlVersions(SqlOrders):
         return self._database.read(rows.certificate_of, sql, (domain.id,))
 
     def bundle(self, certificate: Certificate) -> Bundle:
-        return self._database.read(self._bundle_of, rows.SELECT_BUNDLE, (certificate.id,))[0]
+        found = self._database.read(self._bundle_of, rows.SELECT_BUNDLE, (certificate.id,))[0]
+        return replace(found, ca=certificate.ca)
 
     def _bundle_of(self, row: Row) -> Bundle:
         rows.require_unchanged(row)
@@ -44,7 +46,7 @@ class SqlVersions(SqlOrders):
         bundle = Bundle(certificate, chain, self.order_key(order))
         with self._database.transaction():
             self.close_order(order, "issued")
-            return self._add_version(domain, Source.C4, bundle, leaf)
+            return self._add_version(domain, Source.C4, bundle, leaf, ca=order.ca)
 
     def add_text_certificate(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
         with self._database.transaction():
@@ -56,7 +58,14 @@ class SqlVersions(SqlOrders):
             return self._add_version(domain, Source.TEXT, bundle, leaf, pasted_over=known)
 
     def _add_version(
-        self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf, *, pasted_over: Domain | None = None
+        self,
+        domain: Domain,
+        source: Source,
+        bundle: Bundle,
+        leaf: Leaf,
+        *,
+        ca: str = "",
+        pasted_over: Domain | None = None,
     ) -> Domain:
         values: dict[str, object] = {
             "domain_id": domain.id,
@@ -72,6 +81,7 @@ class SqlVersions(SqlOrders):
             "chain_pem": bundle.chain,
             "sealed_key": self._keyring.encrypt(bundle.private_key),
             "issued_at": instant(self._clock()),
+            "ca": ca,
         }
         if pasted_over is not None:
             values["pasted_over"] = _state_before(pasted_over)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ _WAITING = Waiting(read_seconds=15)
 
 
 class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses):
-    """What can be read of the store in `path` without its keys. `ca` is the URL of the CA's directory.
+    """What can be read of the store in `path` without its keys. `cas` are the URLs of the directories of the CAs.
 
     Raise `StateError`, also if the database has another version's schema, and `StateBusy` if it is locked for longer than
     `waiting` allows, by default for 15 seconds.
@@ -28,8 +29,8 @@ class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses):
 
     _database: Database
 
-    def __init__(self, path: Path, ca: str, *, waiting: Waiting | None = None) -> None:
-        SqlBudget.__init__(self, ca, NO_LIMITS)
+    def __init__(self, path: Path, cas: Sequence[str], *, waiting: Waiting | None = None) -> None:
+        SqlBudget.__init__(self, dict.fromkeys(cas, NO_LIMITS))
         self._clock = lambda: datetime.now(UTC)
         self._lock_folder = lock_folder_of(path)
         self._database = Database(path, read_only=True, waiting=waiting or _WAITING)

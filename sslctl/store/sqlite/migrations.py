@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from sslctl.rules.names import registered_domain
-from sslctl.store.sqlite.recent_migrations import ANNOUNCED, CHOICES, COUNTERS, EDGES, REVOCATIONS, UNMANAGED
+from sslctl.store.sqlite.recent_migrations import (
+    ANNOUNCED,
+    CHOICES,
+    COUNTERS,
+    EDGES,
+    ISSUING_CA,
+    REVOCATIONS,
+    UNMANAGED,
+)
 
 # Times are RFC 3339 UTC to the second ("2026-11-23T16:00:00Z"), so that text order is time order. Names are JSON
 # arrays. Keys are Fernet tokens. A certificate's facts are copied from its PEM, which never changes, to be searched.
@@ -362,6 +370,7 @@ MIGRATIONS: tuple[str, ...] = (
     REVOCATIONS,
     UNMANAGED,
     EDGES,
+    ISSUING_CA,
 )
 
 

@@ -282,6 +282,9 @@ SHAPES: dict[str, Schema] = {
             "serial": string("its serial number, lower-case hex"),
             "fingerprint_sha256": fingerprint("SHA-256 of the certificate (DER), lower-case hex"),
             "issuer": string("the issuer's name"),
+            "ca": or_null(
+                string("the directory of the CA that issued it on our order; `null` if it is not known")
+            ),
             "key_type": string("`ECDSA P-256`, `RSA 2048`, …"),
             "not_before": time("since when it is valid"),
             "not_after": time("until when it is valid"),
