@@ -21,6 +21,7 @@ from sslctl.rules.model import Claim, Domain
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.system.actor import describe_actor
+from sslctl.wording import choose_name
 
 # Slow imports are made where they are first needed, so that `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
@@ -88,8 +89,10 @@ class App:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration. Raise `ConfigError` if it cannot be used."""
-        return load(self.config_path, os.environ)
+        """The configuration. Raise `ConfigError` if it cannot be used. Texts name the control plane by it from now on."""
+        config = load(self.config_path, os.environ)
+        choose_name(is_c4=config.folder.dir is None)
+        return config
 
     @property
     def renewal(self) -> RenewalRule:
@@ -489,10 +492,8 @@ class App:
         from sslctl.doctor.checks import run_checks  # noqa: PLC0415
         from sslctl.doctor.outside import SECONDS  # noqa: PLC0415
 
-        timeout = min(SECONDS, self.config.c4.timeout_seconds)
-        return run_checks(
-            self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock, waiting=self._waiting
-        )
+        connect = partial(self._connect_c4, min(SECONDS, self.config.c4.timeout_seconds))
+        return run_checks(self.config, self.keyring, connect, self.clock, waiting=self._waiting)
 
     def diagnose(self, names: Sequence[str]) -> Iterator[Diagnosis]:
         """Yield what an order of each of `names` (normalised) would meet; see `diagnosis.run.diagnose_each`.

@@ -12,6 +12,7 @@ import pytest
 
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from sslctl.wording import choose_name
 from tests.support import memory_folder
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock
@@ -64,6 +65,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return nodeid if nodeid.startswith(_ONE_BY_ONE) else str(super()._split_scope(nodeid))
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.fixture(autouse=True)
+def _messages_about_c4() -> None:
+    """Let messages name C4, whatever an earlier test in this process configured."""
+    choose_name(is_c4=True)
 
 
 @pytest.fixture

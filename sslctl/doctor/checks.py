@@ -16,6 +16,7 @@ from sslctl.store.sqlite import presence
 from sslctl.store.sqlite.inspection import Inspection
 from sslctl.store.sqlite.waiting import Waiting
 from sslctl.text import clean
+from sslctl.wording import C4
 
 # Connecting, sending and receiving each have their own timeout.
 _TIMEOUTS = 3
@@ -45,7 +46,7 @@ def run_checks(
     yield from examine("disk", lambda: machine.disk_space(config.state.dir))
     yield from _check_state(config, clock(), waiting)
     outside = Outside(config, connect, clock)
-    asked = (("DNS", outside.dns), ("CA", outside.ca), ("C4", outside.c4), ("edges", outside.edges))
+    asked = (("DNS", outside.dns), ("CA", outside.ca), (f"{C4:bare}", outside.c4), ("edges", outside.edges))
     yield from examine_together(asked, SECONDS * _TIMEOUTS)
     yield from examine("clock", outside.skew)
 

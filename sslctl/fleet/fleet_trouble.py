@@ -35,6 +35,7 @@ from sslctl.store.interface.domains import Domains, Query, Sort
 from sslctl.store.interface.edges import Edges
 from sslctl.store.interface.transitions import Transitions
 from sslctl.text import without_markup
+from sslctl.wording import C4
 
 Label = tuple[str, str]
 
@@ -138,8 +139,8 @@ def _c4_trouble(
     if contact.is_refused or (TOKEN_REFUSED in before and is_silent and not contact.trouble):
         return FleetTrouble(
             TOKEN_REFUSED,
-            "C4 refuses sslctl's token",
-            "C4 refuses the token of sslctl: nothing is looked at, uploaded or renewed. Put a valid token into the file that"
+            f"{C4} refuses sslctl's token",
+            f"{C4:The} refuses the token of sslctl: nothing is looked at, uploaded or renewed. Put a valid token into the file that"
             " c4.token_file names; `sslctl doctor` tests it.",
         )
     is_late = bool(contact.trouble) and is_silent and bool(store.least_observed(now - _LOOK_IS_LATE, 1))
@@ -147,8 +148,8 @@ def _c4_trouble(
         why = f" The last error: {without_markup(contact.trouble)}." if contact.trouble else ""
         return FleetTrouble(
             C4_DOWN,
-            "C4 does not answer",
-            f"C4 does not answer: nothing can be looked at, uploaded or renewed.{why} Ask the C4 team; `sslctl doctor` tests"
+            f"{C4} does not answer",
+            f"{C4:The} does not answer: nothing can be looked at, uploaded or renewed.{why} Ask the {C4:bare} team; `sslctl doctor` tests"
             " it.",
         )
     return None
@@ -211,8 +212,8 @@ def find_edge_troubles(store: Edges, now: datetime) -> Iterator[FleetTrouble]:
         number = "1 domain" if late.domains == 1 else f"{late.domains:,} domains"
         yield FleetTrouble(
             (late.edge, EDGE_LATE),
-            f"edge {late.edge} serves other certificates than C4 has for {number}",
-            f"For {number} this edge does not serve the certificate that C4 has, since {format_sgt(late.since)}: {_describe_late(late)}."
+            f"edge {late.edge} serves other certificates than {C4} has for {number}",
+            f"For {number} this edge does not serve the certificate that {C4} has, since {format_sgt(late.since)}: {_describe_late(late)}."
             " Find out how it gets its certificates. sslctl uploads nothing again because of it, and checks by itself when it is over."
             f" For example: {', '.join(late.examples)}.",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import ssl
 import sys
 import time
@@ -178,6 +179,21 @@ class Cdn:
         if self.is_json_checked:
             check_output(arguments, stdout.getvalue())
         return Result(code, stdout.getvalue(), stderr.getvalue())
+
+    def use_reload_command(self, program: str) -> None:
+        """Configure another reload command for the folder."""
+        text = self.config_path.read_text()
+        self.config_path.write_text(
+            re.sub("(?m)^reload_command = .*", f'reload_command = ["{program}"]', text)
+        )
+
+    def use_folder(self, root: Path, *reload_command: str, more: str = "") -> None:
+        """Configure the folder `root` in place of C4, with the lines `more` in its section."""
+        text = self.config_path.read_text()
+        start, end = text.index("[c4]"), text.index("[cdn]")
+        command = ", ".join(f'"{word}"' for word in reload_command)
+        section = f'[folder]\ndir = "{root}"\ncname_target = "edge.{SUFFIX}"\nreload_command = [{command}]\n{more}\n'
+        self.config_path.write_text(f"{text[:start]}[c4]\nactivation_seconds = 0.5\n{section}{text[end:]}")
 
     @property
     def config_path(self) -> Path:

@@ -15,6 +15,7 @@ from sslctl.store.sql.observations import NO_FOREIGN
 from sslctl.store.sql.orders import SqlOrders
 from sslctl.store.sql.values import names_of, names_text, text_of
 from sslctl.text import instant
+from sslctl.wording import C4
 
 
 class SqlVersions(SqlOrders):
@@ -165,7 +166,7 @@ class SqlVersions(SqlOrders):
                 (at, certificate.id),
             )
             if domain.serving is None or domain.serving.id != certificate.id:
-                self._append_event(domain.id, "serving", "C4 confirmed it", certificate.version)
+                self._append_event(domain.id, "serving", f"{C4} confirmed it", certificate.version)
             return self.domain(domain.name)
 
     def mark_not_serving(self, domain: Domain, why: str) -> Domain:
