@@ -34,7 +34,7 @@ class _Found:
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    with Environment(folder, has_other_ca=True, validation_seconds=0 if small else 4) as environment:
+    with Environment(folder / "1", has_other_ca=True, validation_seconds=0 if small else 4) as environment:
         if not small:
             yield _case(environment, "the first CA hangs (SIGSTOP)", 200, 1, hangs=True)
         yield _case(
