@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests that need a program of Debian that is missing, unless SSLCTL_REQUIRE_PEBBLE=1 requires them."""
     programs = {
         "pebble": ("pebble", "pebble-challtestsrv"),
+        "caddy": ("caddy",),
         "systemd": ("systemd-analyze",),
         "chromium": ("chromium",),
         "nginx": ("nginx",),
