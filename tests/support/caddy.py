@@ -25,6 +25,7 @@ from tests.support.relays import DatagramRelay, StreamRelay
 
 _ROOT = Path(__file__).parents[2]
 _NAMESPACES = ("unshare", "--user", "--map-root-user", "--net", "--mount")
+_WITH_RESOLVERS = ("sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"')
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.02
@@ -47,7 +48,8 @@ https://{address}:{port} {{
 def missing() -> str:
     """Return why Caddy cannot be a CA here, empty if it can. That it is installed is for the marker `caddy`."""
     try:
-        tried = subprocess.run([*_NAMESPACES, "true"], capture_output=True, check=False).returncode
+        command = (*_NAMESPACES, *_WITH_RESOLVERS, "/dev/null", "true")
+        tried = subprocess.run(command, capture_output=True, check=False).returncode
     except OSError:
         return "unshare is missing"
     return "this machine permits no new network namespace" if tried else ""
@@ -121,24 +123,7 @@ class CaddyCa:
         here, there = socket.socketpair()
         with here, there, (self._folder / "caddy.log").open("wb") as log:
             process = subprocess.Popen(
-                with_default_signals(
-                    *(
-                        *_NAMESPACES,
-                        "sh",
-                        "-c",
-                        'mount --bind "$0" /etc/resolv.conf && exec "$@"',
-                        str(resolvers),
-                    ),
-                    *(sys.executable, "-m", "tests.support.caddy_namespace", str(there.fileno())),
-                    *(
-                        find_program("caddy") or "caddy",
-                        "run",
-                        "--config",
-                        str(configuration),
-                        "--adapter",
-                        "caddyfile",
-                    ),
-                ),
+                with_default_signals(*self._command(configuration, resolvers, there.fileno())),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -154,6 +139,22 @@ class CaddyCa:
         assert len(descriptors) == 2, self.log()
         web, dns = (socket.socket(fileno=descriptor) for descriptor in descriptors)
         return web, dns
+
+    def _command(self, configuration: Path, resolvers: Path, descriptor: int) -> tuple[str, ...]:
+        return (
+            *(*_NAMESPACES, *_WITH_RESOLVERS, str(resolvers)),
+            # The kernel ends Caddy if the tests are killed (prctl(2), PR_SET_PDEATHSIG).
+            *("setpriv", "--pdeathsig", "KILL"),
+            *(sys.executable, "-m", "tests.support.caddy_namespace", str(descriptor)),
+            *(
+                find_program("caddy") or "caddy",
+                "run",
+                "--config",
+                str(configuration),
+                "--adapter",
+                "caddyfile",
+            ),
+        )
 
     def _connect_to_edge(self, connection: socket.socket) -> socket.socket:
         return socket.create_connection((connection.getsockname()[0], self._edge_port))

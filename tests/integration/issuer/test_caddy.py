@@ -140,6 +140,26 @@ def test_collect_fetches_the_certificate_from_its_order(cdn: SandboxCdn, issuer:
     assert (collected.certificate, collected.chain) == (bundle.certificate, bundle.chain)
 
 
+def test_order_survives_a_restart_of_the_ca_which_is_unavailable_meanwhile(
+    cdn: SandboxCdn, make_issuer: Callable[..., CertbotIssuer], tmp_path: Path
+) -> None:
+    ca = CaddyCa(tmp_path / "ca", edge_port=cdn.edge.http_port, dns_server=cdn.pebble.dns_server)
+    placed = Placed(cdn, "restarted.example.test")
+    with ca:
+        settings = {"directory_url": ca.directory_url, "ca_bundle": ca.ca_bundle}
+        issuer = make_issuer(**settings)
+        bundle = placed.issue(issuer)
+        issuer.forget(placed.order)
+    with pytest.raises(IssueError) as caught:
+        issuer.collect(placed.order)
+    assert (caught.value.code, caught.value.order_dead) == (Code.CA_UNAVAILABLE, False)
+    with ca:
+        assert ca.directory_url == settings["directory_url"]
+        collected = issuer.collect(placed.order)
+    assert collected is not None
+    assert collected.certificate == bundle.certificate
+
+
 def test_collect_drops_an_old_order_that_is_unknown_or_of_another_account(
     cdn: SandboxCdn, make_issuer: Callable[..., CertbotIssuer]
 ) -> None:
