@@ -183,11 +183,22 @@ class CertbotIssuer:
             if reason is RevocationReason.KEY_COMPROMISE and bundle.private_key:
                 # The key never reaches the disk: the job keeps it in memory.
                 job["key"] = bundle.private_key
+            job["argv"] = [*argv, *self._common_arguments(run)]
             try:
-                self._jobs.run({**job, "argv": [*argv, *self._common_arguments(run)]})
+                self._revoke(job)
             except IssueError as error:
-                if not error.found.startswith("alreadyRevoked"):
+                if "key" not in job or error.code is not Code.CA_REFUSED or self._account() is None:
                     raise
+                # Not every CA takes the certificate's own key. That it is revoked matters more than that the CA refuses the key.
+                del job["key"]
+                self._revoke(job)
+
+    def _revoke(self, job: dict[str, Any]) -> None:
+        try:
+            self._jobs.run(job)
+        except IssueError as error:
+            if not error.found.startswith("alreadyRevoked"):
+                raise
 
     def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
         """See `Issuer.renewal_infos`."""

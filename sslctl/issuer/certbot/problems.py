@@ -182,7 +182,8 @@ def _judge_challenges(problems: list[dict[str, str]]) -> tuple[Code, str]:
 
 
 def _describe(problem: dict[str, str]) -> str:
-    text = f"{clean(problem['name'], 100)}: {_short(problem['type'])}: {_clean_whole(problem['detail'], 200)}"
+    parts = clean(problem["name"], 100), _short(problem["type"]), _clean_whole(problem["detail"], 200)
+    text = ": ".join(filter(None, parts))
     hop = describe_hop(problem["name"].lower(), problem["detail"])
     return f"{text} ({_clean_whole(hop, 300)})" if hop else text
 

@@ -304,3 +304,9 @@ def test_challenge_that_the_ca_tries_again_only_when_asked_leaves_the_order_to_t
     error = to_issue_error(authorization() | {"retried": [waiting, trying]}, NOW, order_placed=True)
     assert error.retry_at == NOW + timedelta(minutes=10)
     assert error.found.endswith("; the CA tries again")
+
+
+def test_failed_challenge_without_a_type_is_described_without_it() -> None:
+    failure = authorization({"name": "a.example.com", "type": "", "detail": "the CA gave no reason"})
+    error = to_issue_error(failure, NOW, order_placed=True)
+    assert (error.code, error.found) == (Code.CHALLENGE_FAILED, "a.example.com: the CA gave no reason")
