@@ -511,6 +511,8 @@ class App:
 
     def close(self) -> None:
         """Close the parts that were created."""
+        if "issuers" in self.__dict__:
+            _ = self.issuer
         for part in ("issuer", "control_plane", "store"):
             if part in self.__dict__:
                 self.__dict__[part].close()
