@@ -17,6 +17,7 @@ KINDS = {
     "forced": "强制替换",
     "foreign": "C4 上有其他证书",
     "found": "检查结果",
+    "imported": "已导入",
     "issued": "已签发",
     "kept on C4": "保留在 C4",
     "key destroyed": "私钥已销毁",

@@ -193,8 +193,11 @@ class SqlBudget(SqlMilestones):
         return is_renewal
 
     def is_renewal(self, names: tuple[str, ...], *, ca: str = "") -> bool:
-        since = instant(self._clock() - self._limits_of(ca).renewable_for)
-        values = {"key": set_key(names), "ca": ca or self._ca, "since": since}
+        return self._is_renewal_at(names, ca or self._ca, self._clock())
+
+    def _is_renewal_at(self, names: tuple[str, ...], ca: str, at: datetime) -> bool:
+        since = instant(at - self._limits_of(ca).renewable_for)
+        values = {"key": set_key(names), "ca": ca, "since": since}
         return self._database.read(tuple, _RENEWED, values) != []
 
     def _count_order(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.store.interface.metrics import ACCEPTED, Counted
 from sslctl.store.sql import rows
-from sslctl.store.sql.connection import Row
+from sslctl.store.sql.connection import Row, Run
 from sslctl.store.sql.metrics import count_outcome
 from sslctl.store.sql.observations import NO_FOREIGN
 from sslctl.store.sql.orders import SqlOrders
@@ -58,6 +60,29 @@ class SqlVersions(SqlOrders):
             domain = self.update_domain(known, sans, Source.TEXT)
             return self._add_version(domain, Source.TEXT, bundle, leaf, pasted_over=known)
 
+    def add_imported_certificates(
+        self, domain: Domain, certificates: Sequence[tuple[Bundle, Leaf]], ca: str
+    ) -> Domain:
+        replaced_at = [leaf.not_before for _, leaf in certificates[1:]]
+        identity = 0
+        with self._database.transaction() as run:
+            for (bundle, leaf), end in zip(certificates, [*replaced_at, None], strict=True):
+                if ca:
+                    self._record_past_order(run, domain, leaf.names, ca, leaf.not_before)
+                identity, version = self._insert_version(
+                    run,
+                    domain,
+                    Source.C4,
+                    bundle,
+                    leaf,
+                    issued_at=leaf.not_before,
+                    replaced_at=None if end is None else instant(end),
+                    ca=ca,
+                )
+                self._append_event(domain.id, "imported", f"serial {leaf.serial}", version)
+            with self._advance(domain, "wanted_id = :id", id=identity):
+                return self.domain(domain.name)
+
     def _add_version(
         self,
         domain: Domain,
@@ -68,6 +93,32 @@ class SqlVersions(SqlOrders):
         ca: str = "",
         pasted_over: Domain | None = None,
     ) -> Domain:
+        now = self._clock()
+        more = {} if pasted_over is None else {"pasted_over": _state_before(pasted_over)}
+        more["ca"] = ca
+        with self._database.transaction() as run:
+            identity, version = self._insert_version(run, domain, source, bundle, leaf, issued_at=now, **more)
+            sql = "wanted_id = :id"
+            if source is Source.C4:
+                # The CA issued it, so DNS, CAA and the ports are good.
+                sql += ", dns_checked_at = :at"
+            with self._advance(domain, sql, id=identity, at=instant(now)):
+                kind = "issued" if source is Source.C4 else "pasted"
+                self._append_event(domain.id, kind, f"serial {leaf.serial}", version)
+                return self.domain(domain.name)
+
+    def _insert_version(
+        self,
+        run: Run,
+        domain: Domain,
+        source: Source,
+        bundle: Bundle,
+        leaf: Leaf,
+        *,
+        issued_at: datetime,
+        **more: object,
+    ) -> tuple[int, int]:
+        """Insert the next version of the certificate of `domain`, with `more` columns; return its id and its number."""
         values: dict[str, object] = {
             "domain_id": domain.id,
             "source": source,
@@ -81,26 +132,15 @@ class SqlVersions(SqlOrders):
             "pem": bundle.certificate,
             "chain_pem": bundle.chain,
             "sealed_key": self._keyring.encrypt(bundle.private_key),
-            "issued_at": instant(self._clock()),
-            "ca": ca,
+            "issued_at": instant(issued_at),
+            **more,
         }
-        if pasted_over is not None:
-            values["pasted_over"] = _state_before(pasted_over)
         values["digest"] = rows.digest(values[column] for column in rows.UNCHANGING)
         insert = f"""INSERT INTO certificate (version, {", ".join(values)})
             VALUES ((SELECT coalesce(max(version), 0) + 1 FROM certificate WHERE domain_id = :domain_id),
-            {", ".join(f":{column}" for column in values)}) RETURNING id"""  # noqa: S608 - constants
-        with self._database.transaction() as run:
-            identity = run(insert, values).fetchone()["id"]
-            sql = "wanted_id = :id"
-            if source is Source.C4:
-                # The CA issued it, so DNS, CAA and the ports are good.
-                sql += ", dns_checked_at = :at"
-            with self._advance(domain, sql, id=identity, at=values["issued_at"]):
-                newest = self.certificates(domain)[0]
-                kind = "issued" if source is Source.C4 else "pasted"
-                self._append_event(domain.id, kind, f"serial {leaf.serial}", newest.version)
-                return self.domain(domain.name)
+            {", ".join(f":{column}" for column in values)}) RETURNING id, version"""  # noqa: S608 - constants
+        row = run(insert, values).fetchone()
+        return row["id"], row["version"]
 
     # Delivery
 

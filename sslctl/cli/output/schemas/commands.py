@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sslctl.cli.output.exports import Format
+from sslctl.cli.output.schemas import imports
 from sslctl.cli.output.schemas.operations import DOWNLOAD
 from sslctl.cli.output.schemas.words import (
     Fields,
@@ -240,6 +241,11 @@ COMMANDS: dict[str, Output] = {
     "export history": _output("What the file contains.", _EXPORT),
     "export inventory": _output("What the file contains.", _EXPORT),
     "forecast": _output("How many orders the coming days bring.", _FORECAST),
+    "import certbot": _output(
+        "The lineages of certbot that were taken over.",
+        imports.LINEAGES,
+        Result("dry_run", "with `--dry-run`", {**_DRY_RUN, **imports.LINEAGES}),
+    ),
     "init": _output(
         "Where the state is.",
         {

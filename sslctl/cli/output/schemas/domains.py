@@ -120,7 +120,7 @@ _EVENT: Fields = {
     "at": time("when"),
     "actor": string("who: the user, and in brackets the terminal, `tick` or `script`"),
     "kind": string(
-        "what: `added`, `changed`, `found`, `ordered`, `issued`, `pasted`, `uploaded`, `serving`, `not serving`, `replacing`, "
+        "what: `added`, `changed`, `found`, `ordered`, `issued`, `imported`, `pasted`, `uploaded`, `serving`, `not serving`, `replacing`, "
         "`removed`, `nothing installed`, `kept on C4`, `put back`, `forced`, `not installed`, `adopted`, `foreign`, `consent`, "
         "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, `chosen`, "
         "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revocation requested`, `revoked`, `not revoked`, "

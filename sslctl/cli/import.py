@@ -1,0 +1,16 @@
+"""`sslctl import`."""
+# ruff: noqa: N999 - a module is called like its command, and only `cli.main` imports it, by name
+
+from __future__ import annotations
+
+import click
+
+from sslctl.cli import import_certbot
+
+
+@click.group("import")
+def command() -> None:
+    """Take over certificates from elsewhere."""
+
+
+command.add_command(import_certbot.command)
