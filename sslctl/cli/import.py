@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import click
 
-from sslctl.cli import import_certbot
+from sslctl.cli import import_certbot, import_csv
 
 
 @click.group("import")
 def command() -> None:
-    """Take over certificates from elsewhere."""
+    """Take over certificates that certbot ordered by itself, or record domains from a spreadsheet."""
 
 
 command.add_command(import_certbot.command)
+command.add_command(import_csv.command)

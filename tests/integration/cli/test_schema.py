@@ -125,6 +125,7 @@ def test_real_outputs_have_the_described_shapes(
     certbot = CertbotFolder(tmp_path / "certbot", cdn.clock)
     certbot.issue("old.example.com")
     certbot.register("a11ce")
+    (tmp_path / "table.csv").write_text("domain,note\nshop.example.com,moves\n")
     for line in (
         "init",
         "add --dry-run shop.example.com",
@@ -138,6 +139,8 @@ def test_real_outputs_have_the_described_shapes(
         "recheck --dry-run",
         f"import certbot {tmp_path}/certbot --dry-run",
         f"import certbot {tmp_path}/certbot --account",
+        f"import csv {tmp_path}/table.csv --dry-run",
+        f"import csv {tmp_path}/table.csv",
         "sync",
         "sync --add-missing --dry-run",
         "sync --add-missing",

@@ -246,6 +246,11 @@ COMMANDS: dict[str, Output] = {
         imports.LINEAGES,
         Result("dry_run", "with `--dry-run`", {**_DRY_RUN, **imports.LINEAGES}),
     ),
+    "import csv": _output(
+        "The domains of a CSV file that were recorded.",
+        imports.DOMAINS,
+        Result("dry_run", "with `--dry-run`", {**_DRY_RUN, **imports.DOMAINS}),
+    ),
     "init": _output(
         "Where the state is.",
         {

@@ -15,6 +15,7 @@ from sslctl.cli.output.schemas.words import (
     string,
     time,
 )
+from sslctl.fleet.enrolment import Action as Enrolment
 from sslctl.fleet.lineage_import import Action
 
 LINEAGES: Fields = {
@@ -23,7 +24,22 @@ LINEAGES: Fields = {
     ),
     "lineages": array_of("lineage", "the lineages, by name"),
 }
+DOMAINS: Fields = {"domains": array_of("imported_domain", "the domains, in the order of the file")}
 SHAPES: dict[str, Schema] = {
+    "imported_domain": shape(
+        "A domain of a CSV file, and what was done with it",
+        {
+            "domain": string("its name, as A-labels"),
+            "action": choice(
+                Enrolment,
+                "`add`: it was not managed, `change`: something else of it changed, `none`: nothing was to be changed, `refuse`: it cannot be "
+                "recorded",
+            ),
+            "changes": array(string("a column"), "the columns that change something of a managed domain"),
+            "error": or_null(ref("error_code", "the code of the error, for `refuse`; else `null`")),
+            "message": or_null(string("why, for `refuse`; else `null`")),
+        },
+    ),
     "imported_account": shape(
         "An account at the CA that was taken over",
         {
