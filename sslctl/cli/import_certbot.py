@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,7 +16,7 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.output.summary import print_summary
-from sslctl.errors import BadInput, Exit
+from sslctl.errors import BadInput, Exit, SslctlError
 from sslctl.fleet.lineage_import import Acceptance, Action, Imported, LineageImport
 from sslctl.issuer.certbot import account_import, lineages
 from sslctl.issuer.certbot.account_import import Account
@@ -64,8 +64,7 @@ def command(
 
     With --account orders are placed with the same account as before. It is refused if sslctl has an account at this CA already.
     """
-    names = _choose(folder, wanted)
-    read_customer(customer)
+    owner, names = read_customer(customer), _choose(folder, wanted)
     account = _find_account(app, folder, names) if with_account else None
     if dry_run:
         app.only_reads = True
@@ -77,7 +76,7 @@ def command(
         if account is not None:
             account_import.take_over(account, app.config.state.acme_dir, app.config.acme.directory_url)
     acceptance = Acceptance(app.config.acme.directory_url, app.config.acme.profile, partial(_is_trusted, app))
-    imports = LineageImport(store, acceptance, app.clock, customer=read_customer(customer), dry_run=dry_run)
+    imports = LineageImport(store, acceptance, app.clock, customer=owner, dry_run=dry_run)
     tally = Counter[Action]()
     done = _count(imports.run(names, partial(lineages.read, folder)), tally, len(names))
     if as_json:
@@ -152,10 +151,15 @@ def _print(imported: Iterator[Imported], *, dry_run: bool) -> None:
         click.echo(f"sslctl: and {refused - _MOST_PRINTED:,} more that were refused", err=True)
 
 
-def _print_refused(name: str, error: Any) -> None:
-    click.echo(f"sslctl: error: lineage {clean(name)}: {error.message}", err=True)
+def _print_refused(name: str, error: SslctlError) -> None:
+    click.echo(f"sslctl: error: lineage {_shown(name)}: {error.message}", err=True)
     if error.hint:
         click.echo(f"sslctl: hint: {error.hint}", err=True)
+
+
+def _shown(name: str) -> str:
+    """Return the name of a lineage, which is that of a file: it need be no text in UTF-8."""
+    return clean(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def _describe(imported: Imported, *, dry_run: bool) -> str:
@@ -197,7 +201,7 @@ def _account_json(account: Account | None) -> dict[str, object] | None:
 def _to_json(imported: Imported) -> dict[str, object]:
     error, newest = imported.error, imported.versions[-1] if imported.versions else None
     return {
-        "lineage": clean(imported.name),
+        "lineage": _shown(imported.name),
         "domain": imported.domain or None,
         "action": imported.action,
         "sans": list(imported.sans),

@@ -6,6 +6,7 @@ by its fingerprint; one that C4 lacks is an upload that is owed, with the same s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from sslctl.text import clean
 
 # So many domains are committed together: other processes wait for a fraction of a second, and Ctrl-C loses no more work.
 _BLOCK = 200
-_SUFFIX_LENGTH = 5
+_SECOND = re.compile(r"-[0-9]{4}", re.ASCII)
 
 
 class _Store(Claims, Domains, Revocations, Transactions, Versions, Protocol):
@@ -246,6 +247,8 @@ def examine(lineage: Lineage, acceptance: Acceptance, now: datetime) -> _Candida
         )
     # Not valid yet: our clock is wrong, or that of who made it.
     x509.check_pair(current.bundle.certificate, current.bundle.private_key, current.bundle.chain, (), now)
+    if x509.has_other_names(current.bundle.certificate):
+        raise BadInput("its certificate is for an IP address, too, which sslctl does not order")
     domain, sans = choose_names(lineage.name, current.leaf.names)
     names.require_few((domain, *sans), acceptance.profile)
     if lineage.settings.server != acceptance.ca and not acceptance.is_trusted(current.bundle):
@@ -266,8 +269,8 @@ def choose_names(lineage_name: str, certified: tuple[str, ...]) -> tuple[str, tu
     if not certified:
         raise BadInput("its certificate has no name")
     normal = names.normalise_all(certified)
-    of_lineage = (lineage_name, lineage_name[:-_SUFFIX_LENGTH])
-    domain = next((name for name in of_lineage if name in normal), normal[0])
+    of_lineage = _SECOND.sub("", lineage_name) if _SECOND.fullmatch(lineage_name[-5:]) else lineage_name
+    domain = of_lineage if of_lineage in normal else normal[0]
     return domain, tuple(name for name in normal if name != domain)
 
 

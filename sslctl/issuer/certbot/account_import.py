@@ -13,9 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, StateError
 from sslctl.issuer.certbot.directory import ACCOUNTS, find_account
-from sslctl.issuer.certbot.job_runner import make_folder
 from sslctl.issuer.certbot.lineages import RenewalSettings, opened_root, unreadable
 from sslctl.system import below
 from sslctl.system.files import replacing
@@ -77,13 +76,19 @@ def require_none(acme_folder: Path, directory_url: str) -> None:
 
 
 def take_over(account: Account, acme_folder: Path, directory_url: str) -> None:
-    """Store `account` as ours. Raise `BadInput` if we have one already, `OSError`, and `IssueError` if no folder can be made."""
+    """Store `account` as ours. Raise `BadInput` if we have one already, and `StateError` if it cannot be stored."""
     require_none(acme_folder, directory_url)
     folder = acme_folder / ACCOUNTS / directory_url.partition("://")[2] / account.id
-    make_folder(folder)
-    for name in _FILES:
-        with replacing(folder / name) as file:
-            file.write(account.files[name])
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in _FILES:
+            with replacing(folder / name) as file:
+                file.write(account.files[name])
+    except OSError as error:
+        raise StateError(
+            f"the account cannot be stored in {clean(folder)}, and nothing was imported: {clean(error.strerror).lower()}",
+            hint="make the folder writable, or free some space, and import again",
+        ) from error
 
 
 def _read_all(folder: Path, server: str) -> Iterator[tuple[str, dict[str, bytes]]]:

@@ -244,6 +244,40 @@ def test_account_of_the_older_api_is_found_through_certbots_link(cdn: Cdn, certb
     assert result.json["account"] == {"id": "a11ce", "url": "https://ca.test/acct/a11ce", "left_out": []}
 
 
+@pytest.mark.parametrize("target", ["{outside}/accounts/old.test/directory", "../accounts/../.."])
+def test_link_of_the_accounts_never_leads_out_of_the_folder(
+    cdn: Cdn, certbot: CertbotFolder, tmp_path: Path, target: str
+) -> None:
+    certbot.issue(NAME)
+    outside = CertbotFolder(tmp_path / "outside", cdn.clock)
+    outside.register("a11ce", "old.test/directory")
+    shutil.copytree(outside.path / "accounts/old.test/directory/a11ce", tmp_path / "a11ce")
+    (certbot.path / "accounts/ca.test").mkdir(parents=True)
+    (certbot.path / "accounts/ca.test/directory").symlink_to(target.format(outside=outside.path))
+    result = imports(cdn, certbot, "--account")
+    assert (result.exit_code, "accounts" in result.stderr or "no account" in result.stderr) == (2, True)
+    assert not cdn.app().config.state.acme_dir.exists()
+
+
+def test_account_without_its_key_is_none(cdn: Cdn, certbot: CertbotFolder) -> None:
+    certbot.issue(NAME)
+    for account, spoilt in (("a11ce", "{}"), ("b0b", "no json")):
+        (certbot.register(account) / "private_key.json").write_text(spoilt)
+    assert "has no account at" in imports(cdn, certbot, "--account").stderr
+
+
+def test_name_of_a_lineage_with_control_characters_is_printed_cleaned(
+    cdn: Cdn, certbot: CertbotFolder
+) -> None:
+    (certbot.path / "live" / "\x1b[31mred\nx").mkdir()
+    (certbot.path / "live" / os.fsdecode(b"\xff\xfe")).mkdir()
+    result = imports(cdn, certbot)
+    assert (result.exit_code, "\x1b" in result.stderr) == (5, False)
+    assert "sslctl: error: lineage red x: cert.pem cannot be read" in result.stderr
+    names = [each["lineage"] for each in imports(cdn, certbot, "--json").json["lineages"]]
+    assert names == ["red x", "\\xff\\xfe"]
+
+
 def test_folder_that_is_not_certbots_is_an_error_with_a_hint(cdn: Cdn, tmp_path: Path) -> None:
     result = cdn.sslctl("import", "certbot", str(tmp_path))
     assert result.exit_code == 2
