@@ -24,6 +24,7 @@ from sslctl.rules.model import Bundle
 from sslctl.rules.remarks import read_customer
 from sslctl.rules.singapore import format_sgt
 from sslctl.text import clean
+from sslctl.wording import C4
 
 _MOST_PRINTED = 100
 _REPORTED_EVERY = 10_000
@@ -75,7 +76,7 @@ def command(
         store = app.store
         if account is not None:
             account_import.take_over(account, app.config.state.acme_dir, app.config.acme.directory_url)
-    acceptance = Acceptance(app.config.acme.directory_url, app.config.acme.profile, partial(_is_trusted, app))
+    acceptance = Acceptance(app.config.ca_urls, app.config.acme.profile, partial(_is_trusted, app))
     imports = LineageImport(store, acceptance, app.clock, customer=owner, dry_run=dry_run)
     tally = Counter[Action]()
     done = _count(imports.run(names, partial(lineages.read, folder)), tally, len(names))
@@ -187,7 +188,7 @@ def _print_end(tally: Counter[Action], total: int, *, dry_run: bool) -> None:
     print_summary(f"{lineages_}: {listed}{'; nothing was recorded' if dry_run else ''}")
     if not dry_run and tally[Action.ADD] + tally[Action.EXTEND]:
         print_summary(
-            "the next tick, or `sslctl recheck`, compares them with C4; end certbot's own renewals of them now, such as with"
+            f"the next tick, or `sslctl recheck`, compares them with {C4}; end certbot's own renewals of them now, such as with"
             " `systemctl disable --now certbot.timer`"
         )
 

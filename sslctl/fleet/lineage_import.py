@@ -7,7 +7,7 @@ by its fingerprint; one that C4 lacks is an upload that is owed, with the same s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -74,12 +74,12 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Which lineages are accepted: `ca` is the URL of the directory of the configured CA, `profile` the configured profile.
+    """Which lineages are accepted: `cas` are the URLs of the directories of the configured CAs, `profile` the configured profile.
 
     Certificates of another CA must be those that `is_trusted` by browsers: staging certificates are not worth keeping.
     """
 
-    ca: str
+    cas: Collection[str]
     profile: str
     is_trusted: Callable[[Bundle], bool]
 
@@ -251,10 +251,10 @@ def examine(lineage: Lineage, acceptance: Acceptance, now: datetime) -> _Candida
         raise BadInput("its certificate is for an IP address, too, which sslctl does not order")
     domain, sans = choose_names(lineage.name, current.leaf.names)
     names.require_few((domain, *sans), acceptance.profile)
-    if lineage.settings.server != acceptance.ca and not acceptance.is_trusted(current.bundle):
+    if lineage.settings.server not in acceptance.cas and not acceptance.is_trusted(current.bundle):
         of = clean(lineage.settings.server or current.leaf.issuer, 100)
         raise BadInput(
-            f"browsers do not trust its certificate, which is of another CA than the configured one: {of}"
+            f"browsers do not trust its certificate, which is of a CA that is not configured: {of}"
         )
     usable = tuple(each for each in checked if isinstance(each, Version))
     return _Candidate(lineage.name, domain, sans, usable, len(checked) - len(usable), lineage.settings.server)

@@ -20,6 +20,7 @@ from tempfile import TemporaryFile
 from typing import Any, Self
 
 from acme.client import ClientNetwork
+from acme.errors import ClientError
 from acme.messages import Error, Order, RegistrationResource
 from josepy.jwa import ES256
 from josepy.jwk import JWK
@@ -320,6 +321,8 @@ class State:
                     if error.code == "badNonce":
                         continue
                     break  # it is another account's
+                except ClientError:
+                    break  # it is another CA's
                 return str(Order.from_json(answer.json()).identifiers[0].value)
         return f"unknown order {order}"
 

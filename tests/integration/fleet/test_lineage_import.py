@@ -23,7 +23,7 @@ from tests.support.fakes import Clock
 from tests.support.store_cases import open_store
 
 NAME, OTHER = "shop.example.com", "www.example.com"
-ACCEPTANCE = Acceptance(SERVER, "", lambda _bundle: False)
+ACCEPTANCE = Acceptance([SERVER], "", lambda _bundle: False)
 
 
 def run(store: Any, certbot: CertbotFolder, clock: Clock) -> list[Imported]:
