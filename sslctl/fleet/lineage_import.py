@@ -184,34 +184,37 @@ class LineageImport:
             domain = self._store.add_domain(candidate.domain, candidate.sans, Source.C4)
             self._record(domain, candidate, candidate.versions)
         else:
-            self._plan(candidate, candidate.versions, None)
+            self._plan(candidate, candidate.versions)
         return candidate.result(Action.ADD, candidate.versions)
 
     def _extend(self, candidate: _Candidate) -> Imported:
         """Add the versions that are newer than those of the known domain to it."""
         try:
-            holding = (
-                claimed(self._store, candidate.domain) if self._store and self._records else nullcontext()
-            )
-            with holding:
-                known = self._find(candidate.domain)
-                assert known is not None  # noqa: S101 - domains are never removed
-                newer = _find_newer(candidate, known)
+            newer = self._find_newer(candidate)
+            if not newer:
+                # Without a claim, which costs two commits: a second run has nothing to do for most domains.
+                return candidate.result(Action.NONE)
+            if not self._is_usable(candidate):
+                raise _compromised(candidate)
+            if self._store is None or not self._records:
+                self._plan(candidate, newer)
+                return candidate.result(Action.EXTEND, newer)
+            with claimed(self._store, candidate.domain), self._store.transaction():
+                newer = self._find_newer(candidate)
                 if not newer:
                     return candidate.result(Action.NONE)
-                if not self._is_usable(candidate):
-                    raise _compromised(candidate)
-                if self._store is not None and self._records:
-                    with self._store.transaction():
-                        domain = self._store.domain(candidate.domain)
-                        # Due at once, even if it waits for midnight.
-                        domain = self._store.record_finding(domain, status.queued_finding(self._clock()))
-                        self._record(domain, candidate, newer)
-                else:
-                    self._plan(candidate, newer, known)
+                domain = self._store.domain(candidate.domain)
+                # Due at once, even if it waits for midnight.
+                domain = self._store.record_finding(domain, status.queued_finding(self._clock()))
+                self._record(domain, candidate, newer)
         except (BadInput, Busy) as error:
             return candidate.refusal(error)
         return candidate.result(Action.EXTEND, newer)
+
+    def _find_newer(self, candidate: _Candidate) -> list[Version]:
+        known = self._find(candidate.domain)
+        assert known is not None  # noqa: S101 - domains are never removed
+        return _find_newer(candidate, known)
 
     def _record(self, domain: Domain, candidate: _Candidate, versions: Iterable[Version]) -> None:
         assert self._store is not None  # noqa: S101 - see `_records`
@@ -219,7 +222,8 @@ class LineageImport:
         if self._customer:
             self._store.record_remarks(domain, replace(domain.remarks, customer=self._customer))
 
-    def _plan(self, candidate: _Candidate, versions: Iterable[Version], before: _Known | None) -> None:
+    def _plan(self, candidate: _Candidate, versions: Iterable[Version]) -> None:
+        before = self._find(candidate.domain)
         fingerprints = frozenset(each.leaf.fingerprint for each in versions)
         self._planned[candidate.domain] = _Known(
             frozenset((candidate.domain, *candidate.sans)),

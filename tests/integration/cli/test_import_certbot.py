@@ -195,6 +195,15 @@ def test_unusable_version_of_the_past_is_left_out(cdn: Cdn, certbot: CertbotFold
     assert result.stdout.endswith("; 1 unusable left out\n")
 
 
+def test_version_that_certbot_does_not_use_is_left_alone(cdn: Cdn, certbot: CertbotFolder) -> None:
+    used, _ = certbot.issue(NAME, ago=(20, 10))
+    link = certbot.path / f"live/{NAME}/cert.pem"
+    link.unlink()
+    link.symlink_to(f"../../archive/{NAME}/cert1.pem")
+    assert rows(imports(cdn, certbot, "--json")) == [(NAME, "add", 1)]
+    assert view(cdn)["certificates"][0]["fingerprint_sha256"] == read_leaf(used.certificate).fingerprint
+
+
 def test_key_that_certbot_uses_again_is_a_link_to_the_earlier_one(cdn: Cdn, certbot: CertbotFolder) -> None:
     certbot.issue(NAME, ago=(10,))
     archive = certbot.path / "archive" / NAME
