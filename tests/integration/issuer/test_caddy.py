@@ -29,6 +29,7 @@ from sslctl.rules.revocation import RevocationReason
 from sslctl.sandbox.cdn import SandboxCdn, cname_target
 from tests.support.caddy import CaddyCa, missing
 from tests.support.fakes import Clock
+from tests.torture.acme_proxy import AcmeProxy
 from tests.torture.faulty_edge import ADDRESS as WRONG_EDGE
 from tests.torture.faulty_edge import FaultyEdge
 
@@ -254,6 +255,20 @@ class Program:
             **ca.environment,
         }
 
+    def use_first_ca(self, url: str, bundle: Path, *, fallback: CaddyCa) -> None:
+        """Make the CA at `url` the first one, and `fallback` the other one."""
+        self.environment |= {"SSLCTL_ACME_DIRECTORY_URL": url, "SSLCTL_ACME_CA_BUNDLE": str(bundle)}
+        copy = Path(self.environment["SSLCTL_STATE_DIR"]).with_name("several.toml")
+        tables = f"""
+            [[acme.fallback]]
+            directory_url = "{fallback.directory_url}"
+            ca_bundle = "{fallback.ca_bundle}"
+            caa_identities = ["caddy.test"]
+            """
+        copy.write_text(self._config.read_text() + tables)
+        copy.chmod(0o600)
+        self._config = copy
+
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command as a process, with the machine's clock."""
         return subprocess.Popen(
@@ -302,6 +317,26 @@ def test_domain_is_served_renewed_and_revoked(cdn: SandboxCdn, program: Program)
     placed = cdn.c4.serving(name)
     assert placed is not None
     assert newest["fingerprint_sha256"] == placed.fingerprint
+
+
+def test_fallback_issues_while_the_first_ca_is_down_and_revokes_what_it_issued(
+    cdn: SandboxCdn, ca: CaddyCa, program: Program, tmp_path: Path
+) -> None:
+    name = "fallback.example.test"
+    cdn.add_domain(name)
+    with AcmeProxy(tmp_path / "proxy", cdn.pebble) as first:
+        program.use_first_ca(first.directory_url, first.ca_bundle, fallback=ca)
+        first.is_down = True
+        code, output = program.run("add", name)
+        assert code == 0, output
+        first.is_down = False
+        # The other CA revokes what the first one has replaced.
+        code, output = program.run("revoke", name, "--reason", "superseded", "--replace", "--yes")
+        assert code == 0, output
+    newest, older = program.versions(name)
+    assert (newest["ca"], older["ca"]) == (first.directory_url, ca.directory_url)
+    assert newest["issuer"] != older["issuer"]
+    assert (newest["revoked_at"], older["revoked_at"] is None) == (None, False)
 
 
 def test_certificate_is_collected_after_a_kill_between_its_issuance_and_its_download(
