@@ -10,13 +10,15 @@ from typing import Protocol
 from sslctl.fleet.looks import Looked
 from sslctl.issuance.suspicions import Withheld
 from sslctl.notify import Route, UnusableRoute
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.edges import LateEdge
-from sslctl.rules.limits import LimitKind
+from sslctl.rules.limits import CA_WIDE, LimitKind
 from sslctl.rules.model import Domain
 from sslctl.rules.notice import (
     EDGE_LATE,
     EDGE_SILENT,
     FLEET_LABELS,
+    OTHER_CA,
     UNDELIVERED,
     UNUSABLE,
     WHOLE_FLEET,
@@ -51,6 +53,7 @@ _STOPPED_BY_CA = (Code.CA_UNAVAILABLE, Code.CA_REFUSED, Code.CA_RATE_LIMITED, Co
 _LOOK_IS_LATE = timedelta(hours=24, minutes=20)
 # Each domain still gets its message when the endpoint answers again.
 _WEBHOOK_IS_LATE = timedelta(hours=1)
+_A_DAY = timedelta(days=1)
 _MOST_COUNTED = 1000
 _SAMPLE = 100
 
@@ -128,6 +131,7 @@ def find_fleet_trouble(
         _webhook_trouble(store, now),
     )
     found += filter(None, parties)
+    found += find_other_cas(store, now)
     found += find_edge_troubles(store, now)
     return found
 
@@ -184,6 +188,22 @@ def _ca_trouble(
         f" {format_duration(first.not_after - now)}. sslctl tries again by itself. `sslctl pauses` shows the pauses and how"
         " to end one; `sslctl doctor` tests the CA and our account.",
     )
+
+
+def find_other_cas(store: Budget, now: datetime) -> Iterator[FleetTrouble]:
+    """Yield the other CAs that issued certificates since a day, in place of the first one."""
+    first = ca_name(store.cas[0])
+    pauses = [pause for pause in store.pauses(now) if pause.scope.kind in CA_WIDE]
+    why = f" {first} gets no orders until {format_sgt(pauses[0].until)}: {pauses[0].why}." if pauses else ""
+    for ca, number in store.issued_by_others(now - _A_DAY).items():
+        issued = "1 certificate" if number == 1 else f"{number:,} certificates"
+        yield FleetTrouble(
+            (ca, OTHER_CA),
+            f"the CA {ca_name(ca)} issued {issued} in place of {first}",
+            f"In the last 24 hours {issued} came from {ca_name(ca)}, a fallback CA, because {first} issued none for these domains."
+            f"{without_markup(why)} No site is worse for it. `sslctl doctor` tests both CAs, and `sslctl view` shows in a domain's history"
+            " why another CA was asked.",
+        )
 
 
 def _webhook_trouble(store: Transitions, now: datetime) -> FleetTrouble | None:

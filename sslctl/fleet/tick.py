@@ -40,7 +40,7 @@ from typing import Protocol
 
 from sslctl.errors import Exit
 from sslctl.fleet import ari_polling, notices, planning
-from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble
+from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble, find_other_cas
 from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.nightly_inventory import InventoryNews
 from sslctl.fleet.notices import NoticeRules
@@ -211,6 +211,7 @@ class Tick:
             withheld_customers=customers,
             inventory=inventory,
             edge_troubles=list(find_edge_troubles(self._store, now)),
+            other_cas=list(find_other_cas(self._store, now)),
         )
 
     def _require_claim(self) -> None:

@@ -19,7 +19,8 @@ class OtherCas:
     """The CAs that may take an order of `domain`, in the order in which they are used; those that failed are not used again.
 
     A fallback CA is left out if its budget holds the order back, or unless CAA allows it: an answer of DNS is needed for that.
-    `cname_target` is that of C4's record. `notes` says why a CA was left out, or what it answered.
+    `cname_target` is that of C4's record. `notes` says why a CA was left out, or what it answered, and `why` what the one
+    before it answered.
     """
 
     def __init__(self, store: Budget, prober: Prober, domain: Domain, cname_target: str) -> None:
@@ -29,15 +30,17 @@ class OtherCas:
         self._cname_target = cname_target
         self._failed: set[str] = set()
         self.notes: list[str] = []
+        self.why = ""
 
     def first(self) -> str:
         """Return the CA to begin with: the first one, unless it failed already and another one is usable."""
         first = self._store.cas[0]
-        return first if first not in self._failed else self.find(first) or first
+        return first if first not in self._failed else self.find(first, self.why) or first
 
-    def find(self, failed: str) -> str | None:
-        """Return the next CA that may take an order that the CA `failed` did not; None if there is none."""
+    def find(self, failed: str, why: str) -> str | None:
+        """Return the next CA that may take an order that the CA `failed` did not, because of `why`; None if there is none."""
         self._failed.add(failed or self._store.cas[0])
+        self.why = why
         for ca in self._store.cas:
             if ca not in self._failed:
                 if self._is_usable(ca):

@@ -48,6 +48,7 @@ from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import Prober, Publisher
 from sslctl.rules.budget import URGENT_INTERVAL, BudgetHeld, expires_before
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.model import Domain, Order, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
 from sslctl.rules.reasons import Code
@@ -312,6 +313,8 @@ class Pipeline:
             try:
                 if order is not None:
                     self._require_ca(domain, ca)
+                elif ca != self._store.cas[0]:
+                    self._store.record_event(domain, "other CA", f"{ca_name(ca)}: {others.why}")
                 return self._issue(domain, order or self._open_order(domain, ca))
             except PassEnded as ended:
                 if first is not None and ended.is_of_ca:
@@ -319,7 +322,7 @@ class Pipeline:
                 first = first or ended
                 if not ended.is_of_ca:
                     raise
-                other = others.find(ca)
+                other = others.find(ca, ended.problem.found)
                 if other is None or not self._drop_left(domain):
                     found = "; ".join((first.problem.found, *others.notes))
                     first.problem = replace(first.problem, found=found)
@@ -341,7 +344,11 @@ class Pipeline:
         self, domain: Domain, order: Order, ended: PassEnded, others: OtherCas
     ) -> tuple[Domain, None, bool]:
         """Drop an open order that one of `others` is to take over; the result is that of `_finish_open_order`. Otherwise raise `ended`."""
-        if not ended.is_of_ca or others.find(order.ca) is None or not self._drop_left(domain):
+        if (
+            not ended.is_of_ca
+            or others.find(order.ca, ended.problem.found) is None
+            or not self._drop_left(domain)
+        ):
             raise ended
         return domain, None, False
 

@@ -13,6 +13,7 @@ KINDS = {
     "consent": "同意替换",
     "customer": "客户",
     "cutover ended": "切换等待结束",
+    "other CA": "改用其他证书机构",
     "deleted": "已删除",
     "forced": "强制替换",
     "foreign": "C4 上有其他证书",

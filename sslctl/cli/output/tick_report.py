@@ -188,7 +188,7 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
     yield from map(_Line, held_lines(result.held_renewals))
     for subject, text in warnings.describe_notices(result.notices):
         yield _Line(text, (Fact(Kind.FLEET, subject),))
-    yield from map(_edge_line, result.edge_troubles)
+    yield from map(_edge_line, [*result.edge_troubles, *result.other_cas])
     if result.webhook_error:
         text = (
             f"The webhook of notify.webhook_url failed: it {result.webhook_error}. The next tick tries again"

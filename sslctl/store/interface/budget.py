@@ -61,6 +61,9 @@ class Budget(Protocol):
     def waiting_for_budget(self, now: datetime, number: int) -> list[Domain]:
         """Return the first `number` domains that the limit of new orders holds back beyond `now`."""
 
+    def issued_by_others(self, since: datetime) -> dict[str, int]:
+        """Return how many certificates each other CA than the first one issued on orders that were opened from `since` on."""
+
     # Pauses
 
     def pause(self, scope: Scope, until: datetime, why: str, *, ca: str = "") -> None:

@@ -224,6 +224,15 @@ class SqlBudget(SqlMilestones):
             left[LimitKind.CERTIFICATES] = max(0, limits.certificates.count - used)
         return left
 
+    def issued_by_others(self, since: datetime) -> dict[str, int]:
+        others = [ca for ca in self._limits if ca != self._ca]
+        sql = f"""SELECT ca, count(*) AS number FROM acme_order
+            {self._database.dialect.index_hint("acme_order_by_day")} WHERE opened_at >= :since AND outcome = 'issued'
+            AND ca IN (SELECT value FROM {self._database.dialect.texts(":others")}) GROUP BY ca"""  # noqa: S608 - constants
+        values = {"since": instant(since), "others": json.dumps(others)}
+        read = self._database.read(lambda row: (text_of(row["ca"]), int(row["number"])), sql, values)
+        return dict(read) if others else {}
+
     def waiting_for_budget(self, now: datetime, number: int) -> list[Domain]:
         sql = f"""{self._select_domain} WHERE domain.finding_code = 'BUDGET_HELD' AND domain.deleted_at IS NULL
             AND domain.finding_wanted = :scope AND domain.retry_at > :now ORDER BY domain.retry_at LIMIT :number"""

@@ -71,6 +71,8 @@ def test_other_ca_issues_in_the_same_pass_when_the_first_one_has_trouble_of_its_
     cdn.issuer.refusals.append(error)
     result = cdn.sslctl("add", NAME)
     assert (result.exit_code, cas(cdn), other.orders) == (0, [OTHER_CA], [(NAME,)])
+    events = cdn.sslctl("view", NAME, "--json").json["domain"]["events"]
+    assert [each["detail"] for each in events if each["kind"] == "other CA"] == [f"other.test: {error.found}"]
     assert re.search(r"^ +CA: +other\.test$", cdn.sslctl("view", NAME).stdout, re.MULTILINE)
 
 
@@ -283,3 +285,15 @@ def test_limits_of_the_other_ca_are_its_own(cdn: Cdn) -> None:
     held = cdn.sslctl("view", "b.test", "--json").json["domain"]["reason"]
     assert held["code"] == Code.CA_UNAVAILABLE
     assert "1 of 1 new orders in 3 hours" in held["sentence"]
+
+
+def test_people_hear_for_a_day_that_another_ca_issues(cdn: Cdn, other: FakeIssuer) -> None:
+
+    cdn.issuer.refusals.append(IssueError(Code.CA_REFUSED, "badCSR: no such keys here", order_dead=True))
+    cdn.sslctl("add", NAME)
+    assert other.orders
+    told = "the CA other.test issued 1 certificate in place of ca.test"
+    assert f"T{told[1:]}. In the last" in cdn.sslctl("daemon-tick").stdout
+    assert cdn.sslctl("daemon-tick", "--json").json["other_ca_troubles"] == [told]
+    cdn.clock.move(hours=25)
+    assert told[1:] not in cdn.sslctl("daemon-tick").stdout

@@ -104,6 +104,12 @@ _TICK: Fields = {
     ),
     **_NOTICES,
     "pinged": or_null(boolean("whether `notify.ping_url` accepted the ping; `null` if none was sent")),
+    "other_ca_troubles": array(
+        string(
+            "another CA that issued in the last 24 hours in place of the first one, and how many certificates"
+        ),
+        "the other CAs that were used",
+    ),
     "edge_troubles": array(
         string("the edge and its trouble"),
         "the edges in `verify.edges` that do not answer, or serve other certificates than C4 has, in words",

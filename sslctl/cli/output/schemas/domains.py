@@ -124,7 +124,7 @@ _EVENT: Fields = {
         "`removed`, `nothing installed`, `kept on C4`, `put back`, `forced`, `not installed`, `adopted`, `foreign`, `consent`, "
         "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, `chosen`, "
         "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revocation requested`, `revoked`, `not revoked`, "
-        "`before cutover`, `cutover ended`, `deleted`, and about all domains "
+        "`before cutover`, `cutover ended`, `other CA`, `deleted`, and about all domains "
         "`paused` and `resumed`"
     ),
     "detail": string("details, for people"),
