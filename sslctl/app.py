@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from sslctl.config.acme import read_hmac_key
 from sslctl.config.cdn_names import require_recognisable
-from sslctl.config.folder import require_complete
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
 from sslctl.errors import ConfigError
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from sslctl.issuance.pipeline import Pipeline
     from sslctl.issuance.slots import Slots
     from sslctl.issuance.suspicions import Conclusion, SuspicionLimit
-    from sslctl.issuer import Issuer
+    from sslctl.issuer import AccountKeys, Issuer
     from sslctl.notify import Notifier, Route, UnusableRoute
     from sslctl.preflight import Prober
     from sslctl.store.interface import Store
@@ -183,7 +182,10 @@ class App:
         from sslctl.control_plane.c4.client import C4Client  # noqa: PLC0415
 
         if self.config.folder.dir is not None:
-            return self._folder_control_plane(self.config.folder.dir)
+            from sslctl.control_plane.folder.configured import make_control_plane  # noqa: PLC0415
+            from sslctl.edge.fingerprint import read_served  # noqa: PLC0415
+
+            return make_control_plane(self.config, self.config.folder.dir, read_served, self.clock)
         section = self.config.c4
         if not section.base_url or section.token_file is None:
             raise ConfigError(
@@ -199,23 +201,6 @@ class App:
             sleep=self.retry_sleep,
         )
 
-    def _folder_control_plane(self, root: Path) -> ControlPlane:
-        """Return the control plane that writes PEM files below `root`. Raise `ConfigError` if it is not configured wholly."""
-        from sslctl.control_plane.folder.client import FolderControlPlane  # noqa: PLC0415
-        from sslctl.control_plane.folder.reloading import Reload  # noqa: PLC0415
-        from sslctl.edge.fingerprint import read_served  # noqa: PLC0415
-
-        section = self.config.folder
-        require_complete(section, is_c4_set=bool(self.config.c4.base_url))
-        return FolderControlPlane(
-            root,
-            cname_target=section.cname_target,
-            names_file=section.names_file,
-            reload=Reload(section.reload_command, section.reload_seconds),
-            look_at=[partial(read_served, address, port) for address, port in section.read_back],
-            clock=self.clock,
-        )
-
     @cached_property
     def issuer(self) -> Issuer:
         """The client of the CA, which runs certbot. Raise `ConfigError` if files of the section [acme] cannot be used."""
@@ -229,7 +214,21 @@ class App:
             clock=self.clock,
             pacing=self.config.pacing,
             on_notice=self.on_wait,
+            find_account_keys=self.account_keys if self.is_stateless else lambda: None,
         )
+
+    @property
+    def is_stateless(self) -> bool:
+        """Whether the edges answer the CA's challenges by themselves."""
+        return self.config.acme.mode == "stateless"
+
+    def account_keys(self) -> AccountKeys:
+        """Return the keys that our account at a CA may have. The first one is made, or adopted from certbot's folder."""
+        from sslctl.issuance.account_keys import find_keys  # noqa: PLC0415
+        from sslctl.issuer.certbot.directory import read_account_key  # noqa: PLC0415
+
+        folder, url = self.config.state.acme_dir, self.config.acme.directory_url
+        return find_keys(self.store, partial(read_account_key, folder, url))
 
     @cached_property
     def notifier(self) -> Notifier | None:
@@ -269,7 +268,7 @@ class App:
             clock=self.clock,
             sleep=time.sleep,
             policy=PassPolicy(
-                webroot=config.acme.mode == "webroot",
+                webroot=config.acme.mode != "standalone",
                 key_type=config.acme.key_type,
                 replacement=self._replacement,
                 activation_seconds=config.c4.activation_seconds,
@@ -438,7 +437,7 @@ class App:
             clock=self.clock,
             rule=self.renewal,
             limit=self.suspicion_limit,
-            http_expected=self.config.acme.mode == "webroot",
+            http_expected=self.config.acme.mode != "standalone",
             customers=self.named_customers,
             look_at_edges=partial(
                 look_at_edges,

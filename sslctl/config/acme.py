@@ -67,7 +67,7 @@ READ: Mapping[str, Callable[[object], object]] = {
     "eab_kid": _key_id,
     "eab_hmac_key_file": read.optional_path,
     "ca_bundle": read.optional_path,
-    "mode": read.choice("webroot", "standalone"),
+    "mode": read.choice("webroot", "standalone", "stateless"),
     "webroot": read.path,
     "http01_port": read.port,
     "http01_address": read.address,

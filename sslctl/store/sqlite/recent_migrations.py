@@ -110,3 +110,13 @@ CREATE TABLE edge_sample (
 
 ALTER TABLE domain ADD COLUMN before_cutover_since TEXT;
 """
+
+# The keys of the account at the CA (`rules.account_key`), encrypted: at most one of each role. Only stateless mode needs them.
+ACCOUNT_KEY = """
+CREATE TABLE account_key (
+  id         INTEGER PRIMARY KEY,
+  role       TEXT NOT NULL UNIQUE,
+  sealed     BLOB NOT NULL,
+  created_at TEXT NOT NULL
+) STRICT;
+"""

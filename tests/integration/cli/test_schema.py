@@ -154,6 +154,8 @@ def test_real_outputs_have_the_described_shapes(
         "pause --until 2h --reason C4",
         "list",
         "resume",
+        "acme thumbprint",
+        "acme thumbprint --for nginx",
         "keys rotate",
         "set shop.example.com --key-type p384",
         "add shop.example.com --new",

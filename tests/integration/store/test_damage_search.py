@@ -42,6 +42,7 @@ def path(cdn: Cdn) -> Path:
         connection.execute("INSERT INTO announced_status (domain_id, seen_at, changes) VALUES (2, 'a', 1)")
         connection.execute("INSERT INTO unmanaged_domain (name, first_seen_at) VALUES ('a.example', 'a')")
         connection.execute("INSERT INTO edge_drift VALUES (2, 'edge.example:443', 'a', NULL, 'a', 'a')")
+        connection.execute("INSERT INTO account_key VALUES (1, 'current', x'00', 'a')")
         connection.execute("INSERT INTO lease VALUES ('x', 'y', 'z')")
         connection.execute("INSERT INTO ca_pause VALUES ('a', 'b', 'c', 'd', 'e')")
     return found
