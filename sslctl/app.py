@@ -256,7 +256,9 @@ class App:
 
         Raise `ConfigError` if C4 is not configured, `StateError` if the database cannot be used.
         """
-        from sslctl.issuance.pipeline import PassPolicy, Pipeline  # noqa: PLC0415
+        from sslctl.issuance.configured import make_challenge_proof  # noqa: PLC0415
+        from sslctl.issuance.pass_policy import PassPolicy  # noqa: PLC0415
+        from sslctl.issuance.pipeline import Pipeline  # noqa: PLC0415
         from sslctl.issuance.slots import Slots  # noqa: PLC0415
 
         config = self.config
@@ -268,7 +270,7 @@ class App:
             clock=self.clock,
             sleep=time.sleep,
             policy=PassPolicy(
-                webroot=config.acme.mode != "standalone",
+                http_expected=config.acme.mode != "standalone",
                 key_type=config.acme.key_type,
                 replacement=self._replacement,
                 activation_seconds=config.c4.activation_seconds,
@@ -277,23 +279,15 @@ class App:
             customers=self.named_customers,
             on_step=on_step,
             edge_proof=self.edge_proof,
+            challenge_proof=make_challenge_proof(config, lambda: self.account_keys().current.thumbprint),
         )
 
     @cached_property
     def edge_proof(self) -> EdgeProof:
         """The proof at the configured edges; it knows for this process which of them do not answer."""
-        from sslctl.edge.asking import AskedEdges  # noqa: PLC0415
-        from sslctl.issuance.edge_proof import EdgeProof  # noqa: PLC0415
+        from sslctl.issuance.configured import make_edge_proof  # noqa: PLC0415
 
-        section = self.config.verify
-        return EdgeProof(
-            self.store,
-            AskedEdges(section.edges, section.timeout_seconds, monotonic=time.monotonic),
-            clock=self.clock,
-            sleep=time.sleep,
-            activation_seconds=self.config.c4.activation_seconds,
-            lag=timedelta(seconds=section.lag_seconds),
-        )
+        return make_edge_proof(self.config, self.store, self.clock)
 
     @cached_property
     def named_customers(self) -> NamedCustomers:

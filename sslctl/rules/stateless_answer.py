@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 _TOKEN = "[A-Za-z0-9_-]{1,255}"  # noqa: S105 - the form of a token, not a secret
+PATH = "/.well-known/acme-challenge/"
+"""The path below which the CA asks for tokens (RFC 8555, section 8.3)."""
+
 _PATH = r"/\.well-known/acme-challenge/"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -12,9 +14,12 @@ import pytest
 
 from sslctl.app import App
 from sslctl.cli.main import run
+from sslctl.doctor import stateless
+from sslctl.errors import Exit
 from sslctl.issuer.certbot import directory
 from sslctl.rules.account_key import thumbprint_of
 from sslctl.rules.reasons import Code
+from sslctl.rules.warnings import find_warnings
 from sslctl.sandbox.cdn import SandboxCdn
 
 pytestmark = pytest.mark.pebble
@@ -151,3 +156,64 @@ def test_edge_with_another_thumbprint_is_found_before_the_order(setting: Setting
     assert ".another" in domain.finding.found
     assert not setting.accounts(), "the CA was asked"
     app.close()
+
+
+@pytest.fixture
+def edges(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Setting:
+    """The setting with edges: the sandbox's under two names, and one that does not answer."""
+    port = setting.cdn.edge.https_port
+    monkeypatch.setenv("SSLCTL_VERIFY_EDGES", f"127.0.0.1:{port},localhost:{port}")
+    return setting
+
+
+def _orders(setting: Setting) -> int:
+    """Return how many orders were placed."""
+    with closing(sqlite3.connect(setting.acme_folder.parent / "sslctl.db")) as connection:
+        (number,) = connection.execute("SELECT count(*) FROM acme_order").fetchone()
+    return int(number)
+
+
+def test_edge_that_answers_wrongly_holds_back_the_order_and_is_named(edges: Setting) -> None:
+    name = edges.add()
+    edges.answer("another")
+    assert edges.sslctl("recheck", name, "--force-renew") == Exit.PENDING
+    app = edges.app()
+    (warning,) = find_warnings(app.store.domain(name), _now())
+    assert warning.code is Code.EDGE_THUMBPRINT
+    port = edges.cdn.edge.http_port
+    assert f"edge 127.0.0.1:{port}: it answers “TOKEN.another”; edge localhost:{port}: " in warning.sentence
+    assert _orders(edges) == 1
+    app.close()
+    edges.answer(edges.thumbprint)
+    assert edges.sslctl("recheck", name, "--force-renew") == Exit.OK
+
+
+def test_edge_that_does_not_answer_holds_nothing_back(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = setting.add()
+    monkeypatch.setenv("SSLCTL_VERIFY_EDGES", "127.0.0.2:443")
+    monkeypatch.setenv("SSLCTL_VERIFY_TIMEOUT_SECONDS", "0.5")
+    assert setting.sslctl("recheck", name, "--force-renew") == Exit.OK
+
+
+def _checks(setting: Setting, name: str) -> list[tuple[str, str]]:
+    """Return grade and detail of the checks `name` of `doctor`."""
+    return [(check.grade, check.detail) for check in setting.app().run_checks() if check.name == name]
+
+
+def test_doctor_asks_each_edge_for_a_token(edges: Setting) -> None:
+    assert _checks(edges, stateless.ANSWERS) == [("ok", "2 edges answer every token")]
+    edges.answer("another")
+    port = edges.cdn.edge.http_port
+    wrong = f"127.0.0.1:{port} answers challenges wrongly: it answers “TOKEN.another”"
+    assert _checks(edges, stateless.ANSWERS)[0] == ("bad", f"edge {wrong}")
+
+
+def test_doctor_recommends_caa_once_there_is_an_account(setting: Setting) -> None:
+    assert _checks(setting, stateless.CAA_OF_TARGETS) == []
+    setting.add()
+    (check,) = [each for each in setting.app().run_checks() if each.name == stateless.CAA_OF_TARGETS]
+    assert check.grade == "warn"
+    url = directory.find_account_url(setting.acme_folder, setting.app().config.acme.directory_url)
+    assert check.hint == f'set *.cdn.sandbox.test CAA 0 issue "pebble.sandbox.test; accounturi={url}"'

@@ -196,6 +196,7 @@ def forget(path: Path, name: str, table: str, sql: str | None, root: int) -> Non
 
 
 CHANGES = {
+    "sqlite_autoindex_account_key_1": "role = role || 'x'",
     "sqlite_autoindex_certificate_1": "version = version + 1",
     "sqlite_autoindex_domain_1": "name = name || 'x'",
     "acme_order_open": "domain_id = 1 WHERE id = 2",
