@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sslctl.control_plane import ControlPlane
     from sslctl.diagnosis import Diagnosis
     from sslctl.doctor import Check
+    from sslctl.fleet.account_rotation import AccountRotation
     from sslctl.fleet.looks import Looked, Looks
     from sslctl.fleet.planning import Plan
     from sslctl.fleet.run_passes import RunPasses
@@ -229,6 +230,12 @@ class App:
 
         folder, url = self.config.state.acme_dir, self.config.acme.directory_url
         return find_keys(self.store, partial(read_account_key, folder, url))
+
+    def account_rotation(self) -> AccountRotation:
+        """Return the rotation of the account key. Raise `ConfigError` unless the edges answer challenges by themselves."""
+        from sslctl.fleet.account_rotation import make_rotation  # noqa: PLC0415
+
+        return make_rotation(self.config, self.store, self.issuer.register)
 
     @cached_property
     def notifier(self) -> Notifier | None:

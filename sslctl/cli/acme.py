@@ -10,6 +10,13 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.stdout import write_json, write_line
 from sslctl.rules.stateless_answer import SERVERS, configuration
 
+_for_server = click.option(
+    "--for",
+    "server",
+    type=click.Choice(tuple(SERVERS)),
+    help="Print the lines for the configuration of this server.",
+)
+
 
 @click.group("acme")
 def command() -> None:
@@ -17,12 +24,7 @@ def command() -> None:
 
 
 @command.command("thumbprint", short_help="Print what the edges must answer to challenges.")
-@click.option(
-    "--for",
-    "server",
-    type=click.Choice(tuple(SERVERS)),
-    help="Print the lines for the configuration of this server.",
-)
+@_for_server
 @json_option
 @click.pass_obj
 def thumbprint(app: App, *, server: str | None, as_json: bool) -> None:
@@ -32,6 +34,42 @@ def thumbprint(app: App, *, server: str | None, as_json: bool) -> None:
     account key yet, it is made; an installation that has an account keeps its key.
     """
     _write(app.account_keys().current.thumbprint, server, as_json=as_json)
+
+
+@command.command("rotate", short_help="Replace the account key, in two steps.")
+@_for_server
+@click.option("--switch", is_flag=True, help="The second step: all edges have the new lines.")
+@json_option
+@click.pass_obj
+def rotate(app: App, *, server: str | None, switch: bool, as_json: bool) -> None:
+    """Replace the account key, in two steps.
+
+    The first one makes the next key, and prints its lines for the edges; with --for, those of a server. From the first edge
+    with these lines on, orders wait.
+
+    The second one, --switch, asks every edge of verify.edges for a random token, or, without any, some of the domains in service. If
+    all answer with the next key, it becomes the current one, here and at the CA.
+
+    The URL of the account stays the same. Each step can be run again. Exit code 75 if an edge does not answer with the next key,
+    or if the CA could not be asked: the message says which.
+    """
+    rotation = app.account_rotation()
+    if not switch:
+        # An account key that the CA has must be there first.
+        app.account_keys()
+        _write(rotation.prepare().thumbprint, server, as_json=as_json)
+        click.echo(
+            "Put this on all edges, then run `sslctl acme rotate --switch`. Until then orders wait.", err=True
+        )
+        return
+    if server is not None:
+        raise click.UsageError("--for belongs to the first step, without --switch")
+    found = rotation.switch().thumbprint
+    if as_json:
+        _write(found, None, as_json=True)
+    else:
+        write_line(f"The account has the new key, with the thumbprint {found}.")
+    click.echo("Make a backup: older ones have the old account key.", err=True)
 
 
 def _write(found: str, server: str | None, *, as_json: bool) -> None:

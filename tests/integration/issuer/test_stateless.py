@@ -6,8 +6,6 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,82 +19,36 @@ from sslctl.rules.account_key import thumbprint_of
 from sslctl.rules.reasons import Code
 from sslctl.rules.warnings import find_warnings
 from sslctl.sandbox.cdn import SandboxCdn
+from tests.support.stateless import StatelessCdn, now
 
 pytestmark = pytest.mark.pebble
-_numbers = count(1)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
-
-
-class Setting:
-    """A sandbox whose edge answers by itself what `answer` says."""
-
-    def __init__(self, cdn: SandboxCdn) -> None:
-        self.cdn = cdn
-        app = self.app()
-        app.make_state()
-        self.thumbprint = app.account_keys().current.thumbprint
-        app.close()
-        self.answer(self.thumbprint)
-
-    def app(self) -> App:
-        return App(self.cdn.config_path)
-
-    def answer(self, thumbprint: str) -> None:
-        self.cdn.thumbprint_path.write_text(f"{thumbprint}\n")
-
-    def add(self) -> str:
-        """Add a new domain, which gets a certificate; return its name."""
-        name = new_domain(self.cdn)
-        assert self.sslctl("add", name) == 0
-        return name
-
-    def sslctl(self, *arguments: str) -> int:
-        return run(list(arguments), self.app())
-
-    @property
-    def acme_folder(self) -> Path:
-        return self.app().config.state.acme_dir
-
-    def accounts(self) -> list[Path]:
-        """Return the folders of certbot's accounts."""
-        return [path.parent for path in (self.acme_folder / "accounts").glob("**/private_key.json")]
-
-
-def new_domain(cdn: SandboxCdn) -> str:
-    """Create a domain that no other test has."""
-    name = f"shop{next(_numbers)}.example.test"
-    cdn.add_domain(name)
-    return name
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxCdn]:
-    with SandboxCdn(tmp_path_factory.mktemp("sandbox"), clock=_now, mode="stateless") as running:
+    with SandboxCdn(tmp_path_factory.mktemp("sandbox"), clock=now, mode="stateless") as running:
         yield running
 
 
 @pytest.fixture
-def setting(sandbox: SandboxCdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
+def setting(sandbox: SandboxCdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StatelessCdn:
     monkeypatch.setenv("SSLCTL_STATE_DIR", str(tmp_path / "state"))
-    return Setting(sandbox)
+    return StatelessCdn(sandbox)
 
 
-def test_batch_is_issued_without_a_file_for_any_challenge(setting: Setting) -> None:
+def test_batch_is_issued_without_a_file_for_any_challenge(setting: StatelessCdn) -> None:
     # Whoever writes a challenge, or a note about one, meets a file in the place of its folder.
     setting.acme_folder.mkdir(mode=0o700)
     for name in ("webroot", "answers"):
         (setting.acme_folder / name).write_text("")
-    names = [new_domain(setting.cdn) for _ in range(10)]
-    assert setting.sslctl("add", *names) == 0
+    names = [setting.new_domain() for _ in range(10)]
+    assert setting.sslctl("add", *names).exit_code == 0
     assert all(setting.cdn.c4.serving(name) for name in names)
     assert list((setting.cdn.folder / "webroot").iterdir()) == []
     assert not list(setting.acme_folder.glob("runs/*"))
 
 
-def test_account_has_the_stored_key_which_only_we_can_read(setting: Setting) -> None:
+def test_account_has_the_stored_key_which_only_we_can_read(setting: StatelessCdn) -> None:
     setting.add()
     (account,) = setting.accounts()
     key = account / "private_key.json"
@@ -106,7 +58,7 @@ def test_account_has_the_stored_key_which_only_we_can_read(setting: Setting) -> 
     assert key.read_text().encode() not in database
 
 
-def test_lost_folder_of_certbot_costs_no_second_account(setting: Setting) -> None:
+def test_lost_folder_of_certbot_costs_no_second_account(setting: StatelessCdn) -> None:
     setting.add()
     app = setting.app()
     acme = app.config.acme
@@ -123,16 +75,19 @@ def test_installation_that_changes_its_mode_keeps_its_account(
     monkeypatch.setenv("SSLCTL_ACME_MODE", "standalone")
     sandbox.thumbprint_path.unlink(missing_ok=True)
     App(sandbox.config_path).make_state()
-    assert run(["add", new_domain(sandbox)], App(sandbox.config_path)) == 0
+    sandbox.add_domain("before.example.test")
+    assert run(["add", "before.example.test"], App(sandbox.config_path)) == 0
     monkeypatch.delenv("SSLCTL_ACME_MODE")
-    setting = Setting(sandbox)
+    setting = StatelessCdn(sandbox)
     (account,) = setting.accounts()
     assert thumbprint_of((account / "private_key.json").read_text()) == setting.thumbprint
     setting.add()
     assert setting.accounts() == [account]
 
 
-def test_account_with_another_key_is_set_aside(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_account_with_another_key_is_set_aside(
+    setting: StatelessCdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSLCTL_ACME_MODE", "standalone")
     setting.cdn.thumbprint_path.unlink()
     setting.add()
@@ -145,10 +100,10 @@ def test_account_with_another_key_is_set_aside(setting: Setting, monkeypatch: py
     assert (setting.acme_folder / "former-accounts" / other.name / "private_key.json").exists()
 
 
-def test_edge_with_another_thumbprint_is_found_before_the_order(setting: Setting) -> None:
+def test_edge_with_another_thumbprint_is_found_before_the_order(setting: StatelessCdn) -> None:
     setting.answer("another")
-    name = new_domain(setting.cdn)
-    assert setting.sslctl("add", name) != 0
+    name = setting.new_domain()
+    assert setting.sslctl("add", name).exit_code != 0
     app = setting.app()
     domain = app.store.domain(name)
     assert domain.finding is not None
@@ -159,50 +114,50 @@ def test_edge_with_another_thumbprint_is_found_before_the_order(setting: Setting
 
 
 @pytest.fixture
-def edges(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Setting:
+def edges(setting: StatelessCdn, monkeypatch: pytest.MonkeyPatch) -> StatelessCdn:
     """The setting with edges: the sandbox's under two names, and one that does not answer."""
     port = setting.cdn.edge.https_port
     monkeypatch.setenv("SSLCTL_VERIFY_EDGES", f"127.0.0.1:{port},localhost:{port}")
     return setting
 
 
-def _orders(setting: Setting) -> int:
+def _orders(setting: StatelessCdn) -> int:
     """Return how many orders were placed."""
     with closing(sqlite3.connect(setting.acme_folder.parent / "sslctl.db")) as connection:
         (number,) = connection.execute("SELECT count(*) FROM acme_order").fetchone()
     return int(number)
 
 
-def test_edge_that_answers_wrongly_holds_back_the_order_and_is_named(edges: Setting) -> None:
+def test_edge_that_answers_wrongly_holds_back_the_order_and_is_named(edges: StatelessCdn) -> None:
     name = edges.add()
     edges.answer("another")
-    assert edges.sslctl("recheck", name, "--force-renew") == Exit.PENDING
+    assert edges.sslctl("recheck", name, "--force-renew").exit_code == Exit.PENDING
     app = edges.app()
-    (warning,) = find_warnings(app.store.domain(name), _now())
+    (warning,) = find_warnings(app.store.domain(name), now())
     assert warning.code is Code.EDGE_THUMBPRINT
     port = edges.cdn.edge.http_port
     assert f"edge 127.0.0.1:{port}: it answers “TOKEN.another”; edge localhost:{port}: " in warning.sentence
     assert _orders(edges) == 1
     app.close()
     edges.answer(edges.thumbprint)
-    assert edges.sslctl("recheck", name, "--force-renew") == Exit.OK
+    assert edges.sslctl("recheck", name, "--force-renew").exit_code == Exit.OK
 
 
 def test_edge_that_does_not_answer_holds_nothing_back(
-    setting: Setting, monkeypatch: pytest.MonkeyPatch
+    setting: StatelessCdn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = setting.add()
     monkeypatch.setenv("SSLCTL_VERIFY_EDGES", "127.0.0.2:443")
     monkeypatch.setenv("SSLCTL_VERIFY_TIMEOUT_SECONDS", "0.5")
-    assert setting.sslctl("recheck", name, "--force-renew") == Exit.OK
+    assert setting.sslctl("recheck", name, "--force-renew").exit_code == Exit.OK
 
 
-def _checks(setting: Setting, name: str) -> list[tuple[str, str]]:
+def _checks(setting: StatelessCdn, name: str) -> list[tuple[str, str]]:
     """Return grade and detail of the checks `name` of `doctor`."""
     return [(check.grade, check.detail) for check in setting.app().run_checks() if check.name == name]
 
 
-def test_doctor_asks_each_edge_for_a_token(edges: Setting) -> None:
+def test_doctor_asks_each_edge_for_a_token(edges: StatelessCdn) -> None:
     assert _checks(edges, stateless.ANSWERS) == [("ok", "2 edges answer every token")]
     edges.answer("another")
     port = edges.cdn.edge.http_port
@@ -210,7 +165,7 @@ def test_doctor_asks_each_edge_for_a_token(edges: Setting) -> None:
     assert _checks(edges, stateless.ANSWERS)[0] == ("bad", f"edge {wrong}")
 
 
-def test_doctor_recommends_caa_once_there_is_an_account(setting: Setting) -> None:
+def test_doctor_recommends_caa_once_there_is_an_account(setting: StatelessCdn) -> None:
     assert _checks(setting, stateless.CAA_OF_TARGETS) == []
     setting.add()
     (check,) = [each for each in setting.app().run_checks() if each.name == stateless.CAA_OF_TARGETS]

@@ -188,6 +188,9 @@ _VERIFIED: Fields = {
 }
 
 COMMANDS: dict[str, Output] = {
+    "acme rotate": _output(
+        "What the edges must answer to challenges with the next, or with `--switch` the new key.", _ANSWER
+    ),
     "acme thumbprint": _output("What the edges must answer to challenges.", _ANSWER),
     "add": _output(
         "The domains that were added or changed.",
