@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from sslctl.control_plane import ControlPlane
     from sslctl.diagnosis import Diagnosis
     from sslctl.doctor import Check
-    from sslctl.fleet.account_rotation import AccountRotation
     from sslctl.fleet.looks import Looked, Looks
     from sslctl.fleet.planning import Plan
     from sslctl.fleet.run_passes import RunPasses
+    from sslctl.fleet.stateless import Stateless
     from sslctl.fleet.tick import Tick
     from sslctl.issuance.customers import NamedCustomers
     from sslctl.issuance.delivery import ReplacementRules
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sslctl.issuance.pipeline import Pipeline
     from sslctl.issuance.slots import Slots
     from sslctl.issuance.suspicions import Conclusion, SuspicionLimit
-    from sslctl.issuer import AccountKeys, Issuer
+    from sslctl.issuer import Issuer
     from sslctl.notify import Notifier, Route, UnusableRoute
     from sslctl.preflight import Prober
     from sslctl.store.interface import Store
@@ -215,27 +215,15 @@ class App:
             clock=self.clock,
             pacing=self.config.pacing,
             on_notice=self.on_wait,
-            find_account_keys=self.account_keys if self.is_stateless else lambda: None,
+            find_account_keys=self.stateless.keys_if_on,
         )
 
-    @property
-    def is_stateless(self) -> bool:
-        """Whether the edges answer the CA's challenges by themselves."""
-        return self.config.acme.mode == "stateless"
+    @cached_property
+    def stateless(self) -> Stateless:
+        """The account key of stateless mode, and what depends on it."""
+        from sslctl.fleet.stateless import Stateless  # noqa: PLC0415
 
-    def account_keys(self) -> AccountKeys:
-        """Return the keys that our account at a CA may have. The first one is made, or adopted from certbot's folder."""
-        from sslctl.issuance.account_keys import find_keys  # noqa: PLC0415
-        from sslctl.issuer.certbot.directory import read_account_key  # noqa: PLC0415
-
-        folder, url = self.config.state.acme_dir, self.config.acme.directory_url
-        return find_keys(self.store, partial(read_account_key, folder, url))
-
-    def account_rotation(self) -> AccountRotation:
-        """Return the rotation of the account key. Raise `ConfigError` unless the edges answer challenges by themselves."""
-        from sslctl.fleet.account_rotation import make_rotation  # noqa: PLC0415
-
-        return make_rotation(self.config, self.store, self.issuer.register)
+        return Stateless(self.config, lambda: self.store, lambda: self.issuer)
 
     @cached_property
     def notifier(self) -> Notifier | None:
@@ -286,7 +274,7 @@ class App:
             customers=self.named_customers,
             on_step=on_step,
             edge_proof=self.edge_proof,
-            challenge_proof=make_challenge_proof(config, lambda: self.account_keys().current.thumbprint),
+            challenge_proof=make_challenge_proof(config, lambda: self.stateless.keys().current.thumbprint),
         )
 
     @cached_property

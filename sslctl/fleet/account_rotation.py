@@ -22,7 +22,7 @@ from typing import Protocol
 from sslctl.certificates.account_key import make_account_key
 from sslctl.config.settings import Config
 from sslctl.edge.challenges import ChallengeAnswer
-from sslctl.errors import BadInput, Busy, ConfigError, TryLater
+from sslctl.errors import BadInput, Busy, TryLater
 from sslctl.issuance.configured import make_challenge_edges
 from sslctl.issuer import IssueError
 from sslctl.preflight.answer_probe import fetch_answers
@@ -45,7 +45,7 @@ class _Store(AccountKeys, Claims, Protocol):
     """What a rotation reads and writes."""
 
 
-class _RotationStore(_Store, Edges, Protocol):
+class RotationStore(_Store, Edges, Protocol):
     """What `make_rotation` needs."""
 
 
@@ -128,16 +128,8 @@ def require_answered(answers: Sequence[ChallengeAnswer]) -> None:
     )
 
 
-def make_rotation(config: Config, store: _RotationStore, register: Callable[[], None]) -> AccountRotation:
-    """Return the rotation that asks the edges of `config`, or some domains in service if none are configured.
-
-    Raise `ConfigError` unless the edges answer challenges by themselves.
-    """
-    if config.acme.mode != "stateless":
-        raise ConfigError(
-            f'acme.mode is "{config.acme.mode}", and only with "stateless" sslctl rotates the account key',
-            hint="docs/production.md describes stateless mode",
-        )
+def make_rotation(config: Config, store: RotationStore, register: Callable[[], None]) -> AccountRotation:
+    """Return the rotation that asks the edges of `config`, or some domains in service if none are configured."""
     return AccountRotation(store, register, partial(_ask, config, store))
 
 

@@ -30,7 +30,7 @@ class StatelessCdn:
         self.cdn = cdn
         app = self.app()
         app.make_state()
-        self.thumbprint = app.account_keys().current.thumbprint
+        self.thumbprint = app.stateless.keys().current.thumbprint
         app.close()
         self.answer(self.thumbprint)
 

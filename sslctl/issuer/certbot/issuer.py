@@ -26,6 +26,7 @@ from sslctl.issuer import AccountKeys, Issued, IssueError, OrderPending, Renewal
 from sslctl.issuer.certbot import ari, challenge_files, versions
 from sslctl.issuer.certbot.account import CertbotAccount
 from sslctl.issuer.certbot.answers import Answers
+from sslctl.issuer.certbot.challenge_sources import FolderSource
 from sslctl.issuer.certbot.disk_space import require_disk_space, require_writable
 from sslctl.issuer.certbot.job_runner import LOST_ORDER_KEPT, JobRunner, make_folder, translating_os_errors
 from sslctl.issuer.certbot.listener import Listener
@@ -321,7 +322,7 @@ class CertbotIssuer:
             pass
         if self._acme.mode == "standalone":
             self._listener = Listener(
-                self._acme.http01_address, self._acme.http01_port, webroot / _CHALLENGES
+                self._acme.http01_address, self._acme.http01_port, FolderSource(webroot / _CHALLENGES)
             )
 
     def _on_disk(self, order: Order) -> Issued | None:
