@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
 
+from sslctl.edge.silence import Silence
 from sslctl.net.http_request import BadResponse, NoResponse, Refused, Request, Response, get
 from sslctl.rules.edges import EdgeAddress
 from sslctl.rules.stateless_answer import PATH, key_authorization
@@ -30,11 +31,27 @@ class ChallengeAnswer:
 
 
 class ChallengeEdges:
-    """The hosts of `edges`, asked over plain HTTP on `port`, each for at most `seconds`. Safe to use from several threads."""
+    """The hosts of `edges`, asked over plain HTTP on `port`, each for at most `seconds`. Safe to use from several threads.
 
-    def __init__(self, edges: Sequence[EdgeAddress], port: int, seconds: float) -> None:
+    `monotonic` is a clock in seconds.
+    """
+
+    def __init__(
+        self,
+        edges: Sequence[EdgeAddress],
+        port: int,
+        seconds: float,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._edges = [EdgeAddress(host, port) for host in dict.fromkeys(each.host for each in edges)]
+        self._silences = {each: Silence(monotonic) for each in self._edges}
+        self.names = tuple(map(str, self._edges))
         self._seconds = seconds
+
+    def silent(self) -> dict[str, str]:
+        """Return the edges that have given no answer three times in a row, with why."""
+        return {str(each): silence.why for each, silence in self._silences.items() if silence.is_silent}
 
     def ask(self, name: str, thumbprint: str) -> list[ChallengeAnswer]:
         """Return what each edge answers to a challenge of the domain `name`. They are asked at once."""
@@ -52,14 +69,20 @@ class ChallengeEdges:
         )
 
     def _ask(self, edge: EdgeAddress, name: str, token: str, expected: str) -> ChallengeAnswer:
+        silence = self._silences[edge]
+        if not silence.may_ask():
+            return ChallengeAnswer(str(edge), None, silence.why)
         request = Request(is_tls=False, host=name, host_header=name, port=edge.port, path=f"{PATH}{token}")
         try:
             resolved = socket.getaddrinfo(edge.host, edge.port, type=socket.SOCK_STREAM)[0][4][0]
             response = get(request, ip_address(resolved), time.monotonic() + self._seconds)
         except (NoResponse, Refused, OSError, UnicodeError) as error:
-            return ChallengeAnswer(str(edge), None, clean(error) or type(error).__name__)
+            silence.go_on(clean(error) or type(error).__name__)
+            return ChallengeAnswer(str(edge), None, silence.why)
         except BadResponse as error:
+            silence.end()
             return ChallengeAnswer(str(edge), is_right=False, found=clean(error, _LONGEST_SHOWN))
+        silence.end()
         return _judge(str(edge), response, expected)
 
 

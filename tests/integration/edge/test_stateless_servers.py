@@ -10,15 +10,25 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sslctl.certificates.account_key import make_account_key
+from sslctl.certificates.x509 import make_csr, make_key, read_leaf
+from sslctl.config.acme import AcmeSection
+from sslctl.issuer import AccountKeys
+from sslctl.issuer.certbot.issuer import CertbotIssuer
+from sslctl.rules.account_key import AccountKey
+from sslctl.rules.model import Order
 from sslctl.rules.stateless_answer import configuration
+from sslctl.sandbox.pebble import Pebble
 from tests.support.nginx import nginx_configuration
 
 PATIENCE_SECONDS = 20
-THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+KEY = AccountKey(make_account_key(), datetime.now(UTC))
+THUMBPRINT = KEY.thumbprint
 PLACE = "/.well-known/acme-challenge/"
 MODULES = Path(os.environ.get("APACHE_MODULES", "/usr/lib/apache2/modules"))
 SERVERS = [
@@ -169,3 +179,21 @@ def test_other_paths_are_those_of_the_site(port: int) -> None:
         status, _, body = _get(port, path)
         assert status != 200
         assert THUMBPRINT.encode() not in body
+
+
+@pytest.mark.pebble
+def test_ca_validates_through_the_server_and_nothing_is_written(port: int, tmp_path: Path) -> None:
+    names = ("shop.example.test", "www.example.test")
+    with Pebble(tmp_path / "pebble", http_port=port) as pebble:
+        acme = AcmeSection(directory_url=pebble.directory_url, ca_bundle=pebble.ca_bundle, mode="stateless")
+        issuer = CertbotIssuer(
+            acme,
+            tmp_path / "acme",
+            clock=lambda: datetime.now(UTC),
+            find_account_keys=lambda: AccountKeys(KEY),
+        )
+        with closing(issuer):
+            csr = make_csr(make_key("ecdsa"), names)
+            issued = issuer.issue(Order(1, 1, names, csr, datetime.now(UTC)), lambda _url: None)
+    assert read_leaf(issued.certificate).names == names
+    assert not {"webroot", "answers"} & {path.name for path in (tmp_path / "acme").iterdir()}
