@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sslctl.fleet.run_passes import RunPasses
     from sslctl.fleet.stateless import Stateless
     from sslctl.fleet.tick import Tick
+    from sslctl.issuance.challenge_proof import ChallengeProof
     from sslctl.issuance.customers import NamedCustomers
     from sslctl.issuance.delivery import ReplacementRules
     from sslctl.issuance.edge_proof import EdgeProof
@@ -251,7 +252,6 @@ class App:
 
         Raise `ConfigError` if C4 is not configured, `StateError` if the database cannot be used.
         """
-        from sslctl.issuance.configured import make_challenge_proof  # noqa: PLC0415
         from sslctl.issuance.pass_policy import PassPolicy  # noqa: PLC0415
         from sslctl.issuance.pipeline import Pipeline  # noqa: PLC0415
         from sslctl.issuance.slots import Slots  # noqa: PLC0415
@@ -274,7 +274,7 @@ class App:
             customers=self.named_customers,
             on_step=on_step,
             edge_proof=self.edge_proof,
-            challenge_proof=make_challenge_proof(config, lambda: self.stateless.keys().current.thumbprint),
+            challenge_proof=self.challenge_proof,
         )
 
     @cached_property
@@ -283,6 +283,13 @@ class App:
         from sslctl.issuance.configured import make_edge_proof  # noqa: PLC0415
 
         return make_edge_proof(self.config, self.store, self.clock)
+
+    @cached_property
+    def challenge_proof(self) -> ChallengeProof | None:
+        """The proof that the configured edges answer challenges, None unless they do that by themselves."""
+        from sslctl.issuance.configured import make_challenge_proof  # noqa: PLC0415
+
+        return make_challenge_proof(self.config, self.store, lambda: self.stateless.keys().current.thumbprint)
 
     @cached_property
     def named_customers(self) -> NamedCustomers:
@@ -432,6 +439,7 @@ class App:
                 look_at_edges,
                 self.store,
                 self.edge_proof,
+                challenge_proof=self.challenge_proof,
                 daily_sample=self.config.verify.daily_sample,
                 monotonic=self.monotonic,
             ),

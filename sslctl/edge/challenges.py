@@ -23,11 +23,15 @@ _LONGEST_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class ChallengeAnswer:
-    """Whether `edge` answers as the CA expects it; None if that is not known. `found` says what it answered instead (cleaned)."""
+    """Whether `edge` answers as the CA expects it; None if that is not known. `found` says what it answered instead (cleaned).
+
+    `is_missing` means that it gave no answer at all.
+    """
 
     edge: str
     is_right: bool | None
     found: str = ""
+    is_missing: bool = False
 
 
 class ChallengeEdges:
@@ -71,14 +75,14 @@ class ChallengeEdges:
     def _ask(self, edge: EdgeAddress, name: str, token: str, expected: str) -> ChallengeAnswer:
         silence = self._silences[edge]
         if not silence.may_ask():
-            return ChallengeAnswer(str(edge), None, silence.why)
+            return ChallengeAnswer(str(edge), None, silence.why, is_missing=True)
         request = Request(is_tls=False, host=name, host_header=name, port=edge.port, path=f"{PATH}{token}")
         try:
             resolved = socket.getaddrinfo(edge.host, edge.port, type=socket.SOCK_STREAM)[0][4][0]
             response = get(request, ip_address(resolved), time.monotonic() + self._seconds)
         except (NoResponse, Refused, OSError, UnicodeError) as error:
             silence.go_on(clean(error) or type(error).__name__)
-            return ChallengeAnswer(str(edge), None, silence.why)
+            return ChallengeAnswer(str(edge), None, silence.why, is_missing=True)
         except BadResponse as error:
             silence.end()
             return ChallengeAnswer(str(edge), is_right=False, found=clean(error, _LONGEST_SHOWN))

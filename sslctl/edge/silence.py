@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-_SILENT_AFTER = 3
+SILENT_AFTER = 3
+"""So many answers must be missing in a row."""
+
 _ASKED_AGAIN_AFTER = 60
 
 
@@ -22,7 +24,7 @@ class Silence:
     @property
     def is_silent(self) -> bool:
         """Whether the edge has given no answer three times in a row."""
-        return self._failures >= _SILENT_AFTER
+        return self._failures >= SILENT_AFTER
 
     def may_ask(self) -> bool:
         """Return whether the edge may be asked now. Of a silent one, only one thread at a time may."""

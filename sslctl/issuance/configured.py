@@ -11,6 +11,7 @@ from sslctl.edge.asking import AskedEdges
 from sslctl.edge.challenges import ChallengeEdges
 from sslctl.issuance.challenge_proof import ChallengeProof
 from sslctl.issuance.edge_proof import EdgeProof, EdgeStore
+from sslctl.store.interface.edges import Edges
 
 
 def make_edge_proof(config: Config, store: EdgeStore, clock: Callable[[], datetime]) -> EdgeProof:
@@ -32,8 +33,10 @@ def make_challenge_edges(config: Config) -> ChallengeEdges:
     return ChallengeEdges(section.edges, config.cdn.http_port, section.timeout_seconds)
 
 
-def make_challenge_proof(config: Config, find_thumbprint: Callable[[], str]) -> ChallengeProof | None:
+def make_challenge_proof(
+    config: Config, store: Edges, find_thumbprint: Callable[[], str]
+) -> ChallengeProof | None:
     """Return the proof that the edges answer challenges, None unless they do that by themselves."""
     if config.acme.mode != "stateless":
         return None
-    return ChallengeProof(make_challenge_edges(config), find_thumbprint)
+    return ChallengeProof(store, make_challenge_edges(config), find_thumbprint)

@@ -172,3 +172,17 @@ def test_doctor_recommends_caa_once_there_is_an_account(setting: StatelessCdn) -
     assert check.grade == "warn"
     url = directory.find_account_url(setting.acme_folder, setting.app().config.acme.directory_url)
     assert check.hint == f'set *.cdn.sandbox.test CAA 0 issue "pebble.sandbox.test; accounturi={url}"'
+
+
+def test_edge_whose_port_80_is_silent_is_reported_by_the_tick_until_it_answers(edges: StatelessCdn) -> None:
+    edges.add()
+    port = edges.cdn.edge.http_port
+    edges.cdn.edge.stop()
+    edges.sslctl("daemon-tick")
+    app = edges.app()
+    silent = {each.edge for each in app.store.silent_edges()}
+    assert {f"127.0.0.1:{port}", f"localhost:{port}"} < silent
+    edges.cdn.edge.start()
+    edges.sslctl("daemon-tick")
+    assert app.store.silent_edges() == []
+    app.close()
