@@ -132,6 +132,9 @@ class CertbotIssuer:
             issued = None
         if issued is not None or order.url is None:
             return issued
+        if self._is_stateless and not self._is_of_another_ca(order):
+            # The account has the current key again if its folder was lost, or if a change of the key was interrupted.
+            self._account.register()
         account = self._account.find()
         if account is None or self._is_of_another_ca(order):
             return None
@@ -180,6 +183,8 @@ class CertbotIssuer:
     def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
         """See `Issuer.revoke`."""
         make_folder(self._folder)
+        if self._is_stateless:
+            self._account.register()
         with (
             translating_os_errors(),
             tempfile.TemporaryDirectory(dir=self._folder, prefix="revoke-") as name,

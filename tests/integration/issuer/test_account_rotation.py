@@ -165,6 +165,37 @@ def test_switch_that_was_killed_before_the_request_is_completed_by_the_next_orde
     assert _roles(used) == {"current": following}
 
 
+def test_certificate_is_revoked_although_a_switch_was_interrupted_and_the_account_was_lost(
+    used: StatelessCdn,
+) -> None:
+    name, following = used.add(), _prepare(used)
+    used.answer(following)
+    _interrupt(used, _kill)
+    used.acme_folder.rename(used.acme_folder.with_name("lost"))
+    assert used.sslctl("revoke", name, "--reason", "superseded", "--yes").exit_code == Exit.OK
+    (account,) = used.accounts()
+    assert thumbprint_of((account / "private_key.json").read_text()) == following
+
+
+def test_open_order_is_collected_although_a_switch_was_interrupted(
+    used: StatelessCdn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = used.new_domain()
+    # The order is placed, and its answer is not read in time.
+    monkeypatch.setenv("SSLCTL_ACME_TIMEOUT_SECONDS", "1")
+    used.sslctl("add", name)
+    monkeypatch.delenv("SSLCTL_ACME_TIMEOUT_SECONDS")
+    following = _prepare(used)
+    used.answer(following)
+    _interrupt(used, _kill)
+    assert used.sslctl("recheck", name).exit_code == Exit.OK
+    with look_into(used.acme_folder.parent / "sslctl.db") as sql:
+        orders = sql.execute(
+            "SELECT count(*) FROM acme_order JOIN domain ON domain.id = domain_id WHERE name = ?", (name,)
+        )
+        assert orders.fetchone() == (1,)
+
+
 def test_switch_that_was_killed_after_the_request_is_completed_by_the_next_run(used: StatelessCdn) -> None:
     url, following = _url(used), _prepare(used)
     used.answer(following)
