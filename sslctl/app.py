@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from sslctl.config.acme import read_hmac_key
 from sslctl.config.cdn_names import require_recognisable
-from sslctl.config.folder import require_complete
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
 from sslctl.errors import ConfigError
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
     from sslctl.fleet.looks import Looked, Looks
     from sslctl.fleet.planning import Plan
     from sslctl.fleet.run_passes import RunPasses
+    from sslctl.fleet.stateless import Stateless
     from sslctl.fleet.tick import Tick
+    from sslctl.issuance.challenge_proof import ChallengeProof
     from sslctl.issuance.customers import NamedCustomers
     from sslctl.issuance.delivery import ReplacementRules
     from sslctl.issuance.edge_proof import EdgeProof
@@ -187,7 +188,10 @@ class App:
         from sslctl.control_plane.c4.client import C4Client  # noqa: PLC0415
 
         if self.config.folder.dir is not None:
-            return self._folder_control_plane(self.config.folder.dir)
+            from sslctl.control_plane.folder.configured import make_control_plane  # noqa: PLC0415
+            from sslctl.edge.fingerprint import read_served  # noqa: PLC0415
+
+            return make_control_plane(self.config, self.config.folder.dir, read_served, self.clock)
         section = self.config.c4
         if not section.base_url or section.token_file is None:
             raise ConfigError(
@@ -203,23 +207,6 @@ class App:
             sleep=self.retry_sleep,
         )
 
-    def _folder_control_plane(self, root: Path) -> ControlPlane:
-        """Return the control plane that writes PEM files below `root`. Raise `ConfigError` if it is not configured wholly."""
-        from sslctl.control_plane.folder.client import FolderControlPlane  # noqa: PLC0415
-        from sslctl.control_plane.folder.reloading import Reload  # noqa: PLC0415
-        from sslctl.edge.fingerprint import read_served  # noqa: PLC0415
-
-        section = self.config.folder
-        require_complete(section, is_c4_set=bool(self.config.c4.base_url))
-        return FolderControlPlane(
-            root,
-            cname_target=section.cname_target,
-            names_file=section.names_file,
-            reload=Reload(section.reload_command, section.reload_seconds),
-            look_at=[partial(read_served, address, port) for address, port in section.read_back],
-            clock=self.clock,
-        )
-
     @cached_property
     def issuers(self) -> dict[str, Issuer]:
         """The client of each CA, which runs certbot, by the URL of its directory.
@@ -232,7 +219,12 @@ class App:
         config = self.config
         return {
             section.directory_url: CertbotIssuer(
-                section, config.state.acme_dir, clock=self.clock, pacing=config.pacing, on_notice=self.on_wait
+                section,
+                config.state.acme_dir,
+                clock=self.clock,
+                pacing=config.pacing,
+                on_notice=self.on_wait,
+                find_account_keys=self.stateless.keys_if_on,
             )
             for section, _ in config.authorities
         }
@@ -243,6 +235,13 @@ class App:
         from sslctl.issuer.by_ca import IssuersByCa  # noqa: PLC0415
 
         return IssuersByCa(self.issuers)
+
+    @cached_property
+    def stateless(self) -> Stateless:
+        """The account key of stateless mode, and what depends on it."""
+        from sslctl.fleet.stateless import Stateless  # noqa: PLC0415
+
+        return Stateless(self.config, lambda: self.store, lambda: self.issuer)
 
     @cached_property
     def notifier(self) -> Notifier | None:
@@ -270,7 +269,8 @@ class App:
 
         Raise `ConfigError` if C4 is not configured, `StateError` if the database cannot be used.
         """
-        from sslctl.issuance.pipeline import PassPolicy, Pipeline  # noqa: PLC0415
+        from sslctl.issuance.pass_policy import PassPolicy  # noqa: PLC0415
+        from sslctl.issuance.pipeline import Pipeline  # noqa: PLC0415
         from sslctl.issuance.slots import Slots  # noqa: PLC0415
 
         config = self.config
@@ -282,7 +282,7 @@ class App:
             clock=self.clock,
             sleep=time.sleep,
             policy=PassPolicy(
-                webroot=config.acme.mode == "webroot",
+                http_expected=config.acme.mode != "standalone",
                 key_type=config.acme.key_type,
                 replacement=self._replacement,
                 activation_seconds=config.c4.activation_seconds,
@@ -291,23 +291,22 @@ class App:
             customers=self.named_customers,
             on_step=on_step,
             edge_proof=self.edge_proof,
+            challenge_proof=self.challenge_proof,
         )
 
     @cached_property
     def edge_proof(self) -> EdgeProof:
         """The proof at the configured edges; it knows for this process which of them do not answer."""
-        from sslctl.edge.asking import AskedEdges  # noqa: PLC0415
-        from sslctl.issuance.edge_proof import EdgeProof  # noqa: PLC0415
+        from sslctl.issuance.configured import make_edge_proof  # noqa: PLC0415
 
-        section = self.config.verify
-        return EdgeProof(
-            self.store,
-            AskedEdges(section.edges, section.timeout_seconds, monotonic=time.monotonic),
-            clock=self.clock,
-            sleep=time.sleep,
-            activation_seconds=self.config.c4.activation_seconds,
-            lag=timedelta(seconds=section.lag_seconds),
-        )
+        return make_edge_proof(self.config, self.store, self.clock)
+
+    @cached_property
+    def challenge_proof(self) -> ChallengeProof | None:
+        """The proof that the configured edges answer challenges, None unless they do that by themselves."""
+        from sslctl.issuance.configured import make_challenge_proof  # noqa: PLC0415
+
+        return make_challenge_proof(self.config, self.store, lambda: self.stateless.keys().current.thumbprint)
 
     @cached_property
     def named_customers(self) -> NamedCustomers:
@@ -456,12 +455,13 @@ class App:
             clock=self.clock,
             rule=self.renewal,
             limit=self.suspicion_limit,
-            http_expected=self.config.acme.mode == "webroot",
+            http_expected=self.config.acme.mode != "standalone",
             customers=self.named_customers,
             look_at_edges=partial(
                 look_at_edges,
                 self.store,
                 self.edge_proof,
+                challenge_proof=self.challenge_proof,
                 daily_sample=self.config.verify.daily_sample,
                 monotonic=self.monotonic,
             ),

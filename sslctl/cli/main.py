@@ -58,6 +58,7 @@ COMMANDS = {
     "pause": "Pause orders and uploads for maintenance of C4 or the CDN.",
     "resume": "End the maintenance pause.",
     "pauses": "List the pauses, and lift those of the CA.",
+    "acme": "Let the edges answer challenges, and rotate the account key.",
     "keys": "Rotate the encryption key, and destroy old private keys.",
     "init": "Create an empty state, which most other commands need.",
     "backup": "Write a copy of the state into one file.",

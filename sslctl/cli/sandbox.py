@@ -69,7 +69,7 @@ def command() -> None:
 )  # fmt: skip
 @click.option(
     "--mode",
-    type=click.Choice(["webroot", "standalone"]),
+    type=click.Choice(["webroot", "standalone", "stateless"]),
     default="webroot",
     show_default=True,
     help="The way in which certbot answers challenges.",
@@ -129,7 +129,7 @@ def _introduction(cdn: SandboxCdn, folder: SandboxFolder) -> str:
     again = "" if folder.is_new else f"\n\n{_NEW_CA}"
     return (
         f"\nThe sandbox is running. C4 knows these domains:\n{_domains(cdn)}{again}\n\n"
-        f"Paste the line above into another terminal, then try:\n{_examples()}\n\n"
+        f"Paste the line above into another terminal, then try:\n{_examples(cdn)}\n\n"
         f"The edge serves HTTPS on port {cdn.edge.https_port}. Ctrl-C stops the sandbox and {end}."
     )
 
@@ -146,9 +146,11 @@ def _domains(cdn: SandboxCdn) -> str:
     return table(rows, ("DOMAIN", "CNAME POINTS AT"), indent="  ")
 
 
-def _examples() -> str:
+def _examples(cdn: SandboxCdn) -> str:
     sslctl = program()
+    answer = f"{sslctl} acme thumbprint > {shlex.quote(str(cdn.thumbprint_path))}"
     rows = [
+        *([(answer, "# let the edge answer challenges by itself")] if cdn.is_stateless else []),
         (f"{sslctl} add {_SEED[0]} {_SEED_ELSEWHERE}", "# one Success and one Failure"),
         (f"{sslctl} todo", "# what needs a person"),
         (f"{sslctl} message {_SEED_ELSEWHERE}", "# what to write to the customer"),

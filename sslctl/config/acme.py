@@ -155,7 +155,7 @@ def _read_fallbacks(value: object) -> tuple[FallbackSection, ...]:
 
 READ: Mapping[str, Callable[[object], object]] = {
     **_READ_OF_CA,
-    "mode": read.choice("webroot", "standalone"),
+    "mode": read.choice("webroot", "standalone", "stateless"),
     "webroot": read.path,
     "http01_port": read.port,
     "http01_address": read.address,

@@ -65,7 +65,7 @@ def diagnose_each(
             ),
             ServedCheck(config.cdn, roots if is_public_ca else None),
             clock=clock,
-            http_expected=acme.mode == "webroot",
+            http_expected=acme.mode != "standalone",
             ask_edges=AskedEdges(
                 config.verify.edges, config.verify.timeout_seconds, monotonic=time.monotonic
             ).ask,
@@ -95,10 +95,10 @@ class _TokenPublisher:
         self._issuer = issuer
 
     @contextmanager
-    def published(self, token: str, content: str) -> Iterator[None]:
+    def published(self, token: str) -> Iterator[str]:
         """See `Publisher.published`. Raise `PreflightError` if the token cannot be served."""
         try:
-            with self._issuer.published(token, content):
-                yield
+            with self._issuer.published(token) as content:
+                yield content
         except IssueError as error:
             raise PreflightError(error.code, error.found, error.wanted) from error

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 
 from sslctl.config.settings import Config
 from sslctl.control_plane import ControlPlane
-from sslctl.doctor import Check, examine, examine_together, machine, ok, state
+from sslctl.doctor import Check, examine, examine_together, machine, ok, state, stateless
 from sslctl.doctor.outside import SECONDS, Outside
+from sslctl.preflight.lookup import Resolver
+from sslctl.rules.account_key import KeyRole
 from sslctl.rules.claim_names import TICK
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import presence
@@ -46,9 +49,25 @@ def run_checks(
     yield from examine("disk", lambda: machine.disk_space(config.state.dir))
     yield from _check_state(config, clock(), waiting)
     outside = Outside(config, connect, clock)
-    asked = (("DNS", outside.dns), ("CA", outside.ca), (f"{C4:bare}", outside.c4), ("edges", outside.edges))
+    asked = [("DNS", outside.dns), ("CA", outside.ca), (f"{C4:bare}", outside.c4), ("edges", outside.edges)]
+    if config.acme.mode == "stateless":
+        thumbprint = partial(_find_thumbprint, config, keyring, waiting)
+        asked += [
+            (stateless.ANSWERS, lambda: stateless.edges(config, thumbprint, SECONDS)),
+            (stateless.CAA_OF_TARGETS, lambda: stateless.caa(config, Resolver(config.dns))),
+        ]
     yield from examine_together(asked, SECONDS * _TIMEOUTS)
     yield from examine("clock", outside.skew)
+
+
+def _find_thumbprint(config: Config, keyring: Keyring, waiting: Waiting | None) -> str | None:
+    """Return the thumbprint of the account key, None if there is no state, or no key yet."""
+    path = config.state.database_path
+    if not path.exists():
+        return None
+    with closing(Inspection(path, config.ca_urls, waiting=waiting, keyring=keyring)) as found:
+        key = found.account_key(KeyRole.CURRENT)
+        return None if key is None else key.thumbprint
 
 
 def _check_state(config: Config, now: datetime, waiting: Waiting | None) -> Iterator[Check]:

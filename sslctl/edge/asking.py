@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sslctl import edge
 from sslctl.edge import NoAnswer, NotServed
+from sslctl.edge.silence import Silence
 from sslctl.rules.edges import EdgeAddress
 from sslctl.system.threads import map_in_threads
 from sslctl.text import clean
@@ -19,8 +20,6 @@ from sslctl.text import clean
 # So many names are asked about at once, each at so many edges: at most 128 connections.
 _MOST_NAMES = 8
 _MOST_EDGES = 16
-_SILENT_AFTER = 3
-_ASKED_AGAIN_AFTER = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +58,22 @@ class AskedEdges:
 
     def is_silent(self, edge_name: str) -> bool:
         """Return whether the edge has given no answer three times in a row."""
-        return self._edges[edge_name].failures >= _SILENT_AFTER
+        return self._edges[edge_name].silence.is_silent
 
 
 class _Edge:
     """One edge with its circuit breaker."""
 
     def __init__(self, address: EdgeAddress, seconds: float, monotonic: Callable[[], float]) -> None:
-        self.failures = 0
+        self.silence = Silence(monotonic)
         self._address = address
         self._name = str(address)
         self._seconds = seconds
-        self._monotonic = monotonic
         self._resolved = ""
-        self._ask_at = 0.0
-        self._why = ""
-        self._lock = threading.Lock()
 
     def ask(self, name: str) -> EdgeAnswer:
-        if not self._may_ask():
-            return EdgeAnswer(self._name, None, self._why)
+        if not self.silence.may_ask():
+            return EdgeAnswer(self._name, None, self.silence.why)
         try:
             found = edge.read_fingerprint(self._resolve(), self._address.port, name, self._seconds)
         except NotServed as error:
@@ -90,27 +85,13 @@ class _Edge:
         self._learn(answer)
         return answer
 
-    def _may_ask(self) -> bool:
-        """Return whether the edge may be asked now. Of a silent one, only one thread at a time may."""
-        with self._lock:
-            if self.failures < _SILENT_AFTER:
-                return True
-            now = self._monotonic()
-            if now < self._ask_at:
-                return False
-            self._ask_at = now + _ASKED_AGAIN_AFTER
-            return True
-
     def _learn(self, answer: EdgeAnswer) -> None:
-        with self._lock:
-            if answer.fingerprint is not None:
-                self.failures = 0
-                return
-            self.failures += 1
-            self._why = answer.why
-            self._ask_at = self._monotonic() + _ASKED_AGAIN_AFTER
-            # The name may have moved to another address.
-            self._resolved = ""
+        if answer.fingerprint is not None:
+            self.silence.end()
+            return
+        self.silence.go_on(answer.why)
+        # The name may have moved to another address.
+        self._resolved = ""
 
     def _resolve(self) -> str:
         """Return the address of the edge, the first one if its name has several. It is resolved once. Raise `OSError`."""

@@ -11,6 +11,7 @@ from datetime import timedelta
 from math import ceil
 from typing import Protocol
 
+from sslctl.issuance.challenge_proof import ChallengeProof
 from sslctl.issuance.edge_proof import EdgeProof
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.edges import Edges
@@ -34,16 +35,20 @@ def look_at_edges(
     proof: EdgeProof,
     since: timedelta,
     *,
+    challenge_proof: ChallengeProof | None = None,
     daily_sample: int,
     monotonic: Callable[[], float],
 ) -> None:
     """Record what the edges serve for the share of `daily_sample` that is due after `since`, the time since the last tick.
 
-    `daily_sample` is a number of pairs of a domain and an edge.
+    `daily_sample` is a number of pairs of a domain and an edge. With `challenge_proof` each edge is also asked for a token.
     """
-    store.keep_edges(proof.edges)
+    store.keep_edges([*proof.edges, *(challenge_proof.edges if challenge_proof else ())])
     if not proof.edges:
         return
+    if challenge_proof is not None:
+        for name in store.edge_sample(1):
+            challenge_proof.look(name)
     until = monotonic() + _SECONDS
     drifting = store.drifting_domains(_MOST_DRIFTING)
     _look(store, proof, drifting, monotonic, until)

@@ -30,7 +30,7 @@ _POLL_SECONDS = 1.0
 _MOST_SHOWN = 5
 
 
-class _Store(Edges, Versions, Protocol):
+class EdgeStore(Edges, Versions, Protocol):
     """What the proof reads and writes."""
 
 
@@ -42,7 +42,7 @@ class EdgeProof:
 
     def __init__(
         self,
-        store: _Store,
+        store: EdgeStore,
         edges: AskedEdges,
         *,
         clock: Callable[[], datetime],

@@ -7,7 +7,8 @@ A pass goes through these steps, in this order:
 3. Collect or drop the order that an earlier pass left open.
 4. If an issued certificate is not confirmed on C4, upload it (step 9). If no order is needed, verify what C4 serves
    (step 9).
-5. Check the ports, then DNS and CAA. Before a first order fetch a token as the CA will.
+5. Check the ports, then DNS and CAA. Before a first order fetch a token as the CA will. If the edges answer challenges by
+   themselves, ask each of them for a token.
 6. Wait for a slot at the CA.
 7. Store key and CSR, within the CA's limits; place the order; store its URL as soon as the CA returns it.
 8. Check the issued certificate, and store it as the wanted one.
@@ -24,18 +25,19 @@ open order is still collected, and what C4 serves is verified. The pause is read
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from sslctl.certificates import x509
 from sslctl.control_plane import ControlPlane, Record
 from sslctl.errors import BadInput
+from sslctl.issuance.challenge_proof import ChallengeProof
 from sslctl.issuance.circuit_breaker import CircuitBreaker
 from sslctl.issuance.claims import claim_domain, release_domains, require_claim
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.customers import NamedCustomers
-from sslctl.issuance.delivery import Delivery, ReplacementRules
+from sslctl.issuance.delivery import Delivery
 from sslctl.issuance.edge_proof import EdgeProof
 from sslctl.issuance.issued_checks import check_dates, check_ordered, has_expired
 from sslctl.issuance.maintenance import require_no_pause
@@ -43,6 +45,7 @@ from sslctl.issuance.observation import Observation
 from sslctl.issuance.order_checks import find_problem, find_publisher, require_no_problem
 from sslctl.issuance.other_ca import OtherCas, may_leave
 from sslctl.issuance.pass_ended import PassEnded, ended_at_ca, ended_by_budget
+from sslctl.issuance.pass_policy import PassPolicy
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
@@ -52,7 +55,7 @@ from sslctl.rules.ca_name import ca_name
 from sslctl.rules.model import Domain, Order, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
 from sslctl.rules.reasons import Code
-from sslctl.rules.renewal import Ari, RenewalRule
+from sslctl.rules.renewal import Ari
 from sslctl.rules.schedule import is_order_due
 from sslctl.rules.versions import is_usable, needs_upload
 from sslctl.store.interface.budget import Budget
@@ -68,21 +71,6 @@ from sslctl.store.interface.versions import Versions
 
 # An order without a usable certificate for so long is dropped, so that its domain can order again; no outage of a CA lasts longer.
 _ORDER_TIMEOUT = timedelta(days=2)
-
-
-@dataclass(frozen=True, slots=True)
-class PassPolicy:
-    """The configuration of a pass."""
-
-    webroot: bool = True
-    key_type: str = "ecdsa"
-    replacement: ReplacementRules = field(default_factory=ReplacementRules)
-    activation_seconds: float = 10
-
-    @property
-    def renewal(self) -> RenewalRule:
-        """When a certificate is renewed."""
-        return self.replacement.renewal
 
 
 class _Store(
@@ -111,6 +99,7 @@ class Pipeline:
         customers: NamedCustomers,
         on_step: Callable[[Domain, str], None],
         edge_proof: EdgeProof | None = None,
+        challenge_proof: ChallengeProof | None = None,
     ) -> None:
         self._store = store
         self._observation = Observation(store, control_plane, customers, clock=clock, on_step=on_step)
@@ -125,6 +114,7 @@ class Pipeline:
             rules=policy.replacement,
             edge_proof=edge_proof,
         )
+        self._challenge_proof = challenge_proof
         self._issuer = issuer
         self._breaker = CircuitBreaker(store, clock)
         self._prober = prober
@@ -223,6 +213,8 @@ class Pipeline:
                 return
         publisher = None if pending else find_publisher(self._issuer, domain, self._store, self._clock())
         self._require_preflight(domain, record, warnings, publisher)
+        if self._challenge_proof is not None:
+            self._challenge_proof.require(domain)
         # Also before the wait for a slot: many domains may be held.
         self._require_no_pause()
         with self._slots.slot():
@@ -264,7 +256,7 @@ class Pipeline:
         """Raise `PassEnded` unless the ports, DNS, CAA and a token of `publisher` allow an order. Add to `warnings` what allows it."""
         self._on_step(domain, "checking DNS")
         require_no_problem(find_problem(
-            self._prober, domain, record, http_expected=self._policy.webroot, cutovers=self._store, now=self._clock(), publisher=publisher
+            self._prober, domain, record, http_expected=self._policy.http_expected, cutovers=self._store, now=self._clock(), publisher=publisher
         ), warnings)  # fmt: skip
 
     # The order

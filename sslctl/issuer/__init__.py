@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from sslctl.rules.account_key import AccountKey
 from sslctl.rules.limits import CA_WIDE, Scope
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
@@ -63,6 +64,14 @@ class RenewalWindows:
     trouble: str = ""
     retry_at: datetime | None = None
     unanswered: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountKeys:
+    """The key of our account, and the previous one if the account at some CA may still have it."""
+
+    current: AccountKey
+    previous: AccountKey | None = None
 
 
 class IssueError(Exception):
@@ -143,10 +152,13 @@ class Issuer(Protocol):
         Start no further query after about `seconds`. Raise `IssueError` if the CA could not be reached at all.
         """
 
-    def published(self, token: str, content: str) -> AbstractContextManager[None]:
-        """Return a context manager that serves `content` as the challenge file `token` while it lasts, for a probe of ours.
+    def register(self) -> None:
+        """Register our account at the CA, or complete a change of its key; do nothing if neither is needed. Raise `IssueError`."""
 
-        Entering raises `IssueError` if a challenge could not be served either. What a killed process leaves is removed as the
+    def published(self, token: str) -> AbstractContextManager[str]:
+        """Return a context manager that yields what is answered to a challenge `token` while it lasts, for a probe of ours.
+
+        Entering raises `IssueError` if a challenge could not be answered either. What a killed process leaves is removed as the
         files of challenges are.
         """
 

@@ -44,9 +44,14 @@ class IssuersByCa:
         """See `Issuer.renewal_infos`. An id does not tell its CA: the first one is asked."""
         return self._first.renewal_infos(ids, seconds)
 
-    def published(self, token: str, content: str) -> AbstractContextManager[None]:
+    def register(self) -> None:
+        """See `Issuer.register`, at every CA."""
+        for issuer in self._issuers.values():
+            issuer.register()
+
+    def published(self, token: str) -> AbstractContextManager[str]:
         """See `Issuer.published`. All CAs read challenges at the same place."""
-        return self._first.published(token, content)
+        return self._first.published(token)
 
     def close(self) -> None:
         """See `Issuer.close`."""

@@ -51,10 +51,10 @@ class PreflightWarning:
 
 
 class Publisher(Protocol):
-    """What serves a file at the place of the CA's challenges."""
+    """What answers the CA's challenges."""
 
-    def published(self, token: str, content: str) -> AbstractContextManager[None]:
-        """Return a context manager that serves `content` as the challenge file `token` while it lasts."""
+    def published(self, token: str) -> AbstractContextManager[str]:
+        """Return a context manager that yields what is answered to a challenge `token` while it lasts."""
 
 
 class Prober(Protocol):

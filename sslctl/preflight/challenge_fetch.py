@@ -25,7 +25,7 @@ import dns.name
 from dns.rdatatype import AAAA, A
 
 from sslctl.config.settings import CdnSection
-from sslctl.preflight.http_request import (
+from sslctl.net.http_request import (
     BadResponse,
     Connect,
     NoResponse,

@@ -33,10 +33,8 @@ class TokenProbe:
         The token is served until the generator is closed. Names for which no time was left are missing. The errors of `publisher` are passed on.
         """
         token = secrets.token_urlsafe()
-        # As long as a key authorization with a SHA-256 thumbprint (RFC 8555, section 8.1).
-        content = f"{token}.{secrets.token_urlsafe()}"
         until = time.monotonic() + _TOKENS_SECONDS
-        with publisher.published(token, content):
+        with publisher.published(token) as content:
             for name, at in addresses.items():
                 seconds = min(_TOKEN_SECONDS, until - time.monotonic())
                 if seconds <= 0:

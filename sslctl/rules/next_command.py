@@ -21,6 +21,7 @@ _WITHOUT_NAME = {
     Code.BUDGET_HELD: "pauses",
     Code.MAINTENANCE: "pauses",
     Code.UPLOAD_PAUSED: "pauses",
+    Code.EDGE_THUMBPRINT: "doctor",
     Code.CA_REFUSED: "doctor",
     Code.ISSUER_FAILED: "doctor",
     Code.CLOCK_WRONG: "doctor",

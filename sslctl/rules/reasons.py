@@ -91,6 +91,12 @@ REASONS: dict[Code, Reason] = {
         "A token of sslctl cannot be read through the domain's port 80, so the CA could not validate it: found {found}, wanted {wanted}.",
         "The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port; before a cutover, the customer's old host must redirect it. If many domains have this reason at once, check acme.webroot first.",
     ),
+    Code.EDGE_THUMBPRINT: Reason(
+        _PENDING,
+        Owner.CDN,
+        "An edge does not answer challenges with the thumbprint of the account key, so no order is placed: found {found}, wanted {wanted}.",
+        "The CDN must give this edge the lines that `sslctl acme thumbprint` prints for it; `sslctl doctor` asks each edge.",
+    ),
     Code.NAME_REFUSED: Reason(
         _FAILURE,
         Owner.CA,

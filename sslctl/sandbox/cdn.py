@@ -70,7 +70,13 @@ class SandboxCdn:
             activation_seconds=activation_seconds,
         )
         self.records = DomainRecords(folder) if has_resolver else None
-        self.edge = Edge(self.c4, webroot, self._challenge_port, find_redirect=self._find_redirect)
+        self.edge = Edge(
+            self.c4,
+            webroot,
+            self._challenge_port,
+            find_redirect=self._find_redirect,
+            find_thumbprint=self._find_thumbprint,
+        )
         # Only for TLS. Each of them can have one of the faults.
         self.other_edges = [
             Edge(self.c4, None, find_fault=partial(self._find_fault, fault))
@@ -148,6 +154,24 @@ class SandboxCdn:
         if self.records is not None:
             for name, record in self.records.read().domains.items():
                 self.pebble.set_cname(name, record.points_at)
+
+    @property
+    def thumbprint_path(self) -> Path:
+        """The file with the thumbprint that the edge answers to every challenge, in stateless mode."""
+        return self.folder / "edge-thumbprint"
+
+    @property
+    def is_stateless(self) -> bool:
+        """Whether the edge is to answer challenges by itself."""
+        return self._mode == "stateless"
+
+    def _find_thumbprint(self) -> str:
+        if not self.is_stateless:
+            return ""
+        try:
+            return self.thumbprint_path.read_text().strip()
+        except FileNotFoundError:
+            return ""
 
     def _find_redirect(self, host: str) -> str:
         record = None if self.records is None else self.records.read().domains.get(host)

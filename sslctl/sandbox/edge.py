@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import trustme
 
+from sslctl.rules.stateless_answer import key_authorization
 from sslctl.sandbox.c4.records import Placed
 from sslctl.sandbox.c4.server import ReferenceC4
 from sslctl.sandbox.edge_fault import EdgeFault
@@ -37,7 +38,7 @@ class Edge:
     """Two listeners on loopback in front of a `ReferenceC4`; use as a context manager, or `start` and `stop`.
 
     A challenge is answered from `webroot`/.well-known/acme-challenge/, or forwarded to `standalone_port` on loopback, if
-    they are given. Port 0 takes a free port, which is kept from the first start on. `find_redirect` returns the URL to which port 80
+    they are given; if `find_thumbprint` returns one, the edge answers every challenge by itself. Port 0 takes a free port, which is kept from the first start on. `find_redirect` returns the URL to which port 80
     redirects every request for a host, or an empty string. With a `fault`, or one that `find_fault` returns, it
     serves other certificates than C4 has.
     """
@@ -52,6 +53,7 @@ class Edge:
         *,
         find_redirect: Callable[[str], str] = lambda _host: "",
         find_fault: Callable[[], EdgeFault | None] = lambda: None,
+        find_thumbprint: Callable[[], str] = lambda: "",
     ) -> None:
         self.c4 = c4
         self.webroot = webroot
@@ -60,6 +62,7 @@ class Edge:
         self.https_port = https_port
         self.find_redirect = find_redirect
         self.find_fault = find_fault
+        self.find_thumbprint = find_thumbprint
         self.fault: EdgeFault | None = None
         self._listeners: list[Listener] = []
         self._contexts: dict[str, tuple[Placed, ssl.SSLContext]] = {}
@@ -209,9 +212,11 @@ class _PlainHandler(_Handler):
             self.answer(HTTPStatus.NOT_FOUND, b"The CDN has no such domain.\n")
 
     def _answer_challenge(self, token: str) -> tuple[int, bytes]:
-        """Return status and content for `token`, from the webroot or from the standalone port."""
+        """Return status and content for `token`: the edge's own answer, or that of the webroot or the standalone port."""
         if not _TOKEN.fullmatch(token):
             return HTTPStatus.NOT_FOUND, b"Not a challenge.\n"
+        if thumbprint := self.edge.find_thumbprint():
+            return HTTPStatus.OK, key_authorization(token, thumbprint).encode()
         content = None if self.edge.webroot is None else _read(self.edge.webroot, token)
         if content is not None:
             return HTTPStatus.OK, content

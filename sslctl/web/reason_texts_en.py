@@ -18,6 +18,7 @@ LABELS = {
     Code.PORTS_NOT_ENABLED: "Ports 80 and 443 not enabled",
     Code.CHALLENGE_FAILED: "CA could not validate the challenge",
     Code.CHALLENGE_UNREACHABLE: "Challenge cannot be read on port 80",
+    Code.EDGE_THUMBPRINT: "An edge answers challenges wrongly",
     Code.NAME_REFUSED: "CA refuses this name",
     Code.QUEUED: "Queued for the first attempt",
     Code.CA_VALIDATING: "CA is validating",

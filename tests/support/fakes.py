@@ -119,13 +119,16 @@ class FakeIssuer:
         self.asked += ids
         return RenewalWindows({each: self.suggested(each) for each in ids})
 
+    def register(self) -> None:
+        """See `Issuer.register`."""
+
     @contextmanager
-    def published(self, token: str, content: str) -> Iterator[None]:
+    def published(self, token: str) -> Iterator[str]:
         """See `Issuer.published`: `served` has the content."""
-        self.served[token] = content
+        self.served[token] = f"{token}.content"
         self.probes += 1
         try:
-            yield
+            yield self.served[token]
         finally:
             del self.served[token]
 
@@ -180,7 +183,7 @@ class FullDiskIssuer(FakeIssuer):
     """A CA whose challenges cannot be served, because the disk is full."""
 
     @contextmanager
-    def published(self, token: str, content: str) -> Iterator[None]:  # noqa: ARG002
+    def published(self, token: str) -> Iterator[str]:  # noqa: ARG002
         """See `Issuer.published`."""
         raise IssueError(Code.ISSUER_FAILED, "No space left on device")
         yield

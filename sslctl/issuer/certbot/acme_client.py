@@ -227,12 +227,15 @@ class Client(acme.client.ClientV2):
 
     def remove_challenge_files(self, order: messages.Order) -> None:
         """Remove the files that a killed run wrote for the challenges of `order`."""
+        webroot = authenticator.Authenticator.folder
+        if webroot is None:
+            return
         challenges = [
             challenge
             for url in order.authorizations
             for challenge in _json_object(self._post_as_get(url)).get("challenges", ())
         ]
-        with challenge_files.opened(authenticator.Authenticator.folder) as folder:
+        with challenge_files.opened(webroot) as folder:
             for challenge in challenges:
                 if challenge.get("type") == "http-01":
                     challenge_files.clear(folder, challenge["token"])

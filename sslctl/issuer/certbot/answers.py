@@ -7,6 +7,7 @@ each answer is noted in a folder of the order, as a file named by its token; the
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -72,17 +73,17 @@ class Answers:
         """Forget the answer for `token`, whose file is gone."""
         (self._folder / token).unlink(missing_ok=True)
 
-    def remove_final(self, webroot: Path) -> None:
+    def remove_final(self, webroot: Path | None) -> None:
         """Remove the files below `webroot` of what the CA has decided about, and forget these answers. Raise `OSError`."""
         self._remove(webroot, set(filter(self.may_end, self.final.intersection(self._tokens()))))
 
-    def remove_all(self, webroot: Path) -> None:
-        """Remove every file below `webroot`, and forget all answers: the order is closed. Raise `OSError`."""
+    def remove_all(self, webroot: Path | None) -> None:
+        """Remove every file below `webroot`, if there is one, and forget all answers: the order is closed. Raise `OSError`."""
         self._remove(webroot, set(self._tokens()))
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _remove(self, webroot: Path, tokens: set[str]) -> None:
-        if not tokens:
+    def _remove(self, webroot: Path | None, tokens: set[str]) -> None:
+        if not tokens or webroot is None:
             return
         with challenge_files.opened(webroot) as folder:
             for token in tokens:
@@ -94,3 +95,17 @@ class Answers:
             yield from [path.name for path in self._folder.iterdir() if TOKEN.fullmatch(path.name)]
         except OSError:
             return
+
+
+class NoAnswers(Answers):
+    """The answers in stateless mode: the edges give them before, during and after a run, so nothing is noted."""
+
+    def __init__(self) -> None:
+        # A folder that cannot exist.
+        super().__init__(Path(os.devnull) / "none")
+
+    def note(self, token: str) -> None:
+        """Note nothing."""
+
+    def note_asked(self, token: str) -> None:
+        """Note nothing: a validation that is requested twice gets the right answer twice."""

@@ -16,10 +16,11 @@ from sslctl.issuer.certbot.answers import Answers
 class Authenticator(webroot.Authenticator):
     """An authenticator that writes challenge files below `folder`, and removes only files that it wrote.
 
-    It notes them in `answers`. The file of an answer that the CA may still validate stays.
+    It notes them in `answers`. The file of an answer that the CA may still validate stays. Without a folder it writes nothing: the
+    edges know the thumbprint of the account key, and answer by themselves.
     """
 
-    folder: Path
+    folder: Path | None
     answers: Answers
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -28,6 +29,8 @@ class Authenticator(webroot.Authenticator):
 
     def perform(self, achalls: list[AnnotatedChallenge]) -> list[ChallengeResponse]:
         """Write the challenge files and return the responses for the CA."""
+        if self.folder is None:
+            return [each.response_and_validation()[0] for each in achalls]
         responses = []
         with challenge_files.opened(self.folder) as folder:
             for each in achalls:
@@ -40,6 +43,8 @@ class Authenticator(webroot.Authenticator):
 
     def cleanup(self, achalls: list[AnnotatedChallenge]) -> None:
         """Remove the challenge files that are needed no more."""
+        if self.folder is None:
+            return
         with challenge_files.opened(self.folder) as folder:
             for each in achalls:
                 token = each.chall.encode("token")
@@ -48,8 +53,8 @@ class Authenticator(webroot.Authenticator):
                     self.answers.drop(token)
 
 
-def install(folder: Path, answers: Answers) -> None:
-    """Replace certbot's webroot plugin by this one, with its files below `folder`, which it notes in `answers`."""
+def install(folder: Path | None, answers: Answers) -> None:
+    """Replace certbot's webroot plugin by this one, with its files, if any, below `folder`, which it notes in `answers`."""
     Authenticator.folder, Authenticator.answers = folder, answers
     # certbot looks the class up in this module each time it discovers plugins.
     setattr(webroot, "Authenticator", Authenticator)  # noqa: B010 - mypy takes a class for a type, not a variable

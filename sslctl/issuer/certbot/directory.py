@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,10 +15,13 @@ import requests
 from sslctl.config.acme import AcmeSection
 from sslctl.issuer import IssueError
 from sslctl.net import retry_after
+from sslctl.rules.account_key import thumbprint_of
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
 
 ACCOUNTS = "accounts"
+_FORMER = "former-accounts"
+_KEY = "private_key.json"
 _LARGEST = 1 << 16
 _TEXTS = (
     (requests.exceptions.SSLError, "its certificate is not trusted"),
@@ -98,12 +102,47 @@ def needs_external_account(content: Mapping[str, Any]) -> bool:
     return isinstance(meta, dict) and meta.get("externalAccountRequired") is True
 
 
-def find_account(folder: Path, directory_url: str) -> Path | None:
+def find_account(folder: Path, directory_url: str, thumbprint: str | None = None) -> Path | None:
     """Return the folder of certbot's account at this CA, below the issuer's `folder`; None if there is no account.
 
-    certbot writes the registration last. One that cannot be read was cut off when its process was killed: it is no account.
+    With a `thumbprint` it is the account with that key. certbot writes the registration last. One that cannot be read was cut off
+    when its process was killed: it is no account.
     """
-    return min(_read_accounts(folder, directory_url), default=None)
+    accounts = _read_accounts(folder, directory_url)
+    return min(
+        (each for each in accounts if thumbprint is None or _has_key(each, thumbprint)),
+        default=None,
+    )
+
+
+def read_account_key(folder: Path, directory_url: str) -> str | None:
+    """Return the key of certbot's account at this CA, a JSON Web Key; None if there is no account, or no key of it that can be read."""
+    account = find_account(folder, directory_url)
+    try:
+        key = None if account is None else (account / _KEY).read_text()
+        return key if key and thumbprint_of(key) else None
+    except (OSError, ValueError):
+        return None
+
+
+def set_other_accounts_aside(folder: Path, directory_url: str, thumbprint: str) -> None:
+    """Move the accounts at this CA with another key than that of `thumbprint` out of certbot's folder. Raise `OSError`.
+
+    Call it only while no other process registers.
+    """
+    for account in _read_accounts(folder, directory_url):
+        if not _has_key(account, thumbprint):
+            aside = folder / _FORMER
+            aside.mkdir(mode=0o700, exist_ok=True)
+            shutil.rmtree(aside / account.name, ignore_errors=True)
+            account.rename(aside / account.name)
+
+
+def _has_key(account: Path, thumbprint: str) -> bool:
+    try:
+        return thumbprint_of((account / _KEY).read_text()) == thumbprint
+    except (OSError, ValueError):
+        return False
 
 
 def remove_cut_off_registrations(folder: Path, directory_url: str) -> None:

@@ -1,13 +1,13 @@
 """The issuer that uses certbot: each order is one job in a process of its own.
 
 Each order has a folder of its own, named by its id, because certbot locks its folders; the account is shared. Key and CSR
-are ours, so certbot keeps no lineage and writes only the certificate. Challenge files are always written to a webroot: in
-standalone mode to a folder of ours, which one listener serves for all orders.
+are ours, so certbot keeps no lineage and writes only the certificate. Challenge files are written to a webroot: in
+standalone mode to a folder of ours, which one listener serves for all orders. In stateless mode there are none.
 """
 
 from __future__ import annotations
 
-import fcntl
+import secrets
 import shutil
 import tempfile
 import threading
@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from sslctl.certificates.x509 import split_fullchain
-from sslctl.config.acme import AcmeSection, read_hmac_key
+from sslctl.config.acme import AcmeSection
 from sslctl.config.settings import PacingSection
-from sslctl.errors import BadInput, ConfigError
-from sslctl.issuer import Issued, IssueError, OrderPending, RenewalWindows
-from sslctl.issuer.certbot import ari, challenge_files, directory, versions
+from sslctl.errors import BadInput
+from sslctl.issuer import AccountKeys, Issued, IssueError, OrderPending, RenewalWindows
+from sslctl.issuer.certbot import ari, challenge_files, versions
+from sslctl.issuer.certbot.account import CertbotAccount
 from sslctl.issuer.certbot.answers import Answers
+from sslctl.issuer.certbot.challenge_sources import FolderSource
 from sslctl.issuer.certbot.disk_space import require_disk_space, require_writable
 from sslctl.issuer.certbot.job_runner import LOST_ORDER_KEPT, JobRunner, make_folder, translating_os_errors
 from sslctl.issuer.certbot.listener import Listener
@@ -32,6 +34,7 @@ from sslctl.issuer.certbot.problems import to_issue_error
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.rules.revocation import RevocationReason
+from sslctl.rules.stateless_answer import key_authorization
 from sslctl.text import clean
 
 _CHALLENGES = Path(".well-known") / "acme-challenge"
@@ -51,7 +54,7 @@ class CertbotIssuer:
     """An `Issuer` that uses certbot, with its folders below `folder`.
 
     `clock` returns the aware time. `pacing` bounds the requests a second. `on_notice` is called with a sentence for people,
-    before the first order.
+    before the first order. `find_account_keys` returns the keys of the account, None if certbot's folder is to have the only one.
     """
 
     def __init__(
@@ -62,19 +65,20 @@ class CertbotIssuer:
         clock: Callable[[], datetime],
         pacing: PacingSection = _LETS_ENCRYPTS_PACE,
         on_notice: Callable[[str], None] = lambda _notice: None,
+        find_account_keys: Callable[[], AccountKeys | None] = lambda: None,
     ) -> None:
         self._on_notice = on_notice
         self._acme = acme
         self._folder = folder
-        self._accounts = folder / directory.ACCOUNTS
         self._clock = clock
         self._jobs = JobRunner(acme, pacing, folder, clock=clock)
+        self._find_account_keys = find_account_keys
+        self._account = CertbotAccount(acme, folder, self._jobs, find_account_keys)
         self._listener: Listener | None = None
         self._preparing = threading.Lock()
         self._prepared = False
         self._preparing_webroot = threading.Lock()
         self._has_webroot = False
-        self._registered_again = False
 
     def close(self) -> None:
         """See `Issuer.close`."""
@@ -89,9 +93,17 @@ class CertbotIssuer:
         run = self._run_folder(order)
         with translating_os_errors():
             (run / "csr.pem").write_text(order.csr_pem)
-            if (self._webroot / _CHALLENGES).is_dir():
+            if self._webroot and (self._webroot / _CHALLENGES).is_dir():
                 require_writable(self._webroot / _CHALLENGES, _CHALLENGE_FILE_BYTES)
-        argv = ["certonly", "--csr", str(run / "csr.pem"), "--webroot", "--webroot-path", str(self._webroot)]
+        # Our own authenticator takes the place of certbot's, which needs a folder that exists.
+        argv = [
+            "certonly",
+            "--csr",
+            str(run / "csr.pem"),
+            "--webroot",
+            "--webroot-path",
+            str(self._webroot or run),
+        ]
         argv += [f"--{name}-path={run / f'{name}.pem'}" for name in ("cert", "chain", "fullchain")]
         profile = _chosen(order.profile, self._acme.profile)
         if profile:
@@ -103,10 +115,10 @@ class CertbotIssuer:
             "order_url": order.url or "",
             "replaces": replaces,
             "profile": profile,
-            "webroot": str(self._webroot),
+            **self._webroot_of_job(),
             "answers": str(self._answers_path(order)),
             "finalizing": str(run / _FINALIZING),
-            "argv": [*argv, *self._common_arguments(run)],
+            "argv": [*argv, *self._account.arguments(run)],
         }
         self._run_for_order(order, job, on_url)
         issued = self._on_disk(order)
@@ -123,7 +135,10 @@ class CertbotIssuer:
             issued = None
         if issued is not None or order.url is None:
             return issued
-        account = self._account()
+        if self._is_stateless:
+            # The account has the current key again if its folder was lost, or if a change of the key was interrupted.
+            self._account.register()
+        account = self._account.find()
         if account is None:
             return None
         if Answers(self._answers_path(order)).has_asked:
@@ -137,7 +152,7 @@ class CertbotIssuer:
             "order_url": order.url,
             "csr_pem": order.csr_pem,
             "preferred_chain": _chosen(order.preferred_chain, self._acme.preferred_chain),
-            "webroot": str(self._webroot),
+            **self._webroot_of_job(),
             "wait_seconds": _COLLECT_SECONDS,
         }
         result = self._run_for_order(order, job)
@@ -169,12 +184,14 @@ class CertbotIssuer:
     def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
         """See `Issuer.revoke`."""
         make_folder(self._folder)
+        if self._is_stateless:
+            self._account.register()
         with (
             translating_os_errors(),
             tempfile.TemporaryDirectory(dir=self._folder, prefix="revoke-") as name,
         ):
             run = Path(name)
-            self._link_accounts(run)
+            self._account.link(run)
             (run / "cert.pem").write_text(bundle.certificate)
             argv = ["revoke", "--cert-path", str(run / "cert.pem"), "--no-delete-after-revoke"]
             job: dict[str, Any] = {"do": "revoke"}
@@ -183,11 +200,11 @@ class CertbotIssuer:
             if reason is RevocationReason.KEY_COMPROMISE and bundle.private_key:
                 # The key never reaches the disk: the job keeps it in memory.
                 job["key"] = bundle.private_key
-            job["argv"] = [*argv, *self._common_arguments(run)]
+            job["argv"] = [*argv, *self._account.arguments(run)]
             try:
                 self._revoke(job)
             except IssueError as error:
-                if "key" not in job or error.code is not Code.CA_REFUSED or self._account() is None:
+                if "key" not in job or error.code is not Code.CA_REFUSED or self._account.find() is None:
                     raise
                 # Not every CA takes the certificate's own key. That it is revoked matters more than that the CA refuses the key.
                 del job["key"]
@@ -212,16 +229,25 @@ class CertbotIssuer:
 
         Nothing is written below our folder. Raise `IssueError` if the CA refuses the account, or gives no answer.
         """
-        account = self._account()
+        account = self._account.find()
         if account is None:
             return None
         with translating_os_errors(), tempfile.TemporaryDirectory(prefix="sslctl-") as scratch:
             job = {"do": "account", "account": str(account)}
             return str(self._jobs.run_apart(job, Path(scratch))["status"])
 
+    def register(self) -> None:
+        """See `Issuer.register`."""
+        self._account.register()
+
     @contextmanager
-    def published(self, token: str, content: str) -> Iterator[None]:
+    def published(self, token: str) -> Iterator[str]:
         """See `Issuer.published`. The file is noted as that of an order: `_clear_stale_runs` removes what a kill leaves."""
+        if self._webroot is None:
+            yield key_authorization(token, self._account_keys.current.thumbprint)
+            return
+        # As long as a key authorization with a SHA-256 thumbprint (RFC 8555, section 8.1).
+        content = key_authorization(token, secrets.token_urlsafe())
         answers = Answers(self._folder / _ANSWERS / f"probe-{token}")
         self._require_storage()
         self._prepare_webroot()
@@ -229,10 +255,16 @@ class CertbotIssuer:
             with translating_os_errors(), challenge_files.opened(self._webroot) as folder:
                 answers.note(token)
                 challenge_files.write(folder, token, content.encode())
-            yield
+            yield content
         finally:
             with suppress(OSError):
                 answers.remove_all(self._webroot)
+
+    @property
+    def _account_keys(self) -> AccountKeys:
+        keys = self._find_account_keys()
+        assert keys is not None  # noqa: S101 - the composition root gives them in stateless mode
+        return keys
 
     def _require_storage(self) -> None:
         """Raise `IssueError` if there is no disk space for the files of an order."""
@@ -247,79 +279,40 @@ class CertbotIssuer:
             if not self._prepared:
                 if untested := versions.find_untested():
                     self._on_notice(untested)
-                self._register()
+                self._account.register()
                 self._prepare_webroot()
                 self._prepared = True
-
-    def _register(self) -> None:
-        """Make the account before the first order; otherwise each parallel order would make one."""
-        if self._account() is not None:
-            return
-        make_folder(self._folder)
-        with translating_os_errors(), (self._folder / "account.lock").open("w") as lock:
-            # Against other processes too; the kernel releases the lock when its process ends.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if self._account() is not None:
-                return
-            directory.remove_cut_off_registrations(self._folder, self._acme.directory_url)
-            with tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name:
-                run = Path(name)
-                self._link_accounts(run)
-                argv = ["register", *self._common_arguments(run)]
-                self._jobs.run({"do": "register", "argv": argv, **self._credentials()})
+            elif self._is_stateless:
+                # Another process may have changed the key meanwhile.
+                self._account.register()
 
     def _run_for_order(
         self, order: Order, job: dict[str, Any], on_url: Callable[[str], None] | None = None
     ) -> dict[str, Any]:
         """Run `job`. If the CA no longer knows our account, register it again and report that; the next pass uses it."""
-        was_registered_again = self._registered_again
+        was_registered_again = self._account.was_registered_again
         try:
             return self._jobs.run(job, on_url, url=order.url or "")
         except IssueError as error:
             if was_registered_again or not error.found.startswith("accountDoesNotExist"):
                 raise
-            self._register_again(order_dead=error.order_dead)
+            self._account.register_again(order_dead=error.order_dead)
             found = f"{error.found.rstrip('.')}; the account was registered again, with the same key"
             raise IssueError(error.code, found, order_dead=error.order_dead) from error
 
-    def _register_again(self, *, order_dead: bool) -> None:
-        """Register our account's key again, once for all orders. If the CA has the key after all, no second account is made."""
-        with self._preparing:
-            account = self._account()
-            if account is None or self._registered_again:
-                return
-            with (
-                translating_os_errors(),
-                tempfile.TemporaryDirectory(dir=self._folder, prefix="register-") as name,
-            ):
-                run = Path(name)
-                self._link_accounts(run)
-                argv = ["register", *self._common_arguments(run)]
-                job = {"do": "register_again", "account": str(account), "argv": argv, **self._credentials()}
-                try:
-                    self._jobs.run(job)
-                except IssueError as error:
-                    # The error is about the account; the order may still succeed.
-                    error.order_dead = order_dead
-                    raise
-            self._registered_again = True
+    @property
+    def _is_stateless(self) -> bool:
+        return self._acme.mode == "stateless"
 
-    def _credentials(self) -> dict[str, str]:
-        """Return our credentials at the CA as members of a job, none if none are configured. No argument of a process has them."""
-        if self._acme.eab_hmac_key_file is None:
-            return {}
-        try:
-            hmac_key = read_hmac_key(self._acme.eab_hmac_key_file)
-        except ConfigError as error:
-            raise IssueError(Code.ISSUER_FAILED, error.message) from error
-        return {"eab_kid": self._acme.eab_kid, "eab_hmac_key": hmac_key}
-
-    def _account(self) -> Path | None:
-        """Return the folder of certbot's account at this CA, None if there is none."""
-        return directory.find_account(self._folder, self._acme.directory_url)
+    def _webroot_of_job(self) -> dict[str, str]:
+        """Return the member of a job that says where challenge files are written; none if the edges answer by themselves."""
+        return {} if self._webroot is None else {"webroot": str(self._webroot)}
 
     @cached_property
-    def _webroot(self) -> Path:
+    def _webroot(self) -> Path | None:
+        """The folder below which challenge files are written, None if none are."""
+        if self._is_stateless:
+            return None
         if self._acme.mode == "webroot":
             return self._acme.webroot.absolute()
         # The state's folder is ours, so symbolic links to it are fine.
@@ -334,32 +327,20 @@ class CertbotIssuer:
         with self._preparing_webroot, translating_os_errors():
             if self._has_webroot:
                 return
-            if self._acme.mode == "standalone":
-                make_folder(self._webroot)
-            with challenge_files.opened(self._webroot):
-                pass
-            if self._acme.mode == "standalone":
-                self._listener = Listener(
-                    self._acme.http01_address, self._acme.http01_port, self._webroot / _CHALLENGES
-                )
+            if self._webroot is not None:
+                self._open_webroot(self._webroot)
             self._clear_stale_runs()
             self._has_webroot = True
 
-    def _common_arguments(self, run: Path) -> list[str]:
-        contact = ["--email", self._acme.email, "--no-eff-email"]
-        if not self._acme.email:
-            contact = ["--register-unsafely-without-email"]
-        account = self._account()
-        if account is not None:
-            # With two accounts, certbot would ask which one to use.
-            contact += ["--account", account.name]
-        return [
-            # Quiet: the last line on standard error must be the reason why it ended.
-            *("--quiet", "--non-interactive", "--agree-tos", *contact, "--server", self._acme.directory_url),
-            *("--config-dir", str(run / "config"), "--work-dir", str(run / "work")),
-            # The logs contain key authorizations: they stay in the run's private folder and are removed with it.
-            *("--logs-dir", str(run / "logs"), "--max-log-backups", "0"),
-        ]
+    def _open_webroot(self, webroot: Path) -> None:
+        if self._acme.mode == "standalone":
+            make_folder(webroot)
+        with challenge_files.opened(webroot):
+            pass
+        if self._acme.mode == "standalone":
+            self._listener = Listener(
+                self._acme.http01_address, self._acme.http01_port, FolderSource(webroot / _CHALLENGES)
+            )
 
     def _on_disk(self, order: Order) -> Issued | None:
         try:
@@ -379,7 +360,7 @@ class CertbotIssuer:
         shutil.rmtree(run, ignore_errors=True)
         with translating_os_errors():
             make_folder(run)
-            self._link_accounts(run)
+            self._account.link(run)
         return run
 
     def _clear_stale_runs(self) -> None:
@@ -391,13 +372,6 @@ class CertbotIssuer:
                     if path.parent.name == _ANSWERS:
                         self._remove_answers(path)
                     shutil.rmtree(path, ignore_errors=True)
-
-    def _link_accounts(self, run: Path) -> None:
-        make_folder(self._accounts)
-        for name in ("config", "work"):
-            # certbot would make `work` readable for others.
-            (run / name).mkdir(mode=0o700)
-        (run / "config" / "accounts").symlink_to(self._accounts, target_is_directory=True)
 
 
 def _chosen(choice: str | None, configured: str) -> str:

@@ -31,17 +31,12 @@ import certbot.main
 import requests
 from acme import errors, messages
 from certbot import crypto_util
-from certbot._internal import account, cli, constants
-from certbot._internal import client as certbot_client
-from certbot._internal.plugins.disco import PluginsRegistry
-from cryptography.hazmat.primitives.asymmetric import ec
-from josepy.jwa import ES256, RS256
-from josepy.jwk import JWK, JWKEC
-from josepy.util import ComparableECKey
+from certbot._internal import constants
+from josepy.jwk import JWK
 
-from sslctl.issuer.certbot import ari, authenticator
+from sslctl.issuer.certbot import ari, authenticator, registration
 from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
-from sslctl.issuer.certbot.answers import Answers
+from sslctl.issuer.certbot.answers import Answers, NoAnswers
 from sslctl.issuer.certbot.pacing import LONGEST_HOLD, Kind, Pace
 
 _MOST_MEMORY = 1 << 30
@@ -72,9 +67,7 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     Client.decision_seconds = min(_DECISION_SECONDS, job["deadline_seconds"] / 2)
     Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
     Client.finalizing = Path(job["finalizing"]) if "finalizing" in job else None
-    authenticator.install(
-        Path(job.get("webroot", "")), Answers(Path(job.get("answers") or Path(job["scratch"]) / "answers"))
-    )
+    _install_authenticator(job)
     Client.shared_directory = job.get("directory")
     Observer.kinds = {job["directory_url"]: Kind.DIRECTORY}
     Observer.pace = _pace(job)
@@ -100,6 +93,15 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
         return _failure("certbot", str(error))
     except Exception as error:  # noqa: BLE001 - an unforeseen response of the CA
         return _failure("certbot", f"{type(error).__name__}: {error}")
+
+
+def _install_authenticator(job: dict[str, Any]) -> None:
+    """Let certbot answer challenges as `job` says: with files below its webroot, or with none if the edges answer by themselves."""
+    if job.get("webroot") is None:
+        authenticator.install(None, NoAnswers())
+        return
+    answers = Path(job.get("answers") or Path(job["scratch"]) / "answers")
+    authenticator.install(Path(job["webroot"]), Answers(answers))
 
 
 def _key_arguments(job: dict[str, Any]) -> list[str]:
@@ -155,43 +157,6 @@ def _short(error: Exception) -> str:
             break
         innermost = cause
     return f"{type(innermost).__name__}: {innermost}"
-
-
-def _register(job: dict[str, Any]) -> dict[str, Any]:
-    """Make certbot's account, with a P-256 key: certbot's own RSA key would cost each run its loading and six signatures."""
-    config = cli.prepare_and_parse_args(PluginsRegistry.find_all(), job["argv"])
-    key = JWKEC(key=ComparableECKey(ec.generate_private_key(ec.SECP256R1())))
-    client = certbot_client.create_acme_client(config, key)
-    _use_credentials(job, config, client)
-    registration = certbot_client.perform_registration(client, config, None)
-    account.AccountFileStorage(config).save(account.Account(registration, key), client)
-    return {}
-
-
-def _register_again(job: dict[str, Any]) -> dict[str, Any]:
-    """Register the key of an account that the CA does not know; if the CA has it after all, store its URL."""
-    config = cli.prepare_and_parse_args(PluginsRegistry.find_all(), job["argv"])
-    key = JWK.json_loads((Path(job["account"]) / "private_key.json").read_text())
-    client = certbot_client.create_acme_client(config, key)
-    _use_credentials(job, config, client)
-    try:
-        registration = certbot_client.perform_registration(client, config, None)
-    except errors.ConflictError as error:
-        registration = messages.RegistrationResource(body=messages.Registration(), uri=error.location)
-    account.AccountFileStorage(config).update_regr(account.Account(registration, key))
-    return {}
-
-
-def _use_credentials(job: dict[str, Any], config: Any, client: Any) -> None:
-    """Let certbot register with the credentials of `job`; raise the error of a CA that refuses an account if it needs them and has none."""
-    if "eab_kid" in job:
-        config.eab_kid, config.eab_hmac_key = job["eab_kid"], job["eab_hmac_key"]
-    elif client.external_account_required():
-        detail = (
-            "this CA registers only accounts that have its credentials; "
-            "set eab_kid and eab_hmac_key_file in [acme], or in the [[acme.fallback]] of this CA"
-        )
-        raise messages.Error.with_code("externalAccountRequired", detail=detail)
 
 
 def _ask_renewal_info(job: dict[str, Any]) -> dict[str, Any]:
@@ -263,8 +228,8 @@ def _fetch(client: Any, body: messages.Order, job: dict[str, Any]) -> dict[str, 
 def _client(directory_url: str, account: Path) -> Any:
     """Return an ACME client for certbot's account in the folder `account`."""
     key = JWK.json_loads((account / "private_key.json").read_text())
-    registration = messages.RegistrationResource.json_loads((account / "regr.json").read_text())
-    network = Observer(key, account=registration, alg=ES256 if key.typ == "EC" else RS256)
+    resource = messages.RegistrationResource.json_loads((account / "regr.json").read_text())
+    network = Observer(key, account=resource, alg=registration.signature_algorithm(key))
     return Client(acme.client.ClientV2.get_directory(directory_url, network), network)
 
 
@@ -272,8 +237,8 @@ _OURS = {
     "account": _ask_account,
     "collect": _collect,
     "directory": _fetch_directory,
-    "register": _register,
-    "register_again": _register_again,
+    "register": registration.register,
+    "register_again": registration.register_again,
     "renewal_info": _ask_renewal_info,
 }
 

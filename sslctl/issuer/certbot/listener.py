@@ -1,6 +1,7 @@
-"""Standalone mode: one HTTP server on the HTTP-01 port for the challenges of all orders.
+"""One HTTP server on the HTTP-01 port for the challenges of all orders.
 
-The challenge files are written to a folder, as in webroot mode. The listener serves these files and nothing else.
+In standalone mode the challenge files are written to a folder, as in webroot mode, and the listener serves these files and nothing
+else. In stateless mode it answers every token (`sslctl acme serve`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import re
-import secrets
 import socket
 import threading
 import time
@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from socketserver import BaseServer, ThreadingMixIn
 from typing import Any
 
 from sslctl.issuer.certbot.challenge_files import TOKEN
+from sslctl.issuer.certbot.challenge_sources import ChallengeSource
 
 _PATH = re.compile(rf"/\.well-known/acme-challenge/({TOKEN.pattern})")
 _PROBE_SECONDS = 10
@@ -41,20 +41,20 @@ class ConnectionLimits:
 
 
 class Listener:
-    """An HTTP server on `port` of `address` for the files of `folder`. Raise `OSError` if it cannot listen.
+    """An HTTP server on `port` of `address` that answers from `source`. Raise `OSError` if it cannot listen.
 
     An empty `address` means all addresses, IPv4 and IPv6. Several processes of one user may listen on the same port: they
-    share the folder, so any of them can respond.
+    have the same source, so any of them can respond.
     """
 
     def __init__(
-        self, address: str, port: int, folder: Path, limits: ConnectionLimits = ConnectionLimits()
+        self, address: str, port: int, source: ChallengeSource, limits: ConnectionLimits = ConnectionLimits()
     ) -> None:
         where = f"port {port} of {address}" if address else f"port {port}"
-        if not _is_free(address, port, folder):
+        if not _is_free(address, port, source):
             raise OSError(f"{where}, which HTTP-01 needs, is used by another program")
         try:
-            self._server = _Server(_bind(address, port), folder, limits)
+            self._server = _Server(_bind(address, port), source, limits)
         except OSError as error:
             raise OSError(f"cannot listen on {where} for HTTP-01: {error.strerror}") from error
         threading.Thread(target=self._server.serve_forever, name="http-01", daemon=True).start()
@@ -76,26 +76,23 @@ def _bind(address: str, port: int) -> socket.socket:
     )
 
 
-def _is_free(address: str, port: int, folder: Path) -> bool:
-    """Return whether the port is free, or used only by listeners that serve `folder`.
+def _is_free(address: str, port: int, source: ChallengeSource) -> bool:
+    """Return whether the port is free, or used only by listeners that answer from `source`.
 
     A shared port (`SO_REUSEPORT`) would hide any other listener of our user.
     """
-    name = secrets.token_urlsafe()
-    file = folder / name
     connection = http.client.HTTPConnection(address or "localhost", port, timeout=_PROBE_SECONDS)
     try:
         connection.connect()
-        file.write_text(name)
-        connection.request("GET", f"/.well-known/acme-challenge/{name}")
-        return connection.getresponse().read(len(name) + 1) == name.encode()
+        with source.probed() as (token, answer):
+            connection.request("GET", f"/.well-known/acme-challenge/{token}")
+            return connection.getresponse().read(len(answer) + 1) == answer
     except ConnectionRefusedError:
         return True
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
-        file.unlink(missing_ok=True)
 
 
 def find_trouble(address: str, port: int) -> str:
@@ -119,10 +116,10 @@ class _Server(ThreadingMixIn, BaseServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listening: socket.socket, folder: Path, limits: ConnectionLimits) -> None:
+    def __init__(self, listening: socket.socket, source: ChallengeSource, limits: ConnectionLimits) -> None:
         super().__init__(listening.getsockname(), _Handler)
         self.socket = listening
-        self.folder = folder
+        self.source = source
         self._connections = _Connections(limits)
 
     def fileno(self) -> int:
@@ -211,20 +208,22 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        """Serve a challenge file."""
+        """Answer a challenge."""
         found = _PATH.fullmatch(self.path)
-        try:
-            content = (self.server.folder / found[1]).read_bytes() if found else None
-        except FileNotFoundError:
-            content = None
+        content = self.server.source.find(found[1]) if found else None
         if content is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Type", self.server.source.media_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def do_HEAD(self) -> None:
+        """Answer a challenge without the content."""
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server names it
         """Do not log requests."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sslctl.store.interface.account_keys import AccountKeys
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.cutovers import Cutovers
@@ -52,6 +53,7 @@ class Store(
     Transitions,
     Edges,
     Cutovers,
+    AccountKeys,
     Protocol,
 ):
     """The whole store: what an implementation provides, and what the composition root hands out.

@@ -20,6 +20,7 @@ ENCRYPTED = (
     ("acme_order", "id", "sealed_key"),
     ("certificate", "id", "sealed_key"),
     ("audit_chain", "only_row", "sealed"),
+    ("account_key", "id", "sealed"),
 )
 """Every encrypted column: table, integer primary key, column. It is empty or NULL if the key was destroyed."""
 

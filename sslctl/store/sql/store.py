@@ -10,6 +10,7 @@ from pathlib import Path
 from sslctl.errors import StateError
 from sslctl.rules.limits import Limits
 from sslctl.store.keyring import Keyring
+from sslctl.store.sql.account_keys import SqlAccountKeys
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.connection import Connection
 from sslctl.store.sql.cutovers import SqlCutovers
@@ -39,6 +40,7 @@ class SqlStore(
     SqlTransitions,
     SqlEdges,
     SqlCutovers,
+    SqlAccountKeys,
 ):
     """Everything of `Store` that is common to SQL databases; see `SqliteStore` for the arguments."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sslctl.rules.limits import NO_LIMITS
 from sslctl.rules.model import Milestone
+from sslctl.store.keyring import Keyring
+from sslctl.store.sql.account_keys import SqlAccountKeys
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.claims import SqlClaims
 from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
@@ -20,8 +22,8 @@ from sslctl.store.sqlite.waiting import Waiting
 _WAITING = Waiting(read_seconds=15)
 
 
-class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses):
-    """What can be read of the store in `path` without its keys. `cas` are the URLs of the directories of the CAs.
+class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses, SqlAccountKeys):
+    """What can be read of the store in `path`. `cas` are the URLs of the directories of the CAs; only account keys need the `keyring`.
 
     Raise `StateError`, also if the database has another version's schema, and `StateBusy` if it is locked for longer than
     `waiting` allows, by default for 15 seconds.
@@ -29,8 +31,17 @@ class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses):
 
     _database: Database
 
-    def __init__(self, path: Path, cas: Sequence[str], *, waiting: Waiting | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        cas: Sequence[str],
+        *,
+        waiting: Waiting | None = None,
+        keyring: Keyring | None = None,
+    ) -> None:
         SqlBudget.__init__(self, dict.fromkeys(cas, NO_LIMITS))
+        if keyring is not None:
+            self._keyring = keyring
         self._clock = lambda: datetime.now(UTC)
         self._lock_folder = lock_folder_of(path)
         self._database = Database(path, read_only=True, waiting=waiting or _WAITING)

@@ -12,15 +12,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from sslctl.rules.names import registered_domain
-from sslctl.store.sqlite.recent_migrations import (
-    ANNOUNCED,
-    CHOICES,
-    COUNTERS,
-    EDGES,
-    ISSUING_CA,
-    REVOCATIONS,
-    UNMANAGED,
-)
+from sslctl.store.sqlite import recent_migrations as recent
 
 # Times are RFC 3339 UTC to the second ("2026-11-23T16:00:00Z"), so that text order is time order. Names are JSON
 # arrays. Keys are Fernet tokens. A certificate's facts are copied from its PEM, which never changes, to be searched.
@@ -364,13 +356,14 @@ MIGRATIONS: tuple[str, ...] = (
     _DNS_RECORDS,
     _REMARKS,
     _FIGURES,
-    COUNTERS,
-    ANNOUNCED,
-    CHOICES,
-    REVOCATIONS,
-    UNMANAGED,
-    EDGES,
-    ISSUING_CA,
+    recent.COUNTERS,
+    recent.ANNOUNCED,
+    recent.CHOICES,
+    recent.REVOCATIONS,
+    recent.UNMANAGED,
+    recent.EDGES,
+    recent.ISSUING_CA,
+    recent.ACCOUNT_KEY,
 )
 
 

@@ -126,3 +126,13 @@ UPDATE certificate SET ca = coalesce((
 
 DROP INDEX acme_order_issued;
 """
+
+# The keys of the account at the CA (`rules.account_key`), encrypted: at most one of each role. Only stateless mode needs them.
+ACCOUNT_KEY = """
+CREATE TABLE account_key (
+  id         INTEGER PRIMARY KEY,
+  role       TEXT NOT NULL UNIQUE,
+  sealed     BLOB NOT NULL,
+  created_at TEXT NOT NULL
+) STRICT;
+"""

@@ -163,6 +163,8 @@ def test_real_outputs_have_the_described_shapes(
         "pause --until 2h --reason C4",
         "list",
         "resume",
+        "acme thumbprint",
+        "acme thumbprint --for nginx",
         "keys rotate",
         "set shop.example.com --key-type p384",
         "add shop.example.com --new",
@@ -172,6 +174,9 @@ def test_real_outputs_have_the_described_shapes(
         "doctor",
     ):
         recorder.run(line)
+    with monkeypatch.context() as patch:
+        patch.setenv("SSLCTL_ACME_MODE", "stateless")
+        recorder.run("acme rotate")
     recorder.run(f"download --from-file - -o {tmp_path}/list", stdin="shop.example.com\n")
     cdn.point("shop.example.com", "elsewhere.test")
     recorder.run("recheck shop.example.com")

@@ -436,7 +436,7 @@ def test_issue_uses_one_account_when_there_are_two(
 ) -> None:
     sandbox.add_domain("twice.example.test")
     for folder in ("acme", "other"):
-        _certbot(acme, tmp_path / folder)._register()
+        _certbot(acme, tmp_path / folder).register()
     (other,) = (tmp_path / "other" / "accounts").glob("*/dir/*")
     (mine,) = (tmp_path / "acme" / "accounts").glob("*/dir/*")
     shutil.copytree(other, mine.parent / other.name)
@@ -499,7 +499,7 @@ def test_issue_reports_a_port_that_another_program_uses(acme: AcmeSection, tmp_p
 
 
 def test_account_key_is_ec_p256(acme: AcmeSection, tmp_path: Path) -> None:
-    _certbot(acme, tmp_path / "acme")._register()
+    _certbot(acme, tmp_path / "acme").register()
     key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
     assert (json.loads(key.read_text())["kty"], json.loads(key.read_text())["crv"]) == ("EC", "P-256")
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from sslctl.certificates.account_key import make_account_key
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.config.acme import AcmeSection
-from sslctl.issuer import IssueError
+from sslctl.issuer import AccountKeys, IssueError
 from sslctl.issuer.certbot.issuer import CertbotIssuer
+from sslctl.rules.account_key import AccountKey
 from sslctl.rules.limits import LimitKind, Scope
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
@@ -43,7 +45,7 @@ def make_issuer(pebble: Pebble, tmp_path: Path) -> Iterator[Issue]:
     """Return a function that makes an issuer with the credentials that it is given, if any."""
     made: list[CertbotIssuer] = []
 
-    def make(kid: str = "", key: str = "") -> CertbotIssuer:
+    def make(kid: str = "", key: str = "", account_keys: AccountKeys | None = None) -> CertbotIssuer:
         file = tmp_path / "hmac.key"
         file.touch(mode=0o600)
         file.write_text(f"{key}\n")
@@ -53,7 +55,9 @@ def make_issuer(pebble: Pebble, tmp_path: Path) -> Iterator[Issue]:
         if kid:
             section = dataclasses.replace(section, eab_kid=kid, eab_hmac_key_file=file)
         (tmp_path / "webroot").mkdir(exist_ok=True)
-        made.append(CertbotIssuer(section, tmp_path / "acme", clock=_now))
+        made.append(
+            CertbotIssuer(section, tmp_path / "acme", clock=_now, find_account_keys=lambda: account_keys)
+        )
         return made[-1]
 
     yield make
@@ -77,6 +81,15 @@ def test_account_is_registered_with_the_credentials_which_are_then_needed_no_mor
     assert "BEGIN CERTIFICATE" in _issue(make_issuer(KID, HMAC_KEY))
     assert not any(HMAC_KEY.encode() in content for content in _files(tmp_path / "acme"))
     assert "BEGIN CERTIFICATE" in _issue(make_issuer())
+
+
+def test_stored_key_is_registered_with_the_credentials_and_changed_without_them(make_issuer: Issue) -> None:
+    first, second = (AccountKey(make_account_key(), _now()) for _ in range(2))
+    make_issuer(KID, HMAC_KEY, AccountKeys(first)).register()
+    issuer = make_issuer(account_keys=AccountKeys(second, previous=first))
+    issuer.register()
+    assert issuer.account_status() == "valid"
+    assert "BEGIN CERTIFICATE" in _issue(issuer)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sslctl.issuer.certbot.challenge_sources import FolderSource, ThumbprintSource
 from sslctl.issuer.certbot.listener import ConnectionLimits, Listener
 
 ANSWER = "/.well-known/acme-challenge/"
@@ -29,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def port(folder: Path) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         number: int = free.getsockname()[1]
-    listener = Listener("", number, folder)
+    listener = Listener("", number, FolderSource(folder))
     yield number
     listener.close()
 
@@ -134,7 +135,7 @@ def listening(folder: Path) -> Iterator[Callable[..., int]]:
     def start(**limits: float) -> int:
         with socket.create_server(("127.0.0.1", 0)) as free:
             number: int = free.getsockname()[1]
-        listeners.append(Listener("", number, folder, ConnectionLimits(**limits)))  # type: ignore[arg-type]
+        listeners.append(Listener("", number, FolderSource(folder), ConnectionLimits(**limits)))  # type: ignore[arg-type]
         return number
 
     yield start
@@ -167,7 +168,7 @@ def test_connection_that_sends_a_byte_now_and_then_is_ended_after_its_time(
 
 
 def test_two_listeners_share_one_port_for_the_same_folder(port: int, folder: Path) -> None:
-    other = Listener("", port, folder)
+    other = Listener("", port, FolderSource(folder))
     assert {ask(port, ANSWER + "token-1_A")[0] for _ in range(20)} == {200}
     other.close()
     assert ask(port, ANSWER + "token-1_A")[0] == 200
@@ -176,13 +177,41 @@ def test_two_listeners_share_one_port_for_the_same_folder(port: int, folder: Pat
 def test_listener_raises_os_error_when_its_port_serves_another_folder(port: int, tmp_path: Path) -> None:
     (tmp_path / "another").mkdir()
     with pytest.raises(OSError, match=rf"^port {port}, which HTTP-01 needs, is used by another program$"):
-        Listener("", port, tmp_path / "another")
+        Listener("", port, FolderSource(tmp_path / "another"))
     assert list((tmp_path / "another").iterdir()) == []
 
 
 def test_closed_listener_refuses_connections(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         number = free.getsockname()[1]
-    Listener("127.0.0.1", number, folder).close()
+    Listener("127.0.0.1", number, FolderSource(folder)).close()
     with pytest.raises(ConnectionRefusedError):
         ask(number, ANSWER + "token-1_A")
+
+
+@pytest.fixture
+def stateless_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+    listener = Listener("", number, ThumbprintSource("thumb_print"))
+    yield number
+    listener.close()
+
+
+@pytest.mark.parametrize("token", ["token", "-_-", "a" * 255])
+def test_stateless_listener_answers_every_token(stateless_port: int, token: str) -> None:
+    assert ask(stateless_port, ANSWER + token) == (200, f"{token}.thumb_print".encode())
+    assert ask(stateless_port, ANSWER + token, method="HEAD") == (200, b"")
+
+
+@pytest.mark.parametrize(
+    "token", ["", "..", "../x", "%2e", "a%0a", "a.b", "a/", "a?b", "a" * 256, "a" * 10_000, "%c3%a4"]
+)
+def test_stateless_listener_answers_nothing_else(stateless_port: int, token: str) -> None:
+    assert ask(stateless_port, ANSWER + token)[0] == 404
+
+
+def test_stateless_listeners_share_a_port_only_with_the_same_thumbprint(stateless_port: int) -> None:
+    Listener("", stateless_port, ThumbprintSource("thumb_print")).close()
+    with pytest.raises(OSError, match="is used by another program"):
+        Listener("", stateless_port, ThumbprintSource("another"))

@@ -32,7 +32,7 @@ from sslctl.issuer.certbot.issuer import CertbotIssuer
 
 folder = Path(sys.argv[1])
 acme = AcmeSection(webroot=folder / "webroot")
-with CertbotIssuer(acme, folder / "acme", clock=lambda: datetime.now(UTC)).published("left", "content"):
+with CertbotIssuer(acme, folder / "acme", clock=lambda: datetime.now(UTC)).published("left"):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -68,9 +68,9 @@ def test_file_has_the_mode_of_a_challenge_and_is_removed(
 ) -> None:
     before = os.umask(0o077)
     try:
-        with issuer.published("-token_1", "content"):
+        with issuer.published("-token_1") as content:
             (file,) = challenges(webroot)
-            assert (file.name, file.read_text()) == ("-token_1", "content")
+            assert (file.name, file.read_text()) == ("-token_1", content)
             assert stat.S_IMODE(file.stat().st_mode) == 0o644
     finally:
         os.umask(before)
@@ -78,7 +78,7 @@ def test_file_has_the_mode_of_a_challenge_and_is_removed(
 
 
 def test_file_is_removed_when_the_probe_raises(issuer: CertbotIssuer, tmp_path: Path, webroot: Path) -> None:
-    with pytest.raises(KeyError), issuer.published("token", "content"):
+    with pytest.raises(KeyError), issuer.published("token"):
         raise KeyError
     assert (challenges(webroot), notes(tmp_path)) == ([], [])
 
@@ -87,7 +87,7 @@ def test_parallel_probes_have_files_of_their_own(
     issuer: CertbotIssuer, tmp_path: Path, webroot: Path
 ) -> None:
     def publish(number: int) -> bool:
-        with issuer.published(f"token{number}", "content"):
+        with issuer.published(f"token{number}"):
             return (webroot / ".well-known" / "acme-challenge" / f"token{number}").exists()
 
     with ThreadPoolExecutor(8) as threads:
@@ -104,13 +104,13 @@ def test_file_that_a_killed_process_left_is_removed_later(
     (note,) = notes(tmp_path)
     long_ago = time.time() - _OLD
     os.utime(note, (long_ago, long_ago))
-    with issuer.published("next", "content"):
+    with issuer.published("next"):
         assert [path.name for path in challenges(webroot)] == ["next"]
 
 
 def test_webroot_that_others_can_change_is_refused(issuer: CertbotIssuer, webroot: Path) -> None:
     webroot.chmod(0o777)
-    with pytest.raises(IssueError) as caught, issuer.published("token", "content"):
+    with pytest.raises(IssueError) as caught, issuer.published("token"):
         pytest.fail("the file was published")
     assert caught.value.code is Code.ISSUER_FAILED
     assert "other users can change" in caught.value.found
@@ -118,7 +118,7 @@ def test_webroot_that_others_can_change_is_refused(issuer: CertbotIssuer, webroo
 
 def test_missing_webroot_is_reported(tmp_path: Path) -> None:
     issuer = CertbotIssuer(AcmeSection(webroot=tmp_path / "missing"), tmp_path / "acme", clock=_now)
-    with pytest.raises(IssueError) as caught, issuer.published("token", "content"):
+    with pytest.raises(IssueError) as caught, issuer.published("token"):
         pytest.fail("the file was published")
     assert caught.value.code is Code.ISSUER_FAILED
     issuer.close()
@@ -130,8 +130,8 @@ def test_standalone_listener_serves_the_file_and_stays_for_the_order(tmp_path: P
     acme = AcmeSection(mode="standalone", http01_port=free_port, http01_address="127.0.0.1")
     issuer = CertbotIssuer(acme, tmp_path / "acme", clock=_now)
     for token in ("first", "second"):
-        with issuer.published(token, f"{token}.content"):
-            assert _get(free_port, token) == (200, f"{token}.content".encode())
+        with issuer.published(token) as content:
+            assert _get(free_port, token) == (200, content.encode())
         assert _get(free_port, token)[0] == http.client.NOT_FOUND
     issuer.close()
 

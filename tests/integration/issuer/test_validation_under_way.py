@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sslctl.app import App
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.listeners import ADDRESS
 from tests.torture.acme_proxy import SILENCE, Answer, Question
@@ -105,4 +106,24 @@ def test_certificate_is_collected_although_the_port_for_answers_is_in_use(ca: Fa
         with socket.create_server((ADDRESS, port)):
             scene.tick(minutes=1)
         assert scene.code(name) == "Success", scene.output
+        assert scene.violations() == []
+
+
+def test_lost_answer_in_stateless_mode_leaves_nothing_and_costs_no_order(ca: FaultyCa) -> None:
+    """The edge answers before, during and after each run, so a second validation is right, too."""
+    with ca.scene("stateless", mode="stateless") as scene, pytest.MonkeyPatch.context() as patch:
+        app = App(scene.config)
+        app.make_state()
+        thumbprint = app.stateless.keys().current.thumbprint
+        app.close()
+        patch.setattr(ca.world.edge, "find_thumbprint", lambda: thumbprint)
+        names = scene.names(_COUNT)
+        scene.proxy.altered = partial(_lose, "challenge")
+        scene.add(names)
+        assert {scene.code(name) for name in names} == {Code.CA_UNAVAILABLE}
+        assert _left(ca, scene) == []
+        scene.proxy.altered = _behave
+        scene.tick(minutes=1)
+        assert {scene.code(name) for name in names} == {"Success"}, scene.output
+        assert {scene.proxy.orders()[name] for name in names} == {1}
         assert scene.violations() == []

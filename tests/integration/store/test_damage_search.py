@@ -42,6 +42,7 @@ def path(cdn: Cdn) -> Path:
         connection.execute("INSERT INTO announced_status (domain_id, seen_at, changes) VALUES (2, 'a', 1)")
         connection.execute("INSERT INTO unmanaged_domain (name, first_seen_at) VALUES ('a.example', 'a')")
         connection.execute("INSERT INTO edge_drift VALUES (2, 'edge.example:443', 'a', NULL, 'a', 'a')")
+        connection.execute("INSERT INTO account_key VALUES (1, 'current', x'00', 'a')")
         connection.execute("INSERT INTO lease VALUES ('x', 'y', 'z')")
         connection.execute("INSERT INTO ca_pause VALUES ('a', 'b', 'c', 'd', 'e')")
     return found
@@ -195,6 +196,7 @@ def forget(path: Path, name: str, table: str, sql: str | None, root: int) -> Non
 
 
 CHANGES = {
+    "sqlite_autoindex_account_key_1": "role = role || 'x'",
     "sqlite_autoindex_certificate_1": "version = version + 1",
     "sqlite_autoindex_domain_1": "name = name || 'x'",
     "acme_order_open": "domain_id = 1 WHERE id = 2",

@@ -283,7 +283,7 @@ def test_config_error_suggests_a_key_for_a_misspelt_variable(tmp_path: Path) -> 
             "acme.profile must be letters, digits, '.', '_' and '-', or empty",
             None,
         ),
-        ("[acme]\r\n\r\nmode = 'x'\r\n", 3, "acme.mode must be one of webroot, standalone", None),
+        ("[acme]\r\n\r\nmode = 'x'\r\n", 3, "acme.mode must be one of webroot, standalone, stateless", None),
         ("[acme.email]\nx = 1\n", 1, "acme.email must be a string", None),
         ('"a\\u001b[31mb" = 1', 1, "[a b] is not a section", None),
     ],

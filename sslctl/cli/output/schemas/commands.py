@@ -24,6 +24,7 @@ from sslctl.cli.output.schemas.words import (
 from sslctl.fleet.inventory import Group
 from sslctl.rules.reasons import Status
 from sslctl.rules.revocation import RevocationReason
+from sslctl.rules.stateless_answer import SERVERS
 
 
 class Result(NamedTuple):
@@ -49,6 +50,11 @@ def _output(contents: str, fields: Fields, *others: Result) -> Output:
     return Output(contents, (Result("result", "", fields), *others))
 
 
+_ANSWER: Fields = {
+    "thumbprint": string("the thumbprint of the account key, in base64url"),
+    "server": or_null(choice(SERVERS, "the server that the lines are for; `null` without `--for`")),
+    "lines": array(string("a line"), "the lines for the configuration of the server; empty without `--for`"),
+}
 _AT: Fields = {"at": time("the time for which the output holds")}
 _MAINTENANCE: Fields = {
     "maintenance": or_null(ref("maintenance", "the maintenance pause in force; `null` if there is none"))
@@ -189,6 +195,10 @@ _VERIFIED: Fields = {
 }
 
 COMMANDS: dict[str, Output] = {
+    "acme rotate": _output(
+        "What the edges must answer to challenges with the next, or with `--switch` the new key.", _ANSWER
+    ),
+    "acme thumbprint": _output("What the edges must answer to challenges.", _ANSWER),
     "add": _output(
         "The domains that were added or changed.",
         _CHANGED,

@@ -125,7 +125,7 @@ _EVENT: Fields = {
         "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, `chosen`, "
         "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revocation requested`, `revoked`, `not revoked`, "
         "`before cutover`, `cutover ended`, `other CA`, `deleted`, and about all domains "
-        "`paused` and `resumed`"
+        "`account key`, `paused` and `resumed`"
     ),
     "detail": string("details, for people"),
     "version": or_null(number("the version of the certificate that it is about; otherwise `null`", 1)),

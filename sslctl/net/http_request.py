@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from sslctl import __version__
-from sslctl.preflight.ports import Address
 
 MAX_BODY_BYTES = 4096
 """More of a body is not read."""
@@ -68,7 +68,10 @@ Connect = Callable[[tuple[str, int], float], socket.socket]
 
 
 def get(
-    request: Request, address: Address, until: float, connect: Connect = socket.create_connection
+    request: Request,
+    address: IPv4Address | IPv6Address,
+    until: float,
+    connect: Connect = socket.create_connection,
 ) -> Response:
     """Return the response of `address` to `request`, before the monotonic time `until`.
 
@@ -93,7 +96,7 @@ def get(
             raise NoResponse("the response could not be read") from error
 
 
-def _connect(connect: Connect, address: Address, port: int, until: float) -> socket.socket:
+def _connect(connect: Connect, address: IPv4Address | IPv6Address, port: int, until: float) -> socket.socket:
     seconds = min(_CONNECT_SECONDS, until - time.monotonic())
     if seconds <= 0:
         raise NotConnected("no response in time")
