@@ -38,7 +38,8 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 
 $(VENV)/.test: $(VENV)/.sandbox
 	sh .ci/debian $(PYTHON) strace systemd nginx haproxy faketime zsh fish man-db chromium
-	sh .ci/promtool $(BIN)/promtool
+	sh .ci/program prometheus promtool $(BIN)/promtool
+	sh .ci/program caddy caddy $(BIN)/caddy
 	$(PIP) '.[test]'
 	touch $@
 

@@ -24,7 +24,7 @@ import man_pages
 
 from sslctl.cli.main import sslctl
 from sslctl.cli.output import schemas
-from sslctl.cli.output.schemas import differences, domains, operations
+from sslctl.cli.output.schemas import differences, domains, imports, operations
 from sslctl.cli.output.schemas.commands import COMMANDS
 from sslctl.cli.output.schemas.domains import WORDS
 from sslctl.config import settings
@@ -275,7 +275,11 @@ PARTS = (
     ("docs/json.md", "error", json_error),
     ("docs/json.md", "words", json_words),
     ("docs/json.md", "domains", partial(json_objects, domains.SHAPES)),
-    ("docs/json.md", "operations", partial(json_objects, {**operations.SHAPES, **differences.SHAPES})),
+    (
+        "docs/json.md",
+        "operations",
+        partial(json_objects, {**operations.SHAPES, **differences.SHAPES, **imports.SHAPES}),
+    ),
     ("docs/scale.md", "machine", machine),
     ("docs/scale.md", "issuance", partial(figures, "issuance")),
     ("docs/scale.md", "ticks", partial(figures, "ticks")),

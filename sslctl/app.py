@@ -20,6 +20,7 @@ from sslctl.rules.model import Claim, Domain
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import Ari, RenewalRule
 from sslctl.system.actor import describe_actor
+from sslctl.wording import choose_name
 
 # Slow imports are made where they are first needed, so that `list` and `view` start without requests and dnspython.
 if TYPE_CHECKING:
@@ -89,8 +90,10 @@ class App:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration. Raise `ConfigError` if it cannot be used."""
-        return load(self.config_path, os.environ)
+        """The configuration. Raise `ConfigError` if it cannot be used. Texts name the control plane by it from now on."""
+        config = load(self.config_path, os.environ)
+        choose_name(is_c4=config.folder.dir is None)
+        return config
 
     @property
     def renewal(self) -> RenewalRule:
@@ -148,6 +151,7 @@ class App:
             actor=describe_actor(self.via, self.person),
             ca=self.config.acme.directory_url,
             limits=self.config.ca_limits,
+            fallbacks={section.directory_url: limits for section, limits in self.config.authorities[1:]},
             create=create,
             waiting=(self._waiting or Waiting()).of_command(self.on_wait, only_reads=self.only_reads),
         )
@@ -204,20 +208,33 @@ class App:
         )
 
     @cached_property
-    def issuer(self) -> Issuer:
-        """The client of the CA, which runs certbot. Raise `ConfigError` if files of the section [acme] cannot be used."""
+    def issuers(self) -> dict[str, Issuer]:
+        """The client of each CA, which runs certbot, by the URL of its directory.
+
+        Raise `ConfigError` if files of the section [acme] cannot be used.
+        """
         from sslctl.issuer.certbot.issuer import CertbotIssuer  # noqa: PLC0415
 
-        self._require_usable_ca()
+        self._require_usable_cas()
+        config = self.config
+        return {
+            section.directory_url: CertbotIssuer(
+                section,
+                config.state.acme_dir,
+                clock=self.clock,
+                pacing=config.pacing,
+                on_notice=self.on_wait,
+                find_account_keys=self.stateless.keys_if_on,
+            )
+            for section, _ in config.authorities
+        }
 
-        return CertbotIssuer(
-            self.config.acme,
-            self.config.state.acme_dir,
-            clock=self.clock,
-            pacing=self.config.pacing,
-            on_notice=self.on_wait,
-            find_account_keys=self.stateless.keys_if_on,
-        )
+    @cached_property
+    def issuer(self) -> Issuer:
+        """The client of all CAs. Raise `ConfigError` as `issuers` does."""
+        from sslctl.issuer.by_ca import IssuersByCa  # noqa: PLC0415
+
+        return IssuersByCa(self.issuers)
 
     @cached_property
     def stateless(self) -> Stateless:
@@ -305,11 +322,16 @@ class App:
         from sslctl.preflight.checks import Preflight  # noqa: PLC0415
 
         config = self.config
+        (first, *fallbacks) = (
+            (section, partial(find_account_url, config.state.acme_dir, section.directory_url))
+            for section, _ in config.authorities
+        )
         return Preflight(
             config.cdn,
             config.dns,
             config.acme.caa_identities,
-            find_account_url=partial(find_account_url, config.state.acme_dir, config.acme.directory_url),
+            find_account_url=first[1],
+            fallbacks={section.directory_url: (section.caa_identities, find) for section, find in fallbacks},
         )
 
     @cached_property
@@ -382,7 +404,7 @@ class App:
         self.via = "tick"
         return Tick(
             self.store,
-            None if self.renewal.ari is Ari.OFF else self.issuer,
+            None if self.renewal.ari is Ari.OFF else self.issuers,
             notifier,
             self._looks(),
             routes=routes,
@@ -448,32 +470,30 @@ class App:
     def require_outside(self) -> None:
         """Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured; call it before anything is recorded."""
         require_recognisable(self.config.cdn)
-        self._require_usable_ca()
+        self._require_usable_cas()
         _ = self.control_plane
 
-    def _require_usable_ca(self) -> None:
+    def _require_usable_cas(self) -> None:
         """Raise `ConfigError` if another user can change the file that says which CA is the right one.
 
         Also raise it if the credentials that a first account is registered with cannot be used.
         """
         from sslctl.issuer.certbot.directory import find_account  # noqa: PLC0415
 
-        acme = self.config.acme
-        if acme.ca_bundle is not None:
-            require_trusted(acme.ca_bundle, "acme.ca_bundle")
-        is_registered = find_account(self.config.state.acme_dir, acme.directory_url) is not None
-        if acme.eab_hmac_key_file is not None and not is_registered:
-            read_hmac_key(acme.eab_hmac_key_file)
+        for acme, _ in self.config.authorities:
+            if acme.ca_bundle is not None:
+                require_trusted(acme.ca_bundle, "acme.ca_bundle")
+            is_registered = find_account(self.config.state.acme_dir, acme.directory_url) is not None
+            if acme.eab_hmac_key_file is not None and not is_registered:
+                read_hmac_key(acme.eab_hmac_key_file)
 
     def run_checks(self) -> Iterator[Check]:
         """Run the checks of `doctor` one by one; they change nothing."""
         from sslctl.doctor.checks import run_checks  # noqa: PLC0415
         from sslctl.doctor.outside import SECONDS  # noqa: PLC0415
 
-        timeout = min(SECONDS, self.config.c4.timeout_seconds)
-        return run_checks(
-            self.config, self.keyring, lambda: self._connect_c4(timeout), self.clock, waiting=self._waiting
-        )
+        connect = partial(self._connect_c4, min(SECONDS, self.config.c4.timeout_seconds))
+        return run_checks(self.config, self.keyring, connect, self.clock, waiting=self._waiting)
 
     def diagnose(self, names: Sequence[str]) -> Iterator[Diagnosis]:
         """Yield what an order of each of `names` (normalised) would meet; see `diagnosis.run.diagnose_each`.
@@ -491,6 +511,8 @@ class App:
 
     def close(self) -> None:
         """Close the parts that were created."""
+        if "issuers" in self.__dict__:
+            _ = self.issuer
         for part in ("issuer", "control_plane", "store"):
             if part in self.__dict__:
                 self.__dict__[part].close()

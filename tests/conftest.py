@@ -12,13 +12,14 @@ import pytest
 
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
+from sslctl.wording import choose_name
 from tests.support import memory_folder
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock
 from tests.support.programs import find_program
 
 # Their packages would start servers on port 80.
-_OPTIONAL = ("apache", "caddy")
+_OPTIONAL = ("apache",)
 _ONE_BY_ONE = "tests/torture/test_classes.py::"
 # A run of all tests needs about 1 GiB.
 _TEMPORARY_BYTES = 3 << 30
@@ -37,11 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests that need a program of Debian that is missing, unless SSLCTL_REQUIRE_PEBBLE=1 requires all but the optional ones."""
     programs = {
         "pebble": ("pebble", "pebble-challtestsrv"),
+        "caddy": ("caddy",),
         "systemd": ("systemd-analyze",),
         "chromium": ("chromium",),
         "nginx": ("nginx",),
         "haproxy": ("haproxy",),
-        "caddy": ("caddy",),
         "apache": ("apache2",),
         "promtool": ("promtool",),
     }
@@ -68,6 +69,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return nodeid if nodeid.startswith(_ONE_BY_ONE) else str(super()._split_scope(nodeid))
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.fixture(autouse=True)
+def _messages_about_c4() -> None:
+    """Let messages name C4, whatever an earlier test in this process configured."""
+    choose_name(is_c4=True)
 
 
 @pytest.fixture

@@ -249,6 +249,12 @@ def read_names(certificate: x509.Certificate) -> tuple[str, ...]:
     return names
 
 
+def has_other_names(pem: str) -> bool:
+    """Return whether the certificate in `pem` has alternative names that are no dNSNames. Raise `BadInput` if it cannot be read."""
+    extension = find_extension(_read_one(pem), x509.SubjectAlternativeName)
+    return extension is not None and any(not isinstance(name, x509.DNSName) for name in extension)
+
+
 def _key_type(key: object) -> str:
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size}"

@@ -19,6 +19,7 @@ from sslctl.fleet.enrolment import Adoption
 from sslctl.rules import names
 from sslctl.rules.installed import describe_installed
 from sslctl.rules.model import Domain
+from sslctl.wording import C4
 
 _ADOPTED = Phrase("is adopted", "are adopted")
 _OURS = Phrase("has sslctl's own certificate", "have sslctl's own certificate")
@@ -52,7 +53,7 @@ def command(app: App, *, domains: tuple[str, ...], as_json: bool) -> int:
             continue
         if adoption is Adoption.OURS:
             ours += 1
-            click.echo(f"{domain.name}: C4 has sslctl's own certificate; nothing was changed", err=True)
+            click.echo(f"{domain.name}: {C4} has sslctl's own certificate; nothing was changed", err=True)
         if not as_json:
             _write(adopted, adoption, app.clock())
     if as_json:

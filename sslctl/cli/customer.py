@@ -12,6 +12,7 @@ from sslctl.cli.name_lists import read_managed_customers
 from sslctl.cli.output.phrases import overruled_customer
 from sslctl.rules.model import Domain
 from sslctl.rules.remarks import Remarks, read_customer
+from sslctl.wording import C4
 
 
 @click.command("customer")
@@ -42,4 +43,4 @@ def _change(domain: Domain, customer: str) -> Remarks:
 def _describe(domain: Domain) -> str:
     named = overruled_customer(domain)
     line = f"customer {remarks.shown(domain.customer)}"
-    return f"{line}; C4 names {remarks.shown(named)}" if named else line
+    return f"{line}; {C4} names {remarks.shown(named)}" if named else line

@@ -194,6 +194,7 @@ def _print_json(app: App, result: TickResult) -> None:
         **json_shapes.notices(result.notices),
         pinged=result.pinged,
         edge_troubles=[trouble.title for trouble in result.edge_troubles],
+        other_ca_troubles=[trouble.title for trouble in result.other_cas],
         webhook_error=result.webhook_error or None,
         skipped=None,
         lost_on_c4=result.lost,

@@ -21,6 +21,7 @@ from sslctl.errors import Exit, SslctlError, StateBusy
 from sslctl.fleet import removal
 from sslctl.rules.installed import describe_installed
 from sslctl.rules.model import Domain, Installed
+from sslctl.wording import C4
 
 _MOST_SHOWN = 5
 _DELETED = Phrase("was deleted", "were deleted")
@@ -58,7 +59,7 @@ def command(
     installed again.
     """
     if force and keep_on_c4:
-        raise click.UsageError("--force removes from C4 what --keep-on-c4 leaves there: give one of them")
+        raise click.UsageError("--force removes what --keep-on-c4 leaves: give one of them")
     found = read_managed(app.store, domains, from_file)
     control_plane = None if keep_on_c4 else _changeable_c4(app)
     agreed: set[str] = set()
@@ -121,14 +122,14 @@ def _report(name: str, removed: removal.Removal, *, write_each: bool) -> None:
         print_removed(name, removed.removed_foreign)
     if removed.is_missing:
         click.echo(
-            f"sslctl: {name}: C4 has no certificate for it, although it had ours when it was last looked at",
+            f"sslctl: {name}: {C4} has no certificate for it, although it had ours when it was last looked at",
             err=True,
         )
     if not write_each:
         return
     write_line(f"{name}: deleted")
     if removed.foreign is not None:
-        write_line(f"  C4 keeps {describe_installed(removed.foreign)}, which sslctl did not install")
+        write_line(f"  {C4:The} keeps {describe_installed(removed.foreign)}, which sslctl did not install")
 
 
 def _on_c4(removals: Mapping[str, removal.Removal], name: str) -> str | None:
@@ -148,12 +149,12 @@ def _confirm(domains: list[Domain], on_c4: Mapping[str, removal.Found], *, force
     for name, found in on_c4.items():
         if found.installed is not None and not found.is_ours:
             certificate = (
-                f"{name}: C4 has {describe_installed(found.installed)}, which sslctl did not install."
+                f"{name}: {C4} has {describe_installed(found.installed)}, which sslctl did not install."
             )
             click.echo(
                 f"{certificate} It would be removed, and sslctl has no copy."
                 if force
-                else f"{certificate} C4 would keep it.",
+                else f"{certificate} {C4:The} would keep it.",
                 err=True,
             )
     consequence = _describe_consequence(on_c4, force=force)
@@ -165,7 +166,7 @@ def _confirm(domains: list[Domain], on_c4: Mapping[str, removal.Found], *, force
 def _describe_consequence(on_c4: Mapping[str, removal.Found], *, force: bool) -> str:
     """Return what the edge would serve after the deletion, in words; `on_c4` is empty if C4 keeps what it has."""
     if not on_c4:
-        return "C4 would keep what it serves"
+        return f"{C4:The} would keep what it serves"
     stopped = sum(each.installed is not None and (each.is_ours or force) for each in on_c4.values())
     if stopped == len(on_c4):
         return "HTTPS would stop working on the edge"
@@ -173,4 +174,4 @@ def _describe_consequence(on_c4: Mapping[str, removal.Found], *, force: bool) ->
         return f"HTTPS would stop working on the edge for {stopped} of them"
     if any(each.installed is not None for each in on_c4.values()):
         return "The edge would serve what it serves now"
-    return "C4 has no certificate to remove"
+    return f"{C4:The} has no certificate to remove"

@@ -38,6 +38,7 @@ COMMANDS = {
     "delete": "Stop managing domains, and remove their certificates from C4.",
     "revoke": "Revoke a certificate for cause; its domain stays managed.",
     "adopt": "Keep the certificates that others installed on C4.",
+    "import": "Take over domains and certificates, from certbot or CSV.",
     "sync": "Compare the domains in C4 with those that are managed here.",
     "recheck": "Check domains now: those named, or all that are not well.",
     "message": "Print what to write to a customer, in English or Chinese.",

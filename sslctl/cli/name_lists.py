@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import click
 
+from sslctl.cli.output.stdout import restored_cell
 from sslctl.errors import BadInput, NotManaged, Problem
 from sslctl.rules import names
 from sslctl.rules.model import Domain
@@ -35,15 +36,40 @@ from_file_option = click.option(
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a CSV beside the domain and its other names, each with a function that reads a cell; it may raise `BadInput`.
+
+    Other columns are ignored and named. If `also_ignored` is given, only those are, without a word: any other one is an error, and so is a
+    file without a header. The cells are then read as `csv_texts` writes them.
+    """
+
+    readers: Mapping[str, Callable[[str], str]]
+    also_ignored: frozenset[str] | None = None
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The names of all columns that are read."""
+        return (_DOMAIN, _SANS, *self.readers)
+
+
+_OF_LISTS = Columns({_CUSTOMER: read_customer})
+
+
+@dataclass(frozen=True, slots=True)
 class NameList:
     """The domains of a command, each with its place ("" on the command line).
 
-    `sans` has the other names, `customers` the customers of those domains for which the list has some.
+    `sans` has the other names, and `values` the cells of each further column, of those domains for which the list has some.
     """
 
     places: Mapping[str, str]
     sans: Mapping[str, tuple[str, ...]]
-    customers: Mapping[str, str]
+    values: Mapping[str, Mapping[str, str]]
+
+    @property
+    def customers(self) -> Mapping[str, str]:
+        """The customers of those domains for which the list has some."""
+        return self.values.get(_CUSTOMER, {})
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -56,16 +82,17 @@ class _Line:
     place: str
     texts: Sequence[str]
     problem: str = ""
-    customer: str = ""
+    cells: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Reader:
     """The names that were read so far, and what is to be said about them."""
 
+    columns: Columns
     places: dict[str, str] = field(default_factory=dict)
     sans: dict[str, dict[str, str]] = field(default_factory=dict)
-    customers: dict[str, str] = field(default_factory=dict)
+    values: dict[str, dict[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     cause: Problem | None = None
     notes: list[str] = field(default_factory=list)
@@ -84,10 +111,7 @@ class _Reader:
             except BadInput as error:
                 problems.append(error.message)
                 self.cause = self.cause or error.problem
-        try:
-            customer = read_customer(line.customer)
-        except BadInput as error:
-            problems.append(error.message)
+        values = self._read_cells(line, problems)
         self.problems += (_at(line.place, problem) for problem in problems)
         if problems or not found:
             return
@@ -95,14 +119,32 @@ class _Reader:
         if domain in self.places:
             self._merge(line, domain)
         self.places.setdefault(domain, line.place)
-        if customer and customer != self.customers.setdefault(domain, customer):
-            earlier = f'"{self.customers[domain]}" and "{customer}"'
-            self.problems.append(_at(line.place, f"{domain} is listed with two customers, {earlier}"))
+        self._keep(line, domain, values)
         for other in others:
             if other == domain or other in self.sans.get(domain, ()):
                 self.notes.append(_at(line.place, f"{other} is given twice for {domain}; it is used once"))
             else:
                 self.sans.setdefault(domain, {})[other] = line.place
+
+    def _read_cells(self, line: _Line, problems: list[str]) -> dict[str, str]:
+        """Return the values in the cells of `line` that have one, and add to `problems` those that cannot be used."""
+        values: dict[str, str] = {}
+        for column, read in self.columns.readers.items():
+            try:
+                value = read(line.cells.get(column, ""))
+            except BadInput as error:
+                problems.append(error.message)
+            else:
+                values |= {column: value} if value else {}
+        return values
+
+    def _keep(self, line: _Line, domain: str, values: Mapping[str, str]) -> None:
+        for column, value in values.items():
+            kept = self.values.setdefault(column, {}).setdefault(domain, value)
+            if value != kept:
+                both = f'"{kept}" and "{value}"'
+                what = column.replace("_", " ")
+                self.problems.append(_at(line.place, f"{domain} is listed with two {what}s, {both}"))
 
     def _merge(self, line: _Line, domain: str) -> None:
         """Note that `domain` was given before. Two times on the command line are a mistake, because no list was merged."""
@@ -128,18 +170,20 @@ class _Reader:
                     )
 
 
-def read_names(given: Iterable[str], file: BinaryIO | None, *, required: bool = True) -> NameList:
+def read_names(
+    given: Iterable[str], file: BinaryIO | None, *, required: bool = True, columns: Columns = _OF_LISTS
+) -> NameList:
     """Return the normalised names of the command line, `given`, and of `file`.
 
     Print a note for each name that is given twice, and for what is ignored. Raise `BadInput` if a name cannot be used, after
     each such line was printed, or if the file holds no name: a command without names may mean all domains. If names are
     `required` and neither names nor file are given, raise `click.UsageError`.
     """
-    reader = _Reader()
+    reader = _Reader(columns)
     for text in given:
         reader.add(_Line("", [text]))
     if file is not None:
-        for line in _read_file(file, reader.notes):
+        for line in _read_file(file, columns, reader.notes):
             reader.add(line)
     reader.find_conflicts()
     print_some([f"note: {note}" for note in reader.notes])
@@ -150,7 +194,7 @@ def read_names(given: Iterable[str], file: BinaryIO | None, *, required: bool = 
     if required and not reader.places:
         raise click.UsageError("name a domain, or give --from-file FILE")
     sans = {domain: tuple(others) for domain, others in reader.sans.items()}
-    return NameList(reader.places, sans, reader.customers)
+    return NameList(reader.places, sans, reader.values)
 
 
 def read_managed(
@@ -237,7 +281,7 @@ def print_some(messages: Sequence[str], number: int | None = None) -> None:
         click.echo(f"sslctl: and {left} more like these", err=True)
 
 
-def _read_file(file: BinaryIO, notes: list[str]) -> Iterator[_Line]:
+def _read_file(file: BinaryIO, columns: Columns, notes: list[str]) -> Iterator[_Line]:
     """Yield the lines of `file` that hold names, and add to `notes` what is ignored."""
     shown = clean(file.name)
     content = file.read(_LARGEST_LIST + 1)
@@ -257,8 +301,13 @@ def _read_file(file: BinaryIO, notes: list[str]) -> Iterator[_Line]:
     first = next((at for at, line in enumerate(lines) if line.partition("#")[0].strip()), len(lines))
     delimiter = _find_delimiter(lines[first]) if first < len(lines) else None
     if delimiter is not None:
-        yield from _read_csv(shown, lines, first, delimiter, notes)
+        yield from _read_csv(shown, lines, first, delimiter, columns, notes)
         return
+    if columns.also_ignored is not None:
+        raise BadInput(
+            f"{shown} has no header with the column {_DOMAIN}, so nothing was done",
+            hint=f"the first line names the columns: {', '.join(columns.used)}",
+        )
     for number, line in enumerate(lines, 1):
         stripped = line.partition("#")[0].strip()
         texts = [part for part in _SEPARATORS.split(stripped) if part]
@@ -288,7 +337,7 @@ def _clean_columns(columns: Iterable[str]) -> list[str]:
 
 
 def _read_csv(
-    shown: str, lines: Sequence[str], first: int, delimiter: str, notes: list[str]
+    shown: str, lines: Sequence[str], first: int, delimiter: str, known: Columns, notes: list[str]
 ) -> Iterator[_Line]:
     """Yield the rows of the CSV `lines`, whose header is the line at the index `first`. A quoted field may span lines."""
     rows = csv.reader(
@@ -299,14 +348,8 @@ def _read_csv(
         columns = _clean_columns(next(rows))
     except csv.Error as error:
         raise BadInput(f"{place}: the header is not valid CSV ({clean(error, 100)})") from error
-    for column in (_DOMAIN, _SANS, _CUSTOMER):
-        if columns.count(column) > 1:
-            raise BadInput(f'{place}: the header has the column "{column}" more than once')
-    ignored = [
-        clean(column, 40) or "(no name)" for column in columns if column not in (_DOMAIN, _SANS, _CUSTOMER)
-    ]
-    if ignored:
-        notes.append(f"{place}: ignored columns: {clean(', '.join(ignored))}")
+    _check_columns(place, columns, known, notes)
+    is_exported = known.also_ignored is not None
     while True:
         place = f"{shown}, line {first + rows.line_num + 1}"
         try:
@@ -319,7 +362,31 @@ def _read_csv(
             )
             return
         if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#"):
-            yield _read_row(place, columns, row)
+            if is_exported and any(
+                cell.strip() for column, cell in zip(columns, row, strict=False) if not column
+            ):
+                yield _Line(place, (), "it has a field in a column without a name")
+                continue
+            yield _read_row(place, columns, [restored_cell(cell) for cell in row] if is_exported else row)
+
+
+def _check_columns(place: str, columns: Sequence[str], known: Columns, notes: list[str]) -> None:
+    """Raise `BadInput` for a header that cannot be used, and add to `notes` which columns are ignored."""
+    for column in known.used:
+        if columns.count(column) > 1:
+            raise BadInput(f'{place}: the header has the column "{column}" more than once')
+    others = [column for column in columns if column not in known.used]
+    if known.also_ignored is not None:
+        # A spreadsheet may write empty columns behind the last one.
+        others = [column for column in others if column and column not in known.also_ignored]
+        if others:
+            raise BadInput(
+                f"{place}: unknown column {clean(', '.join(others))}; nothing was done",
+                hint=f"the columns are {', '.join(known.used)}; those of `sslctl export inventory` are ignored",
+            )
+    elif others:
+        shown = ", ".join(clean(column, 40) or "(no name)" for column in others)
+        notes.append(f"{place}: ignored columns: {clean(shown)}")
 
 
 def _read_row(place: str, columns: Sequence[str], row: Sequence[str]) -> _Line:
@@ -331,4 +398,4 @@ def _read_row(place: str, columns: Sequence[str], row: Sequence[str]) -> _Line:
     if not domain:
         return _Line(place, (), "it has no domain")
     sans = [part for part in _SEPARATORS.split(cells.get(_SANS, "").strip()) if part]
-    return _Line(place, [domain, *sans], customer=cells.get(_CUSTOMER, ""))
+    return _Line(place, [domain, *sans], cells=cells)

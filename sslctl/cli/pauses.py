@@ -13,6 +13,7 @@ from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.stdout import write_json_list, write_line
 from sslctl.cli.output.table import table
 from sslctl.errors import NotManaged
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.limits import Pause
 from sslctl.rules.singapore import format_sgt
 from sslctl.text import clean
@@ -41,7 +42,7 @@ def command(context: click.Context, *, as_json: bool) -> None:
         answer = json_shapes.envelope(maintenance=json_shapes.maintenance(maintenance))
         write_json_list(answer, "pauses", map(json_shapes.pause, found))
         return
-    rows = [(clean(pause.scope), format_sgt(pause.until), pause.why) for pause in found]
+    rows = [(clean(pause.scope), format_sgt(pause.until), _why(pause, app.store.cas)) for pause in found]
     if maintenance is not None:
         why = f"orders and uploads wait: {maintenance.reason} (set by {maintenance.actor})"
         rows.insert(0, (_MAINTENANCE, format_sgt(maintenance.until), why))
@@ -52,7 +53,14 @@ def command(context: click.Context, *, as_json: bool) -> None:
 
 
 def _pauses(app: App) -> list[Pause]:
-    return app.store.pauses(app.clock(), also_of_renewal_info=True)
+    """Return the pauses of all CAs, those of the first CA first."""
+    store, now = app.store, app.clock()
+    return [pause for ca in store.cas for pause in store.pauses(now, also_of_renewal_info=True, ca=ca)]
+
+
+def _why(pause: Pause, cas: Sequence[str]) -> str:
+    """Return why there is a pause, with its CA if there are several."""
+    return pause.why if len(cas) == 1 else f"{ca_name(pause.ca)}: {pause.why}"
 
 
 @command.command("lift", short_help="End a pause of the CA, so that the next tick sends requests again.")
@@ -60,7 +68,7 @@ def _pauses(app: App) -> list[Pause]:
 @json_option
 @click.pass_obj
 def lift(app: App, *, name: str, as_json: bool) -> None:
-    """End the pause NAME of the CA, as `sslctl pauses` lists it, or all of these: `all`.
+    """End the pause NAME of the CA, as `sslctl pauses` lists it, or all of these: `all`. With several CAs it ends at all of them.
 
     Do it if the CA works again, or if what it answered is wrong. The next tick sends the requests that were held back; if the
     CA still refuses them, a new pause begins. That is recorded with the user who lifted the pause.

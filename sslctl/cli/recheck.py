@@ -45,6 +45,7 @@ from sslctl.rules.status import derive_status
 from sslctl.rules.versions import is_adopted
 from sslctl.store.interface.domains import EVERYTHING, Query
 from sslctl.text import clean
+from sslctl.wording import C4
 
 _MOST_UNCONFIRMED = 50
 
@@ -285,8 +286,8 @@ def _require_no_better_answer(app: App, domain: Domain) -> None:
     except UnknownDomain:
         return
     except ControlPlaneError as error:
-        raise TryLater(f"C4 gave no usable answer about the domain: {error}") from error
-    raise TryLater("C4 knows this domain again; the next tick ends the suspicion")
+        raise TryLater(f"{C4} gave no usable answer about the domain: {error}") from error
+    raise TryLater(f"{C4} knows this domain again; the next tick ends the suspicion")
 
 
 def _conclude(app: App, domains: list[Domain], report: Report, *, print_each: bool) -> int:

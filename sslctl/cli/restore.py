@@ -13,6 +13,7 @@ from sslctl.cli.options import json_option
 from sslctl.errors import SslctlError
 from sslctl.fleet.looks import Looked
 from sslctl.text import clean
+from sslctl.wording import C4
 
 _MOST_SHOWN = 10
 
@@ -49,11 +50,11 @@ def _look(app: App) -> Looked:
 
 def _missing_keys(looked: Looked) -> Iterator[str]:
     if looked.trouble:
-        yield f"C4 gave no usable answer about what it serves; the next tick looks: {looked.trouble}"
+        yield f"{C4:The} gave no usable answer about what it serves; the next tick looks: {looked.trouble}"
     if looked.foreign:
         shown = ", ".join(looked.foreign[:_MOST_SHOWN])
         more = f" and {len(looked.foreign) - _MOST_SHOWN} more" if len(looked.foreign) > _MOST_SHOWN else ""
         yield (
-            f"For {len(looked.foreign)} domains C4 has a certificate whose key is not in this backup: {shown}{more}. They"
+            f"For {len(looked.foreign)} domains {C4} has a certificate whose key is not in this backup: {shown}{more}. They"
             " stay in service and are replaced when they are due."
         )

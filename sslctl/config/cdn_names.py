@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from sslctl.config.settings import CdnSection
 from sslctl.errors import ConfigError
+from sslctl.wording import C4
 
 # Reserved for documentation (RFC 2606, sections 2 and 3), so no CDN has them. The default is one of them.
 _RESERVED = (".example", ".example.com", ".example.net", ".example.org")
-HINT = "set cdn.cname_suffixes to the domains below which C4 gives customers their CNAME targets"
+
+
+def suffix_hint() -> str:
+    """Return how to set the suffixes."""
+    return f"set cdn.cname_suffixes to the domains below which {C4} gives customers their CNAME targets"
 
 
 def find_placeholders(section: CdnSection) -> list[str]:
@@ -26,5 +31,5 @@ def require_recognisable(section: CdnSection) -> None:
         )
     raise ConfigError(
         f"cdn.cname_suffixes is {', '.join(placeholders)}, an example that must be replaced: no domain points there",
-        hint=HINT,
+        hint=suffix_hint(),
     )

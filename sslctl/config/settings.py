@@ -8,19 +8,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import timedelta
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from sslctl.config import acme, folder, verify, web
+from sslctl.config import acme, folder, limits, verify, web
 from sslctl.config import values as read
 from sslctl.config.acme import AcmeSection
 from sslctl.config.file import ConfigFile, open_file
+from sslctl.config.limits import LimitsSection
 from sslctl.config.routes import RouteSection, read_routes
 from sslctl.errors import ConfigError
-from sslctl.rules.limits import RENEWABLE_FOR, Limits, for_directory, limit_of
+from sslctl.rules.limits import Limits
 from sslctl.rules.reasons import Status
 from sslctl.text import clean
 
@@ -88,21 +88,6 @@ class DnsSection:
 
     resolvers: tuple[tuple[str, int], ...] = ()
     timeout_seconds: float = 5
-
-
-@dataclass(frozen=True, slots=True)
-class LimitsSection:
-    """The CA's rate limits: `300/3h`; `none` for no limit; empty for the CA's own (`limits.for_directory`).
-
-    An order is a renewal, exempt from `orders` and `certificates`, for `renewal_days` after the last certificate for the
-    same names was issued.
-    """
-
-    orders: str = ""
-    certificates: str = ""
-    duplicates: str = ""
-    failures: str = ""
-    renewal_days: float = RENEWABLE_FOR.days
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +172,22 @@ class Config:
 
     @property
     def ca_limits(self) -> Limits:
-        """The rate limits of the configured CA."""
-        names = ("orders", "certificates", "duplicates", "failures")
-        configured = {name: text for name in names if (text := getattr(self.limits, name))}
-        return replace(
-            for_directory(self.acme.directory_url),
-            renewable_for=timedelta(days=self.limits.renewal_days),
-            **{name: limit_of(text) for name, text in configured.items()},
+        """The rate limits of the first CA."""
+        return self.limits.limits_of(self.acme.directory_url)
+
+    @property
+    def ca_urls(self) -> tuple[str, ...]:
+        """The URLs of the directories of the CAs, in the order in which they are used."""
+        return tuple(section.directory_url for section, _ in self.authorities)
+
+    @property
+    def authorities(self) -> tuple[tuple[AcmeSection, Limits], ...]:
+        """The section and the limits of each CA, in the order in which they are used."""
+        fallbacks = (
+            (self.acme.of_fallback(each), each.limits.limits_of(each.directory_url))
+            for each in self.acme.fallback
         )
+        return ((self.acme, self.ca_limits), *fallbacks)
 
 
 _READ: dict[str, Callable[[object], object]] = {
@@ -216,11 +209,7 @@ _READ: dict[str, Callable[[object], object]] = {
     "cdn.https_port": read.port,
     "dns.resolvers": read.many(read.resolver),
     "dns.timeout_seconds": read.seconds,
-    "limits.orders": read.limit,
-    "limits.certificates": read.limit,
-    "limits.duplicates": read.limit,
-    "limits.failures": read.limit,
-    "limits.renewal_days": read.days,
+    **{f"limits.{key}": reader for key, reader in limits.READ.items()},
     "pacing.directory": read.integer(0, 10_000),
     "pacing.new_nonce": read.integer(0, 10_000),
     "pacing.other": read.integer(0, 10_000),
@@ -243,7 +232,7 @@ _READ: dict[str, Callable[[object], object]] = {
 }
 """The reader of each key. A new key needs a field with its default above, and a line here."""
 
-ARRAYS_OF_TABLES = (("notify", "route"),)
+ARRAYS_OF_TABLES = (("acme", "fallback"), ("notify", "route"))
 """The section and key of what the environment cannot hold."""
 
 _DEFAULTS = Config()

@@ -149,7 +149,7 @@ def customer(value: object) -> str:
     """Read the name of a customer as C4 gives it."""
     text = _text(value)
     if not text or clean(text) != text:
-        raise ValueError("must be names of customers as C4 gives them")
+        raise ValueError("must be names of customers as the control plane gives them")
     return text
 
 

@@ -15,6 +15,7 @@ from sslctl.rules.dns_record import DnsRecord, join_records
 from sslctl.rules.model import Domain
 from sslctl.rules.pass_result import UNANSWERED, Step, step_of
 from sslctl.rules.reasons import REASONS, Code, Status
+from sslctl.wording import C4
 
 _EXIT = {
     Status.PENDING: Exit.PENDING,
@@ -82,7 +83,7 @@ class Diagnosis:
         """Return what to do about `code`. The table of reasons speaks about managed domains."""
         is_unmanaged = self.subject.domain is None and not self.subject.trouble
         if code is Code.C4_UNKNOWN_DOMAIN and is_unmanaged:
-            return f"Create it in C4, then `sslctl add {self.subject.name}`."
+            return f"Create it in {C4}, then `sslctl add {self.subject.name}`."
         return REASONS[code].next_step
 
     @property

@@ -14,6 +14,7 @@ from sslctl.rules.reasons import Code
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.versions import is_usable
 from sslctl.text import clean
+from sslctl.wording import C4
 
 
 def describe_cutover(
@@ -34,7 +35,7 @@ def describe_cutover(
     if problems or current is None or record is None:
         found = f"It is not safe to switch DNS yet: {'; '.join(problems)}."
         return StepResult(CheckStep.CUTOVER, domain.name, StepGrade.WARN, clean(found, 1000))
-    where = ["active on C4"]
+    where = [f"active on {C4}"]
     served = [each.edge for each in edges if each.fingerprint]
     if served:
         where.append(
@@ -61,13 +62,13 @@ def _problems(
     now: datetime,
 ) -> Iterator[str]:
     if record is None:
-        yield "C4's record is not known"
+        yield f"{C4}'s record is not known"
         return
     if find_missing_ports(record) is not None:
-        yield "the domain does not use both port 80 and port 443 on C4"
+        yield f"the domain does not use both port 80 and port 443 on {C4}"
     if current is None:
         is_none = record.certificate is None
-        yield f"C4 has {'no certificate' if is_none else 'a certificate that sslctl did not issue'}"
+        yield f"{C4} has {'no certificate' if is_none else 'a certificate that sslctl did not issue'}"
     else:
         yield from _problems_of_certificate(domain, record, current, now)
         yield from _problems_of_edges(current, edges)
@@ -80,11 +81,11 @@ def _problems_of_certificate(
     domain: Domain, record: Record, current: Certificate, now: datetime
 ) -> Iterator[str]:
     if record.certificate is not None and record.certificate.state is not State.ACTIVE:
-        yield "C4 is still activating the certificate"
+        yield f"{C4} is still activating the certificate"
     if not is_usable(current, domain.names, now):
-        yield "the certificate on C4 has expired, or lacks a name of the domain"
+        yield f"the certificate on {C4} has expired, or lacks a name of the domain"
     if current.revoked_at is not None:
-        yield "the certificate on C4 is revoked"
+        yield f"the certificate on {C4} is revoked"
 
 
 def _problems_of_edges(current: Certificate, edges: Sequence[EdgeAnswer]) -> Iterator[str]:

@@ -28,6 +28,7 @@ from sslctl.rules.singapore import format_both, format_sgt
 from sslctl.rules.versions import is_expired
 from sslctl.system.threads import map_in_threads
 from sslctl.text import clean
+from sslctl.wording import C4
 
 _MOST_AT_ONCE = 8
 _DNS_SECONDS = 25
@@ -91,7 +92,7 @@ class Diagnoser:
         try:
             record = self._c4.domain(name)
         except UnknownDomain:
-            return bad(Code.C4_UNKNOWN_DOMAIN, "C4 has no such domain")
+            return bad(Code.C4_UNKNOWN_DOMAIN, f"{C4} has no such domain")
         except Unauthorized as error:
             return bad(Code.C4_TOKEN_REFUSED, str(error))
         except ControlPlaneError as error:

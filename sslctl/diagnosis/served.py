@@ -21,6 +21,7 @@ from sslctl.rules.model import Leaf
 from sslctl.rules.singapore import format_sgt
 from sslctl.system.threads import map_in_threads
 from sslctl.text import clean
+from sslctl.wording import C4
 
 _SECONDS = 3
 _MOST_NAMES = 5
@@ -61,7 +62,7 @@ class ServedCheck:
             are_good.add(is_good)
         found = "; ".join(f"{', '.join(where)}: {text}" for text, where in texts.items())
         is_well = are_good == {True}
-        wanted = f"the certificate {expected.on_c4[:16]}, which C4 has" if expected.on_c4 else ""
+        wanted = f"the certificate {expected.on_c4[:16]}, which {C4} has" if expected.on_c4 else ""
         grade = StepGrade.OK if is_well else StepGrade.WARN
         return StepResult(
             CheckStep.CERTIFICATE, name, grade, clean(found, _LONGEST), "" if is_well else wanted
@@ -98,9 +99,9 @@ def _find_problems(name: str, leaf: Leaf, expected: Expected, now: datetime) -> 
     if leaf.not_before > now:
         yield f"it is valid only from {format_sgt(leaf.not_before)} on"
     if expected.on_c4 is None:
-        yield "C4 has no certificate for the domain"
+        yield f"{C4} has no certificate for the domain"
     elif expected.on_c4 and expected.on_c4 != leaf.fingerprint:
-        yield "it is not the one that C4 has"
+        yield f"it is not the one that {C4} has"
 
 
 def _is_trusted(chain: Sequence[bytes], roots: TrustedRoots, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sslctl.diagnosis import Hold, Subject
 from sslctl.rules import maintenance_pause
+from sslctl.rules.limits import CA_WIDE
 from sslctl.rules.model import Domain, Source
 from sslctl.rules.reasons import Code
 from sslctl.store.interface.budget import Budget
@@ -36,6 +37,10 @@ def _find_subject(store: _Store, name: str, holder: str | None, now: datetime) -
 def _find_hold(store: _Store, domain: Domain, now: datetime) -> Hold | None:
     """Return what holds an order of `domain` back for the longest time."""
     pause, held = store.maintenance_pause(now), store.find_hold(domain)
+    if held is not None and held.scope.kind in CA_WIDE:
+        # Another CA may issue meanwhile.
+        is_held = all(store.find_hold(domain, ca=ca) is not None for ca in store.cas[1:])
+        held = held if is_held else None
     holds = []
     if pause is not None:
         holds.append(Hold(Code.MAINTENANCE, maintenance_pause.describe(pause), pause.until))

@@ -19,6 +19,7 @@ from sslctl.store.sqlite import presence
 from sslctl.store.sqlite.inspection import Inspection
 from sslctl.store.sqlite.waiting import Waiting
 from sslctl.text import clean
+from sslctl.wording import C4
 
 # Connecting, sending and receiving each have their own timeout.
 _TIMEOUTS = 3
@@ -48,7 +49,7 @@ def run_checks(
     yield from examine("disk", lambda: machine.disk_space(config.state.dir))
     yield from _check_state(config, clock(), waiting)
     outside = Outside(config, connect, clock)
-    asked = [("DNS", outside.dns), ("CA", outside.ca), ("C4", outside.c4), ("edges", outside.edges)]
+    asked = [("DNS", outside.dns), ("CA", outside.ca), (f"{C4:bare}", outside.c4), ("edges", outside.edges)]
     if config.acme.mode == "stateless":
         thumbprint = partial(_find_thumbprint, config, keyring, waiting)
         asked += [
@@ -64,7 +65,7 @@ def _find_thumbprint(config: Config, keyring: Keyring, waiting: Waiting | None) 
     path = config.state.database_path
     if not path.exists():
         return None
-    with closing(Inspection(path, config.acme.directory_url, waiting=waiting, keyring=keyring)) as found:
+    with closing(Inspection(path, config.ca_urls, waiting=waiting, keyring=keyring)) as found:
         key = found.account_key(KeyRole.CURRENT)
         return None if key is None else key.thumbprint
 
@@ -75,7 +76,7 @@ def _check_state(config: Config, now: datetime, waiting: Waiting | None) -> Iter
     def check_database() -> Iterator[Check]:
         nonlocal is_ticking
         presence.require_state(config.state)
-        with closing(Inspection(path, config.acme.directory_url, waiting=waiting)) as found:
+        with closing(Inspection(path, config.ca_urls, waiting=waiting)) as found:
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found, now))
             yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))

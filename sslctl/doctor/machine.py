@@ -45,7 +45,9 @@ def cdn(section: CdnSection) -> Iterator[Check]:
     placeholders = cdn_names.find_placeholders(section)
     if placeholders:
         yield warn(
-            CDN, f"cdn.cname_suffixes has an example in it: {clean(', '.join(placeholders))}", cdn_names.HINT
+            CDN,
+            f"cdn.cname_suffixes has an example in it: {clean(', '.join(placeholders))}",
+            cdn_names.suffix_hint(),
         )
     else:
         yield ok(CDN, clean(", ".join(section.cname_suffixes)) or "recognised by cdn.ip_ranges alone")

@@ -16,12 +16,13 @@ from sslctl.config.acme import AcmeSection, read_hmac_key
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Unauthorized
-from sslctl.doctor import Check, bad, ok, unanswered, warn
+from sslctl.doctor import Check, Grade, bad, ok, unanswered, warn
 from sslctl.edge.asking import AskedEdges
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import directory
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.preflight.lookup import DnsUnanswered, Resolver
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.reasons import Code
 from sslctl.text import clean
 
@@ -58,26 +59,34 @@ class Outside:
             yield ok("DNS", f"answers queries for {clean(name)}")
 
     def ca(self) -> Iterator[Check]:
-        """Get the CA's directory, and ask the CA about our account."""
-        acme = self._config.acme
+        """Get the directory of each CA, and ask the CA about our account. A CA that is only a fallback stops nothing."""
+        yield from self._ca(self._config.acme, "acme", "the CA")
+        for fallback in self._config.acme.fallback:
+            name = f"acme.fallback {ca_name(fallback.directory_url)}"
+            for check in self._ca(self._config.acme.of_fallback(fallback), name, name):
+                yield (
+                    replace(check, grade=Grade.WARN, is_outside=False) if check.grade is Grade.BAD else check
+                )
+
+    def _ca(self, acme: AcmeSection, section: str, whose: str) -> Iterator[Check]:
+        """Check the CA that `acme` describes, which is configured in `section`; `whose` is its name for the check of clocks."""
         if acme.ca_bundle is not None:
-            require_trusted(acme.ca_bundle, "acme.ca_bundle")
+            require_trusted(acme.ca_bundle, f"{section}.ca_bundle")
         answer = None
         try:
             answer = directory.ask(acme, SECONDS)
         except IssueError as error:
-            hint = "check acme.directory_url and acme.ca_bundle"
+            hint = f"check {section}.directory_url and {section}.ca_bundle"
             yield unanswered("CA", f"{clean(acme.directory_url)}: {error.found}", hint)
         else:
-            self._compare("the CA", answer.at)
+            self._compare(whose, answer.at)
             yield ok("CA", f"{clean(acme.directory_url)} answers")
-            yield from self._profile(answer)
-            yield from self._caa(answer)
-        yield from self._account(answer)
+            yield from self._profile(answer, acme.profile)
+            yield from self._caa(answer, acme.caa_identities)
+        yield from self._account(answer, acme)
 
-    def _profile(self, answer: directory.CaAnswer) -> Iterator[Check]:
+    def _profile(self, answer: directory.CaAnswer, profile: str) -> Iterator[Check]:
         """Check that the CA offers the configured profile; nothing without one."""
-        profile = self._config.acme.profile
         problem = directory.find_missing_profile(answer.directory, profile)
         if problem:
             yield bad(
@@ -88,9 +97,9 @@ class Outside:
         elif profile:
             yield ok(PROFILE, clean(profile))
 
-    def _account(self, answer: directory.CaAnswer | None) -> Iterator[Check]:
+    def _account(self, answer: directory.CaAnswer | None, acme: AcmeSection) -> Iterator[Check]:
         """Check our account; `answer` is None if the CA does not answer."""
-        acme, folder = self._config.acme, self._config.state.acme_dir
+        folder = self._config.state.acme_dir
         account = directory.find_account(folder, acme.directory_url)
         if account is None and answer is not None and directory.needs_external_account(answer.directory):
             yield self._credentials(acme)
@@ -141,9 +150,9 @@ class Outside:
             "the first order registers it",
         )
 
-    def _caa(self, answer: directory.CaAnswer) -> Iterator[Check]:
+    def _caa(self, answer: directory.CaAnswer, configured: tuple[str, ...]) -> Iterator[Check]:
         """Compare the names that the CA looks for in CAA records with the configured ones; nothing if the CA lists none."""
-        listed, configured = directory.caa_identities(answer.directory), self._config.acme.caa_identities
+        listed = directory.caa_identities(answer.directory)
         if listed and not set(listed) & set(configured):
             yield warn(
                 CAA,

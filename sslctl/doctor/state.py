@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sslctl.doctor import Check, bad, ok, warn
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.maintenance_pause import describe
 from sslctl.rules.model import Milestone
@@ -72,15 +73,19 @@ def maintenance(state: Inspection, now: datetime) -> Iterator[Check]:
 
 
 def pauses(state: Inspection, now: datetime) -> Iterator[Check]:
-    """Check which requests to the CA are paused."""
-    found = state.pauses(now)
-    for pause in found:
-        detail = f"{pause.scope} until {format_sgt(pause.until)}: {pause.why}"
-        yield warn(
-            PAUSES,
-            detail,
-            f"it ends by itself; if the CA works, `sslctl pauses lift {pause.scope.kind}` ends it now",
-        )
-    if not found:
-        tripped = "; the CA has not answered since it last failed" if state.is_breaker_open else ""
-        yield ok(PAUSES, f"none{tripped}")
+    """Check which requests to the CAs are paused."""
+    has_fallback = len(state.cas) > 1
+    for ca in state.cas:
+        whose = f"{ca_name(ca)}: " if has_fallback else ""
+        found = state.pauses(now, ca=ca)
+        for pause in found:
+            detail = f"{whose}{pause.scope} until {format_sgt(pause.until)}: {pause.why}"
+            yield warn(
+                PAUSES,
+                detail,
+                f"it ends by itself; if the CA works, `sslctl pauses lift {pause.scope.kind}` ends it now",
+            )
+        if not found:
+            is_tripped = state.is_breaker_open(ca=ca)
+            tripped = "; the CA has not answered since it last failed" if is_tripped else ""
+            yield ok(PAUSES, f"{whose}none{tripped}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
@@ -45,7 +45,7 @@ class _Store(Budget, Renewals, Protocol):
 
 def poll(
     store: _Store,
-    issuer: Issuer,
+    issuers: Mapping[str, Issuer],
     clock: Callable[[], datetime],
     rule: RenewalRule,
     *,
@@ -54,7 +54,9 @@ def poll(
     random: Random | None = None,
     batch_size: int = _BATCH_SIZE,
 ) -> Poll:
-    """Ask the CA about each certificate that is due for polling, and record its answers.
+    """Ask each CA about those of its certificates that are due for polling, and record its answers.
+
+    `issuers` has the client of each CA by the URL of its directory. For each of them:
 
     1. Take the next `batch_size` certificates. Those without an ARI id are not polled again.
     2. Ask the CA about them, for at most 15 seconds.
@@ -64,75 +66,91 @@ def poll(
 
     Windows that `rule` takes for an incident are reported when the CA first suggests them.
 
-    Repeat until none is due, `seconds` have passed, `stopped` returns true or the CA did not answer. A CA without ARI is
+    Repeat until none is due, its share of `seconds` has passed, `stopped` returns true or the CA did not answer. A CA without ARI is
     asked again after a day. Raise `StateError`.
     """
     random, end = random or SystemRandom(), clock() + timedelta(seconds=seconds)
     asked, newly_early = 0, list[tuple[Certificate, RenewalInfo]]()
-    while clock() < end and not stopped() and store.active_pause(clock(), _POLLING) is None:
-        due = _next_batch(store, clock(), batch_size)
-        if not due:
-            break
-        found = _ask(store, issuer, list(due), min(_BATCH_SECONDS, (end - clock()).total_seconds()), clock())
-        if found is None:
-            break
-        recorded = _record(store, due, found, clock(), random)
-        asked += len(found.by_id)
-        newly_early += [(old, info) for old, info in recorded if _is_newly_early(old, info, rule)]
-        if found.trouble:
-            _back_off(store, found.trouble, found.retry_at, clock())
-            _postpone_unanswered(store, [due[id_] for id_ in found.unanswered if id_ in due], clock())
-            break
-        store.reset_breaker(_POLLING.kind)
+    for place, (ca, issuer) in enumerate(issuers.items()):
+        share = (end - clock()) / (len(issuers) - place)
+        polling = _Polling(store, issuer, clock, ca, clock() + share)
+        while not stopped() and polling.is_possible():
+            due = polling.next_batch(batch_size)
+            if not due:
+                break
+            found = polling.ask(list(due))
+            if found is None:
+                break
+            recorded = _record(store, due, found, clock(), random)
+            asked += len(found.by_id)
+            newly_early += [(old, info) for old, info in recorded if _is_newly_early(old, info, rule)]
+            if found.trouble:
+                polling.back_off(found.trouble, found.retry_at)
+                polling.postpone([due[id_] for id_ in found.unanswered if id_ in due])
+                break
+            store.reset_breaker(_POLLING.kind, ca=ca)
     return Poll(asked, tuple(group_alerts(newly_early)))
 
 
-def _next_batch(store: _Store, now: datetime, number: int) -> dict[str, Certificate]:
-    """Return the certificates to ask about, by ARI id. Those without an id are postponed to their expiry."""
-    due: dict[str, Certificate] = {}
-    without = []
-    for certificate, pem in store.renewal_infos_due(now, number):
-        id_ = renewal_id(pem)
-        if id_ is None:
-            without.append((certificate, certificate.not_after))
+@dataclass(frozen=True, slots=True)
+class _Polling:
+    """The polling of one CA, until `end`."""
+
+    store: _Store
+    issuer: Issuer
+    clock: Callable[[], datetime]
+    ca: str
+    end: datetime
+
+    def is_possible(self) -> bool:
+        """Return whether the CA may be asked now."""
+        now = self.clock()
+        return now < self.end and self.store.active_pause(now, _POLLING, ca=self.ca) is None
+
+    def next_batch(self, number: int) -> dict[str, Certificate]:
+        """Return the certificates to ask about, by ARI id. Those without an id are postponed to their expiry."""
+        due: dict[str, Certificate] = {}
+        without = []
+        for certificate, pem in self.store.renewal_infos_due(self.clock(), number, ca=self.ca):
+            id_ = renewal_id(pem)
+            if id_ is None:
+                without.append((certificate, certificate.not_after))
+            else:
+                due[id_] = certificate
+        self.store.postpone_renewal_infos(without)
+        return due
+
+    def ask(self, ids: Sequence[str]) -> RenewalWindows | None:
+        """Return the CA's answer; None if it gave none, and polling is paused."""
+        seconds = min(_BATCH_SECONDS, (self.end - self.clock()).total_seconds())
+        try:
+            found = self.issuer.renewal_infos(ids, seconds)
+        except IssueError as error:
+            self.back_off(error.found, error.retry_at)
+            return None
+        except MachineLimit as error:
+            self.back_off(error.message, None)
+            return None
+        if found is None:
+            until = self.clock() + _PAUSE_WITHOUT_ARI
+            self.store.pause(_POLLING, until, "the CA has no renewal information", ca=self.ca)
+            return None
+        if not found.by_id and not found.trouble:
+            return RenewalWindows({}, "it did not answer in time")
+        return found
+
+    def back_off(self, why: str, retry_at: datetime | None) -> None:
+        """Pause polling, until `retry_at` if the CA named it."""
+        if retry_at is None:
+            self.store.trip_breaker(why, _POLLING.kind, ca=self.ca)
         else:
-            due[id_] = certificate
-    store.postpone_renewal_infos(without)
-    return due
+            self.store.pause(_POLLING, _bounded(retry_at, self.clock()), why, ca=self.ca)
 
-
-def _ask(
-    store: _Store, issuer: Issuer, ids: Sequence[str], seconds: float, now: datetime
-) -> RenewalWindows | None:
-    """Return the CA's answer; None if it gave none, and polling is paused."""
-    try:
-        found = issuer.renewal_infos(ids, seconds)
-    except IssueError as error:
-        _back_off(store, error.found, error.retry_at, now)
-        return None
-    except MachineLimit as error:
-        _back_off(store, error.message, None, now)
-        return None
-    if found is None:
-        store.pause(_POLLING, now + _PAUSE_WITHOUT_ARI, "the CA has no renewal information")
-        return None
-    if not found.by_id and not found.trouble:
-        return RenewalWindows({}, "it did not answer in time")
-    return found
-
-
-def _back_off(store: _Store, why: str, retry_at: datetime | None, now: datetime) -> None:
-    if retry_at is None:
-        store.trip_breaker(why, _POLLING.kind)
-    else:
-        store.pause(_POLLING, _bounded(retry_at, now), why)
-
-
-def _postpone_unanswered(store: _Store, certificates: Sequence[Certificate], now: datetime) -> None:
-    """Let the polls of `certificates` fall due when the pause ends, so that one that always fails is never in front."""
-    pause = store.active_pause(now, _POLLING)
-    if pause is not None:
-        store.postpone_renewal_infos((each, pause.until) for each in certificates)
+    def postpone(self, certificates: Sequence[Certificate]) -> None:
+        """Let the polls of `certificates` fall due when the pause ends, so that one that always fails is never in front."""
+        pause = self.store.active_pause(self.clock(), _POLLING, ca=self.ca)
+        if pause is not None:
+            self.store.postpone_renewal_infos((each, pause.until) for each in certificates)
 
 
 def _bounded(retry_at: datetime, now: datetime) -> datetime:

@@ -13,6 +13,7 @@ from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.revocations import Revocations
 from sslctl.store.interface.versions import Versions
 from sslctl.text import clean
+from sslctl.wording import C4
 
 EVENT = "key downloaded"
 """The kind of the event."""
@@ -62,13 +63,13 @@ def describe_difference(domain: Domain, certificate: Certificate) -> str:
     if domain.deleted_at is not None:
         return ""
     if domain.foreign is not None:
-        served = f"C4 has {describe_installed(domain.foreign)}, which sslctl did not install"
+        served = f"{C4} has {describe_installed(domain.foreign)}, which sslctl did not install"
     elif domain.serving is None:
-        served = "C4 was last seen without a certificate of this domain"
+        served = f"{C4} was last seen without a certificate of this domain"
     elif domain.serving.fingerprint == certificate.fingerprint:
         return ""
     else:
-        served = f"C4 has version {domain.serving.version}"
+        served = f"{C4} has version {domain.serving.version}"
     return f"these files are not what the edge serves: {served}"
 
 

@@ -30,6 +30,7 @@ from sslctl.store.interface.revocations import Revocations
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 from sslctl.system.threads import map_in_threads
+from sslctl.wording import C4
 
 # Several threads, because the store commits their writes together.
 _THREADS = 32
@@ -323,7 +324,7 @@ def adopt(store: _Store, control_plane: ControlPlane, name: str, now: datetime) 
             return domain, Adoption.OURS
         if is_expired(installed, now):
             raise BadInput(
-                f"C4's certificate for {name} expired {format_sgt(installed.not_after)}, so it is not worth keeping",
+                f"{C4}'s certificate for {name} expired {format_sgt(installed.not_after)}, so it is not worth keeping",
                 hint=f"`sslctl add {name}` replaces it with one from the CA",
             )
         if _is_known_adoption(domain, installed):

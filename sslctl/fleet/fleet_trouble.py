@@ -10,13 +10,15 @@ from typing import Protocol
 from sslctl.fleet.looks import Looked
 from sslctl.issuance.suspicions import Withheld
 from sslctl.notify import Route, UnusableRoute
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.edges import LateEdge
-from sslctl.rules.limits import LimitKind
+from sslctl.rules.limits import CA_WIDE, LimitKind
 from sslctl.rules.model import Domain
 from sslctl.rules.notice import (
     EDGE_LATE,
     EDGE_SILENT,
     FLEET_LABELS,
+    OTHER_CA,
     UNDELIVERED,
     UNUSABLE,
     WHOLE_FLEET,
@@ -35,6 +37,7 @@ from sslctl.store.interface.domains import Domains, Query, Sort
 from sslctl.store.interface.edges import Edges
 from sslctl.store.interface.transitions import Transitions
 from sslctl.text import without_markup
+from sslctl.wording import C4
 
 Label = tuple[str, str]
 
@@ -50,6 +53,7 @@ _STOPPED_BY_CA = (Code.CA_UNAVAILABLE, Code.CA_REFUSED, Code.CA_RATE_LIMITED, Co
 _LOOK_IS_LATE = timedelta(hours=24, minutes=20)
 # Each domain still gets its message when the endpoint answers again.
 _WEBHOOK_IS_LATE = timedelta(hours=1)
+_A_DAY = timedelta(days=1)
 _MOST_COUNTED = 1000
 _SAMPLE = 100
 
@@ -127,6 +131,7 @@ def find_fleet_trouble(
         _webhook_trouble(store, now),
     )
     found += filter(None, parties)
+    found += find_other_cas(store, now)
     found += find_edge_troubles(store, now)
     return found
 
@@ -138,8 +143,8 @@ def _c4_trouble(
     if contact.is_refused or (TOKEN_REFUSED in before and is_silent and not contact.trouble):
         return FleetTrouble(
             TOKEN_REFUSED,
-            "C4 refuses sslctl's token",
-            "C4 refuses the token of sslctl: nothing is looked at, uploaded or renewed. Put a valid token into the file that"
+            f"{C4} refuses sslctl's token",
+            f"{C4:The} refuses the token of sslctl: nothing is looked at, uploaded or renewed. Put a valid token into the file that"
             " c4.token_file names; `sslctl doctor` tests it.",
         )
     is_late = bool(contact.trouble) and is_silent and bool(store.least_observed(now - _LOOK_IS_LATE, 1))
@@ -147,8 +152,8 @@ def _c4_trouble(
         why = f" The last error: {without_markup(contact.trouble)}." if contact.trouble else ""
         return FleetTrouble(
             C4_DOWN,
-            "C4 does not answer",
-            f"C4 does not answer: nothing can be looked at, uploaded or renewed.{why} Ask the C4 team; `sslctl doctor` tests"
+            f"{C4} does not answer",
+            f"{C4:The} does not answer: nothing can be looked at, uploaded or renewed.{why} Ask the {C4:bare} team; `sslctl doctor` tests"
             " it.",
         )
     return None
@@ -185,6 +190,22 @@ def _ca_trouble(
     )
 
 
+def find_other_cas(store: Budget, now: datetime) -> Iterator[FleetTrouble]:
+    """Yield the other CAs that issued certificates since a day, in place of the first one."""
+    first = ca_name(store.cas[0])
+    pauses = [pause for pause in store.pauses(now) if pause.scope.kind in CA_WIDE]
+    why = f" {first} gets no orders until {format_sgt(pauses[0].until)}: {pauses[0].why}." if pauses else ""
+    for ca, number in store.issued_by_others(now - _A_DAY).items():
+        issued = "1 certificate" if number == 1 else f"{number:,} certificates"
+        yield FleetTrouble(
+            (ca, OTHER_CA),
+            f"the CA {ca_name(ca)} issued {issued} in place of {first}",
+            f"In the last 24 hours {issued} came from {ca_name(ca)}, a fallback CA, because {first} issued none for these domains."
+            f"{without_markup(why)} No site is worse for it. `sslctl doctor` tests both CAs, and `sslctl view` shows in a domain's history"
+            " why another CA was asked.",
+        )
+
+
 def _webhook_trouble(store: Transitions, now: datetime) -> FleetTrouble | None:
     trouble = store.webhook_trouble()
     if trouble is None or now - trouble.since < _WEBHOOK_IS_LATE:
@@ -211,8 +232,8 @@ def find_edge_troubles(store: Edges, now: datetime) -> Iterator[FleetTrouble]:
         number = "1 domain" if late.domains == 1 else f"{late.domains:,} domains"
         yield FleetTrouble(
             (late.edge, EDGE_LATE),
-            f"edge {late.edge} serves other certificates than C4 has for {number}",
-            f"For {number} this edge does not serve the certificate that C4 has, since {format_sgt(late.since)}: {_describe_late(late)}."
+            f"edge {late.edge} serves other certificates than {C4} has for {number}",
+            f"For {number} this edge does not serve the certificate that {C4} has, since {format_sgt(late.since)}: {_describe_late(late)}."
             " Find out how it gets its certificates. sslctl uploads nothing again because of it, and checks by itself when it is over."
             f" For example: {', '.join(late.examples)}.",
         )

@@ -13,6 +13,7 @@ from sslctl.errors import BadInput, ConfigError, SslctlError, TryLater
 from sslctl.issuance.observation import is_one_of
 from sslctl.rules.model import Domain, Source
 from sslctl.store.interface.versions import Versions
+from sslctl.wording import C4
 
 
 def read_installed(
@@ -34,12 +35,12 @@ def require_installed(control_plane: ControlPlane, name: str, consequence: str) 
         installed = _read(control_plane, name, consequence)
     except UnknownDomain as error:
         raise BadInput(
-            f"C4 has no such domain as {name}, so there is no certificate to keep; {consequence}",
-            hint=f"create it in C4, or take it out here with `sslctl delete {name}`",
+            f"{C4} has no such domain as {name}, so there is no certificate to keep; {consequence}",
+            hint=f"create it in {C4}, or take it out here with `sslctl delete {name}`",
         ) from error
     if installed is None:
         raise BadInput(
-            f"C4 has no certificate for {name} that could be kept",
+            f"{C4} has no certificate for {name} that could be kept",
             hint=f"`sslctl add {name}` gets one from the CA",
         )
     return installed
@@ -54,7 +55,7 @@ def _read(
     except UnknownDomain:
         raise
     except ControlPlaneError as error:
-        what = f"C4 gave no usable answer about the certificate of {name}"
+        what = f"{C4} gave no usable answer about the certificate of {name}"
         raise not_answered(what, consequence, error, hint) from error
 
 
@@ -66,7 +67,7 @@ def not_answered(
     It is `ConfigError` if C4 refused the token, and `TryLater` otherwise.
     """
     if isinstance(error, Unauthorized):
-        return ConfigError(f"C4 refused our token, so {consequence}: {error}", hint="see c4.token_file")
+        return ConfigError(f"{C4} refused our token, so {consequence}: {error}", hint="see c4.token_file")
     return TryLater(f"{what}, so {consequence}: {error}", hint=hint)
 
 

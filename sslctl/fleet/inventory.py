@@ -22,6 +22,7 @@ from sslctl.issuance.suspicions import SuspicionLimit
 from sslctl.rules import names
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.inventory import Inventory
+from sslctl.wording import C4
 
 MOST_KEPT = 100_000
 """So many domains of each group are kept; all are counted."""
@@ -181,8 +182,8 @@ class _Comparing:
         self._look_up_fingerprints()
         if not self._result.listed:
             raise EmptyList(
-                f"C4's list of domains is empty, so {_NOTHING_COMPARED}",
-                hint="ask the C4 team if that is true; `sslctl doctor` tests C4",
+                f"{C4}'s list of domains is empty, so {_NOTHING_COMPARED}",
+                hint=f"ask the {C4:bare} team if that is true; `sslctl doctor` tests {C4}",
             )
         lacking = self._find_lacking()
         if self._in_full:
@@ -197,16 +198,16 @@ class _Comparing:
                 yield block
                 if self._is_over():
                     raise TryLater(
-                        f"C4's list of domains took too long, so {_NOTHING_COMPARED}; {_PROVES_NOTHING}"
+                        f"{C4}'s list of domains took too long, so {_NOTHING_COMPARED}; {_PROVES_NOTHING}"
                     )
         except NoInventory as error:
             raise NoList(
-                f"this C4 cannot list its domains, so {_NOTHING_COMPARED}: {error}",
+                f"this {C4:bare} cannot list its domains, so {_NOTHING_COMPARED}: {error}",
                 hint="the ticks still look at each managed domain once a day",
             ) from error
         except ControlPlaneError as error:
             consequence = f"{_NOTHING_COMPARED}; {_PROVES_NOTHING}"
-            raise not_answered("C4 did not give all of its list of domains", consequence, error) from error
+            raise not_answered(f"{C4} did not give all of its list of domains", consequence, error) from error
 
     def _compare_block(self, block: list[Record]) -> None:
         result = self._result
@@ -266,9 +267,9 @@ class _Comparing:
         is_all = number > 1 and not result.managed_listed
         if number > most or is_all:
             raise TryLater(
-                f"C4's list of {result.listed:,} domains lacks {number:,} of {result.managed:,} managed ones, which is too many to be"
+                f"{C4}'s list of {result.listed:,} domains lacks {number:,} of {result.managed:,} managed ones, which is too many to be"
                 f" believed, so {_NOTHING_COMPARED}",
-                hint="ask the C4 team; `sslctl recheck DOMAIN` asks C4 about one domain",
+                hint=f"ask the {C4:bare} team; `sslctl recheck DOMAIN` asks {C4} about one domain",
             )
         return lacking
 

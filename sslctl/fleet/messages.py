@@ -21,6 +21,7 @@ from sslctl.notify import Message, MessageKind
 from sslctl.rules.reasons import Code, Owner, Status
 from sslctl.rules.singapore import format_duration
 from sslctl.text import clean, without_markup
+from sslctl.wording import C4
 
 LONGEST = 1900
 """The most characters of title and body together. Discord refuses a message of more than 2,000, and apprise does not cut it."""
@@ -65,7 +66,7 @@ def compose_trouble(
     for group in groups:
         count[group.first.heading] += group.number
     titles = [each.title for each in fleet]
-    titles += [f"C4 had lost the certificate of {count_domains(len(lost))}"] if lost else []
+    titles += [f"{C4} had lost the certificate of {count_domains(len(lost))}"] if lost else []
     titles += [f"{count_domains(count[status])} in {status}" for status in Status if count[status]]
     if count[EXPIRES_SOON]:
         left = min(group.first.urgency for group in groups if group.first.heading == EXPIRES_SOON)
@@ -81,7 +82,7 @@ def _describe_lost(names: Sequence[str]) -> str:
     left = len(names) - _MOST_LOST
     more = f" and {left} more" if left > 0 else ""
     return (
-        f"{Code.C4_LOST}: C4 had lost the certificate of {', '.join(names[:_MOST_LOST])}{more}; sslctl uploads it again."
+        f"{Code.C4_LOST}: {C4} had lost the certificate of {', '.join(names[:_MOST_LOST])}{more}; sslctl uploads it again."
         f" Find out who removes certificates; `sslctl view {names[0]}` shows the history."
     )
 

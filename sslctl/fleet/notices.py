@@ -45,6 +45,7 @@ from sslctl.store.interface.inventory import Unmanaged, UnmanagedDomains
 from sslctl.store.interface.notices import Notices
 from sslctl.system.threads import map_in_threads
 from sslctl.text import instant
+from sslctl.wording import C4
 
 Labels = frozenset[Label]
 
@@ -294,11 +295,11 @@ def _find_facts(inbox: _Inbox) -> dict[Label, DigestFact]:
     found = inbox.unmanaged
     if found is not None and found.new:
         text = (
-            f"New in C4 since {format_sgt(found.since)}, and managed by nobody: {count_domains(found.new)}; in all nobody manages"
-            f" {count_domains(found.number)} of C4. `sslctl sync` shows them, `sslctl sync --add-missing` adds them."
+            f"New in {C4} since {format_sgt(found.since)}, and managed by nobody: {count_domains(found.new)}; in all nobody manages"
+            f" {count_domains(found.number)} of {C4}. `sslctl sync` shows them, `sslctl sync --add-missing` adds them."
             f" {'The first' if found.new > len(found.first) else 'New'}: {', '.join(found.first)}."
         )
-        facts[_UNMANAGED, instant(found.since)] = DigestFact("new domains in C4", text)
+        facts[_UNMANAGED, instant(found.since)] = DigestFact(f"new domains in {C4}", text)
     return facts
 
 

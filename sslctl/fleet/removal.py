@@ -33,10 +33,10 @@ from sslctl.store.interface.history import History
 from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
+from sslctl.wording import C4
 
 # Before each removal. If the certificate changes so often, somebody is at work there.
 _LOOKS = 3
-_HINT = "try again later, or leave the certificate on C4 with --keep-on-c4"
 
 
 class _Store(Claims, Domains, History, MaintenancePauses, Transactions, Versions, Protocol):
@@ -102,9 +102,9 @@ def remove(
         is_missing = control_plane is not None and installed is None and domain.serving is not None
         if is_missing and revocable and not force:
             raise TryLater(
-                f"C4 has no certificate for {name}, although it had ours when it was last looked at, so nothing was revoked and"
+                f"{C4} has no certificate for {name}, although it had ours when it was last looked at, so nothing was revoked and"
                 f" {name} stays managed",
-                hint="if C4 is right, --force revokes it all the same; without --revoke it is only deleted",
+                hint=f"if {C4} is right, --force revokes it all the same; without --revoke it is only deleted",
             )
         if control_plane is not None:
             require_no_pause(store, now, f"{name} stays managed")
@@ -149,8 +149,8 @@ def require_no_pause(store: MaintenancePauses, now: datetime, consequence: str) 
     pause = store.maintenance_pause(now)
     if pause is not None:
         raise TryLater(
-            f"nothing is removed from C4, because changes there are paused {describe(pause)}; {consequence}",
-            hint="delete it after the pause, or leave the certificate on C4 with --keep-on-c4",
+            f"nothing is removed from {C4}, because changes there are paused {describe(pause)}; {consequence}",
+            hint=f"delete it after the pause, or leave the certificate on {C4} with --keep-on-c4",
         )
 
 
@@ -207,8 +207,8 @@ def _clear_c4(
         else:
             return OnC4.REMOVED, None if is_known else installed
     raise TryLater(
-        f"the certificate on C4 is changed again and again, so {domain.name} stays managed",
-        hint="find out who else writes to C4",
+        f"the certificate on {C4} is changed again and again, so {domain.name} stays managed",
+        hint=f"find out who else writes to {C4}",
     )
 
 
@@ -219,7 +219,7 @@ def _remove_from_c4(
     served = domain.serving
     if served is not None:
         # If this process is killed before C4 answers, the certificate may be gone: do not claim that it is served.
-        domain = store.mark_not_serving(domain, "it is being removed from C4")
+        domain = store.mark_not_serving(domain, f"it is being removed from {C4}")
     try:
         changes_on_c4.remove(control_plane, domain.name, installed.fingerprint)
     except UnknownDomain:
@@ -234,16 +234,20 @@ def _remove_from_c4(
         raise _not_removed(domain, error) from error
     known = find_version(store, domain, installed)
     version = None if known is None else known.version
-    store.record_event(domain, "removed", f"{installed.fingerprint[:16]}, from C4", version)
+    store.record_event(domain, "removed", f"{installed.fingerprint[:16]}, from {C4}", version)
+
+
+def _hint() -> str:
+    return f"try again later, or leave the certificate on {C4} with --keep-on-c4"
 
 
 def _read(control_plane: ControlPlane, domain: Domain) -> Installed | None:
-    return read_installed(control_plane, domain.name, f"{domain.name} stays managed", _HINT)
+    return read_installed(control_plane, domain.name, f"{domain.name} stays managed", _hint())
 
 
 def _not_removed(domain: Domain, error: ControlPlaneError) -> SslctlError:
     consequence = f"{domain.name} stays managed"
-    return not_answered("C4 did not remove the certificate", consequence, error, _HINT)
+    return not_answered(f"{C4} did not remove the certificate", consequence, error, _hint())
 
 
 def _record_unanswered(store: Domains, domain: Domain, error: Unanswered, now: datetime) -> None:

@@ -40,7 +40,7 @@ from typing import Protocol
 
 from sslctl.errors import Exit
 from sslctl.fleet import ari_polling, notices, planning
-from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble
+from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble, find_other_cas
 from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.nightly_inventory import InventoryNews
 from sslctl.fleet.notices import NoticeRules
@@ -110,7 +110,7 @@ class TickSettings:
 class Tick:
     """One tick over the fleet in `store`; run it once.
 
-    Without an `issuer` the CA is not asked for renewal information, without a `notifier` nobody is notified, without `looks`
+    Without `issuers` (by the URL of the directory) no CA is asked for renewal information, without a `notifier` nobody is notified, without `looks`
     no domain is looked at that is not due. `compare_inventory` returns what is new on C4. `routes` receive the messages about their
     domains; those of `unusable_routes` go to `notifier`. `ping` returns why it failed, empty if it succeeded; None sends no ping.
     `announce` returns why the webhook failed, empty if it did not. `revoke_open` carries out requested revocations, and returns the
@@ -120,7 +120,7 @@ class Tick:
     def __init__(
         self,
         store: _Store,
-        issuer: Issuer | None,
+        issuers: Mapping[str, Issuer] | None,
         notifier: Notifier | None,
         looks: Looks | None,
         *,
@@ -136,7 +136,7 @@ class Tick:
         settings: TickSettings,
     ) -> None:
         self._store = store
-        self._issuer = issuer
+        self._issuers = issuers
         self._notifier = notifier
         self._looks = looks
         self._routes = routes
@@ -211,6 +211,7 @@ class Tick:
             withheld_customers=customers,
             inventory=inventory,
             edge_troubles=list(find_edge_troubles(self._store, now)),
+            other_cas=list(find_other_cas(self._store, now)),
         )
 
     def _require_claim(self) -> None:
@@ -257,10 +258,10 @@ class Tick:
 
     def _poll_renewal_info(self) -> Sequence[Alert]:
         """Ask the CA when to renew, and run what that makes due; return what it newly wants renewed early."""
-        if self._issuer is None:
+        if self._issuers is None:
             return ()
         rule = self._settings.renewal
-        poll = ari_polling.poll(self._store, self._issuer, self._clock, rule, seconds=_POLLING_SECONDS)
+        poll = ari_polling.poll(self._store, self._issuers, self._clock, rule, seconds=_POLLING_SECONDS)
         if poll.asked:
             self._carry_out(self._plan(force=False))
         return poll.alerts

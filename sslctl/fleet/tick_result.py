@@ -27,7 +27,8 @@ class TickResult:
     new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
     `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
     uploads in force. `withheld_customers` are the customers that C4 changed for too many domains. `inventory` is what was learned from C4's inventory.
-    `edge_troubles` are those of edges that do not answer, or serve other certificates than C4 has.
+    `edge_troubles` are those of edges that do not answer, or serve other certificates than C4 has,
+    `other_cas` the other CAs that issued in place of the first one.
     """
 
     at: datetime
@@ -52,6 +53,7 @@ class TickResult:
     withheld_customers: WithheldCustomers | None
     inventory: InventoryNews
     edge_troubles: Sequence[FleetTrouble]
+    other_cas: Sequence[FleetTrouble]
 
     @property
     def pinged(self) -> bool | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sslctl.store.interface.domains import Domains
+from sslctl.wording import C4
 
 
 class Named(NamedTuple):
@@ -29,8 +30,8 @@ class WithheldCustomers:
         """Return in words what happened, and what to do."""
         example = self.example
         return (
-            f'C4 names another customer than before for {self.domains} of {self.looked_at} domains, such as "{example.customer}" for'
-            f' {example.name} ("{example.before}" before): too many to be believed, so nothing was recorded. Check C4; if it is true,'
+            f'{C4:The} names another customer than before for {self.domains} of {self.looked_at} domains, such as "{example.customer}" for'
+            f' {example.name} ("{example.before}" before): too many to be believed, so nothing was recorded. Check {C4}; if it is true,'
             " run `sslctl customer --clear` for these domains"
         )
 

@@ -47,6 +47,7 @@ from sslctl.store.interface.maintenance_pauses import MaintenancePauses
 from sslctl.store.interface.revocations import Revocations
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
+from sslctl.wording import C4
 
 _POLL_SECONDS = 0.5
 # Before each further attempt while nothing is installed, in seconds, and the longest Retry-After that is waited for then.
@@ -110,12 +111,12 @@ class Delivery:
                 raise PassEnded(Code.KEY_COMPROMISED, f"version {certificate.version}")
             self._require_no_loss(domain, certificate, record.certificate, force=force)
             self._require_no_pause(domain, record.certificate)
-            self._on_step(domain, "uploading to C4")
+            self._on_step(domain, f"uploading to {C4}")
             self._store.mark_uploading(certificate)
             with counting_failures(self._store):
                 domain = self._put(domain, certificate, record.certificate)
             self._store.mark_uploaded(certificate)
-        self._on_step(domain, "reading back from C4")
+        self._on_step(domain, f"reading back from {C4}")
         self._read_back(domain, certificate)
 
     def _require_no_loss(
@@ -302,7 +303,7 @@ class Delivery:
 
     def _record_removed(self, domain: Domain, text: Certificate | None) -> None:
         version = text.version if text else None
-        self._store.record_event(domain, "removed", "the text certificate, from C4", version)
+        self._store.record_event(domain, "removed", f"the text certificate, from {C4}", version)
 
     def _end_replacement(
         self,
@@ -323,7 +324,7 @@ class Delivery:
                 return refused(failed, "; the text certificate is installed again")
             if unknown is not None:
                 return refused(unknown, "; whether the text certificate is still installed is unknown")
-            self._observation.record_not_serving(domain, None, "C4 has no certificate")
+            self._observation.record_not_serving(domain, None, f"{C4} has no certificate")
             self._store.record_event(domain, "nothing installed", str(failed))
         if isinstance(failed, UnknownDomain):
             return refused(failed, "")
@@ -340,7 +341,7 @@ class Delivery:
             self._store.record_event(
                 domain,
                 "replacing",
-                f"the text certificate {installed.fingerprint[:16]} on C4",
+                f"the text certificate {installed.fingerprint[:16]} on {C4}",
                 text.version if text else None,
             )
             # Due at once if this process is killed; the end of the pass replaces it.
@@ -372,7 +373,7 @@ class Delivery:
 
     def _record_restored(self, domain: Domain, text: Certificate) -> None:
         self._store.mark_serving(domain, text, wanted=domain.wanted)
-        self._store.record_event(domain, "put back", "the text certificate is on C4 again", text.version)
+        self._store.record_event(domain, "put back", f"the text certificate is on {C4} again", text.version)
 
     def _read_back(self, domain: Domain, certificate: Certificate) -> None:
         """Wait until C4 and the edges serve exactly `certificate`: an upload is a Success only after it is verified."""

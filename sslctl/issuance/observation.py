@@ -27,6 +27,7 @@ from sslctl.rules.versions import is_adopted, is_expired, may_replace
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
+from sslctl.wording import C4
 
 _REQUIRED_PORTS = frozenset({80, 443})
 _MOST_PORTS_SHOWN = 10
@@ -59,7 +60,7 @@ class Observation:
 
         If C4 has another certificate than ours or none, raise `PassEnded` instead, unless `believe` has the code of that.
         """
-        self._on_step(domain, "querying C4")
+        self._on_step(domain, f"querying {C4}")
         try:
             record = self._c4.domain(domain.name)
         except UnknownDomain as error:
@@ -116,7 +117,7 @@ class Observation:
         """
         installed = self._correct(domain, installed)
         if installed is None:
-            return self.record_not_serving(domain, None, "C4 has no certificate")
+            return self.record_not_serving(domain, None, f"{C4} has no certificate")
         is_active = installed.state is State.ACTIVE
         if is_one_of(installed, domain.serving):
             return self._not_foreign(domain)
@@ -124,7 +125,7 @@ class Observation:
             return self._not_foreign(domain)
         known = find_version(self._store, domain, installed)
         if known is None:
-            return self.record_not_serving(domain, installed, "C4 has another certificate")
+            return self.record_not_serving(domain, installed, f"{C4} has another certificate")
         if not is_active:
             return domain
         if is_adopted(domain) and known.source is Source.C4:

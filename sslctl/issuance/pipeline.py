@@ -43,13 +43,15 @@ from sslctl.issuance.issued_checks import check_dates, check_ordered, has_expire
 from sslctl.issuance.maintenance import require_no_pause
 from sslctl.issuance.observation import Observation
 from sslctl.issuance.order_checks import find_problem, find_publisher, require_no_problem
-from sslctl.issuance.pass_ended import PassEnded, ended_at_ca
+from sslctl.issuance.other_ca import OtherCas, may_leave
+from sslctl.issuance.pass_ended import PassEnded, ended_at_ca, ended_by_budget
 from sslctl.issuance.pass_policy import PassPolicy
 from sslctl.issuance.slots import Slots
 from sslctl.issuance.suspicions import record_conclusion
 from sslctl.issuer import Issued, IssueError, Issuer, OrderPending
 from sslctl.preflight import Prober, Publisher
 from sslctl.rules.budget import URGENT_INTERVAL, BudgetHeld, expires_before
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.model import Domain, Order, Source
 from sslctl.rules.pass_result import CHECKED_AGAIN, Problem, Step, conclude_pass, conclude_suspicion
 from sslctl.rules.reasons import Code
@@ -194,7 +196,8 @@ class Pipeline:
         domain, record = self._observation.look_up(domain, consent.believe)
         if consent.replace_text:
             domain = self._observation.agree_to_replace_text(domain)
-        domain, pending, is_collected = self._finish_open_order(domain)
+        others = OtherCas(self._store, self._prober, domain, record.cname_target)
+        domain, pending, is_collected = self._finish_open_order(domain, others)
         self._observation.require_replaceable(domain, renew=renew, believe=consent.believe)
         if is_collected or not renew:
             if domain.wanted is not None and self._owes_upload(domain):
@@ -215,9 +218,7 @@ class Pipeline:
         # Also before the wait for a slot: many domains may be held.
         self._require_no_pause()
         with self._slots.slot():
-            if pending is not None:
-                self._require_ca(domain)
-            domain = self._issue(domain, pending or self._open_order(domain))
+            domain = self._obtain(domain, pending, others)
         assert domain.wanted is not None  # noqa: S101 - just issued
         self._delivery.deliver(domain, domain.wanted, record, force=consent.force)
 
@@ -260,8 +261,8 @@ class Pipeline:
 
     # The order
 
-    def _finish_open_order(self, domain: Domain) -> tuple[Domain, Order | None, bool]:
-        """Collect or drop the order that an earlier pass left open.
+    def _finish_open_order(self, domain: Domain, others: OtherCas) -> tuple[Domain, Order | None, bool]:
+        """Collect or drop the order that an earlier pass left open. It is dropped if one of `others` is to take it over.
 
         Return the domain, the order if it still waits for its challenges, and whether a certificate was collected. If the
         source is text by now, the order stays open: it is collected if the source becomes c4 again.
@@ -275,7 +276,7 @@ class Pipeline:
             try:
                 with self._slots.slot():
                     # A pass that held the slot before may have been asked to pause.
-                    self._require_ca(domain)
+                    self._require_ca(domain, order.ca)
                     require_claim(self._store, domain.name)
                     with self._breaker.watch(order):
                         issued = self._issuer.collect(order)
@@ -283,36 +284,88 @@ class Pipeline:
                     return self._store_issued(domain, order, issued), None, True
             except OrderPending:
                 return domain, order, False
+            except PassEnded as ended:
+                return self._leave(domain, order, ended, others)
             except IssueError as error:
                 if self._is_young(order):
-                    raise self._end_pass(domain, order, error) from error
+                    return self._leave(domain, order, self._end_pass(domain, order, error), others)
             except BadInput as error:
                 if self._is_young(order) and not has_expired(issued, self._clock()):
                     raise self._reject(order, error) from error
         self._drop(order, "came to nothing")
         return domain, None, False
 
-    def _require_ca(self, domain: Domain) -> None:
+    def _obtain(self, domain: Domain, pending: Order | None, others: OtherCas) -> Domain:
+        """Return the domain with a new certificate: on its `pending` order, otherwise from the first CA that issues one now.
+
+        If the order fails for a reason of its CA, the next one of `others` is asked. Raise `PassEnded` with the problem at the first of them.
+        """
+        order, ca, first = pending, pending.ca if pending else others.first(), None
+        while True:
+            try:
+                if order is not None:
+                    self._require_ca(domain, ca)
+                elif ca != self._store.cas[0]:
+                    self._store.record_event(domain, "other CA", f"{ca_name(ca)}: {others.why}")
+                return self._issue(domain, order or self._open_order(domain, ca))
+            except PassEnded as ended:
+                if first is not None and ended.is_of_ca:
+                    others.note(ca, ended.problem.found)
+                first = first or ended
+                if not ended.is_of_ca:
+                    raise
+                other = others.find(ca, ended.problem.found)
+                if other is None or not self._drop_left(domain):
+                    found = "; ".join((first.problem.found, *others.notes))
+                    first.problem = replace(first.problem, found=found)
+                    raise first from None
+                order, ca = None, other
+
+    def _drop_left(self, domain: Domain) -> bool:
+        """Drop the open order of `domain`, so that another CA can be asked; return whether none is open."""
+        order = self._store.find_open_order(domain)
+        if order is None:
+            return True
+        may_be_issued = self._issuer.may_be_issued(order)
+        is_left = may_leave(domain, order, self._clock(), may_be_issued=may_be_issued)
+        if is_left:
+            self._drop(order, "left to another CA")
+        return is_left
+
+    def _leave(
+        self, domain: Domain, order: Order, ended: PassEnded, others: OtherCas
+    ) -> tuple[Domain, None, bool]:
+        """Drop an open order that one of `others` is to take over; the result is that of `_finish_open_order`. Otherwise raise `ended`."""
+        if (
+            not ended.is_of_ca
+            or others.find(order.ca, ended.problem.found) is None
+            or not self._drop_left(domain)
+        ):
+            raise ended
+        return domain, None, False
+
+    def _require_ca(self, domain: Domain, ca: str) -> None:
         """Raise `PassEnded` while all requests to the CA are paused, unless it is the turn of `domain` nevertheless."""
         try:
-            self._store.require_ca(domain)
+            self._store.require_ca(domain, ca=ca)
         except BudgetHeld as held:
-            raise PassEnded(Code.BUDGET_HELD, held.found, str(held.scope), held.until) from held
+            raise ended_by_budget(held) from held
 
     def _require_no_pause(self) -> None:
         """Raise `PassEnded` while no order may be placed, nor its challenges be answered, because of maintenance."""
         require_no_pause(self._store, self._clock(), Step.CA)
 
-    def _open_order(self, domain: Domain) -> Order:
+    def _open_order(self, domain: Domain, ca: str) -> Order:
         try:
             require_claim(self._store, domain.name)
             self._require_no_pause()
             # Checked before a key is made, which would be wasted; `open_order` checks again, in its transaction.
-            self._store.require_budget(domain, domain.names)
+            self._store.require_budget(domain, domain.names, ca=ca)
             key = x509.make_key(domain.choice.key_type or self._policy.key_type)
-            return self._store.open_order(domain, domain.names, key, x509.make_csr(key, domain.names))
+            csr = x509.make_csr(key, domain.names)
+            return self._store.open_order(domain, domain.names, key, csr, ca=ca)
         except BudgetHeld as held:
-            raise PassEnded(Code.BUDGET_HELD, held.found, str(held.scope), held.until) from held
+            raise ended_by_budget(held) from held
 
     def _issue(self, domain: Domain, order: Order) -> Domain:
         self._on_step(domain, "ordering a certificate")
@@ -330,17 +383,19 @@ class Pipeline:
             raise
         try:
             with self._breaker.watch(order):
-                issued = self._issuer.issue(order, keep_url, replaces=self._replaced(domain))
+                issued = self._issuer.issue(order, keep_url, replaces=self._replaced(domain, order.ca))
             return self._store_issued(domain, order, issued)
         except IssueError as error:
             raise self._end_pass(domain, order, error) from error
         except BadInput as error:
             raise self._reject(order, error) from error
 
-    def _replaced(self, domain: Domain) -> str:
+    def _replaced(self, domain: Domain, ca: str) -> str:
         """Return the ARI id of the certificate that an order for `domain` replaces; empty if the CA is not to know one."""
         serving = domain.serving
         if serving is None or serving.source is not Source.C4 or self._policy.renewal.ari is Ari.OFF:
+            return ""
+        if serving.ca not in ("", ca):
             return ""
         return x509.renewal_id(self._store.bundle(serving).certificate) or ""
 

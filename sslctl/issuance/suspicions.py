@@ -25,6 +25,7 @@ from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
+from sslctl.wording import C4
 
 _DAY = timedelta(days=1)
 
@@ -61,7 +62,7 @@ class Withheld:
         """Return in words what happened, and what to do."""
         return (
             f"{self.code} about {self.domains} served domains of {self.looked_at}: too many to be believed, so nothing was"
-            f" concluded. Check C4 and the resolvers; if it is true, run `sslctl recheck --accept {self.code}`"
+            f" concluded. Check {C4} and the resolvers; if it is true, run `sslctl recheck --accept {self.code}`"
         )
 
 
@@ -154,7 +155,7 @@ def record_conclusion(store: _Store, domain: Domain, result: PassResult) -> Doma
         return domain
     with store.transaction():
         if is_discard(result) and domain.serving is not None:
-            domain = store.mark_not_serving(domain, "C4 has no such domain")
+            domain = store.mark_not_serving(domain, f"{C4} has no such domain")
         if is_discard(result) and domain.foreign is not None:
             domain = store.record_observation(domain, None)
         return store.record_result(domain, result)

@@ -11,6 +11,8 @@
    nothing can come of the order: otherwise the order is collected before another one is placed.
 5. Use the key and the CSR of the order; never make a key.
 6. Bound each call in time, and be safe for use by many threads.
+
+`by_ca.IssuersByCa` is an `Issuer` over several CAs.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sslctl.rules.account_key import AccountKey
-from sslctl.rules.limits import Scope
+from sslctl.rules.limits import CA_WIDE, Scope
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.rules.revocation import RevocationReason
@@ -99,6 +101,12 @@ class IssueError(Exception):
         self.pause = pause
         self.order_dead = order_dead
 
+    @property
+    def is_of_ca(self) -> bool:
+        """Whether the reason is the CA's own, and none of the domain or of this machine: another CA may issue."""
+        pauses_all = self.pause is not None and self.pause.kind in CA_WIDE
+        return pauses_all or self.code in (Code.CA_UNAVAILABLE, Code.CA_REFUSED, Code.NAME_REFUSED)
+
 
 class OrderPending(Exception):
     """The order's challenges are not answered yet: `Issuer.issue` goes on with the order."""
@@ -122,6 +130,9 @@ class Issuer(Protocol):
         `IssueError` if the CA did not respond or has not decided.
         """
 
+    def may_be_issued(self, order: Order) -> bool:
+        """Return whether the CA may have issued the certificate of `order`: it was asked to, or that is not known here."""
+
     def forget(self, order: Order) -> None:
         """Remove the files of an order: it is closed, or its certificate on disk cannot be used.
 
@@ -129,7 +140,7 @@ class Issuer(Protocol):
         """
 
     def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
-        """Revoke a certificate at the CA, for `reason` (none: unspecified); a revoked one is no error. Raise `IssueError`.
+        """Revoke a certificate at its CA, for `reason` (none: unspecified); a revoked one is no error. Raise `IssueError`.
 
         For `KEY_COMPROMISE` the request is signed with the certificate's own key, if `bundle` has it: it proves that the key
         is not secret any more, and the CA refuses it from then on (RFC 8555, section 7.6).

@@ -12,6 +12,7 @@ from sslctl.errors import BadInput
 from sslctl.metrics.families import METRICS, Metric, Sample, Type
 from sslctl.system.extras import missing_package
 from sslctl.system.files import replacing
+from sslctl.wording import in_words
 
 if TYPE_CHECKING:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -40,7 +41,7 @@ def _family(metric: Metric, samples: Iterable[Sample]) -> CounterMetricFamily | 
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
 
     kind = CounterMetricFamily if metric.type is Type.COUNTER else GaugeMetricFamily
-    family = kind(metric.name, metric.meaning, labels=metric.labels)
+    family = kind(metric.name, in_words(metric.meaning), labels=metric.labels)
     for sample in samples:
         family.add_metric(sample.labels, sample.value)
     return family

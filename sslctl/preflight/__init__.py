@@ -91,3 +91,6 @@ class Prober(Protocol):
 
         `cname_target` is the target that C4 named, empty if it is not known: then only the configuration of the CDN counts.
         """
+
+    def check_caa(self, names: tuple[str, ...], cname_target: str, ca: str) -> None:
+        """Raise `PreflightError` unless CAA allows the CA with the directory `ca` to issue for each of `names`, as in `check`."""

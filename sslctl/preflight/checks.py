@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from types import MappingProxyType
+from typing import TypeVar
 
 import dns.name
 
@@ -27,6 +29,11 @@ from sslctl.rules.reasons import Code
 _MAX_OTHERS = 20
 
 
+T = TypeVar("T")
+# The names of a CA in CAA records, and what returns the URL of our account there.
+CaOfCaa = tuple[tuple[str, ...], Callable[[], str]]
+
+
 def _unknown() -> str:
     """Return that the account is not known."""
     return ""
@@ -35,7 +42,8 @@ def _unknown() -> str:
 class Preflight:
     """A `Prober` that queries DNS and connects to the addresses. Without state, so safe for use by many threads.
 
-    `find_account_url` returns the URL of our account at the CA, or an empty string if there is none yet.
+    `find_account_url` returns the URL of our account at the CA, or an empty string if there is none yet. `fallbacks` has the same of
+    each other CA by the URL of its directory.
     """
 
     def __init__(
@@ -45,11 +53,13 @@ class Preflight:
         caa_identities: tuple[str, ...],
         *,
         find_account_url: Callable[[], str] = _unknown,
+        fallbacks: Mapping[str, CaOfCaa] = MappingProxyType({}),
     ) -> None:
         self._settings = cdn
         self._cdn = Cdn(cdn)
         self._agreement = Agreement(dns_settings)
         self._caa = CaaCheck(self._cdn, caa_identities, find_account_url)
+        self._caa_of_fallbacks = {ca: CaaCheck(self._cdn, *each) for ca, each in fallbacks.items()}
         self._tokens = TokenProbe(cdn, self._agreement.resolver)
 
     def check(
@@ -102,7 +112,13 @@ class Preflight:
         for _ in self._examine_each(names, partial(self._cdn.require_pointed, cname_target=cname_target)):
             pass
 
-    def _examine_each(self, names: Sequence[str], examine: Examine[Pointed]) -> Iterator[Pointed]:
+    def check_caa(self, names: tuple[str, ...], cname_target: str, ca: str) -> None:
+        """See `Prober.check_caa`. That of the first CA is part of `check`."""
+        caa = self._caa_of_fallbacks.get(ca, self._caa)
+        for _ in self._examine_each(names, partial(caa.require_allowed, cname_target=cname_target)):
+            pass
+
+    def _examine_each(self, names: Sequence[str], examine: Examine[T]) -> Iterator[T]:
         """Yield what `examine` finds about each of `names`. Raise `PreflightError` for the first problem, with the records of all names."""
         parsed = list(map(dns.name.from_text, names))
         for place, name in enumerate(parsed):
@@ -114,7 +130,7 @@ class Preflight:
             yield pointed
 
     def _find_records(
-        self, error: PreflightError, others: Sequence[dns.name.Name], examine: Examine[Pointed]
+        self, error: PreflightError, others: Sequence[dns.name.Name], examine: Examine[T]
     ) -> tuple[DnsRecord, ...]:
         """Return the records that cure `error`, and the same problem of `others`, so that a person can set them at once."""
         records = [*error.records]

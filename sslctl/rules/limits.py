@@ -38,6 +38,10 @@ class LimitKind(StrEnum):
     URGENT = "urgent"
 
 
+CA_WIDE = (LimitKind.ACCOUNT, LimitKind.BREAKER, LimitKind.ORDERS)
+"""What holds back a new order for a reason of the CA or of our account there, and none of the domain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a limit or a pause covers.
@@ -66,11 +70,15 @@ def scope_of(text: str) -> Scope:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A pause: sslctl sends nothing to the CA that `scope` covers before `until`. `why` is cleaned text."""
+    """A pause: sslctl sends nothing to the CA that `scope` covers before `until`. `why` is cleaned text.
+
+    `ca` is the URL of the CA's directory.
+    """
 
     scope: Scope
     until: datetime
     why: str
+    ca: str = ""
 
 
 @dataclass(frozen=True, slots=True)

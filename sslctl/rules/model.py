@@ -45,11 +45,15 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A certificate with its chain and key, as PEM text. No repr shows the key. A destroyed key is empty."""
+    """A certificate with its chain and key, as PEM text. No repr shows the key. A destroyed key is empty.
+
+    `ca` is that of `Certificate`.
+    """
 
     certificate: str
     chain: str
     private_key: str = field(repr=False)
+    ca: str = ""
 
     @property
     def fullchain(self) -> str:
@@ -90,7 +94,10 @@ class RenewalInfo:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A stored version of a domain's certificate. Its key and PEM text are read separately, as a `Bundle`."""
+    """A stored version of a domain's certificate. Its key and PEM text are read separately, as a `Bundle`.
+
+    `ca` is the URL of the directory of the CA that issued it on an order of ours, empty if it is not known.
+    """
 
     id: int
     domain_id: int
@@ -104,6 +111,7 @@ class Certificate:
     revoked_at: datetime | None = None
     renewal_info: RenewalInfo | None = None
     key_destroyed_at: datetime | None = None
+    ca: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -120,7 +128,8 @@ class Certificate:
 class Order:
     """An order for one certificate. It exists from the creation of its key; `url` is set when the CA has accepted it.
 
-    `profile` and `preferred_chain` are those that were chosen for it, None for what is configured (`CertificateChoice`).
+    `profile` and `preferred_chain` are those that were chosen for it, None for what is configured (`CertificateChoice`). `ca` is
+    the URL of the directory of its CA, empty for the first CA.
     """
 
     id: int
@@ -131,6 +140,7 @@ class Order:
     url: str | None = None
     profile: str | None = None
     preferred_chain: str | None = None
+    ca: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ UNDELIVERED = "not delivered"
 UNUSABLE = "not usable"
 EDGE_SILENT = "edge does not answer"
 EDGE_LATE = "edge serves other certificates"
-FLEET_LABELS = (WITHHELD, WHOLE_FLEET, UNDELIVERED, UNUSABLE, EDGE_SILENT, EDGE_LATE)
+OTHER_CA = "certificates from another CA"
+FLEET_LABELS = (WITHHELD, WHOLE_FLEET, UNDELIVERED, UNUSABLE, EDGE_SILENT, EDGE_LATE, OTHER_CA)
 """What is reported of trouble that concerns the whole fleet, after the code, the route or the edge (`Notice.troubles`)."""
 
 

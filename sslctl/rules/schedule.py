@@ -12,6 +12,7 @@ from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.renewal import Renewal, RenewalRule, Trigger, renewal_at
 from sslctl.rules.singapore import format_sgt, next_midnight
 from sslctl.rules.versions import is_expired, is_replacement_due, is_usable, may_replace, needs_upload
+from sslctl.wording import C4
 
 RETRY_SOONEST = timedelta(minutes=1)
 RETRY_LATEST = timedelta(days=7)
@@ -58,7 +59,7 @@ def find_due_work(domain: Domain, now: datetime, rule: RenewalRule) -> DueWork |
     if domain.deleted_at is not None or not is_retry_due(domain, now):
         return None
     if needs_upload(domain, now):
-        return DueWork(Work.UPLOAD, "its certificate is issued, and C4 has not confirmed it")
+        return DueWork(Work.UPLOAD, f"its certificate is issued, and {C4} has not confirmed it")
     if domain.source is Source.C4:
         work = _find_work(domain, now, rule)
         if work is not None:
@@ -144,11 +145,11 @@ def _find_work_on_foreign(
 ) -> DueWork | None:
     """Return the work that is due for a domain for which C4 has `foreign` instead of our certificate."""
     if is_expired(foreign, now):
-        return DueWork(Work.RENEW, f"C4's other certificate expired {format_sgt(foreign.not_after)}")
+        return DueWork(Work.RENEW, f"{C4}'s other certificate expired {format_sgt(foreign.not_after)}")
     if may_replace(domain, now):
-        return DueWork(Work.ISSUE, "the text certificate on C4 is to be replaced")
+        return DueWork(Work.ISSUE, f"the text certificate on {C4} is to be replaced")
     if is_replacement_due(domain, now, rule.before):
-        return DueWork(Work.RENEW, f"C4's other certificate expires {format_sgt(foreign.not_after)}")
+        return DueWork(Work.RENEW, f"{C4}'s other certificate expires {format_sgt(foreign.not_after)}")
     return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sslctl.wording import in_words
+
 
 class Status(StrEnum):
     """The status of a domain, in the CDN's terms. The members are in order of precedence, worst first."""
@@ -38,16 +40,21 @@ class Reason:
     """One row of the table.
 
     `sentence` says what is wrong. It is a template with `{found}`, and with `{wanted}` if a certain value is expected.
-    `next_step` says what to do next: a request to the operator, or what another owner must do.
+    `advice` says what to do next, as for C4; `next_step` is what is shown.
     """
 
     status: Status
     owner: Owner
     sentence: str
-    next_step: str
+    advice: str
 
     def explain(self, found: str, wanted: str) -> str:
         """Return the sentence with `found` and `wanted`, both cleaned text, filled in."""
-        return self.sentence.format(
+        return in_words(self.sentence).format(
             found=found.rstrip(".") or "nothing", wanted=wanted.rstrip(".") or "nothing"
         )
+
+    @property
+    def next_step(self) -> str:
+        """What to do next: a request to the operator, or what another owner must do."""
+        return in_words(self.advice)

@@ -153,4 +153,6 @@ def version_state(certificate: Certificate, domain: Domain, now: datetime) -> Ve
         return VersionState.UPLOADING if certificate.uploaded_at is None else VersionState.ACTIVATING
     if is_over:
         return VersionState.EXPIRED
-    return VersionState.REPLACED if certificate.verified_at else VersionState.UNUSED
+    # One that was imported was replaced before C4 could be asked about it.
+    was_used = certificate.verified_at or certificate.replaced_at
+    return VersionState.REPLACED if was_used else VersionState.UNUSED

@@ -36,7 +36,8 @@ class SandboxCdn:
     `certificate_seconds` is the lifetime of Pebble's certificates, None for Pebble's default. `activation_seconds` is
     the time that C4 takes to activate an upload. `mode` is certbot's way to answer challenges. `pebble_environment` has
     environment variables for Pebble. With `has_resolver` a `SandboxResolver` answers DNS queries, the domains of an earlier run in
-    `folder` exist again, and there are two more edges. With `ca_limits` the CA enforces these limits per IP address. Entering raises `StateError` if Pebble is missing.
+    `folder` exist again, and there are two more edges. With `ca_limits` the CA enforces these limits per IP address. With `has_other_ca`
+    another Pebble is the fallback CA. Entering raises `StateError` if Pebble is missing.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class SandboxCdn:
         pebble_environment: dict[str, str] | None = None,
         ca_limits: Mapping[str, RequestLimit] | None = None,
         has_resolver: bool = False,
+        has_other_ca: bool = False,
     ) -> None:
         self.folder = folder
         self._mode = mode
@@ -83,7 +85,9 @@ class SandboxCdn:
         self._certificate_seconds = certificate_seconds
         self._pebble_environment = pebble_environment
         self._ca_limits = ca_limits
+        self._has_other_ca = has_other_ca
         self.pebble: Pebble
+        self.other_pebble: Pebble | None = None
         self.limited_ca: LimitedCa | None = None
 
     def __enter__(self) -> Self:
@@ -92,23 +96,28 @@ class SandboxCdn:
             for edge in (self.edge, *self.other_edges):
                 starting.enter_context(edge)
             resolver = self._start_resolver(starting)
-            self.pebble = Pebble(
-                self.folder / "pebble",
-                http_port=self.edge.http_port,
-                certificate_seconds=self._certificate_seconds,
-                env=self._pebble_environment,
-                resolver=resolver,
-            )
-            starting.enter_context(self.pebble)
+            self.pebble = starting.enter_context(self._make_pebble("pebble", resolver))
             self._restore_cnames()
             if self._ca_limits is not None:
                 self.limited_ca = starting.enter_context(LimitedCa(self.pebble, self._ca_limits))
-            self._write_configuration(resolver or self.pebble.dns_address)
+            resolver = resolver or self.pebble.dns_address
+            if self._has_other_ca:
+                self.other_pebble = starting.enter_context(self._make_pebble("other-pebble", resolver))
+            self._write_configuration(resolver)
             self._stack = starting.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _make_pebble(self, name: str, resolver: str | None) -> Pebble:
+        return Pebble(
+            self.folder / name,
+            http_port=self.edge.http_port,
+            certificate_seconds=self._certificate_seconds,
+            env=self._pebble_environment,
+            resolver=resolver,
+        )
 
     @property
     def config_path(self) -> Path:
@@ -210,6 +219,12 @@ class SandboxCdn:
         if self.other_edges:
             edges = [self.edge, *self.other_edges]
             sections["verify"] = {"edges": [f"{ADDRESS}:{each.https_port}" for each in edges]}
+        if self.other_pebble is not None:
+            sections["[acme.fallback]"] = {
+                "directory_url": self.other_pebble.directory_url,
+                "ca_bundle": str(self.other_pebble.ca_bundle),
+                "caa_identities": ["other-pebble.sandbox.test"],
+            }
         lines = ["# Written by the sandbox. Everything here is on loopback and ends with it."]
         for section, values in sections.items():
             # JSON strings, numbers, booleans and arrays of them are also TOML.

@@ -125,6 +125,11 @@ class Pebble:
         return f"http://127.0.0.1:{self._records_port}"
 
     @property
+    def log(self) -> Path:
+        """The file with what the CA logs."""
+        return self._log("pebble")
+
+    @property
     def process_ids(self) -> tuple[int, ...]:
         """The process ids of the children: the DNS server, then Pebble; none if stopped."""
         return tuple(child.pid for child in self._children)

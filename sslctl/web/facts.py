@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.model import Certificate, Domain, Source
 from sslctl.rules.renewal import RenewalRule, Trigger
 from sslctl.rules.schedule import next_renewal
@@ -61,6 +62,7 @@ def certificate_facts(certificate: Certificate, texts: Texts) -> list[Fact]:
         ("fact.not_before", format_both(leaf.not_before)),
         ("fact.not_after", format_both(leaf.not_after)),
         ("fact.issuer", leaf.issuer),
+        ("fact.ca", ca_name(certificate.ca)),
         ("fact.key_type", leaf.key_type),
         ("fact.serial", leaf.serial),
         ("fact.fingerprint", leaf.fingerprint),

@@ -21,6 +21,7 @@ from sslctl.web import (
     texts_zh,
 )
 from sslctl.web.error_texts import ErrorText, ErrorTexts
+from sslctl.wording import in_chinese, in_words
 
 COOKIE = "sslctl_lang"
 PARAMETER = "lang"
@@ -42,7 +43,7 @@ class Texts:
 
     def __call__(self, key: str, **fields: object) -> str:
         """Return the text `key`. Fields are plain text: the template escapes the whole."""
-        return TEXTS[self.language][key].format(**fields)
+        return self._named(TEXTS[self.language][key]).format(**fields)
 
     def number(self, key: str, number: int, **fields: object) -> str:
         """Return the text `key` in its form for `number`."""
@@ -60,23 +61,24 @@ class Texts:
 
     def label(self, code: Code) -> str:
         """Return the short label of a reason."""
-        return _LABELS[self.language][code]
+        return self._named(_LABELS[self.language][code])
 
     def event_kind(self, kind: str) -> str:
         """Return the kind of an event as the history shows it. A kind of an earlier release may have no translation."""
-        return kind if self.language is Language.EN else history_texts_zh.KINDS.get(kind, kind)
+        return self._named(kind if self.language is Language.EN else history_texts_zh.KINDS.get(kind, kind))
 
     def step(self, line: str) -> str | None:
         """Return a line of a job's progress, `domain: step`, in this language; None if it is another line."""
         domain, _, step = line.partition(": ")
-        if step not in history_texts_zh.STEPS:
+        chinese = {in_words(known): text for known, text in history_texts_zh.STEPS.items()}
+        if step not in chinese:
             return None
-        shown = step if self.language is Language.EN else history_texts_zh.STEPS[step]
+        shown = step if self.language is Language.EN else in_chinese(chinese[step])
         return self("site.colon", label=domain, text=shown)
 
     def next_step(self, code: Code, english: str) -> str:
         """Return the next step for `code`, whose English text is `english`."""
-        return english if self.language is Language.EN else reason_texts_zh.NEXT_STEPS[code]
+        return english if self.language is Language.EN else in_chinese(reason_texts_zh.NEXT_STEPS[code])
 
     def error(self, error: SslctlError) -> ErrorText:
         """Return an error of the core or of a form in this language."""
@@ -87,6 +89,10 @@ class Texts:
     def problem(self, problem: Problem, english: str) -> str:
         """Return the sentence about `problem`, which is `english` in English."""
         return english if self.language is Language.EN else self._errors.sentence(problem)
+
+    def _named(self, text: str) -> str:
+        """Return `text` with the name of the control plane in this language."""
+        return in_words(text) if self.language is Language.EN else in_chinese(text)
 
     @property
     def _errors(self) -> ErrorTexts:

@@ -180,6 +180,7 @@ TEXTS = {
     "fact.serial": "Serial",
     "fact.fingerprint": "SHA-256",
     "fact.issuer": "Issuer",
+    "fact.ca": "CA",
     "fact.key_type": "Key type",
     "fact.choice": "Chosen for its certificates",
     "choice.key_type": "key type",

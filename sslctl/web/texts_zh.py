@@ -178,6 +178,7 @@ TEXTS = {
     "fact.serial": "序列号",
     "fact.fingerprint": "SHA-256",
     "fact.issuer": "颁发者",
+    "fact.ca": "证书机构（CA）",
     "fact.key_type": "密钥类型",
     "fact.choice": "为证书选定",
     "choice.key_type": "密钥类型",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,6 +105,19 @@ def test_collect_returns_the_issued_certificate_by_the_url_of_its_order(case: Ca
         case.issuer.collect(Order(order.id, 1, order.names, order.csr_pem, order.opened_at, urls[0]))
         == issued
     )
+
+
+def test_certificate_may_be_issued_only_once_the_ca_was_asked_for_it(case: Case) -> None:
+    order, _ = case.order("asked.example.test")
+    assert not case.issuer.may_be_issued(order)
+    urls: list[str] = []
+    case.issuer.issue(order, urls.append)
+    assert case.issuer.may_be_issued(replace(order, url=urls[0]))
+    failed, _ = case.order("unasked.example.test")
+    case.spoil("unasked.example.test")
+    with pytest.raises(IssueError):
+        case.issuer.issue(failed, urls.append)
+    assert not case.issuer.may_be_issued(replace(failed, url=urls[1]))
 
 
 def test_collect_returns_none_for_an_old_order_unknown_to_the_ca(case: Case) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import ssl
 import sys
 import time
@@ -27,6 +28,7 @@ from tests.support.fakes import Clock, FakeIssuer
 from tests.support.json_schemas import check_output
 
 SUFFIX = "cdn.test"
+FIRST_CA, OTHER_CA = "https://ca.test/directory", "https://other.test/directory"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Cdn:
         self.folder = folder
         self.clock = clock
         self.issuer = FakeIssuer(outside or clock)
+        self.other_issuer: FakeIssuer | None = None
         self.zone = DnsZone()
         self._authority = authority or trustme.CA()
         self._stack = ExitStack()
@@ -138,6 +141,18 @@ class Cdn:
             options += [f"--{part}", str(path)]
         return tuple(options)
 
+    def add_other_ca(self, settings: str = "") -> FakeIssuer:
+        """Configure a fallback CA, with more lines of `settings`, and return it."""
+        with self.config_path.open("a") as file:
+            file.write(f"""
+            [[acme.fallback]]
+            directory_url = "{OTHER_CA}"
+            caa_identities = ["other.test"]
+            {settings}
+            """)
+        self.other_issuer = FakeIssuer(self.clock)
+        return self.other_issuer
+
     def make_state(self) -> None:
         """Create the state, as `sslctl init` does."""
         app = self.app()
@@ -147,7 +162,9 @@ class Cdn:
     def app(self) -> App:
         """Return sslctl's components, as one command composes them."""
         app = App(self.config_path, self.clock)
-        app.issuer = self.issuer
+        app.issuers = {FIRST_CA: self.issuer}
+        if self.other_issuer is not None:
+            app.issuers[OTHER_CA] = self.other_issuer
         app.retry_sleep = _sleep_if_asked
         return app
 
@@ -162,6 +179,21 @@ class Cdn:
         if self.is_json_checked:
             check_output(arguments, stdout.getvalue())
         return Result(code, stdout.getvalue(), stderr.getvalue())
+
+    def use_reload_command(self, program: str) -> None:
+        """Configure another reload command for the folder."""
+        text = self.config_path.read_text()
+        self.config_path.write_text(
+            re.sub("(?m)^reload_command = .*", f'reload_command = ["{program}"]', text)
+        )
+
+    def use_folder(self, root: Path, *reload_command: str, more: str = "") -> None:
+        """Configure the folder `root` in place of C4, with the lines `more` in its section."""
+        text = self.config_path.read_text()
+        start, end = text.index("[c4]"), text.index("[cdn]")
+        command = ", ".join(f'"{word}"' for word in reload_command)
+        section = f'[folder]\ndir = "{root}"\ncname_target = "edge.{SUFFIX}"\nreload_command = [{command}]\n{more}\n'
+        self.config_path.write_text(f"{text[:start]}[c4]\nactivation_seconds = 0.5\n{section}{text[end:]}")
 
     @property
     def config_path(self) -> Path:
@@ -182,7 +214,7 @@ class Cdn:
             [state]
             dir = "{self.folder}/state"
             [acme]
-            directory_url = "https://ca.test/directory"
+            directory_url = "{FIRST_CA}"
             ca_bundle = "{bundle}"
             workers = 4
             caa_identities = ["ca.test"]

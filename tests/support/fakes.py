@@ -97,6 +97,10 @@ class FakeIssuer:
             raise OrderPending
         return self.issued.get(order.url or "")
 
+    def may_be_issued(self, order: Order) -> bool:
+        """See `Issuer.may_be_issued`."""
+        return order.url in self.issued
+
     def forget(self, order: Order) -> None:
         """See `Issuer.forget`."""
 

@@ -141,6 +141,9 @@ ADVANCES: dict[str, Step] = {
     "record_finding healthy": lambda store, domain: store.record_finding(domain, None),
     "delete_domain": lambda store, domain: store.delete_domain(domain),
     "add_issued_certificate": _add_issued_certificate,
+    "add_imported_certificates": lambda store, domain: store.add_imported_certificates(
+        domain, [(bundle(), leaf())], ""
+    ),
     "mark_serving": lambda store, domain: store.mark_serving(domain, held(domain), wanted=held(domain)),
     "mark_not_serving": lambda store, domain: store.mark_not_serving(domain, "C4 has another certificate"),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 CLASSES = (
-    "kill", "secret_leaks", "c4_faults", "concurrency", "hostile_names", "hostile_files", "clocks", "ca_faults", "ssrf",
+    "kill", "secret_leaks", "c4_faults", "concurrency", "hostile_names", "hostile_files", "clocks", "ca_faults", "several_cas", "ssrf",
     "namespaces_and_clocks", "years_of_faults",
     "disk", "random_steps", "wrong_words", "slips", "restores", "busy_database", "power",
 )  # fmt: skip

@@ -11,16 +11,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import TracebackType
 from typing import Any, Self
 
 from acme.client import ClientNetwork
+from acme.errors import ClientError
 from acme.messages import Error, Order, RegistrationResource
 from josepy.jwa import ES256
 from josepy.jwk import JWK
@@ -28,10 +28,12 @@ from josepy.jwk import JWK
 from sslctl.app import utc_now
 from sslctl.fleet import enrolment
 from sslctl.sandbox.cdn import SandboxCdn
+from sslctl.sandbox.pebble import Pebble
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support import environment_without_settings, module_command
 from tests.torture import invariants
+from tests.torture.acme_proxy import AcmeProxy
 
 SSLCTL = (sys.executable, "-m", "sslctl")
 DYING_PROCESS = module_command("tests.torture.dying_process")
@@ -101,10 +103,13 @@ class Process:
 class Environment:
     """A CDN in `folder`; use as a context manager. Only one thread at a time may work in its states.
 
-    `validation_seconds` is the longest time that the CA waits before each validation, which takes no time otherwise.
+    `validation_seconds` is the longest time that the CA waits before each validation, which takes no time otherwise. With `has_other_ca` there
+    is a fallback CA, and `first_ca` stands before the first one.
     """
 
-    def __init__(self, folder: Path, *, validation_seconds: int = 0) -> None:
+    first_ca: AcmeProxy
+
+    def __init__(self, folder: Path, *, validation_seconds: int = 0, has_other_ca: bool = False) -> None:
         self._folder = folder
         slow = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": str(validation_seconds)}
         self._world = SandboxCdn(
@@ -112,32 +117,42 @@ class Environment:
             clock=utc_now,
             certificate_seconds=_NINETY_DAYS,
             pebble_environment=slow if validation_seconds else None,
+            has_other_ca=has_other_ca,
         )
         self._numbers = count(1)
 
     def __enter__(self) -> Self:
-        self._world.__enter__()
+        with ExitStack() as starting:
+            starting.enter_context(self._world)
+            if self._world.other_pebble is not None:
+                proxy = AcmeProxy(self._folder / "proxy", self._world.pebble)
+                self.first_ca = starting.enter_context(proxy)
+            self._stack = starting.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._world.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def state(self) -> State:
         """Return an empty state. Its view of the CA's log begins now, since the entries so far belong to other states."""
-        return State(self._world, self._folder / "states" / str(next(self._numbers)))
+        folder = self._folder / "states" / str(next(self._numbers))
+        return State(self._world, folder, getattr(self, "first_ca", self._world.pebble))
 
 
 class State:
-    """A state folder of sslctl, with what CA and C4 know of its domains. `most_orders` limits the orders of each name."""
+    """A state folder of sslctl, with what CA and C4 know of its domains.
 
-    def __init__(self, world: SandboxCdn, folder: Path) -> None:
+    `most_orders` limits the orders of each name, `settings` are variables of the environment for sslctl.
+    """
+
+    def __init__(self, world: SandboxCdn, folder: Path, first_ca: Pebble | AcmeProxy) -> None:
         self.folder = folder
         self.most_orders = Counter[str]()
+        self.settings: dict[str, str] = {}
         self._world = world
-        self._log = world.folder / "pebble" / "pebble.log"
-        self._begins = self._log.stat().st_size
+        self._cas = [ca for ca in (first_ca, world.other_pebble) if ca is not None]
+        logs = [ca.log for ca in (world.pebble, world.other_pebble) if ca is not None]
+        self._begins = {log: log.stat().st_size for log in logs}
         self._names = count(1)
         self._ordered_by: dict[str, str] = {}
         self._outside = invariants.Outside(self.issued, self.orders, self.installed)
@@ -172,7 +187,9 @@ class State:
         environment = environment_without_settings(
             SSLCTL_CONFIG=str(self._world.config_path),
             SSLCTL_STATE_DIR=str(self.folder),
-            **{_MARK: str(self.folder)},
+            SSLCTL_ACME_DIRECTORY_URL=self._cas[0].directory_url,
+            SSLCTL_ACME_CA_BUNDLE=str(self._cas[0].ca_bundle),
+            **{_MARK: str(self.folder), **self.settings},
         )
         return Process([*through, *arguments], environment, gate=gate)
 
@@ -223,6 +240,11 @@ class State:
             if order not in self._ordered_by:
                 self._ordered_by[order] = known.get(order) or self._name_of(order)
         return Counter(self._ordered_by.values())
+
+    @property
+    def cas(self) -> list[str]:
+        """The URLs of the directories of the CAs, the first CA first."""
+        return [ca.directory_url for ca in self._cas]
 
     def installed(self, name: str) -> str | None:
         """Return the fingerprint of the certificate that C4 serves for `name`, or None."""
@@ -277,16 +299,19 @@ class State:
 
     @property
     def _ca_log(self) -> str:
-        with self._log.open("rb") as file:
-            file.seek(self._begins)
-            return file.read().decode(errors="replace")
+        texts = []
+        for log, begins in self._begins.items():
+            with log.open("rb") as file:
+                file.seek(begins)
+                texts.append(file.read().decode(errors="replace"))
+        return "\n".join(texts)
 
     # Orders whose URL was not recorded
 
     def _name_of(self, order: str) -> str:
-        """Ask the CA, with the account's key, which name an unrecorded order is for."""
-        url = self._world.pebble.directory_url.replace("/dir", f"/my-order/{order}")
-        for network in self._accounts:
+        """Ask the CAs, with the accounts' keys, which name an unrecorded order is for."""
+        for ca, network in self._accounts:
+            url = ca.directory_url.replace("/dir", f"/my-order/{order}")
             for _ in range(_TRIES):
                 try:
                     answer = network.post(
@@ -296,18 +321,26 @@ class State:
                     if error.code == "badNonce":
                         continue
                     break  # it is another account's
+                except ClientError:
+                    break  # it is another CA's
                 return str(Order.from_json(answer.json()).identifiers[0].value)
         return f"unknown order {order}"
 
     @cached_property
-    def _accounts(self) -> list[ClientNetwork]:
+    def _accounts(self) -> list[tuple[Pebble | AcmeProxy, ClientNetwork]]:
         return [
-            ClientNetwork(
-                JWK.json_loads((path.parent / "private_key.json").read_text()),
-                account=RegistrationResource.json_loads(path.read_text()),
-                alg=ES256,
-                # `requests` takes a path as well.
-                verify_ssl=str(self._world.pebble.ca_bundle),  # type: ignore[arg-type]
-            )
-            for path in (self.folder / "acme" / "accounts").rglob("regr.json")
+            (ca, _connect(ca, path))
+            for ca in self._cas
+            for path in self.folder.glob(f"acme/accounts/{ca.directory_url.partition('://')[2]}/*/regr.json")
         ]
+
+
+def _connect(ca: Pebble | AcmeProxy, registration: Path) -> ClientNetwork:
+    """Return a client of `ca` with the account of certbot whose `registration` is given."""
+    return ClientNetwork(
+        JWK.json_loads((registration.parent / "private_key.json").read_text()),
+        account=RegistrationResource.json_loads(registration.read_text()),
+        alg=ES256,
+        # `requests` takes a path as well.
+        verify_ssl=str(ca.ca_bundle),  # type: ignore[arg-type]
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from tests.torture.case import CLASSES, load
 
-_WITH_PEBBLE = {"kill", "ca_faults", "concurrency", "hostile_files", "secret_leaks"}
+_WITH_PEBBLE = {"kill", "ca_faults", "concurrency", "hostile_files", "secret_leaks", "several_cas"}
 
 
 @pytest.mark.parametrize(

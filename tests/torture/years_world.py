@@ -66,6 +66,9 @@ class Dns:
         """See `Prober.check_before_cutover`. No domain here is before its cutover."""
         self.check_pointing(names, cname_target)
 
+    def check_caa(self, names: tuple[str, ...], cname_target: str, ca: str) -> None:
+        """See `Prober.check_caa`. There is one CA."""
+
     def check_pointing(self, names: tuple[str, ...], cname_target: str) -> None:
         """See `Prober.check_pointing`. Each code counts as one of DNS."""
         for name in names:

@@ -19,7 +19,7 @@ _HISTORY = {"CHANGELOG.md", "decisions.md", "commands.md"}
 PAGES = [page for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")) if page.name not in _HISTORY]
 _FILE = str(ROOT / "README.md")
 _EXAMPLES = {
-    **dict.fromkeys(("FILE", "…", "domains.txt", "names.txt", "c.pem", "k.pem"), _FILE),
+    **dict.fromkeys(("FILE", "…", "domains.txt", "names.txt", "fleet.csv", "c.pem", "k.pem"), _FILE),
     "CODE": "CNAME_MISSING",
     "COMMAND": "list",
     "ID:MAC": f"1:{'0' * 32}",
@@ -38,15 +38,16 @@ def _commands(page: Path) -> list[str]:
 def _parse(command: click.Command, arguments: list[str], parent: click.Context | None = None) -> None:
     """Parse `arguments` as `command` does, without running it. Raise `click.UsageError` if it does not take them."""
     # With its settings: click remembers the help option of a command, and other tests call `-h` in this process.
-    context = click.Context(command, parent, **command.context_settings)
-    if isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        name, found, rest = command.resolve_command(context, arguments)
-        assert found is not None, name
-        _parse(found, rest, context)
-    elif arguments:
-        # A sentence may name a command without its arguments. --help and --version end the parsing.
-        with suppress(click.exceptions.Exit):
-            command.parse_args(context, arguments)
+    # Its end closes the files that were opened.
+    with click.Context(command, parent, **command.context_settings) as context:
+        if isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+            name, found, rest = command.resolve_command(context, arguments)
+            assert found is not None, name
+            _parse(found, rest, context)
+        elif arguments:
+            # A sentence may name a command without its arguments. --help and --version end the parsing.
+            with suppress(click.exceptions.Exit):
+                command.parse_args(context, arguments)
 
 
 def _words(line: str) -> list[str]:

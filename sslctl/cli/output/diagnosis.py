@@ -21,6 +21,7 @@ from sslctl.rules.next_command import next_words
 from sslctl.rules.reasons import REASONS, Owner, Status
 from sslctl.rules.status import derive_status
 from sslctl.rules.unreached import Unreached, find_unreached
+from sslctl.wording import C4
 
 _COLOURS = {
     StepGrade.OK: "green",
@@ -32,8 +33,8 @@ _SYMBOLS = {StepGrade.OK: "✓", StepGrade.WARN: "!", StepGrade.BAD: "✗", Step
 _ASCII_SYMBOLS = {StepGrade.OK: "ok", StepGrade.WARN: "!", StepGrade.BAD: "x", StepGrade.SKIPPED: "-"}
 _ASCII = str.maketrans({"→": "->", "…": "..."})
 _LABELS = {
-    CheckStep.C4: "C4 record",
-    CheckStep.PORTS: "C4 ports",
+    CheckStep.C4: "record",
+    CheckStep.PORTS: "ports",
     CheckStep.CNAME: "CNAME",
     CheckStep.ADDRESSES: "A and AAAA",
     CheckStep.DNSSEC: "DNSSEC",
@@ -86,8 +87,13 @@ def _row(step: StepResult, diagnosis: Diagnosis) -> tuple[str, str, str]:
     symbols = _SYMBOLS if _can_print("✓✗→") else _ASCII_SYMBOLS
     symbol = click.style(symbols[step.grade], fg=_COLOURS[step.grade])
     is_of_name = len(diagnosis.subject.names) > 1 and step.step not in _OF_DOMAIN
-    label = f"{step.name} {_LABELS[step.step]}" if is_of_name else _LABELS[step.step]
+    label = f"{step.name} {_label(step.step)}" if is_of_name else _label(step.step)
     return symbol, label, "\n".join(_lines(step))
+
+
+def _label(step: CheckStep) -> str:
+    """Return what `step` is about, beginning with the control plane if it was asked."""
+    return f"{C4:bare} {_LABELS[step]}" if step in (CheckStep.C4, CheckStep.PORTS) else _LABELS[step]
 
 
 def _lines(step: StepResult) -> Iterator[str]:

@@ -10,6 +10,7 @@ from sslctl.cli.output import json_shapes
 from sslctl.cli.output.phrases import domain_or_domains
 from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
 from sslctl.fleet.inventory import Comparison, Difference, Group
+from sslctl.wording import C4, in_words
 
 _MOST_NAMED = 5
 # What is said of one domain, of several, and what to do about them; of one, DOMAIN is its name.
@@ -65,10 +66,10 @@ def write_added(compared: Comparison, added: int) -> None:
     """Write how many domains were `added` of those that nobody managed."""
     number = compared.number(Group.UNMANAGED)
     if not number:
-        write_line("Nothing was added: no such domain in C4 is unmanaged.")
+        write_line(f"Nothing was added: no such domain in {C4} is unmanaged.")
         return
     write_line(
-        f"{added:,} of {number:,} such domains in C4 that nobody managed {'was' if added == 1 else 'were'} added."
+        f"{added:,} of {number:,} such domains in {C4} that nobody managed {'was' if added == 1 else 'were'} added."
         " The next ticks order the certificates."
     )
 
@@ -103,10 +104,10 @@ def _differences_json(compared: Comparison) -> Iterator[dict[str, Any]]:
 
 
 def _lines(compared: Comparison) -> Iterator[str]:
-    yield f"C4 lists {_count(compared.listed)}, among them {compared.managed_listed:,} of the {compared.managed:,} managed here."
+    yield f"{C4:The} lists {_count(compared.listed)}, among them {compared.managed_listed:,} of the {compared.managed:,} managed here."
     for group, found in compared.groups.items():
         if found.number:
-            one, many, advice = _SENTENCES[group]
+            one, many, advice = map(in_words, _SENTENCES[group])
             what = one if found.number == 1 else many
             yield f"{_count(found.number)} {what}: {describe_names(found.first, found.number)}"
             if group is Group.UNKNOWN_CERTIFICATE:
@@ -115,7 +116,7 @@ def _lines(compared: Comparison) -> Iterator[str]:
                 yield f"  managed here: {managed:,}{of_first}"
             yield f"  {advice}"
     if compared.trouble:
-        yield f"C4 was not asked about each domain that its list lacks: {compared.trouble}"
+        yield f"{C4:The} was not asked about each domain that its list lacks: {compared.trouble}"
     if compared.left_out:
         yield f"{_count(compared.left_out)} more that nobody manages, but not with this name or customer"
     if not compared.left_out and not any(found.number for found in compared.groups.values()):

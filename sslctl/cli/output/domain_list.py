@@ -25,11 +25,12 @@ from sslctl.text import instant
 _HEADERS = ("DOMAIN", "STATUS", "SOURCE", "CREATED", "EXPIRES", "DAYS", "SERVED", "REASON", "WHO ACTS")
 _SPARE = ("CREATED", "SOURCE", "SERVED", "EXPIRES", "DAYS")
 _DELETED = ("DOMAIN", "SOURCE", "CREATED", "DELETED")
-_CSV = (
+CSV_COLUMNS = (
     "domain", "status", "source", "created_at", "expires_at", "days_left", "served", "reason", "owner", "sentence",
     "deleted_at", "warnings", "sans", "abandoned", "records", "customer", "note", "assignee", "snoozed_until",
     "unconfirmed",
 )  # fmt: skip
+"""The columns of the CSV."""
 
 
 def write_domains(listing: Listing, now: datetime, summary: Callable[[], str], *, pager: bool) -> None:
@@ -134,7 +135,7 @@ def write_domains_csv(domains: Iterable[DomainSummary], now: datetime) -> None:
 
 def csv_rows(domains: Iterable[DomainSummary], now: datetime) -> Iterator[Sequence[object]]:
     """Return the header and a row for each of `domains`; times are RFC 3339 in UTC."""
-    return chain([_CSV], (_csv_row(domain, now) for domain in domains))
+    return chain([CSV_COLUMNS], (_csv_row(domain, now) for domain in domains))
 
 
 def _csv_row(domain: DomainSummary, now: datetime) -> list[object]:

@@ -19,6 +19,7 @@ from sslctl.cli.output.stdout import write_line
 from sslctl.cli.output.table import table
 from sslctl.cli.output.width import display_width, paragraph, terminal_width, truncate
 from sslctl.rules import names
+from sslctl.rules.ca_name import ca_name
 from sslctl.rules.certificate_choice import AS_CONFIGURED
 from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo, Source
 from sslctl.rules.onboarding import is_abandoned, is_in_first_hour, is_looked_at
@@ -28,6 +29,7 @@ from sslctl.rules.singapore import format_both, format_duration, format_sgt
 from sslctl.rules.snoozing import why_ended
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.rules.versions import is_adopted, version_state
+from sslctl.wording import C4
 
 _INDENT = "  "
 _VERSIONS = ("VERSION", "STATE", "SOURCE", "ISSUED", "EXPIRES", "SHA-256")
@@ -106,7 +108,7 @@ def _facts(domain: Domain, now: datetime, rule: RenewalRule) -> list[tuple[str, 
         ("Team note", domain.remarks.note),
         ("Snoozed", _describe_snooze(domain, now)),
         ("Serving", describe_serving(domain, now)),
-        ("On C4", _describe_foreign(domain, domain.foreign) if domain.foreign else ""),
+        (f"On {C4}", _describe_foreign(domain, domain.foreign) if domain.foreign else ""),
         ("Consent", _describe_consent(domain)),
         ("Before cutover", _describe_cutover(domain)),
         ("Created", format_both(domain.created_at)),
@@ -146,7 +148,7 @@ def _describe_foreign(domain: Domain, foreign: Installed) -> str:
 def _describe_customer(domain: Domain) -> str:
     """Return the customer, and the one that C4 named if a person recorded another one."""
     named = overruled_customer(domain)
-    return f"{domain.customer} (recorded here; C4 names {named})" if named else domain.customer
+    return f"{domain.customer} (recorded here; {C4} names {named})" if named else domain.customer
 
 
 def _describe_snooze(domain: Domain, now: datetime) -> str:
@@ -205,7 +207,7 @@ def _describe_trigger(renewal: Renewal, serving: Certificate | None, rule: Renew
         Trigger.CA_WINDOW: f"the CA suggests it; {picked}",
         Trigger.CA_INCIDENT: f"the CA asks for an early replacement; {picked}",
         Trigger.REVOKED: "the certificate is revoked",
-        Trigger.FOREIGN_EXPIRY: "the text certificate on C4 expires; it is not replaced before",
+        Trigger.FOREIGN_EXPIRY: f"the text certificate on {C4} expires; it is not replaced before",
     }[renewal.trigger]
 
 
@@ -217,6 +219,7 @@ def _leaf_facts(certificate: Certificate, rule: RenewalRule) -> list[tuple[str, 
         ("Serial", leaf.serial),
         ("SHA-256", leaf.fingerprint),
         ("Issuer", leaf.issuer),
+        ("CA", ca_name(certificate.ca)),
         ("Key type", leaf.key_type),
         ("Valid from", format_both(leaf.not_before)),
         ("Valid until", format_both(leaf.not_after)),

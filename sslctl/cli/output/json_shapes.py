@@ -175,6 +175,7 @@ def pause(pause: Pause) -> dict[str, Any]:
         "key": pause.scope.key or None,
         "until": instant(pause.until),
         "why": pause.why,
+        "ca": pause.ca,
     }
 
 
@@ -250,6 +251,7 @@ def certificate(certificate: Certificate, domain: Domain, now: datetime) -> dict
         "serial": leaf.serial,
         "fingerprint_sha256": leaf.fingerprint,
         "issuer": leaf.issuer,
+        "ca": certificate.ca or None,
         "key_type": leaf.key_type,
         "not_before": instant(leaf.not_before),
         "not_after": instant(leaf.not_after),

@@ -17,6 +17,7 @@ from sslctl.rules.singapore import format_both, format_sgt
 from sslctl.rules.status import derive_status, describe_serving
 from sslctl.store.interface.domains import Domains
 from sslctl.text import clean
+from sslctl.wording import C4
 
 
 def write_outcome(domain: Domain, now: datetime) -> None:
@@ -83,6 +84,6 @@ def print_removed(name: str, installed: Installed) -> None:
     certificate = f"{installed.source} certificate {installed.fingerprint[:16]}"
     expiry = format_sgt(installed.not_after)
     click.echo(
-        f"sslctl: {name}: removed the {certificate} from C4, valid until {expiry}, which sslctl did not install",
+        f"sslctl: {name}: removed the {certificate} from {C4}, valid until {expiry}, which sslctl did not install",
         err=True,
     )

@@ -14,6 +14,7 @@ from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.singapore import format_sgt
 from sslctl.rules.status import derive_status
 from sslctl.rules.warnings import find_warnings
+from sslctl.wording import in_words
 
 _COLOURS = {
     Status.SUCCESS: "green",
@@ -67,7 +68,8 @@ def records_to_set(domain: Domain | DomainSummary, now: datetime) -> tuple[DnsRe
 
 def event_kind(event: Event) -> str:
     """Return what kind of event it was, with the version of the certificate that it concerns."""
-    return event.kind if event.version is None else f"{event.kind} v{event.version}"
+    kind = in_words(event.kind)
+    return kind if event.version is None else f"{kind} v{event.version}"
 
 
 def overruled_customer(domain: Domain) -> str:

@@ -152,6 +152,11 @@ def _safe_cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and _begins_formula(value) else value
 
 
+def restored_cell(cell: str) -> str:
+    """Return the text of a cell that `csv_texts` wrote: without the apostrophe before what a spreadsheet would run as a formula."""
+    return cell[1:] if cell[:1] == "'" and _begins_formula(cell[1:]) else cell
+
+
 def _begins_formula(text: str) -> bool:
     first = text[:1]
     # Some spreadsheets read the full-width and small forms of these characters as formulas, too.

@@ -26,6 +26,7 @@ from sslctl.rules.reported import Fact, Kind, News, Printed
 from sslctl.rules.singapore import format_sgt
 from sslctl.store.interface.domains import Domains
 from sslctl.text import instant
+from sslctl.wording import C4
 
 _MOST_NAMES = 10
 _PING = "the failed ping"
@@ -163,13 +164,13 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
     if result.look_trouble:
         blind = " Domains were not looked at for days." if result.is_blind else ""
         text = (
-            f"The daily look at C4 was not finished; the next tick continues: {result.look_trouble}.{blind}"
+            f"The daily look at {C4} was not finished; the next tick continues: {result.look_trouble}.{blind}"
         )
-        yield _Line(text, (Fact(Kind.FLEET, "the unfinished look at C4", "for days" if blind else ""),))
+        yield _Line(text, (Fact(Kind.FLEET, f"the unfinished look at {C4}", "for days" if blind else ""),))
     if result.lost:
         when = "the tick uploads them again" if result.maintenance is None else "their upload is paused"
-        text = f"C4 had lost the certificates of {result.lost} domains; {when}"
-        yield _Line(text, (Fact(Kind.EVENT, "certificates lost on C4", _magnitude(result.lost)),))
+        text = f"{C4:The} had lost the certificates of {result.lost} domains; {when}"
+        yield _Line(text, (Fact(Kind.EVENT, f"certificates lost on {C4}", _magnitude(result.lost)),))
     if result.warned:
         codes = ", ".join(f"{number} {code}" for code, number in sorted(result.warned.items()))
         text = f"Domains with a new warning: {codes}; `sslctl list` shows them"
@@ -187,7 +188,7 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
     yield from map(_Line, held_lines(result.held_renewals))
     for subject, text in warnings.describe_notices(result.notices):
         yield _Line(text, (Fact(Kind.FLEET, subject),))
-    yield from map(_edge_line, result.edge_troubles)
+    yield from map(_edge_line, [*result.edge_troubles, *result.other_cas])
     if result.webhook_error:
         text = (
             f"The webhook of notify.webhook_url failed: it {result.webhook_error}. The next tick tries again"
@@ -200,8 +201,8 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
 
 def _inventory_lines(inventory: InventoryNews) -> Iterator[_Line]:
     if inventory.trouble:
-        text = f"C4's list of domains is not compared, and is tried again within an hour: {inventory.trouble}"
-        yield _Line(text, (Fact(Kind.FLEET, "the failed comparison with C4's list"),))
+        text = f"{C4:The}'s list of domains is not compared, and is tried again within an hour: {inventory.trouble}"
+        yield _Line(text, (Fact(Kind.FLEET, f"the failed comparison with {C4}'s list"),))
     if inventory.new:
         more = (
             f" and {inventory.new - len(inventory.first):,} more"
@@ -209,11 +210,11 @@ def _inventory_lines(inventory: InventoryNews) -> Iterator[_Line]:
             else ""
         )
         text = (
-            f"C4 has {inventory.new:,} new {domain_or_domains(inventory.new)} that nobody manages: {', '.join(inventory.first)}{more};"
+            f"{C4:The} has {inventory.new:,} new {domain_or_domains(inventory.new)} that nobody manages: {', '.join(inventory.first)}{more};"
             f" {inventory.unmanaged:,} in all. `sslctl sync` shows them"
         )
         yield _Line(
-            text, (Fact(Kind.EVENT, "new domains in C4 that nobody manages", _magnitude(inventory.new)),)
+            text, (Fact(Kind.EVENT, f"new domains in {C4} that nobody manages", _magnitude(inventory.new)),)
         )
 
 
@@ -228,7 +229,7 @@ def _withheld_lines(result: TickResult) -> Iterator[_Line]:
         yield _Line(each.describe(), (Fact(Kind.FLEET, _withheld(each.code), _magnitude(each.domains)),))
     customers = result.withheld_customers
     if customers is not None:
-        subject = "customers changed on C4, not believed"
+        subject = f"customers changed on {C4}, not believed"
         yield _Line(customers.describe(), (Fact(Kind.EVENT, subject, _magnitude(customers.domains)),))
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import acme.challenges
@@ -45,7 +46,8 @@ class Observer(acme.client.ClientNetwork):
     scheme: str
     on_order: Callable[[str], None]
     problems: list[dict[str, str]]
-    # Of challenges that the CA tries again by itself (RFC 8555, section 8.2), by name.
+    # Of challenges that failed once and may still succeed (RFC 8555, section 8.2), by name. `status` is `processing` if the CA tries
+    # again by itself, and `pending` if it does so only when it is asked again.
     retried: dict[str, dict[str, str]]
     retry_after: str
     status: int
@@ -137,6 +139,8 @@ class Client(acme.client.ClientV2):
 
     order_url: str
     replaces: str
+    # The file that is made before the CA is asked to issue the certificate; None if this job does not ask for one.
+    finalizing: Path | None
     # For how long a validation is awaited after it was requested, before it is requested again.
     decision_seconds: float
     # The directory that another job has fetched; None if this job is to fetch it.
@@ -182,9 +186,12 @@ class Client(acme.client.ClientV2):
         with suppress(OSError):
             answers.remove_final(authenticator.Authenticator.folder)
         for each in found.values():
-            if each.body.status in _ENDED:
+            status = (
+                messages.STATUS_INVALID if any(map(_is_lost, _http_challenges(each))) else each.body.status
+            )
+            if status in _ENDED:
                 raise certbot.errors.AuthorizationError(
-                    f"the authorization of {each.body.identifier.value} is {each.body.status.name}"
+                    f"the authorization of {each.body.identifier.value} is {status.name}"
                 )
         return [found[url] for url in urls]
 
@@ -205,6 +212,18 @@ class Client(acme.client.ClientV2):
             if Observer.status != requests.codes.ok:
                 raise
         return None
+
+    def poll(
+        self, authzr: messages.AuthorizationResource
+    ) -> tuple[messages.AuthorizationResource, requests.Response]:
+        """Poll as acme does.
+
+        With a failed challenge the authorization is invalid for certbot. At step-ca it stays pending, but waiting for it is in vain.
+        """
+        found, response = super().poll(authzr)
+        if any(_is_lost(each) or _has_failed_for_now(each) for each in _http_challenges(found)):
+            found = found.update(body=found.body.update(status=messages.STATUS_INVALID))
+        return found, response
 
     def remove_challenge_files(self, order: messages.Order) -> None:
         """Remove the files that a killed run wrote for the challenges of `order`."""
@@ -231,6 +250,8 @@ class Client(acme.client.ClientV2):
             except messages.Error as error:
                 if error.code not in _REPLACES_REFUSED:
                     raise
+        if isinstance(obj, messages.CertificateRequest) and Client.finalizing is not None:
+            Client.finalizing.touch()
         return super()._post(url, obj, *args, **kwargs)
 
 
@@ -240,9 +261,29 @@ def _is_under_way(authorization: messages.AuthorizationResource, answers: Answer
         return False
     return any(
         answers.seconds_since_asked(each.chall.encode("token")) < Client.decision_seconds
-        for each in authorization.body.challenges
-        if isinstance(each.chall, acme.challenges.HTTP01)
+        for each in _http_challenges(authorization)
+        if not _is_lost(each) and not _has_failed_for_now(each)
     )
+
+
+def _http_challenges(authorization: messages.AuthorizationResource) -> list[messages.ChallengeBody]:
+    return [each for each in authorization.body.challenges if isinstance(each.chall, acme.challenges.HTTP01)]
+
+
+def _is_lost(challenge: messages.ChallengeBody) -> bool:
+    """Return whether `challenge` failed for good.
+
+    Its authorization is invalid then (RFC 8555, section 7.1.6); at step-ca it stays pending, for the other challenges, which we do not answer.
+    """
+    return bool(challenge.status == messages.STATUS_INVALID)
+
+
+def _has_failed_for_now(challenge: messages.ChallengeBody) -> bool:
+    """Return whether the CA waits for another request to validate `challenge`, after one in vain.
+
+    While a CA still tries by itself, the challenge is `processing` (RFC 8555, section 8.2).
+    """
+    return bool(challenge.status == messages.STATUS_PENDING and challenge.error is not None)
 
 
 def _require_safe_tokens(body: dict[str, Any]) -> None:
@@ -270,13 +311,25 @@ def _problems(authorization: dict[str, Any]) -> list[dict[str, str]]:
 
     The `error` of a challenge is optional (section 8): that it failed is a problem too.
     """
-    if authorization.get("status") != "invalid" or "challenges" not in authorization:
+    if "challenges" not in authorization or not _has_failed(authorization):
         return []
     challenges = authorization["challenges"]
     found = [
         _problem(authorization, one["error"]) for one in challenges if isinstance(one.get("error"), dict)
     ]
     return found or [_problem(authorization, {"detail": "the CA gave no reason"})]
+
+
+def _has_failed(authorization: dict[str, Any]) -> bool:
+    """Return whether the authorization is invalid, or is no more use to us (see `_is_lost`)."""
+    status = authorization.get("status")
+    return status == "invalid" or (
+        status == "pending"
+        and any(
+            (each.get("type"), each.get("status")) == ("http-01", "invalid")
+            for each in authorization["challenges"]
+        )
+    )
 
 
 def _problem(authorization: dict[str, Any], problem: dict[str, Any]) -> dict[str, str]:
@@ -294,13 +347,14 @@ def _note_decision(authorization: dict[str, Any]) -> None:
         return
     name, status = str(identifier.get("value")), authorization.get("status")
     Observer.retried.pop(name, None)
-    if status != "pending":
+    if status != "pending" or _has_failed(authorization):
         tokens = (str(challenge.get("token")) for challenge in challenges)
         authenticator.Authenticator.answers.final.update(tokens)
         return
     for challenge in challenges:
         if isinstance(challenge.get("error"), dict):
-            Observer.retried[name] = _problem(authorization, challenge["error"])
+            status = str(challenge.get("status"))
+            Observer.retried[name] = {**_problem(authorization, challenge["error"]), "status": status}
 
 
 def renewal_info_url(directory: messages.Directory) -> str | None:

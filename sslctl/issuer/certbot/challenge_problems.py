@@ -43,6 +43,9 @@ def find_code(name: str, typ: str, detail: str) -> Code:
         return _code_of_dns(name, detail)
     if typ == "connection":
         return _code_of_connection(name, detail)
+    if typ == "rejectedIdentifier":
+        # A CA that does not want the name refuses the order. step-ca means a response with other content.
+        return Code.CHALLENGE_FAILED
     return BY_TYPE.get(typ, Code.CHALLENGE_FAILED)
 
 

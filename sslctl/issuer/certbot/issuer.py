@@ -45,6 +45,8 @@ _LETS_ENCRYPTS_PACE = PacingSection()
 # Longer than any CA keeps an order open.
 _STALE_SECONDS = 30 * 86_400
 _ANSWERS = "answers"
+# The file that a run makes before it asks the CA to issue the certificate.
+_FINALIZING = "finalizing"
 _LEFT_BEHIND = ("runs/*", f"{_ANSWERS}/*", "child-*", "register-*", "revoke-*")
 
 
@@ -115,6 +117,7 @@ class CertbotIssuer:
             "profile": profile,
             **self._webroot_of_job(),
             "answers": str(self._answers_path(order)),
+            "finalizing": str(run / _FINALIZING),
             "argv": [*argv, *self._account.arguments(run)],
         }
         self._run_for_order(order, job, on_url)
@@ -132,11 +135,11 @@ class CertbotIssuer:
             issued = None
         if issued is not None or order.url is None:
             return issued
-        if self._is_stateless and not self._is_of_another_ca(order):
+        if self._is_stateless:
             # The account has the current key again if its folder was lost, or if a change of the key was interrupted.
             self._account.register()
         account = self._account.find()
-        if account is None or self._is_of_another_ca(order):
+        if account is None:
             return None
         if Answers(self._answers_path(order)).has_asked:
             # The CA may be validating at this moment: in standalone mode somebody must answer. If the CA has decided, no answer is
@@ -162,12 +165,10 @@ class CertbotIssuer:
             raise IssueError(Code.CA_REFUSED, f"it does not know the order: {clean(result['unknown'])}")
         return _split(result["fullchain"]) if "fullchain" in result else None
 
-    def _is_of_another_ca(self, order: Order) -> bool:
-        """Return whether the order was placed at another CA, which does not know this account."""
-        try:
-            return (self._run_path(order) / "directory").read_text() != self._acme.directory_url
-        except OSError:
-            return False
+    def may_be_issued(self, order: Order) -> bool:
+        """See `Issuer.may_be_issued`. Without the files of the run nothing is known."""
+        run = self._run_path(order)
+        return order.url is not None and (not run.is_dir() or (run / _FINALIZING).exists())
 
     def forget(self, order: Order) -> None:
         """See `Issuer.forget`."""
@@ -199,11 +200,22 @@ class CertbotIssuer:
             if reason is RevocationReason.KEY_COMPROMISE and bundle.private_key:
                 # The key never reaches the disk: the job keeps it in memory.
                 job["key"] = bundle.private_key
+            job["argv"] = [*argv, *self._account.arguments(run)]
             try:
-                self._jobs.run({**job, "argv": [*argv, *self._account.arguments(run)]})
+                self._revoke(job)
             except IssueError as error:
-                if not error.found.startswith("alreadyRevoked"):
+                if "key" not in job or error.code is not Code.CA_REFUSED or self._account.find() is None:
                     raise
+                # Not every CA takes the certificate's own key. That it is revoked matters more than that the CA refuses the key.
+                del job["key"]
+                self._revoke(job)
+
+    def _revoke(self, job: dict[str, Any]) -> None:
+        try:
+            self._jobs.run(job)
+        except IssueError as error:
+            if not error.found.startswith("alreadyRevoked"):
+                raise
 
     def renewal_infos(self, ids: Sequence[str], seconds: float) -> RenewalWindows | None:
         """See `Issuer.renewal_infos`."""
@@ -348,7 +360,6 @@ class CertbotIssuer:
         shutil.rmtree(run, ignore_errors=True)
         with translating_os_errors():
             make_folder(run)
-            (run / "directory").write_text(self._acme.directory_url)
             self._account.link(run)
         return run
 

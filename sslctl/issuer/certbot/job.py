@@ -66,6 +66,7 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     setattr(acme.client, "ClientV2", Client)  # noqa: B010
     Client.decision_seconds = min(_DECISION_SECONDS, job["deadline_seconds"] / 2)
     Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
+    Client.finalizing = Path(job["finalizing"]) if "finalizing" in job else None
     _install_authenticator(job)
     Client.shared_directory = job.get("directory")
     Observer.kinds = {job["directory_url"]: Kind.DIRECTORY}

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ _MOVED = (404, 405, 410)
 class JobRunner:
     """Runs jobs for the issuer whose folder is `folder`. Safe to use from several threads.
 
-    All jobs share one directory of the CA, and keep to one pace together with those of other processes with the same `folder`.
+    All jobs share one directory of the CA, and keep to one pace together with those of other processes
+    with the same `folder` and CA.
     `clock` returns the aware time.
     """
 
@@ -51,6 +53,8 @@ class JobRunner:
             Kind.OTHER: pacing.other,
         }
         self._folder = folder
+        # Each CA has limits per IP address of its own.
+        self._pace_file = folder / f"pace-{sha256(acme.directory_url.encode()).hexdigest()[:16]}"
         self._clock = clock
         self._pool = WorkerPool(
             acme.workers, environment=_environment(acme), deadline_seconds=acme.timeout_seconds
@@ -118,7 +122,7 @@ class JobRunner:
         folder: Path | None = None,
     ) -> tuple[dict[str, Any], str]:
         """Run `job` once; return its result, which may be a failure, and the URL of its order, empty if there is none."""
-        shared = {} if folder else {"pace_file": str(self._folder / "pace")}
+        shared = {} if folder else {"pace_file": str(self._pace_file)}
         folder = folder or self._folder
         make_folder(folder)
         with (

@@ -67,11 +67,7 @@ def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool
         code, found = _judge_challenges(problems)
         return IssueError(code, found, wanted=_WANTED.get(code, ""), retry_at=retry_at, order_dead=True)
     if kind in ("authorization", "undecided") and failure.get("retried"):
-        # The CA tries again by itself (RFC 8555, section 8.2): the order stays open, and a pass looks again soon.
-        code, found = _judge_challenges(failure["retried"])
-        return IssueError(
-            code, f"{found}; the CA tries again", wanted=_WANTED.get(code, ""), retry_at=now + _LOOK_AGAIN
-        )
+        return _may_succeed(failure["retried"], now)
     typ = _short(str(failure.get("type", "")))
     if kind == "acme" and typ == "rateLimited" and _PAUSED.search(detail):
         return _paused(detail, order_dead=not order_placed)
@@ -91,6 +87,22 @@ def to_issue_error(failure: dict[str, Any], now: datetime, *, order_placed: bool
     if (failure.get("lost") and not order_placed) or typ in _FINAL_TYPES:
         retry_at = max(retry_at or now, now + _NEXT_ORDER)
     return IssueError(code, found, wanted=wanted, retry_at=retry_at, pause=pause, order_dead=dead)
+
+
+def _may_succeed(retried: list[dict[str, str]], now: datetime) -> IssueError:
+    """Return the error for challenges that failed once and leave the order open (RFC 8555, section 8.2).
+
+    If the CA tries again by itself, a pass looks again soon. If it waits to be asked again, that is when a failed challenge is tried again.
+    """
+    code, found = _judge_challenges(retried)
+    waits = all(problem.get("status") == "pending" for problem in retried)
+    what_next = "the next try goes on with the same order" if waits else "the CA tries again"
+    return IssueError(
+        code,
+        f"{found}; {what_next}",
+        wanted=_WANTED.get(code, ""),
+        retry_at=None if waits else now + _LOOK_AGAIN,
+    )
 
 
 def _paused(detail: str, *, order_dead: bool) -> IssueError:
@@ -170,7 +182,8 @@ def _judge_challenges(problems: list[dict[str, str]]) -> tuple[Code, str]:
 
 
 def _describe(problem: dict[str, str]) -> str:
-    text = f"{clean(problem['name'], 100)}: {_short(problem['type'])}: {_clean_whole(problem['detail'], 200)}"
+    parts = clean(problem["name"], 100), _short(problem["type"]), _clean_whole(problem["detail"], 200)
+    text = ": ".join(filter(None, parts))
     hop = describe_hop(problem["name"].lower(), problem["detail"])
     return f"{text} ({_clean_whole(hop, 300)})" if hop else text
 

@@ -54,7 +54,7 @@ class Figures(Protocol):
         """
 
     def orders(self, first: date, last: date) -> list[OrderCount]:
-        """Return how many orders were opened at the configured CA on each day from `first` to `last`, in order.
+        """Return how many orders were opened at the configured CAs on each day from `first` to `last`, in order.
 
         Orders whose CA is not recorded are included: those of the first releases.
         """

@@ -10,10 +10,12 @@ from sslctl.rules.model import Domain, Order
 class Orders(Protocol):
     """The open orders, written ahead: each step is committed before the CA's next answer depends on it."""
 
-    def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
-        """Store key and CSR, before anything is sent to the CA.
+    def open_order(
+        self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str, *, ca: str = ""
+    ) -> Order:
+        """Store key and CSR of an order at the CA `ca`, before anything is sent to the CA.
 
-        Raise `Busy` if another order of the domain is open, and `BudgetHeld` as `require_budget` does.
+        The profile and the chain that were chosen for the domain are those of the first CA. Raise `Busy` if another order of the domain is open, and `BudgetHeld` as `require_budget` does.
         """
 
     def find_open_order(self, domain: Domain) -> Order | None:

@@ -42,10 +42,10 @@ class Renewals(Protocol):
         its lifetime is over.
         """
 
-    def renewal_infos_due(self, now: datetime, limit: int) -> list[tuple[Certificate, str]]:
-        """Return at most `limit` certificates, with their PEM, whose renewal information is due to be polled at `now`.
+    def renewal_infos_due(self, now: datetime, limit: int, *, ca: str) -> list[tuple[Certificate, str]]:
+        """Return at most `limit` certificates, with their PEM, whose renewal information is due to be polled at `now` at `ca`.
 
-        They are of source c4, served, neither expired nor revoked. Those that were never polled come first.
+        `ca` is the URL of the CA's directory; those whose CA is not known count for the first one. They are of source c4, served, neither expired nor revoked. Those that were never polled come first.
         """
 
     def record_renewal_infos(self, infos: Iterable[tuple[Certificate, RenewalInfo]]) -> None:

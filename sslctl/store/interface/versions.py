@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order
@@ -27,6 +28,15 @@ class Versions(Protocol):
 
     def add_text_certificate(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
         """Store a PEM pair as a new version of the domain `name`, managed or not, and make it the wanted one."""
+
+    def add_imported_certificates(
+        self, domain: Domain, certificates: Sequence[tuple[Bundle, Leaf]], ca: str
+    ) -> Domain:
+        """Store certificates that another program ordered for `domain`, the oldest first, as new versions; the last one is the wanted one.
+
+        They count as issued at their `not_before`. `ca` is the URL of the directory of the CA, empty if it is not known: its limits
+        count them as orders of ours.
+        """
 
     def drop_wanted(self, domain: Domain, certificate: Certificate, why: str) -> Domain:
         """Record that `certificate`, the wanted one, is not installed; what is served is wanted again, if it is ours."""

@@ -7,7 +7,7 @@ one. So passes in any number of threads and processes cannot overspend together.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ from sslctl.rules.budget import (
     BudgetHeld,
     BudgetRules,
 )
-from sslctl.rules.limits import Limit, LimitKind, Limits, Pause, Scope, scope_of, set_key
+from sslctl.rules.limits import NO_LIMITS, Limit, LimitKind, Limits, Pause, Scope, scope_of, set_key
 from sslctl.rules.model import Domain, Milestone
 from sslctl.rules.names import registered_domain
 from sslctl.store.sql import rows
@@ -107,7 +107,7 @@ class _Usage:
         return self.database.read(lambda row: int(row[0]), sql, (str(scope), instant(self.now)))[0]
 
     def longest_pause(self, scopes: tuple[Scope, ...]) -> Pause | None:
-        sql = f"""SELECT scope, until, why FROM ca_pause WHERE {_IN_FORCE} AND ca = :ca
+        sql = f"""SELECT scope, until, why, ca FROM ca_pause WHERE {_IN_FORCE} AND ca = :ca
             AND scope IN (SELECT value FROM {self.database.dialect.texts(":scopes")})
             ORDER BY until DESC LIMIT 1"""  # noqa: S608 - constants
         values = {
@@ -143,47 +143,61 @@ class _Usage:
 
 
 class SqlBudget(SqlMilestones):
-    """The store's `Budget`. `ca` is the URL of the CA's directory, `limits` are its rate limits."""
+    """The store's `Budget`. `limits` are the rate limits of each CA by the URL of its directory; the first CA comes first."""
 
-    def __init__(self, ca: str, limits: Limits) -> None:
-        self._ca = ca
+    def __init__(self, limits: Mapping[str, Limits]) -> None:
         self._limits = limits
-        self._rules = BudgetRules(limits)
-        self._renewable_for = limits.renewable_for
+        self._ca = next(iter(limits))
+        self._rules = {ca: BudgetRules(each) for ca, each in limits.items()}
+
+    @property
+    def cas(self) -> tuple[str, ...]:
+        return tuple(self._limits)
 
     # Limits
 
-    def require_budget(self, domain: Domain, names: tuple[str, ...]) -> None:
+    def require_budget(self, domain: Domain, names: tuple[str, ...], *, ca: str = "") -> None:
         with self._database.transaction():
-            is_renewal = self.is_renewal(names)
-            self._rules.require(domain, names, self._usage(self._clock()), is_renewal=is_renewal)
+            is_renewal = self.is_renewal(names, ca=ca)
+            self._rules_of(ca).require(domain, names, self._usage(self._clock(), ca), is_renewal=is_renewal)
 
-    def find_hold(self, domain: Domain) -> BudgetHeld | None:
+    def find_hold(self, domain: Domain, *, ca: str = "") -> BudgetHeld | None:
         # Rules of their own: the question reserves no position in a queue.
-        rules, names = BudgetRules(self._limits), domain.names
+        rules, names = BudgetRules(self._limits_of(ca)), domain.names
         try:
-            rules.require(domain, names, self._usage(self._clock()), is_renewal=self.is_renewal(names))
+            usage = self._usage(self._clock(), ca)
+            rules.require(domain, names, usage, is_renewal=self.is_renewal(names, ca=ca))
         except BudgetHeld as held:
             return held
         return None
 
-    def require_ca(self, domain: Domain) -> None:
-        self._rules.require_ca(domain, self._usage(self._clock()))
+    def require_ca(self, domain: Domain, *, ca: str = "") -> None:
+        self._rules_of(ca).require_ca(domain, self._usage(self._clock(), ca))
 
-    def _spend_budget(self, domain: Domain, names: tuple[str, ...]) -> bool:
+    def _limits_of(self, ca: str) -> Limits:
+        return self._limits.get(ca or self._ca, NO_LIMITS)
+
+    def _rules_of(self, ca: str) -> BudgetRules:
+        """Return the rules of the CA `ca`; those of a CA that is not configured any more know no limits."""
+        return self._rules.get(ca or self._ca) or BudgetRules(NO_LIMITS)
+
+    def _spend_budget(self, domain: Domain, names: tuple[str, ...], ca: str) -> bool:
         """Return whether an order of `domain` for `names` is a renewal. Raise `BudgetHeld` if it must not be placed now.
 
         If it goes ahead during a pause, the next such order waits for its turn.
         """
-        is_renewal, now = self.is_renewal(names), self._clock()
-        if self._rules.require(domain, names, self._usage(now), is_renewal=is_renewal):
+        is_renewal, now = self.is_renewal(names, ca=ca), self._clock()
+        if self._rules_of(ca).require(domain, names, self._usage(now, ca), is_renewal=is_renewal):
             why = f"{domain.name} was ordered during a pause, because its certificate would expire before the end"
-            self.pause(Scope(LimitKind.URGENT), now + budget.URGENT_INTERVAL, why)
+            self.pause(Scope(LimitKind.URGENT), now + budget.URGENT_INTERVAL, why, ca=ca)
         return is_renewal
 
-    def is_renewal(self, names: tuple[str, ...]) -> bool:
-        since = instant(self._clock() - self._renewable_for)
-        values = {"key": set_key(names), "ca": self._ca, "since": since}
+    def is_renewal(self, names: tuple[str, ...], *, ca: str = "") -> bool:
+        return self._is_renewal_at(names, ca or self._ca, self._clock())
+
+    def _is_renewal_at(self, names: tuple[str, ...], ca: str, at: datetime) -> bool:
+        since = instant(at - self._limits_of(ca).renewable_for)
+        values = {"key": set_key(names), "ca": ca, "since": since}
         return self._database.read(tuple, _RENEWED, values) != []
 
     def _count_order(
@@ -198,10 +212,10 @@ class SqlBudget(SqlMilestones):
             run(insert, (order_id, name, owner, opened_at))
 
     def orders_left(self, now: datetime) -> int | None:
-        return self._rules.orders_left(self._usage(now))
+        return self._rules_of("").orders_left(self._usage(now))
 
     def limits_left(self, now: datetime) -> dict[LimitKind, int]:
-        usage, limits, left = self._usage(now), self._limits, dict[LimitKind, int]()
+        usage, limits, left = self._usage(now), self._limits_of(""), dict[LimitKind, int]()
         if limits.orders is not None:
             used = usage.count(Scope(LimitKind.ORDERS), limits.orders)
             left[LimitKind.ORDERS] = max(0, limits.orders.count - used)
@@ -210,72 +224,81 @@ class SqlBudget(SqlMilestones):
             left[LimitKind.CERTIFICATES] = max(0, limits.certificates.count - used)
         return left
 
+    def issued_by_others(self, since: datetime) -> dict[str, int]:
+        others = [ca for ca in self._limits if ca != self._ca]
+        sql = f"""SELECT ca, count(*) AS number FROM acme_order
+            {self._database.dialect.index_hint("acme_order_by_day")} WHERE opened_at >= :since AND outcome = 'issued'
+            AND ca IN (SELECT value FROM {self._database.dialect.texts(":others")}) GROUP BY ca"""  # noqa: S608 - constants
+        values = {"since": instant(since), "others": json.dumps(others)}
+        read = self._database.read(lambda row: (text_of(row["ca"]), int(row["number"])), sql, values)
+        return dict(read) if others else {}
+
     def waiting_for_budget(self, now: datetime, number: int) -> list[Domain]:
         sql = f"""{self._select_domain} WHERE domain.finding_code = 'BUDGET_HELD' AND domain.deleted_at IS NULL
             AND domain.finding_wanted = :scope AND domain.retry_at > :now ORDER BY domain.retry_at LIMIT :number"""
         values = {"scope": str(Scope(LimitKind.ORDERS)), "now": instant(now), "number": number}
         return self._database.read(rows.domain_of, sql, values)
 
-    def _usage(self, now: datetime) -> _Usage:
-        return _Usage(self._database, self._ca, now)
+    def _usage(self, now: datetime, ca: str = "") -> _Usage:
+        return _Usage(self._database, ca or self._ca, now)
 
     # Pauses
 
-    def pause(self, scope: Scope, until: datetime, why: str) -> None:
+    def pause(self, scope: Scope, until: datetime, why: str, *, ca: str = "") -> None:
         with self._database.transaction() as run:
             now = self._clock()
             ended = f"DELETE FROM ca_pause WHERE NOT {_IN_FORCE} AND scope NOT IN ({literals(BREAKERS)})"  # noqa: S608 - constants
             run(ended, _in_force_at(now))
             run(
                 f"{_PAUSE} until = excluded.until, why = excluded.why WHERE excluded.until > ca_pause.until",
-                (self._ca, str(scope), instant(now), instant(until), why),
+                (ca or self._ca, str(scope), instant(now), instant(until), why),
             )
 
-    def pauses(self, now: datetime, *, also_of_renewal_info: bool = False) -> list[Pause]:
+    def pauses(self, now: datetime, *, also_of_renewal_info: bool = False, ca: str = "") -> list[Pause]:
         hidden = [LimitKind.URGENT] if also_of_renewal_info else [LimitKind.URGENT, LimitKind.RENEWAL_INFO]
-        sql = f"""SELECT scope, until, why FROM ca_pause WHERE {_IN_FORCE} AND ca = :ca
+        sql = f"""SELECT scope, until, why, ca FROM ca_pause WHERE {_IN_FORCE} AND ca = :ca
             AND scope NOT IN ({literals(hidden)}) ORDER BY until DESC, scope"""  # noqa: S608 - constants
-        values = {**_in_force_at(now), "ca": self._ca}
+        values = {**_in_force_at(now), "ca": ca or self._ca}
         return self._database.read(_pause_of, sql, values)
 
     def lift_pauses(self, scopes: Sequence[Scope]) -> None:
         with self._database.transaction() as run:
             now = instant(self._clock())
             for scope in scopes:
-                run("DELETE FROM ca_pause WHERE ca = ? AND scope = ?", (self._ca, str(scope)))
+                for ca in self._limits:
+                    run("DELETE FROM ca_pause WHERE ca = ? AND scope = ?", (ca, str(scope)))
                 run(_DUE_AFTER_PAUSE, {"now": now, "scope": str(scope)})
             run(_DUE_AFTER_REFUSAL, {"now": now})
             run(_CONFIRMED_AFTER_REFUSAL, {"now": now})
             self.record_milestone(Milestone.PAUSE_LIFTED, clean(", ".join(map(str, scopes))))
 
-    def active_pause(self, now: datetime, *scopes: Scope) -> Pause | None:
-        return self._usage(now).longest_pause((*EVERY_REQUEST, *scopes))
+    def active_pause(self, now: datetime, *scopes: Scope, ca: str = "") -> Pause | None:
+        return self._usage(now, ca).longest_pause((*EVERY_REQUEST, *scopes))
 
     # The circuit breaker
 
-    @property
-    def is_breaker_open(self) -> bool:
-        return self._database.read(tuple, *self._breaker("SELECT 1", LimitKind.BREAKER)) != []
+    def is_breaker_open(self, *, ca: str = "") -> bool:
+        return self._database.read(tuple, *self._breaker("SELECT 1", LimitKind.BREAKER, ca)) != []
 
-    def trip_breaker(self, why: str, kind: LimitKind = LimitKind.BREAKER) -> None:
+    def trip_breaker(self, why: str, kind: LimitKind = LimitKind.BREAKER, *, ca: str = "") -> None:
         with self._database.transaction() as run:
             now = self._clock()
-            row = run(*self._breaker("SELECT at, until", kind)).fetchone()
+            row = run(*self._breaker("SELECT at, until", kind, ca)).fetchone()
             last = None if row is None else (time_of(row["at"]), time_of(row["until"]))
             length = budget.next_breaker_pause(last, now)
             if length is not None:
                 run(
                     f"{_PAUSE} at = excluded.at, until = excluded.until, why = excluded.why",
-                    (self._ca, kind, instant(now), instant(now + length), why),
+                    (ca or self._ca, kind, instant(now), instant(now + length), why),
                 )
 
-    def reset_breaker(self, kind: LimitKind = LimitKind.BREAKER) -> None:
-        if self._database.read(tuple, *self._breaker("SELECT 1", kind)):
+    def reset_breaker(self, kind: LimitKind = LimitKind.BREAKER, *, ca: str = "") -> None:
+        if self._database.read(tuple, *self._breaker("SELECT 1", kind, ca)):
             with self._database.transaction() as run:
-                run(*self._breaker("DELETE", kind))
+                run(*self._breaker("DELETE", kind, ca))
 
-    def _breaker(self, verb: str, kind: LimitKind) -> tuple[str, tuple[str, str]]:
-        return f"{verb} FROM ca_pause WHERE ca = ? AND scope = ?", (self._ca, kind)
+    def _breaker(self, verb: str, kind: LimitKind, ca: str) -> tuple[str, tuple[str, str]]:
+        return f"{verb} FROM ca_pause WHERE ca = ? AND scope = ?", (ca or self._ca, kind)
 
 
 def _in_force_at(now: datetime) -> dict[str, object]:
@@ -283,4 +306,4 @@ def _in_force_at(now: datetime) -> dict[str, object]:
 
 
 def _pause_of(row: Row) -> Pause:
-    return Pause(scope_of(row["scope"]), time_of(row["until"]), text_of(row["why"]))
+    return Pause(scope_of(row["scope"]), time_of(row["until"]), text_of(row["why"]), text_of(row["ca"]))

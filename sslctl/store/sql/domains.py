@@ -32,6 +32,7 @@ from sslctl.store.sql.queries import SqlQueries
 from sslctl.store.sql.remarks import NO_REMARKS_STORED, describe_change, remark_columns
 from sslctl.store.sql.values import names_text
 from sslctl.text import instant
+from sslctl.wording import C4
 
 # A bulk insert of so many takes a fraction of a second, for which other processes wait.
 _MOST_IN_ONE_COMMIT = 5000
@@ -136,7 +137,7 @@ class SqlDomains(SqlQueries, SqlHistory):
         }
         with self._advance(domain, ", ".join(f"{column} = :{column}" for column in values), **values):
             if foreign is not None and foreign != domain.foreign:
-                self._append_event(domain.id, "foreign", f"C4 has another {_described_installed(foreign)}")
+                self._append_event(domain.id, "foreign", f"{C4} has another {_described_installed(foreign)}")
             return self.domain(domain.name)
 
     def adopt_certificate(self, domain: Domain, installed: Installed) -> Domain:
@@ -209,7 +210,7 @@ class SqlDomains(SqlQueries, SqlHistory):
                 (domain.id, domain.c4_customer),
             )
             expect(updated.rowcount == 1, _changed(domain))
-            self._append_event(domain.id, "customer", f'removed; C4 had named "{domain.c4_customer}"')
+            self._append_event(domain.id, "customer", f'removed; {C4} had named "{domain.c4_customer}"')
 
     def confirm_dns_checks(self, names: Sequence[str], at: datetime) -> None:
         self._stamp_domains("dns_checked_at", names, at)

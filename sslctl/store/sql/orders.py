@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sslctl.errors import Busy
 from sslctl.rules.limits import set_key
 from sslctl.rules.model import Domain, Order
 from sslctl.store.interface.metrics import Counted
 from sslctl.store.sql import rows
 from sslctl.store.sql.budget import SqlBudget
-from sslctl.store.sql.connection import expect
+from sslctl.store.sql.connection import Run, expect
 from sslctl.store.sql.domains import SqlDomains
 from sslctl.store.sql.metrics import count_outcome
 from sslctl.store.sql.values import names_text
@@ -17,17 +19,21 @@ from sslctl.text import instant
 _CLOSED = "the order was closed by another sslctl meanwhile"
 _INSERT = """INSERT INTO acme_order (domain_id, names, csr_pem, sealed_key, opened_at, ca, name_set, is_renewal,
     profile, preferred_chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"""
+_INSERT_PAST = """INSERT INTO acme_order (domain_id, names, csr_pem, opened_at, closed_at, outcome, ca, name_set, is_renewal)
+    VALUES (:domain, :names, '', :at, :at, 'issued', :ca, :set, :is_renewal) RETURNING id"""
 
 
 class SqlOrders(SqlBudget, SqlDomains):
     """The store's `Orders`."""
 
-    def open_order(self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str) -> Order:
+    def open_order(
+        self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str, *, ca: str = ""
+    ) -> Order:
         with self._database.transaction() as run:
             self._require_revision(domain)
             if self.find_open_order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
-            is_renewal, at = self._spend_budget(domain, names), instant(self._clock())
+            is_renewal, at = self._spend_budget(domain, names, ca), instant(self._clock())
             token = self._keyring.encrypt(key_pem)
             values = (
                 domain.id,
@@ -35,11 +41,12 @@ class SqlOrders(SqlBudget, SqlDomains):
                 csr_pem,
                 token,
                 at,
-                self._ca,
+                ca or self._ca,
                 set_key(names),
                 int(is_renewal),
-                domain.choice.profile or None,
-                domain.choice.preferred_chain or None,
+                # Both are names of the first CA.
+                (not ca and domain.choice.profile) or None,
+                (not ca and domain.choice.preferred_chain) or None,
             )
             identity = run(_INSERT, values).fetchone()["id"]
             self._count_order(run, identity, names, at, is_renewal=is_renewal)
@@ -76,3 +83,22 @@ class SqlOrders(SqlBudget, SqlDomains):
             )
             expect(closed.rowcount == 1, _CLOSED)
             count_outcome(run, Counted.ORDERS, outcome)
+
+    def _record_past_order(
+        self, run: Run, domain: Domain, names: tuple[str, ...], ca: str, at: datetime
+    ) -> None:
+        """Record the order of another program, `at` which the CA with the directory URL `ca` issued a certificate for `names`.
+
+        The limits of the account do not count it, because it may be of another account.
+        """
+        is_renewal = self._is_renewal_at(names, ca, at)
+        values = {
+            "domain": domain.id,
+            "names": names_text(names),
+            "at": instant(at),
+            "ca": ca,
+            "set": set_key(names),
+            "is_renewal": int(is_renewal),
+        }
+        identity = run(_INSERT_PAST, values).fetchone()["id"]
+        self._count_order(run, identity, names, instant(at), is_renewal=is_renewal)

@@ -18,6 +18,9 @@ from sslctl.text import instant
 class SqlRenewals(SqlPart):
     """The store's `Renewals`."""
 
+    # The URL of the first CA's directory.
+    _ca: str
+
     def cohorts(self) -> list[Cohort]:
         # Hours are cut out of the text: computing with times takes several times as long.
         hint = self._database.dialect.index_hint("certificate_facts")
@@ -50,13 +53,13 @@ class SqlRenewals(SqlPart):
         values = {"now": instant(now), "expires": instant(expires_from), "limit": limit}
         return self._database.read(rows.domain_of, sql, values)
 
-    def renewal_infos_due(self, now: datetime, limit: int) -> list[tuple[Certificate, str]]:
+    def renewal_infos_due(self, now: datetime, limit: int, *, ca: str) -> list[tuple[Certificate, str]]:
         sql = f"""{rows.SELECT_CERTIFICATE_AND_PEM}
             WHERE source = 'c4' AND verified_at IS NOT NULL AND replaced_at IS NULL AND revoked_at IS NULL
-            AND coalesce(ari_poll_at, '') <= :now AND not_after > :now
+            AND coalesce(ari_poll_at, '') <= :now AND not_after > :now AND certificate.ca IN (:ca, :unknown)
             AND EXISTS (SELECT 1 FROM domain WHERE domain.id = domain_id AND serving_id = certificate.id)
             ORDER BY coalesce(ari_poll_at, '') LIMIT :limit"""  # noqa: S608 - constants
-        values = {"now": instant(now), "limit": limit}
+        values = {"now": instant(now), "limit": limit, "ca": ca, "unknown": "" if ca == self._ca else ca}
         return self._database.read(rows.certificate_and_pem_of, sql, values)
 
     def record_renewal_infos(self, infos: Iterable[tuple[Certificate, RenewalInfo]]) -> None:

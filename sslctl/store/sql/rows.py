@@ -37,7 +37,7 @@ from sslctl.text import clean
 _CERTIFICATE = (
     "id", "domain_id", "version", "source", "names", "fingerprint", "serial", "issuer", "key_type", "not_before",
     "not_after", "issued_at", "uploaded_at", "verified_at", "replaced_at", "revoked_at", "key_destroyed_at",
-    "ari_start_at", "ari_end_at", "ari_renew_at", "ari_poll_at", "ari_explanation",
+    "ca", "ari_start_at", "ari_end_at", "ari_renew_at", "ari_poll_at", "ari_explanation",
 )
 UNCHANGING = (
     "domain_id", "source", "names", "fingerprint", "serial", "issuer", "key_type", "not_before", "not_after", "pem",
@@ -131,7 +131,8 @@ def certificate_of(row: Iterable[Any]) -> Certificate:
     # fmt: off
     (
         identity, domain_id, version, source, names, fingerprint, serial, issuer, key_type, not_before,
-        not_after, issued_at, uploaded_at, verified_at, replaced_at, revoked_at, key_destroyed_at, *renewal_info,
+        not_after, issued_at, uploaded_at, verified_at, replaced_at, revoked_at, key_destroyed_at, ca,
+        *renewal_info,
     ) = row
     # fmt: on
     return Certificate(
@@ -155,6 +156,7 @@ def certificate_of(row: Iterable[Any]) -> Certificate:
         revoked_at=optional_time_of(revoked_at),
         renewal_info=_renewal_info(*renewal_info),
         key_destroyed_at=optional_time_of(key_destroyed_at),
+        ca=text_of(ca),
     )
 
 
@@ -270,6 +272,7 @@ def order_of(row: Row) -> Order:
         url=row["url"],
         profile=row["profile"],
         preferred_chain=row["preferred_chain"],
+        ca=row["ca"],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -51,12 +51,11 @@ class SqlStore(
         *,
         clock: Callable[[], datetime],
         actor: str,
-        ca: str,
-        limits: Limits,
+        limits: Mapping[str, Limits],
         create: bool,
         lock_folder: Path,
     ) -> None:
-        SqlBudget.__init__(self, ca, limits)
+        SqlBudget.__init__(self, limits)
         self._database = database
         self._keyring = keyring
         self._clock = clock

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from sslctl.rules.model import Bundle, Certificate, Domain, Leaf, Order, Source
 from sslctl.rules.reasons import Code
 from sslctl.store.interface.metrics import ACCEPTED, Counted
 from sslctl.store.sql import rows
-from sslctl.store.sql.connection import Row
+from sslctl.store.sql.connection import Row, Run
 from sslctl.store.sql.metrics import count_outcome
 from sslctl.store.sql.observations import NO_FOREIGN
 from sslctl.store.sql.orders import SqlOrders
 from sslctl.store.sql.values import names_of, names_text, text_of
 from sslctl.text import instant
+from sslctl.wording import C4
 
 
 class SqlVersions(SqlOrders):
@@ -26,7 +30,8 @@ class SqlVersions(SqlOrders):
         return self._database.read(rows.certificate_of, sql, (domain.id,))
 
     def bundle(self, certificate: Certificate) -> Bundle:
-        return self._database.read(self._bundle_of, rows.SELECT_BUNDLE, (certificate.id,))[0]
+        found = self._database.read(self._bundle_of, rows.SELECT_BUNDLE, (certificate.id,))[0]
+        return replace(found, ca=certificate.ca)
 
     def _bundle_of(self, row: Row) -> Bundle:
         rows.require_unchanged(row)
@@ -44,7 +49,7 @@ class SqlVersions(SqlOrders):
         bundle = Bundle(certificate, chain, self.order_key(order))
         with self._database.transaction():
             self.close_order(order, "issued")
-            return self._add_version(domain, Source.C4, bundle, leaf)
+            return self._add_version(domain, Source.C4, bundle, leaf, ca=order.ca)
 
     def add_text_certificate(self, name: str, sans: tuple[str, ...], bundle: Bundle, leaf: Leaf) -> Domain:
         with self._database.transaction():
@@ -55,9 +60,65 @@ class SqlVersions(SqlOrders):
             domain = self.update_domain(known, sans, Source.TEXT)
             return self._add_version(domain, Source.TEXT, bundle, leaf, pasted_over=known)
 
-    def _add_version(
-        self, domain: Domain, source: Source, bundle: Bundle, leaf: Leaf, *, pasted_over: Domain | None = None
+    def add_imported_certificates(
+        self, domain: Domain, certificates: Sequence[tuple[Bundle, Leaf]], ca: str
     ) -> Domain:
+        replaced_at = [leaf.not_before for _, leaf in certificates[1:]]
+        identity = 0
+        with self._database.transaction() as run:
+            for (bundle, leaf), end in zip(certificates, [*replaced_at, None], strict=True):
+                if ca:
+                    self._record_past_order(run, domain, leaf.names, ca, leaf.not_before)
+                identity, version = self._insert_version(
+                    run,
+                    domain,
+                    Source.C4,
+                    bundle,
+                    leaf,
+                    issued_at=leaf.not_before,
+                    replaced_at=None if end is None else instant(end),
+                    ca=ca,
+                )
+                self._append_event(domain.id, "imported", f"serial {leaf.serial}", version)
+            with self._advance(domain, "wanted_id = :id", id=identity):
+                return self.domain(domain.name)
+
+    def _add_version(
+        self,
+        domain: Domain,
+        source: Source,
+        bundle: Bundle,
+        leaf: Leaf,
+        *,
+        ca: str = "",
+        pasted_over: Domain | None = None,
+    ) -> Domain:
+        now = self._clock()
+        more = {} if pasted_over is None else {"pasted_over": _state_before(pasted_over)}
+        more["ca"] = ca
+        with self._database.transaction() as run:
+            identity, version = self._insert_version(run, domain, source, bundle, leaf, issued_at=now, **more)
+            sql = "wanted_id = :id"
+            if source is Source.C4:
+                # The CA issued it, so DNS, CAA and the ports are good.
+                sql += ", dns_checked_at = :at"
+            with self._advance(domain, sql, id=identity, at=instant(now)):
+                kind = "issued" if source is Source.C4 else "pasted"
+                self._append_event(domain.id, kind, f"serial {leaf.serial}", version)
+                return self.domain(domain.name)
+
+    def _insert_version(
+        self,
+        run: Run,
+        domain: Domain,
+        source: Source,
+        bundle: Bundle,
+        leaf: Leaf,
+        *,
+        issued_at: datetime,
+        **more: object,
+    ) -> tuple[int, int]:
+        """Insert the next version of the certificate of `domain`, with `more` columns; return its id and its number."""
         values: dict[str, object] = {
             "domain_id": domain.id,
             "source": source,
@@ -71,25 +132,15 @@ class SqlVersions(SqlOrders):
             "pem": bundle.certificate,
             "chain_pem": bundle.chain,
             "sealed_key": self._keyring.encrypt(bundle.private_key),
-            "issued_at": instant(self._clock()),
+            "issued_at": instant(issued_at),
+            **more,
         }
-        if pasted_over is not None:
-            values["pasted_over"] = _state_before(pasted_over)
         values["digest"] = rows.digest(values[column] for column in rows.UNCHANGING)
         insert = f"""INSERT INTO certificate (version, {", ".join(values)})
             VALUES ((SELECT coalesce(max(version), 0) + 1 FROM certificate WHERE domain_id = :domain_id),
-            {", ".join(f":{column}" for column in values)}) RETURNING id"""  # noqa: S608 - constants
-        with self._database.transaction() as run:
-            identity = run(insert, values).fetchone()["id"]
-            sql = "wanted_id = :id"
-            if source is Source.C4:
-                # The CA issued it, so DNS, CAA and the ports are good.
-                sql += ", dns_checked_at = :at"
-            with self._advance(domain, sql, id=identity, at=values["issued_at"]):
-                newest = self.certificates(domain)[0]
-                kind = "issued" if source is Source.C4 else "pasted"
-                self._append_event(domain.id, kind, f"serial {leaf.serial}", newest.version)
-                return self.domain(domain.name)
+            {", ".join(f":{column}" for column in values)}) RETURNING id, version"""  # noqa: S608 - constants
+        row = run(insert, values).fetchone()
+        return row["id"], row["version"]
 
     # Delivery
 
@@ -155,7 +206,7 @@ class SqlVersions(SqlOrders):
                 (at, certificate.id),
             )
             if domain.serving is None or domain.serving.id != certificate.id:
-                self._append_event(domain.id, "serving", "C4 confirmed it", certificate.version)
+                self._append_event(domain.id, "serving", f"{C4} confirmed it", certificate.version)
             return self.domain(domain.name)
 
     def mark_not_serving(self, domain: Domain, why: str) -> Domain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +23,7 @@ _WAITING = Waiting(read_seconds=15)
 
 
 class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses, SqlAccountKeys):
-    """What can be read of the store in `path`. `ca` is the URL of the CA's directory; only account keys need the `keyring`.
+    """What can be read of the store in `path`. `cas` are the URLs of the directories of the CAs; only account keys need the `keyring`.
 
     Raise `StateError`, also if the database has another version's schema, and `StateBusy` if it is locked for longer than
     `waiting` allows, by default for 15 seconds.
@@ -31,9 +32,14 @@ class Inspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses, SqlAcco
     _database: Database
 
     def __init__(
-        self, path: Path, ca: str, *, waiting: Waiting | None = None, keyring: Keyring | None = None
+        self,
+        path: Path,
+        cas: Sequence[str],
+        *,
+        waiting: Waiting | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
-        SqlBudget.__init__(self, ca, NO_LIMITS)
+        SqlBudget.__init__(self, dict.fromkeys(cas, NO_LIMITS))
         if keyring is not None:
             self._keyring = keyring
         self._clock = lambda: datetime.now(UTC)

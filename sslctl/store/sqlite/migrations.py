@@ -362,6 +362,7 @@ MIGRATIONS: tuple[str, ...] = (
     recent.REVOCATIONS,
     recent.UNMANAGED,
     recent.EDGES,
+    recent.ISSUING_CA,
     recent.ACCOUNT_KEY,
 )
 

@@ -111,6 +111,22 @@ CREATE TABLE edge_sample (
 ALTER TABLE domain ADD COLUMN before_cutover_since TEXT;
 """
 
+# The CA that issued a certificate, by the URL of its directory; empty where it is not known. A certificate is stored in the
+# transaction that closes its order. The index is only for the search of these orders.
+ISSUING_CA = """
+ALTER TABLE certificate ADD COLUMN ca TEXT NOT NULL DEFAULT '';
+
+CREATE INDEX acme_order_issued ON acme_order (domain_id, closed_at, ca) WHERE outcome = 'issued';
+
+UPDATE certificate SET ca = coalesce((
+  SELECT acme_order.ca FROM acme_order
+  WHERE acme_order.domain_id = certificate.domain_id AND outcome = 'issued' AND closed_at <= certificate.issued_at
+  ORDER BY closed_at DESC LIMIT 1
+), '') WHERE source = 'c4';
+
+DROP INDEX acme_order_issued;
+"""
+
 # The keys of the account at the CA (`rules.account_key`), encrypted: at most one of each role. Only stateless mode needs them.
 ACCOUNT_KEY = """
 CREATE TABLE account_key (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from sslctl.rules.limits import NO_LIMITS, Limits
 from sslctl.rules.model import Milestone
@@ -28,8 +29,8 @@ class SqliteStore(SqlStore, Store):
     """`Store` in the SQLite file `path`.
 
     With `create` what is missing of the state is made: the database, and the key file if the database is new.
-    `actor` is written into every event. `ca` is the URL of the CA's directory, `limits` are its rate limits. `waiting` is how
-    long to wait while another process has locked the file; then `StateBusy` is raised.
+    `actor` is written into every event. `ca` is the URL of the first CA's directory, `limits` are its rate limits, and `fallbacks` the
+    same of the other CAs. `waiting` is how long to wait while another process has locked the file; then `StateBusy` is raised.
     """
 
     _database: Database
@@ -43,6 +44,7 @@ class SqliteStore(SqlStore, Store):
         actor: str,
         ca: str = "",
         limits: Limits = NO_LIMITS,
+        fallbacks: Mapping[str, Limits] = MappingProxyType({}),
         create: bool = False,
         waiting: Waiting | None = None,
     ) -> None:
@@ -55,8 +57,7 @@ class SqliteStore(SqlStore, Store):
                 keyring,
                 clock=clock,
                 actor=actor,
-                ca=ca,
-                limits=limits,
+                limits={ca: limits, **fallbacks},
                 create=create,
                 lock_folder=lock_folder_of(path),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from sslctl.store.interface.figures import Figures, StatusCounts
 from sslctl.web.charts import figures
 from sslctl.web.charts.texts import ENGLISH
 from sslctl.web.charts.texts_zh import CHINESE
+from sslctl.wording import in_chinese, in_words
 
 # With today; a certificate of 90 days that was issued today expires within them.
 _LENGTH = timedelta(days=91)
@@ -28,7 +30,8 @@ def draw_fleet(store: _Store, orders_limit: Limit | None, today: date, language:
     `today` is a day in Singapore, `orders_limit` how many orders for new names the CA accepts, None for any number.
     """
     first, last = today - _LENGTH, today + _LENGTH
-    texts = CHINESE if language is Language.ZH else ENGLISH
+    texts, named = (CHINESE, in_chinese) if language is Language.ZH else (ENGLISH, in_words)
+    texts = replace(texts, source_c4=named(texts.source_c4))
     per_day = None if orders_limit is None else orders_limit.per_day
     return [
         figures.expiries(store.expiries(today, last), today, last, texts),

@@ -27,7 +27,7 @@ def served(store: Store, name: str) -> Domain:
 
 
 def due(store: Store, clock: Clock, limit: int = 99) -> list[int]:
-    return [certificate.domain_id for certificate, _ in store.renewal_infos_due(clock(), limit)]
+    return [certificate.domain_id for certificate, _ in store.renewal_infos_due(clock(), limit, ca="")]
 
 
 def test_recorded_renewal_info_is_returned_with_the_certificate(store: Store) -> None:
@@ -43,7 +43,7 @@ def test_recorded_renewal_info_is_returned_with_the_certificate(store: Store) ->
 
 def test_renewal_info_is_due_at_first_and_again_at_its_poll_time(store: Store, clock: Clock) -> None:
     domain = served(store, "a.test")
-    assert store.renewal_infos_due(clock(), 9) == [(held(domain), CERTIFICATE)]
+    assert store.renewal_infos_due(clock(), 9, ca="") == [(held(domain), CERTIFICATE)]
     store.record_renewal_infos([(held(domain), info(poll=6 * HOUR))])
     clock.move(hours=6, seconds=-1)
     assert due(store, clock) == []
@@ -68,7 +68,7 @@ def test_pause_of_ari_polling_holds_back_no_order(store: Store, clock: Clock) ->
     store.pause(polling, START + HOUR, "slow down")
     domain = store.add_domain("a.test", (), Source.C4)
     store.require_budget(domain, domain.names)
-    assert (store.pauses(clock()), store.active_pause(clock()), store.is_breaker_open) == ([], None, False)
+    assert (store.pauses(clock()), store.active_pause(clock()), store.is_breaker_open()) == ([], None, False)
     pause = Pause(polling, START + HOUR, "slow down")
     assert store.active_pause(clock(), polling) == pause
     store.pause(Scope(LimitKind.ACCOUNT), START + 2 * HOUR, "maintenance")
@@ -80,10 +80,10 @@ def test_pause_of_ari_polling_holds_back_no_order(store: Store, clock: Clock) ->
 def test_reset_closes_one_breaker_only(store: Store, clock: Clock) -> None:
     polling = Scope(LimitKind.RENEWAL_INFO)
     store.trip_breaker("down", LimitKind.RENEWAL_INFO)
-    assert not store.is_breaker_open
+    assert not store.is_breaker_open()
     store.trip_breaker("down")
     store.reset_breaker()
-    assert (store.is_breaker_open, store.active_pause(clock())) == (False, None)
+    assert (store.is_breaker_open(), store.active_pause(clock())) == (False, None)
     assert store.active_pause(clock(), polling) == Pause(polling, START + HOUR / 60, "down")
     store.reset_breaker(LimitKind.RENEWAL_INFO)
     assert store.active_pause(clock(), polling) is None

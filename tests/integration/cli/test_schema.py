@@ -21,6 +21,7 @@ from sslctl.cli.output.schemas import DEFINITIONS, make_schema
 from sslctl.cli.output.schemas.commands import COMMANDS
 from sslctl.rules.limits import LimitKind, Scope
 from tests.support.cdn import Cdn
+from tests.support.certbot_folder import CertbotFolder
 from tests.support.json_schemas import check_output, find_command, find_faults, find_used
 
 # They need a bad night of the CA or of C4: the tests of the tick have them.
@@ -121,6 +122,10 @@ def test_real_outputs_have_the_described_shapes(
     cdn.add_domain("shop.example.com")
     cdn.add_domain("lost.example.com", points_at="elsewhere.test")
     recorder = _Recorder(cdn)
+    certbot = CertbotFolder(tmp_path / "certbot", cdn.clock)
+    certbot.issue("old.example.com")
+    certbot.register("a11ce")
+    (tmp_path / "table.csv").write_text("domain,note\nshop.example.com,moves\n")
     for line in (
         "init",
         "add --dry-run shop.example.com",
@@ -132,6 +137,10 @@ def test_real_outputs_have_the_described_shapes(
         f"download shop.example.com -o {tmp_path}/files",
         "recheck",
         "recheck --dry-run",
+        f"import certbot {tmp_path}/certbot --dry-run",
+        f"import certbot {tmp_path}/certbot --account",
+        f"import csv {tmp_path}/table.csv --dry-run",
+        f"import csv {tmp_path}/table.csv",
         "sync",
         "sync --add-missing --dry-run",
         "sync --add-missing",

@@ -219,26 +219,17 @@ def test_list_of_names_is_read_again_when_it_changed(root: Path, clock: Clock) -
 # With the command line
 
 
-def configure(cdn: Cdn, root: Path, *argv: str) -> None:
-    """Configure the folder `root` in place of C4."""
-    text = cdn.config_path.read_text()
-    start, end = text.index("[c4]"), text.index("[cdn]")
-    command = ", ".join(f'"{word}"' for word in argv)
-    section = f'[folder]\ndir = "{root}"\ncname_target = "edge.{SUFFIX}"\nreload_command = [{command}]\n'
-    cdn.config_path.write_text(text[:start] + "[c4]\nactivation_seconds = 0.5\n" + section + text[end:])
-
-
 def test_add_recheck_and_delete_work_with_the_folder(cdn: Cdn, root: Path) -> None:
-    configure(cdn, root, "true")
+    cdn.use_folder(root, "true")
     cdn.point(NAME, f"edge.{SUFFIX}")
     assert cdn.sslctl("add", NAME).exit_code == 0
     first = installed(root)
     assert first is not None
-    configure(cdn, root, "false")
+    cdn.use_folder(root, "false")
     refused = cdn.sslctl("recheck", NAME, "--force-renew")
     assert (refused.exit_code, installed(root)) == (7, first)
     assert "the reload command ended with 1" in refused.stdout
-    configure(cdn, root, "true")
+    cdn.use_folder(root, "true")
     assert cdn.sslctl("daemon-tick", "-q").exit_code == 0
     assert installed(root) not in (None, first)
     assert cdn.sslctl("delete", NAME, "--yes").exit_code == 0
@@ -248,7 +239,7 @@ def test_add_recheck_and_delete_work_with_the_folder(cdn: Cdn, root: Path) -> No
 
 @pytest.mark.parametrize("problem", ["both", "no target", "no folder"])
 def test_configuration_that_cannot_work_is_refused(cdn: Cdn, root: Path, problem: str) -> None:
-    configure(cdn, root / "missing" if problem == "no folder" else root)
+    cdn.use_folder(root / "missing" if problem == "no folder" else root)
     text = cdn.config_path.read_text()
     if problem == "both":
         text = text.replace("[c4]", '[c4]\nbase_url = "https://c4.test"')

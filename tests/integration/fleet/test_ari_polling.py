@@ -230,7 +230,7 @@ def serving_of(store: SqliteStore, name: str) -> Certificate:
 
 
 def ask_all(store: SqliteStore, issuer: FakeIssuer, clock: Clock) -> Poll:
-    return poll(store, issuer, clock, RenewalRule(), seconds=60, random=Random(1))  # noqa: S311 - picks repeat
+    return poll(store, {"": issuer}, clock, RenewalRule(), seconds=60, random=Random(1))  # noqa: S311 - picks repeat
 
 
 def test_poll_queries_each_certificate_once_and_again_after_its_retry_after(
@@ -288,7 +288,7 @@ def test_poll_never_queries_a_certificate_without_an_ari_id(
     for _ in range(2):
         assert ask_all(store, issuer, clock) == Poll(0)
         clock.move(days=30)
-    assert store.renewal_infos_due(clock(), 9) == []
+    assert store.renewal_infos_due(clock(), 9, ca="") == []
 
 
 def test_poll_checks_a_ca_without_ari_once_a_day(
@@ -370,16 +370,16 @@ def test_poll_asks_again_as_soon_as_the_retry_after_has_passed(
         ca.directory = refusal
     else:
         ca.otherwise = refusal
-    assert poll(store, certbot, clock, RenewalRule(), seconds=60).asked == 0
+    assert poll(store, {"": certbot}, clock, RenewalRule(), seconds=60).asked == 0
     clock.at = START + timedelta(seconds=899)
     asked, ca.directory, ca.otherwise = len(ca.asked), good, usual
-    assert poll(store, certbot, clock, RenewalRule(), seconds=60).asked == 0
+    assert poll(store, {"": certbot}, clock, RenewalRule(), seconds=60).asked == 0
     assert len(ca.asked) == asked
     clock.at = START + timedelta(seconds=900)
-    assert poll(store, certbot, clock, RenewalRule(), seconds=60).asked == len(ids)
+    assert poll(store, {"": certbot}, clock, RenewalRule(), seconds=60).asked == len(ids)
     assert sorted(ca.asked[asked:]) == sorted(ids)
     clock.at += 6 * HOUR - timedelta(seconds=1)
-    assert poll(store, certbot, clock, RenewalRule(), seconds=60).asked == 0
+    assert poll(store, {"": certbot}, clock, RenewalRule(), seconds=60).asked == 0
 
 
 def test_poll_reaches_all_certificates_although_the_ca_always_fails_for_one(
@@ -447,11 +447,11 @@ def test_poll_stops_at_its_deadline_or_when_stopped(
         clock.move(seconds=10)
 
     issuer.suggested = suggest
-    assert poll(store, issuer, clock, RenewalRule(), seconds=15, batch_size=2).asked == 2
+    assert poll(store, {"": issuer}, clock, RenewalRule(), seconds=15, batch_size=2).asked == 2
     assert (
         poll(
             store,
-            issuer,
+            {"": issuer},
             clock,
             RenewalRule(),
             seconds=60,
@@ -460,8 +460,8 @@ def test_poll_stops_at_its_deadline_or_when_stopped(
         ).asked
         == 2
     )
-    assert poll(store, issuer, clock, RenewalRule(), seconds=0).asked == 0
-    assert poll(store, issuer, clock, RenewalRule(), seconds=60, batch_size=2).asked == 1
+    assert poll(store, {"": issuer}, clock, RenewalRule(), seconds=0).asked == 0
+    assert poll(store, {"": issuer}, clock, RenewalRule(), seconds=60, batch_size=2).asked == 1
 
 
 def test_poll_reports_newly_early_windows_once_and_grouped_by_explanation(

@@ -137,7 +137,7 @@ class Fixture:
         self.checked = CheckedStore(self.store, *checks)
         tick = Tick(
             self.checked,  # type: ignore[arg-type]  # the rest is the store's own
-            self.issuer,
+            None if self.issuer is None else {"": self.issuer},
             self.notifier,
             None,
             run_passes=self.passes,

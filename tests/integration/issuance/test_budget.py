@@ -477,7 +477,7 @@ def test_lifting_all_pauses_includes_those_of_names_and_of_renewal_information(c
     assert "did you mean failures:a.test?" in cdn.sslctl("pauses", "lift", "a.test").stderr
     assert len(cdn.sslctl("pauses", "lift", "all", "--json").json["pauses"]) == 3
     assert store.pauses(cdn.clock(), also_of_renewal_info=True) == []
-    assert not store.is_breaker_open
+    assert not store.is_breaker_open()
     store.close()
 
 

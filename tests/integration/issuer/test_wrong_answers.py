@@ -211,3 +211,33 @@ def test_paused_name_shows_the_link_and_is_asked_about_once_a_day(scene: Scene) 
     assert link in scene.output
     scene.proxy.instead = lambda _question: None
     assert scene.sslctl("recheck", paused) == 0
+
+
+def test_compromised_key_is_revoked_by_the_account_at_a_ca_that_refuses_the_key_itself(scene: Scene) -> None:
+    """acme2certifier looks for an account that has the certificate's key."""
+    (name,) = scene.names(1)
+    scene.add([name])
+    refused: list[Question] = []
+
+    def refuse_first(question: Question) -> Answer | None:
+        if refused or question.path != "/revoke-cert":
+            return None
+        refused.append(question)
+        return problem(400, "accountDoesNotExist", "no account has this key")
+
+    scene.proxy.instead = refuse_first
+    assert scene.sslctl("revoke", name, "--reason", "keyCompromise", "--yes") == 0, scene.output
+    (serial,) = scene.rows("SELECT serial FROM certificate")[0]
+    status = json.loads(scene.ca.world.pebble.certificate_status(serial))
+    assert (len(refused), status["Status"], status["Reason"]) == (1, "Revoked", 1)
+
+
+def test_revocation_by_a_key_is_reported_as_failed_if_the_account_is_refused_too(scene: Scene) -> None:
+    (name,) = scene.names(1)
+    scene.add([name])
+    scene.proxy.instead = lambda question: (
+        problem(403, "unauthorized", "not yours") if question.path == "/revoke-cert" else None
+    )
+    assert scene.sslctl("revoke", name, "--reason", "keyCompromise", "--yes") != 0
+    assert "unauthorized: not yours" in scene.output
+    assert [one.path for one in scene.proxy.asked].count("/revoke-cert") == 2

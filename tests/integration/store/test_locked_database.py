@@ -153,7 +153,7 @@ def test_commit_that_waits_keeps_new_readers_out(folder: Path) -> None:
 
 
 def open_store_to_read(folder: Path) -> Inspection:
-    return Inspection(database_of(folder), "", waiting=Waiting(read_seconds=0))
+    return Inspection(database_of(folder), [""], waiting=Waiting(read_seconds=0))
 
 
 # Waiting in vain

@@ -34,7 +34,7 @@ def test_due_renewal_infos_are_found_by_an_index(store: SqliteStore) -> None:
     asked: list[str] = []
     connection = store._database._connection
     connection.set_trace_callback(asked.append)
-    store.renewal_infos_due(START, 9)
+    store.renewal_infos_due(START, 9, ca="")
     connection.set_trace_callback(None)
     [sql] = asked
     steps = [str(row["detail"]) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]

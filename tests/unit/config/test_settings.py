@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sslctl.config.acme import AcmeSection
 from sslctl.config.settings import _READ, Config, StateSection, keys, load
 from sslctl.errors import ConfigError, Exit
 
@@ -616,3 +618,59 @@ def test_routes_in_the_environment_are_refused() -> None:
         ConfigError, match=r"SSLCTL_NOTIFY_ROUTE: notify\.route must be an array of tables in the"
     ):
         load(None, {"SSLCTL_NOTIFY_ROUTE": "customer", "HOME": "/nonexistent"})
+
+
+# Several CAs
+
+
+def fallback(text: str, tmp_path: Path) -> Config:
+    """Load a configuration with `[[acme.fallback]]` and the lines of `text`."""
+    path = tmp_path / "config.toml"
+    path.write_text(f"[[acme.fallback]]\n{text}\n")
+    return load(path, {})
+
+
+def test_fallback_ca_has_its_own_values_and_shares_the_others(tmp_path: Path) -> None:
+    config = fallback(
+        'directory_url = "https://b.test/dir"\ncaa_identities = ["b.test"]\nlimits = { orders = "1/2h" }\n'
+        '[[acme.fallback]]\ndirectory_url = "https://c.test/dir"\ncaa_identities = ["c.test"]\nemail = "c@c.test"\n'
+        '[acme]\nemail = "a@a.test"\nprofile = "shortlived"\nmode = "standalone"',
+        tmp_path,
+    )
+    (first, _), (second, limits), (third, none) = config.authorities
+    assert [each.email for each in (first, second, third)] == ["a@a.test", "a@a.test", "c@c.test"]
+    assert [each.profile for each in (first, second, third)] == ["shortlived", "", ""]
+    assert {each.mode for each in (first, second, third)} == {"standalone"}
+    assert second.caa_identities == ("b.test",)
+    assert (str(limits.orders), none.orders) == ("1/2h", None)
+    assert config.ca_urls == (AcmeSection().directory_url, "https://b.test/dir", "https://c.test/dir")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "1: directory_url is not set"),
+        ('directory_url = "https://b.test/dir"', "1: caa_identities is not set"),
+        ('directory_url = "http://b.test/dir"', "1: directory_url "),
+        ('colour = "red"', "1: colour is not a key; the keys are directory_url, "),
+        ("workers = 3", "1: workers is not a key"),
+        ("limits = 3", "1: limits must be a table"),
+        ('limits = { orders = "many" }', "1: limits orders must be like 300/3h"),
+        ('limits = { order = "1/1h" }', "1: limits order is not a key"),
+        (
+            'directory_url = "https://b.test/dir"\ncaa_identities = ["b.test"]\neab_kid = "k"',
+            "1: acme.eab_kid is set, but acme.eab_hmac_key_file is not",
+        ),
+        (
+            f'directory_url = "{AcmeSection().directory_url}"\ncaa_identities = ["b.test"]',
+            "acme.fallback: https://acme-v02.api.letsencrypt.org/directory is the first CA already",
+        ),
+        (
+            2 * 'directory_url = "https://b.test/dir"\ncaa_identities = ["b.test"]\n[[acme.fallback]]\n',
+            "2 has the directory_url of an earlier one",
+        ),
+    ],
+)
+def test_bad_fallback_ca_is_an_error_that_says_what_is_wrong(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        fallback(text, tmp_path)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from acme import errors, messages
 
 from sslctl.issuer.certbot.acme_client import (
     Client,
     Observer,
+    _note_decision,
+    _problems,
     _require_safe_tokens,
     is_gone,
     renewal_info_url,
 )
+from sslctl.issuer.certbot.answers import Answers
+from sslctl.issuer.certbot.authenticator import Authenticator
 
 ACME = "urn:ietf:params:acme:error:"
 
@@ -136,3 +142,34 @@ def test_new_order_is_not_repeated_after_any_other_refusal() -> None:
     with pytest.raises(messages.Error):
         place(network, "key.serial")
     assert network.sent == ["key.serial"]
+
+
+@pytest.mark.parametrize(
+    ("challenge", "problems", "retried"),
+    [
+        ({"type": "http-01", "status": "invalid"}, ["no connection"], []),
+        ({"type": "http-01", "status": "pending"}, [], ["pending"]),
+        ({"type": "http-01", "status": "processing"}, [], ["processing"]),
+        ({"type": "dns-01", "status": "invalid"}, [], ["invalid"]),
+    ],
+)
+def test_pending_authorization_is_judged_by_our_challenge(
+    challenge: dict[str, object],
+    problems: list[str],
+    retried: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(Observer, "retried", {}, raising=False)
+    monkeypatch.setattr(Authenticator, "answers", Answers(tmp_path), raising=False)
+    failed = {**challenge, "token": "t", "error": {"type": ACME + "connection", "detail": "no connection"}}
+    authorization = {
+        "status": "pending",
+        "identifier": {"type": "dns", "value": "a.example.com"},
+        "challenges": [failed, {"type": "tls-alpn-01", "status": "pending", "token": "t"}],
+    }
+    _note_decision(authorization)
+    assert [each["detail"] for each in _problems(authorization)] == problems
+    assert [each["status"] for each in Observer.retried.values()] == retried
+    # The file of an answer stays as long as the CA may still look at it.
+    assert Authenticator.answers.final == ({"t"} if problems else set())

@@ -1,4 +1,4 @@
-"""What a run that goes on with an order does about each authorization: await, request or report."""
+"""What a run does about each authorization of an order: await, request or report."""
 
 from __future__ import annotations
 
@@ -33,10 +33,14 @@ class Response:
 
 
 class Network:
-    """A CA with one order for `a` and `b`. `statuses` has those of each authorization; the last one stays."""
+    """A CA with one order for `a` and `b`. `statuses` has those of each authorization; the last one stays.
 
-    def __init__(self, **statuses: list[str]) -> None:
+    `challenge` has further members of each challenge.
+    """
+
+    def __init__(self, challenge: dict[str, object] | None = None, **statuses: list[str]) -> None:
         self._statuses = statuses
+        self._challenge = challenge or {}
         self.asked: list[str] = []
 
     def post(self, url: str, payload: object, **_: object) -> Response:
@@ -50,7 +54,13 @@ class Network:
             )
         left = self._statuses[name]
         status = left.pop(0) if len(left) > 1 else left[0]
-        challenge = {"type": "http-01", "url": CA + "c", "status": "pending", "token": TOKENS[name]}
+        challenge = {
+            "type": "http-01",
+            "url": CA + "c",
+            "status": "pending",
+            "token": TOKENS[name],
+            **self._challenge,
+        }
         return Response(
             {
                 "status": status,
@@ -76,10 +86,13 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answers:
     return made
 
 
+def make_client(network: Network) -> Client:
+    return Client(messages.Directory.from_json({"newNonce": CA + "nonce"}), network)  # type: ignore[arg-type]  # all that is asked of it
+
+
 def go_on(network: Network) -> list[str]:
     """Go on with the order, and return the status of each of its authorizations."""
-    client = Client(messages.Directory.from_json({"newNonce": CA + "nonce"}), network)  # type: ignore[arg-type]  # all that is asked of it
-    return [each.body.status.name for each in client.new_order(b"").authorizations]
+    return [each.body.status.name for each in make_client(network).new_order(b"").authorizations]
 
 
 def test_validation_under_way_is_awaited(answers: Answers, tmp_path: Path) -> None:
@@ -132,3 +145,42 @@ def test_unusable_webroot_does_not_stop_an_order_whose_authorizations_are_valid(
     answers.final.add(TOKENS["a"])
     (tmp_path / "webroot").rename(tmp_path / "moved")
     assert go_on(Network(a=["valid"])) == ["valid"]
+
+
+# What step-ca answers: the challenge has failed, and its authorization stays pending for challenges of other kinds.
+_ERROR = {"type": "urn:ietf:params:acme:error:connection", "detail": "no connection"}
+_FAILED_FOR_NOW: dict[str, object] = {"status": "pending", "error": _ERROR}
+_LOST: dict[str, object] = {"status": "invalid", "error": _ERROR}
+
+
+def test_nothing_is_awaited_if_the_ca_waits_to_be_asked_again(answers: Answers) -> None:
+    answers.note_asked(TOKENS["a"])
+    network = Network(_FAILED_FOR_NOW, a=["pending"])
+    assert go_on(network) == ["pending"]
+    assert network.asked == ["order", "a"]
+
+
+def test_pending_authorization_whose_challenge_is_invalid_is_reported(answers: Answers) -> None:
+    answers.note_asked(TOKENS["a"])
+    with pytest.raises(certbot.errors.AuthorizationError, match=r"a\.example\.com is invalid"):
+        go_on(Network(_LOST, a=["pending"]))
+
+
+@pytest.mark.parametrize(
+    ("challenge", "status", "found"),
+    [
+        ({}, "pending", "pending"),
+        ({"status": "processing", "error": _ERROR}, "pending", "pending"),
+        (_FAILED_FOR_NOW, "pending", "invalid"),
+        (_LOST, "pending", "invalid"),
+        ({"type": "dns-01", **_LOST}, "pending", "pending"),
+        ({"status": "valid"}, "valid", "valid"),
+    ],
+)
+@pytest.mark.usefixtures("answers")
+def test_poll_ends_the_wait_for_a_failed_challenge(
+    challenge: dict[str, object], status: str, found: str
+) -> None:
+    client = make_client(Network(challenge, a=[status]))
+    polled, _ = client.poll(client._authorization(CA + "a"))
+    assert polled.body.status.name == found

@@ -45,7 +45,8 @@ def acme(short: str, detail: str = "so it is", retry_after: str = "") -> dict[st
         ("dns", "DNS problem: SERVFAIL looking up A", Code.DNS_UNANSWERED),
         ("serverInternal", "", Code.CA_UNAVAILABLE),
         ("rateLimited", "", Code.CA_RATE_LIMITED),
-        ("rejectedIdentifier", "", Code.NAME_REFUSED),
+        ("rejectedIdentifier", "", Code.CHALLENGE_FAILED),
+        ("unsupportedIdentifier", "", Code.NAME_REFUSED),
     ],
 )
 def test_failed_challenge_maps_to_its_code_and_ends_the_order(short: str, detail: str, code: Code) -> None:
@@ -292,3 +293,20 @@ def test_error_of_a_challenge_that_the_ca_tries_again_is_shown_with_its_owner_an
     assert (error.code, error.order_dead) == (Code.PORT_80_CLOSED, False)
     assert error.found == "a.example.com: connection: Connection refused; the CA tries again"
     assert error.retry_at == NOW + timedelta(minutes=10)
+
+
+def test_challenge_that_the_ca_tries_again_only_when_asked_leaves_the_order_to_the_next_try() -> None:
+    waiting = problem("connection", "no connection") | {"status": "pending"}
+    error = to_issue_error(authorization() | {"retried": [waiting]}, NOW, order_placed=True)
+    assert (error.code, error.order_dead, error.retry_at) == (Code.CHALLENGE_FAILED, False, None)
+    assert error.found == "a.example.com: connection: no connection; the next try goes on with the same order"
+    trying = problem("connection", "no connection", "b.example.com") | {"status": "processing"}
+    error = to_issue_error(authorization() | {"retried": [waiting, trying]}, NOW, order_placed=True)
+    assert error.retry_at == NOW + timedelta(minutes=10)
+    assert error.found.endswith("; the CA tries again")
+
+
+def test_failed_challenge_without_a_type_is_described_without_it() -> None:
+    failure = authorization({"name": "a.example.com", "type": "", "detail": "the CA gave no reason"})
+    error = to_issue_error(failure, NOW, order_placed=True)
+    assert (error.code, error.found) == (Code.CHALLENGE_FAILED, "a.example.com: the CA gave no reason")

@@ -10,7 +10,7 @@ from typing import Any
 
 from sslctl import __version__
 from sslctl.cli.output.json_shapes import SCHEMA_VERSION
-from sslctl.cli.output.schemas import differences, domains, operations
+from sslctl.cli.output.schemas import differences, domains, imports, operations
 from sslctl.cli.output.schemas.commands import COMMANDS, Result
 from sslctl.cli.output.schemas.words import Fields, Schema, named, ref, shape
 
@@ -19,6 +19,7 @@ DEFINITIONS: dict[str, Schema] = {
     **domains.SHAPES,
     **operations.SHAPES,
     **differences.SHAPES,
+    **imports.SHAPES,
 }
 """The definitions that schemas share, by name."""
 

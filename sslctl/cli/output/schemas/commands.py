@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sslctl.cli.output.exports import Format
+from sslctl.cli.output.schemas import imports
 from sslctl.cli.output.schemas.operations import DOWNLOAD
 from sslctl.cli.output.schemas.words import (
     Fields,
@@ -109,6 +110,12 @@ _TICK: Fields = {
     ),
     **_NOTICES,
     "pinged": or_null(boolean("whether `notify.ping_url` accepted the ping; `null` if none was sent")),
+    "other_ca_troubles": array(
+        string(
+            "another CA that issued in the last 24 hours in place of the first one, and how many certificates"
+        ),
+        "the other CAs that were used",
+    ),
     "edge_troubles": array(
         string("the edge and its trouble"),
         "the edges in `verify.edges` that do not answer, or serve other certificates than C4 has, in words",
@@ -250,6 +257,16 @@ COMMANDS: dict[str, Output] = {
     "export history": _output("What the file contains.", _EXPORT),
     "export inventory": _output("What the file contains.", _EXPORT),
     "forecast": _output("How many orders the coming days bring.", _FORECAST),
+    "import certbot": _output(
+        "The lineages of certbot that were taken over.",
+        imports.LINEAGES,
+        Result("dry_run", "with `--dry-run`", {**_DRY_RUN, **imports.LINEAGES}),
+    ),
+    "import csv": _output(
+        "The domains of a CSV file that were recorded.",
+        imports.DOMAINS,
+        Result("dry_run", "with `--dry-run`", {**_DRY_RUN, **imports.DOMAINS}),
+    ),
     "init": _output(
         "Where the state is.",
         {

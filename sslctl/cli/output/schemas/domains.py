@@ -120,11 +120,11 @@ _EVENT: Fields = {
     "at": time("when"),
     "actor": string("who: the user, and in brackets the terminal, `tick` or `script`"),
     "kind": string(
-        "what: `added`, `changed`, `found`, `ordered`, `issued`, `pasted`, `uploaded`, `serving`, `not serving`, `replacing`, "
+        "what: `added`, `changed`, `found`, `ordered`, `issued`, `imported`, `pasted`, `uploaded`, `serving`, `not serving`, `replacing`, "
         "`removed`, `nothing installed`, `kept on C4`, `put back`, `forced`, `not installed`, `adopted`, `foreign`, `consent`, "
         "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, `chosen`, "
         "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revocation requested`, `revoked`, `not revoked`, "
-        "`before cutover`, `cutover ended`, `deleted`, and about all domains "
+        "`before cutover`, `cutover ended`, `other CA`, `deleted`, and about all domains "
         "`account key`, `paused` and `resumed`"
     ),
     "detail": string("details, for people"),
@@ -282,6 +282,9 @@ SHAPES: dict[str, Schema] = {
             "serial": string("its serial number, lower-case hex"),
             "fingerprint_sha256": fingerprint("SHA-256 of the certificate (DER), lower-case hex"),
             "issuer": string("the issuer's name"),
+            "ca": or_null(
+                string("the directory of the CA that issued it on our order; `null` if it is not known")
+            ),
             "key_type": string("`ECDSA P-256`, `RSA 2048`, …"),
             "not_before": time("since when it is valid"),
             "not_after": time("until when it is valid"),

@@ -220,6 +220,7 @@ SHAPES: dict[str, Schema] = {
             ),
             "until": time("when the pause ends"),
             "why": string("what the CA answered, or how the request failed, for people"),
+            "ca": string("the directory of the CA"),
         },
     ),
     "notice": shape("The last notice to people", _NOTICE),

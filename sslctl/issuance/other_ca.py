@@ -1,0 +1,77 @@
+"""The choice of another CA for an order that its CA does not take or finish, and what becomes of the order it has."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sslctl.preflight import PreflightError, Prober
+from sslctl.rules.budget import expires_before
+from sslctl.rules.ca_name import ca_name
+from sslctl.rules.model import Domain, Order
+from sslctl.store.interface.budget import Budget
+
+# For how long an order is kept whose certificate may have been issued, if nothing else is served for its domain, or not for long.
+_PATIENCE = timedelta(hours=1)
+_NOT_FOR_LONG = timedelta(days=1)
+
+
+class OtherCas:
+    """The CAs that may take an order of `domain`, in the order in which they are used; those that failed are not used again.
+
+    A fallback CA is left out if its budget holds the order back, or unless CAA allows it: an answer of DNS is needed for that.
+    `cname_target` is that of C4's record. `notes` says why a CA was left out, or what it answered, and `why` what the one
+    before it answered.
+    """
+
+    def __init__(self, store: Budget, prober: Prober, domain: Domain, cname_target: str) -> None:
+        self._store = store
+        self._prober = prober
+        self._domain = domain
+        self._cname_target = cname_target
+        self._failed: set[str] = set()
+        self.notes: list[str] = []
+        self.why = ""
+
+    def first(self) -> str:
+        """Return the CA to begin with: the first one, unless it failed already and another one is usable."""
+        first = self._store.cas[0]
+        return first if first not in self._failed else self.find(first, self.why) or first
+
+    def find(self, failed: str, why: str) -> str | None:
+        """Return the next CA that may take an order that the CA `failed` did not, because of `why`; None if there is none."""
+        self._failed.add(failed or self._store.cas[0])
+        self.why = why
+        for ca in self._store.cas:
+            if ca not in self._failed:
+                if self._is_usable(ca):
+                    return ca
+                self._failed.add(ca)
+        return None
+
+    def note(self, ca: str, why: str) -> None:
+        """Note why `ca` issued nothing."""
+        self.notes.append(f"not from {ca_name(ca)} either: {why}")
+
+    def _is_usable(self, ca: str) -> bool:
+        held = self._store.find_hold(self._domain, ca=ca)
+        if held is not None:
+            self.note(ca, held.found)
+            return False
+        try:
+            self._prober.check_caa(self._domain.names, self._cname_target, ca)
+        except PreflightError as error:
+            self.note(ca, error.found)
+            return False
+        return True
+
+
+def may_leave(domain: Domain, order: Order, now: datetime, *, may_be_issued: bool) -> bool:
+    """Return whether another CA may be asked in place of that of the open `order`, which gives no answer or refuses to go on.
+
+    If the certificate may have been issued, a second one would be one too many: so the CA has an hour to return it, and as long as
+    what is served is good for more than a day.
+    """
+    if not may_be_issued:
+        return True
+    is_served = domain.in_service is not None and not expires_before(domain, now + _NOT_FOR_LONG)
+    return not is_served and now - order.opened_at >= _PATIENCE
