@@ -260,19 +260,28 @@ def test_each_ca_is_asked_for_the_renewal_windows_of_its_own_certificates(
     assert set(cdn.issuer.asked).isdisjoint(other.asked)
 
 
+class Recording(FakeIssuer):
+    """A CA that remembers the profile and the chain of each order."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.choices: list[tuple[str | None, str | None]] = []
+
+    def issue(self, order: Any, *args: Any, **kwargs: Any) -> Any:
+        """See `Issuer.issue`."""
+        self.choices.append((order.profile, order.preferred_chain))
+        return super().issue(order, *args, **kwargs)
+
+
 @pytest.mark.usefixtures("other")
-def test_profile_that_was_chosen_for_a_domain_is_one_of_the_first_ca(cdn: Cdn) -> None:
-    profiles = []
-
-    class Recording(FakeIssuer):
-        def issue(self, order: Any, *args: Any, **kwargs: Any) -> Any:
-            profiles.append(order.profile)
-            return super().issue(order, *args, **kwargs)
-
-    cdn.other_issuer = Recording(cdn.clock)
-    cdn.issuer.refusals.append(down())
-    assert cdn.sslctl("add", NAME, "--profile", "shortlived").exit_code == 0
-    assert profiles == [None]
+def test_profile_and_chain_that_were_chosen_for_a_domain_are_of_the_first_ca(cdn: Cdn) -> None:
+    cdn.issuer, cdn.other_issuer = first, other = Recording(cdn.clock), Recording(cdn.clock)
+    chosen = ("--profile", "shortlived", "--preferred-chain", "Old Root")
+    assert cdn.sslctl("add", NAME, *chosen).exit_code == 0
+    assert (first.choices, other.choices) == ([("shortlived", "Old Root")], [])
+    first.refusals.append(down())
+    assert renew(cdn) == 0
+    assert other.choices == [(None, None)]
 
 
 def test_limits_of_the_other_ca_are_its_own(cdn: Cdn) -> None:
