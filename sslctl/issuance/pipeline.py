@@ -196,7 +196,7 @@ class Pipeline:
         domain, record = self._observation.look_up(domain, consent.believe)
         if consent.replace_text:
             domain = self._observation.agree_to_replace_text(domain)
-        others = OtherCas(self._store, self._prober, domain, record.cname_target)
+        others = OtherCas(self._store, self._prober, domain, record.cname_target, self._clock)
         domain, pending, is_collected = self._finish_open_order(domain, others)
         self._observation.require_replaceable(domain, renew=renew, believe=consent.believe)
         if is_collected or not renew:
@@ -310,14 +310,13 @@ class Pipeline:
                 return self._issue(domain, order or self._open_order(domain, ca))
             except PassEnded as ended:
                 if first is not None and ended.is_of_ca:
-                    others.note(ca, ended.problem.found)
+                    others.note(ca, ended.problem.found, ended.problem.retry_after)
                 first = first or ended
                 if not ended.is_of_ca:
                     raise
                 other = others.find(ca, ended.problem.found)
                 if other is None or not self._drop_left(domain):
-                    found = "; ".join((first.problem.found, *others.notes))
-                    first.problem = replace(first.problem, found=found)
+                    first.problem = others.extend(first.problem)
                     raise first from None
                 order, ca = None, other
 
@@ -336,11 +335,10 @@ class Pipeline:
         self, domain: Domain, order: Order, ended: PassEnded, others: OtherCas
     ) -> tuple[Domain, None, bool]:
         """Drop an open order that one of `others` is to take over; the result is that of `_finish_open_order`. Otherwise raise `ended`."""
-        if (
-            not ended.is_of_ca
-            or others.find(order.ca, ended.problem.found) is None
-            or not self._drop_left(domain)
-        ):
+        if not ended.is_of_ca:
+            raise ended
+        if others.find(order.ca, ended.problem.found) is None or not self._drop_left(domain):
+            ended.problem = others.extend(ended.problem)
             raise ended
         return domain, None, False
 

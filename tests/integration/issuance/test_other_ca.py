@@ -143,6 +143,29 @@ def test_finding_names_the_trouble_of_each_ca_if_all_have_some(cdn: Cdn, other: 
     assert "no connection; not from other.test either: timed out" in finding(cdn)["sentence"]
 
 
+@pytest.mark.parametrize("pause", [_ACCOUNT, Scope(LimitKind.ORDERS)], ids=str)
+def test_next_try_is_as_soon_as_one_of_the_cas_may_issue(cdn: Cdn, other: FakeIssuer, pause: Scope) -> None:
+    until = cdn.clock() + timedelta(hours=3)
+    cdn.issuer.refusals.append(
+        IssueError(Code.CA_RATE_LIMITED, "wait", pause=pause, retry_at=until, order_dead=True)
+    )
+    other.refusals.append(down())
+    assert cdn.sslctl("add", NAME).exit_code == 3
+    cdn.clock.move(minutes=10)
+    cdn.sslctl("daemon-tick")
+    assert (cas(cdn), len(cdn.issuer.orders)) == ([OTHER_CA], 1)
+
+
+def test_first_ca_that_loses_orders_is_not_asked_again_soon(cdn: Cdn, other: FakeIssuer) -> None:
+    until = cdn.clock() + timedelta(hours=20)
+    cdn.issuer.refusals.append(IssueError(Code.CA_REFUSED, "no URL", retry_at=until, order_dead=True))
+    other.refusals.append(down())
+    cdn.sslctl("add", NAME)
+    cdn.clock.move(hours=1)
+    cdn.sslctl("daemon-tick")
+    assert len(cdn.issuer.orders) == 1
+
+
 def test_order_that_was_not_finalized_is_left_when_its_ca_goes_down(cdn: Cdn, other: FakeIssuer) -> None:
     cdn.issuer.refusals.append(down(is_placed=True))
     assert cdn.sslctl("add", NAME).exit_code == 0
