@@ -151,6 +151,16 @@ def narrow(ca: FaultyCa) -> Iterator[Scene]:
         yield made
 
 
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"newNonce": 1, "newAccount": [], "newOrder": {}}'])
+def test_answer_that_is_no_directory_is_an_outage_of_the_ca(scene: Scene, body: bytes) -> None:
+    (name,) = scene.names(1)
+    scene.proxy.altered = partial(
+        _alter, "directory", Answer(200, {"Content-Type": "application/json"}, body)
+    )
+    scene.add([name])
+    assert (scene.code(name), "and not with a directory" in scene.output) == (Code.CA_UNAVAILABLE, True)
+
+
 def test_ca_that_is_slow_to_fail_at_registration_is_not_asked_for_one_domain_after_the_other(
     scene: Scene,
 ) -> None:
