@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -111,14 +110,13 @@ class Ordering:
                 return self._issue(domain, order or self._open_order(domain, ca))
             except PassEnded as ended:
                 if first is not None and ended.is_of_ca:
-                    others.note(ca, ended.problem.found)
+                    others.note(ca, ended.problem.found, ended.problem.retry_after)
                 first = first or ended
                 if not ended.is_of_ca:
                     raise
                 other = others.find(ca, ended.problem.found)
                 if other is None or not self._drop_left(domain):
-                    found = "; ".join((first.problem.found, *others.notes))
-                    first.problem = replace(first.problem, found=found)
+                    first.problem = others.extend(first.problem)
                     raise first from None
                 order, ca = None, other
 
@@ -137,11 +135,10 @@ class Ordering:
         self, domain: Domain, order: Order, ended: PassEnded, others: OtherCas
     ) -> tuple[Domain, None, bool]:
         """Drop an open order that one of `others` is to take over; the result is that of `finish_open`. Otherwise raise `ended`."""
-        if (
-            not ended.is_of_ca
-            or others.find(order.ca, ended.problem.found) is None
-            or not self._drop_left(domain)
-        ):
+        if not ended.is_of_ca:
+            raise ended
+        if others.find(order.ca, ended.problem.found) is None or not self._drop_left(domain):
+            ended.problem = others.extend(ended.problem)
             raise ended
         return domain, None, False
 

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from sslctl.preflight import PreflightError, Prober
 from sslctl.rules.budget import expires_before
 from sslctl.rules.ca_name import ca_name
 from sslctl.rules.model import Domain, Order
+from sslctl.rules.pass_result import UNANSWERED, Problem
+from sslctl.rules.reasons import Code
 from sslctl.store.interface.budget import Budget
 
 # For how long an order is kept whose certificate may have been issued, if nothing else is served for its domain, or not for long.
 _PATIENCE = timedelta(hours=1)
 _NOT_FOR_LONG = timedelta(days=1)
+# When a CA is asked again that named no time, or whose CAA was not answered.
+_SOON = timedelta(minutes=10)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+# The first CA is not asked before the time that came with these, whenever the next pass is: a pause or a limit that is stored says so.
+_HELD = (Code.BUDGET_HELD, Code.CA_RATE_LIMITED)
 
 
 class OtherCas:
     """The CAs that may take an order of `domain`, in the order in which they are used; those that failed are not used again.
 
     A fallback CA is left out if its budget holds the order back, or unless CAA allows it: an answer of DNS is needed for that.
-    `cname_target` is that of C4's record. `notes` says why a CA was left out, or what it answered, and `why` what the one
-    before it answered.
+    `cname_target` is that of C4's record. `why` is what the CA before the current one answered.
     """
 
-    def __init__(self, store: Budget, prober: Prober, domain: Domain, cname_target: str) -> None:
+    def __init__(
+        self, store: Budget, prober: Prober, domain: Domain, cname_target: str, clock: Callable[[], datetime]
+    ) -> None:
+        self._clock = clock
         self._store = store
         self._prober = prober
         self._domain = domain
         self._cname_target = cname_target
         self._failed: set[str] = set()
-        self.notes: list[str] = []
+        self._notes: list[str] = []
+        self._again_at: list[datetime] = []
         self.why = ""
 
     def first(self) -> str:
@@ -48,19 +60,31 @@ class OtherCas:
                 self._failed.add(ca)
         return None
 
-    def note(self, ca: str, why: str) -> None:
-        """Note why `ca` issued nothing."""
-        self.notes.append(f"not from {ca_name(ca)} either: {why}")
+    def note(self, ca: str, why: str, again_at: datetime | None) -> None:
+        """Note why `ca` issued nothing, and when it may; None if it named no time."""
+        self._notes.append(f"not from {ca_name(ca)} either: {why}")
+        self._again_at.append(again_at or self._clock() + _SOON)
+
+    def extend(self, problem: Problem) -> Problem:
+        """Return the `problem` of the first CA that was asked, with what was noted of the others.
+
+        If it is asked again only after a long time, the next pass is as soon as one of the others may issue.
+        """
+        found, retry_after = "; ".join((problem.found, *self._notes)), problem.retry_after
+        if retry_after is not None and problem.code in _HELD:
+            retry_after = min((retry_after, *self._again_at))
+        return replace(problem, found=found, retry_after=retry_after)
 
     def _is_usable(self, ca: str) -> bool:
         held = self._store.find_hold(self._domain, ca=ca)
         if held is not None:
-            self.note(ca, held.found)
+            self.note(ca, held.found, held.until)
             return False
         try:
             self._prober.check_caa(self._domain.names, self._cname_target, ca)
         except PreflightError as error:
-            self.note(ca, error.found)
+            # A CA that CAA rules out is none that may issue soon.
+            self.note(ca, error.found, None if error.code in UNANSWERED else _NEVER)
             return False
         return True
 

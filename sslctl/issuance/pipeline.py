@@ -186,7 +186,7 @@ class Pipeline:
         domain, record = self._observation.look_up(domain, consent.believe)
         if consent.replace_text:
             domain = self._observation.agree_to_replace_text(domain)
-        others = OtherCas(self._store, self._prober, domain, record.cname_target)
+        others = OtherCas(self._store, self._prober, domain, record.cname_target, self._clock)
         domain, pending, is_collected = self._ordering.finish_open(domain, others)
         self._observation.require_replaceable(domain, renew=renew, believe=consent.believe)
         if is_collected or not renew:

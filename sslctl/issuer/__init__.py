@@ -101,6 +101,17 @@ class IssueError(Exception):
         self.pause = pause
         self.order_dead = order_dead
 
+    def about_order(self, *, dead: bool) -> IssueError:
+        """Return the same error about another order, of which nothing can come if it is `dead`."""
+        return IssueError(
+            self.code,
+            self.found,
+            wanted=self.wanted,
+            retry_at=self.retry_at,
+            pause=self.pause,
+            order_dead=dead,
+        )
+
     @property
     def is_of_ca(self) -> bool:
         """Whether the reason is the CA's own, and none of the domain or of this machine: another CA may issue."""

@@ -196,7 +196,7 @@ class Ari:
             }
             self.server.answers = answers
             if known is None:
-                self.server.directory = Answer({})
+                self.server.directory = Answer(dict(self.server.resources))
         else:
             assert isinstance(self.issuer, FakeIssuer)
             self.issuer.suggested = None if known is None else known.get

@@ -55,7 +55,9 @@ class AriServer:
             self._server.socket, server_side=True, do_handshake_on_connect=False
         )
         self.url = f"https://127.0.0.1:{self._server.server_port}"
-        self.directory = Answer({"renewalInfo": f"{self.url}/ari"})
+        # What every directory has (RFC 8555, section 7.1.1).
+        self.resources = {name: f"{self.url}/{name}" for name in ("newNonce", "newAccount", "newOrder")}
+        self.directory = Answer({**self.resources, "renewalInfo": f"{self.url}/ari"})
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Self:

@@ -31,6 +31,7 @@ from sslctl.issuer.certbot.disk_space import require_disk_space, require_writabl
 from sslctl.issuer.certbot.job_runner import LOST_ORDER_KEPT, JobRunner, make_folder, translating_os_errors
 from sslctl.issuer.certbot.listener import Listener
 from sslctl.issuer.certbot.problems import to_issue_error
+from sslctl.issuer.certbot.shared_call import SharedCall
 from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.rules.revocation import RevocationReason
@@ -74,9 +75,11 @@ class CertbotIssuer:
         self._jobs = JobRunner(acme, pacing, folder, clock=clock)
         self._find_account_keys = find_account_keys
         self._account = CertbotAccount(acme, folder, self._jobs, find_account_keys)
+        self._register = SharedCall(self._account.register)
         self._listener: Listener | None = None
         self._preparing = threading.Lock()
-        self._prepared = False
+        self._has_begun = False
+        self._has_account = False
         self._preparing_webroot = threading.Lock()
         self._has_webroot = False
 
@@ -89,7 +92,7 @@ class CertbotIssuer:
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""
         self._require_storage()
-        self._prepare()
+        self._prepare(order)
         run = self._run_folder(order)
         with translating_os_errors():
             (run / "csr.pem").write_text(order.csr_pem)
@@ -137,7 +140,7 @@ class CertbotIssuer:
             return issued
         if self._is_stateless:
             # The account has the current key again if its folder was lost, or if a change of the key was interrupted.
-            self._account.register()
+            self._require_account(order)
         account = self._account.find()
         if account is None:
             return None
@@ -145,7 +148,7 @@ class CertbotIssuer:
             # The CA may be validating at this moment: in standalone mode somebody must answer. If the CA has decided, no answer is
             # needed, and a port that is in use must not keep the certificate from being collected.
             with suppress(IssueError):
-                self._prepare()
+                self._prepare(order)
         job = {
             "do": "collect",
             "account": str(account),
@@ -274,18 +277,24 @@ class CertbotIssuer:
             require_disk_space(self._folder)
             require_writable(self._folder)
 
-    def _prepare(self) -> None:
-        """Do once what every order needs: account and webroot."""
+    def _prepare(self, order: Order) -> None:
+        """Make what every order needs, once: account and webroot."""
         with self._preparing:
-            if not self._prepared:
-                if untested := versions.find_untested():
-                    self._on_notice(untested)
-                self._account.register()
-                self._prepare_webroot()
-                self._prepared = True
-            elif self._is_stateless:
-                # Another process may have changed the key meanwhile.
-                self._account.register()
+            is_first, self._has_begun = not self._has_begun, True
+        if is_first and (untested := versions.find_untested()):
+            self._on_notice(untested)
+        if self._is_stateless or not self._has_account:
+            # Each time in stateless mode: another process may have changed the key meanwhile.
+            self._require_account(order)
+            self._has_account = True
+        self._prepare_webroot()
+
+    def _require_account(self, order: Order) -> None:
+        """Register our account unless it is there. Raise `IssueError`, which says nothing about an `order` that was placed."""
+        try:
+            self._register()
+        except IssueError as error:
+            raise error.about_order(dead=order.url is None) from error
 
     def _run_for_order(
         self, order: Order, job: dict[str, Any], on_url: Callable[[str], None] | None = None

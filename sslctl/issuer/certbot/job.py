@@ -45,6 +45,8 @@ _SUGGESTION_SECONDS = 10
 # Longer than a CA takes for a validation: Boulder gives up on each connection after 10 seconds, Pebble after 15.
 _DECISION_SECONDS = 30
 _LARGEST_DIRECTORY = 1 << 16
+# What every directory has and every order needs (RFC 8555, section 7.1.1).
+_NEEDED = ("newNonce", "newAccount", "newOrder")
 
 
 def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -197,11 +199,13 @@ def _collect(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fetch_directory(job: dict[str, Any]) -> dict[str, Any]:
-    """Return the `directory` of the CA for other jobs; None if it cannot be one, and each job is to see that for itself."""
+    """Return the `directory` of the CA for other jobs; None if it is too large to be shared. Raise `ClientError` if it is none."""
     response = Observer().get(job["directory_url"])
     content = response.json()
-    is_usable = isinstance(content, dict) and len(response.content) <= _LARGEST_DIRECTORY
-    return {"directory": content if is_usable else None}
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in _NEEDED):
+        # A gateway in front of the CA answers with JSON of its own, such as `{"status": "maintenance"}`.
+        raise errors.ClientError(f"it answered {response.status_code}, and not with a directory")
+    return {"directory": content if len(response.content) <= _LARGEST_DIRECTORY else None}
 
 
 def _ask_account(job: dict[str, Any]) -> dict[str, Any]:

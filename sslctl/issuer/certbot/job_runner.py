@@ -99,14 +99,7 @@ class JobRunner:
             return self._directory.get()
         except IssueError as error:
             # Other jobs have met this error too; and it says nothing about an order that was placed.
-            raise IssueError(
-                error.code,
-                error.found,
-                wanted=error.wanted,
-                retry_at=error.retry_at,
-                pause=error.pause,
-                order_dead=not url,
-            ) from error
+            raise error.about_order(dead=not url) from error
 
     def _fetch_directory(self) -> dict[str, Any] | None:
         result, _ = self._converse({"do": "directory"}, None, url="")

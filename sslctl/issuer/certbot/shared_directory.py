@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
-from sslctl.issuer import IssueError
+from sslctl.issuer.certbot.shared_call import SharedCall
 
 _SECONDS = 15 * 60
 """How long a directory is used. The CA changes it hardly ever."""
@@ -28,42 +27,32 @@ class SharedDirectory:
         self._fetch = fetch
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._under_way: Future[Directory | None] | None = None
+        self._shared_fetch = SharedCall(self._fetch_unless_known)
         self._known: Directory | None = None
         self._known_until = 0.0
 
     def get(self) -> Directory | None:
         """Return the directory, None if it cannot be shared: then each job fetches it. Raise `IssueError`.
 
-        Who asks while it is being fetched waits for that fetch, and gets its result or its error: if the CA is down, a hundred
-        passes must not find that out one after the other.
+        Who asks while it is being fetched waits for that fetch, and gets its result or its error.
         """
-        with self._lock:
-            if self._known is not None and self._monotonic() < self._known_until:
-                return self._known
-            is_ours = self._under_way is None
-            fetch = self._under_way or Future()
-            self._under_way = fetch
-        if is_ours:
-            self._run(fetch)
-        return fetch.result()
+        return self._find_known() or self._shared_fetch()
 
     def forget(self) -> None:
         """Fetch the directory again before the next job: a job met trouble, and the CA may have moved."""
         with self._lock:
             self._known = None
 
-    def _run(self, fetch: Future[Directory | None]) -> None:
-        try:
-            found = self._fetch()
-        except BaseException as error:
-            with self._lock:
-                self._under_way = None
-            fetch.set_exception(error)
-            if not isinstance(error, IssueError):
-                raise
-        else:
-            with self._lock:
-                self._under_way = None
-                self._known, self._known_until = found, self._monotonic() + _SECONDS
-            fetch.set_result(found)
+    def _find_known(self) -> Directory | None:
+        with self._lock:
+            return self._known if self._monotonic() < self._known_until else None
+
+    def _fetch_unless_known(self) -> Directory | None:
+        # Another thread may have fetched it since this one looked.
+        known = self._find_known()
+        if known is not None:
+            return known
+        found = self._fetch()
+        with self._lock:
+            self._known, self._known_until = found, self._monotonic() + _SECONDS
+        return found

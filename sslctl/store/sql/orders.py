@@ -34,6 +34,7 @@ class SqlOrders(SqlBudget, SqlDomains):
             if self.find_open_order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
             is_renewal, at = self._spend_budget(domain, names, ca), instant(self._clock())
+            is_first_ca = not ca or ca == self._ca
             token = self._keyring.encrypt(key_pem)
             values = (
                 domain.id,
@@ -45,8 +46,8 @@ class SqlOrders(SqlBudget, SqlDomains):
                 set_key(names),
                 int(is_renewal),
                 # Both are names of the first CA.
-                (not ca and domain.choice.profile) or None,
-                (not ca and domain.choice.preferred_chain) or None,
+                (is_first_ca and domain.choice.profile) or None,
+                (is_first_ca and domain.choice.preferred_chain) or None,
             )
             identity = run(_INSERT, values).fetchone()["id"]
             self._count_order(run, identity, names, at, is_renewal=is_renewal)

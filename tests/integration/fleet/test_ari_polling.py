@@ -71,7 +71,7 @@ def test_renewal_infos_queries_many_certificates_over_few_connections(
 def test_renewal_infos_returns_none_when_the_directory_has_no_renewal_info(
     ca: AriServer, certbot: CertbotIssuer
 ) -> None:
-    ca.directory = Answer({"newNonce": f"{ca.url}/nonce"})
+    ca.directory = Answer(dict(ca.resources))
     assert certbot.renewal_infos(["aki.1"], 20) is None
     assert ca.asked == []
 
@@ -187,7 +187,7 @@ def test_renewal_infos_stops_when_the_ca_is_overloaded(
 def test_renewal_infos_refuses_a_renewal_info_url_without_https(
     ca: AriServer, certbot: CertbotIssuer
 ) -> None:
-    ca.directory = Answer({"renewalInfo": ca.url.replace("https", "http") + "/ari"})
+    ca.directory = Answer({**ca.resources, "renewalInfo": ca.url.replace("https", "http") + "/ari"})
     with pytest.raises(IssueError) as caught:
         certbot.renewal_infos(["aki.1"], 20)
     assert "does not begin with https" in caught.value.found

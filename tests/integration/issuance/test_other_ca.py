@@ -143,6 +143,29 @@ def test_finding_names_the_trouble_of_each_ca_if_all_have_some(cdn: Cdn, other: 
     assert "no connection; not from other.test either: timed out" in finding(cdn)["sentence"]
 
 
+@pytest.mark.parametrize("pause", [_ACCOUNT, Scope(LimitKind.ORDERS)], ids=str)
+def test_next_try_is_as_soon_as_one_of_the_cas_may_issue(cdn: Cdn, other: FakeIssuer, pause: Scope) -> None:
+    until = cdn.clock() + timedelta(hours=3)
+    cdn.issuer.refusals.append(
+        IssueError(Code.CA_RATE_LIMITED, "wait", pause=pause, retry_at=until, order_dead=True)
+    )
+    other.refusals.append(down())
+    assert cdn.sslctl("add", NAME).exit_code == 3
+    cdn.clock.move(minutes=10)
+    cdn.sslctl("daemon-tick")
+    assert (cas(cdn), len(cdn.issuer.orders)) == ([OTHER_CA], 1)
+
+
+def test_first_ca_that_loses_orders_is_not_asked_again_soon(cdn: Cdn, other: FakeIssuer) -> None:
+    until = cdn.clock() + timedelta(hours=20)
+    cdn.issuer.refusals.append(IssueError(Code.CA_REFUSED, "no URL", retry_at=until, order_dead=True))
+    other.refusals.append(down())
+    cdn.sslctl("add", NAME)
+    cdn.clock.move(hours=1)
+    cdn.sslctl("daemon-tick")
+    assert len(cdn.issuer.orders) == 1
+
+
 def test_order_that_was_not_finalized_is_left_when_its_ca_goes_down(cdn: Cdn, other: FakeIssuer) -> None:
     cdn.issuer.refusals.append(down(is_placed=True))
     assert cdn.sslctl("add", NAME).exit_code == 0
@@ -260,19 +283,28 @@ def test_each_ca_is_asked_for_the_renewal_windows_of_its_own_certificates(
     assert set(cdn.issuer.asked).isdisjoint(other.asked)
 
 
+class Recording(FakeIssuer):
+    """A CA that remembers the profile and the chain of each order."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.choices: list[tuple[str | None, str | None]] = []
+
+    def issue(self, order: Any, *args: Any, **kwargs: Any) -> Any:
+        """See `Issuer.issue`."""
+        self.choices.append((order.profile, order.preferred_chain))
+        return super().issue(order, *args, **kwargs)
+
+
 @pytest.mark.usefixtures("other")
-def test_profile_that_was_chosen_for_a_domain_is_one_of_the_first_ca(cdn: Cdn) -> None:
-    profiles = []
-
-    class Recording(FakeIssuer):
-        def issue(self, order: Any, *args: Any, **kwargs: Any) -> Any:
-            profiles.append(order.profile)
-            return super().issue(order, *args, **kwargs)
-
-    cdn.other_issuer = Recording(cdn.clock)
-    cdn.issuer.refusals.append(down())
-    assert cdn.sslctl("add", NAME, "--profile", "shortlived").exit_code == 0
-    assert profiles == [None]
+def test_profile_and_chain_that_were_chosen_for_a_domain_are_of_the_first_ca(cdn: Cdn) -> None:
+    cdn.issuer, cdn.other_issuer = first, other = Recording(cdn.clock), Recording(cdn.clock)
+    chosen = ("--profile", "shortlived", "--preferred-chain", "Old Root")
+    assert cdn.sslctl("add", NAME, *chosen).exit_code == 0
+    assert (first.choices, other.choices) == ([("shortlived", "Old Root")], [])
+    first.refusals.append(down())
+    assert renew(cdn) == 0
+    assert other.choices == [(None, None)]
 
 
 def test_limits_of_the_other_ca_are_its_own(cdn: Cdn) -> None:

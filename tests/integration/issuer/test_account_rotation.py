@@ -177,7 +177,7 @@ def test_certificate_is_revoked_although_a_switch_was_interrupted_and_the_accoun
     assert thumbprint_of((account / "private_key.json").read_text()) == following
 
 
-def test_open_order_is_collected_although_a_switch_was_interrupted(
+def test_open_order_is_collected_although_a_switch_was_interrupted_and_the_ca_was_down_after_it(
     used: StatelessCdn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = used.new_domain()
@@ -188,12 +188,16 @@ def test_open_order_is_collected_although_a_switch_was_interrupted(
     following = _prepare(used)
     used.answer(following)
     _interrupt(used, _kill)
+    with monkeypatch.context() as patch:
+        # As if the CA was down: its certificate is not the one that is expected.
+        patch.setenv("SSLCTL_ACME_CA_BUNDLE", str(used.cdn.folder / "c4-ca.pem"))
+        assert used.sslctl("recheck", name).exit_code == Exit.TRY_LATER
     assert used.sslctl("recheck", name).exit_code == Exit.OK
     with look_into(used.acme_folder.parent / "sslctl.db") as sql:
         orders = sql.execute(
-            "SELECT count(*) FROM acme_order JOIN domain ON domain.id = domain_id WHERE name = ?", (name,)
+            "SELECT outcome FROM acme_order JOIN domain ON domain.id = domain_id WHERE name = ?", (name,)
         )
-        assert orders.fetchone() == (1,)
+        assert orders.fetchall() == [("issued",)]
 
 
 def test_switch_that_was_killed_after_the_request_is_completed_by_the_next_run(used: StatelessCdn) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -148,6 +149,30 @@ def test_answer_that_no_order_survives_costs_one_order_a_day(
 def narrow(ca: FaultyCa) -> Iterator[Scene]:
     with ca.scene("narrow", workers=2) as made:
         yield made
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"newNonce": 1, "newAccount": [], "newOrder": {}}'])
+def test_answer_that_is_no_directory_is_an_outage_of_the_ca(scene: Scene, body: bytes) -> None:
+    (name,) = scene.names(1)
+    scene.proxy.altered = partial(
+        _alter, "directory", Answer(200, {"Content-Type": "application/json"}, body)
+    )
+    scene.add([name])
+    assert (scene.code(name), "and not with a directory" in scene.output) == (Code.CA_UNAVAILABLE, True)
+
+
+def test_ca_that_is_slow_to_fail_at_registration_is_not_asked_for_one_domain_after_the_other(
+    scene: Scene,
+) -> None:
+    def be_slow(question: Question) -> Answer | None:
+        if question.kind != "account":
+            return None
+        time.sleep(1)
+        return problem(500, "serverInternal", "sorry")
+
+    scene.proxy.instead = be_slow
+    scene.add(scene.names(12))
+    assert 1 <= scene.proxy.count("account") <= 4
 
 
 def test_deactivated_account_is_not_asked_about_for_each_domain(narrow: Scene) -> None:
