@@ -72,6 +72,7 @@ class CertbotFolder:
         folder = self.path / "accounts" / server / account
         folder.mkdir(parents=True)
         (folder / "meta.json").write_text(json.dumps({"creation_host": "web1"}))
-        (folder / "private_key.json").write_text(json.dumps({"kty": "EC", "d": f"secret-{account}"}))
+        key = {"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "d": f"secret-{account}"}
+        (folder / "private_key.json").write_text(json.dumps(key))
         (folder / "regr.json").write_text(json.dumps({"body": {}, "uri": f"https://ca.test/acct/{account}"}))
         return folder

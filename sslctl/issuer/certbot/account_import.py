@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from sslctl.errors import BadInput, StateError
 from sslctl.issuer.certbot.directory import ACCOUNTS, find_account
 from sslctl.issuer.certbot.lineages import RenewalSettings, opened_root, unreadable
+from sslctl.rules.account_key import thumbprint_of
 from sslctl.system import below
 from sslctl.system.files import replacing
 from sslctl.text import clean
@@ -23,6 +25,9 @@ from sslctl.text import clean
 _LARGEST = 64 * 1024
 # In the order in which certbot writes them: without the last one there is no account.
 _FILES = ("meta.json", "private_key.json", "regr.json")
+# A digest of the key. It becomes an argument of certbot, which takes one that begins with `-` for an option.
+_ID = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
+_URL = re.compile(r"https?://[!-~]{1,2000}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ def _read_all(folder: Path, server: str) -> Iterator[tuple[str, dict[str, bytes]
                 with os.scandir(accounts) as entries:
                     ids = sorted(entry.name for entry in entries)
                 for name in ids:
+                    if not _ID.fullmatch(name):
+                        continue
                     with suppress(OSError, ValueError, RecursionError), below.opened(accounts, name) as one:
                         yield name, _read(one)
         except FileNotFoundError:
@@ -123,8 +130,14 @@ def _parts_of(root: int, server: str) -> list[str]:
 def _read(folder: int) -> dict[str, bytes]:
     """Return the files of an account. Raise `OSError`, or `ValueError` if they are none of an account."""
     files = {name: below.read(folder, name, _LARGEST) for name in _FILES}
-    _, key, registration = (json.loads(files[name]) for name in _FILES)
-    has_key = isinstance(key, dict) and "kty" in key
-    if not has_key or not isinstance(registration, dict) or not isinstance(registration.get("uri"), str):
+    registration = json.loads(files["regr.json"])
+    url = registration.get("uri") if isinstance(registration, dict) else None
+    # With another key, or another URL, every order would fail until somebody removes the account.
+    thumbprint_of(files["private_key.json"].decode())
+    if (
+        not isinstance(json.loads(files["meta.json"]), dict)
+        or not isinstance(url, str)
+        or not _URL.fullmatch(url)
+    ):
         raise ValueError("the files are not those of an account")
     return files

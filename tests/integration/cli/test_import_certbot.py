@@ -230,6 +230,24 @@ def test_account_is_taken_over(cdn: Cdn, certbot: CertbotFolder) -> None:
     assert (again.exit_code, "has an account at this CA already" in again.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("account", "file", "content"),
+    [
+        ("-a11ce", "meta.json", "{}"),
+        ("a11ce", "meta.json", "[]"),
+        ("a11ce", "private_key.json", '{"kty": "EC", "d": "secret"}'),
+        ("a11ce", "regr.json", '{"uri": "https://ca.test/\\u001b[31m"}'),
+    ],
+)
+def test_account_that_would_fail_every_order_is_not_taken_over(
+    cdn: Cdn, certbot: CertbotFolder, account: str, file: str, content: str
+) -> None:
+    certbot.issue(NAME)
+    (certbot.register(account) / file).write_text(content)
+    result = imports(cdn, certbot, "--account")
+    assert (result.exit_code, "has no account at https://ca.test/directory" in result.stderr) == (2, True)
+
+
 def test_account_that_cannot_be_chosen_is_refused_before_anything_is_recorded(
     new_cdn: Cdn, tmp_path: Path
 ) -> None:
