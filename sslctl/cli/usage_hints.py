@@ -56,6 +56,10 @@ def explain_usage(error: click.ClickException, root: click.Context, line: Line) 
     """Return `error` of the command line `line`, with the right one as its hint if something is only in the wrong place."""
     if not isinstance(error, click.UsageError) or error.ctx is None:
         return error
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and isinstance(error.ctx.command, click.Group):
+        # Its message is the whole help.
+        names = ", ".join(error.ctx.command.list_commands(error.ctx))
+        return click.UsageError(f"`{error.ctx.command_path}` needs a command: {names}.", error.ctx)
     if isinstance(error, click.NoSuchOption):
         is_early = error.ctx is root
         moved = _move_behind(root, line.words) if is_early else _move_ahead(root, line)

@@ -176,7 +176,8 @@ def require_complete(section: AcmeSection | FallbackSection) -> None:
             f"acme.fallback: {clean(section.directory_url)} is the first CA already",
             hint="a fallback is another CA: remove it, or change its directory_url",
         )
-    keys = {"acme.eab_kid": section.eab_kid, "acme.eab_hmac_key_file": section.eab_hmac_key_file}
+    prefix = "acme." if isinstance(section, AcmeSection) else ""
+    keys = {f"{prefix}eab_kid": section.eab_kid, f"{prefix}eab_hmac_key_file": section.eab_hmac_key_file}
     absent = [key for key, value in keys.items() if not value]
     if len(absent) == 1:
         present = next(key for key in keys if key not in absent)
@@ -186,12 +187,12 @@ def require_complete(section: AcmeSection | FallbackSection) -> None:
         )
 
 
-def read_hmac_key(path: Path) -> str:
+def read_hmac_key(path: Path, key: str = "acme.eab_hmac_key_file") -> str:
     """Return the HMAC key in the file `path` in base64url without padding, as RFC 8555, section 7.3.4, has it.
 
-    Raise `ConfigError` if the file cannot be used or has no such key. No message quotes it.
+    `key` is the key of the configuration that names it. Raise `ConfigError` if the file cannot be used or has no such key. No message
+    quotes it.
     """
-    key = "acme.eab_hmac_key_file"
     text = read_secret(path, key, "the HMAC key that the CA gave").strip()
     # Some CAs print it in the other alphabet of base64, or with its padding.
     normal = text.translate(str.maketrans("+/", "-_")).rstrip("=")

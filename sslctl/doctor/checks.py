@@ -60,13 +60,13 @@ def run_checks(
     yield from examine("clock", outside.skew)
 
 
-def _find_thumbprint(config: Config, keyring: Keyring, waiting: Waiting | None) -> str | None:
-    """Return the thumbprint of the account key, None if there is no state, or no key yet."""
+def _find_thumbprint(config: Config, keyring: Keyring, waiting: Waiting | None, role: KeyRole) -> str | None:
+    """Return the thumbprint of the account key in `role`, None if there is no state, or no such key."""
     path = config.state.database_path
     if not path.exists():
         return None
     with closing(Inspection(path, config.ca_urls, waiting=waiting, keyring=keyring)) as found:
-        key = found.account_key(KeyRole.CURRENT)
+        key = found.account_key(role)
         return None if key is None else key.thumbprint
 
 

@@ -62,10 +62,13 @@ class Outside:
         """Get the directory of each CA, and ask the CA about our account. A CA that is only a fallback stops nothing."""
         yield from self._ca(self._config.acme, "acme", "the CA")
         for fallback in self._config.acme.fallback:
-            name = f"acme.fallback {ca_name(fallback.directory_url)}"
-            for check in self._ca(self._config.acme.of_fallback(fallback), name, name):
+            name = ca_name(fallback.directory_url)
+            for check in self._ca(self._config.acme.of_fallback(fallback), "acme.fallback", name):
+                # The check of the directory names its URL.
+                detail = check.detail if check.name == "CA" else f"{name}: {check.detail}"
+                found = replace(check, detail=detail)
                 yield (
-                    replace(check, grade=Grade.WARN, is_outside=False) if check.grade is Grade.BAD else check
+                    replace(found, grade=Grade.WARN, is_outside=False) if check.grade is Grade.BAD else found
                 )
 
     def _ca(self, acme: AcmeSection, section: str, whose: str) -> Iterator[Check]:
@@ -81,28 +84,28 @@ class Outside:
         else:
             self._compare(whose, answer.at)
             yield ok("CA", f"{clean(acme.directory_url)} answers")
-            yield from self._profile(answer, acme.profile)
-            yield from self._caa(answer, acme.caa_identities)
-        yield from self._account(answer, acme)
+            yield from self._profile(answer, acme.profile, section)
+            yield from self._caa(answer, acme.caa_identities, section)
+        yield from self._account(answer, acme, section)
 
-    def _profile(self, answer: directory.CaAnswer, profile: str) -> Iterator[Check]:
+    def _profile(self, answer: directory.CaAnswer, profile: str, section: str) -> Iterator[Check]:
         """Check that the CA offers the configured profile; nothing without one."""
         problem = directory.find_missing_profile(answer.directory, profile)
         if problem:
             yield bad(
                 PROFILE,
                 problem,
-                "set acme.profile to one that the CA lists, or to an empty text for its default",
+                f"set {section}.profile to one that the CA lists, or to an empty text for its default",
             )
         elif profile:
             yield ok(PROFILE, clean(profile))
 
-    def _account(self, answer: directory.CaAnswer | None, acme: AcmeSection) -> Iterator[Check]:
+    def _account(self, answer: directory.CaAnswer | None, acme: AcmeSection, section: str) -> Iterator[Check]:
         """Check our account; `answer` is None if the CA does not answer."""
         folder = self._config.state.acme_dir
         account = directory.find_account(folder, acme.directory_url)
         if account is None and answer is not None and directory.needs_external_account(answer.directory):
-            yield self._credentials(acme)
+            yield self._credentials(acme, section)
             return
         if account is None:
             yield warn(ACCOUNT, f"not registered yet in {clean(folder)}", "the first order registers it")
@@ -135,29 +138,29 @@ class Outside:
         finally:
             issuer.close()
 
-    def _credentials(self, acme: AcmeSection) -> Check:
+    def _credentials(self, acme: AcmeSection, section: str) -> Check:
         """Check the credentials that the CA needs to register the first account (externalAccountRequired)."""
         if acme.eab_hmac_key_file is None:
             return bad(
                 ACCOUNT,
                 "not registered yet, and the CA needs its credentials for that (externalAccountRequired)",
-                "ask the CA for them, and set acme.eab_kid and acme.eab_hmac_key_file",
+                f"ask the CA for them, and set {section}.eab_kid and {section}.eab_hmac_key_file",
             )
-        read_hmac_key(acme.eab_hmac_key_file)
+        read_hmac_key(acme.eab_hmac_key_file, f"{section}.eab_hmac_key_file")
         return warn(
             ACCOUNT,
             f"not registered yet; the CA needs credentials, and {clean(acme.eab_kid, 60)} is configured",
             "the first order registers it",
         )
 
-    def _caa(self, answer: directory.CaAnswer, configured: tuple[str, ...]) -> Iterator[Check]:
+    def _caa(self, answer: directory.CaAnswer, configured: tuple[str, ...], section: str) -> Iterator[Check]:
         """Compare the names that the CA looks for in CAA records with the configured ones; nothing if the CA lists none."""
         listed = directory.caa_identities(answer.directory)
         if listed and not set(listed) & set(configured):
             yield warn(
                 CAA,
-                f"the CA looks for {clean(', '.join(listed), 200)}, and acme.caa_identities is {', '.join(configured) or 'empty'}",
-                "set acme.caa_identities to the names of the CA: CAA records would be judged wrongly",
+                f"the CA looks for {clean(', '.join(listed), 200)}, and {section}.caa_identities is {', '.join(configured) or 'empty'}",
+                f"set {section}.caa_identities to the names of the CA: CAA records would be judged wrongly",
             )
 
     def c4(self) -> Iterator[Check]:

@@ -9,10 +9,11 @@ from dns.rdatatype import CAA
 
 from sslctl.config.settings import Config
 from sslctl.doctor import Check, bad, ok, warn
-from sslctl.edge.challenges import ChallengeEdges
+from sslctl.edge.challenges import ChallengeAnswer, ChallengeEdges
 from sslctl.issuer.certbot.directory import find_account_url
 from sslctl.preflight.caa import CaaIdentity, find_refusal, read_property
 from sslctl.preflight.lookup import DnsUnanswered, Resolver
+from sslctl.rules.account_key import KeyRole
 from sslctl.text import clean
 
 ANSWERS = "answers of the edges"
@@ -21,9 +22,11 @@ CAA_OF_TARGETS = "CAA of the CDN's targets"
 _ANOTHER_ACCOUNT = "https://another.invalid/account"
 
 
-def edges(config: Config, find_thumbprint: Callable[[], str | None], seconds: float) -> Iterator[Check]:
+def edges(
+    config: Config, find_thumbprint: Callable[[KeyRole], str | None], seconds: float
+) -> Iterator[Check]:
     """Ask each edge for a random token, as an order does."""
-    thumbprint = find_thumbprint()
+    thumbprint = find_thumbprint(KeyRole.CURRENT)
     if thumbprint is None:
         hint = "`sslctl acme thumbprint --for nginx` makes it, and prints what the edges need"
         yield bad(ANSWERS, "there is no account key yet, so no edge can answer challenges", hint)
@@ -34,16 +37,25 @@ def edges(config: Config, find_thumbprint: Callable[[], str | None], seconds: fl
         return
     asked = ChallengeEdges(config.verify.edges, config.cdn.http_port, seconds)
     name = next(iter(config.cdn.cname_suffixes), "example.com")
+    following = find_thumbprint(KeyRole.NEXT)
     right = 0
     for each in asked.ask(name, thumbprint):
         right += each.is_right is True
         if each.is_right is False:
-            hint = f"give it the lines of `sslctl acme thumbprint --for SERVER`; it must answer TOKEN.{thumbprint}"
-            yield bad(ANSWERS, f"edge {each.edge} answers challenges wrongly: {each.found}", hint)
+            yield _wrong(each, thumbprint, following)
         elif each.is_right is None:
             yield warn(ANSWERS, f"it is not known what edge {each.edge} answers: {each.found}", "repair it")
     if right:
         yield ok(ANSWERS, f"{right} {'edge answers' if right == 1 else 'edges answer'} every token")
+
+
+def _wrong(answer: ChallengeAnswer, thumbprint: str, following: str | None) -> Check:
+    """Return the check of an edge with a wrong answer; `following` is the thumbprint of the next account key, None without one."""
+    if following is not None and following in answer.found:
+        hint = "give all edges the lines of `sslctl acme rotate --for SERVER`, then run `sslctl acme rotate --switch`"
+        return bad(ANSWERS, f"edge {answer.edge} answers with the next account key, so orders wait", hint)
+    hint = f"give it the lines of `sslctl acme thumbprint --for SERVER`; it must answer TOKEN.{thumbprint}"
+    return bad(ANSWERS, f"edge {answer.edge} answers challenges wrongly: {answer.found}", hint)
 
 
 def caa(config: Config, resolver: Resolver) -> Iterator[Check]:

@@ -92,8 +92,8 @@ class AccountRotation:
             self._tell_ca()
         elif following is None:
             raise BadInput(
-                "no next account key was prepared",
-                hint="`sslctl acme rotate --for nginx` makes one, and prints the lines for the edges",
+                "no next account key is prepared, so nothing was changed; if a switch was begun before, it is complete",
+                hint="to replace the key once more, `sslctl acme rotate --for nginx` makes the next one, and prints its lines",
             )
         if following is not None:
             require_answered(self._ask(following.thumbprint))

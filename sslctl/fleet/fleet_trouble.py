@@ -201,7 +201,7 @@ def find_other_cas(store: Budget, now: datetime) -> Iterator[FleetTrouble]:
             (ca, OTHER_CA),
             f"the CA {ca_name(ca)} issued {issued} in place of {first}",
             f"In the last 24 hours {issued} came from {ca_name(ca)}, a fallback CA, because {first} issued none for these domains."
-            f"{without_markup(why)} No site is worse for it. `sslctl doctor` tests both CAs, and `sslctl view` shows in a domain's history"
+            f"{without_markup(why)} No site is worse for it. `sslctl doctor` tests every CA, and `sslctl view` shows in a domain's history"
             " why another CA was asked.",
         )
 

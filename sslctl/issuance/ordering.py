@@ -106,7 +106,8 @@ class Ordering:
                 if order is not None:
                     self._require_ca(domain, ca)
                 elif ca != self._store.cas[0]:
-                    self._store.record_event(domain, "other CA", f"{ca_name(ca)}: {others.why}")
+                    detail = f"{ca_name(ca)} in place of {ca_name(others.replaced)}: {others.why}"
+                    self._store.record_event(domain, "other CA", detail)
                 return self._issue(domain, order or self._open_order(domain, ca))
             except PassEnded as ended:
                 if first is not None and ended.is_of_ca:

@@ -28,7 +28,7 @@ class OtherCas:
     """The CAs that may take an order of `domain`, in the order in which they are used; those that failed are not used again.
 
     A fallback CA is left out if its budget holds the order back, or unless CAA allows it: an answer of DNS is needed for that.
-    `cname_target` is that of C4's record. `why` is what the CA before the current one answered.
+    `cname_target` is that of C4's record. `why` is what the last one that failed answered; `replaced` is that one.
     """
 
     def __init__(
@@ -42,17 +42,21 @@ class OtherCas:
         self._failed: set[str] = set()
         self._notes: list[str] = []
         self._again_at: list[datetime] = []
+        self.replaced = ""
         self.why = ""
 
     def first(self) -> str:
         """Return the CA to begin with: the first one, unless it failed already and another one is usable."""
         first = self._store.cas[0]
-        return first if first not in self._failed else self.find(first, self.why) or first
+        return first if first not in self._failed else self._next() or first
 
     def find(self, failed: str, why: str) -> str | None:
         """Return the next CA that may take an order that the CA `failed` did not, because of `why`; None if there is none."""
-        self._failed.add(failed or self._store.cas[0])
-        self.why = why
+        self.replaced, self.why = failed or self._store.cas[0], why
+        self._failed.add(self.replaced)
+        return self._next()
+
+    def _next(self) -> str | None:
         for ca in self._store.cas:
             if ca not in self._failed:
                 if self._is_usable(ca):

@@ -44,8 +44,9 @@ def require_usable_cas(config: Config) -> None:
     Also raise it if the credentials that a first account is registered with cannot be used.
     """
     for acme, _ in config.authorities:
+        section = "acme" if acme.directory_url == config.acme.directory_url else "acme.fallback"
         if acme.ca_bundle is not None:
-            require_trusted(acme.ca_bundle, "acme.ca_bundle")
+            require_trusted(acme.ca_bundle, f"{section}.ca_bundle")
         is_registered = find_account(config.state.acme_dir, acme.directory_url) is not None
         if acme.eab_hmac_key_file is not None and not is_registered:
-            read_hmac_key(acme.eab_hmac_key_file)
+            read_hmac_key(acme.eab_hmac_key_file, f"{section}.eab_hmac_key_file")

@@ -83,19 +83,19 @@ REASONS: dict[Code, Reason] = {
         _FAILURE,
         Owner.CDN,
         "The CA could not validate the HTTP challenge: found {found}, wanted {wanted}.",
-        "The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port.",
+        "The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port; in stateless mode the edge must have the lines of `sslctl acme thumbprint`.",
     ),
     Code.CHALLENGE_UNREACHABLE: Reason(
         _FAILURE,
         Owner.CDN,
         "A token of sslctl cannot be read through the domain's port 80, so the CA could not validate it: found {found}, wanted {wanted}.",
-        "The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port; before a cutover, the customer's old host must redirect it. If many domains have this reason at once, check acme.webroot first.",
+        "The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port; in stateless mode the edge must have the lines of `sslctl acme thumbprint`; before a cutover, the customer's old host must redirect it. If many domains have this reason at once, check acme.webroot, or the edges, first.",
     ),
     Code.EDGE_THUMBPRINT: Reason(
         _PENDING,
         Owner.CDN,
         "An edge does not answer challenges with the thumbprint of the account key, so no order is placed: found {found}, wanted {wanted}.",
-        "The CDN must give this edge the lines that `sslctl acme thumbprint` prints for it; `sslctl doctor` asks each edge.",
+        "The CDN must give this edge the lines that `sslctl acme thumbprint` prints for it; if the account key is being replaced, all edges need those of `sslctl acme rotate`, and `sslctl acme rotate --switch` ends the wait. `sslctl doctor` asks each edge.",
     ),
     Code.NAME_REFUSED: Reason(
         _FAILURE,

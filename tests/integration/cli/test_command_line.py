@@ -50,6 +50,7 @@ def test_help_exists_for_every_command(new_cdn: Cdn) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
+        (["acme"], "`sslctl acme` needs a command: rotate, serve, thumbprint.", "see `sslctl acme --help`"),
         (["zzzzzz"], "No such command 'zzzzzz'", "see `sslctl --help`"),
         (["list", "--statsu", "x"], "No such option '--statsu'", "see `sslctl list --help`"),
         (["view"], "Missing argument 'DOMAIN'.", "see `sslctl view --help`"),

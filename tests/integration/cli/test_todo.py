@@ -137,7 +137,7 @@ def test_todo_text_shows_deadline_record_sentence_and_next_command(fleet: Cdn) -
         "      The CA is not available: 503.",
         "",
         "cdn must act",
-        "  CHALLENGE_FAILED, 1 domain: The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port.",
+        "  CHALLENGE_FAILED, 1 domain: The CDN must route /.well-known/acme-challenge/ to sslctl's webroot or port; in stateless mode the edge must have the lines of `sslctl acme thumbprint`.",
         f"  next: sslctl check {ROUTE}",
         f"    {ROUTE}: Failure, never had a certificate, added 2 days ago",
         "      The CA could not validate the HTTP challenge: found 404, wanted nothing.",

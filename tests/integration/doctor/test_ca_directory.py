@@ -103,3 +103,17 @@ def test_doctor_warns_if_the_ca_looks_for_other_names_in_caa_records(
     assert ("CAA names of the CA" in checked) == is_wrong
     if is_wrong:
         assert checked["CAA names of the CA"]["grade"] == "warn"
+
+
+def test_doctor_names_the_fallback_ca_and_its_keys(well: Cdn) -> None:
+    with well.config_path.open("a") as file:
+        file.write("""
+[[acme.fallback]]
+directory_url = "https://127.0.0.1:9/dir"
+caa_identities = ["ca.test"]
+""")
+    result = well.sslctl("doctor", "--json")
+    made = [each for each in result.json["checks"] if each["check"] in ("CA", "account at the CA")]
+    assert [each["grade"] for each in made] == ["ok", "ok", "warn", "warn"]
+    assert made[2]["hint"] == "check acme.fallback.directory_url and acme.fallback.ca_bundle"
+    assert made[3]["detail"].startswith("127.0.0.1:9: not registered yet")

@@ -72,7 +72,9 @@ def test_other_ca_issues_in_the_same_pass_when_the_first_one_has_trouble_of_its_
     result = cdn.sslctl("add", NAME)
     assert (result.exit_code, cas(cdn), other.orders) == (0, [OTHER_CA], [(NAME,)])
     events = cdn.sslctl("view", NAME, "--json").json["domain"]["events"]
-    assert [each["detail"] for each in events if each["kind"] == "other CA"] == [f"other.test: {error.found}"]
+    assert [each["detail"] for each in events if each["kind"] == "other CA"] == [
+        f"other.test in place of ca.test: {error.found}"
+    ]
     assert re.search(r"^ +CA: +other\.test$", cdn.sslctl("view", NAME).stdout, re.MULTILINE)
 
 

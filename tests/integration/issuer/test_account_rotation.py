@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sslctl.doctor import stateless
 from sslctl.errors import Exit, TryLater
 from sslctl.fleet.account_rotation import AccountRotation
 from sslctl.issuer import IssueError
@@ -113,9 +114,18 @@ def test_orders_wait_between_the_steps(used: StatelessCdn) -> None:
     assert used.sslctl("recheck", name).exit_code == Exit.OK
 
 
+def test_doctor_does_not_recommend_the_current_key_for_an_edge_that_has_the_next_one(
+    used: StatelessCdn,
+) -> None:
+    used.answer(_prepare(used))
+    check = next(each for each in used.app().run_checks() if each.name == stateless.ANSWERS)
+    assert (check.grade, "answers with the next account key" in check.detail) == ("bad", True)
+    assert "then run `sslctl acme rotate --switch`" in check.hint
+
+
 def test_switch_without_a_prepared_key_is_wrong_usage(used: StatelessCdn) -> None:
     refused = used.sslctl("acme", "rotate", "--switch")
-    assert (refused.exit_code, "no next account key was prepared" in refused.stderr) == (Exit.USAGE, True)
+    assert (refused.exit_code, "no next account key is prepared" in refused.stderr) == (Exit.USAGE, True)
 
 
 def test_switch_waits_for_the_end_of_a_tick(used: StatelessCdn) -> None:

@@ -659,7 +659,7 @@ def test_fallback_ca_has_its_own_values_and_shares_the_others(tmp_path: Path) ->
         ('limits = { order = "1/1h" }', "1: limits order is not a key"),
         (
             'directory_url = "https://b.test/dir"\ncaa_identities = ["b.test"]\neab_kid = "k"',
-            "1: acme.eab_kid is set, but acme.eab_hmac_key_file is not",
+            "1: eab_kid is set, but eab_hmac_key_file is not",
         ),
         (
             f'directory_url = "{AcmeSection().directory_url}"\ncaa_identities = ["b.test"]',
