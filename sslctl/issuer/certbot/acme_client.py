@@ -26,6 +26,7 @@ from sslctl.issuer.certbot import authenticator, challenge_files
 from sslctl.issuer.certbot.answers import Answers
 from sslctl.issuer.certbot.challenge_files import TOKEN
 from sslctl.issuer.certbot.pacing import Kind, Pace
+from sslctl.issuer.certbot.polling import PollingClient
 from sslctl.issuer.certbot.problems import is_account_refused
 from sslctl.net import retry_after
 from sslctl.text import clean
@@ -134,7 +135,7 @@ class NewOrder(messages.NewOrder):
     replaces: str = field("replaces", omitempty=True)
 
 
-class Client(acme.client.ClientV2):
+class Client(PollingClient):
     """acme's client, which can also go on with an existing order and send `replaces`."""
 
     order_url: str

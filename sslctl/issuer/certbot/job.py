@@ -31,13 +31,14 @@ import certbot.main
 import requests
 from acme import errors, messages
 from certbot import crypto_util
-from certbot._internal import constants
+from certbot._internal import auth_handler, constants
 from josepy.jwk import JWK
 
 from sslctl.issuer.certbot import ari, authenticator, registration
 from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
 from sslctl.issuer.certbot.answers import Answers, NoAnswers
 from sslctl.issuer.certbot.pacing import LONGEST_HOLD, Kind, Pace
+from sslctl.issuer.certbot.polling import Handler
 
 _MOST_MEMORY = 1 << 30
 # The CA looks the response up; it computes nothing.
@@ -61,9 +62,10 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     Observer.status = 0
     # A cli.ini on the machine could add hooks or names: only the job's arguments count.
     constants.CLI_DEFAULTS["config_files"] = []
-    # certbot looks the classes up in this module each time it makes a client.
+    # certbot looks the classes up in these modules each time it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
     setattr(acme.client, "ClientV2", Client)  # noqa: B010
+    setattr(auth_handler, "AuthHandler", Handler)  # noqa: B010
     Client.decision_seconds = min(_DECISION_SECONDS, job["deadline_seconds"] / 2)
     Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
     Client.finalizing = Path(job["finalizing"]) if "finalizing" in job else None

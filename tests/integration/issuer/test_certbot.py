@@ -295,7 +295,9 @@ def test_order_continues_to_a_certificate_after_certbot_was_killed(
     assert issuer.collect(dataclasses.replace(order, id=2, url=urls[0])) == issued
 
 
-def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(issuer: CertbotIssuer) -> None:
+def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(
+    acme: AcmeSection, tmp_path: Path
+) -> None:
     ended = threading.Event()
 
     def kill() -> None:
@@ -304,13 +306,17 @@ def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(iss
             _kill_children()
 
     killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        with pytest.raises(IssueError) as caught:
-            issuer.issue(_order(1, "early.example.test"), _no_url)
-    finally:
-        ended.set()
-        killer.join()
+    # A CA that never answers: the job cannot come to the order before it is killed.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/dir"
+        issuer = _certbot(dataclasses.replace(acme, directory_url=url), tmp_path / "acme")
+        killer.start()
+        try:
+            with pytest.raises(IssueError) as caught:
+                issuer.issue(_order(1, "early.example.test"), _no_url)
+        finally:
+            ended.set()
+            killer.join()
     assert caught.value.code is Code.ISSUER_FAILED
     assert caught.value.order_dead
 
