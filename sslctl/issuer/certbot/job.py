@@ -31,10 +31,10 @@ import certbot.main
 import requests
 from acme import errors, messages
 from certbot import crypto_util
-from certbot._internal import auth_handler, constants
+from certbot._internal import auth_handler
 from josepy.jwk import JWK
 
-from sslctl.issuer.certbot import ari, authenticator, registration
+from sslctl.issuer.certbot import ari, authenticator, order, registration
 from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
 from sslctl.issuer.certbot.answers import Answers, NoAnswers
 from sslctl.issuer.certbot.pacing import LONGEST_HOLD, Kind, Pace
@@ -60,8 +60,6 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     Observer.is_issued = Observer.is_order_lost = False
     Observer.new_order_url = ""
     Observer.status = 0
-    # A cli.ini on the machine could add hooks or names: only the job's arguments count.
-    constants.CLI_DEFAULTS["config_files"] = []
     # certbot looks the classes up in these modules each time it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
     setattr(acme.client, "ClientV2", Client)  # noqa: B010
@@ -79,6 +77,9 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     try:
         if job["do"] in _OURS:
             return {"done": True, **_OURS[job["do"]](job)}
+        if job["do"] == "issue" and "account" in job and order.is_prepared():
+            order.place(job)
+            return {"done": True}
         error = certbot.main.main([*job["argv"], *_key_arguments(job)])
         return {"failed": "certbot", "detail": str(error)} if error else {"done": True}
     except messages.Error as error:
@@ -215,11 +216,11 @@ def _ask_account(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fetch(client: Any, body: messages.Order, job: dict[str, Any]) -> dict[str, Any]:
-    order = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
+    placed = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
     # acme expects a deadline in naive local time.
     deadline = datetime.now() + timedelta(seconds=job["wait_seconds"])  # noqa: DTZ005
     preferred = job.get("preferred_chain", "")
-    found = client.poll_finalization(order, deadline, fetch_alternative_chains=bool(preferred))
+    found = client.poll_finalization(placed, deadline, fetch_alternative_chains=bool(preferred))
     if preferred and found.alternative_fullchains_pem:
         chains = [found.fullchain_pem, *found.alternative_fullchains_pem]
         # Without one like that it returns the first.

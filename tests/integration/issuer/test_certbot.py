@@ -133,8 +133,7 @@ def test_run_folders_are_private_and_removed_by_forget(
     assert sorted(path.name for path in (tmp_path / "acme" / "runs").iterdir()) == ["4", "7"]
     run = tmp_path / "acme" / "runs" / "7"
     assert {
-        path.stat().st_mode & 0o077
-        for path in (tmp_path / "acme", run, run / "logs", run / "config", run / "work")
+        path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run, run / "config", run / "work")
     } == {0}
     key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
     assert key.stat().st_mode & 0o077 == 0
@@ -241,6 +240,23 @@ def test_issue_succeeds_after_a_kill_cut_off_the_registration_of_the_account(
     registration.write_text("")
     issued = _certbot(acme, tmp_path / "acme").issue(_order(2, "cutoff.example.test"), _no_url)
     assert read_leaf(issued.certificate).names == ("cutoff.example.test",)
+
+
+def test_order_goes_through_certbots_main_when_certbot_was_not_tested(
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`main` opens a log; an order without it has none."""
+    logs = []
+    for number in (1, 2):
+        sandbox.add_domain(f"main{number}.example.test")
+        issued = _certbot(acme, tmp_path / "acme").issue(
+            _order(number, f"main{number}.example.test"), _no_url
+        )
+        assert read_leaf(issued.certificate).names == (f"main{number}.example.test",)
+        logs.append((tmp_path / "acme" / "runs" / str(number) / "logs").exists())
+        install_other_certbot(tmp_path / str(number), monkeypatch)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / str(number) / "packages"))
+    assert logs == [False, True]
 
 
 def test_issuer_reports_an_untested_certbot_once_before_its_first_order(
