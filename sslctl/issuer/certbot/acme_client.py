@@ -62,6 +62,12 @@ class Observer(acme.client.ClientNetwork):
     kinds: dict[str, Kind]
     # How long this job may still wait, in seconds, because the CA is busy.
     patience: float
+    # The nonces of all clients of this process: what an earlier job left over, and what is left for a later one.
+    nonces: set[Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._nonces = Observer.nonces
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
         """POST as acme does, and retry rejected nonces (RFC 8555, section 6.5)."""
@@ -155,6 +161,10 @@ class Client(PollingClient):
         new_nonce_url = getattr(directory, "newNonce", None)
         if new_nonce_url is not None:
             Observer.kinds[new_nonce_url] = Kind.NEW_NONCE
+        new_order_url = getattr(directory, "newOrder", None)
+        if new_order_url is not None and Observer.nonces:
+            # Each order counts as a new nonce, also one that got a nonce: that bounds the orders a second.
+            Observer.kinds[new_order_url] = Kind.NEW_NONCE
         return directory
 
     def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:

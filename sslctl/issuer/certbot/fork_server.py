@@ -17,6 +17,7 @@ from contextlib import suppress
 from types import FrameType
 
 from sslctl.issuer.certbot import job, order
+from sslctl.issuer.certbot.rehearsal import rehearse
 from sslctl.issuer.certbot.worker_pool import FORKED, REFUSED
 from sslctl.system import core_dumps
 
@@ -25,7 +26,8 @@ def main() -> None:
     """Import certbot, prepare orders, then fork a job for every message until the socket is closed."""
     # Forks inherit this.
     core_dumps.forbid()
-    order.prepare()
+    if order.prepare():
+        rehearse()
     signal.signal(signal.SIGCHLD, _reap)
     # Imported objects stay; a garbage collection in a fork would only copy their pages.
     gc.freeze()

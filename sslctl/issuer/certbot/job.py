@@ -3,7 +3,7 @@
 1. It reads the job, a JSON object, from the first line of its channel.
 2. It writes `{"order": URL}` if the CA accepted an order, and waits for a line, so that the URL is stored before the order
    goes on.
-3. It writes `{"result": …}` and ends.
+3. It writes `{"result": …, "nonces": […]}`, with the nonces that it did not use, and ends.
 
 certbot's display is discarded. What the CA said is taken from the ACME messages, since certbot's exceptions leave out the
 problems of the single challenges.
@@ -32,6 +32,7 @@ import requests
 from acme import errors, messages
 from certbot import crypto_util
 from certbot._internal import auth_handler
+from josepy.json_util import decode_b64jose, encode_b64jose
 from josepy.jwk import JWK
 
 from sslctl.issuer.certbot import ari, authenticator, order, registration
@@ -53,27 +54,7 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
 
     Call `send` with `{"order": URL}` when the CA has accepted an order.
     """
-    Observer.scheme = job["directory_url"].partition("://")[0] + "://"
-    Observer.on_order = staticmethod(_once(lambda url: send({"order": url})))
-    Observer.problems, Observer.retried = [], {}
-    Observer.retry_after = ""
-    Observer.is_issued = Observer.is_order_lost = False
-    Observer.new_order_url = ""
-    Observer.status = 0
-    # certbot looks the classes up in these modules each time it makes a client.
-    setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
-    setattr(acme.client, "ClientV2", Client)  # noqa: B010
-    setattr(auth_handler, "AuthHandler", Handler)  # noqa: B010
-    Client.decision_seconds = min(_DECISION_SECONDS, job["deadline_seconds"] / 2)
-    Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
-    Client.finalizing = Path(job["finalizing"]) if "finalizing" in job else None
-    _install_authenticator(job)
-    Client.shared_directory = job.get("directory")
-    Observer.kinds = {job["directory_url"]: Kind.DIRECTORY}
-    Observer.pace = _pace(job)
-    # Nothing is lost if renewal information is asked for at the next tick.
-    is_urgent = job["do"] != "renewal_info"
-    Observer.patience = min(LONGEST_HOLD, job["deadline_seconds"] / 3) if is_urgent else 0
+    set_up(job, send)
     try:
         if job["do"] in _OURS:
             return {"done": True, **_OURS[job["do"]](job)}
@@ -96,6 +77,32 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
         return _failure("certbot", str(error))
     except Exception as error:  # noqa: BLE001 - an unforeseen response of the CA
         return _failure("certbot", f"{type(error).__name__}: {error}")
+
+
+def set_up(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
+    """Let certbot and acme use our classes, for `job`."""
+    Observer.scheme = job["directory_url"].partition("://")[0] + "://"
+    Observer.on_order = staticmethod(_once(lambda url: send({"order": url})))
+    Observer.problems, Observer.retried = [], {}
+    Observer.retry_after = ""
+    Observer.is_issued = Observer.is_order_lost = False
+    Observer.new_order_url = ""
+    Observer.status = 0
+    Observer.nonces = set(map(decode_b64jose, job.get("nonces", ())))
+    # certbot looks the classes up in these modules each time it makes a client.
+    setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
+    setattr(acme.client, "ClientV2", Client)  # noqa: B010
+    setattr(auth_handler, "AuthHandler", Handler)  # noqa: B010
+    Client.decision_seconds = min(_DECISION_SECONDS, job["deadline_seconds"] / 2)
+    Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
+    Client.finalizing = Path(job["finalizing"]) if "finalizing" in job else None
+    _install_authenticator(job)
+    Client.shared_directory = job.get("directory")
+    Observer.kinds = {job["directory_url"]: Kind.DIRECTORY}
+    Observer.pace = _pace(job)
+    # Nothing is lost if renewal information is asked for at the next tick.
+    is_urgent = job["do"] != "renewal_info"
+    Observer.patience = min(LONGEST_HOLD, job["deadline_seconds"] / 3) if is_urgent else 0
 
 
 def _install_authenticator(job: dict[str, Any]) -> None:
@@ -278,4 +285,5 @@ def serve(connection: socket.socket) -> None:
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    send({"result": run(job, send)})
+    result = run(job, send)
+    send({"result": result, "nonces": [encode_b64jose(nonce) for nonce in Observer.nonces]})

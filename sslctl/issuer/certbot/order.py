@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import certbot.errors
+from acme.client import ClientV2
 from certbot import util
 from certbot._internal import account, auth_handler, cli, client, constants
 from certbot._internal.plugins.disco import PluginsRegistry
@@ -51,7 +52,7 @@ def prepare() -> bool:
 def _require_signatures() -> None:
     """Raise `TypeError` or `AttributeError` if what `place` calls, and certbot's client calls of ours, takes other arguments."""
     for function, count in (
-        (client.Client.__init__, 5),
+        (client.Client.__init__, 6),
         (client.Client.obtain_certificate_from_csr, 2),
         (account.AccountFileStorage.load, 2),
         (auth_handler.AuthHandler._poll_authorizations, 5),  # noqa: SLF001 - see `polling`
@@ -75,8 +76,12 @@ def place(job: dict[str, Any]) -> None:
         required_profile=job["profile"] or None,
         preferred_chain=job["preferred_chain"] or None,
     )
-    storage = account.AccountFileStorage(config)
-    caller = client.Client(config, storage.load(job["account"]), Authenticator(config, "webroot"), None)
-    csr = util.CSR(None, job["csr_pem"].encode(), "pem")
-    certificate, chain = caller.obtain_certificate_from_csr(csr)
-    Path(job["fullchain"]).write_bytes(certificate + chain)
+    found = account.AccountFileStorage(config).load(job["account"])
+    Path(job["fullchain"]).write_bytes(b"".join(obtain(found, job["csr_pem"])))
+
+
+def obtain(ours: account.Account, csr_pem: str, acme: ClientV2 | None = None) -> tuple[bytes, bytes]:
+    """Return the certificate and its chain for `csr_pem`, from the client `acme` or from one that certbot makes."""
+    assert _config is not None  # noqa: S101 - see `prepare`
+    caller = client.Client(_config, ours, Authenticator(_config, "webroot"), None, acme)
+    return caller.obtain_certificate_from_csr(util.CSR(None, csr_pem.encode(), "pem"))

@@ -95,7 +95,7 @@ def test_stored_key_is_registered_with_the_credentials_and_changed_without_them(
 @pytest.mark.parametrize(
     ("kid", "key", "found"),
     [
-        ("", "", "externalAccountRequired: this CA registers only accounts that have its credentials; set acme.eab_kid"),
+        ("", "", "externalAccountRequired: this CA registers only accounts that have its credentials; set eab_kid"),
         ("unknown", HMAC_KEY, "unauthorized: "),
         (KID, OTHER_KEY, "unauthorized: "),
     ],
