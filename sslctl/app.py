@@ -10,7 +10,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sslctl.config.acme import read_hmac_key
 from sslctl.config.cdn_names import require_recognisable
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
@@ -213,21 +212,10 @@ class App:
 
         Raise `ConfigError` if files of the section [acme] cannot be used.
         """
-        from sslctl.issuer.certbot.issuer import CertbotIssuer  # noqa: PLC0415
+        from sslctl.issuer.configured import make_issuers  # noqa: PLC0415
 
-        self._require_usable_cas()
-        config = self.config
-        return {
-            section.directory_url: CertbotIssuer(
-                section,
-                config.state.acme_dir,
-                clock=self.clock,
-                pacing=config.pacing,
-                on_notice=self.on_wait,
-                find_account_keys=self.stateless.keys_if_on,
-            )
-            for section, _ in config.authorities
-        }
+        keys = self.stateless.keys_if_on
+        return make_issuers(self.config, self.clock, on_notice=self.on_wait, find_account_keys=keys)
 
     @cached_property
     def issuer(self) -> Issuer:
@@ -469,23 +457,11 @@ class App:
 
     def require_outside(self) -> None:
         """Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured; call it before anything is recorded."""
+        from sslctl.issuer.configured import require_usable_cas  # noqa: PLC0415
+
         require_recognisable(self.config.cdn)
-        self._require_usable_cas()
+        require_usable_cas(self.config)
         _ = self.control_plane
-
-    def _require_usable_cas(self) -> None:
-        """Raise `ConfigError` if another user can change the file that says which CA is the right one.
-
-        Also raise it if the credentials that a first account is registered with cannot be used.
-        """
-        from sslctl.issuer.certbot.directory import find_account  # noqa: PLC0415
-
-        for acme, _ in self.config.authorities:
-            if acme.ca_bundle is not None:
-                require_trusted(acme.ca_bundle, "acme.ca_bundle")
-            is_registered = find_account(self.config.state.acme_dir, acme.directory_url) is not None
-            if acme.eab_hmac_key_file is not None and not is_registered:
-                read_hmac_key(acme.eab_hmac_key_file)
 
     def run_checks(self) -> Iterator[Check]:
         """Run the checks of `doctor` one by one; they change nothing."""

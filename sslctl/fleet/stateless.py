@@ -70,5 +70,5 @@ class Stateless:
         if not self.is_on:
             raise ConfigError(
                 f'acme.mode is "{self._config.acme.mode}", and only with "stateless" sslctl {what}',
-                hint="docs/production.md describes stateless mode",
+                hint="docs/stateless.md describes stateless mode",
             )

@@ -152,8 +152,11 @@ class Issuer(Protocol):
         Start no further query after about `seconds`. Raise `IssueError` if the CA could not be reached at all.
         """
 
-    def register(self) -> None:
-        """Register our account at the CA, or complete a change of its key; do nothing if neither is needed. Raise `IssueError`."""
+    def register(self, *, only_known: bool = False) -> None:
+        """Register our account at the CA, or complete a change of its key; do nothing if neither is needed. Raise `IssueError`.
+
+        With `only_known` nothing is done either if this machine has no account at the CA.
+        """
 
     def published(self, token: str) -> AbstractContextManager[str]:
         """Return a context manager that yields what is answered to a challenge `token` while it lasts, for a probe of ours.

@@ -44,10 +44,16 @@ class IssuersByCa:
         """See `Issuer.renewal_infos`. An id does not tell its CA: the first one is asked."""
         return self._first.renewal_infos(ids, seconds)
 
-    def register(self) -> None:
-        """See `Issuer.register`, at every CA."""
+    def register(self, *, only_known: bool = False) -> None:
+        """See `Issuer.register`. Of the fallback CAs only those are asked that know us: they may never be needed."""
+        errors = []
         for issuer in self._issuers.values():
-            issuer.register()
+            try:
+                issuer.register(only_known=only_known or issuer is not self._first)
+            except IssueError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def published(self, token: str) -> AbstractContextManager[str]:
         """See `Issuer.published`. All CAs read challenges at the same place."""

@@ -146,12 +146,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _explain_one(error: BaseException) -> MachineLimit | None:
     if isinstance(error, MemoryError):
         return no_memory()
-    if isinstance(error, OSError):
-        return _explain_errno(error.errno)
-    # A subclass may be about anything.
+    # Errors of OpenSSL, too, which have an errno of their own. A subclass of the others may be about anything.
     if type(error) in (RuntimeError, ImportError) or "malloc" in str(error).lower():
         return explain_line(str(error))
-    return None
+    return _explain_errno(error.errno) if isinstance(error, OSError) else None
 
 
 def _explain_errno(number: int | None) -> MachineLimit | None:

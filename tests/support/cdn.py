@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import ssl
 import sys
@@ -162,7 +163,7 @@ class Cdn:
     def app(self) -> App:
         """Return sslctl's components, as one command composes them."""
         app = App(self.config_path, self.clock)
-        app.issuers = {FIRST_CA: self.issuer}
+        app.issuers = {os.environ.get("SSLCTL_ACME_DIRECTORY_URL", FIRST_CA): self.issuer}
         if self.other_issuer is not None:
             app.issuers[OTHER_CA] = self.other_issuer
         app.retry_sleep = _sleep_if_asked

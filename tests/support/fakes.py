@@ -119,7 +119,7 @@ class FakeIssuer:
         self.asked += ids
         return RenewalWindows({each: self.suggested(each) for each in ids})
 
-    def register(self) -> None:
+    def register(self, *, only_known: bool = False) -> None:
         """See `Issuer.register`."""
 
     @contextmanager

@@ -100,7 +100,7 @@ def _command(
     os.umask(0o077)
     clock, stdout, stderr = Clock(now), io.StringIO(), io.StringIO()
     app = App(config, clock)
-    app.issuer = PersistentCa(ca, clock)
+    app.issuers = {app.config.acme.directory_url: PersistentCa(ca, clock)}
     if largest is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     with redirect_stdout(stdout), redirect_stderr(stderr):

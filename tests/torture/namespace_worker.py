@@ -45,7 +45,8 @@ def main(config: Path, gate: Path, seconds: float, *, fork: bool) -> None:
     clock = Clock()
     clock.move(seconds=seconds)
     app = App(config, clock)
-    app.issuer = issuer = _WaitingIssuer(clock, gate, fork=fork)
+    issuer = _WaitingIssuer(clock, gate, fork=fork)
+    app.issuers = {app.config.acme.directory_url: issuer}
     with redirect_stdout(StringIO()):
         code = run(["daemon-tick"], app)
     print("ended", code, len(issuer.orders), flush=True)

@@ -189,7 +189,8 @@ class World:
     ) -> Result:
         """Run a command. Note a violation unless its exit code is in `expected`, if that is given."""
         app = App(self.folder / "config.toml", lambda: self.clock() + self.skew, waiting=self.waiting)
-        app.issuer, app.control_plane, app.prober, app.notifier = self.issuer, self.c4, self.dns, self.chat
+        app.issuers = {app.config.acme.directory_url: self.issuer}
+        app.control_plane, app.prober, app.notifier = self.c4, self.dns, self.chat
         if wrap_store is not None:
             app.store = wrap_store(app.store)
         stdout, stderr = io.StringIO(), io.StringIO()

@@ -215,6 +215,9 @@ class Client(PollingClient):
         Once the CA has accepted that, an answer that cannot be read must not end the run: the challenge file would be removed
         while the CA validates. The authorization is polled afterwards.
         """
+        if challb.status == messages.STATUS_PROCESSING:
+            # An earlier run asked for it, and the CA is at it: it would refuse another request.
+            return None
         Observer.status = 0
         authenticator.Authenticator.answers.note_asked(challb.chall.encode("token"))
         try:

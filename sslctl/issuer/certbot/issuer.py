@@ -23,7 +23,7 @@ from sslctl.config.acme import AcmeSection
 from sslctl.config.settings import PacingSection
 from sslctl.errors import BadInput
 from sslctl.issuer import AccountKeys, Issued, IssueError, OrderPending, RenewalWindows
-from sslctl.issuer.certbot import ari, challenge_files, versions
+from sslctl.issuer.certbot import ari, challenge_files, directory, versions
 from sslctl.issuer.certbot.account import CertbotAccount
 from sslctl.issuer.certbot.answers import Answers
 from sslctl.issuer.certbot.challenge_sources import FolderSource
@@ -242,9 +242,10 @@ class CertbotIssuer:
             job = {"do": "account", "account": str(account)}
             return str(self._jobs.run_apart(job, Path(scratch))["status"])
 
-    def register(self) -> None:
+    def register(self, *, only_known: bool = False) -> None:
         """See `Issuer.register`."""
-        self._account.register()
+        if not only_known or directory.find_account(self._folder, self._acme.directory_url) is not None:
+            self._account.register()
 
     @contextmanager
     def published(self, token: str) -> Iterator[str]:

@@ -106,6 +106,6 @@ def _use_credentials(job: dict[str, Any], config: Any, client: Any) -> None:
     elif client.external_account_required():
         detail = (
             "this CA registers only accounts that have its credentials; "
-            "set eab_kid and eab_hmac_key_file in [acme], or in the [[acme.fallback]] of this CA"
+            "set acme.eab_kid and acme.eab_hmac_key_file, or those of its [[acme.fallback]]"
         )
         raise messages.Error.with_code("externalAccountRequired", detail=detail)
