@@ -95,7 +95,7 @@ class PacingSection:
     """The highest number of requests a second to the CA from this machine, by kind; 0 means no limit.
 
     The defaults are Let's Encrypt's limits per IP address (https://letsencrypt.org/docs/rate-limits/#overall-requests-limit).
-    Each order needs one new nonce, so `new_nonce` is also the highest number of orders a second.
+    Each order counts as one new nonce, so `new_nonce` is also the highest number of orders a second.
     """
 
     directory: int = 40

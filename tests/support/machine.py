@@ -8,7 +8,7 @@ import sqlite3
 import ssl
 import subprocess
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import pytest
@@ -61,4 +61,7 @@ def install_other_certbot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     information = folder / "packages" / "certbot-99.0.1.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: certbot\nVersion: 99.0.1\n")
+    # certbot finds its plugins by them.
+    entry_points = distribution("certbot").read_text("entry_points.txt") or ""
+    (information / "entry_points.txt").write_text(entry_points)
     monkeypatch.syspath_prepend(information.parent)

@@ -26,6 +26,7 @@ from sslctl.issuer.certbot import authenticator, challenge_files
 from sslctl.issuer.certbot.answers import Answers
 from sslctl.issuer.certbot.challenge_files import TOKEN
 from sslctl.issuer.certbot.pacing import Kind, Pace
+from sslctl.issuer.certbot.polling import PollingClient
 from sslctl.issuer.certbot.problems import is_account_refused
 from sslctl.net import retry_after
 from sslctl.text import clean
@@ -61,6 +62,12 @@ class Observer(acme.client.ClientNetwork):
     kinds: dict[str, Kind]
     # How long this job may still wait, in seconds, because the CA is busy.
     patience: float
+    # The nonces of all clients of this process: what an earlier job left over, and what is left for a later one.
+    nonces: set[Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._nonces = Observer.nonces
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
         """POST as acme does, and retry rejected nonces (RFC 8555, section 6.5)."""
@@ -134,7 +141,7 @@ class NewOrder(messages.NewOrder):
     replaces: str = field("replaces", omitempty=True)
 
 
-class Client(acme.client.ClientV2):
+class Client(PollingClient):
     """acme's client, which can also go on with an existing order and send `replaces`."""
 
     order_url: str
@@ -154,6 +161,10 @@ class Client(acme.client.ClientV2):
         new_nonce_url = getattr(directory, "newNonce", None)
         if new_nonce_url is not None:
             Observer.kinds[new_nonce_url] = Kind.NEW_NONCE
+        new_order_url = getattr(directory, "newOrder", None)
+        if new_order_url is not None and Observer.nonces:
+            # Each order counts as a new nonce, also one that got a nonce: that bounds the orders a second.
+            Observer.kinds[new_order_url] = Kind.NEW_NONCE
         return directory
 
     def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:
@@ -254,7 +265,9 @@ class Client(acme.client.ClientV2):
                 if error.code not in _REPLACES_REFUSED:
                     raise
         if isinstance(obj, messages.CertificateRequest) and Client.finalizing is not None:
-            Client.finalizing.touch()
+            # Without the folder of the run it is not known anyway whether the CA was asked.
+            with suppress(FileNotFoundError):
+                Client.finalizing.touch()
         return super()._post(url, obj, *args, **kwargs)
 
 

@@ -16,18 +16,18 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
-from certbot._internal.plugins.disco import PluginsRegistry
-
-from sslctl.issuer.certbot import job
+from sslctl.issuer.certbot import job, order
+from sslctl.issuer.certbot.rehearsal import rehearse
 from sslctl.issuer.certbot.worker_pool import FORKED, REFUSED
 from sslctl.system import core_dumps
 
 
 def main() -> None:
-    """Import certbot and its plugins, then fork a job for every message until the socket is closed."""
+    """Import certbot, prepare orders, then fork a job for every message until the socket is closed."""
     # Forks inherit this.
     core_dumps.forbid()
-    PluginsRegistry.find_all()
+    if order.prepare():
+        rehearse()
     signal.signal(signal.SIGCHLD, _reap)
     # Imported objects stay; a garbage collection in a fork would only copy their pages.
     gc.freeze()

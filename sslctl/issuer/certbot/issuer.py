@@ -111,14 +111,20 @@ class CertbotIssuer:
         profile = _chosen(order.profile, self._acme.profile)
         if profile:
             argv += ["--required-profile", profile]
-        if chain := _chosen(order.preferred_chain, self._acme.preferred_chain):
+        chain = _chosen(order.preferred_chain, self._acme.preferred_chain)
+        if chain:
             argv += ["--preferred-chain", chain]
         job = {
             "do": "issue",
             "order_url": order.url or "",
             "replaces": replaces,
             "profile": profile,
+            "preferred_chain": chain,
+            "csr_pem": order.csr_pem,
+            "config_dir": str(run / "config"),
+            "fullchain": str(run / "fullchain.pem"),
             **self._webroot_of_job(),
+            **self._account_of_job(),
             "answers": str(self._answers_path(order)),
             "finalizing": str(run / _FINALIZING),
             "argv": [*argv, *self._account.arguments(run)],
@@ -152,6 +158,7 @@ class CertbotIssuer:
         job = {
             "do": "collect",
             "account": str(account),
+            "finalizing": str(self._run_path(order) / _FINALIZING),
             "order_url": order.url,
             "csr_pem": order.csr_pem,
             "preferred_chain": _chosen(order.preferred_chain, self._acme.preferred_chain),
@@ -317,6 +324,10 @@ class CertbotIssuer:
     def _webroot_of_job(self) -> dict[str, str]:
         """Return the member of a job that says where challenge files are written; none if the edges answer by themselves."""
         return {} if self._webroot is None else {"webroot": str(self._webroot)}
+
+    def _account_of_job(self) -> dict[str, str]:
+        account = self._account.find()
+        return {} if account is None else {"account": account.name}
 
     @cached_property
     def _webroot(self) -> Path | None:

@@ -3,7 +3,7 @@
 1. It reads the job, a JSON object, from the first line of its channel.
 2. It writes `{"order": URL}` if the CA accepted an order, and waits for a line, so that the URL is stored before the order
    goes on.
-3. It writes `{"result": …}` and ends.
+3. It writes `{"result": …, "nonces": […]}`, with the nonces that it did not use, and ends.
 
 certbot's display is discarded. What the CA said is taken from the ACME messages, since certbot's exceptions leave out the
 problems of the single challenges.
@@ -31,13 +31,15 @@ import certbot.main
 import requests
 from acme import errors, messages
 from certbot import crypto_util
-from certbot._internal import constants
+from certbot._internal import auth_handler
+from josepy.json_util import decode_b64jose, encode_b64jose
 from josepy.jwk import JWK
 
-from sslctl.issuer.certbot import ari, authenticator, registration
+from sslctl.issuer.certbot import ari, authenticator, order, registration
 from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
 from sslctl.issuer.certbot.answers import Answers, NoAnswers
 from sslctl.issuer.certbot.pacing import LONGEST_HOLD, Kind, Pace
+from sslctl.issuer.certbot.polling import Handler
 
 _MOST_MEMORY = 1 << 30
 # The CA looks the response up; it computes nothing.
@@ -54,31 +56,13 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
 
     Call `send` with `{"order": URL}` when the CA has accepted an order.
     """
-    Observer.scheme = job["directory_url"].partition("://")[0] + "://"
-    Observer.on_order = staticmethod(_once(lambda url: send({"order": url})))
-    Observer.problems, Observer.retried = [], {}
-    Observer.retry_after = ""
-    Observer.is_issued = Observer.is_order_lost = False
-    Observer.new_order_url = ""
-    Observer.status = 0
-    # A cli.ini on the machine could add hooks or names: only the job's arguments count.
-    constants.CLI_DEFAULTS["config_files"] = []
-    # certbot looks the classes up in this module each time it makes a client.
-    setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
-    setattr(acme.client, "ClientV2", Client)  # noqa: B010
-    Client.decision_seconds = min(_DECISION_SECONDS, job["deadline_seconds"] / 2)
-    Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
-    Client.finalizing = Path(job["finalizing"]) if "finalizing" in job else None
-    _install_authenticator(job)
-    Client.shared_directory = job.get("directory")
-    Observer.kinds = {job["directory_url"]: Kind.DIRECTORY}
-    Observer.pace = _pace(job)
-    # Nothing is lost if renewal information is asked for at the next tick.
-    is_urgent = job["do"] != "renewal_info"
-    Observer.patience = min(LONGEST_HOLD, job["deadline_seconds"] / 3) if is_urgent else 0
+    set_up(job, send)
     try:
         if job["do"] in _OURS:
             return {"done": True, **_OURS[job["do"]](job)}
+        if job["do"] == "issue" and "account" in job and order.is_prepared():
+            order.place(job)
+            return {"done": True}
         error = certbot.main.main([*job["argv"], *_key_arguments(job)])
         return {"failed": "certbot", "detail": str(error)} if error else {"done": True}
     except messages.Error as error:
@@ -95,6 +79,32 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
         return _failure("certbot", str(error))
     except Exception as error:  # noqa: BLE001 - an unforeseen response of the CA
         return _failure("certbot", f"{type(error).__name__}: {error}")
+
+
+def set_up(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
+    """Let certbot and acme use our classes, for `job`."""
+    Observer.scheme = job["directory_url"].partition("://")[0] + "://"
+    Observer.on_order = staticmethod(_once(lambda url: send({"order": url})))
+    Observer.problems, Observer.retried = [], {}
+    Observer.retry_after = ""
+    Observer.is_issued = Observer.is_order_lost = False
+    Observer.new_order_url = ""
+    Observer.status = 0
+    Observer.nonces = set(map(decode_b64jose, job.get("nonces", ())))
+    # certbot looks the classes up in these modules each time it makes a client.
+    setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
+    setattr(acme.client, "ClientV2", Client)  # noqa: B010
+    setattr(auth_handler, "AuthHandler", Handler)  # noqa: B010
+    Client.decision_seconds = min(_DECISION_SECONDS, job["deadline_seconds"] / 2)
+    Client.order_url, Client.replaces = job.get("order_url", ""), job.get("replaces", "")
+    Client.finalizing = Path(job["finalizing"]) if "finalizing" in job else None
+    _install_authenticator(job)
+    Client.shared_directory = job.get("directory")
+    Observer.kinds = {job["directory_url"]: Kind.DIRECTORY}
+    Observer.pace = _pace(job)
+    # Nothing is lost if renewal information is asked for at the next tick.
+    is_urgent = job["do"] != "renewal_info"
+    Observer.patience = min(LONGEST_HOLD, job["deadline_seconds"] / 3) if is_urgent else 0
 
 
 def _install_authenticator(job: dict[str, Any]) -> None:
@@ -217,11 +227,11 @@ def _ask_account(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fetch(client: Any, body: messages.Order, job: dict[str, Any]) -> dict[str, Any]:
-    order = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
+    placed = messages.OrderResource(body=body, uri=job["order_url"], csr_pem=job["csr_pem"].encode())
     # acme expects a deadline in naive local time.
     deadline = datetime.now() + timedelta(seconds=job["wait_seconds"])  # noqa: DTZ005
     preferred = job.get("preferred_chain", "")
-    found = client.poll_finalization(order, deadline, fetch_alternative_chains=bool(preferred))
+    found = client.poll_finalization(placed, deadline, fetch_alternative_chains=bool(preferred))
     if preferred and found.alternative_fullchains_pem:
         chains = [found.fullchain_pem, *found.alternative_fullchains_pem]
         # Without one like that it returns the first.
@@ -279,4 +289,5 @@ def serve(connection: socket.socket) -> None:
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    send({"result": run(job, send)})
+    result = run(job, send)
+    send({"result": result, "nonces": [encode_b64jose(nonce) for nonce in Observer.nonces]})

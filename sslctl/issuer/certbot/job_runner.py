@@ -16,6 +16,7 @@ from sslctl.config.acme import AcmeSection
 from sslctl.config.settings import PacingSection
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot.directory import find_missing_profile
+from sslctl.issuer.certbot.nonces import Nonces
 from sslctl.issuer.certbot.pacing import Kind
 from sslctl.issuer.certbot.problems import to_issue_error
 from sslctl.issuer.certbot.shared_directory import SharedDirectory
@@ -33,12 +34,14 @@ A wrong answer must not cost the order. And if the CA does so with every order, 
 _MAX_URL_LENGTH = 2000
 # The answers of an endpoint that is not, or no longer, there.
 _MOVED = (404, 405, 410)
+# The jobs of which there are many, and that send a POST.
+_POSTING = ("issue", "collect")
 
 
 class JobRunner:
     """Runs jobs for the issuer whose folder is `folder`. Safe to use from several threads.
 
-    All jobs share one directory of the CA, and keep to one pace together with those of other processes
+    All jobs share one directory of the CA and the nonces that others left over, and keep to one pace together with those of other processes
     with the same `folder` and CA.
     `clock` returns the aware time.
     """
@@ -60,6 +63,7 @@ class JobRunner:
             acme.workers, environment=_environment(acme), deadline_seconds=acme.timeout_seconds
         )
         self._directory = SharedDirectory(self._fetch_directory)
+        self._nonces = Nonces()
 
     def close(self) -> None:
         """End the jobs."""
@@ -115,7 +119,7 @@ class JobRunner:
         folder: Path | None = None,
     ) -> tuple[dict[str, Any], str]:
         """Run `job` once; return its result, which may be a failure, and the URL of its order, empty if there is none."""
-        shared = {} if folder else {"pace_file": str(self._pace_file)}
+        shared: dict[str, Any] = {} if folder else {"pace_file": str(self._pace_file)}
         folder = folder or self._folder
         make_folder(folder)
         with (
@@ -124,9 +128,12 @@ class JobRunner:
             tempfile.TemporaryFile(dir=scratch) as stderr,
             self._pool.job(stderr) as channel,
         ):
+            if job["do"] in _POSTING and (nonce := self._nonces.take()):
+                shared["nonces"] = [nonce]
             channel.send({**job, **self._settings(), **shared, "scratch": scratch})
             for message in channel:
                 if "result" in message:
+                    self._nonces.put(message["nonces"])
                     return dict(message["result"]), url
                 # When it goes on with an order, the URL is stored already.
                 if message["order"] != url:

@@ -133,8 +133,7 @@ def test_run_folders_are_private_and_removed_by_forget(
     assert sorted(path.name for path in (tmp_path / "acme" / "runs").iterdir()) == ["4", "7"]
     run = tmp_path / "acme" / "runs" / "7"
     assert {
-        path.stat().st_mode & 0o077
-        for path in (tmp_path / "acme", run, run / "logs", run / "config", run / "work")
+        path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run, run / "config", run / "work")
     } == {0}
     key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
     assert key.stat().st_mode & 0o077 == 0
@@ -243,6 +242,23 @@ def test_issue_succeeds_after_a_kill_cut_off_the_registration_of_the_account(
     assert read_leaf(issued.certificate).names == ("cutoff.example.test",)
 
 
+def test_order_goes_through_certbots_main_when_certbot_was_not_tested(
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`main` opens a log; an order without it has none."""
+    logs = []
+    for number in (1, 2):
+        sandbox.add_domain(f"main{number}.example.test")
+        issued = _certbot(acme, tmp_path / "acme").issue(
+            _order(number, f"main{number}.example.test"), _no_url
+        )
+        assert read_leaf(issued.certificate).names == (f"main{number}.example.test",)
+        logs.append((tmp_path / "acme" / "runs" / str(number) / "logs").exists())
+        install_other_certbot(tmp_path / str(number), monkeypatch)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / str(number) / "packages"))
+    assert logs == [False, True]
+
+
 def test_issuer_reports_an_untested_certbot_once_before_its_first_order(
     sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,7 +311,9 @@ def test_order_continues_to_a_certificate_after_certbot_was_killed(
     assert issuer.collect(dataclasses.replace(order, id=2, url=urls[0])) == issued
 
 
-def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(issuer: CertbotIssuer) -> None:
+def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(
+    acme: AcmeSection, tmp_path: Path
+) -> None:
     ended = threading.Event()
 
     def kill() -> None:
@@ -304,13 +322,17 @@ def test_issue_reports_issuer_failed_when_certbot_is_killed_before_the_order(iss
             _kill_children()
 
     killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        with pytest.raises(IssueError) as caught:
-            issuer.issue(_order(1, "early.example.test"), _no_url)
-    finally:
-        ended.set()
-        killer.join()
+    # A CA that never answers: the job cannot come to the order before it is killed.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/dir"
+        issuer = _certbot(dataclasses.replace(acme, directory_url=url), tmp_path / "acme")
+        killer.start()
+        try:
+            with pytest.raises(IssueError) as caught:
+                issuer.issue(_order(1, "early.example.test"), _no_url)
+        finally:
+            ended.set()
+            killer.join()
     assert caught.value.code is Code.ISSUER_FAILED
     assert caught.value.order_dead
 

@@ -30,6 +30,32 @@ def test_orders_of_one_command_share_the_directory_and_need_one_nonce_each(ca: F
         assert scene.proxy.count("nonce") <= len(names) + 1
 
 
+def test_orders_one_after_the_other_go_on_with_the_nonce_that_was_left(ca: FaultyCa) -> None:
+    with ca.scene("nonce-left", workers=1) as scene:
+        names = scene.names(3)
+        scene.add(names)
+        assert [scene.code(name) for name in names] == ["Success"] * 3
+        assert scene.proxy.count("nonce") == 1, "the one for the registration"
+
+
+def test_nonce_that_the_ca_forgot_costs_no_order(ca: FaultyCa) -> None:
+    with ca.scene("nonce-forgotten", workers=1) as scene:
+        names = scene.names(3)
+        refused: list[str] = []
+
+        def forget(asked: Question) -> Answer | None:
+            # The first request of each order.
+            if asked.kind != "new-order" or asked.name in refused:
+                return None
+            refused.append(asked.name)
+            return problem(400, "badNonce", "unknown")
+
+        scene.proxy.instead = forget
+        scene.add(names)
+        assert (sorted(refused), [scene.code(name) for name in names]) == (names, ["Success"] * 3)
+        assert scene.violations() == []
+
+
 @pytest.mark.parametrize(
     "kind", ["nonce", "new-order", "authorization", "challenge", "finalize", "certificate"]
 )

@@ -64,10 +64,10 @@ def outcome(when: str) -> list[str]:
 
 def test_job_that_was_not_forked_waits_for_one_that_runs() -> None:
     assert outcome("2") == [
-        "first [['result']]", "first began ", "second [['result']]", "second began alone",
+        "first [['result', 'nonces']]", "first began ", "second [['result', 'nonces']]", "second began alone",
     ]  # fmt: skip
 
 
 def test_job_is_refused_if_none_can_be_forked() -> None:
     limit = "the system starts no further process or thread for sslctl"
-    assert outcome("2+") == ["first [['result']]", "first began ", f"second {limit}"]
+    assert outcome("2+") == ["first [['result', 'nonces']]", "first began ", f"second {limit}"]
