@@ -36,14 +36,16 @@ def prepare() -> bool:
     global _config  # noqa: PLW0603 - forks inherit it
     # A cli.ini on the machine could add hooks or names: only our arguments count.
     constants.CLI_DEFAULTS["config_files"] = []
-    if versions.find_untested():
-        return False
     try:
+        # For `main` too, so that no fork imports the plugins.
+        plugins = PluginsRegistry.find_all()
+        if versions.find_untested():
+            return False
         _require_signatures()
-        config = cli.prepare_and_parse_args(PluginsRegistry.find_all(), list(_ARGUMENTS))
+        config = cli.prepare_and_parse_args(plugins, list(_ARGUMENTS))
         config.authenticator, config.installer = "webroot", None
         config.user_agent = client.determine_user_agent(config)
-    except (AttributeError, TypeError, certbot.errors.Error):
+    except (AttributeError, TypeError, SystemExit, certbot.errors.Error):
         return False
     _config = config
     return True
