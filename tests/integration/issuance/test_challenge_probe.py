@@ -137,7 +137,7 @@ def test_broken_webroot_holds_back_only_first_orders(cdn: Cdn, edge: TokenEdge) 
     edge.broken = respond(404, b"")
     added = cdn.sslctl("add", *new, "--json")
     assert {domain["reason"]["code"] for domain in added.json["domains"]} == {"CHALLENGE_UNREACHABLE"}
-    assert "check acme.webroot first" in added.json["domains"][0]["reason"]["next_step"]
+    assert "check acme.webroot, or the edges, first" in added.json["domains"][0]["reason"]["next_step"]
     cdn.sslctl("daemon-tick")
     assert cdn.issuer.orders_by_name() == {NAME: 2}
 
