@@ -25,6 +25,7 @@ from sslctl.rules.model import Order
 from sslctl.rules.stateless_answer import configuration
 from sslctl.sandbox.pebble import Pebble
 from tests.support.nginx import nginx_configuration
+from tests.support.programs import find_program
 
 PATIENCE_SECONDS = 20
 KEY = AccountKey(make_account_key(), datetime.now(UTC))
@@ -98,7 +99,8 @@ def _running(server: str, folder: Path) -> Iterator[int]:
     """Run `server` with the printed lines; yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         port = int(bound.getsockname()[1])
-    argv = _COMMANDS[server](folder, port, "\n".join(configuration(server, THUMBPRINT)))
+    program, *arguments = _COMMANDS[server](folder, port, "\n".join(configuration(server, THUMBPRINT)))
+    argv = [find_program(program) or program, *arguments]
     environment = {
         **os.environ,
         "HOME": str(folder),
