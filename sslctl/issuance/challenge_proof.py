@@ -7,29 +7,26 @@ tick can notify people of it, once.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 
 from sslctl.edge.challenges import ChallengeAnswer, ChallengeEdges
 from sslctl.edge.silence import SILENT_AFTER
 from sslctl.issuance.pass_ended import PassEnded
+from sslctl.issuance.silent_edges import SilentEdges
+from sslctl.rules.edges import join_edges
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Code
 from sslctl.rules.stateless_answer import key_authorization
 from sslctl.store.interface.edges import Edges
-
-_MOST_SHOWN = 5
 
 
 class ChallengeProof:
     """The proof at `edges`. `find_thumbprint` returns the thumbprint. Safe to use from several threads."""
 
     def __init__(self, store: Edges, edges: ChallengeEdges, find_thumbprint: Callable[[], str]) -> None:
-        self._store = store
         self._edges = edges
         self._find_thumbprint = find_thumbprint
-        self._silent: set[str] | None = None
-        self._lock = threading.Lock()
+        self._silent = SilentEdges(store)
 
     @property
     def edges(self) -> Sequence[str]:
@@ -44,10 +41,8 @@ class ChallengeProof:
         wrong = [each for each in answers if each.is_right is False]
         if not wrong:
             return
-        shown = [f"edge {each.edge}: {each.found}" for each in wrong[:_MOST_SHOWN]]
-        if len(wrong) > _MOST_SHOWN:
-            shown.append(f"and {len(wrong) - _MOST_SHOWN} more edges")
-        raise PassEnded(Code.EDGE_THUMBPRINT, "; ".join(shown), key_authorization("TOKEN", thumbprint))
+        found = join_edges([f"edge {each.edge}: {each.found}" for each in wrong])
+        raise PassEnded(Code.EDGE_THUMBPRINT, found, key_authorization("TOKEN", thumbprint))
 
     def look(self, name: str) -> None:
         """Record which edges do not answer challenges of the domain `name`. One that is only slow once is asked again."""
@@ -59,16 +54,8 @@ class ChallengeProof:
                 return
 
     def _record_silence(self, answers: Sequence[ChallengeAnswer]) -> None:
-        """Record which edges have become silent, and which answer again."""
         silent = self._edges.silent()
-        with self._lock:
-            if self._silent is None:
-                self._silent = {each.edge for each in self._store.silent_edges()}
-            for each in answers:
-                is_known = each.edge in self._silent
-                if not each.is_missing and is_known:
-                    self._store.record_edge_answered(each.edge)
-                    self._silent.discard(each.edge)
-                elif each.edge in silent and not is_known:
-                    self._store.record_silent_edge(each.edge, silent[each.edge])
-                    self._silent.add(each.edge)
+        self._silent.record(
+            [each.edge for each in answers if not each.is_missing],
+            {each.edge: silent[each.edge] for each in answers if each.is_missing and each.edge in silent},
+        )

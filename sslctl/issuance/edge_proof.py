@@ -11,14 +11,14 @@ Both are recorded, so that a tick can notify people of the edge, once.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from sslctl.edge.asking import AskedEdges, EdgeAnswer
 from sslctl.issuance.pass_ended import PassEnded
-from sslctl.rules.edges import Drift
+from sslctl.issuance.silent_edges import SilentEdges
+from sslctl.rules.edges import Drift, join_edges
 from sslctl.rules.model import Certificate, Domain
 from sslctl.rules.reasons import Code
 from sslctl.rules.versions import is_expired
@@ -27,7 +27,6 @@ from sslctl.store.interface.versions import Versions
 from sslctl.text import clean
 
 _POLL_SECONDS = 1.0
-_MOST_SHOWN = 5
 
 
 class EdgeStore(Edges, Versions, Protocol):
@@ -56,8 +55,7 @@ class EdgeProof:
         self._sleep = sleep
         self._activation_seconds = activation_seconds
         self._lag = lag
-        self._silent: set[str] | None = None
-        self._lock = threading.Lock()
+        self._silent = SilentEdges(store)
 
     @property
     def edges(self) -> Sequence[str]:
@@ -111,30 +109,17 @@ class EdgeProof:
         ]
         same = [each.edge for each in answers if each.fingerprint == certificate.fingerprint]
         self._store.record_edge_answers(domain, drifts, same)
-        shown = [
-            _describe(answer, drift)
-            for answer, drift in zip(differing[:_MOST_SHOWN], drifts[:_MOST_SHOWN], strict=True)
-        ]
-        if len(differing) > _MOST_SHOWN:
-            shown.append(f"and {len(differing) - _MOST_SHOWN} more edges")
-        return "; ".join(shown)
+        return join_edges([_describe(*pair) for pair in zip(differing, drifts, strict=True)])
 
     def _find_versions(self, domain: Domain) -> dict[str, int]:
         return {one.fingerprint: one.version for one in self._store.certificates(domain)}
 
     def _record_silence(self, answers: Sequence[EdgeAnswer]) -> None:
-        """Record which edges have become silent, and which answer again."""
-        with self._lock:
-            if self._silent is None:
-                self._silent = {each.edge for each in self._store.silent_edges()}
-            for each in answers:
-                is_known = each.edge in self._silent
-                if each.fingerprint is not None and is_known:
-                    self._store.record_edge_answered(each.edge)
-                    self._silent.discard(each.edge)
-                elif each.fingerprint is None and not is_known and self._edges.is_silent(each.edge):
-                    self._store.record_silent_edge(each.edge, clean(each.why))
-                    self._silent.add(each.edge)
+        missing = [each for each in answers if each.fingerprint is None]
+        self._silent.record(
+            [each.edge for each in answers if each.fingerprint is not None],
+            {each.edge: clean(each.why) for each in missing if self._edges.is_silent(each.edge)},
+        )
 
 
 def _differs(answer: EdgeAnswer, certificate: Certificate) -> bool:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
+
+_MOST_SHOWN = 5
+
+
+def join_edges(texts: Sequence[str]) -> str:
+    """Return `texts`, one about each edge, as one: the first five, and how many more there are; empty if there are none."""
+    more = len(texts) - _MOST_SHOWN
+    return "; ".join([*texts[:_MOST_SHOWN], *([f"and {more} more edges"] if more > 0 else [])])
 
 
 class EdgeAddress(NamedTuple):
