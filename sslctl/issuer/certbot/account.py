@@ -67,7 +67,7 @@ class CertbotAccount:
                 job["key"] = keys.current.jwk
                 job["previous_key"] = keys.previous.jwk if keys.previous else None
             with self._run_folder() as run:
-                self._jobs.run({**job, "argv": ["register", *self.arguments(run)]})
+                self._jobs.run({**job, "argv": ["register", *self.arguments(run, self.find())]})
 
     @property
     def was_registered_again(self) -> bool:
@@ -84,7 +84,7 @@ class CertbotAccount:
             if account is None or self._registered_again:
                 return
             with translating_os_errors(), self._run_folder() as run:
-                argv = ["register", *self.arguments(run)]
+                argv = ["register", *self.arguments(run, account)]
                 job = {"do": "register_again", "account": str(account), "argv": argv, **self._credentials()}
                 try:
                     self._jobs.run(job)
@@ -93,12 +93,11 @@ class CertbotAccount:
                     raise
             self._registered_again = True
 
-    def arguments(self, run: Path) -> list[str]:
-        """Return the arguments of every run of certbot whose folder is `run`."""
+    def arguments(self, run: Path, account: Path | None) -> list[str]:
+        """Return the arguments of every run of certbot whose folder is `run`, with our `account` as `find` returned it."""
         contact = ["--email", self._acme.email, "--no-eff-email"]
         if not self._acme.email:
             contact = ["--register-unsafely-without-email"]
-        account = self.find()
         if account is not None:
             # With two accounts, certbot would ask which one to use.
             contact += ["--account", account.name]

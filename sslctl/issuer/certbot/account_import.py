@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sslctl.errors import BadInput, StateError
-from sslctl.issuer.certbot.directory import ACCOUNTS, find_account
+from sslctl.issuer.certbot.directory import ACCOUNTS, accounts_at, find_account
 from sslctl.issuer.certbot.lineages import RenewalSettings, opened_root, unreadable
 from sslctl.rules.account_key import thumbprint_of
 from sslctl.system import below
@@ -83,7 +83,7 @@ def require_none(acme_folder: Path, directory_url: str) -> None:
 def take_over(account: Account, acme_folder: Path, directory_url: str) -> None:
     """Store `account` as ours. Raise `BadInput` if we have one already, and `StateError` if it cannot be stored."""
     require_none(acme_folder, directory_url)
-    folder = acme_folder / ACCOUNTS / directory_url.partition("://")[2] / account.id
+    folder = accounts_at(acme_folder, directory_url) / account.id
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in _FILES:

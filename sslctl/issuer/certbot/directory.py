@@ -162,8 +162,12 @@ def _read_accounts(folder: Path, directory_url: str) -> dict[Path, dict[str, Any
 
 
 def _registrations(folder: Path, directory_url: str) -> list[Path]:
-    server = directory_url.partition("://")[2]
-    return list((folder / ACCOUNTS / server).glob("*/regr.json"))
+    return list(accounts_at(folder, directory_url).glob("*/regr.json"))
+
+
+def accounts_at(folder: Path, directory_url: str) -> Path:
+    """Return the folder in which certbot keeps its accounts at this CA, below the issuer's `folder`."""
+    return folder / ACCOUNTS / directory_url.partition("://")[2]
 
 
 def _read_registration(path: Path) -> dict[str, Any] | None:

@@ -114,6 +114,7 @@ class CertbotIssuer:
         chain = _chosen(order.preferred_chain, self._acme.preferred_chain)
         if chain:
             argv += ["--preferred-chain", chain]
+        account = self._account.find()
         job = {
             "do": "issue",
             "order_url": order.url or "",
@@ -124,10 +125,10 @@ class CertbotIssuer:
             "config_dir": str(run / "config"),
             "fullchain": str(run / "fullchain.pem"),
             **self._webroot_of_job(),
-            **self._account_of_job(),
+            **({} if account is None else {"account": account.name}),
             "answers": str(self._answers_path(order)),
             "finalizing": str(run / _FINALIZING),
-            "argv": [*argv, *self._account.arguments(run)],
+            "argv": [*argv, *self._account.arguments(run, account)],
         }
         self._run_for_order(order, job, on_url)
         issued = self._on_disk(order)
@@ -210,11 +211,12 @@ class CertbotIssuer:
             if reason is RevocationReason.KEY_COMPROMISE and bundle.private_key:
                 # The key never reaches the disk: the job keeps it in memory.
                 job["key"] = bundle.private_key
-            job["argv"] = [*argv, *self._account.arguments(run)]
+            account = self._account.find()
+            job["argv"] = [*argv, *self._account.arguments(run, account)]
             try:
                 self._revoke(job)
             except IssueError as error:
-                if "key" not in job or error.code is not Code.CA_REFUSED or self._account.find() is None:
+                if "key" not in job or error.code is not Code.CA_REFUSED or account is None:
                     raise
                 # Not every CA takes the certificate's own key. That it is revoked matters more than that the CA refuses the key.
                 del job["key"]
@@ -324,10 +326,6 @@ class CertbotIssuer:
     def _webroot_of_job(self) -> dict[str, str]:
         """Return the member of a job that says where challenge files are written; none if the edges answer by themselves."""
         return {} if self._webroot is None else {"webroot": str(self._webroot)}
-
-    def _account_of_job(self) -> dict[str, str]:
-        account = self._account.find()
-        return {} if account is None else {"account": account.name}
 
     @cached_property
     def _webroot(self) -> Path | None:
