@@ -77,11 +77,14 @@ def test_failed_query_is_not_remembered() -> None:
 
 
 def test_requests_at_once_for_one_answer_run_one_query() -> None:
-    recent, started, go_on = RecentAnswers(Turns()), threading.Event(), threading.Event()
+    now = [0.0]
+    recent, started, go_on = RecentAnswers(Turns(), lambda: now[0]), threading.Event(), threading.Event()
     runs: list[int] = []
 
     def find() -> int:
         runs.append(1)
+        # So the answer is given again for 10 seconds, in which the clock stands still.
+        now[0] += 1
         started.set()
         assert go_on.wait(10)
         return 7
