@@ -214,7 +214,7 @@ class App:
         """
         from sslctl.issuer.configured import make_issuers  # noqa: PLC0415
 
-        keys = self.stateless.keys_if_on
+        keys = lambda: self.stateless.keys_if_on()  # noqa: E731, PLW0108 - dnspython is slow to import
         return make_issuers(self.config, self.clock, on_notice=self.on_wait, find_account_keys=keys)
 
     @cached_property
@@ -455,12 +455,17 @@ class App:
             ),
         )
 
-    def require_outside(self) -> None:
-        """Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured; call it before anything is recorded."""
+    def require_outside(self, *, expect_orders: bool = False) -> None:
+        """Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured; call it before anything is recorded.
+
+        With `expect_orders`, begin to prepare for orders at the CA as soon as its configuration is known to be good.
+        """
         from sslctl.issuer.configured import require_usable_cas  # noqa: PLC0415
 
         require_recognisable(self.config.cdn)
         require_usable_cas(self.config)
+        if expect_orders:
+            self.issuer.expect_orders()
         _ = self.control_plane
 
     def run_checks(self) -> Iterator[Check]:

@@ -170,7 +170,8 @@ def command(
         return write_plan(planned, as_json=as_json)
 
     if not no_wait:
-        app.require_outside()
+        # Certbot is imported meanwhile: it takes as long as everything up to the order.
+        app.require_outside(expect_orders=not files.exist)
     pasted = files.read(app, (*wanted, *sans_of.get(wanted[0], ()))) if files.exist else None
     if app.make_state():
         print_created(app)

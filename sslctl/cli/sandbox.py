@@ -9,13 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from sslctl.app import App, utc_now
+from sslctl.app import App
 from sslctl.cli.extras import needing
 from sslctl.cli.output.state import print_created
 from sslctl.cli.output.stdout import write_line
@@ -305,7 +306,8 @@ def _sandbox_cdn(
 
     return SandboxCdn(
         folder,
-        clock=utc_now,
+        # Not to the second: an upload would become active with the next full one.
+        clock=lambda: datetime.now(UTC),
         certificate_seconds=certificate_seconds,
         activation_seconds=activation_seconds,
         mode=mode,

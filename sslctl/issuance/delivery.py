@@ -35,6 +35,7 @@ from sslctl.issuance.pass_ended import PassEnded
 from sslctl.issuance.upload_counts import counting_failures
 from sslctl.rules.model import Bundle, Certificate, Domain, Source
 from sslctl.rules.pass_result import Step
+from sslctl.rules.poll_pauses import poll_pauses
 from sslctl.rules.reasons import Code
 from sslctl.rules.renewal import RenewalRule
 from sslctl.rules.replacement import TRUST_LOST, find_loss
@@ -49,7 +50,8 @@ from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 from sslctl.wording import C4
 
-_POLL_SECONDS = 0.5
+# The longest pause between two looks at a certificate that is being activated.
+_LONGEST_PAUSE = 0.5
 # Before each further attempt while nothing is installed, in seconds, and the longest Retry-After that is waited for then.
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _LONGEST_WAIT = 30.0
@@ -377,9 +379,8 @@ class Delivery:
 
     def _read_back(self, domain: Domain, certificate: Certificate) -> None:
         """Wait until C4 and the edges serve exactly `certificate`: an upload is a Success only after it is verified."""
-        for poll in range(1 + round(self._activation_seconds / _POLL_SECONDS)):
-            if poll:
-                self._sleep(_POLL_SECONDS)
+        for pause in (0.0, *poll_pauses(self._activation_seconds, _LONGEST_PAUSE)):
+            self._sleep(pause)
             try:
                 active = self._c4.certificate(domain.name)
             except ControlPlaneError as error:

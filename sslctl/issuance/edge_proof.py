@@ -20,13 +20,15 @@ from sslctl.issuance.pass_ended import PassEnded
 from sslctl.issuance.silent_edges import SilentEdges
 from sslctl.rules.edges import Drift, join_edges
 from sslctl.rules.model import Certificate, Domain
+from sslctl.rules.poll_pauses import poll_pauses
 from sslctl.rules.reasons import Code
 from sslctl.rules.versions import is_expired
 from sslctl.store.interface.edges import Edges
 from sslctl.store.interface.versions import Versions
 from sslctl.text import clean
 
-_POLL_SECONDS = 1.0
+# The longest pause between two questions to an edge that does not serve the certificate yet.
+_LONGEST_PAUSE = 1.0
 
 
 class EdgeStore(Edges, Versions, Protocol):
@@ -65,11 +67,11 @@ class EdgeProof:
     def require(self, domain: Domain, certificate: Certificate) -> None:
         """Raise `PassEnded` if an edge serves another certificate than `certificate`, which C4 was just seen to serve for `domain`."""
         answers = {each.edge: each for each in self._edges.ask(domain.name)}
-        for _ in range(round(self._activation_seconds / _POLL_SECONDS)):
+        for pause in poll_pauses(self._activation_seconds, _LONGEST_PAUSE):
             waiting = [each.edge for each in answers.values() if _differs(each, certificate)]
             if not waiting:
                 break
-            self._sleep(_POLL_SECONDS)
+            self._sleep(pause)
             answers |= {each.edge: each for each in self._edges.ask(domain.name, waiting)}
         differing = self._record(domain, domain.serving or certificate, list(answers.values()))
         if differing:

@@ -201,6 +201,8 @@ class Pipeline:
                     if check_dns:
                         self._check_served(domain, record, warnings)
                 return
+        # It takes as long as the checks before an order.
+        self._issuer.expect_orders()
         publisher = None if pending else find_publisher(self._issuer, domain, self._store, self._clock())
         self._require_preflight(domain, record, warnings, publisher)
         if self._challenge_proof is not None:

@@ -126,6 +126,12 @@ class OrderPending(Exception):
 class Issuer(Protocol):
     """A client of a CA that orders, collects and revokes certificates."""
 
+    def expect_orders(self) -> None:
+        """Begin to prepare what every order needs, because one is likely. Return at once, and ask the CA nothing.
+
+        What goes wrong is reported by the order.
+        """
+
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """Place the order, or go on with it if it has a URL, and return the certificate. Raise `IssueError`.
 

@@ -19,6 +19,10 @@ class IssuersByCa:
         self._issuers = issuers
         self._first = next(iter(issuers.values()))
 
+    def expect_orders(self) -> None:
+        """See `Issuer.expect_orders`. Orders go to the first CA, unless it is down."""
+        self._first.expect_orders()
+
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""
         return self._require(order.ca).issue(order, on_url, replaces=replaces)

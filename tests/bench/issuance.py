@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,16 +11,19 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from tests.bench import meter
 from tests.bench.competitors import CADDY, CERTBOT, DEHYDRATED, LEGO, Competitor
 from tests.bench.fleet import names
-from tests.bench.meter import Cost
-from tests.bench.program import Sslctl
+from tests.bench.meter import Cost, Job
+from tests.bench.program import Sslctl, installed
 from tests.bench.report import MIB, Part, Row, Table, at_least, number, under
 from tests.bench.servers import Servers
 from tests.support import fast_folder
 from tests.support.suite import Progress
 
 _SAMPLE_SECONDS = 0.1
+# As in the sandbox.
+_ACTIVATION_SECONDS = 0.5
 _MODES = ("webroot", "standalone")
 
 
@@ -31,6 +35,7 @@ class Sizes:
     """
 
     repetitions: int = 3
+    adds: int = 9
     domains: int = 200
     workers: int = 32
     slow: tuple[int, ...] = (32, 48, 64)
@@ -57,9 +62,12 @@ class _Measured:
 
 
 @contextmanager
-def world(**pebble: str) -> Iterator[Servers]:
+def world(activation_seconds: float = 0, **pebble: str) -> Iterator[Servers]:
     """Yield a CDN and a CA with their files in memory: their disk is not what is measured."""
-    with fast_folder("bench") as folder, Servers(folder, **pebble) as servers:
+    with (
+        fast_folder("bench") as folder,
+        Servers(folder, activation_seconds=activation_seconds, **pebble) as servers,
+    ):
         yield servers
 
 
@@ -78,7 +86,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
         progress("sslctl, at 5 % rejected nonces")
         cost = _tick(servers, folder, sizes.domains, "nonce", mode="webroot")
         measured.add("sslctl, webroot, 5 % of nonces rejected", sizes.domains, cost)
-    part = Part(_rows(measured, sizes, memory))
+    part = Part([*_rows(measured, sizes, memory), _one_add(folder, sizes, progress)])
     part.tables = [_compared(measured), _spent(measured, spent), _slow(folder, sizes, progress)]
     part.facts = {
         "per_second": 1 / median(measured.walls["sslctl, webroot"]),
@@ -146,6 +154,24 @@ def _tick(
         cost = sslctl.run("daemon-tick", "--quiet", sample_seconds=_SAMPLE_SECONDS if sample else 0)
         sslctl.require(count + 1, "Success")
     return cost
+
+
+def _one_add(folder: Path, sizes: Sizes, progress: Progress) -> Row:
+    """Measure what a person waits for, against the start of Python itself, alternately."""
+    progress(f"`sslctl add` of one domain, {sizes.adds} times")
+    first, *many = names(sizes.adds + 1, "one")
+    with world(_ACTIVATION_SECONDS) as servers, TemporaryDirectory(dir=folder) as own:
+        servers.add([first, *many])
+        sslctl = Sslctl(servers.config, Path(own) / "state").with_settings(acme_mode="webroot")
+        sslctl.run("add", first)
+        bare = [sys.executable, "-c", "pass"]
+        turns = [turn for name in many for turn in (bare, [*installed("sslctl"), "add", name])]
+        walls = meter.run(Job(turns, str(sslctl.state.parent), sslctl.environment())).walls
+        sslctl.require(sizes.adds + 1, "Success")
+    note = (
+        f"C4 takes {_ACTIVATION_SECONDS:g} s of it; bare Python takes {number(1000 * median(walls[::2]))} ms"
+    )
+    return under("`sslctl add` of one domain, in the sandbox", 1.2, "s", walls[1::2], note)
 
 
 def _rows(measured: _Measured, sizes: Sizes, memory: Sequence[Cost]) -> list[Row]:

@@ -1,7 +1,7 @@
 """The world around sslctl, as a process of its own: Pebble and its DNS, the reference C4 and its edge.
 
 Its CPU time is then not sslctl's, and the other way round. It ends when its standard input does. Each request is
-one line of JSON, and so is each response: first `{"folder", "environment"}`, answered with the places of the world;
+one line of JSON, and so is each response: first `{"folder", "environment", "activation_seconds"}`, answered with the places of the world;
 then any number of `{"do": "add", "domains", "points_at"}`, `{"do": "inventory", "exists"}` and `{"do": "cpu"}`.
 """
 
@@ -30,11 +30,12 @@ class Servers:
     """A world in another process, with its files in `folder`; use as a context manager.
 
     `pebble` are Pebble's own switches. They add to `PEBBLE_VA_NOSLEEP=1`: Pebble would else wait for up to 15 seconds
-    before each validation.
+    before each validation. C4 takes `activation_seconds` to activate an upload.
     """
 
-    def __init__(self, folder: Path, **pebble: str) -> None:
+    def __init__(self, folder: Path, *, activation_seconds: float = 0, **pebble: str) -> None:
         self._folder = folder
+        self._activation_seconds = activation_seconds
         self._pebble = pebble
         self._process: subprocess.Popen[str]
         self.config = folder / "config.toml"
@@ -49,7 +50,13 @@ class Servers:
             text=True,
             start_new_session=True,
         )
-        places = self._ask({"folder": str(self._folder), "environment": self._pebble})
+        places = self._ask(
+            {
+                "folder": str(self._folder),
+                "environment": self._pebble,
+                "activation_seconds": self._activation_seconds,
+            }
+        )
         self.directory_url, self.ca_bundle = places["directory_url"], places["ca_bundle"]
         self.webroot, self.challenge_port = places["webroot"], places["challenge_port"]
         return self
@@ -115,6 +122,7 @@ def main() -> None:
         Path(first["folder"]),
         clock=lambda: datetime.now(UTC),
         certificate_seconds=_NINETY_DAYS,
+        activation_seconds=first["activation_seconds"],
         pebble_environment=first["environment"],
     )
     with world:

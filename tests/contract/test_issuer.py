@@ -68,6 +68,14 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         issuer.close()
 
 
+def test_issue_succeeds_after_orders_were_expected(case: Case) -> None:
+    order, _ = case.order("expected.example.test")
+    for _ in range(2):
+        case.issuer.expect_orders()
+    issued = case.issuer.issue(order, lambda _url: None)
+    assert read_leaf(issued.certificate).names == ("expected.example.test",)
+
+
 def test_issue_returns_a_certificate_for_the_key_and_names_of_the_order(case: Case) -> None:
     order, key = case.order("a.example.test", "b.example.test")
     urls: list[str] = []

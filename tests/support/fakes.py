@@ -44,7 +44,8 @@ class FakeIssuer:
     `refusals` are raised one a call, `orders` lists the names of every order placed, `replaced` what each said that it
     replaces, and the orders whose URLs are in `pending` wait for their challenges. It has ARI where `suggested` gives a
     suggestion for every certificate by its id; `asked` lists the ids that it was asked about. `served` has the files that it serves
-    for probes by token, `probes` counts them. `chain` is its root.
+    for probes by token, `probes` counts them. `expectations` counts the calls of
+    `expect_orders`. `chain` is its root.
     """
 
     def __init__(self, clock: Callable[[], datetime], lifetime: timedelta = timedelta(days=90)) -> None:
@@ -60,11 +61,15 @@ class FakeIssuer:
         self.suggested: Callable[[str], RenewalWindow | None] | None = None
         self.asked: list[str] = []
         self.served: dict[str, str] = {}
-        self.probes = 0
+        self.probes = self.expectations = 0
         self._numbers = count(1)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fake CA")])
         self.chain = self._make_chain()
+
+    def expect_orders(self) -> None:
+        """See `Issuer.expect_orders`. It is counted."""
+        self.expectations += 1
 
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""

@@ -7,14 +7,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
-
-import requests
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from sslctl.issuer import RenewalWindow, RenewalWindows
 from sslctl.net import retry_after
 from sslctl.system.threads import map_in_threads
 from sslctl.text import clean
+
+if TYPE_CHECKING:
+    import requests
+
+    Get = Callable[[str], requests.Response]
 
 # Each thread keeps its connection; most of the time of a query is the round trip.
 _CONNECTIONS = 8
@@ -23,8 +27,6 @@ _MAX_URL_LENGTH = 500
 _URL = re.compile(r"(?i:https?)://[!-~]+")
 # Temporary errors (RFC 9773, section 4.3.3): the CA, or a gateway before it, is overloaded, and the next query would fail too.
 _OVERLOADED = (429, 502, 503, 504)
-
-Get = Callable[[str], requests.Response]
 
 
 def ask(url: str, ids: Sequence[str], seconds: float, connect: Callable[[], Get]) -> dict[str, Any]:
@@ -35,6 +37,9 @@ def ask(url: str, ids: Sequence[str], seconds: float, connect: Callable[[], Get]
     the CA's `retry_after`, else None, and `unanswered` has the ids whose query met such an error. Ids that are in neither
     were not queried.
     """
+    # Slow to import, and only jobs ask.
+    import requests  # noqa: PLC0415
+
     left, answers, troubles = deque(ids), dict[str, Any](), list[dict[str, str]]()
     unanswered: list[str] = []
     end = time.monotonic() + seconds
@@ -58,7 +63,7 @@ def ask(url: str, ids: Sequence[str], seconds: float, connect: Callable[[], Get]
                     {"detail": f"HTTP status {response.status_code}", "retry_after": _retry_after(response)}
                 )
             else:
-                answers[id_] = _raw(response) if response.status_code == requests.codes.ok else None
+                answers[id_] = _raw(response) if response.status_code == HTTPStatus.OK else None
 
     deque(map_in_threads(query_some, range(_CONNECTIONS), _CONNECTIONS, "query"), maxlen=0)
     return {"answers": answers, "trouble": troubles[0] if troubles else None, "unanswered": unanswered}

@@ -7,10 +7,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-
-import requests
 
 from sslctl.config.acme import AcmeSection
 from sslctl.issuer import IssueError
@@ -23,11 +22,6 @@ ACCOUNTS = "accounts"
 _FORMER = "former-accounts"
 _KEY = "private_key.json"
 _LARGEST = 1 << 16
-_TEXTS = (
-    (requests.exceptions.SSLError, "its certificate is not trusted"),
-    (requests.exceptions.Timeout, "no response in time"),
-    (requests.exceptions.ConnectionError, "no connection"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +37,9 @@ def ask(acme: AcmeSection, seconds: float) -> CaAnswer:
 
     `seconds` bounds each wait. Raise `IssueError` if there is no directory.
     """
+    # Slow to import, and no order asks from here.
+    import requests  # noqa: PLC0415
+
     try:
         with requests.get(
             acme.directory_url,
@@ -54,10 +51,15 @@ def ask(acme: AcmeSection, seconds: float) -> CaAnswer:
             body = response.raw.read(_LARGEST, decode_content=True)
             date = retry_after.read_date(response.headers.get("Date"))
     except (requests.RequestException, OSError, ValueError) as error:
-        texts = (text for kind, text in _TEXTS if isinstance(error, kind))
+        known = (
+            (requests.exceptions.SSLError, "its certificate is not trusted"),
+            (requests.exceptions.Timeout, "no response in time"),
+            (requests.exceptions.ConnectionError, "no connection"),
+        )
+        texts = (text for kind, text in known if isinstance(error, kind))
         raise IssueError(Code.CA_UNAVAILABLE, next(texts, type(error).__name__)) from error
     found = _read(body)
-    if response.status_code != requests.codes.ok or found is None:
+    if response.status_code != HTTPStatus.OK or found is None:
         text = f"it answered {response.status_code}, and not with a directory"
         raise IssueError(Code.CA_UNAVAILABLE, text)
     return CaAnswer(found, date)

@@ -89,6 +89,10 @@ class CertbotIssuer:
         if self._listener is not None:
             self._listener.close()
 
+    def expect_orders(self) -> None:
+        """See `Issuer.expect_orders`."""
+        self._jobs.expect()
+
     def issue(self, order: Order, on_url: Callable[[str], None], *, replaces: str = "") -> Issued:
         """See `Issuer.issue`."""
         self._require_storage()

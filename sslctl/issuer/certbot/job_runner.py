@@ -65,6 +65,10 @@ class JobRunner:
         self._directory = SharedDirectory(self._fetch_directory)
         self._nonces = Nonces()
 
+    def expect(self) -> None:
+        """Begin to prepare for jobs. Return at once."""
+        self._pool.warm_up()
+
     def close(self) -> None:
         """End the jobs."""
         self._pool.close()

@@ -23,7 +23,6 @@ from sslctl.text import clean
 
 # A job ends itself at its deadline. This covers a job that cannot, and the time until certbot is imported.
 _GRACE_SECONDS = 30
-_END_SECONDS = 5
 _MOMENT_SECONDS = 0.2
 # What the fork server answers to a request for a job.
 FORKED, REFUSED = b"+", b"-"
@@ -66,6 +65,21 @@ class WorkerPool:
             finally:
                 self._leave()
             self._reduce()
+
+    def warm_up(self) -> None:
+        """Start the fork server unless it runs, and return without waiting until it has certbot imported.
+
+        If it does not start, or ends, the first job starts it again and reports why.
+        """
+        # Whoever has the lock starts it too, or uses it.
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._fork_server is None:
+                    self._fork_server = _ForkServer(self._environment)
+            except OSError:
+                pass
+            finally:
+                self._lock.release()
 
     def _channel(self, connection: socket.socket, stderr: IO[bytes], server: _ForkServer) -> Channel:
         return Channel(
@@ -156,11 +170,9 @@ class _ForkServer:
 
     def close(self) -> None:
         self._control.close()
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        # It has no files and no result to lose, and may be importing still. Jobs that run do not depend on it.
+        self._process.kill()
+        self._process.wait()
         with self._reading:
             self._error_line = _last_line(self._stderr)
             self._stderr.close()
