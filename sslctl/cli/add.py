@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from sslctl.app import App
-from sslctl.certificates.pasted import Pasted
 from sslctl.cli.add_plan import write_plan
 from sslctl.cli.choice_options import choice_options
 from sslctl.cli.completion_names import complete_name
@@ -36,6 +35,9 @@ from sslctl.rules.certificate_choice import CertificateChange
 from sslctl.rules.model import Source
 from sslctl.rules.remarks import read_customer
 from sslctl.store.interface.domains import Domains
+
+if TYPE_CHECKING:
+    from sslctl.certificates.pasted import Pasted
 
 _RECORDED = Phrase("was recorded", "were recorded")
 _MANAGED = Phrase("was managed already", "were managed already")

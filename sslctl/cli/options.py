@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
-from dateutil import parser
 
 from sslctl.cli.completion_names import complete_assignee
 from sslctl.cli.output.stdout import expect_json
@@ -43,6 +42,9 @@ def moment(text: str) -> datetime:
 
     Raise `click.BadParameter` if it is none, or not between the years 1970 and 9000.
     """
+    # Slow to import, and few commands name a time.
+    from dateutil import parser  # noqa: PLC0415
+
     try:
         at = parser.isoparse(text.strip().replace(" ", "T"))
     except ValueError as error:

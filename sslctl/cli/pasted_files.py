@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sslctl.app import App
-from sslctl.certificates.formats import read_pem, read_pkcs12
-from sslctl.certificates.pasted import Pasted, make_pair, read_chain, read_pair
 from sslctl.cli.passwords import read_password
 from sslctl.errors import BadInput
 from sslctl.system.files import read_bounded
 from sslctl.text import clean
+
+# Slow to import, so that `add` without files does it later.
+if TYPE_CHECKING:
+    from sslctl.certificates.pasted import Pasted
 
 _LARGEST = 1 << 20
 
@@ -49,6 +52,9 @@ class PastedFiles:
 
     def read(self, app: App, names: Sequence[str]) -> Pasted:
         """Return the pair in these files, for a domain with `names`. Raise `BadInput` if it cannot be used."""
+        from sslctl.certificates.formats import read_pkcs12  # noqa: PLC0415
+        from sslctl.certificates.pasted import make_pair, read_chain, read_pair  # noqa: PLC0415
+
         chain = _read_text(self.chain)
         now, trusted = app.clock(), app.trusted_roots
         if self.pkcs12 is not None:
@@ -67,6 +73,8 @@ def print_notes(name: str, notes: Sequence[str]) -> None:
 
 def _read_text(path: Path | None) -> str:
     """Return the PEM text of a file; empty without a file."""
+    from sslctl.certificates.formats import read_pem  # noqa: PLC0415
+
     return "" if path is None else read_pem(_read(path), clean(path))
 
 

@@ -10,13 +10,10 @@ from itertools import chain, islice
 from types import MappingProxyType
 from typing import Protocol
 
-from sslctl.certificates import x509
-from sslctl.certificates.verification import check_bundle
 from sslctl.control_plane import ControlPlane
 from sslctl.errors import BadInput, Busy, NotManaged, SslctlError
 from sslctl.fleet.installed import require_installed
 from sslctl.issuance.claims import claimed
-from sslctl.issuance.compromised_keys import is_compromised
 from sslctl.issuance.observation import find_version
 from sslctl.rules import status
 from sslctl.rules.model import Bundle, Domain, Installed, Leaf, PassResult, Source
@@ -284,6 +281,11 @@ def paste(store: _Store, name: str, sans: tuple[str, ...] | None, bundle: Bundle
     wrong (the message says which), if no browser accepts the certificate, or if its key is compromised; `Busy` if another process works on the domain.
     Nothing is recorded then.
     """
+    # cryptography is slow to import, and `enrol` does not need it.
+    from sslctl.certificates import x509  # noqa: PLC0415
+    from sslctl.certificates.verification import check_bundle  # noqa: PLC0415
+    from sslctl.issuance.compromised_keys import is_compromised  # noqa: PLC0415
+
     known = store.find(name)
     if sans is None:
         sans = known.sans if known is not None else ()

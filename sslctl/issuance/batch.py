@@ -8,14 +8,17 @@ from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from sslctl.errors import MachineLimit, StateBusy, StateError
 from sslctl.issuance.consent import NO_CONSENT, Consent
-from sslctl.issuance.pipeline import Pipeline
 from sslctl.issuance.slots import Slots, SlotsClosed
 from sslctl.rules.model import Domain
 from sslctl.system.limits import explain, require_memory
 from sslctl.system.threads import start_threads
+
+if TYPE_CHECKING:
+    from sslctl.issuance.pipeline import Pipeline
 
 # A pass mostly waits: for C4, for DNS and for a slot at the CA. With this many passes in flight, there is always one
 # that is ready for the CA, even if some of them hang.

@@ -10,16 +10,12 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from functools import cache
-from typing import TYPE_CHECKING
 
 import idna
 
 from sslctl.errors import BadInput, Problem
+from sslctl.rules.public_suffixes import suffixes_of
 from sslctl.text import clean
-
-if TYPE_CHECKING:
-    from publicsuffixlist import PublicSuffixList
 
 _LONGEST_NAME = 253
 _LONGEST_LABEL = 63
@@ -88,7 +84,7 @@ def normalise(text: str) -> str:
     """
     name = _read_plain(text) or _read_any(text)
     # A private suffix is also a registered name, for which the CA issues.
-    if _suffixes(only_icann=True).publicsuffix(name) == name:
+    if suffixes_of(name, only_icann=True).publicsuffix(name) == name:
         raise _refusal(text, "name.suffix")
     return name
 
@@ -161,15 +157,7 @@ def registered_domain(name: str) -> str:
     registered domain of a suffix is the suffix itself
     (https://letsencrypt.org/docs/rate-limits/#new-certificates-per-registered-domain).
     """
-    return str(_suffixes(only_icann=False).privatesuffix(name) or name)
-
-
-@cache
-def _suffixes(*, only_icann: bool) -> PublicSuffixList:
-    # Reading the list takes tens of milliseconds, which commands without a name should not spend.
-    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415
-
-    return PublicSuffixList(only_icann=only_icann)
+    return str(suffixes_of(name, only_icann=False).privatesuffix(name) or name)
 
 
 def _refusal(text: str, key: str, *, name: str = "", detail: str = "") -> BadInput:

@@ -29,6 +29,16 @@ def test_read_only_modules_import_no_network_library_and_no_schema(module: str) 
     assert result.stdout.strip() == "[]"
 
 
+def test_add_imports_no_slow_module_before_certbot_is_started_beside_it() -> None:
+    slow = (*SLOW, SCHEMAS, "cryptography", "publicsuffixlist", "dateutil")
+    script = (
+        "import sys, sslctl.cli.main, sslctl.cli.add, sslctl.issuer.configured\n"
+        f"print([name for name in {slow} if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 def test_completion_of_a_name_imports_neither_cryptography_nor_a_command(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom sslctl.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n"

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sslctl import text
-from sslctl.diagnosis import Diagnosis
-from sslctl.doctor import Check
-from sslctl.issuance.suspicions import Withheld
-from sslctl.rules.audit_chain import Audit
-from sslctl.rules.check_steps import StepResult
 from sslctl.rules.claim_names import describe
-from sslctl.rules.customer_message import CustomerMessage, LeftOut
 from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.limits import Pause
-from sslctl.rules.maintenance_pause import Endangered
 from sslctl.rules.model import (
     Certificate,
     CertificateSummary,
@@ -38,6 +31,16 @@ from sslctl.rules.snoozing import snoozed_until
 from sslctl.rules.status import derive_status
 from sslctl.rules.versions import SpareKey, days_left, is_expired, version_state
 from sslctl.rules.warnings import DomainWarning, find_warnings
+
+# Each command has the module of what it prints; the others need not be imported.
+if TYPE_CHECKING:
+    from sslctl.diagnosis import Diagnosis
+    from sslctl.doctor import Check
+    from sslctl.issuance.suspicions import Withheld
+    from sslctl.rules.audit_chain import Audit
+    from sslctl.rules.check_steps import StepResult
+    from sslctl.rules.customer_message import CustomerMessage, LeftOut
+    from sslctl.rules.maintenance_pause import Endangered
 
 SCHEMA_VERSION = 1
 

@@ -18,7 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sslctl.certificates.x509 import split_fullchain
 from sslctl.config.acme import AcmeSection
 from sslctl.config.settings import PacingSection
 from sslctl.errors import BadInput
@@ -403,6 +402,9 @@ def _chosen(choice: str | None, configured: str) -> str:
 
 
 def _split(fullchain: str) -> Issued:
+    # cryptography is slow to import: not before the fork server is started.
+    from sslctl.certificates.x509 import split_fullchain  # noqa: PLC0415
+
     try:
         return Issued(*split_fullchain(fullchain))
     except BadInput as error:
