@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sslctl import text
-from sslctl.diagnosis import Diagnosis
-from sslctl.doctor import Check
-from sslctl.issuance.suspicions import Withheld
-from sslctl.rules.audit_chain import Audit
-from sslctl.rules.check_steps import StepResult
 from sslctl.rules.claim_names import describe
-from sslctl.rules.customer_message import CustomerMessage, LeftOut
 from sslctl.rules.dns_record import DnsRecord
 from sslctl.rules.limits import Pause
 from sslctl.rules.maintenance_pause import Endangered
@@ -38,6 +32,15 @@ from sslctl.rules.snoozing import snoozed_until
 from sslctl.rules.status import derive_status
 from sslctl.rules.versions import SpareKey, days_left, is_expired, version_state
 from sslctl.rules.warnings import DomainWarning, find_warnings
+
+# Only their types are needed, and `list` should start fast.
+if TYPE_CHECKING:
+    from sslctl.diagnosis import Diagnosis
+    from sslctl.doctor import Check
+    from sslctl.issuance.suspicions import Withheld
+    from sslctl.rules.audit_chain import Audit
+    from sslctl.rules.check_steps import StepResult
+    from sslctl.rules.customer_message import CustomerMessage, LeftOut
 
 SCHEMA_VERSION = 1
 

@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from sslctl.config.acme import AcmeSection
 from sslctl.issuer import IssueError
 from sslctl.net import retry_after
@@ -23,11 +21,6 @@ ACCOUNTS = "accounts"
 _FORMER = "former-accounts"
 _KEY = "private_key.json"
 _LARGEST = 1 << 16
-_TEXTS = (
-    (requests.exceptions.SSLError, "its certificate is not trusted"),
-    (requests.exceptions.Timeout, "no response in time"),
-    (requests.exceptions.ConnectionError, "no connection"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +36,8 @@ def ask(acme: AcmeSection, seconds: float) -> CaAnswer:
 
     `seconds` bounds each wait. Raise `IssueError` if there is no directory.
     """
+    import requests  # noqa: PLC0415 - slow to import, and each tick looks for the account
+
     try:
         with requests.get(
             acme.directory_url,
@@ -54,7 +49,12 @@ def ask(acme: AcmeSection, seconds: float) -> CaAnswer:
             body = response.raw.read(_LARGEST, decode_content=True)
             date = retry_after.read_date(response.headers.get("Date"))
     except (requests.RequestException, OSError, ValueError) as error:
-        texts = (text for kind, text in _TEXTS if isinstance(error, kind))
+        kinds = (
+            (requests.exceptions.SSLError, "its certificate is not trusted"),
+            (requests.exceptions.Timeout, "no response in time"),
+            (requests.exceptions.ConnectionError, "no connection"),
+        )
+        texts = (text for kind, text in kinds if isinstance(error, kind))
         raise IssueError(Code.CA_UNAVAILABLE, next(texts, type(error).__name__)) from error
     found = _read(body)
     if response.status_code != requests.codes.ok or found is None:

@@ -130,6 +130,29 @@ def code_times(now: datetime) -> dict[str, object]:
     }
 
 
+def count_statuses(tables: str, facts: str, in_use: str) -> str:
+    """Return the query of the statuses of all managed domains, each row with a number; a status may have two rows.
+
+    Most domains are in Success or Expired by their certificate alone. They are counted together, and those that have expired by
+    the index of certificates in use. `facts` and `in_use` are hints of the indexes.
+    """
+    by_certificate = (
+        "domain.deleted_at IS NULL AND domain.finding_code IS NULL AND domain.serving_id IS NOT NULL"
+        " AND domain.foreign_not_after IS NULL"
+    )
+    return f"""WITH expired AS (
+          SELECT count(*) AS number FROM certificate AS held {in_use}
+          CROSS JOIN domain WHERE domain.id = held.domain_id AND domain.serving_id = held.id
+          AND held.not_after <= :now AND held.replaced_at IS NULL AND {by_certificate}),
+        alone AS (SELECT count(*) AS number FROM domain {facts} WHERE {by_certificate})
+        SELECT '{Status.EXPIRED}' AS status, number FROM expired WHERE number > 0
+        UNION ALL
+        SELECT '{Status.SUCCESS}', alone.number - expired.number FROM alone CROSS JOIN expired WHERE alone.number > expired.number
+        UNION ALL
+        SELECT {status_sql.STATUS}, count(*) {tables}
+        WHERE domain.deleted_at IS NULL AND NOT ({by_certificate}) GROUP BY 1"""  # noqa: S608 - constants
+
+
 def count_codes(tables: str, where: str) -> str:
     """Return the query of the rows of `codes_of_row` over `tables` for which `where` holds; its values are in `code_times`.
 

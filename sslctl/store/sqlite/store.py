@@ -81,7 +81,9 @@ class SqliteStore(SqlStore, Store):
         end = time.monotonic() + seconds
         while True:
             last = self.milestones().get(Milestone.DAMAGE_SEARCH)
-            place = self._database.search_on(Place.load(last.detail if last else ""), _CHECK_SECONDS)
+            place = self._database.search_on(
+                Place.load(last.detail if last else ""), min(seconds, _CHECK_SECONDS)
+            )
             # At once: if the next part is damaged, every later search begins with it.
             self._record_place(place)
             if place is None or time.monotonic() > end:
