@@ -72,7 +72,6 @@ COMMANDS = {
 
 _WORDS = "sslctl.words"
 _LONGEST_MESSAGE = 2000
-_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -209,9 +208,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(Exit.OK)
     # If it was left behind by accident, click would answer it instead of running the command.
     os.environ.pop(VARIABLE, None)
-    # Listing a fleet creates millions of objects without reference cycles. Collecting after every 700 objects, Python's
-    # default, takes a tenth of the time.
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     exit_code = run(arguments)
     # Python would search all objects for cycles once more before the process ends, which takes longer than many a command.
     gc.freeze()

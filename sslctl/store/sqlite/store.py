@@ -14,7 +14,6 @@ from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.store import SqlStore
-from sslctl.store.sqlite import copies
 from sslctl.store.sqlite.damage import START, Place
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.presence import lock_folder_of
@@ -66,6 +65,8 @@ class SqliteStore(SqlStore, Store):
             raise
 
     def back_up(self, path: Path, *, force: bool = False) -> Copy:
+        from sslctl.store.sqlite import copies  # noqa: PLC0415 - every command imports this module
+
         spared = (self._path, self._keyring.path)
         copy = copies.back_up(self._path, path, self._waiting, force=force, spared=spared)
         with self.transaction():
