@@ -225,6 +225,9 @@ class SqlQueries(SqlPart):
 
     def _tables(self, query: Query, where: str, length: str, order_by: Iterable[str]) -> str:
         """Return the tables of a query of `_found`, in the order of the file if it reads columns that no index has."""
+        special = self._special(query)
+        if special:
+            return special
         is_in_order_of_index = query.sort is Sort.NAME and query.pattern is None
         if query.sort is Sort.URGENCY or (length != "0" and not is_in_order_of_index):
             return rows.from_whole_domains(self._database.dialect)
@@ -296,11 +299,10 @@ class SqlQueries(SqlPart):
 
     def count_by_status(self, now: datetime, query: Query = EVERYTHING) -> dict[Status, int]:
         where, values = self._condition(query, now)
-        tables = rows.from_domain_facts(self._database.dialect)
         if query == EVERYTHING:
-            hint = self._database.dialect.index_hint
-            sql = filters.count_statuses(tables, hint("domain_facts"), hint("certificate_in_use"))
+            sql = filters.count_statuses(self._database.dialect)
         else:
+            tables = self._special(query) or rows.from_domain_facts(self._database.dialect)
             sql = (
                 f"SELECT {status_sql.STATUS} AS status, count(*) AS number {tables} WHERE {where} GROUP BY 1"
             )
@@ -311,12 +313,18 @@ class SqlQueries(SqlPart):
 
     def count_by_codes(self, now: datetime, query: Query = EVERYTHING) -> dict[Codes, int]:
         where, values = self._condition(query, now)
-        tables = rows.from_whole_domains(self._database.dialect)
-        sql = filters.count_codes(tables, where)
+        dialect = self._database.dialect
+        tables = self._special(query) or rows.from_whole_domains(dialect)
+        sql = filters.count_codes(dialect, tables, where, is_everything=query == EVERYTHING)
         counted: Counter[Codes] = Counter()
         for codes, number in self._database.read(filters.codes_of_row, sql, values | filters.code_times(now)):
             counted[codes] += number
         return dict(counted)
+
+    def _special(self, query: Query) -> str:
+        """Return the tables of a query that leaves out the many plain domains, empty for any other."""
+        is_special = filters.leaves_out_plain(query) and not query.deleted
+        return rows.from_special_domains(self._database.dialect) if is_special else ""
 
     def _condition(self, query: Query, now: datetime) -> tuple[str, dict[str, object]]:
         """Return `query` as an SQL condition, with its values."""
