@@ -205,7 +205,9 @@ def machine() -> str:
 
 def figures(part: str) -> str:
     """Return the results of the benchmark `part` against their targets, and its tables."""
-    found = _measured()["parts"][part]
+    found = _measured()["parts"].get(part)
+    if found is None:
+        return "Not measured yet."
     columns = ("what", "wanted", "measured", "result")
     blocks = [_table(columns, [[row[column] for column in columns] for row in found["rows"]])]
     blocks += [f"{table['title']}:\n\n{_table(table['head'], table['rows'])}" for table in found["tables"]]
@@ -284,7 +286,9 @@ PARTS = (
     ("docs/scale.md", "issuance", partial(figures, "issuance")),
     ("docs/scale.md", "ticks", partial(figures, "ticks")),
     ("docs/scale.md", "scale", partial(figures, "scale")),
+    ("docs/scale.md", "earlier", partial(figures, "earlier")),
     ("docs/scale.md", "page", partial(figures, "page")),
+    ("docs/scale.md", "million", partial(figures, "million")),
     ("docs/scale.md", "capacity", capacity),
     ("docs/reliability.md", "faults", faults),
 )

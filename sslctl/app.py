@@ -384,7 +384,6 @@ class App:
         from sslctl.fleet.revocation import carry_out_open  # noqa: PLC0415
         from sslctl.fleet.tick import Tick, TickSettings  # noqa: PLC0415
         from sslctl.fleet.transitions import announce  # noqa: PLC0415
-        from sslctl.notify.ping import ping  # noqa: PLC0415
         from sslctl.notify.webhook import make_tick_webhook  # noqa: PLC0415
 
         self.require_outside()
@@ -410,7 +409,7 @@ class App:
             announce=partial(
                 announce, self.store, make_tick_webhook(config.notify), self.clock, self.monotonic
             ),
-            ping=partial(ping, config.notify.ping_url) if config.notify.ping_url else None,
+            ping=self._ping if config.notify.ping_url else None,
             clock=self.clock,
             monotonic=self.monotonic,
             settings=TickSettings(
@@ -423,10 +422,15 @@ class App:
             ),
         )
 
+    def _ping(self) -> str:
+        from sslctl.notify.ping import ping  # noqa: PLC0415
+
+        return ping(self.config.notify.ping_url)
+
     def _looks(self) -> Looks:
-        from sslctl.fleet.edge_looks import look_at_edges  # noqa: PLC0415
         from sslctl.fleet.looks import Looks  # noqa: PLC0415
         from sslctl.issuance.observation import Observation  # noqa: PLC0415
+        from sslctl.preflight.deferred import DeferredProber  # noqa: PLC0415
 
         observation = Observation(
             self.store,
@@ -438,22 +442,25 @@ class App:
         return Looks(
             self.store,
             self.control_plane,
-            self.prober,
+            DeferredProber(lambda: self.prober),
             observation.reconcile,
             clock=self.clock,
             rule=self.renewal,
             limit=self.suspicion_limit,
             http_expected=self.config.acme.mode != "standalone",
             customers=self.named_customers,
-            look_at_edges=partial(
-                look_at_edges,
-                self.store,
-                self.edge_proof,
-                challenge_proof=self.challenge_proof,
-                daily_sample=self.config.verify.daily_sample,
-                monotonic=self.monotonic,
-            ),
+            look_at_edges=self._look_at_edges,
         )
+
+    def _look_at_edges(self, since: timedelta) -> None:
+        verify = self.config.verify
+        if not verify.edges:
+            self.store.keep_edges([])
+            return
+        from sslctl.fleet.edge_looks import look_at_edges  # noqa: PLC0415
+
+        proofs, monotonic = (self.edge_proof, self.challenge_proof), self.monotonic
+        look_at_edges(self.store, *proofs, since, daily_sample=verify.daily_sample, monotonic=monotonic)
 
     def require_outside(self, *, expect_orders: bool = False) -> None:
         """Raise `ConfigError` if C4, the CDN or the CA cannot be used as configured; call it before anything is recorded.

@@ -27,8 +27,8 @@ from sslctl.cli.wait import require_repeatable, wait_option
 from sslctl.errors import BadInput, Exit, SslctlError
 from sslctl.fleet import choices, cutover, enrolment, maintenance, remarks
 from sslctl.fleet.enrolment import Enrolled
-from sslctl.issuance.batch import Outcome
 from sslctl.issuance.consent import Consent
+from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.report import Report
 from sslctl.rules import names
 from sslctl.rules.certificate_choice import CertificateChange

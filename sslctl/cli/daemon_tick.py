@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import click
 
 from sslctl.app import App
-from sslctl.cli.metrics import read_metrics
 from sslctl.cli.options import json_option, moment
 from sslctl.cli.output import json_shapes, warnings
 from sslctl.cli.output.outcomes import domains_json
@@ -18,13 +18,13 @@ from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.reported_file import read_printed, write_printed
 from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
 from sslctl.cli.output.tick_report import find_facts, find_lasting, held_lines, write_news, write_tick
-from sslctl.cli.run_batch import run_passes
 from sslctl.config.settings import Config
 from sslctl.errors import Exit, SslctlError
 from sslctl.fleet.one_tick import TickRuns
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.tick_result import TickResult
-from sslctl.metrics.exposition import write_file
+from sslctl.issuance.consent import NO_CONSENT, Consent
+from sslctl.issuance.report import Report
 from sslctl.rules import singapore
 from sslctl.rules.model import MaintenancePause
 from sslctl.rules.reasons import Status
@@ -99,8 +99,7 @@ def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
     if is_quiet:
         app.on_wait = _ignore
     try:
-        passes = partial(run_passes, app, print_each=False, print_errors=not is_quiet)
-        result = app.tick(passes).run(force=force)
+        result = app.tick(partial(_run_passes, app, print_errors=not is_quiet)).run(force=force)
     except TickRuns as running:
         _print_skipped(running, app.clock(), quiet=quiet, as_json=as_json)
         return Exit.OK
@@ -120,12 +119,29 @@ def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
     return result.exit_code
 
 
+def _run_passes(
+    app: App,
+    names: Sequence[str],
+    report: Report,
+    *,
+    renew: Container[str],
+    consent: Consent = NO_CONSENT,
+    print_errors: bool,
+) -> None:
+    from sslctl.cli.run_batch import run_passes  # noqa: PLC0415 - slow to import, and few ticks have passes
+
+    run_passes(app, names, report, renew=renew, consent=consent, print_each=False, print_errors=print_errors)
+
+
 def _write_metrics(app: App, path: Path, *, is_quiet: bool) -> bool:
     """Write the metrics to `path`; return whether that succeeded. If not, print why: the tick has done its work.
 
     If `is_quiet`, the same failure is printed once a day.
     """
     # A database that stays locked held up the tick already.
+    from sslctl.cli.metrics import read_metrics  # noqa: PLC0415 - needed with --metrics-file only
+    from sslctl.metrics.exposition import write_file  # noqa: PLC0415 - likewise
+
     app.only_reads = True
     try:
         text, _errors = read_metrics(app)

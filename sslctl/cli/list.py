@@ -70,7 +70,7 @@ def command(
     app.only_reads = True
     now = app.clock()
     query = replace(filters, pattern=pattern, deleted=deleted, sort=Sort(sort), limit=limit)
-    found = app.store.listing(query, now)
+    found = app.store.listing(query, now, measure_names=not (as_json or as_csv))
     maintenance, paused = app.store.maintenance_pause(now), app.store.pauses(now)
     noticed = app.store.notices()
     if as_json:

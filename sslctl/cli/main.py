@@ -72,7 +72,6 @@ COMMANDS = {
 
 _WORDS = "sslctl.words"
 _LONGEST_MESSAGE = 2000
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -209,13 +208,10 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(Exit.OK)
     # If it was left behind by accident, click would answer it instead of running the command.
     os.environ.pop(VARIABLE, None)
-    # Listing a fleet creates millions of objects without reference cycles. Collecting after every 700 objects, Python's
-    # default, takes a tenth of the time. Imports create 60,000.
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    code = run(arguments)
-    # The process ends: nothing needs to search its objects for garbage once more.
+    exit_code = run(arguments)
+    # The process ends: Python would search all objects for garbage once more, which takes longer than many a command.
     gc.freeze()
-    sys.exit(code)
+    sys.exit(exit_code)
 
 
 def run(arguments: list[str] | None = None, app: App | None = None) -> int:

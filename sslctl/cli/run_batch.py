@@ -19,8 +19,9 @@ from sslctl.cli.output.stdout import discard_stdout
 from sslctl.cli.signals import handling
 from sslctl.cli.wait import Wait
 from sslctl.errors import Busy, Exit, StateBusy
-from sslctl.issuance.batch import Batch, Outcome
+from sslctl.issuance.batch import Batch
 from sslctl.issuance.consent import NO_CONSENT, Consent
+from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.report import CONCURRENT_CHANGE, Report
 from sslctl.issuance.slots import Slots
 from sslctl.rules.model import Domain, Installed

@@ -15,7 +15,7 @@ from sslctl.cli.output.outcomes import print_error, write_outcome
 from sslctl.cli.output.stdout import discard_stdout
 from sslctl.cli.signals import handling
 from sslctl.errors import Busy, NotManaged
-from sslctl.issuance.batch import Outcome
+from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.report import Report
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Code

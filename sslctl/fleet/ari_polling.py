@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from random import Random, SystemRandom
 from typing import Protocol
 
-from sslctl.certificates.x509 import renewal_id
 from sslctl.errors import MachineLimit
 from sslctl.issuer import IssueError, Issuer, RenewalWindow, RenewalWindows
 from sslctl.rules.limits import LimitKind, Scope
@@ -109,6 +108,8 @@ class _Polling:
 
     def next_batch(self, number: int) -> dict[str, Certificate]:
         """Return the certificates to ask about, by ARI id. Those without an id are postponed to their expiry."""
+        from sslctl.certificates.x509 import renewal_id  # noqa: PLC0415 - slow to import, and each tick imports this
+
         due: dict[str, Certificate] = {}
         without = []
         for certificate, pem in self.store.renewal_infos_due(self.clock(), number, ca=self.ca):

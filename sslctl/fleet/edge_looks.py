@@ -33,9 +33,9 @@ class _Store(Domains, Edges, Protocol):
 def look_at_edges(
     store: _Store,
     proof: EdgeProof,
+    challenge_proof: ChallengeProof | None,
     since: timedelta,
     *,
-    challenge_proof: ChallengeProof | None = None,
     daily_sample: int,
     monotonic: Callable[[], float],
 ) -> None:
@@ -44,8 +44,6 @@ def look_at_edges(
     `daily_sample` is a number of pairs of a domain and an edge. With `challenge_proof` each edge is also asked for a token.
     """
     store.keep_edges([*proof.edges, *(challenge_proof.edges if challenge_proof else ())])
-    if not proof.edges:
-        return
     if challenge_proof is not None:
         for name in store.edge_sample(1):
             challenge_proof.look(name)

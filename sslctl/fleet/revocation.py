@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sslctl.certificates.x509 import key_fingerprint
 from sslctl.errors import BadInput, Busy, ClaimLost, NotManaged, StateError
 from sslctl.issuance.claims import claimed, require_claim
 from sslctl.issuer import IssueError, Issuer
@@ -79,6 +78,8 @@ def request(store: _Store, name: str, reason: RevocationReason, *, replace: bool
     With `replace` a certificate that is served is revoked after its replacement. With `KEY_COMPROMISE` the revocation waits for nothing, their keys
     are marked, and all other certificates with these keys that were issued here are to be revoked too. Raise `Busy`, `NotManaged`, `BadInput`.
     """
+    from sslctl.certificates.x509 import key_fingerprint  # noqa: PLC0415 - slow to import, and each tick imports this
+
     with claimed(store, name):
         _, certificates = find_revocable(store, name)
         is_compromise = reason is RevocationReason.KEY_COMPROMISE

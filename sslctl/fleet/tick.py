@@ -4,8 +4,8 @@ A tick goes through these steps, in this order:
 
 1. Check the database for damage, for 0.2 seconds. Raise `StateError` if it is damaged.
 2. Take the kernel's lock and the claim. Raise `TickRuns`, or `Busy`, if another tick runs (`one_tick`).
-3. If the database is too large for step 1, check the next part of it, for 0.2 seconds. Plan: find the domains that are due,
-   most urgent first.
+3. If the database is too large for step 1, check the next part of it, for 0.2 seconds in an hour. Plan: find the domains that
+   are due, most urgent first.
 4. If there is work and the database is too large for step 1, check the rows that the passes need, and further parts of it,
    for 2 seconds.
 5. Run a pass over each planned domain.
@@ -79,8 +79,10 @@ _EXPIRED_FOR = timedelta(hours=23, minutes=30)
 # A fleet of 100,000 takes some minutes over the internet; the next tick asks about the rest.
 _POLLING_SECONDS = 300
 # Nothing is ordered or uploaded from a damaged database. The short check covers some thousand domains. Of a larger fleet, each
-# tick checks a part; with 1.2 million certificates all is covered by some 40 ticks with work.
+# tick checks a part; with 1.2 million certificates all is covered by some 40 ticks with work. Ticks without work check for as
+# long as the short check in an hour, however many they are.
 _SHORT_CHECK_SECONDS = 0.2
+_SHORT_CHECK_EVERY = timedelta(hours=1)
 _LONG_CHECK_SECONDS = 2
 
 
@@ -162,7 +164,7 @@ class Tick:
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
         with only_tick(self._store, self._settings.lock_path, self._clock):
             if not self._is_checked:
-                self._store.continue_check(_SHORT_CHECK_SECONDS)
+                self._store.continue_check(self._idle_check_seconds())
             replacing = self._revoke_open()
             plan = self._plan(force=force)
             self._carry_out(plan, replacing, renew=replacing)
@@ -217,6 +219,12 @@ class Tick:
     def _require_claim(self) -> None:
         """Raise `ClaimLost` if somebody broke the claim: another tick may run by now."""
         self._store.require_claims([TICK])
+
+    def _idle_check_seconds(self) -> float:
+        """Return for how long a tick without work continues the check; even 0 is a first part, where damage was found before."""
+        last = self._store.milestones().get(Milestone.DAMAGE_SEARCH)
+        share = 1.0 if last is None else (self._clock() - last.at) / _SHORT_CHECK_EVERY
+        return _SHORT_CHECK_SECONDS * min(max(share, 0.0), 1.0)
 
     def _plan(self, *, force: bool) -> Plan:
         settings = self._settings

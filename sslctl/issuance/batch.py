@@ -6,14 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from sslctl.errors import MachineLimit, StateBusy, StateError
 from sslctl.issuance.consent import NO_CONSENT, Consent
+from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.slots import Slots, SlotsClosed
-from sslctl.rules.model import Domain
 from sslctl.system.limits import explain, require_memory
 from sslctl.system.threads import start_threads
 
@@ -26,15 +25,6 @@ IN_FLIGHT = 128
 # How often the last pass in flight is tried if the machine does not allow it, and the pause in between, in seconds.
 _LAST_TRIES = 5
 _PAUSE_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The domain after its pass, or the `error` that prevented it: `Busy`, `NotManaged`, `StateBusy`, or a bug."""
-
-    name: str
-    domain: Domain | None = None
-    error: Exception | None = None
 
 
 class Batch:

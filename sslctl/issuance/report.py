@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from sslctl.errors import Busy, Exit, NotManaged, SslctlError, StateBusy
-from sslctl.issuance.batch import Outcome
+from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.suspicions import Withheld
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import REASONS, Code, Status

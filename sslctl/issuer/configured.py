@@ -10,7 +10,6 @@ from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config
 from sslctl.issuer import AccountKeys, Issuer
 from sslctl.issuer.certbot.directory import find_account
-from sslctl.issuer.certbot.issuer import CertbotIssuer
 
 
 def make_issuers(
@@ -24,6 +23,8 @@ def make_issuers(
 
     Raise `ConfigError` as `require_usable_cas` does.
     """
+    from sslctl.issuer.certbot.issuer import CertbotIssuer  # noqa: PLC0415 - slow to import
+
     require_usable_cas(config)
     return {
         section.directory_url: CertbotIssuer(

@@ -10,16 +10,14 @@ import base64
 import binascii
 import hashlib
 import hmac
-import http.client
 import json
-import ssl
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -30,6 +28,10 @@ from sslctl.config.secret_file import read_secret
 from sslctl.config.settings import NotifySection
 from sslctl.errors import ConfigError
 from sslctl.text import clean, instant
+
+# Each tick imports this, and few send anything.
+if TYPE_CHECKING:
+    import http.client
 
 SECONDS = 10.0
 """The longest silence of the endpoint."""
@@ -115,6 +117,9 @@ class HttpWebhook:
         return Delivery(list(found.accepted), found.why or late, found.is_over or is_late)
 
     def _connect(self, seconds: float) -> http.client.HTTPConnection:
+        import http.client  # noqa: PLC0415 - see above
+        import ssl  # noqa: PLC0415 - likewise
+
         parts = self._parts
         if parts.scheme != "https":
             return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=seconds)

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from tabulate import tabulate
 
-from tests.bench import beside_tick, history, issuance, page, plot, scale, ticks
+from tests.bench import beside_tick, earlier, history, issuance, million, page, plot, scale, ticks
 from tests.bench.competitors import CERTBOT
 from tests.bench.report import Part
 from tests.support import ROOT, machine
@@ -32,6 +32,8 @@ _SMALL_ISSUANCE = issuance.Sizes(
 )
 _SMALL_SCALE = scale.Sizes(repetitions=1, starts=1, counts=(10, 20))
 _SMALL_TICKS = ticks.Sizes(repetitions=1, domains=10)
+_SMALL_EARLIER = earlier.Sizes(repetitions=1, domains=20)
+_SMALL_MILLION = million.Sizes(repetitions=1, counts=(100, 200, 400))
 _SMALL_HISTORY = history.Sizes(repetitions=1, domains=20, versions=3)
 _SMALL_PAGE = page.Sizes(
     repetitions=1,
@@ -46,11 +48,15 @@ def parts(*, small: bool) -> dict[str, Measure]:
     issuing = _SMALL_ISSUANCE if small else issuance.Sizes()
     growing = _SMALL_SCALE if small else scale.Sizes()
     ticking = _SMALL_TICKS if small else ticks.Sizes()
+    comparing = _SMALL_EARLIER if small else earlier.Sizes()
+    many = _SMALL_MILLION if small else million.Sizes()
     aging = _SMALL_HISTORY if small else history.Sizes()
     reading = _SMALL_PAGE if small else page.Sizes()
     return {
         "issuance": lambda folder, progress: issuance.measure(folder, issuing, progress),
         "scale": lambda folder, progress: scale.measure(folder, growing, progress),
+        "earlier": lambda folder, progress: earlier.measure(folder, comparing, progress),
+        "million": lambda folder, progress: million.measure(folder, many, progress),
         "ticks": lambda folder, progress: ticks.measure(folder, ticking, progress),
         "history": lambda folder, progress: history.measure(folder, aging, progress),
         "page": lambda folder, progress: page.measure(folder, reading, progress),

@@ -41,7 +41,9 @@ class Fleet:
         self._now = datetime.now(UTC).replace(microsecond=0)
         self._authority = Authority(self._now)
         sslctl.reset()
-        sslctl.run("init")
+        # Before there was an `init`, any command made the database and the key file.
+        if sslctl.run("init", accept=(0, 2)).codes != [0]:
+            sslctl.run("list")
         self._keyring = Keyring(sslctl.state / "master.key")
 
     def fill(self, many: Sequence[str], kind: Callable[[Fleet, int, str], tuple[Row, Row | None]]) -> None:
@@ -214,14 +216,16 @@ def _pem(certificate: x509.Certificate) -> str:
 
 
 class _Insert:
-    """Inserts rows, given as dicts, into `table`."""
+    """Inserts rows, given as dicts, into `table`. Columns that the schema of an earlier version does not have are left out."""
 
     def __init__(self, connection: sqlite3.Connection, table: str) -> None:
         self._connection = connection
         self._table = table
+        info = connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
+        self._columns = {str(name) for (name,) in info}
 
     def __call__(self, row: Row) -> None:
-        columns: Iterable[str] = row.keys()
+        columns: Iterable[str] = [column for column in row if column in self._columns]
         self._connection.execute(
             f"INSERT INTO {self._table} ({', '.join(columns)}) VALUES ({', '.join(':' + c for c in columns)})",  # noqa: S608 - ours
             row,

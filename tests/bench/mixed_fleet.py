@@ -32,6 +32,11 @@ def fill_mixed(sslctl: Sslctl, many: Sequence[str], *, versions: int = 1, owed: 
     )
     if versions > 1:
         fleet.age(versions - 1, many[-1])
+    mix(sslctl)
+
+
+def mix(sslctl: Sslctl) -> None:
+    """Give the domains of a fleet that was just filled customers, and some of them warnings and suspicions."""
     with closing(sqlite3.connect(sslctl.state / "sslctl.db")) as connection, connection:
         # The next event begins it again, with all these events.
         connection.execute("DELETE FROM audit_chain")

@@ -32,11 +32,15 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Sslctl:
-    """sslctl with the configuration file `config` and its state in `state`. `settings` are keys of the environment."""
+    """sslctl with the configuration file `config` and its state in `state`. `settings` are keys of the environment.
+
+    `code` is the folder that the package is imported from; None is the installed one.
+    """
 
     config: Path
     state: Path
     settings: tuple[tuple[str, str], ...] = ()
+    code: Path | None = None
 
     def with_settings(self, **settings: str) -> Sslctl:
         """Return a copy with more keys, such as `acme_workers="32"`."""
@@ -49,13 +53,15 @@ class Sslctl:
             self.state.parent,
             SSLCTL_CONFIG=str(self.config),
             SSLCTL_STATE_DIR=str(self.state),
+            **({} if self.code is None else {"PYTHONPATH": str(self.code)}),
             **dict(self.settings),
         )
 
     def job(self, *arguments: str, output: str = os.devnull, sample_seconds: float = 0) -> Job:
         """Return the job of one call."""
+        program = installed("sslctl") if self.code is None else [sys.executable, "-m", "sslctl"]
         return Job(
-            [[*installed("sslctl"), *arguments]],
+            [[*program, *arguments]],
             folder=str(self.state.parent),
             environment=self.environment(),
             output=output,

@@ -89,7 +89,7 @@ def _settled(own: Path, count: int, progress: Progress) -> Sslctl:
     """Create a store of `count` domains with nothing due. No service is called, so none is running."""
     progress(f"making a store of {count:,} domains")
     sslctl = unserved(own)
-    Fleet(sslctl).fill(names(count, "the result is recorded"), Fleet.settled)
+    Fleet(sslctl).fill(names(count, "settled"), Fleet.settled)
     return sslctl
 
 

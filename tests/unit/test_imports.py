@@ -39,6 +39,30 @@ def test_add_imports_no_slow_module_before_certbot_is_started_beside_it() -> Non
     assert result.stdout.strip() == "[]"
 
 
+def test_tick_with_nothing_due_imports_no_network_library(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret-token\n")
+    (tmp_path / "token").chmod(0o600)
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[c4]\nbase_url = "https://127.0.0.1:9"\ntoken_file = "{tmp_path / "token"}"\n'
+        '[cdn]\ncname_suffixes = ["cdn.test"]\n[renewal]\nari = "off"\n'
+    )
+    script = (
+        "import sys\nfrom sslctl.cli.main import run\ncode = run(sys.argv[1:])\n"
+        f"print(code, [name for name in {(*SLOW, 'ssl', 'http.client', 'cryptography.x509')} if name in sys.modules])\n"
+    )
+    # The first tick of a day asks C4 for its inventory.
+    for arguments in (["init"], ["daemon-tick", "--quiet"], ["daemon-tick", "--quiet"]):
+        result = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            env={**os.environ, "SSLCTL_CONFIG": str(config), "SSLCTL_STATE_DIR": str(tmp_path / "state")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert result.stdout.splitlines()[-1] == "0 []"
+
+
 def test_completion_of_a_name_imports_neither_cryptography_nor_a_command(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom sslctl.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n"

@@ -24,19 +24,15 @@ What a response of C4 becomes (`C4Client._error` for all calls, `C4Client._uploa
 
 from __future__ import annotations
 
-import http.client
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
-
-import certifi
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from sslctl.config.secret_file import read_secret, require_trusted
 from sslctl.control_plane import (
@@ -61,10 +57,15 @@ from sslctl.control_plane.c4.shapes import (
     read_record,
 )
 from sslctl.errors import ConfigError
-from sslctl.net.transport import Clock, HttpResponse, NoResponse, Transport
 from sslctl.rules.model import Bundle, Source
 from sslctl.system.files import read_regular
 from sslctl.text import clean, decode_text
+
+# requests and x509 are slow to import. A tick with nothing to do checks the configuration, and asks C4 nothing.
+if TYPE_CHECKING:
+    import ssl
+
+    from sslctl.net.transport import Clock, HttpResponse, Transport
 
 # The first bytes of the byte order marks of UTF-8 and UTF-16. No other text in these encodings begins with them.
 _MARKS = (b"\xef", b"\xff", b"\xfe")
@@ -81,6 +82,7 @@ _NO_INVENTORY = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, 
 _RUN = re.compile(r"[A-Za-z0-9+/=_%-]{16,}")
 _NO_WORD = re.compile("[0-9A-Z]")
 _REDIRECTS = range(300, 400)
+_STATUS_NAMES = {status.value: status.phrase.lower() for status in HTTPStatus}
 _REJECTING = frozenset(range(400, 500)) - {
     HTTPStatus.NOT_FOUND,
     HTTPStatus.REQUEST_TIMEOUT,
@@ -109,11 +111,23 @@ class C4Client:
     ) -> None:
         if not base_url:
             raise ConfigError("c4.base_url is not set", hint="it is the address of C4, without /v1")
-        tls = _trust(ca_bundle) if urlsplit(base_url).scheme == "https" else None
+        self._base_url = base_url.rstrip("/")
+        is_encrypted = urlsplit(base_url).scheme == "https"
+        self._tls = None if ca_bundle is None or not is_encrypted else _trust(ca_bundle)
         self._clock = clock
         self._token = _read_token(token_file)
-        self._transport = Transport(
-            base_url.rstrip("/"), self._token, tls, timeout_seconds, clock, sleep=sleep
+        self._timeout_seconds = timeout_seconds
+        self._sleep = sleep
+
+    @cached_property
+    def _transport(self) -> Transport:
+        from sslctl.net.transport import Transport  # noqa: PLC0415 - see above
+
+        tls = self._tls
+        if tls is None and urlsplit(self._base_url).scheme == "https":
+            tls = _trust_public_cas()
+        return Transport(
+            self._base_url, self._token, tls, self._timeout_seconds, self._clock, sleep=self._sleep
         )
 
     def domain(self, name: str) -> Record:
@@ -156,6 +170,9 @@ class C4Client:
         Raise `UnknownDomain`, `Rejected`, `TextCertificatePresent`, `Changed`, `Unauthorized` or `Unanswered`. After
         `Unanswered`, C4 may or may not have the certificate.
         """
+        from cryptography import x509  # noqa: PLC0415 - see above
+        from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - likewise
+
         leaf = x509.load_pem_x509_certificate(bundle.certificate.encode())
         fingerprint = leaf.fingerprint(SHA256()).hex()
         response = self._call(
@@ -214,11 +231,14 @@ class C4Client:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        self._transport.close()
+        if "_transport" in self.__dict__:
+            self._transport.close()
 
     def _call(
         self, method: str, path: str, *, document: object = None, headers: Mapping[str, str] | None = None
     ) -> HttpResponse:
+        from sslctl.net.transport import NoResponse  # noqa: PLC0415 - see above
+
         try:
             return self._transport.call(method, path, document=document, headers=headers)
         except NoResponse as error:
@@ -269,7 +289,7 @@ class C4Client:
         words = [f"answered {response.status}", problem.code]
         detail = clean(detail, _MAX_DETAIL_LENGTH).rstrip(".")
         # Many servers only repeat the name of the status or the code here.
-        if detail.lower() not in (problem.code, http.client.responses.get(response.status, "").lower()):
+        if detail.lower() not in (problem.code, _STATUS_NAMES.get(response.status, "")):
             words.append(detail)
         return ": ".join(filter(None, words))
 
@@ -307,14 +327,27 @@ def _read_token(path: Path | None) -> str:
     return token
 
 
-def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Return a TLS context that trusts the CAs in `ca_bundle`, or those of certifi. Raise `ConfigError`."""
+def _tls_context() -> ssl.SSLContext:
+    import ssl  # noqa: PLC0415 - see above
+
     # Not `create_default_context`: it writes the keys of every connection to the file that SSLKEYLOGFILE names.
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.set_alpn_protocols(["http/1.1"])
-    if ca_bundle is None:
-        tls.load_verify_locations(certifi.where())
-        return tls
+    return tls
+
+
+def _trust_public_cas() -> ssl.SSLContext:
+    """Return a TLS context that trusts the CAs of certifi."""
+    import certifi  # noqa: PLC0415 - see above
+
+    tls = _tls_context()
+    tls.load_verify_locations(certifi.where())
+    return tls
+
+
+def _trust(ca_bundle: Path) -> ssl.SSLContext:
+    """Return a TLS context that trusts the CAs in `ca_bundle`. Raise `ConfigError`."""
+    tls = _tls_context()
     try:
         content, _ = read_regular(ca_bundle, _MAX_BUNDLE_BYTES)
         if content[:1] in _MARKS:

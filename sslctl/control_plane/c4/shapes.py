@@ -10,13 +10,15 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sslctl.control_plane import Installed, Record, State, Unanswered
-from sslctl.net.transport import HttpResponse
 from sslctl.rules.model import Source
 from sslctl.rules.remarks import LONGEST_CUSTOMER
 from sslctl.text import clean
+
+if TYPE_CHECKING:
+    from sslctl.net.transport import HttpResponse
 
 _NAME = re.compile(
     r"(?=.{3,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII

@@ -37,8 +37,7 @@ def ask(acme: AcmeSection, seconds: float) -> CaAnswer:
 
     `seconds` bounds each wait. Raise `IssueError` if there is no directory.
     """
-    # Slow to import, and no order asks from here.
-    import requests  # noqa: PLC0415
+    import requests  # noqa: PLC0415 - slow to import, and each tick looks for the account
 
     try:
         with requests.get(

@@ -133,8 +133,11 @@ class Domains(Protocol):
     # Iterators read some hundred domains at a time and hold no transaction open, so they block no other process. The call
     # fixes which domains and their order. Each is then read when its turn comes, and skipped if it no longer matches.
 
-    def listing(self, query: Query, now: datetime) -> Listing:
-        """Return summaries of the domains that match `query`, with statuses as of `now`."""
+    def listing(self, query: Query, now: datetime, *, measure_names: bool = False) -> Listing:
+        """Return summaries of the domains that match `query`, with statuses as of `now`.
+
+        The length of the longest name is 0 without `measure_names`: it takes as long as to find the domains.
+        """
 
     def domains(self, query: Query, now: datetime) -> Iterator[Domain]:
         """Yield the domains that match `query`, with statuses as of `now`."""

@@ -11,8 +11,8 @@ from sslctl.rules.name_pattern import NamePattern
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.warnings import DEPARTED_AFTER, LEFT_THE_CDN, TEXT_EXPIRES_SOON
 from sslctl.store.interface.domains import Codes, Query
-from sslctl.store.sql import status_sql
-from sslctl.store.sql.connection import Row
+from sslctl.store.sql import rows, status_sql
+from sslctl.store.sql.connection import Dialect, Row
 from sslctl.store.sql.remarks import CUSTOMER
 from sslctl.store.sql.values import literals
 from sslctl.text import instant
@@ -46,8 +46,9 @@ _WARNINGS = (
       THEN '{Code.DEPARTED}' ELSE domain.caution_code END""",
 )
 
-# Most domains are like this: the only code that they can have is that of an expired certificate.
-_IS_PLAIN = (
+# Most domains are like this: the only code that they can have is that of an expired certificate. The index of the others,
+# `domain_not_plain`, has the same words.
+IS_PLAIN = (
     "domain.source = 'c4' AND domain.serving_id IS NOT NULL AND domain.finding_code IS NULL"
     " AND domain.unconfirmed_code IS NULL AND domain.suspicion_code IS NULL AND domain.caution_code IS NULL"
     " AND domain.foreign_source IS NULL"
@@ -106,11 +107,11 @@ def condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
 def _by_row_alone(query: Query) -> Iterator[str]:
     """Yield conditions that need no certificate, so most rows are left out before theirs are read."""
     yield "domain.deleted_at IS NOT NULL" if query.deleted else "domain.deleted_at IS NULL"
-    if _leaves_out_plain(query):
-        yield f"NOT ({_IS_PLAIN})"
+    if leaves_out_plain(query):
+        yield f"NOT ({IS_PLAIN})"
 
 
-def _leaves_out_plain(query: Query) -> bool:
+def leaves_out_plain(query: Query) -> bool:
     """Return whether no plain domain can match `query`: their status is Success or Expired, their only code `CERT_EXPIRED`."""
     of_plain = (
         (query.statuses, {Status.SUCCESS, Status.EXPIRED}),
@@ -130,21 +131,53 @@ def code_times(now: datetime) -> dict[str, object]:
     }
 
 
-def count_codes(tables: str, where: str) -> str:
+def count_statuses(dialect: Dialect) -> str:
+    """Return the query of the statuses of all managed domains, each row with a number; a status may have two rows.
+
+    The many plain domains are only counted.
+    """
+    return f"""WITH {_count_plain(dialect)}
+        SELECT '{Status.EXPIRED}' AS status, expired AS number FROM plain WHERE expired > 0
+        UNION ALL
+        SELECT '{Status.SUCCESS}', number - expired FROM plain WHERE number > expired
+        UNION ALL
+        SELECT {status_sql.STATUS}, count(*) {rows.from_special_domains(dialect)}
+        WHERE domain.deleted_at IS NULL AND NOT ({IS_PLAIN}) GROUP BY 1"""  # noqa: S608 - constants
+
+
+def _count_plain(dialect: Dialect) -> str:
+    """Return the table `plain` of a query: the number of all managed plain domains, and of those that have expired.
+
+    Indexes answer it: those that have expired are few, and among the certificates in use.
+    """
+    special, in_use = dialect.index_hint("domain_not_plain"), dialect.index_hint("certificate_in_use")
+    return f"""managed AS (SELECT count(*) AS number FROM domain WHERE deleted_at IS NULL),
+        special AS (SELECT count(*) AS number FROM domain {special} WHERE deleted_at IS NULL AND NOT ({IS_PLAIN})),
+        ended AS (SELECT count(*) AS number FROM certificate AS held {in_use}
+          CROSS JOIN domain WHERE domain.id = held.domain_id AND domain.serving_id = held.id
+          AND held.not_after <= :now AND held.replaced_at IS NULL AND domain.deleted_at IS NULL AND {IS_PLAIN}),
+        plain AS (SELECT managed.number - special.number AS number, ended.number AS expired
+          FROM managed CROSS JOIN special CROSS JOIN ended)"""  # noqa: S608 - constants
+
+
+def count_codes(dialect: Dialect, tables: str, where: str, *, is_everything: bool) -> str:
     """Return the query of the rows of `codes_of_row` over `tables` for which `where` holds; its values are in `code_times`.
 
-    The many plain domains are only counted, which takes half of the time that groups take.
+    The many plain domains are only counted, which takes half of the time that groups take, and less if `where` leaves out none.
     """
     is_expired = f"{status_sql.EXPIRY} <= :now"
-    return f"""WITH plain AS (
+    plain = f"""plain AS (
           SELECT count(*) AS number, coalesce(sum(CASE WHEN {is_expired} THEN 1 ELSE 0 END), 0) AS expired
-          {tables} WHERE {where} AND {_IS_PLAIN})
+          {tables} WHERE {where} AND {IS_PLAIN})"""
+    if is_everything:
+        plain, tables = _count_plain(dialect), rows.from_special_domains(dialect)
+    return f"""WITH {plain}
         SELECT '{Status.EXPIRED}', '{Code.CERT_EXPIRED}', NULL, NULL, NULL, NULL, NULL, expired FROM plain WHERE expired > 0
         UNION ALL
         SELECT '{Status.SUCCESS}', NULL, NULL, NULL, NULL, NULL, NULL, number - expired FROM plain WHERE number > expired
         UNION ALL
         SELECT {status_sql.STATUS}, {BLAMED}, domain.unconfirmed_code, {", ".join(_WARNINGS)}, count(*)
-        {tables} WHERE {where} AND NOT ({_IS_PLAIN}) GROUP BY 1, 2, 3, 4, 5, 6, 7"""  # noqa: S608 - constants
+        {tables} WHERE {where} AND NOT ({IS_PLAIN}) GROUP BY 1, 2, 3, 4, 5, 6, 7"""  # noqa: S608 - constants
 
 
 def codes_of_row(row: Row) -> tuple[Codes, int]:

@@ -73,9 +73,9 @@ class SqlQueries(SqlPart):
         found = self._database.read(lambda row: (text_of(row["name"]), names_of(row["sans"])), sql)
         return {san: name for name, sans in found for san in sans if san in wanted}
 
-    def listing(self, query: Query, now: datetime) -> Listing:
+    def listing(self, query: Query, now: datetime, *, measure_names: bool = False) -> Listing:
         where, values = self._condition(query, now)
-        found = self._found(query, where, values, _SHOWN_LENGTH)
+        found = self._found(query, where, values, _SHOWN_LENGTH if measure_names else "0")
         domains = self._in_turn(
             rows.summary_of, rows.select_domain_summary(self._database.dialect), where, values, found
         )
@@ -95,17 +95,21 @@ class SqlQueries(SqlPart):
             yield from [domains[name] for name in block if name in domains]
 
     def candidates(self, now: datetime, horizon: timedelta) -> Iterator[Domain]:
-        # A domain that serves another certificate than the wanted one is always a candidate.
-        where = """domain.deleted_at IS NULL AND (
+        # A domain that serves another certificate than the wanted one is always a candidate; the certificate of any other is in use.
+        in_use = self._database.dialect.index_hint("certificate_in_use")
+        where = f"""domain.deleted_at IS NULL AND (
             domain.retry_at <= :now OR domain.retry_at > :latest AND domain.finding_code <> 'BUDGET_HELD'
             OR domain.unconfirmed_retry_at <= :now OR domain.unconfirmed_retry_at > :latest
             OR domain.finding_code IS NULL AND (
                 domain.serving_id IS NULL OR domain.wanted_id IS DISTINCT FROM domain.serving_id
-                OR wanted.not_after <= :horizon OR wanted.revoked_at IS NOT NULL
+                OR domain.wanted_id IN (
+                  SELECT id FROM certificate {in_use} WHERE not_after <= :horizon AND replaced_at IS NULL
+                )
+                OR domain.wanted_id IN (SELECT id FROM certificate WHERE revoked_at IS NOT NULL)
                 OR domain.serving_id IN (
                   SELECT id FROM certificate WHERE ari_renew_at <= :now AND replaced_at IS NULL
                 )
-            ))"""
+            ))"""  # noqa: S608 - constants
         latest = instant(now + RETRY_LATEST)
         values: dict[str, object] = {"now": instant(now), "latest": latest, "horizon": instant(now + horizon)}
         found = self._found(Query(sort=Sort.EXPIRES), where, values)
@@ -138,7 +142,7 @@ class SqlQueries(SqlPart):
             SELECT id FROM domain WHERE deleted_at IS NULL
             AND (observed_at IS NULL OR observed_at < :before OR observed_at > :tomorrow)
             AND (retry_at IS NULL OR retry_at > :tomorrow)
-            ORDER BY observed_at IS NOT NULL, observed_at LIMIT :limit)
+            ORDER BY observed_at NULLS FIRST LIMIT :limit)
             ORDER BY domain.observed_at IS NOT NULL, domain.observed_at, domain.name"""  # noqa: S608 - constants
         tomorrow = instant(self._clock() + timedelta(days=1))
         values = {"before": instant(before), "limit": limit, "tomorrow": tomorrow}
@@ -146,21 +150,22 @@ class SqlQueries(SqlPart):
 
     def dns_checks_due(self, now: datetime, every: timedelta, margin: timedelta, limit: int) -> list[Domain]:
         dialect = self._database.dialect
+        hint = dialect.index_hint
         checked, end = map(dialect.days_of, ("domain.dns_checked_at", "held.not_after"))
-        well = "domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL"
-        # Both parts look at nearly every row. In the order of an index, each row would be on another page of the file.
-        table = f"domain {dialect.no_index_hint()}"
+        well = "domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL AND domain.serving_id IS NOT NULL"
         sql = f"""{self._select_domain} WHERE domain.id IN (
-            SELECT * FROM (SELECT id FROM {table}
-              WHERE {well} AND domain.serving_id IS NOT NULL
-              AND (domain.dns_checked_at IS NULL OR domain.dns_checked_at < :before
-                OR domain.dns_checked_at > :tomorrow
-                OR domain.caution_code IS NOT NULL AND domain.dns_checked_at < :yesterday)
-              ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at LIMIT :limit) AS weekly
+            SELECT id FROM (
+              SELECT * FROM (SELECT id, dns_checked_at FROM domain {hint("domain_by_dns_check")} WHERE {well}
+                AND (dns_checked_at IS NULL OR dns_checked_at < :before OR dns_checked_at > :tomorrow)
+                ORDER BY dns_checked_at NULLS FIRST LIMIT :limit) AS weekly
+              UNION
+              SELECT id, dns_checked_at FROM domain {hint("domain_by_caution")}
+                WHERE caution_code IS NOT NULL AND dns_checked_at < :yesterday AND {well}
+              ORDER BY dns_checked_at NULLS FIRST LIMIT :limit) AS due
             UNION
-            SELECT domain.id FROM {table}
-              JOIN certificate AS held {dialect.index_hint("certificate_facts")} ON held.id = domain.serving_id
-              WHERE {well} AND held.not_after <= :horizon
+            SELECT domain.id FROM certificate AS held {hint("certificate_in_use")}
+              CROSS JOIN domain WHERE domain.id = held.domain_id AND domain.serving_id = held.id
+              AND held.not_after <= :horizon AND held.replaced_at IS NULL AND {well}
               AND {checked} < {end} - :days)
             ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at, domain.name"""  # noqa: S608 - constants
         values = {
@@ -220,6 +225,9 @@ class SqlQueries(SqlPart):
 
     def _tables(self, query: Query, where: str, length: str, order_by: Iterable[str]) -> str:
         """Return the tables of a query of `_found`, in the order of the file if it reads columns that no index has."""
+        special = self._special(query)
+        if special:
+            return special
         is_in_order_of_index = query.sort is Sort.NAME and query.pattern is None
         if query.sort is Sort.URGENCY or (length != "0" and not is_in_order_of_index):
             return rows.from_whole_domains(self._database.dialect)
@@ -291,18 +299,32 @@ class SqlQueries(SqlPart):
 
     def count_by_status(self, now: datetime, query: Query = EVERYTHING) -> dict[Status, int]:
         where, values = self._condition(query, now)
-        tables = rows.from_domain_facts(self._database.dialect)
-        sql = f"SELECT {status_sql.STATUS} AS status, count(*) AS number {tables} WHERE {where} GROUP BY 1"
-        return dict(self._database.read(status_sql.count_of, sql, values))
+        if query == EVERYTHING:
+            sql = filters.count_statuses(self._database.dialect)
+        else:
+            tables = self._special(query) or rows.from_domain_facts(self._database.dialect)
+            sql = (
+                f"SELECT {status_sql.STATUS} AS status, count(*) AS number {tables} WHERE {where} GROUP BY 1"
+            )
+        counted: Counter[Status] = Counter()
+        for status, number in self._database.read(status_sql.count_of, sql, values):
+            counted[status] += number
+        return dict(counted)
 
     def count_by_codes(self, now: datetime, query: Query = EVERYTHING) -> dict[Codes, int]:
         where, values = self._condition(query, now)
-        tables = rows.from_whole_domains(self._database.dialect)
-        sql = filters.count_codes(tables, where)
+        dialect = self._database.dialect
+        tables = self._special(query) or rows.from_whole_domains(dialect)
+        sql = filters.count_codes(dialect, tables, where, is_everything=query == EVERYTHING)
         counted: Counter[Codes] = Counter()
         for codes, number in self._database.read(filters.codes_of_row, sql, values | filters.code_times(now)):
             counted[codes] += number
         return dict(counted)
+
+    def _special(self, query: Query) -> str:
+        """Return the tables of a query that leaves out the many plain domains, empty for any other."""
+        is_special = filters.leaves_out_plain(query) and not query.deleted
+        return rows.from_special_domains(self._database.dialect) if is_special else ""
 
     def _condition(self, query: Query, now: datetime) -> tuple[str, dict[str, object]]:
         """Return `query` as an SQL condition, with its values."""

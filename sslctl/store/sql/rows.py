@@ -92,6 +92,11 @@ def from_whole_domains(dialect: Dialect) -> str:
     return _from_domain(dialect.index_hint("certificate_facts"), dialect.no_index_hint())
 
 
+def from_special_domains(dialect: Dialect) -> str:
+    """Return `from_domain_facts` for queries that leave out all domains for which `filters.IS_PLAIN` holds."""
+    return _from_domain(dialect.index_hint("certificate_facts"), dialect.index_hint("domain_not_plain"))
+
+
 def _select(domain: Iterable[str], certificate: Iterable[str], dialect: Dialect) -> str:
     return (
         f"SELECT {_columns('domain', domain)}, {_columns('wanted', certificate)}, {_columns('serving', certificate)},"

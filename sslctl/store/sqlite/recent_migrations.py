@@ -136,3 +136,14 @@ CREATE TABLE account_key (
   created_at TEXT NOT NULL
 ) STRICT;
 """
+
+# What each tick and each count ask of all domains, although few answer: which certificates in use expire soon or are revoked, which
+# domains have a warning of their DNS, and of which there is more to say than when their certificate expires (`filters.IS_PLAIN`). A certificate that is served was not replaced; the column was always cleared then.
+IN_USE = """
+CREATE INDEX certificate_in_use ON certificate (not_after, domain_id, id, replaced_at) WHERE replaced_at IS NULL;
+CREATE INDEX certificate_revoked ON certificate (id) WHERE revoked_at IS NOT NULL;
+CREATE INDEX domain_by_caution ON domain (caution_code) WHERE caution_code IS NOT NULL;
+CREATE INDEX domain_not_plain ON domain (id) WHERE deleted_at IS NULL
+  AND NOT (source = 'c4' AND serving_id IS NOT NULL AND finding_code IS NULL AND unconfirmed_code IS NULL
+    AND suspicion_code IS NULL AND caution_code IS NULL AND foreign_source IS NULL);
+"""

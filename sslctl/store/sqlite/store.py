@@ -14,7 +14,6 @@ from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.store import SqlStore
-from sslctl.store.sqlite import copies
 from sslctl.store.sqlite.damage import START, Place
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.presence import lock_folder_of
@@ -66,6 +65,8 @@ class SqliteStore(SqlStore, Store):
             raise
 
     def back_up(self, path: Path, *, force: bool = False) -> Copy:
+        from sslctl.store.sqlite import copies  # noqa: PLC0415 - every command imports this module
+
         spared = (self._path, self._keyring.path)
         copy = copies.back_up(self._path, path, self._waiting, force=force, spared=spared)
         with self.transaction():
@@ -81,7 +82,9 @@ class SqliteStore(SqlStore, Store):
         end = time.monotonic() + seconds
         while True:
             last = self.milestones().get(Milestone.DAMAGE_SEARCH)
-            place = self._database.search_on(Place.load(last.detail if last else ""), _CHECK_SECONDS)
+            place = self._database.search_on(
+                Place.load(last.detail if last else ""), min(seconds, _CHECK_SECONDS)
+            )
             # At once: if the next part is damaged, every later search begins with it.
             self._record_place(place)
             if place is None or time.monotonic() > end:

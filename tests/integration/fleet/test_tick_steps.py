@@ -14,8 +14,8 @@ from sslctl.cli.output.tick_report import find_facts
 from sslctl.errors import Busy, Exit, NotManaged, StateError
 from sslctl.fleet.tick import Tick, TickSettings
 from sslctl.fleet.tick_result import TickResult
-from sslctl.issuance.batch import Outcome
 from sslctl.issuance.consent import NO_CONSENT, Consent
+from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.report import Report
 from sslctl.issuer import RenewalWindow
 from sslctl.rules.claim_names import TICK

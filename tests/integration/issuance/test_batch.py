@@ -17,7 +17,8 @@ import pytest
 from sslctl.app import App
 from sslctl.errors import StateError
 from sslctl.fleet import enrolment, planning
-from sslctl.issuance.batch import IN_FLIGHT, Batch, Outcome
+from sslctl.issuance.batch import IN_FLIGHT, Batch
+from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.slots import Slots
 from sslctl.issuer import Issued
 from sslctl.rules.claim_names import domain_claim

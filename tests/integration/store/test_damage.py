@@ -171,6 +171,8 @@ def milestones(cdn: Cdn) -> dict[str, str]:
 def test_ticks_check_all_of_a_large_database_part_by_part(large: Cdn) -> None:
     places = []
     for _ in range(60):
+        # Without work they check for a fraction of a second an hour, however many they are.
+        large.clock.move(hours=1)
         assert large.sslctl("daemon-tick").exit_code == 0
         found = milestones(large)
         places.append(found["damage search"])
@@ -179,6 +181,15 @@ def test_ticks_check_all_of_a_large_database_part_by_part(large: Cdn) -> None:
     else:
         pytest.fail(f"not at the end: {places}")
     assert places[-1] == '["sqlite_schema"]'
+
+
+def test_ticks_that_follow_each_other_check_little_of_a_large_database(large: Cdn) -> None:
+    assert large.sslctl("daemon-tick").exit_code == 0
+    with opened(large) as connection:
+        row = ("damage search", large.clock().strftime("%Y-%m-%dT%H:%M:%SZ"), "", '["event", 0]')
+        connection.execute("INSERT OR REPLACE INTO milestone VALUES (?, ?, ?, ?, NULL)", row)
+    assert large.sslctl("daemon-tick").exit_code == 0
+    assert milestones(large)["damage search"] == '["event", 500]'
 
 
 def doctors_database(cdn: Cdn) -> tuple[str, str]:
