@@ -18,7 +18,7 @@ from pathlib import Path
 from sslctl.errors import Busy, ClaimLost, StateError
 from sslctl.rules.claim_names import describe, describe_owner, domain_of
 from sslctl.rules.model import Claim, Life, Milestone, Process
-from sslctl.store.sql.connection import Row, Run
+from sslctl.store.sql.connection import Row, Run, Serial
 from sslctl.store.sql.history import SqlHistory
 from sslctl.store.sql.maintenance import SqlMilestones
 from sslctl.store.sql.values import time_of
@@ -51,6 +51,7 @@ class SqlClaims(SqlMilestones, SqlHistory):
 
     def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
         with self._database.transaction() as run:
+            self._database.serialise(Serial.CLAIMS)
             now = self._clock()
             return {name for name in names if self._take(run, name, now, now + duration)}
 
@@ -87,6 +88,7 @@ class SqlClaims(SqlMilestones, SqlHistory):
 
     def break_claim(self, name: str, *, force: bool = False) -> Claim | None:
         with self._database.transaction() as run:
+            self._database.serialise(Serial.CLAIMS)
             row = run("SELECT name, owner, until FROM lease WHERE name = ?", (name,)).fetchone()
             if row is None:
                 return None

@@ -12,7 +12,7 @@ from sslctl.rules.limits import Limits
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.account_keys import SqlAccountKeys
 from sslctl.store.sql.budget import SqlBudget
-from sslctl.store.sql.connection import Connection
+from sslctl.store.sql.connection import Connection, Serial
 from sslctl.store.sql.cutovers import SqlCutovers
 from sslctl.store.sql.edges import SqlEdges
 from sslctl.store.sql.figures import SqlFigures
@@ -73,6 +73,7 @@ class SqlStore(
                     hint="`sslctl init` completes it; it holds no domains yet",
                 )
             with self._database.transaction() as run:
+                self._database.serialise(Serial.CREATION)
                 if run(select).fetchone() is None:
                     if not self._keyring.exists:
                         self._keyring.make()
