@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -16,20 +15,11 @@ from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
 from sslctl.store.keyring import Keyring
 from sslctl.store.postgres.database import Database
-from sslctl.store.sql import rows
-from sslctl.store.sql.connection import Row
+from sslctl.store.sql import digests
 from sslctl.store.sql.store import SqlStore
 
-# So many certificates are read at a time.
-_BLOCK = 200
-_SELECT_BUNDLES = rows.SELECT_BUNDLE.replace("SELECT ", "SELECT id, ", 1).replace(
-    "WHERE id = ?", f"WHERE id > ? ORDER BY id LIMIT {_BLOCK}"
-)
-_SELECT_BUNDLES_OF = rows.SELECT_BUNDLE.replace(
-    "WHERE id = ?",
-    "WHERE id IN (SELECT wanted_id FROM domain WHERE name IN (SELECT value FROM {names})"
-    " UNION SELECT serving_id FROM domain WHERE name IN (SELECT value FROM {names}))",
-)
+# The place of the search for damage is recorded after so many seconds.
+_CHECK_SECONDS = 0.2
 
 
 class PostgresStore(SqlStore, Store):
@@ -81,30 +71,22 @@ class PostgresStore(SqlStore, Store):
         return False
 
     def continue_check(self, seconds: float) -> None:
-        """See `Maintenance`. The server checks its pages; this compares each certificate with its digest."""
-        end = time.monotonic() + seconds
-        while True:
-            last = self.milestones().get(Milestone.DAMAGE_SEARCH)
-            place = int(last.detail) if last and last.detail.isdecimal() else 0
-            found = self._database.read(_checked_id_of, _SELECT_BUNDLES, (place,))
+        end, place = time.monotonic() + seconds, self._place()
+        while place is not None and time.monotonic() < end:
+            # The server checks its pages.
+            place = digests.search_on(self._database, place, _CHECK_SECONDS)
             with self.transaction():
-                if not found:
+                if place is None:
                     self.record_milestone(Milestone.CHECKED, "")
-                self.record_milestone(Milestone.DAMAGE_SEARCH, str(found[-1] if found else 0))
-            if not found or time.monotonic() > end:
-                return
+                self.record_milestone(Milestone.DAMAGE_SEARCH, str(place or 0))
+
+    def _place(self) -> int | None:
+        last = self.milestones().get(Milestone.DAMAGE_SEARCH)
+        return int(last.detail) if last and last.detail.isdecimal() else 0
 
     def check_domains(self, names: Sequence[str]) -> None:
-
-        texts = self._database.dialect.texts(":names")
-        sql = _SELECT_BUNDLES_OF.format(names=texts)
-        self._database.read(rows.require_unchanged, sql, {"names": json.dumps(list(names))})
+        digests.check_domains(self._database, names)
 
     def close(self) -> None:
         self._end_claims()
         self._database.close()
-
-
-def _checked_id_of(row: Row) -> int:
-    rows.require_unchanged(row)
-    return int(row["id"])

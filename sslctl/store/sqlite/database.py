@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sslctl.errors import MachineLimit, SslctlError, StateError
+from sslctl.store.folder import make_folder, require_ours
 from sslctl.store.sql.connection import Run, Serial, T
 from sslctl.store.sqlite import damage, schema
-from sslctl.store.sqlite.creation import make_database, make_folder, require_ours
+from sslctl.store.sqlite.creation import make_database
 from sslctl.store.sqlite.damage import DamageSearch, Place
 from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.store.sqlite.presence import MAKE_HINT, find_gap

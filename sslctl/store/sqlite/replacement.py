@@ -10,9 +10,10 @@ from enum import Enum, auto
 from pathlib import Path
 
 from sslctl.errors import Busy, StateBusy, StateError
+from sslctl.store.folder import require_ours
 from sslctl.store.sql.claims import claim_of
 from sslctl.store.sqlite import schema
-from sslctl.store.sqlite.creation import require_ours, sync
+from sslctl.store.sqlite.creation import sync
 from sslctl.store.sqlite.presence import EMPTY, find_gap, journal_of, lock_folder_of
 from sslctl.store.sqlite.waiting import busy_error, is_locked
 from sslctl.system import process_lock
