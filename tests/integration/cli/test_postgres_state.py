@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from sslctl.errors import Exit
+from tests.support import ROOT
 from tests.support.cdn import Cdn
 from tests.support.command_line import environment, run
 from tests.support.fakes import Clock
 from tests.support.postgres import cluster
 from tests.support.postgres_backend import PostgresBackend, new_state
+from tests.support.postgres_programs import find_server
 
 pytestmark = pytest.mark.postgres
 
@@ -144,3 +148,59 @@ def run_python(cdn: Cdn, code: str, *arguments: str) -> str:
         check=False,
         timeout=60,
     ).stdout
+
+
+# docs/postgres.md
+
+
+def documented_set_up(database: str) -> list[str]:
+    """Return the statements of docs/postgres.md for an empty database, with its roles named after it."""
+    text = (ROOT / "docs" / "postgres.md").read_text()
+    block = re.search(r"```sql\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    lines = [line for line in block[1].splitlines() if not line.startswith((r"\c", "CREATE DATABASE"))]
+    named = re.sub(r"\b(sslctl(_owner)?)\b", rf"{database}_\1", "\n".join(lines))
+    # The database exists already.
+    return re.sub(rf"DATABASE {database}_sslctl\b", f"DATABASE {database}", named).split(";")[:-1]
+
+
+def test_documented_roles_are_enough_and_cannot_change_the_tables(tmp_path: Path, clock: Clock) -> None:
+    name = cluster().new_database("template0")
+    for statement in documented_set_up(name):
+        with cluster().connection(name) as connection:
+            connection.execute(statement.encode())
+    owner, role = (cluster().url(name, f"{name}_{user}") for user in ("sslctl_owner", "sslctl"))
+    with Cdn(tmp_path, clock, has_state=False, state_url=role) as cdn:
+        refused = cdn.sslctl("init")
+        assert (refused.exit_code, "refuses this role" in refused.stderr) == (Exit.UNUSABLE, True)
+        configured = cdn.config_path.read_text()
+        cdn.config_path.write_text(configured.replace(role, owner))
+        assert cdn.sslctl("init").exit_code == Exit.OK
+        cdn.config_path.write_text(configured)
+        cdn.add_domain(NAME)
+        assert cdn.sslctl("add", NAME).exit_code == Exit.OK
+        assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
+        with psycopg.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DROP TRIGGER event_kept ON event")
+    cluster().drop(name)
+
+
+def test_dump_is_restored_as_documented(cdn: Cdn, state: PostgresBackend, tmp_path: Path) -> None:
+    cdn.sslctl("init")
+    cdn.add_domain(NAME)
+    cdn.sslctl("add", NAME)
+    before = state.dump()
+    dump, programs = tmp_path / "sslctl.dump", find_server()
+    assert programs is not None
+    subprocess.run(
+        [programs.with_name("pg_dump"), "--format=custom", f"--file={dump}", state.url], check=True
+    )
+    cluster().drop(state.name)
+    cluster().execute(f"CREATE DATABASE {state.name} TEMPLATE template0")
+    subprocess.run(
+        [programs.with_name("pg_restore"), "--no-owner", "--exit-on-error", f"--dbname={state.url}", dump],
+        check=True,
+    )
+    assert state.dump() == before
+    assert cdn.sslctl("audit", "verify").exit_code == Exit.OK
+    assert cdn.sslctl("recheck", NAME).exit_code == Exit.OK
