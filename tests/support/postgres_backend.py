@@ -21,7 +21,7 @@ from tests.support.postgres import cluster
 from tests.support.store_cases import PATIENCE, key_of
 
 _TABLES = """SELECT table_name FROM information_schema.tables
-    WHERE table_schema = 'public' AND table_name <> 'lease' ORDER BY table_name"""
+    WHERE table_schema = 'public' AND table_name NOT IN ('lease', 'process') ORDER BY table_name"""
 
 
 @dataclass(frozen=True)

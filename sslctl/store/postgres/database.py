@@ -54,7 +54,7 @@ class Database:
         self._pool = Pool(lambda: connect(url))
         self._mine = threading.local()
         try:
-            with self._translating(), self._pool.connection(b"") as connection:
+            with self.translating(), self._pool.connection(b"") as connection:
                 if create:
                     schema.migrate(connection)
                 schema.require_current(connection)
@@ -68,7 +68,7 @@ class Database:
         if transaction is not None:
             found = transaction.run(sql, values).fetchall()
         else:
-            with self._translating(), self._pool.connection(b"") as connection:
+            with self.translating(), self._pool.connection(b"") as connection:
                 found = _Transaction(connection).run(sql, values).fetchall()
         try:
             return [make(row) for row in found]
@@ -84,7 +84,7 @@ class Database:
         if outer is not None:
             yield outer.run
             return
-        with self._translating(), self._pool.connection(self._begin) as connection:
+        with self.translating(), self._pool.connection(self._begin) as connection:
             transaction = self._mine.transaction = _Transaction(connection)
             try:
                 yield transaction.run
@@ -130,7 +130,8 @@ class Database:
         self._pool.close()
 
     @contextmanager
-    def _translating(self) -> Iterator[None]:
+    def translating(self) -> Iterator[None]:
+        """Run the block, and raise its errors of psycopg as ours."""
         try:
             yield
         except psycopg.Error as error:

@@ -10,6 +10,7 @@ from sslctl.rules.model import Milestone
 from sslctl.store.keyring import Keyring
 from sslctl.store.postgres import schema
 from sslctl.store.postgres.database import Database
+from sslctl.store.postgres.leases import Leases
 from sslctl.store.sql import digests
 from sslctl.store.sql.inspection import SqlInspection
 
@@ -22,8 +23,8 @@ class Inspection(SqlInspection):
     def __init__(
         self, url: str, cas: Sequence[str], lock_folder: Path, *, keyring: Keyring | None = None
     ) -> None:
-        super().__init__(cas, lock_folder, keyring)
         self._database = Database(url)
+        super().__init__(cas, Leases(lock_folder, self._database, url), keyring)
 
     def find_damage(self, seconds: float) -> str | None:
         last = self.milestones().get(Milestone.DAMAGE_SEARCH)

@@ -15,6 +15,7 @@ from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
 from sslctl.store.keyring import Keyring
 from sslctl.store.postgres.database import Database
+from sslctl.store.postgres.leases import Leases
 from sslctl.store.sql import digests
 from sslctl.store.sql.store import SqlStore
 
@@ -55,7 +56,7 @@ class PostgresStore(SqlStore, Store):
                 actor=actor,
                 limits={ca: limits, **fallbacks},
                 create=create,
-                lock_folder=lock_folder,
+                lives=Leases(lock_folder, database, url),
             )
         except BaseException:
             database.close()

@@ -1,7 +1,7 @@
 """The PostgreSQL schema. A released migration is frozen.
 
 Tables and columns are those of the SQLite schema with the same number (`sqlite.migrations`), and mean the same: a test
-compares them. Each text has `COLLATE "C"`: its order is that of its bytes, as in SQLite, whatever the database's locale is.
+compares them. Only `process` and `schema_version` are more. Each text has `COLLATE "C"`: its order is that of its bytes, as in SQLite, whatever the database's locale is.
 Times are RFC 3339 UTC to the second, so that text order is time order.
 """
 
@@ -153,6 +153,12 @@ CREATE TABLE lease (
   name  TEXT PRIMARY KEY,
   owner TEXT NOT NULL,
   until TEXT NOT NULL
+);
+
+-- Only here: when each process with claims was last seen, by the server's clock.
+CREATE TABLE process (
+  id      TEXT PRIMARY KEY,
+  seen_at TIMESTAMPTZ NOT NULL
 );
 
 CREATE TABLE ca_pause (

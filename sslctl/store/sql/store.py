@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
 
 from sslctl.errors import StateError
 from sslctl.rules.limits import Limits
@@ -18,6 +17,7 @@ from sslctl.store.sql.edges import SqlEdges
 from sslctl.store.sql.figures import SqlFigures
 from sslctl.store.sql.inventory import SqlInventory
 from sslctl.store.sql.keys import SqlKeys
+from sslctl.store.sql.lives import LockFiles
 from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.metrics import SqlMetrics
 from sslctl.store.sql.notices import SqlNotices
@@ -53,14 +53,14 @@ class SqlStore(
         actor: str,
         limits: Mapping[str, Limits],
         create: bool,
-        lock_folder: Path,
+        lives: LockFiles,
     ) -> None:
         SqlBudget.__init__(self, limits)
         self._database = database
         self._keyring = keyring
         self._clock = clock
         self._actor = actor
-        self._lock_folder = lock_folder
+        self._lives = lives
         self._check_keyring(create=create)
 
     def _check_keyring(self, *, create: bool) -> None:

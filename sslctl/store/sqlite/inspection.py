@@ -8,6 +8,7 @@ from pathlib import Path
 from sslctl.rules.model import Milestone
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.inspection import SqlInspection
+from sslctl.store.sql.lives import LockFiles
 from sslctl.store.sqlite.damage import START, Place
 from sslctl.store.sqlite.database import Database
 from sslctl.store.sqlite.migrations import MIGRATIONS
@@ -34,7 +35,7 @@ class Inspection(SqlInspection):
         waiting: Waiting | None = None,
         keyring: Keyring | None = None,
     ) -> None:
-        super().__init__(cas, lock_folder_of(path), keyring)
+        super().__init__(cas, LockFiles(lock_folder_of(path)), keyring)
         self._database = Database(path, read_only=True, waiting=waiting or _WAITING)
 
     def find_damage(self, seconds: float) -> str | None:

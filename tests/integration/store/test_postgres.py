@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from sslctl.errors import BadInput, StateBusy, StateError
-from sslctl.rules.model import Milestone, Source
+from sslctl.errors import BadInput, ClaimLost, StateBusy, StateError
+from sslctl.rules.model import Life, Milestone, Source
 from sslctl.store.keyring import Keyring
 from sslctl.store.postgres import schema, tables
+from sslctl.store.postgres.database import Database
 from sslctl.store.postgres.dialect import with_parameters
+from sslctl.store.postgres.leases import Leases
 from sslctl.store.postgres.store import PostgresStore
 from sslctl.store.sqlite import migrations
 from tests.support.fakes import Clock
 from tests.support.postgres import cluster
 from tests.support.postgres_backend import PostgresBackend, new_state
-from tests.support.store_cases import NAME, held, issue
+from tests.support.store_cases import NAME, PATIENCE, held, issue
 
 pytestmark = pytest.mark.postgres
 
 _COLUMNS = """SELECT table_name, column_name, is_nullable = 'NO', collation_name
-    FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'schema_version'"""
+    FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT IN ('process', 'schema_version')"""
 _GRANTS = """
 CREATE ROLE {role} LOGIN;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
@@ -39,11 +44,13 @@ def state(tmp_path: Path) -> Iterator[PostgresBackend]:
     made.discard()
 
 
-def opened(state: PostgresBackend, url: str = "", *, lock_seconds: float = 600) -> PostgresStore:
+def opened(
+    state: PostgresBackend, url: str = "", *, lock_seconds: float = 600, key_file: Path | None = None
+) -> PostgresStore:
     """Open the state as a command does that is not `init`."""
     return PostgresStore(
         url or state.url,
-        Keyring(state.key_file),
+        Keyring(key_file or state.key_file),
         clock=Clock(),
         actor="tester (test)",
         lock_folder=state.folder / "processes",
@@ -200,6 +207,67 @@ def test_search_for_damage_finds_a_certificate_that_was_changed(state: PostgresB
     for search in searches:
         with pytest.raises(StateError, match="is not as it was stored"):
             search()
+    store.close()
+
+
+# Several machines
+
+
+def of_another_machine(state: PostgresBackend) -> PostgresStore:
+    """Open the state as a machine does that does not see the lock files of this one."""
+    folder = state.folder / "other"
+    folder.mkdir()
+    return opened(replace(state, folder=folder), key_file=state.key_file)
+
+
+def test_claim_of_another_machine_lasts_until_its_process_ends(state: PostgresBackend) -> None:
+    ours, other = state.open(), of_another_machine(state)
+    assert other.claim(["a"], timedelta(0)) == {"a"}
+    assert ours.claim(["a"], timedelta(hours=1)) == set()
+    assert [claim.life for claim in ours.claims()] == [Life.ALIVE]
+    other.close()
+    assert ours.claim(["a"], timedelta(hours=1)) == {"a"}
+    ours.close()
+
+
+def test_claim_of_a_machine_that_was_not_seen_for_a_minute_is_lost(state: PostgresBackend) -> None:
+    ours, other = state.open(), of_another_machine(state)
+    other.claim(["a"], timedelta(hours=1))
+    with state.sql() as sql:
+        sql("UPDATE process SET seen_at = clock_timestamp() - interval '61 seconds'", ())
+    assert ours.claim(["a"], timedelta(hours=1)) == {"a"}
+    with pytest.raises(ClaimLost):
+        other.require_claims(["a"])
+    other.close()
+    ours.close()
+
+
+def test_heartbeat_renews_the_lease_and_its_absence_is_noticed(
+    state: PostgresBackend, tmp_path: Path
+) -> None:
+    store = state.open()
+    database = Database(state.url)
+
+    def leases(name: str, **seconds: float) -> Leases:
+        (tmp_path / name).mkdir()
+        return Leases(tmp_path / name, database, state.url, **seconds)
+
+    beating, silent = leases("a", beat_seconds=0.02), leases("b", lease_seconds=0.4, beat_seconds=1000)
+    identity, other = beating.begin(), silent.begin()
+    assert silent.is_proven()
+    with state.sql() as sql:
+        sql("UPDATE process SET seen_at = clock_timestamp() - interval '1 day'", ())
+    deadline = time.monotonic() + PATIENCE
+    while not silent.is_alive(identity):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not beating.is_alive(other)
+    time.sleep(0.2)
+    assert (beating.is_proven(), silent.is_proven()) == (True, False)
+    for each in (beating, silent):
+        each.end()
+    assert not silent.is_alive(identity)
+    database.close()
     store.close()
 
 
