@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from sslctl.store.interface import Store
     from sslctl.store.interface.maintenance import Copy
     from sslctl.store.keyring import Keyring
-    from sslctl.store.sqlite.store import SqliteStore
     from sslctl.store.sqlite.waiting import Waiting
 
 
@@ -113,46 +112,47 @@ class App:
     @cached_property
     def store(self) -> Store:
         """The database. Raise `StateError` if there is none, or if it cannot be used; nothing is created then."""
-        from sslctl.store.sqlite import presence  # noqa: PLC0415
+        from sslctl.store import configured  # noqa: PLC0415
 
-        presence.require_state(self.config.state)
-        return self._open(self.config.state.database_path)
+        configured.require_state(self.config.state)
+        return self._open()
 
     def has_state(self) -> bool:
         """Return whether there is a state. Raise `StateError` if it was lost: see `make_state`. Nothing is created."""
-        from sslctl.store.sqlite import presence  # noqa: PLC0415
+        from sslctl.store import configured  # noqa: PLC0415
 
-        return not presence.require_creatable(self.config.state, with_key=False)
+        return not configured.require_creatable(self.config.state, with_key=False)
 
     def make_state(self, *, with_key: bool = False) -> bool:
         """Create the state if there is none, and return whether it was created.
 
         Raise `StateError` if something of a state is there without its database: the state was lost. With `with_key` a key
-        file that was prepared for a new state is accepted.
+        file that was prepared for a new state is accepted, and the tables on a server are brought up to date.
         """
-        from sslctl.store.sqlite import presence  # noqa: PLC0415
+        from sslctl.store import configured  # noqa: PLC0415
 
         if "store" in self.__dict__:
             return False
-        is_new = presence.require_creatable(self.config.state, with_key=with_key)
-        # An interrupted creation is completed too.
-        self.__dict__["store"] = self._open(self.config.state.database_path, create=True)
+        state = self.config.state
+        is_new = configured.require_creatable(state, with_key=with_key)
+        # An interrupted creation is completed too. The role of other commands cannot change the tables on a server.
+        create = is_new or with_key or not state.is_on_server
+        self.__dict__["store"] = self._open(create=create)
         return is_new
 
-    def _open(self, path: Path, *, create: bool = False) -> SqliteStore:
-        from sslctl.store.sqlite.store import SqliteStore  # noqa: PLC0415 - cryptography is slow to import
+    def _open(self, file: Path | None = None, *, create: bool = False) -> Store:
+        from sslctl.store.configured import open_store  # noqa: PLC0415
         from sslctl.store.sqlite.waiting import Waiting  # noqa: PLC0415
 
-        return SqliteStore(
-            path,
+        return open_store(
+            self.config.state,
             self.keyring,
             clock=self.clock,
             actor=describe_actor(self.via, self.person),
-            ca=self.config.acme.directory_url,
-            limits=self.config.ca_limits,
-            fallbacks={section.directory_url: limits for section, limits in self.config.authorities[1:]},
-            create=create,
+            limits={section.directory_url: limits for section, limits in self.config.authorities},
             waiting=(self._waiting or Waiting()).of_command(self.on_wait, only_reads=self.only_reads),
+            create=create,
+            file=file,
         )
 
     def break_claim(self, name: str, *, force: bool) -> Claim | None:
@@ -166,7 +166,7 @@ class App:
         return broken
 
     def restore(self, backup: Path) -> tuple[Copy, Path | None]:
-        """Create the database from `backup`; see `fleet.restoring.restore`."""
+        """Create the database from `backup`; see `fleet.restoring.restore`. Raise `BadInput` if it is on a server."""
         from sslctl.fleet.restoring import restore  # noqa: PLC0415
 
         return restore(backup, self.config.state, self.keyring, self._open, self.clock)

@@ -16,6 +16,7 @@ from sslctl.wording import choose_name
 from tests.support import memory_folder
 from tests.support.cdn import Cdn
 from tests.support.fakes import Clock
+from tests.support.postgres_programs import find_server
 from tests.support.programs import find_program
 
 # Their packages would start servers on port 80.
@@ -45,6 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "haproxy": ("haproxy",),
         "apache": ("apache2",),
         "promtool": ("promtool",),
+        "postgres": (str(find_server() or "postgres"),),
     }
     for package, needed in programs.items():
         if all(map(find_program, needed)):

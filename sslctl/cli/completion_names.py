@@ -65,9 +65,10 @@ def complete_assignee(
     """Return the assignees that begin with `incomplete`: `shell_complete` of click."""
     from sslctl.store.sqlite import name_prefix  # noqa: PLC0415 - main imports this module, and most commands complete nothing
 
-    found = name_prefix.find_assignees(
-        App(_config_path(context)).config.state.database_path, incomplete, seconds=_SECONDS
-    )
+    state = App(_config_path(context)).config.state
+    if state.is_on_server:
+        return []
+    found = name_prefix.find_assignees(state.database_path, incomplete, seconds=_SECONDS)
     return [who for who in found if _ASSIGNEE.fullmatch(who)]
 
 
@@ -82,9 +83,12 @@ def find_names(
     """Return the names that begin with `incomplete`, without those in `typed`. Raise any error of the state."""
     from sslctl.store.sqlite import name_prefix  # noqa: PLC0415 - main imports this module, and most commands complete nothing
 
-    path = App(config_path).config.state.database_path
+    state = App(config_path).config.state
+    # A server can take longer to answer than a person waits for a completion.
+    if state.is_on_server:
+        return []
     found = name_prefix.find_names(
-        path,
+        state.database_path,
         incomplete.lower(),
         managed=kinds.managed,
         deleted=kinds.deleted,

@@ -169,7 +169,7 @@ def _record(app: App, domain: Domain, detail: str, version: int) -> None:
     try:
         app.store.record_event(domain, downloads.EVENT, detail, version)
     except StateError:
-        if not is_read_only(app.config.state.database_path):
+        if app.config.state.is_on_server or not is_read_only(app.config.state.database_path):
             raise
         click.echo(
             f"sslctl: warning: the download of version {version} of {domain.name} is not recorded in the history, because the "

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from sslctl.config import acme, folder, limits, verify, web
+from sslctl.config import acme, folder, limits, state, verify, web
 from sslctl.config import values as read
 from sslctl.config.acme import AcmeSection
 from sslctl.config.file import ConfigFile, open_file
@@ -23,39 +23,6 @@ from sslctl.errors import ConfigError
 from sslctl.rules.limits import Limits
 from sslctl.rules.reasons import Status
 from sslctl.text import clean
-
-
-@dataclass(frozen=True, slots=True)
-class StateSection:
-    """The location of the state. An empty `key_file` means `dir/master.key`."""
-
-    dir: Path = Path("/var/lib/sslctl")
-    key_file: Path | None = None
-
-    @property
-    def master_key_path(self) -> Path:
-        """The file with the keys that encrypt the private keys."""
-        return self.key_file or self.dir / "master.key"
-
-    @property
-    def database_path(self) -> Path:
-        """The SQLite database."""
-        return self.dir / "sslctl.db"
-
-    @property
-    def tick_lock_path(self) -> Path:
-        """The file that a running tick locks."""
-        return self.dir / "tick.lock"
-
-    @property
-    def acme_dir(self) -> Path:
-        """The folder of certbot's accounts, work files and logs."""
-        return self.dir / "acme"
-
-    @property
-    def accounts_dir(self) -> Path:
-        """The folder of the accounts at CAs."""
-        return self.acme_dir / "accounts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +122,7 @@ class SafetySection:
 class Config:
     """The whole configuration. `path` is its file, or None if there is none."""
 
-    state: StateSection = field(default_factory=StateSection)
+    state: state.StateSection = field(default_factory=state.StateSection)
     acme: AcmeSection = field(default_factory=AcmeSection)
     c4: C4Section = field(default_factory=C4Section)
     folder: folder.FolderSection = field(default_factory=folder.FolderSection)
@@ -191,8 +158,7 @@ class Config:
 
 
 _READ: dict[str, Callable[[object], object]] = {
-    "state.dir": read.path,
-    "state.key_file": read.optional_path,
+    **{f"state.{key}": reader for key, reader in state.READ.items()},
     **{f"acme.{key}": reader for key, reader in acme.READ.items()},
     "c4.base_url": read.base_url,
     "c4.token_file": read.optional_path,
@@ -264,6 +230,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, system_file: Path = S
         _require_private(config.notify, file)
     config = _with_settings(config, _settings_of_environment(environ))
     acme.require_complete(config.acme)
+    state.require_one_database(config.state)
     return config
 
 

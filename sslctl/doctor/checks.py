@@ -14,9 +14,8 @@ from sslctl.doctor.outside import SECONDS, Outside
 from sslctl.preflight.lookup import Resolver
 from sslctl.rules.account_key import KeyRole
 from sslctl.rules.claim_names import TICK
+from sslctl.store.configured import inspect
 from sslctl.store.keyring import Keyring
-from sslctl.store.sqlite import presence
-from sslctl.store.sqlite.inspection import Inspection
 from sslctl.store.sqlite.waiting import Waiting
 from sslctl.text import clean
 from sslctl.wording import C4
@@ -62,21 +61,20 @@ def run_checks(
 
 def _find_thumbprint(config: Config, keyring: Keyring, waiting: Waiting | None, role: KeyRole) -> str | None:
     """Return the thumbprint of the account key in `role`, None if there is no state, or no such key."""
-    path = config.state.database_path
-    if not path.exists():
+    state = config.state
+    if not state.is_on_server and not state.database_path.exists():
         return None
-    with closing(Inspection(path, config.ca_urls, waiting=waiting, keyring=keyring)) as found:
+    with closing(inspect(state, config.ca_urls, waiting=waiting, keyring=keyring)) as found:
         key = found.account_key(role)
         return None if key is None else key.thumbprint
 
 
 def _check_state(config: Config, now: datetime, waiting: Waiting | None) -> Iterator[Check]:
-    path, is_ticking = config.state.database_path, False
+    is_ticking = False
 
     def check_database() -> Iterator[Check]:
         nonlocal is_ticking
-        presence.require_state(config.state)
-        with closing(Inspection(path, config.ca_urls, waiting=waiting)) as found:
+        with closing(inspect(config.state, config.ca_urls, waiting=waiting)) as found:
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found, now))
             yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))

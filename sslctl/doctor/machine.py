@@ -15,7 +15,8 @@ from sslctl.certificates.trust import TrustedRoots
 from sslctl.config import cdn_names
 from sslctl.config.acme import AcmeSection
 from sslctl.config.secret_file import require_trusted
-from sslctl.config.settings import CdnSection, NotifySection, SafetySection, StateSection
+from sslctl.config.settings import CdnSection, NotifySection, SafetySection
+from sslctl.config.state import StateSection
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.issuer.certbot import listener, versions
 from sslctl.notify import Notifier
@@ -98,7 +99,7 @@ def _permission(name: str, place: Path) -> Check:
 def key_file(keyring: Keyring, state: StateSection) -> Iterator[Check]:
     """Check that the key file exists, contains keys, and can be read by us alone."""
     name = "key file"
-    if not keyring.exists and not state.database_path.exists():
+    if not keyring.exists and not state.is_on_server and not state.database_path.exists():
         yield warn(
             name, f"{clean(keyring.path)} does not exist yet", "`sslctl init` creates it with the database"
         )

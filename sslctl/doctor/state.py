@@ -13,8 +13,7 @@ from sslctl.rules.model import Milestone
 from sslctl.rules.singapore import format_duration, format_sgt
 from sslctl.rules.tick_silence import is_silent
 from sslctl.store.interface.domains import Query, Sort
-from sslctl.store.sqlite.inspection import Inspection
-from sslctl.store.sqlite.migrations import MIGRATIONS
+from sslctl.store.sql.inspection import SqlInspection
 
 LAST_TICK = "last tick"
 MAINTENANCE = "maintenance pause"
@@ -27,7 +26,7 @@ _CRON = "check that cron or the timer runs `sslctl daemon-tick`"
 _OLDEST_COVER = timedelta(days=14)
 
 
-def database(state: Inspection, now: datetime) -> Iterator[Check]:
+def database(state: SqlInspection, now: datetime) -> Iterator[Check]:
     """Check the database for damage. Of a large one, check a part, and when ticks have last checked all of it."""
     found = state.find_damage(_DAMAGE_CHECK_SECONDS)
     if found is None:
@@ -46,10 +45,10 @@ def database(state: Inspection, now: datetime) -> Iterator[Check]:
     elif found:
         yield bad("database", f"damaged: {found}", "stop sslctl, keep the file, and restore a backup")
     else:
-        yield ok("database", f"intact, schema {len(MIGRATIONS)}, which is current")
+        yield ok("database", f"intact, {state.describe()}, which is current")
 
 
-def ticks(state: Inspection, now: datetime) -> Iterator[Check]:
+def ticks(state: SqlInspection, now: datetime) -> Iterator[Check]:
     """Check when the last tick ended."""
     last = state.milestones().get(Milestone.TICK)
     running = "; one is running now" if state.is_claimed(TICK) else ""
@@ -62,7 +61,7 @@ def ticks(state: Inspection, now: datetime) -> Iterator[Check]:
     yield bad(LAST_TICK, detail, _CRON) if is_silent(last.at, None, now) else ok(LAST_TICK, detail)
 
 
-def maintenance(state: Inspection, now: datetime) -> Iterator[Check]:
+def maintenance(state: SqlInspection, now: datetime) -> Iterator[Check]:
     """Check whether an operator has paused orders and uploads."""
     pause = state.maintenance_pause(now)
     if pause is None:
@@ -72,7 +71,7 @@ def maintenance(state: Inspection, now: datetime) -> Iterator[Check]:
     yield warn(MAINTENANCE, detail, "it ends by itself; `sslctl resume` ends it now")
 
 
-def pauses(state: Inspection, now: datetime) -> Iterator[Check]:
+def pauses(state: SqlInspection, now: datetime) -> Iterator[Check]:
     """Check which requests to the CAs are paused."""
     has_fallback = len(state.cas) > 1
     for ca in state.cas:

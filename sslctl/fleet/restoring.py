@@ -6,27 +6,24 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sslctl.config.settings import StateSection
-from sslctl.errors import Busy, StateError
+from sslctl.config.state import StateSection
+from sslctl.errors import BadInput, Busy, StateError
 from sslctl.fleet import enrolment
 from sslctl.rules.model import Milestone
+from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite import copies, replacement
 from sslctl.system.locks import locked
 from sslctl.text import clean
 
-if TYPE_CHECKING:
-    from sslctl.store.sqlite.store import SqliteStore
-
 
 def restore(
     backup: Path,
     state: StateSection,
     keyring: Keyring,
-    open_store: Callable[[Path], SqliteStore],
+    open_store: Callable[[Path], Store],
     clock: Callable[[], datetime],
 ) -> tuple[Copy, Path | None]:
     """Create the database of `state` from `backup`; return what it holds, and where an unreadable database was kept.
@@ -34,6 +31,11 @@ def restore(
     A state that never held a domain is replaced. Raise `StateError` if there is another one, or if the backup or the key file
     cannot be used; raise `Busy` if a tick or another restore runs. Nothing is created or changed then.
     """
+    if state.is_on_server:
+        raise BadInput(
+            f"the state is in PostgreSQL ({state.shown_database}), which `sslctl restore` does not restore",
+            hint="docs/postgres.md describes it with pg_restore",
+        )
     if not keyring.exists:
         raise StateError(
             f"the key file {keyring.path} is missing, and without it no private key in the backup can be read",

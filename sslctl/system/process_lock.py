@@ -114,6 +114,11 @@ def is_alive(folder: Path, identity: str) -> bool | None:
         return None
 
 
+def is_known(folder: Path, identity: str) -> bool:
+    """Return whether the process with the lock `identity` used `folder`, and its file was not removed since it ended."""
+    return identity.isalnum() and (folder / identity).exists()
+
+
 def count_alive(folder: Path) -> int:
     """Return how many other processes hold a lock in `folder`. Those that cannot be examined count as alive."""
     ours = _held.get(folder.absolute())

@@ -49,7 +49,7 @@ class Result:
 class Cdn:
     """A CDN for tests; use as a context manager. `clock` is that of sslctl, and of C4 and the CA unless `outside` is given.
 
-    C4's own certificate comes from `authority`, which sslctl trusts. With `has_state` sslctl begins with an empty state.
+    C4's own certificate comes from `authority`, which sslctl trusts. With `has_state` sslctl begins with an empty state, in PostgreSQL if `state_url` names a database.
     """
 
     def __init__(
@@ -61,8 +61,10 @@ class Cdn:
         authority: trustme.CA | None = None,
         outside: Callable[[], datetime] | None = None,
         has_state: bool = True,
+        state_url: str = "",
     ) -> None:
         self._has_state = has_state
+        self._state_url = state_url
         self.is_json_checked = True
         self.folder = folder
         self.clock = clock
@@ -214,6 +216,7 @@ class Cdn:
         self.config_path.write_text(f"""
             [state]
             dir = "{self.folder}/state"
+            url = "{self._state_url}"
             [acme]
             directory_url = "{FIRST_CA}"
             ca_bundle = "{bundle}"

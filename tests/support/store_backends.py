@@ -18,6 +18,7 @@ from sslctl.store.interface import Store
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import Clock
+from tests.support.postgres_backend import new_state
 from tests.support.store_cases import PATIENCE, database_of, dump, key_of, look_into
 
 Sql = Callable[[str, Sequence[object]], list[Any]]
@@ -62,6 +63,9 @@ class Backend(Protocol):
 
     def require_intact(self) -> None:
         """Raise `AssertionError` if the database itself finds damage or a broken reference."""
+
+    def discard(self) -> None:
+        """Delete what the state has outside its folder. Handles may be open, and are of no more use."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,9 @@ class SqliteBackend:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
+    def discard(self) -> None:
+        """See `Backend`."""
 
-BACKENDS: dict[str, Callable[[Path], Backend]] = {"sqlite": SqliteBackend}
+
+BACKENDS: dict[str, Callable[[Path], Backend]] = {"sqlite": SqliteBackend, "postgres": new_state}
 """Each implementation by its name: a function that returns an empty state, given an empty folder for its files."""

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-from sslctl.config.settings import StateSection
+from sslctl.config.state import StateSection
 from sslctl.errors import SslctlError
 from sslctl.rules.claim_names import TICK
 from sslctl.store.interface.domains import Query

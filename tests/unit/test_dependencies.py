@@ -26,7 +26,13 @@ MODULES = {
 TOOLS = {"import-linter", "mypy", "ruff"}
 STUBS = "types-"
 # The one folder under sslctl/ that may import the packages of each extra.
-EXTRA_FOLDERS = {"sandbox": "sandbox", "metrics": "metrics", "notify": "notify", "web": "web"}
+EXTRA_FOLDERS = {
+    "sandbox": "sandbox",
+    "metrics": "metrics",
+    "notify": "notify",
+    "postgres": "store/postgres",
+    "web": "web",
+}
 
 
 def declared(*requirement_lists: list[str]) -> set[str]:

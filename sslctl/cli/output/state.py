@@ -12,6 +12,6 @@ def print_created(app: App) -> None:
     """Print on standard error that a new state was created, and where; an operator who expected one there must notice."""
     state = app.config.state
     click.echo(
-        f"sslctl: created a new state: {clean(state.database_path)}, with the key file {clean(state.master_key_path)}",
+        f"sslctl: created a new state: {state.shown_database}, with the key file {clean(state.master_key_path)}",
         err=True,
     )

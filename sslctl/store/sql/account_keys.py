@@ -28,7 +28,7 @@ class SqlAccountKeys(SqlHistory):
                 return known
             at = self._clock()
             run(_INSERT, (role, self._keyring.encrypt(jwk), instant(at)))
-            self._append_general_event(run, "account key", f"{role}: {thumbprint}, {origin}")
+            self._append_general_event("account key", f"{role}: {thumbprint}, {origin}")
         return AccountKey(jwk, at)
 
     def promote_account_key(self) -> None:
@@ -39,14 +39,14 @@ class SqlAccountKeys(SqlHistory):
             run(_RENAME, (KeyRole.PREVIOUS, KeyRole.CURRENT))
             run(_RENAME, (KeyRole.CURRENT, KeyRole.NEXT))
             assert following is not None  # noqa: S101 - expected above
-            self._append_general_event(run, "account key", f"current: {following.thumbprint}, was the next")
+            self._append_general_event("account key", f"current: {following.thumbprint}, was the next")
 
     def drop_previous_account_key(self) -> None:
         with self._database.transaction() as run:
             known = self.account_key(KeyRole.PREVIOUS)
             if known is not None:
                 run("DELETE FROM account_key WHERE role = ?", (KeyRole.PREVIOUS,))
-                self._append_general_event(run, "account key", f"destroyed: {known.thumbprint}")
+                self._append_general_event("account key", f"destroyed: {known.thumbprint}")
 
     def _account_key_of(self, row: Row) -> AccountKey:
         return AccountKey(self._keyring.decrypt(row["sealed"]), time_of(row["created_at"]))

@@ -1,7 +1,6 @@
 """Claims: leases with an owner, a process.
 
-An owner lives as long as its lock (`system.process_lock`) is held, whatever its deadline, the clock and the host name are.
-Owners written by earlier releases have no lock: their claim lasts until its deadline, or until the process of this host with
+An owner lives as long as it proves that (`lives`), whatever its deadline, the clock and the host name are. Owners written by earlier releases have no lock: their claim lasts until its deadline, or until the process of this host with
 that number and start time has ended.
 """
 
@@ -18,12 +17,11 @@ from pathlib import Path
 from sslctl.errors import Busy, ClaimLost, StateError
 from sslctl.rules.claim_names import describe, describe_owner, domain_of
 from sslctl.rules.model import Claim, Life, Milestone, Process
-from sslctl.store.sql.connection import Row, Run
+from sslctl.store.sql.connection import Row, Run, Serial
 from sslctl.store.sql.history import SqlHistory
+from sslctl.store.sql.lives import LockFiles
 from sslctl.store.sql.maintenance import SqlMilestones
 from sslctl.store.sql.values import time_of
-from sslctl.system import process_lock
-from sslctl.system.process_lock import ProcessLock
 from sslctl.text import clean, instant
 
 _ENDED = ("Z", "X")
@@ -32,25 +30,27 @@ _TAKE = """INSERT INTO lease (name, owner, until) VALUES (?, ?, ?)
 
 
 class SqlClaims(SqlMilestones, SqlHistory):
-    """The store's `Claims`. `_lock_folder` is the folder of the locks by which the owners of claims prove that they live."""
+    """The store's `Claims`. By `_lives` the owners of claims prove that they live."""
 
-    _lock_folder: Path
-    _lock: ProcessLock | None = None
+    _lives: LockFiles
+    _is_owner: bool = False
 
     @cached_property
     def _owner(self) -> str:
-        """The owner of the claims that this process makes. The first use makes its lock."""
-        self._lock = process_lock.hold(self._lock_folder)
-        return _this_process(self._lock.id, self._clock())
+        """The owner of the claims that this process makes. The first use begins the proof that it lives."""
+        identity = self._lives.begin()
+        self._is_owner = True
+        return _this_process(identity, self._clock())
 
     def _end_claims(self) -> None:
-        """Release the lock of this process: the claims that it still has are void then."""
-        if self._lock is not None:
-            self._lock = None
-            process_lock.release(self._lock_folder)
+        """End the proof that this process lives: the claims that it still has are void then."""
+        if self._is_owner:
+            self._is_owner = False
+            self._lives.end()
 
     def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
         with self._database.transaction() as run:
+            self._database.serialise(Serial.CLAIMS)
             now = self._clock()
             return {name for name in names if self._take(run, name, now, now + duration)}
 
@@ -70,11 +70,17 @@ class SqlClaims(SqlMilestones, SqlHistory):
     def require_claims(self, names: Iterable[str]) -> None:
         sql = "SELECT owner FROM lease WHERE name = ?"
         for name in names:
-            if self._database.read(lambda row: str(row["owner"]), sql, (name,)) != [self._owner]:
+            owners = self._database.read(lambda row: str(row["owner"]), sql, (name,))
+            if owners != [self._owner]:
                 raise ClaimLost(
                     f"this process lost its claim on {describe(name)}, so it stops before it changes anything more",
                     hint="somebody broke the claim with `sslctl claims break`; run the command again",
                 )
+        if not self._lives.is_proven():
+            raise ClaimLost(
+                "this process cannot prove to other machines that it lives, so it stops before it changes anything more",
+                hint="the database did not answer for half a minute; look at its server, then run the command again",
+            )
 
     def is_claimed(self, name: str) -> bool:
         """Return whether a process that is not known to have ended claims `name`."""
@@ -83,14 +89,15 @@ class SqlClaims(SqlMilestones, SqlHistory):
     def claims(self) -> list[Claim]:
         now = self._clock()
         sql = "SELECT name, owner, until FROM lease ORDER BY name"
-        return self._database.read(lambda row: claim_of(row, self._lock_folder, now), sql)
+        return self._database.read(lambda row: claim_of(row, self._lives, now), sql)
 
     def break_claim(self, name: str, *, force: bool = False) -> Claim | None:
         with self._database.transaction() as run:
+            self._database.serialise(Serial.CLAIMS)
             row = run("SELECT name, owner, until FROM lease WHERE name = ?", (name,)).fetchone()
             if row is None:
                 return None
-            claim = claim_of(row, self._lock_folder, self._clock())
+            claim = claim_of(row, self._lives, self._clock())
             if claim.is_valid and not force:
                 life = "is alive" if claim.life is Life.ALIVE else "may be alive"
                 raise Busy(
@@ -107,11 +114,11 @@ class SqlClaims(SqlMilestones, SqlHistory):
 
     def _is_valid(self, row: Row, now: datetime) -> bool:
         """Return whether the claim in `row` keeps others out."""
-        return claim_of(row, self._lock_folder, now).is_valid
+        return claim_of(row, self._lives, now).is_valid
 
 
-def claim_of(row: Row, folder: Path, now: datetime) -> Claim:
-    """Return the claim in a row of `lease`; `folder` is that of the locks, `now` the time for claims without a lock."""
+def claim_of(row: Row, lives: LockFiles, now: datetime) -> Claim:
+    """Return the claim in a row of `lease`; `lives` knows who lives, `now` is the time for claims without such a proof."""
     name, text = str(row["name"]), str(row["owner"])
     try:
         until = time_of(row["until"])
@@ -122,7 +129,7 @@ def claim_of(row: Row, folder: Path, now: datetime) -> Claim:
         ) from error
     identity, owner = _parse(text)
     if identity:
-        alive = process_lock.is_alive(folder, identity)
+        alive = lives.is_alive(identity)
         life = Life.UNKNOWN if alive is None else Life.ALIVE if alive else Life.DEAD
     elif is_gone(text) or until <= now:
         life = Life.DEAD

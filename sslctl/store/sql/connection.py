@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from enum import IntEnum
 from typing import Any, Protocol, TypeVar
 
 from sslctl.errors import Busy, Problem
@@ -64,6 +65,18 @@ class Dialect(Protocol):
     def days_of(self, time: str) -> str:
         """Return the stored time `time` as a number of days, to compute with."""
 
+    def for_update(self) -> str:
+        """Return what follows a query of a row to keep others from changing it until the transaction ends; it may be empty."""
+
+
+class Serial(IntEnum):
+    """What one transaction does at a time. The numbers are the same in every process."""
+
+    CREATION = 1
+    CLAIMS = 2
+    BUDGET = 3
+    HISTORY = 4
+
 
 class Connection(Protocol):
     """A database, used by all threads of the process."""
@@ -77,6 +90,12 @@ class Connection(Protocol):
 
     def transaction(self) -> AbstractContextManager[Run]:
         """Return a block that runs in one transaction, committed at its end. A nested block is part of the outer one."""
+
+    def serialise(self, what: Serial) -> None:
+        """Wait until no other transaction does `what`; none does until the open transaction ends."""
+
+    def at_commit(self, work: Callable[[Run], object]) -> None:
+        """Run `work` in the open transaction: at once, or as its last part, after everything that may wait for others."""
 
 
 def expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - like `assert`

@@ -78,7 +78,7 @@ class SqlDomains(SqlQueries, SqlHistory):
             batch = names[start : start + _MOST_IN_ONE_COMMIT]
             with self._database.transaction() as run:
                 new = self._insert_new(run, batch)
-                self._append(run, new, "added", _described((), Source.C4))
+                self._append(new, "added", _described((), Source.C4))
             known += [name for name in batch if name not in new]
         return known
 
@@ -263,9 +263,10 @@ class SqlDomains(SqlQueries, SqlHistory):
             expect(changed.rowcount == 1, _changed(domain))
             yield run
 
-    def _require_revision(self, domain: Domain) -> None:
-        """Raise `Busy` unless `domain` is as the caller read it."""
-        expect(self.domain(domain.name).revision == domain.revision, _changed(domain))
+    def _require_revision(self, run: Run, domain: Domain) -> None:
+        """Raise `Busy` unless `domain` is as the caller read it; it stays so until the transaction ends."""
+        sql = f"SELECT revision FROM domain WHERE id = ? {self._database.dialect.for_update()}"  # noqa: S608 - constants
+        expect(run(sql, (domain.id,)).fetchone()[0] == domain.revision, _changed(domain))
 
 
 def _changed(domain: Domain) -> str:

@@ -14,6 +14,9 @@ from sslctl.store.sql.connection import Row, Run
 from sslctl.store.sql.part import SqlPart
 from sslctl.text import instant
 
+# Time, actor, kind, detail and version.
+_Content = tuple[str, str, str, str, int | None]
+
 _BLOCK = 1000
 _LOWEST_ID = -(1 << 63)
 _LAST = "SELECT coalesce(max(id), 0) FROM event"
@@ -39,32 +42,35 @@ class SqlHistory(SqlPart):
     def _append_event(self, domain_id: int, kind: str, detail: str, version: int | None = None) -> None:
         with self._database.transaction() as run:
             name = run("SELECT name FROM domain WHERE id = ?", (domain_id,)).fetchone()[0]
-            self._append(run, {name: domain_id}, kind, detail, version)
+            self._append({name: domain_id}, kind, detail, version)
 
-    def _append(
-        self, run: Run, domains: Mapping[str, int], kind: str, detail: str, version: int | None = None
-    ) -> None:
+    def _append(self, domains: Mapping[str, int], kind: str, detail: str, version: int | None = None) -> None:
         """Append the same event for each of `domains`, names with their ids."""
-        self._append_all(run, domains.items(), kind, detail, version)
+        self._append_all(domains.items(), kind, detail, version)
 
-    def _append_general_event(self, run: Run, kind: str, detail: str) -> None:
+    def _append_general_event(self, kind: str, detail: str) -> None:
         """Append an event that concerns no single domain."""
-        self._append_all(run, [(None, None)], kind, detail, None)
+        self._append_all([(None, None)], kind, detail, None)
 
     def _append_all(
         self,
-        run: Run,
         subjects: Iterable[tuple[str | None, int | None]],
         kind: str,
         detail: str,
         version: int | None,
     ) -> None:
         """Append the same event for each of `subjects`: a domain's name and id, or None and None."""
+        # PostgreSQL stores no NUL, and the chain must be of what is stored.
+        kind, detail = (text.replace("\0", "\N{REPLACEMENT CHARACTER}") for text in (kind, detail))
+        content: _Content = (instant(self._clock()), self._actor, kind, detail, version)
+        self._database.at_commit(lambda run: self._chain_events(run, subjects, content))
+
+    def _chain_events(
+        self, run: Run, subjects: Iterable[tuple[str | None, int | None]], content: _Content
+    ) -> None:
         chain, state = self._chain_and_state(run)
-        at = instant(self._clock())
         last = run(_LAST).fetchone()[0]
         for identity, (name, domain_id) in enumerate(subjects, last + 1):
-            content = (at, self._actor, kind, detail, version)
             state = chain.advance(state, (identity, domain_id, name, *content))
             run(_INSERT, (identity, domain_id, *content, mac_of(state)))
         run("UPDATE audit_chain SET state = ?", (state,))
@@ -72,8 +78,8 @@ class SqlHistory(SqlPart):
     def _require_chain(self) -> None:
         """Begin the chain if there is none: in a new database, or in one from before the chain existed."""
         if not self._database.read(tuple, "SELECT 1 FROM audit_chain"):
-            with self._database.transaction() as run:
-                self._chain_and_state(run)
+            with self._database.transaction():
+                self._database.at_commit(self._chain_and_state)
 
     def _chain_and_state(self, run: Run) -> tuple[Chain, bytes]:
         """Return the chain and its state; begin it if there is none."""

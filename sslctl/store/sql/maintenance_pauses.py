@@ -30,7 +30,7 @@ class SqlMaintenancePauses(SqlHistory):
             run(_REPLACE, (instant(pause.at), instant(until), reason, self._actor))
             replaced = "" if before is None else f"; it replaces the pause {_describe(before)}"
             accepted = f"; {consequence}" if consequence else ""
-            self._append_general_event(run, "paused", f"{_describe(pause)}{accepted}{replaced}")
+            self._append_general_event("paused", f"{_describe(pause)}{accepted}{replaced}")
         return pause
 
     def end_maintenance_pause(self) -> MaintenancePause | None:
@@ -39,7 +39,7 @@ class SqlMaintenancePauses(SqlHistory):
             # One that is not in force must not come into force by a change of the clock.
             run("DELETE FROM maintenance_pause", ())
             if pause is not None:
-                self._append_general_event(run, "resumed", f"before the end of the pause {_describe(pause)}")
+                self._append_general_event("resumed", f"before the end of the pause {_describe(pause)}")
         return pause
 
 

@@ -10,7 +10,7 @@ from sslctl.rules.model import Domain, Order
 from sslctl.store.interface.metrics import Counted
 from sslctl.store.sql import rows
 from sslctl.store.sql.budget import SqlBudget
-from sslctl.store.sql.connection import Run, expect
+from sslctl.store.sql.connection import Run, Serial, expect
 from sslctl.store.sql.domains import SqlDomains
 from sslctl.store.sql.metrics import count_outcome
 from sslctl.store.sql.values import names_text
@@ -30,7 +30,8 @@ class SqlOrders(SqlBudget, SqlDomains):
         self, domain: Domain, names: tuple[str, ...], key_pem: str, csr_pem: str, *, ca: str = ""
     ) -> Order:
         with self._database.transaction() as run:
-            self._require_revision(domain)
+            self._database.serialise(Serial.BUDGET)
+            self._require_revision(run, domain)
             if self.find_open_order(domain) is not None:
                 raise Busy(f"an order for {domain.name} is open already")
             is_renewal, at = self._spend_budget(domain, names, ca), instant(self._clock())

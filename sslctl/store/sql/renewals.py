@@ -48,7 +48,7 @@ class SqlRenewals(SqlPart):
             WHERE domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL
             AND held.not_after >= :expires AND held.revoked_at IS NULL
             AND {begin} + {end} <= 2 * {today}
-            ORDER BY held.not_after LIMIT :limit)
+            ORDER BY held.not_after, domain.name LIMIT :limit)
             ORDER BY wanted.not_after, domain.name"""  # noqa: S608 - constants
         values = {"now": instant(now), "expires": instant(expires_from), "limit": limit}
         return self._database.read(rows.domain_of, sql, values)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
 
 from sslctl.errors import StateError
 from sslctl.rules.limits import Limits
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.account_keys import SqlAccountKeys
 from sslctl.store.sql.budget import SqlBudget
-from sslctl.store.sql.connection import Connection
+from sslctl.store.sql.connection import Connection, Serial
 from sslctl.store.sql.cutovers import SqlCutovers
 from sslctl.store.sql.edges import SqlEdges
 from sslctl.store.sql.figures import SqlFigures
 from sslctl.store.sql.inventory import SqlInventory
 from sslctl.store.sql.keys import SqlKeys
+from sslctl.store.sql.lives import LockFiles
 from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.metrics import SqlMetrics
 from sslctl.store.sql.notices import SqlNotices
@@ -53,14 +53,14 @@ class SqlStore(
         actor: str,
         limits: Mapping[str, Limits],
         create: bool,
-        lock_folder: Path,
+        lives: LockFiles,
     ) -> None:
         SqlBudget.__init__(self, limits)
         self._database = database
         self._keyring = keyring
         self._clock = clock
         self._actor = actor
-        self._lock_folder = lock_folder
+        self._lives = lives
         self._check_keyring(create=create)
 
     def _check_keyring(self, *, create: bool) -> None:
@@ -73,6 +73,7 @@ class SqlStore(
                     hint="`sslctl init` completes it; it holds no domains yet",
                 )
             with self._database.transaction() as run:
+                self._database.serialise(Serial.CREATION)
                 if run(select).fetchone() is None:
                     if not self._keyring.exists:
                         self._keyring.make()

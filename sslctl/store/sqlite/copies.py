@@ -13,9 +13,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sslctl.errors import BadInput, SslctlError, StateError
+from sslctl.store.folder import make_folder
 from sslctl.store.interface.maintenance import Copy
 from sslctl.store.sqlite import replacement, schema
-from sslctl.store.sqlite.creation import make_folder, sync, temporary
+from sslctl.store.sqlite.creation import sync, temporary
 from sslctl.store.sqlite.waiting import SQLITE_SECONDS, Waiting, busy_error
 from sslctl.system.files import publish
 

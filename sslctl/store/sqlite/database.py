@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sslctl.errors import MachineLimit, SslctlError, StateError
-from sslctl.store.sql.connection import Run, T
+from sslctl.store.folder import make_folder, require_ours
+from sslctl.store.sql.connection import Run, Serial, T
 from sslctl.store.sqlite import damage, schema
-from sslctl.store.sqlite.creation import make_database, make_folder, require_ours
+from sslctl.store.sqlite.creation import make_database
 from sslctl.store.sqlite.damage import DamageSearch, Place
 from sslctl.store.sqlite.dialect import SqliteDialect
 from sslctl.store.sqlite.presence import MAKE_HINT, find_gap
@@ -144,6 +145,13 @@ class Database:
         with self._translating_errors(), self._member() as group:
             yield self._connection.execute
         self._await(group)
+
+    def serialise(self, what: Serial) -> None:
+        """Do nothing: there is one transaction at a time."""
+
+    def at_commit(self, work: Callable[[Run], object]) -> None:
+        """Run `work` at once: no other transaction can wait for this one while it waits for another."""
+        work(self._connection.execute)
 
     def find_damage(self, seconds: float) -> str | None:
         """Search a small file for damage for at most `seconds`; return it, empty for none, None if not all was searched."""

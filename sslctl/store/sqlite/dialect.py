@@ -29,3 +29,8 @@ class SqliteDialect:
     def days_of(self, time: str) -> str:
         """See `Dialect`."""
         return f"julianday({time})"
+
+    def for_update(self) -> str:
+        """See `Dialect`."""
+        # There is one transaction at a time.
+        return ""

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from sslctl.config.settings import StateSection
+from sslctl.config.state import StateSection
 from sslctl.errors import StateError
 
 MISSING, EMPTY = "does not exist", "is empty"

@@ -10,9 +10,11 @@ from enum import Enum, auto
 from pathlib import Path
 
 from sslctl.errors import Busy, StateBusy, StateError
+from sslctl.store.folder import require_ours
 from sslctl.store.sql.claims import claim_of
+from sslctl.store.sql.lives import LockFiles
 from sslctl.store.sqlite import schema
-from sslctl.store.sqlite.creation import require_ours, sync
+from sslctl.store.sqlite.creation import sync
 from sslctl.store.sqlite.presence import EMPTY, find_gap, journal_of, lock_folder_of
 from sslctl.store.sqlite.waiting import busy_error, is_locked
 from sslctl.system import process_lock
@@ -122,7 +124,7 @@ def _require_unclaimed(connection: sqlite3.Connection, path: Path, now: datetime
     """Raise `Busy` if a living process has a claim: a rotation of the keys would lose those of the backup."""
     connection.row_factory = sqlite3.Row
     rows = connection.execute("SELECT name, owner, until FROM lease").fetchall()
-    if any(claim_of(row, lock_folder_of(path), now).is_valid for row in rows):
+    if any(claim_of(row, LockFiles(lock_folder_of(path)), now).is_valid for row in rows):
         raise _in_use()
 
 

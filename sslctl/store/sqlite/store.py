@@ -13,6 +13,7 @@ from sslctl.rules.model import Milestone
 from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
 from sslctl.store.keyring import Keyring
+from sslctl.store.sql.lives import LockFiles
 from sslctl.store.sql.store import SqlStore
 from sslctl.store.sqlite.damage import START, Place
 from sslctl.store.sqlite.database import Database
@@ -58,7 +59,7 @@ class SqliteStore(SqlStore, Store):
                 actor=actor,
                 limits={ca: limits, **fallbacks},
                 create=create,
-                lock_folder=lock_folder_of(path),
+                lives=LockFiles(lock_folder_of(path)),
             )
         except BaseException:
             database.close()

@@ -13,7 +13,12 @@ from tests.support.store_backends import BACKENDS, Backend
 from tests.support.store_cases import NAME, issue, open_order, serve
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(name, marks=[pytest.mark.postgres] if name == "postgres" else []) for name in BACKENDS
+    ],
+)
 def new_backend(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], Backend]:
@@ -22,9 +27,11 @@ def new_backend(
 
 
 @pytest.fixture
-def backend(new_backend: Callable[[], Backend]) -> Backend:
+def backend(new_backend: Callable[[], Backend]) -> Iterator[Backend]:
     """An empty state."""
-    return new_backend()
+    made = new_backend()
+    yield made
+    made.discard()
 
 
 @pytest.fixture
@@ -36,9 +43,11 @@ def store(backend: Backend, clock: Clock) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="module")
-def shared_backend(new_backend: Callable[[], Backend]) -> Backend:
+def shared_backend(new_backend: Callable[[], Backend]) -> Iterator[Backend]:
     """A state that the tests of a module share."""
-    return new_backend()
+    made = new_backend()
+    yield made
+    made.discard()
 
 
 @pytest.fixture(scope="module")

@@ -182,6 +182,7 @@ def test_orders_are_held_exactly_as_the_oracle_computes(
         with opened(backend, TIGHT, clock) as store:
             _take(store, clock, book, names, number, end, after)
     _compare(book)
+    backend.discard()
 
 
 def _take(

@@ -209,12 +209,14 @@ def test_older_database_in_its_place_is_found_by_a_noted_head(
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
 @settings(max_examples=30, deadline=None)
 def test_history_with_any_text_is_verified(new_backend: Callable[[], Backend], texts: list[str]) -> None:
-    store = new_backend().open()
+    backend = new_backend()
+    store = backend.open()
     domain = store.add_domain(NAME, (), Source.C4)
     for text in texts:
         store.record_event(domain, text, text[::-1])
     found = store.verify_history()
     store.close()
+    backend.discard()
     assert (found.intact, found.broken) == (len(texts) + 1, "")
 
 

@@ -13,13 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sslctl.config.acme import AcmeSection
-from sslctl.config.settings import _READ, Config, StateSection, keys, load
+from sslctl.config.settings import _READ, Config, keys, load
+from sslctl.config.state import StateSection
 from sslctl.errors import ConfigError, Exit
 
 # The published sample: section, key, value in TOML, value in the program.
 SAMPLE: list[tuple[str, str, str, object]] = [
     ("state", "dir", '"/var/lib/sslctl"', Path("/var/lib/sslctl")),
     ("state", "key_file", '""', None),
+    ("state", "url", '""', ""),
+    ("state", "url_file", '""', None),
     (
         "acme",
         "directory_url",
@@ -344,6 +347,12 @@ def _accepts(tmp_path: Path, dotted: str, toml: str) -> Any:
         ("acme.directory_url", '"http://127.9.9.9/dir"', "http://127.9.9.9/dir"),
         ("c4.base_url", '"http://localhost:8000"', "http://localhost:8000"),
         ("c4.base_url", '"http://[::1]:8000/"', "http://[::1]:8000/"),
+        ("state.url", '"postgresql:///sslctl"', "postgresql:///sslctl"),
+        (
+            "state.url",
+            '"postgres://me@a,b:6432/x?sslmode=require"',
+            "postgres://me@a,b:6432/x?sslmode=require",
+        ),
         ("acme.email", '"ops+tls@cdn.example.net"', "ops+tls@cdn.example.net"),
         ("acme.mode", '"standalone"', "standalone"),
         ("acme.key_type", '"rsa"', "rsa"),
@@ -425,6 +434,22 @@ REFUSED: list[tuple[tuple[str, ...], list[str]]] = [
             "[]",
         ],
     ),
+    (
+        ("state.url",),
+        [
+            '"db.example.net"',
+            '"mysql://db.example.net/sslctl"',
+            '"postgresql://sslctl:secret@db.example.net/sslctl"',
+            '"postgresql://sslctl:@db.example.net/sslctl"',
+            '"postgresql://db.example.net/sslctl?password=secret"',
+            '"postgresql://db.example.net/sslctl?%70assword=secret"',
+            '"postgresql://db.example.net/sslctl?sslmode=require&sslpassword=secret"',
+            '"postgresql://[::1/sslctl"',
+            '"postgresql://db.example.net/ secret"',
+            '"postgresql://db.example.net/secret\\n"',
+            "5432",
+        ],
+    ),
     (("acme.directory_url",), ['""']),
     (("c4.base_url",), ['"https://c4.example.net/?tenant=1"']),
     (PORTS, ["0", "-1", "65536", "80.0", "true", '"80"', "inf"]),
@@ -466,6 +491,11 @@ def test_config_error_names_the_key_with_an_invalid_value(tmp_path: Path, dotted
     refusal = _refusal(tmp_path, f"\n{dotted} = {toml}\n")
     assert refusal.message.startswith(f"{tmp_path}/config.toml, line 2: {dotted} must ")
     assert "secret" not in refusal.message
+
+
+def test_two_databases_are_refused(tmp_path: Path) -> None:
+    refusal = _refusal(tmp_path, 'state.url = "postgresql:///x"\nstate.url_file = "/etc/sslctl/url"\n')
+    assert refusal.message == "state.url and state.url_file are both set"
 
 
 def test_config_error_does_not_repeat_a_secret_pasted_in_the_wrong_place(tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""The PostgreSQL database of a state: its transactions, and what of them happens one at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from sslctl.errors import StateError
+from sslctl.store.postgres import schema
+from sslctl.store.postgres.dialect import PostgresDialect, with_parameters
+from sslctl.store.postgres.errors import translated
+from sslctl.store.postgres.pool import Pool, connect
+from sslctl.store.postgres.rows import make_rows
+from sslctl.store.sql.connection import Cursor, Run, Serial, T, Values
+
+# Advisory locks have two numbers; the first one is ours ("sslc").
+_LOCK = b"SELECT pg_advisory_xact_lock(1936944227, %s)"
+
+
+@dataclass
+class _Transaction:
+    """An open transaction of one thread. `last` runs right before its commit."""
+
+    connection: psycopg.Connection
+    last: list[Callable[[Run], object]] = field(default_factory=list)
+
+    def run(self, sql: str, values: Values = ()) -> Cursor:
+        cursor = self.connection.cursor(row_factory=make_rows)
+        try:
+            return cursor.execute(with_parameters(sql), values)
+        except psycopg.Error as error:
+            raise translated(error) from error
+
+
+class Database:
+    """The database that `url` names, used by all threads of a process. `lock_seconds` is how long a change waits for others.
+
+    With `create`, its schema is made or brought up to date; otherwise it must be current.
+
+    Transactions run at READ COMMITTED, several at a time. A change compares and sets, so that of two the later one finds
+    nothing to change. What has to be counted first is done by one transaction at a time (`serialise`). The history is a chain,
+    so events are appended last (`at_commit`), under a lock that is held only for the commit: taken earlier, one thread could
+    hold it and wait for a row of another one that waits for it.
+    """
+
+    def __init__(self, url: str, *, create: bool = False, lock_seconds: float = 600) -> None:
+        self.dialect = PostgresDialect()
+        self._begin = f"BEGIN; SET LOCAL lock_timeout = {round(lock_seconds * 1000)}".encode()
+        self._pool = Pool(lambda: connect(url))
+        self._mine = threading.local()
+        try:
+            with self.translating(), self._pool.connection(b"") as connection:
+                if create:
+                    schema.migrate(connection)
+                schema.require_current(connection)
+        except BaseException:
+            self._pool.close()
+            raise
+
+    def read(self, make: Callable[[Any], T], sql: str, values: Values = ()) -> list[T]:
+        """Return the result of `make` for each row of a query. Raise `StateError` if it cannot read a row."""
+        transaction = self._open
+        if transaction is not None:
+            found = transaction.run(sql, values).fetchall()
+        else:
+            with self.translating(), self._pool.connection(b"") as connection:
+                found = _Transaction(connection).run(sql, values).fetchall()
+        try:
+            return [make(row) for row in found]
+        except (LookupError, TypeError, ValueError) as error:
+            raise StateError(
+                f"the database cannot be read: {error}", hint="it was not changed; restore a backup of it"
+            ) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Run the block in one transaction, committed at its end. A nested block is part of the outer transaction."""
+        outer = self._open
+        if outer is not None:
+            yield outer.run
+            return
+        with self.translating(), self._pool.connection(self._begin) as connection:
+            transaction = self._mine.transaction = _Transaction(connection)
+            try:
+                yield transaction.run
+                self._commit(transaction)
+            except BaseException:
+                if not connection.closed:
+                    connection.rollback()
+                raise
+            finally:
+                self._mine.transaction = None
+
+    def _commit(self, transaction: _Transaction) -> None:
+        if transaction.last:
+            self.serialise(Serial.HISTORY)
+        for work in transaction.last:
+            work(transaction.run)
+        transaction.connection.commit()
+
+    def serialise(self, what: Serial) -> None:
+        """Wait until no other transaction does `what`; none does until this one ends."""
+        transaction = self._require_open()
+        try:
+            transaction.connection.execute(_LOCK, (what,))
+        except psycopg.Error as error:
+            raise translated(error) from error
+
+    def at_commit(self, work: Callable[[Run], object]) -> None:
+        """Run `work` as the last part of the open transaction."""
+        self._require_open().last.append(work)
+
+    @property
+    def _open(self) -> _Transaction | None:
+        """The open transaction of this thread."""
+        return getattr(self._mine, "transaction", None)
+
+    def _require_open(self) -> _Transaction:
+        transaction = self._open
+        assert transaction is not None, "there is no transaction"  # noqa: S101 - a bug
+        return transaction
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Run the block, and raise its errors of psycopg as ours."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise translated(error) from error

@@ -1,0 +1,97 @@
+"""Proof that processes live, for processes on several machines: a lease of each, renewed by a heartbeat.
+
+Times are the database's: clocks of machines differ. On one machine the lock files say at once whether a process has ended.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+
+from sslctl.store.postgres.database import Database
+from sslctl.store.postgres.pool import connect
+from sslctl.store.sql.lives import LockFiles
+from sslctl.system import process_lock
+
+_BEGIN = b"""INSERT INTO process (id, seen_at) VALUES (%s, clock_timestamp())
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at"""
+# It makes no row: one that ends at this moment must not come back.
+_BEAT = b"UPDATE process SET seen_at = clock_timestamp() WHERE id = %s"
+_END = b"DELETE FROM process WHERE id = %s"
+_FORGET = b"DELETE FROM process WHERE seen_at < clock_timestamp() - interval '7 days'"
+_IS_ALIVE = """SELECT seen_at > clock_timestamp() - make_interval(secs => ?) FROM process WHERE id = ?"""
+
+
+class Leases(LockFiles):
+    """The leases in `database`, which `url` names, beside the lock files in `folder`.
+
+    A process counts as alive for `lease_seconds` after its last heartbeat, and makes one every `beat_seconds`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        url: str,
+        *,
+        lease_seconds: float = 60,
+        beat_seconds: float = 10,
+    ) -> None:
+        super().__init__(folder)
+        self._database = database
+        self._url = url
+        self._lease_seconds = lease_seconds
+        self._beat_seconds = beat_seconds
+        self._ended = threading.Event()
+        self._identity = ""
+        self._seen_at = 0.0
+
+    def begin(self) -> str:
+        self._identity = super().begin()
+        try:
+            with self._database.translating():
+                self._beat(_BEGIN)
+        except BaseException:
+            super().end()
+            raise
+        threading.Thread(target=self._go_on, daemon=True, name="heartbeat").start()
+        return self._identity
+
+    def end(self) -> None:
+        self._ended.set()
+        super().end()
+        # Another handle of this process may need the lease.
+        if not process_lock.is_alive(self._folder, self._identity):
+            # If the server is gone, the lease ends by itself.
+            with suppress(psycopg.Error), connect(self._url) as connection:
+                connection.execute(_END, (self._identity,))
+
+    def is_alive(self, identity: str) -> bool | None:
+        if process_lock.is_known(self._folder, identity):
+            return super().is_alive(identity)
+        found = self._database.read(lambda row: bool(row[0]), _IS_ALIVE, (self._lease_seconds, identity))
+        return found == [True]
+
+    def is_proven(self) -> bool:
+        # With half of the lease left, the request that follows ends before another machine takes the claim over.
+        return time.monotonic() - self._seen_at < self._lease_seconds / 2
+
+    def _go_on(self) -> None:
+        while not self._ended.wait(self._beat_seconds):
+            try:
+                self._beat(_BEAT)
+            except psycopg.Error:
+                # The server may come back before the lease ends. Whoever needs the claim asks `is_proven`.
+                continue
+
+    def _beat(self, statement: bytes) -> None:
+        """Renew the lease, on a connection of its own: those of the pool may all wait for a lock."""
+        began = time.monotonic()
+        with connect(self._url) as connection:
+            if connection.execute(statement, (self._identity,)).rowcount:
+                self._seen_at = began
+            connection.execute(_FORGET)

@@ -1,0 +1,87 @@
+"""The connections of this process to the PostgreSQL server."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+_MOST = 8
+_CONNECT_SECONDS = 10
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Return a new connection in which each statement is a transaction, unless it is in one. Raise `psycopg.Error`.
+
+    No statement is prepared on the server and no session is configured: behind PgBouncer in transaction mode, consecutive
+    transactions of one connection are on different sessions.
+    """
+    return psycopg.connect(
+        url,
+        autocommit=True,
+        prepare_threshold=None,
+        connect_timeout=_CONNECT_SECONDS,
+        fallback_application_name="sslctl",
+    )
+
+
+class Pool:
+    """At most 8 connections, made by `make` when they are needed and kept until `close`. Threads wait for one."""
+
+    def __init__(self, make: Callable[[], psycopg.Connection]) -> None:
+        self._make = make
+        self._idle: list[psycopg.Connection] = []
+        self._free = threading.Semaphore(_MOST)
+        self._is_closed = False
+        # Of a pool that nobody closed.
+        weakref.finalize(self, _close_all, self._idle).atexit = False
+
+    @contextmanager
+    def connection(self, begin: bytes) -> Iterator[psycopg.Connection]:
+        """Yield a connection that has run the statement `begin`. Raise `psycopg.Error`.
+
+        The server may have closed idle connections, or have been started again: then all of them are forgotten, and
+        `begin` runs on a new one.
+        """
+        with self._free:
+            connection = self._began(begin)
+            try:
+                yield connection
+            finally:
+                self._take_back(connection)
+
+    def _began(self, begin: bytes) -> psycopg.Connection:
+        while True:
+            is_new = not self._idle
+            connection = self._make() if is_new else self._idle.pop()
+            try:
+                connection.execute(begin)
+            except BaseException:
+                is_broken = connection.broken
+                connection.close()
+                if is_new or not is_broken:
+                    raise
+                _close_all(self._idle)
+            else:
+                return connection
+
+    def _take_back(self, connection: psycopg.Connection) -> None:
+        # Anything but an idle connection was interrupted: the server rolls back when it is closed.
+        is_idle = connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+        if is_idle and not self._is_closed:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the connections; one in use, when it is given back."""
+        self._is_closed = True
+        _close_all(self._idle)
+
+
+def _close_all(connections: list[psycopg.Connection]) -> None:
+    while connections:
+        connections.pop().close()

@@ -1,0 +1,93 @@
+"""The store in one PostgreSQL database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from sslctl.errors import BadInput
+from sslctl.rules.limits import NO_LIMITS, Limits
+from sslctl.rules.model import Milestone
+from sslctl.store.interface import Store
+from sslctl.store.interface.maintenance import Copy
+from sslctl.store.keyring import Keyring
+from sslctl.store.postgres.database import Database
+from sslctl.store.postgres.leases import Leases
+from sslctl.store.sql import digests
+from sslctl.store.sql.store import SqlStore
+
+# The place of the search for damage is recorded after so many seconds.
+_CHECK_SECONDS = 0.2
+
+
+class PostgresStore(SqlStore, Store):
+    """`Store` in the PostgreSQL database that `url`, a connection string of libpq, names.
+
+    With `create` what is missing of the state is made: the tables, and the key file if the database is new.
+    `lock_folder` is the folder of the files by which processes of this machine prove that they live. `lock_seconds` is how
+    long a change waits for others; then `StateBusy` is raised. The other arguments are those of `SqliteStore`.
+    """
+
+    _database: Database
+
+    def __init__(
+        self,
+        url: str,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], datetime],
+        actor: str,
+        lock_folder: Path,
+        ca: str = "",
+        limits: Limits = NO_LIMITS,
+        fallbacks: Mapping[str, Limits] = MappingProxyType({}),
+        create: bool = False,
+        lock_seconds: float = 600,
+    ) -> None:
+        database = Database(url, create=create, lock_seconds=lock_seconds)
+        try:
+            super().__init__(
+                database,
+                keyring,
+                clock=clock,
+                actor=actor,
+                limits={ca: limits, **fallbacks},
+                create=create,
+                lives=Leases(lock_folder, database, url),
+            )
+        except BaseException:
+            database.close()
+            raise
+
+    def back_up(self, path: Path, *, force: bool = False) -> Copy:  # noqa: ARG002 - see `Maintenance`
+        raise BadInput(
+            "the state is in PostgreSQL, which sslctl does not back up",
+            hint="docs/postgres.md describes the backup with pg_dump; back up the key file apart from it",
+        )
+
+    def check_integrity(self, seconds: float) -> bool:  # noqa: ARG002 - PostgreSQL checks its pages itself
+        return False
+
+    def continue_check(self, seconds: float) -> None:
+        end, place = time.monotonic() + seconds, self._place()
+        while place is not None and time.monotonic() < end:
+            # The server checks its pages.
+            place = digests.search_on(self._database, place, _CHECK_SECONDS)
+            with self.transaction():
+                if place is None:
+                    self.record_milestone(Milestone.CHECKED, "")
+                self.record_milestone(Milestone.DAMAGE_SEARCH, str(place or 0))
+
+    def _place(self) -> int | None:
+        last = self.milestones().get(Milestone.DAMAGE_SEARCH)
+        return int(last.detail) if last and last.detail.isdecimal() else 0
+
+    def check_domains(self, names: Sequence[str]) -> None:
+        digests.check_domains(self._database, names)
+
+    def close(self) -> None:
+        self._end_claims()
+        self._database.close()
