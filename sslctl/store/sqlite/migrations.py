@@ -364,6 +364,7 @@ MIGRATIONS: tuple[str, ...] = (
     recent.EDGES,
     recent.ISSUING_CA,
     recent.ACCOUNT_KEY,
+    recent.HISTORY_SEALS,
 )
 
 
