@@ -23,7 +23,7 @@ _RECORD = (
     "event.id, event.domain_id, domain.name, event.at, event.actor, event.kind, event.detail, event.version"
 )
 # Events up to the newest cut are in archives, and are deleted by and by.
-_CUT = f"coalesce((SELECT cut FROM history_seal ORDER BY number DESC LIMIT 1), {_LOWEST_ID})"  # noqa: S608 - a constant
+_CUT = f"coalesce((SELECT cut FROM history_seal ORDER BY number DESC LIMIT 1), {_LOWEST_ID + 1})"  # noqa: S608 - a constant
 _FROM = "FROM event LEFT JOIN domain ON domain.id = event.domain_id"
 _INSERT = """INSERT INTO event (id, domain_id, at, actor, kind, detail, version, mac)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""

@@ -139,3 +139,13 @@ def test_backup_after_a_prune_is_restored_with_its_seals(shop: Cdn) -> None:
     (shop.folder / "state" / "sslctl.db").unlink()
     assert shop.sslctl("restore", str(backup)).exit_code == 0
     assert shop.sslctl("audit", "verify", "--archive", str(archives_of(shop))).exit_code == 0
+
+
+def test_version_in_an_archive_is_named_by_download(shop: Cdn) -> None:
+    assert shop.sslctl("history", "prune", "--keep-days", "180", "--yes").exit_code == 0
+    result = shop.sslctl("download", NAME, "--version", "1", "-o", str(shop.folder / "files"))
+    assert result.exit_code == 9
+    assert "existing versions: 2, 3, 4, 5, 6; older ones are in archives, without their keys" in result.stderr
+    assert (
+        "archives" not in shop.sslctl("download", NAME, "--version", "7", "-o", str(shop.folder / "f")).stderr
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Callable
 from hashlib import sha256
@@ -351,4 +352,24 @@ def test_run_beside_a_verification_breaks_nothing(
     assert other.verify_history().broken == ""
     assert runs[0] > 2
     other.close()
+    store.close()
+
+
+def test_full_disk_leaves_no_file_and_the_history_whole(
+    store: SqliteStore, clock: Clock, archive: Path
+) -> None:
+    class Full:
+        """The store, in which the disk is full while certificates are written."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def certificates_to_archive(self, _ids: Any) -> Any:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StateError, match="No space left on device; what is not in an archive stays"):
+        prune(Full(), clock, archive)
+    assert list(archive.iterdir()) == []
+    assert (store.seals(), store.verify_history().broken) == ([], "")
+    assert store.claims() == []
     store.close()
