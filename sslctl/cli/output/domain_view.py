@@ -60,7 +60,8 @@ def write_domain(
         write_line("\nVersions")
         write_line(_versions(certificates, domain, now))
     write_line("\nHistory")
-    write_line(_history(events))
+    if events:
+        write_line(_history(events))
     if cut is not None and domain.created_at < cut.until:
         write_line(paragraph(f"The {archived_history(cut)}.", _INDENT))
 

@@ -149,3 +149,14 @@ def test_version_in_an_archive_is_named_by_download(shop: Cdn) -> None:
     assert (
         "archives" not in shop.sslctl("download", NAME, "--version", "7", "-o", str(shop.folder / "f")).stderr
     )
+
+
+def test_domain_whose_whole_history_is_in_archives_is_shown(shop: Cdn) -> None:
+    shop.clock.move(days=1000)
+    assert shop.sslctl("history", "prune", "--keep-days", "180", "--yes").exit_code == 0
+    shown = shop.sslctl("view", NAME).stdout
+    assert "\nHistory\n  The history older than 2029-12-17 12:00 SGT is in archives" in shown
+    (version,) = shop.sslctl("view", NAME, "--json").json["domain"]["certificates"]
+    assert version["version"] == 6
+    assert shop.sslctl("recheck", NAME).exit_code == 0
+    assert shop.sslctl("view", NAME, "--json").json["domain"]["certificates"][0]["version"] == 7
