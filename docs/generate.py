@@ -24,7 +24,7 @@ import man_pages
 
 from sslctl.cli.main import sslctl
 from sslctl.cli.output import schemas
-from sslctl.cli.output.schemas import differences, domains, imports, operations
+from sslctl.cli.output.schemas import archives, differences, domains, imports, operations
 from sslctl.cli.output.schemas.commands import COMMANDS
 from sslctl.cli.output.schemas.domains import WORDS
 from sslctl.config import settings
@@ -280,7 +280,9 @@ PARTS = (
     (
         "docs/json.md",
         "operations",
-        partial(json_objects, {**operations.SHAPES, **differences.SHAPES, **imports.SHAPES}),
+        partial(
+            json_objects, {**operations.SHAPES, **differences.SHAPES, **imports.SHAPES, **archives.SHAPES}
+        ),
     ),
     ("docs/scale.md", "machine", machine),
     ("docs/scale.md", "issuance", partial(figures, "issuance")),

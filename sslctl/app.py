@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from sslctl.config.cdn_names import require_recognisable
 from sslctl.config.secret_file import require_trusted
 from sslctl.config.settings import Config, load
-from sslctl.errors import ConfigError
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Claim, Domain
 from sslctl.rules.reasons import Code, Status
@@ -184,27 +183,9 @@ class App:
         return self._connect_c4(self.config.c4.timeout_seconds)
 
     def _connect_c4(self, timeout_seconds: float) -> ControlPlane:
-        from sslctl.control_plane.c4.client import C4Client  # noqa: PLC0415
+        from sslctl.control_plane.configured import make_control_plane  # noqa: PLC0415
 
-        if self.config.folder.dir is not None:
-            from sslctl.control_plane.folder.configured import make_control_plane  # noqa: PLC0415
-            from sslctl.edge.fingerprint import read_served  # noqa: PLC0415
-
-            return make_control_plane(self.config, self.config.folder.dir, read_served, self.clock)
-        section = self.config.c4
-        if not section.base_url or section.token_file is None:
-            raise ConfigError(
-                "c4.base_url and c4.token_file are not set, so C4 cannot be asked",
-                hint=f"set them in {self.config.path or 'a configuration file'}; docs/configuration.md lists every key",
-            )
-        return C4Client(
-            section.base_url,
-            section.token_file,
-            ca_bundle=section.ca_bundle,
-            timeout_seconds=timeout_seconds,
-            clock=self.clock,
-            sleep=self.retry_sleep,
-        )
+        return make_control_plane(self.config, _read_served, timeout_seconds, self.clock, self.retry_sleep)
 
     @cached_property
     def issuers(self) -> dict[str, Issuer]:
@@ -504,3 +485,9 @@ class App:
         for part in ("issuer", "control_plane", "store"):
             if part in self.__dict__:
                 self.__dict__[part].close()
+
+
+def _read_served(address: str, port: int, name: str) -> str | None:
+    from sslctl.edge.fingerprint import read_served  # noqa: PLC0415 - only a folder needs it
+
+    return read_served(address, port, name)

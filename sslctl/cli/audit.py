@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from pathlib import Path
 
 import click
 
 from sslctl.app import App
 from sslctl.cli.options import json_option, trail_options
 from sslctl.cli.output import json_shapes
-from sslctl.cli.output.phrases import event_kind
+from sslctl.cli.output.phrases import archived_history, event_kind
 from sslctl.cli.output.stdout import blocks, write_json, write_json_list, write_line
 from sslctl.cli.output.table import Table
 from sslctl.errors import Exit, NotManaged, StateError
+from sslctl.fleet import archive_verification
 from sslctl.rules import names, singapore
 from sslctl.rules.audit_chain import Audit, Head
+from sslctl.rules.history_seal import HistoryCut
 from sslctl.rules.model import Domain
 from sslctl.text import clean
 
@@ -46,16 +49,25 @@ def parse_head(text: str) -> Head:
     metavar="ID:MAC",
     help="Also verify that this head, noted earlier, is still part of the history.",
 )
+@click.option(
+    "--archive",
+    "archives",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="PATH",
+    help="Also verify this archive of old history, or those in this folder; may be repeated.",
+)
 @json_option
 @click.pass_obj
-def verify(app: App, *, noted: Head | None, as_json: bool) -> int:
+def verify(app: App, *, noted: Head | None, archives: tuple[Path, ...], as_json: bool) -> int:
     """Verify that every event is as it was written, and that none was removed or added.
 
     Keep the head that is printed in another place. With --head it proves later that the database was not replaced by an
-    older one. Exit code 8 if the history was edited.
+    older one. After `sslctl history prune` the verification begins at the last archive, and --archive adds the archives.
+    Exit code 8 if the history was edited.
     """
     app.only_reads = True
-    found = app.store.verify_history(noted)
+    found = archive_verification.verify(app.store, archives, noted, _print_unknown)
     if as_json:
         write_json(json_shapes.envelope(**json_shapes.audit(found)))
         return Exit.UNUSABLE if found.broken else Exit.OK
@@ -65,7 +77,16 @@ def verify(app: App, *, noted: Head | None, as_json: bool) -> int:
             hint=f"the {_count(found.intact)} before that are unchanged; find out who could write to the database",
         )
     write_line(_summary(found))
+    cut = app.store.history_cut()
+    if cut is not None and not archives:
+        click.echo(f"Only the history in the database was verified: {archived_history(cut)}.", err=True)
     return Exit.OK
+
+
+def _print_unknown(archive: Path) -> None:
+    click.echo(
+        f"sslctl: {clean(archive, 4096)} was left out: no seal of this database has its SHA-256", err=True
+    )
 
 
 def _summary(found: Audit) -> str:
@@ -73,7 +94,8 @@ def _summary(found: Audit) -> str:
     if found.inherited:
         begun += f"; {found.inherited} of them are older than the chain"
     head = f"head {found.head}" if found.head else "no head yet"
-    return f"{_count(found.intact)} unchanged ({begun}); {head}"
+    archived = f", and {_count(found.archived)} in archives" if found.archived else ""
+    return f"{_count(found.intact)}{archived} unchanged ({begun}); {head}"
 
 
 def _count(number: int) -> str:
@@ -89,10 +111,12 @@ def show(app: App, *, since: datetime | None, actor: str, name: str | None, as_j
     app.only_reads = True
     domain = None if name is None else find_ever_managed(app, names.normalise(name))
     found = app.store.audit_trail(since=since, actor=actor, domain=domain)
+    cut = app.store.history_cut()
     if as_json:
         events = (json_shapes.listed_event(of, event) for of, event in found)
-        write_json_list(json_shapes.envelope(), "events", events)
+        write_json_list(json_shapes.envelope(**json_shapes.history_archived_until(cut)), "events", events)
         return
+    print_archived(cut, since)
     table = Table(_HEADERS)
     for block in blocks(found):
         rows = [
@@ -100,6 +124,12 @@ def show(app: App, *, since: datetime | None, actor: str, name: str | None, as_j
             for of, event in block
         ]
         write_line(table.lay_out(rows))
+
+
+def print_archived(cut: HistoryCut | None, since: datetime | None) -> None:
+    """Print that events before `cut` are not there, unless only later ones were asked for."""
+    if cut is not None and (since is None or since < cut.until):
+        click.echo(f"sslctl: {archived_history(cut)}", err=True)
 
 
 def find_ever_managed(app: App, name: str) -> Domain:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from sslctl.app import App
-from sslctl.cli.audit import find_ever_managed
+from sslctl.cli.audit import find_ever_managed, print_archived
 from sslctl.cli.completion_names import complete_name
 from sslctl.cli.options import (
     filter_options,
@@ -130,6 +130,7 @@ def history(
     require_foreign_file(app.config, file)
     tally, query = Tally(), replace(filters, pattern=pattern)
     domain = None if name is None else find_ever_managed(app, names.normalise(name))
+    print_archived(app.store.history_cut(), since)
     trail = app.store.audit_trail(since=since, actor=actor, domain=domain)
     if query != EVERYTHING:
         matching = _names(app, query)

@@ -54,6 +54,7 @@ COMMANDS = {
     "forecast": "Show how many orders the coming days bring.",
     "metrics": "Print metrics of the whole fleet, for Prometheus.",
     "audit": "Show who did what, and verify that nobody edited the history.",
+    "history": "Move old history into archives, and list these.",
     "claims": "List which process works on what, and break claims.",
     "pause": "Pause orders and uploads for maintenance of C4 or the CDN.",
     "resume": "End the maintenance pause.",

@@ -32,6 +32,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
     now = app.clock()
     maintenance = app.store.maintenance_pause(now)
     certificates, events = app.store.certificates(found), app.store.events(found)
+    cut = app.store.history_cut()
     for certificate in certificates:
         app.store.require_unchanged(certificate)
     if as_json:
@@ -40,6 +41,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
             json_shapes.certificate(certificate, found, now) for certificate in certificates
         ]
         view["events"] = [json_shapes.event(event) for event in events]
+        view |= json_shapes.history_archived_until(cut)
         view["customer_recorded"] = found.remarks.customer or None
         view["choice"] = {key: value or None for key, value in asdict(found.choice).items()}
         view["before_cutover_since"] = json_shapes.instant(found.before_cutover_since)
@@ -47,7 +49,7 @@ def command(app: App, *, domain: str, as_json: bool) -> None:
         write_json(json_shapes.envelope(domain=view, maintenance=json_shapes.maintenance(maintenance)))
     else:
         warnings.print_maintenance(maintenance)
-        write_domain(found, certificates, events, now, app.renewal)
+        write_domain(found, certificates, events, cut, now, app.renewal)
         write_next(next_words_for(found, now, app.renewal), gap=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from sslctl.config.settings import Config
 from sslctl.errors import BadInput
 
-_FOLDERS = frozenset({"state.dir", "acme.webroot"})
+_FOLDERS = frozenset({"state.dir", "acme.webroot", "history.archive_dir"})
 
 
 def find_own_file(config: Config, path: Path) -> str:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from sslctl.config import acme, folder, limits, state, verify, web
+from sslctl.config import acme, folder, history, limits, state, verify, web
 from sslctl.config import values as read
 from sslctl.config.acme import AcmeSection
 from sslctl.config.file import ConfigFile, open_file
@@ -135,7 +135,13 @@ class Config:
     safety: SafetySection = field(default_factory=SafetySection)
     verify: verify.VerifySection = field(default_factory=verify.VerifySection)
     web: web.WebSection = field(default_factory=web.WebSection)
+    history: history.HistorySection = field(default_factory=history.HistorySection)
     path: Path | None = None
+
+    @property
+    def archive_dir(self) -> Path:
+        """The folder of archived history."""
+        return self.history.archive_dir or self.state.dir / "archive"
 
     @property
     def ca_limits(self) -> Limits:
@@ -195,6 +201,7 @@ _READ: dict[str, Callable[[object], object]] = {
     "safety.trusted_roots": read.optional_path,
     **{f"verify.{key}": reader for key, reader in verify.READ.items()},
     **{f"web.{key}": reader for key, reader in web.READ.items()},
+    **{f"history.{key}": reader for key, reader in history.READ.items()},
 }
 """The reader of each key. A new key needs a field with its default above, and a line here."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from sslctl.errors import BadInput, NotManaged, Problem
@@ -91,11 +92,17 @@ def _choose(store: Versions, domain: Domain, version: int | None) -> Certificate
     known = ", ".join(str(certificate.version) for certificate in reversed(held)) or "none"
     raise NotManaged(
         f"{domain.name} has no version {version}",
-        hint=f"existing versions: {known}",
+        hint=f"existing versions: {known}{_where_others_are(held, version)}",
         problem=Problem(
             "download.unknown_version", {"name": domain.name, "version": version, "known": known}
         ),
     )
+
+
+def _where_others_are(held: Sequence[Certificate], version: int) -> str:
+    """Return that `version` is in an archive, if it is older than the others: versions count from 1 without a gap."""
+    is_archived = 0 < version < max((each.version for each in held), default=0)
+    return "; older ones are in archives, without their keys (`sslctl history list`)" if is_archived else ""
 
 
 def _require_ours(domain: Domain) -> None:

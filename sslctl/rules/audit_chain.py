@@ -47,7 +47,7 @@ class Audit:
 
     The first `intact` events are unchanged; `head` is the position of the last of them. `broken` describes the first
     deviation after it (cleaned), or is empty. The chain was started at `begun_at`, over `inherited` events that existed
-    before it.
+    before it. `archived` events that precede these were verified in archives.
     """
 
     intact: int
@@ -55,6 +55,7 @@ class Audit:
     begun_at: datetime
     inherited: int
     broken: str = ""
+    archived: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +98,49 @@ def mac_of(state: bytes) -> str:
     return state[:_MAC_BYTES].hex()
 
 
-def verify(
-    chain: Chain, events: Iterable[tuple[Record, str | None]], stored: bytes, noted: Head | None
-) -> Audit:
-    """Compare all `events`, oldest first and each with its MAC, with the chain and its `stored` state.
+class Walk:
+    """A walk along the chain from one of its states, event by event. `head` is the position of the last event taken."""
 
-    `noted` is a head of an earlier time, which must be among them.
-    """
-    state, intact, head, is_noted = chain.first(), 0, None, noted is None
+    def __init__(self, chain: Chain, state: bytes | None = None, head: Head | None = None) -> None:
+        self._chain = chain
+        self.state = chain.first() if state is None else state
+        self.head = head
+        self.taken = 0
 
-    def ended(broken: str = "") -> Audit:
-        return Audit(intact, head, datetime.fromisoformat(chain.begun_at), chain.inherited, broken)
-
-    for record, mac in events:
-        state = chain.advance(state, record)
+    def take(self, record: Record, mac: object, noted: Head | None = None) -> str:
+        """Take the next event; return how it deviates from the chain or from `noted` (cleaned), empty if it does not."""
+        state = self._chain.advance(self.state, record)
         if mac != mac_of(state):
-            return ended(f"{_shown(record)} does not match the chain: it, or its place, was changed")
-        intact, head = intact + 1, Head(record[0], mac)
-        if noted is not None and noted.id == head.id:
-            is_noted = noted == head
-            if not is_noted:
-                return ended(f"{_shown(record)} differs from the head {noted} that was noted")
-    if state != stored:
-        return ended(f"events after {head or 'the beginning'} are missing")
-    return ended("" if is_noted else f"event {noted and noted.id}, which was noted as a head, is missing")
+            return f"{_shown(record)} does not match the chain: it, or its place, was changed"
+        self.state, self.head, self.taken = state, Head(record[0], mac_of(state)), self.taken + 1
+        if noted is not None and noted.id == record[0] and noted != self.head:
+            return f"{_shown(record)} differs from the head {noted} that was noted"
+        return ""
+
+    def ended(self, broken: str = "") -> Audit:
+        """Return the result of a verification that ended here."""
+        begun_at = datetime.fromisoformat(self._chain.begun_at)
+        return Audit(self.taken, self.head, begun_at, self._chain.inherited, broken)
+
+
+def verify(
+    walk: Walk, events: Iterable[tuple[Record, str | None]], stored: bytes, noted: Head | None
+) -> Audit:
+    """Compare the `events` after the start of `walk`, oldest first and each with its MAC, with the chain and its `stored` state.
+
+    `noted` is a head of an earlier time, which must be among them, or be the start.
+    """
+    is_noted = noted is None or noted == walk.head
+    for record, mac in events:
+        broken = walk.take(record, mac, noted)
+        if broken:
+            return walk.ended(broken)
+        is_noted = is_noted or noted == walk.head
+    if walk.state != stored:
+        return walk.ended(f"events after {walk.head or 'the beginning'} are missing")
+    return walk.ended(
+        "" if is_noted else f"event {noted and noted.id}, which was noted as a head, is missing"
+    )
 
 
 def _shown(record: Record) -> str:

@@ -11,6 +11,9 @@ TICK = "tick"
 KEY_ROTATION = "keys rotate"
 """Held while the encryption keys of the state are rotated."""
 
+HISTORY_PRUNING = "history prune"
+"""Held while old history is moved into archives."""
+
 _DOMAIN = "domain:"
 
 
@@ -26,9 +29,12 @@ def domain_of(claim: str) -> str | None:
 
 def describe(claim: str) -> str:
     """Return what a claim is about, in words."""
-    return (
-        {TICK: "the tick", KEY_ROTATION: "the rotation of the keys"}.get(claim) or domain_of(claim) or claim
-    )
+    named = {
+        TICK: "the tick",
+        KEY_ROTATION: "the rotation of the keys",
+        HISTORY_PRUNING: "the pruning of the history",
+    }
+    return named.get(claim) or domain_of(claim) or claim
 
 
 def describe_owner(owner: Process) -> str:

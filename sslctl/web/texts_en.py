@@ -211,6 +211,7 @@ TEXTS = {
     "history.detail": "Detail",
     "history.newer": "Newer",
     "history.older": "Older",
+    "history.archived": "History older than {until} is in archives.",
     "history.pages": "Pages of the history",
     # Errors
     "error.title.400": "This request cannot be used",

@@ -209,6 +209,7 @@ TEXTS = {
     "history.detail": "详情",
     "history.newer": "较新",
     "history.older": "较早",
+    "history.archived": "{until} 之前的历史已归档。",
     "history.pages": "历史分页",
     # Errors
     "error.title.400": "请求无效",

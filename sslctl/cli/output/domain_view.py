@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sslctl.cli.output.phrases import (
+    archived_history,
     coloured,
     doubt_lines,
     event_kind,
@@ -21,6 +22,7 @@ from sslctl.cli.output.width import display_width, paragraph, terminal_width, tr
 from sslctl.rules import names
 from sslctl.rules.ca_name import ca_name
 from sslctl.rules.certificate_choice import AS_CONFIGURED
+from sslctl.rules.history_seal import HistoryCut
 from sslctl.rules.model import Certificate, Domain, Event, Installed, RenewalInfo, Source
 from sslctl.rules.onboarding import is_abandoned, is_in_first_hour, is_looked_at
 from sslctl.rules.renewal import YOUNG, Ari, Renewal, RenewalRule, Trigger, is_plausible
@@ -41,10 +43,11 @@ def write_domain(
     domain: Domain,
     certificates: Sequence[Certificate],
     events: Sequence[Event],
+    cut: HistoryCut | None,
     now: datetime,
     rule: RenewalRule,
 ) -> None:
-    """Write everything about `domain`, with its status as of `now`. Renewals follow `rule`."""
+    """Write everything about `domain`, with its status as of `now`. Renewals follow `rule`; history before `cut` is in archives."""
     write_line(_pairs(_facts(domain, now, rule)))
     records = records_to_set(domain, now)
     if records:
@@ -57,7 +60,10 @@ def write_domain(
         write_line("\nVersions")
         write_line(_versions(certificates, domain, now))
     write_line("\nHistory")
-    write_line(_history(events))
+    if events:
+        write_line(_history(events))
+    if cut is not None and domain.created_at < cut.until:
+        write_line(paragraph(f"The {archived_history(cut)}.", _INDENT))
 
 
 def _history(events: Sequence[Event]) -> str:

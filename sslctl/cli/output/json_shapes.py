@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sslctl import text
 from sslctl.rules.claim_names import describe
 from sslctl.rules.dns_record import DnsRecord
+from sslctl.rules.history_seal import HistoryCut, Seal
 from sslctl.rules.limits import Pause
 from sslctl.rules.model import (
     Certificate,
@@ -292,7 +293,29 @@ def audit(found: Audit) -> dict[str, Any]:
         "begun_at": instant(found.begun_at),
         "inherited": found.inherited,
         "broken": found.broken or None,
+        "archived": found.archived,
     }
+
+
+def archive(seal: Seal) -> dict[str, Any]:
+    """Return an archive of old history."""
+    return {
+        "number": seal.number,
+        "file": seal.file,
+        "sha256": seal.sha256,
+        "bytes": seal.size,
+        "older_than": seal.until,
+        "first_event": seal.after + 1 if seal.events else None,
+        "last_event": seal.cut if seal.events else None,
+        "events": seal.events,
+        "certificates": seal.certificates,
+        "orders": seal.orders,
+    }
+
+
+def history_archived_until(cut: HistoryCut | None) -> dict[str, Any]:
+    """Return the field that says what is missing from a history."""
+    return {"history_archived_until": cut and text.instant(cut.until)}
 
 
 def event(event: Event) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from itertools import chain
 import click
 
 from sslctl.rules.dns_record import DnsRecord, join_records
+from sslctl.rules.history_seal import HistoryCut
 from sslctl.rules.model import Domain, DomainSummary, Event, Verdict
 from sslctl.rules.reasons import REASONS, Code, Status
 from sslctl.rules.singapore import format_sgt
@@ -76,6 +77,16 @@ def overruled_customer(domain: Domain) -> str:
     """Return the customer that C4 named if a person recorded another one, which counts; empty otherwise."""
     recorded, named = domain.remarks.customer, domain.c4_customer
     return named if recorded and named != recorded else ""
+
+
+def counted(number: int, thing: str) -> str:
+    """Return so many things in words: `1 event`, `2,000 events`."""
+    return f"1 {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def archived_history(cut: HistoryCut) -> str:
+    """Return that older history is not shown, and where it is."""
+    return f"history older than {format_sgt(cut.until)} is in archives (`sslctl history list`)"
 
 
 def domain_or_domains(number: int) -> str:

@@ -135,6 +135,31 @@ class Progress:
         click.echo(_WIPE + clip(text, _columns() - 1), err=True, nl=False)
 
 
+class StepLine:
+    """A line with what is being done, if standard error is a terminal."""
+
+    def __init__(self) -> None:
+        self._shown = _can_wipe()
+
+    def __enter__(self) -> Self:
+        """Return the line itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Clear the line."""
+        self._write("")
+
+    def show(self, step: str) -> None:
+        """Show that `step` is being done."""
+        self._write(f"{step} …")
+
+    def _write(self, text: str) -> None:
+        if self._shown:
+            click.echo(_WIPE + clip(text, _columns() - 1), err=True, nl=False)
+
+
 def print_notice(message: str) -> None:
     """Print `message` on a line of its own on standard error, in place of a line of progress. May be called from any thread."""
     click.echo(f"{_WIPE if _can_wipe() else ''}sslctl: {message}", err=True)

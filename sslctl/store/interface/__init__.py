@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sslctl.store.interface.account_keys import AccountKeys
+from sslctl.store.interface.archives import Archives
 from sslctl.store.interface.budget import Budget
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.cutovers import Cutovers
@@ -54,6 +55,7 @@ class Store(
     Edges,
     Cutovers,
     AccountKeys,
+    Archives,
     Protocol,
 ):
     """The whole store: what an implementation provides, and what the composition root hands out.

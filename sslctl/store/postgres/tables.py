@@ -272,10 +272,30 @@ CREATE TABLE edge_sample (
   domain_id BIGINT NOT NULL
 );
 
+CREATE TABLE history_seal (
+  number BIGINT PRIMARY KEY,
+  cut    BIGINT NOT NULL,
+  until  TEXT NOT NULL,
+  sealed BYTEA NOT NULL
+);
+
+CREATE TABLE archived_certificate (
+  id BIGINT PRIMARY KEY
+);
+
+CREATE TABLE archived_order (
+  id BIGINT PRIMARY KEY
+);
+
 CREATE INDEX domain_by_retry ON domain (retry_at) WHERE deleted_at IS NULL;
 CREATE INDEX domain_by_observation ON domain (observed_at) WHERE deleted_at IS NULL;
 CREATE INDEX domain_by_dns_check ON domain (dns_checked_at) WHERE deleted_at IS NULL;
-CREATE INDEX domain_by_serving ON domain (serving_id);
+CREATE INDEX domain_by_wanted ON domain (wanted_id) WHERE wanted_id IS NOT NULL;
+CREATE INDEX domain_by_serving ON domain (serving_id) WHERE serving_id IS NOT NULL;
+CREATE INDEX domain_by_caution ON domain (caution_code) WHERE caution_code IS NOT NULL;
+CREATE INDEX domain_not_plain ON domain (id) WHERE deleted_at IS NULL
+  AND NOT (source = 'c4' AND serving_id IS NOT NULL AND finding_code IS NULL AND unconfirmed_code IS NULL
+    AND suspicion_code IS NULL AND caution_code IS NULL AND foreign_source IS NULL);
 CREATE INDEX domain_held ON domain (finding_wanted, retry_at)
   WHERE finding_code = 'BUDGET_HELD' AND deleted_at IS NULL;
 CREATE INDEX domain_by_suspicion ON domain (suspicion_code) WHERE suspicion_code IS NOT NULL;
@@ -285,11 +305,14 @@ CREATE INDEX certificate_by_poll ON certificate ((coalesce(ari_poll_at, '')))
 CREATE INDEX certificate_by_renewal ON certificate (ari_renew_at)
   WHERE ari_renew_at IS NOT NULL AND replaced_at IS NULL;
 CREATE INDEX certificate_by_fingerprint ON certificate (fingerprint);
+CREATE INDEX certificate_in_use ON certificate (not_after, domain_id, id, replaced_at) WHERE replaced_at IS NULL;
+CREATE INDEX certificate_revoked ON certificate (id) WHERE revoked_at IS NOT NULL;
 CREATE UNIQUE INDEX acme_order_open ON acme_order (domain_id) WHERE closed_at IS NULL;
 CREATE INDEX acme_order_by_set ON acme_order (name_set, opened_at);
 CREATE INDEX acme_order_by_day ON acme_order (opened_at, ca, is_renewal, closed_at, outcome);
 CREATE INDEX acme_order_name_by_domain ON acme_order_name (registered_domain, opened_at, order_id)
   WHERE registered_domain IS NOT NULL;
+CREATE INDEX acme_order_name_by_order ON acme_order_name (order_id);
 CREATE INDEX event_by_domain ON event (domain_id, id);
 CREATE INDEX announced_status_owed ON announced_status (tried_at, seen_at, domain_id) WHERE changes > 0;
 CREATE INDEX unmanaged_domain_by_time ON unmanaged_domain (first_seen_at, name);
@@ -301,11 +324,25 @@ CREATE TRIGGER event_unchanged BEFORE UPDATE OF id, domain_id, at, actor, kind, 
   FOR EACH ROW EXECUTE FUNCTION refuse_event_change('changed');
 CREATE TRIGGER event_chained BEFORE UPDATE OF mac ON event FOR EACH ROW WHEN (OLD.mac IS NOT NULL)
   EXECUTE FUNCTION refuse_event_change('changed');
-CREATE TRIGGER event_kept BEFORE DELETE ON event FOR EACH ROW EXECUTE FUNCTION refuse_event_change('deleted');
+CREATE FUNCTION refuse_unsealed_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF OLD.id > coalesce((SELECT cut FROM history_seal ORDER BY number DESC LIMIT 1), -9223372036854775808) THEN
+    RAISE EXCEPTION 'an event is never deleted before it is in a sealed archive';
+  END IF;
+  RETURN OLD;
+END $$;
+CREATE TRIGGER event_kept BEFORE DELETE ON event FOR EACH ROW EXECUTE FUNCTION refuse_unsealed_deletion();
 CREATE TRIGGER event_emptied BEFORE TRUNCATE ON event EXECUTE FUNCTION refuse_event_change('deleted');
+CREATE FUNCTION refuse_seal_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'a seal is never %', TG_ARGV[0]; END $$;
+CREATE TRIGGER history_seal_unchanged BEFORE UPDATE OF number, cut, until ON history_seal
+  FOR EACH ROW EXECUTE FUNCTION refuse_seal_change('changed');
+CREATE TRIGGER history_seal_kept BEFORE DELETE ON history_seal
+  FOR EACH ROW EXECUTE FUNCTION refuse_seal_change('deleted');
+CREATE TRIGGER history_seal_emptied BEFORE TRUNCATE ON history_seal EXECUTE FUNCTION refuse_seal_change('deleted');
 """
 
-FIRST = 22
+FIRST = 24
 """The number of the first migration: that of the SQLite schema with the same tables."""
 MIGRATIONS: tuple[str, ...] = (_INITIAL,)
 """The migrations, numbered from `FIRST` on."""

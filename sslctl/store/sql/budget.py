@@ -49,7 +49,8 @@ _TIMES = {
 }
 # A certificate is stored in the transaction that closes its order. So the first version of the domain from then on is its.
 # The CA counts from `not_before`; when we collected the certificate may be days later.
-_RENEWED = f"""SELECT 1 FROM acme_order WHERE {_OF_CA} AND name_set = :key AND outcome = 'issued' AND (
+# An order from before may have lost its certificate to an archive.
+_RENEWED = f"""SELECT 1 FROM acme_order WHERE {_OF_CA} AND name_set = :key AND outcome = 'issued' AND closed_at > :since AND (
     SELECT not_before FROM certificate WHERE certificate.domain_id = acme_order.domain_id AND source = 'c4'
     AND issued_at >= closed_at ORDER BY version LIMIT 1) > :since LIMIT 1"""  # noqa: S608 - constants
 # The number of orders that count against the limit of each registered domain: the largest one.

@@ -7,11 +7,13 @@ from datetime import datetime
 
 from sslctl.errors import StateError
 from sslctl.rules import audit_chain
-from sslctl.rules.audit_chain import Audit, Chain, Head, Record, mac_of
+from sslctl.rules.audit_chain import Audit, Chain, Head, Record, Walk, mac_of
+from sslctl.rules.history_seal import HistoryCut, Seal
 from sslctl.rules.model import Domain, Event
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Row, Run
 from sslctl.store.sql.part import SqlPart
+from sslctl.store.sql.values import time_of
 from sslctl.text import instant
 
 # Time, actor, kind, detail and version.
@@ -23,6 +25,8 @@ _LAST = "SELECT coalesce(max(id), 0) FROM event"
 _RECORD = (
     "event.id, event.domain_id, domain.name, event.at, event.actor, event.kind, event.detail, event.version"
 )
+# Events up to the newest cut are in archives, and are deleted by and by.
+_CUT = f"coalesce((SELECT cut FROM history_seal ORDER BY number DESC LIMIT 1), {_LOWEST_ID + 1})"  # noqa: S608 - a constant
 _FROM = "FROM event LEFT JOIN domain ON domain.id = event.domain_id"
 _INSERT = """INSERT INTO event (id, domain_id, at, actor, kind, detail, version, mac)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -117,7 +121,7 @@ class SqlHistory(SqlPart):
     # Reading
 
     def events(self, domain: Domain) -> list[Event]:
-        sql = "SELECT * FROM event WHERE domain_id = ? ORDER BY id"
+        sql = f"SELECT * FROM event WHERE domain_id = ? AND id > {_CUT} ORDER BY id"  # noqa: S608 - constants
         return self._database.read(rows.event_of, sql, (domain.id,))
 
     def last_event(self) -> int:
@@ -132,7 +136,10 @@ class SqlHistory(SqlPart):
         domain: Domain | None = None,
     ) -> Iterator[tuple[str | None, Event]]:
         following = _LOWEST_ID if after is None else after + 1
-        where, values = ["event.id >= :following"], dict[str, object](following=following)
+        where, values = (
+            ["event.id >= :following", f"event.id > {_CUT}"],
+            dict[str, object](following=following),
+        )
         if since is not None:
             where.append("event.at >= :since")
             values["since"] = instant(since)
@@ -149,19 +156,34 @@ class SqlHistory(SqlPart):
             values["following"] = block[-1][1].id + 1
 
     def verify_history(self, noted: Head | None = None) -> Audit:
+        while True:
+            seals = self.seals()
+            found = self._verify(seals[-1] if seals else None, noted)
+            # A seal that was made meanwhile had its events deleted.
+            if not found.broken or self.seals()[len(seals) :] == []:
+                return found
+
+    def _verify(self, seal: Seal | None, noted: Head | None) -> Audit:
         # Events that are written in the meantime are not read: they come after `last`.
-        sql = "SELECT sealed, state, (SELECT max(id) FROM event) AS last FROM audit_chain"
-        found = self._database.read(lambda row: (row["sealed"], row["state"], row["last"]), sql)
+        sql = "SELECT state, (SELECT max(id) FROM event) AS last FROM audit_chain"
+        found = self._database.read(lambda row: (row["state"], row["last"]), sql)
+        walk = self.walk_after(seal)
+        state, last = found[0]
+        events = self.chained_events(0 if seal is None else seal.cut, last)
+        return audit_chain.verify(walk, events, state, noted)
+
+    def walk_after(self, seal: Seal | None) -> Walk:
+        found = self._database.read(lambda row: row["sealed"], "SELECT sealed FROM audit_chain")
         if not found:
             raise StateError(
                 "the audit trail has not begun, or has lost its key", hint="put the key file back"
             )
-        token, state, last = found[0]
-        return audit_chain.verify(self._decrypt_chain(token), self._recorded(last), state, noted)
+        chain = self._decrypt_chain(found[0])
+        return Walk(chain) if seal is None else Walk(chain, bytes.fromhex(seal.state), seal.head)
 
-    def _recorded(self, last: int | None) -> Iterator[tuple[Record, str | None]]:
-        """Yield all events up to the id `last`, each with its MAC."""
-        following = _LOWEST_ID
+    def chained_events(self, after: int, last: int | None) -> Iterator[tuple[Record, str | None]]:
+        # No event of ours has an id below 1.
+        following = after + 1 if after > 0 else _LOWEST_ID
         while last is not None and following <= last:
             sql, values = _block("event.id BETWEEN ? AND ?"), (following, last)
             block = self._database.read(lambda row: (_record(row), row["mac"]), sql, values)
@@ -169,6 +191,34 @@ class SqlHistory(SqlPart):
                 return
             yield from block
             following = block[-1][0][0] + 1
+
+    def seals(self) -> list[Seal]:
+        found = self._database.read(
+            tuple, "SELECT number, cut, until, sealed FROM history_seal ORDER BY number"
+        )
+        seals: list[Seal] = []
+        for number, cut, until, token in found:
+            try:
+                seal = Seal.from_json(self._keyring.decrypt(token))
+            except ValueError as error:
+                raise StateError(f"the seal of archive {number} is not one", hint=_RESTORE) from error
+            before = seals[-1].cut if seals else 0
+            if (seal.number, seal.cut, seal.until, seal.after) != (
+                len(seals) + 1,
+                cut,
+                until,
+                before,
+            ) or number != seal.number:
+                raise StateError(
+                    f"the seal of archive {len(seals) + 1} was changed or is missing", hint=_RESTORE
+                )
+            seals.append(seal)
+        return seals
+
+    def history_cut(self) -> HistoryCut | None:
+        sql = "SELECT cut, until FROM history_seal ORDER BY number DESC LIMIT 1"
+        found = self._database.read(lambda row: HistoryCut(row["cut"], time_of(row["until"])), sql)
+        return found[0] if found else None
 
 
 def _block(where: str) -> str:

@@ -21,6 +21,7 @@ ENCRYPTED = (
     ("certificate", "id", "sealed_key"),
     ("audit_chain", "only_row", "sealed"),
     ("account_key", "id", "sealed"),
+    ("history_seal", "number", "sealed"),
 )
 """Every encrypted column: table, integer primary key, column. It is empty or NULL if the key was destroyed."""
 

@@ -10,6 +10,7 @@ from sslctl.errors import StateError
 from sslctl.rules.limits import Limits
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.account_keys import SqlAccountKeys
+from sslctl.store.sql.archives import SqlArchives
 from sslctl.store.sql.budget import SqlBudget
 from sslctl.store.sql.connection import Connection, Serial
 from sslctl.store.sql.cutovers import SqlCutovers
@@ -41,6 +42,7 @@ class SqlStore(
     SqlEdges,
     SqlCutovers,
     SqlAccountKeys,
+    SqlArchives,
 ):
     """Everything of `Store` that is common to SQL databases; see `SqliteStore` for the arguments."""
 

@@ -158,7 +158,9 @@ class SqlVersions(SqlOrders):
         with self._database.transaction():
             sans, source = names_of(before["sans"]), Source(before["source"])
             domain = self.update_domain(domain, sans, source)
-            with self._advance(domain, "wanted_id = :wanted, text_consent = ''", wanted=before["wanted"]):
+            # The version from before may be in an archive by now.
+            put_back = "wanted_id = (SELECT id FROM certificate WHERE id = :wanted), text_consent = ''"
+            with self._advance(domain, put_back, wanted=before["wanted"]):
                 self._append_event(domain.id, "not installed", why, certificate.version)
                 domain = self.domain(domain.name)
             # What a tick does not look at again is as it is served. Everything else is looked at by the next tick.

@@ -365,6 +365,7 @@ MIGRATIONS: tuple[str, ...] = (
     recent.ISSUING_CA,
     recent.ACCOUNT_KEY,
     recent.IN_USE,
+    recent.HISTORY_SEALS,
 )
 
 

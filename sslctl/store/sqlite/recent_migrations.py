@@ -147,3 +147,36 @@ CREATE INDEX domain_not_plain ON domain (id) WHERE deleted_at IS NULL
   AND NOT (source = 'c4' AND serving_id IS NOT NULL AND finding_code IS NULL AND unconfirmed_code IS NULL
     AND suspicion_code IS NULL AND caution_code IS NULL AND foreign_source IS NULL);
 """
+
+# The seals of the archives of old history (`rules.history_seal`), encrypted; `number` counts from 1. Only events up to the newest `cut` may
+# be deleted, and they count as deleted already. And what is in an archive and not deleted yet. The indexes are for the references to
+# what is deleted: without them SQLite reads the whole table for each row.
+HISTORY_SEALS = """
+CREATE TABLE history_seal (
+  number INTEGER PRIMARY KEY,
+  cut    INTEGER NOT NULL,
+  until  TEXT NOT NULL,
+  sealed BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE archived_certificate (
+  id INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TABLE archived_order (
+  id INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE INDEX domain_by_wanted ON domain (wanted_id) WHERE wanted_id IS NOT NULL;
+CREATE INDEX domain_by_serving ON domain (serving_id) WHERE serving_id IS NOT NULL;
+CREATE INDEX acme_order_name_by_order ON acme_order_name (order_id);
+
+DROP TRIGGER event_kept;
+CREATE TRIGGER event_kept BEFORE DELETE ON event
+WHEN OLD.id > coalesce((SELECT cut FROM history_seal ORDER BY number DESC LIMIT 1), -9223372036854775808)
+BEGIN SELECT RAISE (ABORT, 'an event is never deleted before it is in a sealed archive'); END;
+CREATE TRIGGER history_seal_kept BEFORE DELETE ON history_seal
+BEGIN SELECT RAISE (ABORT, 'a seal is never deleted'); END;
+CREATE TRIGGER history_seal_unchanged BEFORE UPDATE OF number, cut, until ON history_seal
+BEGIN SELECT RAISE (ABORT, 'a seal is never changed'); END;
+"""

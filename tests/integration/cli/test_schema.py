@@ -25,7 +25,16 @@ from tests.support.certbot_folder import CertbotFolder
 from tests.support.json_schemas import check_output, find_command, find_faults, find_used
 
 # They need a bad night of the CA or of C4: the tests of the tick have them.
-_SEEN_ELSEWHERE = {"alert", "withheld", "unconfirmed", "expiring", "renewal_info", "skipped", "webhook"}
+_SEEN_ELSEWHERE = {
+    "alert",
+    "withheld",
+    "unconfirmed",
+    "expiring",
+    "renewal_info",
+    "skipped",
+    "webhook",
+    "archive",
+}
 
 
 class _Recorder:
@@ -155,6 +164,8 @@ def test_real_outputs_have_the_described_shapes(
         "forecast",
         "audit verify",
         "audit list",
+        "history prune --keep-days 180 --yes",
+        "history list",
         f"export inventory -o {tmp_path}/fleet.ics",
         f"export history -o {tmp_path}/history.csv",
         "notify",

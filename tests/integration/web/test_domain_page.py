@@ -11,6 +11,7 @@ from sslctl.fleet.similar_names import find_similar
 from sslctl.rules.customer_message import find_needs, write_messages
 from sslctl.rules.customer_texts import Language
 from sslctl.store.sqlite.store import SqliteStore
+from tests.support.archive_cases import prune, write_years
 from tests.support.fakes import START, Clock
 from tests.support.html_page import Page
 from tests.support.site_cases import (
@@ -169,3 +170,24 @@ def test_history_has_pages_with_the_newest_first(tmp_path: Path) -> None:
     assert second.find("a", rel="prev")[0].attributes["href"] == f"/domains/{WELL}#history"
     _get(client, WELL, "?page=3", 404)
     _get(client, WELL, "?page=x", 400)
+
+
+def test_history_in_archives_is_named(tmp_path: Path) -> None:
+    clock, folder = Clock(), tmp_path / "site"
+    folder.mkdir()
+    store = open_store(folder / "state", clock)
+    write_years(store, clock)
+    client = site_over(folder, clock).test_client()
+    assert _archived(_get(client, "a.test")) == []
+    prune(store, clock, tmp_path / "archive")
+    clock.move(days=1000)
+    assert _archived(_get(client, "a.test")) == ["History older than 2028-05-16 12:00 SGT is in archives."]
+    prune(store, clock, tmp_path / "archive")
+    page = _get(client, "a.test")
+    assert _archived(page) == ["History older than 2031-02-10 12:00 SGT is in archives."]
+    assert page.find("table", class_="history") == []
+    store.close()
+
+
+def _archived(page: Page) -> list[str]:
+    return [each.text for each in page.find("p") if "archives" in each.text]

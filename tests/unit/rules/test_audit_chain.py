@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslctl.rules.audit_chain import Chain, Head, Record, mac_of, verify
+from sslctl.rules.audit_chain import Chain, Head, Record, Walk, mac_of, verify
 
 BEGUN_AT = "2026-11-23T04:00:00Z"
 CHAIN = Chain(bytes(32), BEGUN_AT, 0)
@@ -41,18 +41,18 @@ def numbered(*numbers: int) -> list[Record]:
 @given(_records)
 def test_unchanged_events_are_verified_whatever_they_hold(records: list[Record]) -> None:
     events, state = chained(records)
-    found = verify(CHAIN, events, state, None)
+    found = verify(Walk(CHAIN), events, state, None)
     assert (found.intact, found.broken, found.head) == (
         len(records),
         "",
         Head(len(records), str(events[-1][1])),
     )
     assert (found.begun_at, found.inherited) == (datetime.fromisoformat(BEGUN_AT), 0)
-    assert verify(CHAIN, events, state, found.head) == found
+    assert verify(Walk(CHAIN), events, state, found.head) == found
 
 
 def test_empty_history_is_verified() -> None:
-    found = verify(CHAIN, [], CHAIN.first(), None)
+    found = verify(Walk(CHAIN), [], CHAIN.first(), None)
     assert (found.intact, found.head, found.broken) == (0, None, "")
 
 
@@ -66,7 +66,7 @@ def test_changed_field_is_found_at_its_event(records: list[Record], data: st.Dat
         st.integers(10, 99) if field in (0, 1, 7) else _texts.filter(lambda text: text != record[field])
     )
     events[place] = (tuple(record), events[place][1])  # type: ignore[assignment]
-    found = verify(CHAIN, events, state, None)
+    found = verify(Walk(CHAIN), events, state, None)
     assert found.intact == place
     assert found.broken.startswith(f"event {record[0]} (")
 
@@ -74,28 +74,28 @@ def test_changed_field_is_found_at_its_event(records: list[Record], data: st.Dat
 def test_changed_mac_is_found_at_its_event() -> None:
     events, state = chained(numbered(1, 2, 3))
     for mac in (None, "00" * 16):
-        found = verify(CHAIN, [events[0], (events[1][0], mac), events[2]], state, None)
+        found = verify(Walk(CHAIN), [events[0], (events[1][0], mac), events[2]], state, None)
         assert (found.intact, found.broken[:8]) == (1, "event 2 ")
 
 
 @pytest.mark.parametrize("kept", range(3))
 def test_events_cut_off_at_the_end_are_missed(kept: int) -> None:
     events, state = chained(numbered(1, 2, 3))
-    found = verify(CHAIN, events[:kept], state, None)
+    found = verify(Walk(CHAIN), events[:kept], state, None)
     after = f"{kept}:{events[kept - 1][1]}" if kept else "the beginning"
     assert (found.intact, found.broken) == (kept, f"events after {after} are missing")
 
 
 def test_mac_does_not_restore_the_state_after_a_cut() -> None:
     events, _ = chained(numbered(1, 2, 3))
-    found = verify(CHAIN, events[:2], bytes.fromhex(str(events[1][1])), None)
+    found = verify(Walk(CHAIN), events[:2], bytes.fromhex(str(events[1][1])), None)
     assert (found.intact, found.broken[:13]) == (2, "events after ")
 
 
 def test_removed_or_moved_event_is_found() -> None:
     events, state = chained(numbered(1, 2, 3))
-    assert verify(CHAIN, [events[0], events[2]], state, None).intact == 1
-    assert verify(CHAIN, [events[1], events[0], events[2]], state, None).intact == 0
+    assert verify(Walk(CHAIN), [events[0], events[2]], state, None).intact == 1
+    assert verify(Walk(CHAIN), [events[1], events[0], events[2]], state, None).intact == 0
 
 
 def test_chain_with_another_key_time_or_number_is_found() -> None:
@@ -106,23 +106,23 @@ def test_chain_with_another_key_time_or_number_is_found() -> None:
         replace(CHAIN, inherited=1),
     ):
         assert other.first() != CHAIN.first()
-    assert verify(replace(CHAIN, key=b"\1" * 32), events, state, None).intact == 0
+    assert verify(Walk(replace(CHAIN, key=b"\1" * 32)), events, state, None).intact == 0
 
 
 def test_older_copy_is_found_by_a_noted_head() -> None:
     events, _ = chained(numbered(1, 2, 3))
     older, state = chained(numbered(1, 2))
     noted = Head(3, str(events[2][1]))
-    assert verify(CHAIN, older, state, None).broken == ""
-    assert verify(CHAIN, older, state, noted).broken == "event 3, which was noted as a head, is missing"
-    differs = verify(CHAIN, older, state, replace(noted, id=2))
+    assert verify(Walk(CHAIN), older, state, None).broken == ""
+    assert verify(Walk(CHAIN), older, state, noted).broken == "event 3, which was noted as a head, is missing"
+    differs = verify(Walk(CHAIN), older, state, replace(noted, id=2))
     assert (differs.intact, differs.broken[:8]) == (2, "event 2 ")
     assert f"differs from the head 2:{noted.mac}" in differs.broken
 
 
 def test_broken_event_is_named_without_control_characters() -> None:
     record: Record = (1, 1, "a\x1b[31m", BEGUN_AT, "root", "fo\nund", "", None)
-    found = verify(CHAIN, [(record, None)], b"", None)
+    found = verify(Walk(CHAIN), [(record, None)], b"", None)
     assert "\x1b" not in found.broken
     assert "\n" not in found.broken
 

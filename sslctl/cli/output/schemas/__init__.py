@@ -10,7 +10,7 @@ from typing import Any
 
 from sslctl import __version__
 from sslctl.cli.output.json_shapes import SCHEMA_VERSION
-from sslctl.cli.output.schemas import differences, domains, imports, operations
+from sslctl.cli.output.schemas import archives, differences, domains, imports, operations
 from sslctl.cli.output.schemas.commands import COMMANDS, Result
 from sslctl.cli.output.schemas.words import Fields, Schema, named, ref, shape
 
@@ -20,6 +20,7 @@ DEFINITIONS: dict[str, Schema] = {
     **operations.SHAPES,
     **differences.SHAPES,
     **imports.SHAPES,
+    **archives.SHAPES,
 }
 """The definitions that schemas share, by name."""
 

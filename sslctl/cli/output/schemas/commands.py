@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sslctl.cli.output.exports import Format
 from sslctl.cli.output.schemas import imports
+from sslctl.cli.output.schemas.archives import ARCHIVED, PRUNED
 from sslctl.cli.output.schemas.operations import DOWNLOAD
 from sslctl.cli.output.schemas.words import (
     Fields,
@@ -192,6 +193,7 @@ _VERIFIED: Fields = {
     "begun_at": or_null(time("since when events have been chained; `null` if none is")),
     "inherited": number("the number of events that existed at that time"),
     "broken": or_null(string("what is not as it was written, for people; `null` if everything is")),
+    "archived": number("the number of intact events in the archives of `--archive`, which precede these"),
 }
 
 COMMANDS: dict[str, Output] = {
@@ -211,7 +213,7 @@ COMMANDS: dict[str, Output] = {
     "adopt": _output("The domains whose certificate was kept.", _CHANGED),
     "assign": _output("The domains and who takes care of them.", _CHANGED),
     "audit list": _output(
-        "The history.", {"events": array_of("listed_event", "the events, the oldest first")}
+        "The history.", {**ARCHIVED, "events": array_of("listed_event", "the events, the oldest first")}
     ),
     "audit verify": _output("Whether the history is as it was written.", _VERIFIED),
     "backup": _output("What the backup contains.", _BACKUP),
@@ -257,6 +259,10 @@ COMMANDS: dict[str, Output] = {
     "export history": _output("What the file contains.", _EXPORT),
     "export inventory": _output("What the file contains.", _EXPORT),
     "forecast": _output("How many orders the coming days bring.", _FORECAST),
+    "history list": _output(
+        "The archives of old history.", {"archives": array_of("archive", "the archives, the oldest first")}
+    ),
+    "history prune": _output("What was moved into archives.", PRUNED),
     "import certbot": _output(
         "The lineages of certbot that were taken over.",
         imports.LINEAGES,

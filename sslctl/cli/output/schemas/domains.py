@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sslctl import errors
+from sslctl.cli.output.schemas.archives import ARCHIVED
 from sslctl.cli.output.schemas.words import (
     Fields,
     Schema,
@@ -100,6 +101,7 @@ _DELETED: Fields = _CHANGED | {
 _VIEWED: Fields = _DOMAIN | {
     "certificates": array_of("certificate", "every version of its certificate, newest first"),
     "events": array_of("event", "its history, oldest first"),
+    **ARCHIVED,
     "before_cutover_since": or_null(
         time(
             "since when a certificate is wanted although DNS points elsewhere; `null` if the domain is not before its cutover"
@@ -125,7 +127,7 @@ _EVENT: Fields = {
         "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, `chosen`, "
         "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revocation requested`, `revoked`, `not revoked`, "
         "`before cutover`, `cutover ended`, `other CA`, `deleted`, and about all domains "
-        "`account key`, `paused` and `resumed`"
+        "`account key`, `history archived`, `paused` and `resumed`"
     ),
     "detail": string("details, for people"),
     "version": or_null(number("the version of the certificate that it is about; otherwise `null`", 1)),
