@@ -10,7 +10,7 @@ from sslctl.rules import onboarding
 from sslctl.rules.name_pattern import NamePattern
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.warnings import DEPARTED_AFTER, LEFT_THE_CDN, TEXT_EXPIRES_SOON
-from sslctl.store.interface.domains import Codes, Query
+from sslctl.store.interface.domains import Codes, Query, Sort
 from sslctl.store.sql import rows, status_sql
 from sslctl.store.sql.connection import Dialect, Row
 from sslctl.store.sql.remarks import CUSTOMER
@@ -178,6 +178,29 @@ def count_codes(dialect: Dialect, tables: str, where: str, *, is_everything: boo
         UNION ALL
         SELECT {status_sql.STATUS}, {BLAMED}, domain.unconfirmed_code, {", ".join(_WARNINGS)}, count(*)
         {tables} WHERE {where} AND NOT ({IS_PLAIN}) GROUP BY 1, 2, 3, 4, 5, 6, 7"""  # noqa: S608 - constants
+
+
+def among_first(dialect: Dialect, sort: Sort) -> str:
+    """Return the condition that a managed domain may be among the first `:reach` of all by `sort`: `URGENCY` or `EXPIRES`.
+
+    A plain domain is if its certificate is among the `:reach` that expire next, or for `URGENCY` that expired last.
+    """
+    special, in_use = dialect.index_hint("domain_not_plain"), dialect.index_hint("certificate_in_use")
+    sides = {
+        Sort.URGENCY: ((":now", ">", "<=", "ASC", "9999"), (":now", "<=", ">=", "DESC", "")),
+        Sort.EXPIRES: (("''", ">", "<=", "ASC", "9999"),),
+    }[sort]
+    nearest = " UNION ALL ".join(
+        f"""SELECT domain_id FROM certificate {in_use} WHERE replaced_at IS NULL AND not_after {beyond} {start}
+            AND not_after {within} coalesce((
+              SELECT held.not_after FROM certificate AS held {in_use} CROSS JOIN domain
+              WHERE domain.id = held.domain_id AND domain.serving_id = held.id AND domain.deleted_at IS NULL AND {IS_PLAIN}
+              AND held.replaced_at IS NULL AND held.not_after {beyond} {start}
+              ORDER BY held.not_after {order} LIMIT 1 OFFSET :reach - 1), '{end}')"""  # noqa: S608 - constants
+        for start, beyond, within, order, end in sides
+    )
+    return f"""domain.id IN (SELECT id FROM domain {special} WHERE deleted_at IS NULL AND NOT ({IS_PLAIN})
+        UNION ALL {nearest})"""  # noqa: S608 - constants
 
 
 def codes_of_row(row: Row) -> tuple[Codes, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sslctl.errors import NotManaged, Problem
@@ -209,6 +210,10 @@ class SqlQueries(SqlPart):
         order_by = self._by_urgency() if query.sort is Sort.URGENCY else _ORDER_BY[query.sort]
         tables, is_from_end = self._tables(query, where, length, order_by), False
         offset, limit = query.offset, query.limit
+        if _is_first_of_all(query):
+            where = f"{where} AND {filters.among_first(self._database.dialect, query.sort)}"
+            tables = rows.from_domain_facts(self._database.dialect)
+            values = {**values, "reach": offset + (limit or 0)}
         if limit is not None and offset >= _DEEP:
             sql = f"SELECT count(*) {tables} WHERE {where}"
             number = self._database.read(lambda row: int(row[0]), sql, values)[0]
@@ -354,3 +359,10 @@ class SqlQueries(SqlPart):
         seconds = filters.urgency(days_of("{end}"), days_of(":now"))
         # One expression: it is evaluated for every row. What never had a certificate comes last.
         return f"coalesce({seconds}, 1e18)", "domain.created_at", "domain.name"
+
+
+def _is_first_of_all(query: Query) -> bool:
+    """Return whether `query` is for the first of all managed domains by their expiry, not for those in the middle."""
+    is_unfiltered = query == replace(EVERYTHING, sort=query.sort, limit=query.limit, offset=query.offset)
+    is_by_expiry = query.sort in (Sort.URGENCY, Sort.EXPIRES)
+    return is_unfiltered and is_by_expiry and query.limit is not None and query.offset + query.limit < _DEEP

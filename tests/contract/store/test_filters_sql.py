@@ -205,6 +205,8 @@ def test_sql_filters_agree_with_verdicts_and_warnings(
     )
     assert list(shared.domains(Query(sort=Sort.URGENCY), now)) == urgent
     assert list(shared.domains(Query(sort=Sort.URGENCY, offset=3, limit=2), now)) == urgent[3:5]
+    for limit in (1, 2, 4, 9):
+        assert list(shared.domains(Query(sort=Sort.URGENCY, limit=limit), now)) == urgent[:limit]
     assert list(shared.domains(Query(sort=Sort.URGENCY, offset=3), now)) == urgent[3:]
     assert shared.count_by_codes(now) == Counter(_codes_of(domain, now) for domain in managed)
     with_owners = [domain for domain in managed if not _codes_of(domain, now).owners.isdisjoint(both.owners)]

@@ -35,7 +35,7 @@ from sslctl.store.sql.values import names_text
 from sslctl.text import clean, instant
 from tests.support.fakes import START
 from tests.support.store_backends import Backend, Sql
-from tests.support.store_cases import finding
+from tests.support.store_cases import finding, issue, serve
 
 MANY = [f"{number * 7919 % 1200:05}.test" for number in range(1200)]
 
@@ -249,6 +249,25 @@ def test_each_domain_is_yielded_once_and_in_order(fleet: Store, sort: Sort) -> N
     for offset in (1000, 1150, 1199, 1200):
         page = fleet.listing(Query(sort=sort, limit=60, offset=offset), START).domains
         assert [domain.name for domain in page] == names[offset : offset + 60]
+
+
+@pytest.mark.parametrize("sort", [Sort.URGENCY, Sort.EXPIRES])
+def test_first_domains_by_expiry_are_those_of_the_whole_list(store: Store, sort: Sort) -> None:
+    # Two expire at the same time, some have expired, some are in trouble, and one is not served.
+    for place, days in enumerate((90, 30, 30, 31, -1, -20, 29, 8, 9, -40)):
+        domain = issue(store, store.add_domain(f"d{-place % 7}{place}.test", (), Source.C4), days=days)
+        if place != 4:
+            domain = serve(store, domain)
+        if place % 4 == 3:
+            store.record_finding(domain, finding())
+        elif place != 4:
+            store.record_finding(domain, None)
+    everything = [domain.name for domain in store.domains(Query(sort=sort), START)]
+    for limit in range(1, 12):
+        page = [domain.name for domain in store.domains(Query(sort=sort, limit=limit), START)]
+        assert page == everything[:limit]
+        second = store.domains(Query(sort=sort, limit=limit, offset=2), START)
+        assert [domain.name for domain in second] == everything[2 : 2 + limit]
 
 
 @pytest.mark.parametrize("others", [0, 1, 9, 10, 99])
