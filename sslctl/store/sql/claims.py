@@ -49,6 +49,8 @@ class SqlClaims(SqlMilestones, SqlHistory):
             self._lives.end()
 
     def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
+        # The proof may need a connection of its own: none must wait for it inside a transaction.
+        _ = self._owner
         with self._database.transaction() as run:
             self._database.serialise(Serial.CLAIMS)
             now = self._clock()

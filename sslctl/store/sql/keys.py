@@ -98,7 +98,10 @@ class SqlKeys(SqlClaims):
     def destroy_key(self, domain: Domain, certificate: Certificate) -> None:
         sql = """UPDATE certificate SET sealed_key = ?, key_destroyed_at = ? WHERE id = ? AND NOT EXISTS (
             SELECT 1 FROM domain WHERE domain.id = certificate.domain_id AND certificate.id IN (wanted_id, serving_id))"""
+        # Until the end nobody wants or serves this version again.
+        keep = f"SELECT 1 FROM domain WHERE id = ? {self._database.dialect.for_update()}"  # noqa: S608 - constants
         with self._database.transaction() as run:
+            run(keep, (certificate.domain_id,))
             destroyed = run(sql, (b"", instant(self._clock()), certificate.id))
             expect(destroyed.rowcount == 1, f"version {certificate.version} of {domain.name} is in use")
             self._append_event(domain.id, "key destroyed", "", certificate.version)

@@ -138,6 +138,13 @@ def test_psycopg_is_imported_only_for_a_server(cdn: Cdn, state: PostgresBackend)
         assert listed.splitlines()[-1] == wanted
 
 
+def test_missing_psycopg_is_reported_with_the_command_that_installs_it(cdn: Cdn) -> None:
+    code = "import sys; sys.modules['psycopg'] = None; from sslctl.cli.main import main; sys.stderr = sys.stdout; main()"
+    printed = run_python(cdn, code, "list")
+    assert "state.url needs the package psycopg, which is not installed" in printed
+    assert ".[postgres]" in printed
+
+
 def run_python(cdn: Cdn, code: str, *arguments: str) -> str:
     """Return the standard output of `code` with the configuration of `cdn`."""
     return subprocess.run(
