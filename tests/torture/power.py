@@ -278,7 +278,7 @@ def _mark(connection: sqlite3.Connection) -> str:
     ]
     content += connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
     for table in sorted(tables):
-        content += [table, *connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]  # noqa: S608 - a table's name
+        content += [table, *sorted(connection.execute(f"SELECT * FROM {table}"), key=repr)]  # noqa: S608 - a table's name
     return sha256(repr(content).encode()).hexdigest()
 
 

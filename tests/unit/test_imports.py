@@ -19,6 +19,8 @@ SCHEMAS = "sslctl.cli.output.schemas"
         "sslctl.cli.list",
         "sslctl.cli.view",
         "sslctl.cli.forecast",
+        "sslctl.cli.audit",
+        "sslctl.cli.history",
         "sslctl.cli.notify",
         "sslctl.store.sqlite.store",
     ],
