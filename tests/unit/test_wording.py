@@ -20,7 +20,13 @@ from tests.support import ROOT
 _PACKAGE = ROOT / "sslctl"
 _WORD = re.compile(r"(?<![A-Za-z0-9_])C4(?![A-Za-z0-9_])")
 # Only C4 can cause these texts.
-_ABOUT_C4 = ("control_plane/c4/", "sandbox/", "cli/sandbox.py", "app.py", "doctor/outside.py")
+_ABOUT_C4 = (
+    "control_plane/c4/",
+    "control_plane/configured.py",
+    "sandbox/",
+    "cli/sandbox.py",
+    "doctor/outside.py",
+)
 # Static documentation: it is the same for every installation.
 _DOCUMENTATION = ("cli/output/schemas/",)
 # Whole texts, which go through `in_words` or `in_chinese` where they are shown, and a kind of event, which is in the JSON.

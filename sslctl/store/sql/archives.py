@@ -64,7 +64,7 @@ class SqlArchives(SqlHistory):
         return found, expired[-1]
 
     def old_orders(self, until: datetime, limit: int) -> Sequence[int]:
-        sql = f"SELECT id {self._old_orders} ORDER BY opened_at LIMIT :limit"
+        sql = f"SELECT id {self._old_orders} ORDER BY opened_at, id LIMIT :limit"
         return self._database.read(_id_of, sql, {"until": instant(until), "limit": limit})
 
     def count_old_orders(self, until: datetime) -> int:
