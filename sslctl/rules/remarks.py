@@ -65,6 +65,9 @@ def read_note(text: str) -> str:
 
 def _read(text: str, what: str, longest: int, key: str) -> str:
     """Return the cleaned `text`. The problem of an error is `KEY.long` or `KEY.invisible`."""
+    if not text:
+        # As in nearly all rows of a list of a hundred thousand names.
+        return ""
     # `clean` would cut a much longer text before it is counted.
     cleaned = clean(text, 8 * longest) if len(text) <= 8 * longest else text
     if len(cleaned) > longest:
