@@ -176,11 +176,13 @@ def _one_add(folder: Path, sizes: Sizes, progress: Progress) -> Row:
 
 def _rows(measured: _Measured, sizes: Sizes, memory: Sequence[Cost]) -> list[Row]:
     what = f"{sizes.domains} due domains, one tick with upload and read-back, against"
-    wanted = {CERTBOT: 30, CADDY: 10, LEGO: 60, DEHYDRATED: 45}
+    wanted = {CERTBOT: 50, CADDY: 17, LEGO: 60, DEHYDRATED: 45}
     rows = []
     for competitor, count in sorted(sizes.competitors, key=lambda pair: list(wanted).index(pair[0])):
         faster = measured.times_faster("sslctl, webroot", competitor.name)
         note = "" if faster else f"{competitor.program} is not installed"
+        if faster and competitor is CERTBOT:
+            note = "the aim is 60" if median(faster) < 60 else "the aim of 60 too"
         rows.append(
             at_least(
                 f"{what} {competitor.name} ({count} names)", wanted[competitor], "times faster", faster, note
@@ -194,8 +196,8 @@ def _rows(measured: _Measured, sizes: Sizes, memory: Sequence[Cost]) -> list[Row
     ]
     rows.append(under("The same in standalone mode, time against webroot", 1.15, "times", slower))
     cpus = measured.cpus["sslctl, webroot"]
-    note = "the aim is 0.12" if median(cpus) > 0.12 else "the aim of 0.12 too"
-    rows.append(under("CPU of sslctl and its children for one certificate", 0.2, "s", cpus, note))
+    note = "the aim is 0.042" if median(cpus) > 0.042 else "the aim of 0.042 too"
+    rows.append(under("CPU of sslctl and its children for one certificate", 0.050, "s", cpus, note))
     peaks = [cost.peak_pss / MIB for cost in memory]
     most = max(cost.most_processes for cost in memory)
     note = f"up to {most} processes at once"
