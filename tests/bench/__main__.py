@@ -28,7 +28,15 @@ _BUSY = 0.5
 Measure = Callable[[Path, Progress], Part]
 
 _SMALL_ISSUANCE = issuance.Sizes(
-    repetitions=1, adds=1, domains=2, workers=2, slow=(2,), competitors=((CERTBOT, 1),)
+    repetitions=1,
+    adds=1,
+    domains=2,
+    workers=2,
+    slow=(2,),
+    batch=4,
+    alone=2,
+    alone_workers=1,
+    competitors=((CERTBOT, 1),),
 )
 _SMALL_SCALE = scale.Sizes(repetitions=1, starts=1, counts=(10, 20))
 _SMALL_TICKS = ticks.Sizes(repetitions=1, domains=10)

@@ -31,7 +31,8 @@ _MODES = ("webroot", "standalone")
 class Sizes:
     """How much is measured. Competitors get fewer certificates, since the time of one is compared.
 
-    Memory is measured with `workers`, and time with as many as sslctl has by default.
+    Memory is measured with `workers`, and time with as many as sslctl has by default. `batch` domains are added with `workers`, and
+    `alone` with as many as `alone_workers`.
     """
 
     repetitions: int = 3
@@ -39,6 +40,9 @@ class Sizes:
     domains: int = 200
     workers: int = 32
     slow: tuple[int, ...] = (32, 48, 64)
+    batch: int = 3000
+    alone: int = 400
+    alone_workers: int = 8
     competitors: tuple[tuple[Competitor, int], ...] = ((CERTBOT, 12), (LEGO, 5), (DEHYDRATED, 6), (CADDY, 50))
 
 
@@ -86,7 +90,9 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
         progress("sslctl, at 5 % rejected nonces")
         cost = _tick(servers, folder, sizes.domains, "nonce", mode="webroot")
         measured.add("sslctl, webroot, 5 % of nonces rejected", sizes.domains, cost)
-    part = Part([*_rows(measured, sizes, memory), _one_add(folder, sizes, progress)])
+    part = Part(
+        [*_rows(measured, sizes, memory), _one_add(folder, sizes, progress), *_batch(folder, sizes, progress)]
+    )
     part.tables = [_compared(measured), _spent(measured, spent), _slow(folder, sizes, progress)]
     part.facts = {
         "per_second": 1 / median(measured.walls["sslctl, webroot"]),
@@ -231,6 +237,37 @@ def _slow(folder: Path, sizes: Sizes, progress: Progress) -> Table:
     return Table(
         "A CA that waits up to 4 s before each validation", ("workers", "certificates a second"), rows
     )
+
+
+def _batch(folder: Path, sizes: Sizes, progress: Progress) -> list[Row]:
+    """Measure a large batch of first adds at the slow CA, against what its workers allow.
+
+    An order mostly waits for such a CA. What one worker does in a second is measured with few of them, which leave the machine idle.
+    """
+    rates, costs = [], []
+    with world(PEBBLE_VA_NOSLEEP="0", PEBBLE_WFE_NONCEREJECT="0") as servers:
+        for count, workers in ((sizes.alone, sizes.alone_workers), (sizes.batch, sizes.workers)):
+            progress(f"sslctl add, {count} domains, {workers} workers, a slow CA")
+            first, *many = names(count + 1, f"batch{workers}")
+            servers.add([first, *many])
+            with TemporaryDirectory(dir=folder) as own:
+                sslctl = Sslctl(servers.config, Path(own) / "state").with_settings(
+                    acme_mode="webroot", acme_workers=str(workers)
+                )
+                listed = Path(own) / "names.txt"
+                listed.write_text("\n".join(many))
+                sslctl.run("add", first)
+                cost = sslctl.run("add", "--from-file", str(listed), sample_seconds=5 * _SAMPLE_SECONDS)
+                sslctl.require(count + 1, "Success")
+            costs.append(cost)
+            rates.append(count / cost.wall / workers)
+    alone, together = rates
+    what = f"{sizes.batch:,} first adds, {sizes.workers} workers, a CA that waits up to 4 s"
+    note = f"{number(together * sizes.workers)} a second; one worker alone does {number(alone)}"
+    return [
+        at_least(f"{what}, of what the workers allow", 0.9, "times", [together / alone], note),
+        under(f"{what}, memory", 700, "MiB", [costs[-1].peak_pss / MIB]),
+    ]
 
 
 def _spent(measured: _Measured, spent: dict[str, float]) -> Table:
