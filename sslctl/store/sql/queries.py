@@ -333,7 +333,7 @@ class SqlQueries(SqlPart):
 
     def _condition(self, query: Query, now: datetime) -> tuple[str, dict[str, object]]:
         """Return `query` as an SQL condition, with its values."""
-        where, values = filters.condition(query, now)
+        where, values = filters.condition(self._database.dialect, query, now)
         if query.pattern is None:
             return where, values
         pattern = filters.PatternSql(query.pattern)
