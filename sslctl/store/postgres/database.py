@@ -101,6 +101,8 @@ class Database:
             self.serialise(Serial.HISTORY)
         for work in transaction.last:
             work(transaction.run)
+        # While this transaction waited for a table, the state may have been moved.
+        schema.require_here(transaction.connection)
         transaction.connection.commit()
 
     def serialise(self, what: Serial) -> None:
