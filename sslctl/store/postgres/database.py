@@ -127,6 +127,11 @@ class Database:
         assert transaction is not None, "there is no transaction"  # noqa: S101 - a bug
         return transaction
 
+    def is_private(self) -> bool:
+        """Return whether the connection to the server is encrypted, or a socket of this machine."""
+        with self.translating(), self._pool.connection(b"") as connection:
+            return connection.pgconn.ssl_in_use or connection.info.host.startswith("/")
+
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()
