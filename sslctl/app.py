@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sslctl.diagnosis import Diagnosis
     from sslctl.doctor import Check
     from sslctl.fleet.looks import Looked, Looks
+    from sslctl.fleet.moving import Move
     from sslctl.fleet.planning import Plan
     from sslctl.fleet.run_passes import RunPasses
     from sslctl.fleet.stateless import Stateless
@@ -170,11 +171,14 @@ class App:
 
         return restore(backup, self.config.state, self.keyring, self._open, self.clock)
 
-    def look_after_restore(self) -> Looked:
-        """Look at what C4 has for the restored domains, and record it; see `Looks.run_after_restore`.
+    def make_move(self, on_block: Callable[[str, str, int], None]) -> Move:
+        """Return what moves the state into another database; see `fleet.moving`."""
+        from sslctl.fleet.moving import make_move  # noqa: PLC0415
 
-        Raise `ConfigError` if C4 is not configured.
-        """
+        return make_move(self.config, self.keyring, self.clock, on_block)
+
+    def look_after_restore(self) -> Looked:
+        """See `Looks.run_after_restore`. Raise `ConfigError` if C4 is not configured."""
         return self._looks().run_after_restore()
 
     @cached_property

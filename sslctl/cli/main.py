@@ -64,6 +64,7 @@ COMMANDS = {
     "init": "Create an empty state, which most other commands need.",
     "backup": "Write a copy of the state into one file.",
     "restore": "Restore the state from a backup.",
+    "state": "Move the state into PostgreSQL, or back into SQLite.",
     "doctor": "Check the installation, without changing anything.",
     "completion": "Print a script that lets a shell complete commands and domains.",
     "notify": "Send a test message to every URL of [notify] and its routes.",

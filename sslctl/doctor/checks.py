@@ -77,6 +77,7 @@ def _check_state(config: Config, now: datetime, waiting: Waiting | None) -> Iter
         with closing(inspect(config.state, config.ca_urls, waiting=waiting)) as found:
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found, now))
+            yield from examine(state.SERVER, lambda: state.server(found))
             yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))
             yield from examine(state.MAINTENANCE, lambda: state.maintenance(found, now))
             yield from examine(state.PAUSES, lambda: state.pauses(found, now))

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sslctl.doctor import Check, bad, ok, warn
 from sslctl.rules.ca_name import ca_name
 from sslctl.rules.claim_names import TICK
+from sslctl.rules.database_server import find_faults
 from sslctl.rules.maintenance_pause import describe
 from sslctl.rules.model import Milestone
 from sslctl.rules.singapore import format_duration, format_sgt
@@ -16,6 +17,7 @@ from sslctl.store.interface.domains import Query, Sort
 from sslctl.store.sql.inspection import SqlInspection
 
 LAST_TICK = "last tick"
+SERVER = "database server"
 MAINTENANCE = "maintenance pause"
 PAUSES = "pauses at the CA"
 _DAMAGE_CHECK_SECONDS = 8.0
@@ -46,6 +48,22 @@ def database(state: SqlInspection, now: datetime) -> Iterator[Check]:
         yield bad("database", f"damaged: {found}", "stop sslctl, keep the file, and restore a backup")
     else:
         yield ok("database", f"intact, {state.describe()}, which is current")
+
+
+def server(state: SqlInspection) -> Iterator[Check]:
+    """Check the server of the database, if it is on one."""
+    found = state.server()
+    if found is None:
+        return
+    faults = list(find_faults(found))
+    for fault, hint in faults:
+        yield warn(SERVER, fault, hint)
+    if not faults:
+        yield ok(SERVER, f"PostgreSQL {found.version}, database {found.database}, role {found.role}")
+    yield ok(
+        "backup",
+        "pg_dump backs this database up, not sslctl; docs/postgres.md has the commands, and the drill",
+    )
 
 
 def ticks(state: SqlInspection, now: datetime) -> Iterator[Check]:

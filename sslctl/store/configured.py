@@ -32,7 +32,7 @@ def require_creatable(state: StateSection, *, with_key: bool) -> bool:
     """
     if not state.is_on_server:
         return file_presence.require_creatable(state, with_key=with_key)
-    with _postgres():
+    with needing_postgres():
         from sslctl.store.postgres import presence  # noqa: PLC0415 - needs the extra
     return presence.require_creatable(find_url(state), state, with_key=with_key)
 
@@ -67,7 +67,7 @@ def open_store(
             create=create,
             waiting=waiting,
         )
-    with _postgres():
+    with needing_postgres():
         from sslctl.store.postgres.store import PostgresStore  # noqa: PLC0415 - needs the extra
     if create:
         make_folder(state.dir)
@@ -95,7 +95,7 @@ def inspect(
         from sslctl.store.sqlite.inspection import Inspection  # noqa: PLC0415 - only one of the two
 
         return Inspection(state.database_path, cas, waiting=waiting, keyring=keyring)
-    with _postgres():
+    with needing_postgres():
         from sslctl.store.postgres.inspection import (  # noqa: PLC0415 - needs the extra
             Inspection as ServerInspection,
         )
@@ -103,7 +103,8 @@ def inspect(
 
 
 @contextmanager
-def _postgres() -> Iterator[None]:
+def needing_postgres() -> Iterator[None]:
+    """Run the block, which imports the store in PostgreSQL. Raise `ConfigError` if its package is missing."""
     try:
         yield
     except ImportError as error:

@@ -101,6 +101,8 @@ class Database:
             self.serialise(Serial.HISTORY)
         for work in transaction.last:
             work(transaction.run)
+        # While this transaction waited for a table, the state may have been moved.
+        schema.require_here(transaction.connection)
         transaction.connection.commit()
 
     def serialise(self, what: Serial) -> None:
@@ -124,6 +126,11 @@ class Database:
         transaction = self._open
         assert transaction is not None, "there is no transaction"  # noqa: S101 - a bug
         return transaction
+
+    def is_private(self) -> bool:
+        """Return whether the connection to the server is encrypted, or a socket of this machine."""
+        with self.translating(), self._pool.connection(b"") as connection:
+            return connection.pgconn.ssl_in_use or connection.info.host.startswith("/")
 
     def close(self) -> None:
         """Close the connections."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sslctl.errors import StateError
+from sslctl.rules.database_server import DatabaseServer
 from sslctl.rules.model import Milestone
 from sslctl.store.keyring import Keyring
 from sslctl.store.postgres import schema
@@ -13,6 +15,16 @@ from sslctl.store.postgres.database import Database
 from sslctl.store.postgres.leases import Leases
 from sslctl.store.sql import digests
 from sslctl.store.sql.inspection import SqlInspection
+from sslctl.text import clean
+
+# Reserved connections are for superusers. Behind PgBouncer these are its connections to the server.
+_SERVER = """SELECT current_setting('server_version') AS version, current_database() AS database, current_user AS role,
+    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser,
+    (SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('event')) AS is_owner,
+    current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS synchronous_commit,
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+      - (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections_left,
+    extract(epoch FROM clock_timestamp()) AS at"""
 
 
 class Inspection(SqlInspection):
@@ -38,6 +50,22 @@ class Inspection(SqlInspection):
     def describe(self) -> str:
         version = self._database.read(lambda row: str(row[0]), "SELECT current_setting('server_version')")[0]
         return f"schema {schema.CURRENT}, PostgreSQL {version.partition(' ')[0]}"
+
+    def server(self) -> DatabaseServer:
+        before = self._clock()
+        found = self._database.read(lambda row: row, _SERVER)[0]
+        return DatabaseServer(
+            version=found["version"].partition(" ")[0],
+            database=clean(found["database"]),
+            role=clean(found["role"]),
+            is_superuser=found["is_superuser"],
+            is_owner=found["is_owner"],
+            fsync=found["fsync"],
+            synchronous_commit=found["synchronous_commit"],
+            skew=before - datetime.fromtimestamp(float(found["at"]), UTC),
+            connections_left=found["connections_left"],
+            is_private=self._database.is_private(),
+        )
 
     def close(self) -> None:
         self._database.close()

@@ -17,6 +17,7 @@ def has_state(url: str) -> bool:
         with connect(url) as connection:
             if not schema.find_version(connection):
                 return False
+            schema.require_here(connection)
             return connection.execute("SELECT 1 FROM key_check").fetchone() is not None
     except psycopg.Error as error:
         raise translated(error) from error

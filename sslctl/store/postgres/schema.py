@@ -10,6 +10,7 @@ from psycopg.rows import scalar_row
 
 from sslctl.errors import StateError
 from sslctl.store.postgres.tables import FIRST, MIGRATIONS
+from sslctl.store.sql import moved
 
 CURRENT = FIRST + len(MIGRATIONS) - 1
 """The version of the schema of this program."""
@@ -22,21 +23,31 @@ _LOCK = "SELECT pg_advisory_xact_lock(1936944227, 0)"
 
 
 def find_version(connection: psycopg.Connection) -> int:
-    """Return the version of the schema, 0 if there is none. Raise `psycopg.Error`."""
+    """Return the version of the schema, 0 if there is none; it is negative if the state was moved. Raise `psycopg.Error`."""
     cursor = connection.cursor(row_factory=scalar_row)
     if cursor.execute("SELECT to_regclass('schema_version')").fetchone() is None:
         return 0
     return int(cursor.execute(_VERSION).fetchone() or 0)
 
 
+def require_here(connection: psycopg.Connection) -> None:
+    """Raise `StateError` if the state was moved from the database, which has tables."""
+    cursor = connection.cursor(row_factory=scalar_row)
+    if int(cursor.execute(_VERSION).fetchone() or 0) < 0:
+        raise moved.elsewhere(
+            f"the database {connection.info.dbname}", connection.execute(moved.SELECT_MARK).fetchone()
+        )
+
+
 def require_current(connection: psycopg.Connection) -> None:
-    """Raise `StateError` if there is no schema, or one of another version."""
+    """Raise `StateError` if there is no schema, one of another version, or if the state was moved."""
     version = find_version(connection)
     if version == 0:
         raise StateError(
             "there is no state in the database that state.url names",
             hint="check state.url; `sslctl init` makes the state, as a role that may create tables",
         )
+    require_here(connection)
     if version < CURRENT:
         raise StateError(
             f"the database was written by an older sslctl: its schema is {version}, and that of this program {CURRENT}",
@@ -59,6 +70,8 @@ def migrate(connection: psycopg.Connection) -> None:
     with connection.transaction():
         connection.execute(_LOCK)
         version = find_version(connection)
+        if version:
+            require_here(connection)
         require_known(version)
         if version == 0:
             _require_utf8(connection)

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from sslctl.rules.database_server import DatabaseServer
 from sslctl.rules.limits import NO_LIMITS
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.account_keys import SqlAccountKeys
@@ -36,6 +37,10 @@ class SqlInspection(SqlQueries, SqlBudget, SqlClaims, SqlMaintenancePauses, SqlA
     @abstractmethod
     def describe(self) -> str:
         """Return the schema and, of a server, its version."""
+
+    def server(self) -> DatabaseServer | None:
+        """Return the server of the database; None if it is a file of this machine."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -220,6 +220,12 @@ class Database:
         # If Ctrl-C arrived while a group ended, `_await` finds that the group is gone.
         if self._group is None or not self._connection.in_transaction:
             self._writes.run(lambda: self._connection.execute("BEGIN IMMEDIATE"))
+            try:
+                # While this process waited, the state may have been moved.
+                schema.require_here(self._connection, str(self._path))
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
             self._group = _Group()
         self._connection.execute("SAVEPOINT member")
         self._group.members += 1

@@ -11,11 +11,14 @@ from contextlib import closing
 from functools import cache
 
 from sslctl.errors import StateError
+from sslctl.store.sql import moved
 from sslctl.store.sqlite import migrations
 from sslctl.store.sqlite.migrations import MIGRATIONS
 from sslctl.text import clean
 
 APPLICATION_ID = 0x73736C63  # "sslc"
+MOVED_ID = 0x73736C6D  # "sslm"
+"""That of a database that is marked as moved (`sql.moved`): releases that do not know the mark refuse it, too."""
 
 
 def prepare(connection: sqlite3.Connection, shown_as: str, *, may_be_empty: bool = False) -> None:
@@ -47,6 +50,7 @@ def prepare(connection: sqlite3.Connection, shown_as: str, *, may_be_empty: bool
 
 def require_known(connection: sqlite3.Connection, shown_as: str) -> None:
     """Raise `StateError` unless the database is sslctl's, of this version or an older one. Nothing is written."""
+    require_here(connection, shown_as)
     if _pragma(connection, "application_id") != APPLICATION_ID:
         raise StateError(
             f"{shown_as} is a database of another program",
@@ -58,6 +62,13 @@ def require_known(connection: sqlite3.Connection, shown_as: str) -> None:
             f"{shown_as} was written by a newer sslctl: its schema is {version}, and this program knows {len(MIGRATIONS)}",
             hint="update sslctl on this machine; docs/upgrade.md describes the way back to the older one",
         )
+
+
+def require_here(connection: sqlite3.Connection, shown_as: str) -> None:
+    """Raise `StateError` if the state was moved from the database."""
+    if _pragma(connection, "application_id") == MOVED_ID:
+        row = connection.execute(moved.SELECT_MARK).fetchone()
+        raise moved.elsewhere(shown_as, tuple(row) if row else None)
 
 
 def require_current(connection: sqlite3.Connection, shown_as: str) -> None:

@@ -81,6 +81,17 @@ def test_doctor_describes_the_database(cdn: Cdn) -> None:
     assert checks["database"]["grade"] == "ok"
 
 
+def test_doctor_names_the_faults_of_the_server_and_who_backs_it_up(cdn: Cdn) -> None:
+    cdn.sslctl("init")
+    checks = cdn.sslctl("doctor", "--json").json["checks"]
+    faults = [
+        each["detail"] for each in checks if (each["check"], each["grade"]) == ("database server", "warn")
+    ]
+    # The server of the tests.
+    assert [fault.partition(" is ")[0] for fault in faults] == ["the role postgres", "fsync"]
+    assert [each["detail"].split()[0] for each in checks if each["check"] == "backup"] == ["pg_dump"]
+
+
 def test_doctor_reports_a_server_that_is_not_there(cdn: Cdn, tmp_path: Path) -> None:
     text = cdn.config_path.read_text()
     cdn.config_path.write_text(text.replace("host=", f"host={tmp_path}/none"))
@@ -187,6 +198,9 @@ def test_documented_roles_are_enough_and_cannot_change_the_tables(tmp_path: Path
         cdn.add_domain(NAME)
         assert cdn.sslctl("add", NAME).exit_code == Exit.OK
         assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
+        checks = cdn.sslctl("doctor", "--json").json["checks"]
+        faults = [each["detail"] for each in checks if each["check"] == "database server"]
+        assert [fault.partition(":")[0] for fault in faults] == ["fsync is off"]
         with psycopg.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DROP TRIGGER event_kept ON event")
     cluster().drop(name)
@@ -196,7 +210,8 @@ def test_dump_is_restored_as_documented(cdn: Cdn, state: PostgresBackend, tmp_pa
     cdn.sslctl("init")
     cdn.add_domain(NAME)
     cdn.sslctl("add", NAME)
-    before = state.dump()
+    before, listed = state.dump(), cdn.sslctl("list").stdout
+    head = cdn.sslctl("audit", "verify").stdout
     dump, programs = tmp_path / "sslctl.dump", find_server()
     assert programs is not None
     subprocess.run(
@@ -209,5 +224,9 @@ def test_dump_is_restored_as_documented(cdn: Cdn, state: PostgresBackend, tmp_pa
         check=True,
     )
     assert state.dump() == before
-    assert cdn.sslctl("audit", "verify").exit_code == Exit.OK
+    assert cdn.sslctl("audit", "verify").stdout == head
+    assert (cdn.sslctl("list").stdout, NAME in listed) == (listed, True)
+    checks = {each["check"]: each["grade"] for each in cdn.sslctl("doctor", "--json").json["checks"]}
+    assert (checks["database"], checks["key file"]) == ("ok", "ok")
+    assert cdn.sslctl("download", NAME, "-o", str(tmp_path / "files")).exit_code == Exit.OK
     assert cdn.sslctl("recheck", NAME).exit_code == Exit.OK

@@ -387,6 +387,23 @@ COMMANDS: dict[str, Output] = {
     ),
     "set": _output("The domains whose certificates were chosen.", _CHANGED),
     "snooze": _output("The domains that are left out of the messages to people.", _CHANGED),
+    "state migrate": _output(
+        "What was moved.",
+        {
+            "from": string("the database where the state was"),
+            "to": string("the database where it is now"),
+            "domains": number("the number of domains in it, with deleted ones"),
+            "certificates": number("the number of certificate versions in it"),
+            "rows": number("the number of rows of all tables; each was compared"),
+            "written": number("how many of them this run wrote; an interrupted one wrote the others"),
+            **_VERIFIED,
+        },
+        Result(
+            "undone",
+            "with `--undo`",
+            {"undone": boolean("`true`"), "database": string("where the state is again")},
+        ),
+    ),
     "sync": _output(
         "How C4's list of domains and the state differ.",
         {

@@ -1,0 +1,71 @@
+"""What of the server of the database may lose data, or be misused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+_MOST_SKEW = timedelta(seconds=5)
+# Each process has at most 8 (`store.postgres.pool`), and the heartbeat has one more.
+_FEWEST_CONNECTIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseServer:
+    """A PostgreSQL server, as one connection to it is told.
+
+    `is_owner` is whether the role can change the tables. `skew` is how far its clock is behind that of this machine, `is_private` whether nobody else
+    reads the connection: it is encrypted, or does not leave this machine.
+    """
+
+    version: str
+    database: str
+    role: str
+    is_superuser: bool
+    is_owner: bool
+    fsync: str
+    synchronous_commit: str
+    skew: timedelta
+    connections_left: int
+    is_private: bool
+
+
+def find_faults(server: DatabaseServer) -> Iterator[tuple[str, str]]:
+    """Yield each fault of `server`, and what to do."""
+    if server.is_superuser:
+        yield (
+            f"the role {server.role} is a superuser, so whoever has the configuration rules the whole server",
+            "name the role of docs/postgres.md",
+        )
+    elif server.is_owner:
+        yield (
+            f"the role {server.role} can change the tables, also those that keep the history",
+            "name the role for the daily work (docs/postgres.md), and keep this one for `sslctl init`",
+        )
+    if server.fsync == "off":
+        yield (
+            "fsync is off: a power cut may destroy the database, with the keys in it",
+            "set fsync = on in postgresql.conf",
+        )
+    if server.synchronous_commit == "off":
+        yield (
+            "synchronous_commit is off: after a crash a key may be lost whose certificate was issued",
+            "set synchronous_commit = on, for the database or for the role",
+        )
+    skew = abs(server.skew)
+    if skew > _MOST_SKEW:
+        yield (
+            f"its clock and that of this machine differ by {skew.total_seconds():.0f} seconds",
+            "synchronise both with NTP",
+        )
+    if server.connections_left < _FEWEST_CONNECTIONS:
+        yield (
+            f"only {server.connections_left} more connections are possible, and a tick needs up to {_FEWEST_CONNECTIONS}",
+            "raise max_connections, or use PgBouncer (docs/postgres.md)",
+        )
+    if not server.is_private:
+        yield (
+            "the connection is not encrypted: others in the network can read and change the state",
+            "add sslmode=verify-full to the URL",
+        )

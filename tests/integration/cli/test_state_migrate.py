@@ -1,0 +1,167 @@
+"""`sslctl state migrate`: the state moves from SQLite into PostgreSQL, and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sslctl.errors import Exit
+from sslctl.store.keyring import Keyring
+from sslctl.store.sqlite.moving import find_tables
+from tests.support.cdn import Cdn, Result
+from tests.support.fakes import Clock
+from tests.support.moving_cases import make_state
+from tests.support.postgres import cluster
+from tests.support.store_cases import database_of, dump, look_into
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The name of an empty database."""
+    name = cluster().new_database("template0")
+    yield name
+    cluster().drop(name)
+
+
+@pytest.fixture
+def url(database: str) -> str:
+    return cluster().url(database)
+
+
+@pytest.fixture
+def cdn(tmp_path: Path, clock: Clock) -> Iterator[Cdn]:
+    """A running CDN whose state, in SQLite, has rows in every table."""
+    make_state(tmp_path / "state", 12)
+    with Cdn(tmp_path, clock, has_state=False) as running:
+        yield running
+
+
+def folder_of(cdn: Cdn) -> Path:
+    return cdn.folder / "state"
+
+
+def configure(cdn: Cdn, url: str) -> None:
+    """Let the configuration name `url`, as the printed next step says; empty for SQLite."""
+    text = cdn.config_path.read_text()
+    cdn.config_path.write_text(re.sub(r'url = "(postgresql:.*)?"\n', f'url = "{url}"\n', text))
+
+
+def moved_to(cdn: Cdn, place: str | Path, *more: str) -> Result:
+    return cdn.sslctl("state", "migrate", "--to", str(place), *more)
+
+
+def count_rows(path: Path) -> dict[str, int]:
+    with look_into(path) as connection:
+        return {
+            table.name: connection.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0]  # noqa: S608 - our schema
+            for table in find_tables()
+        }
+
+
+def test_state_moves_to_postgresql_and_back_unchanged(cdn: Cdn, url: str) -> None:
+    before, head = dump(database_of(folder_of(cdn))), cdn.sslctl("audit", "verify").stdout
+    listed = cdn.sslctl("list").stdout
+    assert "0.example.com" in listed
+    counted = count_rows(database_of(folder_of(cdn)))
+    assert min(counted.values()) > 0
+    moved = moved_to(cdn, url, "--json")
+    assert (moved.exit_code, moved.stderr.startswith("Next: set state.url = ")) == (Exit.OK, True)
+    assert moved.json["rows"] == moved.json["written"] == sum(counted.values())
+    assert (moved.json["domains"], moved.json["to"]) == (12, url)
+    configure(cdn, url)
+    assert cdn.sslctl("audit", "verify").stdout == head
+    assert cdn.sslctl("list").stdout == listed
+    assert moved_to(cdn, folder_of(cdn)).exit_code == Exit.OK
+    assert cdn.sslctl("list").exit_code == Exit.UNUSABLE
+    configure(cdn, "")
+    assert cdn.sslctl("list").stdout == listed
+    assert dump(database_of(folder_of(cdn))) == before
+
+
+def test_commands_on_the_old_configuration_name_the_new_place(cdn: Cdn, url: str) -> None:
+    assert moved_to(cdn, url).exit_code == Exit.OK
+    for command in (
+        ["list"],
+        ["daemon-tick"],
+        ["init"],
+        ["add", "x.example.com"],
+        ["doctor"],
+        ["state", "migrate", "--to", url],
+    ):
+        ended = cdn.sslctl(*command)
+        assert ended.exit_code == Exit.UNUSABLE
+        assert f"was moved to {url}" in ended.stdout + ended.stderr
+
+
+def test_move_is_taken_back_unless_the_state_was_changed_in_its_new_place(cdn: Cdn, url: str) -> None:
+    before = dump(database_of(folder_of(cdn)))
+    assert moved_to(cdn, url).exit_code == Exit.OK
+    assert moved_to(cdn, url, "--undo").exit_code == Exit.OK
+    assert dump(database_of(folder_of(cdn))) == before
+    configure(cdn, url)
+    assert "was moved to " in cdn.sslctl("list").stderr
+
+
+def test_move_is_not_taken_back_after_a_change_in_the_new_place(cdn: Cdn, url: str) -> None:
+    moved_to(cdn, url)
+    configure(cdn, url)
+    assert cdn.sslctl("note", "0.example.com", "new").exit_code == Exit.OK
+    configure(cdn, "")
+    refused = moved_to(cdn, url, "--undo")
+    assert (refused.exit_code, "is not that of" in refused.stderr) == (Exit.UNUSABLE, True)
+    assert cdn.sslctl("list").exit_code == Exit.UNUSABLE
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_only_a_target_that_was_never_used_is_taken(
+    cdn: Cdn, url: str, used: bool, tmp_path: Path, clock: Clock
+) -> None:
+    (tmp_path / "other").mkdir()
+    with Cdn(tmp_path / "other", clock, state_url=url, has_state=False) as other:
+        assert other.sslctl("init").exit_code == Exit.OK
+        if used:
+            other.add_domain("x.example.com")
+            other.sslctl("add", "x.example.com")
+        before = other.sslctl("list").stdout
+        ended = moved_to(cdn, url)
+        assert ended.exit_code == (Exit.UNUSABLE if used else Exit.OK)
+        if used:
+            assert "holds a state already" in ended.stderr
+            assert other.sslctl("list").stdout == before
+            assert cdn.sslctl("list").exit_code == Exit.OK
+
+
+def test_move_ends_while_another_process_works_on_the_state(cdn: Cdn, url: str) -> None:
+    app = cdn.app()
+    app.store.claim(["tick"], timedelta(hours=1))
+    ended = moved_to(cdn, url)
+    assert (ended.exit_code, "works on the state" in ended.stderr) == (Exit.TRY_LATER, True)
+    app.close()
+    assert moved_to(cdn, url).exit_code == Exit.OK
+
+
+def test_other_key_file_is_refused_and_nothing_is_moved(cdn: Cdn, url: str) -> None:
+    key = folder_of(cdn) / "master.key"
+    kept = key.read_text()
+    key.unlink()
+    Keyring(key).make()
+    assert moved_to(cdn, url).exit_code == Exit.UNUSABLE
+    key.write_text(kept)
+    assert cdn.sslctl("list").exit_code == Exit.OK
+
+
+def test_password_on_the_command_line_is_refused_and_not_repeated(cdn: Cdn) -> None:
+    refused = moved_to(cdn, "postgresql://sslctl:s3cret@db.test/sslctl")
+    assert (refused.exit_code, "--to-file" in refused.stderr) == (Exit.USAGE, True)
+    assert "s3cret" not in refused.stdout + refused.stderr
+
+
+def test_move_to_the_same_kind_of_database_is_refused(cdn: Cdn, tmp_path: Path) -> None:
+    assert moved_to(cdn, tmp_path / "new").exit_code == Exit.USAGE
+    assert cdn.sslctl("state", "migrate").exit_code == Exit.USAGE
