@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from sslctl.rules.model import Source
 from sslctl.rules.notice import NoticeKind
 from sslctl.rules.reasons import Code
 from sslctl.store.sqlite.moving import find_tables
+from tests.support.archive_cases import prune
+from tests.support.fakes import START, Clock
 from tests.support.store_cases import (
     database_of,
     finding,
@@ -40,9 +43,16 @@ _VALUES |= {
 
 def make_state(folder: Path, domains: int = 5) -> None:
     """Make a state in SQLite with rows in every table: what commands make, and one made-up row in each table that is still empty."""
-    store = open_store(folder)
-    for number in range(domains):
-        domain = store.add_domain(f"{number}.example.com", (f"www.{number}.example.com",), Source.C4)
+    clock = Clock(START - timedelta(days=200))
+    store = open_store(folder, clock)
+    added = [store.add_domain("0.example.com", ("www.0.example.com",), Source.C4)]
+    clock.at = START
+    prune(store, clock, folder / "archive")
+    added += (
+        store.add_domain(f"{number}.example.com", (f"www.{number}.example.com",), Source.C4)
+        for number in range(1, domains)
+    )
+    for number, domain in enumerate(added):
         if number % 5 == 1:
             store.record_finding(domain, finding(Code.CNAME_ELSEWHERE, ODD))
         elif number % 5 == 2:
