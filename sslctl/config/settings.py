@@ -62,7 +62,7 @@ class PacingSection:
     """The highest number of requests a second to the CA from this machine, by kind; 0 means no limit.
 
     The defaults are Let's Encrypt's limits per IP address (https://letsencrypt.org/docs/rate-limits/#overall-requests-limit).
-    Each order counts as one new nonce, so `new_nonce` is also the highest number of orders a second.
+    An order asks for a new nonce only if no earlier one left a nonce, and makes seven requests of the kind `other`.
     """
 
     directory: int = 40

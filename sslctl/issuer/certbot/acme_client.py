@@ -161,10 +161,6 @@ class Client(PollingClient):
         new_nonce_url = getattr(directory, "newNonce", None)
         if new_nonce_url is not None:
             Observer.kinds[new_nonce_url] = Kind.NEW_NONCE
-        new_order_url = getattr(directory, "newOrder", None)
-        if new_order_url is not None and Observer.nonces:
-            # Each order counts as a new nonce, also one that got a nonce: that bounds the orders a second.
-            Observer.kinds[new_order_url] = Kind.NEW_NONCE
         return directory
 
     def new_order(self, csr_pem: bytes, profile: str | None = None) -> messages.OrderResource:

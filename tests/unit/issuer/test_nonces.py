@@ -55,13 +55,10 @@ def test_client_of_acme_keeps_its_nonces_where_they_are_handed_on(monkeypatch: p
     assert Observer.nonces == {b"left"}
 
 
-@pytest.mark.parametrize(("nonces", "kinds"), [({b"handed"}, "no"), (set(), "n")])
-def test_order_takes_one_turn_of_new_nonces_with_and_without_a_nonce(
-    nonces: set[bytes], kinds: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_requests_for_a_nonce_take_a_turn_of_new_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
     directory = {"newNonce": "https://ca.test/n", "newOrder": "https://ca.test/o"}
-    monkeypatch.setattr(Observer, "nonces", nonces, raising=False)
+    monkeypatch.setattr(Observer, "nonces", {b"handed"}, raising=False)
     monkeypatch.setattr(Observer, "kinds", {}, raising=False)
     monkeypatch.setattr(Client, "shared_directory", directory, raising=False)
     Client.get_directory("https://ca.test/dir", Observer())
-    assert Observer.kinds == {f"https://ca.test/{kind}": Kind.NEW_NONCE for kind in kinds}
+    assert Observer.kinds == {"https://ca.test/n": Kind.NEW_NONCE}
