@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.utils import CryptographyDeprecationWarning
 
 from sslctl.errors import BadInput
 
@@ -43,7 +42,7 @@ UNREADABLE = (
     TypeError,
     KeyError,  # of older versions, for some extensions
     UnsupportedAlgorithm,
-    CryptographyDeprecationWarning,
+    UserWarning,  # of what is deprecated, and of a country that has not two letters
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
