@@ -22,7 +22,7 @@ from acme import errors, messages
 from josepy.errors import DeserializationError
 from josepy.json_util import field
 
-from sslctl.issuer.certbot import authenticator, challenge_files
+from sslctl.issuer.certbot import authenticator, challenge_files, trusted_context
 from sslctl.issuer.certbot.answers import Answers
 from sslctl.issuer.certbot.challenge_files import TOKEN
 from sslctl.issuer.certbot.pacing import Kind, Pace
@@ -67,6 +67,7 @@ class Observer(acme.client.ClientNetwork):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        trusted_context.mount(self.session)
         self._nonces = Observer.nonces
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:

@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
-from sslctl.issuer.certbot import job, order
+from sslctl.issuer.certbot import job, order, trusted_context
 from sslctl.issuer.certbot.rehearsal import rehearse
 from sslctl.issuer.certbot.worker_pool import FORKED, REFUSED
 from sslctl.system import core_dumps
@@ -26,6 +26,7 @@ def main() -> None:
     """Import certbot, prepare orders, then fork a job for every message until the socket is closed."""
     # Forks inherit this.
     core_dumps.forbid()
+    trusted_context.prepare()
     if order.prepare():
         rehearse()
     signal.signal(signal.SIGCHLD, _reap)
