@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import product
+from math import prod
+from string import ascii_lowercase, digits
 
 from sslctl.rules import onboarding
+from sslctl.rules.model import Source
 from sslctl.rules.name_pattern import NamePattern
 from sslctl.rules.reasons import REASONS, Code, Owner, Status
 from sslctl.rules.warnings import DEPARTED_AFTER, LEFT_THE_CDN, TEXT_EXPIRES_SOON
-from sslctl.store.interface.domains import Codes, Query, Sort
+from sslctl.store.interface.domains import EVERYTHING, Codes, Query, Sort
 from sslctl.store.sql import rows, status_sql
 from sslctl.store.sql.connection import Dialect, Row
 from sslctl.store.sql.remarks import CUSTOMER
@@ -53,6 +57,12 @@ IS_PLAIN = (
     " AND domain.unconfirmed_code IS NULL AND domain.suspicion_code IS NULL AND domain.caution_code IS NULL"
     " AND domain.foreign_source IS NULL"
 )
+
+_WILDCARDS = {"*": "%", "?": "_"}
+# What A-labels and the dots between them consist of.
+_CHARACTERS = f"{ascii_lowercase}{digits}-."
+# More comparisons than this take longer than the expression of a glob does.
+_MOST_CHOICES = 10
 
 # How far the expiry of what is served is from `:now`, in seconds; 0 if nothing is served although there is a certificate;
 # NULL if there never was one (`fleet.troubles.find_time_left`, `urgency_of`). `{days}` is `Dialect.days_of`.
@@ -160,17 +170,22 @@ def code_times(now: datetime) -> dict[str, object]:
 
 
 def count_statuses(dialect: Dialect) -> str:
-    """Return the query of the statuses of all managed domains, each row with a number; a status may have two rows.
+    """Return the query of the statuses of all managed domains, each row with a number; a status may have two rows."""
+    return f"SELECT status, sum(number) AS number FROM ({count_reasons(dialect)}) AS counted GROUP BY 1"  # noqa: S608 - constants
+
+
+def count_reasons(dialect: Dialect) -> str:
+    """Return the query of the statuses and codes `BLAMED` of all managed domains, each row with a number; some have two rows.
 
     The many plain domains are only counted.
     """
     return f"""WITH {_count_plain(dialect)}
-        SELECT '{Status.EXPIRED}' AS status, expired AS number FROM plain WHERE expired > 0
+        SELECT '{Status.EXPIRED}' AS status, '{Code.CERT_EXPIRED}' AS code, expired AS number FROM plain WHERE expired > 0
         UNION ALL
-        SELECT '{Status.SUCCESS}', number - expired FROM plain WHERE number > expired
+        SELECT '{Status.SUCCESS}', NULL, number - expired FROM plain WHERE number > expired
         UNION ALL
-        SELECT {status_sql.STATUS}, count(*) {rows.from_special_domains(dialect)}
-        WHERE domain.deleted_at IS NULL AND NOT ({IS_PLAIN}) GROUP BY 1"""  # noqa: S608 - constants
+        SELECT {status_sql.STATUS}, {BLAMED}, count(*) {rows.from_special_domains(dialect)}
+        WHERE domain.deleted_at IS NULL AND NOT ({IS_PLAIN}) GROUP BY 1, 2"""  # noqa: S608 - constants
 
 
 def _count_plain(dialect: Dialect) -> str:
@@ -188,47 +203,93 @@ def _count_plain(dialect: Dialect) -> str:
           FROM managed CROSS JOIN special CROSS JOIN ended)"""  # noqa: S608 - constants
 
 
-def count_codes(dialect: Dialect, tables: str, where: str, *, is_everything: bool) -> str:
-    """Return the query of the rows of `codes_of_row` over `tables` for which `where` holds; its values are in `code_times`.
+def soonest_of_plain(dialect: Dialect) -> str:
+    """Return the query of the source and the expiry of the certificate of a plain domain that ends next after `:now`, by source."""
+    by_expiry, by_source = dialect.index_hint("certificate_in_use"), dialect.index_hint("certificate_facts")
+    served = f"""domain.id = held.domain_id AND domain.serving_id = held.id AND held.not_after > :now
+        AND held.replaced_at IS NULL AND domain.deleted_at IS NULL AND {IS_PLAIN}"""
+    # Nearly all are from the CA, so the first ones by their expiry are. The few others are found by their source.
+    return f"""SELECT * FROM (SELECT held.source AS source, held.not_after AS soonest
+        FROM certificate AS held {by_expiry} CROSS JOIN domain WHERE {served} AND held.source = '{Source.C4}'
+        ORDER BY held.not_after LIMIT 1) AS issued
+        UNION ALL SELECT held.source, min(held.not_after)
+        FROM certificate AS held {by_source} CROSS JOIN domain WHERE {served} AND held.source <> '{Source.C4}'
+        GROUP BY held.source"""  # noqa: S608 - constants
 
-    The many plain domains are only counted, which takes half of the time that groups take, and less if `where` leaves out none.
+
+def count_codes(dialect: Dialect, query: Query, where: str) -> str:
+    """Return the query of the rows of `codes_of_row` of the domains for which `where` holds; its values are in `code_times`.
+
+    The many plain domains are only counted, by an index if `query` leaves out none.
     """
-    is_expired = f"{status_sql.EXPIRY} <= :now"
-    plain = f"""plain AS (
-          SELECT count(*) AS number, coalesce(sum(CASE WHEN {is_expired} THEN 1 ELSE 0 END), 0) AS expired
-          {tables} WHERE {where} AND {IS_PLAIN})"""
-    if is_everything:
-        plain, tables = _count_plain(dialect), rows.from_special_domains(dialect)
+    tables = others = rows.from_whole_domains(dialect)
+    by_expiry = "TRUE"
+    if not query.deleted:
+        others, by_expiry = rows.from_special_domains(dialect), ends_by(dialect, ":now")
+    if query == EVERYTHING:
+        plain = _count_plain(dialect)
+    elif leaves_out_plain(query):
+        plain = "plain AS (SELECT 0 AS number, 0 AS expired)"
+    else:
+        plain = f"""plain AS (SELECT
+          (SELECT count(*) {rows.from_domains_to_count(dialect, where)} WHERE {where} AND {IS_PLAIN}) AS number,
+          (SELECT count(*) {tables} WHERE {where} AND {IS_PLAIN} AND {by_expiry} AND {status_sql.EXPIRY} <= :now) AS expired)"""
     return f"""WITH {plain}
         SELECT '{Status.EXPIRED}', '{Code.CERT_EXPIRED}', NULL, NULL, NULL, NULL, NULL, expired FROM plain WHERE expired > 0
         UNION ALL
         SELECT '{Status.SUCCESS}', NULL, NULL, NULL, NULL, NULL, NULL, number - expired FROM plain WHERE number > expired
         UNION ALL
         SELECT {status_sql.STATUS}, {BLAMED}, domain.unconfirmed_code, {", ".join(_WARNINGS)}, count(*)
-        {tables} WHERE {where} AND NOT ({IS_PLAIN}) GROUP BY 1, 2, 3, 4, 5, 6, 7"""  # noqa: S608 - constants
+        {others} WHERE {where} AND NOT ({IS_PLAIN}) GROUP BY 1, 2, 3, 4, 5, 6, 7"""  # noqa: S608 - constants
 
 
-def among_first(dialect: Dialect, sort: Sort) -> str:
-    """Return the condition that a managed domain may be among the first `:reach` of all by `sort`: `URGENCY` or `EXPIRES`.
+def among_first(dialect: Dialect, sort: Sort, where: str, *, is_from_end: bool) -> str:
+    """Return the condition that a domain may be among the first or last `:reach` of those for which `where` holds, by `sort`.
 
-    A plain domain is if its certificate is among the `:reach` that expire next, or for `URGENCY` that expired last.
+    `where` is about managed domains, and only about columns of `domain`. A plain domain is among them if its certificate is among the `:reach` that expire next, or for `URGENCY` that expired last.
     """
     special, in_use = dialect.index_hint("domain_not_plain"), dialect.index_hint("certificate_in_use")
-    sides = {
-        Sort.URGENCY: ((":now", ">", "<=", "ASC", "9999"), (":now", "<=", ">=", "DESC", "")),
-        Sort.EXPIRES: (("''", ">", "<=", "ASC", "9999"),),
-    }[sort]
-    nearest = " UNION ALL ".join(
-        f"""SELECT domain_id FROM certificate {in_use} WHERE replaced_at IS NULL AND not_after {beyond} {start}
-            AND not_after {within} coalesce((
-              SELECT held.not_after FROM certificate AS held {in_use} CROSS JOIN domain
-              WHERE domain.id = held.domain_id AND domain.serving_id = held.id AND domain.deleted_at IS NULL AND {IS_PLAIN}
-              AND held.replaced_at IS NULL AND held.not_after {beyond} {start}
-              ORDER BY held.not_after {order} LIMIT 1 OFFSET :reach - 1), '{end}')"""  # noqa: S608 - constants
-        for start, beyond, within, order, end in sides
-    )
+    where = f"{where} AND {IS_PLAIN}"
+    if sort is Sort.STATUS:
+        nearest = _first_by_status(in_use, where, "DESC" if is_from_end else "ASC")
+    else:
+        nearest = " UNION ALL ".join(
+            _first_by_expiry(in_use, where, *side) for side in _SIDES[sort, is_from_end]
+        )
     return f"""domain.id IN (SELECT id FROM domain {special} WHERE deleted_at IS NULL AND NOT ({IS_PLAIN})
         UNION ALL {nearest})"""  # noqa: S608 - constants
+
+
+# From where on which certificates are the first, or last: its comparison, that with the last one of them, their order, and
+# what is beyond all of them.
+_ALL_BY_EXPIRY = ("''", ">", "<=", "ASC", "9999")
+_ALL_BACKWARDS = ("'9999'", "<", ">=", "DESC", "")
+_SIDES = {
+    (Sort.URGENCY, False): ((":now", ">", "<=", "ASC", "9999"), (":now", "<=", ">=", "DESC", "")),
+    (Sort.URGENCY, True): (_ALL_BY_EXPIRY, _ALL_BACKWARDS),
+    (Sort.EXPIRES, False): (_ALL_BY_EXPIRY,),
+    (Sort.EXPIRES, True): (_ALL_BACKWARDS,),
+}
+
+
+def _first_by_expiry(
+    in_use: str, where: str, start: str, beyond: str, within: str, order: str, end: str
+) -> str:
+    return f"""SELECT domain_id FROM certificate {in_use} WHERE replaced_at IS NULL AND not_after {beyond} {start}
+        AND not_after {within} coalesce((
+          SELECT held.not_after FROM certificate AS held {in_use} CROSS JOIN domain
+          WHERE domain.id = held.domain_id AND domain.serving_id = held.id AND {where}
+          AND held.replaced_at IS NULL AND held.not_after {beyond} {start}
+          ORDER BY held.not_after {order} LIMIT 1 OFFSET :reach - 1), '{end}')"""  # noqa: S608 - constants
+
+
+def _first_by_status(in_use: str, where: str, order: str) -> str:
+    # Those that have expired are few. The others have the same status.
+    return f"""SELECT domain_id FROM certificate {in_use} WHERE replaced_at IS NULL AND not_after <= :now
+        UNION ALL SELECT * FROM (
+          SELECT domain.id FROM domain JOIN certificate AS held ON held.id = domain.serving_id
+          WHERE {where} AND held.not_after > :now
+          ORDER BY domain.name {order} LIMIT :reach) AS well"""  # noqa: S608 - constants
 
 
 def codes_of_row(row: Row) -> tuple[Codes, int]:
@@ -307,15 +368,27 @@ class PatternSql:
         return ["domain.name LIKE :part", "domain.sans LIKE :part"], []
 
     def _of_glob(self, pattern: NamePattern) -> tuple[list[str], list[str]]:
-        wildcards = {"*": "%", "?": "_"}
         tokens = pattern.tokens
-        like = "".join(wildcards.get(token, "_" if token.startswith("[") else token) for token in tokens)
+        like = "".join(_WILDCARDS.get(token, "_" if token.startswith("[") else token) for token in tokens)
         self.values["whole"], self.values["whole_san"] = like, f'%"{like}"%'
         name, sans = "domain.name LIKE :whole", "domain.sans LIKE :whole_san"
         # Between two quotes of an array, a wildcard may match the end of one name and the start of another.
-        if any(token.startswith("[") for token in tokens):
-            return [], [name, sans]
-        return [name], [sans]
+        if not any(token.startswith("[") for token in tokens):
+            return [name], [sans]
+        likes = {f"whole{place}": like for place, like in enumerate(_without_sets(tokens))}
+        self.values |= likes
+        return [f"domain.name LIKE :{key}" for key in likes], [sans] if likes else [name, sans]
+
+
+def _without_sets(tokens: Sequence[str]) -> list[str]:
+    """Return for a glob what to compare A-labels with, once for each choice from its sets; nothing if those are too many."""
+    choices = [
+        [each for each in _CHARACTERS if NamePattern(token).matches((each,))]
+        if token.startswith("[")
+        else [_WILDCARDS.get(token, token)]
+        for token in tokens
+    ]
+    return ["".join(each) for each in product(*choices)] if prod(map(len, choices)) <= _MOST_CHOICES else []
 
 
 def _outside_sets(pattern: NamePattern) -> list[str]:

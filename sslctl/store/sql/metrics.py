@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from sslctl.rules import expiry
@@ -10,7 +11,7 @@ from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import RenewalRule
 from sslctl.store.interface.metrics import Counted, ReasonCount
 from sslctl.store.sql import filters, rows, status_sql
-from sslctl.store.sql.connection import Row, Run
+from sslctl.store.sql.connection import Run
 from sslctl.store.sql.part import SqlPart
 from sslctl.store.sql.values import text_of, time_of
 from sslctl.text import instant
@@ -33,9 +34,14 @@ class SqlMetrics(SqlPart):
     """The store's `Metrics`."""
 
     def count_by_reason(self, now: datetime) -> list[ReasonCount]:
-        sql = f"""SELECT {status_sql.STATUS} AS status, {filters.BLAMED} AS code, count(*) AS number
-            {self._facts} WHERE domain.deleted_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2"""
-        return self._database.read(_reason_count_of, sql, {"now": instant(now)})
+        counted: Counter[tuple[Status, Code | None]] = Counter()
+        sql = filters.count_reasons(self._database.dialect)
+        for status, code, number in self._database.read(tuple, sql, {"now": instant(now)}):
+            counted[Status(status), None if code is None else Code(code)] += number
+        return [
+            ReasonCount(*key, number)
+            for key, number in sorted(counted.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+        ]
 
     def count_overdue(self, now: datetime, rule: RenewalRule) -> int:
         days_of = self._database.dialect.days_of
@@ -49,6 +55,7 @@ class SqlMetrics(SqlPart):
         )
         # The lifetime of a foreign certificate is not known. `:horizon` spares the arithmetic for most rows.
         sql = f"""SELECT count(*) {self._facts} WHERE domain.deleted_at IS NULL AND {_IS_KNOWN_TO_C4}
+            AND {filters.ends_by(self._database.dialect, ":horizon")}
             AND {_SERVED_SOURCE} = 'c4' AND {filters.IN_SERVICE} > :now AND {filters.IN_SERVICE} <= :horizon
             AND (domain.foreign_not_after IS NOT NULL
               OR {until} - {today} <= :share * ({until} - {since}) / 2)"""
@@ -69,13 +76,17 @@ class SqlMetrics(SqlPart):
         return dict(self._database.read(lambda row: (Code(row[0]), int(row[1])), sql))
 
     def soonest_expiries(self, now: datetime) -> dict[Source, datetime]:
-        sql = f"""SELECT {_SERVED_SOURCE} AS source, min({filters.IN_SERVICE}) AS soonest {self._facts}
-            WHERE domain.deleted_at IS NULL AND {filters.IN_SERVICE} > :now GROUP BY 1 ORDER BY 1"""
-        return dict(
-            self._database.read(
-                lambda row: (Source(row["source"]), time_of(row["soonest"])), sql, {"now": instant(now)}
-            )
+        sql = (
+            filters.soonest_of_plain(self._database.dialect)
+            + f"""
+            UNION ALL SELECT {_SERVED_SOURCE}, min({filters.IN_SERVICE}) {rows.from_special_domains(self._database.dialect)}
+            WHERE domain.deleted_at IS NULL AND NOT ({filters.IS_PLAIN}) AND {filters.IN_SERVICE} > :now GROUP BY 1"""
         )
+        soonest: dict[Source, datetime] = {}
+        for source, at in self._database.read(tuple, sql, {"now": instant(now)}):
+            end = time_of(at)
+            soonest[Source(source)] = min(end, soonest.get(Source(source), end))
+        return soonest
 
     def outcomes(self, counted: Counted) -> dict[str, int]:
         sql = "SELECT outcome, number FROM counter WHERE name = ? ORDER BY outcome"
@@ -84,8 +95,3 @@ class SqlMetrics(SqlPart):
     @property
     def _facts(self) -> str:
         return rows.from_domain_facts(self._database.dialect)
-
-
-def _reason_count_of(row: Row) -> ReasonCount:
-    code = None if row["code"] is None else Code(row["code"])
-    return ReasonCount(Status(row["status"]), code, row["number"])

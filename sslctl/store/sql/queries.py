@@ -210,16 +210,18 @@ class SqlQueries(SqlPart):
         order_by = self._by_urgency() if query.sort is Sort.URGENCY else _ORDER_BY[query.sort]
         tables, is_from_end = self._tables(query, where, length, order_by), False
         offset, limit = query.offset, query.limit
-        if _is_first_of_all(query):
-            where = f"{where} AND {filters.among_first(self._database.dialect, query.sort)}"
-            tables = rows.from_domain_facts(self._database.dialect)
-            values = {**values, "reach": offset + (limit or 0)}
         if limit is not None and offset >= _DEEP:
-            sql = f"SELECT count(*) {tables} WHERE {where}"
-            number = self._database.read(lambda row: int(row[0]), sql, values)[0]
+            number = self._count(query, where, values)
             is_from_end = offset > number // 2
             if is_from_end:
                 offset, limit = max(0, number - offset - limit), min(limit, max(0, number - offset))
+        # Of few domains that match a pattern, the first ones by expiry are far apart; here they are more than `_DEEP`.
+        is_of_many = query.pattern is None or is_from_end
+        if limit is not None and offset + limit < _DEEP and is_of_many and _is_of_all_by_expiry(query):
+            among = filters.among_first(self._database.dialect, query.sort, where, is_from_end=is_from_end)
+            where = f"{where} AND {among}"
+            tables = rows.from_domain_facts(self._database.dialect)
+            values = {**values, "reach": max(1, offset + limit)}
         ordered = ", ".join(f"{each} DESC" if is_from_end else each for each in order_by)
         sql = f"SELECT domain.id, {length} {tables} WHERE {where} ORDER BY {ordered}"
         if limit is not None or offset:
@@ -227,6 +229,13 @@ class SqlQueries(SqlPart):
             values = {**values, "limit": _ALL if limit is None else limit, "offset": offset}
         found = self._database.read(tuple, sql, values)
         return dict(reversed(found) if is_from_end else found)
+
+    def _count(self, query: Query, where: str, values: dict[str, object]) -> int:
+        if query.pattern is None and _is_of_all_by_expiry(query):
+            return self.count_managed()
+        tables = self._special(query) or rows.from_domains_to_count(self._database.dialect, where)
+        sql = f"SELECT count(*) {tables} WHERE {where}"
+        return self._database.read(lambda row: int(row[0]), sql, values)[0]
 
     def _tables(self, query: Query, where: str, length: str, order_by: Iterable[str]) -> str:
         """Return the tables of a query of `_found`, in the order of the file if it reads columns that no index has."""
@@ -318,9 +327,7 @@ class SqlQueries(SqlPart):
 
     def count_by_codes(self, now: datetime, query: Query = EVERYTHING) -> dict[Codes, int]:
         where, values = self._condition(query, now)
-        dialect = self._database.dialect
-        tables = self._special(query) or rows.from_whole_domains(dialect)
-        sql = filters.count_codes(dialect, tables, where, is_everything=query == EVERYTHING)
+        sql = filters.count_codes(self._database.dialect, query, where)
         counted: Counter[Codes] = Counter()
         for codes, number in self._database.read(filters.codes_of_row, sql, values | filters.code_times(now)):
             counted[codes] += number
@@ -341,11 +348,7 @@ class SqlQueries(SqlPart):
         if not pattern.maybe:
             return f"{where} AND ({pattern.surely})", values
         dialect = self._database.dialect
-        tables = (
-            rows.from_whole_domains(dialect)
-            if "wanted." in where
-            else f"FROM domain {dialect.no_index_hint()}"
-        )
+        tables = rows.from_domains_to_count(dialect, where)
         sql = f"""SELECT domain.id, domain.name, domain.sans {tables}
             WHERE {where} AND ({pattern.maybe}) AND NOT ({pattern.surely})"""
         doubtful = self._database.read(lambda row: (row[0], (row[1], *names_of(row[2]))), sql, values)
@@ -361,8 +364,8 @@ class SqlQueries(SqlPart):
         return f"coalesce({seconds}, 1e18)", "domain.created_at", "domain.name"
 
 
-def _is_first_of_all(query: Query) -> bool:
-    """Return whether `query` is for the first of all managed domains by their expiry, not for those in the middle."""
-    is_unfiltered = query == replace(EVERYTHING, sort=query.sort, limit=query.limit, offset=query.offset)
-    is_by_expiry = query.sort in (Sort.URGENCY, Sort.EXPIRES)
-    return is_unfiltered and is_by_expiry and query.limit is not None and query.offset + query.limit < _DEEP
+def _is_of_all_by_expiry(query: Query) -> bool:
+    """Return whether `query` is for some of all managed domains, or of those that match a pattern, in an order by expiry."""
+    chosen = replace(EVERYTHING, sort=query.sort, limit=query.limit, offset=query.offset)
+    is_unfiltered = query == replace(chosen, pattern=query.pattern)
+    return is_unfiltered and query.sort in (Sort.URGENCY, Sort.EXPIRES, Sort.STATUS)

@@ -251,7 +251,7 @@ def test_each_domain_is_yielded_once_and_in_order(fleet: Store, sort: Sort) -> N
         assert [domain.name for domain in page] == names[offset : offset + 60]
 
 
-@pytest.mark.parametrize("sort", [Sort.URGENCY, Sort.EXPIRES])
+@pytest.mark.parametrize("sort", [Sort.URGENCY, Sort.EXPIRES, Sort.STATUS])
 def test_first_domains_by_expiry_are_those_of_the_whole_list(store: Store, sort: Sort) -> None:
     # Two expire at the same time, some have expired, some are in trouble, and one is not served.
     for place, days in enumerate((90, 30, 30, 31, -1, -20, 29, 8, 9, -40)):
@@ -268,6 +268,38 @@ def test_first_domains_by_expiry_are_those_of_the_whole_list(store: Store, sort:
         assert page == everything[:limit]
         second = store.domains(Query(sort=sort, limit=limit, offset=2), START)
         assert [domain.name for domain in second] == everything[2 : 2 + limit]
+
+
+@pytest.mark.parametrize("pattern", [None, NamePattern("test"), NamePattern("0*[0-8].test")], ids=str)
+@pytest.mark.parametrize("sort", [Sort.URGENCY, Sort.EXPIRES, Sort.STATUS])
+def test_last_domains_by_expiry_are_those_of_the_whole_list(
+    fleet: Store, backend: Backend, sort: Sort, pattern: NamePattern | None
+) -> None:
+    """Each third one expires at the same time as another one; some have expired, are in trouble or were never issued."""
+    domains = list(fleet.domains(Query(), START))
+    with backend.sql() as sql:
+        for place, domain in enumerate(domains):
+            if place % 99:
+                _put_certificate(sql, domain.id, place * 7919 % 800 - 30)
+    for domain in domains[::150]:
+        fleet.record_finding(domain, finding())
+    everything = [domain.name for domain in fleet.domains(Query(sort=sort, pattern=pattern), START)]
+    assert len(everything) < 1200 or pattern is None or not pattern.is_glob
+    for offset in range(0, 1250, 25):
+        query = Query(sort=sort, pattern=pattern, limit=25, offset=offset)
+        assert [each.name for each in fleet.domains(query, START)] == everything[offset : offset + 25]
+
+
+def _put_certificate(sql: Sql, domain_id: int, days: int) -> None:
+    start, end = instant(START - timedelta(days=60)), instant(START + timedelta(days=days))
+    certificate = sql(
+        "INSERT INTO certificate (domain_id, version, source, names, fingerprint, serial, issuer, key_type, not_before,"
+        " not_after, pem, chain_pem, sealed_key, issued_at)"
+        " VALUES (?, 1, 'c4', '[]', '', '', '', '', ?, ?, '', '', ?, ?) RETURNING id",
+        (domain_id, start, end, b"\0", start),
+    )[0][0]
+    values = (certificate, certificate, domain_id)
+    sql("UPDATE domain SET finding_code = NULL, wanted_id = ?, serving_id = ? WHERE id = ?", values)
 
 
 @pytest.mark.parametrize("others", [0, 1, 9, 10, 99])
