@@ -217,7 +217,9 @@ class SqlQueries(SqlPart):
                 offset, limit = max(0, number - offset - limit), min(limit, max(0, number - offset))
         if limit is not None and offset + limit < _DEEP and _is_among_first(query, is_from_end=is_from_end):
             chosen = "domain.deleted_at IS NULL" if query.pattern is None else where
-            among = filters.among_first(self._database.dialect, query.sort, chosen, is_from_end=is_from_end)
+            # Those in Success end after now, the next ones first in both orders.
+            sort = Sort.URGENCY if query.statuses else query.sort
+            among = filters.among_first(self._database.dialect, sort, chosen, is_from_end=is_from_end)
             where = f"{where} AND {among}"
             tables = rows.from_domain_facts(self._database.dialect)
             values = {**values, "reach": max(1, offset + limit)}
@@ -372,7 +374,8 @@ def _is_of_all_by_expiry(query: Query) -> bool:
 
 def _is_among_first(query: Query, *, is_from_end: bool) -> bool:
     """Return whether `filters.among_first` leaves out no domain of `query`, and is worth its time."""
-    if query.statuses == (Status.SUCCESS,) and query.sort is Sort.URGENCY and not is_from_end:
+    by_expiry = query.sort in (Sort.URGENCY, Sort.EXPIRES)
+    if query.statuses == (Status.SUCCESS,) and by_expiry and not is_from_end:
         # Each plain domain whose certificate has not expired is in Success.
         query = replace(query, statuses=())
     # Of few domains that match a pattern, the first ones by expiry are far apart; from the end they are more than `_DEEP`.
