@@ -215,10 +215,11 @@ class SqlQueries(SqlPart):
             is_from_end = offset > number // 2
             if is_from_end:
                 offset, limit = max(0, number - offset - limit), min(limit, max(0, number - offset))
-        # Of few domains that match a pattern, the first ones by expiry are far apart; here they are more than `_DEEP`.
-        is_of_many = query.pattern is None or is_from_end
-        if limit is not None and offset + limit < _DEEP and is_of_many and _is_of_all_by_expiry(query):
-            among = filters.among_first(self._database.dialect, query.sort, where, is_from_end=is_from_end)
+        if limit is not None and offset + limit < _DEEP and _is_among_first(query, is_from_end=is_from_end):
+            chosen = "domain.deleted_at IS NULL" if query.pattern is None else where
+            # Those in Success end after now, the next ones first in both orders.
+            sort = Sort.URGENCY if query.statuses else query.sort
+            among = filters.among_first(self._database.dialect, sort, chosen, is_from_end=is_from_end)
             where = f"{where} AND {among}"
             tables = rows.from_domain_facts(self._database.dialect)
             values = {**values, "reach": max(1, offset + limit)}
@@ -369,3 +370,13 @@ def _is_of_all_by_expiry(query: Query) -> bool:
     chosen = replace(EVERYTHING, sort=query.sort, limit=query.limit, offset=query.offset)
     is_unfiltered = query == replace(chosen, pattern=query.pattern)
     return is_unfiltered and query.sort in (Sort.URGENCY, Sort.EXPIRES, Sort.STATUS)
+
+
+def _is_among_first(query: Query, *, is_from_end: bool) -> bool:
+    """Return whether `filters.among_first` leaves out no domain of `query`, and is worth its time."""
+    by_expiry = query.sort in (Sort.URGENCY, Sort.EXPIRES)
+    if query.statuses == (Status.SUCCESS,) and by_expiry and not is_from_end:
+        # Each plain domain whose certificate has not expired is in Success.
+        query = replace(query, statuses=())
+    # Of few domains that match a pattern, the first ones by expiry are far apart; from the end they are more than `_DEEP`.
+    return _is_of_all_by_expiry(query) and (query.pattern is None or is_from_end)
