@@ -69,9 +69,9 @@ _MOST_CHOICES = 10
 _FROM_NOW = "round(86400 * abs({end} - {now}))"
 
 
-def condition(dialect: Dialect, query: Query, now: datetime) -> tuple[str, dict[str, object]]:
+def condition(query: Query, now: datetime) -> tuple[str, dict[str, object]]:
     """Return `query` without its pattern as an SQL condition, with its values."""
-    where = [*_by_row_alone(query), *_by_indexes(dialect, query)]
+    where = list(_by_row_alone(query))
     values: dict[str, object] = {"now": instant(now)}
     if query.statuses:
         where.append(f"{status_sql.STATUS} IN ({literals(query.statuses)})")
@@ -132,10 +132,13 @@ def leaves_out_plain(query: Query) -> bool:
     return any(wanted and possible.isdisjoint(wanted) for wanted, possible in of_plain)
 
 
-def _by_indexes(dialect: Dialect, query: Query) -> Iterator[str]:
+def narrowed(dialect: Dialect, query: Query, where: str) -> str:
+    """Return the condition `where` of `query` with one that means no more, but finds the domains by indexes if they are few.
+
+    It is for one query over all domains: each query reads these indexes anew.
+    """
     horizon = "" if query.deleted else _horizon_of_plain(query)
-    if horizon:
-        yield ends_by(dialect, horizon)
+    return f"{where} AND {ends_by(dialect, horizon)}" if horizon else where
 
 
 def _horizon_of_plain(query: Query) -> str:

@@ -207,6 +207,7 @@ class SqlQueries(SqlPart):
 
         `length` is an SQL expression. An index alone answers many queries if it names no column.
         """
+        where = filters.narrowed(self._database.dialect, query, where)
         order_by = self._by_urgency() if query.sort is Sort.URGENCY else _ORDER_BY[query.sort]
         tables, is_from_end = self._tables(query, where, length, order_by), False
         offset, limit = query.offset, query.limit
@@ -314,6 +315,7 @@ class SqlQueries(SqlPart):
 
     def count_by_status(self, now: datetime, query: Query = EVERYTHING) -> dict[Status, int]:
         where, values = self._condition(query, now)
+        where = filters.narrowed(self._database.dialect, query, where)
         if query == EVERYTHING:
             sql = filters.count_statuses(self._database.dialect)
         else:
@@ -328,6 +330,7 @@ class SqlQueries(SqlPart):
 
     def count_by_codes(self, now: datetime, query: Query = EVERYTHING) -> dict[Codes, int]:
         where, values = self._condition(query, now)
+        where = filters.narrowed(self._database.dialect, query, where)
         sql = filters.count_codes(self._database.dialect, query, where)
         counted: Counter[Codes] = Counter()
         for codes, number in self._database.read(filters.codes_of_row, sql, values | filters.code_times(now)):
@@ -341,7 +344,7 @@ class SqlQueries(SqlPart):
 
     def _condition(self, query: Query, now: datetime) -> tuple[str, dict[str, object]]:
         """Return `query` as an SQL condition, with its values."""
-        where, values = filters.condition(self._database.dialect, query, now)
+        where, values = filters.condition(query, now)
         if query.pattern is None:
             return where, values
         pattern = filters.PatternSql(query.pattern)
