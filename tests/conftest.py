@@ -47,6 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "apache": ("apache2",),
         "promtool": ("promtool",),
         "postgres": (str(find_server() or "postgres"),),
+        "pgbouncer": ("pgbouncer",),
     }
     for package, needed in programs.items():
         if all(map(find_program, needed)):

@@ -90,6 +90,9 @@ class ServerSide(Side):
                 (table, column),
             )
 
+        # Without statistics every query reads whole tables. A role that is not the owner is only told so.
+        self.run(f"ANALYZE {', '.join(table.name for table in self._tables)}")
+
     def close(self) -> None:
         self._connection.close()
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +14,14 @@ import pytest
 
 from sslctl.errors import Exit
 from sslctl.store.keyring import Keyring
+from sslctl.store.postgres import schema
 from sslctl.store.sqlite.moving import find_tables
 from tests.support.cdn import Cdn, Result
+from tests.support.command_line import environment
 from tests.support.fakes import Clock
 from tests.support.moving_cases import make_state
 from tests.support.postgres import cluster
-from tests.support.store_cases import database_of, dump, look_into
+from tests.support.store_cases import PATIENCE, database_of, dump, look_into
 
 pytestmark = pytest.mark.postgres
 
@@ -165,3 +170,35 @@ def test_password_on_the_command_line_is_refused_and_not_repeated(cdn: Cdn) -> N
 def test_move_to_the_same_kind_of_database_is_refused(cdn: Cdn, tmp_path: Path) -> None:
     assert moved_to(cdn, tmp_path / "new").exit_code == Exit.USAGE
     assert cdn.sslctl("state", "migrate").exit_code == Exit.USAGE
+
+
+def test_move_that_is_killed_leaves_the_state_in_use_and_goes_on(cdn: Cdn, url: str, database: str) -> None:
+    head = cdn.sslctl("audit", "verify").stdout
+    with cluster().connection(database) as connection:
+        schema.migrate(connection)
+    arguments = [sys.executable, "-m", "sslctl", "state", "migrate", "--to", url]
+    with cluster().connection(database) as connection, connection.transaction():
+        # The move waits here, after the domains and before the history.
+        connection.execute("LOCK TABLE event IN EXCLUSIVE MODE")
+        process = subprocess.Popen(arguments, env=environment(cdn))
+        deadline = time.monotonic() + PATIENCE
+        while connection.execute("SELECT count(*) FROM domain").fetchone() == (0,):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    assert cdn.sslctl("audit", "verify").stdout == head
+    moved = moved_to(cdn, url, "--json").json
+    assert 0 < moved["written"] < moved["rows"]
+    configure(cdn, url)
+    assert cdn.sslctl("audit", "verify").stdout == head
+
+
+@pytest.mark.parametrize("version", [schema.CURRENT - 1, schema.CURRENT + 1])
+def test_target_of_another_version_is_refused(cdn: Cdn, url: str, database: str, version: int) -> None:
+    with cluster().connection(database) as connection:
+        schema.migrate(connection)
+        connection.execute("UPDATE schema_version SET version = %s", (version,))
+    refused = moved_to(cdn, url)
+    assert (refused.exit_code, f"its schema is {version}" in refused.stderr) == (Exit.UNUSABLE, True)
+    assert cdn.sslctl("list").exit_code == Exit.OK

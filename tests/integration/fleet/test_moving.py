@@ -13,13 +13,16 @@ import pytest
 from sslctl.config.state import StateSection
 from sslctl.errors import StateError
 from sslctl.fleet.moving import Move
+from sslctl.rules.limits import NO_LIMITS
+from sslctl.store.configured import open_store as open_configured
 from sslctl.store.configured import require_state
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.moving import find_tables
+from sslctl.store.sqlite.waiting import Waiting
 from tests.support.fakes import Clock
 from tests.support.moving_cases import make_state
 from tests.support.postgres import cluster
-from tests.support.store_cases import database_of, dump, key_of, look_into, open_store
+from tests.support.store_cases import database_of, dump, finding, key_of, look_into, open_store
 
 pytestmark = pytest.mark.postgres
 
@@ -153,3 +156,24 @@ def test_copy_of_another_state_is_refused(tmp_path: Path, server: StateSection) 
     with pytest.raises(StateError, match="a copy of another state"):
         move(StateSection(tmp_path / "b"), server)
     move(StateSection(tmp_path / "a"), server)
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_process_that_had_the_old_database_open_changes_nothing_more(
+    tmp_path: Path, server: StateSection, is_back: bool
+) -> None:
+    make_state(tmp_path)
+    state, to = StateSection(tmp_path), server
+    if is_back:
+        move(state, to)
+        state, to = server, StateSection(tmp_path / "new", key_of(tmp_path))
+    waiting = Waiting()
+    old = open_configured(
+        state, Keyring(key_of(tmp_path)), clock=Clock(), actor="old", limits={"": NO_LIMITS}, waiting=waiting
+    )
+    domain = old.domain("0.example.com")
+    move(state, to)
+    with pytest.raises(StateError, match="it was moved to"):
+        old.record_finding(domain, finding())
+    assert old.domain("0.example.com").revision == domain.revision
+    old.close()
