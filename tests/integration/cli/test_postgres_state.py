@@ -58,6 +58,23 @@ def test_domain_is_added_listed_renewed_and_deleted(cdn: Cdn, clock: Clock) -> N
     assert not (cdn.folder / "state" / "sslctl.db").exists()
 
 
+def test_commands_that_read_print_json(cdn: Cdn) -> None:
+    """What the database counts and adds up are numbers that JSON knows."""
+    assert cdn.sslctl("init").exit_code == Exit.OK
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == Exit.OK
+    assert cdn.sslctl("add", "other.example.com", "--no-wait").exit_code == Exit.OK
+    assert cdn.sslctl("daemon-tick", "--json").json["at"]
+    for command in (
+        ["list"], ["list", "--expiring-within", "99d"], ["todo"], ["view", NAME], ["forecast"], ["report"], ["audit", "list"],
+        ["audit", "verify"], ["history", "list"], ["claims"], ["pauses"], ["doctor"], ["sync"], ["message", "other.example.com"],
+        ["keys", "prune", "--dry-run"], ["check", NAME],
+    ):  # fmt: skip
+        result = cdn.sslctl(*command, "--json")
+        assert (result.json["schema_version"], result.exit_code == Exit.BUG) == (1, False), command
+    assert "sslctl_" in cdn.sslctl("metrics").stdout
+
+
 def test_init_names_the_database_and_brings_its_tables_up_to_date(cdn: Cdn, state: PostgresBackend) -> None:
     first = cdn.sslctl("init")
     assert f"Created a new state: {state.url}, with the key file" in first.stdout
