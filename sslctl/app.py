@@ -199,7 +199,7 @@ class App:
         """
         from sslctl.issuer.configured import make_issuers  # noqa: PLC0415
 
-        keys = lambda: self.stateless.keys_if_on()  # noqa: E731, PLW0108 - dnspython is slow to import
+        keys = lambda: self.stateless.keys_if_stored()  # noqa: E731, PLW0108 - dnspython is slow to import
         return make_issuers(self.config, self.clock, on_notice=self.on_wait, find_account_keys=keys)
 
     @cached_property
@@ -211,7 +211,7 @@ class App:
 
     @cached_property
     def stateless(self) -> Stateless:
-        """The account key of stateless mode, and what depends on it."""
+        """The account key that the store has, and what depends on it."""
         from sslctl.fleet.stateless import Stateless  # noqa: PLC0415
 
         return Stateless(self.config, lambda: self.store, lambda: self.issuer)
@@ -404,6 +404,7 @@ class App:
                 notify_statuses=tuple(map(Status, config.notify.statuses)),
                 notify_repeat=timedelta(hours=config.notify.repeat_hours),
                 suspicion_limit=self.suspicion_limit,
+                is_shared=config.state.is_on_server,
             ),
         )
 

@@ -69,7 +69,8 @@ def command(
 
     Renews certificates from 7 days before their expiry on, retries uploads that C4 did not take, and once a day, from
     00:00 Singapore time on, rechecks all domains of source c4 in Failure, Pending or Expired. The next run makes up for
-    a missed midnight. While another tick runs, this one does nothing, prints so, and ends with 0.
+    a missed midnight. While another tick runs, this one does nothing, prints so, and ends with 0. Beside a tick of
+    another machine, with the state in PostgreSQL, it takes a share of what is due.
     """
     if now is not None and not dry_run:
         raise click.UsageError("--now goes with --dry-run")
@@ -101,6 +102,8 @@ def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
     try:
         result = app.tick(partial(_run_passes, app, print_errors=not is_quiet)).run(force=force)
     except TickRuns as running:
+        if running.report is not None:
+            return _print_beside(app, running, running.report, quiet=quiet, as_json=as_json)
         _print_skipped(running, app.clock(), quiet=quiet, as_json=as_json)
         return Exit.OK
     except (click.Abort, click.ClickException):
@@ -198,6 +201,21 @@ def _print_skipped(running: TickRuns, at: datetime, *, quiet: bool, as_json: boo
         )
     elif not quiet:
         write_line(f"{singapore.format_sgt(at)}: nothing was done, because {running.message}")
+
+
+def _print_beside(app: App, running: TickRuns, report: Report, *, quiet: bool, as_json: bool) -> int:
+    """Print what a tick did beside another one, which reports the state of the fleet; return the exit code."""
+    at = app.clock()
+    if as_json:
+        fields = json_shapes.envelope(at=json_shapes.instant(at), skipped=running.message)
+        write_json_list(fields, "domains", domains_json(app.store, report.names, report.errors, at))
+    elif not quiet:
+        well = report.ended - len(report.unwell)
+        write_line(
+            f"{singapore.format_sgt(at)}: {report.ended} due domains were worked on beside it, {well} of them well now; "
+            f"{running.message}"
+        )
+    return report.exit_code
 
 
 def _print_json(app: App, result: TickResult) -> None:

@@ -1,4 +1,4 @@
-"""Only one tick runs at a time: the lock, the claim, and what the next tick reports of one that still runs."""
+"""Only one tick leads at a time: the lock, the claim, and what the next tick reports of one that still runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sslctl.errors import Busy, StateBusy
+from sslctl.issuance.report import Report
 from sslctl.rules.claim_names import TICK, describe_owner
 from sslctl.rules.model import Claim, Life
 from sslctl.rules.singapore import format_sgt
@@ -27,12 +28,22 @@ _RETRY_SECONDS = 0.05
 
 
 class TickRuns(Busy):
-    """Another tick is at work, and nothing suggests that it hangs: this one has nothing to do."""
+    """Another tick is at work, and nothing suggests that it hangs: this one has nothing to do, or worked beside it.
+
+    Then `report` has what this one did.
+    """
+
+    report: Report | None = None
 
 
 @contextmanager
-def only_tick(store: Claims, lock_path: Path, clock: Callable[[], datetime]) -> Iterator[None]:
+def only_tick(
+    store: Claims, lock_path: Path, clock: Callable[[], datetime], *, is_shared: bool = False
+) -> Iterator[TickRuns | None]:
     """Keep out other ticks for the block, also those of this process and of other PID namespaces.
+
+    With `is_shared`, and if a tick of another machine runs, keep out only those of this machine, and yield the `TickRuns` instead of
+    raising it.
 
     Raise `TickRuns` if another tick runs that began less than 3 hours ago, and `Busy` for any other: it may hang, its owner may
     be dead, or something else has the lock, such as a restore.
@@ -42,7 +53,7 @@ def only_tick(store: Claims, lock_path: Path, clock: Callable[[], datetime]) -> 
         with locked(lock_path) as is_free:
             if is_free and store.claim([TICK], _CLAIM_DURATION):
                 try:
-                    yield
+                    yield None
                 finally:
                     # While the database is locked the claim stays until this process ends, which voids it.
                     with suppress(StateBusy):
@@ -50,7 +61,11 @@ def only_tick(store: Claims, lock_path: Path, clock: Callable[[], datetime]) -> 
                 return
             claim = next((one for one in store.claims() if one.name == TICK and one.is_valid), None)
             if claim is not None:
-                raise _busy(claim, clock(), is_alive=not is_free or claim.life is Life.ALIVE)
+                error = _busy(claim, clock(), is_alive=not is_free or claim.life is Life.ALIVE)
+                if is_shared and is_free and isinstance(error, TickRuns):
+                    yield error
+                    return
+                raise error
             if time.monotonic() > end:
                 raise Busy("another tick is running")
         time.sleep(_RETRY_SECONDS)

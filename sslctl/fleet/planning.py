@@ -30,11 +30,15 @@ class _Store(Budget, Domains, MaintenancePauses, Renewals, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A domain and the work that is due for it. `early` marks a renewal that is made before it is due."""
+    """A domain and the work that is due for it. `early` marks a renewal that is made before it is due.
+
+    `revision` is that of the domain for which the work was found; None if that does not matter.
+    """
 
     name: str
     due: DueWork
     early: bool = False
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,11 @@ class Plan:
 
     tasks: Sequence[Task]
     held: int = 0
+
+    @property
+    def revisions(self) -> dict[str, int]:
+        """The revisions of the domains for which the work was found, by name."""
+        return {task.name: task.revision for task in self.tasks if task.revision is not None}
 
 
 def plan(
@@ -65,7 +74,7 @@ def plan(
     for domain in store.candidates(now, rule.before):
         due = schedule.find_due_work(domain, now, rule)
         if due is not None:
-            tasks.append(Task(domain.name, due))
+            tasks.append(Task(domain.name, due, revision=domain.revision))
             if due.work in _ORDERING:
                 ordering[domain.name] = domain.names
             if max_per_day and due.work is Work.RENEW:
@@ -76,14 +85,22 @@ def plan(
     if store.maintenance_pause(now) is None:
         planned = {task.name for task in tasks}
         early = DueWork(Work.RENEW, spreading.EARLY)
-        tasks += [Task(each.name, early, early=True) for each in selection.early if each.name not in planned]
+        tasks += [
+            Task(each.name, early, early=True, revision=each.revision)
+            for each in selection.early
+            if each.name not in planned
+        ]
         tasks += _use_spare_budget(
             [names for name, names in ordering.items() if name not in held], store, now
         )
     # Even if no renewal of theirs is due: the CA may have issued a certificate for the open order.
     planned = {task.name for task in tasks}
     interrupted = DueWork(Work.RENEW, "its renewal was interrupted")
-    tasks += [Task(each.name, interrupted) for each in store.interrupted() if each.name not in planned]
+    tasks += [
+        Task(each.name, interrupted, revision=each.revision)
+        for each in store.interrupted()
+        if each.name not in planned
+    ]
     if force:
         planned = {task.name for task in tasks}
         forced = DueWork(Work.RECHECK, "the daily recheck is forced")
@@ -102,7 +119,8 @@ def _use_spare_budget(ordering: Iterable[tuple[str, ...]], store: _Store, now: d
     if not spare:
         return []
     allowed = DueWork(Work.ISSUE, "it was held back, and the CA's limits allow its order now")
-    return [Task(domain.name, allowed) for domain in store.waiting_for_budget(now, spare)]
+    waiting = store.waiting_for_budget(now, spare)
+    return [Task(domain.name, allowed, revision=domain.revision) for domain in waiting]
 
 
 def domains_to_recheck(store: _Store, now: datetime) -> list[str]:

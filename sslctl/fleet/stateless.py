@@ -1,4 +1,4 @@
-"""Stateless mode: the account key, its rotation, and the listener for edges that forward challenges."""
+"""The account key that the store has: in stateless mode, also its rotation and the listener for edges, and for several hosts."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Stateless:
         folder, url = self._config.state.acme_dir, self._config.acme.directory_url
         return find_keys(self._find_store(), lambda: read_account_key(folder, url))
 
-    def keys_if_on(self) -> AccountKeys | None:
-        """Return the keys, None in other modes: there certbot's folder has the only one."""
-        return self.keys() if self.is_on else None
+    def keys_if_stored(self) -> AccountKeys | None:
+        """Return the keys, None where certbot's folder has the only one: in other modes, if only this machine uses the state."""
+        return self.keys() if self.is_on or self._config.state.is_on_server else None
 
     def rotation(self) -> AccountRotation:
         """Return the rotation of the account key. Raise `ConfigError` in other modes."""

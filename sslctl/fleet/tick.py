@@ -3,7 +3,8 @@
 A tick goes through these steps, in this order:
 
 1. Check the database for damage, for 0.2 seconds. Raise `StateError` if it is damaged.
-2. Take the kernel's lock and the claim. Raise `TickRuns`, or `Busy`, if another tick runs (`one_tick`).
+2. Take the kernel's lock and the claim. Raise `TickRuns`, or `Busy`, if another tick runs (`one_tick`). Beside a tick of another
+    machine, first take a share of its passes (`blocks`): all other steps are done once for the fleet, by the tick that has the claim.
 3. If the database is too large for step 1, check the next part of it, for 0.2 seconds in an hour. Plan: find the domains that
    are due, most urgent first.
 4. If there is work and the database is too large for step 1, check the rows that the passes need, and further parts of it,
@@ -40,11 +41,12 @@ from typing import Protocol
 
 from sslctl.errors import Exit
 from sslctl.fleet import ari_polling, notices, planning
+from sslctl.fleet.blocks import run_in_blocks
 from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble, find_other_cas
 from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.nightly_inventory import InventoryNews
 from sslctl.fleet.notices import NoticeRules
-from sslctl.fleet.one_tick import only_tick
+from sslctl.fleet.one_tick import TickRuns, only_tick
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.remarks import end_snoozes
 from sslctl.fleet.run_passes import RunPasses
@@ -76,6 +78,8 @@ from sslctl.store.interface.versions import Versions
 
 # A little less than a day, for ticks once a day.
 _EXPIRED_FOR = timedelta(hours=23, minutes=30)
+# A tick beside another one ends soon after it; see `one_tick` for how long that lasts at most.
+_BESIDE = timedelta(hours=3)
 # A fleet of 100,000 takes some minutes over the internet; the next tick asks about the rest.
 _POLLING_SECONDS = 300
 # Nothing is ordered or uploaded from a damaged database. The short check covers some thousand domains. Of a larger fleet, each
@@ -98,7 +102,7 @@ class TickSettings:
     """The configuration of a tick.
 
     `max_per_day` limits renewals (0: no limit). People are notified of domains in `notify_statuses`, and again after
-    `notify_repeat`.
+    `notify_repeat`. `is_shared` is whether other machines may use the state.
     """
 
     lock_path: Path
@@ -107,6 +111,7 @@ class TickSettings:
     notify_statuses: tuple[Status, ...]
     notify_repeat: timedelta
     suspicion_limit: SuspicionLimit = field(default_factory=SuspicionLimit)
+    is_shared: bool = False
 
 
 class Tick:
@@ -152,6 +157,7 @@ class Tick:
         self._monotonic = monotonic
         self._settings = settings
         self._is_checked = self._is_check_continued = False
+        self._is_lead = True
         # What another command works on is due again at the next tick; what it deleted needs no pass.
         self._report = Report([], batch=True, skip_concurrent=True)
 
@@ -162,7 +168,10 @@ class Tick:
         """
         started_at, began = self._clock(), self._monotonic()
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
-        with only_tick(self._store, self._settings.lock_path, self._clock):
+        lock_path, is_shared = self._settings.lock_path, self._settings.is_shared
+        with only_tick(self._store, lock_path, self._clock, is_shared=is_shared) as lead:
+            if lead is not None:
+                raise self._work_beside(lead, force=force)
             if not self._is_checked:
                 self._store.continue_check(self._idle_check_seconds())
             replacing = self._revoke_open()
@@ -216,9 +225,20 @@ class Tick:
             other_cas=list(find_other_cas(self._store, now)),
         )
 
+    def _work_beside(self, lead: TickRuns, *, force: bool) -> TickRuns:
+        """Run due passes beside `lead` until this tick finds nothing more; return `lead` with the report."""
+        self._is_lead = False
+        taken = -1
+        while taken < len(self._report.names):
+            taken = len(self._report.names)
+            self._carry_out(self._plan(force=force))
+        lead.report = self._report
+        return lead
+
     def _require_claim(self) -> None:
-        """Raise `ClaimLost` if somebody broke the claim: another tick may run by now."""
-        self._store.require_claims([TICK])
+        """Raise `ClaimLost` if somebody broke the claim: another tick may lead by now."""
+        if self._is_lead:
+            self._store.require_claims([TICK])
 
     def _idle_check_seconds(self) -> float:
         """Return for how long a tick without work continues the check; even 0 is a first part, where damage was found before."""
@@ -244,10 +264,16 @@ class Tick:
             return
         self._require_claim()
         self._check_before_passes(names)
-        self._report.names += [name for name in names if name not in known]
-        self._run_passes(
-            names, self._report, renew={task.name for task in plan.tasks if task.early}.union(renew)
-        )
+        renewed = {task.name for task in plan.tasks if task.early}.union(renew)
+
+        def run(block: Sequence[str]) -> None:
+            self._report.names += [name for name in block if name not in known]
+            self._run_passes(block, self._report, renew=renewed)
+
+        if self._settings.is_shared:
+            run_in_blocks(self._store, names, plan.revisions, run)
+        else:
+            run(names)
 
     def _check_before_passes(self, names: Sequence[str]) -> None:
         """Check the database before passes over `names`, unless all of it was checked. Raise `StateError` if it is damaged."""
@@ -326,15 +352,21 @@ class Tick:
             self._run_passes(names, self._report, renew=(), consent=Consent(believe=frozenset({code})))
 
     def _conclude_suspicions(self, started_at: datetime, looked: Looked) -> None:
-        """Believe the bad answers about served domains that this tick heard, unless they are too many."""
+        """Believe the bad answers about served domains that this tick, or one beside it, heard, unless they are too many."""
         settings, report, now = self._settings, self._report, self._clock()
+        since, passes = started_at, report.ended
+        if settings.is_shared:
+            # Also what ticks beside the last one heard after it had concluded.
+            last = self._store.milestones().get(Milestone.TICK)
+            since = started_at if last is None else max(min(last.at, started_at), started_at - _BESIDE)
+            passes = max(passes, self._store.count_checked(since))
         conclusion = suspicions.conclude(
             self._store,
             settings.renewal,
             settings.suspicion_limit,
-            since=started_at,
+            since=since,
             now=now,
-            looked_at=LookedAt(looked.domains + report.ended, looked.dns_checks + report.ended),
+            looked_at=LookedAt(looked.domains + passes, looked.dns_checks + passes),
         )
         report.withhold(conclusion.withheld)
         looked.warned.update(one.caution.code for one in conclusion.domains if one.caution is not None)

@@ -266,6 +266,9 @@ class Domains(Protocol):
     def count_cautions(self, code: Code, since: datetime) -> int:
         """Return the number of managed domains that have had the stored warning `code` since `since` or later."""
 
+    def count_checked(self, since: datetime) -> int:
+        """Return the number of managed domains whose last pass ended at `since` or later."""
+
     def count_dns_checks(self, since: datetime) -> int:
         """Return the number of managed domains whose DNS, CAA and ports were checked at `since` or later."""
 

@@ -38,7 +38,10 @@ class _Transaction:
 
 
 class Database:
-    """The database that `url` names, used by all threads of a process. `lock_seconds` is how long a change waits for others.
+    """The database that `url` names, used by all threads of a process.
+
+    `lock_seconds` is how long a change waits for others, `idle_seconds` how long others wait for one whose process is frozen
+    or was cut off: the server ends it then.
 
     With `create`, its schema is made or brought up to date; otherwise it must be current.
 
@@ -48,9 +51,13 @@ class Database:
     hold it and wait for a row of another one that waits for it.
     """
 
-    def __init__(self, url: str, *, create: bool = False, lock_seconds: float = 600) -> None:
+    def __init__(
+        self, url: str, *, create: bool = False, lock_seconds: float = 600, idle_seconds: float = 30
+    ) -> None:
         self.dialect = PostgresDialect()
-        self._begin = f"BEGIN; SET LOCAL lock_timeout = {round(lock_seconds * 1000)}".encode()
+        limits = {"lock_timeout": lock_seconds, "idle_in_transaction_session_timeout": idle_seconds}
+        settings = [f"SET LOCAL {name} = {round(seconds * 1000)}" for name, seconds in limits.items()]
+        self._begin = "; ".join(["BEGIN", *settings]).encode()
         self._pool = Pool(lambda: connect(url))
         self._mine = threading.local()
         try:

@@ -76,22 +76,30 @@ class Leases(LockFiles):
         found = self._database.read(lambda row: bool(row[0]), _IS_ALIVE, (self._lease_seconds, identity))
         return found == [True]
 
-    def is_proven(self) -> bool:
+    def proven_at(self) -> float | None:
+        return self._seen_at
+
+    def is_fresh(self, proof: float | None) -> bool:
         # With half of the lease left, the request that follows ends before another machine takes the claim over.
-        return time.monotonic() - self._seen_at < self._lease_seconds / 2
+        return proof is not None and _now() - proof < self._lease_seconds / 2
 
     def _go_on(self) -> None:
         while not self._ended.wait(self._beat_seconds):
             try:
                 self._beat(_BEAT)
             except psycopg.Error:
-                # The server may come back before the lease ends. Whoever needs the claim asks `is_proven`.
+                # The server may come back before the lease ends. Whoever needs the claim asks `is_fresh`.
                 continue
 
     def _beat(self, statement: bytes) -> None:
         """Renew the lease, on a connection of its own: those of the pool may all wait for a lock."""
-        began = time.monotonic()
+        began = _now()
         with connect(self._url) as connection:
             if connection.execute(statement, (self._identity,)).rowcount:
                 self._seen_at = began
             connection.execute(_FORGET)
+
+
+def _now() -> float:
+    """Return the seconds since the machine started, with those that it slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

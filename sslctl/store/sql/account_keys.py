@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sslctl.rules.account_key import AccountKey, KeyRole, thumbprint_of
-from sslctl.store.sql.connection import Row, expect
+from sslctl.store.sql.connection import Row, Serial, expect
 from sslctl.store.sql.history import SqlHistory
 from sslctl.store.sql.values import time_of
 from sslctl.text import instant
@@ -23,6 +23,8 @@ class SqlAccountKeys(SqlHistory):
     def add_account_key(self, role: KeyRole, jwk: str, origin: str) -> AccountKey:
         thumbprint = thumbprint_of(jwk)
         with self._database.transaction() as run:
+            # Processes that start at once get one key.
+            self._database.serialise(Serial.ACCOUNT)
             known = self.account_key(role)
             if known is not None:
                 return known

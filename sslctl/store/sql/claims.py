@@ -71,6 +71,8 @@ class SqlClaims(SqlMilestones, SqlHistory):
 
     def require_claims(self, names: Iterable[str]) -> None:
         sql = "SELECT owner FROM lease WHERE name = ?"
+        # Before the query: a process that is frozen after it may have lost the claim, and be seen again, when it wakes.
+        proof = self._lives.proven_at()
         for name in names:
             owners = self._database.read(lambda row: str(row["owner"]), sql, (name,))
             if owners != [self._owner]:
@@ -78,7 +80,7 @@ class SqlClaims(SqlMilestones, SqlHistory):
                     f"this process lost its claim on {describe(name)}, so it stops before it changes anything more",
                     hint="somebody broke the claim with `sslctl claims break`; run the command again",
                 )
-        if not self._lives.is_proven():
+        if not self._lives.is_fresh(proof):
             raise ClaimLost(
                 "this process cannot prove to other machines that it lives, so it stops before it changes anything more",
                 hint="the database did not answer for half a minute; look at its server, then run the command again",

@@ -76,6 +76,7 @@ class Serial(IntEnum):
     CLAIMS = 2
     BUDGET = 3
     HISTORY = 4
+    ACCOUNT = 5
 
 
 class Connection(Protocol):

@@ -25,6 +25,10 @@ class LockFiles:
         """Return whether the process with the id `identity` lives; None if that cannot be found out."""
         return process_lock.is_alive(self._folder, identity)
 
-    def is_proven(self) -> bool:
-        """Return whether every other process sees that this one lives."""
+    def proven_at(self) -> float | None:
+        """Return when this process last proved that it lives; None if it does so all the time."""
+        return None
+
+    def is_fresh(self, proof: float | None) -> bool:  # noqa: ARG002 - a lock needs no time
+        """Return whether, after a `proof` at that time, every other process still takes this one for alive."""
         return True

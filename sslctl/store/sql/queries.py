@@ -309,6 +309,10 @@ class SqlQueries(SqlPart):
         )
         return self._database.read(lambda row: int(row[0]), sql, (code, instant(since)))[0]
 
+    def count_checked(self, since: datetime) -> int:
+        sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND checked_at >= ?"
+        return self._database.read(lambda row: int(row[0]), sql, (instant(since),))[0]
+
     def count_dns_checks(self, since: datetime) -> int:
         sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND dns_checked_at >= ?"
         return self._database.read(lambda row: int(row[0]), sql, (instant(since),))[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -12,6 +14,7 @@ from sslctl.rules.account_key import AccountKey, KeyRole, thumbprint_of
 from sslctl.store.interface import Store
 from tests.support.fakes import START, Clock
 from tests.support.store_backends import Backend
+from tests.support.store_cases import PATIENCE
 
 CURRENT, NEXT, PREVIOUS = KeyRole
 
@@ -32,6 +35,21 @@ def test_first_key_of_a_role_is_kept(store: Store, backend: Backend, clock: Cloc
     assert kept(again) == {CURRENT: first}
     again.close()
     assert [event.detail for _, event in store.audit_trail()] == [f"current: {thumbprint_of(first)}, made"]
+
+
+def test_processes_that_start_at_once_get_one_key(store: Store, backend: Backend) -> None:
+    stores = [store, *(backend.open() for _ in range(3))]
+    start = Barrier(len(stores))
+
+    def first_key(each: Store) -> str:
+        start.wait(PATIENCE)
+        return each.add_account_key(CURRENT, make_account_key(), "made").jwk
+
+    with ThreadPoolExecutor(len(stores)) as pool:
+        keys = set(pool.map(first_key, stores))
+    assert keys == set(kept(store).values())
+    for each in stores[1:]:
+        each.close()
 
 
 def test_key_is_encrypted_and_rotated_with_the_key_file(store: Store, backend: Backend) -> None:

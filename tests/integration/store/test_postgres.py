@@ -20,6 +20,7 @@ from sslctl.store.postgres.database import Database
 from sslctl.store.postgres.dialect import with_parameters
 from sslctl.store.postgres.leases import Leases
 from sslctl.store.postgres.store import PostgresStore
+from sslctl.store.sql.connection import Serial
 from sslctl.store.sqlite import migrations
 from tests.support.fakes import Clock
 from tests.support.postgres import cluster
@@ -254,7 +255,7 @@ def test_heartbeat_renews_the_lease_and_its_absence_is_noticed(
 
     beating, silent = leases("a", beat_seconds=0.02), leases("b", lease_seconds=0.4, beat_seconds=1000)
     identity, other = beating.begin(), silent.begin()
-    assert silent.is_proven()
+    assert silent.is_fresh(silent.proven_at())
     with state.sql() as sql:
         sql("UPDATE process SET seen_at = clock_timestamp() - interval '1 day'", ())
     deadline = time.monotonic() + PATIENCE
@@ -263,12 +264,28 @@ def test_heartbeat_renews_the_lease_and_its_absence_is_noticed(
         time.sleep(0.01)
     assert not beating.is_alive(other)
     time.sleep(0.2)
-    assert (beating.is_proven(), silent.is_proven()) == (True, False)
+    assert [each.is_fresh(each.proven_at()) for each in (beating, silent)] == [True, False]
     for each in (beating, silent):
         each.end()
     assert not silent.is_alive(identity)
     database.close()
     store.close()
+
+
+def test_transaction_of_a_frozen_process_does_not_keep_others_waiting(state: PostgresBackend) -> None:
+    state.open().close()
+    frozen, other = Database(state.url, idle_seconds=0.2), Database(state.url)
+
+    def freeze() -> None:
+        with frozen.transaction():
+            frozen.serialise(Serial.CLAIMS)
+            with other.transaction():
+                other.serialise(Serial.CLAIMS)
+
+    with pytest.raises(StateError):
+        freeze()
+    for each in (frozen, other):
+        each.close()
 
 
 def test_parameters_are_respelled_outside_of_texts_only() -> None:

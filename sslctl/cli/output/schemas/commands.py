@@ -96,8 +96,10 @@ _SKIPPED = Result(
     "if another tick runs",
     {
         **_AT,
-        "skipped": string("why nothing was done, because another tick runs"),
-        "domains": array_of("changed_domain", "empty"),
+        "skipped": string("why only some passes were done, or nothing: which other tick runs"),
+        "domains": array_of(
+            "changed_domain", "the domains that it worked on beside the other tick, mostly none"
+        ),
     },
 )
 _TICK: Fields = {

@@ -1,0 +1,184 @@
+"""Ticks on two hosts, as processes with folders of their own, share the work of one fleet in a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from sslctl.app import App
+from sslctl.rules.claim_names import TICK
+from sslctl.rules.model import Source
+from tests.support.cdn import Cdn
+from tests.support.fakes import Clock
+from tests.support.postgres_backend import PostgresBackend, new_state
+from tests.support.store_cases import PATIENCE, processes
+from tests.support.tick_cases import tick
+
+pytestmark = pytest.mark.postgres
+
+# More than one block, and less than two.
+NAMES = [f"{number}.example.com" for number in range(70)]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[PostgresBackend]:
+    """A database without a state."""
+    made = new_state(tmp_path / "a" / "state")
+    yield made
+    made.discard()
+
+
+class Hosts:
+    """Two hosts with the state in one database, and domains that are due."""
+
+    def __init__(self, cdn: Cdn, state: PostgresBackend) -> None:
+        self.cdn = cdn
+        self._state = state
+        self._context = processes()
+        # One for each: setting one waits until those who wait for it are awake.
+        self._may_issue: dict[str, Event] = {}
+        self._results: Queue[tuple[int, str, int]] = self._context.Queue()
+        other = cdn.folder / "b"
+        other.mkdir(mode=0o700)
+        shutil.copy(cdn.folder / "state" / "master.key", other / "master.key")
+        text = cdn.config_path.read_text()
+        self.configs = [cdn.config_path, cdn.folder / "b.toml"]
+        self.configs[1].write_text(text.replace(f'dir = "{cdn.folder}/state"', f'dir = "{other}"'))
+        self.other = App(self.configs[1], cdn.clock)
+        self.other.issuers = dict.fromkeys(cdn.app().issuers, cdn.issuer)
+        store = self.other.store
+        for name in NAMES:
+            cdn.add_domain(name)
+            store.add_domain(name, (), Source.C4)
+
+    def start(self) -> list[ForkServerProcess]:
+        """Start a tick on both hosts; return the one that leads, and the other one, once they wait for the CA with all domains."""
+        start = self._context.Barrier(2)
+        self._may_issue = {config.name: self._context.Event() for config in self.configs}
+        running = [
+            self._context.Process(
+                target=tick,
+                args=(config, start, self._may_issue[config.name], self._results),
+                name=config.name,
+            )
+            for config in self.configs
+        ]
+        for process in running:
+            process.start()
+        self._wait(lambda: len(self.claims()) == len(NAMES) + 1)
+        lead = self.claims()[TICK]
+        return sorted(running, key=lambda process: process.pid != lead)
+
+    def claims(self) -> dict[str, int | None]:
+        """Return the processes that hold claims."""
+        return {claim.name: claim.owner.pid for claim in self.other.store.claims() if claim.is_valid}
+
+    def finish(self, *running: ForkServerProcess) -> list[tuple[int, str, int]]:
+        """Let the CA issue to `running`; return exit code, standard error and number of orders of each."""
+        for process in running:
+            self._may_issue[process.name].set()
+        results = [self._results.get(timeout=PATIENCE) for _ in running]
+        for process in running:
+            process.join(PATIENCE)
+        return results
+
+    def end_leases(self) -> None:
+        """Let a minute pass, as it seems, without a heartbeat."""
+        with self._state.sql() as sql:
+            sql("UPDATE process SET seen_at = clock_timestamp() - interval '61 seconds'", ())
+
+    def tick(self, host: ForkServerProcess) -> int:
+        """Run another tick on the host of the one that was the process `host`; return its exit code."""
+        app = App(self.cdn.folder / host.name, self.cdn.clock)
+        app.issuers = dict.fromkeys(self.cdn.app().issuers, self.cdn.issuer)
+        return self.cdn.sslctl("daemon-tick", app=app).exit_code
+
+    def require_one_certificate_each(self) -> None:
+        """Assert that each domain was uploaded once, and that the history is whole."""
+        assert [len(self.cdn.uploads(name)) for name in NAMES] == [1] * len(NAMES)
+        listed = self.cdn.sslctl("list", "--json").json["domains"]
+        assert {each["status"] for each in listed} == {"Success"}
+        assert self.cdn.sslctl("audit", "verify").exit_code == 0
+
+    def orders(self) -> list[int]:
+        """Return how many orders each domain has had."""
+        with self._state.sql() as sql:
+            return [row[0] for row in sql("SELECT count(*) FROM acme_order GROUP BY domain_id", ())]
+
+    def wait_for_orders(self, number: int) -> None:
+        """Wait until so many domains have an order, and no process does anything."""
+        self._wait(lambda: len(self.orders()) == number)
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = ? AND state <> 'idle' AND pid <> pg_backend_pid()"
+        calm = 0
+
+        def is_calm() -> bool:
+            nonlocal calm
+            with self._state.sql() as sql:
+                calm = 0 if sql(idle, (self._state.name,))[0][0] else calm + 1
+            return calm == 20
+
+        self._wait(is_calm)
+
+    @staticmethod
+    def _wait(is_reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not is_reached():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, clock: Clock, state: PostgresBackend) -> Iterator[Hosts]:
+    """Two hosts, and a running CDN."""
+    folder = tmp_path / "cdn"
+    folder.mkdir()
+    with Cdn(folder, clock, state_url=state.url) as cdn:
+        made = Hosts(cdn, state)
+        yield made
+        made.other.close()
+
+
+def test_two_ticks_share_what_is_due_and_order_each_domain_once(hosts: Hosts) -> None:
+    results = hosts.finish(*hosts.start())
+    assert [code for code, _, _ in results] == [0, 0]
+    assert sorted(orders for _, _, orders in results) == [6, 64]
+    assert hosts.orders() == [1] * len(NAMES)
+    hosts.require_one_certificate_each()
+
+
+@pytest.mark.parametrize("killed", [0, 1], ids=["lead", "other"])
+def test_tick_that_is_killed_leaves_its_domains_to_the_next_one(hosts: Hosts, killed: int) -> None:
+    running = hosts.start()
+    victim = running.pop(killed)
+    victim.kill()
+    victim.join(PATIENCE)
+    assert [code for code, _, _ in hosts.finish(*running)] == [0]
+    hosts.end_leases()
+    assert hosts.tick(*running) == 0
+    hosts.require_one_certificate_each()
+
+
+def test_frozen_tick_that_wakes_after_its_lease_changes_nothing(hosts: Hosts) -> None:
+    frozen, other = hosts.start()
+    # All passes wait then, for the CA or for a slot at it: no transaction is open that the server would have to end first.
+    hosts.wait_for_orders(8)
+    assert frozen.pid is not None
+    os.kill(frozen.pid, signal.SIGSTOP)
+    try:
+        assert [code for code, _, _ in hosts.finish(other)] == [0]
+        hosts.end_leases()
+        assert hosts.tick(other) == 0
+        hosts.require_one_certificate_each()
+    finally:
+        os.kill(frozen.pid, signal.SIGCONT)
+    assert [code != 0 for code, _, _ in hosts.finish(frozen)] == [True]
+    hosts.require_one_certificate_each()
