@@ -2,7 +2,7 @@
 
 A tick goes through these steps, in this order:
 
-1. Check the database for damage, for 0.2 seconds. Raise `StateError` if it is damaged.
+1. Raise `Busy` if the clock of this machine is wrong. Check the database for damage, for 0.2 seconds. Raise `StateError` if it is damaged.
 2. Take the kernel's lock and the claim. Raise `TickRuns`, or `Busy`, if another tick runs (`one_tick`). Beside a tick of another
     machine, first take a share of its passes (`blocks`): all other steps are done once for the fleet, by the tick that has the claim.
 3. If the database is too large for step 1, check the next part of it, for 0.2 seconds in an hour. Plan: find the domains that
@@ -167,6 +167,7 @@ class Tick:
         Raise `TickRuns` or `Busy` if another tick runs (`one_tick`), `StateBusy` if the database stays locked, or `StateError`.
         """
         started_at, began = self._clock(), self._monotonic()
+        self._store.require_right_clock()
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
         lock_path, is_shared = self._settings.lock_path, self._settings.is_shared
         with only_tick(self._store, lock_path, self._clock, is_shared=is_shared) as lead:

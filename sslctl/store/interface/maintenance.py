@@ -29,6 +29,9 @@ class Maintenance(Protocol):
         `force` is false; raise `StateError` if the copy is damaged.
         """
 
+    def require_right_clock(self) -> None:
+        """Raise `Busy` if the clock of this machine is an hour or more from that of the machine with the database."""
+
     def check_integrity(self, seconds: float) -> bool:
         """Search the state for damage for at most `seconds`, and return whether all of it was searched.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 
-from sslctl.errors import BadInput
+from sslctl.errors import BadInput, Busy
 from sslctl.rules.limits import NO_LIMITS, Limits
 from sslctl.rules.model import Milestone
 from sslctl.store.interface import Store
@@ -19,6 +19,8 @@ from sslctl.store.postgres.leases import Leases
 from sslctl.store.sql import digests
 from sslctl.store.sql.store import SqlStore
 
+# Retries and due dates of half an hour and more are right then; zones that were taken for UTC are not.
+_MOST_AHEAD = timedelta(hours=1)
 # The place of the search for damage is recorded after so many seconds.
 _CHECK_SECONDS = 0.2
 
@@ -28,7 +30,7 @@ class PostgresStore(SqlStore, Store):
 
     With `create` what is missing of the state is made: the tables, and the key file if the database is new.
     `lock_folder` is the folder of the files by which processes of this machine prove that they live. `lock_seconds` is how
-    long a change waits for others; then `StateBusy` is raised. The other arguments are those of `SqliteStore`.
+    long a change waits for others; then `StateBusy` is raised. `wall_clock` is that of the machine. The other arguments are those of `SqliteStore`.
     """
 
     _database: Database
@@ -46,7 +48,9 @@ class PostgresStore(SqlStore, Store):
         fallbacks: Mapping[str, Limits] = MappingProxyType({}),
         create: bool = False,
         lock_seconds: float = 600,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._wall_clock = wall_clock
         database = Database(url, create=create, lock_seconds=lock_seconds)
         try:
             super().__init__(
@@ -67,6 +71,19 @@ class PostgresStore(SqlStore, Store):
             "the state is in PostgreSQL, which sslctl does not back up",
             hint="docs/postgres.md describes the backup with pg_dump; back up the key file apart from it",
         )
+
+    def require_right_clock(self) -> None:
+        began = self._wall_clock()
+        sql = "SELECT extract(epoch FROM clock_timestamp())"
+        theirs = self._database.read(lambda row: datetime.fromtimestamp(float(row[0]), UTC), sql)[0]
+        ahead = began - theirs
+        if abs(ahead) >= _MOST_AHEAD:
+            raise Busy(
+                f"the clock of this machine is {round(abs(ahead) / timedelta(minutes=1)):,} minutes"
+                f" {'ahead of' if ahead > timedelta() else 'behind'} that of the database, so nothing was done: what is due would"
+                " be found wrongly, for all machines",
+                hint="synchronise the clocks of this machine and of the database with NTP, then run the command again",
+            )
 
     def check_integrity(self, seconds: float) -> bool:  # noqa: ARG002 - PostgreSQL checks its pages itself
         return False

@@ -76,6 +76,9 @@ class SqliteStore(SqlStore, Store):
             self.record_milestone(Milestone.CHECKED, "")
         return copy
 
+    def require_right_clock(self) -> None:
+        """See `Maintenance`: both are this machine."""
+
     def check_integrity(self, seconds: float) -> bool:
         return self._database.check_integrity(seconds)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 
 from sslctl.errors import Exit
-from tests.support import ROOT
+from tests.support import ROOT, command_line
 from tests.support.cdn import Cdn
 from tests.support.command_line import environment, run
 from tests.support.fakes import Clock
@@ -247,3 +248,20 @@ def test_dump_is_restored_as_documented(cdn: Cdn, state: PostgresBackend, tmp_pa
     assert (checks["database"], checks["key file"]) == ("ok", "ok")
     assert cdn.sslctl("download", NAME, "-o", str(tmp_path / "files")).exit_code == Exit.OK
     assert cdn.sslctl("recheck", NAME).exit_code == Exit.OK
+
+
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
+def test_tick_of_a_process_whose_clock_is_wrong_does_nothing(cdn: Cdn) -> None:
+    cdn.sslctl("init")
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME, "--no-wait").exit_code == Exit.OK
+    ended = subprocess.run(
+        ["faketime", "-f", "+2d", *command_line.command("daemon-tick")],
+        env=environment(cdn),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == Exit.TRY_LATER
+    assert "2,880 minutes ahead of that of the database" in ended.stderr
+    assert cdn.uploads(NAME) == []

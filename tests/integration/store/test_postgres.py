@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from sslctl.errors import BadInput, ClaimLost, StateBusy, StateError
+from sslctl.errors import BadInput, Busy, ClaimLost, StateBusy, StateError
 from sslctl.rules.model import Life, Milestone, Source
 from sslctl.store.keyring import Keyring
 from sslctl.store.postgres import schema, tables
@@ -270,6 +270,27 @@ def test_heartbeat_renews_the_lease_and_its_absence_is_noticed(
     assert not silent.is_alive(identity)
     database.close()
     store.close()
+
+
+@pytest.mark.parametrize("minutes", [-61, 61])
+def test_tick_on_a_machine_with_a_wrong_clock_is_refused(state: PostgresBackend, minutes: int) -> None:
+    def store_at(minutes: int) -> PostgresStore:
+        return PostgresStore(
+            state.url,
+            Keyring(state.key_file),
+            clock=Clock(),
+            actor="tester (test)",
+            lock_folder=state.folder / "processes",
+            wall_clock=lambda: datetime.now(UTC) + timedelta(minutes=minutes),
+        )
+
+    state.open().close()
+    right, wrong = store_at(minutes - 2 * (minutes // abs(minutes))), store_at(minutes)
+    right.require_right_clock()
+    with pytest.raises(Busy, match=r"61 minutes (ahead of|behind) that of the database"):
+        wrong.require_right_clock()
+    for each in (right, wrong):
+        each.close()
 
 
 def test_transaction_of_a_frozen_process_does_not_keep_others_waiting(state: PostgresBackend) -> None:
