@@ -147,6 +147,12 @@ def hosts(tmp_path: Path, clock: Clock, state: PostgresBackend) -> Iterator[Host
         made.other.close()
 
 
+def test_hosts_have_one_account_key(hosts: Hosts) -> None:
+    keys = [App(config, hosts.cdn.clock).stateless.keys_if_stored() for config in hosts.configs]
+    assert keys[0] is not None
+    assert keys[0] == keys[1]
+
+
 def test_two_ticks_share_what_is_due_and_order_each_domain_once(hosts: Hosts) -> None:
     results = hosts.finish(*hosts.start())
     assert [code for code, _, _ in results] == [0, 0]
