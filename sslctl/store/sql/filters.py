@@ -172,11 +172,6 @@ def code_times(now: datetime) -> dict[str, object]:
     }
 
 
-def count_statuses(dialect: Dialect) -> str:
-    """Return the query of the statuses of all managed domains, each row with a number; a status may have two rows."""
-    return f"SELECT status, CAST(sum(number) AS BIGINT) AS number FROM ({count_reasons(dialect)}) AS counted GROUP BY 1"  # noqa: S608 - constants
-
-
 def count_reasons(dialect: Dialect) -> str:
     """Return the query of the statuses and codes `BLAMED` of all managed domains, each row with a number; some have two rows.
 

@@ -321,7 +321,7 @@ class SqlQueries(SqlPart):
         where, values = self._condition(query, now)
         where = filters.narrowed(self._database.dialect, query, where)
         if query == EVERYTHING:
-            sql = filters.count_statuses(self._database.dialect)
+            sql = filters.count_reasons(self._database.dialect)
         else:
             tables = self._special(query) or rows.from_domain_facts(self._database.dialect)
             sql = (
