@@ -33,7 +33,7 @@ def run_in_blocks(
                 name for name in block if name in found and revisions.get(name, found[name]) == found[name]
             ]
             # Others may need what is not due any more.
-            release_domains(store, [name for name in block if name not in set(left)])
+            release_domains(store, sorted(set(block).difference(left)))
             if left:
                 run(left)
         finally:

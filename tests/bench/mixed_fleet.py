@@ -36,7 +36,7 @@ def fill_mixed(sslctl: Sslctl, many: Sequence[str], *, versions: int = 1, owed: 
 
 
 def mix(sslctl: Sslctl) -> None:
-    """Give the domains of a fleet that was just filled customers, and some of them warnings and suspicions."""
+    """Set a customer for most domains of a fleet that was just filled, and warnings and suspicions for some of them."""
     with closing(sqlite3.connect(sslctl.state / "sslctl.db")) as connection, connection:
         # The next event begins it again, with all these events.
         connection.execute("DELETE FROM audit_chain")
