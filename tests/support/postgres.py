@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -53,12 +53,13 @@ _SETTINGS = (
 
 
 class Cluster:
-    """A running server."""
+    """A running server: one for tests, in memory if there is room, or with other `settings` in a new folder below `within`."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Sequence[str] = _SETTINGS, within: Path | None = None) -> None:
         program = find_server()
         assert program is not None, "apt-get install postgresql"
-        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=memory_folder(_NEEDED_BYTES)))
+        parent = within or memory_folder(_NEEDED_BYTES)
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=parent))
         self._databases = count()
         self._process = os.getpid()
         # PostgreSQL refuses to run as root.
@@ -72,7 +73,7 @@ class Cluster:
         made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB, *_LOCALE]
         subprocess.run(made, cwd="/", check=True, stdout=subprocess.DEVNULL, **identity)
         server = [str(program), "-D", data, "-k", sockets]
-        for setting in _SETTINGS:
+        for setting in settings:
             server += ["-c", setting]
         # A session of its own: Ctrl-C ends the tests first.
         self._keeper = subprocess.Popen(
