@@ -43,22 +43,26 @@ rm -rf "$folder"
 # Nothing that is tested here depends on surviving a power cut. The locale sorts unlike bytes: no query may depend on it.
 _INITDB = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", "--no-instructions")
 _LOCALE = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
+_LOCAL = "listen_addresses="
 _SETTINGS = (
-    "listen_addresses=",
+    _LOCAL,
     "fsync=off",
     "full_page_writes=off",
     "shared_buffers=32MB",
     "autovacuum=off",
 )
+# The default folder for temporary files may be one that only root can enter, or in memory.
+_DISK = Path("/var/tmp")  # noqa: S108 - the folder in it has mode 0700
 
 
 class Cluster:
-    """A running server."""
+    """A running server. With `is_durable` it is on the disk, with PostgreSQL's own settings."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_durable: bool = False) -> None:
         program = find_server()
         assert program is not None, "apt-get install postgresql"
-        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=memory_folder(_NEEDED_BYTES)))
+        parent = _DISK if is_durable else memory_folder(_NEEDED_BYTES)
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=parent))
         self._databases = count()
         self._process = os.getpid()
         # PostgreSQL refuses to run as root.
@@ -72,7 +76,7 @@ class Cluster:
         made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB, *_LOCALE]
         subprocess.run(made, cwd="/", check=True, stdout=subprocess.DEVNULL, **identity)
         server = [str(program), "-D", data, "-k", sockets]
-        for setting in _SETTINGS:
+        for setting in (_LOCAL,) if is_durable else _SETTINGS:
             server += ["-c", setting]
         # A session of its own: Ctrl-C ends the tests first.
         self._keeper = subprocess.Popen(
