@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -61,7 +58,7 @@ def in_sqlite(own: Path, history: History) -> Iterator[Aged]:
 @contextmanager
 def in_postgres(own: Path, history: History) -> Iterator[Aged]:
     """Yield a state in a PostgreSQL server of its own, with its other files in the folder `own`, which is empty."""
-    with closing(Cluster(_SETTINGS, _reachable_folder())) as cluster:
+    with closing(Cluster(_SETTINGS, is_on_disk=True)) as cluster:
         url = cluster.url(cluster.new_database())
         sslctl = unserved(own).with_settings(state_url=url)
         sslctl.run("init")
@@ -87,13 +84,3 @@ def _fill(side: Side, sslctl: Sslctl, history: History, *before: str) -> Builder
         builder = Builder(side, find_tables(), Keyring(sslctl.state / "master.key"), history)
         builder.run()
     return builder
-
-
-def _reachable_folder() -> Path:
-    """Return a folder on a disk that a server, which does not run as root, can reach."""
-    folders = (Path(tempfile.gettempdir()), Path("/var/tmp"))  # noqa: S108 - a folder of its own is made in it
-    is_reachable = (
-        os.geteuid() != 0 or all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
-        for folder in folders
-    )
-    return next(folder for folder, reachable in zip(folders, is_reachable, strict=True) if reachable)

@@ -10,6 +10,7 @@ import atexit
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -43,8 +44,10 @@ rm -rf "$folder"
 # Nothing that is tested here depends on surviving a power cut. The locale sorts unlike bytes: no query may depend on it.
 _INITDB = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", "--no-instructions")
 _LOCALE = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
+# As the distribution configures it.
+DURABLE = ("listen_addresses=",)
 _SETTINGS = (
-    "listen_addresses=",
+    *DURABLE,
     "fsync=off",
     "full_page_writes=off",
     "shared_buffers=32MB",
@@ -53,12 +56,12 @@ _SETTINGS = (
 
 
 class Cluster:
-    """A running server: one for tests, in memory if there is room, or with other `settings` in a new folder below `within`."""
+    """A running server: one for tests, in memory if there is room, or with other `settings` on a disk."""
 
-    def __init__(self, settings: Sequence[str] = _SETTINGS, within: Path | None = None) -> None:
+    def __init__(self, settings: Sequence[str] = _SETTINGS, *, is_on_disk: bool = False) -> None:
         program = find_server()
         assert program is not None, "apt-get install postgresql"
-        parent = within or memory_folder(_NEEDED_BYTES)
+        parent = (None if is_on_disk else memory_folder(_NEEDED_BYTES)) or _reachable_folder()
         self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=parent))
         self._databases = count()
         self._process = os.getpid()
@@ -150,3 +153,13 @@ def _unprivileged() -> pwd.struct_passwd:
         return pwd.getpwnam("postgres")
     except KeyError:
         return pwd.getpwnam("nobody")
+
+
+def _reachable_folder() -> Path:
+    """Return a folder on a disk that a server, which does not run as root, can reach."""
+    folders = (Path(tempfile.gettempdir()), Path("/var/tmp"))  # noqa: S108 - a folder of its own is made in it
+    is_reachable = (
+        os.geteuid() != 0 or all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
+        for folder in folders
+    )
+    return next(folder for folder, reachable in zip(folders, is_reachable, strict=True) if reachable)
