@@ -1,4 +1,4 @@
-"""The issuer that uses certbot: each order is one job in a process of its own.
+"""The issuer that uses certbot: each order is one job of a process that is apart from this one.
 
 Each order has a folder of its own, named by its id, because certbot locks its folders; the account is shared. Key and CSR
 are ours, so certbot keeps no lineage and writes only the certificate. Challenge files are written to a webroot: in

@@ -475,8 +475,8 @@ def test_child_ends_when_its_channel_is_closed(tmp_path: Path, *, tells: bool) -
     (tmp_path / "private_key.json").write_text(_JWK)
     (tmp_path / "regr.json").write_text('{"body": {}, "uri": "http://127.0.0.1/a"}')
     workers = WorkerPool(1, environment=os.environ, deadline_seconds=60)
-    with socket.create_server(("127.0.0.1", 0)) as silent, (tmp_path / "stderr").open("w+b") as stderr:
-        with workers.job(stderr) as channel:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with workers.job() as channel:
             channel.send(
                 {
                     "do": "collect",
