@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from sslctl.rules.model import Milestone
 from sslctl.rules.reasons import Code
 from tests.bench.fleet import Fleet
 from tests.bench.listing_server import ListingServer
@@ -45,6 +46,7 @@ _COMMANDS = {
 
 _ALL = (_TICK, _LOOK, _COMPARISON, *_COMMANDS)
 _LONG_AGO = "2020-01-01T00:00:00Z"
+_COMPARED = "SELECT 1 FROM milestone WHERE name = ? AND detail = ''"
 # The others are not due: each is tried again within a day.
 _UNSEEN = "SELECT 1 FROM domain WHERE observed_at = ? AND retry_at IS NULL"
 
@@ -117,9 +119,9 @@ def _look(sslctl: Sslctl, repetitions: int) -> Iterator[tuple[str, Cost]]:
                 yield _LOOK, listed.run("daemon-tick", "--quiet")
                 if ask(_UNSEEN, (_LONG_AGO,)).fetchone():
                     raise Failed("the look did not come to all domains")
-                ask("DELETE FROM milestone WHERE name = 'inventory'")
+                ask("DELETE FROM milestone WHERE name = ?", (Milestone.INVENTORY,))
                 yield _COMPARISON, listed.run("daemon-tick", "--quiet")
-                if ask("SELECT 1 FROM milestone WHERE name = 'inventory' AND detail = ''").fetchone() is None:
+                if ask(_COMPARED, (Milestone.INVENTORY,)).fetchone() is None:
                     raise Failed("C4's list was not compared")
 
 
