@@ -31,12 +31,19 @@ from tests.support.postgres_programs import find_server
 _PATIENCE = 60
 _NEEDED_BYTES = 512 << 20
 _EMPTY = "empty_state"
-# $1 is the folder, the others are the command of the server. SIGINT is a fast shutdown.
+# $1 is the folder, the others are the command of the server. Each line of the pipe starts the server, or is a signal for it. SIGINT is a
+# fast shutdown.
 _KEEPER = """
 folder=$1; shift
-"$@" >"$folder/log" 2>&1 <&- &
-server=$!
-cat >/dev/null
+while read -r what; do
+    if [ "$what" = start ]; then
+        "$@" >>"$folder/log" 2>&1 <&- &
+        server=$!
+    else
+        kill -"$what" $server
+        wait $server
+    fi
+done
 kill -INT $server 2>/dev/null
 wait $server
 rm -rf "$folder"
@@ -72,7 +79,8 @@ class Cluster:
         identity: dict[str, Any] = (
             {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         )
-        data, sockets = str(self._folder / "data"), str(self._folder)
+        self._data = self._folder / "data"
+        data, sockets = str(self._data), str(self._folder)
         made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB, *_LOCALE]
         subprocess.run(made, cwd="/", check=True, stdout=subprocess.DEVNULL, **identity)
         server = [str(program), "-D", data, "-k", sockets]
@@ -86,12 +94,14 @@ class Cluster:
             start_new_session=True,
             **identity,
         )
-        self._wait()
+        self.start()
         self.execute(f"CREATE DATABASE {_EMPTY}")
         with connect(self.url(_EMPTY)) as connection:
             schema.migrate(connection)
 
-    def _wait(self) -> None:
+    def start(self) -> None:
+        """Start the server, and wait until it can be used."""
+        self._tell("start")
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -101,6 +111,20 @@ class Cluster:
                 time.sleep(0.02)
             else:
                 return
+
+    def stop(self, signal: str) -> None:
+        """Send the server `signal` (INT: a fast shutdown, QUIT: an immediate one, KILL), and wait until all of its processes have ended."""
+        self._tell(signal)
+        deadline = time.monotonic() + _PATIENCE
+        # After SIGKILL those of the connections end a little later, and before that the server does not start again.
+        while any(_works_in(self._data, process) for process in Path("/proc").glob("[0-9]*")):
+            assert time.monotonic() < deadline, (self._folder / "log").read_text()
+            time.sleep(0.02)
+
+    def _tell(self, what: str) -> None:
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.write(f"{what}\n".encode())
+        self._keeper.stdin.flush()
 
     def url(self, database: str, user: str = "postgres") -> str:
         """Return the connection string of `database`."""
@@ -138,6 +162,13 @@ class Cluster:
         self._keeper.stdin.close()
         self._keeper.wait(_PATIENCE)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _works_in(folder: Path, process: Path) -> bool:
+    try:
+        return (process / "cwd").readlink() == folder
+    except OSError:
+        return False  # it has ended, or belongs to another user
 
 
 @cache

@@ -22,6 +22,7 @@ from sslctl.store.postgres.leases import Leases
 from sslctl.store.postgres.store import PostgresStore
 from sslctl.store.sql.connection import Serial
 from sslctl.store.sqlite import migrations
+from sslctl.system import process_lock
 from tests.support.fakes import Clock
 from tests.support.postgres import cluster
 from tests.support.postgres_backend import PostgresBackend, new_state
@@ -270,6 +271,20 @@ def test_heartbeat_renews_the_lease_and_its_absence_is_noticed(
     assert not silent.is_alive(identity)
     database.close()
     store.close()
+
+
+def test_process_that_ends_without_the_server_leaves_its_file_as_proof(
+    state: PostgresBackend, tmp_path: Path
+) -> None:
+    state.open().close()
+    database, folder = Database(state.url), tmp_path / "processes"
+    leases = Leases(folder, database, state.url)
+    identity = leases.begin()
+    state.discard()
+    leases.end()
+    assert process_lock.is_known(folder, identity)
+    assert not process_lock.is_alive(folder, identity)
+    database.close()
 
 
 @pytest.mark.parametrize("minutes", [-61, 61])
