@@ -13,11 +13,12 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -53,9 +54,9 @@ _SETTINGS = (
 
 
 class Cluster:
-    """A running server."""
+    """A running server, with more `settings`, and `files` in the folder of its data."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Sequence[str] = (), files: Mapping[str, str] = MappingProxyType({})) -> None:
         program = find_server()
         assert program is not None, "apt-get install postgresql"
         self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=memory_folder(_NEEDED_BYTES)))
@@ -72,7 +73,13 @@ class Cluster:
         made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB, *_LOCALE]
         subprocess.run(made, cwd="/", check=True, stdout=subprocess.DEVNULL, **identity)
         server = [str(program), "-D", data, "-k", sockets]
-        for setting in _SETTINGS:
+        for name, text in files.items():
+            path = self._folder / "data" / name
+            path.write_text(text)
+            path.chmod(0o600)
+            if user is not None:
+                os.chown(path, user.pw_uid, user.pw_gid)
+        for setting in (*_SETTINGS, *settings):
             server += ["-c", setting]
         # A session of its own: Ctrl-C ends the tests first.
         self._keeper = subprocess.Popen(
