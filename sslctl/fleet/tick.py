@@ -167,11 +167,12 @@ class Tick:
         Raise `TickRuns` or `Busy` if another tick runs (`one_tick`), `StateBusy` if the database stays locked, or `StateError`.
         """
         started_at, began = self._clock(), self._monotonic()
-        self._store.require_right_clock()
+        clock_ahead = self._store.require_right_clock()
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
         lock_path, is_shared = self._settings.lock_path, self._settings.is_shared
         with only_tick(self._store, lock_path, self._clock, is_shared=is_shared) as lead:
             if lead is not None:
+                lead.clock_ahead = clock_ahead
                 raise self._work_beside(lead, force=force)
             if not self._is_checked:
                 self._store.continue_check(self._idle_check_seconds())
@@ -224,6 +225,7 @@ class Tick:
             inventory=inventory,
             edge_troubles=list(find_edge_troubles(self._store, now)),
             other_cas=list(find_other_cas(self._store, now)),
+            clock_ahead=clock_ahead,
         )
 
     def _work_beside(self, lead: TickRuns, *, force: bool) -> TickRuns:

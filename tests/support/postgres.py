@@ -14,11 +14,12 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -63,9 +64,19 @@ _SETTINGS = (
 
 
 class Cluster:
-    """A running server: one for tests, in memory if there is room, or with other `settings` on a disk."""
+    """A running server: one for tests, in memory if there is room, or with other `settings` on a disk.
 
-    def __init__(self, settings: Sequence[str] = _SETTINGS, *, is_on_disk: bool = False) -> None:
+    `more` are settings too. `files` are written into the folder of its data.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[str] = _SETTINGS,
+        *,
+        more: Sequence[str] = (),
+        files: Mapping[str, str] = MappingProxyType({}),
+        is_on_disk: bool = False,
+    ) -> None:
         program = find_server()
         assert program is not None, "apt-get install postgresql"
         parent = (None if is_on_disk else memory_folder(_NEEDED_BYTES)) or _reachable_folder()
@@ -84,7 +95,13 @@ class Cluster:
         made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB, *_LOCALE]
         subprocess.run(made, cwd="/", check=True, stdout=subprocess.DEVNULL, **identity)
         server = [str(program), "-D", data, "-k", sockets]
-        for setting in settings:
+        for name, text in files.items():
+            path = self._folder / "data" / name
+            path.write_text(text)
+            path.chmod(0o600)
+            if user is not None:
+                os.chown(path, user.pw_uid, user.pw_gid)
+        for setting in (*settings, *more):
             server += ["-c", setting]
         # A session of its own: Ctrl-C ends the tests first.
         self._keeper = subprocess.Popen(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import network
 from tests.torture.case import CLASSES, load
 
-_WITH_POSTGRES = {"hosts_kill", "hosts_race", "server_loss"}
+_WITH_POSTGRES = {"hosts_kill", "hosts_network", "hosts_race", "server_loss"}
 _WITH_PEBBLE = {
     "kill", "ca_faults", "concurrency", "hostile_files", "secret_leaks", "several_cas", *_WITH_POSTGRES,
 }  # fmt: skip
@@ -20,6 +21,8 @@ def _marks(name: str) -> Iterator[pytest.MarkDecorator]:
         yield pytest.mark.pebble
     if name in _WITH_POSTGRES:
         yield pytest.mark.postgres
+    if name == "hosts_network":
+        yield pytest.mark.skipif(bool(network.missing()), reason=network.missing())
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=list(_marks(name))) for name in CLASSES])

@@ -19,6 +19,7 @@ from sslctl.store.postgres import schema, tables
 from sslctl.store.postgres.database import Database
 from sslctl.store.postgres.dialect import with_parameters
 from sslctl.store.postgres.leases import Leases
+from sslctl.store.postgres.pool import connect
 from sslctl.store.postgres.store import PostgresStore
 from sslctl.store.sql.connection import Serial
 from sslctl.store.sqlite import migrations
@@ -301,11 +302,31 @@ def test_tick_on_a_machine_with_a_wrong_clock_is_refused(state: PostgresBackend,
 
     state.open().close()
     right, wrong = store_at(minutes - 2 * (minutes // abs(minutes))), store_at(minutes)
-    right.require_right_clock()
+    assert round(right.require_right_clock() / timedelta(minutes=1)) == minutes - 2 * (
+        minutes // abs(minutes)
+    )
     with pytest.raises(Busy, match=r"61 minutes (ahead of|behind) that of the database"):
         wrong.require_right_clock()
     for each in (right, wrong):
         each.close()
+
+
+def test_connection_is_given_up_soon_unless_the_url_says_otherwise(state: PostgresBackend) -> None:
+    limits = (
+        "connect_timeout",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+    )
+
+    def limits_of(url: str) -> list[str | None]:
+        with connect(url) as connection:
+            found = connection.info.get_parameters()
+        return [found.get(name) for name in limits]
+
+    assert limits_of(state.url) == ["10", "10", "5", "3", "25000"]
+    assert limits_of(f"{state.url}&tcp_user_timeout=60000") == ["10", "10", "5", "3", "60000"]
 
 
 def test_transaction_of_a_frozen_process_does_not_keep_others_waiting(state: PostgresBackend) -> None:
