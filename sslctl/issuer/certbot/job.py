@@ -109,7 +109,9 @@ def set_up(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
     Observer.is_issued = Observer.is_order_lost = False
     Observer.new_order_url = ""
     Observer.status = 0
-    Observer.nonces = set(map(decode_b64jose, job.get("nonces", ())))
+    # The same set: that of a client which an earlier order has left.
+    Observer.nonces.clear()
+    Observer.nonces.update(map(decode_b64jose, job.get("nonces", ())))
     # certbot looks the classes up in these modules each time it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
     setattr(acme.client, "ClientV2", Client)  # noqa: B010
