@@ -98,7 +98,6 @@ class CertbotIssuer:
         self._prepare(order)
         run = self._run_folder(order)
         with translating_os_errors():
-            (run / "csr.pem").write_text(order.csr_pem)
             if self._webroot and (self._webroot / _CHALLENGES).is_dir():
                 require_writable(self._webroot / _CHALLENGES, _CHALLENGE_FILE_BYTES)
         # Our own authenticator takes the place of certbot's, which needs a folder that exists.
@@ -125,7 +124,8 @@ class CertbotIssuer:
             "profile": profile,
             "preferred_chain": chain,
             "csr_pem": order.csr_pem,
-            "config_dir": str(run / "config"),
+            "config_dir": str(self._folder),
+            "scratch": str(run),
             "fullchain": str(run / "fullchain.pem"),
             **self._webroot_of_job(),
             **({} if account is None else {"account": account.name}),
@@ -388,7 +388,6 @@ class CertbotIssuer:
         shutil.rmtree(run, ignore_errors=True)
         with translating_os_errors():
             make_folder(run)
-            self._account.link(run)
         return run
 
     def _clear_stale_runs(self) -> None:
