@@ -18,20 +18,25 @@ class _Store(Claims, Domains, Protocol):
 
 
 def run_in_blocks(
-    store: _Store, names: Sequence[str], revisions: Mapping[str, int], run: Callable[[Sequence[str]], None]
+    store: _Store,
+    names: Sequence[str],
+    revisions: Mapping[str, int],
+    run: Callable[[Sequence[str]], None],
+    *,
+    choose: Callable[[Sequence[str]], Sequence[str]] = list,
 ) -> None:
     """Call `run` with each block of `names`, in order, while this process has the claims on its domains.
 
     Domains that another process works on are left out, and so are those with another revision than in `revisions`: another
-    process has worked on them since the work was planned.
+    process has worked on them since the work was planned. `choose` returns those of a claimed block that may go ahead.
     """
     for start in range(0, len(names), _BLOCK):
         block = claim_domains(store, names[start : start + _BLOCK])
         try:
             found = {domain.name: domain.revision for domain in store.domains_named(block)}
-            left = [
-                name for name in block if name in found and revisions.get(name, found[name]) == found[name]
-            ]
+            left = choose(
+                [name for name in block if name in found and revisions.get(name, found[name]) == found[name]]
+            )
             # Others may need what is not due any more.
             release_domains(store, sorted(set(block).difference(left)))
             if left:

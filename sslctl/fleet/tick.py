@@ -35,12 +35,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from sslctl.errors import Exit
-from sslctl.fleet import ari_polling, notices, planning
+from sslctl.fleet import ari_polling, notices, planning, spreading
 from sslctl.fleet.blocks import run_in_blocks
 from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble, find_other_cas
 from sslctl.fleet.looks import Looked, Looks
@@ -272,9 +273,16 @@ class Tick:
             self._run_passes(block, self._report, renew=renewed)
 
         if self._settings.is_shared:
-            run_in_blocks(self._store, names, plan.revisions, run)
+            run_in_blocks(self._store, names, plan.revisions, run, choose=partial(self._within_day, plan))
         else:
             run(names)
+
+    def _within_day(self, plan: Plan, block: Sequence[str]) -> Sequence[str]:
+        """Return the claimed domains `block` without renewals that other machines leave no room for today."""
+        most = self._settings.max_per_day
+        if not most or not plan.postponable:
+            return block
+        return spreading.within_day(self._store, block, plan.renewals, plan.postponable, self._clock(), most)
 
     def _check_before_passes(self, names: Sequence[str]) -> None:
         """Check the database before passes over `names`, unless all of it was checked. Raise `StateError` if it is damaged."""
