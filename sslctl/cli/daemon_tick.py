@@ -25,6 +25,7 @@ from sslctl.fleet.planning import Plan
 from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
+from sslctl.issuance.work import Sharing
 from sslctl.rules import singapore
 from sslctl.rules.model import MaintenancePause
 from sslctl.rules.reasons import Status
@@ -129,11 +130,21 @@ def _run_passes(
     *,
     renew: Container[str],
     consent: Consent = NO_CONSENT,
+    sharing: Sharing | None = None,
     print_errors: bool,
 ) -> None:
     from sslctl.cli.run_batch import run_passes  # noqa: PLC0415 - slow to import, and few ticks have passes
 
-    run_passes(app, names, report, renew=renew, consent=consent, print_each=False, print_errors=print_errors)
+    run_passes(
+        app,
+        names,
+        report,
+        renew=renew,
+        consent=consent,
+        sharing=sharing,
+        print_each=False,
+        print_errors=print_errors,
+    )
 
 
 def _write_metrics(app: App, path: Path, *, is_quiet: bool) -> bool:

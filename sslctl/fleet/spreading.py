@@ -125,8 +125,8 @@ def within_day(
 ) -> list[str]:
     """Return `block`, whose domains this process has claimed, without those of its `postponable` renewals that are too many today.
 
-    What processes of other machines work on counts: they planned at another time, when other renewals were due. Of two that look
-    at the same time, each counts what the other one has claimed; what both leave out is for the next tick.
+    What else is claimed counts, by this process and by those of other machines: they planned at another time, when other renewals
+    were due. Of two that look at the same time, each counts what the other one has claimed; what both leave out is for the next tick.
     """
     midnight = renewal_days.start_of(renewal_days.day_of(now))
     claimed = {domain_of(claim.name) or "" for claim in store.claims() if claim.is_valid}

@@ -4,7 +4,7 @@ A tick goes through these steps, in this order:
 
 1. Raise `Busy` if the clock of this machine is wrong. Check the database for damage, for 0.2 seconds. Raise `StateError` if it is damaged.
 2. Take the kernel's lock and the claim. Raise `TickRuns`, or `Busy`, if another tick runs (`one_tick`). Beside a tick of another
-    machine, first take a share of its passes (`blocks`): all other steps are done once for the fleet, by the tick that has the claim.
+    machine, first take a share of its passes (`sharing`): all other steps are done once for the fleet, by the tick that has the claim.
 3. If the database is too large for step 1, check the next part of it, for 0.2 seconds in an hour. Plan: find the domains that
    are due, most urgent first.
 4. If there is work and the database is too large for step 1, check the rows that the passes need, and further parts of it,
@@ -42,7 +42,6 @@ from typing import Protocol
 
 from sslctl.errors import Exit
 from sslctl.fleet import ari_polling, notices, planning, spreading
-from sslctl.fleet.blocks import run_in_blocks
 from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble, find_other_cas
 from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.nightly_inventory import InventoryNews
@@ -51,6 +50,7 @@ from sslctl.fleet.one_tick import TickRuns, only_tick
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.remarks import end_snoozes
 from sslctl.fleet.run_passes import RunPasses
+from sslctl.fleet.sharing import Share
 from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance import suspicions
 from sslctl.issuance.consent import Consent
@@ -268,20 +268,22 @@ class Tick:
         self._check_before_passes(names)
         renewed = {task.name for task in plan.tasks if task.early}.union(renew)
 
-        def run(block: Sequence[str]) -> None:
+        def on_taken(block: Sequence[str]) -> None:
             self._report.names += [name for name in block if name not in known]
-            self._run_passes(block, self._report, renew=renewed)
 
+        sharing = None
         if self._settings.is_shared:
-            run_in_blocks(self._store, names, plan.revisions, run, choose=partial(self._within_day, plan))
+            within_day = partial(self._within_day, plan)
+            sharing = Share(self._store, plan.revisions, plan.ordering.union(renew), on_taken, within_day)
         else:
-            run(names)
+            on_taken(names)
+        self._run_passes(names, self._report, renew=renewed, sharing=sharing)
 
-    def _within_day(self, plan: Plan, block: Sequence[str]) -> Sequence[str]:
+    def _within_day(self, plan: Plan, block: Sequence[str]) -> list[str]:
         """Return the claimed domains `block` without renewals that other machines leave no room for today."""
         most = self._settings.max_per_day
         if not most or not plan.postponable:
-            return block
+            return list(block)
         return spreading.within_day(self._store, block, plan.renewals, plan.postponable, self._clock(), most)
 
     def _check_before_passes(self, names: Sequence[str]) -> None:

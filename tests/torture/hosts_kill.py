@@ -24,8 +24,8 @@ from tests.torture.shared_state import SharedEnvironment, SharedState
 TITLE = "kill -9 of one of two hosts"
 TARGET = "0 violations, recovery within 2 ticks of either host, at most 1 excess order a name and crash, one whole history"
 
-# More than one block of a tick, so that there is work for both hosts.
-_SHARED = 70
+# More than one host takes at once.
+_SHARED = 40
 _PATIENCE = 10
 _TICK = ("daemon-tick",)
 _RECHECK = ("recheck",)
@@ -93,15 +93,12 @@ def _beside(arena: Arena, chance: Random, *, victim: int | None) -> Killed:
         state = cast("SharedState", arena.take())
         names = prepare(state, _SHARED)
         running = [state.start(*_TICK)]
-        _await(state, "SELECT 1 FROM lease OFFSET 64")
+        _await(state, "SELECT 1 FROM lease OFFSET 2")
         state.change_host()
         running.append(state.start(*_TICK))
         _await(state, "SELECT 1 FROM process OFFSET 1")
         killed = running if victim is None else [running[victim]]
-        # That beside the leading one has only a few domains.
-        kills = sum(
-            each.kill_after(chance.uniform(0, arena.length / (1 + 2 * (victim == 1)))) for each in killed
-        )
+        kills = sum(each.kill_after(chance.uniform(0, arena.length / 2)) for each in killed)
         _end_well(arena, [each for each in running if each not in killed])
         if kills == len(killed):
             break

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.queues import Queue
@@ -26,8 +26,9 @@ from tests.support.tick_cases import tick
 
 pytestmark = pytest.mark.postgres
 
-# More than one block, and less than two.
-NAMES = [f"{number}.example.com" for number in range(70)]
+WORKERS = 4
+# More than two hosts take at once.
+NAMES = [f"{number}.example.com" for number in range(40)]
 
 
 @pytest.fixture
@@ -65,13 +66,14 @@ class Hosts:
             self.other.store.add_domain(name, (), Source.C4)
 
     def start(self) -> list[ForkServerProcess]:
-        """Start a tick on both hosts; return the one that leads, and the other one, once they wait for the CA with all domains."""
-        running = self.start_on(self.configs, len(NAMES))
+        """Start a tick on both hosts; return the one that leads, and the other one, once all their workers wait for the CA."""
+        running = self.start_on(*self.configs)
         lead = self.claims()[TICK]
         return sorted(running, key=lambda process: process.pid != lead)
 
-    def start_on(self, configs: Sequence[Path], claimed: int) -> list[ForkServerProcess]:
-        """Start a tick on each host with one of `configs`; return them once they wait for the CA with so many `claimed` domains."""
+    def start_on(self, *configs: Path) -> list[ForkServerProcess]:
+        """Start a tick on each host with one of `configs`; return them once all their workers wait for the CA."""
+        before = sum(self.orders())
         start = self._context.Barrier(len(configs))
         self._may_issue = {config.name: self._context.Event() for config in configs}
         running = [
@@ -84,7 +86,7 @@ class Hosts:
         ]
         for process in running:
             process.start()
-        self._wait(lambda: len(self.claims()) == claimed + 1)
+        self.wait_for_orders(before + WORKERS * len(configs))
         return running
 
     def claims(self) -> dict[str, int | None]:
@@ -124,8 +126,8 @@ class Hosts:
             return [row[0] for row in sql("SELECT count(*) FROM acme_order GROUP BY domain_id", ())]
 
     def wait_for_orders(self, number: int) -> None:
-        """Wait until so many domains have an order, and no process does anything."""
-        self._wait(lambda: len(self.orders()) == number)
+        """Wait until there have been so many orders, and no process does anything."""
+        self._wait(lambda: sum(self.orders()) == number)
         idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = ? AND state <> 'idle' AND pid <> pg_backend_pid()"
         calm = 0
 
@@ -165,8 +167,19 @@ def test_hosts_have_one_account_key(hosts: Hosts) -> None:
 def test_two_ticks_share_what_is_due_and_order_each_domain_once(hosts: Hosts) -> None:
     results = hosts.finish(*hosts.start())
     assert [code for code, _, _ in results] == [0, 0]
-    assert sorted(orders for _, _, orders in results) == [6, 64]
+    assert sum(orders for _, _, orders in results) == len(NAMES)
+    # The one that the CA answered first goes on alone, until the other one is answered.
+    assert min(orders for _, _, orders in results) >= WORKERS
     assert hosts.orders() == [1] * len(NAMES)
+    hosts.require_one_certificate_each()
+
+
+def test_host_at_which_the_ca_is_slow_takes_no_more_than_it_can_order(hosts: Hosts) -> None:
+    slow, quick = hosts.start()
+    ((code, _, orders),) = hosts.finish(quick)
+    # The slow one has 4 at the CA, 2 that wait for it, and at most a block of 8.
+    assert (code, orders >= len(NAMES) - 14) == (0, True)
+    assert [code for code, _, _ in hosts.finish(slow)] == [0]
     hosts.require_one_certificate_each()
 
 
@@ -185,7 +198,7 @@ def test_tick_that_is_killed_leaves_its_domains_to_the_next_one(hosts: Hosts, ki
 def test_two_hosts_stay_within_the_renewals_of_a_day_although_more_becomes_due_between_their_plans(
     hosts: Hosts,
 ) -> None:
-    cdn, most = hosts.cdn, 66
+    cdn, most = hosts.cdn, 36
     cdn.clock.at = START - timedelta(days=83)
     assert hosts.tick(hosts.configs[0]) == 0
     # They become due an hour later than the others, and expire sooner.
@@ -198,18 +211,20 @@ def test_two_hosts_stay_within_the_renewals_of_a_day_although_more_becomes_due_b
     for config in hosts.configs:
         config.write_text(f"{config.read_text()}\n[renewal]\nmax_per_day = {most}\n")
     cdn.clock.at = START
-    (first,) = hosts.start_on(hosts.configs[:1], 64)
+    (first,) = hosts.start_on(hosts.configs[0])
     cdn.clock.move(minutes=61)
     assert hosts.tick(hosts.configs[1]) == 0
     assert [code for code, _, _ in hosts.finish(first)] == [0]
+    assert hosts.orders().count(2) <= most
+    # What both left to each other.
+    assert hosts.tick(hosts.configs[1]) == 0
     assert hosts.orders().count(2) == most
     assert cdn.sslctl("audit", "verify").exit_code == 0
 
 
 def test_frozen_tick_that_wakes_after_its_lease_changes_nothing(hosts: Hosts) -> None:
     frozen, other = hosts.start()
-    # All passes wait then, for the CA or for a slot at it: no transaction is open that the server would have to end first.
-    hosts.wait_for_orders(8)
+    # No transaction is open that the server would have to end first.
     assert frozen.pid is not None
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
