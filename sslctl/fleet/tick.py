@@ -35,12 +35,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from sslctl.errors import Exit
-from sslctl.fleet import ari_polling, notices, planning
+from sslctl.fleet import ari_polling, notices, planning, spreading
 from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble, find_other_cas
 from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.nightly_inventory import InventoryNews
@@ -274,10 +275,18 @@ class Tick:
 
         sharing = None
         if self._settings.is_shared:
-            sharing = Share(self._store, plan.revisions, plan.ordering.union(renew), on_taken)
+            within_day = partial(self._within_day, plan)
+            sharing = Share(self._store, plan.revisions, plan.ordering.union(renew), on_taken, within_day)
         else:
             on_taken(names)
         self._run_passes(names, self._report, renew=renewed, sharing=sharing)
+
+    def _within_day(self, plan: Plan, block: Sequence[str]) -> list[str]:
+        """Return the claimed domains `block` without renewals that other machines leave no room for today."""
+        most = self._settings.max_per_day
+        if not most or not plan.postponable:
+            return list(block)
+        return spreading.within_day(self._store, block, plan.renewals, plan.postponable, self._clock(), most)
 
     def _check_before_passes(self, names: Sequence[str]) -> None:
         """Check the database before passes over `names`, unless all of it was checked. Raise `StateError` if it is damaged."""

@@ -71,12 +71,12 @@ def _cases(*, small: bool) -> Iterable[tuple[str, Kill, int]]:
             yield (
                 f"the server is lost: {boundary.what}",
                 partial(_stop_at, boundary=boundary),
-                1 if small else 9,
+                1 if small else 4,
             )
     for stop in _STOPS[:1] if small else _STOPS:
-        yield f"{stop.what}: at a random moment of a tick", partial(_stop, stop=stop), 1 if small else 20
+        yield f"{stop.what}: at a random moment of a tick", partial(_stop, stop=stop), 1 if small else 8
     if not small:
-        yield f"{_LONG.what}: at a random moment of a tick", partial(_stop, stop=_LONG), 9
+        yield f"{_LONG.what}: at a random moment of a tick", partial(_stop, stop=_LONG), 4
 
 
 def _stop(arena: Arena, chance: Random, *, stop: Stop) -> tuple[list[str], int, Sequence[Sequence[str]]]:
