@@ -22,7 +22,7 @@ from sslctl.config.settings import Config
 from sslctl.errors import Exit, SslctlError
 from sslctl.fleet.one_tick import TickRuns
 from sslctl.fleet.planning import Plan
-from sslctl.fleet.tick_result import TickResult
+from sslctl.fleet.tick_result import BesideResult, TickResult
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
 from sslctl.issuance.work import Sharing
@@ -103,8 +103,6 @@ def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
     try:
         result = app.tick(partial(_run_passes, app, print_errors=not is_quiet)).run(force=force)
     except TickRuns as running:
-        if running.report is not None:
-            return _print_beside(app, running, running.report, quiet=quiet, as_json=as_json)
         _print_skipped(running, app.clock(), quiet=quiet, as_json=as_json)
         return Exit.OK
     except (click.Abort, click.ClickException):
@@ -114,7 +112,9 @@ def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
             raise
         known = error if isinstance(error, SslctlError) else explain(error)
         return Exit.BUG if known is None else known.exit_code
-    if as_json:
+    if isinstance(result, BesideResult):
+        _print_beside(app, result, quiet=quiet, as_json=as_json)
+    elif as_json:
         _print_json(app, result)
     elif quiet:
         _print_news(app, result)
@@ -214,19 +214,17 @@ def _print_skipped(running: TickRuns, at: datetime, *, quiet: bool, as_json: boo
         write_line(f"{singapore.format_sgt(at)}: nothing was done, because {running.message}")
 
 
-def _print_beside(app: App, running: TickRuns, report: Report, *, quiet: bool, as_json: bool) -> int:
-    """Print what a tick did beside another one, which reports the state of the fleet; return the exit code."""
-    at = app.clock()
+def _print_beside(app: App, result: BesideResult, *, quiet: bool, as_json: bool) -> None:
+    """Print what a tick did beside another one, which reports the state of the fleet."""
     if as_json:
-        fields = json_shapes.envelope(at=json_shapes.instant(at), skipped=running.message)
-        write_json_list(fields, "domains", domains_json(app.store, report.names, report.errors, at))
+        fields = json_shapes.envelope(at=json_shapes.instant(result.at), skipped=result.lead)
+        write_json_list(fields, "domains", domains_json(app.store, result.names, result.errors, result.at))
     elif not quiet:
-        well = report.ended - len(report.unwell)
+        well = result.ended - len(result.unwell)
         write_line(
-            f"{singapore.format_sgt(at)}: {report.ended} due domains were worked on beside it, {well} of them well now; "
-            f"{running.message}"
+            f"{singapore.format_sgt(result.at)}: {result.ended} due domains were worked on beside it, {well} of them well now; "
+            f"{result.lead}"
         )
-    return report.exit_code
 
 
 def _print_json(app: App, result: TickResult) -> None:

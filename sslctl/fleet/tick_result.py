@@ -59,3 +59,16 @@ class TickResult:
     def pinged(self) -> bool | None:
         """Whether the ping succeeded; None if none was sent."""
         return None if self.ping_error is None else not self.ping_error
+
+
+@dataclass(frozen=True, slots=True)
+class BesideResult:
+    """What a tick did beside a leading one, `lead` in words. For the other fields see `TickResult`."""
+
+    lead: str
+    at: datetime
+    exit_code: int
+    names: Sequence[str]
+    errors: Mapping[str, Exception]
+    ended: int
+    unwell: Sequence[str]

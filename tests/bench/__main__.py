@@ -43,7 +43,7 @@ _SMALL_TICKS = ticks.Sizes(repetitions=1, domains=10)
 _SMALL_EARLIER = earlier.Sizes(repetitions=1, domains=20)
 _SMALL_MILLION = million.Sizes(repetitions=1, counts=(100, 200, 400))
 _SMALL_HISTORY = history.Sizes(repetitions=1, domains=20, versions=3)
-_SMALL_HOSTS = hosts.Sizes(hosts=(1, 2), domains=((2, 3),), is_durable=False)
+_SMALL_HOSTS = hosts.Sizes(hosts=(1, 2), domains=((2, 3),))
 _SMALL_PAGE = page.Sizes(
     repetitions=1,
     domains=100,

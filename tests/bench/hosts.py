@@ -31,7 +31,6 @@ class Sizes:
 
     hosts: tuple[int, ...] = (1, 2, 4)
     domains: tuple[tuple[int, int], ...] = ((8, 96), (32, 320))
-    is_durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
     """Measure the rate of each number of ticks. Needs Pebble and PostgreSQL."""
     with (
         world(PEBBLE_VA_NOSLEEP="0", PEBBLE_WFE_NONCEREJECT="0") as servers,
-        closing(Cluster(is_durable=sizes.is_durable)) as cluster,
+        closing(Cluster(is_durable=True)) as cluster,
     ):
         runs = []
         for workers, domains in sizes.domains:
