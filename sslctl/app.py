@@ -398,6 +398,7 @@ class App:
             ping=self._ping if config.notify.ping_url else None,
             clock=self.clock,
             monotonic=self.monotonic,
+            sleep=self.sleep,
             settings=TickSettings(
                 lock_path=config.state.tick_lock_path,
                 renewal=self.renewal,

@@ -17,7 +17,15 @@ from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.reported_file import read_printed, write_printed
 from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
-from sslctl.cli.output.tick_report import find_facts, find_lasting, held_lines, write_news, write_tick
+from sslctl.cli.output.tick_report import (
+    find_errors,
+    find_facts,
+    find_lasting,
+    held_lines,
+    print_errors,
+    write_news,
+    write_tick,
+)
 from sslctl.config.settings import Config
 from sslctl.errors import Exit, SslctlError
 from sslctl.fleet.one_tick import TickRuns
@@ -215,7 +223,7 @@ def _print_skipped(running: TickRuns, at: datetime, *, quiet: bool, as_json: boo
 
 
 def _print_beside(app: App, result: BesideResult, *, quiet: bool, as_json: bool) -> None:
-    """Print what a tick did beside another one, which reports the state of the fleet."""
+    """Print what a tick did beside another one, which reports the state of the fleet; if `quiet`, only errors that it cannot know."""
     if as_json:
         fields = json_shapes.envelope(at=json_shapes.instant(result.at), skipped=result.lead)
         write_json_list(fields, "domains", domains_json(app.store, result.names, result.errors, result.at))
@@ -225,6 +233,14 @@ def _print_beside(app: App, result: BesideResult, *, quiet: bool, as_json: bool)
             f"{singapore.format_sgt(result.at)}: {result.ended} due domains were worked on beside it, {well} of them well now; "
             f"{result.lead}"
         )
+    else:
+        folder, facts = app.config.state.dir, find_errors(result)
+        before = read_printed(folder)
+        known = {fact.subject: before[fact.subject] for fact in facts if fact.subject in before}
+        news = find_news(known, facts, (), result.at)
+        print_errors(result, {fact.subject for fact in news.facts})
+        if news.after != known:
+            write_printed(folder, {**before, **news.after})
 
 
 def _print_json(app: App, result: TickResult) -> None:

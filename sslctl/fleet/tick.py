@@ -14,7 +14,8 @@ A tick goes through these steps, in this order:
 7. Ask the CA for renewal information (ARI), unless that is off. Plan again, and run the passes that are due now.
 8. Look at what C4 has for each domain once a day, at its DNS once a week (`looks`), and at the edges. Upload what C4 has lost.
     Once a day, compare C4's inventory, to notice domains that nobody manages (`nightly_inventory`).
-9. Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
+9. On several hosts, wait for the passes of the others, and run those that a host which died has left.
+    Believe the bad answers about served domains that were heard, unless they are too many (`suspicions.conclude`).
 10. Record the milestone.
 11. Notify people of the domains in the configured statuses, of certificates that expire without a successor, of trouble of the
     whole fleet such as what step 9 withheld, and of new warnings.
@@ -32,6 +33,7 @@ step, or the passes stop and the tick ends with exit code 75.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,11 +123,12 @@ class Tick:
         ping: Callable[[], str] | None,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
         settings: TickSettings,
     ) -> None:
         self._store = store
         self._issuers = issuers
-        self._passes = TickPasses(store, run_passes, clock, settings)
+        self._passes = TickPasses(store, run_passes, clock, settings, monotonic, sleep)
         self._looks = TickLooks(store, looks, self._passes, clock, settings)
         self._notices = TickNotices(store, notifier, routes, unusable_routes, clock, settings)
         self._revoke_open = revoke_open
@@ -181,11 +184,13 @@ class Tick:
         alerts = self._poll_renewal_info()
         looked = self._looks.look(started_at)
         inventory = self._compare_inventory()
+        passes.wait_for_others()
         self._require_claim()
         self._looks.conclude(started_at, looked)
         customers = self._looks.conclude_customers()
         with self._store.transaction():
-            self._store.record_milestone(Milestone.TICK, f"{report.ended} due, {len(report.unwell)} not well")
+            ended = report.ended + report.elsewhere
+            self._store.record_milestone(Milestone.TICK, f"{ended} due, {len(report.unwell)} not well")
             if passes.is_checked:
                 self._store.record_milestone(Milestone.CHECKED, "")
         end_snoozes(self._store, self._clock())
@@ -202,7 +207,7 @@ class Tick:
             exit_code=report.exit_code,
             names=tuple(report.names),
             errors=dict(report.errors),
-            ended=report.ended,
+            ended=report.ended + report.elsewhere,
             unwell=tuple(report.unwell),
             held_renewals=done.held_renewals,
             alerts=done.alerts,

@@ -126,6 +126,9 @@ class TickLooks:
         report.update(conclusion.domains, now)
         report.update(self._store.domains_named(looked.changed), now)
         report.is_blind = looked.is_blind
+        if settings.is_shared:
+            report.update(self._store.unwell_since(since), now)
+            report.elsewhere = max(0, passes - report.ended)
 
     def conclude_customers(self) -> WithheldCustomers | None:
         """See `Looks.conclude_customers`."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from sslctl.fleet import planning
-from sslctl.fleet.planning import Plan
+from sslctl.fleet.planning import Plan, Task
 from sslctl.fleet.run_passes import RunPasses
 from sslctl.fleet.sharing import Share
 from sslctl.issuance.consent import Consent
 from sslctl.issuance.report import Report
 from sslctl.issuance.suspicions import SuspicionLimit
+from sslctl.rules.claim_names import domain_of
 from sslctl.rules.model import Milestone
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.renewal import RenewalRule
@@ -31,6 +32,9 @@ from sslctl.store.interface.renewals import Renewals
 _SHORT_CHECK_SECONDS = 0.2
 _SHORT_CHECK_EVERY = timedelta(hours=1)
 _LONG_CHECK_SECONDS = 2
+# The claims of a host that died end within a minute, and a pass that goes on ends within another.
+_PATIENCE_SECONDS = 120
+_LOOK_SECONDS = 1
 
 
 class _Store(Budget, Claims, Domains, Maintenance, MaintenancePauses, Renewals, Protocol):
@@ -63,11 +67,17 @@ class TickPasses:
         run_passes: RunPasses,
         clock: Callable[[], datetime],
         settings: TickSettings,
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], None],
     ) -> None:
         self._store = store
         self._run_passes = run_passes
         self._clock = clock
         self._settings = settings
+        self._monotonic = monotonic
+        self._sleep = sleep
+        # What was planned and other processes worked on.
+        self._elsewhere: dict[str, Task] = {}
         self._is_check_continued = False
         self.is_checked = False
         self.require_lead: Callable[[], None] = lambda: None
@@ -119,6 +129,31 @@ class TickPasses:
         else:
             on_taken(names)
         self._run_passes(names, self.report, renew=renewed, sharing=sharing)
+        if sharing is not None:
+            self._elsewhere |= {task.name: task for task in plan.tasks if task.name in sharing.busy}
+
+    def wait_for_others(self) -> None:
+        """Wait until no other process works on what was planned, and run the passes that one which died has left.
+
+        Nobody is waited for who ends nothing in 2 minutes.
+        """
+        end, least = 0.0, len(self._elsewhere) + 1
+        while self._elsewhere:
+            self._take_over()
+            if len(self._elsewhere) < least:
+                end, least = self._monotonic() + _PATIENCE_SECONDS, len(self._elsewhere)
+            if not self._elsewhere or self._monotonic() > end:
+                return
+            self._sleep(_LOOK_SECONDS)
+
+    def _take_over(self) -> None:
+        """Run the passes over domains that other processes had, that nobody claims any more, and that were not worked on."""
+        claimed = {domain_of(claim.name) for claim in self._store.claims() if claim.is_valid}
+        free = {name: task for name, task in self._elsewhere.items() if name not in claimed}
+        self._elsewhere = {name: task for name, task in self._elsewhere.items() if name in claimed}
+        found = {domain.name: domain.revision for domain in self._store.domains_named(list(free))}
+        left = [task for name, task in free.items() if found.get(name) == task.revision]
+        self.carry_out(Plan(left))
 
     def believe(self, names: Sequence[str], code: Code) -> None:
         """Run passes over `names` in which the suspicion `code` is believed."""

@@ -22,7 +22,7 @@ class TickResult:
     """What a tick did, and the state of the fleet at its end, `at`.
 
     `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over `unwell` not
-    in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
+    in Success; on several hosts those of the others count, too. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
     succeeded, None if none was sent. `webhook_error` is why messages of the webhook were not accepted, empty if none failed. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
     new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
     `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
