@@ -21,7 +21,7 @@ from tests.bench.issuance import world
 from tests.bench.program import Sslctl
 from tests.bench.report import Part, Row, Table, at_least, number
 from tests.bench.servers import Servers
-from tests.support.postgres import Cluster
+from tests.support.postgres import DURABLE, Cluster
 from tests.support.suite import Progress
 
 
@@ -31,6 +31,7 @@ class Sizes:
 
     hosts: tuple[int, ...] = (1, 2, 4)
     domains: tuple[tuple[int, int], ...] = ((8, 96), (32, 320))
+    is_durable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
     """Measure the rate of each number of ticks. Needs Pebble and PostgreSQL."""
     with (
         world(PEBBLE_VA_NOSLEEP="0", PEBBLE_WFE_NONCEREJECT="0") as servers,
-        closing(Cluster(is_durable=True)) as cluster,
+        closing(Cluster(DURABLE, is_on_disk=True) if sizes.is_durable else Cluster()) as cluster,
     ):
         runs = []
         for workers, domains in sizes.domains:

@@ -41,7 +41,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "part", ["issuance", "scale", "earlier", "million", "ticks", "history", "page", "hosts"]
+    "part", ["issuance", "scale", "earlier", "million", "ticks", "history", "years", "page", "hosts"]
 )
 def test_part_prints_and_writes_its_figures(tmp_path: Path, part: str) -> None:
     scratch, out = tmp_path / "scratch", tmp_path / "bench.json"

@@ -10,10 +10,11 @@ import atexit
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -43,25 +44,24 @@ rm -rf "$folder"
 # Nothing that is tested here depends on surviving a power cut. The locale sorts unlike bytes: no query may depend on it.
 _INITDB = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", "--no-instructions")
 _LOCALE = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
-_LOCAL = "listen_addresses="
+# As the distribution configures it.
+DURABLE = ("listen_addresses=",)
 _SETTINGS = (
-    _LOCAL,
+    *DURABLE,
     "fsync=off",
     "full_page_writes=off",
     "shared_buffers=32MB",
     "autovacuum=off",
 )
-# The default folder for temporary files may be one that only root can enter, or in memory.
-_DISK = Path("/var/tmp")  # noqa: S108 - the folder in it has mode 0700
 
 
 class Cluster:
-    """A running server. With `is_durable` it is on the disk, with PostgreSQL's own settings."""
+    """A running server: one for tests, in memory if there is room, or with other `settings` on a disk."""
 
-    def __init__(self, *, is_durable: bool = False) -> None:
+    def __init__(self, settings: Sequence[str] = _SETTINGS, *, is_on_disk: bool = False) -> None:
         program = find_server()
         assert program is not None, "apt-get install postgresql"
-        parent = _DISK if is_durable else memory_folder(_NEEDED_BYTES)
+        parent = (None if is_on_disk else memory_folder(_NEEDED_BYTES)) or _reachable_folder()
         self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=parent))
         self._databases = count()
         self._process = os.getpid()
@@ -76,7 +76,7 @@ class Cluster:
         made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB, *_LOCALE]
         subprocess.run(made, cwd="/", check=True, stdout=subprocess.DEVNULL, **identity)
         server = [str(program), "-D", data, "-k", sockets]
-        for setting in (_LOCAL,) if is_durable else _SETTINGS:
+        for setting in settings:
             server += ["-c", setting]
         # A session of its own: Ctrl-C ends the tests first.
         self._keeper = subprocess.Popen(
@@ -153,3 +153,13 @@ def _unprivileged() -> pwd.struct_passwd:
         return pwd.getpwnam("postgres")
     except KeyError:
         return pwd.getpwnam("nobody")
+
+
+def _reachable_folder() -> Path:
+    """Return a folder on a disk that a server, which does not run as root, can reach."""
+    folders = (Path(tempfile.gettempdir()), Path("/var/tmp"))  # noqa: S108 - a folder of its own is made in it
+    is_reachable = (
+        os.geteuid() != 0 or all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
+        for folder in folders
+    )
+    return next(folder for folder, reachable in zip(folders, is_reachable, strict=True) if reachable)
