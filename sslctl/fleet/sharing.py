@@ -17,7 +17,7 @@ class _Store(Claims, Domains, Protocol):
 class Share:
     """The domains that this process takes; see `issuance.work.Sharing`. `on_taken` is called with each of their blocks.
 
-    Domains that another process works on are left out, and so are those with another revision than in `revisions`: another
+    Domains that another process works on are left out and noted as `busy`, and so are those with another revision than in `revisions`: another
     process has worked on them since the work was planned. `choose` returns those of claimed domains that may go ahead.
     """
 
@@ -34,10 +34,12 @@ class Share:
         self.ordering = ordering
         self._on_taken = on_taken
         self._choose = choose
+        self.busy = set[str]()
 
     def take(self, names: Sequence[str]) -> Sequence[str]:
         """Claim `names` for this process; return those that it got, and that nobody has worked on since."""
         claimed = claim_domains(self._store, names)
+        self.busy |= set(names).difference(claimed)
         due: list[str] = []
         try:
             found = {domain.name: domain.revision for domain in self._store.domains_named(claimed)}

@@ -95,12 +95,20 @@ class Hosts:
 
     def finish(self, *running: ForkServerProcess) -> list[tuple[int, str, int]]:
         """Let the CA issue to `running`; return exit code, standard error and number of orders of each."""
-        for process in running:
-            self._may_issue[process.name].set()
+        self.let_finish(*running)
         results = [self._results.get(timeout=PATIENCE) for _ in running]
         for process in running:
             process.join(PATIENCE)
         return results
+
+    def let_finish(self, *running: ForkServerProcess) -> None:
+        """Let the CA issue to `running`."""
+        for process in running:
+            self._may_issue[process.name].set()
+
+    def wait_until_only_leading(self, lead: ForkServerProcess) -> None:
+        """Wait until `lead` has done all passes that no other process claims."""
+        self._wait(lambda: [name for name, pid in self.claims().items() if pid == lead.pid] == [TICK])
 
     def end_leases(self) -> None:
         """Let a minute pass, as it seems, without a heartbeat."""
@@ -186,12 +194,9 @@ def test_host_at_which_the_ca_is_slow_takes_no_more_than_it_can_order(hosts: Hos
     hosts.require_one_certificate_each()
 
 
-@pytest.mark.parametrize("killed", [0, 1], ids=["lead", "other"])
-def test_tick_that_is_killed_leaves_its_domains_to_the_next_one(hosts: Hosts, killed: int) -> None:
-    running = hosts.start()
-    victim = running.pop(killed)
-    victim.kill()
-    victim.join(PATIENCE)
+def test_lead_that_is_killed_leaves_its_domains_to_the_next_tick(hosts: Hosts) -> None:
+    lead, *running = hosts.start()
+    kill(lead)
     assert [code for code, _, _ in hosts.finish(*running)] == [0]
     hosts.end_leases()
     assert hosts.tick(running[0]) == 0
@@ -223,6 +228,34 @@ def test_two_hosts_stay_within_the_renewals_of_a_day_although_more_becomes_due_b
     assert hosts.tick(hosts.configs[1]) == 0
     assert hosts.orders().count(2) == most
     assert cdn.sslctl("audit", "verify").exit_code == 0
+
+
+def test_lead_takes_over_what_a_host_that_died_has_left(hosts: Hosts) -> None:
+    lead, other = hosts.start()
+    kill(other)
+    hosts.let_finish(lead)
+    hosts.wait_until_only_leading(lead)
+    assert len(hosts.claims()) > 1
+    hosts.end_leases()
+    assert [code for code, _, _ in hosts.finish(lead)] == [0]
+    hosts.require_one_certificate_each()
+
+
+def test_tick_reports_what_other_hosts_found(hosts: Hosts) -> None:
+    cdn, name = hosts.cdn, NAMES[0]
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    cdn.point(name, "elsewhere.example.org")
+    cdn.clock.move(days=84)
+    hosts.other.control_plane = cdn.app().control_plane
+    assert cdn.sslctl("recheck", name, app=hosts.other).exit_code != 0
+    result = cdn.sslctl("daemon-tick", "-q")
+    assert f"{name}: Failure CNAME_ELSEWHERE" in result.stdout
+    assert f"{len(NAMES)} due domains" in result.stdout
+
+
+def kill(process: ForkServerProcess) -> None:
+    process.kill()
+    process.join(PATIENCE)
 
 
 def test_frozen_tick_that_wakes_after_its_lease_changes_nothing(hosts: Hosts) -> None:
