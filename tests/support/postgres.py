@@ -13,11 +13,12 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -28,6 +29,7 @@ from tests.support import memory_folder
 from tests.support.postgres_programs import find_server
 
 _PATIENCE = 60
+_PORT = 5432
 _NEEDED_BYTES = 512 << 20
 _EMPTY = "empty_state"
 # $1 is the folder, the others are the command of the server. SIGINT is a fast shutdown.
@@ -53,9 +55,11 @@ _SETTINGS = (
 
 
 class Cluster:
-    """A running server."""
+    """A running server, with `settings` and `files` of its own; the name of its socket has the number `port`."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, settings: Sequence[str] = (), files: Mapping[str, str] = MappingProxyType({}), port: int = _PORT
+    ) -> None:
         program = find_server()
         assert program is not None, "apt-get install postgresql"
         self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=memory_folder(_NEEDED_BYTES)))
@@ -71,8 +75,15 @@ class Cluster:
         data, sockets = str(self._folder / "data"), str(self._folder)
         made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB, *_LOCALE]
         subprocess.run(made, cwd="/", check=True, stdout=subprocess.DEVNULL, **identity)
+        for name, text in files.items():
+            path = Path(data, name)
+            path.write_text(text)
+            path.chmod(0o600)
+            if user is not None:
+                os.chown(path, user.pw_uid, user.pw_gid)
+        self._port = port
         server = [str(program), "-D", data, "-k", sockets]
-        for setting in _SETTINGS:
+        for setting in (*_SETTINGS, *settings):
             server += ["-c", setting]
         # A session of its own: Ctrl-C ends the tests first.
         self._keeper = subprocess.Popen(
@@ -100,7 +111,9 @@ class Cluster:
 
     def url(self, database: str, user: str = "postgres") -> str:
         """Return the connection string of `database`."""
-        return f"postgresql://{user}@/{database}?host={self._folder}"
+        return f"postgresql://{user}@/{database}?host={self._folder}" + (
+            "" if self._port == _PORT else f"&port={self._port}"
+        )
 
     def new_database(self, template: str = _EMPTY) -> str:
         """Return the name of a new database: with the schema, or a copy of `template`, to which nobody is connected."""

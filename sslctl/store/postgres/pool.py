@@ -6,35 +6,51 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
-_MOST = 8
-_CONNECT_SECONDS = 10
+from sslctl.errors import ConfigError
+
+# Parameters of libpq (its manual, section 34.1.2), unless the URL sets them. A peer that is gone without a word is noticed after a minute.
+_DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+    "fallback_application_name": "sslctl",
+}
 
 
 def connect(url: str) -> psycopg.Connection:
-    """Return a new connection in which each statement is a transaction, unless it is in one. Raise `psycopg.Error`.
+    """Return a new connection in which each statement is a transaction, unless it is in one.
+
+    Raise `ConfigError` if libpq cannot read the URL, `psycopg.Error` if there is no connection.
 
     No statement is prepared on the server and no session is configured: behind PgBouncer in transaction mode, consecutive
     transactions of one connection are on different sessions.
     """
-    return psycopg.connect(
-        url,
-        autocommit=True,
-        prepare_threshold=None,
-        connect_timeout=_CONNECT_SECONDS,
-        fallback_application_name="sslctl",
-    )
+    try:
+        parameters: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(url)}
+    except psycopg.ProgrammingError:
+        # Its text quotes a part of the URL, which may be that of a password.
+        raise ConfigError(
+            "libpq cannot read the URL of the database",
+            hint="check state.url, or the content of state.url_file: names and values of parameters as in libpq's manual,"
+            " and special characters in percent-encoding",
+        ) from None
+    return psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
 
 
 class Pool:
-    """At most 8 connections, made by `make` when they are needed and kept until `close`. Threads wait for one."""
+    """At most `most` connections, made by `make` when they are needed and kept until `close`. Threads wait for one."""
 
-    def __init__(self, make: Callable[[], psycopg.Connection]) -> None:
+    def __init__(self, make: Callable[[], psycopg.Connection], most: int) -> None:
         self._make = make
         self._idle: list[psycopg.Connection] = []
-        self._free = threading.Semaphore(_MOST)
+        self._free = threading.Semaphore(most)
         self._is_closed = False
         # Of a pool that nobody closed.
         weakref.finalize(self, _close_all, self._idle).atexit = False
