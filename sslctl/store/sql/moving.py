@@ -103,7 +103,7 @@ class Side(ABC):
 
     @abstractmethod
     def complete(self) -> None:
-        """Finish the copy: what is not in rows, and the database's own check of it."""
+        """Finish the copy, outside of transactions: what is not in rows, and the database's own work on it, such as its check."""
 
     @abstractmethod
     def close(self) -> None:
