@@ -87,6 +87,7 @@ class Pruning:
         self._sleep = sleep
         self._on_step = on_step
         self._certificate = 0
+        self._deleted_event = 0
         self.busy = 0
 
     def __iter__(self) -> Iterator[Seal]:
@@ -165,14 +166,21 @@ class Pruning:
     def _delete(self) -> None:
         """Delete what is in sealed archives, in short transactions."""
         store = self._store
-        for delete, limit in ((store.delete_archived_events, _EVENTS), (store.delete_archived_orders, _ROWS)):
-            self._on_step("deleting what is in archives")
-            while self._unhurried(lambda delete=delete, limit=limit: delete(limit)):  # type: ignore[misc]
-                pass
+        self._on_step("deleting what is in archives")
+        while self._unhurried(self._delete_events):
+            pass
+        while self._unhurried(lambda: store.delete_archived_orders(_ROWS)):
+            pass
         after, self.busy = 0, 0
         while block := store.archived_certificates(after, _ROWS):
             after = block[-1][0]
             self._unhurried(lambda block=block: self._delete_certificates(block))  # type: ignore[misc]
+
+    def _delete_events(self) -> bool:
+        """Delete the next events; return whether there were any."""
+        last = self._store.delete_archived_events(self._deleted_event, _EVENTS)
+        self._deleted_event = self._deleted_event if last is None else last
+        return last is not None
 
     def _delete_certificates(self, block: Sequence[tuple[int, str]]) -> int:
         store, names = self._store, sorted({name for _, name in block})

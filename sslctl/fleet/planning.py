@@ -53,6 +53,11 @@ class Plan:
         """The revisions of the domains for which the work was found, by name."""
         return {task.name: task.revision for task in self.tasks if task.revision is not None}
 
+    @property
+    def ordering(self) -> frozenset[str]:
+        """The domains that probably order a certificate."""
+        return frozenset(task.name for task in self.tasks if task.due.work in _ORDERING)
+
 
 def plan(
     store: _Store, now: datetime, rule: RenewalRule, *, max_per_day: int = 0, force: bool = False

@@ -4,7 +4,7 @@ A tick goes through these steps, in this order:
 
 1. Raise `Busy` if the clock of this machine is wrong. Check the database for damage, for 0.2 seconds. Raise `StateError` if it is damaged.
 2. Take the kernel's lock and the claim. Raise `TickRuns`, or `Busy`, if another tick runs (`one_tick`). Beside a tick of another
-    machine, first take a share of its passes (`blocks`): all other steps are done once for the fleet, by the tick that has the claim.
+    machine, first take a share of its passes (`sharing`): all other steps are done once for the fleet, by the tick that has the claim.
 3. If the database is too large for step 1, check the next part of it, for 0.2 seconds in an hour. Plan: find the domains that
    are due, most urgent first.
 4. If there is work and the database is too large for step 1, check the rows that the passes need, and further parts of it,
@@ -41,7 +41,6 @@ from typing import Protocol
 
 from sslctl.errors import Exit
 from sslctl.fleet import ari_polling, notices, planning
-from sslctl.fleet.blocks import run_in_blocks
 from sslctl.fleet.fleet_trouble import find_c4_contact, find_edge_troubles, find_fleet_trouble, find_other_cas
 from sslctl.fleet.looks import Looked, Looks
 from sslctl.fleet.nightly_inventory import InventoryNews
@@ -50,6 +49,7 @@ from sslctl.fleet.one_tick import TickRuns, only_tick
 from sslctl.fleet.planning import Plan
 from sslctl.fleet.remarks import end_snoozes
 from sslctl.fleet.run_passes import RunPasses
+from sslctl.fleet.sharing import Share
 from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance import suspicions
 from sslctl.issuance.consent import Consent
@@ -167,11 +167,12 @@ class Tick:
         Raise `TickRuns` or `Busy` if another tick runs (`one_tick`), `StateBusy` if the database stays locked, or `StateError`.
         """
         started_at, began = self._clock(), self._monotonic()
-        self._store.require_right_clock()
+        clock_ahead = self._store.require_right_clock()
         self._is_checked = self._store.check_integrity(_SHORT_CHECK_SECONDS)
         lock_path, is_shared = self._settings.lock_path, self._settings.is_shared
         with only_tick(self._store, lock_path, self._clock, is_shared=is_shared) as lead:
             if lead is not None:
+                lead.clock_ahead = clock_ahead
                 raise self._work_beside(lead, force=force)
             if not self._is_checked:
                 self._store.continue_check(self._idle_check_seconds())
@@ -224,6 +225,7 @@ class Tick:
             inventory=inventory,
             edge_troubles=list(find_edge_troubles(self._store, now)),
             other_cas=list(find_other_cas(self._store, now)),
+            clock_ahead=clock_ahead,
         )
 
     def _work_beside(self, lead: TickRuns, *, force: bool) -> TickRuns:
@@ -267,14 +269,15 @@ class Tick:
         self._check_before_passes(names)
         renewed = {task.name for task in plan.tasks if task.early}.union(renew)
 
-        def run(block: Sequence[str]) -> None:
+        def on_taken(block: Sequence[str]) -> None:
             self._report.names += [name for name in block if name not in known]
-            self._run_passes(block, self._report, renew=renewed)
 
+        sharing = None
         if self._settings.is_shared:
-            run_in_blocks(self._store, names, plan.revisions, run)
+            sharing = Share(self._store, plan.revisions, plan.ordering.union(renew), on_taken)
         else:
-            run(names)
+            on_taken(names)
+        self._run_passes(names, self._report, renew=renewed, sharing=sharing)
 
     def _check_before_passes(self, names: Sequence[str]) -> None:
         """Check the database before passes over `names`, unless all of it was checked. Raise `StateError` if it is damaged."""

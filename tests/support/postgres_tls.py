@@ -48,7 +48,7 @@ def start(folder: Path) -> TlsServer:
         "server.key": issued.private_key_pem.bytes().decode(),
     }
     port = _free_port()
-    cluster = Cluster(("ssl=on", "listen_addresses=127.0.0.1", f"port={port}"), files, port)
+    cluster = Cluster(more=("ssl=on", "listen_addresses=127.0.0.1"), files=files, port=port)
     return TlsServer(cluster, port, *roots)
 
 

@@ -76,7 +76,7 @@ class JobRunner:
     def run(
         self, job: dict[str, Any], on_url: Callable[[str], None] | None = None, *, url: str = ""
     ) -> dict[str, Any]:
-        """Run `job` in a process of its own and return its result. Raise `IssueError`.
+        """Run `job` in another process and return its result. Raise `IssueError`.
 
         `on_url` is called with the URL of an order that the CA has accepted. `url` is that of an order placed earlier.
         """
@@ -129,8 +129,7 @@ class JobRunner:
         with (
             translating_os_errors(),
             tempfile.TemporaryDirectory(dir=folder, prefix="child-") as scratch,
-            tempfile.TemporaryFile(dir=scratch) as stderr,
-            self._pool.job(stderr) as channel,
+            self._pool.job() as channel,
         ):
             if job["do"] in _POSTING and (nonce := self._nonces.take()):
                 shared["nonces"] = [nonce]
@@ -138,6 +137,7 @@ class JobRunner:
             for message in channel:
                 if "result" in message:
                     self._nonces.put(message["nonces"])
+                    channel.is_free = message["free"]
                     return dict(message["result"]), url
                 # When it goes on with an order, the URL is stored already.
                 if message["order"] != url:

@@ -46,8 +46,8 @@ class Archives(Protocol):
         From now on they may be deleted. Raise `Busy` if another process made a seal meanwhile.
         """
 
-    def delete_archived_events(self, limit: int) -> int:
-        """Delete up to `limit` events that are in archives; return how many. 0 means that none is left."""
+    def delete_archived_events(self, after: int, limit: int) -> int | None:
+        """Delete up to `limit` events with ids above `after` that are in archives; return the last id, None if none is left."""
 
     def delete_archived_orders(self, limit: int) -> int:
         """Delete up to `limit` orders that are in archives; return how many. 0 means that none is left."""

@@ -13,14 +13,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from sslctl.errors import ConfigError
 
-# Parameters of libpq (its manual, section 34.1.2), unless the URL sets them. A peer that is gone without a word is noticed after a minute.
-_DEFAULTS = {
-    "connect_timeout": "10",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "60000",
-    "fallback_application_name": "sslctl",
+# A network that drops everything is noticed within half a minute: before that, the lease of this process is not over. The kernel
+# alone would wait for a quarter of an hour, and for two hours if the server owes an answer.
+_LIMITS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
 }
 
 
@@ -29,11 +29,12 @@ def connect(url: str) -> psycopg.Connection:
 
     Raise `ConfigError` if libpq cannot read the URL, `psycopg.Error` if there is no connection.
 
+    It fails soon after the server has become unreachable, however that came about; the URL may set other limits.
     No statement is prepared on the server and no session is configured: behind PgBouncer in transaction mode, consecutive
     transactions of one connection are on different sessions.
     """
     try:
-        parameters: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(url)}
+        named = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # Its text quotes a part of the URL, which may be that of a password.
         raise ConfigError(
@@ -41,7 +42,10 @@ def connect(url: str) -> psycopg.Connection:
             hint="check state.url, or the content of state.url_file: names and values of parameters as in libpq's manual,"
             " and special characters in percent-encoding",
         ) from None
-    return psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
+    limits: dict[str, Any] = {name: value for name, value in _LIMITS.items() if name not in named}
+    return psycopg.connect(
+        url, autocommit=True, prepare_threshold=None, fallback_application_name="sslctl", **limits
+    )
 
 
 class Pool:

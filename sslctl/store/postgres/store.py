@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sslctl.errors import BadInput, Busy
+from sslctl.rules import wrong_clock
 from sslctl.rules.limits import NO_LIMITS, Limits
 from sslctl.rules.model import Milestone
 from sslctl.store.interface import Store
@@ -19,8 +20,6 @@ from sslctl.store.postgres.leases import Leases
 from sslctl.store.sql import digests
 from sslctl.store.sql.store import SqlStore
 
-# Retries and due dates of half an hour and more are right then; zones that were taken for UTC are not.
-_MOST_AHEAD = timedelta(hours=1)
 # The place of the search for damage is recorded after so many seconds.
 _CHECK_SECONDS = 0.2
 
@@ -73,18 +72,18 @@ class PostgresStore(SqlStore, Store):
             hint="docs/postgres.md describes the backup with pg_dump; back up the key file apart from it",
         )
 
-    def require_right_clock(self) -> None:
+    def require_right_clock(self) -> timedelta:
         began = self._wall_clock()
         sql = "SELECT extract(epoch FROM clock_timestamp())"
         theirs = self._database.read(lambda row: datetime.fromtimestamp(float(row[0]), UTC), sql)[0]
         ahead = began - theirs
-        if abs(ahead) >= _MOST_AHEAD:
+        if abs(ahead) >= wrong_clock.REFUSED_FROM:
             raise Busy(
-                f"the clock of this machine is {round(abs(ahead) / timedelta(minutes=1)):,} minutes"
-                f" {'ahead of' if ahead > timedelta() else 'behind'} that of the database, so nothing was done: what is due would"
+                f"the clock of this machine is {wrong_clock.describe(ahead)} that of the database, so nothing was done: what is due would"
                 " be found wrongly, for all machines",
                 hint="synchronise the clocks of this machine and of the database with NTP, then run the command again",
             )
+        return ahead
 
     def check_integrity(self, seconds: float) -> bool:  # noqa: ARG002 - PostgreSQL checks its pages itself
         return False

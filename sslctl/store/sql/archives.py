@@ -9,7 +9,7 @@ from datetime import datetime
 from sslctl.rules.history_seal import Seal
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Row, expect
-from sslctl.store.sql.history import SqlHistory
+from sslctl.store.sql.history import SqlHistory, first_after
 from sslctl.text import instant
 
 # A certificate fills a page, and most are young or needed: the index finds those that have expired.
@@ -112,13 +112,18 @@ class SqlArchives(SqlHistory):
 
     # The deletion
 
-    def delete_archived_events(self, limit: int) -> int:
+    def delete_archived_events(self, after: int, limit: int) -> int | None:
         cut = self.history_cut()
         if cut is None:
-            return 0
-        sql = "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id <= ? ORDER BY id LIMIT ?)"
+            return None
+        # PostgreSQL passes over what was deleted before, until a vacuum; so each search begins where the last one ended.
+        first = first_after(after)
+        block = "SELECT id FROM event WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
         with self._database.transaction() as run:
-            return run(sql, (cut.id, limit)).rowcount
+            (last,) = run(f"SELECT max(id) FROM ({block}) AS block", (first, cut.id, limit)).fetchone()  # noqa: S608 - a constant
+            if last is not None:
+                run("DELETE FROM event WHERE id BETWEEN ? AND ?", (first, last))
+            return None if last is None else int(last)
 
     def delete_archived_orders(self, limit: int) -> int:
         ids = self._database.read(_id_of, "SELECT id FROM archived_order ORDER BY id LIMIT ?", (limit,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 
@@ -76,8 +76,9 @@ class SqliteStore(SqlStore, Store):
             self.record_milestone(Milestone.CHECKED, "")
         return copy
 
-    def require_right_clock(self) -> None:
+    def require_right_clock(self) -> timedelta:
         """See `Maintenance`: both are this machine."""
+        return timedelta()
 
     def check_integrity(self, seconds: float) -> bool:
         return self._database.check_integrity(seconds)

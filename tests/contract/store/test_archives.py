@@ -132,11 +132,12 @@ def test_young_event_ends_what_is_old_and_a_wrong_clock_does_not(store: Store, c
 
 
 def test_events_are_deleted_only_below_a_seal(years: Store, backend: Backend) -> None:
-    assert years.delete_archived_events(100) == 0
+    assert years.delete_archived_events(0, 100) is None
     with pytest.raises(Exception, match="never deleted"), backend.sql() as run:
         run("DELETE FROM event WHERE id = 1", ())
     years.seal_history(seal_of(years), [], [])
-    assert [years.delete_archived_events(6) for _ in range(3)] == [6, 4, 0]
+    assert [years.delete_archived_events(after, 6) for after in (0, 6, 10)] == [6, 10, None]
+    assert years.delete_archived_events(0, 6) is None
     with pytest.raises(Exception, match="never deleted"), backend.sql() as run:
         run("DELETE FROM event WHERE id = 11", ())
 
@@ -149,7 +150,7 @@ def test_history_is_verified_and_shown_from_the_cut_on_at_each_moment(years: Sto
         assert (found.broken, found.intact) == ("", whole.intact - 10 + 1)
         assert min(event.id for _, event in years.audit_trail()) == 11
         assert all(event.id > 10 for event in years.events(years.domain(NAMES[0])))
-        years.delete_archived_events(4)
+        years.delete_archived_events(0, 4)
     cut = years.history_cut()
     assert cut is not None
     assert (cut.id, cut.until) == (10, START.replace(hour=4))
@@ -188,7 +189,7 @@ def test_changed_seal_is_refused(years: Store, backend: Backend, statement: str)
 
 def test_events_without_their_seal_are_missing(years: Store, backend: Backend) -> None:
     years.seal_history(seal_of(years), [], [])
-    years.delete_archived_events(100)
+    years.delete_archived_events(0, 100)
     edit(backend, sql("DELETE FROM history_seal"))
     assert audit(backend).broken.startswith("event 11 (")
 

@@ -17,6 +17,7 @@ from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.report import Report
+from sslctl.issuance.work import Sharing
 from sslctl.issuer import RenewalWindow
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Domain, Milestone, Source
@@ -88,8 +89,10 @@ class Passes:
         *,
         renew: Container[str],
         consent: Consent = NO_CONSENT,
+        sharing: Sharing | None = None,
     ) -> None:
         """See `RunPasses`."""
+        assert sharing is None
         assert consent.replace_text is consent.force is False
         self.calls.append((list(names), {name for name in names if name in renew}))
         self.interrupt()
