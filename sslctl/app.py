@@ -171,11 +171,13 @@ class App:
 
         return restore(backup, self.config.state, self.keyring, self._open, self.clock)
 
-    def make_move(self, on_block: Callable[[str, str, int], None]) -> Move:
+    def make_move(self, on_block: Callable[[str, str, int, int], None]) -> Move:
         """Return what moves the state into another database; see `fleet.moving`."""
         from sslctl.fleet.moving import make_move  # noqa: PLC0415
 
-        return make_move(self.config, self.keyring, self.clock, on_block)
+        return make_move(
+            self.config, self.keyring, self.clock, on_block, describe_actor(self.via, self.person)
+        )
 
     def look_after_restore(self) -> Looked:
         """See `Looks.run_after_restore`. Raise `ConfigError` if C4 is not configured."""

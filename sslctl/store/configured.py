@@ -78,6 +78,7 @@ def open_store(
         limits=limits,
         create=create,
         lock_seconds=waiting.write_seconds,
+        max_connections=state.max_connections,
     )
 
 
@@ -94,7 +95,13 @@ def inspect(
         from sslctl.store.postgres.inspection import (  # noqa: PLC0415 - needs the extra
             Inspection as ServerInspection,
         )
-    return ServerInspection(find_url(state), cas, lock_folder_of(state.database_path), keyring=keyring)
+    return ServerInspection(
+        find_url(state),
+        cas,
+        lock_folder_of(state.database_path),
+        keyring=keyring,
+        max_connections=state.max_connections,
+    )
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from tests.support import memory_folder
 from tests.support.postgres_programs import find_server
 
 _PATIENCE = 60
+_PORT = 5432
 _NEEDED_BYTES = 512 << 20
 _EMPTY = "empty_state"
 # $1 is the folder, the others are the command of the server. Each line of the pipe starts the server, or is a signal for it. SIGINT is a
@@ -68,7 +69,7 @@ _SETTINGS = (
 class Cluster:
     """A running server: one for tests, in memory if there is room, or with other `settings` on a disk.
 
-    `more` are settings too. `files` are written into the folder of its data.
+    `more` are settings too. `files` are written into the folder of its data. The name of its socket has the number `port`.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Cluster:
         more: Sequence[str] = (),
         files: Mapping[str, str] = MappingProxyType({}),
         is_on_disk: bool = False,
+        port: int = _PORT,
     ) -> None:
         program = find_server()
         assert program is not None, "apt-get install postgresql"
@@ -103,7 +105,8 @@ class Cluster:
             path.chmod(0o600)
             if user is not None:
                 os.chown(path, user.pw_uid, user.pw_gid)
-        for setting in (*settings, *more):
+        self._port = port
+        for setting in (*settings, *more, f"port={port}"):
             server += ["-c", setting]
         # A session of its own: Ctrl-C ends the tests first.
         self._keeper = subprocess.Popen(
@@ -147,7 +150,7 @@ class Cluster:
 
     def url(self, database: str, user: str = "postgres") -> str:
         """Return the connection string of `database`."""
-        return f"postgresql://{user}@/{database}?host={self._folder}"
+        return f"postgresql://{user}@/{database}?host={self._folder}&port={self._port}"
 
     def new_database(self, template: str = _EMPTY) -> str:
         """Return the name of a new database: with the schema, or a copy of `template`, to which nobody is connected."""

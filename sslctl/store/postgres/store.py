@@ -23,7 +23,7 @@ class PostgresStore(SqlStore, Store):
 
     With `create` what is missing of the state is made: the tables, and the key file if the database is new.
     `lock_folder` is the folder of the files by which processes of this machine prove that they live. `lock_seconds` is how
-    long a change waits for others; then `StateBusy` is raised. `wall_clock` is that of the machine. The other arguments are those of `SqliteStore`.
+    long a change waits for others; then `StateBusy` is raised. `max_connections` are those of this process without the heartbeat's. `wall_clock` is that of the machine. The other arguments are those of `SqliteStore`.
     """
 
     _database: Database
@@ -39,10 +39,11 @@ class PostgresStore(SqlStore, Store):
         limits: Mapping[str, Limits] = NO_CA,
         create: bool = False,
         lock_seconds: float = 600,
+        max_connections: int = 8,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._wall_clock = wall_clock
-        database = Database(url, create=create, lock_seconds=lock_seconds)
+        database = Database(url, create=create, lock_seconds=lock_seconds, max_connections=max_connections)
         try:
             super().__init__(
                 database,

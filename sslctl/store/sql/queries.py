@@ -156,7 +156,7 @@ class SqlQueries(SqlPart):
               ORDER BY dns_checked_at NULLS FIRST LIMIT :limit) AS due
             UNION
             SELECT domain.id FROM certificate AS held {hint("certificate_in_use")}
-              CROSS JOIN domain WHERE domain.id = held.domain_id AND domain.serving_id = held.id
+              CROSS JOIN domain WHERE {dialect.serves("held")}
               AND held.not_after <= :horizon AND held.replaced_at IS NULL AND {well}
               AND {checked} < {end} - :days)
             ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at, domain.name"""  # noqa: S608 - constants
