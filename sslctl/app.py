@@ -175,9 +175,8 @@ class App:
         """Return what moves the state into another database; see `fleet.moving`."""
         from sslctl.fleet.moving import make_move  # noqa: PLC0415
 
-        return make_move(
-            self.config, self.keyring, self.clock, on_block, describe_actor(self.via, self.person)
-        )
+        actor = describe_actor(self.via, self.person)
+        return make_move(self.config, self.keyring, self.clock, on_block, actor)
 
     def look_after_restore(self) -> Looked:
         """See `Looks.run_after_restore`. Raise `ConfigError` if C4 is not configured."""
