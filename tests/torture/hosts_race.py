@@ -96,7 +96,7 @@ class Race:
         context = processes()
         start, results = context.Barrier(self._hosts), context.Queue()
         running = [
-            context.Process(target=race, args=(config, self.clock(), start, results))
+            context.Process(target=race, args=(config, self.clock(), start, results), daemon=True)
             for config in self._configs
         ]
         for process in running:
