@@ -80,11 +80,15 @@ def _cases(*, small: bool) -> Iterable[tuple[str, Kill, int]]:
 
 
 def _stop(arena: Arena, chance: Random, *, stop: Stop) -> tuple[list[str], int, Sequence[Sequence[str]]]:
-    """Stop the server at a random moment of a tick."""
+    """Stop the server at a random moment of a tick; one that ended before does not count."""
     state = cast("SharedState", arena.take())
-    names = prepare(state)
-    process = state.start(*_TICK)
-    time.sleep(chance.uniform(0, arena.length))
+    while True:
+        names = prepare(state)
+        process = state.start(*_TICK)
+        time.sleep(chance.uniform(0, arena.length))
+        if process.is_running:
+            break
+        process.end()
     state.server.stop(stop.signal)
     _come_back(arena, state, stop)
     _require_right_end(arena, process.end())
