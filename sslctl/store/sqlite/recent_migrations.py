@@ -180,3 +180,14 @@ BEGIN SELECT RAISE (ABORT, 'a seal is never deleted'); END;
 CREATE TRIGGER history_seal_unchanged BEFORE UPDATE OF number, cut, until ON history_seal
 BEGIN SELECT RAISE (ABORT, 'a seal is never changed'); END;
 """
+
+# What `daemon-tick -q` has printed, for the ticks of several hosts (`rules.reported`); `states` is a JSON object with the time of each. With
+# SQLite it stays empty: there a file has it (`cli.output.reported_file`).
+REPORTED = """
+CREATE TABLE reported (
+  subject    TEXT PRIMARY KEY,
+  kind       TEXT NOT NULL,
+  states     TEXT NOT NULL,
+  gone_since TEXT
+) STRICT, WITHOUT ROWID;
+"""
