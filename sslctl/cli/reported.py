@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sslctl.app import App
 from sslctl.cli.output.reported_file import read_printed, write_printed
+from sslctl.cli.output.tick_report import CLOCK
 from sslctl.rules.reported import Printed
 
 
@@ -16,13 +17,14 @@ def read_all(app: App) -> dict[str, Printed]:
 
 
 def write_all(app: App, printed: Mapping[str, Printed]) -> None:
-    """Write what was printed. Where it is shared, the file keeps what it has: such as a failed tick, which may be the database's fault."""
+    """Write what was printed. Where it is shared, the file keeps what is of this machine, and what it has: such as a failed tick."""
     folder = app.config.state.dir
     if not app.config.state.is_on_server:
         write_printed(folder, printed)
         return
     before = read_printed(folder)
-    after = {subject: one for subject, one in printed.items() if subject in before}
-    app.store.record_printed({subject: one for subject, one in printed.items() if subject not in before})
+    own = printed.keys() & {*before, CLOCK}
+    app.store.record_printed({subject: one for subject, one in printed.items() if subject not in own})
+    after = {subject: printed[subject] for subject in own}
     if after != before:
         write_printed(folder, after)

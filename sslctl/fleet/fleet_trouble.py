@@ -147,7 +147,7 @@ def _c4_trouble(
             f"{C4:The} refuses the token of sslctl: nothing is looked at, uploaded or renewed. Put a valid token into the file that"
             " c4.token_file names; `sslctl doctor` tests it.",
         )
-    is_late = bool(contact.trouble) and is_silent and bool(store.least_observed(now - _LOOK_IS_LATE, 1))
+    is_late = bool(contact.trouble) and is_silent and any(store.least_observed(now - _LOOK_IS_LATE, 1))
     if is_late or contact.is_blind or (C4_DOWN in before and is_silent):
         why = f" The last error: {without_markup(contact.trouble)}." if contact.trouble else ""
         return FleetTrouble(

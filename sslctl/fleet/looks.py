@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain, islice
 from math import ceil
 from typing import Protocol
 
 from sslctl.control_plane import ControlPlane, ControlPlaneError, NoInventory
 from sslctl.errors import Busy
+from sslctl.fleet.inventory_look import look_at_inventory
 from sslctl.fleet.onboarding_looks import look_at_new_domains
 from sslctl.fleet.record_reader import Answer, RecordReader, in_threads, waits_for_c4
 from sslctl.issuance.claims import claimed
@@ -44,8 +46,9 @@ from sslctl.rules.versions import is_adopted, is_expired, needs_upload
 from sslctl.rules.warnings import find_warnings
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.cutovers import Cutovers
-from sslctl.store.interface.domains import Domains, Seen
+from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.history import History
+from sslctl.store.interface.inventory import Inventory
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.versions import Versions
 
@@ -55,6 +58,8 @@ _CHECK_DNS_EVERY = timedelta(days=7)
 _DAY = timedelta(days=1)
 # So many single requests cost less than the inventory of a large fleet.
 _FEW = 200
+# The DNS of so many domains is checked before it is recorded.
+_BLOCK = 2000
 # More than is due, so that the fleet is through in time even if ticks fail.
 _RESERVE = 1.25
 # A restore shows the first domains that differ while a person waits.
@@ -63,7 +68,7 @@ _DIFFERENT_AFTER_RESTORE = 2000
 _BLIND_AFTER = timedelta(days=2)
 
 
-class _Store(Claims, Cutovers, Domains, History, Transactions, Versions, Protocol):
+class _Store(Claims, Cutovers, Domains, History, Inventory, Transactions, Versions, Protocol):
     """What the looks read and write."""
 
 
@@ -136,7 +141,7 @@ class Looks:
         self._look_at_c4(_share(number, since, _DAY), now, before=now - _LOOK_EVERY)
         if not self._looked.trouble:
             self._check_dns(_share(number, since, _CHECK_DNS_EVERY), now)
-        elif self._reader.is_refused or self._store.least_observed(now - _BLIND_AFTER, 1):
+        elif self._reader.is_refused or any(self._store.least_observed(now - _BLIND_AFTER, 1)):
             self._looked.is_blind = True
         self._looked.is_refused = self._reader.is_refused
         self._look_at_edges(since)
@@ -176,70 +181,48 @@ class Looks:
 
         Of what differs from the inventory look at `cap` domains at most.
         """
-        due = self._store.least_observed(before, max(share, _FEW) + 1)
+        few = list(self._store.least_observed(before, _FEW + 1))
         doubted = [domain for domain in self._store.suspected(None) if _doubts_c4(domain)]
-        trouble = ""
-        if len(due) + len(doubted) > _FEW:
+        due, trouble = iter(few), ""
+        if len(few) + len(doubted) > _FEW:
+            number = self._store.count_managed()
+            # More than would be believed, so that many bad answers are noticed as many.
+            most = cap or 2 * self._limit.of(number) + _FEW
             try:
-                names = self._compare_inventory(now)
-            except NoInventory:
-                pass
+                names = look_at_inventory(self._store, self._c4, self._customers, now, most=most)
             except ControlPlaneError as error:
                 # One by one C4 may still answer.
-                trouble = f"its list of domains: {error}"
+                trouble = "" if isinstance(error, NoInventory) else f"its list of domains: {error}"
+                due = self._store.least_observed(before, max(share, _FEW))
             else:
-                # More than would be believed, so that many bad answers are noticed as many.
-                cap = cap or 2 * self._limit.of(self._looked.domains) + _FEW
-                due, doubted, share = list(self._store.domains_named(names[:cap])), [], cap
-        domains = {domain.name: domain for domain in [*doubted, *due[: max(share, _FEW)]]}
-        self._settle(list(self._reader.read(_may_ask(domains.values(), now))), now)
+                self._looked.domains += number
+                due, doubted = self._store.domains_named(names), []
+        names_of_doubted = {domain.name for domain in doubted}
+        others = (domain for domain in due if domain.name not in names_of_doubted)
+        self._settle(self._reader.read(_may_ask(chain(doubted, others), now)), now)
         self._looked.trouble = self._reader.trouble or trouble
 
-    def _compare_inventory(self, now: datetime) -> list[str]:
-        """Compare C4's inventory with the store; return the names of what differs, those first that were not seen for long.
-
-        Raise `NoInventory` if C4 has none, or another `ControlPlaneError`.
-        """
-        unseen = {seen.name: seen for seen in self._store.seen()}
-        in_turn = list(unseen)
-        same, customers = [], list[Named]()
-        for record in self._c4.inventory():
-            seen = unseen.get(record.name)
-            if seen is not None:
-                customers.append(Named(seen.name, seen.customer, record.customer))
-            if seen is not None and _is_same(seen, record.certificate):
-                same.append(seen.name)
-                del unseen[record.name]
-        self._store.confirm_observations(same, now)
-        self._customers.hear(customers)
-        self._looked.domains += len(in_turn)
-        # What C4 is known not to know is looked at one by one when its turn comes.
-        return [name for name, seen in unseen.items() if not seen.is_unknown]
-
-    def _settle(self, answers: Sequence[Answer], now: datetime) -> None:
+    def _settle(self, answers: Iterable[Answer], now: datetime) -> None:
         """Record the answers of C4; many that are bad in the same way are not believed."""
-        same, lost, foreign = list[str](), list[Domain](), list[Answer]()
-        self._looked.domains += len(answers)
+        same, lost, foreign, customers = list[str](), list[str](), list[Answer](), list[Named]()
         for answer in answers:
             domain, record = answer.domain, answer.record
+            self._looked.domains += 1
             if record is None:
                 self._hear_unknown(domain, now)
                 continue
+            customers.append(Named(domain.name, domain.c4_customer, record.customer))
             if _is_unknown(domain):
                 self._requeue(domain, record.certificate, now)
             elif _has(domain, record.certificate):
                 same.append(domain.name)
                 self._end_doubt(domain)
             elif record.certificate is None:
-                lost.append(domain)
+                lost.append(domain.name)
             else:
                 foreign.append(answer)
         self._store.confirm_observations(same, now)
-        self._customers.hear(
-            Named(each.domain.name, each.domain.c4_customer, each.record.customer)
-            for each in answers
-            if each.record is not None
-        )
+        self._customers.hear(customers)
         limit = self._limit.of(self._looked.domains)
         for answer in foreign:
             assert answer.record is not None  # noqa: S101 - of the loop above
@@ -248,9 +231,8 @@ class Looks:
             else:
                 self._update(answer.domain, answer.record.certificate)
                 self._looked.is_work_due = True
-        names = [domain.name for domain in lost]
-        first = limit if len(names) <= limit else self._first_wave(limit)
-        self._looked.lost, self._looked.lost_withheld = names[:first], names[first:]
+        first = limit if len(lost) <= limit else self._first_wave(limit)
+        self._looked.lost, self._looked.lost_withheld = lost[:first], lost[first:]
 
     def _first_wave(self, limit: int) -> int:
         """Return how many of many lost certificates are uploaded first.
@@ -322,19 +304,18 @@ class Looks:
         """Check ports, DNS and CAA of served domains that are not due: the trouble is known before the renewal."""
         doubted = [domain for domain in self._store.suspected(None) if not _doubts_c4(domain)]
         due = self._store.dns_checks_due(now, _CHECK_DNS_EVERY, 2 * self._rule.before, max(share, _FEW))
-        domains = {
-            domain.name: domain
-            for domain in [*doubted[:_FEW], *due]
-            if not is_order_due(domain, now, self._rule)
-        }
-        good: list[str] = []
-        for answer, problem in self._probe(_may_ask(domains.values(), now)):
-            result = conclude_dns_check(answer.domain, problem, now)
-            if result != answer.domain.result:
-                self._record_dns(answer.domain, result)
-            else:
-                good.append(answer.domain.name)
-        self._store.confirm_dns_checks(good, now)
+        names = {domain.name for domain in doubted[:_FEW]}
+        both = chain(doubted[:_FEW], (domain for domain in due if domain.name not in names))
+        left = _may_ask((each for each in both if not is_order_due(each, now, self._rule)), now)
+        while block := list(islice(left, _BLOCK)):
+            good: list[str] = []
+            for answer, problem in self._probe(block):
+                result = conclude_dns_check(answer.domain, problem, now)
+                if result != answer.domain.result:
+                    self._record_dns(answer.domain, result)
+                else:
+                    good.append(answer.domain.name)
+            self._store.confirm_dns_checks(good, now)
 
     def _probe(self, domains: Sequence[Domain]) -> Iterator[tuple[Answer, Problem | None]]:
         answers = [answer for answer in self._reader.read(domains) if answer.record is not None]
@@ -361,19 +342,14 @@ class Looks:
         )
 
 
-def _may_ask(domains: Iterable[Domain], now: datetime) -> list[Domain]:
-    """Return `domains` without those about which C4 did not answer a pass, and whose next try is later."""
-    return [domain for domain in domains if not waits_for_c4(domain, now)]
+def _may_ask(domains: Iterable[Domain], now: datetime) -> Iterator[Domain]:
+    """Yield `domains` without those about which C4 did not answer a pass, and whose next try is later."""
+    return (domain for domain in domains if not waits_for_c4(domain, now))
 
 
 def _share(number: int, since: timedelta, period: timedelta) -> int:
     """Return how many of `number` domains are looked at after `since`, to be through with all in `period`."""
     return ceil(number * min(since / period * _RESERVE, 1))
-
-
-def _is_same(seen: Seen, installed: Installed | None) -> bool:
-    fingerprint = installed.fingerprint if installed is not None else None
-    return seen.fingerprint == fingerprint and not seen.is_unknown and not seen.is_suspected
 
 
 def _has(domain: Domain, installed: Installed | None) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import TypeVar
 
 from sslctl.control_plane import ControlPlane, ControlPlaneError, Record, Unauthorized, UnknownDomain
@@ -13,6 +14,8 @@ from sslctl.rules.reasons import REASONS, Code, Owner
 from sslctl.system.threads import map_in_threads
 
 _THREADS = 32
+# So many domains are in memory at a time, with what C4 answered about them.
+_BLOCK = 2000
 # When so many requests in a row were not answered, C4 is down: the next tick reads again.
 _GIVE_UP_AFTER = 2 * _THREADS
 # So many unanswered domains may have trouble of their own, although nobody else was asked about.
@@ -49,14 +52,16 @@ class RecordReader:
         """Whether reading ended because C4 refused the token."""
         return bool(self.trouble) and isinstance(self._last_error, Unauthorized)
 
-    def read(self, domains: Sequence[Domain]) -> Iterator[Answer]:
+    def read(self, domains: Iterable[Domain]) -> Iterator[Answer]:
         """Yield C4's answer about each of `domains`, without those that it gave no answer about. End early if C4 is down."""
-        is_answered = not domains
-        for answer in in_threads(self._read_one, domains):
-            if answer is not None:
-                is_answered = True
-                yield answer
-        if not is_answered and not self.trouble and self._is_down(len(domains)):
+        left, number, is_answered = iter(domains), 0, False
+        while not self.trouble and (block := list(islice(left, _BLOCK))):
+            number += len(block)
+            for answer in in_threads(self._read_one, block):
+                if answer is not None:
+                    is_answered = True
+                    yield answer
+        if number and not is_answered and not self.trouble and self._is_down(number):
             self.trouble = str(self._last_error)
 
     def _is_down(self, unanswered: int) -> bool:

@@ -36,7 +36,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from sslctl.errors import Exit
@@ -145,18 +145,18 @@ class Tick:
         Raise `TickRuns` or `Busy` if another tick runs (`one_tick`), `StateBusy` if the database stays locked, or `StateError`.
         """
         started_at, began = self._clock(), self._monotonic()
-        self._store.require_right_clock()
+        clock_ahead = self._store.require_right_clock()
         self._passes.check()
         settings = self._settings
         with only_tick(self._store, settings.lock_path, self._clock, is_shared=settings.is_shared) as lead:
             if lead is not None:
-                return self._work_beside(lead, force=force)
+                return self._work_beside(lead, clock_ahead, force=force)
             done = self._lead(started_at, force=force)
             self._record_end(self._monotonic() - began, is_good=done.is_good)
         ping_error = self._ping() if self._ping is not None and done.is_good else None
-        return self._result(done, ping_error)
+        return self._result(done, ping_error, clock_ahead)
 
-    def _work_beside(self, lead: str, *, force: bool) -> BesideResult:
+    def _work_beside(self, lead: str, clock_ahead: timedelta, *, force: bool) -> BesideResult:
         """Run due passes beside the tick `lead` until nothing more is found."""
         report, taken = self._passes.report, -1
         while taken < len(report.names):
@@ -170,6 +170,7 @@ class Tick:
             errors=dict(report.errors),
             ended=report.ended,
             unwell=tuple(report.unwell),
+            clock_ahead=clock_ahead,
         )
 
     def _lead(self, started_at: datetime, *, force: bool) -> _Done:
@@ -200,7 +201,7 @@ class Tick:
         is_good = self._is_good(sent)
         return _Done(plan.held, alerts, looked, inventory, customers, sent, webhook_error, is_good)
 
-    def _result(self, done: _Done, ping_error: str | None) -> TickResult:
+    def _result(self, done: _Done, ping_error: str | None, clock_ahead: timedelta) -> TickResult:
         report, looked, now = self._passes.report, done.looked, self._clock()
         return TickResult(
             at=now,
@@ -226,6 +227,7 @@ class Tick:
             inventory=done.inventory,
             edge_troubles=list(find_edge_troubles(self._store, now)),
             other_cas=list(find_other_cas(self._store, now)),
+            clock_ahead=clock_ahead,
         )
 
     def _require_claim(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from sslctl.fleet import planning
+from sslctl.fleet import planning, spreading
 from sslctl.fleet.planning import Plan, Task
 from sslctl.fleet.run_passes import RunPasses
 from sslctl.fleet.sharing import Share
@@ -125,12 +126,20 @@ class TickPasses:
 
         sharing = None
         if self._settings.is_shared:
-            sharing = Share(self._store, plan.revisions, plan.ordering.union(renew), on_taken)
+            within_day = partial(self._within_day, plan)
+            sharing = Share(self._store, plan.revisions, plan.ordering.union(renew), on_taken, within_day)
         else:
             on_taken(names)
         self._run_passes(names, self.report, renew=renewed, sharing=sharing)
         if sharing is not None:
             self._elsewhere |= {task.name: task for task in plan.tasks if task.name in sharing.busy}
+
+    def _within_day(self, plan: Plan, block: Sequence[str]) -> list[str]:
+        """Return the claimed domains `block` without renewals that other machines leave no room for today."""
+        most = self._settings.max_per_day
+        if not most or not plan.postponable:
+            return list(block)
+        return spreading.within_day(self._store, block, plan.renewals, plan.postponable, self._clock(), most)
 
     def wait_for_others(self) -> None:
         """Wait until no other process works on what was planned, and run the passes that one which died has left.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sslctl.fleet.fleet_trouble import FleetTrouble
 from sslctl.fleet.nightly_inventory import InventoryNews
@@ -28,7 +28,7 @@ class TickResult:
     `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
     uploads in force. `withheld_customers` are the customers that C4 changed for too many domains. `inventory` is what was learned from C4's inventory.
     `edge_troubles` are those of edges that do not answer, or serve other certificates than C4 has,
-    `other_cas` the other CAs that issued in place of the first one.
+    `other_cas` the other CAs that issued in place of the first one. `clock_ahead` is how far the clock of this machine is ahead of the database's.
     """
 
     at: datetime
@@ -54,6 +54,7 @@ class TickResult:
     inventory: InventoryNews
     edge_troubles: Sequence[FleetTrouble]
     other_cas: Sequence[FleetTrouble]
+    clock_ahead: timedelta
 
     @property
     def pinged(self) -> bool | None:
@@ -72,3 +73,4 @@ class BesideResult:
     errors: Mapping[str, Exception]
     ended: int
     unwell: Sequence[str]
+    clock_ahead: timedelta

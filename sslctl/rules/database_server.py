@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sslctl.rules.wrong_clock import REFUSED_FROM
+
 _MOST_SKEW = timedelta(seconds=5)
 # Each process has at most 8 (`store.postgres.pool`), and the heartbeat has one more.
 _FEWEST_CONNECTIONS = 10
@@ -55,8 +57,9 @@ def find_faults(server: DatabaseServer) -> Iterator[tuple[str, str]]:
         )
     skew = abs(server.skew)
     if skew > _MOST_SKEW:
+        refused = "; ticks of this machine do nothing until that is mended" if skew >= REFUSED_FROM else ""
         yield (
-            f"its clock and that of this machine differ by {skew.total_seconds():.0f} seconds",
+            f"its clock and that of this machine differ by {skew.total_seconds():,.0f} seconds{refused}",
             "synchronise both with NTP",
         )
     if server.connections_left < _FEWEST_CONNECTIONS:

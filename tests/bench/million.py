@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -9,10 +10,12 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from sslctl.rules.model import Milestone
 from sslctl.rules.reasons import Code
 from tests.bench.fleet import Fleet
+from tests.bench.listing_server import ListingServer
 from tests.bench.meter import Cost, Failed
-from tests.bench.mixed_fleet import list_addresses, mix, shuffled_names
+from tests.bench.mixed_fleet import CUSTOMER, list_addresses, mix, shuffled_names
 from tests.bench.page_server import PageServer
 from tests.bench.program import Sslctl, unserved
 from tests.bench.report import MIB, Part, Row, Table, number, under
@@ -22,7 +25,10 @@ from tests.support.suite import Progress
 _TINY = 100
 _WANTED_GROWTH = 1.1
 _WANTED_PAGE_SECONDS = 1.0
+_WANTED_LOOK_MEBIBYTES = 600
 _TICK = "a tick with nothing due"
+_LOOK = "the daily look by C4's inventory"
+_COMPARISON = "the daily comparison with C4's inventory"
 _COMMANDS = {
     "the first page of `list`": ("list", "--limit", "50"),
     "`list` by status": ("list", "--status", "failure", "--limit", "50"),
@@ -37,6 +43,12 @@ _COMMANDS = {
     "`metrics`": ("metrics",),
     "`forecast`": ("forecast",),
 }
+
+_ALL = (_TICK, _LOOK, _COMPARISON, *_COMMANDS)
+_LONG_AGO = "2020-01-01T00:00:00Z"
+_COMPARED = "SELECT 1 FROM milestone WHERE name = ? AND detail = ''"
+# The others are not due: each is tried again within a day.
+_UNSEEN = "SELECT 1 FROM domain WHERE observed_at = ? AND retry_at IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +96,33 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
             sslctl.run("daemon-tick", "--quiet")
             for _ in range(sizes.repetitions):
                 grown.add(_TICK, count, sslctl.run("daemon-tick", "--quiet"))
+            for what, cost in _look(sslctl, sizes.repetitions):
+                grown.add(what, count, cost)
             mix(sslctl)
             sslctl.run("list", "--limit", "1")
             for what, cost in _run_each(sslctl, sizes.repetitions):
                 grown.add(what, count, cost)
             _read_pages(sslctl, many, count, sizes.repetitions, grown)
     return Part(_rows(grown, sizes), _tables(grown, sizes))
+
+
+def _look(sslctl: Sslctl, repetitions: int) -> Iterator[tuple[str, Cost]]:
+    """Run ticks that look at all domains by C4's list, and ticks that compare this list with what is managed."""
+    with closing(sqlite3.connect(sslctl.state / "sslctl.db", isolation_level=None)) as connection:
+        ask = connection.execute
+        # A usual night: the customers are known.
+        ask(f"UPDATE domain SET customer = {CUSTOMER}")  # noqa: S608 - ours
+        with ListingServer(sslctl.state / "sslctl.db") as c4:
+            listed = sslctl.with_settings(c4_base_url=c4.url)
+            for _ in range(repetitions):
+                ask("UPDATE domain SET observed_at = ?", (_LONG_AGO,))
+                yield _LOOK, listed.run("daemon-tick", "--quiet")
+                if ask(_UNSEEN, (_LONG_AGO,)).fetchone():
+                    raise Failed("the look did not come to all domains")
+                ask("DELETE FROM milestone WHERE name = ?", (Milestone.INVENTORY,))
+                yield _COMPARISON, listed.run("daemon-tick", "--quiet")
+                if ask(_COMPARED, (Milestone.INVENTORY,)).fetchone() is None:
+                    raise Failed("C4's list was not compared")
 
 
 def _run_each(sslctl: Sslctl, repetitions: int) -> Iterator[tuple[str, Cost]]:
@@ -116,10 +149,14 @@ def _read_pages(sslctl: Sslctl, many: list[str], count: int, repetitions: int, g
 def _rows(grown: _Grown, sizes: Sizes) -> list[Row]:
     start, *_, before, last = sizes.counts
     rows = []
-    for what in (_TICK, *_COMMANDS):
+    for what in _ALL:
         label = f"{what[0].upper()}{what[1:]}: time from {before:,} to {last:,} domains, against linear"
         note = f"{number(grown.time(what, last))} s"
         rows.append(under(label, _WANTED_GROWTH, "times", [grown.growth(what, start, before, last)], note))
+    for what in (_LOOK, _COMPARISON):
+        label = f"{what[0].upper()}{what[1:]}, of {last:,} domains: memory"
+        sizes_of = [size / MIB for size in grown.bytes[what, last]]
+        rows.append(under(label, _WANTED_LOOK_MEBIBYTES, "MiB", sizes_of))
     slowest = max(grown.pages, key=lambda what: grown.time(what, last))
     steepest = max(grown.pages, key=lambda what: grown.growth(what, start, before, last))
     growth = grown.growth(steepest, start, before, last)
@@ -138,7 +175,7 @@ def _tables(grown: _Grown, sizes: Sizes) -> list[Table]:
             *(number(grown.time(what, count)) for count in (before, last)),
             *(number(median(grown.bytes[what, count]) / MIB) for count in (before, last)),
         )
-        for what in (_TICK, *_COMMANDS)
+        for what in _ALL
     ]
     pages = [
         (what, *(number(grown.time(what, count)) for count in (before, last)))

@@ -14,11 +14,12 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -31,12 +32,21 @@ from tests.support.postgres_programs import find_server
 _PATIENCE = 60
 _NEEDED_BYTES = 512 << 20
 _EMPTY = "empty_state"
-# $1 is the folder, the others are the command of the server. SIGINT is a fast shutdown.
+# $1 is the folder, the others are the command of the server. Each line of the pipe starts the server, or is a signal for it. SIGINT is a
+# fast shutdown.
 _KEEPER = """
 folder=$1; shift
-"$@" >"$folder/log" 2>&1 <&- &
-server=$!
-cat >/dev/null
+# Its notices about the end of the server.
+exec 2>/dev/null
+while read -r what; do
+    if [ "$what" = start ]; then
+        "$@" >>"$folder/log" 2>&1 <&- &
+        server=$!
+    else
+        kill -"$what" $server
+        wait $server
+    fi
+done
 kill -INT $server 2>/dev/null
 wait $server
 rm -rf "$folder"
@@ -56,9 +66,19 @@ _SETTINGS = (
 
 
 class Cluster:
-    """A running server: one for tests, in memory if there is room, or with other `settings` on a disk."""
+    """A running server: one for tests, in memory if there is room, or with other `settings` on a disk.
 
-    def __init__(self, settings: Sequence[str] = _SETTINGS, *, is_on_disk: bool = False) -> None:
+    `more` are settings too. `files` are written into the folder of its data.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[str] = _SETTINGS,
+        *,
+        more: Sequence[str] = (),
+        files: Mapping[str, str] = MappingProxyType({}),
+        is_on_disk: bool = False,
+    ) -> None:
         program = find_server()
         assert program is not None, "apt-get install postgresql"
         parent = (None if is_on_disk else memory_folder(_NEEDED_BYTES)) or _reachable_folder()
@@ -72,11 +92,18 @@ class Cluster:
         identity: dict[str, Any] = (
             {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         )
-        data, sockets = str(self._folder / "data"), str(self._folder)
+        self._data = self._folder / "data"
+        data, sockets = str(self._data), str(self._folder)
         made = [str(program.with_name("initdb")), f"--pgdata={data}", *_INITDB, *_LOCALE]
         subprocess.run(made, cwd="/", check=True, stdout=subprocess.DEVNULL, **identity)
         server = [str(program), "-D", data, "-k", sockets]
-        for setting in settings:
+        for name, text in files.items():
+            path = self._folder / "data" / name
+            path.write_text(text)
+            path.chmod(0o600)
+            if user is not None:
+                os.chown(path, user.pw_uid, user.pw_gid)
+        for setting in (*settings, *more):
             server += ["-c", setting]
         # A session of its own: Ctrl-C ends the tests first.
         self._keeper = subprocess.Popen(
@@ -86,12 +113,14 @@ class Cluster:
             start_new_session=True,
             **identity,
         )
-        self._wait()
+        self.start()
         self.execute(f"CREATE DATABASE {_EMPTY}")
         with connect(self.url(_EMPTY)) as connection:
             schema.migrate(connection)
 
-    def _wait(self) -> None:
+    def start(self) -> None:
+        """Start the server, and wait until it can be used."""
+        self._tell("start")
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -101,6 +130,20 @@ class Cluster:
                 time.sleep(0.02)
             else:
                 return
+
+    def stop(self, signal: str) -> None:
+        """Send the server `signal` (INT: a fast shutdown, QUIT: an immediate one, KILL), and wait until all of its processes have ended."""
+        self._tell(signal)
+        deadline = time.monotonic() + _PATIENCE
+        # After SIGKILL those of the connections end a little later, and before that the server does not start again.
+        while any(_works_in(self._data, process) for process in Path("/proc").glob("[0-9]*")):
+            assert time.monotonic() < deadline, (self._folder / "log").read_text()
+            time.sleep(0.02)
+
+    def _tell(self, what: str) -> None:
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.write(f"{what}\n".encode())
+        self._keeper.stdin.flush()
 
     def url(self, database: str, user: str = "postgres") -> str:
         """Return the connection string of `database`."""
@@ -138,6 +181,13 @@ class Cluster:
         self._keeper.stdin.close()
         self._keeper.wait(_PATIENCE)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _works_in(folder: Path, process: Path) -> bool:
+    try:
+        return (process / "cwd").readlink() == folder
+    except OSError:
+        return False  # it has ended, or belongs to another user
 
 
 @cache

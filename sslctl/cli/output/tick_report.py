@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sslctl.cli.output import warnings
 from sslctl.cli.output.outcomes import print_error, print_unrecorded
@@ -24,12 +25,15 @@ from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.rules.reported import Fact, Kind, News, Printed
 from sslctl.rules.singapore import format_sgt
+from sslctl.rules.wrong_clock import find_trouble as find_trouble_of_clock
 from sslctl.store.interface.domains import Domains
 from sslctl.text import instant
 from sslctl.wording import C4
 
 _MOST_NAMES = 10
 _PING = "the failed ping"
+CLOCK = "the clock of this machine"
+"""What is reported of a wrong clock: whichever host leads, it is about this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,7 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
     for subject, text in warnings.describe_notices(result.notices):
         yield _Line(text, (Fact(Kind.FLEET, subject),))
     yield from map(_edge_line, [*result.edge_troubles, *result.other_cas])
+    yield from (_Line(text, (fact,)) for fact, text in clock_lines(result.clock_ahead))
     if result.webhook_error:
         text = (
             f"The webhook of notify.webhook_url failed: it {result.webhook_error}. The next tick tries again"
@@ -251,6 +256,13 @@ def _describe_alert(alert: Alert) -> str:
     what = "1 certificate" if alert.domains == 1 else f"{alert.domains} certificates"
     window = f"{format_sgt(alert.start_at)} to {format_sgt(alert.end_at)}"
     return f"The CA wants {what} replaced early, from {window}: {alert.explanation_url or 'no reason given'}"
+
+
+def clock_lines(ahead: timedelta) -> Iterator[tuple[Fact, str]]:
+    """Yield a line, and its fact, if the clock of this machine, which is `ahead` of the database's, is wrong."""
+    text = find_trouble_of_clock(ahead)
+    if text:
+        yield Fact(Kind.FLEET, CLOCK), text
 
 
 def held_lines(held: int) -> Iterator[str]:

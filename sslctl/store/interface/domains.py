@@ -101,20 +101,6 @@ class Listing:
     domains: Iterator[DomainSummary]
 
 
-class Seen(NamedTuple):
-    """What C4 was last seen to have for a domain: the fingerprint, None for nothing.
-
-    `is_unknown` is whether the domain is in Discard, `is_suspected` whether it has a suspicion. `customer` is the one that C4
-    last named, empty if it never named one.
-    """
-
-    name: str
-    fingerprint: str | None
-    is_unknown: bool
-    is_suspected: bool
-    customer: str = ""
-
-
 class Domains(Protocol):
     """The managed domains. Each change is compare-and-set (see `sslctl.store.interface`)."""
 
@@ -275,18 +261,17 @@ class Domains(Protocol):
     def count_dns_checks(self, since: datetime) -> int:
         """Return the number of managed domains whose DNS, CAA and ports were checked at `since` or later."""
 
-    def seen(self) -> list[Seen]:
-        """Return what C4 was last seen to have for each managed domain, the one that was looked at last at the end."""
-
-    def least_observed(self, before: datetime, limit: int) -> list[Domain]:
-        """Return at most `limit` domains whose C4 record was last read before `before` or never, the oldest first.
+    def least_observed(self, before: datetime, limit: int) -> Iterator[Domain]:
+        """Yield at most `limit` domains whose C4 record was last read before `before` or never, the oldest first.
 
         A time in the future counts as never: the clock was ahead. A domain that is retried within a day is left out: its pass
         reads the record.
         """
 
-    def dns_checks_due(self, now: datetime, every: timedelta, margin: timedelta, limit: int) -> list[Domain]:
-        """Return domains of source c4 that are well and served, and whose DNS is to be checked, the oldest check first.
+    def dns_checks_due(
+        self, now: datetime, every: timedelta, margin: timedelta, limit: int
+    ) -> Iterator[Domain]:
+        """Yield domains of source c4 that are well and served, and whose DNS is to be checked, the oldest check first.
 
         At most `limit` were last checked longer than `every` ago, or longer than a day ago if they have a warning. Others
         were not checked since `margin` before the expiry of the served certificate, and that time has come.

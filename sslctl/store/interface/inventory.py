@@ -23,11 +23,27 @@ class KnownDomain(NamedTuple):
 
 
 class ManagedDomain(NamedTuple):
-    """A managed domain; see `KnownDomain`. `is_unknown` is whether it is in Discard."""
+    """A managed domain; see `KnownDomain`. `is_unknown` is whether it is in Discard, `observed_at` when C4's record was last read."""
 
     name: str
     number: int
     is_unknown: bool
+    observed_at: datetime | None = None
+
+
+class Seen(NamedTuple):
+    """What C4 was last seen to have for a managed domain: the fingerprint, None for nothing. For `number` see `KnownDomain`.
+
+    `is_unknown` is whether the domain is in Discard, `is_suspected` whether it has a suspicion. `customer` is the one that C4
+    last named, empty if it never named one.
+    """
+
+    name: str
+    number: int
+    fingerprint: str | None
+    is_unknown: bool
+    is_suspected: bool
+    customer: str = ""
 
 
 class Unmanaged(NamedTuple):
@@ -44,7 +60,7 @@ class Unmanaged(NamedTuple):
 
 
 class Inventory(Protocol):
-    """Queries for the comparison with a control plane's inventory."""
+    """What the comparison with a control plane's inventory reads and records."""
 
     def known_domains(self, names: Sequence[str]) -> dict[str, KnownDomain]:
         """Return those of `names`, at most some thousand, that were ever added, by name."""
@@ -54,6 +70,12 @@ class Inventory(Protocol):
 
     def managed_domains(self, after: int, limit: int) -> list[ManagedDomain]:
         """Return at most `limit` managed domains with a greater number than `after`, by number."""
+
+    def seen(self, names: Sequence[str]) -> list[Seen]:
+        """Return what C4 was last seen to have for those of `names`, at most some thousand, that are managed."""
+
+    def confirm_seen(self, numbers: Sequence[int], at: datetime) -> None:
+        """Bulk record that C4's records of the domains with these numbers were read at `at`, and are as they were known."""
 
 
 class UnmanagedDomains(Protocol):

@@ -6,25 +6,33 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
 _MOST = 8
-_CONNECT_SECONDS = 10
+# A network that drops everything is noticed within half a minute: before that, the lease of this process is not over. The kernel
+# alone would wait for a quarter of an hour, and for two hours if the server owes an answer.
+_LIMITS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 
 
 def connect(url: str) -> psycopg.Connection:
     """Return a new connection in which each statement is a transaction, unless it is in one. Raise `psycopg.Error`.
 
+    It fails soon after the server has become unreachable, however that came about; the URL may set other limits.
     No statement is prepared on the server and no session is configured: behind PgBouncer in transaction mode, consecutive
     transactions of one connection are on different sessions.
     """
+    named = psycopg.conninfo.conninfo_to_dict(url)
+    limits: dict[str, Any] = {name: value for name, value in _LIMITS.items() if name not in named}
     return psycopg.connect(
-        url,
-        autocommit=True,
-        prepare_threshold=None,
-        connect_timeout=_CONNECT_SECONDS,
-        fallback_application_name="sslctl",
+        url, autocommit=True, prepare_threshold=None, fallback_application_name="sslctl", **limits
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sslctl.errors import BadInput, Busy
+from sslctl.rules import wrong_clock
 from sslctl.rules.limits import NO_CA, Limits
 from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
@@ -15,9 +16,6 @@ from sslctl.store.postgres.database import Database
 from sslctl.store.postgres.leases import Leases
 from sslctl.store.sql import digests
 from sslctl.store.sql.store import SqlStore
-
-# Retries and due dates of half an hour and more are right then; zones that were taken for UTC are not.
-_MOST_AHEAD = timedelta(hours=1)
 
 
 class PostgresStore(SqlStore, Store):
@@ -65,18 +63,18 @@ class PostgresStore(SqlStore, Store):
             hint="docs/postgres.md describes the backup with pg_dump; back up the key file apart from it",
         )
 
-    def require_right_clock(self) -> None:
+    def require_right_clock(self) -> timedelta:
         began = self._wall_clock()
         sql = "SELECT extract(epoch FROM clock_timestamp())"
         theirs = self._database.read(lambda row: datetime.fromtimestamp(float(row[0]), UTC), sql)[0]
         ahead = began - theirs
-        if abs(ahead) >= _MOST_AHEAD:
+        if abs(ahead) >= wrong_clock.REFUSED_FROM:
             raise Busy(
-                f"the clock of this machine is {round(abs(ahead) / timedelta(minutes=1)):,} minutes"
-                f" {'ahead of' if ahead > timedelta() else 'behind'} that of the database, so nothing was done: what is due would"
+                f"the clock of this machine is {wrong_clock.describe(ahead)} that of the database, so nothing was done: what is due would"
                 " be found wrongly, for all machines",
                 hint="synchronise the clocks of this machine and of the database with NTP, then run the command again",
             )
+        return ahead
 
     def check_integrity(self, seconds: float) -> bool:  # noqa: ARG002 - PostgreSQL checks its pages itself
         return False

@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sslctl.rules.reasons import Status
-from sslctl.store.interface.inventory import KnownDomain, ManagedDomain, Unmanaged
+from sslctl.store.interface.inventory import KnownDomain, ManagedDomain, Seen, Unmanaged
 from sslctl.store.sql import status_sql
 from sslctl.store.sql.part import SqlPart
-from sslctl.store.sql.values import time_of
+from sslctl.store.sql.values import optional_time_of, time_of
 from sslctl.text import instant
 
 # An adopted certificate is known although sslctl has no copy of it (`versions.is_adopted`).
@@ -20,8 +20,15 @@ _KNOWN = """SELECT domain.name, domain.id, domain.deleted_at IS NULL, certificat
     WHERE domain.name IN (SELECT value FROM {names})"""
 _FINGERPRINTS = """SELECT fingerprint FROM certificate {hint}
     WHERE fingerprint IN (SELECT value FROM {fingerprints})"""
-_MANAGED = f"""SELECT name, id, coalesce(finding_code IN ({status_sql.codes(Status.DISCARD)}), FALSE) FROM domain
+_IS_UNKNOWN = f"coalesce(domain.finding_code IN ({status_sql.codes(Status.DISCARD)}), FALSE)"
+_MANAGED = f"""SELECT name, id, {_IS_UNKNOWN}, observed_at FROM domain
     WHERE deleted_at IS NULL AND id > ? ORDER BY id LIMIT ?"""  # noqa: S608 - constants
+_SEEN = f"""SELECT domain.name, domain.id, coalesce(domain.foreign_fingerprint, serving.fingerprint), {_IS_UNKNOWN},
+      domain.suspicion_code IS NOT NULL, domain.customer
+    FROM domain LEFT JOIN certificate AS serving {{hint}} ON serving.id = domain.serving_id
+    WHERE domain.deleted_at IS NULL AND domain.name IN (SELECT value FROM {{names}})"""  # noqa: S608 - constants
+# This changes no revision: nothing else depends on it.
+_CONFIRM = "UPDATE domain SET observed_at = :at WHERE id IN (SELECT value FROM {numbers})"
 _NEW = """FROM unmanaged_domain WHERE first_seen_at = ? AND is_missed = 0 AND NOT EXISTS (
     SELECT 1 FROM domain WHERE domain.name = unmanaged_domain.name AND domain.deleted_at IS NULL)"""
 _RECORD = """INSERT INTO unmanaged_domain (name, first_seen_at) SELECT value, ? FROM {names} WHERE TRUE
@@ -56,8 +63,26 @@ class SqlInventory(SqlPart):
 
     def managed_domains(self, after: int, limit: int) -> list[ManagedDomain]:
         return self._database.read(
-            lambda row: ManagedDomain(row[0], row[1], bool(row[2])), _MANAGED, (after, limit)
+            lambda row: ManagedDomain(row[0], row[1], bool(row[2]), optional_time_of(row[3])),
+            _MANAGED,
+            (after, limit),
         )
+
+    def seen(self, names: Sequence[str]) -> list[Seen]:
+        dialect = self._database.dialect
+        sql = _SEEN.format(hint=dialect.index_hint("certificate_facts"), names=dialect.texts("?"))
+        return self._database.read(
+            lambda row: Seen(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5]),
+            sql,
+            (json.dumps(names),),
+        )
+
+    def confirm_seen(self, numbers: Sequence[int], at: datetime) -> None:
+        sql = _CONFIRM.format(numbers=self._database.dialect.integers(":numbers"))
+        for start in range(0, len(numbers), _BLOCK):
+            block = json.dumps(numbers[start : start + _BLOCK])
+            with self._database.transaction() as run:
+                run(sql, {"numbers": block, "at": instant(at)})
 
     def unmanaged(self) -> Unmanaged | None:
         read = self._database.read

@@ -13,7 +13,7 @@ from sslctl.rules import onboarding
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import Code, Status
 from sslctl.rules.schedule import RETRY_LATEST
-from sslctl.store.interface.domains import EVERYTHING, Codes, Listing, Query, Seen, Sort
+from sslctl.store.interface.domains import EVERYTHING, Codes, Listing, Query, Sort
 from sslctl.store.sql import filters, rows, status_sql
 from sslctl.store.sql.connection import Row, T
 from sslctl.store.sql.part import SqlPart
@@ -128,33 +128,24 @@ class SqlQueries(SqlPart):
             ORDER BY domain.name"""  # noqa: S608 - constants
         return self._database.read(rows.domain_of, sql, ("" if since is None else instant(since),))
 
-    def seen(self) -> list[Seen]:
-        fingerprint = "coalesce(domain.foreign_fingerprint, serving.fingerprint)"
-        hint = self._database.dialect.index_hint("certificate_facts")
-        sql = f"""SELECT domain.name, {fingerprint}, domain.finding_code IN ({status_sql.codes(Status.DISCARD)}),
-            domain.suspicion_code IS NOT NULL, domain.customer
-            FROM domain LEFT JOIN certificate AS serving {hint} ON serving.id = domain.serving_id
-            WHERE domain.deleted_at IS NULL
-            ORDER BY domain.observed_at IS NOT NULL, domain.observed_at, domain.name"""  # noqa: S608 - constants
-        return self._database.read(lambda row: Seen(row[0], row[1], bool(row[2]), bool(row[3]), row[4]), sql)
-
-    def least_observed(self, before: datetime, limit: int) -> list[Domain]:
-        sql = f"""{self._select_domain} WHERE domain.id IN (
-            SELECT id FROM domain WHERE deleted_at IS NULL
+    def least_observed(self, before: datetime, limit: int) -> Iterator[Domain]:
+        sql = """SELECT id FROM (
+            SELECT id, observed_at, name FROM domain WHERE deleted_at IS NULL
             AND (observed_at IS NULL OR observed_at < :before OR observed_at > :tomorrow)
             AND (retry_at IS NULL OR retry_at > :tomorrow)
-            ORDER BY observed_at NULLS FIRST LIMIT :limit)
-            ORDER BY domain.observed_at IS NOT NULL, domain.observed_at, domain.name"""  # noqa: S608 - constants
+            ORDER BY observed_at NULLS FIRST LIMIT :limit) AS oldest
+            ORDER BY observed_at IS NOT NULL, observed_at, name"""
         tomorrow = instant(self._clock() + timedelta(days=1))
-        values = {"before": instant(before), "limit": limit, "tomorrow": tomorrow}
-        return self._database.read(rows.domain_of, sql, values)
+        return self._managed_in_turn(sql, {"before": instant(before), "limit": limit, "tomorrow": tomorrow})
 
-    def dns_checks_due(self, now: datetime, every: timedelta, margin: timedelta, limit: int) -> list[Domain]:
+    def dns_checks_due(
+        self, now: datetime, every: timedelta, margin: timedelta, limit: int
+    ) -> Iterator[Domain]:
         dialect = self._database.dialect
         hint = dialect.index_hint
         checked, end = map(dialect.days_of, ("domain.dns_checked_at", "held.not_after"))
         well = "domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL AND domain.serving_id IS NOT NULL"
-        sql = f"""{self._select_domain} WHERE domain.id IN (
+        sql = f"""SELECT domain.id FROM domain WHERE domain.id IN (
             SELECT id FROM (
               SELECT * FROM (SELECT id, dns_checked_at FROM domain {hint("domain_by_dns_check")} WHERE {well}
                 AND (dns_checked_at IS NULL OR dns_checked_at < :before OR dns_checked_at > :tomorrow)
@@ -177,7 +168,7 @@ class SqlQueries(SqlPart):
             "horizon": instant(now + margin),
             "days": margin / timedelta(days=1),
         }
-        return self._database.read(rows.domain_of, sql, values)
+        return self._managed_in_turn(sql, values)
 
     def new_domains_to_look_at(self, now: datetime, limit: int) -> list[Domain]:
         last = "CASE WHEN dns_checked_at > finding_at THEN dns_checked_at ELSE finding_at END"
@@ -250,6 +241,11 @@ class SqlQueries(SqlPart):
         # Without the hint the database leaves out joined tables that the query does not use.
         is_joined = "wanted." in where or any("wanted." in each for each in order_by)
         return rows.from_domain_facts(self._database.dialect) if is_joined else rows.FROM_DOMAIN
+
+    def _managed_in_turn(self, sql: str, values: dict[str, object]) -> Iterator[Domain]:
+        """Return the domains whose ids the query `sql` finds, in its order, without those that are deleted when their turn comes."""
+        ids = self._database.read(lambda row: int(row[0]), sql, values)
+        return self._in_turn(rows.domain_of, self._select_domain, "domain.deleted_at IS NULL", {}, ids)
 
     def _in_turn(
         self,

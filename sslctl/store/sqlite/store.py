@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sslctl.rules.limits import NO_CA, Limits
@@ -68,8 +68,9 @@ class SqliteStore(SqlStore, Store):
             self.record_milestone(Milestone.CHECKED, "")
         return copy
 
-    def require_right_clock(self) -> None:
+    def require_right_clock(self) -> timedelta:
         """See `Maintenance`: both are this machine."""
+        return timedelta()
 
     def check_integrity(self, seconds: float) -> bool:
         return self._database.check_integrity(seconds)

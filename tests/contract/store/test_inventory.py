@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sslctl.rules.model import Domain, Installed, Source, State
+from dataclasses import replace
+
+from sslctl.rules.model import Domain, Installed, Source, State, Suspicion
 from sslctl.rules.reasons import Code
 from sslctl.store.interface import Store
-from sslctl.store.interface.inventory import ManagedDomain, Unmanaged
-from tests.support.fakes import Clock
-from tests.support.store_cases import NAME, bundle, finding, held, issue, leaf
+from sslctl.store.interface.inventory import ManagedDomain, Seen, Unmanaged
+from tests.support.fakes import START, Clock
+from tests.support.store_cases import NAME, bundle, finding, held, issue, leaf, serve
 
 OTHER = "b.example.com"
 FINGERPRINT = "ef" * 32
@@ -52,6 +54,39 @@ def test_managed_domains_come_in_parts_by_number(store: Store, domain: Domain) -
     assert first == [ManagedDomain(NAME, number, is_unknown=True)]
     assert [each.name for each in store.managed_domains(number, 10)] == [OTHER, "c.example.com"]
     assert not store.managed_domains(number, 1)[0].is_unknown
+
+
+def test_managed_domains_have_the_time_of_the_last_look(store: Store, domain: Domain, clock: Clock) -> None:
+    store.add_domains([OTHER])
+    number = store.known_domains([NAME])[NAME].number
+    store.confirm_seen([number], clock())
+    assert [each.observed_at for each in store.managed_domains(0, 10)] == [clock(), None]
+    assert store.domain(NAME) == replace(domain, observed_at=clock())
+
+
+def test_what_c4_was_last_seen_to_have_is_ours_or_foreign(store: Store, domain: Domain, clock: Clock) -> None:
+    store.add_domains([OTHER, "c.example.com"])
+    served = serve(store, issue(store, domain))
+    ours = held(served).leaf.fingerprint
+    number = store.known_domains([NAME])[NAME].number
+    assert store.seen([NAME, "never.example.com"]) == [
+        Seen(NAME, number, ours, is_unknown=False, is_suspected=False)
+    ]
+    store.record_observation(served, Installed(Source.TEXT, FINGERPRINT, clock(), State.ACTIVE))
+    store.record_finding(store.domain(OTHER), finding(Code.C4_UNKNOWN_DOMAIN))
+    store.delete_domain(store.domain("c.example.com"))
+    seen = {each.name: each for each in store.seen([NAME, OTHER, "c.example.com"])}
+    assert {name: (each.fingerprint, each.is_unknown) for name, each in seen.items()} == {
+        NAME: (FINGERPRINT, False),
+        OTHER: (None, True),
+    }
+
+
+def test_suspected_domain_is_seen_as_such(store: Store, domain: Domain) -> None:
+    served = serve(store, issue(store, domain))
+    suspicion = Suspicion(Code.C4_LOST, "", "", START, START)
+    store.record_result(served, replace(served.result, suspicion=suspicion))
+    assert [each.is_suspected for each in store.seen([NAME])] == [True]
 
 
 def test_unmanaged_domains_are_counted_and_the_newest_named(store: Store, clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -265,3 +266,33 @@ def test_tick_of_a_process_whose_clock_is_wrong_does_nothing(cdn: Cdn) -> None:
     assert ended.returncode == Exit.TRY_LATER
     assert "2,880 minutes ahead of that of the database" in ended.stderr
     assert cdn.uploads(NAME) == []
+
+
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
+def test_tick_of_a_process_whose_clock_is_minutes_off_works_and_warns_once_a_day_with_q(cdn: Cdn) -> None:
+    cdn.sslctl("init")
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == Exit.OK
+
+    def tick(clock: str, *options: str) -> str:
+        ended = subprocess.run(
+            ["faketime", "-f", clock, *command_line.command("daemon-tick", *options)],
+            env=environment(cdn),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (Exit.OK, "")
+        return ended.stdout
+
+    warning = "The clock of this machine is 10 minutes ahead of that of the database: what is due is done so much too early"
+    assert warning in tick("+10m")
+    assert json.loads(tick("+10m", "--json"))["clock_trouble"].startswith(warning)
+    assert [warning in tick("+10m", "-q"), tick("+10m", "-q")] == [True, ""]
+    assert "clock" not in tick("+4m")
+    assert json.loads(tick("+4m", "--json"))["clock_trouble"] is None
+    checks = subprocess.run(
+        ["faketime", "-f", "-2h", *command_line.command("doctor")],
+        env=environment(cdn), capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    assert "differ by 7,200 seconds; ticks of this machine do nothing" in " ".join(checks.split())

@@ -59,7 +59,7 @@ def test_dns_checks_due_are_found_by_indexes(store: SqliteStore) -> None:
     asked: list[str] = []
     connection = store._database._connection
     connection.set_trace_callback(asked.append)
-    assert store.dns_checks_due(START, timedelta(days=7), timedelta(days=14), 9) == []
+    assert list(store.dns_checks_due(START, timedelta(days=7), timedelta(days=14), 9)) == []
     connection.set_trace_callback(None)
     [sql] = asked
     steps = [str(row["detail"]) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
