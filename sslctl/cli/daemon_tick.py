@@ -27,6 +27,7 @@ from sslctl.cli.output.tick_report import (
     write_news,
     write_tick,
 )
+from sslctl.cli.reported import read_all, write_all
 from sslctl.config.settings import Config
 from sslctl.errors import Exit, SslctlError
 from sslctl.fleet.one_tick import TickRuns
@@ -286,13 +287,12 @@ def _print_json(app: App, result: TickResult) -> None:
 
 def _print_news(app: App, result: TickResult) -> None:
     """Print what was not printed in the last day, and what is over."""
-    folder = app.config.state.dir
-    before, facts = read_printed(folder), find_facts(app.store, result)
+    before, facts = read_all(app), find_facts(app.store, result)
     news = find_news(before, facts, find_lasting(app.store, result, facts, before), result.at)
     if news.facts or news.over:
         write_news(app.store, result, app.renewal, facts, news)
     if news.after != before:
-        write_printed(folder, news.after)
+        write_all(app, news.after)
 
 
 def _forget_printed(app: App, subject: str) -> None:

@@ -32,6 +32,8 @@ from sslctl.wording import C4
 
 _MOST_NAMES = 10
 _PING = "the failed ping"
+CLOCK = "the clock of this machine"
+"""What is reported of a wrong clock: whichever host leads, it is about this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,7 @@ def clock_lines(ahead: timedelta) -> Iterator[tuple[Fact, str]]:
     """Yield a line, and its fact, if the clock of this machine, which is `ahead` of the database's, is wrong."""
     text = find_trouble_of_clock(ahead)
     if text:
-        yield Fact(Kind.FLEET, "the clock of this machine"), text
+        yield Fact(Kind.FLEET, CLOCK), text
 
 
 def held_lines(held: int) -> Iterator[str]:

@@ -18,7 +18,7 @@ import pytest
 from sslctl.app import App
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Source
-from tests.support.cdn import Cdn
+from tests.support.cdn import SUFFIX, Cdn, Result
 from tests.support.fakes import START, Clock
 from tests.support.postgres_backend import PostgresBackend, new_state
 from tests.support.store_cases import PATIENCE, processes
@@ -120,9 +120,22 @@ class Hosts:
 
         The clock of that host is `ahead`.
         """
-        app = App(self.cdn.folder / host.name, lambda: self.cdn.clock() + ahead)
+        return self.sslctl(self.cdn.folder / host.name, "daemon-tick", ahead=ahead).exit_code
+
+    def sslctl(self, config: Path, *arguments: str, ahead: timedelta = timedelta()) -> Result:
+        """Run a command on the host with the file `config`, whose clock is `ahead`."""
+        app = App(config, lambda: self.cdn.clock() + ahead)
         app.issuers = dict.fromkeys(self.cdn.app().issuers, self.cdn.issuer)
-        return self.cdn.sslctl("daemon-tick", app=app).exit_code
+        return self.cdn.sslctl(*arguments, app=app)
+
+    def mails(self, number: int = 6) -> list[str]:
+        """Run `number` ticks on each host in turn, 5 minutes apart; return what cron would mail of each that prints anything."""
+        found: list[str] = []
+        for config in self.configs * number:
+            result = self.sslctl(config, "daemon-tick", "-q")
+            found += filter(None, [result.stdout + result.stderr])
+            self.cdn.clock.move(minutes=5)
+        return found
 
     def require_one_certificate_each(self) -> None:
         """Assert that each domain was uploaded once, and that the history is whole."""
@@ -235,7 +248,7 @@ def test_lead_takes_over_what_a_host_that_died_has_left(hosts: Hosts) -> None:
     kill(other)
     hosts.let_finish(lead)
     hosts.wait_until_only_leading(lead)
-    assert len(hosts.claims()) > 1
+    assert len(hosts.other.store.claims()) > 1
     hosts.end_leases()
     assert [code for code, _, _ in hosts.finish(lead)] == [0]
     hosts.require_one_certificate_each()
@@ -246,11 +259,25 @@ def test_tick_reports_what_other_hosts_found(hosts: Hosts) -> None:
     assert cdn.sslctl("daemon-tick").exit_code == 0
     cdn.point(name, "elsewhere.example.org")
     cdn.clock.move(days=84)
-    hosts.other.control_plane = cdn.app().control_plane
-    assert cdn.sslctl("recheck", name, app=hosts.other).exit_code != 0
+    assert hosts.sslctl(hosts.configs[1], "recheck", name).exit_code != 0
     result = cdn.sslctl("daemon-tick", "-q")
     assert f"{name}: Failure CNAME_ELSEWHERE" in result.stdout
     assert f"{len(NAMES)} due domains" in result.stdout
+
+
+def test_trouble_is_one_mail_of_cron_a_night_whichever_host_leads(hosts: Hosts) -> None:
+    cdn, name = hosts.cdn, NAMES[0]
+    assert hosts.mails(1) == []
+    cdn.point(name, "elsewhere.example.org")
+    cdn.clock.move(days=84)
+    for night in range(2):
+        (mail,) = hosts.mails()
+        assert f"{name}: Failure CNAME_ELSEWHERE" in mail, night
+        cdn.clock.move(hours=23)
+    cdn.point(name, f"{name}.{SUFFIX}")
+    cdn.clock.move(days=1)
+    (over,) = hosts.mails(12)
+    assert over.splitlines()[1:] == [f"Well again: {name}"]
 
 
 def kill(process: ForkServerProcess) -> None:
