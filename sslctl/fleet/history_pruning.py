@@ -200,7 +200,8 @@ class Pruning:
         # Without the claim, a pass running now could find that one of them is served again.
         ours = claim_domains(store, names)
         try:
-            free = [number for number, name in block if name in set(ours)]
+            claimed = set(ours)
+            free = [number for number, name in block if name in claimed]
             with store.transaction():
                 require_claim(store, *ours)
                 store.delete_archived_certificates(free)
