@@ -37,7 +37,7 @@ $(VENV)/.sandbox: pyproject.toml Makefile .ci/debian .ci/constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.sandbox
-	sh .ci/debian $(PYTHON) strace systemd nginx haproxy faketime zsh fish man-db chromium postgresql pgbouncer
+	sh .ci/debian $(PYTHON) strace systemd nginx haproxy faketime zsh fish man-db chromium postgresql pgbouncer iproute2
 	sh .ci/program prometheus promtool $(BIN)/promtool
 	sh .ci/program caddy caddy $(BIN)/caddy
 	$(PIP) '.[test]'

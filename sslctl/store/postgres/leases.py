@@ -66,12 +66,19 @@ class Leases(LockFiles):
         self._ended.set()
         super().end()
         # Another handle of this process may need the lease.
-        if not process_lock.is_alive(self._folder, self._identity):
-            try:
-                self._end_leases([self._identity])
-            except psycopg.Error:
-                # The server is gone. Other machines see the lease end by itself, and this one by the file.
-                process_lock.leave_file(self._folder, self._identity)
+        if not (process_lock.is_alive(self._folder, self._identity) or self._is_told()):
+            # The server is gone. Other machines see the lease end by itself, and this one by the file.
+            process_lock.leave_file(self._folder, self._identity)
+
+    def _is_told(self) -> bool:
+        """End the lease, and return whether the server has been told; one that did not answer lately is not asked."""
+        if not self.is_fresh(self._seen_at):
+            return False
+        try:
+            self._end_leases([self._identity])
+        except psycopg.Error:
+            return False
+        return True
 
     def _end_dead(self) -> None:
         """End the leases of processes of this machine that ended without that, before their files are removed."""

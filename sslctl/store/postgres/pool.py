@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ _LIMITS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+# A process has several things to tell the database before it ends. If each of them waited as long as a connection may, it would end
+# minutes after it was cut off.
+_LONG_SECONDS = 1
+_SILENT_SECONDS = 5
 
 
 def connect(url: str) -> psycopg.Connection:
@@ -56,6 +61,8 @@ class Pool:
         self._idle: list[psycopg.Connection] = []
         self._free = threading.Semaphore(most)
         self._is_closed = False
+        # When, and with what error, a connection came to nothing after a while.
+        self._silence: tuple[float, str] | None = None
         # Of a pool that nobody closed.
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
@@ -64,9 +71,12 @@ class Pool:
         """Yield a connection that has run the statement `begin`. Raise `psycopg.Error`.
 
         The server may have closed idle connections, or have been started again: then all of them are forgotten, and
-        `begin` runs on a new one.
+        `begin` runs on a new one. If it does not answer, whoever waits for a connection then, or wants one soon after, is told so at once.
         """
+        asked_at = time.monotonic()
         with self._free:
+            if self._silence is not None and self._silence[0] + _SILENT_SECONDS > asked_at:
+                raise psycopg.OperationalError(self._silence[1])
             connection = self._began(begin)
             try:
                 yield connection
@@ -76,7 +86,7 @@ class Pool:
     def _began(self, begin: bytes) -> psycopg.Connection:
         while True:
             is_new = not self._idle
-            connection = self._make() if is_new else self._idle.pop()
+            connection = self._connect() if is_new else self._idle.pop()
             try:
                 connection.execute(begin)
             except BaseException:
@@ -87,6 +97,16 @@ class Pool:
                 _close_all(self._idle)
             else:
                 return connection
+
+    def _connect(self) -> psycopg.Connection:
+        began = time.monotonic()
+        try:
+            return self._make()
+        except psycopg.OperationalError as error:
+            # A server that is started again refuses connections at once, and for a moment only.
+            if time.monotonic() - began > _LONG_SECONDS:
+                self._silence = time.monotonic(), str(error)
+            raise
 
     def _take_back(self, connection: psycopg.Connection) -> None:
         # Anything but an idle connection was interrupted: the server rolls back when it is closed.

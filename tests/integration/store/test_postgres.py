@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from sslctl.errors import BadInput, Busy, ClaimLost, StateBusy, StateError
@@ -19,7 +21,7 @@ from sslctl.store.postgres import schema, tables
 from sslctl.store.postgres.database import Database
 from sslctl.store.postgres.dialect import with_parameters
 from sslctl.store.postgres.leases import Leases
-from sslctl.store.postgres.pool import connect
+from sslctl.store.postgres.pool import Pool, connect
 from sslctl.store.postgres.store import PostgresStore
 from sslctl.store.sql.connection import Serial
 from sslctl.store.sqlite import migrations
@@ -327,6 +329,33 @@ def test_connection_is_given_up_soon_unless_the_url_says_otherwise(state: Postgr
 
     assert limits_of(state.url) == ["10", "10", "5", "3", "25000"]
     assert limits_of(f"{state.url}&tcp_user_timeout=60000") == ["10", "10", "5", "3", "60000"]
+
+
+@pytest.mark.parametrize(("seconds", "tries"), [(1.2, 8), (0, 41)], ids=["silent", "refuses"])
+def test_silent_server_is_not_tried_again_for_each_thread_nor_soon_after(seconds: float, tries: int) -> None:
+    tried = list[None]()
+
+    def connect_in_vain() -> psycopg.Connection:
+        tried.append(None)
+        time.sleep(seconds)
+        raise psycopg.OperationalError("gone")
+
+    pool, errors = Pool(connect_in_vain), list[str]()
+
+    def use() -> None:
+        try:
+            with pool.connection(b""):
+                pass
+        except psycopg.OperationalError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=use) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    use()
+    assert (len(tried), errors) == (tries, ["gone"] * 41)
 
 
 def test_transaction_of_a_frozen_process_does_not_keep_others_waiting(state: PostgresBackend) -> None:
