@@ -44,6 +44,7 @@ $(VENV)/.test: $(VENV)/.sandbox
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.sandbox
+	sh .ci/debian $(PYTHON) postgresql
 	$(PIP) '.[bench]'
 	touch $@
 

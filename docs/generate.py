@@ -291,6 +291,8 @@ PARTS = (
     ("docs/scale.md", "earlier", partial(figures, "earlier")),
     ("docs/scale.md", "page", partial(figures, "page")),
     ("docs/scale.md", "million", partial(figures, "million")),
+    ("docs/scale.md", "years", partial(figures, "years")),
+    ("docs/scale.md", "hosts", partial(figures, "hosts")),
     ("docs/scale.md", "capacity", capacity),
     ("docs/reliability.md", "faults", faults),
 )

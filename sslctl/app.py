@@ -171,11 +171,12 @@ class App:
 
         return restore(backup, self.config.state, self.keyring, self._open, self.clock)
 
-    def make_move(self, on_block: Callable[[str, str, int], None]) -> Move:
+    def make_move(self, on_block: Callable[[str, str, int, int], None]) -> Move:
         """Return what moves the state into another database; see `fleet.moving`."""
         from sslctl.fleet.moving import make_move  # noqa: PLC0415
 
-        return make_move(self.config, self.keyring, self.clock, on_block)
+        actor = describe_actor(self.via, self.person)
+        return make_move(self.config, self.keyring, self.clock, on_block, actor)
 
     def look_after_restore(self) -> Looked:
         """See `Looks.run_after_restore`. Raise `ConfigError` if C4 is not configured."""
@@ -367,7 +368,8 @@ class App:
         """
         from sslctl.fleet.nightly_inventory import compare_daily  # noqa: PLC0415
         from sslctl.fleet.revocation import carry_out_open  # noqa: PLC0415
-        from sslctl.fleet.tick import Tick, TickSettings  # noqa: PLC0415
+        from sslctl.fleet.tick import Tick  # noqa: PLC0415
+        from sslctl.fleet.tick_passes import TickSettings  # noqa: PLC0415
         from sslctl.fleet.transitions import announce  # noqa: PLC0415
         from sslctl.notify.webhook import make_tick_webhook  # noqa: PLC0415
 
@@ -397,6 +399,7 @@ class App:
             ping=self._ping if config.notify.ping_url else None,
             clock=self.clock,
             monotonic=self.monotonic,
+            sleep=self.sleep,
             settings=TickSettings(
                 lock_path=config.state.tick_lock_path,
                 renewal=self.renewal,

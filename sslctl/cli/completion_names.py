@@ -11,8 +11,6 @@ import click
 
 from sslctl.app import App
 
-# A person waits for the completion of a name.
-_SECONDS = 0.2
 # What a shell completes becomes part of a command line. Nothing in a damaged database may be run by the shell.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _ASSIGNEE = re.compile(r"[\w][\w.@+-]*")
@@ -63,12 +61,9 @@ def complete_assignee(
     incomplete: str,
 ) -> list[str]:
     """Return the assignees that begin with `incomplete`: `shell_complete` of click."""
-    from sslctl.store.sqlite import name_prefix  # noqa: PLC0415 - main imports this module, and most commands complete nothing
+    from sslctl.store import name_prefix  # noqa: PLC0415 - main imports this module, and most commands complete nothing
 
-    state = App(_config_path(context)).config.state
-    if state.is_on_server:
-        return []
-    found = name_prefix.find_assignees(state.database_path, incomplete, seconds=_SECONDS)
+    found = name_prefix.find_assignees(App(_config_path(context)).config.state, incomplete)
     return [who for who in found if _ASSIGNEE.fullmatch(who)]
 
 
@@ -81,19 +76,14 @@ def find_names(
     kinds: Kinds, incomplete: str, typed: Iterable[str] = (), *, config_path: Path | None = None
 ) -> list[str]:
     """Return the names that begin with `incomplete`, without those in `typed`. Raise any error of the state."""
-    from sslctl.store.sqlite import name_prefix  # noqa: PLC0415 - main imports this module, and most commands complete nothing
+    from sslctl.store import name_prefix  # noqa: PLC0415 - main imports this module, and most commands complete nothing
 
-    state = App(config_path).config.state
-    # A server can take longer to answer than a person waits for a completion.
-    if state.is_on_server:
-        return []
     found = name_prefix.find_names(
-        state.database_path,
+        App(config_path).config.state,
         incomplete.lower(),
         managed=kinds.managed,
         deleted=kinds.deleted,
         other_names=kinds.other_names,
-        seconds=_SECONDS,
     )
     without = {typed} if isinstance(typed, str) else set(typed)
     return [name for name in found if _NAME.fullmatch(name) and name not in without]

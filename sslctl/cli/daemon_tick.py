@@ -17,15 +17,25 @@ from sslctl.cli.output.outcomes import domains_json
 from sslctl.cli.output.progress import print_notice
 from sslctl.cli.output.reported_file import read_printed, write_printed
 from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
-from sslctl.cli.output.tick_report import find_facts, find_lasting, held_lines, write_news, write_tick
+from sslctl.cli.output.tick_report import (
+    clock_lines,
+    find_errors,
+    find_facts,
+    find_lasting,
+    held_lines,
+    print_errors,
+    write_news,
+    write_tick,
+)
 from sslctl.config.settings import Config
 from sslctl.errors import Exit, SslctlError
 from sslctl.fleet.one_tick import TickRuns
 from sslctl.fleet.planning import Plan
-from sslctl.fleet.tick_result import TickResult
+from sslctl.fleet.tick_result import BesideResult, TickResult
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
-from sslctl.rules import singapore
+from sslctl.issuance.work import Sharing
+from sslctl.rules import singapore, wrong_clock
 from sslctl.rules.model import MaintenancePause
 from sslctl.rules.reasons import Status
 from sslctl.rules.reported import Fact, Kind, find_news
@@ -102,8 +112,6 @@ def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
     try:
         result = app.tick(partial(_run_passes, app, print_errors=not is_quiet)).run(force=force)
     except TickRuns as running:
-        if running.report is not None:
-            return _print_beside(app, running, running.report, quiet=quiet, as_json=as_json)
         _print_skipped(running, app.clock(), quiet=quiet, as_json=as_json)
         return Exit.OK
     except (click.Abort, click.ClickException):
@@ -113,7 +121,9 @@ def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
             raise
         known = error if isinstance(error, SslctlError) else explain(error)
         return Exit.BUG if known is None else known.exit_code
-    if as_json:
+    if isinstance(result, BesideResult):
+        _print_beside(app, result, quiet=quiet, as_json=as_json)
+    elif as_json:
         _print_json(app, result)
     elif quiet:
         _print_news(app, result)
@@ -129,11 +139,21 @@ def _run_passes(
     *,
     renew: Container[str],
     consent: Consent = NO_CONSENT,
+    sharing: Sharing | None = None,
     print_errors: bool,
 ) -> None:
     from sslctl.cli.run_batch import run_passes  # noqa: PLC0415 - slow to import, and few ticks have passes
 
-    run_passes(app, names, report, renew=renew, consent=consent, print_each=False, print_errors=print_errors)
+    run_passes(
+        app,
+        names,
+        report,
+        renew=renew,
+        consent=consent,
+        sharing=sharing,
+        print_each=False,
+        print_errors=print_errors,
+    )
 
 
 def _write_metrics(app: App, path: Path, *, is_quiet: bool) -> bool:
@@ -197,25 +217,41 @@ def _print_plan(plan: Plan, at: datetime, maintenance: MaintenancePause | None, 
 def _print_skipped(running: TickRuns, at: datetime, *, quiet: bool, as_json: bool) -> None:
     if as_json:
         write_json_list(
-            json_shapes.envelope(at=json_shapes.instant(at), skipped=running.message), "domains", ()
+            json_shapes.envelope(at=json_shapes.instant(at), skipped=running.message, clock_trouble=None),
+            "domains",
+            (),
         )
     elif not quiet:
         write_line(f"{singapore.format_sgt(at)}: nothing was done, because {running.message}")
 
 
-def _print_beside(app: App, running: TickRuns, report: Report, *, quiet: bool, as_json: bool) -> int:
-    """Print what a tick did beside another one, which reports the state of the fleet; return the exit code."""
-    at = app.clock()
+def _print_beside(app: App, result: BesideResult, *, quiet: bool, as_json: bool) -> None:
+    """Print what a tick did beside another one, which reports the state of the fleet; if `quiet`, only what that one cannot know."""
+    of_clock = list(clock_lines(result.clock_ahead))
     if as_json:
-        fields = json_shapes.envelope(at=json_shapes.instant(at), skipped=running.message)
-        write_json_list(fields, "domains", domains_json(app.store, report.names, report.errors, at))
-    elif not quiet:
-        well = report.ended - len(report.unwell)
-        write_line(
-            f"{singapore.format_sgt(at)}: {report.ended} due domains were worked on beside it, {well} of them well now; "
-            f"{running.message}"
+        fields = json_shapes.envelope(
+            at=json_shapes.instant(result.at),
+            skipped=result.lead,
+            clock_trouble=wrong_clock.find_trouble(result.clock_ahead) or None,
         )
-    return report.exit_code
+        write_json_list(fields, "domains", domains_json(app.store, result.names, result.errors, result.at))
+    elif not quiet:
+        well = result.ended - len(result.unwell)
+        write_line(
+            f"{singapore.format_sgt(result.at)}: {result.ended} due domains were worked on beside it, {well} of them well now; "
+            f"{result.lead}"
+        )
+        write_lines(text for _, text in of_clock)
+    else:
+        folder, facts = app.config.state.dir, [*find_errors(result), *(fact for fact, _ in of_clock)]
+        before = read_printed(folder)
+        known = {fact.subject: before[fact.subject] for fact in facts if fact.subject in before}
+        news = find_news(known, facts, (), result.at)
+        subjects = {fact.subject for fact in news.facts}
+        print_errors(result, subjects)
+        write_lines(text for fact, text in of_clock if fact.subject in subjects)
+        if news.after != known:
+            write_printed(folder, {**before, **news.after})
 
 
 def _print_json(app: App, result: TickResult) -> None:
@@ -233,6 +269,7 @@ def _print_json(app: App, result: TickResult) -> None:
         skipped=None,
         lost_on_c4=result.lost,
         new_warnings=dict(sorted(result.warned.items())),
+        clock_trouble=wrong_clock.find_trouble(result.clock_ahead) or None,
         look_trouble=result.look_trouble or None,
         maintenance=json_shapes.maintenance(result.maintenance),
         inventory={
@@ -270,7 +307,14 @@ def _forget_printed(app: App, subject: str) -> None:
 
 
 def _is_failure_printed(app: App, error: Exception, failed: str = _FAILED) -> bool:
-    """Return whether the same failure of what `failed` was printed in the last day; note that it is printed now if not.
+    """Return whether the same failure of what `failed` was printed in the last day; note that it is printed now if not."""
+    # Ticks that fail for the same reason name other processes and times.
+    state = f"{type(error).__name__}: {_DIGITS.sub('0', clean(error))}"
+    return _is_printed(app, Fact(Kind.FLEET, failed, state))
+
+
+def _is_printed(app: App, fact: Fact) -> bool:
+    """Return whether `fact` was printed in the last day; note that it is printed now if not.
 
     If the configuration cannot be read, it is not known where that would be noted.
     """
@@ -279,10 +323,8 @@ def _is_failure_printed(app: App, error: Exception, failed: str = _FAILED) -> bo
     except SslctlError:
         return False
     before = read_printed(folder)
-    # Ticks that fail for the same reason name other processes and times.
-    state = f"{type(error).__name__}: {_DIGITS.sub('0', clean(error))}"
-    known = {subject: printed for subject, printed in before.items() if subject == failed}
-    news = find_news(known, [Fact(Kind.FLEET, failed, state)], (), app.clock())
+    known = {subject: printed for subject, printed in before.items() if subject == fact.subject}
+    news = find_news(known, [fact], (), app.clock())
     after = {**before, **news.after}
     if after != before:
         write_printed(folder, after)

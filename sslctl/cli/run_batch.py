@@ -24,6 +24,7 @@ from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.report import CONCURRENT_CHANGE, Report
 from sslctl.issuance.slots import Slots
+from sslctl.issuance.work import Sharing
 from sslctl.rules.model import Domain, Installed
 from sslctl.rules.pass_result import SUSPECTED
 
@@ -36,26 +37,28 @@ def run_passes(
     renew: Container[str] = (),
     consent: Consent = NO_CONSENT,
     check_dns: bool = False,
+    sharing: Sharing | None = None,
     print_each: bool = True,
     print_errors: bool = True,
     on_step: Callable[[Domain, str], None] | None = None,
 ) -> None:
     """Run a pass over each of `names`, show progress on a terminal, and add each outcome to `report`.
 
-    Domains in `renew` get a new certificate even if none is due; `consent` and `check_dns` hold for all of them. With `print_each`, print
-    each outcome as soon as the pass ends, and report the domains that another command works on. Without `print_errors`, print no
+    Domains in `renew` get a new certificate even if none is due; `consent` and `check_dns` hold for all of them. By `sharing` some
+    are left to other processes. With `print_each`, print each outcome as soon as the pass ends, and report the domains that another command works on. Without `print_errors`, print no
     errors either: `report` has them. After the first Ctrl-C no
     order is placed and the passes under way are finished; a second Ctrl-C ends the process at once, which is safe at any
     moment. If results could not be recorded, no further pass is started either; `report` has these domains. Otherwise raise
     `click.Abort` if domains were not reached. `on_step` is called at each step, from any thread.
     """
-    left = len(names)
+    done = 0
 
     with Progress(len(names), is_plain=app.plain_progress) as progress:
 
         def on_done(outcome: Outcome) -> None:
-            nonlocal left
-            left -= 1
+            nonlocal done
+            done += 1
+            progress.total = count_ours()
             with progress.done():
                 report.add(outcome, app.clock())
                 if print_errors:
@@ -68,13 +71,20 @@ def run_passes(
 
         slots = Slots(app.config.acme.workers)
         batch = Batch(app.pipeline(show_step, slots), slots, on_notice=app.on_wait)
-        with _interruptible(batch, progress, lambda: f"{left} of {len(names)}"):
-            batch.run(names, renew=renew, consent=consent, check_dns=check_dns, on_done=on_done)
+
+        def count_ours() -> int:
+            return len(names) - batch.left_out
+
+        with _interruptible(batch, progress, lambda: f"{count_ours() - done} of {count_ours()}"):
+            batch.run(
+                names, sharing=sharing, renew=renew, consent=consent, check_dns=check_dns, on_done=on_done
+            )
+    left = count_ours() - done
     report.is_stopped = report.is_stopped or batch.stopped
     unrecorded = set(report.unrecorded).intersection(names)
     if left and (print_errors or not unrecorded):
         click.echo(
-            f"sslctl: {left} of {len(names)} domains not reached; the next tick takes up those that are due",
+            f"sslctl: {left} of {count_ours()} domains not reached; the next tick takes up those that are due",
             err=True,
         )
     if unrecorded:

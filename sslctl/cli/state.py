@@ -97,8 +97,8 @@ class _Progress:
     def __init__(self) -> None:
         self._last = time.monotonic()
 
-    def __call__(self, step: str, table: str, rows: int) -> None:
+    def __call__(self, step: str, table: str, done: int, total: int) -> None:
         now = time.monotonic()
         if now - self._last >= _NOTICE_SECONDS:
             self._last = now
-            click.echo(f"sslctl: {step} {rows:,} rows of {table}", err=True)
+            click.echo(f"sslctl: {step} {done:,} of {total:,} rows, now {table}", err=True)

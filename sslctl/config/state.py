@@ -19,19 +19,26 @@ from sslctl.text import clean
 _URL = re.compile(r"postgres(ql)?://[!-~]*")
 _SECRETS = frozenset({"password", "sslpassword"})
 _FORM = "must be a URL of PostgreSQL, such as postgresql://sslctl@db.example.net/sslctl"
+# Hosts and ports, separated by commas; an IPv6 address is in brackets. A character of a password that is not percent-encoded, such as
+# `/` or `@`, makes libpq take a part of it for a host, a port or a database, which messages would then show.
+_PLACE = r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._%-]*)(:[0-9]*)?"
+_WITHOUT_SECRETS = re.compile(rf"[a-z]+://([^@/]*@)?{_PLACE}(,{_PLACE})*(/[^@?]*)?(\?[^@]*)?", re.IGNORECASE)
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
 class StateSection:
     """The location of the state. An empty `key_file` means `dir/master.key`.
 
-    Without `url` and `url_file` the database is in `dir`, in SQLite; with one of them it is in PostgreSQL.
+    Without `url` and `url_file` the database is in `dir`, in SQLite; with one of them it is in PostgreSQL. A process has at most
+    `max_connections` to a server at the same time, and for its heartbeat one more.
     """
 
     dir: Path = Path("/var/lib/sslctl")
     key_file: Path | None = None
     url: str = ""
     url_file: Path | None = None
+    max_connections: int = 8
 
     @property
     def is_on_server(self) -> bool:
@@ -98,6 +105,7 @@ READ: dict[str, Callable[[object], object]] = {
     "key_file": read.optional_path,
     "url": read_url,
     "url_file": read.optional_path,
+    "max_connections": read.integer(1, 100),
 }
 """The reader of each key."""
 
@@ -118,4 +126,9 @@ def find_url(state: StateSection) -> str:
     text = read_secret(state.url_file, "state.url_file", "the URL of the database").strip()
     if not _is_url(text):
         raise ConfigError(f"state.url_file: the content of {clean(state.url_file)} {_FORM}")
+    if _WITHOUT_SECRETS.fullmatch(text) is None or _NO_ESCAPE.search(text):
+        raise ConfigError(
+            f"state.url_file: the parts of the URL in {clean(state.url_file)} cannot be told apart",
+            hint="write special characters of the password in percent-encoding, such as %40 for @, %2F for / and %25 for %",
+        )
     return text

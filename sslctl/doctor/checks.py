@@ -10,6 +10,7 @@ from functools import partial
 from sslctl.config.settings import Config
 from sslctl.control_plane import ControlPlane
 from sslctl.doctor import Check, examine, examine_together, machine, ok, state, stateless
+from sslctl.doctor.archives import ARCHIVES, archives
 from sslctl.doctor.outside import SECONDS, Outside
 from sslctl.preflight.lookup import Resolver
 from sslctl.rules.account_key import KeyRole
@@ -46,7 +47,7 @@ def run_checks(
     yield from examine(machine.NOTIFICATIONS, lambda: machine.notifications(config.notify))
     yield from examine(machine.WEBHOOK, lambda: machine.webhook(config.notify))
     yield from examine("disk", lambda: machine.disk_space(config.state.dir))
-    yield from _check_state(config, clock(), waiting)
+    yield from _check_state(config, keyring, clock(), waiting)
     outside = Outside(config, connect, clock)
     asked = [("DNS", outside.dns), ("CA", outside.ca), (f"{C4:bare}", outside.c4), ("edges", outside.edges)]
     if config.acme.mode == "stateless":
@@ -69,18 +70,19 @@ def _find_thumbprint(config: Config, keyring: Keyring, waiting: Waiting | None, 
         return None if key is None else key.thumbprint
 
 
-def _check_state(config: Config, now: datetime, waiting: Waiting | None) -> Iterator[Check]:
+def _check_state(config: Config, keyring: Keyring, now: datetime, waiting: Waiting | None) -> Iterator[Check]:
     is_ticking = False
 
     def check_database() -> Iterator[Check]:
         nonlocal is_ticking
-        with closing(inspect(config.state, config.ca_urls, waiting=waiting)) as found:
+        with closing(inspect(config.state, config.ca_urls, waiting=waiting, keyring=keyring)) as found:
             is_ticking = found.is_claimed(TICK)
             yield from examine("database", lambda: state.database(found, now))
             yield from examine(state.SERVER, lambda: state.server(found))
             yield from examine(state.LAST_TICK, lambda: state.ticks(found, now))
             yield from examine(state.MAINTENANCE, lambda: state.maintenance(found, now))
             yield from examine(state.PAUSES, lambda: state.pauses(found, now))
+            yield from examine(ARCHIVES, lambda: archives(found.seals(), config.archive_dir))
 
     yield from examine("database", check_database)
     yield from examine("challenges", lambda: machine.challenges(config.acme, is_ticking=is_ticking))

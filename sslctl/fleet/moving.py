@@ -2,11 +2,12 @@
 
 The order keeps the state in at most one place: the copy is marked as not complete from its first row on, it is compared with
 the source, then the source is marked as moved, and only then may commands use the copy. Each step can be repeated.
+The history of the copy records the move in the transaction from which on commands may use it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,11 +21,12 @@ from sslctl.store import moves
 from sslctl.store.configured import inspect
 from sslctl.store.keyring import Keyring
 from sslctl.store.sql.moved import MOVED, MOVING
-from sslctl.store.sql.moving import ChainOf, Side, compare, copy
+from sslctl.store.sql.moving import ChainOf, Side, Table, compare, copy
 from sslctl.system.locks import locked
 from sslctl.text import clean, instant
 
 _LONGEST = 4096
+_HISTORY = "event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,17 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A move of the state of `state` to another place. `on_block` is called with the step, a table, and its rows so far.
+    """A move of the state of `state` to another place, by `actor`.
 
-    `count_claims` returns the number of claims that living processes have in a state.
+    `on_block` is called with the step, a table, and how many of how many rows of all tables are done. `count_claims` returns the number of claims that living processes have in a state.
     """
 
     state: StateSection
     keyring: Keyring
     clock: Callable[[], datetime]
     count_claims: Callable[[StateSection], int]
-    on_block: Callable[[str, str, int], None]
+    on_block: Callable[[str, str, int, int], None]
+    actor: str = ""
 
     def run(self, to: StateSection) -> Moved:
         """Move the state to the place of `to`. Raise `StateError`, `Busy` or `BadInput`; the state is where it was then."""
@@ -69,12 +72,11 @@ class Move:
                 self._require_unclaimed(self.state)
                 self._begin(source, target)
                 tables = moves.find_tables()
-                written = copy(
-                    source, target, tables, lambda table, rows: self.on_block("copied", table, rows)
-                )
+                again = [table for table in tables if table.late]
+                written = copy(source, target, tables, self._count("copied", source, [*tables, *again]))
                 moved = self._verified(source, target, written)
                 source.set_mark(MOVED, to.shown_database, instant(self.clock()))
-            moves.publish(target, to, self.clock())
+            moves.publish(target, to, self.clock(), self._record(moved))
             return moved
 
     def _require_another_place(self, source: Side, to: StateSection) -> None:
@@ -120,10 +122,10 @@ class Move:
     def _verified(self, source: Side, target: Side, written: int) -> Moved:
         """Compare every row, and verify the history in the target."""
         tables = moves.find_tables()
-        rows = compare(source, target, tables, lambda table, done: self.on_block("compared", table, done))
-        with target.step():
-            target.complete()
-        audit = ChainOf(target, self.keyring).verify_history()
+        rows = compare(source, target, tables, self._count("compared", source, tables))
+        target.complete()
+        history = [table for table in tables if table.name == _HISTORY]
+        audit = self._chain(target, self._count("verified", target, history)).verify_history()
         if audit.broken:
             raise StateError(
                 f"the history was edited before the move: {audit.broken}",
@@ -138,8 +140,30 @@ class Move:
         if target.mark() != (MOVING, source.identity()):
             moves.require_here(source)
         moved = self._verified(source, target, 0)
-        moves.publish(target, to, self.clock())
+        moves.publish(target, to, self.clock(), self._record(moved))
         return moved
+
+    def _count(self, step: str, side: Side, tables: Sequence[Table]) -> Callable[[str, int], None]:
+        """Return a function that is called with a table and some rows of it, and calls `on_block` with those of `tables` so far."""
+        total, done = sum(map(side.count, tables)), 0
+
+        def add(table: str, rows: int) -> None:
+            nonlocal done
+            done += rows
+            self.on_block(step, table, done, total)
+
+        return add
+
+    def _chain(
+        self, side: Side, on_block: Callable[[str, int], None] = lambda _table, _rows: None
+    ) -> ChainOf:
+        return ChainOf(side, self.keyring, clock=self.clock, actor=self.actor, on_block=on_block)
+
+    def _record(self, moved: Moved) -> Callable[[Side], None]:
+        """Return the function that records the move in the history of the copy."""
+        places = f"from {clean(moved.source, _LONGEST)} to {clean(moved.target, _LONGEST)}"
+        head = f", head {moved.audit.head}" if moved.audit.head else ""
+        return lambda side: self._chain(side).record(f"{places}: {moved.rows:,} rows, each compared{head}")
 
     def undo(self, to: StateSection) -> str:
         """Take the move to `to` back: let commands use the state where it was. Return where that is.
@@ -155,23 +179,32 @@ class Move:
                     f"the state was not moved from {clean(source.shown_as, _LONGEST)} to {to.shown_database}",
                     hint="nothing was changed",
                 )
-            if moves.has_state(to):
-                target = stack.enter_context(closing(moves.open_source(to)))
-                stack.enter_context(target.freeze())
-                if target.mark() is None:
-                    self._require_unclaimed(to)
-                compare(source, target, moves.find_tables(), lambda _table, _rows: None)
-                target.set_mark(MOVED, self.state.shown_database, instant(self.clock()))
+            # The target is marked first, so that never both are in use.
             with source.step():
+                if moves.has_state(to):
+                    self._leave(source, to)
+                self._chain(source).record(f"back from {to.shown_database}: the move was undone")
                 source.remove_mark()
         return source.shown_as
+
+    def _leave(self, source: Side, to: StateSection) -> None:
+        """Prove that nothing but the move was recorded in the place `to`, take that over, and mark that place as left."""
+        with closing(moves.open_source(to)) as target, target.freeze():
+            if target.mark() is None:
+                self._require_unclaimed(to)
+            tables = moves.find_tables()
+            history = next(table for table in tables if table.name == _HISTORY)
+            self._chain(source).take_over_move(target, history)
+            compare(source, target, tables, self._count("compared", source, tables))
+            target.set_mark(MOVED, self.state.shown_database, instant(self.clock()))
 
 
 def make_move(
     config: Config,
     keyring: Keyring,
     clock: Callable[[], datetime],
-    on_block: Callable[[str, str, int], None],
+    on_block: Callable[[str, str, int, int], None],
+    actor: str,
 ) -> Move:
     """Return a move of the configured state."""
 
@@ -179,7 +212,7 @@ def make_move(
         with closing(inspect(state, config.ca_urls, waiting=None)) as found:
             return sum(claim.is_valid for claim in found.claims())
 
-    return Move(config.state, keyring, clock, count_claims, on_block)
+    return Move(config.state, keyring, clock, count_claims, on_block, actor)
 
 
 @contextmanager

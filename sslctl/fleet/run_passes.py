@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
+from sslctl.issuance.work import Sharing
 
 
 class RunPasses(Protocol):
@@ -19,8 +20,10 @@ class RunPasses(Protocol):
         *,
         renew: Container[str],
         consent: Consent = NO_CONSENT,
+        sharing: Sharing | None = None,
     ) -> None:
         """Run a pass over each of `names` and add each outcome to `report`.
 
-        Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them.
+        Domains in `renew` get a new certificate even if none is due; `consent` holds for all of them. By `sharing` some are
+        left to other processes.
         """

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
-from queue import SimpleQueue
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
 from sslctl.errors import MachineLimit, StateBusy, StateError
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.slots import Slots, SlotsClosed
+from sslctl.issuance.work import Alone, Sharing, Work
 from sslctl.system.limits import explain, require_memory
 from sslctl.system.threads import start_threads
 
@@ -46,6 +45,7 @@ class Batch:
         self._slots = slots
         self._in_flight = in_flight
         self._on_notice = on_notice
+        self._work: Work | None = None
 
     def stop(self) -> None:
         """Start no further pass and place no further order."""
@@ -56,10 +56,16 @@ class Batch:
         """Whether `stop` was called."""
         return self._slots.closed
 
+    @property
+    def left_out(self) -> int:
+        """How many names were left to other processes."""
+        return 0 if self._work is None else self._work.left_out
+
     def run(
         self,
         names: Sequence[str],
         *,
+        sharing: Sharing | None = None,
         renew: Container[str] = (),
         consent: Consent = NO_CONSENT,
         check_dns: bool = False,
@@ -68,14 +74,19 @@ class Batch:
         """Run a pass over each of `names`, started in that order; call `on_done` in this thread as each one ends.
 
         Domains in `renew` get a new certificate even if none is due; `consent` and `check_dns` hold for all of them, as in
-        `Pipeline.run`. `on_done` is not called for domains that were not reached before `stop`. Raise `StateError`, because it would hit every other domain
+        `Pipeline.run`. `on_done` is not called for domains that were not reached before `stop`, nor for those that by `sharing` were left
+        to other processes. Raise `StateError`, because it would hit every other domain
         too. `StateBusy` stops the batch: nothing more can be recorded, so nothing more may be ordered.
 
         If the machine starts fewer threads, or a pass meets a limit of it (`MachineLimit`), the batch goes on with fewer
         passes at once, and repeats that pass later. Raise `MachineLimit` if not even one pass at a time succeeds.
         """
         require_memory()
-        work = _Work(names, min(self._in_flight, len(names)), lambda: self.stopped)
+        sharing = sharing or Alone()
+        # While some are at the CA, others must be ready for it.
+        most_orders = self._slots.count + max(2, self._slots.count // 2)
+        workers = min(self._in_flight, len(names))
+        work = self._work = Work(names, workers, lambda: self.stopped, sharing, most_orders)
 
         def run_pass(name: str) -> None:
             work.outcomes.put(self._pass(name, consent, renew=name in renew, check_dns=check_dns))
@@ -95,10 +106,11 @@ class Batch:
         finally:
             for thread in threads:
                 thread.join()
+            sharing.give_back(work.not_begun)
         if work.error is not None:
             raise work.error
 
-    def _start(self, work: _Work, run_pass: Callable[[str], None]) -> list[threading.Thread]:
+    def _start(self, work: Work, run_pass: Callable[[str], None]) -> list[threading.Thread]:
         """Start the threads that work on `work`, as many as the machine allows."""
         wanted = work.workers
         threads, limit = start_threads(lambda: self._run_passes(work, run_pass), wanted, "pass")
@@ -107,7 +119,7 @@ class Batch:
             work.leave(wanted - len(threads))
         return threads
 
-    def _run_passes(self, work: _Work, run_pass: Callable[[str], None]) -> None:
+    def _run_passes(self, work: Work, run_pass: Callable[[str], None]) -> None:
         """Run passes until no name is left, or until the machine allows only fewer at once."""
         failures = 0
         try:
@@ -125,6 +137,8 @@ class Batch:
                         raise
                     # What the other passes used becomes free in a moment.
                     time.sleep(_PAUSE_SECONDS)
+                finally:
+                    work.end(name)
         except SlotsClosed:
             work.leave()
         except BaseException as error:  # noqa: BLE001 - raised again in the thread of the caller
@@ -132,7 +146,7 @@ class Batch:
             work.error = work.error or error
             work.leave()
 
-    def _notify_once(self, work: _Work, limit: MachineLimit, left: int) -> None:
+    def _notify_once(self, work: Work, limit: MachineLimit, left: int) -> None:
         if not work.is_notified:
             work.is_notified = True
             passes = "1 pass" if left == 1 else f"{left} passes"
@@ -153,58 +167,3 @@ class Batch:
             if limit is not None:
                 raise limit from error
             return Outcome(name, error=error)
-
-
-class _Work:
-    """The names that are left, and the outcomes so far, for the `workers` of one batch: its threads, or its caller."""
-
-    def __init__(self, names: Sequence[str], workers: int, is_stopped: Callable[[], bool]) -> None:
-        self.outcomes = SimpleQueue[Outcome | None]()
-        if not workers:
-            self.outcomes.put(None)
-        self.workers = workers
-        self.error: BaseException | None = None
-        self.is_notified = False
-        self._left = deque(names)
-        self._is_stopped = is_stopped
-        self._lock = threading.Lock()
-
-    def take(self) -> str | None:
-        """Return the next name. Return None, and count one worker less, if none is left or the batch was stopped."""
-        with self._lock:
-            if not self._is_stopped() and self._left:
-                return self._left.popleft()
-            self._leave(1)
-            return None
-
-    def give_back(self, name: str) -> int:
-        """Let another worker take `name` later, and count one worker less. Return how many are left; 0, and keep it, for the last."""
-        with self._lock:
-            self._left.append(name)
-            if self.workers == 1:
-                return 0
-            self._leave(1)
-            return self.workers
-
-    def leave(self, number: int = 1) -> None:
-        """Count `number` workers less."""
-        with self._lock:
-            self._leave(number)
-
-    def _leave(self, number: int) -> None:
-        self.workers -= number
-        if not self.workers:
-            self.outcomes.put(None)
-
-    def begin_again(self) -> bool:
-        """Return whether names are left although the batch goes on; then count one worker again."""
-        with self._lock:
-            if self._is_stopped() or not self._left:
-                return False
-            self.workers = 1
-            return True
-
-    def ended(self) -> Iterator[Outcome]:
-        """Yield the outcomes until all workers have left."""
-        while (outcome := self.outcomes.get()) is not None:
-            yield outcome

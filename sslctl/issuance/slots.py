@@ -15,6 +15,7 @@ class Slots:
     """A semaphore of `count` slots that can be closed. Safe to use from several threads."""
 
     def __init__(self, count: int) -> None:
+        self.count = count
         self._free = count
         self._closed = False
         self._changed = threading.Condition()

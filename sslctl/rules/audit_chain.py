@@ -6,6 +6,8 @@ removed, added or moved event does not match the MACs from there on. If events a
 match the stored state, and that state cannot be restored: a MAC holds only half of each state. An event that is added after
 such a cut continues from the stored state, so the cut stays visible.
 
+PostgreSQL stores no NUL. A state that was moved there has U+FFFD in place of those that old events contain, and counts as unchanged.
+
 The chain cannot show that the whole database was replaced by an older copy. For that, note a head (`Head`) elsewhere.
 """
 
@@ -14,14 +16,19 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
+from typing import cast
 
 from sslctl.text import clean
 
 _MAC_BYTES = 16
 _KEY_BYTES = 32
+_NUL, _REPLACED = "\0", "\N{REPLACEMENT CHARACTER}"
+# Of more than these, all are taken for NUL: each more doubles the time to find an event that was changed.
+_MOST_REPLACED = 10
 
 Record = tuple[int, int | None, str | None, str, str, str, str, int | None]
 """What the chain covers of an event: id, domain's id, domain's name, time, actor, kind, detail, version. An event
@@ -109,8 +116,9 @@ class Walk:
 
     def take(self, record: Record, mac: object, noted: Head | None = None) -> str:
         """Take the next event; return how it deviates from the chain or from `noted` (cleaned), empty if it does not."""
-        state = self._chain.advance(self.state, record)
-        if mac != mac_of(state):
+        states = (self._chain.advance(self.state, each) for each in _as_written(record))
+        state = next((each for each in states if mac == mac_of(each)), None)
+        if state is None:
             return f"{_shown(record)} does not match the chain: it, or its place, was changed"
         self.state, self.head, self.taken = state, Head(record[0], mac_of(state)), self.taken + 1
         if noted is not None and noted.id == record[0] and noted != self.head:
@@ -141,6 +149,24 @@ def verify(
     return walk.ended(
         "" if is_noted else f"event {noted and noted.id}, which was noted as a head, is missing"
     )
+
+
+def _as_written(record: Record) -> Iterator[Record]:
+    """Yield `record`, then the forms that it may have had when it was written, with a NUL where it has U+FFFD now."""
+    yield record
+    texts = record[2:7]
+    number = sum(text.count(_REPLACED) for text in texts if text)
+    if not number:
+        return
+    for choice in product(_NUL + _REPLACED, repeat=number) if number <= _MOST_REPLACED else [_NUL * number]:
+        chosen = iter(choice)
+        written = [text and _with(chosen, text) for text in texts]
+        yield cast("Record", (*record[:2], *written, record[7]))
+
+
+def _with(chosen: Iterator[str], text: str) -> str:
+    """Return `text` with the next of `chosen` in place of each U+FFFD."""
+    return "".join(next(chosen) if character == _REPLACED else character for character in text)
 
 
 def _shown(record: Record) -> str:

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sslctl.rules.wrong_clock import REFUSED_FROM
+
 _MOST_SKEW = timedelta(seconds=5)
-# Each process has at most 8 (`store.postgres.pool`), and the heartbeat has one more.
-_FEWEST_CONNECTIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseServer:
     """A PostgreSQL server, as one connection to it is told.
 
-    `is_owner` is whether the role can change the tables. `skew` is how far its clock is behind that of this machine, `is_private` whether nobody else
+    `is_owner` is whether the role can change the tables. A tick may need `connections_needed`. `skew` is how far its clock is behind that of this machine, `is_private` whether nobody else
     reads the connection: it is encrypted, or does not leave this machine.
     """
 
@@ -28,6 +28,7 @@ class DatabaseServer:
     synchronous_commit: str
     skew: timedelta
     connections_left: int
+    connections_needed: int
     is_private: bool
 
 
@@ -55,14 +56,15 @@ def find_faults(server: DatabaseServer) -> Iterator[tuple[str, str]]:
         )
     skew = abs(server.skew)
     if skew > _MOST_SKEW:
+        refused = "; ticks of this machine do nothing until that is mended" if skew >= REFUSED_FROM else ""
         yield (
-            f"its clock and that of this machine differ by {skew.total_seconds():.0f} seconds",
+            f"its clock and that of this machine differ by {skew.total_seconds():,.0f} seconds{refused}",
             "synchronise both with NTP",
         )
-    if server.connections_left < _FEWEST_CONNECTIONS:
+    if server.connections_left < server.connections_needed:
         yield (
-            f"only {server.connections_left} more connections are possible, and a tick needs up to {_FEWEST_CONNECTIONS}",
-            "raise max_connections, or use PgBouncer (docs/postgres.md)",
+            f"only {server.connections_left} more connections are possible, and a tick needs up to {server.connections_needed}",
+            "raise max_connections of the server, set state.max_connections lower, or use PgBouncer (docs/postgres.md)",
         )
     if not server.is_private:
         yield (

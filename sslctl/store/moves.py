@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -55,8 +56,11 @@ def has_state(state: StateSection) -> bool:
         return side.has_tables()
 
 
-def publish(target: Side, state: StateSection, now: datetime) -> None:
-    """Let commands use the complete copy `target`: give a file its name, keeping one that was moved away, and remove the mark."""
+def publish(target: Side, state: StateSection, now: datetime, record: Callable[[Side], None]) -> None:
+    """Let commands use the complete copy `target`: give a file its name, keeping one that was moved away, and remove the mark.
+
+    `record` records the move in the same transaction.
+    """
     if isinstance(target, FileSide) and target.path != state.database_path:
         path = state.database_path
         if os.path.lexists(path):
@@ -65,6 +69,7 @@ def publish(target: Side, state: StateSection, now: datetime) -> None:
         publish_file(target.path, path, force=False)
         target = FileSide(path)
     with target.step():
+        record(target)
         target.remove_mark()
 
 

@@ -129,13 +129,29 @@ def count_alive(folder: Path) -> int:
     return sum(is_alive(folder, name) is not False for name in names if ours is None or name != ours.id)
 
 
-def remove_dead(folder: Path) -> None:
-    """Remove up to 64 files of ended processes. Safe at any time, in several processes at once."""
-    with os.scandir(folder) as entries:
+def find_dead(folder: Path) -> list[str]:
+    """Return the ids of up to 64 processes that ended and left their files in `folder`."""
+    found = list[str]()
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for _, entry in zip(range(_MOST_CLEANED), entries, strict=False):
             with suppress(OSError):
                 if not _is_locked(Path(entry.path)):
-                    os.unlink(entry.path)  # noqa: PTH108 - as the other calls here
+                    found.append(entry.name)
+    return found
+
+
+def remove_dead(folder: Path) -> None:
+    """Remove up to 64 files of ended processes. Safe at any time, in several processes at once."""
+    for name in find_dead(folder):
+        with suppress(OSError):
+            (folder / name).unlink()
+
+
+def leave_file(folder: Path, identity: str) -> None:
+    """Make the file of the process with the lock `identity` again, unlocked: by that, others know that it has ended."""
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        os.close(os.open(folder / identity, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
 
 
 def _make(folder: Path, name: str) -> int:

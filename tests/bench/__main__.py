@@ -16,7 +16,19 @@ from tempfile import TemporaryDirectory
 
 from tabulate import tabulate
 
-from tests.bench import beside_tick, earlier, history, issuance, million, page, plot, scale, ticks
+from tests.bench import (
+    beside_tick,
+    earlier,
+    history,
+    hosts,
+    issuance,
+    million,
+    page,
+    plot,
+    scale,
+    ticks,
+    years,
+)
 from tests.bench.competitors import CERTBOT
 from tests.bench.report import Part
 from tests.support import ROOT, machine
@@ -43,6 +55,8 @@ _SMALL_TICKS = ticks.Sizes(repetitions=1, domains=10)
 _SMALL_EARLIER = earlier.Sizes(repetitions=1, domains=20)
 _SMALL_MILLION = million.Sizes(repetitions=1, counts=(100, 200, 400))
 _SMALL_HISTORY = history.Sizes(repetitions=1, domains=20, versions=3)
+_SMALL_YEARS = years.Sizes(repetitions=1, domains=60)
+_SMALL_HOSTS = hosts.Sizes(hosts=(1, 2), domains=((2, 3),), is_durable=False)
 _SMALL_PAGE = page.Sizes(
     repetitions=1,
     domains=100,
@@ -59,7 +73,9 @@ def parts(*, small: bool) -> dict[str, Measure]:
     comparing = _SMALL_EARLIER if small else earlier.Sizes()
     many = _SMALL_MILLION if small else million.Sizes()
     aging = _SMALL_HISTORY if small else history.Sizes()
+    keeping = _SMALL_YEARS if small else years.Sizes()
     reading = _SMALL_PAGE if small else page.Sizes()
+    sharing = _SMALL_HOSTS if small else hosts.Sizes()
     return {
         "issuance": lambda folder, progress: issuance.measure(folder, issuing, progress),
         "scale": lambda folder, progress: scale.measure(folder, growing, progress),
@@ -67,7 +83,9 @@ def parts(*, small: bool) -> dict[str, Measure]:
         "million": lambda folder, progress: million.measure(folder, many, progress),
         "ticks": lambda folder, progress: ticks.measure(folder, ticking, progress),
         "history": lambda folder, progress: history.measure(folder, aging, progress),
+        "years": lambda folder, progress: years.measure(folder, keeping, progress),
         "page": lambda folder, progress: page.measure(folder, reading, progress),
+        "hosts": lambda folder, progress: hosts.measure(folder, sharing, progress),
     }
 
 

@@ -40,7 +40,9 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("part", ["issuance", "scale", "earlier", "million", "ticks", "history", "page"])
+@pytest.mark.parametrize(
+    "part", ["issuance", "scale", "earlier", "million", "ticks", "history", "years", "page", "hosts"]
+)
 def test_part_prints_and_writes_its_figures(tmp_path: Path, part: str) -> None:
     scratch, out = tmp_path / "scratch", tmp_path / "bench.json"
     scratch.mkdir()

@@ -57,6 +57,22 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
+def matches(shown: str, printed: str) -> bool:
+    """Return whether a page may show `shown` for the output `printed`.
+
+    Numbers and the width of columns may differ. `…` stands for any text in its line, and alone for any lines.
+    """
+    pattern = "".join(
+        r"(?:.*\n)*" if line == "…" else re.escape(line).replace("…", ".*") + "\n"
+        for line in _masked(shown).splitlines()
+    )
+    return re.fullmatch(pattern, _masked(printed)) is not None
+
+
+def _masked(text: str) -> str:
+    return re.sub(r"[ ]+$", "", re.sub(r" {2,}", " ", re.sub(r"\d+", "0", text)), flags=re.MULTILINE)
+
+
 def install_data_files(folder: Path) -> None:
     """Copy the data files of the package into `folder`, as an installation into a virtual environment does."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -41,7 +41,7 @@ class DyingStore:
         *,
         before: bool,
         methods: Collection[str] = WRITES,
-        kill: Callable[[], NoReturn] = _raise_killed,
+        kill: Callable[[], object] = _raise_killed,
     ) -> None:
         self._store = store
         self._left = fatal

@@ -13,6 +13,7 @@ from tests.support.archive_cases import prune
 from tests.support.fakes import START, Clock
 from tests.support.store_cases import (
     database_of,
+    dump,
     finding,
     issue,
     look_into,
@@ -78,3 +79,12 @@ def _fill(folder: Path) -> None:
             row = [_VALUES.get(column[1], _BY_TYPE[column[2]]) for column in columns]
             places = ", ".join("?" * len(row))
             connection.execute(f"INSERT INTO {table.name} VALUES ({places})", row)  # noqa: S608 - our schema
+
+
+def dump_without_moves(path: Path) -> str:
+    """Return what `dump` does, without the events of moves and the state of the chain, which covers them."""
+    return "\n".join(
+        line
+        for line in dump(path).splitlines()
+        if "'state moved'" not in line and not line.startswith('INSERT INTO "audit_chain"')
+    )

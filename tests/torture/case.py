@@ -11,8 +11,9 @@ from typing import Protocol, cast
 
 CLASSES = (
     "kill", "secret_leaks", "c4_faults", "concurrency", "hostile_names", "hostile_files", "clocks", "ca_faults", "several_cas", "ssrf",
-    "namespaces_and_clocks", "years_of_faults",
+    "namespaces_and_clocks", "years_of_faults", "hosts_kill", "hosts_race", "server_loss",
     "disk", "random_steps", "wrong_words", "slips", "restores", "busy_database", "power",
+    "hosts_network",
 )  # fmt: skip
 """The classes of faults by the names of their modules, those with the longest small slices first."""
 

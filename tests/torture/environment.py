@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Self
@@ -29,6 +29,7 @@ from sslctl.app import utc_now
 from sslctl.fleet import enrolment
 from sslctl.sandbox.cdn import SandboxCdn
 from sslctl.sandbox.pebble import Pebble
+from sslctl.store.interface import Store
 from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support import environment_without_settings, module_command
@@ -135,14 +136,17 @@ class Environment:
 
     def state(self) -> State:
         """Return an empty state. Its view of the CA's log begins now, since the entries so far belong to other states."""
-        folder = self._folder / "states" / str(next(self._numbers))
-        return State(self._world, folder, getattr(self, "first_ca", self._world.pebble))
+        return State(self._world, self._next_folder(), getattr(self, "first_ca", self._world.pebble))
+
+    def _next_folder(self) -> Path:
+        return self._folder / "states" / str(next(self._numbers))
 
 
 class State:
     """A state folder of sslctl, with what CA and C4 know of its domains.
 
-    `most_orders` limits the orders of each name, `settings` are variables of the environment for sslctl.
+    `most_orders` limits the orders of each name, `settings` are variables of the environment for sslctl. `places` are the values of
+    `state.dir`, one of each host that shares the state; `place` is that of the host which commands are started on.
     """
 
     def __init__(self, world: SandboxCdn, folder: Path, first_ca: Pebble | AcmeProxy) -> None:
@@ -156,6 +160,8 @@ class State:
         self._names = count(1)
         self._ordered_by: dict[str, str] = {}
         self._outside = invariants.Outside(self.issued, self.orders, self.installed)
+        self.place = folder
+        self.places = [folder]
         folder.parent.mkdir(mode=0o700, exist_ok=True)
 
     # Actions
@@ -172,21 +178,24 @@ class State:
 
     def record(self, names: Sequence[str]) -> None:
         """Record domains, as `add --no-wait` does."""
-        store = SqliteStore(
+        with closing(self.open()) as store:
+            enrolment.enrol_many(store, names, utc_now())
+
+    def open(self) -> Store:
+        """Open the store; create it if there is none."""
+        return SqliteStore(
             self.folder / "sslctl.db",
             Keyring(self.folder / "master.key"),
             clock=utc_now,
             actor="torture",
             create=True,
         )
-        with closing(store):
-            enrolment.enrol_many(store, names, utc_now())
 
     def start(self, *arguments: str, through: Sequence[str] = SSLCTL, gate: int | None = None) -> Process:
         """Start sslctl with `arguments`. `gate` is the standard input of a process that waits for it to be closed."""
         environment = environment_without_settings(
             SSLCTL_CONFIG=str(self._world.config_path),
-            SSLCTL_STATE_DIR=str(self.folder),
+            SSLCTL_STATE_DIR=str(self.place),
             SSLCTL_ACME_DIRECTORY_URL=self._cas[0].directory_url,
             SSLCTL_ACME_CA_BUNDLE=str(self._cas[0].ca_bundle),
             **{_MARK: str(self.folder), **self.settings},
@@ -199,8 +208,9 @@ class State:
 
     def lose_runs(self) -> None:
         """Delete what certbot wrote, as if it had been killed right before writing it."""
-        for path in (self.folder / "acme" / "runs").glob("*/*.pem"):
-            path.unlink()
+        for place in self.places:
+            for path in (place / "acme" / "runs").glob("*/*.pem"):
+                path.unlink()
 
     # Results
 
@@ -260,19 +270,16 @@ class State:
 
     def sweep(self) -> Counter[str]:
         """Delete the files and folders that ended runs left behind; return how many of each kind."""
-        acme, challenges = (
-            self.folder / "acme",
-            self._world.folder / "webroot" / ".well-known" / "acme-challenge",
-        )
+        webroot = self._world.folder / "webroot"
         found = Counter[str]()
-        for what, place, pattern in (
-            ("challenge files", challenges, "*"),
-            ("notes about answers", acme, "answers/*"),
-            ("run folders", acme, "runs/*"),
-            ("scratch folders", acme, "child-*"),
-            ("scratch folders", acme, "register-*"),
+        for what, places, pattern in (
+            ("challenge files", [webroot], ".well-known/acme-challenge/*"),
+            ("notes about answers", self.places, "acme/answers/*"),
+            ("run folders", self.places, "acme/runs/*"),
+            ("scratch folders", self.places, "acme/child-*"),
+            ("scratch folders", self.places, "acme/register-*"),
         ):
-            for path in place.glob(pattern):
+            for path in chain.from_iterable(place.glob(pattern) for place in places):
                 found[what] += 1
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -331,7 +338,8 @@ class State:
         return [
             (ca, _connect(ca, path))
             for ca in self._cas
-            for path in self.folder.glob(f"acme/accounts/{ca.directory_url.partition('://')[2]}/*/regr.json")
+            for place in self.places
+            for path in place.glob(f"acme/accounts/{ca.directory_url.partition('://')[2]}/*/regr.json")
         ]
 
 

@@ -66,22 +66,22 @@ def violations(
     `most_orders` returns how many orders a name may have cost, `acknowledged` are the domains that a command reported as
     recorded, `healthy` those that must be in Success (default: all that are managed).
     """
-    found = [*_broken(state / "sslctl.db"), *_readable(state)]
+    found = [*_broken(state / "sslctl.db"), *readable(state)]
     if found and "cannot" in found[0]:
         return found
     store = SqliteStore(
         state / "sslctl.db", Keyring(state / "master.key"), clock=lambda: now, actor="checker (torture)"
     )
-    try:
-        found += _of_store(store, outside, now, healthy=healthy, acknowledged=acknowledged)
-        found += [
-            f"I2: {count} orders were placed for {name}, at most {most_orders(name)} are allowed"
-            for name, count in outside.orders().items()
-            if count > most_orders(name)
-        ]
-    finally:
-        store.close()
-    return found
+    with closing(store):
+        found += of_store(store, outside, now, healthy=healthy, acknowledged=acknowledged)
+    return [*found, *superfluous(outside, most_orders)]
+
+
+def superfluous(outside: Outside, most_orders: Callable[[str], int]) -> Iterator[str]:
+    """Yield the names with more orders than `most_orders` returns."""
+    for name, count in outside.orders().items():
+        if count > most_orders(name):
+            yield f"I2: {count} orders were placed for {name}, at most {most_orders(name)} are allowed"
 
 
 def _broken(database: Path) -> Iterator[str]:
@@ -103,7 +103,8 @@ def _broken(database: Path) -> Iterator[str]:
         yield f"I2: {len(twice)} domains have two open orders"
 
 
-def _readable(state: Path) -> Iterator[str]:
+def readable(state: Path) -> Iterator[str]:
+    """Yield the files and folders of the state folder `state` that other users can access."""
     for path in (state, *state.rglob("*")):
         # Challenge files are public.
         if path.is_symlink() or "webroot" in path.parts:
@@ -112,7 +113,7 @@ def _readable(state: Path) -> Iterator[str]:
             yield f"I5: other users can access {path.relative_to(state.parent)}"
 
 
-def _of_store(
+def of_store(
     store: Store,
     outside: Outside,
     now: datetime,
@@ -120,6 +121,7 @@ def _of_store(
     healthy: Iterable[str] | None,
     acknowledged: Iterable[str],
 ) -> Iterator[str]:
+    """Yield the violations of what the open `store` contains; see `violations`."""
     domains = {domain.name: domain for domain in store.domains(Query(), now)}
     yield from (f"I3: {name} was acknowledged and is missing" for name in acknowledged if name not in domains)
     serials = set[int]()

@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from random import Random
 
-from tests.torture.case import Case
+from tests.torture.case import Case, describe_exit_codes
 from tests.torture.environment import DYING_PROCESS, Environment, State
 
 TITLE = "kill -9"
@@ -27,7 +27,7 @@ TARGET = "0 violations, recovery within 2 ticks, at most 1 excess order a name a
 _DOMAINS = 3
 _TRIES_A_STATE = 10
 _GROUNDS = 4
-_VALIDATION_SECONDS = 3
+VALIDATION_SECONDS = 3
 _TICK = ("daemon-tick",)
 _RECHECK = ("recheck",)
 _RENEW = ("recheck", "--force-renew")
@@ -66,9 +66,13 @@ _FEW = ("the CA has the order, its URL is not stored", "issued at the CA, not on
 
 @dataclass(slots=True)
 class Recovery:
-    """The results of some kills. `ticks` counts how many ticks the recovery took, `left` what was left behind."""
+    """The results of some kills. `ticks` counts how many ticks the recovery took, `left` what was left behind.
+
+    `codes` counts the exit codes of processes that a fault did not kill.
+    """
 
     kills: int = 0
+    codes: Counter[int] = field(default_factory=Counter)
     ticks: Counter[int] = field(default_factory=Counter)
     excess: int = 0
     left: Counter[str] = field(default_factory=Counter)
@@ -77,6 +81,7 @@ class Recovery:
     def add(self, other: Recovery) -> None:
         """Add the results of `other`."""
         self.kills += other.kills
+        self.codes += other.codes
         self.ticks += other.ticks
         self.excess += other.excess
         self.left += other.left
@@ -87,17 +92,24 @@ class Recovery:
         whole = ", ".join(f"{count} after {ticks}" for ticks, count in sorted(self.ticks.items()))
         left = ", ".join(f"{count} {what}" for what, count in sorted(self.left.items())) or "nothing"
         found = f"ticks until recovery: {whole}; {self.excess} excess orders; left behind: {left}"
+        if self.codes:
+            found = f"{describe_exit_codes(self.codes)}; {found}"
         return Case(fault, self.kills, self.violations, found)
 
 
 class Arena:
-    """A ground with the state that is in use, and how long an unfaulted tick takes there."""
+    """A ground with the state that is in use, and how long an unfaulted tick takes there.
+
+    A kill adds to `codes` and `problems` what came of processes that it did not kill.
+    """
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._left = 0
         self.state: State
         self.length = 0.0
+        self.codes = Counter[int]()
+        self.problems: list[str] = []
         self.renew()
 
     def renew(self) -> None:
@@ -119,9 +131,9 @@ class Arena:
         self.length = process.seconds
 
 
-def prepare(state: State) -> list[str]:
-    """Record new domains, each of which may cost an order; return their names."""
-    names = state.customers(_DOMAINS)
+def prepare(state: State, number: int = _DOMAINS) -> list[str]:
+    """Record `number` new domains, each of which may cost an order; return their names."""
+    names = state.customers(number)
     state.record(names)
     state.most_orders.update(names)
     return names
@@ -192,8 +204,9 @@ def kill_and_recover(arena: Arena, kill: Kill, seed: int) -> Recovery:
     needed = sum(state.most_orders[name] for name in names)
     for name in names:
         state.most_orders[name] += kills
-    came = Recovery(kills)
-    found: list[str] = []
+    came = Recovery(kills, arena.codes)
+    before, found = arena.problems, list[str]()
+    arena.codes, arena.problems = Counter[int](), []
     for ticks, arguments in enumerate(following, 1):
         ended = state.run(*arguments)
         found = state.violations() + state.unfinished()
@@ -209,6 +222,7 @@ def kill_and_recover(arena: Arena, kill: Kill, seed: int) -> Recovery:
         found.append("I8: not killed: the moment did not occur")
     if left := state.processes():
         found.append(f"I8: {left} processes outlived their parent")
+    found += before
     if found:
         # Report a violation only once.
         arena.renew()
@@ -217,22 +231,25 @@ def kill_and_recover(arena: Arena, kill: Kill, seed: int) -> Recovery:
 
 
 def run(folder: Path, *, small: bool) -> Iterator[Case]:
-    yield from _run_cases(folder, _cases(small=small), grounds=2 if small else _GROUNDS)
+    grounds = 2 if small else _GROUNDS
+    yield from run_cases(
+        [Environment(folder / str(number)) for number in range(grounds)], _cases(small=small)
+    )
     slow = [("kill -9 of a tick while the CA validates", in_tick, 2 if small else 80)]
-    yield from _run_cases(
-        folder / "slow", slow, grounds=1 if small else _GROUNDS, validation_seconds=_VALIDATION_SECONDS
+    yield from run_cases(
+        [
+            Environment(folder / "slow" / str(number), validation_seconds=VALIDATION_SECONDS)
+            for number in range(1 if small else _GROUNDS)
+        ],
+        slow,
     )
 
 
-def _run_cases(
-    folder: Path, cases: Iterable[tuple[str, Kill, int]], *, grounds: int, validation_seconds: int = 0
-) -> Iterator[Case]:
+def run_cases(grounds: Iterable[Environment], cases: Iterable[tuple[str, Kill, int]]) -> Iterator[Case]:
+    """Yield what came of `cases`: a fault, the kill, and how often. Several of them run at once, each in one of `grounds`."""
     with ExitStack() as stack:
         # Started by this thread, which lives longest: a CA ends with the thread that started it.
-        environments = [
-            stack.enter_context(Environment(folder / str(number), validation_seconds=validation_seconds))
-            for number in range(grounds)
-        ]
+        environments = [stack.enter_context(ground) for ground in grounds]
         arenas = SimpleQueue[Arena]()
         for environment in environments:
             arenas.put(Arena(environment))

@@ -32,7 +32,7 @@ class Pace:
     """The rate at which `total` passes end, over the last minute. Times are seconds of a monotonic clock."""
 
     def __init__(self, total: int, at: float) -> None:
-        self._total = total
+        self.total = total
         self._done = 0
         # (time, number done), at least one second apart.
         self._marks = deque([(at, 0)])
@@ -61,7 +61,7 @@ class Pace:
     def left(self, at: float) -> timedelta | None:
         """Return the time until all have ended at this rate; None while that is unknown."""
         rate = self.rate(at)
-        return None if rate is None else timedelta(seconds=(self._total - self._done) / rate)
+        return None if rate is None else timedelta(seconds=(self.total - self._done) / rate)
 
 
 class Progress:
@@ -71,7 +71,6 @@ class Progress:
     """
 
     def __init__(self, total: int, *, is_plain: bool = False) -> None:
-        self._total = total
         self._pace = Pace(total, time.monotonic())
         self._is_plain = is_plain
         self._shown = not is_plain and _can_wipe()
@@ -103,6 +102,15 @@ class Progress:
                 self._painted_at = now
                 self._write(f"{self._overall(now)}{step}: {domain.name} …")
 
+    @property
+    def total(self) -> int:
+        """How many passes there are."""
+        return self._pace.total
+
+    @total.setter
+    def total(self, number: int) -> None:
+        self._pace.total = number
+
     @contextmanager
     def done(self) -> Iterator[None]:
         """Count one more pass, and clear the line while the block prints its output."""
@@ -119,16 +127,16 @@ class Progress:
                 self._write("")
 
     def _overall(self, now: float) -> str:
-        if self._total == 1:
+        if self.total == 1:
             return ""
         done, rate, left = self._pace.done, self._pace.rate(now), self._pace.left(now)
-        parts = [f"{done:,}/{self._total:,} done"]
+        parts = [f"{done:,}/{self.total:,} done"]
         if rate is not None and left is not None:
             parts += [_pace_of(rate), f"{format_duration(left)} left"]
         text = ", ".join(parts) + "  "
         if _columns() < _USUAL_COLUMNS:
             return text
-        full = _CELLS * done // self._total
+        full = _CELLS * done // self.total
         return f"{self._cells[0] * full}{self._cells[1] * (_CELLS - full)}  {text}"
 
     def _write(self, text: str) -> None:

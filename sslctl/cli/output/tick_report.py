@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sslctl.cli.output import warnings
 from sslctl.cli.output.outcomes import print_error, print_unrecorded
@@ -19,11 +20,12 @@ from sslctl.errors import StateBusy
 from sslctl.fleet.fleet_trouble import FleetTrouble
 from sslctl.fleet.hidden import is_hidden
 from sslctl.fleet.nightly_inventory import InventoryNews
-from sslctl.fleet.tick_result import TickResult
+from sslctl.fleet.tick_result import BesideResult, TickResult
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.rules.reported import Fact, Kind, News, Printed
 from sslctl.rules.singapore import format_sgt
+from sslctl.rules.wrong_clock import find_trouble as find_trouble_of_clock
 from sslctl.store.interface.domains import Domains
 from sslctl.text import instant
 from sslctl.wording import C4
@@ -49,7 +51,7 @@ def write_news(
     store: Domains, result: TickResult, rule: RenewalRule, facts: Sequence[Fact], news: News
 ) -> None:
     """Write what is `news` among `facts`, all that the tick has to report: also the errors of single domains, on standard error."""
-    _print_errors(result, {fact.subject for fact in news.facts})
+    print_errors(result, {fact.subject for fact in news.facts})
     over = [(subject, _is_domain(subject)) for subject in news.over]
     fleet = [subject for subject, is_domain in over if not is_domain]
     well = [subject for subject, is_domain in over if is_domain]
@@ -74,12 +76,16 @@ def find_facts(store: Domains, result: TickResult) -> list[Fact]:
         trouble = find_trouble(domain, result.at)
         if trouble is not None and not is_hidden(domain, result.at):
             facts.append(Fact(Kind.DOMAIN, domain.name, f"{trouble.heading} {trouble.code}"))
-    facts += [
+    return [*facts, *find_errors(result)]
+
+
+def find_errors(result: TickResult | BesideResult) -> list[Fact]:
+    """Return the errors of single domains, which are not recorded: nobody else reports them."""
+    return [
         Fact(Kind.DOMAIN, name, type(result.errors[name]).__name__)
         for name in result.unwell
         if name in result.errors
     ]
-    return facts
 
 
 def find_lasting(
@@ -135,7 +141,8 @@ def _done(store: Domains, result: TickResult, rule: RenewalRule) -> str:
     return tally.describe(result.ended, "due domains")
 
 
-def _print_errors(result: TickResult, subjects: Collection[str]) -> None:
+def print_errors(result: TickResult | BesideResult, subjects: Collection[str]) -> None:
+    """Print the errors of the domains among `subjects` on standard error."""
     names = [name for name in result.unwell if name in result.errors and name in subjects]
     unrecorded = [name for name in names if isinstance(result.errors[name], StateBusy)]
     for name in names:
@@ -189,6 +196,7 @@ def _find_lines(result: TickResult) -> Iterator[_Line]:
     for subject, text in warnings.describe_notices(result.notices):
         yield _Line(text, (Fact(Kind.FLEET, subject),))
     yield from map(_edge_line, [*result.edge_troubles, *result.other_cas])
+    yield from (_Line(text, (fact,)) for fact, text in clock_lines(result.clock_ahead))
     if result.webhook_error:
         text = (
             f"The webhook of notify.webhook_url failed: it {result.webhook_error}. The next tick tries again"
@@ -246,6 +254,13 @@ def _describe_alert(alert: Alert) -> str:
     what = "1 certificate" if alert.domains == 1 else f"{alert.domains} certificates"
     window = f"{format_sgt(alert.start_at)} to {format_sgt(alert.end_at)}"
     return f"The CA wants {what} replaced early, from {window}: {alert.explanation_url or 'no reason given'}"
+
+
+def clock_lines(ahead: timedelta) -> Iterator[tuple[Fact, str]]:
+    """Yield a line, and its fact, if the clock of this machine, which is `ahead` of the database's, is wrong."""
+    text = find_trouble_of_clock(ahead)
+    if text:
+        yield Fact(Kind.FLEET, "the clock of this machine"), text
 
 
 def held_lines(held: int) -> Iterator[str]:

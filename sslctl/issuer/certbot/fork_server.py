@@ -1,7 +1,7 @@
-"""The fork server: a process that has certbot imported and forks one process for each job.
+"""The fork server: a process that has certbot imported and forks the processes of jobs.
 
 `worker_pool` starts it as `python -m sslctl.issuer.certbot.fork_server FD`, where FD is a socket. Each message on it
-carries two file descriptors: the channel and the standard error of one job. The answer is `FORKED`, or `REFUSED` if the system
+carries two file descriptors: the channel and the standard error of one process. The answer is `FORKED`, or `REFUSED` if the system
 starts no further process. The fork server has a single thread, so that its forks are consistent. It ends when the socket is
 closed.
 """
@@ -23,7 +23,7 @@ from sslctl.system import core_dumps
 
 
 def main() -> None:
-    """Import certbot, prepare orders, then fork a job for every message until the socket is closed."""
+    """Import certbot, prepare orders, then fork a process for every message until the socket is closed."""
     # Forks inherit this.
     core_dumps.forbid()
     trusted_context.prepare()

@@ -1,4 +1,4 @@
-"""The issuer that uses certbot: each order is one job in a process of its own.
+"""The issuer that uses certbot: each order is one job of a process that is apart from this one.
 
 Each order has a folder of its own, named by its id, because certbot locks its folders; the account is shared. Key and CSR
 are ours, so certbot keeps no lineage and writes only the certificate. Challenge files are written to a webroot: in
@@ -98,7 +98,6 @@ class CertbotIssuer:
         self._prepare(order)
         run = self._run_folder(order)
         with translating_os_errors():
-            (run / "csr.pem").write_text(order.csr_pem)
             if self._webroot and (self._webroot / _CHALLENGES).is_dir():
                 require_writable(self._webroot / _CHALLENGES, _CHALLENGE_FILE_BYTES)
         # Our own authenticator takes the place of certbot's, which needs a folder that exists.
@@ -125,7 +124,8 @@ class CertbotIssuer:
             "profile": profile,
             "preferred_chain": chain,
             "csr_pem": order.csr_pem,
-            "config_dir": str(run / "config"),
+            "config_dir": str(self._folder),
+            "scratch": str(run),
             "fullchain": str(run / "fullchain.pem"),
             **self._webroot_of_job(),
             **({} if account is None else {"account": account.name}),
@@ -148,8 +148,9 @@ class CertbotIssuer:
             issued = None
         if issued is not None or order.url is None:
             return issued
-        if self._is_stateless:
-            # The account has the current key again if its folder was lost, or if a change of the key was interrupted.
+        if self._is_key_stored:
+            # The account has the current key again if its folder was lost, or is another machine's, or if a change of the key was
+            # interrupted.
             self._require_account(order)
         account = self._account.find()
         if account is None:
@@ -198,7 +199,7 @@ class CertbotIssuer:
     def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
         """See `Issuer.revoke`."""
         make_folder(self._folder)
-        if self._is_stateless:
+        if self._is_key_stored:
             self._account.register()
         with (
             translating_os_errors(),
@@ -326,6 +327,11 @@ class CertbotIssuer:
     def _is_stateless(self) -> bool:
         return self._acme.mode == "stateless"
 
+    @property
+    def _is_key_stored(self) -> bool:
+        """Whether the account has a key that the store keeps, whatever certbot's folder has."""
+        return self._find_account_keys() is not None
+
     def _webroot_of_job(self) -> dict[str, str]:
         """Return the member of a job that says where challenge files are written; none if the edges answer by themselves."""
         return {} if self._webroot is None else {"webroot": str(self._webroot)}
@@ -382,7 +388,6 @@ class CertbotIssuer:
         shutil.rmtree(run, ignore_errors=True)
         with translating_os_errors():
             make_folder(run)
-            self._account.link(run)
         return run
 
     def _clear_stale_runs(self) -> None:

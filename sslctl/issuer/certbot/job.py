@@ -1,9 +1,12 @@
-"""One job: a process, forked by the `fork_server`, in which certbot runs.
+"""The jobs of one process, forked by the `fork_server`, in which certbot runs.
 
-1. It reads the job, a JSON object, from the first line of its channel.
+1. It reads a job, a JSON object, from a line of its channel.
 2. It writes `{"order": URL}` if the CA accepted an order, and waits for a line, so that the URL is stored before the order
    goes on.
-3. It writes `{"result": …, "nonces": […]}`, with the nonces that it did not use, and ends.
+3. It writes `{"result": …, "nonces": […], "free": …}`, with the nonces that it did not use, and whether it waits for another job.
+
+It waits for another job only after an order that got its certificate without certbot's `main`: such an order leaves no locks, log
+handlers or plugins behind, and `set_up` makes anew what is kept in classes. After anything else the process ends.
 
 certbot's display is discarded. What the CA said is taken from the ACME messages, since certbot's exceptions leave out the
 problems of the single challenges.
@@ -35,7 +38,7 @@ from certbot._internal import auth_handler
 from josepy.json_util import decode_b64jose, encode_b64jose
 from josepy.jwk import JWK
 
-from sslctl.issuer.certbot import ari, authenticator, order, registration
+from sslctl.issuer.certbot import ari, authenticator, order, registration, run_folder
 from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
 from sslctl.issuer.certbot.answers import Answers, NoAnswers
 from sslctl.issuer.certbot.pacing import LONGEST_HOLD, Kind, Pace
@@ -47,6 +50,9 @@ _SUGGESTION_SECONDS = 10
 # Longer than a CA takes for a validation: Boulder gives up on each connection after 10 seconds, Pebble after 15.
 _DECISION_SECONDS = 30
 _LARGEST_DIRECTORY = 1 << 16
+_MOST_JOBS = 16
+# Without a job the process ends. The pool uses it only much sooner.
+_FREE_SECONDS = 10.0
 # What every directory has and every order needs (RFC 8555, section 7.1.1).
 _NEEDED = ("newNonce", "newAccount", "newOrder")
 
@@ -60,11 +66,10 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
     try:
         if job["do"] in _OURS:
             return {"done": True, **_OURS[job["do"]](job)}
-        if job["do"] == "issue" and "account" in job and order.is_prepared():
+        if _is_without_main(job):
             order.place(job)
             return {"done": True}
-        error = certbot.main.main([*job["argv"], *_key_arguments(job)])
-        return {"failed": "certbot", "detail": str(error)} if error else {"done": True}
+        return _run_main(job)
     except messages.Error as error:
         return _failure("acme", error.detail or error.description or "", error.typ or "")
     except errors.IssuanceError as error:
@@ -81,6 +86,20 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
         return _failure("certbot", f"{type(error).__name__}: {error}")
 
 
+def _is_without_main(job: dict[str, Any]) -> bool:
+    return job["do"] == "issue" and "account" in job and order.is_prepared()
+
+
+def _run_main(job: dict[str, Any]) -> dict[str, Any]:
+    """Run certbot's `main` with the arguments of `job`. An order needs a few files for that."""
+    if job["do"] == "issue":
+        run = Path(job["scratch"])
+        run_folder.fill(run, Path(job["config_dir"]) / "accounts")
+        (run / "csr.pem").write_text(job["csr_pem"])
+    error = certbot.main.main([*job["argv"], *_key_arguments(job)])
+    return {"failed": "certbot", "detail": str(error)} if error else {"done": True}
+
+
 def set_up(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
     """Let certbot and acme use our classes, for `job`."""
     Observer.scheme = job["directory_url"].partition("://")[0] + "://"
@@ -90,7 +109,9 @@ def set_up(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
     Observer.is_issued = Observer.is_order_lost = False
     Observer.new_order_url = ""
     Observer.status = 0
-    Observer.nonces = set(map(decode_b64jose, job.get("nonces", ())))
+    # The same set: that of a client which an earlier order has left.
+    Observer.nonces.clear()
+    Observer.nonces.update(map(decode_b64jose, job.get("nonces", ())))
     # certbot looks the classes up in these modules each time it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
     setattr(acme.client, "ClientV2", Client)  # noqa: B010
@@ -265,29 +286,36 @@ def _limit_memory() -> None:
 
 
 def serve(connection: socket.socket) -> None:
-    """Read the job from `connection`, run it, and write its result."""
-    lines = connection.makefile("r", encoding="utf-8")
-    job = json.loads(lines.readline())
-    # The default action of SIGALRM ends the process, whatever it does.
-    signal.setitimer(signal.ITIMER_REAL, job["deadline_seconds"])
+    """Read jobs from `connection`, run them, and write their results, until one of them must have been the last."""
     _limit_memory()
-    # certbot leaves empty folders for its log in the temporary folder.
-    tempfile.tempdir = job["scratch"]
-    acknowledged: queue.SimpleQueue[str] = queue.SimpleQueue()
+    received: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def send(message: dict[str, Any]) -> None:
         connection.sendall(json.dumps(message).encode() + b"\n")
         if "order" in message:
-            acknowledged.get()
+            received.get()
 
     def listen() -> None:
         # If the parent ended before it read all our messages, this raises an error instead of an end of file.
-        with suppress(OSError):
+        with suppress(OSError), connection.makefile("r", encoding="utf-8") as lines:
             for line in lines:
-                acknowledged.put(line)
+                received.put(line)
         # The parent ended. Its successor collects the order; this process must not work on it too.
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    result = run(job, send)
-    send({"result": result, "nonces": [encode_b64jose(nonce) for nonce in Observer.nonces]})
+    # Python's search for garbage is off in this process, so it ends some time.
+    for left in reversed(range(_MOST_JOBS)):
+        job = json.loads(received.get())
+        # The default action of SIGALRM ends the process, whatever it does.
+        signal.setitimer(signal.ITIMER_REAL, job["deadline_seconds"])
+        # certbot leaves empty folders for its log in the temporary folder.
+        tempfile.tempdir = job["scratch"]
+        result = run(job, send)
+        is_free = left > 0 and "done" in result and _is_without_main(job)
+        if is_free:
+            signal.setitimer(signal.ITIMER_REAL, _FREE_SECONDS)
+        nonces = [encode_b64jose(nonce) for nonce in Observer.nonces]
+        send({"result": result, "nonces": nonces, "free": is_free})
+        if not is_free:
+            return

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -76,7 +76,7 @@ class JobRunner:
     def run(
         self, job: dict[str, Any], on_url: Callable[[str], None] | None = None, *, url: str = ""
     ) -> dict[str, Any]:
-        """Run `job` in a process of its own and return its result. Raise `IssueError`.
+        """Run `job` in another process and return its result. Raise `IssueError`.
 
         `on_url` is called with the URL of an order that the CA has accepted. `url` is that of an order placed earlier.
         """
@@ -128,9 +128,8 @@ class JobRunner:
         make_folder(folder)
         with (
             translating_os_errors(),
-            tempfile.TemporaryDirectory(dir=folder, prefix="child-") as scratch,
-            tempfile.TemporaryFile(dir=scratch) as stderr,
-            self._pool.job(stderr) as channel,
+            _scratch(job, folder) as scratch,
+            self._pool.job() as channel,
         ):
             if job["do"] in _POSTING and (nonce := self._nonces.take()):
                 shared["nonces"] = [nonce]
@@ -138,6 +137,7 @@ class JobRunner:
             for message in channel:
                 if "result" in message:
                     self._nonces.put(message["nonces"])
+                    channel.is_free = message["free"]
                     return dict(message["result"]), url
                 # When it goes on with an order, the URL is stored already.
                 if message["order"] != url:
@@ -168,6 +168,13 @@ class JobRunner:
             retry_at = self._clock() + LOST_ORDER_KEPT
             raise IssueError(Code.CA_REFUSED, "the order's URL cannot be used", retry_at=retry_at)
         return url
+
+
+def _scratch(job: dict[str, Any], folder: Path) -> AbstractContextManager[str]:
+    """Return the folder for temporary files of `job`: its own one, or one below `folder` that is removed afterwards."""
+    if "scratch" in job:
+        return nullcontext(job["scratch"])
+    return tempfile.TemporaryDirectory(dir=folder, prefix="child-")
 
 
 def _may_be_moved(result: dict[str, Any]) -> bool:

@@ -1,7 +1,8 @@
-"""The pool of certbot jobs: one fork server, which has certbot imported, and one forked process for each job.
+"""The pool of certbot jobs: one fork server, which has certbot imported, and the processes that it forks.
 
 To import certbot costs more than a whole order costs in a process that has it imported. The pool sends the fork server
-(`fork_server`) one end of a socket pair for each job. The forked job (`job`) communicates with the pool over it only.
+(`fork_server`) one end of a socket pair for each process. The process (`job`) communicates with the pool over it only. One that is
+free after its job gets the next one, if there is one soon: a fork costs as much as the order.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _MOMENT_SECONDS = 0.2
 # What the fork server answers to a request for a job.
 FORKED, REFUSED = b"+", b"-"
 _MAX_LINE_BYTES = 1000
+# For how long a process without a job is used again, and is kept. Much shorter than it lives without one.
+FREE_SECONDS = 2.0
 
 
 class WorkerPool:
@@ -44,27 +47,38 @@ class WorkerPool:
         self._deadline_seconds = deadline_seconds
         self._lock = threading.Lock()
         self._fork_server: _ForkServer | None = None
+        # Those without a job, the last one that became free at the end. As `_fork_server`, only used with `_lock`.
+        self._free: list[_Process] = []
 
     @contextmanager
-    def job(self, stderr: IO[bytes]) -> Iterator[Channel]:
-        """Yield the channel to a new job, which writes its errors to `stderr`.
+    def job(self) -> Iterator[Channel]:
+        """Yield the channel to a process for one job.
 
-        Wait while `count` other jobs run. At the end of the block the channel is closed, which ends the job if it still
-        runs. Raise `OSError`; raise `MachineLimit` if the system does not even start a single job.
+        Wait while `count` other jobs run. At the end of the block the channel is closed, which ends the process if it still runs,
+        unless it is free for another job. Raise `OSError`; raise `MachineLimit` if the system does not even start a single process.
         """
         while True:
             self._enter()
             try:
-                ours, theirs = socket.socketpair()
-                with ours:
-                    with theirs:
-                        server = self._start_job(theirs, stderr)
-                    if server is not None:
-                        yield self._channel(ours, stderr, server)
-                        return
+                process = self._find_process()
+                if process is not None:
+                    yield from self._lend(process)
+                    return
             finally:
                 self._leave()
             self._reduce()
+
+    def _lend(self, process: _Process) -> Iterator[Channel]:
+        channel = process.channel(self._deadline_seconds)
+        try:
+            yield channel
+        finally:
+            with self._lock:
+                if channel.is_free and process.server is self._fork_server:
+                    process.rest()
+                    self._free.append(process)
+                else:
+                    process.close()
 
     def warm_up(self) -> None:
         """Start the fork server unless it runs, and return without waiting until it has certbot imported.
@@ -80,11 +94,6 @@ class WorkerPool:
                 pass
             finally:
                 self._lock.release()
-
-    def _channel(self, connection: socket.socket, stderr: IO[bytes], server: _ForkServer) -> Channel:
-        return Channel(
-            connection, self._deadline_seconds, lambda: _last_line(stderr) or server.last_error_line()
-        )
 
     def _enter(self) -> None:
         with self._changed:
@@ -103,26 +112,34 @@ class WorkerPool:
                 raise no_task()
             self._most = min(self._most, self._running)
 
-    def _start_job(self, connection: socket.socket, stderr: IO[bytes]) -> _ForkServer | None:
-        """Start a job; return the fork server that did, None if the system started no process."""
+    def _find_process(self) -> _Process | None:
+        """Return a process that is free, or a new one; None if the system started none."""
         with self._lock:
             if self._fork_server is not None and not self._fork_server.is_alive:
-                self._fork_server.close()
-                self._fork_server = None
+                self._close()
+            while self._free:
+                process = self._free.pop()
+                if process.is_usable:
+                    return process
+                process.close()
             try:
                 if self._fork_server is None:
                     self._fork_server = _ForkServer(self._environment)
-                is_forked = self._fork_server.fork(connection, stderr)
+                return self._fork_server.fork()
             except BlockingIOError:
                 return None
-            return self._fork_server if is_forked else None
 
     def close(self) -> None:
-        """End the fork server. Jobs that run end with their channels."""
+        """End the fork server, and the processes without a job. Jobs that run end with their channels."""
         with self._lock:
-            if self._fork_server is not None:
-                self._fork_server.close()
-                self._fork_server = None
+            self._close()
+
+    def _close(self) -> None:
+        while self._free:
+            self._free.pop().close()
+        if self._fork_server is not None:
+            self._fork_server.close()
+            self._fork_server = None
 
 
 class _ForkServer:
@@ -151,13 +168,18 @@ class _ForkServer:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def fork(self, connection: socket.socket, stderr: IO[bytes]) -> bool:
-        """Have a job forked; return False if the system refused the process."""
-        # If the fork server has just ended, the channel is closed too, and its reader reports that.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            socket.send_fds(self._control, [b"."], [connection.fileno(), stderr.fileno()])
-            return self._control.recv(1) != REFUSED
-        return True
+    def fork(self) -> _Process | None:
+        """Return a new process; None if the system refused it."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = _Process(ours, self)
+            # If the fork server has just ended, the channel is closed too, and its reader reports that.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                socket.send_fds(self._control, [b"."], [theirs.fileno(), process.stderr.fileno()])
+                if self._control.recv(1) == REFUSED:
+                    process.close()
+                    return None
+        return process
 
     def last_error_line(self) -> str:
         """Return the last line that it wrote before it ended; empty while it runs."""
@@ -178,8 +200,53 @@ class _ForkServer:
             self._stderr.close()
 
 
+class _Process:
+    """A process that the fork server `server` has forked, at the other end of `connection`."""
+
+    def __init__(self, connection: socket.socket, server: _ForkServer) -> None:
+        self.stderr = os.fdopen(os.memfd_create("stderr"), "w+b")
+        self.server = server
+        self._connection = connection
+        self._usable_until = 0.0
+
+    def channel(self, seconds: float) -> Channel:
+        """Return the channel for one job, which ends itself after `seconds`."""
+        return Channel(self._connection, seconds, self._last_error_line)
+
+    def _last_error_line(self) -> str:
+        return _last_line(self.stderr) or self.server.last_error_line()
+
+    def rest(self) -> None:
+        """Note that the process has no job from now on. What it wrote is about no later job."""
+        self._usable_until = time.monotonic() + FREE_SECONDS
+        self.stderr.seek(0)
+        self.stderr.truncate()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the process runs, and has not been without a job for long."""
+        if time.monotonic() > self._usable_until:
+            return False
+        # As a new one: the channel before this one has set a timeout.
+        self._connection.settimeout(None)
+        try:
+            self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            pass
+        return False
+
+    def close(self) -> None:
+        """Close the connection, which ends the process if it still runs."""
+        self._connection.close()
+        self.stderr.close()
+
+
 class Channel:
     """A connection to one job that carries lines of JSON. It ends when the job ends or its deadline passes.
+
+    `is_free` is set by its user when the job has ended and its process waits for another one.
 
     `last_error_line` returns the last line that the job, or else the fork server, wrote to standard error; it is empty if
     the process was killed.
@@ -187,6 +254,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket, seconds: float, last_error_line: Callable[[], str]) -> None:
         self.last_error_line = last_error_line
+        self.is_free = False
         self._connection = connection
         self._deadline = time.monotonic() + seconds + _GRACE_SECONDS
         self._rest = b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -29,8 +30,11 @@ class Maintenance(Protocol):
         `force` is false; raise `StateError` if the copy is damaged.
         """
 
-    def require_right_clock(self) -> None:
-        """Raise `Busy` if the clock of this machine is an hour or more from that of the machine with the database."""
+    def require_right_clock(self) -> timedelta:
+        """Return how far the clock of this machine is ahead of that of the machine with the database.
+
+        Raise `Busy` if they are an hour or more apart.
+        """
 
     def check_integrity(self, seconds: float) -> bool:
         """Search the state for damage for at most `seconds`, and return whether all of it was searched.

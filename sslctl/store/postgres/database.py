@@ -38,7 +38,7 @@ class _Transaction:
 
 
 class Database:
-    """The database that `url` names, used by all threads of a process.
+    """The database that `url` names, used by all threads of a process with at most `max_connections`.
 
     `lock_seconds` is how long a change waits for others, `idle_seconds` how long others wait for one whose process is frozen
     or was cut off: the server ends it then.
@@ -52,13 +52,19 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, create: bool = False, lock_seconds: float = 600, idle_seconds: float = 30
+        self,
+        url: str,
+        *,
+        create: bool = False,
+        lock_seconds: float = 600,
+        idle_seconds: float = 30,
+        max_connections: int = 8,
     ) -> None:
         self.dialect = PostgresDialect()
         limits = {"lock_timeout": lock_seconds, "idle_in_transaction_session_timeout": idle_seconds}
         settings = [f"SET LOCAL {name} = {round(seconds * 1000)}" for name, seconds in limits.items()]
         self._begin = "; ".join(["BEGIN", *settings]).encode()
-        self._pool = Pool(lambda: connect(url))
+        self._pool = Pool(lambda: connect(url), max_connections)
         self._mine = threading.local()
         try:
             with self.translating(), self._pool.connection(b"") as connection:

@@ -15,6 +15,53 @@ _BUSY = (
     errors.QueryCanceled,
 )
 _UNREACHABLE = (errors.OperationalError, errors.InterfaceError)
+_GIVE_IT = (
+    "put the password into ~/.pgpass with mode 0600, or the whole URL into a file that state.url_file names"
+)
+# What libpq, psycopg or the server says of a connection that was not made, and the next step. The first one that fits counts.
+_NEXT_STEPS = (
+    ("password authentication failed", f"check the role and its password: {_GIVE_IT}"),
+    ("no password supplied", _GIVE_IT),
+    (
+        "does not match host name",
+        "name the server in the URL as its certificate does, or give the server another certificate",
+    ),
+    (
+        "certificate verify failed",
+        "sslrootcert in the URL must name the file with the CA of the server's certificate",
+    ),
+    (
+        "root certificate file",
+        "sslrootcert in the URL must name the file with the CA of the server's certificate",
+    ),
+    ("does not support SSL", "switch TLS on in the server (ssl = on in postgresql.conf)"),
+    (
+        "no pg_hba.conf entry",
+        "permit the connection in pg_hba.conf of the server; it may want TLS (sslmode=verify-full in the URL)",
+    ),
+    ("failed to resolve host", "check the host in the URL, and the name server of this machine"),
+    ("Connection refused", "check the host and port in the URL, and that the server runs and listens there"),
+    (
+        "timeout expired",
+        "check the host and port in the URL, and the firewalls on the way; the server may hang",
+    ),
+    ("timed out", "check the host and port in the URL, and the firewalls on the way; the server may hang"),
+    ("permission denied", "docs/postgres.md lists what the role of sslctl needs"),
+    ('database "', "docs/postgres.md shows how to make the database and its roles"),
+    ('role "', "docs/postgres.md shows how to make the database and its roles"),
+    (
+        "too many",
+        "raise max_connections of the server, set state.max_connections lower, or use PgBouncer (docs/postgres.md)",
+    ),
+    (
+        "connection slots",
+        "raise max_connections of the server, set state.max_connections lower, or use PgBouncer (docs/postgres.md)",
+    ),
+    (
+        "the database system is",
+        "wait until the server is up, then run the command again; what was recorded before is kept",
+    ),
+)
 
 
 def translated(error: errors.Error) -> SslctlError:
@@ -46,6 +93,13 @@ def translated(error: errors.Error) -> SslctlError:
     if isinstance(error, _UNREACHABLE):
         return StateError(
             f"cannot use the PostgreSQL database: {why}",
-            hint="check state.url, and that the server runs; what was recorded before is kept",
+            hint=_next_step(str(error)),
         )
     return StateError(f"the database cannot be used: {why}", hint="nothing was changed")
+
+
+def _next_step(said: str) -> str:
+    return next(
+        (step for sign, step in _NEXT_STEPS if sign in said),
+        "check state.url, and that the server runs; what was recorded before is kept",
+    )

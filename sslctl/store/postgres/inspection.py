@@ -33,9 +33,16 @@ class Inspection(SqlInspection):
     _database: Database
 
     def __init__(
-        self, url: str, cas: Sequence[str], lock_folder: Path, *, keyring: Keyring | None = None
+        self,
+        url: str,
+        cas: Sequence[str],
+        lock_folder: Path,
+        *,
+        keyring: Keyring | None = None,
+        max_connections: int = 8,
     ) -> None:
-        self._database = Database(url)
+        self._database = Database(url, max_connections=max_connections)
+        self._max_connections = max_connections
         super().__init__(cas, Leases(lock_folder, self._database, url), keyring)
 
     def find_damage(self, seconds: float) -> str | None:
@@ -64,6 +71,8 @@ class Inspection(SqlInspection):
             synchronous_commit=found["synchronous_commit"],
             skew=before - datetime.fromtimestamp(float(found["at"]), UTC),
             connections_left=found["connections_left"],
+            # With that of the heartbeat, and that of a command beside the tick.
+            connections_needed=self._max_connections + 2,
             is_private=self._database.is_private(),
         )
 

@@ -21,7 +21,7 @@ _BEGIN = b"""INSERT INTO process (id, seen_at) VALUES (%s, clock_timestamp())
     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at"""
 # It makes no row: one that ends at this moment must not come back.
 _BEAT = b"UPDATE process SET seen_at = clock_timestamp() WHERE id = %s"
-_END = b"DELETE FROM process WHERE id = %s"
+_END = b"DELETE FROM process WHERE id = ANY(%s)"
 _FORGET = b"DELETE FROM process WHERE seen_at < clock_timestamp() - interval '7 days'"
 _IS_ALIVE = """SELECT seen_at > clock_timestamp() - make_interval(secs => ?) FROM process WHERE id = ?"""
 
@@ -51,6 +51,7 @@ class Leases(LockFiles):
         self._seen_at = 0.0
 
     def begin(self) -> str:
+        self._end_dead()
         self._identity = super().begin()
         try:
             with self._database.translating():
@@ -66,9 +67,24 @@ class Leases(LockFiles):
         super().end()
         # Another handle of this process may need the lease.
         if not process_lock.is_alive(self._folder, self._identity):
-            # If the server is gone, the lease ends by itself.
-            with suppress(psycopg.Error), connect(self._url) as connection:
-                connection.execute(_END, (self._identity,))
+            try:
+                self._end_leases([self._identity])
+            except psycopg.Error:
+                # The server is gone. Other machines see the lease end by itself, and this one by the file.
+                process_lock.leave_file(self._folder, self._identity)
+
+    def _end_dead(self) -> None:
+        """End the leases of processes of this machine that ended without that, before their files are removed."""
+        dead = list[str]()
+        with suppress(OSError):
+            dead = process_lock.find_dead(self._folder)
+        if dead:
+            with self._database.translating():
+                self._end_leases(dead)
+
+    def _end_leases(self, identities: list[str]) -> None:
+        with connect(self._url) as connection:
+            connection.execute(_END, (identities,))
 
     def is_alive(self, identity: str) -> bool | None:
         if process_lock.is_known(self._folder, identity):

@@ -83,15 +83,16 @@ class ServerSide(Side):
             return schema.find_version(self._connection) != 0
 
     def complete(self) -> None:
-        for table, column in self.run(_IDENTITIES).fetchall():
-            # Past the greatest id, as SQLite numbers the next row.
-            self.run(
-                f"SELECT setval(pg_get_serial_sequence(?, ?), max({column})) FROM {table} HAVING count(*) > 0",  # noqa: S608 - names of our schema
-                (table, column),
-            )
-
-        # Without statistics every query reads whole tables. A role that is not the owner is only told so.
-        self.run(f"ANALYZE {', '.join(table.name for table in self._tables)}")
+        with self.step():
+            for table, column in self.run(_IDENTITIES).fetchall():
+                # Past the greatest id, as SQLite numbers the next row.
+                self.run(
+                    f"SELECT setval(pg_get_serial_sequence(?, ?), max({column})) FROM {table} HAVING count(*) > 0",  # noqa: S608 - names of our schema
+                    (table, column),
+                )
+        # Without statistics every query reads whole tables, and before the first VACUUM no index answers without its table. The server would
+        # do both after some minutes. A role that is not the owner is only told so.
+        self.run(f"VACUUM (ANALYZE) {', '.join(table.name for table in self._tables)}")
 
     def close(self) -> None:
         self._connection.close()

@@ -6,35 +6,55 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
-_MOST = 8
-_CONNECT_SECONDS = 10
+from sslctl.errors import ConfigError
+
+# A network that drops everything is noticed within half a minute: before that, the lease of this process is not over. The kernel
+# alone would wait for a quarter of an hour, and for two hours if the server owes an answer.
+_LIMITS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 
 
 def connect(url: str) -> psycopg.Connection:
-    """Return a new connection in which each statement is a transaction, unless it is in one. Raise `psycopg.Error`.
+    """Return a new connection in which each statement is a transaction, unless it is in one.
 
+    Raise `ConfigError` if libpq cannot read the URL, `psycopg.Error` if there is no connection.
+
+    It fails soon after the server has become unreachable, however that came about; the URL may set other limits.
     No statement is prepared on the server and no session is configured: behind PgBouncer in transaction mode, consecutive
     transactions of one connection are on different sessions.
     """
+    try:
+        named = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # Its text quotes a part of the URL, which may be that of a password.
+        raise ConfigError(
+            "libpq cannot read the URL of the database",
+            hint="check state.url, or the content of state.url_file: names and values of parameters as in libpq's manual,"
+            " and special characters in percent-encoding",
+        ) from None
+    limits: dict[str, Any] = {name: value for name, value in _LIMITS.items() if name not in named}
     return psycopg.connect(
-        url,
-        autocommit=True,
-        prepare_threshold=None,
-        connect_timeout=_CONNECT_SECONDS,
-        fallback_application_name="sslctl",
+        url, autocommit=True, prepare_threshold=None, fallback_application_name="sslctl", **limits
     )
 
 
 class Pool:
-    """At most 8 connections, made by `make` when they are needed and kept until `close`. Threads wait for one."""
+    """At most `most` connections, made by `make` when they are needed and kept until `close`. Threads wait for one."""
 
-    def __init__(self, make: Callable[[], psycopg.Connection]) -> None:
+    def __init__(self, make: Callable[[], psycopg.Connection], most: int) -> None:
         self._make = make
         self._idle: list[psycopg.Connection] = []
-        self._free = threading.Semaphore(_MOST)
+        self._free = threading.Semaphore(most)
         self._is_closed = False
         # Of a pool that nobody closed.
         weakref.finalize(self, _close_all, self._idle).atexit = False

@@ -59,6 +59,9 @@ class Dialect(Protocol):
     def no_index_hint(self) -> str:
         """Return what follows a table's name to have it read whole and in its own order; it may be empty."""
 
+    def serves(self, certificate: str) -> str:
+        """Return the condition that the row of `domain` is the one that serves the row of the certificate table named `certificate`."""
+
     def json_array(self, columns: str) -> str:
         """Return the text of a JSON array of `columns`, separated by commas: strings, integers and nulls."""
 

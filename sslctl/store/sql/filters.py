@@ -195,7 +195,7 @@ def _count_plain(dialect: Dialect) -> str:
     return f"""managed AS (SELECT count(*) AS number FROM domain WHERE deleted_at IS NULL),
         special AS (SELECT count(*) AS number FROM domain {special} WHERE deleted_at IS NULL AND NOT ({IS_PLAIN})),
         ended AS (SELECT count(*) AS number FROM certificate AS held {in_use}
-          CROSS JOIN domain WHERE domain.id = held.domain_id AND domain.serving_id = held.id
+          CROSS JOIN domain WHERE {dialect.serves("held")}
           AND held.not_after <= :now AND held.replaced_at IS NULL AND domain.deleted_at IS NULL AND {IS_PLAIN}),
         plain AS (SELECT managed.number - special.number AS number, ended.number AS expired
           FROM managed CROSS JOIN special CROSS JOIN ended)"""  # noqa: S608 - constants
@@ -204,7 +204,7 @@ def _count_plain(dialect: Dialect) -> str:
 def soonest_of_plain(dialect: Dialect) -> str:
     """Return the query of the source and the expiry of the certificate of a plain domain that ends next after `:now`, by source."""
     by_expiry, by_source = dialect.index_hint("certificate_in_use"), dialect.index_hint("certificate_facts")
-    served = f"""domain.id = held.domain_id AND domain.serving_id = held.id AND held.not_after > :now
+    served = f"""{dialect.serves("held")} AND held.not_after > :now
         AND held.replaced_at IS NULL AND domain.deleted_at IS NULL AND {IS_PLAIN}"""
     # Nearly all are from the CA, so the first ones by their expiry are. The few others are found by their source.
     return f"""SELECT * FROM (SELECT held.source AS source, held.not_after AS soonest
@@ -248,11 +248,12 @@ def among_first(dialect: Dialect, sort: Sort, where: str, *, is_from_end: bool) 
     """
     special, in_use = dialect.index_hint("domain_not_plain"), dialect.index_hint("certificate_in_use")
     where = f"{where} AND {IS_PLAIN}"
+    served = f"{dialect.serves('held')} AND {where}"
     if sort is Sort.STATUS:
         nearest = _first_by_status(in_use, where, "DESC" if is_from_end else "ASC")
     else:
         nearest = " UNION ALL ".join(
-            _first_by_expiry(in_use, where, *side) for side in _SIDES[sort, is_from_end]
+            _first_by_expiry(in_use, served, *side) for side in _SIDES[sort, is_from_end]
         )
     return f"""domain.id IN (SELECT id FROM domain {special} WHERE deleted_at IS NULL AND NOT ({IS_PLAIN})
         UNION ALL {nearest})"""  # noqa: S608 - constants
@@ -271,13 +272,12 @@ _SIDES = {
 
 
 def _first_by_expiry(
-    in_use: str, where: str, start: str, beyond: str, within: str, order: str, end: str
+    in_use: str, served: str, start: str, beyond: str, within: str, order: str, end: str
 ) -> str:
     return f"""SELECT domain_id FROM certificate {in_use} WHERE replaced_at IS NULL AND not_after {beyond} {start}
         AND not_after {within} coalesce((
           SELECT held.not_after FROM certificate AS held {in_use} CROSS JOIN domain
-          WHERE domain.id = held.domain_id AND domain.serving_id = held.id AND {where}
-          AND held.replaced_at IS NULL AND held.not_after {beyond} {start}
+          WHERE {served} AND held.replaced_at IS NULL AND held.not_after {beyond} {start}
           ORDER BY held.not_after {order} LIMIT 1 OFFSET :reach - 1), '{end}')"""  # noqa: S608 - constants
 
 

@@ -182,8 +182,7 @@ class SqlHistory(SqlPart):
         return Walk(chain) if seal is None else Walk(chain, bytes.fromhex(seal.state), seal.head)
 
     def chained_events(self, after: int, last: int | None) -> Iterator[tuple[Record, str | None]]:
-        # No event of ours has an id below 1.
-        following = after + 1 if after > 0 else _LOWEST_ID
+        following = first_after(after)
         while last is not None and following <= last:
             sql, values = _block("event.id BETWEEN ? AND ?"), (following, last)
             block = self._database.read(lambda row: (_record(row), row["mac"]), sql, values)
@@ -219,6 +218,11 @@ class SqlHistory(SqlPart):
         sql = "SELECT cut, until FROM history_seal ORDER BY number DESC LIMIT 1"
         found = self._database.read(lambda row: HistoryCut(row["cut"], time_of(row["until"])), sql)
         return found[0] if found else None
+
+
+def first_after(event: int) -> int:
+    """Return the lowest id that follows `event`, 0 for the beginning. No event of ours has an id below 1."""
+    return event + 1 if event > 0 else _LOWEST_ID
 
 
 def _block(where: str) -> str:

@@ -4,6 +4,8 @@ Tables are copied in blocks of their primary key, each in a transaction of the t
 there. So a second run goes on where the first one was interrupted, and corrects what has changed in the source meanwhile.
 
 A database that is marked (`sql.moved`) is refused by every command: the target until it is complete, and the source from then on.
+
+PostgreSQL stores no NUL, so a copy has U+FFFD in its place; the audit chain knows that (`rules.audit_chain`).
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, cast
 
 from sslctl.errors import StateError
+from sslctl.rules.audit_chain import Record as EventRecord
 from sslctl.store.keyring import Keyring
-from sslctl.store.sql.connection import Connection, Cursor, T, Values
+from sslctl.store.sql.connection import Connection, Cursor, Run, T, Values
 from sslctl.store.sql.history import SqlHistory
-from sslctl.store.sql.moved import MOVING, SELECT_MARK
+from sslctl.store.sql.moved import MOVED, MOVING, SELECT_MARK
 from sslctl.text import clean
 
 BLOCK = 1000
@@ -99,7 +103,7 @@ class Side(ABC):
 
     @abstractmethod
     def complete(self) -> None:
-        """Finish the copy: what is not in rows, and the database's own check of it."""
+        """Finish the copy, outside of transactions: what is not in rows, and the database's own work on it, such as its check."""
 
     @abstractmethod
     def close(self) -> None:
@@ -147,7 +151,11 @@ class Side(ABC):
         if where:
             sql += f" WHERE {' AND '.join(where)}"
         sql += f" ORDER BY {key}" + ("" if until is not None else f" LIMIT {BLOCK}")
-        return [tuple(row) for row in self.run(sql, values).fetchall()]
+        return [tuple(map(_storable, row)) for row in self.run(sql, values).fetchall()]
+
+    def count(self, table: Table) -> int:
+        """Return the number of rows."""
+        return int(self.run(f"SELECT count(*) FROM {table.name}").fetchone()[0])  # noqa: S608 - names of our schema
 
     def delete(self, table: Table, keys: Sequence[Record]) -> None:
         """Delete rows."""
@@ -161,12 +169,18 @@ class Side(ABC):
         self.run_many(sql, [row[length:] + row[:length] for row in rows])
 
 
+def _storable(value: Any) -> Any:
+    """Return a value as every database can store it."""
+    is_text_with_nul = isinstance(value, str) and "\0" in value
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if is_text_with_nul else value
+
+
 def _is_key(table: Table) -> str:
     return " AND ".join(f"{column} = ?" for column in table.key)
 
 
 class _Read:
-    """A side as `SqlHistory` reads it."""
+    """A side as `SqlHistory` uses it, inside a transaction if it writes."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
@@ -175,19 +189,56 @@ class _Read:
         """See `Connection.read`."""
         return [make(row) for row in self._side.run(sql, values).fetchall()]
 
+    def at_commit(self, work: Callable[[Run], object]) -> None:
+        """See `Connection.at_commit`. Nobody else appends events to a marked database."""
+        work(self._side.run)
+
 
 class ChainOf(SqlHistory):
-    """The history in one of the databases, to verify it."""
+    """The history in one of the databases: to verify it, with a call of `on_block` after each block, and to record the move."""
 
-    def __init__(self, side: Side, keyring: Keyring) -> None:
+    def __init__(
+        self,
+        side: Side,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], datetime],
+        actor: str,
+        on_block: Callable[[str, int], None] = lambda _table, _rows: None,
+    ) -> None:
+        self._side = side
         self._database = cast("Connection", _Read(side))
         self._keyring = keyring
+        self._clock = clock
+        self._actor = actor
+        self._on_block = on_block
+
+    def chained_events(self, after: int, last: int | None) -> Iterator[tuple[EventRecord, str | None]]:
+        for number, event in enumerate(super().chained_events(after, last), 1):
+            if number % BLOCK == 0:
+                self._on_block(_HISTORY, BLOCK)
+            yield event
+
+    def record(self, detail: str) -> None:
+        """Record that the state was moved, inside a transaction."""
+        self._append_general_event(MOVED, detail)
+
+    def take_over_move(self, target: Side, history: Table) -> None:
+        """Append the last event of `target`, inside a transaction, if it is the one that `record` made there."""
+        columns = history.chosen(with_late=True)
+        last = self._side.run("SELECT coalesce(max(id), 0) FROM event").fetchone()[0]
+        sql = f"SELECT {', '.join(columns)} FROM event WHERE id > ? ORDER BY id LIMIT 2"  # noqa: S608 - names of our schema
+        found = target.run(sql, (last,)).fetchall()
+        if [row["kind"] for row in found] == [MOVED]:
+            self._side.add(history, columns, [tuple(row) for row in found])
+            state = target.run("SELECT state FROM audit_chain").fetchone()[0]
+            self._side.run("UPDATE audit_chain SET state = ?", (state,))
 
 
 def copy(source: Side, target: Side, tables: Sequence[Table], on_block: Callable[[str, int], None]) -> int:
     """Make the rows of `target` those of `source`; return how many were written.
 
-    After each block call `on_block` with the table and the number of its rows so far. Raise `StateError` if the history in
+    After each block call `on_block` with the table and the number of the block's rows. Raise `StateError` if the history in
     `target` is another one.
     """
     written = 0
@@ -203,14 +254,13 @@ def _copy_table(
     source: Side, target: Side, table: Table, columns: Sequence[str], on_block: Callable[[str, int], None]
 ) -> int:
     last: Record | None = None
-    written = done = 0
+    written = 0
     while block := source.rows(table, columns, last, None):
         end = table.key_of(block[-1])
         with target.step():
             written += _write(target, table, columns, block, target.rows(table, columns, last, end))
         last = end
-        done += len(block)
-        on_block(table.name, done)
+        on_block(table.name, len(block))
     while left := target.rows(table, columns, last, None):
         with target.step():
             _write(target, table, columns, [], left)
@@ -247,16 +297,15 @@ def compare(source: Side, target: Side, tables: Sequence[Table], on_block: Calla
     """Compare every row of every table; return their number. Raise `StateError` naming the first table that differs."""
     number = 0
     for table in tables:
-        columns, done = table.chosen(with_late=True), 0
+        columns = table.chosen(with_late=True)
         for ours, theirs in _pairs(source, target, table, columns):
             if ours != theirs:
                 raise StateError(
                     f"the table {table.name} in {clean(target.shown_as, _LONGEST)} is not that of {clean(source.shown_as, _LONGEST)}",
                     hint="run the command again: it copies the rows that differ",
                 )
-            done += len(ours)
-            on_block(table.name, done)
-        number += done
+            number += len(ours)
+            on_block(table.name, len(ours))
     return number
 
 

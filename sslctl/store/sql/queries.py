@@ -156,7 +156,7 @@ class SqlQueries(SqlPart):
               ORDER BY dns_checked_at NULLS FIRST LIMIT :limit) AS due
             UNION
             SELECT domain.id FROM certificate AS held {hint("certificate_in_use")}
-              CROSS JOIN domain WHERE domain.id = held.domain_id AND domain.serving_id = held.id
+              CROSS JOIN domain WHERE {dialect.serves("held")}
               AND held.not_after <= :horizon AND held.replaced_at IS NULL AND {well}
               AND {checked} < {end} - :days)
             ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at, domain.name"""  # noqa: S608 - constants
@@ -308,6 +308,11 @@ class SqlQueries(SqlPart):
     def count_checked(self, since: datetime) -> int:
         sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND checked_at >= ?"
         return self._database.read(lambda row: int(row[0]), sql, (instant(since),))[0]
+
+    def unwell_since(self, since: datetime) -> list[Domain]:
+        where = f"domain.checked_at >= ? AND domain.deleted_at IS NULL AND NOT ({filters.IS_PLAIN})"
+        sql = f"{self._select_domain} WHERE {where} ORDER BY domain.name"
+        return self._database.read(rows.domain_of, sql, (instant(since),))
 
     def count_dns_checks(self, since: datetime) -> int:
         sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND dns_checked_at >= ?"

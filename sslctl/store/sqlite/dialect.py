@@ -22,6 +22,11 @@ class SqliteDialect:
         """See `Dialect`."""
         return "NOT INDEXED"
 
+    def serves(self, certificate: str) -> str:
+        """See `Dialect`."""
+        # It follows that the domain is that of the certificate. By its number the row is found at once.
+        return f"domain.id = {certificate}.domain_id AND domain.serving_id = {certificate}.id"
+
     def json_array(self, columns: str) -> str:
         """See `Dialect`."""
         return f"json_array({columns})"

@@ -1,8 +1,4 @@
-"""Names of domains, and assignees, by their beginning, for the completion of a shell.
-
-A shell waits for the answer while a person types. So this needs no `Database`, waits for nothing longer than a fraction of a
-second, and changes nothing: the file is opened for reading, whatever its schema is. `domain.name` is in every released one.
-"""
+"""The queries of `sql.name_prefix` in SQLite. The file is opened for reading, whatever its schema is, and nothing is waited for long."""
 
 from __future__ import annotations
 
@@ -11,29 +7,9 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-MOST_NAMES = 200
-"""The largest number of names in one answer."""
+from sslctl.store.sql.name_prefix import ASSIGNEES_SQL, MOST_NAMES, NAMES_SQL, other_names_sql, values_of
 
-# Greater than each character of a name, which is ASCII.
-_END = "\x7f"
 _STEPS_BETWEEN_CHECKS = 2000
-
-NAMES_SQL = """
-    SELECT name FROM domain
-    WHERE name >= :prefix AND name < :end AND CASE WHEN deleted_at IS NULL THEN :managed ELSE :deleted END
-    ORDER BY name LIMIT :most
-"""
-_OTHER_NAMES_SQL = """
-    SELECT DISTINCT value FROM domain, json_each(domain.sans)
-    WHERE deleted_at IS NULL AND sans <> '[]' AND value >= :prefix AND value < :end
-    LIMIT :most
-"""
-
-_ASSIGNEES_SQL = """
-    SELECT DISTINCT assignee FROM domain
-    WHERE deleted_at IS NULL AND assignee >= :prefix AND substr(assignee, 1, length(:prefix)) = :prefix
-    LIMIT :most
-"""
 
 
 def find_names(
@@ -45,13 +21,7 @@ def find_names(
     `prefix` is not empty. These have no index, so after `seconds` their search ends. Raise `sqlite3.Error` if
     the database cannot be read, or is still locked after `seconds`.
     """
-    values = {
-        "prefix": prefix,
-        "end": prefix + _END,
-        "managed": managed,
-        "deleted": deleted,
-        "most": MOST_NAMES,
-    }
+    values = values_of(prefix, managed=managed, deleted=deleted)
     end = time.monotonic() + seconds
     with closing(_connect(path, seconds)) as connection:
         names = {name for (name,) in connection.execute(NAMES_SQL, values)}
@@ -59,7 +29,7 @@ def find_names(
             connection.execute("PRAGMA busy_timeout = 0")
             connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
             try:
-                for (name,) in connection.execute(_OTHER_NAMES_SQL, values):
+                for (name,) in connection.execute(other_names_sql("json_each(domain.sans)"), values):
                     names.add(name)
             except sqlite3.OperationalError:
                 # The time is over; the names of domains are the better part of the answer.
@@ -75,7 +45,7 @@ def find_assignees(path: Path, prefix: str, *, seconds: float) -> list[str]:
     end = time.monotonic() + seconds
     with closing(_connect(path, seconds)) as connection:
         connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
-        found = connection.execute(_ASSIGNEES_SQL, {"prefix": prefix, "most": MOST_NAMES})
+        found = connection.execute(ASSIGNEES_SQL, {"prefix": prefix, "most": MOST_NAMES})
         return sorted(who for (who,) in found)
 
 

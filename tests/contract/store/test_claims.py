@@ -140,6 +140,14 @@ def test_claim_of_a_dead_process_is_broken_without_force(store: Store, backend: 
     assert broken.life is Life.DEAD
 
 
+def test_claim_of_a_killed_process_is_free_at_once_for_the_next_process_of_its_machine(
+    store: Store, backend: Backend
+) -> None:
+    for _ in range(2):
+        with held_by_another_process(backend, "a"):
+            assert [claim.life for claim in store.claims()] == [Life.ALIVE]
+
+
 def test_broken_claim_on_a_domain_is_an_event(store: Store, backend: Backend, clock: Clock) -> None:
     domain = store.add_domain("a.test", (), Source.C4)
     write_claim(backend, domain_claim("a.test"), "elsewhere.test/7/1", clock)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,6 +170,58 @@ def test_psycopg_is_imported_only_for_a_server(cdn: Cdn, state: PostgresBackend)
         assert listed.splitlines()[-1] == wanted
 
 
+def completed(cdn: Cdn, line: str) -> list[str]:
+    """Return what a shell is told to complete at the end of `line`."""
+    typed = line.split(" ")
+    ended = run(
+        cdn,
+        COMP_WORDS="\n".join(typed),
+        COMP_CWORD=str(len(typed) - 1),
+        _SSLCTL_COMPLETE="bash_complete",
+    )
+    assert (ended.returncode, ended.stderr) == (Exit.OK, "")
+    return [each.removeprefix("plain,") for each in ended.stdout.splitlines()]
+
+
+def test_shell_completes_names_and_assignees(cdn: Cdn) -> None:
+    cdn.sslctl("init")
+    for name in (NAME, "old.example.com", "blog.example.com"):
+        assert cdn.sslctl("add", "--no-wait", name).exit_code == Exit.OK
+    cdn.sslctl("add", "--no-wait", NAME, "--san", "www.shop.example.com")
+    cdn.sslctl("delete", "--yes", "--keep-on-c4", "old.example.com")
+    cdn.sslctl("assign", NAME, "alice")
+    for line, wanted in (
+        ("sslctl view ", ["blog.example.com", "old.example.com", NAME]),
+        ("sslctl recheck ", ["blog.example.com", NAME]),
+        ("sslctl recheck --force sho", [NAME]),
+        ("sslctl view www.sh", ["www.shop.example.com"]),
+        ("sslctl view '%", []),
+        ("sslctl add o", ["old.example.com"]),
+        ("sslctl list --assignee al", ["alice"]),
+        ("sslctl list --assignee %", []),
+    ):
+        assert completed(cdn, line) == wanted, line
+
+
+def test_completion_is_silent_and_soon_over_if_the_server_gives_no_answer(cdn: Cdn) -> None:
+    text = cdn.config_path.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_port, closed_port = silent.getsockname()[1], 1
+        for url in (
+            f"postgresql://127.0.0.1:{silent_port}/x",
+            f"postgresql://127.0.0.1:{closed_port}/x",
+            "postgresql://none.invalid/x",
+            cluster().url("none"),
+        ):
+            cdn.config_path.write_text(re.sub(r'url = "postgresql:.*"', f'url = "{url}"', text))
+            for line in ("sslctl view sho", "sslctl list --assignee al"):
+                began = time.monotonic()
+                assert completed(cdn, line) == []
+                assert time.monotonic() - began < 5
+        cdn.config_path.write_text(text)
+    assert completed(cdn, "sslctl view sho") == []
+
+
 def test_missing_psycopg_is_reported_with_the_command_that_installs_it(cdn: Cdn) -> None:
     code = "import sys; sys.modules['psycopg'] = None; from sslctl.cli.main import main; sys.stderr = sys.stdout; main()"
     printed = run_python(cdn, code, "list")
@@ -265,3 +320,33 @@ def test_tick_of_a_process_whose_clock_is_wrong_does_nothing(cdn: Cdn) -> None:
     assert ended.returncode == Exit.TRY_LATER
     assert "2,880 minutes ahead of that of the database" in ended.stderr
     assert cdn.uploads(NAME) == []
+
+
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
+def test_tick_of_a_process_whose_clock_is_minutes_off_works_and_warns_once_a_day_with_q(cdn: Cdn) -> None:
+    cdn.sslctl("init")
+    cdn.add_domain(NAME)
+    assert cdn.sslctl("add", NAME).exit_code == Exit.OK
+
+    def tick(clock: str, *options: str) -> str:
+        ended = subprocess.run(
+            ["faketime", "-f", clock, *command_line.command("daemon-tick", *options)],
+            env=environment(cdn),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (Exit.OK, "")
+        return ended.stdout
+
+    warning = "The clock of this machine is 10 minutes ahead of that of the database: what is due is done so much too early"
+    assert warning in tick("+10m")
+    assert json.loads(tick("+10m", "--json"))["clock_trouble"].startswith(warning)
+    assert [warning in tick("+10m", "-q"), tick("+10m", "-q")] == [True, ""]
+    assert "clock" not in tick("+4m")
+    assert json.loads(tick("+4m", "--json"))["clock_trouble"] is None
+    checks = subprocess.run(
+        ["faketime", "-f", "-2h", *command_line.command("doctor")],
+        env=environment(cdn), capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    assert "differ by 7,200 seconds; ticks of this machine do nothing" in " ".join(checks.split())

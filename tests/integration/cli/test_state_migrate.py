@@ -19,9 +19,9 @@ from sslctl.store.sqlite.moving import find_tables
 from tests.support.cdn import Cdn, Result
 from tests.support.command_line import environment
 from tests.support.fakes import Clock
-from tests.support.moving_cases import make_state
+from tests.support.moving_cases import dump_without_moves, make_state
 from tests.support.postgres import cluster
-from tests.support.store_cases import PATIENCE, database_of, dump, look_into
+from tests.support.store_cases import PATIENCE, database_of, look_into, open_store
 
 pytestmark = pytest.mark.postgres
 
@@ -61,6 +61,28 @@ def moved_to(cdn: Cdn, place: str | Path, *more: str) -> Result:
     return cdn.sslctl("state", "migrate", "--to", str(place), *more)
 
 
+def head_of(cdn: Cdn) -> str:
+    """Return the head of the history, as a person notes it."""
+    head = cdn.sslctl("audit", "verify", "--json").json["head"]
+    assert head
+    return str(head)
+
+
+def recorded(cdn: Cdn) -> list[tuple[str, str]]:
+    """Return actor and detail of each move in the history."""
+    events = cdn.sslctl("audit", "list", "--json").json["events"]
+    return [(each["actor"], each["detail"]) for each in events if each["kind"] == "state moved"]
+
+
+def append_event(folder: Path, detail: str) -> None:
+    """Append an event with exactly this detail."""
+    store = open_store(folder)
+    content = ("2026-11-23T16:00:00Z", "tester", "found", detail, None)
+    with store._database.transaction():
+        store._database.at_commit(lambda run: store._chain_events(run, [(None, None)], content))
+    store.close()
+
+
 def count_rows(path: Path) -> dict[str, int]:
     with look_into(path) as connection:
         return {
@@ -70,7 +92,7 @@ def count_rows(path: Path) -> dict[str, int]:
 
 
 def test_state_moves_to_postgresql_and_back_unchanged(cdn: Cdn, url: str) -> None:
-    before, head = dump(database_of(folder_of(cdn))), cdn.sslctl("audit", "verify").stdout
+    before, head = dump_without_moves(database_of(folder_of(cdn))), head_of(cdn)
     listed = cdn.sslctl("list").stdout
     assert "0.example.com" in listed
     counted = count_rows(database_of(folder_of(cdn)))
@@ -80,13 +102,51 @@ def test_state_moves_to_postgresql_and_back_unchanged(cdn: Cdn, url: str) -> Non
     assert moved.json["rows"] == moved.json["written"] == sum(counted.values())
     assert (moved.json["domains"], moved.json["to"]) == (12, url)
     configure(cdn, url)
-    assert cdn.sslctl("audit", "verify").stdout == head
+    assert cdn.sslctl("audit", "verify", "--head", head).exit_code == Exit.OK
+    assert head_of(cdn) != head
     assert cdn.sslctl("list").stdout == listed
     assert moved_to(cdn, folder_of(cdn)).exit_code == Exit.OK
     assert cdn.sslctl("list").exit_code == Exit.UNUSABLE
     configure(cdn, "")
     assert cdn.sslctl("list").stdout == listed
-    assert dump(database_of(folder_of(cdn))) == before
+    assert dump_without_moves(database_of(folder_of(cdn))) == before
+    assert cdn.sslctl("audit", "verify", "--head", head).exit_code == Exit.OK
+
+
+def test_history_of_the_new_place_records_each_move(cdn: Cdn, url: str) -> None:
+    target = cdn.folder / "url"
+    target.write_text(url.replace("postgres@", "postgres:s3cret-word@") + "\n")
+    target.chmod(0o600)
+    assert cdn.sslctl("state", "migrate", "--to-file", str(target)).exit_code == Exit.OK
+    configure(cdn, url)
+    ((actor, detail),) = recorded(cdn)
+    assert actor
+    assert detail.startswith(f"from {database_of(folder_of(cdn))} to the database of {target}: ")
+    assert moved_to(cdn, folder_of(cdn)).exit_code == Exit.OK
+    configure(cdn, "")
+    assert len(recorded(cdn)) == 2
+    assert "s3cret-word" not in cdn.sslctl("audit", "list").stdout
+    assert cdn.sslctl("audit", "verify").exit_code == Exit.OK
+
+
+@pytest.mark.parametrize("is_undone", [False, True])
+def test_events_with_nul_of_earlier_releases_are_moved_and_verified(
+    cdn: Cdn, url: str, is_undone: bool
+) -> None:
+    append_event(folder_of(cdn), "\0a\0b\N{REPLACEMENT CHARACTER}c")
+    head = head_of(cdn)
+    assert moved_to(cdn, url).exit_code == Exit.OK
+    if is_undone:
+        assert moved_to(cdn, url, "--undo").exit_code == Exit.OK
+    else:
+        configure(cdn, url)
+        assert cdn.sslctl("audit", "verify", "--head", head).exit_code == Exit.OK
+        assert "\N{REPLACEMENT CHARACTER}a" in cdn.sslctl("audit", "list", "--json").stdout.replace(
+            "\\ufffd", "\N{REPLACEMENT CHARACTER}"
+        )
+        assert moved_to(cdn, folder_of(cdn)).exit_code == Exit.OK
+        configure(cdn, "")
+    assert cdn.sslctl("audit", "verify", "--head", head).exit_code == Exit.OK
 
 
 def test_commands_on_the_old_configuration_name_the_new_place(cdn: Cdn, url: str) -> None:
@@ -105,10 +165,16 @@ def test_commands_on_the_old_configuration_name_the_new_place(cdn: Cdn, url: str
 
 
 def test_move_is_taken_back_unless_the_state_was_changed_in_its_new_place(cdn: Cdn, url: str) -> None:
-    before = dump(database_of(folder_of(cdn)))
+    before, head = dump_without_moves(database_of(folder_of(cdn))), head_of(cdn)
     assert moved_to(cdn, url).exit_code == Exit.OK
+    configure(cdn, url)
+    in_new_place = head_of(cdn)
+    configure(cdn, "")
     assert moved_to(cdn, url, "--undo").exit_code == Exit.OK
-    assert dump(database_of(folder_of(cdn))) == before
+    assert dump_without_moves(database_of(folder_of(cdn))) == before
+    assert [detail.partition(" ")[0] for _, detail in recorded(cdn)] == ["from", "back"]
+    for noted in (head, in_new_place):
+        assert cdn.sslctl("audit", "verify", "--head", noted).exit_code == Exit.OK
     configure(cdn, url)
     assert "was moved to " in cdn.sslctl("list").stderr
 
@@ -173,7 +239,7 @@ def test_move_to_the_same_kind_of_database_is_refused(cdn: Cdn, tmp_path: Path) 
 
 
 def test_move_that_is_killed_leaves_the_state_in_use_and_goes_on(cdn: Cdn, url: str, database: str) -> None:
-    head = cdn.sslctl("audit", "verify").stdout
+    head = head_of(cdn)
     with cluster().connection(database) as connection:
         schema.migrate(connection)
     arguments = [sys.executable, "-m", "sslctl", "state", "migrate", "--to", url]
@@ -187,11 +253,12 @@ def test_move_that_is_killed_leaves_the_state_in_use_and_goes_on(cdn: Cdn, url: 
             time.sleep(0.02)
         process.kill()
         process.wait()
-    assert cdn.sslctl("audit", "verify").stdout == head
+    assert head_of(cdn) == head
     moved = moved_to(cdn, url, "--json").json
     assert 0 < moved["written"] < moved["rows"]
     configure(cdn, url)
-    assert cdn.sslctl("audit", "verify").stdout == head
+    assert cdn.sslctl("audit", "verify", "--head", head).exit_code == Exit.OK
+    assert len(recorded(cdn)) == 1
 
 
 @pytest.mark.parametrize("version", [schema.CURRENT - 1, schema.CURRENT + 1])

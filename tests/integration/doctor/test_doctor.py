@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 import time
@@ -280,6 +281,42 @@ def test_doctor_reports_a_used_port_in_standalone_mode(
 
 
 # Problems of the CA, C4 and DNS
+
+
+def test_doctor_reports_the_archives_of_old_history(well: Cdn) -> None:
+    archive = pruned(well)
+    check = found(well, "history archives", "ok", Exit.OK)
+    assert check["detail"] == f"all 1 are in {archive.parent}, {archive.stat().st_size} bytes"
+
+
+def test_doctor_warns_of_an_archive_that_is_missing(well: Cdn) -> None:
+    archive = pruned(well)
+    archive.rename(archive.with_name("elsewhere"))
+    archive.symlink_to("nowhere")
+    check = found(well, "history archives", "warn", Exit.OK)
+    assert check["detail"] == f"1 of 1, {archive.name} first, is missing in {archive.parent}"
+    assert "history.archive_dir" in check["hint"]
+    shutil.rmtree(archive.parent)
+    archive.parent.write_text("a file")
+    assert "missing" in found(well, "history archives", "warn", Exit.OK)["detail"]
+
+
+def test_doctor_warns_of_an_archive_of_another_size(well: Cdn) -> None:
+    archive = pruned(well)
+    size = archive.stat().st_size
+    with archive.open("ab") as file:
+        file.write(b"x")
+    check = found(well, "history archives", "warn", Exit.OK)
+    assert f"{archive.name} has {size + 1} bytes, and had {size}" in check["detail"]
+
+
+def pruned(cdn: Cdn) -> Path:
+    """Let years pass for all that is there, prune it, and return the archive."""
+    cdn.clock.move(days=400)
+    assert cdn.sslctl("history", "prune", "--keep-days", "180", "--yes").exit_code == Exit.OK
+    cdn.clock.move(days=-400)
+    (archive,) = (cdn.folder / "state" / "archive").iterdir()
+    return archive
 
 
 def test_doctor_exits_with_75_when_the_ca_cannot_be_reached(

@@ -20,9 +20,9 @@ from sslctl.store.keyring import Keyring
 from sslctl.store.sqlite.moving import find_tables
 from sslctl.store.sqlite.waiting import Waiting
 from tests.support.fakes import Clock
-from tests.support.moving_cases import make_state
+from tests.support.moving_cases import dump_without_moves, make_state
 from tests.support.postgres import cluster
-from tests.support.store_cases import database_of, dump, finding, key_of, look_into, open_store
+from tests.support.store_cases import database_of, finding, key_of, look_into, open_store
 
 pytestmark = pytest.mark.postgres
 
@@ -42,12 +42,12 @@ def server(tmp_path: Path) -> Iterator[StateSection]:
 def move(
     state: StateSection,
     to: StateSection,
-    on_block: Callable[[str, str, int], None] = lambda *_: None,
+    on_block: Callable[[str, str, int, int], None] = lambda *_: None,
     clock: Callable[[], datetime] | None = None,
 ) -> int:
     """Move the state; return how many rows were written."""
     keyring = Keyring(state.master_key_path)
-    return Move(state, keyring, clock or Clock(), lambda _state: 0, on_block).run(to).written
+    return Move(state, keyring, clock or Clock(), lambda _state: 0, on_block, "mover").run(to).written
 
 
 def stop_at(number: int) -> Callable[..., None]:
@@ -83,7 +83,7 @@ def test_move_that_is_stopped_at_each_block_goes_on(
 ) -> None:
     make_state(tmp_path)
     state, to = StateSection(tmp_path), server
-    before = dump(database_of(tmp_path))
+    before = dump_without_moves(database_of(tmp_path))
     if is_back:
         move(state, to)
         state, to = server, replace(StateSection(tmp_path / "new"), key_file=key_of(tmp_path))
@@ -100,10 +100,10 @@ def test_move_that_is_stopped_at_each_block_goes_on(
     # The last run found every row in its place.
     assert written == 0
     if is_back:
-        assert dump(to.database_path) == before
+        assert dump_without_moves(to.database_path) == before
     else:
         move(to, StateSection(tmp_path / "new", key_of(tmp_path)))
-        assert dump(tmp_path / "new" / "sslctl.db") == before
+        assert dump_without_moves(tmp_path / "new" / "sslctl.db") == before
 
 
 @pytest.mark.parametrize("is_back", [False, True])
@@ -141,10 +141,10 @@ def test_changes_after_an_interrupted_move_are_moved_too(tmp_path: Path, server:
     with look_into(database_of(tmp_path)) as connection:
         connection.execute("DELETE FROM silent_edge")
         connection.execute("UPDATE account_key SET role = 'next'")
-    before = dump(database_of(tmp_path))
+    before = dump_without_moves(database_of(tmp_path))
     assert move(state, server) > 0
     move(server, StateSection(tmp_path / "new", key_of(tmp_path)))
-    assert dump(tmp_path / "new" / "sslctl.db") == before
+    assert dump_without_moves(tmp_path / "new" / "sslctl.db") == before
 
 
 def test_copy_of_another_state_is_refused(tmp_path: Path, server: StateSection) -> None:

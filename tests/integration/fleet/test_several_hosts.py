@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
@@ -18,15 +19,16 @@ from sslctl.app import App
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Source
 from tests.support.cdn import Cdn
-from tests.support.fakes import Clock
+from tests.support.fakes import START, Clock
 from tests.support.postgres_backend import PostgresBackend, new_state
 from tests.support.store_cases import PATIENCE, processes
 from tests.support.tick_cases import tick
 
 pytestmark = pytest.mark.postgres
 
-# More than one block, and less than two.
-NAMES = [f"{number}.example.com" for number in range(70)]
+WORKERS = 4
+# More than two hosts take at once.
+NAMES = [f"{number}.example.com" for number in range(40)]
 
 
 @pytest.fixture
@@ -55,28 +57,37 @@ class Hosts:
         self.configs[1].write_text(text.replace(f'dir = "{cdn.folder}/state"', f'dir = "{other}"'))
         self.other = App(self.configs[1], cdn.clock)
         self.other.issuers = dict.fromkeys(cdn.app().issuers, cdn.issuer)
-        store = self.other.store
-        for name in NAMES:
-            cdn.add_domain(name)
-            store.add_domain(name, (), Source.C4)
+        self.add(*NAMES)
+
+    def add(self, *names: str) -> None:
+        """Add domains that are due."""
+        for name in names:
+            self.cdn.add_domain(name)
+            self.other.store.add_domain(name, (), Source.C4)
 
     def start(self) -> list[ForkServerProcess]:
-        """Start a tick on both hosts; return the one that leads, and the other one, once they wait for the CA with all domains."""
-        start = self._context.Barrier(2)
-        self._may_issue = {config.name: self._context.Event() for config in self.configs}
+        """Start a tick on both hosts; return the one that leads, and the other one, once all their workers wait for the CA."""
+        running = self.start_on(*self.configs)
+        lead = self.claims()[TICK]
+        return sorted(running, key=lambda process: process.pid != lead)
+
+    def start_on(self, *configs: Path) -> list[ForkServerProcess]:
+        """Start a tick on each host with one of `configs`; return them once all their workers wait for the CA."""
+        before = sum(self.orders())
+        start = self._context.Barrier(len(configs))
+        self._may_issue = {config.name: self._context.Event() for config in configs}
         running = [
             self._context.Process(
                 target=tick,
                 args=(config, start, self._may_issue[config.name], self._results),
                 name=config.name,
             )
-            for config in self.configs
+            for config in configs
         ]
         for process in running:
             process.start()
-        self._wait(lambda: len(self.claims()) == len(NAMES) + 1)
-        lead = self.claims()[TICK]
-        return sorted(running, key=lambda process: process.pid != lead)
+        self.wait_for_orders(before + WORKERS * len(configs))
+        return running
 
     def claims(self) -> dict[str, int | None]:
         """Return the processes that hold claims."""
@@ -84,21 +95,32 @@ class Hosts:
 
     def finish(self, *running: ForkServerProcess) -> list[tuple[int, str, int]]:
         """Let the CA issue to `running`; return exit code, standard error and number of orders of each."""
-        for process in running:
-            self._may_issue[process.name].set()
+        self.let_finish(*running)
         results = [self._results.get(timeout=PATIENCE) for _ in running]
         for process in running:
             process.join(PATIENCE)
         return results
+
+    def let_finish(self, *running: ForkServerProcess) -> None:
+        """Let the CA issue to `running`."""
+        for process in running:
+            self._may_issue[process.name].set()
+
+    def wait_until_only_leading(self, lead: ForkServerProcess) -> None:
+        """Wait until `lead` has done all passes that no other process claims."""
+        self._wait(lambda: [name for name, pid in self.claims().items() if pid == lead.pid] == [TICK])
 
     def end_leases(self) -> None:
         """Let a minute pass, as it seems, without a heartbeat."""
         with self._state.sql() as sql:
             sql("UPDATE process SET seen_at = clock_timestamp() - interval '61 seconds'", ())
 
-    def tick(self, host: ForkServerProcess) -> int:
-        """Run another tick on the host of the one that was the process `host`; return its exit code."""
-        app = App(self.cdn.folder / host.name, self.cdn.clock)
+    def tick(self, host: ForkServerProcess | Path, ahead: timedelta = timedelta()) -> int:
+        """Run another tick on the host of the configuration or of the ended process `host`; return its exit code.
+
+        The clock of that host is `ahead`.
+        """
+        app = App(self.cdn.folder / host.name, lambda: self.cdn.clock() + ahead)
         app.issuers = dict.fromkeys(self.cdn.app().issuers, self.cdn.issuer)
         return self.cdn.sslctl("daemon-tick", app=app).exit_code
 
@@ -115,8 +137,8 @@ class Hosts:
             return [row[0] for row in sql("SELECT count(*) FROM acme_order GROUP BY domain_id", ())]
 
     def wait_for_orders(self, number: int) -> None:
-        """Wait until so many domains have an order, and no process does anything."""
-        self._wait(lambda: len(self.orders()) == number)
+        """Wait until there have been so many orders, and no process does anything."""
+        self._wait(lambda: sum(self.orders()) == number)
         idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = ? AND state <> 'idle' AND pid <> pg_backend_pid()"
         calm = 0
 
@@ -156,27 +178,89 @@ def test_hosts_have_one_account_key(hosts: Hosts) -> None:
 def test_two_ticks_share_what_is_due_and_order_each_domain_once(hosts: Hosts) -> None:
     results = hosts.finish(*hosts.start())
     assert [code for code, _, _ in results] == [0, 0]
-    assert sorted(orders for _, _, orders in results) == [6, 64]
+    assert sum(orders for _, _, orders in results) == len(NAMES)
+    # The one that the CA answered first goes on alone, until the other one is answered.
+    assert min(orders for _, _, orders in results) >= WORKERS
     assert hosts.orders() == [1] * len(NAMES)
     hosts.require_one_certificate_each()
 
 
-@pytest.mark.parametrize("killed", [0, 1], ids=["lead", "other"])
-def test_tick_that_is_killed_leaves_its_domains_to_the_next_one(hosts: Hosts, killed: int) -> None:
-    running = hosts.start()
-    victim = running.pop(killed)
-    victim.kill()
-    victim.join(PATIENCE)
+def test_host_at_which_the_ca_is_slow_takes_no_more_than_it_can_order(hosts: Hosts) -> None:
+    slow, quick = hosts.start()
+    ((code, _, orders),) = hosts.finish(quick)
+    # The slow one has 4 at the CA, 2 that wait for it, and at most a block of 8.
+    assert (code, orders >= len(NAMES) - 14) == (0, True)
+    assert [code for code, _, _ in hosts.finish(slow)] == [0]
+    hosts.require_one_certificate_each()
+
+
+def test_lead_that_is_killed_leaves_its_domains_to_the_next_tick(hosts: Hosts) -> None:
+    lead, *running = hosts.start()
+    kill(lead)
     assert [code for code, _, _ in hosts.finish(*running)] == [0]
     hosts.end_leases()
-    assert hosts.tick(*running) == 0
+    assert hosts.tick(running[0]) == 0
     hosts.require_one_certificate_each()
+
+
+def test_two_hosts_stay_within_the_renewals_of_a_day_although_more_becomes_due_between_their_plans(
+    hosts: Hosts,
+) -> None:
+    cdn, most = hosts.cdn, 36
+    cdn.clock.at = START - timedelta(days=83)
+    assert hosts.tick(hosts.configs[0]) == 0
+    # They become due an hour later than the others, and expire sooner.
+    cdn.clock.at = START - timedelta(days=6) + timedelta(hours=1)
+    cdn.issuer.lifetime = timedelta(days=12)
+    short = [f"short{number}.example.com" for number in range(10)]
+    hosts.add(*short)
+    assert hosts.tick(hosts.configs[0]) == 0
+    assert hosts.orders() == [1] * (len(NAMES) + len(short))
+    for config in hosts.configs:
+        config.write_text(f"{config.read_text()}\n[renewal]\nmax_per_day = {most}\n")
+    cdn.clock.at = START
+    (first,) = hosts.start_on(hosts.configs[0])
+    cdn.clock.move(minutes=61)
+    assert hosts.tick(hosts.configs[1]) == 0
+    assert [code for code, _, _ in hosts.finish(first)] == [0]
+    assert hosts.orders().count(2) <= most
+    # What both left to each other.
+    assert hosts.tick(hosts.configs[1]) == 0
+    assert hosts.orders().count(2) == most
+    assert cdn.sslctl("audit", "verify").exit_code == 0
+
+
+def test_lead_takes_over_what_a_host_that_died_has_left(hosts: Hosts) -> None:
+    lead, other = hosts.start()
+    kill(other)
+    hosts.let_finish(lead)
+    hosts.wait_until_only_leading(lead)
+    assert len(hosts.claims()) > 1
+    hosts.end_leases()
+    assert [code for code, _, _ in hosts.finish(lead)] == [0]
+    hosts.require_one_certificate_each()
+
+
+def test_tick_reports_what_other_hosts_found(hosts: Hosts) -> None:
+    cdn, name = hosts.cdn, NAMES[0]
+    assert cdn.sslctl("daemon-tick").exit_code == 0
+    cdn.point(name, "elsewhere.example.org")
+    cdn.clock.move(days=84)
+    hosts.other.control_plane = cdn.app().control_plane
+    assert cdn.sslctl("recheck", name, app=hosts.other).exit_code != 0
+    result = cdn.sslctl("daemon-tick", "-q")
+    assert f"{name}: Failure CNAME_ELSEWHERE" in result.stdout
+    assert f"{len(NAMES)} due domains" in result.stdout
+
+
+def kill(process: ForkServerProcess) -> None:
+    process.kill()
+    process.join(PATIENCE)
 
 
 def test_frozen_tick_that_wakes_after_its_lease_changes_nothing(hosts: Hosts) -> None:
     frozen, other = hosts.start()
-    # All passes wait then, for the CA or for a slot at it: no transaction is open that the server would have to end first.
-    hosts.wait_for_orders(8)
+    # No transaction is open that the server would have to end first.
     assert frozen.pid is not None
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
@@ -188,3 +272,13 @@ def test_frozen_tick_that_wakes_after_its_lease_changes_nothing(hosts: Hosts) ->
         os.kill(frozen.pid, signal.SIGCONT)
     assert [code != 0 for code, _, _ in hosts.finish(frozen)] == [True]
     hosts.require_one_certificate_each()
+
+
+@pytest.mark.parametrize("minutes", [-59, -10, 10, 59])
+def test_tick_beside_a_leading_one_whose_clock_differs_does_not_take_it_for_hanging(
+    hosts: Hosts, minutes: int
+) -> None:
+    lead, other = hosts.start()
+    assert [(code, stderr) for code, stderr, _ in hosts.finish(other)] == [(0, "")]
+    assert hosts.tick(other, timedelta(minutes=minutes)) == 0
+    assert [code for code, _, _ in hosts.finish(lead)] == [0]

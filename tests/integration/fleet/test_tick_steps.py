@@ -12,11 +12,13 @@ import pytest
 from sslctl.certificates import x509
 from sslctl.cli.output.tick_report import find_facts
 from sslctl.errors import Busy, Exit, NotManaged, StateError
-from sslctl.fleet.tick import Tick, TickSettings
+from sslctl.fleet.tick import Tick
+from sslctl.fleet.tick_passes import TickSettings
 from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.outcome import Outcome
 from sslctl.issuance.report import Report
+from sslctl.issuance.work import Sharing
 from sslctl.issuer import RenewalWindow
 from sslctl.rules.claim_names import TICK
 from sslctl.rules.model import Domain, Milestone, Source
@@ -88,8 +90,10 @@ class Passes:
         *,
         renew: Container[str],
         consent: Consent = NO_CONSENT,
+        sharing: Sharing | None = None,
     ) -> None:
         """See `RunPasses`."""
+        assert sharing is None
         assert consent.replace_text is consent.force is False
         self.calls.append((list(names), {name for name in names if name in renew}))
         self.interrupt()
@@ -153,7 +157,9 @@ class Fixture:
                 notify_repeat=timedelta(days=1),
             ),
         )
-        return tick.run(force=force)
+        result = tick.run(force=force)
+        assert isinstance(result, TickResult)
+        return result
 
     def add(self, *names: str) -> None:
         """Add domains that are due at once."""

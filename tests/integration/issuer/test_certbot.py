@@ -23,13 +23,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from josepy.jwk import JWKEC
 from josepy.util import ComparableECKey
 
+from sslctl.certificates.account_key import make_account_key
 from sslctl.certificates.x509 import make_csr, make_key, read_leaf
 from sslctl.config.acme import AcmeSection
 from sslctl.config.settings import load
-from sslctl.issuer import Issued, IssueError, OrderPending
+from sslctl.issuer import AccountKeys, Issued, IssueError, OrderPending
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.issuer.certbot.worker_pool import WorkerPool
-from sslctl.rules.model import Order
+from sslctl.rules.account_key import AccountKey
+from sslctl.rules.model import Bundle, Order
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.cdn import SandboxCdn
 from tests.support.machine import install_other_certbot
@@ -132,9 +134,7 @@ def test_run_folders_are_private_and_removed_by_forget(
     issuer.issue(order, _no_url)
     assert sorted(path.name for path in (tmp_path / "acme" / "runs").iterdir()) == ["4", "7"]
     run = tmp_path / "acme" / "runs" / "7"
-    assert {
-        path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run, run / "config", run / "work")
-    } == {0}
+    assert {path.stat().st_mode & 0o077 for path in (tmp_path / "acme", run)} == {0}
     key = next((tmp_path / "acme" / "accounts").glob("**/private_key.json"))
     assert key.stat().st_mode & 0o077 == 0
     issuer.forget(order)
@@ -426,6 +426,20 @@ def test_collect_fetches_the_certificate_from_its_order_when_the_file_is_truncat
     assert (caught.value.code, caught.value.order_dead) == (Code.CA_UNAVAILABLE, False)
 
 
+def test_machine_without_an_account_folder_collects_and_revokes_what_another_one_ordered(
+    sandbox: SandboxCdn, acme: AcmeSection, tmp_path: Path
+) -> None:
+    sandbox.add_domain("moved.example.test")
+    keys = AccountKeys(AccountKey(make_account_key(), _now()))
+    machines = [
+        CertbotIssuer(acme, tmp_path / name, clock=_now, find_account_keys=lambda: keys) for name in "abc"
+    ]
+    _made.extend(machines)
+    issued, order = _place(machines[0], "moved.example.test")
+    assert machines[1].collect(order) == issued
+    machines[2].revoke(Bundle(issued.certificate, issued.chain, ""))
+
+
 def test_collect_removes_challenge_files_of_a_killed_run(sandbox: SandboxCdn, issuer: CertbotIssuer) -> None:
     sandbox.add_domain("litter.example.test")
     issued, order = _place(issuer, "litter.example.test")
@@ -475,8 +489,8 @@ def test_child_ends_when_its_channel_is_closed(tmp_path: Path, *, tells: bool) -
     (tmp_path / "private_key.json").write_text(_JWK)
     (tmp_path / "regr.json").write_text('{"body": {}, "uri": "http://127.0.0.1/a"}')
     workers = WorkerPool(1, environment=os.environ, deadline_seconds=60)
-    with socket.create_server(("127.0.0.1", 0)) as silent, (tmp_path / "stderr").open("w+b") as stderr:
-        with workers.job(stderr) as channel:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with workers.job() as channel:
             channel.send(
                 {
                     "do": "collect",

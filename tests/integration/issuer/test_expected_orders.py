@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -79,11 +78,11 @@ def test_interrupt_during_the_checks_leaves_no_process_behind(cdn: Cdn, slow: Ce
 def test_order_reports_why_certbot_cannot_be_imported(tmp_path: Path, *, is_expected: bool) -> None:
     broken = Certbot(tmp_path, "raise ImportError('no such luck')")
     pool = WorkerPool(1, environment={**os.environ, "PYTHONPATH": broken.folder}, deadline_seconds=60)
-    with closing(pool), tempfile.TemporaryFile() as stderr:
+    with closing(pool):
         if is_expected:
             pool.warm_up()
             await_true(lambda: broken.is_imported and not broken.processes())
-        with pool.job(stderr) as channel:
+        with pool.job() as channel:
             assert list(channel) == []
             assert channel.last_error_line() == "ImportError: no such luck"
 

@@ -12,7 +12,7 @@ from tests.support import ROOT, environment
 
 # Starts two jobs at once, the second in a thread, ends the first after a while, and prints how each ended.
 SCRIPT = """
-import os, tempfile, threading, time
+import os, threading, time
 from sslctl.errors import MachineLimit
 from sslctl.issuer.certbot.worker_pool import WorkerPool
 
@@ -21,18 +21,17 @@ first_ended = False
 
 def run(name, seconds):
     global first_ended
-    with tempfile.TemporaryFile() as stderr:
-        try:
-            with pool.job(stderr) as channel:
-                print(name, "began", "alone" if first_ended else "", flush=True)
-                job = {"do": "unknown", "directory_url": "https://ca.test", "deadline_seconds": 60, "scratch": "/tmp"}
-                time.sleep(seconds)
-                channel.send(job)
-                print(name, [list(message) for message in channel], flush=True)
-                # Said before the job leaves the pool: after that, the other one may begin at any moment.
-                first_ended = True
-        except MachineLimit as error:
-            print(name, error.message, flush=True)
+    try:
+        with pool.job() as channel:
+            print(name, "began", "alone" if first_ended else "", flush=True)
+            job = {"do": "unknown", "directory_url": "https://ca.test", "deadline_seconds": 60, "scratch": "/tmp"}
+            time.sleep(seconds)
+            channel.send(job)
+            print(name, [list(message) for message in channel], flush=True)
+            # Said before the job leaves the pool: after that, the other one may begin at any moment.
+            first_ended = True
+    except MachineLimit as error:
+        print(name, error.message, flush=True)
 
 thread = threading.Thread(target=run, args=("second", 0))
 timer = threading.Timer(1, thread.start)
@@ -64,10 +63,10 @@ def outcome(when: str) -> list[str]:
 
 def test_job_that_was_not_forked_waits_for_one_that_runs() -> None:
     assert outcome("2") == [
-        "first [['result', 'nonces']]", "first began ", "second [['result', 'nonces']]", "second began alone",
+        "first [['result', 'nonces', 'free']]", "first began ", "second [['result', 'nonces', 'free']]", "second began alone",
     ]  # fmt: skip
 
 
 def test_job_is_refused_if_none_can_be_forked() -> None:
     limit = "the system starts no further process or thread for sslctl"
-    assert outcome("2+") == ["first [['result', 'nonces']]", "first began ", f"second {limit}"]
+    assert outcome("2+") == ["first [['result', 'nonces', 'free']]", "first began ", f"second {limit}"]

@@ -11,29 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.documented import Step, blocks
+from tests.support.documented import Step, blocks, matches
 from tests.support.sandbox import SSLCTL, processes_of, sandbox_up
 
 _PAGE = (ROOT / "docs" / "first-hour.md").read_text()
 _BLOCKS = blocks(_PAGE)
 _NOT_RUN, _BACKGROUND = "not run: ", "runs until the end"
 _SEPARATOR = "\x01"
-
-
-def _matches(shown: str, printed: str) -> bool:
-    """Return whether the page may show `shown` for the output `printed`.
-
-    Numbers and the width of columns may differ. `…` stands for any text in its line, and alone for any lines.
-    """
-    pattern = "".join(
-        r"(?:.*\n)*" if line == "…" else re.escape(line).replace("…", ".*") + "\n"
-        for line in _masked(shown).splitlines()
-    )
-    return re.fullmatch(pattern, _masked(printed)) is not None
-
-
-def _masked(text: str) -> str:
-    return re.sub(r"[ ]+$", "", re.sub(r" {2,}", " ", re.sub(r"\d+", "0", text)), flags=re.MULTILINE)
 
 
 def _run(steps: list[Step], folder: Path, environment: dict[str, str]) -> list[tuple[int, str]]:
@@ -68,13 +52,13 @@ def test_every_command_of_the_first_hour_runs_as_documented(tmp_path: Path) -> N
     assert (clone / relative, sandbox, up) == (program, "sandbox", "up")
     (tmp_path / "temporary").mkdir()
     with sandbox_up(tmp_path / "temporary", *options, command=[str(program)]) as running:
-        assert _matches(start.output, running.line)
+        assert matches(start.output, running.line)
         results = _run(steps, clone, running.environment)
         running.stop(signal.SIGINT)
     assert len(results) == len(steps) > 15
     for step, (code, output) in zip(steps, results, strict=True):
         assert code == step.exit_code, f"{step.command}\n{output}"
-        assert _matches(step.output, output), f"{step.command}\n{output}"
+        assert matches(step.output, output), f"{step.command}\n{output}"
     assert sorted(path.name for path in clone.iterdir()) == [".venv"]
     assert processes_of(tmp_path) == []
 
@@ -102,4 +86,4 @@ def test_every_block_that_is_not_run_has_a_reason() -> None:
 def test_output_of_the_page_is_compared_without_numbers_and_widths(
     shown: str, printed: str, *, expected: bool
 ) -> None:
-    assert _matches(shown, printed) is expected
+    assert matches(shown, printed) is expected

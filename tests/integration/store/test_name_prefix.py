@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sslctl.store.sqlite.name_prefix import MOST_NAMES, NAMES_SQL, find_names
+from sslctl.store.sql.name_prefix import MOST_NAMES, NAMES_SQL
+from sslctl.store.sqlite.name_prefix import find_names
 from sslctl.store.sqlite.store import SqliteStore
 
 _SECONDS = 20

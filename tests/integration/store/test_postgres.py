@@ -19,9 +19,11 @@ from sslctl.store.postgres import schema, tables
 from sslctl.store.postgres.database import Database
 from sslctl.store.postgres.dialect import with_parameters
 from sslctl.store.postgres.leases import Leases
+from sslctl.store.postgres.pool import connect
 from sslctl.store.postgres.store import PostgresStore
 from sslctl.store.sql.connection import Serial
 from sslctl.store.sqlite import migrations
+from sslctl.system import process_lock
 from tests.support.fakes import Clock
 from tests.support.postgres import cluster
 from tests.support.postgres_backend import PostgresBackend, new_state
@@ -272,6 +274,20 @@ def test_heartbeat_renews_the_lease_and_its_absence_is_noticed(
     store.close()
 
 
+def test_process_that_ends_without_the_server_leaves_its_file_as_proof(
+    state: PostgresBackend, tmp_path: Path
+) -> None:
+    state.open().close()
+    database, folder = Database(state.url), tmp_path / "processes"
+    leases = Leases(folder, database, state.url)
+    identity = leases.begin()
+    state.discard()
+    leases.end()
+    assert process_lock.is_known(folder, identity)
+    assert not process_lock.is_alive(folder, identity)
+    database.close()
+
+
 @pytest.mark.parametrize("minutes", [-61, 61])
 def test_tick_on_a_machine_with_a_wrong_clock_is_refused(state: PostgresBackend, minutes: int) -> None:
     def store_at(minutes: int) -> PostgresStore:
@@ -286,11 +302,31 @@ def test_tick_on_a_machine_with_a_wrong_clock_is_refused(state: PostgresBackend,
 
     state.open().close()
     right, wrong = store_at(minutes - 2 * (minutes // abs(minutes))), store_at(minutes)
-    right.require_right_clock()
+    assert round(right.require_right_clock() / timedelta(minutes=1)) == minutes - 2 * (
+        minutes // abs(minutes)
+    )
     with pytest.raises(Busy, match=r"61 minutes (ahead of|behind) that of the database"):
         wrong.require_right_clock()
     for each in (right, wrong):
         each.close()
+
+
+def test_connection_is_given_up_soon_unless_the_url_says_otherwise(state: PostgresBackend) -> None:
+    limits = (
+        "connect_timeout",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+    )
+
+    def limits_of(url: str) -> list[str | None]:
+        with connect(url) as connection:
+            found = connection.info.get_parameters()
+        return [found.get(name) for name in limits]
+
+    assert limits_of(state.url) == ["10", "10", "5", "3", "25000"]
+    assert limits_of(f"{state.url}&tcp_user_timeout=60000") == ["10", "10", "5", "3", "60000"]
 
 
 def test_transaction_of_a_frozen_process_does_not_keep_others_waiting(state: PostgresBackend) -> None:

@@ -23,6 +23,7 @@ SAMPLE: list[tuple[str, str, str, object]] = [
     ("state", "key_file", '""', None),
     ("state", "url", '""', ""),
     ("state", "url_file", '""', None),
+    ("state", "max_connections", "8", 8),
     (
         "acme",
         "directory_url",

@@ -17,6 +17,7 @@ GOOD = DatabaseServer(
     synchronous_commit="on",
     skew=timedelta(seconds=5),
     connections_left=10,
+    connections_needed=10,
     is_private=True,
 )
 

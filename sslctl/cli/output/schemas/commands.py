@@ -91,12 +91,20 @@ _BACKUP: Fields = {
     "certificates": number("the number of certificate versions in it"),
     "bytes": number("its size"),
 }
+_CLOCK: Fields = {
+    "clock_trouble": or_null(
+        string(
+            "that the clock of this machine is 5 minutes or more from that of the database server; `null` if it is not"
+        )
+    )
+}
 _SKIPPED = Result(
     "skipped",
     "if another tick runs",
     {
         **_AT,
         "skipped": string("why only some passes were done, or nothing: which other tick runs"),
+        **_CLOCK,
         "domains": array_of(
             "changed_domain", "the domains that it worked on beside the other tick, mostly none"
         ),
@@ -134,6 +142,7 @@ _TICK: Fields = {
         "additionalProperties": number("domains"),
         "description": "the number of domains with a new warning that the looks found, by code",
     },
+    **_CLOCK,
     "look_trouble": or_null(string("why the daily look at C4 was not finished; `null` if it was")),
     **_MAINTENANCE,
     "withheld": array_of(

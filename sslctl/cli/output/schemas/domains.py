@@ -127,7 +127,7 @@ _EVENT: Fields = {
         "`unconfirmed`, `suspected`, `suspicion ended`, `warned`, `warning ended`, `note`, `assigned`, `customer`, `snoozed`, `chosen`, "
         "`taken up again`, `key downloaded`, `key destroyed`, `claim broken`, `revocation requested`, `revoked`, `not revoked`, "
         "`before cutover`, `cutover ended`, `other CA`, `deleted`, and about all domains "
-        "`account key`, `history archived`, `paused` and `resumed`"
+        "`account key`, `history archived`, `paused`, `resumed` and `state moved`"
     ),
     "detail": string("details, for people"),
     "version": or_null(number("the version of the certificate that it is about; otherwise `null`", 1)),
