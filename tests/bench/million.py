@@ -56,6 +56,7 @@ class Sizes:
     """How much is measured; the rows are about the last two of `counts`."""
 
     repetitions: int = 3
+    looks: int = 1
     counts: tuple[int, ...] = (_TINY, 100_000, 1_000_000)
 
 
@@ -96,7 +97,7 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> Part:
             sslctl.run("daemon-tick", "--quiet")
             for _ in range(sizes.repetitions):
                 grown.add(_TICK, count, sslctl.run("daemon-tick", "--quiet"))
-            for what, cost in _look(sslctl, sizes.repetitions):
+            for what, cost in _look(sslctl, sizes.looks):
                 grown.add(what, count, cost)
             mix(sslctl)
             sslctl.run("list", "--limit", "1")

@@ -355,7 +355,18 @@ CREATE TABLE reported (
 CREATE INDEX certificate_facts ON certificate (id, not_after, not_before, revoked_at, version, source, fingerprint);
 """
 
+# Queries of the domains that are not plain are answered from their index alone, and a pattern is compared with few names outside SQL.
+_FEW_DOMAINS = """
+DROP INDEX domain_not_plain;
+CREATE INDEX domain_not_plain ON domain (id) INCLUDE (name, source, created_at, deleted_at, wanted_id, serving_id, finding_code,
+    foreign_source, foreign_not_after, unconfirmed_code, suspicion_code, caution_code, caution_since)
+  WHERE deleted_at IS NULL
+  AND NOT (source = 'c4' AND serving_id IS NOT NULL AND finding_code IS NULL AND unconfirmed_code IS NULL
+    AND suspicion_code IS NULL AND caution_code IS NULL AND foreign_source IS NULL);
+CREATE INDEX domain_by_other_names ON domain (id) WHERE sans <> '[]' OR name LIKE '%xn--%';
+"""
+
 FIRST = 24
 """The number of the first migration: that of the SQLite schema with the same tables."""
-MIGRATIONS: tuple[str, ...] = (_INITIAL, _REPORTED)
+MIGRATIONS: tuple[str, ...] = (_INITIAL, _REPORTED, _FEW_DOMAINS)
 """The migrations, numbered from `FIRST` on."""

@@ -58,6 +58,9 @@ IS_PLAIN = (
     " AND domain.foreign_source IS NULL"
 )
 
+# The domains with other names or A-labels. The index `domain_by_other_names` has the same words.
+HAS_OTHER_NAMES = "(domain.sans <> '[]' OR domain.name LIKE '%xn--%')"
+
 _WILDCARDS = {"*": "%", "?": "_"}
 # What A-labels and the dots between them consist of.
 _CHARACTERS = f"{ascii_lowercase}{digits}-."
@@ -342,10 +345,14 @@ def urgency(days_of: str, now: str) -> str:
 
 
 class PatternSql:
-    """A `NamePattern` in SQL: which domains match `surely`, and which of the others `maybe`: `NamePattern.matches` decides."""
+    """A `NamePattern` in SQL: which domains match `surely`, and which of the others `maybe`: `NamePattern.matches` decides.
+
+    With `has_few_doubts`, only those with `HAS_OTHER_NAMES` match `maybe`.
+    """
 
     def __init__(self, pattern: NamePattern) -> None:
         self.values: dict[str, object] = {}
+        self.has_few_doubts = True
         surely, maybe = self._of_glob(pattern) if pattern.is_glob else self._of_part(pattern)
         if not pattern.text.isascii() or pattern.is_glob or "." in pattern.text:
             # A part without a dot has all its characters, in this order, in an A-label as well.
@@ -375,6 +382,7 @@ class PatternSql:
             return [name], [sans]
         likes = {f"whole{place}": like for place, like in enumerate(_without_sets(tokens))}
         self.values |= likes
+        self.has_few_doubts = bool(likes)
         return [f"domain.name LIKE :{key}" for key in likes], [sans] if likes else [name, sans]
 
 

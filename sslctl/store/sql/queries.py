@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from sslctl.errors import NotManaged, Problem
 from sslctl.rules import onboarding
@@ -22,6 +23,8 @@ from sslctl.store.sql.values import literals, names_of, text_of
 from sslctl.text import instant
 
 _BLOCK = 500
+_LARGE_BLOCK = 5000
+_FIRST: Callable[[Row], int] = itemgetter(0)
 # SQL has no OFFSET without a LIMIT in every database.
 _ALL = 1 << 62
 # The other names are a JSON array. Their number is one more than that of its commas; it is shown behind " +".
@@ -76,16 +79,16 @@ class SqlQueries(SqlPart):
 
     def listing(self, query: Query, now: datetime, *, measure_names: bool = False) -> Listing:
         where, values = self._condition(query, now)
-        found = self._found(query, where, values, _SHOWN_LENGTH if measure_names else "0")
+        ids, longest = self._found(query, where, values, _SHOWN_LENGTH if measure_names else "")
         domains = self._in_turn(
-            rows.summary_of, rows.select_domain_summary(self._database.dialect), where, values, found
+            rows.summary_of, rows.select_domain_summary(self._database.dialect), where, values, ids
         )
-        return Listing(len(found), max(found.values(), default=0), domains)
+        return Listing(len(ids), longest, domains)
 
     def domains(self, query: Query, now: datetime) -> Iterator[Domain]:
         where, values = self._condition(query, now)
-        found = self._found(query, where, values)
-        return self._in_turn(rows.domain_of, self._select_domain, where, values, found)
+        ids, _ = self._found(query, where, values)
+        return self._in_turn(rows.domain_of, self._select_domain, where, values, ids)
 
     def domains_named(self, names: Sequence[str]) -> Iterator[Domain]:
         sql = f"{self._select_domain} WHERE domain.name IN (SELECT value FROM {self._database.dialect.texts('?')})"  # noqa: S608 - constants
@@ -113,8 +116,8 @@ class SqlQueries(SqlPart):
             ))"""  # noqa: S608 - constants
         latest = instant(now + RETRY_LATEST)
         values: dict[str, object] = {"now": instant(now), "latest": latest, "horizon": instant(now + horizon)}
-        found = self._found(Query(sort=Sort.EXPIRES), where, values)
-        return self._in_turn(rows.domain_of, self._select_domain, where, values, found)
+        ids, _ = self._found(Query(sort=Sort.EXPIRES), where, values)
+        return self._in_turn(rows.domain_of, self._select_domain, where, values, ids)
 
     def interrupted(self) -> list[Domain]:
         sql = f"""{self._select_domain} WHERE domain.finding_code IS NULL AND domain.deleted_at IS NULL
@@ -144,6 +147,7 @@ class SqlQueries(SqlPart):
         dialect = self._database.dialect
         hint = dialect.index_hint
         checked, end = map(dialect.days_of, ("domain.dns_checked_at", "held.not_after"))
+        # Those that expire soon are read in the order of the file. Without a limit a database may leave out this order.
         well = "domain.deleted_at IS NULL AND domain.source = 'c4' AND domain.finding_code IS NULL AND domain.serving_id IS NOT NULL"
         sql = f"""SELECT domain.id FROM domain WHERE domain.id IN (
             SELECT id FROM (
@@ -155,9 +159,9 @@ class SqlQueries(SqlPart):
                 WHERE caution_code IS NOT NULL AND dns_checked_at < :yesterday AND {well}
               ORDER BY dns_checked_at NULLS FIRST LIMIT :limit) AS due
             UNION
-            SELECT domain.id FROM certificate AS held {hint("certificate_in_use")}
-              CROSS JOIN domain WHERE {dialect.serves("held")}
-              AND held.not_after <= :horizon AND held.replaced_at IS NULL AND {well}
+            SELECT domain.id FROM (SELECT domain_id, id, not_after FROM certificate {hint("certificate_in_use")}
+                WHERE not_after <= :horizon AND replaced_at IS NULL ORDER BY domain_id LIMIT {_ALL}) AS held
+              CROSS JOIN domain WHERE {dialect.serves("held")} AND {well}
               AND {checked} < {end} - :days)
             ORDER BY domain.dns_checked_at IS NOT NULL, domain.dns_checked_at, domain.name"""  # noqa: S608 - constants
         values = {
@@ -192,11 +196,11 @@ class SqlQueries(SqlPart):
         return self._database.read(rows.domain_of, sql, values)
 
     def _found(
-        self, query: Query, where: str, values: dict[str, object], length: str = "0"
-    ) -> dict[int, int]:
-        """Return the ids of the domains for which `where` holds, sorted and limited as in `query`, each with its `length`.
+        self, query: Query, where: str, values: dict[str, object], length: str = ""
+    ) -> tuple[list[int], int]:
+        """Return the ids of the domains for which `where` holds, sorted and limited as in `query`, and the longest `length`.
 
-        `length` is an SQL expression. An index alone answers many queries if it names no column.
+        `length` is an SQL expression; without it the result has 0. An index alone answers many queries if it names no column.
         """
         where = filters.narrowed(self._database.dialect, query, where)
         order_by = self._by_urgency() if query.sort is Sort.URGENCY else _ORDER_BY[query.sort]
@@ -216,12 +220,17 @@ class SqlQueries(SqlPart):
             tables = rows.from_domain_facts(self._database.dialect)
             values = {**values, "reach": max(1, offset + limit)}
         ordered = ", ".join(f"{each} DESC" if is_from_end else each for each in order_by)
-        sql = f"SELECT domain.id, {length} {tables} WHERE {where} ORDER BY {ordered}"
+        sql = f"SELECT domain.id{length and ', '}{length} {tables} WHERE {where} ORDER BY {ordered}"
         if limit is not None or offset:
             sql = f"{sql} LIMIT :limit OFFSET :offset"
             values = {**values, "limit": _ALL if limit is None else limit, "offset": offset}
-        found = self._database.read(tuple, sql, values)
-        return dict(reversed(found) if is_from_end else found)
+        longest = 0
+        if length:
+            measured = self._database.read(tuple, sql, values)
+            ids, longest = [number for number, _ in measured], max((size for _, size in measured), default=0)
+        else:
+            ids = self._database.read(_FIRST, sql, values)
+        return ids[::-1] if is_from_end else ids, longest
 
     def _count(self, query: Query, where: str, values: dict[str, object]) -> int:
         if query.pattern is None and _is_of_all_by_expiry(query):
@@ -236,7 +245,7 @@ class SqlQueries(SqlPart):
         if special:
             return special
         is_in_order_of_index = query.sort is Sort.NAME and query.pattern is None
-        if query.sort is Sort.URGENCY or (length != "0" and not is_in_order_of_index):
+        if query.sort is Sort.URGENCY or (length and not is_in_order_of_index):
             return rows.from_whole_domains(self._database.dialect)
         # Without the hint the database leaves out joined tables that the query does not use.
         is_joined = "wanted." in where or any("wanted." in each for each in order_by)
@@ -244,7 +253,7 @@ class SqlQueries(SqlPart):
 
     def _managed_in_turn(self, sql: str, values: dict[str, object]) -> Iterator[Domain]:
         """Return the domains whose ids the query `sql` finds, in its order, without those that are deleted when their turn comes."""
-        ids = self._database.read(lambda row: int(row[0]), sql, values)
+        ids = self._database.read(_FIRST, sql, values)
         return self._in_turn(rows.domain_of, self._select_domain, "domain.deleted_at IS NULL", {}, ids)
 
     def _in_turn(
@@ -253,15 +262,18 @@ class SqlQueries(SqlPart):
         select: str,
         where: str,
         values: dict[str, object],
-        found: Iterable[int],
+        ids: Sequence[int],
     ) -> Iterator[T]:
-        """Yield the result of `make` for the rows of the domains `found` for which `where` still holds."""
+        """Yield the result of `make` for the rows of the domains `ids` for which `where` still holds.
+
+        The first ones come soon. The more are read at a time, the more of them share a page of an index.
+        """
         wanted = f"(SELECT value FROM {self._database.dialect.integers(':ids')})"  # noqa: S608 - constants
         sql = f"{select} WHERE domain.id IN {wanted} AND {where}"
-        ids = list(found)
         matching = frozenset(json.loads(str(values.get("matching", "[]"))))
-        for start in range(0, len(ids), _BLOCK):
-            block = ids[start : start + _BLOCK]
+        start, size = 0, _BLOCK
+        while block := ids[start : start + size]:
+            start, size = start + size, _LARGE_BLOCK
             of_block = {**values, "ids": json.dumps(block)}
             if "matching" in values:
                 # Those of other blocks would be read again with each block.
@@ -357,9 +369,12 @@ class SqlQueries(SqlPart):
         if not pattern.maybe:
             return f"{where} AND ({pattern.surely})", values
         dialect = self._database.dialect
-        tables = rows.from_domains_to_count(dialect, where)
+        tables, doubtful_by = rows.from_domains_to_count(dialect, where), "TRUE"
+        if pattern.has_few_doubts:
+            tables = rows.from_domains_with_other_names(dialect)
+            doubtful_by = filters.HAS_OTHER_NAMES
         sql = f"""SELECT domain.id, domain.name, domain.sans {tables}
-            WHERE {where} AND ({pattern.maybe}) AND NOT ({pattern.surely})"""
+            WHERE {where} AND {doubtful_by} AND ({pattern.maybe}) AND NOT ({pattern.surely})"""
         doubtful = self._database.read(lambda row: (row[0], (row[1], *names_of(row[2]))), sql, values)
         matching = [number for number, names in doubtful if query.pattern.matches(names)]
         values["matching"] = json.dumps(matching)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -9,10 +10,19 @@ from sslctl.rules.model import Certificate, Domain, RenewalInfo
 from sslctl.rules.reasons import Code
 from sslctl.store.interface.renewals import Cohort
 from sslctl.store.sql import rows
-from sslctl.store.sql.connection import Row
 from sslctl.store.sql.part import SqlPart
 from sslctl.store.sql.values import time_of
 from sslctl.text import instant
+
+# Hours are cut out of the text: computing with times takes several times as long. In the order of the file, the certificates
+# of neighbours are neighbours too.
+_COHORTS = """SELECT count(*) AS number, domain.finding_code AS code, substr(held.not_before, 1, 13) AS since,
+    substr(held.not_after, 1, 13) AS until, substr(held.revoked_at, 1, 13) AS revoked
+    FROM domain {whole} LEFT JOIN certificate AS held {of_certificate}
+    ON held.id = coalesce(domain.wanted_id, domain.serving_id) AND held.source = 'c4'
+    WHERE domain.id > ? AND domain.id <= ? AND domain.deleted_at IS NULL AND domain.source = 'c4' GROUP BY 2, 3, 4, 5"""
+# The groups of more domains at a time would be sorted in a file.
+_BLOCK = 20_000
 
 
 class SqlRenewals(SqlPart):
@@ -22,14 +32,16 @@ class SqlRenewals(SqlPart):
     _ca: str
 
     def cohorts(self) -> list[Cohort]:
-        # Hours are cut out of the text: computing with times takes several times as long.
-        hint = self._database.dialect.index_hint("certificate_facts")
-        sql = f"""SELECT count(*) AS number, domain.finding_code AS code, substr(held.not_before, 1, 13) AS since,
-            substr(held.not_after, 1, 13) AS until, substr(held.revoked_at, 1, 13) AS revoked
-            FROM domain LEFT JOIN certificate AS held {hint}
-            ON held.id = coalesce(domain.wanted_id, domain.serving_id) AND held.source = 'c4'
-            WHERE domain.deleted_at IS NULL AND domain.source = 'c4' GROUP BY 2, 3, 4, 5"""  # noqa: S608 - constants
-        return self._database.read(_cohort_of, sql)
+        dialect = self._database.dialect
+        sql = _COHORTS.format(
+            whole=dialect.no_index_hint(), of_certificate=dialect.index_hint("certificate_facts")
+        )
+        (last,) = self._database.read(lambda row: row[0] or 0, "SELECT max(id) FROM domain")
+        counted: Counter[tuple[str | None, ...]] = Counter()
+        for start in range(0, last, _BLOCK):
+            for number, *group in self._database.read(tuple, sql, (start, start + _BLOCK)):
+                counted[tuple(group)] += number
+        return [_cohort_of(number, *group) for group, number in counted.items()]
 
     def renewed_since(self, at: datetime) -> int:
         # Ids ascend with time, so the search for the first certificate goes back no further than `at`.
@@ -81,13 +93,14 @@ class SqlRenewals(SqlPart):
                 run("UPDATE certificate SET ari_poll_at = ? WHERE id = ?", (instant(at), certificate.id))
 
 
-def _cohort_of(row: Row) -> Cohort:
-    code = None if row["code"] is None else Code(row["code"])
-    if row["until"] is None:
-        return Cohort(row["number"], code)
-    since, until = _hour(row["since"]), _hour(row["until"])
-    expires_at = until if row["revoked"] is None else min(until, _hour(row["revoked"]))
-    return Cohort(row["number"], code, expires_at, until - since, since)
+def _cohort_of(
+    number: int, finding: str | None, since: str | None, until: str | None, revoked: str | None
+) -> Cohort:
+    code = None if finding is None else Code(finding)
+    if since is None or until is None:
+        return Cohort(number, code)
+    begin, end = _hour(since), _hour(until)
+    return Cohort(number, code, end if revoked is None else min(end, _hour(revoked)), end - begin, begin)
 
 
 def _hour(text: str) -> datetime:

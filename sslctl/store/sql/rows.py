@@ -104,6 +104,11 @@ def from_special_domains(dialect: Dialect) -> str:
     return _from_domain(dialect.index_hint("certificate_facts"), dialect.index_hint("domain_not_plain"))
 
 
+def from_domains_with_other_names(dialect: Dialect) -> str:
+    """Return `from_domain_facts` for queries of domains for which `filters.HAS_OTHER_NAMES` holds."""
+    return _from_domain(dialect.index_hint("certificate_facts"), dialect.index_hint("domain_by_other_names"))
+
+
 def _select(domain: Iterable[str], certificate: Iterable[str], dialect: Dialect) -> str:
     return (
         f"SELECT {_columns('domain', domain)}, {_columns('wanted', certificate)}, {_columns('serving', certificate)},"

@@ -367,6 +367,7 @@ MIGRATIONS: tuple[str, ...] = (
     recent.IN_USE,
     recent.HISTORY_SEALS,
     recent.REPORTED,
+    recent.FEW_DOMAINS,
 )
 
 

@@ -191,3 +191,15 @@ CREATE TABLE reported (
   gone_since TEXT
 ) STRICT, WITHOUT ROWID;
 """
+
+# Queries of the domains that are not plain are answered from their index alone: nearly all pages of the file have a row of one. And the domains
+# whose names a pattern cannot be compared with in SQL alone (`filters.HAS_OTHER_NAMES`).
+FEW_DOMAINS = """
+DROP INDEX domain_not_plain;
+CREATE INDEX domain_not_plain ON domain (id, name, source, created_at, deleted_at, wanted_id, serving_id, finding_code, foreign_source,
+    foreign_not_after, unconfirmed_code, suspicion_code, caution_code, caution_since)
+  WHERE deleted_at IS NULL
+  AND NOT (source = 'c4' AND serving_id IS NOT NULL AND finding_code IS NULL AND unconfirmed_code IS NULL
+    AND suspicion_code IS NULL AND caution_code IS NULL AND foreign_source IS NULL);
+CREATE INDEX domain_by_other_names ON domain (id) WHERE sans <> '[]' OR name LIKE '%xn--%';
+"""

@@ -500,6 +500,7 @@ def test_restore_migrates_an_older_backup(used: Cdn, backup: Path, monkeypatch: 
             "certificate_revoked",
             "domain_by_caution",
             "domain_not_plain",
+            "domain_by_other_names",
             "domain_by_wanted",
             "domain_by_serving",
             "acme_order_name_by_order",

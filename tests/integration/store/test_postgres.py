@@ -340,7 +340,7 @@ def test_silent_server_is_not_tried_again_for_each_thread_nor_soon_after(seconds
         time.sleep(seconds)
         raise psycopg.OperationalError("gone")
 
-    pool, errors = Pool(connect_in_vain), list[str]()
+    pool, errors = Pool(connect_in_vain, 8), list[str]()
 
     def use() -> None:
         try:

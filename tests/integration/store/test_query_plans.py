@@ -7,6 +7,8 @@ from datetime import date, timedelta
 import pytest
 
 from sslctl.rules.limits import LimitKind
+from sslctl.rules.name_pattern import parse
+from sslctl.store.interface.domains import Query
 from sslctl.store.sql.budget import _TIMES
 from sslctl.store.sqlite.store import SqliteStore
 from tests.support.fakes import START
@@ -30,7 +32,7 @@ def test_queries_of_every_tick_read_indexes_only(store: SqliteStore) -> None:
         assert all("COVERING INDEX" in step for step in (*certificates, *in_use)), plan
     # Of most domains only the number is read: that there is no more to say of them, an index knows.
     counted = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked[0]}")]
-    assert counted.count("SCAN domain USING INDEX domain_not_plain") == 2
+    assert counted.count("SCAN domain USING COVERING INDEX domain_not_plain") == 2
 
 
 def test_due_renewal_infos_are_found_by_an_index(store: SqliteStore) -> None:
@@ -67,8 +69,30 @@ def test_dns_checks_due_are_found_by_indexes(store: SqliteStore) -> None:
     # In the order of the check, so that the limit ends the search; the rest are ranges, and rows by their ids.
     assert "SCAN domain USING INDEX domain_by_dns_check" in read
     assert any(step.startswith("SEARCH domain USING INDEX domain_by_caution") for step in read)
-    assert any(step.startswith("SEARCH held USING COVERING INDEX certificate_in_use") for step in read)
-    assert [step for step in read if step in ("SCAN domain", "SCAN held", "SCAN certificate")] == []
+    # What expires soon is sorted by its domain (`held`) before the domains are read.
+    assert any(step.startswith("SEARCH certificate USING COVERING INDEX certificate_in_use") for step in read)
+    assert [step for step in read if step in ("SCAN domain", "SCAN certificate")] == []
+
+
+def test_names_that_sql_cannot_compare_are_found_by_an_index(store: SqliteStore) -> None:
+    asked: list[str] = []
+    connection = store._database._connection
+    connection.set_trace_callback(asked.append)
+    store.listing(Query(pattern=parse("www.*[1-3]7.example")), START)
+    connection.set_trace_callback(None)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked[0]}")]
+    assert plan[0] == "SCAN domain USING INDEX domain_by_other_names"
+
+
+def test_cohorts_are_counted_in_the_order_of_the_file(store: SqliteStore) -> None:
+    store.add_domains(["a.test"])
+    asked: list[str] = []
+    connection = store._database._connection
+    connection.set_trace_callback(asked.append)
+    assert [cohort.count for cohort in store.cohorts()] == [1]
+    connection.set_trace_callback(None)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
+    assert plan[0].startswith("SEARCH domain USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)")
 
 
 def test_figures_read_domains_in_the_order_of_the_file_and_the_rest_by_index(store: SqliteStore) -> None:
