@@ -30,7 +30,7 @@ class Sizes:
     """How much is measured: so many ticks at once, with each number of workers, and so many due domains for each tick."""
 
     hosts: tuple[int, ...] = (1, 2, 4)
-    domains: tuple[tuple[int, int], ...] = ((8, 96), (32, 320))
+    domains: tuple[tuple[int, int], ...] = ((8, 40), (32, 96))
     is_durable: bool = True
 
 
