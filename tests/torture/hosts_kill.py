@@ -44,23 +44,23 @@ def run(folder: Path, *, small: bool) -> Iterator[Case]:
         for number in range(1 if small else 3)
     ]
     fault = "another host goes on: while the CA validates"
-    yield from kill.run_cases(slow, [(fault, _elsewhere(kill.in_tick), 1 if small else 6)])
+    yield from kill.run_cases(slow, [(fault, _elsewhere(kill.in_tick), 1 if small else 12)])
 
 
 def _cases(*, small: bool) -> Iterable[tuple[str, Kill, int]]:
     for boundary in BOUNDARIES:
         # The other host never had what certbot wrote.
         if not boundary.loses_runs and (not small or boundary.what in _FEW):
-            yield f"another host goes on: {boundary.what}", _elsewhere(kill.at(boundary)), 1 if small else 3
-    yield "another host goes on: at a random moment of a tick", _elsewhere(kill.in_tick), 1 if small else 12
-    yield "the same host goes on at once: at a random moment of a tick", kill.in_tick, 1 if small else 12
+            yield f"another host goes on: {boundary.what}", _elsewhere(kill.at(boundary)), 1 if small else 5
+    yield "another host goes on: at a random moment of a tick", _elsewhere(kill.in_tick), 1 if small else 25
+    yield "the same host goes on at once: at a random moment of a tick", kill.in_tick, 1 if small else 25
     if not small:
-        yield "the other host, which goes on, is killed as well", _elsewhere(_in_recovery), 5
-        yield "another host goes on: at a random moment of a renewal", _elsewhere(kill.in_renewal), 5
-    yield "the leading tick, beside one of another host", partial(_beside, victim=0), 1 if small else 4
+        yield "the other host, which goes on, is killed as well", _elsewhere(_in_recovery), 10
+        yield "another host goes on: at a random moment of a renewal", _elsewhere(kill.in_renewal), 10
+    yield "the leading tick, beside one of another host", partial(_beside, victim=0), 1 if small else 6
     if not small:
-        yield "the tick beside the leading one", partial(_beside, victim=1), 4
-        yield "both ticks", partial(_beside, victim=None), 2
+        yield "the tick beside the leading one", partial(_beside, victim=1), 6
+        yield "both ticks", partial(_beside, victim=None), 4
 
 
 def _elsewhere(kills: Kill) -> Kill:
