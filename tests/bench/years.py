@@ -209,5 +209,9 @@ def _tables(measured: _Measured, sizes: Sizes) -> Iterator[Table]:
                     number(measured.memory(*place)) if place in measured.bytes else "" for place in places
                 ]
                 rows.append((what, *seconds, *memory))
-        head = ("operation", *(f"{years:g} years, {unit}" for unit in ("s", "MiB") for years in sizes.years))
+        head = ("operation", *(f"{_span(years)}, {unit}" for unit in ("s", "MiB") for years in sizes.years))
         yield Table(f"{store}, by the years of history", head, rows)
+
+
+def _span(years: float) -> str:
+    return "1 year" if years == 1 else f"{years:g} years"
