@@ -12,6 +12,7 @@ import re
 import socket
 import threading
 import time
+from _thread import start_new_thread
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -135,9 +136,12 @@ class _Server(ThreadingMixIn, BaseServer):
         return self.socket.accept()
 
     def process_request(self, request: socket.socket, client_address: Any) -> None:  # type: ignore[override]  # narrower
-        """Handle a connection in a thread of its own."""
+        """Handle a connection in a thread of its own.
+
+        Not in one of `threading`: beside a hundred busy threads the next connection would wait until that one has begun.
+        """
         self._connections.add(request, client_address[0])
-        super().process_request(request, client_address)
+        start_new_thread(self.process_request_thread, (request, client_address))
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]  # narrower
         """Close a connection."""
