@@ -368,7 +368,8 @@ class App:
         """
         from sslctl.fleet.nightly_inventory import compare_daily  # noqa: PLC0415
         from sslctl.fleet.revocation import carry_out_open  # noqa: PLC0415
-        from sslctl.fleet.tick import Tick, TickSettings  # noqa: PLC0415
+        from sslctl.fleet.tick import Tick  # noqa: PLC0415
+        from sslctl.fleet.tick_passes import TickSettings  # noqa: PLC0415
         from sslctl.fleet.transitions import announce  # noqa: PLC0415
         from sslctl.notify.webhook import make_tick_webhook  # noqa: PLC0415
 
@@ -398,6 +399,7 @@ class App:
             ping=self._ping if config.notify.ping_url else None,
             clock=self.clock,
             monotonic=self.monotonic,
+            sleep=self.sleep,
             settings=TickSettings(
                 lock_path=config.state.tick_lock_path,
                 renewal=self.renewal,

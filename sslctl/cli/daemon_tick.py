@@ -19,17 +19,20 @@ from sslctl.cli.output.reported_file import read_printed, write_printed
 from sslctl.cli.output.stdout import write_json_list, write_line, write_lines
 from sslctl.cli.output.tick_report import (
     clock_lines,
+    find_errors,
     find_facts,
     find_lasting,
     held_lines,
+    print_errors,
     write_news,
     write_tick,
 )
+from sslctl.cli.reported import read_all, write_all
 from sslctl.config.settings import Config
 from sslctl.errors import Exit, SslctlError
 from sslctl.fleet.one_tick import TickRuns
 from sslctl.fleet.planning import Plan
-from sslctl.fleet.tick_result import TickResult
+from sslctl.fleet.tick_result import BesideResult, TickResult
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.report import Report
 from sslctl.issuance.work import Sharing
@@ -110,8 +113,6 @@ def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
     try:
         result = app.tick(partial(_run_passes, app, print_errors=not is_quiet)).run(force=force)
     except TickRuns as running:
-        if running.report is not None:
-            return _print_beside(app, running, running.report, quiet=quiet, as_json=as_json)
         _print_skipped(running, app.clock(), quiet=quiet, as_json=as_json)
         return Exit.OK
     except (click.Abort, click.ClickException):
@@ -121,7 +122,9 @@ def _run(app: App, *, force: bool, quiet: bool, as_json: bool) -> int:
             raise
         known = error if isinstance(error, SslctlError) else explain(error)
         return Exit.BUG if known is None else known.exit_code
-    if as_json:
+    if isinstance(result, BesideResult):
+        _print_beside(app, result, quiet=quiet, as_json=as_json)
+    elif as_json:
         _print_json(app, result)
     elif quiet:
         _print_news(app, result)
@@ -223,25 +226,33 @@ def _print_skipped(running: TickRuns, at: datetime, *, quiet: bool, as_json: boo
         write_line(f"{singapore.format_sgt(at)}: nothing was done, because {running.message}")
 
 
-def _print_beside(app: App, running: TickRuns, report: Report, *, quiet: bool, as_json: bool) -> int:
-    """Print what a tick did beside another one, which reports the state of the fleet; return the exit code."""
-    at, lines = app.clock(), list(clock_lines(running.clock_ahead))
+def _print_beside(app: App, result: BesideResult, *, quiet: bool, as_json: bool) -> None:
+    """Print what a tick did beside another one, which reports the state of the fleet; if `quiet`, only what that one cannot know."""
+    of_clock = list(clock_lines(result.clock_ahead))
     if as_json:
         fields = json_shapes.envelope(
-            at=json_shapes.instant(at),
-            skipped=running.message,
-            clock_trouble=next((text for _, text in lines), None),
+            at=json_shapes.instant(result.at),
+            skipped=result.lead,
+            clock_trouble=wrong_clock.find_trouble(result.clock_ahead) or None,
         )
-        write_json_list(fields, "domains", domains_json(app.store, report.names, report.errors, at))
+        write_json_list(fields, "domains", domains_json(app.store, result.names, result.errors, result.at))
     elif not quiet:
-        well = report.ended - len(report.unwell)
+        well = result.ended - len(result.unwell)
         write_line(
-            f"{singapore.format_sgt(at)}: {report.ended} due domains were worked on beside it, {well} of them well now; "
-            f"{running.message}"
+            f"{singapore.format_sgt(result.at)}: {result.ended} due domains were worked on beside it, {well} of them well now; "
+            f"{result.lead}"
         )
-    if not as_json:
-        write_lines(text for fact, text in lines if not quiet or not _is_printed(app, fact))
-    return report.exit_code
+        write_lines(text for _, text in of_clock)
+    else:
+        folder, facts = app.config.state.dir, [*find_errors(result), *(fact for fact, _ in of_clock)]
+        before = read_printed(folder)
+        known = {fact.subject: before[fact.subject] for fact in facts if fact.subject in before}
+        news = find_news(known, facts, (), result.at)
+        subjects = {fact.subject for fact in news.facts}
+        print_errors(result, subjects)
+        write_lines(text for fact, text in of_clock if fact.subject in subjects)
+        if news.after != known:
+            write_printed(folder, {**before, **news.after})
 
 
 def _print_json(app: App, result: TickResult) -> None:
@@ -276,13 +287,12 @@ def _print_json(app: App, result: TickResult) -> None:
 
 def _print_news(app: App, result: TickResult) -> None:
     """Print what was not printed in the last day, and what is over."""
-    folder = app.config.state.dir
-    before, facts = read_printed(folder), find_facts(app.store, result)
+    before, facts = read_all(app), find_facts(app.store, result)
     news = find_news(before, facts, find_lasting(app.store, result, facts, before), result.at)
     if news.facts or news.over:
         write_news(app.store, result, app.renewal, facts, news)
     if news.after != before:
-        write_printed(folder, news.after)
+        write_all(app, news.after)
 
 
 def _forget_printed(app: App, subject: str) -> None:

@@ -28,7 +28,7 @@ from sslctl.issuer import IssueError
 from sslctl.preflight.answer_probe import fetch_answers
 from sslctl.preflight.challenge_fetch import Outcome
 from sslctl.rules.account_key import AccountKey, KeyRole
-from sslctl.rules.claim_names import TICK
+from sslctl.rules.claim_names import TICK, domain_of
 from sslctl.store.interface.account_keys import AccountKeys
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.edges import Edges
@@ -72,7 +72,7 @@ class AccountRotation:
     def switch(self) -> AccountKey:
         """Make the next key the current one, and return it. Complete a switch that was interrupted.
 
-        Raise `BadInput` if no key was prepared, `Busy` while a tick runs, and `TryLater` unless every edge answers with its thumbprint;
+        Raise `BadInput` if no key was prepared, `Busy` while a tick runs or a process works on a domain, and `TryLater` unless every edge answers with its thumbprint;
         nothing was changed then. Raise `TryLater` if the CA could not be asked: the key was switched, and the next order or the next call
         tells the CA.
         """
@@ -82,9 +82,20 @@ class AccountRotation:
                 hint=f"wait for its end, then run {_AGAIN} again",
             )
         try:
+            self._require_no_pass()
             return self._switch()
         finally:
             self._store.release([TICK])
+
+    def _require_no_pass(self) -> None:
+        """Raise `Busy` while another process works on a domain: a command, or a tick beside one that has ended."""
+        names = [name for claim in self._store.claims() if claim.is_valid and (name := domain_of(claim.name))]
+        if names:
+            more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+            raise Busy(
+                f"another sslctl works on {names[0]}{more}, and orders would fail while the key is switched",
+                hint=f"wait for its end, then run {_AGAIN} again; `sslctl claims` shows it",
+            )
 
     def _switch(self) -> AccountKey:
         following = self._store.account_key(KeyRole.NEXT)

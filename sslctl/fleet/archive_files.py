@@ -30,6 +30,7 @@ _SUFFIX = ".jsonl.gz"
 _READ_BYTES = 1 << 20
 # An event has a few hundred bytes, a certificate with its chain some thousand.
 _LONGEST_LINE = 4 << 20
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class _Measured:
@@ -91,7 +92,7 @@ class ArchiveWriter:
         return self._measured.size
 
     def _write(self, line: dict[str, object]) -> None:
-        self._packed.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self._packed.write(_encode(line).encode() + b"\n")
         self._lines += 1
 
 

@@ -22,7 +22,7 @@ from sslctl.issuance.claims import claim_domains, release_domains, require_claim
 from sslctl.rules.audit_chain import Walk
 from sslctl.rules.claim_names import HISTORY_PRUNING
 from sslctl.rules.history_seal import Seal
-from sslctl.store.interface.archives import Archives
+from sslctl.store.interface.archives import FIRST_ORDER, Archives
 from sslctl.store.interface.claims import Claims
 from sslctl.store.interface.history import History
 from sslctl.store.interface.transactions import Transactions
@@ -87,6 +87,7 @@ class Pruning:
         self._sleep = sleep
         self._on_step = on_step
         self._certificate = 0
+        self._order = FIRST_ORDER
         self._deleted_event = 0
         self.busy = 0
 
@@ -106,7 +107,7 @@ class Pruning:
         last = seals[-1] if seals else None
         number, after = len(seals) + 1, last.cut if last else 0
         certificates = self._next_certificates()
-        orders = store.old_orders(self._until, self._sizes.orders)
+        orders = self._next_orders()
         end = _find_end(store, after, after + self._sizes.events, self._until)
         if not (certificates or orders or end > after):
             return None
@@ -163,6 +164,18 @@ class Pruning:
             self._certificate = following
         return found
 
+    def _next_orders(self) -> list[int]:
+        """Return the ids of the next orders to archive."""
+        found: list[int] = []
+        while len(found) < self._sizes.orders:
+            limit = min(_ROWS, self._sizes.orders - len(found))
+            ids, following = self._store.old_orders(self._until, self._order, limit)
+            found += ids
+            if following is None:
+                break
+            self._order = following
+        return found
+
     def _delete(self) -> None:
         """Delete what is in sealed archives, in short transactions."""
         store = self._store
@@ -187,10 +200,10 @@ class Pruning:
         # Without the claim, a pass running now could find that one of them is served again.
         ours = claim_domains(store, names)
         try:
-            free = [number for number, name in block if name in set(ours)]
+            claimed = set(ours)
+            free = [number for number, name in block if name in claimed]
             with store.transaction():
-                for name in ours:
-                    require_claim(store, name)
+                require_claim(store, *ours)
                 store.delete_archived_certificates(free)
         finally:
             release_domains(store, ours)

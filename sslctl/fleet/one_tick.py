@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sslctl.errors import Busy, StateBusy
-from sslctl.issuance.report import Report
 from sslctl.rules.claim_names import TICK, describe_owner
 from sslctl.rules.model import Claim, Life
 from sslctl.rules.singapore import format_sgt
@@ -29,23 +28,17 @@ _RETRY_SECONDS = 0.05
 
 
 class TickRuns(Busy):
-    """Another tick is at work, and nothing suggests that it hangs: this one has nothing to do, or worked beside it.
-
-    Then `report` has what this one did, and `clock_ahead` is how far the clock of this machine is ahead of the database's.
-    """
-
-    report: Report | None = None
-    clock_ahead = timedelta()
+    """Another tick is at work, and nothing suggests that it hangs: this one has nothing to do."""
 
 
 @contextmanager
 def only_tick(
     store: Claims, lock_path: Path, clock: Callable[[], datetime], *, is_shared: bool = False
-) -> Iterator[TickRuns | None]:
+) -> Iterator[str | None]:
     """Keep out other ticks for the block, also those of this process and of other PID namespaces.
 
-    With `is_shared`, and if a tick of another machine runs, keep out only those of this machine, and yield the `TickRuns` instead of
-    raising it.
+    With `is_shared`, and if a tick of another machine runs, keep out only those of this machine, and yield which one it is, in words,
+    instead of raising `TickRuns`. Otherwise yield None: this one leads.
 
     Raise `TickRuns` if another tick runs that began less than 3 hours ago, and `Busy` for any other: it may hang, its owner may
     be dead, or something else has the lock, such as a restore.
@@ -67,7 +60,7 @@ def only_tick(
                 slack = _SLACK_OF_OTHERS if is_shared and is_free else _SLACK
                 error = _busy(claim, clock(), is_alive=is_alive, slack=slack)
                 if is_shared and is_free and isinstance(error, TickRuns):
-                    yield error
+                    yield error.message
                     return
                 raise error
             if time.monotonic() > end:

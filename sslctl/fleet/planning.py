@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -43,10 +43,19 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The work of a tick, most urgent first; `held` is the number of due renewals that are postponed until tomorrow."""
+    """The work of a tick, most urgent first; `held` is the number of due renewals that are postponed until tomorrow.
+
+    `postponable` are the renewals that could be postponed as well.
+    """
 
     tasks: Sequence[Task]
     held: int = 0
+    postponable: Collection[str] = frozenset()
+
+    @property
+    def renewals(self) -> set[str]:
+        """The domains that are to be renewed."""
+        return {task.name for task in self.tasks if task.due.work is Work.RENEW}
 
     @property
     def revisions(self) -> dict[str, int]:
@@ -111,7 +120,9 @@ def plan(
         forced = DueWork(Work.RECHECK, "the daily recheck is forced")
         tasks += [Task(name, forced) for name in domains_to_recheck(store, now) if name not in planned]
     # The sort is stable, so the order by expiry of `candidates` stays.
-    return Plan(sorted(tasks, key=lambda task: _ORDER.index(task.due.work)), len(held))
+    ordered = sorted(tasks, key=lambda task: _ORDER.index(task.due.work))
+    postponable = {domain.name for domain in (*selection.postponable, *selection.early)}
+    return Plan(ordered, len(held), postponable)
 
 
 def _use_spare_budget(ordering: Iterable[tuple[str, ...]], store: _Store, now: datetime) -> list[Task]:

@@ -17,8 +17,8 @@ class _Store(Claims, Domains, Protocol):
 class Share:
     """The domains that this process takes; see `issuance.work.Sharing`. `on_taken` is called with each of their blocks.
 
-    Domains that another process works on are left out, and so are those with another revision than in `revisions`: another
-    process has worked on them since the work was planned.
+    Domains that another process works on are left out and noted as `busy`, and so are those with another revision than in `revisions`: another
+    process has worked on them since the work was planned. `choose` returns those of claimed domains that may go ahead.
     """
 
     def __init__(
@@ -27,23 +27,28 @@ class Share:
         revisions: Mapping[str, int],
         ordering: Container[str],
         on_taken: Callable[[Sequence[str]], object],
+        choose: Callable[[Sequence[str]], list[str]] = list,
     ) -> None:
         self._store = store
         self._revisions = revisions
         self.ordering = ordering
         self._on_taken = on_taken
+        self._choose = choose
+        self.busy = set[str]()
 
     def take(self, names: Sequence[str]) -> Sequence[str]:
         """Claim `names` for this process; return those that it got, and that nobody has worked on since."""
         claimed = claim_domains(self._store, names)
+        self.busy |= set(names).difference(claimed)
         due: list[str] = []
         try:
             found = {domain.name: domain.revision for domain in self._store.domains_named(claimed)}
-            due = [
+            unchanged = [
                 name
                 for name in claimed
                 if name in found and self._revisions.get(name, found[name]) == found[name]
             ]
+            due = self._choose(unchanged)
         finally:
             # Others may need what is not due any more.
             release_domains(self._store, sorted(set(claimed).difference(due)))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from sslctl.rules import renewal_days
+from sslctl.rules.claim_names import domain_of
 from sslctl.rules.model import Domain
 from sslctl.rules.reasons import REASONS, Status
 from sslctl.rules.renewal_days import RenewalCounts
+from sslctl.store.interface.claims import Claims
+from sslctl.store.interface.domains import Domains
 from sslctl.store.interface.renewals import Cohort, Renewals
 
 EARLY = "a coming day would have more renewals than renewal.max_per_day"
@@ -33,10 +37,18 @@ class FleetCounts:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The due renewals that are `held` until tomorrow, and the renewals that are made `early`, before they are due."""
+    """The due renewals that are `held` until tomorrow, and the renewals that are made `early`, before they are due.
+
+    `postponable` are the due ones that are made today, and that could be held as well.
+    """
 
     held: Sequence[Domain] = field(default=())
     early: Sequence[Domain] = field(default=())
+    postponable: Sequence[Domain] = field(default=())
+
+
+class _Shared(Claims, Domains, Renewals, Protocol):
+    """A store that processes of several machines share."""
 
 
 def count_fleet(
@@ -90,15 +102,43 @@ def select_renewals(
     left_today = max(0, max_per_day - store.renewed_since(renewal_days.start_of(today)))
     deferrable = sorted((each for each in due if _is_deferrable(each, now)), key=_expiry)
     urgent = sum(1 for each in due if _is_renewable(each)) - len(deferrable)
-    held = deferrable[max(0, left_today - urgent) :]
+    number = max(0, left_today - urgent)
+    kept, held = deferrable[:number], deferrable[number:]
     if held:
-        return Selection(held=held)
+        return Selection(held=held, postponable=kept)
     fleet = count_fleet(store, now, before).fleet
     due_today = sum(count for each, count in fleet.items() if each.due <= today)
     number = min(renewal_days.count_needed_today(fleet, today, max_per_day), left_today) - due_today
     if number <= 0:
-        return Selection()
-    return Selection(early=store.renewable(now, renewal_days.due_after(today, before), number))
+        return Selection(postponable=kept)
+    early = store.renewable(now, renewal_days.due_after(today, before), number)
+    return Selection(early=early, postponable=kept)
+
+
+def within_day(
+    store: _Shared,
+    block: Sequence[str],
+    renewals: Container[str],
+    postponable: Container[str],
+    now: datetime,
+    max_per_day: int,
+) -> list[str]:
+    """Return `block`, whose domains this process has claimed, without those of its `postponable` renewals that are too many today.
+
+    What else is claimed counts, by this process and by those of other machines: they planned at another time, when other renewals
+    were due. Of two that look at the same time, each counts what the other one has claimed; what both leave out is for the next tick.
+    """
+    midnight = renewal_days.start_of(renewal_days.day_of(now))
+    claimed = {domain_of(claim.name) or "" for claim in store.claims() if claim.is_valid}
+    others = store.domains_named(sorted(claimed.difference(block, [""])))
+    # A renewal that ends in between is counted twice.
+    under_way = sum(each.wanted is not None and each.wanted.issued_at < midnight for each in others)
+    left, kept = max_per_day - under_way - store.renewed_since(midnight), list[str]()
+    for name in block:
+        if name not in postponable or left > 0:
+            kept.append(name)
+            left -= name in renewals
+    return kept
 
 
 def _is_deferrable(domain: Domain, now: datetime) -> bool:

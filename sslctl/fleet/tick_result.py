@@ -22,7 +22,7 @@ class TickResult:
     """What a tick did, and the state of the fleet at its end, `at`.
 
     `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over `unwell` not
-    in Success. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
+    in Success; on several hosts those of the others count, too. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
     succeeded, None if none was sent. `webhook_error` is why messages of the webhook were not accepted, empty if none failed. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
     new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
     `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
@@ -60,3 +60,17 @@ class TickResult:
     def pinged(self) -> bool | None:
         """Whether the ping succeeded; None if none was sent."""
         return None if self.ping_error is None else not self.ping_error
+
+
+@dataclass(frozen=True, slots=True)
+class BesideResult:
+    """What a tick did beside a leading one, `lead` in words. For the other fields see `TickResult`."""
+
+    lead: str
+    at: datetime
+    exit_code: int
+    names: Sequence[str]
+    errors: Mapping[str, Exception]
+    ended: int
+    unwell: Sequence[str]
+    clock_ahead: timedelta

@@ -26,9 +26,9 @@ def claim_domains(store: Claims, names: Sequence[str]) -> list[str]:
     return [name for name in names if domain_claim(name) in ours]
 
 
-def require_claim(store: Claims, name: str) -> None:
-    """Raise `ClaimLost` unless this process still holds the claim on the domain `name`; call it before each change."""
-    store.require_claims([domain_claim(name)])
+def require_claim(store: Claims, *names: str) -> None:
+    """Raise `ClaimLost` unless this process still holds the claims on the domains `names`; call it before each change."""
+    store.require_claims(map(domain_claim, names))
 
 
 def release_domains(store: Claims, names: Sequence[str]) -> None:

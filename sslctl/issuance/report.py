@@ -31,7 +31,8 @@ class Report:
     If `batch` is true, the exit code is that of a batch, otherwise that of the only domain. If `skip_concurrent` is
     true, a domain that another command works on or has deleted is neither counted nor part of the exit code. If `renewing`
     is true, each domain was to get a new certificate: what prevented it counts even if the domain is well. `is_blind` is to be
-    set if C4 could not be looked at for days, `is_stopped` if a person stopped the passes, or if results could not be recorded.
+    set if C4 could not be looked at for days, `is_stopped` if a person stopped the passes, or if results could not be recorded, and
+    `elsewhere` is the number of passes of other processes that are to be counted, too.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Report:
         self._withheld: dict[Code, Withheld] = {}
         self.is_blind = False
         self.is_stopped = False
+        self.elsewhere = 0
 
     def add(self, outcome: Outcome, now: datetime) -> None:
         """Add the outcome of one pass, with the domain's status as of `now`. It replaces an earlier one of the domain."""

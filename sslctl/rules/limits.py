@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
 _UNITS = {
     "d": timedelta(days=1),
@@ -132,6 +133,9 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+NO_CA: Mapping[str, Limits] = MappingProxyType({"": NO_LIMITS})
+"""The limits of each CA by the URL of its directory, where none is configured."""
+
 _UNKNOWN_LIMIT = timedelta(days=1)
 # https://letsencrypt.org/docs/rate-limits/
 LETS_ENCRYPT = Limits(

@@ -52,7 +52,6 @@ def open_store(
 
     `file` is another SQLite database than that of `state`.
     """
-    (ca, of_first), *others = limits.items()
     if file is not None or not state.is_on_server:
         from sslctl.store.sqlite.store import SqliteStore  # noqa: PLC0415 - slow to import
 
@@ -61,9 +60,7 @@ def open_store(
             keyring,
             clock=clock,
             actor=actor,
-            ca=ca,
-            limits=of_first,
-            fallbacks=dict(others),
+            limits=limits,
             create=create,
             waiting=waiting,
         )
@@ -78,9 +75,7 @@ def open_store(
         clock=clock,
         actor=actor,
         lock_folder=lock_folder_of(state.database_path),
-        ca=ca,
-        limits=of_first,
-        fallbacks=dict(others),
+        limits=limits,
         create=create,
         lock_seconds=waiting.write_seconds,
         max_connections=state.max_connections,

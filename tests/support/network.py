@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -48,6 +49,7 @@ while :; do sleep 3600 & wait; done
 """
 
 
+@cache
 def missing() -> str:
     """Return why hosts cannot be made here, empty if they can."""
     if os.geteuid() != 0:
@@ -96,6 +98,7 @@ class Host:
         self._places = [str(each) for pair in places.items() for each in pair]
         self._process: subprocess.Popen[str]
         self._init = 0
+        self._started: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
         self.switch_on()
@@ -103,6 +106,9 @@ class Host:
 
     def __exit__(self, *_: object) -> None:
         self.switch_off()
+        for process in self._started:
+            if process.stdout is not None and not process.stdout.closed:
+                process.communicate(timeout=_START_SECONDS)
 
     def switch_on(self) -> None:
         """Start it, with its cable."""
@@ -143,11 +149,13 @@ class Host:
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         """Start `words` on the host, with more `variables`."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*words),
             env={**self.environment, **variables},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
         )  # fmt: skip
+        self._started.append(process)
+        return process
 
     def cut(self, port: int | None = None) -> None:
         """Drop, from now on, all packets between it and the servers, or those of one port, without a word to either side."""

@@ -37,6 +37,8 @@ _EMPTY = "empty_state"
 # fast shutdown.
 _KEEPER = """
 folder=$1; shift
+# Its notices about the end of the server.
+exec 2>/dev/null
 while read -r what; do
     if [ "$what" = start ]; then
         "$@" >>"$folder/log" 2>&1 <&- &

@@ -52,8 +52,7 @@ class PostgresBackend:
             clock=clock or Clock(),
             actor=actor,
             lock_folder=self.folder / "processes",
-            ca=ca,
-            limits=limits,
+            limits={ca: limits},
             create=True,
         )
 

@@ -27,6 +27,7 @@ NAMES = ("a", "b", "c")
 DATABASE_PORT = 5432
 DATABASE_HOST = "db.example.net"
 STATE_FOLDER = "/var/lib/sslctl"
+WEBROOT = "/var/lib/webroot"
 _DATABASE = "sslctl"
 _NINETY_DAYS = 90 * 86_400
 _PATIENCE = 120
@@ -176,13 +177,12 @@ class SeveralHosts:
 
     def _configure(self) -> None:
         url = f"postgresql://sslctl@{DATABASE_HOST}/{_DATABASE}?sslmode=verify-full"
-        text, count = re.subn(
-            "(?m)^dir = .*",
-            f'dir = "{STATE_FOLDER}"\nurl = "{url}"',
-            self.cdn.config_path.read_text(),
-            count=1,
-        )
-        assert count == 1
+        text = self.cdn.config_path.read_text()
+        for key, value in {
+            "dir": f'"{STATE_FOLDER}"\nurl = "{url}"', "webroot": f'"{WEBROOT}"', "http01_port": "80", "http01_address": '""',
+        }.items():  # fmt: skip
+            text, count = re.subn(f"(?m)^{key} = .*", f"{key} = {value}", text)
+            assert count == 1, key
         self.config_path.write_text(text)
         self.config_path.chmod(0o600)
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost {DATABASE_HOST}\n")
@@ -195,6 +195,7 @@ class SeveralHosts:
         own = self.folder / name
         for each in ("var-lib", "media", "home/.postgresql"):
             (own / each).mkdir(mode=0o700, parents=True)
+        (own / "var-lib" / "webroot").mkdir()
         (own / "home" / ".postgresql" / "root.crt").write_bytes((self.folder / "root.crt").read_bytes())
         places = {own / "var-lib": "/var/lib", own / "media": "/media", self.folder / "hosts": "/etc/hosts"}
         environment = environment_without_settings(

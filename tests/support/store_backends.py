@@ -94,7 +94,7 @@ class SqliteBackend:
         """See `Backend`."""
         keyring = Keyring(self.key_file)
         return SqliteStore(
-            self._path, keyring, clock=clock or Clock(), actor=actor, ca=ca, limits=limits, create=True
+            self._path, keyring, clock=clock or Clock(), actor=actor, limits={ca: limits}, create=True
         )
 
     @contextmanager

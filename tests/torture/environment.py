@@ -79,6 +79,11 @@ class Process:
         assert self._process.stdout is not None
         self._process.stdout.readline()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def kill_after(self, seconds: float) -> bool:
         """Kill it after `seconds`; return False if it ended before."""
         try:

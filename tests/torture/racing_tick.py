@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -40,14 +41,15 @@ class _SharedIssuer(FakeIssuer):
         return f"{super().new_url()}/{self.place}"
 
 
-def race(config: Path, at: datetime, start: Barrier, results: Queue[Raced]) -> None:
-    """Run a tick at the time `at`, with the file `config`, at the same moment as others; put what came of it into `results`."""
+def race(config: Path, at: datetime, delay: float, start: Barrier, results: Queue[Raced]) -> None:
+    """Run a tick at the time `at`, with the file `config`; put what came of it into `results`. It starts `delay` seconds after `start`."""
     clock = Clock(at)
     app, issuer, notifier = App(config, clock), _SharedIssuer(clock), FakeNotifier("chat")
     issuer.place = f"{config.stem}/{at:%d-%H}"
     app.issuer, app.issuers, app.notifier = issuer, {FIRST_CA: issuer}, notifier
     stderr = StringIO()
     start.wait(_PATIENCE)
+    time.sleep(delay)
     with redirect_stderr(stderr), redirect_stdout(StringIO()):
         code = run(["daemon-tick"], app)
     messages = [f"{message.title}\n{message.body}" for message, _ in notifier.sent]

@@ -47,6 +47,8 @@ class SharedState(State):
         self.server = server
         self._database = database
         self.settings["SSLCTL_STATE_URL"] = server.url(database)
+        # A host leaves some domains to the other one.
+        self.settings["SSLCTL_ACME_WORKERS"] = "8"
         self.places = [folder / "a", folder / "b"]
         self.place = self.places[0]
         for place in self.places:

@@ -20,7 +20,7 @@ from sslctl.errors import StateBusy
 from sslctl.fleet.fleet_trouble import FleetTrouble
 from sslctl.fleet.hidden import is_hidden
 from sslctl.fleet.nightly_inventory import InventoryNews
-from sslctl.fleet.tick_result import TickResult
+from sslctl.fleet.tick_result import BesideResult, TickResult
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.rules.reported import Fact, Kind, News, Printed
@@ -32,6 +32,8 @@ from sslctl.wording import C4
 
 _MOST_NAMES = 10
 _PING = "the failed ping"
+CLOCK = "the clock of this machine"
+"""What is reported of a wrong clock: whichever host leads, it is about this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def write_news(
     store: Domains, result: TickResult, rule: RenewalRule, facts: Sequence[Fact], news: News
 ) -> None:
     """Write what is `news` among `facts`, all that the tick has to report: also the errors of single domains, on standard error."""
-    _print_errors(result, {fact.subject for fact in news.facts})
+    print_errors(result, {fact.subject for fact in news.facts})
     over = [(subject, _is_domain(subject)) for subject in news.over]
     fleet = [subject for subject, is_domain in over if not is_domain]
     well = [subject for subject, is_domain in over if is_domain]
@@ -76,12 +78,16 @@ def find_facts(store: Domains, result: TickResult) -> list[Fact]:
         trouble = find_trouble(domain, result.at)
         if trouble is not None and not is_hidden(domain, result.at):
             facts.append(Fact(Kind.DOMAIN, domain.name, f"{trouble.heading} {trouble.code}"))
-    facts += [
+    return [*facts, *find_errors(result)]
+
+
+def find_errors(result: TickResult | BesideResult) -> list[Fact]:
+    """Return the errors of single domains, which are not recorded: nobody else reports them."""
+    return [
         Fact(Kind.DOMAIN, name, type(result.errors[name]).__name__)
         for name in result.unwell
         if name in result.errors
     ]
-    return facts
 
 
 def find_lasting(
@@ -137,7 +143,8 @@ def _done(store: Domains, result: TickResult, rule: RenewalRule) -> str:
     return tally.describe(result.ended, "due domains")
 
 
-def _print_errors(result: TickResult, subjects: Collection[str]) -> None:
+def print_errors(result: TickResult | BesideResult, subjects: Collection[str]) -> None:
+    """Print the errors of the domains among `subjects` on standard error."""
     names = [name for name in result.unwell if name in result.errors and name in subjects]
     unrecorded = [name for name in names if isinstance(result.errors[name], StateBusy)]
     for name in names:
@@ -255,7 +262,7 @@ def clock_lines(ahead: timedelta) -> Iterator[tuple[Fact, str]]:
     """Yield a line, and its fact, if the clock of this machine, which is `ahead` of the database's, is wrong."""
     text = find_trouble_of_clock(ahead)
     if text:
-        yield Fact(Kind.FLEET, "the clock of this machine"), text
+        yield Fact(Kind.FLEET, CLOCK), text
 
 
 def held_lines(held: int) -> Iterator[str]:

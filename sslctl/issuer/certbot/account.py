@@ -17,7 +17,7 @@ from typing import Any
 from sslctl.config.acme import AcmeSection, read_hmac_key
 from sslctl.errors import ConfigError
 from sslctl.issuer import AccountKeys, IssueError
-from sslctl.issuer.certbot import directory
+from sslctl.issuer.certbot import directory, run_folder
 from sslctl.issuer.certbot.job_runner import JobRunner, make_folder, translating_os_errors
 from sslctl.rules.reasons import Code
 
@@ -110,13 +110,8 @@ class CertbotAccount:
         ]
 
     def link(self, run: Path) -> None:
-        """Make certbot's folders in `run`, which share the account."""
-        accounts = self._folder / ACCOUNTS
-        make_folder(accounts)
-        for name in ("config", "work"):
-            # certbot would make `work` readable for others.
-            (run / name).mkdir(mode=0o700)
-        (run / "config" / "accounts").symlink_to(accounts, target_is_directory=True)
+        """Make certbot's folders in `run`, which share the account. Raise `OSError`."""
+        run_folder.fill(run, self._folder / ACCOUNTS)
 
     @contextmanager
     def _run_folder(self) -> Iterator[Path]:

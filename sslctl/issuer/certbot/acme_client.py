@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import acme.challenges
 import acme.client
@@ -28,6 +28,7 @@ from sslctl.issuer.certbot.challenge_files import TOKEN
 from sslctl.issuer.certbot.pacing import Kind, Pace
 from sslctl.issuer.certbot.polling import PollingClient
 from sslctl.issuer.certbot.problems import is_account_refused
+from sslctl.issuer.certbot.session import Session
 from sslctl.net import retry_after
 from sslctl.text import clean
 
@@ -63,10 +64,11 @@ class Observer(acme.client.ClientNetwork):
     # How long this job may still wait, in seconds, because the CA is busy.
     patience: float
     # The nonces of all clients of this process: what an earlier job left over, and what is left for a later one.
-    nonces: set[Any]
+    nonces: ClassVar[set[Any]] = set()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.session = Session()
         trusted_context.mount(self.session)
         self._nonces = Observer.nonces
 

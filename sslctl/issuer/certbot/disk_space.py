@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sslctl.issuer import IssueError
@@ -14,6 +16,8 @@ MIN_FREE_BYTES = 64 << 20
 MIN_FREE_FILES = 1000
 # More than a certificate with its chain and the log of its order.
 TEST_FILE_BYTES = 64 << 10
+# A file system needs up to a millisecond to make a file where many were removed a moment ago.
+_TRIED_SECONDS = 1.0
 
 
 def require_disk_space(folder: Path) -> None:
@@ -27,6 +31,20 @@ def require_disk_space(folder: Path) -> None:
     if disk.f_files and disk.f_favail < MIN_FREE_FILES:
         found = f"{disk.f_favail} more files can be made in {folder}; {MIN_FREE_FILES} are needed"
         raise IssueError(Code.ISSUER_FAILED, f"no order was placed, because the disk is nearly full: {found}")
+
+
+class WriteTrials:
+    """Trials whether files can be written, in each folder once a second at most. Safe to use from several threads."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._known_until: dict[Path, float] = {}
+
+    def require_writable(self, folder: Path, size: int = TEST_FILE_BYTES) -> None:
+        """Do what `require_writable` does, unless that succeeded within the last second. Raise `OSError` if it fails."""
+        if self._monotonic() >= self._known_until.get(folder, 0.0):
+            require_writable(folder, size)
+            self._known_until[folder] = self._monotonic() + _TRIED_SECONDS
 
 
 def require_writable(folder: Path, size: int = TEST_FILE_BYTES) -> None:

@@ -22,11 +22,11 @@ from sslctl.config.acme import AcmeSection
 from sslctl.config.settings import PacingSection
 from sslctl.errors import BadInput
 from sslctl.issuer import AccountKeys, Issued, IssueError, OrderPending, RenewalWindows
-from sslctl.issuer.certbot import ari, challenge_files, directory, versions
+from sslctl.issuer.certbot import ari, challenge_files, directory, probe_files, versions
 from sslctl.issuer.certbot.account import CertbotAccount
 from sslctl.issuer.certbot.answers import Answers
 from sslctl.issuer.certbot.challenge_sources import FolderSource
-from sslctl.issuer.certbot.disk_space import require_disk_space, require_writable
+from sslctl.issuer.certbot.disk_space import WriteTrials, require_disk_space
 from sslctl.issuer.certbot.job_runner import LOST_ORDER_KEPT, JobRunner, make_folder, translating_os_errors
 from sslctl.issuer.certbot.listener import Listener
 from sslctl.issuer.certbot.problems import to_issue_error
@@ -76,6 +76,7 @@ class CertbotIssuer:
         self._account = CertbotAccount(acme, folder, self._jobs, find_account_keys)
         self._register = SharedCall(self._account.register)
         self._listener: Listener | None = None
+        self._trials = WriteTrials()
         self._preparing = threading.Lock()
         self._has_begun = False
         self._has_account = False
@@ -98,9 +99,8 @@ class CertbotIssuer:
         self._prepare(order)
         run = self._run_folder(order)
         with translating_os_errors():
-            (run / "csr.pem").write_text(order.csr_pem)
             if self._webroot and (self._webroot / _CHALLENGES).is_dir():
-                require_writable(self._webroot / _CHALLENGES, _CHALLENGE_FILE_BYTES)
+                self._trials.require_writable(self._webroot / _CHALLENGES, _CHALLENGE_FILE_BYTES)
         # Our own authenticator takes the place of certbot's, which needs a folder that exists.
         argv = [
             "certonly",
@@ -125,7 +125,8 @@ class CertbotIssuer:
             "profile": profile,
             "preferred_chain": chain,
             "csr_pem": order.csr_pem,
-            "config_dir": str(run / "config"),
+            "config_dir": str(self._folder),
+            "scratch": str(run),
             "fullchain": str(run / "fullchain.pem"),
             **self._webroot_of_job(),
             **({} if account is None else {"account": account.name}),
@@ -191,10 +192,12 @@ class CertbotIssuer:
         self._remove_answers(self._answers_path(order))
 
     def _remove_answers(self, folder: Path) -> None:
-        """Remove the challenge files of a closed order, which are no secret."""
-        if folder.is_dir():
-            with suppress(OSError):
+        """Remove the challenge files of a closed order, or of a probe. They are no secret."""
+        with suppress(OSError):
+            if folder.is_dir():
                 Answers(folder).remove_all(self._webroot)
+            elif folder.exists() and self._webroot is not None:
+                probe_files.remove(folder, self._webroot)
 
     def revoke(self, bundle: Bundle, reason: RevocationReason | None = None) -> None:
         """See `Issuer.revoke`."""
@@ -265,17 +268,10 @@ class CertbotIssuer:
             return
         # As long as a key authorization with a SHA-256 thumbprint (RFC 8555, section 8.1).
         content = key_authorization(token, secrets.token_urlsafe())
-        answers = Answers(self._folder / _ANSWERS / f"probe-{token}")
         self._require_storage()
         self._prepare_webroot()
-        try:
-            with translating_os_errors(), challenge_files.opened(self._webroot) as folder:
-                answers.note(token)
-                challenge_files.write(folder, token, content.encode())
+        with probe_files.published(token, content, self._webroot, self._folder / _ANSWERS):
             yield content
-        finally:
-            with suppress(OSError):
-                answers.remove_all(self._webroot)
 
     @property
     def _account_keys(self) -> AccountKeys:
@@ -288,7 +284,7 @@ class CertbotIssuer:
         make_folder(self._folder)
         with translating_os_errors():
             require_disk_space(self._folder)
-            require_writable(self._folder)
+            self._trials.require_writable(self._folder)
 
     def _prepare(self, order: Order) -> None:
         """Make what every order needs, once: account and webroot."""
@@ -388,7 +384,6 @@ class CertbotIssuer:
         shutil.rmtree(run, ignore_errors=True)
         with translating_os_errors():
             make_folder(run)
-            self._account.link(run)
         return run
 
     def _clear_stale_runs(self) -> None:

@@ -38,7 +38,7 @@ from certbot._internal import auth_handler
 from josepy.json_util import decode_b64jose, encode_b64jose
 from josepy.jwk import JWK
 
-from sslctl.issuer.certbot import ari, authenticator, order, registration
+from sslctl.issuer.certbot import ari, authenticator, order, registration, run_folder
 from sslctl.issuer.certbot.acme_client import Client, Observer, is_gone, renewal_info_url
 from sslctl.issuer.certbot.answers import Answers, NoAnswers
 from sslctl.issuer.certbot.pacing import LONGEST_HOLD, Kind, Pace
@@ -69,8 +69,7 @@ def run(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str
         if _is_without_main(job):
             order.place(job)
             return {"done": True}
-        error = certbot.main.main([*job["argv"], *_key_arguments(job)])
-        return {"failed": "certbot", "detail": str(error)} if error else {"done": True}
+        return _run_main(job)
     except messages.Error as error:
         return _failure("acme", error.detail or error.description or "", error.typ or "")
     except errors.IssuanceError as error:
@@ -91,6 +90,16 @@ def _is_without_main(job: dict[str, Any]) -> bool:
     return job["do"] == "issue" and "account" in job and order.is_prepared()
 
 
+def _run_main(job: dict[str, Any]) -> dict[str, Any]:
+    """Run certbot's `main` with the arguments of `job`. An order needs a few files for that."""
+    if job["do"] == "issue":
+        run = Path(job["scratch"])
+        run_folder.fill(run, Path(job["config_dir"]) / "accounts")
+        (run / "csr.pem").write_text(job["csr_pem"])
+    error = certbot.main.main([*job["argv"], *_key_arguments(job)])
+    return {"failed": "certbot", "detail": str(error)} if error else {"done": True}
+
+
 def set_up(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
     """Let certbot and acme use our classes, for `job`."""
     Observer.scheme = job["directory_url"].partition("://")[0] + "://"
@@ -100,7 +109,9 @@ def set_up(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
     Observer.is_issued = Observer.is_order_lost = False
     Observer.new_order_url = ""
     Observer.status = 0
-    Observer.nonces = set(map(decode_b64jose, job.get("nonces", ())))
+    # The same set: that of a client which an earlier order has left.
+    Observer.nonces.clear()
+    Observer.nonces.update(map(decode_b64jose, job.get("nonces", ())))
     # certbot looks the classes up in these modules each time it makes a client.
     setattr(acme.client, "ClientNetwork", Observer)  # noqa: B010 - mypy takes a class for a type, not a variable
     setattr(acme.client, "ClientV2", Client)  # noqa: B010

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -128,7 +128,7 @@ class JobRunner:
         make_folder(folder)
         with (
             translating_os_errors(),
-            tempfile.TemporaryDirectory(dir=folder, prefix="child-") as scratch,
+            _scratch(job, folder) as scratch,
             self._pool.job() as channel,
         ):
             if job["do"] in _POSTING and (nonce := self._nonces.take()):
@@ -168,6 +168,13 @@ class JobRunner:
             retry_at = self._clock() + LOST_ORDER_KEPT
             raise IssueError(Code.CA_REFUSED, "the order's URL cannot be used", retry_at=retry_at)
         return url
+
+
+def _scratch(job: dict[str, Any], folder: Path) -> AbstractContextManager[str]:
+    """Return the folder for temporary files of `job`: its own one, or one below `folder` that is removed afterwards."""
+    if "scratch" in job:
+        return nullcontext(job["scratch"])
+    return tempfile.TemporaryDirectory(dir=folder, prefix="child-")
 
 
 def _may_be_moved(result: dict[str, Any]) -> bool:

@@ -8,17 +8,19 @@ certbot that was not tested, or without the functions that are called here, orde
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import certbot.errors
-from acme.client import ClientV2
+from acme.client import ClientNetwork, ClientV2
 from certbot import util
 from certbot._internal import account, auth_handler, cli, client, constants
 from certbot._internal.plugins.disco import PluginsRegistry
 from certbot.configuration import NamespaceConfig
 
-from sslctl.issuer.certbot import versions
+from sslctl.issuer.certbot import trusted_context, versions
+from sslctl.issuer.certbot.acme_client import Client
 from sslctl.issuer.certbot.authenticator import Authenticator
 
 _ARGUMENTS = (
@@ -29,6 +31,18 @@ _ARGUMENTS = (
     "--register-unsafely-without-email",
 )
 _config: NamespaceConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An account as it was in its file at some time, and the network of the last order that was placed with it."""
+
+    source: tuple[object, ...]
+    account: account.Account
+    network: ClientNetwork
+
+
+_known: _Known | None = None
 
 
 def prepare() -> bool:
@@ -56,6 +70,7 @@ def _require_signatures() -> None:
     for function, count in (
         (client.Client.__init__, 6),
         (client.Client.obtain_certificate_from_csr, 2),
+        (client.create_acme_client, 3),
         (account.AccountFileStorage.load, 2),
         (auth_handler.AuthHandler._poll_authorizations, 5),  # noqa: SLF001 - see `polling`
     ):
@@ -78,12 +93,34 @@ def place(job: dict[str, Any]) -> None:
         required_profile=job["profile"] or None,
         preferred_chain=job["preferred_chain"] or None,
     )
+    found, acme = _open_client(config, job)
+    Path(job["fullchain"]).write_bytes(b"".join(obtain(found, job["csr_pem"], acme)))
+
+
+def _open_client(config: NamespaceConfig, job: dict[str, Any]) -> tuple[account.Account, ClientV2]:
+    """Return the account of `job` and a client for it, with the connection that the last order of this process has left, if any."""
+    global _known  # noqa: PLW0603 - the orders of a process come one after the other
+    source = (job["directory_url"], job["account"], _version(Path(config.accounts_dir) / job["account"]))
+    if _known is not None and _known.source == source and trusted_context.is_current():
+        directory = Client.get_directory(job["directory_url"], _known.network)
+        return _known.account, Client(directory, _known.network)
     found = account.AccountFileStorage(config).load(job["account"])
-    Path(job["fullchain"]).write_bytes(b"".join(obtain(found, job["csr_pem"])))
+    acme = client.create_acme_client(config, found.key, found.regr)
+    _known = _Known(source, found, acme.net)
+    return found, acme
 
 
-def obtain(ours: account.Account, csr_pem: str, acme: ClientV2 | None = None) -> tuple[bytes, bytes]:
-    """Return the certificate and its chain for `csr_pem`, from the client `acme` or from one that certbot makes."""
+def _version(folder: Path) -> tuple[int, int] | None:
+    """Return what changes when the registration in the `folder` of an account is written again; None if there is none."""
+    try:
+        state = (folder / "regr.json").stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns
+
+
+def obtain(ours: account.Account, csr_pem: str, acme: ClientV2) -> tuple[bytes, bytes]:
+    """Return the certificate and its chain for `csr_pem`, with the client `acme`."""
     assert _config is not None  # noqa: S101 - see `prepare`
     caller = client.Client(_config, ours, Authenticator(_config, "webroot"), None, acme)
     return caller.obtain_certificate_from_csr(util.CSR(None, csr_pem.encode(), "pem"))

@@ -48,8 +48,13 @@ def prepare() -> None:
 
 def mount(session: requests.Session) -> None:
     """Let `session` use the roots that were read, unless their file has changed since."""
-    if _prepared is not None and _prepared[0] == _find_bundle():
+    if _prepared is not None and is_current():
         session.mount("https://", _Adapter(_prepared[1]))
+
+
+def is_current() -> bool:
+    """Return whether the roots that were read are those that `requests` would read now."""
+    return _prepared is not None and _prepared[0] == _find_bundle()
 
 
 def _find_bundle() -> _Bundle | None:
@@ -67,11 +72,23 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
+        self._pools: dict[str, Any] = {}
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools with the context."""
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool of the server. Without proxies it is remembered: to look it up costs as much as to read a response."""
+        if proxies:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        server = "/".join(request.url.split("/", 3)[:3])
+        if server not in self._pools:
+            self._pools[server] = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return self._pools[server]
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Make the pools behind `proxy` with the context."""

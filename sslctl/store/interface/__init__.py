@@ -26,6 +26,7 @@ from sslctl.store.interface.metrics import Metrics
 from sslctl.store.interface.notices import Notices
 from sslctl.store.interface.orders import Orders
 from sslctl.store.interface.renewals import Renewals
+from sslctl.store.interface.reported import ReportedTroubles
 from sslctl.store.interface.revocations import Revocations
 from sslctl.store.interface.transactions import Transactions
 from sslctl.store.interface.transitions import Transitions
@@ -43,6 +44,7 @@ class Store(
     Keys,
     Claims,
     Notices,
+    ReportedTroubles,
     Maintenance,
     MaintenancePauses,
     Figures,

@@ -8,6 +8,10 @@ from typing import Protocol
 
 from sslctl.rules.history_seal import Seal
 
+OrderPlace = tuple[str, int]
+"""Where a search of orders goes on: behind the one that was opened at a time (RFC 3339) and has an id."""
+FIRST_ORDER: OrderPlace = ("", 0)
+
 
 class Archives(Protocol):
     """Old events, certificates and orders. Each method reads or changes a bounded number of rows."""
@@ -25,11 +29,16 @@ class Archives(Protocol):
         nor the last one that C4 was seen to serve. Those in a sealed archive are left out.
         """
 
-    def old_orders(self, until: datetime, limit: int) -> Sequence[int]:
-        """Return ids of orders that were closed by `until`, the oldest first; those in a sealed archive are left out."""
+    def old_orders(
+        self, until: datetime, after: OrderPlace, limit: int
+    ) -> tuple[Sequence[int], OrderPlace | None]:
+        """Return ids, the oldest first, of those of the next `limit` orders behind `after` that were closed by `until`.
+
+        Those in a sealed archive are left out. Return also the place to go on from, None at the end.
+        """
 
     def count_old_orders(self, until: datetime) -> int:
-        """Return how many orders `old_orders` would return without a limit."""
+        """Return how many orders `old_orders` finds from the first one on."""
 
     def certificates_to_archive(self, ids: Sequence[int]) -> list[dict[str, object]]:
         """Return the certificates `ids` with their chains and the names of their domains, and without keys.

@@ -255,6 +255,9 @@ class Domains(Protocol):
     def count_checked(self, since: datetime) -> int:
         """Return the number of managed domains whose last pass ended at `since` or later."""
 
+    def unwell_since(self, since: datetime) -> list[Domain]:
+        """Return the managed domains whose last pass ended at `since` or later and left something that may be trouble, by name."""
+
     def count_dns_checks(self, since: datetime) -> int:
         """Return the number of managed domains whose DNS, CAA and ports were checked at `since` or later."""
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 
 from sslctl.errors import BadInput, Busy
 from sslctl.rules import wrong_clock
-from sslctl.rules.limits import NO_LIMITS, Limits
-from sslctl.rules.model import Milestone
+from sslctl.rules.limits import NO_CA, Limits
 from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
 from sslctl.store.keyring import Keyring
@@ -19,9 +16,6 @@ from sslctl.store.postgres.database import Database
 from sslctl.store.postgres.leases import Leases
 from sslctl.store.sql import digests
 from sslctl.store.sql.store import SqlStore
-
-# The place of the search for damage is recorded after so many seconds.
-_CHECK_SECONDS = 0.2
 
 
 class PostgresStore(SqlStore, Store):
@@ -42,9 +36,7 @@ class PostgresStore(SqlStore, Store):
         clock: Callable[[], datetime],
         actor: str,
         lock_folder: Path,
-        ca: str = "",
-        limits: Limits = NO_LIMITS,
-        fallbacks: Mapping[str, Limits] = MappingProxyType({}),
+        limits: Mapping[str, Limits] = NO_CA,
         create: bool = False,
         lock_seconds: float = 600,
         max_connections: int = 8,
@@ -58,7 +50,7 @@ class PostgresStore(SqlStore, Store):
                 keyring,
                 clock=clock,
                 actor=actor,
-                limits={ca: limits, **fallbacks},
+                limits=limits,
                 create=create,
                 lives=Leases(lock_folder, database, url),
             )
@@ -88,19 +80,10 @@ class PostgresStore(SqlStore, Store):
     def check_integrity(self, seconds: float) -> bool:  # noqa: ARG002 - PostgreSQL checks its pages itself
         return False
 
-    def continue_check(self, seconds: float) -> None:
-        end, place = time.monotonic() + seconds, self._place()
-        while place is not None and time.monotonic() < end:
-            # The server checks its pages.
-            place = digests.search_on(self._database, place, _CHECK_SECONDS)
-            with self.transaction():
-                if place is None:
-                    self.record_milestone(Milestone.CHECKED, "")
-                self.record_milestone(Milestone.DAMAGE_SEARCH, str(place or 0))
-
-    def _place(self) -> int | None:
-        last = self.milestones().get(Milestone.DAMAGE_SEARCH)
-        return int(last.detail) if last and last.detail.isdecimal() else 0
+    def _search_on(self, place: str, seconds: float) -> tuple[str, bool]:
+        # The server checks its pages.
+        last = digests.search_on(self._database, int(place) if place.isdecimal() else 0, seconds)
+        return str(last or 0), last is None
 
     def check_domains(self, names: Sequence[str]) -> None:
         digests.check_domains(self._database, names)

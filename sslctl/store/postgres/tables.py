@@ -342,12 +342,20 @@ CREATE TRIGGER history_seal_kept BEFORE DELETE ON history_seal
 CREATE TRIGGER history_seal_emptied BEFORE TRUNCATE ON history_seal EXECUTE FUNCTION refuse_seal_change('deleted');
 """
 
-# What lists and counts ask of each certificate, without its long row. The SQLite schema has had it from the beginning.
-_FACTS = """
+# What `daemon-tick -q` has printed on any host (`rules.reported`); `states` is a JSON object with the time of each.
+_REPORTED = """
+CREATE TABLE reported (
+  subject    TEXT PRIMARY KEY,
+  kind       TEXT NOT NULL,
+  states     TEXT NOT NULL,
+  gone_since TEXT
+);
+
+-- What lists and counts ask of each certificate, without its long row. The SQLite schema has had it from the beginning.
 CREATE INDEX certificate_facts ON certificate (id, not_after, not_before, revoked_at, version, source, fingerprint);
 """
 
 FIRST = 24
 """The number of the first migration: that of the SQLite schema with the same tables."""
-MIGRATIONS: tuple[str, ...] = (_INITIAL, _FACTS)
+MIGRATIONS: tuple[str, ...] = (_INITIAL, _REPORTED)
 """The migrations, numbered from `FIRST` on."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sslctl.rules.history_seal import Seal
+from sslctl.store.interface.archives import OrderPlace
 from sslctl.store.sql import rows
 from sslctl.store.sql.connection import Row, expect
 from sslctl.store.sql.history import SqlHistory, first_after
@@ -24,9 +25,12 @@ _UNNEEDED = """SELECT old.id FROM certificate AS old JOIN domain ON domain.id = 
     AND NOT EXISTS (SELECT 1 FROM archived_certificate WHERE archived_certificate.id = old.id)
     ORDER BY old.id"""
 # The newest one stays: its id must not be given again.
-_OLD_ORDERS = """FROM acme_order {hint} WHERE opened_at <= :until AND closed_at <= :until
-    AND id < (SELECT max(id) FROM acme_order)
+_IS_OLD = """closed_at <= :until AND id < (SELECT max(id) FROM acme_order)
     AND NOT EXISTS (SELECT 1 FROM archived_order WHERE archived_order.id = acme_order.id)"""
+_COUNT_ORDERS = f"SELECT count(*) FROM acme_order {{hint}} WHERE opened_at <= :until AND {_IS_OLD}"  # noqa: S608 - constants
+# How many of them are old is not in the condition: PostgreSQL takes that for few, and would read and sort all of them.
+_NEXT_ORDERS = f"""SELECT id, opened_at, {_IS_OLD} AS is_old FROM acme_order {{hint}}
+    WHERE opened_at >= :at AND opened_at <= :until AND (opened_at, id) > (:at, :after) ORDER BY opened_at, id LIMIT :limit"""  # noqa: S608 - constants
 _CERTIFICATE = (
     "id", "domain_id", "version", "source", "names", "fingerprint", "serial", "issuer", "key_type", "not_before",
     "not_after", "pem", "chain_pem", "digest", "issued_at", "uploading_at", "uploaded_at", "verified_at", "replaced_at", "revoked_at",
@@ -63,18 +67,20 @@ class SqlArchives(SqlHistory):
         found = self._database.read(_id_of, sql, {"ids": json.dumps(expired), "until": instant(until)})
         return found, expired[-1]
 
-    def old_orders(self, until: datetime, limit: int) -> Sequence[int]:
-        sql = f"SELECT id {self._old_orders} ORDER BY opened_at, id LIMIT :limit"
-        return self._database.read(_id_of, sql, {"until": instant(until), "limit": limit})
+    def old_orders(
+        self, until: datetime, after: OrderPlace, limit: int
+    ) -> tuple[Sequence[int], OrderPlace | None]:
+        at, identity = after
+        values = {"until": instant(until), "at": at, "after": identity, "limit": limit}
+        found = self._database.read(tuple, self._by_day(_NEXT_ORDERS), values)
+        ids = [int(identity) for identity, _, is_old in found if is_old]
+        return ids, (found[-1][1], int(found[-1][0])) if found else None
 
     def count_old_orders(self, until: datetime) -> int:
-        return self._database.read(_id_of, f"SELECT count(*) {self._old_orders}", {"until": instant(until)})[
-            0
-        ]
+        return self._database.read(_id_of, self._by_day(_COUNT_ORDERS), {"until": instant(until)})[0]
 
-    @property
-    def _old_orders(self) -> str:
-        return _OLD_ORDERS.format(hint=self._database.dialect.index_hint("acme_order_by_day"))
+    def _by_day(self, sql: str) -> str:
+        return sql.format(hint=self._database.dialect.index_hint("acme_order_by_day"))
 
     def certificates_to_archive(self, ids: Sequence[int]) -> list[dict[str, object]]:
         def read(row: Row) -> dict[str, object]:

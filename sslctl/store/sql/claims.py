@@ -17,7 +17,7 @@ from pathlib import Path
 from sslctl.errors import Busy, ClaimLost, StateError
 from sslctl.rules.claim_names import describe, describe_owner, domain_of
 from sslctl.rules.model import Claim, Life, Milestone, Process
-from sslctl.store.sql.connection import Row, Run, Serial
+from sslctl.store.sql.connection import Row, Serial
 from sslctl.store.sql.history import SqlHistory
 from sslctl.store.sql.lives import LockFiles
 from sslctl.store.sql.maintenance import SqlMilestones
@@ -25,8 +25,11 @@ from sslctl.store.sql.values import time_of
 from sslctl.text import clean, instant
 
 _ENDED = ("Z", "X")
-_TAKE = """INSERT INTO lease (name, owner, until) VALUES (?, ?, ?)
+# Each for many names at once: a server answers one statement at a time.
+_FIND = "SELECT name, owner, until FROM lease WHERE name IN (SELECT value FROM {names})"
+_TAKE = """INSERT INTO lease (owner, until, name) SELECT ?, ?, value FROM {names} WHERE TRUE
     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until"""
+_RELEASE = "DELETE FROM lease WHERE owner = ? AND name IN (SELECT value FROM {names})"
 
 
 class SqlClaims(SqlMilestones, SqlHistory):
@@ -53,40 +56,40 @@ class SqlClaims(SqlMilestones, SqlHistory):
 
     def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
         self.prove_alive()
+        wanted = set(names)
         with self._database.transaction() as run:
             self._database.serialise(Serial.CLAIMS)
             now = self._clock()
-            return {name for name in names if self._take(run, name, now, now + duration)}
-
-    def _take(self, run: Run, name: str, now: datetime, until: datetime) -> bool:
-        """Claim `name` for this process; return False while another living process holds it."""
-        row = run("SELECT name, owner, until FROM lease WHERE name = ?", (name,)).fetchone()
-        if row is not None and row["owner"] != self._owner and self._is_valid(row, now):
-            return False
-        run(_TAKE, (name, self._owner, instant(until)))
-        return True
+            found = run(self._of_names(_FIND), (json.dumps(sorted(wanted)),)).fetchall()
+            held = {row["name"] for row in found if row["owner"] != self._owner and self._is_valid(row, now)}
+            values = (self._owner, instant(now + duration), json.dumps(sorted(wanted - held)))
+            run(self._of_names(_TAKE), values)
+            return wanted - held
 
     def release(self, names: Iterable[str]) -> None:
         with self._database.transaction() as run:
-            for name in names:
-                run("DELETE FROM lease WHERE name = ? AND owner = ?", (name, self._owner))
+            run(self._of_names(_RELEASE), (self._owner, json.dumps(sorted(names))))
 
     def require_claims(self, names: Iterable[str]) -> None:
-        sql = "SELECT owner FROM lease WHERE name = ?"
+        wanted = list(names)
         # Before the query: a process that is frozen after it may have lost the claim, and be seen again, when it wakes.
         proof = self._lives.proven_at()
-        for name in names:
-            owners = self._database.read(lambda row: str(row["owner"]), sql, (name,))
-            if owners != [self._owner]:
-                raise ClaimLost(
-                    f"this process lost its claim on {describe(name)}, so it stops before it changes anything more",
-                    hint="somebody broke the claim with `sslctl claims break`; run the command again",
-                )
+        sql, values = self._of_names(_FIND), (json.dumps(wanted),)
+        owners = dict(self._database.read(lambda row: (str(row["name"]), str(row["owner"])), sql, values))
+        lost = next((name for name in wanted if owners.get(name) != self._owner), None)
+        if lost is not None:
+            raise ClaimLost(
+                f"this process lost its claim on {describe(lost)}, so it stops before it changes anything more",
+                hint="somebody broke the claim with `sslctl claims break`; run the command again",
+            )
         if not self._lives.is_fresh(proof):
             raise ClaimLost(
                 "this process cannot prove to other machines that it lives, so it stops before it changes anything more",
                 hint="the database did not answer for half a minute; look at its server, then run the command again",
             )
+
+    def _of_names(self, sql: str) -> str:
+        return sql.format(names=self._database.dialect.texts("?"))
 
     def is_claimed(self, name: str) -> bool:
         """Return whether a process that is not known to have ended claims `name`."""

@@ -1,6 +1,8 @@
-"""Milestones: when something that concerns the whole state was last done."""
+"""Milestones: when something that concerns the whole state was last done; and the search for damage that goes on from one."""
 
 from __future__ import annotations
+
+import time
 
 from sslctl.rules.model import Mark, Milestone
 from sslctl.store.sql import rows
@@ -10,6 +12,8 @@ from sslctl.text import instant
 _REPLACE = """INSERT INTO milestone (name, at, actor, detail, seconds) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET at = excluded.at, actor = excluded.actor, detail = excluded.detail,
     seconds = excluded.seconds"""
+# The place of the search for damage is recorded after so many seconds.
+_CHECK_SECONDS = 0.2
 
 
 class SqlMilestones(SqlPart):
@@ -21,3 +25,24 @@ class SqlMilestones(SqlPart):
 
     def milestones(self) -> dict[Milestone, Mark]:
         return dict(self._database.read(rows.mark_of, "SELECT * FROM milestone"))
+
+    def continue_check(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            last = self.milestones().get(Milestone.DAMAGE_SEARCH)
+            place, is_end = self._search_on("" if last is None else last.detail, min(seconds, _CHECK_SECONDS))
+            # At once: if the next part is damaged, every later search begins with it.
+            with self._database.transaction():
+                if is_end:
+                    self.record_milestone(Milestone.CHECKED, "")
+                self.record_milestone(Milestone.DAMAGE_SEARCH, place)
+            if is_end or time.monotonic() > end:
+                return
+
+    def _search_on(self, place: str, seconds: float) -> tuple[str, bool]:
+        """Search for damage from `place` on for about `seconds`; return where to go on, and whether that is the beginning again.
+
+        Any text that is no place is the beginning: the state may come from another kind of database. Raise `StateError` if damage is
+        found.
+        """
+        raise NotImplementedError

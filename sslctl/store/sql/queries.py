@@ -309,6 +309,11 @@ class SqlQueries(SqlPart):
         sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND checked_at >= ?"
         return self._database.read(lambda row: int(row[0]), sql, (instant(since),))[0]
 
+    def unwell_since(self, since: datetime) -> list[Domain]:
+        where = f"domain.checked_at >= ? AND domain.deleted_at IS NULL AND NOT ({filters.IS_PLAIN})"
+        sql = f"{self._select_domain} WHERE {where} ORDER BY domain.name"
+        return self._database.read(rows.domain_of, sql, (instant(since),))
+
     def count_dns_checks(self, since: datetime) -> int:
         sql = "SELECT count(*) FROM domain WHERE deleted_at IS NULL AND dns_checked_at >= ?"
         return self._database.read(lambda row: int(row[0]), sql, (instant(since),))[0]

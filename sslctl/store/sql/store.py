@@ -23,6 +23,7 @@ from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.metrics import SqlMetrics
 from sslctl.store.sql.notices import SqlNotices
 from sslctl.store.sql.renewals import SqlRenewals
+from sslctl.store.sql.reported import SqlReportedTroubles
 from sslctl.store.sql.revocations import SqlRevocations
 from sslctl.store.sql.transitions import SqlTransitions
 from sslctl.store.sql.versions import SqlVersions
@@ -34,6 +35,7 @@ class SqlStore(
     SqlRevocations,
     SqlKeys,
     SqlNotices,
+    SqlReportedTroubles,
     SqlMaintenancePauses,
     SqlFigures,
     SqlInventory,

@@ -366,7 +366,7 @@ MIGRATIONS: tuple[str, ...] = (
     recent.ACCOUNT_KEY,
     recent.IN_USE,
     recent.HISTORY_SEALS,
-    recent.NOTHING,
+    recent.REPORTED,
 )
 
 

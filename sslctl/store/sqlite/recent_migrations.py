@@ -181,5 +181,13 @@ CREATE TRIGGER history_seal_unchanged BEFORE UPDATE OF number, cut, until ON his
 BEGIN SELECT RAISE (ABORT, 'a seal is never changed'); END;
 """
 
-# PostgreSQL gets an index that this schema has already (`postgres.tables`). Both schemas have one number.
-NOTHING = ""
+# What `daemon-tick -q` has printed, for the ticks of several hosts (`rules.reported`); `states` is a JSON object with the time of each. With
+# SQLite it stays empty: there a file has it (`cli.output.reported_file`).
+REPORTED = """
+CREATE TABLE reported (
+  subject    TEXT PRIMARY KEY,
+  kind       TEXT NOT NULL,
+  states     TEXT NOT NULL,
+  gone_since TEXT
+) STRICT, WITHOUT ROWID;
+"""

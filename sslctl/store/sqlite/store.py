@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 
-from sslctl.rules.limits import NO_LIMITS, Limits
+from sslctl.rules.limits import NO_CA, Limits
 from sslctl.rules.model import Milestone
 from sslctl.store.interface import Store
 from sslctl.store.interface.maintenance import Copy
@@ -21,16 +19,12 @@ from sslctl.store.sqlite.presence import lock_folder_of
 from sslctl.store.sqlite.waiting import Waiting
 from sslctl.text import clean
 
-# The place of the search for damage is recorded after so many seconds.
-_CHECK_SECONDS = 0.2
-
 
 class SqliteStore(SqlStore, Store):
     """`Store` in the SQLite file `path`.
 
     With `create` what is missing of the state is made: the database, and the key file if the database is new.
-    `actor` is written into every event. `ca` is the URL of the first CA's directory, `limits` are its rate limits, and `fallbacks` the
-    same of the other CAs. `waiting` is how long to wait while another process has locked the file; then `StateBusy` is raised.
+    `actor` is written into every event. `limits` are the rate limits of each CA by the URL of its directory, the first one's first. `waiting` is how long to wait while another process has locked the file; then `StateBusy` is raised.
     """
 
     _database: Database
@@ -42,9 +36,7 @@ class SqliteStore(SqlStore, Store):
         *,
         clock: Callable[[], datetime],
         actor: str,
-        ca: str = "",
-        limits: Limits = NO_LIMITS,
-        fallbacks: Mapping[str, Limits] = MappingProxyType({}),
+        limits: Mapping[str, Limits] = NO_CA,
         create: bool = False,
         waiting: Waiting | None = None,
     ) -> None:
@@ -57,7 +49,7 @@ class SqliteStore(SqlStore, Store):
                 keyring,
                 clock=clock,
                 actor=actor,
-                limits={ca: limits, **fallbacks},
+                limits=limits,
                 create=create,
                 lives=LockFiles(lock_folder_of(path)),
             )
@@ -83,23 +75,9 @@ class SqliteStore(SqlStore, Store):
     def check_integrity(self, seconds: float) -> bool:
         return self._database.check_integrity(seconds)
 
-    def continue_check(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while True:
-            last = self.milestones().get(Milestone.DAMAGE_SEARCH)
-            place = self._database.search_on(
-                Place.load(last.detail if last else ""), min(seconds, _CHECK_SECONDS)
-            )
-            # At once: if the next part is damaged, every later search begins with it.
-            self._record_place(place)
-            if place is None or time.monotonic() > end:
-                return
-
-    def _record_place(self, place: Place | None) -> None:
-        with self.transaction():
-            if place is None:
-                self.record_milestone(Milestone.CHECKED, "")
-            self.record_milestone(Milestone.DAMAGE_SEARCH, (place or START).dump())
+    def _search_on(self, place: str, seconds: float) -> tuple[str, bool]:
+        found = self._database.search_on(Place.load(place), seconds)
+        return (found or START).dump(), found is None
 
     def check_domains(self, names: Sequence[str]) -> None:
         self._database.check_domains(names)

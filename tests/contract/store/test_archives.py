@@ -14,6 +14,7 @@ from sslctl.rules.history_seal import Seal
 from sslctl.rules.model import Source
 from sslctl.rules.revocation import RevocationReason
 from sslctl.store.interface import Store
+from sslctl.store.interface.archives import FIRST_ORDER
 from sslctl.text import instant
 from tests.support.archive_cases import KEEP, NAMES, certificates, prune, versions, write_years
 from tests.support.fakes import START, Clock
@@ -95,10 +96,18 @@ def test_certificate_that_was_superseded_late_is_not_old(store: Store, clock: Cl
 
 def test_orders_are_old_once_they_were_closed_long_ago(years: Store, clock: Clock) -> None:
     until = clock() - KEEP
-    found = years.orders_to_archive(years.old_orders(until, 1000))
+    ids, last = years.old_orders(until, FIRST_ORDER, 1000)
+    found = years.orders_to_archive(ids)
     assert len(found) == years.count_old_orders(until) == 20
     assert all(str(order["closed_at"]) <= instant(until) and "sealed_key" not in order for order in found)
-    assert list(years.old_orders(until, 3)) == [1, 2, 3]
+    assert last is not None
+    assert years.old_orders(until, last, 1000) == ([], None)
+    # Two were opened in the same second.
+    (first, second), place = years.old_orders(until, FIRST_ORDER, 2)
+    (third,), _ = years.old_orders(until, (str(found[0]["opened_at"]), first), 1)
+    assert (first, second, third) == (1, 2, 2)
+    assert place is not None
+    assert list(years.old_orders(until, place, 1)[0]) == [3]
 
 
 def test_open_and_newest_order_are_never_old(store: Store, clock: Clock) -> None:
@@ -106,13 +115,13 @@ def test_open_and_newest_order_are_never_old(store: Store, clock: Clock) -> None
         domain = store.add_domain(name, (), Source.C4)
         store.open_order(domain, domain.names, "key", "csr")
     clock.move(days=1000)
-    assert store.old_orders(clock(), 10) == []
+    assert store.old_orders(clock(), FIRST_ORDER, 10)[0] == []
     domain = store.domain(NAMES[1])
     order = store.find_open_order(domain)
     assert order is not None
     store.close_order(order, "refused")
     clock.move(days=1000)
-    assert store.old_orders(clock(), 10) == []
+    assert store.old_orders(clock(), FIRST_ORDER, 10)[0] == []
 
 
 def test_young_event_ends_what_is_old_and_a_wrong_clock_does_not(store: Store, clock: Clock) -> None:
@@ -233,10 +242,10 @@ def test_archived_certificates_and_orders_are_deleted_with_what_belongs_to_them(
     for each in certificates(years, NAMES[0]):
         if each.id in ids[:3]:
             years.request_revocation(each, RevocationReason.SUPERSEDED, waits=False)
-    orders = years.old_orders(clock() - KEEP, 5)
+    orders, _ = years.old_orders(clock() - KEEP, FIRST_ORDER, 5)
     years.seal_history(seal_of(years), ids, orders)
     assert old(years, clock) == [], "they are in an archive"
-    assert not set(orders) & set(years.old_orders(clock() - KEEP, 100))
+    assert not set(orders) & set(years.old_orders(clock() - KEEP, FIRST_ORDER, 100)[0])
     assert [each for each, _ in years.archived_certificates(0, 3)] == ids[:3]
     assert [each for each, _ in years.archived_certificates(ids[2], 100)] == ids[3:]
     assert years.delete_archived_certificates(ids[:3]) == 3

@@ -186,3 +186,20 @@ def test_dns_records_are_gone_with_their_finding(store: Store, domain: Domain) -
     assert store.add_domain(NAME, (), Source.C4).finding == queued_finding(START)
     failing = store.record_finding(store.domain(NAME), replace(finding(), records=RECORDS))
     assert store.record_result(failing, PassResult()).result == PassResult()
+
+
+def test_domains_are_unwell_since_a_time_if_their_last_pass_ended_then_with_trouble(
+    store: Store, clock: Clock
+) -> None:
+    earlier, failing, well, deleted, _never = (
+        store.add_domain(f"{name}.test", (), Source.C4)
+        for name in ("earlier", "failing", "well", "deleted", "never")
+    )
+    store.record_finding(earlier, finding())
+    clock.move(minutes=5)
+    store.record_finding(failing, finding())
+    store.record_finding(serve(store, issue(store, well)), None)
+    store.delete_domain(store.record_finding(deleted, finding()))
+    assert [domain.name for domain in store.unwell_since(clock())] == ["failing.test"]
+    assert len(store.unwell_since(START)) == 2
+    assert store.unwell_since(clock() + timedelta(seconds=1)) == []

@@ -64,7 +64,9 @@ def test_managed_domains_have_the_time_of_the_last_look(store: Store, domain: Do
     assert store.domain(NAME) == replace(domain, observed_at=clock())
 
 
-def test_what_c4_was_last_seen_to_have_is_ours_or_foreign(store: Store, domain: Domain, clock: Clock) -> None:
+def test_certificate_that_c4_was_last_seen_to_have_is_ours_or_foreign(
+    store: Store, domain: Domain, clock: Clock
+) -> None:
     store.add_domains([OTHER, "c.example.com"])
     served = serve(store, issue(store, domain))
     ours = held(served).leaf.fingerprint

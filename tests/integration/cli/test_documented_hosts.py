@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
 from sslctl.sandbox.c4.faults import Fault, Operation
 from tests.support import ROOT
 from tests.support.command_line import await_true
 from tests.support.documented import Block, Step, blocks, matches
 from tests.support.network import missing
-from tests.support.several_hosts import DATABASE_PORT, NAMES, SeveralHosts, ended
+from tests.support.nginx import nginx_configuration
+from tests.support.programs import find_program
+from tests.support.several_hosts import DATABASE_PORT, NAMES, WEBROOT, SeveralHosts, ended
 
 pytestmark = [
     pytest.mark.postgres,
@@ -22,7 +26,9 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=missing()),
 ]
 
-_BLOCKS = blocks((ROOT / "docs" / "several-hosts.md").read_text())
+_PAGE = (ROOT / "docs" / "several-hosts.md").read_text()
+_BLOCKS = blocks(_PAGE)
+_NGINX = re.search(r"```nginx\n(.*?)```", _PAGE, re.DOTALL)
 _DOMAINS = ("shop.example.com", "blog.example.com", "docs.example.com")
 _MARKER = re.compile(r"on ([abc](?:, [abc])*(?: and [abc])?)(?: \((.+)\))?")
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -95,3 +101,66 @@ def test_every_command_of_the_walk_through_runs_as_documented(tmp_path: Path) ->
         assert hosts.sql("SELECT count(*) FROM acme_order") == [(len(_DOMAINS),)]
         accounts = {path.parent.name for path in tmp_path.glob("*/var-lib/sslctl/acme/accounts/**/regr.json")}
         assert len(accounts) == 1
+
+
+@contextmanager
+def _forwarding_edge(hosts: SeveralHosts) -> Iterator[None]:
+    """Run nginx with the lines of the page, to which the edge forwards the challenges that it cannot answer."""
+    assert _NGINX is not None
+    port = hosts.cdn.edge.standalone_port
+    lines = _NGINX[1].replace("listen 80", f"listen 127.0.0.1:{port}")
+    for host in hosts.hosts.values():
+        lines = lines.replace(f"{host.name}.example.net", host.address)
+    folder = hosts.folder / "nginx"
+    folder.mkdir()
+    (folder / "nginx.conf").write_text(nginx_configuration(folder, lines))
+    program = find_program("nginx")
+    assert program is not None
+    with subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")]) as nginx:
+        try:
+            await_true(lambda: _answers(f"http://127.0.0.1:{port}/"))
+            yield
+        finally:
+            nginx.terminate()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(requests.get(url, timeout=5).status_code)
+    except OSError:
+        return False
+
+
+@pytest.mark.nginx
+@pytest.mark.parametrize("mode", ["standalone", "webroot"])
+def test_edge_of_the_page_forwards_each_challenge_to_the_host_that_orders(tmp_path: Path, mode: str) -> None:
+    with SeveralHosts(tmp_path, mode=mode) as hosts, _forwarding_edge(hosts):
+        hosts.set_up()
+        if mode == "webroot":
+            for host in hosts.hosts.values():
+                server = (
+                    "python3",
+                    "-m",
+                    "http.server",
+                    "--bind",
+                    host.address,
+                    "--directory",
+                    WEBROOT,
+                    "80",
+                )
+                hosts.start(host.name, " ".join(server))
+                url = f"http://{host.address}/"
+                await_true(lambda url=url: _answers(url))  # type: ignore[misc]
+        # All of them order at the same time.
+        running = {}
+        for name in NAMES:
+            hosts.cdn.add_domain(f"{name}.example.com")
+            running[name] = hosts.start(name, ["add", f"{name}.example.com"])
+        for name, command in running.items():
+            added = ended(command)
+            assert added.code == 0, (name, added)
+        # One does not answer at all.
+        hosts.hosts["a"].cut()
+        hosts.cdn.add_domain("late.example.com")
+        late = hosts.run("b", ["add", "late.example.com"])
+        assert late.code == 0, late

@@ -49,13 +49,13 @@ def looked_at(store: SqliteStore, clock: Clock) -> list[str]:
     return [domain.name for domain in found if domain.observed_at == clock()]
 
 
-def test_what_is_as_it_was_known_is_looked_at(look: Look, store: SqliteStore, clock: Clock) -> None:
+def test_domain_that_is_as_it_was_known_is_looked_at(look: Look, store: SqliteStore, clock: Clock) -> None:
     assert look() == []
     assert looked_at(store, clock) == FLEET
     assert set(store.customers()) == set(FLEET)
 
 
-def test_what_differs_comes_in_the_order_of_the_last_looks(
+def test_domains_that_differ_come_in_the_order_of_the_last_looks(
     look: Look, store: SqliteStore, c4: ListingC4, clock: Clock
 ) -> None:
     c4.lacking = FLEET[:5]

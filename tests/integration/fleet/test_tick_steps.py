@@ -12,7 +12,8 @@ import pytest
 from sslctl.certificates import x509
 from sslctl.cli.output.tick_report import find_facts
 from sslctl.errors import Busy, Exit, NotManaged, StateError
-from sslctl.fleet.tick import Tick, TickSettings
+from sslctl.fleet.tick import Tick
+from sslctl.fleet.tick_passes import TickSettings
 from sslctl.fleet.tick_result import TickResult
 from sslctl.issuance.consent import NO_CONSENT, Consent
 from sslctl.issuance.outcome import Outcome
@@ -156,7 +157,9 @@ class Fixture:
                 notify_repeat=timedelta(days=1),
             ),
         )
-        return tick.run(force=force)
+        result = tick.run(force=force)
+        assert isinstance(result, TickResult)
+        return result
 
     def add(self, *names: str) -> None:
         """Add domains that are due at once."""

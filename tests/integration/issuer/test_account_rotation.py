@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,10 +17,11 @@ from sslctl.fleet.account_rotation import AccountRotation
 from sslctl.issuer import IssueError
 from sslctl.issuer.certbot import directory
 from sslctl.rules.account_key import KeyRole, thumbprint_of
-from sslctl.rules.claim_names import TICK
+from sslctl.rules.claim_names import TICK, domain_claim
 from sslctl.rules.reasons import Code
 from sslctl.sandbox.cdn import SandboxCdn
 from sslctl.text import instant
+from tests.support.postgres_backend import new_state
 from tests.support.stateless import StatelessCdn, now
 from tests.support.store_cases import look_into
 
@@ -136,6 +138,47 @@ def test_switch_waits_for_the_end_of_a_tick(used: StatelessCdn) -> None:
     assert (refused.exit_code, "a tick runs" in refused.stderr) == (Exit.TRY_LATER, True)
     assert used.sslctl("claims", "break", TICK, "--force").exit_code == Exit.OK
     assert used.sslctl("acme", "rotate", "--switch").exit_code == Exit.OK
+
+
+def test_switch_waits_for_the_end_of_passes_on_any_host(used: StatelessCdn) -> None:
+    used.answer(_prepare(used))
+    claim = domain_claim("shop.example.test")
+    with look_into(used.acme_folder.parent / "sslctl.db") as sql:
+        sql.execute("INSERT INTO lease VALUES (?, 'elsewhere.test/1/1', ?)", (claim, instant(now() + _HOUR)))
+    refused = used.sslctl("acme", "rotate", "--switch")
+    assert (refused.exit_code, "works on shop.example.test, and" in refused.stderr) == (Exit.TRY_LATER, True)
+    assert _roles(used)["current"] == used.thumbprint
+    assert used.sslctl("claims", "break", "shop.example.test", "--force").exit_code == Exit.OK
+    assert used.sslctl("acme", "rotate", "--switch").exit_code == Exit.OK
+
+
+@pytest.mark.postgres
+def test_rotation_on_one_host_reaches_the_others(
+    sandbox: SandboxCdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = [tmp_path / host / "state" for host in ("a", "b")]
+    state = new_state(hosts[0])
+    monkeypatch.setenv("SSLCTL_STATE_URL", state.url)
+    monkeypatch.setenv("SSLCTL_VERIFY_EDGES", f"127.0.0.1:{sandbox.edge.https_port}")
+    monkeypatch.setenv("SSLCTL_STATE_DIR", str(hosts[0]))
+    used = StatelessCdn(sandbox)
+    hosts[1].mkdir(mode=0o700, parents=True)
+    shutil.copy(hosts[0] / "master.key", hosts[1])
+    urls = []
+    for host in hosts:
+        monkeypatch.setenv("SSLCTL_STATE_DIR", str(host))
+        used.add()
+        urls.append(_url(used))
+    assert urls[0] == urls[1]
+    monkeypatch.setenv("SSLCTL_STATE_DIR", str(hosts[0]))
+    following = _prepare(used)
+    used.answer(following)
+    assert used.sslctl("acme", "rotate", "--switch").exit_code == Exit.OK
+    for host in hosts:
+        monkeypatch.setenv("SSLCTL_STATE_DIR", str(host))
+        used.add()
+        assert (_url(used), _roles(used)) == (urls[0], {"current": following})
+    state.discard()
 
 
 def test_rotation_needs_stateless_mode(used: StatelessCdn, monkeypatch: pytest.MonkeyPatch) -> None:

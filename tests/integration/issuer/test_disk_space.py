@@ -19,7 +19,12 @@ import pytest
 from sslctl.certificates.x509 import make_csr, make_key
 from sslctl.config.acme import AcmeSection
 from sslctl.issuer import IssueError
-from sslctl.issuer.certbot.disk_space import TEST_FILE_BYTES, require_disk_space, require_writable
+from sslctl.issuer.certbot.disk_space import (
+    TEST_FILE_BYTES,
+    WriteTrials,
+    require_disk_space,
+    require_writable,
+)
 from sslctl.issuer.certbot.issuer import CertbotIssuer
 from sslctl.rules.model import Order
 from sslctl.rules.reasons import Code
@@ -201,3 +206,19 @@ def test_tick_sends_nothing_to_the_ca_on_a_full_disk(cdn: Cdn, acme: AcmeSection
         assert "sslctl: error: " in result.stderr
         (state / "filler").unlink()
         assert sslctl(cdn, state, acme.directory_url, "audit", "verify").returncode == 0
+
+
+def test_trial_is_repeated_after_a_second_and_after_a_failure(tmp_path: Path) -> None:
+    now = 100.0
+    trials = WriteTrials(lambda: now)
+    folder = tmp_path / "folder"
+    with pytest.raises(FileNotFoundError):
+        trials.require_writable(folder)
+    folder.mkdir()
+    trials.require_writable(folder)
+    folder.rmdir()
+    now += 0.9
+    trials.require_writable(folder)
+    now += 0.2
+    with pytest.raises(FileNotFoundError):
+        trials.require_writable(folder)

@@ -32,9 +32,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
         Keyring(key_of(tmp_path)),
         clock=clock,
         actor="tester (test)",
-        ca=FIRST,
-        limits=NO_LIMITS,
-        fallbacks={OTHER: limits},
+        limits={FIRST: NO_LIMITS, OTHER: limits},
         create=True,
     )
     yield opened

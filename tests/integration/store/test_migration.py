@@ -282,8 +282,7 @@ def opened(folder: Path, limits: Limits = Limits()) -> SqliteStore:  # noqa: B00
         Keyring(key_of(folder)),
         clock=Clock(),
         actor="tester (test)",
-        ca="https://ca.test/directory",
-        limits=limits,
+        limits={"https://ca.test/directory": limits},
     )
 
 

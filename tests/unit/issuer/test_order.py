@@ -27,6 +27,7 @@ def test_installed_certbot_can_be_used_without_its_main() -> None:
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
+        (client, "create_acme_client"),
         (client.Client, "__init__"),
         (client.Client, "obtain_certificate_from_csr"),
         (account.AccountFileStorage, "load"),
@@ -34,7 +35,7 @@ def test_installed_certbot_can_be_used_without_its_main() -> None:
     ],
 )
 def test_certbot_with_another_signature_is_not_used(
-    owner: type, name: str, monkeypatch: pytest.MonkeyPatch
+    owner: object, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(getattr(owner, name), "__signature__", inspect.Signature(), raising=False)
     assert not order.prepare()
