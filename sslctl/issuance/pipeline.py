@@ -125,6 +125,7 @@ class Pipeline:
         open order are unchanged.
         """
         started_at = self._clock()
+        self._store.prove_alive()
         with self._store.transaction():
             claim_domain(self._store, name)
             domain = self._store.domain(name)

@@ -32,21 +32,21 @@ listen_addr =
 listen_port = 6432
 auth_type = any
 pool_mode = transaction
-default_pool_size = 10
+default_pool_size = {sessions}
 query_wait_timeout = 20
 """
 
 
 @contextmanager
-def bouncing(database: str) -> Iterator[str]:
-    """Run PgBouncer before `database` of the cluster; yield the connection string of the way through it."""
+def bouncing(database: str, sessions: int = 10) -> Iterator[str]:
+    """Run PgBouncer with a pool of `sessions` before `database` of the cluster; yield the connection string of the way through it."""
     program = find_program("pgbouncer")
     assert program is not None, "apt-get install pgbouncer"
     server = str(psycopg.conninfo.conninfo_to_dict(cluster().url(database))["host"])
     folder = Path(tempfile.mkdtemp(prefix="bouncer-", dir=memory_folder(_NEEDED_BYTES)))
     identity: dict[str, Any] = {}
     config = folder / "config"
-    config.write_text(_CONFIG.format(database=database, server=server, folder=folder))
+    config.write_text(_CONFIG.format(database=database, server=server, folder=folder, sessions=sessions))
     if os.geteuid() == 0:
         # It refuses to run as root, too. Only the user of the server reaches its socket.
         user = Path(server).stat()

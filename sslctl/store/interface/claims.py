@@ -12,6 +12,12 @@ from sslctl.rules.model import Claim
 class Claims(Protocol):
     """The claims. `sslctl.rules.claim_names` builds their names."""
 
+    def prove_alive(self) -> None:
+        """Begin to prove that this process lives, as the first claim does: call it before a transaction that claims.
+
+        The proof may need a connection of its own, for which threads that are inside a transaction could wait for one another.
+        """
+
     def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
         """Claim each of `names` for this process, and return those that were free. Claiming again renews a claim.
 

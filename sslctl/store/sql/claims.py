@@ -51,9 +51,11 @@ class SqlClaims(SqlMilestones, SqlHistory):
             self._is_owner = False
             self._lives.end()
 
-    def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
-        # The proof may need a connection of its own: none must wait for it inside a transaction.
+    def prove_alive(self) -> None:
         _ = self._owner
+
+    def claim(self, names: Iterable[str], duration: timedelta) -> set[str]:
+        self.prove_alive()
         wanted = set(names)
         with self._database.transaction() as run:
             self._database.serialise(Serial.CLAIMS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,50 @@ def test_state_moves_through_pgbouncer_and_back(tmp_path: Path, clock: Clock, ur
         cdn.config_path.write_text(text.replace('url = ""', f'url = "{url}"'))
         assert cdn.sslctl("audit", "verify").exit_code == Exit.OK
         assert cdn.sslctl("state", "migrate", "--to", str(tmp_path / "new")).exit_code == Exit.OK
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_process_with_more_threads_than_the_pool_has_sessions_waits_and_does_not_hang(
+    tmp_path: Path, clock: Clock, sessions: int
+) -> None:
+    """No thread holds a session while it waits for another one, such as for its heartbeat."""
+    database = cluster().new_database("template0")
+    names = [f"{number}.example.com" for number in range(12)]
+    with (
+        bouncing(database, sessions) as way,
+        Cdn(tmp_path, clock, has_state=False, state_url=way) as cdn,
+    ):
+        assert cdn.sslctl("init").exit_code == Exit.OK
+        for name in names:
+            cdn.add_domain(name)
+        began = time.monotonic()
+        assert cdn.sslctl("add", *names).exit_code == Exit.OK
+        clock.move(days=85)
+        assert cdn.sslctl("daemon-tick").exit_code == Exit.OK
+        # Less than `query_wait_timeout`, after which the command would have failed.
+        assert time.monotonic() - began < 20
+        listed = cdn.sslctl("list", "--json").json["domains"]
+        assert [each["status"] for each in listed] == ["Success"] * len(names)
+        assert cdn.sslctl("audit", "verify").exit_code == Exit.OK
+    cluster().drop(database)
+
+
+def test_connections_of_a_process_are_limited_as_configured(tmp_path: Path, url: str) -> None:
+    store = PostgresStore(
+        url,
+        Keyring(tmp_path / "master.key"),
+        clock=Clock(),
+        actor="tester",
+        lock_folder=tmp_path / "processes",
+        create=True,
+        max_connections=1,
+    )
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: store.add_domain(f"{number}.test", (), Source.C4), range(40)))
+        claimed = list(pool.map(lambda number: store.claim([f"domain:{number}"], timedelta(1)), range(40)))
+    assert all(claimed)
+    assert len(store._database._pool._idle) == 1
+    store.close()
 
 
 def test_threads_of_two_processes_write_one_history_through_pgbouncer(tmp_path: Path, url: str) -> None:
