@@ -50,13 +50,13 @@ def _issue(issuer: CertbotIssuer, number: int, name: str) -> None:
 
 
 def _jobs() -> list[int]:
-    """Return the processes of jobs: the grandchildren of this process."""
+    """Return the processes of jobs: the children of the fork servers that are children of this process."""
     parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            state, parent = path.read_text().rpartition(")")[2].split()[:2]
-            if state != "Z":
-                parents[int(path.parent.name)] = int(parent)
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z" and "certbot.fork_server" in (folder / "cmdline").read_text():
+                parents[int(folder.name)] = int(parent)
     return sorted(pid for pid, parent in parents.items() if parents.get(parent) == os.getpid())
 
 

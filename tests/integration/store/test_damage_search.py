@@ -212,6 +212,7 @@ CHANGES = {
     "certificate_revoked": "revoked_at = '2027-01-01T00:00:00Z' WHERE id = 1",
     "domain_by_caution": "caution_code = 'NO_CNAME'",
     "domain_not_plain": "unconfirmed_code = 'DNS_UNANSWERED'",
+    "domain_by_other_names": "sans = '[\"other.example\"]'",
     "domain_held": "retry_at = '2027-01-01T00:00:00Z'",
     "domain_facts": "retry_at = '2027-01-01T00:00:00Z'",
     "domain_by_observation": "observed_at = '2027-01-01T00:00:00Z'",
