@@ -23,7 +23,6 @@ from sslctl.store.sql.values import literals, names_of, text_of
 from sslctl.text import instant
 
 _BLOCK = 500
-_LARGE_BLOCK = 5000
 _FIRST: Callable[[Row], int] = itemgetter(0)
 # SQL has no OFFSET without a LIMIT in every database.
 _ALL = 1 << 62
@@ -264,16 +263,12 @@ class SqlQueries(SqlPart):
         values: dict[str, object],
         ids: Sequence[int],
     ) -> Iterator[T]:
-        """Yield the result of `make` for the rows of the domains `ids` for which `where` still holds.
-
-        The first ones come soon. The more are read at a time, the more of them share a page of an index.
-        """
+        """Yield the result of `make` for the rows of the domains `ids` for which `where` still holds."""
         wanted = f"(SELECT value FROM {self._database.dialect.integers(':ids')})"  # noqa: S608 - constants
         sql = f"{select} WHERE domain.id IN {wanted} AND {where}"
         matching = frozenset(json.loads(str(values.get("matching", "[]"))))
-        start, size = 0, _BLOCK
-        while block := ids[start : start + size]:
-            start, size = start + size, _LARGE_BLOCK
+        for start in range(0, len(ids), _BLOCK):
+            block = ids[start : start + _BLOCK]
             of_block = {**values, "ids": json.dumps(block)}
             if "matching" in values:
                 # Those of other blocks would be read again with each block.
