@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sslctl.errors import Busy, StateBusy, StateError
 from sslctl.fleet import archive_files
@@ -33,6 +34,8 @@ _CLAIM_TIME = timedelta(hours=12)
 _ROWS = 500
 _EVENTS = 5000
 _LONGEST_PAUSE = 0.1
+
+_Place = TypeVar("_Place")
 
 
 class _Store(Archives, Claims, History, Transactions, Protocol):
@@ -154,26 +157,14 @@ class Pruning:
 
     def _next_certificates(self) -> list[int]:
         """Return the ids of the next certificates to archive."""
-        found: list[int] = []
-        while len(found) < self._sizes.certificates:
-            limit = min(_ROWS, self._sizes.certificates - len(found))
-            ids, following = self._store.old_certificates(self._until, self._certificate, limit)
-            found += ids
-            if following is None:
-                break
-            self._certificate = following
+        find = partial(self._store.old_certificates, self._until)
+        found, self._certificate = _find_next(find, self._certificate, self._sizes.certificates)
         return found
 
     def _next_orders(self) -> list[int]:
         """Return the ids of the next orders to archive."""
-        found: list[int] = []
-        while len(found) < self._sizes.orders:
-            limit = min(_ROWS, self._sizes.orders - len(found))
-            ids, following = self._store.old_orders(self._until, self._order, limit)
-            found += ids
-            if following is None:
-                break
-            self._order = following
+        find = partial(self._store.old_orders, self._until)
+        found, self._order = _find_next(find, self._order, self._sizes.orders)
         return found
 
     def _delete(self) -> None:
@@ -237,6 +228,20 @@ def find_old(store: _Store, until: datetime) -> Old:
             break
         following = at
     return Old(events, certificates, store.count_old_orders(until))
+
+
+def _find_next(
+    find: Callable[[_Place, int], tuple[Sequence[int], _Place | None]], place: _Place, most: int
+) -> tuple[list[int], _Place]:
+    """Return at most `most` ids that `find` finds from `place` on, and the place to go on from."""
+    found: list[int] = []
+    while len(found) < most:
+        ids, following = find(place, min(_ROWS, most - len(found)))
+        found += ids
+        if following is None:
+            break
+        place = following
+    return found, place
 
 
 def _find_end(store: Archives, after: int, last: int, until: datetime) -> int:

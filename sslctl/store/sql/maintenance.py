@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 
 from sslctl.rules.model import Mark, Milestone
 from sslctl.store.sql import rows
@@ -17,7 +18,7 @@ _CHECK_SECONDS = 0.2
 
 
 class SqlMilestones(SqlPart):
-    """The part of the store's `Maintenance` that is common to all databases."""
+    """The milestones of the store's `Maintenance`."""
 
     def record_milestone(self, milestone: Milestone, detail: str, seconds: float | None = None) -> None:
         with self._database.transaction() as run:
@@ -25,6 +26,10 @@ class SqlMilestones(SqlPart):
 
     def milestones(self) -> dict[Milestone, Mark]:
         return dict(self._database.read(rows.mark_of, "SELECT * FROM milestone"))
+
+
+class SqlDamageSearch(SqlMilestones):
+    """The search for damage, a part at a time. Only a store that may write has it: its place is a milestone."""
 
     def continue_check(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -39,10 +44,10 @@ class SqlMilestones(SqlPart):
             if is_end or time.monotonic() > end:
                 return
 
+    @abstractmethod
     def _search_on(self, place: str, seconds: float) -> tuple[str, bool]:
         """Search for damage from `place` on for about `seconds`; return where to go on, and whether that is the beginning again.
 
         Any text that is no place is the beginning: the state may come from another kind of database. Raise `StateError` if damage is
         found.
         """
-        raise NotImplementedError

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sslctl.rules.reported import Kind, Printed
 from sslctl.store.sql.connection import Row
 from sslctl.store.sql.part import SqlPart
-from sslctl.store.sql.values import text_of, time_of
+from sslctl.store.sql.values import optional_time_of, text_of, time_of
 from sslctl.text import instant
 
 _PUT = """INSERT INTO reported (subject, kind, states, gone_since) VALUES (?, ?, ?, ?)
@@ -38,7 +38,5 @@ def _values(printed: Printed) -> tuple[object, ...]:
 
 def _printed_of(row: Row) -> tuple[str, Printed]:
     states = {str(state): time_of(at) for state, at in json.loads(row["states"]).items()}
-    gone = row["gone_since"]
-    return text_of(row["subject"]), Printed(
-        Kind(row["kind"]), states, None if gone is None else time_of(gone)
-    )
+    printed = Printed(Kind(row["kind"]), states, optional_time_of(row["gone_since"]))
+    return text_of(row["subject"]), printed

@@ -19,6 +19,7 @@ from sslctl.store.sql.figures import SqlFigures
 from sslctl.store.sql.inventory import SqlInventory
 from sslctl.store.sql.keys import SqlKeys
 from sslctl.store.sql.lives import LockFiles
+from sslctl.store.sql.maintenance import SqlDamageSearch
 from sslctl.store.sql.maintenance_pauses import SqlMaintenancePauses
 from sslctl.store.sql.metrics import SqlMetrics
 from sslctl.store.sql.notices import SqlNotices
@@ -45,6 +46,7 @@ class SqlStore(
     SqlCutovers,
     SqlAccountKeys,
     SqlArchives,
+    SqlDamageSearch,
 ):
     """Everything of `Store` that is common to SQL databases; see `SqliteStore` for the arguments."""
 
