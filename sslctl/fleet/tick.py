@@ -163,9 +163,9 @@ class Tick:
             taken = len(report.names)
             self._passes.carry_out(self._passes.plan(force=force))
         return BesideResult(
-            lead,
-            self._clock(),
-            report.exit_code,
+            lead=lead,
+            at=self._clock(),
+            exit_code=report.exit_code,
             names=tuple(report.names),
             errors=dict(report.errors),
             ended=report.ended,

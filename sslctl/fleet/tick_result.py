@@ -18,17 +18,12 @@ from sslctl.rules.renewal import Alert
 
 
 @dataclass(frozen=True, slots=True)
-class TickResult:
-    """What a tick did, and the state of the fleet at its end, `at`.
+class PassResults:
+    """What the passes of a tick did until its end, `at`.
 
     `names` are the domains that were due, `errors` those without a pass and why. `ended` passes ended, those over `unwell` not
-    in Success; on several hosts those of the others count, too. Domains are kept by name only, because a fleet may be large. `ping_error` is why the ping failed, empty if it
-    succeeded, None if none was sent. `webhook_error` is why messages of the webhook were not accepted, empty if none failed. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
-    new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
-    `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
-    uploads in force. `withheld_customers` are the customers that C4 changed for too many domains. `inventory` is what was learned from C4's inventory.
-    `edge_troubles` are those of edges that do not answer, or serve other certificates than C4 has,
-    `other_cas` the other CAs that issued in place of the first one. `clock_ahead` is how far the clock of this machine is ahead of the database's.
+    in Success. Domains are kept by name only, because a fleet may be large. `clock_ahead` is how far the clock of this machine is
+    ahead of the database's.
     """
 
     at: datetime
@@ -37,6 +32,29 @@ class TickResult:
     errors: Mapping[str, Exception]
     ended: int
     unwell: Sequence[str]
+    clock_ahead: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class BesideResult(PassResults):
+    """What a tick did beside a leading one, `lead` in words."""
+
+    lead: str
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult(PassResults):
+    """What a leading tick did, and the state of the fleet at its end. On several hosts the passes of the others count, too.
+
+    `ping_error` is why the ping failed, empty if it succeeded, None if none was sent. `webhook_error` is why messages of the webhook
+    were not accepted, empty if none failed. `lost` is the number of certificates that C4 had lost, `warned` counts the domains with a
+    new warning by its code, `look_trouble` is why the daily look was not finished, empty if it was, and
+    `is_blind` whether domains were not looked at for days, or C4 refuses the token. `maintenance` is the pause of orders and
+    uploads in force. `withheld_customers` are the customers that C4 changed for too many domains. `inventory` is what was learned from
+    C4's inventory. `edge_troubles` are those of edges that do not answer, or serve other certificates than C4 has,
+    `other_cas` the other CAs that issued in place of the first one.
+    """
+
     held_renewals: int
     alerts: Sequence[Alert]
     notices: Mapping[NoticeKey, Notice]
@@ -54,23 +72,8 @@ class TickResult:
     inventory: InventoryNews
     edge_troubles: Sequence[FleetTrouble]
     other_cas: Sequence[FleetTrouble]
-    clock_ahead: timedelta
 
     @property
     def pinged(self) -> bool | None:
         """Whether the ping succeeded; None if none was sent."""
         return None if self.ping_error is None else not self.ping_error
-
-
-@dataclass(frozen=True, slots=True)
-class BesideResult:
-    """What a tick did beside a leading one, `lead` in words. For the other fields see `TickResult`."""
-
-    lead: str
-    at: datetime
-    exit_code: int
-    names: Sequence[str]
-    errors: Mapping[str, Exception]
-    ended: int
-    unwell: Sequence[str]
-    clock_ahead: timedelta

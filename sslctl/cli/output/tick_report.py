@@ -20,7 +20,7 @@ from sslctl.errors import StateBusy
 from sslctl.fleet.fleet_trouble import FleetTrouble
 from sslctl.fleet.hidden import is_hidden
 from sslctl.fleet.nightly_inventory import InventoryNews
-from sslctl.fleet.tick_result import BesideResult, TickResult
+from sslctl.fleet.tick_result import PassResults, TickResult
 from sslctl.rules.reasons import Status
 from sslctl.rules.renewal import Alert, RenewalRule
 from sslctl.rules.reported import Fact, Kind, News, Printed
@@ -81,7 +81,7 @@ def find_facts(store: Domains, result: TickResult) -> list[Fact]:
     return [*facts, *find_errors(result)]
 
 
-def find_errors(result: TickResult | BesideResult) -> list[Fact]:
+def find_errors(result: PassResults) -> list[Fact]:
     """Return the errors of single domains, which are not recorded: nobody else reports them."""
     return [
         Fact(Kind.DOMAIN, name, type(result.errors[name]).__name__)
@@ -143,7 +143,7 @@ def _done(store: Domains, result: TickResult, rule: RenewalRule) -> str:
     return tally.describe(result.ended, "due domains")
 
 
-def print_errors(result: TickResult | BesideResult, subjects: Collection[str]) -> None:
+def print_errors(result: PassResults, subjects: Collection[str]) -> None:
     """Print the errors of the domains among `subjects` on standard error."""
     names = [name for name in result.unwell if name in result.errors and name in subjects]
     unrecorded = [name for name in names if isinstance(result.errors[name], StateBusy)]
